@@ -1,0 +1,1 @@
+//! The example programs are in `examples/`; this library is empty.
