@@ -1,1 +1,5 @@
-//! Not built yet.
+//! The event loop under `asyncio`.
+
+mod kernel;
+
+pub use kernel::LocalWaker;

@@ -1,0 +1,5 @@
+//! The unit the loop runs.
+
+mod waker;
+
+pub use waker::LocalWaker;
