@@ -1,5 +1,7 @@
 //! The event loop under `asyncio`.
 
 mod kernel;
+#[allow(dead_code)]
+mod timers;
 
 pub use kernel::LocalWaker;
