@@ -1,0 +1,65 @@
+//! Readiness of descriptors, by mio.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use mio::event::{self, Event};
+use mio::{Events, Interest, Poll, Registry};
+
+/// Events taken per system call; what does not fit comes with the next one.
+const BATCH: usize = 1024;
+
+/// The token of the wake-up from other threads. No slot gets that far.
+pub(super) const WAKER: mio::Token = mio::Token(usize::MAX);
+/// The token of the precise timer.
+pub(super) const TIMER: mio::Token = mio::Token(usize::MAX - 1);
+
+/// The poller and the place its events go.
+pub(super) struct Selector {
+    poll: Poll,
+    events: Events,
+}
+
+impl Selector {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { poll: Poll::new()?, events: Events::with_capacity(BATCH) })
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        self.poll.registry()
+    }
+
+    /// Waits for at most `timeout` (rounded up to what the system can express); a signal ends the wait
+    /// early and is no error.
+    pub(super) fn select(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> io::Result<impl Iterator<Item = &Event>> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            result => result?,
+        }
+        Ok(self.events.iter())
+    }
+
+    /// Watches both directions of `source`, edge-triggered.
+    pub(super) fn register(
+        &self,
+        source: &mut impl event::Source,
+        token: mio::Token,
+    ) -> io::Result<()> {
+        self.registry().register(source, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Stops watching.
+    pub(super) fn deregister(&self, source: &mut impl event::Source) -> io::Result<()> {
+        self.registry().deregister(source)
+    }
+}
+
+impl fmt::Debug for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Selector").finish_non_exhaustive()
+    }
+}

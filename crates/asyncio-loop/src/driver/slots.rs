@@ -1,0 +1,173 @@
+//! What the driver keeps for each descriptor: its readiness and who waits for it.
+
+use mio::event::Event;
+use slab::Slab;
+
+use super::Direction;
+use super::wake::WakeList;
+use crate::LocalWaker;
+
+/// Half of a token is the slot's index, half its generation.
+const INDEX_BITS: u32 = usize::BITS / 2;
+const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
+
+/// Names one registration, never reused (within 2^31 of them) although the index is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token(usize);
+
+impl Token {
+    fn new(index: usize, generation: u32) -> Self {
+        debug_assert!(index < INDEX_MASK);
+        // The top bit stays clear: tokens above are the driver's own.
+        Self(((generation as usize) << INDEX_BITS) & (usize::MAX >> 1) | index)
+    }
+
+    fn index(self) -> usize {
+        self.0 & INDEX_MASK
+    }
+}
+
+impl From<mio::Token> for Token {
+    fn from(token: mio::Token) -> Self {
+        Self(token.0)
+    }
+}
+
+impl From<Token> for mio::Token {
+    fn from(token: Token) -> Self {
+        Self(token.0)
+    }
+}
+
+/// All descriptors of one loop.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    slots: Slab<Slot>,
+    generation: u32,
+}
+
+impl Slots {
+    pub(super) fn insert(&mut self) -> Token {
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.slots.vacant_entry();
+        let token = Token::new(entry.key(), self.generation);
+        entry.insert(Slot::new(token));
+        token
+    }
+
+    /// The slot of `token`, unless it is gone.
+    pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut Slot> {
+        self.slots.get_mut(token.index()).filter(|slot| slot.token == token)
+    }
+
+    /// Gives the slot out, for its wakers must not be dropped while `self` is borrowed.
+    pub(super) fn remove(&mut self, token: Token) -> Option<Slot> {
+        self.get_mut(token)?;
+        self.slots.try_remove(token.index())
+    }
+}
+
+/// One descriptor.
+#[derive(Debug)]
+pub(super) struct Slot {
+    token: Token,
+    flags: u8,
+    reader: Option<LocalWaker>,
+    writer: Option<LocalWaker>,
+}
+
+/// An attempt to read may succeed.
+const READABLE: u8 = 1;
+/// An attempt to write may succeed.
+const WRITABLE: u8 = 1 << 1;
+/// The other side has finished: after a short read there is an end of file to be seen.
+const READ_CLOSED: u8 = 1 << 2;
+/// The selector knows the descriptor.
+const REGISTERED: u8 = 1 << 3;
+
+impl Slot {
+    fn new(token: Token) -> Self {
+        Self { token, flags: READABLE | WRITABLE, reader: None, writer: None }
+    }
+
+    pub(super) fn is_registered(&self) -> bool {
+        self.flags & REGISTERED != 0
+    }
+
+    pub(super) fn set_registered(&mut self) {
+        self.flags |= REGISTERED;
+    }
+
+    pub(super) fn is_ready(&self, direction: Direction) -> bool {
+        self.flags & direction.ready_flag() != 0
+    }
+
+    /// An operation would have blocked: whatever was known is out of date.
+    pub(super) fn clear(&mut self, direction: Direction) {
+        self.flags &= !match direction {
+            Direction::Read => READABLE | READ_CLOSED,
+            Direction::Write => WRITABLE,
+        };
+    }
+
+    /// An operation moved fewer bytes than it could have: nothing is left, but perhaps an end of file.
+    pub(super) fn drained(&mut self, direction: Direction) {
+        if direction == Direction::Write || self.flags & READ_CLOSED == 0 {
+            self.clear(direction);
+        }
+    }
+
+    /// Where the one who waits for `direction` leaves its waker.
+    pub(super) fn waiter(&mut self, direction: Direction) -> &mut Option<LocalWaker> {
+        match direction {
+            Direction::Read => &mut self.reader,
+            Direction::Write => &mut self.writer,
+        }
+    }
+
+    /// Takes note of an event; a failed descriptor is ready for both, so that operations meet the error.
+    pub(super) fn on_event(&mut self, event: &Event, woken: &mut WakeList) {
+        if event.is_read_closed() {
+            self.flags |= READ_CLOSED;
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.flags |= READABLE;
+            woken.push(self.reader.take());
+        }
+        if event.is_writable() || event.is_write_closed() || event.is_error() {
+            self.flags |= WRITABLE;
+            woken.push(self.writer.take());
+        }
+    }
+}
+
+impl Direction {
+    fn ready_flag(self) -> u8 {
+        match self {
+            Direction::Read => READABLE,
+            Direction::Write => WRITABLE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_of_an_earlier_generation_finds_nothing() {
+        let mut slots = Slots::default();
+        let old = slots.insert();
+        assert!(slots.remove(old).is_some());
+        let new = slots.insert();
+        assert_eq!(new.index(), old.index());
+        assert!(slots.get_mut(old).is_none());
+        assert!(slots.remove(old).is_none());
+        assert!(slots.get_mut(new).is_some());
+    }
+
+    #[test]
+    fn a_slot_is_small() {
+        assert!(size_of::<Slot>() <= 80, "{}", size_of::<Slot>());
+    }
+}

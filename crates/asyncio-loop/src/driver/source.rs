@@ -1,0 +1,171 @@
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::task::{Context, Poll, ready};
+
+use super::Driver;
+use super::registration::Registration;
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// In: receiving, accepting, the end of the stream.
+    Read,
+    /// Out: sending, and the end of connecting.
+    Write,
+}
+
+/// What a loop can watch: on Unix whatever has a descriptor.
+///
+/// The descriptor has to be non-blocking for the operations of a [`Source`], and stay the same one for as
+/// long as the value lives.
+pub trait Pollable: AsFd {}
+
+impl<S: AsFd + ?Sized> Pollable for S {}
+
+/// A descriptor together with its readiness on one loop.
+///
+/// It starts out as ready: the first operation is simply tried, and only the first wait registers the
+/// descriptor with the poller, once, for both directions. Dropping the source ends the registration.
+///
+/// One task at a time can wait for each [`Direction`]; a second one takes the place of the first.
+pub struct Source<S: Pollable> {
+    // Before `io`: it has to go while the descriptor is open.
+    registration: Registration,
+    io: S,
+}
+
+impl<S: Pollable> Source<S> {
+    pub(crate) fn with_driver(driver: &Driver, io: S) -> Self {
+        let registration = Registration::new(driver, io.as_fd().as_raw_fd());
+        Self { registration, io }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_registered(&self) -> bool {
+        self.registration.is_registered()
+    }
+
+    /// The descriptor's owner.
+    ///
+    /// Operations on it that may block belong into [`try_io`](Self::try_io) or [`poll_io`](Self::poll_io),
+    /// which keep the readiness right.
+    pub fn get_ref(&self) -> &S {
+        &self.io
+    }
+
+    /// Ends the registration and gives the descriptor's owner back.
+    pub fn into_inner(self) -> S {
+        self.io
+    }
+
+    /// Whether an operation would be tried now rather than waited for.
+    pub fn is_ready(&self, direction: Direction) -> bool {
+        self.registration.is_ready(direction)
+    }
+
+    /// Declares that there is nothing to be had until the poller says otherwise: the next wait will wait.
+    ///
+    /// For what `Source` cannot see itself, such as a connect in progress.
+    pub fn clear_ready(&self, direction: Direction) {
+        self.registration.clear(direction);
+    }
+
+    /// Waits until an operation is worth trying.
+    ///
+    /// # Errors
+    ///
+    /// The poller's, when it refuses the descriptor at its first wait: a regular file
+    /// ([`PermissionDenied`](io::ErrorKind::PermissionDenied)), a descriptor that is watched by another source
+    /// ([`AlreadyExists`](io::ErrorKind::AlreadyExists)), or a limit of the system.
+    pub fn poll_ready(&self, cx: &Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
+        self.registration.poll_ready(cx, direction)
+    }
+
+    /// Waits until an operation is worth trying.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_ready`](Self::poll_ready).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: readiness stays until an operation uses it up.
+    pub async fn ready(&self, direction: Direction) -> io::Result<()> {
+        poll_fn(|cx| self.poll_ready(cx, direction)).await
+    }
+
+    /// Tries `operation` if the source is ready, and takes note when it would have blocked.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the source is not ready, without a call; else what
+    /// `operation` returned.
+    pub fn try_io<R>(
+        &self,
+        direction: Direction,
+        operation: impl FnOnce(&S) -> io::Result<R>,
+    ) -> io::Result<R> {
+        if !self.is_ready(direction) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = operation(&self.io);
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.clear_ready(direction);
+        }
+        result
+    }
+
+    /// As [`try_io`](Self::try_io), for a stream socket's send and receive of up to `length` bytes: moving
+    /// fewer of them means that nothing is left (or no room), which saves the call that would only say so.
+    ///
+    /// Not for terminals and packet sockets, where a short read means nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_io`](Self::try_io).
+    pub fn try_transfer(
+        &self,
+        direction: Direction,
+        length: usize,
+        operation: impl FnOnce(&S) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let moved = self.try_io(direction, operation)?;
+        if 0 < moved && moved < length {
+            self.registration.drained(direction);
+        }
+        Ok(moved)
+    }
+
+    /// Tries `operation` until it does not block, waiting in between.
+    ///
+    /// # Errors
+    ///
+    /// Those of `operation` and of [`poll_ready`](Self::poll_ready).
+    pub fn poll_io<R>(
+        &self,
+        cx: &Context<'_>,
+        direction: Direction,
+        mut operation: impl FnMut(&S) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            ready!(self.poll_ready(cx, direction))?;
+            match self.try_io(direction, &mut operation) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+impl<S: Pollable + fmt::Debug> fmt::Debug for Source<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("io", &self.io)
+            .field("readable", &self.is_ready(Direction::Read))
+            .field("writable", &self.is_ready(Direction::Write))
+            .finish()
+    }
+}
