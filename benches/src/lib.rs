@@ -1,1 +1,5 @@
-//! Shared parts of the benchmarks.
+//! Shared parts of the benchmarks: one small module per runtime with the same functions, so that
+//! each workload is written once, and the runner that puts contenders side by side.
+
+pub mod contest;
+pub mod runtime;

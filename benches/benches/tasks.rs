@@ -1,0 +1,84 @@
+//! Tasks that wait for values and for each other.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use asyncio_benches::contest::{Contest, run};
+use asyncio_benches::on_every_runtime;
+use asyncio_benches::runtime::{Runtime, timed};
+
+const BATCH: usize = 1000;
+const MANY: usize = 10_000;
+
+fn main() {
+    let contests = vec![
+        on_every_runtime!(Contest::new("oneshot_same_task", 1), oneshot_same_task),
+        on_every_runtime!(Contest::new("oneshot_round_trip", BATCH as u64), oneshot_round_trip),
+        on_every_runtime!(
+            Contest::new("gather_10000", MANY as u64).with("floor", gather_by_hand),
+            gather
+        ),
+    ];
+    run("tasks", contests);
+}
+
+/// Make a oneshot, set it, take the value, all in one task.
+fn oneshot_same_task<R: Runtime>(times: u64) -> Duration {
+    timed::<R>(async move {
+        for number in 0..times {
+            let (send, receive) = R::oneshot();
+            send(number);
+            black_box(receive.await);
+        }
+    })
+}
+
+/// Two tasks: one sets a oneshot and awaits the answer, the other awaits it and answers.
+fn oneshot_round_trip<R: Runtime>(times: u64) -> Duration {
+    timed::<R>(async move {
+        for _ in 0..times {
+            let (asks, questions): (Vec<_>, Vec<_>) = (0..BATCH).map(|_| R::oneshot()).unzip();
+            let (replies, answers): (Vec<_>, Vec<_>) = (0..BATCH).map(|_| R::oneshot()).unzip();
+            let other = R::spawn(async move {
+                for (question, reply) in questions.into_iter().zip(replies) {
+                    reply(question.await);
+                }
+            });
+            for (number, (ask, answer)) in asks.into_iter().zip(answers).enumerate() {
+                ask(number);
+                black_box(answer.await);
+            }
+            other.await;
+        }
+    })
+}
+
+/// Ten thousand coroutines run as tasks, and their results in order.
+fn gather<R: Runtime>(times: u64) -> Duration {
+    timed::<R>(async move {
+        for _ in 0..times {
+            let results = R::gather((0..MANY).map(|number| async move { number })).await;
+            assert_eq!(black_box(results).len(), MANY);
+        }
+    })
+}
+
+/// The same by hand: box each, poll each, collect.
+fn gather_by_hand(times: u64) -> Duration {
+    use std::task::{Context, Poll, Waker};
+
+    let start = Instant::now();
+    for _ in 0..times {
+        let coroutines: Vec<_> = (0..MANY).map(|number| Box::pin(async move { number })).collect();
+        let mut context = Context::from_waker(Waker::noop());
+        let results: Vec<usize> = coroutines
+            .into_iter()
+            .map(|mut coroutine| match coroutine.as_mut().poll(&mut context) {
+                Poll::Ready(number) => number,
+                Poll::Pending => unreachable!("it awaits nothing"),
+            })
+            .collect();
+        assert_eq!(black_box(results).len(), MANY);
+    }
+    start.elapsed()
+}

@@ -1,0 +1,50 @@
+//! Deadlines. How late timers are is measured by `src/bin/lateness.rs`.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use asyncio_benches::contest::{Contest, run};
+use asyncio_benches::on_every_runtime;
+use asyncio_benches::runtime::{Runtime, timed};
+
+fn main() {
+    let contests = vec![on_every_runtime!(
+        Contest::new("sleep_created_polled_dropped", 1).with("floor", deadline_by_hand),
+        sleep_dropped
+    )];
+    run("timers", contests);
+}
+
+/// The life of almost every timeout: made, waited for once, dropped before it is due.
+fn sleep_dropped<R: Runtime>(times: u64) -> Duration {
+    timed::<R>(async move {
+        for number in 0..times {
+            let mut sleep = pin!(R::sleep(far_off(number)));
+            poll_fn(|context| {
+                assert!(sleep.as_mut().poll(context).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        }
+    })
+}
+
+/// The same by hand: read the clock, put a deadline into an ordered map, take it out again.
+fn deadline_by_hand(times: u64) -> Duration {
+    let mut deadlines = BTreeMap::new();
+    let start = Instant::now();
+    for number in 0..times {
+        let deadline = Instant::now() + far_off(number);
+        deadlines.insert((deadline, number), ());
+        black_box(deadlines.remove(&(deadline, number)));
+    }
+    start.elapsed()
+}
+
+fn far_off(number: u64) -> Duration {
+    Duration::from_millis(1000 + number % 1000)
+}

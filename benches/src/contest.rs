@@ -1,0 +1,140 @@
+//! The runner: the same work by several contenders, measured side by side.
+//!
+//! Every file in `benches/benches/` is a list of [`Contest`]s handed to [`run`]. There are two ways
+//! to run them. `cargo bench` gives them to criterion, with its statistics and its comparison to the
+//! last run. `cargo bench -- --table` runs the contenders of each contest in turn, round after round, so
+//! that drift of the machine hits all of them alike, and prints medians and ratios as a table.
+
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+
+/// Interleaved rounds of `--table`.
+const ROUNDS: usize = 15;
+/// How long one contender's turn in a round should take.
+const TURN: Duration = Duration::from_millis(20);
+/// The columns of `--table`, in order.
+const COLUMNS: [&str; 5] = ["floor", "asyncio", "tokio", "smol", "monoio"];
+
+/// Does the work so many times and says how long that took.
+type Work = Box<dyn FnMut(u64) -> Duration>;
+
+/// One piece of work, and everyone who does it.
+#[expect(missing_debug_implementations, reason = "holds closures")]
+pub struct Contest {
+    name: &'static str,
+    operations: u64,
+    contenders: Vec<(&'static str, Work)>,
+}
+
+impl Contest {
+    /// A contest in which one run of the work stands for so many operations: the figures are per
+    /// operation.
+    pub fn new(name: &'static str, operations: u64) -> Self {
+        Self { name, operations, contenders: Vec::new() }
+    }
+
+    /// Adds a contender.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, work: impl FnMut(u64) -> Duration + 'static) -> Self {
+        self.contenders.push((name, Box::new(work)));
+        self
+    }
+}
+
+/// The whole of a bench program: criterion, or the interleaved table with `--table`, or `--table=NAME` for the
+/// contests whose name contains `NAME`.
+pub fn run(area: &str, contests: Vec<Contest>) {
+    let wanted = std::env::args().find_map(|argument| {
+        let rest = argument.strip_prefix("--table")?.to_owned();
+        Some(rest.trim_start_matches('=').to_owned())
+    });
+    match wanted {
+        Some(filter) => print_table(area, contests, &filter),
+        None => run_criterion(contests),
+    }
+}
+
+fn run_criterion(contests: Vec<Contest>) {
+    let mut criterion = Criterion::default().configure_from_args();
+    for contest in contests {
+        let mut group = criterion.benchmark_group(contest.name);
+        group.throughput(Throughput::Elements(contest.operations));
+        for (name, mut work) in contest.contenders {
+            group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+                bencher.iter_custom(&mut work);
+            });
+        }
+        group.finish();
+    }
+    criterion.final_summary();
+}
+
+fn print_table(area: &str, contests: Vec<Contest>, filter: &str) {
+    println!(
+        "\n| {area}: ns per operation | {} | tokio ÷ asyncio | best peer ÷ asyncio |",
+        COLUMNS.join(" | ")
+    );
+    println!("|---|{}---|---|", "---|".repeat(COLUMNS.len()));
+    for contest in contests.into_iter().filter(|contest| contest.name.contains(filter)) {
+        let name = contest.name;
+        println!("| {name} | {} |", row(&interleave(contest)));
+    }
+}
+
+/// Median nanoseconds per operation, by contender.
+fn interleave(mut contest: Contest) -> Vec<(&'static str, f64)> {
+    let repeats: Vec<u64> =
+        contest.contenders.iter_mut().map(|(_, work)| calibrate(work)).collect();
+    let mut samples = vec![Vec::with_capacity(ROUNDS); repeats.len()];
+    for round in 0..ROUNDS {
+        for turn in 0..repeats.len() {
+            let who = (round + turn) % repeats.len();
+            let took = contest.contenders[who].1(repeats[who]);
+            samples[who].push(took.as_nanos() as f64 / (repeats[who] * contest.operations) as f64);
+        }
+    }
+    let names = contest.contenders.iter().map(|(name, _)| *name);
+    names.zip(samples.into_iter().map(median)).collect()
+}
+
+/// How often the work must be repeated to fill a turn. Warms up on the way.
+fn calibrate(work: &mut Work) -> u64 {
+    let mut repeats = 1;
+    loop {
+        let took = work(repeats);
+        if took >= TURN / 4 {
+            let wanted = TURN.as_secs_f64() / took.as_secs_f64() * repeats as f64;
+            return (wanted as u64).max(1);
+        }
+        repeats *= 2;
+    }
+}
+
+fn row(medians: &[(&'static str, f64)]) -> String {
+    let of = |name: &str| medians.iter().find(|(who, _)| *who == name).map(|(_, median)| *median);
+    let best_peer = COLUMNS[2..].iter().filter_map(|name| of(name)).reduce(f64::min);
+    let ratio = |peer: Option<f64>| Some(peer? / of("asyncio")?);
+    let mut cells: Vec<String> = COLUMNS.iter().map(|name| cell(of(name))).collect();
+    cells.push(cell(ratio(of("tokio"))));
+    cells.push(cell(ratio(best_peer)));
+    cells.join(" | ")
+}
+
+fn cell(figure: Option<f64>) -> String {
+    match figure {
+        Some(figure) if figure < 100.0 => format!("{figure:.1}"),
+        Some(figure) => format!("{figure:.0}"),
+        None => "–".to_owned(),
+    }
+}
+
+/// The middle of the samples.
+///
+/// # Panics
+///
+/// If there are none.
+pub fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}

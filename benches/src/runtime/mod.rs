@@ -1,0 +1,72 @@
+//! What a workload asks of a runtime, and one module per runtime that gives it.
+
+mod monoio;
+mod smol;
+mod tokio;
+
+pub use self::monoio::Monoio;
+pub use self::smol::Smol;
+pub use self::tokio::Tokio;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+/// A single-threaded runtime under test. Each function is the runtime's own way to do it.
+pub trait Runtime: 'static {
+    /// Name in tables.
+    const NAME: &'static str;
+
+    /// Makes a runtime, runs `main` in it as a task, and takes the runtime down.
+    fn block_on<T: 'static>(main: impl Future<Output = T> + 'static) -> T;
+
+    /// Starts a task at once. What it returns waits for the task.
+    fn spawn<T: 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output = T> + Unpin + 'static;
+
+    /// Lets everything else that is ready run once.
+    fn yield_now() -> impl Future<Output = ()> + 'static;
+
+    /// Waits so long.
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static;
+
+    /// A value to be set once by the first half and awaited by the second.
+    fn oneshot<T: 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static);
+
+    /// Receives everything that `produce` sends from a thread of its own, calls `consume` for each
+    /// item, and ends when `produce` does.
+    fn from_thread(
+        produce: impl FnOnce(&dyn Fn(u64)) + Send + 'static,
+        consume: impl FnMut(u64) + 'static,
+    ) -> impl Future<Output = ()> + 'static;
+
+    /// Runs all of them as tasks and collects the results in order.
+    fn gather<T: 'static, F>(futures: impl Iterator<Item = F>) -> impl Future<Output = Vec<T>>
+    where
+        F: Future<Output = T> + 'static,
+    {
+        join_all(futures.map(Self::spawn))
+    }
+}
+
+/// Runs `work` in a task of the runtime and says how long it took, without the runtime's own coming and going.
+pub fn timed<R: Runtime>(work: impl Future<Output = ()> + 'static) -> Duration {
+    R::block_on(async move {
+        let start = Instant::now();
+        work.await;
+        start.elapsed()
+    })
+}
+
+/// Adds the same workload, a function generic over [`Runtime`], on every runtime.
+#[macro_export]
+macro_rules! on_every_runtime {
+    ($contest:expr, $workload:ident) => {
+        $contest
+            .with("tokio", $workload::<$crate::runtime::Tokio>)
+            .with("smol", $workload::<$crate::runtime::Smol>)
+            .with("monoio", $workload::<$crate::runtime::Monoio>)
+    };
+}

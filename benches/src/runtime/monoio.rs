@@ -1,0 +1,64 @@
+//! monoio on io_uring where the kernel has it, else on epoll.
+
+use std::time::Duration;
+
+use monoio::{FusionDriver, RuntimeBuilder};
+
+use super::Runtime;
+
+/// monoio.
+#[derive(Debug)]
+pub struct Monoio;
+
+impl Runtime for Monoio {
+    const NAME: &'static str = "monoio";
+
+    fn block_on<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
+        let mut runtime =
+            RuntimeBuilder::<FusionDriver>::new().enable_timer().build().expect("a monoio runtime");
+        runtime.block_on(async { Self::spawn(main).await })
+    }
+
+    fn spawn<T: 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output = T> + Unpin + 'static {
+        monoio::spawn(task)
+    }
+
+    /// It has none of its own; this one is hand-written, as its users do.
+    async fn yield_now() {
+        let mut yielded = false;
+        std::future::poll_fn(|context| {
+            if std::mem::replace(&mut yielded, true) {
+                return std::task::Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+        .await;
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        monoio::time::sleep(duration)
+    }
+
+    fn oneshot<T: 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static) {
+        let (sender, receiver) = local_sync::oneshot::channel();
+        let send = move |value| drop(sender.send(value));
+        (send, async { receiver.await.expect("a value") })
+    }
+
+    async fn from_thread(
+        produce: impl FnOnce(&dyn Fn(u64)) + Send + 'static,
+        mut consume: impl FnMut(u64) + 'static,
+    ) {
+        let (sender, receiver) = smol::channel::unbounded();
+        let thread = std::thread::spawn(move || {
+            produce(&|item| sender.try_send(item).expect("a receiver"));
+        });
+        while let Ok(item) = receiver.recv().await {
+            consume(item);
+        }
+        thread.join().expect("the producer");
+    }
+}

@@ -1,0 +1,59 @@
+//! smol: a `LocalExecutor` under async-io's `block_on`.
+
+use std::time::Duration;
+
+use smol::LocalExecutor;
+
+use super::Runtime;
+
+thread_local! {
+    /// The thread's executor. Leaked, so that tasks can reach it as smol programs do: by reference.
+    static EXECUTOR: &'static LocalExecutor<'static> = Box::leak(Box::default());
+}
+
+/// smol, with a local executor.
+#[derive(Debug)]
+pub struct Smol;
+
+impl Runtime for Smol {
+    const NAME: &'static str = "smol";
+
+    fn block_on<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
+        let executor = EXECUTOR.with(|executor| *executor);
+        smol::block_on(executor.run(executor.spawn(main)))
+    }
+
+    fn spawn<T: 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output = T> + Unpin + 'static {
+        EXECUTOR.with(|executor| executor.spawn(task))
+    }
+
+    fn yield_now() -> impl Future<Output = ()> + 'static {
+        smol::future::yield_now()
+    }
+
+    async fn sleep(duration: Duration) {
+        smol::Timer::after(duration).await;
+    }
+
+    fn oneshot<T: 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static) {
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        let send = move |value| drop(sender.send(value));
+        (send, async { receiver.await.expect("a value") })
+    }
+
+    async fn from_thread(
+        produce: impl FnOnce(&dyn Fn(u64)) + Send + 'static,
+        mut consume: impl FnMut(u64) + 'static,
+    ) {
+        let (sender, receiver) = smol::channel::unbounded();
+        let thread = std::thread::spawn(move || {
+            produce(&|item| sender.try_send(item).expect("a receiver"));
+        });
+        while let Ok(item) = receiver.recv().await {
+            consume(item);
+        }
+        thread.join().expect("the producer");
+    }
+}
