@@ -1,0 +1,201 @@
+//! The workers of a pool and the queue between them: who sleeps, who looks for work, who is woken.
+//!
+//! Waking a sleeping thread costs more than most short jobs, so it is rationed:
+//!
+//! * At most one worker at a time *searches*: it was woken or started for work it has not found yet,
+//!   or it looks for some microseconds longer before it goes to sleep. While there is one, handing in
+//!   a job wakes nobody.
+//! * A searcher that finds a job while more are queued calls the next helper before it starts. So a
+//!   burst wakes as many workers as it keeps busy, one after the other, and a job behind a slow one
+//!   is never stuck while another worker could be had.
+//! * The last one to fall asleep is woken first: its caches are warm, and those below it in the stack
+//!   sleep on until their time is over and they end.
+//!
+//! Invariant: with the lock released, a queued job means that somebody searches, or that every worker
+//! is busy and no more are allowed.
+
+use std::collections::VecDeque;
+use std::panic::Location;
+use std::thread::Thread;
+
+use super::Job;
+use crate::ThreadPromise;
+
+/// Everything under a pool's lock.
+pub(super) struct Crew {
+    queue: VecDeque<Job>,
+    /// By worker's number; an empty seat is taken by the next worker that starts.
+    seats: Vec<Option<Seat>>,
+    workers: usize,
+    max_workers: usize,
+    /// Who sleeps, the latest last.
+    asleep: Vec<(usize, Thread)>,
+    searching: usize,
+    closing: bool,
+    /// Completed when the last worker has ended.
+    awaiting_end: Vec<ThreadPromise<()>>,
+}
+
+#[derive(Clone, Default)]
+struct Seat {
+    /// Where the job that this worker runs was submitted.
+    running: Option<&'static Location<'static>>,
+}
+
+/// What to do, once the lock is released, so that a queued job is seen to.
+#[must_use]
+pub(super) enum Help {
+    NotNeeded,
+    Wake(Thread),
+    Start(usize),
+}
+
+impl Crew {
+    pub(super) fn new(max_workers: usize) -> Self {
+        Crew {
+            queue: VecDeque::new(),
+            seats: Vec::new(),
+            workers: 0,
+            max_workers,
+            asleep: Vec::new(),
+            searching: 0,
+            closing: false,
+            awaiting_end: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Who runs a job: worker's number, and where the job was submitted.
+    pub(super) fn running(&self) -> impl Iterator<Item = (usize, &'static Location<'static>)> {
+        let seats = self.seats.iter().enumerate();
+        seats.filter_map(|(number, seat)| Some((number, seat.as_ref()?.running?)))
+    }
+
+    /// Queues a job. `Err`: the pool is closing; here it is back.
+    pub(super) fn push(&mut self, job: Job) -> Result<Help, Job> {
+        if self.closing {
+            return Err(job);
+        }
+        self.queue.push_back(job);
+        Ok(self.call_help())
+    }
+
+    /// Gives the oldest job to a worker.
+    pub(super) fn pop(&mut self, worker: usize) -> Option<Job> {
+        let job = self.queue.pop_front();
+        if let Some(Some(seat)) = self.seats.get_mut(worker) {
+            seat.running = job.as_ref().map(Job::site);
+        }
+        job
+    }
+
+    /// Takes all that is queued.
+    pub(super) fn take_queue(&mut self) -> VecDeque<Job> {
+        std::mem::take(&mut self.queue)
+    }
+
+    /// Lets a worker that found nothing look a little longer, if nobody else does.
+    pub(super) fn try_search(&mut self) -> bool {
+        let alone = self.searching == 0 && !self.closing;
+        self.searching += usize::from(alone);
+        alone
+    }
+
+    /// A searcher has found a job, or goes to sleep.
+    pub(super) fn stop_search(&mut self) -> Help {
+        self.searching -= 1;
+        self.call_help()
+    }
+
+    pub(super) fn fall_asleep(&mut self, worker: usize, thread: Thread) {
+        self.asleep.push((worker, thread));
+    }
+
+    /// Takes a worker out of the sleepers whose time is over. False: it was woken before.
+    pub(super) fn rise(&mut self, worker: usize) -> bool {
+        let place = self.asleep.iter().position(|(number, _)| *number == worker);
+        place.map(|place| self.asleep.remove(place)).is_some()
+    }
+
+    pub(super) fn is_asleep(&self, worker: usize) -> bool {
+        self.asleep.iter().any(|(number, _)| *number == worker)
+    }
+
+    /// A worker ends. Returns who waits for the end of all, if it was the last.
+    pub(super) fn leave(&mut self, worker: usize) -> Vec<ThreadPromise<()>> {
+        self.seats[worker] = None;
+        self.workers -= 1;
+        self.ended()
+    }
+
+    /// A worker that was called could not be started. What is queued waits for the others; without
+    /// any it is returned. So are those who wait for the end of all, if this was it.
+    pub(super) fn start_failed(
+        &mut self,
+        worker: usize,
+    ) -> (VecDeque<Job>, Vec<ThreadPromise<()>>) {
+        self.searching -= 1;
+        let ended = self.leave(worker);
+        let refused = if self.workers == 0 { self.take_queue() } else { VecDeque::new() };
+        (refused, ended)
+    }
+
+    /// Lets the workers end when the queue is empty; `promise` is completed when they have. Returns
+    /// the sleepers to wake, and the promises to complete now.
+    pub(super) fn close(
+        &mut self,
+        promise: ThreadPromise<()>,
+    ) -> (Vec<Thread>, Vec<ThreadPromise<()>>) {
+        self.closing = true;
+        self.awaiting_end.push(promise);
+        self.searching += self.asleep.len();
+        let woken = self.asleep.drain(..).map(|(_, thread)| thread).collect();
+        (woken, self.ended())
+    }
+
+    fn ended(&mut self) -> Vec<ThreadPromise<()>> {
+        if self.closing && self.workers == 0 {
+            std::mem::take(&mut self.awaiting_end)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Sees to it that somebody searches, if there is need and anybody to be had.
+    fn call_help(&mut self) -> Help {
+        if self.queue.is_empty() || self.searching > 0 {
+            return Help::NotNeeded;
+        }
+        if let Some((_, thread)) = self.asleep.pop() {
+            self.searching += 1;
+            return Help::Wake(thread);
+        }
+        if self.workers == self.max_workers {
+            return Help::NotNeeded;
+        }
+        self.searching += 1;
+        self.workers += 1;
+        Help::Start(self.take_seat())
+    }
+
+    fn take_seat(&mut self) -> usize {
+        let free = self.seats.iter().position(Option::is_none);
+        let number = free.unwrap_or_else(|| {
+            self.seats.push(None);
+            self.seats.len() - 1
+        });
+        self.seats[number] = Some(Seat::default());
+        number
+    }
+}

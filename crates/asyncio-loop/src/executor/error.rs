@@ -1,0 +1,142 @@
+//! Why a job has no value.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+/// Why a job, or another computation behind a [`ThreadFuture`](crate::ThreadFuture), has no value.
+///
+/// The same type serves every executor and bridge, so that one `?` is enough:
+///
+/// ```
+/// use asyncio_loop::{JobError, ThreadPoolExecutor};
+///
+/// fn divide(pool: &ThreadPoolExecutor, a: i32, b: i32) -> Result<i32, JobError> {
+///     pool.submit(move || a / b).result(None)
+/// }
+///
+/// let pool = ThreadPoolExecutor::new();
+/// assert_eq!(divide(&pool, 6, 2).unwrap(), 3);
+/// assert!(matches!(divide(&pool, 6, 0), Err(JobError::Panicked(_))));
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JobError {
+    /// It was cancelled before it started, or abandoned by whoever should have completed it.
+    Cancelled,
+    /// Its code panicked.
+    Panicked(JobPanic),
+    /// No value came within the time given to [`result`](crate::ThreadFuture::result). The work
+    /// goes on; ask again later.
+    TimedOut,
+    /// The executor accepts no more jobs.
+    ExecutorShutdown,
+    /// The executor has no thread, and the system refused to start one.
+    NoThread(io::Error),
+    /// Waiting here would never end; the text says why.
+    WouldDeadlock(&'static str),
+    /// The executor failed in a way of its own: a worker process that died, for instance.
+    Failed(Box<dyn Error + Send + Sync>),
+}
+
+impl JobError {
+    /// Returns true if the job was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, JobError::Cancelled)
+    }
+
+    /// Returns true if the time given for waiting was over.
+    #[must_use]
+    pub fn is_timed_out(&self) -> bool {
+        matches!(self, JobError::TimedOut)
+    }
+
+    /// Returns true if the job's code panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        matches!(self, JobError::Panicked(_))
+    }
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JobError::Cancelled => f.write_str("job was cancelled"),
+            JobError::Panicked(panic) => write!(f, "job {panic}"),
+            JobError::TimedOut => f.write_str("timed out waiting for the result of a job"),
+            JobError::ExecutorShutdown => f.write_str("executor is shut down"),
+            JobError::NoThread(_) => f.write_str("executor could not start a thread"),
+            JobError::WouldDeadlock(why) => write!(f, "waiting would deadlock: {why}"),
+            JobError::Failed(_) => f.write_str("executor failed"),
+        }
+    }
+}
+
+impl Error for JobError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            JobError::NoThread(error) => Some(error),
+            JobError::Failed(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}
+
+impl From<JobError> for io::Error {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::NoThread(error) => error,
+            JobError::TimedOut => io::Error::new(io::ErrorKind::TimedOut, error),
+            other => io::Error::other(other),
+        }
+    }
+}
+
+/// What a job panicked with.
+///
+/// It is `Sync`, as errors should be, although the payload of a panic is not.
+pub struct JobPanic {
+    payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl JobPanic {
+    /// Wraps the payload that [`catch_unwind`](std::panic::catch_unwind) returned.
+    #[must_use]
+    pub fn new(payload: Box<dyn Any + Send>) -> Self {
+        Self { payload: Mutex::new(payload) }
+    }
+
+    /// Returns the payload, for [`resume_unwind`](std::panic::resume_unwind).
+    #[must_use]
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the panic's message, if the payload is a string, as that of `panic!` is.
+    #[must_use]
+    pub fn message(&self) -> Option<String> {
+        let payload = self.payload.lock().unwrap_or_else(PoisonError::into_inner);
+        match payload.downcast_ref::<&'static str>() {
+            Some(message) => Some((*message).to_owned()),
+            None => payload.downcast_ref::<String>().cloned(),
+        }
+    }
+}
+
+impl fmt::Debug for JobPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("JobPanic").field(&self.message()).finish()
+    }
+}
+
+impl fmt::Display for JobPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.message() {
+            Some(message) => write!(f, "panicked: {message}"),
+            None => f.write_str("panicked"),
+        }
+    }
+}

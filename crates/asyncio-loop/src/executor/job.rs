@@ -1,0 +1,137 @@
+//! A function on its way to a thread, with the place for its result: one allocation.
+
+use std::any::type_name;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::thread_future::{Cell, HasCell};
+use crate::{JobError, JobPanic, ThreadFuture};
+
+/// A function that waits to be run by an [`Executor`](crate::Executor).
+///
+/// Run it with [`run`](Self::run); its panics are caught and become the error of its
+/// [`ThreadFuture`]. A job that is dropped instead is cancelled, so nobody waits for ever.
+///
+/// ```
+/// use asyncio_loop::Job;
+///
+/// let (job, future) = Job::new(|| 6 * 7);
+/// std::thread::spawn(move || job.run());
+/// assert_eq!(future.result(None).unwrap(), 42);
+/// ```
+#[must_use = "a job that is dropped is cancelled"]
+pub struct Job {
+    /// Taken when the job is run or refused.
+    cell: Option<Arc<dyn RunJob>>,
+    site: &'static Location<'static>,
+}
+
+/// [`JobCell`] without the types of its function and value.
+trait RunJob: Send + Sync {
+    fn run(self: Arc<Self>);
+    fn fail(self: Arc<Self>, error: JobError);
+    fn function_name(&self) -> &'static str;
+}
+
+struct JobCell<F, T> {
+    /// Taken by the thread that runs the job, or dropped when the job is cancelled.
+    function: Mutex<Option<F>>,
+    cell: Cell<T>,
+}
+
+impl Job {
+    /// Makes a job of `function`, and the future of its value. The caller is remembered as the
+    /// place where the job was submitted.
+    #[track_caller]
+    pub fn new<F, T>(function: F) -> (Job, ThreadFuture<T>)
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let function = Mutex::new(Some(function));
+        let cell = Arc::new(JobCell { function, cell: Cell::new() });
+        let future = ThreadFuture { cell: Arc::clone(&cell) as Arc<dyn HasCell<T>> };
+        (Job { cell: Some(cell), site: Location::caller() }, future)
+    }
+
+    /// Runs the function on this thread, unless the job was cancelled.
+    pub fn run(mut self) {
+        if let Some(cell) = self.cell.take() {
+            cell.run();
+        }
+    }
+
+    /// Ends the job without running it: its future gets `error`.
+    pub fn fail(mut self, error: JobError) {
+        if let Some(cell) = self.cell.take() {
+            cell.fail(error);
+        }
+    }
+
+    /// Returns where the job was submitted.
+    #[must_use]
+    pub fn site(&self) -> &'static Location<'static> {
+        self.site
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(cell) = self.cell.take() {
+            cell.fail(JobError::Cancelled);
+        }
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let function = self.cell.as_ref().map(|cell| cell.function_name());
+        f.debug_struct("Job").field("function", &function).field("site", &self.site).finish()
+    }
+}
+
+impl<F, T> JobCell<F, T> {
+    fn take_function(&self) -> Option<F> {
+        self.function.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<F, T> RunJob for JobCell<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    fn run(self: Arc<Self>) {
+        if !self.cell.start() {
+            return;
+        }
+        let Some(function) = self.take_function() else { return };
+        let outcome = catch_unwind(AssertUnwindSafe(function));
+        let outcome = outcome.map_err(|payload| JobError::Panicked(JobPanic::new(payload)));
+        ThreadFuture { cell: self as Arc<dyn HasCell<T>> }.complete(outcome);
+    }
+
+    fn fail(self: Arc<Self>, error: JobError) {
+        drop(self.take_function());
+        ThreadFuture { cell: self as Arc<dyn HasCell<T>> }.complete(Err(error));
+    }
+
+    fn function_name(&self) -> &'static str {
+        type_name::<F>()
+    }
+}
+
+impl<F, T> HasCell<T> for JobCell<F, T>
+where
+    F: Send,
+    T: Send,
+{
+    fn cell(&self) -> &Cell<T> {
+        &self.cell
+    }
+
+    fn discard(&self) {
+        drop(self.take_function());
+    }
+}

@@ -1,0 +1,63 @@
+//! Executors: where blocking functions go, so that the loop does not wait for them.
+//!
+//! `job` is a function with the place for its result, `crew` decides who runs it and who is woken,
+//! `worker` is one thread, `pool` is what users see.
+
+mod crew;
+mod error;
+mod job;
+mod pool;
+mod worker;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub use error::{JobError, JobPanic};
+pub use job::Job;
+pub use pool::{RunningJob, StuckJobs, ThreadPoolBuilder, ThreadPoolExecutor};
+
+/// Something that runs jobs elsewhere.
+///
+/// Implement it to send the jobs of a loop to threads of your own:
+///
+/// ```
+/// use asyncio_loop::{Executor, Job};
+///
+/// /// A new thread for each job.
+/// struct ThreadPerJob;
+///
+/// impl Executor for ThreadPerJob {
+///     fn execute(&self, job: Job) {
+///         std::thread::spawn(move || job.run());
+///     }
+/// }
+///
+/// let (job, future) = Job::new(|| 6 * 7);
+/// ThreadPerJob.execute(job);
+/// assert_eq!(future.result(None).unwrap(), 42);
+/// ```
+pub trait Executor {
+    /// Sees to it that the job is run, soon and on another thread.
+    ///
+    /// An executor that cannot do that calls [`Job::fail`] with the reason. A job that is dropped
+    /// is cancelled.
+    fn execute(&self, job: Job);
+}
+
+impl<E: Executor + ?Sized> Executor for &E {
+    fn execute(&self, job: Job) {
+        (**self).execute(job);
+    }
+}
+
+impl<E: Executor + ?Sized> Executor for Rc<E> {
+    fn execute(&self, job: Job) {
+        (**self).execute(job);
+    }
+}
+
+impl<E: Executor + ?Sized> Executor for Arc<E> {
+    fn execute(&self, job: Job) {
+        (**self).execute(job);
+    }
+}

@@ -1,0 +1,402 @@
+//! The thread pool as its users see it.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::num::NonZero;
+use std::panic::Location;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::crew::{Crew, Help};
+use super::worker::Worker;
+use super::{Executor, Job};
+use crate::{JobError, ThreadFuture, ThreadPromise};
+
+/// Threads that run blocking or heavy functions, started on demand.
+///
+/// A thread is started when a job waits and no thread is idle, up to
+/// [`max_workers`](ThreadPoolBuilder::max_workers); a thread without work for
+/// [`idle_timeout`](ThreadPoolBuilder::idle_timeout) ends. Jobs start in the order of their
+/// submission. A panic in a job is that job's error and leaves the pool intact.
+///
+/// Dropping the pool shuts it down without waiting: what was submitted is still run.
+///
+/// # From asyncio
+///
+/// `concurrent.futures.ThreadPoolExecutor`, with idle threads that end. `submit` after a shutdown
+/// gives a future that has failed, instead of an exception.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::ThreadPoolExecutor;
+///
+/// let pool = ThreadPoolExecutor::builder().max_workers(2).thread_name_prefix("hash").build();
+/// let name = pool.submit(|| std::thread::current().name().map(str::to_owned));
+/// assert_eq!(name.result(None).unwrap().as_deref(), Some("hash_0"));
+/// ```
+pub struct ThreadPoolExecutor {
+    shared: Arc<Shared>,
+}
+
+/// What the pool shares with its workers.
+pub(super) struct Shared {
+    crew: Mutex<Crew>,
+    /// The length of the queue, for a worker that watches without the lock.
+    pub(super) queued: AtomicUsize,
+    pub(super) idle_timeout: Duration,
+    thread_name_prefix: String,
+    stack_size: Option<usize>,
+}
+
+impl ThreadPoolExecutor {
+    /// Makes a pool with the default options; it has no threads yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts to describe a pool with other options.
+    pub fn builder() -> ThreadPoolBuilder {
+        ThreadPoolBuilder::new()
+    }
+
+    /// Hands in a function to be run by one of the threads, and returns the future of its value.
+    ///
+    /// After [`shutdown`](Self::shutdown) the future has failed with
+    /// [`JobError::ExecutorShutdown`], and the function is dropped.
+    #[track_caller]
+    pub fn submit<F, T>(&self, function: F) -> ThreadFuture<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (job, future) = Job::new(function);
+        self.execute(job);
+        future
+    }
+
+    /// Lets the threads end when the queue is empty, and refuses new jobs from now on.
+    ///
+    /// The future completes when the last thread has left; wait for it on a thread
+    /// ([`result`](ThreadFuture::result)), in a task, or not at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{JobError, ThreadPoolExecutor};
+    ///
+    /// let pool = ThreadPoolExecutor::new();
+    /// let before = pool.submit(|| 1);
+    /// let ended = pool.shutdown();
+    /// let after = pool.submit(|| 2);
+    ///
+    /// assert!(ended.result(None).is_ok());
+    /// assert_eq!(before.result(None).unwrap(), 1);
+    /// assert!(matches!(after.result(None), Err(JobError::ExecutorShutdown)));
+    /// ```
+    pub fn shutdown(&self) -> ThreadFuture<()> {
+        let (promise, future) = ThreadPromise::new();
+        let (sleepers, ended) = self.shared.lock().close(promise);
+        sleepers.iter().for_each(thread::Thread::unpark);
+        ended.into_iter().for_each(|promise| promise.set_result(()));
+        future
+    }
+
+    /// Cancels every job that has not started, and returns their number.
+    #[doc(alias = "cancel_futures")]
+    pub fn cancel_queued(&self) -> usize {
+        let jobs = {
+            let mut crew = self.shared.lock();
+            let jobs = crew.take_queue();
+            self.shared.publish(&crew);
+            jobs
+        };
+        let number = jobs.len();
+        drop(jobs);
+        number
+    }
+
+    /// Shuts the pool down and blocks this thread until its threads have ended, at most for
+    /// `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// The jobs that run still, with the place where each was submitted; they go on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPoolExecutor;
+    /// use std::{sync::mpsc, time::Duration};
+    ///
+    /// let (release, held) = mpsc::channel::<()>();
+    /// let (started, starts) = mpsc::channel();
+    /// let pool = ThreadPoolExecutor::new();
+    /// let job = pool.submit(move || { started.send(()).unwrap(); held.recv() });
+    /// starts.recv().unwrap();
+    ///
+    /// let stuck = pool.join(Some(Duration::from_millis(1))).unwrap_err();
+    /// assert_eq!(stuck.jobs().len(), 1);
+    /// drop(release);
+    /// assert!(pool.join(None).is_ok());
+    /// # assert!(job.is_done());
+    /// ```
+    pub fn join(&self, timeout: Option<Duration>) -> Result<(), StuckJobs> {
+        match self.shutdown().result(timeout) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(StuckJobs { jobs: self.running_jobs(), queued: self.queued() }),
+        }
+    }
+
+    /// Returns the jobs that run at this moment.
+    #[must_use]
+    pub fn running_jobs(&self) -> Vec<RunningJob> {
+        let crew = self.shared.lock();
+        let running = crew.running();
+        running
+            .map(|(number, site)| RunningJob { site, thread: self.shared.thread_name(number) })
+            .collect()
+    }
+
+    /// Returns the number of jobs that have not started.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.shared.lock().queued()
+    }
+
+    /// Returns the number of threads.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.shared.lock().workers()
+    }
+}
+
+impl Executor for ThreadPoolExecutor {
+    fn execute(&self, job: Job) {
+        self.shared.push(job);
+    }
+}
+
+impl Default for ThreadPoolExecutor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for ThreadPoolExecutor {
+    fn drop(&mut self) {
+        drop(self.shutdown());
+    }
+}
+
+impl fmt::Debug for ThreadPoolExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadPoolExecutor")
+            .field("thread_name_prefix", &self.shared.thread_name_prefix)
+            .field("workers", &self.workers())
+            .field("queued", &self.queued())
+            .finish()
+    }
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Crew> {
+        self.crew.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows the length of the queue to who watches without the lock.
+    pub(super) fn publish(&self, crew: &Crew) {
+        self.queued.store(crew.queued(), Ordering::Relaxed);
+    }
+
+    fn push(self: &Arc<Self>, job: Job) {
+        let mut crew = self.lock();
+        let pushed = crew.push(job);
+        self.publish(&crew);
+        drop(crew);
+        match pushed {
+            Ok(help) => self.give(help),
+            Err(job) => job.fail(JobError::ExecutorShutdown),
+        }
+    }
+
+    pub(super) fn give(self: &Arc<Self>, help: Help) {
+        match help {
+            Help::NotNeeded => {}
+            Help::Wake(thread) => thread.unpark(),
+            Help::Start(number) => self.start(number),
+        }
+    }
+
+    fn start(self: &Arc<Self>, number: usize) {
+        let mut builder = thread::Builder::new().name(self.thread_name(number));
+        if let Some(size) = self.stack_size {
+            builder = builder.stack_size(size);
+        }
+        let worker = Worker::new(Arc::clone(self), number);
+        if let Err(error) = builder.spawn(move || worker.work()) {
+            self.start_failed(number, &error);
+        }
+    }
+
+    fn start_failed(&self, number: usize, error: &io::Error) {
+        log::error!("executor could not start thread {}: {error}", self.thread_name(number));
+        let mut crew = self.lock();
+        let (refused, ended) = crew.start_failed(number);
+        self.publish(&crew);
+        drop(crew);
+
+        for job in refused {
+            let error = io::Error::new(error.kind(), error.to_string());
+            job.fail(JobError::NoThread(error));
+        }
+        ended.into_iter().for_each(|promise| promise.set_result(()));
+    }
+
+    pub(super) fn leave(&self, number: usize) {
+        let ended = self.lock().leave(number);
+        ended.into_iter().for_each(|promise| promise.set_result(()));
+    }
+
+    fn thread_name(&self, number: usize) -> String {
+        format!("{}_{number}", self.thread_name_prefix)
+    }
+}
+
+/// The options of a [`ThreadPoolExecutor`].
+#[derive(Clone, Debug)]
+#[must_use = "call build"]
+pub struct ThreadPoolBuilder {
+    max_workers: usize,
+    idle_timeout: Duration,
+    thread_name_prefix: String,
+    stack_size: Option<usize>,
+}
+
+impl ThreadPoolBuilder {
+    fn new() -> Self {
+        ThreadPoolBuilder {
+            max_workers: default_max_workers(),
+            idle_timeout: Duration::from_secs(10),
+            thread_name_prefix: "asyncio".to_owned(),
+            stack_size: None,
+        }
+    }
+
+    /// Sets how many threads there may be; by default the number of processors and four more, at
+    /// most 32, as in Python.
+    ///
+    /// # Panics
+    ///
+    /// If `max_workers` is 0.
+    pub fn max_workers(mut self, max_workers: usize) -> Self {
+        assert!(max_workers > 0, "a thread pool needs at least one worker");
+        self.max_workers = max_workers;
+        self
+    }
+
+    /// Sets after what time without work a thread ends; ten seconds by default.
+    pub fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.idle_timeout = idle_timeout;
+        self
+    }
+
+    /// Sets the first part of the threads' names, "asyncio" by default; an underscore and a number
+    /// from 0 follow.
+    pub fn thread_name_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.thread_name_prefix = prefix.into();
+        self
+    }
+
+    /// Sets the size of each thread's stack in bytes; by default that of `std::thread`.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Makes the pool; its threads start on demand.
+    #[must_use]
+    pub fn build(self) -> ThreadPoolExecutor {
+        let shared = Shared {
+            crew: Mutex::new(Crew::new(self.max_workers)),
+            queued: AtomicUsize::new(0),
+            idle_timeout: self.idle_timeout,
+            thread_name_prefix: self.thread_name_prefix,
+            stack_size: self.stack_size,
+        };
+        ThreadPoolExecutor { shared: Arc::new(shared) }
+    }
+}
+
+fn default_max_workers() -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    (processors + 4).min(32)
+}
+
+/// A job that a [`ThreadPoolExecutor`] runs at this moment.
+#[derive(Clone, Debug)]
+pub struct RunningJob {
+    site: &'static Location<'static>,
+    thread: String,
+}
+
+impl RunningJob {
+    /// Returns where the job was submitted.
+    #[must_use]
+    pub fn site(&self) -> &'static Location<'static> {
+        self.site
+    }
+
+    /// Returns the name of the thread that runs it.
+    #[must_use]
+    pub fn thread(&self) -> &str {
+        &self.thread
+    }
+}
+
+impl fmt::Display for RunningJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "job submitted at {} on thread {}", self.site, self.thread)
+    }
+}
+
+/// The error of [`ThreadPoolExecutor::join`]: its time was over, and these jobs run still.
+#[derive(Clone, Debug)]
+pub struct StuckJobs {
+    jobs: Vec<RunningJob>,
+    queued: usize,
+}
+
+impl StuckJobs {
+    /// Returns the jobs that run still.
+    #[must_use]
+    pub fn jobs(&self) -> &[RunningJob] {
+        &self.jobs
+    }
+
+    /// Returns how many more jobs wait behind them.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queued
+    }
+}
+
+impl fmt::Display for StuckJobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("executor did not finish joining its threads:")?;
+        for (index, job) in self.jobs.iter().enumerate() {
+            let separator = if index == 0 { " " } else { ", " };
+            write!(f, "{separator}{job}")?;
+        }
+        match self.queued {
+            0 => Ok(()),
+            queued => write!(f, " and {queued} queued"),
+        }
+    }
+}
+
+impl Error for StuckJobs {}

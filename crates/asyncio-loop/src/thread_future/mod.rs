@@ -1,0 +1,185 @@
+//! A result that another thread computes: what Python calls `concurrent.futures.Future`.
+
+mod cell;
+mod promise;
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+pub(crate) use cell::{Cell, HasCell, Outcome};
+pub use promise::ThreadPromise;
+
+use crate::{JobError, JobPanic};
+
+/// A value that is computed on another thread, or by a loop on another thread.
+///
+/// It can be waited for with a blocking call ([`result`](Self::result)) and awaited in any
+/// executor, and it is `Send + Sync`: put it into an `Arc` to share it. Dropping it does not stop
+/// the work; its value is then dropped.
+///
+/// The value is handed out once.
+///
+/// # From asyncio
+///
+/// `concurrent.futures.Future` hands out its value as often as it is asked; `exception()` is the
+/// `Err` of [`result`](Self::result).
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::ThreadPoolExecutor;
+///
+/// let pool = ThreadPoolExecutor::new();
+/// let future = pool.submit(|| 6 * 7);
+/// assert_eq!(future.result(None).unwrap(), 42);
+/// ```
+#[doc(alias = "Future")]
+#[must_use = "without it the value is lost; the work is done all the same"]
+pub struct ThreadFuture<T> {
+    pub(crate) cell: Arc<dyn HasCell<T>>,
+}
+
+impl<T: Send + 'static> ThreadFuture<T> {
+    /// Blocks the calling thread until the value is there, at most for `timeout`.
+    ///
+    /// Don't call it on a thread whose loop has to produce the value.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::TimedOut`] after `timeout`: the work goes on, and `result` may be called again.
+    /// Otherwise whatever the work ended with.
+    ///
+    /// # Panics
+    ///
+    /// If the value was taken before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{JobError, ThreadPromise};
+    /// use std::time::Duration;
+    ///
+    /// let (promise, future) = ThreadPromise::new();
+    /// assert!(matches!(future.result(Some(Duration::ZERO)), Err(JobError::TimedOut)));
+    /// promise.set_result("late");
+    /// assert_eq!(future.result(None).unwrap(), "late");
+    /// ```
+    pub fn result(&self, timeout: Option<Duration>) -> Result<T, JobError> {
+        self.cell.cell().wait(timeout)
+    }
+
+    /// Cancels the work if it has not started, and returns true if the future is cancelled now.
+    ///
+    /// The function that was waiting to be run is dropped before this returns, and waiters get
+    /// [`JobError::Cancelled`]. Work that runs cannot be stopped from outside: then this returns
+    /// false and changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPromise;
+    ///
+    /// let (promise, future) = ThreadPromise::<u8>::new();
+    /// assert!(future.cancel());
+    /// assert!(!promise.start());
+    /// assert!(future.result(None).unwrap_err().is_cancelled());
+    /// ```
+    pub fn cancel(&self) -> bool {
+        match self.cell.cell().cancel() {
+            Ok(callbacks) => {
+                self.cell.discard();
+                run_callbacks(self, callbacks);
+                true
+            }
+            Err(_) => self.is_cancelled(),
+        }
+    }
+
+    /// Returns true if the work has started and not ended.
+    #[doc(alias = "running")]
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.cell.cell().is_running()
+    }
+
+    /// Returns true if there is a value or an error, or there was before it was taken.
+    #[doc(alias = "done")]
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.cell.cell().is_done()
+    }
+
+    /// Returns true if it was cancelled.
+    #[doc(alias = "cancelled")]
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cell.cell().is_cancelled()
+    }
+
+    /// Calls `callback` when the future is done, on the thread that completes or cancels it; at
+    /// once, on this thread, if it is done already.
+    ///
+    /// Callbacks run in the order of their registration, after waiters were woken. One that panics
+    /// is logged, and the others still run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPromise;
+    /// use std::sync::mpsc;
+    ///
+    /// let (tell, told) = mpsc::channel();
+    /// let (promise, future) = ThreadPromise::new();
+    /// future.add_done_callback(move |future| tell.send(future.result(None).unwrap()).unwrap());
+    /// promise.set_result(5);
+    /// assert_eq!(told.recv().unwrap(), 5);
+    /// ```
+    pub fn add_done_callback(&self, callback: impl FnOnce(&ThreadFuture<T>) + Send + 'static) {
+        if let Err(callback) = self.cell.cell().add_callback(Box::new(callback)) {
+            run_callbacks(self, vec![callback]);
+        }
+    }
+
+    /// Completes the future and tells everybody, unless it is done.
+    pub(crate) fn complete(&self, outcome: Outcome<T>) {
+        if let Ok(callbacks) = self.cell.cell().complete(outcome) {
+            run_callbacks(self, callbacks);
+        }
+    }
+
+    fn state_name(&self) -> &'static str {
+        match self {
+            _ if self.is_cancelled() => "cancelled",
+            _ if self.is_done() => "done",
+            _ if self.is_running() => "running",
+            _ => "waiting",
+        }
+    }
+}
+
+impl<T: Send + 'static> Future for ThreadFuture<T> {
+    type Output = Result<T, JobError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.cell.cell().poll(cx)
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for ThreadFuture<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadFuture").field("state", &self.state_name()).finish()
+    }
+}
+
+fn run_callbacks<T: Send + 'static>(future: &ThreadFuture<T>, callbacks: Vec<cell::Callback<T>>) {
+    for callback in callbacks {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(future))) {
+            log::error!("done callback of a thread future {}", JobPanic::new(payload));
+        }
+    }
+}
