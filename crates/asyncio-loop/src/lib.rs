@@ -1,6 +1,8 @@
 //! The event loop under `asyncio`.
 
 #[allow(dead_code)]
+mod context;
+#[allow(dead_code)]
 mod driver;
 mod executor;
 mod kernel;
@@ -8,6 +10,10 @@ mod thread_future;
 #[allow(dead_code)]
 mod timers;
 
+pub use context::{
+    Binding, Context, ContextEntered, ContextVar, ResetError, SendContext, Token, TokenGuard,
+    copy_context,
+};
 pub use driver::{Direction, Pollable, Source};
 pub use executor::{
     Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadPoolBuilder, ThreadPoolExecutor,

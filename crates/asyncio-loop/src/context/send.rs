@@ -1,0 +1,89 @@
+//! Contexts that travel: the values other threads may see.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use super::bindings::{Binding, Bindings, Value};
+use super::{Context, run_in};
+
+/// A snapshot of a context for another thread, made by [`Context::to_send`].
+///
+/// It has the values of all variables but the `local` ones. Cloning it and taking it along cost
+/// nothing if there are none.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{SendContext, context_var};
+///
+/// context_var! { static REQUEST: u64 = 0; }
+///
+/// REQUEST.set(7);
+/// let context = SendContext::current();
+/// let thread = std::thread::spawn(move || context.run(|| REQUEST.get()));
+/// assert_eq!(thread.join().unwrap(), 7);
+/// ```
+#[derive(Clone, Default)]
+pub struct SendContext {
+    bindings: Option<Arc<[SendBinding]>>,
+}
+
+#[derive(Clone)]
+struct SendBinding {
+    id: u32,
+    name: &'static str,
+    value: Arc<dyn Any + Send + Sync>,
+}
+
+impl SendContext {
+    /// The values of the current context that may travel.
+    #[must_use]
+    pub fn current() -> Self {
+        Self::from_bindings(super::Content::copy_current().bindings())
+    }
+
+    /// Runs `f` with these values and no others. What it sets is gone afterwards.
+    pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        run_in(self.to_bindings().into(), f)
+    }
+
+    /// A context of the calling thread with these values.
+    #[must_use]
+    pub fn to_context(&self) -> Context {
+        Context { content: super::Content::from(self.to_bindings()).into_context() }
+    }
+
+    pub(super) fn from_bindings(bindings: &[Binding]) -> Self {
+        let bindings: Vec<_> = bindings.iter().filter_map(SendBinding::new).collect();
+        Self { bindings: (!bindings.is_empty()).then(|| bindings.into()) }
+    }
+
+    fn to_bindings(&self) -> Bindings {
+        self.as_slice().iter().cloned().map(Binding::from).collect()
+    }
+
+    fn as_slice(&self) -> &[SendBinding] {
+        self.bindings.as_deref().unwrap_or_default()
+    }
+}
+
+impl SendBinding {
+    fn new(binding: &Binding) -> Option<Self> {
+        let Value::Send(value) = &binding.value else { return None };
+        Some(Self { id: binding.id, name: binding.name, value: value.clone() })
+    }
+}
+
+impl From<SendBinding> for Binding {
+    fn from(SendBinding { id, name, value }: SendBinding) -> Self {
+        Self { id, name, value: Value::Send(value) }
+    }
+}
+
+impl fmt::Debug for SendContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SendContext ")?;
+        f.debug_set().entries(self.as_slice().iter().map(|binding| binding.name)).finish()
+    }
+}
