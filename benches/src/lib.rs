@@ -2,4 +2,7 @@
 //! each workload is written once, and the runner that puts contenders side by side.
 
 pub mod contest;
+pub mod load;
+pub mod process;
 pub mod runtime;
+pub mod servers;

@@ -1,0 +1,47 @@
+//! One connection, one message under way: the time from a request to its answer. CPU time per request, many connections and large
+//! messages are measured by `src/bin/echo_bench.rs`.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use asyncio_benches::contest::{Contest, run};
+use asyncio_benches::servers::{self, SERVERS, Service};
+
+const MESSAGE: usize = 1024;
+
+fn main() {
+    let one_echo_each = SERVERS.iter().filter(|(name, _)| *name != "tokio+BufWriter");
+    let contest = one_echo_each.fold(Contest::new("echo_round_trip", 1), |contest, (name, _)| {
+        let mut client = None;
+        contest.with(name, move |times| {
+            round_trips(client.get_or_insert_with(|| connect(start(name))), times)
+        })
+    });
+    run("echo", vec![contest]);
+}
+
+/// Starts the server on a thread that lives as long as the program.
+fn start(name: &'static str) -> SocketAddr {
+    let listener = servers::listen().expect("a listener");
+    let address = listener.local_addr().expect("its address");
+    let serve = servers::find(name).expect("a server of this name");
+    std::thread::spawn(move || serve(listener, Service::Echo(4 * MESSAGE)));
+    address
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("a connection");
+    stream.set_nodelay(true).expect("TCP_NODELAY");
+    stream
+}
+
+fn round_trips(stream: &mut TcpStream, times: u64) -> Duration {
+    let mut message = [7; MESSAGE];
+    let start = Instant::now();
+    for _ in 0..times {
+        stream.write_all(&message).expect("a request sent");
+        stream.read_exact(&mut message).expect("an answer");
+    }
+    start.elapsed()
+}

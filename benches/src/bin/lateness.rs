@@ -1,0 +1,169 @@
+//! How late timers are, and what they cost: each contender in a process of its own, in turn, on one core.
+//!
+//! ```text
+//! cargo run --release -p asyncio-benches --bin lateness
+//! ```
+//!
+//! Two tables. *One*: the lateness of a 100 µs sleep on an idle loop, a thousand times. *Many*: 100,000 tasks that
+//! each sleep a random time within a second; their lateness, and the CPU time of the whole.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::process::Command;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use asyncio_benches::contest::median;
+use asyncio_benches::process::{SERVER_CORE, pin_to};
+use asyncio_benches::runtime::{Monoio, Runtime, Smol, Tokio};
+use rustix::time::{ClockId, clock_gettime};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+const ROUNDS: usize = 5;
+const SLEEPS: usize = 1000;
+const TASKS: usize = 100_000;
+
+/// A contender's two experiments.
+struct Contender {
+    name: &'static str,
+    one: fn() -> Vec<Duration>,
+    many: fn() -> Vec<Duration>,
+}
+
+const CONTENDERS: &[Contender] = &[
+    Contender { name: "floor", one: one_by_hand, many: many_by_hand },
+    contender::<Tokio>(),
+    contender::<Smol>(),
+    contender::<Monoio>(),
+];
+
+const fn contender<R: Runtime>() -> Contender {
+    Contender { name: R::NAME, one: one::<R>, many: many::<R> }
+}
+
+fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [name, experiment] => measure(name, experiment),
+        _ => {
+            println!("\n| a 100 µs sleep | median lateness µs | p99 µs | CPU µs each |");
+            table("one", SLEEPS as f64 / 1000.0)?;
+            println!(
+                "\n| 100,000 random sleeps in a second | median lateness µs | p99 µs | CPU ms |"
+            );
+            table("many", 1.0)
+        }
+    }
+}
+
+/// A contender's process: three numbers on one line.
+fn measure(name: &str, experiment: &str) -> Outcome<()> {
+    pin_to(SERVER_CORE);
+    let contender = CONTENDERS.iter().find(|each| each.name == name).ok_or("no such contender")?;
+    let before = cpu_milliseconds();
+    let mut late = if experiment == "one" { (contender.one)() } else { (contender.many)() };
+    let cpu = cpu_milliseconds() - before;
+    late.sort();
+    let at = |share: usize| late[late.len() * share / 100].as_secs_f64() * 1e6;
+    println!("{} {} {cpu}", at(50), at(99));
+    Ok(())
+}
+
+fn table(experiment: &str, scale: f64) -> Outcome<()> {
+    println!("|---|---|---|---|");
+    let mut figures = vec![[const { Vec::new() }; 3]; CONTENDERS.len()];
+    for _ in 0..ROUNDS {
+        for (contender, figures) in CONTENDERS.iter().zip(&mut figures) {
+            let program = std::env::current_exe()?;
+            let output = Command::new(program).args([contender.name, experiment]).output()?;
+            let line = String::from_utf8(output.stdout)?;
+            for (number, figures) in line.split_whitespace().zip(figures) {
+                figures.push(number.parse::<f64>()?);
+            }
+        }
+    }
+    for (contender, figures) in CONTENDERS.iter().zip(figures) {
+        let [late, worst, cpu] = figures.map(median);
+        println!("| {} | {late:.0} | {worst:.0} | {:.1} |", contender.name, cpu / scale);
+    }
+    Ok(())
+}
+
+/// One task that sleeps 100 µs again and again.
+fn one<R: Runtime>() -> Vec<Duration> {
+    R::block_on(async {
+        let mut late = Vec::with_capacity(SLEEPS);
+        for _ in 0..SLEEPS {
+            let due = Instant::now() + Duration::from_micros(100);
+            R::sleep(due - Instant::now()).await;
+            late.push(lateness(due));
+        }
+        late
+    })
+}
+
+/// Tasks that each sleep until a moment of their own.
+fn many<R: Runtime>() -> Vec<Duration> {
+    R::block_on(async {
+        let late = Rc::new(RefCell::new(Vec::with_capacity(TASKS)));
+        let mut tasks = Vec::with_capacity(TASKS);
+        for duration in random_durations() {
+            let late = Rc::clone(&late);
+            tasks.push(R::spawn(async move {
+                let due = Instant::now() + duration;
+                R::sleep(duration).await;
+                late.borrow_mut().push(lateness(due));
+            }));
+        }
+        for task in tasks {
+            task.await;
+        }
+        late.take()
+    })
+}
+
+fn one_by_hand() -> Vec<Duration> {
+    let sleep = |_| {
+        let due = Instant::now() + Duration::from_micros(100);
+        std::thread::sleep(due - Instant::now());
+        lateness(due)
+    };
+    (0..SLEEPS).map(sleep).collect()
+}
+
+/// The thread's own sleep, from one deadline to the next.
+fn many_by_hand() -> Vec<Duration> {
+    let start = Instant::now();
+    let mut deadlines: Vec<Instant> = random_durations().map(|duration| start + duration).collect();
+    deadlines.sort();
+    let wait = |due: Instant| {
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        lateness(due)
+    };
+    deadlines.into_iter().map(wait).collect()
+}
+
+/// How late it is, which is an error if it is early.
+fn lateness(due: Instant) -> Duration {
+    let now = Instant::now();
+    assert!(now >= due, "a timer fired {:?} early", due - now);
+    now - due
+}
+
+/// The same pseudo-random durations below a second for everyone.
+fn random_durations() -> impl Iterator<Item = Duration> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    (0..TASKS).map(move |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        Duration::from_nanos(state % 1_000_000_000)
+    })
+}
+
+/// CPU time of this process so far, all threads, kernel and user.
+fn cpu_milliseconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
+}

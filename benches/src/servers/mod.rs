@@ -1,0 +1,80 @@
+//! Servers under test: the same services by every runtime, and by hand on epoll.
+
+mod floor;
+mod monoio;
+mod smol;
+mod tokio;
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::str::FromStr;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+
+/// What a server does with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Sends back what it gets, read by read, through a buffer of so many bytes.
+    Echo(usize),
+    /// Sends back each line by one write of its own, the way one writes it without thinking about system calls.
+    Lines,
+    /// Closes at once.
+    Close,
+}
+
+/// The command line's spelling: `echo:65536`, `lines`, `close`.
+impl fmt::Display for Service {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Echo(buffer) => write!(formatter, "echo:{buffer}"),
+            Self::Lines => formatter.write_str("lines"),
+            Self::Close => formatter.write_str("close"),
+        }
+    }
+}
+
+impl FromStr for Service {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let buffer = || text.strip_prefix("echo:")?.parse().ok();
+        match text {
+            "lines" => Ok(Self::Lines),
+            "close" => Ok(Self::Close),
+            _ => buffer().map(Self::Echo).ok_or_else(|| format!("no service {text}")),
+        }
+    }
+}
+
+/// Serves forever.
+type Serve = fn(TcpListener, Service) -> io::Result<()>;
+
+/// Every server, by name.
+pub const SERVERS: &[(&str, Serve)] = &[
+    ("floor", floor::serve),
+    ("tokio", tokio::serve),
+    ("tokio+BufWriter", tokio::serve_buffered),
+    ("smol", smol::serve),
+    ("monoio", monoio::serve),
+];
+
+/// The server of this name.
+pub fn find(name: &str) -> Option<Serve> {
+    SERVERS.iter().find(|(known, _)| *known == name).map(|(_, serve)| *serve)
+}
+
+/// A listener on a free port of the loopback, the same for all: a long backlog, and TCP_NODELAY, which accepted
+/// sockets inherit.
+///
+/// # Errors
+///
+/// When the system refuses.
+pub fn listen() -> io::Result<TcpListener> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+    rustix::net::listen(&socket, 4096)?;
+    Ok(TcpListener::from(socket))
+}

@@ -1,0 +1,48 @@
+//! The services on smol's local executor.
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::rc::Rc;
+
+use smol::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use smol::{Async, LocalExecutor};
+
+use super::Service;
+
+pub(super) fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
+    let executor = Rc::new(LocalExecutor::new());
+    smol::block_on(executor.run(async {
+        let listener = Async::try_from(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            let serve = async move {
+                match service {
+                    Service::Echo(buffer) => echo(stream, buffer).await,
+                    Service::Lines => lines(stream).await,
+                    Service::Close => Ok(()),
+                }
+            };
+            executor.spawn(serve).detach();
+        }
+    }))
+}
+
+async fn echo(mut stream: Async<TcpStream>, buffer: usize) -> io::Result<()> {
+    let mut buffer = vec![0; buffer];
+    loop {
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(()),
+            length => stream.write_all(&buffer[..length]).await?,
+        }
+    }
+}
+
+async fn lines(stream: Async<TcpStream>) -> io::Result<()> {
+    let mut reader = BufReader::new(&stream);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).await? > 0 {
+        (&stream).write_all(&line).await?;
+        line.clear();
+    }
+    Ok(())
+}
