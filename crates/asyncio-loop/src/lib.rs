@@ -1,22 +1,69 @@
 //! The event loop under `asyncio`.
+//!
+//! Most programs use the facade crate `asyncio`. This crate is the ground floor: callbacks, timers, readiness
+//! of descriptors, calls from other threads, context variables, and the stepping of tasks, all on
+//! one thread and without atomics on the way from a wake to a step.
+//!
+//! One *turn* of the loop: take what other threads left; poll for readiness, as long as the next
+//! deadline allows if nothing is ready; move due timers to the ready queue; run exactly what is
+//! ready now. What that schedules waits for the next turn.
+//!
+//! ```
+//! use std::cell::Cell;
+//! use std::rc::Rc;
+//! use std::time::Duration;
+//! use asyncio_loop::EventLoop;
+//!
+//! let event_loop = EventLoop::new()?;
+//! let ticks = Rc::new(Cell::new(0));
+//! event_loop.call_soon({
+//!     let ticks = Rc::clone(&ticks);
+//!     move || ticks.set(ticks.get() + 1)
+//! });
+//! let this = event_loop.handle_to_self();
+//! event_loop.call_later(Duration::from_millis(1), move || this.stop());
+//! event_loop.run_forever()?;
+//! assert_eq!(ticks.get(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Where next: [`EventLoop`] to make and run a loop, [`running_loop`] to find it,
+//! [`LocalWaker`] to write futures that wake without atomics, [`Source`] to watch a descriptor.
 
-#[allow(dead_code)]
+mod builder;
+mod clock;
 mod context;
-#[allow(dead_code)]
 mod driver;
+mod error;
+mod event_loop;
 mod executor;
+mod handle;
 mod kernel;
+mod loop_handle;
+mod primitives;
+mod report;
+mod running;
+mod spawn;
 mod thread_future;
-#[allow(dead_code)]
 mod timers;
+mod turn;
 
+pub use builder::LoopBuilder;
+pub use clock::LoopTime;
 pub use context::{
     Binding, Context, ContextEntered, ContextVar, ResetError, SendContext, Token, TokenGuard,
     copy_context,
 };
 pub use driver::{Direction, Pollable, Source};
+pub use error::{LoopClosed, LoopRunning, NoRunningLoop, RunError};
+pub use event_loop::{Deadline, EventLoop, LoopRef, TaskFactory};
 pub use executor::{
     Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadPoolBuilder, ThreadPoolExecutor,
 };
-pub use kernel::LocalWaker;
+pub use handle::{Handle, TimerHandle};
+pub use kernel::{CallbackRef, LocalWaker, Outcome, RawTask, Supervisor, TaskRef, Verdict};
+pub use loop_handle::LoopHandle;
+pub use report::{ErrorContext, ExceptionHandler};
+pub use running::{running_loop, try_running_loop, with_running};
+pub use spawn::TaskOptions;
 pub use thread_future::{ThreadFuture, ThreadPromise};

@@ -139,10 +139,6 @@ impl<T> Timers<T> {
         self.heap.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.heap.is_empty()
-    }
-
     /// The place in the heap of a timer that is still there.
     #[inline]
     fn place(&self, key: TimerKey) -> Option<usize> {
@@ -346,7 +342,7 @@ mod tests {
         let key = timers.insert(2, "b");
         timers.insert(1, "a");
         assert_eq!(timers.drain(), ["a", "b"]);
-        assert!(timers.is_empty());
+        assert_eq!(timers.len(), 0);
         timers.insert(3, "c");
         assert_eq!(timers.remove(key), None);
         assert_eq!(due(&mut timers, 3), ["c"]);
@@ -445,7 +441,7 @@ mod tests {
                while let Some(expected) = model.pop_due(u64::MAX) {
                    prop_assert_eq!(timers.pop_due(u64::MAX), Some(expected));
                }
-               prop_assert!(timers.is_empty());
+               prop_assert_eq!(timers.len(), 0);
            }
        }
 }

@@ -61,6 +61,11 @@ impl Content {
         Self::new_context(self, 0)
     }
 
+    /// The same, with an identity if it has none yet.
+    pub(super) fn identified(self, entered: usize) -> Self {
+        if self.root().is_some() { self } else { Self::new_context(self, entered) }
+    }
+
     fn new_context(values: Self, entered: usize) -> Self {
         let root = Root { entered: Cell::new(entered), values: Cell::new(values) };
         Self(Some(Rc::new(Node::Context(root))))
@@ -182,6 +187,14 @@ pub(super) fn bind(binding: Binding) -> (Option<Value>, Content) {
 /// Unbinds a variable in the current context. Returns its old value and the context.
 pub(super) fn unbind(id: u32) -> (Option<Value>, Content) {
     change(|bindings| bindings.remove(id))
+}
+
+/// The current context, given an identity if it has none yet.
+pub(super) fn identify_current() -> Content {
+    let current = replace_current(Content(None)).identified(1);
+    let shared = current.share();
+    replace_current(current);
+    shared
 }
 
 /// Whether `context` is the current one.

@@ -43,6 +43,12 @@ impl SendContext {
         Self::from_bindings(super::Content::copy_current().bindings())
     }
 
+    /// Whether no value travels.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bindings.is_none()
+    }
+
     /// Runs `f` with these values and no others. What it sets is gone afterwards.
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         run_in(self.to_bindings().into(), f)

@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-use super::content::{Content, Previous};
-use super::{Context, run_in};
+use super::Context;
+use super::content::{self, Content, Previous};
 
 /// What a task or callback runs in: a copy of its own, or a context it was given.
 ///
@@ -41,10 +41,21 @@ impl ContextSlot {
         self.0.set(entered.0.restore());
     }
 
-    /// Runs `f` once in the slot's context, also if it panics.
-    #[inline]
-    pub(crate) fn run<R>(self, f: impl FnOnce() -> R) -> R {
-        run_in(self.0.take(), f)
+    /// Takes the context out; nothing is left in the slot.
+    pub(crate) fn take(&self) -> Self {
+        Self(Cell::new(self.0.take()))
+    }
+
+    /// The context that the slot's steps run in, by its identity.
+    pub(crate) fn to_context(&self) -> Context {
+        let content = self.0.take().identified(0);
+        self.0.set(content.share());
+        Context { content }
+    }
+
+    /// The context that is current, by its identity: what `to_context` is during a step.
+    pub(crate) fn current() -> Context {
+        Context { content: content::identify_current() }
     }
 }
 
@@ -57,7 +68,7 @@ impl std::fmt::Debug for ContextSlot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ContextVar, Token, copy_context};
+    use crate::{ContextVar, Token};
 
     static LEVEL: ContextVar<u32> = ContextVar::new("LEVEL").with_default(|| 0);
 
@@ -129,18 +140,17 @@ mod tests {
     }
 
     #[test]
-    fn a_callback_leaves_its_context_also_if_it_panics() {
-        Context::new().run(|| {
-            LEVEL.set(1);
-            let slot = ContextSlot::copy_current();
-            let callback = || {
-                slot.run(|| {
-                    LEVEL.set(2);
-                    panic!("on purpose")
-                })
-            };
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(callback)).unwrap_err();
-            assert_eq!(copy_context().get(&LEVEL), Some(1));
+    fn a_slot_gives_its_context_away_and_shares_it() {
+        let slot = ContextSlot::copy_current();
+        let context = slot.to_context();
+        context.run(|| LEVEL.set(3));
+        assert_eq!(step(&slot, || LEVEL.get()), 3);
+        let same = step(&slot, || {
+            LEVEL.set(4);
+            ContextSlot::current()
         });
+        assert_eq!(same.get(&LEVEL), Some(4));
+        same.run(|| LEVEL.set(5));
+        assert_eq!(context.get(&LEVEL), Some(5));
     }
 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::Driver;
 use super::registration::Registration;
+use crate::event_loop::LoopRef;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +38,11 @@ pub struct Source<S: Pollable> {
 }
 
 impl<S: Pollable> Source<S> {
+    /// A source on a loop.
+    pub fn new(event_loop: &LoopRef, io: S) -> Self {
+        Self::with_driver(event_loop.driver(), io)
+    }
+
     pub(crate) fn with_driver(driver: &Driver, io: S) -> Self {
         let registration = Registration::new(driver, io.as_fd().as_raw_fd());
         Self { registration, io }

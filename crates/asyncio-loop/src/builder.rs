@@ -1,0 +1,83 @@
+//! Options of a new loop.
+
+use std::io;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::event_loop::EventLoop;
+
+/// Makes an [`EventLoop`] that is not the usual one.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use asyncio_loop::EventLoop;
+///
+/// let event_loop = EventLoop::builder().virtual_time(true).build()?;
+/// let real = Instant::now();
+/// event_loop.call_later(Duration::from_secs(3600), {
+///     let event_loop = event_loop.handle_to_self();
+///     move || event_loop.stop()
+/// });
+/// event_loop.run_forever()?;
+/// assert_eq!(event_loop.time().as_secs_f64(), 3600.0);
+/// assert!(real.elapsed() < Duration::from_secs(60));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct LoopBuilder {
+    pub(crate) virtual_time: bool,
+    pub(crate) debug: Option<bool>,
+    pub(crate) slow_callback: Duration,
+}
+
+impl LoopBuilder {
+    pub(crate) fn new() -> Self {
+        Self { virtual_time: false, debug: None, slow_callback: Duration::from_millis(100) }
+    }
+
+    /// Whether time is virtual: it stands still while anything can run and jumps to the next
+    /// deadline when nothing can. For tests: hours pass in microseconds, and always alike.
+    ///
+    /// Default: false, the system's monotonic clock.
+    pub fn virtual_time(mut self, yes: bool) -> Self {
+        self.virtual_time = yes;
+        self
+    }
+
+    /// Whether debug mode is on from the start.
+    ///
+    /// Default: whether the environment variable `ASYNCIO_DEBUG` is set and not empty.
+    pub fn debug(mut self, yes: bool) -> Self {
+        self.debug = Some(yes);
+        self
+    }
+
+    /// In debug mode, how long a step may take before it is reported as slow.
+    ///
+    /// Default: 100 ms.
+    pub fn slow_callback_duration(mut self, duration: Duration) -> Self {
+        self.slow_callback = duration;
+        self
+    }
+
+    /// Makes the loop.
+    ///
+    /// # Errors
+    ///
+    /// Of the operating system, when it has no descriptors left for the poller.
+    pub fn build(self) -> io::Result<EventLoop> {
+        EventLoop::with(&self)
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        if self.virtual_time { Clock::virtual_() } else { Clock::monotonic() }
+    }
+
+    pub(crate) fn is_debug(&self) -> bool {
+        let by_environment = || std::env::var_os("ASYNCIO_DEBUG").is_some_and(|v| !v.is_empty());
+        self.debug.unwrap_or_else(by_environment)
+    }
+}

@@ -1,0 +1,133 @@
+//! The loop's time: monotonic, or virtual.
+
+use std::cell::Cell;
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::{Duration, Instant};
+
+/// A moment on a loop's clock.
+///
+/// It counts nanoseconds from the start of that clock, and means nothing on another loop.
+/// Arithmetic stays within bounds: no duration is too long to add.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_loop::LoopTime;
+///
+/// let start = LoopTime::from_nanos(1_000);
+/// let later = start + Duration::from_micros(1);
+/// assert_eq!(later.as_nanos(), 2_000);
+/// assert_eq!(later - start, Duration::from_micros(1));
+/// assert_eq!(start - later, Duration::ZERO);
+/// assert_eq!(start + Duration::MAX, LoopTime::MAX);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LoopTime(u64);
+
+impl LoopTime {
+    /// A moment that never comes (584 years after the start of the clock).
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The moment that many nanoseconds after the start of the clock.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the start of the clock.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Seconds since the start of the clock, as `loop.time()` gives them in Python.
+    #[must_use]
+    pub fn as_secs_f64(self) -> f64 {
+        Duration::from_nanos(self.0).as_secs_f64()
+    }
+}
+
+impl Add<Duration> for LoopTime {
+    type Output = Self;
+
+    /// The moment `duration` later, or [`LoopTime::MAX`].
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Duration> for LoopTime {
+    type Output = Self;
+
+    /// The moment `duration` earlier, or the start of the clock.
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub for LoopTime {
+    type Output = Duration;
+
+    /// How long after `earlier` this is; zero if it is before.
+    fn sub(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl fmt::Display for LoopTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.6}s", self.as_secs_f64())
+    }
+}
+
+/// What a loop reads its time from.
+#[derive(Debug)]
+pub(crate) enum Clock {
+    /// The system's monotonic clock, from this moment on.
+    Monotonic(Instant),
+    /// Moves when the loop says so.
+    Virtual(Cell<u64>),
+}
+
+impl Clock {
+    pub(crate) fn monotonic() -> Self {
+        Self::Monotonic(Instant::now())
+    }
+
+    pub(crate) fn virtual_() -> Self {
+        Self::Virtual(Cell::new(0))
+    }
+
+    pub(crate) fn is_virtual(&self) -> bool {
+        matches!(self, Self::Virtual(_))
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        match self {
+            Self::Monotonic(start) => {
+                let since = start.elapsed();
+                // Cheaper than `as_nanos`, and good for 584 years.
+                since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
+            }
+            Self::Virtual(now) => now.get(),
+        }
+    }
+
+    /// Moves a virtual clock forward.
+    pub(crate) fn advance_to(&self, moment: u64) {
+        if let Self::Virtual(now) = self {
+            now.set(now.get().max(moment));
+        }
+    }
+
+    /// The system's time of a moment; `None` if it has none (virtual, or too far).
+    pub(crate) fn instant(&self, moment: u64) -> Option<Instant> {
+        match self {
+            Self::Monotonic(start) => start.checked_add(Duration::from_nanos(moment)),
+            Self::Virtual(_) => None,
+        }
+    }
+}

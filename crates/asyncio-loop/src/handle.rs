@@ -1,0 +1,108 @@
+//! Handles of scheduled callbacks.
+
+use std::fmt;
+use std::rc::Weak;
+
+use crate::clock::LoopTime;
+use crate::event_loop::Inner;
+use crate::kernel::CallbackRef;
+use crate::timers::TimerKey;
+
+/// A callback that was handed to [`LoopRef::call_soon`](crate::LoopRef::call_soon).
+///
+/// Dropping the handle changes nothing: the callback runs.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, running_loop};
+///
+/// let event_loop = EventLoop::new()?;
+/// event_loop.run_until_complete(async {
+///     let handle = running_loop().call_soon(|| unreachable!("cancelled"));
+///     handle.cancel();
+///     assert!(handle.is_cancelled());
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Handle {
+    callback: CallbackRef,
+}
+
+impl Handle {
+    pub(crate) fn new(callback: CallbackRef) -> Self {
+        Self { callback }
+    }
+
+    /// Keeps the callback from running, and drops it and what it captured at once.
+    ///
+    /// May be called at any time and any number of times; once the callback runs or has run, this
+    /// only sets what [`is_cancelled`](Self::is_cancelled) says.
+    pub fn cancel(&self) {
+        self.callback.cancel();
+    }
+
+    /// Whether [`cancel`](Self::cancel) was called.
+    #[doc(alias = "cancelled")]
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.callback.is_cancelled()
+    }
+}
+
+/// A callback that was handed to [`LoopRef::call_later`](crate::LoopRef::call_later) or
+/// [`LoopRef::call_at`](crate::LoopRef::call_at).
+///
+/// Dropping the handle changes nothing: the callback runs.
+#[derive(Clone)]
+pub struct TimerHandle {
+    callback: CallbackRef,
+    when: LoopTime,
+    key: TimerKey,
+    event_loop: Weak<Inner>,
+}
+
+impl TimerHandle {
+    pub(crate) fn new(
+        callback: CallbackRef,
+        when: LoopTime,
+        key: TimerKey,
+        event_loop: Weak<Inner>,
+    ) -> Self {
+        Self { callback, when, key, event_loop }
+    }
+
+    /// Keeps the callback from running, drops it and what it captured, and takes the timer out of
+    /// the loop, all at once.
+    ///
+    /// May be called at any time and any number of times, as for [`Handle::cancel`].
+    pub fn cancel(&self) {
+        self.callback.cancel();
+        if let Some(event_loop) = self.event_loop.upgrade() {
+            event_loop.remove_timer(self.key);
+        }
+    }
+
+    /// Whether [`cancel`](Self::cancel) was called.
+    #[doc(alias = "cancelled")]
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.callback.is_cancelled()
+    }
+
+    /// When the callback falls due, on the loop's clock.
+    #[must_use]
+    pub fn when(&self) -> LoopTime {
+        self.when
+    }
+}
+
+impl fmt::Debug for TimerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimerHandle")
+            .field("when", &self.when)
+            .field("callback", &self.callback)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,202 @@
+//! Cells that run a closure once.
+
+use std::alloc::Layout;
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::mem::{ManuallyDrop, offset_of};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+
+use super::cell::{CANCELLED, CellRef, DONE, FOREIGN, FULL, Header, RUNNING, VTable};
+use super::home::{Entered, Home, HomeOwner};
+use crate::context::ContextSlot;
+use crate::report;
+
+#[repr(C)]
+struct CallbackCell<F> {
+    header: Header,
+    stage: UnsafeCell<ManuallyDrop<F>>,
+}
+
+impl<F: FnOnce()> CallbackCell<F> {
+    const VTABLE: &'static VTable = &VTable {
+        step: step::<F>,
+        drop_stage: drop_stage::<F>,
+        drop_local: nothing,
+        layout: Layout::new::<Self>(),
+        stage: offset_of!(Self, stage),
+        type_name: std::any::type_name::<F>,
+    };
+
+    fn boxed(header: Header, callback: F) -> NonNull<Header> {
+        let stage = UnsafeCell::new(ManuallyDrop::new(callback));
+        NonNull::from(Box::leak(Box::new(Self { header, stage }))).cast()
+    }
+}
+
+/// # Safety
+///
+/// None; a vtable wants an unsafe function.
+unsafe fn nothing(_: NonNull<Header>) {}
+
+/// Takes the closure out of its cell.
+///
+/// # Safety
+///
+/// `cell` is a `CallbackCell<F>` whose stage is full and, after this, the caller's.
+unsafe fn take_stage<F>(cell: NonNull<Header>) -> F {
+    // SAFETY: the caller's promise.
+    let stage = unsafe { cell.as_ref() }.stage::<F>(cell);
+    // SAFETY: promise 3: nobody else is in the stage, and it is full.
+    unsafe { stage.read() }
+}
+
+/// # Safety
+///
+/// `cell` is a live `CallbackCell<F>`, not `DONE`, with `RUNNING` set, on the owner's thread.
+unsafe fn step<F: FnOnce()>(cell: NonNull<Header>) {
+    // SAFETY: RUNNING keeps it alive.
+    let header = unsafe { cell.as_ref() };
+    // SAFETY: RUNNING keeps it alive, and nobody else has entered it.
+    let _entered = unsafe { Entered::new(cell, None) };
+    header.set(DONE);
+    header.clear(FULL);
+    // SAFETY: not DONE before, so the stage was full, and it is taken once.
+    let callback = unsafe { take_stage::<F>(cell) };
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
+        report::callback_panicked((header.vtable.type_name)(), payload);
+    }
+}
+
+/// # Safety
+///
+/// `cell` is a live `CallbackCell<F>` whose stage is the caller's, on the owner's thread.
+unsafe fn drop_stage<F: FnOnce()>(cell: NonNull<Header>, _flags: u32) {
+    // SAFETY: the caller's promise.
+    let callback = unsafe { take_stage::<F>(cell) };
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(callback))) {
+        // SAFETY: the caller keeps it alive.
+        report::callback_panicked((unsafe { cell.as_ref() }.vtable.type_name)(), payload);
+    }
+}
+
+/// A callback of `home`, not scheduled.
+pub(super) fn new<F: FnOnce() + 'static>(
+    home: &HomeOwner,
+    callback: F,
+    context: ContextSlot,
+) -> CallbackRef {
+    let header = Header::new(CallbackCell::<F>::VTABLE, home.ptr(), FULL, context);
+    // SAFETY: the owner keeps the home alive, and is on its thread.
+    unsafe { Home::count_cell(home.ptr()) };
+    // SAFETY: a new cell has one local reference.
+    CallbackRef(unsafe { CellRef::from_raw(CallbackCell::boxed(header, callback)) })
+}
+
+/// A callback made on another thread, with a counted reference and no local one.
+///
+/// # Safety
+///
+/// `home` is alive.
+pub(super) unsafe fn new_foreign<F: FnOnce() + Send + 'static>(
+    home: NonNull<Home>,
+    callback: F,
+) -> NonNull<Header> {
+    let vtable = CallbackCell::<F>::VTABLE;
+    let header = Header::new(vtable, home, FULL | FOREIGN, ContextSlot::default());
+    header.refs.set(0);
+    let cell = CallbackCell::boxed(header, callback);
+    // SAFETY: just made; the home is alive.
+    unsafe { Header::retain_shared(cell) };
+    cell
+}
+
+/// Takes a cell apart that no inbox wanted.
+///
+/// # Safety
+///
+/// `cell` is from `new_foreign::<F>`, and nobody else knows it.
+pub(super) unsafe fn take_foreign<F: FnOnce()>(cell: NonNull<Header>) -> F {
+    // SAFETY: as the caller says, it is an untouched cell of `F`.
+    let callback = unsafe { take_stage::<F>(cell) };
+    // SAFETY: alive until it is freed below.
+    let home = unsafe { cell.as_ref() }.home;
+    // SAFETY: nobody else knows the cell; an empty context needs no drop.
+    unsafe { super::cell::free(cell) };
+    // SAFETY: the count that `retain_shared` took.
+    unsafe { super::cell::release_home(home) };
+    callback
+}
+
+/// Ends a callback without running it.
+///
+/// # Safety
+///
+/// `cell` is a live callback cell, neither `DONE` nor `RUNNING`, on the owner's thread.
+pub(super) unsafe fn discard(cell: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let header = unsafe { cell.as_ref() };
+    header.set(DONE | RUNNING);
+    header.clear(FULL);
+    {
+        // SAFETY: alive, and not running, so not entered.
+        let _entered = unsafe { Entered::new(cell, None) };
+        // SAFETY: promise 3: DONE was not set, so the stage was full, and now it is the caller's.
+        unsafe { (header.vtable.drop_stage)(cell, 0) };
+    }
+    header.clear(RUNNING);
+}
+
+/// A callback of a loop: what [`Handle`](crate::Handle) is made of.
+///
+/// Anything may hold one and schedule it later: a timer, a promise, a finished task.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CallbackRef(CellRef);
+
+impl CallbackRef {
+    /// Puts the callback into the ready queue of its loop. It runs once, however often it is
+    /// scheduled, and never when it was cancelled or its loop is closed.
+    #[inline]
+    pub fn schedule(&self) {
+        self.0.schedule();
+    }
+
+    /// Drops the closure at once, unless it runs or has run.
+    pub fn cancel(&self) {
+        let header = self.0.header();
+        header.set(CANCELLED);
+        if !header.has(DONE | RUNNING) {
+            // SAFETY: alive, on the owner's thread, neither DONE nor RUNNING.
+            unsafe { discard(self.0.ptr()) };
+            // Nobody schedules it again; if it stands in the queue it is passed over there.
+        }
+    }
+
+    /// Whether `cancel` was called.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.header().has(CANCELLED)
+    }
+
+    /// Whether the callback has run, runs, or was dropped without running.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.0.header().has(DONE)
+    }
+
+    /// The Rust type of the closure.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        (self.0.header().vtable.type_name)()
+    }
+
+    pub(crate) fn into_cell(self) -> CellRef {
+        self.0
+    }
+}
+
+impl fmt::Debug for CallbackRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

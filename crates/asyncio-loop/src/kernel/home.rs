@@ -1,0 +1,426 @@
+//! What cells belong to: one home a loop, with the ready queue and the list of live tasks.
+
+use std::cell::UnsafeCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use super::callback::{self, CallbackRef};
+use super::cell::{self, CellRef, DONE, FOREIGN, HIDDEN, Header, RUNNING, SCHEDULED};
+use super::inbox::{Batch, Closed, Inbox};
+use super::task::{self, TaskRef};
+use crate::context::{self, ContextSlot};
+use crate::primitives::{Arc, thread_id};
+
+pub(crate) struct Home {
+    thread: u64,
+    pub(super) inbox: Inbox,
+    /// Ends the poll that the owner blocks in.
+    unpark: Box<dyn Fn() + Send + Sync>,
+    local: UnsafeCell<Local>,
+}
+
+/// The owner's part.
+struct Local {
+    ready: VecDeque<NonNull<Header>>,
+    /// Every task that has not ended; each entry owns a local reference.
+    owned: Vec<NonNull<Header>>,
+    /// The task that is being stepped.
+    current: Option<NonNull<Header>>,
+    /// Cells whose local side is alive, and one for the open loop.
+    cells: usize,
+    closed: bool,
+}
+
+// SAFETY: `local` is used on the thread `thread` only (promise 1); when the last count goes, on
+// whatever thread, it holds no cell any more, only empty buffers.
+unsafe impl Send for Home {}
+// SAFETY: as above; the rest is `Sync` by itself.
+unsafe impl Sync for Home {}
+
+impl Home {
+    /// Whether this is the thread of the home.
+    #[inline]
+    pub(super) fn is_owner(&self) -> bool {
+        thread_id() == self.thread
+    }
+
+    pub(super) fn unpark(&self) {
+        (self.unpark)();
+    }
+
+    /// # Safety
+    ///
+    /// On the owner's thread, with `home` alive; the reference must not live across code of a user
+    /// (promise 5).
+    #[inline]
+    unsafe fn local<'a>(home: NonNull<Self>) -> &'a mut Local {
+        // SAFETY: the caller's promise.
+        let local = unsafe { home.as_ref() }.local.get();
+        // SAFETY: promises 1 and 5.
+        unsafe { &mut *local }
+    }
+
+    /// # Safety
+    ///
+    /// On the owner's thread, with `home` and `cell` alive and the cell marked `SCHEDULED`.
+    #[inline]
+    pub(super) unsafe fn push_ready(home: NonNull<Self>, cell: NonNull<Header>) {
+        // SAFETY: the caller's promise.
+        let local = unsafe { Self::local(home) };
+        if local.closed {
+            // SAFETY: the caller's promise.
+            unsafe { cell.as_ref() }.clear(SCHEDULED);
+        } else {
+            local.ready.push_back(cell);
+        }
+    }
+
+    /// Notes a new cell.
+    ///
+    /// # Safety
+    ///
+    /// On the owner's thread with `home` alive.
+    #[inline]
+    pub(super) unsafe fn count_cell(home: NonNull<Self>) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::local(home) }.cells += 1;
+    }
+
+    /// Notes that the local side of a cell, or the loop, has ended; with the last of them the
+    /// owner's count of the home goes.
+    ///
+    /// # Safety
+    ///
+    /// On the owner's thread, once for each `count_cell` and once for the loop.
+    #[inline]
+    pub(super) unsafe fn forget_cell(home: NonNull<Self>) {
+        // SAFETY: the caller's count keeps the home alive.
+        let local = unsafe { Self::local(home) };
+        local.cells -= 1;
+        if local.cells == 0 {
+            // SAFETY: the owner's count, given back once.
+            unsafe { cell::release_home(home) };
+        }
+    }
+
+    /// Takes a task into the list of live ones, together with a local reference.
+    ///
+    /// # Safety
+    ///
+    /// On the owner's thread with both alive; the caller gives up one local reference.
+    #[inline]
+    pub(super) unsafe fn own(home: NonNull<Self>, task: NonNull<Header>) {
+        // SAFETY: the caller's promise.
+        let owned = &mut unsafe { Self::local(home) }.owned;
+        let slot = u32::try_from(owned.len()).expect("fewer than 2^32 tasks");
+        // SAFETY: the caller's promise.
+        unsafe { task.as_ref() }.slot.set(slot);
+        owned.push(task);
+    }
+
+    /// Takes a task out of the list; its reference passes to the caller.
+    ///
+    /// # Safety
+    ///
+    /// On the owner's thread with both alive.
+    #[inline]
+    pub(super) unsafe fn disown(home: NonNull<Self>, task: NonNull<Header>) {
+        // SAFETY: the caller's promise.
+        let slot = unsafe { task.as_ref() }.slot.replace(u32::MAX);
+        // SAFETY: the caller's promise.
+        let owned = &mut unsafe { Self::local(home) }.owned;
+        debug_assert_eq!(owned.get(slot as usize), Some(&task));
+        owned.swap_remove(slot as usize);
+        if let Some(moved) = owned.get(slot as usize) {
+            // SAFETY: the list's reference keeps each entry alive.
+            unsafe { moved.as_ref() }.slot.set(slot);
+        }
+    }
+
+    /// Makes `task` the current one; returns the one before.
+    ///
+    /// # Safety
+    ///
+    /// On the owner's thread with `home` alive.
+    #[inline]
+    pub(super) unsafe fn set_current(
+        home: NonNull<Self>,
+        task: Option<NonNull<Header>>,
+    ) -> Option<NonNull<Header>> {
+        // SAFETY: the caller's promise.
+        std::mem::replace(&mut unsafe { Self::local(home) }.current, task)
+    }
+}
+
+impl fmt::Debug for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Home").field("thread", &self.thread).finish_non_exhaustive()
+    }
+}
+
+/// A cell with its task made current and its context entered, until dropped.
+pub(super) struct Entered {
+    cell: NonNull<Header>,
+    previous: Option<NonNull<Header>>,
+    /// `None` only while it is dropped.
+    context: Option<context::Entered>,
+}
+
+impl Entered {
+    /// # Safety
+    ///
+    /// On the owner's thread; `cell` stays alive until this is dropped, and is entered once.
+    #[inline]
+    pub(super) unsafe fn new(cell: NonNull<Header>, current: Option<NonNull<Header>>) -> Self {
+        // SAFETY: the caller's promise.
+        let header = unsafe { cell.as_ref() };
+        // SAFETY: the local side of a live cell keeps the home alive.
+        let previous = unsafe { Home::set_current(header.home, current) };
+        Self { cell, previous, context: Some(header.context.enter()) }
+    }
+}
+
+impl Drop for Entered {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: alive by the promise of `new`.
+        let header = unsafe { self.cell.as_ref() };
+        if let Some(entered) = self.context.take() {
+            header.context.exit(entered);
+        }
+        // SAFETY: as in `new`.
+        unsafe { Home::set_current(header.home, self.previous) };
+    }
+}
+
+/// The door for other threads.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedHome(Arc<Home>);
+
+impl SharedHome {
+    /// Runs `callback` on the owner's thread; gives it back if the loop is closed.
+    pub(crate) fn call_soon<F: FnOnce() + Send + 'static>(&self, callback: F) -> Result<(), F> {
+        // SAFETY: the home is alive, and `F` is `Send`.
+        let cell = unsafe { callback::new_foreign(NonNull::from(&*self.0), callback) };
+        // SAFETY: the new cell comes with a counted reference, which the inbox takes.
+        match unsafe { self.0.inbox.push(cell) } {
+            Ok(true) => self.0.unpark(),
+            Ok(false) => {}
+            // SAFETY: refused, so this thread is still the only one that knows the cell, which is
+            // one of `F`.
+            Err(Closed) => return Err(unsafe { callback::take_foreign(cell) }),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_owner(&self) -> bool {
+        self.0.is_owner()
+    }
+}
+
+/// The owner's handle, on the thread that made it.
+pub(crate) struct HomeOwner {
+    home: NonNull<Home>,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl HomeOwner {
+    /// A home for this thread; `unpark` ends the poll that its owner blocks in.
+    pub(crate) fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
+        let local = Local {
+            ready: VecDeque::with_capacity(64),
+            owned: Vec::new(),
+            current: None,
+            cells: 1,
+            closed: false,
+        };
+        let home = Arc::new(Home {
+            thread: thread_id(),
+            inbox: Inbox::new(),
+            unpark: Box::new(unpark),
+            local: UnsafeCell::new(local),
+        });
+        let home = NonNull::new(Arc::into_raw(home).cast_mut()).expect("an Arc is not null");
+        Self { home, _not_send: PhantomData }
+    }
+
+    #[inline]
+    pub(super) fn ptr(&self) -> NonNull<Home> {
+        self.home
+    }
+
+    #[inline]
+    fn home(&self) -> &Home {
+        // SAFETY: this handle counts for one in `cells`, so the owner's count is still there.
+        unsafe { self.home.as_ref() }
+    }
+
+    #[inline]
+    #[allow(clippy::mut_from_ref, reason = "promise 5 keeps the references apart")]
+    fn local(&self) -> &mut Local {
+        // SAFETY: a `HomeOwner` stays on its thread; every use in this file is short (promise 5).
+        unsafe { Home::local(self.home) }
+    }
+
+    /// A door for other threads.
+    pub(crate) fn shared(&self) -> SharedHome {
+        // SAFETY: the home is alive.
+        unsafe { cell::retain_home(self.home) };
+        // SAFETY: the count that was just taken.
+        SharedHome(unsafe { Arc::from_raw(self.home.as_ptr().cast_const()) })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.local().closed
+    }
+
+    /// A callback that nobody has scheduled yet.
+    pub(crate) fn callback<F: FnOnce() + 'static>(
+        &self,
+        f: F,
+        context: ContextSlot,
+    ) -> CallbackRef {
+        callback::new(self, f, context)
+    }
+
+    /// Whether other threads have left something.
+    #[inline]
+    pub(crate) fn has_mail(&self) -> bool {
+        !self.home().inbox.is_empty() && !self.is_closed()
+    }
+
+    /// Moves what other threads have left to the ready queue.
+    pub(crate) fn take_mail(&self) {
+        if self.has_mail() {
+            self.accept(self.home().inbox.take(), Header::schedule);
+        }
+    }
+
+    fn accept(&self, batch: Batch, each: unsafe fn(NonNull<Header>)) {
+        for cell in batch {
+            // SAFETY: the inbox's reference keeps the cell alive.
+            let header = unsafe { cell.as_ref() };
+            header.clear_queued();
+            if header.has_local_side() {
+                if header.has(FOREIGN) {
+                    header.clear(FOREIGN);
+                    self.local().cells += 1;
+                }
+                // SAFETY: alive, and on the owner's thread.
+                unsafe { each(cell) };
+                // SAFETY: a cell that was just made has no reference, and may not be wanted.
+                unsafe { Header::end_if_unused(cell) };
+            }
+            // SAFETY: the inbox's reference, given back once.
+            unsafe { Header::release_shared(cell) };
+        }
+    }
+
+    /// Says that the loop is going to block; false if it must not.
+    pub(crate) fn prepare_sleep(&self) -> bool {
+        self.home().inbox.prepare_sleep()
+    }
+
+    /// Says that the loop runs again.
+    pub(crate) fn awake(&self) {
+        self.home().inbox.awake();
+    }
+
+    /// How many cells are ready.
+    #[inline]
+    pub(crate) fn ready(&self) -> usize {
+        self.local().ready.len()
+    }
+
+    /// The cell that `step` would run.
+    pub(crate) fn peek(&self) -> Option<CellRef> {
+        let cell = *self.local().ready.front()?;
+        // SAFETY: cells in the ready queue are alive.
+        Some(unsafe { CellRef::share(cell) })
+    }
+
+    /// Runs the first ready cell; false if there is none.
+    #[inline]
+    pub(crate) fn step(&self) -> bool {
+        let Some(cell) = self.local().ready.pop_front() else { return false };
+        // SAFETY: SCHEDULED kept the cell alive in the queue, RUNNING does from here.
+        let header = unsafe { cell.as_ref() };
+        let flags = header.flags.get();
+        if flags & DONE == 0 {
+            header.flags.set(flags & !SCHEDULED | RUNNING);
+            // SAFETY: RUNNING was not set, since a running cell is not DONE and only this function
+            // and `task::start_eagerly` set it, the latter before the cell is ever scheduled.
+            unsafe { (header.vtable.step)(cell) };
+            header.clear(RUNNING);
+        } else {
+            header.clear(SCHEDULED);
+        }
+        // SAFETY: alive so far, and the local side has not ended.
+        unsafe { Header::end_if_unused(cell) };
+        true
+    }
+
+    /// The task that is being stepped, if it is one that users see.
+    pub(crate) fn current(&self) -> Option<TaskRef> {
+        let cell = self.local().current?;
+        // SAFETY: the current task is alive, and a task.
+        let task = unsafe { TaskRef::share(cell) };
+        (!task.header().has(HIDDEN)).then_some(task)
+    }
+
+    /// Every unfinished task that users see, oldest first.
+    pub(crate) fn tasks(&self) -> Vec<TaskRef> {
+        let mut tasks: Vec<TaskRef> = (self.local().owned.iter())
+            // SAFETY: the list's references keep its entries alive; all are tasks.
+            .map(|cell| unsafe { TaskRef::share(*cell) })
+            .filter(|task| !task.header().has(HIDDEN))
+            .collect();
+        tasks.sort_unstable_by_key(TaskRef::id);
+        tasks
+    }
+
+    /// Drops every future and callback, on this thread, each with itself as the current task and
+    /// in its own context. Nothing runs any more; wakes that come later do nothing.
+    pub(crate) fn close(&self) {
+        if std::mem::replace(&mut self.local().closed, true) {
+            return;
+        }
+        fn ignore(_: NonNull<Header>) {}
+        self.accept(self.home().inbox.close(), ignore);
+        // A destructor may end or detach others, so each look is a new one.
+        while let Some(cell) = self.local().owned.last().copied() {
+            // SAFETY: an entry of the list is alive, and a task that has not ended; none is
+            // running, since a running loop is not closed.
+            unsafe { task::destroy(cell) };
+        }
+        while let Some(cell) = self.local().ready.pop_front() {
+            // SAFETY: SCHEDULED kept the cell alive.
+            let header = unsafe { cell.as_ref() };
+            header.clear(SCHEDULED);
+            if !header.has(DONE) {
+                // SAFETY: tasks are DONE by now, so this is a callback; it is not running.
+                unsafe { callback::discard(cell) };
+            }
+            // SAFETY: alive so far, and the local side has not ended.
+            unsafe { Header::end_if_unused(cell) };
+        }
+        self.local().ready.shrink_to_fit();
+        self.local().owned.shrink_to_fit();
+    }
+}
+
+impl Drop for HomeOwner {
+    fn drop(&mut self) {
+        self.close();
+        // SAFETY: the loop's share in `cells`, given back once.
+        unsafe { Home::forget_cell(self.home) };
+    }
+}
+
+impl fmt::Debug for HomeOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.home().fmt(f)
+    }
+}

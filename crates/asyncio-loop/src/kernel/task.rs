@@ -1,0 +1,795 @@
+//! Cells that poll a future and keep its output for whoever joins.
+
+use std::alloc::Layout;
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, offset_of};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::callback::CallbackRef;
+use super::cell::{
+    CANCELLED, CellRef, DONE, ENDING, FULL, HIDDEN, Header, JOINED, OBSERVED, PANICKED, RUNNING,
+    SCHEDULED, SUPERVISED, TASK, VTable,
+};
+use super::home::{Entered, Home, HomeOwner};
+use super::waker::{self, LocalWaker};
+use crate::context::{Context as Variables, ContextSlot};
+use crate::report;
+
+/// What a panic carries.
+pub(crate) type Payload = Box<dyn Any + Send + 'static>;
+
+/// What every task's cell begins with.
+#[repr(C)]
+struct TaskHeader {
+    header: Header,
+    id: u64,
+    site: &'static Location<'static>,
+    /// What few tasks have.
+    extra: UnsafeCell<Option<Box<Extra>>>,
+    /// The task that waits in `poll_join`; a waiter that is none of ours is in `extra`.
+    awaiter: UnsafeCell<Option<CellRef>>,
+}
+
+#[derive(Default)]
+struct Extra {
+    name: Option<Rc<str>>,
+    supervisor: Option<Rc<dyn Supervisor>>,
+    on_done: Vec<CallbackRef>,
+    awaiter: Option<Waker>,
+}
+
+#[repr(C)]
+struct TaskCell<F: Future> {
+    task: TaskHeader,
+    stage: UnsafeCell<Stage<F>>,
+}
+
+/// Which field is alive is said by the flags: `FULL` without `DONE` is the future, with `DONE` the
+/// output, or with `PANICKED` too the payload.
+#[allow(dead_code, reason = "read through a pointer to the whole stage")]
+union Stage<F: Future> {
+    future: ManuallyDrop<F>,
+    output: ManuallyDrop<F::Output>,
+    panic: ManuallyDrop<Payload>,
+}
+
+/// Decides, poll by poll, how a task that was asked to end goes about it.
+///
+/// A task without one drops its future at its next step once it was asked to end. One with a
+/// supervisor is polled and dropped as that says. This is the seam between the loop, which steps
+/// tasks, and what knows about cancellation scopes.
+pub trait Supervisor {
+    /// Asked before each poll.
+    fn before_poll(&self) -> Verdict;
+
+    /// Asked after each poll; `ready` says that the future has returned its output.
+    fn after_poll(&self, ready: bool) -> Verdict;
+}
+
+/// What a [`Supervisor`] wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on as if nobody had asked.
+    Continue,
+    /// Drop the future, or the output if there is one already: the task ends cancelled.
+    End,
+}
+
+/// How a task is made.
+#[derive(Debug)]
+pub(crate) struct Spawn {
+    pub(crate) name: Option<Rc<str>>,
+    pub(crate) context: ContextSlot,
+    pub(crate) site: &'static Location<'static>,
+    pub(crate) hidden: bool,
+    pub(crate) eager: bool,
+}
+
+/// How a task ended.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// The future returned this.
+    Value(T),
+    /// The future panicked with this payload.
+    Panicked(Box<dyn Any + Send + 'static>),
+    /// The future was dropped before it returned.
+    Cancelled,
+}
+
+impl<F: Future> TaskCell<F> {
+    const VTABLE: &'static VTable = &VTable {
+        step: step::<F>,
+        drop_stage: drop_stage::<F>,
+        drop_local,
+        layout: Layout::new::<Self>(),
+        stage: offset_of!(Self, stage),
+        type_name: std::any::type_name::<F>,
+    };
+}
+
+/// # Safety
+///
+/// `cell` is a live task cell.
+unsafe fn task_header<'a>(cell: NonNull<Header>) -> &'a TaskHeader {
+    // SAFETY: a task's memory begins with a `TaskHeader` (`repr(C)`), used by shared reference only.
+    unsafe { cell.cast::<TaskHeader>().as_ref() }
+}
+
+/// # Safety
+///
+/// `cell` is a live cell of `F`, not `DONE`, with `RUNNING` set, on the owner's thread.
+unsafe fn step<F: Future>(cell: NonNull<Header>) {
+    // SAFETY: RUNNING keeps it alive.
+    let header = unsafe { cell.as_ref() };
+    // SAFETY: RUNNING keeps it alive, and a running cell is entered by its step only.
+    let _entered = unsafe { Entered::new(cell, Some(cell)) };
+
+    // SAFETY: a live task.
+    if unsafe { is_to_end(cell, None) } {
+        // SAFETY: promise 3: this step is alone in the stage, which holds the future.
+        unsafe { end_cancelled(cell) };
+        return;
+    }
+
+    let future = || {
+        // SAFETY: promise 3; the stage holds the future, since the cell is not DONE.
+        let future = unsafe { &mut *header.stage::<F>(cell) };
+        // SAFETY: promise 6.
+        let future = unsafe { Pin::new_unchecked(future) };
+        // SAFETY: the cell is alive for the whole poll.
+        let waker = unsafe { waker::borrowed(cell) };
+        future.poll(&mut Context::from_waker(&waker))
+    };
+    match catch_unwind(AssertUnwindSafe(future)) {
+        Ok(Poll::Pending) => {
+            // SAFETY: a live task.
+            if unsafe { is_to_end(cell, Some(false)) } {
+                // SAFETY: as above.
+                unsafe { end_cancelled(cell) };
+            }
+        }
+        // SAFETY: the poll is over, so this step is alone in the stage again.
+        Ok(Poll::Ready(output)) => unsafe { end_with_output::<F>(cell, output) },
+        // SAFETY: as above.
+        Err(payload) => unsafe { end_panicked(cell, payload) },
+    }
+}
+
+/// Whether the task is to end instead of going on.
+///
+/// # Safety
+///
+/// `cell` is a live task on the owner's thread.
+#[inline]
+unsafe fn is_to_end(cell: NonNull<Header>, polled: Option<bool>) -> bool {
+    // SAFETY: the caller's promise.
+    let asked = unsafe { cell.as_ref() }.has(ENDING | SUPERVISED);
+    // SAFETY: the caller's promise.
+    asked && unsafe { verdict(cell, polled) } == Verdict::End
+}
+
+/// Asks the supervisor, or without one says that a task that was asked to end does.
+///
+/// # Safety
+///
+/// `cell` is a live task on the owner's thread.
+#[cold]
+unsafe fn verdict(cell: NonNull<Header>, polled: Option<bool>) -> Verdict {
+    // SAFETY: the caller's promise.
+    let task = unsafe { task_header(cell) };
+    // SAFETY: promises 1 and 5.
+    let supervisor = unsafe { &*task.extra.get() }.as_ref().and_then(|x| x.supervisor.clone());
+    match (supervisor, polled) {
+        (None, _) if task.header.has(ENDING) => Verdict::End,
+        (None, _) => Verdict::Continue,
+        (Some(supervisor), None) => supervisor.before_poll(),
+        (Some(supervisor), Some(ready)) => supervisor.after_poll(ready),
+    }
+}
+
+/// # Safety
+///
+/// As for `step`, after a poll that returned `output`.
+unsafe fn end_with_output<F: Future>(cell: NonNull<Header>, output: F::Output) {
+    // SAFETY: the caller keeps it alive.
+    let header = unsafe { cell.as_ref() };
+    // SAFETY: promise 3.
+    let dropped = unsafe { drop_future(cell) };
+    // SAFETY: a live task.
+    let cancelled = unsafe { is_to_end(cell, Some(true)) };
+    match (dropped, cancelled) {
+        (Err(payload), _) => {
+            drop_caught(header, output);
+            // SAFETY: the stage is empty.
+            unsafe { finish_panicked(cell, payload) };
+        }
+        (Ok(()), true) => {
+            drop_caught(header, output);
+            // SAFETY: the stage is empty.
+            unsafe { finish(cell, CANCELLED) };
+        }
+        (Ok(()), false) if header.has(JOINED) => {
+            // SAFETY: the stage is empty, this step's, and made for an `F::Output`.
+            unsafe { header.stage::<F::Output>(cell).write(output) };
+            // SAFETY: the stage holds the output.
+            unsafe { finish(cell, FULL) };
+        }
+        (Ok(()), false) => {
+            drop_caught(header, output);
+            // SAFETY: the stage is empty.
+            unsafe { finish(cell, 0) };
+        }
+    }
+}
+
+/// # Safety
+///
+/// As for `step`, with the future in the stage.
+unsafe fn end_panicked(cell: NonNull<Header>, payload: Payload) {
+    // SAFETY: promise 3.
+    if let Err(second) = unsafe { drop_future(cell) } {
+        // SAFETY: the caller keeps it alive.
+        report::callback_panicked((unsafe { cell.as_ref() }.vtable.type_name)(), second);
+    }
+    // SAFETY: the stage is empty.
+    unsafe { finish_panicked(cell, payload) };
+}
+
+/// Drops the future and ends the task as cancelled, or panicked if its destructor did.
+///
+/// # Safety
+///
+/// As for `step`, with the future in the stage.
+unsafe fn end_cancelled(cell: NonNull<Header>) {
+    // SAFETY: promise 3.
+    match unsafe { drop_future(cell) } {
+        // SAFETY: the stage is empty.
+        Ok(()) => unsafe { finish(cell, CANCELLED) },
+        // SAFETY: the stage is empty.
+        Err(payload) => unsafe { finish_panicked(cell, payload) },
+    }
+}
+
+/// Drops the future in place.
+///
+/// # Safety
+///
+/// The caller is alone in the stage, which holds the future; the cell is entered.
+unsafe fn drop_future(cell: NonNull<Header>) -> Result<(), Payload> {
+    // SAFETY: the caller's promise.
+    let header = unsafe { cell.as_ref() };
+    header.clear(FULL);
+    // SAFETY: the stage held the future, which is dropped in place once: FULL is clear.
+    catch_unwind(AssertUnwindSafe(|| unsafe { (header.vtable.drop_stage)(cell, 0) }))
+}
+
+/// Drops a value of a user; a panic is reported.
+fn drop_caught<T>(header: &Header, value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        report::callback_panicked((header.vtable.type_name)(), payload);
+    }
+}
+
+/// # Safety
+///
+/// As for `finish`, with an empty stage.
+unsafe fn finish_panicked(cell: NonNull<Header>, payload: Payload) {
+    // SAFETY: the caller's promise.
+    let header = unsafe { cell.as_ref() };
+    if header.has(JOINED) {
+        // SAFETY: the stage is empty, the caller's, and made for a payload.
+        unsafe { header.stage::<Payload>(cell).write(payload) };
+        // SAFETY: the stage holds the payload.
+        unsafe { finish(cell, PANICKED | FULL) };
+    } else {
+        // SAFETY: a live task.
+        let task = unsafe { TaskRef::share(cell) };
+        // SAFETY: the stage is empty.
+        unsafe { finish(cell, PANICKED) };
+        report::task_panicked(&task, payload);
+    }
+}
+
+/// Marks the task as ended, tells who waits for it, and gives up the loop's reference.
+///
+/// # Safety
+///
+/// On the owner's thread with `RUNNING` set, which keeps the cell alive beyond this call; the
+/// stage is as the flags say.
+unsafe fn finish(cell: NonNull<Header>, flags: u32) {
+    // SAFETY: the caller's promise.
+    let task = unsafe { task_header(cell) };
+    task.header.clear(ENDING);
+    task.header.set(DONE | flags);
+    // SAFETY: the home of a live cell is alive; a task that has not finished is in its list.
+    unsafe { Home::disown(task.header.home, cell) };
+    // SAFETY: promises 1 and 5: the slot is emptied before anything in it is called.
+    if let Some(awaiter) = unsafe { (*task.awaiter.get()).take() } {
+        awaiter.schedule();
+    }
+    // SAFETY: as above; the name stays.
+    if let Some(extra) = unsafe { (*task.extra.get()).as_mut() } {
+        let supervisor = extra.supervisor.take();
+        let on_done = std::mem::take(&mut extra.on_done);
+        let awaiter = extra.awaiter.take();
+        on_done.iter().for_each(CallbackRef::schedule);
+        if let Some(waker) = awaiter {
+            wake_caught(&task.header, waker);
+        }
+        drop(supervisor);
+    }
+    // SAFETY: the reference of the list; RUNNING keeps the cell.
+    unsafe { Header::release(cell) };
+}
+
+/// Wakes by code that is not ours.
+fn wake_caught(header: &Header, waker: Waker) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        report::callback_panicked((header.vtable.type_name)(), payload);
+    }
+}
+
+/// Ends a task whose loop, or whose scope, goes away: drops the future without asking anybody.
+///
+/// # Safety
+///
+/// `cell` is a live task, neither `DONE` nor `RUNNING`, on the owner's thread.
+pub(super) unsafe fn destroy(cell: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let header = unsafe { cell.as_ref() };
+    header.set(RUNNING);
+    {
+        // SAFETY: alive, and not running, so not entered.
+        let _entered = unsafe { Entered::new(cell, Some(cell)) };
+        if !header.has(HIDDEN | ENDING) {
+            // SAFETY: alive.
+            report::task_destroyed(&unsafe { TaskRef::share(cell) });
+        }
+        // SAFETY: RUNNING is this call's, so it is alone in the stage, which holds the future.
+        unsafe { end_cancelled(cell) };
+    }
+    header.clear(RUNNING);
+    // SAFETY: alive so far, and the local side has not ended.
+    unsafe { Header::end_if_unused(cell) };
+}
+
+/// # Safety
+///
+/// `cell` is a live cell of `F`, and the caller is alone in its stage, which holds what `flags` say.
+unsafe fn drop_stage<F: Future>(cell: NonNull<Header>, flags: u32) {
+    // SAFETY: the caller's promise.
+    let header = unsafe { cell.as_ref() };
+    if flags & DONE == 0 {
+        // SAFETY: the future, dropped in place (promise 6).
+        unsafe { header.stage::<F>(cell).drop_in_place() };
+    } else if flags & PANICKED == 0 {
+        // SAFETY: the output.
+        unsafe { header.stage::<F::Output>(cell).drop_in_place() };
+    } else {
+        // SAFETY: the payload.
+        unsafe { header.stage::<Payload>(cell).drop_in_place() };
+    }
+}
+
+/// # Safety
+///
+/// `cell` is a live task cell at the end of its local side.
+unsafe fn drop_local(cell: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let task = unsafe { task_header(cell) };
+    // SAFETY: the last look at it (promise 1).
+    drop(unsafe { (*task.extra.get()).take() });
+    // SAFETY: as above.
+    drop(unsafe { (*task.awaiter.get()).take() });
+}
+
+/// Numbers for tasks: unique in the process, rising on each thread.
+fn next_id() -> u64 {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Numbers that a thread takes at once, so that a task costs no atomic operation.
+    const BLOCK: u64 = 1 << 10;
+    static NEXT_BLOCK: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    LAST.with(|last| {
+        if last.get() % BLOCK == 0 {
+            last.set(NEXT_BLOCK.fetch_add(BLOCK, Ordering::Relaxed));
+        }
+        last.set(last.get() + 1);
+        last.get()
+    })
+}
+
+/// Makes a task and schedules it, or starts it at once.
+///
+/// # Safety
+///
+/// Whatever `F` and its output borrow outlives the cell's future and output: the caller ends the
+/// task and drops the `RawTask` before, or `F: 'static`.
+unsafe fn spawn_unchecked<F: Future>(
+    home: &HomeOwner,
+    future: F,
+    how: Spawn,
+) -> RawTask<F::Output> {
+    let flags = TASK | FULL | JOINED | if how.hidden { HIDDEN } else { 0 };
+    let extra = how.name.map(|name| Box::new(Extra { name: Some(name), ..Extra::default() }));
+    let task = TaskHeader {
+        header: Header::new(TaskCell::<F>::VTABLE, home.ptr(), flags, how.context),
+        id: next_id(),
+        site: how.site,
+        extra: UnsafeCell::new(extra),
+        awaiter: UnsafeCell::new(None),
+    };
+    let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
+    let cell: NonNull<Header> = NonNull::from(Box::leak(Box::new(TaskCell { task, stage }))).cast();
+    // SAFETY: the owner keeps the home alive, and is on its thread.
+    unsafe { Home::count_cell(home.ptr()) };
+    // SAFETY: a new cell has one local reference.
+    let task = TaskRef(unsafe { CellRef::from_raw(cell) });
+    task.header().retain();
+    // SAFETY: on the owner's thread; the reference taken above is the list's.
+    unsafe { Home::own(home.ptr(), cell) };
+    if how.eager {
+        // SAFETY: new, so never scheduled.
+        unsafe { start_eagerly(cell) };
+    } else {
+        task.0.schedule();
+    }
+    RawTask { task, _output: PhantomData }
+}
+
+/// Steps a new task inside the call that makes it.
+///
+/// # Safety
+///
+/// `cell` is a live task that was never stepped nor scheduled, on the owner's thread.
+unsafe fn start_eagerly(cell: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let header = unsafe { cell.as_ref() };
+    header.set(RUNNING);
+    // SAFETY: neither DONE nor running before.
+    unsafe { (header.vtable.step)(cell) };
+    header.clear(RUNNING);
+}
+
+impl HomeOwner {
+    /// Makes a task.
+    pub(crate) fn spawn<F: Future + 'static>(&self, future: F, how: Spawn) -> RawTask<F::Output> {
+        // SAFETY: nothing is borrowed.
+        unsafe { spawn_unchecked(self, future, how) }
+    }
+
+    /// Makes a task of a future that may borrow, lets `drive` run the loop, and takes the task
+    /// apart again: an unfinished future is dropped, and `None` returned.
+    pub(crate) fn run_scoped<F: Future>(
+        &self,
+        future: F,
+        how: Spawn,
+        drive: impl FnOnce(&mut RawTask<F::Output>),
+    ) -> Option<Outcome<F::Output>> {
+        /// Ends the task on every way out.
+        struct Scope<T>(RawTask<T>);
+        impl<T> Drop for Scope<T> {
+            fn drop(&mut self) {
+                let header = self.0.task.header();
+                if !header.has(DONE) {
+                    // It is ended on purpose, which is no news.
+                    header.set(ENDING);
+                    // SAFETY: alive and not DONE; not RUNNING either: a task that is being
+                    // stepped is below `drive` on the stack, which has returned or unwound.
+                    unsafe { destroy(self.0.task.0.ptr()) };
+                }
+            }
+        }
+        // SAFETY: `scope` ends the future and owns the `RawTask`, which drops the output, before
+        // this function returns or unwinds, so both before what they borrow.
+        let mut scope = Scope(unsafe { spawn_unchecked(self, future, how) });
+        drive(&mut scope.0);
+        scope.0.take()
+    }
+}
+
+/// A task, whatever it returns: to look at, name, wake and end it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TaskRef(CellRef);
+
+impl TaskRef {
+    /// # Safety
+    ///
+    /// As for `CellRef::share`, with a task.
+    pub(super) unsafe fn share(cell: NonNull<Header>) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { CellRef::share(cell) })
+    }
+
+    pub(crate) fn from_cell(cell: CellRef) -> Result<Self, CellRef> {
+        if cell.header().has(TASK) { Ok(Self(cell)) } else { Err(cell) }
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        self.0.header()
+    }
+
+    fn task(&self) -> &TaskHeader {
+        // SAFETY: a live task.
+        unsafe { task_header(self.0.ptr()) }
+    }
+
+    /// Runs `f` with the task's extra part, which is made if it is missing.
+    fn with_extra<R>(&self, f: impl FnOnce(&mut Extra) -> R) -> R {
+        // SAFETY: promises 1 and 5: `f` is code of this file that calls nobody.
+        let extra = unsafe { &mut *self.task().extra.get() };
+        f(extra.get_or_insert_default())
+    }
+
+    /// Runs `f` with the task's extra part, if there is one.
+    fn if_extra<R>(&self, f: impl FnOnce(&mut Extra) -> Option<R>) -> Option<R> {
+        // SAFETY: as above.
+        unsafe { &mut *self.task().extra.get() }.as_deref_mut().and_then(f)
+    }
+
+    /// The task's number: unique in the process, and rising on each thread.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.task().id
+    }
+
+    /// The name it was given, or `Task-N` with its number.
+    #[must_use]
+    pub fn name(&self) -> Rc<str> {
+        self.if_extra(|extra| extra.name.clone())
+            .unwrap_or_else(|| format!("Task-{}", self.id()).into())
+    }
+
+    /// Gives it another name.
+    pub fn set_name(&self, name: &str) {
+        let name = Some(Rc::from(name));
+        self.with_extra(|extra| extra.name = name);
+    }
+
+    /// Where it was made.
+    #[must_use]
+    pub fn site(&self) -> &'static Location<'static> {
+        self.task().site
+    }
+
+    /// The Rust type of its future.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        (self.header().vtable.type_name)()
+    }
+
+    /// The context it runs in: its own copy, unless it was made in a given one.
+    #[must_use]
+    pub fn context(&self) -> Variables {
+        // The slot of a task that is being stepped is empty. An eager child may be on top of it,
+        // so it has to be the innermost one.
+        if self.header().has(RUNNING) {
+            ContextSlot::current()
+        } else {
+            self.header().context.to_context()
+        }
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.header().has(DONE)
+    }
+
+    /// Whether it has ended without returning and without a panic.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.header().has(CANCELLED)
+    }
+
+    /// Whether it was asked to end and has not yet.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.header().has(ENDING)
+    }
+
+    /// Has it stepped again, as its waker would.
+    pub fn wake(&self) {
+        self.0.schedule();
+    }
+
+    /// Asks it to end: at its next step (in this one, if it is being stepped) its future is
+    /// dropped, unless its [`Supervisor`] decides otherwise. False if it has ended already.
+    pub fn request_end(&self) -> bool {
+        if self.is_done() {
+            return false;
+        }
+        self.header().set(ENDING);
+        self.0.schedule();
+        true
+    }
+
+    /// Takes a request back that has not been looked at.
+    pub fn withdraw_end(&self) {
+        self.header().clear(ENDING);
+    }
+
+    /// Puts a supervisor in charge, or nobody. Returns the one before.
+    pub fn set_supervisor(&self, new: Option<Rc<dyn Supervisor>>) -> Option<Rc<dyn Supervisor>> {
+        match &new {
+            _ if self.is_done() => return None,
+            Some(_) => self.header().set(SUPERVISED),
+            None => self.header().clear(SUPERVISED),
+        }
+        self.with_extra(|extra| std::mem::replace(&mut extra.supervisor, new))
+    }
+
+    /// Schedules `callback` when the task ends, or now if it has.
+    pub fn on_done(&self, callback: CallbackRef) {
+        if self.is_done() {
+            callback.schedule();
+        } else {
+            self.with_extra(|extra| extra.on_done.push(callback));
+        }
+    }
+
+    /// Takes back callbacks that were given to [`on_done`](Self::on_done) and are not scheduled
+    /// yet; returns how many there were.
+    pub fn remove_on_done(&self, callback: &CallbackRef) -> usize {
+        let mut removed = Vec::new();
+        self.if_extra(|extra| {
+            removed.extend(extra.on_done.extract_if_eq(callback));
+            Some(())
+        });
+        removed.len()
+    }
+}
+
+/// `Vec::extract_if`, which is newer than this crate's oldest compiler.
+trait ExtractIfEq<T> {
+    fn extract_if_eq(&mut self, item: &T) -> Vec<T>;
+}
+
+impl<T: PartialEq> ExtractIfEq<T> for Vec<T> {
+    fn extract_if_eq(&mut self, item: &T) -> Vec<T> {
+        let (gone, kept) = std::mem::take(self).into_iter().partition(|each| each == item);
+        *self = kept;
+        gone
+    }
+}
+
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags = self.header().flags.get();
+        let state = match flags {
+            _ if flags & CANCELLED != 0 => "cancelled",
+            _ if flags & PANICKED != 0 => "panicked",
+            _ if flags & DONE != 0 => "finished",
+            _ if flags & ENDING != 0 => "cancelling",
+            _ if flags & RUNNING != 0 => "running",
+            _ if flags & SCHEDULED != 0 => "ready",
+            _ => "pending",
+        };
+        write!(f, "<Task {:?} {state} created at {}>", self.name(), self.site())
+    }
+}
+
+/// The one handle that takes a task's output.
+///
+/// Dropping it lets the task go on by itself.
+pub struct RawTask<T> {
+    task: TaskRef,
+    _output: PhantomData<T>,
+}
+
+impl<T> RawTask<T> {
+    /// The task itself.
+    #[must_use]
+    pub fn task(&self) -> &TaskRef {
+        &self.task
+    }
+
+    /// Looks at the outcome, once the task has ended and while nobody has taken it.
+    #[must_use]
+    pub fn peek(&self) -> Option<Outcome<&T>> {
+        let header = self.task.header();
+        let flags = header.flags.get();
+        if flags & DONE == 0 {
+            return None;
+        }
+        if flags & CANCELLED != 0 {
+            return Some(Outcome::Cancelled);
+        }
+        if flags & FULL == 0 {
+            return None;
+        }
+        if flags & PANICKED != 0 {
+            header.set(OBSERVED);
+            // SAFETY: DONE, FULL and PANICKED: the payload, which only this handle takes, by `&mut`.
+            let payload = unsafe { &*header.stage::<Payload>(self.task.0.ptr()) };
+            return Some(Outcome::Panicked(report::copy_payload(&**payload)));
+        }
+        // SAFETY: DONE and FULL: the output of type `T`, which only this handle takes, by `&mut`.
+        Some(Outcome::Value(unsafe { &*header.stage::<T>(self.task.0.ptr()) }))
+    }
+
+    /// Takes the outcome, once the task has ended; `None` before, and after it was taken.
+    pub fn take(&mut self) -> Option<Outcome<T>> {
+        let header = self.task.header();
+        let flags = header.flags.get();
+        if flags & DONE == 0 {
+            return None;
+        }
+        if flags & CANCELLED != 0 {
+            return Some(Outcome::Cancelled);
+        }
+        if flags & FULL == 0 {
+            return None;
+        }
+        header.clear(FULL);
+        if flags & PANICKED != 0 {
+            // SAFETY: the payload, taken once: FULL is clear now.
+            Some(Outcome::Panicked(unsafe { header.stage::<Payload>(self.task.0.ptr()).read() }))
+        } else {
+            // SAFETY: the output of type `T`, taken once.
+            Some(Outcome::Value(unsafe { header.stage::<T>(self.task.0.ptr()).read() }))
+        }
+    }
+
+    /// Waits for the outcome and takes it.
+    ///
+    /// # Panics
+    ///
+    /// When the task waits for itself, or the outcome was taken before.
+    pub fn poll_join(&mut self, cx: &Context<'_>) -> Poll<Outcome<T>> {
+        if self.task.is_done() {
+            return Poll::Ready(self.take().expect("a task was polled after it gave its outcome"));
+        }
+        match LocalWaker::from_context(cx).into_cell() {
+            Ok(cell) => {
+                assert!(cell != self.task.0, "{:?} awaits itself", self.task);
+                // SAFETY: promises 1 and 5: the old one is dropped after the exchange.
+                drop(unsafe { (*self.task.task().awaiter.get()).replace(cell) });
+            }
+            Err(waker) => {
+                let old = self.task.with_extra(|extra| extra.awaiter.replace(waker));
+                drop(old);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for RawTask<T> {
+    fn drop(&mut self) {
+        let header = self.task.header();
+        header.clear(JOINED);
+        if !header.has(DONE) {
+            // Nobody waits any more.
+            // SAFETY: promises 1 and 5: dropped after it was taken out.
+            drop(unsafe { (*self.task.task().awaiter.get()).take() });
+            drop(self.task.if_extra(|extra| extra.awaiter.take()));
+            return;
+        }
+        let observed = header.has(OBSERVED);
+        match self.take() {
+            Some(Outcome::Panicked(payload)) if !observed => {
+                report::task_panicked(&self.task, payload);
+            }
+            Some(outcome) => drop_caught(self.task.header(), outcome),
+            None => {}
+        }
+    }
+}
+
+impl<T> fmt::Debug for RawTask<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.task.fmt(f)
+    }
+}

@@ -1,0 +1,230 @@
+//! Where failures go that nobody awaits: the exception handler and its default.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::event_loop::LoopRef;
+use crate::kernel::TaskRef;
+use crate::running::try_running_loop;
+
+/// What an exception handler is told.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::ErrorContext;
+///
+/// let context = ErrorContext::new("cannot refill the cache").field("key", "user:7");
+/// assert_eq!(context.to_string(), "cannot refill the cache (key: user:7)");
+/// ```
+#[derive(Debug)]
+pub struct ErrorContext {
+    message: String,
+    error: Option<Box<dyn Error>>,
+    panic: Option<String>,
+    task: Option<TaskRef>,
+    callback: Option<&'static str>,
+    fields: Vec<(&'static str, String)>,
+}
+
+impl ErrorContext {
+    /// A context that says what happened, in one line.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            error: None,
+            panic: None,
+            task: None,
+            callback: None,
+            fields: Vec::new(),
+        }
+    }
+
+    /// Adds the error.
+    #[must_use]
+    pub fn with_error(mut self, error: impl Into<Box<dyn Error>>) -> Self {
+        self.error = Some(error.into());
+        self
+    }
+
+    /// Adds what a panic said.
+    #[must_use]
+    pub fn with_panic(mut self, payload: &(dyn Any + Send)) -> Self {
+        self.panic = Some(panic_message(payload).to_owned());
+        self
+    }
+
+    /// Adds the task that it happened in.
+    #[must_use]
+    pub fn with_task(mut self, task: TaskRef) -> Self {
+        self.task = Some(task);
+        self
+    }
+
+    /// Adds the callback that it happened in, by the Rust type of its closure.
+    #[must_use]
+    pub fn with_callback(mut self, type_name: &'static str) -> Self {
+        self.callback = Some(type_name);
+        self
+    }
+
+    /// Adds anything else that helps: the peer's address, the transport.
+    #[must_use]
+    pub fn field(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.fields.push((name, value.to_string()));
+        self
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The error, if there is one.
+    #[must_use]
+    pub fn error(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.as_deref()
+    }
+
+    /// What the panic said, if it was one.
+    #[must_use]
+    pub fn panic(&self) -> Option<&str> {
+        self.panic.as_deref()
+    }
+
+    /// The task that it happened in.
+    #[must_use]
+    pub fn task(&self) -> Option<&TaskRef> {
+        self.task.as_ref()
+    }
+
+    /// The callback that it happened in.
+    #[must_use]
+    pub fn callback(&self) -> Option<&'static str> {
+        self.callback
+    }
+
+    /// The other facts, in the order in which they were added.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.fields.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+}
+
+impl fmt::Display for ErrorContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(error) = &self.error {
+            write!(f, ": {error}")?;
+        }
+        if let Some(panic) = &self.panic {
+            write!(f, ": panicked: {panic}")?;
+        }
+        let mut facts: Vec<String> = Vec::new();
+        facts.extend(self.task.as_ref().map(|task| format!("task: {task:?}")));
+        facts.extend(self.callback.map(|callback| format!("callback: {callback}")));
+        facts.extend(self.fields.iter().map(|(name, value)| format!("{name}: {value}")));
+        if facts.is_empty() { Ok(()) } else { write!(f, " ({})", facts.join(", ")) }
+    }
+}
+
+/// What [`LoopRef::set_exception_handler`] takes.
+pub type ExceptionHandler = Rc<dyn Fn(&LoopRef, &ErrorContext)>;
+
+/// The default of the exception handler: one error record of [`log`] with target `asyncio`, or a
+/// line on standard error in a program that has no logger at all.
+pub(crate) fn default_handler(context: &ErrorContext) {
+    write_record(log::Level::Error, &context.to_string());
+}
+
+fn write_record(level: log::Level, text: &str) {
+    if log::max_level() == log::LevelFilter::Off {
+        eprintln!("asyncio: {text}");
+    } else {
+        log::log!(target: "asyncio", level, "{text}");
+    }
+}
+
+/// Tells the handler, or the default one; nothing that a handler does stops the loop.
+pub(crate) fn call_handler(
+    handler: Option<ExceptionHandler>,
+    event_loop: &LoopRef,
+    context: &ErrorContext,
+) {
+    let Some(handler) = handler else { return last_resort(context) };
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(event_loop, context))) {
+        let second = ErrorContext::new("unhandled panic in the exception handler")
+            .with_panic(&*payload)
+            .field("while handling", context);
+        last_resort(&second);
+    }
+}
+
+/// The default handler; if the program's logger panics too, a plain line.
+fn last_resort(context: &ErrorContext) {
+    if catch_unwind(AssertUnwindSafe(|| default_handler(context))).is_err() {
+        eprintln!("asyncio: the logger panicked while reporting: {}", context.message());
+    }
+}
+
+/// Reports to the running loop, or where none runs by the default handler.
+pub(crate) fn report(context: &ErrorContext) {
+    match try_running_loop() {
+        Ok(event_loop) => event_loop.report(context),
+        Err(_) => last_resort(context),
+    }
+}
+
+/// A callback, or a destructor, panicked.
+#[cold]
+pub(crate) fn callback_panicked(type_name: &'static str, payload: Box<dyn Any + Send>) {
+    let context = ErrorContext::new("unhandled panic in a callback")
+        .with_panic(&*payload)
+        .with_callback(type_name);
+    report(&context);
+}
+
+/// A task panicked, and nobody is going to look at it.
+#[cold]
+pub(crate) fn task_panicked(task: &TaskRef, payload: Box<dyn Any + Send>) {
+    let context = ErrorContext::new("task panic was never retrieved")
+        .with_panic(&*payload)
+        .with_task(task.clone());
+    report(&context);
+}
+
+/// A loop was closed with the task unfinished.
+#[cold]
+pub(crate) fn task_destroyed(task: &TaskRef) {
+    report(&ErrorContext::new("task was destroyed but it is pending").with_task(task.clone()));
+}
+
+/// A step took long, in debug mode.
+#[cold]
+pub(crate) fn slow_step(what: &str, took: Duration) {
+    write_record(
+        log::Level::Warn,
+        &format!("executing {what} took {:.3} seconds", took.as_secs_f64()),
+    );
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "a value that is no text"
+    }
+}
+
+/// A payload that says the same as another one, which stays where it is.
+pub(crate) fn copy_payload(payload: &(dyn Any + Send)) -> Box<dyn Any + Send> {
+    Box::new(panic_message(payload).to_owned())
+}

@@ -1,0 +1,107 @@
+//! How a task is made.
+
+use std::panic::Location;
+use std::rc::Rc;
+
+use crate::context::{Context, ContextSlot};
+use crate::kernel::Spawn;
+
+/// Options of a new task.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, TaskOptions};
+///
+/// let event_loop = EventLoop::new()?;
+/// let task = event_loop.spawn(async { 7 }, TaskOptions::new().name("seven"))?;
+/// assert_eq!(&*task.task().name(), "seven");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TaskOptions {
+    pub(crate) name: Option<Rc<str>>,
+    pub(crate) context: Option<Context>,
+    pub(crate) site: &'static Location<'static>,
+    pub(crate) eager: Option<bool>,
+    pub(crate) hidden: bool,
+}
+
+impl TaskOptions {
+    /// A generated name, a copy of the current context, started in the next turn; made here.
+    #[must_use]
+    #[track_caller]
+    pub fn new() -> Self {
+        let site = Location::caller();
+        Self { name: None, context: None, site, eager: None, hidden: false }
+    }
+
+    /// Gives the task a name.
+    #[must_use]
+    pub fn name(mut self, name: impl AsRef<str>) -> Self {
+        self.name = Some(Rc::from(name.as_ref()));
+        self
+    }
+
+    /// Runs the task in this very context instead of a copy of the current one.
+    #[must_use]
+    pub fn context(mut self, context: &Context) -> Self {
+        self.context = Some(context.clone());
+        self
+    }
+
+    /// Starts the task inside the call that makes it, up to its first wait, or says that it is not
+    /// to be, whatever the loop's task factory thinks.
+    #[must_use]
+    pub fn eager_start(mut self, eager: bool) -> Self {
+        self.eager = Some(eager);
+        self
+    }
+
+    /// Says where the task was made, for functions that make tasks for their callers.
+    #[must_use]
+    pub fn site(mut self, site: &'static Location<'static>) -> Self {
+        self.site = site;
+        self
+    }
+
+    /// Makes a task of the machinery: not in `all_tasks`, and never the current task.
+    #[must_use]
+    pub fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+
+    /// The name that was asked for.
+    #[must_use]
+    pub fn get_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Whether an eager start was asked for, or refused.
+    #[must_use]
+    pub fn get_eager_start(&self) -> Option<bool> {
+        self.eager
+    }
+
+    pub(crate) fn into_spawn(self) -> Spawn {
+        let context = match &self.context {
+            Some(context) => ContextSlot::explicit(context),
+            None => ContextSlot::copy_current(),
+        };
+        Spawn {
+            name: self.name,
+            context,
+            site: self.site,
+            hidden: self.hidden,
+            eager: self.eager.unwrap_or(false),
+        }
+    }
+}
+
+impl Default for TaskOptions {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
