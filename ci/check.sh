@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Every check of the project, a step each.
+#
+#   ci/check.sh              all of them; a failure does not stop the rest, and the end is a summary
+#   ci/check.sh fmt clippy   these
+#   ci/check.sh --list       their names
+#
+# A check that needs something this machine lacks says so and is skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export CARGO_TERM_COLOR=never
+export RUST_BACKTRACE=1
+target="${CARGO_TARGET_DIR:-$PWD/target}"
+crates=$(ls crates)
+
+steps="fmt clippy test doc links examples alone benches msrv loom asan miri"
+
+check_fmt() {
+    cargo fmt --all --check
+}
+
+check_clippy() {
+    cargo clippy --workspace --all-targets -- -D warnings
+}
+
+check_test() {
+    cargo test --workspace
+}
+
+check_doc() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+}
+
+# Links between files, in every Markdown file.
+check_links() {
+    python3 ci/links.py
+}
+
+# Each example that ends by itself. The others say "Runs until" in their first lines.
+check_examples() {
+    cargo build -p asyncio-examples --all-targets
+    local source
+    for source in $(grep -L "^//! Runs until" $(example_sources)); do
+        run_example "$(basename "$source" .rs)"
+    done
+}
+
+example_sources() {
+    find examples/examples examples/src/bin -name '*.rs' 2>/dev/null | sort
+}
+
+# A finished example prints nothing here; one that fails shows what it printed.
+run_example() {
+    local name=$1 binary log="$target/example.log"
+    binary=$(ls "$target/debug/examples/$name" "$target/debug/$name" 2>/dev/null | head -n 1)
+    echo "example $name"
+    if ! timeout 60 "$binary" </dev/null >"$log" 2>&1; then
+        cat "$log"
+        return 1
+    fi
+}
+
+# Each crate by itself: in the workspace, a feature one crate asks for is there for all.
+check_alone() {
+    local crate
+    for crate in $crates; do
+        cargo check -q -p "$crate"
+    done
+}
+
+check_benches() {
+    cargo bench --workspace --no-run
+}
+
+check_msrv() {
+    local version
+    version=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    cargo "+$version" --version >/dev/null 2>&1 || skip "no toolchain $version"
+    cargo "+$version" check --target-dir "$target/msrv" $(printf -- '-p %s ' $crates)
+}
+
+# Every interleaving of the cross-thread paths.
+check_loom() {
+    export RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS="${LOOM_MAX_PREEMPTIONS:-3}"
+    cargo test --release --target-dir "$target/loom" -p asyncio-loop --lib loom
+}
+
+# Use after free, double frees and leaks, in the crates with unsafe code and those just above.
+check_asan() {
+    local host
+    cargo +nightly --version >/dev/null 2>&1 || skip "no nightly toolchain"
+    host=$(rustc +nightly -vV | sed -n 's/^host: //p')
+    RUSTFLAGS="-Zsanitizer=address" cargo +nightly test --target "$host" \
+        --target-dir "$target/asan" -p asyncio-loop -p asyncio-task -p asyncio-sync --lib --tests
+}
+
+check_miri() {
+    cargo +nightly miri --version >/dev/null 2>&1 || skip "no nightly toolchain with miri"
+    MIRIFLAGS="-Zmiri-disable-isolation" cargo +nightly miri test \
+        --target-dir "$target/miri" -p asyncio-loop --lib kernel
+}
+
+# Ends a step. 77 is what test harnesses take for "skipped".
+skip() {
+    echo "skipped: $1"
+    exit 77
+}
+
+run_step() {
+    local start=$SECONDS status=0
+    echo
+    echo "==> $1"
+    # A process of its own: within a condition, `set -e` would not stop a function.
+    "$BASH" ci/check.sh --step "$1" || status=$?
+    case $status in
+        0) summary+="ok       $1 ($((SECONDS - start)) s)"$'\n' ;;
+        77) summary+="skipped  $1"$'\n' ;;
+        *) summary+="FAILED   $1 ($((SECONDS - start)) s)"$'\n' failed=1 ;;
+    esac
+}
+
+case "${1:-}" in
+    --list)
+        echo "$steps"
+        exit
+        ;;
+    --step)
+        "check_$2"
+        exit
+        ;;
+esac
+
+summary="" failed=0
+for step in ${*:-$steps}; do
+    run_step "$step"
+done
+echo
+echo "==> summary"
+printf '%s' "$summary"
+exit "$failed"
