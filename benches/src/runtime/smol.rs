@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use smol::LocalExecutor;
+use smol::{LocalExecutor, Task};
 
 use super::Runtime;
 
@@ -15,6 +15,13 @@ thread_local! {
 #[derive(Debug)]
 pub struct Smol;
 
+impl Smol {
+    /// Starts a task, as smol's own handle, which can be cancelled.
+    pub fn spawn_task<T: 'static>(task: impl Future<Output = T> + 'static) -> Task<T> {
+        EXECUTOR.with(|executor| executor.spawn(task))
+    }
+}
+
 impl Runtime for Smol {
     const NAME: &'static str = "smol";
 
@@ -26,7 +33,7 @@ impl Runtime for Smol {
     fn spawn<T: 'static>(
         task: impl Future<Output = T> + 'static,
     ) -> impl Future<Output = T> + Unpin + 'static {
-        EXECUTOR.with(|executor| executor.spawn(task))
+        Self::spawn_task(task)
     }
 
     fn yield_now() -> impl Future<Output = ()> + 'static {

@@ -1,0 +1,382 @@
+//! Primitives that tasks of one thread share. Each library's run on the runtime they come with: tokio::sync, async-lock and
+//! async-channel on smol, local-sync on monoio.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::hint::black_box;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use asyncio_benches::contest::{Contest, run};
+use asyncio_benches::runtime::{Monoio, Runtime, Smol, Tokio, timed};
+
+/// Tasks that contend.
+const TASKS: u64 = 100;
+
+fn main() {
+    run(
+        "sync",
+        vec![
+            Contest::new("lock_uncontended", 1)
+                .with("tokio", lock_alone::<Tokio>)
+                .with("smol", lock_alone::<Smol>),
+            Contest::new("lock_by_100_tasks", TASKS)
+                .with("tokio", lock_contended::<Tokio>)
+                .with("smol", lock_contended::<Smol>),
+            Contest::new("semaphore_uncontended", 1)
+                .with("tokio", semaphore_alone::<Tokio>)
+                .with("smol", semaphore_alone::<Smol>)
+                .with("monoio", semaphore_alone::<Monoio>),
+            Contest::new("semaphore_by_100_tasks", TASKS)
+                .with("tokio", semaphore_contended::<Tokio>)
+                .with("smol", semaphore_contended::<Smol>)
+                .with("monoio", semaphore_contended::<Monoio>),
+            Contest::new("event_round_trip", 1)
+                .with("tokio", event_round_trip::<Tokio>)
+                .with("smol", event_round_trip::<Smol>),
+            queues::<1>("queue_of_1"),
+            queues::<64>("queue_of_64"),
+            queues::<1024>("queue_of_1024"),
+            queues::<UNBOUNDED>("queue_unbounded"),
+        ],
+    );
+}
+
+fn queues<const SIZE: usize>(name: &'static str) -> Contest {
+    Contest::new(name, 1)
+        .with("floor", queue_by_hand::<SIZE>)
+        .with("tokio", queue::<Tokio, SIZE>)
+        .with("smol", queue::<Smol, SIZE>)
+        .with("monoio", queue::<Monoio, SIZE>)
+}
+
+/// Take a free lock and release it.
+fn lock_alone<L: Lock>(times: u64) -> Duration {
+    timed::<L>(async move {
+        let lock = L::new_lock();
+        for _ in 0..times {
+            black_box(L::lock(&lock).await);
+        }
+    })
+}
+
+/// Tasks that each take the lock again and again, and let others run while they hold it.
+fn lock_contended<L: Lock>(times: u64) -> Duration {
+    timed::<L>(async move {
+        let lock = Rc::new(L::new_lock());
+        in_tasks::<L, _>(move || {
+            let lock = Rc::clone(&lock);
+            async move {
+                for _ in 0..times {
+                    let _guard = L::lock(&lock).await;
+                    L::yield_now().await;
+                }
+            }
+        })
+        .await;
+    })
+}
+
+/// Take a free permit and give it back.
+fn semaphore_alone<S: Semaphore>(times: u64) -> Duration {
+    timed::<S>(async move {
+        let semaphore = S::new_semaphore(10);
+        for _ in 0..times {
+            black_box(S::acquire(&semaphore).await);
+        }
+    })
+}
+
+/// Tasks that contend for ten permits, and let others run while they hold one.
+fn semaphore_contended<S: Semaphore>(times: u64) -> Duration {
+    timed::<S>(async move {
+        let semaphore = Rc::new(S::new_semaphore(10));
+        in_tasks::<S, _>(move || {
+            let semaphore = Rc::clone(&semaphore);
+            async move {
+                for _ in 0..times {
+                    let _permit = S::acquire(&semaphore).await;
+                    S::yield_now().await;
+                }
+            }
+        })
+        .await;
+    })
+}
+
+/// Two tasks that wake each other by an event each.
+fn event_round_trip<E: Event>(times: u64) -> Duration {
+    timed::<E>(async move {
+        let (ping, pong) = (Rc::new(E::new_event()), Rc::new(E::new_event()));
+        let other = E::spawn({
+            let (ping, pong) = (Rc::clone(&ping), Rc::clone(&pong));
+            async move {
+                for _ in 0..times {
+                    E::wait(&ping).await;
+                    E::notify(&pong);
+                }
+            }
+        });
+        for _ in 0..times {
+            E::notify(&ping);
+            E::wait(&pong).await;
+        }
+        other.await;
+    })
+}
+
+/// One task puts, another gets.
+fn queue<Q: Queue, const SIZE: usize>(times: u64) -> Duration {
+    timed::<Q>(async move {
+        let sum = Rc::new(Cell::new(0));
+        let total = Rc::clone(&sum);
+        let (producer, consumer) =
+            Q::through_queue(SIZE, times, move |item| total.set(total.get() + black_box(item)));
+        let (producer, consumer) = (Q::spawn(producer), Q::spawn(consumer));
+        producer.await;
+        consumer.await;
+        assert_eq!(sum.get(), (0..times).sum::<u64>());
+    })
+}
+
+fn queue_by_hand<const SIZE: usize>(times: u64) -> Duration {
+    let mut items = VecDeque::new();
+    let start = Instant::now();
+    let mut put = 0;
+    while put < times {
+        let end = times.min(put + SIZE.min(1024) as u64);
+        items.extend((put..end).map(black_box));
+        put = end;
+        while let Some(item) = items.pop_front() {
+            black_box(item);
+        }
+    }
+    start.elapsed()
+}
+
+async fn in_tasks<R: Runtime, F: Future<Output = ()> + 'static>(work: impl Fn() -> F) {
+    let tasks: Vec<_> = (0..TASKS).map(|_| R::spawn(work())).collect();
+    for task in tasks {
+        task.await;
+    }
+}
+
+/// A queue's size that is no bound.
+const UNBOUNDED: usize = usize::MAX;
+
+trait Lock: Runtime {
+    type Lock: 'static;
+    fn new_lock() -> Self::Lock;
+    fn lock(lock: &Self::Lock) -> impl Future<Output = impl Sized>;
+}
+
+trait Semaphore: Runtime {
+    type Semaphore: 'static;
+    fn new_semaphore(permits: usize) -> Self::Semaphore;
+    fn acquire(semaphore: &Self::Semaphore) -> impl Future<Output = impl Sized>;
+}
+
+trait Event: Runtime {
+    type Event: 'static;
+    fn new_event() -> Self::Event;
+    fn notify(event: &Self::Event);
+    /// Waits for a notification, also one that came before, and uses it up.
+    fn wait(event: &Self::Event) -> impl Future<Output = ()>;
+}
+
+trait Queue: Runtime {
+    /// A coroutine that puts so many numbers into a queue of this size, and one that takes them out.
+    fn through_queue(
+        size: usize,
+        items: u64,
+        consume: impl FnMut(u64) + 'static,
+    ) -> (impl Future<Output = ()> + 'static, impl Future<Output = ()> + 'static);
+}
+
+mod with_tokio {
+    use super::*;
+    use futures_util::future::Either;
+    use tokio::sync::{Mutex, Notify, mpsc};
+
+    impl Lock for Tokio {
+        type Lock = Mutex<()>;
+        fn new_lock() -> Self::Lock {
+            Mutex::new(())
+        }
+        fn lock(lock: &Self::Lock) -> impl Future<Output = impl Sized> {
+            lock.lock()
+        }
+    }
+
+    impl Semaphore for Tokio {
+        type Semaphore = tokio::sync::Semaphore;
+        fn new_semaphore(permits: usize) -> Self::Semaphore {
+            Self::Semaphore::new(permits)
+        }
+        fn acquire(semaphore: &Self::Semaphore) -> impl Future<Output = impl Sized> {
+            semaphore.acquire()
+        }
+    }
+
+    impl Event for Tokio {
+        type Event = Notify;
+        fn new_event() -> Notify {
+            Notify::new()
+        }
+        fn notify(event: &Notify) {
+            event.notify_one();
+        }
+        fn wait(event: &Notify) -> impl Future<Output = ()> {
+            event.notified()
+        }
+    }
+
+    impl Queue for Tokio {
+        fn through_queue(
+            size: usize,
+            items: u64,
+            mut consume: impl FnMut(u64) + 'static,
+        ) -> (impl Future<Output = ()> + 'static, impl Future<Output = ()> + 'static) {
+            if size == UNBOUNDED {
+                let (sender, mut receiver) = mpsc::unbounded_channel();
+                let producer = async move {
+                    for item in 0..items {
+                        sender.send(item).expect("a receiver");
+                    }
+                };
+                let consumer = async move {
+                    while let Some(item) = receiver.recv().await {
+                        consume(item);
+                    }
+                };
+                return (Either::Left(producer), Either::Left(consumer));
+            }
+            let (sender, mut receiver) = mpsc::channel(size);
+            let producer = async move {
+                for item in 0..items {
+                    sender.send(item).await.expect("a receiver");
+                }
+            };
+            let consumer = async move {
+                while let Some(item) = receiver.recv().await {
+                    consume(item);
+                }
+            };
+            (Either::Right(producer), Either::Right(consumer))
+        }
+    }
+}
+
+mod with_smol {
+    use super::*;
+    use smol::channel;
+    use smol::lock::Mutex;
+
+    impl Lock for Smol {
+        type Lock = Mutex<()>;
+        fn new_lock() -> Self::Lock {
+            Mutex::new(())
+        }
+        fn lock(lock: &Self::Lock) -> impl Future<Output = impl Sized> {
+            lock.lock()
+        }
+    }
+
+    impl Semaphore for Smol {
+        type Semaphore = smol::lock::Semaphore;
+        fn new_semaphore(permits: usize) -> Self::Semaphore {
+            Self::Semaphore::new(permits)
+        }
+        fn acquire(semaphore: &Self::Semaphore) -> impl Future<Output = impl Sized> {
+            semaphore.acquire()
+        }
+    }
+
+    /// A channel of one unit: what its users do who need a notification that is not lost.
+    impl Event for Smol {
+        type Event = (channel::Sender<()>, channel::Receiver<()>);
+        fn new_event() -> Self::Event {
+            channel::bounded(1)
+        }
+        fn notify(event: &Self::Event) {
+            // Full means that it is set already.
+            let _ = event.0.try_send(());
+        }
+        async fn wait(event: &Self::Event) {
+            event.1.recv().await.expect("the sender is beside us");
+        }
+    }
+
+    impl Queue for Smol {
+        fn through_queue(
+            size: usize,
+            items: u64,
+            mut consume: impl FnMut(u64) + 'static,
+        ) -> (impl Future<Output = ()> + 'static, impl Future<Output = ()> + 'static) {
+            let (sender, receiver) =
+                if size == UNBOUNDED { channel::unbounded() } else { channel::bounded(size) };
+            let producer = async move {
+                for item in 0..items {
+                    sender.send(item).await.expect("a receiver");
+                }
+            };
+            let consumer = async move {
+                while let Ok(item) = receiver.recv().await {
+                    consume(item);
+                }
+            };
+            (producer, consumer)
+        }
+    }
+}
+
+mod with_monoio {
+    use super::*;
+    use futures_util::future::Either;
+    use local_sync::mpsc::{bounded, unbounded};
+
+    impl Semaphore for Monoio {
+        type Semaphore = local_sync::semaphore::Semaphore;
+        fn new_semaphore(permits: usize) -> Self::Semaphore {
+            Self::Semaphore::new(permits)
+        }
+        fn acquire(semaphore: &Self::Semaphore) -> impl Future<Output = impl Sized> {
+            semaphore.acquire()
+        }
+    }
+
+    impl Queue for Monoio {
+        fn through_queue(
+            size: usize,
+            items: u64,
+            mut consume: impl FnMut(u64) + 'static,
+        ) -> (impl Future<Output = ()> + 'static, impl Future<Output = ()> + 'static) {
+            if size == UNBOUNDED {
+                let (sender, mut receiver) = unbounded::channel();
+                let producer = async move {
+                    for item in 0..items {
+                        sender.send(item).expect("a receiver");
+                    }
+                };
+                let consumer = async move {
+                    while let Some(item) = receiver.recv().await {
+                        consume(item);
+                    }
+                };
+                return (Either::Left(producer), Either::Left(consumer));
+            }
+            let (sender, mut receiver) = bounded::channel(size);
+            let producer = async move {
+                for item in 0..items {
+                    sender.send(item).await.expect("a receiver");
+                }
+            };
+            let consumer = async move {
+                while let Some(item) = receiver.recv().await {
+                    consume(item);
+                }
+            };
+            (Either::Right(producer), Either::Right(consumer))
+        }
+    }
+}
