@@ -197,11 +197,20 @@ fn copies_are_independent() {
     in_fresh_context(|| {
         NUMBER.set(1);
         let copy = copy_context();
-        let second = copy.clone();
+        let second = copy.copy();
         NUMBER.set(2);
         copy.run(|| NUMBER.set(3));
         assert_eq!((NUMBER.get(), copy.get(&NUMBER), second.get(&NUMBER)), (2, Some(3), Some(1)));
     });
+}
+
+#[test]
+fn a_clone_is_the_same_context() {
+    let context = Context::new();
+    let clone = context.clone();
+    clone.run(|| NUMBER.set(1));
+    assert_eq!(context.get(&NUMBER), Some(1));
+    assert!(context.run(|| clone.try_run(|| ())).is_err());
 }
 
 //

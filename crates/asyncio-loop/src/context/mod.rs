@@ -22,9 +22,9 @@ use content::{Content, Previous};
 /// when it was created, or one it was given. The copy shares its values with the original and costs
 /// next to nothing.
 ///
-/// `clone` is Python's `Context.copy`: the clone has the same values, and from then on the two
-/// change apart. The values themselves are shared: one with interior mutability, changed through
-/// one copy, is changed for all.
+/// A clone is the same context, as with `Rc`. A [`copy`](Self::copy) has the same values, and from
+/// then on the two change apart. The values themselves are shared: one with interior mutability,
+/// changed through one copy, is changed for all.
 ///
 /// # From asyncio
 ///
@@ -88,6 +88,25 @@ impl Context {
         Self { content: Content::copy_current().into_context() }
     }
 
+    /// A new context with the same values.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    ///
+    /// context_var! { static LEVEL: u32; }
+    ///
+    /// let context = Context::new();
+    /// let (same, copy) = (context.clone(), context.copy());
+    /// context.run(|| LEVEL.set(1));
+    /// assert_eq!((same.get(&LEVEL), copy.get(&LEVEL)), (Some(1), None));
+    /// ```
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self { content: self.content.copy().into_context() }
+    }
+
     /// Runs `f` in this context. What it sets stays here, also if it panics, and the previous
     /// context is current again.
     ///
@@ -130,7 +149,7 @@ impl Context {
     ///
     /// let context = Context::new();
     /// assert!(context.run(|| context.try_run(|| 1).is_err()));
-    /// assert_eq!(context.run(|| context.clone().try_run(|| 1)), Ok(1));
+    /// assert_eq!(context.run(|| context.copy().try_run(|| 1)), Ok(1));
     /// ```
     pub fn try_run<R>(&self, f: impl FnOnce() -> R) -> Result<R, ContextEntered> {
         if self.content.is_entered() {
@@ -233,15 +252,15 @@ impl Drop for Inside {
     }
 }
 
-impl Default for Context {
-    fn default() -> Self {
-        Self::new()
+impl Clone for Context {
+    fn clone(&self) -> Self {
+        Self { content: self.content.share() }
     }
 }
 
-impl Clone for Context {
-    fn clone(&self) -> Self {
-        Self { content: self.content.copy().into_context() }
+impl Default for Context {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
