@@ -1,1 +1,19 @@
-//! Not built yet.
+//! Locks, events, semaphores and queues of asyncio, for the tasks of one thread.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod event;
+mod line;
+mod lock;
+mod queue;
+mod semaphore;
+mod waiters;
+
+pub use error::{PutError, QueueShutDown, ReleaseError, TaskDoneError, TryGetError, TryPutError};
+pub use event::{Event, EventWait};
+pub use lock::{Acquire, Guard, Lock, LockGuard, OwnedLockGuard};
+pub use queue::{
+    BaseQueue, Fifo, Get, Lifo, LifoQueue, Order, Priority, PriorityQueue, Put, Queue,
+};
+pub use semaphore::{AcquirePermit, BoundedSemaphore, HeldPermit, OwnedPermit, Permit, Semaphore};

@@ -1,0 +1,164 @@
+//! What can go wrong.
+
+use std::error::Error;
+use std::fmt;
+
+/// A semaphore was released more often than it was acquired.
+///
+/// From [`BoundedSemaphore::release`](crate::BoundedSemaphore::release).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReleaseError(pub(crate) ());
+
+impl fmt::Display for ReleaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("semaphore released more often than acquired")
+    }
+}
+
+impl Error for ReleaseError {}
+
+/// The queue was shut down, and there is nothing left to get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueShutDown;
+
+impl fmt::Display for QueueShutDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("queue is shut down")
+    }
+}
+
+impl Error for QueueShutDown {}
+
+/// The queue was shut down and takes no more items. This one comes back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[doc(alias = "QueueShutDown")]
+pub struct PutError<T>(pub T);
+
+impl<T> PutError<T> {
+    /// The item that was refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(asyncio_sync::PutError(3).into_inner(), 3);
+    /// ```
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> fmt::Debug for PutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PutError(..)")
+    }
+}
+
+impl<T> fmt::Display for PutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        QueueShutDown.fmt(f)
+    }
+}
+
+impl<T> Error for PutError<T> {}
+
+/// An item could not be put at once. It comes back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum TryPutError<T> {
+    /// The queue holds as many items as it may.
+    #[doc(alias = "QueueFull")]
+    Full(T),
+    /// The queue was shut down and takes no more items.
+    #[doc(alias = "QueueShutDown")]
+    ShutDown(T),
+}
+
+impl<T> TryPutError<T> {
+    /// The item that was refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(asyncio_sync::TryPutError::Full(3).into_inner(), 3);
+    /// ```
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Full(item) | Self::ShutDown(item) => item,
+        }
+    }
+
+    /// Whether the queue was full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(asyncio_sync::TryPutError::Full(3).is_full());
+    /// ```
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
+    /// Whether the queue was shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(asyncio_sync::TryPutError::ShutDown(3).is_shut_down());
+    /// ```
+    pub fn is_shut_down(&self) -> bool {
+        matches!(self, Self::ShutDown(_))
+    }
+}
+
+impl<T> fmt::Debug for TryPutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full(..)",
+            Self::ShutDown(_) => "ShutDown(..)",
+        })
+    }
+}
+
+impl<T> fmt::Display for TryPutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("queue is full"),
+            Self::ShutDown(_) => QueueShutDown.fmt(f),
+        }
+    }
+}
+
+impl<T> Error for TryPutError<T> {}
+
+/// There is no item to get at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryGetError {
+    /// The queue holds no item now.
+    #[doc(alias = "QueueEmpty")]
+    Empty,
+    /// The queue holds no item and never will: it was shut down.
+    #[doc(alias = "QueueShutDown")]
+    ShutDown,
+}
+
+impl fmt::Display for TryGetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("queue is empty"),
+            Self::ShutDown => QueueShutDown.fmt(f),
+        }
+    }
+}
+
+impl Error for TryGetError {}
+
+/// `task_done` was called more often than items were put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskDoneError(pub(crate) ());
+
+impl fmt::Display for TaskDoneError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("task_done called more often than items were put")
+    }
+}
+
+impl Error for TaskDoneError {}

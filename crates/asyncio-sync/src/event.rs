@@ -1,0 +1,136 @@
+//! [`Event`]: something has happened.
+
+use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::line::{Line, Signal};
+
+/// A flag that tasks can wait for.
+///
+/// [`set`](Self::set) lets everybody through who waits, and everybody who comes while the flag stays set.
+///
+/// # From asyncio
+///
+/// No difference: setting and clearing in the same turn still frees those who waited.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_sync::Event;
+///
+/// # futures::executor::block_on(async {
+/// let started = Event::new();
+/// let waiter = async {
+///     started.wait().await;
+///     "go"
+/// };
+/// let starter = async { started.set() };
+/// assert_eq!(futures::join!(waiter, starter), ("go", ()));
+/// # });
+/// ```
+#[derive(Default)]
+pub struct Event {
+    set: Cell<bool>,
+    line: Line,
+}
+
+impl Event {
+    /// Creates an event that is not set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the flag and lets everybody through who waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Event;
+    /// let event = Event::new();
+    /// event.set();
+    /// assert!(event.is_set());
+    /// ```
+    pub fn set(&self) {
+        if !self.set.replace(true) {
+            self.line.notify_all();
+        }
+    }
+
+    /// Clears the flag: who comes from now on waits. Those who were let through stay so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Event;
+    /// let event = Event::new();
+    /// event.set();
+    /// event.clear();
+    /// assert!(!event.is_set());
+    /// ```
+    pub fn clear(&self) {
+        self.set.set(false);
+    }
+
+    /// Whether the flag is set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!asyncio_sync::Event::new().is_set());
+    /// ```
+    pub fn is_set(&self) -> bool {
+        self.set.get()
+    }
+
+    /// Waits until the flag is set. If it is, this does not suspend.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing for the event or for others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Event;
+    /// # futures::executor::block_on(async {
+    /// let event = Event::new();
+    /// event.set();
+    /// event.wait().await;
+    /// assert!(event.is_set());
+    /// # });
+    /// ```
+    pub fn wait(&self) -> EventWait<'_> {
+        EventWait { event: self, signal: Signal::new(&self.line) }
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("set", &self.is_set())
+            .field("waiters", &self.line.len())
+            .finish()
+    }
+}
+
+/// The future of [`Event::wait`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct EventWait<'a> {
+    event: &'a Event,
+    signal: Signal<'a>,
+}
+
+impl Future for EventWait<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.event.is_set() {
+            return Poll::Ready(());
+        }
+        self.signal.poll_signal(cx)
+    }
+}

@@ -1,0 +1,335 @@
+//! [`Lock`]: one at a time.
+
+use std::cell::Cell;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use crate::line::{Line, Turn};
+
+/// Mutual exclusion between tasks of one thread, around a value.
+///
+/// Use it to keep others out *across an `.await`*. Between two awaits nothing else runs, so plain
+/// [`Cell`]s and `RefCell`s do without it.
+///
+/// The lock is fair: who asks first is served first, and nobody overtakes a task that has already been
+/// woken to take the lock. Releasing does not hand the lock over but wakes the next in line; a future
+/// that is woken and never polled again is passed over, so it cannot keep the others out.
+///
+/// The lock is not tied to a task. The guard may be moved to another task of the thread and dropped
+/// there. There is no poisoning: a panic releases the lock like any other way out.
+///
+/// `Lock` is neither `Send` nor `Sync`:
+///
+/// ```compile_fail
+/// fn is_send<T: Send>() {}
+/// is_send::<asyncio_sync::Lock<u32>>();
+/// ```
+///
+/// # From asyncio
+///
+/// The lock holds what it protects. `async with lock:` is `let guard = lock.acquire().await`, and the
+/// end of the guard's scope releases it; there is no `release()` that could be called once too often.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_sync::Lock;
+///
+/// # futures::executor::block_on(async {
+/// let balance = Lock::new(100);
+/// {
+///     let mut guard = balance.acquire().await;
+///     *guard -= 30; // nobody else gets in, whatever is awaited here
+/// }
+/// assert_eq!(*balance.acquire().await, 70);
+/// # });
+/// ```
+pub struct Lock<T = ()> {
+    /// Absent while a guard has it. Boxed, so that a guard of any kind can carry it.
+    value: Cell<Option<Box<T>>>,
+    line: Line,
+}
+
+impl<T> Lock<T> {
+    /// Creates a free lock around `value`.
+    #[must_use]
+    pub fn new(value: T) -> Self {
+        Self { value: Cell::new(Some(Box::new(value))), line: Line::default() }
+    }
+
+    /// Waits for the lock and takes it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up its place in line. If it had been woken already, the next in line is
+    /// woken instead.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Lock;
+    /// # futures::executor::block_on(async {
+    /// let names = Lock::new(vec!["guido"]);
+    /// names.acquire().await.push("yury");
+    /// assert_eq!(names.into_inner(), ["guido", "yury"]);
+    /// # });
+    /// ```
+    #[doc(alias = "lock")]
+    pub fn acquire(&self) -> Acquire<'_, T> {
+        Acquire { lock: self, turn: Turn::new(&self.line) }
+    }
+
+    /// Like [`acquire`](Self::acquire), with a guard that keeps the lock alive and borrows nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`acquire`](Self::acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use asyncio_sync::{Lock, OwnedLockGuard};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let lock = Rc::new(Lock::new(7));
+    /// let guard: OwnedLockGuard<i32> = lock.clone().acquire_owned().await;
+    /// let elsewhere = async move { *guard };
+    /// assert!(lock.is_locked());
+    /// assert_eq!(elsewhere.await, 7);
+    /// assert!(!lock.is_locked());
+    /// # });
+    /// ```
+    pub async fn acquire_owned(self: Rc<Self>) -> OwnedLockGuard<T> {
+        let value = self.acquire().await.into_value();
+        Guard { lock: self, value }
+    }
+
+    /// Takes the lock if that is possible at once: if it is free and nobody waits for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Lock;
+    /// let lock = Lock::new(());
+    /// let guard = lock.try_acquire().unwrap();
+    /// assert!(lock.try_acquire().is_none());
+    /// drop(guard);
+    /// assert!(lock.try_acquire().is_some());
+    /// ```
+    #[doc(alias = "try_lock")]
+    pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
+        if self.line.notified() > 0 {
+            return None;
+        }
+        self.take().map(|value| Guard { lock: self, value: Some(value) })
+    }
+
+    /// [`try_acquire`](Self::try_acquire) with a guard that keeps the lock alive and borrows nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::rc::Rc;
+    /// # use asyncio_sync::Lock;
+    /// let lock = Rc::new(Lock::new(1));
+    /// let guard = lock.clone().try_acquire_owned();
+    /// assert!(guard.is_some() && lock.is_locked());
+    /// ```
+    pub fn try_acquire_owned(self: Rc<Self>) -> Option<OwnedLockGuard<T>> {
+        let value = self.try_acquire()?.into_value();
+        Some(Guard { lock: self, value })
+    }
+
+    /// Whether somebody holds the lock.
+    ///
+    /// A lock that was released is free, although the next in line, already woken, may be about to take
+    /// it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Lock;
+    /// let lock = Lock::new(());
+    /// assert!(!lock.is_locked());
+    /// let guard = lock.try_acquire();
+    /// assert!(lock.is_locked());
+    /// ```
+    #[doc(alias = "locked")]
+    pub fn is_locked(&self) -> bool {
+        let value = self.value.take();
+        let locked = value.is_none();
+        self.value.set(value);
+        locked
+    }
+
+    /// The value, without locking: nobody else can have a guard.
+    ///
+    /// # Panics
+    ///
+    /// If a guard was leaked with [`mem::forget`](std::mem::forget): the value is gone with it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Lock;
+    /// let mut lock = Lock::new(1);
+    /// *lock.get_mut() += 1;
+    /// assert_eq!(lock.into_inner(), 2);
+    /// ```
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut().as_deref_mut().expect(LEAKED)
+    }
+
+    /// Gives the value back and ends the lock.
+    ///
+    /// # Panics
+    ///
+    /// If a guard was leaked with [`mem::forget`](std::mem::forget): the value is gone with it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Lock;
+    /// assert_eq!(Lock::new("text").into_inner(), "text");
+    /// ```
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        *self.value.into_inner().expect(LEAKED)
+    }
+
+    fn take(&self) -> Option<Box<T>> {
+        self.value.take()
+    }
+
+    fn release(&self, value: Box<T>) {
+        self.value.set(Some(value));
+        self.line.notify_one();
+    }
+}
+
+const LEAKED: &str = "the guard of this lock was leaked, and the value with it";
+
+impl<T: Default> Default for Lock<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> From<T> for Lock<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Lock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.value.take();
+        let result = f
+            .debug_struct("Lock")
+            .field("locked", &value.is_none())
+            .field("waiters", &self.line.len())
+            .field("value", &value)
+            .finish();
+        self.value.set(value);
+        result
+    }
+}
+
+/// The future of [`Lock::acquire`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Acquire<'a, T = ()> {
+    lock: &'a Lock<T>,
+    turn: Turn<'a>,
+}
+
+impl<'a, T> Future for Acquire<'a, T> {
+    type Output = LockGuard<'a, T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let lock = self.lock;
+        let free = usize::from(!lock.is_locked());
+        ready!(self.turn.poll(free, cx));
+        Poll::Ready(Guard { lock, value: lock.take() })
+    }
+}
+
+/// Holds a [`Lock`] that it borrows. Dropping it releases the lock.
+pub type LockGuard<'a, T = ()> = Guard<T, &'a Lock<T>>;
+
+/// Holds a [`Lock`] that it keeps alive. Dropping it releases the lock.
+pub type OwnedLockGuard<T = ()> = Guard<T, Rc<Lock<T>>>;
+
+/// Holds a [`Lock`], reached through `L`: see [`LockGuard`] and [`OwnedLockGuard`].
+///
+/// It dereferences to the value. Dropping it releases the lock and wakes the next in line.
+#[must_use = "if unused the lock is released at once"]
+#[clippy::has_significant_drop]
+pub struct Guard<T, L: Deref<Target = Lock<T>>> {
+    lock: L,
+    /// Absent only in a guard that has given it up and is about to be dropped.
+    value: Option<Box<T>>,
+}
+
+impl<T, L: Deref<Target = Lock<T>>> Guard<T, L> {
+    /// The lock this guard holds.
+    ///
+    /// An associated function, as in `Guard::lock(&guard)`, so that it hides no method of `T`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::{Guard, Lock};
+    /// let lock = Lock::new(5);
+    /// let guard = lock.try_acquire().unwrap();
+    /// assert!(Guard::lock(&guard).is_locked());
+    /// ```
+    pub fn lock(this: &Self) -> &L {
+        &this.lock
+    }
+
+    /// Disarms the guard: the lock stays taken.
+    fn into_value(mut self) -> Option<Box<T>> {
+        self.value.take()
+    }
+}
+
+const HELD: &str = "a guard has the value until it is dropped";
+
+impl<T, L: Deref<Target = Lock<T>>> Deref for Guard<T, L> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_deref().expect(HELD)
+    }
+}
+
+impl<T, L: Deref<Target = Lock<T>>> DerefMut for Guard<T, L> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.as_deref_mut().expect(HELD)
+    }
+}
+
+impl<T, L: Deref<Target = Lock<T>>> Drop for Guard<T, L> {
+    fn drop(&mut self) {
+        if let Some(value) = self.value.take() {
+            self.lock.release(value);
+        }
+    }
+}
+
+impl<T: fmt::Debug, L: Deref<Target = Lock<T>>> fmt::Debug for Guard<T, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Guard").field(&**self).finish()
+    }
+}
+
+impl<T: fmt::Display, L: Deref<Target = Lock<T>>> fmt::Display for Guard<T, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

@@ -1,0 +1,501 @@
+//! [`Queue`], [`LifoQueue`] and [`PriorityQueue`]: items handed from task to task.
+
+mod order;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+pub use order::{Fifo, Lifo, Order, Priority};
+
+use crate::error::{PutError, QueueShutDown, TaskDoneError, TryGetError, TryPutError};
+use crate::line::{Line, Signal, Turn};
+
+/// A queue that gives items out in the order in which they came.
+pub type Queue<T> = BaseQueue<T, Fifo<T>>;
+
+/// A queue that gives the newest item out first.
+pub type LifoQueue<T> = BaseQueue<T, Lifo<T>>;
+
+/// A queue that gives the smallest item out first.
+pub type PriorityQueue<T> = BaseQueue<T, Priority<T>>;
+
+/// What [`Queue`], [`LifoQueue`] and [`PriorityQueue`] have in common, which is all but the order.
+///
+/// Tasks that wait, to get an item or to put one into a full queue, are served first come, first served.
+/// A future that is woken and never polled again is passed over, so it keeps no item and no slot from
+/// the others. Only [`get_nowait`](Self::get_nowait) and [`put_nowait`](Self::put_nowait) may take what
+/// a woken task was about to take; that task then stays the first in line.
+///
+/// An empty queue owns no memory beyond itself.
+///
+/// # From asyncio
+///
+/// `Queue(maxsize=5)` is `Queue::bounded(5)` and `Queue()` is `Queue::unbounded()`. A refused item comes
+/// back in the error. A newcomer in [`get`](Self::get) or [`put`](Self::put) doesn't overtake a task
+/// that was woken and has not run yet, as it may in Python.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_sync::Queue;
+///
+/// # futures::executor::block_on(async {
+/// let queue = Queue::bounded(1);
+/// let producer = async {
+///     for n in 1..=3 {
+///         queue.put(n).await.unwrap(); // waits while the queue is full
+///     }
+///     queue.shutdown();
+/// };
+/// let consumer = async {
+///     let mut sum = 0;
+///     while let Ok(n) = queue.get().await {
+///         sum += n;
+///     }
+///     sum
+/// };
+/// assert_eq!(futures::join!(producer, consumer), ((), 6));
+/// # });
+/// ```
+pub struct BaseQueue<T, O> {
+    items: RefCell<O>,
+    /// `usize::MAX` if there is no limit.
+    maxsize: usize,
+    /// Items that were put and not yet done.
+    unfinished: Cell<usize>,
+    shut_down: Cell<bool>,
+    getters: Line,
+    putters: Line,
+    joiners: Line,
+    item: PhantomData<T>,
+}
+
+impl<T, O: Order<T>> BaseQueue<T, O> {
+    /// Creates a queue that holds at most `maxsize` items.
+    ///
+    /// # Panics
+    ///
+    /// If `maxsize` is 0: nothing could ever be put.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Queue;
+    /// let queue = Queue::bounded(1);
+    /// assert!(queue.put_nowait("first").is_ok());
+    /// assert!(queue.put_nowait("second").unwrap_err().is_full());
+    /// ```
+    #[must_use]
+    pub fn bounded(maxsize: usize) -> Self {
+        assert!(maxsize > 0, "a queue needs room for one item at least");
+        Self {
+            items: RefCell::default(),
+            maxsize,
+            unfinished: Cell::new(0),
+            shut_down: Cell::new(false),
+            getters: Line::default(),
+            putters: Line::default(),
+            joiners: Line::default(),
+            item: PhantomData,
+        }
+    }
+
+    /// Creates a queue that is never full: [`put`](Self::put) never waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Queue;
+    /// let queue = Queue::unbounded();
+    /// queue.put_nowait(1).unwrap();
+    /// assert!(!queue.is_full());
+    /// ```
+    #[must_use]
+    pub fn unbounded() -> Self {
+        Self::bounded(usize::MAX)
+    }
+
+    /// Waits for room and puts an item in.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError`] with the item if the queue was shut down, before or while we waited.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops its item, which was not put, and gives its place in line up. Room that
+    /// was promised to it goes to the next in line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Queue;
+    /// # futures::executor::block_on(async {
+    /// let queue = Queue::unbounded();
+    /// queue.put("item").await.unwrap();
+    /// assert_eq!(queue.len(), 1);
+    /// # });
+    /// ```
+    pub fn put(&self, item: T) -> Put<'_, T, O> {
+        Put { queue: self, turn: Turn::new(&self.putters), item: Some(item) }
+    }
+
+    /// Waits for an item and takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueShutDown`] if the queue was shut down and has no items left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no item: one that was promised to it goes to the next in line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Queue;
+    /// # futures::executor::block_on(async {
+    /// let queue = Queue::unbounded();
+    /// queue.put_nowait("item").unwrap();
+    /// assert_eq!(queue.get().await, Ok("item"));
+    /// # });
+    /// ```
+    pub fn get(&self) -> Get<'_, T, O> {
+        Get { queue: self, turn: Turn::new(&self.getters) }
+    }
+
+    /// Puts an item in if there is room.
+    ///
+    /// # Errors
+    ///
+    /// [`TryPutError`] with the item if the queue is full or was shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::{LifoQueue, TryPutError};
+    /// let stack = LifoQueue::bounded(1);
+    /// stack.put_nowait('a').unwrap();
+    /// assert_eq!(stack.put_nowait('b'), Err(TryPutError::Full('b')));
+    /// ```
+    pub fn put_nowait(&self, item: T) -> Result<(), TryPutError<T>> {
+        if self.shut_down.get() {
+            return Err(TryPutError::ShutDown(item));
+        }
+        if self.is_full() {
+            return Err(TryPutError::Full(item));
+        }
+        self.push(item);
+        if self.putters.notified() > self.room() {
+            self.putters.withdraw();
+        }
+        Ok(())
+    }
+
+    /// Takes an item if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`TryGetError`] if the queue is empty, and says whether it was shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::{PriorityQueue, TryGetError};
+    /// let queue = PriorityQueue::unbounded();
+    /// queue.put_nowait(2).unwrap();
+    /// queue.put_nowait(1).unwrap();
+    /// assert_eq!(queue.get_nowait(), Ok(1));
+    /// assert_eq!(queue.get_nowait(), Ok(2));
+    /// assert_eq!(queue.get_nowait(), Err(TryGetError::Empty));
+    /// ```
+    pub fn get_nowait(&self) -> Result<T, TryGetError> {
+        let Some(item) = self.pop() else {
+            return Err(if self.shut_down.get() {
+                TryGetError::ShutDown
+            } else {
+                TryGetError::Empty
+            });
+        };
+        if self.getters.notified() > self.len() {
+            self.getters.withdraw();
+        }
+        Ok(item)
+    }
+
+    /// Says that an item taken from the queue has been dealt with, for [`join`](Self::join).
+    ///
+    /// # Errors
+    ///
+    /// If it is called more often than items were put. Nothing changes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Queue;
+    /// let queue = Queue::unbounded();
+    /// queue.put_nowait(1).unwrap();
+    /// assert!(queue.task_done().is_ok());
+    /// assert!(queue.task_done().is_err());
+    /// ```
+    pub fn task_done(&self) -> Result<(), TaskDoneError> {
+        if self.unfinished.get() == 0 {
+            return Err(TaskDoneError(()));
+        }
+        self.finish(1);
+        Ok(())
+    }
+
+    /// Waits until every item that was put has been dealt with: as many [`task_done`](Self::task_done) as
+    /// puts.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing for the queue or for others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Queue;
+    /// # futures::executor::block_on(async {
+    /// let queue = Queue::unbounded();
+    /// queue.put_nowait("work").unwrap();
+    /// let worker = async {
+    ///     queue.get().await.unwrap();
+    ///     queue.task_done().unwrap();
+    /// };
+    /// futures::join!(queue.join(), worker);
+    /// assert_eq!(queue.unfinished(), 0);
+    /// # });
+    /// ```
+    pub async fn join(&self) {
+        if self.unfinished.get() > 0 {
+            Signal::new(&self.joiners).await;
+        }
+    }
+
+    /// Ends the queue gently: nothing can be put any more, what is in it can still be taken.
+    ///
+    /// Waiting putters end with [`PutError`], getters with [`QueueShutDown`] when no item is left.
+    /// [`join`](Self::join) goes on waiting for `task_done`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::{Queue, TryGetError};
+    /// let queue = Queue::unbounded();
+    /// queue.put_nowait(1).unwrap();
+    /// queue.shutdown();
+    /// assert!(queue.put_nowait(2).unwrap_err().is_shut_down());
+    /// assert_eq!(queue.get_nowait(), Ok(1));
+    /// assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown));
+    /// ```
+    pub fn shutdown(&self) {
+        self.shut_down.set(true);
+        self.getters.notify_all();
+        self.putters.notify_all();
+    }
+
+    /// Ends the queue at once: what is in it is dropped, and counts as done for [`join`](Self::join).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::{Queue, TryGetError};
+    /// let queue = Queue::unbounded();
+    /// queue.put_nowait(1).unwrap();
+    /// queue.shutdown_now();
+    /// assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown));
+    /// assert_eq!(queue.unfinished(), 0);
+    /// ```
+    #[doc(alias = "immediate")]
+    pub fn shutdown_now(&self) {
+        self.shut_down.set(true);
+        let items = mem::take(&mut *self.items.borrow_mut());
+        self.finish(items.count());
+        self.getters.notify_all();
+        self.putters.notify_all();
+    }
+
+    /// Whether the queue was shut down, one way or the other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Queue;
+    /// let queue = Queue::<i32>::unbounded();
+    /// assert!(!queue.is_shut_down());
+    /// queue.shutdown();
+    /// assert!(queue.is_shut_down());
+    /// ```
+    pub fn is_shut_down(&self) -> bool {
+        self.shut_down.get()
+    }
+
+    /// How many items there are to get.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Queue;
+    /// let queue = Queue::unbounded();
+    /// queue.put_nowait('x').unwrap();
+    /// assert_eq!(queue.len(), 1);
+    /// ```
+    #[doc(alias = "qsize")]
+    pub fn len(&self) -> usize {
+        self.items.borrow().count()
+    }
+
+    /// Whether there is no item to get.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(asyncio_sync::Queue::<i32>::unbounded().is_empty());
+    /// ```
+    #[doc(alias = "empty")]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether there is no room for an item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Queue;
+    /// let queue = Queue::bounded(1);
+    /// queue.put_nowait('x').unwrap();
+    /// assert!(queue.is_full());
+    /// ```
+    #[doc(alias = "full")]
+    pub fn is_full(&self) -> bool {
+        self.room() == 0
+    }
+
+    /// The most items the queue may hold, if there is a limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Queue;
+    /// assert_eq!(Queue::<i32>::bounded(3).maxsize(), Some(3));
+    /// assert_eq!(Queue::<i32>::unbounded().maxsize(), None);
+    /// ```
+    pub fn maxsize(&self) -> Option<usize> {
+        (self.maxsize < usize::MAX).then_some(self.maxsize)
+    }
+
+    /// How many items were put and not yet reported by [`task_done`](Self::task_done).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Queue;
+    /// let queue = Queue::unbounded();
+    /// queue.put_nowait(1).unwrap();
+    /// queue.get_nowait().unwrap();
+    /// assert_eq!(queue.unfinished(), 1);
+    /// ```
+    pub fn unfinished(&self) -> usize {
+        self.unfinished.get()
+    }
+
+    fn room(&self) -> usize {
+        self.maxsize - self.len()
+    }
+
+    fn push(&self, item: T) {
+        self.items.borrow_mut().push(item);
+        self.unfinished.set(self.unfinished.get() + 1);
+        self.getters.notify_one();
+    }
+
+    fn pop(&self) -> Option<T> {
+        let item = self.items.borrow_mut().pop()?;
+        self.putters.notify_one();
+        Some(item)
+    }
+
+    fn finish(&self, items: usize) {
+        let left = self.unfinished.get() - items;
+        self.unfinished.set(left);
+        if left == 0 {
+            self.joiners.notify_all();
+        }
+    }
+}
+
+impl<T, O: Order<T>> Default for BaseQueue<T, O> {
+    fn default() -> Self {
+        Self::unbounded()
+    }
+}
+
+impl<T, O: Order<T>> fmt::Debug for BaseQueue<T, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("len", &self.len())
+            .field("maxsize", &self.maxsize())
+            .field("getters", &self.getters.len())
+            .field("putters", &self.putters.len())
+            .field("unfinished", &self.unfinished.get())
+            .field("shut_down", &self.shut_down.get())
+            .finish()
+    }
+}
+
+/// The future of [`put`](BaseQueue::put).
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Put<'a, T, O: Order<T> = Fifo<T>> {
+    queue: &'a BaseQueue<T, O>,
+    turn: Turn<'a>,
+    item: Option<T>,
+}
+
+/// The item is moved in and out, never pinned.
+impl<T, O: Order<T>> Unpin for Put<'_, T, O> {}
+
+impl<T, O: Order<T>> Future for Put<'_, T, O> {
+    type Output = Result<(), PutError<T>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let queue = self.queue;
+        let open = !queue.shut_down.get();
+        if open {
+            ready!(self.turn.poll(queue.room(), cx));
+        }
+        let item = self.item.take().expect("polled after it was ready");
+        if !open {
+            return Poll::Ready(Err(PutError(item)));
+        }
+        queue.push(item);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The future of [`get`](BaseQueue::get).
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Get<'a, T, O: Order<T> = Fifo<T>> {
+    queue: &'a BaseQueue<T, O>,
+    turn: Turn<'a>,
+}
+
+impl<T, O: Order<T>> Future for Get<'_, T, O> {
+    type Output = Result<T, QueueShutDown>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let queue = self.queue;
+        if !queue.shut_down.get() {
+            ready!(self.turn.poll(queue.len(), cx));
+        }
+        Poll::Ready(queue.pop().ok_or(QueueShutDown))
+    }
+}

@@ -1,0 +1,406 @@
+//! [`Semaphore`] and [`BoundedSemaphore`]: at most so many at a time.
+
+use std::cell::Cell;
+use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use crate::error::ReleaseError;
+use crate::line::{Line, Turn};
+
+/// A number of permits that tasks take and give back.
+///
+/// It is as fair as [`Lock`](crate::Lock): first come, first served, and nobody overtakes a task that has
+/// already been woken to take a permit. A future that is woken and never polled again is passed over.
+///
+/// # From asyncio
+///
+/// A [`Permit`] releases itself when it is dropped. [`release`](Self::release) adds a permit, also beyond
+/// the initial number, and goes together with [`Permit::forget`]. A negative initial value cannot be
+/// written.
+///
+/// # Examples
+///
+/// At most two downloads at a time:
+///
+/// ```
+/// use asyncio_sync::Semaphore;
+///
+/// # futures::executor::block_on(async {
+/// let slots = Semaphore::new(2);
+/// let first = slots.acquire().await;
+/// let second = slots.acquire().await;
+/// assert!(slots.try_acquire().is_none());
+/// drop(first);
+/// assert!(slots.try_acquire().is_some());
+/// # });
+/// ```
+pub struct Semaphore {
+    free: Cell<usize>,
+    /// Permits that were taken out of their guards, and have not been released since.
+    forgotten: Cell<usize>,
+    line: Line,
+}
+
+impl Semaphore {
+    /// Creates a semaphore with `permits` permits. With 0, everybody waits for a
+    /// [`release`](Self::release).
+    #[must_use]
+    pub fn new(permits: usize) -> Self {
+        Self { free: Cell::new(permits), forgotten: Cell::new(0), line: Line::default() }
+    }
+
+    /// Waits for a permit and takes it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up its place in line. If it had been woken already, the next in line is
+    /// woken instead; no permit is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Semaphore;
+    /// # futures::executor::block_on(async {
+    /// let semaphore = Semaphore::new(1);
+    /// let permit = semaphore.acquire().await;
+    /// assert_eq!(semaphore.available(), 0);
+    /// drop(permit);
+    /// assert_eq!(semaphore.available(), 1);
+    /// # });
+    /// ```
+    pub fn acquire(&self) -> AcquirePermit<'_> {
+        AcquirePermit { semaphore: self, turn: Turn::new(&self.line) }
+    }
+
+    /// Like [`acquire`](Self::acquire), with a permit that keeps the semaphore alive and borrows nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`acquire`](Self::acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use asyncio_sync::{OwnedPermit, Semaphore};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let semaphore = Rc::new(Semaphore::new(1));
+    /// let permit: OwnedPermit = semaphore.clone().acquire_owned().await;
+    /// assert!(semaphore.is_locked());
+    /// drop(permit);
+    /// assert!(!semaphore.is_locked());
+    /// # });
+    /// ```
+    pub async fn acquire_owned(self: Rc<Self>) -> OwnedPermit {
+        self.acquire().await.disarm();
+        HeldPermit::new(self)
+    }
+
+    /// Takes a permit if that is possible at once: if one is free that nobody waits for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Semaphore;
+    /// assert!(Semaphore::new(1).try_acquire().is_some());
+    /// assert!(Semaphore::new(0).try_acquire().is_none());
+    /// ```
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        if self.is_locked() {
+            return None;
+        }
+        Some(self.take())
+    }
+
+    /// [`try_acquire`](Self::try_acquire) with a permit that keeps the semaphore alive and borrows nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::rc::Rc;
+    /// # use asyncio_sync::Semaphore;
+    /// let semaphore = Rc::new(Semaphore::new(1));
+    /// let permit = semaphore.clone().try_acquire_owned();
+    /// assert!(permit.is_some() && semaphore.is_locked());
+    /// ```
+    pub fn try_acquire_owned(self: Rc<Self>) -> Option<OwnedPermit> {
+        self.try_acquire()?.disarm();
+        Some(HeldPermit::new(self))
+    }
+
+    /// Adds a permit, and wakes the next in line for it.
+    ///
+    /// Permits in guards release themselves: call this for permits that were
+    /// [forgotten](HeldPermit::forget), or to have more of them.
+    ///
+    /// # Panics
+    ///
+    /// If there would be more than `usize::MAX` permits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Semaphore;
+    /// let semaphore = Semaphore::new(0);
+    /// semaphore.release();
+    /// assert_eq!(semaphore.available(), 1);
+    /// ```
+    pub fn release(&self) {
+        self.forgotten.set(self.forgotten.get().saturating_sub(1));
+        self.give_back();
+    }
+
+    /// How many permits are free, those included that were promised to tasks that are about to run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(asyncio_sync::Semaphore::new(3).available(), 3);
+    /// ```
+    pub fn available(&self) -> usize {
+        self.free.get()
+    }
+
+    /// Whether [`acquire`](Self::acquire) would have to wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Semaphore;
+    /// assert!(Semaphore::new(0).is_locked());
+    /// assert!(!Semaphore::new(1).is_locked());
+    /// ```
+    #[doc(alias = "locked")]
+    pub fn is_locked(&self) -> bool {
+        self.free.get() <= self.line.notified()
+    }
+
+    fn take(&self) -> Permit<'_> {
+        self.free.set(self.free.get() - 1);
+        HeldPermit::new(self)
+    }
+
+    fn give_back(&self) {
+        let free = self.free.get().checked_add(1).expect("fewer than usize::MAX permits");
+        self.free.set(free);
+        self.line.notify_one();
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore")
+            .field("available", &self.free.get())
+            .field("waiters", &self.line.len())
+            .finish()
+    }
+}
+
+/// The future of [`Semaphore::acquire`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct AcquirePermit<'a> {
+    semaphore: &'a Semaphore,
+    turn: Turn<'a>,
+}
+
+impl<'a> Future for AcquirePermit<'a> {
+    type Output = Permit<'a>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let semaphore = self.semaphore;
+        ready!(self.turn.poll(semaphore.free.get(), cx));
+        Poll::Ready(semaphore.take())
+    }
+}
+
+/// A permit of a [`Semaphore`] that it borrows. Dropping it gives the permit back.
+pub type Permit<'a> = HeldPermit<&'a Semaphore>;
+
+/// A permit of a [`Semaphore`] that it keeps alive. Dropping it gives the permit back.
+pub type OwnedPermit = HeldPermit<Rc<Semaphore>>;
+
+/// A permit of a [`Semaphore`], reached through `S`: see [`Permit`] and [`OwnedPermit`].
+#[derive(Debug)]
+#[must_use = "if unused the permit is given back at once"]
+#[clippy::has_significant_drop]
+pub struct HeldPermit<S: Deref<Target = Semaphore>> {
+    semaphore: S,
+    /// Whether dropping gives the permit back.
+    armed: bool,
+}
+
+impl<S: Deref<Target = Semaphore>> HeldPermit<S> {
+    fn new(semaphore: S) -> Self {
+        Self { semaphore, armed: true }
+    }
+
+    /// Lets the guard go and keeps the permit taken, until somebody calls `release`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Semaphore;
+    /// let semaphore = Semaphore::new(1);
+    /// semaphore.try_acquire().unwrap().forget();
+    /// assert!(semaphore.is_locked());
+    /// semaphore.release();
+    /// assert!(!semaphore.is_locked());
+    /// ```
+    pub fn forget(self) {
+        let forgotten = &self.semaphore.forgotten;
+        forgotten.set(forgotten.get() + 1);
+        self.disarm();
+    }
+
+    fn disarm(mut self) {
+        self.armed = false;
+    }
+}
+
+impl<S: Deref<Target = Semaphore>> Drop for HeldPermit<S> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.semaphore.give_back();
+        }
+    }
+}
+
+/// A [`Semaphore`] that never has more permits than it began with.
+///
+/// It finds the mistake of releasing more often than acquiring.
+///
+/// # From asyncio
+///
+/// A permit that still lives releases itself, so [`release`](Self::release) refuses to do that for it:
+/// only a [forgotten](HeldPermit::forget) permit can be released by hand.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_sync::BoundedSemaphore;
+///
+/// # futures::executor::block_on(async {
+/// let semaphore = BoundedSemaphore::new(1);
+/// let permit = semaphore.acquire().await;
+/// drop(permit);
+/// assert!(semaphore.release().is_err());
+/// assert_eq!(semaphore.available(), 1);
+/// # });
+/// ```
+#[derive(Debug)]
+pub struct BoundedSemaphore {
+    /// Shared with owned permits.
+    semaphore: Rc<Semaphore>,
+}
+
+impl BoundedSemaphore {
+    /// Creates a semaphore with `permits` permits, which will never be more.
+    #[must_use]
+    pub fn new(permits: usize) -> Self {
+        Self { semaphore: Rc::new(Semaphore::new(permits)) }
+    }
+
+    /// Waits for a permit and takes it. See [`Semaphore::acquire`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::BoundedSemaphore;
+    /// # futures::executor::block_on(async {
+    /// let semaphore = BoundedSemaphore::new(1);
+    /// let permit = semaphore.acquire().await;
+    /// assert!(semaphore.is_locked());
+    /// # });
+    /// ```
+    pub fn acquire(&self) -> AcquirePermit<'_> {
+        self.semaphore.acquire()
+    }
+
+    /// Waits for a permit that borrows nothing. See [`Semaphore::acquire_owned`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::BoundedSemaphore;
+    /// # futures::executor::block_on(async {
+    /// let semaphore = BoundedSemaphore::new(1);
+    /// let permit = semaphore.acquire_owned().await;
+    /// drop(semaphore);
+    /// drop(permit);
+    /// # });
+    /// ```
+    pub fn acquire_owned(&self) -> impl Future<Output = OwnedPermit> + use<> {
+        self.semaphore.clone().acquire_owned()
+    }
+
+    /// Takes a permit if that is possible at once. See [`Semaphore::try_acquire`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::BoundedSemaphore;
+    /// assert!(BoundedSemaphore::new(1).try_acquire().is_some());
+    /// ```
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        self.semaphore.try_acquire()
+    }
+
+    /// Gives a [forgotten](HeldPermit::forget) permit back.
+    ///
+    /// # Errors
+    ///
+    /// If no permit was forgotten: there would be more permits than at the beginning. Nothing changes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::BoundedSemaphore;
+    /// let semaphore = BoundedSemaphore::new(1);
+    /// semaphore.try_acquire().unwrap().forget();
+    /// assert!(semaphore.release().is_ok());
+    /// assert!(semaphore.release().is_err());
+    /// ```
+    pub fn release(&self) -> Result<(), ReleaseError> {
+        if self.semaphore.forgotten.get() == 0 {
+            return Err(ReleaseError(()));
+        }
+        self.semaphore.release();
+        Ok(())
+    }
+
+    /// How many permits are free. See [`Semaphore::available`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(asyncio_sync::BoundedSemaphore::new(3).available(), 3);
+    /// ```
+    pub fn available(&self) -> usize {
+        self.semaphore.available()
+    }
+
+    /// Whether [`acquire`](Self::acquire) would have to wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!asyncio_sync::BoundedSemaphore::new(3).is_locked());
+    /// ```
+    #[doc(alias = "locked")]
+    pub fn is_locked(&self) -> bool {
+        self.semaphore.is_locked()
+    }
+}
