@@ -262,13 +262,14 @@ fn sendable_values_travel_and_local_ones_stay() {
 }
 
 #[test]
-fn a_leaked_variable_works_too() {
+fn a_variable_may_be_declared_by_hand() {
+    static BY_HAND: ContextVar<u8> = ContextVar::new("by hand").with_default(|| 1);
     in_fresh_context(|| {
-        let var: &'static ContextVar<u8> = Box::leak(Box::new(ContextVar::new("leaked")));
-        let token = var.set(1);
-        assert_eq!(var.get(), 1);
-        var.reset(token).unwrap();
-        assert_eq!(var.try_get(), None);
+        assert_eq!((BY_HAND.name(), BY_HAND.get()), ("by hand", 1));
+        let token = BY_HAND.set(2);
+        assert_eq!(BY_HAND.get(), 2);
+        BY_HAND.reset(token).unwrap();
+        assert_eq!(BY_HAND.get(), 1);
     });
 }
 

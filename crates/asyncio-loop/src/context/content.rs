@@ -206,16 +206,19 @@ pub(super) fn is_current(context: &Content) -> bool {
 /// others runs inside: values that are displaced are handed out.
 fn change<R>(change: impl FnOnce(&mut Bindings) -> R) -> (R, Content) {
     let mut context = replace_current(Content(None));
+    let mut stays = true;
     if context.root().is_none() {
         context = Content::new_context(context, 1);
-        // Fails while the thread is dropping its thread-locals: this one's content then leaks.
-        let _ = LAST.try_with(|_| ());
+        // While a thread drops its thread-locals, nobody would drop what is set now.
+        stays = LAST.try_with(|_| ()).is_ok();
     }
     let root = context.root().expect("the current content was made a context");
     let mut values = root.values.take();
     let result = change(values.bindings_mut());
     root.values.set(values);
-    replace_current(context.share());
+    if stays {
+        replace_current(context.share());
+    }
     (result, context)
 }
 
