@@ -1,1 +1,10 @@
-//! Not built yet.
+//! Subprocesses of `asyncio`.
+
+#![forbid(unsafe_code)]
+
+mod pool;
+
+pub use pool::{
+    PoolError, PoolFunction, ProcessPoolBuilder, ProcessPoolExecutor, Registrable,
+    init_process_pool,
+};

@@ -49,6 +49,25 @@ impl Job {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        Self::try_new(move || Ok(function()))
+    }
+
+    /// As [`new`](Self::new), for a function that says itself how its future ends: for executors
+    /// that can fail in ways of their own.
+    ///
+    /// ```
+    /// use asyncio_loop::{Job, JobError};
+    ///
+    /// let (job, future) = Job::try_new(|| Err::<u8, _>(JobError::Failed("no worker".into())));
+    /// job.run();
+    /// assert!(matches!(future.result(None), Err(JobError::Failed(_))));
+    /// ```
+    #[track_caller]
+    pub fn try_new<F, T>(function: F) -> (Job, ThreadFuture<T>)
+    where
+        F: FnOnce() -> Result<T, JobError> + Send + 'static,
+        T: Send + 'static,
+    {
         let function = Mutex::new(Some(function));
         let cell = Arc::new(JobCell { function, cell: Cell::new() });
         let future = ThreadFuture { cell: Arc::clone(&cell) as Arc<dyn HasCell<T>> };
@@ -99,7 +118,7 @@ impl<F, T> JobCell<F, T> {
 
 impl<F, T> RunJob for JobCell<F, T>
 where
-    F: FnOnce() -> T + Send + 'static,
+    F: FnOnce() -> Result<T, JobError> + Send + 'static,
     T: Send + 'static,
 {
     fn run(self: Arc<Self>) {
@@ -108,7 +127,8 @@ where
         }
         let Some(function) = self.take_function() else { return };
         let outcome = catch_unwind(AssertUnwindSafe(function));
-        let outcome = outcome.map_err(|payload| JobError::Panicked(JobPanic::new(payload)));
+        let outcome =
+            outcome.unwrap_or_else(|payload| Err(JobError::Panicked(JobPanic::new(payload))));
         ThreadFuture { cell: self as Arc<dyn HasCell<T>> }.complete(outcome);
     }
 

@@ -1,0 +1,90 @@
+//! What can go wrong between a pool and its workers.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use asyncio_loop::JobError;
+
+/// Why a job of a [`ProcessPoolExecutor`](crate::ProcessPoolExecutor) failed, other than by a panic.
+///
+/// It is the source of [`JobError::Failed`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// [`init_process_pool`](crate::init_process_pool) was not called: workers would not know what to do.
+    NotInitialised,
+    /// The function was not named to [`init_process_pool`](crate::init_process_pool).
+    NotRegistered {
+        /// The function's name.
+        function: &'static str,
+    },
+    /// No worker process could be started.
+    Start(io::Error),
+    /// The worker ended while it ran the job: it crashed, exited or was killed.
+    WorkerDied {
+        /// The function's name.
+        function: &'static str,
+        /// The worker's process number.
+        pid: u32,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// The job ran past its time limit, and its worker was killed.
+    TimeLimit {
+        /// The function's name.
+        function: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// Arguments or result could not be encoded or decoded; the text says why.
+    Encoding {
+        /// The function's name.
+        function: &'static str,
+        /// What serde or the encoder said.
+        reason: String,
+    },
+    /// Talking to the worker failed.
+    Io(io::Error),
+}
+
+impl fmt::Display for PoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PoolError::NotInitialised => {
+                f.write_str("process pool is not initialised: call pool init first in main")
+            }
+            PoolError::NotRegistered { function } => {
+                write!(f, "function {function} was not named to pool init")
+            }
+            PoolError::Start(_) => f.write_str("cannot start a worker process"),
+            PoolError::WorkerDied { function, pid, status } => {
+                write!(f, "worker process {pid} ended while it ran {function}: {status}")
+            }
+            PoolError::TimeLimit { function, limit } => {
+                write!(f, "{function} ran past its limit of {limit:?}; its worker was killed")
+            }
+            PoolError::Encoding { function, reason } => {
+                write!(f, "arguments or result of {function} cannot travel: {reason}")
+            }
+            PoolError::Io(_) => f.write_str("cannot talk to the worker process"),
+        }
+    }
+}
+
+impl Error for PoolError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            PoolError::Start(error) | PoolError::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<PoolError> for JobError {
+    fn from(error: PoolError) -> Self {
+        JobError::Failed(Box::new(error))
+    }
+}

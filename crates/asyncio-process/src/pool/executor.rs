@@ -1,0 +1,358 @@
+//! The process pool as its users see it: a thread pool, each of whose jobs talks to one worker.
+
+use std::fmt;
+use std::num::NonZero;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use asyncio_loop::{
+    Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadFuture, ThreadPoolExecutor,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::child::{CallError, Worker, WorkerProcess};
+use super::error::PoolError;
+use super::frame::{self, Reply};
+use super::function::{self, PoolFunction};
+
+/// Runs registered functions in worker processes of the same executable.
+///
+/// # When to use it
+///
+/// In Python it is the way to use several processors. In Rust threads do that, and
+/// [`ThreadPoolExecutor`] hands a job over ten times faster and without encoding anything. Processes
+/// are for *isolation*: a function that may crash (a C library, hostile input), leak, or run for ever
+/// fails alone here. Its job gets a clear error, its worker is killed and replaced, and nothing else
+/// notices.
+///
+/// # How it works
+///
+/// Workers are started on demand, up to [`max_workers`](ProcessPoolBuilder::max_workers), and end with
+/// the pool or with the process that owns it, however that ends. Arguments and results travel by
+/// `serde`. See [`init_process_pool`](crate::init_process_pool) for what `main` has to do.
+///
+/// # From asyncio
+///
+/// `concurrent.futures.ProcessPoolExecutor`, but a worker that dies fails its own job only: there is no
+/// `BrokenProcessPool`. Time limits are new.
+///
+/// # Examples
+///
+/// ```standalone_crate
+/// use asyncio_process::{PoolFunction, ProcessPoolExecutor, init_process_pool};
+///
+/// static CRASH: PoolFunction<i32, ()> = PoolFunction::new("crash", |code| std::process::exit(code));
+/// static DOUBLE: PoolFunction<i32, i32> = PoolFunction::new("double", |n| 2 * n);
+///
+/// fn main() {
+///     init_process_pool(&[&CRASH, &DOUBLE]);
+///     let pool = ProcessPoolExecutor::new();
+///     assert!(pool.submit(&CRASH, 3).result(None).is_err());
+///     assert_eq!(pool.submit(&DOUBLE, 4).result(None).unwrap(), 8);
+/// }
+/// ```
+pub struct ProcessPoolExecutor {
+    /// As many threads as there may be workers, so a job that has a thread has a worker.
+    threads: ThreadPoolExecutor,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    workers: Mutex<Workers>,
+    time_limit: Option<Duration>,
+    max_tasks_per_child: Option<NonZero<usize>>,
+    worker_arguments: Vec<String>,
+}
+
+#[derive(Default)]
+struct Workers {
+    idle: Vec<Worker>,
+    busy: Vec<WorkerProcess>,
+    closing: bool,
+}
+
+impl ProcessPoolExecutor {
+    /// Makes a pool with the default options; it has no workers yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts to describe a pool with other options.
+    pub fn builder() -> ProcessPoolBuilder {
+        ProcessPoolBuilder::new()
+    }
+
+    /// Has `function` called with `arguments` in a worker, and returns the future of its value.
+    ///
+    /// The future fails with [`JobError::Panicked`] if the function panics, with
+    /// [`JobError::ExecutorShutdown`] after a shutdown, and with [`JobError::Failed`] and a
+    /// [`PoolError`] if the worker dies, is killed or cannot be talked to.
+    #[track_caller]
+    pub fn submit<A, R>(
+        &self,
+        function: &'static PoolFunction<A, R>,
+        arguments: A,
+    ) -> ThreadFuture<R>
+    where
+        A: Serialize + Send + 'static,
+        R: DeserializeOwned + Send + 'static,
+    {
+        self.submit_within(self.shared.time_limit, function, arguments)
+    }
+
+    /// As [`submit`](Self::submit), with a time limit of its own; `None` is no limit.
+    ///
+    /// The time runs from when a worker gets the job. When it is over the worker is killed, and the
+    /// future fails with [`PoolError::TimeLimit`].
+    #[track_caller]
+    pub fn submit_within<A, R>(
+        &self,
+        limit: Option<Duration>,
+        function: &'static PoolFunction<A, R>,
+        arguments: A,
+    ) -> ThreadFuture<R>
+    where
+        A: Serialize + Send + 'static,
+        R: DeserializeOwned + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        let (job, future) = Job::try_new(move || shared.call(limit, function, &arguments));
+        self.threads.execute(job);
+        future
+    }
+
+    /// Lets the workers end when the queue is empty, and refuses new jobs from now on. See
+    /// [`ThreadPoolExecutor::shutdown`].
+    pub fn shutdown(&self) -> ThreadFuture<()> {
+        let idle = {
+            let mut workers = self.shared.workers();
+            workers.closing = true;
+            std::mem::take(&mut workers.idle)
+        };
+        let ended = self.threads.shutdown();
+        drop(idle);
+        ended
+    }
+
+    /// Cancels every job that has not started, and returns their number.
+    #[doc(alias = "cancel_futures")]
+    pub fn cancel_queued(&self) -> usize {
+        self.threads.cancel_queued()
+    }
+
+    /// Kills every worker that runs a job; the jobs fail with [`PoolError::WorkerDied`]. Returns the
+    /// number of workers. Queued jobs go on in new ones.
+    pub fn kill_workers(&self) -> usize {
+        let workers = self.shared.workers();
+        workers.busy.iter().filter(|worker| worker.kill().is_ok()).count()
+    }
+
+    /// Shuts the pool down and blocks this thread until its workers have ended, at most for `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// The jobs that run still. Kill them with [`kill_workers`](Self::kill_workers).
+    pub fn join(&self, timeout: Option<Duration>) -> Result<(), StuckJobs> {
+        drop(self.shutdown());
+        self.threads.join(timeout)
+    }
+
+    /// Returns the jobs that run at this moment.
+    #[must_use]
+    pub fn running_jobs(&self) -> Vec<RunningJob> {
+        self.threads.running_jobs()
+    }
+
+    /// Returns the number of jobs that have not started.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.threads.queued()
+    }
+
+    /// Returns the process numbers of the workers that run jobs, and of those that wait for one.
+    #[must_use]
+    pub fn worker_pids(&self) -> Vec<u32> {
+        let workers = self.shared.workers();
+        let idle = workers.idle.iter().map(|worker| worker.process().pid());
+        idle.chain(workers.busy.iter().map(WorkerProcess::pid)).collect()
+    }
+}
+
+impl Default for ProcessPoolExecutor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for ProcessPoolExecutor {
+    fn drop(&mut self) {
+        drop(self.shutdown());
+    }
+}
+
+impl fmt::Debug for ProcessPoolExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessPoolExecutor")
+            .field("workers", &self.worker_pids())
+            .field("queued", &self.queued())
+            .finish()
+    }
+}
+
+impl Shared {
+    fn workers(&self) -> MutexGuard<'_, Workers> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls the function in a worker; runs on one of the pool's threads.
+    fn call<A: Serialize, R: DeserializeOwned>(
+        &self,
+        limit: Option<Duration>,
+        function: &PoolFunction<A, R>,
+        arguments: &A,
+    ) -> Result<R, JobError> {
+        let name = function.name();
+        let encoding = |error: postcard::Error| PoolError::Encoding {
+            function: name,
+            reason: error.to_string(),
+        };
+        check_registered(name)?;
+        let arguments = postcard::to_stdvec(arguments).map_err(encoding)?;
+        match self.exchange(limit, name, &arguments)? {
+            Reply::Value(bytes) => Ok(postcard::from_bytes(&bytes).map_err(encoding)?),
+            Reply::Panicked(text) => Err(JobError::Panicked(JobPanic::new(Box::new(text)))),
+            Reply::Unreadable(reason) => Err(PoolError::Encoding { function: name, reason }.into()),
+            Reply::Unknown => Err(PoolError::NotRegistered { function: name }.into()),
+        }
+    }
+
+    fn exchange(
+        &self,
+        limit: Option<Duration>,
+        function: &'static str,
+        arguments: &[u8],
+    ) -> Result<Reply, PoolError> {
+        let request = frame::request(function, arguments).map_err(PoolError::Io)?;
+        let mut worker = self.take_worker().map_err(PoolError::Start)?;
+        let pid = worker.process().pid();
+        let reply = worker.call(&request, limit);
+        self.give_back(worker, reply.is_ok());
+        reply.map_err(|error| match error {
+            CallError::Died(status) => PoolError::WorkerDied { function, pid, status },
+            CallError::TimeLimit => {
+                PoolError::TimeLimit { function, limit: limit.unwrap_or_default() }
+            }
+            CallError::Io(error) => PoolError::Io(error),
+        })
+    }
+
+    fn take_worker(&self) -> std::io::Result<Worker> {
+        let idle = self.workers().idle.pop();
+        let worker = match idle {
+            Some(worker) => worker,
+            None => Worker::start(&self.worker_arguments)?,
+        };
+        self.workers().busy.push(worker.process().clone());
+        Ok(worker)
+    }
+
+    /// Keeps a worker for the next job, unless it has failed, has done its share, or the pool is
+    /// closing: then it is killed or told to end.
+    fn give_back(&self, worker: Worker, sound: bool) {
+        let worn = self.max_tasks_per_child.is_some_and(|max| worker.jobs() >= max.get());
+        let mut workers = self.workers();
+        workers.busy.retain(|busy| busy.pid() != worker.process().pid());
+        if sound && !worn && !workers.closing {
+            workers.idle.push(worker);
+            return;
+        }
+        drop(workers);
+        if !sound {
+            // An error means that it has ended by itself.
+            let _ = worker.process().kill();
+        }
+        drop(worker);
+    }
+}
+
+fn check_registered(function: &'static str) -> Result<(), PoolError> {
+    if !function::is_initialised() {
+        return Err(PoolError::NotInitialised);
+    }
+    function::find(function).map(drop).ok_or(PoolError::NotRegistered { function })
+}
+
+/// The options of a [`ProcessPoolExecutor`].
+#[derive(Clone, Debug)]
+#[must_use = "call build"]
+pub struct ProcessPoolBuilder {
+    max_workers: usize,
+    time_limit: Option<Duration>,
+    max_tasks_per_child: Option<NonZero<usize>>,
+    worker_arguments: Vec<String>,
+}
+
+impl ProcessPoolBuilder {
+    fn new() -> Self {
+        ProcessPoolBuilder {
+            max_workers: thread::available_parallelism().map_or(1, NonZero::get),
+            time_limit: None,
+            max_tasks_per_child: None,
+            worker_arguments: Vec::new(),
+        }
+    }
+
+    /// Sets how many workers there may be; by default the number of processors.
+    ///
+    /// # Panics
+    ///
+    /// If `max_workers` is 0.
+    pub fn max_workers(mut self, max_workers: usize) -> Self {
+        assert!(max_workers > 0, "a process pool needs at least one worker");
+        self.max_workers = max_workers;
+        self
+    }
+
+    /// Sets how long a job may run before its worker is killed; by default for ever.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = Some(limit);
+        self
+    }
+
+    /// Sets after how many jobs a worker is replaced by a new one; by default never. It keeps leaks of
+    /// the functions small.
+    pub fn max_tasks_per_child(mut self, jobs: NonZero<usize>) -> Self {
+        self.max_tasks_per_child = Some(jobs);
+        self
+    }
+
+    /// Sets the command line arguments of the workers; by default there are none. For programs that
+    /// look at theirs before they come to [`init_process_pool`](crate::init_process_pool).
+    pub fn worker_args<I>(mut self, arguments: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.worker_arguments = arguments.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Makes the pool; its workers start on demand.
+    #[must_use]
+    pub fn build(self) -> ProcessPoolExecutor {
+        let threads = ThreadPoolExecutor::builder()
+            .max_workers(self.max_workers)
+            .thread_name_prefix("asyncio_pool")
+            .build();
+        let shared = Shared {
+            workers: Mutex::default(),
+            time_limit: self.time_limit,
+            max_tasks_per_child: self.max_tasks_per_child,
+            worker_arguments: self.worker_arguments,
+        };
+        ProcessPoolExecutor { threads, shared: Arc::new(shared) }
+    }
+}

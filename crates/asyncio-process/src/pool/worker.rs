@@ -1,0 +1,102 @@
+//! The worker's side: called with a socket as standard input, it answers requests until that closes.
+
+use std::any::Any;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::parent_id;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+
+use asyncio_loop::JobPanic;
+
+use super::frame::{self, Reply};
+use super::function::{self, Registrable};
+
+/// Set for worker processes, to the number of the process that started them. What a worker starts in
+/// its turn inherits the variable, but not the parent.
+pub(super) const PARENT: &str = "ASYNCIO_POOL_PARENT";
+
+/// Names the program's pool functions, and in a worker process serves them and never returns.
+///
+/// Call it first thing in `main`: worker processes are started from the same executable, run `main`
+/// too, and go no further than this. It is what `if __name__ == "__main__"` guards in Python.
+///
+/// A second call changes nothing.
+///
+/// ```standalone_crate
+/// use asyncio_process::{PoolFunction, ProcessPoolExecutor, init_process_pool};
+///
+/// static SQUARE: PoolFunction<u64, u64> = PoolFunction::new("square", |n| n * n);
+///
+/// fn main() {
+///     init_process_pool(&[&SQUARE]);
+///     let pool = ProcessPoolExecutor::new();
+///     assert_eq!(pool.submit(&SQUARE, 12).result(None).unwrap(), 144);
+/// }
+/// ```
+pub fn init_process_pool(functions: &[&'static dyn Registrable]) {
+    function::register(functions);
+    if !is_worker() {
+        return;
+    }
+    // An error means that the parent is gone, or has ended us in its thoughts.
+    let code = i32::from(serve().is_err());
+    process::exit(code)
+}
+
+fn is_worker() -> bool {
+    let parent = std::env::var(PARENT).ok();
+    parent.and_then(|parent| parent.parse().ok()) == Some(parent_id())
+}
+
+fn serve() -> io::Result<()> {
+    let mut socket = take_socket()?;
+    let requests = read_ahead(socket.try_clone()?);
+    for request in requests {
+        let (name, arguments) = frame::parse_request(&request)?;
+        let reply = answer(name, arguments).to_frame()?;
+        frame::write(&mut socket, &reply)?;
+    }
+    Ok(())
+}
+
+/// Moves the socket out of standard input, which is empty for the functions then.
+fn take_socket() -> io::Result<UnixStream> {
+    let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    Ok(socket)
+}
+
+/// Reads requests on a thread of its own, which ends the process as soon as the parent is gone, also
+/// in the middle of a job.
+fn read_ahead(mut socket: UnixStream) -> Receiver<Vec<u8>> {
+    fn read_all(socket: &mut UnixStream, requests: &Sender<Vec<u8>>) {
+        while let Ok(Some(request)) = frame::read(socket) {
+            if requests.send(request).is_err() {
+                return;
+            }
+        }
+    }
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        read_all(&mut socket, &sender);
+        process::exit(0);
+    });
+    receiver
+}
+
+fn answer(name: &str, arguments: &[u8]) -> Reply {
+    let Some(function) = function::find(name) else { return Reply::Unknown };
+    match catch_unwind(AssertUnwindSafe(|| function.call_encoded(arguments))) {
+        Ok(Ok(value)) => Reply::Value(value),
+        Ok(Err(error)) => Reply::Unreadable(error.to_string()),
+        Err(payload) => Reply::Panicked(panic_text(payload)),
+    }
+}
+
+fn panic_text(payload: Box<dyn Any + Send>) -> String {
+    JobPanic::new(payload).message().unwrap_or_else(|| "a value that is no text".to_owned())
+}

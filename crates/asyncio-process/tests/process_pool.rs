@@ -1,0 +1,224 @@
+//! `ProcessPoolExecutor`: jobs in worker processes, and all the ways in which those can fail.
+//!
+//! Without libtest: the workers are this executable again, and `main` has to serve them.
+
+use std::error::Error;
+use std::num::NonZero;
+use std::process;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use asyncio_loop::{JobError, ThreadFuture};
+use asyncio_process::{PoolError, PoolFunction, ProcessPoolExecutor, init_process_pool};
+
+static ADD: PoolFunction<(u32, u32), u32> = PoolFunction::new("add", |(a, b)| a + b);
+static PID: PoolFunction<(), u32> = PoolFunction::new("pid", |()| process::id());
+static REVERSE: PoolFunction<Vec<u8>, Vec<u8>> = PoolFunction::new("reverse", |mut bytes| {
+    bytes.reverse();
+    bytes
+});
+static FAIL: PoolFunction<String, Result<(), String>> = PoolFunction::new("fail", Err);
+static PANIC: PoolFunction<String, ()> = PoolFunction::new("panic", |text| panic!("{text}"));
+static EXIT: PoolFunction<i32, ()> = PoolFunction::new("exit", |code| process::exit(code));
+static ABORT: PoolFunction<(), ()> = PoolFunction::new("abort", |()| process::abort());
+static HANG: PoolFunction<(), ()> = PoolFunction::new("hang", |()| {
+    loop {
+        std::thread::park();
+    }
+});
+static READ_STDIN: PoolFunction<(), usize> =
+    PoolFunction::new("read_stdin", |()| std::io::stdin().lines().count());
+static STRANGER: PoolFunction<(), ()> = PoolFunction::new("stranger", |()| ());
+
+fn main() {
+    init_process_pool(&[&ADD, &PID, &REVERSE, &FAIL, &PANIC, &EXIT, &ABORT, &HANG, &READ_STDIN]);
+    let tests: &[(&str, fn())] = &[
+        ("values_travel_both_ways", values_travel_both_ways),
+        ("large_values_travel_too", large_values_travel_too),
+        ("jobs_run_in_other_processes_at_the_same_time", jobs_run_in_other_processes),
+        ("a_worker_is_used_again", a_worker_is_used_again),
+        ("a_worker_is_replaced_after_its_share", a_worker_is_replaced_after_its_share),
+        ("a_panic_is_the_jobs_error", a_panic_is_the_jobs_error),
+        ("an_exit_fails_its_own_job_only", an_exit_fails_its_own_job_only),
+        ("a_crash_names_its_signal", a_crash_names_its_signal),
+        ("a_job_past_its_limit_is_killed", a_job_past_its_limit_is_killed),
+        ("workers_can_be_killed", workers_can_be_killed),
+        ("queued_jobs_can_be_cancelled", queued_jobs_can_be_cancelled),
+        ("an_unknown_function_is_an_error", an_unknown_function_is_an_error),
+        ("standard_input_of_a_worker_is_empty", standard_input_of_a_worker_is_empty),
+        ("a_closed_pool_refuses_and_leaves_no_process", a_closed_pool_leaves_no_process),
+    ];
+    let filter = std::env::args().nth(1).unwrap_or_default();
+    for (name, test) in tests.iter().filter(|(name, _)| name.contains(&filter)) {
+        eprintln!("test {name} ...");
+        test();
+    }
+    eprintln!("test result: ok");
+}
+
+fn one_worker() -> ProcessPoolExecutor {
+    ProcessPoolExecutor::builder().max_workers(1).build()
+}
+
+fn pool_error<T: Send + 'static>(future: &ThreadFuture<T>) -> PoolError {
+    match future.result(None) {
+        Err(JobError::Failed(error)) => *error.downcast().expect("an error of the pool"),
+        Err(error) => panic!("unexpected error: {error}"),
+        Ok(_) => panic!("unexpected value"),
+    }
+}
+
+fn is_alive(pid: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
+
+fn values_travel_both_ways() {
+    let pool = one_worker();
+    assert_eq!(pool.submit(&ADD, (2, 3)).result(None).unwrap(), 5);
+    let failed = pool.submit(&FAIL, "no".to_owned()).result(None).unwrap();
+    assert_eq!(failed, Err("no".to_owned()));
+}
+
+fn large_values_travel_too() {
+    let pool = one_worker();
+    let bytes: Vec<u8> = (0..3_000_000).map(|n: u32| n as u8).collect();
+    let reversed = pool.submit(&REVERSE, bytes.clone()).result(None).unwrap();
+    assert!(reversed.iter().eq(bytes.iter().rev()));
+}
+
+fn jobs_run_in_other_processes() {
+    let pool = ProcessPoolExecutor::builder().max_workers(3).build();
+    // Two that never end, and a third beside them.
+    let hanging = [pool.submit(&HANG, ()), pool.submit(&HANG, ())];
+    let pid = pool.submit(&PID, ()).result(None).unwrap();
+    assert_ne!(pid, process::id());
+    assert_eq!(pool.kill_workers_until_done(&hanging), 2);
+}
+
+/// Kills until both jobs have started and died.
+trait KillUntilDone {
+    fn kill_workers_until_done(&self, jobs: &[ThreadFuture<()>]) -> usize;
+}
+
+impl KillUntilDone for ProcessPoolExecutor {
+    fn kill_workers_until_done(&self, jobs: &[ThreadFuture<()>]) -> usize {
+        while !jobs.iter().all(ThreadFuture::is_done) {
+            self.kill_workers();
+            std::thread::yield_now();
+        }
+        jobs.iter().filter(|job| matches!(pool_error(job), PoolError::WorkerDied { .. })).count()
+    }
+}
+
+fn a_worker_is_used_again() {
+    let pool = one_worker();
+    let first = pool.submit(&PID, ()).result(None).unwrap();
+    let second = pool.submit(&PID, ()).result(None).unwrap();
+    assert_eq!(first, second);
+}
+
+fn a_worker_is_replaced_after_its_share() {
+    let pool = ProcessPoolExecutor::builder()
+        .max_workers(1)
+        .max_tasks_per_child(NonZero::new(2).unwrap())
+        .build();
+    let pids: Vec<_> = (0..4).map(|_| pool.submit(&PID, ()).result(None).unwrap()).collect();
+    assert_eq!(pids[0], pids[1]);
+    assert_eq!(pids[2], pids[3]);
+    assert_ne!(pids[0], pids[2]);
+    assert!(!is_alive(pids[0]));
+}
+
+fn a_panic_is_the_jobs_error() {
+    let pool = one_worker();
+    let pid = pool.submit(&PID, ()).result(None).unwrap();
+    let error = pool.submit(&PANIC, "boom".to_owned()).result(None).unwrap_err();
+    assert_eq!(error.to_string(), "job panicked: boom");
+    assert_eq!(pool.submit(&PID, ()).result(None).unwrap(), pid);
+}
+
+fn an_exit_fails_its_own_job_only() {
+    let pool = one_worker();
+    let exits = pool.submit(&EXIT, 3);
+    let next = pool.submit(&ADD, (1, 1));
+    match pool_error(&exits) {
+        PoolError::WorkerDied { function: "exit", pid, status } => {
+            assert_eq!(status.code(), Some(3));
+            assert!(!is_alive(pid));
+        }
+        error => panic!("unexpected error: {error}"),
+    }
+    assert_eq!(next.result(None).unwrap(), 2);
+}
+
+fn a_crash_names_its_signal() {
+    let pool = one_worker();
+    let error = pool_error(&pool.submit(&ABORT, ()));
+    let text = error.to_string();
+    assert!(text.contains("while it ran abort: signal: 6"), "{text}");
+    assert!(error.source().is_none());
+}
+
+fn a_job_past_its_limit_is_killed() {
+    let pool = one_worker();
+    let pid = pool.submit(&PID, ()).result(None).unwrap();
+    let limit = Duration::from_millis(20);
+    match pool_error(&pool.submit_within(Some(limit), &HANG, ())) {
+        PoolError::TimeLimit { function: "hang", limit: past } => assert_eq!(past, limit),
+        error => panic!("unexpected error: {error}"),
+    }
+    assert!(!is_alive(pid));
+    assert_eq!(pool.submit(&ADD, (1, 1)).result(None).unwrap(), 2);
+}
+
+fn workers_can_be_killed() {
+    let pool = one_worker();
+    let hanging = [pool.submit(&HANG, ())];
+    let next = pool.submit(&ADD, (1, 1));
+    assert_eq!(pool.kill_workers_until_done(&hanging), 1);
+    // The worker of the next job may have been hit as well.
+    match next.result(None) {
+        Ok(sum) => assert_eq!(sum, 2),
+        Err(error) => assert!(matches!(error, JobError::Failed(_))),
+    }
+}
+
+fn queued_jobs_can_be_cancelled() {
+    let pool = one_worker();
+    let hanging = [pool.submit(&HANG, ())];
+    let queued: Vec<_> = (0..3).map(|_| pool.submit(&ADD, (1, 1))).collect();
+    while !hanging[0].is_running() {
+        std::thread::yield_now();
+    }
+    assert!(queued[0].cancel());
+    assert_eq!(pool.cancel_queued(), 3);
+    assert!(queued.iter().all(ThreadFuture::is_cancelled));
+    assert_eq!(pool.kill_workers_until_done(&hanging), 1);
+}
+
+fn an_unknown_function_is_an_error() {
+    let pool = one_worker();
+    let error = pool_error(&pool.submit(&STRANGER, ()));
+    assert!(matches!(error, PoolError::NotRegistered { function: "stranger" }));
+}
+
+fn standard_input_of_a_worker_is_empty() {
+    assert_eq!(one_worker().submit(&READ_STDIN, ()).result(None).unwrap(), 0);
+}
+
+fn a_closed_pool_leaves_no_process() {
+    let pool = ProcessPoolExecutor::builder().max_workers(2).build();
+    let pids = Arc::new(Mutex::new(Vec::new()));
+    for _ in 0..4 {
+        let pids = Arc::clone(&pids);
+        pool.submit(&PID, ()).add_done_callback(move |future| {
+            pids.lock().unwrap().push(future.result(None).unwrap());
+        });
+    }
+    pool.join(None).unwrap();
+    let refused = pool.submit(&PID, ());
+    assert!(matches!(refused.result(None), Err(JobError::ExecutorShutdown)));
+    let pids = pids.lock().unwrap();
+    assert_eq!(pids.len(), 4);
+    assert!(pids.iter().all(|&pid| !is_alive(pid)));
+}
