@@ -1,1 +1,39 @@
-//! Not built yet.
+//! Promises, tasks, sleeping and runners of `asyncio`.
+//!
+//! Most programs use the facade crate `asyncio`. This crate stands on the loop
+//! ([`asyncio_loop`]) and knows nothing of sockets.
+//!
+//! ```
+//! use std::time::Duration;
+//! use asyncio_task::{create_task, run, sleep};
+//!
+//! let total = run(async {
+//!     let slow = create_task(async {
+//!         sleep(Duration::from_millis(1)).await;
+//!         40
+//!     });
+//!     let quick = create_task(async { 2 });
+//!     slow.await.unwrap() + quick.await.unwrap()
+//! });
+//! assert_eq!(total, 42);
+//! ```
+//!
+//! Where next: [`run`] and [`Runner`] to start, [`create_task`] and [`Task`], [`sleep`](fn@sleep) and
+//! [`yield_now`], [`create_future`] and [`Promise`] to bridge from callbacks.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod promise;
+mod runner;
+mod sleep;
+mod task;
+
+pub use asyncio_loop::{RunError, TaskOptions, TaskRef, running_loop, try_running_loop};
+pub use error::{CancelReason, Exception, InvalidState, JoinError, PromiseError, TaskPanic};
+pub use promise::{Promise, create_future};
+pub use runner::{Runner, RunnerBuilder, run};
+pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
+pub use task::{
+    Task, TaskLoopExt, all_tasks, create_task, create_task_with, current_task, eager_task_factory,
+};

@@ -1,1 +1,38 @@
-//! Not built yet.
+//! Python's asyncio for Rust.
+//!
+//! One event loop a thread; tasks that need neither `Send` nor `Arc` nor `Mutex`; the names that
+//! asyncio's users know. This crate re-exports the crates it is made of.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! async fn count() -> u32 {
+//!     asyncio::sleep(Duration::from_millis(1)).await;
+//!     1
+//! }
+//!
+//! let total = asyncio::run(async {
+//!     let (first, second) = (asyncio::create_task(count()), asyncio::create_task(count()));
+//!     first.await.unwrap() + second.await.unwrap()
+//! });
+//! assert_eq!(total, 2);
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod prelude;
+
+pub use asyncio_loop::{
+    Binding, CallbackRef, Context, ContextEntered, ContextVar, Deadline, Direction, ErrorContext,
+    EventLoop, ExceptionHandler, Executor, Handle, Job, JobError, JobPanic, LocalWaker,
+    LoopBuilder, LoopClosed, LoopHandle, LoopRef, LoopRunning, LoopTime, NoRunningLoop, Pollable,
+    ResetError, RunError, RunningJob, SendContext, Source, StuckJobs, TaskFactory, TaskOptions,
+    TaskRef, ThreadFuture, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPromise, TimerHandle,
+    Token, TokenGuard, context_var, copy_context, running_loop, try_running_loop,
+};
+pub use asyncio_macros::{main, test};
+pub use asyncio_task::{
+    CancelReason, Exception, InvalidState, JoinError, Promise, PromiseError, Runner, RunnerBuilder,
+    Sleep, Task, TaskLoopExt, TaskPanic, YieldNow, all_tasks, create_future, create_task,
+    create_task_with, current_task, eager_task_factory, run, sleep, sleep_until, yield_now,
+};

@@ -1,0 +1,188 @@
+//! How tasks and promises fail.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why a task has no value.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{create_task, run};
+///
+/// run(async {
+///     let error = create_task(async { panic!("no luck") }).await.unwrap_err();
+///     assert!(error.is_panicked());
+///     assert_eq!(error.to_string(), "task panicked: no luck");
+/// });
+/// ```
+#[derive(Debug)]
+pub enum JoinError {
+    /// It was cancelled.
+    Cancelled(CancelReason),
+    /// It panicked.
+    Panicked(TaskPanic),
+}
+
+impl JoinError {
+    /// Whether the task was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled(_))
+    }
+
+    /// Whether the task panicked.
+    #[must_use]
+    pub fn is_panicked(&self) -> bool {
+        matches!(self, Self::Panicked(_))
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled(reason) => write!(f, "task was {reason}"),
+            Self::Panicked(panic) => write!(f, "task panicked: {}", panic.message()),
+        }
+    }
+}
+
+impl Error for JoinError {}
+
+/// What a cancellation says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CancelReason {
+    message: Option<Arc<str>>,
+}
+
+impl CancelReason {
+    /// A reason with a message.
+    #[must_use]
+    pub fn new(message: impl Into<Arc<str>>) -> Self {
+        Self { message: Some(message.into()) }
+    }
+
+    /// The message, if one was given.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+}
+
+impl fmt::Display for CancelReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) => write!(f, "cancelled: {message}"),
+            None => f.write_str("cancelled"),
+        }
+    }
+}
+
+/// The panic of a task.
+pub struct TaskPanic {
+    /// In a mutex so that the error can travel; nobody ever waits for it.
+    payload: Mutex<Box<dyn Any + Send + 'static>>,
+}
+
+impl TaskPanic {
+    pub(crate) fn new(payload: Box<dyn Any + Send + 'static>) -> Self {
+        Self { payload: Mutex::new(payload) }
+    }
+
+    /// What the panic said.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let payload = self.payload.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = payload.downcast_ref::<&'static str>() {
+            (*text).to_owned()
+        } else if let Some(text) = payload.downcast_ref::<String>() {
+            text.clone()
+        } else {
+            "a value that is no text".to_owned()
+        }
+    }
+
+    /// What the panic carried, for [`std::panic::resume_unwind`].
+    #[must_use]
+    pub fn into_payload(self) -> Box<dyn Any + Send + 'static> {
+        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for TaskPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskPanic({:?})", self.message())
+    }
+}
+
+/// An error that a promise was given; shared by all who await it.
+pub type Exception = Rc<dyn Error + 'static>;
+
+/// Why a promise has no value.
+#[derive(Clone, Debug)]
+pub enum PromiseError {
+    /// It is pending: only asked without waiting.
+    Pending,
+    /// It was cancelled.
+    Cancelled(CancelReason),
+    /// It was given an error instead.
+    Exception(Exception),
+}
+
+impl PromiseError {
+    /// Whether the promise was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled(_))
+    }
+
+    /// The error that it was given.
+    #[must_use]
+    pub fn exception(&self) -> Option<&Exception> {
+        match self {
+            Self::Exception(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for PromiseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pending => f.write_str("result is not set"),
+            Self::Cancelled(reason) => write!(f, "promise was {reason}"),
+            Self::Exception(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for PromiseError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Exception(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}
+
+/// The promise is done already; the value that was refused comes back in the field.
+#[doc(alias = "InvalidStateError")]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct InvalidState<T>(pub T);
+
+impl<T> fmt::Debug for InvalidState<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InvalidState")
+    }
+}
+
+impl<T> fmt::Display for InvalidState<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid state: the promise is done already")
+    }
+}
+
+impl<T> Error for InvalidState<T> {}

@@ -1,0 +1,385 @@
+//! A value that comes later: asyncio's future.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_loop::{
+    CallbackRef, Context as Variables, ErrorContext, LocalWaker, LoopRef, running_loop,
+    with_running,
+};
+
+use crate::error::{CancelReason, Exception, InvalidState, PromiseError};
+
+/// A promise of the running loop.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{create_future, create_task, run};
+///
+/// run(async {
+///     let promise = create_future();
+///     let setter = promise.clone();
+///     create_task(async move { setter.set_result("done").unwrap() });
+///     assert_eq!(promise.await.unwrap(), "done");
+/// });
+/// ```
+#[must_use]
+#[track_caller]
+pub fn create_future<T>() -> Promise<T> {
+    let promise = with_running(Promise::of);
+    promise.unwrap_or_else(|error| panic!("cannot create a future: {error}"))
+}
+
+/// A value that somebody sets once and any number of others wait for: `asyncio.Future`.
+///
+/// Clones are handles to the same promise. Awaiting one gives a clone of the value; once it is
+/// there, awaiting does not suspend. Callbacks run in the turn after.
+///
+/// A promise that was given an error which nobody looked at is reported to the loop's exception
+/// handler when its last handle goes.
+///
+/// # Cancel safety
+///
+/// Dropping a handle that waits leaves the promise as it is.
+///
+/// # From asyncio
+///
+/// Errors are `Rc<dyn Error>`, shared by all who wait. The value must be `Clone` to be awaited or
+/// taken by [`result`](Self::result); [`with_result`](Self::with_result) shows any. Reading and
+/// awaiting are by value: `InvalidStateError` of a pending promise is [`PromiseError::Pending`].
+#[doc(alias = "Future")]
+pub struct Promise<T> {
+    shared: Rc<Shared<T>>,
+    /// Where this handle waits, if it does.
+    place: Cell<Place>,
+}
+
+struct Shared<T> {
+    state: RefCell<State<T>>,
+    /// Whether somebody has looked at the error.
+    observed: Cell<bool>,
+    event_loop: LoopRef,
+    site: &'static Location<'static>,
+}
+
+enum State<T> {
+    Pending(Waiting),
+    Done(Result<T, PromiseError>),
+}
+
+/// Who is told. Nearly always one task, which therefore needs no allocation.
+#[derive(Default)]
+struct Waiting {
+    first: Option<LocalWaker>,
+    /// By ticket, so in the order of arrival.
+    others: BTreeMap<u64, LocalWaker>,
+    next_ticket: u64,
+    callbacks: Vec<CallbackRef>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    None,
+    First,
+    Other(u64),
+}
+
+impl<T> Promise<T> {
+    /// A pending promise of a loop.
+    #[must_use]
+    #[track_caller]
+    pub fn of(event_loop: &LoopRef) -> Self {
+        let shared = Shared {
+            state: RefCell::new(State::Pending(Waiting::default())),
+            observed: Cell::new(false),
+            event_loop: event_loop.clone(),
+            site: Location::caller(),
+        };
+        Self { shared: Rc::new(shared), place: Cell::new(Place::None) }
+    }
+
+    /// Gives it its value, and wakes who waits.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidState`] with the value, if the promise is done.
+    pub fn set_result(&self, value: T) -> Result<(), InvalidState<T>> {
+        self.settle(Ok(value)).map_err(|refused| match refused {
+            Ok(value) => InvalidState(value),
+            Err(_) => unreachable!("a value was given"),
+        })
+    }
+
+    /// Gives it an error instead of a value.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidState`] with the error, if the promise is done.
+    pub fn set_exception<E>(&self, error: E) -> Result<(), InvalidState<Exception>>
+    where
+        E: Into<Box<dyn Error>>,
+    {
+        let error = Exception::from(error.into());
+        self.settle(Err(PromiseError::Exception(error))).map_err(|refused| match refused {
+            Err(PromiseError::Exception(error)) => InvalidState(error),
+            _ => unreachable!("an error was given"),
+        })
+    }
+
+    /// Cancels it: whoever waits gets [`PromiseError::Cancelled`]. False if it is done already.
+    pub fn cancel(&self) -> bool {
+        self.settle(Err(PromiseError::Cancelled(CancelReason::default()))).is_ok()
+    }
+
+    /// [`cancel`](Self::cancel) with a message for whoever waits.
+    pub fn cancel_with(&self, message: &str) -> bool {
+        self.settle(Err(PromiseError::Cancelled(CancelReason::new(message)))).is_ok()
+    }
+
+    fn settle(&self, outcome: Result<T, PromiseError>) -> Result<(), Result<T, PromiseError>> {
+        let waiting = {
+            let mut state = self.shared.state.borrow_mut();
+            let State::Pending(waiting) = &mut *state else { return Err(outcome) };
+            let waiting = std::mem::take(waiting);
+            *state = State::Done(outcome);
+            waiting
+        };
+        waiting.callbacks.iter().for_each(CallbackRef::schedule);
+        if let Some(first) = waiting.first {
+            first.wake();
+        }
+        waiting.others.into_values().for_each(LocalWaker::wake);
+        Ok(())
+    }
+
+    /// Whether it has a value, has an error, or is cancelled.
+    #[doc(alias = "done")]
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(*self.shared.state.borrow(), State::Done(_))
+    }
+
+    /// Whether it was cancelled.
+    #[doc(alias = "cancelled")]
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(*self.shared.state.borrow(), State::Done(Err(PromiseError::Cancelled(_))))
+    }
+
+    /// The value, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`PromiseError`]: it is pending, was cancelled, or was given an error.
+    pub fn result(&self) -> Result<T, PromiseError>
+    where
+        T: Clone,
+    {
+        self.with_result(|result| result.cloned().map_err(Clone::clone))
+    }
+
+    /// Shows the outcome to `look`, whose result is returned. `look` must not settle the promise.
+    pub fn with_result<R>(&self, look: impl FnOnce(Result<&T, &PromiseError>) -> R) -> R {
+        match &*self.shared.state.borrow() {
+            State::Pending(_) => look(Err(&PromiseError::Pending)),
+            State::Done(outcome) => {
+                self.shared.observed.set(true);
+                look(outcome.as_ref())
+            }
+        }
+    }
+
+    /// The error that it was given, or `None` if it has a value.
+    ///
+    /// # Errors
+    ///
+    /// [`PromiseError`]: it is pending, or was cancelled.
+    pub fn exception(&self) -> Result<Option<Exception>, PromiseError> {
+        self.with_result(|result| match result {
+            Ok(_) => Ok(None),
+            Err(PromiseError::Exception(error)) => Ok(Some(Rc::clone(error))),
+            Err(error) => Err(error.clone()),
+        })
+    }
+
+    /// Runs `callback` with the promise in the turn after it is done, in a copy of the current
+    /// context; in the next turn if it is done already. Callbacks run in the order in which they
+    /// were added.
+    ///
+    /// What is returned is the registration, for
+    /// [`remove_done_callback`](Self::remove_done_callback).
+    pub fn add_done_callback<F>(&self, callback: F) -> CallbackRef
+    where
+        F: FnOnce(&Promise<T>) + 'static,
+        T: 'static,
+    {
+        let this = self.clone();
+        self.register(self.shared.event_loop.callback(move || callback(&this)))
+    }
+
+    /// [`add_done_callback`](Self::add_done_callback) in the given context.
+    pub fn add_done_callback_in<F>(&self, context: &Variables, callback: F) -> CallbackRef
+    where
+        F: FnOnce(&Promise<T>) + 'static,
+        T: 'static,
+    {
+        let this = self.clone();
+        self.register(self.shared.event_loop.callback_in(context, move || callback(&this)))
+    }
+
+    fn register(&self, callback: CallbackRef) -> CallbackRef {
+        match &mut *self.shared.state.borrow_mut() {
+            State::Pending(waiting) => waiting.callbacks.push(callback.clone()),
+            State::Done(_) => callback.schedule(),
+        }
+        callback
+    }
+
+    /// Takes a callback back that has not been scheduled yet; returns how many registrations that
+    /// ended: 1, or 0 if the promise is done or does not know it.
+    pub fn remove_done_callback(&self, callback: &CallbackRef) -> usize {
+        let removed: Vec<_> = match &mut *self.shared.state.borrow_mut() {
+            State::Done(_) => return 0,
+            State::Pending(waiting) => {
+                let (removed, kept) = std::mem::take(&mut waiting.callbacks)
+                    .into_iter()
+                    .partition(|known| known == callback);
+                waiting.callbacks = kept;
+                removed
+            }
+        };
+        removed.iter().for_each(CallbackRef::cancel);
+        removed.len()
+    }
+
+    /// The loop that it belongs to.
+    #[doc(alias = "get_loop")]
+    #[must_use]
+    pub fn event_loop(&self) -> &LoopRef {
+        &self.shared.event_loop
+    }
+
+    /// Keeps the waker of the task being polled, in the place that this handle has in the line.
+    fn wait(&self, waiting: &mut Waiting, cx: &Context<'_>) {
+        let slot = match self.place.get() {
+            Place::First => &mut waiting.first,
+            Place::Other(ticket) => {
+                if let Some(waker) = waiting.others.get_mut(&ticket) {
+                    refresh(waker, cx);
+                }
+                return;
+            }
+            Place::None if waiting.first.is_none() && waiting.others.is_empty() => {
+                self.place.set(Place::First);
+                &mut waiting.first
+            }
+            Place::None => {
+                let ticket = waiting.next_ticket;
+                waiting.next_ticket += 1;
+                waiting.others.insert(ticket, LocalWaker::from_context(cx));
+                self.place.set(Place::Other(ticket));
+                return;
+            }
+        };
+        match slot {
+            Some(waker) => refresh(waker, cx),
+            None => *slot = Some(LocalWaker::from_context(cx)),
+        }
+    }
+
+    /// Panics unless the running loop, if there is one, is the promise's own.
+    #[track_caller]
+    fn check_loop(&self) {
+        let other = with_running(|running| *running != self.shared.event_loop) == Ok(true);
+        assert!(
+            !other,
+            "a promise created at {} is attached to a different loop than the one that awaits it, {:?}",
+            self.shared.site,
+            running_loop(),
+        );
+    }
+}
+
+fn refresh(waker: &mut LocalWaker, cx: &Context<'_>) {
+    if !waker.will_wake(cx) {
+        *waker = LocalWaker::from_context(cx);
+    }
+}
+
+impl<T: Clone> Future for Promise<T> {
+    type Output = Result<T, PromiseError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self.shared.state.borrow_mut() {
+            State::Done(outcome) => {
+                self.shared.observed.set(true);
+                Poll::Ready(outcome.clone())
+            }
+            State::Pending(waiting) => {
+                self.check_loop();
+                self.wait(waiting, cx);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> Clone for Promise<T> {
+    fn clone(&self) -> Self {
+        Self { shared: Rc::clone(&self.shared), place: Cell::new(Place::None) }
+    }
+}
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        if self.place.get() == Place::None {
+            return;
+        }
+        let waker = match &mut *self.shared.state.borrow_mut() {
+            State::Done(_) => None,
+            State::Pending(waiting) => match self.place.get() {
+                Place::None => None,
+                Place::First => waiting.first.take(),
+                Place::Other(ticket) => waiting.others.remove(&ticket),
+            },
+        };
+        drop(waker);
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        if let State::Done(Err(PromiseError::Exception(error))) = self.state.get_mut() {
+            if !self.observed.get() {
+                let context = ErrorContext::new("promise exception was never retrieved")
+                    .with_error(error.to_string())
+                    .field("created at", self.site);
+                self.event_loop.report(&context);
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Promise<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.shared.state.try_borrow().as_deref() {
+            Ok(State::Pending(_)) => "pending",
+            Ok(State::Done(Ok(_))) => "finished",
+            Ok(State::Done(Err(PromiseError::Cancelled(_)))) => "cancelled",
+            Ok(State::Done(Err(_))) => "failed",
+            Err(_) => "being settled",
+        };
+        write!(f, "<Promise {state} created at {}>", self.shared.site)
+    }
+}

@@ -1,0 +1,290 @@
+//! `run`: a loop for one program.
+
+use std::fmt;
+use std::io;
+use std::panic::Location;
+
+use asyncio_loop::{Context, EventLoop, LoopRef, RunError, TaskOptions};
+
+use crate::promise::Promise;
+
+/// Runs `future` as the main task of a new loop, and returns its value.
+///
+/// When it is done, every task that is left is cancelled and waited for, and the loop is closed.
+///
+/// # Panics
+///
+/// With the future's own panic. If a loop is running on this thread already (the message names
+/// where it was started), if the operating system gives no poller, and if the main task is
+/// cancelled. [`Runner::run`] has errors for these.
+///
+/// # From asyncio
+///
+/// `asyncio.run`. An exception of the main coroutine is a panic or a value here: return a `Result`.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(asyncio_task::run(async { 6 * 7 }), 42);
+/// ```
+#[track_caller]
+pub fn run<F: Future>(future: F) -> F::Output {
+    Runner::builder().run(future)
+}
+
+type LoopFactory = Box<dyn FnOnce() -> io::Result<EventLoop>>;
+
+/// Options of a [`Runner`].
+#[must_use]
+pub struct RunnerBuilder {
+    debug: Option<bool>,
+    virtual_time: bool,
+    factory: Option<LoopFactory>,
+}
+
+impl RunnerBuilder {
+    /// Turns the loop's debug mode on or off. Default: as `ASYNCIO_DEBUG` in the environment says.
+    pub fn debug(mut self, yes: bool) -> Self {
+        self.debug = Some(yes);
+        self
+    }
+
+    /// Has the loop made by `factory`, once, when it is first needed.
+    pub fn loop_factory(
+        mut self,
+        factory: impl FnOnce() -> io::Result<EventLoop> + 'static,
+    ) -> Self {
+        self.factory = Some(Box::new(factory));
+        self
+    }
+
+    /// Has virtual time on the loop (see [`LoopBuilder::virtual_time`]), unless a loop factory
+    /// makes it.
+    ///
+    /// [`LoopBuilder::virtual_time`]: asyncio_loop::LoopBuilder::virtual_time
+    pub fn virtual_time(mut self, yes: bool) -> Self {
+        self.virtual_time = yes;
+        self
+    }
+
+    /// Runs `future` as [`run`] does, with these options.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`], and if the loop factory fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_task::{Runner, sleep};
+    ///
+    /// Runner::builder().virtual_time(true).run(sleep(Duration::from_secs(3600)));
+    /// ```
+    #[track_caller]
+    pub fn run<F: Future>(self, future: F) -> F::Output {
+        let mut runner = self.build();
+        let result = runner.run(future);
+        runner.close();
+        result.unwrap_or_else(|error| panic!("asyncio::run: {error}"))
+    }
+
+    /// Makes the runner. The loop is made by the first run.
+    #[must_use]
+    pub fn build(self) -> Runner {
+        let usual = EventLoop::builder().virtual_time(self.virtual_time);
+        let factory = self.factory.unwrap_or_else(|| Box::new(|| usual.build()));
+        Runner { state: State::New(factory), debug: self.debug, context: None }
+    }
+}
+
+impl fmt::Debug for RunnerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunnerBuilder").field("debug", &self.debug).finish_non_exhaustive()
+    }
+}
+
+/// A loop for several runs.
+///
+/// Tasks that are left over from one run stand still until the next. Closing the runner, or
+/// dropping it, cancels what is left, waits for that, and closes the loop. All runs share one
+/// context: what one sets the next one sees, and nobody outside.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::Runner;
+///
+/// let mut runner = Runner::new();
+/// assert_eq!(runner.run(async { 1 })?, 1);
+/// assert_eq!(runner.run(async { 2 })?, 2);
+/// runner.close();
+/// assert!(runner.run(async { 3 }).is_err());
+/// # Ok::<(), asyncio_task::RunError>(())
+/// ```
+pub struct Runner {
+    state: State,
+    debug: Option<bool>,
+    context: Option<Context>,
+}
+
+enum State {
+    New(LoopFactory),
+    Open(EventLoop),
+    Closed,
+}
+
+impl Runner {
+    /// A runner with a loop of the usual kind.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A runner with options.
+    pub fn builder() -> RunnerBuilder {
+        RunnerBuilder { debug: None, virtual_time: false, factory: None }
+    }
+
+    /// Runs `future` as the main task and returns its value.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::AlreadyRunning`] if a loop is running on this thread, [`RunError::Closed`] after
+    /// [`close`](Self::close); the future is dropped unpolled. [`RunError::Stopped`] if the loop was
+    /// stopped first, [`RunError::Cancelled`] if the main task was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// With the future's own panic, and if the loop's factory fails.
+    #[track_caller]
+    pub fn run<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
+        self.run_with(future, None)
+    }
+
+    /// [`run`](Self::run) in the given context.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    #[track_caller]
+    pub fn run_in<F: Future>(
+        &mut self,
+        context: &Context,
+        future: F,
+    ) -> Result<F::Output, RunError> {
+        self.run_with(future, Some(context))
+    }
+
+    #[track_caller]
+    fn run_with<F: Future>(
+        &mut self,
+        future: F,
+        context: Option<&Context>,
+    ) -> Result<F::Output, RunError> {
+        let options = TaskOptions::new().site(Location::caller());
+        self.open()?;
+        let own = self.context.get_or_insert_with(Context::current);
+        let options = options.context(context.unwrap_or(own));
+        match &self.state {
+            State::Open(event_loop) => event_loop.run_task(future, options),
+            State::New(_) | State::Closed => Err(RunError::Closed),
+        }
+    }
+
+    /// The loop, which is made if this is the first use.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Closed`] after [`close`](Self::close).
+    ///
+    /// # Panics
+    ///
+    /// If the loop's factory fails.
+    #[doc(alias = "get_loop")]
+    pub fn event_loop(&mut self) -> Result<LoopRef, RunError> {
+        self.open()?;
+        match &self.state {
+            State::Open(event_loop) => Ok(event_loop.handle_to_self()),
+            State::New(_) | State::Closed => Err(RunError::Closed),
+        }
+    }
+
+    fn open(&mut self) -> Result<(), RunError> {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::New(factory) => {
+                let event_loop =
+                    factory().unwrap_or_else(|error| panic!("cannot make an event loop: {error}"));
+                if let Some(debug) = self.debug {
+                    event_loop.set_debug(debug);
+                }
+                self.state = State::Open(event_loop);
+                Ok(())
+            }
+            State::Open(event_loop) => {
+                self.state = State::Open(event_loop);
+                Ok(())
+            }
+            State::Closed => Err(RunError::Closed),
+        }
+    }
+
+    /// Cancels every task that is left, waits for them, and closes the loop. A second call does
+    /// nothing.
+    pub fn close(&mut self) {
+        if let State::Open(event_loop) = std::mem::replace(&mut self.state, State::Closed) {
+            cancel_all_tasks(&event_loop);
+            drop(event_loop);
+        }
+    }
+}
+
+/// Cancels what is left on a loop, and runs it until that has ended.
+fn cancel_all_tasks(event_loop: &EventLoop) {
+    loop {
+        let tasks = event_loop.all_tasks();
+        if tasks.is_empty() {
+            return;
+        }
+        let ended = Promise::<()>::of(event_loop);
+        let left = std::rc::Rc::new(std::cell::Cell::new(tasks.len()));
+        for task in &tasks {
+            let (ended, left) = (ended.clone(), left.clone());
+            task.on_done(event_loop.callback(move || {
+                left.set(left.get() - 1);
+                if left.get() == 0 {
+                    let _ = ended.set_result(());
+                }
+            }));
+            task.request_end();
+        }
+        let _ = event_loop.run_task(ended, TaskOptions::new().hidden());
+    }
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::New(_) => "new",
+            State::Open(_) => "open",
+            State::Closed => "closed",
+        };
+        f.debug_struct("Runner").field("state", &state).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! Waiting for a moment, and for a turn.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use asyncio_loop::{Deadline, LocalWaker, LoopTime, with_running};
+
+/// Waits until `duration` has gone by, counted from the first poll; for a zero duration, one turn.
+///
+/// It is never early. On an idle loop it is late by some tens of microseconds.
+///
+/// # Panics
+///
+/// When polled where no loop runs.
+///
+/// # Cancel safety
+///
+/// Dropping it takes its timer out at once.
+///
+/// # From asyncio
+///
+/// Gives no value back, and there is no negative duration to give.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use asyncio_task::{run, sleep};
+///
+/// let start = Instant::now();
+/// run(sleep(Duration::from_millis(2)));
+/// assert!(start.elapsed() >= Duration::from_millis(2));
+/// ```
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep { state: State::New(duration) }
+}
+
+/// Waits until `when` on the loop's clock; one turn if that is over.
+///
+/// # Panics
+///
+/// When polled where no loop runs.
+///
+/// # Cancel safety
+///
+/// Dropping it takes its timer out at once.
+pub fn sleep_until(when: LoopTime) -> Sleep {
+    Sleep { state: State::Until(when) }
+}
+
+/// The future of [`sleep`] and [`sleep_until`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Sleep {
+    state: State,
+}
+
+enum State {
+    New(Duration),
+    Until(LoopTime),
+    Waiting(Deadline),
+    Yielded,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let next = match &self.state {
+            State::Waiting(deadline) if deadline.set_waker(cx) => return Poll::Pending,
+            State::Waiting(_) | State::Yielded => return Poll::Ready(()),
+            State::New(Duration::ZERO) => {
+                cx.waker().wake_by_ref();
+                State::Yielded
+            }
+            State::New(duration) => wait(cx, |now| now + *duration),
+            State::Until(when) => wait(cx, |_| *when),
+        };
+        self.state = next;
+        Poll::Pending
+    }
+}
+
+fn wait(cx: &Context<'_>, when: impl FnOnce(LoopTime) -> LoopTime) -> State {
+    let waker = LocalWaker::from_context(cx);
+    let deadline = with_running(|event_loop| event_loop.wake_at(when(event_loop.time()), waker));
+    State::Waiting(deadline.unwrap_or_else(|error| panic!("cannot sleep: {error}")))
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").finish_non_exhaustive()
+    }
+}
+
+/// Lets everything else that is ready run once: suspends for exactly one turn.
+///
+/// # Cancel safety
+///
+/// Dropping it has no effect.
+///
+/// # From asyncio
+///
+/// `sleep(0)`.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{create_task, run, yield_now};
+///
+/// run(async {
+///     let task = create_task(async {});
+///     assert!(!task.is_done());
+///     yield_now().await;
+///     assert!(task.is_done());
+/// });
+/// ```
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// The future of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
