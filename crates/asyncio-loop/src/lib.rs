@@ -58,7 +58,8 @@ pub use driver::{Direction, Pollable, Source};
 pub use error::{LoopClosed, LoopRunning, NoRunningLoop, RunError};
 pub use event_loop::{Deadline, EventLoop, LoopRef, TaskFactory};
 pub use executor::{
-    Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadPoolBuilder, ThreadPoolExecutor,
+    Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadPoolBuilder,
+    ThreadPoolExecutor, calling_loop,
 };
 pub use handle::{Handle, TimerHandle};
 pub use kernel::{CallbackRef, LocalWaker, Outcome, RawTask, Supervisor, TaskRef, Verdict};
@@ -66,4 +67,4 @@ pub use loop_handle::LoopHandle;
 pub use report::{ErrorContext, ExceptionHandler};
 pub use running::{running_loop, try_running_loop, with_running};
 pub use spawn::TaskOptions;
-pub use thread_future::{ThreadFuture, ThreadPromise};
+pub use thread_future::{ThreadFuture, ThreadPromise, WrapFuture, wrap_future};

@@ -28,7 +28,8 @@ pub use asyncio_loop::{
     LoopBuilder, LoopClosed, LoopHandle, LoopRef, LoopRunning, LoopTime, NoRunningLoop, Pollable,
     ResetError, RunError, RunningJob, SendContext, Source, StuckJobs, TaskFactory, TaskOptions,
     TaskRef, ThreadFuture, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPromise, TimerHandle,
-    Token, TokenGuard, context_var, copy_context, running_loop, try_running_loop,
+    Token, TokenGuard, WrapFuture, calling_loop, context_var, copy_context, running_loop,
+    try_running_loop, wrap_future,
 };
 pub use asyncio_macros::{main, test};
 pub use asyncio_task::{

@@ -1,9 +1,12 @@
 //! Executors: where blocking functions go, so that the loop does not wait for them.
 //!
 //! `job` is a function with the place for its result, `crew` decides who runs it and who is woken,
-//! `worker` is one thread, `pool` is what users see.
+//! `worker` is one thread, `pool` is what users see. `default` is a loop's own executor, and `calling`
+//! leads from a job back to its loop.
 
+mod calling;
 mod crew;
+mod default;
 mod error;
 mod job;
 mod pool;
@@ -12,6 +15,7 @@ mod worker;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use calling::calling_loop;
 pub use error::{JobError, JobPanic};
 pub use job::Job;
 pub use pool::{RunningJob, StuckJobs, ThreadPoolBuilder, ThreadPoolExecutor};

@@ -148,8 +148,12 @@ impl ThreadPoolExecutor {
     pub fn join(&self, timeout: Option<Duration>) -> Result<(), StuckJobs> {
         match self.shutdown().result(timeout) {
             Ok(()) => Ok(()),
-            Err(_) => Err(StuckJobs { jobs: self.running_jobs(), queued: self.queued() }),
+            Err(_) => Err(self.stuck_jobs()),
         }
+    }
+
+    pub(super) fn stuck_jobs(&self) -> StuckJobs {
+        StuckJobs { jobs: self.running_jobs(), queued: self.queued() }
     }
 
     /// Returns the jobs that run at this moment.

@@ -2,6 +2,7 @@
 
 mod cell;
 mod promise;
+mod wrap;
 
 use std::fmt;
 use std::future::Future;
@@ -13,16 +14,18 @@ use std::time::Duration;
 
 pub(crate) use cell::{Cell, HasCell, Outcome};
 pub use promise::ThreadPromise;
+pub use wrap::{WrapFuture, wrap_future};
 
 use crate::{JobError, JobPanic};
 
 /// A value that is computed on another thread, or by a loop on another thread.
 ///
 /// It can be waited for with a blocking call ([`result`](Self::result)) and awaited in any
-/// executor, and it is `Send + Sync`: put it into an `Arc` to share it. Dropping it does not stop
-/// the work; its value is then dropped.
+/// executor. It is `Send` and `Sync`, and its clones are one and the same future. Dropping it does
+/// not stop the work; the value is then dropped.
 ///
-/// The value is handed out once.
+/// The value is handed out once, to whoever asks first. Of several tasks that await clones, the one
+/// that polled last is woken; use [`add_done_callback`](Self::add_done_callback) to tell more.
 ///
 /// # From asyncio
 ///
@@ -159,6 +162,12 @@ impl<T: Send + 'static> ThreadFuture<T> {
             _ if self.is_running() => "running",
             _ => "waiting",
         }
+    }
+}
+
+impl<T> Clone for ThreadFuture<T> {
+    fn clone(&self) -> Self {
+        ThreadFuture { cell: Arc::clone(&self.cell) }
     }
 }
 

@@ -1,0 +1,52 @@
+//! Which loop the job that runs on this thread was submitted from.
+
+use std::cell::RefCell;
+
+use crate::LoopHandle;
+
+thread_local! {
+    static CALLING: RefCell<Option<LoopHandle>> = const { RefCell::new(None) };
+}
+
+/// Returns the loop that the job on this thread was submitted from by
+/// [`run_in_executor`](crate::LoopRef::run_in_executor); `None` outside of such jobs.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, calling_loop, running_loop};
+///
+/// let (tell, told) = std::sync::mpsc::channel();
+/// EventLoop::new()?.run_until_complete(async {
+///     running_loop()
+///         .run_in_executor(None, || {
+///             let event_loop = calling_loop().expect("inside a job");
+///             event_loop.call_soon_threadsafe(move || tell.send("hello").unwrap()).is_ok()
+///         })
+///         .await
+/// })?.unwrap();
+/// assert_eq!(told.recv()?, "hello");
+/// assert!(calling_loop().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn calling_loop() -> Option<LoopHandle> {
+    CALLING.try_with(|calling| calling.borrow().clone()).ok().flatten()
+}
+
+/// Calls `function` as a job of this loop.
+pub(super) fn calling_loop_is<T>(event_loop: LoopHandle, function: impl FnOnce() -> T) -> T {
+    let _restore = Restore(CALLING.replace(Some(event_loop)));
+    function()
+}
+
+/// Gives the outer job its loop back, also after a panic.
+struct Restore(Option<LoopHandle>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        let before = self.0.take();
+        // Absent while the thread is torn down, where no job runs.
+        let _ = CALLING.try_with(|calling| calling.replace(before));
+    }
+}

@@ -1,0 +1,183 @@
+//! A loop's executors: `run_in_executor` and the default one.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::calling::calling_loop_is;
+use super::{Executor, Job, StuckJobs, ThreadPoolExecutor};
+use crate::event_loop::LoopRef;
+use crate::thread_future::{WrapFuture, wrap_future};
+use crate::{JobError, LocalWaker, ThreadFuture};
+
+/// What a loop keeps; dropped when it closes, which shuts the executor down without waiting.
+#[derive(Default)]
+struct DefaultExecutor(RefCell<State>);
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Unused,
+    Open(Rc<ThreadPoolExecutor>),
+    Shutdown,
+}
+
+impl LoopRef {
+    /// Runs a blocking function on another thread: one of `executor`'s, or without one of the
+    /// default executor's.
+    ///
+    /// The function is handed over at once; await the result, or
+    /// [`detach`](WrapFuture::detach) it. It does not see the caller's context variables; `to_thread`
+    /// carries them.
+    ///
+    /// The result fails with [`JobError::Panicked`] if the function panics, and with
+    /// [`JobError::ExecutorShutdown`] if the executor takes no jobs any more. A result that comes when
+    /// the loop is closed is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the result cancels the job if it has not started; a running one goes on to its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, ThreadPoolExecutor, running_loop};
+    ///
+    /// let own = ThreadPoolExecutor::new();
+    /// let sum = EventLoop::new()?.run_until_complete(async {
+    ///     let a = running_loop().run_in_executor(None, || 1);
+    ///     let b = running_loop().run_in_executor(Some(&own), || 2);
+    ///     Ok::<_, asyncio_loop::JobError>(a.await? + b.await?)
+    /// })?;
+    /// assert_eq!(sum?, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn run_in_executor<F, T>(
+        &self,
+        executor: Option<&dyn Executor>,
+        function: F,
+    ) -> WrapFuture<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let event_loop = self.handle();
+        let (job, future) = Job::new(move || calling_loop_is(event_loop, function));
+        self.execute(executor, job);
+        wrap_future(future)
+    }
+
+    /// Hands a job that is made already to `executor`, or without one to the default executor.
+    pub fn execute(&self, executor: Option<&dyn Executor>, job: Job) {
+        match executor {
+            Some(executor) => executor.execute(job),
+            None => match self.default_executor() {
+                Some(executor) => executor.execute(job),
+                None => job.fail(JobError::ExecutorShutdown),
+            },
+        }
+    }
+
+    /// Makes `executor` the default one, in place of the one before, which is shut down without
+    /// waiting when nobody else holds it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, ThreadPoolExecutor};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// event_loop.set_default_executor(ThreadPoolExecutor::builder().max_workers(1).build());
+    /// let job = event_loop.run_in_executor(None, || 6 * 7);
+    /// assert_eq!(event_loop.run_until_complete(job)?.unwrap(), 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_default_executor(&self, executor: impl Into<Rc<ThreadPoolExecutor>>) {
+        let open = State::Open(executor.into());
+        let before = self.local::<DefaultExecutor>().0.replace(open);
+        drop(before);
+    }
+
+    /// Returns the default executor, made at its first use; `None` after
+    /// [`shutdown_default_executor`](Self::shutdown_default_executor), or if the loop is closed.
+    #[must_use]
+    pub fn default_executor(&self) -> Option<Rc<ThreadPoolExecutor>> {
+        if self.is_closed() {
+            return None;
+        }
+        let local = self.local::<DefaultExecutor>();
+        let mut state = local.0.borrow_mut();
+        if matches!(*state, State::Unused) {
+            *state = State::Open(Rc::new(ThreadPoolExecutor::new()));
+        }
+        match &*state {
+            State::Open(executor) => Some(Rc::clone(executor)),
+            _ => None,
+        }
+    }
+
+    /// Refuses jobs for the default executor from now on, and waits until those submitted have run
+    /// and its threads have ended. The loop goes on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// After `timeout`, the jobs that run still; they go on. Whoever ends the program may want to log
+    /// them.
+    ///
+    /// # Cancel safety
+    ///
+    /// The executor stays shut down; only the wait is lost.
+    ///
+    /// # From asyncio
+    ///
+    /// The warning "did not finish joining" is the error, so that it is seen.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, JobError, running_loop};
+    ///
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let job = running_loop().run_in_executor(None, || 1);
+    ///     running_loop().shutdown_default_executor(None).await.unwrap();
+    ///     assert_eq!(job.await.unwrap(), 1);
+    ///
+    ///     let refused = running_loop().run_in_executor(None, || 2).await;
+    ///     assert!(matches!(refused, Err(JobError::ExecutorShutdown)));
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn shutdown_default_executor(
+        &self,
+        timeout: Option<Duration>,
+    ) -> Result<(), StuckJobs> {
+        let before = self.local::<DefaultExecutor>().0.replace(State::Shutdown);
+        let State::Open(executor) = before else { return Ok(()) };
+        if self.ends_within(executor.shutdown(), timeout).await {
+            return Ok(());
+        }
+        Err(executor.stuck_jobs())
+    }
+
+    /// Waits for `ended`; false if that took longer than `timeout`.
+    async fn ends_within(&self, ended: ThreadFuture<()>, timeout: Option<Duration>) -> bool {
+        let when = timeout.map(|timeout| self.time() + timeout);
+        let mut timer = None;
+        let mut ended = pin!(ended);
+        poll_fn(|cx| {
+            if ended.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            if when.is_some_and(|when| self.time() >= when) {
+                return Poll::Ready(false);
+            }
+            timer = when.map(|when| self.wake_at(when, LocalWaker::from_context(cx)));
+            Poll::Pending
+        })
+        .await
+    }
+}

@@ -1,0 +1,89 @@
+//! A thread future as a loop awaits it: a cancellation travels to the thread's side.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::ThreadFuture;
+use crate::JobError;
+
+/// Awaits `future` and cancels it when nobody awaits it any more.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, ThreadPoolExecutor, wrap_future};
+///
+/// let pool = ThreadPoolExecutor::new();
+/// let future = pool.submit(|| 6 * 7);
+/// let value = EventLoop::new()?.run_until_complete(wrap_future(future))?;
+/// assert_eq!(value.unwrap(), 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn wrap_future<T: Send + 'static>(future: ThreadFuture<T>) -> WrapFuture<T> {
+    WrapFuture { future: Some(future) }
+}
+
+/// The future of a job as a loop sees it: see [`wrap_future`] and
+/// [`run_in_executor`](crate::LoopRef::run_in_executor).
+///
+/// # Cancel safety
+///
+/// Dropping it cancels the job if that has not started; a job that runs goes on to its end, and its
+/// value is dropped. [`detach`](Self::detach) lets a job run that nobody waits for.
+#[derive(Debug)]
+#[must_use = "dropping it cancels the job if it has not started; `detach` lets it run"]
+pub struct WrapFuture<T: Send + 'static> {
+    /// `None` once it was cancelled, awaited or detached.
+    future: Option<ThreadFuture<T>>,
+}
+
+impl<T: Send + 'static> WrapFuture<T> {
+    /// Ends the wait at once: whoever awaits it gets [`JobError::Cancelled`]. The job is cancelled if
+    /// it has not started; otherwise it goes on to its end, and its value is dropped.
+    ///
+    /// Returns false if it was awaited to its end, or cancelled before.
+    pub fn cancel(&mut self) -> bool {
+        match self.future.take() {
+            Some(future) => {
+                future.cancel();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Lets the job go on without anybody who waits for it.
+    pub fn detach(mut self) {
+        self.future = None;
+    }
+
+    /// Returns the job's future for other threads; the job goes on if that is dropped.
+    ///
+    /// `None` if it was cancelled or awaited to its end.
+    #[must_use]
+    pub fn into_thread_future(mut self) -> Option<ThreadFuture<T>> {
+        self.future.take()
+    }
+}
+
+impl<T: Send + 'static> Future for WrapFuture<T> {
+    type Output = Result<T, JobError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(future) = &mut self.future else {
+            return Poll::Ready(Err(JobError::Cancelled));
+        };
+        let poll = Pin::new(future).poll(cx);
+        if poll.is_ready() {
+            self.future = None;
+        }
+        poll
+    }
+}
+
+impl<T: Send + 'static> Drop for WrapFuture<T> {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
