@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use asyncio_benches::contest::median;
 use asyncio_benches::process::{SERVER_CORE, pin_to};
-use asyncio_benches::runtime::{Monoio, Runtime, Smol, Tokio};
+use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio};
 use rustix::time::{ClockId, clock_gettime};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -33,6 +33,7 @@ struct Contender {
 
 const CONTENDERS: &[Contender] = &[
     Contender { name: "floor", one: one_by_hand, many: many_by_hand },
+    contender::<Asyncio>(),
     contender::<Tokio>(),
     contender::<Smol>(),
     contender::<Monoio>(),

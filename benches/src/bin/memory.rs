@@ -8,13 +8,14 @@ use std::alloc::System;
 use std::future::{Future, pending};
 use std::hint::black_box;
 
-use asyncio_benches::runtime::{Monoio, Runtime, Smol, Tokio};
+use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const TASKS: usize = 100_000;
+const AT_ONCE: usize = 100;
 
 fn main() {
     println!(
@@ -22,6 +23,7 @@ fn main() {
         size_of_val(&parked())
     );
     println!("|---|---|---|");
+    row::<Asyncio>();
     row::<Tokio>();
     row::<Smol>();
     row::<Monoio>();
@@ -32,13 +34,16 @@ fn row<R: Runtime>() {
     println!("| {} | {bytes:.0} | {allocations:.2} |", R::NAME);
 }
 
-/// Memory of tasks that have been polled once and wait for ever, whose handles are kept.
+/// Memory of tasks that have been polled once and wait for ever, whose handles are kept. They are started by and by, so
+/// that the ready queue stays short.
 fn parked_task<R: Runtime>() -> (f64, f64) {
     R::block_on(async {
         let mut tasks = Vec::with_capacity(TASKS);
         let region = Region::new(ALLOCATOR);
-        tasks.extend((0..TASKS).map(|_| R::spawn(parked())));
-        R::yield_now().await;
+        while tasks.len() < TASKS {
+            tasks.extend((0..AT_ONCE).map(|_| R::spawn(parked())));
+            R::yield_now().await;
+        }
         let change = region.change();
         let bytes = (change.bytes_allocated - change.bytes_deallocated) as f64 / TASKS as f64;
         let allocations = (change.allocations - change.deallocations) as f64 / TASKS as f64;

@@ -1,9 +1,11 @@
 //! What a workload asks of a runtime, and one module per runtime that gives it.
 
+mod asyncio;
 mod monoio;
 mod smol;
 mod tokio;
 
+pub use self::asyncio::Asyncio;
 pub use self::monoio::Monoio;
 pub use self::smol::Smol;
 pub use self::tokio::Tokio;
@@ -33,14 +35,27 @@ pub trait Runtime: 'static {
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static;
 
     /// A value to be set once by the first half and awaited by the second.
-    fn oneshot<T: 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static);
+    fn oneshot<T: Clone + 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static);
 
-    /// Receives everything that `produce` sends from a thread of its own, calls `consume` for each
-    /// item, and ends when `produce` does.
+    /// Receives everything that `produce` sends from a thread of its own, calls `consume` for each item, and ends
+    /// when `produce` does.
+    ///
+    /// Where a runtime has no channel of its own: through async-channel, which works on all of them.
     fn from_thread(
         produce: impl FnOnce(&dyn Fn(u64)) + Send + 'static,
-        consume: impl FnMut(u64) + 'static,
-    ) -> impl Future<Output = ()> + 'static;
+        mut consume: impl FnMut(u64) + 'static,
+    ) -> impl Future<Output = ()> + 'static {
+        let (sender, receiver) = ::smol::channel::unbounded();
+        let thread = std::thread::spawn(move || {
+            produce(&|item| sender.try_send(item).expect("a receiver"));
+        });
+        async move {
+            while let Ok(item) = receiver.recv().await {
+                consume(item);
+            }
+            thread.join().expect("the producer");
+        }
+    }
 
     /// Runs all of them as tasks and collects the results in order.
     fn gather<T: 'static, F>(futures: impl Iterator<Item = F>) -> impl Future<Output = Vec<T>>
@@ -65,6 +80,7 @@ pub fn timed<R: Runtime>(work: impl Future<Output = ()> + 'static) -> Duration {
 macro_rules! on_every_runtime {
     ($contest:expr, $workload:ident) => {
         $contest
+            .with("asyncio", $workload::<$crate::runtime::Asyncio>)
             .with("tokio", $workload::<$crate::runtime::Tokio>)
             .with("smol", $workload::<$crate::runtime::Smol>)
             .with("monoio", $workload::<$crate::runtime::Monoio>)

@@ -44,23 +44,10 @@ impl Runtime for Smol {
         smol::Timer::after(duration).await;
     }
 
-    fn oneshot<T: 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static) {
+    fn oneshot<T: Clone + 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+    {
         let (sender, receiver) = futures_channel::oneshot::channel();
         let send = move |value| drop(sender.send(value));
         (send, async { receiver.await.expect("a value") })
-    }
-
-    async fn from_thread(
-        produce: impl FnOnce(&dyn Fn(u64)) + Send + 'static,
-        mut consume: impl FnMut(u64) + 'static,
-    ) {
-        let (sender, receiver) = smol::channel::unbounded();
-        let thread = std::thread::spawn(move || {
-            produce(&|item| sender.try_send(item).expect("a receiver"));
-        });
-        while let Ok(item) = receiver.recv().await {
-            consume(item);
-        }
-        thread.join().expect("the producer");
     }
 }

@@ -36,7 +36,8 @@ impl Runtime for Tokio {
         tokio::time::sleep(duration)
     }
 
-    fn oneshot<T: 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static) {
+    fn oneshot<T: Clone + 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+    {
         let (sender, receiver) = oneshot::channel();
         let send = move |value| drop(sender.send(value));
         (send, async { receiver.await.expect("a value") })
