@@ -43,6 +43,7 @@ mod loop_handle;
 mod primitives;
 mod report;
 mod running;
+mod signals;
 mod spawn;
 mod thread_future;
 mod timers;
@@ -66,5 +67,6 @@ pub use kernel::{CallbackRef, LocalWaker, Outcome, RawTask, Supervisor, TaskRef,
 pub use loop_handle::LoopHandle;
 pub use report::{ErrorContext, ExceptionHandler};
 pub use running::{running_loop, try_running_loop, with_running};
+pub use signals::{Signal, Signals, ctrl_c, signal};
 pub use spawn::TaskOptions;
 pub use thread_future::{ThreadFuture, ThreadPromise, WrapFuture, wrap_future};

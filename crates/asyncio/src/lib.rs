@@ -26,10 +26,10 @@ pub use asyncio_loop::{
     Binding, CallbackRef, Context, ContextEntered, ContextVar, Deadline, Direction, ErrorContext,
     EventLoop, ExceptionHandler, Executor, Handle, Job, JobError, JobPanic, LocalWaker,
     LoopBuilder, LoopClosed, LoopHandle, LoopRef, LoopRunning, LoopTime, NoRunningLoop, Pollable,
-    ResetError, RunError, RunningJob, SendContext, Source, StuckJobs, TaskFactory, TaskOptions,
-    TaskRef, ThreadFuture, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPromise, TimerHandle,
-    Token, TokenGuard, WrapFuture, calling_loop, context_var, copy_context, running_loop,
-    try_running_loop, wrap_future,
+    ResetError, RunError, RunningJob, SendContext, Signal, Signals, Source, StuckJobs, TaskFactory,
+    TaskOptions, TaskRef, ThreadFuture, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPromise,
+    TimerHandle, Token, TokenGuard, WrapFuture, calling_loop, context_var, copy_context, ctrl_c,
+    running_loop, signal, try_running_loop, wrap_future,
 };
 pub use asyncio_macros::{main, test};
 pub use asyncio_task::{

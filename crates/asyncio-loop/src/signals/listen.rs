@@ -1,0 +1,195 @@
+//! Waiting for signals.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::table::SignalTable;
+use super::{Signal, catchable};
+use crate::LocalWaker;
+use crate::event_loop::LoopRef;
+use crate::running::running_loop;
+
+/// Waits until `signal` arrives.
+///
+/// The signal is caught from the first poll until the future is dropped or done. To miss none in
+/// between, keep a [`Signals`].
+///
+/// # Errors
+///
+/// As [`add_signal_handler`](LoopRef::add_signal_handler).
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// Dropping it stops listening; a signal that came in the same turn is lost.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, Signal, signal};
+/// # use asyncio_loop::running_loop;
+///
+/// # fn send_to_self() {
+/// #     use rustix::process::{Signal, getpid, kill_process};
+/// #     kill_process(getpid(), Signal::USR2).unwrap();
+/// # }
+/// EventLoop::new()?.run_until_complete(async {
+///     running_loop().call_soon(send_to_self);
+///     signal(Signal::USR2).await
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub async fn signal(signal: impl Into<Signal>) -> io::Result<()> {
+    let mut signals = Signals::new([signal.into()])?;
+    signals.recv().await;
+    Ok(())
+}
+
+/// Waits for Ctrl-C: for [`Signal::INT`].
+///
+/// # Errors
+///
+/// As [`signal`](fn@signal).
+///
+/// # Panics
+///
+/// Where no loop runs.
+pub async fn ctrl_c() -> io::Result<()> {
+    signal(Signal::INT).await
+}
+
+/// Listens for signals, from when it is made until it is dropped.
+///
+/// Each that arrives is handed out once; the same signal again, before it was taken, counts as one.
+/// Listeners and handlers of the same signal are all told.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, Signal, Signals};
+/// use rustix::process::{Signal as Raw, getpid, kill_process};
+///
+/// EventLoop::new()?.run_until_complete(async {
+///     let mut signals = Signals::new([Signal::HUP, Signal::TERM])?;
+///     kill_process(getpid(), Raw::HUP)?;
+///     assert_eq!(signals.recv().await, Signal::HUP);
+///     Ok::<(), std::io::Error>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Signals {
+    event_loop: LoopRef,
+    wanted: Vec<Signal>,
+    mailbox: Rc<Mailbox>,
+}
+
+/// Where signals lie until they are taken.
+#[derive(Default)]
+pub(super) struct Mailbox {
+    arrived: RefCell<VecDeque<Signal>>,
+    waiter: Cell<Option<LocalWaker>>,
+}
+
+impl Signals {
+    /// Begins to listen for `signals`, on the running loop.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_signal_handler`](LoopRef::add_signal_handler).
+    ///
+    /// # Panics
+    ///
+    /// Where no loop runs.
+    pub fn new<I>(signals: I) -> io::Result<Self>
+    where
+        I: IntoIterator,
+        I::Item: Into<Signal>,
+    {
+        // Registered one by one, so that dropping it undoes what was done before an error.
+        let mut listener =
+            Signals { event_loop: running_loop(), wanted: Vec::new(), mailbox: Rc::default() };
+        for signal in signals {
+            listener.add(signal.into())?;
+        }
+        Ok(listener)
+    }
+
+    fn add(&mut self, signal: Signal) -> io::Result<()> {
+        let number = catchable(signal)?;
+        if !self.wanted.contains(&signal) {
+            let table = self.event_loop.local::<SignalTable>();
+            table.add_mailbox(&self.event_loop, number, &self.mailbox)?;
+            self.wanted.push(signal);
+        }
+        Ok(())
+    }
+
+    /// Waits for the next signal.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: a signal stays until it is taken.
+    pub async fn recv(&mut self) -> Signal {
+        poll_fn(|cx| self.mailbox.poll_take(cx)).await
+    }
+
+    /// Takes a signal that has arrived, if there is one.
+    pub fn recv_nowait(&mut self) -> Option<Signal> {
+        self.mailbox.take()
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        if self.event_loop.is_closed() {
+            return;
+        }
+        let table = self.event_loop.local::<SignalTable>();
+        for signal in &self.wanted {
+            if let Err(error) = table.remove_mailbox(signal.as_raw(), &self.mailbox) {
+                log::error!(target: "asyncio", "cannot restore {signal}: {error}");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signals").field("wanted", &self.wanted).finish_non_exhaustive()
+    }
+}
+
+impl Mailbox {
+    pub(super) fn put(&self, signal: Signal) {
+        let mut arrived = self.arrived.borrow_mut();
+        if !arrived.contains(&signal) {
+            arrived.push_back(signal);
+        }
+        drop(arrived);
+        if let Some(waiter) = self.waiter.take() {
+            waiter.wake();
+        }
+    }
+
+    fn take(&self) -> Option<Signal> {
+        self.arrived.borrow_mut().pop_front()
+    }
+
+    fn poll_take(&self, cx: &Context<'_>) -> Poll<Signal> {
+        match self.take() {
+            Some(signal) => Poll::Ready(signal),
+            None => {
+                self.waiter.set(Some(LocalWaker::from_context(cx)));
+                Poll::Pending
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Signals as events of a loop.
+//!
+//! `sys` is what the system calls, `registry` knows which loops want what, `table` is one loop's
+//! share, and `listen` is how tasks wait.
+
+mod listen;
+mod registry;
+mod signal;
+mod sys;
+mod table;
+
+use std::ffi::c_int;
+use std::io;
+
+pub use listen::{Signals, ctrl_c, signal};
+pub use signal::Signal;
+
+use self::table::{Handler, SignalTable};
+use crate::event_loop::LoopRef;
+
+impl LoopRef {
+    /// Calls `callback` on this loop whenever `signal` arrives, in place of what the signal did so far.
+    ///
+    /// It runs as any other callback does, soon after the signal, in a copy of the current context;
+    /// so it may do everything that signal handlers must not. Signals that arrive faster than it
+    /// runs count as one. A second handler for the same signal replaces the first. If it panics that
+    /// is reported, and it stays registered.
+    ///
+    /// Any number of loops may handle the same signal, each on its own thread; every one is told. When
+    /// the last one stops, or is closed, the signal does again what it did before.
+    ///
+    /// # Errors
+    ///
+    /// For numbers that are no signals, for those that cannot be caught (`SIGKILL`, `SIGSTOP`), and for
+    /// those that a fault of the running thread itself raises (`SIGSEGV`, `SIGBUS`, `SIGFPE`,
+    /// `SIGILL`). If the system refuses; then nothing has changed.
+    ///
+    /// # From asyncio
+    ///
+    /// There only the main thread's loop may handle signals.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc};
+    /// use asyncio_loop::{EventLoop, Signal};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let seen = Rc::new(Cell::new(0));
+    /// event_loop.add_signal_handler(Signal::USR1, {
+    ///     let (seen, event_loop) = (Rc::clone(&seen), event_loop.handle_to_self());
+    ///     move || {
+    ///         seen.set(seen.get() + 1);
+    ///         event_loop.stop();
+    ///     }
+    /// })?;
+    /// rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR1)?;
+    /// event_loop.run_forever()?;
+    /// assert_eq!(seen.get(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add_signal_handler(
+        &self,
+        signal: impl Into<Signal>,
+        callback: impl FnMut() + 'static,
+    ) -> io::Result<()> {
+        let number = catchable(signal.into())?;
+        self.local::<SignalTable>().set_handler(self, number, Handler::new(callback))
+    }
+
+    /// Stops calling the handler of `signal`, which does again what it did before. Returns whether
+    /// there was a handler.
+    ///
+    /// A signal that has arrived, but whose handler has not run yet, is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// For numbers that are no signals, and if the system refuses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, Signal};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// event_loop.add_signal_handler(Signal::USR2, || ())?;
+    /// assert!(event_loop.remove_signal_handler(Signal::USR2)?);
+    /// assert!(!event_loop.remove_signal_handler(Signal::USR2)?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn remove_signal_handler(&self, signal: impl Into<Signal>) -> io::Result<bool> {
+        let number = known(signal.into())?;
+        self.local::<SignalTable>().remove_handler(number)
+    }
+}
+
+fn known(signal: Signal) -> io::Result<c_int> {
+    let number = signal.as_raw();
+    if sys::is_signal(number) {
+        return Ok(number);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{number} is not a signal")))
+}
+
+fn catchable(signal: Signal) -> io::Result<c_int> {
+    // A handler that returns from a fault runs into it again, for ever.
+    const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
+    let number = known(signal)?;
+    if [libc::SIGKILL, libc::SIGSTOP].contains(&number) || FAULTS.contains(&number) {
+        let text = format!("{signal} cannot be handled");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(number)
+}

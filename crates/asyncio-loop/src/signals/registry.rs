@@ -1,0 +1,106 @@
+//! Which loops want which signals: one table for the process, since dispositions belong to it.
+//!
+//! The handler's pipe has one reading end, of which every loop that wants signals watches a copy.
+//! Whichever loop wakes first empties the pipe and tells *all* loops; so nothing depends on who gets
+//! there first, and a loop that is busy holds up only itself.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry::{Occupied, Vacant};
+use std::ffi::c_int;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::sys::{self, Disposition};
+
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
+
+/// Tells a loop about a signal, from any thread.
+pub(super) type Tell = Box<dyn Fn(c_int) + Send>;
+
+/// Who wants a signal: a loop, by a number of its own.
+pub(super) type Listener = u64;
+
+struct Registry {
+    /// The reading end of the handler's pipe.
+    pipe: Option<UnixStream>,
+    signals: BTreeMap<c_int, Entry>,
+    last_listener: Listener,
+}
+
+struct Entry {
+    previous: Disposition,
+    listeners: Vec<(Listener, Tell)>,
+}
+
+fn lock() -> MutexGuard<'static, Registry> {
+    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A new number for a loop, and its copy of the pipe's reading end.
+pub(super) fn join() -> io::Result<(Listener, UnixStream)> {
+    let mut registry = lock();
+    registry.last_listener += 1;
+    Ok((registry.last_listener, registry.pipe()?.try_clone()?))
+}
+
+/// Begins to tell a loop about a signal, and installs the handler for the first one that asks.
+pub(super) fn add(signal: c_int, listener: Listener, tell: Tell) -> io::Result<()> {
+    let mut registry = lock();
+    let entry = match registry.signals.entry(signal) {
+        Occupied(entry) => entry.into_mut(),
+        Vacant(place) => {
+            let previous = sys::install(signal)?;
+            place.insert(Entry { previous, listeners: Vec::new() })
+        }
+    };
+    entry.listeners.push((listener, tell));
+    Ok(())
+}
+
+/// Stops telling a loop about a signal, and restores the disposition after the last one.
+pub(super) fn remove(signal: c_int, listener: Listener) -> io::Result<()> {
+    let mut registry = lock();
+    let Some(entry) = registry.signals.get_mut(&signal) else { return Ok(()) };
+    entry.listeners.retain(|(other, _)| *other != listener);
+    if !entry.listeners.is_empty() {
+        return Ok(());
+    }
+    let entry = registry.signals.remove(&signal);
+    entry.map_or(Ok(()), |entry| sys::restore(signal, &entry.previous))
+}
+
+/// Empties the pipe, then tells everybody about the signals that are pending.
+pub(super) fn dispatch(mut pipe: &UnixStream) {
+    // Emptied before looking: the handler marks its signal before it writes.
+    let mut bytes = [0; 64];
+    while matches!(pipe.read(&mut bytes), Ok(1..)) {}
+
+    for (&signal, entry) in &lock().signals {
+        if sys::take_pending(signal) {
+            entry.listeners.iter().for_each(|(_, tell)| tell(signal));
+        }
+    }
+}
+
+impl Registry {
+    const fn new() -> Self {
+        Registry { pipe: None, signals: BTreeMap::new(), last_listener: 0 }
+    }
+
+    fn pipe(&mut self) -> io::Result<&UnixStream> {
+        let pipe = match self.pipe.take() {
+            Some(pipe) => pipe,
+            None => open_pipe()?,
+        };
+        Ok(self.pipe.insert(pipe))
+    }
+}
+
+fn open_pipe() -> io::Result<UnixStream> {
+    let (reader, writer) = UnixStream::pair()?;
+    reader.set_nonblocking(true)?;
+    writer.set_nonblocking(true)?;
+    sys::set_pipe(writer);
+    Ok(reader)
+}

@@ -1,0 +1,96 @@
+//! Signals by name and number.
+
+use std::ffi::c_int;
+use std::fmt;
+
+/// A Unix signal.
+///
+/// Any number can be one; whether the system knows it shows when it is used.
+///
+/// ```
+/// use asyncio_loop::Signal;
+///
+/// assert_eq!(Signal::TERM.to_string(), "SIGTERM");
+/// assert_eq!(Signal::from(Signal::INT.as_raw()), Signal::INT);
+/// assert_eq!(Signal::from(99).to_string(), "signal 99");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Signal(c_int);
+
+impl Signal {
+    /// `SIGALRM`: an alarm clock.
+    pub const ALRM: Signal = Signal(libc::SIGALRM);
+    /// `SIGCHLD`: a child process ended or stopped.
+    pub const CHLD: Signal = Signal(libc::SIGCHLD);
+    /// `SIGCONT`: go on after a stop.
+    pub const CONT: Signal = Signal(libc::SIGCONT);
+    /// `SIGHUP`: the terminal is gone; by custom: read the configuration again.
+    pub const HUP: Signal = Signal(libc::SIGHUP);
+    /// `SIGINT`: Ctrl-C.
+    pub const INT: Signal = Signal(libc::SIGINT);
+    /// `SIGKILL`: ends the process; it cannot be handled.
+    pub const KILL: Signal = Signal(libc::SIGKILL);
+    /// `SIGPIPE`: a write to a pipe that nobody reads. Rust programs ignore it.
+    pub const PIPE: Signal = Signal(libc::SIGPIPE);
+    /// `SIGQUIT`: Ctrl-\.
+    pub const QUIT: Signal = Signal(libc::SIGQUIT);
+    /// `SIGSTOP`: stops the process; it cannot be handled.
+    pub const STOP: Signal = Signal(libc::SIGSTOP);
+    /// `SIGTERM`: please end.
+    pub const TERM: Signal = Signal(libc::SIGTERM);
+    /// `SIGTSTP`: Ctrl-Z.
+    pub const TSTP: Signal = Signal(libc::SIGTSTP);
+    /// `SIGUSR1`: free for the program's use.
+    pub const USR1: Signal = Signal(libc::SIGUSR1);
+    /// `SIGUSR2`: free for the program's use.
+    pub const USR2: Signal = Signal(libc::SIGUSR2);
+    /// `SIGWINCH`: the terminal's size changed.
+    pub const WINCH: Signal = Signal(libc::SIGWINCH);
+
+    /// Returns the system's number.
+    #[must_use]
+    pub const fn as_raw(self) -> i32 {
+        self.0
+    }
+
+    fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Signal::ALRM => "SIGALRM",
+            Signal::CHLD => "SIGCHLD",
+            Signal::CONT => "SIGCONT",
+            Signal::HUP => "SIGHUP",
+            Signal::INT => "SIGINT",
+            Signal::KILL => "SIGKILL",
+            Signal::PIPE => "SIGPIPE",
+            Signal::QUIT => "SIGQUIT",
+            Signal::STOP => "SIGSTOP",
+            Signal::TERM => "SIGTERM",
+            Signal::TSTP => "SIGTSTP",
+            Signal::USR1 => "SIGUSR1",
+            Signal::USR2 => "SIGUSR2",
+            Signal::WINCH => "SIGWINCH",
+            _ => return None,
+        })
+    }
+}
+
+impl From<i32> for Signal {
+    fn from(number: i32) -> Self {
+        Signal(number)
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "signal {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

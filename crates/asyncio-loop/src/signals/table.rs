@@ -1,0 +1,206 @@
+//! One loop's share of the signals: handlers, and tasks that listen.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry::{Occupied, Vacant};
+use std::ffi::c_int;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+
+use super::listen::Mailbox;
+use super::registry::{self, Listener};
+use crate::context::Context;
+use crate::event_loop::LoopRef;
+use crate::kernel::RawTask;
+use crate::running::with_running;
+use crate::spawn::TaskOptions;
+use crate::{Direction, Source};
+
+/// Dropped when the loop closes, which ends all its interest.
+#[derive(Default)]
+pub(super) struct SignalTable {
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<Connection>,
+    signals: BTreeMap<c_int, Interest>,
+}
+
+/// What ties the loop to the registry while it wants any signal.
+struct Connection {
+    listener: Listener,
+    /// Watches the pipe.
+    watch: RawTask<()>,
+}
+
+/// Who on this loop wants a signal.
+#[derive(Default)]
+struct Interest {
+    handler: Option<Rc<Handler>>,
+    mailboxes: Vec<Rc<Mailbox>>,
+}
+
+pub(super) struct Handler {
+    callback: RefCell<Box<dyn FnMut()>>,
+    context: Context,
+}
+
+impl Handler {
+    pub(super) fn new(callback: impl FnMut() + 'static) -> Rc<Self> {
+        let context = crate::copy_context();
+        Rc::new(Handler { callback: RefCell::new(Box::new(callback)), context })
+    }
+
+    fn call(&self) {
+        // Only the loop calls, one step at a time, so neither is in use.
+        self.context.run(|| (self.callback.borrow_mut())());
+    }
+}
+
+impl SignalTable {
+    pub(super) fn set_handler(
+        &self,
+        event_loop: &LoopRef,
+        signal: c_int,
+        handler: Rc<Handler>,
+    ) -> io::Result<()> {
+        let before = {
+            let mut state = self.state.borrow_mut();
+            state.interest(event_loop, signal)?.handler.replace(handler)
+        };
+        drop(before);
+        Ok(())
+    }
+
+    pub(super) fn remove_handler(&self, signal: c_int) -> io::Result<bool> {
+        let mut state = self.state.borrow_mut();
+        let Some(interest) = state.signals.get_mut(&signal) else { return Ok(false) };
+        let handler = interest.handler.take();
+        let result = state.tidy(signal);
+        drop(state);
+        result.map(|()| handler.is_some())
+    }
+
+    pub(super) fn add_mailbox(
+        &self,
+        event_loop: &LoopRef,
+        signal: c_int,
+        mailbox: &Rc<Mailbox>,
+    ) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        state.interest(event_loop, signal)?.mailboxes.push(Rc::clone(mailbox));
+        Ok(())
+    }
+
+    pub(super) fn remove_mailbox(&self, signal: c_int, mailbox: &Rc<Mailbox>) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        if let Some(interest) = state.signals.get_mut(&signal) {
+            interest.mailboxes.retain(|other| !Rc::ptr_eq(other, mailbox));
+        }
+        state.tidy(signal)
+    }
+
+    /// Tells everybody on this loop. Nobody wants it any more: it is forgotten.
+    fn deliver(&self, signal: c_int) {
+        let (handler, mailboxes) = match self.state.borrow().signals.get(&signal) {
+            Some(interest) => (interest.handler.clone(), interest.mailboxes.clone()),
+            None => return,
+        };
+        mailboxes.iter().for_each(|mailbox| mailbox.put(signal.into()));
+        if let Some(handler) = handler {
+            handler.call();
+        }
+    }
+}
+
+impl State {
+    fn interest(&mut self, event_loop: &LoopRef, signal: c_int) -> io::Result<&mut Interest> {
+        let listener = self.connect(event_loop)?;
+        if !self.signals.contains_key(&signal) {
+            if let Err(error) = register(event_loop, signal, listener) {
+                self.disconnect_if_idle();
+                return Err(error);
+            }
+        }
+        Ok(match self.signals.entry(signal) {
+            Occupied(entry) => entry.into_mut(),
+            Vacant(place) => place.insert(Interest::default()),
+        })
+    }
+
+    fn connect(&mut self, event_loop: &LoopRef) -> io::Result<Listener> {
+        if let Some(connection) = &self.connection {
+            return Ok(connection.listener);
+        }
+        let (listener, pipe) = registry::join()?;
+        let watching = watch(Source::new(event_loop, pipe));
+        let watch = event_loop
+            .spawn(watching, TaskOptions::new().name("signals").hidden())
+            .map_err(io::Error::other)?;
+        self.connection = Some(Connection { listener, watch });
+        Ok(listener)
+    }
+
+    /// Ends what nobody wants any more.
+    fn tidy(&mut self, signal: c_int) -> io::Result<()> {
+        let idle = self.signals.get(&signal).is_some_and(Interest::is_empty);
+        if !idle {
+            return Ok(());
+        }
+        self.signals.remove(&signal);
+        let result = match &self.connection {
+            Some(connection) => registry::remove(signal, connection.listener),
+            None => Ok(()),
+        };
+        self.disconnect_if_idle();
+        result
+    }
+
+    fn disconnect_if_idle(&mut self) {
+        if self.signals.is_empty() {
+            if let Some(connection) = self.connection.take() {
+                connection.watch.task().request_end();
+            }
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        for &signal in self.signals.keys() {
+            if let Err(error) = registry::remove(signal, connection.listener) {
+                log::error!(target: "asyncio", "cannot restore signal {signal}: {error}");
+            }
+        }
+    }
+}
+
+impl Interest {
+    fn is_empty(&self) -> bool {
+        self.handler.is_none() && self.mailboxes.is_empty()
+    }
+}
+
+fn register(event_loop: &LoopRef, signal: c_int, listener: Listener) -> io::Result<()> {
+    let event_loop = event_loop.handle();
+    let tell = move |signal| {
+        // Refused by a loop that is closed, which is about to drop its table.
+        let _ = event_loop.call_soon_threadsafe(move || {
+            let _ = with_running(|event_loop| event_loop.local::<SignalTable>().deliver(signal));
+        });
+    };
+    registry::add(signal, listener, Box::new(tell))
+}
+
+/// Passes on whatever comes through the pipe, until it is dropped.
+async fn watch(pipe: Source<UnixStream>) {
+    while pipe.ready(Direction::Read).await.is_ok() {
+        // Cleared first: what comes while the pipe is emptied is seen again.
+        pipe.clear_ready(Direction::Read);
+        registry::dispatch(pipe.get_ref());
+    }
+}
