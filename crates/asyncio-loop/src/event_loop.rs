@@ -19,7 +19,7 @@ use crate::handle::{Handle, TimerHandle};
 use crate::kernel::{CallbackRef, HomeOwner, LocalWaker, Outcome, RawTask, TaskRef};
 use crate::loop_handle::LoopHandle;
 use crate::report::{self, ErrorContext, ExceptionHandler};
-use crate::running::{RunGuard, running_site};
+use crate::running::{run_within, running_site};
 use crate::spawn::TaskOptions;
 use crate::timers::{TimerKey, Timers};
 use crate::turn::Pace;
@@ -280,9 +280,7 @@ impl LoopRef {
     /// descriptor.
     #[track_caller]
     pub fn run_forever(&self) -> Result<(), RunError> {
-        let _running = self.start(Location::caller())?;
-        self.drive(|| false);
-        Ok(())
+        self.within(Location::caller(), || self.drive(|| false))
     }
 
     /// Runs until `future` is done, as a task, and returns its value.
@@ -318,12 +316,13 @@ impl LoopRef {
         future: F,
         mut options: TaskOptions,
     ) -> Result<F::Output, RunError> {
-        let _running = self.start(Location::caller())?;
-        self.apply_factory(&mut options);
-        let outcome = self.0.home.run_scoped(future, options.into_spawn(), |task| {
-            let task = task.task().clone();
-            self.drive(|| task.is_done());
-        });
+        let outcome = self.within(Location::caller(), || {
+            self.apply_factory(&mut options);
+            self.0.home.run_scoped(future, options.into_spawn(), |task| {
+                let task = task.task().clone();
+                self.drive(|| task.is_done());
+            })
+        })?;
         match outcome {
             Some(Outcome::Value(value)) => Ok(value),
             Some(Outcome::Panicked(payload)) => resume_unwind(payload),
@@ -332,11 +331,13 @@ impl LoopRef {
         }
     }
 
-    fn start(&self, site: &'static Location<'static>) -> Result<RunGuard, RunError> {
-        if self.is_closed() {
-            return Err(RunError::Closed);
-        }
-        RunGuard::new(self, site)
+    /// Runs `f` with this loop as the running one.
+    fn within<R>(
+        &self,
+        site: &'static Location<'static>,
+        f: impl FnOnce() -> R,
+    ) -> Result<R, RunError> {
+        if self.is_closed() { Err(RunError::Closed) } else { run_within(self, site, f) }
     }
 
     /// Turns until `done` or stopped.
@@ -376,16 +377,24 @@ impl LoopRef {
         if self.is_closed() {
             return Ok(());
         }
-        // Destructors may look for their loop, and report to it.
-        let _running = RunGuard::new(self, Location::caller());
+        // Destructors may look for their loop, and report to it. Inside the run of another loop
+        // they find that one.
+        if run_within(self, Location::caller(), || self.discard()).is_err() {
+            self.discard();
+        }
+        Ok(())
+    }
+
+    /// Drops all that a loop holds.
+    fn discard(&self) {
         self.0.home.close();
-        drop(self.0.timers.borrow_mut().drain());
+        let timers = self.0.timers.borrow_mut().drain();
+        drop(timers);
         self.0.turn_end.take();
         let locals = self.0.locals.take();
         drop(locals);
         drop(self.0.handler.take());
         drop(self.0.factory.take());
-        Ok(())
     }
 
     /// Whether the loop is closed.

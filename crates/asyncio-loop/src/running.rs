@@ -1,13 +1,13 @@
 //! Which loop runs on this thread.
 
-use std::cell::RefCell;
 use std::panic::Location;
 
 use crate::error::{NoRunningLoop, RunError};
 use crate::event_loop::LoopRef;
+use crate::kernel::Lent;
 
 thread_local! {
-    static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+    static RUNNING: Lent<Running> = const { Lent::new() };
 }
 
 struct Running {
@@ -61,46 +61,30 @@ pub fn try_running_loop() -> Result<LoopRef, NoRunningLoop> {
 /// [`NoRunningLoop`] where none runs.
 #[inline]
 pub fn with_running<R>(f: impl FnOnce(&LoopRef) -> R) -> Result<R, NoRunningLoop> {
-    // Absent too while the thread is torn down.
-    let running =
-        RUNNING.try_with(|running| running.borrow().as_ref().map(|running| f(&running.event_loop)));
-    running.ok().flatten().ok_or(NoRunningLoop)
-}
-
-/// Makes a loop the running one until dropped.
-#[derive(Debug)]
-pub(crate) struct RunGuard(());
-
-impl RunGuard {
-    pub(crate) fn new(
-        event_loop: &LoopRef,
-        site: &'static Location<'static>,
-    ) -> Result<Self, RunError> {
-        RUNNING.with(|running| {
-            let mut running = running.borrow_mut();
-            if let Some(outer) = &*running {
-                return Err(RunError::AlreadyRunning { outer: outer.site });
-            }
-            *running = Some(Running { event_loop: event_loop.clone(), site });
-            Ok(Self(()))
+    RUNNING.with(|running| {
+        running.with(|running| match running {
+            Some(running) => Ok(f(&running.event_loop)),
+            None => Err(NoRunningLoop),
         })
-    }
+    })
 }
 
-impl Drop for RunGuard {
-    fn drop(&mut self) {
-        let running = RUNNING.with(RefCell::take);
-        drop(running);
+/// Makes `event_loop` the running one while `f` runs.
+pub(crate) fn run_within<R>(
+    event_loop: &LoopRef,
+    site: &'static Location<'static>,
+    f: impl FnOnce() -> R,
+) -> Result<R, RunError> {
+    if let Some(outer) = RUNNING.with(|running| running.with(|running| running.map(|r| r.site))) {
+        return Err(RunError::AlreadyRunning { outer });
     }
+    let running = Running { event_loop: event_loop.clone(), site };
+    Ok(RUNNING.with(|lent| lent.lend(&running, f)))
 }
 
 /// Where the run of this loop, if it is the one that runs here, was started.
 pub(crate) fn running_site(event_loop: &LoopRef) -> Option<&'static Location<'static>> {
     RUNNING.with(|running| {
-        running
-            .borrow()
-            .as_ref()
-            .filter(|running| running.event_loop == *event_loop)
-            .map(|r| r.site)
+        running.with(|r| r.filter(|running| running.event_loop == *event_loop).map(|r| r.site))
     })
 }

@@ -82,6 +82,11 @@ enum State<T> {
 #[derive(Default)]
 struct Waiting {
     first: Option<LocalWaker>,
+    more: Option<Box<More>>,
+}
+
+#[derive(Default)]
+struct More {
     /// By ticket, so in the order of arrival.
     others: BTreeMap<u64, LocalWaker>,
     next_ticket: u64,
@@ -93,6 +98,17 @@ enum Place {
     None,
     First,
     Other(u64),
+}
+
+impl Waiting {
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    /// Whether no task waits.
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.more.as_ref().is_none_or(|more| more.others.is_empty())
+    }
 }
 
 impl<T> Promise<T> {
@@ -155,11 +171,16 @@ impl<T> Promise<T> {
             *state = State::Done(outcome);
             waiting
         };
-        waiting.callbacks.iter().for_each(CallbackRef::schedule);
+        let more = waiting.more;
+        if let Some(more) = &more {
+            more.callbacks.iter().for_each(CallbackRef::schedule);
+        }
         if let Some(first) = waiting.first {
             first.wake();
         }
-        waiting.others.into_values().for_each(LocalWaker::wake);
+        if let Some(more) = more {
+            more.others.into_values().for_each(LocalWaker::wake);
+        }
         Ok(())
     }
 
@@ -240,7 +261,7 @@ impl<T> Promise<T> {
 
     fn register(&self, callback: CallbackRef) -> CallbackRef {
         match &mut *self.shared.state.borrow_mut() {
-            State::Pending(waiting) => waiting.callbacks.push(callback.clone()),
+            State::Pending(waiting) => waiting.more().callbacks.push(callback.clone()),
             State::Done(_) => callback.schedule(),
         }
         callback
@@ -252,10 +273,10 @@ impl<T> Promise<T> {
         let removed: Vec<_> = match &mut *self.shared.state.borrow_mut() {
             State::Done(_) => return 0,
             State::Pending(waiting) => {
-                let (removed, kept) = std::mem::take(&mut waiting.callbacks)
-                    .into_iter()
-                    .partition(|known| known == callback);
-                waiting.callbacks = kept;
+                let callbacks = &mut waiting.more().callbacks;
+                let (removed, kept) =
+                    std::mem::take(callbacks).into_iter().partition(|known| known == callback);
+                *callbacks = kept;
                 removed
             }
         };
@@ -275,19 +296,20 @@ impl<T> Promise<T> {
         let slot = match self.place.get() {
             Place::First => &mut waiting.first,
             Place::Other(ticket) => {
-                if let Some(waker) = waiting.others.get_mut(&ticket) {
+                if let Some(waker) = waiting.more().others.get_mut(&ticket) {
                     refresh(waker, cx);
                 }
                 return;
             }
-            Place::None if waiting.first.is_none() && waiting.others.is_empty() => {
+            Place::None if waiting.is_empty() => {
                 self.place.set(Place::First);
                 &mut waiting.first
             }
             Place::None => {
-                let ticket = waiting.next_ticket;
-                waiting.next_ticket += 1;
-                waiting.others.insert(ticket, LocalWaker::from_context(cx));
+                let more = waiting.more();
+                let ticket = more.next_ticket;
+                more.next_ticket += 1;
+                more.others.insert(ticket, LocalWaker::from_context(cx));
                 self.place.set(Place::Other(ticket));
                 return;
             }
@@ -351,7 +373,7 @@ impl<T> Drop for Promise<T> {
             State::Pending(waiting) => match self.place.get() {
                 Place::None => None,
                 Place::First => waiting.first.take(),
-                Place::Other(ticket) => waiting.others.remove(&ticket),
+                Place::Other(ticket) => waiting.more().others.remove(&ticket),
             },
         };
         drop(waker);

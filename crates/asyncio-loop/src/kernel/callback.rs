@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use super::cell::{CANCELLED, CellRef, DONE, FOREIGN, FULL, Header, RUNNING, VTable};
-use super::home::{Entered, Home, HomeOwner};
+use super::home::{Home, HomeOwner, enter, leave};
+use super::memory;
 use crate::context::ContextSlot;
 use crate::report;
 
@@ -23,14 +24,21 @@ impl<F: FnOnce()> CallbackCell<F> {
         step: step::<F>,
         drop_stage: drop_stage::<F>,
         drop_local: nothing,
-        layout: Layout::new::<Self>(),
+        layout: memory::padded(Layout::new::<Self>()),
         stage: offset_of!(Self, stage),
         type_name: std::any::type_name::<F>,
     };
 
-    fn boxed(header: Header, callback: F) -> NonNull<Header> {
+    /// Makes a cell in memory for it.
+    ///
+    /// # Safety
+    ///
+    /// `memory` is of the layout of the vtable, and the caller's.
+    unsafe fn write(memory: NonNull<u8>, header: Header, callback: F) -> NonNull<Header> {
         let stage = UnsafeCell::new(ManuallyDrop::new(callback));
-        NonNull::from(Box::leak(Box::new(Self { header, stage }))).cast()
+        // SAFETY: the caller's promise.
+        unsafe { memory.cast::<Self>().write(Self { header, stage }) };
+        memory.cast()
     }
 }
 
@@ -58,7 +66,7 @@ unsafe fn step<F: FnOnce()>(cell: NonNull<Header>) {
     // SAFETY: RUNNING keeps it alive.
     let header = unsafe { cell.as_ref() };
     // SAFETY: RUNNING keeps it alive, and nobody else has entered it.
-    let _entered = unsafe { Entered::new(cell, None) };
+    let before = unsafe { enter(cell, None) };
     header.set(DONE);
     header.clear(FULL);
     // SAFETY: not DONE before, so the stage was full, and it is taken once.
@@ -66,6 +74,8 @@ unsafe fn step<F: FnOnce()>(cell: NonNull<Header>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
         report::callback_panicked((header.vtable.type_name)(), payload);
     }
+    // SAFETY: entered above, and still alive.
+    unsafe { leave(cell, before) };
 }
 
 /// # Safety
@@ -86,11 +96,14 @@ pub(super) fn new<F: FnOnce() + 'static>(
     callback: F,
     context: ContextSlot,
 ) -> CallbackRef {
-    let header = Header::new(CallbackCell::<F>::VTABLE, home.ptr(), FULL, context);
+    let vtable = CallbackCell::<F>::VTABLE;
+    let header = Header::new(vtable, home.ptr(), FULL, context);
     // SAFETY: the owner keeps the home alive, and is on its thread.
-    unsafe { Home::count_cell(home.ptr()) };
+    let memory = unsafe { Home::allocate(home.ptr(), vtable.layout) };
+    // SAFETY: memory for this cell.
+    let cell = unsafe { CallbackCell::write(memory, header, callback) };
     // SAFETY: a new cell has one local reference.
-    CallbackRef(unsafe { CellRef::from_raw(CallbackCell::boxed(header, callback)) })
+    CallbackRef(unsafe { CellRef::from_raw(cell) })
 }
 
 /// A callback made on another thread, with a counted reference and no local one.
@@ -105,7 +118,8 @@ pub(super) unsafe fn new_foreign<F: FnOnce() + Send + 'static>(
     let vtable = CallbackCell::<F>::VTABLE;
     let header = Header::new(vtable, home, FULL | FOREIGN, ContextSlot::default());
     header.refs.set(0);
-    let cell = CallbackCell::boxed(header, callback);
+    // SAFETY: memory for this cell.
+    let cell = unsafe { CallbackCell::write(memory::fresh(vtable.layout), header, callback) };
     // SAFETY: just made; the home is alive.
     unsafe { Header::retain_shared(cell) };
     cell
@@ -138,12 +152,12 @@ pub(super) unsafe fn discard(cell: NonNull<Header>) {
     let header = unsafe { cell.as_ref() };
     header.set(DONE | RUNNING);
     header.clear(FULL);
-    {
-        // SAFETY: alive, and not running, so not entered.
-        let _entered = unsafe { Entered::new(cell, None) };
-        // SAFETY: promise 3: DONE was not set, so the stage was full, and now it is the caller's.
-        unsafe { (header.vtable.drop_stage)(cell, 0) };
-    }
+    // SAFETY: alive, and not running, so not entered.
+    let before = unsafe { enter(cell, None) };
+    // SAFETY: promise 3: DONE was not set, so the stage was full, and now it is the caller's.
+    unsafe { (header.vtable.drop_stage)(cell, 0) };
+    // SAFETY: entered above, and kept alive by RUNNING.
+    unsafe { leave(cell, before) };
     header.clear(RUNNING);
 }
 

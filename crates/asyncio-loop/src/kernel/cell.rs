@@ -250,26 +250,43 @@ unsafe fn end_local(this: NonNull<Header>) {
         || header.shared.fetch_and(!LOCAL, Ordering::AcqRel) / ONE == 0;
     if alone {
         // SAFETY: promise 2: no waker counts, and without a poll there is no borrowed one.
-        unsafe { free(this) };
+        unsafe { drop_atomics(this) };
+        // SAFETY: as above; the cell's share keeps the home alive, and this is its thread.
+        unsafe { Home::free(home, this.cast(), vtable.layout) };
     }
     // SAFETY: this cell's local side kept the home alive up to here (promise 4).
     unsafe { Home::forget_cell(home) };
 }
 
+/// Frees the memory on a thread that need not be the owner's.
+///
 /// # Safety
 ///
 /// Promise 2: both sides have ended.
 pub(super) unsafe fn free(this: NonNull<Header>) {
-    // SAFETY: alive until the next line.
+    // SAFETY: alive until the end of this function.
     let layout = unsafe { this.as_ref() }.vtable.layout;
+    // SAFETY: the caller's promise.
+    unsafe { drop_atomics(this) };
+    // SAFETY: memory of cells is of the global allocator, with the layout of the vtable.
+    unsafe { std::alloc::dealloc(this.as_ptr().cast(), layout) };
+}
+
+/// loom's atomics own memory; the real ones have nothing to drop.
+///
+/// # Safety
+///
+/// Promise 2: both sides have ended, and nobody looks at the header any more.
+#[inline]
+unsafe fn drop_atomics(this: NonNull<Header>) {
     #[cfg(loom)]
-    // SAFETY: loom's atomics own memory of their own.
+    // SAFETY: the caller's promise.
     unsafe {
         std::ptr::drop_in_place(&raw mut (*this.as_ptr()).shared);
         std::ptr::drop_in_place(&raw mut (*this.as_ptr()).inbox_next);
     }
-    // SAFETY: `this` came from a `Box` of this layout.
-    unsafe { std::alloc::dealloc(this.as_ptr().cast(), layout) };
+    #[cfg(not(loom))]
+    let _ = this;
 }
 
 /// # Safety

@@ -1,5 +1,6 @@
 //! What cells belong to: one home a loop, with the ready queue and the list of live tasks.
 
+use std::alloc::Layout;
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,6 +10,7 @@ use std::ptr::NonNull;
 use super::callback::{self, CallbackRef};
 use super::cell::{self, CellRef, DONE, FOREIGN, HIDDEN, Header, RUNNING, SCHEDULED};
 use super::inbox::{Batch, Closed, Inbox};
+use super::memory::Memory;
 use super::task::{self, TaskRef};
 use crate::context::{self, ContextSlot};
 use crate::primitives::{Arc, thread_id};
@@ -31,6 +33,7 @@ struct Local {
     /// Cells whose local side is alive, and one for the open loop.
     cells: usize,
     closed: bool,
+    memory: Memory,
 }
 
 // SAFETY: `local` is used on the thread `thread` only (promise 1); when the last count goes, on
@@ -77,15 +80,33 @@ impl Home {
         }
     }
 
-    /// Notes a new cell.
+    /// Memory for a new cell, which counts from now on.
     ///
     /// # Safety
     ///
-    /// On the owner's thread with `home` alive.
+    /// On the owner's thread with `home` alive; the caller makes a cell of it.
     #[inline]
-    pub(super) unsafe fn count_cell(home: NonNull<Self>) {
+    pub(super) unsafe fn allocate(home: NonNull<Self>, layout: Layout) -> NonNull<u8> {
         // SAFETY: the caller's promise.
-        unsafe { Self::local(home) }.cells += 1;
+        let local = unsafe { Self::local(home) };
+        local.cells += 1;
+        local.memory.take(layout)
+    }
+
+    /// Takes the memory of a cell back.
+    ///
+    /// # Safety
+    ///
+    /// On the owner's thread with `home` alive; `memory` is of the padded `layout`, and unused.
+    #[inline]
+    pub(super) unsafe fn free(home: NonNull<Self>, memory: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller's promise.
+        let local = unsafe { Self::local(home) };
+        // SAFETY: the caller's promise.
+        unsafe { local.memory.put(memory, layout) };
+        if local.closed {
+            local.memory.clear();
+        }
     }
 
     /// Notes that the local side of a cell, or the loop, has ended; with the last of them the
@@ -93,7 +114,7 @@ impl Home {
     ///
     /// # Safety
     ///
-    /// On the owner's thread, once for each `count_cell` and once for the loop.
+    /// On the owner's thread, once for each cell and once for the loop.
     #[inline]
     pub(super) unsafe fn forget_cell(home: NonNull<Self>) {
         // SAFETY: the caller's count keeps the home alive.
@@ -160,39 +181,39 @@ impl fmt::Debug for Home {
     }
 }
 
-/// A cell with its task made current and its context entered, until dropped.
-pub(super) struct Entered {
-    cell: NonNull<Header>,
-    previous: Option<NonNull<Header>>,
-    /// `None` only while it is dropped.
-    context: Option<context::Entered>,
+/// What was current before a cell was entered.
+#[must_use = "pass it to `leave`"]
+pub(super) struct Before {
+    current: Option<NonNull<Header>>,
+    context: context::Entered,
 }
 
-impl Entered {
-    /// # Safety
-    ///
-    /// On the owner's thread; `cell` stays alive until this is dropped, and is entered once.
-    #[inline]
-    pub(super) unsafe fn new(cell: NonNull<Header>, current: Option<NonNull<Header>>) -> Self {
-        // SAFETY: the caller's promise.
-        let header = unsafe { cell.as_ref() };
-        // SAFETY: the local side of a live cell keeps the home alive.
-        let previous = unsafe { Home::set_current(header.home, current) };
-        Self { cell, previous, context: Some(header.context.enter()) }
-    }
+/// Makes `current` the current task and enters the context of `cell`.
+///
+/// # Safety
+///
+/// On the owner's thread; `cell` is alive, and not entered already.
+#[inline]
+pub(super) unsafe fn enter(cell: NonNull<Header>, current: Option<NonNull<Header>>) -> Before {
+    // SAFETY: the caller's promise.
+    let header = unsafe { cell.as_ref() };
+    // SAFETY: the local side of a live cell keeps the home alive.
+    let current = unsafe { Home::set_current(header.home, current) };
+    Before { current, context: header.context.enter() }
 }
 
-impl Drop for Entered {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: alive by the promise of `new`.
-        let header = unsafe { self.cell.as_ref() };
-        if let Some(entered) = self.context.take() {
-            header.context.exit(entered);
-        }
-        // SAFETY: as in `new`.
-        unsafe { Home::set_current(header.home, self.previous) };
-    }
+/// Undoes `enter`. No code of a user may unwind in between.
+///
+/// # Safety
+///
+/// On the owner's thread; `cell` is alive, and `before` came from entering it.
+#[inline]
+pub(super) unsafe fn leave(cell: NonNull<Header>, before: Before) {
+    // SAFETY: the caller's promise.
+    let header = unsafe { cell.as_ref() };
+    header.context.exit(before.context);
+    // SAFETY: as in `enter`.
+    unsafe { Home::set_current(header.home, before.current) };
 }
 
 /// The door for other threads.
@@ -235,6 +256,7 @@ impl HomeOwner {
             current: None,
             cells: 1,
             closed: false,
+            memory: Memory::new(),
         };
         let home = Arc::new(Home {
             thread: thread_id(),
@@ -406,8 +428,10 @@ impl HomeOwner {
             // SAFETY: alive so far, and the local side has not ended.
             unsafe { Header::end_if_unused(cell) };
         }
-        self.local().ready.shrink_to_fit();
-        self.local().owned.shrink_to_fit();
+        let local = self.local();
+        local.ready.shrink_to_fit();
+        local.owned.shrink_to_fit();
+        local.memory.clear();
     }
 }
 

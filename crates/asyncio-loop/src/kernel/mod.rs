@@ -49,11 +49,14 @@ mod callback;
 mod cell;
 mod home;
 mod inbox;
+mod lent;
+mod memory;
 mod task;
 mod waker;
 
 pub use callback::CallbackRef;
 pub(crate) use home::{HomeOwner, SharedHome};
+pub(crate) use lent::Lent;
 pub(crate) use task::Spawn;
 pub use task::{Outcome, RawTask, Supervisor, TaskRef, Verdict};
 pub use waker::LocalWaker;

@@ -17,7 +17,8 @@ use super::cell::{
     CANCELLED, CellRef, DONE, ENDING, FULL, HIDDEN, Header, JOINED, OBSERVED, PANICKED, RUNNING,
     SCHEDULED, SUPERVISED, TASK, VTable,
 };
-use super::home::{Entered, Home, HomeOwner};
+use super::home::{Home, HomeOwner, enter, leave};
+use super::memory;
 use super::waker::{self, LocalWaker};
 use crate::context::{Context as Variables, ContextSlot};
 use crate::report;
@@ -108,7 +109,7 @@ impl<F: Future> TaskCell<F> {
         step: step::<F>,
         drop_stage: drop_stage::<F>,
         drop_local,
-        layout: Layout::new::<Self>(),
+        layout: memory::padded(Layout::new::<Self>()),
         stage: offset_of!(Self, stage),
         type_name: std::any::type_name::<F>,
     };
@@ -126,10 +127,21 @@ unsafe fn task_header<'a>(cell: NonNull<Header>) -> &'a TaskHeader {
 ///
 /// `cell` is a live cell of `F`, not `DONE`, with `RUNNING` set, on the owner's thread.
 unsafe fn step<F: Future>(cell: NonNull<Header>) {
+    // SAFETY: RUNNING keeps it alive, and a running cell is entered by its step only.
+    let before = unsafe { enter(cell, Some(cell)) };
+    // SAFETY: the caller's promise.
+    unsafe { poll_once::<F>(cell) };
+    // SAFETY: entered above, and kept alive by RUNNING. Nothing in between unwinds.
+    unsafe { leave(cell, before) };
+}
+
+/// # Safety
+///
+/// As for `step`, with the cell entered.
+#[inline]
+unsafe fn poll_once<F: Future>(cell: NonNull<Header>) {
     // SAFETY: RUNNING keeps it alive.
     let header = unsafe { cell.as_ref() };
-    // SAFETY: RUNNING keeps it alive, and a running cell is entered by its step only.
-    let _entered = unsafe { Entered::new(cell, Some(cell)) };
 
     // SAFETY: a live task.
     if unsafe { is_to_end(cell, None) } {
@@ -345,16 +357,16 @@ pub(super) unsafe fn destroy(cell: NonNull<Header>) {
     // SAFETY: the caller's promise.
     let header = unsafe { cell.as_ref() };
     header.set(RUNNING);
-    {
-        // SAFETY: alive, and not running, so not entered.
-        let _entered = unsafe { Entered::new(cell, Some(cell)) };
-        if !header.has(HIDDEN | ENDING) {
-            // SAFETY: alive.
-            report::task_destroyed(&unsafe { TaskRef::share(cell) });
-        }
-        // SAFETY: RUNNING is this call's, so it is alone in the stage, which holds the future.
-        unsafe { end_cancelled(cell) };
+    // SAFETY: alive, and not running, so not entered.
+    let before = unsafe { enter(cell, Some(cell)) };
+    if !header.has(HIDDEN | ENDING) {
+        // SAFETY: alive.
+        report::task_destroyed(&unsafe { TaskRef::share(cell) });
     }
+    // SAFETY: RUNNING is this call's, so it is alone in the stage, which holds the future.
+    unsafe { end_cancelled(cell) };
+    // SAFETY: entered above, and kept alive by RUNNING.
+    unsafe { leave(cell, before) };
     header.clear(RUNNING);
     // SAFETY: alive so far, and the local side has not ended.
     unsafe { Header::end_if_unused(cell) };
@@ -431,9 +443,11 @@ unsafe fn spawn_unchecked<F: Future>(
         awaiter: UnsafeCell::new(None),
     };
     let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
-    let cell: NonNull<Header> = NonNull::from(Box::leak(Box::new(TaskCell { task, stage }))).cast();
     // SAFETY: the owner keeps the home alive, and is on its thread.
-    unsafe { Home::count_cell(home.ptr()) };
+    let memory = unsafe { Home::allocate(home.ptr(), TaskCell::<F>::VTABLE.layout) };
+    // SAFETY: memory for this cell.
+    unsafe { memory.cast().write(TaskCell { task, stage }) };
+    let cell: NonNull<Header> = memory.cast();
     // SAFETY: a new cell has one local reference.
     let task = TaskRef(unsafe { CellRef::from_raw(cell) });
     task.header().retain();

@@ -1,0 +1,126 @@
+//! Memory of cells that is kept for the next one.
+//!
+//! Tasks come and go by the thousand and in few sizes. A loop keeps what its own thread frees, up
+//! to a bound, which costs a fraction of a trip to the allocator. Memory from here is ordinary
+//! memory of the global allocator: another thread frees it there.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+
+/// Sizes are rounded up to a multiple of this.
+const STEP: usize = 32;
+/// Larger cells are not kept.
+const LARGEST: usize = 512;
+/// Bytes kept of each size.
+const KEPT: usize = 128 * 1024;
+
+/// What is kept, by size.
+pub(super) struct Memory {
+    free: [Vec<NonNull<u8>>; LARGEST / STEP],
+}
+
+/// The layout that memory for `layout` has, whether it is kept or not.
+pub(super) const fn padded(layout: Layout) -> Layout {
+    if layout.size() > LARGEST || layout.align() > STEP {
+        return layout;
+    }
+    match Layout::from_size_align(layout.size().next_multiple_of(STEP), layout.align()) {
+        Ok(padded) => padded,
+        Err(_) => layout,
+    }
+}
+
+/// Which list a padded layout belongs to. One alignment a size: the one that nearly all cells have.
+fn class(layout: Layout) -> Option<usize> {
+    let kept = layout.size() <= LARGEST && layout.align() == align_of::<usize>();
+    kept.then(|| layout.size() / STEP - 1)
+}
+
+impl Memory {
+    pub(super) const fn new() -> Self {
+        Self { free: [const { Vec::new() }; LARGEST / STEP] }
+    }
+
+    /// Memory of a padded layout, uninitialised.
+    #[inline]
+    pub(super) fn take(&mut self, layout: Layout) -> NonNull<u8> {
+        match class(layout).and_then(|class| self.free[class].pop()) {
+            Some(memory) => memory,
+            None => fresh(layout),
+        }
+    }
+
+    /// Gives memory back.
+    ///
+    /// # Safety
+    ///
+    /// `memory` was allocated with the padded `layout`, and nothing uses it any more.
+    #[inline]
+    pub(super) unsafe fn put(&mut self, memory: NonNull<u8>, layout: Layout) {
+        match class(layout) {
+            Some(class) if self.free[class].len() < KEPT / layout.size() => {
+                self.free[class].push(memory);
+            }
+            // SAFETY: the caller's promise.
+            _ => unsafe { dealloc(memory.as_ptr(), layout) },
+        }
+    }
+
+    /// Gives everything back to the allocator.
+    pub(super) fn clear(&mut self) {
+        for (class, list) in self.free.iter_mut().enumerate() {
+            let size = (class + 1) * STEP;
+            let layout = Layout::from_size_align(size, align_of::<usize>()).expect("small");
+            for memory in std::mem::take(list) {
+                // SAFETY: put here by `put`, with this very layout: see `class`.
+                unsafe { dealloc(memory.as_ptr(), layout) };
+            }
+        }
+    }
+}
+
+/// Memory from the allocator.
+#[cold]
+pub(super) fn fresh(layout: Layout) -> NonNull<u8> {
+    // SAFETY: a cell has a header, so its size is not zero.
+    let memory = unsafe { alloc(layout) };
+    NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_used_again_by_cells_of_the_same_size() {
+        let layout = padded(Layout::new::<[usize; 9]>());
+        assert_eq!(layout.size(), 96);
+        let mut memory = Memory::new();
+        let first = memory.take(layout);
+        // SAFETY: taken with this layout, and not used.
+        unsafe { memory.put(first, layout) };
+        assert_eq!(memory.take(layout), first);
+        // SAFETY: as above.
+        unsafe { memory.put(first, layout) };
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let layout = padded(Layout::new::<[usize; 8]>());
+        let mut memory = Memory::new();
+        let all: Vec<_> = (0..10_000).map(|_| memory.take(layout)).collect();
+        for cell in all {
+            // SAFETY: taken with this layout, and not used.
+            unsafe { memory.put(cell, layout) };
+        }
+        assert_eq!(memory.free.iter().map(Vec::len).sum::<usize>(), KEPT / 64);
+        memory.clear();
+        assert_eq!(memory.free.iter().map(Vec::len).sum::<usize>(), 0);
+    }
+}
