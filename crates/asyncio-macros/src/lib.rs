@@ -9,7 +9,7 @@ mod options;
 
 use proc_macro::TokenStream;
 
-/// Runs an `async fn` with [`asyncio::run`], usually `main`.
+/// Runs an `async fn` with `asyncio::run`, usually `main`.
 ///
 /// The function keeps its return type, so `main` may return a `Result`. It must have neither
 /// arguments nor generics.
@@ -19,13 +19,54 @@ use proc_macro::TokenStream;
 /// * `debug = true` or `false` turns the loop's debug mode on or off, whatever the environment says;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
 ///
-/// [`asyncio::run`]: https://docs.rs/asyncio/latest/asyncio/fn.run.html
+/// # Examples
+///
+/// ```
+/// #[asyncio::main]
+/// async fn main() -> std::io::Result<()> {
+///     asyncio::sleep(std::time::Duration::from_millis(1)).await;
+///     Ok(())
+/// }
+/// ```
+///
+/// The function must be async:
+///
+/// ```compile_fail
+/// #[asyncio::main]
+/// fn main() {}
+/// ```
+///
+/// It takes no arguments:
+///
+/// ```compile_fail
+/// #[asyncio::main]
+/// async fn main(arguments: Vec<String>) {}
+/// ```
+///
+/// It is not generic:
+///
+/// ```compile_fail
+/// #[asyncio::main]
+/// async fn main<T>() {}
+/// ```
+///
+/// Options are checked:
+///
+/// ```compile_fail
+/// #[asyncio::main(threads = 4)]
+/// async fn main() {}
+/// ```
+///
+/// ```compile_fail
+/// #[asyncio::main(debug = "yes")]
+/// async fn main() {}
+/// ```
 #[proc_macro_attribute]
 pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::main(attribute, item).unwrap_or_else(error::Error::into_tokens)
 }
 
-/// Makes a test of an `async fn`, run with [`asyncio::run`].
+/// Makes a test of an `async fn`, run with `asyncio::run`.
 ///
 /// The function may return a `Result`. It must have neither arguments nor generics. `#[should_panic]`
 /// and `#[ignore]` work as usual; `#[test]` is included.
@@ -37,7 +78,33 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// * `debug = true` or `false` turns the loop's debug mode on or off, whatever the environment says;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
 ///
-/// [`asyncio::run`]: https://docs.rs/asyncio/latest/asyncio/fn.run.html
+/// # Examples
+///
+/// ```
+/// # use std::time::Duration;
+/// #[asyncio::test(virtual_time = true)]
+/// async fn an_hour_passes() {
+///     let event_loop = asyncio::running_loop();
+///     let start = event_loop.time();
+///     asyncio::sleep(Duration::from_secs(3600)).await;
+///     assert_eq!(event_loop.time() - start, Duration::from_secs(3600));
+/// }
+/// ```
+///
+/// `#[test]` would be the second one:
+///
+/// ```compile_fail
+/// #[asyncio::test]
+/// #[test]
+/// async fn passes() {}
+/// ```
+///
+/// The rules of [`main`](macro@main) hold:
+///
+/// ```compile_fail
+/// #[asyncio::test]
+/// fn passes() {}
+/// ```
 #[proc_macro_attribute]
 pub fn test(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::test(attribute, item).unwrap_or_else(error::Error::into_tokens)

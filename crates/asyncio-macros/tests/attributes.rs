@@ -1,0 +1,72 @@
+//! What `#[asyncio::main]` and `#[asyncio::test]` make of a function.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+mod renamed {
+    pub(crate) use ::asyncio as facade;
+}
+
+#[asyncio::main]
+async fn seven() -> u32 {
+    asyncio::yield_now().await;
+    7
+}
+
+/// Keeps its documentation, visibility, result and `?`.
+#[asyncio::main(debug = true)]
+#[must_use]
+pub(crate) async fn is_debug() -> io::Result<bool> {
+    let event_loop = asyncio::try_running_loop().map_err(io::Error::other)?;
+    Ok(event_loop.is_debug())
+}
+
+#[asyncio::main(debug = false, crate = "crate::renamed::facade")]
+async fn is_debug_in_a_renamed_crate() -> bool {
+    asyncio::running_loop().is_debug()
+}
+
+#[asyncio::main]
+async fn shows() -> impl std::fmt::Display {
+    "shown"
+}
+
+#[test]
+fn main_runs_the_function_on_a_loop_and_returns_its_value() {
+    assert_eq!(seven(), 7);
+    assert_eq!(seven(), 7, "with a new loop for each call");
+    assert_eq!(shows().to_string(), "shown");
+}
+
+//
+#[test]
+fn main_sets_the_debug_flag() {
+    assert!(is_debug().unwrap());
+    assert!(!is_debug_in_a_renamed_crate());
+}
+
+#[asyncio::test]
+async fn a_test_runs_on_a_loop() {
+    assert!(asyncio::try_running_loop().is_ok());
+}
+
+#[asyncio::test]
+async fn a_test_may_return_a_result() -> io::Result<()> {
+    Ok(())
+}
+
+#[asyncio::test(virtual_time = true)]
+async fn virtual_time_jumps() {
+    let (event_loop, real) = (asyncio::running_loop(), Instant::now());
+    let start = event_loop.time();
+    asyncio::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(event_loop.time() - start, Duration::from_secs(3600));
+    assert!(real.elapsed() < Duration::from_secs(60));
+}
+
+#[asyncio::test(debug = true, virtual_time = true)]
+#[should_panic(expected = "on purpose")]
+async fn other_test_attributes_work() {
+    assert!(asyncio::running_loop().is_debug());
+    panic!("on purpose");
+}
