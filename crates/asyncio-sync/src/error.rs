@@ -162,3 +162,16 @@ impl fmt::Display for TaskDoneError {
 }
 
 impl Error for TaskDoneError {}
+
+/// The barrier was aborted, or reset while tasks waited at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(alias = "BrokenBarrierError")]
+pub struct BrokenBarrier(pub(crate) ());
+
+impl fmt::Display for BrokenBarrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("barrier is broken")
+    }
+}
+
+impl Error for BrokenBarrier {}

@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod barrier;
+mod condition;
 mod error;
 mod event;
 mod line;
@@ -9,8 +11,13 @@ mod lock;
 mod queue;
 mod semaphore;
 mod waiters;
+mod watch;
 
-pub use error::{PutError, QueueShutDown, ReleaseError, TaskDoneError, TryGetError, TryPutError};
+pub use barrier::Barrier;
+pub use condition::Condition;
+pub use error::{
+    BrokenBarrier, PutError, QueueShutDown, ReleaseError, TaskDoneError, TryGetError, TryPutError,
+};
 pub use event::{Event, EventWait};
 pub use lock::{Acquire, Guard, Lock, LockGuard, OwnedLockGuard};
 pub use queue::{

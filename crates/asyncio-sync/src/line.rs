@@ -14,31 +14,46 @@
 //! The fourth is the hard one. A future that somebody keeps aside, for instance one that lost a `select!`
 //! to which it was given by reference, wakes its task when it is notified, but nothing polls it. With a
 //! lock that hands over, or that keeps its promise, everybody behind it is stuck: a *futurelock*. No
-//! executor tells us that a future is not going to be polled again. So the one behind looks: when a
-//! waiter is notified, the next in line, its **deputy**, is woken too. A deputy that finds the call
-//! answered goes on waiting. One that finds it unanswered wakes itself once more, and when it comes
-//! back to the same unanswered call, it passes that waiter over and takes the turn. On an executor
-//! that runs tasks in the order in which they were woken, all there are in practice, the notified
-//! one was polled in between if it was ever going to be. If an executor has another order, what is lost
-//! is fairness for one turn, never anything else.
+//! executor tells us that a future is not going to be polled again, so somebody has to look.
+//!
+//! On our own loop a callback of the loop looks: see [`watch`](crate::watch).
+//!
+//! On any other executor those in line look. When a waiter is notified, the one behind it, its **deputy**,
+//! is woken too. A deputy that finds the call answered goes on waiting. One that finds it unanswered
+//! wakes itself once more, and when it comes back to the same unanswered call, it passes that waiter
+//! over and takes the turn. A newcomer that finds an unanswered call does the same on behalf of
+//! the first who waits. On an executor that runs tasks in the order in which they were woken, and in
+//! practice they do, the notified one was polled in between if it was ever going to be. If an executor
+//! has another order, what is lost is fairness for one turn, never anything else. There is one limit:
+//! when a waiter and its deputy are both kept aside, the others get past them only when the next
+//! newcomer joins, or one of the two is dropped.
 //!
 //! A waiter that was passed over and is polled later after all joins the line anew, at its end.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::LocalWaker;
 
-use crate::waiters::{Key, State, WaiterList};
+use crate::waiters::{Call, Key, State, WaiterList};
+use crate::watch::watch;
 
 type List = WaiterList<LocalWaker>;
 
 /// The waiting futures of one primitive. It allocates when somebody has to wait for the first time.
 #[derive(Default)]
 pub(crate) struct Line {
-    list: OnceCell<Box<RefCell<List>>>,
+    shared: OnceCell<Rc<Shared>>,
+}
+
+/// The list itself, which the watch shares.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    list: RefCell<List>,
+    watched: Cell<bool>,
 }
 
 impl fmt::Debug for Line {
@@ -52,214 +67,237 @@ impl fmt::Debug for Line {
 
 impl Line {
     /// How many futures were notified and have not been polled since.
+    #[inline]
     pub(crate) fn notified(&self) -> usize {
-        self.list.get().map_or(0, |list| list.borrow().notified())
+        self.shared.get().map_or(0, |shared| shared.list.borrow().notified())
     }
 
     /// How many futures wait to be notified.
+    #[inline]
     pub(crate) fn waiting(&self) -> usize {
-        self.list.get().map_or(0, |list| list.borrow().waiting())
+        self.shared.get().map_or(0, |shared| shared.list.borrow().waiting())
     }
 
     /// Everybody in line, notified or not.
     pub(crate) fn len(&self) -> usize {
-        self.list.get().map_or(0, |list| {
-            let list = list.borrow();
-            list.notified() + list.waiting()
-        })
+        self.notified() + self.waiting()
     }
 
     /// Notifies the first one that is waiting, if any.
+    #[inline]
     pub(crate) fn notify_one(&self) {
-        let Some(list) = self.list.get() else { return };
-        if list.borrow().waiting() == 0 {
-            return;
+        if self.waiting() > 0 {
+            self.shared().notify();
         }
-        let waker = list.borrow_mut().notify();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        self.wake_deputy();
     }
 
     /// Notifies everybody who is waiting now.
     pub(crate) fn notify_all(&self) {
-        let Some(list) = self.list.get() else { return };
         // Counted beforehand: a foreign waker could let new ones join while we call the others.
         for _ in 0..self.waiting() {
-            let waker = list.borrow_mut().notify();
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+            self.shared().call_next();
         }
     }
 
     /// Takes the newest unanswered notification back, because what it promised was taken by force.
     pub(crate) fn withdraw(&self) {
-        if let Some(list) = self.list.get() {
-            list.borrow_mut().withdraw();
-        }
+        self.shared().list.borrow_mut().withdraw();
     }
 
-    /// Lets the next in line look after those who were notified.
-    fn wake_deputy(&self) {
-        let Some(list) = self.list.get() else { return };
-        if list.borrow().notified() == 0 {
-            return;
-        }
-        let waker = list.borrow_mut().take_next_waker();
+    fn shared(&self) -> &Rc<Shared> {
+        self.shared.get_or_init(Rc::default)
+    }
+}
+
+impl Shared {
+    /// Notifies the first one that is waiting, and sees to it that its answer is not awaited for ever.
+    fn notify(self: &Rc<Self>) {
+        self.call_next();
+        self.guard();
+    }
+
+    fn call_next(&self) {
+        let waker = self.list.borrow_mut().notify();
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    fn list(&self) -> &RefCell<List> {
-        self.list.get_or_init(Box::default)
+    /// Has somebody look after those who were notified, if others wait behind them.
+    fn guard(self: &Rc<Self>) {
+        if !self.is_held_up() || self.is_watched() {
+            return;
+        }
+        let deputy = self.list.borrow_mut().take_next_waker();
+        if let Some(deputy) = deputy {
+            deputy.wake();
+        }
+    }
+
+    /// Whether there are any who wait behind others that were called.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let list = self.list.borrow();
+        list.notified() > 0 && list.waiting() > 0
+    }
+
+    /// Whether our loop looks after this line; it does from now on if it can.
+    fn is_watched(self: &Rc<Self>) -> bool {
+        self.watched.get() || watch(self)
+    }
+
+    pub(crate) fn set_watched(&self, yes: bool) {
+        self.watched.set(yes);
+    }
+
+    pub(crate) fn oldest_call(&self) -> Option<Call> {
+        self.list.borrow().oldest_call()
+    }
+
+    /// Gives the oldest unanswered call to the next in line.
+    pub(crate) fn pass_over(&self) {
+        self.list.borrow_mut().pass_over();
+        self.call_next();
     }
 }
 
-/// One future's wait for its turn. Dropped after it was notified, it passes the turn on.
+/// A future's place in line, once it has joined.
 #[derive(Debug)]
-pub(crate) struct Turn<'a> {
+struct Place<'a> {
     line: &'a Line,
     key: Option<Key>,
 }
 
-/// What a look at the line shows.
-enum Verdict {
-    /// We were notified: it is our turn.
-    Ours,
-    /// It is our turn, because one who was notified before us has not come.
-    Instead,
-    /// Somebody will notify us.
-    Wait,
-    /// The ones ahead were notified, have not come, and get one more chance.
-    Again,
-}
-
-/// Looks whether it is this waiter's turn, and whether those ahead come when they are called.
-fn look(list: &mut List, key: Key) -> Verdict {
-    let doubts = match list.state(key) {
-        State::Notified { .. } => return Verdict::Ours,
-        State::Waiting { doubts } => doubts,
-        State::PassedOver => return Verdict::Wait,
-    };
-    match list.oldest_call() {
-        Some(call) if list.is_next(key) => {
-            if doubts == Some(call) {
-                list.pass_over();
-                return Verdict::Instead;
-            }
-            list.doubt(key, call);
-            Verdict::Again
-        }
-        _ => Verdict::Wait,
-    }
-}
-
-impl<'a> Turn<'a> {
-    pub(crate) fn new(line: &'a Line) -> Self {
-        Self { line, key: None }
+impl Place<'_> {
+    fn join(&mut self, cx: &Context<'_>) {
+        self.key = Some(self.line.shared().list.borrow_mut().join(cx));
     }
 
-    /// Ready when the caller may take one of the `free` units, which it then has to do.
-    pub(crate) fn poll(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
-        if self.key.is_some() && !self.was_passed_over() {
-            return self.poll_in_line(cx);
-        }
-        if free > self.line.notified() {
-            return Poll::Ready(());
-        }
-        self.key = Some(self.line.list().borrow_mut().join(cx));
-        self.poll_in_line(cx)
+    fn state(&self) -> Option<State> {
+        self.key.map(|key| self.line.shared().list.borrow().state(key))
     }
 
-    /// Whether this future was notified, didn't come, and was passed over. It is out of the line then.
-    pub(crate) fn was_passed_over(&mut self) -> bool {
-        let Some(key) = self.key else { return false };
-        let passed = self.line.list().borrow().state(key) == State::PassedOver;
-        if passed {
-            self.leave();
+    /// Sees to it that a notification wakes the task being polled.
+    fn refresh(&self, cx: &Context<'_>) {
+        if let Some(key) = self.key {
+            let stale = self.line.shared().list.borrow_mut().refresh(key, cx);
+            drop(stale);
         }
-        passed
-    }
-
-    fn poll_in_line(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let Some(key) = self.key else { return Poll::Pending };
-        let verdict = look(&mut self.line.list().borrow_mut(), key);
-        match verdict {
-            Verdict::Ours => {
-                self.leave();
-                return Poll::Ready(());
-            }
-            Verdict::Instead => {
-                self.leave();
-                self.line.wake_deputy();
-                return Poll::Ready(());
-            }
-            Verdict::Wait => {}
-            Verdict::Again => cx.waker().wake_by_ref(),
-        }
-        let stale = self.line.list().borrow_mut().refresh(key, cx);
-        drop(stale);
-        Poll::Pending
     }
 
     /// Gives the place up, and says how it stood.
     fn leave(&mut self) -> Option<State> {
         let key = self.key.take()?;
-        let (state, waker) = self.line.list().borrow_mut().leave(key);
+        let (state, waker) = self.line.shared().list.borrow_mut().leave(key);
         drop(waker);
         Some(state)
     }
 }
 
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        match self.leave() {
-            Some(State::Notified { .. }) => self.line.notify_one(),
-            Some(State::Waiting { .. }) => self.line.wake_deputy(),
+/// One future's wait for its turn. Dropped after it was notified, it passes the turn on.
+#[derive(Debug)]
+pub(crate) struct Turn<'a>(Place<'a>);
+
+impl<'a> Turn<'a> {
+    pub(crate) fn new(line: &'a Line) -> Self {
+        Self(Place { line, key: None })
+    }
+
+    /// Ready when the caller may take one of the `free` units, which it then has to do.
+    #[inline]
+    pub(crate) fn poll(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
+        if self.0.key.is_none() && free > self.0.line.notified() {
+            return Poll::Ready(());
+        }
+        self.poll_in_line(free, cx)
+    }
+
+    fn poll_in_line(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
+        match self.0.state() {
+            None => self.0.join(cx),
+            Some(State::Waiting) => self.0.refresh(cx),
+            Some(State::Notified) => {
+                self.0.leave();
+                return Poll::Ready(());
+            }
+            Some(State::PassedOver) => {
+                self.0.leave();
+                return self.poll(free, cx);
+            }
+        }
+        self.look_ahead(cx)
+    }
+
+    /// Looks whether those ahead of us come when they are called, if nobody else does.
+    fn look_ahead(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let Place { line, key: Some(key) } = self.0 else { return Poll::Pending };
+        let shared = line.shared();
+        if shared.oldest_call().is_none() || shared.is_watched() {
+            return Poll::Pending;
+        }
+        if shared.list.borrow().has_seen_unanswered(key) {
+            shared.pass_over();
+            if self.0.state() == Some(State::Notified) {
+                self.0.leave();
+                shared.guard();
+                return Poll::Ready(());
+            }
+            shared.list.borrow_mut().forget_call(key); // and look after the next one
+        }
+        if shared.list.borrow_mut().note_unanswered(key) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Whether this future was notified, didn't come, and was passed over. It is out of the line then.
+    pub(crate) fn was_passed_over(&mut self) -> bool {
+        let passed = self.0.state() == Some(State::PassedOver);
+        if passed {
+            self.0.leave();
+        }
+        passed
+    }
+
+    /// Leaves the line without having had a turn.
+    #[cold]
+    fn give_up(&mut self) {
+        match self.0.leave() {
+            Some(State::Notified) => self.0.line.notify_one(),
+            Some(State::Waiting) => self.0.line.shared().guard(),
             Some(State::PassedOver) | None => {}
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.key.is_some() {
+            self.give_up();
         }
     }
 }
 
 /// One future's wait for a signal to everybody.
 #[derive(Debug)]
-pub(crate) struct Signal<'a> {
-    line: &'a Line,
-    key: Option<Key>,
-}
+pub(crate) struct Signal<'a>(Place<'a>);
 
 impl<'a> Signal<'a> {
     pub(crate) fn new(line: &'a Line) -> Self {
-        Self { line, key: None }
+        Self(Place { line, key: None })
     }
 
     /// Ready when everybody was notified since the first poll.
     pub(crate) fn poll_signal(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let mut list = self.line.list().borrow_mut();
-        let Some(key) = self.key else {
-            self.key = Some(list.join(cx));
-            return Poll::Pending;
-        };
-        if let State::Waiting { .. } = list.state(key) {
-            let stale = list.refresh(key, cx);
-            drop(list);
-            drop(stale);
-            return Poll::Pending;
+        match self.0.state() {
+            None => self.0.join(cx),
+            Some(State::Waiting) => self.0.refresh(cx),
+            Some(State::Notified | State::PassedOver) => {
+                self.0.leave();
+                return Poll::Ready(());
+            }
         }
-        drop(list);
-        self.leave();
-        Poll::Ready(())
-    }
-
-    /// Gives the place up.
-    fn leave(&mut self) {
-        if let Some(key) = self.key.take() {
-            let left = self.line.list().borrow_mut().leave(key);
-            drop(left);
-        }
+        Poll::Pending
     }
 }
 
@@ -272,7 +310,10 @@ impl Future for Signal<'_> {
 }
 
 impl Drop for Signal<'_> {
+    #[inline]
     fn drop(&mut self) {
-        self.leave();
+        if self.0.key.is_some() {
+            self.0.leave();
+        }
     }
 }

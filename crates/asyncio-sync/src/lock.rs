@@ -104,8 +104,7 @@ impl<T> Lock<T> {
     /// # });
     /// ```
     pub async fn acquire_owned(self: Rc<Self>) -> OwnedLockGuard<T> {
-        let value = self.acquire().await.into_value();
-        Guard { lock: self, value }
+        Guard::acquire(self).await
     }
 
     /// Takes the lock if that is possible at once: if it is free and nobody waits for it.
@@ -290,6 +289,12 @@ impl<T, L: Deref<Target = Lock<T>>> Guard<T, L> {
     /// ```
     pub fn lock(this: &Self) -> &L {
         &this.lock
+    }
+
+    /// Takes the lock that `lock` leads to.
+    pub(crate) async fn acquire(lock: L) -> Self {
+        let value = lock.acquire().await.into_value();
+        Self { lock, value }
     }
 
     /// Disarms the guard: the lock stays taken.

@@ -12,7 +12,6 @@
 use std::task::{Context, Waker};
 
 use asyncio_loop::LocalWaker;
-use slab::Slab;
 
 /// What a line keeps of a waiting task.
 pub(crate) trait Wake {
@@ -23,10 +22,12 @@ pub(crate) trait Wake {
 }
 
 impl Wake for LocalWaker {
+    #[inline]
     fn of(cx: &Context<'_>) -> Self {
         Self::from_context(cx)
     }
 
+    #[inline]
     fn is_current(&self, cx: &Context<'_>) -> bool {
         self.will_wake(cx)
     }
@@ -46,49 +47,54 @@ impl Wake for Waker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key(u32);
 
-/// Stands for "no neighbour".
-const NONE: u32 = u32::MAX;
-
-/// Numbers the notifications of one line. It may wrap: it only tells neighbours in time apart.
-pub(crate) type Call = u32;
-
 /// How it stands with one waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// In line. `doubts` is the unanswered call this waiter has already seen once, if any.
-    Waiting { doubts: Option<Call> },
+    /// In line.
+    Waiting,
     /// Called, and the call is still this waiter's.
-    Notified { call: Call },
+    Notified,
     /// Called, but it did not come, and its call went to another. No longer in line.
     PassedOver,
 }
 
+/// Numbers the notifications of one line, from 1. It may wrap: it only tells neighbours in time apart.
+pub(crate) type Call = u32;
+
+/// Stands for "no neighbour", and for "no free slot".
+const NONE: u32 = u32::MAX;
+
 #[derive(Debug)]
-struct Entry<W> {
+struct Slot<W> {
     /// Taken when the waiter is woken; its next poll puts one back.
     waker: Option<W>,
     state: State,
+    /// Of one that was notified: its call. Of one that waits: the unanswered call it has noted, or 0.
+    call: Call,
     before: u32,
+    /// Of a free slot: the next free one.
     behind: u32,
 }
 
 /// The line.
 #[derive(Debug)]
 pub(crate) struct WaiterList<W> {
-    entries: Slab<Entry<W>>,
+    slots: Vec<Slot<W>>,
+    free: u32,
     first: u32,
     last: u32,
     /// The first one that is still waiting: where the notified part ends.
     boundary: u32,
-    notified: usize,
-    waiting: usize,
+    notified: u32,
+    waiting: u32,
     calls: Call,
 }
 
 impl<W> Default for WaiterList<W> {
     fn default() -> Self {
         Self {
-            entries: Slab::new(),
+            slots: Vec::new(),
+            free: NONE,
             first: NONE,
             last: NONE,
             boundary: NONE,
@@ -102,34 +108,51 @@ impl<W> Default for WaiterList<W> {
 impl<W: Wake> WaiterList<W> {
     /// How many were called and have not come yet.
     pub(crate) fn notified(&self) -> usize {
-        self.notified
+        self.notified as usize
     }
 
     /// How many are still waiting to be called.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting
+        self.waiting as usize
     }
 
     /// Takes a place at the end.
     pub(crate) fn join(&mut self, cx: &Context<'_>) -> Key {
-        let entry = Entry {
-            waker: Some(W::of(cx)),
-            state: State::Waiting { doubts: None },
-            before: NONE,
-            behind: NONE,
-        };
-        let key = to_index(self.entries.insert(entry));
-        self.push_back(key);
+        let key = self.take_slot();
+        let before = self.last;
+        // Written in place, field by field: a slot that is built elsewhere and moved here costs more
+        // than all the rest.
+        let slot = self.at_mut(key);
+        slot.waker = Some(W::of(cx));
+        slot.state = State::Waiting;
+        slot.call = 0;
+        slot.before = before;
+        slot.behind = NONE;
+        match before {
+            NONE => self.first = key,
+            _ => self.at_mut(before).behind = key,
+        }
+        self.last = key;
+        if self.boundary == NONE {
+            self.boundary = key;
+        }
+        self.waiting += 1;
         Key(key)
     }
 
     /// Gives a place up. The waker comes back to be dropped when nothing is borrowed.
     pub(crate) fn leave(&mut self, key: Key) -> (State, Option<W>) {
-        if self.state(key) != State::PassedOver {
-            self.unlink(key.0);
+        let Key(key) = key;
+        let state = self.at(key).state;
+        if state != State::PassedOver {
+            self.unlink(key);
         }
-        let entry = self.entries.remove(key.0 as usize);
-        (entry.state, entry.waker)
+        let free = self.free;
+        let slot = self.at_mut(key);
+        slot.behind = free;
+        let waker = slot.waker.take();
+        self.free = key;
+        (state, waker)
     }
 
     /// How it stands with this waiter.
@@ -153,24 +176,27 @@ impl<W: Wake> WaiterList<W> {
         if key == NONE {
             return None;
         }
-        self.calls = self.calls.wrapping_add(1);
-        let call = self.calls;
-        let entry = self.at_mut(key);
-        entry.state = State::Notified { call };
-        let (waker, behind) = (entry.waker.take(), entry.behind);
-        self.boundary = behind;
-        self.waiting -= 1;
+        let call = self.calls.wrapping_add(1).max(1);
+        self.calls = call;
         self.notified += 1;
+        self.waiting -= 1;
+        let slot = self.at_mut(key);
+        slot.state = State::Notified;
+        slot.call = call;
+        let (behind, waker) = (slot.behind, slot.waker.take());
+        self.boundary = behind;
         waker
     }
 
     /// Takes the newest unanswered call back: its waiter is the first in line again.
     pub(crate) fn withdraw(&mut self) {
-        let key = if self.boundary == NONE { self.last } else { self.at(self.boundary).before };
-        if key == NONE {
+        if self.notified == 0 {
             return;
         }
-        self.at_mut(key).state = State::Waiting { doubts: None };
+        let key = if self.boundary == NONE { self.last } else { self.at(self.boundary).before };
+        let slot = self.at_mut(key);
+        slot.state = State::Waiting;
+        slot.call = 0;
         self.boundary = key;
         self.waiting += 1;
         self.notified -= 1;
@@ -187,23 +213,30 @@ impl<W: Wake> WaiterList<W> {
 
     /// The oldest call nobody has answered.
     pub(crate) fn oldest_call(&self) -> Option<Call> {
-        match self.notified {
-            0 => None,
-            _ => match self.at(self.first).state {
-                State::Notified { call } => Some(call),
-                State::Waiting { .. } | State::PassedOver => None,
-            },
+        (self.notified > 0).then(|| self.at(self.first).call)
+    }
+
+    /// Whether the oldest unanswered call is one that this waiter has already noted.
+    pub(crate) fn has_seen_unanswered(&self, key: Key) -> bool {
+        self.oldest_call() == Some(self.at(key.0).call)
+    }
+
+    /// Has a waiter note the oldest unanswered call, if it is its task to look after calls: if it is the
+    /// next in line, or has not noted a call yet. True if it did.
+    pub(crate) fn note_unanswered(&mut self, key: Key) -> bool {
+        let Some(call) = self.oldest_call() else { return false };
+        let is_next = self.boundary == key.0;
+        let slot = self.at_mut(key.0);
+        let looks = is_next || slot.call == 0;
+        if looks {
+            slot.call = call;
         }
+        looks
     }
 
-    /// Whether this waiter is the next to be called.
-    pub(crate) fn is_next(&self, key: Key) -> bool {
-        self.boundary == key.0
-    }
-
-    /// Lets a waiting one remember that it has seen this call unanswered.
-    pub(crate) fn doubt(&mut self, key: Key, call: Call) {
-        self.at_mut(key.0).state = State::Waiting { doubts: Some(call) };
+    /// Has a waiter forget the call it noted.
+    pub(crate) fn forget_call(&mut self, key: Key) {
+        self.at_mut(key.0).call = 0;
     }
 
     /// The waker of the next to be called, without calling it.
@@ -214,25 +247,8 @@ impl<W: Wake> WaiterList<W> {
         }
     }
 
-    fn push_back(&mut self, key: u32) {
-        let before = self.last;
-        let entry = self.at_mut(key);
-        entry.state = State::Waiting { doubts: None };
-        entry.before = before;
-        entry.behind = NONE;
-        match before {
-            NONE => self.first = key,
-            _ => self.at_mut(before).behind = key,
-        }
-        self.last = key;
-        if self.boundary == NONE {
-            self.boundary = key;
-        }
-        self.waiting += 1;
-    }
-
     fn unlink(&mut self, key: u32) {
-        let &Entry { before, behind, state, .. } = self.at(key);
+        let &Slot { before, behind, state, .. } = self.at(key);
         match before {
             NONE => self.first = behind,
             _ => self.at_mut(before).behind = behind,
@@ -245,22 +261,35 @@ impl<W: Wake> WaiterList<W> {
             self.boundary = behind;
         }
         match state {
-            State::Waiting { .. } => self.waiting -= 1,
-            State::Notified { .. } => self.notified -= 1,
+            State::Waiting => self.waiting -= 1,
+            State::Notified => self.notified -= 1,
             State::PassedOver => {}
         }
     }
 
-    fn at(&self, key: u32) -> &Entry<W> {
-        &self.entries[key as usize]
+    fn take_slot(&mut self) -> u32 {
+        let key = self.free;
+        if key == NONE {
+            return self.new_slot();
+        }
+        self.free = self.at(key).behind;
+        key
     }
 
-    fn at_mut(&mut self, key: u32) -> &mut Entry<W> {
-        &mut self.entries[key as usize]
+    #[cold]
+    fn new_slot(&mut self) -> u32 {
+        // Four billion waiting futures fill the memory first.
+        let key = u32::try_from(self.slots.len()).ok().filter(|&key| key != NONE);
+        let state = State::PassedOver;
+        self.slots.push(Slot { waker: None, state, call: 0, before: NONE, behind: NONE });
+        key.expect("fewer than 2^32 - 1 waiters")
     }
-}
 
-/// Four billion waiting futures fill the memory first.
-fn to_index(key: usize) -> u32 {
-    u32::try_from(key).ok().filter(|&key| key != NONE).expect("fewer than 2^32 - 1 waiters")
+    fn at(&self, key: u32) -> &Slot<W> {
+        &self.slots[key as usize]
+    }
+
+    fn at_mut(&mut self, key: u32) -> &mut Slot<W> {
+        &mut self.slots[key as usize]
+    }
 }

@@ -1,7 +1,8 @@
 //! A future that holds a place in line and is never polled again keeps nobody else out.
 //!
 //! Each test keeps one waiting future aside, as `select!` by reference does, lets its turn come, and
-//! shows that the others are served, on an executor that knows nothing about this crate.
+//! shows that the others are served: on an executor that knows nothing about this crate, and at the end
+//! of this file on our own loop.
 
 mod common;
 
@@ -9,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use asyncio_sync::{Lock, Queue, Semaphore};
+use asyncio_sync::{Condition, Lock, Queue, Semaphore};
 use common::{Id, Log, Turns};
 
 /// Spawns a task that polls `future` once and keeps it aside for ever.
@@ -96,6 +97,48 @@ fn semaphore() {
     turns.run();
     assert_eq!(log.take(), [1, 2, 3, 4]);
     assert_eq!(semaphore.available(), 2);
+}
+
+#[test]
+fn condition() {
+    let (turns, log, condition) = (Turns::new(), Log::new(), Rc::new(Condition::new(0)));
+    let aside = condition.clone();
+    keep_aside(&turns, async move { drop(aside.wait(aside.acquire().await).await) });
+    let shared = condition.clone();
+    let take = move |_| {
+        let condition = shared.clone();
+        async move { *condition.wait_for(condition.acquire().await, |n| *n > 0).await -= 1 }
+    };
+    queue_up(&turns, &log, take, 2);
+    turns.run();
+    for expected in 1..=2 {
+        let mut guard = condition.try_acquire().expect("everybody waits");
+        *guard = 1;
+        condition.notify(&guard, 1);
+        drop(guard);
+        turns.run();
+        assert_eq!(log.take(), [expected]);
+    }
+}
+
+/// It was notified, and then is kept aside while it queues for the lock again.
+#[test]
+fn condition_kept_aside_at_its_lock() {
+    use common::poll;
+
+    let (turns, log, condition) = (Turns::new(), Log::new(), Rc::new(Condition::new(())));
+    let mut aside = Box::pin(condition.wait(condition.try_acquire().expect("free")));
+    assert!(poll(aside.as_mut()).is_pending());
+    let guard = condition.try_acquire().expect("released");
+    condition.notify_all(&guard);
+    assert!(poll(aside.as_mut()).is_pending(), "at the lock");
+    let shared = condition.clone();
+    let lock = move |_| shared.lock().clone().acquire_owned();
+    queue_up(&turns, &log, lock, 2);
+    turns.run();
+    drop(guard);
+    turns.run();
+    assert_eq!(log.take(), [1, 2]);
 }
 
 #[test]
@@ -195,4 +238,98 @@ fn dropping_one_who_was_passed_over_passes_nothing_on() {
     turns.run();
     assert!(log.take().is_empty());
     assert!(semaphore.is_locked());
+}
+
+/// What our loop adds: any number of neighbours may be kept aside.
+mod on_our_loop {
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use super::*;
+    use asyncio_loop::{EventLoop, TaskOptions};
+
+    /// Takes a lock behind `neighbours` that don't come, as one of several tasks or with more to do.
+    fn get_past(neighbours: usize, busy: bool) {
+        let event_loop = EventLoop::new().expect("a poller");
+        let lock = Rc::new(Lock::new(0));
+        let guard = lock.clone().try_acquire_owned();
+        for _ in 0..neighbours {
+            let lock = lock.clone();
+            spawn(&event_loop, async move {
+                let mut aside = std::pin::pin!(lock.acquire());
+                assert!(futures::poll!(aside.as_mut()).is_pending());
+                std::future::pending::<()>().await;
+            });
+        }
+        let last = lock.clone();
+        let mut task = event_loop
+            .spawn(async move { *last.acquire().await += 1 }, TaskOptions::new())
+            .expect("open");
+        spawn(&event_loop, async move {
+            common::yield_now().await;
+            drop(guard);
+            while busy {
+                common::yield_now().await;
+            }
+        });
+        let run = event_loop.run_until_complete(std::future::poll_fn(|cx| task.poll_join(cx)));
+        assert!(run.is_ok());
+        assert_eq!(*lock.try_acquire().expect("free again"), 1);
+    }
+
+    fn spawn(event_loop: &EventLoop, future: impl Future<Output = ()> + 'static) {
+        drop(event_loop.spawn(future, TaskOptions::new()).expect("open"));
+    }
+
+    #[test]
+    fn past_one() {
+        get_past(1, false);
+    }
+
+    #[test]
+    fn past_many() {
+        get_past(50, false);
+    }
+
+    #[test]
+    fn while_the_loop_is_busy() {
+        get_past(3, true);
+    }
+
+    #[test]
+    fn a_virtual_clock_stands_still() {
+        let event_loop = EventLoop::builder().virtual_time(true).build().expect("a poller");
+        let before = event_loop.time();
+        let semaphore = Rc::new(Semaphore::new(0));
+        let mut aside = Box::pin(semaphore.clone().acquire_owned());
+        let taker = semaphore.clone();
+        let outcome = event_loop.run_until_complete(std::future::poll_fn(|cx| {
+            assert!(aside.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        }));
+        assert!(outcome.is_ok());
+        semaphore.release();
+        let outcome = event_loop.run_until_complete(async { drop(taker.acquire().await) });
+        assert!(outcome.is_ok());
+        assert_eq!(event_loop.time() - before, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_line_outlives_the_loop_that_watched_it() {
+        let (turns, log, lock) = (Turns::new(), Log::new(), Rc::new(Lock::<()>::default()));
+        let guard = lock.clone().try_acquire_owned();
+        keep_aside(&turns, lock.clone().acquire_owned());
+        let shared = lock.clone();
+        queue_up(&turns, &log, move |_| shared.clone().acquire_owned(), 2);
+        turns.run();
+        let event_loop = EventLoop::new().expect("a poller");
+        assert!(event_loop.run_until_complete(async { drop(guard) }).is_ok());
+        drop(event_loop);
+        keep_aside(&turns, lock.clone().acquire_owned()); // a newcomer looks
+        turns.run();
+        let shared = lock.clone();
+        queue_up(&turns, &log, move |_| shared.clone().acquire_owned(), 1);
+        turns.run();
+        assert_eq!(log.take(), [1, 2, 1]);
+    }
 }

@@ -1,0 +1,244 @@
+//! [`Barrier`]: nobody goes on until all are there.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+
+use crate::error::BrokenBarrier;
+use crate::line::{Line, Signal};
+
+/// A place where a fixed number of tasks wait for each other, again and again.
+///
+/// A round fills up as tasks call [`wait`](Self::wait), and when the last one arrives, all go on. Who
+/// comes while they leave waits for the next round.
+///
+/// # From asyncio
+///
+/// `async with barrier as position` is `let position = barrier.wait().await?`. Positions stay distinct
+/// also after a waiting task was cancelled. [`reset`](Self::reset) and [`abort`](Self::abort) need no
+/// `await`.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_sync::Barrier;
+///
+/// # futures::executor::block_on(async {
+/// let barrier = Barrier::new(2);
+/// let (first, second) = futures::join!(barrier.wait(), barrier.wait());
+/// assert_eq!((first, second), (Ok(0), Ok(1)));
+/// # });
+/// ```
+pub struct Barrier {
+    parties: usize,
+    phase: Cell<Phase>,
+    /// Tasks in this round that have not left.
+    inside: Cell<usize>,
+    /// The arrivals of this round, in order, without those who gave up while it filled.
+    arrived: RefCell<Vec<u64>>,
+    arrivals: Cell<u64>,
+    filling: Line,
+    next_round: Line,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Filling,
+    Draining,
+    Resetting,
+    Broken,
+}
+
+impl Barrier {
+    /// Creates a barrier for `parties` tasks.
+    ///
+    /// # Panics
+    ///
+    /// If `parties` is 0.
+    #[must_use]
+    pub fn new(parties: usize) -> Self {
+        assert!(parties > 0, "a barrier needs one party at least");
+        Self {
+            parties,
+            phase: Cell::new(Phase::Filling),
+            inside: Cell::new(0),
+            arrived: RefCell::default(),
+            arrivals: Cell::new(0),
+            filling: Line::default(),
+            next_round: Line::default(),
+        }
+    }
+
+    /// Waits until all parties have called it. Returns the position in the order of arrival, from 0.
+    ///
+    /// The last one to arrive does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokenBarrier`] if the barrier was aborted, or was reset while this call waited.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before the round is complete takes this party out of it; the barrier is not
+    /// broken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Barrier;
+    /// # futures::executor::block_on(async {
+    /// let barrier = Barrier::new(1);
+    /// assert_eq!(barrier.wait().await, Ok(0));
+    /// assert_eq!(barrier.wait().await, Ok(0));
+    /// # });
+    /// ```
+    pub async fn wait(&self) -> Result<usize, BrokenBarrier> {
+        while matches!(self.phase.get(), Phase::Draining | Phase::Resetting) {
+            Signal::new(&self.next_round).await;
+        }
+        if self.is_broken() {
+            return Err(BrokenBarrier(()));
+        }
+        let party = self.enter();
+        if self.inside.get() == self.parties {
+            self.phase.set(Phase::Draining);
+            self.filling.notify_all();
+        } else {
+            Signal::new(&self.filling).await;
+        }
+        match self.phase.get() {
+            Phase::Resetting | Phase::Broken => Err(BrokenBarrier(())),
+            Phase::Filling | Phase::Draining => Ok(party.position()),
+        }
+    }
+
+    fn enter(&self) -> Party<'_> {
+        let arrival = self.arrivals.get();
+        self.arrivals.set(arrival + 1);
+        self.arrived.borrow_mut().push(arrival);
+        self.inside.set(self.inside.get() + 1);
+        Party { barrier: self, arrival }
+    }
+
+    /// Sends everybody who waits away with an error and starts a new round.
+    ///
+    /// Those who already wait for the next round take part in it. A broken barrier is whole again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Barrier;
+    /// let barrier = Barrier::new(2);
+    /// barrier.abort();
+    /// barrier.reset();
+    /// assert!(!barrier.is_broken());
+    /// ```
+    pub fn reset(&self) {
+        if self.inside.get() > 0 {
+            self.phase.set(Phase::Resetting);
+            self.filling.notify_all();
+        } else {
+            self.begin_round();
+        }
+    }
+
+    /// Breaks the barrier: everybody who waits gets an error, and everybody who comes, until it is
+    /// [reset](Self::reset).
+    ///
+    /// Call it when one of the parties cannot come any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Barrier;
+    /// # futures::executor::block_on(async {
+    /// let barrier = Barrier::new(2);
+    /// barrier.abort();
+    /// assert!(barrier.wait().await.is_err());
+    /// # });
+    /// ```
+    pub fn abort(&self) {
+        self.phase.set(Phase::Broken);
+        self.filling.notify_all();
+        self.next_round.notify_all();
+    }
+
+    /// How many tasks a round needs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(asyncio_sync::Barrier::new(3).parties(), 3);
+    /// ```
+    pub fn parties(&self) -> usize {
+        self.parties
+    }
+
+    /// How many tasks wait for the round to be complete.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(asyncio_sync::Barrier::new(3).n_waiting(), 0);
+    /// ```
+    pub fn n_waiting(&self) -> usize {
+        if self.phase.get() == Phase::Filling { self.inside.get() } else { 0 }
+    }
+
+    /// Whether the barrier was aborted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!asyncio_sync::Barrier::new(3).is_broken());
+    /// ```
+    #[doc(alias = "broken")]
+    pub fn is_broken(&self) -> bool {
+        self.phase.get() == Phase::Broken
+    }
+
+    fn leave(&self, arrival: u64) {
+        let inside = self.inside.get() - 1;
+        self.inside.set(inside);
+        match self.phase.get() {
+            Phase::Filling => self.arrived.borrow_mut().retain(|&other| other != arrival),
+            Phase::Draining | Phase::Resetting if inside == 0 => self.begin_round(),
+            Phase::Broken if inside == 0 => self.arrived.borrow_mut().clear(),
+            Phase::Draining | Phase::Resetting | Phase::Broken => {}
+        }
+    }
+
+    fn begin_round(&self) {
+        self.arrived.borrow_mut().clear();
+        self.phase.set(Phase::Filling);
+        self.next_round.notify_all();
+    }
+}
+
+/// A task that takes part in a round, until dropped.
+struct Party<'a> {
+    barrier: &'a Barrier,
+    arrival: u64,
+}
+
+impl Party<'_> {
+    fn position(&self) -> usize {
+        self.barrier.arrived.borrow().partition_point(|&arrival| arrival < self.arrival)
+    }
+}
+
+impl Drop for Party<'_> {
+    fn drop(&mut self) {
+        self.barrier.leave(self.arrival);
+    }
+}
+
+impl fmt::Debug for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut output = f.debug_struct("Barrier");
+        output.field("state", &self.phase.get());
+        if !self.is_broken() {
+            output.field("waiters", &format_args!("{}/{}", self.n_waiting(), self.parties));
+        }
+        output.finish()
+    }
+}

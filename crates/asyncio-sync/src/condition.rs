@@ -1,0 +1,322 @@
+//! [`Condition`]: waiting until something about a locked value has changed.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::line::{Line, Turn};
+use crate::lock::{Acquire, Guard, Lock, LockGuard};
+
+/// A lock around a value, and tasks that wait until others have changed the value.
+///
+/// A task that holds the lock and doesn't find the value as it needs it calls [`wait`](Self::wait), which
+/// releases the lock, waits to be notified, and takes the lock again. Wake-ups may come without need, so
+/// look again after each one: [`wait_for`](Self::wait_for) does.
+///
+/// Tasks are notified first come, first served. A notification whose receiver is dropped, or is never
+/// polled again, goes to the next.
+///
+/// # From asyncio
+///
+/// `wait` takes the guard and gives it back, so that what runs between them cannot touch the value, and
+/// `notify` asks to be shown a guard. A wait that is cancelled is without the lock, and so is the code
+/// around it, whose guard is gone: Python takes the lock again first. [`wait_for`](Self::wait_for) always
+/// needs the guard, also if the predicate is true from the start.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_sync::Condition;
+///
+/// # futures::executor::block_on(async {
+/// let stock = Condition::new(0);
+/// let buyer = async {
+///     let mut guard = stock.wait_for(stock.acquire().await, |apples| *apples >= 2).await;
+///     *guard -= 2;
+/// };
+/// let grower = async {
+///     let mut guard = stock.acquire().await;
+///     *guard += 3;
+///     stock.notify(&guard, 1);
+/// };
+/// futures::join!(buyer, grower);
+/// assert_eq!(*stock.acquire().await, 1);
+/// # });
+/// ```
+pub struct Condition<T = ()> {
+    lock: Rc<Lock<T>>,
+    line: Line,
+}
+
+impl<T> Condition<T> {
+    /// Creates a condition with a lock of its own around `value`.
+    #[must_use]
+    pub fn new(value: T) -> Self {
+        Self::with_lock(Rc::new(Lock::new(value)))
+    }
+
+    /// Creates a condition on a lock that others use too, such as another condition.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use asyncio_sync::{Condition, Lock};
+    ///
+    /// let lock = Rc::new(Lock::new(Vec::<u8>::new()));
+    /// let not_empty = Condition::with_lock(lock.clone());
+    /// let not_full = Condition::with_lock(lock.clone());
+    /// let guard = not_empty.try_acquire();
+    /// assert!(not_full.is_locked());
+    /// ```
+    #[must_use]
+    pub fn with_lock(lock: Rc<Lock<T>>) -> Self {
+        Self { lock, line: Line::default() }
+    }
+
+    /// The lock of this condition.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Condition;
+    /// let condition = Condition::new(7);
+    /// assert_eq!(*condition.lock().try_acquire().unwrap(), 7);
+    /// ```
+    pub fn lock(&self) -> &Rc<Lock<T>> {
+        &self.lock
+    }
+
+    /// Waits for the lock and takes it. See [`Lock::acquire`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Condition;
+    /// # futures::executor::block_on(async {
+    /// assert_eq!(*Condition::new(7).acquire().await, 7);
+    /// # });
+    /// ```
+    pub fn acquire(&self) -> Acquire<'_, T> {
+        self.lock.acquire()
+    }
+
+    /// Takes the lock if that is possible at once. See [`Lock::try_acquire`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Condition;
+    /// assert!(Condition::new(()).try_acquire().is_some());
+    /// ```
+    pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
+        self.lock.try_acquire()
+    }
+
+    /// Whether somebody holds the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Condition;
+    /// assert!(!Condition::new(()).is_locked());
+    /// ```
+    #[doc(alias = "locked")]
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_locked()
+    }
+
+    /// Releases the lock, waits to be notified, and takes the lock again.
+    ///
+    /// It may return without a notification. Any guard of this condition's lock will do, borrowed or
+    /// owned.
+    ///
+    /// # Panics
+    ///
+    /// If the guard is one of another lock.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the lock released, or gives it back. A notification that it had received
+    /// goes to the next one that waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Condition;
+    /// # futures::executor::block_on(async {
+    /// let ready = Condition::new(false);
+    /// let waiter = async {
+    ///     let mut guard = ready.acquire().await;
+    ///     while !*guard {
+    ///         guard = ready.wait(guard).await;
+    ///     }
+    ///     *guard
+    /// };
+    /// let notifier = async {
+    ///     let mut guard = ready.acquire().await;
+    ///     *guard = true;
+    ///     ready.notify_all(&guard);
+    /// };
+    /// assert_eq!(futures::join!(waiter, notifier), (true, ()));
+    /// # });
+    /// ```
+    pub async fn wait<L>(&self, guard: Guard<T, L>) -> Guard<T, L>
+    where
+        L: Deref<Target = Lock<T>> + Clone,
+    {
+        self.check(&guard);
+        let lock = Guard::lock(&guard).clone();
+        let mut guard = Some(guard);
+        let mut turn = Turn::new(&self.line);
+        poll_fn(|cx| {
+            let notified = poll_notified(&mut turn, cx);
+            guard = None; // once we are in line
+            notified
+        })
+        .await;
+        let notification = Notification(Some(&self.line));
+        let guard = Guard::acquire(lock).await;
+        notification.use_up();
+        guard
+    }
+
+    /// Waits until `predicate` holds for the value, and returns with the lock.
+    ///
+    /// The predicate is asked first without waiting, and then after each notification.
+    ///
+    /// # Panics
+    ///
+    /// If the guard is one of another lock.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Condition;
+    /// # futures::executor::block_on(async {
+    /// let count = Condition::new(3);
+    /// let guard = count.wait_for(count.acquire().await, |count| *count > 2).await;
+    /// assert_eq!(*guard, 3);
+    /// # });
+    /// ```
+    pub async fn wait_for<L>(
+        &self,
+        mut guard: Guard<T, L>,
+        mut predicate: impl FnMut(&mut T) -> bool,
+    ) -> Guard<T, L>
+    where
+        L: Deref<Target = Lock<T>> + Clone,
+    {
+        self.check(&guard);
+        while !predicate(&mut guard) {
+            guard = self.wait(guard).await;
+        }
+        guard
+    }
+
+    /// Notifies the `n` tasks that have waited longest, or all if there are fewer.
+    ///
+    /// They go on when they have the lock again, one after the other.
+    ///
+    /// # Panics
+    ///
+    /// If the guard is one of another lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Condition;
+    /// let condition = Condition::new(());
+    /// let guard = condition.try_acquire().unwrap();
+    /// condition.notify(&guard, 1); // nobody waits: nothing happens
+    /// assert!(condition.is_locked());
+    /// ```
+    pub fn notify<L>(&self, guard: &Guard<T, L>, n: usize)
+    where
+        L: Deref<Target = Lock<T>>,
+    {
+        self.check(guard);
+        for _ in 0..n.min(self.line.waiting()) {
+            self.line.notify_one();
+        }
+    }
+
+    /// Notifies every task that waits.
+    ///
+    /// # Panics
+    ///
+    /// If the guard is one of another lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Condition;
+    /// let condition = Condition::new(());
+    /// let guard = condition.try_acquire().unwrap();
+    /// condition.notify_all(&guard);
+    /// assert!(condition.is_locked());
+    /// ```
+    pub fn notify_all<L>(&self, guard: &Guard<T, L>)
+    where
+        L: Deref<Target = Lock<T>>,
+    {
+        self.check(guard);
+        self.line.notify_all();
+    }
+
+    fn check<L>(&self, guard: &Guard<T, L>)
+    where
+        L: Deref<Target = Lock<T>>,
+    {
+        let ours = std::ptr::eq(&raw const **Guard::lock(guard), Rc::as_ptr(&self.lock));
+        assert!(ours, "the guard is not one of this condition's lock");
+    }
+}
+
+/// Ready when notified. Who was passed over is woken without need: it may have been entitled to the
+/// notification that went on to another.
+fn poll_notified(turn: &mut Turn<'_>, cx: &Context<'_>) -> Poll<()> {
+    if turn.was_passed_over() { Poll::Ready(()) } else { turn.poll(0, cx) }
+}
+
+/// A notification that was received and has had no effect yet. Dropped, it goes to the next.
+struct Notification<'a>(Option<&'a Line>);
+
+impl Notification<'_> {
+    fn use_up(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Notification<'_> {
+    fn drop(&mut self) {
+        if let Some(line) = self.0 {
+            line.notify_one();
+        }
+    }
+}
+
+impl<T: Default> Default for Condition<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Condition<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condition")
+            .field("lock", &self.lock)
+            .field("waiters", &self.line.len())
+            .finish()
+    }
+}

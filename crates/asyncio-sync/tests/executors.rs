@@ -1,0 +1,173 @@
+//! The same program on our loop and on executors that have never heard of it.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use asyncio_loop::{EventLoop, TaskOptions};
+use asyncio_sync::{Barrier, Condition, Event, Lock, Queue, Semaphore};
+use common::yield_now;
+use futures::executor::LocalPool;
+use futures::task::LocalSpawnExt;
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+const TASKS: usize = 20;
+const ROUNDS: usize = 50;
+
+/// Tasks that use every primitive at once, and what they count to if all goes well.
+#[derive(Default)]
+struct Program {
+    tasks: RefCell<Vec<Task>>,
+    done: Rc<Cell<usize>>,
+}
+
+impl Program {
+    fn task(&self, future: impl Future<Output = ()> + 'static) {
+        let done = self.done.clone();
+        self.tasks.borrow_mut().push(Box::pin(async move {
+            future.await;
+            done.set(done.get() + 1);
+        }));
+    }
+
+    fn new() -> Self {
+        let program = Self::default();
+        let lock = Rc::new(Lock::new(0));
+        let semaphore = Rc::new(Semaphore::new(3));
+        let users = Rc::new(Cell::new(0));
+        let barrier = Rc::new(Barrier::new(TASKS));
+        for _ in 0..TASKS {
+            let (lock, semaphore) = (lock.clone(), semaphore.clone());
+            let (users, barrier) = (users.clone(), barrier.clone());
+            program.task(async move {
+                for round in 0..ROUNDS {
+                    let mut guard = lock.acquire().await;
+                    let before = *guard;
+                    yield_now().await;
+                    *guard = before + 1;
+                    drop(guard);
+
+                    let permit = semaphore.acquire().await;
+                    users.set(users.get() + 1);
+                    assert!(users.get() <= 3);
+                    yield_now().await;
+                    users.set(users.get() - 1);
+                    drop(permit);
+
+                    barrier.wait().await.expect("whole");
+                    assert!(*lock.acquire().await >= (round + 1) * TASKS);
+                    barrier.wait().await.expect("whole");
+                }
+            });
+        }
+        program.hand_over();
+        program.take_turns();
+        program
+    }
+
+    /// Producers and consumers, over a queue and over a condition.
+    fn hand_over(&self) {
+        let (queue, stock) = (Rc::new(Queue::bounded(2)), Rc::new(Condition::new(0)));
+        let finished = Rc::new(Event::new());
+        for _ in 0..4 {
+            let (queue, stock) = (queue.clone(), stock.clone());
+            self.task(async move {
+                for n in 0..ROUNDS {
+                    queue.put(n).await.expect("open");
+                    let mut guard = stock.acquire().await;
+                    *guard += 1;
+                    stock.notify(&guard, 1);
+                }
+            });
+        }
+        for _ in 0..4 {
+            let (queue, stock, finished) = (queue.clone(), stock.clone(), finished.clone());
+            self.task(async move {
+                for _ in 0..ROUNDS {
+                    queue.get().await.expect("open");
+                    queue.task_done().expect("one was put");
+                    *stock.wait_for(stock.acquire().await, |n| *n > 0).await -= 1;
+                }
+                finished.wait().await;
+            });
+        }
+        self.task(async move {
+            yield_now().await;
+            queue.join().await;
+            finished.set();
+        });
+    }
+
+    /// Two tasks that wake each other.
+    fn take_turns(&self) {
+        let (ping, pong) = (Rc::new(Event::new()), Rc::new(Event::new()));
+        for (mine, theirs) in [(ping.clone(), pong.clone()), (pong, ping.clone())] {
+            self.task(async move {
+                for _ in 0..ROUNDS {
+                    mine.wait().await;
+                    mine.clear();
+                    theirs.set();
+                }
+            });
+        }
+        ping.set();
+    }
+
+    fn check(&self) {
+        assert_eq!(self.done.get(), TASKS + 4 + 4 + 1 + 2);
+    }
+}
+
+#[test]
+fn our_loop() {
+    let program = Program::new();
+    let event_loop = EventLoop::new().expect("a poller");
+    let tasks: Vec<_> = program
+        .tasks
+        .take()
+        .into_iter()
+        .map(|task| event_loop.spawn(task, TaskOptions::new()).expect("open"))
+        .collect();
+    let joined = event_loop.run_until_complete(async {
+        for mut task in tasks {
+            std::future::poll_fn(|cx| task.poll_join(cx)).await;
+        }
+    });
+    assert!(joined.is_ok());
+    program.check();
+}
+
+#[test]
+fn futures_local_pool() {
+    let program = Program::new();
+    let mut pool = LocalPool::new();
+    for task in program.tasks.take() {
+        pool.spawner().spawn_local(task).expect("the pool is there");
+    }
+    pool.run();
+    program.check();
+}
+
+#[test]
+fn tokio_local_set() {
+    let program = Program::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let set = tokio::task::LocalSet::new();
+    for task in program.tasks.take() {
+        set.spawn_local(task);
+    }
+    runtime.block_on(set);
+    program.check();
+}
+
+#[test]
+fn one_task_of_many() {
+    // Combinators bring wakers of their own.
+    let program = Program::new();
+    let joined = futures::future::join_all(program.tasks.take());
+    futures::executor::block_on(joined);
+    program.check();
+}
