@@ -21,6 +21,8 @@
 #![forbid(unsafe_code)]
 
 pub mod prelude;
+#[cfg(doctest)]
+mod readmes;
 
 pub use asyncio_loop::{
     Binding, CallbackRef, Context, ContextEntered, ContextVar, Deadline, Direction, ErrorContext,

@@ -1,0 +1,22 @@
+//! Compiles and runs the examples of the READMEs with the documentation's.
+
+#[doc = include_str!("../README.md")]
+struct Facade;
+
+#[doc = include_str!("../../asyncio-loop/README.md")]
+struct Loop;
+
+#[doc = include_str!("../../asyncio-macros/README.md")]
+struct Macros;
+
+#[doc = include_str!("../../asyncio-net/README.md")]
+struct Net;
+
+#[doc = include_str!("../../asyncio-process/README.md")]
+struct Process;
+
+#[doc = include_str!("../../asyncio-sync/README.md")]
+struct Sync;
+
+#[doc = include_str!("../../asyncio-task/README.md")]
+struct Task;
