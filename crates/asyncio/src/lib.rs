@@ -34,6 +34,11 @@ pub use asyncio_loop::{
     running_loop, signal, try_running_loop, wrap_future,
 };
 pub use asyncio_macros::{main, test};
+pub use asyncio_sync::{
+    Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, LifoQueue, Lock, LockGuard,
+    OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, PutError, Queue, QueueShutDown,
+    ReleaseError, Semaphore, TaskDoneError, TryGetError, TryPutError,
+};
 pub use asyncio_task::{
     CancelReason, Exception, InvalidState, JoinError, Promise, PromiseError, Runner, RunnerBuilder,
     Sleep, Task, TaskLoopExt, TaskPanic, YieldNow, all_tasks, create_future, create_task,
