@@ -1,0 +1,23 @@
+//! Three coroutines that count together: while one sleeps, the others go on.
+//!
+//! ```text
+//! cargo run -p asyncio-examples --example count
+//! ```
+
+use std::time::{Duration, Instant};
+
+async fn count() {
+    println!("one");
+    asyncio::sleep(Duration::from_millis(300)).await;
+    println!("two");
+}
+
+#[asyncio::main]
+async fn main() {
+    let start = Instant::now();
+    let counting = [(); 3].map(|()| asyncio::create_task(count()));
+    for task in counting {
+        task.await.expect("a task that counts to its end");
+    }
+    println!("three waits of 0.3 s took {:.2} s", start.elapsed().as_secs_f64());
+}

@@ -1,0 +1,14 @@
+//! Hello, world: a coroutine that waits between two words.
+//!
+//! ```text
+//! cargo run -p asyncio-examples --example hello_world
+//! ```
+
+use std::time::Duration;
+
+#[asyncio::main]
+async fn main() {
+    println!("hello …");
+    asyncio::sleep(Duration::from_millis(500)).await;
+    println!("… world!");
+}
