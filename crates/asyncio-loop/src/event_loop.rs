@@ -89,6 +89,7 @@ impl EventLoop {
             slow_callback: Cell::new(options.slow_callback),
             handler: RefCell::new(None),
             factory: RefCell::new(None),
+            has_factory: Cell::new(false),
             locals: RefCell::new(HashMap::new()),
         }))))
     }
@@ -139,6 +140,8 @@ pub(crate) struct Inner {
     slow_callback: Cell<Duration>,
     handler: RefCell<Option<ExceptionHandler>>,
     factory: RefCell<Option<TaskFactory>>,
+    /// Whether there is one, at a glance.
+    has_factory: Cell<bool>,
     /// What other crates keep for each loop, by type.
     locals: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
 }
@@ -226,9 +229,7 @@ impl Inner {
                 self.look()?;
             }
             let steps = batch.min(self.pace.allowance());
-            for _ in 0..steps {
-                self.home.step();
-            }
+            self.home.run(steps);
             batch -= steps;
             look = self.pace.took(steps, || self.clock.now());
         }
@@ -240,7 +241,7 @@ impl Inner {
         for _ in 0..self.home.ready() {
             let what = self.home.peek();
             let start = Instant::now();
-            self.home.step();
+            self.home.run(1);
             let took = start.elapsed();
             if let Some(cell) = what.filter(|_| took >= self.slow_callback.get()) {
                 match TaskRef::from_cell(cell) {
@@ -398,6 +399,7 @@ impl LoopRef {
     }
 
     /// Whether the loop is closed.
+    #[inline]
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.home.is_closed()
@@ -581,6 +583,7 @@ impl LoopRef {
     /// # Errors
     ///
     /// [`LoopClosed`]; the future is dropped unpolled.
+    #[inline]
     pub fn spawn<F: Future + 'static>(
         &self,
         future: F,
@@ -593,10 +596,15 @@ impl LoopRef {
         Ok(self.0.home.spawn(future, options.into_spawn()))
     }
 
+    #[inline]
     fn apply_factory(&self, options: &mut TaskOptions) {
-        if options.hidden {
-            return;
+        if self.0.has_factory.get() && !options.hidden {
+            self.call_factory(options);
         }
+    }
+
+    #[cold]
+    fn call_factory(&self, options: &mut TaskOptions) {
         let factory = self.0.factory.borrow().clone();
         if let Some(factory) = factory {
             factory(self, options);
@@ -610,6 +618,7 @@ impl LoopRef {
     /// The factory changes how a task is made (its name, its context, whether it starts eagerly)
     /// but does not make it: a task's future has a type of its own.
     pub fn set_task_factory(&self, factory: Option<TaskFactory>) {
+        self.0.has_factory.set(factory.is_some());
         let old = self.0.factory.replace(factory);
         drop(old);
     }

@@ -14,30 +14,36 @@ pub(crate) use std::sync::{
     atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence},
 };
 
+#[cfg(not(loom))]
+thread_local! {
+    /// This thread's number; 0 until it is asked for.
+    static THREAD: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
 /// A number that no other thread of the process has or ever had.
 ///
 /// An address would not do: thread-local storage is reused when a thread ends.
 #[cfg(not(loom))]
-#[inline]
 pub(crate) fn thread_id() -> u64 {
-    use std::cell::Cell;
-    use std::sync::atomic::AtomicU64;
-
-    thread_local! {
-        static ID: Cell<u64> = const { Cell::new(0) };
-    }
-
-    #[cold]
-    fn assign(id: &Cell<u64>) -> u64 {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        id.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    THREAD.with(|id| {
+        if id.get() == 0 {
+            id.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
         id.get()
-    }
-
-    ID.with(|id| match id.get() {
-        0 => assign(id),
-        known => known,
     })
+}
+
+/// Whether this thread's number is `id`, which is one that was given out.
+#[cfg(not(loom))]
+#[inline]
+pub(crate) fn is_thread(id: u64) -> bool {
+    THREAD.with(|this| this.get() == id)
+}
+
+#[cfg(loom)]
+pub(crate) fn is_thread(id: u64) -> bool {
+    thread_id() == id
 }
 
 /// loom runs its threads on one thread of the system, so it has to be asked.

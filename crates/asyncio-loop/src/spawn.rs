@@ -29,6 +29,7 @@ pub struct TaskOptions {
 
 impl TaskOptions {
     /// A generated name, a copy of the current context, started in the next turn; made here.
+    #[inline]
     #[must_use]
     #[track_caller]
     pub fn new() -> Self {
@@ -84,6 +85,7 @@ impl TaskOptions {
         self.eager
     }
 
+    #[inline]
     pub(crate) fn into_spawn(self) -> Spawn {
         let context = match &self.context {
             Some(context) => ContextSlot::explicit(context),

@@ -37,6 +37,7 @@ use crate::error::{CancelReason, JoinError, TaskPanic};
 /// });
 /// assert_eq!(sum, 3);
 /// ```
+#[inline]
 #[track_caller]
 pub fn create_task<F: Future + 'static>(future: F) -> Task<F::Output> {
     create_task_with(future, TaskOptions::new())
@@ -59,6 +60,7 @@ pub fn create_task<F: Future + 'static>(future: F) -> Task<F::Output> {
 ///     assert_eq!(&*task.try_result().unwrap().unwrap(), "worker");
 /// });
 /// ```
+#[inline]
 #[track_caller]
 pub fn create_task_with<F: Future + 'static>(future: F, options: TaskOptions) -> Task<F::Output> {
     let spawned = asyncio_loop::with_running(|event_loop| event_loop.spawn(future, options));

@@ -79,6 +79,7 @@ pub(super) struct Header {
 
 impl Header {
     /// A header with one local reference.
+    #[inline]
     pub(super) fn new(
         vtable: &'static VTable,
         home: NonNull<Home>,

@@ -2,7 +2,6 @@
 
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -11,9 +10,10 @@ use super::callback::{self, CallbackRef};
 use super::cell::{self, CellRef, DONE, FOREIGN, HIDDEN, Header, RUNNING, SCHEDULED};
 use super::inbox::{Batch, Closed, Inbox};
 use super::memory::Memory;
+use super::ready::Ready;
 use super::task::{self, TaskRef};
 use crate::context::{self, ContextSlot};
-use crate::primitives::{Arc, thread_id};
+use crate::primitives::{Arc, is_thread, thread_id};
 
 pub(crate) struct Home {
     thread: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Home {
 
 /// The owner's part.
 struct Local {
-    ready: VecDeque<NonNull<Header>>,
+    ready: Ready,
     /// Every task that has not ended; each entry owns a local reference.
     owned: Vec<NonNull<Header>>,
     /// The task that is being stepped.
@@ -46,7 +46,7 @@ impl Home {
     /// Whether this is the thread of the home.
     #[inline]
     pub(super) fn is_owner(&self) -> bool {
-        thread_id() == self.thread
+        is_thread(self.thread)
     }
 
     pub(super) fn unpark(&self) {
@@ -76,7 +76,7 @@ impl Home {
             // SAFETY: the caller's promise.
             unsafe { cell.as_ref() }.clear(SCHEDULED);
         } else {
-            local.ready.push_back(cell);
+            local.ready.push(cell);
         }
     }
 
@@ -251,7 +251,7 @@ impl HomeOwner {
     /// A home for this thread; `unpark` ends the poll that its owner blocks in.
     pub(crate) fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
         let local = Local {
-            ready: VecDeque::with_capacity(64),
+            ready: Ready::new(),
             owned: Vec::new(),
             current: None,
             cells: 1,
@@ -294,6 +294,7 @@ impl HomeOwner {
         SharedHome(unsafe { Arc::from_raw(self.home.as_ptr().cast_const()) })
     }
 
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.local().closed
     }
@@ -342,6 +343,7 @@ impl HomeOwner {
 
     /// Says that the loop is going to block; false if it must not.
     pub(crate) fn prepare_sleep(&self) -> bool {
+        self.local().ready.relax();
         self.home().inbox.prepare_sleep()
     }
 
@@ -358,15 +360,26 @@ impl HomeOwner {
 
     /// The cell that `step` would run.
     pub(crate) fn peek(&self) -> Option<CellRef> {
-        let cell = *self.local().ready.front()?;
+        let cell = self.local().ready.first()?;
         // SAFETY: cells in the ready queue are alive.
         Some(unsafe { CellRef::share(cell) })
     }
 
-    /// Runs the first ready cell; false if there is none.
+    /// Runs the first `steps` ready cells, or fewer if there are fewer.
     #[inline]
-    pub(crate) fn step(&self) -> bool {
-        let Some(cell) = self.local().ready.pop_front() else { return false };
+    pub(crate) fn run(&self, steps: usize) {
+        for _ in 0..steps {
+            let Some(cell) = self.local().ready.pop() else { return };
+            // SAFETY: cells in the ready queue are alive, and this one was taken out.
+            unsafe { Self::step(cell) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// On the owner's thread; `cell` comes out of the ready queue.
+    #[inline]
+    unsafe fn step(cell: NonNull<Header>) {
         // SAFETY: SCHEDULED kept the cell alive in the queue, RUNNING does from here.
         let header = unsafe { cell.as_ref() };
         let flags = header.flags.get();
@@ -381,7 +394,6 @@ impl HomeOwner {
         }
         // SAFETY: alive so far, and the local side has not ended.
         unsafe { Header::end_if_unused(cell) };
-        true
     }
 
     /// The task that is being stepped, if it is one that users see.
@@ -417,7 +429,7 @@ impl HomeOwner {
             // running, since a running loop is not closed.
             unsafe { task::destroy(cell) };
         }
-        while let Some(cell) = self.local().ready.pop_front() {
+        while let Some(cell) = self.local().ready.pop() {
             // SAFETY: SCHEDULED kept the cell alive.
             let header = unsafe { cell.as_ref() };
             header.clear(SCHEDULED);
@@ -429,7 +441,7 @@ impl HomeOwner {
             unsafe { Header::end_if_unused(cell) };
         }
         let local = self.local();
-        local.ready.shrink_to_fit();
+        local.ready.relax();
         local.owned.shrink_to_fit();
         local.memory.clear();
     }

@@ -51,6 +51,7 @@ mod home;
 mod inbox;
 mod lent;
 mod memory;
+mod ready;
 mod task;
 mod waker;
 

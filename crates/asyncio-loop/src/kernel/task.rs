@@ -403,6 +403,7 @@ unsafe fn drop_local(cell: NonNull<Header>) {
 }
 
 /// Numbers for tasks: unique in the process, rising on each thread.
+#[inline]
 fn next_id() -> u64 {
     use std::cell::Cell;
     use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,0 +1,115 @@
+//! The ready queue: first in, first out.
+
+use std::ptr::NonNull;
+
+use super::cell::Header;
+
+/// The size it starts with, and goes back to after a rush.
+const SMALL: usize = 64;
+/// A queue larger than this is given back when it runs empty and the loop has time.
+const LARGE: usize = 4096;
+
+/// A ring whose length is a power of two, so that its end is found with a mask: pushes and pops are
+/// what a turn of a single short step spends its time on.
+pub(super) struct Ready {
+    ring: Box<[Option<NonNull<Header>>]>,
+    /// Cells taken out since the beginning; the next one is at `taken & mask`.
+    taken: usize,
+    /// Cells put in since the beginning.
+    put: usize,
+}
+
+impl Ready {
+    pub(super) fn new() -> Self {
+        Self { ring: vec![None; SMALL].into(), taken: 0, put: 0 }
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.put.wrapping_sub(self.taken)
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, cell: NonNull<Header>) {
+        if self.len() == self.ring.len() {
+            self.grow();
+        }
+        let mask = self.ring.len() - 1;
+        self.ring[self.put & mask] = Some(cell);
+        self.put = self.put.wrapping_add(1);
+    }
+
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<NonNull<Header>> {
+        if self.taken == self.put {
+            return None;
+        }
+        let mask = self.ring.len() - 1;
+        let cell = self.ring[self.taken & mask];
+        self.taken = self.taken.wrapping_add(1);
+        cell
+    }
+
+    pub(super) fn first(&self) -> Option<NonNull<Header>> {
+        if self.len() == 0 { None } else { self.ring[self.taken & (self.ring.len() - 1)] }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let (old, len) = (self.ring.len(), self.len());
+        let mut ring = Vec::with_capacity(old * 2);
+        ring.extend((0..len).map(|i| self.ring[self.taken.wrapping_add(i) & (old - 1)]));
+        ring.resize(old * 2, None);
+        *self = Self { ring: ring.into(), taken: 0, put: len };
+    }
+
+    /// Gives the memory of a rush back, if it is over.
+    pub(super) fn relax(&mut self) {
+        if self.len() == 0 && self.ring.len() > LARGE {
+            *self = Self::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cell(number: usize) -> NonNull<Header> {
+        NonNull::new(std::ptr::without_provenance_mut(number + 8)).expect("not null")
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_queue(pushes in proptest::collection::vec(any::<bool>(), 0..2000)) {
+            let (mut ready, mut model) = (Ready::new(), VecDeque::new());
+            // From the end of the counters, so that they overflow.
+            (ready.taken, ready.put) = (usize::MAX - 5, usize::MAX - 5);
+            for (number, push) in pushes.into_iter().enumerate() {
+                if push {
+                    ready.push(cell(number));
+                    model.push_back(cell(number));
+                } else {
+                    prop_assert_eq!(ready.first(), model.front().copied());
+                    prop_assert_eq!(ready.pop(), model.pop_front());
+                }
+                prop_assert_eq!(ready.len(), model.len());
+            }
+        }
+    }
+
+    #[test]
+    fn memory_of_a_rush_is_given_back() {
+        let mut ready = Ready::new();
+        (0..100_000).for_each(|number| ready.push(cell(number)));
+        ready.relax();
+        assert!(ready.ring.len() >= 100_000);
+        while ready.pop().is_some() {}
+        ready.relax();
+        assert_eq!(ready.ring.len(), SMALL);
+    }
+}
