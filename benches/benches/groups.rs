@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use asyncio_benches::contest::{Contest, run};
-use asyncio_benches::runtime::{Runtime, Smol, Tokio, timed};
+use asyncio_benches::runtime::{Asyncio, Runtime, Smol, Tokio, timed};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::task::{JoinSet, spawn_local};
@@ -23,6 +23,7 @@ fn main() {
             Contest::new("timeout_ready", 1).with("tokio", timeout::<0>).with("smol", or_ready),
             Contest::new("timeout_pending_once", 1).with("tokio", timeout::<1>),
             Contest::new("cancel_10000_parked", PARKED as u64)
+                .with("asyncio", cancel_tasks)
                 .with("tokio", abort_parked)
                 .with("smol", cancel_parked),
         ],
@@ -97,6 +98,20 @@ fn or_ready(times: u64) -> Duration {
 }
 
 /// Cancel tasks that wait for ever, and wait until they are gone. Starting them is part of it.
+fn cancel_tasks(times: u64) -> Duration {
+    timed::<Asyncio>(async move {
+        for _ in 0..times {
+            let tasks: Vec<_> =
+                (0..PARKED).map(|_| asyncio::create_task(std::future::pending::<()>())).collect();
+            asyncio::yield_now().await;
+            tasks.iter().for_each(|task| assert!(task.cancel()));
+            for task in tasks {
+                assert!(task.await.is_err());
+            }
+        }
+    })
+}
+
 fn abort_parked(times: u64) -> Duration {
     timed::<Tokio>(async move {
         for _ in 0..times {

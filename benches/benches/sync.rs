@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use asyncio_benches::contest::{Contest, run};
-use asyncio_benches::runtime::{Monoio, Runtime, Smol, Tokio, timed};
+use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio, timed};
 
 /// Tasks that contend.
 const TASKS: u64 = 100;
@@ -18,20 +18,25 @@ fn main() {
         "sync",
         vec![
             Contest::new("lock_uncontended", 1)
+                .with("asyncio", lock_alone::<Asyncio>)
                 .with("tokio", lock_alone::<Tokio>)
                 .with("smol", lock_alone::<Smol>),
             Contest::new("lock_by_100_tasks", TASKS)
+                .with("asyncio", lock_contended::<Asyncio>)
                 .with("tokio", lock_contended::<Tokio>)
                 .with("smol", lock_contended::<Smol>),
             Contest::new("semaphore_uncontended", 1)
+                .with("asyncio", semaphore_alone::<Asyncio>)
                 .with("tokio", semaphore_alone::<Tokio>)
                 .with("smol", semaphore_alone::<Smol>)
                 .with("monoio", semaphore_alone::<Monoio>),
             Contest::new("semaphore_by_100_tasks", TASKS)
+                .with("asyncio", semaphore_contended::<Asyncio>)
                 .with("tokio", semaphore_contended::<Tokio>)
                 .with("smol", semaphore_contended::<Smol>)
                 .with("monoio", semaphore_contended::<Monoio>),
             Contest::new("event_round_trip", 1)
+                .with("asyncio", event_round_trip::<Asyncio>)
                 .with("tokio", event_round_trip::<Tokio>)
                 .with("smol", event_round_trip::<Smol>),
             queues::<1>("queue_of_1"),
@@ -45,6 +50,7 @@ fn main() {
 fn queues<const SIZE: usize>(name: &'static str) -> Contest {
     Contest::new(name, 1)
         .with("floor", queue_by_hand::<SIZE>)
+        .with("asyncio", queue::<Asyncio, SIZE>)
         .with("tokio", queue::<Tokio, SIZE>)
         .with("smol", queue::<Smol, SIZE>)
         .with("monoio", queue::<Monoio, SIZE>)
@@ -191,6 +197,71 @@ trait Queue: Runtime {
         items: u64,
         consume: impl FnMut(u64) + 'static,
     ) -> (impl Future<Output = ()> + 'static, impl Future<Output = ()> + 'static);
+}
+
+mod with_asyncio {
+    use super::*;
+
+    impl Lock for Asyncio {
+        type Lock = asyncio::Lock<()>;
+        fn new_lock() -> Self::Lock {
+            asyncio::Lock::new(())
+        }
+        fn lock(lock: &Self::Lock) -> impl Future<Output = impl Sized> {
+            lock.acquire()
+        }
+    }
+
+    impl Semaphore for Asyncio {
+        type Semaphore = asyncio::Semaphore;
+        fn new_semaphore(permits: usize) -> Self::Semaphore {
+            Self::Semaphore::new(permits)
+        }
+        fn acquire(semaphore: &Self::Semaphore) -> impl Future<Output = impl Sized> {
+            semaphore.acquire()
+        }
+    }
+
+    impl Event for Asyncio {
+        type Event = asyncio::Event;
+        fn new_event() -> Self::Event {
+            asyncio::Event::new()
+        }
+        fn notify(event: &Self::Event) {
+            event.set();
+        }
+        async fn wait(event: &Self::Event) {
+            event.wait().await;
+            event.clear();
+        }
+    }
+
+    impl Queue for Asyncio {
+        fn through_queue(
+            size: usize,
+            items: u64,
+            mut consume: impl FnMut(u64) + 'static,
+        ) -> (impl Future<Output = ()> + 'static, impl Future<Output = ()> + 'static) {
+            let queue = Rc::new(if size == UNBOUNDED {
+                asyncio::Queue::unbounded()
+            } else {
+                asyncio::Queue::bounded(size)
+            });
+            let source = Rc::clone(&queue);
+            let producer = async move {
+                for item in 0..items {
+                    queue.put(item).await.expect("an open queue");
+                }
+                queue.shutdown();
+            };
+            let consumer = async move {
+                while let Ok(item) = source.get().await {
+                    consume(item);
+                }
+            };
+            (producer, consumer)
+        }
+    }
 }
 
 mod with_tokio {

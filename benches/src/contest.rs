@@ -42,17 +42,20 @@ impl Contest {
     }
 }
 
-/// The whole of a bench program: criterion, or the interleaved table with `--table`, or `--table=NAME` for the
-/// contests whose name contains `NAME`.
+/// The whole of a bench program: criterion, or the interleaved table with `--table`. `--table=NAME` is for the contests
+/// whose name contains `NAME`; `--only=asyncio,tokio` leaves out other contenders.
 pub fn run(area: &str, contests: Vec<Contest>) {
-    let wanted = std::env::args().find_map(|argument| {
-        let rest = argument.strip_prefix("--table")?.to_owned();
-        Some(rest.trim_start_matches('=').to_owned())
-    });
-    match wanted {
+    match option("--table") {
         Some(filter) => print_table(area, contests, &filter),
         None => run_criterion(contests),
     }
+}
+
+/// What follows the `=` of this option; nothing if there is none.
+fn option(name: &str) -> Option<String> {
+    let rest =
+        std::env::args().find_map(|argument| Some(argument.strip_prefix(name)?.to_owned()))?;
+    Some(rest.trim_start_matches('=').to_owned())
 }
 
 fn run_criterion(contests: Vec<Contest>) {
@@ -76,7 +79,11 @@ fn print_table(area: &str, contests: Vec<Contest>, filter: &str) {
         COLUMNS.join(" | ")
     );
     println!("|---|{}---|---|", "---|".repeat(COLUMNS.len()));
-    for contest in contests.into_iter().filter(|contest| contest.name.contains(filter)) {
+    let only = option("--only");
+    for mut contest in contests.into_iter().filter(|contest| contest.name.contains(filter)) {
+        if let Some(only) = &only {
+            contest.contenders.retain(|(name, _)| only.split(',').any(|wanted| wanted == *name));
+        }
         let name = contest.name;
         println!("| {name} | {} |", row(&interleave(contest)));
     }
