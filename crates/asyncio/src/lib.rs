@@ -34,6 +34,13 @@ pub use asyncio_loop::{
     running_loop, signal, try_running_loop, wrap_future,
 };
 pub use asyncio_macros::{main, test};
+pub use asyncio_net::{
+    Address, BufferedProtocol, ByteSource, ByteStream, Closed, Endpoint, HandlerResult,
+    IncompleteReadError, LimitOverrunError, Port, Protocol, ReadError, Server, ServerAddress,
+    ServerOptions, StreamFeeder, StreamReader, StreamWriter, Transport, create_connection,
+    create_server, create_server_with, feed_reader, feed_reader_with_limit, open_connection,
+    start_server, start_server_with,
+};
 pub use asyncio_sync::{
     Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, LifoQueue, Lock, LockGuard,
     OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, PutError, Queue, QueueShutDown,

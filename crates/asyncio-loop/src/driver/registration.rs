@@ -80,6 +80,13 @@ impl Registration {
         }
     }
 
+    pub(super) fn wake_waiter(&self, direction: Direction) {
+        let waker = self.with_slot(|slot| slot.waiter(direction).take());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     fn with_slot<R>(&self, action: impl FnOnce(&mut Slot) -> R) -> R {
         let mut slots = self.driver.shared.slots.borrow_mut();
         action(slots.get_mut(self.token).expect("a registration keeps its slot"))

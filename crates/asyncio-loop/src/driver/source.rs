@@ -38,7 +38,28 @@ pub struct Source<S: Pollable> {
 }
 
 impl<S: Pollable> Source<S> {
-    /// A source on a loop.
+    /// Puts `io` into the care of `event_loop`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_loop::{Direction, EventLoop, Source};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// ours.set_nonblocking(true)?;
+    /// let source = Source::new(&event_loop, ours);
+    /// event_loop.call_soon(move || theirs.write_all(b"hello").unwrap());
+    /// let mut buffer = [0; 16];
+    /// let read = event_loop.run_until_complete(poll_fn(|cx| {
+    ///     source.poll_io(cx, Direction::Read, |mut io| io.read(&mut buffer))
+    /// }))??;
+    /// assert_eq!(&buffer[..read], b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(event_loop: &LoopRef, io: S) -> Self {
         Self::with_driver(event_loop.driver(), io)
     }
@@ -144,6 +165,27 @@ impl<S: Pollable> Source<S> {
         Ok(moved)
     }
 
+    /// Tries [`try_transfer`](Self::try_transfer) until it does not block, waiting in between.
+    ///
+    /// # Errors
+    ///
+    /// Those of `operation` and of [`poll_ready`](Self::poll_ready).
+    pub fn poll_transfer(
+        &self,
+        cx: &Context<'_>,
+        direction: Direction,
+        length: usize,
+        mut operation: impl FnMut(&S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_ready(cx, direction))?;
+            match self.try_transfer(direction, length, &mut operation) {
+                Err(error) if is_retry(&error) => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
     /// Tries `operation` until it does not block, waiting in between.
     ///
     /// # Errors
@@ -158,12 +200,24 @@ impl<S: Pollable> Source<S> {
         loop {
             ready!(self.poll_ready(cx, direction))?;
             match self.try_io(direction, &mut operation) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_retry(&error) => {}
                 result => return Poll::Ready(result),
             }
         }
     }
+
+    /// Wakes whoever waits, as if both directions had become ready: for an owner who is about to drop the
+    /// source while others wait for it.
+    pub fn wake_waiters(&self) {
+        for direction in [Direction::Read, Direction::Write] {
+            self.registration.wake_waiter(direction);
+        }
+    }
+}
+
+/// Whether the next thing to do is to wait and try again.
+fn is_retry(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 impl<S: Pollable + fmt::Debug> fmt::Debug for Source<S> {

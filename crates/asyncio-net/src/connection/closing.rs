@@ -1,0 +1,63 @@
+//! The end of a connection.
+
+use std::io;
+use std::rc::Rc;
+
+use super::{CLOSED, CLOSING, Connection, OVER};
+use crate::error::SharedError;
+
+impl Connection {
+    /// Takes no more, sends what is queued, and ends.
+    pub(crate) fn close(self: &Rc<Self>) {
+        if self.has(CLOSING) {
+            return;
+        }
+        self.set(CLOSING);
+        self.flush();
+        if self.queued() == 0 {
+            self.lose(None);
+        }
+    }
+
+    /// Ends at once; what is queued is dropped.
+    pub(crate) fn abort(self: &Rc<Self>) {
+        self.set(CLOSING);
+        self.lose(None);
+    }
+
+    /// The connection is over: closed as it should be, or because of `error`.
+    pub(crate) fn lose(self: &Rc<Self>, error: Option<io::Error>) {
+        if self.has(CLOSED) {
+            return;
+        }
+        if !self.has(OVER) {
+            self.set(OVER);
+            self.drop_queue();
+            if let Some(error) = error {
+                self.with_rare(|rare| rare.error = Some(SharedError::new(error)));
+            }
+        }
+        match self.pump.get() {
+            Some(pump) => pump.wake(),
+            // What the other side sent before may still be read, until the writer is closed.
+            None if self.has(CLOSING) => self.closed(),
+            None => self.wake_waiters(),
+        }
+    }
+
+    fn drop_queue(&self) {
+        let queue = self.out.borrow_mut().queue.take();
+        if let Some(mut queue) = queue {
+            queue.clear();
+            crate::queue::Queue::give(queue);
+        }
+    }
+
+    /// Gives the descriptor up and tells everybody.
+    pub(crate) fn closed(&self) {
+        self.set(CLOSING | OVER | CLOSED);
+        self.io.close();
+        self.wake_waiters();
+        drop(self.membership.take());
+    }
+}

@@ -1,0 +1,65 @@
+//! What the socket did not take leaves when it can.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use super::{BLOCKED, CLOSED, CLOSING, Connection, EOF_ASKED, OVER};
+
+impl Connection {
+    pub(super) fn start_flusher(self: &Rc<Self>) {
+        self.set(BLOCKED);
+        let connection = self.clone();
+        self.network.spawn(poll_fn(move |cx| connection.poll_flush(cx)));
+    }
+
+    fn poll_flush(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.has(OVER | CLOSED) {
+            let result = match ready!(self.io.poll_write_ready(cx)) {
+                Ok(()) => self.out.borrow_mut().transmit(&self.io, &[]).1,
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(()) => {
+                    self.clear(BLOCKED);
+                    self.flushed();
+                    return Poll::Ready(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.check_low(),
+                Err(error) => self.lose(Some(error)),
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Everything has left.
+    pub(super) fn flushed(self: &Rc<Self>) {
+        self.check_low();
+        if self.has(EOF_ASKED) && !self.has(CLOSING) {
+            self.send_eof();
+        }
+        if self.has(CLOSING) {
+            self.lose(None);
+        }
+    }
+
+    /// Tells the other side that no more comes, once everything has left.
+    pub(crate) fn write_eof(self: &Rc<Self>) {
+        if self.has(EOF_ASKED | CLOSING | OVER) {
+            return;
+        }
+        self.flush();
+        self.set(EOF_ASKED);
+        if self.queued() == 0 && !self.has(OVER) {
+            self.send_eof();
+        }
+    }
+
+    fn send_eof(self: &Rc<Self>) {
+        match self.io.write_eof() {
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => self.lose(Some(error)),
+            _ => {}
+        }
+    }
+}

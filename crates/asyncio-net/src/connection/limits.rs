@@ -1,0 +1,131 @@
+//! The high-water mark, and what happens on the way up and down.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::{CLOSED, CLOSING, Connection, FULL, PAUSED};
+
+/// So many system calls a writer may make before it gives way to others.
+const SENDS_IN_A_ROW: u8 = 16;
+
+/// How much may be queued before writers are asked to wait, and how little for them to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) high: usize,
+    pub(crate) low: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new(None, None)
+    }
+}
+
+impl Limits {
+    /// Fills in what is not given: 64 KiB, and a factor of four between the two.
+    ///
+    /// # Panics
+    ///
+    /// If the low mark is above the high one.
+    pub(crate) fn new(high: Option<usize>, low: Option<usize>) -> Self {
+        let high = high.unwrap_or_else(|| low.map_or(64 * 1024, |low| low.saturating_mul(4)));
+        let low = low.unwrap_or(high / 4);
+        assert!(low <= high, "the low-water mark ({low}) must not be above the high one ({high})");
+        Self { high, low }
+    }
+}
+
+impl<S: ?Sized> Connection<S> {
+    pub(crate) fn limits(&self) -> Limits {
+        self.out.borrow().rare.as_ref().map(|rare| rare.limits).unwrap_or_default()
+    }
+
+    /// How many bytes wait to leave.
+    pub(crate) fn queued(&self) -> usize {
+        self.out.borrow().queue.as_ref().map_or(0, |queue| queue.len())
+    }
+}
+
+impl Connection {
+    pub(crate) fn set_limits(self: &Rc<Self>, limits: Limits) {
+        self.with_rare(|rare| rare.limits = limits);
+        self.check_high();
+        self.check_low();
+    }
+
+    /// Asks writers to wait if too much is queued.
+    pub(super) fn check_high(self: &Rc<Self>) {
+        let queued = self.queued();
+        if queued > 0 && !self.has(FULL | CLOSED) && queued > self.limits().high {
+            self.set(FULL);
+            self.tell_protocol();
+        }
+    }
+
+    /// Lets writers go on if little enough is queued.
+    pub(super) fn check_low(self: &Rc<Self>) {
+        if self.has(FULL) && self.queued() <= self.limits().low {
+            self.clear(FULL);
+            self.wake_waiters();
+            self.tell_protocol();
+        }
+    }
+
+    /// Calls `pause_writing` or `resume_writing`, unless the protocol is being called already: then this is
+    /// done when that returns.
+    pub(crate) fn tell_protocol(self: &Rc<Self>) {
+        while self.has(FULL) != self.has(PAUSED) && !self.has(CLOSED) {
+            let full = self.has(FULL);
+            let told = self.with_receiver(|receiver, transport| {
+                // Before the call: it may write, and come here again.
+                transport.connection().note_paused(full);
+                if full {
+                    receiver.pause_writing(transport);
+                } else {
+                    receiver.resume_writing(transport);
+                }
+            });
+            if told.is_none() {
+                break;
+            }
+        }
+    }
+
+    fn note_paused(&self, paused: bool) {
+        if paused { self.set(PAUSED) } else { self.clear(PAUSED) }
+    }
+
+    /// Waits while too much is queued.
+    pub(crate) fn poll_drain(&self, cx: &mut Context<'_>, waited: bool) -> Poll<io::Result<()>> {
+        if let Some(error) = self.error() {
+            return Poll::Ready(Err(error));
+        }
+        if self.has(CLOSED) && !waited {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        if self.has(FULL) && !self.has(CLOSED) {
+            self.wait(cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether a writer that never has to wait should let others run now.
+    pub(crate) fn must_give_way(&self) -> bool {
+        let must = self.sends.get() >= SENDS_IN_A_ROW || self.has(CLOSING) && !self.has(CLOSED);
+        if must {
+            self.sends.set(0);
+        }
+        must
+    }
+
+    /// Waits until the descriptor is gone.
+    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.has(CLOSED) {
+            self.wait(cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(self.error().map_or(Ok(()), Err))
+    }
+}

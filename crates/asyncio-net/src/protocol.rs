@@ -1,0 +1,134 @@
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+use crate::transport::Transport;
+
+/// What a connection tells: made, data, end of the stream, lost.
+///
+/// The loop calls these methods; they must not block. Per connection the order is `connection_made`,
+/// any number of `data_received`, at most one `eof_received`, and `connection_lost` as the last.
+///
+/// A method that panics ends its connection with an error, and is reported; the loop goes on.
+///
+/// # From asyncio
+///
+/// Every method is given the transport, so a protocol need not keep it. The data is lent: it is in the loop's own read
+/// buffer, which all connections share, and has to be copied to be kept. Writing inside a method never calls
+/// another method: `pause_writing` follows when the method has returned. To share a protocol's state with the
+/// rest of the program, make a connection with an `Rc<RefCell<impl Protocol>>`.
+///
+/// # Examples
+///
+/// ```
+/// struct Echo;
+///
+/// impl asyncio_net::Protocol for Echo {
+///     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+///         transport.write(data);
+///     }
+/// }
+/// ```
+pub trait Protocol {
+    /// The connection is there.
+    fn connection_made(&mut self, transport: &Transport) {
+        let _ = transport;
+    }
+
+    /// Bytes came: at least one, and as many as were there.
+    fn data_received(&mut self, transport: &Transport, data: &[u8]);
+
+    /// The other side sends no more. With `true` the connection stays open for writing; with `false`,
+    /// the default, it is closed.
+    fn eof_received(&mut self, transport: &Transport) -> bool {
+        let _ = transport;
+        false
+    }
+
+    /// The connection has ended: with an error, or without one when it was closed or aborted.
+    fn connection_lost(&mut self, transport: &Transport, error: Option<io::Error>) {
+        let _ = (transport, error);
+    }
+
+    /// More is waiting to leave than the high-water mark allows: stop writing.
+    fn pause_writing(&mut self, transport: &Transport) {
+        let _ = transport;
+    }
+
+    /// The queue has fallen to the low-water mark: go on.
+    fn resume_writing(&mut self, transport: &Transport) {
+        let _ = transport;
+    }
+}
+
+/// A protocol that brings the memory its bytes are received into.
+///
+/// Instead of [`data_received`](Protocol::data_received), [`get_buffer`](Self::get_buffer) is asked for room and
+/// [`buffer_updated`](Self::buffer_updated) told how much of it was filled. The other methods are those of
+/// [`Protocol`].
+///
+/// # From asyncio
+///
+/// `get_buffer` may be called again without `buffer_updated` in between, when nothing had come after all.
+pub trait BufferedProtocol {
+    /// The connection is there.
+    fn connection_made(&mut self, transport: &Transport) {
+        let _ = transport;
+    }
+
+    /// Room to receive into; `size_hint` is how much would be useful. An empty buffer is an error that ends
+    /// the connection.
+    fn get_buffer(&mut self, size_hint: usize) -> &mut [u8];
+
+    /// So many bytes are in the buffer that was given last.
+    fn buffer_updated(&mut self, transport: &Transport, count: usize);
+
+    /// As [`Protocol::eof_received`].
+    fn eof_received(&mut self, transport: &Transport) -> bool {
+        let _ = transport;
+        false
+    }
+
+    /// As [`Protocol::connection_lost`].
+    fn connection_lost(&mut self, transport: &Transport, error: Option<io::Error>) {
+        let _ = (transport, error);
+    }
+
+    /// As [`Protocol::pause_writing`].
+    fn pause_writing(&mut self, transport: &Transport) {
+        let _ = transport;
+    }
+
+    /// As [`Protocol::resume_writing`].
+    fn resume_writing(&mut self, transport: &Transport) {
+        let _ = transport;
+    }
+}
+
+/// A protocol that others keep a hold of. It must not be borrowed while the loop runs other things, or
+/// the connection ends with an error.
+impl<P: Protocol> Protocol for Rc<RefCell<P>> {
+    fn connection_made(&mut self, transport: &Transport) {
+        self.borrow_mut().connection_made(transport);
+    }
+
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+        self.borrow_mut().data_received(transport, data);
+    }
+
+    fn eof_received(&mut self, transport: &Transport) -> bool {
+        self.borrow_mut().eof_received(transport)
+    }
+
+    fn connection_lost(&mut self, transport: &Transport, error: Option<io::Error>) {
+        self.borrow_mut().connection_lost(transport, error);
+    }
+
+    fn pause_writing(&mut self, transport: &Transport) {
+        self.borrow_mut().pause_writing(transport);
+    }
+
+    fn resume_writing(&mut self, transport: &Transport) {
+        self.borrow_mut().resume_writing(transport);
+    }
+}

@@ -1,0 +1,136 @@
+//! Accepting.
+
+use std::cell::{OnceCell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use asyncio_loop::{Deadline, Direction, ErrorContext, LocalWaker, Source};
+use mio::net::TcpListener;
+
+use super::{Accepted, Shared};
+use crate::address::Address;
+use crate::connection::Connection;
+use crate::network::Network;
+use crate::socket::{SocketStream, StreamSocket};
+
+/// After running out of descriptors, no accept for so long.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A socket that listens.
+pub(crate) trait ListenSocket: std::os::fd::AsFd {
+    type Stream: StreamSocket;
+    fn accept(&self) -> io::Result<(Self::Stream, Address)>;
+    fn local(&self) -> io::Result<Address>;
+}
+
+impl ListenSocket for TcpListener {
+    type Stream = mio::net::TcpStream;
+
+    fn accept(&self) -> io::Result<(Self::Stream, Address)> {
+        TcpListener::accept(self).map(|(stream, peer)| (stream, peer.into()))
+    }
+
+    fn local(&self) -> io::Result<Address> {
+        self.local_addr().map(Address::from)
+    }
+}
+
+/// One socket of a server, of whatever kind.
+pub(super) trait Listening {
+    fn start(self: Rc<Self>, shared: &Rc<Shared>);
+    fn address(&self) -> Address;
+    fn close(&self);
+}
+
+/// One socket of a server, and the task that accepts from it.
+pub(super) struct Listener<L: ListenSocket> {
+    source: RefCell<Option<Source<L>>>,
+    address: OnceCell<Address>,
+    /// When to try again.
+    paused: RefCell<Option<Deadline>>,
+}
+
+impl<L: ListenSocket + 'static> Listener<L> {
+    pub(super) fn new(network: &Network, socket: L) -> Self {
+        let address = socket.local().map_or_else(|_| OnceCell::new(), OnceCell::from);
+        Self {
+            source: RefCell::new(Some(Source::new(network.event_loop(), socket))),
+            address,
+            paused: RefCell::new(None),
+        }
+    }
+
+    /// Accepts for ever; ends when the socket is closed.
+    fn poll_accept(&self, cx: &mut Context<'_>, shared: &Rc<Shared>) -> Poll<()> {
+        for _ in 0..shared.options.backlog.max(1) {
+            if self.is_paused() {
+                return Poll::Pending;
+            }
+            let accepted = {
+                let source = self.source.borrow();
+                let Some(source) = &*source else { return Poll::Ready(()) };
+                ready!(source.poll_io(cx, Direction::Read, L::accept))
+            };
+            match accepted {
+                Ok((stream, peer)) => self.accepted(shared, stream, peer),
+                Err(error) if is_of_the_peer(&error) => {}
+                Err(error) => self.pause(cx, shared, error),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn accepted(&self, shared: &Rc<Shared>, stream: L::Stream, peer: Address) {
+        let event_loop = shared.network.event_loop();
+        let stream = SocketStream::new(event_loop, stream, Some(peer));
+        let source = Connection::new(&shared.network, stream);
+        let connection: Rc<Connection> = source.clone();
+        connection.join(Shared::admit(shared, &connection));
+        (shared.serve)(Accepted { connection, source });
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused.borrow().as_ref().is_some_and(Deadline::is_pending)
+    }
+
+    /// Reports the error, and accepts nothing for a while.
+    #[cold]
+    fn pause(&self, cx: &Context<'_>, shared: &Shared, error: io::Error) {
+        let event_loop = shared.network.event_loop();
+        let context = ErrorContext::new("accepting a connection failed; trying again in a second")
+            .with_error(error)
+            .field("listening on", self.address());
+        event_loop.report(&context);
+        let until = event_loop.time() + PAUSE;
+        let deadline = event_loop.wake_at(until, LocalWaker::from_context(cx));
+        self.paused.replace(Some(deadline));
+    }
+}
+
+/// Whether it says something about one connection only, which is gone.
+fn is_of_the_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | TimedOut)
+}
+
+impl<L: ListenSocket + 'static> Listening for Listener<L> {
+    fn start(self: Rc<Self>, shared: &Rc<Shared>) {
+        let shared_by_task = shared.clone();
+        shared.network.spawn(poll_fn(move |cx| self.poll_accept(cx, &shared_by_task)));
+    }
+
+    fn address(&self) -> Address {
+        self.address.get().cloned().unwrap_or(Address::Unnamed)
+    }
+
+    fn close(&self) {
+        let source = self.source.take();
+        if let Some(source) = source {
+            source.wake_waiters();
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Listening sockets.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Socket, Type};
+
+use super::ServerOptions;
+
+/// A socket for each address; if one fails, none.
+///
+/// An address that this machine does not have is passed over, as long as another one works.
+pub(crate) fn listen_on(
+    addresses: &[SocketAddr],
+    options: &ServerOptions,
+) -> io::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    let mut missing = Vec::new();
+    for (index, address) in addresses.iter().enumerate() {
+        if addresses[..index].contains(address) {
+            continue;
+        }
+        match listen(*address, options) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if is_missing(&error) => missing.push((address, error)),
+            Err(error) => return Err(name(error, address)),
+        }
+    }
+    match (listeners.is_empty(), missing.into_iter().next()) {
+        (true, Some((address, error))) => Err(name(error, address)),
+        (true, None) => Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on")),
+        (false, _) => Ok(listeners),
+    }
+}
+
+/// Whether the machine lacks the address, or its whole family.
+fn is_missing(error: &io::Error) -> bool {
+    const EAFNOSUPPORT: i32 = 97;
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
+}
+
+fn name(error: io::Error, address: &SocketAddr) -> io::Error {
+    let text = format!("cannot listen on {address}: {error}");
+    io::Error::new(error.kind(), text)
+}
+
+fn listen(address: SocketAddr, options: &ServerOptions) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if options.reuse_address {
+        socket.set_reuse_address(true)?;
+    }
+    if options.reuse_port {
+        set_reuse_port(&socket)?;
+    }
+    if options.keep_alive {
+        socket.set_keepalive(true)?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(options.ipv6_only)?;
+    }
+    // Accepted sockets inherit it.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+#[cfg(unix)]
+fn set_reuse_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(unix))]
+fn set_reuse_port(_: &Socket) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "reuse_port is not supported by this system"))
+}

@@ -1,0 +1,93 @@
+use crate::stream::DEFAULT_LIMIT;
+
+/// Options of a new server.
+///
+/// # Examples
+///
+/// ```
+/// let options = asyncio_net::ServerOptions::new().backlog(1024).reuse_port(true);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    pub(crate) backlog: u32,
+    pub(crate) reuse_address: bool,
+    pub(crate) reuse_port: bool,
+    pub(crate) keep_alive: bool,
+    pub(crate) ipv6_only: bool,
+    pub(crate) start_serving: bool,
+    pub(crate) limit: usize,
+}
+
+impl ServerOptions {
+    /// The usual ones.
+    pub fn new() -> Self {
+        Self {
+            backlog: 100,
+            reuse_address: cfg!(unix),
+            reuse_port: false,
+            keep_alive: false,
+            ipv6_only: true,
+            start_serving: true,
+            limit: DEFAULT_LIMIT,
+        }
+    }
+
+    /// How many connections may wait to be accepted, and how many are accepted in one turn. 100, unless told.
+    #[must_use]
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = connections;
+        self
+    }
+
+    /// Whether to listen on a port that connections of a former server still linger on. True on Unix.
+    #[must_use]
+    pub fn reuse_address(mut self, yes: bool) -> Self {
+        self.reuse_address = yes;
+        self
+    }
+
+    /// Whether other sockets may listen on the same port, which then share the clients. False, unless told.
+    ///
+    /// It is how one port is served by several loops on several threads.
+    #[must_use]
+    pub fn reuse_port(mut self, yes: bool) -> Self {
+        self.reuse_port = yes;
+        self
+    }
+
+    /// Whether dead peers are found out by probes. False, unless told.
+    #[must_use]
+    pub fn keep_alive(mut self, yes: bool) -> Self {
+        self.keep_alive = yes;
+        self
+    }
+
+    /// Whether a socket with an IPv6 address leaves IPv4 alone. True, unless told.
+    #[must_use]
+    pub fn ipv6_only(mut self, yes: bool) -> Self {
+        self.ipv6_only = yes;
+        self
+    }
+
+    /// Whether to accept at once, rather than from [`Server::start_serving`](crate::Server::start_serving) or
+    /// [`Server::serve_forever`](crate::Server::serve_forever) on. True, unless told.
+    #[must_use]
+    pub fn start_serving(mut self, yes: bool) -> Self {
+        self.start_serving = yes;
+        self
+    }
+
+    /// The limit of the clients' stream readers. 64 KiB, unless told.
+    #[must_use]
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
+        self
+    }
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,126 @@
+//! A connected stream socket as a [`ByteStream`].
+
+use std::cell::{OnceCell, RefCell};
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll};
+
+use asyncio_loop::{Direction, LoopRef, Source};
+use mio::net::TcpStream;
+
+use crate::address::Address;
+use crate::source::{ByteSource, ByteStream};
+
+/// What stream sockets have in common beyond reading and writing.
+pub(crate) trait StreamSocket: AsFd {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize>;
+    fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+    fn local(&self) -> io::Result<Address>;
+    fn peer(&self) -> io::Result<Address>;
+}
+
+impl StreamSocket for TcpStream {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&mut &*self).read(buffer)
+    }
+
+    fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match slices {
+            [one] => (&mut &*self).write(one),
+            many => (&mut &*self).write_vectored(many),
+        }
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.shutdown(how)
+    }
+
+    fn local(&self) -> io::Result<Address> {
+        self.local_addr().map(Address::from)
+    }
+
+    fn peer(&self) -> io::Result<Address> {
+        self.peer_addr().map(Address::from)
+    }
+}
+
+/// A socket until it is closed, and its addresses for ever.
+pub(crate) struct SocketStream<S: StreamSocket> {
+    source: RefCell<Option<Source<S>>>,
+    peer: OnceCell<Address>,
+    local: OnceCell<Box<Address>>,
+}
+
+impl<S: StreamSocket> SocketStream<S> {
+    /// `peer` is asked for when it is not known.
+    pub(crate) fn new(event_loop: &LoopRef, socket: S, peer: Option<Address>) -> Self {
+        Self::from_source(Source::new(event_loop, socket), peer)
+    }
+
+    pub(crate) fn from_source(source: Source<S>, peer: Option<Address>) -> Self {
+        Self {
+            source: RefCell::new(Some(source)),
+            peer: peer.map_or_else(OnceCell::new, OnceCell::from),
+            local: OnceCell::new(),
+        }
+    }
+
+    fn ask(&self, question: impl FnOnce(&S) -> io::Result<Address>) -> Address {
+        let source = self.source.borrow();
+        let socket = source.as_ref().map(Source::get_ref);
+        socket.and_then(|socket| question(socket).ok()).unwrap_or(Address::Unnamed)
+    }
+}
+
+impl<S: StreamSocket> ByteSource for SocketStream<S> {
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let source = self.source.borrow();
+        let Some(source) = &*source else { return Poll::Ready(Ok(0)) };
+        source.poll_transfer(cx, Direction::Read, buffer.len(), |socket| socket.receive(buffer))
+    }
+}
+
+impl<S: StreamSocket> ByteStream for SocketStream<S> {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let source = self.source.borrow();
+        let Some(source) = &*source else { return Err(io::ErrorKind::NotConnected.into()) };
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        source.try_transfer(Direction::Write, length, |socket| socket.send(slices))
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let source = self.source.borrow();
+        let Some(source) = &*source else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        source.poll_ready(cx, Direction::Write)
+    }
+
+    fn write_eof(&self) -> io::Result<()> {
+        let source = self.source.borrow();
+        source.as_ref().map_or(Ok(()), |source| source.get_ref().shutdown(Shutdown::Write))
+    }
+
+    fn close(&self) {
+        let source = self.source.take();
+        if let Some(source) = source {
+            source.wake_waiters();
+        }
+    }
+
+    fn local_address(&self) -> Address {
+        self.local.get_or_init(|| Box::new(self.ask(S::local))).as_ref().clone()
+    }
+
+    fn peer_address(&self) -> Address {
+        self.peer.get_or_init(|| self.ask(S::peer)).clone()
+    }
+
+    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
+        if let Some(source) = &*self.source.borrow() {
+            look(source.get_ref().as_fd());
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The bytes under streams and transports.
+
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
+use std::task::{Context, Poll};
+
+use crate::address::Address;
+
+/// Where a [`StreamReader`](crate::StreamReader) gets its bytes: a socket, a pipe, a TLS session, memory.
+///
+/// # Examples
+///
+/// A source that has only zeros:
+///
+/// ```
+/// use std::{io, task::{Context, Poll}};
+/// use asyncio_net::{ByteSource, StreamReader};
+///
+/// struct Zeros;
+///
+/// impl ByteSource for Zeros {
+///     fn poll_read(&self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+///         buffer.fill(0);
+///         Poll::Ready(Ok(buffer.len()))
+///     }
+/// }
+///
+/// let mut reader = StreamReader::new(std::rc::Rc::new(Zeros));
+/// # asyncio_task::run(async {
+/// assert_eq!(reader.read_exactly(3).await.unwrap(), [0; 3][..]);
+/// # });
+/// ```
+pub trait ByteSource {
+    /// Puts bytes into the beginning of `buffer`, which is not empty, and returns how many; 0 is the end.
+    /// With nothing to give for now, the task of `cx` is woken when there may be.
+    ///
+    /// # Errors
+    ///
+    /// Whatever went wrong; the reader hands it to its caller.
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+}
+
+/// Both directions of a connection, as seen by [`StreamWriter`](crate::StreamWriter) and
+/// [`Transport`](crate::Transport).
+pub trait ByteStream: ByteSource {
+    /// Takes bytes from the beginning of `slices`, which are not all empty, and returns how many, without
+    /// waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when it takes none for now; anything else is final.
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Waits until [`try_write`](Self::try_write) is worth a try.
+    ///
+    /// # Errors
+    ///
+    /// When waiting is not possible.
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whether the other side can be told that no more comes while it goes on sending.
+    fn can_write_eof(&self) -> bool {
+        true
+    }
+
+    /// Tells the other side that no more comes.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn write_eof(&self) -> io::Result<()>;
+
+    /// Gives the descriptor up, at once. A read that waits ends with the end of the stream, as do all
+    /// later ones.
+    fn close(&self);
+
+    /// Our end's address; known also after [`close`](Self::close).
+    fn local_address(&self) -> Address {
+        Address::Unnamed
+    }
+
+    /// The other end's address; known also after [`close`](Self::close).
+    fn peer_address(&self) -> Address {
+        Address::Unnamed
+    }
+
+    /// Lends the descriptor, if there is one and it is open.
+    fn with_fd(&self, _look: &mut dyn FnMut(BorrowedFd<'_>)) {}
+}

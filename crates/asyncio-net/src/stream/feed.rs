@@ -1,0 +1,106 @@
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, Read};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_loop::LocalWaker;
+
+use super::StreamReader;
+use crate::error::SharedError;
+use crate::source::ByteSource;
+
+/// Makes a [`StreamReader`] whose bytes come from your own hand: for tests, and for protocols that offer
+/// part of what they receive as a stream.
+///
+/// # Examples
+///
+/// ```
+/// let (feeder, mut reader) = asyncio_net::feed_reader();
+/// feeder.feed_data(b"one\n");
+/// # asyncio_task::run(async {
+/// assert_eq!(reader.read_line().await.unwrap(), "one\n");
+/// # });
+/// ```
+pub fn feed_reader() -> (StreamFeeder, StreamReader) {
+    let feed = Rc::new(Feed::default());
+    (StreamFeeder(feed.clone()), StreamReader::new(feed))
+}
+
+/// As [`feed_reader`], with another limit.
+///
+/// # Panics
+///
+/// If `limit` is zero.
+pub fn feed_reader_with_limit(limit: usize) -> (StreamFeeder, StreamReader) {
+    let feed = Rc::new(Feed::default());
+    (StreamFeeder(feed.clone()), StreamReader::with_limit(feed, limit))
+}
+
+/// Feeds a [`StreamReader`] by hand; see [`feed_reader`].
+///
+/// Dropping it ends the stream, as [`feed_eof`](Self::feed_eof) does.
+pub struct StreamFeeder(Rc<Feed>);
+
+impl StreamFeeder {
+    /// Adds bytes. There is no limit to what is kept for a reader that does not read.
+    pub fn feed_data(&self, bytes: &[u8]) {
+        self.0.bytes.borrow_mut().extend(bytes);
+        self.0.wake();
+    }
+
+    /// Ends the stream after the bytes fed so far.
+    pub fn feed_eof(&self) {
+        self.0.at_end.set(true);
+        self.0.wake();
+    }
+
+    /// Makes the read that waits, and all later ones that need more bytes, fail with this error.
+    pub fn set_error(&self, error: io::Error) {
+        self.0.error.replace(Some(SharedError::new(error)));
+        self.0.wake();
+    }
+}
+
+impl Drop for StreamFeeder {
+    fn drop(&mut self) {
+        self.feed_eof();
+    }
+}
+
+impl fmt::Debug for StreamFeeder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamFeeder").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Feed {
+    bytes: RefCell<VecDeque<u8>>,
+    error: RefCell<Option<SharedError>>,
+    at_end: Cell<bool>,
+    reader: Cell<Option<LocalWaker>>,
+}
+
+impl Feed {
+    fn wake(&self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+impl ByteSource for Feed {
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if let Some(error) = &*self.error.borrow() {
+            return Poll::Ready(Err(error.to_io()));
+        }
+        let mut bytes = self.bytes.borrow_mut();
+        if bytes.is_empty() && !self.at_end.get() {
+            self.reader.set(Some(LocalWaker::from_context(cx)));
+            return Poll::Pending;
+        }
+        Poll::Ready(bytes.read(buffer))
+    }
+}

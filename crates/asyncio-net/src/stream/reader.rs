@@ -1,0 +1,429 @@
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::mem;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use super::scan::Scan;
+use crate::error::{IncompleteReadError, LimitOverrunError, ReadError, SharedError};
+use crate::pool;
+use crate::read_buffer::ReadBuffer;
+use crate::source::ByteSource;
+
+/// The longest line or record a reader looks for, unless told otherwise: 64 KiB.
+pub const DEFAULT_LIMIT: usize = 64 * 1024;
+
+/// So often in a row bytes may be there at once before other tasks get their turn.
+const READS_IN_A_ROW: u8 = 8;
+
+/// The receiving half of a connection.
+///
+/// It asks for bytes when somebody wants them, so a peer that sends faster than you read is slowed down by
+/// its own full socket. While nothing is buffered it holds no memory beyond itself.
+///
+/// # Cancel safety
+///
+/// All reads are cancel safe: what came stays buffered and is returned by the next read.
+///
+/// # From asyncio
+///
+/// Reads return [`Bytes`], iteration is [`next_line`](Self::next_line). One read at a time is a rule of the
+/// types (`&mut self`) rather than an error. [`fill_buf`](Self::fill_buf) and
+/// [`read_into`](Self::read_into) are new.
+///
+/// # Examples
+///
+/// ```
+/// let (feeder, mut reader) = asyncio_net::feed_reader();
+/// feeder.feed_data(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\nbody");
+/// # asyncio_task::run(async {
+/// let head = reader.read_until(b"\r\n\r\n").await.unwrap();
+/// assert!(head.ends_with(b"localhost\r\n\r\n"));
+/// assert_eq!(reader.read(100).await.unwrap(), "body");
+/// # });
+/// ```
+pub struct StreamReader {
+    source: Rc<dyn ByteSource>,
+    buffer: ReadBuffer,
+    limit: usize,
+    error: Option<SharedError>,
+    at_end: bool,
+    /// What comes next is the rest of a line that was too long, to be dropped.
+    in_long_line: bool,
+    in_a_row: u8,
+}
+
+impl StreamReader {
+    /// A reader with the default limit.
+    pub fn new(source: Rc<dyn ByteSource>) -> Self {
+        Self::with_limit(source, DEFAULT_LIMIT)
+    }
+
+    /// A reader that looks for the end of a line or record within `limit` bytes.
+    ///
+    /// # Panics
+    ///
+    /// If `limit` is zero.
+    pub fn with_limit(source: Rc<dyn ByteSource>, limit: usize) -> Self {
+        assert!(limit > 0, "limit cannot be zero");
+        Self {
+            source,
+            buffer: ReadBuffer::default(),
+            limit,
+            error: None,
+            at_end: false,
+            in_long_line: false,
+            in_a_row: 0,
+        }
+    }
+
+    /// Reads what is there, up to `count` bytes; waits only while nothing is. Empty at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// The connection's.
+    pub async fn read(&mut self, count: usize) -> io::Result<Bytes> {
+        self.check()?;
+        if count > 0 && self.buffer.is_empty() {
+            self.fill(count.min(pool::LENGTH)).await?;
+        }
+        Ok(self.take(count.min(self.buffer.len())))
+    }
+
+    /// Reads everything until the end of the stream, however much that is.
+    ///
+    /// # Errors
+    ///
+    /// The connection's.
+    #[doc(alias = "read(-1)")]
+    pub async fn read_to_end(&mut self) -> io::Result<Bytes> {
+        self.check()?;
+        while self.fill(pool::LENGTH.max(2 * self.buffer.len())).await? {}
+        Ok(self.take(self.buffer.len()))
+    }
+
+    /// Reads exactly `count` bytes, which may be more than the limit.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Incomplete`] with what came when the stream ends before; [`ReadError::Io`].
+    #[doc(alias = "readexactly")]
+    pub async fn read_exactly(&mut self, count: usize) -> Result<Bytes, ReadError> {
+        self.check()?;
+        while self.buffer.len() < count {
+            if !self.fill(count).await? {
+                let partial = self.take(self.buffer.len());
+                let expected = Some(count);
+                return Err(ReadError::Incomplete(IncompleteReadError { partial, expected }));
+            }
+        }
+        Ok(self.take(count))
+    }
+
+    /// Reads one line, with its `\n`. The last line may lack it; at the end of the stream the line is empty.
+    ///
+    /// # Errors
+    ///
+    /// The connection's; [`InvalidData`](io::ErrorKind::InvalidData) with a [`LimitOverrunError`] inside
+    /// for a line that is longer than the limit (its newline not counted). That line is dropped: whatever is
+    /// read next stands after it.
+    ///
+    /// # From asyncio
+    ///
+    /// There, what remains of a line that was too long is taken for a line of its own, if it had not come
+    /// yet when the error was raised.
+    #[doc(alias = "readline")]
+    pub async fn read_line(&mut self) -> io::Result<Bytes> {
+        match self.read_until(b"\n").await {
+            Ok(line) => Ok(line),
+            Err(ReadError::Incomplete(end)) => Ok(end.partial),
+            Err(ReadError::LimitOverrun(error)) => {
+                self.drop_long_line();
+                Err(ReadError::LimitOverrun(error).into())
+            }
+            Err(ReadError::Io(error)) => Err(error),
+        }
+    }
+
+    /// Reads one line, or gives `None` at the end of the stream: `async for line in reader`.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_line`](Self::read_line).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"one\ntwo\nthr");
+    /// feeder.feed_eof();
+    /// # asyncio_task::run(async {
+    /// let mut lines = Vec::new();
+    /// while let Some(line) = reader.next_line().await.unwrap() {
+    ///     lines.push(line);
+    /// }
+    /// assert_eq!(lines, ["one\n", "two\n", "thr"]);
+    /// # });
+    /// ```
+    pub async fn next_line(&mut self) -> io::Result<Option<Bytes>> {
+        let line = self.read_line().await?;
+        Ok((!line.is_empty()).then_some(line))
+    }
+
+    /// Reads up to and with the first `separator`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Incomplete`] with all that came when the stream ends before; [`ReadError::LimitOverrun`]
+    /// when more than the limit stands before the separator (the bytes stay, to be read another way);
+    /// [`ReadError::Io`].
+    ///
+    /// # Panics
+    ///
+    /// If `separator` is empty.
+    #[doc(alias = "readuntil")]
+    pub async fn read_until(&mut self, separator: &[u8]) -> Result<Bytes, ReadError> {
+        self.read_until_any(&[separator]).await
+    }
+
+    /// Reads up to and with the separator that ends first.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_until`](Self::read_until).
+    ///
+    /// # Panics
+    ///
+    /// If there is no separator or an empty one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"one\r\ntwo\nthree");
+    /// # asyncio_task::run(async {
+    /// assert_eq!(reader.read_until_any(&[b"\r\n", b"\n"]).await.unwrap(), "one\r\n");
+    /// assert_eq!(reader.read_until_any(&[b"\r\n", b"\n"]).await.unwrap(), "two\n");
+    /// # });
+    /// ```
+    pub async fn read_until_any(&mut self, separators: &[&[u8]]) -> Result<Bytes, ReadError> {
+        let mut scan = Scan::new(separators);
+        self.check()?;
+        loop {
+            if let Some(found) = scan.find(self.buffer.bytes()) {
+                self.check_limit(found.start)?;
+                return Ok(self.take(found.end));
+            }
+            self.check_limit(scan.consumed())?;
+            if !self.fill(0).await? {
+                let partial = self.take(self.buffer.len());
+                return Err(ReadError::Incomplete(IncompleteReadError { partial, expected: None }));
+            }
+        }
+    }
+
+    /// What is buffered, after waiting for bytes if nothing is. Empty at the end of the stream.
+    ///
+    /// Together with [`consume`](Self::consume) it is the way to parse without a copy.
+    ///
+    /// # Errors
+    ///
+    /// The connection's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"abcdef");
+    /// # asyncio_task::run(async {
+    /// assert_eq!(reader.fill_buf().await.unwrap(), b"abcdef");
+    /// reader.consume(4);
+    /// assert_eq!(reader.buffered(), b"ef");
+    /// # });
+    /// ```
+    pub async fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.check()?;
+        if self.buffer.is_empty() {
+            self.fill(0).await?;
+        }
+        Ok(self.buffer.bytes())
+    }
+
+    /// What is buffered now.
+    pub fn buffered(&self) -> &[u8] {
+        self.buffer.bytes()
+    }
+
+    /// Drops the first `count` buffered bytes.
+    ///
+    /// # Panics
+    ///
+    /// If fewer are buffered.
+    pub fn consume(&mut self, count: usize) {
+        self.buffer.consume(count);
+    }
+
+    /// Reads into memory of your own and returns how many bytes; 0 is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// The connection's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"abc");
+    /// # asyncio_task::run(async {
+    /// let mut array = [0; 8];
+    /// assert_eq!(reader.read_into(&mut array).await.unwrap(), 3);
+    /// assert_eq!(&array[..3], b"abc");
+    /// # });
+    /// ```
+    pub async fn read_into(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_read_into(cx, buffer)).await
+    }
+
+    /// [`read_into`](Self::read_into) for those who write their own futures.
+    ///
+    /// # Errors
+    ///
+    /// The connection's.
+    pub fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        if self.in_long_line {
+            ready!(self.poll_fill(cx, 0))?;
+        }
+        if self.buffer.is_empty() && !buffer.is_empty() && !self.at_end {
+            return self.poll_source(cx, |source, cx| source.poll_read(cx, buffer));
+        }
+        let count = buffer.len().min(self.buffer.len());
+        buffer[..count].copy_from_slice(&self.buffer.bytes()[..count]);
+        self.consume(count);
+        Poll::Ready(Ok(count))
+    }
+
+    /// Waits until something is buffered; `false` at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// The connection's.
+    pub fn poll_fill_buf(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.check()?;
+        if self.buffer.is_empty() { self.poll_fill(cx, 0) } else { Poll::Ready(Ok(true)) }
+    }
+
+    /// Whether the stream has ended and everything was read.
+    ///
+    /// # From asyncio
+    ///
+    /// The end is known once a read has met it: the reader does not look ahead.
+    pub fn at_eof(&self) -> bool {
+        self.at_end && self.buffer.is_empty()
+    }
+
+    /// How far [`read_line`](Self::read_line) and [`read_until`](Self::read_until) look.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// From now on every read fails with this error, also if bytes are buffered.
+    #[doc(alias = "set_exception")]
+    pub fn set_error(&mut self, error: io::Error) {
+        self.error = Some(SharedError::new(error));
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match &self.error {
+            Some(error) => Err(error.to_io()),
+            None => Ok(()),
+        }
+    }
+
+    fn check_limit(&self, consumed: usize) -> Result<(), ReadError> {
+        if consumed <= self.limit {
+            return Ok(());
+        }
+        let limit = self.limit;
+        Err(ReadError::LimitOverrun(LimitOverrunError { consumed, limit }))
+    }
+
+    /// Waits for more bytes; `false` at the end of the stream. `want` is how many the caller would like to
+    /// have buffered in the end.
+    async fn fill(&mut self, want: usize) -> io::Result<bool> {
+        poll_fn(|cx| self.poll_fill(cx, want)).await
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<bool>> {
+        while !self.at_end {
+            ready!(self.poll_receive(cx, want))?;
+            if self.in_long_line {
+                self.drop_long_line();
+            }
+            if !self.at_end && !self.buffer.is_empty() {
+                return Poll::Ready(Ok(true));
+            }
+        }
+        Poll::Ready(Ok(false))
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<()>> {
+        let mut buffer = mem::take(&mut self.buffer);
+        let read = self.poll_source(cx, |source, cx| source.poll_read(cx, buffer.room(want)));
+        match read {
+            Poll::Ready(Ok(count @ 1..)) => buffer.advance(count),
+            _ => buffer.park(want),
+        }
+        self.buffer = buffer;
+        read.map_ok(|_| ())
+    }
+
+    /// Asks the source, but not for ever: a peer that is always ahead must not keep other tasks waiting.
+    fn poll_source(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: impl FnOnce(&dyn ByteSource, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.in_a_row == READS_IN_A_ROW {
+            self.in_a_row = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let read = read(&*self.source, cx);
+        self.in_a_row = if read.is_ready() { self.in_a_row + 1 } else { 0 };
+        self.at_end = matches!(read, Poll::Ready(Ok(0)));
+        read
+    }
+
+    fn take(&mut self, count: usize) -> Bytes {
+        self.buffer.take(count)
+    }
+
+    /// Drops what has come of a line that is too long, and notes whether its end is still to come.
+    fn drop_long_line(&mut self) {
+        let newline = memchr::memchr(b'\n', self.buffer.bytes());
+        self.in_long_line = newline.is_none();
+        match newline {
+            Some(newline) => self.buffer.consume(newline + 1),
+            None => self.buffer.clear(),
+        }
+    }
+}
+
+impl fmt::Debug for StreamReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamReader")
+            .field("buffered", &self.buffer.len())
+            .field("limit", &self.limit)
+            .field("at_end", &self.at_end)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,172 @@
+//! Servers whose clients are served by a coroutine each.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use asyncio_loop::{ErrorContext, TaskOptions};
+
+use super::{StreamReader, StreamWriter};
+use crate::server::{Accepted, Server, ServerOptions};
+use crate::server_address::ServerAddress;
+use crate::transport::Transport;
+
+/// Listens on `address` and has `handler` serve each client, in a task of its own.
+///
+/// A handler that fails or panics is reported to the loop's exception handler, with the peer's address, and
+/// its connection is closed; the server goes on. When a handler returns, its connection is closed.
+///
+/// # Errors
+///
+/// When the address cannot be resolved or listened on.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{open_connection, start_server};
+///
+/// asyncio_task::run(async {
+///     let server = start_server("127.0.0.1:0", async |mut reader, writer| {
+///         while let Some(line) = reader.next_line().await? {
+///             writer.write(&line);
+///             writer.drain().await?;
+///         }
+///         writer.close().await
+///     })
+///     .await?;
+///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+///     writer.write(b"hello\n");
+///     assert_eq!(reader.read_line().await?, "hello\n");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+pub async fn start_server<H, R>(address: impl Into<ServerAddress>, handler: H) -> io::Result<Server>
+where
+    H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
+    R: HandlerResult,
+{
+    start_server_with(address, handler, ServerOptions::new()).await
+}
+
+/// [`start_server`] with options.
+///
+/// # Errors
+///
+/// As [`start_server`].
+///
+/// # Panics
+///
+/// As [`start_server`].
+pub async fn start_server_with<H, R>(
+    address: impl Into<ServerAddress>,
+    handler: H,
+    options: ServerOptions,
+) -> io::Result<Server>
+where
+    H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
+    R: HandlerResult,
+{
+    let handler = Rc::new(handler);
+    let limit = options.limit;
+    let serve = move |accepted: Accepted| serve(&handler, accepted, limit);
+    Server::listen(address.into(), options, Box::new(serve)).await
+}
+
+/// Starts the task that serves one client.
+fn serve<H, R>(handler: &Rc<H>, accepted: Accepted, limit: usize)
+where
+    H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
+    R: HandlerResult,
+{
+    let handler = handler.clone();
+    let network = accepted.connection.network().clone();
+    let task = async move {
+        let transport = Transport(accepted.connection.clone());
+        let reader = StreamReader::with_limit(accepted.source, limit);
+        let writer = StreamWriter::new(accepted.connection);
+        let failure = match catch_panic(handler(reader, writer)).await {
+            Ok(result) => result.failure(),
+            Err(payload) => Some(Failure::Panic(payload)),
+        };
+        if let Some(failure) = failure {
+            failure.report(&transport);
+        }
+    };
+    // Refused by a closed loop only.
+    let _ = network.event_loop().spawn(task, TaskOptions::new());
+}
+
+/// Polls `future` to its end, or to its panic.
+async fn catch_panic<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(payload) => Poll::Ready(Err(payload)),
+    })
+    .await
+}
+
+/// What a client's handler may return: nothing, or a result.
+pub trait HandlerResult: sealed::Sealed + 'static {
+    #[doc(hidden)]
+    fn failure(self) -> Option<Failure>;
+}
+
+impl HandlerResult for () {
+    fn failure(self) -> Option<Failure> {
+        None
+    }
+}
+
+impl<T: 'static, E: Into<Box<dyn Error>> + 'static> HandlerResult for Result<T, E> {
+    fn failure(self) -> Option<Failure> {
+        self.err().map(|error| Failure::Error(error.into()))
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl<T, E> Sealed for Result<T, E> {}
+}
+
+/// Why a handler did not end well.
+#[doc(hidden)]
+pub enum Failure {
+    Error(Box<dyn Error>),
+    Panic(Box<dyn Any + Send>),
+}
+
+impl Failure {
+    #[cold]
+    fn report(self, transport: &Transport) {
+        let context = match self {
+            Self::Error(error) => ErrorContext::new("a client's handler failed").with_error(error),
+            Self::Panic(payload) => {
+                ErrorContext::new("a client's handler panicked").with_panic(&*payload)
+            }
+        };
+        let context = context
+            .field("peer", transport.peer_address())
+            .field("transport", format_args!("{transport:?}"));
+        transport.connection().network().event_loop().report(&context);
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => f.debug_tuple("Error").field(error).finish(),
+            Self::Panic(_) => f.debug_tuple("Panic").finish_non_exhaustive(),
+        }
+    }
+}

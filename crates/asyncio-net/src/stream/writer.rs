@@ -1,0 +1,192 @@
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_loop::ErrorContext;
+use asyncio_task::yield_now;
+use bytes::Bytes;
+
+use crate::connection::{CLOSING, Connection};
+use crate::transport::Transport;
+
+/// The sending half of a connection.
+///
+/// [`write`](Self::write) never waits: what it is given leaves at the end of the turn, together with everything else written
+/// until then, or at once when it is large. [`drain`](Self::drain) waits for a peer that does not keep up.
+///
+/// Dropping the writer closes the connection, after what was written has been sent.
+///
+/// # From asyncio
+///
+/// [`close`](Self::close) can be awaited: that is `wait_closed`. Limits and addresses are those of the
+/// [`transport`](Self::transport).
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// let (mut reader, writer) = asyncio_net::open_connection("localhost:8888").await?;
+/// writer.write(b"hello\n");
+/// writer.drain().await?;
+/// assert_eq!(reader.read_line().await?, "hello\n");
+/// writer.close().await
+/// # }
+/// ```
+pub struct StreamWriter {
+    transport: Transport,
+}
+
+impl StreamWriter {
+    pub(crate) fn new(connection: Rc<Connection>) -> Self {
+        Self { transport: Transport(connection) }
+    }
+
+    fn connection(&self) -> &Rc<Connection> {
+        self.transport.connection()
+    }
+
+    /// Sends `bytes`; never waits. What the socket does not take is copied and sent as soon as it can be.
+    ///
+    /// On a connection that is closing or lost it does nothing; [`drain`](Self::drain) says so.
+    ///
+    /// # Panics
+    ///
+    /// After [`write_eof`](Self::write_eof).
+    pub fn write(&self, bytes: &[u8]) {
+        self.connection().write(bytes);
+    }
+
+    /// As [`write`](Self::write), for bytes that can be kept without copying them.
+    ///
+    /// # Panics
+    ///
+    /// After [`write_eof`](Self::write_eof).
+    pub fn write_bytes(&self, bytes: impl Into<Bytes>) {
+        self.connection().write_bytes(bytes.into());
+    }
+
+    /// Sends all of `lines` one after the other, in one system call if the socket takes them.
+    ///
+    /// # Panics
+    ///
+    /// After [`write_eof`](Self::write_eof).
+    #[doc(alias = "writelines")]
+    pub fn write_lines(&self, lines: &[&[u8]]) {
+        self.connection().write_vectored(lines);
+    }
+
+    /// Waits while more is queued than the high-water mark allows, until no more than the low one is left.
+    ///
+    /// # Errors
+    ///
+    /// The error that ended the connection; [`ConnectionReset`](io::ErrorKind::ConnectionReset) once it was
+    /// closed. A connection that is closed while this waits is no error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Waiting changes nothing: what was written is sent.
+    pub async fn drain(&self) -> io::Result<()> {
+        if self.connection().must_give_way() {
+            yield_now().await;
+        }
+        let mut waited = false;
+        poll_fn(|cx| {
+            let drained = self.connection().poll_drain(cx, waited);
+            waited = true;
+            drained
+        })
+        .await
+    }
+
+    /// Tells the other side, after everything written so far, that no more comes; reading goes on.
+    pub fn write_eof(&self) {
+        self.connection().write_eof();
+    }
+
+    /// Whether [`write_eof`](Self::write_eof) has the effect it says; not so with TLS, for one.
+    pub fn can_write_eof(&self) -> bool {
+        self.transport.can_write_eof()
+    }
+
+    /// Closes the connection, after what was written has been sent. Awaiting the result waits for that.
+    ///
+    /// The reader of the connection comes to its end.
+    pub fn close(&self) -> Closed<'_> {
+        self.connection().close();
+        Closed { writer: self }
+    }
+
+    /// Waits until the connection is closed, by whomever.
+    ///
+    /// # Errors
+    ///
+    /// The error that ended the connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Waiting changes nothing.
+    pub async fn wait_closed(&self) -> io::Result<()> {
+        poll_fn(|cx| self.connection().poll_closed(cx)).await
+    }
+
+    /// Whether it is closed, or about to be.
+    pub fn is_closing(&self) -> bool {
+        self.transport.is_closing()
+    }
+
+    /// The transport: limits, addresses, abort.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// The other end's host and port; `None` for anything that is not an internet socket.
+    #[doc(alias = "get_extra_info")]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.transport.peer_addr()
+    }
+
+    /// Our end's host and port; `None` for anything that is not an internet socket.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.transport.local_addr()
+    }
+}
+
+impl Drop for StreamWriter {
+    fn drop(&mut self) {
+        let connection = self.connection();
+        if connection.has(CLOSING) {
+            return;
+        }
+        let event_loop = connection.network().event_loop();
+        if event_loop.is_debug() && !event_loop.is_closed() {
+            let context = ErrorContext::new("a stream writer was dropped without being closed");
+            event_loop.report(&context.field("transport", format_args!("{:?}", self.transport)));
+        }
+        connection.close();
+    }
+}
+
+impl fmt::Debug for StreamWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamWriter").field("transport", &self.transport).finish()
+    }
+}
+
+/// What [`StreamWriter::close`] returns: ready when the connection is closed, with the error that ended it if
+/// one did. It need not be awaited.
+#[derive(Debug)]
+pub struct Closed<'a> {
+    writer: &'a StreamWriter,
+}
+
+impl Future for Closed<'_> {
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.writer.connection().poll_closed(cx)
+    }
+}

@@ -1,0 +1,195 @@
+//! The loop's side of a connection, for protocols.
+
+mod pump;
+mod receiver;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+pub(crate) use self::receiver::{Lent, Own, Receiver};
+use crate::address::Address;
+use crate::connection::{CLOSING, Connection, Limits, OVER, READ_EOF, READING_PAUSED};
+use crate::protocol::{BufferedProtocol, Protocol};
+
+/// A connection, as its protocol has it: to write, to pause, to close.
+///
+/// Clones are the same transport. It may be kept and used at any time, also after the connection has ended.
+///
+/// Small writes of one turn leave together when it ends; large ones leave at once.
+#[derive(Clone)]
+pub struct Transport(pub(crate) Rc<Connection>);
+
+impl Transport {
+    pub(crate) fn connection(&self) -> &Rc<Connection> {
+        &self.0
+    }
+
+    /// Sends `bytes`; never waits. What the socket does not take is copied and sent as soon as it can be.
+    ///
+    /// On a connection that is closing or lost it does nothing.
+    ///
+    /// # Panics
+    ///
+    /// After [`write_eof`](Self::write_eof).
+    pub fn write(&self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    /// As [`write`](Self::write), for bytes that can be kept without copying them.
+    ///
+    /// # Panics
+    ///
+    /// After [`write_eof`](Self::write_eof).
+    pub fn write_bytes(&self, bytes: impl Into<Bytes>) {
+        self.0.write_bytes(bytes.into());
+    }
+
+    /// Sends all of `lines` one after the other, in one system call if the socket takes them.
+    ///
+    /// # Panics
+    ///
+    /// After [`write_eof`](Self::write_eof).
+    #[doc(alias = "writelines")]
+    pub fn write_lines(&self, lines: &[&[u8]]) {
+        self.0.write_vectored(lines);
+    }
+
+    /// Tells the other side, after everything written so far, that no more comes; receiving goes on.
+    pub fn write_eof(&self) {
+        self.0.write_eof();
+    }
+
+    /// Whether [`write_eof`](Self::write_eof) has the effect it says; not so with TLS, for one.
+    pub fn can_write_eof(&self) -> bool {
+        self.0.io().can_write_eof()
+    }
+
+    /// Receives no more, sends what was written, then ends the connection.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// Ends the connection without sending what is still queued.
+    pub fn abort(&self) {
+        self.0.abort();
+    }
+
+    /// Whether it is closed, or about to be.
+    pub fn is_closing(&self) -> bool {
+        self.0.has(CLOSING | OVER)
+    }
+
+    /// Receives nothing until [`resume_reading`](Self::resume_reading): no data, and no end either.
+    pub fn pause_reading(&self) {
+        self.0.set(READING_PAUSED);
+    }
+
+    /// Receives again, what came meanwhile first.
+    pub fn resume_reading(&self) {
+        self.0.clear(READING_PAUSED);
+        self.0.wake_pump();
+    }
+
+    /// Whether data is being received.
+    pub fn is_reading(&self) -> bool {
+        !self.0.has(READING_PAUSED | CLOSING | OVER | READ_EOF)
+    }
+
+    /// Has [`pause_writing`](Protocol::pause_writing) called when more than `high` bytes are queued, and
+    /// [`resume_writing`](Protocol::resume_writing) when `low` or fewer are left.
+    ///
+    /// `None` is 64 KiB, and a quarter of the high mark; with only the low one given, four times that.
+    ///
+    /// # Panics
+    ///
+    /// If `low` is greater than `high`.
+    pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) {
+        self.0.set_limits(Limits::new(high, low));
+    }
+
+    /// The marks, low and high.
+    #[doc(alias = "get_write_buffer_limits")]
+    pub fn write_buffer_limits(&self) -> (usize, usize) {
+        let limits = self.0.limits();
+        (limits.low, limits.high)
+    }
+
+    /// How many bytes are queued.
+    #[doc(alias = "get_write_buffer_size")]
+    pub fn write_buffer_size(&self) -> usize {
+        self.0.queued()
+    }
+
+    /// The other end's host and port; `None` for anything that is not an internet socket.
+    #[doc(alias = "get_extra_info")]
+    #[doc(alias = "peername")]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer_address().as_inet()
+    }
+
+    /// Our end's host and port; `None` for anything that is not an internet socket.
+    #[doc(alias = "sockname")]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_address().as_inet()
+    }
+
+    /// The other end's address, of whatever kind.
+    pub fn peer_address(&self) -> Address {
+        self.0.io().peer_address()
+    }
+
+    /// Our end's address, of whatever kind.
+    pub fn local_address(&self) -> Address {
+        self.0.io().local_address()
+    }
+
+    /// Looks at the socket, for options and the like; `None` once it is closed.
+    ///
+    /// # Examples
+    ///
+    /// `transport.with_socket(|socket| socket2::SockRef::from(&socket).set_tcp_nodelay(false))`
+    pub fn with_socket<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
+        let mut look = Some(look);
+        let mut result = None;
+        self.0.io().with_fd(&mut |fd| result = look.take().map(|look| look(fd)));
+        result
+    }
+
+    /// Has everything from now on told to another protocol.
+    ///
+    /// # From asyncio
+    ///
+    /// The one before is dropped, when it is not the one that calls this; else when its method returns.
+    pub fn set_protocol(&self, protocol: impl Protocol + 'static) {
+        self.0.set_receiver(Box::new(Lent(protocol)));
+        self.0.wake_pump();
+    }
+
+    /// As [`set_protocol`](Self::set_protocol), for one that brings its own buffer.
+    pub fn set_buffered_protocol(&self, protocol: impl BufferedProtocol + 'static) {
+        self.0.set_receiver(Box::new(Own(protocol)));
+        self.0.wake_pump();
+    }
+}
+
+impl PartialEq for Transport {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Transport {}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("local", &format_args!("{}", self.local_address()))
+            .field("peer", &format_args!("{}", self.peer_address()))
+            .field("connection", &self.0)
+            .finish()
+    }
+}

@@ -1,0 +1,104 @@
+//! The task that receives for a protocol and calls it.
+
+use std::any::Any;
+use std::future::poll_fn;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_loop::{ErrorContext, LoopClosed, TaskOptions};
+
+use super::{Receiver, Transport};
+use crate::connection::{CLOSING, Connection, OVER, READ_EOF, READING_PAUSED};
+
+/// A protocol gives way to others after so many receives in a row.
+const RECEIVES_IN_A_ROW: usize = 4;
+
+impl Connection {
+    /// Puts the connection into the hands of a protocol: tells it, and starts to receive in the next turn.
+    pub(crate) fn start(self: &Rc<Self>, receiver: Box<dyn Receiver>) -> Result<(), LoopClosed> {
+        self.set_receiver(receiver);
+        let connection = self.clone();
+        let pump = poll_fn(move |cx| connection.poll_pump(cx));
+        let pump = self.network().event_loop().spawn(pump, TaskOptions::new().hidden())?;
+        self.set_pump(pump.task().clone());
+        self.call_protocol(|receiver, transport| receiver.connection_made(transport));
+        Ok(())
+    }
+
+    fn poll_pump(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has(OVER) {
+            self.tell_lost();
+            return Poll::Ready(());
+        }
+        let mut received = 0;
+        while !self.has(CLOSING | OVER | READING_PAUSED | READ_EOF) {
+            if received == RECEIVES_IN_A_ROW {
+                cx.waker().wake_by_ref();
+                break;
+            }
+            match self.call_protocol(|receiver, transport| receiver.poll_receive(transport, cx)) {
+                Some(Poll::Ready(Ok(0))) => self.tell_eof(),
+                Some(Poll::Ready(Ok(_))) => received += 1,
+                Some(Poll::Ready(Err(error))) => self.lose(Some(error)),
+                Some(Poll::Pending) | None => break,
+            }
+        }
+        // What is OVER by now has woken this task for one more turn.
+        Poll::Pending
+    }
+
+    fn tell_eof(self: &Rc<Self>) {
+        self.set(READ_EOF);
+        let keep = self.call_protocol(|receiver, transport| receiver.eof_received(transport));
+        if keep == Some(false) {
+            self.close();
+        }
+    }
+
+    fn tell_lost(self: &Rc<Self>) {
+        let error = self.error();
+        self.with_receiver(|receiver, transport| receiver.connection_lost(transport, error));
+        drop(self.take_receiver());
+        self.closed();
+    }
+
+    /// Calls the protocol, and then tells it what changed meanwhile.
+    fn call_protocol<R>(
+        self: &Rc<Self>,
+        call: impl FnOnce(&mut dyn Receiver, &Transport) -> R,
+    ) -> Option<R> {
+        let result = self.with_receiver(call);
+        self.tell_protocol();
+        result
+    }
+
+    /// Calls the protocol; `None` if it panicked, is being called already, or is gone.
+    pub(crate) fn with_receiver<R>(
+        self: &Rc<Self>,
+        call: impl FnOnce(&mut dyn Receiver, &Transport) -> R,
+    ) -> Option<R> {
+        let mut receiver = self.take_receiver()?;
+        let transport = Transport(self.clone());
+        let result = catch_unwind(AssertUnwindSafe(|| call(&mut *receiver, &transport)));
+        let name = receiver.type_name();
+        // It may have put another one into its place.
+        match self.take_receiver() {
+            Some(successor) => self.set_receiver(successor),
+            None => self.set_receiver(receiver),
+        }
+        result.map_err(|payload| self.protocol_panicked(name, &*payload)).ok()
+    }
+
+    #[cold]
+    fn protocol_panicked(self: &Rc<Self>, protocol: &str, payload: &(dyn Any + Send)) {
+        let context = ErrorContext::new("fatal error: a protocol's method panicked")
+            .with_panic(payload)
+            .field("protocol", protocol)
+            .field("transport", format_args!("{:?}", Transport(self.clone())));
+        self.network().event_loop().report(&context);
+        self.set(CLOSING);
+        self.lose(Some(io::Error::other("the protocol panicked")));
+    }
+}

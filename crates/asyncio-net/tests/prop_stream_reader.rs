@@ -1,0 +1,160 @@
+//! `StreamReader` gives the same answers for every way of cutting the bytes.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use asyncio_net::{ReadError, StreamFeeder, StreamReader, feed_reader_with_limit};
+use bytes::Bytes;
+use proptest::prelude::*;
+
+const LIMIT: usize = 12;
+
+/// What a program may ask of a reader.
+#[derive(Clone, Debug)]
+enum Ask {
+    Exactly(usize),
+    Line,
+    Until(Vec<Vec<u8>>),
+    /// Give up a read that waits, then go on.
+    GiveUp(Box<Ask>),
+}
+
+/// What it may get, in a form that doesn't depend on how the bytes were cut.
+#[derive(Clone, Debug, PartialEq)]
+enum Got {
+    Bytes(Bytes),
+    TooLong,
+    End(Bytes),
+}
+
+fn separator() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(b'a'..=b'c', 1..4)
+}
+
+fn ask() -> impl Strategy<Value = Ask> {
+    let leaf = prop_oneof![
+        (0..20_usize).prop_map(Ask::Exactly),
+        Just(Ask::Line),
+        prop::collection::vec(separator(), 1..4).prop_map(Ask::Until),
+    ];
+    leaf.prop_recursive(1, 2, 1, |ask| ask.prop_map(|ask| Ask::GiveUp(Box::new(ask))))
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(prop::sample::select(&b"abc\n"[..]), 0..80)
+}
+
+/// The bytes in pieces, then the end.
+struct Peer<'a> {
+    pieces: Vec<&'a [u8]>,
+    feeder: StreamFeeder,
+}
+
+impl<'a> Peer<'a> {
+    fn new(bytes: &'a [u8], cuts: &[usize], feeder: StreamFeeder) -> Self {
+        let mut ends: Vec<_> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+        ends.extend([0, bytes.len()]);
+        ends.sort_unstable();
+        ends.dedup();
+        let pieces = ends.windows(2).rev().map(|range| &bytes[range[0]..range[1]]).collect();
+        Self { pieces, feeder }
+    }
+
+    fn send_one(&mut self) {
+        match self.pieces.pop() {
+            Some(piece) => self.feeder.feed_data(piece),
+            None => self.feeder.feed_eof(),
+        }
+    }
+
+    fn send_until_done<T>(&mut self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(value) => return value,
+                Poll::Pending => self.send_one(),
+            }
+        }
+    }
+}
+
+async fn answer(reader: &mut StreamReader, ask: &Ask) -> Got {
+    let result = match ask {
+        Ask::Exactly(count) => reader.read_exactly(*count).await,
+        Ask::Line => reader.read_line().await.map_err(|_| {
+            let limit = LIMIT;
+            ReadError::LimitOverrun(asyncio_net::LimitOverrunError { consumed: 0, limit })
+        }),
+        Ask::Until(separators) => {
+            let separators: Vec<&[u8]> = separators.iter().map(Vec::as_slice).collect();
+            reader.read_until_any(&separators).await
+        }
+        Ask::GiveUp(_) => unreachable!("given up by the caller"),
+    };
+    match result {
+        Ok(bytes) => Got::Bytes(bytes),
+        Err(ReadError::LimitOverrun(_)) => Got::TooLong,
+        Err(ReadError::Incomplete(error)) => Got::End(error.partial),
+        Err(ReadError::Io(error)) => panic!("{error}"),
+    }
+}
+
+fn answers(bytes: &[u8], cuts: &[usize], asks: &[Ask]) -> Vec<Got> {
+    let (feeder, mut reader) = feed_reader_with_limit(LIMIT);
+    let mut peer = Peer::new(bytes, cuts, feeder);
+    asks.iter()
+        .map(|ask| match ask {
+            Ask::GiveUp(inner) => {
+                let mut first = Box::pin(answer(&mut reader, inner));
+                match first.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(got) => got,
+                    Poll::Pending => {
+                        drop(first);
+                        peer.send_until_done(answer(&mut reader, inner))
+                    }
+                }
+            }
+            ask => peer.send_until_done(answer(&mut reader, ask)),
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_cuts_make_no_difference(
+        bytes in bytes(),
+        cuts in prop::collection::vec(any::<usize>(), 0..20),
+        asks in prop::collection::vec(ask(), 1..12),
+    ) {
+        let whole = answers(&bytes, &[], &asks);
+        let singly: Vec<usize> = (0..bytes.len()).collect();
+        prop_assert_eq!(&answers(&bytes, &cuts, &asks), &whole);
+        prop_assert_eq!(&answers(&bytes, &singly, &asks), &whole);
+    }
+
+    #[test]
+    fn nothing_is_lost_and_nothing_invented(
+        length in 0..600_000_usize,
+        cuts in prop::collection::vec(0..600_000_usize, 0..20),
+        counts in prop::collection::vec(1..200_000_usize, 1..12),
+    ) {
+        let bytes: Vec<u8> = (0..length).map(|at| (at ^ at >> 8) as u8).collect();
+        let (feeder, mut reader) = feed_reader_with_limit(LIMIT);
+        let mut peer = Peer::new(&bytes, &cuts, feeder);
+        let mut read = Vec::new();
+        for count in counts.iter().cycle() {
+            let piece = peer.send_until_done(reader.read(*count));
+            let piece = piece.unwrap();
+            prop_assert!(piece.len() <= *count);
+            if piece.is_empty() {
+                break;
+            }
+            read.extend_from_slice(&piece);
+        }
+        prop_assert!(read == bytes);
+        prop_assert!(reader.at_eof());
+    }
+}
