@@ -106,23 +106,20 @@ pub(super) fn new<F: FnOnce() + 'static>(
     CallbackRef(unsafe { CellRef::from_raw(cell) })
 }
 
-/// A callback made on another thread, with a counted reference and no local one.
+/// A callback made on another thread. Until the owner sees it, its one local reference belongs to
+/// that thread, and then to the inbox.
 ///
 /// # Safety
 ///
-/// `home` is alive.
+/// `home` is alive, and the cell is given to its inbox or to `take_foreign`.
 pub(super) unsafe fn new_foreign<F: FnOnce() + Send + 'static>(
     home: NonNull<Home>,
     callback: F,
 ) -> NonNull<Header> {
     let vtable = CallbackCell::<F>::VTABLE;
     let header = Header::new(vtable, home, FULL | FOREIGN, ContextSlot::default());
-    header.refs.set(0);
     // SAFETY: memory for this cell.
-    let cell = unsafe { CallbackCell::write(memory::fresh(vtable.layout), header, callback) };
-    // SAFETY: just made; the home is alive.
-    unsafe { Header::retain_shared(cell) };
-    cell
+    unsafe { CallbackCell::write(memory::fresh(vtable.layout), header, callback) }
 }
 
 /// Takes a cell apart that no inbox wanted.
@@ -133,12 +130,8 @@ pub(super) unsafe fn new_foreign<F: FnOnce() + Send + 'static>(
 pub(super) unsafe fn take_foreign<F: FnOnce()>(cell: NonNull<Header>) -> F {
     // SAFETY: as the caller says, it is an untouched cell of `F`.
     let callback = unsafe { take_stage::<F>(cell) };
-    // SAFETY: alive until it is freed below.
-    let home = unsafe { cell.as_ref() }.home;
     // SAFETY: nobody else knows the cell; an empty context needs no drop.
     unsafe { super::cell::free(cell) };
-    // SAFETY: the count that `retain_shared` took.
-    unsafe { super::cell::release_home(home) };
     callback
 }
 

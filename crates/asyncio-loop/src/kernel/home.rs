@@ -225,7 +225,7 @@ impl SharedHome {
     pub(crate) fn call_soon<F: FnOnce() + Send + 'static>(&self, callback: F) -> Result<(), F> {
         // SAFETY: the home is alive, and `F` is `Send`.
         let cell = unsafe { callback::new_foreign(NonNull::from(&*self.0), callback) };
-        // SAFETY: the new cell comes with a counted reference, which the inbox takes.
+        // SAFETY: the inbox takes the cell over with its one reference.
         match unsafe { self.0.inbox.push(cell) } {
             Ok(true) => self.0.unpark(),
             Ok(false) => {}
@@ -325,18 +325,21 @@ impl HomeOwner {
         for cell in batch {
             // SAFETY: the inbox's reference keeps the cell alive.
             let header = unsafe { cell.as_ref() };
-            header.clear_queued();
-            if header.has_local_side() {
-                if header.has(FOREIGN) {
-                    header.clear(FOREIGN);
-                    self.local().cells += 1;
-                }
+            if header.has(FOREIGN) {
+                header.clear(FOREIGN);
+                self.local().cells += 1;
                 // SAFETY: alive, and on the owner's thread.
                 unsafe { each(cell) };
-                // SAFETY: a cell that was just made has no reference, and may not be wanted.
-                unsafe { Header::end_if_unused(cell) };
+                // SAFETY: the maker's local reference, which came with the cell.
+                unsafe { Header::release(cell) };
+                continue;
             }
-            // SAFETY: the inbox's reference, given back once.
+            header.clear_queued();
+            if header.has_local_side() {
+                // SAFETY: alive, and on the owner's thread.
+                unsafe { each(cell) };
+            }
+            // SAFETY: the inbox's counted reference, given back once.
             unsafe { Header::release_shared(cell) };
         }
     }

@@ -28,13 +28,15 @@ impl Inbox {
         Self { head: AtomicPtr::new(ptr::null_mut()), asleep: AtomicBool::new(false) }
     }
 
-    /// Puts a cell in; the inbox takes over one counted reference unless it is closed.
+    /// Puts a cell in; the inbox takes over one reference unless it is closed: a counted one, or
+    /// of a cell that this thread has just made its only one.
     ///
     /// Returns whether the owner sleeps and the caller has to wake it.
     ///
     /// # Safety
     ///
-    /// `cell` is alive, in no inbox, and the caller owns a counted reference to it.
+    /// `cell` is alive, in no inbox, and the caller owns that reference. The caller keeps the home
+    /// alive by other means.
     pub(super) unsafe fn push(&self, cell: NonNull<Header>) -> Result<bool, Closed> {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
@@ -100,7 +102,7 @@ impl Inbox {
     }
 }
 
-/// Cells out of the inbox, each with the counted reference that it had there.
+/// Cells out of the inbox, each with the reference that it had there.
 ///
 /// Iterate to the end: what is left over when it is dropped leaks.
 pub(super) struct Batch(*mut Header);

@@ -25,7 +25,8 @@
 //!    [`Home::local`](home::Home), is read and written on one thread: the one that made the home. The types that
 //!    lead there ([`CellRef`], [`LocalWaker`], [`HomeOwner`], [`TaskRef`], [`RawTask`]) are neither
 //!    `Send` nor `Sync`, and a [`Waker`](std::task::Waker) compares thread numbers first.
-//!    A cell that another thread made is not touched by it once it is in the inbox.
+//!    A cell that another thread makes (`FOREIGN`) is that thread's alone until it is in the inbox,
+//!    and then the owner's alone.
 //! 2. **Alive.** The memory of a cell is freed when there is no local reference (`refs` is 0), it
 //!    is neither in the ready queue (`SCHEDULED`) nor being stepped (`RUNNING`), and no waker counts
 //!    in `shared`. The whole local side counts as one in `shared` (the bit `LOCAL`), so whoever
