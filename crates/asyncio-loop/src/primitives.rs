@@ -1,7 +1,7 @@
 //! The atomics of the cross-thread paths, from std or, under `--cfg loom`, from the model checker.
 //!
 //! Code that crosses threads names these and nothing from `std::sync::atomic`, so that it is
-//! written once and the models in `tests/loom_kernel.rs` run the real thing.
+//! written once and the models in `kernel/loom_tests.rs` run the real thing.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{

@@ -44,6 +44,18 @@ const LOCAL: u32 = 1 << 1;
 /// `shared`: one waker, or the inbox's own reference.
 const ONE: u32 = 1 << 2;
 
+#[cfg(loom)]
+std::thread_local! {
+    /// loom runs all threads of a model on one thread of the system.
+    static LIVE_CELLS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Cells that were made and not freed.
+#[cfg(all(test, loom))]
+pub(super) fn live_cells() -> usize {
+    LIVE_CELLS.with(Cell::get)
+}
+
 /// What differs between the kinds of cells.
 pub(super) struct VTable {
     /// Runs the callback, or polls the future. The caller has set `RUNNING`.
@@ -86,6 +98,8 @@ impl Header {
         flags: u32,
         context: ContextSlot,
     ) -> Self {
+        #[cfg(loom)]
+        LIVE_CELLS.with(|live| live.set(live.get() + 1));
         Self {
             vtable,
             refs: Cell::new(1),
@@ -281,8 +295,12 @@ pub(super) unsafe fn free(this: NonNull<Header>) {
 #[inline]
 unsafe fn drop_atomics(this: NonNull<Header>) {
     #[cfg(loom)]
-    // SAFETY: the caller's promise.
+    LIVE_CELLS.with(|live| live.set(live.get() - 1));
+    #[cfg(loom)]
+    // SAFETY: nobody else reaches the cell, which `with_mut` has loom check; loom's atomics own
+    // memory of their own.
     unsafe {
+        (*this.as_ptr()).shared.with_mut(|_| ());
         std::ptr::drop_in_place(&raw mut (*this.as_ptr()).shared);
         std::ptr::drop_in_place(&raw mut (*this.as_ptr()).inbox_next);
     }

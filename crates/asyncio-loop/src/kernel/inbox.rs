@@ -71,7 +71,9 @@ impl Inbox {
 
     /// Says that the owner is going to block; false if it must not, because something is there.
     pub(super) fn prepare_sleep(&self) -> bool {
-        self.asleep.store(true, Ordering::Relaxed);
+        // A swap, so that it comes after the swap of a pusher that woke the owner before: loom does
+        // not know that nothing comes between what a swap reads and what it writes.
+        self.asleep.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if self.head.load(Ordering::Relaxed).is_null() {
             return true;

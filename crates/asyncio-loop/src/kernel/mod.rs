@@ -51,6 +51,8 @@ mod cell;
 mod home;
 mod inbox;
 mod lent;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod memory;
 mod ready;
 mod task;
