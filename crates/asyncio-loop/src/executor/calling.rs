@@ -16,16 +16,11 @@ thread_local! {
 /// ```
 /// use asyncio_loop::{EventLoop, calling_loop, running_loop};
 ///
-/// let (tell, told) = std::sync::mpsc::channel();
-/// EventLoop::new()?.run_until_complete(async {
-///     running_loop()
-///         .run_in_executor(None, || {
-///             let event_loop = calling_loop().expect("inside a job");
-///             event_loop.call_soon_threadsafe(move || tell.send("hello").unwrap()).is_ok()
-///         })
-///         .await
-/// })?.unwrap();
-/// assert_eq!(told.recv()?, "hello");
+/// let in_job = EventLoop::new()?.run_until_complete(async {
+///     let job = || calling_loop().map(|event_loop| event_loop.is_loop_thread());
+///     running_loop().run_in_executor(None, job).await
+/// })??;
+/// assert_eq!(in_job, Some(false));
 /// assert!(calling_loop().is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
