@@ -80,6 +80,12 @@ impl LoopHandle {
         }
     }
 
+    /// Whether the loop is closed, and takes no more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.home.is_closed()
+    }
+
     /// Whether the calling thread is the loop's own.
     #[must_use]
     pub fn is_loop_thread(&self) -> bool {

@@ -28,6 +28,7 @@ mod promise;
 mod runner;
 mod sleep;
 mod task;
+mod threads;
 
 pub use asyncio_loop::{RunError, TaskOptions, TaskRef, running_loop, try_running_loop};
 pub use error::{CancelReason, Exception, InvalidState, JoinError, PromiseError, TaskPanic};
@@ -36,4 +37,7 @@ pub use runner::{Runner, RunnerBuilder, run};
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 pub use task::{
     Task, TaskLoopExt, all_tasks, create_task, create_task_with, current_task, eager_task_factory,
+};
+pub use threads::{
+    LoopThread, LoopThreadBuilder, TaskHandleExt, from_thread, run_coroutine_threadsafe, to_thread,
 };

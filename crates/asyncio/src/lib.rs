@@ -41,13 +41,19 @@ pub use asyncio_net::{
     create_server, create_server_with, feed_reader, feed_reader_with_limit, open_connection,
     start_server, start_server_with,
 };
+pub use asyncio_process::{
+    PoolError, PoolFunction, ProcessPoolBuilder, ProcessPoolExecutor, Registrable,
+    init_process_pool,
+};
 pub use asyncio_sync::{
     Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, LifoQueue, Lock, LockGuard,
     OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, PutError, Queue, QueueShutDown,
     ReleaseError, Semaphore, TaskDoneError, TryGetError, TryPutError,
 };
 pub use asyncio_task::{
-    CancelReason, Exception, InvalidState, JoinError, Promise, PromiseError, Runner, RunnerBuilder,
-    Sleep, Task, TaskLoopExt, TaskPanic, YieldNow, all_tasks, create_future, create_task,
-    create_task_with, current_task, eager_task_factory, run, sleep, sleep_until, yield_now,
+    CancelReason, Exception, InvalidState, JoinError, LoopThread, LoopThreadBuilder, Promise,
+    PromiseError, Runner, RunnerBuilder, Sleep, Task, TaskHandleExt, TaskLoopExt, TaskPanic,
+    YieldNow, all_tasks, create_future, create_task, create_task_with, current_task,
+    eager_task_factory, from_thread, run, run_coroutine_threadsafe, sleep, sleep_until, to_thread,
+    yield_now,
 };

@@ -65,10 +65,20 @@ impl LoopRef {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let event_loop = self.handle();
-        let (job, future) = Job::new(move || calling_loop_is(event_loop, function));
+        let (job, future) = self.job(function);
         self.execute(executor, job);
         wrap_future(future)
+    }
+
+    /// Makes a job of this loop, for which [`calling_loop`](crate::calling_loop) finds it.
+    #[track_caller]
+    pub fn job<F, T>(&self, function: F) -> (Job, ThreadFuture<T>)
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let event_loop = self.handle();
+        Job::new(move || calling_loop_is(event_loop, function))
     }
 
     /// Hands a job that is made already to `executor`, or without one to the default executor.

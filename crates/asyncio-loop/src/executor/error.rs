@@ -33,6 +33,8 @@ pub enum JobError {
     TimedOut,
     /// The executor accepts no more jobs.
     ExecutorShutdown,
+    /// The loop that should have produced it is closed.
+    LoopClosed,
     /// The executor has no thread, and the system refused to start one.
     NoThread(io::Error),
     /// Waiting here would never end; the text says why.
@@ -68,6 +70,7 @@ impl fmt::Display for JobError {
             JobError::Panicked(panic) => write!(f, "job {panic}"),
             JobError::TimedOut => f.write_str("timed out waiting for the result of a job"),
             JobError::ExecutorShutdown => f.write_str("executor is shut down"),
+            JobError::LoopClosed => f.write_str("event loop is closed"),
             JobError::NoThread(_) => f.write_str("executor could not start a thread"),
             JobError::WouldDeadlock(why) => write!(f, "waiting would deadlock: {why}"),
             JobError::Failed(_) => f.write_str("executor failed"),

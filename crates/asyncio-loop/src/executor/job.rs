@@ -74,6 +74,12 @@ impl Job {
         (Job { cell: Some(cell), site: Location::caller() }, future)
     }
 
+    /// Says where the job was submitted, for functions that submit jobs for their callers.
+    pub fn submitted_at(mut self, site: &'static Location<'static>) -> Job {
+        self.site = site;
+        self
+    }
+
     /// Runs the function on this thread, unless the job was cancelled.
     pub fn run(mut self) {
         if let Some(cell) = self.cell.take() {

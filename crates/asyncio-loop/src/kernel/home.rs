@@ -239,6 +239,10 @@ impl SharedHome {
     pub(crate) fn is_owner(&self) -> bool {
         self.0.is_owner()
     }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.inbox.is_closed()
+    }
 }
 
 /// The owner's handle, on the thread that made it.

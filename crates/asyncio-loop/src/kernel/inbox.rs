@@ -63,6 +63,11 @@ impl Inbox {
         Ok(self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel))
     }
 
+    /// Whether it takes no more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.head.load(Ordering::Acquire) == closed()
+    }
+
     /// Whether nothing is in it (nor is it closed); a hint on any thread.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {

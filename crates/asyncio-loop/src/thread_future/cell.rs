@@ -21,6 +21,11 @@ pub(crate) trait HasCell<T>: Send + Sync {
 
     /// Drops what would have computed the value; called when the cell was cancelled.
     fn discard(&self) {}
+
+    /// Whether this very thread has to produce the value, so that blocking it would never end.
+    fn is_for_this_thread(&self) -> bool {
+        false
+    }
 }
 
 pub(crate) struct Cell<T> {

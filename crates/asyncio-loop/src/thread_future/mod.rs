@@ -50,12 +50,11 @@ pub struct ThreadFuture<T> {
 impl<T: Send + 'static> ThreadFuture<T> {
     /// Blocks the calling thread until the value is there, at most for `timeout`.
     ///
-    /// Don't call it on a thread whose loop has to produce the value.
-    ///
     /// # Errors
     ///
     /// [`JobError::TimedOut`] after `timeout`: the work goes on, and `result` may be called again.
-    /// Otherwise whatever the work ended with.
+    /// [`JobError::WouldDeadlock`] on the thread of the loop that has to produce the value, unless it
+    /// is there. Otherwise whatever the work ended with.
     ///
     /// # Panics
     ///
@@ -73,6 +72,9 @@ impl<T: Send + 'static> ThreadFuture<T> {
     /// assert_eq!(future.result(None).unwrap(), "late");
     /// ```
     pub fn result(&self, timeout: Option<Duration>) -> Result<T, JobError> {
+        if self.cell.is_for_this_thread() && !self.is_done() {
+            return Err(JobError::WouldDeadlock("this thread's loop has to produce the value"));
+        }
         self.cell.cell().wait(timeout)
     }
 

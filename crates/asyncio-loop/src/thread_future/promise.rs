@@ -3,13 +3,29 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::ThreadFuture;
 use super::cell::{Cell, HasCell};
-use super::{ThreadFuture, run_callbacks};
-use crate::JobError;
+use crate::{JobError, LoopHandle};
 
 impl<T: Send> HasCell<T> for Cell<T> {
     fn cell(&self) -> &Cell<T> {
         self
+    }
+}
+
+/// The cell of a future whose value a loop produces.
+struct LoopCell<T> {
+    cell: Cell<T>,
+    event_loop: LoopHandle,
+}
+
+impl<T: Send> HasCell<T> for LoopCell<T> {
+    fn cell(&self) -> &Cell<T> {
+        &self.cell
+    }
+
+    fn is_for_this_thread(&self) -> bool {
+        self.event_loop.is_loop_thread()
     }
 }
 
@@ -26,6 +42,8 @@ impl<T: Send> HasCell<T> for Cell<T> {
 /// ```
 pub struct ThreadPromise<T: Send + 'static> {
     future: ThreadFuture<T>,
+    /// The loop that produces the value, if it is one.
+    event_loop: Option<LoopHandle>,
 }
 
 impl<T: Send + 'static> ThreadPromise<T> {
@@ -33,9 +51,36 @@ impl<T: Send + 'static> ThreadPromise<T> {
     // The pair is the point: neither side is of use without the other.
     #[allow(clippy::new_ret_no_self)]
     pub fn new() -> (ThreadPromise<T>, ThreadFuture<T>) {
-        let cell: Arc<dyn HasCell<T>> = Arc::new(Cell::new());
-        let future = ThreadFuture { cell: Arc::clone(&cell) };
-        (ThreadPromise { future: ThreadFuture { cell } }, future)
+        let future = ThreadFuture { cell: Arc::new(Cell::new()) };
+        (ThreadPromise { future: future.clone(), event_loop: None }, future)
+    }
+
+    /// Makes a promise that is going to be kept on the thread of `event_loop`.
+    ///
+    /// To block that thread on the future is an error, and a promise that is dropped because the loop
+    /// is closed says so.
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, JobError, ThreadPromise};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let (promise, future) = ThreadPromise::<u8>::of_loop(&event_loop.handle());
+    /// assert!(matches!(future.result(None), Err(JobError::WouldDeadlock(_))));
+    ///
+    /// event_loop.close()?;
+    /// drop(promise);
+    /// assert!(matches!(future.result(None), Err(JobError::LoopClosed)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn of_loop(event_loop: &LoopHandle) -> (ThreadPromise<T>, ThreadFuture<T>) {
+        let cell = LoopCell { cell: Cell::new(), event_loop: event_loop.clone() };
+        let future = ThreadFuture { cell: Arc::new(cell) };
+        (ThreadPromise { future: future.clone(), event_loop: Some(event_loop.clone()) }, future)
+    }
+
+    /// Returns its future.
+    pub fn future(&self) -> ThreadFuture<T> {
+        self.future.clone()
     }
 
     /// Marks the work as started: from now on the future cannot be cancelled.
@@ -74,19 +119,16 @@ impl<T: Send + 'static> ThreadPromise<T> {
     pub fn set_outcome(self, outcome: Result<T, JobError>) {
         self.future.complete(outcome);
     }
-
-    /// Registers a function that is called when the future is done; see
-    /// [`ThreadFuture::add_done_callback`]. Here it serves to learn that the future was cancelled.
-    pub fn add_done_callback(&self, callback: impl FnOnce(&ThreadFuture<T>) + Send + 'static) {
-        self.future.add_done_callback(callback);
-    }
 }
 
 impl<T: Send + 'static> Drop for ThreadPromise<T> {
     fn drop(&mut self) {
-        if let Ok(callbacks) = self.future.cell.cell().complete(Err(JobError::Cancelled)) {
-            run_callbacks(&self.future, callbacks);
+        if self.future.is_done() {
+            return;
         }
+        let closed = self.event_loop.as_ref().is_some_and(LoopHandle::is_closed);
+        let error = if closed { JobError::LoopClosed } else { JobError::Cancelled };
+        self.future.complete(Err(error));
     }
 }
 

@@ -1,0 +1,175 @@
+//! A loop in a thread of its own, for programs that are not asynchronous themselves.
+
+use std::fmt;
+use std::io;
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
+
+use asyncio_loop::{EventLoop, JobError, LoopHandle, ThreadFuture, ThreadPromise, running_loop};
+
+use super::submit::run_coroutine_threadsafe;
+use crate::runner::Runner;
+
+/// An event loop that runs in a thread of its own.
+///
+/// It runs until it is stopped or dropped. Then its tasks are cancelled and awaited, as at the end of
+/// [`run`](crate::run), the loop is closed, and the thread joined.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{LoopThread, sleep};
+///
+/// let thread = LoopThread::start()?;
+/// let value = thread.run(|| async {
+///     sleep(Duration::from_millis(1)).await;
+///     6 * 7
+/// });
+/// assert_eq!(value?, 42);
+/// thread.stop();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct LoopThread {
+    handle: LoopHandle,
+    /// Dropped to stop it.
+    stop: Option<ThreadPromise<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LoopThread {
+    /// Starts a thread named "asyncio_loop", and returns when its loop runs.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no thread, or no descriptors for a loop.
+    pub fn start() -> io::Result<Self> {
+        Self::builder().start()
+    }
+
+    /// Starts to describe a loop and its thread.
+    pub fn builder() -> LoopThreadBuilder {
+        LoopThreadBuilder { name: "asyncio_loop".to_owned(), make: Box::new(EventLoop::new) }
+    }
+
+    /// Returns the loop's handle for other threads.
+    #[must_use]
+    pub fn handle(&self) -> &LoopHandle {
+        &self.handle
+    }
+
+    /// Runs a future on the loop and blocks this thread until it is done. See
+    /// [`run_coroutine_threadsafe`].
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Panicked`] if the future panics, [`JobError::Cancelled`] if its task is cancelled,
+    /// [`JobError::WouldDeadlock`] on the loop's own thread.
+    #[track_caller]
+    pub fn run<F, Fut>(&self, make: F) -> Result<Fut::Output, JobError>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future + 'static,
+        Fut::Output: Send + 'static,
+    {
+        self.submit(make).result(None)
+    }
+
+    /// Runs a future on the loop, and returns at once. See [`run_coroutine_threadsafe`].
+    #[track_caller]
+    pub fn submit<F, Fut>(&self, make: F) -> ThreadFuture<Fut::Output>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future + 'static,
+        Fut::Output: Send + 'static,
+    {
+        run_coroutine_threadsafe(&self.handle, make)
+    }
+
+    /// Cancels what runs on the loop, waits for it, closes the loop and joins the thread.
+    ///
+    /// On the loop's own thread it only asks for that: the loop ends when the caller has returned to it.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for LoopThread {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if self.handle.is_loop_thread() {
+            return;
+        }
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been written by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+type MakeLoop = Box<dyn FnOnce() -> io::Result<EventLoop> + Send>;
+
+/// The options of a [`LoopThread`].
+#[must_use = "call start"]
+pub struct LoopThreadBuilder {
+    name: String,
+    make: MakeLoop,
+}
+
+impl LoopThreadBuilder {
+    /// Sets the thread's name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Has the loop made by `make`, on the new thread.
+    pub fn loop_factory(
+        mut self,
+        make: impl FnOnce() -> io::Result<EventLoop> + Send + 'static,
+    ) -> Self {
+        self.make = Box::new(make);
+        self
+    }
+
+    /// Starts the thread, and returns when its loop runs.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no thread, or the loop cannot be made.
+    pub fn start(self) -> io::Result<LoopThread> {
+        let (stop, stopped) = ThreadPromise::new();
+        let (tell, told) = mpsc::channel();
+        let make = self.make;
+        let thread =
+            thread::Builder::new().name(self.name).spawn(move || run_loop(make, stopped, &tell))?;
+        match told.recv() {
+            Ok(Ok(handle)) => Ok(LoopThread { handle, stop: Some(stop), thread: Some(thread) }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::Error::other("the loop's factory panicked")),
+        }
+    }
+}
+
+impl fmt::Debug for LoopThreadBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoopThreadBuilder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The body of the thread.
+fn run_loop(make: MakeLoop, stopped: ThreadFuture<()>, tell: &Sender<io::Result<LoopHandle>>) {
+    let event_loop = match make() {
+        Ok(event_loop) => event_loop,
+        Err(error) => {
+            let _ = tell.send(Err(error));
+            return;
+        }
+    };
+    Runner::builder().loop_factory(move || Ok(event_loop)).run(async {
+        let _ = tell.send(Ok(running_loop().handle()));
+        // It never has a value: it is dropped.
+        let _ = stopped.await;
+    });
+}

@@ -1,0 +1,14 @@
+//! Between threads and loops.
+//!
+//! `to_thread` sends a function from a loop to a thread, `submit` a future from a thread to a loop,
+//! `from_thread` calls back from a job to its loop, and `loop_thread` is a loop with a thread of its
+//! own.
+
+pub mod from_thread;
+mod loop_thread;
+mod submit;
+mod to_thread;
+
+pub use loop_thread::{LoopThread, LoopThreadBuilder};
+pub use submit::{TaskHandleExt, run_coroutine_threadsafe};
+pub use to_thread::to_thread;

@@ -1,0 +1,150 @@
+//! A future handed to a loop from another thread.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use asyncio_loop::{
+    JobError, JobPanic, LoopClosed, LoopHandle, TaskOptions, ThreadFuture, ThreadPromise,
+    running_loop,
+};
+
+use crate::task::{Task, create_task_with};
+
+/// Runs a future as a task of another thread's loop.
+///
+/// `make` is called there, so the future itself need not be `Send`. The task sees the values of the
+/// calling thread's context that can travel.
+///
+/// Wait for the value with [`ThreadFuture::result`], or await it, on whatever loop or executor.
+/// [`ThreadFuture::cancel`] cancels the task.
+///
+/// The future fails with [`JobError::Panicked`] if the task panics, with [`JobError::Cancelled`] if it
+/// is cancelled, and with [`JobError::LoopClosed`] if the loop is closed.
+///
+/// # From asyncio
+///
+/// A coroutine cannot be made here and run there unless it is `Send`; so a function travels that
+/// makes it.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{LoopThread, run_coroutine_threadsafe};
+///
+/// let thread = LoopThread::start()?;
+/// let answer = run_coroutine_threadsafe(thread.handle(), || async { 6 * 7 });
+/// assert_eq!(answer.result(None)?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[track_caller]
+pub fn run_coroutine_threadsafe<F, Fut>(
+    event_loop: &LoopHandle,
+    make: F,
+) -> ThreadFuture<Fut::Output>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future + 'static,
+    Fut::Output: Send + 'static,
+{
+    let site = Location::caller();
+    let (promise, future) = ThreadPromise::of_loop(event_loop);
+    // A closed loop refuses; the promise inside says why when it is dropped.
+    match event_loop.call_soon_threadsafe(move || start(make, promise, site)) {
+        Ok(()) => {}
+        Err(LoopClosed(refused)) => drop(refused),
+    }
+    future
+}
+
+/// What this crate adds to a loop's handle for other threads.
+pub trait TaskHandleExt {
+    /// Runs a future as a task of this loop; see [`run_coroutine_threadsafe`].
+    #[track_caller]
+    fn run_coroutine_threadsafe<F, Fut>(&self, make: F) -> ThreadFuture<Fut::Output>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future + 'static,
+        Fut::Output: Send + 'static;
+}
+
+impl TaskHandleExt for LoopHandle {
+    #[track_caller]
+    fn run_coroutine_threadsafe<F, Fut>(&self, make: F) -> ThreadFuture<Fut::Output>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future + 'static,
+        Fut::Output: Send + 'static,
+    {
+        run_coroutine_threadsafe(self, make)
+    }
+}
+
+/// Runs on the loop's thread.
+fn start<F, Fut>(make: F, promise: ThreadPromise<Fut::Output>, site: &'static Location<'static>)
+where
+    F: FnOnce() -> Fut,
+    Fut: Future + 'static,
+    Fut::Output: Send + 'static,
+{
+    if promise.is_cancelled() {
+        return;
+    }
+    let future = promise.future();
+    // Where both the task and this function can reach it: if there is no task after all, because a
+    // task factory panics, it has to be told.
+    let promise = Rc::new(Cell::new(Some(promise)));
+    let task = catch_unwind(AssertUnwindSafe(|| {
+        create_task_with(keep(make(), Rc::clone(&promise)), TaskOptions::new().site(site))
+    }));
+    match task {
+        Ok(task) => cancel_with(&task, &future),
+        Err(payload) => {
+            let panic = JobPanic::new(payload);
+            let text = panic.to_string();
+            if let Some(promise) = promise.take() {
+                promise.set_error(JobError::Panicked(panic));
+            }
+            // The loop reports it.
+            resume_unwind(Box::new(text));
+        }
+    }
+}
+
+/// The task: keeps the promise with what `future` ends with.
+async fn keep<Fut: Future>(future: Fut, promise: Rc<Cell<Option<ThreadPromise<Fut::Output>>>>)
+where
+    Fut::Output: Send + 'static,
+{
+    let mut future = pin!(future);
+    let outcome = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Err(payload) => Poll::Ready(Err(JobError::Panicked(JobPanic::new(payload)))),
+    })
+    .await;
+    if let Some(promise) = promise.take() {
+        promise.set_outcome(outcome);
+    }
+}
+
+/// Has the task cancelled when the thread future is.
+fn cancel_with<T: Send + 'static>(task: &Task<()>, future: &ThreadFuture<T>) {
+    let (event_loop, id) = (running_loop().handle(), task.id());
+    future.add_done_callback(move |future| {
+        if future.is_cancelled() {
+            // A loop that is closed has dropped the task.
+            let _ = event_loop.call_soon_threadsafe(move || cancel_task(id));
+        }
+    });
+}
+
+fn cancel_task(id: u64) {
+    let task = running_loop().all_tasks().into_iter().find(|task| task.id() == id);
+    if let Some(task) = task {
+        task.request_end();
+    }
+}
