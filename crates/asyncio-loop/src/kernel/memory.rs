@@ -8,7 +8,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 /// Sizes are rounded up to a multiple of this.
-const STEP: usize = 32;
+const STEP: usize = 16;
 /// Larger cells are not kept.
 const LARGEST: usize = 512;
 /// Bytes kept of each size.
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn memory_is_used_again_by_cells_of_the_same_size() {
         let layout = padded(Layout::new::<[usize; 9]>());
-        assert_eq!(layout.size(), 96);
+        assert_eq!(layout.size(), 80);
         let mut memory = Memory::new();
         let first = memory.take(layout);
         // SAFETY: taken with this layout, and not used.

@@ -38,6 +38,10 @@ struct TaskHeader {
     awaiter: UnsafeCell<Option<CellRef>>,
 }
 
+/// What a task costs besides its future; there is one more pointer in the list of live tasks.
+#[cfg(all(target_pointer_width = "64", not(loom)))]
+const _: () = assert!(size_of::<TaskHeader>() == 80);
+
 #[derive(Default)]
 struct Extra {
     name: Option<Rc<str>>,
