@@ -10,6 +10,7 @@ mod line;
 mod lock;
 mod queue;
 mod semaphore;
+mod turn;
 mod waiters;
 mod watch;
 

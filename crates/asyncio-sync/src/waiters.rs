@@ -7,7 +7,7 @@
 //!
 //! The list wakes nobody. It hands wakers out, so that its owner can call or drop them when nothing is
 //! borrowed or locked any more: both may run foreign code. What a notification means, and what happens
-//! when the notified waiter doesn't come, is decided in [`line`](crate::line).
+//! when the notified waiter doesn't come, is decided in [`turn`](crate::turn).
 
 use std::task::{Context, Waker};
 
@@ -19,6 +19,8 @@ pub(crate) trait Wake {
     fn of(cx: &Context<'_>) -> Self;
     /// Whether this waker wakes the task being polled.
     fn is_current(&self, cx: &Context<'_>) -> bool;
+    /// Has the task polled again.
+    fn wake(self);
 }
 
 impl Wake for LocalWaker {
@@ -31,6 +33,11 @@ impl Wake for LocalWaker {
     fn is_current(&self, cx: &Context<'_>) -> bool {
         self.will_wake(cx)
     }
+
+    #[inline]
+    fn wake(self) {
+        self.wake();
+    }
 }
 
 impl Wake for Waker {
@@ -40,6 +47,10 @@ impl Wake for Waker {
 
     fn is_current(&self, cx: &Context<'_>) -> bool {
         self.will_wake(cx.waker())
+    }
+
+    fn wake(self) {
+        self.wake();
     }
 }
 

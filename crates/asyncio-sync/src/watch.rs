@@ -2,7 +2,7 @@
 //!
 //! The loop runs what is ready in the order in which it became so. Thus a callback that is scheduled
 //! after a waiter was notified runs after that waiter's task, and when it finds the same call still
-//! unanswered, nobody is going to answer it. Unlike a [deputy](crate::line) it needs nobody of the line
+//! unanswered, nobody is going to answer it. Unlike a [deputy](crate::turn) it needs nobody of the line
 //! to be awake, so it gets past any number of futures that were kept aside, and it costs nothing per
 //! notification: one timer that is due at once has the callback scheduled when the loop next looks up
 //! from its work, for all lines together, some tens of microseconds later on a busy loop.
@@ -26,16 +26,16 @@ struct Watch {
 struct Watched {
     line: Rc<Shared>,
     /// The oldest unanswered call when we last looked.
-    seen: Option<Call>,
+    seen: Call,
 }
 
 /// Has the running loop watch a line. False if no loop of ours runs on this thread.
 #[cold]
-pub(crate) fn watch(line: &Rc<Shared>) -> bool {
+pub(crate) fn watch(line: &Rc<Shared>, call: Call) -> bool {
     with_running(|event_loop| {
         line.set_watched(true);
         let watch = event_loop.local::<Watch>();
-        watch.lines.borrow_mut().push(Watched { line: line.clone(), seen: line.oldest_call() });
+        watch.lines.borrow_mut().push(Watched { line: line.clone(), seen: call });
         watch.arm(event_loop);
     })
     .is_ok()
@@ -67,14 +67,16 @@ impl Watched {
     /// Passes over whoever was called before the last look and has not come. False if there is nobody
     /// left to wait for.
     fn check(&mut self) -> bool {
-        if !self.line.is_held_up() {
-            self.line.set_watched(false);
-            return false;
-        }
-        if self.line.oldest_call() == self.seen {
+        if self.line.call_that_holds_up() == Some(self.seen) {
             self.line.pass_over();
         }
-        self.seen = self.line.oldest_call();
+        match self.line.call_that_holds_up() {
+            Some(call) => self.seen = call,
+            None => {
+                self.line.set_watched(false);
+                return false;
+            }
+        }
         true
     }
 }

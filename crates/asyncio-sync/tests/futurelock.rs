@@ -268,8 +268,10 @@ mod on_our_loop {
         spawn(&event_loop, async move {
             common::yield_now().await;
             drop(guard);
-            while busy {
-                common::yield_now().await;
+            if busy {
+                loop {
+                    common::yield_now().await;
+                }
             }
         });
         let run = event_loop.run_until_complete(std::future::poll_fn(|cx| task.poll_join(cx)));
