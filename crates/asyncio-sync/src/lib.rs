@@ -8,6 +8,7 @@ mod error;
 mod event;
 mod line;
 mod lock;
+pub mod mixed;
 mod queue;
 mod semaphore;
 mod turn;

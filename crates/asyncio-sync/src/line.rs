@@ -53,7 +53,7 @@ impl Line {
 
     /// Everybody in line, notified or not.
     pub(crate) fn len(&self) -> usize {
-        self.notified() + self.waiting()
+        self.shared.get().map_or(0, |shared| shared.list.borrow().len())
     }
 
     /// Notifies the first one that is waiting, if any.

@@ -57,6 +57,10 @@ impl<W: Wake> Polled<W> {
         Self { found, wake: None, stale: None }
     }
 
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.found, Found::Ours)
+    }
+
     /// Does what is to be done.
     #[inline]
     pub(crate) fn settle(self, cx: &Context<'_>) -> Poll<()> {

@@ -122,6 +122,11 @@ impl<W: Wake> WaiterList<W> {
         self.notified as usize
     }
 
+    /// Everybody in line, notified or not.
+    pub(crate) fn len(&self) -> usize {
+        (self.notified + self.waiting) as usize
+    }
+
     /// How many are still waiting to be called.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting as usize
