@@ -390,7 +390,8 @@ impl LoopRef {
     fn discard(&self) {
         self.0.home.close();
         let timers = self.0.timers.borrow_mut().drain();
-        drop(timers);
+        // Handles may keep the callbacks, but not what those captured.
+        timers.into_iter().filter_map(LocalWaker::into_callback).for_each(|timer| timer.discard());
         self.0.turn_end.take();
         let locals = self.0.locals.take();
         drop(locals);

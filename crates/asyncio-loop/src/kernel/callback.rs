@@ -7,7 +7,7 @@ use std::mem::{ManuallyDrop, offset_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-use super::cell::{CANCELLED, CellRef, DONE, FOREIGN, FULL, Header, RUNNING, VTable};
+use super::cell::{CANCELLED, CellRef, DONE, FOREIGN, FULL, Header, RUNNING, TASK, VTable};
 use super::home::{Home, HomeOwner, enter, leave};
 use super::memory;
 use crate::context::ContextSlot;
@@ -170,9 +170,13 @@ impl CallbackRef {
 
     /// Drops the closure at once, unless it runs or has run.
     pub fn cancel(&self) {
-        let header = self.0.header();
-        header.set(CANCELLED);
-        if !header.has(DONE | RUNNING) {
+        self.0.header().set(CANCELLED);
+        self.discard();
+    }
+
+    /// Drops the closure, unless it runs or has run, for a loop that closes.
+    pub(crate) fn discard(&self) {
+        if !self.0.header().has(DONE | RUNNING) {
             // SAFETY: alive, on the owner's thread, neither DONE nor RUNNING.
             unsafe { discard(self.0.ptr()) };
             // Nobody schedules it again; if it stands in the queue it is passed over there.
@@ -195,6 +199,10 @@ impl CallbackRef {
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         (self.0.header().vtable.type_name)()
+    }
+
+    pub(crate) fn from_cell(cell: CellRef) -> Option<Self> {
+        (!cell.header().has(TASK)).then_some(Self(cell))
     }
 
     pub(crate) fn into_cell(self) -> CellRef {

@@ -6,6 +6,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
+use super::callback::CallbackRef;
 use super::cell::{CellRef, DONE, Header};
 
 /// A static, so that its address says that a waker is ours.
@@ -181,6 +182,13 @@ impl LocalWaker {
             Kind::Local(cell) => super::TaskRef::from_cell(cell.clone()).ok(),
             Kind::Other(..) => None,
         }
+    }
+}
+
+impl LocalWaker {
+    /// The callback that is scheduled, if it is one.
+    pub(crate) fn into_callback(self) -> Option<CallbackRef> {
+        self.into_cell().ok().and_then(CallbackRef::from_cell)
     }
 }
 

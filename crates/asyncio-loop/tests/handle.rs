@@ -1,0 +1,233 @@
+//! `call_soon` and `Handle`.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use asyncio_loop::{Context, Handle, context_var};
+use common::{Drops, Log, count_turns, real_loop, run_ready, virtual_loop};
+
+// L-001
+#[test]
+fn callbacks_run_in_order_and_not_inside_the_call() {
+    let (event_loop, log) = (virtual_loop(), Log::default());
+    for entry in ["a", "b", "c"] {
+        event_loop.call_soon(log.entry(entry));
+    }
+    assert_eq!(log.take(), [""; 0]);
+    run_ready(&event_loop);
+    assert_eq!(log.take(), ["a", "b", "c"]);
+    run_ready(&event_loop);
+    assert_eq!(log.take(), [""; 0], "each runs once");
+}
+
+// L-002
+#[test]
+fn what_a_callback_schedules_waits_for_the_next_turn() {
+    let (event_loop, log) = (virtual_loop(), Log::default());
+    event_loop.call_soon({
+        let (event_loop, log) = (event_loop.handle_to_self(), log.clone());
+        move || {
+            log.push("a");
+            event_loop.call_soon(log.entry("c"));
+            let turn = log.clone();
+            event_loop.at_turn_end(Rc::new(move || turn.push("end of the turn")));
+        }
+    });
+    event_loop.call_soon(log.entry("b"));
+    run_ready(&event_loop);
+    assert_eq!(log.take(), ["a", "b", "end of the turn", "c"]);
+}
+
+// L-004
+#[test]
+fn a_callback_cancels_another_one_of_the_same_turn() {
+    let (event_loop, log) = (virtual_loop(), Log::default());
+    let other = Rc::new(RefCell::new(None::<Handle>));
+    event_loop.call_soon({
+        let (log, other) = (log.clone(), other.clone());
+        move || {
+            log.push("x");
+            other.borrow().as_ref().unwrap().cancel();
+        }
+    });
+    other.replace(Some(event_loop.call_soon(log.entry("y"))));
+    event_loop.call_soon(log.entry("z"));
+    run_ready(&event_loop);
+    assert_eq!(log.take(), ["x", "z"]);
+}
+
+// L-005
+#[test]
+fn cancel_may_come_at_any_time_and_again() {
+    let (event_loop, log) = (virtual_loop(), Log::default());
+    let (before, after) =
+        (event_loop.call_soon(log.entry("a")), event_loop.call_soon(log.entry("b")));
+    assert!(!before.is_cancelled());
+    before.cancel();
+    before.cancel();
+    assert!(before.is_cancelled() && before.clone().is_cancelled());
+    run_ready(&event_loop);
+    assert_eq!(log.take(), ["b"]);
+    assert!(!after.is_cancelled());
+    after.cancel();
+    assert!(after.is_cancelled());
+    run_ready(&event_loop);
+    assert_eq!(log.take(), [""; 0]);
+}
+
+// L-005
+#[test]
+fn a_callback_may_cancel_itself() {
+    let event_loop = virtual_loop();
+    let own = Rc::new(RefCell::new(None::<Handle>));
+    let (ran, drops) = (Rc::new(Cell::new(false)), Drops::default());
+    let handle = event_loop.call_soon({
+        let (own, ran, guard) = (own.clone(), ran.clone(), drops.guard());
+        move || {
+            let _captured = &guard;
+            own.borrow().as_ref().unwrap().cancel();
+            ran.set(true);
+        }
+    });
+    own.replace(Some(handle.clone()));
+    run_ready(&event_loop);
+    assert!(ran.get() && handle.is_cancelled());
+    assert_eq!(drops.count(), 1);
+}
+
+// L-006
+#[test]
+fn cancel_drops_the_captures_at_once() {
+    let (event_loop, drops) = (virtual_loop(), Drops::default());
+    let guard = drops.guard();
+    let handle = event_loop.call_soon(move || drop(guard));
+    assert_eq!(drops.count(), 0);
+    handle.cancel();
+    assert_eq!(drops.count(), 1);
+    run_ready(&event_loop);
+    assert_eq!(drops.count(), 1);
+}
+
+#[test]
+fn captures_that_use_the_loop_while_they_are_dropped() {
+    struct CallsSoon(asyncio_loop::LoopRef, Log);
+    impl Drop for CallsSoon {
+        fn drop(&mut self) {
+            self.0.call_soon(self.1.entry("dropped"));
+        }
+    }
+    let (event_loop, log) = (virtual_loop(), Log::default());
+    let captured = CallsSoon(event_loop.handle_to_self(), log.clone());
+    event_loop.call_soon(move || drop(captured)).cancel();
+    run_ready(&event_loop);
+    assert_eq!(log.take(), ["dropped"]);
+}
+
+// L-040: of several that panic, and whose captures panic when they are dropped.
+#[test]
+fn the_loop_goes_on_after_panics() {
+    struct PanicsOnDrop;
+    impl Drop for PanicsOnDrop {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                panic!("captured");
+            }
+        }
+    }
+    let (event_loop, log) = (virtual_loop(), Log::default());
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    event_loop.set_exception_handler(Some({
+        let reports = reports.clone();
+        Rc::new(move |_, context| reports.borrow_mut().push(context.panic().unwrap().to_owned()))
+    }));
+    event_loop.call_soon(|| panic!("body"));
+    let captured = PanicsOnDrop;
+    event_loop.call_soon(move || drop(captured));
+    let captured = PanicsOnDrop;
+    let cancelled = event_loop.call_later(std::time::Duration::MAX, move || drop(captured));
+    event_loop.call_soon(log.entry("after"));
+    event_loop.run_until_complete(async { cancelled.cancel() }).unwrap();
+    assert_eq!(log.take(), ["after"]);
+    assert_eq!(*reports.borrow(), ["body", "captured", "captured"], "one report each");
+}
+
+// A callback that schedules itself for ever: timers and other threads are served all the same.
+#[test]
+fn a_busy_loop_starves_nobody() {
+    fn again(event_loop: asyncio_loop::LoopRef) {
+        let this = event_loop.clone();
+        event_loop.call_soon(move || again(this));
+    }
+    let event_loop = real_loop();
+    again(event_loop.handle_to_self());
+    let (left, from_thread) = (Rc::new(Cell::new(2)), event_loop.handle());
+    let done = {
+        let (left, event_loop) = (left.clone(), event_loop.handle_to_self());
+        move || {
+            left.set(left.get() - 1);
+            if left.get() == 0 {
+                event_loop.stop();
+            }
+        }
+    };
+    event_loop.call_later(std::time::Duration::from_millis(1), done.clone());
+    // What runs on behalf of the thread may not leave it; the loop's own storage is reached anew.
+    let arrived = event_loop.local::<Cell<bool>>();
+    let thread = std::thread::spawn(move || {
+        from_thread.call_soon_threadsafe(|| {
+            asyncio_loop::running_loop().local::<Cell<bool>>().set(true);
+        })
+    });
+    event_loop.call_soon(move || wait_for(arrived, done));
+    event_loop.run_forever().unwrap();
+    thread.join().unwrap().unwrap();
+    assert_eq!(left.get(), 0);
+}
+
+fn wait_for(arrived: Rc<Cell<bool>>, done: impl FnOnce() + 'static) {
+    if arrived.get() {
+        done();
+    } else {
+        asyncio_loop::running_loop().call_soon(move || wait_for(arrived, done));
+    }
+}
+
+context_var! { static LEVEL: u32 = 0; }
+
+// A-021, for callbacks: each runs in the context it was registered in, or in the one it was given.
+#[test]
+fn a_callback_runs_in_the_context_of_its_registration() {
+    let (event_loop, seen) = (virtual_loop(), Rc::new(RefCell::new(Vec::new())));
+    let look = || {
+        let seen = seen.clone();
+        move || {
+            seen.borrow_mut().push(LEVEL.get());
+            LEVEL.set(100);
+        }
+    };
+    let given = Context::new();
+    given.run(|| LEVEL.set(7));
+    Context::new().run(|| {
+        LEVEL.set(1);
+        event_loop.call_soon(look());
+        LEVEL.set(2);
+        event_loop.call_soon(look());
+        event_loop.call_soon_in(&given, look());
+    });
+    run_ready(&event_loop);
+    assert_eq!(*seen.borrow(), [1, 2, 7]);
+    assert_eq!((LEVEL.get(), given.get(&LEVEL)), (0, Some(100)));
+}
+
+#[test]
+fn a_turn_runs_what_was_ready_at_its_start() {
+    let event_loop = virtual_loop();
+    let turns = count_turns(&event_loop);
+    for _ in 0..100 {
+        event_loop.call_soon(|| ());
+    }
+    run_ready(&event_loop);
+    assert_eq!(turns.get(), 2, "one turn for all that was ready, one for the end of the run");
+}
