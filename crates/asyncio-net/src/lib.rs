@@ -29,6 +29,6 @@ pub use server_address::ServerAddress;
 pub use source::{ByteSource, ByteStream};
 pub use stream::{
     Closed, DEFAULT_LIMIT, HandlerResult, StreamFeeder, StreamReader, StreamWriter, feed_reader,
-    feed_reader_with_limit, start_server, start_server_with,
+    feed_reader_with_limit, start_server, start_server_with, stream_over,
 };
 pub use transport::Transport;

@@ -1,0 +1,60 @@
+//! Streams over anything that carries bytes.
+
+use std::rc::Rc;
+
+use super::{StreamReader, StreamWriter};
+use crate::connection::Connection;
+use crate::network::Network;
+use crate::source::ByteStream;
+
+/// A reader and a writer over a byte stream of any kind: a pipe, memory, a TLS session.
+///
+/// Dropping the writer closes the stream for both, as ever; to keep reading, keep it.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Examples
+///
+/// A stream that answers with zeros and takes everything:
+///
+/// ```
+/// use std::io::{self, IoSlice};
+/// use std::task::{Context, Poll};
+/// use asyncio_net::{ByteSource, ByteStream, stream_over};
+///
+/// struct Sink;
+///
+/// impl ByteSource for Sink {
+///     fn poll_read(&self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+///         buffer.fill(0);
+///         Poll::Ready(Ok(buffer.len()))
+///     }
+/// }
+///
+/// impl ByteStream for Sink {
+///     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+///         Ok(slices.iter().map(|slice| slice.len()).sum())
+///     }
+///     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+///         Poll::Ready(Ok(()))
+///     }
+///     fn write_eof(&self) -> io::Result<()> {
+///         Ok(())
+///     }
+///     fn close(&self) {}
+/// }
+///
+/// asyncio_task::run(async {
+///     let (mut reader, writer) = stream_over(Sink);
+///     writer.write(b"anything");
+///     assert_eq!(reader.read_exactly(2).await.unwrap(), [0; 2][..]);
+///     writer.close().await.unwrap();
+/// });
+/// ```
+#[must_use]
+pub fn stream_over(stream: impl ByteStream + 'static) -> (StreamReader, StreamWriter) {
+    let connection = Connection::new(&Network::running(), stream);
+    (StreamReader::new(connection.clone()), StreamWriter::new(connection))
+}
