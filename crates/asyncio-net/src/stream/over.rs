@@ -1,7 +1,5 @@
 //! Streams over anything that carries bytes.
 
-use std::rc::Rc;
-
 use super::{StreamReader, StreamWriter};
 use crate::connection::Connection;
 use crate::network::Network;
