@@ -91,7 +91,7 @@ check_asan() {
     local host
     cargo +nightly --version >/dev/null 2>&1 || skip "no nightly toolchain"
     host=$(rustc +nightly -vV | sed -n 's/^host: //p')
-    RUSTFLAGS="-Zsanitizer=address" cargo +nightly test --target "$host" \
+    RUSTFLAGS="-Zsanitizer=address --cfg asan" cargo +nightly test --target "$host" \
         --target-dir "$target/asan" -p asyncio-loop -p asyncio-task -p asyncio-sync --lib --tests
 }
 
