@@ -85,15 +85,18 @@ impl fmt::Display for LoopTime {
 /// What a loop reads its time from.
 #[derive(Debug)]
 pub(crate) enum Clock {
-    /// The system's monotonic clock, from this moment on.
-    Monotonic(Instant),
+    /// The system's monotonic clock, from a moment on: on the system's own scale, and as an
+    /// `Instant`.
+    Monotonic { raw: u64, start: Instant },
     /// Moves when the loop says so.
     Virtual(Cell<u64>),
 }
 
 impl Clock {
     pub(crate) fn monotonic() -> Self {
-        Self::Monotonic(Instant::now())
+        // In this order: a pause between the two makes deadlines later, never earlier.
+        let raw = raw_nanos();
+        Self::Monotonic { raw, start: Instant::now() }
     }
 
     pub(crate) fn virtual_() -> Self {
@@ -107,11 +110,7 @@ impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         match self {
-            Self::Monotonic(start) => {
-                let since = start.elapsed();
-                // Cheaper than `as_nanos`, and good for 584 years.
-                since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
-            }
+            Self::Monotonic { raw, .. } => raw_nanos() - raw,
             Self::Virtual(now) => now.get(),
         }
     }
@@ -126,8 +125,23 @@ impl Clock {
     /// The system's time of a moment; `None` if it has none (virtual, or too far).
     pub(crate) fn instant(&self, moment: u64) -> Option<Instant> {
         match self {
-            Self::Monotonic(start) => start.checked_add(Duration::from_nanos(moment)),
+            Self::Monotonic { start, .. } => start.checked_add(Duration::from_nanos(moment)),
             Self::Virtual(_) => None,
         }
     }
+}
+
+/// The monotonic clock in nanoseconds: what `Instant` reads, without its seconds and fractions,
+/// which cost a fifth more.
+#[cfg(target_os = "linux")]
+#[inline]
+fn raw_nanos() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+#[cfg(not(target_os = "linux"))]
+fn raw_nanos() -> u64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }

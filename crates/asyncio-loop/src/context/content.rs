@@ -122,6 +122,10 @@ impl Content {
     /// Makes `self` current.
     #[inline]
     pub(super) fn enter(self) -> Previous {
+        if self.0.is_none() && peek(|current| current.0.is_none()) {
+            // Nothing takes the place of nothing: the usual step.
+            return Previous(self);
+        }
         if let Some(root) = self.root() {
             root.entered.set(root.entered.get() + 1);
         }
@@ -156,6 +160,9 @@ impl Previous {
     /// Makes the previous content current again and returns what was current.
     #[inline]
     pub(super) fn restore(self) -> Content {
+        if self.0.0.is_none() && peek(|current| current.0.is_none()) {
+            return self.0;
+        }
         let left = replace_current(self.0);
         if let Some(root) = left.root() {
             root.entered.set(root.entered.get() - 1);

@@ -71,12 +71,9 @@ impl Home {
     #[inline]
     pub(super) unsafe fn push_ready(home: NonNull<Self>, cell: NonNull<Header>) {
         // SAFETY: the caller's promise.
-        let local = unsafe { Self::local(home) };
-        if local.closed {
+        if !unsafe { Self::local(home) }.ready.push(cell) {
             // SAFETY: the caller's promise.
             unsafe { cell.as_ref() }.clear(SCHEDULED);
-        } else {
-            local.ready.push(cell);
         }
     }
 
@@ -448,7 +445,7 @@ impl HomeOwner {
             unsafe { Header::end_if_unused(cell) };
         }
         let local = self.local();
-        local.ready.relax();
+        local.ready.close();
         local.owned.shrink_to_fit();
         local.memory.clear();
     }

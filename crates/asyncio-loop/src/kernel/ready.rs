@@ -29,14 +29,16 @@ impl Ready {
         self.put.wrapping_sub(self.taken)
     }
 
+    /// Puts a cell at the end; false if the queue is closed.
     #[inline]
-    pub(super) fn push(&mut self, cell: NonNull<Header>) {
-        if self.len() == self.ring.len() {
-            self.grow();
+    pub(super) fn push(&mut self, cell: NonNull<Header>) -> bool {
+        if self.len() == self.ring.len() && !self.grow() {
+            return false;
         }
         let mask = self.ring.len() - 1;
         self.ring[self.put & mask] = Some(cell);
         self.put = self.put.wrapping_add(1);
+        true
     }
 
     #[inline]
@@ -55,12 +57,23 @@ impl Ready {
     }
 
     #[cold]
-    fn grow(&mut self) {
+    fn grow(&mut self) -> bool {
         let (old, len) = (self.ring.len(), self.len());
+        if old == 0 {
+            return false;
+        }
         let mut ring = Vec::with_capacity(old * 2);
         ring.extend((0..len).map(|i| self.ring[self.taken.wrapping_add(i) & (old - 1)]));
         ring.resize(old * 2, None);
         *self = Self { ring: ring.into(), taken: 0, put: len };
+        true
+    }
+
+    /// Takes no cells any more; called when it is empty. A queue without a place is closed, so that a push
+    /// has one thing to look at.
+    pub(super) fn close(&mut self) {
+        debug_assert_eq!(self.len(), 0, "closed with cells in it");
+        *self = Self { ring: Box::default(), taken: 0, put: 0 };
     }
 
     /// Gives the memory of a rush back, if it is over.
@@ -103,9 +116,18 @@ mod tests {
     }
 
     #[test]
+    fn a_closed_queue_takes_nothing() {
+        let mut ready = Ready::new();
+        ready.close();
+        assert!(!ready.push(cell(1)));
+        assert_eq!(ready.pop(), None);
+        assert_eq!(ready.first(), None);
+    }
+
+    #[test]
     fn memory_of_a_rush_is_given_back() {
         let mut ready = Ready::new();
-        (0..100_000).for_each(|number| ready.push(cell(number)));
+        (0..100_000).for_each(|number| assert!(ready.push(cell(number))));
         ready.relax();
         assert!(ready.ring.len() >= 100_000);
         while ready.pop().is_some() {}
