@@ -1,19 +1,20 @@
 //! Tasks that wait for values and for each other.
 
+use std::cell::Cell;
 use std::hint::black_box;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use asyncio_benches::contest::{Contest, run};
 use asyncio_benches::on_every_runtime;
 use asyncio_benches::runtime::{Runtime, timed};
 
-const BATCH: usize = 1000;
 const MANY: usize = 10_000;
 
 fn main() {
     let contests = vec![
         on_every_runtime!(Contest::new("oneshot_same_task", 1), oneshot_same_task),
-        on_every_runtime!(Contest::new("oneshot_round_trip", BATCH as u64), oneshot_round_trip),
+        on_every_runtime!(Contest::new("oneshot_round_trip", 1), oneshot_round_trip),
         on_every_runtime!(
             Contest::new("gather_10000", MANY as u64).with("floor", gather_by_hand),
             gather
@@ -33,23 +34,31 @@ fn oneshot_same_task<R: Runtime>(times: u64) -> Duration {
     })
 }
 
-/// Two tasks: one sets a oneshot and awaits the answer, the other awaits it and answers.
+/// Two tasks: one sets a oneshot and awaits the answer, the other awaits it and answers. Both are made anew for each
+/// round, as a request and its reply are.
 fn oneshot_round_trip<R: Runtime>(times: u64) -> Duration {
     timed::<R>(async move {
-        for _ in 0..times {
-            let (asks, questions): (Vec<_>, Vec<_>) = (0..BATCH).map(|_| R::oneshot()).unzip();
-            let (replies, answers): (Vec<_>, Vec<_>) = (0..BATCH).map(|_| R::oneshot()).unzip();
-            let other = R::spawn(async move {
-                for (question, reply) in questions.into_iter().zip(replies) {
-                    reply(question.await);
-                }
-            });
-            for (number, (ask, answer)) in asks.into_iter().zip(answers).enumerate() {
-                ask(number);
-                black_box(answer.await);
+        let (mut ask, question) = R::oneshot();
+        let (reply, mut answer) = R::oneshot();
+        let next = Rc::new(Cell::new(None));
+        let rounds = Rc::clone(&next);
+        let other = R::spawn(async move {
+            let (mut question, mut reply) = (question, reply);
+            for _ in 0..times {
+                let number = question.await;
+                let (next_question, next_reply) = rounds.take().expect("the next round");
+                question = next_question;
+                std::mem::replace(&mut reply, next_reply)(number);
             }
-            other.await;
+        });
+        for number in 0..times {
+            let (next_ask, question) = R::oneshot();
+            let (reply, next_answer) = R::oneshot();
+            next.set(Some((question, reply)));
+            std::mem::replace(&mut ask, next_ask)(number);
+            black_box(std::mem::replace(&mut answer, next_answer).await);
         }
+        other.await;
     })
 }
 
