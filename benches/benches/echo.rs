@@ -6,19 +6,30 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use asyncio_benches::contest::{Contest, run};
-use asyncio_benches::servers::{self, SERVERS, Service};
+use asyncio_benches::servers::{self, Service};
 
 const MESSAGE: usize = 1024;
 
 fn main() {
-    let one_echo_each = SERVERS.iter().filter(|(name, _)| *name != "tokio+BufWriter");
-    let contest = one_echo_each.fold(Contest::new("echo_round_trip", 1), |contest, (name, _)| {
-        let mut client = None;
-        contest.with(name, move |times| {
-            round_trips(client.get_or_insert_with(|| connect(start(name))), times)
-        })
-    });
-    run("echo", vec![contest]);
+    run(
+        "echo",
+        vec![
+            contest("echo_round_trip_protocol", "asyncio protocol"),
+            contest("echo_round_trip_streams", "asyncio streams"),
+        ],
+    );
+}
+
+fn contest(name: &'static str, ours: &'static str) -> Contest {
+    let peers = ["floor", "tokio", "smol", "monoio"];
+    let contest = Contest::new(name, 1).with("asyncio", round_trip(ours));
+    peers.into_iter().fold(contest, |contest, peer| contest.with(peer, round_trip(peer)))
+}
+
+/// A client of a server that is started when it is first needed.
+fn round_trip(server: &'static str) -> impl FnMut(u64) -> Duration {
+    let mut client = None;
+    move |times| round_trips(client.get_or_insert_with(|| connect(start(server))), times)
 }
 
 /// Starts the server on a thread that lives as long as the program.

@@ -1,5 +1,6 @@
 //! Servers under test: the same services by every runtime, and by hand on epoll.
 
+mod asyncio;
 mod floor;
 mod monoio;
 mod smol;
@@ -53,6 +54,8 @@ type Serve = fn(TcpListener, Service) -> io::Result<()>;
 /// Every server, by name.
 pub const SERVERS: &[(&str, Serve)] = &[
     ("floor", floor::serve),
+    ("asyncio protocol", asyncio::serve_protocol),
+    ("asyncio streams", asyncio::serve_streams),
     ("tokio", tokio::serve),
     ("tokio+BufWriter", tokio::serve_buffered),
     ("smol", smol::serve),

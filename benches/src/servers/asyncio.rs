@@ -1,0 +1,92 @@
+//! The services on asyncio, by streams and by protocol.
+
+use std::io;
+use std::net::TcpListener;
+
+use asyncio::{Protocol, StreamReader, StreamWriter, Transport};
+
+use super::Service;
+
+pub(super) fn serve_streams(listener: TcpListener, service: Service) -> io::Result<()> {
+    asyncio::run(async move {
+        let server = asyncio::start_server(listener, async move |reader, writer| match service {
+            Service::Echo(_) => echo(reader, writer).await,
+            Service::Lines => lines(reader, writer).await,
+            Service::Close => Ok(()),
+        });
+        server.await?.serve_forever().await
+    })
+}
+
+async fn echo(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
+    loop {
+        let data = reader.fill_buf().await?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        writer.write(data);
+        let length = data.len();
+        reader.consume(length);
+        writer.drain().await?;
+    }
+}
+
+async fn lines(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
+    loop {
+        let line = reader.read_line().await?;
+        if line.is_empty() {
+            return Ok(());
+        }
+        writer.write(&line);
+        writer.drain().await?;
+    }
+}
+
+pub(super) fn serve_protocol(listener: TcpListener, service: Service) -> io::Result<()> {
+    asyncio::run(async move {
+        let server = match service {
+            Service::Echo(_) => asyncio::create_server(listener, || Echo).await?,
+            Service::Lines => asyncio::create_server(listener, Lines::default).await?,
+            Service::Close => asyncio::create_server(listener, || Close).await?,
+        };
+        server.serve_forever().await
+    })
+}
+
+struct Echo;
+
+impl Protocol for Echo {
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+        transport.write(data);
+    }
+}
+
+/// Keeps the start of a line whose end has not arrived.
+#[derive(Default)]
+struct Lines(Vec<u8>);
+
+impl Protocol for Lines {
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+        for part in data.split_inclusive(|byte| *byte == b'\n') {
+            if self.0.is_empty() && part.ends_with(b"\n") {
+                transport.write(part);
+                continue;
+            }
+            self.0.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                transport.write(&self.0);
+                self.0.clear();
+            }
+        }
+    }
+}
+
+struct Close;
+
+impl Protocol for Close {
+    fn connection_made(&mut self, transport: &Transport) {
+        transport.close();
+    }
+
+    fn data_received(&mut self, _transport: &Transport, _data: &[u8]) {}
+}
