@@ -7,11 +7,16 @@ use std::rc::{Rc, Weak};
 use asyncio_loop::{LoopRef, TaskOptions, running_loop};
 
 use crate::connection::Connection;
+use crate::pool;
+use crate::queue::Queue;
 
 /// With so many connections waiting, what they wrote leaves: their buffers are still in the cache.
 const CORKED: usize = 16;
 
-/// The loop, and the connections whose small writes wait for the end of the turn.
+/// Empty queues that are kept with their memory.
+const QUEUES: usize = 2 * CORKED;
+
+/// The loop, the connections whose small writes wait for the end of the turn, and buffers.
 pub(crate) struct Network {
     event_loop: LoopRef,
     corked: RefCell<Vec<Rc<Connection>>>,
@@ -20,6 +25,11 @@ pub(crate) struct Network {
     at_turn_end: Rc<dyn Fn()>,
     /// The end of this turn has been asked for.
     asked: Cell<bool>,
+    /// What protocols receive into; empty while it is lent.
+    buffer: Cell<Vec<u8>>,
+    /// Empty queues; the one used last goes first, for it is still in the cache.
+    #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
+    queues: RefCell<Vec<Box<Queue>>>,
 }
 
 impl Network {
@@ -54,6 +64,8 @@ impl Network {
                 leaving: RefCell::default(),
                 at_turn_end: Rc::new(at_turn_end),
                 asked: Cell::new(false),
+                buffer: Cell::default(),
+                queues: RefCell::default(),
             }
         })
     }
@@ -80,6 +92,29 @@ impl Network {
             connection.uncorked();
         }
         self.leaving.replace(leaving);
+    }
+
+    /// The loop's read buffer, to be lent to a protocol.
+    pub(crate) fn take_buffer(&self) -> Vec<u8> {
+        let buffer = self.buffer.take();
+        if buffer.is_empty() { pool::take() } else { buffer }
+    }
+
+    pub(crate) fn give_buffer(&self, buffer: Vec<u8>) {
+        self.buffer.set(buffer);
+    }
+
+    pub(crate) fn take_queue(&self) -> Box<Queue> {
+        self.queues.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps an empty queue for the next one to write.
+    pub(crate) fn give_queue(&self, queue: Box<Queue>) {
+        debug_assert!(queue.len() == 0, "only empty queues are kept");
+        let mut queues = self.queues.borrow_mut();
+        if queues.len() < QUEUES {
+            queues.push(queue);
+        }
     }
 
     /// Runs `future` as a part of the machinery, until it is done or the loop is closed.

@@ -1,6 +1,5 @@
 //! Bytes that were written and have not left yet.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
@@ -10,15 +9,8 @@ use bytes::Bytes;
 const FIRST: usize = 4 * 1024;
 /// Small writes share a chunk up to this length.
 const CHUNK: usize = 64 * 1024;
-/// Empty queues that are kept with their memory.
-const KEPT: usize = 32;
 /// As many slices go into one system call.
 pub(crate) const SLICES: usize = 16;
-
-thread_local! {
-    #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
-    static POOL: RefCell<Vec<Box<Queue>>> = const { RefCell::new(Vec::new()) };
-}
 
 /// A queue of bytes; a connection has one only while something waits in it.
 #[derive(Debug, Default)]
@@ -38,23 +30,6 @@ enum Chunk {
 }
 
 impl Queue {
-    /// An empty queue, the one used last first: its memory is still in the cache.
-    pub(crate) fn take() -> Box<Self> {
-        POOL.with_borrow_mut(Vec::pop).unwrap_or_default()
-    }
-
-    /// Keeps an empty queue for the next one to write.
-    pub(crate) fn give(queue: Box<Self>) {
-        debug_assert!(queue.len == 0);
-        // Frees it when the thread is ending and the pool is gone.
-        let _ = POOL.try_with(|pool| {
-            let mut pool = pool.borrow_mut();
-            if pool.len() < KEPT {
-                pool.push(queue);
-            }
-        });
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.len
     }

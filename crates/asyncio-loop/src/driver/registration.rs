@@ -26,11 +26,13 @@ impl Registration {
         Self { driver: driver.clone(), token, fd }
     }
 
+    #[cfg(test)]
     pub(super) fn is_registered(&self) -> bool {
         self.with_slot(|slot| slot.is_registered())
     }
 
     /// Whether an attempt is worth its system call.
+    #[inline]
     pub(super) fn is_ready(&self, direction: Direction) -> bool {
         self.with_slot(|slot| slot.is_ready(direction))
     }
@@ -41,43 +43,44 @@ impl Registration {
     }
 
     /// An attempt moved fewer bytes than it could have.
+    #[inline]
     pub(super) fn drained(&self, direction: Direction) {
         self.with_slot(|slot| slot.drained(direction));
     }
 
     /// Ready, or the task of `cx` is woken when it may be.
+    #[inline]
     pub(super) fn poll_ready(
         &self,
         cx: &Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<()>> {
-        if self.is_ready(direction) {
-            return Poll::Ready(Ok(()));
-        }
-        self.register()?;
-        self.wait(cx, direction);
-        Poll::Pending
+        if self.is_ready(direction) { Poll::Ready(Ok(())) } else { self.poll_wait(cx, direction) }
     }
 
-    fn register(&self) -> io::Result<()> {
-        if self.is_registered() {
-            return Ok(());
-        }
-        let selector = self.driver.shared.selector.borrow();
-        selector.register(&mut SourceFd(&self.fd), self.token.into())?;
-        self.with_slot(Slot::set_registered);
-        Ok(())
-    }
-
-    fn wait(&self, cx: &Context<'_>, direction: Direction) {
-        let waits = self.with_slot(|slot| {
-            slot.waiter(direction).as_ref().is_some_and(|waker| waker.will_wake(cx))
+    fn poll_wait(&self, cx: &Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
+        let (is_registered, waits) = self.with_slot(|slot| {
+            let waiter = slot.waiter(direction).as_ref();
+            let waits = waiter.is_some_and(|waiter| waiter.will_wake(cx));
+            (slot.is_registered(), waits)
         });
+        if !is_registered {
+            self.register()?;
+        }
         if !waits {
             let waker = LocalWaker::from_context(cx);
             // Dropped out here: it may be foreign, and do anything.
             let _replaced = self.with_slot(|slot| slot.waiter(direction).replace(waker));
         }
+        Poll::Pending
+    }
+
+    #[cold]
+    fn register(&self) -> io::Result<()> {
+        let selector = self.driver.shared.selector.borrow();
+        selector.register(&mut SourceFd(&self.fd), self.token.into())?;
+        self.with_slot(Slot::set_registered);
+        Ok(())
     }
 
     pub(super) fn wake_waiter(&self, direction: Direction) {
@@ -87,6 +90,7 @@ impl Registration {
         }
     }
 
+    #[inline]
     fn with_slot<R>(&self, action: impl FnOnce(&mut Slot) -> R) -> R {
         let mut slots = self.driver.shared.slots.borrow_mut();
         action(slots.get_mut(self.token).expect("a registration keeps its slot"))

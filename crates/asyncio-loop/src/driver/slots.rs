@@ -56,6 +56,7 @@ impl Slots {
     }
 
     /// The slot of `token`, unless it is gone.
+    #[inline]
     pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut Slot> {
         self.slots.get_mut(token.index()).filter(|slot| slot.token == token)
     }
@@ -98,11 +99,13 @@ impl Slot {
         self.flags |= REGISTERED;
     }
 
+    #[inline]
     pub(super) fn is_ready(&self, direction: Direction) -> bool {
         self.flags & direction.ready_flag() != 0
     }
 
     /// An operation would have blocked: whatever was known is out of date.
+    #[inline]
     pub(super) fn clear(&mut self, direction: Direction) {
         self.flags &= !match direction {
             Direction::Read => READABLE | READ_CLOSED,
@@ -111,6 +114,7 @@ impl Slot {
     }
 
     /// An operation moved fewer bytes than it could have: nothing is left, but perhaps an end of file.
+    #[inline]
     pub(super) fn drained(&mut self, direction: Direction) {
         if direction == Direction::Write || self.flags & READ_CLOSED == 0 {
             self.clear(direction);
@@ -118,6 +122,7 @@ impl Slot {
     }
 
     /// Where the one who waits for `direction` leaves its waker.
+    #[inline]
     pub(super) fn waiter(&mut self, direction: Direction) -> &mut Option<LocalWaker> {
         match direction {
             Direction::Read => &mut self.reader,
@@ -142,6 +147,7 @@ impl Slot {
 }
 
 impl Direction {
+    #[inline]
     fn ready_flag(self) -> u8 {
         match self {
             Direction::Read => READABLE,

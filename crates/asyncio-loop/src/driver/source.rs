@@ -78,6 +78,7 @@ impl<S: Pollable> Source<S> {
     ///
     /// Operations on it that may block belong into [`try_io`](Self::try_io) or [`poll_io`](Self::poll_io),
     /// which keep the readiness right.
+    #[inline]
     pub fn get_ref(&self) -> &S {
         &self.io
     }
@@ -88,6 +89,7 @@ impl<S: Pollable> Source<S> {
     }
 
     /// Whether an operation would be tried now rather than waited for.
+    #[inline]
     pub fn is_ready(&self, direction: Direction) -> bool {
         self.registration.is_ready(direction)
     }
@@ -106,6 +108,7 @@ impl<S: Pollable> Source<S> {
     /// The poller's, when it refuses the descriptor at its first wait: a regular file
     /// ([`PermissionDenied`](io::ErrorKind::PermissionDenied)), a descriptor that is watched by another source
     /// ([`AlreadyExists`](io::ErrorKind::AlreadyExists)), or a limit of the system.
+    #[inline]
     pub fn poll_ready(&self, cx: &Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
         self.registration.poll_ready(cx, direction)
     }
@@ -159,9 +162,7 @@ impl<S: Pollable> Source<S> {
         operation: impl FnOnce(&S) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let moved = self.try_io(direction, operation)?;
-        if 0 < moved && moved < length {
-            self.registration.drained(direction);
-        }
+        self.moved(direction, moved, length);
         Ok(moved)
     }
 
@@ -179,11 +180,31 @@ impl<S: Pollable> Source<S> {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.poll_ready(cx, direction))?;
-            match self.try_transfer(direction, length, &mut operation) {
-                Err(error) if is_retry(&error) => {}
-                result => return Poll::Ready(result),
+            match operation(&self.io) {
+                Ok(moved) => {
+                    self.moved(direction, moved, length);
+                    return Poll::Ready(Ok(moved));
+                }
+                Err(error) if self.is_retry(direction, &error) => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    /// Takes note of a transfer that succeeded.
+    #[inline]
+    fn moved(&self, direction: Direction, moved: usize, length: usize) {
+        if 0 < moved && moved < length {
+            self.registration.drained(direction);
+        }
+    }
+
+    /// Whether the next thing to do is to wait and try again; takes note of it.
+    fn is_retry(&self, direction: Direction, error: &io::Error) -> bool {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.clear_ready(direction);
+        }
+        matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
     }
 
     /// Tries `operation` until it does not block, waiting in between.
@@ -199,8 +220,8 @@ impl<S: Pollable> Source<S> {
     ) -> Poll<io::Result<R>> {
         loop {
             ready!(self.poll_ready(cx, direction))?;
-            match self.try_io(direction, &mut operation) {
-                Err(error) if is_retry(&error) => {}
+            match operation(&self.io) {
+                Err(error) if self.is_retry(direction, &error) => {}
                 result => return Poll::Ready(result),
             }
         }
@@ -213,11 +234,6 @@ impl<S: Pollable> Source<S> {
             self.registration.wake_waiter(direction);
         }
     }
-}
-
-/// Whether the next thing to do is to wait and try again.
-fn is_retry(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 impl<S: Pollable + fmt::Debug> fmt::Debug for Source<S> {

@@ -49,7 +49,7 @@ impl Connection {
         let queue = self.out.borrow_mut().queue.take();
         if let Some(mut queue) = queue {
             queue.clear();
-            crate::queue::Queue::give(queue);
+            self.network.give_queue(queue);
         }
     }
 

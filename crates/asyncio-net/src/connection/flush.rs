@@ -17,7 +17,7 @@ impl Connection {
     fn poll_flush(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         while !self.has(OVER | CLOSED) {
             let result = match ready!(self.io.poll_write_ready(cx)) {
-                Ok(()) => self.out.borrow_mut().transmit(&self.io, &[]).1,
+                Ok(()) => self.transmit(&[]).1,
                 Err(error) => Err(error),
             };
             match result {

@@ -74,7 +74,15 @@ impl Connection {
 
     /// Calls `pause_writing` or `resume_writing`, unless the protocol is being called already: then this is
     /// done when that returns.
+    #[inline]
     pub(crate) fn tell_protocol(self: &Rc<Self>) {
+        if self.has(FULL) != self.has(PAUSED) {
+            self.tell_changes();
+        }
+    }
+
+    #[cold]
+    fn tell_changes(self: &Rc<Self>) {
         while self.has(FULL) != self.has(PAUSED) && !self.has(CLOSED) {
             let full = self.has(FULL);
             let told = self.with_receiver(|receiver, transport| {

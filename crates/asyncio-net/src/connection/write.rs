@@ -7,7 +7,6 @@ use bytes::Bytes;
 
 use super::{BLOCKED, CLOSED, CLOSING, CORKED, Connection, EOF_ASKED, OVER, Outgoing};
 use crate::queue::{Queue, SLICES};
-use crate::source::ByteStream;
 
 /// From this length on, bytes are sent at once rather than copied for later.
 const DIRECT: usize = 4 * 1024;
@@ -78,7 +77,7 @@ impl Connection {
             return 0;
         }
         self.sends.set(self.sends.get().saturating_add(1));
-        let (sent, result) = self.out.borrow_mut().transmit(&self.io, parts);
+        let (sent, result) = self.transmit(parts);
         self.transmitted(result);
         sent
     }
@@ -90,12 +89,12 @@ impl Connection {
         }
         let queued = {
             let mut out = self.out.borrow_mut();
-            let queue = out.queue.get_or_insert_with(Queue::take);
+            let queue = out.queue.get_or_insert_with(|| self.network.take_queue());
             push(queue);
             queue.len()
         };
         if queued == 0 {
-            self.out.borrow_mut().release();
+            self.release_queue();
         } else if !self.has(BLOCKED) {
             self.cork(queued);
         }
@@ -122,8 +121,38 @@ impl Connection {
     /// Sends what is queued, unless a flusher does.
     pub(super) fn flush(self: &Rc<Self>) {
         if !self.has(BLOCKED | CLOSED) && self.queued() > 0 {
-            let (_, result) = self.out.borrow_mut().transmit(&self.io, &[]);
+            let (_, result) = self.transmit(&[]);
             self.transmitted(result);
+        }
+    }
+
+    /// Sends what is queued, then `parts`, until everything has left (`Ok`) or no more goes. Returns how much
+    /// of `parts` has left.
+    pub(super) fn transmit(&self, parts: &[&[u8]]) -> (usize, io::Result<()>) {
+        let mut out = self.out.borrow_mut();
+        let mut sent = 0;
+        let result = loop {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = out.gather(parts, sent, &mut slices);
+            if count == 0 {
+                break Ok(());
+            }
+            match self.io.try_write(&slices[..count]) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => sent += out.advance(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        drop(out);
+        self.release_queue();
+        (sent, result)
+    }
+
+    /// Gives an empty queue back.
+    fn release_queue(&self) {
+        if let Some(queue) = self.out.borrow_mut().queue.take_if(|queue| queue.len() == 0) {
+            self.network.give_queue(queue);
         }
     }
 
@@ -137,30 +166,6 @@ impl Connection {
 }
 
 impl Outgoing {
-    /// Sends what is queued, then `parts`, until everything has left (`Ok`) or no more goes. Returns how much
-    /// of `parts` has left.
-    pub(super) fn transmit(
-        &mut self,
-        io: &dyn ByteStream,
-        parts: &[&[u8]],
-    ) -> (usize, io::Result<()>) {
-        let mut sent = 0;
-        loop {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.gather(parts, sent, &mut slices);
-            if count == 0 {
-                self.release();
-                return (sent, Ok(()));
-            }
-            match io.try_write(&slices[..count]) {
-                Ok(0) => return (sent, Err(io::ErrorKind::WriteZero.into())),
-                Ok(count) => sent += self.advance(count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return (sent, Err(error)),
-            }
-        }
-    }
-
     fn gather<'a>(
         &'a self,
         parts: &[&'a [u8]],
@@ -185,12 +190,5 @@ impl Outgoing {
         let queued = count.min(queue.len());
         queue.advance(queued);
         count - queued
-    }
-
-    /// Gives an empty queue back.
-    fn release(&mut self) {
-        if let Some(queue) = self.queue.take_if(|queue| queue.len() == 0) {
-            Queue::give(queue);
-        }
     }
 }

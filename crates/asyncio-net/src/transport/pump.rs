@@ -9,11 +9,8 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::{ErrorContext, LoopClosed, TaskOptions};
 
-use super::{Receiver, Transport};
+use super::{Received, Receiver, Transport};
 use crate::connection::{CLOSING, Connection, OVER, READ_EOF, READING_PAUSED};
-
-/// A protocol gives way to others after so many receives in a row.
-const RECEIVES_IN_A_ROW: usize = 4;
 
 impl Connection {
     /// Puts the connection into the hands of a protocol: tells it, and starts to receive in the next turn.
@@ -32,21 +29,20 @@ impl Connection {
             self.tell_lost();
             return Poll::Ready(());
         }
-        let mut received = 0;
-        while !self.has(CLOSING | OVER | READING_PAUSED | READ_EOF) {
-            if received == RECEIVES_IN_A_ROW {
-                cx.waker().wake_by_ref();
-                break;
-            }
-            match self.call_protocol(|receiver, transport| receiver.poll_receive(transport, cx)) {
-                Some(Poll::Ready(Ok(0))) => self.tell_eof(),
-                Some(Poll::Ready(Ok(_))) => received += 1,
-                Some(Poll::Ready(Err(error))) => self.lose(Some(error)),
-                Some(Poll::Pending) | None => break,
+        if self.wants_data() {
+            match self.call_protocol(|receiver, transport| receiver.receive(transport, cx)) {
+                Some(Received::End) => self.tell_eof(),
+                Some(Received::Failed(error)) => self.lose(Some(error)),
+                Some(Received::Nothing) | None => {}
             }
         }
         // What is OVER by now has woken this task for one more turn.
         Poll::Pending
+    }
+
+    /// Whether the protocol is to be given data.
+    pub(super) fn wants_data(&self) -> bool {
+        !self.has(CLOSING | OVER | READING_PAUSED | READ_EOF)
     }
 
     fn tell_eof(self: &Rc<Self>) {
@@ -82,13 +78,17 @@ impl Connection {
         let mut receiver = self.take_receiver()?;
         let transport = Transport(self.clone());
         let result = catch_unwind(AssertUnwindSafe(|| call(&mut *receiver, &transport)));
-        let name = receiver.type_name();
+        let panicked = result.as_ref().err().map(|_| receiver.type_name());
         // It may have put another one into its place.
-        match self.take_receiver() {
-            Some(successor) => self.set_receiver(successor),
-            None => self.set_receiver(receiver),
+        let receiver = self.take_receiver().unwrap_or(receiver);
+        self.set_receiver(receiver);
+        match (result, panicked) {
+            (Err(payload), Some(name)) => {
+                self.protocol_panicked(name, &*payload);
+                None
+            }
+            (result, _) => result.ok(),
         }
-        result.map_err(|payload| self.protocol_panicked(name, &*payload)).ok()
     }
 
     #[cold]
