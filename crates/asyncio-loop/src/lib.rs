@@ -48,6 +48,7 @@ mod spawn;
 mod thread_future;
 mod timers;
 mod turn;
+mod watch;
 
 pub use builder::LoopBuilder;
 pub use clock::LoopTime;

@@ -1,0 +1,318 @@
+//! `add_reader` and `add_writer`.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_loop::{EventLoop, context_var};
+use common::{Drops, Log, real_loop, run_ready, sleep};
+
+/// A loop, a socket whose two halves do not block, and its peer.
+fn setup() -> (EventLoop, UnixStream, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    (real_loop(), ours, theirs)
+}
+
+/// Enough turns that whatever is ready was seen: a timer needs a look at the world.
+fn run_turns(event_loop: &EventLoop) {
+    event_loop.run_until_complete(sleep(Duration::from_micros(500))).unwrap();
+}
+
+// L-033
+#[test]
+fn a_reader_is_called_again_until_everything_is_read() {
+    let (event_loop, ours, mut theirs) = setup();
+    theirs.write_all(b"abc").unwrap();
+    let read = Rc::new(RefCell::new(Vec::new()));
+    let (sink, this) = (read.clone(), event_loop.handle_to_self());
+    let mut socket = ours.try_clone().unwrap();
+    event_loop
+        .add_reader(&ours, move || {
+            let mut byte = [0];
+            assert_eq!(
+                socket.read(&mut byte).unwrap(),
+                1,
+                "it is called only if there is something"
+            );
+            sink.borrow_mut().push(byte[0]);
+            if byte == *b"e" {
+                this.stop();
+            }
+        })
+        .unwrap();
+    run_turns(&event_loop);
+    assert_eq!(*read.borrow(), b"abc");
+    theirs.write_all(b"de").unwrap();
+    event_loop.run_forever().unwrap();
+    assert_eq!(*read.borrow(), b"abcde");
+}
+
+// L-033
+#[test]
+fn the_end_of_the_stream_is_readable_in_every_turn() {
+    let (event_loop, ours, theirs) = setup();
+    drop(theirs);
+    let (calls, this) = (Rc::new(Cell::new(0)), event_loop.handle_to_self());
+    let counter = calls.clone();
+    event_loop
+        .add_reader(&ours, move || {
+            counter.set(counter.get() + 1);
+            if counter.get() == 3 {
+                this.stop();
+            }
+        })
+        .unwrap();
+    event_loop.run_forever().unwrap();
+    assert_eq!(calls.get(), 3);
+}
+
+// L-034
+#[test]
+fn a_writer_is_called_until_it_is_removed() {
+    let (event_loop, ours, _theirs) = setup();
+    let (calls, this, socket) =
+        (Rc::new(Cell::new(0)), event_loop.handle_to_self(), ours.try_clone().unwrap());
+    let counter = calls.clone();
+    let removed = ours.try_clone().unwrap();
+    event_loop
+        .add_writer(&socket, move || {
+            counter.set(counter.get() + 1);
+            if counter.get() == 10 {
+                this.stop();
+            }
+        })
+        .unwrap();
+    event_loop.run_forever().unwrap();
+    assert_eq!(calls.get(), 10);
+    assert!(!event_loop.remove_writer(&removed), "another descriptor of the same socket");
+    assert!(event_loop.remove_writer(&socket));
+    run_turns(&event_loop);
+    assert_eq!(calls.get(), 10);
+}
+
+#[test]
+fn a_full_socket_is_not_writable() {
+    let (event_loop, mut ours, mut theirs) = setup();
+    while ours.write(&[0; 4096]).is_ok() {}
+    let calls = Rc::new(Cell::new(0));
+    let (counter, this) = (calls.clone(), event_loop.handle_to_self());
+    event_loop
+        .add_writer(&ours, move || {
+            counter.set(counter.get() + 1);
+            this.stop();
+        })
+        .unwrap();
+    run_turns(&event_loop);
+    assert_eq!(calls.get(), 0);
+    while theirs.read(&mut [0; 4096]).is_ok() {}
+    event_loop.run_forever().unwrap();
+    assert_eq!(calls.get(), 1);
+}
+
+// L-035
+#[test]
+fn a_second_reader_takes_the_place_of_the_first() {
+    let (event_loop, ours, mut theirs) = setup();
+    theirs.write_all(b"x").unwrap();
+    let (log, drops) = (Log::default(), Drops::default());
+    let guard = drops.guard();
+    event_loop.add_reader(&ours, move || unreachable!("replaced: {guard:?}")).unwrap();
+    let (entries, this) = (log.clone(), event_loop.handle_to_self());
+    event_loop
+        .add_reader(&ours, move || {
+            entries.push("second");
+            this.stop();
+        })
+        .unwrap();
+    assert_eq!(drops.count(), 1, "what the first one captured is dropped");
+    event_loop.run_forever().unwrap();
+    assert_eq!(log.take(), ["second"]);
+}
+
+// L-035: also if it is due in this very turn. Of two that are, the first replaces the second.
+#[test]
+fn a_reader_that_is_due_is_replaced() {
+    let (event_loop, ours, mut theirs) = setup();
+    let (_, other, mut other_peer) = setup();
+    theirs.write_all(b"x").unwrap();
+    other_peer.write_all(b"x").unwrap();
+    let (ours, other, log) = (Rc::new(ours), Rc::new(other), Log::default());
+    for (socket, other) in [(&ours, &other), (&other, &ours)] {
+        let (event_loop_in, log) = (event_loop.handle_to_self(), log.clone());
+        let (socket_in, other) = (socket.clone(), other.clone());
+        let replace = move || {
+            log.push("original");
+            assert!(event_loop_in.remove_reader(&*socket_in));
+            let (log, this) = (log.clone(), event_loop_in.clone());
+            let replacement = move || {
+                log.push("replacement");
+                this.stop();
+            };
+            event_loop_in.add_reader(&*other, replacement).unwrap();
+        };
+        event_loop.add_reader(&**socket, replace).unwrap();
+    }
+    event_loop.run_forever().unwrap();
+    assert_eq!(log.take(), ["original", "replacement"]);
+}
+
+// L-036
+#[test]
+fn reader_and_writer_of_one_descriptor_are_independent() {
+    let (event_loop, ours, mut theirs) = setup();
+    let (reads, writes) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let count = |counter: &Rc<Cell<i32>>| {
+        let counter = counter.clone();
+        move || counter.set(counter.get() + 1)
+    };
+    theirs.write_all(b"x").unwrap();
+    event_loop.add_reader(&ours, count(&reads)).unwrap();
+    event_loop.add_writer(&ours, count(&writes)).unwrap();
+    run_turns(&event_loop);
+    assert!(reads.get() > 0 && writes.get() > 0);
+
+    assert!(event_loop.remove_reader(&ours));
+    let (reads_before, writes_before) = (reads.get(), writes.get());
+    run_turns(&event_loop);
+    assert_eq!(reads.get(), reads_before);
+    assert!(writes.get() > writes_before);
+
+    event_loop.add_reader(&ours, count(&reads)).unwrap();
+    assert!(event_loop.remove_writer(&ours));
+    let writes_before = writes.get();
+    run_turns(&event_loop);
+    assert!(reads.get() > reads_before);
+    assert_eq!(writes.get(), writes_before);
+}
+
+// L-037
+#[test]
+fn removing_says_whether_there_was_something() {
+    let (event_loop, ours, _theirs) = setup();
+    assert!(!event_loop.remove_reader(&ours));
+    assert!(!event_loop.remove_writer(&ours));
+    let drops = Drops::default();
+    let guard = drops.guard();
+    event_loop.add_reader(&ours, move || unreachable!("{guard:?}")).unwrap();
+    assert!(!event_loop.remove_writer(&ours));
+    assert!(event_loop.remove_reader(&ours));
+    assert_eq!(drops.count(), 1, "what it captured is dropped at once");
+    assert!(!event_loop.remove_reader(&ours));
+}
+
+// L-028
+#[test]
+fn a_closed_loop_watches_nothing() {
+    let (event_loop, ours, _theirs) = setup();
+    let drops = Drops::default();
+    let guard = drops.guard();
+    event_loop.add_reader(&ours, move || unreachable!("{guard:?}")).unwrap();
+    event_loop.close().unwrap();
+    assert_eq!(drops.count(), 1);
+    assert!(!event_loop.remove_reader(&ours));
+    assert!(!event_loop.remove_writer(&ours));
+    let error = event_loop.add_reader(&ours, || ()).unwrap_err();
+    assert_eq!(error.to_string(), "event loop is closed");
+    assert!(event_loop.add_writer(&ours, || ()).is_err());
+}
+
+#[test]
+fn a_callback_may_remove_itself() {
+    let (event_loop, ours, mut theirs) = setup();
+    theirs.write_all(b"x").unwrap();
+    let (ours, drops, calls) = (Rc::new(ours), Drops::default(), Rc::new(Cell::new(0)));
+    let (this, socket, guard, counter) =
+        (event_loop.handle_to_self(), ours.clone(), drops.guard(), calls.clone());
+    let once = move || {
+        let _captured = &guard;
+        counter.set(counter.get() + 1);
+        assert!(this.remove_reader(&*socket));
+        assert!(!this.remove_reader(&*socket));
+    };
+    event_loop.add_reader(&*ours, once).unwrap();
+    run_turns(&event_loop);
+    assert_eq!((calls.get(), drops.count()), (1, 1));
+}
+
+#[test]
+fn the_peer_hears_of_a_close_once_the_reader_is_removed() {
+    let (event_loop, ours, mut theirs) = setup();
+    event_loop.add_reader(&ours, || ()).unwrap();
+    assert!(event_loop.remove_reader(&ours));
+    drop(ours);
+    assert_eq!(theirs.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn a_regular_file_is_refused() {
+    let event_loop = real_loop();
+    let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    let error = event_loop.add_reader(&file, || ()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    assert!(!event_loop.remove_reader(&file));
+}
+
+// L-040, for readers: the report is one for each call, and the reader stays.
+#[test]
+fn a_reader_that_panics_is_reported_and_stays() {
+    let (event_loop, ours, mut theirs) = setup();
+    theirs.write_all(b"x").unwrap();
+    let (reports, this) = (Rc::new(Cell::new(0)), event_loop.handle_to_self());
+    let counter = reports.clone();
+    event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+        assert_eq!(context.panic(), Some("on purpose"));
+        counter.set(counter.get() + 1);
+        if counter.get() == 2 {
+            this.stop();
+        }
+    })));
+    event_loop.add_reader(&ours, || panic!("on purpose")).unwrap();
+    event_loop.run_forever().unwrap();
+    assert_eq!(reports.get(), 2);
+}
+
+context_var! { static CALLS: u32 = 0; }
+
+#[test]
+fn a_reader_runs_in_the_context_of_its_registration() {
+    let (event_loop, ours, mut theirs) = setup();
+    theirs.write_all(b"x").unwrap();
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let (sink, this) = (seen.clone(), event_loop.handle_to_self());
+    asyncio_loop::Context::new().run(|| {
+        CALLS.set(5);
+        let look = move || {
+            sink.borrow_mut().push(CALLS.get());
+            CALLS.set(CALLS.get() + 1);
+            if CALLS.get() == 7 {
+                this.stop();
+            }
+        };
+        event_loop.add_reader(&ours, look).unwrap();
+    });
+    event_loop.run_forever().unwrap();
+    assert_eq!(*seen.borrow(), [5, 6]);
+    assert_eq!(CALLS.get(), 0);
+}
+
+#[test]
+fn watches_are_no_tasks_to_anybody() {
+    let (event_loop, ours, mut theirs) = setup();
+    theirs.write_all(b"x").unwrap();
+    let this = event_loop.handle_to_self();
+    event_loop
+        .add_reader(&ours, move || {
+            assert!(this.current_task().is_none());
+            assert_eq!(this.all_tasks(), []);
+            this.stop();
+        })
+        .unwrap();
+    event_loop.run_forever().unwrap();
+    run_ready(&event_loop);
+}
