@@ -48,7 +48,7 @@ pub use asyncio_process::{
 pub use asyncio_sync::{
     Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, LifoQueue, Lock, LockGuard,
     OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, PutError, Queue, QueueShutDown,
-    ReleaseError, Semaphore, TaskDoneError, TryGetError, TryPutError,
+    ReleaseError, Semaphore, TaskDoneError, TryGetError, TryPutError, mixed,
 };
 pub use asyncio_task::{
     CancelReason, Exception, InvalidState, JoinError, LoopThread, LoopThreadBuilder, Promise,
