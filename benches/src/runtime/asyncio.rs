@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio::{Task, create_future, create_task};
+use asyncio::{Task, create_future, create_task, mixed};
 
 use super::Runtime;
 
@@ -39,6 +39,23 @@ impl Runtime for Asyncio {
         let setter = promise.clone();
         let send = move |value| drop(setter.set_result(value));
         (send, async { promise.await.expect("a value") })
+    }
+
+    async fn from_thread(
+        produce: impl FnOnce(&dyn Fn(u64)) + Send + 'static,
+        mut consume: impl FnMut(u64) + 'static,
+    ) {
+        let queue = mixed::Queue::unbounded();
+        let items = queue.async_side();
+        let thread = std::thread::spawn(move || {
+            let side = queue.sync_side();
+            produce(&|item| side.put(item).expect("an open queue"));
+            side.shutdown();
+        });
+        while let Ok(item) = items.get().await {
+            consume(item);
+        }
+        thread.join().expect("the producer");
     }
 }
 
