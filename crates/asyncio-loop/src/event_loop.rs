@@ -391,7 +391,7 @@ impl LoopRef {
         self.0.home.close();
         let timers = self.0.timers.borrow_mut().drain();
         // Handles may keep the callbacks, but not what those captured.
-        timers.into_iter().filter_map(LocalWaker::into_callback).for_each(|timer| timer.discard());
+        timers.into_iter().for_each(LocalWaker::discard);
         self.0.turn_end.take();
         let locals = self.0.locals.take();
         drop(locals);

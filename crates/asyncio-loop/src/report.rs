@@ -139,7 +139,15 @@ pub type ExceptionHandler = Rc<dyn Fn(&LoopRef, &ErrorContext)>;
 /// The default of the exception handler: one error record of [`log`] with target `asyncio`, or a
 /// line on standard error in a program that has no logger at all.
 pub(crate) fn default_handler(context: &ErrorContext) {
-    write_record(log::Level::Error, &context.to_string());
+    write_record(log::Level::Error, &shown(context));
+}
+
+/// The text of a context, or its message alone if the error in it panics when it is shown.
+fn shown(context: &ErrorContext) -> String {
+    catch(|| context.to_string()).unwrap_or_else(|payload| {
+        drop_payload(payload);
+        context.message.clone()
+    })
 }
 
 fn write_record(level: log::Level, text: &str) {
@@ -157,22 +165,58 @@ pub(crate) fn call_handler(
     context: &ErrorContext,
 ) {
     let Some(handler) = handler else { return last_resort(context) };
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(event_loop, context))) {
+    // Moved in, since it may have replaced itself and be dropped here.
+    if let Err(payload) = catch(move || handler(event_loop, context)) {
         let second = ErrorContext::new("unhandled panic in the exception handler")
             .with_panic(&*payload)
-            .field("while handling", context);
+            .field("while handling", shown(context));
         last_resort(&second);
+        drop_payload(payload);
     }
 }
 
 /// The default handler; if the program's logger panics too, a plain line.
 fn last_resort(context: &ErrorContext) {
-    if catch_unwind(AssertUnwindSafe(|| default_handler(context))).is_err() {
-        eprintln!("asyncio: the logger panicked while reporting: {}", context.message());
+    quietly(
+        || default_handler(context),
+        || {
+            eprintln!("asyncio: the logger panicked while reporting: {}", context.message());
+        },
+    );
+}
+
+/// Calls code of a user.
+pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
+    catch_unwind(AssertUnwindSafe(f))
+}
+
+/// Calls code of a user; what it panics with is reported as the failure of `what`.
+pub(crate) fn caught(what: &'static str, f: impl FnOnce()) {
+    if let Err(payload) = catch(f) {
+        callback_panicked(what, payload);
     }
 }
 
-/// Reports to the running loop, or where none runs by the default handler.
+/// Tries `f`, and if it panics `otherwise`, whose own panic is dropped.
+fn quietly(f: impl FnOnce(), otherwise: impl FnOnce()) {
+    if let Err(payload) = catch(f) {
+        drop_payload(payload);
+        if let Err(payload) = catch(otherwise) {
+            drop_payload(payload);
+        }
+    }
+}
+
+/// Drops what a panic carried. If that panics in turn, what that one carries is leaked: there is no
+/// other end to it.
+fn drop_payload(payload: Box<dyn Any + Send>) {
+    if let Err(next) = catch(|| drop(payload)) {
+        std::mem::forget(next);
+    }
+}
+
+/// Reports to the running loop, or where none runs by the default handler. Nothing unwinds out of
+/// this: the kernel calls it where a cell is half taken apart.
 pub(crate) fn report(context: &ErrorContext) {
     match try_running_loop() {
         Ok(event_loop) => event_loop.report(context),
@@ -180,22 +224,24 @@ pub(crate) fn report(context: &ErrorContext) {
     }
 }
 
-/// A callback, or a destructor, panicked.
+/// A callback, or a destructor, panicked. Does not unwind itself.
 #[cold]
 pub(crate) fn callback_panicked(type_name: &'static str, payload: Box<dyn Any + Send>) {
     let context = ErrorContext::new("unhandled panic in a callback")
         .with_panic(&*payload)
         .with_callback(type_name);
     report(&context);
+    drop_payload(payload);
 }
 
-/// A task panicked, and nobody is going to look at it.
+/// A task panicked, and nobody is going to look at it. Does not unwind itself.
 #[cold]
 pub(crate) fn task_panicked(task: &TaskRef, payload: Box<dyn Any + Send>) {
     let context = ErrorContext::new("task panic was never retrieved")
         .with_panic(&*payload)
         .with_task(task.clone());
     report(&context);
+    drop_payload(payload);
 }
 
 /// A loop was closed with the task unfinished.
@@ -207,10 +253,8 @@ pub(crate) fn task_destroyed(task: &TaskRef) {
 /// A step took long, in debug mode.
 #[cold]
 pub(crate) fn slow_step(what: &str, took: Duration) {
-    write_record(
-        log::Level::Warn,
-        &format!("executing {what} took {:.3} seconds", took.as_secs_f64()),
-    );
+    let text = format!("executing {what} took {:.3} seconds", took.as_secs_f64());
+    quietly(|| write_record(log::Level::Warn, &text), || ());
 }
 
 /// What a panic said.

@@ -56,6 +56,12 @@ struct Root {
 pub(super) struct Previous(Content);
 
 impl Content {
+    /// Whether this is a context, or has any values.
+    #[inline]
+    pub(super) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// A context of its own with the values of a copy.
     pub(super) fn into_context(self) -> Self {
         Self::new_context(self, 0)

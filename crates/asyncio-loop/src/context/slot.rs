@@ -41,9 +41,11 @@ impl ContextSlot {
         self.0.set(entered.0.restore());
     }
 
-    /// Takes the context out; nothing is left in the slot.
-    pub(crate) fn take(&self) -> Self {
-        Self(Cell::new(self.0.take()))
+    /// Takes the context out, if there is one; nothing is left in the slot.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<Self> {
+        let content = self.0.take();
+        content.is_some().then(|| Self(Cell::new(content)))
     }
 
     /// The context that the slot's steps run in, by its identity.

@@ -1,7 +1,6 @@
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -281,7 +280,6 @@ fn one_panicking_waker_does_not_keep_the_others_asleep() {
     for waker in [&waker, &Waker::from(Arc::new(Panics)), &waker] {
         list.push(Some(LocalWaker::from_context(&Context::from_waker(waker))));
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| list.wake_all()));
-    assert!(outcome.is_err());
+    list.wake_all();
     assert_eq!(count.get(), 2);
 }

@@ -11,25 +11,8 @@ impl WakeList {
         self.0.extend(waker);
     }
 
-    /// Wakes them all. A foreign waker that panics does not keep the rest from waking.
+    /// Wakes them all. A foreign waker that panics is reported, and keeps nobody from waking.
     pub(super) fn wake_all(&mut self) {
-        let mut rest = Rest(self.0.drain(..));
-        rest.wake();
-    }
-}
-
-struct Rest<'a>(std::vec::Drain<'a, LocalWaker>);
-
-impl Rest<'_> {
-    fn wake(&mut self) {
-        for waker in self.0.by_ref() {
-            waker.wake();
-        }
-    }
-}
-
-impl Drop for Rest<'_> {
-    fn drop(&mut self) {
-        self.wake();
+        self.0.drain(..).for_each(LocalWaker::wake_caught);
     }
 }

@@ -154,6 +154,15 @@ pub(super) unsafe fn discard(cell: NonNull<Header>) {
     header.clear(RUNNING);
 }
 
+/// Ends a callback unless it runs or has ended. Nobody schedules it again, and if it stands in the
+/// queue it is passed over there. A cell that is no callback stays as it is.
+pub(super) fn discard_pending(cell: &CellRef) {
+    if !cell.header().has(DONE | RUNNING | TASK) {
+        // SAFETY: alive, on the owner's thread, and a callback that is neither DONE nor RUNNING.
+        unsafe { discard(cell.ptr()) };
+    }
+}
+
 /// A callback of a loop: what [`Handle`](crate::Handle) is made of.
 ///
 /// Anything may hold one and schedule it later: a timer, a promise, a finished task.
@@ -171,16 +180,7 @@ impl CallbackRef {
     /// Drops the closure at once, unless it runs or has run.
     pub fn cancel(&self) {
         self.0.header().set(CANCELLED);
-        self.discard();
-    }
-
-    /// Drops the closure, unless it runs or has run, for a loop that closes.
-    pub(crate) fn discard(&self) {
-        if !self.0.header().has(DONE | RUNNING) {
-            // SAFETY: alive, on the owner's thread, neither DONE nor RUNNING.
-            unsafe { discard(self.0.ptr()) };
-            // Nobody schedules it again; if it stands in the queue it is passed over there.
-        }
+        discard_pending(&self.0);
     }
 
     /// Whether `cancel` was called.
@@ -199,10 +199,6 @@ impl CallbackRef {
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         (self.0.header().vtable.type_name)()
-    }
-
-    pub(crate) fn from_cell(cell: CellRef) -> Option<Self> {
-        (!cell.header().has(TASK)).then_some(Self(cell))
     }
 
     pub(crate) fn into_cell(self) -> CellRef {

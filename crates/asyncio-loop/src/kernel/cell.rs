@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use super::home::Home;
 use crate::context::ContextSlot;
 use crate::primitives::{Arc, AtomicPtr, AtomicU32, Ordering};
+use crate::report;
 
 /// The cell is in the ready queue, which keeps it alive. Never set again before the step.
 pub(super) const SCHEDULED: u32 = 1;
@@ -160,7 +161,10 @@ impl Header {
         // SAFETY: the caller's promise; `shared` and `home` may be read on any thread.
         let header = unsafe { this.as_ref() };
         let before = header.shared.fetch_add(ONE, Ordering::Relaxed);
-        assert!(before < u32::MAX / 2, "too many wakers of one task");
+        if before > u32::MAX / 2 {
+            // As `Arc` does: whoever leaks that many may leak on until the count is wrong.
+            std::process::abort();
+        }
         if before / ONE == 0 {
             // SAFETY: promise 4: without a counted waker, the caller's is a borrowed one inside a
             // poll, or the cell is being made by a holder of the home: the home is alive.
@@ -258,7 +262,10 @@ unsafe fn end_local(this: NonNull<Header>) {
     }
     // SAFETY: the local side ends here, once.
     unsafe { (vtable.drop_local)(this) };
-    drop(header.context.take());
+    if let Some(context) = header.context.take() {
+        // The values in it are the user's.
+        report::caught("the end of a context", || drop(context));
+    }
     let home = header.home;
 
     let alone = header.shared.load(Ordering::Acquire) == LOCAL

@@ -199,7 +199,7 @@ pub(super) unsafe fn enter(cell: NonNull<Header>, current: Option<NonNull<Header
     Before { current, context: header.context.enter() }
 }
 
-/// Undoes `enter`. No code of a user may unwind in between.
+/// Undoes `enter`. Nothing may unwind in between (promise 7).
 ///
 /// # Safety
 ///
@@ -221,7 +221,7 @@ impl SharedHome {
     /// Runs `callback` on the owner's thread; gives it back if the loop is closed.
     pub(crate) fn call_soon<F: FnOnce() + Send + 'static>(&self, callback: F) -> Result<(), F> {
         // SAFETY: the home is alive, and `F` is `Send`.
-        let cell = unsafe { callback::new_foreign(NonNull::from(&*self.0), callback) };
+        let cell = unsafe { callback::new_foreign(self.ptr(), callback) };
         // SAFETY: the inbox takes the cell over with its one reference.
         match unsafe { self.0.inbox.push(cell) } {
             Ok(true) => self.0.unpark(),
@@ -239,6 +239,11 @@ impl SharedHome {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.0.inbox.is_closed()
+    }
+
+    /// The home with the whole of its `Arc`, so that counts may be taken through the pointer.
+    fn ptr(&self) -> NonNull<Home> {
+        NonNull::new(Arc::as_ptr(&self.0).cast_mut()).expect("an Arc is not null")
     }
 }
 
@@ -430,7 +435,7 @@ impl HomeOwner {
         // A destructor may end or detach others, so each look is a new one.
         while let Some(cell) = self.local().owned.last().copied() {
             // SAFETY: an entry of the list is alive, and a task that has not ended; none is
-            // running, since a running loop is not closed.
+            // running, since a running loop is not closed and tasks are stepped in its runs only.
             unsafe { task::destroy(cell) };
         }
         while let Some(cell) = self.local().ready.pop() {

@@ -45,6 +45,11 @@
 //! 5. **Short.** No reference into `Home::local` or into an `Extra` is held across code of a user: no waker, no
 //!    destructor, no poll, no callback.
 //! 6. **Pinned.** A future is written into its cell once, never moved, and dropped in place.
+//! 7. **Caught.** Nothing unwinds through a step or through the end of a cell, where a stage may be
+//!    empty that its flags do not call so, and where what is current must be put back. Whatever is the
+//!    user's is called inside `catch_unwind`: polls, closures, supervisors, foreign wakers, exception
+//!    handlers, and the destructors of all of these, of contexts and of what panics carry. Reports
+//!    never unwind.
 
 mod callback;
 mod cell;

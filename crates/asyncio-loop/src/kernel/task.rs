@@ -135,7 +135,7 @@ unsafe fn step<F: Future>(cell: NonNull<Header>) {
     let before = unsafe { enter(cell, Some(cell)) };
     // SAFETY: the caller's promise.
     unsafe { poll_once::<F>(cell) };
-    // SAFETY: entered above, and kept alive by RUNNING. Nothing in between unwinds.
+    // SAFETY: entered above, and kept alive by RUNNING. Nothing in between unwinds (promise 7).
     unsafe { leave(cell, before) };
 }
 
@@ -147,10 +147,8 @@ unsafe fn poll_once<F: Future>(cell: NonNull<Header>) {
     // SAFETY: RUNNING keeps it alive.
     let header = unsafe { cell.as_ref() };
 
-    // SAFETY: a live task.
-    if unsafe { is_to_end(cell, None) } {
-        // SAFETY: promise 3: this step is alone in the stage, which holds the future.
-        unsafe { end_cancelled(cell) };
+    // SAFETY: promise 3: this step is alone in the stage, which holds the future.
+    if unsafe { end_if_asked(cell, None) } {
         return;
     }
 
@@ -165,11 +163,8 @@ unsafe fn poll_once<F: Future>(cell: NonNull<Header>) {
     };
     match catch_unwind(AssertUnwindSafe(future)) {
         Ok(Poll::Pending) => {
-            // SAFETY: a live task.
-            if unsafe { is_to_end(cell, Some(false)) } {
-                // SAFETY: as above.
-                unsafe { end_cancelled(cell) };
-            }
+            // SAFETY: the poll is over, so this step is alone in the stage again.
+            unsafe { end_if_asked(cell, Some(false)) };
         }
         // SAFETY: the poll is over, so this step is alone in the stage again.
         Ok(Poll::Ready(output)) => unsafe { end_with_output::<F>(cell, output) },
@@ -178,17 +173,37 @@ unsafe fn poll_once<F: Future>(cell: NonNull<Header>) {
     }
 }
 
-/// Whether the task is to end instead of going on.
+/// Ends the task instead of going on, if it is to end; true if it was.
+///
+/// # Safety
+///
+/// As for `step`, with the future in the stage.
+#[inline]
+unsafe fn end_if_asked(cell: NonNull<Header>, polled: Option<bool>) -> bool {
+    // SAFETY: a live task.
+    match unsafe { is_to_end(cell, polled) } {
+        Ok(false) => return false,
+        // SAFETY: the caller's promise.
+        Ok(true) => unsafe { end_cancelled(cell) },
+        // SAFETY: the caller's promise.
+        Err(payload) => unsafe { end_panicked(cell, payload) },
+    }
+    true
+}
+
+/// Whether the task is to end instead of going on; an error if its supervisor panicked.
 ///
 /// # Safety
 ///
 /// `cell` is a live task on the owner's thread.
 #[inline]
-unsafe fn is_to_end(cell: NonNull<Header>, polled: Option<bool>) -> bool {
+unsafe fn is_to_end(cell: NonNull<Header>, polled: Option<bool>) -> Result<bool, Payload> {
     // SAFETY: the caller's promise.
-    let asked = unsafe { cell.as_ref() }.has(ENDING | SUPERVISED);
+    if !unsafe { cell.as_ref() }.has(ENDING | SUPERVISED) {
+        return Ok(false);
+    }
     // SAFETY: the caller's promise.
-    asked && unsafe { verdict(cell, polled) } == Verdict::End
+    unsafe { verdict(cell, polled) }.map(|verdict| verdict == Verdict::End)
 }
 
 /// Asks the supervisor, or without one says that a task that was asked to end does.
@@ -197,17 +212,19 @@ unsafe fn is_to_end(cell: NonNull<Header>, polled: Option<bool>) -> bool {
 ///
 /// `cell` is a live task on the owner's thread.
 #[cold]
-unsafe fn verdict(cell: NonNull<Header>, polled: Option<bool>) -> Verdict {
+unsafe fn verdict(cell: NonNull<Header>, polled: Option<bool>) -> Result<Verdict, Payload> {
     // SAFETY: the caller's promise.
     let task = unsafe { task_header(cell) };
     // SAFETY: promises 1 and 5.
     let supervisor = unsafe { &*task.extra.get() }.as_ref().and_then(|x| x.supervisor.clone());
-    match (supervisor, polled) {
-        (None, _) if task.header.has(ENDING) => Verdict::End,
-        (None, _) => Verdict::Continue,
-        (Some(supervisor), None) => supervisor.before_poll(),
-        (Some(supervisor), Some(ready)) => supervisor.after_poll(ready),
-    }
+    let Some(supervisor) = supervisor else {
+        return Ok(if task.header.has(ENDING) { Verdict::End } else { Verdict::Continue });
+    };
+    // Moved in, since it may have been replaced and be dropped here.
+    report::catch(move || match polled {
+        None => supervisor.before_poll(),
+        Some(ready) => supervisor.after_poll(ready),
+    })
 }
 
 /// # Safety
@@ -220,24 +237,32 @@ unsafe fn end_with_output<F: Future>(cell: NonNull<Header>, output: F::Output) {
     let dropped = unsafe { drop_future(cell) };
     // SAFETY: a live task.
     let cancelled = unsafe { is_to_end(cell, Some(true)) };
-    match (dropped, cancelled) {
-        (Err(payload), _) => {
+    let cancelled = match (dropped, cancelled) {
+        (Ok(()), cancelled) => cancelled,
+        (Err(payload), Ok(_)) => Err(payload),
+        (Err(payload), Err(second)) => {
+            report::callback_panicked((header.vtable.type_name)(), second);
+            Err(payload)
+        }
+    };
+    match cancelled {
+        Err(payload) => {
             drop_caught(header, output);
             // SAFETY: the stage is empty.
             unsafe { finish_panicked(cell, payload) };
         }
-        (Ok(()), true) => {
+        Ok(true) => {
             drop_caught(header, output);
             // SAFETY: the stage is empty.
             unsafe { finish(cell, CANCELLED) };
         }
-        (Ok(()), false) if header.has(JOINED) => {
+        Ok(false) if header.has(JOINED) => {
             // SAFETY: the stage is empty, this step's, and made for an `F::Output`.
             unsafe { header.stage::<F::Output>(cell).write(output) };
             // SAFETY: the stage holds the output.
             unsafe { finish(cell, FULL) };
         }
-        (Ok(()), false) => {
+        Ok(false) => {
             drop_caught(header, output);
             // SAFETY: the stage is empty.
             unsafe { finish(cell, 0) };
@@ -288,9 +313,7 @@ unsafe fn drop_future(cell: NonNull<Header>) -> Result<(), Payload> {
 
 /// Drops a value of a user; a panic is reported.
 fn drop_caught<T>(header: &Header, value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        report::callback_panicked((header.vtable.type_name)(), payload);
-    }
+    report::caught((header.vtable.type_name)(), || drop(value));
 }
 
 /// # Safety
@@ -337,19 +360,12 @@ unsafe fn finish(cell: NonNull<Header>, flags: u32) {
         let awaiter = extra.awaiter.take();
         on_done.iter().for_each(CallbackRef::schedule);
         if let Some(waker) = awaiter {
-            wake_caught(&task.header, waker);
+            report::caught("a waker", || waker.wake());
         }
-        drop(supervisor);
+        drop_caught(&task.header, supervisor);
     }
     // SAFETY: the reference of the list; RUNNING keeps the cell.
     unsafe { Header::release(cell) };
-}
-
-/// Wakes by code that is not ours.
-fn wake_caught(header: &Header, waker: Waker) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        report::callback_panicked((header.vtable.type_name)(), payload);
-    }
 }
 
 /// Ends a task whose loop, or whose scope, goes away: drops the future without asking anybody.

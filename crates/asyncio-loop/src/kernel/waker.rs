@@ -6,8 +6,9 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
-use super::callback::CallbackRef;
+use super::callback;
 use super::cell::{CellRef, DONE, Header};
+use crate::report;
 
 /// A static, so that its address says that a waker is ours.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, release);
@@ -151,6 +152,24 @@ impl LocalWaker {
         }
     }
 
+    /// [`wake`](Self::wake) for the loop itself: another executor's waker that panics is reported.
+    #[inline]
+    pub(crate) fn wake_caught(self) {
+        match self.0 {
+            Kind::Local(cell) => cell.schedule(),
+            Kind::Other(waker, _) => report::caught("a waker", || waker.wake()),
+        }
+    }
+
+    /// Gives up the reference; a callback that would have been woken is dropped with it, whoever
+    /// else has a handle.
+    pub(crate) fn discard(self) {
+        match self.0 {
+            Kind::Local(cell) => callback::discard_pending(&cell),
+            Kind::Other(waker, _) => report::caught("the end of a waker", || drop(waker)),
+        }
+    }
+
     /// Has the task polled again.
     #[inline]
     pub fn wake_by_ref(&self) {
@@ -182,13 +201,6 @@ impl LocalWaker {
             Kind::Local(cell) => super::TaskRef::from_cell(cell.clone()).ok(),
             Kind::Other(..) => None,
         }
-    }
-}
-
-impl LocalWaker {
-    /// The callback that is scheduled, if it is one.
-    pub(crate) fn into_callback(self) -> Option<CallbackRef> {
-        self.into_cell().ok().and_then(CallbackRef::from_cell)
     }
 }
 
