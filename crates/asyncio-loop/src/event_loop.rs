@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{Location, resume_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -83,6 +83,7 @@ impl EventLoop {
             driver,
             pace: Pace::new(),
             stopping: Cell::new(false),
+            orphan: Cell::new(false),
             restless: Cell::new(0),
             turn_end: RefCell::new(Vec::new()),
             debug: Cell::new(options.is_debug()),
@@ -111,9 +112,10 @@ impl Deref for EventLoop {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        // Refused only inside a run of this very loop, whose own end closes it then: the last
-        // `LoopRef` drops the home.
-        let _ = self.0.close();
+        // Refused only inside a run of this very loop, which closes it at its end then.
+        if self.0.close().is_err() {
+            self.0.0.orphan.set(true);
+        }
     }
 }
 
@@ -133,6 +135,8 @@ pub(crate) struct Inner {
     driver: Driver,
     pace: Pace,
     stopping: Cell<bool>,
+    /// The `EventLoop` was dropped inside a run.
+    orphan: Cell<bool>,
     /// Turns since the loop last had nothing to do.
     restless: Cell<u32>,
     turn_end: RefCell<Vec<Rc<dyn Fn()>>>,
@@ -178,10 +182,10 @@ impl Inner {
 
     /// How long the poll may take.
     fn wait(&self) -> Wait {
-        if self.home.ready() > 0 || self.stopping.get() {
+        if !self.is_idle() {
             return Wait::Now;
         }
-        let deadline = self.timers.borrow().next_deadline();
+        let deadline = self.next_deadline();
         if deadline.is_some() && self.clock.is_virtual() || !self.home.prepare_sleep() {
             return Wait::Now;
         }
@@ -196,13 +200,24 @@ impl Inner {
         if !self.clock.is_virtual() {
             return;
         }
-        let idle = self.home.ready() == 0 && waited == Wait::Now && !self.stopping.get();
+        let idle = waited == Wait::Now && self.is_idle();
         if idle || self.restless.get() >= RESTLESS_TURNS {
             self.restless.set(0);
-            if let Some(deadline) = self.timers.borrow().next_deadline() {
+            if let Some(deadline) = self.next_deadline() {
                 self.clock.advance_to(deadline);
             }
         }
+    }
+
+    /// Whether there is nothing to do before the next event.
+    fn is_idle(&self) -> bool {
+        self.home.ready() == 0 && !self.stopping.get() && self.turn_end.borrow().is_empty()
+    }
+
+    /// The next moment to wake at. [`LoopTime::MAX`] is none: it never comes.
+    fn next_deadline(&self) -> Option<u64> {
+        let deadline = self.timers.borrow().next_deadline();
+        deadline.filter(|&deadline| deadline < LoopTime::MAX.as_nanos())
     }
 
     /// Wakes whoever waits for a deadline that has come.
@@ -211,7 +226,7 @@ impl Inner {
         loop {
             let due = self.timers.borrow_mut().pop_due(now);
             let Some((_, waker)) = due else { break };
-            waker.wake();
+            waker.wake_caught();
             any = true;
         }
         if any {
@@ -233,7 +248,8 @@ impl Inner {
             batch -= steps;
             look = self.pace.took(steps, || self.clock.now());
         }
-        Ok(look)
+        // A virtual clock stands still while there is work, so it cannot say when to look.
+        Ok(look || self.clock.is_virtual())
     }
 
     /// As `run_ready` in debug mode: times each step, and reports the slow ones by name.
@@ -260,9 +276,8 @@ impl Inner {
             return;
         }
         for hook in self.turn_end.take() {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook())) {
-                report::callback_panicked("the end of a turn", payload);
-            }
+            // Moved in, since its destructor is the user's as well.
+            report::caught("the end of a turn", move || hook());
         }
     }
 }
@@ -338,7 +353,15 @@ impl LoopRef {
         site: &'static Location<'static>,
         f: impl FnOnce() -> R,
     ) -> Result<R, RunError> {
-        if self.is_closed() { Err(RunError::Closed) } else { run_within(self, site, f) }
+        if self.is_closed() {
+            return Err(RunError::Closed);
+        }
+        let result = run_within(self, site, f);
+        if self.0.orphan.get() {
+            // Not refused: nothing runs any more.
+            let _ = self.close();
+        }
+        result
     }
 
     /// Turns until `done` or stopped.
@@ -346,10 +369,11 @@ impl LoopRef {
         let mut look = true;
         while !done() {
             look = self.0.turn(look).expect("the poller of a running loop works");
-            if self.0.stopping.take() {
+            if self.0.stopping.get() {
                 break;
             }
         }
+        self.0.stopping.set(false);
     }
 
     /// Ends the current run after this turn; outside a run, the next one after its first turn.
@@ -386,17 +410,19 @@ impl LoopRef {
         Ok(())
     }
 
-    /// Drops all that a loop holds.
+    /// Drops all that a loop holds, one by one: a destructor that panics spares the others.
     fn discard(&self) {
+        fn drop_each<T>(what: &'static str, things: impl IntoIterator<Item = T>) {
+            things.into_iter().for_each(|thing| report::caught(what, || drop(thing)));
+        }
         self.0.home.close();
         let timers = self.0.timers.borrow_mut().drain();
         // Handles may keep the callbacks, but not what those captured.
         timers.into_iter().for_each(LocalWaker::discard);
-        self.0.turn_end.take();
-        let locals = self.0.locals.take();
-        drop(locals);
-        drop(self.0.handler.take());
-        drop(self.0.factory.take());
+        drop_each("the end of a turn", self.0.turn_end.take());
+        drop_each("the end of a loop's local", self.0.locals.take().into_values());
+        drop_each("the end of a task factory", self.0.factory.take());
+        drop_each("the end of an exception handler", self.0.handler.take());
     }
 
     /// Whether the loop is closed.
@@ -590,11 +616,17 @@ impl LoopRef {
         future: F,
         mut options: TaskOptions,
     ) -> Result<RawTask<F::Output>, LoopClosed> {
+        if !self.is_closed() {
+            self.apply_factory(&mut options);
+        }
+        // Looked at after the factory, which may have closed it.
         if self.is_closed() {
             return Err(LoopClosed(()));
         }
-        self.apply_factory(&mut options);
-        Ok(self.0.home.spawn(future, options.into_spawn()))
+        let mut how = options.into_spawn();
+        // A step outside of a run could be cut short by a close.
+        how.eager = how.eager && self.is_running();
+        Ok(self.0.home.spawn(future, how))
     }
 
     #[inline]
@@ -705,13 +737,16 @@ impl LoopRef {
     /// dropped when the loop is closed.
     #[must_use]
     pub fn local<T: Default + 'static>(&self) -> Rc<T> {
-        let known = self.0.locals.borrow().get(&TypeId::of::<T>()).cloned();
-        let value = known.unwrap_or_else(|| {
+        let known = || self.0.locals.borrow().get(&TypeId::of::<T>()).cloned();
+        let value = known().unwrap_or_else(|| {
             let value: Rc<dyn Any> = Rc::new(T::default());
-            if !self.is_closed() {
-                self.0.locals.borrow_mut().insert(TypeId::of::<T>(), Rc::clone(&value));
-            }
-            value
+            // Making it may have made it already.
+            known().unwrap_or_else(|| {
+                if !self.is_closed() {
+                    self.0.locals.borrow_mut().insert(TypeId::of::<T>(), Rc::clone(&value));
+                }
+                value
+            })
         });
         value.downcast().unwrap_or_else(|_| unreachable!("kept by its type"))
     }

@@ -52,7 +52,8 @@ impl TaskOptions {
     }
 
     /// Starts the task inside the call that makes it, up to its first wait, or says that it is not
-    /// to be, whatever the loop's task factory thinks.
+    /// to be, whatever the loop's task factory thinks. While the loop does not run there is nothing
+    /// to start it in, and it waits for the next run.
     #[must_use]
     pub fn eager_start(mut self, eager: bool) -> Self {
         self.eager = Some(eager);
