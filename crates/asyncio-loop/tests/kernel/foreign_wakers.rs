@@ -1,0 +1,280 @@
+//! Wakers on other threads, under other executors, and of other loops.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+
+use asyncio_loop::{LocalWaker, Outcome, TaskOptions};
+
+use crate::support::{OnDrop, Tally, event_loop, pending_with, reporting_loop, run_turns};
+
+/// Runs a task once and gives out its waker; the task stays pending, or ends.
+fn waker_of(event_loop: &asyncio_loop::EventLoop, tally: &Tally, ends: bool) -> Waker {
+    let slot = Rc::new(RefCell::new(None));
+    let (kept, counted) = (Rc::clone(&slot), tally.counted());
+    let future = poll_fn(move |cx| {
+        counted.check();
+        *kept.borrow_mut() = Some(cx.waker().clone());
+        if ends { Poll::Ready(()) } else { Poll::Pending }
+    });
+    event_loop.spawn(future, TaskOptions::new()).unwrap();
+    run_turns(event_loop, 1);
+    slot.take().unwrap()
+}
+
+// Promises 2 and 4: the last waker goes on a thread that outlives the loop and the loop's thread.
+#[test]
+fn wakers_outlive_their_loop_and_its_thread() {
+    let (send, receive) = mpsc::channel();
+    let owner = std::thread::spawn(move || {
+        let (event_loop, _reports) = reporting_loop();
+        let tally = Tally::new();
+        for ends in [false, true, false, true] {
+            send.send(waker_of(&event_loop, &tally, ends)).unwrap();
+        }
+        drop(event_loop);
+        tally.expect_all_dropped();
+    });
+    owner.join().unwrap();
+    let wakers: Vec<Waker> = receive.iter().collect();
+    for waker in wakers {
+        waker.wake_by_ref();
+        let other = waker.clone();
+        std::thread::spawn(move || {
+            other.wake_by_ref();
+            // Not of this thread: a plain waker inside.
+            let local = LocalWaker::from_waker(&other);
+            assert!(local.task().is_none());
+            local.clone().wake();
+            drop((local, other));
+        })
+        .join()
+        .unwrap();
+        waker.wake();
+    }
+}
+
+// Promise 4: wakes and drops race with the close.
+#[test]
+fn wakers_are_used_while_their_loop_closes() {
+    let rounds = if cfg!(miri) { 5 } else { 200 };
+    for round in 0..rounds {
+        let (event_loop, _reports) = reporting_loop();
+        let tally = Tally::new();
+        let waker = waker_of(&event_loop, &tally, round % 2 == 0);
+        let door = event_loop.handle();
+        let start = Arc::new(std::sync::Barrier::new(2));
+        let begin = Arc::clone(&start);
+        let thread = std::thread::spawn(move || {
+            begin.wait();
+            for _ in 0..10 {
+                waker.wake_by_ref();
+                let clone = waker.clone();
+                clone.wake();
+                drop(waker.clone());
+                let _ = door.call_soon_threadsafe(|| ());
+            }
+            drop(waker);
+        });
+        start.wait();
+        if round % 3 == 0 {
+            run_turns(&event_loop, 2);
+        }
+        drop(event_loop);
+        thread.join().unwrap();
+        tally.expect_all_dropped();
+    }
+}
+
+// Promise 4: the waker that a poll borrows is lent to a scoped thread, which clones and wakes it.
+#[test]
+fn a_borrowed_waker_may_be_lent_to_scoped_threads() {
+    let event_loop = event_loop();
+    let polls = Cell::new(0);
+    let kept = Mutex::new(Vec::new());
+    event_loop
+        .run_until_complete(poll_fn(|cx| {
+            polls.set(polls.get() + 1);
+            if polls.get() > 3 {
+                return Poll::Ready(());
+            }
+            let waker = cx.waker();
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        waker.wake_by_ref();
+                        let clone = waker.clone();
+                        clone.wake_by_ref();
+                        kept.lock().unwrap().push(clone);
+                        assert!(LocalWaker::from_waker(waker).task().is_none());
+                    });
+                }
+            });
+            Poll::Pending
+        }))
+        .unwrap();
+    assert_eq!(polls.get(), 4);
+    drop(event_loop);
+    for waker in kept.into_inner().unwrap() {
+        waker.wake();
+    }
+}
+
+// L-032: what other threads left for a loop that closes is dropped on the loop's thread.
+#[test]
+fn mail_for_a_loop_that_closes_is_dropped_on_its_thread() {
+    let event_loop = event_loop();
+    let this = std::thread::current().id();
+    let dropped = Arc::new(AtomicU32::new(0));
+    let door = event_loop.handle();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..10 {
+                let (dropped, again) = (Arc::clone(&dropped), door.clone());
+                let guard = OnDrop(move || {
+                    assert_eq!(std::thread::current().id(), this);
+                    assert!(again.call_soon_threadsafe(|| unreachable!()).is_err());
+                    dropped.fetch_add(1, Ordering::Relaxed);
+                });
+                door.call_soon_threadsafe(move || drop(guard)).unwrap();
+            }
+        });
+    });
+    event_loop.close().unwrap();
+    assert_eq!(dropped.load(Ordering::Relaxed), 10);
+    assert!(door.call_soon_threadsafe(|| ()).is_err());
+}
+
+// The closure that a closed loop refuses comes back whole.
+#[test]
+fn a_refused_call_comes_back() {
+    let door = event_loop().handle();
+    let text = "still there".to_owned();
+    let asyncio_loop::LoopClosed(refused) =
+        door.call_soon_threadsafe(move || assert_eq!(text, "still there")).unwrap_err();
+    refused();
+}
+
+/// Another executor's waker, whose destructor does what it likes.
+struct Other {
+    wakes: AtomicU32,
+    on_drop: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Wake for Other {
+    fn wake(self: Arc<Self>) {
+        self.wakes.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        if let Some(on_drop) = &self.on_drop {
+            on_drop();
+        }
+    }
+}
+
+// A task's handle is polled under another executor, then inside the loop, then the first goes.
+#[test]
+fn a_handle_may_be_polled_under_any_executor() {
+    let event_loop = event_loop();
+    let other = Arc::new(Other { wakes: AtomicU32::new(0), on_drop: None });
+    let waker = Waker::from(Arc::clone(&other));
+    let mut task =
+        event_loop.spawn(async { crate::support::turn().await }, TaskOptions::new()).unwrap();
+    assert!(task.poll_join(&Context::from_waker(&waker)).is_pending());
+    let outcome = event_loop.run_until_complete(poll_fn(|cx| task.poll_join(cx))).unwrap();
+    assert!(matches!(outcome, Outcome::Value(())));
+    assert_eq!(other.wakes.load(Ordering::Relaxed), 1);
+    drop(waker);
+    assert_eq!(Arc::strong_count(&other), 1, "the task has let go of it");
+}
+
+// Promise 5: a foreign waker's destructor uses the loop it is replaced in.
+#[test]
+fn destructors_of_foreign_wakers_may_use_the_loop() {
+    let event_loop = event_loop();
+    let second = std::time::Duration::from_secs(1);
+    let door = event_loop.handle();
+    let waker = || {
+        let door = door.clone();
+        let on_drop = move || {
+            assert!(door.is_loop_thread());
+            asyncio_loop::with_running(|event_loop| {
+                event_loop.call_later(second, || ()).cancel();
+                let _ = event_loop.timer_count();
+            })
+            .unwrap();
+        };
+        Waker::from(Arc::new(Other { wakes: AtomicU32::new(0), on_drop: Some(Box::new(on_drop)) }))
+    };
+    event_loop
+        .run_until_complete(async {
+            let this = asyncio_loop::running_loop();
+            let deadline = this.wake_at(this.time() + second, LocalWaker::from_waker(&waker()));
+            for _ in 0..3 {
+                assert!(deadline.set_waker(&Context::from_waker(&waker())));
+            }
+            drop(deadline);
+            let mut task = this.spawn(pending_with(()), TaskOptions::new()).unwrap();
+            for _ in 0..3 {
+                assert!(task.poll_join(&Context::from_waker(&waker())).is_pending());
+            }
+            drop(task);
+        })
+        .unwrap();
+}
+
+// A local waker of one loop is woken inside another loop of the same thread.
+#[test]
+fn loops_of_one_thread_wake_each_others_tasks() {
+    let (first, second) = (event_loop(), event_loop());
+    let tally = Tally::new();
+    let slot = Rc::new(RefCell::new(None));
+    let (kept, counted) = (Rc::clone(&slot), tally.counted());
+    let mut polls = 0;
+    let task = first
+        .spawn(
+            poll_fn(move |cx| {
+                counted.check();
+                polls += 1;
+                *kept.borrow_mut() = Some(LocalWaker::from_context(cx));
+                if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
+            }),
+            TaskOptions::new(),
+        )
+        .unwrap();
+    run_turns(&first, 1);
+    for _ in 0..2 {
+        assert!(!task.task().is_done());
+        second.run_until_complete(async { slot.take().unwrap().wake() }).unwrap();
+        run_turns(&first, 1);
+    }
+    assert!(task.task().is_done());
+    drop(first);
+    second.run_until_complete(async { slot.take().unwrap().wake() }).unwrap();
+    tally.expect_all_dropped();
+}
+
+// A future is polled by hand inside a task, with the task's own waker kept by another future.
+#[test]
+fn wakers_of_one_poll_serve_another_future() {
+    let event_loop = event_loop();
+    let tally = Tally::new();
+    event_loop
+        .run_until_complete(poll_fn(|cx| {
+            let waker = cx.waker().clone();
+            let mut inner = pin!(pending_with(tally.counted()));
+            assert!(inner.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            assert!(LocalWaker::from_waker(&waker).will_wake(cx));
+            assert!(LocalWaker::from_waker(Waker::noop()).task().is_none());
+            Poll::Ready(())
+        }))
+        .unwrap();
+    tally.expect_all_dropped();
+}
