@@ -75,7 +75,7 @@ impl EventLoop {
             // It fails only when its counter is full, which wakes as well.
             let _ = waker.wake();
         });
-        Ok(Self(LoopRef(Rc::new(Inner {
+        let inner = Rc::new(Inner {
             home,
             clock: options.clock(),
             timers: RefCell::new(Timers::new()),
@@ -92,7 +92,9 @@ impl EventLoop {
             factory: RefCell::new(None),
             has_factory: Cell::new(false),
             locals: RefCell::new(HashMap::new()),
-        }))))
+        });
+        inner.home.set_event_loop(&inner);
+        Ok(Self(LoopRef(inner)))
     }
 
     /// Another handle to this loop, to keep in callbacks.
@@ -542,6 +544,12 @@ impl LoopRef {
         LoopTime::from_nanos(self.0.clock.now())
     }
 
+    /// Whether its time is virtual, as [`LoopBuilder::virtual_time`] made it.
+    #[must_use]
+    pub fn is_virtual_time(&self) -> bool {
+        self.0.clock.is_virtual()
+    }
+
     /// How many timers there are, cancelled ones not among them.
     #[must_use]
     pub fn timer_count(&self) -> usize {
@@ -697,12 +705,17 @@ impl LoopRef {
         report::default_handler(context);
     }
 
-    /// Tells the exception handler.
+    /// Tells the exception handler, which runs in the context of the task that `context` names.
     ///
     /// A handler that panics is reported in turn, and the loop goes on.
     #[doc(alias = "call_exception_handler")]
     pub fn report(&self, context: &ErrorContext) {
-        report::call_handler(self.exception_handler(), self, context);
+        let tell = || report::call_handler(self.exception_handler(), self, context);
+        // What the task has set helps to tell what it was about.
+        let in_task = context.task().map(|task| task.context().try_run(tell));
+        if !matches!(in_task, Some(Ok(()))) {
+            tell();
+        }
     }
 
     /// Whether debug mode is on.
@@ -751,6 +764,10 @@ impl LoopRef {
         value.downcast().unwrap_or_else(|_| unreachable!("kept by its type"))
     }
 
+    pub(crate) fn from_inner(inner: Rc<Inner>) -> Self {
+        Self(inner)
+    }
+
     pub(crate) fn driver(&self) -> &Driver {
         &self.0.driver
     }
@@ -766,10 +783,10 @@ impl Eq for LoopRef {}
 
 impl fmt::Debug for LoopRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventLoop")
-            .field("running", &self.is_running())
-            .field("closed", &self.is_closed())
-            .field("debug", &self.is_debug())
-            .finish_non_exhaustive()
+        match running_site(self) {
+            Some(site) => write!(f, "<EventLoop running, started at {site}>"),
+            None if self.is_closed() => f.write_str("<EventLoop closed>"),
+            None => f.write_str("<EventLoop not running>"),
+        }
     }
 }

@@ -80,6 +80,12 @@ impl TaskOptions {
         self.name.as_deref()
     }
 
+    /// The context that was asked for.
+    #[must_use]
+    pub fn get_context(&self) -> Option<&Context> {
+        self.context.as_ref()
+    }
+
     /// Whether an eager start was asked for, or refused.
     #[must_use]
     pub fn get_eager_start(&self) -> Option<bool> {

@@ -37,7 +37,8 @@ use crate::error::{CancelReason, Exception, InvalidState, PromiseError};
 #[must_use]
 #[track_caller]
 pub fn create_future<T>() -> Promise<T> {
-    let promise = with_running(Promise::of);
+    let site = Location::caller();
+    let promise = with_running(|event_loop| Promise::made_at(site, event_loop));
     promise.unwrap_or_else(|error| panic!("cannot create a future: {error}"))
 }
 
@@ -116,11 +117,15 @@ impl<T> Promise<T> {
     #[must_use]
     #[track_caller]
     pub fn of(event_loop: &LoopRef) -> Self {
+        Self::made_at(Location::caller(), event_loop)
+    }
+
+    fn made_at(site: &'static Location<'static>, event_loop: &LoopRef) -> Self {
         let shared = Shared {
             state: RefCell::new(State::Pending(Waiting::default())),
             observed: Cell::new(false),
             event_loop: event_loop.clone(),
-            site: Location::caller(),
+            site,
         };
         Self { shared: Rc::new(shared), place: Cell::new(Place::None) }
     }
@@ -326,7 +331,7 @@ impl<T> Promise<T> {
         let other = with_running(|running| *running != self.shared.event_loop) == Ok(true);
         assert!(
             !other,
-            "a promise created at {} is attached to a different loop than the one that awaits it, {:?}",
+            "a promise created at {} is attached to a different loop than the one it is awaited on, {:?}",
             self.shared.site,
             running_loop(),
         );

@@ -3,14 +3,16 @@
 use std::fmt;
 use std::io;
 use std::panic::Location;
+use std::time::Duration;
 
-use asyncio_loop::{Context, EventLoop, LoopRef, RunError, TaskOptions};
+use asyncio_loop::{Context, ErrorContext, EventLoop, LoopRef, RunError, TaskOptions};
 
 use crate::promise::Promise;
 
 /// Runs `future` as the main task of a new loop, and returns its value.
 ///
-/// When it is done, every task that is left is cancelled and waited for, and the loop is closed.
+/// When it is done, every task that is left is cancelled and waited for, the default executor's jobs
+/// are waited for, and the loop is closed.
 ///
 /// # Panics
 ///
@@ -32,6 +34,9 @@ pub fn run<F: Future>(future: F) -> F::Output {
     Runner::builder().run(future)
 }
 
+/// How long a runner waits for the jobs of the default executor.
+const EXECUTOR_TIMEOUT: Duration = Duration::from_secs(300);
+
 type LoopFactory = Box<dyn FnOnce() -> io::Result<EventLoop>>;
 
 /// Options of a [`Runner`].
@@ -40,6 +45,7 @@ pub struct RunnerBuilder {
     debug: Option<bool>,
     virtual_time: bool,
     factory: Option<LoopFactory>,
+    executor_timeout: Duration,
 }
 
 impl RunnerBuilder {
@@ -64,6 +70,14 @@ impl RunnerBuilder {
     /// [`LoopBuilder::virtual_time`]: asyncio_loop::LoopBuilder::virtual_time
     pub fn virtual_time(mut self, yes: bool) -> Self {
         self.virtual_time = yes;
+        self
+    }
+
+    /// How long closing waits for jobs that run on the loop's default executor, before it reports
+    /// them to the exception handler and leaves them behind. Default: 5 minutes. With virtual time
+    /// there is no limit.
+    pub fn executor_timeout(mut self, timeout: Duration) -> Self {
+        self.executor_timeout = timeout;
         self
     }
 
@@ -94,7 +108,12 @@ impl RunnerBuilder {
     pub fn build(self) -> Runner {
         let usual = EventLoop::builder().virtual_time(self.virtual_time);
         let factory = self.factory.unwrap_or_else(|| Box::new(|| usual.build()));
-        Runner { state: State::New(factory), debug: self.debug, context: None }
+        Runner {
+            state: State::New(factory),
+            debug: self.debug,
+            context: None,
+            executor_timeout: self.executor_timeout,
+        }
     }
 }
 
@@ -107,7 +126,8 @@ impl fmt::Debug for RunnerBuilder {
 /// A loop for several runs.
 ///
 /// Tasks that are left over from one run stand still until the next. Closing the runner, or
-/// dropping it, cancels what is left, waits for that, and closes the loop. All runs share one
+/// dropping it, cancels what is left, waits for that and for the default executor's jobs, and
+/// closes the loop. All runs share one
 /// context: what one sets the next one sees, and nobody outside.
 ///
 /// # Examples
@@ -126,6 +146,7 @@ pub struct Runner {
     state: State,
     debug: Option<bool>,
     context: Option<Context>,
+    executor_timeout: Duration,
 }
 
 enum State {
@@ -143,7 +164,12 @@ impl Runner {
 
     /// A runner with options.
     pub fn builder() -> RunnerBuilder {
-        RunnerBuilder { debug: None, virtual_time: false, factory: None }
+        RunnerBuilder {
+            debug: None,
+            virtual_time: false,
+            factory: None,
+            executor_timeout: EXECUTOR_TIMEOUT,
+        }
     }
 
     /// Runs `future` as the main task and returns its value.
@@ -233,12 +259,27 @@ impl Runner {
         }
     }
 
-    /// Cancels every task that is left, waits for them, and closes the loop. A second call does
-    /// nothing.
+    /// Cancels every task that is left, waits for them and for the default executor, and closes the
+    /// loop. A second call does nothing.
+    ///
+    /// Inside the run of another loop nothing can be waited for: the tasks are dropped.
     pub fn close(&mut self) {
         if let State::Open(event_loop) = std::mem::replace(&mut self.state, State::Closed) {
             cancel_all_tasks(&event_loop);
+            self.shutdown_executor(&event_loop);
+            // Jobs that ended meanwhile may have left some.
+            cancel_all_tasks(&event_loop);
             drop(event_loop);
+        }
+    }
+
+    /// Waits for the jobs of the default executor, and reports those that take too long.
+    fn shutdown_executor(&self, event_loop: &EventLoop) {
+        let timeout = (!event_loop.is_virtual_time()).then_some(self.executor_timeout);
+        let shutdown = event_loop.shutdown_default_executor(timeout);
+        if let Ok(Err(stuck)) = event_loop.run_task(shutdown, TaskOptions::new().hidden()) {
+            let message = "the loop was closed while jobs were running";
+            event_loop.report(&ErrorContext::new(message).with_error(stuck));
         }
     }
 }
@@ -262,7 +303,10 @@ fn cancel_all_tasks(event_loop: &EventLoop) {
             }));
             task.request_end();
         }
-        let _ = event_loop.run_task(ended, TaskOptions::new().hidden());
+        let waited = event_loop.run_task(ended, TaskOptions::new().hidden());
+        if let Err(RunError::AlreadyRunning { .. } | RunError::Closed) = waited {
+            return;
+        }
     }
 }
 

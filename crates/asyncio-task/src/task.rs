@@ -194,20 +194,76 @@ impl<T> Task<T> {
         self.raw.task().context()
     }
 
-    /// Runs `callback` in the turn after the task ends, in a copy of the current context; in the
-    /// next turn if it has ended.
+    /// The loop that it belongs to, unless that is gone.
+    #[doc(alias = "get_loop")]
+    #[must_use]
+    pub fn event_loop(&self) -> Option<LoopRef> {
+        self.raw.task().event_loop()
+    }
+
+    /// Runs `callback` with the task in the turn after its end, in a copy of the current context;
+    /// in the next turn if it has ended. Callbacks run in the order in which they were added.
+    ///
+    /// What is returned is the registration, for
+    /// [`remove_done_callback`](Self::remove_done_callback).
     ///
     /// # Panics
     ///
-    /// Where no loop runs.
+    /// If the loop is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// use std::rc::Rc;
+    /// use asyncio_task::{create_task, run, yield_now};
+    ///
+    /// run(async {
+    ///     let ended = Rc::new(RefCell::new(String::new()));
+    ///     let seen = Rc::clone(&ended);
+    ///     let task = create_task(async {});
+    ///     task.set_name("worker");
+    ///     task.add_done_callback(move |task| seen.borrow_mut().push_str(&task.name()));
+    ///     task.await.unwrap();
+    ///     yield_now().await;
+    ///     assert_eq!(*ended.borrow(), "worker");
+    /// });
+    /// ```
     #[track_caller]
-    pub fn add_done_callback<F: FnOnce() + 'static>(&self, callback: F) -> CallbackRef {
-        let callback = running_loop().callback(callback);
-        self.raw.task().on_done(callback.clone());
+    pub fn add_done_callback<F>(&self, callback: F) -> CallbackRef
+    where
+        F: FnOnce(&TaskRef) + 'static,
+    {
+        let this = self.task_ref().clone();
+        self.register(self.home().callback(move || callback(&this)))
+    }
+
+    /// [`add_done_callback`](Self::add_done_callback) in the given context.
+    ///
+    /// # Panics
+    ///
+    /// If the loop is gone.
+    #[track_caller]
+    pub fn add_done_callback_in<F>(&self, context: &Variables, callback: F) -> CallbackRef
+    where
+        F: FnOnce(&TaskRef) + 'static,
+    {
+        let this = self.task_ref().clone();
+        self.register(self.home().callback_in(context, move || callback(&this)))
+    }
+
+    #[track_caller]
+    fn home(&self) -> LoopRef {
+        self.event_loop().expect("the loop of the task is gone")
+    }
+
+    fn register(&self, callback: CallbackRef) -> CallbackRef {
+        self.task_ref().on_done(callback.clone());
         callback
     }
 
-    /// Takes a callback back; returns how many registrations that ended.
+    /// Takes a callback back that has not been scheduled yet; returns how many registrations that
+    /// ended: 1, or 0 if the task has ended or does not know it.
     pub fn remove_done_callback(&self, callback: &CallbackRef) -> usize {
         self.raw.task().remove_on_done(callback)
     }

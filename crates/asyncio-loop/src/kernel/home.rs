@@ -5,6 +5,7 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::rc::{Rc, Weak};
 
 use super::callback::{self, CallbackRef};
 use super::cell::{self, CellRef, DONE, FOREIGN, HIDDEN, Header, RUNNING, SCHEDULED};
@@ -13,6 +14,7 @@ use super::memory::Memory;
 use super::ready::Ready;
 use super::task::{self, TaskRef};
 use crate::context::{self, ContextSlot};
+use crate::event_loop::{Inner, LoopRef};
 use crate::primitives::{Arc, is_thread, thread_id};
 
 pub(crate) struct Home {
@@ -34,6 +36,8 @@ struct Local {
     cells: usize,
     closed: bool,
     memory: Memory,
+    /// The loop itself, as long as it is there.
+    event_loop: Weak<Inner>,
 }
 
 // SAFETY: `local` is used on the thread `thread` only (promise 1); when the last count goes, on
@@ -157,6 +161,16 @@ impl Home {
         }
     }
 
+    /// The loop that the home is part of, unless it is gone.
+    ///
+    /// # Safety
+    ///
+    /// On the owner's thread with `home` alive.
+    pub(super) unsafe fn event_loop(home: NonNull<Self>) -> Option<LoopRef> {
+        // SAFETY: the caller's promise.
+        unsafe { Self::local(home) }.event_loop.upgrade().map(LoopRef::from_inner)
+    }
+
     /// Makes `task` the current one; returns the one before.
     ///
     /// # Safety
@@ -263,6 +277,7 @@ impl HomeOwner {
             cells: 1,
             closed: false,
             memory: Memory::new(),
+            event_loop: Weak::new(),
         };
         let home = Arc::new(Home {
             thread: thread_id(),
@@ -290,6 +305,11 @@ impl HomeOwner {
     fn local(&self) -> &mut Local {
         // SAFETY: a `HomeOwner` stays on its thread; every use in this file is short (promise 5).
         unsafe { Home::local(self.home) }
+    }
+
+    /// Tells it which loop it is part of.
+    pub(crate) fn set_event_loop(&self, event_loop: &Rc<Inner>) {
+        self.local().event_loop = Rc::downgrade(event_loop);
     }
 
     /// A door for other threads.
@@ -459,6 +479,8 @@ impl HomeOwner {
 impl Drop for HomeOwner {
     fn drop(&mut self) {
         self.close();
+        // The home may end on another thread; this count may not.
+        drop(std::mem::take(&mut self.local().event_loop));
         // SAFETY: the loop's share in `cells`, given back once.
         unsafe { Home::forget_cell(self.home) };
     }

@@ -21,6 +21,7 @@ use super::home::{Home, HomeOwner, enter, leave};
 use super::memory;
 use super::waker::{self, LocalWaker};
 use crate::context::{Context as Variables, ContextSlot};
+use crate::event_loop::LoopRef;
 use crate::report;
 
 /// What a panic carries.
@@ -614,6 +615,14 @@ impl TaskRef {
         } else {
             self.header().context.to_context()
         }
+    }
+
+    /// The loop that it belongs to, unless that is gone.
+    #[doc(alias = "get_loop")]
+    #[must_use]
+    pub fn event_loop(&self) -> Option<LoopRef> {
+        // SAFETY: the local side of a live cell keeps its home alive.
+        unsafe { Home::event_loop(self.header().home) }
     }
 
     /// Whether it has ended.

@@ -1,0 +1,188 @@
+//! Context variables in tasks and callbacks.
+
+mod common;
+
+use std::rc::Rc;
+
+use asyncio_loop::{Context, context_var, running_loop};
+use asyncio_task::{Runner, TaskOptions, create_future, create_task, create_task_with, yield_now};
+use common::{Log, run};
+
+context_var! {
+    static WHO: &'static str = "nobody";
+    static NUMBER: u32 = 0;
+}
+
+//
+#[test]
+fn a_task_gets_a_copy_of_the_context_it_was_made_in() {
+    run(async {
+        WHO.set("parent");
+        let task = create_task(async {
+            let seen = WHO.get();
+            WHO.set("child");
+            seen
+        });
+        WHO.set("parent, later");
+        assert_eq!(task.await.unwrap(), "parent");
+        assert_eq!(WHO.get(), "parent, later");
+    });
+}
+
+//
+#[test]
+fn values_of_a_task_survive_its_waits_and_stay_its_own() {
+    run(async {
+        let tasks = (1..=100).map(|number| {
+            create_task(async move {
+                NUMBER.set(number);
+                for _ in 0..3 {
+                    yield_now().await;
+                    assert_eq!(NUMBER.get(), number);
+                }
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        assert_eq!(NUMBER.get(), 0);
+    });
+}
+
+//
+#[test]
+fn a_task_made_in_a_context_runs_in_that_very_one() {
+    run(async {
+        let context = Context::new();
+        let in_it = || TaskOptions::new().context(&context);
+        let first = create_task_with(async { WHO.set("first") }, in_it());
+        first.await.unwrap();
+        assert_eq!(context.run(|| WHO.get()), "first");
+        assert_eq!(create_task_with(async { WHO.get() }, in_it()).await.unwrap(), "first");
+        assert_eq!(WHO.get(), "nobody");
+    });
+}
+
+#[test]
+fn the_context_of_a_task_is_shown() {
+    run(async {
+        let task = create_task(async {
+            WHO.set("task");
+            yield_now().await;
+        });
+        yield_now().await;
+        assert_eq!(task.context().run(|| WHO.get()), "task");
+        yield_now().await;
+        assert!(task.is_done());
+        assert_eq!(task.context().run(|| WHO.get()), "task", "also after its end");
+    });
+}
+
+//
+#[test]
+fn a_done_callback_runs_in_the_context_of_its_registration() {
+    run(async {
+        let (log, promise, given) = (Log::new(), create_future(), Context::new());
+        given.run(|| WHO.set("given"));
+        let note = || {
+            let log = log.clone();
+            move |_: &_| log.add(WHO.get())
+        };
+        WHO.set("registrar");
+        promise.add_done_callback(note());
+        promise.add_done_callback_in(&given, note());
+        WHO.set("settler");
+        promise.set_result(()).unwrap();
+        yield_now().await;
+        assert_eq!(log.take(), ["registrar", "given"]);
+    });
+}
+
+// A-021, for tasks
+#[test]
+fn a_done_callback_of_a_task_runs_in_the_context_of_its_registration() {
+    run(async {
+        let (log, given) = (Log::new(), Context::new());
+        given.run(|| WHO.set("given"));
+        WHO.set("registrar");
+        let task = create_task(async { WHO.set("task") });
+        let note = || {
+            let log = log.clone();
+            move |_: &_| log.add(WHO.get())
+        };
+        task.add_done_callback(note());
+        task.add_done_callback_in(&given, note());
+        task.await.unwrap();
+        yield_now().await;
+        assert_eq!(log.take(), ["registrar", "given"]);
+    });
+}
+
+//
+#[test]
+fn what_a_done_callback_sets_stays_in_it() {
+    run(async {
+        let promise = create_future();
+        promise.add_done_callback(|_| drop(WHO.set("callback")));
+        let waiter = create_task({
+            let promise = promise.clone();
+            async move {
+                promise.await.unwrap();
+                yield_now().await;
+                WHO.get()
+            }
+        });
+        promise.set_result(()).unwrap();
+        assert_eq!(waiter.await.unwrap(), "nobody");
+        assert_eq!(WHO.get(), "nobody");
+    });
+}
+
+/// What `WHO` is to the exception handler, call by call.
+fn who_is_reported() -> Log {
+    let log = Log::new();
+    let seen = log.clone();
+    running_loop().set_exception_handler(Some(Rc::new(move |_, _| seen.add(WHO.get()))));
+    log
+}
+
+//
+#[test]
+fn the_exception_handler_runs_in_the_context_of_the_failing_callback() {
+    run(async {
+        let log = who_is_reported();
+        running_loop().call_soon(|| {
+            WHO.set("callback");
+            panic!("no luck");
+        });
+        yield_now().await;
+        assert_eq!(log.take(), ["callback"]);
+    });
+}
+
+//
+#[test]
+fn the_exception_handler_runs_in_the_context_of_the_failing_task() {
+    run(async {
+        let log = who_is_reported();
+        let fail = async || {
+            WHO.set("task");
+            panic!("no luck");
+        };
+        drop(create_task(fail()));
+        let task = create_task(fail());
+        yield_now().await;
+        assert_eq!(log.take(), ["task"], "the detached one");
+        drop(task);
+        assert_eq!(log.take(), ["task"], "the other, when its handle goes");
+    });
+}
+
+//
+#[test]
+fn all_runs_of_a_runner_share_one_context() {
+    let mut runner = Runner::new();
+    runner.run(async { WHO.set("first run") }).unwrap();
+    assert_eq!(runner.run(async { WHO.get() }).unwrap(), "first run");
+    assert_eq!(WHO.get(), "nobody");
+}

@@ -1,0 +1,163 @@
+//! Names of tasks, and looking at them.
+
+mod common;
+
+use std::thread;
+use std::time::Duration;
+
+use asyncio_loop::{running_loop, try_running_loop};
+use asyncio_task::{
+    TaskLoopExt, TaskOptions, all_tasks, create_task, create_task_with, current_task, run, sleep,
+    yield_now,
+};
+use common::{Log, new_loop, run as run_virtual};
+
+/// The number of a generated name.
+fn number(name: &str) -> u64 {
+    name.strip_prefix("Task-").and_then(|number| number.parse().ok()).expect(name)
+}
+
+// F-024
+#[test]
+fn generated_names_count_up() {
+    run(async {
+        let numbers: Vec<_> = (0..3000).map(|_| number(&create_task(async {}).name())).collect();
+        assert!(numbers.is_sorted_by(|one, next| one < next));
+    });
+}
+
+// F-024: across the process they are unique.
+#[test]
+fn generated_names_are_unique_among_threads() {
+    let names = || run(async { [(); 100].map(|()| create_task(async {}).name().to_string()) });
+    let threads = [(); 4].map(|()| thread::spawn(names));
+    let mut all: Vec<_> = threads.into_iter().flat_map(|t| t.join().unwrap()).collect();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 400);
+}
+
+#[test]
+fn a_name_is_given_and_changed() {
+    run(async {
+        let task = create_task_with(async {}, TaskOptions::new().name("worker"));
+        assert_eq!(&*task.name(), "worker");
+        task.set_name("other");
+        assert_eq!(&*task.name(), "other");
+        assert_eq!(&*task.task_ref().name(), "other");
+    });
+}
+
+#[test]
+fn a_task_knows_its_loop_and_where_it_was_made() {
+    run(async {
+        let task = create_task(async {});
+        let line = line!() - 1;
+        assert_eq!((task.site().file(), task.site().line()), (file!(), line));
+        assert_eq!(task.event_loop(), Some(running_loop()));
+    });
+}
+
+// F-026
+#[test]
+fn debug_shows_the_state() {
+    run_virtual(async {
+        let state = |task: &asyncio_task::Task<()>| {
+            let text = format!("{task:?}");
+            let rest = text.strip_prefix("<Task \"it\" ").expect("the name comes first");
+            rest.split(" created at ").next().unwrap().to_owned()
+        };
+        let it = TaskOptions::new().name("it");
+
+        let task = create_task_with(sleep(Duration::from_secs(9)), it.clone());
+        assert_eq!(state(&task), "ready");
+        yield_now().await;
+        assert_eq!(state(&task), "pending");
+        task.cancel();
+        assert_eq!(state(&task), "cancelling");
+        yield_now().await;
+        assert_eq!(state(&task), "cancelled");
+
+        let task = create_task_with(async { assert!(show_self().contains("running")) }, it.clone());
+        yield_now().await;
+        assert_eq!(state(&task), "finished");
+
+        let mut task = create_task_with(async { panic!("no luck") }, it);
+        yield_now().await;
+        assert_eq!(state(&task), "panicked");
+        assert!(task.try_result().unwrap().is_err());
+    });
+}
+
+fn show_self() -> String {
+    format!("{:?}", current_task().unwrap())
+}
+
+// F-027
+#[test]
+fn the_current_task_is_the_one_being_stepped() {
+    run(async {
+        let main = current_task().unwrap();
+        let tasks = [(); 2].map(|()| {
+            create_task(async {
+                let this = current_task().unwrap();
+                for _ in 0..3 {
+                    yield_now().await;
+                    assert_eq!(current_task().unwrap(), this);
+                }
+                this
+            })
+        });
+        for task in tasks {
+            let expected = task.task_ref().clone();
+            assert_eq!(task.await.unwrap(), expected);
+            assert_eq!(current_task().unwrap(), main);
+        }
+    });
+}
+
+// F-027
+#[test]
+fn a_callback_has_no_current_task() {
+    run(async {
+        let log = Log::new();
+        let seen = log.clone();
+        running_loop().call_soon(move || seen.add(current_task()));
+        yield_now().await;
+        assert_eq!(log.take(), [None]);
+    });
+}
+
+// F-027
+#[test]
+#[should_panic(expected = "no running event loop")]
+fn the_current_task_needs_a_loop() {
+    assert!(try_running_loop().is_err());
+    let _ = current_task();
+}
+
+// F-028
+#[test]
+fn all_tasks_are_the_unfinished_ones() {
+    run(async {
+        let main = current_task().unwrap();
+        let fresh = create_task(async {});
+        let waiting = create_task(std::future::pending::<()>());
+        let (fresh_ref, waiting_ref) = (fresh.task_ref().clone(), waiting.task_ref().clone());
+        assert_eq!(all_tasks(), [main.clone(), fresh_ref, waiting_ref.clone()]);
+        yield_now().await;
+        assert!(fresh.is_done());
+        assert_eq!(all_tasks(), [main, waiting_ref]);
+    });
+}
+
+// F-028
+#[test]
+fn all_tasks_leaves_out_those_of_other_loops() {
+    let (one, two) = (new_loop(), new_loop());
+    let task = one.create_task(async {}).unwrap();
+    assert_eq!(one.all_tasks(), [task.task_ref().clone()]);
+    assert_eq!(two.all_tasks(), []);
+    one.run_until_complete(task).unwrap().unwrap();
+    assert_eq!(one.all_tasks(), []);
+}
