@@ -1,133 +1,111 @@
-//! Context variables in tasks, done callbacks and runners.
+//! Context variables in tasks and callbacks.
 
-use std::cell::RefCell;
-use std::future::Future;
+mod common;
+
 use std::rc::Rc;
-use std::time::Duration;
 
-use asyncio_loop::{Context, context_var, copy_context};
-use asyncio_task::{
-    Runner, TaskOptions, create_future, create_task, create_task_with, sleep, yield_now,
-};
+use asyncio_loop::{Context, context_var, running_loop};
+use asyncio_task::{Runner, TaskOptions, create_future, create_task, create_task_with, yield_now};
+use common::{Log, run};
 
 context_var! {
-    static LEVEL: u32 = 0;
-    static OTHER: u32 = 0;
-}
-
-/// Runs `future` on a loop with virtual time.
-fn run<F: Future>(future: F) -> F::Output {
-    Runner::builder().virtual_time(true).run(future)
+    static WHO: &'static str = "nobody";
+    static NUMBER: u32 = 0;
 }
 
 //
 #[test]
-fn a_task_has_a_copy_from_the_moment_it_was_made() {
+fn a_task_gets_a_copy_of_the_context_it_was_made_in() {
     run(async {
-        LEVEL.set(1);
-        let child = create_task(async {
-            let inherited = LEVEL.get();
-            LEVEL.set(10);
-            OTHER.set(10);
-            (inherited, LEVEL.get())
+        WHO.set("parent");
+        let task = create_task(async {
+            let seen = WHO.get();
+            WHO.set("child");
+            seen
         });
-        LEVEL.set(2);
-        assert_eq!(child.await.unwrap(), (1, 10));
-        assert_eq!((LEVEL.get(), OTHER.get()), (2, 0));
+        WHO.set("parent, later");
+        assert_eq!(task.await.unwrap(), "parent");
+        assert_eq!(WHO.get(), "parent, later");
     });
 }
 
-// through several generations.
+// A-015, through several generations
 #[test]
 fn grandchildren_inherit_from_their_parents() {
     let seen = run(async {
-        LEVEL.set(1);
+        WHO.set("grandparent");
         let child = create_task(async {
-            OTHER.set(2);
-            let grandchild = create_task(async { (LEVEL.get(), OTHER.get()) });
-            OTHER.set(3);
+            NUMBER.set(2);
+            let grandchild = create_task(async { (WHO.get(), NUMBER.get()) });
+            NUMBER.set(3);
             grandchild.await.unwrap()
         });
         child.await.unwrap()
     });
-    assert_eq!(seen, (1, 2));
+    assert_eq!(seen, ("grandparent", 2));
 }
 
 //
 #[test]
-fn values_survive_suspensions_and_are_not_mixed_up() {
+fn values_of_a_task_survive_its_waits_and_stay_its_own() {
     run(async {
-        let tasks: Vec<_> = (0..100)
-            .map(|number| {
-                create_task(async move {
-                    LEVEL.set(number);
-                    for round in 0..5 {
-                        sleep(Duration::from_millis(u64::from(number % 7))).await;
-                        yield_now().await;
-                        assert_eq!(LEVEL.get(), number);
-                        OTHER.set(number + round);
-                    }
-                    OTHER.get()
-                })
+        let tasks = (1..=100).map(|number| {
+            create_task(async move {
+                NUMBER.set(number);
+                for _ in 0..3 {
+                    yield_now().await;
+                    assert_eq!(NUMBER.get(), number);
+                }
             })
-            .collect();
-        for (number, task) in (0..).zip(tasks) {
-            assert_eq!(task.await.unwrap(), number + 4);
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.unwrap();
         }
-        assert_eq!((LEVEL.get(), OTHER.get()), (0, 0));
+        assert_eq!(NUMBER.get(), 0);
     });
 }
 
 //
 #[test]
-fn an_explicit_context_is_used_itself() {
+fn a_task_made_in_a_context_runs_in_that_very_one() {
     run(async {
         let context = Context::new();
-        let count = || {
-            let counted = async {
-                LEVEL.set(LEVEL.get() + 1);
-                yield_now().await;
-                LEVEL.set(LEVEL.get() + 1);
-            };
-            create_task_with(counted, TaskOptions::new().context(&context))
-        };
-        count().await.unwrap();
-        assert_eq!(context.get(&LEVEL), Some(2));
-        let (first, second) = (count(), count());
+        let in_it = || TaskOptions::new().context(&context);
+        let first = create_task_with(async { WHO.set("first") }, in_it());
         first.await.unwrap();
-        second.await.unwrap();
-        assert_eq!((context.get(&LEVEL), LEVEL.get()), (Some(6), 0));
+        assert_eq!(context.run(|| WHO.get()), "first");
+        assert_eq!(create_task_with(async { WHO.get() }, in_it()).await.unwrap(), "first");
+        assert_eq!(WHO.get(), "nobody");
     });
 }
 
-// A-017, for a task that starts inside the call that makes it.
+// for tasks that start inside the call that makes them
 #[test]
-fn an_eager_task_runs_in_its_own_context() {
+fn an_eager_task_leaves_the_context_of_its_parent_alone() {
     run(async {
         let context = Context::new();
-        LEVEL.set(1);
+        NUMBER.set(1);
         let eager = || TaskOptions::new().eager_start(true);
-        let inherits = create_task_with(async { LEVEL.set(LEVEL.get() + 10) }, eager());
-        let explicit = create_task_with(async { LEVEL.set(7) }, eager().context(&context));
-        assert!(inherits.is_done() && explicit.is_done());
-        assert_eq!((LEVEL.get(), context.get(&LEVEL)), (1, Some(7)));
-        assert_eq!(inherits.context().get(&LEVEL), Some(11));
+        let inherits = create_task_with(async { NUMBER.set(NUMBER.get() + 10) }, eager());
+        let given = create_task_with(async { NUMBER.set(7) }, eager().context(&context));
+        assert!(inherits.is_done() && given.is_done());
+        assert_eq!((NUMBER.get(), context.get(&NUMBER)), (1, Some(7)));
+        assert_eq!(inherits.context().get(&NUMBER), Some(11));
     });
 }
 
 #[test]
-fn a_task_shows_its_context() {
+fn the_context_of_a_task_is_shown() {
     run(async {
         let task = create_task(async {
-            LEVEL.set(5);
+            WHO.set("task");
             yield_now().await;
-            LEVEL.set(6);
         });
-        let context = task.context();
         yield_now().await;
-        assert_eq!(context.get(&LEVEL), Some(5));
-        task.await.unwrap();
-        assert_eq!(context.get(&LEVEL), Some(6));
+        assert_eq!(task.context().run(|| WHO.get()), "task");
+        yield_now().await;
+        assert!(task.is_done());
+        assert_eq!(task.context().run(|| WHO.get()), "task", "also after its end");
     });
 }
 
@@ -135,76 +113,120 @@ fn a_task_shows_its_context() {
 #[test]
 fn a_done_callback_runs_in_the_context_of_its_registration() {
     run(async {
-        let seen = Rc::new(RefCell::new(Vec::new()));
-        let look = || {
-            let seen = seen.clone();
-            move || seen.borrow_mut().push(LEVEL.get())
+        let (log, promise, given) = (Log::new(), create_future(), Context::new());
+        given.run(|| WHO.set("given"));
+        let note = || {
+            let log = log.clone();
+            move |_: &_| log.add(WHO.get())
         };
-        let (promise, given) = (create_future::<u32>(), Context::new());
-        given.run(|| LEVEL.set(7));
-        LEVEL.set(1);
-        promise.add_done_callback({
-            let look = look();
-            move |_| look()
-        });
-        LEVEL.set(2);
-        promise.add_done_callback_in(&given, {
-            let look = look();
-            move |_| look()
-        });
-        let task = create_task(async {});
-        task.add_done_callback({
-            let look = look();
-            move |_| look()
-        });
-        LEVEL.set(3);
-        let resolver = promise.clone();
-        let resolved = create_task(async move {
-            LEVEL.set(4);
-            resolver.set_result(0).unwrap();
-        });
-        resolved.await.unwrap();
+        WHO.set("registrar");
+        promise.add_done_callback(note());
+        promise.add_done_callback_in(&given, note());
+        WHO.set("settler");
+        promise.set_result(()).unwrap();
         yield_now().await;
-        let mut seen = seen.take();
-        seen.sort_unstable();
-        assert_eq!(seen, [1, 2, 7]);
+        assert_eq!(log.take(), ["registrar", "given"]);
+    });
+}
+
+// A-021, for tasks
+#[test]
+fn a_done_callback_of_a_task_runs_in_the_context_of_its_registration() {
+    run(async {
+        let (log, given) = (Log::new(), Context::new());
+        given.run(|| WHO.set("given"));
+        WHO.set("registrar");
+        let task = create_task(async { WHO.set("task") });
+        let note = || {
+            let log = log.clone();
+            move |_: &_| log.add(WHO.get())
+        };
+        task.add_done_callback(note());
+        task.add_done_callback_in(&given, note());
+        task.await.unwrap();
+        yield_now().await;
+        assert_eq!(log.take(), ["registrar", "given"]);
     });
 }
 
 //
 #[test]
-fn what_a_done_callback_sets_stays_there() {
+fn what_a_done_callback_sets_stays_in_it() {
     run(async {
-        let promise = create_future::<u32>();
-        LEVEL.set(1);
-        promise.add_done_callback(|_| drop(LEVEL.set(100)));
-        let resolver = promise.clone();
-        let task = create_task(async move {
-            LEVEL.set(2);
-            resolver.set_result(0).unwrap();
-            yield_now().await;
-            LEVEL.get()
+        let promise = create_future();
+        promise.add_done_callback(|_| drop(WHO.set("callback")));
+        let waiter = create_task({
+            let promise = promise.clone();
+            async move {
+                promise.await.unwrap();
+                yield_now().await;
+                WHO.get()
+            }
         });
-        assert_eq!(promise.await.unwrap(), 0);
-        yield_now().await;
-        assert_eq!(LEVEL.get(), 1, "for who awaited");
-        assert_eq!(task.await.unwrap(), 2, "for who resolved");
+        promise.set_result(()).unwrap();
+        assert_eq!(waiter.await.unwrap(), "nobody");
+        assert_eq!(WHO.get(), "nobody");
     });
 }
 
-//
+/// What `WHO` is to the exception handler, call by call.
+fn who_is_reported() -> Log {
+    let log = Log::new();
+    let seen = log.clone();
+    running_loop().set_exception_handler(Some(Rc::new(move |_, _| seen.add(WHO.get()))));
+    log
+}
+
+//
 #[test]
-fn the_runs_of_a_runner_share_a_context() {
+fn the_exception_handler_runs_in_the_context_of_the_failing_callback() {
+    run(async {
+        let log = who_is_reported();
+        running_loop().call_soon(|| {
+            WHO.set("callback");
+            panic!("no luck");
+        });
+        yield_now().await;
+        assert_eq!(log.take(), ["callback"]);
+    });
+}
+
+//
+#[test]
+fn the_exception_handler_runs_in_the_context_of_the_failing_task() {
+    run(async {
+        let log = who_is_reported();
+        let fail = async || {
+            WHO.set("task");
+            panic!("no luck");
+        };
+        drop(create_task(fail()));
+        let task = create_task(fail());
+        yield_now().await;
+        assert_eq!(log.take(), ["task"], "the detached one");
+        drop(task);
+        assert_eq!(log.take(), ["task"], "the other, when its handle goes");
+    });
+}
+
+//
+#[test]
+fn all_runs_of_a_runner_share_one_context() {
+    let mut runner = Runner::new();
+    runner.run(async { WHO.set("first run") }).unwrap();
+    assert_eq!(runner.run(async { WHO.get() }).unwrap(), "first run");
+    assert_eq!(WHO.get(), "nobody");
+}
+
+// it begins as a copy of the caller's; a given context is used instead of it.
+#[test]
+fn a_runner_keeps_out_of_other_contexts() {
     Context::new().run(|| {
-        OTHER.set(9);
-        let mut runner = Runner::new();
-        runner.run(async { drop(LEVEL.set(1)) }).unwrap();
-        let seen = runner.run(async { (LEVEL.get(), OTHER.get()) }).unwrap();
-        assert_eq!(seen, (1, 9));
-        assert_eq!((LEVEL.get(), OTHER.get()), (0, 9), "the caller's own is untouched");
-        let given = copy_context();
-        runner.run_in(&given, async { drop(LEVEL.set(5)) }).unwrap();
-        assert_eq!(given.get(&LEVEL), Some(5));
-        assert_eq!(runner.run(async { LEVEL.get() }).unwrap(), 1);
+        NUMBER.set(9);
+        let (mut runner, given) = (Runner::new(), Context::new());
+        assert_eq!(runner.run(async { NUMBER.get() }).unwrap(), 9);
+        runner.run_in(&given, async { NUMBER.set(5) }).unwrap();
+        assert_eq!((given.get(&NUMBER), NUMBER.get()), (Some(5), 9));
+        assert_eq!(runner.run(async { NUMBER.get() }).unwrap(), 9);
     });
 }
