@@ -102,6 +102,21 @@ enum Place {
 }
 
 impl Waiting {
+    /// Schedules the callbacks, then wakes the tasks, each in order.
+    #[inline]
+    fn wake(self) {
+        let more = self.more;
+        if let Some(more) = &more {
+            more.callbacks.iter().for_each(CallbackRef::schedule);
+        }
+        if let Some(first) = self.first {
+            first.wake();
+        }
+        if let Some(more) = more {
+            more.others.into_values().for_each(LocalWaker::wake);
+        }
+    }
+
     fn more(&mut self) -> &mut More {
         self.more.get_or_insert_default()
     }
@@ -169,22 +184,14 @@ impl<T> Promise<T> {
     }
 
     fn settle(&self, outcome: Result<T, PromiseError>) -> Result<(), Result<T, PromiseError>> {
-        let waiting = {
-            let mut state = self.shared.state.borrow_mut();
-            let State::Pending(waiting) = &mut *state else { return Err(outcome) };
-            let waiting = std::mem::take(waiting);
-            *state = State::Done(outcome);
-            waiting
-        };
-        let more = waiting.more;
-        if let Some(more) = &more {
-            more.callbacks.iter().for_each(CallbackRef::schedule);
+        let mut state = self.shared.state.borrow_mut();
+        if let State::Done(_) = *state {
+            return Err(outcome);
         }
-        if let Some(first) = waiting.first {
-            first.wake();
-        }
-        if let Some(more) = more {
-            more.others.into_values().for_each(LocalWaker::wake);
+        let before = std::mem::replace(&mut *state, State::Done(outcome));
+        drop(state);
+        if let State::Pending(waiting) = before {
+            waiting.wake();
         }
         Ok(())
     }
@@ -348,17 +355,16 @@ impl<T: Clone> Future for Promise<T> {
     type Output = Result<T, PromiseError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self.shared.state.borrow_mut() {
-            State::Done(outcome) => {
-                self.shared.observed.set(true);
-                Poll::Ready(outcome.clone())
-            }
-            State::Pending(waiting) => {
-                self.check_loop();
-                self.wait(waiting, cx);
-                Poll::Pending
-            }
+        if let State::Done(outcome) = &*self.shared.state.borrow() {
+            self.shared.observed.set(true);
+            self.place.set(Place::None);
+            return Poll::Ready(outcome.clone());
         }
+        self.check_loop();
+        if let State::Pending(waiting) = &mut *self.shared.state.borrow_mut() {
+            self.wait(waiting, cx);
+        }
+        Poll::Pending
     }
 }
 
