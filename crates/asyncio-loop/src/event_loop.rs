@@ -31,7 +31,7 @@ const TIMER_GAP: u64 = 50_000;
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Turns without rest after which a virtual clock moves all the same, so that tasks which only
 /// yield do not keep it from ever moving.
-const RESTLESS_TURNS: u32 = 10_000;
+const RESTLESS_TURNS: u64 = 10_000;
 
 /// What a task factory does: looks at, and may change, how each new task is made.
 pub type TaskFactory = Rc<dyn Fn(&LoopRef, &mut TaskOptions)>;
@@ -84,7 +84,8 @@ impl EventLoop {
             pace: Pace::new(),
             stopping: Cell::new(false),
             orphan: Cell::new(false),
-            restless: Cell::new(0),
+            turns: Cell::new(0),
+            rested: Cell::new(0),
             turn_end: RefCell::new(Vec::new()),
             debug: Cell::new(options.is_debug()),
             slow_callback: Cell::new(options.slow_callback),
@@ -139,8 +140,10 @@ pub(crate) struct Inner {
     stopping: Cell<bool>,
     /// The `EventLoop` was dropped inside a run.
     orphan: Cell<bool>,
-    /// Turns since the loop last had nothing to do.
-    restless: Cell<u32>,
+    /// Turns made so far.
+    turns: Cell<u64>,
+    /// The turn in which a virtual clock last moved.
+    rested: Cell<u64>,
     turn_end: RefCell<Vec<Rc<dyn Fn()>>>,
     debug: Cell<bool>,
     slow_callback: Cell<Duration>,
@@ -203,8 +206,8 @@ impl Inner {
             return;
         }
         let idle = waited == Wait::Now && self.is_idle();
-        if idle || self.restless.get() >= RESTLESS_TURNS {
-            self.restless.set(0);
+        if idle || self.turns.get() - self.rested.get() >= RESTLESS_TURNS {
+            self.rested.set(self.turns.get());
             if let Some(deadline) = self.next_deadline() {
                 self.clock.advance_to(deadline);
             }
@@ -273,7 +276,7 @@ impl Inner {
 
     /// Calls whoever asked for the end of the turn.
     fn end_turn(&self) {
-        self.restless.set(self.restless.get().saturating_add(1));
+        self.turns.set(self.turns.get() + 1);
         if self.turn_end.borrow().is_empty() {
             return;
         }
@@ -556,8 +559,28 @@ impl LoopRef {
         self.0.timers.borrow().len()
     }
 
+    /// How many turns the loop has made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// (0..100).for_each(|_| drop(event_loop.call_soon(|| ())));
+    /// event_loop.stop();
+    /// event_loop.run_forever()?;
+    /// assert_eq!(event_loop.turns(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.0.turns.get()
+    }
+
     /// Calls `hook` once at the end of this turn: after everything that was ready at its start has
-    /// run, and before the loop polls.
+    /// run, and before the loop waits for anything. A hook that is added later, by a hook or outside
+    /// of a run, is called at the end of the next turn, which comes at once.
     pub fn at_turn_end(&self, hook: Rc<dyn Fn()>) {
         if !self.is_closed() {
             self.0.turn_end.borrow_mut().push(hook);

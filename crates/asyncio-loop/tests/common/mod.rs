@@ -1,7 +1,7 @@
 //! What several tests need: a log of events, loops, and sleep.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -100,18 +100,4 @@ pub(crate) async fn sleep(duration: Duration) {
         Poll::Pending
     })
     .await;
-}
-
-/// Counts the turns of the running loop from here on.
-pub(crate) fn count_turns(event_loop: &LoopRef) -> Rc<Cell<u32>> {
-    fn again(event_loop: &LoopRef, turns: Rc<Cell<u32>>) {
-        let this = event_loop.clone();
-        event_loop.at_turn_end(Rc::new(move || {
-            turns.set(turns.get() + 1);
-            again(&this, turns.clone());
-        }));
-    }
-    let turns = Rc::new(Cell::new(0));
-    again(event_loop, turns.clone());
-    turns
 }
