@@ -1,37 +1,98 @@
-//! `add_reader` and `add_writer`: callbacks for as long as a descriptor is ready.
+//! Callbacks for descriptors: `add_reader`, `add_writer`.
 
+use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::Poll;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-use crate::driver::{Direction, Source};
+use crate::driver::{Direction, Registration};
 use crate::error::LoopClosed;
 use crate::event_loop::LoopRef;
-use crate::kernel::{LocalWaker, TaskRef};
+use crate::kernel::TaskRef;
 use crate::report;
 use crate::spawn::TaskOptions;
 
+/// Who is watched on one loop.
+#[derive(Default)]
+struct Watched(RefCell<HashMap<RawFd, Watch>>);
+
+struct Watch {
+    registration: Rc<Registration>,
+    reader: Option<Watcher>,
+    writer: Option<Watcher>,
+}
+
+impl Watch {
+    fn watcher(&mut self, direction: Direction) -> &mut Option<Watcher> {
+        match direction {
+            Direction::Read => &mut self.reader,
+            Direction::Write => &mut self.writer,
+        }
+    }
+}
+
+/// A callback, and the task that calls it.
+struct Watcher {
+    callback: Rc<Callback>,
+    task: TaskRef,
+}
+
+impl Watcher {
+    /// It is not called any more, and dropped now.
+    fn end(self) {
+        self.task.request_end();
+        self.callback.end();
+    }
+}
+
+struct Callback {
+    /// `None` while it is being called, and once it has ended.
+    function: RefCell<Option<Box<dyn FnMut()>>>,
+    ended: Cell<bool>,
+    type_name: &'static str,
+}
+
+impl Callback {
+    fn new<F: FnMut() + 'static>(function: F) -> Self {
+        let function: RefCell<Option<Box<dyn FnMut()>>> = RefCell::new(Some(Box::new(function)));
+        Self { function, ended: Cell::new(false), type_name: type_name::<F>() }
+    }
+
+    fn call(&self) {
+        let Some(mut function) = self.function.take() else { return };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(&mut function)) {
+            report::callback_panicked(self.type_name, payload);
+        }
+        // It may have removed itself.
+        if !self.ended.get() {
+            self.function.replace(Some(function));
+        }
+    }
+
+    fn end(&self) {
+        self.ended.set(true);
+        drop(self.function.take());
+    }
+}
+
+/// Watching descriptors.
 impl LoopRef {
-    /// Calls `callback` in every turn in which `fd` has something to read: bytes, a connection to
-    /// accept, or the end of the stream.
+    /// Calls `callback` in every turn in which `fd` is readable: as long as there is something unread, and
+    /// at the end of the stream.
     ///
-    /// A second call for the same descriptor replaces the callback, which does not run any more. A
-    /// callback that panics is reported, and stays. It runs in a copy of the current context.
-    ///
-    /// The loop watches a duplicate: remove the reader before you close the descriptor, or the
-    /// file behind it stays open.
+    /// It takes the place of an earlier reader of `fd`, which is not called any more. The
+    /// callback runs in a copy of the current context; a panic is reported and does not end the watch. The
+    /// descriptor has to stay open until [`remove_reader`](Self::remove_reader).
     ///
     /// # Errors
     ///
-    /// On a closed loop, and what the operating system says: regular files cannot be watched
-    /// ([`PermissionDenied`](io::ErrorKind::PermissionDenied)), or there are too many descriptors.
+    /// If the loop is closed, if a transport uses the descriptor, and the poller's: it
+    /// does not watch regular files.
     ///
     /// # Examples
     ///
@@ -41,180 +102,117 @@ impl LoopRef {
     /// use asyncio_loop::EventLoop;
     ///
     /// let event_loop = EventLoop::new()?;
-    /// let (mut ours, mut theirs) = UnixStream::pair()?;
-    /// theirs.write_all(b"hello")?;
-    ///
-    /// let this = event_loop.handle_to_self();
-    /// let socket = ours.try_clone()?;
-    /// event_loop.add_reader(&socket, move || {
-    ///     let mut buffer = [0; 16];
-    ///     assert_eq!(ours.read(&mut buffer).unwrap(), 5);
-    ///     this.stop();
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// let ours = std::rc::Rc::new(ours);
+    /// let (this, socket) = (event_loop.handle_to_self(), ours.clone());
+    /// event_loop.add_reader(&*ours, move || {
+    ///     let mut byte = [0];
+    ///     (&*socket).read_exact(&mut byte).unwrap();
+    ///     if byte == *b"!" {
+    ///         this.stop();
+    ///     }
     /// })?;
+    /// theirs.write_all(b"hello!")?;
     /// event_loop.run_forever()?;
-    /// assert!(event_loop.remove_reader(&socket));
+    /// assert!(event_loop.remove_reader(&*ours));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn add_reader(&self, fd: impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
-        self.watch(fd.as_fd(), Direction::Read, Box::new(callback))
+        self.watch(fd.as_fd().as_raw_fd(), Direction::Read, Callback::new(callback))
     }
 
-    /// Calls `callback` in every turn in which `fd` has room to write, as
-    /// [`add_reader`](Self::add_reader) does for reading.
+    /// Calls `callback` in every turn in which `fd` is writable.
+    ///
+    /// All else is as with [`add_reader`](Self::add_reader).
     ///
     /// # Errors
     ///
     /// As there.
     pub fn add_writer(&self, fd: impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
-        self.watch(fd.as_fd(), Direction::Write, Box::new(callback))
+        self.watch(fd.as_fd().as_raw_fd(), Direction::Write, Callback::new(callback))
     }
 
-    /// Drops the callback that [`add_reader`](Self::add_reader) was given. False if there is none,
-    /// also on a closed loop.
+    /// Stops calling the reader of `fd`; false if there was none.
     pub fn remove_reader(&self, fd: impl AsFd) -> bool {
-        self.unwatch(fd.as_fd(), Direction::Read)
+        self.unwatch(fd.as_fd().as_raw_fd(), Direction::Read)
     }
 
-    /// Drops the callback that [`add_writer`](Self::add_writer) was given. False if there is none,
-    /// also on a closed loop.
+    /// Stops calling the writer of `fd`; false if there was none.
     pub fn remove_writer(&self, fd: impl AsFd) -> bool {
-        self.unwatch(fd.as_fd(), Direction::Write)
+        self.unwatch(fd.as_fd().as_raw_fd(), Direction::Write)
     }
 
-    fn watch(
-        &self,
-        fd: BorrowedFd<'_>,
-        direction: Direction,
-        callback: Box<dyn FnMut()>,
-    ) -> io::Result<()> {
+    fn watch(&self, fd: RawFd, direction: Direction, callback: Callback) -> io::Result<()> {
         if self.is_closed() {
             return Err(io::Error::other(LoopClosed(())));
         }
-        let watch = Rc::new(Watch::new(self, fd, direction, callback)?);
-        let polled = Rc::clone(&watch);
-        let future = poll_fn(move |cx| polled.poll(cx));
-        let task = self.spawn(future, TaskOptions::new().hidden()).map_err(io::Error::other)?;
-        let entry = Entry { watch, task: task.task().clone() };
-        let replaced = self.local::<Watches>().insert(fd, direction, entry);
-        replaced.inspect(Entry::end);
+        let watched = self.local::<Watched>();
+        let known = watched.0.borrow().get(&fd).map(|watch| watch.registration.clone());
+        let registration = match known {
+            Some(registration) => registration,
+            None => Rc::new(Registration::shared(self.driver(), fd)?),
+        };
+        // Refused by the poller now, rather than when nobody looks any more.
+        registration.register()?;
+        let new = self.start_watcher(registration.clone(), direction, callback)?;
+        let old = {
+            let mut watched = watched.0.borrow_mut();
+            let empty = || Watch { registration, reader: None, writer: None };
+            watched.entry(fd).or_insert_with(empty).watcher(direction).replace(new)
+        };
+        if let Some(old) = old {
+            old.end();
+        }
         Ok(())
     }
 
-    fn unwatch(&self, fd: BorrowedFd<'_>, direction: Direction) -> bool {
-        !self.is_closed()
-            && self.local::<Watches>().remove(fd, direction).inspect(Entry::end).is_some()
-    }
-}
-
-/// All that a loop watches.
-#[derive(Default)]
-struct Watches(RefCell<HashMap<(RawFd, Direction), Entry>>);
-
-impl Watches {
-    fn insert(&self, fd: BorrowedFd<'_>, direction: Direction, entry: Entry) -> Option<Entry> {
-        self.0.borrow_mut().insert((fd.as_raw_fd(), direction), entry)
-    }
-
-    fn remove(&self, fd: BorrowedFd<'_>, direction: Direction) -> Option<Entry> {
-        self.0.borrow_mut().remove(&(fd.as_raw_fd(), direction))
-    }
-}
-
-struct Entry {
-    watch: Rc<Watch>,
-    /// Polls the watch.
-    task: TaskRef,
-}
-
-impl Entry {
-    fn end(&self) {
-        self.watch.end();
-        self.task.request_end();
-    }
-}
-
-/// One callback for one direction of one descriptor.
-///
-/// The driver reports changes, a watch reports a state: so each turn asks the system whether the
-/// descriptor is ready still.
-struct Watch {
-    direction: Direction,
-    /// `None` once it was removed.
-    source: RefCell<Option<Source<OwnedFd>>>,
-    /// `None` while it runs, and once it was removed.
-    callback: RefCell<Option<Box<dyn FnMut()>>>,
-    ended: Cell<bool>,
-}
-
-impl Watch {
-    fn new(
-        event_loop: &LoopRef,
-        fd: BorrowedFd<'_>,
+    fn start_watcher(
+        &self,
+        registration: Rc<Registration>,
         direction: Direction,
-        callback: Box<dyn FnMut()>,
-    ) -> io::Result<Self> {
-        let source = Source::new(event_loop, fd.try_clone_to_owned()?);
-        // Registers it now, so that the caller hears of an error.
-        source.clear_ready(direction);
-        if let Poll::Ready(Err(error)) =
-            source.poll_ready(&Context::from_waker(Waker::noop()), direction)
-        {
-            return Err(error);
-        }
-        let (source, callback) = (RefCell::new(Some(source)), RefCell::new(Some(callback)));
-        Ok(Self { direction, source, callback, ended: Cell::new(false) })
-    }
-
-    /// Ready when the watch has ended.
-    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
-        if let Err(error) = ready!(self.poll_ready(cx)) {
-            let context = report::ErrorContext::new("a descriptor cannot be watched any more");
-            report::report(&context.with_error(error));
-            return Poll::Ready(());
-        }
-        self.call();
-        if self.ended.get() {
-            return Poll::Ready(());
-        }
-        LocalWaker::from_context(cx).wake();
-        Poll::Pending
-    }
-
-    fn poll_ready(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        let source = self.source.borrow();
-        let Some(source) = &*source else { return Poll::Pending };
-        loop {
-            ready!(source.poll_ready(cx, self.direction))?;
-            if is_ready(source.get_ref(), self.direction)? {
-                return Poll::Ready(Ok(()));
+        callback: Callback,
+    ) -> io::Result<Watcher> {
+        expect_event(&registration, direction)?;
+        let callback = Rc::new(callback);
+        let called = callback.clone();
+        let future = poll_fn(move |cx| {
+            if registration.poll_ready(cx, direction).is_pending() {
+                return Poll::Pending;
             }
-            source.clear_ready(self.direction);
-        }
+            called.call();
+            // It fails for a descriptor that was closed, which nobody can watch any more.
+            match expect_event(&registration, direction) {
+                Ok(()) => registration.poll_ready(cx, direction).map(drop),
+                Err(_) => Poll::Ready(()),
+            }
+        });
+        let task = self.spawn(future, TaskOptions::new().hidden()).map_err(io::Error::other)?;
+        Ok(Watcher { callback, task: task.task().clone() })
     }
 
-    /// The callback may remove itself, or put another one in its place.
-    fn call(&self) {
-        let Some(mut callback) = self.callback.take() else { return };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(&mut callback)) {
-            report::callback_panicked("a watched descriptor", payload);
+    fn unwatch(&self, fd: RawFd, direction: Direction) -> bool {
+        if self.is_closed() {
+            return false;
         }
-        if !self.ended.get() {
-            self.callback.replace(Some(callback));
+        let watched = self.local::<Watched>();
+        let mut watched = watched.0.borrow_mut();
+        let Some(watch) = watched.get_mut(&fd) else { return false };
+        let watcher = watch.watcher(direction).take();
+        let is_unused = watch.reader.is_none() && watch.writer.is_none();
+        let unused = if is_unused { watched.remove(&fd) } else { None };
+        drop(watched);
+        drop(unused);
+        let removed = watcher.is_some();
+        if let Some(watcher) = watcher {
+            watcher.end();
         }
-    }
-
-    fn end(&self) {
-        self.ended.set(true);
-        let (source, callback) = (self.source.take(), self.callback.take());
-        drop((source, callback));
+        removed
     }
 }
 
-fn is_ready(fd: &OwnedFd, direction: Direction) -> io::Result<bool> {
-    let flags = match direction {
-        Direction::Read => PollFlags::IN,
-        Direction::Write => PollFlags::OUT,
-    };
-    // A closed peer and an error count as ready: the callback is to see them.
-    Ok(poll(&mut [PollFd::new(fd, flags)], Some(&Timespec::default()))? > 0)
+/// Forgets what was known, and has the poller tell of the descriptor again if it is ready: it tells of changes, and
+/// a watch is about states.
+fn expect_event(registration: &Registration, direction: Direction) -> io::Result<()> {
+    registration.clear(direction);
+    registration.rearm()
 }

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio_loop::{EventLoop, context_var};
+use asyncio_loop::{EventLoop, Source, context_var};
 use common::{Drops, Log, real_loop, run_ready, sleep};
 
 /// A loop, a socket whose two halves do not block, and its peer.
@@ -315,4 +315,16 @@ fn watches_are_no_tasks_to_anybody() {
         .unwrap();
     event_loop.run_forever().unwrap();
     run_ready(&event_loop);
+}
+
+// L-039
+#[test]
+fn the_descriptor_of_a_transport_is_refused() {
+    let (event_loop, ours, _theirs) = setup();
+    let source = Source::new(&event_loop, &ours);
+    let error = event_loop.add_reader(&ours, || {}).unwrap_err();
+    assert!(error.to_string().contains("used by a transport"), "{error}");
+    assert!(event_loop.add_writer(&ours, || {}).is_err());
+    drop(source);
+    event_loop.add_reader(&ours, || {}).unwrap();
 }

@@ -35,6 +35,7 @@ use std::time::Instant;
 use mio::event::Event;
 
 use self::precise::Precise;
+pub(crate) use self::registration::Registration;
 use self::selector::Selector;
 use self::slots::{Slots, Token};
 pub use self::source::{Direction, Pollable, Source};

@@ -1,5 +1,7 @@
 //! A descriptor's place with the driver.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
 use std::task::{Context, Poll};
@@ -14,43 +16,50 @@ use crate::LocalWaker;
 ///
 /// The descriptor must stay open until this is dropped.
 #[derive(Debug)]
-pub(super) struct Registration {
+pub(crate) struct Registration {
     driver: Driver,
     token: Token,
     fd: RawFd,
 }
 
 impl Registration {
-    pub(super) fn new(driver: &Driver, fd: RawFd) -> Self {
-        let token = driver.shared.slots.borrow_mut().insert();
+    pub(crate) fn new(driver: &Driver, fd: RawFd) -> Self {
+        let token = driver.shared.slots.borrow_mut().insert(fd);
         Self { driver: driver.clone(), token, fd }
     }
 
+    /// Shares `fd` with others; an error if it is somebody's own.
+    pub(crate) fn shared(driver: &Driver, fd: RawFd) -> io::Result<Self> {
+        let token = driver.shared.slots.borrow_mut().share(fd);
+        let Some(token) = token else { return Err(io::Error::other(InUse(fd))) };
+        Ok(Self { driver: driver.clone(), token, fd })
+    }
+
     #[cfg(test)]
-    pub(super) fn is_registered(&self) -> bool {
+    pub(crate) fn is_registered(&self) -> bool {
         self.with_slot(|slot| slot.is_registered())
     }
 
     /// Whether an attempt is worth its system call.
     #[inline]
-    pub(super) fn is_ready(&self, direction: Direction) -> bool {
+    pub(crate) fn is_ready(&self, direction: Direction) -> bool {
         self.with_slot(|slot| slot.is_ready(direction))
     }
 
     /// An attempt would have blocked.
-    pub(super) fn clear(&self, direction: Direction) {
+    pub(crate) fn clear(&self, direction: Direction) {
         self.with_slot(|slot| slot.clear(direction));
     }
 
     /// An attempt moved fewer bytes than it could have.
     #[inline]
-    pub(super) fn drained(&self, direction: Direction) {
+    pub(crate) fn drained(&self, direction: Direction) {
         self.with_slot(|slot| slot.drained(direction));
     }
 
     /// Ready, or the task of `cx` is woken when it may be.
     #[inline]
-    pub(super) fn poll_ready(
+    pub(crate) fn poll_ready(
         &self,
         cx: &Context<'_>,
         direction: Direction,
@@ -75,19 +84,28 @@ impl Registration {
         Poll::Pending
     }
 
+    /// Has the poller watch the descriptor, unless it does.
     #[cold]
-    fn register(&self) -> io::Result<()> {
-        let selector = self.driver.shared.selector.borrow();
-        selector.register(&mut SourceFd(&self.fd), self.token.into())?;
-        self.with_slot(Slot::set_registered);
+    pub(crate) fn register(&self) -> io::Result<()> {
+        if !self.with_slot(|slot| slot.is_registered()) {
+            let selector = self.driver.shared.selector.borrow();
+            selector.register(&mut SourceFd(&self.fd), self.token.into())?;
+            self.with_slot(Slot::set_registered);
+        }
         Ok(())
     }
 
-    pub(super) fn wake_waiter(&self, direction: Direction) {
+    pub(crate) fn wake_waiter(&self, direction: Direction) {
         let waker = self.with_slot(|slot| slot.waiter(direction).take());
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Asks for another event if either direction is ready, which turns edges into levels.
+    pub(crate) fn rearm(&self) -> io::Result<()> {
+        let selector = self.driver.shared.selector.borrow();
+        selector.reregister(&mut SourceFd(&self.fd), self.token.into())
     }
 
     #[inline]
@@ -97,10 +115,22 @@ impl Registration {
     }
 }
 
+/// The descriptor belongs to a transport or some other [`Source`](super::Source).
+#[derive(Debug)]
+struct InUse(RawFd);
+
+impl fmt::Display for InUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "file descriptor {} is used by a transport", self.0)
+    }
+}
+
+impl Error for InUse {}
+
 impl Drop for Registration {
     fn drop(&mut self) {
         // Its wakers may be foreign and do anything when they drop: nothing is borrowed by then.
-        let slot = self.driver.shared.slots.borrow_mut().remove(self.token);
+        let slot = self.driver.shared.slots.borrow_mut().remove(self.token, self.fd);
         if slot.is_some_and(|slot| slot.is_registered()) {
             // It fails only for a descriptor that was closed too early, which the poller forgot by itself.
             let _ = self.driver.shared.selector.borrow().deregister(&mut SourceFd(&self.fd));

@@ -52,6 +52,15 @@ impl Selector {
         self.registry().register(source, token, Interest::READABLE | Interest::WRITABLE)
     }
 
+    /// Asks for an event if either direction is ready now.
+    pub(super) fn reregister(
+        &self,
+        source: &mut impl event::Source,
+        token: mio::Token,
+    ) -> io::Result<()> {
+        self.registry().reregister(source, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
     /// Stops watching.
     pub(super) fn deregister(&self, source: &mut impl event::Source) -> io::Result<()> {
         self.registry().deregister(source)

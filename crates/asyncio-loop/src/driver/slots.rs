@@ -1,5 +1,7 @@
 //! What the driver keeps for each descriptor: its readiness and who waits for it.
 
+use std::os::fd::RawFd;
+
 use mio::event::Event;
 use slab::Slab;
 
@@ -44,15 +46,43 @@ impl From<Token> for mio::Token {
 pub(super) struct Slots {
     slots: Slab<Slot>,
     generation: u32,
+    /// By descriptor: its slot's index and one, or 0.
+    by_fd: Vec<u32>,
 }
 
 impl Slots {
-    pub(super) fn insert(&mut self) -> Token {
+    /// A slot for a descriptor that nobody else is supposed to use.
+    pub(super) fn insert(&mut self, fd: RawFd) -> Token {
+        self.add(fd, 0)
+    }
+
+    /// A slot for a descriptor that several may wait for: a new one, or the one that is there. `None` if
+    /// the descriptor is somebody's own.
+    pub(super) fn share(&mut self, fd: RawFd) -> Option<Token> {
+        let Some(slot) = self.of_fd(fd) else { return Some(self.add(fd, SHARED)) };
+        if slot.flags & SHARED == 0 {
+            return None;
+        }
+        slot.users += 1;
+        Some(slot.token)
+    }
+
+    fn add(&mut self, fd: RawFd, flags: u8) -> Token {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.slots.vacant_entry();
         let token = Token::new(entry.key(), self.generation);
-        entry.insert(Slot::new(token));
+        entry.insert(Slot::new(token, flags));
+        let fd = fd as usize;
+        if self.by_fd.len() <= fd {
+            self.by_fd.resize(fd + 1, 0);
+        }
+        self.by_fd[fd] = token.index() as u32 + 1;
         token
+    }
+
+    fn of_fd(&mut self, fd: RawFd) -> Option<&mut Slot> {
+        let index = self.by_fd.get(fd as usize)?.checked_sub(1)?;
+        self.slots.get_mut(index as usize)
     }
 
     /// The slot of `token`, unless it is gone.
@@ -61,9 +91,18 @@ impl Slots {
         self.slots.get_mut(token.index()).filter(|slot| slot.token == token)
     }
 
-    /// Gives the slot out, for its wakers must not be dropped while `self` is borrowed.
-    pub(super) fn remove(&mut self, token: Token) -> Option<Slot> {
-        self.get_mut(token)?;
+    /// Gives up one use of the slot, and the slot out if it was the last: its wakers must not be
+    /// dropped while `self` is borrowed.
+    pub(super) fn remove(&mut self, token: Token, fd: RawFd) -> Option<Slot> {
+        let slot = self.get_mut(token)?;
+        slot.users -= 1;
+        if slot.users > 0 {
+            return None;
+        }
+        let place = &mut self.by_fd[fd as usize];
+        if *place == token.index() as u32 + 1 {
+            *place = 0;
+        }
         self.slots.try_remove(token.index())
     }
 }
@@ -72,6 +111,7 @@ impl Slots {
 #[derive(Debug)]
 pub(super) struct Slot {
     token: Token,
+    users: u16,
     flags: u8,
     reader: Option<LocalWaker>,
     writer: Option<LocalWaker>,
@@ -85,10 +125,13 @@ const WRITABLE: u8 = 1 << 1;
 const READ_CLOSED: u8 = 1 << 2;
 /// The selector knows the descriptor.
 const REGISTERED: u8 = 1 << 3;
+/// Several may use the descriptor at a time.
+const SHARED: u8 = 1 << 4;
 
 impl Slot {
-    fn new(token: Token) -> Self {
-        Self { token, flags: READABLE | WRITABLE, reader: None, writer: None }
+    fn new(token: Token, flags: u8) -> Self {
+        let flags = flags | READABLE | WRITABLE;
+        Self { token, users: 1, flags, reader: None, writer: None }
     }
 
     pub(super) fn is_registered(&self) -> bool {
@@ -163,17 +206,36 @@ mod tests {
     #[test]
     fn a_token_of_an_earlier_generation_finds_nothing() {
         let mut slots = Slots::default();
-        let old = slots.insert();
-        assert!(slots.remove(old).is_some());
-        let new = slots.insert();
+        let old = slots.insert(5);
+        assert!(slots.remove(old, 5).is_some());
+        let new = slots.insert(5);
         assert_eq!(new.index(), old.index());
         assert!(slots.get_mut(old).is_none());
-        assert!(slots.remove(old).is_none());
+        assert!(slots.remove(old, 5).is_none());
         assert!(slots.get_mut(new).is_some());
     }
 
     #[test]
+    fn a_shared_slot_lives_as_long_as_its_last_user() {
+        let mut slots = Slots::default();
+        let first = slots.share(5).unwrap();
+        assert_eq!(slots.share(5), Some(first));
+        assert!(slots.remove(first, 5).is_none());
+        assert!(slots.remove(first, 5).is_some());
+        assert_ne!(slots.share(5), Some(first));
+    }
+
+    #[test]
+    fn what_is_somebodys_own_is_not_shared() {
+        let mut slots = Slots::default();
+        let own = slots.insert(5);
+        assert_eq!(slots.share(5), None);
+        slots.remove(own, 5);
+        assert!(slots.share(5).is_some());
+    }
+
+    #[test]
     fn a_slot_is_small() {
-        assert!(size_of::<Slot>() <= 80, "{}", size_of::<Slot>());
+        assert!(size_of::<Slot>() <= 64, "{}", size_of::<Slot>());
     }
 }

@@ -64,6 +64,18 @@ impl<S: Pollable> Source<S> {
         Self::with_driver(event_loop.driver(), io)
     }
 
+    /// Watches a descriptor that others may watch at the same time, by `share` too.
+    ///
+    /// Each direction still has one waiter: the last.
+    ///
+    /// # Errors
+    ///
+    /// If the descriptor belongs to a transport, or whoever put it into a source by [`new`](Self::new).
+    pub fn share(event_loop: &LoopRef, io: S) -> io::Result<Self> {
+        let registration = Registration::shared(event_loop.driver(), io.as_fd().as_raw_fd())?;
+        Ok(Self { registration, io })
+    }
+
     pub(crate) fn with_driver(driver: &Driver, io: S) -> Self {
         let registration = Registration::new(driver, io.as_fd().as_raw_fd());
         Self { registration, io }
