@@ -1,0 +1,8 @@
+//! Whole programs, written as users write them, with nothing but the facade.
+
+mod callbacks;
+mod documented;
+mod network;
+mod structure;
+mod threads;
+mod virtual_time;
