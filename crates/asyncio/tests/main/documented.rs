@@ -12,7 +12,7 @@ fn examples(page: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn this_file_has_every_example() {
-    let page = include_str!("../../../docs/TESTING.md");
+    let page = include_str!("../../../../docs/TESTING.md");
     assert_eq!(examples(page).count(), 4);
     for example in examples(page) {
         assert!(include_str!("documented.rs").contains(example), "differs:\n{example}");

@@ -7,7 +7,7 @@ use asyncio::prelude::*;
 #[asyncio::test]
 async fn blocking_work_runs_beside_the_loop() {
     let here = thread::current().id();
-    let data = vec![1, 2, 3];
+    let data = [1, 2, 3];
     let work = asyncio::to_thread(move || (thread::current().id(), data.iter().sum::<i32>()));
     let (there, sum) = work.await.unwrap();
     assert_ne!(here, there);
