@@ -15,7 +15,7 @@ use crate::waiters::{Key, State, WaiterList};
 #[derive(Debug)]
 pub(super) struct Core<T, O> {
     inside: Mutex<Inside<O>>,
-    /// What threads wait on. Tasks wait in [`Tasks`].
+    /// What threads sleep on. Tasks wait in [`Tasks`].
     not_empty: Condvar,
     not_full: Condvar,
     all_done: Condvar,
@@ -33,7 +33,6 @@ pub(super) struct Inside<O> {
     pub(super) shut_down: bool,
     closing: bool,
     tasks: Tasks,
-    /// How many threads wait, for each condition.
     threads: Threads,
 }
 
@@ -45,11 +44,37 @@ struct Tasks {
     closers: WaiterList<Waker>,
 }
 
+/// Threads that sleep, for each condition.
 #[derive(Debug, Default)]
 struct Threads {
-    getters: usize,
-    putters: usize,
-    joiners: usize,
+    getters: Sleepers,
+    putters: Sleepers,
+    joiners: Sleepers,
+}
+
+/// Threads that sleep on one condition.
+///
+/// Waking costs a system call each time, so those who were woken and have not come yet are counted.
+#[derive(Debug, Default)]
+struct Sleepers {
+    asleep: usize,
+    woken: usize,
+}
+
+impl Sleepers {
+    /// Whether there is one to be woken, which the caller then does.
+    fn wake_one(&mut self) -> bool {
+        let any = self.asleep > self.woken;
+        self.woken += usize::from(any);
+        any
+    }
+
+    /// One has woken up. It may have been its own idea; then another one's wake-up is taken for its, and
+    /// one more may be woken than necessary.
+    fn woke(&mut self) {
+        self.asleep -= 1;
+        self.woken = self.woken.saturating_sub(1);
+    }
 }
 
 /// What a task waits for.
@@ -91,17 +116,17 @@ impl<O> Inside<O> {
 
     /// How many threads and tasks wait for an item.
     pub(super) fn getters(&self) -> usize {
-        self.threads.getters + self.tasks.getters.len()
+        self.threads.getters.asleep + self.tasks.getters.len()
     }
 
     /// How many threads and tasks wait for room.
     pub(super) fn putters(&self) -> usize {
-        self.threads.putters + self.tasks.putters.len()
+        self.threads.putters.asleep + self.tasks.putters.len()
     }
 
     /// How many threads and tasks wait until all is done.
     pub(super) fn joiners(&self) -> usize {
-        self.threads.joiners + self.tasks.joiners.len()
+        self.threads.joiners.asleep + self.tasks.joiners.len()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -175,9 +200,9 @@ impl<T, O: Order<T>> Core<T, O> {
             if !patient {
                 return Err(TryPutError::Full(item));
             }
-            inside.threads.putters += 1;
+            inside.threads.putters.asleep += 1;
             (inside, patient) = wait(&self.not_full, inside, patience);
-            inside.threads.putters -= 1;
+            inside.threads.putters.woke();
             inside = self.left(inside);
         }
     }
@@ -193,9 +218,9 @@ impl<T, O: Order<T>> Core<T, O> {
                 Err(_) if !patient => return Err(TryGetError::Empty),
                 Err(inside) => inside,
             };
-            inside.threads.getters += 1;
+            inside.threads.getters.asleep += 1;
             (inside, patient) = wait(&self.not_empty, inside, patience);
-            inside.threads.getters -= 1;
+            inside.threads.getters.woke();
             inside = self.left(inside);
         }
     }
@@ -209,9 +234,9 @@ impl<T, O: Order<T>> Core<T, O> {
             if !patient {
                 return false;
             }
-            inside.threads.joiners += 1;
+            inside.threads.joiners.asleep += 1;
             (inside, patient) = wait(&self.all_done, inside, patience);
-            inside.threads.joiners -= 1;
+            inside.threads.joiners.woke();
             inside = self.left(inside);
         }
         true
@@ -341,9 +366,9 @@ impl<T, O: Order<T>> Core<T, O> {
             inside.tasks.putters.withdraw();
         }
         let wakers = call(&mut inside.tasks.getters);
-        let threads = inside.threads.getters > 0;
+        let sleeper = inside.threads.getters.wake_one();
         drop(lock);
-        if threads {
+        if sleeper {
             self.not_empty.notify_one();
         }
         wake(wakers);
@@ -357,9 +382,9 @@ impl<T, O: Order<T>> Core<T, O> {
             inside.tasks.getters.withdraw();
         }
         let wakers = call(&mut inside.tasks.putters);
-        let threads = inside.threads.putters > 0;
+        let sleeper = inside.threads.putters.wake_one();
         drop(lock);
-        if threads {
+        if sleeper {
             self.not_full.notify_one();
         }
         wake(wakers);
