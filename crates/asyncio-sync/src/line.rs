@@ -64,6 +64,14 @@ impl Line {
         }
     }
 
+    /// Notifies as many of those who are waiting as there are units that nobody was promised.
+    #[inline]
+    pub(crate) fn offer(&self, free: usize) {
+        while self.waiting() > 0 && self.notified() < free {
+            self.notify_one();
+        }
+    }
+
     /// Notifies everybody who is waiting now.
     pub(crate) fn notify_all(&self) {
         // Counted beforehand: a foreign waker could let new ones join while we call the others.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use crate::error::ReleaseError;
 use crate::line::{Line, Turn};
@@ -176,7 +176,7 @@ impl Semaphore {
     /// ```
     #[doc(alias = "locked")]
     pub fn is_locked(&self) -> bool {
-        self.free.get() <= self.line.notified()
+        self.free.get() == 0 || self.line.notified() > 0
     }
 
     fn take(&self) -> Permit<'_> {
@@ -213,8 +213,13 @@ impl<'a> Future for AcquirePermit<'a> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let semaphore = self.semaphore;
-        ready!(self.turn.poll(semaphore.free.get(), cx));
-        Poll::Ready(semaphore.take())
+        // Those who were woken go first, even if there is enough for all.
+        let free = if semaphore.line.notified() > 0 { 0 } else { semaphore.free.get() };
+        let polled = self.turn.poll(free, cx);
+        if polled.is_pending() {
+            semaphore.line.offer(semaphore.free.get());
+        }
+        polled.map(|()| semaphore.take())
     }
 }
 

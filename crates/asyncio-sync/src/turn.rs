@@ -6,7 +6,8 @@
 //! 1. *A notification reserves, it doesn't hand over.* What is given away stays with the primitive until
 //!    the notified future is polled and takes it.
 //! 2. *Nobody overtakes.* A newcomer takes what is free only if more is free than was promised to
-//!    notified waiters. Otherwise it queues, although the thing may look free.
+//!    notified waiters (a semaphore even then lets those go first). Otherwise it queues, although the
+//!    thing may look free.
 //! 3. *A promise is never lost.* A future dropped after it was notified passes its turn on to the next.
 //! 4. *A promise isn't kept for ever.* A notified future that doesn't come is passed over.
 //!

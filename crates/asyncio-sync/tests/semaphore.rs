@@ -161,6 +161,19 @@ fn nobody_overtakes_a_woken_waiter() {
 }
 
 #[test]
+fn a_newcomer_comes_after_the_woken_even_if_there_is_enough_for_all() {
+    let (turns, semaphore, log, _) = with_takers(0, 1);
+    taker(&turns, &semaphore, &log, 2);
+    semaphore.release();
+    semaphore.release();
+    semaphore.release();
+    assert!(semaphore.is_locked());
+    turns.run();
+    assert_eq!(log.take(), [1, 2]);
+    assert_eq!(semaphore.available(), 1);
+}
+
+#[test]
 fn several_permits_serve_several_in_order() {
     let (turns, semaphore, log, _) = with_takers(0, 5);
     for _ in 0..3 {

@@ -26,8 +26,9 @@ pub type PriorityQueue<T> = BaseQueue<T, Priority<T>>;
 /// What [`Queue`], [`LifoQueue`] and [`PriorityQueue`] have in common, which is all but the order.
 ///
 /// Tasks that wait, to get an item or to put one into a full queue, are served first come, first served.
-/// A future that is woken and never polled again is passed over, so it keeps no item and no slot from
-/// the others. Only [`get_nowait`](Self::get_nowait) and [`put_nowait`](Self::put_nowait) may take what
+/// A newcomer takes an item, or a slot, only if there are more than were promised to tasks that have been
+/// woken. A future that is woken and never polled again is passed over, so it keeps nothing from the
+/// others. Only [`get_nowait`](Self::get_nowait) and [`put_nowait`](Self::put_nowait) may take what
 /// a woken task was about to take; that task then stays the first in line.
 ///
 /// An empty queue owns no memory beyond itself.
@@ -35,8 +36,8 @@ pub type PriorityQueue<T> = BaseQueue<T, Priority<T>>;
 /// # From asyncio
 ///
 /// `Queue(maxsize=5)` is `Queue::bounded(5)` and `Queue()` is `Queue::unbounded()`. A refused item comes
-/// back in the error. A newcomer in [`get`](Self::get) or [`put`](Self::put) doesn't overtake a task
-/// that was woken and has not run yet, as it may in Python.
+/// back in the error. A newcomer in [`get`](Self::get) or [`put`](Self::put) doesn't take what a task was
+/// woken for that has not run yet, as it may in Python.
 ///
 /// # Examples
 ///
