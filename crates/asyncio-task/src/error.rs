@@ -29,12 +29,34 @@ pub enum JoinError {
 
 impl JoinError {
     /// Whether the task was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run};
+    ///
+    /// run(async {
+    ///     let task = create_task(async {});
+    ///     task.cancel();
+    ///     assert!(task.await.unwrap_err().is_cancelled());
+    /// });
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled(_))
     }
 
     /// Whether the task panicked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run};
+    ///
+    /// run(async {
+    ///     assert!(create_task(async { panic!("no luck") }).await.unwrap_err().is_panicked());
+    /// });
+    /// ```
     #[must_use]
     pub fn is_panicked(&self) -> bool {
         matches!(self, Self::Panicked(_))
@@ -82,6 +104,19 @@ impl fmt::Display for CancelReason {
 }
 
 /// The panic of a task.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{JoinError, create_task, run};
+///
+/// run(async {
+///     match create_task(async { panic!("no luck") }).await {
+///         Err(JoinError::Panicked(panic)) => assert_eq!(panic.message(), "no luck"),
+///         other => unreachable!("{other:?}"),
+///     }
+/// });
+/// ```
 pub struct TaskPanic {
     /// In a mutex so that the error can travel; nobody ever waits for it.
     payload: Mutex<Box<dyn Any + Send + 'static>>,
@@ -93,6 +128,18 @@ impl TaskPanic {
     }
 
     /// What the panic said.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{JoinError, create_task, run};
+    ///
+    /// run(async {
+    ///     let error = create_task(async { panic!("{} of {}", 1, 2) }).await.unwrap_err();
+    ///     let JoinError::Panicked(panic) = error else { unreachable!("it panicked") };
+    ///     assert_eq!(panic.message(), "1 of 2");
+    /// });
+    /// ```
     #[must_use]
     pub fn message(&self) -> String {
         let payload = self.payload.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,6 +153,18 @@ impl TaskPanic {
     }
 
     /// What the panic carried, for [`std::panic::resume_unwind`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{JoinError, create_task, run};
+    ///
+    /// run(async {
+    ///     let error = create_task(async { std::panic::panic_any(7_u32) }).await.unwrap_err();
+    ///     let JoinError::Panicked(panic) = error else { unreachable!("it panicked") };
+    ///     assert_eq!(panic.into_payload().downcast_ref::<u32>(), Some(&7));
+    /// });
+    /// ```
     #[must_use]
     pub fn into_payload(self) -> Box<dyn Any + Send + 'static> {
         self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -119,9 +178,36 @@ impl fmt::Debug for TaskPanic {
 }
 
 /// An error that a promise was given; shared by all who await it.
+///
+/// # Examples
+///
+/// ```
+/// use std::io;
+/// use asyncio_task::{create_future, run};
+///
+/// run(async {
+///     let promise = create_future::<u8>();
+///     promise.set_exception(io::Error::from(io::ErrorKind::TimedOut)).unwrap();
+///     let error = promise.exception().unwrap().unwrap();
+///     assert_eq!(error.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::TimedOut);
+/// });
+/// ```
 pub type Exception = Rc<dyn Error + 'static>;
 
 /// Why a promise has no value.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{PromiseError, create_future, run};
+///
+/// run(async {
+///     let promise = create_future::<u8>();
+///     assert!(matches!(promise.result(), Err(PromiseError::Pending)));
+///     promise.cancel();
+///     assert!(matches!(promise.result(), Err(PromiseError::Cancelled(_))));
+/// });
+/// ```
 #[derive(Clone, Debug)]
 pub enum PromiseError {
     /// It is pending: only asked without waiting.
@@ -134,12 +220,36 @@ pub enum PromiseError {
 
 impl PromiseError {
     /// Whether the promise was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_future, run};
+    ///
+    /// run(async {
+    ///     let promise = create_future::<u8>();
+    ///     promise.cancel();
+    ///     assert!(promise.result().unwrap_err().is_cancelled());
+    /// });
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled(_))
     }
 
     /// The error that it was given.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_future, run};
+    ///
+    /// run(async {
+    ///     let promise = create_future::<u8>();
+    ///     promise.set_exception("no luck").unwrap();
+    ///     assert_eq!(promise.await.unwrap_err().exception().unwrap().to_string(), "no luck");
+    /// });
+    /// ```
     #[must_use]
     pub fn exception(&self) -> Option<&Exception> {
         match self {
@@ -169,6 +279,20 @@ impl Error for PromiseError {
 }
 
 /// The promise is done already; the value that was refused comes back in the field.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{create_future, run};
+///
+/// run(async {
+///     let promise = create_future();
+///     promise.set_result(1).unwrap();
+///     let refused = promise.set_result(2).unwrap_err();
+///     assert_eq!(refused.0, 2);
+///     assert_eq!(refused.to_string(), "invalid state: the promise is done already");
+/// });
+/// ```
 #[doc(alias = "InvalidStateError")]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct InvalidState<T>(pub T);

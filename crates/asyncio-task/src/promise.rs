@@ -59,6 +59,22 @@ pub fn create_future<T>() -> Promise<T> {
 /// Errors are `Rc<dyn Error>`, shared by all who wait. The value must be `Clone` to be awaited or
 /// taken by [`result`](Self::result); [`with_result`](Self::with_result) shows any. Reading and
 /// awaiting are by value: `InvalidStateError` of a pending promise is [`PromiseError::Pending`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{create_future, run, running_loop};
+///
+/// run(async {
+///     let answer = create_future();
+///     let setter = answer.clone();
+///     running_loop().call_later(Duration::from_millis(1), move || {
+///         setter.set_result("a callback's answer").unwrap();
+///     });
+///     assert_eq!(answer.await.unwrap(), "a callback's answer");
+/// });
+/// ```
 #[doc(alias = "Future")]
 pub struct Promise<T> {
     shared: Rc<Shared<T>>,
@@ -129,6 +145,20 @@ impl Waiting {
 
 impl<T> Promise<T> {
     /// A pending promise of a loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    /// use asyncio_task::Promise;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let promise = Promise::of(&event_loop);
+    /// let setter = promise.clone();
+    /// event_loop.call_soon(move || setter.set_result(1).unwrap());
+    /// assert_eq!(event_loop.run_until_complete(promise)??, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn of(event_loop: &LoopRef) -> Self {
@@ -150,6 +180,19 @@ impl<T> Promise<T> {
     /// # Errors
     ///
     /// [`InvalidState`] with the value, if the promise is done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_future, run};
+    ///
+    /// run(async {
+    ///     let promise = create_future();
+    ///     promise.set_result("first").unwrap();
+    ///     assert_eq!(promise.set_result("second").unwrap_err().0, "second");
+    ///     assert_eq!(promise.await.unwrap(), "first");
+    /// });
+    /// ```
     pub fn set_result(&self, value: T) -> Result<(), InvalidState<T>> {
         self.settle(Ok(value)).map_err(|refused| match refused {
             Ok(value) => InvalidState(value),
@@ -162,6 +205,19 @@ impl<T> Promise<T> {
     /// # Errors
     ///
     /// [`InvalidState`] with the error, if the promise is done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use asyncio_task::{create_future, run};
+    ///
+    /// run(async {
+    ///     let promise = create_future::<u8>();
+    ///     promise.set_exception(io::Error::other("no luck")).unwrap();
+    ///     assert_eq!(promise.await.unwrap_err().to_string(), "no luck");
+    /// });
+    /// ```
     pub fn set_exception<E>(&self, error: E) -> Result<(), InvalidState<Exception>>
     where
         E: Into<Box<dyn Error>>,
@@ -174,11 +230,36 @@ impl<T> Promise<T> {
     }
 
     /// Cancels it: whoever waits gets [`PromiseError::Cancelled`]. False if it is done already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_future, run};
+    ///
+    /// run(async {
+    ///     let promise = create_future::<u8>();
+    ///     assert!(promise.cancel());
+    ///     assert!(!promise.cancel(), "it is done");
+    ///     assert!(promise.await.unwrap_err().is_cancelled());
+    /// });
+    /// ```
     pub fn cancel(&self) -> bool {
         self.settle(Err(PromiseError::Cancelled(CancelReason::default()))).is_ok()
     }
 
     /// [`cancel`](Self::cancel) with a message for whoever waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_future, run};
+    ///
+    /// run(async {
+    ///     let promise = create_future::<u8>();
+    ///     promise.cancel_with("shutting down");
+    ///     assert_eq!(promise.await.unwrap_err().to_string(), "promise was cancelled: shutting down");
+    /// });
+    /// ```
     pub fn cancel_with(&self, message: &str) -> bool {
         self.settle(Err(PromiseError::Cancelled(CancelReason::new(message)))).is_ok()
     }
@@ -197,6 +278,19 @@ impl<T> Promise<T> {
     }
 
     /// Whether it has a value, has an error, or is cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_future, run};
+    ///
+    /// run(async {
+    ///     let promise = create_future();
+    ///     assert!(!promise.is_done());
+    ///     promise.set_result(1).unwrap();
+    ///     assert!(promise.is_done());
+    /// });
+    /// ```
     #[doc(alias = "done")]
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -204,6 +298,18 @@ impl<T> Promise<T> {
     }
 
     /// Whether it was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_future, run};
+    ///
+    /// run(async {
+    ///     let promise = create_future::<u8>();
+    ///     promise.cancel();
+    ///     assert!(promise.is_cancelled() && promise.is_done());
+    /// });
+    /// ```
     #[doc(alias = "cancelled")]
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
@@ -215,6 +321,19 @@ impl<T> Promise<T> {
     /// # Errors
     ///
     /// [`PromiseError`]: it is pending, was cancelled, or was given an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{PromiseError, create_future, run};
+    ///
+    /// run(async {
+    ///     let promise = create_future();
+    ///     assert!(matches!(promise.result(), Err(PromiseError::Pending)));
+    ///     promise.set_result(1).unwrap();
+    ///     assert_eq!(promise.result().unwrap(), 1);
+    /// });
+    /// ```
     pub fn result(&self) -> Result<T, PromiseError>
     where
         T: Clone,
@@ -223,6 +342,18 @@ impl<T> Promise<T> {
     }
 
     /// Shows the outcome to `look`, whose result is returned. `look` must not settle the promise.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_future, run};
+    ///
+    /// run(async {
+    ///     let promise = create_future();
+    ///     promise.set_result(vec![1, 2, 3]).unwrap();
+    ///     assert_eq!(promise.with_result(|list| list.unwrap().len()), 3);
+    /// });
+    /// ```
     pub fn with_result<R>(&self, look: impl FnOnce(Result<&T, &PromiseError>) -> R) -> R {
         match &*self.shared.state.borrow() {
             State::Pending(_) => look(Err(&PromiseError::Pending)),
@@ -238,6 +369,20 @@ impl<T> Promise<T> {
     /// # Errors
     ///
     /// [`PromiseError`]: it is pending, or was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_future, run};
+    ///
+    /// run(async {
+    ///     let (good, bad) = (create_future(), create_future::<u8>());
+    ///     good.set_result(1).unwrap();
+    ///     bad.set_exception("no luck").unwrap();
+    ///     assert!(good.exception().unwrap().is_none());
+    ///     assert_eq!(bad.exception().unwrap().unwrap().to_string(), "no luck");
+    /// });
+    /// ```
     pub fn exception(&self) -> Result<Option<Exception>, PromiseError> {
         self.with_result(|result| match result {
             Ok(_) => Ok(None),
@@ -252,6 +397,24 @@ impl<T> Promise<T> {
     ///
     /// What is returned is the registration, for
     /// [`remove_done_callback`](Self::remove_done_callback).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    /// use asyncio_task::{create_future, run, yield_now};
+    ///
+    /// run(async {
+    ///     let (promise, seen) = (create_future(), Rc::new(Cell::new(0)));
+    ///     let see = Rc::clone(&seen);
+    ///     promise.add_done_callback(move |promise| see.set(promise.result().unwrap()));
+    ///     promise.set_result(7).unwrap();
+    ///     assert_eq!(seen.get(), 0, "not inside set_result");
+    ///     yield_now().await;
+    ///     assert_eq!(seen.get(), 7);
+    /// });
+    /// ```
     pub fn add_done_callback<F>(&self, callback: F) -> CallbackRef
     where
         F: FnOnce(&Promise<T>) + 'static,
@@ -262,6 +425,24 @@ impl<T> Promise<T> {
     }
 
     /// [`add_done_callback`](Self::add_done_callback) in the given context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    /// use asyncio_task::{create_future, run, yield_now};
+    ///
+    /// context_var! { static SEEN: u32 = 0; }
+    ///
+    /// run(async {
+    ///     let (promise, context) = (create_future(), Context::new());
+    ///     promise.add_done_callback_in(&context, |promise| drop(SEEN.set(promise.result().unwrap())));
+    ///     promise.set_result(7).unwrap();
+    ///     yield_now().await;
+    ///     assert_eq!(context.run(|| SEEN.get()), 7);
+    ///     assert_eq!(SEEN.get(), 0);
+    /// });
+    /// ```
     pub fn add_done_callback_in<F>(&self, context: &Variables, callback: F) -> CallbackRef
     where
         F: FnOnce(&Promise<T>) + 'static,
@@ -281,6 +462,21 @@ impl<T> Promise<T> {
 
     /// Takes a callback back that has not been scheduled yet; returns how many registrations that
     /// ended: 1, or 0 if the promise is done or does not know it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_future, run, yield_now};
+    ///
+    /// run(async {
+    ///     let promise = create_future();
+    ///     let callback = promise.add_done_callback(|_| unreachable!("removed"));
+    ///     assert_eq!(promise.remove_done_callback(&callback), 1);
+    ///     assert_eq!(promise.remove_done_callback(&callback), 0);
+    ///     promise.set_result(1).unwrap();
+    ///     yield_now().await;
+    /// });
+    /// ```
     pub fn remove_done_callback(&self, callback: &CallbackRef) -> usize {
         let removed: Vec<_> = match &mut *self.shared.state.borrow_mut() {
             State::Done(_) => return 0,
@@ -297,6 +493,16 @@ impl<T> Promise<T> {
     }
 
     /// The loop that it belongs to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_future, run, running_loop};
+    ///
+    /// run(async {
+    ///     assert_eq!(*create_future::<u8>().event_loop(), running_loop());
+    /// });
+    /// ```
     #[doc(alias = "get_loop")]
     #[must_use]
     pub fn event_loop(&self) -> &LoopRef {

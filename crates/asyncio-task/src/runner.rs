@@ -40,6 +40,19 @@ const EXECUTOR_TIMEOUT: Duration = Duration::from_secs(300);
 type LoopFactory = Box<dyn FnOnce() -> io::Result<EventLoop>>;
 
 /// Options of a [`Runner`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{Runner, running_loop, sleep};
+///
+/// let seconds = Runner::builder().virtual_time(true).debug(true).run(async {
+///     sleep(Duration::from_secs(60)).await;
+///     running_loop().time().as_secs_f64()
+/// });
+/// assert_eq!(seconds, 60.0);
+/// ```
 #[must_use]
 pub struct RunnerBuilder {
     debug: Option<bool>,
@@ -50,12 +63,33 @@ pub struct RunnerBuilder {
 
 impl RunnerBuilder {
     /// Turns the loop's debug mode on or off. Default: as `ASYNCIO_DEBUG` in the environment says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{Runner, running_loop};
+    ///
+    /// assert!(Runner::builder().debug(true).run(async { running_loop().is_debug() }));
+    /// ```
     pub fn debug(mut self, yes: bool) -> Self {
         self.debug = Some(yes);
         self
     }
 
     /// Has the loop made by `factory`, once, when it is first needed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    /// use asyncio_task::{Runner, running_loop};
+    ///
+    /// let limit = Duration::from_millis(20);
+    /// let make = move || EventLoop::builder().slow_callback_duration(limit).build();
+    /// let runner = Runner::builder().loop_factory(make);
+    /// assert_eq!(runner.run(async { running_loop().slow_callback_duration() }), limit);
+    /// ```
     pub fn loop_factory(
         mut self,
         factory: impl FnOnce() -> io::Result<EventLoop> + 'static,
@@ -68,6 +102,18 @@ impl RunnerBuilder {
     /// makes it.
     ///
     /// [`LoopBuilder::virtual_time`]: asyncio_loop::LoopBuilder::virtual_time
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_task::{Runner, running_loop, sleep};
+    ///
+    /// Runner::builder().virtual_time(true).run(async {
+    ///     sleep(Duration::from_secs(3600)).await;
+    ///     assert_eq!(running_loop().time().as_secs_f64(), 3600.0);
+    /// });
+    /// ```
     pub fn virtual_time(mut self, yes: bool) -> Self {
         self.virtual_time = yes;
         self
@@ -76,6 +122,16 @@ impl RunnerBuilder {
     /// How long closing waits for jobs that run on the loop's default executor, before it reports
     /// them to the exception handler and leaves them behind. Default: 5 minutes. With virtual time
     /// there is no limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_task::{Runner, to_thread};
+    ///
+    /// let runner = Runner::builder().executor_timeout(Duration::from_secs(10));
+    /// assert_eq!(runner.run(async { to_thread(|| 6 * 7).await.unwrap() }), 42);
+    /// ```
     pub fn executor_timeout(mut self, timeout: Duration) -> Self {
         self.executor_timeout = timeout;
         self
@@ -104,6 +160,15 @@ impl RunnerBuilder {
     }
 
     /// Makes the runner. The loop is made by the first run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::Runner;
+    ///
+    /// let mut runner = Runner::builder().debug(false).build();
+    /// assert_eq!(runner.run(async { 1 }), Ok(1));
+    /// ```
     #[must_use]
     pub fn build(self) -> Runner {
         let usual = EventLoop::builder().virtual_time(self.virtual_time);
@@ -157,12 +222,30 @@ enum State {
 
 impl Runner {
     /// A runner with a loop of the usual kind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::Runner;
+    ///
+    /// assert_eq!(Runner::new().run(async { 1 }), Ok(1));
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
     /// A runner with options.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::Runner;
+    ///
+    /// let mut runner = Runner::builder().debug(true).build();
+    /// assert!(runner.event_loop()?.is_debug());
+    /// # Ok::<(), asyncio_task::RunError>(())
+    /// ```
     pub fn builder() -> RunnerBuilder {
         RunnerBuilder {
             debug: None,
@@ -183,6 +266,21 @@ impl Runner {
     /// # Panics
     ///
     /// With the future's own panic, and if the loop's factory fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{RunError, Runner, running_loop};
+    ///
+    /// let mut runner = Runner::new();
+    /// assert_eq!(runner.run(async { 1 })?, 1);
+    /// let stopped = runner.run(async {
+    ///     running_loop().stop();
+    ///     std::future::pending::<()>().await;
+    /// });
+    /// assert_eq!(stopped, Err(RunError::Stopped));
+    /// # Ok::<(), asyncio_task::RunError>(())
+    /// ```
     #[track_caller]
     pub fn run<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
         self.run_with(future, None)
@@ -197,6 +295,21 @@ impl Runner {
     /// # Panics
     ///
     /// As [`run`](Self::run).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    /// use asyncio_task::Runner;
+    ///
+    /// context_var! { static USER: &'static str = "nobody"; }
+    ///
+    /// let (mut runner, context) = (Runner::new(), Context::new());
+    /// context.run(|| USER.set("ada"));
+    /// assert_eq!(runner.run_in(&context, async { USER.get() })?, "ada");
+    /// assert_eq!(runner.run(async { USER.get() })?, "nobody");
+    /// # Ok::<(), asyncio_task::RunError>(())
+    /// ```
     #[track_caller]
     pub fn run_in<F: Future>(
         &mut self,
@@ -231,6 +344,17 @@ impl Runner {
     /// # Panics
     ///
     /// If the loop's factory fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{Runner, running_loop};
+    ///
+    /// let mut runner = Runner::new();
+    /// let event_loop = runner.event_loop()?;
+    /// assert_eq!(runner.run(async { running_loop() })?, event_loop);
+    /// # Ok::<(), asyncio_task::RunError>(())
+    /// ```
     #[doc(alias = "get_loop")]
     pub fn event_loop(&mut self) -> Result<LoopRef, RunError> {
         self.open()?;
@@ -263,6 +387,18 @@ impl Runner {
     /// loop. A second call does nothing.
     ///
     /// Inside the run of another loop nothing can be waited for: the tasks are dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::Runner;
+    ///
+    /// let mut runner = Runner::new();
+    /// let event_loop = runner.event_loop()?;
+    /// runner.close();
+    /// assert!(event_loop.is_closed());
+    /// # Ok::<(), asyncio_task::RunError>(())
+    /// ```
     pub fn close(&mut self) {
         if let State::Open(event_loop) = std::mem::replace(&mut self.state, State::Closed) {
             cancel_all_tasks(&event_loop);

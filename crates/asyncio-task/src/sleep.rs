@@ -46,11 +46,45 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// # Cancel safety
 ///
 /// Dropping it takes its timer out at once.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{Runner, running_loop, sleep_until};
+///
+/// Runner::builder().virtual_time(true).run(async {
+///     let start = running_loop().time();
+///     for second in 1..=3 {
+///         // No drift: each moment is counted from the start.
+///         sleep_until(start + Duration::from_secs(second)).await;
+///     }
+///     assert_eq!(running_loop().time() - start, Duration::from_secs(3));
+/// });
+/// ```
 pub fn sleep_until(when: LoopTime) -> Sleep {
     Sleep { state: State::Until(when) }
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{Runner, Sleep, running_loop, sleep};
+///
+/// /// A pause that can be kept in a struct.
+/// struct Backoff {
+///     pause: Sleep,
+/// }
+///
+/// Runner::builder().virtual_time(true).run(async {
+///     let backoff = Backoff { pause: sleep(Duration::from_secs(2)) };
+///     backoff.pause.await;
+///     assert_eq!(running_loop().time().as_secs_f64(), 2.0);
+/// });
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep {
     state: State,

@@ -101,6 +101,19 @@ pub fn current_task() -> Option<TaskRef> {
 /// # Panics
 ///
 /// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{all_tasks, create_task, run, sleep};
+/// use std::time::Duration;
+///
+/// run(async {
+///     create_task(sleep(Duration::from_secs(3600))).set_name("clean up hourly");
+///     let names: Vec<_> = all_tasks().iter().map(|task| task.name()).collect();
+///     assert_eq!(&*names[1], "clean up hourly");
+/// });
+/// ```
 #[must_use]
 #[track_caller]
 pub fn all_tasks() -> Vec<TaskRef> {
@@ -111,6 +124,20 @@ pub fn all_tasks() -> Vec<TaskRef> {
 ///
 /// A future of `Result<T, JoinError>`. Dropping it detaches the task, which then goes on by itself;
 /// a panic that nobody looked at is reported to the loop's exception handler.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{create_task, run, yield_now};
+///
+/// run(async {
+///     let mut task = create_task(async { "value" });
+///     assert!(task.try_result().is_none(), "it has not started");
+///     yield_now().await;
+///     assert!(task.is_done());
+///     assert_eq!(task.await.unwrap(), "value");
+/// });
+/// ```
 pub struct Task<T> {
     raw: RawTask<T>,
 }
@@ -124,11 +151,37 @@ impl<T> Task<T> {
     /// that cancels itself goes on to its next wait.
     ///
     /// Returns whether the task was still there to be asked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::pending;
+    /// use asyncio_task::{create_task, run};
+    ///
+    /// run(async {
+    ///     let task = create_task(pending::<()>());
+    ///     assert!(task.cancel());
+    ///     assert!(task.await.unwrap_err().is_cancelled());
+    /// });
+    /// ```
     pub fn cancel(&self) -> bool {
         self.raw.task().request_end()
     }
 
     /// Whether the task has ended: with a value, a panic, or cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run, yield_now};
+    ///
+    /// run(async {
+    ///     let task = create_task(async {});
+    ///     assert!(!task.is_done());
+    ///     yield_now().await;
+    ///     assert!(task.is_done());
+    /// });
+    /// ```
     #[doc(alias = "done")]
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -136,6 +189,20 @@ impl<T> Task<T> {
     }
 
     /// Whether the task has ended by a cancellation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run, yield_now};
+    ///
+    /// run(async {
+    ///     let task = create_task(async {});
+    ///     task.cancel();
+    ///     assert!(!task.is_cancelled(), "asked, but not ended");
+    ///     yield_now().await;
+    ///     assert!(task.is_cancelled());
+    /// });
+    /// ```
     #[doc(alias = "cancelled")]
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
@@ -147,29 +214,90 @@ impl<T> Task<T> {
     /// # Errors
     ///
     /// [`JoinError`] if the task was cancelled or panicked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run, yield_now};
+    ///
+    /// run(async {
+    ///     let mut task = create_task(async { 5 });
+    ///     assert!(task.try_result().is_none());
+    ///     yield_now().await;
+    ///     assert_eq!(task.try_result().unwrap().unwrap(), 5);
+    ///     assert!(task.try_result().is_none(), "it was taken");
+    /// });
+    /// ```
     pub fn try_result(&mut self) -> Option<Result<T, JoinError>> {
         self.raw.take().map(into_result)
     }
 
     /// Looks at the value, if the task has ended with one that nobody has taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run, yield_now};
+    ///
+    /// run(async {
+    ///     let task = create_task(async { 5 });
+    ///     yield_now().await;
+    ///     assert_eq!(*task.peek().unwrap().unwrap(), 5);
+    ///     assert_eq!(task.await.unwrap(), 5, "it is still there");
+    /// });
+    /// ```
     #[must_use]
     pub fn peek(&self) -> Option<Result<&T, JoinError>> {
         self.raw.peek().map(into_result)
     }
 
     /// The task itself, without its type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, current_task, run};
+    ///
+    /// run(async {
+    ///     let task = create_task(async { current_task().unwrap() });
+    ///     let this = task.task_ref().clone();
+    ///     assert_eq!(task.await.unwrap(), this);
+    /// });
+    /// ```
     #[must_use]
     pub fn task_ref(&self) -> &TaskRef {
         self.raw.task()
     }
 
     /// Its number: unique in the process, and rising on each thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run};
+    ///
+    /// run(async {
+    ///     let (first, second) = (create_task(async {}), create_task(async {}));
+    ///     assert!(first.id() < second.id());
+    /// });
+    /// ```
     #[must_use]
     pub fn id(&self) -> u64 {
         self.raw.task().id()
     }
 
     /// Its name: the one it was given, or `Task-N`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run};
+    ///
+    /// run(async {
+    ///     let task = create_task(async {});
+    ///     assert_eq!(*task.name(), format!("Task-{}", task.id()));
+    /// });
+    /// ```
     #[doc(alias = "get_name")]
     #[must_use]
     pub fn name(&self) -> Rc<str> {
@@ -177,17 +305,56 @@ impl<T> Task<T> {
     }
 
     /// Gives it another name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run};
+    ///
+    /// run(async {
+    ///     let task = create_task(async {});
+    ///     task.set_name("refresher");
+    ///     assert_eq!(&*task.name(), "refresher");
+    /// });
+    /// ```
     pub fn set_name(&self, name: &str) {
         self.raw.task().set_name(name);
     }
 
     /// Where it was made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run};
+    ///
+    /// run(async {
+    ///     let task = create_task(async {});
+    ///     assert!(task.site().file().ends_with(".rs"));
+    /// });
+    /// ```
     #[must_use]
     pub fn site(&self) -> &'static Location<'static> {
         self.raw.task().site()
     }
 
     /// The context that it runs in.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::context_var;
+    /// use asyncio_task::{create_task, run, yield_now};
+    ///
+    /// context_var! { static STEP: u32 = 0; }
+    ///
+    /// run(async {
+    ///     let task = create_task(async { drop(STEP.set(1)) });
+    ///     yield_now().await;
+    ///     assert_eq!(task.context().run(|| STEP.get()), 1);
+    ///     assert_eq!(STEP.get(), 0);
+    /// });
+    /// ```
     #[doc(alias = "get_context")]
     #[must_use]
     pub fn context(&self) -> Variables {
@@ -195,6 +362,16 @@ impl<T> Task<T> {
     }
 
     /// The loop that it belongs to, unless that is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run, running_loop};
+    ///
+    /// run(async {
+    ///     assert_eq!(create_task(async {}).event_loop(), Some(running_loop()));
+    /// });
+    /// ```
     #[doc(alias = "get_loop")]
     #[must_use]
     pub fn event_loop(&self) -> Option<LoopRef> {
@@ -243,6 +420,24 @@ impl<T> Task<T> {
     /// # Panics
     ///
     /// If the loop is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    /// use asyncio_task::{create_task, run, yield_now};
+    ///
+    /// context_var! { static LAST: u64 = 0; }
+    ///
+    /// run(async {
+    ///     let (task, context) = (create_task(async {}), Context::new());
+    ///     let id = task.id();
+    ///     task.add_done_callback_in(&context, |task| drop(LAST.set(task.id())));
+    ///     task.await.unwrap();
+    ///     yield_now().await;
+    ///     assert_eq!(context.run(|| LAST.get()), id);
+    /// });
+    /// ```
     #[track_caller]
     pub fn add_done_callback_in<F>(&self, context: &Variables, callback: F) -> CallbackRef
     where
@@ -264,6 +459,20 @@ impl<T> Task<T> {
 
     /// Takes a callback back that has not been scheduled yet; returns how many registrations that
     /// ended: 1, or 0 if the task has ended or does not know it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run, yield_now};
+    ///
+    /// run(async {
+    ///     let task = create_task(async {});
+    ///     let callback = task.add_done_callback(|_| unreachable!("removed"));
+    ///     assert_eq!(task.remove_done_callback(&callback), 1);
+    ///     task.await.unwrap();
+    ///     yield_now().await;
+    /// });
+    /// ```
     pub fn remove_done_callback(&self, callback: &CallbackRef) -> usize {
         self.raw.task().remove_on_done(callback)
     }
@@ -295,16 +504,58 @@ pub(crate) fn into_result<T>(outcome: Outcome<T>) -> Result<T, JoinError> {
 }
 
 /// What this crate adds to a loop.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::EventLoop;
+/// use asyncio_task::TaskLoopExt;
+///
+/// let event_loop = EventLoop::new()?;
+/// let promise = event_loop.create_future();
+/// let setter = promise.clone();
+/// let task = event_loop.create_task(async move { setter.set_result(2).unwrap() })?;
+/// assert_eq!(event_loop.run_until_complete(promise)??, 2);
+/// assert!(task.is_done());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait TaskLoopExt {
     /// Makes a task of this loop, also while it is not running.
     ///
     /// # Errors
     ///
     /// [`LoopClosed`]; the future is dropped unpolled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    /// use asyncio_task::TaskLoopExt;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let task = event_loop.create_task(async { 1 })?;
+    /// assert_eq!(event_loop.run_until_complete(task)??, 1);
+    /// event_loop.close()?;
+    /// assert!(event_loop.create_task(async { 2 }).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     fn create_task<F: Future + 'static>(&self, future: F) -> Result<Task<F::Output>, LoopClosed>;
 
     /// A promise of this loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    /// use asyncio_task::TaskLoopExt;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let promise = event_loop.create_future();
+    /// promise.set_result(1).unwrap();
+    /// assert_eq!(event_loop.run_until_complete(promise)??, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     fn create_future<T>(&self) -> crate::Promise<T>;
 }
