@@ -1,10 +1,42 @@
-//! Subprocesses of `asyncio`.
+//! Subprocesses of `asyncio`, and a pool of worker processes.
+//!
+//! ```
+//! use asyncio_process::{Stdio, create_subprocess_exec};
+//!
+//! asyncio_task::run(async {
+//!     let command = create_subprocess_exec("tr", ["a-z", "A-Z"]);
+//!     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).await?;
+//!     let output = process.communicate(Some(b"hello")).await?;
+//!     assert_eq!(output.stdout.unwrap(), b"HELLO");
+//!     std::io::Result::Ok(())
+//! }).unwrap();
+//! ```
+//!
+//! Where next: [`Command`] says what to start, [`Process`] is what was started, and
+//! [`ProcessPoolExecutor`] runs functions of this program in processes of their own.
 
 #![forbid(unsafe_code)]
 
+mod child;
+mod command;
+mod communicate;
+mod pipe;
 mod pool;
+mod process;
+mod protocol;
+mod pump;
+mod stdio;
+mod transport;
+mod watcher;
 
+pub use command::{Command, create_subprocess_exec, create_subprocess_shell};
+pub use communicate::Output;
 pub use pool::{
     PoolError, PoolFunction, ProcessPoolBuilder, ProcessPoolExecutor, Registrable,
     init_process_pool,
 };
+pub use process::Process;
+pub use protocol::SubprocessProtocol;
+pub use stdio::Stdio;
+pub use transport::{SubprocessTransport, subprocess_exec};
+pub use watcher::Watcher;

@@ -1,0 +1,212 @@
+//! A child process from its start until it is reaped: the one place that waits for it.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::os::unix::process::ExitStatusExt;
+use std::pin::Pin;
+use std::process::ExitStatus;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_loop::{LocalWaker, LoopRef, Signal, TaskOptions};
+use rustix::process::Pid;
+use slab::Slab;
+
+use crate::watcher::{Watch, Watcher};
+
+/// A child, shared by its [`Process`](crate::Process) and the task that reaps it.
+pub(crate) struct Child {
+    pid: Pid,
+    process: RefCell<std::process::Child>,
+    watch: OnceCell<Watch>,
+    status: Cell<Option<ExitStatus>>,
+    waiters: RefCell<Slab<LocalWaker>>,
+    /// It may go on without us.
+    orphan: Cell<bool>,
+}
+
+impl Child {
+    /// Takes a process over, and has it reaped as soon as it has ended, whether or not anybody waits.
+    /// If that cannot be arranged the process is killed and reaped at once.
+    ///
+    /// `orphan`: it may go on without us.
+    pub(crate) fn adopt(
+        event_loop: &LoopRef,
+        process: std::process::Child,
+        watcher: Watcher,
+        orphan: bool,
+    ) -> io::Result<Rc<Self>> {
+        let child = Rc::new(Child {
+            pid: Pid::from_child(&process),
+            process: RefCell::new(process),
+            watch: OnceCell::new(),
+            status: Cell::new(None),
+            waiters: RefCell::default(),
+            orphan: Cell::new(false),
+        });
+        let reaper = Reaper(Rc::clone(&child));
+        let _ = child.watch.set(Watch::new(event_loop, child.pid, watcher)?);
+        let options = TaskOptions::new().name(format!("reaper of {}", child.pid)).hidden();
+        event_loop.spawn(reaper.work(), options).map_err(io::Error::other)?;
+        child.orphan.set(orphan);
+        Ok(child)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    pub(crate) fn status(&self) -> Option<ExitStatus> {
+        self.status.get()
+    }
+
+    /// Waits for the end; any number of callers may.
+    pub(crate) fn wait(&self) -> Wait<'_> {
+        Wait { child: self, place: None }
+    }
+
+    /// Signals the process. In the short time between its death and its reaping that does nothing;
+    /// afterwards there is no such process.
+    pub(crate) fn send_signal(&self, signal: Signal) -> io::Result<()> {
+        let gone = rustix::io::Errno::SRCH;
+        if self.status.get().is_some() {
+            return Err(gone.into());
+        }
+        let Some(watch) = self.watch.get() else { return Err(gone.into()) };
+        match watch.send_signal(self.pid, signal) {
+            Err(error) if error.raw_os_error() == Some(gone.raw_os_error()) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// The owner has gone. Kills the process unless it may go on without us; it is reaped as ever.
+    pub(crate) fn release(&self) {
+        if !self.orphan.get() {
+            self.kill();
+        }
+    }
+
+    /// Kills the process, unless it has ended.
+    pub(crate) fn kill(&self) {
+        if !self.reap() {
+            // It fails only for a process that has ended.
+            let _ = self.send_signal(Signal::KILL);
+        }
+    }
+
+    /// Reaps the process if it has ended, and tells who waits.
+    fn reap(&self) -> bool {
+        if self.status.get().is_some() {
+            return true;
+        }
+        match self.process.borrow_mut().try_wait() {
+            Ok(None) => return false,
+            Ok(status) => self.status.set(status),
+            Err(error) => {
+                log::warn!(
+                    target: "asyncio",
+                    "exit status of process {} is lost, taken to be 255: {error}",
+                    self.pid
+                );
+                self.status.set(Some(ExitStatus::from_raw(255 << 8)));
+            }
+        }
+        let waiters = self.waiters.take();
+        waiters.into_iter().for_each(|(_, waiter)| waiter.wake());
+        true
+    }
+
+    /// Kills the process and waits for its end, which is near.
+    fn end(&self) {
+        let mut process = self.process.borrow_mut();
+        // Both fail only if somebody else has reaped it.
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+}
+
+/// A child that is released when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Owned(pub(crate) Rc<Child>);
+
+impl Deref for Owned {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+/// See [`Child::wait`].
+pub(crate) struct Wait<'a> {
+    child: &'a Child,
+    /// Where our waker stands among those who wait.
+    place: Option<usize>,
+}
+
+impl Future for Wait<'_> {
+    type Output = ExitStatus;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitStatus> {
+        if let Some(status) = self.child.status() {
+            self.place = None;
+            return Poll::Ready(status);
+        }
+        let mut waiters = self.child.waiters.borrow_mut();
+        match self.place {
+            Some(place) => waiters[place] = LocalWaker::from_context(cx),
+            None => self.place = Some(waiters.insert(LocalWaker::from_context(cx))),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            let waker = self.child.waiters.borrow_mut().try_remove(place);
+            drop(waker);
+        }
+    }
+}
+
+/// Reaps a child when it has ended. When the loop closes before that, the child is killed, unless it
+/// may go on.
+struct Reaper(Rc<Child>);
+
+impl Reaper {
+    async fn work(self) {
+        let Some(watch) = self.0.watch.get() else { return };
+        loop {
+            watch.ended().await;
+            if self.0.reap() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        let child = &self.0;
+        if child.reap() || child.orphan.get() {
+            return;
+        }
+        child.end();
+        child.reap();
+    }
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child").field("pid", &self.pid).field("status", &self.status()).finish()
+    }
+}

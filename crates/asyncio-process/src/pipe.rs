@@ -1,0 +1,138 @@
+//! Our ends of the pipes to a child.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_loop::{Direction, LoopRef, Source};
+use asyncio_net::{ByteSource, ByteStream};
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::ioctl_fionbio;
+
+/// One end of a pipe, non-blocking, until it is closed.
+pub(crate) struct Pipe {
+    source: RefCell<Option<Source<OwnedFd>>>,
+}
+
+/// Our ends of a process's pipes.
+pub(crate) struct Pipes {
+    pub(crate) stdin: Option<Rc<Pipe>>,
+    pub(crate) stdout: Option<Rc<Pipe>>,
+    pub(crate) stderr: Option<Rc<Pipe>>,
+}
+
+impl Pipe {
+    pub(crate) fn new(event_loop: &LoopRef, fd: OwnedFd) -> io::Result<Rc<Self>> {
+        ioctl_fionbio(&fd, true)?;
+        Ok(Rc::new(Pipe { source: RefCell::new(Some(Source::new(event_loop, fd))) }))
+    }
+
+    /// Closes our end. A read that waits finds the end, a write fails.
+    pub(crate) fn close(&self) {
+        if let Some(source) = self.source.take() {
+            source.wake_waiters();
+        }
+    }
+
+    /// Gives the descriptor up, as it was.
+    pub(crate) fn into_fd(self: Rc<Self>) -> Option<OwnedFd> {
+        let fd = self.source.take()?.into_inner();
+        ioctl_fionbio(&fd, false).ok()?;
+        Some(fd)
+    }
+
+    /// Appends what is there to `bytes`, into the room it has. `Ok(0)` is the end.
+    pub(crate) fn poll_append(
+        &self,
+        cx: &Context<'_>,
+        bytes: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        let room = bytes.capacity() - bytes.len();
+        let source = self.source.borrow();
+        let Some(source) = &*source else { return Poll::Ready(Ok(0)) };
+        source.poll_transfer(cx, Direction::Read, room, |fd| {
+            Ok(rustix::io::read(fd, spare_capacity(bytes))?)
+        })
+    }
+
+    /// Writes from the beginning of `bytes`.
+    pub(crate) fn poll_write(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let source = self.source.borrow();
+        let Some(source) = &*source else { return Poll::Ready(Err(closed())) };
+        source.poll_transfer(cx, Direction::Write, bytes.len(), |fd| {
+            Ok(rustix::io::write(fd, bytes)?)
+        })
+    }
+
+    /// Waits until nobody can read any more what is written, or this end is closed. True: it is closed.
+    pub(crate) fn poll_broken(&self, cx: &Context<'_>) -> Poll<bool> {
+        let source = self.source.borrow();
+        let Some(source) = &*source else { return Poll::Ready(true) };
+        // The poller shows a broken pipe as one to be read, which otherwise it never is.
+        while let Poll::Ready(result) = source.poll_ready(cx, Direction::Read) {
+            if result.is_err() || is_broken(source.get_ref()) {
+                return Poll::Ready(false);
+            }
+            source.clear_ready(Direction::Read);
+        }
+        Poll::Pending
+    }
+}
+
+fn is_broken(fd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::ERR)
+}
+
+fn closed() -> io::Error {
+    io::ErrorKind::BrokenPipe.into()
+}
+
+/// The end that we read.
+impl ByteSource for Pipe {
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let source = self.source.borrow();
+        let Some(source) = &*source else { return Poll::Ready(Ok(0)) };
+        source.poll_transfer(cx, Direction::Read, buffer.len(), |fd| {
+            Ok(rustix::io::read(fd, &mut *buffer)?)
+        })
+    }
+}
+
+/// The end that we write to; nothing comes from there.
+pub(crate) struct Input(pub(crate) Rc<Pipe>);
+
+impl ByteSource for Input {
+    fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(0))
+    }
+}
+
+impl ByteStream for Input {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let source = self.0.source.borrow();
+        let Some(source) = &*source else { return Err(closed()) };
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        source.try_transfer(Direction::Write, length, |fd| Ok(rustix::io::writev(fd, slices)?))
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &*self.0.source.borrow() {
+            Some(source) => source.poll_ready(cx, Direction::Write),
+            None => Poll::Ready(Err(closed())),
+        }
+    }
+
+    fn write_eof(&self) -> io::Result<()> {
+        self.0.close();
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+}

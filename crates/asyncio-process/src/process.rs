@@ -1,0 +1,291 @@
+//! A process that was started.
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_loop::{LocalWaker, Signal, running_loop};
+use asyncio_net::{StreamReader, StreamWriter, stream_over};
+
+use crate::child::Owned;
+use crate::communicate::{Communication, Output};
+use crate::pipe::{Input, Pipe, Pipes};
+
+/// A child process, its standard streams as far as they are piped, and its end.
+///
+/// Dropping it kills the process, unless [`kill_on_drop`](crate::Command::kill_on_drop) says otherwise. It
+/// is reaped by the loop as soon as it has ended, whether or not anybody waits: there are no zombies.
+///
+/// # From asyncio
+///
+/// Dropping kills. [`wait`](Self::wait) returns when the process has ended, also if a grandchild
+/// keeps its pipes open (as Python 3.15 does); what is in the pipes can still be read.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_process::{Command, Stdio};
+///
+/// asyncio_task::run(async {
+///     let command = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped());
+///     let mut process = command.await?;
+///     let output = process.communicate(Some(b"meow")).await?;
+///     assert_eq!(output.stdout.unwrap(), b"meow");
+///     assert!(output.status.success());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+pub struct Process {
+    child: Owned,
+    stdin: Option<(StreamWriter, Rc<Pipe>)>,
+    stdout: Option<(StreamReader, Rc<Pipe>)>,
+    stderr: Option<(StreamReader, Rc<Pipe>)>,
+}
+
+impl Process {
+    pub(crate) fn new(child: Owned, pipes: Pipes, limit: usize) -> Self {
+        let reader = |pipe: Rc<Pipe>| (StreamReader::with_limit(pipe.clone(), limit), pipe);
+        Process {
+            child,
+            stdin: pipes.stdin.map(|pipe| (stream_over(Input(pipe.clone())).1, pipe)),
+            stdout: pipes.stdout.map(reader),
+            stderr: pipes.stderr.map(reader),
+        }
+    }
+
+    /// Returns its number.
+    #[doc(alias = "pid")]
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.pid()
+    }
+
+    /// Returns how it ended; `None` while it runs.
+    #[must_use]
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.child.status()
+    }
+
+    /// Returns how it ended as Python does: the exit code, or minus the number of the signal that ended
+    /// it; `None` while it runs.
+    #[must_use]
+    pub fn returncode(&self) -> Option<i32> {
+        let status = self.exit_status()?;
+        status.code().or_else(|| status.signal().map(|signal| -signal))
+    }
+
+    /// Returns the way to its standard input, if that is piped.
+    #[must_use]
+    pub fn stdin(&self) -> Option<&StreamWriter> {
+        self.stdin.as_ref().map(|(writer, _)| writer)
+    }
+
+    /// Returns its standard output, if that is piped.
+    #[must_use]
+    pub fn stdout(&mut self) -> Option<&mut StreamReader> {
+        self.stdout.as_mut().map(|(reader, _)| reader)
+    }
+
+    /// Returns its standard error, if that is piped.
+    #[must_use]
+    pub fn stderr(&mut self) -> Option<&mut StreamReader> {
+        self.stderr.as_mut().map(|(reader, _)| reader)
+    }
+
+    /// Takes the way to its standard input out, to be used elsewhere. Dropping it closes it.
+    #[must_use]
+    pub fn take_stdin(&mut self) -> Option<StreamWriter> {
+        self.stdin.take().map(|(writer, _)| writer)
+    }
+
+    /// Takes its standard output out, to be used elsewhere.
+    #[must_use]
+    pub fn take_stdout(&mut self) -> Option<StreamReader> {
+        self.stdout.take().map(|(reader, _)| reader)
+    }
+
+    /// Takes its standard error out, to be used elsewhere.
+    #[must_use]
+    pub fn take_stderr(&mut self) -> Option<StreamReader> {
+        self.stderr.take().map(|(reader, _)| reader)
+    }
+
+    /// Takes the descriptor of its standard output out, to be another process's standard input.
+    ///
+    /// `None` if it is not piped, or was taken; what the stream reader had buffered is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::{Command, Stdio};
+    ///
+    /// asyncio_task::run(async {
+    ///     let mut words = Command::new("echo").arg("one two").stdout(Stdio::piped()).await?;
+    ///     let count = Command::new("wc").arg("-w").stdout(Stdio::piped());
+    ///     let output = count.stdin(words.take_stdout_fd().unwrap()).output().await?;
+    ///     assert_eq!(output.stdout.unwrap().trim_ascii(), b"2");
+    ///     assert!(words.wait().await.success());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn take_stdout_fd(&mut self) -> Option<OwnedFd> {
+        let (_, pipe) = self.stdout.take()?;
+        pipe.into_fd()
+    }
+
+    /// Waits until the process has ended.
+    ///
+    /// Any number of callers may wait, also afterwards; all get the same status. If somebody else in
+    /// this program has reaped the process its status is lost: then it is 255, and a warning is logged.
+    ///
+    /// A process that writes more into a pipe than fits, and that nobody reads, does not end: use
+    /// [`communicate`](Self::communicate).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it only ends the wait.
+    pub async fn wait(&self) -> ExitStatus {
+        self.child.wait().await
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    ///
+    /// "No such process" when the process has ended, as [`exit_status`](Self::exit_status) shows. Between its
+    /// death and the moment in which the loop learns of it, this does nothing. For the signals that have no
+    /// name, "invalid input".
+    pub fn send_signal(&self, signal: impl Into<Signal>) -> io::Result<()> {
+        self.child.send_signal(signal.into())
+    }
+
+    /// Asks the process to end: sends `SIGTERM`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_signal`](Self::send_signal).
+    pub fn terminate(&self) -> io::Result<()> {
+        self.send_signal(Signal::TERM)
+    }
+
+    /// Ends the process: sends `SIGKILL`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_signal`](Self::send_signal).
+    pub fn kill(&self) -> io::Result<()> {
+        self.send_signal(Signal::KILL)
+    }
+
+    /// Asks the process to end, waits for that at most for `grace`, then ends it. Returns its status,
+    /// also if it had ended before.
+    ///
+    /// # Errors
+    ///
+    /// The system's, if the process may not be signalled.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was sent was sent; the process is not killed any more by this call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::Command;
+    /// use std::{os::unix::process::ExitStatusExt, time::Duration};
+    ///
+    /// asyncio_task::run(async {
+    ///     let process = Command::new("sleep").arg("1000").await?;
+    ///     let status = process.stop(Duration::from_secs(5)).await?;
+    ///     assert_eq!(status.signal(), Some(15));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub async fn stop(&self, grace: Duration) -> io::Result<ExitStatus> {
+        if let Some(status) = self.exit_status() {
+            return Ok(status);
+        }
+        self.terminate()?;
+        if let Some(status) = self.wait_for(grace).await {
+            return Ok(status);
+        }
+        self.kill()?;
+        Ok(self.wait().await)
+    }
+
+    /// Waits for the end at most for `limit`.
+    async fn wait_for(&self, limit: Duration) -> Option<ExitStatus> {
+        let event_loop = running_loop();
+        let when = event_loop.time() + limit;
+        let mut wait = std::pin::pin!(self.wait());
+        let mut timer = None;
+        std::future::poll_fn(|cx| {
+            if let std::task::Poll::Ready(status) = wait.as_mut().poll(cx) {
+                return std::task::Poll::Ready(Some(status));
+            }
+            if event_loop.time() >= when {
+                return std::task::Poll::Ready(None);
+            }
+            timer = Some(event_loop.wake_at(when, LocalWaker::from_context(cx)));
+            std::task::Poll::Pending
+        })
+        .await
+    }
+
+    /// Writes `input` to standard input and closes it, reads standard output and standard error to their
+    /// end, and waits for the end of the process.
+    ///
+    /// All at once, so that nothing blocks however much there is. A process that does not read all its
+    /// input is no error. Streams that are not piped, or were taken, are `None` in the output.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was read so far is lost. The process goes on.
+    pub async fn communicate(&mut self, input: Option<&[u8]>) -> io::Result<Output> {
+        self.communicate_within(input, usize::MAX).await
+    }
+
+    /// [`communicate`](Self::communicate) with at most `limit` bytes from each stream.
+    ///
+    /// # Errors
+    ///
+    /// [`FileTooLarge`](io::ErrorKind::FileTooLarge) if there is more; the process goes on, and the streams
+    /// are closed. Those of reading.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`communicate`](Self::communicate).
+    pub async fn communicate_within(
+        &mut self,
+        input: Option<&[u8]>,
+        limit: usize,
+    ) -> io::Result<Output> {
+        let communication = Communication::new(
+            input.unwrap_or_default(),
+            self.stdin.take(),
+            self.stdout.take(),
+            self.stderr.take(),
+            limit,
+        );
+        let (stdout, stderr) = communication.run().await?;
+        Ok(Output { status: self.wait().await, stdout, stderr })
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process")
+            .field("id", &self.id())
+            .field("exit_status", &self.exit_status())
+            .finish_non_exhaustive()
+    }
+}

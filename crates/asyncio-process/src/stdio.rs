@@ -1,0 +1,112 @@
+//! Where a child's standard streams lead.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process;
+
+/// Where one of a child's standard streams leads.
+///
+/// # From asyncio
+///
+/// `PIPE` is [`piped`](Self::piped), `DEVNULL` is [`null`](Self::null), `STDOUT` is
+/// [`merged`](Self::merged), `None` is [`inherit`](Self::inherit); files and descriptors convert.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_process::{Command, Stdio};
+///
+/// asyncio_task::run(async {
+///     let command = Command::shell("echo out; echo err >&2").stdout(Stdio::piped());
+///     let output = command.stderr(Stdio::merged()).output().await?;
+///     assert_eq!(output.stdout.unwrap(), b"out\nerr\n");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Stdio(pub(crate) Kind);
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Inherit,
+    Null,
+    Piped,
+    Merged,
+    Fd(OwnedFd),
+}
+
+impl Stdio {
+    /// To where ours leads: the default.
+    #[must_use]
+    pub fn inherit() -> Self {
+        Stdio(Kind::Inherit)
+    }
+
+    /// Nowhere: reading finds the end, and what is written is gone.
+    #[doc(alias = "DEVNULL")]
+    #[must_use]
+    pub fn null() -> Self {
+        Stdio(Kind::Null)
+    }
+
+    /// To this program, by a pipe.
+    #[doc(alias = "PIPE")]
+    #[must_use]
+    pub fn piped() -> Self {
+        Stdio(Kind::Piped)
+    }
+
+    /// For standard error: to where standard output leads. For the other two it means
+    /// [`inherit`](Self::inherit).
+    #[doc(alias = "STDOUT")]
+    #[must_use]
+    pub fn merged() -> Self {
+        Stdio(Kind::Merged)
+    }
+}
+
+impl From<OwnedFd> for Stdio {
+    fn from(fd: OwnedFd) -> Self {
+        Stdio(Kind::Fd(fd))
+    }
+}
+
+impl From<File> for Stdio {
+    fn from(file: File) -> Self {
+        OwnedFd::from(file).into()
+    }
+}
+
+impl Kind {
+    /// What to give the standard library, for a stream that is not merged.
+    pub(crate) fn into_std(self) -> process::Stdio {
+        match self {
+            Kind::Inherit | Kind::Merged => process::Stdio::inherit(),
+            Kind::Null => process::Stdio::null(),
+            Kind::Piped => process::Stdio::piped(),
+            Kind::Fd(fd) => fd.into(),
+        }
+    }
+
+    /// Makes standard output and a merged standard error of this standard output: both streams, and
+    /// our end if it is a pipe.
+    pub(crate) fn merge(self) -> io::Result<(process::Stdio, process::Stdio, Option<OwnedFd>)> {
+        match self {
+            Kind::Null => Ok((process::Stdio::null(), process::Stdio::null(), None)),
+            Kind::Inherit | Kind::Merged => {
+                let ours = io::stdout().as_fd().try_clone_to_owned()?;
+                Ok((process::Stdio::inherit(), ours.into(), None))
+            }
+            Kind::Fd(fd) => {
+                let same = fd.try_clone()?;
+                Ok((fd.into(), same.into(), None))
+            }
+            Kind::Piped => {
+                let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+                let same = writer.try_clone()?;
+                Ok((writer.into(), same.into(), Some(reader)))
+            }
+        }
+    }
+}

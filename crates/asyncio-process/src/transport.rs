@@ -1,0 +1,225 @@
+//! A subprocess that calls its protocol.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::process::ExitStatus;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_loop::{LocalWaker, Signal, TaskOptions, TaskRef, running_loop};
+use asyncio_net::{StreamWriter, Transport, stream_over};
+
+use crate::child::Owned;
+use crate::command::Command;
+use crate::pipe::{Input, Pipe, Pipes};
+use crate::protocol::SubprocessProtocol;
+use crate::pump::Pump;
+
+/// Starts a process that calls the protocol made by `factory`.
+///
+/// # Errors
+///
+/// As [`Command::spawn`]; `factory` is not called then.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// It does not wait: once polled it is done. See [`SubprocessTransport::close`] to end the process.
+#[doc(alias = "subprocess_shell")]
+pub async fn subprocess_exec<P: SubprocessProtocol + 'static>(
+    command: Command,
+    factory: impl FnOnce() -> P,
+) -> io::Result<SubprocessTransport> {
+    let (child, pipes) = command.launch()?;
+    let transport = SubprocessTransport(Rc::new(Inner::new(child, pipes)));
+    let pump = Pump::new(transport.clone(), factory());
+    let options = TaskOptions::new().name("subprocess").hidden();
+    let pump = running_loop().spawn(pump.work(), options).map_err(io::Error::other)?;
+    let _ = transport.0.pump.set(pump.task().clone());
+    Ok(transport)
+}
+
+/// A process that was started with a [`SubprocessProtocol`]; clones are the same one.
+///
+/// The process goes on if this is dropped; the loop keeps it, until it is [closed](Self::close) or the
+/// loop is.
+///
+/// # From asyncio
+///
+/// `get_pipe_transport(0)` is [`stdin`](Self::stdin); reading from descriptors 1 and 2 is paused and resumed
+/// here.
+#[derive(Clone)]
+pub struct SubprocessTransport(pub(crate) Rc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) child: Owned,
+    stdin: Option<StreamWriter>,
+    pub(crate) input: Option<Rc<Pipe>>,
+    /// Standard output, standard error.
+    pub(crate) outputs: [Option<Outlet>; 2],
+    closing: Cell<bool>,
+    pump: OnceCell<TaskRef>,
+    waiters: RefCell<Vec<LocalWaker>>,
+}
+
+/// A pipe that the process writes to.
+pub(crate) struct Outlet {
+    pub(crate) pipe: Rc<Pipe>,
+    pub(crate) paused: Cell<bool>,
+}
+
+impl Inner {
+    fn new(child: Owned, pipes: Pipes) -> Self {
+        let outlet = |pipe| Outlet { pipe, paused: Cell::new(false) };
+        Inner {
+            child,
+            stdin: pipes.stdin.clone().map(|pipe| stream_over(Input(pipe)).1),
+            input: pipes.stdin,
+            outputs: [pipes.stdout.map(outlet), pipes.stderr.map(outlet)],
+            closing: Cell::new(false),
+            pump: OnceCell::new(),
+            waiters: RefCell::default(),
+        }
+    }
+
+    fn outlet(&self, fd: i32) -> Option<&Outlet> {
+        let index = usize::try_from(fd).ok()?.checked_sub(1)?;
+        self.outputs.get(index)?.as_ref()
+    }
+
+    fn wake_pump(&self) {
+        if let Some(pump) = self.pump.get() {
+            pump.wake();
+        }
+    }
+
+    /// Everything is over; whoever waits for that is told.
+    pub(crate) fn over(&self) {
+        self.closing.set(true);
+        self.waiters.take().into_iter().for_each(LocalWaker::wake);
+    }
+
+    fn poll_over(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.pump.get().is_none_or(TaskRef::is_done) {
+            return Poll::Ready(());
+        }
+        let mut waiters = self.waiters.borrow_mut();
+        if !waiters.iter().any(|waiter| waiter.will_wake(cx)) {
+            waiters.push(LocalWaker::from_context(cx));
+        }
+        Poll::Pending
+    }
+}
+
+impl SubprocessTransport {
+    /// Returns the process's number.
+    #[doc(alias = "get_pid")]
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.child.pid()
+    }
+
+    /// Returns how the process ended; `None` while it runs.
+    #[doc(alias = "get_returncode")]
+    #[must_use]
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.0.child.status()
+    }
+
+    /// Returns the way to its standard input, if that is piped.
+    #[doc(alias = "get_pipe_transport")]
+    #[must_use]
+    pub fn stdin(&self) -> Option<&Transport> {
+        self.0.stdin.as_ref().map(StreamWriter::transport)
+    }
+
+    /// Returns true if this descriptor leads here by a pipe.
+    #[must_use]
+    pub fn is_piped(&self, fd: i32) -> bool {
+        (fd == 0 && self.0.stdin.is_some()) || self.0.outlet(fd).is_some()
+    }
+
+    /// Stops reading what the process writes to `fd`: it blocks when the pipe is full.
+    pub fn pause_reading(&self, fd: i32) {
+        if let Some(outlet) = self.0.outlet(fd) {
+            outlet.paused.set(true);
+        }
+    }
+
+    /// Reads again what the process writes to `fd`.
+    pub fn resume_reading(&self, fd: i32) {
+        if let Some(outlet) = self.0.outlet(fd) {
+            outlet.paused.set(false);
+            self.0.wake_pump();
+        }
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    ///
+    /// As [`Process::send_signal`](crate::Process::send_signal).
+    pub fn send_signal(&self, signal: impl Into<Signal>) -> io::Result<()> {
+        self.0.child.send_signal(signal.into())
+    }
+
+    /// Asks the process to end: sends `SIGTERM`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_signal`](Self::send_signal).
+    pub fn terminate(&self) -> io::Result<()> {
+        self.send_signal(Signal::TERM)
+    }
+
+    /// Ends the process: sends `SIGKILL`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_signal`](Self::send_signal).
+    pub fn kill(&self) -> io::Result<()> {
+        self.send_signal(Signal::KILL)
+    }
+
+    /// Closes the pipes, and kills the process if it has not ended. The protocol is told of all this. A
+    /// second call does nothing.
+    pub fn close(&self) {
+        if self.0.closing.replace(true) {
+            return;
+        }
+        let outputs = self.0.outputs.iter().flatten().map(|outlet| &outlet.pipe);
+        outputs.chain(&self.0.input).for_each(|pipe| pipe.close());
+        self.0.child.kill();
+        self.0.wake_pump();
+    }
+
+    /// Returns true if [`close`](Self::close) was called, or everything is over.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.0.closing.get()
+    }
+
+    /// Waits until the protocol has been told of the end of everything.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it only ends the wait.
+    pub async fn wait_closed(&self) {
+        poll_fn(|cx| self.0.poll_over(cx)).await;
+    }
+}
+
+impl fmt::Debug for SubprocessTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubprocessTransport")
+            .field("id", &self.id())
+            .field("exit_status", &self.exit_status())
+            .field("closing", &self.is_closing())
+            .finish_non_exhaustive()
+    }
+}

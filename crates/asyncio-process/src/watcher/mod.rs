@@ -1,0 +1,69 @@
+//! How the loop learns that a child has ended: by a descriptor where the system has one for
+//! processes, else by a thread that waits.
+
+#[cfg(target_os = "linux")]
+mod pidfd;
+mod thread;
+
+use std::io;
+
+use asyncio_loop::{LoopRef, Signal, ThreadFuture};
+use rustix::process::Pid;
+
+#[cfg(target_os = "linux")]
+use self::pidfd::Pidfd;
+
+/// The ways to watch a child.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watcher {
+    /// By a descriptor of the process where there is one, otherwise by a thread.
+    #[default]
+    Auto,
+    /// By a thread that waits for it.
+    Thread,
+}
+
+/// Watches one child; made while that is surely there, not reaped yet.
+pub(crate) enum Watch {
+    #[cfg(target_os = "linux")]
+    Pidfd(Pidfd),
+    Thread(ThreadFuture<()>),
+}
+
+impl Watch {
+    pub(crate) fn new(event_loop: &LoopRef, pid: Pid, how: Watcher) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        if how == Watcher::Auto {
+            if let Ok(pidfd) = Pidfd::new(event_loop, pid) {
+                return Ok(Watch::Pidfd(pidfd));
+            }
+        }
+        let _ = (event_loop, how);
+        thread::wait(pid).map(Watch::Thread)
+    }
+
+    /// Waits until the child has probably ended; to be called again if it has not.
+    pub(crate) async fn ended(&self) {
+        match self {
+            #[cfg(target_os = "linux")]
+            Watch::Pidfd(pidfd) => pidfd.ended().await,
+            Watch::Thread(ended) => {
+                // An error means that the thread is gone: then so is the child.
+                let _ = ended.clone().await;
+            }
+        }
+    }
+
+    /// Sends a signal to the child, never to another process that has got its number since.
+    pub(crate) fn send_signal(&self, pid: Pid, signal: Signal) -> io::Result<()> {
+        let number = signal.as_raw();
+        let signal = rustix::process::Signal::from_named_raw(number).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("cannot send {signal}"))
+        })?;
+        match self {
+            #[cfg(target_os = "linux")]
+            Watch::Pidfd(pidfd) => pidfd.send_signal(signal),
+            Watch::Thread(_) => Ok(rustix::process::kill_process(pid, signal)?),
+        }
+    }
+}

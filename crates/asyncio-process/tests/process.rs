@@ -1,0 +1,531 @@
+//! `Command` and `Process`: starting, streams, the end. Real processes, and no time in it.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use asyncio_loop::{EventLoop, Signal};
+use asyncio_process::{
+    Command, Process, Stdio, Watcher, create_subprocess_exec, create_subprocess_shell,
+};
+use asyncio_task::{create_task, run, sleep, yield_now};
+use rustix::process::{Pid, Signal as Raw, WaitOptions, kill_process, waitpid};
+
+const WATCHERS: [Watcher; 2] = [Watcher::Auto, Watcher::Thread];
+
+fn piped(command: Command) -> Command {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped())
+}
+
+/// A process that runs until it is told otherwise.
+fn sleeper() -> Command {
+    Command::new("sleep").arg("1000")
+}
+
+fn raw_pid(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+}
+
+fn exited(code: i32) -> ExitStatus {
+    ExitStatus::from_raw(code << 8)
+}
+
+// P-001
+#[test]
+fn a_missing_program_is_an_error_and_leaves_nothing() {
+    run(async {
+        let error = piped(Command::new("/does/not/exist")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let error = piped(Command::new("/")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    });
+}
+
+// P-002
+#[test]
+fn exec_passes_arguments_as_they_are_and_shell_interprets_them() {
+    run(async {
+        let exec = create_subprocess_exec("echo", ["$HOME", "*"]).stdout(Stdio::piped());
+        assert_eq!(exec.output().await?.stdout.unwrap(), b"$HOME *\n");
+        assert_eq!(create_subprocess_shell("exit 7").await?.wait().await, exited(7));
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-004
+#[test]
+fn ten_commands_at_once_each_return_their_own_output() {
+    run(async {
+        let tasks: Vec<_> = (0..10)
+            .map(|number| {
+                let command = Command::new("echo").arg(number.to_string());
+                create_task(command.stdout(Stdio::piped()).output())
+            })
+            .collect();
+        for (number, task) in tasks.into_iter().enumerate() {
+            let output = task.await.unwrap()?;
+            assert_eq!(output.stdout.unwrap(), format!("{number}\n").as_bytes());
+        }
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-005
+#[test]
+fn a_loop_on_any_thread_can_start_processes() {
+    for watcher in WATCHERS {
+        let thread = std::thread::spawn(move || {
+            run(async move {
+                io::Result::Ok(Command::shell("exit 3").watcher(watcher).await?.wait().await)
+            })
+        });
+        assert_eq!(thread.join().unwrap().unwrap(), exited(3));
+    }
+}
+
+// P-006
+#[test]
+fn dropping_a_process_kills_and_reaps_it() {
+    for watcher in WATCHERS {
+        run(async move {
+            let process = piped(sleeper()).watcher(watcher).await?;
+            let pid = raw_pid(process.id());
+            drop(process);
+            // The loop reaps it: until then it is ours, afterwards there is no such process.
+            while kill_process(pid, Raw::CONT).is_ok() {
+                sleep(Duration::from_micros(100)).await;
+            }
+            io::Result::Ok(())
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn closing_the_loop_kills_and_reaps_what_runs() {
+    for watcher in WATCHERS {
+        let event_loop = EventLoop::new().unwrap();
+        let start = piped(sleeper()).watcher(watcher).spawn();
+        let process = event_loop.run_until_complete(start).unwrap().unwrap();
+        assert_eq!(process.exit_status(), None);
+        event_loop.close().unwrap();
+        assert_eq!(process.exit_status().unwrap().signal(), Some(9));
+    }
+}
+
+#[test]
+fn a_process_may_outlive_its_handle_and_the_loop_if_told_so() {
+    let event_loop = EventLoop::new().unwrap();
+    let start = sleeper().kill_on_drop(false).spawn();
+    let process = event_loop.run_until_complete(start).unwrap().unwrap();
+    let pid = raw_pid(process.id());
+    drop(process);
+    event_loop.run_until_complete(yield_now()).unwrap();
+    event_loop.close().unwrap();
+    kill_process(pid, Raw::TERM).unwrap();
+    let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().unwrap();
+    assert_eq!(status.terminating_signal(), Some(15));
+}
+
+// P-007
+#[test]
+fn wait_tells_the_exit_code_or_the_signal() {
+    for watcher in WATCHERS {
+        run(async move {
+            let process = Command::shell("exit 5").watcher(watcher).await?;
+            assert_eq!(process.wait().await.code(), Some(5));
+            assert_eq!(process.returncode(), Some(5));
+
+            let ends: [fn(&Process) -> io::Result<()>; 3] =
+                [Process::kill, Process::terminate, |process| process.send_signal(Signal::HUP)];
+            for (end, number) in ends.into_iter().zip([9, 15, 1]) {
+                let process = sleeper().watcher(watcher).await?;
+                assert_eq!((process.exit_status(), process.returncode()), (None, None));
+                end(&process)?;
+                assert_eq!(process.wait().await.signal(), Some(number));
+                assert_eq!(process.returncode(), Some(-number));
+            }
+            io::Result::Ok(())
+        })
+        .unwrap();
+    }
+}
+
+// P-008
+#[test]
+fn any_number_of_callers_may_wait_also_afterwards() {
+    run(async {
+        let process = std::rc::Rc::new(sleeper().await?);
+        let waiters: Vec<_> = (0..3)
+            .map(|_| {
+                let process = process.clone();
+                create_task(async move { process.wait().await })
+            })
+            .collect();
+        // A wait that is dropped is none.
+        let dropped = create_task({
+            let process = process.clone();
+            async move { process.wait().await }
+        });
+        yield_now().await;
+        dropped.cancel();
+        yield_now().await;
+        process.kill()?;
+        for waiter in waiters {
+            assert_eq!(waiter.await.unwrap().signal(), Some(9));
+        }
+        assert_eq!(process.wait().await, process.exit_status().unwrap());
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-011
+#[test]
+fn signals_to_a_process_that_has_ended() {
+    for watcher in WATCHERS {
+        run(async move {
+            let process = Command::shell("exit 4").watcher(watcher).await?;
+            // Dead, but the loop has not learnt of it.
+            let pid = raw_pid(process.id());
+            let how =
+                rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+            rustix::process::waitid(rustix::process::WaitId::Pid(pid), how)?;
+            process.kill()?;
+            process.terminate()?;
+
+            assert_eq!(process.wait().await, exited(4));
+            let error = process.kill().unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::SRCH.raw_os_error()));
+            io::Result::Ok(())
+        })
+        .unwrap();
+    }
+}
+
+// P-012
+#[test]
+fn a_child_that_somebody_else_reaps_has_status_255() {
+    for watcher in WATCHERS {
+        run(async move {
+            let process = Command::new("true").watcher(watcher).await?;
+            waitpid(Some(raw_pid(process.id())), WaitOptions::empty())?;
+            assert_eq!(process.wait().await, exited(255));
+            assert!(process.kill().is_err());
+            io::Result::Ok(())
+        })
+        .unwrap();
+    }
+}
+
+// P-013
+#[test]
+fn wait_returns_at_exit_although_a_grandchild_keeps_the_pipe_open() {
+    run(async {
+        let line = "sleep 1000 & echo $!; exec sleep 1000";
+        let mut process = Command::shell(line).stdout(Stdio::piped()).await?;
+        let grandchild = process.stdout().unwrap().read_line().await?;
+        process.kill()?;
+        assert_eq!(process.wait().await.signal(), Some(9));
+
+        let grandchild = std::str::from_utf8(&grandchild).unwrap().trim().parse().unwrap();
+        kill_process(raw_pid(grandchild), Raw::KILL)?;
+        assert_eq!(process.stdout().unwrap().read_to_end().await?, "");
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-014
+#[test]
+fn a_process_that_fills_a_pipe_does_not_end_before_somebody_reads() {
+    run(async {
+        let command = Command::shell("head -c 1000000 /dev/zero").stdout(Stdio::piped());
+        let mut process = command.await?;
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert_eq!(process.exit_status(), None);
+        assert_eq!(process.stdout().unwrap().read_to_end().await?.len(), 1_000_000);
+        assert!(process.wait().await.success());
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-015
+#[test]
+fn what_is_written_to_cat_comes_back() {
+    run(async {
+        let mut process = piped(Command::new("cat")).await?;
+        process.stdin().unwrap().write(b"some data\n");
+        process.stdin().unwrap().drain().await?;
+        assert_eq!(process.stdout().unwrap().read_line().await?, "some data\n");
+        process.stdin().unwrap().write(b"more");
+        process.stdin().unwrap().close().await?;
+        assert_eq!(process.stdout().unwrap().read_to_end().await?, "more");
+        assert!(process.wait().await.success());
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-016
+#[test]
+fn communicate_does_not_deadlock_however_much_there_is() {
+    const SIZE: usize = 3_000_000;
+    run(async {
+        let input: Vec<u8> = (0..SIZE).map(|n| n as u8).collect();
+        let mut process = piped(Command::shell("tee /dev/stderr")).await?;
+        let output = process.communicate(Some(&input)).await?;
+        assert!(output.status.success());
+        assert_eq!(output.stdout.as_ref(), Some(&input));
+        assert_eq!(output.stderr.as_ref(), Some(&input));
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-016
+#[test]
+fn communicate_sends_what_was_written_before_and_keeps_what_was_read_ahead() {
+    run(async {
+        let mut process = piped(Command::new("cat")).await?;
+        process.stdin().unwrap().write(b"one\ntwo\n");
+        assert_eq!(process.stdout().unwrap().read_line().await?, "one\n");
+        process.stdin().unwrap().write(b"three\n");
+        let output = process.communicate(Some(b"four\n")).await?;
+        assert_eq!(output.stdout.unwrap(), b"two\nthree\nfour\n");
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn communicate_keeps_to_its_limit() {
+    run(async {
+        let command = Command::shell("head -c 100000 /dev/zero").stdout(Stdio::piped());
+        let error = command.await?.communicate_within(None, 1000).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+
+        let command = Command::shell("head -c 1000 /dev/zero").stdout(Stdio::piped());
+        let output = command.await?.communicate_within(None, 1000).await?;
+        assert_eq!(output.stdout.unwrap().len(), 1000);
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-017
+#[test]
+fn communicate_without_input_closes_a_piped_stdin() {
+    run(async {
+        for input in [None, Some(&b""[..])] {
+            let output = piped(Command::new("cat")).await?.communicate(input).await?;
+            assert_eq!(output.stdout.unwrap(), b"");
+        }
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-018
+#[test]
+fn streams_that_are_not_piped_are_none() {
+    run(async {
+        let command = Command::shell("echo out; echo err >&2");
+        let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output().await?;
+        assert_eq!((output.stdout, output.stderr.unwrap()), (None, b"err\n".to_vec()));
+
+        let command = Command::shell("exit 1").stdin(Stdio::null());
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).await?;
+        assert!(process.stdin().is_none() && process.stdout().is_none());
+        let output = process.communicate(Some(b"nobody reads it")).await?;
+        assert_eq!((output.stdout, output.stderr), (None, None));
+        assert_eq!(output.status, exited(1));
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-020
+#[test]
+fn communicate_ignores_a_process_that_does_not_read_its_input() {
+    run(async {
+        let input = vec![b'x'; 3_000_000];
+        let mut process = piped(Command::shell("exec <&-; echo done")).await?;
+        let output = process.communicate(Some(&input)).await?;
+        assert_eq!(output.stdout.unwrap(), b"done\n");
+        assert!(output.status.success());
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-020
+#[test]
+fn a_drain_reports_a_process_that_does_not_read_its_input() {
+    run(async {
+        let process = Command::new("true").stdin(Stdio::piped()).await?;
+        process.wait().await;
+        // A process that another test is about to start may hold the other end for a moment.
+        let error = loop {
+            process.stdin().unwrap().write(&[0; 100_000]);
+            if let Err(error) = process.stdin().unwrap().drain().await {
+                break error;
+            }
+        };
+        let kinds = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
+        assert!(kinds.contains(&error.kind()), "{error}");
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-021
+#[test]
+fn output_can_be_read_after_the_exit_however_slowly() {
+    run(async {
+        let mut process = Command::shell("seq 1 500").stdout(Stdio::piped()).await?;
+        assert!(process.wait().await.success());
+        for number in 1..=500 {
+            let line = process.stdout().unwrap().read_line().await?;
+            assert_eq!(line, format!("{number}\n"));
+            yield_now().await;
+        }
+        assert_eq!(process.stdout().unwrap().read_line().await?, "");
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-022
+#[test]
+fn a_reader_with_a_small_limit_loses_nothing() {
+    run(async {
+        let command = Command::shell("seq 1 100000").stdout(Stdio::piped()).limit(8);
+        let mut process = command.await?;
+        let stdout = process.stdout().unwrap();
+        for number in 1..=100_000 {
+            let line = stdout.read_line().await?;
+            assert_eq!(line, format!("{number}\n"));
+        }
+        assert!(process.wait().await.success());
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-023
+#[test]
+fn pipes_are_not_inherited_by_other_children() {
+    run(async {
+        let mut cat = piped(Command::new("cat")).await?;
+        let other = sleeper().await?;
+        drop(cat.take_stdin());
+        // It ends although the other one lives.
+        assert_eq!(cat.stdout().unwrap().read_to_end().await?, "");
+        assert!(cat.wait().await.success());
+        assert_eq!(other.exit_status(), None);
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn standard_error_can_be_merged_into_standard_output() {
+    let both = || Command::shell("echo out; echo err >&2").stderr(Stdio::merged());
+    run(async {
+        let output = both().stdout(Stdio::piped()).output().await?;
+        assert_eq!(output.stdout.unwrap(), b"out\nerr\n");
+        assert_eq!(output.stderr, None);
+
+        let (mut reader, writer) = pipe();
+        assert!(both().stdout(writer).await?.wait().await.success());
+        let mut text = String::new();
+        reader.read_to_string(&mut text)?;
+        assert_eq!(text, "out\nerr\n");
+
+        assert!(both().stdout(Stdio::null()).await?.wait().await.success());
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+fn pipe() -> (File, File) {
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    (reader.into(), writer.into())
+}
+
+#[test]
+fn files_can_be_the_streams() {
+    run(async {
+        let (reader, mut writer) = pipe();
+        writer.write_all(b"from a file")?;
+        drop(writer);
+        let output = Command::new("cat").stdin(reader).stdout(Stdio::piped()).output().await?;
+        assert_eq!(output.stdout.unwrap(), b"from a file");
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn environment_directory_name_and_group_are_set() {
+    run(async {
+        let command = Command::shell("echo $0 $A $B; pwd").env_clear().env("A", "1");
+        let command = command.envs([("B", "2"), ("C", "3")]).env_remove("C");
+        let output = command.current_dir("/").stdout(Stdio::piped()).output().await?;
+        assert_eq!(output.stdout.unwrap(), b"/bin/sh 1 2\n/\n");
+
+        let process = sleeper().process_group(0).await?;
+        let group = rustix::process::getpgid(Some(raw_pid(process.id())))?;
+        assert_eq!(group, raw_pid(process.id()));
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn stop_asks_first_and_kills_after_the_grace() {
+    run(async {
+        let polite = sleeper().await?;
+        assert_eq!(polite.stop(Duration::from_secs(60)).await?.signal(), Some(15));
+        assert_eq!(polite.stop(Duration::from_secs(60)).await?.signal(), Some(15));
+
+        let command = Command::shell("trap '' TERM; echo ready; exec sleep 1000");
+        let mut stubborn = command.stdout(Stdio::piped()).await?;
+        assert_eq!(stubborn.stdout().unwrap().read_line().await?, "ready\n");
+        assert_eq!(stubborn.stop(Duration::from_millis(5)).await?.signal(), Some(9));
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn output_of_one_process_feeds_another() {
+    run(async {
+        let mut numbers = Command::shell("seq 1 100000").stdout(Stdio::piped()).await?;
+        let tail = Command::new("tail").arg("-n1").stdin(numbers.take_stdout_fd().unwrap());
+        let output = tail.stdout(Stdio::piped()).output().await?;
+        assert_eq!(output.stdout.unwrap(), b"100000\n");
+        assert!(numbers.wait().await.success());
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_signal_without_a_name_cannot_be_sent() {
+    run(async {
+        let process = sleeper().await?;
+        let error = process.send_signal(99).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
