@@ -1,0 +1,160 @@
+//! Running, stopping and closing.
+
+use std::panic::{Location, resume_unwind};
+
+use super::LoopRef;
+use crate::error::{LoopRunning, RunError};
+use crate::kernel::{LocalWaker, Outcome};
+use crate::report;
+use crate::running::{run_within, running_site};
+use crate::spawn::TaskOptions;
+
+impl LoopRef {
+    /// Runs until [`stop`](Self::stop) is called.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::AlreadyRunning`] inside any run on this thread, [`RunError::Closed`].
+    ///
+    /// # Panics
+    ///
+    /// If the operating system's poller fails, which it does only when the program closed its
+    /// descriptor.
+    #[track_caller]
+    pub fn run_forever(&self) -> Result<(), RunError> {
+        self.within(Location::caller(), || self.drive(|| false))
+    }
+
+    /// Runs until `future` is done, as a task, and returns its value.
+    ///
+    /// The future may borrow. If it does not get to its end, it is dropped before this returns;
+    /// other tasks stay where they are and go on in the next run.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::AlreadyRunning`] and [`RunError::Closed`] (the future is dropped unpolled),
+    /// [`RunError::Stopped`] when [`stop`](Self::stop) came first, [`RunError::Cancelled`].
+    ///
+    /// # Panics
+    ///
+    /// With the future's own panic; or as [`run_forever`](Self::run_forever).
+    #[track_caller]
+    pub fn run_until_complete<F: Future>(&self, future: F) -> Result<F::Output, RunError> {
+        self.run_task(future, TaskOptions::new())
+    }
+
+    /// [`run_until_complete`](Self::run_until_complete) with options for the task.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    #[track_caller]
+    pub fn run_task<F: Future>(
+        &self,
+        future: F,
+        mut options: TaskOptions,
+    ) -> Result<F::Output, RunError> {
+        let outcome = self.within(Location::caller(), || {
+            self.apply_factory(&mut options);
+            self.0.home.run_scoped(future, options.into_spawn(), |task| {
+                let task = task.task().clone();
+                self.drive(|| task.is_done());
+            })
+        })?;
+        match outcome {
+            Some(Outcome::Value(value)) => Ok(value),
+            Some(Outcome::Panicked(payload)) => resume_unwind(payload),
+            Some(Outcome::Cancelled) => Err(RunError::Cancelled),
+            None => Err(RunError::Stopped),
+        }
+    }
+
+    /// Runs `f` with this loop as the running one.
+    fn within<R>(
+        &self,
+        site: &'static Location<'static>,
+        f: impl FnOnce() -> R,
+    ) -> Result<R, RunError> {
+        if self.is_closed() {
+            return Err(RunError::Closed);
+        }
+        let result = run_within(self, site, f);
+        if self.0.orphan.get() {
+            // Not refused: nothing runs any more.
+            let _ = self.close();
+        }
+        result
+    }
+
+    /// Turns until `done` or stopped.
+    fn drive(&self, done: impl Fn() -> bool) {
+        let mut look = true;
+        while !done() {
+            look = self.0.turn(look).expect("the poller of a running loop works");
+            if self.0.stopping.get() {
+                break;
+            }
+        }
+        self.0.stopping.set(false);
+    }
+
+    /// Ends the current run after this turn; outside a run, the next one after its first turn.
+    ///
+    /// What is ready then, and every task, waits for the next run.
+    pub fn stop(&self) {
+        self.0.stopping.set(true);
+    }
+
+    /// Whether this loop is running.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        running_site(self).is_some()
+    }
+
+    /// Closes the loop: drops every callback and every task, on this thread, and runs nothing any
+    /// more. Tasks that had not ended are reported. A second call does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`LoopRunning`] while it runs; nothing has changed then.
+    pub fn close(&self) -> Result<(), LoopRunning> {
+        if let Some(site) = running_site(self) {
+            return Err(LoopRunning { site });
+        }
+        if self.is_closed() {
+            return Ok(());
+        }
+        // Destructors may look for their loop, and report to it. Inside the run of another loop
+        // they find that one.
+        if run_within(self, Location::caller(), || self.discard()).is_err() {
+            self.discard();
+        }
+        Ok(())
+    }
+
+    /// Drops all that a loop holds, one by one: a destructor that panics spares the others.
+    fn discard(&self) {
+        fn drop_each<T>(what: &'static str, things: impl IntoIterator<Item = T>) {
+            things.into_iter().for_each(|thing| report::caught(what, || drop(thing)));
+        }
+        self.0.home.close();
+        let timers = self.0.timers.borrow_mut().drain();
+        // Handles may keep the callbacks, but not what those captured.
+        timers.into_iter().for_each(LocalWaker::discard);
+        drop_each("the end of a turn", self.0.turn_end.take());
+        drop_each("the end of a loop's local", self.0.locals.take().into_values());
+        drop_each("the end of a task factory", self.0.factory.take());
+        drop_each("the end of an exception handler", self.0.handler.take());
+    }
+
+    /// Whether the loop is closed.
+    #[inline]
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.home.is_closed()
+    }
+}

@@ -1,0 +1,167 @@
+//! Callbacks, and the time they run at.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{Inner, LoopRef};
+use crate::clock::LoopTime;
+use crate::context::{Context, ContextSlot};
+use crate::handle::{Handle, TimerHandle};
+use crate::kernel::{CallbackRef, LocalWaker};
+use crate::loop_handle::LoopHandle;
+use crate::timers::TimerKey;
+
+impl LoopRef {
+    /// Runs `callback` in the next turn, after what is scheduled already, in a copy of the current
+    /// context. On a closed loop it is dropped.
+    pub fn call_soon<F: FnOnce() + 'static>(&self, callback: F) -> Handle {
+        self.call_soon_slot(callback, ContextSlot::copy_current())
+    }
+
+    /// [`call_soon`](Self::call_soon) in the given context.
+    pub fn call_soon_in<F: FnOnce() + 'static>(&self, context: &Context, callback: F) -> Handle {
+        self.call_soon_slot(callback, ContextSlot::explicit(context))
+    }
+
+    fn call_soon_slot<F: FnOnce() + 'static>(&self, callback: F, context: ContextSlot) -> Handle {
+        // What another thread called for earlier runs earlier.
+        self.0.home.take_mail();
+        let callback = self.callback_slot(callback, context);
+        callback.schedule();
+        Handle::new(callback)
+    }
+
+    /// A callback of this loop that runs when something schedules it.
+    pub fn callback<F: FnOnce() + 'static>(&self, callback: F) -> CallbackRef {
+        self.callback_slot(callback, ContextSlot::copy_current())
+    }
+
+    /// [`callback`](Self::callback) in the given context.
+    pub fn callback_in<F: FnOnce() + 'static>(
+        &self,
+        context: &Context,
+        callback: F,
+    ) -> CallbackRef {
+        self.callback_slot(callback, ContextSlot::explicit(context))
+    }
+
+    fn callback_slot<F: FnOnce() + 'static>(
+        &self,
+        callback: F,
+        context: ContextSlot,
+    ) -> CallbackRef {
+        let callback = self.0.home.callback(callback, context);
+        if self.is_closed() {
+            callback.cancel();
+        }
+        callback
+    }
+
+    /// Runs `callback` once `delay` has gone by; never earlier, and never inside this call.
+    ///
+    /// Timers run in the order of their deadlines, equal ones in the order of creation. A delay
+    /// too long to add never ends. On a closed loop the callback is dropped.
+    pub fn call_later<F: FnOnce() + 'static>(&self, delay: Duration, callback: F) -> TimerHandle {
+        self.call_at(self.time() + delay, callback)
+    }
+
+    /// [`call_later`](Self::call_later) in the given context.
+    pub fn call_later_in<F: FnOnce() + 'static>(
+        &self,
+        context: &Context,
+        delay: Duration,
+        callback: F,
+    ) -> TimerHandle {
+        self.call_at_slot(self.time() + delay, callback, ContextSlot::explicit(context))
+    }
+
+    /// Runs `callback` at `when`; in the next turn if that is over.
+    pub fn call_at<F: FnOnce() + 'static>(&self, when: LoopTime, callback: F) -> TimerHandle {
+        self.call_at_slot(when, callback, ContextSlot::copy_current())
+    }
+
+    /// [`call_at`](Self::call_at) in the given context.
+    pub fn call_at_in<F: FnOnce() + 'static>(
+        &self,
+        context: &Context,
+        when: LoopTime,
+        callback: F,
+    ) -> TimerHandle {
+        self.call_at_slot(when, callback, ContextSlot::explicit(context))
+    }
+
+    fn call_at_slot<F: FnOnce() + 'static>(
+        &self,
+        when: LoopTime,
+        callback: F,
+        context: ContextSlot,
+    ) -> TimerHandle {
+        let callback = self.callback_slot(callback, context);
+        let waker = LocalWaker::from_cell(callback.clone().into_cell());
+        let key = self.0.timers.borrow_mut().insert(when.as_nanos(), waker);
+        if self.is_closed() {
+            self.0.remove_timer(key);
+        }
+        TimerHandle::new(callback, when, key, Rc::downgrade(&self.0))
+    }
+
+    /// The time on the loop's clock.
+    #[inline]
+    #[must_use]
+    pub fn time(&self) -> LoopTime {
+        LoopTime::from_nanos(self.0.clock.now())
+    }
+
+    /// Whether its time is virtual, as [`LoopBuilder::virtual_time`] made it.
+    #[must_use]
+    pub fn is_virtual_time(&self) -> bool {
+        self.0.clock.is_virtual()
+    }
+
+    /// How many timers there are, cancelled ones not among them.
+    #[must_use]
+    pub fn timer_count(&self) -> usize {
+        self.0.timers.borrow().len()
+    }
+
+    /// How many turns the loop has made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// (0..100).for_each(|_| drop(event_loop.call_soon(|| ())));
+    /// event_loop.stop();
+    /// event_loop.run_forever()?;
+    /// assert_eq!(event_loop.turns(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.0.turns.get()
+    }
+
+    /// Calls `hook` once at the end of this turn: after everything that was ready at its start has
+    /// run, and before the loop waits for anything. A hook that is added later, by a hook or outside
+    /// of a run, is called at the end of the next turn, which comes at once.
+    pub fn at_turn_end(&self, hook: Rc<dyn Fn()>) {
+        if !self.is_closed() {
+            self.0.turn_end.borrow_mut().push(hook);
+        }
+    }
+
+    /// The loop as other threads see it.
+    #[must_use]
+    pub fn handle(&self) -> LoopHandle {
+        LoopHandle::new(self.0.home.shared())
+    }
+}
+
+impl Inner {
+    pub(crate) fn remove_timer(&self, key: TimerKey) {
+        let removed = self.timers.borrow_mut().remove(key);
+        drop(removed);
+    }
+}
