@@ -510,14 +510,14 @@ impl<T> Promise<T> {
     }
 
     /// Keeps the waker of the task being polled, in the place that this handle has in the line.
-    fn wait(&self, waiting: &mut Waiting, cx: &Context<'_>) {
+    /// What it replaces is handed out: its destructor may be foreign, and use the promise.
+    #[must_use]
+    fn wait(&self, waiting: &mut Waiting, cx: &Context<'_>) -> Option<LocalWaker> {
         let slot = match self.place.get() {
             Place::First => &mut waiting.first,
             Place::Other(ticket) => {
-                if let Some(waker) = waiting.more().others.get_mut(&ticket) {
-                    refresh(waker, cx);
-                }
-                return;
+                let waker = waiting.more().others.get_mut(&ticket);
+                return waker.and_then(|waker| refresh(waker, cx));
             }
             Place::None if waiting.is_empty() => {
                 self.place.set(Place::First);
@@ -529,12 +529,15 @@ impl<T> Promise<T> {
                 more.next_ticket += 1;
                 more.others.insert(ticket, LocalWaker::from_context(cx));
                 self.place.set(Place::Other(ticket));
-                return;
+                return None;
             }
         };
         match slot {
             Some(waker) => refresh(waker, cx),
-            None => *slot = Some(LocalWaker::from_context(cx)),
+            None => {
+                *slot = Some(LocalWaker::from_context(cx));
+                None
+            }
         }
     }
 
@@ -551,10 +554,9 @@ impl<T> Promise<T> {
     }
 }
 
-fn refresh(waker: &mut LocalWaker, cx: &Context<'_>) {
-    if !waker.will_wake(cx) {
-        *waker = LocalWaker::from_context(cx);
-    }
+fn refresh(waker: &mut LocalWaker, cx: &Context<'_>) -> Option<LocalWaker> {
+    let stale = !waker.will_wake(cx);
+    stale.then(|| std::mem::replace(waker, LocalWaker::from_context(cx)))
 }
 
 impl<T: Clone> Future for Promise<T> {
@@ -567,9 +569,11 @@ impl<T: Clone> Future for Promise<T> {
             return Poll::Ready(outcome.clone());
         }
         self.check_loop();
-        if let State::Pending(waiting) = &mut *self.shared.state.borrow_mut() {
-            self.wait(waiting, cx);
-        }
+        let replaced = match &mut *self.shared.state.borrow_mut() {
+            State::Pending(waiting) => self.wait(waiting, cx),
+            State::Done(_) => None,
+        };
+        drop(replaced);
         Poll::Pending
     }
 }
