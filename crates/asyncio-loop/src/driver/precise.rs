@@ -1,9 +1,9 @@
 //! The end of a wait, finer than the milliseconds a poller counts in.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 pub(super) use self::timerfd::Precise;
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), miri))]
 pub(super) use self::timeout::Precise;
 
 /// A kernel timer among the watched descriptors.
@@ -11,7 +11,7 @@ pub(super) use self::timeout::Precise;
 /// It is armed with an absolute time and only when it would fire too late: a timer that is armed for an
 /// earlier moment stays as it is, fires for nothing and is set anew then. So timeouts that are started and
 /// cancelled by the million cost no system call. Edge-triggered, it need not be read.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 mod timerfd {
     use std::cell::Cell;
     use std::io;
@@ -95,7 +95,7 @@ mod timerfd {
 }
 
 /// The poller's own timeout, which mio rounds up to what the system counts in.
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), miri))]
 mod timeout {
     use std::io;
     use std::time::{Duration, Instant};
