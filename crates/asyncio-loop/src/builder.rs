@@ -42,6 +42,20 @@ impl LoopBuilder {
     /// deadline when nothing can. For tests: hours pass in microseconds, and always alike.
     ///
     /// Default: false, the system's monotonic clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
+    /// let this = event_loop.handle_to_self();
+    /// event_loop.call_later(Duration::from_secs(3600), move || this.stop());
+    /// event_loop.run_forever()?;
+    /// assert_eq!(event_loop.time().as_secs_f64(), 3600.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn virtual_time(mut self, yes: bool) -> Self {
         self.virtual_time = yes;
         self
@@ -50,6 +64,15 @@ impl LoopBuilder {
     /// Whether debug mode is on from the start.
     ///
     /// Default: whether the environment variable `ASYNCIO_DEBUG` is set and not empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// assert!(EventLoop::builder().debug(true).build()?.is_debug());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn debug(mut self, yes: bool) -> Self {
         self.debug = Some(yes);
         self
@@ -58,6 +81,18 @@ impl LoopBuilder {
     /// In debug mode, how long a step may take before it is reported as slow.
     ///
     /// Default: 100 ms.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let limit = Duration::from_millis(20);
+    /// let event_loop = EventLoop::builder().slow_callback_duration(limit).build()?;
+    /// assert_eq!(event_loop.slow_callback_duration(), limit);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn slow_callback_duration(mut self, duration: Duration) -> Self {
         self.slow_callback = duration;
         self
@@ -68,6 +103,16 @@ impl LoopBuilder {
     /// # Errors
     ///
     /// Of the operating system, when it has no descriptors left for the poller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::builder().build()?;
+    /// assert_eq!(event_loop.run_until_complete(async { 1 })?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn build(self) -> io::Result<EventLoop> {
         EventLoop::with(&self)
     }

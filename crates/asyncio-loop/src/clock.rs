@@ -31,18 +31,44 @@ impl LoopTime {
     pub const MAX: Self = Self(u64::MAX);
 
     /// The moment that many nanoseconds after the start of the clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::LoopTime;
+    ///
+    /// assert_eq!(LoopTime::from_nanos(2_000_000).as_secs_f64(), 0.002);
+    /// ```
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
     /// Nanoseconds since the start of the clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
+    /// assert_eq!(event_loop.time().as_nanos(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
     /// Seconds since the start of the clock, as `loop.time()` gives them in Python.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::LoopTime;
+    ///
+    /// assert_eq!(LoopTime::from_nanos(1_500_000_000).as_secs_f64(), 1.5);
+    /// ```
     #[must_use]
     pub fn as_secs_f64(self) -> f64 {
         Duration::from_nanos(self.0).as_secs_f64()

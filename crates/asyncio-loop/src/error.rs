@@ -5,6 +5,14 @@ use std::fmt;
 use std::panic::Location;
 
 /// There is no running event loop on this thread.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::try_running_loop;
+///
+/// assert_eq!(try_running_loop().unwrap_err().to_string(), "no running event loop");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRunningLoop;
 
@@ -19,6 +27,20 @@ impl Error for NoRunningLoop {}
 /// The loop is closed: it takes no work any more.
 ///
 /// Where something was handed over (a callback from another thread), it comes back in the field.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::EventLoop;
+///
+/// let event_loop = EventLoop::new()?;
+/// let handle = event_loop.handle();
+/// event_loop.close()?;
+/// let refused = handle.call_soon_threadsafe(|| {}).unwrap_err();
+/// assert_eq!(refused.to_string(), "event loop is closed");
+/// (refused.0)(); // the callback itself
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LoopClosed<T = ()>(pub T);
 
@@ -37,6 +59,20 @@ impl<T> fmt::Display for LoopClosed<T> {
 impl<T> Error for LoopClosed<T> {}
 
 /// Why a run did not give the value of its future.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, RunError, running_loop};
+///
+/// let event_loop = EventLoop::new()?;
+/// let stopped = event_loop.run_until_complete(async {
+///     running_loop().stop();
+///     std::future::pending::<()>().await;
+/// });
+/// assert_eq!(stopped, Err(RunError::Stopped));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunError {
@@ -69,6 +105,17 @@ impl fmt::Display for RunError {
 impl Error for RunError {}
 
 /// Closing was refused: the loop is running.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, running_loop};
+///
+/// let event_loop = EventLoop::new()?;
+/// let refused = event_loop.run_until_complete(async { running_loop().close().unwrap_err() })?;
+/// assert!(refused.to_string().starts_with("cannot close a running event loop (started at "));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoopRunning {
     /// Where the run was started.

@@ -36,6 +36,20 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 const RESTLESS_TURNS: u64 = 10_000;
 
 /// What a task factory does: looks at, and may change, how each new task is made.
+///
+/// # Examples
+///
+/// ```
+/// use std::rc::Rc;
+/// use asyncio_loop::{EventLoop, TaskFactory, TaskOptions};
+///
+/// let anonymous: TaskFactory = Rc::new(|_, options| *options = options.clone().name("anonymous"));
+/// let event_loop = EventLoop::new()?;
+/// event_loop.set_task_factory(Some(anonymous));
+/// let task = event_loop.spawn(async {}, TaskOptions::new())?;
+/// assert_eq!(&*task.task().name(), "anonymous");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type TaskFactory = Rc<dyn Fn(&LoopRef, &mut TaskOptions)>;
 
 /// An event loop: callbacks, timers, readiness and tasks of one thread.
@@ -60,12 +74,32 @@ impl EventLoop {
     /// # Errors
     ///
     /// Of the operating system, when it has no descriptors left for the poller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// assert!(!event_loop.is_running());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "new_event_loop")]
     pub fn new() -> io::Result<Self> {
         Self::builder().build()
     }
 
     /// A loop with options.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::builder().debug(true).build()?;
+    /// assert!(event_loop.is_debug());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn builder() -> LoopBuilder {
         LoopBuilder::new()
     }
@@ -101,6 +135,19 @@ impl EventLoop {
     }
 
     /// Another handle to this loop, to keep in callbacks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let this = event_loop.handle_to_self();
+    /// event_loop.call_soon(move || this.stop());
+    /// event_loop.run_forever()?;
+    /// assert!(!event_loop.is_running());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn handle_to_self(&self) -> LoopRef {
         self.0.clone()
@@ -128,6 +175,19 @@ impl Drop for EventLoop {
 ///
 /// It does not keep the loop open: once that is closed, what is asked of it is refused or ignored,
 /// as each method says.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, LoopRef, running_loop};
+///
+/// let event_loop = EventLoop::new()?;
+/// let kept: LoopRef = event_loop.run_until_complete(async { running_loop() })?;
+/// assert_eq!(kept, *event_loop);
+/// drop(event_loop);
+/// assert!(kept.is_closed());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct LoopRef(Rc<Inner>);
 
@@ -293,6 +353,21 @@ impl Inner {
 impl LoopRef {
     /// What another crate keeps for this loop: one value a type, made at the first call, and
     /// dropped when the loop is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// #[derive(Default)]
+    /// struct Connections(Cell<u32>);
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// event_loop.local::<Connections>().0.set(3);
+    /// assert_eq!(event_loop.local::<Connections>().0.get(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn local<T: Default + 'static>(&self) -> Rc<T> {
         let known = || self.0.locals.borrow().get(&TypeId::of::<T>()).cloned();

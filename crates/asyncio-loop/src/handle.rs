@@ -39,11 +39,37 @@ impl Handle {
     ///
     /// May be called at any time and any number of times; once the callback runs or has run, this
     /// only sets what [`is_cancelled`](Self::is_cancelled) says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let captured = Rc::new(());
+    /// let held = Rc::clone(&captured);
+    /// let handle = event_loop.call_soon(move || drop(held));
+    /// handle.cancel();
+    /// assert_eq!(Rc::strong_count(&captured), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel(&self) {
         self.callback.cancel();
     }
 
     /// Whether [`cancel`](Self::cancel) was called.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let handle = EventLoop::new()?.call_soon(|| {});
+    /// handle.cancel();
+    /// assert!(handle.is_cancelled());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "cancelled")]
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
@@ -55,6 +81,20 @@ impl Handle {
 /// [`LoopRef::call_at`](crate::LoopRef::call_at).
 ///
 /// Dropping the handle changes nothing: the callback runs.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_loop::EventLoop;
+///
+/// let event_loop = EventLoop::new()?;
+/// let timer = event_loop.call_later(Duration::from_secs(1), || unreachable!("cancelled"));
+/// assert!(timer.when() > event_loop.time());
+/// timer.cancel();
+/// assert!(timer.is_cancelled());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct TimerHandle {
     callback: CallbackRef,
@@ -77,6 +117,19 @@ impl TimerHandle {
     /// the loop, all at once.
     ///
     /// May be called at any time and any number of times, as for [`Handle::cancel`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let timer = event_loop.call_later(Duration::from_secs(1), || unreachable!("cancelled"));
+    /// timer.cancel();
+    /// assert_eq!(event_loop.timer_count(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel(&self) {
         self.callback.cancel();
         if let Some(event_loop) = self.event_loop.upgrade() {
@@ -85,6 +138,19 @@ impl TimerHandle {
     }
 
     /// Whether [`cancel`](Self::cancel) was called.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let timer = EventLoop::new()?.call_later(Duration::from_secs(1), || {});
+    /// assert!(!timer.is_cancelled());
+    /// timer.cancel();
+    /// assert!(timer.is_cancelled());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "cancelled")]
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
@@ -92,6 +158,18 @@ impl TimerHandle {
     }
 
     /// When the callback falls due, on the loop's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
+    /// let timer = event_loop.call_later(Duration::from_secs(1), || {});
+    /// assert_eq!(timer.when(), event_loop.time() + Duration::from_secs(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn when(&self) -> LoopTime {
         self.when

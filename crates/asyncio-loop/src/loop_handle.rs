@@ -48,6 +48,22 @@ impl LoopHandle {
     /// # From asyncio
     ///
     /// Returns no handle: a cancellation from another thread would have to travel too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let handle = event_loop.handle();
+    /// let thread = std::thread::spawn(move || {
+    ///     let (loops, again) = (handle.clone(), handle);
+    ///     again.call_soon_threadsafe(move || assert!(loops.is_loop_thread()))
+    /// });
+    /// thread.join().unwrap()?;
+    /// event_loop.run_until_complete(async {})?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn call_soon_threadsafe<F>(&self, callback: F) -> Result<(), LoopClosed<F>>
     where
         F: FnOnce() + Send + 'static,
@@ -81,12 +97,34 @@ impl LoopHandle {
     }
 
     /// Whether the loop is closed, and takes no more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let handle = event_loop.handle();
+    /// drop(event_loop);
+    /// assert!(handle.is_closed());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.home.is_closed()
     }
 
     /// Whether the calling thread is the loop's own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// assert!(event_loop.handle().is_loop_thread());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn is_loop_thread(&self) -> bool {
         self.home.is_owner()

@@ -33,6 +33,14 @@ pub struct ErrorContext {
 
 impl ErrorContext {
     /// A context that says what happened, in one line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ErrorContext;
+    ///
+    /// assert_eq!(ErrorContext::new("cannot refill the cache").message(), "cannot refill the cache");
+    /// ```
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self {
@@ -46,6 +54,15 @@ impl ErrorContext {
     }
 
     /// Adds the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ErrorContext;
+    ///
+    /// let context = ErrorContext::new("cannot accept").with_error(std::io::Error::other("no luck"));
+    /// assert_eq!(context.to_string(), "cannot accept: no luck");
+    /// ```
     #[must_use]
     pub fn with_error(mut self, error: impl Into<Box<dyn Error>>) -> Self {
         self.error = Some(error.into());
@@ -53,6 +70,16 @@ impl ErrorContext {
     }
 
     /// Adds what a panic said.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ErrorContext;
+    ///
+    /// let payload = std::panic::catch_unwind(|| panic!("no luck")).unwrap_err();
+    /// let context = ErrorContext::new("a plug-in failed").with_panic(&*payload);
+    /// assert_eq!(context.panic(), Some("no luck"));
+    /// ```
     #[must_use]
     pub fn with_panic(mut self, payload: &(dyn Any + Send)) -> Self {
         self.panic = Some(panic_message(payload).to_owned());
@@ -60,6 +87,19 @@ impl ErrorContext {
     }
 
     /// Adds the task that it happened in.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{ErrorContext, EventLoop, running_loop};
+    ///
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let task = running_loop().current_task().unwrap();
+    ///     let context = ErrorContext::new("late").with_task(task.clone());
+    ///     assert_eq!(context.task(), Some(&task));
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_task(mut self, task: TaskRef) -> Self {
         self.task = Some(task);
@@ -67,6 +107,15 @@ impl ErrorContext {
     }
 
     /// Adds the callback that it happened in, by the Rust type of its closure.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ErrorContext;
+    ///
+    /// let context = ErrorContext::new("slow").with_callback("main::tick");
+    /// assert_eq!(context.callback(), Some("main::tick"));
+    /// ```
     #[must_use]
     pub fn with_callback(mut self, type_name: &'static str) -> Self {
         self.callback = Some(type_name);
@@ -74,6 +123,15 @@ impl ErrorContext {
     }
 
     /// Adds anything else that helps: the peer's address, the transport.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ErrorContext;
+    ///
+    /// let context = ErrorContext::new("reset").field("peer", "10.0.0.7:50000");
+    /// assert_eq!(context.to_string(), "reset (peer: 10.0.0.7:50000)");
+    /// ```
     #[must_use]
     pub fn field(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         self.fields.push((name, value.to_string()));
@@ -81,36 +139,86 @@ impl ErrorContext {
     }
 
     /// What happened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ErrorContext;
+    ///
+    /// assert_eq!(ErrorContext::new("reset").field("peer", 7).message(), "reset");
+    /// ```
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// The error, if there is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ErrorContext;
+    ///
+    /// let context = ErrorContext::new("cannot accept").with_error("no luck");
+    /// assert_eq!(context.error().unwrap().to_string(), "no luck");
+    /// ```
     #[must_use]
     pub fn error(&self) -> Option<&(dyn Error + 'static)> {
         self.error.as_deref()
     }
 
     /// What the panic said, if it was one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ErrorContext;
+    ///
+    /// assert_eq!(ErrorContext::new("reset").panic(), None);
+    /// ```
     #[must_use]
     pub fn panic(&self) -> Option<&str> {
         self.panic.as_deref()
     }
 
     /// The task that it happened in.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ErrorContext;
+    ///
+    /// assert_eq!(ErrorContext::new("reset").task(), None);
+    /// ```
     #[must_use]
     pub fn task(&self) -> Option<&TaskRef> {
         self.task.as_ref()
     }
 
     /// The callback that it happened in.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ErrorContext;
+    ///
+    /// assert_eq!(ErrorContext::new("reset").callback(), None);
+    /// ```
     #[must_use]
     pub fn callback(&self) -> Option<&'static str> {
         self.callback
     }
 
     /// The other facts, in the order in which they were added.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ErrorContext;
+    ///
+    /// let context = ErrorContext::new("reset").field("peer", 7).field("bytes", 100);
+    /// assert_eq!(context.fields().collect::<Vec<_>>(), [("peer", "7"), ("bytes", "100")]);
+    /// ```
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.fields.iter().map(|(name, value)| (*name, value.as_str()))
     }
@@ -134,6 +242,23 @@ impl fmt::Display for ErrorContext {
 }
 
 /// What [`LoopRef::set_exception_handler`] takes.
+///
+/// # Examples
+///
+/// ```
+/// use std::rc::Rc;
+/// use asyncio_loop::{EventLoop, ExceptionHandler};
+///
+/// // Lets the default handler do it, after a look.
+/// let handler: ExceptionHandler = Rc::new(|event_loop, context| {
+///     assert!(!context.message().is_empty());
+///     event_loop.default_exception_handler(context);
+/// });
+/// let event_loop = EventLoop::new()?;
+/// event_loop.set_exception_handler(Some(Rc::clone(&handler)));
+/// assert!(Rc::ptr_eq(&event_loop.exception_handler().unwrap(), &handler));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub type ExceptionHandler = Rc<dyn Fn(&LoopRef, &ErrorContext)>;
 
 /// The default of the exception handler: one error record of [`log`] with target `asyncio`, or a

@@ -49,6 +49,16 @@ pub fn running_loop() -> LoopRef {
 /// # Errors
 ///
 /// [`NoRunningLoop`] where none runs.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, try_running_loop};
+///
+/// assert!(try_running_loop().is_err());
+/// assert!(EventLoop::new()?.run_until_complete(async { try_running_loop().is_ok() })?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn try_running_loop() -> Result<LoopRef, NoRunningLoop> {
     with_running(LoopRef::clone)
 }
@@ -59,6 +69,16 @@ pub fn try_running_loop() -> Result<LoopRef, NoRunningLoop> {
 /// # Errors
 ///
 /// [`NoRunningLoop`] where none runs.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, LoopRef, with_running};
+///
+/// assert!(with_running(LoopRef::time).is_err());
+/// assert!(EventLoop::new()?.run_until_complete(async { with_running(LoopRef::time) })?.is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[inline]
 pub fn with_running<R>(f: impl FnOnce(&LoopRef) -> R) -> Result<R, NoRunningLoop> {
     RUNNING.with(|running| {

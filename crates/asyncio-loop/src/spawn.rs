@@ -29,6 +29,14 @@ pub struct TaskOptions {
 
 impl TaskOptions {
     /// A generated name, a copy of the current context, started in the next turn; made here.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::TaskOptions;
+    ///
+    /// assert_eq!(TaskOptions::new().get_name(), None);
+    /// ```
     #[inline]
     #[must_use]
     #[track_caller]
@@ -38,6 +46,14 @@ impl TaskOptions {
     }
 
     /// Gives the task a name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::TaskOptions;
+    ///
+    /// assert_eq!(TaskOptions::new().name("worker").get_name(), Some("worker"));
+    /// ```
     #[must_use]
     pub fn name(mut self, name: impl AsRef<str>) -> Self {
         self.name = Some(Rc::from(name.as_ref()));
@@ -45,6 +61,19 @@ impl TaskOptions {
     }
 
     /// Runs the task in this very context instead of a copy of the current one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, EventLoop, TaskOptions, context_var};
+    ///
+    /// context_var! { static STEP: u32 = 0; }
+    ///
+    /// let (event_loop, context) = (EventLoop::new()?, Context::new());
+    /// event_loop.run_task(async { drop(STEP.set(1)) }, TaskOptions::new().context(&context))?;
+    /// assert_eq!(context.run(|| STEP.get()), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn context(mut self, context: &Context) -> Self {
         self.context = Some(context.clone());
@@ -54,6 +83,19 @@ impl TaskOptions {
     /// Starts the task inside the call that makes it, up to its first wait, or says that it is not
     /// to be, whatever the loop's task factory thinks. While the loop does not run there is nothing
     /// to start it in, and it waits for the next run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// event_loop.run_until_complete(async {
+    ///     let task = asyncio_loop::running_loop().spawn(async {}, TaskOptions::new().eager_start(true));
+    ///     assert!(task.unwrap().task().is_done());
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn eager_start(mut self, eager: bool) -> Self {
         self.eager = Some(eager);
@@ -61,6 +103,18 @@ impl TaskOptions {
     }
 
     /// Says where the task was made, for functions that make tasks for their callers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::panic::Location;
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let (event_loop, here) = (EventLoop::new()?, Location::caller());
+    /// let task = event_loop.spawn(async {}, TaskOptions::new().site(here))?;
+    /// assert_eq!(task.task().site(), here);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn site(mut self, site: &'static Location<'static>) -> Self {
         self.site = site;
@@ -68,6 +122,18 @@ impl TaskOptions {
     }
 
     /// Makes a task of the machinery: not in `all_tasks`, and never the current task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let task = event_loop.spawn(async {}, TaskOptions::new().hidden())?;
+    /// assert!(event_loop.all_tasks().is_empty());
+    /// # drop(task);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn hidden(mut self) -> Self {
         self.hidden = true;
@@ -75,18 +141,44 @@ impl TaskOptions {
     }
 
     /// The name that was asked for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::TaskOptions;
+    ///
+    /// assert_eq!(TaskOptions::new().name("worker").get_name(), Some("worker"));
+    /// ```
     #[must_use]
     pub fn get_name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
     /// The context that was asked for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, TaskOptions};
+    ///
+    /// assert!(TaskOptions::new().get_context().is_none());
+    /// assert!(TaskOptions::new().context(&Context::new()).get_context().is_some());
+    /// ```
     #[must_use]
     pub fn get_context(&self) -> Option<&Context> {
         self.context.as_ref()
     }
 
     /// Whether an eager start was asked for, or refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::TaskOptions;
+    ///
+    /// assert_eq!(TaskOptions::new().get_eager_start(), None);
+    /// assert_eq!(TaskOptions::new().eager_start(false).get_eager_start(), Some(false));
+    /// ```
     #[must_use]
     pub fn get_eager_start(&self) -> Option<bool> {
         self.eager

@@ -166,36 +166,119 @@ pub(super) fn discard_pending(cell: &CellRef) {
 /// A callback of a loop: what [`Handle`](crate::Handle) is made of.
 ///
 /// Anything may hold one and schedule it later: a timer, a promise, a finished task.
+///
+/// # Examples
+///
+/// ```
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+/// use asyncio_loop::EventLoop;
+///
+/// let event_loop = EventLoop::new()?;
+/// let rang = Rc::new(Cell::new(false));
+/// let ring = Rc::clone(&rang);
+/// let bell = event_loop.callback(move || ring.set(true));
+/// event_loop.run_until_complete(async {})?;
+/// assert!(!rang.get(), "nobody scheduled it");
+/// bell.schedule();
+/// event_loop.run_until_complete(async {})?;
+/// assert!(rang.get());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct CallbackRef(CellRef);
 
 impl CallbackRef {
     /// Puts the callback into the ready queue of its loop. It runs once, however often it is
     /// scheduled, and never when it was cancelled or its loop is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let callback = event_loop.callback(|| {});
+    /// callback.schedule();
+    /// assert!(!callback.is_done());
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(callback.is_done());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn schedule(&self) {
         self.0.schedule();
     }
 
     /// Drops the closure at once, unless it runs or has run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let callback = event_loop.callback(|| unreachable!("cancelled"));
+    /// callback.cancel();
+    /// callback.schedule();
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(callback.is_cancelled());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel(&self) {
         self.0.header().set(CANCELLED);
         discard_pending(&self.0);
     }
 
     /// Whether `cancel` was called.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let callback = EventLoop::new()?.callback(|| {});
+    /// callback.cancel();
+    /// assert!(callback.is_cancelled());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.header().has(CANCELLED)
     }
 
     /// Whether the callback has run, runs, or was dropped without running.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let callback = event_loop.callback(|| {});
+    /// assert!(!callback.is_done());
+    /// callback.cancel();
+    /// assert!(callback.is_done(), "it was dropped");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.0.header().has(DONE)
     }
 
     /// The Rust type of the closure.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// fn tick() {}
+    ///
+    /// let callback = EventLoop::new()?.callback(tick);
+    /// assert!(callback.type_name().ends_with("tick"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         (self.0.header().vtable.type_name)()

@@ -536,6 +536,22 @@ impl HomeOwner {
 }
 
 /// A task, whatever it returns: to look at, name, wake and end it.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, TaskOptions};
+///
+/// let event_loop = EventLoop::new()?;
+/// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+/// let task = raw.task().clone();
+/// drop(raw);
+/// assert!(!task.is_done(), "the loop owns it");
+/// task.request_end();
+/// event_loop.run_until_complete(async {})?;
+/// assert!(task.is_cancelled());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct TaskRef(CellRef);
 
@@ -575,12 +591,35 @@ impl TaskRef {
     }
 
     /// The task's number: unique in the process, and rising on each thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let first = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// let second = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// assert!(first.task().id() < second.task().id());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn id(&self) -> u64 {
         self.task().id
     }
 
     /// The name it was given, or `Task-N` with its number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// assert_eq!(*raw.task().name(), format!("Task-{}", raw.task().id()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn name(&self) -> Rc<str> {
         self.if_extra(|extra| extra.name.clone())
@@ -588,24 +627,75 @@ impl TaskRef {
     }
 
     /// Gives it another name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, running_loop};
+    ///
+    /// let main = async {
+    ///     let task = running_loop().current_task().unwrap();
+    ///     task.set_name("main");
+    ///     task.name()
+    /// };
+    /// assert_eq!(&*EventLoop::new()?.run_until_complete(main)?, "main");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_name(&self, name: &str) {
         let name = Some(Rc::from(name));
         self.with_extra(|extra| extra.name = name);
     }
 
     /// Where it was made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// assert!(raw.task().site().line() > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn site(&self) -> &'static Location<'static> {
         self.task().site
     }
 
     /// The Rust type of its future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::Ready;
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(std::future::ready(1), TaskOptions::new())?;
+    /// assert_eq!(raw.task().type_name(), std::any::type_name::<Ready<i32>>());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         (self.header().vtable.type_name)()
     }
 
     /// The context it runs in: its own copy, unless it was made in a given one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions, context_var};
+    ///
+    /// context_var! { static STEP: u32 = 0; }
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async { drop(STEP.set(1)) }, TaskOptions::new())?;
+    /// event_loop.run_until_complete(async {})?;
+    /// assert_eq!(raw.task().context().run(|| STEP.get()), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn context(&self) -> Variables {
         // The slot of a task that is being stepped is empty. An eager child may be on top of it,
@@ -618,6 +708,17 @@ impl TaskRef {
     }
 
     /// The loop that it belongs to, unless that is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// assert_eq!(raw.task().event_loop().as_ref(), Some(&*event_loop));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "get_loop")]
     #[must_use]
     pub fn event_loop(&self) -> Option<LoopRef> {
@@ -626,30 +727,104 @@ impl TaskRef {
     }
 
     /// Whether it has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// assert!(!raw.task().is_done());
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_done());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.header().has(DONE)
     }
 
     /// Whether it has ended without returning and without a panic.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// raw.task().request_end();
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_cancelled());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.header().has(CANCELLED)
     }
 
     /// Whether it was asked to end and has not yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// raw.task().request_end();
+    /// assert!(raw.task().is_ending() && !raw.task().is_done());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.header().has(ENDING)
     }
 
     /// Has it stepped again, as its waker would.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::Poll;
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let mut polls = 0;
+    /// let second_poll = poll_fn(move |_| {
+    ///     polls += 1;
+    ///     if polls < 2 { Poll::Pending } else { Poll::Ready(()) }
+    /// });
+    /// let raw = event_loop.spawn(second_poll, TaskOptions::new())?;
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(!raw.task().is_done());
+    /// raw.task().wake();
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_done());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wake(&self) {
         self.0.schedule();
     }
 
     /// Asks it to end: at its next step (in this one, if it is being stepped) its future is
     /// dropped, unless its [`Supervisor`] decides otherwise. False if it has ended already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+    /// assert!(raw.task().request_end());
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_cancelled());
+    /// assert!(!raw.task().request_end(), "it has ended");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn request_end(&self) -> bool {
         if self.is_done() {
             return false;
@@ -660,6 +835,20 @@ impl TaskRef {
     }
 
     /// Takes a request back that has not been looked at.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// raw.task().request_end();
+    /// raw.task().withdraw_end();
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_done() && !raw.task().is_cancelled());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn withdraw_end(&self) {
         self.header().clear(ENDING);
     }
@@ -675,6 +864,20 @@ impl TaskRef {
     }
 
     /// Schedules `callback` when the task ends, or now if it has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// let this = event_loop.handle_to_self();
+    /// raw.task().on_done(event_loop.callback(move || this.stop()));
+    /// event_loop.run_forever()?;
+    /// assert!(raw.task().is_done());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_done(&self, callback: CallbackRef) {
         if self.is_done() {
             callback.schedule();
@@ -685,6 +888,20 @@ impl TaskRef {
 
     /// Takes back callbacks that were given to [`on_done`](Self::on_done) and are not scheduled
     /// yet; returns how many there were.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// let callback = event_loop.callback(|| unreachable!("removed"));
+    /// raw.task().on_done(callback.clone());
+    /// assert_eq!(raw.task().remove_on_done(&callback), 1);
+    /// event_loop.run_until_complete(async {})?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn remove_on_done(&self, callback: &CallbackRef) -> usize {
         let mut removed = Vec::new();
         self.if_extra(|extra| {
@@ -727,6 +944,19 @@ impl fmt::Debug for TaskRef {
 /// The one handle that takes a task's output.
 ///
 /// Dropping it lets the task go on by itself.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, Outcome, TaskOptions};
+///
+/// let event_loop = EventLoop::new()?;
+/// let mut task = event_loop.spawn(async { "value" }, TaskOptions::new())?;
+/// assert!(task.take().is_none());
+/// event_loop.run_until_complete(async {})?;
+/// assert!(matches!(task.take(), Some(Outcome::Value("value"))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct RawTask<T> {
     task: TaskRef,
     _output: PhantomData<T>,
