@@ -1,5 +1,5 @@
-//! One connection, one message under way: the time from a request to its answer. CPU time per request, many connections and large
-//! messages are measured by `src/bin/echo_bench.rs`.
+//! One connection, one message under way: the time from a request to its answer. CPU time per
+//! request, many connections and large messages are measured by `src/bin/echo_bench.rs`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

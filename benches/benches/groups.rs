@@ -30,7 +30,8 @@ fn main() {
     );
 }
 
-/// The columns are the peers' ways: tokio's `JoinSet`, and futures' `FuturesUnordered`, shown under smol, on which it runs.
+/// The columns are the peers' ways: tokio's `JoinSet`, and futures' `FuturesUnordered`, shown under
+/// smol, on which it runs.
 fn groups<const CHILDREN: usize>(name: &'static str) -> Contest {
     Contest::new(name, CHILDREN as u64)
         .with("tokio", join_set::<CHILDREN>)

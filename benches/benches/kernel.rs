@@ -65,7 +65,8 @@ fn yield_among<R: Runtime>(times: u64) -> Duration {
     })
 }
 
-/// The same work by hand: boxed futures in a ring buffer, polled in turn with a waker that does nothing.
+/// The same work by hand: boxed futures in a ring buffer, polled in turn with a waker that does
+/// nothing.
 mod floor {
     use super::*;
 

@@ -1,5 +1,5 @@
-//! Primitives that tasks of one thread share. Each library's run on the runtime they come with: tokio::sync, async-lock and
-//! async-channel on smol, local-sync on monoio.
+//! Primitives that tasks of one thread share. Each library's run on the runtime they come with:
+//! tokio::sync, async-lock and async-channel on smol, local-sync on monoio.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -191,7 +191,8 @@ trait Event: Runtime {
 }
 
 trait Queue: Runtime {
-    /// A coroutine that puts so many numbers into a queue of this size, and one that takes them out.
+    /// A coroutine that puts so many numbers into a queue of this size, and one that takes them
+    /// out.
     fn through_queue(
         size: usize,
         items: u64,

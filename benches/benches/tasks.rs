@@ -34,8 +34,8 @@ fn oneshot_same_task<R: Runtime>(times: u64) -> Duration {
     })
 }
 
-/// Two tasks: one sets a oneshot and awaits the answer, the other awaits it and answers. Both are made anew for each
-/// round, as a request and its reply are.
+/// Two tasks: one sets a oneshot and awaits the answer, the other awaits it and answers. Both are
+/// made anew for each round, as a request and its reply are.
 fn oneshot_round_trip<R: Runtime>(times: u64) -> Duration {
     timed::<R>(async move {
         let (mut ask, question) = R::oneshot();

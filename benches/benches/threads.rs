@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use asyncio_benches::contest::{Contest, run};
-use asyncio_benches::runtime::{Runtime, Smol, Tokio, timed};
+use asyncio_benches::runtime::{Asyncio, Runtime, Smol, Tokio, timed};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::iter;
@@ -22,9 +22,11 @@ fn main() {
         vec![
             Contest::new("executor_round_trip", 1)
                 .with("floor", thread_round_trip)
+                .with("asyncio", job_by_job::<Asyncio>)
                 .with("tokio", job_by_job::<Tokio>)
                 .with("smol", job_by_job::<Smol>),
             Contest::new("executor_1000_jobs", JOBS as u64)
+                .with("asyncio", jobs_at_once::<Asyncio>)
                 .with("tokio", jobs_at_once::<Tokio>)
                 .with("smol", jobs_at_once::<Smol>),
             Contest::new("short_process", PROCESSES as u64)
@@ -34,29 +36,42 @@ fn main() {
     );
 }
 
-/// What blocks runs elsewhere.
-trait Elsewhere: Runtime {
+/// Blocking work runs on another thread.
+trait Threads: Runtime {
     fn to_thread<T: Send + 'static>(job: fn() -> T) -> impl Future<Output = T> + 'static;
+}
+
+trait Processes: Runtime {
     /// Runs `true` and waits for its end.
     fn process() -> impl Future<Output = ()>;
 }
 
-impl Elsewhere for Tokio {
+impl Threads for Asyncio {
+    async fn to_thread<T: Send + 'static>(job: fn() -> T) -> T {
+        asyncio::to_thread(job).await.expect("a job that ends well")
+    }
+}
+
+impl Threads for Tokio {
     async fn to_thread<T: Send + 'static>(job: fn() -> T) -> T {
         tokio::task::spawn_blocking(job).await.expect("a job that ends well")
     }
+}
 
+impl Processes for Tokio {
     async fn process() {
         let status = tokio::process::Command::new("true").stdin(Stdio::null()).status().await;
         assert!(status.expect("a status").success());
     }
 }
 
-impl Elsewhere for Smol {
+impl Threads for Smol {
     fn to_thread<T: Send + 'static>(job: fn() -> T) -> impl Future<Output = T> + 'static {
         smol::unblock(job)
     }
+}
 
+impl Processes for Smol {
     async fn process() {
         let status = smol::process::Command::new("true").stdin(Stdio::null()).status().await;
         assert!(status.expect("a status").success());
@@ -68,7 +83,7 @@ fn job() -> u64 {
 }
 
 /// One job at a time.
-fn job_by_job<R: Elsewhere>(times: u64) -> Duration {
+fn job_by_job<R: Threads>(times: u64) -> Duration {
     timed::<R>(async move {
         for _ in 0..times {
             assert_eq!(R::to_thread(job).await, 7);
@@ -77,7 +92,7 @@ fn job_by_job<R: Elsewhere>(times: u64) -> Duration {
 }
 
 /// A thousand jobs at once.
-fn jobs_at_once<R: Elsewhere>(times: u64) -> Duration {
+fn jobs_at_once<R: Threads>(times: u64) -> Duration {
     timed::<R>(async move {
         for _ in 0..times {
             let results = join_all((0..JOBS).map(|_| R::to_thread(job))).await;
@@ -107,7 +122,7 @@ fn thread_round_trip(times: u64) -> Duration {
 }
 
 /// Short processes, several at a time.
-fn processes<R: Elsewhere>(times: u64) -> Duration {
+fn processes<R: Processes>(times: u64) -> Duration {
     timed::<R>(async move {
         for _ in 0..times {
             iter(0..PROCESSES).for_each_concurrent(CONCURRENCY, |_| R::process()).await;

@@ -1,13 +1,16 @@
 //! The runner: the same work by several contenders, measured side by side.
 //!
 //! Every file in `benches/benches/` is a list of [`Contest`]s handed to [`run`]. There are two ways
-//! to run them. `cargo bench` gives them to criterion, with its statistics and its comparison to the
-//! last run. `cargo bench -- --table` runs the contenders of each contest in turn, round after round, so
-//! that drift of the machine hits all of them alike, and prints medians and ratios as a table.
+//! to run them. `cargo bench` gives them to criterion, with its statistics and its comparison to
+//! the last run. `cargo bench -- --table` runs the contenders of each contest in turn, round after
+//! round, so that drift of the machine hits all of them alike, and prints medians and ratios as a
+//! table.
 
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+
+use crate::process::warn_if_busy;
 
 /// Interleaved rounds of `--table`.
 const ROUNDS: usize = 15;
@@ -42,8 +45,9 @@ impl Contest {
     }
 }
 
-/// The whole of a bench program: criterion, or the interleaved table with `--table`. `--table=NAME` is for the contests
-/// whose name contains `NAME`; `--only=asyncio,tokio` leaves out other contenders.
+/// The whole of a bench program: criterion, or the interleaved table with `--table`. `--table=NAME`
+/// is for the contests whose name contains `NAME`; `--only=asyncio,tokio` leaves out other
+/// contenders.
 pub fn run(area: &str, contests: Vec<Contest>) {
     match option("--table") {
         Some(filter) => print_table(area, contests, &filter),
@@ -74,6 +78,7 @@ fn run_criterion(contests: Vec<Contest>) {
 }
 
 fn print_table(area: &str, contests: Vec<Contest>, filter: &str) {
+    warn_if_busy();
     println!(
         "\n| {area}: ns per operation | {} | tokio ÷ asyncio | best peer ÷ asyncio |",
         COLUMNS.join(" | ")
@@ -105,8 +110,8 @@ fn interleave(mut contest: Contest) -> Vec<(&'static str, f64)> {
     names.zip(samples.into_iter().map(median)).collect()
 }
 
-/// How often the work must be repeated to fill a turn. Warms up on the way; the best of three, because a
-/// disturbance would end the search too early.
+/// How often the work must be repeated to fill a turn. Warms up on the way; the best of three,
+/// because a disturbance would end the search too early.
 fn calibrate(work: &mut Work) -> u64 {
     let mut repeats = 1;
     loop {

@@ -1,4 +1,5 @@
-//! The load: many connections from one thread, each with one message under way, as fast as the server answers.
+//! The load: many connections from one thread, each with one message under way, as fast as the
+//! server answers.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -179,8 +180,8 @@ fn check(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens connections, so many at a time, waits until the server closes each, and opens the next; how many that
-/// were in so much time.
+/// Opens connections, so many at a time, waits until the server closes each, and opens the next;
+/// how many that were in so much time.
 ///
 /// # Errors
 ///

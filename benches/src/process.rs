@@ -1,4 +1,4 @@
-//! A program that measures itself in parts: contenders run as processes of their own, pinned to a core.
+//! Contenders as processes of their own, pinned to a core; and what the machine is up to.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind};
@@ -23,6 +23,16 @@ pub fn pin_to(core: usize) {
     }
 }
 
+/// Says so if others are at work on this machine: what is measured then means little.
+pub fn warn_if_busy() {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = load.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
+    // Measuring by itself keeps one or two cores busy.
+    if load > 2.0 {
+        eprintln!("the machine is busy (load average {load}): don't trust these figures");
+    }
+}
+
 /// Allows as many open descriptors as the system lets us have.
 ///
 /// # Errors
@@ -34,7 +44,8 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
-/// This program, started again as a server that says on its first line which port it serves. Killed when dropped.
+/// This program, started again as a server that says on its first line which port it serves. Killed
+/// when dropped.
 #[derive(Debug)]
 pub struct ServerProcess {
     child: Child,

@@ -1,4 +1,5 @@
-//! Chained coroutines: each chain runs its second part with what its first part found, and the chains run together.
+//! Chained coroutines: each chain runs its second part with what its first part found, and the
+//! chains run together.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example chained

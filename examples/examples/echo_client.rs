@@ -1,4 +1,5 @@
-//! A client of an echo server: sends lines, and prints what comes back. Without an address it serves itself.
+//! A client of an echo server: sends lines, and prints what comes back. Without an address it
+//! serves itself.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example echo_client

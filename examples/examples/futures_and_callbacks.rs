@@ -1,4 +1,5 @@
-//! Futures and callbacks: the level below coroutines, where a promise joins what calls back to what awaits.
+//! Futures and callbacks: the level below coroutines, where a promise joins what calls back to what
+//! awaits.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example futures_and_callbacks

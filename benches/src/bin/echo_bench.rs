@@ -1,12 +1,13 @@
-//! TCP servers side by side: CPU time per request, each in a process of its own on one core, the load on another.
+//! TCP servers side by side: CPU time per request, each in a process of its own on one core, the
+//! load on another.
 //!
 //! ```text
 //! cargo run --release -p asyncio-benches --bin echo_bench                 every table
 //! cargo run --release -p asyncio-benches --bin echo_bench -- 1k lines     some of them
 //! ```
 //!
-//! Tables: `1k`, `10k`, `100k`, `lines`, `accept`, `idle`. `--rounds N` and `--millis N` (per contender and
-//! round) trade time for steadiness; `--only tokio,smol` leaves others out.
+//! Tables: `1k`, `10k`, `100k`, `lines`, `accept`, `idle`. `--rounds N` and `--millis N` (per
+//! contender and round) trade time for steadiness; `--only tokio,smol` leaves others out.
 
 use std::error::Error;
 use std::io;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use asyncio_benches::contest::median;
 use asyncio_benches::load::{EchoLoad, connect_and_close};
 use asyncio_benches::process::{
-    LOAD_CORE, SERVER_CORE, ServerProcess, pin_to, raise_descriptor_limit,
+    LOAD_CORE, SERVER_CORE, ServerProcess, pin_to, raise_descriptor_limit, warn_if_busy,
 };
 use asyncio_benches::servers::{self, SERVERS, Service};
 
@@ -42,8 +43,8 @@ const KIB: usize = 1024;
 const LINE: usize = 32;
 const LINES: usize = 16;
 
-// Buffers of contenders that have one per connection are larger than the message, so that a read says when there is no more;
-// of the sizes tried for 100 KiB, this one suits tokio best.
+// Buffers of contenders that have one per connection are larger than the message, so that a read
+// says when there is no more; of the sizes tried for 100 KiB, this one suits tokio best.
 const TABLES: &[Table] = &[
     Table {
         name: "1k",
@@ -91,6 +92,7 @@ fn main() -> Outcome<()> {
         }
     }
     let options = Options::parse(arguments)?;
+    warn_if_busy();
     raise_descriptor_limit()?;
     pin_to(LOAD_CORE);
     for table in TABLES.iter().filter(|table| options.wants(&options.tables, table.name)) {

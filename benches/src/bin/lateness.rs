@@ -1,11 +1,13 @@
-//! How late timers are, and what they cost: each contender in a process of its own, in turn, on one core.
+//! How late timers are, and what they cost: each contender in a process of its own, in turn, on one
+//! core.
 //!
 //! ```text
 //! cargo run --release -p asyncio-benches --bin lateness
 //! ```
 //!
-//! Two tables. *One*: the lateness of a 100 µs sleep on an idle loop, a thousand times. *Many*: 100,000 tasks that
-//! each sleep a random time within a second; their lateness, and the CPU time of the whole.
+//! Two tables. *One*: the lateness of a 100 µs sleep on an idle loop, a thousand times. *Many*:
+//! 100,000 tasks that each sleep a random time within a second; their lateness, and the CPU time of
+//! the whole.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -14,7 +16,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use asyncio_benches::contest::median;
-use asyncio_benches::process::{SERVER_CORE, pin_to};
+use asyncio_benches::process::{SERVER_CORE, pin_to, warn_if_busy};
 use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -48,6 +50,7 @@ fn main() -> Outcome<()> {
     match arguments.as_slice() {
         [name, experiment] => measure(name, experiment),
         _ => {
+            warn_if_busy();
             println!("\n| a 100 µs sleep | median lateness µs | p99 µs | CPU µs each |");
             table("one", SLEEPS as f64 / 1000.0)?;
             println!(

@@ -34,8 +34,8 @@ fn row<R: Runtime>() {
     println!("| {} | {bytes:.0} | {allocations:.2} |", R::NAME);
 }
 
-/// Memory of tasks that have been polled once and wait for ever, whose handles are kept. They are started by and by, so
-/// that the ready queue stays short.
+/// Memory of tasks that have been polled once and wait for ever, whose handles are kept. They are
+/// started by and by, so that the ready queue stays short.
 fn parked_task<R: Runtime>() -> (f64, f64) {
     R::block_on(async {
         let mut tasks = Vec::with_capacity(TASKS);

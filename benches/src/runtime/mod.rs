@@ -37,10 +37,11 @@ pub trait Runtime: 'static {
     /// A value to be set once by the first half and awaited by the second.
     fn oneshot<T: Clone + 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static);
 
-    /// Receives everything that `produce` sends from a thread of its own, calls `consume` for each item, and ends
-    /// when `produce` does.
+    /// Receives everything that `produce` sends from a thread of its own, calls `consume` for each
+    /// item, and ends when `produce` does.
     ///
-    /// Where a runtime has no channel of its own: through async-channel, which works on all of them.
+    /// Where a runtime has no channel of its own: through async-channel, which works on all of
+    /// them.
     fn from_thread(
         produce: impl FnOnce(&dyn Fn(u64)) + Send + 'static,
         mut consume: impl FnMut(u64) + 'static,
@@ -66,7 +67,8 @@ pub trait Runtime: 'static {
     }
 }
 
-/// Runs `work` in a task of the runtime and says how long it took, without the runtime's own coming and going.
+/// Runs `work` in a task of the runtime and says how long it took, without the runtime's own coming
+/// and going.
 pub fn timed<R: Runtime>(work: impl Future<Output = ()> + 'static) -> Duration {
     R::block_on(async move {
         let start = Instant::now();

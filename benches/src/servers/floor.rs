@@ -1,5 +1,5 @@
-//! The floor: an edge-triggered epoll loop by hand, one read buffer for all connections, no second `recv`
-//! after a short one, a queue only where a send was short.
+//! The floor: an edge-triggered epoll loop by hand, one read buffer for all connections, no second
+//! `recv` after a short one, a queue only where a send was short.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -18,7 +18,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 pub enum Service {
     /// Sends back what it gets, read by read, through a buffer of so many bytes.
     Echo(usize),
-    /// Sends back each line by one write of its own, the way one writes it without thinking about system calls.
+    /// Sends back each line by one write of its own, the way one writes it without thinking about
+    /// system calls.
     Lines,
     /// Closes at once.
     Close,
@@ -67,8 +68,8 @@ pub fn find(name: &str) -> Option<Serve> {
     SERVERS.iter().find(|(known, _)| *known == name).map(|(_, serve)| *serve)
 }
 
-/// A listener on a free port of the loopback, the same for all: a long backlog, and TCP_NODELAY, which accepted
-/// sockets inherit.
+/// A listener on a free port of the loopback, the same for all: a long backlog, and TCP_NODELAY,
+/// which accepted sockets inherit.
 ///
 /// # Errors
 ///
