@@ -5,11 +5,11 @@ use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use asyncio_benches::contest::{Contest, run};
 use asyncio_benches::on_every_runtime;
-use asyncio_benches::runtime::{Runtime, timed};
+use asyncio_benches::runtime::{Runtime, timed, timed_by_hand};
 
 const MANY: usize = 1000;
 
@@ -74,7 +74,7 @@ mod floor {
 
     pub(super) fn spawn_one(times: u64) -> Duration {
         let mut ready: VecDeque<Boxed<u64>> = VecDeque::with_capacity(1);
-        timed(|| {
+        timed_by_hand(|| {
             for number in 0..times {
                 ready.push_back(Box::pin(async move { number }));
                 run_all(&mut ready);
@@ -84,7 +84,7 @@ mod floor {
 
     pub(super) fn spawn_many(times: u64) -> Duration {
         let mut ready: VecDeque<Boxed<usize>> = VecDeque::with_capacity(MANY);
-        timed(|| {
+        timed_by_hand(|| {
             for _ in 0..times {
                 ready.extend(
                     (0..MANY).map(|number| Box::pin(async move { number }) as Boxed<usize>),
@@ -97,7 +97,7 @@ mod floor {
     pub(super) fn yield_among(times: u64) -> Duration {
         let mut ready: VecDeque<Boxed<()>> = VecDeque::with_capacity(MANY);
         ready.extend((0..MANY).map(|_| Box::pin(Pending(times)) as Boxed<()>));
-        timed(|| run_all(&mut ready))
+        timed_by_hand(|| run_all(&mut ready))
     }
 
     fn run_all<T>(ready: &mut VecDeque<Boxed<T>>) {
@@ -108,12 +108,6 @@ mod floor {
                 Poll::Pending => ready.push_back(future),
             }
         }
-    }
-
-    fn timed(work: impl FnOnce()) -> Duration {
-        let start = Instant::now();
-        work();
-        start.elapsed()
     }
 
     /// Pending so many times.

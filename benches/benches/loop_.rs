@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use asyncio::Promise;
 use asyncio_benches::contest::{Contest, run};
 use asyncio_benches::on_every_runtime;
-use asyncio_benches::runtime::{Asyncio, Runtime, Tokio, timed};
+use asyncio_benches::runtime::{Asyncio, Runtime, Tokio, timed, timed_by_hand, timed_with_others};
 
 /// Callbacks scheduled before the first of them runs.
 const BATCH: usize = 1000;
@@ -70,16 +70,16 @@ fn call_soon(times: u64) -> Duration {
 /// The same by hand: boxed closures in a ring buffer.
 fn call_soon_by_hand(times: u64) -> Duration {
     let mut ready: VecDeque<Box<dyn FnOnce()>> = VecDeque::with_capacity(BATCH);
-    let start = Instant::now();
-    for _ in 0..times {
-        ready.extend(
-            (0..BATCH).map(|number| Box::new(move || add(number as u64)) as Box<dyn FnOnce()>),
-        );
-        while let Some(callback) = ready.pop_front() {
-            callback();
+    timed_by_hand(|| {
+        for _ in 0..times {
+            ready.extend(
+                (0..BATCH).map(|number| Box::new(move || add(number as u64)) as Box<dyn FnOnce()>),
+            );
+            while let Some(callback) = ready.pop_front() {
+                callback();
+            }
         }
-    }
-    start.elapsed()
+    })
 }
 
 fn add(number: u64) {
@@ -106,11 +106,11 @@ fn task_local_get(times: u64) -> Duration {
 }
 
 fn thread_local_get(times: u64) -> Duration {
-    let start = Instant::now();
-    for _ in 0..times {
-        black_box(SUM.get());
-    }
-    start.elapsed()
+    timed_by_hand(|| {
+        for _ in 0..times {
+            black_box(SUM.get());
+        }
+    })
 }
 
 /// Set a context variable, and set it back.
@@ -133,17 +133,17 @@ fn task_local_scope(times: u64) -> Duration {
 }
 
 fn thread_local_set(times: u64) -> Duration {
-    let start = Instant::now();
-    for number in 0..times {
-        let before = black_box(SUM.replace(number));
-        SUM.set(before);
-    }
-    start.elapsed()
+    timed_by_hand(|| {
+        for number in 0..times {
+            let before = black_box(SUM.replace(number));
+            SUM.set(before);
+        }
+    })
 }
 
 /// Callbacks called for by another thread.
 fn call_soon_threadsafe(times: u64) -> Duration {
-    timed::<Asyncio>(async move {
+    timed_with_others::<Asyncio>(async move {
         let handle = asyncio::running_loop().handle();
         let done = asyncio::create_future();
         DONE.set(Some(done.clone()));
@@ -165,7 +165,7 @@ fn all_done() {
 
 /// The same on tokio: closures through a channel to a task that calls them.
 fn closures_through_channel(times: u64) -> Duration {
-    timed::<Tokio>(async move {
+    timed_with_others::<Tokio>(async move {
         let (sender, mut receiver) =
             tokio::sync::mpsc::unbounded_channel::<Box<dyn FnOnce() + Send>>();
         let thread = std::thread::spawn(move || {
@@ -182,7 +182,7 @@ fn closures_through_channel(times: u64) -> Duration {
 
 /// Items sent from another thread to a task of the loop, through an unbounded channel.
 fn from_thread<R: Runtime>(times: u64) -> Duration {
-    timed::<R>(async move {
+    timed_with_others::<R>(async move {
         let produce = move |send: &dyn Fn(u64)| (0..times).for_each(send);
         R::from_thread(produce, |item| {
             black_box(item);

@@ -5,10 +5,10 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use asyncio_benches::contest::{Contest, run};
-use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio, timed};
+use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio, timed, timed_by_hand};
 
 /// Tasks that contend.
 const TASKS: u64 = 100;
@@ -147,17 +147,17 @@ fn queue<Q: Queue, const SIZE: usize>(times: u64) -> Duration {
 
 fn queue_by_hand<const SIZE: usize>(times: u64) -> Duration {
     let mut items = VecDeque::new();
-    let start = Instant::now();
-    let mut put = 0;
-    while put < times {
-        let end = times.min(put + SIZE.min(1024) as u64);
-        items.extend((put..end).map(black_box));
-        put = end;
-        while let Some(item) = items.pop_front() {
-            black_box(item);
+    timed_by_hand(|| {
+        let mut put = 0;
+        while put < times {
+            let end = times.min(put + SIZE.min(1024) as u64);
+            items.extend((put..end).map(black_box));
+            put = end;
+            while let Some(item) = items.pop_front() {
+                black_box(item);
+            }
         }
-    }
-    start.elapsed()
+    })
 }
 
 async fn in_tasks<R: Runtime, F: Future<Output = ()> + 'static>(work: impl Fn() -> F) {

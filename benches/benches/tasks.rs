@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::hint::black_box;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use asyncio_benches::contest::{Contest, run};
 use asyncio_benches::on_every_runtime;
-use asyncio_benches::runtime::{Runtime, timed};
+use asyncio_benches::runtime::{Runtime, timed, timed_by_hand};
 
 const MANY: usize = 10_000;
 
@@ -76,18 +76,19 @@ fn gather<R: Runtime>(times: u64) -> Duration {
 fn gather_by_hand(times: u64) -> Duration {
     use std::task::{Context, Poll, Waker};
 
-    let start = Instant::now();
-    for _ in 0..times {
-        let coroutines: Vec<_> = (0..MANY).map(|number| Box::pin(async move { number })).collect();
-        let mut context = Context::from_waker(Waker::noop());
-        let results: Vec<usize> = coroutines
-            .into_iter()
-            .map(|mut coroutine| match coroutine.as_mut().poll(&mut context) {
-                Poll::Ready(number) => number,
-                Poll::Pending => unreachable!("it awaits nothing"),
-            })
-            .collect();
-        assert_eq!(black_box(results).len(), MANY);
-    }
-    start.elapsed()
+    timed_by_hand(|| {
+        for _ in 0..times {
+            let coroutines: Vec<_> =
+                (0..MANY).map(|number| Box::pin(async move { number })).collect();
+            let mut context = Context::from_waker(Waker::noop());
+            let results: Vec<usize> = coroutines
+                .into_iter()
+                .map(|mut coroutine| match coroutine.as_mut().poll(&mut context) {
+                    Poll::Ready(number) => number,
+                    Poll::Pending => unreachable!("it awaits nothing"),
+                })
+                .collect();
+            assert_eq!(black_box(results).len(), MANY);
+        }
+    })
 }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use asyncio_benches::contest::{Contest, run};
-use asyncio_benches::runtime::{Asyncio, Runtime, Smol, Tokio, timed};
+use asyncio_benches::runtime::{Asyncio, Runtime, Smol, Tokio, timed_with_others};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::iter;
@@ -84,7 +84,7 @@ fn job() -> u64 {
 
 /// One job at a time.
 fn job_by_job<R: Threads>(times: u64) -> Duration {
-    timed::<R>(async move {
+    timed_with_others::<R>(async move {
         for _ in 0..times {
             assert_eq!(R::to_thread(job).await, 7);
         }
@@ -93,7 +93,7 @@ fn job_by_job<R: Threads>(times: u64) -> Duration {
 
 /// A thousand jobs at once.
 fn jobs_at_once<R: Threads>(times: u64) -> Duration {
-    timed::<R>(async move {
+    timed_with_others::<R>(async move {
         for _ in 0..times {
             let results = join_all((0..JOBS).map(|_| R::to_thread(job))).await;
             assert_eq!(results.len(), JOBS);
@@ -123,7 +123,7 @@ fn thread_round_trip(times: u64) -> Duration {
 
 /// Short processes, several at a time.
 fn processes<R: Processes>(times: u64) -> Duration {
-    timed::<R>(async move {
+    timed_with_others::<R>(async move {
         for _ in 0..times {
             iter(0..PROCESSES).for_each_concurrent(CONCURRENCY, |_| R::process()).await;
         }

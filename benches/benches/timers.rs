@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use asyncio_benches::contest::{Contest, run};
 use asyncio_benches::on_every_runtime;
-use asyncio_benches::runtime::{Runtime, timed};
+use asyncio_benches::runtime::{Runtime, timed, timed_by_hand};
 
 fn main() {
     let contests = vec![on_every_runtime!(
@@ -36,13 +36,13 @@ fn sleep_dropped<R: Runtime>(times: u64) -> Duration {
 /// The same by hand: read the clock, put a deadline into an ordered map, take it out again.
 fn deadline_by_hand(times: u64) -> Duration {
     let mut deadlines = BTreeMap::new();
-    let start = Instant::now();
-    for number in 0..times {
-        let deadline = Instant::now() + far_off(number);
-        deadlines.insert((deadline, number), ());
-        black_box(deadlines.remove(&(deadline, number)));
-    }
-    start.elapsed()
+    timed_by_hand(|| {
+        for number in 0..times {
+            let deadline = Instant::now() + far_off(number);
+            deadlines.insert((deadline, number), ());
+            black_box(deadlines.remove(&(deadline, number)));
+        }
+    })
 }
 
 fn far_off(number: u64) -> Duration {

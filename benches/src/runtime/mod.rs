@@ -14,6 +14,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use rustix::time::{ClockId, clock_gettime};
 
 /// A single-threaded runtime under test. Each function is the runtime's own way to do it.
 pub trait Runtime: 'static {
@@ -67,14 +68,37 @@ pub trait Runtime: 'static {
     }
 }
 
-/// Runs `work` in a task of the runtime and says how long it took, without the runtime's own coming
-/// and going.
+/// Runs `work` in a task of the runtime and says how much CPU time the thread used for it, without
+/// the runtime's own coming and going.
+///
+/// On a quiet machine that is the time it takes; on another one it is much less disturbed.
 pub fn timed<R: Runtime>(work: impl Future<Output = ()> + 'static) -> Duration {
-    R::block_on(async move {
+    R::block_on(async {
+        let start = thread_time();
+        work.await;
+        thread_time() - start
+    })
+}
+
+/// As [`timed`], for work by hand.
+pub fn timed_by_hand(work: impl FnOnce()) -> Duration {
+    let start = thread_time();
+    work();
+    thread_time() - start
+}
+
+/// As [`timed`], for work that other threads and processes take part in: the time it takes.
+pub fn timed_with_others<R: Runtime>(work: impl Future<Output = ()> + 'static) -> Duration {
+    R::block_on(async {
         let start = Instant::now();
         work.await;
         start.elapsed()
     })
+}
+
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// Adds the same workload, a function generic over [`Runtime`], on every runtime.
