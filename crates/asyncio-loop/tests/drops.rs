@@ -7,9 +7,7 @@ use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use asyncio_loop::{
-    EventLoop, LocalWaker, Outcome, RawTask, TaskOptions, context_var, running_loop,
-};
+use asyncio_loop::{EventLoop, LocalWaker, Outcome, RawTask, TaskOptions, running_loop};
 use common::{DropGuard, Drops, run_ready, virtual_loop, yield_now};
 
 /// A loop that reports to nobody.
@@ -130,44 +128,6 @@ fn a_task_that_was_never_polled_drops_its_future_too() {
     run_ready(&event_loop);
     assert_eq!(futures.count(), 1);
     assert!(task.task().is_cancelled());
-}
-
-context_var! { static NAME: &'static str = "nobody"; }
-
-/// Notes as which task, in which context and on which loop it was dropped.
-struct NotesItsPlace(Rc<RefCell<Vec<(String, &'static str)>>>);
-
-impl Drop for NotesItsPlace {
-    fn drop(&mut self) {
-        let task = running_loop().current_task().map_or("none".into(), |task| task.name());
-        self.0.borrow_mut().push((task.to_string(), NAME.get()));
-    }
-}
-
-/// However a task ends, its future sees itself as the current task, in its own context.
-#[test]
-fn a_future_is_dropped_as_the_current_task_and_in_its_context() {
-    let (event_loop, places) = (quiet_loop(), Rc::new(RefCell::new(Vec::new())));
-    let start = |name: &'static str, ends: bool| {
-        let note = NotesItsPlace(places.clone());
-        let future = async move {
-            let _note = note;
-            NAME.set(name);
-            if !ends {
-                pending::<()>().await;
-            }
-        };
-        event_loop.spawn(future, TaskOptions::new().name(name)).unwrap()
-    };
-    let (_returns, ended, closed) =
-        (start("returns", true), start("ended", false), start("closed", false));
-    run_ready(&event_loop);
-    ended.task().request_end();
-    run_ready(&event_loop);
-    event_loop.close().unwrap();
-    let names = ["returns", "ended", "closed"];
-    assert_eq!(*places.borrow(), names.map(|name| (name.to_owned(), name)));
-    drop(closed);
 }
 
 #[test]
