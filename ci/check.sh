@@ -88,17 +88,14 @@ check_loom() {
 
 # Use after free, double frees and leaks, in the crates with unsafe code and those just above.
 check_asan() {
-    cargo +nightly --version >/dev/null 2>&1 || skip "no nightly toolchain"
-    asan_test -p asyncio-loop -p asyncio-task
-    # Some tests leak guards on purpose, to show what becomes of the lock.
-    ASAN_OPTIONS=detect_leaks=0 asan_test -p asyncio-sync
-}
-
-asan_test() {
     local host
+    cargo +nightly --version >/dev/null 2>&1 || skip "no nightly toolchain"
     host=$(rustc +nightly -vV | sed -n 's/^host: //p')
-    RUSTFLAGS="-Zsanitizer=address --cfg asan" cargo +nightly test --target "$host" \
-        --target-dir "$target/asan" --lib --tests "$@"
+    export RUSTFLAGS="-Zsanitizer=address --cfg asan" RUST_BACKTRACE=0
+    export ASAN_OPTIONS=fast_unwind_on_malloc=0
+    export LSAN_OPTIONS=print_suppressions=0:suppressions=$PWD/ci/leaks.txt
+    cargo +nightly test --target "$host" --target-dir "$target/asan" --lib --tests \
+        -p asyncio-loop -p asyncio-task -p asyncio-sync
 }
 
 check_miri() {
