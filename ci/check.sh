@@ -92,7 +92,7 @@ check_asan() {
     cargo +nightly --version >/dev/null 2>&1 || skip "no nightly toolchain"
     host=$(rustc +nightly -vV | sed -n 's/^host: //p')
     export RUSTFLAGS="-Zsanitizer=address --cfg asan" RUST_BACKTRACE=0
-    export ASAN_OPTIONS=fast_unwind_on_malloc=0
+    export ASAN_OPTIONS=fast_unwind_on_malloc=0:malloc_context_size=20
     export LSAN_OPTIONS=print_suppressions=0:suppressions=$PWD/ci/leaks.txt
     cargo +nightly test --target "$host" --target-dir "$target/asan" --lib --tests \
         -p asyncio-loop -p asyncio-task -p asyncio-sync
