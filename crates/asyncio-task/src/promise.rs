@@ -91,23 +91,27 @@ struct Shared<T> {
 }
 
 enum State<T> {
-    Pending(Waiting),
+    Pending(Waiting<T>),
     Done(Result<T, PromiseError>),
 }
 
 /// Who is told. Nearly always one task, which therefore needs no allocation.
-#[derive(Default)]
-struct Waiting {
+struct Waiting<T> {
     first: Option<LocalWaker>,
-    more: Option<Box<More>>,
+    more: Option<Box<More<T>>>,
 }
 
-#[derive(Default)]
-struct More {
+struct More<T> {
     /// By ticket, so in the order of arrival.
     others: BTreeMap<u64, LocalWaker>,
     next_ticket: u64,
-    callbacks: Vec<CallbackRef>,
+    callbacks: Vec<DoneCallback<T>>,
+}
+
+struct DoneCallback<T> {
+    callback: CallbackRef,
+    /// Empty until it is scheduled: a callback that owns the promise that owns it is never freed.
+    promise: Rc<Cell<Option<Promise<T>>>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -117,13 +121,15 @@ enum Place {
     Other(u64),
 }
 
-impl Waiting {
+impl<T> Waiting<T> {
+    const NOBODY: Self = Self { first: None, more: None };
+
     /// Schedules the callbacks, then wakes the tasks, each in order.
     #[inline]
-    fn wake(self) {
+    fn wake(self, promise: &Promise<T>) {
         let more = self.more;
         if let Some(more) = &more {
-            more.callbacks.iter().for_each(CallbackRef::schedule);
+            more.callbacks.iter().for_each(|callback| callback.schedule(promise));
         }
         if let Some(first) = self.first {
             first.wake();
@@ -133,13 +139,34 @@ impl Waiting {
         }
     }
 
-    fn more(&mut self) -> &mut More {
-        self.more.get_or_insert_default()
+    fn more(&mut self) -> &mut More<T> {
+        self.more.get_or_insert_with(|| {
+            Box::new(More { others: BTreeMap::new(), next_ticket: 0, callbacks: Vec::new() })
+        })
     }
 
     /// Whether no task waits.
     fn is_empty(&self) -> bool {
         self.first.is_none() && self.more.as_ref().is_none_or(|more| more.others.is_empty())
+    }
+}
+
+/// Calls back with the promise that is there by then.
+fn call<T, F>(callback: F, promise: Rc<Cell<Option<Promise<T>>>>) -> impl FnOnce()
+where
+    F: FnOnce(&Promise<T>),
+{
+    move || {
+        if let Some(promise) = promise.take() {
+            callback(&promise);
+        }
+    }
+}
+
+impl<T> DoneCallback<T> {
+    fn schedule(&self, promise: &Promise<T>) {
+        self.promise.set(Some(promise.clone()));
+        self.callback.schedule();
     }
 }
 
@@ -167,7 +194,7 @@ impl<T> Promise<T> {
 
     fn made_at(site: &'static Location<'static>, event_loop: &LoopRef) -> Self {
         let shared = Shared {
-            state: RefCell::new(State::Pending(Waiting::default())),
+            state: RefCell::new(State::Pending(Waiting::NOBODY)),
             observed: Cell::new(false),
             event_loop: event_loop.clone(),
             site,
@@ -272,7 +299,7 @@ impl<T> Promise<T> {
         let before = std::mem::replace(&mut *state, State::Done(outcome));
         drop(state);
         if let State::Pending(waiting) = before {
-            waiting.wake();
+            waiting.wake(self);
         }
         Ok(())
     }
@@ -420,8 +447,7 @@ impl<T> Promise<T> {
         F: FnOnce(&Promise<T>) + 'static,
         T: 'static,
     {
-        let this = self.clone();
-        self.register(self.shared.event_loop.callback(move || callback(&this)))
+        self.register(|promise| self.shared.event_loop.callback(call(callback, promise)))
     }
 
     /// [`add_done_callback`](Self::add_done_callback) in the given context.
@@ -448,14 +474,18 @@ impl<T> Promise<T> {
         F: FnOnce(&Promise<T>) + 'static,
         T: 'static,
     {
-        let this = self.clone();
-        self.register(self.shared.event_loop.callback_in(context, move || callback(&this)))
+        self.register(|promise| {
+            self.shared.event_loop.callback_in(context, call(callback, promise))
+        })
     }
 
-    fn register(&self, callback: CallbackRef) -> CallbackRef {
+    fn register(&self, make: impl FnOnce(Rc<Cell<Option<Self>>>) -> CallbackRef) -> CallbackRef {
+        let promise = Rc::default();
+        let callback = make(Rc::clone(&promise));
+        let done_callback = DoneCallback { callback: callback.clone(), promise };
         match &mut *self.shared.state.borrow_mut() {
-            State::Pending(waiting) => waiting.more().callbacks.push(callback.clone()),
-            State::Done(_) => callback.schedule(),
+            State::Pending(waiting) => waiting.more().callbacks.push(done_callback),
+            State::Done(_) => done_callback.schedule(self),
         }
         callback
     }
@@ -482,13 +512,14 @@ impl<T> Promise<T> {
             State::Done(_) => return 0,
             State::Pending(waiting) => {
                 let callbacks = &mut waiting.more().callbacks;
-                let (removed, kept) =
-                    std::mem::take(callbacks).into_iter().partition(|known| known == callback);
+                let (removed, kept) = std::mem::take(callbacks)
+                    .into_iter()
+                    .partition(|known| known.callback == *callback);
                 *callbacks = kept;
                 removed
             }
         };
-        removed.iter().for_each(CallbackRef::cancel);
+        removed.iter().for_each(|removed| removed.callback.cancel());
         removed.len()
     }
 
@@ -512,7 +543,7 @@ impl<T> Promise<T> {
     /// Keeps the waker of the task being polled, in the place that this handle has in the line.
     /// What it replaces is handed out: its destructor may be foreign, and use the promise.
     #[must_use]
-    fn wait(&self, waiting: &mut Waiting, cx: &Context<'_>) -> Option<LocalWaker> {
+    fn wait(&self, waiting: &mut Waiting<T>, cx: &Context<'_>) -> Option<LocalWaker> {
         let slot = match self.place.get() {
             Place::First => &mut waiting.first,
             Place::Other(ticket) => {

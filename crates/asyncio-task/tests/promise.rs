@@ -163,6 +163,18 @@ fn a_removed_callback_is_dropped() {
     });
 }
 
+/// A promise that nobody settles is freed with its last handle, and its callbacks with it.
+#[test]
+fn an_abandoned_promise_drops_its_callbacks() {
+    run(async {
+        let (log, promise) = (Log::new(), create_future::<()>());
+        let held = common::OnDrop(log.clone(), "dropped");
+        promise.add_done_callback(move |_| drop(held));
+        drop(promise);
+        assert_eq!(log.take(), ["dropped"]);
+    });
+}
+
 // F-009
 #[test]
 fn a_callback_is_out_of_reach_once_the_promise_is_done() {
