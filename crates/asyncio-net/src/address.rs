@@ -1,6 +1,12 @@
+use std::ffi::OsStr;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
+
+use socket2::SockAddr;
 
 /// The name of one end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,5 +54,50 @@ impl fmt::Display for Address {
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
         Self::Inet(address)
+    }
+}
+
+impl From<unix::SocketAddr> for Address {
+    fn from(address: unix::SocketAddr) -> Self {
+        if let Some(path) = address.as_pathname() {
+            return Self::Unix(path.to_owned());
+        }
+        abstract_name(&address).map_or(Self::Unnamed, Self::Abstract)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn abstract_name(address: &unix::SocketAddr) -> Option<Vec<u8>> {
+    use std::os::linux::net::SocketAddrExt;
+    address.as_abstract_name().map(<[u8]>::to_vec)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn abstract_name(_: &unix::SocketAddr) -> Option<Vec<u8>> {
+    None
+}
+
+/// A path; in Linux' abstract namespace if it begins with a zero byte, as in Python.
+impl From<&Path> for Address {
+    fn from(path: &Path) -> Self {
+        match path.as_os_str().as_bytes().strip_prefix(b"\0") {
+            Some(name) => Self::Abstract(name.to_vec()),
+            None if path.as_os_str().is_empty() => Self::Unnamed,
+            None => Self::Unix(path.to_owned()),
+        }
+    }
+}
+
+impl Address {
+    /// As the system wants it.
+    pub(crate) fn to_sock_addr(&self) -> io::Result<SockAddr> {
+        match self {
+            Self::Inet(address) => Ok((*address).into()),
+            Self::Unix(path) => SockAddr::unix(path),
+            Self::Abstract(name) => {
+                SockAddr::unix(OsStr::from_bytes(&[b"\0", name.as_slice()].concat()))
+            }
+            Self::Unnamed => Err(io::Error::new(io::ErrorKind::InvalidInput, "no address")),
+        }
     }
 }

@@ -13,22 +13,30 @@ mod queue;
 mod read_buffer;
 mod resolve;
 mod server;
-mod server_address;
 mod socket;
 mod source;
 mod stream;
 mod transport;
+mod unix;
 
 pub use address::Address;
-pub use connect::{create_connection, open_connection};
+pub use connect::{
+    ClientAddress, ConnectErrors, ConnectOptions, ConnectedSocket, connect_accepted_socket,
+    create_buffered_connection, create_connection, create_connection_with, open_connection,
+    open_connection_with,
+};
 pub use endpoint::{Endpoint, Port};
 pub use error::{IncompleteReadError, LimitOverrunError, ReadError};
 pub use protocol::{BufferedProtocol, Protocol};
-pub use server::{Server, ServerOptions, create_server, create_server_with};
-pub use server_address::ServerAddress;
+pub use resolve::Family;
+pub use server::{Server, ServerAddress, ServerOptions, create_server, create_server_with};
 pub use source::{ByteSource, ByteStream};
 pub use stream::{
     Closed, DEFAULT_LIMIT, HandlerResult, StreamFeeder, StreamReader, StreamWriter, feed_reader,
     feed_reader_with_limit, start_server, start_server_with, stream_over,
 };
 pub use transport::Transport;
+pub use unix::{
+    create_unix_connection, create_unix_server, create_unix_server_with, open_unix_connection,
+    start_unix_server, start_unix_server_with,
+};

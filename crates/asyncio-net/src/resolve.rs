@@ -8,6 +8,24 @@ use dns_lookup::{AddrInfoHints, SockType};
 
 use crate::endpoint::Endpoint;
 
+/// A kind of internet address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[doc(alias = "AF_INET")]
+#[doc(alias = "AF_INET6")]
+pub enum Family {
+    /// IPv4.
+    Inet,
+    /// IPv6.
+    Inet6,
+}
+
+impl Family {
+    /// That of an address.
+    pub fn of(address: &SocketAddr) -> Self {
+        if address.is_ipv4() { Self::Inet } else { Self::Inet6 }
+    }
+}
+
 /// The addresses to connect to, in the resolver's order.
 pub(crate) async fn resolve(
     event_loop: &LoopRef,

@@ -7,13 +7,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
 use asyncio_loop::{Direction, LoopRef, Source};
-use mio::net::TcpStream;
+use mio::net::{TcpStream, UnixStream};
+use socket2::Socket;
 
 use crate::address::Address;
 use crate::source::{ByteSource, ByteStream};
 
-/// What stream sockets have in common beyond reading and writing.
-pub(crate) trait StreamSocket: AsFd {
+/// What stream sockets have in common.
+pub(crate) trait StreamSocket: AsFd + 'static {
+    fn from_socket(socket: Socket) -> Self;
+    fn take_error(&self) -> io::Result<Option<io::Error>>;
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize>;
     fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
@@ -22,6 +25,47 @@ pub(crate) trait StreamSocket: AsFd {
 }
 
 impl StreamSocket for TcpStream {
+    fn from_socket(socket: Socket) -> Self {
+        Self::from_std(socket.into())
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.take_error()
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&mut &*self).read(buffer)
+    }
+
+    fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match slices {
+            [one] => (&mut &*self).write(one),
+            many => (&mut &*self).write_vectored(many),
+        }
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.shutdown(how)
+    }
+
+    fn local(&self) -> io::Result<Address> {
+        self.local_addr().map(Address::from)
+    }
+
+    fn peer(&self) -> io::Result<Address> {
+        self.peer_addr().map(Address::from)
+    }
+}
+
+impl StreamSocket for UnixStream {
+    fn from_socket(socket: Socket) -> Self {
+        Self::from_std(socket.into())
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.take_error()
+    }
+
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (&mut &*self).read(buffer)
     }

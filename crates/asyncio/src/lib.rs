@@ -35,11 +35,15 @@ pub use asyncio_loop::{
 };
 pub use asyncio_macros::{main, test};
 pub use asyncio_net::{
-    Address, BufferedProtocol, ByteSource, ByteStream, Closed, Endpoint, HandlerResult,
-    IncompleteReadError, LimitOverrunError, Port, Protocol, ReadError, Server, ServerAddress,
-    ServerOptions, StreamFeeder, StreamReader, StreamWriter, Transport, create_connection,
-    create_server, create_server_with, feed_reader, feed_reader_with_limit, open_connection,
-    start_server, start_server_with,
+    Address, BufferedProtocol, ByteSource, ByteStream, ClientAddress, Closed, ConnectErrors,
+    ConnectOptions, ConnectedSocket, Endpoint, Family, HandlerResult, IncompleteReadError,
+    LimitOverrunError, Port, Protocol, ReadError, Server, ServerAddress, ServerOptions,
+    StreamFeeder, StreamReader, StreamWriter, Transport, connect_accepted_socket,
+    create_buffered_connection, create_connection, create_connection_with, create_server,
+    create_server_with, create_unix_connection, create_unix_server, create_unix_server_with,
+    feed_reader, feed_reader_with_limit, open_connection, open_connection_with,
+    open_unix_connection, start_server, start_server_with, start_unix_server,
+    start_unix_server_with, stream_over,
 };
 pub use asyncio_process::{
     PoolError, PoolFunction, ProcessPoolBuilder, ProcessPoolExecutor, Registrable,

@@ -34,6 +34,7 @@ use crate::network::Network;
 use crate::queue::Queue;
 use crate::server::Membership;
 use crate::source::{ByteSource, ByteStream};
+use crate::stream::{StreamReader, StreamWriter};
 use crate::transport::Receiver;
 
 /// One connection: the descriptor (last, for it may be any kind) and everything around it.
@@ -50,6 +51,23 @@ pub(crate) struct Connection<S: ?Sized = dyn ByteStream> {
     /// The server that accepted it.
     membership: Cell<Option<Membership>>,
     io: S,
+}
+
+/// A new connection, seen from both sides.
+pub(crate) struct Opened {
+    pub(crate) connection: Rc<Connection>,
+    pub(crate) source: Rc<dyn ByteSource>,
+}
+
+impl Opened {
+    pub(crate) fn new(network: &Rc<Network>, io: impl ByteStream + 'static) -> Self {
+        let source = Connection::new(network, io);
+        Self { connection: source.clone(), source }
+    }
+
+    pub(crate) fn into_streams(self, limit: usize) -> (StreamReader, StreamWriter) {
+        (StreamReader::with_limit(self.source, limit), StreamWriter::new(self.connection))
+    }
 }
 
 #[derive(Default)]

@@ -1,18 +1,20 @@
 //! Accepting.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use asyncio_loop::{Deadline, Direction, ErrorContext, LocalWaker, Source};
-use mio::net::TcpListener;
+use mio::net::{TcpListener, UnixListener};
 
+use super::unix::SocketFile;
 use super::{Accepted, Shared};
 use crate::address::Address;
-use crate::connection::Connection;
+use crate::connection::Opened;
 use crate::network::Network;
 use crate::socket::{SocketStream, StreamSocket};
 
@@ -20,7 +22,7 @@ use crate::socket::{SocketStream, StreamSocket};
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A socket that listens.
-pub(crate) trait ListenSocket: std::os::fd::AsFd {
+pub(super) trait ListenSocket: AsFd + 'static {
     type Stream: StreamSocket;
     fn accept(&self) -> io::Result<(Self::Stream, Address)>;
     fn local(&self) -> io::Result<Address>;
@@ -30,7 +32,19 @@ impl ListenSocket for TcpListener {
     type Stream = mio::net::TcpStream;
 
     fn accept(&self) -> io::Result<(Self::Stream, Address)> {
-        TcpListener::accept(self).map(|(stream, peer)| (stream, peer.into()))
+        self.accept().map(|(stream, peer)| (stream, peer.into()))
+    }
+
+    fn local(&self) -> io::Result<Address> {
+        self.local_addr().map(Address::from)
+    }
+}
+
+impl ListenSocket for UnixListener {
+    type Stream = mio::net::UnixStream;
+
+    fn accept(&self) -> io::Result<(Self::Stream, Address)> {
+        self.accept().map(|(stream, peer)| (stream, peer.into()))
     }
 
     fn local(&self) -> io::Result<Address> {
@@ -43,24 +57,28 @@ pub(super) trait Listening {
     fn start(self: Rc<Self>, shared: &Rc<Shared>);
     fn address(&self) -> Address;
     fn close(&self);
+    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>));
 }
 
 /// One socket of a server, and the task that accepts from it.
 pub(super) struct Listener<L: ListenSocket> {
     source: RefCell<Option<Source<L>>>,
-    address: OnceCell<Address>,
+    address: Address,
+    /// The file to be removed in the end.
+    file: Cell<Option<SocketFile>>,
     /// When to try again.
     paused: RefCell<Option<Deadline>>,
 }
 
-impl<L: ListenSocket + 'static> Listener<L> {
-    pub(super) fn new(network: &Network, socket: L) -> Self {
-        let address = socket.local().map_or_else(|_| OnceCell::new(), OnceCell::from);
-        Self {
-            source: RefCell::new(Some(Source::new(network.event_loop(), socket))),
-            address,
-            paused: RefCell::new(None),
-        }
+impl<L: ListenSocket> Listener<L> {
+    pub(super) fn open(
+        network: &Network,
+        socket: L,
+        file: Option<SocketFile>,
+    ) -> io::Result<Rc<dyn Listening>> {
+        let address = socket.local()?;
+        let source = RefCell::new(Some(Source::new(network.event_loop(), socket)));
+        Ok(Rc::new(Self { source, address, file: Cell::new(file), paused: RefCell::new(None) }))
     }
 
     /// Accepts for ever; ends when the socket is closed.
@@ -87,10 +105,9 @@ impl<L: ListenSocket + 'static> Listener<L> {
     fn accepted(&self, shared: &Rc<Shared>, stream: L::Stream, peer: Address) {
         let event_loop = shared.network.event_loop();
         let stream = SocketStream::new(event_loop, stream, Some(peer));
-        let source = Connection::new(&shared.network, stream);
-        let connection: Rc<Connection> = source.clone();
-        connection.join(Shared::admit(shared, &connection));
-        (shared.serve)(Accepted { connection, source });
+        let opened = Opened::new(&shared.network, stream);
+        opened.connection.join(Shared::admit(shared, &opened.connection));
+        (shared.serve)(Accepted { opened, server: shared.clone() });
     }
 
     fn is_paused(&self) -> bool {
@@ -103,7 +120,7 @@ impl<L: ListenSocket + 'static> Listener<L> {
         let event_loop = shared.network.event_loop();
         let context = ErrorContext::new("accepting a connection failed; trying again in a second")
             .with_error(error)
-            .field("listening on", self.address());
+            .field("listening on", &self.address);
         event_loop.report(&context);
         let until = event_loop.time() + PAUSE;
         let deadline = event_loop.wake_at(until, LocalWaker::from_context(cx));
@@ -117,20 +134,28 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | TimedOut)
 }
 
-impl<L: ListenSocket + 'static> Listening for Listener<L> {
+impl<L: ListenSocket> Listening for Listener<L> {
     fn start(self: Rc<Self>, shared: &Rc<Shared>) {
         let shared_by_task = shared.clone();
         shared.network.spawn(poll_fn(move |cx| self.poll_accept(cx, &shared_by_task)));
     }
 
     fn address(&self) -> Address {
-        self.address.get().cloned().unwrap_or(Address::Unnamed)
+        self.address.clone()
     }
 
     fn close(&self) {
         let source = self.source.take();
         if let Some(source) = source {
             source.wake_waiters();
+        }
+        drop(self.paused.take());
+        drop(self.file.take());
+    }
+
+    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
+        if let Some(source) = &*self.source.borrow() {
+            look(source.get_ref().as_fd());
         }
     }
 }

@@ -10,7 +10,7 @@ use super::ServerOptions;
 /// A socket for each address; if one fails, none.
 ///
 /// An address that this machine does not have is passed over, as long as another one works.
-pub(crate) fn listen_on(
+pub(super) fn listen_on(
     addresses: &[SocketAddr],
     options: &ServerOptions,
 ) -> io::Result<Vec<TcpListener>> {
@@ -26,17 +26,18 @@ pub(crate) fn listen_on(
             Err(error) => return Err(name(error, address)),
         }
     }
-    match (listeners.is_empty(), missing.into_iter().next()) {
-        (true, Some((address, error))) => Err(name(error, address)),
-        (true, None) => Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on")),
-        (false, _) => Ok(listeners),
+    if !listeners.is_empty() {
+        return Ok(listeners);
     }
+    let kind = missing.first().map_or(io::ErrorKind::InvalidInput, |(_, error)| error.kind());
+    let texts: Vec<_> = missing.iter().map(|(at, error)| format!("{at}: {error}")).collect();
+    Err(io::Error::new(kind, format!("no address to listen on: {}", texts.join("; "))))
 }
 
 /// Whether the machine lacks the address, or its whole family.
 fn is_missing(error: &io::Error) -> bool {
-    const EAFNOSUPPORT: i32 = 97;
-    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
 fn name(error: io::Error, address: &SocketAddr) -> io::Error {

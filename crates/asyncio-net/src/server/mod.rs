@@ -1,33 +1,41 @@
 //! Listening servers.
 
 mod accept;
+mod address;
 mod bind;
 mod options;
+mod unix;
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use asyncio_loop::LocalWaker;
+use asyncio_loop::{ErrorContext, LocalWaker, TaskRef};
+use asyncio_task::sleep;
 use slab::Slab;
 
+pub use self::address::ServerAddress;
 pub use self::options::ServerOptions;
 
-use self::accept::{Listener, Listening};
-pub(crate) use self::bind::listen_on;
+use self::accept::Listening;
 use crate::address::Address;
-use crate::connection::Connection;
+use crate::connection::{Connection, Opened};
 use crate::network::Network;
 use crate::protocol::Protocol;
-use crate::server_address::ServerAddress;
-use crate::source::ByteSource;
 use crate::transport::Lent;
 
 /// Listens on `address` and has a new protocol, made by `factory`, serve each client.
+///
+/// `address` is an [`Endpoint`](crate::Endpoint) or whatever can be one, or a socket that listens already.
 ///
 /// # Errors
 ///
@@ -39,8 +47,29 @@ use crate::transport::Lent;
 ///
 /// # From asyncio
 ///
-/// `loop.create_server`. The keyword arguments are [`ServerOptions`], for
-/// [`create_server_with`]; a socket that listens already is given in place of the address.
+/// `loop.create_server`. The keyword arguments are [`ServerOptions`], for [`create_server_with`].
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{Protocol, Transport, create_server, open_connection};
+///
+/// struct Echo;
+///
+/// impl Protocol for Echo {
+///     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+///         transport.write(data);
+///     }
+/// }
+///
+/// asyncio_task::run(async {
+///     let server = create_server("127.0.0.1:0", || Echo).await?;
+///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+///     writer.write(b"hello");
+///     assert_eq!(reader.read(100).await?, "hello");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn create_server<P: Protocol + 'static>(
     address: impl Into<ServerAddress>,
     factory: impl Fn() -> P + 'static,
@@ -52,19 +81,23 @@ pub async fn create_server<P: Protocol + 'static>(
 ///
 /// # Errors
 ///
-/// As [`create_server`].
+/// As there.
 ///
 /// # Panics
 ///
-/// As [`create_server`].
+/// As there.
 pub async fn create_server_with<P: Protocol + 'static>(
     address: impl Into<ServerAddress>,
     factory: impl Fn() -> P + 'static,
     options: ServerOptions,
 ) -> io::Result<Server> {
     let serve = move |accepted: Accepted| {
+        let receiver = match catch_unwind(AssertUnwindSafe(&factory)) {
+            Ok(protocol) => Box::new(Lent(protocol)),
+            Err(payload) => return accepted.refuse(&*payload),
+        };
         // Refused by a closed loop only.
-        let _ = accepted.connection.start(Box::new(Lent(factory())));
+        let _ = accepted.opened.connection.start(receiver);
     };
     Server::listen(address.into(), options, Box::new(serve)).await
 }
@@ -78,10 +111,23 @@ pub struct Server(Rc<Shared>);
 /// What is done with a new connection.
 type Serve = Box<dyn Fn(Accepted)>;
 
-/// A new connection, from both sides.
+/// A new connection and where it comes from.
 pub(crate) struct Accepted {
-    pub(crate) connection: Rc<Connection>,
-    pub(crate) source: Rc<dyn ByteSource>,
+    pub(crate) opened: Opened,
+    pub(crate) server: Rc<Shared>,
+}
+
+impl Accepted {
+    /// The protocol's factory panicked: the connection is closed, the server goes on.
+    fn refuse(self, payload: &(dyn Any + Send)) {
+        let event_loop = self.server.network.event_loop();
+        if event_loop.is_debug() {
+            let context = ErrorContext::new("the factory of a server's protocol panicked");
+            let peer = self.opened.connection.io().peer_address();
+            event_loop.report(&context.with_panic(payload).field("peer", peer));
+        }
+        self.opened.connection.abort();
+    }
 }
 
 pub(crate) struct Shared {
@@ -90,7 +136,10 @@ pub(crate) struct Shared {
     serve: Serve,
     listeners: RefCell<Vec<Rc<dyn Listening>>>,
     clients: RefCell<Slab<Weak<Connection>>>,
+    /// The tasks of stream servers that serve a client.
+    handlers: RefCell<Slab<TaskRef>>,
     state: Cell<State>,
+    /// Who waits for the end of the server, or of its handlers.
     waiters: RefCell<Vec<LocalWaker>>,
 }
 
@@ -107,6 +156,12 @@ pub(crate) struct Membership {
     key: usize,
 }
 
+/// A handler's place with its server, until it has ended.
+pub(crate) struct Handling {
+    server: Rc<Shared>,
+    key: usize,
+}
+
 impl Server {
     /// Binds, and starts to serve if the options say so.
     pub(crate) async fn listen(
@@ -115,23 +170,17 @@ impl Server {
         serve: Serve,
     ) -> io::Result<Self> {
         let network = Network::running();
-        let sockets = address.into_listeners(&network, &options).await?;
-        let mut listeners: Vec<Rc<dyn Listening>> = Vec::new();
-        for socket in sockets {
-            socket.set_nonblocking(true)?;
-            let socket = mio::net::TcpListener::from_std(socket);
-            listeners.push(Rc::new(Listener::new(&network, socket)));
-        }
-        let shared = Shared {
+        let listeners = address.listen(&network, &options).await?;
+        let server = Self(Rc::new(Shared {
             network,
             options,
             serve,
             listeners: RefCell::new(listeners),
             clients: RefCell::default(),
+            handlers: RefCell::default(),
             state: Cell::new(State::Bound),
             waiters: RefCell::default(),
-        };
-        let server = Self(Rc::new(shared));
+        }));
         if server.0.options.start_serving {
             server.start_serving();
         }
@@ -211,8 +260,41 @@ impl Server {
         poll_fn(|cx| self.0.poll_over(cx)).await;
     }
 
+    /// Ends the server in an orderly way: stops listening, gives clients until the end of `grace` to finish,
+    /// then cancels what handlers are left and aborts what connections are left. Returns when all are gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves the server closed, and its clients as they are then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_net::{open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |mut reader, _writer| reader.read(1).await).await?;
+    ///     let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
+    ///     server.shutdown(Duration::from_millis(1)).await;
+    ///     assert_eq!(reader.read(1).await?, "");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub async fn shutdown(&self, grace: Duration) {
+        self.close();
+        let mut grace = pin!(sleep(grace));
+        poll_fn(|cx| match self.0.poll_idle(cx) {
+            Poll::Pending => grace.as_mut().poll(cx),
+            ready => ready,
+        })
+        .await;
+        self.0.cancel_handlers();
+        self.abort_clients();
+        poll_fn(|cx| self.0.poll_idle(cx)).await;
+    }
+
     /// The addresses it listens on; none once it is closed.
-    #[doc(alias = "sockets")]
     pub fn addresses(&self) -> Vec<Address> {
         self.0.listeners.borrow().iter().map(|listener| listener.address()).collect()
     }
@@ -226,6 +308,14 @@ impl Server {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         let first = self.addresses().into_iter().find_map(|address| address.as_inet());
         first.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Looks at the listening sockets, for options and the like.
+    #[doc(alias = "sockets")]
+    pub fn with_sockets(&self, mut look: impl FnMut(BorrowedFd<'_>)) {
+        for listener in &*self.0.listeners.borrow() {
+            listener.with_fd(&mut look);
+        }
     }
 
     /// How many connections are open.
@@ -245,14 +335,44 @@ impl Shared {
         self.clients.borrow().iter().filter_map(|(_, client)| client.upgrade()).collect()
     }
 
+    /// Puts a task that serves a client under the server's care.
+    pub(crate) fn handle(this: &Rc<Self>, task: impl FnOnce(Handling) -> Option<TaskRef>) {
+        let key = this.handlers.borrow().vacant_key();
+        let handling = Handling { server: this.clone(), key };
+        // The task does not run before this function has returned.
+        if let Some(task) = task(handling) {
+            let inserted = this.handlers.borrow_mut().insert(task);
+            debug_assert!(inserted == key, "a handler's key is the one it was told");
+        }
+    }
+
+    fn cancel_handlers(&self) {
+        let handlers: Vec<_> =
+            self.handlers.borrow().iter().map(|(_, task)| task.clone()).collect();
+        for handler in handlers {
+            handler.request_end();
+        }
+    }
+
+    /// The server is closed and its connections are gone.
     fn is_over(&self) -> bool {
         self.state.get() == State::Closed && self.clients.borrow().is_empty()
     }
 
-    fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_over() {
-            return Poll::Ready(());
-        }
+    /// So are the tasks that served them.
+    fn is_idle(&self) -> bool {
+        self.is_over() && self.handlers.borrow().is_empty()
+    }
+
+    fn poll_over(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_over() { Poll::Ready(()) } else { self.wait(cx) }
+    }
+
+    fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_idle() { Poll::Ready(()) } else { self.wait(cx) }
+    }
+
+    fn wait(&self, cx: &Context<'_>) -> Poll<()> {
         let mut waiters = self.waiters.borrow_mut();
         if !waiters.iter().any(|waiter| waiter.will_wake(cx)) {
             waiters.push(LocalWaker::from_context(cx));
@@ -270,6 +390,14 @@ impl Shared {
 impl Drop for Membership {
     fn drop(&mut self) {
         self.server.clients.borrow_mut().remove(self.key);
+        self.server.wake_if_over();
+    }
+}
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        let task = self.server.handlers.borrow_mut().try_remove(self.key);
+        drop(task);
         self.server.wake_if_over();
     }
 }

@@ -16,6 +16,7 @@ pub struct ServerOptions {
     pub(crate) keep_alive: bool,
     pub(crate) ipv6_only: bool,
     pub(crate) start_serving: bool,
+    pub(crate) cleanup_socket: bool,
     pub(crate) limit: usize,
 }
 
@@ -29,6 +30,7 @@ impl ServerOptions {
             keep_alive: false,
             ipv6_only: true,
             start_serving: true,
+            cleanup_socket: true,
             limit: DEFAULT_LIMIT,
         }
     }
@@ -75,6 +77,13 @@ impl ServerOptions {
     #[must_use]
     pub fn start_serving(mut self, yes: bool) -> Self {
         self.start_serving = yes;
+        self
+    }
+
+    /// Whether a Unix server removes its socket's file when it is closed. True, unless told.
+    #[must_use]
+    pub fn cleanup_socket(mut self, yes: bool) -> Self {
+        self.cleanup_socket = yes;
         self
     }
 

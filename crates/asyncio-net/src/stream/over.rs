@@ -1,7 +1,7 @@
 //! Streams over anything that carries bytes.
 
-use super::{StreamReader, StreamWriter};
-use crate::connection::Connection;
+use super::{DEFAULT_LIMIT, StreamReader, StreamWriter};
+use crate::connection::Opened;
 use crate::network::Network;
 use crate::source::ByteStream;
 
@@ -53,6 +53,5 @@ use crate::source::ByteStream;
 /// ```
 #[must_use]
 pub fn stream_over(stream: impl ByteStream + 'static) -> (StreamReader, StreamWriter) {
-    let connection = Connection::new(&Network::running(), stream);
-    (StreamReader::new(connection.clone()), StreamWriter::new(connection))
+    Opened::new(&Network::running(), stream).into_streams(DEFAULT_LIMIT)
 }

@@ -12,8 +12,7 @@ use std::task::Poll;
 use asyncio_loop::{ErrorContext, TaskOptions};
 
 use super::{StreamReader, StreamWriter};
-use crate::server::{Accepted, Server, ServerOptions};
-use crate::server_address::ServerAddress;
+use crate::server::{Accepted, Server, ServerAddress, ServerOptions, Shared};
 use crate::transport::Transport;
 
 /// Listens on `address` and has `handler` serve each client, in a task of its own.
@@ -87,22 +86,26 @@ where
     H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
     R: HandlerResult,
 {
+    let Accepted { opened, server } = accepted;
     let handler = handler.clone();
-    let network = accepted.connection.network().clone();
-    let task = async move {
-        let transport = Transport(accepted.connection.clone());
-        let reader = StreamReader::with_limit(accepted.source, limit);
-        let writer = StreamWriter::new(accepted.connection);
-        let failure = match catch_panic(handler(reader, writer)).await {
-            Ok(result) => result.failure(),
-            Err(payload) => Some(Failure::Panic(payload)),
+    let network = opened.connection.network().clone();
+    Shared::handle(&server, move |handling| {
+        let task = async move {
+            let _handling = handling;
+            let transport = Transport(opened.connection.clone());
+            let (reader, writer) = opened.into_streams(limit);
+            let failure = match catch_panic(handler(reader, writer)).await {
+                Ok(result) => result.failure(),
+                Err(payload) => Some(Failure::Panic(payload)),
+            };
+            if let Some(failure) = failure {
+                failure.report(&transport);
+            }
         };
-        if let Some(failure) = failure {
-            failure.report(&transport);
-        }
-    };
-    // Refused by a closed loop only.
-    let _ = network.event_loop().spawn(task, TaskOptions::new());
+        let options = TaskOptions::new().eager_start(false);
+        // Refused by a closed loop only.
+        network.event_loop().spawn(task, options).ok().map(|task| task.task().clone())
+    });
 }
 
 /// Polls `future` to its end, or to its panic.

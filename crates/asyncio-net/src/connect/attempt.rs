@@ -1,0 +1,72 @@
+//! One address.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use asyncio_loop::{Direction, LoopRef, Source};
+use mio::net::TcpStream;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::address::Address;
+use crate::network::Network;
+use crate::socket::{SocketStream, StreamSocket};
+
+/// Connects to `address`, from one of `local` if there are any.
+pub(super) async fn connect(
+    network: &Rc<Network>,
+    address: SocketAddr,
+    local: &[SocketAddr],
+) -> io::Result<SocketStream<TcpStream>> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if !local.is_empty() {
+        bind(&socket, address, local)?;
+    }
+    socket.set_tcp_nodelay(true)?;
+    let source = connect_socket(network.event_loop(), socket, &address.into()).await?;
+    Ok(SocketStream::from_source(source, Some(Address::Inet(address))))
+}
+
+/// Connects a fresh socket.
+pub(crate) async fn connect_socket<S: StreamSocket>(
+    event_loop: &LoopRef,
+    socket: Socket,
+    address: &SockAddr,
+) -> io::Result<Source<S>> {
+    socket.set_nonblocking(true)?;
+    let connecting = match socket.connect(address) {
+        Ok(()) => false,
+        Err(error) if is_in_progress(&error) => true,
+        Err(error) => return Err(error),
+    };
+    let source = Source::new(event_loop, S::from_socket(socket));
+    if connecting {
+        source.clear_ready(Direction::Write);
+        source.ready(Direction::Write).await?;
+        if let Some(error) = source.get_ref().take_error()? {
+            return Err(error);
+        }
+    }
+    Ok(source)
+}
+
+/// `WouldBlock` is something else: a Unix server with a full backlog.
+fn is_in_progress(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
+}
+
+/// Binds to the first of `local` that fits the family of `address` and can be bound to.
+fn bind(socket: &Socket, address: SocketAddr, local: &[SocketAddr]) -> io::Result<()> {
+    let mut refused = None;
+    for local in local.iter().filter(|local| local.is_ipv4() == address.is_ipv4()) {
+        match socket.bind(&(*local).into()) {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                let text = format!("cannot bind to {local}: {error}");
+                refused = Some(io::Error::new(error.kind(), text));
+            }
+        }
+    }
+    let none = || io::Error::new(io::ErrorKind::InvalidInput, "no local address of its family");
+    Err(refused.unwrap_or_else(none))
+}

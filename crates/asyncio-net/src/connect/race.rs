@@ -1,0 +1,138 @@
+//! Several addresses, one after the other or side by side.
+
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_task::sleep;
+use mio::net::TcpStream;
+
+use super::attempt;
+use super::options::ConnectOptions;
+use crate::connection::Opened;
+use crate::endpoint::Endpoint;
+use crate::network::Network;
+use crate::resolve::{resolve, resolve_passive};
+use crate::socket::SocketStream;
+
+type Attempt<'a> = Pin<Box<dyn Future<Output = io::Result<SocketStream<TcpStream>>> + 'a>>;
+
+pub(super) async fn connect(
+    network: &Rc<Network>,
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> io::Result<Opened> {
+    let event_loop = network.event_loop();
+    let addresses = options.order(resolve(event_loop, endpoint).await?);
+    let local = match &options.local {
+        Some(local) => resolve_passive(event_loop, local).await?,
+        None => Vec::new(),
+    };
+    let mut race = Race { running: Vec::new(), errors: ConnectErrors { attempts: Vec::new() } };
+    for address in addresses {
+        let attempt = attempt::connect(network, address, &local);
+        race.running.push((address, Box::pin(attempt)));
+        let head_start = async {
+            match options.delay {
+                Some(delay) => sleep(delay).await,
+                None => std::future::pending().await,
+            }
+        };
+        if let Some(stream) = race.run(head_start).await {
+            return Ok(Opened::new(network, stream));
+        }
+    }
+    while !race.running.is_empty() {
+        if let Some(stream) = race.run(std::future::pending()).await {
+            return Ok(Opened::new(network, stream));
+        }
+    }
+    Err(race.errors.into())
+}
+
+/// Attempts that run side by side, and the errors of those that have failed.
+struct Race<'a> {
+    running: Vec<(SocketAddr, Attempt<'a>)>,
+    errors: ConnectErrors,
+}
+
+impl Race<'_> {
+    /// Goes on until one connects; or until one fails, or the head start of the latest is over.
+    async fn run(
+        &mut self,
+        head_start: impl Future<Output = ()>,
+    ) -> Option<SocketStream<TcpStream>> {
+        let mut head_start = std::pin::pin!(head_start);
+        let failed = self.errors.attempts.len();
+        poll_fn(|cx| {
+            if let Some(stream) = self.poll_attempts(cx) {
+                return Poll::Ready(Some(stream));
+            }
+            if self.errors.attempts.len() > failed {
+                return Poll::Ready(None);
+            }
+            head_start.as_mut().poll(cx).map(|()| None)
+        })
+        .await
+    }
+
+    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<SocketStream<TcpStream>> {
+        let mut index = 0;
+        while index < self.running.len() {
+            let (address, attempt) = &mut self.running[index];
+            match attempt.as_mut().poll(cx) {
+                Poll::Ready(Ok(stream)) => return Some(stream),
+                Poll::Ready(Err(error)) => {
+                    self.errors.attempts.push((*address, error));
+                    drop(self.running.remove(index));
+                }
+                Poll::Pending => index += 1,
+            }
+        }
+        None
+    }
+}
+
+/// Every address that was tried, and what came of it.
+///
+/// It is inside the [`io::Error`] of a connection that failed (`get_ref`, `downcast_ref`), which has the kind of
+/// the first.
+#[derive(Debug)]
+pub struct ConnectErrors {
+    attempts: Vec<(SocketAddr, io::Error)>,
+}
+
+impl ConnectErrors {
+    /// The addresses and their errors, in the order in which they failed.
+    pub fn attempts(&self) -> &[(SocketAddr, io::Error)] {
+        &self.attempts
+    }
+}
+
+impl fmt::Display for ConnectErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot connect")?;
+        for (index, (address, error)) in self.attempts.iter().enumerate() {
+            write!(f, "{} to {address}: {error}", if index == 0 { "" } else { ";" })?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for ConnectErrors {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.attempts.first().map(|(_, error)| error as _)
+    }
+}
+
+impl From<ConnectErrors> for io::Error {
+    fn from(errors: ConnectErrors) -> Self {
+        let kind = errors.attempts.first().map(|(_, error)| error.kind());
+        Self::new(kind.unwrap_or(io::ErrorKind::AddrNotAvailable), errors)
+    }
+}

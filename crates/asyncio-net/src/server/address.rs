@@ -1,0 +1,83 @@
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::accept::{Listener, Listening};
+use super::{ServerOptions, bind, unix};
+use crate::endpoint::Endpoint;
+use crate::network::Network;
+use crate::resolve::resolve_passive;
+
+/// What a server listens on: an [`Endpoint`] (and whatever can be one), or a socket that listens already.
+#[derive(Debug)]
+pub struct ServerAddress(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Endpoint(Endpoint),
+    Tcp(TcpListener),
+    Path(PathBuf),
+    Unix(UnixListener),
+}
+
+impl<E: Into<Endpoint>> From<E> for ServerAddress {
+    fn from(endpoint: E) -> Self {
+        Self(Kind::Endpoint(endpoint.into()))
+    }
+}
+
+impl From<TcpListener> for ServerAddress {
+    fn from(socket: TcpListener) -> Self {
+        Self(Kind::Tcp(socket))
+    }
+}
+
+impl From<UnixListener> for ServerAddress {
+    fn from(socket: UnixListener) -> Self {
+        Self(Kind::Unix(socket))
+    }
+}
+
+impl ServerAddress {
+    /// A Unix socket.
+    pub(crate) fn path(path: &Path) -> Self {
+        Self(Kind::Path(path.to_owned()))
+    }
+
+    pub(super) async fn listen(
+        self,
+        network: &Rc<Network>,
+        options: &ServerOptions,
+    ) -> io::Result<Vec<Rc<dyn Listening>>> {
+        match self.0 {
+            Kind::Endpoint(endpoint) => {
+                let addresses = resolve_passive(network.event_loop(), &endpoint).await?;
+                let sockets = bind::listen_on(&addresses, options)?;
+                sockets.into_iter().map(|socket| tcp(network, socket)).collect()
+            }
+            Kind::Tcp(socket) => Ok(vec![tcp(network, socket)?]),
+            Kind::Path(path) => {
+                let socket = unix::listen_on(&path, options)?;
+                Ok(vec![unix(network, socket, options)?])
+            }
+            Kind::Unix(socket) => Ok(vec![unix(network, socket, options)?]),
+        }
+    }
+}
+
+fn tcp(network: &Network, socket: TcpListener) -> io::Result<Rc<dyn Listening>> {
+    socket.set_nonblocking(true)?;
+    Listener::open(network, mio::net::TcpListener::from_std(socket), None)
+}
+
+fn unix(
+    network: &Network,
+    socket: UnixListener,
+    options: &ServerOptions,
+) -> io::Result<Rc<dyn Listening>> {
+    socket.set_nonblocking(true)?;
+    let file = if options.cleanup_socket { unix::SocketFile::of(&socket)? } else { None };
+    Listener::open(network, mio::net::UnixListener::from_std(socket), file)
+}

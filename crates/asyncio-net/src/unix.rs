@@ -1,0 +1,161 @@
+//! Unix sockets by path.
+
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+use mio::net::UnixStream;
+use socket2::{Domain, Socket, Type};
+
+use crate::address::Address;
+use crate::connect::{connect_socket, start};
+use crate::connection::Opened;
+use crate::network::Network;
+use crate::protocol::Protocol;
+use crate::server::{Server, ServerAddress, ServerOptions, create_server_with};
+use crate::socket::SocketStream;
+use crate::stream::{DEFAULT_LIMIT, HandlerResult, StreamReader, StreamWriter, start_server_with};
+use crate::transport::{Lent, Transport};
+
+/// Connects to the Unix socket at `path`.
+///
+/// On Linux, a path that begins with a zero byte is a name in the abstract namespace.
+///
+/// # Errors
+///
+/// When there is no such socket, or nobody listens on it.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// Dropping it closes the socket.
+pub async fn open_unix_connection(
+    path: impl AsRef<Path>,
+) -> io::Result<(StreamReader, StreamWriter)> {
+    let opened = connect(&Network::running(), path.as_ref()).await?;
+    Ok(opened.into_streams(DEFAULT_LIMIT))
+}
+
+/// Connects to the Unix socket at `path` and hands the connection to the protocol that `factory` makes.
+///
+/// # Errors
+///
+/// As [`open_unix_connection`].
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// Dropping it closes the socket.
+pub async fn create_unix_connection<P: Protocol + 'static>(
+    path: impl AsRef<Path>,
+    factory: impl FnOnce() -> P,
+) -> io::Result<Transport> {
+    let opened = connect(&Network::running(), path.as_ref()).await?;
+    start(opened, Box::new(Lent(factory())))
+}
+
+/// Listens on a Unix socket at `path` and has `handler` serve each client, in a task of its own; see
+/// [`start_server`](crate::start_server).
+///
+/// A socket's file that was left there is replaced; the new one is removed when the server is closed.
+///
+/// # Errors
+///
+/// When the path cannot be listened on: a file that is no socket is in the way, for one.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{open_unix_connection, start_unix_server};
+///
+/// let path = std::env::temp_dir().join(format!("asyncio-net-doc-{}", std::process::id()));
+/// asyncio_task::run(async {
+///     let server = start_unix_server(&path, async |_, writer| writer.write(b"hello\n")).await?;
+///     let (mut reader, _writer) = open_unix_connection(&path).await?;
+///     assert_eq!(reader.read_line().await?, "hello\n");
+///     server.close();
+///     assert!(!path.exists());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+pub async fn start_unix_server<H, R>(path: impl AsRef<Path>, handler: H) -> io::Result<Server>
+where
+    H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
+    R: HandlerResult,
+{
+    start_unix_server_with(path, handler, ServerOptions::new()).await
+}
+
+/// [`start_unix_server`] with options.
+///
+/// # Errors
+///
+/// As there.
+///
+/// # Panics
+///
+/// As there.
+pub async fn start_unix_server_with<H, R>(
+    path: impl AsRef<Path>,
+    handler: H,
+    options: ServerOptions,
+) -> io::Result<Server>
+where
+    H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
+    R: HandlerResult,
+{
+    start_server_with(ServerAddress::path(path.as_ref()), handler, options).await
+}
+
+/// Listens on a Unix socket at `path` and has a new protocol, made by `factory`, serve each client.
+///
+/// # Errors
+///
+/// As [`start_unix_server`].
+///
+/// # Panics
+///
+/// Where no loop runs.
+pub async fn create_unix_server<P: Protocol + 'static>(
+    path: impl AsRef<Path>,
+    factory: impl Fn() -> P + 'static,
+) -> io::Result<Server> {
+    create_unix_server_with(path, factory, ServerOptions::new()).await
+}
+
+/// [`create_unix_server`] with options.
+///
+/// # Errors
+///
+/// As there.
+///
+/// # Panics
+///
+/// As there.
+pub async fn create_unix_server_with<P: Protocol + 'static>(
+    path: impl AsRef<Path>,
+    factory: impl Fn() -> P + 'static,
+    options: ServerOptions,
+) -> io::Result<Server> {
+    create_server_with(ServerAddress::path(path.as_ref()), factory, options).await
+}
+
+async fn connect(network: &Rc<Network>, path: &Path) -> io::Result<Opened> {
+    let address = Address::from(path);
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let connected = connect_socket(network.event_loop(), socket, &address.to_sock_addr()?).await;
+    let source = connected.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"))
+    })?;
+    Ok(Opened::new(network, SocketStream::<UnixStream>::from_source(source, Some(address))))
+}

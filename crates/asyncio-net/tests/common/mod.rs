@@ -1,0 +1,198 @@
+//! What the tests share.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use asyncio_loop::{ErrorContext, LocalWaker, LoopRef, running_loop};
+use asyncio_net::{Protocol, Transport};
+use asyncio_task::{Runner, yield_now};
+
+/// Runs a test that may use `?`.
+#[track_caller]
+pub(crate) fn run(test: impl AsyncFnOnce() -> io::Result<()>) {
+    asyncio_task::run(test()).unwrap();
+}
+
+/// The same in virtual time: an hour passes when nothing else can run.
+#[track_caller]
+pub(crate) fn run_in_virtual_time(test: impl AsyncFnOnce() -> io::Result<()>) {
+    Runner::builder().virtual_time(true).run(test()).unwrap();
+}
+
+/// What the running loop's exception handler is told from now on.
+pub(crate) fn reports() -> Rc<RefCell<Vec<String>>> {
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let handler = {
+        let reports = reports.clone();
+        move |_: &LoopRef, context: &ErrorContext| reports.borrow_mut().push(context.to_string())
+    };
+    running_loop().set_exception_handler(Some(Rc::new(handler)));
+    reports
+}
+
+/// Lets everything that is ready run, and the poller be asked, a few times over.
+pub(crate) async fn settle() {
+    for _ in 0..50 {
+        asyncio_task::sleep(std::time::Duration::from_micros(20)).await;
+    }
+}
+
+/// Lets others run for a turn.
+pub(crate) async fn turn() {
+    yield_now().await;
+}
+
+/// A place for files, removed in the end.
+pub(crate) struct TempDir(PathBuf);
+
+impl TempDir {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("asyncio-net-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all::<&Path>(&self.0);
+    }
+}
+
+/// A list of what happened that can be waited on.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Rc<LogState>);
+
+#[derive(Default)]
+struct LogState {
+    lines: RefCell<Vec<String>>,
+    waiter: Cell<Option<LocalWaker>>,
+}
+
+impl Log {
+    pub(crate) fn add(&self, line: impl Into<String>) {
+        self.0.lines.borrow_mut().push(line.into());
+        if let Some(waiter) = self.0.waiter.take() {
+            waiter.wake();
+        }
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0.lines.borrow().clone()
+    }
+
+    /// The lines so far, which it forgets.
+    pub(crate) fn take(&self) -> Vec<String> {
+        self.0.lines.take()
+    }
+
+    /// Waits until a line is there.
+    pub(crate) async fn until(&self, line: &str) {
+        poll_fn(|cx| {
+            if self.0.lines.borrow().iter().any(|known| known == line) {
+                return Poll::Ready(());
+            }
+            self.0.waiter.set(Some(LocalWaker::from_context(cx)));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Waits until there are so many.
+    pub(crate) async fn until_count(&self, count: usize) {
+        poll_fn(|cx| {
+            if self.0.lines.borrow().len() >= count {
+                return Poll::Ready(());
+            }
+            self.0.waiter.set(Some(LocalWaker::from_context(cx)));
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// A protocol that writes down what it is told, and does as it is told.
+#[derive(Clone, Default)]
+pub(crate) struct Recorder {
+    pub(crate) log: Log,
+    pub(crate) data: Rc<RefCell<Vec<u8>>>,
+    pub(crate) transport: Rc<RefCell<Option<Transport>>>,
+    pub(crate) keep_after_eof: bool,
+}
+
+impl Recorder {
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport.borrow().clone().expect("a connection was made")
+    }
+}
+
+impl Protocol for Recorder {
+    fn connection_made(&mut self, transport: &Transport) {
+        *self.transport.borrow_mut() = Some(transport.clone());
+        self.log.add("made");
+    }
+
+    fn data_received(&mut self, _: &Transport, data: &[u8]) {
+        self.data.borrow_mut().extend_from_slice(data);
+        self.log.add(format!("data {}", self.data.borrow().len()));
+    }
+
+    fn eof_received(&mut self, _: &Transport) -> bool {
+        self.log.add("eof");
+        self.keep_after_eof
+    }
+
+    fn connection_lost(&mut self, _: &Transport, error: Option<io::Error>) {
+        self.log.add(match error {
+            Some(error) => format!("lost {:?}", error.kind()),
+            None => "lost".to_owned(),
+        });
+    }
+
+    fn pause_writing(&mut self, _: &Transport) {
+        self.log.add("pause");
+    }
+
+    fn resume_writing(&mut self, _: &Transport) {
+        self.log.add("resume");
+    }
+}
+
+/// Sends everything back.
+pub(crate) struct Echo;
+
+impl Protocol for Echo {
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+        transport.write(data);
+    }
+}
+
+/// Sends nothing, reads nothing.
+pub(crate) struct Silent;
+
+impl Protocol for Silent {
+    fn connection_made(&mut self, transport: &Transport) {
+        transport.pause_reading();
+    }
+
+    fn data_received(&mut self, _: &Transport, _: &[u8]) {
+        unreachable!("it does not read");
+    }
+}
+
+pub(crate) fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at ^ at >> 8) as u8).collect()
+}

@@ -1,0 +1,495 @@
+//! `Server`: binding, serving, closing, Unix sockets.
+
+mod common;
+
+use std::cell::Cell;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_net::{
+    Address, Endpoint, Server, ServerOptions, create_server, create_server_with,
+    create_unix_server, create_unix_server_with, open_connection, open_unix_connection,
+    start_server, start_unix_server,
+};
+use asyncio_task::{create_task, sleep};
+use common::{Echo, Log, Recorder, Silent, TempDir, reports, run, run_in_virtual_time, settle};
+use socket2::SockRef;
+
+const LOOPBACK: &str = "127.0.0.1:0";
+
+fn has_ipv6() -> bool {
+    TcpListener::bind("[::1]:0").is_ok()
+}
+
+// V-001
+#[test]
+fn port_zero_is_a_free_port_and_each_client_has_its_own_protocol() {
+    run(async || {
+        let made = Rc::new(Cell::new(0));
+        let count = made.clone();
+        let server = create_server(LOOPBACK, move || {
+            count.set(count.get() + 1);
+            Echo
+        })
+        .await?;
+        assert_ne!(server.local_addr()?.port(), 0);
+        assert_eq!(server.addresses(), [Address::from(server.local_addr()?)]);
+        for round in 1..4 {
+            let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+            writer.write(b"x");
+            assert_eq!(reader.read(9).await?, "x");
+            assert_eq!(made.get(), round);
+        }
+        Ok(())
+    });
+}
+
+// V-002
+#[test]
+fn hosts_are_bound_once_each() {
+    run(async || {
+        let hosts = Endpoint::hosts(["127.0.0.1", "127.0.0.2", "127.0.0.1"], 0);
+        let server = create_server(hosts, || Echo).await?;
+        let addresses = server.addresses();
+        assert_eq!(addresses.len(), 2);
+        for address in addresses {
+            let (mut reader, writer) = open_connection(address.as_inet().unwrap()).await?;
+            writer.write(b"x");
+            assert_eq!(reader.read(9).await?, "x");
+        }
+        Ok(())
+    });
+}
+
+// V-003
+#[test]
+fn no_host_is_every_interface() {
+    run(async || {
+        // Port 0 gives each socket another port; so a known one.
+        let port = TcpListener::bind("0.0.0.0:0")?.local_addr()?.port();
+        let server = create_server((None, port), || Echo).await?;
+        assert_eq!(server.addresses().len(), if has_ipv6() { 2 } else { 1 });
+        let mut clients = vec![format!("127.0.0.1:{port}")];
+        if has_ipv6() {
+            clients.push(format!("[::1]:{port}"));
+        }
+        for client in clients {
+            let (mut reader, writer) = open_connection(client).await?;
+            writer.write(b"x");
+            assert_eq!(reader.read(9).await?, "x");
+        }
+        Ok(())
+    });
+}
+
+// V-004
+#[test]
+fn an_address_in_use_is_named_and_nothing_stays_open() {
+    run(async || {
+        let taken = TcpListener::bind(LOOPBACK)?;
+        let port = taken.local_addr()?.port();
+        let hosts = Endpoint::hosts(["127.0.0.2", "127.0.0.1"], port);
+        let error = create_server(hosts, || Echo).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
+        TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), port))?;
+        Ok(())
+    });
+}
+
+// V-005
+#[test]
+fn an_address_that_the_machine_lacks_is_passed_over() {
+    run(async || {
+        let hosts = Endpoint::hosts(["198.51.100.77", "127.0.0.1"], 0);
+        let server = create_server(hosts, || Echo).await?;
+        assert_eq!(server.addresses().len(), 1);
+
+        let hosts = Endpoint::hosts(["198.51.100.77", "203.0.113.77"], 0);
+        let error = create_server(hosts, || Echo).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+        assert!(
+            error.to_string().contains("198.51.100.77")
+                && error.to_string().contains("203.0.113.77")
+        );
+        Ok(())
+    });
+}
+
+// V-008
+#[test]
+fn socket_options_are_set_as_asked() {
+    run(async || {
+        let check = |server: &Server, reuse_port, keep_alive| {
+            server.with_sockets(|socket| {
+                let socket = SockRef::from(&socket);
+                assert!(socket.reuse_address().unwrap());
+                assert_eq!(socket.reuse_port().unwrap(), reuse_port);
+                assert_eq!(socket.keepalive().unwrap(), keep_alive);
+            });
+        };
+        check(&create_server(LOOPBACK, || Echo).await?, false, false);
+        let options = ServerOptions::new().reuse_port(true).keep_alive(true);
+        let server = create_server_with(LOOPBACK, || Echo, options.clone()).await?;
+        check(&server, true, true);
+        create_server_with(server.local_addr()?, || Echo, options).await?;
+        Ok(())
+    });
+}
+
+// V-009
+#[test]
+fn a_server_may_start_to_serve_later() {
+    run(async || {
+        let options = ServerOptions::new().start_serving(false);
+        let server = create_server_with(LOOPBACK, || Echo, options).await?;
+        assert!(!server.is_serving());
+        let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+        writer.write(b"x");
+        settle().await;
+        assert_eq!(server.client_count(), 0);
+        server.start_serving();
+        server.start_serving();
+        assert!(server.is_serving());
+        assert_eq!(reader.read(9).await?, "x");
+        Ok(())
+    });
+}
+
+// V-010
+#[test]
+fn a_backlog_is_accepted_in_one_go() {
+    run(async || {
+        let options = ServerOptions::new().start_serving(false).backlog(20);
+        let server = create_server_with(LOOPBACK, || Echo, options).await?;
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            clients.push(open_connection(server.local_addr()?).await?);
+        }
+        server.start_serving();
+        common::turn().await;
+        common::turn().await;
+        assert_eq!(server.client_count(), 20);
+        Ok(())
+    });
+}
+
+// V-012
+#[test]
+fn a_factory_that_panics_costs_one_connection() {
+    run(async || {
+        let reports = reports();
+        let first = Cell::new(true);
+        let server = create_server(LOOPBACK, move || {
+            assert!(!first.replace(false), "no protocol for you");
+            Echo
+        })
+        .await?;
+        let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
+        assert_eq!(reader.read(1).await?, "");
+        assert!(reports.borrow().is_empty());
+        let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+        writer.write(b"x");
+        assert_eq!(reader.read(1).await?, "x");
+
+        asyncio_loop::running_loop().set_debug(true);
+        let server = create_server(LOOPBACK, || -> Echo { panic!("none at all") }).await?;
+        let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+        assert_eq!(reader.read(1).await?, "");
+        writer.close().await?;
+        assert_eq!(reports.borrow().len(), 1);
+        assert!(reports.borrow()[0].contains("none at all"));
+        Ok(())
+    });
+}
+
+// V-013 V-015
+#[test]
+fn serve_forever_ends_with_the_server() {
+    run(async || {
+        let options = ServerOptions::new().start_serving(false);
+        let server = create_server_with(LOOPBACK, || Echo, options).await?;
+        let serving = create_task({
+            let server = server.clone();
+            async move { server.serve_forever().await }
+        });
+        let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+        writer.write(b"x");
+        assert_eq!(reader.read(1).await?, "x");
+        server.close();
+        settle().await;
+        assert!(!serving.is_done(), "a connection is open");
+        writer.close().await?;
+        serving.await.unwrap()
+    });
+}
+
+// V-013 V-017
+#[test]
+fn giving_serve_forever_up_closes_the_server() {
+    run(async || {
+        let server = create_server(LOOPBACK, || Echo).await?;
+        let serving = create_task({
+            let server = server.clone();
+            async move { server.serve_forever().await }
+        });
+        common::turn().await;
+        assert!(server.is_serving());
+        serving.cancel();
+        assert!(serving.await.unwrap_err().is_cancelled());
+        assert!(!server.is_serving());
+        server.wait_closed().await;
+        Ok(())
+    });
+}
+
+// V-019 V-020
+#[test]
+fn wait_closed_waits_for_the_server_and_its_connections() {
+    run(async || {
+        for close_server_first in [true, false] {
+            let server = create_server(LOOPBACK, || Echo).await?;
+            let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+            writer.write(b"x");
+            assert_eq!(reader.read(1).await?, "x");
+            let waiting: Vec<_> = (0..3)
+                .map(|_| {
+                    let server = server.clone();
+                    create_task(async move { server.wait_closed().await })
+                })
+                .collect();
+            settle().await;
+            if close_server_first {
+                server.close()
+            } else {
+                writer.close().await?
+            }
+            settle().await;
+            assert!(waiting.iter().all(|task| !task.is_done()));
+            if close_server_first {
+                writer.close().await?
+            } else {
+                server.close()
+            }
+            for task in waiting {
+                task.await.unwrap();
+            }
+            server.wait_closed().await;
+            assert_eq!(server.addresses(), []);
+        }
+        Ok(())
+    });
+}
+
+// V-021
+#[test]
+fn the_last_client_and_the_server_may_close_in_one_turn() {
+    run(async || {
+        let recorder = Recorder::default();
+        let server = create_server(LOOPBACK, {
+            let recorder = recorder.clone();
+            move || recorder.clone()
+        })
+        .await?;
+        let _client = open_connection(server.local_addr()?).await?;
+        recorder.log.until("made").await;
+        let closing = create_task({
+            let server = server.clone();
+            async move {
+                server.close();
+                recorder.transport().close();
+            }
+        });
+        server.wait_closed().await;
+        closing.await.unwrap();
+        Ok(())
+    });
+}
+
+// V-022
+#[test]
+fn close_clients_sends_what_was_written() {
+    run(async || {
+        let server = start_server(LOOPBACK, async |_, writer| {
+            writer.write(&common::bytes(2_000_000));
+            sleep(Duration::from_secs(3600)).await;
+        })
+        .await?;
+        let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
+        assert_eq!(reader.read_exactly(1).await?, "\0");
+        server.close();
+        server.close_clients();
+        assert_eq!(reader.read_to_end().await?.len(), 2_000_000 - 1);
+        server.wait_closed().await;
+        Ok(())
+    });
+}
+
+// V-023
+#[test]
+fn abort_clients_does_not_wait_for_a_peer_that_does_not_read() {
+    run(async || {
+        let server = start_server(LOOPBACK, async |_, writer| {
+            loop {
+                writer.write(&[0; 100_000]);
+                writer.drain().await?;
+            }
+            #[allow(unreachable_code, reason = "says what it would return")]
+            io::Result::Ok(())
+        })
+        .await?;
+        let _silent = asyncio_net::create_connection(server.local_addr()?, || Silent).await?;
+        settle().await;
+        assert_eq!(server.client_count(), 1);
+        server.close();
+        server.close_clients();
+        settle().await;
+        assert_eq!(server.client_count(), 1, "full of unsent bytes");
+        server.abort_clients();
+        server.wait_closed().await;
+        Ok(())
+    });
+}
+
+#[test]
+fn shutdown_gives_clients_the_grace_period_and_no_more() {
+    run_in_virtual_time(async || {
+        let log = Log::default();
+        let server = start_server(LOOPBACK, {
+            let log = log.clone();
+            async move |_reader, writer| {
+                let seconds = log.lines().len() as u64;
+                log.add("served");
+                sleep(Duration::from_secs(seconds * 100)).await;
+                writer.write(b"done");
+                log.add("done");
+                writer.close().await
+            }
+        })
+        .await?;
+        let mut clients = Vec::new();
+        for count in 1..3 {
+            clients.push(open_connection(server.local_addr()?).await?);
+            log.until_count(count).await;
+        }
+        let start = asyncio_loop::running_loop().time();
+        server.shutdown(Duration::from_secs(10)).await;
+        assert_eq!(asyncio_loop::running_loop().time() - start, Duration::from_secs(10));
+        assert_eq!(log.lines(), ["served", "done", "served"]);
+        assert_eq!(clients[0].0.read_to_end().await?, "done");
+        assert_eq!(clients[1].0.read_to_end().await?, "");
+        Ok(())
+    });
+}
+
+#[test]
+fn shutdown_is_done_when_the_clients_are() {
+    run_in_virtual_time(async || {
+        let server = create_server(LOOPBACK, || Echo).await?;
+        let (_reader, writer) = open_connection(server.local_addr()?).await?;
+        settle().await;
+        let start = asyncio_loop::running_loop().time();
+        let closing = create_task(async move {
+            sleep(Duration::from_secs(1)).await;
+            writer.close().await
+        });
+        server.shutdown(Duration::from_secs(1000)).await;
+        assert!(asyncio_loop::running_loop().time() - start < Duration::from_secs(1000));
+        closing.await.unwrap()
+    });
+}
+
+// V-024
+#[test]
+fn a_stale_socket_file_is_replaced_and_another_file_is_not() {
+    run(async || {
+        let dir = TempDir::new();
+        let path = dir.path("socket");
+        drop(UnixListener::bind(&path)?);
+        assert!(path.exists());
+        let server = create_unix_server(&path, || Echo).await?;
+        let (mut reader, writer) = open_unix_connection(&path).await?;
+        writer.write(b"x");
+        assert_eq!(reader.read(1).await?, "x");
+        assert_eq!(server.addresses(), [Address::Unix(path)]);
+
+        let path = dir.path("file");
+        std::fs::write(&path, "precious")?;
+        let error = create_unix_server(&path, || Echo).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        assert_eq!(std::fs::read(&path)?, b"precious");
+        Ok(())
+    });
+}
+
+// V-025 V-027
+#[test]
+fn close_removes_the_socket_file_unless_told_otherwise() {
+    run(async || {
+        let dir = TempDir::new();
+        let path = dir.path("socket");
+        create_unix_server(&path, || Echo).await?.close();
+        assert!(!path.exists());
+
+        let socket = UnixListener::bind(&path)?;
+        create_server(socket, || Echo).await?.close();
+        assert!(!path.exists());
+
+        let options = ServerOptions::new().cleanup_socket(false);
+        create_unix_server_with(&path, || Echo, options).await?.close();
+        assert!(std::fs::metadata(&path)?.file_type().is_socket());
+
+        let server = create_unix_server(&path, || Echo).await?;
+        std::fs::remove_file(&path)?;
+        let successor = UnixListener::bind(&path)?;
+        server.close();
+        assert!(path.exists(), "it is another one's");
+        drop(successor);
+        Ok(())
+    });
+}
+
+#[test]
+fn streams_over_unix_sockets() {
+    run(async || {
+        let dir = TempDir::new();
+        let path = dir.path("socket");
+        let server = start_unix_server(&path, async |mut reader, writer| {
+            assert_eq!(writer.transport().peer_address(), Address::Unnamed);
+            while let Some(line) = reader.next_line().await? {
+                writer.write(&line);
+            }
+            writer.close().await
+        })
+        .await?;
+        // D-017
+        let (mut reader, writer) = open_unix_connection(path.as_os_str()).await?;
+        assert_eq!(writer.transport().peer_address(), Address::Unix(path.clone()));
+        writer.write(b"one\ntwo\n");
+        writer.write_eof();
+        assert_eq!(reader.read_to_end().await?, "one\ntwo\n");
+        server.close();
+        let error = open_unix_connection(&path).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        Ok(())
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn abstract_names() {
+    run(async || {
+        let name = format!("\0asyncio-net-{}", std::process::id());
+        let server = create_unix_server(&name, || Echo).await?;
+        assert_eq!(server.addresses(), [Address::Abstract(name[1..].into())]);
+        let (mut reader, writer) = open_unix_connection(&name).await?;
+        writer.write(b"x");
+        assert_eq!(reader.read(1).await?, "x");
+        Ok(())
+    });
+}
