@@ -1,5 +1,8 @@
 //! Compiles and runs the examples of the READMEs with the documentation's.
 
+#[doc = include_str!("../../../README.md")]
+struct Top;
+
 #[doc = include_str!("../README.md")]
 struct Facade;
 
