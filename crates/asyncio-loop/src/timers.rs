@@ -263,7 +263,7 @@ impl<T> Timers<T> {
     }
 
     /// Gives memory back when less than a quarter is used. Costs a pass over the slots, so the next
-    /// look comes after as many removals.
+    /// look comes when a quarter may be reached, and not before an eighth as many removals.
     #[cold]
     fn shrink(&mut self) {
         if self.slots.len() > KEPT && self.heap.len() < self.slots.len() / 4 {
@@ -274,7 +274,8 @@ impl<T> Timers<T> {
         let kept = KEPT.max(self.heap.len() * 2);
         self.heap.shrink_to(kept);
         self.slots.shrink_to(kept);
-        self.until_shrink = KEPT.max(self.slots.len());
+        let above_a_quarter = self.heap.len().saturating_sub(self.slots.len() / 4);
+        self.until_shrink = KEPT.max(above_a_quarter).max(self.slots.len() / 8);
     }
 
     /// Chains vacant slots from the lowest up: new timers fill the front and the back can be given
@@ -378,6 +379,29 @@ mod tests {
         assert!(timers.heap.capacity() <= 2 * KEPT, "{}", timers.heap.capacity());
         assert!(timers.slots.capacity() <= 2 * KEPT, "{}", timers.slots.capacity());
         assert_eq!(timers.remove(live), Some(0));
+    }
+
+    // L-012
+    #[test]
+    fn a_rush_that_is_cancelled_gives_its_storage_back_soon() {
+        for reverse in [false, true] {
+            let mut timers = Timers::new();
+            timers.insert(1, 0);
+            let mut keys: Vec<_> = (0..100_000).map(|value| timers.insert(2, value)).collect();
+            if reverse {
+                keys.reverse();
+            }
+            for key in keys {
+                assert!(timers.remove(key).is_some());
+            }
+            // One in eight is enough, although those that are left last may stand in the way.
+            for _ in 0..100_000 / 8 {
+                let key = timers.insert(2, 1);
+                timers.remove(key);
+            }
+            assert!(timers.heap.capacity() <= 2 * KEPT, "{}", timers.heap.capacity());
+            assert!(timers.slots.capacity() <= 2 * KEPT, "{}", timers.slots.capacity());
+        }
     }
 
     #[derive(Clone, Debug)]

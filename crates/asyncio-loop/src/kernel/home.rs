@@ -372,7 +372,12 @@ impl HomeOwner {
 
     /// Says that the loop is going to block; false if it must not.
     pub(crate) fn prepare_sleep(&self) -> bool {
-        self.local().ready.relax();
+        let local = self.local();
+        local.ready.relax();
+        // As for the queue: what a rush left behind is not kept for good.
+        if local.owned.capacity() > 4096 && local.owned.len() < local.owned.capacity() / 8 {
+            local.owned.shrink_to(local.owned.len() * 2);
+        }
         self.home().inbox.prepare_sleep()
     }
 
