@@ -59,8 +59,10 @@ impl Line {
     /// Notifies the first one that is waiting, if any.
     #[inline]
     pub(crate) fn notify_one(&self) {
-        if self.waiting() > 0 {
-            self.shared().notify();
+        if let Some(shared) = self.shared.get() {
+            if shared.list.borrow().waiting() > 0 {
+                shared.notify();
+            }
         }
     }
 
@@ -74,9 +76,10 @@ impl Line {
 
     /// Notifies everybody who is waiting now.
     pub(crate) fn notify_all(&self) {
+        let Some(shared) = self.shared.get() else { return };
         // Counted beforehand: a foreign waker could let new ones join while we call the others.
         for _ in 0..self.waiting() {
-            self.shared().call_next();
+            shared.call_next();
         }
     }
 
@@ -93,8 +96,16 @@ impl Line {
 impl Shared {
     /// Notifies the first one that is waiting, and sees to it that its answer is not awaited for ever.
     fn notify(self: &Rc<Self>) {
-        self.call_next();
-        self.guard();
+        let mut list = self.list.borrow_mut();
+        let waker = list.notify();
+        let held_up = list.is_held_up();
+        drop(list);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if held_up {
+            self.guard();
+        }
     }
 
     fn call_next(&self) {
@@ -160,9 +171,16 @@ impl<'a> Turn<'a> {
 
     fn poll_in_line(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
         let shared = self.line.shared();
-        let watched = |call| shared.is_watched(call);
-        let polled = shared.list.borrow_mut().poll_turn(&mut self.place, free, cx, watched);
-        polled.settle(cx)
+        let mut list = shared.list.borrow_mut();
+        match list.poll_turn(&mut self.place, free, cx) {
+            Some(polled) => polled,
+            None => {
+                let watched = |call| shared.is_watched(call);
+                let polled = list.poll_carefully(&mut self.place, free, cx, watched);
+                drop(list);
+                polled.settle(cx)
+            }
+        }
     }
 
     /// Whether this future was notified, didn't come, and was passed over. It is out of the line then.
@@ -214,8 +232,11 @@ impl<'a> Signal<'a> {
 
     /// Ready when everybody was notified since the first poll.
     pub(crate) fn poll_signal(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let polled = self.line.shared().list.borrow_mut().poll_signal(&mut self.place, cx);
-        polled.settle(cx)
+        let mut list = self.line.shared().list.borrow_mut();
+        let (polled, stale) = list.poll_signal(&mut self.place, cx);
+        drop(list);
+        drop(stale);
+        polled
     }
 }
 

@@ -54,6 +54,7 @@ enum Found {
 }
 
 impl<W: Wake> Polled<W> {
+    #[inline]
     fn new(found: Found) -> Self {
         Self { found, wake: None, stale: None }
     }
@@ -77,11 +78,38 @@ impl<W: Wake> Polled<W> {
     }
 }
 
+impl<W: Wake> From<Poll<()>> for Polled<W> {
+    fn from(poll: Poll<()>) -> Self {
+        Self::new(if poll.is_ready() { Found::Ours } else { Found::Wait })
+    }
+}
+
 impl<W: Wake> WaiterList<W> {
     /// Polls a waiter that wants one of `free` units. It joins the line if it has to.
     ///
-    /// `watched` says whether somebody else looks after those who were called.
+    /// This settles what happens all the time. `None` means that there is more to it: go on with
+    /// [`poll_carefully`](Self::poll_carefully).
+    #[inline]
     pub(crate) fn poll_turn(
+        &mut self,
+        place: &mut Option<Key>,
+        free: usize,
+        cx: &Context<'_>,
+    ) -> Option<Poll<()>> {
+        if let Some(key) = *place {
+            return self.answer_at(place, key).then_some(Poll::Ready(()));
+        }
+        if free > self.notified() {
+            return Some(Poll::Ready(()));
+        }
+        *place = Some(self.join(cx));
+        (self.notified() == 0).then_some(Poll::Pending)
+    }
+
+    /// Polls a waiter that is in line and was not called, or has just joined it behind others who were.
+    ///
+    /// `watched` says whether somebody else looks after those.
+    pub(crate) fn poll_carefully(
         &mut self,
         place: &mut Option<Key>,
         free: usize,
@@ -90,57 +118,70 @@ impl<W: Wake> WaiterList<W> {
     ) -> Polled<W> {
         let mut polled = Polled::new(Found::Wait);
         let key = match *place {
-            None if free > self.notified() => return Polled::new(Found::Ours),
-            None => self.join(cx),
-            Some(key) => match self.state(key) {
-                State::Waiting => {
-                    polled.stale = self.refresh(key, cx);
-                    key
+            Some(key) if self.state(key) != State::PassedOver => {
+                polled.stale = self.refresh(key, cx);
+                key
+            }
+            passed_over => {
+                if let Some(key) = passed_over {
+                    self.leave(key);
+                    *place = None;
                 }
-                State::Notified => {
-                    self.leave_at(place);
-                    return Polled::new(Found::Ours);
+                if free > self.notified() {
+                    polled.found = Found::Ours;
+                    return polled;
                 }
-                State::PassedOver => {
-                    self.leave_at(place);
-                    return self.poll_turn(place, free, cx, watched);
-                }
-            },
+                self.join(cx)
+            }
         };
         *place = Some(key);
-        if let Some(call) = self.oldest_call() {
-            if !watched(call) {
-                self.look_ahead(place, key, &mut polled);
-            }
+        match self.oldest_call() {
+            Some(call) if !watched(call) => self.look_after_calls(place, key, polled),
+            _ => polled,
         }
-        polled
     }
 
-    /// Polls a waiter that waits for the next signal to everybody.
-    pub(crate) fn poll_signal(&mut self, place: &mut Option<Key>, cx: &Context<'_>) -> Polled<W> {
-        let mut polled = Polled::new(Found::Wait);
-        match *place {
-            None => *place = Some(self.join(cx)),
-            Some(key) if self.state(key) == State::Waiting => polled.stale = self.refresh(key, cx),
-            Some(_) => {
-                self.leave_at(place);
-                polled.found = Found::Ours;
-            }
+    /// Polls a waiter that waits for the next signal to everybody; also hands back a stale waker.
+    #[inline]
+    pub(crate) fn poll_signal(
+        &mut self,
+        place: &mut Option<Key>,
+        cx: &Context<'_>,
+    ) -> (Poll<()>, Option<W>) {
+        let Some(key) = *place else {
+            *place = Some(self.join(cx));
+            return (Poll::Pending, None);
+        };
+        if self.answer_at(place, key) {
+            return (Poll::Ready(()), None);
         }
-        polled
+        (Poll::Pending, self.refresh(key, cx))
     }
 
-    /// Looks whether those ahead come when they are called.
+    #[inline]
+    fn answer_at(&mut self, place: &mut Option<Key>, key: Key) -> bool {
+        let called = self.answer(key);
+        if called {
+            *place = None;
+        }
+        called
+    }
+
+    /// Looks whether those who were called come.
     #[cold]
-    fn look_ahead(&mut self, place: &mut Option<Key>, key: Key, polled: &mut Polled<W>) {
+    fn look_after_calls(
+        &mut self,
+        place: &mut Option<Key>,
+        key: Key,
+        mut polled: Polled<W>,
+    ) -> Polled<W> {
         if self.has_seen_unanswered(key) {
             self.pass_over();
             let called = self.notify();
-            if self.state(key) == State::Notified {
-                self.leave_at(place);
+            if self.answer_at(place, key) {
                 polled.found = Found::Ours;
                 (polled.wake, polled.stale) = (self.deputy(), called);
-                return;
+                return polled;
             }
             polled.wake = called;
             self.forget_call(key); // and note the next one
@@ -148,14 +189,7 @@ impl<W: Wake> WaiterList<W> {
         if self.note_unanswered(key) {
             polled.found = Found::LookAgain;
         }
-    }
-
-    /// Gives up the place of one that was called, whose waker is spent.
-    fn leave_at(&mut self, place: &mut Option<Key>) {
-        if let Some(key) = place.take() {
-            let (_, waker) = self.leave(key);
-            debug_assert!(waker.is_none(), "taken when it was called");
-        }
+        polled
     }
 
     /// Whether there are any who wait behind others that were called.

@@ -118,6 +118,7 @@ impl<W> Default for WaiterList<W> {
 
 impl<W: Wake> WaiterList<W> {
     /// How many were called and have not come yet.
+    #[inline]
     pub(crate) fn notified(&self) -> usize {
         self.notified as usize
     }
@@ -128,11 +129,13 @@ impl<W: Wake> WaiterList<W> {
     }
 
     /// How many are still waiting to be called.
+    #[inline]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting as usize
     }
 
     /// Takes a place at the end.
+    #[inline]
     pub(crate) fn join(&mut self, cx: &Context<'_>) -> Key {
         let key = self.take_slot();
         let before = self.last;
@@ -156,27 +159,43 @@ impl<W: Wake> WaiterList<W> {
         Key(key)
     }
 
+    /// Comes when called: gives the place up if this waiter was notified.
+    #[inline]
+    pub(crate) fn answer(&mut self, key: Key) -> bool {
+        let called = self.at(key.0).state == State::Notified;
+        if called {
+            // Its waker was taken when it was called.
+            self.unlink(key.0);
+            self.notified -= 1;
+            self.give_back(key.0);
+        }
+        called
+    }
+
     /// Gives a place up. The waker comes back to be dropped when nothing is borrowed.
     pub(crate) fn leave(&mut self, key: Key) -> (State, Option<W>) {
-        let Key(key) = key;
-        let state = self.at(key).state;
-        if state != State::PassedOver {
-            self.unlink(key);
+        let slot = self.at_mut(key.0);
+        let (state, waker) = (slot.state, slot.waker.take());
+        match state {
+            State::Waiting => self.waiting -= 1,
+            State::Notified => self.notified -= 1,
+            State::PassedOver => {}
         }
-        let free = self.free;
-        let slot = self.at_mut(key);
-        slot.behind = free;
-        let waker = slot.waker.take();
-        self.free = key;
+        if state != State::PassedOver {
+            self.unlink(key.0);
+        }
+        self.give_back(key.0);
         (state, waker)
     }
 
     /// How it stands with this waiter.
+    #[inline]
     pub(crate) fn state(&self, key: Key) -> State {
         self.at(key.0).state
     }
 
     /// Makes sure that this waiter's waker is that of the task being polled; gives back a stale one.
+    #[inline]
     pub(crate) fn refresh(&mut self, key: Key, cx: &Context<'_>) -> Option<W> {
         let waker = &mut self.at_mut(key.0).waker;
         match waker {
@@ -187,6 +206,7 @@ impl<W: Wake> WaiterList<W> {
 
     /// Calls the first one that is waiting. There is no waker if it has been woken already and not been
     /// polled since.
+    #[inline]
     pub(crate) fn notify(&mut self) -> Option<W> {
         let key = self.boundary;
         if key == NONE {
@@ -223,11 +243,13 @@ impl<W: Wake> WaiterList<W> {
         if self.notified > 0 {
             let key = self.first;
             self.unlink(key);
+            self.notified -= 1;
             self.at_mut(key).state = State::PassedOver;
         }
     }
 
     /// The oldest call nobody has answered.
+    #[inline]
     pub(crate) fn oldest_call(&self) -> Option<Call> {
         (self.notified > 0).then(|| self.at(self.first).call)
     }
@@ -263,8 +285,10 @@ impl<W: Wake> WaiterList<W> {
         }
     }
 
+    /// Takes a waiter out of the line. It keeps its slot.
+    #[inline]
     fn unlink(&mut self, key: u32) {
-        let &Slot { before, behind, state, .. } = self.at(key);
+        let &Slot { before, behind, .. } = self.at(key);
         match before {
             NONE => self.first = behind,
             _ => self.at_mut(before).behind = behind,
@@ -276,13 +300,9 @@ impl<W: Wake> WaiterList<W> {
         if self.boundary == key {
             self.boundary = behind;
         }
-        match state {
-            State::Waiting => self.waiting -= 1,
-            State::Notified => self.notified -= 1,
-            State::PassedOver => {}
-        }
     }
 
+    #[inline]
     fn take_slot(&mut self) -> u32 {
         let key = self.free;
         if key == NONE {
@@ -290,6 +310,13 @@ impl<W: Wake> WaiterList<W> {
         }
         self.free = self.at(key).behind;
         key
+    }
+
+    #[inline]
+    fn give_back(&mut self, key: u32) {
+        let next = self.free;
+        self.at_mut(key).behind = next;
+        self.free = key;
     }
 
     #[cold]
@@ -301,10 +328,12 @@ impl<W: Wake> WaiterList<W> {
         key.expect("fewer than 2^32 - 1 waiters")
     }
 
+    #[inline]
     fn at(&self, key: u32) -> &Slot<W> {
         &self.slots[key as usize]
     }
 
+    #[inline]
     fn at_mut(&mut self, key: u32) -> &mut Slot<W> {
         &mut self.slots[key as usize]
     }
