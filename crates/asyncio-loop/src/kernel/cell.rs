@@ -354,12 +354,14 @@ impl CellRef {
     /// # Safety
     ///
     /// On the owner's thread, with a live cell whose local side has not ended.
+    #[inline]
     pub(super) unsafe fn share(ptr: NonNull<Header>) -> Self {
         // SAFETY: the caller's promise.
         unsafe { ptr.as_ref() }.retain();
         Self { ptr, _not_send: PhantomData }
     }
 
+    #[inline]
     pub(super) fn ptr(&self) -> NonNull<Header> {
         self.ptr
     }

@@ -56,6 +56,7 @@ unsafe fn release(data: *const ()) {
     unsafe { Header::release_shared(cell(data)) };
 }
 
+#[inline]
 fn cell(data: *const ()) -> NonNull<Header> {
     NonNull::new(data.cast_mut().cast()).expect("made from a cell")
 }
