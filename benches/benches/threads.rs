@@ -30,6 +30,7 @@ fn main() {
                 .with("tokio", jobs_at_once::<Tokio>)
                 .with("smol", jobs_at_once::<Smol>),
             Contest::new("short_process", PROCESSES as u64)
+                .with("asyncio", processes::<Asyncio>)
                 .with("tokio", processes::<Tokio>)
                 .with("smol", processes::<Smol>),
         ],
@@ -55,6 +56,13 @@ impl Threads for Asyncio {
 impl Threads for Tokio {
     async fn to_thread<T: Send + 'static>(job: fn() -> T) -> T {
         tokio::task::spawn_blocking(job).await.expect("a job that ends well")
+    }
+}
+
+impl Processes for Asyncio {
+    async fn process() {
+        let process = asyncio::Command::new("true").stdin(asyncio::Stdio::null()).await;
+        assert!(process.expect("a process").wait().await.success());
     }
 }
 

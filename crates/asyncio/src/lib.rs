@@ -46,8 +46,9 @@ pub use asyncio_net::{
     start_unix_server_with, stream_over,
 };
 pub use asyncio_process::{
-    PoolError, PoolFunction, ProcessPoolBuilder, ProcessPoolExecutor, Registrable,
-    init_process_pool,
+    Command, Output, PoolError, PoolFunction, Process, ProcessPoolBuilder, ProcessPoolExecutor,
+    Registrable, Stdio, SubprocessProtocol, SubprocessTransport, Watcher, create_subprocess_exec,
+    create_subprocess_shell, init_process_pool, subprocess_exec,
 };
 pub use asyncio_sync::{
     Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, LifoQueue, Lock, LockGuard,
