@@ -32,6 +32,19 @@ impl Value {
 }
 
 /// A variable's value in one context, as [`Context::iter`](super::Context::iter) shows it.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{Context, context_var};
+///
+/// context_var! { static LEVEL: u32 = 0; }
+///
+/// let context = Context::new();
+/// context.run(|| LEVEL.set(1));
+/// let binding = context.iter().next().unwrap();
+/// assert_eq!((binding.name(), binding.downcast_ref::<u32>()), ("LEVEL", Some(&1)));
+/// ```
 #[derive(Clone)]
 pub struct Binding {
     pub(super) id: u32,
@@ -47,6 +60,18 @@ impl Binding {
     }
 
     /// Whether the value stays on its thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    ///
+    /// context_var! { local static NAMES: std::rc::Rc<str>; }
+    ///
+    /// let context = Context::new();
+    /// context.run(|| NAMES.set("ada".into()));
+    /// assert!(context.iter().next().unwrap().is_local());
+    /// ```
     #[must_use]
     pub fn is_local(&self) -> bool {
         matches!(self.value, Value::Local(_))

@@ -51,6 +51,15 @@ pub struct Context {
 }
 
 /// The error of [`Context::try_run`]: this very context is running already.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::Context;
+///
+/// let context = Context::new();
+/// assert!(context.run(|| context.try_run(|| ())).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ContextEntered;
@@ -77,12 +86,36 @@ pub fn copy_context() -> Context {
 
 impl Context {
     /// A context without values.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    ///
+    /// context_var! { static LEVEL: u32 = 0; }
+    ///
+    /// LEVEL.set(1);
+    /// assert_eq!(Context::new().run(|| LEVEL.get()), 0);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self { content: Content::default().into_context() }
     }
 
     /// A copy of the current context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    ///
+    /// context_var! { static LEVEL: u32 = 0; }
+    ///
+    /// LEVEL.set(1);
+    /// let before = Context::current();
+    /// LEVEL.set(2);
+    /// assert_eq!(before.get(&LEVEL), Some(1));
+    /// ```
     #[must_use]
     pub fn current() -> Self {
         Self { content: Content::copy_current().into_context() }
@@ -175,18 +208,54 @@ impl Context {
     }
 
     /// Whether a variable has a value here. Its default does not count.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    ///
+    /// context_var! { static LEVEL: u32 = 0; }
+    ///
+    /// let context = Context::new();
+    /// assert!(!context.contains(&LEVEL));
+    /// context.run(|| LEVEL.set(1));
+    /// assert!(context.contains(&LEVEL));
+    /// ```
     #[must_use]
     pub fn contains<T: 'static>(&self, var: &ContextVar<T>) -> bool {
         self.content.copy().get(var.id()).is_some()
     }
 
     /// The number of variables that have a value here.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    ///
+    /// context_var! {
+    ///     static LEVEL: u32 = 0;
+    ///     static USER: &'static str = "nobody";
+    /// }
+    ///
+    /// let context = Context::new();
+    /// context.run(|| (LEVEL.set(1), LEVEL.set(2), USER.set("ada")));
+    /// assert_eq!(context.len(), 2);
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.content.copy().bindings().len()
     }
 
     /// Whether no variable has a value here.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::Context;
+    ///
+    /// assert!(Context::new().is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -38,23 +38,75 @@ struct SendBinding {
 
 impl SendContext {
     /// The values of the current context that may travel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{SendContext, context_var};
+    ///
+    /// context_var! { static USER: &'static str = "nobody"; }
+    ///
+    /// USER.set("ada");
+    /// let context = SendContext::current();
+    /// let there = std::thread::spawn(move || context.run(|| USER.get()));
+    /// assert_eq!(there.join().unwrap(), "ada");
+    /// ```
     #[must_use]
     pub fn current() -> Self {
         Self::from_bindings(super::Content::copy_current().bindings())
     }
 
     /// Whether no value travels.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, SendContext, context_var};
+    ///
+    /// context_var! { local static NAMES: std::rc::Rc<str>; }
+    ///
+    /// Context::new().run(|| {
+    ///     NAMES.set("ada".into());
+    ///     assert!(SendContext::current().is_empty(), "it stays on its thread");
+    /// });
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bindings.is_none()
     }
 
     /// Runs `f` with these values and no others. What it sets is gone afterwards.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    ///
+    /// context_var! { static LEVEL: u32 = 0; }
+    ///
+    /// let context = Context::new();
+    /// context.run(|| LEVEL.set(1));
+    /// let send = context.to_send();
+    /// assert_eq!(send.run(|| (LEVEL.get(), drop(LEVEL.set(2))).0), 1);
+    /// assert_eq!(send.run(|| LEVEL.get()), 1, "what it set is gone");
+    /// ```
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         run_in(self.to_bindings().into(), f)
     }
 
     /// A context of the calling thread with these values.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    ///
+    /// context_var! { static LEVEL: u32 = 0; }
+    ///
+    /// let context = Context::new();
+    /// context.run(|| LEVEL.set(1));
+    /// assert_eq!(context.to_send().to_context().get(&LEVEL), Some(1));
+    /// ```
     #[must_use]
     pub fn to_context(&self) -> Context {
         Context { content: super::Content::from(self.to_bindings()).into_context() }

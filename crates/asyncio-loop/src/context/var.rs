@@ -94,6 +94,17 @@ static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
 impl<T: 'static> ContextVar<T> {
     /// A variable whose values go along to other threads. The name is for messages and tools.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ContextVar;
+    ///
+    /// static LEVEL: ContextVar<u32> = ContextVar::new("level");
+    ///
+    /// LEVEL.set(3);
+    /// assert_eq!(LEVEL.get(), 3);
+    /// ```
     #[must_use]
     pub const fn new(name: &'static str) -> Self
     where
@@ -103,18 +114,50 @@ impl<T: 'static> ContextVar<T> {
     }
 
     /// A variable whose values stay on their thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use asyncio_loop::ContextVar;
+    ///
+    /// static WORDS: ContextVar<Rc<[&str]>> = ContextVar::local("words");
+    ///
+    /// WORDS.set(Rc::new(["one", "two"]));
+    /// assert_eq!(WORDS.with(|words| words.len()), 2);
+    /// ```
     #[must_use]
     pub const fn local(name: &'static str) -> Self {
         Self { name, id: AtomicU32::new(0), wrap: Value::local::<T>, default: None }
     }
 
     /// The value where nothing was set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ContextVar;
+    ///
+    /// static LEVEL: ContextVar<u32> = ContextVar::new("level").with_default(|| 7);
+    ///
+    /// assert_eq!(LEVEL.get(), 7);
+    /// ```
     #[must_use]
     pub const fn with_default(self, default: fn() -> T) -> Self {
         Self { name: self.name, id: AtomicU32::new(0), wrap: self.wrap, default: Some(default) }
     }
 
     /// The variable's name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::context_var;
+    ///
+    /// context_var! { static LEVEL: u32 = 0; }
+    ///
+    /// assert_eq!(LEVEL.name(), "LEVEL");
+    /// ```
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
@@ -125,6 +168,18 @@ impl<T: 'static> ContextVar<T> {
     /// # Panics
     ///
     /// If there is neither; see [`try_get`](Self::try_get) and [`get_or`](Self::get_or).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::context_var;
+    ///
+    /// context_var! { static LEVEL: u32 = 0; }
+    ///
+    /// assert_eq!(LEVEL.get(), 0);
+    /// LEVEL.set(1);
+    /// assert_eq!(LEVEL.get(), 1);
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn get(&self) -> T
@@ -135,6 +190,18 @@ impl<T: 'static> ContextVar<T> {
     }
 
     /// The value in the current context, else the default, if there is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::context_var;
+    ///
+    /// context_var! { static USER: String; }
+    ///
+    /// assert_eq!(USER.try_get(), None);
+    /// USER.set("ada".to_owned());
+    /// assert_eq!(USER.try_get().as_deref(), Some("ada"));
+    /// ```
     #[must_use]
     pub fn try_get(&self) -> Option<T>
     where
@@ -185,6 +252,18 @@ impl<T: 'static> ContextVar<T> {
     }
 
     /// Calls `f` with the value in the current context, else with the default, if there is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::context_var;
+    ///
+    /// context_var! { static USER: String; }
+    ///
+    /// assert_eq!(USER.try_with(String::len), None);
+    /// USER.set("ada".to_owned());
+    /// assert_eq!(USER.try_with(String::len), Some(3));
+    /// ```
     pub fn try_with<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
         let values = Content::copy_current();
         match (values.get(self.id()).and_then(Value::downcast_ref), self.default) {
@@ -283,6 +362,19 @@ impl<T> fmt::Debug for ContextVar<T> {
 /// # From asyncio
 ///
 /// That a token serves once is a matter of types: [`reset`](ContextVar::reset) consumes it.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::context_var;
+///
+/// context_var! { static LEVEL: u32 = 0; }
+///
+/// let token = LEVEL.set(1);
+/// assert_eq!((token.var().name(), token.old_value()), ("LEVEL", None));
+/// LEVEL.reset(token).unwrap();
+/// assert_eq!(LEVEL.get(), 0);
+/// ```
 #[doc(alias = "contextvars.Token")]
 pub struct Token<T: 'static> {
     var: &'static ContextVar<T>,
@@ -292,12 +384,33 @@ pub struct Token<T: 'static> {
 
 impl<T: 'static> Token<T> {
     /// The variable that was set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::context_var;
+    ///
+    /// context_var! { static LEVEL: u32 = 0; }
+    ///
+    /// assert!(std::ptr::eq(LEVEL.set(1).var(), &LEVEL));
+    /// ```
     #[must_use]
     pub fn var(&self) -> &'static ContextVar<T> {
         self.var
     }
 
     /// The value before the `set`, if there was one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::context_var;
+    ///
+    /// context_var! { static LEVEL: u32 = 0; }
+    ///
+    /// assert_eq!(LEVEL.set(1).old_value(), None);
+    /// assert_eq!(LEVEL.set(2).old_value(), Some(1));
+    /// ```
     #[must_use]
     pub fn old_value(&self) -> Option<T>
     where
@@ -334,6 +447,20 @@ impl<T> fmt::Debug for Token<T> {
 /// Gives a variable its old value when dropped; made by [`Token::scope`].
 ///
 /// Dropped in another context than the token's, it does nothing.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::context_var;
+///
+/// context_var! { static LEVEL: u32 = 0; }
+///
+/// {
+///     let _guard = LEVEL.set(1).scope();
+///     assert_eq!(LEVEL.get(), 1);
+/// }
+/// assert_eq!(LEVEL.get(), 0);
+/// ```
 #[derive(Debug)]
 pub struct TokenGuard<T: 'static> {
     token: Option<Token<T>>,
@@ -374,18 +501,55 @@ enum ResetErrorKind {
 
 impl<T: 'static> ResetError<T> {
     /// Whether the token is another variable's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::context_var;
+    ///
+    /// context_var! {
+    ///     static ONE: u32 = 0;
+    ///     static TWO: u32 = 0;
+    /// }
+    ///
+    /// let error = TWO.reset(ONE.set(1)).unwrap_err();
+    /// assert!(error.is_other_variable());
+    /// ```
     #[must_use]
     pub fn is_other_variable(&self) -> bool {
         self.kind == ResetErrorKind::OtherVariable
     }
 
     /// Whether the token was made in another context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    ///
+    /// context_var! { static LEVEL: u32 = 0; }
+    ///
+    /// let token = Context::new().run(|| LEVEL.set(1));
+    /// assert!(LEVEL.reset(token).unwrap_err().is_other_context());
+    /// ```
     #[must_use]
     pub fn is_other_context(&self) -> bool {
         self.kind == ResetErrorKind::OtherContext
     }
 
     /// The token, unused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    ///
+    /// context_var! { static LEVEL: u32 = 0; }
+    ///
+    /// let context = Context::new();
+    /// let refused = LEVEL.reset(context.run(|| LEVEL.set(1))).unwrap_err();
+    /// assert!(context.run(|| LEVEL.reset(refused.into_token())).is_ok());
+    /// ```
     #[must_use]
     pub fn into_token(self) -> Token<T> {
         self.token

@@ -9,6 +9,19 @@ use super::registration::Registration;
 use crate::event_loop::LoopRef;
 
 /// Which way bytes go.
+///
+/// # Examples
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_loop::{Direction, EventLoop, Source};
+///
+/// let (ours, _theirs) = UnixStream::pair()?;
+/// let source = Source::new(&*EventLoop::new()?, ours);
+/// source.clear_ready(Direction::Read);
+/// assert!(!source.is_ready(Direction::Read) && source.is_ready(Direction::Write));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// In: receiving, accepting, the end of the stream.
@@ -90,17 +103,54 @@ impl<S: Pollable> Source<S> {
     ///
     /// Operations on it that may block belong into [`try_io`](Self::try_io) or [`poll_io`](Self::poll_io),
     /// which keep the readiness right.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_loop::{EventLoop, Source};
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let source = Source::new(&*EventLoop::new()?, ours);
+    /// assert!(source.get_ref().peer_addr()?.is_unnamed());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn get_ref(&self) -> &S {
         &self.io
     }
 
     /// Ends the registration and gives the descriptor's owner back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_loop::{EventLoop, Source};
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let source = Source::new(&*EventLoop::new()?, ours);
+    /// assert_eq!(source.into_inner().write(b"hello")?, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn into_inner(self) -> S {
         self.io
     }
 
     /// Whether an operation would be tried now rather than waited for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_loop::{Direction, EventLoop, Source};
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let source = Source::new(&*EventLoop::new()?, ours);
+    /// assert!(source.is_ready(Direction::Read), "until the first try says otherwise");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn is_ready(&self, direction: Direction) -> bool {
         self.registration.is_ready(direction)
@@ -109,6 +159,19 @@ impl<S: Pollable> Source<S> {
     /// Declares that there is nothing to be had until the poller says otherwise: the next wait will wait.
     ///
     /// For what `Source` cannot see itself, such as a connect in progress.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_loop::{Direction, EventLoop, Source};
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let source = Source::new(&*EventLoop::new()?, ours);
+    /// source.clear_ready(Direction::Write);
+    /// assert!(!source.is_ready(Direction::Write));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn clear_ready(&self, direction: Direction) {
         self.registration.clear(direction);
     }
@@ -134,6 +197,24 @@ impl<S: Pollable> Source<S> {
     /// # Cancel safety
     ///
     /// Nothing is lost: readiness stays until an operation uses it up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_loop::{Direction, EventLoop, Source};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// ours.set_nonblocking(true)?;
+    /// let source = Source::new(&event_loop, ours);
+    /// source.clear_ready(Direction::Read);
+    /// event_loop.call_soon(move || theirs.write_all(b"hello").unwrap());
+    /// event_loop.run_until_complete(source.ready(Direction::Read))??;
+    /// assert_eq!(source.get_ref().read(&mut [0; 16])?, 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn ready(&self, direction: Direction) -> io::Result<()> {
         poll_fn(|cx| self.poll_ready(cx, direction)).await
     }
@@ -144,6 +225,22 @@ impl<S: Pollable> Source<S> {
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the source is not ready, without a call; else what
     /// `operation` returned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::{ErrorKind, Read};
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_loop::{Direction, EventLoop, Source};
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// ours.set_nonblocking(true)?;
+    /// let source = Source::new(&*EventLoop::new()?, ours);
+    /// let nothing = source.try_io(Direction::Read, |mut io| io.read(&mut [0; 16])).unwrap_err();
+    /// assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+    /// assert!(!source.is_ready(Direction::Read), "it took note");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_io<R>(
         &self,
         direction: Direction,

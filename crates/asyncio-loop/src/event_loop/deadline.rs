@@ -8,6 +8,21 @@ use crate::kernel::LocalWaker;
 use crate::timers::TimerKey;
 
 /// A waker that waits for a moment; dropping it takes the timer out.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_loop::{EventLoop, LocalWaker};
+///
+/// let event_loop = EventLoop::new()?;
+/// let waker = LocalWaker::from_waker(std::task::Waker::noop());
+/// let deadline = event_loop.wake_at(event_loop.time() + Duration::from_secs(60), waker);
+/// assert!(deadline.is_pending());
+/// drop(deadline);
+/// assert_eq!(event_loop.timer_count(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Deadline {
     key: TimerKey,
@@ -16,6 +31,31 @@ pub struct Deadline {
 
 impl LoopRef {
     /// Wakes `waker` at `when`, unless the [`Deadline`] is dropped before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::Poll;
+    /// use std::time::Duration;
+    /// use asyncio_loop::{EventLoop, LocalWaker, running_loop};
+    ///
+    /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
+    /// event_loop.run_until_complete(async {
+    ///     let when = running_loop().time() + Duration::from_secs(1);
+    ///     let mut deadline = None;
+    ///     poll_fn(|cx| match &deadline {
+    ///         Some(_) => Poll::Ready(()),
+    ///         None => {
+    ///             deadline = Some(running_loop().wake_at(when, LocalWaker::from_context(cx)));
+    ///             Poll::Pending
+    ///         }
+    ///     })
+    ///     .await;
+    ///     assert_eq!(running_loop().time(), when);
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn wake_at(&self, when: LoopTime, waker: LocalWaker) -> Deadline {
         let key = self.0.timers.borrow_mut().insert(when.as_nanos(), waker);

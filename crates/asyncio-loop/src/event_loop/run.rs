@@ -20,6 +20,20 @@ impl LoopRef {
     ///
     /// If the operating system's poller fails, which it does only when the program closed its
     /// descriptor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
+    /// let this = event_loop.handle_to_self();
+    /// event_loop.call_later(Duration::from_secs(5), move || this.stop());
+    /// event_loop.run_forever()?;
+    /// assert_eq!(event_loop.time().as_secs_f64(), 5.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn run_forever(&self) -> Result<(), RunError> {
         self.within(Location::caller(), || self.drive(|| false))
@@ -38,6 +52,17 @@ impl LoopRef {
     /// # Panics
     ///
     /// With the future's own panic; or as [`run_forever`](Self::run_forever).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let words = ["one", "two"];
+    /// let event_loop = EventLoop::new()?;
+    /// assert_eq!(event_loop.run_until_complete(async { words.len() })?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn run_until_complete<F: Future>(&self, future: F) -> Result<F::Output, RunError> {
         self.run_task(future, TaskOptions::new())
@@ -52,6 +77,17 @@ impl LoopRef {
     /// # Panics
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions, running_loop};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let main = async { running_loop().current_task().unwrap().name() };
+    /// assert_eq!(&*event_loop.run_task(main, TaskOptions::new().name("main"))?, "main");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn run_task<F: Future>(
         &self,
@@ -105,11 +141,39 @@ impl LoopRef {
     /// Ends the current run after this turn; outside a run, the next one after its first turn.
     ///
     /// What is ready then, and every task, waits for the next run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let ran = Rc::new(Cell::new(false));
+    /// let (this, run) = (event_loop.handle_to_self(), Rc::clone(&ran));
+    /// event_loop.call_soon(move || this.stop());
+    /// event_loop.call_soon(move || run.set(true));
+    /// event_loop.run_forever()?;
+    /// assert!(ran.get(), "the turn is brought to its end");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stop(&self) {
         self.0.stopping.set(true);
     }
 
     /// Whether this loop is running.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, running_loop};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// assert!(!event_loop.is_running());
+    /// assert!(event_loop.run_until_complete(async { running_loop().is_running() })?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_running(&self) -> bool {
         running_site(self).is_some()
@@ -121,6 +185,18 @@ impl LoopRef {
     /// # Errors
     ///
     /// [`LoopRunning`] while it runs; nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, RunError, running_loop};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// event_loop.run_until_complete(async { assert!(running_loop().close().is_err()) })?;
+    /// event_loop.close()?;
+    /// assert_eq!(event_loop.run_until_complete(async { 1 }), Err(RunError::Closed));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(&self) -> Result<(), LoopRunning> {
         if let Some(site) = running_site(self) {
             return Err(LoopRunning { site });
@@ -152,6 +228,17 @@ impl LoopRef {
     }
 
     /// Whether the loop is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// event_loop.close()?;
+    /// assert!(event_loop.is_closed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn is_closed(&self) -> bool {

@@ -14,11 +14,42 @@ use crate::timers::TimerKey;
 impl LoopRef {
     /// Runs `callback` in the next turn, after what is scheduled already, in a copy of the current
     /// context. On a closed loop it is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let seen = Rc::new(Cell::new(0));
+    /// let see = Rc::clone(&seen);
+    /// event_loop.call_soon(move || see.set(1));
+    /// assert_eq!(seen.get(), 0, "not inside call_soon");
+    /// event_loop.run_until_complete(async {})?;
+    /// assert_eq!(seen.get(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn call_soon<F: FnOnce() + 'static>(&self, callback: F) -> Handle {
         self.call_soon_slot(callback, ContextSlot::copy_current())
     }
 
     /// [`call_soon`](Self::call_soon) in the given context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, EventLoop, context_var};
+    ///
+    /// context_var! { static USER: &'static str = "nobody"; }
+    ///
+    /// let (event_loop, context) = (EventLoop::new()?, Context::new());
+    /// event_loop.call_soon_in(&context, || drop(USER.set("ada")));
+    /// event_loop.run_until_complete(async {})?;
+    /// assert_eq!(context.run(|| USER.get()), "ada");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn call_soon_in<F: FnOnce() + 'static>(&self, context: &Context, callback: F) -> Handle {
         self.call_soon_slot(callback, ContextSlot::explicit(context))
     }
@@ -32,11 +63,43 @@ impl LoopRef {
     }
 
     /// A callback of this loop that runs when something schedules it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let count = Rc::new(Cell::new(0));
+    /// let counter = Rc::clone(&count);
+    /// let callback = event_loop.callback(move || counter.set(counter.get() + 1));
+    /// callback.schedule();
+    /// callback.schedule();
+    /// event_loop.run_until_complete(async {})?;
+    /// assert_eq!(count.get(), 1, "it runs once");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn callback<F: FnOnce() + 'static>(&self, callback: F) -> CallbackRef {
         self.callback_slot(callback, ContextSlot::copy_current())
     }
 
     /// [`callback`](Self::callback) in the given context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, EventLoop, context_var};
+    ///
+    /// context_var! { static DONE: bool = false; }
+    ///
+    /// let (event_loop, context) = (EventLoop::new()?, Context::new());
+    /// event_loop.callback_in(&context, || drop(DONE.set(true))).schedule();
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(context.run(|| DONE.get()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn callback_in<F: FnOnce() + 'static>(
         &self,
         context: &Context,
@@ -61,11 +124,44 @@ impl LoopRef {
     ///
     /// Timers run in the order of their deadlines, equal ones in the order of creation. A delay
     /// too long to add never ends. On a closed loop the callback is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
+    /// let this = event_loop.handle_to_self();
+    /// let timer = event_loop.call_later(Duration::from_millis(250), move || this.stop());
+    /// event_loop.run_forever()?;
+    /// assert_eq!(event_loop.time(), timer.when());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn call_later<F: FnOnce() + 'static>(&self, delay: Duration, callback: F) -> TimerHandle {
         self.call_at(self.time() + delay, callback)
     }
 
     /// [`call_later`](Self::call_later) in the given context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::{Context, EventLoop, context_var};
+    ///
+    /// context_var! { static USER: &'static str = "nobody"; }
+    ///
+    /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
+    /// let (context, this) = (Context::new(), event_loop.handle_to_self());
+    /// event_loop.call_later_in(&context, Duration::from_secs(1), move || {
+    ///     USER.set("ada");
+    ///     this.stop();
+    /// });
+    /// event_loop.run_forever()?;
+    /// assert_eq!(context.run(|| USER.get()), "ada");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn call_later_in<F: FnOnce() + 'static>(
         &self,
         context: &Context,
@@ -76,11 +172,43 @@ impl LoopRef {
     }
 
     /// Runs `callback` at `when`; in the next turn if that is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
+    /// let (this, noon) = (event_loop.handle_to_self(), event_loop.time() + Duration::from_secs(43_200));
+    /// event_loop.call_at(noon, move || this.stop());
+    /// event_loop.run_forever()?;
+    /// assert_eq!(event_loop.time(), noon);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn call_at<F: FnOnce() + 'static>(&self, when: LoopTime, callback: F) -> TimerHandle {
         self.call_at_slot(when, callback, ContextSlot::copy_current())
     }
 
     /// [`call_at`](Self::call_at) in the given context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, EventLoop, context_var};
+    ///
+    /// context_var! { static FIRED: bool = false; }
+    ///
+    /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
+    /// let (context, this) = (Context::new(), event_loop.handle_to_self());
+    /// event_loop.call_at_in(&context, event_loop.time(), move || {
+    ///     FIRED.set(true);
+    ///     this.stop();
+    /// });
+    /// event_loop.run_forever()?;
+    /// assert!(context.run(|| FIRED.get()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn call_at_in<F: FnOnce() + 'static>(
         &self,
         context: &Context,
@@ -106,6 +234,17 @@ impl LoopRef {
     }
 
     /// The time on the loop's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let earlier = event_loop.time();
+    /// assert!(event_loop.time() >= earlier);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn time(&self) -> LoopTime {
@@ -113,12 +252,36 @@ impl LoopRef {
     }
 
     /// Whether its time is virtual, as [`LoopBuilder::virtual_time`] made it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// assert!(!EventLoop::new()?.is_virtual_time());
+    /// assert!(EventLoop::builder().virtual_time(true).build()?.is_virtual_time());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_virtual_time(&self) -> bool {
         self.0.clock.is_virtual()
     }
 
     /// How many timers there are, cancelled ones not among them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let timer = event_loop.call_later(Duration::from_secs(1), || {});
+    /// assert_eq!(event_loop.timer_count(), 1);
+    /// timer.cancel();
+    /// assert_eq!(event_loop.timer_count(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn timer_count(&self) -> usize {
         self.0.timers.borrow().len()
@@ -146,6 +309,27 @@ impl LoopRef {
     /// Calls `hook` once at the end of this turn: after everything that was ready at its start has
     /// run, and before the loop waits for anything. A hook that is added later, by a hook or outside
     /// of a run, is called at the end of the next turn, which comes at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let flushed = Rc::new(Cell::new(false));
+    /// let flush = Rc::clone(&flushed);
+    /// event_loop.call_soon({
+    ///     let event_loop = event_loop.handle_to_self();
+    ///     move || event_loop.at_turn_end(Rc::new(move || flush.set(true)))
+    /// });
+    /// let before = Rc::clone(&flushed);
+    /// event_loop.call_soon(move || assert!(!before.get(), "this turn is not over"));
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(flushed.get());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn at_turn_end(&self, hook: Rc<dyn Fn()>) {
         if !self.is_closed() {
             self.0.turn_end.borrow_mut().push(hook);
@@ -153,6 +337,19 @@ impl LoopRef {
     }
 
     /// The loop as other threads see it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let handle = event_loop.handle();
+    /// let elsewhere = std::thread::spawn(move || handle.is_loop_thread());
+    /// assert!(!elsewhere.join().unwrap());
+    /// assert!(event_loop.handle().is_loop_thread());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn handle(&self) -> LoopHandle {
         LoopHandle::new(self.0.home.shared())

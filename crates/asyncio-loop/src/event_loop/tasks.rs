@@ -11,6 +11,18 @@ impl LoopRef {
     /// # Errors
     ///
     /// [`LoopClosed`]; the future is dropped unpolled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, Outcome, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let mut task = event_loop.spawn(async { 6 * 7 }, TaskOptions::new())?;
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(matches!(task.take(), Some(Outcome::Value(42))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn spawn<F: Future + 'static>(
         &self,
@@ -51,6 +63,23 @@ impl LoopRef {
     ///
     /// The factory changes how a task is made (its name, its context, whether it starts eagerly)
     /// but does not make it: a task's future has a type of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use asyncio_loop::{EventLoop, TaskOptions, running_loop};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// event_loop.set_task_factory(Some(Rc::new(|_, options| {
+    ///     *options = options.clone().eager_start(true);
+    /// })));
+    /// event_loop.run_until_complete(async {
+    ///     let task = running_loop().spawn(async { 1 }, TaskOptions::new()).unwrap();
+    ///     assert!(task.task().is_done());
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_task_factory(&self, factory: Option<TaskFactory>) {
         self.0.has_factory.set(factory.is_some());
         let old = self.0.factory.replace(factory);
@@ -58,6 +87,15 @@ impl LoopRef {
     }
 
     /// The task factory, if one was set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// assert!(EventLoop::new()?.task_factory().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "get_task_factory")]
     #[must_use]
     pub fn task_factory(&self) -> Option<TaskFactory> {
@@ -65,12 +103,36 @@ impl LoopRef {
     }
 
     /// The task that is being stepped; `None` inside a plain callback, and outside of steps.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, running_loop};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// assert!(event_loop.current_task().is_none());
+    /// assert!(event_loop.run_until_complete(async { running_loop().current_task() })?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn current_task(&self) -> Option<TaskRef> {
         self.0.home.current()
     }
 
     /// Every unfinished task of this loop, oldest first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let task = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// assert_eq!(event_loop.all_tasks(), [task.task().clone()]);
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(event_loop.all_tasks().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn all_tasks(&self) -> Vec<TaskRef> {
         self.0.home.tasks()

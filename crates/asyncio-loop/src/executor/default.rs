@@ -71,6 +71,18 @@ impl LoopRef {
     }
 
     /// Makes a job of this loop, for which [`calling_loop`](crate::calling_loop) finds it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, calling_loop};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let (job, future) = event_loop.job(|| calling_loop().is_some());
+    /// std::thread::spawn(move || job.run());
+    /// assert!(future.result(None)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn job<F, T>(&self, function: F) -> (Job, ThreadFuture<T>)
     where
@@ -82,6 +94,18 @@ impl LoopRef {
     }
 
     /// Hands a job that is made already to `executor`, or without one to the default executor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, Job};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let (job, future) = Job::new(|| 6 * 7);
+    /// event_loop.execute(None, job);
+    /// assert_eq!(event_loop.run_until_complete(future)??, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn execute(&self, executor: Option<&dyn Executor>, job: Job) {
         match executor {
             Some(executor) => executor.execute(job),
@@ -114,6 +138,17 @@ impl LoopRef {
 
     /// Returns the default executor, made at its first use; `None` after
     /// [`shutdown_default_executor`](Self::shutdown_default_executor), or if the loop is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let future = event_loop.default_executor().unwrap().submit(|| 6 * 7);
+    /// assert_eq!(future.result(None)?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn default_executor(&self) -> Option<Rc<ThreadPoolExecutor>> {
         if self.is_closed() {

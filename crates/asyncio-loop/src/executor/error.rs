@@ -45,18 +45,47 @@ pub enum JobError {
 
 impl JobError {
     /// Returns true if the job was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::Job;
+    ///
+    /// let (job, future) = Job::new(|| 1);
+    /// drop(job);
+    /// assert!(future.result(None).unwrap_err().is_cancelled());
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(self, JobError::Cancelled)
     }
 
     /// Returns true if the time given for waiting was over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::ThreadPromise;
+    ///
+    /// let (_promise, future) = ThreadPromise::<u8>::new();
+    /// assert!(future.result(Some(Duration::ZERO)).unwrap_err().is_timed_out());
+    /// ```
     #[must_use]
     pub fn is_timed_out(&self) -> bool {
         matches!(self, JobError::TimedOut)
     }
 
     /// Returns true if the job's code panicked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPoolExecutor;
+    ///
+    /// let future = ThreadPoolExecutor::new().submit(|| panic!("no luck"));
+    /// assert!(future.result(None).unwrap_err().is_panic());
+    /// ```
     #[must_use]
     pub fn is_panic(&self) -> bool {
         matches!(self, JobError::Panicked(_))
@@ -101,24 +130,61 @@ impl From<JobError> for io::Error {
 /// What a job panicked with.
 ///
 /// It is `Sync`, as errors should be, although the payload of a panic is not.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{JobError, ThreadPoolExecutor};
+///
+/// let future = ThreadPoolExecutor::new().submit(|| panic!("no luck"));
+/// let Err(JobError::Panicked(panic)) = future.result(None) else { unreachable!("it panicked") };
+/// assert_eq!(panic.message().as_deref(), Some("no luck"));
+/// ```
 pub struct JobPanic {
     payload: Mutex<Box<dyn Any + Send>>,
 }
 
 impl JobPanic {
     /// Wraps the payload that [`catch_unwind`](std::panic::catch_unwind) returned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::JobPanic;
+    ///
+    /// let payload = std::panic::catch_unwind(|| panic!("no luck")).unwrap_err();
+    /// assert_eq!(JobPanic::new(payload).to_string(), "panicked: no luck");
+    /// ```
     #[must_use]
     pub fn new(payload: Box<dyn Any + Send>) -> Self {
         Self { payload: Mutex::new(payload) }
     }
 
     /// Returns the payload, for [`resume_unwind`](std::panic::resume_unwind).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::JobPanic;
+    ///
+    /// let panic = JobPanic::new(Box::new(7_u32));
+    /// assert_eq!(panic.into_payload().downcast_ref::<u32>(), Some(&7));
+    /// ```
     #[must_use]
     pub fn into_payload(self) -> Box<dyn Any + Send> {
         self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the panic's message, if the payload is a string, as that of `panic!` is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::JobPanic;
+    ///
+    /// assert_eq!(JobPanic::new(Box::new("no luck")).message().as_deref(), Some("no luck"));
+    /// assert_eq!(JobPanic::new(Box::new(7_u32)).message(), None);
+    /// ```
     #[must_use]
     pub fn message(&self) -> Option<String> {
         let payload = self.payload.lock().unwrap_or_else(PoisonError::into_inner);

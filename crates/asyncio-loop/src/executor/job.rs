@@ -43,6 +43,17 @@ struct JobCell<F, T> {
 impl Job {
     /// Makes a job of `function`, and the future of its value. The caller is remembered as the
     /// place where the job was submitted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::Job;
+    ///
+    /// let (job, future) = Job::new(|| 6 * 7);
+    /// assert!(!future.is_done());
+    /// job.run();
+    /// assert_eq!(future.result(None).unwrap(), 42);
+    /// ```
     #[track_caller]
     pub fn new<F, T>(function: F) -> (Job, ThreadFuture<T>)
     where
@@ -75,12 +86,33 @@ impl Job {
     }
 
     /// Says where the job was submitted, for functions that submit jobs for their callers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::panic::Location;
+    /// use asyncio_loop::Job;
+    ///
+    /// let here = Location::caller();
+    /// let (job, _future) = Job::new(|| 1);
+    /// assert_eq!(job.submitted_at(here).site(), here);
+    /// ```
     pub fn submitted_at(mut self, site: &'static Location<'static>) -> Job {
         self.site = site;
         self
     }
 
     /// Runs the function on this thread, unless the job was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::Job;
+    ///
+    /// let (job, future) = Job::new(|| std::thread::current().id());
+    /// job.run();
+    /// assert_eq!(future.result(None).unwrap(), std::thread::current().id());
+    /// ```
     pub fn run(mut self) {
         if let Some(cell) = self.cell.take() {
             cell.run();
@@ -88,6 +120,16 @@ impl Job {
     }
 
     /// Ends the job without running it: its future gets `error`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Job, JobError};
+    ///
+    /// let (job, future) = Job::new(|| 1);
+    /// job.fail(JobError::ExecutorShutdown);
+    /// assert!(matches!(future.result(None), Err(JobError::ExecutorShutdown)));
+    /// ```
     pub fn fail(mut self, error: JobError) {
         if let Some(cell) = self.cell.take() {
             cell.fail(error);
@@ -95,6 +137,15 @@ impl Job {
     }
 
     /// Returns where the job was submitted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::Job;
+    ///
+    /// let (job, _future) = Job::new(|| 1);
+    /// assert!(job.site().line() > 0);
+    /// ```
     #[must_use]
     pub fn site(&self) -> &'static Location<'static> {
         self.site

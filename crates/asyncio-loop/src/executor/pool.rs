@@ -54,12 +54,30 @@ pub(super) struct Shared {
 
 impl ThreadPoolExecutor {
     /// Makes a pool with the default options; it has no threads yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPoolExecutor;
+    ///
+    /// let pool = ThreadPoolExecutor::new();
+    /// assert_eq!(pool.workers(), 0, "threads start with the jobs");
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
     /// Starts to describe a pool with other options.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPoolExecutor;
+    ///
+    /// let pool = ThreadPoolExecutor::builder().max_workers(1).build();
+    /// assert_eq!(pool.submit(|| 1).result(None).unwrap(), 1);
+    /// ```
     pub fn builder() -> ThreadPoolBuilder {
         ThreadPoolBuilder::new()
     }
@@ -68,6 +86,16 @@ impl ThreadPoolExecutor {
     ///
     /// After [`shutdown`](Self::shutdown) the future has failed with
     /// [`JobError::ExecutorShutdown`], and the function is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPoolExecutor;
+    ///
+    /// let pool = ThreadPoolExecutor::new();
+    /// let words = vec!["one", "two"];
+    /// assert_eq!(pool.submit(move || words.len()).result(None).unwrap(), 2);
+    /// ```
     #[track_caller]
     pub fn submit<F, T>(&self, function: F) -> ThreadFuture<T>
     where
@@ -107,6 +135,23 @@ impl ThreadPoolExecutor {
     }
 
     /// Cancels every job that has not started, and returns their number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use asyncio_loop::ThreadPoolExecutor;
+    ///
+    /// let pool = ThreadPoolExecutor::builder().max_workers(1).build();
+    /// let ((tell, started), (release, held)) = (mpsc::channel(), mpsc::channel::<()>());
+    /// let first = pool.submit(move || (tell.send(()), held.recv().is_err()).1);
+    /// started.recv().unwrap();
+    /// let second = pool.submit(|| unreachable!("cancelled"));
+    /// assert_eq!(pool.cancel_queued(), 1);
+    /// assert!(second.is_cancelled());
+    /// drop(release);
+    /// assert!(first.result(None).unwrap());
+    /// ```
     #[doc(alias = "cancel_futures")]
     pub fn cancel_queued(&self) -> usize {
         let jobs = {
@@ -157,6 +202,20 @@ impl ThreadPoolExecutor {
     }
 
     /// Returns the jobs that run at this moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use asyncio_loop::ThreadPoolExecutor;
+    ///
+    /// let pool = ThreadPoolExecutor::new();
+    /// let ((tell, started), (release, held)) = (mpsc::channel(), mpsc::channel::<()>());
+    /// pool.submit(move || (tell.send(()), held.recv().is_err()).1);
+    /// started.recv().unwrap();
+    /// assert!(pool.running_jobs()[0].site().line() > 0);
+    /// drop(release);
+    /// ```
     #[must_use]
     pub fn running_jobs(&self) -> Vec<RunningJob> {
         let crew = self.shared.lock();
@@ -167,12 +226,30 @@ impl ThreadPoolExecutor {
     }
 
     /// Returns the number of jobs that have not started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPoolExecutor;
+    ///
+    /// assert_eq!(ThreadPoolExecutor::new().queued(), 0);
+    /// ```
     #[must_use]
     pub fn queued(&self) -> usize {
         self.shared.lock().queued()
     }
 
     /// Returns the number of threads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPoolExecutor;
+    ///
+    /// let pool = ThreadPoolExecutor::new();
+    /// pool.submit(|| ()).result(None).unwrap();
+    /// assert_eq!(pool.workers(), 1);
+    /// ```
     #[must_use]
     pub fn workers(&self) -> usize {
         self.shared.lock().workers()
@@ -272,6 +349,22 @@ impl Shared {
 }
 
 /// The options of a [`ThreadPoolExecutor`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_loop::ThreadPoolExecutor;
+///
+/// let pool = ThreadPoolExecutor::builder()
+///     .max_workers(2)
+///     .idle_timeout(Duration::from_secs(5))
+///     .thread_name_prefix("disk")
+///     .stack_size(128 * 1024)
+///     .build();
+/// let name = pool.submit(|| std::thread::current().name().map(str::to_owned));
+/// assert!(name.result(None).unwrap().unwrap().starts_with("disk"));
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "call build"]
 pub struct ThreadPoolBuilder {
@@ -342,6 +435,20 @@ fn default_max_workers() -> usize {
 }
 
 /// A job that a [`ThreadPoolExecutor`] runs at this moment.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::mpsc;
+/// use asyncio_loop::ThreadPoolExecutor;
+///
+/// let pool = ThreadPoolExecutor::builder().thread_name_prefix("disk").build();
+/// let ((tell, started), (release, held)) = (mpsc::channel(), mpsc::channel::<()>());
+/// pool.submit(move || (tell.send(()), held.recv().is_err()).1);
+/// started.recv().unwrap();
+/// assert!(pool.running_jobs()[0].thread().starts_with("disk"));
+/// drop(release);
+/// ```
 #[derive(Clone, Debug)]
 pub struct RunningJob {
     site: &'static Location<'static>,
@@ -369,6 +476,22 @@ impl fmt::Display for RunningJob {
 }
 
 /// The error of [`ThreadPoolExecutor::join`]: its time was over, and these jobs run still.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::mpsc;
+/// use std::time::Duration;
+/// use asyncio_loop::ThreadPoolExecutor;
+///
+/// let pool = ThreadPoolExecutor::new();
+/// let ((tell, started), (release, held)) = (mpsc::channel(), mpsc::channel::<()>());
+/// pool.submit(move || (tell.send(()), held.recv().is_err()).1);
+/// started.recv().unwrap();
+/// let stuck = pool.join(Some(Duration::ZERO)).unwrap_err();
+/// assert_eq!((stuck.jobs().len(), stuck.queued()), (1, 0));
+/// drop(release);
+/// ```
 #[derive(Clone, Debug)]
 pub struct StuckJobs {
     jobs: Vec<RunningJob>,

@@ -114,6 +114,16 @@ enum Kind {
 
 impl LocalWaker {
     /// Takes the waker of the task being polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::task::{Context, Waker};
+    /// use asyncio_loop::LocalWaker;
+    ///
+    /// let cx = Context::from_waker(Waker::noop());
+    /// assert!(LocalWaker::from_context(&cx).will_wake(&cx));
+    /// ```
     #[inline]
     #[must_use]
     pub fn from_context(cx: &Context<'_>) -> Self {
@@ -121,6 +131,16 @@ impl LocalWaker {
     }
 
     /// Takes a waker from a waker.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::task::{Context, Waker};
+    /// use asyncio_loop::LocalWaker;
+    ///
+    /// let waker = LocalWaker::from_waker(Waker::noop());
+    /// assert!(waker.will_wake(&Context::from_waker(Waker::noop())));
+    /// ```
     #[inline]
     #[must_use]
     pub fn from_waker(waker: &Waker) -> Self {
@@ -183,6 +203,22 @@ impl LocalWaker {
     /// Whether waking this wakes the task being polled with `cx`.
     ///
     /// As with [`Waker::will_wake`], false says nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::{Context, Poll, Waker};
+    /// use asyncio_loop::{EventLoop, LocalWaker};
+    ///
+    /// EventLoop::new()?.run_until_complete(poll_fn(|cx| {
+    ///     let waker = LocalWaker::from_context(cx);
+    ///     assert!(waker.will_wake(cx));
+    ///     assert!(!waker.will_wake(&Context::from_waker(Waker::noop())));
+    ///     Poll::Ready(())
+    /// }))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn will_wake(&self, cx: &Context<'_>) -> bool {
@@ -196,6 +232,21 @@ impl LocalWaker {
     }
 
     /// The task that is woken, if it is one of ours.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::Poll;
+    /// use asyncio_loop::{EventLoop, LocalWaker, running_loop};
+    ///
+    /// EventLoop::new()?.run_until_complete(poll_fn(|cx| {
+    ///     let task = LocalWaker::from_context(cx).task();
+    ///     assert_eq!(task, running_loop().current_task());
+    ///     Poll::Ready(())
+    /// }))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn task(&self) -> Option<super::TaskRef> {
         match &self.0 {

@@ -108,6 +108,18 @@ impl Signals {
     /// # Panics
     ///
     /// Where no loop runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, Signal, Signals};
+    ///
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let mut signals = Signals::new([Signal::HUP, Signal::USR1]).unwrap();
+    ///     assert_eq!(signals.recv_nowait(), None);
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new<I>(signals: I) -> io::Result<Self>
     where
         I: IntoIterator,

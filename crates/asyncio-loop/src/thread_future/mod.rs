@@ -106,6 +106,18 @@ impl<T: Send + 'static> ThreadFuture<T> {
     }
 
     /// Returns true if the work has started and not ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPromise;
+    ///
+    /// let (promise, future) = ThreadPromise::new();
+    /// assert!(!future.is_running());
+    /// assert!(promise.start());
+    /// assert!(future.is_running());
+    /// # promise.set_result(1);
+    /// ```
     #[doc(alias = "running")]
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -113,6 +125,17 @@ impl<T: Send + 'static> ThreadFuture<T> {
     }
 
     /// Returns true if there is a value or an error, or there was before it was taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPromise;
+    ///
+    /// let (promise, future) = ThreadPromise::new();
+    /// assert!(!future.is_done());
+    /// promise.set_result(1);
+    /// assert!(future.is_done());
+    /// ```
     #[doc(alias = "done")]
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -120,6 +143,16 @@ impl<T: Send + 'static> ThreadFuture<T> {
     }
 
     /// Returns true if it was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPromise;
+    ///
+    /// let (_promise, future) = ThreadPromise::<u8>::new();
+    /// future.cancel();
+    /// assert!(future.is_cancelled());
+    /// ```
     #[doc(alias = "cancelled")]
     #[must_use]
     pub fn is_cancelled(&self) -> bool {

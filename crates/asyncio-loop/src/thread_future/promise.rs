@@ -79,6 +79,17 @@ impl<T: Send + 'static> ThreadPromise<T> {
     }
 
     /// Returns its future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPromise;
+    ///
+    /// let (promise, _) = ThreadPromise::new();
+    /// let future = promise.future();
+    /// promise.set_result(1);
+    /// assert_eq!(future.result(None).unwrap(), 1);
+    /// ```
     pub fn future(&self) -> ThreadFuture<T> {
         self.future.clone()
     }
@@ -86,6 +97,16 @@ impl<T: Send + 'static> ThreadPromise<T> {
     /// Marks the work as started: from now on the future cannot be cancelled.
     ///
     /// Returns false if it was cancelled before; then there is no use in doing the work.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPromise;
+    ///
+    /// let (promise, future) = ThreadPromise::<u8>::new();
+    /// future.cancel();
+    /// assert!(!promise.start(), "too late");
+    /// ```
     #[doc(alias = "set_running_or_notify_cancel")]
     #[must_use]
     pub fn start(&self) -> bool {
@@ -93,6 +114,16 @@ impl<T: Send + 'static> ThreadPromise<T> {
     }
 
     /// Returns true if the future was cancelled, and nobody will look at a result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPromise;
+    ///
+    /// let (promise, future) = ThreadPromise::<u8>::new();
+    /// future.cancel();
+    /// assert!(promise.is_cancelled());
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.future.is_cancelled()
@@ -101,6 +132,16 @@ impl<T: Send + 'static> ThreadPromise<T> {
     /// Completes the future with a value.
     ///
     /// If the future was cancelled before, the value is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPromise;
+    ///
+    /// let (promise, future) = ThreadPromise::new();
+    /// promise.set_result(6 * 7);
+    /// assert_eq!(future.result(None).unwrap(), 42);
+    /// ```
     pub fn set_result(self, value: T) {
         self.set_outcome(Ok(value));
     }
@@ -108,6 +149,16 @@ impl<T: Send + 'static> ThreadPromise<T> {
     /// Completes the future with an error.
     ///
     /// If the future was cancelled before, the error is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{JobError, ThreadPromise};
+    ///
+    /// let (promise, future) = ThreadPromise::<u8>::new();
+    /// promise.set_error(JobError::Failed("no luck".into()));
+    /// assert!(matches!(future.result(None), Err(JobError::Failed(_))));
+    /// ```
     #[doc(alias = "set_exception")]
     pub fn set_error(self, error: JobError) {
         self.set_outcome(Err(error));
@@ -116,6 +167,16 @@ impl<T: Send + 'static> ThreadPromise<T> {
     /// Completes the future with a value or an error.
     ///
     /// If the future was cancelled before, the outcome is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPromise;
+    ///
+    /// let (promise, future) = ThreadPromise::new();
+    /// promise.set_outcome(Ok(1));
+    /// assert_eq!(future.result(None).unwrap(), 1);
+    /// ```
     pub fn set_outcome(self, outcome: Result<T, JobError>) {
         self.future.complete(outcome);
     }

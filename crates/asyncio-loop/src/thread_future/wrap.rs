@@ -31,6 +31,18 @@ pub fn wrap_future<T: Send + 'static>(future: ThreadFuture<T>) -> WrapFuture<T> 
 ///
 /// Dropping it cancels the job if that has not started; a job that runs goes on to its end, and its
 /// value is dropped. [`detach`](Self::detach) lets a job run that nobody waits for.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, running_loop};
+///
+/// EventLoop::new()?.run_until_complete(async {
+///     let answer = running_loop().run_in_executor(None, || 6 * 7);
+///     assert_eq!(answer.await.unwrap(), 42);
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping it cancels the job if it has not started; `detach` lets it run"]
 pub struct WrapFuture<T: Send + 'static> {
@@ -43,6 +55,19 @@ impl<T: Send + 'static> WrapFuture<T> {
     /// it has not started; otherwise it goes on to its end, and its value is dropped.
     ///
     /// Returns false if it was awaited to its end, or cancelled before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, ThreadPromise, wrap_future};
+    ///
+    /// let (promise, future) = ThreadPromise::<u8>::new();
+    /// let mut wait = wrap_future(future);
+    /// assert!(wait.cancel());
+    /// assert!(promise.is_cancelled());
+    /// assert!(EventLoop::new()?.run_until_complete(wait)?.unwrap_err().is_cancelled());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel(&mut self) -> bool {
         match self.future.take() {
             Some(future) => {
@@ -54,6 +79,16 @@ impl<T: Send + 'static> WrapFuture<T> {
     }
 
     /// Lets the job go on without anybody who waits for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{ThreadPromise, wrap_future};
+    ///
+    /// let (promise, future) = ThreadPromise::<u8>::new();
+    /// wrap_future(future).detach();
+    /// assert!(!promise.is_cancelled());
+    /// ```
     pub fn detach(mut self) {
         self.future = None;
     }
@@ -61,6 +96,17 @@ impl<T: Send + 'static> WrapFuture<T> {
     /// Returns the job's future for other threads; the job goes on if that is dropped.
     ///
     /// `None` if it was cancelled or awaited to its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{ThreadPromise, wrap_future};
+    ///
+    /// let (promise, future) = ThreadPromise::new();
+    /// let future = wrap_future(future).into_thread_future().unwrap();
+    /// promise.set_result(1);
+    /// assert_eq!(future.result(None).unwrap(), 1);
+    /// ```
     #[must_use]
     pub fn into_thread_future(mut self) -> Option<ThreadFuture<T>> {
         self.future.take()
