@@ -388,6 +388,10 @@ impl LoopRef {
         Self(inner)
     }
 
+    pub(crate) fn home(&self) -> &HomeOwner {
+        &self.0.home
+    }
+
     pub(crate) fn driver(&self) -> &Driver {
         &self.0.driver
     }

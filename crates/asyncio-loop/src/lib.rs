@@ -31,6 +31,7 @@
 //! [`LocalWaker`] to write futures that wake without atomics, [`Source`] to watch a descriptor.
 
 mod builder;
+mod cancel_reason;
 mod clock;
 mod context;
 mod driver;
@@ -51,6 +52,7 @@ mod turn;
 mod watch;
 
 pub use builder::LoopBuilder;
+pub use cancel_reason::CancelReason;
 pub use clock::LoopTime;
 pub use context::{
     Binding, Context, ContextEntered, ContextVar, ResetError, SendContext, Token, TokenGuard,
@@ -64,7 +66,10 @@ pub use executor::{
     ThreadPoolExecutor, calling_loop,
 };
 pub use handle::{Handle, TimerHandle};
-pub use kernel::{CallbackRef, LocalWaker, Outcome, RawTask, Supervisor, TaskRef, Verdict};
+pub use kernel::{
+    CallbackRef, Children, Join, LocalWaker, Outcome, RawTask, Supervisor, TaskRef, Verdict,
+    is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame,
+};
 pub use loop_handle::LoopHandle;
 pub use report::{ErrorContext, ExceptionHandler};
 pub use running::{running_loop, try_running_loop, with_running};

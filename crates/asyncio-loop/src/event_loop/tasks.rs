@@ -43,7 +43,7 @@ impl LoopRef {
     }
 
     #[inline]
-    pub(super) fn apply_factory(&self, options: &mut TaskOptions) {
+    pub(crate) fn apply_factory(&self, options: &mut TaskOptions) {
         if self.0.has_factory.get() && !options.hidden {
             self.call_factory(options);
         }
@@ -117,6 +117,12 @@ impl LoopRef {
     #[must_use]
     pub fn current_task(&self) -> Option<TaskRef> {
         self.0.home.current()
+    }
+
+    /// The task that is being stepped, also one of the machinery.
+    #[must_use]
+    pub fn stepped_task(&self) -> Option<TaskRef> {
+        self.0.home.stepped()
     }
 
     /// Every unfinished task of this loop, oldest first.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use super::children;
 use super::home::Home;
 use crate::context::ContextSlot;
 use crate::primitives::{Arc, AtomicPtr, AtomicU32, Ordering};
@@ -37,6 +38,8 @@ pub(super) const HIDDEN: u32 = 1 << 10;
 pub(super) const OBSERVED: u32 = 1 << 11;
 /// Another thread made the cell; the owner has not seen it yet.
 pub(super) const FOREIGN: u32 = 1 << 12;
+/// The task belongs to a set of children (its memory begins with a `ChildHeader`).
+pub(super) const CHILD: u32 = 1 << 13;
 
 /// `shared`: the cell is in the inbox, or was refused by a closed one.
 const QUEUED: u32 = 1;
@@ -81,7 +84,7 @@ pub(super) struct Header {
     pub(super) flags: Cell<u32>,
     /// References from wakers, and two bits.
     shared: AtomicU32,
-    /// Where the cell stands in `Home::owned`.
+    /// Where the cell stands in `Home::owned`, or a child among the members of its set.
     pub(super) slot: Cell<u32>,
     pub(super) home: NonNull<Home>,
     /// The next entry of the inbox, while the cell is in it.
@@ -147,8 +150,13 @@ impl Header {
         let flags = header.flags.get();
         if flags & (SCHEDULED | DONE) == 0 {
             header.flags.set(flags | SCHEDULED);
-            // SAFETY: the local side is alive, so the home is (promise 4), and this is its thread.
-            unsafe { Home::push_ready(header.home, this) };
+            if flags & CHILD == 0 {
+                // SAFETY: the local side is alive, so the home is (promise 4); this is its thread.
+                unsafe { Home::push_ready(header.home, this) };
+            } else {
+                // SAFETY: a live child, on its thread.
+                unsafe { children::push_ready(this) };
+            }
         }
     }
 

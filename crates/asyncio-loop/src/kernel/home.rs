@@ -9,6 +9,7 @@ use std::rc::{Rc, Weak};
 
 use super::callback::{self, CallbackRef};
 use super::cell::{self, CellRef, DONE, FOREIGN, HIDDEN, Header, RUNNING, SCHEDULED};
+use super::children::Core;
 use super::inbox::{Batch, Closed, Inbox};
 use super::memory::Memory;
 use super::ready::Ready;
@@ -30,6 +31,8 @@ struct Local {
     ready: Ready,
     /// Every task that has not ended; each entry owns a local reference.
     owned: Vec<NonNull<Header>>,
+    /// The sets of children that have not been dropped.
+    sets: Vec<NonNull<Core>>,
     /// The task that is being stepped.
     current: Option<NonNull<Header>>,
     /// Cells whose local side is alive, and one for the open loop.
@@ -171,6 +174,36 @@ impl Home {
         unsafe { Self::local(home) }.event_loop.upgrade().map(LoopRef::from_inner)
     }
 
+    /// Takes a set of children into the list of sets.
+    ///
+    /// # Safety
+    ///
+    /// On the owner's thread with `home` alive; the set is taken out before it is freed.
+    pub(super) unsafe fn add_set(home: NonNull<Self>, set: NonNull<Core>) {
+        // SAFETY: the caller's promise.
+        let sets = &mut unsafe { Self::local(home) }.sets;
+        // SAFETY: the caller's promise.
+        unsafe { set.as_ref() }.place.set(sets.len());
+        sets.push(set);
+    }
+
+    /// Takes a set out of the list.
+    ///
+    /// # Safety
+    ///
+    /// On the owner's thread with both alive, once for each `add_set`.
+    pub(super) unsafe fn remove_set(home: NonNull<Self>, set: NonNull<Core>) {
+        // SAFETY: the caller's promise.
+        let sets = &mut unsafe { Self::local(home) }.sets;
+        // SAFETY: the caller's promise.
+        let place = unsafe { set.as_ref() }.place.get();
+        sets.swap_remove(place);
+        if let Some(moved) = sets.get(place) {
+            // SAFETY: sets in the list are alive.
+            unsafe { moved.as_ref() }.place.set(place);
+        }
+    }
+
     /// Makes `task` the current one; returns the one before.
     ///
     /// # Safety
@@ -273,6 +306,7 @@ impl HomeOwner {
         let local = Local {
             ready: Ready::new(),
             owned: Vec::new(),
+            sets: Vec::new(),
             current: None,
             cells: 1,
             closed: false,
@@ -432,10 +466,14 @@ impl HomeOwner {
 
     /// The task that is being stepped, if it is one that users see.
     pub(crate) fn current(&self) -> Option<TaskRef> {
+        self.stepped().filter(|task| !task.header().has(HIDDEN))
+    }
+
+    /// The task that is being stepped, one of the machinery too.
+    pub(crate) fn stepped(&self) -> Option<TaskRef> {
         let cell = self.local().current?;
         // SAFETY: the current task is alive, and a task.
-        let task = unsafe { TaskRef::share(cell) };
-        (!task.header().has(HIDDEN)).then_some(task)
+        Some(unsafe { TaskRef::share(cell) })
     }
 
     /// Every unfinished task that users see, oldest first.
@@ -445,6 +483,10 @@ impl HomeOwner {
             .map(|cell| unsafe { TaskRef::share(*cell) })
             .filter(|task| !task.header().has(HIDDEN))
             .collect();
+        for set in &self.local().sets {
+            // SAFETY: sets in the list are alive.
+            tasks.extend(unsafe { set.as_ref() }.tasks());
+        }
         tasks.sort_unstable_by_key(TaskRef::id);
         tasks
     }

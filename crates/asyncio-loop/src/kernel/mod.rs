@@ -50,9 +50,20 @@
 //!    user's is called inside `catch_unwind`: polls, closures, supervisors, foreign wakers, exception
 //!    handlers, and the destructors of all of these, of contexts and of what panics carry. Reports
 //!    never unwind.
+//! 8. **Frames.** The stack of frames of a thread is linked through stack frames of calls that are
+//!    active on it: whoever pushes pops before it returns or unwinds.
+//! 9. **Children.** The future and the output of a child may borrow what lives as long as its set,
+//!    [`Children`]. They are polled by the set, while that is borrowed, and dropped by it at the
+//!    latest when it is dropped; a leaked set leaks them. So a child with anything in its stage is a
+//!    member of its set, and a member's pointer to the set is valid. A closing loop leaves
+//!    children to their owners.
+//! 10. **Links.** If a task's `awaiting` names another, then that is not `DONE` and has the task as
+//!    its `awaiter`: the link is cleared whenever that place is emptied.
 
 mod callback;
 mod cell;
+mod children;
+mod frames;
 mod home;
 mod inbox;
 mod lent;
@@ -64,8 +75,10 @@ mod task;
 mod waker;
 
 pub use callback::CallbackRef;
+pub use children::Children;
+pub use frames::{is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame};
 pub(crate) use home::{HomeOwner, SharedHome};
 pub(crate) use lent::Lent;
 pub(crate) use task::Spawn;
-pub use task::{Outcome, RawTask, Supervisor, TaskRef, Verdict};
+pub use task::{Join, Outcome, RawTask, Supervisor, TaskRef, Verdict};
 pub use waker::LocalWaker;

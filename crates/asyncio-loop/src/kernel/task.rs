@@ -2,7 +2,7 @@
 
 use std::alloc::Layout;
 use std::any::Any;
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, offset_of};
@@ -14,12 +14,14 @@ use std::task::{Context, Poll, Waker};
 
 use super::callback::CallbackRef;
 use super::cell::{
-    CANCELLED, CellRef, DONE, ENDING, FULL, HIDDEN, Header, JOINED, OBSERVED, PANICKED, RUNNING,
-    SCHEDULED, SUPERVISED, TASK, VTable,
+    CANCELLED, CHILD, CellRef, DONE, ENDING, FULL, HIDDEN, Header, JOINED, OBSERVED, PANICKED,
+    RUNNING, SCHEDULED, SUPERVISED, TASK, VTable,
 };
 use super::home::{Home, HomeOwner, enter, leave};
 use super::memory;
 use super::waker::{self, LocalWaker};
+use super::{children, frames};
+use crate::cancel_reason::CancelReason;
 use crate::context::{Context as Variables, ContextSlot};
 use crate::event_loop::LoopRef;
 use crate::report;
@@ -29,7 +31,7 @@ pub(crate) type Payload = Box<dyn Any + Send + 'static>;
 
 /// What every task's cell begins with.
 #[repr(C)]
-struct TaskHeader {
+pub(super) struct TaskHeader {
     header: Header,
     id: u64,
     site: &'static Location<'static>,
@@ -37,11 +39,13 @@ struct TaskHeader {
     extra: UnsafeCell<Option<Box<Extra>>>,
     /// The task that waits in `poll_join`; a waiter that is none of ours is in `extra`.
     awaiter: UnsafeCell<Option<CellRef>>,
+    /// The unfinished task whose `awaiter` this one is, if it waits for it outside of any frame.
+    awaiting: Cell<Option<NonNull<Header>>>,
 }
 
 /// What a task costs besides its future; there is one more pointer in the list of live tasks.
 #[cfg(all(target_pointer_width = "64", not(loom)))]
-const _: () = assert!(size_of::<TaskHeader>() == 80);
+const _: () = assert!(size_of::<TaskHeader>() == 88);
 
 #[derive(Default)]
 struct Extra {
@@ -49,6 +53,10 @@ struct Extra {
     supervisor: Option<Rc<dyn Supervisor>>,
     on_done: Vec<CallbackRef>,
     awaiter: Option<Waker>,
+    /// How often it was asked to end, less what was taken back.
+    requests: usize,
+    /// What the last of them said.
+    reason: Option<CancelReason>,
 }
 
 #[repr(C)]
@@ -60,8 +68,8 @@ struct TaskCell<F: Future> {
 /// Which field is alive is said by the flags: `FULL` without `DONE` is the future, with `DONE` the
 /// output, or with `PANICKED` too the payload.
 #[allow(dead_code, reason = "read through a pointer to the whole stage")]
-union Stage<F: Future> {
-    future: ManuallyDrop<F>,
+pub(super) union Stage<F: Future> {
+    pub(super) future: ManuallyDrop<F>,
     output: ManuallyDrop<F::Output>,
     panic: ManuallyDrop<Payload>,
 }
@@ -73,10 +81,13 @@ union Stage<F: Future> {
 /// tasks, and what knows about cancellation scopes.
 pub trait Supervisor {
     /// Asked before each poll.
-    fn before_poll(&self) -> Verdict;
+    fn before_poll(self: Rc<Self>) -> Verdict;
 
     /// Asked after each poll; `ready` says that the future has returned its output.
-    fn after_poll(&self, ready: bool) -> Verdict;
+    fn after_poll(self: Rc<Self>, ready: bool) -> Verdict;
+
+    /// The supervisor as its own type.
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any>;
 }
 
 /// What a [`Supervisor`] wants.
@@ -131,7 +142,7 @@ unsafe fn task_header<'a>(cell: NonNull<Header>) -> &'a TaskHeader {
 /// # Safety
 ///
 /// `cell` is a live cell of `F`, not `DONE`, with `RUNNING` set, on the owner's thread.
-unsafe fn step<F: Future>(cell: NonNull<Header>) {
+pub(super) unsafe fn step<F: Future>(cell: NonNull<Header>) {
     // SAFETY: RUNNING keeps it alive, and a running cell is entered by its step only.
     let before = unsafe { enter(cell, Some(cell)) };
     // SAFETY: the caller's promise.
@@ -185,7 +196,7 @@ unsafe fn end_if_asked(cell: NonNull<Header>, polled: Option<bool>) -> bool {
     match unsafe { is_to_end(cell, polled) } {
         Ok(false) => return false,
         // SAFETY: the caller's promise.
-        Ok(true) => unsafe { end_cancelled(cell) },
+        Ok(true) => frames::while_cancelling(|| unsafe { end_cancelled(cell) }),
         // SAFETY: the caller's promise.
         Err(payload) => unsafe { end_panicked(cell, payload) },
     }
@@ -348,10 +359,12 @@ unsafe fn finish(cell: NonNull<Header>, flags: u32) {
     let task = unsafe { task_header(cell) };
     task.header.clear(ENDING);
     task.header.set(DONE | flags);
-    // SAFETY: the home of a live cell is alive; a task that has not finished is in its list.
-    unsafe { Home::disown(task.header.home, cell) };
+    if !task.header.has(CHILD) {
+        // SAFETY: the home of a live cell is alive; an unfinished task is in its list.
+        unsafe { Home::disown(task.header.home, cell) };
+    }
     // SAFETY: promises 1 and 5: the slot is emptied before anything in it is called.
-    if let Some(awaiter) = unsafe { (*task.awaiter.get()).take() } {
+    if let Some(awaiter) = unsafe { take_awaiter(cell) } {
         awaiter.schedule();
     }
     // SAFETY: as above; the name stays.
@@ -365,8 +378,36 @@ unsafe fn finish(cell: NonNull<Header>, flags: u32) {
         }
         drop_caught(&task.header, supervisor);
     }
-    // SAFETY: the reference of the list; RUNNING keeps the cell.
-    unsafe { Header::release(cell) };
+    if task.header.has(CHILD) {
+        // SAFETY: DONE just now; RUNNING keeps the cell.
+        unsafe { children::ended(cell) };
+    } else {
+        // SAFETY: the reference of the list; RUNNING keeps the cell.
+        unsafe { Header::release(cell) };
+    }
+}
+
+/// Empties the place of whoever awaits a task, and the link back to it.
+///
+/// # Safety
+///
+/// `cell` is a live task on the owner's thread.
+unsafe fn take_awaiter(cell: NonNull<Header>) -> Option<CellRef> {
+    // SAFETY: promises 1 and 5.
+    let awaiter = unsafe { (*task_header(cell).awaiter.get()).take() }?;
+    unlink(&awaiter, cell);
+    Some(awaiter)
+}
+
+/// Clears the link from a task to the one that it awaits (promise 10).
+fn unlink(awaiter: &CellRef, awaited: NonNull<Header>) {
+    if awaiter.header().has(TASK) {
+        // SAFETY: a live task.
+        let awaiter = unsafe { task_header(awaiter.ptr()) };
+        if awaiter.awaiting.get() == Some(awaited) {
+            awaiter.awaiting.set(None);
+        }
+    }
 }
 
 /// Ends a task whose loop, or whose scope, goes away: drops the future without asking anybody.
@@ -376,14 +417,25 @@ unsafe fn finish(cell: NonNull<Header>, flags: u32) {
 /// `cell` is a live task, neither `DONE` nor `RUNNING`, on the owner's thread.
 pub(super) unsafe fn destroy(cell: NonNull<Header>) {
     // SAFETY: the caller's promise.
+    if !unsafe { cell.as_ref() }.has(HIDDEN | ENDING) {
+        // SAFETY: alive.
+        report::task_destroyed(&unsafe { TaskRef::share(cell) });
+    }
+    // SAFETY: the caller's promise.
+    unsafe { end_quietly(cell) };
+}
+
+/// Ends a task without telling anybody.
+///
+/// # Safety
+///
+/// As for `destroy`.
+pub(super) unsafe fn end_quietly(cell: NonNull<Header>) {
+    // SAFETY: the caller's promise.
     let header = unsafe { cell.as_ref() };
     header.set(RUNNING);
     // SAFETY: alive, and not running, so not entered.
     let before = unsafe { enter(cell, Some(cell)) };
-    if !header.has(HIDDEN | ENDING) {
-        // SAFETY: alive.
-        report::task_destroyed(&unsafe { TaskRef::share(cell) });
-    }
     // SAFETY: RUNNING is this call's, so it is alone in the stage, which holds the future.
     unsafe { end_cancelled(cell) };
     // SAFETY: entered above, and kept alive by RUNNING.
@@ -393,10 +445,26 @@ pub(super) unsafe fn destroy(cell: NonNull<Header>) {
     unsafe { Header::end_if_unused(cell) };
 }
 
+/// Drops the output, or the payload, of an ended task; a panic is reported.
+///
+/// # Safety
+///
+/// The caller is alone in the stage of the `DONE` task `cell`, and has cleared `FULL`.
+pub(super) unsafe fn drop_output(cell: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let header = unsafe { cell.as_ref() };
+    let flags = header.flags.get();
+    // SAFETY: the stage held what the flags say.
+    let dropped = || unsafe { (header.vtable.drop_stage)(cell, flags) };
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(dropped)) {
+        report::callback_panicked((header.vtable.type_name)(), payload);
+    }
+}
+
 /// # Safety
 ///
 /// `cell` is a live cell of `F`, and the caller is alone in its stage, which holds what `flags` say.
-unsafe fn drop_stage<F: Future>(cell: NonNull<Header>, flags: u32) {
+pub(super) unsafe fn drop_stage<F: Future>(cell: NonNull<Header>, flags: u32) {
     // SAFETY: the caller's promise.
     let header = unsafe { cell.as_ref() };
     if flags & DONE == 0 {
@@ -414,13 +482,13 @@ unsafe fn drop_stage<F: Future>(cell: NonNull<Header>, flags: u32) {
 /// # Safety
 ///
 /// `cell` is a live task cell at the end of its local side.
-unsafe fn drop_local(cell: NonNull<Header>) {
+pub(super) unsafe fn drop_local(cell: NonNull<Header>) {
     // SAFETY: the caller's promise.
     let task = unsafe { task_header(cell) };
     // SAFETY: the last look at it (promise 1).
     drop(unsafe { (*task.extra.get()).take() });
     // SAFETY: as above.
-    drop(unsafe { (*task.awaiter.get()).take() });
+    drop(unsafe { take_awaiter(cell) });
 }
 
 /// Numbers for tasks: unique in the process, rising on each thread.
@@ -444,6 +512,25 @@ fn next_id() -> u64 {
     })
 }
 
+/// What a new task's cell begins with.
+pub(super) fn new_header(
+    vtable: &'static VTable,
+    home: NonNull<Home>,
+    how: Spawn,
+    flags: u32,
+) -> TaskHeader {
+    let flags = flags | TASK | FULL | JOINED | if how.hidden { HIDDEN } else { 0 };
+    let extra = how.name.map(|name| Box::new(Extra { name: Some(name), ..Extra::default() }));
+    TaskHeader {
+        header: Header::new(vtable, home, flags, how.context),
+        id: next_id(),
+        site: how.site,
+        extra: UnsafeCell::new(extra),
+        awaiter: UnsafeCell::new(None),
+        awaiting: Cell::new(None),
+    }
+}
+
 /// Makes a task and schedules it, or starts it at once.
 ///
 /// # Safety
@@ -455,15 +542,8 @@ unsafe fn spawn_unchecked<F: Future>(
     future: F,
     how: Spawn,
 ) -> RawTask<F::Output> {
-    let flags = TASK | FULL | JOINED | if how.hidden { HIDDEN } else { 0 };
-    let extra = how.name.map(|name| Box::new(Extra { name: Some(name), ..Extra::default() }));
-    let task = TaskHeader {
-        header: Header::new(TaskCell::<F>::VTABLE, home.ptr(), flags, how.context),
-        id: next_id(),
-        site: how.site,
-        extra: UnsafeCell::new(extra),
-        awaiter: UnsafeCell::new(None),
-    };
+    let eager = how.eager;
+    let task = new_header(TaskCell::<F>::VTABLE, home.ptr(), how, 0);
     let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
     // SAFETY: the owner keeps the home alive, and is on its thread.
     let memory = unsafe { Home::allocate(home.ptr(), TaskCell::<F>::VTABLE.layout) };
@@ -475,7 +555,7 @@ unsafe fn spawn_unchecked<F: Future>(
     task.header().retain();
     // SAFETY: on the owner's thread; the reference taken above is the list's.
     unsafe { Home::own(home.ptr(), cell) };
-    if how.eager {
+    if eager {
         // SAFETY: new, so never scheduled.
         unsafe { start_eagerly(cell) };
     } else {
@@ -489,12 +569,18 @@ unsafe fn spawn_unchecked<F: Future>(
 /// # Safety
 ///
 /// `cell` is a live task that was never stepped nor scheduled, on the owner's thread.
-unsafe fn start_eagerly(cell: NonNull<Header>) {
+pub(super) unsafe fn start_eagerly(cell: NonNull<Header>) {
     // SAFETY: the caller's promise.
     let header = unsafe { cell.as_ref() };
     header.set(RUNNING);
     // SAFETY: neither DONE nor running before.
-    unsafe { (header.vtable.step)(cell) };
+    let step = || unsafe { (header.vtable.step)(cell) };
+    // A task of the loop does not stand in the scopes of the one that starts it.
+    if header.has(CHILD) {
+        step()
+    } else {
+        frames::isolated(step)
+    }
     header.clear(RUNNING);
 }
 
@@ -782,6 +868,69 @@ impl TaskRef {
         self.header().has(ENDING)
     }
 
+    /// Whether it is being stepped.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.header().has(RUNNING)
+    }
+
+    /// Whether it stands in line to be stepped.
+    #[must_use]
+    pub fn is_scheduled(&self) -> bool {
+        self.header().has(SCHEDULED)
+    }
+
+    /// The unfinished task that it awaits outside of every frame.
+    #[must_use]
+    pub fn awaited(&self) -> Option<Self> {
+        let awaited = self.task().awaiting.get()?;
+        // SAFETY: promise 10: not DONE, so alive.
+        Some(unsafe { Self::share(awaited) })
+    }
+
+    /// Counts a request to end, which says this about itself.
+    pub fn add_request(&self, reason: CancelReason) {
+        let old = self.with_extra(|extra| {
+            extra.requests += 1;
+            extra.reason.replace(reason)
+        });
+        drop(old);
+    }
+
+    /// Counts one request less; returns how many are left.
+    pub fn remove_request(&self) -> usize {
+        let left = self.if_extra(|extra| {
+            extra.requests = extra.requests.saturating_sub(1);
+            Some(extra.requests)
+        });
+        left.unwrap_or(0)
+    }
+
+    /// How often it was asked to end, less what was taken back.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.if_extra(|extra| Some(extra.requests)).unwrap_or(0)
+    }
+
+    /// What the last request to end said.
+    #[must_use]
+    pub fn cancel_reason(&self) -> Option<CancelReason> {
+        self.if_extra(|extra| extra.reason.clone())
+    }
+
+    /// Sets what is said when it ends cancelled.
+    pub fn set_cancel_reason(&self, reason: CancelReason) {
+        let old = self.with_extra(|extra| extra.reason.replace(reason));
+        drop(old);
+    }
+
+    /// A reason that names this task as the one that asks.
+    #[must_use]
+    pub fn sign(&self, reason: CancelReason) -> CancelReason {
+        let name = self.if_extra(|extra| extra.name.clone());
+        reason.by(self.id(), name.as_deref())
+    }
+
     /// Has it stepped again, as its waker would.
     ///
     /// # Examples
@@ -830,11 +979,20 @@ impl TaskRef {
             return false;
         }
         self.header().set(ENDING);
-        self.0.schedule();
+        if !self.is_running() {
+            self.0.schedule();
+        }
         true
     }
 
-    /// Takes a request back that has not been looked at.
+    /// Notes that it was asked to end, for its [`Supervisor`] to look at when it is stepped next.
+    pub fn mark_ending(&self) {
+        if !self.is_done() {
+            self.header().set(ENDING);
+        }
+    }
+
+    /// Clears the request: it was taken back, or answered.
     ///
     /// # Examples
     ///
@@ -861,6 +1019,16 @@ impl TaskRef {
             None => self.header().clear(SUPERVISED),
         }
         self.with_extra(|extra| std::mem::replace(&mut extra.supervisor, new))
+    }
+
+    /// The supervisor in charge.
+    #[must_use]
+    pub fn supervisor(&self) -> Option<Rc<dyn Supervisor>> {
+        if self.header().has(SUPERVISED) {
+            self.if_extra(|extra| extra.supervisor.clone())
+        } else {
+            None
+        }
     }
 
     /// Schedules `callback` when the task ends, or now if it has.
@@ -963,6 +1131,13 @@ pub struct RawTask<T> {
 }
 
 impl<T> RawTask<T> {
+    /// # Safety
+    ///
+    /// `cell` is a task whose output is a `T`, and this its only handle.
+    pub(super) unsafe fn from_cell(cell: CellRef) -> Self {
+        Self { task: TaskRef(cell), _output: PhantomData }
+    }
+
     /// The task itself.
     #[must_use]
     pub fn task(&self) -> &TaskRef {
@@ -1007,13 +1182,18 @@ impl<T> RawTask<T> {
             return None;
         }
         header.clear(FULL);
-        if flags & PANICKED != 0 {
+        let outcome = if flags & PANICKED != 0 {
             // SAFETY: the payload, taken once: FULL is clear now.
-            Some(Outcome::Panicked(unsafe { header.stage::<Payload>(self.task.0.ptr()).read() }))
+            Outcome::Panicked(unsafe { header.stage::<Payload>(self.task.0.ptr()).read() })
         } else {
             // SAFETY: the output of type `T`, taken once.
-            Some(Outcome::Value(unsafe { header.stage::<T>(self.task.0.ptr()).read() }))
+            Outcome::Value(unsafe { header.stage::<T>(self.task.0.ptr()).read() })
+        };
+        if flags & CHILD != 0 {
+            // SAFETY: DONE, and kept alive by this handle.
+            unsafe { children::leave_if_empty(self.task.0.ptr()) };
         }
+        Some(outcome)
     }
 
     /// Waits for the outcome and takes it.
@@ -1021,23 +1201,89 @@ impl<T> RawTask<T> {
     /// # Panics
     ///
     /// When the task waits for itself, or the outcome was taken before.
-    pub fn poll_join(&mut self, cx: &Context<'_>) -> Poll<Outcome<T>> {
+    #[inline]
+    pub fn poll_join(&mut self, cx: &Context<'_>) -> Join<T> {
+        if self.task.is_done() {
+            let outcome = self.take().expect("a task was polled after it gave its outcome");
+            return Join::Ready { outcome, ending: waker::has(cx, ENDING) };
+        }
+        self.note_awaiter(cx, true)
+    }
+
+    /// As [`poll_join`](Self::poll_join), without a link that [`TaskRef::awaited`] shows.
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    pub fn poll_alone(&mut self, cx: &Context<'_>) -> Poll<Outcome<T>> {
         if self.task.is_done() {
             return Poll::Ready(self.take().expect("a task was polled after it gave its outcome"));
         }
-        match LocalWaker::from_context(cx).into_cell() {
-            Ok(cell) => {
-                assert!(cell != self.task.0, "{:?} awaits itself", self.task);
-                // SAFETY: promises 1 and 5: the old one is dropped after the exchange.
-                drop(unsafe { (*self.task.task().awaiter.get()).replace(cell) });
-            }
-            Err(waker) => {
-                let old = self.task.with_extra(|extra| extra.awaiter.replace(waker));
-                drop(old);
-            }
-        }
+        self.note_awaiter(cx, false);
         Poll::Pending
     }
+
+    #[inline]
+    fn note_awaiter(&self, cx: &Context<'_>, link: bool) -> Join<T> {
+        match LocalWaker::from_context(cx).into_cell() {
+            Ok(awaiter) => self.await_in(awaiter, link),
+            Err(waker) => {
+                // SAFETY: promises 1 and 5: dropped after it was taken out.
+                drop(unsafe { take_awaiter(self.task.0.ptr()) });
+                let old = self.task.with_extra(|extra| extra.awaiter.replace(waker));
+                drop(old);
+                Join::Noted
+            }
+        }
+    }
+
+    /// Notes the task that awaits this one, and links the two if nothing stands in between.
+    #[inline]
+    fn await_in(&self, awaiter: CellRef, link: bool) -> Join<T> {
+        let this = self.task.0.ptr();
+        assert!(awaiter != self.task.0, "{:?} awaits itself", self.task);
+        let flags = awaiter.header().flags.get();
+        // SAFETY: promises 1 and 5: no reference lives on.
+        let same = unsafe { &*self.task.task().awaiter.get() }.as_ref() == Some(&awaiter);
+        if !same {
+            // SAFETY: promises 1 and 5: dropped after it was taken out.
+            drop(unsafe { take_awaiter(this) });
+        }
+        let linked = flags & TASK != 0 && {
+            // SAFETY: a live task.
+            let slot = unsafe { &task_header(awaiter.ptr()).awaiting };
+            let free = slot.get().is_none_or(|awaited| awaited == this);
+            if link && free && flags & ENDING == 0 && frames::is_bare() {
+                slot.set(Some(this));
+                true
+            } else {
+                unlink(&awaiter, this);
+                false
+            }
+        };
+        if !same {
+            // SAFETY: promises 1 and 5: the place is empty.
+            unsafe { *self.task.task().awaiter.get() = Some(awaiter) };
+        }
+        if linked { Join::Linked } else { Join::Noted }
+    }
+}
+
+/// What waiting for a task has come to.
+#[derive(Debug)]
+pub enum Join<T> {
+    /// The task has ended.
+    Ready {
+        /// How.
+        outcome: Outcome<T>,
+        /// Whether the task that was waiting has been asked to end.
+        ending: bool,
+    },
+    /// The task that waits is woken, and [`TaskRef::awaited`] of it says what it waits for.
+    Linked,
+    /// Whoever waits is woken: inside a frame, in several places at once, or by a waker that is
+    /// not ours.
+    Noted,
 }
 
 impl<T> Drop for RawTask<T> {
@@ -1047,7 +1293,7 @@ impl<T> Drop for RawTask<T> {
         if !header.has(DONE) {
             // Nobody waits any more.
             // SAFETY: promises 1 and 5: dropped after it was taken out.
-            drop(unsafe { (*self.task.task().awaiter.get()).take() });
+            drop(unsafe { take_awaiter(self.task.0.ptr()) });
             drop(self.task.if_extra(|extra| extra.awaiter.take()));
             return;
         }

@@ -282,3 +282,10 @@ fn local_cell(waker: &Waker) -> Option<NonNull<Header>> {
     // SAFETY: alive, as above.
     (!unsafe { cell.as_ref() }.has(DONE)).then_some(cell)
 }
+
+/// Whether the task being polled has one of these flags; false if it is none of ours.
+#[inline]
+pub(super) fn has(cx: &Context<'_>, flags: u32) -> bool {
+    // SAFETY: `local_cell` says that it is alive and on its thread.
+    local_cell(cx.waker()).is_some_and(|cell| unsafe { cell.as_ref() }.has(flags))
+}

@@ -1,0 +1,392 @@
+//! Tasks that belong to a future instead of the loop: the children of a task group.
+//!
+//! Their futures may borrow what the owner of the set may. The owner polls them, one
+//! [`step`](Children::step) at a time, so they run only while what they borrow is alive; everything
+//! else that points at their cells sees headers. A child that is woken stands in line in its set
+//! and wakes whoever polls that.
+
+use std::alloc::Layout;
+use std::any::type_name;
+use std::cell::{Cell, UnsafeCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, offset_of};
+use std::ptr::NonNull;
+use std::task::Context;
+
+use super::cell::{CHILD, CellRef, DONE, FULL, HIDDEN, Header, RUNNING, SCHEDULED, VTable};
+use super::home::Home;
+use super::memory;
+use super::task::{self, RawTask, Spawn, Stage, TaskHeader, TaskRef};
+use super::waker::LocalWaker;
+use crate::event_loop::LoopRef;
+use crate::report;
+use crate::spawn::TaskOptions;
+
+/// What a child's cell begins with.
+#[repr(C)]
+pub(super) struct ChildHeader {
+    task: TaskHeader,
+    /// The set, for as long as this is a member of it.
+    set: Cell<Option<NonNull<Core>>>,
+}
+
+#[repr(C)]
+struct ChildCell<F: Future> {
+    child: ChildHeader,
+    stage: UnsafeCell<Stage<F>>,
+}
+
+impl<F: Future> ChildCell<F> {
+    const VTABLE: &'static VTable = &VTable {
+        step: task::step::<F>,
+        drop_stage: task::drop_stage::<F>,
+        drop_local: task::drop_local,
+        layout: memory::padded(Layout::new::<Self>()),
+        stage: offset_of!(Self, stage),
+        type_name: type_name::<F>,
+    };
+}
+
+/// The part of a set that its members point at.
+pub(super) struct Core {
+    home: NonNull<Home>,
+    /// Where the set stands in the home's list of sets.
+    pub(super) place: Cell<usize>,
+    /// Unfinished children, and finished ones whose output nobody has taken: each entry owns a
+    /// local reference, and knows its index by its `slot`.
+    members: UnsafeCell<Vec<NonNull<Header>>>,
+    /// Children to be stepped.
+    ready: UnsafeCell<VecDeque<NonNull<Header>>>,
+    /// Who is to step them.
+    waker: UnsafeCell<Option<LocalWaker>>,
+    /// Children that have not ended.
+    live: Cell<usize>,
+    closing: Cell<bool>,
+}
+
+impl Core {
+    /// # Safety
+    ///
+    /// On the owner's thread; the reference must not live across code of a user (promise 5).
+    #[allow(clippy::mut_from_ref, reason = "promise 5 keeps the references apart")]
+    unsafe fn members(&self) -> &mut Vec<NonNull<Header>> {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.members.get() }
+    }
+
+    /// # Safety
+    ///
+    /// As for `members`.
+    #[allow(clippy::mut_from_ref, reason = "promise 5 keeps the references apart")]
+    unsafe fn ready(&self) -> &mut VecDeque<NonNull<Header>> {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.ready.get() }
+    }
+
+    /// The unfinished children that users see.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = TaskRef> {
+        // SAFETY: promise 1; the list is copied here and now.
+        let members = unsafe { self.members() };
+        // SAFETY: the list's references keep its entries alive; all are tasks.
+        let tasks: Vec<_> = members.iter().map(|cell| unsafe { TaskRef::share(*cell) }).collect();
+        tasks.into_iter().filter(|task| !task.header().has(HIDDEN | DONE))
+    }
+
+    fn wake(&self) {
+        // SAFETY: promises 1 and 5: cloned before it is called.
+        let waker = unsafe { (*self.waker.get()).clone() };
+        if let Some(waker) = waker {
+            report::caught("a waker", || waker.wake());
+        }
+    }
+}
+
+/// # Safety
+///
+/// `cell` is a live child.
+unsafe fn child<'a>(cell: NonNull<Header>) -> &'a ChildHeader {
+    // SAFETY: a child's memory begins with a `ChildHeader` (`repr(C)`), used by shared reference only.
+    unsafe { cell.cast::<ChildHeader>().as_ref() }
+}
+
+/// # Safety
+///
+/// As for `child`; the result is used while the cell stays a member.
+unsafe fn set_of<'a>(cell: NonNull<Header>) -> Option<&'a Core> {
+    // SAFETY: promise 9: a set outlives its members' membership.
+    unsafe { child(cell) }.set.get().map(|core| unsafe { core.as_ref() })
+}
+
+/// Puts a child, marked as `SCHEDULED`, into the line of its set.
+///
+/// # Safety
+///
+/// On the owner's thread; `cell` is a live child.
+pub(super) unsafe fn push_ready(cell: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    match unsafe { set_of(cell) } {
+        Some(core) if !core.closing.get() => {
+            // SAFETY: promises 1 and 5.
+            let ready = unsafe { core.ready() };
+            ready.push_back(cell);
+            if ready.len() == 1 {
+                core.wake();
+            }
+        }
+        // SAFETY: alive.
+        _ => unsafe { cell.as_ref() }.clear(SCHEDULED),
+    }
+}
+
+/// Notes that a child has ended; without an output to keep, it leaves the set.
+///
+/// # Safety
+///
+/// On the owner's thread; `cell` is a child that has just become `DONE`, kept alive by `RUNNING`.
+pub(super) unsafe fn ended(cell: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    if let Some(core) = unsafe { set_of(cell) } {
+        core.live.set(core.live.get() - 1);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { leave_if_empty(cell) };
+}
+
+/// Takes an ended child out of its set once its stage is empty.
+///
+/// # Safety
+///
+/// On the owner's thread; something besides the set keeps `cell`, a child that is `DONE`, alive.
+pub(super) unsafe fn leave_if_empty(cell: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let header = unsafe { cell.as_ref() };
+    if header.has(FULL) {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    let Some(core) = (unsafe { set_of(cell) }) else { return };
+    // SAFETY: the caller's promise.
+    unsafe { child(cell) }.set.set(None);
+    // SAFETY: promises 1 and 5.
+    let members = unsafe { core.members() };
+    let index = header.slot.replace(u32::MAX) as usize;
+    members.swap_remove(index);
+    if let Some(moved) = members.get(index) {
+        // SAFETY: the list's reference keeps each entry alive.
+        unsafe { moved.as_ref() }.slot.set(index as u32);
+    }
+    // SAFETY: the list's reference, given back once.
+    unsafe { Header::release(cell) };
+}
+
+/// Tasks that are polled by whoever owns this, and may borrow what lives for `'a`.
+///
+/// Dropping it drops every future, and every output that was not taken, at once and on this
+/// thread. If it is leaked instead, they leak with it, and are never polled again.
+///
+/// # Examples
+///
+/// ```
+/// use std::cell::Cell;
+/// use std::future::poll_fn;
+/// use std::task::Poll;
+/// use asyncio_loop::{Children, EventLoop, TaskOptions, running_loop};
+///
+/// let event_loop = EventLoop::new()?;
+/// let sum = Cell::new(0);
+/// event_loop.run_until_complete(async {
+///     let children = Children::new(&running_loop());
+///     for number in 1..=3 {
+///         let sum = &sum;
+///         drop(children.spawn(async move { sum.set(sum.get() + number) }, TaskOptions::new()));
+///     }
+///     poll_fn(|cx| {
+///         children.set_waker(cx);
+///         while children.step() {}
+///         if children.live() == 0 { Poll::Ready(()) } else { Poll::Pending }
+///     })
+///     .await;
+/// })?;
+/// assert_eq!(sum.get(), 6);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Children<'a> {
+    core: NonNull<Core>,
+    event_loop: LoopRef,
+    /// Invariant in `'a`: a set must not be taken for one whose futures may die sooner.
+    _borrows: PhantomData<Cell<&'a ()>>,
+}
+
+impl<'a> Children<'a> {
+    /// An empty set of a loop.
+    #[must_use]
+    pub fn new(event_loop: &LoopRef) -> Self {
+        let core = Box::new(Core {
+            home: event_loop.home().ptr(),
+            place: Cell::new(0),
+            members: UnsafeCell::default(),
+            ready: UnsafeCell::default(),
+            waker: UnsafeCell::default(),
+            live: Cell::new(0),
+            closing: Cell::new(false),
+        });
+        let core = NonNull::from(Box::leak(core));
+        // SAFETY: the owner keeps the home alive, and is on its thread; the set leaves the list
+        // when it is dropped.
+        unsafe { Home::add_set(event_loop.home().ptr(), core) };
+        Self { core, event_loop: event_loop.clone(), _borrows: PhantomData }
+    }
+
+    fn core(&self) -> &Core {
+        // SAFETY: freed by `drop` only.
+        unsafe { self.core.as_ref() }
+    }
+
+    /// Makes a child, to be stepped by this set. Every child is a task: it has a number and a
+    /// context, and is found by `all_tasks`.
+    pub fn spawn<F: Future + 'a>(&self, future: F, mut options: TaskOptions) -> RawTask<F::Output> {
+        self.event_loop.apply_factory(&mut options);
+        let mut how = options.into_spawn();
+        how.eager = how.eager && self.event_loop.is_running();
+        // SAFETY: promise 9: future and output are dropped by this set before `'a` ends, or never.
+        unsafe { self.spawn_unchecked(future, how) }
+    }
+
+    /// # Safety
+    ///
+    /// What `F` and its output borrow outlives this set.
+    unsafe fn spawn_unchecked<F: Future>(&self, future: F, how: Spawn) -> RawTask<F::Output> {
+        let eager = how.eager;
+        let vtable = ChildCell::<F>::VTABLE;
+        // SAFETY: on the home's thread, with the loop keeping it alive.
+        let memory = unsafe { Home::allocate(self.core().home, vtable.layout) };
+        let cell: NonNull<Header> = memory.cast();
+        let task = task::new_header(vtable, self.core().home, how, CHILD);
+        let child = ChildHeader { task, set: Cell::new(Some(self.core)) };
+        let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
+        // SAFETY: memory for this cell.
+        unsafe { memory.cast().write(ChildCell { child, stage }) };
+
+        // SAFETY: a new cell has one local reference.
+        let raw = unsafe { RawTask::from_cell(CellRef::from_raw(cell)) };
+        let header = raw.task().header();
+        header.retain();
+        // SAFETY: promises 1 and 5; the reference that was just taken is the list's.
+        let members = unsafe { self.core().members() };
+        header.slot.set(u32::try_from(members.len()).expect("fewer than 2^32 children"));
+        members.push(cell);
+        self.core().live.set(self.core().live.get() + 1);
+        if eager {
+            // SAFETY: new, so never scheduled.
+            unsafe { task::start_eagerly(cell) };
+        } else {
+            raw.task().wake();
+        }
+        raw
+    }
+
+    /// Has the set woken by the waker of this poll when a child is.
+    pub fn set_waker(&self, cx: &Context<'_>) {
+        // SAFETY: promises 1 and 5: the old waker is dropped after the exchange.
+        let slot = unsafe { &mut *self.core().waker.get() };
+        if slot.as_ref().is_none_or(|waker| !waker.will_wake(cx)) {
+            let old = slot.replace(LocalWaker::from_context(cx));
+            drop(old);
+        }
+    }
+
+    /// How many children are ready to be stepped.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        // SAFETY: promises 1 and 5.
+        unsafe { self.core().ready() }.len()
+    }
+
+    /// How many children have not ended.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.core().live.get()
+    }
+
+    /// The children that have not ended.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<TaskRef> {
+        self.core().tasks().collect()
+    }
+
+    /// Steps the child that has been ready for longest; false if none is, or if that one is being
+    /// stepped.
+    pub fn step(&self) -> bool {
+        // SAFETY: promises 1 and 5.
+        let ready = unsafe { self.core().ready() };
+        let Some(cell) = ready.pop_front() else { return false };
+        // SAFETY: SCHEDULED kept the cell alive in the line, RUNNING does from here.
+        let header = unsafe { cell.as_ref() };
+        let flags = header.flags.get();
+        if flags & RUNNING != 0 {
+            // A child that was started eagerly steps its own set.
+            ready.push_front(cell);
+            return false;
+        }
+        if flags & DONE == 0 {
+            header.flags.set(flags & !SCHEDULED | RUNNING);
+            // SAFETY: neither DONE nor RUNNING. The set lives on: it is borrowed.
+            unsafe { (header.vtable.step)(cell) };
+            header.clear(RUNNING);
+        } else {
+            header.clear(SCHEDULED);
+        }
+        // SAFETY: alive so far, and the local side has not ended.
+        unsafe { Header::end_if_unused(cell) };
+        true
+    }
+
+    /// Ends every child, and drops every output.
+    fn clear(&self) {
+        let core = self.core();
+        core.closing.set(true);
+        // A destructor may end or take others, so each look is a new one.
+        // SAFETY: promises 1 and 5.
+        while let Some(cell) = unsafe { core.members() }.last().copied() {
+            // SAFETY: the list's reference keeps it alive; so does this one, to the end of the turn.
+            let task = unsafe { TaskRef::share(cell) };
+            let header = task.header();
+            if !header.has(DONE) {
+                // SAFETY: alive; not RUNNING, since a child is stepped with its set borrowed.
+                unsafe { task::end_quietly(cell) };
+            }
+            if header.has(FULL) {
+                header.clear(FULL);
+                // SAFETY: promise 3: DONE, and FULL until now. The handle finds nothing any more.
+                unsafe { task::drop_output(cell) };
+            }
+            // SAFETY: DONE, and kept by `task`.
+            unsafe { leave_if_empty(cell) };
+        }
+        // SAFETY: promises 1 and 5.
+        while let Some(cell) = unsafe { core.ready() }.pop_front() {
+            // SAFETY: SCHEDULED kept the cell alive.
+            unsafe { cell.as_ref() }.clear(SCHEDULED);
+            // SAFETY: alive so far, and the local side has not ended.
+            unsafe { Header::end_if_unused(cell) };
+        }
+    }
+}
+
+impl Drop for Children<'_> {
+    fn drop(&mut self) {
+        self.clear();
+        // SAFETY: added by `new`, on this thread; the `LoopRef` keeps the home alive.
+        unsafe { Home::remove_set(self.core().home, self.core) };
+        // SAFETY: from a `Box`; no member points at it any more.
+        drop(unsafe { Box::from_raw(self.core.as_ptr()) });
+    }
+}
+
+impl fmt::Debug for Children<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Children").field("live", &self.live()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,160 @@
+//! What is being polled on this thread: a stack of frames, and whether futures are being dropped
+//! because they were cancelled.
+//!
+//! Cancellation scopes push a frame around each poll of their body, so that a scope which needs to
+//! know what it stands in can ask. A push and its pop are two stores; nobody who does not ask pays
+//! more.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::ptr::NonNull;
+
+thread_local! {
+    static TOP: Cell<Option<NonNull<Link>>> = const { Cell::new(None) };
+    static CANCELLING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A frame and where the next one is. It lives in the stack frame of the call that pushed it.
+#[derive(Clone, Copy)]
+struct Link {
+    frame: NonNull<dyn Any>,
+    boundary: bool,
+    below: Option<NonNull<Self>>,
+}
+
+/// Sets the top of the stack back when dropped.
+struct Restore(Option<NonNull<Link>>);
+
+impl Drop for Restore {
+    #[inline]
+    fn drop(&mut self) {
+        TOP.set(self.0);
+    }
+}
+
+#[inline]
+fn push<R>(frame: &dyn Any, boundary: bool, f: impl FnOnce() -> R) -> R {
+    let below = TOP.get();
+    let link = Link { frame: NonNull::from(frame), boundary, below };
+    // Dropped before `link`, on return and when `f` unwinds.
+    let _restore = Restore(below);
+    TOP.set(Some(NonNull::from(&link)));
+    f()
+}
+
+/// Runs `f` with `frame` on top of this thread's stack of frames.
+#[inline]
+pub fn with_frame<R>(frame: &dyn Any, f: impl FnOnce() -> R) -> R {
+    push(frame, false, f)
+}
+
+/// Runs `f` with `frame` on top of the stack as a boundary: what `f` polls are other tasks.
+#[inline]
+pub fn with_boundary<R>(frame: &dyn Any, f: impl FnOnce() -> R) -> R {
+    push(frame, true, f)
+}
+
+/// Runs `f` with an empty stack.
+pub(super) fn isolated<R>(f: impl FnOnce() -> R) -> R {
+    let _restore = Restore(TOP.take());
+    f()
+}
+
+/// Shows the frames to `visit`, the innermost one first, until that breaks; the second argument
+/// says whether the frame is a boundary.
+pub fn visit_frames<B>(mut visit: impl FnMut(&dyn Any, bool) -> ControlFlow<B>) -> Option<B> {
+    let mut next = TOP.get();
+    while let Some(link) = next {
+        // SAFETY: promise 8: a link in the stack is in a live call of `push` further up this
+        // thread's stack, which does not return while `visit` runs.
+        let link = unsafe { link.read() };
+        // SAFETY: as above: that call borrows the frame.
+        let frame = unsafe { link.frame.as_ref() };
+        if let ControlFlow::Break(value) = visit(frame, link.boundary) {
+            return Some(value);
+        }
+        next = link.below;
+    }
+    None
+}
+
+/// Whether the step that runs has no frame of its own.
+#[inline]
+pub(super) fn is_bare() -> bool {
+    match TOP.get() {
+        None => true,
+        // SAFETY: promise 8.
+        Some(link) => unsafe { link.read() }.boundary,
+    }
+}
+
+/// Runs `f`, which drops futures because they were cancelled.
+pub fn while_cancelling<R>(f: impl FnOnce() -> R) -> R {
+    struct Reset(bool);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CANCELLING.set(self.0);
+        }
+    }
+    let _reset = Reset(CANCELLING.replace(true));
+    f()
+}
+
+/// Whether futures are being dropped on this thread because they were cancelled, rather than by
+/// code that has no more use for them.
+#[inline]
+#[must_use]
+pub fn is_cancelling() -> bool {
+    CANCELLING.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    fn numbers() -> Vec<(u32, bool)> {
+        let mut seen = Vec::new();
+        visit_frames(|frame, boundary| {
+            seen.push((*frame.downcast_ref::<u32>().unwrap(), boundary));
+            ControlFlow::<()>::Continue(())
+        });
+        seen
+    }
+
+    #[test]
+    fn frames_are_seen_from_the_innermost_one_outwards() {
+        assert!(is_bare());
+        with_frame(&1u32, || {
+            assert!(!is_bare());
+            with_boundary(&2u32, || {
+                assert!(is_bare());
+                with_frame(&3u32, || {
+                    assert_eq!(numbers(), [(3, false), (2, true), (1, false)]);
+                    isolated(|| assert_eq!(numbers(), []));
+                });
+            });
+            assert_eq!(numbers(), [(1, false)]);
+        });
+        assert_eq!(numbers(), []);
+    }
+
+    #[test]
+    fn a_panic_pops_its_frames() {
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            with_frame(&1u32, || with_frame(&2u32, || panic!("out")));
+        }));
+        assert!(result.is_err());
+        assert_eq!(numbers(), []);
+    }
+
+    #[test]
+    fn cancelling_ends_with_the_outermost_call() {
+        while_cancelling(|| {
+            while_cancelling(|| ());
+            assert!(is_cancelling());
+        });
+        assert!(!is_cancelling());
+    }
+}
