@@ -4,7 +4,9 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
+
+use asyncio_loop::CancelReason;
 
 /// Why a task has no value.
 ///
@@ -73,35 +75,6 @@ impl fmt::Display for JoinError {
 }
 
 impl Error for JoinError {}
-
-/// What a cancellation says about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CancelReason {
-    message: Option<Arc<str>>,
-}
-
-impl CancelReason {
-    /// A reason with a message.
-    #[must_use]
-    pub fn new(message: impl Into<Arc<str>>) -> Self {
-        Self { message: Some(message.into()) }
-    }
-
-    /// The message, if one was given.
-    #[must_use]
-    pub fn message(&self) -> Option<&str> {
-        self.message.as_deref()
-    }
-}
-
-impl fmt::Display for CancelReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.message {
-            Some(message) => write!(f, "cancelled: {message}"),
-            None => f.write_str("cancelled"),
-        }
-    }
-}
 
 /// The panic of a task.
 ///

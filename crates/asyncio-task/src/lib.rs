@@ -23,21 +23,32 @@
 
 #![forbid(unsafe_code)]
 
+mod cancel;
 mod error;
 mod promise;
 mod runner;
 mod sleep;
 mod task;
 mod threads;
+mod timeout;
 
-pub use asyncio_loop::{RunError, TaskOptions, TaskRef, running_loop, try_running_loop};
-pub use error::{CancelReason, Exception, InvalidState, JoinError, PromiseError, TaskPanic};
+pub use asyncio_loop::{
+    CancelReason, RunError, TaskOptions, TaskRef, running_loop, try_running_loop,
+};
+pub use cancel::{
+    Cancelled, CatchCancel, Critical, Outcome, Shield, catch_cancel, critical, finally, shield,
+};
+pub use error::{Exception, InvalidState, JoinError, PromiseError, TaskPanic};
 pub use promise::{Promise, create_future};
 pub use runner::{Runner, RunnerBuilder, run};
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 pub use task::{
-    Task, TaskLoopExt, all_tasks, create_task, create_task_with, current_task, eager_task_factory,
+    Task, TaskLoopExt, TaskRefExt, all_tasks, create_task, create_task_with, current_task,
+    eager_task_factory,
 };
 pub use threads::{
     LoopThread, LoopThreadBuilder, TaskHandleExt, from_thread, run_coroutine_threadsafe, to_thread,
+};
+pub use timeout::{
+    RescheduleError, Timeout, TimeoutError, TimeoutFuture, timeout, timeout_at, wait_for,
 };

@@ -10,11 +10,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::{
-    CallbackRef, Context as Variables, ErrorContext, LocalWaker, LoopRef, running_loop,
-    with_running,
+    CallbackRef, CancelReason, Context as Variables, ErrorContext, LocalWaker, LoopRef,
+    is_cancelling, running_loop, with_running,
 };
 
-use crate::error::{CancelReason, Exception, InvalidState, PromiseError};
+use crate::error::{Exception, InvalidState, PromiseError};
 
 /// A promise of the running loop.
 ///
@@ -52,7 +52,9 @@ pub fn create_future<T>() -> Promise<T> {
 ///
 /// # Cancel safety
 ///
-/// Dropping a handle that waits leaves the promise as it is.
+/// Dropping a handle that waits leaves the promise as it is. When the wait is *cancelled*, with its
+/// task or by a timeout or group around it, so is the promise; keep a promise that others need in
+/// a task, and [`shield`](crate::shield()) that.
 ///
 /// # From asyncio
 ///
@@ -618,6 +620,11 @@ impl<T> Clone for Promise<T> {
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
         if self.place.get() == Place::None {
+            return;
+        }
+        if is_cancelling() {
+            // Whoever waits here was cancelled: nobody is going to want the value.
+            self.cancel();
             return;
         }
         let waker = match &mut *self.shared.state.borrow_mut() {

@@ -11,7 +11,8 @@ use asyncio_loop::{
     running_loop,
 };
 
-use crate::error::{CancelReason, JoinError, TaskPanic};
+use crate::cancel::{self, Kind, Link};
+use crate::error::{JoinError, TaskPanic};
 
 /// Has the running loop run `future` by itself, from its next turn on.
 ///
@@ -65,7 +66,7 @@ pub fn create_task<F: Future + 'static>(future: F) -> Task<F::Output> {
 pub fn create_task_with<F: Future + 'static>(future: F, options: TaskOptions) -> Task<F::Output> {
     let spawned = asyncio_loop::with_running(|event_loop| event_loop.spawn(future, options));
     match spawned {
-        Ok(Ok(raw)) => Task { raw },
+        Ok(Ok(raw)) => Task::new(raw),
         Ok(Err(error)) => panic!("cannot create a task: {error}"),
         Err(error) => panic!("cannot create a task: {error}"),
     }
@@ -140,32 +141,56 @@ pub fn all_tasks() -> Vec<TaskRef> {
 /// ```
 pub struct Task<T> {
     raw: RawTask<T>,
+    /// Its place among the scopes of the task that awaits it.
+    link: Link,
 }
 
 impl<T> Task<T> {
     pub(crate) fn new(raw: RawTask<T>) -> Self {
-        Self { raw }
+        Self { raw, link: Link::default() }
     }
 
-    /// Asks the task to end: its future is dropped at its next step, in the coming turn. A task
-    /// that cancels itself goes on to its next wait.
+    /// Asks the task to end. Returns whether it was still there to be asked.
     ///
-    /// Returns whether the task was still there to be asked.
+    /// In the coming turn its future is dropped where it waits, after whatever asks to be asked
+    /// has had its say, from the inside out: [`catch_cancel`](crate::catch_cancel()),
+    /// [`finally`](crate::finally()), groups, and tasks that it awaits, which are cancelled first. A
+    /// task that was never polled runs none of its code; one that cancels itself goes on to its
+    /// next wait.
     ///
     /// # Examples
     ///
     /// ```
-    /// use std::future::pending;
     /// use asyncio_task::{create_task, run};
     ///
     /// run(async {
-    ///     let task = create_task(pending::<()>());
+    ///     let task = create_task(std::future::pending::<()>());
     ///     assert!(task.cancel());
     ///     assert!(task.await.unwrap_err().is_cancelled());
     /// });
     /// ```
+    #[track_caller]
     pub fn cancel(&self) -> bool {
-        self.raw.task().request_end()
+        self.raw.task().cancel()
+    }
+
+    /// [`cancel`](Self::cancel) with a message, for those who are asked and for whoever awaits the
+    /// task.
+    #[track_caller]
+    pub fn cancel_with(&self, message: &str) -> bool {
+        self.raw.task().cancel_with(message)
+    }
+
+    /// How many requests to end have been made, less those taken back.
+    #[must_use]
+    pub fn cancelling(&self) -> usize {
+        self.raw.task().cancelling()
+    }
+
+    /// Takes one request back, and returns how many are left. The last one is withdrawn if it has
+    /// not been delivered.
+    pub fn uncancel(&self) -> usize {
+        self.raw.task().uncancel()
     }
 
     /// Whether the task has ended: with a value, a panic, or cancelled.
@@ -229,7 +254,8 @@ impl<T> Task<T> {
     /// });
     /// ```
     pub fn try_result(&mut self) -> Option<Result<T, JoinError>> {
-        self.raw.take().map(into_result)
+        let outcome = self.raw.take()?;
+        Some(into_result(self.raw.task(), outcome))
     }
 
     /// Looks at the value, if the task has ended with one that nobody has taken.
@@ -248,7 +274,7 @@ impl<T> Task<T> {
     /// ```
     #[must_use]
     pub fn peek(&self) -> Option<Result<&T, JoinError>> {
-        self.raw.peek().map(into_result)
+        self.raw.peek().map(|outcome| into_result(self.raw.task(), outcome))
     }
 
     /// The task itself, without its type.
@@ -457,6 +483,12 @@ impl<T> Task<T> {
         callback
     }
 
+    /// As `poll`, without being a link of the tree.
+    pub(crate) fn poll_alone(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        let outcome = self.raw.poll_alone(cx);
+        outcome.map(|outcome| into_result(self.raw.task(), outcome))
+    }
+
     /// Takes a callback back that has not been scheduled yet; returns how many registrations that
     /// ended: 1, or 0 if the task has ended or does not know it.
     ///
@@ -481,8 +513,11 @@ impl<T> Task<T> {
 impl<T> Future for Task<T> {
     type Output = Result<T, JoinError>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.raw.poll_join(cx).map(into_result)
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let outcome = this.link.poll(&mut this.raw, Kind::Link, cx);
+        outcome.map(|outcome| into_result(this.raw.task(), outcome))
     }
 }
 
@@ -495,11 +530,64 @@ impl<T> fmt::Debug for Task<T> {
     }
 }
 
-pub(crate) fn into_result<T>(outcome: Outcome<T>) -> Result<T, JoinError> {
+pub(crate) fn into_result<T>(task: &TaskRef, outcome: Outcome<T>) -> Result<T, JoinError> {
     match outcome {
         Outcome::Value(value) => Ok(value),
         Outcome::Panicked(payload) => Err(JoinError::Panicked(TaskPanic::new(payload))),
-        Outcome::Cancelled => Err(JoinError::Cancelled(CancelReason::default())),
+        Outcome::Cancelled => Err(JoinError::Cancelled(task.cancel_reason().unwrap_or_default())),
+    }
+}
+
+/// What this crate adds to a [`TaskRef`].
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{TaskRefExt, all_tasks, create_task, current_task, run, yield_now};
+///
+/// run(async {
+///     let task = create_task(std::future::pending::<()>());
+///     let this = current_task().unwrap();
+///     all_tasks().iter().filter(|task| **task != this).for_each(|task| {
+///         task.cancel();
+///     });
+///     assert!(task.await.unwrap_err().is_cancelled());
+/// });
+/// ```
+pub trait TaskRefExt {
+    /// Asks the task to end, as [`Task::cancel`] does.
+    #[track_caller]
+    fn cancel(&self) -> bool;
+
+    /// Asks the task to end, with a message.
+    #[track_caller]
+    fn cancel_with(&self, message: &str) -> bool;
+
+    /// How many requests to end have been made, less those taken back. Of the running task: those
+    /// of the scopes around the caller are counted too, a timeout's for example.
+    fn cancelling(&self) -> usize;
+
+    /// Takes one request back, and returns how many are left.
+    fn uncancel(&self) -> usize;
+}
+
+impl TaskRefExt for TaskRef {
+    #[track_caller]
+    fn cancel(&self) -> bool {
+        cancel::cancel(self, cancel::reason(None, Location::caller()))
+    }
+
+    #[track_caller]
+    fn cancel_with(&self, message: &str) -> bool {
+        cancel::cancel(self, cancel::reason(Some(message), Location::caller()))
+    }
+
+    fn cancelling(&self) -> usize {
+        self.requests() + cancel::ending_scopes_of(self)
+    }
+
+    fn uncancel(&self) -> usize {
+        cancel::uncancel(self)
     }
 }
 

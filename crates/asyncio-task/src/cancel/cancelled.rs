@@ -1,0 +1,141 @@
+//! A request that was caught.
+
+use std::fmt;
+use std::future::pending;
+use std::rc::Rc;
+
+use asyncio_loop::{CancelReason, is_cancelling};
+
+use super::deliver::Work;
+use super::node::{Kind, Node, enclosing};
+use super::request;
+
+/// The request to end that [`catch_cancel`](crate::catch_cancel) caught.
+///
+/// Dropping it swallows the request, which is seldom right: [`resume`](Self::resume) passes it on.
+///
+/// # From asyncio
+///
+/// `CancelledError` in the hands of an `except` clause; `resume` is `raise`.
+#[must_use = "a request to end is swallowed by dropping this; pass it on with `resume`"]
+#[doc(alias = "CancelledError")]
+pub struct Cancelled {
+    reason: CancelReason,
+    /// The targets that had asked.
+    targets: Vec<Rc<Node>>,
+}
+
+impl Cancelled {
+    pub(super) fn new(reason: CancelReason, targets: Vec<Rc<Node>>) -> Self {
+        Self { reason, targets }
+    }
+
+    /// What the request says about itself.
+    #[must_use]
+    pub fn reason(&self) -> &CancelReason {
+        &self.reason
+    }
+
+    /// The message, if one was given.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.reason.message()
+    }
+
+    /// Passes the request on outwards, and never returns: what was asked to end ends after all, at
+    /// this await, with what cleanup there is further out. If that is over (a timeout that the
+    /// value has outlived), the enclosing task ends.
+    ///
+    /// Inside the cleanup of a [`finally`](crate::finally) it ends that cleanup only.
+    ///
+    /// # Cancel safety
+    ///
+    /// Takes effect when it is called.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{catch_cancel, create_task, run, sleep, yield_now};
+    /// use std::time::Duration;
+    ///
+    /// run(async {
+    ///     let task = create_task(async {
+    ///         match catch_cancel(sleep(Duration::from_secs(60))).await {
+    ///             Ok(()) => "slept",
+    ///             Err(cancelled) => {
+    ///                 yield_now().await; // say goodbye
+    ///                 cancelled.resume().await
+    ///             }
+    ///         }
+    ///     });
+    ///     yield_now().await;
+    ///     task.cancel();
+    ///     assert!(task.await.unwrap_err().is_cancelled());
+    /// });
+    /// ```
+    pub fn resume<T>(mut self) -> impl Future<Output = T> {
+        let targets = std::mem::take(&mut self.targets);
+        if !rearm(targets) {
+            end_enclosing(self.reason.clone());
+        }
+        pending()
+    }
+}
+
+/// Has targets end that are still there; false if none is.
+fn rearm(targets: Vec<Rc<Node>>) -> bool {
+    let targets: Vec<_> = targets.into_iter().filter(|target| !target.is_gone()).collect();
+    for target in &targets {
+        ask_again(target, target.reason());
+    }
+    !targets.is_empty()
+}
+
+/// Ends the task, child or shielded region that is being polled.
+pub(crate) fn end_enclosing(reason: CancelReason) {
+    let region = enclosing(None).and_then(|node| node.region());
+    if let Some(region) = region {
+        if let (Kind::Root, Some(task)) = (region.kind(), region.task()) {
+            if task.cancel_reason().is_none() {
+                task.set_cancel_reason(reason.clone());
+            }
+        }
+        ask_again(&region, reason);
+    }
+}
+
+/// Asks a target that may have been asked before, without counting.
+fn ask_again(target: &Rc<Node>, reason: CancelReason) {
+    if target.is_asking() {
+        target.delivery.again();
+    } else if let (Kind::Root, Some(task)) = (target.kind(), target.task()) {
+        Work::run(|work| request::end(task, reason, work));
+        return;
+    } else {
+        target.begin(reason);
+    }
+    target.wake();
+}
+
+impl Drop for Cancelled {
+    fn drop(&mut self) {
+        // Whoever held it was cancelled before it could answer.
+        if is_cancelling() {
+            rearm(std::mem::take(&mut self.targets));
+        }
+    }
+}
+
+impl fmt::Debug for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cancelled").field(&self.reason).finish()
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl std::error::Error for Cancelled {}

@@ -1,0 +1,122 @@
+//! `catch_cancel`.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use asyncio_loop::while_cancelling;
+use pin_project_lite::pin_project;
+
+use super::cancelled::Cancelled;
+use super::deliver::{Look, Work};
+use super::node::{Kind, Node, Slot};
+use std::rc::Rc;
+
+/// Runs `body`; if that is asked to end while it waits, drops it and gives
+/// [`Err(Cancelled)`](Cancelled), and the code goes on.
+///
+/// Whoever asked counts on being heard: [`Cancelled::resume`] passes the request on when what there
+/// is to do has been done. For cleanup there is [`finally`](crate::finally), which cannot forget
+/// it.
+///
+/// A request is delivered once: a `catch_cancel` entered after that is not asked.
+///
+/// # Cancel safety
+///
+/// Dropping it drops `body`. A request that it was asked about is then delivered elsewhere.
+///
+/// # From asyncio
+///
+/// `try: await … except CancelledError`.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{catch_cancel, create_task, run, sleep, yield_now};
+///
+/// run(async {
+///     let task = create_task(async {
+///         match catch_cancel(sleep(Duration::from_secs(60))).await {
+///             Ok(()) => String::from("slept"),
+///             Err(cancelled) => format!("{cancelled}"),
+///         }
+///     });
+///     yield_now().await;
+///     assert!(task.cancel_with("no time"));
+///     assert_eq!(task.await.unwrap(), "cancelled: no time");
+/// });
+/// ```
+pub fn catch_cancel<F: Future>(body: F) -> CatchCancel<F> {
+    CatchCancel { body: Some(body), slot: Slot::new(Kind::Catch) }
+}
+
+pin_project! {
+    /// The future of [`catch_cancel`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct CatchCancel<F> {
+        #[pin]
+        body: Option<F>,
+        slot: Slot,
+    }
+}
+
+impl<F: Future> Future for CatchCancel<F> {
+    type Output = Result<F::Output, Cancelled>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some(node) = this.slot.refresh(cx) {
+            if node.is_to_act() {
+                return Poll::Ready(Err(catch(this.slot, node, this.body)));
+            }
+        }
+        let body = this.body.as_mut().as_pin_mut().expect("polled after it was done");
+        match this.slot.run(|| body.poll(cx)) {
+            Poll::Ready(value) => {
+                this.slot.run(|| this.body.set(None));
+                this.slot.leave();
+                Poll::Ready(Ok(value))
+            }
+            Poll::Pending => {
+                let node = this.slot.suspended(cx);
+                if node.is_to_act() {
+                    return Poll::Ready(Err(catch(this.slot, node, this.body)));
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+fn catch<F>(slot: &Slot, node: &Rc<Node>, mut body: Pin<&mut Option<F>>) -> Cancelled {
+    slot.run(|| while_cancelling(|| body.set(None)));
+    let targets = Work::run(|work| {
+        node.detach();
+        node.absorb(work)
+    });
+    let cancelled = Cancelled::new(node.reason(), targets);
+    node.leave();
+    cancelled
+}
+
+impl Node {
+    /// Whether it was asked, and everything inside it has done its part.
+    pub(crate) fn is_to_act(self: &Rc<Self>) -> bool {
+        self.check_asked()
+            && Work::run(|work| match self.look(work) {
+                Look::Act => true,
+                Look::Wait => false,
+                Look::Absorbed => {
+                    self.absorb(work);
+                    false
+                }
+            })
+    }
+}
+
+impl<F> fmt::Debug for CatchCancel<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CatchCancel").finish_non_exhaustive()
+    }
+}

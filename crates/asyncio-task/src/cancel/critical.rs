@@ -1,0 +1,94 @@
+//! A stretch of code that requests to end wait for.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use asyncio_loop::while_cancelling;
+use pin_project_lite::pin_project;
+
+use super::cancelled::end_enclosing;
+use super::finally::has_resumed;
+use super::node::{Kind, Slot};
+
+/// Runs `body` to its end: a request to end waits for it, and takes effect at the next await after.
+///
+/// For the few lines between which a program must not stop: *debit and credit*, *write and rename*.
+/// Whatever asked waits as long, so keep it short.
+///
+/// # Cancel safety
+///
+/// Dropping it drops `body`.
+///
+/// # From asyncio
+///
+/// What people hope that `shield` does. [`shield`](crate::shield) is asyncio's.
+///
+/// # Examples
+///
+/// ```
+/// use std::cell::Cell;
+/// use asyncio_task::{catch_cancel, create_task, critical, run, yield_now};
+///
+/// run(async {
+///     let task = create_task(async {
+///         let (from, to) = (Cell::new(10), Cell::new(0));
+///         let transfer = async {
+///             from.set(from.get() - 5);
+///             yield_now().await; // a cancel here would lose 5
+///             to.set(to.get() + 5);
+///         };
+///         critical(transfer).await;
+///         assert!(catch_cancel(yield_now()).await.is_err());
+///         from.get() + to.get()
+///     });
+///     yield_now().await;
+///     task.cancel();
+///     assert_eq!(task.await.unwrap(), 10);
+/// });
+/// ```
+pub fn critical<F: Future>(body: F) -> Critical<F> {
+    Critical { body: Some(body), slot: Slot::new(Kind::Region) }
+}
+
+pin_project! {
+    /// The future of [`critical`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Critical<F> {
+        #[pin]
+        body: Option<F>,
+        slot: Slot,
+    }
+}
+
+impl<F: Future> Future for Critical<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        this.slot.refresh(cx);
+        let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Pending };
+        let polled = this.slot.run(|| body.poll(cx));
+        match polled {
+            Poll::Ready(_) => {
+                this.slot.run(|| this.body.set(None));
+                this.slot.leave();
+            }
+            Poll::Pending => {
+                let node = this.slot.suspended(cx).clone();
+                if has_resumed(this.slot) {
+                    this.slot.run(|| while_cancelling(|| this.body.set(None)));
+                    this.slot.leave();
+                    end_enclosing(node.reason());
+                }
+            }
+        }
+        polled
+    }
+}
+
+impl<F> fmt::Debug for Critical<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Critical").finish_non_exhaustive()
+    }
+}

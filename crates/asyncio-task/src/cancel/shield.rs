@@ -1,0 +1,66 @@
+//! Keeping a cancellation from a task that is awaited.
+
+use std::borrow::BorrowMut;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::error::JoinError;
+use crate::task::Task;
+
+/// Awaits `task` without passing requests to end on to it: the caller ends, the task goes on.
+///
+/// Takes the handle, or `&mut` of it to keep it.
+///
+/// # Cancel safety
+///
+/// Dropping it leaves the task alone.
+///
+/// # From asyncio
+///
+/// The same, for tasks; wrap a future in [`create_task`](crate::create_task()) first. To have requests
+/// *wait* for a few lines instead, see [`critical`](crate::critical()).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{create_task, run, shield, sleep, timeout};
+///
+/// run(async {
+///     let mut save = create_task(async {
+///         sleep(Duration::from_millis(2)).await;
+///         "saved"
+///     });
+///     let waited = timeout(Duration::from_millis(1), shield(&mut save)).await;
+///     assert!(waited.is_err());
+///     assert_eq!(save.await.unwrap(), "saved");
+/// });
+/// ```
+pub fn shield<T, H: BorrowMut<Task<T>>>(task: H) -> Shield<T, H> {
+    Shield { task, _output: PhantomData }
+}
+
+/// The future of [`shield`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Shield<T, H = Task<T>> {
+    task: H,
+    _output: PhantomData<fn() -> T>,
+}
+
+impl<T, H: BorrowMut<Task<T>>> Future for Shield<T, H> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.get_mut().task.borrow_mut().poll_alone(cx)
+    }
+}
+
+impl<T, H> Unpin for Shield<T, H> {}
+
+impl<T, H: fmt::Debug> fmt::Debug for Shield<T, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Shield").field(&self.task).finish()
+    }
+}

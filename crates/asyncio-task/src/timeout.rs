@@ -1,0 +1,515 @@
+//! Limits on time.
+
+use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use asyncio_loop::{
+    CancelReason, Deadline, LocalWaker, LoopTime, running_loop, while_cancelling, with_running,
+};
+use pin_project_lite::pin_project;
+
+use crate::cancel::{Kind, Look, Slot, Work, is_ending_here};
+
+/// The limit passed before the work was done.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::TimeoutError;
+///
+/// assert_eq!(TimeoutError.to_string(), "timed out");
+/// assert_eq!(std::io::Error::from(TimeoutError).kind(), std::io::ErrorKind::TimedOut);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeoutError;
+
+impl fmt::Display for TimeoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("timed out")
+    }
+}
+
+impl Error for TimeoutError {}
+
+impl From<TimeoutError> for io::Error {
+    fn from(error: TimeoutError) -> Self {
+        io::Error::new(io::ErrorKind::TimedOut, error)
+    }
+}
+
+/// Runs `body` for at most `limit`, counted from the first poll.
+///
+/// When the limit passes, `body` is asked to end as a cancelled task is: its cleanup runs and is
+/// waited for, however long it takes. If the body catches that and returns a value, the value is what
+/// comes out. A limit of zero lets the body run up to its first real wait.
+///
+/// A request from outside beats an expired limit: then the task ends, without an error.
+///
+/// # Errors
+///
+/// [`TimeoutError`].
+///
+/// # Cancel safety
+///
+/// Cancelling it cancels `body`; dropping it drops `body`.
+///
+/// # From asyncio
+///
+/// `async with asyncio.timeout(…)`, and `wait_for` for futures. [`Timeout`] can be looked at and
+/// rescheduled.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{Runner, TimeoutError, sleep, timeout};
+///
+/// Runner::builder().virtual_time(true).run(async {
+///     let limit = Duration::from_secs(1);
+///     assert_eq!(timeout(limit, async { 7 }).await, Ok(7));
+///     assert_eq!(timeout(limit, sleep(2 * limit)).await, Err(TimeoutError));
+/// });
+/// ```
+pub fn timeout<F: Future>(limit: Duration, body: F) -> TimeoutFuture<F> {
+    TimeoutFuture::new(body, Limit::After(limit), None)
+}
+
+/// Runs `body` until `when` at the latest, as [`timeout`] does.
+///
+/// # Errors
+///
+/// [`TimeoutError`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{Runner, TimeoutError, running_loop, sleep, timeout_at};
+///
+/// Runner::builder().virtual_time(true).run(async {
+///     let end = running_loop().time() + Duration::from_secs(1);
+///     assert_eq!(timeout_at(end, sleep(Duration::from_secs(2))).await, Err(TimeoutError));
+///     assert_eq!(running_loop().time(), end);
+/// });
+/// ```
+pub fn timeout_at<F: Future>(when: LoopTime, body: F) -> TimeoutFuture<F> {
+    TimeoutFuture::new(body, Limit::At(when), None)
+}
+
+/// Waits for `future` for at most `limit`, or as long as it takes.
+///
+/// # Errors
+///
+/// [`TimeoutError`].
+///
+/// # Cancel safety
+///
+/// As [`timeout`].
+///
+/// # From asyncio
+///
+/// The same, except that a limit of zero lets a future that was never polled run up to its first
+/// wait.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{TimeoutError, create_task, run, wait_for};
+///
+/// run(async {
+///     assert_eq!(wait_for(async { 1 }, None).await, Ok(1));
+///     let task = create_task(std::future::pending::<()>());
+///     assert_eq!(wait_for(task, Some(Duration::ZERO)).await.unwrap_err(), TimeoutError);
+/// });
+/// ```
+pub fn wait_for<F: Future>(future: F, limit: Option<Duration>) -> TimeoutFuture<F> {
+    TimeoutFuture::new(future, limit.map_or(Limit::Never, Limit::After), None)
+}
+
+/// A limit that can be looked at and moved while it runs. Clones are handles to the same one.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{Runner, Timeout, running_loop, sleep};
+///
+/// Runner::builder().virtual_time(true).run(async {
+///     let limit = Timeout::new(Duration::from_secs(1));
+///     let slow = limit.run(async {
+///         sleep(Duration::from_millis(900)).await;
+///         limit.reschedule(Some(running_loop().time() + Duration::from_secs(1))).unwrap();
+///         sleep(Duration::from_millis(900)).await;
+///         "a sign of life"
+///     });
+///     assert_eq!(slow.await, Ok("a sign of life"));
+///     assert!(!limit.is_expired());
+/// });
+/// ```
+#[derive(Clone)]
+pub struct Timeout(Rc<Control>);
+
+struct Control {
+    limit: Cell<Limit>,
+    phase: Cell<Phase>,
+    expired: Cell<bool>,
+    /// The limit has been moved since the future was polled.
+    moved: Cell<bool>,
+    waker: RefCell<Option<LocalWaker>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    Never,
+    /// From the first poll on.
+    After(Duration),
+    At(LoopTime),
+}
+
+/// Where a [`Timeout`] is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    New,
+    Running,
+    Expiring,
+    Expired,
+    Finished,
+}
+
+impl Timeout {
+    /// A limit counted from the first poll of what is run under it.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
+        Self::with(Limit::After(limit))
+    }
+
+    /// A limit at a moment, or none.
+    #[must_use]
+    pub fn at(when: Option<LoopTime>) -> Self {
+        Self::with(when.map_or(Limit::Never, Limit::At))
+    }
+
+    fn with(limit: Limit) -> Self {
+        Self(Rc::new(Control {
+            limit: Cell::new(limit),
+            phase: Cell::new(Phase::New),
+            expired: Cell::new(false),
+            moved: Cell::new(false),
+            waker: RefCell::new(None),
+        }))
+    }
+
+    /// Runs `body` under this limit, once.
+    ///
+    /// # Errors
+    ///
+    /// [`TimeoutError`], as [`timeout`].
+    ///
+    /// # Panics
+    ///
+    /// When something was run under it before.
+    pub fn run<F: Future>(&self, body: F) -> TimeoutFuture<F> {
+        let before = self.0.phase.replace(Phase::Running);
+        assert!(before == Phase::New, "a timeout was entered twice");
+        TimeoutFuture::new(body, self.0.limit.get(), Some(self.clone()))
+    }
+
+    /// When the limit passes; `None` for never, and before the first poll if it was given as a
+    /// duration.
+    #[must_use]
+    pub fn when(&self) -> Option<LoopTime> {
+        match self.0.limit.get() {
+            Limit::At(when) => Some(when),
+            Limit::Never | Limit::After(_) => None,
+        }
+    }
+
+    /// Moves the limit, or takes it away. One that is not after now passes in the next turn.
+    ///
+    /// # Errors
+    ///
+    /// [`RescheduleError`] unless something is running under it, in time.
+    pub fn reschedule(&self, when: Option<LoopTime>) -> Result<(), RescheduleError> {
+        let phase = self.0.phase.get();
+        if phase != Phase::Running {
+            return Err(RescheduleError(phase));
+        }
+        self.0.limit.set(when.map_or(Limit::Never, Limit::At));
+        self.0.moved.set(true);
+        let waker = self.0.waker.borrow().clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Whether the limit passed while something ran under it.
+    #[doc(alias = "expired")]
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        self.0.expired.get()
+    }
+}
+
+impl fmt::Debug for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timeout")
+            .field("phase", &self.0.phase.get())
+            .field("limit", &self.0.limit.get())
+            .finish()
+    }
+}
+
+/// A [`Timeout`] cannot be moved in the state that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RescheduleError(Phase);
+
+impl fmt::Display for RescheduleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.0 {
+            Phase::New => "has not been entered",
+            Phase::Running => "is running",
+            Phase::Expiring => "is expiring",
+            Phase::Expired => "has expired",
+            Phase::Finished => "is finished",
+        };
+        write!(f, "cannot change a timeout that {state}")
+    }
+}
+
+impl Error for RescheduleError {}
+
+pin_project! {
+    /// The future of [`timeout`] and its kin.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct TimeoutFuture<F> {
+        #[pin]
+        body: Option<F>,
+        slot: Slot,
+        watch: Watch,
+    }
+}
+
+/// Looks after the limit of one future.
+#[derive(Debug)]
+struct Watch {
+    alarm: Alarm,
+    control: Option<Timeout>,
+}
+
+/// How far the limit is.
+#[derive(Debug)]
+enum Alarm {
+    /// Not set yet.
+    New(Limit),
+    Never,
+    Set(Deadline),
+    /// The limit had passed when it was set: the next poll is the one.
+    Due,
+    /// The limit has passed; the body was asked to end.
+    Passed,
+}
+
+impl<F: Future> TimeoutFuture<F> {
+    fn new(body: F, limit: Limit, control: Option<Timeout>) -> Self {
+        let watch = Watch { alarm: Alarm::New(limit), control };
+        Self { body: Some(body), slot: Slot::new(Kind::Timeout), watch }
+    }
+}
+
+impl<F: Future> Future for TimeoutFuture<F> {
+    type Output = Result<F::Output, TimeoutError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        this.slot.refresh(cx);
+        this.watch.before_poll(this.slot);
+        if this.watch.is_over(this.slot) {
+            this.slot.run(|| while_cancelling(|| this.body.set(None)));
+        }
+        let Some(body) = this.body.as_mut().as_pin_mut() else {
+            return this.watch.give_up(this.slot, cx);
+        };
+        if let Poll::Ready(value) = this.slot.run(|| body.poll(cx)) {
+            this.slot.run(|| this.body.set(None));
+            this.slot.leave();
+            this.watch.finish();
+            return Poll::Ready(Ok(value));
+        }
+        this.watch.after_poll(cx);
+        if let Some(node) = this.slot.node() {
+            node.note(cx);
+        }
+        if this.watch.is_over(this.slot) {
+            this.slot.run(|| while_cancelling(|| this.body.set(None)));
+            return this.watch.give_up(this.slot, cx);
+        }
+        Poll::Pending
+    }
+}
+
+impl Watch {
+    /// Looks whether the limit has passed, and if so asks what is inside to end.
+    #[inline]
+    fn before_poll(&mut self, slot: &Slot) {
+        if let Some(control) = &self.control {
+            control.prepare(&mut self.alarm);
+        }
+        if self.has_passed() {
+            self.expire(slot);
+        }
+    }
+
+    fn has_passed(&self) -> bool {
+        match &self.alarm {
+            Alarm::Due => true,
+            Alarm::Set(deadline) => !deadline.is_pending(),
+            Alarm::New(_) | Alarm::Never | Alarm::Passed => false,
+        }
+    }
+
+    #[cold]
+    fn expire(&mut self, slot: &Slot) {
+        self.alarm = Alarm::Passed;
+        if let Some(control) = &self.control {
+            control.0.expired.set(true);
+            control.0.phase.set(Phase::Expiring);
+        }
+        if let Some(node) = slot.node() {
+            node.begin(CancelReason::new("timed out"));
+        }
+    }
+
+    /// Whether the limit has passed, everything inside has had its say, and nothing further out
+    /// is ending.
+    #[inline]
+    fn is_over(&self, slot: &Slot) -> bool {
+        matches!(self.alarm, Alarm::Passed) && is_to_end(slot)
+    }
+
+    /// Sets the alarm after a poll that was not the last.
+    #[inline]
+    fn after_poll(&mut self, cx: &Context<'_>) {
+        if let Some(control) = &self.control {
+            control.prepare(&mut self.alarm);
+        }
+        match &self.alarm {
+            Alarm::New(limit) => {
+                self.alarm = match *limit {
+                    Limit::Never => Alarm::Never,
+                    Limit::After(limit) => alarm(cx, |now| now + limit),
+                    Limit::At(when) => alarm(cx, |_| when),
+                }
+            }
+            Alarm::Set(deadline) if !deadline.set_waker(cx) => {
+                self.alarm = Alarm::Due;
+                cx.waker().wake_by_ref();
+            }
+            _ => {}
+        }
+        if let Some(control) = &self.control {
+            control.note(cx);
+        }
+    }
+
+    /// The body is gone: the error, unless something further out is ending, which comes first.
+    #[cold]
+    fn give_up<T>(&mut self, slot: &Slot, cx: &mut Context<'_>) -> Poll<Result<T, TimeoutError>> {
+        if is_ending_here() {
+            let node = slot.suspended(cx);
+            if let Some(target) = node.ending_target() {
+                target.tell_when_unended(node);
+            }
+            return Poll::Pending;
+        }
+        slot.leave();
+        self.finish();
+        Poll::Ready(Err(TimeoutError))
+    }
+
+    #[inline]
+    fn finish(&mut self) {
+        self.alarm = Alarm::Never;
+        if let Some(control) = self.control.take() {
+            let late = control.is_expired();
+            control.0.phase.set(if late { Phase::Expired } else { Phase::Finished });
+            let waker = control.0.waker.take();
+            drop(waker);
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(control) = &self.control {
+            // What was around it has ended it, maybe at the very moment of its own limit.
+            if self.has_passed() {
+                control.0.expired.set(true);
+            }
+            self.finish();
+        }
+    }
+}
+
+fn alarm(cx: &Context<'_>, when: impl FnOnce(LoopTime) -> LoopTime) -> Alarm {
+    let alarm = with_running(|event_loop| {
+        let now = event_loop.time();
+        let when = when(now);
+        if when <= now {
+            cx.waker().wake_by_ref();
+            return Alarm::Due;
+        }
+        Alarm::Set(event_loop.wake_at(when, LocalWaker::from_context(cx)))
+    });
+    alarm.unwrap_or_else(|error| panic!("cannot limit the time: {error}"))
+}
+
+/// Whether everything inside has had its say, and nothing further out is ending.
+#[cold]
+fn is_to_end(slot: &Slot) -> bool {
+    // Without a node nothing inside wants to be asked.
+    let Some(node) = slot.node() else { return !is_ending_here() };
+    node.is_asking()
+        && Work::run(|work| match node.look(work) {
+            Look::Act => true,
+            Look::Wait => false,
+            Look::Absorbed => {
+                node.unend(work);
+                false
+            }
+        })
+}
+
+impl Timeout {
+    /// Takes over what was changed since the last poll. At the first, a duration becomes a moment.
+    fn prepare(&self, alarm: &mut Alarm) {
+        let moved = self.0.moved.take() && !matches!(alarm, Alarm::Passed);
+        let limit = match (&*alarm, self.0.limit.get()) {
+            (Alarm::New(_), Limit::After(limit)) => Limit::At(running_loop().time() + limit),
+            (_, limit) => limit,
+        };
+        self.0.limit.set(limit);
+        if moved || matches!(alarm, Alarm::New(_)) {
+            *alarm = Alarm::New(limit);
+        }
+    }
+
+    fn note(&self, cx: &Context<'_>) {
+        let old = self.0.waker.replace(Some(LocalWaker::from_context(cx)));
+        drop(old);
+    }
+}
+
+impl<F> fmt::Debug for TimeoutFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimeoutFuture").field("watch", &self.watch).finish_non_exhaustive()
+    }
+}
