@@ -25,6 +25,7 @@
 
 mod cancel;
 mod error;
+mod group;
 mod promise;
 mod runner;
 mod sleep;
@@ -39,6 +40,9 @@ pub use cancel::{
     Cancelled, CatchCancel, Critical, Outcome, Shield, catch_cancel, critical, finally, shield,
 };
 pub use error::{Exception, InvalidState, JoinError, PromiseError, TaskPanic};
+pub use group::{
+    Child, ChildError, ChildOutput, ExceptionGroup, Scope, TaskGroup, scope, task_group,
+};
 pub use promise::{Promise, create_future};
 pub use runner::{Runner, RunnerBuilder, run};
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};

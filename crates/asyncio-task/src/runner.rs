@@ -8,6 +8,7 @@ use std::time::Duration;
 use asyncio_loop::{Context, ErrorContext, EventLoop, LoopRef, RunError, TaskOptions};
 
 use crate::promise::Promise;
+use crate::task::TaskRefExt;
 
 /// Runs `future` as the main task of a new loop, and returns its value.
 ///
@@ -423,7 +424,9 @@ impl Runner {
 /// Cancels what is left on a loop, and runs it until that has ended.
 fn cancel_all_tasks(event_loop: &EventLoop) {
     loop {
-        let tasks = event_loop.all_tasks();
+        let mut tasks = event_loop.all_tasks();
+        // The children of groups end with their parents.
+        tasks.retain(|task| !task.is_child());
         if tasks.is_empty() {
             return;
         }
@@ -437,7 +440,7 @@ fn cancel_all_tasks(event_loop: &EventLoop) {
                     let _ = ended.set_result(());
                 }
             }));
-            task.request_end();
+            task.cancel();
         }
         let waited = event_loop.run_task(ended, TaskOptions::new().hidden());
         if let Err(RunError::AlreadyRunning { .. } | RunError::Closed) = waited {

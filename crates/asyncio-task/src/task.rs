@@ -485,7 +485,7 @@ impl<T> Task<T> {
 
     /// As `poll`, without being a link of the tree.
     pub(crate) fn poll_alone(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        let outcome = self.raw.poll_alone(cx);
+        let outcome = self.raw.poll_join(cx);
         outcome.map(|outcome| into_result(self.raw.task(), outcome))
     }
 
@@ -516,7 +516,7 @@ impl<T> Future for Task<T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let outcome = this.link.poll(&mut this.raw, Kind::Link, cx);
+        let outcome = this.link.poll(&mut this.raw, || Kind::Link, cx);
         outcome.map(|outcome| into_result(this.raw.task(), outcome))
     }
 }

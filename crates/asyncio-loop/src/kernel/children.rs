@@ -297,6 +297,11 @@ impl<'a> Children<'a> {
         }
     }
 
+    /// Has the set woken, as if a child were ready.
+    pub fn wake(&self) {
+        self.core().wake();
+    }
+
     /// How many children are ready to be stepped.
     #[must_use]
     pub fn ready(&self) -> usize {

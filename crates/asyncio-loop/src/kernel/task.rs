@@ -868,6 +868,12 @@ impl TaskRef {
         self.header().has(ENDING)
     }
 
+    /// Whether it is one of [`Children`](super::Children), which their owner steps.
+    #[must_use]
+    pub fn is_child(&self) -> bool {
+        self.header().has(CHILD)
+    }
+
     /// Whether it is being stepped.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -1201,26 +1207,30 @@ impl<T> RawTask<T> {
     /// # Panics
     ///
     /// When the task waits for itself, or the outcome was taken before.
-    #[inline]
-    pub fn poll_join(&mut self, cx: &Context<'_>) -> Join<T> {
+    pub fn poll_join(&mut self, cx: &Context<'_>) -> Poll<Outcome<T>> {
         if self.task.is_done() {
-            let outcome = self.take().expect("a task was polled after it gave its outcome");
-            return Join::Ready { outcome, ending: waker::has(cx, ENDING) };
+            return Poll::Ready(self.take_once());
         }
-        self.note_awaiter(cx, true)
+        self.note_awaiter(cx, false);
+        Poll::Pending
     }
 
-    /// As [`poll_join`](Self::poll_join), without a link that [`TaskRef::awaited`] shows.
+    /// As [`poll_join`](Self::poll_join); and if the task that waits does so outside of every frame,
+    /// [`TaskRef::awaited`] of it says what it waits for.
     ///
     /// # Panics
     ///
     /// As there.
-    pub fn poll_alone(&mut self, cx: &Context<'_>) -> Poll<Outcome<T>> {
+    #[inline]
+    pub fn poll_linked(&mut self, cx: &Context<'_>) -> Join<T> {
         if self.task.is_done() {
-            return Poll::Ready(self.take().expect("a task was polled after it gave its outcome"));
+            return Join::Ready { outcome: self.take_once(), ending: waker::has(cx, ENDING) };
         }
-        self.note_awaiter(cx, false);
-        Poll::Pending
+        self.note_awaiter(cx, true)
+    }
+
+    fn take_once(&mut self) -> Outcome<T> {
+        self.take().expect("a task was polled after it gave its outcome")
     }
 
     #[inline]

@@ -1,5 +1,6 @@
 //! A panic never takes the loop down, whoever's code it comes from.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::panic_any;
@@ -175,12 +176,16 @@ fn payloads_whose_destructors_panic_do_not_take_the_loop_down() {
 struct Rude(fn(Option<bool>) -> Verdict);
 
 impl Supervisor for Rude {
-    fn before_poll(&self) -> Verdict {
+    fn before_poll(self: Rc<Self>) -> Verdict {
         (self.0)(None)
     }
 
-    fn after_poll(&self, ready: bool) -> Verdict {
+    fn after_poll(self: Rc<Self>, ready: bool) -> Verdict {
         (self.0)(Some(ready))
+    }
+
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
     }
 }
 
@@ -251,12 +256,16 @@ fn supervisors_that_panic_end_borrowing_futures() {
 fn supervisors_whose_destructors_panic_are_reported() {
     struct Mined(#[allow(dead_code)] Bomb);
     impl Supervisor for Mined {
-        fn before_poll(&self) -> Verdict {
+        fn before_poll(self: Rc<Self>) -> Verdict {
             Verdict::Continue
         }
 
-        fn after_poll(&self, _: bool) -> Verdict {
+        fn after_poll(self: Rc<Self>, _: bool) -> Verdict {
             Verdict::Continue
+        }
+
+        fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+            self
         }
     }
     let (event_loop, reports) = reporting_loop();

@@ -91,8 +91,16 @@ fn rearm(targets: Vec<Rc<Node>>) -> bool {
     !targets.is_empty()
 }
 
+/// Ends `target`, or without one the task, child or shielded region that is being polled.
+pub(crate) fn end_as_by_resume(target: Option<Rc<Node>>, reason: CancelReason) {
+    match target {
+        Some(target) => ask_again(&target, reason),
+        None => end_enclosing(reason),
+    }
+}
+
 /// Ends the task, child or shielded region that is being polled.
-pub(crate) fn end_enclosing(reason: CancelReason) {
+pub(super) fn end_enclosing(reason: CancelReason) {
     let region = enclosing(None).and_then(|node| node.region());
     if let Some(region) = region {
         if let (Kind::Root, Some(task)) = (region.kind(), region.task()) {
@@ -106,11 +114,11 @@ pub(crate) fn end_enclosing(reason: CancelReason) {
 
 /// Asks a target that may have been asked before, without counting.
 fn ask_again(target: &Rc<Node>, reason: CancelReason) {
+    let sleeping = target.task().filter(|task| target.kind() == Kind::Root && !task.is_running());
     if target.is_asking() {
         target.delivery.again();
-    } else if let (Kind::Root, Some(task)) = (target.kind(), target.task()) {
-        Work::run(|work| request::end(task, reason, work));
-        return;
+    } else if let Some(task) = sleeping {
+        return Work::run(|work| request::end(task, reason, work));
     } else {
         target.begin(reason);
     }

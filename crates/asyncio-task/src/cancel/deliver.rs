@@ -249,7 +249,7 @@ impl Node {
 
     /// This handler's request was absorbed: every request further out ends, unless another handler
     /// of it is still at work or has passed. Returns the targets on the way.
-    pub(super) fn absorb(self: &Rc<Self>, work: &mut Work) -> Vec<Rc<Self>> {
+    pub(crate) fn absorb(self: &Rc<Self>, work: &mut Work) -> Vec<Rc<Self>> {
         let mut targets = Vec::new();
         self.answered(Answer::Idle);
         let mut next = self.parent();

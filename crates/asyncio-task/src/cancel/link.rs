@@ -24,10 +24,10 @@ impl Link {
     pub(crate) fn poll<T>(
         &mut self,
         raw: &mut RawTask<T>,
-        kind: Kind,
+        kind: impl FnOnce() -> Kind,
         cx: &mut Context<'_>,
     ) -> Poll<Outcome<T>> {
-        match raw.poll_join(cx) {
+        match raw.poll_linked(cx) {
             Join::Ready { outcome, ending: false } if self.node.is_none() => Poll::Ready(outcome),
             Join::Ready { outcome, .. } => self.finish(raw.task(), outcome, cx),
             Join::Linked => {
@@ -35,7 +35,7 @@ impl Link {
                 Poll::Pending
             }
             Join::Noted => {
-                self.register(raw.task(), kind, cx);
+                self.register(raw.task(), kind(), cx);
                 Poll::Pending
             }
         }

@@ -28,7 +28,8 @@ pub use critical::{Critical, critical};
 pub use finally::{Outcome, finally};
 pub use shield::{Shield, shield};
 
+pub(crate) use cancelled::end_as_by_resume;
 pub(crate) use deliver::{Look, Work};
 pub(crate) use link::Link;
-pub(crate) use node::{Kind, Slot};
+pub(crate) use node::{Answer, Kind, Node, Slot};
 pub(crate) use request::{cancel, ending_scopes_of, is_ending_here, reason, uncancel};

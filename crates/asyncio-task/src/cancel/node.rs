@@ -63,7 +63,7 @@ pub(crate) struct Node {
     below: RefCell<Vec<Rc<Self>>>,
     /// When it was made, by the clock of [`tick`].
     pub(super) entered: u64,
-    pub(super) answer: Cell<Answer>,
+    pub(crate) answer: Cell<Answer>,
     /// When it last absorbed a request.
     pub(super) absorbed_at: Cell<u64>,
     /// It was asked, and not polled since.
@@ -295,6 +295,28 @@ impl Slot {
 
     pub(crate) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether it is the innermost scope of what is being polled.
+    #[inline]
+    pub(crate) fn is_on_top(&self) -> bool {
+        visit_frames(|frame, boundary| ControlFlow::Break(!boundary && self.is_frame(frame)))
+            .unwrap_or(false)
+    }
+
+    /// Whether what is being polled stands in it, in the same task.
+    pub(crate) fn is_around(&self) -> bool {
+        visit_frames(|frame, boundary| match boundary {
+            true => ControlFlow::Break(false),
+            false if self.is_frame(frame) => ControlFlow::Break(true),
+            false => ControlFlow::Continue(()),
+        })
+        .unwrap_or(false)
+    }
+
+    #[inline]
+    fn is_frame(&self, frame: &dyn Any) -> bool {
+        frame.downcast_ref::<Self>().is_some_and(|slot| std::ptr::eq(slot, self))
     }
 
     #[inline]

@@ -1,0 +1,248 @@
+//! Children of a group, and what becomes of them.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use asyncio_loop::{CancelReason, Outcome, RawTask, TaskRef};
+use pin_project_lite::pin_project;
+
+use super::{Frames, TaskGroup};
+use crate::cancel::{Link, end_as_by_resume};
+use crate::task::TaskRefExt;
+
+/// What the future of a child may return: a `Result` with the group's error type, or nothing.
+pub trait ChildOutput<E> {
+    /// What awaiting the child gives.
+    type Value;
+
+    /// Tells a value from an error.
+    ///
+    /// # Errors
+    ///
+    /// The error that the group is to fail with.
+    fn into_result(self) -> Result<Self::Value, E>;
+}
+
+impl<T, E> ChildOutput<E> for Result<T, E> {
+    type Value = T;
+
+    fn into_result(self) -> Self {
+        self
+    }
+}
+
+impl<E> ChildOutput<E> for () {
+    type Value = ();
+
+    fn into_result(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Why a child has no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChildError {
+    /// It returned an error, which is the group's now.
+    Failed,
+    /// It panicked, which goes on in the group.
+    Panicked,
+    /// It was cancelled.
+    Cancelled(CancelReason),
+    /// The group was ending when it was made.
+    Refused,
+}
+
+impl fmt::Display for ChildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed => f.write_str("the child failed"),
+            Self::Panicked => f.write_str("the child panicked"),
+            Self::Cancelled(reason) => write!(f, "the child was {reason}"),
+            Self::Refused => f.write_str("the group was ending"),
+        }
+    }
+}
+
+impl Error for ChildError {}
+
+pin_project! {
+    /// The future of a child, which tells the group when it fails.
+    pub(super) struct ChildFuture<'scope, 'env, F, E> {
+        #[pin]
+        future: F,
+        group: &'scope TaskGroup<'scope, 'env, E>,
+    }
+}
+
+impl<'scope, 'env, F, E> ChildFuture<'scope, 'env, F, E> {
+    pub(super) fn new(future: F, group: &'scope TaskGroup<'scope, 'env, E>) -> Self {
+        Self { future, group }
+    }
+}
+
+impl<E, F: Future<Output: ChildOutput<E>>> Future for ChildFuture<'_, '_, F, E> {
+    type Output = Result<<F::Output as ChildOutput<E>>::Value, ChildError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let polled = catch_unwind(AssertUnwindSafe(|| this.future.poll(cx)));
+        let output = match polled {
+            Ok(polled) => ready!(polled),
+            Err(payload) => return Poll::Ready(Err(panicked(this.group, payload))),
+        };
+        Poll::Ready(output.into_result().map_err(|error| {
+            this.group.fail(error);
+            ChildError::Failed
+        }))
+    }
+}
+
+#[cold]
+fn panicked<E>(group: &TaskGroup<'_, '_, E>, payload: Box<dyn Any + Send>) -> ChildError {
+    group.panicked(payload);
+    ChildError::Panicked
+}
+
+/// A child of a [`TaskGroup`] or a [`Scope`](crate::Scope).
+///
+/// A future of the child's value. If it has none, because it failed, panicked or was cancelled,
+/// whoever awaits it ends at that await, as by [`resume`](crate::Cancelled::resume): the group is
+/// ending then, or the one who cancelled a single child knows what it does. [`outcome`](Self::outcome)
+/// gives a `Result` instead. Dropping the handle leaves the child to the group.
+#[must_use = "the value of the child is lost; `drop` the handle if it is not wanted"]
+pub struct Child<'scope, T> {
+    /// `None` if the group did not take it.
+    raw: Option<RawTask<Result<T, ChildError>>>,
+    frames: Option<Rc<Frames>>,
+    link: Link,
+    /// It gave no value; whoever awaits it is ending.
+    over: bool,
+    _scope: PhantomData<&'scope ()>,
+}
+
+impl<T> Child<'_, T> {
+    pub(super) fn new(raw: RawTask<Result<T, ChildError>>, frames: Rc<Frames>) -> Self {
+        Self {
+            raw: Some(raw),
+            frames: Some(frames),
+            link: Link::default(),
+            over: false,
+            _scope: PhantomData,
+        }
+    }
+
+    pub(super) fn refused() -> Self {
+        Self { raw: None, frames: None, link: Link::default(), over: false, _scope: PhantomData }
+    }
+
+    /// The task, unless the group refused it.
+    #[must_use]
+    pub fn task_ref(&self) -> Option<&TaskRef> {
+        self.raw.as_ref().map(RawTask::task)
+    }
+
+    /// Asks this child to end; the others go on. False if it has ended.
+    #[track_caller]
+    pub fn cancel(&self) -> bool {
+        self.task_ref().is_some_and(TaskRefExt::cancel)
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.task_ref().is_none_or(TaskRef::is_done)
+    }
+
+    /// Whether it was cancelled, or refused by a group that was ending.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.task_ref().is_none_or(TaskRef::is_cancelled)
+    }
+
+    /// Waits for the child, and gives its value, or why it has none.
+    ///
+    /// # Errors
+    ///
+    /// [`ChildError`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{ChildError, run, scope};
+    ///
+    /// run(scope(async |scope| {
+    ///     let child = scope.create_task(std::future::pending::<()>());
+    ///     child.cancel();
+    ///     assert!(matches!(child.outcome().await, Err(ChildError::Cancelled(_))));
+    /// }));
+    /// ```
+    pub async fn outcome(mut self) -> Result<T, ChildError> {
+        std::future::poll_fn(|cx| self.poll_outcome(cx)).await
+    }
+
+    #[inline]
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, ChildError>> {
+        let (Some(raw), Some(frames)) = (&mut self.raw, &self.frames) else {
+            return Poll::Ready(Err(ChildError::Refused));
+        };
+        let outcome = if frames.body.is_on_top() {
+            // Requests to the group cancel all children at once, so this is no link for them.
+            ready!(raw.poll_join(cx))
+        } else {
+            ready!(self.link.poll(raw, || frames.kind_of_await(), cx))
+        };
+        Poll::Ready(match outcome {
+            Outcome::Value(result) => result,
+            // It is the destructor of its future that panicked.
+            Outcome::Panicked(payload) => std::panic::resume_unwind(payload),
+            Outcome::Cancelled => {
+                Err(ChildError::Cancelled(raw.task().cancel_reason().unwrap_or_default()))
+            }
+        })
+    }
+}
+
+impl<T> Future for Child<'_, T> {
+    type Output = T;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let this = self.get_mut();
+        if this.over {
+            return Poll::Pending;
+        }
+        match ready!(this.poll_outcome(cx)) {
+            Ok(value) => Poll::Ready(value),
+            Err(error) => {
+                this.over = true;
+                let reason = match error {
+                    ChildError::Cancelled(reason) => reason,
+                    _ => CancelReason::default(),
+                };
+                let body = this.frames.as_ref().and_then(|frames| frames.ending_body());
+                end_as_by_resume(body, reason);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+// The output is not in the handle, so moving the handle moves no pinned value.
+impl<T> Unpin for Child<'_, T> {}
+
+impl<T> fmt::Debug for Child<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.task_ref() {
+            Some(task) => task.fmt(f),
+            None => f.write_str("<Child refused>"),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The future of a group: polls the body, then the children that were woken.
+
+use std::cell::Ref;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_loop::while_cancelling;
+use pin_project_lite::pin_project;
+
+use super::{ExceptionGroup, Frames, State, TaskGroup};
+use crate::cancel::{Answer, Kind, Look, Node, Work, cancel, end_as_by_resume};
+
+pin_project! {
+    pub(super) struct Drive<'scope, 'env, B, T, E> {
+        group: &'scope TaskGroup<'scope, 'env, E>,
+        #[pin]
+        body: Option<B>,
+        value: Option<T>,
+        // The body's error, which comes after those of the children.
+        error: Option<E>,
+        stage: Stage,
+    }
+}
+
+/// How a group comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Running,
+    /// Body and children have been asked to end.
+    Aborting,
+    /// It was asked from outside and has done its part.
+    Passed,
+}
+
+impl<'scope, 'env, B, T, E> Drive<'scope, 'env, B, T, E> {
+    pub(super) fn new(group: &'scope TaskGroup<'scope, 'env, E>, body: B) -> Self {
+        Self { group, body: Some(body), value: None, error: None, stage: Stage::Running }
+    }
+}
+
+impl<B: Future<Output = Result<T, E>>, T, E> Future for Drive<'_, '_, B, T, E> {
+    type Output = Result<T, ExceptionGroup<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let group = self.group;
+        let Some(state) = group.state() else { return Poll::Pending };
+        state.frames.group.refresh(cx);
+        state.children.set_waker(cx);
+        if self.stage == Stage::Passed {
+            return Poll::Pending;
+        }
+        self.as_mut().listen(&state);
+        self.as_mut().poll_body(&state, cx);
+        state.step_children();
+        self.as_mut().listen(&state);
+        if let Some(node) = state.frames.group.node() {
+            node.note(cx);
+        }
+        if state.children.ready() > 0 {
+            cx.waker().wake_by_ref();
+        }
+        if self.body.is_some() || state.children.live() > 0 {
+            return Poll::Pending;
+        }
+        self.finish(&state, cx)
+    }
+}
+
+impl<B: Future<Output = Result<T, E>>, T, E> Drive<'_, '_, B, T, E> {
+    /// Looks whether anything asks the group to end, from inside or outside, and does its part.
+    fn listen(mut self: Pin<&mut Self>, state: &State<'_, E>) {
+        if state.frames.is_to_abort(self.body.is_some()) {
+            state.frames.aborting.set(true);
+        }
+        if state.frames.aborting.get() && self.stage == Stage::Running {
+            *self.as_mut().project().stage = Stage::Aborting;
+            state.cancel_all(self.body.is_some());
+        }
+        if self.stage == Stage::Aborting && self.body.is_some() && state.frames.is_body_to_end() {
+            self.drop_body(state);
+        }
+    }
+
+    fn drop_body(self: Pin<&mut Self>, state: &State<'_, E>) {
+        let mut this = self.project();
+        let drop_body = || {
+            state.frames.in_body(|| while_cancelling(|| this.body.set(None)));
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_body)) {
+            this.group.panicked(payload);
+        }
+        state.frames.body.leave();
+    }
+
+    fn poll_body(self: Pin<&mut Self>, state: &State<'_, E>, cx: &mut Context<'_>) {
+        let mut this = self.project();
+        let Some(body) = this.body.as_mut().as_pin_mut() else { return };
+        let polled = catch_unwind(AssertUnwindSafe(|| state.frames.in_body(|| body.poll(cx))));
+        match polled {
+            Ok(Poll::Pending) => return,
+            Ok(Poll::Ready(Ok(value))) => *this.value = Some(value),
+            Ok(Poll::Ready(Err(error))) => {
+                *this.error = Some(error);
+                state.abort();
+            }
+            Err(payload) => this.group.panicked(payload),
+        }
+        let drop_body = || state.frames.in_body(|| this.body.set(None));
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_body)) {
+            this.group.panicked(payload);
+        }
+        state.frames.body.leave();
+    }
+
+    /// Everything has ended: what comes of it?
+    fn finish(
+        self: Pin<&mut Self>,
+        state: &Ref<'_, State<'_, E>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, ExceptionGroup<E>>> {
+        let this = self.project();
+        if let Some(payload) = state.panic.take() {
+            resume_unwind(payload);
+        }
+        let mut errors = state.errors.take();
+        errors.extend(this.error.take());
+        if !errors.is_empty() {
+            return Poll::Ready(Err(ExceptionGroup::new(errors)));
+        }
+        if state.frames.is_asked() {
+            *this.stage = Stage::Passed;
+            *this.value = None;
+            state.frames.pass(cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(this.value.take().ok_or_else(|| ExceptionGroup::new(Vec::new())))
+    }
+}
+
+impl<E> State<'_, E> {
+    /// Steps the children that are ready now; those they wake have to wait for the next poll.
+    fn step_children(&self) {
+        let ready = self.children.ready();
+        if ready == 0 {
+            return;
+        }
+        let group = &self.frames.group;
+        group.run(|| {
+            group.run_children(|| {
+                for _ in 0..ready {
+                    self.children.step();
+                }
+            });
+        });
+    }
+
+    /// Asks all children, and the body, to end.
+    fn cancel_all(&self, has_body: bool) {
+        let asked = self.frames.group.node().filter(|group| group.answer.get() != Answer::Idle);
+        let reason = asked.map(|group| group.reason()).unwrap_or_default();
+        for child in self.children.tasks() {
+            cancel(&child, reason.clone());
+        }
+        if has_body {
+            if let Some(body) = self.frames.body.node().filter(|body| !body.is_asking()) {
+                body.begin(reason);
+            }
+        }
+    }
+}
+
+impl Frames {
+    fn in_body<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.group.run(|| self.body.run(f))
+    }
+
+    /// Whether a request from outside has come through to the group, past its body.
+    fn is_to_abort(&self, has_body: bool) -> bool {
+        let Some(group) = self.group.node().filter(|group| group.check_asked()) else {
+            return false;
+        };
+        if has_body && !self.has_body_passed(group) {
+            return false;
+        }
+        group.answer.set(Answer::Busy);
+        true
+    }
+
+    fn has_body_passed(&self, group: &Rc<Node>) -> bool {
+        let Some(body) = self.body.node() else { return true };
+        if !body.is_asking() {
+            // It came into being after the group was asked.
+            body.begin(group.reason());
+        }
+        Work::run(|work| match body.look(work) {
+            Look::Act => true,
+            Look::Wait => false,
+            Look::Absorbed => {
+                body.unend(work);
+                group.absorb(work);
+                false
+            }
+        })
+    }
+
+    /// Whether everything in the body has had its say.
+    fn is_body_to_end(&self) -> bool {
+        let Some(body) = self.body.node() else { return true };
+        body.is_asking()
+            && Work::run(|work| match body.look(work) {
+                Look::Act => true,
+                Look::Wait => false,
+                Look::Absorbed => {
+                    body.unend(work);
+                    false
+                }
+            })
+    }
+
+    /// Whether the group has been asked to end from outside, and has not answered.
+    fn is_asked(&self) -> bool {
+        self.group.node().is_some_and(|group| group.answer.get() != Answer::Idle)
+    }
+
+    /// Passes the request from outside on.
+    fn pass(&self, cx: &Context<'_>) {
+        let Some(group) = self.group.node() else { return };
+        group.note(cx);
+        if group.has_asker() {
+            group.pass();
+        } else {
+            group.answer.set(Answer::Passed);
+            end_as_by_resume(None, group.reason());
+        }
+    }
+
+    /// How an await of a child, inside other scopes, stands in the tree.
+    pub(super) fn kind_of_await(&self) -> Kind {
+        if self.body.is_around() { Kind::OwnChild } else { Kind::Link }
+    }
+
+    /// The body, if the caller is in it and the group is ending.
+    pub(super) fn ending_body(&self) -> Option<Rc<Node>> {
+        (self.aborting.get() && self.body.is_around()).then(|| Rc::clone(self.body.register()))
+    }
+}

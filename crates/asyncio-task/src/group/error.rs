@@ -1,0 +1,90 @@
+//! What a group fails with.
+
+use std::error::Error;
+use std::fmt;
+
+/// Every error of a group: those of its children in the order in which they failed, then that of
+/// its body.
+///
+/// It is empty only if the group was ended by [`TaskGroup::cancel`](crate::TaskGroup::cancel) before
+/// its body had a value.
+///
+/// # From asyncio
+///
+/// `ExceptionGroup`. There is no `except*`: look through [`errors`](Self::errors). A group inside a
+/// group gives an error that is itself a group.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{run, task_group};
+///
+/// let error = run(task_group(async |group| {
+///     group.create_task(async { Err::<(), _>("disk full") });
+///     group.create_task(async { Err::<(), _>("no route") });
+///     Ok(())
+/// }))
+/// .unwrap_err();
+/// assert_eq!(error.errors(), ["disk full", "no route"]);
+/// assert_eq!(error.to_string(), "2 errors in a task group: disk full; no route");
+/// ```
+#[doc(alias = "BaseExceptionGroup")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExceptionGroup<E> {
+    errors: Vec<E>,
+}
+
+impl<E> ExceptionGroup<E> {
+    pub(crate) fn new(errors: Vec<E>) -> Self {
+        Self { errors }
+    }
+
+    /// The errors, in the order in which they happened; the body's comes last.
+    #[must_use]
+    pub fn errors(&self) -> &[E] {
+        &self.errors
+    }
+
+    /// Whether there is no error: the group was only cancelled.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// The errors.
+    #[must_use]
+    pub fn into_errors(self) -> Vec<E> {
+        self.errors
+    }
+}
+
+impl<E> IntoIterator for ExceptionGroup<E> {
+    type Item = E;
+    type IntoIter = std::vec::IntoIter<E>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.errors.into_iter()
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for ExceptionGroup<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.errors.len() {
+            0 => return f.write_str("the task group was cancelled"),
+            1 => f.write_str("1 error in a task group: ")?,
+            n => write!(f, "{n} errors in a task group: ")?,
+        }
+        for (n, error) in self.errors.iter().enumerate() {
+            let separator = if n == 0 { "" } else { "; " };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl<E: Error + 'static> Error for ExceptionGroup<E> {
+    /// The first error.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.errors.first().map(|error| error as &(dyn Error + 'static))
+    }
+}

@@ -1,0 +1,290 @@
+//! Task groups: children that borrow, and are over when the group is.
+//!
+//! * this file: [`TaskGroup`] and [`task_group`],
+//! * `scope`: the twin without errors,
+//! * `child`: handles,
+//! * `drive`: the future that polls body and children,
+//! * `error`: what a group fails with.
+
+mod child;
+mod drive;
+mod error;
+mod scope;
+
+use std::any::Any;
+use std::cell::{Cell, Ref, RefCell};
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+
+use asyncio_loop::{Children, TaskOptions, TaskRef, running_loop};
+
+pub use child::{Child, ChildError, ChildOutput};
+pub use error::ExceptionGroup;
+pub use scope::{Scope, scope};
+
+use crate::cancel::{Kind, Slot};
+use child::ChildFuture;
+use drive::Drive;
+
+/// Runs `body` with a group that it can give children to, and waits for them all.
+///
+/// A child may borrow whatever lives longer than this call (not the body's own variables), and needs
+/// neither `'static` nor `Send`. Its future is polled by the task that awaits the group, when it was
+/// woken; to everybody else it is a task of its own.
+///
+/// A child is a future of `Result<T, E>` or of `()`. The first that fails has the others cancelled, and
+/// the body; the group waits until all have ended, and returns every error. Without errors the
+/// body's value is returned, once all children have ended.
+///
+/// # Errors
+///
+/// [`ExceptionGroup`] with the errors of children and body.
+///
+/// # Panics
+///
+/// With the first panic of the body or a child, after the others were cancelled and have ended. Where
+/// no loop runs.
+///
+/// # Cancel safety
+///
+/// Cancelling it cancels the body, then all children, and waits for their cleanup; errors in there
+/// are returned, and the request takes effect at the next await. If the body catches the request
+/// ([`catch_cancel`](crate::catch_cancel())), the children go on. Dropping it drops them all at once,
+/// without cleanup.
+///
+/// # From asyncio
+///
+/// `async with asyncio.TaskGroup()`. Awaiting a child gives its value itself: one that failed ends
+/// the group instead. Where no child can fail, [`scope`](fn@scope) needs no `Ok`.
+///
+/// # Examples
+///
+/// ```
+/// use std::cell::Cell;
+/// use asyncio_task::{run, task_group};
+///
+/// async fn fetch(url: &str, seen: &Cell<u32>) -> Result<usize, String> {
+///     seen.set(seen.get() + 1);
+///     if url.is_empty() { Err("no url".to_owned()) } else { Ok(url.len()) }
+/// }
+///
+/// let urls = [String::from("a"), String::from("bc")];
+/// let seen = Cell::new(0);
+/// let total = run(task_group(async |group| {
+///     let pages: Vec<_> = urls.iter().map(|url| group.create_task(fetch(url, &seen))).collect();
+///     let mut total = 0;
+///     for page in pages {
+///         total += page.await;
+///     }
+///     Ok(total)
+/// }));
+/// assert_eq!((total, seen.get()), (Ok(3), 2));
+/// ```
+///
+/// A child cannot borrow what the body owns, nor outlive what it borrows:
+///
+/// ```compile_fail
+/// use asyncio_task::task_group;
+///
+/// # async fn f() -> Result<(), asyncio_task::ExceptionGroup<()>> {
+/// task_group(async |group| {
+///     let local = String::new();
+///     group.create_task(async { println!("{local}"); Ok::<_, ()>(()) });
+///     Ok(())
+/// })
+/// .await
+/// # }
+/// ```
+///
+/// ```compile_fail
+/// use asyncio_task::task_group;
+///
+/// # async fn f() {
+/// let group = {
+///     let name = String::from("short");
+///     task_group(async |group| {
+///         group.create_task(async { println!("{name}"); Ok::<_, ()>(()) });
+///         Ok(())
+///     })
+/// };
+/// group.await.unwrap();
+/// # }
+/// ```
+pub async fn task_group<'env, T, E, F>(body: F) -> Result<T, ExceptionGroup<E>>
+where
+    F: for<'scope> AsyncFnOnce(&'scope TaskGroup<'scope, 'env, E>) -> Result<T, E>,
+{
+    let group = TaskGroup::new();
+    let end = End(&group);
+    let result = Drive::new(&group, body(&group)).await;
+    drop(end);
+    result
+}
+
+/// A group of tasks, as the body of [`task_group`] sees it.
+///
+/// `'scope` is the life of the group, which children may refer to, to add more children; `'env` is
+/// what lives longer.
+#[doc(alias = "Nursery")]
+pub struct TaskGroup<'scope, 'env, E> {
+    /// Without a destructor, so that children may refer to the group that owns them: `End` empties
+    /// it. If the future of the group is leaked, all this leaks.
+    state: ManuallyDrop<RefCell<Option<State<'scope, E>>>>,
+    _env: std::marker::PhantomData<Cell<&'env ()>>,
+}
+
+pub(crate) struct State<'scope, E> {
+    children: Children<'scope>,
+    frames: Rc<Frames>,
+    errors: RefCell<Vec<E>>,
+    panic: RefCell<Option<Box<dyn Any + Send>>>,
+}
+
+/// What handles of children know of their group: its place and its body's in the cancel tree.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    group: Slot,
+    body: Slot,
+    /// Everything is to end: something failed, or somebody asked.
+    aborting: Cell<bool>,
+}
+
+/// Empties a group, whichever way its future ends.
+struct End<'scope, 'env, E>(&'scope TaskGroup<'scope, 'env, E>);
+
+impl<E> Drop for End<'_, '_, E> {
+    fn drop(&mut self) {
+        let state = self.0.state.borrow_mut().take();
+        if let Some(state) = state {
+            let frames = Rc::clone(&state.frames);
+            // Destructors run in the place of the children.
+            frames.group.run_children(|| drop(state));
+            frames.body.leave();
+            frames.group.leave();
+        }
+    }
+}
+
+impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
+    #[track_caller]
+    fn new() -> Self {
+        let state = State {
+            children: Children::new(&running_loop()),
+            frames: Rc::new(Frames {
+                group: Slot::new(Kind::Group),
+                body: Slot::new(Kind::Body),
+                aborting: Cell::new(false),
+            }),
+            errors: RefCell::default(),
+            panic: RefCell::default(),
+        };
+        let state = ManuallyDrop::new(RefCell::new(Some(state)));
+        Self { state, _env: std::marker::PhantomData }
+    }
+
+    /// The state, until the group ends.
+    fn state(&self) -> Option<Ref<'_, State<'scope, E>>> {
+        Ref::filter_map(self.state.borrow(), Option::as_ref).ok()
+    }
+
+    /// Has the group run `future` beside its body. It starts when the body waits.
+    ///
+    /// Also children may do this, as long as the group has not ended. A group that is
+    /// ending drops the future unpolled, and what comes back is a child that was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, task_group};
+    ///
+    /// let sum = run(task_group(async |group| {
+    ///     let (one, two) = (group.create_task(async { Ok(1) }), group.create_task(async { Ok(2) }));
+    ///     Ok::<_, String>(one.await + two.await)
+    /// }));
+    /// assert_eq!(sum, Ok(3));
+    /// ```
+    #[track_caller]
+    pub fn create_task<F>(
+        &'scope self,
+        future: F,
+    ) -> Child<'scope, <F::Output as ChildOutput<E>>::Value>
+    where
+        F: Future<Output: ChildOutput<E>> + 'scope,
+    {
+        self.create_task_with(future, TaskOptions::new())
+    }
+
+    /// [`create_task`](Self::create_task) with a name, a context or an eager start.
+    pub fn create_task_with<F>(
+        &'scope self,
+        future: F,
+        options: TaskOptions,
+    ) -> Child<'scope, <F::Output as ChildOutput<E>>::Value>
+    where
+        F: Future<Output: ChildOutput<E>> + 'scope,
+    {
+        let Some(state) = self.state().filter(|state| !state.frames.aborting.get()) else {
+            return Child::refused();
+        };
+        let future = ChildFuture::new(future, self);
+        let spawn = || state.children.spawn(future, options);
+        let raw = state.frames.group.run_children(spawn);
+        Child::new(raw, Rc::clone(&state.frames))
+    }
+
+    /// Ends the group: cancels the body and every child. A body that has its value already still
+    /// gives it; else the group returns an [`ExceptionGroup`] without errors.
+    pub fn cancel(&self) {
+        if let Some(state) = self.state() {
+            state.abort();
+        }
+    }
+
+    /// Whether the group is ending: something has failed, or it was cancelled. It takes no children
+    /// any more.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.state().is_none_or(|state| state.frames.aborting.get())
+    }
+
+    /// The children that have not ended, oldest first.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<TaskRef> {
+        let mut tasks = self.state().map(|state| state.children.tasks()).unwrap_or_default();
+        tasks.sort_unstable_by_key(TaskRef::id);
+        tasks
+    }
+
+    fn fail(&self, error: E) {
+        if let Some(state) = self.state() {
+            state.errors.borrow_mut().push(error);
+            state.abort();
+        }
+    }
+
+    fn panicked(&self, payload: Box<dyn Any + Send>) {
+        if let Some(state) = self.state() {
+            state.panic.borrow_mut().get_or_insert(payload);
+            state.abort();
+        }
+    }
+}
+
+impl<E> State<'_, E> {
+    /// Has the group end; the driver sees to it at the end of this poll, or in the next.
+    fn abort(&self) {
+        if !self.frames.aborting.replace(true) {
+            self.children.wake();
+        }
+    }
+}
+
+impl<E> fmt::Debug for TaskGroup<'_, '_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskGroup")
+            .field("tasks", &self.tasks())
+            .field("ending", &self.is_ending())
+            .finish()
+    }
+}

@@ -1,0 +1,134 @@
+//! The group without errors.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use asyncio_loop::{TaskOptions, TaskRef};
+use pin_project_lite::pin_project;
+
+use super::child::{Child, ChildOutput};
+use super::drive::Drive;
+use super::{End, TaskGroup};
+
+/// Runs `body` with children that may borrow, waits for them all, and returns the body's value.
+///
+/// [`task_group`](crate::task_group()) for work that cannot fail: children return what they like.
+///
+/// # Panics
+///
+/// With the first panic of the body or a child, after the others were cancelled and have ended.
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// As [`task_group`](crate::task_group()).
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{run, scope, yield_now};
+///
+/// let mut words = vec![String::from("to"), String::from("be")];
+/// let lengths = run(scope(async |scope| {
+///     let children: Vec<_> = words
+///         .iter_mut()
+///         .map(|word| {
+///             scope.create_task(async move {
+///                 yield_now().await;
+///                 word.push('!');
+///                 word.len()
+///             })
+///         })
+///         .collect();
+///     let mut lengths = Vec::new();
+///     for child in children {
+///         lengths.push(child.await);
+///     }
+///     lengths
+/// }));
+/// assert_eq!((lengths, words.concat().as_str()), (vec![3, 3], "to!be!"));
+/// ```
+pub async fn scope<'env, T, F>(body: F) -> T
+where
+    F: for<'scope> AsyncFnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    let scope = Scope { group: TaskGroup::new() };
+    let end = End(&scope.group);
+    let body = async { Ok::<T, Infallible>(body(&scope).await) };
+    let result = Drive::new(&scope.group, body).await;
+    drop(end);
+    match result {
+        Ok(value) => value,
+        Err(_) => unreachable!("a scope has no errors, and is not cancelled from inside"),
+    }
+}
+
+/// A group of tasks that do not fail, as the body of [`scope`](fn@scope) sees it.
+pub struct Scope<'scope, 'env> {
+    group: TaskGroup<'scope, 'env, Infallible>,
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// Has `future` run beside the body. It starts when the body waits. See
+    /// [`TaskGroup::create_task`].
+    #[track_caller]
+    pub fn create_task<F: Future + 'scope>(&'scope self, future: F) -> Child<'scope, F::Output> {
+        self.create_task_with(future, TaskOptions::new())
+    }
+
+    /// [`create_task`](Self::create_task) with a name, a context or an eager start.
+    pub fn create_task_with<F: Future + 'scope>(
+        &'scope self,
+        future: F,
+        options: TaskOptions,
+    ) -> Child<'scope, F::Output> {
+        self.group.create_task_with(AsIs { future }, options)
+    }
+
+    /// Whether the scope is ending: a child has panicked, or the task around it was cancelled.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.group.is_ending()
+    }
+
+    /// The children that have not ended, oldest first.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<TaskRef> {
+        self.group.tasks()
+    }
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scope").field(&self.group).finish()
+    }
+}
+
+pin_project! {
+    /// A future, whatever it returns: its output is the child's value.
+    struct AsIs<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+struct Plain<T>(T);
+
+impl<T, E> ChildOutput<E> for Plain<T> {
+    type Value = T;
+
+    fn into_result(self) -> Result<T, E> {
+        Ok(self.0)
+    }
+}
+
+impl<F: Future> Future for AsIs<F> {
+    type Output = Plain<F::Output>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().future.poll(cx).map(Plain)
+    }
+}
