@@ -51,7 +51,7 @@ fn the_group_waits_for_all_its_children() {
 #[test]
 fn children_borrow_and_their_values_come_by_their_handles() {
     run(async {
-        let words = vec![String::from("to"), String::from("be")];
+        let words = [String::from("to"), String::from("be")];
         let seen = Cell::new(0);
         let total = task_group(async |group| {
             let lengths: Vec<_> = words

@@ -56,9 +56,11 @@ pub use asyncio_sync::{
     ReleaseError, Semaphore, TaskDoneError, TryGetError, TryPutError, mixed,
 };
 pub use asyncio_task::{
-    CancelReason, Exception, InvalidState, JoinError, LoopThread, LoopThreadBuilder, Promise,
-    PromiseError, Runner, RunnerBuilder, Sleep, Task, TaskHandleExt, TaskLoopExt, TaskPanic,
-    YieldNow, all_tasks, create_future, create_task, create_task_with, current_task,
-    eager_task_factory, from_thread, run, run_coroutine_threadsafe, sleep, sleep_until, to_thread,
-    yield_now,
+    CancelReason, Cancelled, CatchCancel, Child, ChildError, ChildOutput, Critical, Exception,
+    ExceptionGroup, InvalidState, JoinError, LoopThread, LoopThreadBuilder, Outcome, Promise,
+    PromiseError, RescheduleError, Runner, RunnerBuilder, Scope, Shield, Sleep, Task, TaskGroup,
+    TaskHandleExt, TaskLoopExt, TaskPanic, TaskRefExt, Timeout, TimeoutError, TimeoutFuture,
+    YieldNow, all_tasks, catch_cancel, create_future, create_task, create_task_with, critical,
+    current_task, eager_task_factory, finally, from_thread, run, run_coroutine_threadsafe, scope,
+    shield, sleep, sleep_until, task_group, timeout, timeout_at, to_thread, wait_for, yield_now,
 };

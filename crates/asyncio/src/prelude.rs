@@ -9,4 +9,4 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub use asyncio_task::{TaskHandleExt, TaskLoopExt};
+pub use asyncio_task::{TaskHandleExt, TaskLoopExt, TaskRefExt};

@@ -270,7 +270,9 @@ impl<'a> Children<'a> {
         unsafe { memory.cast().write(ChildCell { child, stage }) };
 
         // SAFETY: a new cell has one local reference.
-        let raw = unsafe { RawTask::from_cell(CellRef::from_raw(cell)) };
+        let cell_ref = unsafe { CellRef::from_raw(cell) };
+        // SAFETY: a task of `F`, and this is the first handle.
+        let raw = unsafe { RawTask::from_cell(cell_ref) };
         let header = raw.task().header();
         header.retain();
         // SAFETY: promises 1 and 5; the reference that was just taken is the list's.

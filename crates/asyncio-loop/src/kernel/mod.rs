@@ -58,7 +58,7 @@
 //!    member of its set, and a member's pointer to the set is valid. A closing loop leaves
 //!    children to their owners.
 //! 10. **Links.** If a task's `awaiting` names another, then that is not `DONE` and has the task as
-//!    its `awaiter`: the link is cleared whenever that place is emptied.
+//!     its `awaiter`: the link is cleared whenever that place is emptied.
 
 mod callback;
 mod cell;

@@ -393,8 +393,10 @@ unsafe fn finish(cell: NonNull<Header>, flags: u32) {
 ///
 /// `cell` is a live task on the owner's thread.
 unsafe fn take_awaiter(cell: NonNull<Header>) -> Option<CellRef> {
+    // SAFETY: a live task.
+    let task = unsafe { task_header(cell) };
     // SAFETY: promises 1 and 5.
-    let awaiter = unsafe { (*task_header(cell).awaiter.get()).take() }?;
+    let awaiter = unsafe { (*task.awaiter.get()).take() }?;
     unlink(&awaiter, cell);
     Some(awaiter)
 }
