@@ -2,7 +2,10 @@
 
 mod common;
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use asyncio_loop::running_loop;
@@ -241,21 +244,33 @@ fn all_who_wait_get_the_value_in_the_order_of_their_arrival() {
 #[test]
 fn who_stops_waiting_leaves_the_line() {
     run(async {
-        let (log, promise) = (Log::new(), create_future());
-        let tasks: Vec<_> = (0..3)
-            .map(|number| {
-                let (log, promise) = (log.clone(), promise.clone());
-                create_task(async move { log.add((number, promise.await.unwrap())) })
-            })
-            .collect();
+        let promise = create_future();
+        let mut waits: Vec<_> = (0..3).map(|_| promise.clone()).collect();
+        poll_fn(|cx| {
+            assert!(waits.iter_mut().all(|wait| Pin::new(wait).poll(cx).is_pending()));
+            Poll::Ready(())
+        })
+        .await;
+        drop(waits.drain(..2));
+        assert!(!promise.is_done(), "dropping a wait leaves the promise alone");
+        promise.set_result(7).unwrap();
+        assert_eq!(waits.remove(0).await.unwrap(), 7);
+    });
+}
+
+// C-004
+#[test]
+fn cancelling_one_who_waits_cancels_the_promise_for_all() {
+    run(async {
+        let promise = create_future::<()>();
+        let tasks: Vec<_> = (0..3).map(|_| create_task(promise.clone())).collect();
         yield_now().await;
         tasks[0].cancel();
-        tasks[1].cancel();
         yield_now().await;
-        assert!(!promise.is_done(), "cancelling who waits leaves the promise alone");
-        promise.set_result(()).unwrap();
-        yield_now().await;
-        assert_eq!(log.take(), [(2, ())]);
+        assert!(promise.is_cancelled());
+        for (number, task) in tasks.into_iter().enumerate() {
+            assert_eq!(task.await.is_err(), number == 0);
+        }
     });
 }
 
