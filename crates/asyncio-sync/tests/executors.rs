@@ -171,3 +171,20 @@ fn one_task_of_many() {
     futures::executor::block_on(joined);
     program.check();
 }
+
+#[test]
+fn serves_one_loop_after_the_other() {
+    // Y-012
+    let lock = Rc::new(Lock::new(0));
+    for _ in 0..2 {
+        let event_loop = EventLoop::new().expect("a poller");
+        let guard = lock.clone().try_acquire_owned();
+        let (waiting, abandoned) = (lock.clone(), lock.clone());
+        let leaves =
+            event_loop.spawn(async move { drop(abandoned.acquire().await) }, TaskOptions::new());
+        event_loop.call_soon(move || drop(guard));
+        let run = event_loop.run_until_complete(async move { *waiting.acquire().await += 1 });
+        assert!(run.is_ok() && leaves.is_ok());
+    }
+    assert_eq!(*lock.try_acquire().expect("free"), 2);
+}

@@ -21,5 +21,8 @@ struct Process;
 #[doc = include_str!("../../asyncio-sync/README.md")]
 struct Sync;
 
+#[doc = include_str!("../../../docs/SYNC.md")]
+struct SyncGuide;
+
 #[doc = include_str!("../../asyncio-task/README.md")]
 struct Task;

@@ -1,0 +1,253 @@
+//! Whatever future is dropped, and whenever, what it was to get reaches the next in line.
+//!
+//! Each scenario has tasks that wait for something of which one comes in each turn. It is run again for
+//! every task, every turn, and both orders within the turn: the task is cancelled just before or just
+//! after something came, so also in the very turn in which it was woken. In the end nobody who stayed
+//! waits, and what was meant for the cancelled one is left over unless it had got it already.
+
+mod common;
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use asyncio_sync::{Barrier, Condition, Event, Lock, Queue, Semaphore, mixed};
+use common::{Id, Turns, yield_now};
+
+const TASKS: usize = 4;
+const TURNS: usize = TASKS + 3;
+
+struct Scenario {
+    turns: Rc<Turns>,
+    tasks: Vec<Id>,
+    /// Has one thing come.
+    supply: Box<dyn FnMut()>,
+    /// How many things are left over in the end.
+    left: Box<dyn Fn() -> usize>,
+}
+
+impl Scenario {
+    /// Tasks that each want one thing.
+    fn new<F: Future<Output = ()> + 'static>(
+        want: impl Fn(usize) -> F,
+        supply: impl FnMut() + 'static,
+        left: impl Fn() -> usize + 'static,
+    ) -> Self {
+        let turns = Rc::new(Turns::new());
+        let tasks = (0..TASKS).map(|n| turns.spawn(want(n))).collect();
+        turns.run();
+        Self { turns, tasks, supply: Box::new(supply), left: Box::new(left) }
+    }
+
+    fn cancel_at(mut self, victim: usize, when: usize, after: bool) {
+        let victim = self.tasks[victim];
+        let mut lost = false;
+        for turn in 0..TURNS {
+            for step in [false, true] {
+                if turn == when && step == after {
+                    lost = !self.turns.is_done(victim);
+                    self.turns.cancel(victim);
+                }
+                if !step && turn < TASKS {
+                    (self.supply)();
+                }
+            }
+            self.turns.turn();
+        }
+        self.turns.run();
+        assert_eq!(self.turns.unfinished(), 0, "somebody waits for ever");
+        assert_eq!((self.left)(), usize::from(lost), "something is lost");
+    }
+}
+
+/// Cancels every task at every point.
+fn sweep(scenario: impl Fn() -> Scenario) {
+    for victim in 0..TASKS {
+        for when in 0..TURNS {
+            for after in [false, true] {
+                scenario().cancel_at(victim, when, after);
+            }
+        }
+    }
+}
+
+#[test]
+fn semaphore() {
+    sweep(|| {
+        let semaphore = Rc::new(Semaphore::new(0));
+        let (taking, giving) = (semaphore.clone(), semaphore.clone());
+        Scenario::new(
+            move |_| {
+                let semaphore = taking.clone();
+                async move { semaphore.acquire().await.forget() }
+            },
+            move || giving.release(),
+            move || semaphore.available(),
+        )
+    });
+}
+
+#[test]
+fn lock() {
+    // What comes is the lock: a holder that lets go, and each task holds it for one turn.
+    sweep(|| {
+        let lock = Rc::new(Lock::new(0_usize));
+        let mut holder = lock.clone().try_acquire_owned();
+        let taking = lock.clone();
+        Scenario::new(
+            move |_| {
+                let lock = taking.clone();
+                async move {
+                    let mut guard = lock.acquire().await;
+                    yield_now().await;
+                    *guard += 1;
+                }
+            },
+            move || drop(holder.take()),
+            move || TASKS - *lock.try_acquire().expect("nobody holds it any more"),
+        )
+    });
+}
+
+#[test]
+fn condition() {
+    sweep(|| {
+        let condition = Rc::new(Condition::new(0_usize));
+        let (eating, growing) = (condition.clone(), condition.clone());
+        Scenario::new(
+            move |_| {
+                let condition = eating.clone();
+                async move {
+                    *condition.wait_for(condition.acquire().await, |n| *n > 0).await -= 1;
+                }
+            },
+            move || {
+                let mut guard = growing.try_acquire().expect("held only within a poll");
+                *guard += 1;
+                growing.notify(&guard, 1);
+            },
+            move || *condition.try_acquire().expect("as above"),
+        )
+    });
+}
+
+#[test]
+fn event() {
+    sweep(|| {
+        let event = Rc::new(Event::new());
+        let (waiting, setting, passed) = (event.clone(), event, Rc::new(Cell::new(0)));
+        let passing = passed.clone();
+        Scenario::new(
+            move |_| {
+                let (event, passed) = (waiting.clone(), passing.clone());
+                async move {
+                    event.wait().await;
+                    passed.set(passed.get() + 1);
+                }
+            },
+            move || {
+                setting.set();
+                setting.clear();
+            },
+            move || TASKS - passed.get(),
+        )
+    });
+}
+
+#[test]
+fn queue_getters() {
+    sweep(|| {
+        let queue = Rc::new(Queue::unbounded());
+        let (getting, putting) = (queue.clone(), queue.clone());
+        Scenario::new(
+            move |_| {
+                let queue = getting.clone();
+                async move { assert!(queue.get().await.is_ok()) }
+            },
+            move || putting.put_nowait(()).expect("open"),
+            move || queue.len(),
+        )
+    });
+}
+
+#[test]
+fn queue_putters() {
+    sweep(|| {
+        let queue = Rc::new(Queue::bounded(1));
+        queue.put_nowait(TASKS).expect("room");
+        let (putting, getting) = (queue.clone(), queue.clone());
+        Scenario::new(
+            move |n| {
+                let queue = putting.clone();
+                async move { assert!(queue.put(n).await.is_ok()) }
+            },
+            move || assert!(getting.get_nowait().is_ok()),
+            move || queue.maxsize().expect("bounded") - queue.len(),
+        )
+    });
+}
+
+#[test]
+fn mixed_getters() {
+    sweep(|| {
+        let queue = mixed::Queue::unbounded();
+        let (getting, putting) = (queue.async_side(), queue.sync_side());
+        Scenario::new(
+            move |_| {
+                let side = getting.clone();
+                async move { assert!(side.get().await.is_ok()) }
+            },
+            move || putting.put(()).expect("open"),
+            move || queue.sync_side().len(),
+        )
+    });
+}
+
+#[test]
+fn mixed_putters() {
+    sweep(|| {
+        let queue = mixed::Queue::bounded(1);
+        queue.sync_side().put(TASKS).expect("room");
+        let (putting, getting) = (queue.async_side(), queue.sync_side());
+        Scenario::new(
+            move |n| {
+                let side = putting.clone();
+                async move { assert!(side.put(n).await.is_ok()) }
+            },
+            move || assert!(getting.get_nowait().is_ok()),
+            move || usize::from(!queue.sync_side().is_full()),
+        )
+    });
+}
+
+#[test]
+fn barrier() {
+    // What comes is one more party; one that is cancelled in time is missing, and comes last.
+    for victim in 0..TASKS {
+        for when in 0..TURNS {
+            let (turns, barrier) = (Rc::new(Turns::new()), Rc::new(Barrier::new(TASKS)));
+            let party = |turns: &Turns| {
+                let barrier = barrier.clone();
+                turns.spawn(async move { assert!(barrier.wait().await.is_ok()) })
+            };
+            let mut tasks = vec![];
+            let mut missing = false;
+            for turn in 0..TURNS {
+                if turn < TASKS {
+                    tasks.push(party(&turns));
+                }
+                if turn == when && victim < tasks.len() {
+                    // Its last party completes a round in its first poll, which comes after this.
+                    missing = !turns.is_done(tasks[victim]) && turn < TASKS;
+                    turns.cancel(tasks[victim]);
+                }
+                turns.turn();
+            }
+            if missing {
+                party(&turns);
+            }
+            turns.run();
+            assert_eq!(turns.unfinished(), 0, "{victim} cancelled in turn {when}");
+            assert_eq!(barrier.n_waiting(), 0);
+        }
+    }
+}
