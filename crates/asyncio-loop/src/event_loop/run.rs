@@ -92,10 +92,10 @@ impl LoopRef {
     pub fn run_task<F: Future>(
         &self,
         future: F,
-        mut options: TaskOptions,
+        options: TaskOptions,
     ) -> Result<F::Output, RunError> {
         let outcome = self.within(Location::caller(), || {
-            self.apply_factory(&mut options);
+            let options = self.apply_factory(options);
             self.0.home.run_scoped(future, options.into_spawn(), |task| {
                 let task = task.task().clone();
                 self.drive(|| task.is_done());

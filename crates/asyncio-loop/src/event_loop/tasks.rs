@@ -27,11 +27,9 @@ impl LoopRef {
     pub fn spawn<F: Future + 'static>(
         &self,
         future: F,
-        mut options: TaskOptions,
+        options: TaskOptions,
     ) -> Result<RawTask<F::Output>, LoopClosed> {
-        if !self.is_closed() {
-            self.apply_factory(&mut options);
-        }
+        let options = self.apply_factory(options);
         // Looked at after the factory, which may have closed it.
         if self.is_closed() {
             return Err(LoopClosed(()));
@@ -42,19 +40,20 @@ impl LoopRef {
         Ok(self.0.home.spawn(future, how))
     }
 
+    /// What the task factory makes of the options. By value: they stay in registers where there is
+    /// no factory.
     #[inline]
-    pub(crate) fn apply_factory(&self, options: &mut TaskOptions) {
-        if self.0.has_factory.get() && !options.hidden {
-            self.call_factory(options);
-        }
+    pub(crate) fn apply_factory(&self, options: TaskOptions) -> TaskOptions {
+        if self.0.has_factory.get() { self.call_factory(options) } else { options }
     }
 
     #[cold]
-    fn call_factory(&self, options: &mut TaskOptions) {
+    fn call_factory(&self, mut options: TaskOptions) -> TaskOptions {
         let factory = self.0.factory.borrow().clone();
-        if let Some(factory) = factory {
-            factory(self, options);
+        if let Some(factory) = factory.filter(|_| !options.hidden && !self.is_closed()) {
+            factory(self, &mut options);
         }
+        options
     }
 
     /// Has `factory` look at every new task's options, or nobody.

@@ -246,8 +246,8 @@ impl<'a> Children<'a> {
 
     /// Makes a child, to be stepped by this set. Every child is a task: it has a number and a
     /// context, and is found by `all_tasks`.
-    pub fn spawn<F: Future + 'a>(&self, future: F, mut options: TaskOptions) -> RawTask<F::Output> {
-        self.event_loop.apply_factory(&mut options);
+    pub fn spawn<F: Future + 'a>(&self, future: F, options: TaskOptions) -> RawTask<F::Output> {
+        let options = self.event_loop.apply_factory(options);
         let mut how = options.into_spawn();
         how.eager = how.eager && self.event_loop.is_running();
         // SAFETY: promise 9: future and output are dropped by this set before `'a` ends, or never.

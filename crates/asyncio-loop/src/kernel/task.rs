@@ -65,6 +65,13 @@ struct TaskCell<F: Future> {
     stage: UnsafeCell<Stage<F>>,
 }
 
+impl Extra {
+    #[cold]
+    fn named(name: Rc<str>) -> Box<Self> {
+        Box::new(Self { name: Some(name), ..Self::default() })
+    }
+}
+
 /// Which field is alive is said by the flags: `FULL` without `DONE` is the future, with `DONE` the
 /// output, or with `PANICKED` too the payload.
 #[allow(dead_code, reason = "read through a pointer to the whole stage")]
@@ -515,6 +522,7 @@ fn next_id() -> u64 {
 }
 
 /// What a new task's cell begins with.
+#[inline]
 pub(super) fn new_header(
     vtable: &'static VTable,
     home: NonNull<Home>,
@@ -522,7 +530,7 @@ pub(super) fn new_header(
     flags: u32,
 ) -> TaskHeader {
     let flags = flags | TASK | FULL | JOINED | if how.hidden { HIDDEN } else { 0 };
-    let extra = how.name.map(|name| Box::new(Extra { name: Some(name), ..Extra::default() }));
+    let extra = how.name.map(Extra::named);
     TaskHeader {
         header: Header::new(vtable, home, flags, how.context),
         id: next_id(),

@@ -89,7 +89,15 @@ impl Link {
         Poll::Ready(outcome)
     }
 
+    #[inline]
     fn leave(&mut self) {
+        if self.node.is_some() {
+            self.leave_tree();
+        }
+    }
+
+    #[cold]
+    fn leave_tree(&mut self) {
         if let Some(node) = self.node.take() {
             node.leave();
         }
