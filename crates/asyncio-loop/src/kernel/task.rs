@@ -199,6 +199,17 @@ unsafe fn poll_once<F: Future>(cell: NonNull<Header>) {
 /// As for `step`, with the future in the stage.
 #[inline]
 unsafe fn end_if_asked(cell: NonNull<Header>, polled: Option<bool>) -> bool {
+    // SAFETY: the caller's promise.
+    let asked = unsafe { cell.as_ref() }.has(ENDING | SUPERVISED);
+    // SAFETY: the caller's promise.
+    asked && unsafe { end_as_asked(cell, polled) }
+}
+
+/// # Safety
+///
+/// As for `step`, with the future in the stage.
+#[cold]
+unsafe fn end_as_asked(cell: NonNull<Header>, polled: Option<bool>) -> bool {
     // SAFETY: a live task.
     match unsafe { is_to_end(cell, polled) } {
         Ok(false) => return false,
