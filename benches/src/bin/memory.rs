@@ -1,4 +1,5 @@
-//! Bytes that a parked task costs beyond its future, counted by the allocator.
+//! Bytes that a parked task costs beyond its future, and those of empty primitives, counted by the
+//! allocator.
 //!
 //! ```text
 //! cargo run --release -p asyncio-benches --bin memory
@@ -9,7 +10,9 @@ use std::future::{Future, pending};
 use std::hint::black_box;
 
 use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio};
+use smol::{channel, lock};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::sync::{Mutex, Notify, Semaphore, mpsc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -27,6 +30,38 @@ fn main() {
     row::<Tokio>();
     row::<Smol>();
     row::<Monoio>();
+
+    println!(
+        "\n| bytes of an empty one, heap included | asyncio | tokio | smol |\n|---|---|---|---|"
+    );
+    let (ours, tokio, smol) = (
+        size_of_new(|| asyncio::Lock::new(())),
+        size_of_new(|| Mutex::new(())),
+        size_of_new(|| lock::Mutex::new(())),
+    );
+    println!("| lock | {ours} | {tokio} | {smol} |");
+    let (ours, tokio) = (size_of_new(asyncio::Event::new), size_of_new(Notify::new));
+    println!("| event | {ours} | {tokio} | – |");
+    let (ours, tokio, smol) = (
+        size_of_new(|| asyncio::Semaphore::new(1)),
+        size_of_new(|| Semaphore::new(1)),
+        size_of_new(|| lock::Semaphore::new(1)),
+    );
+    println!("| semaphore | {ours} | {tokio} | {smol} |");
+    let (ours, tokio, smol) = (
+        size_of_new(|| asyncio::Queue::<u64>::bounded(16)),
+        size_of_new(|| mpsc::channel::<u64>(16)),
+        size_of_new(|| channel::bounded::<u64>(16)),
+    );
+    println!("| queue of up to 16 numbers | {ours} | {tokio} | {smol} |");
+}
+
+/// Bytes of a new value, and of what it allocates.
+fn size_of_new<T>(new: impl FnOnce() -> T) -> usize {
+    let region = Region::new(ALLOCATOR);
+    let value = black_box(new());
+    let change = region.change();
+    size_of_val(&value) + change.bytes_allocated - change.bytes_deallocated
 }
 
 fn row<R: Runtime>() {
