@@ -51,7 +51,9 @@ pub use task::{
     eager_task_factory,
 };
 pub use threads::{
-    LoopThread, LoopThreadBuilder, TaskHandleExt, from_thread, run_coroutine_threadsafe, to_thread,
+    LoopThread, LoopThreadBuilder, SyncToAsync, TaskHandleExt, async_to_sync, from_thread,
+    run_coroutine_threadsafe, single_thread_scope, sync_to_async, thread_sensitive_scope,
+    to_thread,
 };
 pub use timeout::{
     RescheduleError, Timeout, TimeoutError, TimeoutFuture, timeout, timeout_at, wait_for,

@@ -58,9 +58,11 @@ pub use asyncio_sync::{
 pub use asyncio_task::{
     CancelReason, Cancelled, CatchCancel, Child, ChildError, ChildOutput, Critical, Exception,
     ExceptionGroup, InvalidState, JoinError, LoopThread, LoopThreadBuilder, Outcome, Promise,
-    PromiseError, RescheduleError, Runner, RunnerBuilder, Scope, Shield, Sleep, Task, TaskGroup,
-    TaskHandleExt, TaskLoopExt, TaskPanic, TaskRefExt, Timeout, TimeoutError, TimeoutFuture,
-    YieldNow, all_tasks, catch_cancel, create_future, create_task, create_task_with, critical,
-    current_task, eager_task_factory, finally, from_thread, run, run_coroutine_threadsafe, scope,
-    shield, sleep, sleep_until, task_group, timeout, timeout_at, to_thread, wait_for, yield_now,
+    PromiseError, RescheduleError, Runner, RunnerBuilder, Scope, Shield, Sleep, SyncToAsync, Task,
+    TaskGroup, TaskHandleExt, TaskLoopExt, TaskPanic, TaskRefExt, Timeout, TimeoutError,
+    TimeoutFuture, YieldNow, all_tasks, async_to_sync, catch_cancel, create_future, create_task,
+    create_task_with, critical, current_task, eager_task_factory, finally, from_thread, run,
+    run_coroutine_threadsafe, scope, shield, single_thread_scope, sleep, sleep_until,
+    sync_to_async, task_group, thread_sensitive_scope, timeout, timeout_at, to_thread, wait_for,
+    yield_now,
 };

@@ -112,6 +112,30 @@ impl SendContext {
         Context { content: super::Content::from(self.to_bindings()).into_context() }
     }
 
+    /// Sets these values in the current context, where they differ from those it has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{SendContext, context_var};
+    ///
+    /// context_var! { static REQUEST: u64 = 0; }
+    ///
+    /// let thread = std::thread::spawn(|| {
+    ///     REQUEST.set(7);
+    ///     SendContext::current()
+    /// });
+    /// thread.join().unwrap().apply();
+    /// assert_eq!(REQUEST.get(), 7);
+    /// ```
+    pub fn apply(&self) {
+        for binding in self.as_slice() {
+            if !binding.is_current() {
+                drop(super::content::bind(binding.clone().into()));
+            }
+        }
+    }
+
     pub(super) fn from_bindings(bindings: &[Binding]) -> Self {
         let bindings: Vec<_> = bindings.iter().filter_map(SendBinding::new).collect();
         Self { bindings: (!bindings.is_empty()).then(|| bindings.into()) }
@@ -130,6 +154,15 @@ impl SendBinding {
     fn new(binding: &Binding) -> Option<Self> {
         let Value::Send(value) = &binding.value else { return None };
         Some(Self { id: binding.id, name: binding.name, value: value.clone() })
+    }
+
+    /// Whether this very value is that of the current context.
+    fn is_current(&self) -> bool {
+        let current = super::Content::copy_current();
+        match current.get(self.id) {
+            Some(Value::Send(value)) => Arc::ptr_eq(value, &self.value),
+            _ => false,
+        }
     }
 }
 

@@ -1,0 +1,17 @@
+//! Synchronous code that calls asynchronous code that calls synchronous code: what Django's asgiref
+//! does for Python.
+//!
+//! `sync_to_async` and `async_to_sync` are the two crossings; `place` says on which thread
+//! synchronous code belongs, `caller` is the thread that waits in `async_to_sync`, `cancel` carries
+//! cancellations inwards, and `scope` bounds the life of helper threads.
+
+mod async_to_sync;
+mod caller;
+mod cancel;
+mod place;
+mod scope;
+mod sync_to_async;
+
+pub use async_to_sync::async_to_sync;
+pub use scope::{single_thread_scope, thread_sensitive_scope};
+pub use sync_to_async::{SyncToAsync, sync_to_async};

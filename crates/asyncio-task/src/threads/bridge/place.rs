@@ -1,0 +1,107 @@
+//! On which thread a thread-sensitive function runs.
+
+use std::cell::RefCell;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use asyncio_loop::{Executor, Job, JobError, ThreadFuture, ThreadPoolExecutor, context_var};
+
+use super::caller::CALLER;
+
+context_var! {
+    /// The thread of the scope around this code.
+    pub(super) static SCOPE: Option<Arc<SensitiveThread>> = None;
+}
+
+thread_local! {
+    /// The thread that this one is, while it runs a job.
+    static CURRENT: RefCell<Option<Arc<SensitiveThread>>> = const { RefCell::new(None) };
+}
+
+/// One thread for thread-sensitive functions, started at the first.
+#[derive(Default)]
+pub(super) struct SensitiveThread(OnceLock<ThreadPoolExecutor>);
+
+impl SensitiveThread {
+    /// The one for all that is in no scope.
+    fn global() -> Arc<Self> {
+        static GLOBAL: OnceLock<Arc<SensitiveThread>> = OnceLock::new();
+        Arc::clone(GLOBAL.get_or_init(Arc::default))
+    }
+
+    fn pool(&self) -> &ThreadPoolExecutor {
+        self.0.get_or_init(|| {
+            ThreadPoolExecutor::builder()
+                .max_workers(1)
+                // The same thread, for ever: that is the point.
+                .idle_timeout(Duration::MAX)
+                .thread_name_prefix("asyncio_sensitive")
+                .build()
+        })
+    }
+
+    /// Ends the thread, if there is one.
+    pub(super) fn shutdown(&self) -> Option<ThreadFuture<()>> {
+        self.0.get().map(ThreadPoolExecutor::shutdown)
+    }
+
+    fn is_current(self: &Arc<Self>) -> bool {
+        CURRENT.with_borrow(|current| {
+            current.as_ref().is_some_and(|current| Arc::ptr_eq(current, self))
+        })
+    }
+
+    /// Marks the calling thread as this one while `function` runs.
+    fn mark<T>(self: Arc<Self>, function: impl FnOnce() -> T) -> T {
+        struct Restore(Option<Arc<SensitiveThread>>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CURRENT.set(self.0.take());
+            }
+        }
+        let _restore = Restore(CURRENT.replace(Some(self)));
+        function()
+    }
+}
+
+/// Runs a thread-sensitive function where it belongs: on the thread that waits in `async_to_sync`, or
+/// that of the scope, or the one for all.
+pub(super) fn run_sensitive<F, T>(make_job: impl FnOnce(Wrapped<F>) -> (Job, T), function: F) -> T {
+    let thread = SCOPE.get().unwrap_or_else(SensitiveThread::global);
+    if let Some(caller) = CALLER.get() {
+        let (job, future) = make_job(Wrapped { thread: None, function });
+        if let Err(job) = caller.send(job) {
+            // Nobody waits there any more.
+            thread.pool().execute(job);
+        }
+        return future;
+    }
+    let stuck = thread.is_current();
+    let (job, future) = make_job(Wrapped { thread: Some(Arc::clone(&thread)), function });
+    if stuck {
+        job.fail(JobError::WouldDeadlock(
+            "the loop runs on the thread for thread-sensitive functions, and blocks it",
+        ));
+    } else {
+        thread.pool().execute(job);
+    }
+    future
+}
+
+/// A function with the thread that it is going to run on.
+pub(super) struct Wrapped<F> {
+    thread: Option<Arc<SensitiveThread>>,
+    function: F,
+}
+
+impl<F> Wrapped<F> {
+    pub(super) fn call<T>(self) -> T
+    where
+        F: FnOnce() -> T,
+    {
+        match self.thread {
+            Some(thread) => thread.mark(self.function),
+            None => (self.function)(),
+        }
+    }
+}

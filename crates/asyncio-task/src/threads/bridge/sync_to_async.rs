@@ -1,0 +1,147 @@
+//! A synchronous function called by asynchronous code.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use asyncio_loop::{Executor, JobError, SendContext, running_loop, wrap_future};
+
+use super::cancel::{CancelOnDrop, Chain};
+use super::place::run_sensitive;
+
+/// Calls a synchronous function from a task: `.await` it for its value.
+///
+/// By default the function is *thread-sensitive*: all such functions run on one and the same thread, one
+/// after the other, so that code which is bound to its thread (a database connection, a GUI) can be called
+/// from anywhere. Which thread:
+///
+/// * below [`async_to_sync`](crate::async_to_sync), the very thread that called it and waits;
+/// * inside a [`thread_sensitive_scope`](crate::thread_sensitive_scope), the thread of that scope;
+/// * otherwise one that the whole program shares.
+///
+/// With [`thread_sensitive(false)`](SyncToAsync::thread_sensitive) it runs on the default executor,
+/// like [`to_thread`](crate::to_thread).
+///
+/// Context variables that can travel are visible in the function, and what it sets is visible to the
+/// caller afterwards.
+///
+/// # Errors
+///
+/// [`JobError::Panicked`] if the function panics. [`JobError::WouldDeadlock`] if it is thread-sensitive and
+/// the loop itself blocks the thread that it belongs to.
+///
+/// # Cancel safety
+///
+/// Dropping it cancels a function that has not started. One that waits in `async_to_sync` gets
+/// [`JobError::Cancelled`] there, and what it waits for is cancelled; another one goes on to its end.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{run, sync_to_async};
+/// use std::thread;
+///
+/// run(async {
+///     let first = sync_to_async(|| thread::current().id()).await.unwrap();
+///     let second = sync_to_async(|| thread::current().id()).await.unwrap();
+///     assert_eq!(first, second);
+///     assert_ne!(first, thread::current().id());
+/// });
+/// ```
+#[track_caller]
+pub fn sync_to_async<F, T>(function: F) -> SyncToAsync<F>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    SyncToAsync { function, place: Place::Sensitive, site: Location::caller() }
+}
+
+/// A call that has not started; see [`sync_to_async`].
+#[must_use = "it does nothing until it is awaited"]
+pub struct SyncToAsync<F> {
+    function: F,
+    place: Place,
+    site: &'static Location<'static>,
+}
+
+enum Place {
+    Sensitive,
+    Executor(Option<Rc<dyn Executor>>),
+}
+
+impl<F> SyncToAsync<F> {
+    /// Sets whether the function belongs to a certain thread; it does by default. Otherwise it runs on
+    /// the default executor.
+    pub fn thread_sensitive(mut self, yes: bool) -> Self {
+        self.place = if yes { Place::Sensitive } else { Place::Executor(None) };
+        self
+    }
+
+    /// Runs the function on this executor: it is not thread-sensitive.
+    pub fn executor(mut self, executor: Rc<dyn Executor>) -> Self {
+        self.place = Place::Executor(Some(executor));
+        self
+    }
+}
+
+impl<F, T> SyncToAsync<F>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    async fn call(self) -> Result<T, JobError> {
+        let event_loop = running_loop();
+        let chain = Chain::default();
+        let function = {
+            let (context, chain, function) = (SendContext::current(), chain.clone(), self.function);
+            move || context.run(|| (chain.call(function), SendContext::current()))
+        };
+        let site = self.site;
+        let future = match self.place {
+            Place::Sensitive => run_sensitive(
+                |wrapped| {
+                    let (job, future) = event_loop.job(move || wrapped.call());
+                    (job.submitted_at(site), future)
+                },
+                function,
+            ),
+            Place::Executor(executor) => {
+                let (job, future) = event_loop.job(function);
+                event_loop.execute(executor.as_deref(), job.submitted_at(site));
+                future
+            }
+        };
+        let mut cancel = CancelOnDrop(Some(chain));
+        let outcome = wrap_future(future).await;
+        cancel.0 = None;
+        let (value, context) = outcome?;
+        context.apply();
+        Ok(value)
+    }
+}
+
+impl<F, T> IntoFuture for SyncToAsync<F>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    type Output = Result<T, JobError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<T, JobError>>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.call())
+    }
+}
+
+impl<F> fmt::Debug for SyncToAsync<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sensitive = matches!(self.place, Place::Sensitive);
+        f.debug_struct("SyncToAsync")
+            .field("thread_sensitive", &sensitive)
+            .field("site", &self.site)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,432 @@
+//! `sync_to_async` and `async_to_sync`: which code runs on which thread, what travels, who is
+//! cancelled.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use asyncio_loop::{JobError, ThreadPoolExecutor, calling_loop, context_var, running_loop};
+use asyncio_task::{
+    async_to_sync, create_task, run, single_thread_scope, sleep, sync_to_async,
+    thread_sensitive_scope, to_thread, yield_now,
+};
+
+context_var! { static USER: &'static str = "nobody"; }
+
+fn thread_id() -> ThreadId {
+    thread::current().id()
+}
+
+/// A function that tells when it starts and runs until it is let go, and both other ends.
+fn blocking() -> (impl FnOnce() + Send + 'static, Receiver<()>, Sender<()>) {
+    let (started, starts) = mpsc::channel();
+    let (release, held) = mpsc::channel();
+    let function = move || {
+        let _ = started.send(());
+        let _ = held.recv();
+    };
+    (function, starts, release)
+}
+
+//
+#[test]
+fn the_function_runs_elsewhere_while_the_loop_goes_on() {
+    run(async {
+        let (function, starts, release) = blocking();
+        // Without the loop it would never end.
+        let let_go = create_task(async move {
+            while starts.try_recv().is_err() {
+                yield_now().await;
+            }
+            release.send(()).unwrap();
+        });
+        sync_to_async(function).await.unwrap();
+        let_go.await.unwrap();
+
+        let error = sync_to_async(|| -> u8 { panic!("no") }).await.unwrap_err();
+        assert_eq!(error.to_string(), "job panicked: no");
+    });
+}
+
+//
+#[test]
+fn with_one_worker_two_calls_run_one_after_the_other() {
+    let one = Rc::new(ThreadPoolExecutor::builder().max_workers(1).build());
+    run(async move {
+        let (function, starts, release) = blocking();
+        let first = create_task(sync_to_async(function).executor(one.clone()).into_future());
+        let second = create_task(sync_to_async(|| 2).executor(one.clone()).into_future());
+        while starts.try_recv().is_err() {
+            yield_now().await;
+        }
+        assert_eq!(one.queued(), 1);
+        release.send(()).unwrap();
+        first.await.unwrap().unwrap();
+        assert_eq!(second.await.unwrap().unwrap(), 2);
+    });
+}
+
+//
+#[test]
+fn thread_sensitive_calls_of_all_tasks_and_loops_share_one_thread() {
+    let ids = || {
+        run(async {
+            let here = thread_id();
+            let tasks: Vec<_> =
+                (0..3).map(|_| create_task(sync_to_async(thread_id).into_future())).collect();
+            let mut ids = Vec::new();
+            for task in tasks {
+                ids.push(task.await.unwrap().unwrap());
+            }
+            assert!(!ids.contains(&here));
+            ids
+        })
+    };
+    let (mine, other) = (ids(), thread::spawn(ids).join().unwrap());
+    assert!(mine.iter().chain(&other).all(|id| *id == mine[0]));
+}
+
+//
+#[test]
+fn below_async_to_sync_thread_sensitive_functions_run_on_the_thread_that_waits() {
+    let here = thread_id();
+    let (direct, from_task) = async_to_sync(|| async {
+        let direct = sync_to_async(thread_id).await.unwrap();
+        let task = create_task(sync_to_async(thread_id).into_future());
+        (direct, task.await.unwrap().unwrap())
+    })
+    .unwrap();
+    assert_eq!((direct, from_task), (here, here));
+}
+
+//
+#[test]
+fn what_is_not_thread_sensitive_runs_on_the_default_executor() {
+    run(async {
+        let pool = ThreadPoolExecutor::builder().thread_name_prefix("mine").build();
+        running_loop().set_default_executor(pool);
+        let name = || thread::current().name().map(str::to_owned);
+        let name = sync_to_async(name).thread_sensitive(false).await.unwrap();
+        assert_eq!(name.as_deref(), Some("mine_0"));
+
+        // It does not wait for the thread of the sensitive ones.
+        let (function, starts, release) = blocking();
+        let sensitive = create_task(thread_sensitive_scope(async || {
+            sync_to_async(function).await.unwrap();
+        }));
+        while starts.try_recv().is_err() {
+            yield_now().await;
+        }
+        assert_eq!(sync_to_async(|| 1).thread_sensitive(false).await.unwrap(), 1);
+        release.send(()).unwrap();
+        sensitive.await.unwrap();
+    });
+}
+
+//
+#[test]
+fn context_values_go_in_and_changes_come_back() {
+    run(async {
+        USER.set("caller");
+        let seen = sync_to_async(|| {
+            let seen = USER.get();
+            USER.set("function");
+            seen
+        });
+        assert_eq!(seen.await.unwrap(), "caller");
+        assert_eq!(USER.get(), "function");
+        let again = sync_to_async(|| USER.get()).thread_sensitive(false);
+        assert_eq!(again.await.unwrap(), "function");
+    });
+}
+
+//
+#[test]
+fn a_call_that_would_wait_for_its_own_thread_is_an_error() {
+    run(async {
+        let inner = || run(async { sync_to_async(|| 1).await });
+        let error = sync_to_async(inner).await.unwrap().unwrap_err();
+        assert!(matches!(error, JobError::WouldDeadlock(_)), "{error}");
+
+        // The detector is not left set by one that fails.
+        assert!(sync_to_async(|| -> () { panic!("no") }).await.is_err());
+        assert_eq!(sync_to_async(|| 1).await.unwrap(), 1);
+        // Neither is one that does not need that thread in its way.
+        let inner = || run(async { sync_to_async(|| 1).thread_sensitive(false).await });
+        assert_eq!(sync_to_async(inner).await.unwrap().unwrap(), 1);
+    });
+}
+
+//
+#[test]
+fn a_cancellation_travels_through_async_to_sync() {
+    struct TellDrop(Sender<&'static str>);
+    impl Drop for TellDrop {
+        fn drop(&mut self) {
+            self.0.send("inner task dropped").unwrap();
+        }
+    }
+    run(async {
+        let (tell, told) = mpsc::channel();
+        let function = move || {
+            let guard = TellDrop(tell.clone());
+            let inner = async_to_sync(move || async move {
+                guard.0.send("inner task runs").unwrap();
+                std::future::pending::<()>().await;
+                drop(guard);
+            });
+            assert!(inner.unwrap_err().is_cancelled());
+            tell.send("function ends").unwrap();
+        };
+        let outer = create_task(sync_to_async(function).into_future());
+        let next = async || {
+            loop {
+                match told.try_recv() {
+                    Ok(text) => break text,
+                    Err(_) => sleep(Duration::from_micros(50)).await,
+                }
+            }
+        };
+        assert_eq!(next().await, "inner task runs");
+        outer.cancel();
+        assert!(outer.await.unwrap_err().is_cancelled());
+        let mut rest = [next().await, next().await];
+        rest.sort_unstable();
+        assert_eq!(rest, ["function ends", "inner task dropped"]);
+    });
+}
+
+//
+#[test]
+fn a_cancellation_that_comes_first_reaches_what_is_waited_for_later() {
+    run(async {
+        let (go, gone) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let (started, starts) = mpsc::channel();
+        let function = move || {
+            started.send(()).unwrap();
+            gone.recv().unwrap();
+            tell.send(async_to_sync(std::future::pending::<()>)).unwrap();
+        };
+        let outer = create_task(sync_to_async(function).into_future());
+        while starts.try_recv().is_err() {
+            yield_now().await;
+        }
+        outer.cancel();
+        assert!(outer.await.unwrap_err().is_cancelled());
+        go.send(()).unwrap();
+        let ended = to_thread(move || told.recv().unwrap()).await.unwrap();
+        assert!(ended.unwrap_err().is_cancelled());
+    });
+}
+
+//
+#[test]
+fn a_scope_has_a_thread_of_its_own_which_nested_ones_share() {
+    run(async {
+        let outside = sync_to_async(thread_id).await.unwrap();
+        let scope = || {
+            create_task(thread_sensitive_scope(async || {
+                let id = sync_to_async(thread_id).await.unwrap();
+                let nested = thread_sensitive_scope(async || sync_to_async(thread_id).await);
+                assert_eq!(nested.await.unwrap(), id);
+                assert_eq!(sync_to_async(thread_id).await.unwrap(), id);
+                id
+            }))
+        };
+        let (first, second) = (scope(), scope());
+        let (first, second) = (first.await.unwrap(), second.await.unwrap());
+        assert!(first != second && first != outside && second != outside);
+
+        assert_eq!(thread_sensitive_scope(async || 7).await, 7);
+        assert_eq!(sync_to_async(thread_id).await.unwrap(), outside);
+    });
+}
+
+//
+#[test]
+fn leaving_a_scope_waits_for_its_thread_without_blocking_the_loop() {
+    run(async {
+        let one = ThreadPoolExecutor::builder().max_workers(1).build();
+        running_loop().set_default_executor(one);
+        let (function, starts, release) = blocking();
+        let left = Rc::new(RefCell::new(false));
+        let scope = create_task({
+            let left = left.clone();
+            async move {
+                thread_sensitive_scope(async || {
+                    let call = create_task(sync_to_async(function).into_future());
+                    while starts.try_recv().is_err() {
+                        yield_now().await;
+                    }
+                    call.cancel();
+                })
+                .await;
+                *left.borrow_mut() = true;
+            }
+        });
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert!(!*left.borrow());
+        // The default executor is free.
+        assert_eq!(to_thread(|| 1).await.unwrap(), 1);
+        release.send(()).unwrap();
+        scope.await.unwrap();
+        assert!(*left.borrow());
+    });
+}
+
+//
+#[test]
+fn async_to_sync_runs_the_future_on_a_loop_of_its_own() {
+    let here = thread_id();
+    let loop_thread = || async_to_sync(|| async { thread_id() }).unwrap();
+    assert_ne!(loop_thread(), here);
+    let result = async_to_sync(|| async { Err::<(), _>("an error of its own") });
+    assert_eq!(result.unwrap(), Err("an error of its own"));
+    let error = async_to_sync(|| async { panic!("boom") }).unwrap_err();
+    assert_eq!(error.to_string(), "job panicked: boom");
+}
+
+//
+#[test]
+fn async_to_sync_inside_of_a_loop_is_an_error() {
+    let error = run(async { async_to_sync(|| async { 1 }).unwrap_err() });
+    assert!(error.to_string().contains("await the future instead"), "{error}");
+}
+
+//
+#[test]
+fn four_layers_keep_to_two_threads() {
+    let here = thread_id();
+    async_to_sync(move || async move {
+        let outer = thread_id();
+        sync_to_async(move || {
+            assert_eq!(thread_id(), here);
+            async_to_sync(move || async move {
+                assert_eq!(thread_id(), outer);
+                sync_to_async(move || {
+                    assert_eq!(thread_id(), here);
+                    async_to_sync(move || async move { assert_eq!(thread_id(), outer) }).unwrap();
+                })
+                .await
+                .unwrap();
+            })
+            .unwrap();
+        })
+        .await
+        .unwrap();
+    })
+    .unwrap();
+}
+
+//
+#[test]
+fn four_layers_with_async_outermost() {
+    run(async {
+        let outer = thread_id();
+        sync_to_async(move || {
+            let inner = thread_id();
+            async_to_sync(move || async move {
+                assert_eq!(thread_id(), outer);
+                sync_to_async(move || {
+                    assert_eq!(thread_id(), inner);
+                    async_to_sync(move || async move { assert_eq!(thread_id(), outer) }).unwrap();
+                })
+                .await
+                .unwrap();
+            })
+            .unwrap();
+        })
+        .await
+        .unwrap();
+    });
+}
+
+//
+#[test]
+fn context_values_go_into_async_to_sync_and_changes_come_back() {
+    let token = USER.set("sync");
+    let seen = async_to_sync(|| async {
+        let seen = USER.get();
+        USER.set("async");
+        seen
+    });
+    assert_eq!(seen.unwrap(), "sync");
+    assert_eq!(USER.get(), "async");
+    USER.reset(token).unwrap();
+}
+
+//
+#[test]
+fn in_a_single_thread_scope_calls_share_a_helper() {
+    let loop_thread = || async_to_sync(|| async { thread_id() }).unwrap();
+    let (first, second, nested) =
+        single_thread_scope(|| (loop_thread(), loop_thread(), single_thread_scope(loop_thread)));
+    assert_eq!((first, first), (second, nested));
+    let below = run(async {
+        let here = thread_id();
+        let below = sync_to_async(move || single_thread_scope(move || (loop_thread(), here)));
+        below.await.unwrap()
+    });
+    assert_eq!(below.0, below.1);
+}
+
+#[test]
+fn a_single_thread_scope_ends_what_is_left_there() {
+    let (tell, told) = mpsc::channel::<()>();
+    single_thread_scope(|| {
+        async_to_sync(|| async move {
+            drop(create_task(async move {
+                let _alive = tell;
+                std::future::pending::<()>().await;
+            }));
+        })
+        .unwrap();
+    });
+    assert!(told.recv().is_err());
+}
+
+//
+#[test]
+fn without_its_outer_loop_async_to_sync_uses_one_of_its_own() {
+    let (tell, told) = mpsc::channel();
+    let (function, starts, release) = blocking();
+    let event_loop = asyncio_loop::EventLoop::new().unwrap();
+    event_loop
+        .run_in_executor(None, move || {
+            function();
+            assert!(calling_loop().unwrap().is_closed());
+            tell.send(async_to_sync(|| async { 7 })).unwrap();
+        })
+        .detach();
+    starts.recv().unwrap();
+    event_loop.close().unwrap();
+    release.send(()).unwrap();
+    assert_eq!(told.recv().unwrap().unwrap(), 7);
+}
+
+//
+#[test]
+fn a_context_variable_is_a_local_that_new_threads_do_not_see() {
+    let token = USER.set("here");
+    assert_eq!(thread::spawn(|| USER.get()).join().unwrap(), "nobody");
+    assert_eq!(async_to_sync(|| async { USER.get() }).unwrap(), "here");
+    USER.reset(token).unwrap();
+}
+
+//
+#[test]
+fn a_thread_local_is_never_carried() {
+    thread_local!(static PLACE: RefCell<u8> = const { RefCell::new(0) });
+    PLACE.set(1);
+    assert_eq!(async_to_sync(|| async { PLACE.take() }).unwrap(), 0);
+    let below = run(async {
+        PLACE.set(2);
+        sync_to_async(|| PLACE.take()).await.unwrap()
+    });
+    assert_eq!(below, 0);
+}
