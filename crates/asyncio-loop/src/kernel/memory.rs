@@ -8,7 +8,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 /// Sizes are rounded up to a multiple of this.
-const STEP: usize = 16;
+const STEP: usize = 8;
 /// Larger cells are not kept.
 const LARGEST: usize = 512;
 /// Bytes kept of each size. None under AddressSanitizer, which knows what the allocator has back.
