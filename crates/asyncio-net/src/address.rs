@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
 
+use rustix::net::{SocketAddrAny, SocketAddrUnix};
 use socket2::SockAddr;
 
 /// The name of one end of a connection.
@@ -89,6 +90,28 @@ impl From<&Path> for Address {
 }
 
 impl Address {
+    pub(crate) fn from_any(address: Option<SocketAddrAny>) -> Self {
+        let Some(address) = address else { return Self::Unnamed };
+        if let Ok(address) = SocketAddr::try_from(address.clone()) {
+            return Self::Inet(address);
+        }
+        let Ok(address) = SocketAddrUnix::try_from(address) else { return Self::Unnamed };
+        match (address.path_bytes(), address.abstract_name()) {
+            (Some(path), _) => Self::Unix(OsStr::from_bytes(path).into()),
+            (None, Some(name)) => Self::Abstract(name.to_vec()),
+            (None, None) => Self::Unnamed,
+        }
+    }
+
+    pub(crate) fn to_any(&self) -> io::Result<SocketAddrAny> {
+        Ok(match self {
+            Self::Inet(address) => (*address).into(),
+            Self::Unix(path) => SocketAddrUnix::new(path.as_path())?.into(),
+            Self::Abstract(name) => SocketAddrUnix::new_abstract_name(name)?.into(),
+            Self::Unnamed => return Err(no_address()),
+        })
+    }
+
     /// As the system wants it.
     pub(crate) fn to_sock_addr(&self) -> io::Result<SockAddr> {
         match self {
@@ -97,7 +120,11 @@ impl Address {
             Self::Abstract(name) => {
                 SockAddr::unix(OsStr::from_bytes(&[b"\0", name.as_slice()].concat()))
             }
-            Self::Unnamed => Err(io::Error::new(io::ErrorKind::InvalidInput, "no address")),
+            Self::Unnamed => Err(no_address()),
         }
     }
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "no address")
 }

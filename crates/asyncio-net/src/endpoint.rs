@@ -43,6 +43,12 @@ impl Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port(String);
 
+impl Port {
+    pub(crate) fn into_string(self) -> String {
+        self.0
+    }
+}
+
 impl From<u16> for Port {
     fn from(port: u16) -> Self {
         Self(port.to_string())

@@ -4,15 +4,19 @@
 mod address;
 mod connect;
 mod connection;
+mod datagram;
 mod endpoint;
 mod error;
 mod network;
+mod pipe;
 mod pool;
 mod protocol;
 mod queue;
 mod read_buffer;
 mod resolve;
+mod sendfile;
 mod server;
+mod sock;
 mod socket;
 mod source;
 mod stream;
@@ -25,11 +29,23 @@ pub use connect::{
     create_buffered_connection, create_connection, create_connection_with, open_connection,
     open_connection_with,
 };
+pub use datagram::{
+    DatagramAddress, DatagramOptions, DatagramProtocol, DatagramSocket, DatagramTransport,
+    connect_datagram_socket, create_datagram_endpoint,
+};
 pub use endpoint::{Endpoint, Port};
 pub use error::{IncompleteReadError, LimitOverrunError, ReadError};
+pub use pipe::{
+    connect_read_pipe, connect_write_pipe, open_read_pipe, open_write_pipe, stderr, stdin, stdout,
+};
 pub use protocol::{BufferedProtocol, Protocol};
-pub use resolve::Family;
+pub use resolve::{AddrInfo, AddrInfoHints, Family, getaddrinfo, getnameinfo};
+pub use sendfile::{SendfileNotAvailableError, SendfileOptions, sendfile, sock_sendfile};
 pub use server::{Server, ServerAddress, ServerOptions, create_server, create_server_with};
+pub use sock::{
+    SockTarget, sock_accept, sock_connect, sock_recv, sock_recv_into, sock_recvfrom,
+    sock_recvfrom_into, sock_sendall, sock_sendto,
+};
 pub use source::{ByteSource, ByteStream};
 pub use stream::{
     Closed, DEFAULT_LIMIT, HandlerResult, StreamFeeder, StreamReader, StreamWriter, feed_reader,

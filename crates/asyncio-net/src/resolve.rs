@@ -3,10 +3,10 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use asyncio_loop::LoopRef;
-use dns_lookup::{AddrInfoHints, SockType};
+use asyncio_loop::{LoopRef, running_loop};
+use dns_lookup::SockType;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Port};
 
 /// A kind of internet address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +44,151 @@ pub(crate) async fn resolve_passive(
     resolve_all(event_loop, endpoint, &anywhere).await
 }
 
+/// What the resolver is asked for besides the name.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{AddrInfoHints, Family};
+///
+/// let hints = AddrInfoHints::new().family(Family::Inet).numeric_host(true);
+/// # let _ = hints;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddrInfoHints {
+    family: Option<Family>,
+    datagram: bool,
+    passive: bool,
+    numeric_host: bool,
+    canonical_name: bool,
+}
+
+impl AddrInfoHints {
+    /// Stream sockets of any family.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Addresses of one family only.
+    #[must_use]
+    pub fn family(mut self, family: Family) -> Self {
+        self.family = Some(family);
+        self
+    }
+
+    /// For datagram sockets rather than stream sockets, which matters for service names.
+    #[must_use]
+    pub fn datagram(mut self, yes: bool) -> Self {
+        self.datagram = yes;
+        self
+    }
+
+    /// To listen: no host means every interface.
+    #[must_use]
+    #[doc(alias = "AI_PASSIVE")]
+    pub fn passive(mut self, yes: bool) -> Self {
+        self.passive = yes;
+        self
+    }
+
+    /// The host is an address; no server is asked.
+    #[must_use]
+    #[doc(alias = "AI_NUMERICHOST")]
+    pub fn numeric_host(mut self, yes: bool) -> Self {
+        self.numeric_host = yes;
+        self
+    }
+
+    /// Gives the host's full name with the first answer.
+    #[must_use]
+    #[doc(alias = "AI_CANONNAME")]
+    pub fn canonical_name(mut self, yes: bool) -> Self {
+        self.canonical_name = yes;
+        self
+    }
+
+    fn for_resolver(self) -> dns_lookup::AddrInfoHints {
+        let family = match self.family {
+            None => libc::AF_UNSPEC,
+            Some(Family::Inet) => libc::AF_INET,
+            Some(Family::Inet6) => libc::AF_INET6,
+        };
+        let flags = [
+            (self.passive, libc::AI_PASSIVE),
+            (self.numeric_host, libc::AI_NUMERICHOST),
+            (self.canonical_name, libc::AI_CANONNAME),
+        ];
+        let kind = if self.datagram { SockType::DGram } else { SockType::Stream };
+        dns_lookup::AddrInfoHints {
+            flags: flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum(),
+            address: family,
+            socktype: kind.into(),
+            protocol: 0,
+        }
+    }
+}
+
+/// One of the resolver's answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AddrInfo {
+    /// Host and port.
+    pub address: SocketAddr,
+    /// The host's full name, if it was asked for.
+    pub canonical_name: Option<String>,
+}
+
+/// Asks the system's resolver for the addresses of a host and a service, on the executor.
+///
+/// # Errors
+///
+/// The resolver's, with the name.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// Dropping it leaves the resolver to itself: the answer is not looked at.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{AddrInfoHints, getaddrinfo};
+///
+/// asyncio_task::run(async {
+///     let answers = getaddrinfo(Some("127.0.0.1"), 80, AddrInfoHints::new()).await.unwrap();
+///     assert_eq!(answers[0].address, "127.0.0.1:80".parse().unwrap());
+/// });
+/// ```
+pub async fn getaddrinfo(
+    host: Option<&str>,
+    port: impl Into<Port>,
+    hints: AddrInfoHints,
+) -> io::Result<Vec<AddrInfo>> {
+    ask(&running_loop(), host.map(str::to_owned), port.into().into_string(), hints).await
+}
+
+/// Asks the system's resolver for the name of a host and the service at a port, on the executor. Where there is
+/// none, the answer is the number.
+///
+/// # Errors
+///
+/// The resolver's.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// As [`getaddrinfo`].
+pub async fn getnameinfo(address: SocketAddr) -> io::Result<(String, String)> {
+    let question = move || dns_lookup::getnameinfo(&address, 0).map_err(io::Error::from);
+    running_loop().run_in_executor(None, question).await.map_err(io::Error::other)?
+}
+
 async fn resolve_all(
     event_loop: &LoopRef,
     endpoint: &Endpoint,
@@ -56,7 +201,11 @@ async fn resolve_all(
             (Some(hosts), Some(port)) => {
                 addresses.extend(hosts.into_iter().map(|host| SocketAddr::new(host, port)));
             }
-            _ => addresses.extend(look_up(event_loop, host.clone(), port.to_owned()).await?),
+            _ => {
+                let hints = AddrInfoHints::new();
+                let answers = ask(event_loop, host.clone(), port.to_owned(), hints).await?;
+                addresses.extend(answers.into_iter().map(|answer| answer.address));
+            }
         }
     }
     if addresses.is_empty() {
@@ -77,17 +226,23 @@ fn known_port(port: &str) -> Option<u16> {
     if port.is_empty() { Some(0) } else { port.parse().ok() }
 }
 
-/// Asks the system's resolver, on the executor.
-async fn look_up(
+async fn ask(
     event_loop: &LoopRef,
     host: Option<String>,
     port: String,
-) -> io::Result<Vec<SocketAddr>> {
+    hints: AddrInfoHints,
+) -> io::Result<Vec<AddrInfo>> {
     let name = format!("{}:{port}", host.as_deref().unwrap_or_default());
-    let question = move || -> io::Result<Vec<SocketAddr>> {
-        let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
-        let answers = dns_lookup::getaddrinfo(host.as_deref(), Some(&port), Some(hints))?;
-        answers.map(|answer| answer.map(|answer| answer.sockaddr)).collect()
+    let question = move || -> io::Result<Vec<AddrInfo>> {
+        let port = (!port.is_empty()).then_some(port.as_str());
+        let hints = Some(hints.for_resolver());
+        let answers = dns_lookup::getaddrinfo(host.as_deref(), port, hints)?;
+        answers
+            .map(|answer| {
+                let answer = answer?;
+                Ok(AddrInfo { address: answer.sockaddr, canonical_name: answer.canonname })
+            })
+            .collect()
     };
     let answer = event_loop.run_in_executor(None, question).await.map_err(io::Error::other)?;
     answer.map_err(|error| io::Error::new(error.kind(), format!("cannot resolve {name}: {error}")))

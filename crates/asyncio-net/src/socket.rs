@@ -1,6 +1,7 @@
 //! A connected stream socket as a [`ByteStream`].
 
 use std::cell::{OnceCell, RefCell};
+use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,6 +12,7 @@ use mio::net::{TcpStream, UnixStream};
 use socket2::Socket;
 
 use crate::address::Address;
+use crate::sendfile::system_sendfile;
 use crate::source::{ByteSource, ByteStream};
 
 /// What stream sockets have in common.
@@ -132,6 +134,12 @@ impl<S: StreamSocket> ByteStream for SocketStream<S> {
         let Some(source) = &*source else { return Err(io::ErrorKind::NotConnected.into()) };
         let length = slices.iter().map(|slice| slice.len()).sum();
         source.try_transfer(Direction::Write, length, |socket| socket.send(slices))
+    }
+
+    fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
+        let source = self.source.borrow();
+        let Some(source) = &*source else { return Err(io::ErrorKind::NotConnected.into()) };
+        source.try_io(Direction::Write, |socket| system_sendfile(socket, file, offset, count))
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

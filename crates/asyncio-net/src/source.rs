@@ -1,5 +1,6 @@
 //! The bytes under streams and transports.
 
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll};
@@ -51,12 +52,34 @@ pub trait ByteStream: ByteSource {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when it takes none for now; anything else is final.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Has the system send up to `count` bytes of `file` from `offset` on, and returns how many, without waiting; 0 at
+    /// the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) for now, [`Unsupported`](io::ErrorKind::Unsupported) (the
+    /// default) when it has to be read and written instead; anything else is final.
+    fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
+        let _ = (file, offset, count);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Waits until [`try_write`](Self::try_write) is worth a try.
     ///
     /// # Errors
     ///
     /// When waiting is not possible.
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whether there is anything to be received, now or later; not so for the writing end of a pipe.
+    fn can_read(&self) -> bool {
+        true
+    }
+
+    /// Whether bytes can be written; not so for the reading end of a pipe.
+    fn can_write(&self) -> bool {
+        true
+    }
 
     /// Whether the other side can be told that no more comes while it goes on sending.
     fn can_write_eof(&self) -> bool {

@@ -35,15 +35,19 @@ pub use asyncio_loop::{
 };
 pub use asyncio_macros::{main, test};
 pub use asyncio_net::{
-    Address, BufferedProtocol, ByteSource, ByteStream, ClientAddress, Closed, ConnectErrors,
-    ConnectOptions, ConnectedSocket, Endpoint, Family, HandlerResult, IncompleteReadError,
-    LimitOverrunError, Port, Protocol, ReadError, Server, ServerAddress, ServerOptions,
-    StreamFeeder, StreamReader, StreamWriter, Transport, connect_accepted_socket,
-    create_buffered_connection, create_connection, create_connection_with, create_server,
-    create_server_with, create_unix_connection, create_unix_server, create_unix_server_with,
-    feed_reader, feed_reader_with_limit, open_connection, open_connection_with,
-    open_unix_connection, start_server, start_server_with, start_unix_server,
-    start_unix_server_with, stream_over,
+    AddrInfo, AddrInfoHints, Address, BufferedProtocol, ByteSource, ByteStream, ClientAddress,
+    Closed, ConnectErrors, ConnectOptions, ConnectedSocket, DatagramAddress, DatagramOptions,
+    DatagramProtocol, DatagramSocket, DatagramTransport, Endpoint, Family, HandlerResult,
+    IncompleteReadError, LimitOverrunError, Port, Protocol, ReadError, SendfileNotAvailableError,
+    SendfileOptions, Server, ServerAddress, ServerOptions, SockTarget, StreamFeeder, StreamReader,
+    StreamWriter, Transport, connect_accepted_socket, connect_datagram_socket, connect_read_pipe,
+    connect_write_pipe, create_buffered_connection, create_connection, create_connection_with,
+    create_datagram_endpoint, create_server, create_server_with, create_unix_connection,
+    create_unix_server, create_unix_server_with, feed_reader, feed_reader_with_limit, getaddrinfo,
+    getnameinfo, open_connection, open_connection_with, open_read_pipe, open_unix_connection,
+    open_write_pipe, sendfile, sock_accept, sock_connect, sock_recv, sock_recv_into, sock_recvfrom,
+    sock_recvfrom_into, sock_sendall, sock_sendfile, sock_sendto, start_server, start_server_with,
+    start_unix_server, start_unix_server_with, stderr, stdin, stdout, stream_over,
 };
 pub use asyncio_process::{
     Command, Output, PoolError, PoolFunction, Process, ProcessPoolBuilder, ProcessPoolExecutor,

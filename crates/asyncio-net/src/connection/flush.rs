@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::{BLOCKED, CLOSED, CLOSING, Connection, EOF_ASKED, OVER};
+use super::{BLOCKED, CLOSED, CLOSING, Connection, EOF_ASKED, OVER, SENDING_FILE};
 
 impl Connection {
     pub(super) fn start_flusher(self: &Rc<Self>) {
@@ -36,6 +36,9 @@ impl Connection {
     /// Everything has left.
     pub(super) fn flushed(self: &Rc<Self>) {
         self.check_low();
+        if self.has(SENDING_FILE) {
+            self.wake_waiters();
+        }
         if self.has(EOF_ASKED) && !self.has(CLOSING) {
             self.send_eof();
         }
@@ -48,6 +51,9 @@ impl Connection {
     pub(crate) fn write_eof(self: &Rc<Self>) {
         if self.has(EOF_ASKED | CLOSING | OVER) {
             return;
+        }
+        if !self.io.can_read() {
+            return self.close();
         }
         self.flush();
         self.set(EOF_ASKED);

@@ -18,6 +18,7 @@
 mod closing;
 mod flush;
 mod limits;
+mod sendfile;
 mod write;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -106,6 +107,8 @@ pub(crate) const PAUSED: u16 = 1 << 7;
 pub(crate) const READING_PAUSED: u16 = 1 << 8;
 /// The protocol was told of the end of the stream and keeps the connection.
 pub(crate) const READ_EOF: u16 = 1 << 9;
+/// Only the file that is being sent may be written.
+pub(crate) const SENDING_FILE: u16 = 1 << 10;
 
 impl<S: ByteStream + 'static> Connection<S> {
     pub(crate) fn new(network: &Rc<Network>, io: S) -> Rc<Self> {

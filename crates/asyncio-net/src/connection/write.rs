@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{BLOCKED, CLOSED, CLOSING, CORKED, Connection, EOF_ASKED, OVER, Outgoing};
+use super::{
+    BLOCKED, CLOSED, CLOSING, CORKED, Connection, EOF_ASKED, OVER, Outgoing, SENDING_FILE,
+};
 use crate::queue::{Queue, SLICES};
 
 /// From this length on, bytes are sent at once rather than copied for later.
@@ -53,12 +55,20 @@ impl Connection {
     }
 
     fn takes(&self, length: usize) -> bool {
-        assert!(!self.has(EOF_ASKED), "cannot write after write_eof");
+        if self.has(EOF_ASKED | SENDING_FILE) {
+            self.refuse_write();
+        }
         if self.has(CLOSING | OVER) {
             self.ignored();
             return false;
         }
         length > 0
+    }
+
+    #[cold]
+    fn refuse_write(&self) {
+        assert!(!self.has(EOF_ASKED), "cannot write after write_eof");
+        panic!("cannot write while a file is being sent");
     }
 
     fn ignored(&self) {

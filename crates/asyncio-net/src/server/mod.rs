@@ -27,6 +27,7 @@ pub use self::address::ServerAddress;
 pub use self::options::ServerOptions;
 
 use self::accept::Listening;
+pub(crate) use self::unix::remove_stale;
 use crate::address::Address;
 use crate::connection::{Connection, Opened};
 use crate::network::Network;

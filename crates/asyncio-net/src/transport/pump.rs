@@ -47,8 +47,12 @@ impl Connection {
 
     fn tell_eof(self: &Rc<Self>) {
         self.set(READ_EOF);
+        if !self.io().can_read() {
+            // The reading end is gone, which is an error if somebody wanted to write.
+            return self.lose((self.queued() > 0).then(|| io::ErrorKind::BrokenPipe.into()));
+        }
         let keep = self.call_protocol(|receiver, transport| receiver.eof_received(transport));
-        if keep == Some(false) {
+        if keep == Some(false) || !self.io().can_write() {
             self.close();
         }
     }

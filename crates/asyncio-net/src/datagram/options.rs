@@ -1,0 +1,147 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use asyncio_loop::LoopRef;
+use socket2::Domain;
+
+use super::fit;
+use crate::address::Address;
+use crate::endpoint::Endpoint;
+use crate::resolve::{Family, resolve, resolve_passive};
+
+/// Options of a new datagram endpoint.
+///
+/// # Examples
+///
+/// ```
+/// let options = asyncio_net::DatagramOptions::new().local_addr("127.0.0.1:0").allow_broadcast(true);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct DatagramOptions {
+    pub(super) local: Option<DatagramAddress>,
+    pub(super) remote: Option<DatagramAddress>,
+    pub(super) family: Option<Family>,
+    pub(super) reuse_port: bool,
+    pub(super) allow_broadcast: bool,
+}
+
+/// An end of a datagram endpoint: an [`Endpoint`] (and whatever can be one), or a Unix socket's path.
+#[derive(Clone, Debug)]
+pub enum DatagramAddress {
+    /// To be resolved.
+    Endpoint(Endpoint),
+    /// A Unix socket.
+    Path(PathBuf),
+}
+
+impl<E: Into<Endpoint>> From<E> for DatagramAddress {
+    fn from(endpoint: E) -> Self {
+        Self::Endpoint(endpoint.into())
+    }
+}
+
+impl From<&Path> for DatagramAddress {
+    fn from(path: &Path) -> Self {
+        Self::Path(path.to_owned())
+    }
+}
+
+impl From<PathBuf> for DatagramAddress {
+    fn from(path: PathBuf) -> Self {
+        Self::Path(path)
+    }
+}
+
+impl From<&PathBuf> for DatagramAddress {
+    fn from(path: &PathBuf) -> Self {
+        Self::Path(path.clone())
+    }
+}
+
+/// A local and a remote address that fit.
+type Pair = (Option<Address>, Option<Address>);
+
+impl DatagramOptions {
+    /// Nothing yet: at least an address or a family is needed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where to receive.
+    #[must_use]
+    pub fn local_addr(mut self, address: impl Into<DatagramAddress>) -> Self {
+        self.local = Some(address.into());
+        self
+    }
+
+    /// Where [`send`](super::DatagramTransport::send) sends to; only datagrams from there are received.
+    #[must_use]
+    pub fn remote_addr(mut self, address: impl Into<DatagramAddress>) -> Self {
+        self.remote = Some(address.into());
+        self
+    }
+
+    /// Uses addresses of one family only; without any address, the family of the socket.
+    #[must_use]
+    pub fn family(mut self, family: Family) -> Self {
+        self.family = Some(family);
+        self
+    }
+
+    /// Whether other sockets may receive at the same address. False, unless told.
+    #[must_use]
+    pub fn reuse_port(mut self, yes: bool) -> Self {
+        self.reuse_port = yes;
+        self
+    }
+
+    /// Whether datagrams may be sent to everybody. False, unless told.
+    #[must_use]
+    pub fn allow_broadcast(mut self, yes: bool) -> Self {
+        self.allow_broadcast = yes;
+        self
+    }
+
+    pub(super) fn domain(&self) -> Domain {
+        if self.family == Some(Family::Inet6) { Domain::IPV6 } else { Domain::IPV4 }
+    }
+
+    /// All combinations of addresses to try.
+    pub(super) async fn pairs(&self, event_loop: &LoopRef) -> io::Result<Vec<Pair>> {
+        if self.local.is_none() && self.remote.is_none() && self.family.is_none() {
+            let text = "a datagram endpoint needs an address or a family";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let locals = self.resolve(event_loop, self.local.as_ref(), true).await?;
+        let remotes = self.resolve(event_loop, self.remote.as_ref(), false).await?;
+        let pairs =
+            locals.iter().flat_map(|local| remotes.iter().map(move |remote| (local, remote)));
+        let fitting = pairs.filter(|pair| match pair {
+            (Some(Address::Inet(local)), Some(Address::Inet(remote))) => fit(local, remote),
+            (Some(Address::Inet(_)), Some(_)) | (Some(_), Some(Address::Inet(_))) => false,
+            _ => true,
+        });
+        Ok(fitting.map(|(local, remote)| (local.clone(), remote.clone())).collect())
+    }
+
+    async fn resolve(
+        &self,
+        event_loop: &LoopRef,
+        address: Option<&DatagramAddress>,
+        passive: bool,
+    ) -> io::Result<Vec<Option<Address>>> {
+        let addresses = match address {
+            None => return Ok(vec![None]),
+            Some(DatagramAddress::Path(path)) => return Ok(vec![Some(path.as_path().into())]),
+            Some(DatagramAddress::Endpoint(endpoint)) if passive => {
+                resolve_passive(event_loop, endpoint).await?
+            }
+            Some(DatagramAddress::Endpoint(endpoint)) => resolve(event_loop, endpoint).await?,
+        };
+        let fitting = addresses
+            .into_iter()
+            .filter(|address| self.family.is_none_or(|family| Family::of(address) == family));
+        Ok(fitting.map(|address| Some(Address::Inet(address))).collect())
+    }
+}

@@ -1,0 +1,112 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+
+use super::endpoint::Endpoint;
+use crate::address::Address;
+use crate::connection::Limits;
+
+/// A datagram endpoint, as its protocol has it: to send and to close.
+///
+/// Clones are the same transport.
+#[derive(Clone)]
+pub struct DatagramTransport(pub(super) Rc<Endpoint>);
+
+impl DatagramTransport {
+    /// Sends one datagram to where the endpoint is connected; never waits. What the socket does not take now is
+    /// copied and sent later, in order.
+    ///
+    /// Failures are told to the protocol. On an endpoint that is closing it does nothing.
+    pub fn send(&self, data: &[u8]) {
+        self.0.send(data, None);
+    }
+
+    /// Sends one datagram to `address`.
+    ///
+    /// # Panics
+    ///
+    /// If the endpoint is connected to another one.
+    #[doc(alias = "sendto")]
+    pub fn send_to(&self, data: &[u8], address: impl Into<Address>) {
+        let address = address.into();
+        match self.0.remote() {
+            None => self.0.send(data, Some(address)),
+            Some(remote) => {
+                assert!(*remote == address, "the endpoint is connected to {remote}, not {address}");
+                self.0.send(data, None);
+            }
+        }
+    }
+
+    /// Receives no more, sends what is queued, then ends the endpoint.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// Ends the endpoint without sending what is still queued.
+    pub fn abort(&self) {
+        self.0.abort();
+    }
+
+    /// Whether it is closed, or about to be.
+    pub fn is_closing(&self) -> bool {
+        self.0.is_closing()
+    }
+
+    /// As [`Transport::set_write_buffer_limits`](crate::Transport::set_write_buffer_limits).
+    ///
+    /// # Panics
+    ///
+    /// If `low` is greater than `high`.
+    pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) {
+        self.0.set_limits(Limits::new(high, low));
+    }
+
+    /// The marks, low and high.
+    pub fn write_buffer_limits(&self) -> (usize, usize) {
+        let limits = self.0.limits();
+        (limits.low, limits.high)
+    }
+
+    /// How many bytes are queued.
+    pub fn write_buffer_size(&self) -> usize {
+        self.0.queued()
+    }
+
+    /// Where it receives, if that is a host and port.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_address().as_inet()
+    }
+
+    /// Where it is connected to, if that is a host and port.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer_address().as_inet()
+    }
+
+    /// Where it receives.
+    pub fn local_address(&self) -> Address {
+        self.0.local().cloned().unwrap_or(Address::Unnamed)
+    }
+
+    /// Where it is connected to.
+    pub fn peer_address(&self) -> Address {
+        self.0.remote().cloned().unwrap_or(Address::Unnamed)
+    }
+
+    /// Looks at the socket, for options and the like; `None` once it is closed.
+    pub fn with_socket<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
+        self.0.with_source(|source| look(source.get_ref().as_fd()))
+    }
+}
+
+impl fmt::Debug for DatagramTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatagramTransport")
+            .field("local", &format_args!("{}", self.local_address()))
+            .field("peer", &format_args!("{}", self.peer_address()))
+            .field("closing", &self.is_closing())
+            .field("queued", &self.write_buffer_size())
+            .finish()
+    }
+}

@@ -1,0 +1,291 @@
+//! Files to sockets, without a copy where the system can.
+
+use std::error::Error;
+use std::fmt;
+use std::fs::File;
+use std::future::poll_fn;
+use std::io::{self, Seek, SeekFrom};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_loop::{Direction, LoopRef, running_loop};
+use bytes::Bytes;
+
+use crate::connection::Connection;
+use crate::sock;
+use crate::transport::Transport;
+
+/// At most this much is sent by one system call, so that others get their turn.
+const AT_ONCE: u64 = 1 << 20;
+/// What the fallback reads at a time.
+const BLOCK: usize = 256 * 1024;
+
+/// Which part of a file is sent, and how.
+///
+/// # Examples
+///
+/// ```
+/// let options = asyncio_net::SendfileOptions::new().offset(1000).count(2000);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendfileOptions {
+    offset: u64,
+    count: Option<u64>,
+    fallback: bool,
+}
+
+impl SendfileOptions {
+    /// All of the file, by whatever means.
+    pub fn new() -> Self {
+        Self { offset: 0, count: None, fallback: true }
+    }
+
+    /// Where in the file to begin, in bytes. 0, unless told.
+    #[must_use]
+    pub fn offset(mut self, offset: u64) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    /// How many bytes to send. Up to the end of the file, unless told.
+    #[must_use]
+    pub fn count(mut self, count: u64) -> Self {
+        self.count = Some(count);
+        self
+    }
+
+    /// Whether to read and write in blocks where the system's call is of no use. True, unless told.
+    #[must_use]
+    pub fn fallback(mut self, yes: bool) -> Self {
+        self.fallback = yes;
+        self
+    }
+}
+
+impl Default for SendfileOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The system cannot send this file over this connection by itself, and reading it was not allowed.
+///
+/// It is inside an [`io::Error`] of kind [`Unsupported`](io::ErrorKind::Unsupported).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendfileNotAvailableError;
+
+impl fmt::Display for SendfileNotAvailableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sendfile is not available for this file and connection")
+    }
+}
+
+impl Error for SendfileNotAvailableError {}
+
+/// Sends `file` over `transport`, after what was written before, and returns how many bytes that was.
+///
+/// While it is at work, nothing else may be written. Afterwards, also after an error or when it was dropped, the
+/// file's position tells how far it came.
+///
+/// # Errors
+///
+/// The error that ended the connection, or of reading the file; [`SendfileNotAvailableError`].
+///
+/// # Panics
+///
+/// After `write_eof`, and while another one is at work.
+///
+/// # Cancel safety
+///
+/// Dropping it stops sending; the file's position says where.
+///
+/// # Examples
+///
+/// ```
+/// use std::fs::File;
+/// use asyncio_net::{SendfileOptions, open_connection, sendfile, start_server};
+///
+/// # let path = std::env::temp_dir().join(format!("asyncio-sendfile-doc-{}", std::process::id()));
+/// std::fs::write(&path, "contents")?;
+/// let server_path = path.clone();
+/// asyncio_task::run(async {
+///     let server = start_server("127.0.0.1:0", async move |_, writer| {
+///         let file = File::open(&server_path)?;
+///         sendfile(writer.transport(), &file, SendfileOptions::new()).await?;
+///         writer.close().await
+///     })
+///     .await?;
+///     let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
+///     assert_eq!(reader.read_to_end().await?, "contents");
+///     std::io::Result::Ok(())
+/// })?;
+/// # std::fs::remove_file(&path)
+/// ```
+pub async fn sendfile(
+    transport: &Transport,
+    file: &File,
+    options: SendfileOptions,
+) -> io::Result<u64> {
+    let connection = transport.connection();
+    let _alone = connection.begin_sendfile()?;
+    poll_fn(|cx| connection.poll_flushed(cx)).await?;
+    let mut progress = Progress::new(file, options);
+    let result = native(&mut progress, |cx, file, offset, count| {
+        connection.poll_sendfile(cx, file, offset, count)
+    });
+    if result.await? {
+        return Ok(progress.sent());
+    }
+    let event_loop = connection.network().event_loop();
+    while let Some(block) = progress.next_block(event_loop).await? {
+        let length = block.len();
+        connection.write_block(block);
+        // Its own failure is an error here, so count only what has really left.
+        poll_fn(|cx| connection.poll_flushed(cx)).await?;
+        progress.offset += length as u64;
+    }
+    Ok(progress.sent())
+}
+
+/// Sends `file` over a socket of yours, and returns how many bytes that was.
+///
+/// Afterwards, also after an error or when it was dropped, the file's position tells how far it came.
+///
+/// # Errors
+///
+/// The system's; [`SendfileNotAvailableError`]; if a transport uses the socket.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// Dropping it stops sending; the file's position says where.
+pub async fn sock_sendfile(
+    socket: &impl AsFd,
+    file: &File,
+    options: SendfileOptions,
+) -> io::Result<u64> {
+    let source = sock::watch(socket)?;
+    let mut progress = Progress::new(file, options);
+    let result = native(&mut progress, |cx, file, offset, count| {
+        source.poll_io(cx, Direction::Write, |fd| system_sendfile(fd, file, offset, count))
+    });
+    if result.await? {
+        return Ok(progress.sent());
+    }
+    drop(source);
+    let event_loop = running_loop();
+    while let Some(block) = progress.next_block(&event_loop).await? {
+        sock::sock_sendall(socket, &block).await?;
+        progress.offset += block.len() as u64;
+    }
+    Ok(progress.sent())
+}
+
+/// Lets the system send. `false` if it cannot and the fallback has to.
+async fn native(
+    progress: &mut Progress<'_>,
+    mut send: impl FnMut(&mut Context<'_>, &File, u64, usize) -> Poll<io::Result<usize>>,
+) -> io::Result<bool> {
+    while let Some(count) = progress.wanted(AT_ONCE) {
+        let (file, offset) = (progress.file, progress.offset);
+        match poll_fn(|cx| send(cx, file, offset, count)).await {
+            Ok(0) => break,
+            Ok(sent) => progress.offset += sent as u64,
+            Err(error) if progress.sent() == 0 && is_unavailable(&error) => {
+                if progress.options.fallback {
+                    return Ok(false);
+                }
+                progress.untouched = true;
+                return Err(io::Error::new(io::ErrorKind::Unsupported, SendfileNotAvailableError));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+fn is_unavailable(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, Unsupported};
+    matches!(error.kind(), InvalidInput | Unsupported)
+        || error.raw_os_error() == Some(rustix::io::Errno::NOTSOCK.raw_os_error())
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) fn system_sendfile(
+    socket: &impl AsFd,
+    file: &File,
+    mut offset: u64,
+    count: usize,
+) -> io::Result<usize> {
+    Ok(rustix::fs::sendfile(socket, file, Some(&mut offset), count)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn system_sendfile(_: &impl AsFd, _: &File, _: u64, _: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// How far it has come; leaves that as the file's position in the end.
+struct Progress<'f> {
+    file: &'f File,
+    options: SendfileOptions,
+    offset: u64,
+    /// Nothing was tried: the position stays as it was.
+    untouched: bool,
+}
+
+impl<'f> Progress<'f> {
+    fn new(file: &'f File, options: SendfileOptions) -> Self {
+        Self { file, options, offset: options.offset, untouched: false }
+    }
+
+    fn sent(&self) -> u64 {
+        self.offset - self.options.offset
+    }
+
+    /// How many bytes to send next, up to `most`; `None` when all have been sent.
+    fn wanted(&self, most: u64) -> Option<usize> {
+        let left = self.options.count.map_or(most, |count| count - self.sent());
+        let next = left.min(most);
+        usize::try_from(next).ok().filter(|next| *next > 0)
+    }
+
+    /// Reads on, on the executor; `None` at the end.
+    async fn next_block(&self, event_loop: &LoopRef) -> io::Result<Option<Bytes>> {
+        let Some(count) = self.wanted(BLOCK as u64) else { return Ok(None) };
+        let (file, offset) = (self.file.try_clone()?, self.offset);
+        let read = event_loop.run_in_executor(None, move || {
+            let mut block = vec![0; count];
+            let read = file.read_at(&mut block, offset)?;
+            block.truncate(read);
+            io::Result::Ok(block)
+        });
+        let block = read.await.map_err(io::Error::other)??;
+        Ok((!block.is_empty()).then(|| block.into()))
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if !self.untouched {
+            // A file that cannot seek has no position to be wrong.
+            let mut file = self.file;
+            let _ = file.seek(SeekFrom::Start(self.offset));
+        }
+    }
+}
+
+/// Keeps others from writing; see [`Connection::begin_sendfile`].
+pub(crate) struct Alone(pub(crate) Rc<Connection>);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.0.end_sendfile();
+    }
+}

@@ -1,0 +1,117 @@
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use asyncio_loop::{Direction, running_loop};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrAny, getsockname, sockopt};
+
+use super::{operate, watch};
+use crate::address::Address;
+use crate::endpoint::Endpoint;
+use crate::resolve::{Family, resolve};
+
+/// What [`sock_connect`] connects to: an [`Endpoint`] (and whatever can be one), or any [`Address`].
+#[derive(Debug)]
+pub enum SockTarget {
+    /// To be resolved.
+    Endpoint(Endpoint),
+    /// Known.
+    Address(Address),
+}
+
+impl<E: Into<Endpoint>> From<E> for SockTarget {
+    fn from(endpoint: E) -> Self {
+        Self::Endpoint(endpoint.into())
+    }
+}
+
+impl From<Address> for SockTarget {
+    fn from(address: Address) -> Self {
+        Self::Address(address)
+    }
+}
+
+impl From<&Path> for SockTarget {
+    fn from(path: &Path) -> Self {
+        Self::Address(path.into())
+    }
+}
+
+/// Connects `socket`.
+///
+/// A name is resolved to the first address of the socket's own family.
+///
+/// # Errors
+///
+/// The system's, with the address; if a transport uses the socket; in debug mode, if the socket is blocking.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// The socket stays usable: the system goes on connecting, and a second call waits for that.
+pub async fn sock_connect(socket: &impl AsFd, target: impl Into<SockTarget>) -> io::Result<()> {
+    let address = match target.into() {
+        SockTarget::Address(address) => address,
+        SockTarget::Endpoint(endpoint) => Address::Inet(resolve_for(socket, &endpoint).await?),
+    };
+    let connected = connect(socket, &address.to_any()?).await;
+    connected.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"))
+    })
+}
+
+async fn resolve_for(socket: &impl AsFd, endpoint: &Endpoint) -> io::Result<std::net::SocketAddr> {
+    let family = match getsockname(socket)?.address_family() {
+        AddressFamily::INET => Family::Inet,
+        AddressFamily::INET6 => Family::Inet6,
+        _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "not an internet socket")),
+    };
+    let addresses = resolve(&running_loop(), endpoint).await?;
+    let fitting = addresses.into_iter().find(|address| Family::of(address) == family);
+    fitting.ok_or_else(|| {
+        let text = format!("{endpoint} has no address of the socket's family");
+        io::Error::new(io::ErrorKind::AddrNotAvailable, text)
+    })
+}
+
+async fn connect(socket: &impl AsFd, address: &SocketAddrAny) -> io::Result<()> {
+    let source = watch(socket)?;
+    match rustix::net::connect(socket, address) {
+        Ok(()) => return Ok(()),
+        // The latter: an earlier call was given up.
+        Err(Errno::INPROGRESS | Errno::ALREADY) => {}
+        Err(error) => return Err(error.into()),
+    }
+    source.clear_ready(Direction::Write);
+    source.ready(Direction::Write).await?;
+    Ok(sockopt::socket_error(socket)??)
+}
+
+/// Accepts a connection: its socket, which is non-blocking, and the peer's address.
+///
+/// Turn it into what it is, by `TcpStream::from` for one.
+///
+/// # Errors
+///
+/// The system's; if a transport uses the socket; in debug mode, if the socket is blocking.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// Nothing is lost: a connection that was not accepted stays with the listener.
+pub async fn sock_accept(socket: &impl AsFd) -> io::Result<(OwnedFd, Address)> {
+    operate(socket, Direction::Read, |fd| {
+        let (accepted, peer) = rustix::net::acceptfrom(fd)?;
+        rustix::io::fcntl_setfd(&accepted, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&accepted, true)?;
+        Ok((accepted, Address::from_any(peer)))
+    })
+    .await
+}

@@ -1,0 +1,110 @@
+use std::io;
+use std::os::fd::AsFd;
+
+use asyncio_loop::Direction;
+use bytes::Bytes;
+use rustix::net::{RecvFlags, recv, recvfrom};
+
+use super::operate;
+use crate::address::Address;
+
+/// Receives what is there, up to `count` bytes; empty at the end of the stream.
+///
+/// # Errors
+///
+/// The system's; if a transport uses the socket; in debug mode, if the socket is blocking.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// Nothing is lost: what was not received stays in the socket.
+///
+/// # Examples
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_net::{sock_recv, sock_sendall};
+///
+/// asyncio_task::run(async {
+///     let (ours, theirs) = UnixStream::pair()?;
+///     ours.set_nonblocking(true)?;
+///     theirs.set_nonblocking(true)?;
+///     sock_sendall(&theirs, b"hello").await?;
+///     assert_eq!(sock_recv(&ours, 100).await?, "hello");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+pub async fn sock_recv(socket: &impl AsFd, count: usize) -> io::Result<Bytes> {
+    let mut buffer = vec![0; count];
+    let received = sock_recv_into(socket, &mut buffer).await?;
+    buffer.truncate(received);
+    Ok(buffer.into())
+}
+
+/// Receives into `buffer` and returns how many bytes; 0 at the end of the stream.
+///
+/// # Errors
+///
+/// As [`sock_recv`].
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// As [`sock_recv`].
+pub async fn sock_recv_into(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    operate(socket, Direction::Read, |fd| {
+        recv(fd, &mut *buffer, RecvFlags::empty()).map(|(received, _)| received)
+    })
+    .await
+}
+
+/// Receives one datagram, of which it keeps up to `count` bytes, and says who sent it.
+///
+/// # Errors
+///
+/// As [`sock_recv`].
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// As [`sock_recv`].
+#[doc(alias = "sock_recv_from")]
+pub async fn sock_recvfrom(socket: &impl AsFd, count: usize) -> io::Result<(Bytes, Address)> {
+    let mut buffer = vec![0; count];
+    let (received, sender) = sock_recvfrom_into(socket, &mut buffer).await?;
+    buffer.truncate(received);
+    Ok((buffer.into(), sender))
+}
+
+/// Receives one datagram into `buffer`, and returns how many bytes and who sent them.
+///
+/// # Errors
+///
+/// As [`sock_recv`].
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// As [`sock_recv`].
+pub async fn sock_recvfrom_into(
+    socket: &impl AsFd,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Address)> {
+    operate(socket, Direction::Read, |fd| {
+        let (received, _, sender) = recvfrom(fd, &mut *buffer, RecvFlags::empty())?;
+        Ok((received, Address::from_any(sender)))
+    })
+    .await
+}

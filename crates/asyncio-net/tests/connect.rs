@@ -1,0 +1,227 @@
+//! Client connections and name resolution.
+
+mod common;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use asyncio_loop::running_loop;
+use asyncio_net::{
+    AddrInfoHints, ConnectErrors, ConnectOptions, Family, create_connection,
+    create_connection_with, create_server, getaddrinfo, getnameinfo, open_connection,
+    open_connection_with,
+};
+use common::{Echo, Recorder, reports, run, settle};
+use socket2::{Domain, Socket, Type};
+
+fn dead_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// An address that neither refuses nor accepts: its backlog is full.
+fn silent_address() -> (Socket, Vec<Socket>, SocketAddr) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    listener.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let clients = (0..4)
+        .map(|_| {
+            let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            let _ = client.connect(&address);
+            client
+        })
+        .collect();
+    (listener, clients, address.as_socket().unwrap())
+}
+
+// T-031
+#[test]
+fn addresses_are_tried_in_order_until_one_connects() {
+    run(async || {
+        let server = create_server("127.0.0.1:0", || Echo).await?;
+        let addresses = vec![dead_address(), server.local_addr()?, dead_address()];
+        let transport = create_connection(addresses, Recorder::default).await?;
+        assert_eq!(transport.peer_addr(), server.local_addr().ok());
+        Ok(())
+    });
+}
+
+// T-031
+#[test]
+fn when_none_connects_all_errors_are_kept() {
+    run(async || {
+        let addresses = vec![dead_address(), dead_address()];
+        let error = open_connection(addresses.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let errors = error.get_ref().unwrap().downcast_ref::<ConnectErrors>().unwrap();
+        let tried: Vec<_> = errors.attempts().iter().map(|(address, _)| *address).collect();
+        assert_eq!(tried, addresses);
+        for address in addresses {
+            assert!(error.to_string().contains(&address.to_string()), "{error}");
+        }
+        Ok(())
+    });
+}
+
+// T-034
+#[test]
+fn our_own_address_may_be_chosen() {
+    run(async || {
+        let server = create_server("127.0.0.1:0", || Echo).await?;
+        let options = ConnectOptions::new().local_addr("127.0.0.2:0");
+        let transport =
+            create_connection_with(server.local_addr()?, Recorder::default, options).await?;
+        assert_eq!(transport.local_addr().unwrap().ip(), Ipv4Addr::new(127, 0, 0, 2));
+
+        let taken = TcpListener::bind("127.0.0.1:0")?;
+        let options = ConnectOptions::new().local_addr(taken.local_addr()?);
+        let error = open_connection_with(server.local_addr()?, options).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&taken.local_addr()?.to_string()), "{error}");
+        Ok(())
+    });
+}
+
+// T-036
+#[test]
+fn happy_eyeballs_do_not_wait_for_an_address_that_does_not_answer() {
+    run(async || {
+        let (_listener, _clients, silent) = silent_address();
+        let server = create_server("127.0.0.1:0", || Echo).await?;
+        let options = ConnectOptions::new().happy_eyeballs_delay(Duration::from_millis(1));
+        let addresses = vec![silent, silent, server.local_addr()?];
+        let (_, writer) = open_connection_with(addresses, options).await?;
+        assert_eq!(writer.peer_addr(), server.local_addr().ok());
+        Ok(())
+    });
+}
+
+// T-036
+#[test]
+fn happy_eyeballs_go_on_at_once_after_a_failure() {
+    run(async || {
+        let server = create_server("127.0.0.1:0", || Echo).await?;
+        let options = ConnectOptions::new().happy_eyeballs_delay(Duration::from_secs(3600));
+        let addresses = vec![dead_address(), dead_address(), server.local_addr()?];
+        let (_, writer) = open_connection_with(addresses, options.clone()).await?;
+        assert_eq!(writer.peer_addr(), server.local_addr().ok());
+        let dead = vec![dead_address(), dead_address()];
+        assert!(open_connection_with(dead, options).await.is_err());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_family_may_be_asked_for() {
+    run(async || {
+        let server = create_server("127.0.0.1:0", || Echo).await?;
+        let options = ConnectOptions::new().family(Family::Inet6);
+        assert!(open_connection_with(server.local_addr()?, options).await.is_err());
+        Ok(())
+    });
+}
+
+// T-034
+#[test]
+fn a_local_address_of_another_family_is_an_error() {
+    run(async || {
+        let options = ConnectOptions::new().local_addr("[::1]:0");
+        let error = open_connection_with(dead_address(), options).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        Ok(())
+    });
+}
+
+// L-047
+#[test]
+fn addresses_do_not_reach_the_resolver() {
+    run(async || {
+        let server = create_server("127.0.0.1:0", || Echo).await?;
+        let port = server.local_addr()?.port();
+        break_the_resolver().await;
+        assert!(open_connection(("localhost", port)).await.is_err());
+        open_connection(("127.0.0.1", port)).await?;
+        open_connection(format!("127.0.0.1:{port}")).await?;
+        open_connection((Ipv4Addr::LOCALHOST, port)).await?;
+        Ok(())
+    });
+}
+
+/// Without an executor nobody can ask it.
+async fn break_the_resolver() {
+    let _ = running_loop().shutdown_default_executor(None).await;
+}
+
+// L-048
+#[test]
+fn a_zone_goes_through_the_resolver() {
+    run(async || {
+        if TcpListener::bind("[::1]:0").is_err() {
+            eprintln!("skipped: no IPv6");
+            return Ok(());
+        }
+        let answers = getaddrinfo(Some("fe80::1%1"), 80, AddrInfoHints::new()).await?;
+        let SocketAddr::V6(address) = answers[0].address else { panic!("{answers:?}") };
+        assert_eq!(address.scope_id(), 1);
+        Ok(())
+    });
+}
+
+// L-049
+#[test]
+fn a_port_may_be_a_number_a_text_or_a_service() {
+    run(async || {
+        let port = async |port: asyncio_net::Port| {
+            let answers = getaddrinfo(Some("127.0.0.1"), port, AddrInfoHints::new()).await?;
+            io::Result::Ok(answers[0].address.port())
+        };
+        assert_eq!(port(8080.into()).await?, 8080);
+        assert_eq!(port("8080".into()).await?, 8080);
+        assert_eq!(port("".into()).await?, 0);
+        assert_eq!(port(None.into()).await?, 0);
+        if std::fs::read_to_string("/etc/services").is_ok_and(|text| text.contains("http")) {
+            assert_eq!(port("http".into()).await?, 80);
+        } else {
+            eprintln!("skipped: no services");
+        }
+        assert!(port("no such service".into()).await.is_err());
+        Ok(())
+    });
+}
+
+#[test]
+fn names_are_resolved_both_ways() {
+    run(async || {
+        let hints = AddrInfoHints::new().family(Family::Inet);
+        let answers = getaddrinfo(Some("localhost"), 80, hints).await?;
+        assert!(answers[0].address.ip().is_loopback());
+        let (host, service) = getnameinfo("127.0.0.1:80".parse().unwrap()).await?;
+        assert!(!host.is_empty() && !service.is_empty());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_named_in_the_error() {
+    run(async || {
+        let hints = AddrInfoHints::new().numeric_host(true);
+        let error = getaddrinfo(Some("no such host"), 80, hints).await.unwrap_err();
+        assert!(error.to_string().contains("no such host"), "{error}");
+        let error = open_connection("no such host:80").await.unwrap_err();
+        assert!(error.to_string().contains("no such host"), "{error}");
+        Ok(())
+    });
+}
+
+#[test]
+fn nothing_is_reported_when_connecting_fails() {
+    run(async || {
+        let reports = reports();
+        assert!(open_connection(dead_address()).await.is_err());
+        settle().await;
+        assert!(reports.borrow().is_empty());
+        Ok(())
+    });
+}

@@ -1,0 +1,349 @@
+//! Datagram endpoints.
+
+mod common;
+
+use std::cell::RefCell;
+use std::io;
+use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_net::{
+    Address, DatagramOptions, DatagramProtocol, DatagramTransport, Family, connect_datagram_socket,
+    create_datagram_endpoint,
+};
+use common::{Log, TempDir, reports, run, settle, turn};
+use socket2::SockRef;
+
+const LOOPBACK: &str = "127.0.0.1:0";
+
+/// Writes down what it is told; answers if it is asked something.
+#[derive(Clone, Default)]
+struct Recorder {
+    log: Log,
+    data: Rc<RefCell<Vec<Vec<u8>>>>,
+}
+
+impl DatagramProtocol for Recorder {
+    fn connection_made(&mut self, _: &DatagramTransport) {
+        self.log.add("made");
+    }
+
+    fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], sender: &Address) {
+        self.data.borrow_mut().push(data.to_vec());
+        self.log.add(format!("{} bytes", data.len()));
+        if data.ends_with(b"?") {
+            transport.send_to(b"answer", sender.clone());
+        }
+    }
+
+    fn error_received(&mut self, _: &DatagramTransport, error: io::Error) {
+        self.log.add(format!("error {:?}", error.kind()));
+    }
+
+    fn connection_lost(&mut self, _: &DatagramTransport, error: Option<io::Error>) {
+        self.log.add(if error.is_some() { "failed" } else { "lost" });
+    }
+
+    fn pause_writing(&mut self, _: &DatagramTransport) {
+        self.log.add("pause");
+    }
+
+    fn resume_writing(&mut self, _: &DatagramTransport) {
+        self.log.add("resume");
+    }
+}
+
+async fn refused(options: DatagramOptions) -> io::Error {
+    create_datagram_endpoint(Recorder::default, options).await.unwrap_err()
+}
+
+async fn endpoint(options: DatagramOptions) -> io::Result<(Recorder, DatagramTransport)> {
+    let recorder = Recorder::default();
+    let transport = create_datagram_endpoint(|| recorder.clone(), options).await?;
+    Ok((recorder, transport))
+}
+
+fn bound() -> DatagramOptions {
+    DatagramOptions::new().local_addr(LOOPBACK)
+}
+
+/// A socket of the test's own.
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind(LOOPBACK).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket
+}
+
+// D-001
+#[test]
+fn questions_and_answers() {
+    run(async || {
+        let (server, server_transport) = endpoint(bound()).await?;
+        let address = server_transport.local_addr().unwrap();
+        let (client, transport) = endpoint(DatagramOptions::new().remote_addr(address)).await?;
+        assert_eq!(transport.peer_addr(), Some(address));
+        transport.send(b"really?");
+        client.log.until("6 bytes").await;
+        assert_eq!(*server.data.borrow(), [b"really?"]);
+        assert_eq!(*client.data.borrow(), [b"answer"]);
+        assert_eq!(server.log.lines(), ["made", "7 bytes"]);
+        Ok(())
+    });
+}
+
+// D-002
+#[test]
+fn an_address_or_a_family_is_needed() {
+    run(async || {
+        let error = refused(DatagramOptions::new()).await;
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let (_, transport) = endpoint(DatagramOptions::new().family(Family::Inet)).await?;
+        let peer = socket();
+        transport.send_to(b"hello", peer.local_addr()?);
+        assert_eq!(peer.recv(&mut [0; 9])?, 5);
+        Ok(())
+    });
+}
+
+// D-003
+#[test]
+fn addresses_need_a_family_in_common() {
+    run(async || {
+        let options = bound().remote_addr("[::1]:9");
+        assert_eq!(refused(options).await.kind(), io::ErrorKind::InvalidInput);
+        let options = bound().family(Family::Inet6);
+        assert_eq!(refused(options).await.kind(), io::ErrorKind::InvalidInput);
+        Ok(())
+    });
+}
+
+// D-004
+#[test]
+fn an_address_in_use_is_an_error_that_names_it() {
+    run(async || {
+        let taken = socket().local_addr()?;
+        let _taken = UdpSocket::bind(taken)?;
+        let options = DatagramOptions::new().local_addr(taken);
+        let error = refused(options).await;
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&taken.to_string()));
+        Ok(())
+    });
+}
+
+// D-005
+#[test]
+fn socket_options_are_set_as_asked() {
+    run(async || {
+        for asked in [false, true] {
+            let options = bound().reuse_port(asked).allow_broadcast(asked);
+            let (_, transport) = endpoint(options).await?;
+            transport.with_socket(|socket| {
+                let socket = SockRef::from(&socket);
+                assert_eq!(socket.reuse_port().unwrap(), asked);
+                assert_eq!(socket.broadcast().unwrap(), asked);
+                assert!(!socket.reuse_address().unwrap());
+            });
+        }
+        Ok(())
+    });
+}
+
+// D-007
+#[test]
+fn unix_sockets_work_by_path() {
+    run(async || {
+        let dir = TempDir::new();
+        let (path, client_path) = (dir.path("server"), dir.path("client"));
+        drop(UnixDatagram::bind(&path)?);
+        let (server, _server_transport) =
+            endpoint(DatagramOptions::new().local_addr(&path)).await?;
+        let options = DatagramOptions::new().local_addr(&client_path).remote_addr(&path);
+        let (client, transport) = endpoint(options).await?;
+        assert_eq!(transport.peer_address(), Address::Unix(path));
+        transport.send(b"really?");
+        client.log.until("6 bytes").await;
+        assert_eq!(*server.data.borrow(), [b"really?"]);
+
+        let missing = DatagramOptions::new().remote_addr(dir.path("missing"));
+        assert_eq!(refused(missing).await.kind(), io::ErrorKind::NotFound);
+        Ok(())
+    });
+}
+
+// D-008
+#[test]
+fn an_empty_datagram_is_a_datagram() {
+    run(async || {
+        let (server, server_transport) = endpoint(bound()).await?;
+        let address = server_transport.local_addr().unwrap();
+        let (_, transport) = endpoint(DatagramOptions::new().remote_addr(address)).await?;
+        transport.send(b"");
+        server.log.until("0 bytes").await;
+        let peer = socket();
+        server_transport.send_to(b"", peer.local_addr()?);
+        assert_eq!(peer.recv(&mut [0; 9])?, 0);
+        Ok(())
+    });
+}
+
+// D-009 D-015 D-016
+#[test]
+fn what_the_socket_does_not_take_is_sent_later_in_order() {
+    run(async || {
+        let (ours, theirs) = UnixDatagram::pair()?;
+        let recorder = Recorder::default();
+        let transport = connect_datagram_socket(ours, || recorder.clone())?;
+        let mut buffer = Vec::new();
+        for round in 0..200_usize {
+            buffer.clear();
+            buffer.resize(1000 + round, round as u8);
+            transport.send(&buffer);
+        }
+        assert!(transport.write_buffer_size() > 64 * 1024);
+        assert_eq!(recorder.log.lines(), ["made", "pause"]);
+        transport.close();
+        transport.send(b"ignored");
+        assert!(transport.is_closing());
+        theirs.set_nonblocking(true)?;
+        let mut received = 0;
+        while received < 200 {
+            let mut buffer = [0; 2000];
+            match theirs.recv(&mut buffer) {
+                Ok(length) => {
+                    assert_eq!((length, buffer[0]), (1000 + received, received as u8));
+                    received += 1;
+                }
+                Err(_) => turn().await,
+            }
+        }
+        recorder.log.until("lost").await;
+        assert_eq!(recorder.log.lines(), ["made", "pause", "resume", "lost"]);
+        Ok(())
+    });
+}
+
+// D-011
+#[test]
+fn an_error_is_told_and_the_endpoint_goes_on() {
+    run(async || {
+        let peer = socket();
+        let address = peer.local_addr()?;
+        drop(peer);
+        let (recorder, transport) = endpoint(bound().remote_addr(address)).await?;
+        transport.send(b"nobody is there");
+        recorder.log.until("error ConnectionRefused").await;
+
+        let peer = UdpSocket::bind(address)?;
+        peer.send_to(b"now there is", transport.local_addr().unwrap())?;
+        recorder.log.until("12 bytes").await;
+        assert!(!transport.is_closing());
+        Ok(())
+    });
+}
+
+#[test]
+fn an_error_of_a_send_is_told_in_a_step_of_its_own() {
+    run(async || {
+        let (recorder, transport) = endpoint(bound()).await?;
+        transport.send(b"to whom?");
+        transport.send_to(&vec![0; 100_000], socket().local_addr()?);
+        assert_eq!(recorder.log.lines(), ["made"]);
+        recorder.log.until_count(3).await;
+        assert!(recorder.log.lines()[1..].iter().all(|line| line.starts_with("error")));
+        Ok(())
+    });
+}
+
+// D-012
+#[test]
+fn a_port_where_nobody_listens_does_not_stop_the_receiving() {
+    run(async || {
+        let (recorder, transport) = endpoint(bound()).await?;
+        let dead = socket().local_addr()?;
+        for _ in 0..3 {
+            transport.send_to(b"nobody is there", dead);
+        }
+        settle().await;
+        socket().send_to(b"hello", transport.local_addr().unwrap())?;
+        recorder.log.until("5 bytes").await;
+        Ok(())
+    });
+}
+
+// D-014
+#[test]
+fn a_connected_endpoint_sends_to_its_peer_only() {
+    run(async || {
+        let peer = socket();
+        let (_, transport) = endpoint(bound().remote_addr(peer.local_addr()?)).await?;
+        transport.send_to(b"fine", peer.local_addr()?);
+        assert_eq!(peer.recv(&mut [0; 9])?, 4);
+        let other = socket().local_addr()?;
+        let wrong = || transport.send_to(b"wrong", other);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(wrong)).is_err());
+        Ok(())
+    });
+}
+
+#[test]
+fn abort_drops_what_is_queued() {
+    run(async || {
+        let (ours, theirs) = UnixDatagram::pair()?;
+        let recorder = Recorder::default();
+        let transport = connect_datagram_socket(ours, || recorder.clone())?;
+        while transport.write_buffer_size() == 0 {
+            transport.send(&[0; 1000]);
+        }
+        transport.abort();
+        assert_eq!(transport.write_buffer_size(), 0);
+        recorder.log.until("lost").await;
+        assert!(transport.with_socket(|_| ()).is_none());
+        drop(theirs);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_method_that_panics_ends_the_endpoint_and_is_reported() {
+    struct Panics(Log);
+    impl DatagramProtocol for Panics {
+        fn datagram_received(&mut self, _: &DatagramTransport, _: &[u8], _: &Address) {
+            panic!("in datagram_received");
+        }
+        fn connection_lost(&mut self, _: &DatagramTransport, error: Option<io::Error>) {
+            assert!(error.is_some());
+            self.0.add("lost");
+        }
+    }
+    run(async || {
+        let reports = reports();
+        let log = Log::default();
+        let transport = create_datagram_endpoint(|| Panics(log.clone()), bound()).await?;
+        socket().send_to(b"x", transport.local_addr().unwrap())?;
+        log.until("lost").await;
+        assert_eq!(reports.borrow().len(), 1);
+        assert!(reports.borrow()[0].contains("in datagram_received"));
+        Ok(())
+    });
+}
+
+#[test]
+fn many_datagrams_do_not_keep_others_from_running() {
+    run(async || {
+        let (recorder, transport) = endpoint(bound()).await?;
+        let peer = socket();
+        for _ in 0..100 {
+            peer.send_to(b"x", transport.local_addr().unwrap())?;
+        }
+        let mut turns = 0;
+        while recorder.data.borrow().len() < 100 {
+            turn().await;
+            turns += 1;
+        }
+        assert!(turns >= 3, "{turns}");
+        Ok(())
+    });
+}

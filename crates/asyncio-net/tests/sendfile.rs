@@ -1,0 +1,169 @@
+//! `sendfile` over transports.
+
+mod common;
+
+use std::fs::File;
+use std::io::{self, IoSlice, Seek};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_net::{
+    ByteSource, ByteStream, SendfileNotAvailableError, SendfileOptions, StreamReader, StreamWriter,
+    open_connection, sendfile, stream_over,
+};
+use asyncio_task::create_task;
+use common::{TempDir, bytes, run, settle};
+
+async fn streams() -> io::Result<[(StreamReader, StreamWriter); 2]> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    Ok([open_connection(ours).await?, open_connection(theirs).await?])
+}
+
+fn file(dir: &TempDir, contents: &[u8]) -> File {
+    let path = dir.path("file");
+    std::fs::write(&path, contents).unwrap();
+    File::open(path).unwrap()
+}
+
+// T-039
+#[test]
+fn the_file_comes_between_what_was_written_before_and_after() {
+    run(async || {
+        let dir = TempDir::new();
+        let contents = bytes(3_000_000);
+        let mut file = file(&dir, &contents);
+        for (options, range) in [
+            (SendfileOptions::new(), 0..3_000_000),
+            (SendfileOptions::new().offset(1000).count(2000), 1000..3000),
+        ] {
+            let [(mut reader, _keep), (_, writer)] = streams().await?;
+            let reading = create_task(async move { reader.read_to_end().await });
+            let before = bytes(500_000);
+            writer.write(&before);
+            let sent = sendfile(writer.transport(), &file, options).await?;
+            assert_eq!(sent, (range.end - range.start) as u64);
+            assert_eq!(file.stream_position()?, range.end as u64);
+            writer.write(b"after");
+            writer.close().await?;
+            let expected = [&before, &contents[range], b"after"].concat();
+            assert!(reading.await.unwrap()? == expected);
+        }
+        Ok(())
+    });
+}
+
+// T-040
+#[test]
+fn nothing_else_may_be_written_meanwhile() {
+    run(async || {
+        let dir = TempDir::new();
+        let file = Rc::new(file(&dir, &bytes(20_000_000)));
+        let [(mut reader, _keep), (_, writer)] = streams().await?;
+        let transport = writer.transport().clone();
+        let sending = create_task({
+            let (transport, file) = (transport.clone(), file.clone());
+            async move { sendfile(&transport, &file, SendfileOptions::new()).await }
+        });
+        settle().await;
+        assert!(!sending.is_done());
+        let write = || transport.write(b"x");
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(write)).is_err());
+        reader.read_exactly(20_000_000).await?;
+        assert_eq!(sending.await.unwrap()?, 20_000_000);
+        transport.write(b"x");
+        assert_eq!(reader.read(9).await?, "x");
+        Ok(())
+    });
+}
+
+/// Carries bytes, but cannot send files.
+struct Plain {
+    written: Rc<std::cell::RefCell<Vec<u8>>>,
+}
+
+impl ByteSource for Plain {
+    fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(0))
+    }
+}
+
+impl ByteStream for Plain {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let before = self.written.borrow().len();
+        for slice in slices {
+            self.written.borrow_mut().extend_from_slice(slice);
+        }
+        Ok(self.written.borrow().len() - before)
+    }
+
+    fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn write_eof(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&self) {}
+}
+
+// T-042
+#[test]
+fn without_the_systems_help_the_file_is_read_and_written() {
+    run(async || {
+        let dir = TempDir::new();
+        let contents = bytes(1_000_000);
+        let mut file = file(&dir, &contents);
+        let written = Rc::default();
+        let (_reader, writer) = stream_over(Plain { written: Rc::clone(&written) });
+        writer.write(b"before");
+        let options = SendfileOptions::new().offset(10).fallback(false);
+        let error = sendfile(writer.transport(), &file, options).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        assert!(error.get_ref().unwrap().is::<SendfileNotAvailableError>());
+        assert_eq!(file.stream_position()?, 0);
+
+        let sent = sendfile(writer.transport(), &file, options.fallback(true)).await?;
+        assert_eq!(sent, 999_990);
+        assert_eq!(file.stream_position()?, 1_000_000);
+        writer.write(b"after");
+        writer.close().await?;
+        assert!(*written.borrow() == [b"before", &contents[10..], b"after"].concat());
+        Ok(())
+    });
+}
+
+// T-043
+#[test]
+fn a_peer_that_goes_away_in_the_middle() {
+    run(async || {
+        let dir = TempDir::new();
+        let mut file = file(&dir, &bytes(20_000_000));
+        let [(mut reader, peer), (_, writer)] = streams().await?;
+        let reading = create_task(async move {
+            reader.read_exactly(1_000_000).await?;
+            peer.transport().abort();
+            io::Result::Ok(())
+        });
+        let error = sendfile(writer.transport(), &file, SendfileOptions::new()).await.unwrap_err();
+        let kinds = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+        assert!(kinds.contains(&error.kind()), "{error}");
+        let position = file.stream_position()?;
+        assert!((1_000_000..20_000_000).contains(&position), "{position}");
+        assert!(writer.is_closing());
+        reading.await.unwrap()
+    });
+}
+
+#[test]
+fn a_closed_connection_sends_no_file() {
+    run(async || {
+        let dir = TempDir::new();
+        let file = file(&dir, b"contents");
+        let [(_, writer), _other] = streams().await?;
+        writer.close();
+        let error = sendfile(writer.transport(), &file, SendfileOptions::new()).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+        Ok(())
+    });
+}
