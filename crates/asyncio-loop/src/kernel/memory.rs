@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn memory_is_used_again_by_cells_of_the_same_size() {
         let layout = padded(Layout::new::<[usize; 9]>());
-        assert_eq!(layout.size(), 80);
+        assert_eq!(layout.size(), 72);
         let mut memory = Memory::new();
         let first = memory.take(layout);
         // SAFETY: taken with this layout, and not used.
