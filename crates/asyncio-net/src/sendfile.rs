@@ -109,9 +109,9 @@ impl Error for SendfileNotAvailableError {}
 /// use asyncio_net::{SendfileOptions, open_connection, sendfile, start_server};
 ///
 /// # let path = std::env::temp_dir().join(format!("asyncio-sendfile-doc-{}", std::process::id()));
-/// std::fs::write(&path, "contents")?;
-/// let server_path = path.clone();
+/// # let server_path = path.clone();
 /// asyncio_task::run(async {
+///     std::fs::write(&path, "contents")?;
 ///     let server = start_server("127.0.0.1:0", async move |_, writer| {
 ///         let file = File::open(&server_path)?;
 ///         sendfile(writer.transport(), &file, SendfileOptions::new()).await?;
@@ -120,9 +120,9 @@ impl Error for SendfileNotAvailableError {}
 ///     .await?;
 ///     let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
 ///     assert_eq!(reader.read_to_end().await?, "contents");
+///     # std::fs::remove_file(&path)?;
 ///     std::io::Result::Ok(())
-/// })?;
-/// # std::fs::remove_file(&path)
+/// }).unwrap();
 /// ```
 pub async fn sendfile(
     transport: &Transport,
