@@ -67,7 +67,7 @@ pub use executor::{
 };
 pub use handle::{Handle, TimerHandle};
 pub use kernel::{
-    CallbackRef, Children, Join, LocalWaker, Outcome, RawTask, Supervisor, TaskRef, Verdict,
+    CallbackRef, Children, Join, LocalWaker, Outcome, RawTask, Supervisor, TaskRef, Verdict, Wait,
     is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame,
 };
 pub use loop_handle::LoopHandle;

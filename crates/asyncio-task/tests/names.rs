@@ -5,10 +5,10 @@ mod common;
 use std::thread;
 use std::time::Duration;
 
-use asyncio_loop::{running_loop, try_running_loop};
+use asyncio_loop::{Wait, running_loop, try_running_loop};
 use asyncio_task::{
-    TaskLoopExt, TaskOptions, all_tasks, create_task, create_task_with, current_task, run, sleep,
-    yield_now,
+    TaskLoopExt, TaskOptions, all_tasks, create_future, create_task, create_task_with,
+    current_task, run, sleep, sleep_until, to_thread, yield_now,
 };
 use common::{Log, new_loop, run as run_virtual};
 
@@ -72,7 +72,7 @@ fn debug_shows_the_state() {
         let task = create_task_with(sleep(Duration::from_secs(9)), it.clone());
         assert_eq!(state(&task), "ready");
         yield_now().await;
-        assert_eq!(state(&task), "pending");
+        assert_eq!(state(&task), "pending, waits for a moment,");
         task.cancel();
         assert_eq!(state(&task), "cancelling");
         yield_now().await;
@@ -86,6 +86,53 @@ fn debug_shows_the_state() {
         yield_now().await;
         assert_eq!(state(&task), "panicked");
         assert!(task.try_result().unwrap().is_err());
+    });
+}
+
+// F-026
+#[test]
+fn debug_shows_what_a_task_waits_for() {
+    run_virtual(async {
+        let (promise, end) =
+            (create_future::<()>(), running_loop().time() + Duration::from_secs(1));
+        let inner = create_task(promise.clone());
+        let inner_ref = inner.task_ref().clone();
+        let outer = create_task_with(inner, TaskOptions::new().name("outer"));
+        let sleeper = create_task(sleep_until(end));
+        let worker = create_task(to_thread(|| ()));
+        let unknown = create_task(std::future::pending::<()>());
+        let before = inner_ref.waits_for();
+        yield_now().await;
+        assert_eq!(before, None, "it has not started");
+        assert_eq!(inner_ref.waits_for(), Some(Wait::Promise));
+        assert_eq!(outer.task_ref().waits_for(), Some(Wait::Task));
+        assert_eq!(outer.task_ref().awaited(), Some(inner_ref.clone()));
+        assert_eq!(sleeper.task_ref().waits_for(), Some(Wait::Time));
+        assert_eq!(worker.task_ref().waits_for(), Some(Wait::Thread));
+        assert_eq!(unknown.task_ref().waits_for(), None);
+        let named =
+            format!("<Task \"outer\" pending, waits for {:?}, created at", inner_ref.name());
+        assert!(format!("{outer:?}").starts_with(&named), "{outer:?}");
+        let text = format!("{inner_ref:?}");
+        assert!(text.contains(" pending, waits for a promise, created at "), "{text}");
+
+        promise.set_result(()).unwrap();
+        assert_eq!(inner_ref.waits_for(), None, "it is ready");
+        worker.await.unwrap().unwrap();
+    });
+}
+
+// F-026: what was waited for earlier is forgotten.
+#[test]
+fn debug_does_not_show_what_a_task_waited_for_before() {
+    run_virtual(async {
+        let task = create_task(async {
+            sleep(Duration::from_secs(1)).await;
+            std::future::pending::<()>().await;
+        });
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(task.task_ref().waits_for(), None);
+        assert!(format!("{task:?}").contains(" pending created at "), "{task:?}");
     });
 }
 

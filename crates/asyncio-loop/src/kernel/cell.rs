@@ -40,6 +40,10 @@ pub(super) const OBSERVED: u32 = 1 << 11;
 pub(super) const FOREIGN: u32 = 1 << 12;
 /// The task belongs to a set of children (its memory begins with a `ChildHeader`).
 pub(super) const CHILD: u32 = 1 << 13;
+/// Three bits at the end: what the task waits for, as it has noted in this step (see `Wait`).
+pub(super) const WAIT_SHIFT: u32 = 29;
+/// Those bits. A step begins by clearing them.
+pub(super) const WAIT: u32 = 0b111 << WAIT_SHIFT;
 
 /// `shared`: the cell is in the inbox, or was refused by a closed one.
 const QUEUED: u32 = 1;

@@ -15,7 +15,7 @@ use std::mem::{ManuallyDrop, offset_of};
 use std::ptr::NonNull;
 use std::task::Context;
 
-use super::cell::{CHILD, CellRef, DONE, FULL, HIDDEN, Header, RUNNING, SCHEDULED, VTable};
+use super::cell::{CHILD, CellRef, DONE, FULL, HIDDEN, Header, RUNNING, SCHEDULED, VTable, WAIT};
 use super::home::Home;
 use super::memory;
 use super::task::{self, RawTask, Spawn, Stage, TaskHeader, TaskRef};
@@ -338,7 +338,7 @@ impl<'a> Children<'a> {
             return false;
         }
         if flags & DONE == 0 {
-            header.flags.set(flags & !SCHEDULED | RUNNING);
+            header.flags.set(flags & !(SCHEDULED | WAIT) | RUNNING);
             // SAFETY: neither DONE nor RUNNING. The set lives on: it is borrowed.
             unsafe { (header.vtable.step)(cell) };
             header.clear(RUNNING);

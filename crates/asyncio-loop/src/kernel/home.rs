@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::rc::{Rc, Weak};
 
 use super::callback::{self, CallbackRef};
-use super::cell::{self, CellRef, DONE, FOREIGN, HIDDEN, Header, RUNNING, SCHEDULED};
+use super::cell::{self, CellRef, DONE, FOREIGN, HIDDEN, Header, RUNNING, SCHEDULED, WAIT};
 use super::children::Core;
 use super::inbox::{Batch, Closed, Inbox};
 use super::memory::Memory;
@@ -452,7 +452,7 @@ impl HomeOwner {
         let header = unsafe { cell.as_ref() };
         let flags = header.flags.get();
         if flags & DONE == 0 {
-            header.flags.set(flags & !SCHEDULED | RUNNING);
+            header.flags.set(flags & !(SCHEDULED | WAIT) | RUNNING);
             // SAFETY: RUNNING was not set, since a running cell is not DONE and only this function
             // and `task::start_eagerly` set it, the latter before the cell is ever scheduled.
             unsafe { (header.vtable.step)(cell) };

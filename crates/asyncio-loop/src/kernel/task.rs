@@ -19,6 +19,7 @@ use super::cell::{
 };
 use super::home::{Home, HomeOwner, enter, leave};
 use super::memory;
+use super::wait::Wait;
 use super::waker::{self, LocalWaker};
 use super::{children, frames};
 use crate::cancel_reason::CancelReason;
@@ -907,6 +908,16 @@ impl TaskRef {
         self.header().has(SCHEDULED)
     }
 
+    /// What it waits for, if it is blocked and has said so.
+    ///
+    /// Where it waits for several things at once, the last one that it looked at.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<Wait> {
+        let flags = self.header().flags.get();
+        let is_blocked = flags & (DONE | RUNNING | SCHEDULED) == 0;
+        is_blocked.then(|| Wait::of_flags(flags)).flatten()
+    }
+
     /// The unfinished task that it awaits outside of every frame.
     #[must_use]
     pub fn awaited(&self) -> Option<Self> {
@@ -1132,7 +1143,13 @@ impl fmt::Debug for TaskRef {
             _ if flags & SCHEDULED != 0 => "ready",
             _ => "pending",
         };
-        write!(f, "<Task {:?} {state} created at {}>", self.name(), self.site())
+        write!(f, "<Task {:?} {state}", self.name())?;
+        match (self.awaited(), self.waits_for()) {
+            (Some(task), _) => write!(f, ", waits for {:?},", task.name())?,
+            (None, Some(wait)) => write!(f, ", waits for {wait},")?,
+            (None, None) => {}
+        }
+        write!(f, " created at {}>", self.site())
     }
 }
 
@@ -1256,6 +1273,7 @@ impl<T> RawTask<T> {
 
     #[inline]
     fn note_awaiter(&self, cx: &Context<'_>, link: bool) -> Join<T> {
+        Wait::Task.note(cx);
         match LocalWaker::from_context(cx).into_cell() {
             Ok(awaiter) => self.await_in(awaiter, link),
             Err(waker) => {

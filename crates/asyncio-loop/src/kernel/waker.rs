@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
 use super::callback;
-use super::cell::{CellRef, DONE, Header};
+use super::cell::{CellRef, DONE, Header, WAIT};
 use crate::report;
 
 /// A static, so that its address says that a waker is ours.
@@ -281,6 +281,16 @@ fn local_cell(waker: &Waker) -> Option<NonNull<Header>> {
     // A cell whose local side has ended is DONE; the flag may be read on this thread only.
     // SAFETY: alive, as above.
     (!unsafe { cell.as_ref() }.has(DONE)).then_some(cell)
+}
+
+/// Sets the task's bits of `WAIT`; does nothing if it is none of ours.
+#[inline]
+pub(super) fn note_wait(cx: &Context<'_>, wait: u32) {
+    if let Some(cell) = local_cell(cx.waker()) {
+        // SAFETY: `local_cell` says that it is alive and on its thread.
+        let flags = &unsafe { cell.as_ref() }.flags;
+        flags.set(flags.get() & !WAIT | wait);
+    }
 }
 
 /// Whether the task being polled has one of these flags; false if it is none of ours.

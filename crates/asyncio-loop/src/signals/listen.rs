@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 
 use super::table::SignalTable;
 use super::{Signal, catchable};
-use crate::LocalWaker;
 use crate::event_loop::LoopRef;
 use crate::running::running_loop;
+use crate::{LocalWaker, Wait};
 
 /// Waits until `signal` arrives.
 ///
@@ -199,6 +199,7 @@ impl Mailbox {
         match self.take() {
             Some(signal) => Poll::Ready(signal),
             None => {
+                Wait::Signal.note(cx);
                 self.waiter.set(Some(LocalWaker::from_context(cx)));
                 Poll::Pending
             }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::ThreadFuture;
-use crate::JobError;
+use crate::{JobError, Wait};
 
 /// Awaits `future` and cancels it when nobody awaits it any more.
 ///
@@ -123,6 +123,8 @@ impl<T: Send + 'static> Future for WrapFuture<T> {
         let poll = Pin::new(future).poll(cx);
         if poll.is_ready() {
             self.future = None;
+        } else {
+            Wait::Thread.note(cx);
         }
         poll
     }

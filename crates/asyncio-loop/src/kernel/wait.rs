@@ -1,0 +1,87 @@
+//! What a blocked task waits for, as far as it has said.
+
+use std::fmt;
+use std::task::Context;
+
+use super::cell::WAIT_SHIFT;
+use super::waker;
+
+/// What a task waits for: shown by its `Debug`, and by [`TaskRef::waits_for`](super::TaskRef::waits_for).
+///
+/// A future that is about to return `Pending` notes it. It costs no memory, and is forgotten when
+/// the task is stepped again.
+///
+/// # Examples
+///
+/// ```
+/// use std::future::poll_fn;
+/// use std::task::Poll;
+/// use asyncio_loop::{EventLoop, TaskOptions, Wait};
+///
+/// let event_loop = EventLoop::new()?;
+/// let blocked = poll_fn(|cx| {
+///     Wait::Resource.note(cx);
+///     Poll::<()>::Pending
+/// });
+/// let task = event_loop.spawn(blocked, TaskOptions::new().name("writer"))?;
+/// event_loop.run_until_complete(async {})?;
+/// assert_eq!(task.task().waits_for(), Some(Wait::Resource));
+/// assert!(format!("{task:?}").starts_with("<Task \"writer\" pending, waits for a resource,"));
+/// # task.task().request_end();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Wait {
+    /// A promise to be settled.
+    Promise = 1,
+    /// Another task to end.
+    Task = 2,
+    /// A moment to come.
+    Time = 3,
+    /// A descriptor to become ready.
+    Descriptor = 4,
+    /// Another thread to give a result.
+    Thread = 5,
+    /// A signal to arrive.
+    Signal = 6,
+    /// Something that tasks share: a lock, a permit, an event, an item of a queue.
+    Resource = 7,
+}
+
+impl Wait {
+    /// Notes that the task being polled is going to wait for this. Does nothing in a task of
+    /// another executor.
+    #[inline]
+    pub fn note(self, cx: &Context<'_>) {
+        waker::note_wait(cx, u32::from(self as u8) << WAIT_SHIFT);
+    }
+
+    pub(super) fn of_flags(flags: u32) -> Option<Self> {
+        Some(match flags >> WAIT_SHIFT {
+            1 => Self::Promise,
+            2 => Self::Task,
+            3 => Self::Time,
+            4 => Self::Descriptor,
+            5 => Self::Thread,
+            6 => Self::Signal,
+            7 => Self::Resource,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Promise => "a promise",
+            Self::Task => "a task",
+            Self::Time => "a moment",
+            Self::Descriptor => "a descriptor",
+            Self::Thread => "a thread",
+            Self::Signal => "a signal",
+            Self::Resource => "a resource",
+        })
+    }
+}
