@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod cancel;
+mod combinators;
 mod error;
 mod group;
 mod promise;
@@ -38,6 +39,10 @@ pub use asyncio_loop::{
 };
 pub use cancel::{
     Cancelled, CatchCancel, Critical, Outcome, Shield, catch_cancel, critical, finally, shield,
+};
+pub use combinators::{
+    AsCompleted, Gather, Loss, Race, ReturnWhen, Staggered, TryGather, Wait, as_completed, gather,
+    race, staggered_race, try_gather, wait,
 };
 pub use error::{Exception, InvalidState, JoinError, PromiseError, TaskPanic};
 pub use group::{

@@ -890,6 +890,12 @@ impl TaskRef {
         self.header().has(ENDING)
     }
 
+    /// Whether it has ended by a panic.
+    #[must_use]
+    pub fn is_panicked(&self) -> bool {
+        self.header().has(PANICKED)
+    }
+
     /// Whether it is one of [`Children`](super::Children), which their owner steps.
     #[must_use]
     pub fn is_child(&self) -> bool {

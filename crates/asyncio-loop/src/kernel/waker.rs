@@ -265,6 +265,13 @@ impl fmt::Debug for LocalWaker {
     }
 }
 
+/// Waking it schedules the callback.
+impl From<super::CallbackRef> for LocalWaker {
+    fn from(callback: super::CallbackRef) -> Self {
+        Self::from_cell(callback.into_cell())
+    }
+}
+
 /// The cell behind a waker, if it is ours, belongs to this thread, and has not ended.
 #[inline]
 fn local_cell(waker: &Waker) -> Option<NonNull<Header>> {

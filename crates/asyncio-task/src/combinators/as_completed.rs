@@ -1,0 +1,163 @@
+//! `as_completed`.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use asyncio_loop::{CallbackRef, Deadline, LocalWaker, running_loop};
+
+use crate::task::Task;
+use crate::timeout::TimeoutError;
+
+/// Gives tasks back one by one, as they end.
+///
+/// The tasks go on whether or not anybody asks for the next.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{as_completed, create_task, run, sleep};
+///
+/// run(async {
+///     let tasks = [3, 1].map(|ms| {
+///         create_task(async move {
+///             sleep(Duration::from_millis(ms)).await;
+///             ms
+///         })
+///     });
+///     let ended = as_completed(tasks);
+///     let mut order = Vec::new();
+///     while let Some(task) = ended.next().await {
+///         order.push(task?.await.unwrap());
+///     }
+///     assert_eq!(order, [1, 3]);
+///     # Ok::<(), asyncio_task::TimeoutError>(())
+/// }).unwrap();
+/// ```
+#[track_caller]
+pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsCompleted<T> {
+    let shared = Rc::new(RefCell::new(Shared {
+        tasks: Vec::new(),
+        ended: VecDeque::new(),
+        left: 0,
+        waiters: Vec::new(),
+    }));
+    let event_loop = running_loop();
+    let mut callbacks = Vec::new();
+    for (number, task) in tasks.into_iter().enumerate() {
+        let told = Rc::clone(&shared);
+        let callback = event_loop.callback(move || Shared::ended(&told, number));
+        task.task_ref().on_done(callback.clone());
+        callbacks.push(callback);
+        let mut shared = shared.borrow_mut();
+        shared.tasks.push(Some(task));
+        shared.left += 1;
+    }
+    AsCompleted { shared, callbacks, deadline: None }
+}
+
+/// What [`as_completed`] gives: the tasks in the order in which they end.
+///
+/// # From asyncio
+///
+/// [`next`](Self::next) takes `&self`, so several may be awaited at once, in any order.
+pub struct AsCompleted<T> {
+    shared: Rc<RefCell<Shared<T>>>,
+    callbacks: Vec<CallbackRef>,
+    deadline: Option<Deadline>,
+}
+
+struct Shared<T> {
+    tasks: Vec<Option<Task<T>>>,
+    /// Those that have ended, and were not handed out.
+    ended: VecDeque<usize>,
+    /// How many were not handed out.
+    left: usize,
+    waiters: Vec<LocalWaker>,
+}
+
+impl<T> Shared<T> {
+    fn ended(this: &RefCell<Self>, number: usize) {
+        let waiters = {
+            let mut shared = this.borrow_mut();
+            shared.ended.push_back(number);
+            std::mem::take(&mut shared.waiters)
+        };
+        waiters.into_iter().for_each(LocalWaker::wake);
+    }
+
+    fn take(&mut self) -> Option<Task<T>> {
+        let number = self.ended.pop_front()?;
+        self.left -= 1;
+        self.tasks[number].take()
+    }
+}
+
+impl<T: 'static> AsCompleted<T> {
+    /// Gives up after `limit`, counted from now.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        let event_loop = running_loop();
+        let shared = Rc::clone(&self.shared);
+        let wake = event_loop.callback(move || {
+            let waiters = std::mem::take(&mut shared.borrow_mut().waiters);
+            waiters.into_iter().for_each(LocalWaker::wake);
+        });
+        self.deadline = Some(event_loop.wake_at(event_loop.time() + limit, wake.clone().into()));
+        self.callbacks.push(wake);
+        self
+    }
+
+    /// The next task that ends; `None` when all were handed out.
+    ///
+    /// # Errors
+    ///
+    /// [`TimeoutError`] once the limit has passed and what ended in time was handed out. The other
+    /// tasks go on, and are dropped (detached) with this.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost; the tasks go on.
+    pub async fn next(&self) -> Option<Result<Task<T>, TimeoutError>> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Polls for the next task.
+    pub fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Result<Task<T>, TimeoutError>>> {
+        let mut shared = self.shared.borrow_mut();
+        if let Some(task) = shared.take() {
+            return Poll::Ready(Some(Ok(task)));
+        }
+        if shared.left == 0 {
+            return Poll::Ready(None);
+        }
+        if self.deadline.as_ref().is_some_and(|deadline| !deadline.is_pending()) {
+            return Poll::Ready(Some(Err(TimeoutError)));
+        }
+        if !shared.waiters.iter().any(|waiter| waiter.will_wake(cx)) {
+            shared.waiters.push(LocalWaker::from_context(cx));
+        }
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for AsCompleted<T> {
+    fn drop(&mut self) {
+        self.callbacks.iter().for_each(CallbackRef::cancel);
+    }
+}
+
+impl<T> fmt::Debug for AsCompleted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsCompleted").field("left", &self.shared.borrow().left).finish()
+    }
+}

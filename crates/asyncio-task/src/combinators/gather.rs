@@ -1,0 +1,242 @@
+//! `gather` and `try_gather`.
+
+use crate::group::{scope, task_group};
+
+/// Runs futures side by side, and returns all their outputs, in the order in which they were given.
+///
+/// Takes a tuple of up to twelve futures of any types, or an array, a `Vec` or a mapped iterator of
+/// futures of one type. They may borrow. Each runs as a child of its own: woken by itself, a task to
+/// everybody else. Futures of `Result` give their errors in place; [`try_gather`] stops at the first.
+///
+/// # Panics
+///
+/// With the first panic of a future, after the others were cancelled and have ended. Where no loop
+/// runs.
+///
+/// # Cancel safety
+///
+/// Cancelling it cancels all of them, and waits for their cleanup. Dropping it drops them.
+///
+/// # From asyncio
+///
+/// `gather(…, return_exceptions=True)`; without that flag it is [`try_gather`]. Cancelling a single
+/// child of it ends the caller.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{gather, run};
+///
+/// run(async {
+///     assert_eq!(gather((async { 1 }, async { "two" })).await, (1, "two"));
+///     assert_eq!(gather([async { 1 }]).await, [1]);
+///     assert_eq!(gather((0..3).map(async |n| n * n)).await, vec![0, 1, 4]);
+/// });
+/// ```
+pub async fn gather<G: Gather>(futures: G) -> G::Output {
+    futures.gather().await
+}
+
+/// Runs futures of `Result` side by side, and returns all their values; or the first error, once the
+/// others have been cancelled and have ended.
+///
+/// Takes what [`gather`] takes. Later errors are dropped.
+///
+/// # Errors
+///
+/// The first error.
+///
+/// # Panics
+///
+/// As [`gather`].
+///
+/// # Cancel safety
+///
+/// As [`gather`].
+///
+/// # From asyncio
+///
+/// `gather`, which lets the others go on when it fails.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{run, sleep, try_gather};
+/// use std::time::Duration;
+///
+/// run(async {
+///     let fine = try_gather((async { Ok::<_, String>(1) }, async { Ok("two") })).await;
+///     assert_eq!(fine, Ok((1, "two")));
+///
+///     let hour = async {
+///         sleep(Duration::from_secs(3600)).await;
+///         Ok(())
+///     };
+///     assert_eq!(try_gather((hour, async { Err::<(), _>("no") })).await, Err("no"));
+/// });
+/// ```
+pub async fn try_gather<G: TryGather>(futures: G) -> Result<G::Output, G::Error> {
+    futures.try_gather().await
+}
+
+/// What [`gather`] takes.
+pub trait Gather {
+    /// All the outputs.
+    type Output;
+
+    /// Runs the futures.
+    fn gather(self) -> impl Future<Output = Self::Output>;
+}
+
+/// What [`try_gather`] takes.
+pub trait TryGather {
+    /// All the values.
+    type Output;
+    /// The error of any.
+    type Error;
+
+    /// Runs the futures, up to the first error.
+    fn try_gather(self) -> impl Future<Output = Result<Self::Output, Self::Error>>;
+}
+
+async fn gather_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let futures: Vec<F> = futures.into_iter().collect();
+    scope(async move |scope| {
+        let children: Vec<_> =
+            futures.into_iter().map(|future| scope.create_task(future)).collect();
+        let mut outputs = Vec::with_capacity(children.len());
+        for child in children {
+            outputs.push(child.await);
+        }
+        outputs
+    })
+    .await
+}
+
+async fn try_gather_all<T, E, F: Future<Output = Result<T, E>>>(
+    futures: impl IntoIterator<Item = F>,
+) -> Result<Vec<T>, E> {
+    let futures: Vec<F> = futures.into_iter().collect();
+    let result = task_group(async move |group| {
+        let children: Vec<_> =
+            futures.into_iter().map(|future| group.create_task(future)).collect();
+        let mut values = Vec::with_capacity(children.len());
+        for child in children {
+            values.push(child.await);
+        }
+        Ok(values)
+    });
+    result.await.map_err(first)
+}
+
+fn first<E>(errors: crate::ExceptionGroup<E>) -> E {
+    errors.into_iter().next().expect("nobody else reaches this group to cancel it")
+}
+
+impl<F: Future> Gather for Vec<F> {
+    type Output = Vec<F::Output>;
+
+    fn gather(self) -> impl Future<Output = Self::Output> {
+        gather_all(self)
+    }
+}
+
+impl<F: Future, const N: usize> Gather for [F; N] {
+    type Output = [F::Output; N];
+
+    async fn gather(self) -> Self::Output {
+        let outputs = gather_all(self).await.try_into();
+        outputs.unwrap_or_else(|_| unreachable!("as many outputs as futures"))
+    }
+}
+
+impl<F: Future, I: Iterator, M: FnMut(I::Item) -> F> Gather for std::iter::Map<I, M> {
+    type Output = Vec<F::Output>;
+
+    fn gather(self) -> impl Future<Output = Self::Output> {
+        gather_all(self)
+    }
+}
+
+impl<T, E, F: Future<Output = Result<T, E>>> TryGather for Vec<F> {
+    type Output = Vec<T>;
+    type Error = E;
+
+    fn try_gather(self) -> impl Future<Output = Result<Vec<T>, E>> {
+        try_gather_all(self)
+    }
+}
+
+impl<T, E, F: Future<Output = Result<T, E>>, const N: usize> TryGather for [F; N] {
+    type Output = [T; N];
+    type Error = E;
+
+    async fn try_gather(self) -> Result<[T; N], E> {
+        let values = try_gather_all(self).await?.try_into();
+        Ok(values.unwrap_or_else(|_| unreachable!("as many values as futures")))
+    }
+}
+
+impl<T, E, F, I, M> TryGather for std::iter::Map<I, M>
+where
+    F: Future<Output = Result<T, E>>,
+    I: Iterator,
+    M: FnMut(I::Item) -> F,
+{
+    type Output = Vec<T>;
+    type Error = E;
+
+    fn try_gather(self) -> impl Future<Output = Result<Vec<T>, E>> {
+        try_gather_all(self)
+    }
+}
+
+macro_rules! tuples {
+    ($(($($future:ident $value:ident),+)),+ $(,)?) => {$(
+        impl<$($future: Future),+> Gather for ($($future,)+) {
+            type Output = ($($future::Output,)+);
+
+            async fn gather(self) -> Self::Output {
+                #[allow(non_snake_case, reason = "named as their types")]
+                let ($($future,)+) = self;
+                scope(async move |scope| {
+                    $(let $value = scope.create_task($future);)+
+                    ($($value.await,)+)
+                })
+                .await
+            }
+        }
+
+        impl<Error, $($future, $value),+> TryGather for ($($future,)+)
+        where
+            $($future: Future<Output = Result<$value, Error>>,)+
+        {
+            type Output = ($($value,)+);
+            type Error = Error;
+
+            async fn try_gather(self) -> Result<Self::Output, Error> {
+                #[allow(non_snake_case, reason = "named as their types")]
+                let ($($future,)+) = self;
+                let result = task_group(async move |group| {
+                    $(let $value = group.create_task($future);)+
+                    Ok(($($value.await,)+))
+                });
+                result.await.map_err(first)
+            }
+        }
+    )+};
+}
+
+#[allow(non_camel_case_types, reason = "names of values serve as names of their types")]
+mod tuples {
+    use super::*;
+
+    tuples! {
+        (A a), (A a, B b), (A a, B b, C c), (A a, B b, C c, D d), (A a, B b, C c, D d, E e),
+        (A a, B b, C c, D d, E e, F f), (A a, B b, C c, D d, E e, F f, G g),
+        (A a, B b, C c, D d, E e, F f, G g, H h), (A a, B b, C c, D d, E e, F f, G g, H h, I i),
+        (A a, B b, C c, D d, E e, F f, G g, H h, I i, J j),
+        (A a, B b, C c, D d, E e, F f, G g, H h, I i, J j, K k),
+        (A a, B b, C c, D d, E e, F f, G g, H h, I i, J j, K k, L l),
+    }
+}

@@ -1,0 +1,118 @@
+//! `race`.
+
+use std::iter::Map;
+
+use crate::group::task_group;
+
+/// Runs futures side by side and returns the output of the first that is done, once the others have
+/// been cancelled and have ended.
+///
+/// Takes an array, a `Vec` or a mapped iterator of futures, or a tuple of futures with one type of
+/// output. Of several that are done in the same turn the one given first wins.
+///
+/// # Panics
+///
+/// If there is none; with the first panic of a future. Where no loop runs.
+///
+/// # Cancel safety
+///
+/// Cancelling it cancels all, and waits for their cleanup. Unlike `select!`, whose losers are dropped
+/// without any.
+///
+/// # From asyncio
+///
+/// `wait(…, return_when=FIRST_COMPLETED)` and cancelling what is pending.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{race, run, sleep};
+///
+/// run(async {
+///     let slow = async {
+///         sleep(Duration::from_secs(60)).await;
+///         "slow"
+///     };
+///     assert_eq!(race((slow, async { "quick" })).await, "quick");
+/// });
+/// ```
+pub async fn race<R: Race>(futures: R) -> R::Output {
+    futures.race().await
+}
+
+/// What [`race`] takes.
+pub trait Race {
+    /// The output of any.
+    type Output;
+
+    /// Runs the futures.
+    fn race(self) -> impl Future<Output = Self::Output>;
+}
+
+async fn race_all<F: Future>(futures: impl IntoIterator<Item = F>) -> F::Output {
+    let futures: Vec<F> = futures.into_iter().collect();
+    assert!(!futures.is_empty(), "a race of nobody has no winner");
+    // To be the first is what ends the group, so it is what the group calls a failure.
+    let raced = task_group(async move |group| {
+        for future in futures {
+            drop(group.create_task(async move { Err::<(), _>(future.await) }));
+        }
+        Ok(())
+    });
+    winner(raced.await)
+}
+
+fn winner<T>(raced: Result<(), crate::ExceptionGroup<T>>) -> T {
+    let outputs = raced.err().into_iter().flatten();
+    outputs.into_iter().next().expect("a race ends with a winner")
+}
+
+impl<F: Future> Race for Vec<F> {
+    type Output = F::Output;
+
+    fn race(self) -> impl Future<Output = F::Output> {
+        race_all(self)
+    }
+}
+
+impl<F: Future, const N: usize> Race for [F; N] {
+    type Output = F::Output;
+
+    fn race(self) -> impl Future<Output = F::Output> {
+        race_all(self)
+    }
+}
+
+impl<F: Future, I: Iterator, M: FnMut(I::Item) -> F> Race for Map<I, M> {
+    type Output = F::Output;
+
+    fn race(self) -> impl Future<Output = F::Output> {
+        race_all(self)
+    }
+}
+
+macro_rules! tuples {
+    ($(($($future:ident),+)),+ $(,)?) => {$(
+        impl<Output, $($future: Future<Output = Output>),+> Race for ($($future,)+) {
+            type Output = Output;
+
+            async fn race(self) -> Output {
+                #[allow(non_snake_case, reason = "named as their types")]
+                let ($($future,)+) = self;
+                let raced = task_group(async move |group| {
+                    $(drop(group.create_task(async move { Err::<(), _>($future.await) }));)+
+                    Ok(())
+                });
+                winner(raced.await)
+            }
+        }
+    )+};
+}
+
+tuples! {
+    (A), (A, B), (A, B, C), (A, B, C, D), (A, B, C, D, E), (A, B, C, D, E, F),
+    (A, B, C, D, E, F, G), (A, B, C, D, E, F, G, H), (A, B, C, D, E, F, G, H, I),
+    (A, B, C, D, E, F, G, H, I, J), (A, B, C, D, E, F, G, H, I, J, K),
+    (A, B, C, D, E, F, G, H, I, J, K, L),
+}
