@@ -60,5 +60,14 @@ pub use asyncio_sync::{
     ReleaseError, Semaphore, TaskDoneError, TryGetError, TryPutError, mixed,
 };
 pub use asyncio_task::{
-    AsCompleted, CancelReason, Cancelled, CatchCancel, Child, ChildError, ChildOutput, Critical, Exception, ExceptionGroup, Gather, InvalidState, JoinError, LoopThread, LoopThreadBuilder, Loss, Outcome, Promise, PromiseError, Race, RescheduleError, ReturnWhen, Runner, RunnerBuilder, Scope, Shield, Sleep, Staggered, SyncToAsync, Task, TaskGroup, TaskHandleExt, TaskLoopExt, TaskPanic, TaskRefExt, Timeout, TimeoutError, TimeoutFuture, TryGather, Wait, YieldNow, all_tasks, as_completed, async_to_sync, catch_cancel, create_future, create_task, create_task_with, critical, current_task, eager_task_factory, finally, from_thread, gather, race, run, run_coroutine_threadsafe, scope, shield, single_thread_scope, sleep, sleep_until, staggered_race, sync_to_async, task_group, thread_sensitive_scope, timeout, timeout_at, to_thread, try_gather, wait, wait_for, yield_now,
+    AsCompleted, CancelReason, Cancelled, CatchCancel, Child, ChildError, ChildOutput, Critical,
+    Exception, ExceptionGroup, Gather, InvalidState, JoinError, LoopThread, LoopThreadBuilder,
+    Loss, Outcome, Promise, PromiseError, Race, RescheduleError, ReturnWhen, Runner, RunnerBuilder,
+    Scope, Shield, Sleep, Staggered, SyncToAsync, Task, TaskGroup, TaskHandleExt, TaskLoopExt,
+    TaskPanic, TaskRefExt, Timeout, TimeoutError, TimeoutFuture, TryGather, Wait, YieldNow,
+    all_tasks, as_completed, async_to_sync, catch_cancel, create_future, create_task,
+    create_task_with, critical, current_task, eager_task_factory, finally, from_thread, gather,
+    race, run, run_coroutine_threadsafe, scope, shield, single_thread_scope, sleep, sleep_until,
+    staggered_race, sync_to_async, task_group, thread_sensitive_scope, timeout, timeout_at,
+    to_thread, try_gather, wait, wait_for, yield_now,
 };

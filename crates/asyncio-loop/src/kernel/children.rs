@@ -64,6 +64,8 @@ pub(super) struct Core {
     /// Children that have not ended.
     live: Cell<usize>,
     closing: Cell<bool>,
+    /// The task whose step steps a child now.
+    stepper: Cell<Option<NonNull<Header>>>,
 }
 
 impl Core {
@@ -117,6 +119,18 @@ unsafe fn child<'a>(cell: NonNull<Header>) -> &'a ChildHeader {
 unsafe fn set_of<'a>(cell: NonNull<Header>) -> Option<&'a Core> {
     // SAFETY: promise 9: a set outlives its members' membership.
     unsafe { child(cell) }.set.get().map(|core| unsafe { core.as_ref() })
+}
+
+/// The task inside whose step `cell` is being stepped.
+///
+/// # Safety
+///
+/// On the owner's thread; `cell` is a live child.
+pub(super) unsafe fn stepper(cell: NonNull<Header>) -> Option<TaskRef> {
+    // SAFETY: the caller's promise.
+    let stepper = unsafe { set_of(cell) }?.stepper.get()?;
+    // SAFETY: it is being stepped further up this thread's stack, so it is alive, and a task.
+    Some(unsafe { TaskRef::share(stepper) })
 }
 
 /// Puts a child, marked as `SCHEDULED`, into the line of its set.
@@ -231,6 +245,7 @@ impl<'a> Children<'a> {
             waker: UnsafeCell::default(),
             live: Cell::new(0),
             closing: Cell::new(false),
+            stepper: Cell::new(None),
         });
         let core = NonNull::from(Box::leak(core));
         // SAFETY: the owner keeps the home alive, and is on its thread; the set leaves the list
@@ -282,7 +297,7 @@ impl<'a> Children<'a> {
         self.core().live.set(self.core().live.get() + 1);
         if eager {
             // SAFETY: new, so never scheduled.
-            unsafe { task::start_eagerly(cell) };
+            self.within_current(|| unsafe { task::start_eagerly(cell) });
         } else {
             raw.task().wake();
         }
@@ -340,7 +355,7 @@ impl<'a> Children<'a> {
         if flags & DONE == 0 {
             header.flags.set(flags & !(SCHEDULED | WAIT) | RUNNING);
             // SAFETY: neither DONE nor RUNNING. The set lives on: it is borrowed.
-            unsafe { (header.vtable.step)(cell) };
+            self.within_current(|| unsafe { (header.vtable.step)(cell) });
             header.clear(RUNNING);
         } else {
             header.clear(SCHEDULED);
@@ -348,6 +363,16 @@ impl<'a> Children<'a> {
         // SAFETY: alive so far, and the local side has not ended.
         unsafe { Header::end_if_unused(cell) };
         true
+    }
+
+    /// Steps a child by `step`, which does not unwind, and notes in whose step that is.
+    fn within_current(&self, step: impl FnOnce()) {
+        let core = self.core();
+        // SAFETY: on the home's thread, with the loop keeping it alive.
+        let current = unsafe { Home::current_cell(core.home) };
+        let before = core.stepper.replace(current);
+        step();
+        core.stepper.set(before);
     }
 
     /// Ends every child, and drops every output.

@@ -204,6 +204,17 @@ impl Home {
         }
     }
 
+    /// The task that is being stepped.
+    ///
+    /// # Safety
+    ///
+    /// On the owner's thread with `home` alive.
+    #[inline]
+    pub(super) unsafe fn current_cell(home: NonNull<Self>) -> Option<NonNull<Header>> {
+        // SAFETY: the caller's promise.
+        unsafe { Self::local(home) }.current
+    }
+
     /// Makes `task` the current one; returns the one before.
     ///
     /// # Safety

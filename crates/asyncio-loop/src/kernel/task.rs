@@ -902,6 +902,14 @@ impl TaskRef {
         self.header().has(CHILD)
     }
 
+    /// Of one of [`Children`](super::Children) that is being stepped: the task inside whose step that
+    /// happens.
+    #[must_use]
+    pub fn stepper(&self) -> Option<Self> {
+        // SAFETY: a live child, on its thread.
+        if self.is_child() { unsafe { children::stepper(self.0.ptr()) } } else { None }
+    }
+
     /// Whether it is being stepped.
     #[must_use]
     pub fn is_running(&self) -> bool {

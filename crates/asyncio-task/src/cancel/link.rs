@@ -65,7 +65,7 @@ impl Link {
         outcome: Outcome<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Outcome<T>> {
-        let fast = || current_root(None).and_then(|root| root.take_link(task));
+        let fast = || current_root().and_then(|root| root.take_link(task));
         let Some(node) = self.node.take().or_else(fast) else { return Poll::Ready(outcome) };
         if node.answer.get() == Answer::Passed {
             follow_frames(&node);

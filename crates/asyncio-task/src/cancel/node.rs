@@ -413,23 +413,35 @@ pub(super) fn enclosing(of: Option<&Slot>) -> Option<Rc<Node>> {
         false => ControlFlow::Continue(()),
     });
     let mut passed = on_stack.is_none();
+    // How many tasks further out the frames are that come next.
+    let mut outwards = 0;
     let found = visit_frames(|frame, boundary| {
-        if !passed {
-            passed = !boundary && is_it(frame);
-            return ControlFlow::Continue(());
+        if passed {
+            return match frame.downcast_ref::<Slot>() {
+                Some(group) if boundary => ControlFlow::Break(root_outwards(outwards, Some(group))),
+                Some(slot) => ControlFlow::Break(Some(Rc::clone(slot.register()))),
+                None => ControlFlow::Continue(()),
+            };
         }
-        match frame.downcast_ref::<Slot>() {
-            Some(group) if boundary => ControlFlow::Break(current_root(Some(group))),
-            Some(slot) => ControlFlow::Break(Some(Rc::clone(slot.register()))),
-            None => ControlFlow::Continue(()),
-        }
+        outwards += usize::from(boundary);
+        passed = !boundary && is_it(frame);
+        ControlFlow::Continue(())
     });
-    found.unwrap_or_else(|| current_root(None))
+    found.unwrap_or_else(|| root_outwards(outwards, None))
 }
 
-/// The node of the task that is being stepped, a child of `group` if that is given.
-pub(super) fn current_root(group: Option<&Slot>) -> Option<Rc<Node>> {
-    let task = with_running(|event_loop| event_loop.stepped_task()).ok().flatten()?;
+/// The node of the task that is being stepped.
+pub(super) fn current_root() -> Option<Rc<Node>> {
+    root_outwards(0, None)
+}
+
+/// The node of the task that is being stepped, or of the one so many groups further out. It is a
+/// child of `group` if that is given.
+fn root_outwards(outwards: usize, group: Option<&Slot>) -> Option<Rc<Node>> {
+    let mut task = with_running(|event_loop| event_loop.stepped_task()).ok().flatten()?;
+    for _ in 0..outwards {
+        task = task.stepper()?;
+    }
     if let Some(root) = root_of(&task) {
         return Some(root);
     }
