@@ -41,8 +41,8 @@ pub use cancel::{
     Cancelled, CatchCancel, Critical, Outcome, Shield, catch_cancel, critical, finally, shield,
 };
 pub use combinators::{
-    AsCompleted, Gather, Loss, Race, ReturnWhen, Staggered, TryGather, Wait, as_completed, gather,
-    race, staggered_race, try_gather, wait,
+    AsCompleted, Gather, Loss, Race, ReturnWhen, Staggered, TryGather, WaitTasks, as_completed,
+    gather, race, staggered_race, try_gather, wait,
 };
 pub use error::{Exception, InvalidState, JoinError, PromiseError, TaskPanic};
 pub use group::{

@@ -64,7 +64,7 @@ pub use asyncio_task::{
     Exception, ExceptionGroup, Gather, InvalidState, JoinError, LoopThread, LoopThreadBuilder,
     Loss, Outcome, Promise, PromiseError, Race, RescheduleError, ReturnWhen, Runner, RunnerBuilder,
     Scope, Shield, Sleep, Staggered, SyncToAsync, Task, TaskGroup, TaskHandleExt, TaskLoopExt,
-    TaskPanic, TaskRefExt, Timeout, TimeoutError, TimeoutFuture, TryGather, Wait, YieldNow,
+    TaskPanic, TaskRefExt, Timeout, TimeoutError, TimeoutFuture, TryGather, WaitTasks, YieldNow,
     all_tasks, as_completed, async_to_sync, catch_cancel, create_future, create_task,
     create_task_with, critical, current_task, eager_task_factory, finally, from_thread, gather,
     race, run, run_coroutine_threadsafe, scope, shield, single_thread_scope, sleep, sleep_until,

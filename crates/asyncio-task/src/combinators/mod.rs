@@ -14,4 +14,4 @@ pub use as_completed::{AsCompleted, as_completed};
 pub use gather::{Gather, TryGather, gather, try_gather};
 pub use race::{Race, race};
 pub use staggered::{Loss, Staggered, staggered_race};
-pub use wait::{ReturnWhen, Wait, wait};
+pub use wait::{ReturnWhen, WaitTasks, wait};

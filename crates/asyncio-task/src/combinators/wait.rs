@@ -12,7 +12,7 @@ use asyncio_loop::{CallbackRef, Deadline, LocalWaker, running_loop};
 
 use crate::task::Task;
 
-/// Waits until tasks have ended: all of them, or as [`Wait::return_when`] says.
+/// Waits until tasks have ended: all of them, or as [`WaitTasks::return_when`] says.
 ///
 /// Gives the tasks back: those that have ended, and those that have not, in the order in which they were
 /// given. Nothing is cancelled.
@@ -43,9 +43,14 @@ use crate::task::Task;
 ///     assert_eq!(done.into_iter().next().unwrap().await.unwrap(), 1);
 /// });
 /// ```
-pub fn wait<T>(tasks: impl IntoIterator<Item = Task<T>>) -> Wait<T> {
+pub fn wait<T>(tasks: impl IntoIterator<Item = Task<T>>) -> WaitTasks<T> {
     let tasks = tasks.into_iter().collect();
-    Wait { tasks, timeout: None, return_when: ReturnWhen::AllCompleted, is_failure: has_panicked }
+    WaitTasks {
+        tasks,
+        timeout: None,
+        return_when: ReturnWhen::AllCompleted,
+        is_failure: has_panicked,
+    }
 }
 
 /// What [`wait`] waits for.
@@ -62,14 +67,14 @@ pub enum ReturnWhen {
 
 /// What [`wait`] is going to do; `.await` does it.
 #[must_use = "does nothing unless awaited"]
-pub struct Wait<T> {
+pub struct WaitTasks<T> {
     tasks: Vec<Task<T>>,
     timeout: Option<Duration>,
     return_when: ReturnWhen,
     is_failure: fn(&Task<T>) -> bool,
 }
 
-impl<T> Wait<T> {
+impl<T> WaitTasks<T> {
     /// Waits no longer than `limit`, and then gives what there is. That is no error.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
@@ -102,7 +107,7 @@ impl<T> Wait<T> {
     }
 }
 
-impl<T, E> Wait<Result<T, E>> {
+impl<T, E> WaitTasks<Result<T, E>> {
     /// Counts `Err` as a failure, for [`ReturnWhen::FirstException`].
     pub fn fail_on_error(mut self) -> Self {
         self.is_failure = |task| has_panicked(task) || matches!(task.peek(), Some(Ok(Err(_))));
@@ -115,7 +120,7 @@ fn has_panicked<T>(task: &Task<T>) -> bool {
     task.is_done() && task.task_ref().is_panicked()
 }
 
-impl<T> IntoFuture for Wait<T>
+impl<T> IntoFuture for WaitTasks<T>
 where
     T: 'static,
 {
@@ -127,9 +132,9 @@ where
     }
 }
 
-impl<T> fmt::Debug for Wait<T> {
+impl<T> fmt::Debug for WaitTasks<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait")
+        f.debug_struct("WaitTasks")
             .field("tasks", &self.tasks)
             .field("timeout", &self.timeout)
             .field("return_when", &self.return_when)
@@ -150,7 +155,7 @@ struct State {
 }
 
 impl Watch {
-    fn new<T>(wait: &Wait<T>) -> Self {
+    fn new<T>(wait: &WaitTasks<T>) -> Self {
         let open: Vec<_> = wait.tasks.iter().filter(|task| !task.is_done()).collect();
         let missing = match wait.return_when {
             ReturnWhen::AllCompleted => open.len(),
@@ -170,7 +175,7 @@ impl Watch {
 
     fn poll<T>(
         &self,
-        wait: &Wait<T>,
+        wait: &WaitTasks<T>,
         deadline: &mut Option<Deadline>,
         cx: &Context<'_>,
     ) -> Poll<()> {
