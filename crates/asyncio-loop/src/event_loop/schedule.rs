@@ -251,7 +251,7 @@ impl LoopRef {
         LoopTime::from_nanos(self.0.clock.now())
     }
 
-    /// Whether its time is virtual, as [`LoopBuilder::virtual_time`] made it.
+    /// Whether its time is virtual, as [`LoopBuilder::virtual_time`](crate::LoopBuilder::virtual_time) made it.
     ///
     /// # Examples
     ///
