@@ -3,9 +3,11 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::ops::Deref;
+use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use crate::debug::Site;
 use crate::line::{Line, Turn};
 use crate::lock::{Acquire, Guard, Lock, LockGuard};
 
@@ -103,6 +105,7 @@ impl<T> Condition<T> {
     /// assert_eq!(*Condition::new(7).acquire().await, 7);
     /// # });
     /// ```
+    #[track_caller]
     pub fn acquire(&self) -> Acquire<'_, T> {
         self.lock.acquire()
     }
@@ -115,6 +118,7 @@ impl<T> Condition<T> {
     /// # use asyncio_sync::Condition;
     /// assert!(Condition::new(()).try_acquire().is_some());
     /// ```
+    #[track_caller]
     pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
         self.lock.try_acquire()
     }
@@ -167,7 +171,15 @@ impl<T> Condition<T> {
     /// assert_eq!(futures::join!(waiter, notifier), (true, ()));
     /// # });
     /// ```
-    pub async fn wait<L>(&self, guard: Guard<T, L>) -> Guard<T, L>
+    #[track_caller]
+    pub fn wait<L>(&self, guard: Guard<T, L>) -> impl Future<Output = Guard<T, L>>
+    where
+        L: Deref<Target = Lock<T>> + Clone,
+    {
+        self.wait_at(guard, Location::caller())
+    }
+
+    async fn wait_at<L>(&self, guard: Guard<T, L>, site: Site) -> Guard<T, L>
     where
         L: Deref<Target = Lock<T>> + Clone,
     {
@@ -182,7 +194,7 @@ impl<T> Condition<T> {
         })
         .await;
         let notification = Notification(Some(&self.line));
-        let guard = Guard::acquire(lock).await;
+        let guard = Guard::acquire(lock, site).await;
         notification.use_up();
         guard
     }
@@ -209,17 +221,30 @@ impl<T> Condition<T> {
     /// assert_eq!(*guard, 3);
     /// # });
     /// ```
-    pub async fn wait_for<L>(
+    #[track_caller]
+    pub fn wait_for<L>(
+        &self,
+        guard: Guard<T, L>,
+        predicate: impl FnMut(&mut T) -> bool,
+    ) -> impl Future<Output = Guard<T, L>>
+    where
+        L: Deref<Target = Lock<T>> + Clone,
+    {
+        self.wait_for_at(guard, predicate, Location::caller())
+    }
+
+    async fn wait_for_at<L>(
         &self,
         mut guard: Guard<T, L>,
         mut predicate: impl FnMut(&mut T) -> bool,
+        site: Site,
     ) -> Guard<T, L>
     where
         L: Deref<Target = Lock<T>> + Clone,
     {
         self.check(&guard);
         while !predicate(&mut guard) {
-            guard = self.wait(guard).await;
+            guard = self.wait_at(guard, site).await;
         }
         guard
     }

@@ -52,6 +52,7 @@
 
 mod barrier;
 mod condition;
+mod debug;
 mod error;
 mod event;
 mod line;

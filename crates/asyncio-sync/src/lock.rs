@@ -3,10 +3,12 @@
 use std::cell::Cell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
+use crate::debug::{self, LockId, Site, Waiting};
 use crate::line::{Line, Turn};
 
 /// Mutual exclusion between tasks of one thread, around a value.
@@ -17,6 +19,10 @@ use crate::line::{Line, Turn};
 /// The lock is fair: who asks first is served first, and nobody overtakes a task that has already been
 /// woken to take the lock. Releasing does not hand the lock over but wakes the next in line; a future
 /// that is woken and never polled again is passed over, so it cannot keep the others out.
+///
+/// In debug mode of the loop (`set_debug`), reports name the tasks that wait for each other's locks, a task
+/// that waits for a lock it holds itself, and a task that has ended while its guard lives on and somebody
+/// waits. They are reports, not errors: a branch of a `join!` may well wait for what another one holds.
 ///
 /// The lock is not tied to a task. The guard may be moved to another task of the thread and dropped
 /// there. There is no poisoning: a panic releases the lock like any other way out.
@@ -51,13 +57,16 @@ pub struct Lock<T = ()> {
     /// Absent while a guard has it. Boxed, so that a guard of any kind can carry it.
     value: Cell<Option<Box<T>>>,
     line: Line,
+    /// Whether debug mode knows who holds it.
+    noted: Cell<bool>,
 }
 
 impl<T> Lock<T> {
     /// Creates a free lock around `value`.
     #[must_use]
     pub fn new(value: T) -> Self {
-        Self { value: Cell::new(Some(Box::new(value))), line: Line::default() }
+        let value = Cell::new(Some(Box::new(value)));
+        Self { value, line: Line::default(), noted: Cell::new(false) }
     }
 
     /// Waits for the lock and takes it.
@@ -78,8 +87,13 @@ impl<T> Lock<T> {
     /// # });
     /// ```
     #[doc(alias = "lock")]
+    #[track_caller]
     pub fn acquire(&self) -> Acquire<'_, T> {
-        Acquire { lock: self, turn: Turn::new(&self.line) }
+        self.acquire_at(Location::caller())
+    }
+
+    fn acquire_at(&self, site: Site) -> Acquire<'_, T> {
+        Acquire { lock: self, turn: Turn::new(&self.line), site, waiting: None }
     }
 
     /// Like [`acquire`](Self::acquire), with a guard that keeps the lock alive and borrows nothing.
@@ -103,8 +117,9 @@ impl<T> Lock<T> {
     /// assert!(!lock.is_locked());
     /// # });
     /// ```
-    pub async fn acquire_owned(self: Rc<Self>) -> OwnedLockGuard<T> {
-        Guard::acquire(self).await
+    #[track_caller]
+    pub fn acquire_owned(self: Rc<Self>) -> impl Future<Output = OwnedLockGuard<T>> + use<T> {
+        Guard::acquire(self, Location::caller())
     }
 
     /// Takes the lock if that is possible at once: if it is free and nobody waits for it.
@@ -120,11 +135,12 @@ impl<T> Lock<T> {
     /// assert!(lock.try_acquire().is_some());
     /// ```
     #[doc(alias = "try_lock")]
+    #[track_caller]
     pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
-        if self.line.notified() > 0 {
+        if self.line.notified() > 0 || self.is_locked() {
             return None;
         }
-        self.take().map(|value| Guard { lock: self, value: Some(value) })
+        Some(Guard::new(self, Location::caller()))
     }
 
     /// [`try_acquire`](Self::try_acquire) with a guard that keeps the lock alive and borrows nothing.
@@ -138,8 +154,9 @@ impl<T> Lock<T> {
     /// let guard = lock.clone().try_acquire_owned();
     /// assert!(guard.is_some() && lock.is_locked());
     /// ```
+    #[track_caller]
     pub fn try_acquire_owned(self: Rc<Self>) -> Option<OwnedLockGuard<T>> {
-        let value = self.try_acquire()?.into_value();
+        let value = self.try_acquire()?.disarm();
         Some(Guard { lock: self, value })
     }
 
@@ -199,15 +216,6 @@ impl<T> Lock<T> {
     pub fn into_inner(self) -> T {
         *self.value.into_inner().expect(LEAKED)
     }
-
-    fn take(&self) -> Option<Box<T>> {
-        self.value.take()
-    }
-
-    fn release(&self, value: Box<T>) {
-        self.value.set(Some(value));
-        self.line.notify_one();
-    }
 }
 
 const LEAKED: &str = "the guard of this lock was leaked, and the value with it";
@@ -244,16 +252,33 @@ impl<T: fmt::Debug> fmt::Debug for Lock<T> {
 pub struct Acquire<'a, T = ()> {
     lock: &'a Lock<T>,
     turn: Turn<'a>,
+    /// Where the lock was asked for, and the wait that debug mode keeps of it.
+    site: Site,
+    waiting: Option<Box<Waiting>>,
 }
 
 impl<'a, T> Future for Acquire<'a, T> {
     type Output = LockGuard<'a, T>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let lock = self.lock;
         let free = usize::from(!lock.is_locked());
-        ready!(self.turn.poll(free, cx));
-        Poll::Ready(Guard { lock, value: lock.take() })
+        if self.turn.poll(free, cx).is_pending() {
+            self.note_wait();
+            return Poll::Pending;
+        }
+        self.waiting = None;
+        Poll::Ready(Guard::new(lock, self.site))
+    }
+}
+
+impl<T> Acquire<'_, T> {
+    #[cold]
+    fn note_wait(&mut self) {
+        if self.waiting.is_none() && debug::is_on() {
+            self.waiting = debug::waits(LockId::of(self.lock), self.site);
+        }
     }
 }
 
@@ -291,14 +316,25 @@ impl<T, L: Deref<Target = Lock<T>>> Guard<T, L> {
         &this.lock
     }
 
-    /// Takes the lock that `lock` leads to.
-    pub(crate) async fn acquire(lock: L) -> Self {
-        let value = lock.acquire().await.into_value();
+    /// Takes the value of a lock that is free.
+    #[inline]
+    fn new(lock: L, site: Site) -> Self {
+        if debug::is_on() {
+            lock.noted.set(true);
+            debug::took(LockId::of(&*lock), site);
+        }
+        let value = lock.value.take();
         Self { lock, value }
     }
 
-    /// Disarms the guard: the lock stays taken.
-    fn into_value(mut self) -> Option<Box<T>> {
+    /// Waits for the lock that `lock` leads to.
+    pub(crate) async fn acquire(lock: L, site: Site) -> Self {
+        let value = lock.acquire_at(site).await.disarm();
+        Self { lock, value }
+    }
+
+    /// Lets the guard go, and the lock stay taken.
+    fn disarm(mut self) -> Option<Box<T>> {
         self.value.take()
     }
 }
@@ -320,10 +356,16 @@ impl<T, L: Deref<Target = Lock<T>>> DerefMut for Guard<T, L> {
 }
 
 impl<T, L: Deref<Target = Lock<T>>> Drop for Guard<T, L> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(value) = self.value.take() {
-            self.lock.release(value);
+        let lock = &*self.lock;
+        let Some(value) = self.value.take() else { return };
+        if lock.noted.get() {
+            lock.noted.set(false);
+            debug::released(LockId::of(lock));
         }
+        lock.value.set(Some(value));
+        lock.line.notify_one();
     }
 }
 
