@@ -1,5 +1,6 @@
 //! Tasks that belong together, limits on time, and cancellation.
 
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -20,8 +21,13 @@ fn main() {
             groups::<10>("group_of_10"),
             groups::<1000>("group_of_1000"),
             groups::<10_000>("group_of_10000"),
-            Contest::new("timeout_ready", 1).with("tokio", timeout::<0>).with("smol", or_ready),
-            Contest::new("timeout_pending_once", 1).with("tokio", timeout::<1>),
+            Contest::new("timeout_ready", 1)
+                .with("asyncio", timeout::<0>)
+                .with("tokio", tokio_timeout::<0>)
+                .with("smol", or_ready),
+            Contest::new("timeout_pending_once", 1)
+                .with("asyncio", timeout::<1>)
+                .with("tokio", tokio_timeout::<1>),
             Contest::new("cancel_10000_parked", PARKED as u64)
                 .with("asyncio", cancel_tasks)
                 .with("tokio", abort_parked)
@@ -34,6 +40,7 @@ fn main() {
 /// smol, on which it runs.
 fn groups<const CHILDREN: usize>(name: &'static str) -> Contest {
     Contest::new(name, CHILDREN as u64)
+        .with("asyncio", task_group::<CHILDREN>)
         .with("tokio", join_set::<CHILDREN>)
         .with("smol", unordered::<CHILDREN>)
 }
@@ -42,6 +49,25 @@ fn groups<const CHILDREN: usize>(name: &'static str) -> Contest {
 async fn child<R: Runtime>(number: usize) -> usize {
     R::yield_now().await;
     number
+}
+
+fn task_group<const CHILDREN: usize>(times: u64) -> Duration {
+    timed::<Asyncio>(async move {
+        for _ in 0..times {
+            let result = asyncio::task_group(async |group| {
+                let children: Vec<_> = (0..CHILDREN)
+                    .map(|number| {
+                        group.create_task(async move { Ok(child::<Asyncio>(number).await) })
+                    })
+                    .collect();
+                for child in children {
+                    black_box(child.await);
+                }
+                Ok::<_, Infallible>(())
+            });
+            result.await.expect("a group without failures");
+        }
+    })
 }
 
 fn join_set<const CHILDREN: usize>(times: u64) -> Duration {
@@ -71,17 +97,28 @@ fn unordered<const CHILDREN: usize>(times: u64) -> Duration {
 
 /// A limit around a future that is pending so many times.
 fn timeout<const YIELDS: usize>(times: u64) -> Duration {
+    timed::<Asyncio>(async move {
+        for number in 0..times {
+            let work = pending_for::<Asyncio, YIELDS>(number);
+            black_box(asyncio::timeout(LIMIT, work).await.expect("in time"));
+        }
+    })
+}
+
+fn tokio_timeout<const YIELDS: usize>(times: u64) -> Duration {
     timed::<Tokio>(async move {
         for number in 0..times {
-            let work = async move {
-                for _ in 0..YIELDS {
-                    Tokio::yield_now().await;
-                }
-                number
-            };
+            let work = pending_for::<Tokio, YIELDS>(number);
             black_box(tokio::time::timeout(LIMIT, work).await.expect("in time"));
         }
     })
+}
+
+async fn pending_for<R: Runtime, const YIELDS: usize>(number: u64) -> u64 {
+    for _ in 0..YIELDS {
+        R::yield_now().await;
+    }
+    number
 }
 
 /// futures-lite's `or` with a timer.
