@@ -143,7 +143,7 @@ fn owned_guards_wait_too() {
 
 #[test]
 fn cancelled_before_the_notification() {
-    // Y-025, Y-029: cancelling drops, so there is no message that could change
+    // Y-025
     let (turns, condition, log, ids) = with_waiters(2);
     turns.cancel(ids[0]);
     assert!(!condition.is_locked());
