@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -99,7 +100,8 @@ fn debug_shows_what_a_task_waits_for() {
         let inner_ref = inner.task_ref().clone();
         let outer = create_task_with(inner, TaskOptions::new().name("outer"));
         let sleeper = create_task(sleep_until(end));
-        let worker = create_task(to_thread(|| ()));
+        let (release, released) = mpsc::channel();
+        let worker = create_task(to_thread(move || released.recv().unwrap()));
         let unknown = create_task(std::future::pending::<()>());
         let before = inner_ref.waits_for();
         yield_now().await;
@@ -118,6 +120,7 @@ fn debug_shows_what_a_task_waits_for() {
 
         promise.set_result(()).unwrap();
         assert_eq!(inner_ref.waits_for(), None, "it is ready");
+        release.send(()).unwrap();
         worker.await.unwrap().unwrap();
     });
 }

@@ -54,6 +54,18 @@ pub struct Binding {
 
 impl Binding {
     /// The variable's name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    ///
+    /// context_var! { static LEVEL: u32 = 0; }
+    ///
+    /// let context = Context::new();
+    /// context.run(|| LEVEL.set(1));
+    /// assert_eq!(context.iter().next().unwrap().name(), "LEVEL");
+    /// ```
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
@@ -78,6 +90,20 @@ impl Binding {
     }
 
     /// The value, if it is a `T`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    ///
+    /// context_var! { static LEVEL: u32 = 0; }
+    ///
+    /// let context = Context::new();
+    /// context.run(|| LEVEL.set(1));
+    /// let binding = context.iter().next().unwrap();
+    /// assert_eq!(binding.downcast_ref::<u32>(), Some(&1));
+    /// assert_eq!(binding.downcast_ref::<u64>(), None);
+    /// ```
     #[must_use]
     pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
         self.value.downcast_ref()

@@ -44,6 +44,32 @@ impl<S: AsFd + ?Sized> Pollable for S {}
 /// descriptor with the poller, once, for both directions. Dropping the source ends the registration.
 ///
 /// One task at a time can wait for each [`Direction`]; a second one takes the place of the first.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_loop::{Direction, EventLoop, Source};
+///
+/// let event_loop = EventLoop::new()?;
+/// let (ours, mut theirs) = UnixStream::pair()?;
+/// ours.set_nonblocking(true)?;
+/// let source = Source::new(&event_loop, ours);
+/// event_loop.call_soon(move || theirs.write_all(b"hello").unwrap());
+/// let received = event_loop.run_until_complete(async {
+///     loop {
+///         match source.try_io(Direction::Read, |mut io| io.read(&mut [0; 16])) {
+///             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+///                 source.ready(Direction::Read).await?;
+///             }
+///             other => break other,
+///         }
+///     }
+/// })??;
+/// assert_eq!(received, 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Source<S: Pollable> {
     // Before `io`: it has to go while the descriptor is open.
     registration: Registration,

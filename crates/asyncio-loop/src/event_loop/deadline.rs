@@ -77,6 +77,20 @@ impl Deadline {
     }
 
     /// Whether the moment has not come yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, LocalWaker};
+    ///
+    /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
+    /// let waker = LocalWaker::from_waker(std::task::Waker::noop());
+    /// let deadline = event_loop.wake_at(event_loop.time(), waker);
+    /// assert!(deadline.is_pending());
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(!deadline.is_pending());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.event_loop.0.timers.borrow().deadline(self.key).is_some()

@@ -390,6 +390,17 @@ impl ThreadPoolBuilder {
     /// # Panics
     ///
     /// If `max_workers` is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPoolExecutor;
+    ///
+    /// let pool = ThreadPoolExecutor::builder().max_workers(2).build();
+    /// let jobs = [1, 2, 3, 4].map(|number| pool.submit(move || number));
+    /// assert_eq!(jobs.map(|job| job.result(None).unwrap()), [1, 2, 3, 4]);
+    /// assert!(pool.workers() <= 2);
+    /// ```
     pub fn max_workers(mut self, max_workers: usize) -> Self {
         assert!(max_workers > 0, "a thread pool needs at least one worker");
         self.max_workers = max_workers;
@@ -404,6 +415,16 @@ impl ThreadPoolBuilder {
 
     /// Sets the first part of the threads' names, "asyncio" by default; an underscore and a number
     /// from 0 follow.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPoolExecutor;
+    ///
+    /// let pool = ThreadPoolExecutor::builder().thread_name_prefix("disk").build();
+    /// let name = pool.submit(|| std::thread::current().name().map(str::to_owned));
+    /// assert!(name.result(None).unwrap().unwrap().starts_with("disk"));
+    /// ```
     pub fn thread_name_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.thread_name_prefix = prefix.into();
         self
@@ -416,6 +437,15 @@ impl ThreadPoolBuilder {
     }
 
     /// Makes the pool; its threads start on demand.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::ThreadPoolExecutor;
+    ///
+    /// let pool = ThreadPoolExecutor::builder().build();
+    /// assert_eq!(pool.submit(|| 1).result(None).unwrap(), 1);
+    /// ```
     #[must_use]
     pub fn build(self) -> ThreadPoolExecutor {
         let shared = Shared {

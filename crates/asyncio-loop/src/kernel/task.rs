@@ -925,6 +925,23 @@ impl TaskRef {
     /// What it waits for, if it is blocked and has said so.
     ///
     /// Where it waits for several things at once, the last one that it looked at.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::Poll;
+    /// use asyncio_loop::{EventLoop, TaskOptions, Wait};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let blocked = poll_fn(|cx| (Wait::Signal.note(cx), Poll::<()>::Pending).1);
+    /// let raw = event_loop.spawn(blocked, TaskOptions::new())?;
+    /// assert_eq!(raw.task().waits_for(), None, "it has not started");
+    /// event_loop.run_until_complete(async {})?;
+    /// assert_eq!(raw.task().waits_for(), Some(Wait::Signal));
+    /// # raw.task().request_end();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn waits_for(&self) -> Option<Wait> {
         let flags = self.header().flags.get();
@@ -1197,12 +1214,36 @@ impl<T> RawTask<T> {
     }
 
     /// The task itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new().name("worker"))?;
+    /// assert_eq!(&*raw.task().name(), "worker");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn task(&self) -> &TaskRef {
         &self.task
     }
 
     /// Looks at the outcome, once the task has ended and while nobody has taken it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, Outcome, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async { 5 }, TaskOptions::new())?;
+    /// assert!(raw.peek().is_none());
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(matches!(raw.peek(), Some(Outcome::Value(5))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn peek(&self) -> Option<Outcome<&T>> {
         let header = self.task.header();
@@ -1227,6 +1268,19 @@ impl<T> RawTask<T> {
     }
 
     /// Takes the outcome, once the task has ended; `None` before, and after it was taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, Outcome, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let mut raw = event_loop.spawn(async { 5 }, TaskOptions::new())?;
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(matches!(raw.take(), Some(Outcome::Value(5))));
+    /// assert!(raw.take().is_none(), "it was taken");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take(&mut self) -> Option<Outcome<T>> {
         let header = self.task.header();
         let flags = header.flags.get();
@@ -1259,6 +1313,19 @@ impl<T> RawTask<T> {
     /// # Panics
     ///
     /// When the task waits for itself, or the outcome was taken before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use asyncio_loop::{EventLoop, Outcome, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let mut raw = event_loop.spawn(async { 5 }, TaskOptions::new())?;
+    /// let outcome = event_loop.run_until_complete(poll_fn(|cx| raw.poll_join(cx)))?;
+    /// assert!(matches!(outcome, Outcome::Value(5)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn poll_join(&mut self, cx: &Context<'_>) -> Poll<Outcome<T>> {
         if self.task.is_done() {
             return Poll::Ready(self.take_once());

@@ -154,6 +154,18 @@ impl Signals {
     }
 
     /// Takes a signal that has arrived, if there is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, Signal, Signals};
+    ///
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let mut signals = Signals::new([Signal::HUP]).unwrap();
+    ///     assert_eq!(signals.recv_nowait(), None, "none has arrived");
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_nowait(&mut self) -> Option<Signal> {
         self.mailbox.take()
     }

@@ -48,6 +48,14 @@ impl Signal {
     pub const WINCH: Signal = Signal(libc::SIGWINCH);
 
     /// Returns the system's number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::Signal;
+    ///
+    /// assert_eq!(Signal::from(Signal::TERM.as_raw()), Signal::TERM);
+    /// ```
     #[must_use]
     pub const fn as_raw(self) -> i32 {
         self.0

@@ -44,16 +44,49 @@ impl LoopThread {
     /// # Errors
     ///
     /// If the system has no thread, or no descriptors for a loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::LoopThread;
+    ///
+    /// let thread = LoopThread::start()?;
+    /// assert!(!thread.handle().is_loop_thread());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn start() -> io::Result<Self> {
         Self::builder().start()
     }
 
     /// Starts to describe a loop and its thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::LoopThread;
+    ///
+    /// let thread = LoopThread::builder().name("background").start()?;
+    /// let name = thread.run(|| async { std::thread::current().name().map(str::to_owned) });
+    /// assert_eq!(name?.as_deref(), Some("background"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn builder() -> LoopThreadBuilder {
         LoopThreadBuilder { name: "asyncio_loop".to_owned(), make: Box::new(EventLoop::new) }
     }
 
     /// Returns the loop's handle for other threads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::LoopThread;
+    ///
+    /// let thread = LoopThread::start()?;
+    /// let handle = thread.handle().clone();
+    /// thread.stop();
+    /// assert!(handle.is_closed());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn handle(&self) -> &LoopHandle {
         &self.handle
@@ -66,6 +99,15 @@ impl LoopThread {
     ///
     /// [`JobError::Panicked`] if the future panics, [`JobError::Cancelled`] if its task is cancelled,
     /// [`JobError::WouldDeadlock`] on the loop's own thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::LoopThread;
+    ///
+    /// assert_eq!(LoopThread::start()?.run(|| async { 6 * 7 })?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn run<F, Fut>(&self, make: F) -> Result<Fut::Output, JobError>
     where
@@ -77,6 +119,18 @@ impl LoopThread {
     }
 
     /// Runs a future on the loop, and returns at once. See [`run_coroutine_threadsafe`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::LoopThread;
+    ///
+    /// let thread = LoopThread::start()?;
+    /// let answers = [1, 2, 3].map(|number| thread.submit(move || async move { number * 2 }));
+    /// let sum: i32 = answers.iter().map(|answer| answer.result(None).unwrap()).sum();
+    /// assert_eq!(sum, 12);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn submit<F, Fut>(&self, make: F) -> ThreadFuture<Fut::Output>
     where
@@ -90,6 +144,18 @@ impl LoopThread {
     /// Cancels what runs on the loop, waits for it, closes the loop and joins the thread.
     ///
     /// On the loop's own thread it only asks for that: the loop ends when the caller has returned to it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::LoopThread;
+    ///
+    /// let thread = LoopThread::start()?;
+    /// let never = thread.submit(std::future::pending::<()>);
+    /// thread.stop();
+    /// assert!(never.result(None).unwrap_err().is_cancelled());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn stop(self) {
         drop(self);
     }
