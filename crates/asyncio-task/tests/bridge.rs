@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use asyncio_loop::{JobError, ThreadPoolExecutor, calling_loop, context_var, running_loop};
 use asyncio_task::{
-    async_to_sync, create_task, run, single_thread_scope, sleep, sync_to_async,
-    thread_sensitive_scope, to_thread, yield_now,
+    async_to_sync, catch_cancel, create_task, run, shield, single_thread_scope, sleep,
+    sync_to_async, thread_sensitive_scope, to_thread, yield_now,
 };
 
 context_var! { static USER: &'static str = "nobody"; }
@@ -219,6 +219,68 @@ fn a_cancellation_that_comes_first_reaches_what_is_waited_for_later() {
         go.send(()).unwrap();
         let ended = to_thread(move || told.recv().unwrap()).await.unwrap();
         assert!(ended.unwrap_err().is_cancelled());
+    });
+}
+
+//
+#[test]
+fn a_caller_goes_on_if_the_inner_task_absorbs_the_cancellation() {
+    run(async {
+        let (tell, told) = mpsc::channel();
+        let function = move || {
+            let inner = async_to_sync(move || async move {
+                let wait = catch_cancel(async {
+                    tell.send(()).unwrap();
+                    std::future::pending::<()>().await;
+                });
+                drop(wait.await.unwrap_err());
+                // Cleanup that awaits.
+                sleep(Duration::from_millis(1)).await;
+                "absorbed"
+            });
+            inner.unwrap()
+        };
+        let outer = create_task(async move { sync_to_async(function).await.unwrap() });
+        while told.try_recv().is_err() {
+            yield_now().await;
+        }
+        outer.cancel();
+        assert_eq!(outer.await.unwrap(), "absorbed");
+    });
+}
+
+//
+#[test]
+fn shielded_inner_work_survives_any_number_of_layers() {
+    run(async {
+        let (tell, told) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let (finish, finished) = mpsc::channel();
+        let innermost = move || async move {
+            let work = create_task(async move {
+                tell.send(()).unwrap();
+                while released.try_recv().is_err() {
+                    yield_now().await;
+                }
+                finish.send("finished").unwrap();
+            });
+            shield(work).await.unwrap();
+        };
+        let middle = move || {
+            async_to_sync(move || async move {
+                sync_to_async(move || drop(async_to_sync(innermost))).await.unwrap();
+            })
+        };
+        let outer = create_task(async move { drop(sync_to_async(middle).await) });
+        while told.try_recv().is_err() {
+            yield_now().await;
+        }
+        outer.cancel();
+        yield_now().await;
+        release.send(()).unwrap();
+        assert!(outer.await.unwrap_err().is_cancelled());
+        let finished = to_thread(move || finished.recv().unwrap()).await.unwrap();
+        assert_eq!(finished, "finished");
     });
 }
 

@@ -5,6 +5,8 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
 use asyncio_loop::{
@@ -12,7 +14,7 @@ use asyncio_loop::{
     running_loop,
 };
 
-use crate::task::{Task, create_task_with};
+use crate::task::{TaskRefExt, create_task_with};
 
 /// Runs a future as a task of another thread's loop.
 ///
@@ -50,14 +52,59 @@ where
     Fut: Future + 'static,
     Fut::Output: Send + 'static,
 {
+    let (future, task) = submit(event_loop, make);
+    future.add_done_callback(move |future| {
+        if future.is_cancelled() {
+            task.cancel();
+        }
+    });
+    future
+}
+
+/// [`run_coroutine_threadsafe`], but cancelling the future does not cancel the task.
+#[track_caller]
+pub(super) fn submit<F, Fut>(
+    event_loop: &LoopHandle,
+    make: F,
+) -> (ThreadFuture<Fut::Output>, RemoteTask)
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future + 'static,
+    Fut::Output: Send + 'static,
+{
     let site = Location::caller();
     let (promise, future) = ThreadPromise::of_loop(event_loop);
+    let task = RemoteTask { event_loop: event_loop.clone(), id: Arc::default() };
+    let id = Arc::clone(&task.id);
     // A closed loop refuses; the promise inside says why when it is dropped.
-    match event_loop.call_soon_threadsafe(move || start(make, promise, site)) {
+    match event_loop.call_soon_threadsafe(move || start(make, promise, &id, site)) {
         Ok(()) => {}
         Err(LoopClosed(refused)) => drop(refused),
     }
-    future
+    (future, task)
+}
+
+/// A task of a loop, as other threads see it.
+#[derive(Clone)]
+pub(super) struct RemoteTask {
+    event_loop: LoopHandle,
+    /// Known once it has been made.
+    id: Arc<AtomicU64>,
+}
+
+impl RemoteTask {
+    /// Asks the task to end, as soon as the loop comes to it; by then it has been made.
+    pub(super) fn cancel(&self) {
+        let id = Arc::clone(&self.id);
+        // Refused by a loop that is closed, which has dropped the task.
+        let _ = self.event_loop.call_soon_threadsafe(move || {
+            let id = id.load(Ordering::Relaxed);
+            let task = running_loop().all_tasks().into_iter().find(|task| task.id() == id);
+            if let Some(task) = task {
+                task.cancel();
+            }
+        });
+    }
 }
 
 /// What this crate adds to a loop's handle for other threads.
@@ -84,8 +131,12 @@ impl TaskHandleExt for LoopHandle {
 }
 
 /// Runs on the loop's thread.
-fn start<F, Fut>(make: F, promise: ThreadPromise<Fut::Output>, site: &'static Location<'static>)
-where
+fn start<F, Fut>(
+    make: F,
+    promise: ThreadPromise<Fut::Output>,
+    id: &AtomicU64,
+    site: &'static Location<'static>,
+) where
     F: FnOnce() -> Fut,
     Fut: Future + 'static,
     Fut::Output: Send + 'static,
@@ -93,7 +144,6 @@ where
     if promise.is_cancelled() {
         return;
     }
-    let future = promise.future();
     // Where both the task and this function can reach it: if there is no task after all, because a
     // task factory panics, it has to be told.
     let promise = Rc::new(Cell::new(Some(promise)));
@@ -101,7 +151,7 @@ where
         create_task_with(keep(make(), Rc::clone(&promise)), TaskOptions::new().site(site))
     }));
     match task {
-        Ok(task) => cancel_with(&task, &future),
+        Ok(task) => id.store(task.id(), Ordering::Relaxed),
         Err(payload) => {
             let panic = JobPanic::new(payload);
             let text = panic.to_string();
@@ -128,23 +178,5 @@ where
     .await;
     if let Some(promise) = promise.take() {
         promise.set_outcome(outcome);
-    }
-}
-
-/// Has the task cancelled when the thread future is.
-fn cancel_with<T: Send + 'static>(task: &Task<()>, future: &ThreadFuture<T>) {
-    let (event_loop, id) = (running_loop().handle(), task.id());
-    future.add_done_callback(move |future| {
-        if future.is_cancelled() {
-            // A loop that is closed has dropped the task.
-            let _ = event_loop.call_soon_threadsafe(move || cancel_task(id));
-        }
-    });
-}
-
-fn cancel_task(id: u64) {
-    let task = running_loop().all_tasks().into_iter().find(|task| task.id() == id);
-    if let Some(task) = task {
-        task.request_end();
     }
 }

@@ -1,13 +1,11 @@
 //! Asynchronous code called by a synchronous function.
 
-use asyncio_loop::{
-    JobError, LoopHandle, SendContext, ThreadFuture, calling_loop, try_running_loop,
-};
+use asyncio_loop::{JobError, LoopHandle, SendContext, calling_loop, try_running_loop};
 
 use super::caller::{CALLER, Caller};
-use super::cancel::waits_for;
+use super::cancel::Chain;
 use super::scope::Helper;
-use crate::threads::submit::run_coroutine_threadsafe;
+use crate::threads::submit::submit;
 
 /// Calls asynchronous code from a synchronous function: blocks this thread until the future that `make`
 /// makes is done, and returns its value.
@@ -51,27 +49,37 @@ where
     let (caller, waiting) = Caller::new();
     let _below = CALLER.set(Some(caller.clone())).scope();
     let make = move || async { (make().await, SendContext::current()) };
-    let (future, _helper) = submit(make)?;
+    let helper;
+    let event_loop = match outer_loop() {
+        Some(outer) => outer,
+        None => {
+            helper = Helper::get().map_err(JobError::NoThread)?;
+            helper.handle().clone()
+        }
+    };
+    let (future, task) = submit(&event_loop, make);
+    let waits = match Chain::current() {
+        Some(chain) => match chain.waits_for(task.clone()) {
+            Some(waits) => Some(waits),
+            None => {
+                task.cancel();
+                None
+            }
+        },
+        None => None,
+    };
     future.add_done_callback(move |_| caller.done());
-    let waits = waits_for(&future);
     waiting.serve();
-    drop(waits);
-    let (value, context) = future.result(None)?;
+    let outcome = future.result(None);
+    if let Some(waits) = waits {
+        waits.ended(outcome.is_ok());
+    }
+    let (value, context) = outcome?;
     context.apply();
     Ok(value)
 }
 
-/// Hands the future to a loop; with a loop of its own, the helper has to live until it is done.
-#[track_caller]
-fn submit<F, Fut>(make: F) -> Result<(ThreadFuture<Fut::Output>, Option<Helper>), JobError>
-where
-    F: FnOnce() -> Fut + Send + 'static,
-    Fut: Future + 'static,
-    Fut::Output: Send + 'static,
-{
-    if let Some(outer) = calling_loop().filter(|outer| !LoopHandle::is_closed(outer)) {
-        return Ok((run_coroutine_threadsafe(&outer, make), None));
-    }
-    let helper = Helper::get().map_err(JobError::NoThread)?;
-    Ok((run_coroutine_threadsafe(helper.handle(), make), Some(helper)))
+/// The loop that the function on this thread was called from, if it is there still.
+fn outer_loop() -> Option<LoopHandle> {
+    calling_loop().filter(|outer| !LoopHandle::is_closed(outer))
 }

@@ -4,26 +4,38 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use asyncio_loop::ThreadFuture;
+use asyncio_loop::{ThreadFuture, ThreadPromise};
+
+use crate::threads::submit::RemoteTask;
 
 thread_local! {
     /// That of the function which runs on this thread.
     static CURRENT: RefCell<Option<Chain>> = const { RefCell::new(None) };
 }
 
-type Cancel = Box<dyn FnOnce() + Send>;
-
-/// Ties a function to what it waits for.
+/// Ties a function to the task that it waits for.
 #[derive(Clone, Default)]
 pub(super) struct Chain(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     cancelled: bool,
-    waits_for: Option<Cancel>,
+    inner: Option<Inner>,
+}
+
+/// The task, and whether it came to its end: false if it was cancelled.
+#[derive(Clone)]
+struct Inner {
+    task: RemoteTask,
+    finished: ThreadFuture<bool>,
 }
 
 impl Chain {
+    /// That of the function which runs on this thread, if `sync_to_async` called it.
+    pub(super) fn current() -> Option<Chain> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -40,51 +52,63 @@ impl Chain {
         function()
     }
 
-    /// Cancels what the function waits for, now or as soon as it does.
+    /// Asks the task that the function waits for to end; none is waited for after this.
     pub(super) fn cancel(&self) {
-        let cancel = {
+        self.ask();
+    }
+
+    /// Asks the task that the function waits for to end, and waits for that. True if it came to its end
+    /// all the same: then it has absorbed the request.
+    pub(super) async fn cancel_and_wait(&self) -> bool {
+        match self.ask() {
+            Some(inner) => inner.finished.await.unwrap_or(false),
+            None => false,
+        }
+    }
+
+    fn ask(&self) -> Option<Inner> {
+        let inner = {
             let mut state = self.lock();
-            state.cancelled = true;
-            state.waits_for.take()
+            state.cancelled = state.inner.is_none();
+            state.inner.clone()
         };
-        if let Some(cancel) = cancel {
-            cancel();
+        if let Some(inner) = &inner {
+            inner.task.cancel();
         }
+        inner
     }
-}
 
-/// Says that the function on this thread waits for `future`, until the guard is dropped.
-pub(super) fn waits_for<T: Send + 'static>(future: &ThreadFuture<T>) -> Waits {
-    let chain = CURRENT.with_borrow(Clone::clone);
-    if let Some(chain) = &chain {
-        let future = future.clone();
-        let cancel: Cancel = Box::new(move || {
-            future.cancel();
-        });
-        let mut state = chain.lock();
+    /// Says that the function waits for this task until the guard is dropped. `None`: it is to be
+    /// cancelled instead.
+    pub(super) fn waits_for(&self, task: RemoteTask) -> Option<Waits> {
+        let mut state = self.lock();
         if state.cancelled {
-            drop(state);
-            cancel();
-        } else {
-            state.waits_for = Some(cancel);
+            return None;
         }
-    }
-    Waits(chain)
-}
-
-/// See [`waits_for`].
-pub(super) struct Waits(Option<Chain>);
-
-impl Drop for Waits {
-    fn drop(&mut self) {
-        if let Some(chain) = &self.0 {
-            let done = chain.lock().waits_for.take();
-            drop(done);
-        }
+        let (promise, finished) = ThreadPromise::new();
+        state.inner = Some(Inner { task, finished });
+        Some(Waits { chain: self.clone(), promise: Some(promise) })
     }
 }
 
-/// Cancels a chain when it is dropped unless it was disarmed.
+/// See [`Chain::waits_for`].
+pub(super) struct Waits {
+    chain: Chain,
+    promise: Option<ThreadPromise<bool>>,
+}
+
+impl Waits {
+    /// The task has ended.
+    pub(super) fn ended(mut self, finished: bool) {
+        let inner = self.chain.lock().inner.take();
+        drop(inner);
+        if let Some(promise) = self.promise.take() {
+            promise.set_result(finished);
+        }
+    }
+}
+
+/// Cancels a chain when it is dropped, unless it was disarmed.
 pub(super) struct CancelOnDrop(pub(super) Option<Chain>);
 
 impl Drop for CancelOnDrop {

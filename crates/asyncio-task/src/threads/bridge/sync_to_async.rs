@@ -6,10 +6,11 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use asyncio_loop::{Executor, JobError, SendContext, running_loop, wrap_future};
+use asyncio_loop::{Executor, JobError, SendContext, ThreadFuture, running_loop, wrap_future};
 
 use super::cancel::{CancelOnDrop, Chain};
 use super::place::run_sensitive;
+use crate::cancel::catch_cancel;
 
 /// Calls a synchronous function from a task: `.await` it for its value.
 ///
@@ -34,8 +35,10 @@ use super::place::run_sensitive;
 ///
 /// # Cancel safety
 ///
-/// Dropping it cancels a function that has not started. One that waits in `async_to_sync` gets
-/// [`JobError::Cancelled`] there, and what it waits for is cancelled; another one goes on to its end.
+/// Cancelling the caller, or dropping this, cancels a function that has not started. In one that waits in
+/// `async_to_sync` the task that it waits for is cancelled; if that absorbs the request the caller goes
+/// on, too, and otherwise the function gets [`JobError::Cancelled`]. Any other function goes on to its end
+/// without its caller.
 ///
 /// # Examples
 ///
@@ -114,13 +117,29 @@ where
                 future
             }
         };
-        let mut cancel = CancelOnDrop(Some(chain));
-        let outcome = wrap_future(future).await;
-        cancel.0 = None;
-        let (value, context) = outcome?;
+        let (value, context) = wait(future, chain).await?;
         context.apply();
         Ok(value)
     }
+}
+
+/// Waits for the function. A cancellation goes to the task that the function waits for; if that absorbs
+/// it the function goes on, and so does the wait.
+async fn wait<T: Send + 'static>(future: ThreadFuture<T>, chain: Chain) -> Result<T, JobError> {
+    let mut on_drop = CancelOnDrop(Some(chain.clone()));
+    let outcome = match catch_cancel(wrap_future(future.clone())).await {
+        Ok(outcome) => outcome,
+        Err(cancelled) => {
+            if chain.cancel_and_wait().await {
+                drop(cancelled);
+                wrap_future(future).await
+            } else {
+                cancelled.resume().await
+            }
+        }
+    };
+    on_drop.0 = None;
+    outcome
 }
 
 impl<F, T> IntoFuture for SyncToAsync<F>
