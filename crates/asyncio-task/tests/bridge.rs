@@ -256,7 +256,10 @@ fn shielded_inner_work_survives_any_number_of_layers() {
         let (tell, told) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         let (finish, finished) = mpsc::channel();
+        let (alive, cancelled) = mpsc::channel::<()>();
         let innermost = move || async move {
+            // Dropped when the cancellation has come this far.
+            let _alive = alive;
             let work = create_task(async move {
                 tell.send(()).unwrap();
                 while released.try_recv().is_err() {
@@ -276,7 +279,9 @@ fn shielded_inner_work_survives_any_number_of_layers() {
             yield_now().await;
         }
         outer.cancel();
-        yield_now().await;
+        while cancelled.try_recv() != Err(mpsc::TryRecvError::Disconnected) {
+            yield_now().await;
+        }
         release.send(()).unwrap();
         assert!(outer.await.unwrap_err().is_cancelled());
         let finished = to_thread(move || finished.recv().unwrap()).await.unwrap();

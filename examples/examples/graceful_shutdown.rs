@@ -1,0 +1,65 @@
+//! A server that ends well on SIGTERM or Ctrl-C: it accepts no more, finishes what it has begun, cleans
+//! up, and is gone in time.
+//!
+//! To show it, a client asks for something that takes a while, and the program sends itself a SIGTERM
+//! in the middle.
+//!
+//! ```text
+//! cargo run -p asyncio-examples --example graceful_shutdown
+//! ```
+
+use std::io;
+use std::time::Duration;
+
+use asyncio::{
+    Command, Signal, Signals, StreamReader, StreamWriter, create_task, open_connection, sleep,
+    start_server,
+};
+
+/// Clients that are not done by then are cut off.
+const GRACE: Duration = Duration::from_secs(5);
+
+async fn serve(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
+    while let Some(request) = reader.next_line().await? {
+        println!("server: begins {:?}", String::from_utf8_lossy(&request).trim_end());
+        sleep(Duration::from_millis(100)).await;
+        writer.write(b"done: ");
+        writer.write(&request);
+        writer.drain().await?;
+    }
+    writer.close().await
+}
+
+async fn ask(address: std::net::SocketAddr) -> io::Result<String> {
+    let (mut reader, writer) = open_connection(address).await?;
+    writer.write(b"a long request\n");
+    let answer = reader.read_line().await?;
+    writer.close().await?;
+    Ok(String::from_utf8_lossy(&answer).trim_end().to_owned())
+}
+
+#[asyncio::main]
+async fn main() -> io::Result<()> {
+    // From here on these signals are ours, also while nobody waits for them.
+    let mut signals = Signals::new([Signal::TERM, Signal::INT])?;
+    let server = start_server("127.0.0.1:0", serve).await?;
+    let address = server.local_addr()?;
+
+    let client = create_task(ask(address));
+    let killer = create_task(async {
+        sleep(Duration::from_millis(50)).await;
+        Command::new("kill").arg(std::process::id().to_string()).await?.wait().await;
+        io::Result::Ok(())
+    });
+
+    let signal = signals.recv().await;
+    println!("main: {signal}, shutting down");
+    server.shutdown(GRACE).await;
+    println!("main: no more clients");
+    assert!(open_connection(address).await.is_err());
+
+    let answer = client.await.expect("a result")?;
+    println!("client: {answer}");
+    assert_eq!(answer, "done: a long request");
+    killer.await.expect("a result")
+}
