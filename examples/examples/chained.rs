@@ -31,9 +31,6 @@ async fn chain(number: u64) {
 #[asyncio::main]
 async fn main() {
     let start = Instant::now();
-    let chains = [9, 6, 3].map(|number| asyncio::create_task(chain(number)));
-    for task in chains {
-        task.await.expect("a chain that ends");
-    }
+    asyncio::gather([9, 6, 3].map(chain)).await;
     println!("all chains together took {:.1} s", start.elapsed().as_secs_f64());
 }

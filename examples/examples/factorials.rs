@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-async fn factorial(name: &'static str, number: u64) -> u64 {
+async fn factorial(name: &str, number: u64) -> u64 {
     let mut product = 1;
     for factor in 2..=number {
         println!("task {name}: factorial({number}), now times {factor}");
@@ -19,11 +19,6 @@ async fn factorial(name: &'static str, number: u64) -> u64 {
 
 #[asyncio::main]
 async fn main() {
-    let tasks = [("A", 2), ("B", 3), ("C", 4)]
-        .map(|(name, number)| asyncio::create_task(factorial(name, number)));
-    let mut results = Vec::new();
-    for task in tasks {
-        results.push(task.await.expect("a result"));
-    }
-    assert_eq!(results, [2, 6, 24]);
+    let factorials = (factorial("A", 2), factorial("B", 3), factorial("C", 4));
+    assert_eq!(asyncio::gather(factorials).await, (2, 6, 24));
 }

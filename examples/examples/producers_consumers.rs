@@ -40,11 +40,7 @@ async fn main() {
     for name in 0..consumers {
         asyncio::create_task(consume(name, Rc::clone(&queue)));
     }
-    let producers: Vec<_> =
-        (0..producers).map(|name| asyncio::create_task(produce(name, Rc::clone(&queue)))).collect();
-    for task in producers {
-        task.await.expect("a producer that ends");
-    }
+    asyncio::gather((0..producers).map(|name| produce(name, Rc::clone(&queue)))).await;
     queue.join().await;
     queue.shutdown();
     println!("every item is done");

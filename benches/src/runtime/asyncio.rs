@@ -41,6 +41,13 @@ impl Runtime for Asyncio {
         (send, async { promise.await.expect("a value") })
     }
 
+    fn gather<T: 'static, F>(futures: impl Iterator<Item = F>) -> impl Future<Output = Vec<T>>
+    where
+        F: Future<Output = T> + 'static,
+    {
+        asyncio::gather(futures.collect::<Vec<_>>())
+    }
+
     async fn from_thread(
         produce: impl FnOnce(&dyn Fn(u64)) + Send + 'static,
         mut consume: impl FnMut(u64) + 'static,
