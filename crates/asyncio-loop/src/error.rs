@@ -87,6 +87,9 @@ pub enum RunError {
     Stopped,
     /// The future was cancelled.
     Cancelled,
+    /// Ctrl-C ended the future.
+    #[doc(alias = "KeyboardInterrupt")]
+    Interrupted,
 }
 
 impl fmt::Display for RunError {
@@ -98,6 +101,7 @@ impl fmt::Display for RunError {
             Self::Closed => f.write_str("event loop is closed"),
             Self::Stopped => f.write_str("event loop stopped before the future completed"),
             Self::Cancelled => f.write_str("the future was cancelled"),
+            Self::Interrupted => f.write_str("interrupted"),
         }
     }
 }

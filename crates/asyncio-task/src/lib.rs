@@ -27,6 +27,7 @@ mod cancel;
 mod combinators;
 mod error;
 mod group;
+mod interrupt;
 mod promise;
 mod runner;
 mod sleep;

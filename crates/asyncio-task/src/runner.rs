@@ -1,19 +1,27 @@
 //! `run`: a loop for one program.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::panic::Location;
+use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio_loop::{Context, ErrorContext, EventLoop, LoopRef, RunError, TaskOptions};
+use asyncio_loop::{Context, ErrorContext, EventLoop, LoopRef, RunError, TaskOptions, TaskRef};
 
+use crate::interrupt::{Interrupt, Main};
 use crate::promise::Promise;
 use crate::task::TaskRefExt;
+use crate::timeout::timeout;
 
 /// Runs `future` as the main task of a new loop, and returns its value.
 ///
 /// When it is done, every task that is left is cancelled and waited for, the default executor's jobs
-/// are waited for, and the loop is closed.
+/// are waited for, and the loop is closed. Tasks that take longer over their cleanup than the
+/// [grace period](RunnerBuilder::grace_period) are named in a report, and dropped.
+///
+/// On the main thread of a program that does not handle it, Ctrl-C cancels the main task, and
+/// a second one ends the run at once.
 ///
 /// # Panics
 ///
@@ -34,6 +42,9 @@ use crate::task::TaskRefExt;
 pub fn run<F: Future>(future: F) -> F::Output {
     Runner::builder().run(future)
 }
+
+/// How long a runner waits for tasks that it has cancelled.
+const GRACE_PERIOD: Duration = Duration::from_secs(10);
 
 /// How long a runner waits for the jobs of the default executor.
 const EXECUTOR_TIMEOUT: Duration = Duration::from_secs(300);
@@ -60,6 +71,7 @@ pub struct RunnerBuilder {
     virtual_time: bool,
     factory: Option<LoopFactory>,
     executor_timeout: Duration,
+    grace_period: Duration,
 }
 
 impl RunnerBuilder {
@@ -117,6 +129,27 @@ impl RunnerBuilder {
     /// ```
     pub fn virtual_time(mut self, yes: bool) -> Self {
         self.virtual_time = yes;
+        self
+    }
+
+    /// How long closing waits for the cleanup of tasks that are left, before it reports each of
+    /// them to the exception handler and drops it. Default: 10 seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::pending;
+    /// use std::time::Duration;
+    /// use asyncio_task::{Runner, create_task, finally, yield_now};
+    ///
+    /// let runner = Runner::builder().virtual_time(true).grace_period(Duration::from_secs(1));
+    /// runner.run(async {
+    ///     create_task(finally(pending::<()>(), async |_| pending().await));
+    ///     yield_now().await;
+    /// });
+    /// ```
+    pub fn grace_period(mut self, limit: Duration) -> Self {
+        self.grace_period = limit;
         self
     }
 
@@ -179,6 +212,7 @@ impl RunnerBuilder {
             debug: self.debug,
             context: None,
             executor_timeout: self.executor_timeout,
+            grace_period: self.grace_period,
         }
     }
 }
@@ -213,6 +247,7 @@ pub struct Runner {
     debug: Option<bool>,
     context: Option<Context>,
     executor_timeout: Duration,
+    grace_period: Duration,
 }
 
 enum State {
@@ -253,6 +288,7 @@ impl Runner {
             virtual_time: false,
             factory: None,
             executor_timeout: EXECUTOR_TIMEOUT,
+            grace_period: GRACE_PERIOD,
         }
     }
 
@@ -331,7 +367,15 @@ impl Runner {
         let own = self.context.get_or_insert_with(Context::current);
         let options = options.context(context.unwrap_or(own));
         match &self.state {
-            State::Open(event_loop) => event_loop.run_task(future, options),
+            State::Open(event_loop) => {
+                let interrupt = Interrupt::new(event_loop);
+                let main = Main::new(future, interrupt.as_ref());
+                let result = event_loop.run_task(main, options);
+                match interrupt {
+                    Some(interrupt) => interrupt.explain(result),
+                    None => result,
+                }
+            }
             State::New(_) | State::Closed => Err(RunError::Closed),
         }
     }
@@ -402,10 +446,10 @@ impl Runner {
     /// ```
     pub fn close(&mut self) {
         if let State::Open(event_loop) = std::mem::replace(&mut self.state, State::Closed) {
-            cancel_all_tasks(&event_loop);
+            cancel_all_tasks(&event_loop, self.grace_period);
             self.shutdown_executor(&event_loop);
             // Jobs that ended meanwhile may have left some.
-            cancel_all_tasks(&event_loop);
+            cancel_all_tasks(&event_loop, self.grace_period);
             drop(event_loop);
         }
     }
@@ -421,31 +465,53 @@ impl Runner {
     }
 }
 
-/// Cancels what is left on a loop, and runs it until that has ended.
-fn cancel_all_tasks(event_loop: &EventLoop) {
+/// Cancels what is left on a loop, and runs it until that has ended, or the grace period has.
+fn cancel_all_tasks(event_loop: &EventLoop, grace: Duration) {
+    let deadline = event_loop.time() + grace;
     loop {
-        let mut tasks = event_loop.all_tasks();
-        // The children of groups end with their parents.
-        tasks.retain(|task| !task.is_child());
+        let tasks = own_tasks(event_loop);
         if tasks.is_empty() {
             return;
         }
-        let ended = Promise::<()>::of(event_loop);
-        let left = std::rc::Rc::new(std::cell::Cell::new(tasks.len()));
+        let ended = all_ended(event_loop, &tasks);
         for task in &tasks {
-            let (ended, left) = (ended.clone(), left.clone());
-            task.on_done(event_loop.callback(move || {
-                left.set(left.get() - 1);
-                if left.get() == 0 {
-                    let _ = ended.set_result(());
-                }
-            }));
             task.cancel();
         }
-        let waited = event_loop.run_task(ended, TaskOptions::new().hidden());
-        if let Err(RunError::AlreadyRunning { .. } | RunError::Closed) = waited {
-            return;
+        let wait = timeout(deadline - event_loop.time(), ended);
+        match event_loop.run_task(wait, TaskOptions::new().hidden()) {
+            Err(RunError::AlreadyRunning { .. } | RunError::Closed) => return,
+            Ok(Err(_)) => return report_left(event_loop),
+            Ok(Ok(_)) | Err(_) => {}
         }
+    }
+}
+
+/// The tasks of a loop; the children of groups end with their parents.
+fn own_tasks(event_loop: &EventLoop) -> Vec<TaskRef> {
+    event_loop.all_tasks().into_iter().filter(|task| !task.is_child()).collect()
+}
+
+/// A promise that is kept when all tasks have ended.
+fn all_ended(event_loop: &EventLoop, tasks: &[TaskRef]) -> Promise<()> {
+    let ended = Promise::of(event_loop);
+    let left = Rc::new(Cell::new(tasks.len()));
+    for task in tasks {
+        let (ended, left) = (ended.clone(), Rc::clone(&left));
+        task.on_done(event_loop.callback(move || {
+            left.set(left.get() - 1);
+            if left.get() == 0 {
+                let _ = ended.set_result(());
+            }
+        }));
+    }
+    ended
+}
+
+/// Names what did not end within the grace period.
+fn report_left(event_loop: &EventLoop) {
+    for task in own_tasks(event_loop) {
+        let message = "a cancelled task did not end within the grace period, and is dropped";
+        event_loop.report(&ErrorContext::new(message).with_task(task));
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use asyncio_loop::{Context, EventLoop, LoopRef, RunError, context_var, running_loop};
 use asyncio_task::{Runner, create_task, create_task_with, current_task, run, sleep, yield_now};
-use asyncio_task::{TaskLoopExt, TaskOptions, all_tasks};
+use asyncio_task::{TaskLoopExt, TaskOptions, all_tasks, finally};
 use common::{Log, OnDrop, Report, new_loop, reports};
 
 context_var! {
@@ -373,4 +373,30 @@ fn threads_have_runs_of_their_own() {
         assert_ne!(there, here);
     });
     drop(new_loop());
+}
+
+//
+#[test]
+fn what_does_not_end_within_the_grace_period_is_named_and_dropped() {
+    let builder = Runner::builder().virtual_time(true).grace_period(Duration::from_secs(2));
+    let mut runner = builder.build();
+    let event_loop = runner.event_loop().unwrap();
+    let seen = reports(&event_loop);
+    let cleaned = Rc::new(Cell::new(false));
+    let inside = cleaned.clone();
+    runner
+        .run(async move {
+            let stuck = finally(pending::<()>(), async |_| pending().await);
+            create_task(stuck).set_name("stuck");
+            create_task(finally(pending::<()>(), async move |_| {
+                sleep(Duration::from_secs(1)).await;
+                inside.set(true);
+            }));
+            yield_now().await;
+        })
+        .unwrap();
+    runner.close();
+    assert!(cleaned.get());
+    let named: Vec<_> = seen.take().into_iter().filter_map(|report| report.task).collect();
+    assert_eq!(named, ["stuck"]);
 }

@@ -94,6 +94,24 @@ impl LoopRef {
     }
 }
 
+/// Whether `signal` does what it does by default: nobody in this process handles or ignores it.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, Signal, is_default_signal};
+///
+/// let event_loop = EventLoop::new()?;
+/// assert!(is_default_signal(Signal::USR1));
+/// event_loop.add_signal_handler(Signal::USR1, || ())?;
+/// assert!(!is_default_signal(Signal::USR1));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn is_default_signal(signal: impl Into<Signal>) -> bool {
+    known(signal.into()).is_ok_and(sys::is_default)
+}
+
 fn known(signal: Signal) -> io::Result<c_int> {
     let number = signal.as_raw();
     if sys::is_signal(number) {

@@ -53,6 +53,15 @@ pub(super) fn install(signal: c_int) -> io::Result<Disposition> {
     exchange(signal, &action).map(Disposition)
 }
 
+/// Whether a signal does what it does without anybody's handler.
+pub(super) fn is_default(signal: c_int) -> bool {
+    let mut now = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: nothing is set, and the pointer is valid for the call.
+    let result = unsafe { libc::sigaction(signal, ptr::null(), now.as_mut_ptr()) };
+    // SAFETY: if the call succeeded, it has filled `now`.
+    result == 0 && unsafe { now.assume_init() }.sa_sigaction == libc::SIG_DFL
+}
+
 /// Gives a signal its earlier disposition back.
 pub(super) fn restore(signal: c_int, previous: &Disposition) -> io::Result<()> {
     exchange(signal, &previous.0).map(drop)

@@ -178,14 +178,27 @@ impl Frames {
 
     /// Whether a request from outside has come through to the group, past its body.
     fn is_to_abort(&self, has_body: bool) -> bool {
-        let Some(group) = self.group.node().filter(|group| group.check_asked()) else {
+        let Some(group) = self.group.node() else { return false };
+        if group.answer.get() != Answer::Asked {
             return false;
-        };
+        }
+        if !group.check_asked() {
+            self.forgive_body();
+            return false;
+        }
         if has_body && !self.has_body_passed(group) {
             return false;
         }
         group.answer.set(Answer::Busy);
         true
+    }
+
+    /// The request that the body was asked for was taken back.
+    fn forgive_body(&self) {
+        let body = self.body.node().filter(|body| body.is_asking() && !self.aborting.get());
+        if let Some(body) = body {
+            Work::run(|work| body.unend(work));
+        }
     }
 
     fn has_body_passed(&self, group: &Rc<Node>) -> bool {

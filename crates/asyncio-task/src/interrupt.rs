@@ -1,0 +1,112 @@
+//! What Ctrl-C does to a run.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::thread;
+
+use asyncio_loop::{LoopRef, RunError, Signal, TaskRef, is_default_signal, with_running};
+use pin_project_lite::pin_project;
+
+use crate::task::TaskRefExt;
+
+/// Handles Ctrl-C until dropped: the first cancels the main task, the second stops the loop.
+pub(crate) struct Interrupt {
+    event_loop: LoopRef,
+    state: Rc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    main: RefCell<Option<TaskRef>>,
+    count: Cell<u32>,
+}
+
+impl Interrupt {
+    /// Only on the main thread, and only where nobody else handles the signal.
+    pub(crate) fn new(event_loop: &LoopRef) -> Option<Self> {
+        if thread::current().name() != Some("main") || !is_default_signal(Signal::INT) {
+            return None;
+        }
+        let state = Rc::new(State::default());
+        let (told, this) = (Rc::clone(&state), event_loop.clone());
+        let handler = move || told.interrupt(&this);
+        // A loop that cannot handle signals runs all the same.
+        event_loop.add_signal_handler(Signal::INT, handler).ok()?;
+        Some(Self { event_loop: event_loop.clone(), state })
+    }
+
+    /// Says what a run came to, if Ctrl-C had a part in it.
+    pub(crate) fn explain<T>(&self, result: Result<T, RunError>) -> Result<T, RunError> {
+        let count = self.state.count.get();
+        match result {
+            Err(RunError::Stopped) if count > 1 => Err(RunError::Interrupted),
+            // If somebody else had cancelled the task as well, that is what counts.
+            Err(RunError::Cancelled) if count > 0 && self.state.is_only_reason() => {
+                Err(RunError::Interrupted)
+            }
+            result => result,
+        }
+    }
+}
+
+impl State {
+    fn interrupt(&self, event_loop: &LoopRef) {
+        self.count.set(self.count.get() + 1);
+        let main = self.main.borrow().clone();
+        match main {
+            Some(main) if self.count.get() == 1 => {
+                main.cancel_with("interrupted");
+            }
+            _ => event_loop.stop(),
+        }
+    }
+
+    fn is_only_reason(&self) -> bool {
+        self.main.borrow().as_ref().is_some_and(|main| main.uncancel() == 0)
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        // The system took it, so it gives it back.
+        let _ = self.event_loop.remove_signal_handler(Signal::INT);
+    }
+}
+
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interrupt").field("count", &self.state.count.get()).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The main future, which says which task it is.
+    pub(crate) struct Main<F> {
+        #[pin]
+        future: F,
+        state: Option<Rc<State>>,
+    }
+}
+
+impl<F> Main<F> {
+    pub(crate) fn new(future: F, interrupt: Option<&Interrupt>) -> Self {
+        Self { future, state: interrupt.map(|interrupt| Rc::clone(&interrupt.state)) }
+    }
+}
+
+impl<F: Future> Future for Main<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        if let Some(state) = this.state.take() {
+            let task = with_running(|event_loop| event_loop.stepped_task()).ok().flatten();
+            *state.main.borrow_mut() = task;
+        }
+        this.future.poll(cx)
+    }
+}
