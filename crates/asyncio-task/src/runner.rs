@@ -446,10 +446,12 @@ impl Runner {
     /// ```
     pub fn close(&mut self) {
         if let State::Open(event_loop) = std::mem::replace(&mut self.state, State::Closed) {
-            cancel_all_tasks(&event_loop, self.grace_period);
+            let ended = cancel_all_tasks(&event_loop, self.grace_period);
             self.shutdown_executor(&event_loop);
-            // Jobs that ended meanwhile may have left some.
-            cancel_all_tasks(&event_loop, self.grace_period);
+            if ended {
+                // Jobs that ended meanwhile may have left some.
+                cancel_all_tasks(&event_loop, self.grace_period);
+            }
             drop(event_loop);
         }
     }
@@ -465,13 +467,14 @@ impl Runner {
     }
 }
 
-/// Cancels what is left on a loop, and runs it until that has ended, or the grace period has.
-fn cancel_all_tasks(event_loop: &EventLoop, grace: Duration) {
+/// Cancels what is left on a loop, and runs it until that has ended, or the grace period has; false
+/// then.
+fn cancel_all_tasks(event_loop: &EventLoop, grace: Duration) -> bool {
     let deadline = event_loop.time() + grace;
     loop {
         let tasks = own_tasks(event_loop);
         if tasks.is_empty() {
-            return;
+            return true;
         }
         let ended = all_ended(event_loop, &tasks);
         for task in &tasks {
@@ -479,8 +482,11 @@ fn cancel_all_tasks(event_loop: &EventLoop, grace: Duration) {
         }
         let wait = timeout(deadline - event_loop.time(), ended);
         match event_loop.run_task(wait, TaskOptions::new().hidden()) {
-            Err(RunError::AlreadyRunning { .. } | RunError::Closed) => return,
-            Ok(Err(_)) => return report_left(event_loop),
+            Err(RunError::AlreadyRunning { .. } | RunError::Closed) => return true,
+            Ok(Err(_)) => {
+                report_left(event_loop);
+                return false;
+            }
             Ok(Ok(_)) | Err(_) => {}
         }
     }
