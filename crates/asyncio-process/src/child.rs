@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::{LocalWaker, LoopRef, Signal, TaskOptions};
-use rustix::process::Pid;
+use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process_group, waitid};
 use slab::Slab;
 
 use crate::watcher::{Watch, Watcher};
@@ -23,20 +23,26 @@ pub(crate) struct Child {
     watch: OnceCell<Watch>,
     status: Cell<Option<ExitStatus>>,
     waiters: RefCell<Slab<LocalWaker>>,
+    fate: Cell<Fate>,
+}
+
+/// What becomes of a process, and of those that it has started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fate {
     /// It may go on without us.
-    orphan: Cell<bool>,
+    pub(crate) orphan: bool,
+    /// It has a group of its own, which is signalled as one and does not outlive it.
+    pub(crate) group: bool,
 }
 
 impl Child {
     /// Takes a process over, and has it reaped as soon as it has ended, whether or not anybody waits.
     /// If that cannot be arranged the process is killed and reaped at once.
-    ///
-    /// `orphan`: it may go on without us.
     pub(crate) fn adopt(
         event_loop: &LoopRef,
         process: std::process::Child,
         watcher: Watcher,
-        orphan: bool,
+        fate: Fate,
     ) -> io::Result<Rc<Self>> {
         let child = Rc::new(Child {
             pid: Pid::from_child(&process),
@@ -44,13 +50,14 @@ impl Child {
             watch: OnceCell::new(),
             status: Cell::new(None),
             waiters: RefCell::default(),
-            orphan: Cell::new(false),
+            // Until it is watched and reaped.
+            fate: Cell::new(Fate { orphan: false, ..fate }),
         });
         let reaper = Reaper(Rc::clone(&child));
         let _ = child.watch.set(Watch::new(event_loop, child.pid, watcher)?);
         let options = TaskOptions::new().name(format!("reaper of {}", child.pid)).hidden();
         event_loop.spawn(reaper.work(), options).map_err(io::Error::other)?;
-        child.orphan.set(orphan);
+        child.fate.set(fate);
         Ok(child)
     }
 
@@ -75,7 +82,14 @@ impl Child {
             return Err(gone.into());
         }
         let Some(watch) = self.watch.get() else { return Err(gone.into()) };
-        match watch.send_signal(self.pid, signal) {
+        let signal = named(signal)?;
+        let sent = if self.fate.get().group {
+            // The number of the group is not given out anew before its leader is reaped.
+            kill_process_group(self.pid, signal).map_err(io::Error::from)
+        } else {
+            watch.send_signal(self.pid, signal)
+        };
+        match sent {
             Err(error) if error.raw_os_error() == Some(gone.raw_os_error()) => Ok(()),
             result => result,
         }
@@ -83,7 +97,7 @@ impl Child {
 
     /// The owner has gone. Kills the process unless it may go on without us; it is reaped as ever.
     pub(crate) fn release(&self) {
-        if !self.orphan.get() {
+        if !self.fate.get().orphan {
             self.kill();
         }
     }
@@ -100,6 +114,10 @@ impl Child {
     fn reap(&self) -> bool {
         if self.status.get().is_some() {
             return true;
+        }
+        if self.fate.get().group && self.is_zombie() {
+            // Whoever is left in its group, while that is surely its.
+            let _ = kill_process_group(self.pid, rustix::process::Signal::KILL);
         }
         match self.process.borrow_mut().try_wait() {
             Ok(None) => return false,
@@ -118,13 +136,26 @@ impl Child {
         true
     }
 
+    fn is_zombie(&self) -> bool {
+        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(waitid(WaitId::Pid(self.pid), how), Ok(Some(_)))
+    }
+
     /// Kills the process and waits for its end, which is near.
     fn end(&self) {
+        if self.fate.get().group {
+            let _ = kill_process_group(self.pid, rustix::process::Signal::KILL);
+        }
         let mut process = self.process.borrow_mut();
         // Both fail only if somebody else has reaped it.
         let _ = process.kill();
         let _ = process.wait();
     }
+}
+
+fn named(signal: Signal) -> io::Result<rustix::process::Signal> {
+    rustix::process::Signal::from_named_raw(signal.as_raw())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("cannot send {signal}")))
 }
 
 /// A child that is released when this is dropped.
@@ -197,7 +228,7 @@ impl Reaper {
 impl Drop for Reaper {
     fn drop(&mut self) {
         let child = &self.0;
-        if child.reap() || child.orphan.get() {
+        if child.reap() || child.fate.get().orphan {
             return;
         }
         child.end();

@@ -13,7 +13,7 @@ use std::process;
 use asyncio_loop::running_loop;
 use asyncio_net::DEFAULT_LIMIT;
 
-use crate::child::{Child, Owned};
+use crate::child::{Child, Fate, Owned};
 use crate::communicate::Output;
 use crate::pipe::{Pipe, Pipes};
 use crate::process::Process;
@@ -77,6 +77,7 @@ pub struct Command {
     stderr: Kind,
     limit: usize,
     kill_on_drop: bool,
+    kill_group: bool,
     watcher: Watcher,
 }
 
@@ -90,6 +91,7 @@ impl Command {
             stderr: Kind::Inherit,
             limit: DEFAULT_LIMIT,
             kill_on_drop: true,
+            kill_group: false,
             watcher: Watcher::Auto,
         }
     }
@@ -209,6 +211,30 @@ impl Command {
         self
     }
 
+    /// Puts the process into a group of its own and treats that as one: signals go to all of the group, and
+    /// when the process has ended, what is left of its group is killed. So a shell takes what it has started
+    /// along.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::{Command, Stdio};
+    ///
+    /// asyncio_task::run(async {
+    ///     let line = "sleep 1000 & sleep 1000 & wait";
+    ///     let command = Command::shell(line).kill_group(true).stdout(Stdio::piped());
+    ///     let mut process = command.await?;
+    ///     process.terminate()?;
+    ///     // Nobody is left who could write.
+    ///     assert_eq!(process.stdout().unwrap().read_to_end().await?, "");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn kill_group(mut self, yes: bool) -> Self {
+        self.kill_group = yes;
+        if yes { self.process_group(0) } else { self }
+    }
+
     /// Sets how its end is noticed.
     pub fn watcher(mut self, watcher: Watcher) -> Self {
         self.watcher = watcher;
@@ -276,7 +302,8 @@ impl Command {
         let stdin = process.stdin.take().map(OwnedFd::from);
         let stdout = merged.or_else(|| process.stdout.take().map(OwnedFd::from));
         let stderr = process.stderr.take().map(OwnedFd::from);
-        let child = Child::adopt(&event_loop, process, self.watcher, !self.kill_on_drop)?;
+        let fate = Fate { orphan: !self.kill_on_drop, group: self.kill_group };
+        let child = Child::adopt(&event_loop, process, self.watcher, fate)?;
         let child = Owned(child);
         let pipe = |fd: Option<OwnedFd>| fd.map(|fd| Pipe::new(&event_loop, fd)).transpose();
         Ok((child, Pipes { stdin: pipe(stdin)?, stdout: pipe(stdout)?, stderr: pipe(stderr)? }))

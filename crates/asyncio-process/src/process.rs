@@ -8,8 +8,9 @@ use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio_loop::{LocalWaker, Signal, running_loop};
+use asyncio_loop::Signal;
 use asyncio_net::{StreamReader, StreamWriter, stream_over};
+use asyncio_task::timeout;
 
 use crate::child::Owned;
 use crate::communicate::{Communication, Output};
@@ -153,7 +154,7 @@ impl Process {
         self.child.wait().await
     }
 
-    /// Sends a signal.
+    /// Sends a signal; to its whole group if that [is killed with it](crate::Command::kill_group).
     ///
     /// # Errors
     ///
@@ -211,30 +212,11 @@ impl Process {
             return Ok(status);
         }
         self.terminate()?;
-        if let Some(status) = self.wait_for(grace).await {
+        if let Ok(status) = timeout(grace, self.wait()).await {
             return Ok(status);
         }
         self.kill()?;
         Ok(self.wait().await)
-    }
-
-    /// Waits for the end at most for `limit`.
-    async fn wait_for(&self, limit: Duration) -> Option<ExitStatus> {
-        let event_loop = running_loop();
-        let when = event_loop.time() + limit;
-        let mut wait = std::pin::pin!(self.wait());
-        let mut timer = None;
-        std::future::poll_fn(|cx| {
-            if let std::task::Poll::Ready(status) = wait.as_mut().poll(cx) {
-                return std::task::Poll::Ready(Some(status));
-            }
-            if event_loop.time() >= when {
-                return std::task::Poll::Ready(None);
-            }
-            timer = Some(event_loop.wake_at(when, LocalWaker::from_context(cx)));
-            std::task::Poll::Pending
-        })
-        .await
     }
 
     /// Writes `input` to standard input and closes it, reads standard output and standard error to their

@@ -507,6 +507,36 @@ fn stop_asks_first_and_kills_after_the_grace() {
 }
 
 #[test]
+fn a_group_is_signalled_as_one_and_does_not_outlive_its_leader() {
+    // The grandchild holds the pipe open: the end of the stream is its end.
+    let line = "sleep 1000 & echo started; wait";
+    type End = fn(&mut Process);
+    let ends: [(&str, End); 2] = [
+        (line, |process| process.terminate().unwrap()),
+        ("sleep 1000 & echo started; read line", |process| drop(process.take_stdin())),
+    ];
+    for watcher in WATCHERS {
+        run(async {
+            for (line, end) in ends {
+                let command = piped(Command::shell(line)).kill_group(true).watcher(watcher);
+                let mut process = command.await?;
+                assert_eq!(process.stdout().unwrap().read_line().await?, "started\n");
+                end(&mut process);
+                process.wait().await;
+                assert_eq!(process.stdout().unwrap().read_to_end().await?, "");
+            }
+            let mut dropped = piped(Command::shell(line)).kill_group(true).watcher(watcher).await?;
+            let mut stdout = dropped.take_stdout().unwrap();
+            assert_eq!(stdout.read_line().await?, "started\n");
+            drop(dropped);
+            assert_eq!(stdout.read_to_end().await?, "");
+            io::Result::Ok(())
+        })
+        .unwrap();
+    }
+}
+
+#[test]
 fn output_of_one_process_feeds_another() {
     run(async {
         let mut numbers = Command::shell("seq 1 100000").stdout(Stdio::piped()).await?;

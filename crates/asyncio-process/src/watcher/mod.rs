@@ -7,8 +7,8 @@ mod thread;
 
 use std::io;
 
-use asyncio_loop::{LoopRef, Signal, ThreadFuture};
-use rustix::process::Pid;
+use asyncio_loop::{LoopRef, ThreadFuture};
+use rustix::process::{Pid, Signal};
 
 #[cfg(target_os = "linux")]
 use self::pidfd::Pidfd;
@@ -56,10 +56,6 @@ impl Watch {
 
     /// Sends a signal to the child, never to another process that has got its number since.
     pub(crate) fn send_signal(&self, pid: Pid, signal: Signal) -> io::Result<()> {
-        let number = signal.as_raw();
-        let signal = rustix::process::Signal::from_named_raw(number).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, format!("cannot send {signal}"))
-        })?;
         match self {
             #[cfg(target_os = "linux")]
             Watch::Pidfd(pidfd) => pidfd.send_signal(signal),
