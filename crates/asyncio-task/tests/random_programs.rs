@@ -205,8 +205,9 @@ async fn run_finally(body: Program, cleanup: Program, place: Place) -> Done {
             let finals = &mut world.finals.borrow_mut();
             finals[number].begun += 1;
             // Those inside have had their turn.
-            let open = finals.iter().any(|f| f.parent == Some(number) && f.begun != f.ended);
-            assert!(!open || place.fragile, "an inner cleanup is still running");
+            let is_open = |inner: &Final| inner.begun != inner.ended && !inner.dropped_by_others;
+            let open = finals.iter().any(|f| f.parent == Some(number) && is_open(f));
+            assert!(!open, "an inner cleanup is still running");
         }
         let shielded = Place { within: None, cleanup: true, ..place.clone() };
         let _ = go(cleanup, shielded).await;
@@ -352,4 +353,12 @@ fn found_1() {
         Box::new(Program::Sleep(0)),
     )]);
     attack(program, vec![(0, 0, Blow::Cancel)]);
+}
+
+#[test]
+fn found_2() {
+    let sleep = || Box::new(Program::Sleep(0));
+    let inner = Program::Finally(Box::new(Program::CancelSelf), sleep());
+    let program = Program::Finally(Box::new(Program::Select(sleep(), Box::new(inner))), sleep());
+    attack(program, vec![]);
 }

@@ -26,3 +26,6 @@ struct SyncGuide;
 
 #[doc = include_str!("../../asyncio-task/README.md")]
 struct Task;
+
+#[doc = include_str!("../../../docs/CANCELLATION.md")]
+struct Cancellation;
