@@ -1,0 +1,560 @@
+//! A task to look at, name, wake and end, whatever it returns.
+
+use std::fmt;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use crate::cancel_reason::CancelReason;
+use crate::context::{Context as Variables, ContextSlot};
+use crate::event_loop::LoopRef;
+use crate::kernel::callback::CallbackRef;
+use crate::kernel::cell::{
+    CANCELLED, CHILD, CellRef, DONE, ENDING, Header, PANICKED, RUNNING, SCHEDULED, SUPERVISED, TASK,
+};
+use crate::kernel::children;
+use crate::kernel::home::Home;
+use crate::kernel::wait::Wait;
+
+use super::{Extra, Supervisor, TaskHeader, task_header};
+
+/// A task, whatever it returns: to look at, name, wake and end it.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, TaskOptions};
+///
+/// let event_loop = EventLoop::new()?;
+/// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+/// let task = raw.task().clone();
+/// drop(raw);
+/// assert!(!task.is_done(), "the loop owns it");
+/// task.request_end();
+/// event_loop.run_until_complete(async {})?;
+/// assert!(task.is_cancelled());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct TaskRef(pub(super) CellRef);
+
+impl TaskRef {
+    /// # Safety
+    ///
+    /// As for `CellRef::share`, with a task.
+    pub(in crate::kernel) unsafe fn share(cell: NonNull<Header>) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { CellRef::share(cell) })
+    }
+
+    pub(crate) fn from_cell(cell: CellRef) -> Result<Self, CellRef> {
+        if cell.header().has(TASK) { Ok(Self(cell)) } else { Err(cell) }
+    }
+
+    pub(in crate::kernel) fn header(&self) -> &Header {
+        self.0.header()
+    }
+
+    pub(super) fn task(&self) -> &TaskHeader {
+        // SAFETY: a live task.
+        unsafe { task_header(self.0.ptr()) }
+    }
+
+    /// Runs `f` with the task's extra part, which is made if it is missing.
+    pub(super) fn with_extra<R>(&self, f: impl FnOnce(&mut Extra) -> R) -> R {
+        // SAFETY: promises 1 and 5: `f` is code of this file that calls nobody.
+        let extra = unsafe { &mut *self.task().extra.get() };
+        f(extra.get_or_insert_default())
+    }
+
+    /// Runs `f` with the task's extra part, if there is one.
+    pub(super) fn if_extra<R>(&self, f: impl FnOnce(&mut Extra) -> Option<R>) -> Option<R> {
+        // SAFETY: as above.
+        unsafe { &mut *self.task().extra.get() }.as_deref_mut().and_then(f)
+    }
+
+    /// The task's number: unique in the process, and rising on each thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let first = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// let second = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// assert!(first.task().id() < second.task().id());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.task().id
+    }
+
+    /// The name it was given, or `Task-N` with its number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// assert_eq!(*raw.task().name(), format!("Task-{}", raw.task().id()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn name(&self) -> Rc<str> {
+        self.if_extra(|extra| extra.name.clone())
+            .unwrap_or_else(|| format!("Task-{}", self.id()).into())
+    }
+
+    /// Gives it another name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, running_loop};
+    ///
+    /// let main = async {
+    ///     let task = running_loop().current_task().unwrap();
+    ///     task.set_name("main");
+    ///     task.name()
+    /// };
+    /// assert_eq!(&*EventLoop::new()?.run_until_complete(main)?, "main");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_name(&self, name: &str) {
+        let name = Some(Rc::from(name));
+        self.with_extra(|extra| extra.name = name);
+    }
+
+    /// Where it was made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// assert!(raw.task().site().line() > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn site(&self) -> &'static Location<'static> {
+        self.task().site
+    }
+
+    /// The Rust type of its future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::Ready;
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(std::future::ready(1), TaskOptions::new())?;
+    /// assert_eq!(raw.task().type_name(), std::any::type_name::<Ready<i32>>());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        (self.header().vtable.type_name)()
+    }
+
+    /// The context it runs in: its own copy, unless it was made in a given one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions, context_var};
+    ///
+    /// context_var! { static STEP: u32 = 0; }
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async { drop(STEP.set(1)) }, TaskOptions::new())?;
+    /// event_loop.run_until_complete(async {})?;
+    /// assert_eq!(raw.task().context().run(|| STEP.get()), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn context(&self) -> Variables {
+        // The slot of a task that is being stepped is empty. An eager child may be on top of it,
+        // so it has to be the innermost one.
+        if self.header().has(RUNNING) {
+            ContextSlot::current()
+        } else {
+            self.header().context.to_context()
+        }
+    }
+
+    /// The loop that it belongs to, unless that is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// assert_eq!(raw.task().event_loop().as_ref(), Some(&*event_loop));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "get_loop")]
+    #[must_use]
+    pub fn event_loop(&self) -> Option<LoopRef> {
+        // SAFETY: the local side of a live cell keeps its home alive.
+        unsafe { Home::event_loop(self.header().home) }
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// assert!(!raw.task().is_done());
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_done());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.header().has(DONE)
+    }
+
+    /// Whether it has ended without returning and without a panic.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// raw.task().request_end();
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_cancelled());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.header().has(CANCELLED)
+    }
+
+    /// Whether it was asked to end and has not yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// raw.task().request_end();
+    /// assert!(raw.task().is_ending() && !raw.task().is_done());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.header().has(ENDING)
+    }
+
+    /// Whether it has ended by a panic.
+    #[must_use]
+    pub fn is_panicked(&self) -> bool {
+        self.header().has(PANICKED)
+    }
+
+    /// Whether it is one of [`Children`](super::Children), which their owner steps.
+    #[must_use]
+    pub fn is_child(&self) -> bool {
+        self.header().has(CHILD)
+    }
+
+    /// Of one of [`Children`](super::Children) that is being stepped: the task inside whose step that
+    /// happens.
+    #[must_use]
+    pub fn stepper(&self) -> Option<Self> {
+        // SAFETY: a live child, on its thread.
+        if self.is_child() { unsafe { children::stepper(self.0.ptr()) } } else { None }
+    }
+
+    /// Whether it is being stepped.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.header().has(RUNNING)
+    }
+
+    /// Whether it stands in line to be stepped.
+    #[must_use]
+    pub fn is_scheduled(&self) -> bool {
+        self.header().has(SCHEDULED)
+    }
+
+    /// What it waits for, if it is blocked and has said so.
+    ///
+    /// Where it waits for several things at once, the last one that it looked at.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::Poll;
+    /// use asyncio_loop::{EventLoop, TaskOptions, Wait};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let blocked = poll_fn(|cx| (Wait::Signal.note(cx), Poll::<()>::Pending).1);
+    /// let raw = event_loop.spawn(blocked, TaskOptions::new())?;
+    /// assert_eq!(raw.task().waits_for(), None, "it has not started");
+    /// event_loop.run_until_complete(async {})?;
+    /// assert_eq!(raw.task().waits_for(), Some(Wait::Signal));
+    /// # raw.task().request_end();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn waits_for(&self) -> Option<Wait> {
+        let flags = self.header().flags.get();
+        let is_blocked = flags & (DONE | RUNNING | SCHEDULED) == 0;
+        is_blocked.then(|| Wait::of_flags(flags)).flatten()
+    }
+
+    /// The unfinished task that it awaits outside of every frame.
+    #[must_use]
+    pub fn awaited(&self) -> Option<Self> {
+        let awaited = self.task().awaiting.get()?;
+        // SAFETY: promise 10: not DONE, so alive.
+        Some(unsafe { Self::share(awaited) })
+    }
+
+    /// Counts a request to end, which says this about itself.
+    pub fn add_request(&self, reason: CancelReason) {
+        let old = self.with_extra(|extra| {
+            extra.requests += 1;
+            extra.reason.replace(reason)
+        });
+        drop(old);
+    }
+
+    /// Counts one request less; returns how many are left.
+    pub fn remove_request(&self) -> usize {
+        let left = self.if_extra(|extra| {
+            extra.requests = extra.requests.saturating_sub(1);
+            Some(extra.requests)
+        });
+        left.unwrap_or(0)
+    }
+
+    /// How often it was asked to end, less what was taken back.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.if_extra(|extra| Some(extra.requests)).unwrap_or(0)
+    }
+
+    /// What the last request to end said.
+    #[must_use]
+    pub fn cancel_reason(&self) -> Option<CancelReason> {
+        self.if_extra(|extra| extra.reason.clone())
+    }
+
+    /// Sets what is said when it ends cancelled.
+    pub fn set_cancel_reason(&self, reason: CancelReason) {
+        let old = self.with_extra(|extra| extra.reason.replace(reason));
+        drop(old);
+    }
+
+    /// A reason that names this task as the one that asks.
+    #[must_use]
+    pub fn sign(&self, reason: CancelReason) -> CancelReason {
+        let name = self.if_extra(|extra| extra.name.clone());
+        reason.by(self.id(), name.as_deref())
+    }
+
+    /// Has it stepped again, as its waker would.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::Poll;
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let mut polls = 0;
+    /// let second_poll = poll_fn(move |_| {
+    ///     polls += 1;
+    ///     if polls < 2 { Poll::Pending } else { Poll::Ready(()) }
+    /// });
+    /// let raw = event_loop.spawn(second_poll, TaskOptions::new())?;
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(!raw.task().is_done());
+    /// raw.task().wake();
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_done());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wake(&self) {
+        self.0.schedule();
+    }
+
+    /// Asks it to end: at its next step (in this one, if it is being stepped) its future is
+    /// dropped, unless its [`Supervisor`] decides otherwise. False if it has ended already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+    /// assert!(raw.task().request_end());
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_cancelled());
+    /// assert!(!raw.task().request_end(), "it has ended");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn request_end(&self) -> bool {
+        if self.is_done() {
+            return false;
+        }
+        self.header().set(ENDING);
+        if !self.is_running() {
+            self.0.schedule();
+        }
+        true
+    }
+
+    /// Notes that it was asked to end, for its [`Supervisor`] to look at when it is stepped next.
+    pub fn mark_ending(&self) {
+        if !self.is_done() {
+            self.header().set(ENDING);
+        }
+    }
+
+    /// Clears the request: it was taken back, or answered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// raw.task().request_end();
+    /// raw.task().withdraw_end();
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_done() && !raw.task().is_cancelled());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn withdraw_end(&self) {
+        self.header().clear(ENDING);
+    }
+
+    /// Puts a supervisor in charge, or nobody. Returns the one before.
+    pub fn set_supervisor(&self, new: Option<Rc<dyn Supervisor>>) -> Option<Rc<dyn Supervisor>> {
+        match &new {
+            _ if self.is_done() => return None,
+            Some(_) => self.header().set(SUPERVISED),
+            None => self.header().clear(SUPERVISED),
+        }
+        self.with_extra(|extra| std::mem::replace(&mut extra.supervisor, new))
+    }
+
+    /// The supervisor in charge.
+    #[must_use]
+    pub fn supervisor(&self) -> Option<Rc<dyn Supervisor>> {
+        if self.header().has(SUPERVISED) {
+            self.if_extra(|extra| extra.supervisor.clone())
+        } else {
+            None
+        }
+    }
+
+    /// Schedules `callback` when the task ends, or now if it has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// let this = event_loop.handle_to_self();
+    /// raw.task().on_done(event_loop.callback(move || this.stop()));
+    /// event_loop.run_forever()?;
+    /// assert!(raw.task().is_done());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_done(&self, callback: CallbackRef) {
+        if self.is_done() {
+            callback.schedule();
+        } else {
+            self.with_extra(|extra| extra.on_done.push(callback));
+        }
+    }
+
+    /// Takes back callbacks that were given to [`on_done`](Self::on_done) and are not scheduled
+    /// yet; returns how many there were.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// let callback = event_loop.callback(|| unreachable!("removed"));
+    /// raw.task().on_done(callback.clone());
+    /// assert_eq!(raw.task().remove_on_done(&callback), 1);
+    /// event_loop.run_until_complete(async {})?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn remove_on_done(&self, callback: &CallbackRef) -> usize {
+        let mut removed = Vec::new();
+        self.if_extra(|extra| {
+            removed.extend(extra.on_done.extract_if_eq(callback));
+            Some(())
+        });
+        removed.len()
+    }
+}
+
+/// `Vec::extract_if`, which is newer than this crate's oldest compiler.
+trait ExtractIfEq<T> {
+    fn extract_if_eq(&mut self, item: &T) -> Vec<T>;
+}
+
+impl<T: PartialEq> ExtractIfEq<T> for Vec<T> {
+    fn extract_if_eq(&mut self, item: &T) -> Vec<T> {
+        let (gone, kept) = std::mem::take(self).into_iter().partition(|each| each == item);
+        *self = kept;
+        gone
+    }
+}
+
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags = self.header().flags.get();
+        let state = match flags {
+            _ if flags & CANCELLED != 0 => "cancelled",
+            _ if flags & PANICKED != 0 => "panicked",
+            _ if flags & DONE != 0 => "finished",
+            _ if flags & ENDING != 0 => "cancelling",
+            _ if flags & RUNNING != 0 => "running",
+            _ if flags & SCHEDULED != 0 => "ready",
+            _ => "pending",
+        };
+        write!(f, "<Task {:?} {state}", self.name())?;
+        match (self.awaited(), self.waits_for()) {
+            (Some(task), _) => write!(f, ", waits for {:?},", task.name())?,
+            (None, Some(wait)) => write!(f, ", waits for {wait},")?,
+            (None, None) => {}
+        }
+        write!(f, " created at {}>", self.site())
+    }
+}
