@@ -67,8 +67,8 @@ pub use executor::{
 };
 pub use handle::{Handle, TimerHandle};
 pub use kernel::{
-    CallbackRef, Children, Join, LocalWaker, Outcome, RawTask, Supervisor, TaskRef, Verdict, Wait,
-    is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame,
+    CallbackRef, Children, Join, LocalWaker, Outcome, RawTask, Supervisor, TaskRef, Verdict,
+    WaitsFor, is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame,
 };
 pub use loop_handle::LoopHandle;
 pub use report::{ErrorContext, ExceptionHandler};

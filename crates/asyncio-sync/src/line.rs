@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::{LocalWaker, Wait};
+use asyncio_loop::{LocalWaker, WaitsFor};
 
 use crate::waiters::{Call, Key, State, WaiterList};
 use crate::watch::watch;
@@ -170,7 +170,7 @@ impl<'a> Turn<'a> {
     }
 
     fn poll_in_line(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
-        Wait::Resource.note(cx);
+        WaitsFor::Resource.note(cx);
         let shared = self.line.shared();
         let mut list = shared.list.borrow_mut();
         match list.poll_turn(&mut self.place, free, cx) {
@@ -233,7 +233,7 @@ impl<'a> Signal<'a> {
 
     /// Ready when everybody was notified since the first poll.
     pub(crate) fn poll_signal(&mut self, cx: &Context<'_>) -> Poll<()> {
-        Wait::Resource.note(cx);
+        WaitsFor::Resource.note(cx);
         let mut list = self.line.shared().list.borrow_mut();
         let (polled, stale) = list.poll_signal(&mut self.place, cx);
         drop(list);

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::{
-    CallbackRef, CancelReason, Context as Variables, ErrorContext, LocalWaker, LoopRef, Wait,
+    CallbackRef, CancelReason, Context as Variables, ErrorContext, LocalWaker, LoopRef, WaitsFor,
     is_cancelling, running_loop, with_running,
 };
 
@@ -546,7 +546,7 @@ impl<T> Promise<T> {
     /// What it replaces is handed out: its destructor may be foreign, and use the promise.
     #[must_use]
     fn wait(&self, waiting: &mut Waiting<T>, cx: &Context<'_>) -> Option<LocalWaker> {
-        Wait::Promise.note(cx);
+        WaitsFor::Promise.note(cx);
         let slot = match self.place.get() {
             Place::First => &mut waiting.first,
             Place::Other(ticket) => {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::{Deadline, LocalWaker, LoopTime, Wait, with_running};
+use asyncio_loop::{Deadline, LocalWaker, LoopTime, WaitsFor, with_running};
 
 /// Waits until `duration` has gone by, counted from the first poll; for a zero duration, one turn.
 ///
@@ -103,7 +103,7 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let next = match &self.state {
             State::Waiting(deadline) if deadline.set_waker(cx) => {
-                Wait::Time.note(cx);
+                WaitsFor::Time.note(cx);
                 return Poll::Pending;
             }
             State::Waiting(_) | State::Yielded => return Poll::Ready(()),
@@ -120,7 +120,7 @@ impl Future for Sleep {
 }
 
 fn wait(cx: &Context<'_>, when: impl FnOnce(LoopTime) -> LoopTime) -> State {
-    Wait::Time.note(cx);
+    WaitsFor::Time.note(cx);
     let waker = LocalWaker::from_context(cx);
     let deadline = with_running(|event_loop| event_loop.wake_at(when(event_loop.time()), waker));
     State::Waiting(deadline.unwrap_or_else(|error| panic!("cannot sleep: {error}")))

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use asyncio_loop::{Wait, running_loop, try_running_loop};
+use asyncio_loop::{WaitsFor, running_loop, try_running_loop};
 use asyncio_task::{
     TaskLoopExt, TaskOptions, all_tasks, create_future, create_task, create_task_with,
     current_task, run, sleep, sleep_until, to_thread, yield_now,
@@ -106,11 +106,11 @@ fn debug_shows_what_a_task_waits_for() {
         let before = inner_ref.waits_for();
         yield_now().await;
         assert_eq!(before, None, "it has not started");
-        assert_eq!(inner_ref.waits_for(), Some(Wait::Promise));
-        assert_eq!(outer.task_ref().waits_for(), Some(Wait::Task));
+        assert_eq!(inner_ref.waits_for(), Some(WaitsFor::Promise));
+        assert_eq!(outer.task_ref().waits_for(), Some(WaitsFor::Task));
         assert_eq!(outer.task_ref().awaited(), Some(inner_ref.clone()));
-        assert_eq!(sleeper.task_ref().waits_for(), Some(Wait::Time));
-        assert_eq!(worker.task_ref().waits_for(), Some(Wait::Thread));
+        assert_eq!(sleeper.task_ref().waits_for(), Some(WaitsFor::Time));
+        assert_eq!(worker.task_ref().waits_for(), Some(WaitsFor::Thread));
         assert_eq!(unknown.task_ref().waits_for(), None);
         let named =
             format!("<Task \"outer\" pending, waits for {:?}, created at", inner_ref.name());

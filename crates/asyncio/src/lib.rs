@@ -30,7 +30,7 @@ pub use asyncio_loop::{
     LoopBuilder, LoopClosed, LoopHandle, LoopRef, LoopRunning, LoopTime, NoRunningLoop, Pollable,
     ResetError, RunError, RunningJob, SendContext, Signal, Signals, Source, StuckJobs, TaskFactory,
     TaskOptions, TaskRef, ThreadFuture, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPromise,
-    TimerHandle, Token, TokenGuard, Wait, WrapFuture, calling_loop, context_var, copy_context,
+    TimerHandle, Token, TokenGuard, WaitsFor, WrapFuture, calling_loop, context_var, copy_context,
     ctrl_c, running_loop, signal, try_running_loop, wrap_future,
 };
 pub use asyncio_macros::{main, test};

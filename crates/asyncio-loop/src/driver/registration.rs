@@ -10,7 +10,7 @@ use mio::unix::SourceFd;
 
 use super::slots::{Slot, Token};
 use super::{Direction, Driver};
-use crate::{LocalWaker, Wait};
+use crate::{LocalWaker, WaitsFor};
 
 /// Holds a slot, and the poller's registration once there was something to wait for.
 ///
@@ -68,7 +68,7 @@ impl Registration {
     }
 
     fn poll_wait(&self, cx: &Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
-        Wait::Descriptor.note(cx);
+        WaitsFor::Descriptor.note(cx);
         let (is_registered, waits) = self.with_slot(|slot| {
             let waiter = slot.waiter(direction).as_ref();
             let waits = waiter.is_some_and(|waiter| waiter.will_wake(cx));

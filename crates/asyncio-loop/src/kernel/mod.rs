@@ -72,7 +72,7 @@ mod loom_tests;
 mod memory;
 mod ready;
 mod task;
-mod wait;
+mod waits_for;
 mod waker;
 
 pub use callback::CallbackRef;
@@ -82,5 +82,5 @@ pub(crate) use home::{HomeOwner, SharedHome};
 pub(crate) use lent::Lent;
 pub(crate) use task::Spawn;
 pub use task::{Join, Outcome, RawTask, Supervisor, TaskRef, Verdict};
-pub use wait::Wait;
+pub use waits_for::WaitsFor;
 pub use waker::LocalWaker;

@@ -12,7 +12,7 @@ use super::table::SignalTable;
 use super::{Signal, catchable};
 use crate::event_loop::LoopRef;
 use crate::running::running_loop;
-use crate::{LocalWaker, Wait};
+use crate::{LocalWaker, WaitsFor};
 
 /// Waits until `signal` arrives.
 ///
@@ -211,7 +211,7 @@ impl Mailbox {
         match self.take() {
             Some(signal) => Poll::Ready(signal),
             None => {
-                Wait::Signal.note(cx);
+                WaitsFor::Signal.note(cx);
                 self.waiter.set(Some(LocalWaker::from_context(cx)));
                 Poll::Pending
             }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::ThreadFuture;
-use crate::{JobError, Wait};
+use crate::{JobError, WaitsFor};
 
 /// Awaits `future` and cancels it when nobody awaits it any more.
 ///
@@ -124,7 +124,7 @@ impl<T: Send + 'static> Future for WrapFuture<T> {
         if poll.is_ready() {
             self.future = None;
         } else {
-            Wait::Thread.note(cx);
+            WaitsFor::Thread.note(cx);
         }
         poll
     }

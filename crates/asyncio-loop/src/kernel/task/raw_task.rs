@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use crate::kernel::cell::{
     CANCELLED, CHILD, CellRef, DONE, ENDING, FULL, JOINED, OBSERVED, PANICKED, TASK,
 };
-use crate::kernel::wait::Wait;
+use crate::kernel::waits_for::WaitsFor;
 use crate::kernel::waker::{self, LocalWaker};
 use crate::kernel::{children, frames};
 use crate::report;
@@ -189,7 +189,7 @@ impl<T> RawTask<T> {
 
     #[inline]
     fn note_awaiter(&self, cx: &Context<'_>, link: bool) -> Join<T> {
-        Wait::Task.note(cx);
+        WaitsFor::Task.note(cx);
         match LocalWaker::from_context(cx).into_cell() {
             Ok(awaiter) => self.await_in(awaiter, link),
             Err(waker) => {

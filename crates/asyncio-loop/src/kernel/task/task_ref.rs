@@ -14,7 +14,7 @@ use crate::kernel::cell::{
 };
 use crate::kernel::children;
 use crate::kernel::home::Home;
-use crate::kernel::wait::Wait;
+use crate::kernel::waits_for::WaitsFor;
 
 use super::{Extra, Supervisor, TaskHeader, task_header};
 
@@ -306,22 +306,22 @@ impl TaskRef {
     /// ```
     /// use std::future::poll_fn;
     /// use std::task::Poll;
-    /// use asyncio_loop::{EventLoop, TaskOptions, Wait};
+    /// use asyncio_loop::{EventLoop, TaskOptions, WaitsFor};
     ///
     /// let event_loop = EventLoop::new()?;
-    /// let blocked = poll_fn(|cx| (Wait::Signal.note(cx), Poll::<()>::Pending).1);
+    /// let blocked = poll_fn(|cx| (WaitsFor::Signal.note(cx), Poll::<()>::Pending).1);
     /// let raw = event_loop.spawn(blocked, TaskOptions::new())?;
     /// assert_eq!(raw.task().waits_for(), None, "it has not started");
     /// event_loop.run_until_complete(async {})?;
-    /// assert_eq!(raw.task().waits_for(), Some(Wait::Signal));
+    /// assert_eq!(raw.task().waits_for(), Some(WaitsFor::Signal));
     /// # raw.task().request_end();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn waits_for(&self) -> Option<Wait> {
+    pub fn waits_for(&self) -> Option<WaitsFor> {
         let flags = self.header().flags.get();
         let is_blocked = flags & (DONE | RUNNING | SCHEDULED) == 0;
-        is_blocked.then(|| Wait::of_flags(flags)).flatten()
+        is_blocked.then(|| WaitsFor::of_flags(flags)).flatten()
     }
 
     /// The unfinished task that it awaits outside of every frame.

@@ -16,16 +16,16 @@ use super::waker;
 /// ```
 /// use std::future::poll_fn;
 /// use std::task::Poll;
-/// use asyncio_loop::{EventLoop, TaskOptions, Wait};
+/// use asyncio_loop::{EventLoop, TaskOptions, WaitsFor};
 ///
 /// let event_loop = EventLoop::new()?;
 /// let blocked = poll_fn(|cx| {
-///     Wait::Resource.note(cx);
+///     WaitsFor::Resource.note(cx);
 ///     Poll::<()>::Pending
 /// });
 /// let task = event_loop.spawn(blocked, TaskOptions::new().name("writer"))?;
 /// event_loop.run_until_complete(async {})?;
-/// assert_eq!(task.task().waits_for(), Some(Wait::Resource));
+/// assert_eq!(task.task().waits_for(), Some(WaitsFor::Resource));
 /// assert!(format!("{task:?}").starts_with("<Task \"writer\" pending, waits for a resource,"));
 /// # task.task().request_end();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -33,7 +33,7 @@ use super::waker;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
-pub enum Wait {
+pub enum WaitsFor {
     /// A promise to be settled.
     Promise = 1,
     /// Another task to end.
@@ -50,7 +50,7 @@ pub enum Wait {
     Resource = 7,
 }
 
-impl Wait {
+impl WaitsFor {
     /// Notes that the task being polled is going to wait for this. Does nothing in a task of
     /// another executor.
     #[inline]
@@ -72,7 +72,7 @@ impl Wait {
     }
 }
 
-impl fmt::Display for Wait {
+impl fmt::Display for WaitsFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Promise => "a promise",
