@@ -6,6 +6,8 @@
 
 mod calling;
 mod crew;
+#[cfg(test)]
+mod crew_tests;
 mod default;
 mod error;
 mod job;

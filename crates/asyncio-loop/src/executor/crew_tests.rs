@@ -1,0 +1,192 @@
+//! The crew without threads: every order of what workers and submitters do, by property.
+
+use std::thread;
+
+use proptest::prelude::*;
+
+use super::Job;
+use super::crew::{Crew, Help};
+use crate::{ThreadFuture, ThreadPromise};
+
+/// Where a worker stands between two locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worker {
+    /// Started or woken for a job, or looking for one on its own: it searches.
+    Searching,
+    /// It has looked on its own, and searches.
+    Looked,
+    Busy,
+    Asleep,
+    Gone,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Submit,
+    /// This worker takes its next step.
+    Step(usize),
+    /// This worker's time to sleep is over, if it sleeps.
+    Expire(usize),
+    Close,
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        4 => Just(Action::Submit),
+        8 => (0..4_usize).prop_map(Action::Step),
+        1 => (0..4_usize).prop_map(Action::Expire),
+    ]
+}
+
+struct Model {
+    crew: Crew,
+    max_workers: usize,
+    workers: Vec<Worker>,
+    futures: Vec<ThreadFuture<()>>,
+    ended: Option<ThreadFuture<()>>,
+}
+
+impl Model {
+    fn new(max_workers: usize) -> Self {
+        let workers = vec![Worker::Gone; max_workers];
+        let crew = Crew::new(max_workers);
+        Model { crew, max_workers, workers, futures: Vec::new(), ended: None }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Submit => self.submit(),
+            Action::Step(number) => self.step(number % self.max_workers),
+            Action::Expire(number) => self.expire(number % self.max_workers),
+            Action::Close => self.close(),
+        }
+        self.check();
+    }
+
+    fn submit(&mut self) {
+        let (job, future) = Job::new(|| ());
+        match self.crew.push(job) {
+            Ok(help) => {
+                self.futures.push(future);
+                self.give(help);
+            }
+            Err(job) => drop(job),
+        }
+    }
+
+    fn give(&mut self, help: Help) {
+        match help {
+            Help::NotNeeded => {}
+            Help::Start(number) => {
+                assert_eq!(self.workers[number], Worker::Gone);
+                self.workers[number] = Worker::Searching;
+            }
+            // The model's threads are all the same: the one woken is the one that is missing.
+            Help::Wake(_) => self.notice_woken(),
+        }
+    }
+
+    fn notice_woken(&mut self) {
+        for number in 0..self.workers.len() {
+            if self.workers[number] == Worker::Asleep && !self.crew.is_asleep(number) {
+                self.workers[number] = Worker::Searching;
+            }
+        }
+    }
+
+    /// What `Worker::next_job` does under one lock.
+    fn step(&mut self, number: usize) {
+        let state = self.workers[number];
+        if matches!(state, Worker::Asleep | Worker::Gone) {
+            return;
+        }
+        let searching = state != Worker::Busy;
+        if let Some(job) = self.crew.pop(number) {
+            self.workers[number] = Worker::Busy;
+            if searching {
+                let help = self.crew.stop_search();
+                self.give(help);
+            }
+            job.run();
+        } else if self.crew.is_closing() {
+            self.workers[number] = Worker::Gone;
+            self.leave(number);
+        } else if !searching && self.crew.try_search() {
+            self.workers[number] = Worker::Looked;
+        } else {
+            if searching {
+                assert!(matches!(self.crew.stop_search(), Help::NotNeeded));
+            }
+            self.crew.fall_asleep(number, thread::current());
+            self.workers[number] = Worker::Asleep;
+        }
+    }
+
+    fn expire(&mut self, number: usize) {
+        if self.workers[number] == Worker::Asleep && self.crew.rise(number) {
+            self.workers[number] = Worker::Gone;
+            self.leave(number);
+        }
+    }
+
+    fn leave(&mut self, number: usize) {
+        for promise in self.crew.leave(number) {
+            promise.set_result(());
+        }
+    }
+
+    fn close(&mut self) {
+        let (promise, ended) = ThreadPromise::new();
+        let (_, promises) = self.crew.close(promise);
+        promises.into_iter().for_each(|promise| promise.set_result(()));
+        self.notice_woken();
+        self.ended = Some(ended);
+    }
+
+    /// A queued job means that somebody searches, or that every worker is busy and no more are
+    /// allowed.
+    fn check(&self) {
+        let alive = self.workers.iter().filter(|worker| **worker != Worker::Gone).count();
+        assert_eq!(self.crew.workers(), alive);
+        if self.crew.queued() == 0 {
+            return;
+        }
+        let searching = [Worker::Searching, Worker::Looked];
+        let searched = self.workers.iter().any(|worker| searching.contains(worker));
+        let all_busy = self.workers.iter().all(|worker| *worker == Worker::Busy);
+        assert!(searched || all_busy, "{} queued, workers {:?}", self.crew.queued(), self.workers);
+    }
+
+    /// Lets every worker that can do something do it until nobody can.
+    fn settle(&mut self) {
+        for _ in 0..10 * (self.futures.len() + self.max_workers) {
+            for number in 0..self.max_workers {
+                self.step(number);
+                self.check();
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_job_is_run_whatever_the_order(
+        max_workers in 1..4_usize,
+        actions in prop::collection::vec(action(), 0..200),
+    ) {
+        let mut model = Model::new(max_workers);
+        for action in actions {
+            model.act(action);
+        }
+        model.settle();
+        prop_assert!(model.futures.iter().all(ThreadFuture::is_done));
+        prop_assert!(!model.workers.contains(&Worker::Busy));
+
+        model.act(Action::Submit);
+        model.act(Action::Close);
+        model.settle();
+        prop_assert!(model.futures.iter().all(ThreadFuture::is_done));
+        prop_assert!(model.ended.is_some_and(|ended| ended.is_done()));
+        prop_assert!(model.workers.iter().all(|worker| *worker == Worker::Gone));
+    }
+}
