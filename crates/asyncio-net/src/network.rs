@@ -26,7 +26,7 @@ pub(crate) struct Network {
     /// The end of this turn has been asked for.
     asked: Cell<bool>,
     /// What protocols receive into; empty while it is lent.
-    buffer: Cell<Vec<u8>>,
+    buffer: Cell<Box<[u8]>>,
     /// Empty queues; the one used last goes first, for it is still in the cache.
     #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
     queues: RefCell<Vec<Box<Queue>>>,
@@ -95,12 +95,12 @@ impl Network {
     }
 
     /// The loop's read buffer, to be lent to a protocol.
-    pub(crate) fn take_buffer(&self) -> Vec<u8> {
+    pub(crate) fn take_buffer(&self) -> Box<[u8]> {
         let buffer = self.buffer.take();
         if buffer.is_empty() { pool::take() } else { buffer }
     }
 
-    pub(crate) fn give_buffer(&self, buffer: Vec<u8>) {
+    pub(crate) fn give_buffer(&self, buffer: Box<[u8]>) {
         self.buffer.set(buffer);
     }
 

@@ -11,23 +11,23 @@ pub(crate) const LENGTH: usize = 256 * 1024;
 const KEPT: usize = 32;
 
 thread_local! {
-    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A buffer of `LENGTH` bytes with anything in it.
-pub(crate) fn take() -> Vec<u8> {
-    POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; LENGTH])
+pub(crate) fn take() -> Box<[u8]> {
+    POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; LENGTH].into())
 }
 
 /// Keeps `buffer` if it is one of ours, frees it otherwise.
-pub(crate) fn give(buffer: Vec<u8>) {
+pub(crate) fn give(buffer: Box<[u8]>) {
     if buffer.len() == LENGTH {
         // Frees it when the thread is ending and the pool is gone.
         let _ = POOL.try_with(|pool| keep(&mut pool.borrow_mut(), buffer));
     }
 }
 
-fn keep(pool: &mut Vec<Vec<u8>>, buffer: Vec<u8>) {
+fn keep(pool: &mut Vec<Box<[u8]>>, buffer: Box<[u8]>) {
     if pool.len() < KEPT {
         pool.push(buffer);
     }

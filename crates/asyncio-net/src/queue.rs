@@ -71,8 +71,24 @@ impl Queue {
         self.chunks.len().min(SLICES)
     }
 
-    /// The first `count` bytes have left.
-    pub(crate) fn advance(&mut self, mut count: usize) {
+    /// All of it, if it is in one piece; empty if it is nothing.
+    #[inline]
+    pub(crate) fn single(&self) -> Option<&[u8]> {
+        match self.chunks.len() {
+            0 => Some(&[]),
+            1 => self.chunks.front().map(|chunk| &chunk.as_ref()[self.sent..]),
+            _ => None,
+        }
+    }
+
+    /// The first `count` bytes have left, or all if there are not so many; returns how many.
+    pub(crate) fn advance_up_to(&mut self, count: usize) -> usize {
+        let queued = count.min(self.len);
+        self.advance(queued);
+        queued
+    }
+
+    fn advance(&mut self, mut count: usize) {
         self.len -= count;
         while let Some(first) = self.chunks.front() {
             let rest = first.as_ref().len() - self.sent;

@@ -18,7 +18,7 @@ const SMALL: usize = 4 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct ReadBuffer {
     /// All of it may be written to; empty when there are no bytes.
-    storage: Vec<u8>,
+    storage: Box<[u8]>,
     start: usize,
     end: usize,
 }
@@ -57,11 +57,11 @@ impl ReadBuffer {
         } else if want <= pool::LENGTH && self.len() <= SMALL {
             self.move_to(pool::take());
         } else {
-            self.move_to(vec![0; want.max(2 * self.len())]);
+            self.move_to(vec![0; want.max(2 * self.len())].into());
         }
     }
 
-    fn move_to(&mut self, mut storage: Vec<u8>) {
+    fn move_to(&mut self, mut storage: Box<[u8]>) {
         let length = self.len();
         storage[..length].copy_from_slice(self.bytes());
         pool::give(std::mem::replace(&mut self.storage, storage));
@@ -83,7 +83,7 @@ impl ReadBuffer {
         let grows = if self.len() <= SMALL { self.len() } else { 2 * self.len() };
         let needs = if want < OWN_FROM { grows } else { want.max(grows) };
         if self.storage.len() == pool::LENGTH && needs < pool::LENGTH {
-            self.move_to(vec![0; needs]);
+            self.move_to(vec![0; needs].into());
         }
     }
 
@@ -119,7 +119,7 @@ impl ReadBuffer {
         }
     }
 
-    fn into_storage(mut self) -> Vec<u8> {
+    fn into_storage(mut self) -> Box<[u8]> {
         std::mem::take(&mut self.storage)
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
@@ -95,8 +95,16 @@ impl StreamSocket for UnixStream {
 /// A socket until it is closed, and its addresses for ever.
 pub(crate) struct SocketStream<S: StreamSocket> {
     source: RefCell<Option<Source<S>>>,
+    /// By itself because it is small, and most peers have one.
+    peer_v4: Option<SocketAddrV4>,
+    names: OnceCell<Box<Names>>,
+}
+
+/// What was asked for.
+#[derive(Default)]
+struct Names {
+    local: OnceCell<Address>,
     peer: OnceCell<Address>,
-    local: OnceCell<Box<Address>>,
 }
 
 impl<S: StreamSocket> SocketStream<S> {
@@ -106,11 +114,20 @@ impl<S: StreamSocket> SocketStream<S> {
     }
 
     pub(crate) fn from_source(source: Source<S>, peer: Option<Address>) -> Self {
-        Self {
-            source: RefCell::new(Some(source)),
-            peer: peer.map_or_else(OnceCell::new, OnceCell::from),
-            local: OnceCell::new(),
-        }
+        let source = RefCell::new(Some(source));
+        let (peer_v4, names) = match peer {
+            None => (None, OnceCell::new()),
+            Some(Address::Inet(SocketAddr::V4(peer))) => (Some(peer), OnceCell::new()),
+            Some(peer) => {
+                let names = Names { peer: peer.into(), ..Names::default() };
+                (None, Box::new(names).into())
+            }
+        };
+        Self { source, peer_v4, names }
+    }
+
+    fn names(&self) -> &Names {
+        self.names.get_or_init(Box::default)
     }
 
     fn ask(&self, question: impl FnOnce(&S) -> io::Result<Address>) -> Address {
@@ -163,11 +180,14 @@ impl<S: StreamSocket> ByteStream for SocketStream<S> {
     }
 
     fn local_address(&self) -> Address {
-        self.local.get_or_init(|| Box::new(self.ask(S::local))).as_ref().clone()
+        self.names().local.get_or_init(|| self.ask(S::local)).clone()
     }
 
     fn peer_address(&self) -> Address {
-        self.peer.get_or_init(|| self.ask(S::peer)).clone()
+        match self.peer_v4 {
+            Some(peer) => Address::Inet(peer.into()),
+            None => self.names().peer.get_or_init(|| self.ask(S::peer)).clone(),
+        }
     }
 
     fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {

@@ -19,20 +19,19 @@ use crate::{LocalWaker, WaitsFor};
 pub(crate) struct Registration {
     driver: Driver,
     token: Token,
-    fd: RawFd,
 }
 
 impl Registration {
     pub(crate) fn new(driver: &Driver, fd: RawFd) -> Self {
         let token = driver.shared.slots.borrow_mut().insert(fd);
-        Self { driver: driver.clone(), token, fd }
+        Self { driver: driver.clone(), token }
     }
 
     /// Shares `fd` with others; an error if it is somebody's own.
     pub(crate) fn shared(driver: &Driver, fd: RawFd) -> io::Result<Self> {
         let token = driver.shared.slots.borrow_mut().share(fd);
         let Some(token) = token else { return Err(io::Error::other(InUse(fd))) };
-        Ok(Self { driver: driver.clone(), token, fd })
+        Ok(Self { driver: driver.clone(), token })
     }
 
     #[cfg(test)]
@@ -68,19 +67,16 @@ impl Registration {
     }
 
     fn poll_wait(&self, cx: &Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
-        WaitsFor::Descriptor.note(cx);
-        let (is_registered, waits) = self.with_slot(|slot| {
-            let waiter = slot.waiter(direction).as_ref();
-            let waits = waiter.is_some_and(|waiter| waiter.will_wake(cx));
-            (slot.is_registered(), waits)
-        });
+WaitsFor::Descriptor.note(cx);
+        let (is_registered, waits) =
+            self.with_slot(|slot| (slot.is_registered(), slot.waits(direction, cx)));
         if !is_registered {
             self.register()?;
         }
         if !waits {
             let waker = LocalWaker::from_context(cx);
             // Dropped out here: it may be foreign, and do anything.
-            let _replaced = self.with_slot(|slot| slot.waiter(direction).replace(waker));
+            let _replaced = self.with_slot(|slot| slot.set_waiter(direction, waker));
         }
         Poll::Pending
     }
@@ -88,16 +84,17 @@ impl Registration {
     /// Has the poller watch the descriptor, unless it does.
     #[cold]
     pub(crate) fn register(&self) -> io::Result<()> {
-        if !self.with_slot(|slot| slot.is_registered()) {
+        let (is_registered, fd) = self.with_slot(|slot| (slot.is_registered(), slot.fd()));
+        if !is_registered {
             let selector = self.driver.shared.selector.borrow();
-            selector.register(&mut SourceFd(&self.fd), self.token.into())?;
+            selector.register(&mut SourceFd(&fd), self.token.into())?;
             self.with_slot(Slot::set_registered);
         }
         Ok(())
     }
 
     pub(crate) fn wake_waiter(&self, direction: Direction) {
-        let waker = self.with_slot(|slot| slot.waiter(direction).take());
+        let waker = self.with_slot(|slot| slot.take_waiter(direction));
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -105,8 +102,9 @@ impl Registration {
 
     /// Asks for another event if either direction is ready, which turns edges into levels.
     pub(crate) fn rearm(&self) -> io::Result<()> {
+        let fd = self.with_slot(|slot| slot.fd());
         let selector = self.driver.shared.selector.borrow();
-        selector.reregister(&mut SourceFd(&self.fd), self.token.into())
+        selector.reregister(&mut SourceFd(&fd), self.token.into())
     }
 
     #[inline]
@@ -131,10 +129,10 @@ impl Error for InUse {}
 impl Drop for Registration {
     fn drop(&mut self) {
         // Its wakers may be foreign and do anything when they drop: nothing is borrowed by then.
-        let slot = self.driver.shared.slots.borrow_mut().remove(self.token, self.fd);
-        if slot.is_some_and(|slot| slot.is_registered()) {
+        let slot = self.driver.shared.slots.borrow_mut().remove(self.token);
+        if let Some(slot) = slot.filter(Slot::is_registered) {
             // It fails only for a descriptor that was closed too early, which the poller forgot by itself.
-            let _ = self.driver.shared.selector.borrow().deregister(&mut SourceFd(&self.fd));
+            let _ = self.driver.shared.selector.borrow().deregister(&mut SourceFd(&slot.fd()));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the driver keeps for each descriptor: its readiness and who waits for it.
 
 use std::os::fd::RawFd;
+use std::task::Context;
 
 use mio::event::Event;
 use slab::Slab;
@@ -71,7 +72,7 @@ impl Slots {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.slots.vacant_entry();
         let token = Token::new(entry.key(), self.generation);
-        entry.insert(Slot::new(token, flags));
+        entry.insert(Slot::new(token, fd, flags));
         let fd = fd as usize;
         if self.by_fd.len() <= fd {
             self.by_fd.resize(fd + 1, 0);
@@ -93,13 +94,14 @@ impl Slots {
 
     /// Gives up one use of the slot, and the slot out if it was the last: its wakers must not be
     /// dropped while `self` is borrowed.
-    pub(super) fn remove(&mut self, token: Token, fd: RawFd) -> Option<Slot> {
+    pub(super) fn remove(&mut self, token: Token) -> Option<Slot> {
         let slot = self.get_mut(token)?;
         slot.users -= 1;
         if slot.users > 0 {
             return None;
         }
-        let place = &mut self.by_fd[fd as usize];
+        let fd = slot.fd as usize;
+        let place = &mut self.by_fd[fd];
         if *place == token.index() as u32 + 1 {
             *place = 0;
         }
@@ -111,10 +113,12 @@ impl Slots {
 #[derive(Debug)]
 pub(super) struct Slot {
     token: Token,
+    fd: RawFd,
     users: u16,
     flags: u8,
     reader: Option<LocalWaker>,
-    writer: Option<LocalWaker>,
+    /// Boxed because few wait to write.
+    writer: Option<Box<LocalWaker>>,
 }
 
 /// An attempt to read may succeed.
@@ -129,9 +133,13 @@ const REGISTERED: u8 = 1 << 3;
 const SHARED: u8 = 1 << 4;
 
 impl Slot {
-    fn new(token: Token, flags: u8) -> Self {
+    fn new(token: Token, fd: RawFd, flags: u8) -> Self {
         let flags = flags | READABLE | WRITABLE;
-        Self { token, users: 1, flags, reader: None, writer: None }
+        Self { token, fd, users: 1, flags, reader: None, writer: None }
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        self.fd
     }
 
     pub(super) fn is_registered(&self) -> bool {
@@ -164,12 +172,34 @@ impl Slot {
         }
     }
 
-    /// Where the one who waits for `direction` leaves its waker.
+    /// Whether the task of `cx` is the one that waits for `direction`.
     #[inline]
-    pub(super) fn waiter(&mut self, direction: Direction) -> &mut Option<LocalWaker> {
+    pub(super) fn waits(&self, direction: Direction, cx: &Context<'_>) -> bool {
+        let waiter = match direction {
+            Direction::Read => self.reader.as_ref(),
+            Direction::Write => self.writer.as_deref(),
+        };
+        waiter.is_some_and(|waiter| waiter.will_wake(cx))
+    }
+
+    /// Has `waker` woken when `direction` may be ready; gives the one before out.
+    #[inline]
+    pub(super) fn set_waiter(
+        &mut self,
+        direction: Direction,
+        waker: LocalWaker,
+    ) -> Option<LocalWaker> {
         match direction {
-            Direction::Read => &mut self.reader,
-            Direction::Write => &mut self.writer,
+            Direction::Read => self.reader.replace(waker),
+            Direction::Write => self.writer.replace(Box::new(waker)).map(|before| *before),
+        }
+    }
+
+    #[inline]
+    pub(super) fn take_waiter(&mut self, direction: Direction) -> Option<LocalWaker> {
+        match direction {
+            Direction::Read => self.reader.take(),
+            Direction::Write => self.writer.take().map(|waiter| *waiter),
         }
     }
 
@@ -180,11 +210,11 @@ impl Slot {
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.flags |= READABLE;
-            woken.push(self.reader.take());
+            woken.push(self.take_waiter(Direction::Read));
         }
         if event.is_writable() || event.is_write_closed() || event.is_error() {
             self.flags |= WRITABLE;
-            woken.push(self.writer.take());
+            woken.push(self.take_waiter(Direction::Write));
         }
     }
 }
@@ -207,11 +237,11 @@ mod tests {
     fn a_token_of_an_earlier_generation_finds_nothing() {
         let mut slots = Slots::default();
         let old = slots.insert(5);
-        assert!(slots.remove(old, 5).is_some());
+        assert!(slots.remove(old).is_some());
         let new = slots.insert(5);
         assert_eq!(new.index(), old.index());
         assert!(slots.get_mut(old).is_none());
-        assert!(slots.remove(old, 5).is_none());
+        assert!(slots.remove(old).is_none());
         assert!(slots.get_mut(new).is_some());
     }
 
@@ -220,8 +250,8 @@ mod tests {
         let mut slots = Slots::default();
         let first = slots.share(5).unwrap();
         assert_eq!(slots.share(5), Some(first));
-        assert!(slots.remove(first, 5).is_none());
-        assert!(slots.remove(first, 5).is_some());
+        assert!(slots.remove(first).is_none());
+        assert!(slots.remove(first).is_some());
         assert_ne!(slots.share(5), Some(first));
     }
 
@@ -230,12 +260,12 @@ mod tests {
         let mut slots = Slots::default();
         let own = slots.insert(5);
         assert_eq!(slots.share(5), None);
-        slots.remove(own, 5);
+        slots.remove(own);
         assert!(slots.share(5).is_some());
     }
 
     #[test]
     fn a_slot_is_small() {
-        assert!(size_of::<Slot>() <= 64, "{}", size_of::<Slot>());
+        assert!(size_of::<Slot>() <= 48, "{}", size_of::<Slot>());
     }
 }

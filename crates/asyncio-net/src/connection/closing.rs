@@ -46,7 +46,7 @@ impl Connection {
     }
 
     fn drop_queue(&self) {
-        let queue = self.out.borrow_mut().queue.take();
+        let queue = self.queue.take();
         if let Some(mut queue) = queue {
             queue.clear();
             self.network.give_queue(queue);
@@ -58,6 +58,8 @@ impl Connection {
         self.set(CLOSING | OVER | CLOSED);
         self.io.close();
         self.wake_waiters();
-        drop(self.membership.take());
+        if let Some((server, client)) = self.membership() {
+            server.connection_closed(client);
+        }
     }
 }

@@ -38,25 +38,28 @@ impl Limits {
 
 impl<S: ?Sized> Connection<S> {
     pub(crate) fn limits(&self) -> Limits {
-        self.out.borrow().rare.as_ref().map(|rare| rare.limits).unwrap_or_default()
+        self.if_rare(|rare| rare.limits).unwrap_or_default()
     }
 
     /// How many bytes wait to leave.
     pub(crate) fn queued(&self) -> usize {
-        self.out.borrow().queue.as_ref().map_or(0, |queue| queue.len())
+        let queue = self.queue.take();
+        let queued = queue.as_ref().map_or(0, |queue| queue.len());
+        self.queue.set(queue);
+        queued
     }
 }
 
 impl Connection {
     pub(crate) fn set_limits(self: &Rc<Self>, limits: Limits) {
         self.with_rare(|rare| rare.limits = limits);
-        self.check_high();
+        self.check_high(self.queued());
         self.check_low();
     }
 
     /// Asks writers to wait if too much is queued.
-    pub(super) fn check_high(self: &Rc<Self>) {
-        let queued = self.queued();
+    #[inline]
+    pub(super) fn check_high(self: &Rc<Self>, queued: usize) {
         if queued > 0 && !self.has(FULL | CLOSED) && queued > self.limits().high {
             self.set(FULL);
             self.tell_protocol();
@@ -64,6 +67,7 @@ impl Connection {
     }
 
     /// Lets writers go on if little enough is queued.
+    #[inline]
     pub(super) fn check_low(self: &Rc<Self>) {
         if self.has(FULL) && self.queued() <= self.limits().low {
             self.clear(FULL);

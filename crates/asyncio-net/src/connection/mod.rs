@@ -21,7 +21,7 @@ mod limits;
 mod sendfile;
 mod write;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io;
 use std::rc::Rc;
@@ -33,7 +33,7 @@ pub(crate) use self::limits::Limits;
 use crate::error::SharedError;
 use crate::network::Network;
 use crate::queue::Queue;
-use crate::server::Membership;
+use crate::server::{self, Membership};
 use crate::source::{ByteSource, ByteStream};
 use crate::stream::{StreamReader, StreamWriter};
 use crate::transport::Receiver;
@@ -44,13 +44,17 @@ pub(crate) struct Connection<S: ?Sized = dyn ByteStream> {
     flags: Cell<u16>,
     /// System calls made by writers since one of them last gave way to others.
     sends: Cell<u8>,
-    out: RefCell<Outgoing>,
+    /// Its number with the server that accepted it.
+    client: Cell<u32>,
+    /// What has been written and has not left; `None` if that is nothing.
+    queue: Cell<Option<Box<Queue>>>,
+    rare: Cell<Option<Box<Rare>>>,
     /// The protocol; `None` for streams, and while the protocol is being called.
     receiver: Cell<Option<Box<dyn Receiver>>>,
     /// The task that calls the protocol.
     pump: OnceCell<TaskRef>,
     /// The server that accepted it.
-    membership: Cell<Option<Membership>>,
+    server: OnceCell<Rc<server::Shared>>,
     io: S,
 }
 
@@ -69,12 +73,6 @@ impl Opened {
     pub(crate) fn into_streams(self, limit: usize) -> (StreamReader, StreamWriter) {
         (StreamReader::with_limit(self.source, limit), StreamWriter::new(self.connection))
     }
-}
-
-#[derive(Default)]
-struct Outgoing {
-    queue: Option<Box<Queue>>,
-    rare: Option<Box<Rare>>,
 }
 
 /// What most connections never need.
@@ -116,10 +114,12 @@ impl<S: ByteStream + 'static> Connection<S> {
             network: network.clone(),
             flags: Cell::new(0),
             sends: Cell::new(0),
-            out: RefCell::default(),
+            client: Cell::new(0),
+            queue: Cell::new(None),
+            rare: Cell::new(None),
             receiver: Cell::new(None),
             pump: OnceCell::new(),
-            membership: Cell::new(None),
+            server: OnceCell::new(),
             io,
         })
     }
@@ -146,8 +146,21 @@ impl<S: ?Sized> Connection<S> {
         self.flags.set(self.flags.get() & !flags);
     }
 
+    /// Puts the connection under the care of the server that accepted it.
     pub(crate) fn join(&self, membership: Membership) {
-        self.membership.set(Some(membership));
+        self.client.set(membership.key);
+        let joined = self.server.set(membership.server);
+        debug_assert!(joined.is_ok(), "a connection has one server");
+    }
+
+    /// Its number with the server that accepted it.
+    pub(crate) fn client(&self) -> u32 {
+        self.client.get()
+    }
+
+    /// The server that accepted it, and its number there.
+    pub(crate) fn membership(&self) -> Option<(&Rc<server::Shared>, u32)> {
+        self.server.get().map(|server| (server, self.client.get()))
     }
 
     pub(crate) fn set_pump(&self, pump: TaskRef) {
@@ -171,27 +184,34 @@ impl<S: ?Sized> Connection<S> {
 
     /// The error that ended it, if one did.
     pub(crate) fn error(&self) -> Option<io::Error> {
-        self.out.borrow().rare.as_ref()?.error.as_ref().map(SharedError::to_io)
+        self.if_rare(|rare| rare.error.as_ref().map(SharedError::to_io)).flatten()
+    }
+
+    fn if_rare<R>(&self, action: impl FnOnce(&mut Rare) -> R) -> Option<R> {
+        let mut rare = self.rare.take()?;
+        let result = action(&mut rare);
+        self.rare.set(Some(rare));
+        Some(result)
     }
 
     fn with_rare<R>(&self, action: impl FnOnce(&mut Rare) -> R) -> R {
-        action(self.out.borrow_mut().rare.get_or_insert_default())
+        let mut rare = self.rare.take().unwrap_or_default();
+        let result = action(&mut rare);
+        self.rare.set(Some(rare));
+        result
     }
 
     /// Has the task of `cx` woken at the next change.
     fn wait(&self, cx: &Context<'_>) {
-        self.with_rare(|rare| {
-            if !rare.waiters.iter().any(|waiter| waiter.will_wake(cx)) {
-                rare.waiters.push(LocalWaker::from_context(cx));
-            }
-        });
+        let waits = |rare: &mut Rare| rare.waiters.iter().any(|waiter| waiter.will_wake(cx));
+        if !self.if_rare(waits).unwrap_or(false) {
+            let waiter = LocalWaker::from_context(cx);
+            self.with_rare(|rare| rare.waiters.push(waiter));
+        }
     }
 
     fn wake_waiters(&self) {
-        let waiters = match &mut self.out.borrow_mut().rare {
-            Some(rare) => std::mem::take(&mut rare.waiters),
-            None => return,
-        };
+        let waiters = self.if_rare(|rare| std::mem::take(&mut rare.waiters)).unwrap_or_default();
         waiters.into_iter().for_each(LocalWaker::wake);
     }
 }

@@ -5,10 +5,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{
-    BLOCKED, CLOSED, CLOSING, CORKED, Connection, EOF_ASKED, OVER, Outgoing, SENDING_FILE,
-};
+use super::{BLOCKED, CLOSED, CLOSING, CORKED, Connection, EOF_ASKED, OVER, SENDING_FILE};
 use crate::queue::{Queue, SLICES};
+use crate::source::ByteStream;
 
 /// From this length on, bytes are sent at once rather than copied for later.
 const DIRECT: usize = 4 * 1024;
@@ -97,27 +96,37 @@ impl Connection {
         if self.has(OVER) {
             return;
         }
-        let queued = {
-            let mut out = self.out.borrow_mut();
-            let queue = out.queue.get_or_insert_with(|| self.network.take_queue());
-            push(queue);
-            queue.len()
-        };
-        if queued == 0 {
-            self.release_queue();
-        } else if !self.has(BLOCKED) {
-            self.cork(queued);
+        let mut queue = self.queue.take().unwrap_or_else(|| self.network.take_queue());
+        push(&mut queue);
+        let mut queued = queue.len();
+        self.keep_queue(queue);
+        if queued > 0 && !self.has(BLOCKED) {
+            queued = self.cork(queued);
         }
-        self.check_high();
+        self.check_high(queued);
     }
 
-    fn cork(self: &Rc<Self>, queued: usize) {
+    /// Has what is queued leave at the end of the turn; or now, if it is too much: the mark is for what the socket does
+    /// not take. Returns how much is queued still.
+    fn cork(self: &Rc<Self>, queued: usize) -> usize {
         if queued > self.limits().high {
-            // The mark is for what the socket does not take.
             self.send(&[]);
-        } else if !self.has(CORKED) {
+            return self.queued();
+        }
+        if !self.has(CORKED) {
             self.set(CORKED);
             self.network.cork(self.clone());
+        }
+        queued
+    }
+
+    /// Puts a queue back: an empty one where the next writer gets it.
+    #[inline]
+    fn keep_queue(&self, queue: Box<Queue>) {
+        if queue.len() == 0 {
+            self.network.give_queue(queue);
+        } else {
+            self.queue.set(Some(queue));
         }
     }
 
@@ -139,31 +148,24 @@ impl Connection {
     /// Sends what is queued, then `parts`, until everything has left (`Ok`) or no more goes. Returns how much
     /// of `parts` has left.
     pub(super) fn transmit(&self, parts: &[&[u8]]) -> (usize, io::Result<()>) {
-        let mut out = self.out.borrow_mut();
+        let mut queue = self.queue.take();
         let mut sent = 0;
         let result = loop {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = out.gather(parts, sent, &mut slices);
-            if count == 0 {
-                break Ok(());
-            }
-            match self.io.try_write(&slices[..count]) {
-                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => sent += out.advance(count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
+            match try_send(&self.io, queue.as_deref(), parts, sent) {
+                None => break Ok(()),
+                Some(Ok(0)) => break Err(io::ErrorKind::WriteZero.into()),
+                Some(Ok(count)) => {
+                    let queued = queue.as_deref_mut().map_or(0, |queue| queue.advance_up_to(count));
+                    sent += count - queued;
+                }
+                Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Some(Err(error)) => break Err(error),
             }
         };
-        drop(out);
-        self.release_queue();
-        (sent, result)
-    }
-
-    /// Gives an empty queue back.
-    fn release_queue(&self) {
-        if let Some(queue) = self.out.borrow_mut().queue.take_if(|queue| queue.len() == 0) {
-            self.network.give_queue(queue);
+        if let Some(queue) = queue {
+            self.keep_queue(queue);
         }
+        (sent, result)
     }
 
     fn transmitted(self: &Rc<Self>, result: io::Result<()>) {
@@ -175,30 +177,32 @@ impl Connection {
     }
 }
 
-impl Outgoing {
-    fn gather<'a>(
-        &'a self,
-        parts: &[&'a [u8]],
-        mut skip: usize,
-        slices: &mut [IoSlice<'a>; SLICES],
-    ) -> usize {
-        let mut count = self.queue.as_ref().map_or(0, |queue| queue.gather(slices));
-        for part in parts {
-            let skipped = skip.min(part.len());
-            skip -= skipped;
-            if skipped < part.len() && count < SLICES {
-                slices[count] = IoSlice::new(&part[skipped..]);
-                count += 1;
-            }
-        }
-        count
+/// One system call for what is queued and then `parts`, of which so much has left; `None` if that is nothing.
+fn try_send(
+    io: &dyn ByteStream,
+    queue: Option<&Queue>,
+    parts: &[&[u8]],
+    skip: usize,
+) -> Option<io::Result<usize>> {
+    // The usual case by itself: sixteen slices take a while to set up.
+    if let (Some(only), []) = (queue.and_then(Queue::single), parts) {
+        return (!only.is_empty()).then(|| io.try_write(&[IoSlice::new(only)]));
     }
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let queued = queue.map_or(0, |queue| queue.gather(&mut slices));
+    let count = queued + gather(parts, skip, &mut slices[queued..]);
+    (count > 0).then(|| io.try_write(&slices[..count]))
+}
 
-    /// `count` bytes have left; returns how many of them were not the queue's.
-    fn advance(&mut self, count: usize) -> usize {
-        let Some(queue) = &mut self.queue else { return count };
-        let queued = count.min(queue.len());
-        queue.advance(queued);
-        count - queued
+fn gather<'a>(parts: &[&'a [u8]], mut skip: usize, slices: &mut [IoSlice<'a>]) -> usize {
+    let mut count = 0;
+    for part in parts {
+        let skipped = skip.min(part.len());
+        skip -= skipped;
+        if skipped < part.len() && count < slices.len() {
+            slices[count] = IoSlice::new(&part[skipped..]);
+            count += 1;
+        }
     }
+    count
 }

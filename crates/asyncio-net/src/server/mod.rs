@@ -136,9 +136,9 @@ pub(crate) struct Shared {
     options: ServerOptions,
     serve: Serve,
     listeners: RefCell<Vec<Rc<dyn Listening>>>,
-    clients: RefCell<Slab<Weak<Connection>>>,
-    /// The tasks of stream servers that serve a client.
-    handlers: RefCell<Slab<TaskRef>>,
+    clients: RefCell<Slab<Client>>,
+    /// How many of them have an open connection.
+    open: Cell<usize>,
     state: Cell<State>,
     /// Who waits for the end of the server, or of its handlers.
     waiters: RefCell<Vec<LocalWaker>>,
@@ -151,16 +151,18 @@ enum State {
     Closed,
 }
 
-/// A connection's place with its server, until the connection is closed.
-pub(crate) struct Membership {
-    server: Rc<Shared>,
-    key: usize,
+/// A connection that was accepted, and the task that serves it.
+struct Client {
+    /// `None` once it is closed.
+    connection: Option<Weak<Connection>>,
+    /// `None` for protocols, and once it has ended.
+    handler: Option<TaskRef>,
 }
 
-/// A handler's place with its server, until it has ended.
-pub(crate) struct Handling {
-    server: Rc<Shared>,
-    key: usize,
+/// A connection's place with its server.
+pub(crate) struct Membership {
+    pub(crate) server: Rc<Shared>,
+    pub(crate) key: u32,
 }
 
 impl Server {
@@ -178,7 +180,7 @@ impl Server {
             serve,
             listeners: RefCell::new(listeners),
             clients: RefCell::default(),
-            handlers: RefCell::default(),
+            open: Cell::new(0),
             state: Cell::new(State::Bound),
             waiters: RefCell::default(),
         }));
@@ -321,35 +323,60 @@ impl Server {
 
     /// How many connections are open.
     pub fn client_count(&self) -> usize {
-        self.0.clients.borrow().len()
+        self.0.open.get()
     }
 }
 
 impl Shared {
     /// Takes a new connection into the list of clients.
     fn admit(this: &Rc<Self>, connection: &Rc<Connection>) -> Membership {
-        let key = this.clients.borrow_mut().insert(Rc::downgrade(connection));
-        Membership { server: this.clone(), key }
+        let client = Client { connection: Some(Rc::downgrade(connection)), handler: None };
+        let key = this.clients.borrow_mut().insert(client);
+        this.open.set(this.open.get() + 1);
+        Membership { server: this.clone(), key: key as u32 }
     }
 
     fn clients(&self) -> Vec<Rc<Connection>> {
-        self.clients.borrow().iter().filter_map(|(_, client)| client.upgrade()).collect()
+        let clients = self.clients.borrow();
+        clients.iter().filter_map(|(_, client)| client.connection.as_ref()?.upgrade()).collect()
     }
 
-    /// Puts a task that serves a client under the server's care.
-    pub(crate) fn handle(this: &Rc<Self>, task: impl FnOnce(Handling) -> Option<TaskRef>) {
-        let key = this.handlers.borrow().vacant_key();
-        let handling = Handling { server: this.clone(), key };
-        // The task does not run before this function has returned.
-        if let Some(task) = task(handling) {
-            let inserted = this.handlers.borrow_mut().insert(task);
-            debug_assert!(inserted == key, "a handler's key is the one it was told");
+    /// A client's connection is closed.
+    pub(crate) fn connection_closed(&self, key: u32) {
+        let closed = self.change(key, |client| client.connection.take());
+        if closed.flatten().is_some() {
+            self.open.set(self.open.get() - 1);
+            self.wake_if_over();
         }
+    }
+
+    /// The task that serves a client has started.
+    pub(crate) fn handler_started(&self, key: u32, task: TaskRef) {
+        self.change(key, |client| client.handler = Some(task));
+    }
+
+    /// It has ended.
+    pub(crate) fn handler_ended(&self, key: u32) {
+        let task = self.change(key, |client| client.handler.take());
+        drop(task);
+        self.wake_if_over();
+    }
+
+    /// Changes a client, and forgets it if nothing is left of it.
+    fn change<R>(&self, key: u32, change: impl FnOnce(&mut Client) -> R) -> Option<R> {
+        let mut clients = self.clients.borrow_mut();
+        let client = clients.get_mut(key as usize)?;
+        let result = change(client);
+        let gone = client.connection.is_none() && client.handler.is_none();
+        let client = gone.then(|| clients.remove(key as usize));
+        drop(clients);
+        drop(client);
+        Some(result)
     }
 
     fn cancel_handlers(&self) {
         let handlers: Vec<_> =
-            self.handlers.borrow().iter().map(|(_, task)| task.clone()).collect();
+            self.clients.borrow().iter().filter_map(|(_, client)| client.handler.clone()).collect();
         for handler in handlers {
             handler.request_end();
         }
@@ -357,12 +384,12 @@ impl Shared {
 
     /// The server is closed and its connections are gone.
     fn is_over(&self) -> bool {
-        self.state.get() == State::Closed && self.clients.borrow().is_empty()
+        self.state.get() == State::Closed && self.open.get() == 0
     }
 
     /// So are the tasks that served them.
     fn is_idle(&self) -> bool {
-        self.is_over() && self.handlers.borrow().is_empty()
+        self.is_over() && self.clients.borrow().is_empty()
     }
 
     fn poll_over(&self, cx: &Context<'_>) -> Poll<()> {
@@ -385,21 +412,6 @@ impl Shared {
         if self.is_over() {
             self.waiters.take().into_iter().for_each(LocalWaker::wake);
         }
-    }
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        self.server.clients.borrow_mut().remove(self.key);
-        self.server.wake_if_over();
-    }
-}
-
-impl Drop for Handling {
-    fn drop(&mut self) {
-        let task = self.server.handlers.borrow_mut().try_remove(self.key);
-        drop(task);
-        self.server.wake_if_over();
     }
 }
 

@@ -3,6 +3,7 @@
 mod feed;
 mod over;
 mod reader;
+mod reading;
 mod scan;
 mod serve;
 mod writer;

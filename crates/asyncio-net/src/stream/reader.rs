@@ -1,23 +1,19 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::mem;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::reading::Reading;
 use super::scan::Scan;
 use crate::error::{IncompleteReadError, LimitOverrunError, ReadError, SharedError};
 use crate::pool;
-use crate::read_buffer::ReadBuffer;
 use crate::source::ByteSource;
 
 /// The longest line or record a reader looks for, unless told otherwise: 64 KiB.
 pub const DEFAULT_LIMIT: usize = 64 * 1024;
-
-/// So often in a row bytes may be there at once before other tasks get their turn.
-const READS_IN_A_ROW: u8 = 8;
 
 /// The receiving half of a connection.
 ///
@@ -46,14 +42,8 @@ const READS_IN_A_ROW: u8 = 8;
 /// # });
 /// ```
 pub struct StreamReader {
-    source: Rc<dyn ByteSource>,
-    buffer: ReadBuffer,
-    limit: usize,
-    error: Option<SharedError>,
-    at_end: bool,
-    /// What comes next is the rest of a line that was too long, to be dropped.
-    in_long_line: bool,
-    in_a_row: u8,
+    /// Boxed, so that futures which hold a reader stay small.
+    state: Box<Reading>,
 }
 
 impl StreamReader {
@@ -69,15 +59,7 @@ impl StreamReader {
     /// If `limit` is zero.
     pub fn with_limit(source: Rc<dyn ByteSource>, limit: usize) -> Self {
         assert!(limit > 0, "limit cannot be zero");
-        Self {
-            source,
-            buffer: ReadBuffer::default(),
-            limit,
-            error: None,
-            at_end: false,
-            in_long_line: false,
-            in_a_row: 0,
-        }
+        Self { state: Box::new(Reading::new(source, limit)) }
     }
 
     /// Reads what is there, up to `count` bytes; waits only while nothing is. Empty at the end of the stream.
@@ -86,11 +68,11 @@ impl StreamReader {
     ///
     /// The connection's.
     pub async fn read(&mut self, count: usize) -> io::Result<Bytes> {
-        self.check()?;
-        if count > 0 && self.buffer.is_empty() {
-            self.fill(count.min(pool::LENGTH)).await?;
+        self.state.check()?;
+        if count > 0 && self.state.buffer.is_empty() {
+            self.state.fill(count.min(pool::LENGTH)).await?;
         }
-        Ok(self.take(count.min(self.buffer.len())))
+        Ok(self.take(count.min(self.state.buffer.len())))
     }
 
     /// Reads everything until the end of the stream, however much that is.
@@ -100,9 +82,9 @@ impl StreamReader {
     /// The connection's.
     #[doc(alias = "read(-1)")]
     pub async fn read_to_end(&mut self) -> io::Result<Bytes> {
-        self.check()?;
-        while self.fill(pool::LENGTH.max(2 * self.buffer.len())).await? {}
-        Ok(self.take(self.buffer.len()))
+        self.state.check()?;
+        while self.state.fill(pool::LENGTH.max(2 * self.state.buffer.len())).await? {}
+        Ok(self.take(self.state.buffer.len()))
     }
 
     /// Reads exactly `count` bytes, which may be more than the limit.
@@ -112,10 +94,10 @@ impl StreamReader {
     /// [`ReadError::Incomplete`] with what came when the stream ends before; [`ReadError::Io`].
     #[doc(alias = "readexactly")]
     pub async fn read_exactly(&mut self, count: usize) -> Result<Bytes, ReadError> {
-        self.check()?;
-        while self.buffer.len() < count {
-            if !self.fill(count).await? {
-                let partial = self.take(self.buffer.len());
+        self.state.check()?;
+        while self.state.buffer.len() < count {
+            if !self.state.fill(count).await? {
+                let partial = self.take(self.state.buffer.len());
                 let expected = Some(count);
                 return Err(ReadError::Incomplete(IncompleteReadError { partial, expected }));
             }
@@ -141,7 +123,7 @@ impl StreamReader {
             Ok(line) => Ok(line),
             Err(ReadError::Incomplete(end)) => Ok(end.partial),
             Err(ReadError::LimitOverrun(error)) => {
-                self.drop_long_line();
+                self.state.drop_long_line();
                 Err(ReadError::LimitOverrun(error).into())
             }
             Err(ReadError::Io(error)) => Err(error),
@@ -211,15 +193,15 @@ impl StreamReader {
     /// ```
     pub async fn read_until_any(&mut self, separators: &[&[u8]]) -> Result<Bytes, ReadError> {
         let mut scan = Scan::new(separators);
-        self.check()?;
+        self.state.check()?;
         loop {
-            if let Some(found) = scan.find(self.buffer.bytes()) {
+            if let Some(found) = scan.find(self.state.buffer.bytes()) {
                 self.check_limit(found.start)?;
                 return Ok(self.take(found.end));
             }
             self.check_limit(scan.consumed())?;
-            if !self.fill(0).await? {
-                let partial = self.take(self.buffer.len());
+            if !self.state.fill(0).await? {
+                let partial = self.take(self.state.buffer.len());
                 return Err(ReadError::Incomplete(IncompleteReadError { partial, expected: None }));
             }
         }
@@ -245,16 +227,16 @@ impl StreamReader {
     /// # });
     /// ```
     pub async fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.check()?;
-        if self.buffer.is_empty() {
-            self.fill(0).await?;
+        self.state.check()?;
+        if self.state.buffer.is_empty() {
+            self.state.fill(0).await?;
         }
-        Ok(self.buffer.bytes())
+        Ok(self.state.buffer.bytes())
     }
 
     /// What is buffered now.
     pub fn buffered(&self) -> &[u8] {
-        self.buffer.bytes()
+        self.state.buffer.bytes()
     }
 
     /// Drops the first `count` buffered bytes.
@@ -263,7 +245,7 @@ impl StreamReader {
     ///
     /// If fewer are buffered.
     pub fn consume(&mut self, count: usize) {
-        self.buffer.consume(count);
+        self.state.buffer.consume(count);
     }
 
     /// Reads into memory of your own and returns how many bytes; 0 is the end of the stream.
@@ -297,17 +279,8 @@ impl StreamReader {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.check()?;
-        if self.in_long_line {
-            ready!(self.poll_fill(cx, 0))?;
-        }
-        if self.buffer.is_empty() && !buffer.is_empty() && !self.at_end {
-            return self.poll_source(cx, |source, cx| source.poll_read(cx, buffer));
-        }
-        let count = buffer.len().min(self.buffer.len());
-        buffer[..count].copy_from_slice(&self.buffer.bytes()[..count]);
-        self.consume(count);
-        Poll::Ready(Ok(count))
+        self.state.check()?;
+        self.state.poll_read_into(cx, buffer)
     }
 
     /// Waits until something is buffered; `false` at the end of the stream.
@@ -316,8 +289,12 @@ impl StreamReader {
     ///
     /// The connection's.
     pub fn poll_fill_buf(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        self.check()?;
-        if self.buffer.is_empty() { self.poll_fill(cx, 0) } else { Poll::Ready(Ok(true)) }
+        self.state.check()?;
+        if self.state.buffer.is_empty() {
+            self.state.poll_fill(cx, 0)
+        } else {
+            Poll::Ready(Ok(true))
+        }
     }
 
     /// Whether the stream has ended and everything was read.
@@ -326,104 +303,40 @@ impl StreamReader {
     ///
     /// The end is known once a read has met it: the reader does not look ahead.
     pub fn at_eof(&self) -> bool {
-        self.at_end && self.buffer.is_empty()
+        self.state.at_end && self.state.buffer.is_empty()
     }
 
     /// How far [`read_line`](Self::read_line) and [`read_until`](Self::read_until) look.
     pub fn limit(&self) -> usize {
-        self.limit
+        self.state.limit
     }
 
     /// From now on every read fails with this error, also if bytes are buffered.
     #[doc(alias = "set_exception")]
     pub fn set_error(&mut self, error: io::Error) {
-        self.error = Some(SharedError::new(error));
-    }
-
-    fn check(&self) -> io::Result<()> {
-        match &self.error {
-            Some(error) => Err(error.to_io()),
-            None => Ok(()),
-        }
+        self.state.error = Some(SharedError::new(error));
     }
 
     fn check_limit(&self, consumed: usize) -> Result<(), ReadError> {
-        if consumed <= self.limit {
+        if consumed <= self.state.limit {
             return Ok(());
         }
-        let limit = self.limit;
+        let limit = self.state.limit;
         Err(ReadError::LimitOverrun(LimitOverrunError { consumed, limit }))
     }
 
-    /// Waits for more bytes; `false` at the end of the stream. `want` is how many the caller would like to
-    /// have buffered in the end.
-    async fn fill(&mut self, want: usize) -> io::Result<bool> {
-        poll_fn(|cx| self.poll_fill(cx, want)).await
-    }
-
-    fn poll_fill(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<bool>> {
-        while !self.at_end {
-            ready!(self.poll_receive(cx, want))?;
-            if self.in_long_line {
-                self.drop_long_line();
-            }
-            if !self.at_end && !self.buffer.is_empty() {
-                return Poll::Ready(Ok(true));
-            }
-        }
-        Poll::Ready(Ok(false))
-    }
-
-    fn poll_receive(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<()>> {
-        let mut buffer = mem::take(&mut self.buffer);
-        let read = self.poll_source(cx, |source, cx| source.poll_read(cx, buffer.room(want)));
-        match read {
-            Poll::Ready(Ok(count @ 1..)) => buffer.advance(count),
-            _ => buffer.park(want),
-        }
-        self.buffer = buffer;
-        read.map_ok(|_| ())
-    }
-
-    /// Asks the source, but not for ever: a peer that is always ahead must not keep other tasks waiting.
-    fn poll_source(
-        &mut self,
-        cx: &mut Context<'_>,
-        read: impl FnOnce(&dyn ByteSource, &mut Context<'_>) -> Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if self.in_a_row == READS_IN_A_ROW {
-            self.in_a_row = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let read = read(&*self.source, cx);
-        self.in_a_row = if read.is_ready() { self.in_a_row + 1 } else { 0 };
-        self.at_end = matches!(read, Poll::Ready(Ok(0)));
-        read
-    }
-
     fn take(&mut self, count: usize) -> Bytes {
-        self.buffer.take(count)
-    }
-
-    /// Drops what has come of a line that is too long, and notes whether its end is still to come.
-    fn drop_long_line(&mut self) {
-        let newline = memchr::memchr(b'\n', self.buffer.bytes());
-        self.in_long_line = newline.is_none();
-        match newline {
-            Some(newline) => self.buffer.consume(newline + 1),
-            None => self.buffer.clear(),
-        }
+        self.state.buffer.take(count)
     }
 }
 
 impl fmt::Debug for StreamReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamReader")
-            .field("buffered", &self.buffer.len())
-            .field("limit", &self.limit)
-            .field("at_end", &self.at_end)
-            .field("error", &self.error)
+            .field("buffered", &self.state.buffer.len())
+            .field("limit", &self.state.limit)
+            .field("at_end", &self.state.at_end)
+            .field("error", &self.state.error)
             .finish_non_exhaustive()
     }
 }

@@ -5,14 +5,16 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use asyncio_loop::{ErrorContext, TaskOptions};
+use pin_project_lite::pin_project;
 
 use super::{StreamReader, StreamWriter};
-use crate::server::{Accepted, Server, ServerAddress, ServerOptions, Shared};
+use crate::connection::Connection;
+use crate::server::{Accepted, Server, ServerAddress, ServerOptions};
 use crate::transport::Transport;
 
 /// Listens on `address` and has `handler` serve each client, in a task of its own.
@@ -86,36 +88,56 @@ where
     H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
     R: HandlerResult,
 {
-    let Accepted { opened, server } = accepted;
+    let opened = accepted.opened;
+    let connection = opened.connection.clone();
+    let serving = Serving(opened.connection.clone());
+    let (reader, writer) = opened.into_streams(limit);
     let handler = handler.clone();
-    let network = opened.connection.network().clone();
-    Shared::handle(&server, move |handling| {
-        let task = async move {
-            let _handling = handling;
-            let transport = Transport(opened.connection.clone());
-            let (reader, writer) = opened.into_streams(limit);
-            let failure = match catch_panic(handler(reader, writer)).await {
-                Ok(result) => result.failure(),
-                Err(payload) => Some(Failure::Panic(payload)),
-            };
-            if let Some(failure) = failure {
-                failure.report(&transport);
-            }
-        };
-        let options = TaskOptions::new().eager_start(false);
-        // Refused by a closed loop only.
-        network.event_loop().spawn(task, options).ok().map(|task| task.task().clone())
-    });
+    let task = async move {
+        let result = CatchPanic { future: handler(reader, writer) }.await;
+        if let Some(failure) =
+            result.map_or_else(|payload| Some(Failure::Panic(payload)), R::failure)
+        {
+            failure.report(&Transport(serving.0.clone()));
+        }
+    };
+    // It must not run before the server knows of it.
+    let options = TaskOptions::new().eager_start(false);
+    // Refused by a closed loop only.
+    if let Ok(task) = connection.network().event_loop().spawn(task, options) {
+        accepted.server.handler_started(connection.client(), task.task().clone());
+    }
 }
 
-/// Polls `future` to its end, or to its panic.
-async fn catch_panic<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(payload) => Poll::Ready(Err(payload)),
-    })
-    .await
+/// A client is being served, until this is dropped.
+struct Serving(Rc<Connection>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some((server, client)) = self.0.membership() {
+            server.handler_ended(client);
+        }
+    }
+}
+
+pin_project! {
+    /// A future whose panic is its output.
+    struct CatchPanic<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Result<F::Output, Box<dyn Any + Send>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.project().future;
+        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(payload)),
+        }
+    }
 }
 
 /// What a client's handler may return: nothing, or a result.

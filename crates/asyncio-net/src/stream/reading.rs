@@ -1,0 +1,126 @@
+//! What a reader has got, and how it gets more.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use crate::error::SharedError;
+use crate::read_buffer::ReadBuffer;
+use crate::source::ByteSource;
+
+/// So often in a row bytes may be there at once before other tasks get their turn.
+const READS_IN_A_ROW: u8 = 8;
+
+/// The state of a reader.
+pub(super) struct Reading {
+    source: Rc<dyn ByteSource>,
+    pub(super) buffer: ReadBuffer,
+    pub(super) error: Option<SharedError>,
+    pub(super) limit: usize,
+    pub(super) at_end: bool,
+    /// What comes next is the rest of a line that was too long, to be dropped.
+    in_long_line: bool,
+    in_a_row: u8,
+}
+
+impl Reading {
+    pub(super) fn new(source: Rc<dyn ByteSource>, limit: usize) -> Self {
+        Self {
+            source,
+            buffer: ReadBuffer::default(),
+            error: None,
+            limit,
+            at_end: false,
+            in_long_line: false,
+            in_a_row: 0,
+        }
+    }
+
+    /// Waits for more bytes; `false` at the end of the stream. `want` is how many the caller would like to
+    /// have buffered in the end.
+    pub(super) async fn fill(&mut self, want: usize) -> io::Result<bool> {
+        poll_fn(|cx| self.poll_fill(cx, want)).await
+    }
+
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        want: usize,
+    ) -> Poll<io::Result<bool>> {
+        while !self.at_end {
+            ready!(self.poll_receive(cx, want))?;
+            if self.in_long_line {
+                self.drop_long_line();
+            }
+            if !self.at_end && !self.buffer.is_empty() {
+                return Poll::Ready(Ok(true));
+            }
+        }
+        Poll::Ready(Ok(false))
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<()>> {
+        let mut buffer = mem::take(&mut self.buffer);
+        let read = self.poll_source(cx, |source, cx| source.poll_read(cx, buffer.room(want)));
+        match read {
+            Poll::Ready(Ok(count @ 1..)) => buffer.advance(count),
+            _ => buffer.park(want),
+        }
+        self.buffer = buffer;
+        read.map_ok(|_| ())
+    }
+
+    /// Asks the source, but not for ever: a peer that is always ahead must not keep other tasks waiting.
+    fn poll_source(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: impl FnOnce(&dyn ByteSource, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.in_a_row == READS_IN_A_ROW {
+            self.in_a_row = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let read = read(&*self.source, cx);
+        self.in_a_row = if read.is_ready() { self.in_a_row + 1 } else { 0 };
+        self.at_end = matches!(read, Poll::Ready(Ok(0)));
+        read
+    }
+
+    /// Drops what has come of a line that is too long, and notes whether its end is still to come.
+    pub(super) fn drop_long_line(&mut self) {
+        let newline = memchr::memchr(b'\n', self.buffer.bytes());
+        self.in_long_line = newline.is_none();
+        match newline {
+            Some(newline) => self.buffer.consume(newline + 1),
+            None => self.buffer.clear(),
+        }
+    }
+
+    /// Receives into memory of the caller's, if nothing is buffered; else copies from the buffer.
+    pub(super) fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.in_long_line {
+            ready!(self.poll_fill(cx, 0))?;
+        }
+        if self.buffer.is_empty() && !buffer.is_empty() && !self.at_end {
+            return self.poll_source(cx, |source, cx| source.poll_read(cx, buffer));
+        }
+        let count = buffer.len().min(self.buffer.len());
+        buffer[..count].copy_from_slice(&self.buffer.bytes()[..count]);
+        self.buffer.consume(count);
+        Poll::Ready(Ok(count))
+    }
+
+    pub(super) fn check(&self) -> io::Result<()> {
+        match &self.error {
+            Some(error) => Err(error.to_io()),
+            None => Ok(()),
+        }
+    }
+}
