@@ -153,6 +153,10 @@ impl<S: StreamSocket> ByteStream for SocketStream<S> {
         source.try_transfer(Direction::Write, length, |socket| socket.send(slices))
     }
 
+    fn is_read_ready(&self) -> bool {
+        self.source.borrow().as_ref().is_none_or(|source| source.is_ready(Direction::Read))
+    }
+
     fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
         let source = self.source.borrow();
         let Some(source) = &*source else { return Err(io::ErrorKind::NotConnected.into()) };

@@ -13,7 +13,7 @@ use asyncio_net::{
     create_buffered_connection, create_connection, create_server,
 };
 use asyncio_task::{create_task, sleep};
-use common::{Log, Recorder, bytes, reports, run, settle, turn};
+use common::{Echo, Log, Recorder, bytes, reports, run, settle, turn};
 use socket2::SockRef;
 
 /// A recorder's connection, and the other end by hand.
@@ -149,6 +149,68 @@ fn closing_inside_a_callback_ends_the_connection_after_it() {
         log.until("lost").await;
         assert_eq!(log.lines(), ["data", "closed", "lost"]);
         assert_eq!(read_to_end(&theirs).await?, b"hello");
+        Ok(())
+    });
+}
+
+// T-004
+#[test]
+fn one_connection_of_a_server_may_close_another() {
+    struct ClosesAll(Log, Rc<RefCell<Vec<Transport>>>);
+    impl Protocol for ClosesAll {
+        fn connection_made(&mut self, transport: &Transport) {
+            self.1.borrow_mut().push(transport.clone());
+            self.0.add("made");
+        }
+        fn data_received(&mut self, _: &Transport, _: &[u8]) {
+            let log = self.0.clone();
+            asyncio_loop::running_loop().call_soon(move || log.add("next turn"));
+            self.1.borrow().iter().for_each(Transport::close);
+        }
+        fn connection_lost(&mut self, _: &Transport, _: Option<io::Error>) {
+            self.0.add("lost");
+        }
+    }
+    run(async || {
+        let (log, transports) = (Log::default(), Rc::new(RefCell::new(Vec::new())));
+        let server = create_server("127.0.0.1:0", {
+            let (log, transports) = (log.clone(), Rc::clone(&transports));
+            move || ClosesAll(log.clone(), transports.clone())
+        })
+        .await?;
+        let clients: Vec<_> =
+            (0..5).map(|_| TcpStream::connect(server.local_addr().unwrap()).unwrap()).collect();
+        log.until_count(5).await;
+        (&clients[2]).write_all(b"x")?;
+        log.until_count(11).await;
+        assert_eq!(log.lines()[5..], ["next turn", "lost", "lost", "lost", "lost", "lost"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn many_short_connections_leave_nothing_behind() {
+    run(async || {
+        let server = create_server("127.0.0.1:0", || Echo).await?;
+        let address = server.local_addr()?;
+        for round in 0..40 {
+            let mut clients = Vec::new();
+            for _ in 0..round {
+                let recorder = Recorder::default();
+                clients.push(create_connection(address, || recorder.clone()).await?);
+                clients.last().unwrap().write(b"x");
+            }
+            settle().await;
+            // In no particular order.
+            while !clients.is_empty() {
+                let index = (clients.len() * 7919) % clients.len();
+                clients.swap_remove(index).close();
+            }
+            settle().await;
+            assert_eq!(server.client_count(), 0);
+        }
+        server.close();
+        server.wait_closed().await;
         Ok(())
     });
 }

@@ -67,7 +67,7 @@ impl Registration {
     }
 
     fn poll_wait(&self, cx: &Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
-WaitsFor::Descriptor.note(cx);
+        WaitsFor::Descriptor.note(cx);
         let (is_registered, waits) =
             self.with_slot(|slot| (slot.is_registered(), slot.waits(direction, cx)));
         if !is_registered {

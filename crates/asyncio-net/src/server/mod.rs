@@ -32,7 +32,7 @@ use crate::address::Address;
 use crate::connection::{Connection, Opened};
 use crate::network::Network;
 use crate::protocol::Protocol;
-use crate::transport::Lent;
+use crate::transport::{Lent, Pump};
 
 /// Listens on `address` and has a new protocol, made by `factory`, serve each client.
 ///
@@ -139,6 +139,8 @@ pub(crate) struct Shared {
     clients: RefCell<Slab<Client>>,
     /// How many of them have an open connection.
     open: Cell<usize>,
+    /// Pumps that have room for another connection.
+    pumps: RefCell<Vec<Weak<Pump>>>,
     state: Cell<State>,
     /// Who waits for the end of the server, or of its handlers.
     waiters: RefCell<Vec<LocalWaker>>,
@@ -181,6 +183,7 @@ impl Server {
             listeners: RefCell::new(listeners),
             clients: RefCell::default(),
             open: Cell::new(0),
+            pumps: RefCell::default(),
             state: Cell::new(State::Bound),
             waiters: RefCell::default(),
         }));
@@ -237,6 +240,9 @@ impl Server {
         for listener in self.0.listeners.take() {
             listener.close();
         }
+        // Those that serve nobody have nobody to wait for any more.
+        let pumps = self.0.pumps.take();
+        pumps.iter().filter_map(Weak::upgrade).for_each(|pump| pump.wake());
         self.0.wake_if_over();
     }
 
@@ -380,6 +386,29 @@ impl Shared {
         for handler in handlers {
             handler.request_end();
         }
+    }
+
+    /// A pump for one more connection, if there is one.
+    pub(crate) fn pump_with_room(&self) -> Option<Rc<Pump>> {
+        let mut pumps = self.pumps.borrow_mut();
+        while let Some(pump) = pumps.last() {
+            match pump.upgrade() {
+                Some(pump) if !pump.is_full() => return Some(pump),
+                _ => drop(pumps.pop()),
+            }
+        }
+        None
+    }
+
+    /// A pump has room.
+    pub(crate) fn has_room(&self, pump: &Rc<Pump>) {
+        if !self.is_closed() {
+            self.pumps.borrow_mut().push(Rc::downgrade(pump));
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.get() == State::Closed
     }
 
     /// The server is closed and its connections are gone.

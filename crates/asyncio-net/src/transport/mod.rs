@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+pub(crate) use self::pump::Pump;
 pub(crate) use self::receiver::{Lent, Own, Received, Receiver};
 use crate::address::Address;
 use crate::connection::{CLOSING, Connection, Limits, OVER, READ_EOF, READING_PAUSED};

@@ -1,43 +1,146 @@
-//! The task that receives for a protocol and calls it.
+//! The tasks that receive for protocols and call them.
 
 use std::any::Any;
+use std::cell::{OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
-use asyncio_loop::{ErrorContext, LoopClosed, TaskOptions};
+use asyncio_loop::{ErrorContext, LoopClosed, TaskOptions, TaskRef};
+use slab::Slab;
 
 use super::{Received, Receiver, Transport};
 use crate::connection::{CLOSING, Connection, OVER, READ_EOF, READING_PAUSED};
+use crate::network::Network;
+use crate::server;
+
+/// So many connections of one server share a pump. A task for each would cost more memory than the connection
+/// itself, and all run in the same context anyhow: that of the server.
+const PLACES: usize = u16::BITS as usize;
+
+/// A task that receives for protocols, and the connections that they belong to.
+pub(crate) struct Pump {
+    members: RefCell<Slab<Rc<Connection>>>,
+    task: OnceCell<TaskRef>,
+    /// Whose connections it is for; nobody's for that of a client, which is alone.
+    server: Weak<server::Shared>,
+}
+
+impl Pump {
+    /// A new pump, which the task that it is holds.
+    fn start(network: &Network, server: Weak<server::Shared>) -> Result<Rc<Self>, LoopClosed> {
+        let pump = Rc::new(Self { members: RefCell::default(), task: OnceCell::new(), server });
+        let pumped = pump.clone();
+        let task = poll_fn(move |cx| pumped.poll(cx));
+        let task = network.event_loop().spawn(task, TaskOptions::new().hidden())?;
+        let task = pump.task.get_or_init(|| task.task().clone());
+        debug_assert!(!task.is_done(), "it has not been polled");
+        Ok(pump)
+    }
+
+    /// One with room for `connection`.
+    fn with_room(connection: &Connection) -> Result<Rc<Self>, LoopClosed> {
+        let network = connection.network();
+        let Some((server, _)) = connection.membership() else {
+            return Self::start(network, Weak::new());
+        };
+        match server.pump_with_room() {
+            Some(pump) => Ok(pump),
+            None => {
+                let pump = Self::start(network, Rc::downgrade(server))?;
+                server.has_room(&pump);
+                Ok(pump)
+            }
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.members.borrow().len() == PLACES
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(task) = self.task.get() {
+            task.wake();
+        }
+    }
+
+    fn join(&self, connection: &Rc<Connection>) {
+        self.members.borrow_mut().insert(connection.clone());
+        connection.set_pump(self.task.get().expect("set when it was started").clone());
+        self.wake();
+    }
+
+    fn poll(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // Looked at before anybody is called: what ends meanwhile is told of it in a later turn.
+        let (ended, ready) = self.due();
+        for place in places(ready) {
+            let connection = self.members.borrow()[place].clone();
+            connection.receive(cx);
+        }
+        for place in places(ended) {
+            let connection = self.members.borrow()[place].clone();
+            connection.tell_lost();
+            self.leave(place);
+        }
+        let is_needed = || self.server.upgrade().is_some_and(|server| !server.is_closed());
+        if self.members.borrow().is_empty() && !is_needed() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// The places of connections that have ended, and of those that have something to read.
+    fn due(&self) -> (u16, u16) {
+        let (mut ended, mut ready) = (0, 0);
+        for (place, connection) in &*self.members.borrow() {
+            if connection.has(OVER) {
+                ended |= 1 << place;
+            } else if connection.wants_data() && connection.io().is_read_ready() {
+                ready |= 1 << place;
+            }
+        }
+        (ended, ready)
+    }
+
+    fn leave(self: &Rc<Self>, place: usize) {
+        let was_full = self.is_full();
+        let connection = self.members.borrow_mut().remove(place);
+        drop(connection);
+        if let Some(server) = self.server.upgrade().filter(|_| was_full) {
+            server.has_room(self);
+        }
+    }
+}
+
+/// The numbers of the bits that are set.
+fn places(mut bits: u16) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let place = bits.trailing_zeros();
+        bits &= bits.wrapping_sub(1);
+        (place < u16::BITS).then_some(place as usize)
+    })
+}
 
 impl Connection {
     /// Puts the connection into the hands of a protocol: tells it, and starts to receive in the next turn.
     pub(crate) fn start(self: &Rc<Self>, receiver: Box<dyn Receiver>) -> Result<(), LoopClosed> {
         self.set_receiver(receiver);
-        let connection = self.clone();
-        let pump = poll_fn(move |cx| connection.poll_pump(cx));
-        let pump = self.network().event_loop().spawn(pump, TaskOptions::new().hidden())?;
-        self.set_pump(pump.task().clone());
+        Pump::with_room(self)?.join(self);
         self.call_protocol(|receiver, transport| receiver.connection_made(transport));
         Ok(())
     }
 
-    fn poll_pump(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.has(OVER) {
-            self.tell_lost();
-            return Poll::Ready(());
+    fn receive(self: &Rc<Self>, cx: &mut Context<'_>) {
+        if !self.wants_data() {
+            return;
         }
-        if self.wants_data() {
-            match self.call_protocol(|receiver, transport| receiver.receive(transport, cx)) {
-                Some(Received::End) => self.tell_eof(),
-                Some(Received::Failed(error)) => self.lose(Some(error)),
-                Some(Received::Nothing) | None => {}
-            }
+        match self.call_protocol(|receiver, transport| receiver.receive(transport, cx)) {
+            Some(Received::End) => self.tell_eof(),
+            Some(Received::Failed(error)) => self.lose(Some(error)),
+            Some(Received::Nothing) | None => {}
         }
-        // What is OVER by now has woken this task for one more turn.
-        Poll::Pending
     }
 
     /// Whether the protocol is to be given data.
