@@ -81,7 +81,7 @@ check_loom() {
     cargo test --release --target-dir "$target/loom" -p asyncio-loop --lib loom
 }
 
-# Use after free, double frees and leaks, in the crates with unsafe code and those just above.
+# Use after free, double frees and leaks, in the crate with the unsafe code and the one above it.
 check_asan() {
     local host
     cargo +nightly --version >/dev/null 2>&1 || skip "no nightly toolchain"
@@ -89,8 +89,8 @@ check_asan() {
     export RUSTFLAGS="-Zsanitizer=address --cfg asan" RUST_BACKTRACE=0
     export ASAN_OPTIONS=fast_unwind_on_malloc=0:malloc_context_size=20
     export LSAN_OPTIONS=print_suppressions=0:suppressions=$PWD/ci/leaks.txt
-    cargo +nightly test --target "$host" --target-dir "$target/asan" --lib --tests \
-        -p asyncio-loop -p asyncio-task -p asyncio-sync
+    cargo +nightly test --target "$host" --target-dir "$target/asan" --no-fail-fast --lib --tests \
+        -p asyncio-loop -p asyncio-task
 }
 
 check_miri() {
