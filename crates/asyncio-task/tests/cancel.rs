@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use asyncio_loop::ExceptionHandler;
+use asyncio_loop::{Context, ExceptionHandler, context_var};
 use asyncio_task::*;
 use scopes::{Log, OnDrop, ms, now, run, turns};
 
@@ -777,4 +777,40 @@ fn a_panicking_destructor_of_a_cancelled_body_is_the_outcome() {
         })
     }));
     assert!(result.unwrap());
+}
+
+/// A task that ends while the one it awaits has not answered the request: nothing of either stays.
+#[test]
+fn a_task_that_ends_with_a_request_unanswered_is_freed() {
+    context_var! { local static HELD: Rc<OnDrop>; }
+    for awaiter_returns in [true, false] {
+        let log = Log::default();
+        run(async {
+            let context = Context::new();
+            context.run(|| drop(HELD.set(Rc::new(OnDrop(log.clone(), "freed")))));
+            let slow = create_task(finally(pending::<()>(), async |_| sleep(ms(5)).await));
+            let left = Cell::new(2);
+            let mut slow = Some(slow);
+            let awaiter = poll_fn(move |cx| {
+                if let Some(slow) = &mut slow {
+                    assert!(pin!(slow).poll(cx).is_pending());
+                }
+                left.set(left.get() - 1);
+                if left.get() > 0 {
+                    return Poll::Pending;
+                }
+                slow = None;
+                assert!(awaiter_returns, "on purpose");
+                Poll::Ready(())
+            });
+            let task = create_task_with(awaiter, TaskOptions::new().context(&context));
+            drop(context);
+            turns(2).await;
+            task.cancel();
+            task.task_ref().wake();
+            let _outcome = task.await;
+            sleep(ms(10)).await;
+        });
+        assert_eq!(log.take(), ["freed"]);
+    }
 }

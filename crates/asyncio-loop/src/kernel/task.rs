@@ -94,6 +94,9 @@ pub trait Supervisor {
     /// Asked after each poll; `ready` says that the future has returned its output.
     fn after_poll(self: Rc<Self>, ready: bool) -> Verdict;
 
+    /// Told when the task has ended, however it did.
+    fn ended(self: Rc<Self>) {}
+
     /// The supervisor as its own type.
     fn into_any(self: Rc<Self>) -> Rc<dyn Any>;
 }

@@ -183,6 +183,11 @@ impl Supervisor for Node {
         Verdict::Continue
     }
 
+    fn ended(self: Rc<Self>) {
+        // The two refer to each other.
+        self.drop_link();
+    }
+
     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
         self
     }

@@ -265,7 +265,9 @@ unsafe fn finish(cell: NonNull<Header>, flags: u32) {
         if let Some(waker) = awaiter {
             report::caught("a waker", || waker.wake());
         }
-        drop_caught(&task.header, supervisor);
+        if let Some(supervisor) = supervisor {
+            report::caught("a supervisor", || supervisor.ended());
+        }
     }
     if task.header.has(CHILD) {
         // SAFETY: DONE just now; RUNNING keeps the cell.
