@@ -223,6 +223,7 @@ impl Inner {
     /// the next turn.
     ///
     /// While there is work, looking is left out until a bounded time has gone by (see [`Pace`]).
+    #[inline]
     fn turn(&self, look: bool) -> io::Result<bool> {
         if look || self.home.ready() == 0 {
             self.look()?;
@@ -302,6 +303,7 @@ impl Inner {
     }
 
     /// Runs what is in the ready queue now; true if it is time to look.
+    #[inline]
     fn run_ready(&self) -> io::Result<bool> {
         let mut batch = self.home.ready();
         let mut look = false;
@@ -337,11 +339,15 @@ impl Inner {
     }
 
     /// Calls whoever asked for the end of the turn.
+    #[inline]
     fn end_turn(&self) {
         self.turns.set(self.turns.get() + 1);
-        if self.turn_end.borrow().is_empty() {
-            return;
+        if !self.turn_end.borrow().is_empty() {
+            self.call_hooks();
         }
+    }
+
+    fn call_hooks(&self) {
         for hook in self.turn_end.take() {
             // Moved in, since its destructor is the user's as well.
             report::caught("the end of a turn", move || hook());

@@ -51,6 +51,7 @@ impl TaskRef {
         if cell.header().has(TASK) { Ok(Self(cell)) } else { Err(cell) }
     }
 
+    #[inline]
     pub(in crate::kernel) fn header(&self) -> &Header {
         self.0.header()
     }
@@ -223,6 +224,7 @@ impl TaskRef {
     /// assert!(raw.task().is_done());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.header().has(DONE)
@@ -271,13 +273,13 @@ impl TaskRef {
         self.header().has(PANICKED)
     }
 
-    /// Whether it is one of [`Children`](super::Children), which their owner steps.
+    /// Whether it is one of [`Children`](crate::Children), which their owner steps.
     #[must_use]
     pub fn is_child(&self) -> bool {
         self.header().has(CHILD)
     }
 
-    /// Of one of [`Children`](super::Children) that is being stepped: the task inside whose step that
+    /// Of one of [`Children`](crate::Children) that is being stepped: the task inside whose step that
     /// happens.
     #[must_use]
     pub fn stepper(&self) -> Option<Self> {
