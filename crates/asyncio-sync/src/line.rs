@@ -11,8 +11,9 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::{LocalWaker, WaitsFor};
 
+use crate::debug;
 use crate::waiters::{Call, Key, State, WaiterList};
-use crate::watch::watch;
+use crate::watch::{remember, watch};
 
 type List = WaiterList<LocalWaker>;
 
@@ -100,11 +101,15 @@ impl Shared {
         let waker = list.notify();
         let held_up = list.is_held_up();
         drop(list);
-        if let Some(waker) = waker {
-            waker.wake();
+        let Some(waker) = waker else { return self.guard() };
+        if !held_up {
+            return waker.wake();
         }
-        if held_up {
-            self.guard();
+        let task = if debug::is_on() { waker.task() } else { None };
+        waker.wake();
+        self.guard();
+        if let Some(task) = task {
+            remember(self, self.list.borrow().latest_call(), task);
         }
     }
 

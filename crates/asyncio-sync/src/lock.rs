@@ -21,8 +21,8 @@ use crate::line::{Line, Turn};
 /// that is woken and never polled again is passed over, so it cannot keep the others out.
 ///
 /// In debug mode of the loop (`set_debug`), reports name the tasks that wait for each other's locks, a task
-/// that waits for a lock it holds itself, and a task that has ended while its guard lives on and somebody
-/// waits. They are reports, not errors: a branch of a `join!` may well wait for what another one holds.
+/// that waits for a lock it holds itself, a task that has ended while its guard lives on and somebody
+/// waits, and a task whose wait was passed over. They are reports, not errors: a branch of a `join!` may well wait for what another one holds.
 ///
 /// The lock is not tied to a task. The guard may be moved to another task of the thread and dropped
 /// there. There is no poisoning: a panic releases the lock like any other way out.

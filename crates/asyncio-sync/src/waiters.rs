@@ -254,6 +254,11 @@ impl<W: Wake> WaiterList<W> {
         (self.notified > 0).then(|| self.at(self.first).call)
     }
 
+    /// The newest call, answered or not.
+    pub(crate) fn latest_call(&self) -> Call {
+        self.calls
+    }
+
     /// Whether the oldest unanswered call is one that this waiter has already noted.
     pub(crate) fn has_seen_unanswered(&self, key: Key) -> bool {
         self.oldest_call() == Some(self.at(key.0).call)

@@ -10,7 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use asyncio_loop::{LoopRef, with_running};
+use asyncio_loop::{ErrorContext, LoopRef, TaskRef, with_running};
 
 use crate::line::Shared;
 use crate::waiters::Call;
@@ -27,6 +27,8 @@ struct Watched {
     line: Rc<Shared>,
     /// The oldest unanswered call when we last looked.
     seen: Call,
+    /// In debug mode, who was called.
+    called: Vec<(Call, TaskRef)>,
 }
 
 /// Has the running loop watch a line. False if no loop of ours runs on this thread.
@@ -35,10 +37,24 @@ pub(crate) fn watch(line: &Rc<Shared>, call: Call) -> bool {
     with_running(|event_loop| {
         line.set_watched(true);
         let watch = event_loop.local::<Watch>();
-        watch.lines.borrow_mut().push(Watched { line: line.clone(), seen: call });
+        let watched = Watched { line: line.clone(), seen: call, called: vec![] };
+        watch.lines.borrow_mut().push(watched);
         watch.arm(event_loop);
     })
     .is_ok()
+}
+
+/// Remembers who was called, for a report if it doesn't come. For lines that are watched.
+#[cold]
+pub(crate) fn remember(line: &Rc<Shared>, call: Call, task: TaskRef) {
+    // Outside of a run nothing is watched.
+    let _ = with_running(|event_loop| {
+        let watch = event_loop.local::<Watch>();
+        let mut lines = watch.lines.borrow_mut();
+        if let Some(watched) = lines.iter_mut().find(|watched| Rc::ptr_eq(&watched.line, line)) {
+            watched.called.push((call, task));
+        }
+    });
 }
 
 impl Watch {
@@ -69,15 +85,30 @@ impl Watched {
     fn check(&mut self) -> bool {
         if self.line.call_that_holds_up() == Some(self.seen) {
             self.line.pass_over();
+            self.report();
         }
         match self.line.call_that_holds_up() {
-            Some(call) => self.seen = call,
+            Some(call) => {
+                self.seen = call;
+                self.called.retain(|(other, _)| *other >= call);
+            }
             None => {
                 self.line.set_watched(false);
                 return false;
             }
         }
         true
+    }
+
+    /// Reports who was passed over, if we know: in debug mode.
+    fn report(&self) {
+        let Some((_, task)) = self.called.iter().find(|(call, _)| *call == self.seen) else {
+            return;
+        };
+        let message = "a future was woken for its turn and never polled: it was passed over";
+        let context = ErrorContext::new(message).with_task(task.clone());
+        // A callback runs inside a run, so there is a loop.
+        let _ = with_running(|event_loop| event_loop.report(&context));
     }
 }
 

@@ -113,6 +113,28 @@ fn a_lock_held_when_its_task_has_ended_is_reported() {
 }
 
 #[test]
+fn a_future_that_is_passed_over_is_reported() {
+    let (event_loop, reports) = watched();
+    let lock: Rc<Lock> = Rc::new(Lock::default());
+    let guard = lock.clone().try_acquire_owned();
+    let aside = lock.clone();
+    spawn(&event_loop, "forgetful", async move {
+        let mut wait = std::pin::pin!(aside.acquire());
+        assert!(futures::poll!(wait.as_mut()).is_pending());
+        std::future::pending::<()>().await;
+    });
+    let other = lock.clone();
+    spawn(&event_loop, "patient", async move { drop(other.acquire().await) });
+    run(&event_loop);
+    assert!(event_loop.run_until_complete(async { drop(guard) }).is_ok());
+    run(&event_loop);
+    let reports = reports.borrow();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(reports[0].contains("passed over") && reports[0].contains("forgetful"), "{reports:?}");
+    assert!(!lock.is_locked());
+}
+
+#[test]
 fn what_goes_well_is_not_reported() {
     let (event_loop, reports) = watched();
     let locks: Vec<Rc<Lock>> = (0..3).map(|_| Rc::default()).collect();
