@@ -128,7 +128,8 @@ impl Future for EventWait<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.event.is_set() {
+        // One that waits was notified if the event has been set, even if it was cleared again.
+        if !self.signal.is_in_line() && self.event.is_set() {
             return Poll::Ready(());
         }
         self.signal.poll_signal(cx)

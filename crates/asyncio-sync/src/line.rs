@@ -79,7 +79,8 @@ impl Line {
     pub(crate) fn notify_all(&self) {
         let Some(shared) = self.shared.get() else { return };
         // Counted beforehand: a foreign waker could let new ones join while we call the others.
-        for _ in 0..self.waiting() {
+        let waiting = shared.list.borrow().waiting();
+        for _ in 0..waiting {
             shared.call_next();
         }
     }
@@ -89,8 +90,12 @@ impl Line {
         self.shared().list.borrow_mut().withdraw();
     }
 
+    #[inline]
     fn shared(&self) -> &Rc<Shared> {
-        self.shared.get_or_init(Rc::default)
+        match self.shared.get() {
+            Some(shared) => shared,
+            None => self.shared.get_or_init(Rc::default),
+        }
     }
 }
 
@@ -113,6 +118,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     fn call_next(&self) {
         let waker = self.list.borrow_mut().notify();
         if let Some(waker) = waker {
@@ -175,18 +181,22 @@ impl<'a> Turn<'a> {
     }
 
     fn poll_in_line(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
-        WaitsFor::Resource.note(cx);
         let shared = self.line.shared();
         let mut list = shared.list.borrow_mut();
         match list.poll_turn(&mut self.place, free, cx) {
-            Some(polled) => polled,
+            Some(Poll::Ready(())) => return Poll::Ready(()),
+            Some(Poll::Pending) => {}
             None => {
                 let watched = |call| shared.is_watched(call);
                 let polled = list.poll_carefully(&mut self.place, free, cx, watched);
                 drop(list);
-                polled.settle(cx)
+                if polled.settle(cx).is_ready() {
+                    return Poll::Ready(());
+                }
             }
         }
+        WaitsFor::Resource.note(cx);
+        Poll::Pending
     }
 
     /// Whether this future was notified, didn't come, and was passed over. It is out of the line then.
@@ -238,12 +248,20 @@ impl<'a> Signal<'a> {
 
     /// Ready when everybody was notified since the first poll.
     pub(crate) fn poll_signal(&mut self, cx: &Context<'_>) -> Poll<()> {
-        WaitsFor::Resource.note(cx);
         let mut list = self.line.shared().list.borrow_mut();
         let (polled, stale) = list.poll_signal(&mut self.place, cx);
         drop(list);
         drop(stale);
+        if polled.is_pending() {
+            WaitsFor::Resource.note(cx);
+        }
         polled
+    }
+
+    /// Whether this future waits, or was notified and has not been polled since.
+    #[inline]
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.place.is_some()
     }
 }
 

@@ -135,7 +135,7 @@ impl<W: Wake> WaiterList<W> {
     }
 
     /// Takes a place at the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn join(&mut self, cx: &Context<'_>) -> Key {
         let key = self.take_slot();
         let before = self.last;
@@ -164,7 +164,7 @@ impl<W: Wake> WaiterList<W> {
     pub(crate) fn answer(&mut self, key: Key) -> bool {
         let called = self.at(key.0).state == State::Notified;
         if called {
-            // Its waker was taken when it was called.
+            // Its waker was taken when it was called, and the boundary is behind it.
             self.unlink(key.0);
             self.notified -= 1;
             self.give_back(key.0);
