@@ -127,6 +127,7 @@ pub struct EventWait<'a> {
 impl Future for EventWait<'_> {
     type Output = ();
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // One that waits was notified if the event has been set, even if it was cleared again.
         if !self.signal.is_in_line() && self.event.is_set() {

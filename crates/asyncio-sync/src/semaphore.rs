@@ -179,11 +179,13 @@ impl Semaphore {
         self.free.get() == 0 || self.line.notified() > 0
     }
 
+    #[inline]
     fn take(&self) -> Permit<'_> {
         self.free.set(self.free.get() - 1);
         HeldPermit::new(self)
     }
 
+    #[inline]
     fn give_back(&self) {
         let free = self.free.get().checked_add(1).expect("fewer than usize::MAX permits");
         self.free.set(free);
@@ -211,6 +213,7 @@ pub struct AcquirePermit<'a> {
 impl<'a> Future for AcquirePermit<'a> {
     type Output = Permit<'a>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let semaphore = self.semaphore;
         // Those who were woken go first, even if there is enough for all.
@@ -268,6 +271,7 @@ impl<S: Deref<Target = Semaphore>> HeldPermit<S> {
 }
 
 impl<S: Deref<Target = Semaphore>> Drop for HeldPermit<S> {
+    #[inline]
     fn drop(&mut self) {
         if self.armed {
             self.semaphore.give_back();

@@ -466,6 +466,7 @@ impl<T, O: Order<T>> Unpin for Put<'_, T, O> {}
 impl<T, O: Order<T>> Future for Put<'_, T, O> {
     type Output = Result<(), PutError<T>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let queue = self.queue;
         let open = !queue.shut_down.get();
@@ -492,6 +493,7 @@ pub struct Get<'a, T, O: Order<T> = Fifo<T>> {
 impl<T, O: Order<T>> Future for Get<'_, T, O> {
     type Output = Result<T, QueueShutDown>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let queue = self.queue;
         if !queue.shut_down.get() {
