@@ -13,6 +13,9 @@ use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio, timed, tim
 /// Tasks that contend.
 const TASKS: u64 = 100;
 
+/// Tasks that put into one queue.
+const PRODUCERS: u64 = 4;
+
 fn main() {
     run(
         "sync",
@@ -43,6 +46,8 @@ fn main() {
             queues::<64>("queue_of_64"),
             queues::<1024>("queue_of_1024"),
             queues::<UNBOUNDED>("queue_unbounded"),
+            from_many::<64>("queue_of_64_by_4_producers"),
+            from_many::<1024>("queue_of_1024_by_4_producers"),
         ],
     );
 }
@@ -54,6 +59,14 @@ fn queues<const SIZE: usize>(name: &'static str) -> Contest {
         .with("tokio", queue::<Tokio, SIZE>)
         .with("smol", queue::<Smol, SIZE>)
         .with("monoio", queue::<Monoio, SIZE>)
+}
+
+fn from_many<const SIZE: usize>(name: &'static str) -> Contest {
+    Contest::new(name, PRODUCERS)
+        .with("asyncio", queue_from_many::<Asyncio, SIZE>)
+        .with("tokio", queue_from_many::<Tokio, SIZE>)
+        .with("smol", queue_from_many::<Smol, SIZE>)
+        .with("monoio", queue_from_many::<Monoio, SIZE>)
 }
 
 /// Take a free lock and release it.
@@ -133,15 +146,41 @@ fn event_round_trip<E: Event>(times: u64) -> Duration {
 
 /// One task puts, another gets.
 fn queue<Q: Queue, const SIZE: usize>(times: u64) -> Duration {
+    through_queue::<Q>(SIZE, 1, times)
+}
+
+/// Several tasks put, one gets.
+fn queue_from_many<Q: Queue, const SIZE: usize>(times: u64) -> Duration {
+    through_queue::<Q>(SIZE, PRODUCERS, times)
+}
+
+fn through_queue<Q: Queue>(size: usize, producers: u64, times: u64) -> Duration {
     timed::<Q>(async move {
+        let (sender, mut receiver) = Q::queue(size);
+        let producers: Vec<_> = (0..producers)
+            .map(|_| {
+                let sender = sender.clone();
+                Q::spawn(async move {
+                    for item in 0..times {
+                        Q::put(&sender, item).await;
+                    }
+                })
+            })
+            .collect();
+        let items = times * producers.len() as u64;
         let sum = Rc::new(Cell::new(0));
         let total = Rc::clone(&sum);
-        let (producer, consumer) =
-            Q::through_queue(SIZE, times, move |item| total.set(total.get() + black_box(item)));
-        let (producer, consumer) = (Q::spawn(producer), Q::spawn(consumer));
-        producer.await;
+        let consumer = Q::spawn(async move {
+            for _ in 0..items {
+                total.set(total.get() + black_box(Q::get(&mut receiver).await));
+            }
+        });
+        let expected = (0..times).sum::<u64>() * producers.len() as u64;
+        for producer in producers {
+            producer.await;
+        }
         consumer.await;
-        assert_eq!(sum.get(), (0..times).sum::<u64>());
+        assert_eq!(sum.get(), expected);
     })
 }
 
@@ -191,13 +230,11 @@ trait Event: Runtime {
 }
 
 trait Queue: Runtime {
-    /// A coroutine that puts so many numbers into a queue of this size, and one that takes them
-    /// out.
-    fn through_queue(
-        size: usize,
-        items: u64,
-        consume: impl FnMut(u64) + 'static,
-    ) -> (impl Future<Output = ()> + 'static, impl Future<Output = ()> + 'static);
+    type Sender: Clone + 'static;
+    type Receiver: 'static;
+    fn queue(size: usize) -> (Self::Sender, Self::Receiver);
+    fn put(sender: &Self::Sender, item: u64) -> impl Future<Output = ()>;
+    fn get(receiver: &mut Self::Receiver) -> impl Future<Output = u64>;
 }
 
 mod with_asyncio {
@@ -238,29 +275,21 @@ mod with_asyncio {
     }
 
     impl Queue for Asyncio {
-        fn through_queue(
-            size: usize,
-            items: u64,
-            mut consume: impl FnMut(u64) + 'static,
-        ) -> (impl Future<Output = ()> + 'static, impl Future<Output = ()> + 'static) {
+        type Sender = Rc<asyncio::Queue<u64>>;
+        type Receiver = Rc<asyncio::Queue<u64>>;
+        fn queue(size: usize) -> (Self::Sender, Self::Receiver) {
             let queue = Rc::new(if size == UNBOUNDED {
                 asyncio::Queue::unbounded()
             } else {
                 asyncio::Queue::bounded(size)
             });
-            let source = Rc::clone(&queue);
-            let producer = async move {
-                for item in 0..items {
-                    queue.put(item).await.expect("an open queue");
-                }
-                queue.shutdown();
-            };
-            let consumer = async move {
-                while let Ok(item) = source.get().await {
-                    consume(item);
-                }
-            };
-            (producer, consumer)
+            (Rc::clone(&queue), queue)
+        }
+        async fn put(queue: &Self::Sender, item: u64) {
+            queue.put(item).await.expect("an open queue");
+        }
+        async fn get(queue: &mut Self::Receiver) -> u64 {
+            queue.get().await.expect("an open queue")
         }
     }
 }
@@ -304,37 +333,28 @@ mod with_tokio {
     }
 
     impl Queue for Tokio {
-        fn through_queue(
-            size: usize,
-            items: u64,
-            mut consume: impl FnMut(u64) + 'static,
-        ) -> (impl Future<Output = ()> + 'static, impl Future<Output = ()> + 'static) {
+        type Sender = Either<mpsc::Sender<u64>, mpsc::UnboundedSender<u64>>;
+        type Receiver = Either<mpsc::Receiver<u64>, mpsc::UnboundedReceiver<u64>>;
+        fn queue(size: usize) -> (Self::Sender, Self::Receiver) {
             if size == UNBOUNDED {
-                let (sender, mut receiver) = mpsc::unbounded_channel();
-                let producer = async move {
-                    for item in 0..items {
-                        sender.send(item).expect("a receiver");
-                    }
-                };
-                let consumer = async move {
-                    while let Some(item) = receiver.recv().await {
-                        consume(item);
-                    }
-                };
-                return (Either::Left(producer), Either::Left(consumer));
+                let (sender, receiver) = mpsc::unbounded_channel();
+                return (Either::Right(sender), Either::Right(receiver));
             }
-            let (sender, mut receiver) = mpsc::channel(size);
-            let producer = async move {
-                for item in 0..items {
-                    sender.send(item).await.expect("a receiver");
-                }
+            let (sender, receiver) = mpsc::channel(size);
+            (Either::Left(sender), Either::Left(receiver))
+        }
+        async fn put(sender: &Self::Sender, item: u64) {
+            match sender {
+                Either::Left(sender) => sender.send(item).await.expect("a receiver"),
+                Either::Right(sender) => sender.send(item).expect("a receiver"),
+            }
+        }
+        async fn get(receiver: &mut Self::Receiver) -> u64 {
+            let item = match receiver {
+                Either::Left(receiver) => receiver.recv().await,
+                Either::Right(receiver) => receiver.recv().await,
             };
-            let consumer = async move {
-                while let Some(item) = receiver.recv().await {
-                    consume(item);
-                }
-            };
-            (Either::Right(producer), Either::Right(consumer))
+            item.expect("a sender")
         }
     }
 }
@@ -380,24 +400,16 @@ mod with_smol {
     }
 
     impl Queue for Smol {
-        fn through_queue(
-            size: usize,
-            items: u64,
-            mut consume: impl FnMut(u64) + 'static,
-        ) -> (impl Future<Output = ()> + 'static, impl Future<Output = ()> + 'static) {
-            let (sender, receiver) =
-                if size == UNBOUNDED { channel::unbounded() } else { channel::bounded(size) };
-            let producer = async move {
-                for item in 0..items {
-                    sender.send(item).await.expect("a receiver");
-                }
-            };
-            let consumer = async move {
-                while let Ok(item) = receiver.recv().await {
-                    consume(item);
-                }
-            };
-            (producer, consumer)
+        type Sender = channel::Sender<u64>;
+        type Receiver = channel::Receiver<u64>;
+        fn queue(size: usize) -> (Self::Sender, Self::Receiver) {
+            if size == UNBOUNDED { channel::unbounded() } else { channel::bounded(size) }
+        }
+        async fn put(sender: &Self::Sender, item: u64) {
+            sender.send(item).await.expect("a receiver");
+        }
+        async fn get(receiver: &mut Self::Receiver) -> u64 {
+            receiver.recv().await.expect("a sender")
         }
     }
 }
@@ -418,37 +430,28 @@ mod with_monoio {
     }
 
     impl Queue for Monoio {
-        fn through_queue(
-            size: usize,
-            items: u64,
-            mut consume: impl FnMut(u64) + 'static,
-        ) -> (impl Future<Output = ()> + 'static, impl Future<Output = ()> + 'static) {
+        type Sender = Either<bounded::Tx<u64>, unbounded::Tx<u64>>;
+        type Receiver = Either<bounded::Rx<u64>, unbounded::Rx<u64>>;
+        fn queue(size: usize) -> (Self::Sender, Self::Receiver) {
             if size == UNBOUNDED {
-                let (sender, mut receiver) = unbounded::channel();
-                let producer = async move {
-                    for item in 0..items {
-                        sender.send(item).expect("a receiver");
-                    }
-                };
-                let consumer = async move {
-                    while let Some(item) = receiver.recv().await {
-                        consume(item);
-                    }
-                };
-                return (Either::Left(producer), Either::Left(consumer));
+                let (sender, receiver) = unbounded::channel();
+                return (Either::Right(sender), Either::Right(receiver));
             }
-            let (sender, mut receiver) = bounded::channel(size);
-            let producer = async move {
-                for item in 0..items {
-                    sender.send(item).await.expect("a receiver");
-                }
+            let (sender, receiver) = bounded::channel(size);
+            (Either::Left(sender), Either::Left(receiver))
+        }
+        async fn put(sender: &Self::Sender, item: u64) {
+            match sender {
+                Either::Left(sender) => sender.send(item).await.expect("a receiver"),
+                Either::Right(sender) => sender.send(item).expect("a receiver"),
+            }
+        }
+        async fn get(receiver: &mut Self::Receiver) -> u64 {
+            let item = match receiver {
+                Either::Left(receiver) => receiver.recv().await,
+                Either::Right(receiver) => receiver.recv().await,
             };
-            let consumer = async move {
-                while let Some(item) = receiver.recv().await {
-                    consume(item);
-                }
-            };
-            (Either::Right(producer), Either::Right(consumer))
+            item.expect("a sender")
         }
     }
 }
