@@ -75,6 +75,12 @@ impl Line {
         }
     }
 
+    /// Whether this waiter was notified, in which case it is out of the line now.
+    #[inline]
+    fn answer(&self, key: Key) -> bool {
+        self.shared.get().is_some_and(|shared| shared.list.borrow_mut().answer(key))
+    }
+
     /// Notifies everybody who is waiting now.
     pub(crate) fn notify_all(&self) {
         let Some(shared) = self.shared.get() else { return };
@@ -174,29 +180,33 @@ impl<'a> Turn<'a> {
     /// Ready when the caller may take one of the `free` units, which it then has to do.
     #[inline]
     pub(crate) fn poll(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
-        if self.place.is_none() && free > self.line.notified() {
-            return Poll::Ready(());
+        match self.place {
+            None if free > self.line.notified() => return Poll::Ready(()),
+            Some(key) if self.line.answer(key) => {
+                self.place = None;
+                return Poll::Ready(());
+            }
+            _ => {}
         }
-        self.poll_in_line(free, cx)
+        self.poll_carefully(free, cx)
     }
 
-    fn poll_in_line(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
+    fn poll_carefully(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
         let shared = self.line.shared();
         let mut list = shared.list.borrow_mut();
-        match list.poll_turn(&mut self.place, free, cx) {
-            Some(Poll::Ready(())) => return Poll::Ready(()),
-            Some(Poll::Pending) => {}
-            None => {
-                let watched = |call| shared.is_watched(call);
-                let polled = list.poll_carefully(&mut self.place, free, cx, watched);
-                drop(list);
-                if polled.settle(cx).is_ready() {
-                    return Poll::Ready(());
-                }
-            }
+        if self.place.is_none() && list.notified() == 0 {
+            self.place = Some(list.join(cx));
+            WaitsFor::Resource.note(cx);
+            return Poll::Pending;
         }
-        WaitsFor::Resource.note(cx);
-        Poll::Pending
+        let watched = |call| shared.is_watched(call);
+        let polled = list.poll_carefully(&mut self.place, free, cx, watched);
+        drop(list);
+        let polled = polled.settle(cx);
+        if polled.is_pending() {
+            WaitsFor::Resource.note(cx);
+        }
+        polled
     }
 
     /// Whether this future was notified, didn't come, and was passed over. It is out of the line then.
@@ -247,15 +257,30 @@ impl<'a> Signal<'a> {
     }
 
     /// Ready when everybody was notified since the first poll.
+    #[inline]
     pub(crate) fn poll_signal(&mut self, cx: &Context<'_>) -> Poll<()> {
+        match self.place {
+            Some(key) if self.line.answer(key) => {
+                self.place = None;
+                Poll::Ready(())
+            }
+            _ => self.wait(cx),
+        }
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
         let mut list = self.line.shared().list.borrow_mut();
-        let (polled, stale) = list.poll_signal(&mut self.place, cx);
+        let stale = match self.place {
+            None => {
+                self.place = Some(list.join(cx));
+                None
+            }
+            Some(key) => list.refresh(key, cx),
+        };
         drop(list);
         drop(stale);
-        if polled.is_pending() {
-            WaitsFor::Resource.note(cx);
-        }
-        polled
+        WaitsFor::Resource.note(cx);
+        Poll::Pending
     }
 
     /// Whether this future waits, or was notified and has not been polled since.

@@ -78,35 +78,26 @@ impl<W: Wake> Polled<W> {
     }
 }
 
-impl<W: Wake> From<Poll<()>> for Polled<W> {
-    fn from(poll: Poll<()>) -> Self {
-        Self::new(if poll.is_ready() { Found::Ours } else { Found::Wait })
-    }
-}
-
 impl<W: Wake> WaiterList<W> {
     /// Polls a waiter that wants one of `free` units. It joins the line if it has to.
-    ///
-    /// This settles what happens all the time. `None` means that there is more to it: go on with
-    /// [`poll_carefully`](Self::poll_carefully).
-    #[inline]
     pub(crate) fn poll_turn(
         &mut self,
         place: &mut Option<Key>,
         free: usize,
         cx: &Context<'_>,
-    ) -> Option<Poll<()>> {
-        if let Some(key) = *place {
-            return self.answer_at(place, key).then_some(Poll::Ready(()));
+        watched: impl FnOnce(Call) -> bool,
+    ) -> Polled<W> {
+        match *place {
+            Some(key) if self.answer(key) => {
+                *place = None;
+                Polled::new(Found::Ours)
+            }
+            None if free > self.notified() => Polled::new(Found::Ours),
+            _ => self.poll_carefully(place, free, cx, watched),
         }
-        if free > self.notified() {
-            return Some(Poll::Ready(()));
-        }
-        *place = Some(self.join(cx));
-        (self.notified() == 0).then_some(Poll::Pending)
     }
 
-    /// Polls a waiter that is in line and was not called, or has just joined it behind others who were.
+    /// Polls a waiter that has to join the line, or is in it and was not called.
     ///
     /// `watched` says whether somebody else looks after those.
     pub(crate) fn poll_carefully(

@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use crate::error::{TaskDoneError, TryGetError, TryPutError};
 use crate::queue::Order;
-use crate::turn::Polled;
 use crate::waiters::{Key, State, WaiterList};
 
 /// A queue that threads and tasks share.
@@ -144,18 +143,6 @@ fn call(line: &mut WaiterList<Waker>) -> [Option<Waker>; 2] {
     if line.waiting() == 0 { [None, None] } else { [line.notify(), line.deputy()] }
 }
 
-fn poll_turn(
-    line: &mut WaiterList<Waker>,
-    place: &mut Option<Key>,
-    free: usize,
-    cx: &Context<'_>,
-) -> Polled<Waker> {
-    match line.poll_turn(place, free, cx) {
-        Some(polled) => polled.into(),
-        None => line.poll_carefully(place, free, cx, |_| false),
-    }
-}
-
 fn wake(wakers: impl IntoIterator<Item = Option<Waker>>) {
     wakers.into_iter().flatten().for_each(Waker::wake);
 }
@@ -268,7 +255,7 @@ impl<T, O: Order<T>> Core<T, O> {
             return Poll::Ready(Err(item));
         }
         let room = self.maxsize - inside.items.count();
-        let polled = poll_turn(&mut inside.tasks.putters, place, room, cx);
+        let polled = inside.tasks.putters.poll_turn(place, room, cx, |_| false);
         if polled.is_ours() {
             let item = item.take().expect("polled after it was ready");
             self.push(inside, item);
@@ -285,7 +272,7 @@ impl<T, O: Order<T>> Core<T, O> {
             return Poll::Ready(self.pop(inside).ok());
         }
         let items = inside.items.count();
-        let polled = poll_turn(&mut inside.tasks.getters, place, items, cx);
+        let polled = inside.tasks.getters.poll_turn(place, items, cx, |_| false);
         let item = if polled.is_ours() {
             self.pop(inside).ok()
         } else {
