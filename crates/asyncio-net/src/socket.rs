@@ -1,9 +1,9 @@
 //! A connected stream socket as a [`ByteStream`].
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
@@ -94,10 +94,23 @@ impl StreamSocket for UnixStream {
 
 /// A socket until it is closed, and its addresses for ever.
 pub(crate) struct SocketStream<S: StreamSocket> {
-    source: RefCell<Option<Source<S>>>,
-    /// By itself because it is small, and most peers have one.
-    peer_v4: Option<SocketAddrV4>,
+    /// `None` when it is closed, and while it is being used.
+    source: Cell<Option<Source<S>>>,
+    peer: SmallPeer,
+    closed: Cell<bool>,
     names: OnceCell<Box<Names>>,
+}
+
+/// The address that most peers have, kept without an allocation.
+#[derive(Clone, Copy)]
+struct SmallPeer {
+    address: SocketAddrV4,
+    is_known: bool,
+}
+
+impl SmallPeer {
+    const UNKNOWN: Self =
+        Self { address: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), is_known: false };
 }
 
 /// What was asked for.
@@ -114,16 +127,30 @@ impl<S: StreamSocket> SocketStream<S> {
     }
 
     pub(crate) fn from_source(source: Source<S>, peer: Option<Address>) -> Self {
-        let source = RefCell::new(Some(source));
-        let (peer_v4, names) = match peer {
-            None => (None, OnceCell::new()),
-            Some(Address::Inet(SocketAddr::V4(peer))) => (Some(peer), OnceCell::new()),
+        let (peer, names) = match peer {
+            None => (SmallPeer::UNKNOWN, OnceCell::new()),
+            Some(Address::Inet(SocketAddr::V4(address))) => {
+                (SmallPeer { address, is_known: true }, OnceCell::new())
+            }
             Some(peer) => {
                 let names = Names { peer: peer.into(), ..Names::default() };
-                (None, Box::new(names).into())
+                (SmallPeer::UNKNOWN, Box::new(names).into())
             }
         };
-        Self { source, peer_v4, names }
+        Self { source: Cell::new(Some(source)), peer, closed: Cell::new(false), names }
+    }
+
+    /// Uses the socket, unless it is closed. It may be closed meanwhile, which then happens afterwards.
+    #[inline]
+    fn with<R>(&self, action: impl FnOnce(&Source<S>) -> R) -> Option<R> {
+        let source = self.source.take()?;
+        let result = action(&source);
+        if self.closed.get() {
+            source.wake_waiters();
+        } else {
+            self.source.set(Some(source));
+        }
+        Some(result)
     }
 
     fn names(&self) -> &Names {
@@ -131,54 +158,58 @@ impl<S: StreamSocket> SocketStream<S> {
     }
 
     fn ask(&self, question: impl FnOnce(&S) -> io::Result<Address>) -> Address {
-        let source = self.source.borrow();
-        let socket = source.as_ref().map(Source::get_ref);
-        socket.and_then(|socket| question(socket).ok()).unwrap_or(Address::Unnamed)
+        let answer = self.with(|source| question(source.get_ref()).ok());
+        answer.flatten().unwrap_or(Address::Unnamed)
     }
+}
+
+fn closed<R>() -> io::Result<R> {
+    Err(io::ErrorKind::NotConnected.into())
 }
 
 impl<S: StreamSocket> ByteSource for SocketStream<S> {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let source = self.source.borrow();
-        let Some(source) = &*source else { return Poll::Ready(Ok(0)) };
-        source.poll_transfer(cx, Direction::Read, buffer.len(), |socket| socket.receive(buffer))
+        let length = buffer.len();
+        let read = self.with(|source| {
+            source.poll_transfer(cx, Direction::Read, length, |socket| socket.receive(buffer))
+        });
+        read.unwrap_or(Poll::Ready(Ok(0)))
     }
 }
 
 impl<S: StreamSocket> ByteStream for SocketStream<S> {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let source = self.source.borrow();
-        let Some(source) = &*source else { return Err(io::ErrorKind::NotConnected.into()) };
         let length = slices.iter().map(|slice| slice.len()).sum();
-        source.try_transfer(Direction::Write, length, |socket| socket.send(slices))
+        let written = self.with(|source| {
+            source.try_transfer(Direction::Write, length, |socket| socket.send(slices))
+        });
+        written.unwrap_or_else(closed)
     }
 
     fn is_read_ready(&self) -> bool {
-        self.source.borrow().as_ref().is_none_or(|source| source.is_ready(Direction::Read))
+        self.with(|source| source.is_ready(Direction::Read)).unwrap_or(true)
     }
 
     fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
-        let source = self.source.borrow();
-        let Some(source) = &*source else { return Err(io::ErrorKind::NotConnected.into()) };
-        source.try_io(Direction::Write, |socket| system_sendfile(socket, file, offset, count))
+        let sent = self.with(|source| {
+            source.try_io(Direction::Write, |socket| system_sendfile(socket, file, offset, count))
+        });
+        sent.unwrap_or_else(closed)
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let source = self.source.borrow();
-        let Some(source) = &*source else {
-            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
-        };
-        source.poll_ready(cx, Direction::Write)
+        let ready = self.with(|source| source.poll_ready(cx, Direction::Write));
+        ready.unwrap_or_else(|| Poll::Ready(closed()))
     }
 
     fn write_eof(&self) -> io::Result<()> {
-        let source = self.source.borrow();
-        source.as_ref().map_or(Ok(()), |source| source.get_ref().shutdown(Shutdown::Write))
+        let shut = self.with(|source| source.get_ref().shutdown(Shutdown::Write));
+        shut.unwrap_or(Ok(()))
     }
 
     fn close(&self) {
-        let source = self.source.take();
-        if let Some(source) = source {
+        self.closed.set(true);
+        if let Some(source) = self.source.take() {
             source.wake_waiters();
         }
     }
@@ -188,15 +219,13 @@ impl<S: StreamSocket> ByteStream for SocketStream<S> {
     }
 
     fn peer_address(&self) -> Address {
-        match self.peer_v4 {
-            Some(peer) => Address::Inet(peer.into()),
-            None => self.names().peer.get_or_init(|| self.ask(S::peer)).clone(),
+        match self.peer {
+            SmallPeer { address, is_known: true } => Address::Inet(address.into()),
+            _ => self.names().peer.get_or_init(|| self.ask(S::peer)).clone(),
         }
     }
 
     fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
-        if let Some(source) = &*self.source.borrow() {
-            look(source.get_ref().as_fd());
-        }
+        self.with(|source| look(source.get_ref().as_fd()));
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::{CLOSED, CLOSING, Connection, FULL, PAUSED};
+use super::{CLOSED, CLOSING, Connection, FULL, GAVE_WAY, PAUSED};
 
 /// So many system calls a writer may make before it gives way to others.
 const SENDS_IN_A_ROW: u8 = 16;
@@ -123,13 +123,15 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether a writer that never has to wait should let others run now.
+    /// Whether a writer that never has to wait should let others run now; at most once in a row.
     pub(crate) fn must_give_way(&self) -> bool {
-        let must = self.sends.get() >= SENDS_IN_A_ROW || self.has(CLOSING) && !self.has(CLOSED);
-        if must {
+        if self.has(CLOSING) && !self.has(CLOSED | GAVE_WAY) || self.sends.get() >= SENDS_IN_A_ROW {
+            self.set(GAVE_WAY);
             self.sends.set(0);
+            return true;
         }
-        must
+        self.clear(GAVE_WAY);
+        false
     }
 
     /// Waits until the descriptor is gone.

@@ -107,6 +107,8 @@ pub(crate) const READING_PAUSED: u16 = 1 << 8;
 pub(crate) const READ_EOF: u16 = 1 << 9;
 /// Only the file that is being sent may be written.
 pub(crate) const SENDING_FILE: u16 = 1 << 10;
+/// A writer that drains a closing connection has let others run.
+pub(crate) const GAVE_WAY: u16 = 1 << 11;
 
 impl<S: ByteStream + 'static> Connection<S> {
     pub(crate) fn new(network: &Rc<Network>, io: S) -> Rc<Self> {

@@ -2,7 +2,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
@@ -67,12 +67,14 @@ impl StreamReader {
     /// # Errors
     ///
     /// The connection's.
-    pub async fn read(&mut self, count: usize) -> io::Result<Bytes> {
-        self.state.check()?;
-        if count > 0 && self.state.buffer.is_empty() {
-            self.state.fill(count.min(pool::LENGTH)).await?;
-        }
-        Ok(self.take(count.min(self.state.buffer.len())))
+    pub fn read(&mut self, count: usize) -> impl Future<Output = io::Result<Bytes>> {
+        poll_fn(move |cx| {
+            self.state.check()?;
+            if count > 0 && self.state.buffer.is_empty() {
+                ready!(self.state.poll_fill(cx, count.min(pool::LENGTH)))?;
+            }
+            Poll::Ready(Ok(self.take(count.min(self.state.buffer.len()))))
+        })
     }
 
     /// Reads everything until the end of the stream, however much that is.
@@ -93,16 +95,19 @@ impl StreamReader {
     ///
     /// [`ReadError::Incomplete`] with what came when the stream ends before; [`ReadError::Io`].
     #[doc(alias = "readexactly")]
-    pub async fn read_exactly(&mut self, count: usize) -> Result<Bytes, ReadError> {
-        self.state.check()?;
-        while self.state.buffer.len() < count {
-            if !self.state.fill(count).await? {
-                let partial = self.take(self.state.buffer.len());
-                let expected = Some(count);
-                return Err(ReadError::Incomplete(IncompleteReadError { partial, expected }));
+    pub fn read_exactly(&mut self, count: usize) -> impl Future<Output = Result<Bytes, ReadError>> {
+        poll_fn(move |cx| {
+            self.state.check()?;
+            while self.state.buffer.len() < count {
+                if !ready!(self.state.poll_fill(cx, count))? {
+                    let partial = self.take(self.state.buffer.len());
+                    let expected = Some(count);
+                    let end = IncompleteReadError { partial, expected };
+                    return Poll::Ready(Err(ReadError::Incomplete(end)));
+                }
             }
-        }
-        Ok(self.take(count))
+            Poll::Ready(Ok(self.take(count)))
+        })
     }
 
     /// Reads one line, with its `\n`. The last line may lack it; at the end of the stream the line is empty.
@@ -118,15 +123,28 @@ impl StreamReader {
     /// There, what remains of a line that was too long is taken for a line of its own, if it had not come
     /// yet when the error was raised.
     #[doc(alias = "readline")]
-    pub async fn read_line(&mut self) -> io::Result<Bytes> {
-        match self.read_until(b"\n").await {
-            Ok(line) => Ok(line),
-            Err(ReadError::Incomplete(end)) => Ok(end.partial),
-            Err(ReadError::LimitOverrun(error)) => {
+    pub fn read_line(&mut self) -> impl Future<Output = io::Result<Bytes>> {
+        let mut scanned = 0;
+        poll_fn(move |cx| self.poll_line(cx, &mut scanned))
+    }
+
+    /// Looks for a newline beyond the `scanned` bytes that have none.
+    fn poll_line(&mut self, cx: &mut Context<'_>, scanned: &mut usize) -> Poll<io::Result<Bytes>> {
+        self.state.check()?;
+        loop {
+            let bytes = self.state.buffer.bytes();
+            let newline = memchr::memchr(b'\n', &bytes[*scanned..]).map(|at| *scanned + at);
+            *scanned = bytes.len();
+            if let Err(error) = self.check_limit(newline.unwrap_or(*scanned)) {
                 self.state.drop_long_line();
-                Err(ReadError::LimitOverrun(error).into())
+                return Poll::Ready(Err(error.into()));
             }
-            Err(ReadError::Io(error)) => Err(error),
+            if let Some(newline) = newline {
+                return Poll::Ready(Ok(self.take(newline + 1)));
+            }
+            if !ready!(self.state.poll_fill(cx, 0))? {
+                return Poll::Ready(Ok(self.take(self.state.buffer.len())));
+            }
         }
     }
 
@@ -150,9 +168,12 @@ impl StreamReader {
     /// assert_eq!(lines, ["one\n", "two\n", "thr"]);
     /// # });
     /// ```
-    pub async fn next_line(&mut self) -> io::Result<Option<Bytes>> {
-        let line = self.read_line().await?;
-        Ok((!line.is_empty()).then_some(line))
+    pub fn next_line(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> {
+        let mut scanned = 0;
+        poll_fn(move |cx| {
+            let line = ready!(self.poll_line(cx, &mut scanned))?;
+            Poll::Ready(Ok((!line.is_empty()).then_some(line)))
+        })
     }
 
     /// Reads up to and with the first `separator`.
@@ -227,10 +248,7 @@ impl StreamReader {
     /// # });
     /// ```
     pub async fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.state.check()?;
-        if self.state.buffer.is_empty() {
-            self.state.fill(0).await?;
-        }
+        poll_fn(|cx| self.poll_fill_buf(cx)).await?;
         Ok(self.state.buffer.bytes())
     }
 
@@ -265,8 +283,8 @@ impl StreamReader {
     /// assert_eq!(&array[..3], b"abc");
     /// # });
     /// ```
-    pub async fn read_into(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.poll_read_into(cx, buffer)).await
+    pub fn read_into(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        poll_fn(|cx| self.poll_read_into(cx, buffer))
     }
 
     /// [`read_into`](Self::read_into) for those who write their own futures.

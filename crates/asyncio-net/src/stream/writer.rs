@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::ErrorContext;
-use asyncio_task::yield_now;
 use bytes::Bytes;
 
 use crate::connection::{CLOSING, Connection};
@@ -89,17 +88,18 @@ impl StreamWriter {
     /// # Cancel safety
     ///
     /// Waiting changes nothing: what was written is sent.
-    pub async fn drain(&self) -> io::Result<()> {
-        if self.connection().must_give_way() {
-            yield_now().await;
-        }
+    pub fn drain(&self) -> impl Future<Output = io::Result<()>> {
         let mut waited = false;
-        poll_fn(|cx| {
-            let drained = self.connection().poll_drain(cx, waited);
+        poll_fn(move |cx| {
+            let connection = self.connection();
+            if !waited && connection.must_give_way() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let drained = connection.poll_drain(cx, waited);
             waited = true;
             drained
         })
-        .await
     }
 
     /// Tells the other side, after everything written so far, that no more comes; reading goes on.
@@ -129,8 +129,8 @@ impl StreamWriter {
     /// # Cancel safety
     ///
     /// Waiting changes nothing.
-    pub async fn wait_closed(&self) -> io::Result<()> {
-        poll_fn(|cx| self.connection().poll_closed(cx)).await
+    pub fn wait_closed(&self) -> impl Future<Output = io::Result<()>> {
+        poll_fn(|cx| self.connection().poll_closed(cx))
     }
 
     /// Whether it is closed, or about to be.
