@@ -21,15 +21,15 @@ check_fmt() {
 }
 
 check_clippy() {
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
 }
 
 check_test() {
-    cargo test --workspace
+    cargo test --workspace --all-features
 }
 
 check_doc() {
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
 }
 
 # Links between files, in every Markdown file.

@@ -20,6 +20,10 @@
 //!
 //! Where next: [`run`] and [`Runner`] to start, [`create_task`] and [`Task`], [`sleep`](fn@sleep) and
 //! [`yield_now`], [`create_future`] and [`Promise`] to bridge from callbacks.
+//!
+//! # Features
+//!
+//! * `futures-core`: [`AsCompleted`] is a `Stream`. Off by default.
 
 #![forbid(unsafe_code)]
 

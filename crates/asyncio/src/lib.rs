@@ -17,6 +17,10 @@
 //! });
 //! assert_eq!(total, 2);
 //! ```
+//!
+//! # Features
+//!
+//! * `futures-core`: [`AsCompleted`] is a `Stream`. Off by default.
 
 #![forbid(unsafe_code)]
 

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
+#[cfg(feature = "futures-core")]
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -69,7 +71,8 @@ pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsC
 ///
 /// # From asyncio
 ///
-/// [`next`](Self::next) takes `&self`, so several may be awaited at once, in any order.
+/// [`next`](Self::next) takes `&self`, so several may be awaited at once, in any order. With the feature
+/// `futures-core` it is a `Stream`, with the same items.
 pub struct AsCompleted<T> {
     shared: Rc<RefCell<Shared<T>>>,
     callbacks: Vec<CallbackRef>,
@@ -80,7 +83,7 @@ struct Shared<T> {
     tasks: Vec<Option<Task<T>>>,
     /// Those that have ended, and were not handed out.
     ended: VecDeque<usize>,
-    /// How many were not handed out.
+    /// How many are still to be handed out.
     left: usize,
     waiters: Vec<LocalWaker>,
 }
@@ -96,6 +99,9 @@ impl<T> Shared<T> {
     }
 
     fn take(&mut self) -> Option<Task<T>> {
+        if self.left == 0 {
+            return None;
+        }
         let number = self.ended.pop_front()?;
         self.left -= 1;
         self.tasks[number].take()
@@ -121,8 +127,8 @@ impl<T: 'static> AsCompleted<T> {
     ///
     /// # Errors
     ///
-    /// [`TimeoutError`] once the limit has passed and what ended in time was handed out. The other
-    /// tasks go on, and are dropped (detached) with this.
+    /// [`TimeoutError`], once, when the limit has passed and what has ended was handed out; `None` from
+    /// then on. The other tasks go on, and are dropped (detached) with this.
     ///
     /// # Cancel safety
     ///
@@ -141,12 +147,36 @@ impl<T: 'static> AsCompleted<T> {
             return Poll::Ready(None);
         }
         if self.deadline.as_ref().is_some_and(|deadline| !deadline.is_pending()) {
+            shared.left = 0;
             return Poll::Ready(Some(Err(TimeoutError)));
         }
         if !shared.waiters.iter().any(|waiter| waiter.will_wake(cx)) {
             shared.waiters.push(LocalWaker::from_context(cx));
         }
         Poll::Pending
+    }
+}
+
+#[cfg(feature = "futures-core")]
+impl<T: 'static> futures_core::Stream for AsCompleted<T> {
+    type Item = Result<Task<T>, TimeoutError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        AsCompleted::poll_next(&self, cx)
+    }
+
+    /// Without a limit every task comes; with one, at least those that have ended.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let shared = self.shared.borrow();
+        let sure = if self.deadline.is_some() { shared.ended.len() } else { shared.left };
+        (sure.min(shared.left), Some(shared.left))
+    }
+}
+
+#[cfg(feature = "futures-core")]
+impl<T: 'static> futures_core::FusedStream for AsCompleted<T> {
+    fn is_terminated(&self) -> bool {
+        self.shared.borrow().left == 0
     }
 }
 
