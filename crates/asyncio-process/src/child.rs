@@ -14,6 +14,7 @@ use asyncio_loop::{LocalWaker, LoopRef, Signal, TaskOptions};
 use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process_group, waitid};
 use slab::Slab;
 
+use crate::sys;
 use crate::watcher::{Watch, Watcher};
 
 /// A child, shared by its [`Process`](crate::Process) and the task that reaps it.
@@ -82,7 +83,7 @@ impl Child {
             return Err(gone.into());
         }
         let Some(watch) = self.watch.get() else { return Err(gone.into()) };
-        let signal = named(signal)?;
+        let signal = sendable(signal)?;
         let sent = if self.fate.get().group {
             // The number of the group is not given out anew before its leader is reaped.
             kill_process_group(self.pid, signal).map_err(io::Error::from)
@@ -153,8 +154,9 @@ impl Child {
     }
 }
 
-fn named(signal: Signal) -> io::Result<rustix::process::Signal> {
-    rustix::process::Signal::from_named_raw(signal.as_raw())
+/// The signal as the system takes it: those with a name, and the real-time ones.
+pub(crate) fn sendable(signal: Signal) -> io::Result<rustix::process::Signal> {
+    sys::signal(signal.as_raw())
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("cannot send {signal}")))
 }
 

@@ -10,14 +10,19 @@ use std::path::Path;
 use std::pin::Pin;
 use std::process;
 
-use asyncio_loop::running_loop;
+use asyncio_loop::{Signal, running_loop};
 use asyncio_net::DEFAULT_LIMIT;
 
-use crate::child::{Child, Fate, Owned};
+use crate::child::{Child, Fate, Owned, sendable};
 use crate::communicate::Output;
 use crate::pipe::{Pipe, Pipes};
 use crate::process::Process;
+use crate::resource::Resource;
+#[cfg(target_os = "linux")]
+use crate::setup::OnParentDeath;
+use crate::setup::{Limit, Setup};
 use crate::stdio::{Kind, Stdio};
+use crate::sys;
 use crate::watcher::Watcher;
 
 /// Describes a program to start with these arguments, without a shell: `.await` it to start it.
@@ -76,6 +81,10 @@ pub struct Command {
     stdout: Kind,
     stderr: Kind,
     limit: usize,
+    group: Option<i32>,
+    setup: Setup,
+    #[cfg(target_os = "linux")]
+    parent_death_signal: Option<Signal>,
     kill_on_drop: bool,
     kill_group: bool,
     watcher: Watcher,
@@ -90,6 +99,10 @@ impl Command {
             stdout: Kind::Inherit,
             stderr: Kind::Inherit,
             limit: DEFAULT_LIMIT,
+            group: None,
+            setup: Setup::default(),
+            #[cfg(target_os = "linux")]
+            parent_death_signal: None,
             kill_on_drop: true,
             kill_group: false,
             watcher: Watcher::Auto,
@@ -161,22 +174,133 @@ impl Command {
 
     /// Puts the process into a group, so that it and its children can be signalled as one, and Ctrl-C in the
     /// terminal does not reach them; 0 is a new group of its own.
+    ///
+    /// With [`new_session`](Self::new_session) or [`kill_group`](Self::kill_group) it has a group of its own in
+    /// any case.
     pub fn process_group(mut self, group: i32) -> Self {
-        self.command.process_group(group);
+        self.group = Some(group);
         self
     }
 
-    /// Runs it as another user, by number; needs the privilege.
+    /// Has the process lead a session of its own, without a terminal: what a daemon does. It has a group
+    /// of its own, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::{Command, Stdio};
+    ///
+    /// asyncio_task::run(async {
+    ///     let command = Command::shell("echo > /dev/tty").new_session(true);
+    ///     let status = command.stderr(Stdio::null()).await?.wait().await;
+    ///     assert!(!status.success(), "there is no terminal");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    #[doc(alias = "start_new_session")]
+    #[doc(alias = "setsid")]
+    pub fn new_session(mut self, yes: bool) -> Self {
+        self.setup.session = yes;
+        self
+    }
+
+    /// Runs it as another user, by number; needs the privilege. Without [`groups`](Self::groups) it loses
+    /// the supplementary groups of the superuser.
     #[doc(alias = "user")]
     pub fn uid(mut self, user: u32) -> Self {
-        self.command.uid(user);
+        self.setup.uid = Some(user);
         self
     }
 
     /// Runs it as another group, by number; needs the privilege.
     #[doc(alias = "group")]
     pub fn gid(mut self, group: u32) -> Self {
-        self.command.gid(group);
+        self.setup.gid = Some(group);
+        self
+    }
+
+    /// Gives it these supplementary groups, by number, in place of ours; needs the privilege.
+    #[doc(alias = "extra_groups")]
+    pub fn groups(mut self, groups: impl IntoIterator<Item = u32>) -> Self {
+        self.setup.groups = Some(groups.into_iter().collect());
+        self
+    }
+
+    /// Sets which permissions the files that it makes do *not* get, as `0o077` for all but the owner's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::{Command, Stdio};
+    ///
+    /// asyncio_task::run(async {
+    ///     let output = Command::shell("umask").umask(0o027).stdout(Stdio::piped()).output().await?;
+    ///     assert_eq!(output.stdout.unwrap(), b"0027\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn umask(mut self, mask: u32) -> Self {
+        self.setup.umask = Some(mask);
+        self
+    }
+
+    /// Limits how much of a resource it may use, for good: it can lower the limit but not raise it.
+    ///
+    /// The units are the resource's; `u64::MAX` is no limit. A limit above ours needs the privilege,
+    /// which this process has to have, not the [user](Self::uid) that the other one runs as. What
+    /// the process starts in its turn has the same limits, each for itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::{Command, Resource, Stdio};
+    ///
+    /// asyncio_task::run(async {
+    ///     let command = Command::shell("ulimit -n; ulimit -t");
+    ///     let command = command.resource_limit(Resource::OpenFiles, 50);
+    ///     let command = command.resource_limit(Resource::CpuTime, 7);
+    ///     let output = command.stdout(Stdio::piped()).output().await?;
+    ///     assert_eq!(output.stdout.unwrap(), b"50\n7\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    #[doc(alias = "setrlimit")]
+    pub fn resource_limit(mut self, resource: Resource, limit: u64) -> Self {
+        self.setup.limits.push(Limit { resource, soft: limit, hard: Some(limit) });
+        self
+    }
+
+    /// Limits how much of a resource it may use, as long as it does not raise the limit itself, to what
+    /// it could have had: to the "hard" one. See [`resource_limit`](Self::resource_limit).
+    #[doc(alias = "setrlimit")]
+    pub fn soft_resource_limit(mut self, resource: Resource, limit: u64) -> Self {
+        self.setup.limits.push(Limit { resource, soft: limit, hard: None });
+        self
+    }
+
+    /// Has the system send this signal to the process when the *thread* that starts it has ended, in
+    /// whatever way: with [`Signal::KILL`] it does not outlive this program even if that is killed.
+    ///
+    /// Nothing else does that: a program that is killed drops nothing. What the process starts in its
+    /// turn is not signalled, and a program that changes its user as it starts is not, either.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::Signal;
+    /// use asyncio_process::Command;
+    ///
+    /// asyncio_task::run(async {
+    ///     let command = Command::new("sleep").arg("1000");
+    ///     let server = command.parent_death_signal(Signal::KILL).await?;
+    ///     assert_eq!(server.exit_status(), None);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    #[cfg(target_os = "linux")]
+    #[doc(alias = "PR_SET_PDEATHSIG")]
+    pub fn parent_death_signal(mut self, signal: impl Into<Signal>) -> Self {
+        self.parent_death_signal = Some(signal.into());
         self
     }
 
@@ -232,7 +356,7 @@ impl Command {
     /// ```
     pub fn kill_group(mut self, yes: bool) -> Self {
         self.kill_group = yes;
-        if yes { self.process_group(0) } else { self }
+        self
     }
 
     /// Sets how its end is noticed.
@@ -297,6 +421,7 @@ impl Command {
     /// Starts the process; it is killed if anything fails afterwards.
     pub(crate) fn launch(mut self) -> io::Result<(Owned, Pipes)> {
         let event_loop = running_loop();
+        self.set_up()?;
         let merged = self.connect()?;
         let mut process = self.command.spawn()?;
         let stdin = process.stdin.take().map(OwnedFd::from);
@@ -307,6 +432,23 @@ impl Command {
         let child = Owned(child);
         let pipe = |fd: Option<OwnedFd>| fd.map(|fd| Pipe::new(&event_loop, fd)).transpose();
         Ok((child, Pipes { stdin: pipe(stdin)?, stdout: pipe(stdout)?, stderr: pipe(stderr)? }))
+    }
+
+    /// Tells the standard library what the process is to be.
+    fn set_up(&mut self) -> io::Result<()> {
+        // The leader of a session cannot join a group, and has one.
+        if !self.setup.session {
+            let group = if self.kill_group { Some(0) } else { self.group };
+            group.map(|group| self.command.process_group(group));
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(signal) = self.parent_death_signal {
+            self.setup.on_parent_death = Some(OnParentDeath::new(sendable(signal)?));
+        }
+        if !self.setup.is_empty() {
+            sys::prepare(&mut self.command, std::mem::take(&mut self.setup));
+        }
+        Ok(())
     }
 
     /// Tells the standard library where the streams lead; returns our end of a pipe that both standard

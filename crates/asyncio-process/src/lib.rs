@@ -15,7 +15,7 @@
 //! Where next: [`Command`] says what to start, [`Process`] is what was started, and
 //! [`ProcessPoolExecutor`] runs functions of this program in processes of their own.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod child;
 mod command;
@@ -25,7 +25,10 @@ mod pool;
 mod process;
 mod protocol;
 mod pump;
+mod resource;
+mod setup;
 mod stdio;
+mod sys;
 mod transport;
 mod watcher;
 
@@ -37,6 +40,7 @@ pub use pool::{
 };
 pub use process::Process;
 pub use protocol::SubprocessProtocol;
+pub use resource::Resource;
 pub use stdio::Stdio;
 pub use transport::{SubprocessTransport, subprocess_exec};
 pub use watcher::Watcher;

@@ -159,8 +159,8 @@ impl Process {
     /// # Errors
     ///
     /// "No such process" when the process has ended, as [`exit_status`](Self::exit_status) shows. Between its
-    /// death and the moment in which the loop learns of it, this does nothing. For the signals that have no
-    /// name, "invalid input".
+    /// death and the moment in which the loop learns of it, this does nothing. For numbers that are no
+    /// signals, "invalid input".
     pub fn send_signal(&self, signal: impl Into<Signal>) -> io::Result<()> {
         self.child.send_signal(signal.into())
     }

@@ -550,11 +550,31 @@ fn output_of_one_process_feeds_another() {
 }
 
 #[test]
-fn a_signal_without_a_name_cannot_be_sent() {
+fn real_time_signals_can_be_sent() {
+    let third = Signal::real_time(3).unwrap();
+    for watcher in WATCHERS {
+        run(async move {
+            let alone = sleeper().watcher(watcher).await?;
+            let group = sleeper().watcher(watcher).kill_group(true).await?;
+            for process in [alone, group] {
+                process.send_signal(third)?;
+                assert_eq!(process.wait().await.signal(), Some(third.as_raw()));
+            }
+            io::Result::Ok(())
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn what_is_no_signal_cannot_be_sent() {
     run(async {
         let process = sleeper().await?;
-        let error = process.send_signal(99).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        // 32 is one that the C library keeps for itself.
+        for number in [-1, 0, 32, 65, 99] {
+            let error = process.send_signal(number).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{number}");
+        }
         io::Result::Ok(())
     })
     .unwrap();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use asyncio_loop::{JobError, ThreadFuture};
-use asyncio_process::{PoolError, PoolFunction, ProcessPoolExecutor, init_process_pool};
+use asyncio_process::{PoolError, PoolFunction, ProcessPoolExecutor, Resource, init_process_pool};
 
 static ADD: PoolFunction<(u32, u32), u32> = PoolFunction::new("add", |(a, b)| a + b);
 static PID: PoolFunction<(), u32> = PoolFunction::new("pid", |()| process::id());
@@ -26,12 +26,25 @@ static HANG: PoolFunction<(), ()> = PoolFunction::new("hang", |()| {
         std::thread::park();
     }
 });
+static ALLOCATE: PoolFunction<usize, usize> =
+    PoolFunction::new("allocate", |bytes| vec![1_u8; bytes].len());
 static READ_STDIN: PoolFunction<(), usize> =
     PoolFunction::new("read_stdin", |()| std::io::stdin().lines().count());
 static STRANGER: PoolFunction<(), ()> = PoolFunction::new("stranger", |()| ());
 
 fn main() {
-    init_process_pool(&[&ADD, &PID, &REVERSE, &FAIL, &PANIC, &EXIT, &ABORT, &HANG, &READ_STDIN]);
+    init_process_pool(&[
+        &ADD,
+        &PID,
+        &REVERSE,
+        &FAIL,
+        &PANIC,
+        &EXIT,
+        &ABORT,
+        &HANG,
+        &ALLOCATE,
+        &READ_STDIN,
+    ]);
     let tests: &[(&str, fn())] = &[
         ("values_travel_both_ways", values_travel_both_ways),
         ("large_values_travel_too", large_values_travel_too),
@@ -44,6 +57,7 @@ fn main() {
         ("a_job_past_its_limit_is_killed", a_job_past_its_limit_is_killed),
         ("workers_can_be_killed", workers_can_be_killed),
         ("queued_jobs_can_be_cancelled", queued_jobs_can_be_cancelled),
+        ("workers_keep_to_their_limits", workers_keep_to_their_limits),
         ("an_unknown_function_is_an_error", an_unknown_function_is_an_error),
         ("standard_input_of_a_worker_is_empty", standard_input_of_a_worker_is_empty),
         ("a_closed_pool_refuses_and_leaves_no_process", a_closed_pool_leaves_no_process),
@@ -194,6 +208,14 @@ fn queued_jobs_can_be_cancelled() {
     assert_eq!(pool.cancel_queued(), 3);
     assert!(queued.iter().all(ThreadFuture::is_cancelled));
     assert_eq!(pool.kill_workers_until_done(&hanging), 1);
+}
+
+fn workers_keep_to_their_limits() {
+    let limited = ProcessPoolExecutor::builder().max_workers(1);
+    let pool = limited.resource_limit(Resource::AddressSpace, 1 << 30).build();
+    let error = pool_error(&pool.submit(&ALLOCATE, 2 << 30));
+    assert!(matches!(error, PoolError::WorkerDied { .. }), "{error}");
+    assert_eq!(pool.submit(&ALLOCATE, 1 << 20).result(None).unwrap(), 1 << 20);
 }
 
 fn an_unknown_function_is_an_error() {

@@ -55,8 +55,8 @@ pub use asyncio_net::{
 };
 pub use asyncio_process::{
     Command, Output, PoolError, PoolFunction, Process, ProcessPoolBuilder, ProcessPoolExecutor,
-    Registrable, Stdio, SubprocessProtocol, SubprocessTransport, Watcher, create_subprocess_exec,
-    create_subprocess_shell, init_process_pool, subprocess_exec,
+    Registrable, Resource, Stdio, SubprocessProtocol, SubprocessTransport, Watcher,
+    create_subprocess_exec, create_subprocess_shell, init_process_pool, subprocess_exec,
 };
 pub use asyncio_sync::{
     Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, LifoQueue, Lock, LockGuard,

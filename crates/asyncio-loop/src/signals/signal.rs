@@ -61,6 +61,37 @@ impl Signal {
         self.0
     }
 
+    /// Returns the real-time signal with this number among them, `SIGRTMIN + number`, if there is one. What they
+    /// mean is for programs to agree on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::Signal;
+    ///
+    /// assert_eq!(Signal::real_time(1).unwrap().to_string(), "SIGRTMIN+1");
+    /// assert_eq!(Signal::real_time(1000), None);
+    /// ```
+    #[cfg(target_os = "linux")]
+    #[doc(alias = "SIGRTMIN")]
+    #[must_use]
+    pub fn real_time(number: u8) -> Option<Signal> {
+        let number = libc::SIGRTMIN() + c_int::from(number);
+        (number <= libc::SIGRTMAX()).then_some(Signal(number))
+    }
+
+    /// Its number among the real-time signals, if it is one.
+    #[cfg(target_os = "linux")]
+    fn real_time_number(self) -> Option<c_int> {
+        let real_time = libc::SIGRTMIN()..=libc::SIGRTMAX();
+        real_time.contains(&self.0).then(|| self.0 - libc::SIGRTMIN())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn real_time_number(self) -> Option<c_int> {
+        None
+    }
+
     fn name(self) -> Option<&'static str> {
         Some(match self {
             Signal::ALRM => "SIGALRM",
@@ -90,9 +121,10 @@ impl From<i32> for Signal {
 
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "signal {}", self.0),
+        match (self.name(), self.real_time_number()) {
+            (Some(name), _) => f.write_str(name),
+            (None, Some(number)) => write!(f, "SIGRTMIN+{number}"),
+            (None, None) => write!(f, "signal {}", self.0),
         }
     }
 }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::frame::{self, Reply};
 use super::worker::PARENT;
+use crate::setup::Setup;
+use crate::sys;
 
 /// How long a worker that is told to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(1);
@@ -39,14 +41,15 @@ pub(super) enum CallError {
 impl Worker {
     /// Starts this executable anew, with a socket as standard input and a process group of its own:
     /// Ctrl-C is for the parent to handle.
-    pub(super) fn start(arguments: &[String]) -> io::Result<Worker> {
+    pub(super) fn start(arguments: &[String], setup: &Setup) -> io::Result<Worker> {
         let (ours, theirs) = UnixStream::pair()?;
-        let child = Command::new(std::env::current_exe()?)
-            .args(arguments)
-            .env(PARENT, process::id().to_string())
-            .stdin(OwnedFd::from(theirs))
-            .process_group(0)
-            .spawn()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(arguments).env(PARENT, process::id().to_string());
+        command.stdin(OwnedFd::from(theirs)).process_group(0);
+        if !setup.is_empty() {
+            sys::prepare(&mut command, setup.clone());
+        }
+        let child = command.spawn()?;
         let process = WorkerProcess { pid: child.id(), child: Arc::new(Mutex::new(child)) };
         Ok(Worker { socket: ours, process, jobs: 0 })
     }

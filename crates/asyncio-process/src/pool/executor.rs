@@ -16,6 +16,8 @@ use super::child::{CallError, Worker, WorkerProcess};
 use super::error::PoolError;
 use super::frame::{self, Reply};
 use super::function::{self, PoolFunction};
+use crate::resource::Resource;
+use crate::setup::{Limit, Setup};
 
 /// Runs registered functions in worker processes of the same executable.
 ///
@@ -64,6 +66,7 @@ struct Shared {
     time_limit: Option<Duration>,
     max_tasks_per_child: Option<NonZero<usize>>,
     worker_arguments: Vec<String>,
+    worker_setup: Setup,
 }
 
 #[derive(Default)]
@@ -253,7 +256,7 @@ impl Shared {
         let idle = self.workers().idle.pop();
         let worker = match idle {
             Some(worker) => worker,
-            None => Worker::start(&self.worker_arguments)?,
+            None => Worker::start(&self.worker_arguments, &self.worker_setup)?,
         };
         self.workers().busy.push(worker.process().clone());
         Ok(worker)
@@ -293,6 +296,7 @@ pub struct ProcessPoolBuilder {
     time_limit: Option<Duration>,
     max_tasks_per_child: Option<NonZero<usize>>,
     worker_arguments: Vec<String>,
+    worker_setup: Setup,
 }
 
 impl ProcessPoolBuilder {
@@ -302,6 +306,7 @@ impl ProcessPoolBuilder {
             time_limit: None,
             max_tasks_per_child: None,
             worker_arguments: Vec::new(),
+            worker_setup: Setup::default(),
         }
     }
 
@@ -340,6 +345,16 @@ impl ProcessPoolBuilder {
         self
     }
 
+    /// Limits how much of a resource each worker may use, over all its jobs. See
+    /// [`Command::resource_limit`](crate::Command::resource_limit).
+    ///
+    /// A job that runs into a limit mostly ends its worker: [`PoolError::WorkerDied`]. A limit that the system
+    /// refuses shows as [`PoolError::Start`].
+    pub fn resource_limit(mut self, resource: Resource, limit: u64) -> Self {
+        self.worker_setup.limits.push(Limit { resource, soft: limit, hard: Some(limit) });
+        self
+    }
+
     /// Makes the pool; its workers start on demand.
     #[must_use]
     pub fn build(self) -> ProcessPoolExecutor {
@@ -352,6 +367,7 @@ impl ProcessPoolBuilder {
             time_limit: self.time_limit,
             max_tasks_per_child: self.max_tasks_per_child,
             worker_arguments: self.worker_arguments,
+            worker_setup: self.worker_setup,
         };
         ProcessPoolExecutor { threads, shared: Arc::new(shared) }
     }
