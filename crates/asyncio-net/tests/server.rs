@@ -15,8 +15,10 @@ use asyncio_net::{
     create_unix_server, create_unix_server_with, open_connection, open_unix_connection,
     start_server, start_unix_server,
 };
-use asyncio_task::{create_task, sleep};
-use common::{Echo, Log, Recorder, Silent, TempDir, reports, run, run_in_virtual_time, settle};
+use asyncio_task::{create_task, sleep, timeout};
+use common::{
+    Echo, Log, Recorder, Silent, TempDir, reports, run, run_in_virtual_time, settle, until,
+};
 use socket2::SockRef;
 
 const LOOPBACK: &str = "127.0.0.1:0";
@@ -247,6 +249,50 @@ fn giving_serve_forever_up_closes_the_server() {
     });
 }
 
+// V-013
+#[test]
+fn serve_forever_when_cancelled_waits_for_the_connections() {
+    run(async || {
+        let server = create_server(LOOPBACK, || Echo).await?;
+        let serving = create_task({
+            let server = server.clone();
+            async move { server.serve_forever().await }
+        });
+        let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+        writer.write(b"before");
+        assert_eq!(reader.read_exactly(6).await?, "before");
+        serving.cancel();
+        settle().await;
+        assert!(!server.is_serving());
+        assert!(!serving.is_done(), "a connection is open");
+        writer.write(b"after");
+        assert_eq!(reader.read_exactly(5).await?, "after");
+        writer.close().await?;
+        assert!(serving.await.unwrap_err().is_cancelled());
+        assert_eq!(server.client_count(), 0);
+        Ok(())
+    });
+}
+
+// V-017
+#[test]
+fn a_timeout_around_serve_forever_waits_for_the_connections() {
+    run_in_virtual_time(async || {
+        let server = start_server(LOOPBACK, async |_, writer| {
+            sleep(Duration::from_secs(10)).await;
+            writer.close().await
+        })
+        .await?;
+        let _client = open_connection(server.local_addr()?).await?;
+        until(|| server.client_count() == 1).await;
+        let start = asyncio_loop::running_loop().time();
+        assert!(timeout(Duration::from_secs(3), server.serve_forever()).await.is_err());
+        assert_eq!(server.client_count(), 0);
+        assert_eq!(asyncio_loop::running_loop().time() - start, Duration::from_secs(10));
+        Ok(())
+    });
+}
+
 // V-019 V-020
 #[test]
 fn wait_closed_waits_for_the_server_and_its_connections() {
@@ -333,18 +379,20 @@ fn close_clients_sends_what_was_written() {
 #[test]
 fn abort_clients_does_not_wait_for_a_peer_that_does_not_read() {
     run(async || {
-        let server = start_server(LOOPBACK, async |_, writer| {
-            loop {
-                writer.write(&[0; 100_000]);
-                writer.drain().await?;
+        let log = Log::default();
+        let server = start_server(LOOPBACK, {
+            let log = log.clone();
+            async move |_, writer| {
+                while writer.transport().write_buffer_size() == 0 {
+                    writer.write(&[0; 100_000]);
+                }
+                log.add("full");
+                sleep(Duration::from_secs(3600)).await;
             }
-            #[allow(unreachable_code, reason = "says what it would return")]
-            io::Result::Ok(())
         })
         .await?;
         let _silent = asyncio_net::create_connection(server.local_addr()?, || Silent).await?;
-        settle().await;
-        assert_eq!(server.client_count(), 1);
+        log.until("full").await;
         server.close();
         server.close_clients();
         settle().await;
@@ -391,7 +439,7 @@ fn shutdown_is_done_when_the_clients_are() {
     run_in_virtual_time(async || {
         let server = create_server(LOOPBACK, || Echo).await?;
         let (_reader, writer) = open_connection(server.local_addr()?).await?;
-        settle().await;
+        until(|| server.client_count() == 1).await;
         let start = asyncio_loop::running_loop().time();
         let closing = create_task(async move {
             sleep(Duration::from_secs(1)).await;

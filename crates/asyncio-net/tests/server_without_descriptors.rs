@@ -10,7 +10,7 @@ use std::time::Duration;
 use asyncio_loop::running_loop;
 use asyncio_net::create_server;
 use asyncio_task::sleep;
-use common::{Recorder, reports, run_in_virtual_time, settle};
+use common::{Probe, Recorder, reports, run_in_virtual_time};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 // V-011
@@ -18,6 +18,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 fn accepting_pauses_is_reported_once_and_recovers() {
     run_in_virtual_time(async || {
         let reports = reports();
+        let probe = Probe::new()?;
         let recorder = Recorder::default();
         let server = create_server("127.0.0.1:0", {
             let recorder = recorder.clone();
@@ -35,18 +36,20 @@ fn accepting_pauses_is_reported_once_and_recovers() {
         while let Ok(file) = File::open("/dev/null") {
             files.push(file);
         }
-        settle().await;
+        probe.until(|| !reports.borrow().is_empty()).await;
+        probe.settle().await;
         assert_eq!(server.client_count(), 1);
         assert_eq!(reports.borrow().len(), 1, "{reports:?}");
         assert!(reports.borrow()[0].contains("127.0.0.1"), "{reports:?}");
         assert!(server.is_serving());
 
         files.truncate(10);
-        settle().await;
+        probe.settle().await;
         assert_eq!(server.client_count(), 1, "it waits for a while");
         let before = running_loop().time();
+        // Virtual ones.
         sleep(Duration::from_millis(1100)).await;
-        settle().await;
+        probe.settle().await;
         assert!(running_loop().time() - before < Duration::from_secs(2));
         assert_eq!(server.client_count(), 2);
         assert_eq!(reports.borrow().len(), 1);

@@ -12,7 +12,8 @@ use asyncio_net::{
     ServerOptions, StreamReader, StreamWriter, open_connection, start_server, start_server_with,
 };
 use asyncio_task::{create_task, sleep};
-use common::{Log, bytes, reports, run, settle, turn};
+use common::{Log, bytes, reports, run, settle, turn, wait_for};
+use rustix::event::PollFlags;
 use socket2::SockRef;
 
 /// A stream, and the other end by hand.
@@ -356,7 +357,8 @@ fn what_the_peer_sent_before_it_reset_can_be_read() {
         // It answers a write with a reset.
         writer.write(&[0; 10]);
         writer.drain().await?;
-        settle().await;
+        turn().await;
+        writer.transport().with_socket(|socket| wait_for(socket, PollFlags::ERR));
         writer.write(&[0; 10]);
         turn().await;
         turn().await;

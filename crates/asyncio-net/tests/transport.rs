@@ -12,8 +12,8 @@ use asyncio_net::{
     Address, BufferedProtocol, ConnectedSocket, Protocol, Transport, connect_accepted_socket,
     create_buffered_connection, create_connection, create_server,
 };
-use asyncio_task::{create_task, sleep};
-use common::{Echo, Log, Recorder, bytes, reports, run, settle, turn};
+use asyncio_task::create_task;
+use common::{Echo, Log, Recorder, bytes, reports, run, settle, turn, until};
 use socket2::SockRef;
 
 /// A recorder's connection, and the other end by hand.
@@ -200,14 +200,13 @@ fn many_short_connections_leave_nothing_behind() {
                 clients.push(create_connection(address, || recorder.clone()).await?);
                 clients.last().unwrap().write(b"x");
             }
-            settle().await;
+            until(|| server.client_count() == round).await;
             // In no particular order.
             while !clients.is_empty() {
                 let index = (clients.len() * 7919) % clients.len();
                 clients.swap_remove(index).close();
             }
-            settle().await;
-            assert_eq!(server.client_count(), 0);
+            until(|| server.client_count() == 0).await;
         }
         server.close();
         server.wait_closed().await;
@@ -441,8 +440,7 @@ fn writes_keep_their_order_whatever_their_size() {
         }
         assert!(transport.write_buffer_size() <= sent.len());
         assert!(read_exact(&theirs, sent.len()).await == sent);
-        settle().await;
-        assert_eq!(transport.write_buffer_size(), 0);
+        until(|| transport.write_buffer_size() == 0).await;
         Ok(())
     });
 }
@@ -736,7 +734,7 @@ fn a_slow_reader_costs_no_more_memory_than_the_mark_and_one_write() {
                 most
             })
         };
-        sleep(Duration::from_millis(5)).await;
+        until(|| transport.write_buffer_size() > 64 * 1024).await;
         assert_eq!(read_to_end(&theirs).await?.len(), 200 * WRITE);
         assert!(writing.await.unwrap() <= 64 * 1024 + WRITE);
         Ok(())

@@ -3,15 +3,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
-use asyncio_loop::{ErrorContext, LocalWaker, LoopRef, running_loop};
+use asyncio_loop::{Direction, ErrorContext, LocalWaker, LoopRef, Source, running_loop};
 use asyncio_net::{Protocol, Transport};
 use asyncio_task::{Runner, yield_now};
+use rustix::event::{PollFd, PollFlags};
 
 /// Runs a test that may use `?`.
 #[track_caller]
@@ -36,11 +39,63 @@ pub(crate) fn reports() -> Rc<RefCell<Vec<String>>> {
     reports
 }
 
-/// Lets everything that is ready run, and the poller be asked, a few times over.
+/// Has everything happen that is on its way: data that was sent is received, tasks that it wakes run, and what they
+/// send in turn is received, a few times over. Tells that something does *not* happen.
 pub(crate) async fn settle() {
-    for _ in 0..50 {
-        asyncio_task::sleep(std::time::Duration::from_micros(20)).await;
+    Probe::new().unwrap().settle().await;
+}
+
+/// Waits until `condition` holds, while the loop and the system do what they have to.
+pub(crate) async fn until(condition: impl Fn() -> bool) {
+    Probe::new().unwrap().until(condition).await;
+}
+
+/// A connection of the loop to itself. A byte that went through it was preceded by all that the system had to say
+/// before.
+pub(crate) struct Probe {
+    receiving: Source<TcpStream>,
+    sending: TcpStream,
+}
+
+impl Probe {
+    pub(crate) fn new() -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let sending = TcpStream::connect(listener.local_addr()?)?;
+        sending.set_nodelay(true)?;
+        let receiving = Source::new(&running_loop(), listener.accept()?.0);
+        Ok(Self { receiving, sending })
     }
+
+    /// As [`settle`], where no descriptors are left to make a probe with.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..10 {
+            self.round().await;
+        }
+    }
+
+    /// As [`until`], where no descriptors are left to make a probe with.
+    pub(crate) async fn until(&self, condition: impl Fn() -> bool) {
+        while !condition() {
+            self.round().await;
+        }
+    }
+
+    /// The poller is asked, and what it tells is done.
+    async fn round(&self) {
+        let socket = self.receiving.get_ref();
+        (&self.sending).write_all(b"x").unwrap();
+        wait_for(socket, PollFlags::IN);
+        self.receiving.clear_ready(Direction::Read);
+        self.receiving.ready(Direction::Read).await.unwrap();
+        (&*socket).read_exact(&mut [0]).unwrap();
+        turn().await;
+    }
+}
+
+/// Blocks until the system says this about a descriptor.
+pub(crate) fn wait_for(socket: impl AsFd, what: PollFlags) {
+    let mut polled = [PollFd::new(&socket, what)];
+    rustix::event::poll(&mut polled, None).unwrap();
 }
 
 /// Lets others run for a turn.
