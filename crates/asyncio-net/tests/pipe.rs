@@ -5,6 +5,7 @@ mod common;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
@@ -85,6 +86,26 @@ fn a_terminal_that_hangs_up() {
         // EIO.
         assert!(recorder.log.lines()[2].starts_with("lost "), "{:?}", recorder.log.lines());
         assert!(reports.borrow().is_empty());
+        Ok(())
+    });
+}
+
+// D-021
+#[test]
+fn an_error_of_reading_is_reported_and_ends_the_connection() {
+    run(async || {
+        let reports = reports();
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let ours = TcpStream::connect(listener.local_addr()?)?;
+        let (theirs, _) = listener.accept()?;
+        let recorder = Recorder::default();
+        connect_read_pipe(ours, || recorder.clone())?;
+        socket2::SockRef::from(&theirs).set_linger(Some(std::time::Duration::ZERO))?;
+        drop(theirs);
+        recorder.log.until("lost ConnectionReset").await;
+        assert_eq!(recorder.log.lines(), ["made", "lost ConnectionReset"]);
+        assert_eq!(reports.borrow().len(), 1, "{reports:?}");
+        assert!(reports.borrow()[0].contains("reading from a pipe failed"), "{reports:?}");
         Ok(())
     });
 }

@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use asyncio_loop::{ErrorContext, LocalWaker, TaskRef};
-use asyncio_task::sleep;
+use asyncio_task::{Outcome, finally, sleep};
 use slab::Slab;
 
 pub use self::address::ServerAddress;
@@ -211,11 +211,27 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it closes the server.
+    /// *Cancelling* it, by a timeout or Ctrl-C for instance, closes the server and waits until its connections are gone;
+    /// how long at most is up to the runner's grace period. *Dropping* it closes the server, and waits for nobody.
     ///
     /// # From asyncio
     ///
-    /// It returns when the server is closed, instead of ending cancelled.
+    /// It returns when the server is closed by somebody else, instead of ending cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_net::start_server;
+    /// use asyncio_task::timeout;
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_reader, _writer| ()).await?;
+    ///     assert!(timeout(Duration::from_millis(1), server.serve_forever()).await.is_err());
+    ///     assert!(!server.is_serving());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub async fn serve_forever(&self) -> io::Result<()> {
         struct Close<'a>(&'a Server);
         impl Drop for Close<'_> {
@@ -224,8 +240,12 @@ impl Server {
             }
         }
         self.start_serving();
-        let _close = Close(self);
-        self.wait_closed().await;
+        let close = Close(self);
+        let close_and_wait = async |_: Outcome<'_, ()>| {
+            drop(close);
+            self.wait_closed().await;
+        };
+        finally(self.wait_closed(), close_and_wait).await;
         Ok(())
     }
 

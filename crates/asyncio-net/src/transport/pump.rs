@@ -138,9 +138,21 @@ impl Connection {
         }
         match self.call_protocol(|receiver, transport| receiver.receive(transport, cx)) {
             Some(Received::End) => self.tell_eof(),
-            Some(Received::Failed(error)) => self.lose(Some(error)),
+            Some(Received::Failed(error)) => self.reading_failed(error),
             Some(Received::Nothing) | None => {}
         }
+    }
+
+    fn reading_failed(self: &Rc<Self>, error: io::Error) {
+        // A pipe has no peer that could reset it: only a terminal that hangs up is nothing unusual.
+        let is_hang_up = error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+        if !self.io().can_write() && !is_hang_up {
+            let context = ErrorContext::new("fatal error: reading from a pipe failed")
+                .field("error", &error)
+                .field("transport", format_args!("{:?}", Transport(self.clone())));
+            self.network().event_loop().report(&context);
+        }
+        self.lose(Some(error));
     }
 
     /// Whether the protocol is to be given data.
