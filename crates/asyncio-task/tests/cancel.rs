@@ -654,6 +654,31 @@ fn a_scope_that_nobody_polls_does_not_keep_its_task() {
 }
 
 #[test]
+fn critical_code_that_nobody_polls_does_not_keep_its_task() {
+    run(async {
+        let reports = Log::default();
+        let seen = reports.clone();
+        let handler: ExceptionHandler = Rc::new(move |_, context| seen.add(context));
+        running_loop().set_exception_handler(Some(handler));
+        let task = create_task(async {
+            let mut aside = Box::pin(critical(sleep(ms(1))));
+            poll_fn(|cx| {
+                assert!(aside.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            pending::<()>().await;
+            drop(aside);
+        });
+        sleep(ms(2)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(reports.len(), 1);
+        assert_eq!(now(), 2);
+    });
+}
+
+#[test]
 fn critical_code_is_not_interrupted() {
     run(async {
         let log = Log::default();

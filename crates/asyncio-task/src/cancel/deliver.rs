@@ -158,13 +158,20 @@ impl Node {
         self.handlers(self, &mut handlers);
         let round = self.delivery.round.get();
         for handler in &handlers {
-            if handler.answer.get() == Answer::Idle && handler.absorbed_at.get() <= round {
-                handler.ask(self, work);
+            match handler.answer.get() {
+                Answer::Idle if handler.absorbed_at.get() <= round => handler.ask(self, work),
+                Answer::Busy => handler.probe(self, work),
+                _ => {}
             }
         }
-        let waits = |h: &&Rc<Self>| matches!(h.answer.get(), Answer::Asked | Answer::Busy);
-        self.delivery.waiting.set(handlers.iter().filter(waits).count());
+        let waiting = handlers.iter().filter(|handler| handler.is_to_answer()).count();
+        self.delivery.waiting.set(waiting);
         handlers.iter().any(|handler| handler.answer.get() == Answer::Passed)
+    }
+
+    /// Whether this handler was asked, or is at work, and has not answered.
+    fn is_to_answer(&self) -> bool {
+        matches!(self.answer.get(), Answer::Asked | Answer::Busy)
     }
 
     /// Whether handlers inside have absorbed this round, and go on.
@@ -231,6 +238,15 @@ impl Node {
         }
     }
 
+    /// Has a handler that is at work polled, once for each request: does anybody?
+    fn probe(self: &Rc<Self>, asker: &Self, work: &mut Work) {
+        if self.probed_at.get() < asker.delivery.first.get() {
+            self.probed_at.set(tick());
+            self.hide();
+            work.wake(self);
+        }
+    }
+
     /// A group that is asked asks its body first.
     fn ask_body(self: &Rc<Self>, asker: &Rc<Self>, reason: CancelReason, work: &mut Work) {
         *self.delivery.reason.borrow_mut() = Some(reason.clone());
@@ -288,7 +304,7 @@ impl Node {
         group.parent()
     }
 
-    fn answered(&self, answer: Answer) {
+    fn answered(self: &Rc<Self>, answer: Answer) {
         self.see();
         self.absorbed_at.set(tick());
         self.answer.set(answer);
@@ -416,9 +432,11 @@ impl Node {
 
     /// Notes that it was polled, has answered, or goes.
     #[inline]
-    pub(super) fn see(&self) {
+    pub(super) fn see(self: &Rc<Self>) {
         if self.unseen.replace(false) {
-            self.dormant.set(false);
+            if self.dormant.replace(false) {
+                self.mark_askers();
+            }
             if let Some(root) = self.root() {
                 root.unseen_below.set(root.unseen_below.get().saturating_sub(1));
             }
@@ -433,7 +451,7 @@ impl Node {
         }
         let (mut found, mut askers) = (false, Vec::new());
         self.each_inside(&mut |node| {
-            if node.unseen.get() && !node.dormant.get() && node.delivery.waiting.get() == 0 {
+            if node.unseen.get() && !node.dormant.get() && !node.waits_for_inside() {
                 node.dormant.set(true);
                 found = true;
                 node.for_each_asker(|asker| {
@@ -449,10 +467,21 @@ impl Node {
         found
     }
 
+    /// Whether handlers inside have been asked on its behalf, and have not answered: a group asks
+    /// through its body.
+    fn waits_for_inside(self: &Rc<Self>) -> bool {
+        let body = self.below().into_iter().find(|node| node.kind() == Kind::Body);
+        let asker = body.filter(|_| self.kind() == Kind::Group).unwrap_or_else(|| Rc::clone(self));
+        let mut handlers = Vec::new();
+        asker.handlers(&asker, &mut handlers);
+        handlers.iter().any(|handler| handler.is_to_answer())
+    }
+
+    /// Calls `f` with every node below, the inner ones first.
     fn each_inside(self: &Rc<Self>, f: &mut impl FnMut(&Rc<Self>)) {
         for node in self.below() {
-            f(&node);
             node.each_inside(f);
+            f(&node);
         }
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct Node {
     pub(crate) answer: Cell<Answer>,
     /// When it last absorbed a request.
     pub(super) absorbed_at: Cell<u64>,
+    /// When a request last found it at work.
+    pub(super) probed_at: Cell<u64>,
     /// It was asked, and not polled since.
     pub(super) unseen: Cell<bool>,
     /// Nobody polls it any more.
@@ -103,6 +105,7 @@ impl Node {
             entered: tick(),
             answer: Cell::new(if kind == Kind::Region { Answer::Busy } else { Answer::Idle }),
             absorbed_at: Cell::new(0),
+            probed_at: Cell::new(0),
             unseen: Cell::new(false),
             dormant: Cell::new(false),
             unseen_below: Cell::new(0),
@@ -221,7 +224,7 @@ impl Node {
     }
 
     /// Notes that its scope is being polled.
-    pub(crate) fn note(&self, cx: &Context<'_>) {
+    pub(crate) fn note(self: &Rc<Self>, cx: &Context<'_>) {
         self.see();
         let mut waker = self.waker.borrow_mut();
         if waker.as_ref().is_none_or(|waker| !waker.will_wake(cx)) {
