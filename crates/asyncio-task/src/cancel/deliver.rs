@@ -221,6 +221,7 @@ impl Node {
         self.delivery.restart();
         match (self.kind(), self.task()) {
             (Kind::Link | Kind::OwnChild, Some(task)) => {
+                self.hide_at_end_of(task);
                 work.request(task.clone(), reason);
             }
             (Kind::Group, _) => {
@@ -340,6 +341,14 @@ impl Node {
         });
     }
 
+    /// This node goes elsewhere. A timeout is no handler: the handlers inside it go with it.
+    pub(super) fn lost_elsewhere(self: &Rc<Self>, work: &mut Work) {
+        match self.kind() {
+            Kind::Timeout => self.for_each_below(|node| node.lost_elsewhere(work)),
+            _ => self.lost(work),
+        }
+    }
+
     /// Something new is here: those who ask are to look.
     pub(super) fn mark_askers(self: &Rc<Self>) {
         self.for_each_asker(|asker| asker.delivery.dirty.set(true));
@@ -427,6 +436,25 @@ impl Node {
             if let Some(root) = self.root() {
                 root.unseen_below.set(root.unseen_below.get() + 1);
             }
+        }
+    }
+
+    /// An asked link has to be polled once the awaited task has ended. (The one that the kernel knows
+    /// of is looked after by the root.)
+    fn hide_at_end_of(self: &Rc<Self>, task: &TaskRef) {
+        let is_it = |link: &Rc<Self>| Rc::ptr_eq(link, self);
+        if self.parent().is_some_and(|parent| parent.link.borrow().as_ref().is_some_and(is_it)) {
+            return;
+        }
+        let this = Rc::downgrade(self);
+        let hide = move || {
+            if let Some(link) = this.upgrade().filter(|link| link.answer.get() == Answer::Asked) {
+                link.hide();
+                link.wake();
+            }
+        };
+        if let Some(event_loop) = task.event_loop() {
+            task.on_done(event_loop.callback(hide));
         }
     }
 

@@ -219,7 +219,7 @@ impl Node {
         }
         self.see();
         self.detach();
-        Work::run(|work| self.lost(work));
+        Work::run(|work| self.lost_elsewhere(work));
         self.attach(parent);
     }
 
