@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A moment on a loop's clock.
 ///
@@ -111,15 +111,18 @@ impl fmt::Display for LoopTime {
 /// What a loop reads its time from.
 #[derive(Debug)]
 pub(crate) enum Clock {
-    /// The system's monotonic clock, from this moment of it on.
-    Monotonic { start: u64 },
+    /// The system's monotonic clock, from a moment on: on the system's own scale, and as an
+    /// `Instant`.
+    Monotonic { raw: u64, start: Instant },
     /// Moves when the loop says so.
     Virtual(Cell<u64>),
 }
 
 impl Clock {
     pub(crate) fn monotonic() -> Self {
-        Self::Monotonic { start: system_nanos() }
+        // In this order: a pause between the two makes deadlines later, never earlier.
+        let raw = raw_nanos();
+        Self::Monotonic { raw, start: Instant::now() }
     }
 
     pub(crate) fn virtual_() -> Self {
@@ -133,7 +136,7 @@ impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         match self {
-            Self::Monotonic { start } => system_nanos() - start,
+            Self::Monotonic { raw, .. } => raw_nanos() - raw,
             Self::Virtual(now) => now.get(),
         }
     }
@@ -145,10 +148,10 @@ impl Clock {
         }
     }
 
-    /// The system's time of a moment, see [`system_nanos`]; `None` if it has none (virtual, or too far).
-    pub(crate) fn system(&self, moment: u64) -> Option<u64> {
+    /// The system's time of a moment; `None` if it has none (virtual, or too far).
+    pub(crate) fn instant(&self, moment: u64) -> Option<Instant> {
         match self {
-            Self::Monotonic { start } => start.checked_add(moment),
+            Self::Monotonic { start, .. } => start.checked_add(Duration::from_nanos(moment)),
             Self::Virtual(_) => None,
         }
     }
@@ -158,13 +161,13 @@ impl Clock {
 /// which cost a fifth more.
 #[cfg(target_os = "linux")]
 #[inline]
-pub(crate) fn system_nanos() -> u64 {
+fn raw_nanos() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn system_nanos() -> u64 {
-    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    START.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64
+fn raw_nanos() -> u64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }

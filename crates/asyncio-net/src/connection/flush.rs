@@ -5,16 +5,16 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::{BLOCKED, CLOSED, CLOSING, Connection, EOF_ASKED, FLUSH_ASKED, OVER};
+use super::{BLOCKED, CLOSED, CLOSING, Connection, EOF_ASKED, OVER, SENDING_FILE};
 
 impl Connection {
     pub(super) fn start_flusher(self: &Rc<Self>) {
         self.set(BLOCKED);
         let connection = self.clone();
-        self.network.spawn(poll_fn(move |cx| connection.poll_flusher(cx)));
+        self.network.spawn(poll_fn(move |cx| connection.poll_flush(cx)));
     }
 
-    fn poll_flusher(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_flush(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         while !self.has(OVER | CLOSED) {
             let result = match ready!(self.io.poll_write_ready(cx)) {
                 Ok(()) => self.transmit(&[]).1,
@@ -36,8 +36,7 @@ impl Connection {
     /// Everything has left.
     pub(super) fn flushed(self: &Rc<Self>) {
         self.check_low();
-        if self.has(FLUSH_ASKED) {
-            self.clear(FLUSH_ASKED);
+        if self.has(SENDING_FILE) {
             self.wake_waiters();
         }
         if self.has(EOF_ASKED) && !self.has(CLOSING) {
