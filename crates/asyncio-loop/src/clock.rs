@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A moment on a loop's clock.
 ///
@@ -111,18 +111,15 @@ impl fmt::Display for LoopTime {
 /// What a loop reads its time from.
 #[derive(Debug)]
 pub(crate) enum Clock {
-    /// The system's monotonic clock, from a moment on: on the system's own scale, and as an
-    /// `Instant`.
-    Monotonic { raw: u64, start: Instant },
+    /// The system's monotonic clock, from this moment of it on.
+    Monotonic { start: u64 },
     /// Moves when the loop says so.
     Virtual(Cell<u64>),
 }
 
 impl Clock {
     pub(crate) fn monotonic() -> Self {
-        // In this order: a pause between the two makes deadlines later, never earlier.
-        let raw = raw_nanos();
-        Self::Monotonic { raw, start: Instant::now() }
+        Self::Monotonic { start: system_nanos() }
     }
 
     pub(crate) fn virtual_() -> Self {
@@ -136,7 +133,7 @@ impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         match self {
-            Self::Monotonic { raw, .. } => raw_nanos() - raw,
+            Self::Monotonic { start } => system_nanos() - start,
             Self::Virtual(now) => now.get(),
         }
     }
@@ -148,10 +145,10 @@ impl Clock {
         }
     }
 
-    /// The system's time of a moment; `None` if it has none (virtual, or too far).
-    pub(crate) fn instant(&self, moment: u64) -> Option<Instant> {
+    /// The system's time of a moment, see [`system_nanos`]; `None` if it has none (virtual, or too far).
+    pub(crate) fn system(&self, moment: u64) -> Option<u64> {
         match self {
-            Self::Monotonic { start, .. } => start.checked_add(Duration::from_nanos(moment)),
+            Self::Monotonic { start } => start.checked_add(moment),
             Self::Virtual(_) => None,
         }
     }
@@ -161,13 +158,13 @@ impl Clock {
 /// which cost a fifth more.
 #[cfg(target_os = "linux")]
 #[inline]
-fn raw_nanos() -> u64 {
+pub(crate) fn system_nanos() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 #[cfg(not(target_os = "linux"))]
-fn raw_nanos() -> u64 {
-    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+pub(crate) fn system_nanos() -> u64 {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64
 }

@@ -29,8 +29,6 @@ use crate::turn::Pace;
 /// Wakes for timers are at least this many nanoseconds apart: the timers that fall due in between
 /// leave in one wake. A timer that is alone is not delayed by it.
 const TIMER_GAP: u64 = 50_000;
-/// The longest single wait; a later deadline is looked at again then.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Turns without rest after which a virtual clock moves all the same, so that tasks which only
 /// yield do not keep it from ever moving.
 const RESTLESS_TURNS: u64 = 10_000;
@@ -259,8 +257,7 @@ impl Inner {
         }
         let Some(deadline) = deadline else { return Wait::Forever };
         let wake = deadline.max(self.timer_wake.get().saturating_add(TIMER_GAP));
-        let longest = Instant::now() + LONGEST_WAIT;
-        Wait::Until(self.clock.instant(wake).map_or(longest, |wake| wake.min(longest)))
+        Wait::Until(self.clock.system(wake).unwrap_or(u64::MAX))
     }
 
     /// Has a virtual clock jump to the next deadline if nothing else can run.

@@ -3,25 +3,69 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::process::Command;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
 use std::task::Poll;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use asyncio_loop::{
-    EventLoop, LoopRef, Signal, Signals, TaskOptions, context_var, ctrl_c, running_loop, signal,
+    EventLoop, LoopHandle, LoopRef, Signal, Signals, TaskOptions, context_var, ctrl_c,
+    running_loop, signal,
 };
 use rustix::process::{Signal as Raw, getpid, kill_process};
 
-/// Sends a signal to the whole process, as `kill` does: it comes when it comes.
-fn kill(signal: Raw) {
+/// Sends a signal to this process: it comes when it comes.
+fn send(signal: impl Into<Signal>) {
+    let signal = Raw::from_named_raw(signal.into().as_raw()).expect("a signal with a name");
     kill_process(getpid(), signal).unwrap();
 }
 
-/// Sends a signal to this thread: it has been here when this returns.
-fn raise(signal: impl Into<Signal>) {
-    // SAFETY: `raise` may be called at any time.
-    assert_eq!(unsafe { libc::raise(signal.into().as_raw()) }, 0);
+/// As [`send`], for signals without a name.
+fn send_by_shell(signal: Signal) {
+    let line = format!("kill -{} {}", signal.as_raw(), std::process::id());
+    assert!(Command::new("/bin/sh").args(["-c", &line]).status().unwrap().success());
+}
+
+/// A loop on another thread that is told of a signal after those that wanted it before.
+struct Witness {
+    signal: Signal,
+    told: Receiver<()>,
+    event_loop: LoopHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Witness {
+    fn of(signal: impl Into<Signal>) -> Self {
+        let signal = signal.into();
+        let ((tell, told), (give, given)) = (mpsc::channel(), mpsc::channel());
+        let thread = thread::spawn(move || {
+            let event_loop = EventLoop::new().unwrap();
+            give.send(event_loop.handle()).unwrap();
+            let stopped = event_loop.run_until_complete(async move {
+                let mut signals = Signals::new([signal]).unwrap();
+                while tell.send(()).is_ok() {
+                    signals.recv().await;
+                }
+            });
+            assert!(stopped.is_err());
+        });
+        told.recv().unwrap();
+        Witness { signal, told, event_loop: given.recv().unwrap(), thread: Some(thread) }
+    }
+
+    /// Sends the signal; every loop has been told of it when this returns.
+    fn send_and_see(&self) {
+        send(self.signal);
+        self.told.recv().unwrap();
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.event_loop.call_soon_threadsafe(|| running_loop().stop()).unwrap();
+        self.thread.take().unwrap().join().unwrap();
+    }
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -87,7 +131,7 @@ fn a_signal_wakes_a_loop_that_waits_and_its_handler_runs_on_it() {
     let (about_to_wait, waits) = mpsc::channel();
     let sender = thread::spawn(move || {
         waits.recv().unwrap();
-        kill(Raw::USR1);
+        send(Signal::USR1);
     });
     let here = thread::current().id();
     run(async {
@@ -113,7 +157,7 @@ fn a_second_handler_replaces_the_first() {
         let (first, second) = (Counter::default(), Counter::default());
         running_loop().add_signal_handler(Signal::USR2, first.handler())?;
         running_loop().add_signal_handler(Signal::USR2, second.handler())?;
-        raise(Signal::USR2);
+        send(Signal::USR2);
         second.reaches(1).await;
         assert_eq!(first.count(), 0);
         io::Result::Ok(())
@@ -163,7 +207,7 @@ fn loops_on_any_thread_may_handle_the_same_signal() {
     for _ in &loops {
         told.recv().unwrap();
     }
-    kill(Raw::WINCH);
+    send(Signal::WINCH);
     for thread in loops {
         thread.join().unwrap().unwrap();
     }
@@ -209,7 +253,7 @@ fn a_loop_can_stop_and_start_again_to_want_signals() {
         for _ in 0..3 {
             let counter = Counter::default();
             running_loop().add_signal_handler(Signal::CONT, counter.handler())?;
-            raise(Signal::CONT);
+            send(Signal::CONT);
             counter.reaches(1).await;
             assert!(running_loop().remove_signal_handler(Signal::CONT)?);
         }
@@ -237,7 +281,7 @@ fn a_signal_whose_handler_was_removed_before_the_turn_is_ignored() {
     run(async {
         let counter = Counter::default();
         running_loop().add_signal_handler(URGENT, counter.handler())?;
-        raise(URGENT);
+        Witness::of(URGENT).send_and_see();
         assert!(running_loop().remove_signal_handler(URGENT)?);
         turns(20).await;
         assert_eq!(counter.count(), 0);
@@ -267,7 +311,7 @@ fn a_handler_that_panics_is_reported_and_stays() {
                 panic!("handler");
             })?;
             for number in 1..=2 {
-                raise(libc::SIGIO);
+                send(libc::SIGIO);
                 counter.reaches(number).await;
             }
             io::Result::Ok(())
@@ -293,7 +337,7 @@ fn a_handler_runs_in_the_context_of_its_registration() {
             }
         })?;
         PLACE.set("later");
-        raise(libc::SIGVTALRM);
+        send(libc::SIGVTALRM);
         counter.reaches(1).await;
         io::Result::Ok(seen.get())
     });
@@ -303,7 +347,7 @@ fn a_handler_runs_in_the_context_of_its_registration() {
 #[test]
 fn a_task_can_wait_for_a_signal() {
     run(async {
-        running_loop().call_soon(|| raise(Signal::TERM));
+        running_loop().call_soon(|| send(Signal::TERM));
         signal(Signal::TERM).await
     })
     .unwrap();
@@ -313,7 +357,7 @@ fn a_task_can_wait_for_a_signal() {
 #[test]
 fn ctrl_c_is_sigint() {
     run(async {
-        running_loop().call_soon(|| raise(Signal::INT));
+        running_loop().call_soon(|| send(Signal::INT));
         ctrl_c().await
     })
     .unwrap();
@@ -324,10 +368,12 @@ fn signals_lie_until_they_are_taken_and_repeats_count_as_one() {
     run(async {
         let mut signals = Signals::new([libc::SIGXCPU, libc::SIGXFSZ, libc::SIGXCPU])?;
         assert_eq!(signals.recv_nowait(), None);
-        raise(libc::SIGXCPU);
+        send(libc::SIGXCPU);
         assert_eq!(signals.recv().await.as_raw(), libc::SIGXCPU);
-        raise(libc::SIGXFSZ);
-        raise(libc::SIGXFSZ);
+        let witness = Witness::of(libc::SIGXFSZ);
+        witness.send_and_see();
+        witness.send_and_see();
+        drop(witness);
         assert_eq!(signals.recv().await.as_raw(), libc::SIGXFSZ);
         turns(20).await;
         assert!(signals.recv_nowait().is_none());
@@ -345,7 +391,7 @@ fn listeners_and_handlers_of_a_signal_are_all_told() {
         running_loop().add_signal_handler(libc::SIGPROF, counter.handler())?;
         let mut first = Signals::new([libc::SIGPROF])?;
         let mut second = Signals::new([libc::SIGPROF])?;
-        raise(libc::SIGPROF);
+        send(libc::SIGPROF);
         first.recv().await;
         second.recv().await;
         counter.reaches(1).await;
@@ -383,9 +429,30 @@ fn many_signals_in_a_row_are_all_seen() {
     run(async {
         let mut signals = Signals::new([libc::SIGTTIN])?;
         for _ in 0..1000 {
-            raise(libc::SIGTTIN);
+            send(libc::SIGTTIN);
             signals.recv().await;
         }
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn real_time_signals_are_signals_like_others() {
+    run(async {
+        let (first, last) = (Signal::real_time(0).unwrap(), Signal::from(libc::SIGRTMAX()));
+        let counter = Counter::default();
+        running_loop().add_signal_handler(first, counter.handler())?;
+        let mut signals = Signals::new([first, last])?;
+        for signal in [last, first] {
+            send_by_shell(signal);
+            assert_eq!(signals.recv().await, signal);
+        }
+        counter.reaches(1).await;
+        assert!(running_loop().remove_signal_handler(first)?);
+        drop(signals);
+        assert!(!is_caught(first) && !is_caught(last));
         io::Result::Ok(())
     })
     .unwrap();

@@ -1,4 +1,12 @@
 //! Transports, protocols, streams and servers of `asyncio`.
+//!
+//! # Features
+//!
+//! Both are off by default, and bring no more than the traits.
+//!
+//! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`, `AsyncBufRead` and
+//!   `AsyncWrite` of the crate `futures-io`.
+//! * `tokio`: they have those of `tokio::io`.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -48,8 +56,8 @@ pub use sock::{
 };
 pub use source::{ByteSource, ByteStream};
 pub use stream::{
-    Closed, DEFAULT_LIMIT, HandlerResult, StreamFeeder, StreamReader, StreamWriter, feed_reader,
-    feed_reader_with_limit, start_server, start_server_with, stream_over,
+    Closed, DEFAULT_LIMIT, HandlerResult, JoinedStream, StreamFeeder, StreamReader, StreamWriter,
+    feed_reader, feed_reader_with_limit, start_server, start_server_with, stream_over,
 };
 pub use transport::Transport;
 pub use unix::{

@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell};
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use asyncio_loop::{Direction, LoopRef, Source};
@@ -16,7 +16,7 @@ use crate::sendfile::system_sendfile;
 use crate::source::{ByteSource, ByteStream};
 
 /// What stream sockets have in common.
-pub(crate) trait StreamSocket: AsFd + 'static {
+pub(crate) trait StreamSocket: AsFd + Into<OwnedFd> + 'static {
     fn from_socket(socket: Socket) -> Self;
     fn take_error(&self) -> io::Result<Option<io::Error>>;
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize>;
@@ -208,10 +208,14 @@ impl<S: StreamSocket> ByteStream for SocketStream<S> {
     }
 
     fn close(&self) {
+        drop(self.take_fd());
+    }
+
+    fn take_fd(&self) -> Option<OwnedFd> {
         self.closed.set(true);
-        if let Some(source) = self.source.take() {
-            source.wake_waiters();
-        }
+        let source = self.source.take()?;
+        source.wake_waiters();
+        Some(source.into_inner().into())
     }
 
     fn local_address(&self) -> Address {

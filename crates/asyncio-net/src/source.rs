@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use crate::address::Address;
@@ -102,6 +102,12 @@ pub trait ByteStream: ByteSource {
     /// Gives the descriptor up, at once. A read that waits ends with the end of the stream, as do all
     /// later ones.
     fn close(&self);
+
+    /// Gives the descriptor away, open, instead of closing it; from then on this is as after
+    /// [`close`](Self::close). `None`, the default, where there is none, or it is of no use by itself.
+    fn take_fd(&self) -> Option<OwnedFd> {
+        None
+    }
 
     /// Our end's address; known also after [`close`](Self::close).
     fn local_address(&self) -> Address {

@@ -503,6 +503,27 @@ fn close_removes_the_socket_file_unless_told_otherwise() {
 }
 
 #[test]
+fn sockets_that_are_taken_go_on_listening() {
+    run(async || {
+        let dir = TempDir::new();
+        let path = dir.path("socket");
+        let server = create_unix_server(&path, || Echo).await?;
+        let sockets = server.clone().into_sockets();
+        assert!(!server.is_serving() && server.addresses().is_empty());
+        assert!(path.exists());
+        let (mut reader, writer) = open_unix_connection(&path).await?;
+        writer.write(b"hello");
+
+        let listeners = sockets.into_iter().map(UnixListener::from);
+        for listener in listeners {
+            create_server(listener, || Echo).await?;
+        }
+        assert_eq!(reader.read(9).await?, "hello");
+        Ok(())
+    });
+}
+
+#[test]
 fn streams_over_unix_sockets() {
     run(async || {
         let dir = TempDir::new();

@@ -235,7 +235,7 @@ fn a_caller_goes_on_if_the_inner_task_absorbs_the_cancellation() {
                 });
                 drop(wait.await.unwrap_err());
                 // Cleanup that awaits.
-                sleep(Duration::from_millis(1)).await;
+                yield_now().await;
                 "absorbed"
             });
             inner.unwrap()

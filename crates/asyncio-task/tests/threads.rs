@@ -11,7 +11,7 @@ use asyncio_loop::{
 };
 use asyncio_task::{
     LoopThread, Runner, TaskHandleExt, create_task, create_task_with, current_task, from_thread,
-    run, run_coroutine_threadsafe, sleep, to_thread, yield_now,
+    run, run_coroutine_threadsafe, to_thread, yield_now,
 };
 
 context_var! { static USER: u32 = 0; }
@@ -233,7 +233,7 @@ fn blocking_the_loop_on_its_own_future_is_an_error() {
 fn a_thread_future_can_be_awaited_on_another_loop() {
     let thread = LoopThread::start().unwrap();
     let value = run(thread.submit(|| async {
-        sleep(Duration::from_millis(1)).await;
+        yield_now().await;
         4
     }));
     assert_eq!(value.unwrap(), 4);

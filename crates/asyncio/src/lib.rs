@@ -20,7 +20,12 @@
 //!
 //! # Features
 //!
-//! * `futures-core`: [`AsCompleted`] is a `Stream`. Off by default.
+//! All are off by default.
+//!
+//! * `futures-core`: [`AsCompleted`] is a `Stream`.
+//! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`, `AsyncBufRead` and
+//!   `AsyncWrite` of the crate `futures-io`.
+//! * `tokio`: they have those of `tokio::io`. It brings the traits only, no runtime.
 
 #![forbid(unsafe_code)]
 
@@ -42,16 +47,17 @@ pub use asyncio_net::{
     AddrInfo, AddrInfoHints, Address, BufferedProtocol, ByteSource, ByteStream, ClientAddress,
     Closed, ConnectErrors, ConnectOptions, ConnectedSocket, DatagramAddress, DatagramOptions,
     DatagramProtocol, DatagramSocket, DatagramTransport, Endpoint, Family, HandlerResult,
-    IncompleteReadError, LimitOverrunError, Port, Protocol, ReadError, SendfileNotAvailableError,
-    SendfileOptions, Server, ServerAddress, ServerOptions, SockTarget, StreamFeeder, StreamReader,
-    StreamWriter, Transport, connect_accepted_socket, connect_datagram_socket, connect_read_pipe,
-    connect_write_pipe, create_buffered_connection, create_connection, create_connection_with,
-    create_datagram_endpoint, create_server, create_server_with, create_unix_connection,
-    create_unix_server, create_unix_server_with, feed_reader, feed_reader_with_limit, getaddrinfo,
-    getnameinfo, open_connection, open_connection_with, open_read_pipe, open_unix_connection,
-    open_write_pipe, sendfile, sock_accept, sock_connect, sock_recv, sock_recv_into, sock_recvfrom,
-    sock_recvfrom_into, sock_sendall, sock_sendfile, sock_sendto, start_server, start_server_with,
-    start_unix_server, start_unix_server_with, stderr, stdin, stdout, stream_over,
+    IncompleteReadError, JoinedStream, LimitOverrunError, Port, Protocol, ReadError,
+    SendfileNotAvailableError, SendfileOptions, Server, ServerAddress, ServerOptions, SockTarget,
+    StreamFeeder, StreamReader, StreamWriter, Transport, connect_accepted_socket,
+    connect_datagram_socket, connect_read_pipe, connect_write_pipe, create_buffered_connection,
+    create_connection, create_connection_with, create_datagram_endpoint, create_server,
+    create_server_with, create_unix_connection, create_unix_server, create_unix_server_with,
+    feed_reader, feed_reader_with_limit, getaddrinfo, getnameinfo, open_connection,
+    open_connection_with, open_read_pipe, open_unix_connection, open_write_pipe, sendfile,
+    sock_accept, sock_connect, sock_recv, sock_recv_into, sock_recvfrom, sock_recvfrom_into,
+    sock_sendall, sock_sendfile, sock_sendto, start_server, start_server_with, start_unix_server,
+    start_unix_server_with, stderr, stdin, stdout, stream_over,
 };
 pub use asyncio_process::{
     Command, Output, PoolError, PoolFunction, Process, ProcessPoolBuilder, ProcessPoolExecutor,

@@ -30,7 +30,6 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use mio::event::Event;
 
@@ -46,8 +45,9 @@ use self::wake::WakeList;
 pub(crate) enum Wait {
     /// Look, don't wait.
     Now,
-    /// Until something happens or this moment has come.
-    Until(Instant),
+    /// Until something happens or this moment has come, on the clock of
+    /// [`system_nanos`](crate::clock::system_nanos).
+    Until(u64),
     /// Until something happens.
     Forever,
 }

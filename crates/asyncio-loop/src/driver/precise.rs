@@ -16,13 +16,13 @@ mod timerfd {
     use std::cell::Cell;
     use std::io;
     use std::os::fd::{AsRawFd, OwnedFd};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use mio::unix::SourceFd;
     use mio::{Interest, Registry, Token};
     use rustix::time::{
-        ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
-        clock_gettime, timerfd_create, timerfd_settime,
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
     };
 
     use crate::driver::Wait;
@@ -30,8 +30,7 @@ mod timerfd {
     #[derive(Debug)]
     pub(in crate::driver) struct Precise {
         timer: OwnedFd,
-        armed: Cell<Option<Instant>>,
-        epoch: Epoch,
+        armed: Cell<Option<u64>>,
     }
 
     impl Precise {
@@ -39,7 +38,7 @@ mod timerfd {
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
             let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
             registry.register(&mut SourceFd(&timer.as_raw_fd()), token, Interest::READABLE)?;
-            Ok(Self { timer, armed: Cell::new(None), epoch: Epoch::now() })
+            Ok(Self { timer, armed: Cell::new(None) })
         }
 
         /// The timeout for the poller, after arming the timer if need be.
@@ -59,38 +58,20 @@ mod timerfd {
             self.armed.set(None);
         }
 
-        fn arm(&self, deadline: Instant) -> io::Result<()> {
-            let once = Itimerspec {
-                it_interval: Timespec::default(),
-                it_value: self.epoch.timespec(deadline),
-            };
+        fn arm(&self, deadline: u64) -> io::Result<()> {
+            let once =
+                Itimerspec { it_interval: Timespec::default(), it_value: timespec(deadline) };
             timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)?;
             self.armed.set(Some(deadline));
             Ok(())
         }
     }
 
-    /// One moment on both clocks: `Instant` keeps its seconds to itself.
-    #[derive(Debug)]
-    struct Epoch {
-        instant: Instant,
-        monotonic: Timespec,
-    }
-
-    impl Epoch {
-        fn now() -> Self {
-            // In this order: a pause between the two makes deadlines later, never earlier.
-            let instant = Instant::now();
-            let monotonic = clock_gettime(ClockId::Monotonic);
-            Self { instant, monotonic }
-        }
-
-        fn timespec(&self, deadline: Instant) -> Timespec {
-            let ahead = deadline.saturating_duration_since(self.instant);
-            let ahead =
-                Timespec::try_from(ahead).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
-            self.monotonic.checked_add(ahead).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 })
-        }
+    /// A moment of the monotonic clock. Zero would disarm the timer.
+    fn timespec(nanos: u64) -> Timespec {
+        const SECOND: u64 = 1_000_000_000;
+        let nanos = nanos.max(1);
+        Timespec { tv_sec: (nanos / SECOND) as i64, tv_nsec: (nanos % SECOND) as i64 }
     }
 }
 
@@ -98,11 +79,15 @@ mod timerfd {
 #[cfg(any(not(target_os = "linux"), miri))]
 mod timeout {
     use std::io;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use mio::{Registry, Token};
 
+    use crate::clock::system_nanos;
     use crate::driver::Wait;
+
+    /// Systems refuse what is too long; a wait that ends too early is asked for again.
+    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
     #[derive(Debug)]
     pub(in crate::driver) struct Precise;
@@ -115,7 +100,10 @@ mod timeout {
         pub(in crate::driver) fn timeout(&self, wait: Wait) -> io::Result<Option<Duration>> {
             Ok(match wait {
                 Wait::Now => Some(Duration::ZERO),
-                Wait::Until(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
+                Wait::Until(deadline) => {
+                    let left = Duration::from_nanos(deadline.saturating_sub(system_nanos()));
+                    Some(left.min(LONGEST))
+                }
                 Wait::Forever => None,
             })
         }

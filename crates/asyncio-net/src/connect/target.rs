@@ -1,8 +1,12 @@
 use std::io;
 use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
+use socket2::{Domain, SockRef, Type};
+
+use crate::address::Address;
 use crate::connection::Opened;
 use crate::endpoint::Endpoint;
 use crate::network::Network;
@@ -18,6 +22,25 @@ pub enum ClientAddress {
 }
 
 /// A stream socket that is connected.
+///
+/// It may be sent to other threads: to one with a loop that serves it, for example.
+///
+/// # Examples
+///
+/// ```
+/// use std::os::fd::OwnedFd;
+/// use std::os::unix::net::{UnixDatagram, UnixStream};
+/// use asyncio_net::ConnectedSocket;
+///
+/// // A descriptor that was inherited, say.
+/// let (ours, _theirs) = UnixStream::pair()?;
+/// let socket = ConnectedSocket::try_from(OwnedFd::from(ours))?;
+/// assert!(matches!(socket, ConnectedSocket::Unix(_)));
+///
+/// let (no_stream, _) = UnixDatagram::pair()?;
+/// assert!(ConnectedSocket::try_from(OwnedFd::from(no_stream)).is_err());
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectedSocket {
@@ -57,7 +80,62 @@ impl From<UnixStream> for ConnectedSocket {
     }
 }
 
+impl TryFrom<OwnedFd> for ConnectedSocket {
+    type Error = io::Error;
+
+    /// Fails for anything that is not a TCP or Unix stream socket.
+    fn try_from(fd: OwnedFd) -> io::Result<Self> {
+        let socket = SockRef::from(&fd);
+        let domain = socket.local_addr()?.domain();
+        let is_stream = socket.r#type()? == Type::STREAM;
+        match domain {
+            Domain::IPV4 | Domain::IPV6 if is_stream => Ok(Self::Tcp(fd.into())),
+            Domain::UNIX if is_stream => Ok(Self::Unix(fd.into())),
+            _ => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "not a TCP or Unix stream socket"))
+            }
+        }
+    }
+}
+
+impl From<ConnectedSocket> for OwnedFd {
+    fn from(socket: ConnectedSocket) -> Self {
+        match socket {
+            ConnectedSocket::Tcp(socket) => socket.into(),
+            ConnectedSocket::Unix(socket) => socket.into(),
+        }
+    }
+}
+
+impl AsFd for ConnectedSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
 impl ConnectedSocket {
+    /// The other end's address.
+    ///
+    /// # Errors
+    ///
+    /// When it is not connected any more.
+    pub fn peer_address(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(socket) => socket.peer_addr().map(Address::from),
+            Self::Unix(socket) => socket.peer_addr().map(Address::from),
+        }
+    }
+
+    pub(crate) fn set_nonblocking(&self, yes: bool) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_nonblocking(yes),
+            Self::Unix(socket) => socket.set_nonblocking(yes),
+        }
+    }
+
     pub(crate) fn open(self, network: &Rc<Network>) -> io::Result<Opened> {
         let event_loop = network.event_loop();
         match self {

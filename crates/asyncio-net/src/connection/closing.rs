@@ -1,9 +1,10 @@
 //! The end of a connection.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use super::{CLOSED, CLOSING, Connection, OVER};
+use super::{CLOSED, CLOSING, Connection, DROPPED, OVER};
 use crate::error::SharedError;
 
 impl Connection {
@@ -48,9 +49,18 @@ impl Connection {
     fn drop_queue(&self) {
         let queue = self.queue.take();
         if let Some(mut queue) = queue {
+            self.set(DROPPED);
             queue.clear();
             self.network.give_queue(queue);
         }
+    }
+
+    /// Lets go of the descriptor, which stays open; to everybody here the connection is closed. `None` if there is
+    /// none to be had.
+    pub(crate) fn take_fd(&self) -> Option<OwnedFd> {
+        let fd = self.io.take_fd()?;
+        self.closed();
+        Some(fd)
     }
 
     /// Gives the descriptor up and tells everybody.

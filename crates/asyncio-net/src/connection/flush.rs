@@ -5,16 +5,16 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::{BLOCKED, CLOSED, CLOSING, Connection, EOF_ASKED, OVER, SENDING_FILE};
+use super::{BLOCKED, CLOSED, CLOSING, Connection, EOF_ASKED, FLUSH_ASKED, OVER};
 
 impl Connection {
     pub(super) fn start_flusher(self: &Rc<Self>) {
         self.set(BLOCKED);
         let connection = self.clone();
-        self.network.spawn(poll_fn(move |cx| connection.poll_flush(cx)));
+        self.network.spawn(poll_fn(move |cx| connection.poll_flusher(cx)));
     }
 
-    fn poll_flush(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_flusher(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         while !self.has(OVER | CLOSED) {
             let result = match ready!(self.io.poll_write_ready(cx)) {
                 Ok(()) => self.transmit(&[]).1,
@@ -36,7 +36,8 @@ impl Connection {
     /// Everything has left.
     pub(super) fn flushed(self: &Rc<Self>) {
         self.check_low();
-        if self.has(SENDING_FILE) {
+        if self.has(FLUSH_ASKED) {
+            self.clear(FLUSH_ASKED);
             self.wake_waiters();
         }
         if self.has(EOF_ASKED) && !self.has(CLOSING) {

@@ -18,6 +18,7 @@
 mod closing;
 mod flush;
 mod limits;
+mod poll;
 mod sendfile;
 mod write;
 
@@ -109,6 +110,10 @@ pub(crate) const READ_EOF: u16 = 1 << 9;
 pub(crate) const SENDING_FILE: u16 = 1 << 10;
 /// A writer that drains a closing connection has let others run.
 pub(crate) const GAVE_WAY: u16 = 1 << 11;
+/// Somebody waits until everything has left.
+pub(crate) const FLUSH_ASKED: u16 = 1 << 12;
+/// Not everything that was written has left, nor ever will.
+pub(crate) const DROPPED: u16 = 1 << 13;
 
 impl<S: ByteStream + 'static> Connection<S> {
     pub(crate) fn new(network: &Rc<Network>, io: S) -> Rc<Self> {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::{CLOSING, Connection, EOF_ASKED, OVER, SENDING_FILE};
+use super::{CLOSING, Connection, EOF_ASKED, FLUSH_ASKED, OVER, SENDING_FILE};
 use crate::sendfile::Alone;
 
 impl Connection {
@@ -42,6 +42,7 @@ impl Connection {
         if self.queued() == 0 {
             return Poll::Ready(Ok(()));
         }
+        self.set(FLUSH_ASKED);
         self.wait(cx);
         Poll::Pending
     }

@@ -10,7 +10,7 @@ use crate::queue::{Queue, SLICES};
 use crate::source::ByteStream;
 
 /// From this length on, bytes are sent at once rather than copied for later.
-const DIRECT: usize = 4 * 1024;
+pub(super) const DIRECT: usize = 4 * 1024;
 /// This many writes to a connection that is gone are ignored in silence.
 const IGNORED: u32 = 5;
 
@@ -53,7 +53,7 @@ impl Connection {
         }
     }
 
-    fn takes(&self, length: usize) -> bool {
+    pub(super) fn takes(&self, length: usize) -> bool {
         if self.has(EOF_ASKED | SENDING_FILE) {
             self.refuse_write();
         }
@@ -81,7 +81,7 @@ impl Connection {
     }
 
     /// Sends now: what is queued, then `parts`. Returns how much of `parts` has left.
-    fn send(self: &Rc<Self>, parts: &[&[u8]]) -> usize {
+    pub(super) fn send(self: &Rc<Self>, parts: &[&[u8]]) -> usize {
         if self.has(BLOCKED) {
             return 0;
         }
@@ -92,7 +92,7 @@ impl Connection {
     }
 
     /// Queues what `push` pushes, and sees to it that it leaves.
-    fn queue(self: &Rc<Self>, push: impl FnOnce(&mut Queue)) {
+    pub(super) fn queue(self: &Rc<Self>, push: impl FnOnce(&mut Queue)) {
         if self.has(OVER) {
             return;
         }

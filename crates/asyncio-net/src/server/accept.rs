@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::socket::{SocketStream, StreamSocket};
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A socket that listens.
-pub(super) trait ListenSocket: AsFd + 'static {
+pub(super) trait ListenSocket: AsFd + Into<OwnedFd> + 'static {
     type Stream: StreamSocket;
     fn accept(&self) -> io::Result<(Self::Stream, Address)>;
     fn local(&self) -> io::Result<Address>;
@@ -57,6 +57,8 @@ pub(super) trait Listening {
     fn start(self: Rc<Self>, shared: &Rc<Shared>);
     fn address(&self) -> Address;
     fn close(&self);
+    /// Gives the socket away, which goes on listening, and leaves its file.
+    fn take_fd(&self) -> Option<OwnedFd>;
     fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>));
 }
 
@@ -145,12 +147,18 @@ impl<L: ListenSocket> Listening for Listener<L> {
     }
 
     fn close(&self) {
-        let source = self.source.take();
-        if let Some(source) = source {
-            source.wake_waiters();
-        }
-        drop(self.paused.take());
         drop(self.file.take());
+        drop(self.take_fd());
+    }
+
+    fn take_fd(&self) -> Option<OwnedFd> {
+        drop(self.paused.take());
+        if let Some(file) = self.file.take() {
+            file.keep();
+        }
+        let source = self.source.take()?;
+        source.wake_waiters();
+        Some(source.into_inner().into())
     }
 
     fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {

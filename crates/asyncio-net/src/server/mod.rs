@@ -12,7 +12,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
@@ -345,6 +345,37 @@ impl Server {
         for listener in &*self.0.listeners.borrow() {
             listener.with_fd(&mut look);
         }
+    }
+
+    /// [`close`](Self::close)s the server but gives its sockets away, which go on listening, and leaves their files: to
+    /// serve them on another loop, or hand them to the next program. Clients that come meanwhile wait.
+    ///
+    /// They are non-blocking, and can be given to [`create_server`] as a `TcpListener` or `UnixListener`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    /// use asyncio_net::{open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let first = start_server("127.0.0.1:0", async |_, writer| writer.write(b"first")).await?;
+    ///     let address = first.local_addr()?;
+    ///     let sockets = first.into_sockets();
+    ///     let (mut reader, _writer) = open_connection(address).await?;
+    ///
+    ///     let listener = sockets.into_iter().map(TcpListener::from).next().unwrap();
+    ///     let _second = start_server(listener, async |_, writer| writer.write(b"second")).await?;
+    ///     assert_eq!(reader.read_to_end().await?, "second");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn into_sockets(self) -> Vec<OwnedFd> {
+        let listeners = self.0.listeners.take();
+        let sockets = listeners.iter().filter_map(|listener| listener.take_fd()).collect();
+        self.close();
+        sockets
     }
 
     /// How many connections are open.

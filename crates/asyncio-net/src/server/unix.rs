@@ -50,6 +50,11 @@ impl SocketFile {
         let identity = identity(path)?;
         Ok(Some(Self { path: path.to_owned(), identity }))
     }
+
+    /// Leaves the file where it is.
+    pub(super) fn keep(mut self) {
+        self.path.clear();
+    }
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {

@@ -1,14 +1,20 @@
 //! Streams: pulled by the reader, pushed by the writer.
 
 mod feed;
+#[cfg(feature = "futures-io")]
+mod futures_io;
+mod joined;
 mod over;
 mod reader;
 mod reading;
 mod scan;
 mod serve;
+#[cfg(feature = "tokio")]
+mod tokio_io;
 mod writer;
 
 pub use feed::{StreamFeeder, feed_reader, feed_reader_with_limit};
+pub use joined::JoinedStream;
 pub use over::stream_over;
 pub use reader::{DEFAULT_LIMIT, StreamReader};
 pub use serve::{HandlerResult, start_server, start_server_with};

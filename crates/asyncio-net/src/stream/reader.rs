@@ -6,8 +6,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
+use super::JoinedStream;
 use super::reading::Reading;
 use super::scan::Scan;
+use super::writer::StreamWriter;
 use crate::error::{IncompleteReadError, LimitOverrunError, ReadError, SharedError};
 use crate::pool;
 use crate::source::ByteSource;
@@ -125,11 +127,15 @@ impl StreamReader {
     #[doc(alias = "readline")]
     pub fn read_line(&mut self) -> impl Future<Output = io::Result<Bytes>> {
         let mut scanned = 0;
-        poll_fn(move |cx| self.poll_line(cx, &mut scanned))
+        poll_fn(move |cx| {
+            let length = ready!(self.poll_line(cx, &mut scanned))?;
+            Poll::Ready(Ok(self.take(length)))
+        })
     }
 
-    /// Looks for a newline beyond the `scanned` bytes that have none.
-    fn poll_line(&mut self, cx: &mut Context<'_>, scanned: &mut usize) -> Poll<io::Result<Bytes>> {
+    /// Waits for a line to be buffered and returns its length. Looks for its end beyond the `scanned` bytes that do not
+    /// have it.
+    fn poll_line(&mut self, cx: &mut Context<'_>, scanned: &mut usize) -> Poll<io::Result<usize>> {
         self.state.check()?;
         loop {
             let bytes = self.state.buffer.bytes();
@@ -140,10 +146,10 @@ impl StreamReader {
                 return Poll::Ready(Err(error.into()));
             }
             if let Some(newline) = newline {
-                return Poll::Ready(Ok(self.take(newline + 1)));
+                return Poll::Ready(Ok(newline + 1));
             }
             if !ready!(self.state.poll_fill(cx, 0))? {
-                return Poll::Ready(Ok(self.take(self.state.buffer.len())));
+                return Poll::Ready(Ok(self.state.buffer.len()));
             }
         }
     }
@@ -171,8 +177,44 @@ impl StreamReader {
     pub fn next_line(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> {
         let mut scanned = 0;
         poll_fn(move |cx| {
-            let line = ready!(self.poll_line(cx, &mut scanned))?;
-            Poll::Ready(Ok((!line.is_empty()).then_some(line)))
+            let length = ready!(self.poll_line(cx, &mut scanned))?;
+            Poll::Ready(Ok((length > 0).then(|| self.take(length))))
+        })
+    }
+
+    /// Reads one line, with its `\n`, and appends it to `line`; returns its length, 0 at the end of the stream.
+    ///
+    /// With the same `line` for every call, emptied in between, a loop over lines allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_line`](Self::read_line); `line` is as it was then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"1\n20\n300");
+    /// feeder.feed_eof();
+    /// # asyncio_task::run(async {
+    /// let (mut sum, mut line) = (0, Vec::new());
+    /// while reader.read_line_into(&mut line).await.unwrap() > 0 {
+    ///     sum += std::str::from_utf8(&line).unwrap().trim_end().parse::<u32>().unwrap();
+    ///     line.clear();
+    /// }
+    /// assert_eq!(sum, 321);
+    /// # });
+    /// ```
+    pub fn read_line_into(
+        &mut self,
+        line: &mut Vec<u8>,
+    ) -> impl Future<Output = io::Result<usize>> {
+        let mut scanned = 0;
+        poll_fn(move |cx| {
+            let length = ready!(self.poll_line(cx, &mut scanned))?;
+            line.extend_from_slice(&self.buffered()[..length]);
+            self.consume(length);
+            Poll::Ready(Ok(length))
         })
     }
 
@@ -333,6 +375,29 @@ impl StreamReader {
     #[doc(alias = "set_exception")]
     pub fn set_error(&mut self, error: io::Error) {
         self.state.error = Some(SharedError::new(error));
+    }
+
+    /// Makes one stream of this and a writer, usually that of the same connection: for crates that want something
+    /// to read from and to write to.
+    #[must_use]
+    pub fn join(self, writer: StreamWriter) -> JoinedStream {
+        JoinedStream::new(self, writer)
+    }
+
+    /// Whether this reads from the connection that `writer` writes to.
+    pub(super) fn is_of(&self, writer: &StreamWriter) -> bool {
+        let ours = Rc::as_ptr(self.state.source()).cast::<()>();
+        ours == Rc::as_ptr(writer.connection()).cast()
+    }
+
+    /// What a read would fail with at once.
+    pub(super) fn check(&self) -> io::Result<()> {
+        self.state.check()
+    }
+
+    /// All that is buffered.
+    pub(super) fn take_buffered(&mut self) -> Bytes {
+        self.take(self.state.buffer.len())
     }
 
     fn check_limit(&self, consumed: usize) -> Result<(), ReadError> {

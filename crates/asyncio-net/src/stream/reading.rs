@@ -38,6 +38,10 @@ impl Reading {
         }
     }
 
+    pub(super) fn source(&self) -> &Rc<dyn ByteSource> {
+        &self.source
+    }
+
     /// Waits for more bytes; `false` at the end of the stream. `want` is how many the caller would like to
     /// have buffered in the end.
     pub(super) async fn fill(&mut self, want: usize) -> io::Result<bool> {

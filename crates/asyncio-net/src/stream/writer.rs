@@ -1,6 +1,6 @@
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use asyncio_loop::ErrorContext;
 use bytes::Bytes;
 
-use crate::connection::{CLOSING, Connection};
+use crate::connection::{CLOSING, Connection, EOF_ASKED};
+use crate::queue::SLICES;
 use crate::transport::Transport;
 
 /// The sending half of a connection.
@@ -44,7 +45,7 @@ impl StreamWriter {
         Self { transport: Transport(connection) }
     }
 
-    fn connection(&self) -> &Rc<Connection> {
+    pub(super) fn connection(&self) -> &Rc<Connection> {
         self.transport.connection()
     }
 
@@ -100,6 +101,106 @@ impl StreamWriter {
             waited = true;
             drained
         })
+    }
+
+    /// Sends what was written now, rather than at the end of the turn, and waits until all of it has left.
+    ///
+    /// It is rarely needed: what was written leaves anyway. [`drain`](Self::drain) is what keeps memory within bounds.
+    ///
+    /// # Errors
+    ///
+    /// The error that ended the connection; [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if it was
+    /// aborted before all had left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Waiting changes nothing: what was written is sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, mut theirs) = std::os::unix::net::UnixStream::pair()?;
+    ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     writer.write(b"hello");
+    ///     writer.flush().await?;
+    ///     let mut got = [0; 5];
+    ///     theirs.read_exact(&mut got)?; // it blocks, so it had better be there
+    ///     assert_eq!(&got, b"hello");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn flush(&self) -> impl Future<Output = io::Result<()>> {
+        poll_fn(|cx| self.poll_flush(cx))
+    }
+
+    /// Takes bytes from the beginning of `bytes` and returns how many; waits while more is queued than the
+    /// high-water mark allows. For those who write their own futures; others use [`write`](Self::write) and
+    /// [`drain`](Self::drain).
+    ///
+    /// One call queues at most 64 KiB more than the high-water mark.
+    ///
+    /// # Errors
+    ///
+    /// The error that ended the connection, each time; [`BrokenPipe`](io::ErrorKind::BrokenPipe) after
+    /// [`write_eof`](Self::write_eof) or [`close`](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+    ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     assert_eq!(poll_fn(|cx| writer.poll_write(cx, b"hello")).await?, 5);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.connection().poll_write(cx, &[bytes])
+    }
+
+    /// [`poll_write`](Self::poll_write) from several places, in their order; from the first sixteen, that is.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn poll_write_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut parts = [&[][..]; SLICES];
+        let mut count = 0;
+        for slice in slices.iter().filter(|slice| !slice.is_empty()).take(SLICES) {
+            parts[count] = slice;
+            count += 1;
+        }
+        self.connection().poll_write(cx, &parts[..count])
+    }
+
+    /// [`flush`](Self::flush) for those who write their own futures.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection().poll_flush(cx)
+    }
+
+    /// [`write_eof`](Self::write_eof), then [`poll_flush`](Self::poll_flush). Where one direction cannot be ended
+    /// without the other, both are.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn poll_write_eof(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection().poll_write_eof(cx)
     }
 
     /// Tells the other side, after everything written so far, that no more comes; reading goes on.
@@ -162,7 +263,8 @@ impl Drop for StreamWriter {
             return;
         }
         let event_loop = connection.network().event_loop();
-        if event_loop.is_debug() && !event_loop.is_closed() {
+        let ended = connection.has(EOF_ASKED) || event_loop.is_closed();
+        if event_loop.is_debug() && !ended {
             let context = ErrorContext::new("a stream writer was dropped without being closed");
             event_loop.report(&context.field("transport", format_args!("{:?}", self.transport)));
         }

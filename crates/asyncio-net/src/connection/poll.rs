@@ -1,0 +1,90 @@
+//! The way out for those who poll: a write takes what fits, and waits while nothing does.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::write::DIRECT;
+use super::{CLOSING, Connection, DROPPED, EOF_ASKED, FLUSH_ASKED, FULL, OVER};
+
+/// One write queues no more than this: so the queue never exceeds the high-water mark by more.
+const QUEUED_AT_ONCE: usize = 64 * 1024;
+
+impl Connection {
+    /// Takes bytes from the beginning of `parts` and returns how many. Waits above the high-water mark.
+    pub(crate) fn poll_write(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        parts: &[&[u8]],
+    ) -> Poll<io::Result<usize>> {
+        self.check_open()?;
+        let length = parts.iter().map(|part| part.len()).sum();
+        if !self.takes(length) {
+            return Poll::Ready(Ok(0));
+        }
+        if self.has(FULL) {
+            self.wait(cx);
+            return Poll::Pending;
+        }
+        if self.must_give_way() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let sent = if length < DIRECT { 0 } else { self.send(parts) };
+        if sent > 0 {
+            return Poll::Ready(Ok(sent));
+        }
+        self.check_open()?;
+        Poll::Ready(Ok(self.queue_some(parts)))
+    }
+
+    /// Queues the beginning of `parts`; returns how much.
+    fn queue_some(self: &Rc<Self>, parts: &[&[u8]]) -> usize {
+        let mut room = QUEUED_AT_ONCE;
+        self.queue(|queue| {
+            for part in parts {
+                let count = room.min(part.len());
+                room -= count;
+                queue.push(&part[..count]);
+            }
+        });
+        QUEUED_AT_ONCE - room
+    }
+
+    /// The error that ended the way out, also if that is our own end of it.
+    fn check_open(&self) -> io::Result<()> {
+        match self.error() {
+            Some(error) => Err(error),
+            None if self.has(EOF_ASKED | CLOSING | OVER) => Err(io::ErrorKind::BrokenPipe.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends what is queued now rather than at the end of the turn, and waits until everything has left.
+    pub(crate) fn poll_flush(self: &Rc<Self>, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.flush();
+        if let Some(error) = self.error() {
+            return Poll::Ready(Err(error));
+        }
+        if self.has(DROPPED) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if self.queued() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.set(FLUSH_ASKED);
+        self.wait(cx);
+        Poll::Pending
+    }
+
+    /// Ends the way out, and waits until everything has left. Where that is not possible without the way in, the
+    /// connection is closed.
+    pub(crate) fn poll_write_eof(self: &Rc<Self>, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        if self.io.can_write_eof() {
+            self.write_eof();
+        } else {
+            self.close();
+        }
+        self.poll_flush(cx)
+    }
+}

@@ -1,0 +1,148 @@
+//! Both halves of a connection in one.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use bytes::Bytes;
+
+use super::{DEFAULT_LIMIT, StreamReader, StreamWriter};
+use crate::connect::ConnectedSocket;
+use crate::network::Network;
+
+/// A reader and a writer in one, as other crates want it: TLS, HTTP, web sockets.
+///
+/// It has the traits of `futures-io` and `tokio::io`, with the features of these names, both to read and to write.
+/// Writing keeps to the high-water mark; flushing waits until everything has left; shutting down, or closing, is
+/// [`write_eof`](StreamWriter::write_eof). Dropping it closes the connection, after what was written has been sent.
+///
+/// It is made by [`StreamReader::join`], or from a socket of the standard library, and can be taken apart again.
+///
+/// # From asyncio
+///
+/// There is none there; a pair of reader and writer is passed around.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{JoinedStream, open_connection, start_server};
+///
+/// asyncio_task::run(async {
+///     let server = start_server("127.0.0.1:0", async |mut reader, writer| {
+///         writer.write(&reader.read_line().await?);
+///         writer.drain().await
+///     })
+///     .await?;
+///     let (reader, writer) = open_connection(server.local_addr()?).await?;
+///     let stream = reader.join(writer); // here a crate that talks by the traits would get it
+///     let (mut reader, writer) = stream.split();
+///     writer.write(b"hello\n");
+///     assert_eq!(reader.read_line().await?, "hello\n");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct JoinedStream {
+    pub(super) reader: StreamReader,
+    pub(super) writer: StreamWriter,
+}
+
+impl JoinedStream {
+    pub(super) fn new(reader: StreamReader, writer: StreamWriter) -> Self {
+        Self { reader, writer }
+    }
+
+    /// A stream over a connected TCP or Unix socket of the standard library, or one that was accepted elsewhere. The
+    /// socket is made non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// The system's, if the socket is of no use.
+    ///
+    /// # Panics
+    ///
+    /// Where no loop runs.
+    pub fn from_std(socket: impl Into<ConnectedSocket>) -> io::Result<Self> {
+        let opened = socket.into().open(&Network::running())?;
+        let (reader, writer) = opened.into_streams(DEFAULT_LIMIT);
+        Ok(Self::new(reader, writer))
+    }
+
+    /// Gives the socket back, blocking as the standard library has it, and what was received and not yet read. Waits
+    /// until everything that was written has left.
+    ///
+    /// # Errors
+    ///
+    /// The error of the connection; [`Unsupported`](io::ErrorKind::Unsupported) when it has no socket of its own;
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when reader and writer are of different connections;
+    /// [`NotConnected`](io::ErrorKind::NotConnected) once it is closed. The connection is closed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it closes the connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{ConnectedSocket, JoinedStream};
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, mut theirs) = UnixStream::pair()?;
+    ///     theirs.write_all(b"STARTTLS\r\nmore")?;
+    ///     let (mut reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     assert_eq!(reader.read_line().await?, "STARTTLS\r\n");
+    ///     let (socket, more) = reader.join(writer).into_std().await?;
+    ///     assert_eq!(more, "more");
+    ///     assert!(matches!(socket, ConnectedSocket::Unix(_)));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub async fn into_std(self) -> io::Result<(ConnectedSocket, Bytes)> {
+        let (fd, buffered) = self.into_fd().await?;
+        let socket = ConnectedSocket::try_from(fd)?;
+        socket.set_nonblocking(false)?;
+        Ok((socket, buffered))
+    }
+
+    /// Gives the descriptor back, non-blocking, and what was received and not yet read. Waits until everything that
+    /// was written has left.
+    ///
+    /// # Errors
+    ///
+    /// As [`into_std`](Self::into_std).
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn into_fd(self) -> io::Result<(OwnedFd, Bytes)> {
+        let Self { mut reader, writer } = self;
+        if !reader.is_of(&writer) {
+            let text = "reader and writer are of different connections";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        writer.flush().await?;
+        reader.check()?;
+        if writer.is_closing() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let fd = writer.connection().take_fd().ok_or(io::ErrorKind::Unsupported)?;
+        Ok((fd, reader.take_buffered()))
+    }
+
+    /// The half that reads.
+    pub fn reader(&mut self) -> &mut StreamReader {
+        &mut self.reader
+    }
+
+    /// The half that writes.
+    pub fn writer(&self) -> &StreamWriter {
+        &self.writer
+    }
+
+    /// Both halves, to be used by different tasks.
+    #[must_use]
+    pub fn split(self) -> (StreamReader, StreamWriter) {
+        (self.reader, self.writer)
+    }
+}

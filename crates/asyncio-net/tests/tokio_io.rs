@@ -1,0 +1,191 @@
+//! Streams by the traits of `tokio::io`, without a runtime of tokio's.
+
+mod common;
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::task::{Context, Poll};
+
+use asyncio_net::{ByteSource, ByteStream, JoinedStream, feed_reader, start_server, stream_over};
+use asyncio_task::create_task;
+use common::{bytes, run, turn};
+use futures::FutureExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+
+fn pair() -> io::Result<(JoinedStream, JoinedStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    Ok((JoinedStream::from_std(ours)?, JoinedStream::from_std(theirs)?))
+}
+
+#[test]
+fn copy_echoes_until_the_half_close() {
+    run(async || {
+        let server = start_server("127.0.0.1:0", async |mut reader, mut writer| {
+            tokio::io::copy(&mut reader, &mut writer).await?;
+            writer.shutdown().await
+        })
+        .await?;
+        let stream = std::net::TcpStream::connect(server.local_addr()?)?;
+        let (mut reader, mut writer) = tokio::io::split(JoinedStream::from_std(stream)?);
+        let sent = bytes(3_000_000);
+        let mut received = Vec::new();
+        let sending = async {
+            writer.write_all(&sent).await?;
+            writer.shutdown().await
+        };
+        let (sending, count) = futures::join!(sending, reader.read_to_end(&mut received));
+        sending?;
+        assert_eq!(count?, 3_000_000);
+        assert!(received == sent);
+        Ok(())
+    });
+}
+
+#[test]
+fn lines_in_pieces_through_a_buffered_reader() {
+    run(async || {
+        for size in 1..12 {
+            let (feeder, reader) = feed_reader();
+            let feeding = create_task(async move {
+                for piece in b"one\ntwo\r\n\nfour".chunks(size) {
+                    feeder.feed_data(piece);
+                    turn().await;
+                }
+            });
+            let mut lines = BufReader::with_capacity(3, reader).lines();
+            for expected in ["one", "two", "", "four"] {
+                assert_eq!(lines.next_line().await?.unwrap(), expected);
+            }
+            assert_eq!(lines.next_line().await?, None);
+            feeding.await.unwrap();
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_proxy_passes_half_closes_through() {
+    run(async || {
+        let (client, mut front) = pair()?;
+        let (mut back, server) = pair()?;
+        let proxy =
+            create_task(async move { tokio::io::copy_bidirectional(&mut front, &mut back).await });
+        let serving = create_task(async move {
+            let (mut reader, writer) = server.split();
+            let request = reader.read_to_end().await?;
+            writer.write(&request.to_ascii_uppercase());
+            writer.close().await
+        });
+        let (mut reader, writer) = client.split();
+        writer.write(b"hello");
+        writer.write_eof();
+        assert_eq!(reader.read_to_end().await?, "HELLO");
+        assert_eq!(proxy.await.unwrap()?, (5, 5));
+        serving.await.unwrap()
+    });
+}
+
+#[test]
+fn a_peer_that_does_not_read_holds_up_the_writer() {
+    run(async || {
+        let (mut ours, theirs) = pair()?;
+        let transport = ours.writer().transport().clone();
+        let sent = bytes(5_000_000);
+        let mut writing = Box::pin(ours.write_all(&sent));
+        while transport.write_buffer_size() <= 64 * 1024 {
+            assert!((&mut writing).now_or_never().is_none(), "nobody has read it");
+            turn().await;
+        }
+        assert!(transport.write_buffer_size() <= 128 * 1024);
+        let (mut reader, _writer) = theirs.split();
+        let (written, received) = futures::join!(writing, reader.read_exactly(5_000_000));
+        written?;
+        assert!(received? == sent);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_socket_comes_back_with_what_was_not_read() {
+    run(async || {
+        let (ours, mut theirs) = UnixStream::pair()?;
+        let (mut reader, writer) = JoinedStream::from_std(ours)?.split();
+        theirs.write_all(b"a line\nand more")?;
+        assert_eq!(reader.read_line().await?, "a line\n");
+        writer.write(b"written, and ");
+        let (socket, rest) = reader.join(writer).into_std().await?;
+        assert_eq!(rest, "and more");
+
+        // It blocks, and it is the same connection.
+        let mut socket = UnixStream::from(std::os::fd::OwnedFd::from(socket));
+        socket.write_all(b"by hand")?;
+        drop(socket);
+        let mut received = String::new();
+        theirs.read_to_string(&mut received)?;
+        assert_eq!(received, "written, and by hand");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_socket_waits_for_what_was_written() {
+    run(async || {
+        let (ours, theirs) = pair()?;
+        let mut written = 0;
+        while ours.writer().transport().write_buffer_size() == 0 {
+            ours.writer().write(&[1; 500_000]);
+            written += 500_000;
+        }
+        let mut taking = Box::pin(ours.into_std());
+        assert!((&mut taking).now_or_never().is_none());
+        let (mut reader, _writer) = theirs.split();
+        let (taken, received) = futures::join!(taking, reader.read_exactly(written));
+        taken?;
+        received?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_socket_that_is_not_there_cannot_be_had() {
+    run(async || {
+        let ((one, _), (other, _)) = (pair()?, pair()?);
+        let ((reader, _writer), (_reader, writer)) = (one.split(), other.split());
+        let mixed = reader.join(writer).into_fd().await;
+        assert_eq!(mixed.unwrap_err().kind(), ErrorKind::InvalidInput);
+
+        let (closed, _theirs) = pair()?;
+        closed.writer().close().await?;
+        assert_eq!(closed.into_fd().await.unwrap_err().kind(), ErrorKind::NotConnected);
+
+        let (reader, writer) = stream_over(Nothing);
+        let unsupported = reader.join(writer).into_fd().await;
+        assert_eq!(unsupported.unwrap_err().kind(), ErrorKind::Unsupported);
+        Ok(())
+    });
+}
+
+/// A stream without a descriptor.
+struct Nothing;
+
+impl ByteSource for Nothing {
+    fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(0))
+    }
+}
+
+impl ByteStream for Nothing {
+    fn try_write(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+        unreachable!("nothing is written")
+    }
+
+    fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        unreachable!("nothing is written")
+    }
+
+    fn write_eof(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&self) {}
+}
