@@ -56,8 +56,9 @@ pub use sock::{
 };
 pub use source::{ByteSource, ByteStream};
 pub use stream::{
-    Closed, DEFAULT_LIMIT, HandlerResult, JoinedStream, StreamFeeder, StreamReader, StreamWriter,
-    feed_reader, feed_reader_with_limit, start_server, start_server_with, stream_over,
+    Closed, DEFAULT_LIMIT, HandlerResult, JoinedStream, PlainStream, StreamFeeder, StreamReader,
+    StreamWriter, feed_reader, feed_reader_with_limit, start_server, start_server_with,
+    stream_over, upgrade_streams,
 };
 pub use transport::Transport;
 pub use unix::{

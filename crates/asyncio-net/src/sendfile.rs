@@ -7,13 +7,11 @@ use std::future::poll_fn;
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::{Direction, LoopRef, running_loop};
 use bytes::Bytes;
 
-use crate::connection::Connection;
 use crate::sock;
 use crate::transport::Transport;
 
@@ -130,7 +128,7 @@ pub async fn sendfile(
     options: SendfileOptions,
 ) -> io::Result<u64> {
     let connection = transport.connection();
-    let _alone = connection.begin_sendfile()?;
+    let _alone = connection.alone()?;
     poll_fn(|cx| connection.poll_flushed(cx)).await?;
     let mut progress = Progress::new(file, options);
     let result = native(&mut progress, |cx, file, offset, count| {
@@ -278,14 +276,5 @@ impl Drop for Progress<'_> {
             let mut file = self.file;
             let _ = file.seek(SeekFrom::Start(self.offset));
         }
-    }
-}
-
-/// Keeps others from writing; see [`Connection::begin_sendfile`].
-pub(crate) struct Alone(pub(crate) Rc<Connection>);
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        self.0.end_sendfile();
     }
 }

@@ -47,7 +47,7 @@ pub use asyncio_net::{
     AddrInfo, AddrInfoHints, Address, BufferedProtocol, ByteSource, ByteStream, ClientAddress,
     Closed, ConnectErrors, ConnectOptions, ConnectedSocket, DatagramAddress, DatagramOptions,
     DatagramProtocol, DatagramSocket, DatagramTransport, Endpoint, Family, HandlerResult,
-    IncompleteReadError, JoinedStream, LimitOverrunError, Port, Protocol, ReadError,
+    IncompleteReadError, JoinedStream, LimitOverrunError, PlainStream, Port, Protocol, ReadError,
     SendfileNotAvailableError, SendfileOptions, Server, ServerAddress, ServerOptions, SockTarget,
     StreamFeeder, StreamReader, StreamWriter, Transport, connect_accepted_socket,
     connect_datagram_socket, connect_read_pipe, connect_write_pipe, create_buffered_connection,
@@ -57,7 +57,7 @@ pub use asyncio_net::{
     open_connection_with, open_read_pipe, open_unix_connection, open_write_pipe, sendfile,
     sock_accept, sock_connect, sock_recv, sock_recv_into, sock_recvfrom, sock_recvfrom_into,
     sock_sendall, sock_sendfile, sock_sendto, start_server, start_server_with, start_unix_server,
-    start_unix_server_with, stderr, stdin, stdout, stream_over,
+    start_unix_server_with, stderr, stdin, stdout, stream_over, upgrade_streams,
 };
 pub use asyncio_process::{
     Command, Output, PoolError, PoolFunction, Process, ProcessPoolBuilder, ProcessPoolExecutor,

@@ -48,6 +48,22 @@ impl Connection {
         }
     }
 
+    /// Waits until everything that was written has left.
+    pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.error() {
+            return Poll::Ready(Err(error));
+        }
+        if self.has(OVER) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if self.queued() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.set(FLUSH_ASKED);
+        self.wait(cx);
+        Poll::Pending
+    }
+
     /// Tells the other side that no more comes, once everything has left.
     pub(crate) fn write_eof(self: &Rc<Self>) {
         if self.has(EOF_ASKED | CLOSING | OVER) {

@@ -15,6 +15,7 @@
 //! what is queued before them. What the socket does not take is left to a *flusher*, a task that exists for as
 //! long as there is such a rest.
 
+mod alone;
 mod closing;
 mod flush;
 mod limits;
@@ -30,6 +31,7 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::{LocalWaker, TaskRef};
 
+pub(crate) use self::alone::Alone;
 pub(crate) use self::limits::Limits;
 use crate::error::SharedError;
 use crate::network::Network;
@@ -106,8 +108,8 @@ pub(crate) const PAUSED: u16 = 1 << 7;
 pub(crate) const READING_PAUSED: u16 = 1 << 8;
 /// The protocol was told of the end of the stream and keeps the connection.
 pub(crate) const READ_EOF: u16 = 1 << 9;
-/// Only the file that is being sent may be written.
-pub(crate) const SENDING_FILE: u16 = 1 << 10;
+/// Only one may write: a file that is being sent, a stream that was put over this one.
+pub(crate) const ALONE: u16 = 1 << 10;
 /// A writer that drains a closing connection has let others run.
 pub(crate) const GAVE_WAY: u16 = 1 << 11;
 /// Somebody waits until everything has left.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{BLOCKED, CLOSED, CLOSING, CORKED, Connection, EOF_ASKED, OVER, SENDING_FILE};
+use super::{ALONE, BLOCKED, CLOSED, CLOSING, CORKED, Connection, EOF_ASKED, OVER};
 use crate::queue::{Queue, SLICES};
 use crate::source::ByteStream;
 
@@ -54,7 +54,7 @@ impl Connection {
     }
 
     pub(super) fn takes(&self, length: usize) -> bool {
-        if self.has(EOF_ASKED | SENDING_FILE) {
+        if self.has(EOF_ASKED | ALONE) {
             self.refuse_write();
         }
         if self.has(CLOSING | OVER) {
@@ -67,7 +67,7 @@ impl Connection {
     #[cold]
     fn refuse_write(&self) {
         assert!(!self.has(EOF_ASKED), "cannot write after write_eof");
-        panic!("cannot write while a file is being sent");
+        panic!("cannot write: a file is being sent, or another stream is over this one");
     }
 
     fn ignored(&self) {

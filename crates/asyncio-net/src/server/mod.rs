@@ -407,6 +407,15 @@ impl Shared {
         }
     }
 
+    /// Another connection was put over that of a client: it is the one to close.
+    pub(crate) fn connection_covered(&self, key: u32, cover: &Rc<Connection>) {
+        self.change(key, |client| {
+            if let Some(connection) = &mut client.connection {
+                *connection = Rc::downgrade(cover);
+            }
+        });
+    }
+
     /// The task that serves a client has started.
     pub(crate) fn handler_started(&self, key: u32, task: TaskRef) {
         self.change(key, |client| client.handler = Some(task));

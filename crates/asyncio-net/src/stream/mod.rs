@@ -11,6 +11,7 @@ mod scan;
 mod serve;
 #[cfg(feature = "tokio")]
 mod tokio_io;
+mod upgrade;
 mod writer;
 
 pub use feed::{StreamFeeder, feed_reader, feed_reader_with_limit};
@@ -18,4 +19,5 @@ pub use joined::JoinedStream;
 pub use over::stream_over;
 pub use reader::{DEFAULT_LIMIT, StreamReader};
 pub use serve::{HandlerResult, start_server, start_server_with};
+pub use upgrade::{PlainStream, upgrade_streams};
 pub use writer::{Closed, StreamWriter};

@@ -49,6 +49,11 @@ impl StreamWriter {
         self.transport.connection()
     }
 
+    /// From now on it writes to this one.
+    pub(super) fn set_connection(&mut self, connection: Rc<Connection>) {
+        self.transport = Transport(connection);
+    }
+
     /// Sends `bytes`; never waits. What the socket does not take is copied and sent as soon as it can be.
     ///
     /// On a connection that is closing or lost it does nothing; [`drain`](Self::drain) says so.

@@ -1,0 +1,33 @@
+//! Keeping everybody else from writing.
+
+use std::io;
+use std::rc::Rc;
+
+use super::{ALONE, CLOSING, Connection, EOF_ASKED, OVER};
+
+/// Until this is dropped, writes to the connection panic.
+pub(crate) struct Alone(Rc<Connection>);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.0.clear(ALONE);
+    }
+}
+
+impl Connection {
+    /// From now on nothing may be written, until the result is dropped. What was written before is on its way.
+    ///
+    /// # Panics
+    ///
+    /// After `write_eof`, and while somebody else is alone.
+    pub(crate) fn alone(self: &Rc<Self>) -> io::Result<Alone> {
+        assert!(!self.has(EOF_ASKED), "cannot write after write_eof");
+        assert!(!self.has(ALONE), "the connection is in other hands");
+        if self.has(CLOSING | OVER) {
+            return Err(self.error().unwrap_or_else(|| io::ErrorKind::NotConnected.into()));
+        }
+        self.set(ALONE);
+        self.flush();
+        Ok(Alone(self.clone()))
+    }
+}
