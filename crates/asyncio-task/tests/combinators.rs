@@ -135,6 +135,33 @@ fn cancelling_a_gather_of_shields_leaves_the_tasks() {
     });
 }
 
+// G-042
+#[test]
+fn a_task_that_fails_after_its_shields_were_cancelled_is_reported_once() {
+    run(async {
+        let reports = Log::default();
+        let seen = reports.clone();
+        let handler: ExceptionHandler = Rc::new(move |_, context| seen.add(context.message()));
+        running_loop().set_exception_handler(Some(handler));
+        for (fails, expected) in [(true, vec!["task panic was never retrieved"]), (false, vec![])] {
+            let mut inner = create_task(async move {
+                sleep(ms(10)).await;
+                assert!(!fails, "too late");
+            });
+            for _ in 0..2 {
+                assert!(timeout(ms(1), shield(&mut inner)).await.is_err());
+            }
+            let last = create_task(async move { shield(inner).await });
+            turns(1).await;
+            last.cancel();
+            assert!(last.await.unwrap_err().is_cancelled());
+            assert_eq!(reports.len(), 0);
+            sleep(ms(20)).await;
+            assert_eq!(reports.take(), expected);
+        }
+    });
+}
+
 #[test]
 fn the_first_in_a_race_wins_and_the_losers_clean_up() {
     run(async {

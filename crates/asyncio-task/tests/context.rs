@@ -5,7 +5,10 @@ mod common;
 use std::rc::Rc;
 
 use asyncio_loop::{Context, context_var, running_loop};
-use asyncio_task::{Runner, TaskOptions, create_future, create_task, create_task_with, yield_now};
+use asyncio_task::{
+    Runner, TaskOptions, create_future, create_task, create_task_with, gather, race, scope,
+    staggered_race, task_group, yield_now,
+};
 use common::{Log, run};
 
 context_var! {
@@ -43,6 +46,39 @@ fn grandchildren_inherit_from_their_parents() {
         child.await.unwrap()
     });
     assert_eq!(seen, ("grandparent", 2));
+}
+
+//
+#[test]
+fn children_of_groups_and_combinators_run_in_copies() {
+    async fn change(to: &'static str) -> &'static str {
+        let seen = WHO.get();
+        yield_now().await;
+        WHO.set(to);
+        yield_now().await;
+        assert_eq!(WHO.get(), to);
+        seen
+    }
+    run(async {
+        WHO.set("parent");
+        assert_eq!(gather((change("a"), change("b"))).await, ("parent", "parent"));
+        assert_eq!(race([change("a"), change("b")]).await, "parent");
+        let attempts = [async || Ok::<_, ()>(change("a").await)];
+        assert_eq!(staggered_race(attempts, None).await.value, Some("parent"));
+        let seen = scope(async |scope| {
+            let before = scope.create_task(change("a"));
+            WHO.set("body");
+            let after = scope.create_task(change("b"));
+            [before.await, after.await]
+        });
+        assert_eq!(seen.await, ["parent", "body"]);
+        let seen = task_group(async |group| {
+            Ok::<_, ()>(group.create_task(async { Ok(change("a").await) }).await)
+        });
+        assert_eq!(seen.await, Ok("body"));
+        // The body is a part of the caller.
+        assert_eq!(WHO.get(), "body");
+    });
 }
 
 //

@@ -268,6 +268,74 @@ fn a_group_that_is_ending_refuses_children() {
     });
 }
 
+// C-057: before and after, the group cannot be named. Only destructors see one that is over.
+#[test]
+fn a_group_that_is_over_refuses_children() {
+    struct Late<'scope, 'env> {
+        group: &'scope TaskGroup<'scope, 'env, &'static str>,
+        log: Log,
+    }
+    impl Drop for Late<'_, '_> {
+        fn drop(&mut self) {
+            let (unpolled, log) = (OnDrop(self.log.clone(), "dropped"), self.log.clone());
+            let late = self.group.create_task(async move {
+                let _unpolled = unpolled;
+                log.add("polled");
+            });
+            assert!(self.group.is_ending() && late.is_done() && late.task_ref().is_none());
+        }
+    }
+    run(async {
+        let (log, reports) = (Log::default(), Log::default());
+        let seen = reports.clone();
+        running_loop().set_exception_handler(Some(Rc::new(move |_, context| seen.add(context))));
+        let abandoned = timeout(ms(1), async {
+            let mut group = std::pin::pin!(task_group(async |group| {
+                let late = Late { group, log: log.clone() };
+                drop(group.create_task(async move {
+                    let _late = late;
+                    pending::<()>().await;
+                }));
+                Ok(())
+            }));
+            std::future::poll_fn(|cx| {
+                assert!(group.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        });
+        abandoned.await.unwrap();
+        turns(2).await;
+        assert_eq!((log.take(), reports.take()), (vec!["dropped".to_owned()], vec![]));
+    });
+}
+
+// C-060: a group is a future, and as such entered once, and polled by whoever likes.
+#[test]
+fn a_group_runs_in_a_callback_too() {
+    run(async {
+        let log = Log::default();
+        let seen = log.clone();
+        running_loop().call_soon(move || {
+            let group = scope(async |scope| {
+                let child = scope.create_task(async { current_task().unwrap().name() });
+                assert!(current_task().is_none());
+                child.await
+            });
+            let mut group = std::pin::pin!(group);
+            let mut cx = std::task::Context::from_waker(Waker::noop());
+            // The child runs after the body, which takes its value in the poll after that.
+            assert!(group.as_mut().poll(&mut cx).is_pending());
+            match group.as_mut().poll(&mut cx) {
+                Poll::Ready(name) => seen.add(name),
+                Poll::Pending => unreachable!("nothing waits in there"),
+            }
+        });
+        turns(1).await;
+        assert!(log.take()[0].starts_with("Task-"));
+    });
+}
+
 #[test]
 fn whoever_awaits_a_child_without_a_value_ends() {
     run(async {
