@@ -1,18 +1,35 @@
-//! The atomics of the cross-thread paths, from std or, under `--cfg loom`, from the model checker.
+//! What the cross-thread paths are made of, from std or, under `--cfg loom`, from the model checker.
 //!
-//! Code that crosses threads names these and nothing from `std::sync::atomic`, so that it is
-//! written once and the models in `kernel/loom_tests.rs` run the real thing.
+//! Code that crosses threads names these and nothing from `std::sync` and `std::thread`, so that it is
+//! written once and the models in the `loom_tests.rs` files run the real thing.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence},
+pub(crate) use loom::{
+    hint,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence},
+    },
 };
 #[cfg(not(loom))]
-pub(crate) use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence},
+pub(crate) use std::{
+    hint,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence},
+    },
+    thread,
 };
+
+#[cfg(loom)]
+pub(crate) mod thread {
+    pub(crate) use loom::thread::*;
+
+    /// Time stands still in a model.
+    pub(crate) fn park_timeout(_: std::time::Duration) {
+        park();
+    }
+}
 
 #[cfg(not(loom))]
 thread_local! {

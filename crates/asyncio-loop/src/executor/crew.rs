@@ -16,10 +16,10 @@
 
 use std::collections::VecDeque;
 use std::panic::Location;
-use std::thread::Thread;
 
 use super::Job;
 use crate::ThreadPromise;
+use crate::primitives::thread::Thread;
 
 /// Everything under a pool's lock.
 pub(super) struct Crew {

@@ -1,11 +1,10 @@
 //! The crew without threads: every order of what workers and submitters do, by property.
 
-use std::thread;
-
 use proptest::prelude::*;
 
 use super::Job;
 use super::crew::{Crew, Help};
+use crate::primitives::thread;
 use crate::{ThreadFuture, ThreadPromise};
 
 /// Where a worker stands between two locks.

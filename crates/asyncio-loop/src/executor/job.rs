@@ -3,8 +3,9 @@
 use std::any::type_name;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
+use crate::primitives::Mutex;
 use crate::thread_future::{Cell, HasCell};
 use crate::{JobError, JobPanic, ThreadFuture};
 

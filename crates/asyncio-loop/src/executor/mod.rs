@@ -6,11 +6,13 @@
 
 mod calling;
 mod crew;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod crew_tests;
 mod default;
 mod error;
 mod job;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod pool;
 mod worker;
 

@@ -5,14 +5,13 @@ use std::fmt;
 use std::io;
 use std::num::NonZero;
 use std::panic::Location;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::crew::{Crew, Help};
 use super::worker::Worker;
 use super::{Executor, Job};
+use crate::primitives::{AtomicUsize, Mutex, MutexGuard, Ordering, thread};
 use crate::{JobError, ThreadFuture, ThreadPromise};
 
 /// Threads that run blocking or heavy functions, started on demand.
@@ -460,7 +459,7 @@ impl ThreadPoolBuilder {
 }
 
 fn default_max_workers() -> usize {
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     (processors + 4).min(32)
 }
 

@@ -2,18 +2,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Instant;
 
 use super::Job;
 use super::pool::Shared;
+use crate::primitives::{Ordering, hint, thread};
 
 /// How often a worker looks again before it sleeps: some ten microseconds, which is what it takes to
 /// wake a loop that waits for its result, and to come back from there with the next job.
-const LOOKS: u32 = 40;
+const LOOKS: u32 = if cfg!(loom) { 1 } else { 40 };
 /// The first looks stay on the processor, the others let other threads have it.
-const BUSY_LOOKS: u32 = 4;
+const BUSY_LOOKS: u32 = if cfg!(loom) { 0 } else { 4 };
 
 pub(super) struct Worker {
     pool: Arc<Shared>,
@@ -83,7 +82,7 @@ impl Worker {
             }
             if look < BUSY_LOOKS {
                 for _ in 0..1 << look {
-                    std::hint::spin_loop();
+                    hint::spin_loop();
                 }
             } else {
                 thread::yield_now();

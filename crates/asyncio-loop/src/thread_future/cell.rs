@@ -5,12 +5,13 @@
 //! is cancelled; nothing ever leaves done.
 
 use std::mem;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::ThreadFuture;
 use crate::JobError;
+use crate::primitives::{Condvar, Mutex, MutexGuard};
 
 pub(crate) type Outcome<T> = Result<T, JobError>;
 pub(super) type Callback<T> = Box<dyn FnOnce(&ThreadFuture<T>) + Send>;
@@ -59,7 +60,7 @@ impl<T> Listeners<T> {
 }
 
 impl<T> Cell<T> {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = State { phase: Phase::Waiting, listeners: Listeners::none() };
         Self { state: Mutex::new(state), completed: Condvar::new() }
     }

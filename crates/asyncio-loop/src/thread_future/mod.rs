@@ -1,6 +1,8 @@
 //! A result that another thread computes: what Python calls `concurrent.futures.Future`.
 
 mod cell;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod promise;
 mod wrap;
 
