@@ -395,3 +395,25 @@ fn found_4() {
     let after = Program::Sequence(vec![Program::Sleep(19), Program::CancelSelf, Program::Sleep(5)]);
     attack(Program::Aside(Box::new(aside), Box::new(after)), vec![]);
 }
+
+// A task that is awaited by something kept aside.
+#[test]
+fn found_5() {
+    let sleep = |n| Box::new(Program::Sleep(n));
+    let group = Program::Group(Box::new(Program::Join(sleep(9))), vec![Program::Yield]);
+    let program = Program::Aside(Box::new(group), sleep(15));
+    attack(program, vec![(2, 0, Blow::CancelTwice)]);
+}
+
+// Shielded code kept aside, with a cleanup around it.
+#[test]
+fn found_6() {
+    let sleep = |n| Box::new(Program::Sleep(n));
+    let aside = Program::Finally(
+        Box::new(Program::CancelSelf),
+        Box::new(Program::Critical(Box::new(Program::Yield))),
+    );
+    let program =
+        Program::Aside(Box::new(aside), Box::new(Program::Catch(sleep(15), true, sleep(18))));
+    attack(program, vec![(8, 2, Blow::Cancel), (0, 1, Blow::Cancel)]);
+}

@@ -221,7 +221,7 @@ impl Node {
         self.delivery.restart();
         match (self.kind(), self.task()) {
             (Kind::Link | Kind::OwnChild, Some(task)) => {
-                self.hide_at_end_of(task);
+                self.hide();
                 work.request(task.clone(), reason);
             }
             (Kind::Group, _) => {
@@ -439,25 +439,6 @@ impl Node {
         }
     }
 
-    /// An asked link has to be polled once the awaited task has ended. (The one that the kernel knows
-    /// of is looked after by the root.)
-    fn hide_at_end_of(self: &Rc<Self>, task: &TaskRef) {
-        let is_it = |link: &Rc<Self>| Rc::ptr_eq(link, self);
-        if self.parent().is_some_and(|parent| parent.link.borrow().as_ref().is_some_and(is_it)) {
-            return;
-        }
-        let this = Rc::downgrade(self);
-        let hide = move || {
-            if let Some(link) = this.upgrade().filter(|link| link.answer.get() == Answer::Asked) {
-                link.hide();
-                link.wake();
-            }
-        };
-        if let Some(event_loop) = task.event_loop() {
-            task.on_done(event_loop.callback(hide));
-        }
-    }
-
     /// Notes that it was polled, has answered, or goes.
     #[inline]
     pub(super) fn see(self: &Rc<Self>) {
@@ -495,9 +476,15 @@ impl Node {
         found
     }
 
-    /// Whether handlers inside have been asked on its behalf, and have not answered: a group asks
-    /// through its body.
+    /// Whether what it asked has not answered: the awaited task, or handlers inside, which a group
+    /// asks through its body.
     fn waits_for_inside(self: &Rc<Self>) -> bool {
+        if self.answer.get() == Answer::Busy {
+            return false;
+        }
+        if let (Kind::Link | Kind::OwnChild, Some(task)) = (self.kind(), self.task()) {
+            return !task.is_done();
+        }
         let body = self.below().into_iter().find(|node| node.kind() == Kind::Body);
         let asker = body.filter(|_| self.kind() == Kind::Group).unwrap_or_else(|| Rc::clone(self));
         let mut handlers = Vec::new();
