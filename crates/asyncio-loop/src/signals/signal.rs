@@ -70,7 +70,7 @@ impl Signal {
     /// use asyncio_loop::Signal;
     ///
     /// assert_eq!(Signal::real_time(1).unwrap().to_string(), "SIGRTMIN+1");
-    /// assert_eq!(Signal::real_time(1000), None);
+    /// assert_eq!(Signal::real_time(200), None);
     /// ```
     #[cfg(target_os = "linux")]
     #[doc(alias = "SIGRTMIN")]
