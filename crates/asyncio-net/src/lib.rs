@@ -1,5 +1,11 @@
 //! Transports, protocols, streams and servers of `asyncio`.
 //!
+//! # Several cores
+//!
+//! A loop is one thread. One port is served by several loops in one of two ways: each listens on it
+//! ([`ServerOptions::reuse_port`]), or one accepts for all and hands the sockets over ([`create_acceptor`],
+//! [`Server::intake`]). `docs/MULTICORE.md` says when to take which.
+//!
 //! # Features
 //!
 //! Both are off by default, and bring no more than the traits.
@@ -49,7 +55,10 @@ pub use pipe::{
 pub use protocol::{BufferedProtocol, Protocol};
 pub use resolve::{AddrInfo, AddrInfoHints, Family, getaddrinfo, getnameinfo};
 pub use sendfile::{SendfileNotAvailableError, SendfileOptions, sendfile, sock_sendfile};
-pub use server::{Server, ServerAddress, ServerOptions, create_server, create_server_with};
+pub use server::{
+    Intake, Server, ServerAddress, ServerOptions, create_acceptor, create_acceptor_with,
+    create_server, create_server_with, round_robin,
+};
 pub use sock::{
     SockTarget, sock_accept, sock_connect, sock_recv, sock_recv_into, sock_recvfrom,
     sock_recvfrom_into, sock_sendall, sock_sendto,

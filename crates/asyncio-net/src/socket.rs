@@ -12,12 +12,14 @@ use mio::net::{TcpStream, UnixStream};
 use socket2::Socket;
 
 use crate::address::Address;
+use crate::connect::ConnectedSocket;
 use crate::sendfile::system_sendfile;
 use crate::source::{ByteSource, ByteStream};
 
 /// What stream sockets have in common.
 pub(crate) trait StreamSocket: AsFd + Into<OwnedFd> + 'static {
     fn from_socket(socket: Socket) -> Self;
+    fn into_connected(self) -> ConnectedSocket;
     fn take_error(&self) -> io::Result<Option<io::Error>>;
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize>;
     fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
@@ -29,6 +31,10 @@ pub(crate) trait StreamSocket: AsFd + Into<OwnedFd> + 'static {
 impl StreamSocket for TcpStream {
     fn from_socket(socket: Socket) -> Self {
         Self::from_std(socket.into())
+    }
+
+    fn into_connected(self) -> ConnectedSocket {
+        ConnectedSocket::Tcp(OwnedFd::from(self).into())
     }
 
     fn take_error(&self) -> io::Result<Option<io::Error>> {
@@ -62,6 +68,10 @@ impl StreamSocket for TcpStream {
 impl StreamSocket for UnixStream {
     fn from_socket(socket: Socket) -> Self {
         Self::from_std(socket.into())
+    }
+
+    fn into_connected(self) -> ConnectedSocket {
+        ConnectedSocket::Unix(OwnedFd::from(self).into())
     }
 
     fn take_error(&self) -> io::Result<Option<io::Error>> {

@@ -15,6 +15,9 @@ struct Macros;
 #[doc = include_str!("../../asyncio-net/README.md")]
 struct Net;
 
+#[doc = include_str!("../../../docs/MULTICORE.md")]
+struct MultiCore;
+
 #[doc = include_str!("../../asyncio-process/README.md")]
 struct Process;
 

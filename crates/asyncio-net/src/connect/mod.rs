@@ -125,7 +125,7 @@ pub fn connect_accepted_socket<P: Protocol + 'static>(
     socket: impl Into<ConnectedSocket>,
     factory: impl FnOnce() -> P,
 ) -> io::Result<Transport> {
-    let opened = socket.into().open(&Network::running())?;
+    let opened = socket.into().open(&Network::running(), None)?;
     start(opened, Box::new(Lent(factory())))
 }
 
@@ -192,7 +192,7 @@ async fn open(
 ) -> io::Result<Opened> {
     match address {
         ClientAddress::Endpoint(endpoint) => race::connect(network, &endpoint, options).await,
-        ClientAddress::Socket(socket) => socket.open(network),
+        ClientAddress::Socket(socket) => socket.open(network, None),
     }
 }
 

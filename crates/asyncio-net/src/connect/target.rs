@@ -136,19 +136,20 @@ impl ConnectedSocket {
         }
     }
 
-    pub(crate) fn open(self, network: &Rc<Network>) -> io::Result<Opened> {
-        let event_loop = network.event_loop();
+    /// A connection of ours. `peer` is asked for when it is not known.
+    pub(crate) fn open(self, network: &Rc<Network>, peer: Option<Address>) -> io::Result<Opened> {
+        self.set_nonblocking(true)?;
         match self {
             Self::Tcp(socket) => {
-                socket.set_nonblocking(true)?;
                 socket.set_nodelay(true)?;
                 let socket = mio::net::TcpStream::from_std(socket);
-                Ok(Opened::new(network, SocketStream::new(event_loop, socket, None)))
+                let stream = SocketStream::new(network.event_loop(), socket, peer);
+                Ok(Opened::new(network, stream))
             }
             Self::Unix(socket) => {
-                socket.set_nonblocking(true)?;
                 let socket = mio::net::UnixStream::from_std(socket);
-                Ok(Opened::new(network, SocketStream::new(event_loop, socket, None)))
+                let stream = SocketStream::new(network.event_loop(), socket, peer);
+                Ok(Opened::new(network, stream))
             }
         }
     }

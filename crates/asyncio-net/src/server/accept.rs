@@ -12,7 +12,7 @@ use asyncio_loop::{Deadline, Direction, ErrorContext, LocalWaker, Source};
 use mio::net::{TcpListener, UnixListener};
 
 use super::unix::SocketFile;
-use super::{Accepted, Shared};
+use super::{CloseAtEnd, Serve, Shared};
 use crate::address::Address;
 use crate::connection::Opened;
 use crate::network::Network;
@@ -105,11 +105,12 @@ impl<L: ListenSocket> Listener<L> {
     }
 
     fn accepted(&self, shared: &Rc<Shared>, stream: L::Stream, peer: Address) {
+        if let Serve::Elsewhere(hand_over) = &shared.serve {
+            return shared.hand_over(hand_over, stream.into_connected());
+        }
         let event_loop = shared.network.event_loop();
         let stream = SocketStream::new(event_loop, stream, Some(peer));
-        let opened = Opened::new(&shared.network, stream);
-        opened.connection.join(Shared::admit(shared, &opened.connection));
-        (shared.serve)(Accepted { opened, server: shared.clone() });
+        Shared::serve(shared, Opened::new(&shared.network, stream));
     }
 
     fn is_paused(&self) -> bool {
@@ -138,8 +139,8 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 
 impl<L: ListenSocket> Listening for Listener<L> {
     fn start(self: Rc<Self>, shared: &Rc<Shared>) {
-        let shared_by_task = shared.clone();
-        shared.network.spawn(poll_fn(move |cx| self.poll_accept(cx, &shared_by_task)));
+        let server = CloseAtEnd(shared.clone());
+        shared.network.spawn(poll_fn(move |cx| self.poll_accept(cx, &server.0)));
     }
 
     fn address(&self) -> Address {

@@ -10,7 +10,8 @@ use crate::endpoint::Endpoint;
 use crate::network::Network;
 use crate::resolve::resolve_passive;
 
-/// What a server listens on: an [`Endpoint`] (and whatever can be one), or a socket that listens already.
+/// What a server listens on: an [`Endpoint`] (and whatever can be one), a socket that listens already, or
+/// [`nothing`](Self::nothing).
 #[derive(Debug)]
 pub struct ServerAddress(Kind);
 
@@ -20,6 +21,7 @@ enum Kind {
     Tcp(TcpListener),
     Path(PathBuf),
     Unix(UnixListener),
+    Nothing,
 }
 
 impl<E: Into<Endpoint>> From<E> for ServerAddress {
@@ -41,6 +43,11 @@ impl From<UnixListener> for ServerAddress {
 }
 
 impl ServerAddress {
+    /// Nothing: the server serves the sockets that are handed to its [`Intake`](crate::Intake).
+    pub fn nothing() -> Self {
+        Self(Kind::Nothing)
+    }
+
     /// A Unix socket.
     pub(crate) fn path(path: &Path) -> Self {
         Self(Kind::Path(path.to_owned()))
@@ -63,6 +70,7 @@ impl ServerAddress {
                 Ok(vec![unix(network, socket, options)?])
             }
             Kind::Unix(socket) => Ok(vec![unix(network, socket, options)?]),
+            Kind::Nothing => Ok(Vec::new()),
         }
     }
 }

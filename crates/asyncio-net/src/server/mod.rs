@@ -3,11 +3,13 @@
 mod accept;
 mod address;
 mod bind;
+mod elsewhere;
+mod intake;
 mod options;
 mod unix;
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -24,9 +26,12 @@ use asyncio_task::{Outcome, finally, sleep};
 use slab::Slab;
 
 pub use self::address::ServerAddress;
+pub use self::elsewhere::{create_acceptor, create_acceptor_with, round_robin};
+pub use self::intake::Intake;
 pub use self::options::ServerOptions;
 
 use self::accept::Listening;
+use self::elsewhere::HandOver;
 pub(crate) use self::unix::remove_stale;
 use crate::address::Address;
 use crate::connection::{Connection, Opened};
@@ -100,7 +105,7 @@ pub async fn create_server_with<P: Protocol + 'static>(
         // Refused by a closed loop only.
         let _ = accepted.opened.connection.start(receiver);
     };
-    Server::listen(address.into(), options, Box::new(serve)).await
+    Server::listen(address.into(), options, Serve::Here(Box::new(serve))).await
 }
 
 /// A server: its listening sockets and the connections they accepted.
@@ -110,7 +115,10 @@ pub async fn create_server_with<P: Protocol + 'static>(
 pub struct Server(Rc<Shared>);
 
 /// What is done with a new connection.
-type Serve = Box<dyn Fn(Accepted)>;
+pub(crate) enum Serve {
+    Here(Box<dyn Fn(Accepted)>),
+    Elsewhere(HandOver),
+}
 
 /// A new connection and where it comes from.
 pub(crate) struct Accepted {
@@ -136,6 +144,8 @@ pub(crate) struct Shared {
     options: ServerOptions,
     serve: Serve,
     listeners: RefCell<Vec<Rc<dyn Listening>>>,
+    /// Made when it is asked for.
+    intake: OnceCell<Intake>,
     clients: RefCell<Slab<Client>>,
     /// How many of them have an open connection.
     open: Cell<usize>,
@@ -181,6 +191,7 @@ impl Server {
             options,
             serve,
             listeners: RefCell::new(listeners),
+            intake: OnceCell::new(),
             clients: RefCell::default(),
             open: Cell::new(0),
             pumps: RefCell::default(),
@@ -199,6 +210,9 @@ impl Server {
             self.0.state.set(State::Serving);
             for listener in &*self.0.listeners.borrow() {
                 listener.clone().start(&self.0);
+            }
+            if let Some(intake) = self.0.intake.get() {
+                intake.start(&self.0);
             }
         }
     }
@@ -259,6 +273,9 @@ impl Server {
         self.0.state.set(State::Closed);
         for listener in self.0.listeners.take() {
             listener.close();
+        }
+        if let Some(intake) = self.0.intake.get() {
+            intake.close();
         }
         // Those that serve nobody have nobody to wait for any more.
         let pumps = self.0.pumps.take();
@@ -378,19 +395,91 @@ impl Server {
         sockets
     }
 
+    /// Where other threads hand sockets to this server, which serves them like those that it accepts itself.
+    ///
+    /// A server that has nothing else to serve listens on [`ServerAddress::nothing`]. What is handed over before
+    /// [`start_serving`](Self::start_serving) waits; what has not been taken when the server or its loop is closed is
+    /// closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{ServerAddress, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server(ServerAddress::nothing(), async |_, writer| writer.write(b"hello")).await?;
+    ///     let intake = server.intake();
+    ///     let client = std::thread::spawn(move || {
+    ///         let (mut ours, theirs) = UnixStream::pair()?;
+    ///         intake.hand_over(theirs).expect("it serves");
+    ///         let mut answer = String::new();
+    ///         ours.read_to_string(&mut answer).map(|_| answer)
+    ///     });
+    ///     let answer = asyncio_task::to_thread(|| client.join().unwrap()).await.unwrap()?;
+    ///     assert_eq!(answer, "hello");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn intake(&self) -> Intake {
+        let make = || {
+            let intake = Intake::new();
+            match self.0.state.get() {
+                State::Bound => {}
+                State::Serving => intake.start(&self.0),
+                State::Closed => intake.close(),
+            }
+            intake
+        };
+        self.0.intake.get_or_init(make).clone()
+    }
+
     /// How many connections are open.
     pub fn client_count(&self) -> usize {
         self.0.open.get()
     }
 }
 
+/// A part of a server that serves, as long as its loop runs it: without it the server is closed.
+struct CloseAtEnd(Rc<Shared>);
+
+impl Drop for CloseAtEnd {
+    fn drop(&mut self) {
+        Server(self.0.clone()).close();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(intake) = self.intake.get() {
+            intake.close();
+        }
+    }
+}
+
 impl Shared {
+    /// Serves a new connection.
+    fn serve(this: &Rc<Self>, opened: Opened) {
+        if let Serve::Here(serve) = &this.serve {
+            opened.connection.join(Self::admit(this, &opened.connection));
+            serve(Accepted { opened, server: this.clone() });
+        }
+    }
+
     /// Takes a new connection into the list of clients.
     fn admit(this: &Rc<Self>, connection: &Rc<Connection>) -> Membership {
         let client = Client { connection: Some(Rc::downgrade(connection)), handler: None };
         let key = this.clients.borrow_mut().insert(client);
-        this.open.set(this.open.get() + 1);
+        this.set_open(this.open.get() + 1);
         Membership { server: this.clone(), key: key as u32 }
+    }
+
+    fn set_open(&self, count: usize) {
+        self.open.set(count);
+        if let Some(intake) = self.intake.get() {
+            intake.set_open(count);
+        }
     }
 
     fn clients(&self) -> Vec<Rc<Connection>> {
@@ -402,7 +491,7 @@ impl Shared {
     pub(crate) fn connection_closed(&self, key: u32) {
         let closed = self.change(key, |client| client.connection.take());
         if closed.flatten().is_some() {
-            self.open.set(self.open.get() - 1);
+            self.set_open(self.open.get() - 1);
             self.wake_if_over();
         }
     }

@@ -51,7 +51,8 @@ impl ServerOptions {
 
     /// Whether other sockets may listen on the same port, which then share the clients. False, unless told.
     ///
-    /// It is how one port is served by several loops on several threads.
+    /// It is one way to serve one port from several loops on several threads; the other is
+    /// [`create_acceptor`](crate::create_acceptor).
     #[must_use]
     pub fn reuse_port(mut self, yes: bool) -> Self {
         self.reuse_port = yes;

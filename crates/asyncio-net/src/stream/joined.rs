@@ -62,7 +62,7 @@ impl JoinedStream {
     ///
     /// Where no loop runs.
     pub fn from_std(socket: impl Into<ConnectedSocket>) -> io::Result<Self> {
-        let opened = socket.into().open(&Network::running())?;
+        let opened = socket.into().open(&Network::running(), None)?;
         let (reader, writer) = opened.into_streams(DEFAULT_LIMIT);
         Ok(Self::new(reader, writer))
     }

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 
 use super::{StreamReader, StreamWriter};
 use crate::connection::Connection;
-use crate::server::{Accepted, Server, ServerAddress, ServerOptions};
+use crate::server::{Accepted, Serve, Server, ServerAddress, ServerOptions};
 use crate::transport::Transport;
 
 /// Listens on `address` and has `handler` serve each client, in a task of its own.
@@ -79,7 +79,7 @@ where
     let handler = Rc::new(handler);
     let limit = options.limit;
     let serve = move |accepted: Accepted| serve(&handler, accepted, limit);
-    Server::listen(address.into(), options, Box::new(serve)).await
+    Server::listen(address.into(), options, Serve::Here(Box::new(serve))).await
 }
 
 /// Starts the task that serves one client.

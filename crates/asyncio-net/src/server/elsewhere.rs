@@ -1,0 +1,131 @@
+//! Accepting for others to serve.
+
+use std::cell::RefCell;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use asyncio_loop::ErrorContext;
+
+use super::{Intake, Serve, Server, ServerAddress, ServerOptions, Shared};
+use crate::connect::ConnectedSocket;
+
+/// What is done with a socket that was accepted.
+pub(crate) type HandOver = RefCell<Box<dyn FnMut(ConnectedSocket)>>;
+
+/// Listens on `address` and gives each accepted socket to `hand_over`, which has somebody else serve it: a loop on
+/// another thread, by its server's [`Intake`], or another program.
+///
+/// The server that this returns has no clients of its own: closing it, or waiting for its end, does not concern what
+/// it has accepted. A `hand_over` that panics is reported, and the server goes on.
+///
+/// # Errors
+///
+/// When the address cannot be resolved or listened on.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # From asyncio
+///
+/// There is none there; one would `sock_accept`, and `connect_accepted_socket` elsewhere.
+///
+/// # Examples
+///
+/// To the one of several loops that has least to do; [`round_robin`] is simpler.
+///
+/// ```
+/// use asyncio_net::{ServerAddress, create_acceptor, open_connection, start_server};
+/// use asyncio_task::LoopThread;
+///
+/// let workers = [LoopThread::start()?, LoopThread::start()?];
+/// let mut intakes = Vec::new();
+/// for worker in &workers {
+///     intakes.push(worker.run(|| async {
+///         let handler = async |_, writer: asyncio_net::StreamWriter| writer.write(b"hello");
+///         start_server(ServerAddress::nothing(), handler).await.map(|server| server.intake())
+///     })??);
+/// }
+/// asyncio_task::run(async {
+///     let acceptor = create_acceptor("127.0.0.1:0", move |socket| {
+///         let idlest = intakes.iter().min_by_key(|intake| intake.client_count()).unwrap();
+///         // A socket that comes back is closed.
+///         let _ = idlest.hand_over(socket);
+///     })
+///     .await?;
+///     let (mut reader, _writer) = open_connection(acceptor.local_addr()?).await?;
+///     assert_eq!(reader.read_to_end().await?, "hello");
+///     std::io::Result::Ok(())
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub async fn create_acceptor(
+    address: impl Into<ServerAddress>,
+    hand_over: impl FnMut(ConnectedSocket) + 'static,
+) -> io::Result<Server> {
+    create_acceptor_with(address, hand_over, ServerOptions::new()).await
+}
+
+/// [`create_acceptor`] with options.
+///
+/// # Errors
+///
+/// As there.
+///
+/// # Panics
+///
+/// As there.
+pub async fn create_acceptor_with(
+    address: impl Into<ServerAddress>,
+    hand_over: impl FnMut(ConnectedSocket) + 'static,
+    options: ServerOptions,
+) -> io::Result<Server> {
+    let serve = Serve::Elsewhere(RefCell::new(Box::new(hand_over)));
+    Server::listen(address.into(), options, serve).await
+}
+
+/// Gives one socket to each of `intakes` by turns, for [`create_acceptor`]. Closed ones are passed over; with none left,
+/// the socket is closed.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{ServerAddress, create_acceptor, open_connection, round_robin, start_server};
+///
+/// asyncio_task::run(async {
+///     // Usually each of them runs on a thread of its own.
+///     let mut intakes = Vec::new();
+///     for name in [b"A", b"B"] {
+///         let handler = async move |_, writer: asyncio_net::StreamWriter| writer.write(name);
+///         intakes.push(start_server(ServerAddress::nothing(), handler).await?.intake());
+///     }
+///     let acceptor = create_acceptor("127.0.0.1:0", round_robin(intakes)).await?;
+///     for expected in ["A", "B", "A"] {
+///         let (mut reader, _writer) = open_connection(acceptor.local_addr()?).await?;
+///         assert_eq!(reader.read_to_end().await?, expected);
+///     }
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+pub fn round_robin(mut intakes: Vec<Intake>) -> impl FnMut(ConnectedSocket) + 'static {
+    move |mut socket| {
+        for _ in 0..intakes.len() {
+            let handed = intakes[0].hand_over(socket);
+            intakes.rotate_left(1);
+            match handed {
+                Ok(()) => return,
+                Err(refused) => socket = refused,
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn hand_over(&self, hand_over: &HandOver, socket: ConnectedSocket) {
+        let mut hand_over = hand_over.borrow_mut();
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hand_over(socket))) {
+            let context = ErrorContext::new("handing an accepted socket over panicked");
+            self.network.event_loop().report(&context.with_panic(&*payload));
+        }
+    }
+}

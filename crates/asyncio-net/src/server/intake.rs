@@ -1,0 +1,144 @@
+//! Sockets from other threads.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use asyncio_loop::ErrorContext;
+
+use super::{CloseAtEnd, Serve, Shared};
+use crate::connect::ConnectedSocket;
+
+/// Where other threads hand sockets to a server; see [`Server::intake`](crate::Server::intake).
+///
+/// Clones are the same intake. It does not keep the server alive.
+#[derive(Clone)]
+pub struct Intake(Arc<Inner>);
+
+struct Inner {
+    waiting: Mutex<Waiting>,
+    /// Connections that the server has open.
+    open: AtomicUsize,
+}
+
+/// What has been handed over and not been taken.
+struct Waiting {
+    sockets: VecDeque<ConnectedSocket>,
+    taker: Option<Waker>,
+    is_closed: bool,
+}
+
+impl Intake {
+    pub(super) fn new() -> Self {
+        let waiting = Waiting { sockets: VecDeque::new(), taker: None, is_closed: false };
+        Self(Arc::new(Inner { waiting: Mutex::new(waiting), open: AtomicUsize::new(0) }))
+    }
+
+    /// Has the server serve a connected socket, soon, on its own thread.
+    ///
+    /// # Errors
+    ///
+    /// The socket itself, if the server is closed.
+    pub fn hand_over(&self, socket: impl Into<ConnectedSocket>) -> Result<(), ConnectedSocket> {
+        let socket = socket.into();
+        let mut waiting = self.waiting();
+        if waiting.is_closed {
+            return Err(socket);
+        }
+        waiting.sockets.push_back(socket);
+        let taker = waiting.taker.take();
+        drop(waiting);
+        if let Some(taker) = taker {
+            taker.wake();
+        }
+        Ok(())
+    }
+
+    /// Whether the server is closed, or its loop.
+    pub fn is_closed(&self) -> bool {
+        self.waiting().is_closed
+    }
+
+    /// How many connections the server has: open ones, and handed over ones that it has not taken yet.
+    ///
+    /// Both may change at any time: it is for choosing the server that has least to do.
+    pub fn client_count(&self) -> usize {
+        self.0.open.load(Ordering::Relaxed) + self.waiting().sockets.len()
+    }
+
+    pub(super) fn set_open(&self, count: usize) {
+        self.0.open.store(count, Ordering::Relaxed);
+    }
+
+    /// Takes no more, and closes what nobody has taken.
+    pub(super) fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.is_closed = true;
+        let sockets = std::mem::take(&mut waiting.sockets);
+        let taker = waiting.taker.take();
+        drop(waiting);
+        drop(sockets);
+        if let Some(taker) = taker {
+            taker.wake();
+        }
+    }
+
+    /// Starts to serve what is handed over.
+    pub(super) fn start(&self, shared: &Rc<Shared>) {
+        let intake = self.clone();
+        let server = CloseAtEnd(shared.clone());
+        shared.network.spawn(poll_fn(move |cx| intake.poll_serve(cx, &server.0)));
+    }
+
+    fn poll_serve(&self, cx: &mut Context<'_>, server: &Rc<Shared>) -> Poll<()> {
+        for _ in 0..server.options.backlog.max(1) {
+            let Some(socket) = ready!(self.poll_take(cx)) else { return Poll::Ready(()) };
+            serve(server, socket);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The next socket; `None` once the intake is closed.
+    fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<ConnectedSocket>> {
+        let mut waiting = self.waiting();
+        let socket = waiting.sockets.pop_front();
+        if socket.is_none() && !waiting.is_closed {
+            waiting.taker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(socket)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn serve(server: &Rc<Shared>, socket: ConnectedSocket) {
+    if let Serve::Elsewhere(hand_over) = &server.serve {
+        return server.hand_over(hand_over, socket);
+    }
+    // Asked for now: later it may be gone.
+    let peer = socket.peer_address().ok();
+    match socket.open(&server.network, peer) {
+        Ok(opened) => Shared::serve(server, opened),
+        Err(error) => {
+            let context = ErrorContext::new("a socket that was handed over is of no use");
+            server.network.event_loop().report(&context.with_error(error));
+        }
+    }
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake")
+            .field("clients", &self.client_count())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}
