@@ -26,7 +26,9 @@ impl Connection {
                     self.flushed();
                     return Poll::Ready(());
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.check_low(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.check_low();
+                }
                 Err(error) => self.lose(Some(error)),
             }
         }
@@ -35,7 +37,10 @@ impl Connection {
 
     /// Everything has left.
     pub(super) fn flushed(self: &Rc<Self>) {
-        self.check_low();
+        if self.check_low() && self.queued() > 0 {
+            // Somebody was told to go on, and has.
+            return;
+        }
         if self.has(FLUSH_ASKED) {
             self.clear(FLUSH_ASKED);
             self.wake_waiters();

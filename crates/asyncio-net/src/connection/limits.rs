@@ -66,14 +66,16 @@ impl Connection {
         }
     }
 
-    /// Lets writers go on if little enough is queued.
+    /// Lets writers go on if little enough is queued; whether they had been waiting.
     #[inline]
-    pub(super) fn check_low(self: &Rc<Self>) {
-        if self.has(FULL) && self.queued() <= self.limits().low {
+    pub(super) fn check_low(self: &Rc<Self>) -> bool {
+        let goes_on = self.has(FULL) && self.queued() <= self.limits().low;
+        if goes_on {
             self.clear(FULL);
             self.wake_waiters();
             self.tell_protocol();
         }
+        goes_on
     }
 
     /// Calls `pause_writing` or `resume_writing`, unless the protocol is being called already: then this is

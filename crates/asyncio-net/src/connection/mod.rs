@@ -116,6 +116,8 @@ pub(crate) const GAVE_WAY: u16 = 1 << 11;
 pub(crate) const FLUSH_ASKED: u16 = 1 << 12;
 /// Not everything that was written has left, nor ever will.
 pub(crate) const DROPPED: u16 = 1 << 13;
+/// The pump is woken when there is something to be read; without it, a read is to be tried.
+pub(crate) const AWAITS_DATA: u16 = 1 << 14;
 
 impl<S: ByteStream + 'static> Connection<S> {
     pub(crate) fn new(network: &Rc<Network>, io: S) -> Rc<Self> {

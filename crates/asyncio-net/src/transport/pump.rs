@@ -12,7 +12,7 @@ use asyncio_loop::{ErrorContext, LoopClosed, TaskOptions, TaskRef};
 use slab::Slab;
 
 use super::{Received, Receiver, Transport};
-use crate::connection::{CLOSING, Connection, OVER, READ_EOF, READING_PAUSED};
+use crate::connection::{AWAITS_DATA, CLOSING, Connection, OVER, READ_EOF, READING_PAUSED};
 use crate::network::Network;
 use crate::server;
 
@@ -97,7 +97,7 @@ impl Pump {
         for (place, connection) in &*self.members.borrow() {
             if connection.has(OVER) {
                 ended |= 1 << place;
-            } else if connection.wants_data() && connection.io().is_read_ready() {
+            } else if connection.wants_data() && connection.may_have_data() {
                 ready |= 1 << place;
             }
         }
@@ -158,6 +158,11 @@ impl Connection {
     /// Whether the protocol is to be given data.
     pub(super) fn wants_data(&self) -> bool {
         !self.has(CLOSING | OVER | READING_PAUSED | READ_EOF)
+    }
+
+    /// Whether a read is worth a try: there is something, or nobody has asked to be woken when there is.
+    fn may_have_data(&self) -> bool {
+        !self.has(AWAITS_DATA) || self.io().is_read_ready()
     }
 
     fn tell_eof(self: &Rc<Self>) {

@@ -5,6 +5,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::Transport;
+use crate::connection::AWAITS_DATA;
 use crate::pool;
 use crate::protocol::{BufferedProtocol, Protocol};
 
@@ -38,13 +39,18 @@ fn receive_some(
     cx: &mut Context<'_>,
     mut receive: impl FnMut(&mut Context<'_>) -> Poll<io::Result<usize>>,
 ) -> Received {
+    let connection = transport.connection();
+    connection.clear(AWAITS_DATA);
     for _ in 0..IN_A_ROW {
         match receive(cx) {
             Poll::Ready(Ok(0)) => return Received::End,
-            Poll::Ready(Ok(_)) if !transport.connection().wants_data() => return Received::Nothing,
+            Poll::Ready(Ok(_)) if !connection.wants_data() => return Received::Nothing,
             Poll::Ready(Ok(_)) => {}
             Poll::Ready(Err(error)) => return Received::Failed(error),
-            Poll::Pending => return Received::Nothing,
+            Poll::Pending => {
+                connection.set(AWAITS_DATA);
+                return Received::Nothing;
+            }
         }
     }
     cx.waker().wake_by_ref();
