@@ -96,7 +96,8 @@ pub fn timed_with_others<R: Runtime>(work: impl Future<Output = ()> + 'static) -
     })
 }
 
-fn thread_time() -> Duration {
+/// The CPU time that the calling thread has used.
+pub fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
