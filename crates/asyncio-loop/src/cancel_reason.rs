@@ -1,7 +1,9 @@
 //! What a cancellation says about itself.
 
+use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
+use std::ptr;
 use std::sync::Arc;
 
 /// Why something was cancelled: a message, who asked, and where.
@@ -15,8 +17,12 @@ use std::sync::Arc;
 /// assert_eq!(reason.message(), Some("too slow"));
 /// assert_eq!(reason.to_string(), "cancelled: too slow");
 /// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CancelReason(pub(crate) Option<Arc<Reason>>);
+
+/// Shared, since one request is told to many: those that were asked, and whoever awaits them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CancelReason {
+pub(crate) struct Reason {
     message: Option<Arc<str>>,
     by: Option<By>,
     site: Option<&'static Location<'static>>,
@@ -24,42 +30,68 @@ pub struct CancelReason {
 
 /// A task that asked. Most have no name of their own, and then nothing is allocated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum By {
+pub(crate) enum By {
     Number(u64),
     Name(Arc<str>),
+}
+
+thread_local! {
+    /// The last reason without a message. Who cancels many tasks does it in one place.
+    static LAST: Cell<Option<Arc<Reason>>> = const { Cell::new(None) };
 }
 
 impl CancelReason {
     /// A reason with a message.
     #[must_use]
     pub fn new(message: impl Into<Arc<str>>) -> Self {
-        Self { message: Some(message.into()), ..Self::default() }
+        Self::of(Reason { message: Some(message.into()), ..Reason::default() })
+    }
+
+    fn of(reason: Reason) -> Self {
+        Self(Some(Arc::new(reason)))
+    }
+
+    /// A reason without a message: the place, and the task that asked, by its number.
+    #[inline]
+    pub(crate) fn at_by(site: &'static Location<'static>, id: u64) -> Self {
+        let is_it = |last: &Reason| {
+            let same_site = last.site.is_some_and(|last| ptr::eq(last, site));
+            same_site && matches!(last.by, Some(By::Number(last)) if last == id)
+        };
+        let make =
+            || Arc::new(Reason { message: None, by: Some(By::Number(id)), site: Some(site) });
+        // During the thread's end there is none.
+        let last = LAST.try_with(Cell::take).ok().flatten();
+        let reason = last.filter(|last| is_it(last)).unwrap_or_else(make);
+        let _ = LAST.try_with(|last| last.set(Some(Arc::clone(&reason))));
+        Self(Some(reason))
     }
 
     /// Adds the place in the program that asked.
     #[must_use]
     pub fn at(mut self, site: &'static Location<'static>) -> Self {
-        self.site = Some(site);
+        Arc::make_mut(self.0.get_or_insert_default()).site = Some(site);
         self
     }
 
     /// Adds the task that asked, if one did.
     #[must_use]
     pub(crate) fn by(mut self, id: u64, name: Option<&str>) -> Self {
-        self.by = Some(name.map_or(By::Number(id), |name| By::Name(name.into())));
+        let by = name.map_or(By::Number(id), |name| By::Name(name.into()));
+        Arc::make_mut(self.0.get_or_insert_default()).by = Some(by);
         self
     }
 
     /// The message, if one was given.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
-        self.message.as_deref()
+        self.0.as_ref()?.message.as_deref()
     }
 
     /// The name of the task that asked, if it was one.
     #[must_use]
     pub fn asked_by(&self) -> Option<String> {
-        match self.by.as_ref()? {
+        match self.0.as_ref()?.by.as_ref()? {
             By::Number(id) => Some(format!("Task-{id}")),
             By::Name(name) => Some(name.to_string()),
         }
@@ -68,15 +100,53 @@ impl CancelReason {
     /// Where in the program it was asked for.
     #[must_use]
     pub fn site(&self) -> Option<&'static Location<'static>> {
-        self.site
+        self.0.as_ref()?.site
     }
 }
 
 impl fmt::Display for CancelReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.message {
+        match self.message() {
             Some(message) => write!(f, "cancelled: {message}"),
             None => f.write_str("cancelled"),
         }
+    }
+}
+
+impl fmt::Debug for CancelReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelReason")
+            .field("message", &self.message())
+            .field("asked_by", &self.asked_by())
+            .field("site", &self.site())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_again_in_the_same_place_shares_its_reason() {
+        let (here, there) = (Location::caller(), {
+            #[track_caller]
+            fn there() -> &'static Location<'static> {
+                Location::caller()
+            }
+            there()
+        });
+        let shared = |a: &CancelReason, b: &CancelReason| {
+            Arc::ptr_eq(a.0.as_ref().unwrap(), b.0.as_ref().unwrap())
+        };
+        let first = CancelReason::at_by(here, 1);
+        assert!(shared(&first, &CancelReason::at_by(here, 1)));
+        for other in [CancelReason::at_by(here, 2), CancelReason::at_by(there, 1)] {
+            assert_ne!(first, other);
+        }
+        assert_eq!(first, CancelReason::at_by(here, 1));
+        assert_eq!(first, CancelReason::default().at(here).by(1, None));
+        assert_eq!(first.clone().at(there).site(), Some(there));
+        assert_eq!(first.site(), Some(here), "a shared one is not changed");
     }
 }

@@ -1,5 +1,6 @@
 //! Cells that poll a future and keep its output for whoever joins.
 
+mod extra;
 mod raw_task;
 mod step;
 mod task_ref;
@@ -11,18 +12,16 @@ use std::mem::{ManuallyDrop, offset_of};
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::rc::Rc;
-use std::task::Waker;
 
-use super::callback::CallbackRef;
 use super::cell::{
     CHILD, CellRef, DONE, ENDING, FULL, HIDDEN, Header, JOINED, RUNNING, TASK, VTable,
 };
 use super::frames;
 use super::home::{Home, HomeOwner};
 use super::memory;
-use crate::cancel_reason::CancelReason;
 use crate::context::ContextSlot;
 
+use extra::{Extra, ExtraSlot};
 pub use raw_task::{Join, RawTask};
 pub(super) use step::{destroy, drop_local, drop_output, drop_stage, end_quietly, step};
 pub use task_ref::TaskRef;
@@ -37,7 +36,7 @@ pub(super) struct TaskHeader {
     id: u64,
     site: &'static Location<'static>,
     /// What few tasks have.
-    extra: UnsafeCell<Option<Box<Extra>>>,
+    extra: UnsafeCell<ExtraSlot>,
     /// The task that waits in `poll_join`; a waiter that is none of ours is in `extra`.
     awaiter: UnsafeCell<Option<CellRef>>,
     /// The unfinished task whose `awaiter` this one is, if it waits for it outside of any frame.
@@ -48,29 +47,10 @@ pub(super) struct TaskHeader {
 #[cfg(all(target_pointer_width = "64", not(loom)))]
 const _: () = assert!(size_of::<TaskHeader>() == 88);
 
-#[derive(Default)]
-struct Extra {
-    name: Option<Rc<str>>,
-    supervisor: Option<Rc<dyn Supervisor>>,
-    on_done: Vec<CallbackRef>,
-    awaiter: Option<Waker>,
-    /// How often it was asked to end, less what was taken back.
-    requests: usize,
-    /// What the last of them said.
-    reason: Option<CancelReason>,
-}
-
 #[repr(C)]
 struct TaskCell<F: Future> {
     task: TaskHeader,
     stage: UnsafeCell<Stage<F>>,
-}
-
-impl Extra {
-    #[cold]
-    fn named(name: Rc<str>) -> Box<Self> {
-        Box::new(Self { name: Some(name), ..Self::default() })
-    }
 }
 
 /// Which field is alive is said by the flags: `FULL` without `DONE` is the future, with `DONE` the
@@ -180,7 +160,7 @@ pub(super) fn new_header(
     flags: u32,
 ) -> TaskHeader {
     let flags = flags | TASK | FULL | JOINED | if how.hidden { HIDDEN } else { 0 };
-    let extra = how.name.map(Extra::named);
+    let extra = how.name.map(ExtraSlot::named).unwrap_or_default();
     TaskHeader {
         header: Header::new(vtable, home, flags, how.context),
         id: next_id(),

@@ -22,10 +22,9 @@ pub(crate) fn cancel(task: &TaskRef, reason: CancelReason) -> bool {
 
 /// A reason that says who asks: the task that is being stepped.
 pub(crate) fn reason(message: Option<&str>, site: &'static Location<'static>) -> CancelReason {
-    let reason = message.map(CancelReason::new).unwrap_or_default().at(site);
     match with_running(|event_loop| event_loop.current_task()) {
-        Ok(Some(task)) => task.sign(reason),
-        _ => reason,
+        Ok(Some(task)) => task.reason_to_cancel(message, site),
+        _ => message.map(CancelReason::new).unwrap_or_default().at(site),
     }
 }
 

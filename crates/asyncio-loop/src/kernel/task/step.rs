@@ -117,7 +117,7 @@ unsafe fn verdict(cell: NonNull<Header>, polled: Option<bool>) -> Result<Verdict
     // SAFETY: the caller's promise.
     let task = unsafe { task_header(cell) };
     // SAFETY: promises 1 and 5.
-    let supervisor = unsafe { &*task.extra.get() }.as_ref().and_then(|x| x.supervisor.clone());
+    let supervisor = unsafe { &*task.extra.get() }.get().and_then(|x| x.supervisor.clone());
     let Some(supervisor) = supervisor else {
         return Ok(if task.header.has(ENDING) { Verdict::End } else { Verdict::Continue });
     };
@@ -257,7 +257,7 @@ unsafe fn finish(cell: NonNull<Header>, flags: u32) {
         awaiter.schedule();
     }
     // SAFETY: as above; the name stays.
-    if let Some(extra) = unsafe { (*task.extra.get()).as_mut() } {
+    if let Some(extra) = unsafe { (*task.extra.get()).get_mut() } {
         let supervisor = extra.supervisor.take();
         let on_done = std::mem::take(&mut extra.on_done);
         let awaiter = extra.awaiter.take();
@@ -379,7 +379,7 @@ pub(in crate::kernel) unsafe fn drop_local(cell: NonNull<Header>) {
     // SAFETY: the caller's promise.
     let task = unsafe { task_header(cell) };
     // SAFETY: the last look at it (promise 1).
-    drop(unsafe { (*task.extra.get()).take() });
+    drop(std::mem::take(unsafe { &mut *task.extra.get() }));
     // SAFETY: as above.
     drop(unsafe { take_awaiter(cell) });
 }

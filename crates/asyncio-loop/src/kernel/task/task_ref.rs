@@ -65,13 +65,13 @@ impl TaskRef {
     pub(super) fn with_extra<R>(&self, f: impl FnOnce(&mut Extra) -> R) -> R {
         // SAFETY: promises 1 and 5: `f` is code of this file that calls nobody.
         let extra = unsafe { &mut *self.task().extra.get() };
-        f(extra.get_or_insert_default())
+        f(extra.get_or_insert())
     }
 
     /// Runs `f` with the task's extra part, if there is one.
     pub(super) fn if_extra<R>(&self, f: impl FnOnce(&mut Extra) -> Option<R>) -> Option<R> {
         // SAFETY: as above.
-        unsafe { &mut *self.task().extra.get() }.as_deref_mut().and_then(f)
+        unsafe { &mut *self.task().extra.get() }.get_mut().and_then(f)
     }
 
     /// The task's number: unique in the process, and rising on each thread.
@@ -336,32 +336,34 @@ impl TaskRef {
 
     /// Counts a request to end, which says this about itself.
     pub fn add_request(&self, reason: CancelReason) {
-        let old = self.with_extra(|extra| {
-            extra.requests += 1;
-            extra.reason.replace(reason)
-        });
+        // SAFETY: promises 1 and 5.
+        let old = unsafe { &mut *self.task().extra.get() }.add_request(reason);
         drop(old);
     }
 
     /// Counts one request less; returns how many are left.
     pub fn remove_request(&self) -> usize {
-        let left = self.if_extra(|extra| {
-            extra.requests = extra.requests.saturating_sub(1);
-            Some(extra.requests)
-        });
-        left.unwrap_or(0)
+        if self.requests() == 0 {
+            return 0;
+        }
+        self.with_extra(|extra| {
+            extra.requests -= 1;
+            extra.requests
+        })
     }
 
     /// How often it was asked to end, less what was taken back.
     #[must_use]
     pub fn requests(&self) -> usize {
-        self.if_extra(|extra| Some(extra.requests)).unwrap_or(0)
+        // SAFETY: promises 1 and 5.
+        unsafe { &*self.task().extra.get() }.requests()
     }
 
     /// What the last request to end said.
     #[must_use]
     pub fn cancel_reason(&self) -> Option<CancelReason> {
-        self.if_extra(|extra| extra.reason.clone())
+        // SAFETY: promises 1 and 5.
+        unsafe { &*self.task().extra.get() }.reason()
     }
 
     /// Sets what is said when it ends cancelled.
@@ -370,11 +372,19 @@ impl TaskRef {
         drop(old);
     }
 
-    /// A reason that names this task as the one that asks.
+    /// What is said by a request that this task makes there, perhaps with a message.
     #[must_use]
-    pub fn sign(&self, reason: CancelReason) -> CancelReason {
+    pub fn reason_to_cancel(
+        &self,
+        message: Option<&str>,
+        site: &'static Location<'static>,
+    ) -> CancelReason {
         let name = self.if_extra(|extra| extra.name.clone());
-        reason.by(self.id(), name.as_deref())
+        if message.is_none() && name.is_none() {
+            return CancelReason::at_by(site, self.id());
+        }
+        let reason = message.map(CancelReason::new).unwrap_or_default();
+        reason.at(site).by(self.id(), name.as_deref())
     }
 
     /// Has it stepped again, as its waker would.
