@@ -330,25 +330,23 @@ impl<F: Future> Future for TimeoutFuture<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        this.slot.refresh(cx);
-        this.watch.before_poll(this.slot);
-        if this.watch.is_over(this.slot) {
-            this.slot.run(|| while_cancelling(|| this.body.set(None)));
+        // A future that is ready at its first poll costs a frame, and nothing else.
+        if !this.watch.is_untouched() {
+            this.slot.refresh(cx);
+            this.watch.before_poll(this.slot);
+            if this.watch.is_over(this.slot) {
+                this.slot.run(|| while_cancelling(|| this.body.set(None)));
+            }
+            if this.body.is_none() {
+                return this.watch.give_up(this.slot, cx);
+            }
         }
-        let Some(body) = this.body.as_mut().as_pin_mut() else {
-            return this.watch.give_up(this.slot, cx);
-        };
-        if let Poll::Ready(value) = this.slot.run(|| body.poll(cx)) {
-            this.slot.run(|| this.body.set(None));
+        if let Poll::Ready(value) = this.slot.run(|| poll_to_end(this.body.as_mut(), cx)) {
             this.slot.leave();
             this.watch.finish();
             return Poll::Ready(Ok(value));
         }
-        this.watch.after_poll(cx);
-        if let Some(node) = this.slot.node() {
-            node.note(cx);
-        }
-        if this.watch.is_over(this.slot) {
+        if this.watch.after_poll(this.slot, cx) {
             this.slot.run(|| while_cancelling(|| this.body.set(None)));
             return this.watch.give_up(this.slot, cx);
         }
@@ -356,7 +354,29 @@ impl<F: Future> Future for TimeoutFuture<F> {
     }
 }
 
+/// Polls a future, and drops it once it is done.
+#[inline]
+fn poll_to_end<F: Future>(
+    mut future: Pin<&mut Option<F>>,
+    cx: &mut Context<'_>,
+) -> Poll<F::Output> {
+    let polled = match future.as_mut().as_pin_mut() {
+        Some(future) => future.poll(cx),
+        None => Poll::Pending,
+    };
+    if polled.is_ready() {
+        future.set(None);
+    }
+    polled
+}
+
 impl Watch {
+    /// Whether nobody but its future knows of it yet.
+    #[inline]
+    fn is_untouched(&self) -> bool {
+        matches!(self.alarm, Alarm::New(_)) && self.control.is_none()
+    }
+
     /// Looks whether the limit has passed, and if so asks what is inside to end.
     #[inline]
     fn before_poll(&mut self, slot: &Slot) {
@@ -395,9 +415,16 @@ impl Watch {
         matches!(self.alarm, Alarm::Passed) && is_to_end(slot)
     }
 
-    /// Sets the alarm after a poll that was not the last.
-    #[inline]
-    fn after_poll(&mut self, cx: &Context<'_>) {
+    /// Sets the alarm after a poll that was not the last. Returns [`is_over`](Self::is_over).
+    fn after_poll(&mut self, slot: &Slot, cx: &Context<'_>) -> bool {
+        self.set_alarm(cx);
+        if let Some(node) = slot.node() {
+            node.note(cx);
+        }
+        self.is_over(slot)
+    }
+
+    fn set_alarm(&mut self, cx: &Context<'_>) {
         if let Some(control) = &self.control {
             control.prepare(&mut self.alarm);
         }
@@ -435,8 +462,23 @@ impl Watch {
         Poll::Ready(Err(TimeoutError))
     }
 
+    /// What was around it has ended it, maybe at the very moment of its own limit.
+    #[cold]
+    fn abandon(&mut self) {
+        if let Some(control) = self.control.as_ref().filter(|_| self.has_passed()) {
+            control.0.expired.set(true);
+        }
+        self.finish();
+    }
+
     #[inline]
     fn finish(&mut self) {
+        if !self.is_untouched() {
+            self.finish_touched();
+        }
+    }
+
+    fn finish_touched(&mut self) {
         self.alarm = Alarm::Never;
         if let Some(control) = self.control.take() {
             let late = control.is_expired();
@@ -448,13 +490,10 @@ impl Watch {
 }
 
 impl Drop for Watch {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(control) = &self.control {
-            // What was around it has ended it, maybe at the very moment of its own limit.
-            if self.has_passed() {
-                control.0.expired.set(true);
-            }
-            self.finish();
+        if self.control.is_some() {
+            self.abandon();
         }
     }
 }
