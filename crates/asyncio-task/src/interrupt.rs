@@ -2,12 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::thread;
 
-use asyncio_loop::{LoopRef, RunError, Signal, TaskRef, is_default_signal, with_running};
+use asyncio_loop::{
+    LoopRef, RunError, Signal, TaskRef, is_default_signal, raise_signal, with_running,
+};
 use pin_project_lite::pin_project;
 
 use crate::task::TaskRefExt;
@@ -49,6 +52,17 @@ impl Interrupt {
             }
             result => result,
         }
+    }
+}
+
+/// Ends the process as Ctrl-C does where nobody handles it. Returns if somebody handles it by now.
+#[cold]
+pub(crate) fn end_process() {
+    if is_default_signal(Signal::INT) {
+        // What was printed is kept, as at any other end of a process. Its reader may be gone.
+        let _ = io::stdout().flush();
+        // It returns if the signal is blocked.
+        let _ = raise_signal(Signal::INT);
     }
 }
 

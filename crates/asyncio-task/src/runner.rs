@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use asyncio_loop::{Context, ErrorContext, EventLoop, LoopRef, RunError, TaskOptions, TaskRef};
 
-use crate::interrupt::{Interrupt, Main};
+use crate::interrupt::{self, Interrupt, Main};
 use crate::promise::Promise;
 use crate::task::TaskRefExt;
 use crate::timeout::timeout;
@@ -21,7 +21,11 @@ use crate::timeout::timeout;
 /// [grace period](RunnerBuilder::grace_period) are named in a report, and dropped.
 ///
 /// On the main thread of a program that does not handle it, Ctrl-C cancels the main task, and
-/// a second one ends the run at once.
+/// a second one ends it at once. When all is cleaned up as above, the process ends by `SIGINT`, as it
+/// would have without a handler: whoever waits for it sees that, and a shell stops the script that it
+/// runs. What the caller holds is not dropped then. To go on instead, catch the request
+/// ([`catch_cancel`](crate::catch_cancel())), wait for [`ctrl_c`](asyncio_loop::ctrl_c()), or use
+/// [`Runner::run`], which returns [`RunError::Interrupted`].
 ///
 /// # Panics
 ///
@@ -32,6 +36,8 @@ use crate::timeout::timeout;
 /// # From asyncio
 ///
 /// `asyncio.run`. An exception of the main coroutine is a panic or a value here: return a `Result`.
+/// There is no `KeyboardInterrupt` on its way through the callers: the process ends where it would
+/// be raised.
 ///
 /// # Examples
 ///
@@ -190,6 +196,9 @@ impl RunnerBuilder {
         let mut runner = self.build();
         let result = runner.run(future);
         runner.close();
+        if matches!(result, Err(RunError::Interrupted)) {
+            interrupt::end_process();
+        }
         result.unwrap_or_else(|error| panic!("asyncio::run: {error}"))
     }
 

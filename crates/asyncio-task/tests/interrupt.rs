@@ -1,7 +1,11 @@
 //! Ctrl-C. Without the test harness, since signals are handled on the main thread only.
+#![expect(clippy::print_stdout, reason = "what a child of this program prints is looked at")]
 
 use std::cell::Cell;
+use std::env;
 use std::future::pending;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use asyncio_loop::{Signal, is_default_signal};
@@ -20,13 +24,92 @@ fn press(times: u32) {
     }
 }
 
+/// The argument of a child, which is this program again.
+const CHILD: &str = "child";
+
 fn main() {
+    match env::args().collect::<Vec<_>>().as_slice() {
+        [_, child, what] if child == CHILD => return run_child(what),
+        _ => {}
+    }
+    run_ends_the_process_by_the_signal();
+    run_gives_the_value_of_a_main_task_that_caught_it();
+    run_panics_if_somebody_handles_the_signal_by_then();
     the_first_one_cancels_the_main_task();
     it_works_while_the_main_task_only_yields();
     a_caught_one_is_no_interrupt();
     somebody_elses_cancel_counts();
     the_second_one_ends_the_run_at_once();
     another_handler_is_left_alone();
+}
+
+fn run_child(what: &str) {
+    struct OfCaller;
+    impl Drop for OfCaller {
+        fn drop(&mut self) {
+            println!("the caller goes on");
+        }
+    }
+    let _caller = OfCaller;
+    let value = run(async {
+        drop(create_task(finally(pending::<()>(), async |_| print!("left over, "))));
+        press(1);
+        if what == "caught" {
+            drop(catch_cancel(pending::<()>()).await);
+        } else {
+            finally(pending::<()>(), async |_| {
+                sleep(Duration::from_millis(1)).await;
+                print!("cleaned, ");
+                if what == "handled" {
+                    handle_it_elsewhere();
+                }
+            })
+            .await;
+        }
+        "value, "
+    });
+    print!("{value}");
+}
+
+/// By a loop of another thread, which outlives that of the main thread.
+fn handle_it_elsewhere() {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let event_loop = asyncio_loop::EventLoop::new().unwrap();
+        event_loop.add_signal_handler(Signal::INT, || ()).unwrap();
+        tell.send(()).unwrap();
+        event_loop.run_forever().unwrap();
+    });
+    told.recv().unwrap();
+}
+
+fn child(what: &str) -> (Output, String) {
+    let program = env::current_exe().unwrap();
+    let output = Command::new(program).args([CHILD, what]).output().unwrap();
+    let printed = String::from_utf8(output.stdout.clone()).unwrap();
+    (output, printed)
+}
+
+// Python ends so, too, when nobody catches its `KeyboardInterrupt`.
+fn run_ends_the_process_by_the_signal() {
+    let (output, printed) = child("plain");
+    assert_eq!(output.status.signal(), Some(Signal::INT.as_raw()));
+    assert_eq!(printed, "cleaned, left over, ", "and what was printed is not lost");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+//
+fn run_gives_the_value_of_a_main_task_that_caught_it() {
+    let (output, printed) = child("caught");
+    assert!(output.status.success());
+    assert_eq!(printed, "left over, value, the caller goes on\n");
+}
+
+fn run_panics_if_somebody_handles_the_signal_by_then() {
+    let (output, printed) = child("handled");
+    assert_eq!(output.status.code(), Some(101));
+    assert_eq!(printed, "cleaned, left over, the caller goes on\n");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
 }
 
 //

@@ -112,6 +112,30 @@ pub fn is_default_signal(signal: impl Into<Signal>) -> bool {
     known(signal.into()).is_ok_and(sys::is_default)
 }
 
+/// Sends `signal` to the calling thread, and returns when its handler has run, if it has one; by default
+/// many end the process.
+///
+/// # Errors
+///
+/// For numbers that are no signals.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, Signal, Signals, raise_signal};
+///
+/// EventLoop::new()?.run_until_complete(async {
+///     let mut signals = Signals::new([Signal::USR1])?;
+///     raise_signal(Signal::USR1)?;
+///     assert_eq!(signals.recv().await, Signal::USR1);
+///     Ok::<(), std::io::Error>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn raise_signal(signal: impl Into<Signal>) -> io::Result<()> {
+    sys::raise(known(signal.into())?)
+}
+
 fn known(signal: Signal) -> io::Result<c_int> {
     let number = signal.as_raw();
     if sys::is_signal(number) {

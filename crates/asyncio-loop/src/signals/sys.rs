@@ -62,6 +62,12 @@ pub(super) fn is_default(signal: c_int) -> bool {
     result == 0 && unsafe { now.assume_init() }.sa_sigaction == libc::SIG_DFL
 }
 
+/// Sends a signal to the calling thread.
+pub(super) fn raise(signal: c_int) -> io::Result<()> {
+    // SAFETY: no memory is involved. What handlers do is in the hands of those who installed them.
+    if unsafe { libc::raise(signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Gives a signal its earlier disposition back.
 pub(super) fn restore(signal: c_int, previous: &Disposition) -> io::Result<()> {
     exchange(signal, &previous.0).map(drop)
