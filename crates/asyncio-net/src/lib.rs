@@ -38,6 +38,8 @@ mod transport;
 mod unix;
 
 pub use address::Address;
+#[doc(no_inline)]
+pub use bytes::Bytes;
 pub use connect::{
     ClientAddress, ConnectErrors, ConnectOptions, ConnectedSocket, connect_accepted_socket,
     create_buffered_connection, create_connection, create_connection_with, open_connection,
