@@ -1,0 +1,88 @@
+//! A TCP proxy: passes bytes through in both directions, as fast as the slower side takes them. One side may end what it
+//! sends while the other goes on (a half-close), which is passed through as well.
+//!
+//! ```text
+//! cargo run -p asyncio-examples --example tcp_proxy                                     shows itself
+//! cargo run -p asyncio-examples --example tcp_proxy 127.0.0.1:8080 example.org:80       until Ctrl-C
+//! ```
+
+use std::io;
+use std::time::Duration;
+
+use asyncio::{
+    ConnectOptions, Server, StreamReader, StreamWriter, open_connection, open_connection_with,
+    start_server, timeout, try_gather,
+};
+
+/// How long connecting to the other side may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[asyncio::main]
+async fn main() -> io::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    match (arguments.next(), arguments.next()) {
+        (Some(listen), Some(target)) => {
+            let server = start(listen, target).await?;
+            println!("serving on {}", server.local_addr()?);
+            server.serve_forever().await
+        }
+        _ => show().await,
+    }
+}
+
+async fn start(listen: String, target: String) -> io::Result<Server> {
+    start_server(listen, async move |reader, writer| serve(reader, writer, &target).await).await
+}
+
+/// One client. An error on one side ends both: whatever is left is dropped with the streams.
+async fn serve(reader: StreamReader, writer: StreamWriter, target: &str) -> io::Result<()> {
+    let options = ConnectOptions::new().happy_eyeballs_delay(Duration::from_millis(250));
+    let connecting = open_connection_with(target, options);
+    let (target_reader, target_writer) =
+        timeout(PATIENCE, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    try_gather((pass(reader, &target_writer), pass(target_reader, &writer))).await?;
+    writer.close().await
+}
+
+/// Passes everything on, and then the end.
+async fn pass(mut from: StreamReader, to: &StreamWriter) -> io::Result<()> {
+    loop {
+        let bytes = from.fill_buf().await?;
+        if bytes.is_empty() {
+            to.write_eof();
+            return to.flush().await;
+        }
+        let count = bytes.len();
+        to.write(bytes);
+        from.consume(count);
+        // Nothing more is read until the other side has taken most of it.
+        to.drain().await?;
+    }
+}
+
+/// A server that answers when the request is over, and a client, with the proxy in between.
+async fn show() -> io::Result<()> {
+    let target = start_server("127.0.0.1:0", async |mut reader, writer| {
+        let request = reader.read_to_end().await?;
+        writer.write(format!("{} bytes, and the answer is:\n", request.len()).as_bytes());
+        writer.write_bytes(request.to_ascii_uppercase());
+        writer.close().await
+    })
+    .await?;
+    let proxy = start("127.0.0.1:0".to_owned(), target.local_addr()?.to_string()).await?;
+
+    let (mut reader, writer) = open_connection(proxy.local_addr()?).await?;
+    let request = "a long request ".repeat(200_000);
+    writer.write(request.as_bytes());
+    writer.write_eof();
+    let answer = reader.read_line().await?;
+    println!("{}", String::from_utf8_lossy(&answer).trim_end());
+    assert_eq!(answer, "3000000 bytes, and the answer is:\n");
+    assert_eq!(reader.read_to_end().await?, request.to_uppercase());
+
+    // Without the target, clients are let down at once rather than left waiting.
+    target.close();
+    let (mut reader, _writer) = open_connection(proxy.local_addr()?).await?;
+    assert!(reader.read_to_end().await.unwrap_or_default().is_empty());
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! An echo server on a Unix socket: for programs of one machine, and with the file's permissions for a door.
+//! `socat - UNIX-CONNECT:/tmp/echo.socket` is a client.
+//!
+//! ```text
+//! cargo run -p asyncio-examples --example unix_echo                         shows itself
+//! cargo run -p asyncio-examples --example unix_echo /tmp/echo.socket        until Ctrl-C
+//! ```
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use asyncio::{Server, StreamReader, StreamWriter, open_unix_connection, start_unix_server};
+
+#[asyncio::main]
+async fn main() -> io::Result<()> {
+    match std::env::args().nth(1) {
+        Some(path) => {
+            let server = start(Path::new(&path)).await?;
+            println!("serving on {path}");
+            // The socket's file is removed in the end, also after Ctrl-C.
+            server.serve_forever().await
+        }
+        None => show().await,
+    }
+}
+
+/// A file that an earlier server has left behind is replaced; one that is no socket is an error.
+async fn start(path: &Path) -> io::Result<Server> {
+    let server = start_unix_server(path, echo).await?;
+    // This user's programs only.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(server)
+}
+
+async fn echo(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
+    // One line's memory for all lines.
+    let mut line = Vec::new();
+    while reader.read_line_into(&mut line).await? > 0 {
+        writer.write(&line);
+        writer.drain().await?;
+        line.clear();
+    }
+    writer.close().await
+}
+
+async fn show() -> io::Result<()> {
+    let path = place();
+    let server = start(&path).await?;
+    let (mut reader, writer) = open_unix_connection(&path).await?;
+    for line in ["hello\n", "how are you?\n", "good bye\n"] {
+        writer.write(line.as_bytes());
+        let answer = reader.read_line().await?;
+        print!("{}", String::from_utf8_lossy(&answer));
+        assert_eq!(answer, line);
+    }
+    writer.close().await?;
+    server.close();
+    server.wait_closed().await;
+    assert!(!path.exists(), "it cleans up");
+    Ok(())
+}
+
+fn place() -> PathBuf {
+    std::env::temp_dir().join(format!("unix-echo-{}.socket", std::process::id()))
+}
