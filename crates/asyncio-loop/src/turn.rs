@@ -41,6 +41,17 @@ impl Pace {
         self.left.get() as usize
     }
 
+    /// Grants `steps` if the clock need not be read after them.
+    #[inline]
+    pub(crate) fn allows(&self, steps: usize) -> bool {
+        let left = self.left.get() as usize;
+        let yes = steps < left;
+        if yes {
+            self.left.set((left - steps) as u32);
+        }
+        yes
+    }
+
     /// Notes steps that were taken; true if it is time to look.
     #[inline]
     pub(crate) fn took(&self, steps: usize, now: impl FnOnce() -> u64) -> bool {

@@ -131,6 +131,9 @@ impl LoopRef {
         let mut look = true;
         while !done() {
             look = self.0.turn(look).expect("the poller of a running loop works");
+            if !look {
+                self.0.short_turns(&done);
+            }
             if self.0.stopping.get() {
                 break;
             }
