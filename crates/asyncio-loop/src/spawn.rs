@@ -184,14 +184,15 @@ impl TaskOptions {
         self.eager
     }
 
+    /// How to make the task. It takes what it needs out of the options, which are not moved.
     #[inline]
-    pub(crate) fn into_spawn(self) -> Spawn {
+    pub(crate) fn take_spawn(&mut self) -> Spawn {
         let context = match &self.context {
             Some(context) => ContextSlot::explicit(context),
             None => ContextSlot::copy_current(),
         };
         Spawn {
-            name: self.name,
+            name: self.name.take(),
             context,
             site: self.site,
             hidden: self.hidden,

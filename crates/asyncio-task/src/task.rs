@@ -516,6 +516,9 @@ impl<T> Future for Task<T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        if let Some(value) = this.link.take_value(&mut this.raw, cx) {
+            return Poll::Ready(Ok(value));
+        }
         let outcome = this.link.poll(&mut this.raw, || Kind::Link, cx);
         outcome.map(|outcome| into_result(this.raw.task(), outcome))
     }

@@ -92,11 +92,11 @@ impl LoopRef {
     pub fn run_task<F: Future>(
         &self,
         future: F,
-        options: TaskOptions,
+        mut options: TaskOptions,
     ) -> Result<F::Output, RunError> {
         let outcome = self.within(Location::caller(), || {
-            let options = self.apply_factory(options);
-            self.0.home.run_scoped(future, options.into_spawn(), |task| {
+            self.apply_factory(&mut options);
+            self.0.home.run_scoped(future, options.take_spawn(), |task| {
                 let task = task.task().clone();
                 self.drive(|| task.is_done());
             })

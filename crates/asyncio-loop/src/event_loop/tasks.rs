@@ -27,33 +27,33 @@ impl LoopRef {
     pub fn spawn<F: Future + 'static>(
         &self,
         future: F,
-        options: TaskOptions,
+        mut options: TaskOptions,
     ) -> Result<RawTask<F::Output>, LoopClosed> {
-        let options = self.apply_factory(options);
+        self.apply_factory(&mut options);
         // Looked at after the factory, which may have closed it.
         if self.is_closed() {
             return Err(LoopClosed(()));
         }
-        let mut how = options.into_spawn();
+        let mut how = options.take_spawn();
         // A step outside of a run could be cut short by a close.
         how.eager = how.eager && self.is_running();
         Ok(self.0.home.spawn(future, how))
     }
 
-    /// What the task factory makes of the options. By value: they stay in registers where there is
-    /// no factory.
+    /// Has the task factory, if there is one, look at the options. In place: they are not moved for that.
     #[inline]
-    pub(crate) fn apply_factory(&self, options: TaskOptions) -> TaskOptions {
-        if self.0.has_factory.get() { self.call_factory(options) } else { options }
+    pub(crate) fn apply_factory(&self, options: &mut TaskOptions) {
+        if self.0.has_factory.get() {
+            self.call_factory(options);
+        }
     }
 
     #[cold]
-    fn call_factory(&self, mut options: TaskOptions) -> TaskOptions {
+    fn call_factory(&self, options: &mut TaskOptions) {
         let factory = self.0.factory.borrow().clone();
         if let Some(factory) = factory.filter(|_| !options.hidden && !self.is_closed()) {
-            factory(self, &mut options);
+            factory(self, options);
         }
-        options
     }
 
     /// Has `factory` look at every new task's options, or nobody.

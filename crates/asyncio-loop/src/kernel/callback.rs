@@ -34,10 +34,21 @@ impl<F: FnOnce()> CallbackCell<F> {
     /// # Safety
     ///
     /// `memory` is of the layout of the vtable, and the caller's.
-    unsafe fn write(memory: NonNull<u8>, header: Header, callback: F) -> NonNull<Header> {
-        let stage = UnsafeCell::new(ManuallyDrop::new(callback));
-        // SAFETY: the caller's promise.
-        unsafe { memory.cast::<Self>().write(Self { header, stage }) };
+    #[inline]
+    #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one cell, field by field")]
+    unsafe fn write(
+        memory: NonNull<u8>,
+        home: NonNull<Home>,
+        flags: u32,
+        context: ContextSlot,
+        callback: F,
+    ) -> NonNull<Header> {
+        let cell: *mut Self = memory.cast().as_ptr();
+        // SAFETY: the caller's promise; a cell begins with the header (`repr(C)`).
+        unsafe {
+            Header::write(memory.cast(), Self::VTABLE, home, flags, context);
+            (&raw mut (*cell).stage).cast::<F>().write(callback);
+        }
         memory.cast()
     }
 }
@@ -96,12 +107,11 @@ pub(super) fn new<F: FnOnce() + 'static>(
     callback: F,
     context: ContextSlot,
 ) -> CallbackRef {
-    let vtable = CallbackCell::<F>::VTABLE;
-    let header = Header::new(vtable, home.ptr(), FULL, context);
+    let layout = CallbackCell::<F>::VTABLE.layout;
     // SAFETY: the owner keeps the home alive, and is on its thread.
-    let memory = unsafe { Home::allocate(home.ptr(), vtable.layout) };
+    let memory = unsafe { Home::allocate(home.ptr(), layout) };
     // SAFETY: memory for this cell.
-    let cell = unsafe { CallbackCell::write(memory, header, callback) };
+    let cell = unsafe { CallbackCell::write(memory, home.ptr(), FULL, context, callback) };
     // SAFETY: a new cell has one local reference.
     CallbackRef(unsafe { CellRef::from_raw(cell) })
 }
@@ -116,10 +126,9 @@ pub(super) unsafe fn new_foreign<F: FnOnce() + Send + 'static>(
     home: NonNull<Home>,
     callback: F,
 ) -> NonNull<Header> {
-    let vtable = CallbackCell::<F>::VTABLE;
-    let header = Header::new(vtable, home, FULL | FOREIGN, ContextSlot::default());
+    let memory = memory::fresh(CallbackCell::<F>::VTABLE.layout);
     // SAFETY: memory for this cell.
-    unsafe { CallbackCell::write(memory::fresh(vtable.layout), header, callback) }
+    unsafe { CallbackCell::write(memory, home, FULL | FOREIGN, ContextSlot::default(), callback) }
 }
 
 /// Takes a cell apart that no inbox wanted.

@@ -98,25 +98,34 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// A header with one local reference.
+    /// Writes a header with one local reference, field by field: one that is built elsewhere and moved
+    /// here is written in small pieces and read in large ones, which processors wait for.
+    ///
+    /// # Safety
+    ///
+    /// `at` is memory for a header.
     #[inline]
-    pub(super) fn new(
+    #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one cell, field by field")]
+    pub(super) unsafe fn write(
+        at: NonNull<Self>,
         vtable: &'static VTable,
         home: NonNull<Home>,
         flags: u32,
         context: ContextSlot,
-    ) -> Self {
+    ) {
         #[cfg(loom)]
         LIVE_CELLS.with(|live| live.set(live.get() + 1));
-        Self {
-            vtable,
-            refs: Cell::new(1),
-            flags: Cell::new(flags),
-            shared: AtomicU32::new(LOCAL),
-            slot: Cell::new(u32::MAX),
-            home,
-            inbox_next: AtomicPtr::new(std::ptr::null_mut()),
-            context,
+        let at = at.as_ptr();
+        // SAFETY: the caller's promise; all fields are written.
+        unsafe {
+            (&raw mut (*at).vtable).write(vtable);
+            (&raw mut (*at).refs).write(Cell::new(1));
+            (&raw mut (*at).flags).write(Cell::new(flags));
+            (&raw mut (*at).shared).write(AtomicU32::new(LOCAL));
+            (&raw mut (*at).slot).write(Cell::new(u32::MAX));
+            (&raw mut (*at).home).write(home);
+            (&raw mut (*at).inbox_next).write(AtomicPtr::new(std::ptr::null_mut()));
+            (&raw mut (*at).context).write(context);
         }
     }
 

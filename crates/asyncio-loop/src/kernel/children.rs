@@ -11,7 +11,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::{ManuallyDrop, offset_of};
+use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::task::Context;
 
@@ -261,9 +261,9 @@ impl<'a> Children<'a> {
 
     /// Makes a child, to be stepped by this set. Every child is a task: it has a number and a
     /// context, and is found by `all_tasks`.
-    pub fn spawn<F: Future + 'a>(&self, future: F, options: TaskOptions) -> RawTask<F::Output> {
-        let options = self.event_loop.apply_factory(options);
-        let mut how = options.into_spawn();
+    pub fn spawn<F: Future + 'a>(&self, future: F, mut options: TaskOptions) -> RawTask<F::Output> {
+        self.event_loop.apply_factory(&mut options);
+        let mut how = options.take_spawn();
         how.eager = how.eager && self.event_loop.is_running();
         // SAFETY: promise 9: future and output are dropped by this set before `'a` ends, or never.
         unsafe { self.spawn_unchecked(future, how) }
@@ -272,17 +272,20 @@ impl<'a> Children<'a> {
     /// # Safety
     ///
     /// What `F` and its output borrow outlives this set.
+    #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one cell, field by field")]
     unsafe fn spawn_unchecked<F: Future>(&self, future: F, how: Spawn) -> RawTask<F::Output> {
         let eager = how.eager;
         let vtable = ChildCell::<F>::VTABLE;
         // SAFETY: on the home's thread, with the loop keeping it alive.
         let memory = unsafe { Home::allocate(self.core().home, vtable.layout) };
         let cell: NonNull<Header> = memory.cast();
-        let task = task::new_header(vtable, self.core().home, how, CHILD);
-        let child = ChildHeader { task, set: Cell::new(Some(self.core)) };
-        let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
-        // SAFETY: memory for this cell.
-        unsafe { memory.cast().write(ChildCell { child, stage }) };
+        let new: *mut ChildCell<F> = memory.cast().as_ptr();
+        // SAFETY: memory for this cell, which begins with the task's header (`repr(C)`).
+        unsafe {
+            task::write_header(memory.cast(), vtable, self.core().home, how, CHILD);
+            (&raw mut (*new).child.set).write(Cell::new(Some(self.core)));
+            (&raw mut (*new).stage).cast::<F>().write(future);
+        }
 
         // SAFETY: a new cell has one local reference.
         let cell_ref = unsafe { CellRef::from_raw(cell) };

@@ -151,23 +151,32 @@ fn next_id() -> u64 {
     })
 }
 
-/// What a new task's cell begins with.
+/// Writes what a new task's cell begins with.
+///
+/// # Safety
+///
+/// `at` is memory for a task's header.
 #[inline]
-pub(super) fn new_header(
+#[allow(clippy::multiple_unsafe_ops_per_block, reason = "one cell, field by field")]
+pub(super) unsafe fn write_header(
+    at: NonNull<TaskHeader>,
     vtable: &'static VTable,
     home: NonNull<Home>,
     how: Spawn,
     flags: u32,
-) -> TaskHeader {
+) {
     let flags = flags | TASK | FULL | JOINED | if how.hidden { HIDDEN } else { 0 };
-    let extra = how.name.map(ExtraSlot::named).unwrap_or_default();
-    TaskHeader {
-        header: Header::new(vtable, home, flags, how.context),
-        id: next_id(),
-        site: how.site,
-        extra: UnsafeCell::new(extra),
-        awaiter: UnsafeCell::new(None),
-        awaiting: Cell::new(None),
+    let task = at.as_ptr();
+    // SAFETY: the caller's promise; all fields are written.
+    unsafe {
+        // A task's header begins with the header of every cell.
+        Header::write(at.cast(), vtable, home, flags, how.context);
+        (&raw mut (*task).id).write(next_id());
+        (&raw mut (*task).site).write(how.site);
+        (&raw mut (*task).extra)
+            .write(UnsafeCell::new(how.name.map(ExtraSlot::named).unwrap_or_default()));
+        (&raw mut (*task).awaiter).write(UnsafeCell::new(None));
+        (&raw mut (*task).awaiting).write(Cell::new(None));
     }
 }
 
@@ -177,18 +186,22 @@ pub(super) fn new_header(
 ///
 /// Whatever `F` and its output borrow outlives the cell's future and output: the caller ends the
 /// task and drops the `RawTask` before, or `F: 'static`.
+#[allow(clippy::multiple_unsafe_ops_per_block, reason = "one cell, field by field")]
 unsafe fn spawn_unchecked<F: Future>(
     home: &HomeOwner,
     future: F,
     how: Spawn,
 ) -> RawTask<F::Output> {
     let eager = how.eager;
-    let task = new_header(TaskCell::<F>::VTABLE, home.ptr(), how, 0);
-    let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
+    let vtable = TaskCell::<F>::VTABLE;
     // SAFETY: the owner keeps the home alive, and is on its thread.
-    let memory = unsafe { Home::allocate(home.ptr(), TaskCell::<F>::VTABLE.layout) };
-    // SAFETY: memory for this cell.
-    unsafe { memory.cast().write(TaskCell { task, stage }) };
+    let memory = unsafe { Home::allocate(home.ptr(), vtable.layout) };
+    let new: NonNull<TaskCell<F>> = memory.cast();
+    // SAFETY: memory for this cell, which begins with the header (`repr(C)`).
+    unsafe {
+        write_header(new.cast(), vtable, home.ptr(), how, 0);
+        (&raw mut (*new.as_ptr()).stage).cast::<F>().write(future);
+    }
     let cell: NonNull<Header> = memory.cast();
     // SAFETY: a new cell has one local reference.
     let task = TaskRef(unsafe { CellRef::from_raw(cell) });

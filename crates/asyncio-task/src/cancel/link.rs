@@ -19,6 +19,12 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// Takes the value of a task that has returned one, if there is nothing to answer.
+    #[inline]
+    pub(crate) fn take_value<T>(&self, raw: &mut RawTask<T>, cx: &Context<'_>) -> Option<T> {
+        if self.node.is_none() { raw.take_value(cx) } else { None }
+    }
+
     /// Polls the awaited task; pending for good once the request was passed on.
     #[inline]
     pub(crate) fn poll<T>(

@@ -143,6 +143,36 @@ impl<T> RawTask<T> {
         Some(outcome)
     }
 
+    /// Takes the value of a task that has returned one, unless the task that polls with `cx` has been
+    /// asked to end: the straight way to what [`poll_linked`](Self::poll_linked) gives.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::task::{Context, Waker};
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let mut raw = event_loop.spawn(async { 5 }, TaskOptions::new())?;
+    /// let cx = Context::from_waker(Waker::noop());
+    /// assert_eq!(raw.take_value(&cx), None);
+    /// event_loop.run_until_complete(async {})?;
+    /// assert_eq!(raw.take_value(&cx), Some(5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn take_value(&mut self, cx: &Context<'_>) -> Option<T> {
+        let header = self.task.header();
+        let flags = header.flags.get();
+        let has_returned = flags & (DONE | FULL | PANICKED | CANCELLED | CHILD) == DONE | FULL;
+        if !has_returned || waker::has(cx, ENDING) {
+            return None;
+        }
+        header.clear(FULL);
+        // SAFETY: DONE and FULL: the output of type `T`, taken once.
+        Some(unsafe { header.stage::<T>(self.task.0.ptr()).read() })
+    }
+
     /// Waits for the outcome and takes it.
     ///
     /// # Panics
