@@ -42,6 +42,14 @@ thread_local! {
 
 impl CancelReason {
     /// A reason with a message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::CancelReason;
+    ///
+    /// assert_eq!(CancelReason::new("too slow").message(), Some("too slow"));
+    /// ```
     #[must_use]
     pub fn new(message: impl Into<Arc<str>>) -> Self {
         Self::of(Reason { message: Some(message.into()), ..Reason::default() })
@@ -68,6 +76,16 @@ impl CancelReason {
     }
 
     /// Adds the place in the program that asked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::panic::Location;
+    /// use asyncio_loop::CancelReason;
+    ///
+    /// let here = Location::caller();
+    /// assert_eq!(CancelReason::default().at(here).site(), Some(here));
+    /// ```
     #[must_use]
     pub fn at(mut self, site: &'static Location<'static>) -> Self {
         Arc::make_mut(self.0.get_or_insert_default()).site = Some(site);
@@ -83,12 +101,35 @@ impl CancelReason {
     }
 
     /// The message, if one was given.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::CancelReason;
+    ///
+    /// assert_eq!(CancelReason::default().message(), None);
+    /// ```
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.0.as_ref()?.message.as_deref()
     }
 
     /// The name of the task that asked, if it was one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::panic::Location;
+    /// use asyncio_loop::{EventLoop, running_loop};
+    ///
+    /// let reason = EventLoop::new()?.run_until_complete(async {
+    ///     let this = running_loop().current_task().unwrap();
+    ///     this.set_name("watchdog");
+    ///     this.reason_to_cancel(None, Location::caller())
+    /// })?;
+    /// assert_eq!(reason.asked_by().as_deref(), Some("watchdog"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn asked_by(&self) -> Option<String> {
         match self.0.as_ref()?.by.as_ref()? {
@@ -98,6 +139,14 @@ impl CancelReason {
     }
 
     /// Where in the program it was asked for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::CancelReason;
+    ///
+    /// assert_eq!(CancelReason::new("somewhere").site(), None);
+    /// ```
     #[must_use]
     pub fn site(&self) -> Option<&'static Location<'static>> {
         self.0.as_ref()?.site

@@ -128,16 +128,59 @@ impl LoopRef {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let (near, _far) = UnixStream::pair()?;
+    /// let this = event_loop.handle_to_self();
+    /// event_loop.add_writer(&near, move || this.stop())?;
+    /// event_loop.run_forever()?; // there is room at once
+    /// assert!(event_loop.remove_writer(&near));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn add_writer(&self, fd: impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
         self.watch(fd.as_fd().as_raw_fd(), Direction::Write, Callback::new(callback))
     }
 
     /// Stops calling the reader of `fd`; false if there was none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let (near, _far) = UnixStream::pair()?;
+    /// event_loop.add_reader(&near, || ())?;
+    /// assert!(event_loop.remove_reader(&near));
+    /// assert!(!event_loop.remove_reader(&near));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn remove_reader(&self, fd: impl AsFd) -> bool {
         self.unwatch(fd.as_fd().as_raw_fd(), Direction::Read)
     }
 
     /// Stops calling the writer of `fd`; false if there was none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let (near, _far) = UnixStream::pair()?;
+    /// event_loop.add_writer(&near, || ())?;
+    /// assert!(event_loop.remove_writer(&near));
+    /// assert!(!event_loop.remove_writer(&near));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn remove_writer(&self, fd: impl AsFd) -> bool {
         self.unwatch(fd.as_fd().as_raw_fd(), Direction::Write)
     }

@@ -176,12 +176,38 @@ impl<T> Task<T> {
 
     /// [`cancel`](Self::cancel) with a message, for those who are asked and for whoever awaits the
     /// task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run};
+    ///
+    /// run(async {
+    ///     let task = create_task(std::future::pending::<()>());
+    ///     task.cancel_with("too slow");
+    ///     assert_eq!(task.await.unwrap_err().to_string(), "task was cancelled: too slow");
+    /// });
+    /// ```
     #[track_caller]
     pub fn cancel_with(&self, message: &str) -> bool {
         self.raw.task().cancel_with(message)
     }
 
     /// How many requests to end have been made, less those taken back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run};
+    ///
+    /// run(async {
+    ///     let task = create_task(std::future::pending::<()>());
+    ///     assert_eq!(task.cancelling(), 0);
+    ///     task.cancel();
+    ///     task.cancel();
+    ///     assert_eq!(task.cancelling(), 2);
+    /// });
+    /// ```
     #[must_use]
     pub fn cancelling(&self) -> usize {
         self.raw.task().cancelling()
@@ -189,6 +215,19 @@ impl<T> Task<T> {
 
     /// Takes one request back, and returns how many are left. The last one is withdrawn if it has
     /// not been delivered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run};
+    ///
+    /// run(async {
+    ///     let task = create_task(async { "alive" });
+    ///     task.cancel();
+    ///     assert_eq!(task.uncancel(), 0);
+    ///     assert_eq!(task.await.unwrap(), "alive");
+    /// });
+    /// ```
     pub fn uncancel(&self) -> usize {
         self.raw.task().uncancel()
     }

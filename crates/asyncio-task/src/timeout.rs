@@ -185,12 +185,37 @@ enum Phase {
 
 impl Timeout {
     /// A limit counted from the first poll of what is run under it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_task::{Runner, Timeout, running_loop, sleep};
+    ///
+    /// Runner::builder().virtual_time(true).run(async {
+    ///     let limit = Timeout::new(Duration::from_secs(1));
+    ///     assert!(limit.run(sleep(Duration::from_secs(60))).await.is_err());
+    ///     assert_eq!(running_loop().time().as_secs_f64(), 1.0);
+    /// });
+    /// ```
     #[must_use]
     pub fn new(limit: Duration) -> Self {
         Self::with(Limit::After(limit))
     }
 
     /// A limit at a moment, or none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_task::{Runner, Timeout, sleep};
+    ///
+    /// Runner::builder().virtual_time(true).run(async {
+    ///     let unlimited = Timeout::at(None);
+    ///     assert!(unlimited.run(sleep(Duration::from_secs(3600))).await.is_ok());
+    /// });
+    /// ```
     #[must_use]
     pub fn at(when: Option<LoopTime>) -> Self {
         Self::with(when.map_or(Limit::Never, Limit::At))
@@ -215,6 +240,18 @@ impl Timeout {
     /// # Panics
     ///
     /// When something was run under it before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_task::{Runner, Timeout};
+    ///
+    /// Runner::builder().virtual_time(true).run(async {
+    ///     let limit = Timeout::new(Duration::from_secs(1));
+    ///     assert_eq!(limit.run(async { "in time" }).await, Ok("in time"));
+    /// });
+    /// ```
     pub fn run<F: Future>(&self, body: F) -> TimeoutFuture<F> {
         let before = self.0.phase.replace(Phase::Running);
         assert!(before == Phase::New, "a timeout was entered twice");
@@ -223,6 +260,19 @@ impl Timeout {
 
     /// When the limit passes; `None` for never, and before the first poll if it was given as a
     /// duration.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_task::{Runner, Timeout, running_loop};
+    ///
+    /// Runner::builder().virtual_time(true).run(async {
+    ///     let when = running_loop().time() + Duration::from_secs(1);
+    ///     assert_eq!(Timeout::at(Some(when)).when(), Some(when));
+    ///     assert_eq!(Timeout::new(Duration::from_secs(1)).when(), None, "it has not begun");
+    /// });
+    /// ```
     #[must_use]
     pub fn when(&self) -> Option<LoopTime> {
         match self.0.limit.get() {
@@ -236,6 +286,23 @@ impl Timeout {
     /// # Errors
     ///
     /// [`RescheduleError`] unless something is running under it, in time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_task::{Runner, Timeout, sleep};
+    ///
+    /// Runner::builder().virtual_time(true).run(async {
+    ///     let limit = Timeout::new(Duration::from_secs(1));
+    ///     let work = limit.run(async {
+    ///         limit.reschedule(None).unwrap(); // this takes as long as it takes
+    ///         sleep(Duration::from_secs(60)).await;
+    ///     });
+    ///     assert!(work.await.is_ok());
+    ///     assert!(limit.reschedule(None).is_err(), "it is over");
+    /// });
+    /// ```
     pub fn reschedule(&self, when: Option<LoopTime>) -> Result<(), RescheduleError> {
         let phase = self.0.phase.get();
         if phase != Phase::Running {
@@ -251,6 +318,19 @@ impl Timeout {
     }
 
     /// Whether the limit passed while something ran under it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_task::{Runner, Timeout, sleep};
+    ///
+    /// Runner::builder().virtual_time(true).run(async {
+    ///     let limit = Timeout::new(Duration::from_secs(1));
+    ///     assert!(limit.run(sleep(Duration::from_secs(60))).await.is_err());
+    ///     assert!(limit.is_expired());
+    /// });
+    /// ```
     #[doc(alias = "expired")]
     #[must_use]
     pub fn is_expired(&self) -> bool {
@@ -268,6 +348,17 @@ impl fmt::Debug for Timeout {
 }
 
 /// A [`Timeout`] cannot be moved in the state that it is in.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::Timeout;
+///
+/// let limit = Timeout::new(Duration::from_secs(1));
+/// let error = limit.reschedule(None).unwrap_err();
+/// assert_eq!(error.to_string(), "cannot change a timeout that has not been entered");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RescheduleError(Phase);
 

@@ -119,6 +119,21 @@ impl LoopRef {
     }
 
     /// The task that is being stepped, also one of the machinery.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions, running_loop};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let main = async {
+    ///     let event_loop = running_loop();
+    ///     assert!(event_loop.current_task().is_none(), "hidden tasks are nobody's");
+    ///     event_loop.stepped_task().is_some()
+    /// };
+    /// assert!(event_loop.run_task(main, TaskOptions::new().hidden())?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn stepped_task(&self) -> Option<TaskRef> {
         self.0.home.stepped()

@@ -235,6 +235,17 @@ pub struct Children<'a> {
 
 impl<'a> Children<'a> {
     /// An empty set of a loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let children = Children::new(&event_loop.handle_to_self());
+    /// assert_eq!((children.live(), children.ready()), (0, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn new(event_loop: &LoopRef) -> Self {
         let core = Box::new(Core {
@@ -261,6 +272,21 @@ impl<'a> Children<'a> {
 
     /// Makes a child, to be stepped by this set. Every child is a task: it has a number and a
     /// context, and is found by `all_tasks`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let name = String::from("borrowed");
+    /// let children = Children::new(&event_loop.handle_to_self());
+    /// let mut child = children.spawn(async { name.len() }, TaskOptions::new());
+    /// assert!(event_loop.all_tasks().contains(child.task()));
+    /// assert!(children.step());
+    /// assert!(matches!(child.take(), Some(asyncio_loop::Outcome::Value(8))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn spawn<F: Future + 'a>(&self, future: F, mut options: TaskOptions) -> RawTask<F::Output> {
         self.event_loop.apply_factory(&mut options);
         let mut how = options.take_spawn();
@@ -308,6 +334,30 @@ impl<'a> Children<'a> {
     }
 
     /// Has the set woken by the waker of this poll when a child is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::Poll;
+    /// use asyncio_loop::{Children, EventLoop, TaskOptions, running_loop};
+    ///
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let children = Children::new(&running_loop());
+    ///     let mut polls = 0;
+    ///     poll_fn(|cx| {
+    ///         children.set_waker(cx);
+    ///         polls += 1;
+    ///         if polls == 1 {
+    ///             drop(children.spawn(async {}, TaskOptions::new())); // wakes the set
+    ///         }
+    ///         children.step();
+    ///         if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
+    ///     })
+    ///     .await;
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_waker(&self, cx: &Context<'_>) {
         // SAFETY: promises 1 and 5: the old waker is dropped after the exchange.
         let slot = unsafe { &mut *self.core().waker.get() };
@@ -318,11 +368,46 @@ impl<'a> Children<'a> {
     }
 
     /// Has the set woken, as if a child were ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::Poll;
+    /// use asyncio_loop::{Children, EventLoop, running_loop};
+    ///
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let children = Children::new(&running_loop());
+    ///     let mut polls = 0;
+    ///     poll_fn(|cx| {
+    ///         children.set_waker(cx);
+    ///         children.wake();
+    ///         polls += 1;
+    ///         if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
+    ///     })
+    ///     .await;
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wake(&self) {
         self.core().wake();
     }
 
     /// How many children are ready to be stepped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let children = Children::new(&event_loop.handle_to_self());
+    /// drop(children.spawn(async {}, TaskOptions::new()));
+    /// assert_eq!(children.ready(), 1);
+    /// children.step();
+    /// assert_eq!(children.ready(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn ready(&self) -> usize {
         // SAFETY: promises 1 and 5.
@@ -330,12 +415,38 @@ impl<'a> Children<'a> {
     }
 
     /// How many children have not ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let children = Children::new(&event_loop.handle_to_self());
+    /// drop(children.spawn(async {}, TaskOptions::new()));
+    /// drop(children.spawn(std::future::pending::<()>(), TaskOptions::new()));
+    /// while children.step() {}
+    /// assert_eq!(children.live(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn live(&self) -> usize {
         self.core().live.get()
     }
 
     /// The children that have not ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let children = Children::new(&event_loop.handle_to_self());
+    /// let child = children.spawn(std::future::pending::<()>(), TaskOptions::new());
+    /// assert_eq!(children.tasks(), [child.task().clone()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn tasks(&self) -> Vec<TaskRef> {
         self.core().tasks().collect()
@@ -343,6 +454,20 @@ impl<'a> Children<'a> {
 
     /// Steps the child that has been ready for longest; false if none is, or if that one is being
     /// stepped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let children = Children::new(&event_loop.handle_to_self());
+    /// let child = children.spawn(async {}, TaskOptions::new());
+    /// assert!(children.step());
+    /// assert!(child.task().is_done());
+    /// assert!(!children.step(), "nobody is ready");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn step(&self) -> bool {
         // SAFETY: promises 1 and 5.
         let ready = unsafe { self.core().ready() };

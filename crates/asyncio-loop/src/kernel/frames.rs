@@ -44,12 +44,33 @@ fn push<R>(frame: &dyn Any, boundary: bool, f: impl FnOnce() -> R) -> R {
 }
 
 /// Runs `f` with `frame` on top of this thread's stack of frames.
+///
+/// # Examples
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use asyncio_loop::{visit_frames, with_frame};
+///
+/// let innermost = || visit_frames(|frame, _| ControlFlow::Break(frame.is::<u32>()));
+/// assert_eq!(with_frame(&1u32, innermost), Some(true));
+/// assert_eq!(innermost(), None, "it is gone");
+/// ```
 #[inline]
 pub fn with_frame<R>(frame: &dyn Any, f: impl FnOnce() -> R) -> R {
     push(frame, false, f)
 }
 
 /// Runs `f` with `frame` on top of the stack as a boundary: what `f` polls are other tasks.
+///
+/// # Examples
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use asyncio_loop::{visit_frames, with_boundary};
+///
+/// let is_boundary = || visit_frames(|_, boundary| ControlFlow::Break(boundary));
+/// assert_eq!(with_boundary(&(), is_boundary), Some(true));
+/// ```
 #[inline]
 pub fn with_boundary<R>(frame: &dyn Any, f: impl FnOnce() -> R) -> R {
     push(frame, true, f)
@@ -63,6 +84,25 @@ pub(super) fn isolated<R>(f: impl FnOnce() -> R) -> R {
 
 /// Shows the frames to `visit`, the innermost one first, until that breaks; the second argument
 /// says whether the frame is a boundary.
+///
+/// # Examples
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use asyncio_loop::{visit_frames, with_boundary, with_frame};
+///
+/// let depths = with_frame(&1u32, || {
+///     with_boundary(&2u32, || {
+///         let mut seen = Vec::new();
+///         visit_frames(|frame, boundary| {
+///             seen.push((*frame.downcast_ref::<u32>().unwrap(), boundary));
+///             ControlFlow::<()>::Continue(())
+///         });
+///         seen
+///     })
+/// });
+/// assert_eq!(depths, [(2, true), (1, false)]);
+/// ```
 pub fn visit_frames<B>(mut visit: impl FnMut(&dyn Any, bool) -> ControlFlow<B>) -> Option<B> {
     let mut next = TOP.get();
     while let Some(link) = next {
@@ -90,6 +130,23 @@ pub(super) fn is_bare() -> bool {
 }
 
 /// Runs `f`, which drops futures because they were cancelled.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{is_cancelling, while_cancelling};
+///
+/// struct Guard;
+///
+/// impl Drop for Guard {
+///     fn drop(&mut self) {
+///         assert!(is_cancelling());
+///     }
+/// }
+///
+/// while_cancelling(|| drop(Guard));
+/// assert!(!is_cancelling());
+/// ```
 pub fn while_cancelling<R>(f: impl FnOnce() -> R) -> R {
     struct Reset(bool);
     impl Drop for Reset {
@@ -103,6 +160,30 @@ pub fn while_cancelling<R>(f: impl FnOnce() -> R) -> R {
 
 /// Whether futures are being dropped on this thread because they were cancelled, rather than by
 /// code that has no more use for them.
+///
+/// # Examples
+///
+/// ```
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+/// use asyncio_loop::{EventLoop, TaskOptions, is_cancelling};
+///
+/// struct Guard(Rc<Cell<bool>>);
+///
+/// impl Drop for Guard {
+///     fn drop(&mut self) {
+///         self.0.set(is_cancelling());
+///     }
+/// }
+///
+/// let (cancelled, event_loop) = (Rc::new(Cell::new(false)), EventLoop::new()?);
+/// let guard = Guard(Rc::clone(&cancelled));
+/// let raw = event_loop.spawn(async move { drop(guard) }, TaskOptions::new())?;
+/// raw.task().request_end();
+/// event_loop.run_until_complete(async {})?;
+/// assert!(cancelled.get());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[inline]
 #[must_use]
 pub fn is_cancelling() -> bool {

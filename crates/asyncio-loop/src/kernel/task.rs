@@ -67,6 +67,43 @@ pub(super) union Stage<F: Future> {
 /// A task without one drops its future at its next step once it was asked to end. One with a
 /// supervisor is polled and dropped as that says. This is the seam between the loop, which steps
 /// tasks, and what knows about cancellation scopes.
+///
+/// # Examples
+///
+/// ```
+/// use std::any::Any;
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+/// use asyncio_loop::{EventLoop, Supervisor, TaskOptions, Verdict};
+///
+/// /// Grants one more poll to a task that was asked to end.
+/// struct OnceMore(Cell<bool>);
+///
+/// impl Supervisor for OnceMore {
+///     fn before_poll(self: Rc<Self>) -> Verdict {
+///         if self.0.replace(false) { Verdict::Continue } else { Verdict::End }
+///     }
+///
+///     fn after_poll(self: Rc<Self>, _ready: bool) -> Verdict {
+///         Verdict::Continue
+///     }
+///
+///     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+///         self
+///     }
+/// }
+///
+/// let event_loop = EventLoop::new()?;
+/// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+/// raw.task().set_supervisor(Some(Rc::new(OnceMore(Cell::new(true)))));
+/// raw.task().request_end();
+/// event_loop.run_until_complete(async {})?;
+/// assert!(raw.task().is_ending() && !raw.task().is_done());
+/// raw.task().wake();
+/// event_loop.run_until_complete(async {})?;
+/// assert!(raw.task().is_cancelled());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Supervisor {
     /// Asked before each poll.
     fn before_poll(self: Rc<Self>) -> Verdict;
@@ -81,7 +118,7 @@ pub trait Supervisor {
     fn into_any(self: Rc<Self>) -> Rc<dyn Any>;
 }
 
-/// What a [`Supervisor`] wants.
+/// What a [`Supervisor`], which has an example, wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Go on as if nobody had asked.
@@ -101,6 +138,18 @@ pub(crate) struct Spawn {
 }
 
 /// How a task ended.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, Outcome, TaskOptions};
+///
+/// let event_loop = EventLoop::new()?;
+/// let mut raw = event_loop.spawn(async { 7 }, TaskOptions::new())?;
+/// event_loop.run_until_complete(async {})?;
+/// assert!(matches!(raw.take(), Some(Outcome::Value(7))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub enum Outcome<T> {
     /// The future returned this.

@@ -165,6 +165,26 @@ impl LocalWaker {
     }
 
     /// Has the task polled again, and gives up the reference.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::Poll;
+    /// use asyncio_loop::{EventLoop, LocalWaker};
+    ///
+    /// let mut polls = 0;
+    /// EventLoop::new()?.run_until_complete(poll_fn(|cx| {
+    ///     polls += 1;
+    ///     if polls == 2 {
+    ///         return Poll::Ready(());
+    ///     }
+    ///     LocalWaker::from_context(cx).wake();
+    ///     Poll::Pending
+    /// }))?;
+    /// assert_eq!(polls, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn wake(self) {
         match self.0 {
@@ -192,6 +212,25 @@ impl LocalWaker {
     }
 
     /// Has the task polled again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::Poll;
+    /// use asyncio_loop::{EventLoop, LocalWaker};
+    ///
+    /// let mut polls = 0;
+    /// EventLoop::new()?.run_until_complete(poll_fn(|cx| {
+    ///     let waker = LocalWaker::from_context(cx);
+    ///     waker.wake_by_ref();
+    ///     waker.wake_by_ref(); // twice is once
+    ///     polls += 1;
+    ///     if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
+    /// }))?;
+    /// assert_eq!(polls, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn wake_by_ref(&self) {
         match &self.0 {

@@ -62,6 +62,18 @@ pub async fn signal(signal: impl Into<Signal>) -> io::Result<()> {
 /// # Panics
 ///
 /// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::{EventLoop, Signal, ctrl_c, raise_signal, running_loop};
+///
+/// EventLoop::new()?.run_until_complete(async {
+///     running_loop().call_soon(|| raise_signal(Signal::INT).unwrap());
+///     ctrl_c().await
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn ctrl_c() -> io::Result<()> {
     signal(Signal::INT).await
 }
@@ -149,6 +161,20 @@ impl Signals {
     /// # Cancel safety
     ///
     /// Nothing is lost: a signal stays until it is taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, Signal, Signals, raise_signal};
+    ///
+    /// let signal = EventLoop::new()?.run_until_complete(async {
+    ///     let mut signals = Signals::new([Signal::HUP, Signal::USR1])?;
+    ///     raise_signal(Signal::HUP)?;
+    ///     std::io::Result::Ok(signals.recv().await)
+    /// })??;
+    /// assert_eq!(signal, Signal::HUP);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn recv(&mut self) -> Signal {
         poll_fn(|cx| self.mailbox.poll_take(cx)).await
     }

@@ -17,6 +17,24 @@ use super::request;
 /// # From asyncio
 ///
 /// `CancelledError` in the hands of an `except` clause; `resume` is `raise`.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{catch_cancel, create_task, run, yield_now};
+///
+/// run(async {
+///     let task = create_task(async {
+///         match catch_cancel(yield_now()).await {
+///             Ok(()) => None,
+///             Err(cancelled) => Some(cancelled.to_string()), // swallowed
+///         }
+///     });
+///     yield_now().await;
+///     task.cancel_with("enough");
+///     assert_eq!(task.await.unwrap().as_deref(), Some("cancelled: enough"));
+/// });
+/// ```
 #[must_use = "a request to end is swallowed by dropping this; pass it on with `resume`"]
 #[doc(alias = "CancelledError")]
 pub struct Cancelled {
@@ -31,12 +49,45 @@ impl Cancelled {
     }
 
     /// What the request says about itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{catch_cancel, create_task, run, yield_now};
+    ///
+    /// run(async {
+    ///     let task = create_task(async {
+    ///         catch_cancel(std::future::pending::<()>()).await.unwrap_err().reason().clone()
+    ///     });
+    ///     yield_now().await;
+    ///     task.cancel();
+    ///     let reason = task.await.unwrap();
+    ///     assert!(reason.site().unwrap().file().ends_with(".rs"));
+    ///     assert!(reason.asked_by().unwrap().starts_with("Task-"));
+    /// });
+    /// ```
     #[must_use]
     pub fn reason(&self) -> &CancelReason {
         &self.reason
     }
 
     /// The message, if one was given.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{catch_cancel, create_task, run, yield_now};
+    ///
+    /// run(async {
+    ///     let task = create_task(async {
+    ///         let cancelled = catch_cancel(std::future::pending::<()>()).await.unwrap_err();
+    ///         cancelled.message().map(str::to_owned)
+    ///     });
+    ///     yield_now().await;
+    ///     task.cancel_with("enough");
+    ///     assert_eq!(task.await.unwrap().as_deref(), Some("enough"));
+    /// });
+    /// ```
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.reason.message()

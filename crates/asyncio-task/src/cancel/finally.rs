@@ -14,6 +14,20 @@ use super::deliver::{Look, Work};
 use super::node::{Answer, Kind, Slot};
 
 /// How the body of a [`finally`] ended.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{Outcome, finally, run};
+///
+/// run(async {
+///     let value = finally(async { 7 }, async |outcome| {
+///         assert_eq!(outcome, Outcome::Finished(&7));
+///         assert!(outcome.is_finished() && !outcome.is_cancelled());
+///     });
+///     assert_eq!(value.await, 7);
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<'a, T> {
     /// It returned this value.

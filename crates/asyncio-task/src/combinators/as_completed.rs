@@ -110,6 +110,21 @@ impl<T> Shared<T> {
 
 impl<T: 'static> AsCompleted<T> {
     /// Gives up after `limit`, counted from now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::pending;
+    /// use std::time::Duration;
+    /// use asyncio_task::{TimeoutError, as_completed, create_task, run};
+    ///
+    /// run(async {
+    ///     let tasks = [create_task(pending::<()>())];
+    ///     let ended = as_completed(tasks).timeout(Duration::from_millis(1));
+    ///     assert_eq!(ended.next().await.unwrap().unwrap_err(), TimeoutError);
+    ///     assert!(ended.next().await.is_none());
+    /// });
+    /// ```
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         let event_loop = running_loop();
@@ -133,11 +148,41 @@ impl<T: 'static> AsCompleted<T> {
     /// # Cancel safety
     ///
     /// Nothing is lost; the tasks go on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{as_completed, create_task, run, yield_now};
+    ///
+    /// run(async {
+    ///     let slow = create_task(async {
+    ///         yield_now().await;
+    ///         "slow"
+    ///     });
+    ///     let ended = as_completed([slow, create_task(async { "quick" })]);
+    ///     let first = ended.next().await.unwrap().unwrap();
+    ///     assert_eq!(first.await.unwrap(), "quick");
+    /// });
+    /// ```
     pub async fn next(&self) -> Option<Result<Task<T>, TimeoutError>> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// Polls for the next task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use asyncio_task::{as_completed, create_task, run};
+    ///
+    /// run(async {
+    ///     let ended = as_completed([create_task(async { 7 })]);
+    ///     let task = poll_fn(|cx| ended.poll_next(cx)).await.unwrap().unwrap();
+    ///     assert_eq!(task.await.unwrap(), 7);
+    ///     assert!(poll_fn(|cx| ended.poll_next(cx)).await.is_none());
+    /// });
+    /// ```
     pub fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Result<Task<T>, TimeoutError>>> {
         let mut shared = self.shared.borrow_mut();
         if let Some(task) = shared.take() {

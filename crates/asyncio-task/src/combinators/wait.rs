@@ -76,6 +76,19 @@ pub struct WaitTasks<T> {
 
 impl<T> WaitTasks<T> {
     /// Waits no longer than `limit`, and then gives what there is. That is no error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_task::{create_task, run, wait};
+    ///
+    /// run(async {
+    ///     let task = create_task(std::future::pending::<()>());
+    ///     let (done, pending) = wait([task]).timeout(Duration::from_millis(1)).await;
+    ///     assert_eq!((done.len(), pending.len()), (0, 1));
+    /// });
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
         self
@@ -83,6 +96,20 @@ impl<T> WaitTasks<T> {
 
     /// Waits for all tasks, for one, or for a failure. A failure is a panic; see
     /// [`fail_on_error`](Self::fail_on_error).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{ReturnWhen, create_task, run, wait};
+    ///
+    /// run(async {
+    ///     let fails = create_task(async { panic!("no luck") });
+    ///     let waits = create_task(std::future::pending::<()>());
+    ///     let (done, pending) = wait([fails, waits]).return_when(ReturnWhen::FirstException).await;
+    ///     assert_eq!((done.len(), pending.len()), (1, 1));
+    ///     # done.into_iter().next().unwrap().await.unwrap_err();
+    /// });
+    /// ```
     pub fn return_when(mut self, when: ReturnWhen) -> Self {
         self.return_when = when;
         self
@@ -109,6 +136,19 @@ impl<T> WaitTasks<T> {
 
 impl<T, E> WaitTasks<Result<T, E>> {
     /// Counts `Err` as a failure, for [`ReturnWhen::FirstException`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{ReturnWhen, create_task, run, wait};
+    ///
+    /// run(async {
+    ///     let tasks = [Ok(1), Err("no luck")].map(|result| create_task(async move { result }));
+    ///     let first = wait(tasks).return_when(ReturnWhen::FirstException).fail_on_error();
+    ///     let (done, _) = first.await;
+    ///     assert_eq!(done.len(), 2, "both have ended in the same turn");
+    /// });
+    /// ```
     pub fn fail_on_error(mut self) -> Self {
         self.is_failure = |task| has_panicked(task) || matches!(task.peek(), Some(Ok(Err(_))));
         self

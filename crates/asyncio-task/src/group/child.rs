@@ -46,6 +46,24 @@ impl<E> ChildOutput<E> for () {
 }
 
 /// Why a child has no value.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{ChildError, run, task_group};
+///
+/// run(async {
+///     let result = task_group(async |group| {
+///         let child = group.create_task(async { Err::<(), _>("no luck") });
+///         group.cancel();
+///         let late = group.create_task(async { Ok(()) });
+///         assert_eq!(late.outcome().await, Err(ChildError::Refused));
+///         drop(child);
+///         Ok(())
+///     });
+///     assert_eq!(result.await.unwrap_err().into_errors(), ["no luck"]);
+/// });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChildError {
@@ -117,6 +135,24 @@ fn panicked<E>(group: &TaskGroup<'_, '_, E>, payload: Box<dyn Any + Send>) -> Ch
 /// whoever awaits it ends at that await, as by [`resume`](crate::Cancelled::resume): the group is
 /// ending then, or the one who cancelled a single child knows what it does. [`outcome`](Self::outcome)
 /// gives a `Result` instead. Dropping the handle leaves the child to the group.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{run, scope, yield_now};
+///
+/// run(async {
+///     let word = String::from("borrowed");
+///     let length = scope(async |scope| {
+///         let child = scope.create_task(async {
+///             yield_now().await;
+///             word.len()
+///         });
+///         child.await
+///     });
+///     assert_eq!(length.await, 8);
+/// });
+/// ```
 #[must_use = "the value of the child is lost; `drop` the handle if it is not wanted"]
 pub struct Child<'scope, T> {
     /// `None` if the group did not take it.
@@ -144,24 +180,86 @@ impl<T> Child<'_, T> {
     }
 
     /// The task, unless the group refused it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, scope};
+    ///
+    /// run(async {
+    ///     scope(async |scope| {
+    ///         let child = scope.create_task(async {});
+    ///         child.task_ref().unwrap().set_name("helper");
+    ///         assert_eq!(&*scope.tasks()[0].name(), "helper");
+    ///     })
+    ///     .await;
+    /// });
+    /// ```
     #[must_use]
     pub fn task_ref(&self) -> Option<&TaskRef> {
         self.raw.as_ref().map(RawTask::task)
     }
 
     /// Asks this child to end; the others go on. False if it has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, scope};
+    ///
+    /// run(async {
+    ///     scope(async |scope| {
+    ///         let child = scope.create_task(std::future::pending::<()>());
+    ///         assert!(child.cancel());
+    ///         assert!(child.outcome().await.is_err());
+    ///     })
+    ///     .await;
+    /// });
+    /// ```
     #[track_caller]
     pub fn cancel(&self) -> bool {
         self.task_ref().is_some_and(TaskRefExt::cancel)
     }
 
     /// Whether it has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, scope, yield_now};
+    ///
+    /// run(async {
+    ///     scope(async |scope| {
+    ///         let child = scope.create_task(async {});
+    ///         assert!(!child.is_done());
+    ///         yield_now().await;
+    ///         assert!(child.is_done());
+    ///     })
+    ///     .await;
+    /// });
+    /// ```
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.task_ref().is_none_or(TaskRef::is_done)
     }
 
     /// Whether it was cancelled, or refused by a group that was ending.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, scope, yield_now};
+    ///
+    /// run(async {
+    ///     scope(async |scope| {
+    ///         let child = scope.create_task(std::future::pending::<()>());
+    ///         child.cancel();
+    ///         yield_now().await;
+    ///         assert!(child.is_cancelled());
+    ///     })
+    ///     .await;
+    /// });
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.task_ref().is_none_or(TaskRef::is_cancelled)

@@ -40,18 +40,60 @@ impl<E> ExceptionGroup<E> {
     }
 
     /// The errors, in the order in which they happened; the body's comes last.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, task_group};
+    ///
+    /// run(async {
+    ///     let failed = task_group(async |group| {
+    ///         group.create_task(async { Err::<(), _>("disk full") });
+    ///         Ok(())
+    ///     });
+    ///     assert_eq!(failed.await.unwrap_err().errors(), ["disk full"]);
+    /// });
+    /// ```
     #[must_use]
     pub fn errors(&self) -> &[E] {
         &self.errors
     }
 
     /// Whether there is no error: the group was only cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, task_group};
+    ///
+    /// run(async {
+    ///     let ended = task_group(async |group| {
+    ///         group.cancel();
+    ///         std::future::pending::<Result<(), &str>>().await
+    ///     });
+    ///     assert!(ended.await.unwrap_err().is_empty());
+    /// });
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.errors.is_empty()
     }
 
     /// The errors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, task_group};
+    ///
+    /// run(async {
+    ///     let failed = task_group(async |group| {
+    ///         group.create_task(async { Err::<(), _>("disk full") });
+    ///         Ok(())
+    ///     });
+    ///     assert_eq!(failed.await.unwrap_err().into_errors(), vec!["disk full"]);
+    /// });
+    /// ```
     #[must_use]
     pub fn into_errors(self) -> Vec<E> {
         self.errors

@@ -126,6 +126,27 @@ where
 ///
 /// `'scope` is the life of the group, which children may refer to, to add more children; `'env` is
 /// what lives longer.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{TaskGroup, run, task_group};
+///
+/// run(async {
+///     type Group<'scope, 'env> = TaskGroup<'scope, 'env, String>;
+///
+///     fn start<'scope>(group: &'scope Group<'scope, '_>, url: &'scope str) {
+///         drop(group.create_task(async move { Err::<(), _>(format!("{url} does not answer")) }));
+///     }
+///
+///     let url = String::from("here");
+///     let result = task_group(async |group| {
+///         start(group, &url);
+///         Ok(())
+///     });
+///     assert_eq!(result.await.unwrap_err().errors(), ["here does not answer"]);
+/// });
+/// ```
 #[doc(alias = "Nursery")]
 pub struct TaskGroup<'scope, 'env, E> {
     /// Without a destructor, so that children may refer to the group that owns them: `End` empties
@@ -216,6 +237,21 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
     }
 
     /// [`create_task`](Self::create_task) with a name, a context or an eager start.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{TaskOptions, current_task, run, task_group};
+    ///
+    /// run(async {
+    ///     let name = task_group(async |group| {
+    ///         let options = TaskOptions::new().name("helper");
+    ///         let name = async { Ok(current_task().unwrap().name()) };
+    ///         Ok::<_, ()>(group.create_task_with(name, options).await)
+    ///     });
+    ///     assert_eq!(&*name.await.unwrap(), "helper");
+    /// });
+    /// ```
     pub fn create_task_with<F>(
         &'scope self,
         future: F,
@@ -235,6 +271,21 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
 
     /// Ends the group: cancels the body and every child. A body that has its value already still
     /// gives it; else the group returns an [`ExceptionGroup`] without errors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, task_group};
+    ///
+    /// run(async {
+    ///     let found = task_group(async |group| {
+    ///         drop(group.create_task(std::future::pending::<()>()));
+    ///         group.cancel();
+    ///         Ok::<_, ()>("what was looked for")
+    ///     });
+    ///     assert_eq!(found.await, Ok("what was looked for"));
+    /// });
+    /// ```
     pub fn cancel(&self) {
         if let Some(state) = self.state() {
             state.abort();
@@ -243,12 +294,42 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
 
     /// Whether the group is ending: something has failed, or it was cancelled. It takes no children
     /// any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, task_group};
+    ///
+    /// run(async {
+    ///     let result = task_group(async |group| {
+    ///         assert!(!group.is_ending());
+    ///         group.cancel();
+    ///         assert!(group.is_ending());
+    ///         Ok::<_, ()>(())
+    ///     });
+    ///     assert!(result.await.is_ok());
+    /// });
+    /// ```
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.state().is_none_or(|state| state.frames.aborting.get())
     }
 
     /// The children that have not ended, oldest first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, task_group};
+    ///
+    /// run(async {
+    ///     let result = task_group(async |group| {
+    ///         drop(group.create_task(async {}));
+    ///         Ok::<_, ()>(group.tasks().len())
+    ///     });
+    ///     assert_eq!(result.await, Ok(1));
+    /// });
+    /// ```
     #[must_use]
     pub fn tasks(&self) -> Vec<TaskRef> {
         let mut tasks = self.state().map(|state| state.children.tasks()).unwrap_or_default();

@@ -66,6 +66,22 @@ where
 }
 
 /// A group of tasks that do not fail, as the body of [`scope`](fn@scope) sees it.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_task::{Scope, run, scope};
+///
+/// run(async {
+///     fn start<'scope>(scope: &'scope Scope<'scope, '_>, count: &'scope std::cell::Cell<u32>) {
+///         drop(scope.create_task(async { count.set(count.get() + 1) }));
+///     }
+///
+///     let count = std::cell::Cell::new(0);
+///     scope(async |scope| (0..3).for_each(|_| start(scope, &count))).await;
+///     assert_eq!(count.get(), 3);
+/// });
+/// ```
 pub struct Scope<'scope, 'env> {
     group: TaskGroup<'scope, 'env, Infallible>,
 }
@@ -73,12 +89,38 @@ pub struct Scope<'scope, 'env> {
 impl<'scope> Scope<'scope, '_> {
     /// Has `future` run beside the body. It starts when the body waits. See
     /// [`TaskGroup::create_task`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, scope};
+    ///
+    /// run(async {
+    ///     let text = String::from("to be");
+    ///     let words = scope(async |scope| scope.create_task(async { text.split(' ').count() }).await);
+    ///     assert_eq!(words.await, 2);
+    /// });
+    /// ```
     #[track_caller]
     pub fn create_task<F: Future + 'scope>(&'scope self, future: F) -> Child<'scope, F::Output> {
         self.create_task_with(future, TaskOptions::new())
     }
 
     /// [`create_task`](Self::create_task) with a name, a context or an eager start.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{TaskOptions, current_task, run, scope};
+    ///
+    /// run(async {
+    ///     let name = scope(async |scope| {
+    ///         let options = TaskOptions::new().name("helper");
+    ///         scope.create_task_with(async { current_task().unwrap().name() }, options).await
+    ///     });
+    ///     assert_eq!(&*name.await, "helper");
+    /// });
+    /// ```
     pub fn create_task_with<F: Future + 'scope>(
         &'scope self,
         future: F,
@@ -88,12 +130,47 @@ impl<'scope> Scope<'scope, '_> {
     }
 
     /// Whether the scope is ending: a child has panicked, or the task around it was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{catch_cancel, create_task, run, scope, yield_now};
+    ///
+    /// run(async {
+    ///     let task = create_task(scope(async |scope| {
+    ///         let child = scope.create_task(async {
+    ///             assert!(catch_cancel(std::future::pending::<()>()).await.is_err());
+    ///             assert!(scope.is_ending());
+    ///         });
+    ///         assert!(!scope.is_ending());
+    ///         child.await;
+    ///     }));
+    ///     yield_now().await;
+    ///     yield_now().await;
+    ///     task.cancel();
+    ///     assert!(task.await.unwrap_err().is_cancelled());
+    /// });
+    /// ```
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.group.is_ending()
     }
 
     /// The children that have not ended, oldest first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, scope};
+    ///
+    /// run(async {
+    ///     scope(async |scope| {
+    ///         drop(scope.create_task(async {}));
+    ///         assert_eq!(scope.tasks().len(), 1);
+    ///     })
+    ///     .await;
+    /// });
+    /// ```
     #[must_use]
     pub fn tasks(&self) -> Vec<TaskRef> {
         self.group.tasks()

@@ -205,6 +205,24 @@ impl<T> RawTask<T> {
     /// # Panics
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::Poll;
+    /// use asyncio_loop::{EventLoop, Join, Outcome, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let mut raw = event_loop.spawn(async { 7 }, TaskOptions::new())?;
+    /// let value = event_loop.run_until_complete(poll_fn(|cx| match raw.poll_linked(cx) {
+    ///     Join::Ready { outcome: Outcome::Value(value), ending } => Poll::Ready((value, ending)),
+    ///     Join::Ready { .. } => unreachable!("it neither panics nor is cancelled"),
+    ///     Join::Linked | Join::Noted => Poll::Pending,
+    /// }))?;
+    /// assert_eq!(value, (7, false));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn poll_linked(&mut self, cx: &Context<'_>) -> Join<T> {
         if self.task.is_done() {
@@ -265,6 +283,24 @@ impl<T> RawTask<T> {
 }
 
 /// What waiting for a task has come to.
+///
+/// # Examples
+///
+/// ```
+/// use std::future::poll_fn;
+/// use std::task::Poll;
+/// use asyncio_loop::{EventLoop, Join, Outcome, TaskOptions};
+///
+/// let event_loop = EventLoop::new()?;
+/// let mut raw = event_loop.spawn(async { 7 }, TaskOptions::new())?;
+/// let value = event_loop.run_until_complete(poll_fn(|cx| match raw.poll_linked(cx) {
+///     Join::Ready { outcome: Outcome::Value(value), ending } => Poll::Ready((value, ending)),
+///     Join::Ready { .. } => unreachable!("it neither panics nor is cancelled"),
+///     Join::Linked | Join::Noted => Poll::Pending,
+/// }))?;
+/// assert_eq!(value, (7, false));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub enum Join<T> {
     /// The task has ended.

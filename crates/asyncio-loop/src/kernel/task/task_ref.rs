@@ -268,12 +268,38 @@ impl TaskRef {
     }
 
     /// Whether it has ended by a panic.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async { panic!("no luck") }, TaskOptions::new())?;
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_panicked());
+    /// assert!(!raw.task().is_cancelled());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_panicked(&self) -> bool {
         self.header().has(PANICKED)
     }
 
     /// Whether it is one of [`Children`](crate::Children), which their owner steps.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let children = Children::new(&event_loop.handle_to_self());
+    /// let child = children.spawn(async {}, TaskOptions::new());
+    /// let other = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// assert!(child.task().is_child() && !other.task().is_child());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_child(&self) -> bool {
         self.header().has(CHILD)
@@ -281,6 +307,24 @@ impl TaskRef {
 
     /// Of one of [`Children`](crate::Children) that is being stepped: the task inside whose step that
     /// happens.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Children, EventLoop, TaskOptions, running_loop};
+    ///
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let event_loop = running_loop();
+    ///     let children = Children::new(&event_loop);
+    ///     let current = || running_loop().current_task().unwrap();
+    ///     let mut child = children.spawn(async move { current().stepper() }, TaskOptions::new());
+    ///     children.step();
+    ///     assert_eq!(child.task().stepper(), None, "it is not being stepped");
+    ///     let asyncio_loop::Outcome::Value(stepper) = child.take().unwrap() else { unreachable!() };
+    ///     assert_eq!(stepper, event_loop.current_task());
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn stepper(&self) -> Option<Self> {
         // SAFETY: a live child, on its thread.
@@ -288,12 +332,42 @@ impl TaskRef {
     }
 
     /// Whether it is being stepped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, running_loop};
+    ///
+    /// let this = EventLoop::new()?.run_until_complete(async {
+    ///     let this = running_loop().current_task().unwrap();
+    ///     assert!(this.is_running());
+    ///     this
+    /// })?;
+    /// assert!(!this.is_running());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.header().has(RUNNING)
     }
 
     /// Whether it stands in line to be stepped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+    /// assert!(raw.task().is_scheduled());
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(!raw.task().is_scheduled(), "it waits");
+    /// raw.task().wake();
+    /// assert!(raw.task().is_scheduled());
+    /// # raw.task().request_end();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_scheduled(&self) -> bool {
         self.header().has(SCHEDULED)
@@ -327,6 +401,29 @@ impl TaskRef {
     }
 
     /// The unfinished task that it awaits outside of every frame.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::task::Poll;
+    /// use asyncio_loop::{EventLoop, Join, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+    /// let task = raw.task().clone();
+    /// let mut raw = raw;
+    /// let awaiter = std::future::poll_fn(move |cx| match raw.poll_linked(cx) {
+    ///     Join::Ready { .. } => Poll::Ready(()),
+    ///     Join::Linked | Join::Noted => Poll::Pending,
+    /// });
+    /// let awaiter = event_loop.spawn(awaiter, TaskOptions::new())?;
+    /// event_loop.run_until_complete(async {})?;
+    /// assert_eq!(awaiter.task().awaited(), Some(task.clone()));
+    /// task.request_end();
+    /// event_loop.run_until_complete(async {})?;
+    /// assert_eq!(awaiter.task().awaited(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn awaited(&self) -> Option<Self> {
         let awaited = self.task().awaiting.get()?;
@@ -335,6 +432,24 @@ impl TaskRef {
     }
 
     /// Counts a request to end, which says this about itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{CancelReason, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+    /// let task = raw.task();
+    /// task.add_request(CancelReason::new("too slow"));
+    /// task.add_request(CancelReason::new("enough"));
+    /// assert_eq!(task.requests(), 2);
+    /// assert_eq!(task.cancel_reason(), Some(CancelReason::new("enough")));
+    /// assert_eq!(task.remove_request(), 1);
+    /// assert!(!task.is_ending(), "counting does not end it");
+    /// # task.request_end();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn add_request(&self, reason: CancelReason) {
         // SAFETY: promises 1 and 5.
         let old = unsafe { &mut *self.task().extra.get() }.add_request(reason);
@@ -342,6 +457,20 @@ impl TaskRef {
     }
 
     /// Counts one request less; returns how many are left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{CancelReason, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+    /// raw.task().add_request(CancelReason::default());
+    /// assert_eq!(raw.task().remove_request(), 0);
+    /// assert_eq!(raw.task().remove_request(), 0, "there is none to take back");
+    /// # raw.task().request_end();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn remove_request(&self) -> usize {
         if self.requests() == 0 {
             return 0;
@@ -353,6 +482,20 @@ impl TaskRef {
     }
 
     /// How often it was asked to end, less what was taken back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{CancelReason, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+    /// assert_eq!(raw.task().requests(), 0);
+    /// raw.task().add_request(CancelReason::default());
+    /// assert_eq!(raw.task().requests(), 1);
+    /// # raw.task().request_end();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn requests(&self) -> usize {
         // SAFETY: promises 1 and 5.
@@ -360,6 +503,20 @@ impl TaskRef {
     }
 
     /// What the last request to end said.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{CancelReason, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+    /// assert_eq!(raw.task().cancel_reason(), None);
+    /// raw.task().add_request(CancelReason::new("enough"));
+    /// assert_eq!(raw.task().cancel_reason().unwrap().message(), Some("enough"));
+    /// # raw.task().request_end();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn cancel_reason(&self) -> Option<CancelReason> {
         // SAFETY: promises 1 and 5.
@@ -367,12 +524,42 @@ impl TaskRef {
     }
 
     /// Sets what is said when it ends cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{CancelReason, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+    /// raw.task().set_cancel_reason(CancelReason::new("enough"));
+    /// assert_eq!(raw.task().requests(), 0, "it is not counted");
+    /// assert_eq!(raw.task().cancel_reason().unwrap().message(), Some("enough"));
+    /// # raw.task().request_end();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_cancel_reason(&self, reason: CancelReason) {
         let old = self.with_extra(|extra| extra.reason.replace(reason));
         drop(old);
     }
 
     /// What is said by a request that this task makes there, perhaps with a message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::panic::Location;
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let options = TaskOptions::new().name("watchdog");
+    /// let raw = event_loop.spawn(async {}, options)?;
+    /// let reason = raw.task().reason_to_cancel(Some("too slow"), Location::caller());
+    /// assert_eq!(reason.message(), Some("too slow"));
+    /// assert_eq!(reason.asked_by().as_deref(), Some("watchdog"));
+    /// event_loop.run_until_complete(async {})?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn reason_to_cancel(
         &self,
@@ -442,6 +629,23 @@ impl TaskRef {
     }
 
     /// Notes that it was asked to end, for its [`Supervisor`] to look at when it is stepped next.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+    /// event_loop.run_until_complete(async {})?;
+    /// raw.task().mark_ending();
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_ending() && !raw.task().is_done(), "nobody has woken it");
+    /// raw.task().wake();
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_cancelled());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn mark_ending(&self) {
         if !self.is_done() {
             self.header().set(ENDING);
@@ -468,6 +672,37 @@ impl TaskRef {
     }
 
     /// Puts a supervisor in charge, or nobody. Returns the one before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::any::Any;
+    /// use std::rc::Rc;
+    /// use asyncio_loop::{EventLoop, Supervisor, TaskOptions, Verdict};
+    ///
+    /// struct Lenient;
+    ///
+    /// impl Supervisor for Lenient {
+    ///     fn before_poll(self: Rc<Self>) -> Verdict {
+    ///         Verdict::Continue
+    ///     }
+    ///     // ...
+    /// #     fn after_poll(self: Rc<Self>, _ready: bool) -> Verdict {
+    /// #         Verdict::Continue
+    /// #     }
+    /// #     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+    /// #         self
+    /// #     }
+    /// }
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async { "value" }, TaskOptions::new())?;
+    /// assert!(raw.task().set_supervisor(Some(Rc::new(Lenient))).is_none());
+    /// raw.task().request_end();
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(raw.task().is_done() && !raw.task().is_cancelled(), "its value wins");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_supervisor(&self, new: Option<Rc<dyn Supervisor>>) -> Option<Rc<dyn Supervisor>> {
         match &new {
             _ if self.is_done() => return None,
@@ -478,6 +713,38 @@ impl TaskRef {
     }
 
     /// The supervisor in charge.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::any::Any;
+    /// use std::rc::Rc;
+    /// use asyncio_loop::{EventLoop, Supervisor, TaskOptions, Verdict};
+    ///
+    /// struct Lenient;
+    ///
+    /// impl Supervisor for Lenient {
+    ///     fn before_poll(self: Rc<Self>) -> Verdict {
+    ///         Verdict::Continue
+    ///     }
+    ///     // ...
+    /// #     fn after_poll(self: Rc<Self>, _ready: bool) -> Verdict {
+    /// #         Verdict::Continue
+    /// #     }
+    /// #     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+    /// #         self
+    /// #     }
+    /// }
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async { "value" }, TaskOptions::new())?;
+    /// assert!(raw.task().supervisor().is_none());
+    /// raw.task().set_supervisor(Some(Rc::new(Lenient)));
+    /// let supervisor = raw.task().supervisor().unwrap();
+    /// assert!(supervisor.into_any().downcast::<Lenient>().is_ok());
+    /// # event_loop.run_until_complete(async {})?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn supervisor(&self) -> Option<Rc<dyn Supervisor>> {
         if self.header().has(SUPERVISED) {
