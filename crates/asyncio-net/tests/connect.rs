@@ -12,28 +12,10 @@ use asyncio_net::{
     create_connection_with, create_server, getaddrinfo, getnameinfo, open_connection,
     open_connection_with,
 };
-use common::{Echo, Recorder, reports, run, settle};
-use socket2::{Domain, Socket, Type};
+use common::{Echo, Recorder, reports, run, settle, silent_address};
 
 fn dead_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-/// An address that neither refuses nor accepts: its backlog is full.
-fn silent_address() -> (Socket, Vec<Socket>, SocketAddr) {
-    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-    listener.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let clients = (0..4)
-        .map(|_| {
-            let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            client.set_nonblocking(true).unwrap();
-            let _ = client.connect(&address);
-            client
-        })
-        .collect();
-    (listener, clients, address.as_socket().unwrap())
 }
 
 // T-031

@@ -40,7 +40,12 @@ fn is_missing(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
+/// Says which address it was; unless the system has no sockets left, which is not the address's fault.
 fn name(error: io::Error, address: &SocketAddr) -> io::Error {
+    use rustix::io::Errno;
+    if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
+        return error;
+    }
     let text = format!("cannot listen on {address}: {error}");
     io::Error::new(error.kind(), text)
 }

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -15,6 +15,7 @@ use asyncio_loop::{Direction, ErrorContext, LocalWaker, LoopRef, Source, running
 use asyncio_net::{Protocol, Transport};
 use asyncio_task::{Runner, yield_now};
 use rustix::event::{PollFd, PollFlags};
+use socket2::{Domain, Socket, Type};
 
 /// Runs a test that may use `?`.
 #[track_caller]
@@ -101,6 +102,30 @@ pub(crate) fn wait_for(socket: impl AsFd, what: PollFlags) {
 /// Lets others run for a turn.
 pub(crate) async fn turn() {
     yield_now().await;
+}
+
+/// An address that neither refuses nor accepts: its backlog is full.
+pub(crate) fn silent_address() -> (Socket, Vec<Socket>, SocketAddr) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    listener.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let clients = (0..4)
+        .map(|_| {
+            let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            let _ = client.connect(&address);
+            client
+        })
+        .collect();
+    (listener, clients, address.as_socket().unwrap())
+}
+
+/// How many sockets this process has open.
+pub(crate) fn open_sockets() -> usize {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
 /// A place for files, removed in the end.

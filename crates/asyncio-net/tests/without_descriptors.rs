@@ -1,0 +1,115 @@
+//! Running out of descriptors, in a process of its own and one after the other: the limit is everybody's.
+
+mod common;
+
+use std::fs::File;
+use std::io;
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use asyncio_loop::running_loop;
+use asyncio_net::{
+    Address, ConnectErrors, DatagramOptions, DatagramProtocol, DatagramTransport,
+    create_datagram_endpoint, create_server, open_connection, open_unix_connection,
+};
+use asyncio_task::sleep;
+use common::{Probe, Recorder, reports, run_in_virtual_time};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Runs a test that ends up without descriptors.
+#[track_caller]
+fn run_alone(test: impl AsyncFnOnce() -> io::Result<()>) {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..limit }).unwrap();
+    run_in_virtual_time(test);
+}
+
+/// Takes all descriptors that are left.
+fn take_all() -> Vec<File> {
+    std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
+}
+
+// V-011
+#[test]
+fn accepting_pauses_is_reported_once_and_recovers() {
+    run_alone(async || {
+        let reports = reports();
+        let probe = Probe::new()?;
+        let recorder = Recorder::default();
+        let server = create_server("127.0.0.1:0", {
+            let recorder = recorder.clone();
+            move || recorder.clone()
+        })
+        .await?;
+        let mut clients = vec![TcpStream::connect(server.local_addr()?)?];
+        recorder.log.until("made").await;
+        // The client's socket first, then nothing is left for the server's.
+        clients.push(connect_unaccepted(&server.local_addr()?)?);
+        let mut files = take_all();
+        probe.until(|| !reports.borrow().is_empty()).await;
+        probe.settle().await;
+        assert_eq!(server.client_count(), 1);
+        assert_eq!(reports.borrow().len(), 1, "{reports:?}");
+        assert!(reports.borrow()[0].contains("127.0.0.1"), "{reports:?}");
+        assert!(server.is_serving());
+
+        files.truncate(10);
+        probe.settle().await;
+        assert_eq!(server.client_count(), 1, "it waits for a while");
+        let before = running_loop().time();
+        // Virtual ones.
+        sleep(Duration::from_millis(1100)).await;
+        probe.settle().await;
+        assert!(running_loop().time() - before < Duration::from_secs(2));
+        assert_eq!(server.client_count(), 2);
+        assert_eq!(reports.borrow().len(), 1);
+        Ok(())
+    });
+}
+
+struct NoDatagrams;
+
+impl DatagramProtocol for NoDatagrams {
+    fn datagram_received(&mut self, _: &DatagramTransport, _: &[u8], _: &Address) {}
+}
+
+#[test]
+fn making_sockets_fails_with_the_systems_error_and_works_again() {
+    run_alone(async || {
+        let reports = reports();
+        let server = create_server("127.0.0.1:0", Recorder::default).await?;
+        let address = server.local_addr()?;
+        let is_limit = |error: io::Error| {
+            let errors = error.get_ref().and_then(|inner| inner.downcast_ref::<ConnectErrors>());
+            let error = errors.map_or(&error, |errors| &errors.attempts()[0].1);
+            assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::MFILE.raw_os_error()));
+        };
+        let endpoint = async || {
+            let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+            create_datagram_endpoint(|| NoDatagrams, options).await
+        };
+        let files = take_all();
+        is_limit(open_connection(address).await.unwrap_err());
+        is_limit(open_unix_connection("/no/such/path").await.unwrap_err());
+        is_limit(create_server("127.0.0.1:0", Recorder::default).await.unwrap_err());
+        is_limit(endpoint().await.unwrap_err());
+        let free = files.len();
+        drop(files);
+        let files = take_all();
+        assert_eq!(files.len(), free, "nothing was lost on the way");
+        drop(files);
+        open_connection(address).await?;
+        create_server("127.0.0.1:0", Recorder::default).await?;
+        endpoint().await?;
+        assert!(reports.borrow().is_empty(), "{reports:?}");
+        Ok(())
+    });
+}
+
+fn connect_unaccepted(address: &std::net::SocketAddr) -> io::Result<TcpStream> {
+    TcpStream::connect(address)
+}
