@@ -1,20 +1,14 @@
-//! Blocking work on other threads, and child processes.
+//! Blocking work on other threads.
 
 use std::hint::black_box;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use asyncio_benches::contest::{Contest, run};
 use asyncio_benches::runtime::{Asyncio, Runtime, Smol, Tokio, timed_with_others};
-use futures_util::StreamExt;
 use futures_util::future::join_all;
-use futures_util::stream::iter;
 
 /// Jobs handed over at once.
 const JOBS: usize = 1000;
-/// Processes handed over at once, and how many of them run at a time.
-const PROCESSES: usize = 16;
-const CONCURRENCY: usize = 8;
 
 fn main() {
     run(
@@ -26,63 +20,60 @@ fn main() {
                 .with("tokio", job_by_job::<Tokio>)
                 .with("smol", job_by_job::<Smol>),
             Contest::new("executor_1000_jobs", JOBS as u64)
+                .with("asyncio", jobs_in_turn::<Asyncio>)
+                .with("tokio", jobs_in_turn::<Tokio>)
+                .with("smol", jobs_in_turn::<Smol>),
+            Contest::new("executor_join_1000_jobs", JOBS as u64)
                 .with("asyncio", jobs_at_once::<Asyncio>)
                 .with("tokio", jobs_at_once::<Tokio>)
                 .with("smol", jobs_at_once::<Smol>),
-            Contest::new("short_process", PROCESSES as u64)
-                .with("asyncio", processes::<Asyncio>)
-                .with("tokio", processes::<Tokio>)
-                .with("smol", processes::<Smol>),
         ],
     );
 }
 
 /// Blocking work runs on another thread.
 trait Threads: Runtime {
+    /// A job that is handed over at once, to be waited for or not.
+    type Job<T: Send + 'static>: Future + 'static;
+
+    fn submit<T: Send + 'static>(job: fn() -> T) -> Self::Job<T>;
+
     fn to_thread<T: Send + 'static>(job: fn() -> T) -> impl Future<Output = T> + 'static;
 }
 
-trait Processes: Runtime {
-    /// Runs `true` and waits for its end.
-    fn process() -> impl Future<Output = ()>;
-}
-
 impl Threads for Asyncio {
+    type Job<T: Send + 'static> = asyncio::WrapFuture<T>;
+
+    fn submit<T: Send + 'static>(job: fn() -> T) -> Self::Job<T> {
+        asyncio::running_loop().run_in_executor(None, job)
+    }
+
     async fn to_thread<T: Send + 'static>(job: fn() -> T) -> T {
         asyncio::to_thread(job).await.expect("a job that ends well")
     }
 }
 
 impl Threads for Tokio {
+    type Job<T: Send + 'static> = tokio::task::JoinHandle<T>;
+
+    fn submit<T: Send + 'static>(job: fn() -> T) -> Self::Job<T> {
+        tokio::task::spawn_blocking(job)
+    }
+
     async fn to_thread<T: Send + 'static>(job: fn() -> T) -> T {
         tokio::task::spawn_blocking(job).await.expect("a job that ends well")
     }
 }
 
-impl Processes for Asyncio {
-    async fn process() {
-        let process = asyncio::Command::new("true").stdin(asyncio::Stdio::null()).await;
-        assert!(process.expect("a process").wait().await.success());
-    }
-}
-
-impl Processes for Tokio {
-    async fn process() {
-        let status = tokio::process::Command::new("true").stdin(Stdio::null()).status().await;
-        assert!(status.expect("a status").success());
-    }
-}
-
 impl Threads for Smol {
-    fn to_thread<T: Send + 'static>(job: fn() -> T) -> impl Future<Output = T> + 'static {
+    type Job<T: Send + 'static> = smol::Task<T>;
+
+    fn submit<T: Send + 'static>(job: fn() -> T) -> Self::Job<T> {
         smol::unblock(job)
     }
-}
 
-impl Processes for Smol {
-    async fn process() {
-        let status = smol::process::Command::new("true").stdin(Stdio::null()).status().await;
-        assert!(status.expect("a status").success());
+    fn to_thread<T: Send + 'static>(job: fn() -> T) -> impl Future<Output = T> + 'static {
+        smol::unblock(job)
     }
 }
 
@@ -99,7 +90,20 @@ fn job_by_job<R: Threads>(times: u64) -> Duration {
     })
 }
 
-/// A thousand jobs at once.
+/// A thousand jobs handed over at once, and waited for one after the other.
+fn jobs_in_turn<R: Threads>(times: u64) -> Duration {
+    timed_with_others::<R>(async move {
+        for _ in 0..times {
+            let jobs: Vec<_> = (0..JOBS).map(|_| R::submit(job)).collect();
+            for job in jobs {
+                black_box(job.await);
+            }
+        }
+    })
+}
+
+/// A thousand jobs at once, all of which are waited for all the time: what `join_all` does between a
+/// job's end and ours weighs more than the job.
 fn jobs_at_once<R: Threads>(times: u64) -> Duration {
     timed_with_others::<R>(async move {
         for _ in 0..times {
@@ -127,13 +131,4 @@ fn thread_round_trip(times: u64) -> Duration {
     drop(jobs);
     thread.join().expect("the thread");
     took
-}
-
-/// Short processes, several at a time.
-fn processes<R: Processes>(times: u64) -> Duration {
-    timed_with_others::<R>(async move {
-        for _ in 0..times {
-            iter(0..PROCESSES).for_each_concurrent(CONCURRENCY, |_| R::process()).await;
-        }
-    })
 }

@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use asyncio::{
     Command, Signal, Signals, StreamReader, StreamWriter, create_task, open_connection, sleep,
-    start_server,
+    start_server, timeout,
 };
 
 /// Clients that are not done by then are cut off.
 const GRACE: Duration = Duration::from_secs(5);
+/// Cleanup that is not done by then is dropped.
+const CLEANUP: Duration = Duration::from_secs(1);
 
 async fn serve(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
     while let Some(request) = reader.next_line().await? {
@@ -28,6 +30,12 @@ async fn serve(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()>
         writer.drain().await?;
     }
     writer.close().await
+}
+
+/// Stands for what a server leaves in order: buffers written, leases given back.
+async fn clean_up() {
+    sleep(Duration::from_millis(10)).await;
+    println!("main: cleaned up");
 }
 
 async fn ask(address: std::net::SocketAddr) -> io::Result<String> {
@@ -57,6 +65,7 @@ async fn main() -> io::Result<()> {
     server.shutdown(GRACE).await;
     println!("main: no more clients");
     assert!(open_connection(address).await.is_err());
+    timeout(CLEANUP, clean_up()).await.expect("a quick cleanup");
 
     let answer = client.await.expect("a result")?;
     println!("client: {answer}");
