@@ -3,13 +3,18 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
-use asyncio_process::{Command, Stdio, Watcher};
+use asyncio_process::{Command, Stdio, SubprocessProtocol, Watcher, subprocess_exec};
 use asyncio_task::{run, sleep};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+/// More than a pipe holds, so that it takes several steps.
+const INPUT: &[u8] = &[7; 200_000];
 
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
@@ -21,46 +26,150 @@ fn has_children() -> bool {
     !matches!(waitid(WaitId::All, how), Err(Errno::CHILD))
 }
 
-/// Polls a future a few times, then drops it.
-async fn abandon<F: Future>(future: F, polls: usize) {
+/// The tests take turns.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until the loop has reaped whom it has to.
+async fn until_childless() {
+    while has_children() {
+        sleep(Duration::from_micros(200)).await;
+    }
+}
+
+/// Polls a future so many times, in a row or each time that it asks for it, then drops it. True: it was done
+/// before.
+async fn abandon<F: Future>(future: F, polls: usize, in_a_row: bool) -> bool {
     let mut future = pin!(future);
     let mut left = polls;
     poll_fn(|cx| {
-        if left == 0 || future.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
+        if left == 0 {
+            return Poll::Ready(false);
         }
         left -= 1;
-        cx.waker().wake_by_ref();
+        if future.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if in_a_row || left == 0 {
+            cx.waker().wake_by_ref();
+        }
         Poll::Pending
     })
-    .await;
+    .await
 }
 
-// P-006
+fn sleeper() -> Command {
+    let command = Command::new("sleep").arg("1000").stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped())
+}
+
+// P-006. ASYNCIO_ROUNDS sets another number of rounds.
 #[test]
 fn ten_thousand_starts_that_are_cancelled_leave_nothing() {
-    const ROUNDS: usize = 10_000;
+    let _turn = alone();
+    let rounds = std::env::var("ASYNCIO_ROUNDS").ok().map(|rounds| rounds.parse().unwrap());
     let before = open_descriptors();
     run(async {
-        for round in 0..ROUNDS {
-            let command = Command::new("sleep").arg("1000").stdin(Stdio::piped());
-            let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        for round in 0..rounds.unwrap_or(10_000) {
             // Now and then by the other way to learn of the end, which costs a thread each.
-            let rare = round % 100 == 0;
-            let command = if rare { command.watcher(Watcher::Thread) } else { command };
+            let watcher = if round % 100 == 0 { Watcher::Thread } else { Watcher::Auto };
+            let command = sleeper().watcher(watcher);
             match round % 3 {
                 // Cancelled while it starts, while it communicates, while it is waited for.
-                0 => abandon(command.spawn(), round % 2).await,
-                1 => abandon(command.output(), round % 4).await,
-                _ => abandon(command.await?.wait(), round % 4).await,
-            }
+                0 => abandon(command.spawn(), round % 2, true).await,
+                1 => abandon(command.output(), round % 4, true).await,
+                _ => abandon(command.await?.wait(), round % 4, true).await,
+            };
         }
-        while has_children() {
-            sleep(std::time::Duration::from_micros(200)).await;
-        }
+        until_childless().await;
         io::Result::Ok(())
     })
     .unwrap();
     assert!(!has_children());
     assert_eq!(open_descriptors(), before);
+}
+
+struct Silent;
+
+impl SubprocessProtocol for Silent {}
+
+type Work = Pin<Box<dyn Future<Output = io::Result<()>>>>;
+
+/// Everything about a process that waits, from its start to its end.
+fn works() -> [fn(Command) -> Work; 5] {
+    [
+        |cat| {
+            Box::pin(async move {
+                let output = cat.await?.communicate(Some(INPUT)).await?;
+                assert_eq!(output.stdout.unwrap().len(), INPUT.len());
+                Ok(())
+            })
+        },
+        |cat| {
+            Box::pin(async move {
+                let mut cat = cat.await?;
+                let stdin = cat.take_stdin().unwrap();
+                stdin.write(&INPUT[..1000]);
+                stdin.drain().await?;
+                assert_eq!(cat.stdout().unwrap().read_exactly(1000).await?.len(), 1000);
+                stdin.close().await?;
+                assert!(cat.wait().await.success());
+                Ok(())
+            })
+        },
+        |cat| {
+            Box::pin(async move {
+                cat.await?.stop(Duration::from_secs(60)).await?;
+                Ok(())
+            })
+        },
+        |cat| {
+            Box::pin(async move {
+                let transport = subprocess_exec(cat, || Silent).await?;
+                // The loop keeps a process that has a protocol, so somebody has to see to its end.
+                let _close = Close(&transport);
+                transport.stdin().unwrap().write_eof();
+                transport.wait_closed().await;
+                Ok(())
+            })
+        },
+        |cat| Box::pin(async move { cat.kill_group(true).output().await.map(drop) }),
+    ]
+}
+
+struct Close<'a>(&'a asyncio_process::SubprocessTransport);
+
+impl Drop for Close<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+// P-006
+#[test]
+fn cancelling_at_any_await_leaves_nothing() {
+    let _turn = alone();
+    let before = open_descriptors();
+    for watcher in [Watcher::Auto, Watcher::Thread] {
+        for (number, work) in works().into_iter().enumerate() {
+            let mut polls = 0;
+            loop {
+                let done = run(async move {
+                    let cat = Command::new("cat").watcher(watcher).stdin(Stdio::piped());
+                    let done = abandon(work(cat.stdout(Stdio::piped())), polls, false).await;
+                    until_childless().await;
+                    done
+                });
+                assert!(!has_children(), "work {number} after {polls} polls");
+                assert_eq!(open_descriptors(), before, "work {number} after {polls} polls");
+                if done {
+                    break;
+                }
+                polls += 1;
+            }
+            assert!(polls > 1, "work {number} waits for nothing");
+        }
+    }
 }

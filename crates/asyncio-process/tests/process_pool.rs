@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use asyncio_loop::{JobError, ThreadFuture};
 use asyncio_process::{PoolError, PoolFunction, ProcessPoolExecutor, Resource, init_process_pool};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 static ADD: PoolFunction<(u32, u32), u32> = PoolFunction::new("add", |(a, b)| a + b);
 static PID: PoolFunction<(), u32> = PoolFunction::new("pid", |()| process::id());
@@ -19,6 +21,14 @@ static REVERSE: PoolFunction<Vec<u8>, Vec<u8>> = PoolFunction::new("reverse", |m
 });
 static FAIL: PoolFunction<String, Result<(), String>> = PoolFunction::new("fail", Err);
 static PANIC: PoolFunction<String, ()> = PoolFunction::new("panic", |text| panic!("{text}"));
+static PANIC_TWICE: PoolFunction<(), ()> =
+    PoolFunction::new("panic_twice", |()| std::panic::panic_any(PanicsAgain));
+static MUTE: PoolFunction<(), Mute> = PoolFunction::new("mute", |()| Mute);
+static DEAF: PoolFunction<Mute, ()> = PoolFunction::new("deaf", |_| ());
+static DIE_SOON: PoolFunction<(), Vec<u8>> = PoolFunction::new("die_soon", |()| {
+    std::thread::spawn(|| process::abort());
+    vec![7; 100_000_000]
+});
 static EXIT: PoolFunction<i32, ()> = PoolFunction::new("exit", |code| process::exit(code));
 static ABORT: PoolFunction<(), ()> = PoolFunction::new("abort", |()| process::abort());
 static HANG: PoolFunction<(), ()> = PoolFunction::new("hang", |()| {
@@ -32,6 +42,30 @@ static READ_STDIN: PoolFunction<(), usize> =
     PoolFunction::new("read_stdin", |()| std::io::stdin().lines().count());
 static STRANGER: PoolFunction<(), ()> = PoolFunction::new("stranger", |()| ());
 
+/// Panics when it is dropped, also as the payload of a panic.
+struct PanicsAgain;
+
+impl Drop for PanicsAgain {
+    fn drop(&mut self) {
+        panic!("again");
+    }
+}
+
+/// Neither can be encoded nor decoded.
+struct Mute;
+
+impl Serialize for Mute {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("it cannot be told"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Mute {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("it cannot be understood"))
+    }
+}
+
 fn main() {
     init_process_pool(&[
         &ADD,
@@ -39,6 +73,10 @@ fn main() {
         &REVERSE,
         &FAIL,
         &PANIC,
+        &PANIC_TWICE,
+        &MUTE,
+        &DEAF,
+        &DIE_SOON,
         &EXIT,
         &ABORT,
         &HANG,
@@ -52,6 +90,13 @@ fn main() {
         ("a_worker_is_used_again", a_worker_is_used_again),
         ("a_worker_is_replaced_after_its_share", a_worker_is_replaced_after_its_share),
         ("a_panic_is_the_jobs_error", a_panic_is_the_jobs_error),
+        ("a_panic_within_a_panic_is_the_jobs_error", a_panic_within_a_panic),
+        ("what_cannot_travel_is_an_error", what_cannot_travel_is_an_error),
+        ("a_worker_may_die_in_the_middle_of_a_result", a_worker_may_die_in_a_result),
+        ("an_idle_worker_that_was_killed_is_replaced", an_idle_worker_that_was_killed_is_replaced),
+        ("every_job_may_have_a_worker_of_its_own", every_job_may_have_a_worker_of_its_own),
+        ("workers_that_are_killed_at_any_time_fail_their_jobs_only", workers_killed_at_any_time),
+        ("a_pool_with_stuck_jobs_can_be_left", a_pool_with_stuck_jobs_can_be_left),
         ("an_exit_fails_its_own_job_only", an_exit_fails_its_own_job_only),
         ("a_crash_names_its_signal", a_crash_names_its_signal),
         ("a_job_past_its_limit_is_killed", a_job_past_its_limit_is_killed),
@@ -149,6 +194,90 @@ fn a_panic_is_the_jobs_error() {
     let error = pool.submit(&PANIC, "boom".to_owned()).result(None).unwrap_err();
     assert_eq!(error.to_string(), "job panicked: boom");
     assert_eq!(pool.submit(&PID, ()).result(None).unwrap(), pid);
+}
+
+fn a_panic_within_a_panic() {
+    let pool = one_worker();
+    let pid = pool.submit(&PID, ()).result(None).unwrap();
+    let error = pool.submit(&PANIC_TWICE, ()).result(None).unwrap_err();
+    assert_eq!(error.to_string(), "job panicked: a value that is no text", "{error:?}");
+    assert_eq!(pool.submit(&PID, ()).result(None).unwrap(), pid);
+}
+
+fn what_cannot_travel_is_an_error() {
+    let pool = one_worker();
+    let error = pool_error(&pool.submit(&MUTE, ()));
+    assert!(matches!(error, PoolError::Encoding { function: "mute", .. }), "{error}");
+    let error = pool_error(&pool.submit(&DEAF, Mute));
+    assert!(matches!(error, PoolError::Encoding { function: "deaf", .. }), "{error}");
+    assert_eq!(pool.submit(&ADD, (1, 1)).result(None).unwrap(), 2);
+}
+
+fn a_worker_may_die_in_a_result() {
+    let pool = one_worker();
+    let error = pool_error(&pool.submit(&DIE_SOON, ()));
+    assert!(matches!(error, PoolError::WorkerDied { function: "die_soon", .. }), "{error}");
+    assert_eq!(pool.submit(&ADD, (1, 1)).result(None).unwrap(), 2);
+}
+
+fn kill(pid: u32) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    // It may have ended by itself.
+    let _ = kill_process(pid, Signal::KILL);
+}
+
+fn an_idle_worker_that_was_killed_is_replaced() {
+    let pool = one_worker();
+    let pid = pool.submit(&PID, ()).result(None).unwrap();
+    kill(pid);
+    let process = WaitId::Pid(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap());
+    waitid(process, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+    assert_ne!(pool.submit(&PID, ()).result(None).unwrap(), pid);
+}
+
+fn every_job_may_have_a_worker_of_its_own() {
+    let pool = ProcessPoolExecutor::builder()
+        .max_workers(4)
+        .max_tasks_per_child(NonZero::new(1).unwrap())
+        .build();
+    let jobs: Vec<_> = (0..100).map(|_| pool.submit(&PID, ())).collect();
+    let mut pids: Vec<_> = jobs.into_iter().map(|job| job.result(None).unwrap()).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    assert_eq!(pids.len(), 100);
+    pool.join(None).unwrap();
+    assert!(!pids.into_iter().any(is_alive));
+}
+
+/// While they start, while they work, while they wait: each job ends, and so does the pool.
+fn workers_killed_at_any_time() {
+    let pool = ProcessPoolExecutor::builder().max_workers(3).build();
+    let jobs: Vec<_> = (0..200).map(|_| pool.submit(&ADD, (1, 1))).collect();
+    while !jobs.iter().all(ThreadFuture::is_done) {
+        pool.worker_pids().into_iter().for_each(kill);
+        std::thread::yield_now();
+    }
+    for job in jobs {
+        match job.result(None) {
+            Ok(sum) => assert_eq!(sum, 2),
+            Err(error) => assert!(matches!(error, JobError::Failed(_)), "{error}"),
+        }
+    }
+    assert_eq!(pool.submit(&ADD, (1, 1)).result(None).unwrap(), 2);
+    pool.join(None).unwrap();
+}
+
+fn a_pool_with_stuck_jobs_can_be_left() {
+    let pool = ProcessPoolExecutor::builder().max_workers(2).build();
+    let jobs = [pool.submit(&HANG, ()), pool.submit(&HANG, ())];
+    while pool.worker_pids().len() < 2 {
+        std::thread::yield_now();
+    }
+    let stuck = pool.join(Some(Duration::ZERO)).unwrap_err();
+    assert_eq!(stuck.jobs().len(), 2);
+    assert_eq!(pool.kill_workers(), 2);
+    pool.join(None).unwrap();
+    assert!(jobs.iter().all(|job| matches!(pool_error(job), PoolError::WorkerDied { .. })));
 }
 
 fn an_exit_fails_its_own_job_only() {

@@ -112,6 +112,12 @@ impl WorkerProcess {
         self.pid
     }
 
+    /// Whether it has ended by itself, or was killed; it is reaped then.
+    pub(super) fn has_ended(&self) -> bool {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        !matches!(child.try_wait(), Ok(None))
+    }
+
     /// Kills the process, unless it has ended, and leaves it to its owner to reap.
     pub(super) fn kill(&self) -> io::Result<()> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner).kill()

@@ -253,13 +253,22 @@ impl Shared {
     }
 
     fn take_worker(&self) -> std::io::Result<Worker> {
-        let idle = self.workers().idle.pop();
-        let worker = match idle {
+        let worker = match self.take_idle() {
             Some(worker) => worker,
             None => Worker::start(&self.worker_arguments, &self.worker_setup)?,
         };
         self.workers().busy.push(worker.process().clone());
         Ok(worker)
+    }
+
+    /// One that waits for work, and has not died meanwhile.
+    fn take_idle(&self) -> Option<Worker> {
+        loop {
+            let worker = self.workers().idle.pop()?;
+            if !worker.process().has_ended() {
+                return Some(worker);
+            }
+        }
     }
 
     /// Keeps a worker for the next job, unless it has failed, has done its share, or the pool is

@@ -35,11 +35,11 @@ pub(super) fn parse_request(frame: &[u8]) -> io::Result<(&str, &[u8])> {
 /// Makes a request to call `name`.
 pub(super) fn request(name: &str, arguments: &[u8]) -> io::Result<Vec<u8>> {
     let length = u16::try_from(name.len()).map_err(io::Error::other)?;
-    frame(&[&length.to_le_bytes(), name.as_bytes(), arguments])
+    Ok(frame(&[&length.to_le_bytes(), name.as_bytes(), arguments]))
 }
 
 impl Reply {
-    pub(super) fn to_frame(&self) -> io::Result<Vec<u8>> {
+    pub(super) fn to_frame(&self) -> Vec<u8> {
         let (tag, body) = match self {
             Reply::Value(bytes) => (VALUE, bytes.as_slice()),
             Reply::Panicked(text) => (PANICKED, text.as_bytes()),
@@ -63,19 +63,21 @@ impl Reply {
     }
 }
 
+/// What a frame begins with: its length without this, the lowest byte first.
+const HEADER: usize = size_of::<u64>();
+
 /// Puts the length before the parts.
-fn frame(parts: &[&[u8]]) -> io::Result<Vec<u8>> {
+fn frame(parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    let header = u32::try_from(length).map_err(|_| ErrorKind::FileTooLarge)?;
-    let mut frame = Vec::with_capacity(length + size_of_val(&header));
-    frame.extend_from_slice(&header.to_le_bytes());
+    let mut frame = Vec::with_capacity(HEADER + length);
+    frame.extend_from_slice(&(length as u64).to_le_bytes());
     parts.iter().for_each(|part| frame.extend_from_slice(part));
-    Ok(frame)
+    frame
 }
 
 /// Reads one frame, without its length. `None`: the other side closed between frames.
 pub(super) fn read(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
-    let mut header = [0; 4];
+    let mut header = [0; HEADER];
     let first = loop {
         match from.read(&mut header) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -86,7 +88,7 @@ pub(super) fn read(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     from.read_exact(&mut header[first..])?;
-    let length = u64::from(u32::from_le_bytes(header));
+    let length = u64::from_le_bytes(header);
     let mut frame = Vec::new();
     let read = from.take(length).read_to_end(&mut frame)?;
     if (read as u64) < length {
@@ -121,7 +123,7 @@ mod tests {
             Reply::Unknown,
         ];
         for reply in replies {
-            let frame = reply.to_frame().unwrap();
+            let frame = reply.to_frame();
             let body = read(&mut &frame[..]).unwrap().unwrap();
             assert_eq!(Reply::parse(body).unwrap(), reply);
         }
