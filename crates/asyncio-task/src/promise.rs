@@ -1,6 +1,6 @@
 //! A value that comes later: asyncio's future.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
@@ -88,8 +88,8 @@ struct Shared<T> {
     state: RefCell<State<T>>,
     /// Whether somebody has looked at the error.
     observed: Cell<bool>,
-    event_loop: LoopRef,
-    site: &'static Location<'static>,
+    event_loop: OnceCell<LoopRef>,
+    site: Cell<&'static Location<'static>>,
 }
 
 enum State<T> {
@@ -121,6 +121,21 @@ enum Place {
     None,
     First,
     Other(u64),
+}
+
+impl<T> Shared<T> {
+    /// All of it known beforehand, and the rest filled in where it is: what is built in pieces on the
+    /// stack and moved to the heap makes the processor wait for its own stores.
+    const NEW: Self = Self {
+        state: RefCell::new(State::Pending(Waiting::NOBODY)),
+        observed: Cell::new(false),
+        event_loop: OnceCell::new(),
+        site: Cell::new(Location::caller()),
+    };
+
+    fn event_loop(&self) -> &LoopRef {
+        self.event_loop.get().expect("filled in by `Promise::made_at`")
+    }
 }
 
 impl<T> Waiting<T> {
@@ -195,13 +210,11 @@ impl<T> Promise<T> {
     }
 
     fn made_at(site: &'static Location<'static>, event_loop: &LoopRef) -> Self {
-        let shared = Shared {
-            state: RefCell::new(State::Pending(Waiting::NOBODY)),
-            observed: Cell::new(false),
-            event_loop: event_loop.clone(),
-            site,
-        };
-        Self { shared: Rc::new(shared), place: Cell::new(Place::None) }
+        let shared = Rc::new(Shared::NEW);
+        let made = shared.event_loop.set(event_loop.clone());
+        debug_assert!(made.is_ok(), "a new promise has no loop");
+        shared.site.set(site);
+        Self { shared, place: Cell::new(Place::None) }
     }
 
     /// Gives it its value, and wakes who waits.
@@ -295,14 +308,11 @@ impl<T> Promise<T> {
 
     fn settle(&self, outcome: Result<T, PromiseError>) -> Result<(), Result<T, PromiseError>> {
         let mut state = self.shared.state.borrow_mut();
-        if let State::Done(_) = *state {
-            return Err(outcome);
-        }
-        let before = std::mem::replace(&mut *state, State::Done(outcome));
+        let State::Pending(waiting) = &mut *state else { return Err(outcome) };
+        let waiting = std::mem::replace(waiting, Waiting::NOBODY);
+        *state = State::Done(outcome);
         drop(state);
-        if let State::Pending(waiting) = before {
-            waiting.wake(self);
-        }
+        waiting.wake(self);
         Ok(())
     }
 
@@ -449,7 +459,7 @@ impl<T> Promise<T> {
         F: FnOnce(&Promise<T>) + 'static,
         T: 'static,
     {
-        self.register(|promise| self.shared.event_loop.callback(call(callback, promise)))
+        self.register(|promise| self.shared.event_loop().callback(call(callback, promise)))
     }
 
     /// [`add_done_callback`](Self::add_done_callback) in the given context.
@@ -477,7 +487,7 @@ impl<T> Promise<T> {
         T: 'static,
     {
         self.register(|promise| {
-            self.shared.event_loop.callback_in(context, call(callback, promise))
+            self.shared.event_loop().callback_in(context, call(callback, promise))
         })
     }
 
@@ -539,7 +549,7 @@ impl<T> Promise<T> {
     #[doc(alias = "get_loop")]
     #[must_use]
     pub fn event_loop(&self) -> &LoopRef {
-        &self.shared.event_loop
+        self.shared.event_loop()
     }
 
     /// Keeps the waker of the task being polled, in the place that this handle has in the line.
@@ -578,11 +588,11 @@ impl<T> Promise<T> {
     /// Panics unless the running loop, if there is one, is the promise's own.
     #[track_caller]
     fn check_loop(&self) {
-        let other = with_running(|running| *running != self.shared.event_loop) == Ok(true);
+        let other = with_running(|running| running != self.shared.event_loop()) == Ok(true);
         assert!(
             !other,
             "a promise created at {} is attached to a different loop than the one it is awaited on, {:?}",
-            self.shared.site,
+            self.shared.site.get(),
             running_loop(),
         );
     }
@@ -600,7 +610,10 @@ impl<T: Clone> Future for Promise<T> {
         if let State::Done(outcome) = &*self.shared.state.borrow() {
             self.shared.observed.set(true);
             self.place.set(Place::None);
-            return Poll::Ready(outcome.clone());
+            return Poll::Ready(match outcome {
+                Ok(value) => Ok(value.clone()),
+                Err(error) => Err(error.clone()),
+            });
         }
         self.check_loop();
         let replaced = match &mut *self.shared.state.borrow_mut() {
@@ -646,8 +659,8 @@ impl<T> Drop for Shared<T> {
             if !self.observed.get() {
                 let context = ErrorContext::new("promise exception was never retrieved")
                     .with_error(error.to_string())
-                    .field("created at", self.site);
-                self.event_loop.report(&context);
+                    .field("created at", self.site.get());
+                self.event_loop().report(&context);
             }
         }
     }
@@ -662,6 +675,6 @@ impl<T> fmt::Debug for Promise<T> {
             Ok(State::Done(Err(_))) => "failed",
             Err(_) => "being settled",
         };
-        write!(f, "<Promise {state} created at {}>", self.shared.site)
+        write!(f, "<Promise {state} created at {}>", self.shared.site.get())
     }
 }
