@@ -126,12 +126,14 @@ enum Place {
 impl<T> Shared<T> {
     /// All of it known beforehand, and the rest filled in where it is: what is built in pieces on the
     /// stack and moved to the heap makes the processor wait for its own stores.
-    const NEW: Self = Self {
-        state: RefCell::new(State::Pending(Waiting::NOBODY)),
-        observed: Cell::new(false),
-        event_loop: OnceCell::new(),
-        site: Cell::new(Location::caller()),
-    };
+    const fn new() -> Self {
+        Self {
+            state: RefCell::new(State::Pending(Waiting::NOBODY)),
+            observed: Cell::new(false),
+            event_loop: OnceCell::new(),
+            site: Cell::new(Location::caller()),
+        }
+    }
 
     fn event_loop(&self) -> &LoopRef {
         self.event_loop.get().expect("filled in by `Promise::made_at`")
@@ -210,7 +212,7 @@ impl<T> Promise<T> {
     }
 
     fn made_at(site: &'static Location<'static>, event_loop: &LoopRef) -> Self {
-        let shared = Rc::new(Shared::NEW);
+        let shared = Rc::new(const { Shared::new() });
         let made = shared.event_loop.set(event_loop.clone());
         debug_assert!(made.is_ok(), "a new promise has no loop");
         shared.site.set(site);
