@@ -263,7 +263,9 @@ fn workers_killed_at_any_time() {
             Err(error) => assert!(matches!(error, JobError::Failed(_)), "{error}"),
         }
     }
-    assert_eq!(pool.submit(&ADD, (1, 1)).result(None).unwrap(), 2);
+    // The last blow may fall on those that wait; after them it works as before.
+    let mut attempts = (0..10).map(|_| pool.submit(&ADD, (1, 1)).result(None));
+    assert_eq!(attempts.find_map(Result::ok), Some(2));
     pool.join(None).unwrap();
 }
 
