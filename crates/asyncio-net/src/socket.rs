@@ -2,110 +2,22 @@
 
 use std::cell::{Cell, OnceCell};
 use std::fs::File;
-use std::io::{self, IoSlice, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4};
+use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use asyncio_loop::{Direction, LoopRef, Source};
-use mio::net::{TcpStream, UnixStream};
-use socket2::Socket;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, getpeername, getsockname, recv, send, shutdown};
 
 use crate::address::Address;
-use crate::connect::ConnectedSocket;
 use crate::sendfile::system_sendfile;
 use crate::source::{ByteSource, ByteStream};
 
-/// What stream sockets have in common.
-pub(crate) trait StreamSocket: AsFd + Into<OwnedFd> + 'static {
-    fn from_socket(socket: Socket) -> Self;
-    fn into_connected(self) -> ConnectedSocket;
-    fn take_error(&self) -> io::Result<Option<io::Error>>;
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize>;
-    fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
-    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
-    fn local(&self) -> io::Result<Address>;
-    fn peer(&self) -> io::Result<Address>;
-}
-
-impl StreamSocket for TcpStream {
-    fn from_socket(socket: Socket) -> Self {
-        Self::from_std(socket.into())
-    }
-
-    fn into_connected(self) -> ConnectedSocket {
-        ConnectedSocket::Tcp(OwnedFd::from(self).into())
-    }
-
-    fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.take_error()
-    }
-
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&mut &*self).read(buffer)
-    }
-
-    fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
-            [one] => (&mut &*self).write(one),
-            many => (&mut &*self).write_vectored(many),
-        }
-    }
-
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.shutdown(how)
-    }
-
-    fn local(&self) -> io::Result<Address> {
-        self.local_addr().map(Address::from)
-    }
-
-    fn peer(&self) -> io::Result<Address> {
-        self.peer_addr().map(Address::from)
-    }
-}
-
-impl StreamSocket for UnixStream {
-    fn from_socket(socket: Socket) -> Self {
-        Self::from_std(socket.into())
-    }
-
-    fn into_connected(self) -> ConnectedSocket {
-        ConnectedSocket::Unix(OwnedFd::from(self).into())
-    }
-
-    fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.take_error()
-    }
-
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&mut &*self).read(buffer)
-    }
-
-    fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
-            [one] => (&mut &*self).write(one),
-            many => (&mut &*self).write_vectored(many),
-        }
-    }
-
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.shutdown(how)
-    }
-
-    fn local(&self) -> io::Result<Address> {
-        self.local_addr().map(Address::from)
-    }
-
-    fn peer(&self) -> io::Result<Address> {
-        self.peer_addr().map(Address::from)
-    }
-}
-
 /// A socket until it is closed, and its addresses for ever.
-pub(crate) struct SocketStream<S: StreamSocket> {
+pub(crate) struct SocketStream {
     /// `None` when it is closed, and while it is being used.
-    source: Cell<Option<Source<S>>>,
+    source: Cell<Option<Source<OwnedFd>>>,
     peer: SmallPeer,
     closed: Cell<bool>,
     names: OnceCell<Box<Names>>,
@@ -130,13 +42,17 @@ struct Names {
     peer: OnceCell<Address>,
 }
 
-impl<S: StreamSocket> SocketStream<S> {
+impl SocketStream {
     /// `peer` is asked for when it is not known.
-    pub(crate) fn new(event_loop: &LoopRef, socket: S, peer: Option<Address>) -> Self {
-        Self::from_source(Source::new(event_loop, socket), peer)
+    pub(crate) fn new(
+        event_loop: &LoopRef,
+        socket: impl Into<OwnedFd>,
+        peer: Option<Address>,
+    ) -> Self {
+        Self::from_source(Source::new(event_loop, socket.into()), peer)
     }
 
-    pub(crate) fn from_source(source: Source<S>, peer: Option<Address>) -> Self {
+    pub(crate) fn from_source(source: Source<OwnedFd>, peer: Option<Address>) -> Self {
         let (peer, names) = match peer {
             None => (SmallPeer::UNKNOWN, OnceCell::new()),
             Some(Address::Inet(SocketAddr::V4(address))) => {
@@ -152,7 +68,7 @@ impl<S: StreamSocket> SocketStream<S> {
 
     /// Uses the socket, unless it is closed. It may be closed meanwhile, which then happens afterwards.
     #[inline]
-    fn with<R>(&self, action: impl FnOnce(&Source<S>) -> R) -> Option<R> {
+    fn with<R>(&self, action: impl FnOnce(&Source<OwnedFd>) -> R) -> Option<R> {
         let source = self.source.take()?;
         let result = action(&source);
         if self.closed.get() {
@@ -167,31 +83,45 @@ impl<S: StreamSocket> SocketStream<S> {
         self.names.get_or_init(Box::default)
     }
 
-    fn ask(&self, question: impl FnOnce(&S) -> io::Result<Address>) -> Address {
-        let answer = self.with(|source| question(source.get_ref()).ok());
-        answer.flatten().unwrap_or(Address::Unnamed)
+    fn ask_local(&self) -> Address {
+        let address = self.with(|source| getsockname(source.get_ref()).ok());
+        Address::from_any(address.flatten())
     }
+
+    fn ask_peer(&self) -> Address {
+        let address = self.with(|source| getpeername(source.get_ref()).ok());
+        Address::from_any(address.flatten().flatten())
+    }
+}
+
+fn transmit(socket: &OwnedFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    Ok(match slices {
+        [one] => send(socket, one, SendFlags::NOSIGNAL)?,
+        many => rustix::io::writev(socket, many)?,
+    })
 }
 
 fn closed<R>() -> io::Result<R> {
     Err(io::ErrorKind::NotConnected.into())
 }
 
-impl<S: StreamSocket> ByteSource for SocketStream<S> {
+impl ByteSource for SocketStream {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let length = buffer.len();
         let read = self.with(|source| {
-            source.poll_transfer(cx, Direction::Read, length, |socket| socket.receive(buffer))
+            source.poll_transfer(cx, Direction::Read, length, |socket| {
+                Ok(recv(socket, &mut *buffer, RecvFlags::empty())?.0)
+            })
         });
         read.unwrap_or(Poll::Ready(Ok(0)))
     }
 }
 
-impl<S: StreamSocket> ByteStream for SocketStream<S> {
+impl ByteStream for SocketStream {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let length = slices.iter().map(|slice| slice.len()).sum();
         let written = self.with(|source| {
-            source.try_transfer(Direction::Write, length, |socket| socket.send(slices))
+            source.try_transfer(Direction::Write, length, |socket| transmit(socket, slices))
         });
         written.unwrap_or_else(closed)
     }
@@ -213,7 +143,7 @@ impl<S: StreamSocket> ByteStream for SocketStream<S> {
     }
 
     fn write_eof(&self) -> io::Result<()> {
-        let shut = self.with(|source| source.get_ref().shutdown(Shutdown::Write));
+        let shut = self.with(|source| Ok(shutdown(source.get_ref(), Shutdown::Write)?));
         shut.unwrap_or(Ok(()))
     }
 
@@ -225,17 +155,17 @@ impl<S: StreamSocket> ByteStream for SocketStream<S> {
         self.closed.set(true);
         let source = self.source.take()?;
         source.wake_waiters();
-        Some(source.into_inner().into())
+        Some(source.into_inner())
     }
 
     fn local_address(&self) -> Address {
-        self.names().local.get_or_init(|| self.ask(S::local)).clone()
+        self.names().local.get_or_init(|| self.ask_local()).clone()
     }
 
     fn peer_address(&self) -> Address {
         match self.peer {
             SmallPeer { address, is_known: true } => Address::Inet(address.into()),
-            _ => self.names().peer.get_or_init(|| self.ask(S::peer)).clone(),
+            _ => self.names().peer.get_or_init(|| self.ask_peer()).clone(),
         }
     }
 

@@ -4,7 +4,6 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
-use mio::net::UnixStream;
 use socket2::{Domain, Socket, Type};
 
 use crate::address::Address;
@@ -157,5 +156,5 @@ async fn connect(network: &Rc<Network>, path: &Path) -> io::Result<Opened> {
     let source = connected.map_err(|error| {
         io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"))
     })?;
-    Ok(Opened::new(network, SocketStream::<UnixStream>::from_source(source, Some(address))))
+    Ok(Opened::new(network, SocketStream::from_source(source, Some(address))))
 }

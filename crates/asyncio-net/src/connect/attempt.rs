@@ -2,22 +2,23 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use asyncio_loop::{Direction, LoopRef, Source};
-use mio::net::TcpStream;
+use rustix::net::sockopt;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::Address;
 use crate::network::Network;
-use crate::socket::{SocketStream, StreamSocket};
+use crate::socket::SocketStream;
 
 /// Connects to `address`, from one of `local` if there are any.
 pub(super) async fn connect(
     network: &Rc<Network>,
     address: SocketAddr,
     local: &[SocketAddr],
-) -> io::Result<SocketStream<TcpStream>> {
+) -> io::Result<SocketStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if !local.is_empty() {
         bind(&socket, address, local)?;
@@ -28,24 +29,22 @@ pub(super) async fn connect(
 }
 
 /// Connects a fresh socket.
-pub(crate) async fn connect_socket<S: StreamSocket>(
+pub(crate) async fn connect_socket(
     event_loop: &LoopRef,
     socket: Socket,
     address: &SockAddr,
-) -> io::Result<Source<S>> {
+) -> io::Result<Source<OwnedFd>> {
     socket.set_nonblocking(true)?;
     let connecting = match socket.connect(address) {
         Ok(()) => false,
         Err(error) if is_in_progress(&error) => true,
         Err(error) => return Err(error),
     };
-    let source = Source::new(event_loop, S::from_socket(socket));
+    let source = Source::new(event_loop, OwnedFd::from(socket));
     if connecting {
         source.clear_ready(Direction::Write);
         source.ready(Direction::Write).await?;
-        if let Some(error) = source.get_ref().take_error()? {
-            return Err(error);
-        }
+        sockopt::socket_error(source.get_ref())??;
     }
     Ok(source)
 }

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_task::sleep;
-use mio::net::TcpStream;
 
 use super::attempt;
 use super::options::ConnectOptions;
@@ -20,7 +19,7 @@ use crate::network::Network;
 use crate::resolve::{resolve, resolve_passive};
 use crate::socket::SocketStream;
 
-type Attempt<'a> = Pin<Box<dyn Future<Output = io::Result<SocketStream<TcpStream>>> + 'a>>;
+type Attempt<'a> = Pin<Box<dyn Future<Output = io::Result<SocketStream>> + 'a>>;
 
 pub(super) async fn connect(
     network: &Rc<Network>,
@@ -63,10 +62,7 @@ struct Race<'a> {
 
 impl Race<'_> {
     /// Goes on until one connects; or until one fails, or the head start of the latest is over.
-    async fn run(
-        &mut self,
-        head_start: impl Future<Output = ()>,
-    ) -> Option<SocketStream<TcpStream>> {
+    async fn run(&mut self, head_start: impl Future<Output = ()>) -> Option<SocketStream> {
         let mut head_start = std::pin::pin!(head_start);
         let failed = self.errors.attempts.len();
         poll_fn(|cx| {
@@ -81,7 +77,7 @@ impl Race<'_> {
         .await
     }
 
-    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<SocketStream<TcpStream>> {
+    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<SocketStream> {
         let mut index = 0;
         while index < self.running.len() {
             let (address, attempt) = &mut self.running[index];

@@ -139,18 +139,9 @@ impl ConnectedSocket {
     /// A connection of ours. `peer` is asked for when it is not known.
     pub(crate) fn open(self, network: &Rc<Network>, peer: Option<Address>) -> io::Result<Opened> {
         self.set_nonblocking(true)?;
-        match self {
-            Self::Tcp(socket) => {
-                socket.set_nodelay(true)?;
-                let socket = mio::net::TcpStream::from_std(socket);
-                let stream = SocketStream::new(network.event_loop(), socket, peer);
-                Ok(Opened::new(network, stream))
-            }
-            Self::Unix(socket) => {
-                let socket = mio::net::UnixStream::from_std(socket);
-                let stream = SocketStream::new(network.event_loop(), socket, peer);
-                Ok(Opened::new(network, stream))
-            }
+        if let Self::Tcp(socket) = &self {
+            socket.set_nodelay(true)?;
         }
+        Ok(Opened::new(network, SocketStream::new(network.event_loop(), self, peer)))
     }
 }

@@ -14,25 +14,24 @@ use mio::net::{TcpListener, UnixListener};
 use super::unix::SocketFile;
 use super::{CloseAtEnd, Serve, Shared};
 use crate::address::Address;
+use crate::connect::ConnectedSocket;
 use crate::connection::Opened;
 use crate::network::Network;
-use crate::socket::{SocketStream, StreamSocket};
+use crate::socket::SocketStream;
 
 /// After running out of descriptors, no accept for so long.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A socket that listens.
 pub(super) trait ListenSocket: AsFd + Into<OwnedFd> + 'static {
-    type Stream: StreamSocket;
-    fn accept(&self) -> io::Result<(Self::Stream, Address)>;
+    fn accept(&self) -> io::Result<(ConnectedSocket, Address)>;
     fn local(&self) -> io::Result<Address>;
 }
 
 impl ListenSocket for TcpListener {
-    type Stream = mio::net::TcpStream;
-
-    fn accept(&self) -> io::Result<(Self::Stream, Address)> {
-        self.accept().map(|(stream, peer)| (stream, peer.into()))
+    fn accept(&self) -> io::Result<(ConnectedSocket, Address)> {
+        let (stream, peer) = self.accept()?;
+        Ok((ConnectedSocket::Tcp(OwnedFd::from(stream).into()), peer.into()))
     }
 
     fn local(&self) -> io::Result<Address> {
@@ -41,10 +40,9 @@ impl ListenSocket for TcpListener {
 }
 
 impl ListenSocket for UnixListener {
-    type Stream = mio::net::UnixStream;
-
-    fn accept(&self) -> io::Result<(Self::Stream, Address)> {
-        self.accept().map(|(stream, peer)| (stream, peer.into()))
+    fn accept(&self) -> io::Result<(ConnectedSocket, Address)> {
+        let (stream, peer) = self.accept()?;
+        Ok((ConnectedSocket::Unix(OwnedFd::from(stream).into()), peer.into()))
     }
 
     fn local(&self) -> io::Result<Address> {
@@ -95,7 +93,7 @@ impl<L: ListenSocket> Listener<L> {
                 ready!(source.poll_io(cx, Direction::Read, L::accept))
             };
             match accepted {
-                Ok((stream, peer)) => self.accepted(shared, stream, peer),
+                Ok((socket, peer)) => self.accepted(shared, socket, peer),
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => self.pause(cx, shared, error),
             }
@@ -104,12 +102,12 @@ impl<L: ListenSocket> Listener<L> {
         Poll::Pending
     }
 
-    fn accepted(&self, shared: &Rc<Shared>, stream: L::Stream, peer: Address) {
+    fn accepted(&self, shared: &Rc<Shared>, socket: ConnectedSocket, peer: Address) {
         if let Serve::Elsewhere(hand_over) = &shared.serve {
-            return shared.hand_over(hand_over, stream.into_connected());
+            return shared.hand_over(hand_over, socket);
         }
         let event_loop = shared.network.event_loop();
-        let stream = SocketStream::new(event_loop, stream, Some(peer));
+        let stream = SocketStream::new(event_loop, socket, Some(peer));
         Shared::serve(shared, Opened::new(&shared.network, stream));
     }
 
