@@ -29,7 +29,7 @@ fn visit(name: String) -> u64 {
 
 async fn ask(address: std::net::SocketAddr, name: &str) -> io::Result<String> {
     let (mut reader, writer) = open_connection(address).await?;
-    writer.write(format!("{name}\n").as_bytes());
+    writeln!(writer, "{name}");
     let answer = reader.read_line().await?;
     writer.close().await?;
     Ok(String::from_utf8_lossy(&answer).trim_end().to_owned())
@@ -42,7 +42,7 @@ async fn main() -> io::Result<()> {
             let name = String::from_utf8_lossy(&line).trim_end().to_owned();
             // Thread-sensitive: all calls run on one and the same thread, one after the other.
             let count = sync_to_async(move || visit(name)).await?;
-            writer.write(format!("visit {count}\n").as_bytes());
+            writeln!(writer, "visit {count}");
             writer.drain().await?;
         }
         writer.close().await

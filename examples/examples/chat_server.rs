@@ -51,7 +51,7 @@ impl Room {
             if transport.write_buffer_size() > MAX_BEHIND {
                 transport.abort();
             } else {
-                transport.write(format!("{from}: {text}\n").as_bytes());
+                writeln!(transport, "{from}: {text}");
             }
         }
     }
@@ -106,12 +106,12 @@ async fn serve(room: &Room, mut reader: StreamReader, writer: StreamWriter) -> i
         writer.write(b"* that name is taken\n");
         return writer.close().await;
     };
-    writer.write(format!("* hello {}; /who, /quit\n", member.name).as_bytes());
+    writeln!(writer, "* hello {}; /who, /quit", member.name);
     while let Some(text) = next_text(&mut reader).await? {
         match text.as_str() {
             "" => {}
             "/quit" => break,
-            "/who" => writer.write(format!("* {}\n", room.names()).as_bytes()),
+            "/who" => writeln!(writer, "* {}", room.names()),
             text => room.say(&member.name, text),
         }
         writer.drain().await?;

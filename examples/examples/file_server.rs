@@ -59,7 +59,7 @@ async fn serve(root: &Path, mut reader: StreamReader, writer: StreamWriter) -> i
     // A disk may take its time, and the loop must not.
     let opened = to_thread(move || open(&root, &path)).await.map_err(io::Error::other)?;
     let Ok((file, length)) = opened else { return refuse(&writer, "404 Not Found").await };
-    writer.write(format!("HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes());
+    write!(writer, "HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n");
     if request.wants_contents {
         sendfile(writer.transport(), &file, SendfileOptions::new().count(length)).await?;
     }
@@ -102,7 +102,7 @@ fn open(root: &Path, path: &Path) -> io::Result<(File, u64)> {
 }
 
 async fn refuse(writer: &StreamWriter, status: &str) -> io::Result<()> {
-    writer.write(format!("HTTP/1.0 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+    write!(writer, "HTTP/1.0 {status}\r\nContent-Length: 0\r\n\r\n");
     writer.close().await
 }
 

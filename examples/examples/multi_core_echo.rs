@@ -24,7 +24,7 @@ use asyncio::{
 const GRACE: Duration = Duration::from_secs(5);
 
 async fn echo(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
-    writer.write(format!("{} speaking\n", thread_name()).as_bytes());
+    writeln!(writer, "{} speaking", thread_name());
     loop {
         let data = reader.fill_buf().await?;
         if data.is_empty() {

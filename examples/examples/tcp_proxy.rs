@@ -64,7 +64,7 @@ async fn pass(mut from: StreamReader, to: &StreamWriter) -> io::Result<()> {
 async fn show() -> io::Result<()> {
     let target = start_server("127.0.0.1:0", async |mut reader, writer| {
         let request = reader.read_to_end().await?;
-        writer.write(format!("{} bytes, and the answer is:\n", request.len()).as_bytes());
+        writeln!(writer, "{} bytes, and the answer is:", request.len());
         writer.write_bytes(request.to_ascii_uppercase());
         writer.close().await
     })

@@ -59,7 +59,8 @@ pub use resolve::{AddrInfo, AddrInfoHints, Family, getaddrinfo, getnameinfo};
 pub use sendfile::{SendfileNotAvailableError, SendfileOptions, sendfile, sock_sendfile};
 pub use server::{
     Intake, Server, ServerAddress, ServerOptions, create_acceptor, create_acceptor_with,
-    create_server, create_server_with, round_robin,
+    create_buffered_server, create_buffered_server_with, create_server, create_server_with,
+    round_robin,
 };
 pub use sock::{
     SockTarget, sock_accept, sock_connect, sock_recv, sock_recv_into, sock_recvfrom,

@@ -113,7 +113,7 @@ where
     H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
     R: HandlerResult,
 {
-    start_server_with(ServerAddress::path(path.as_ref()), handler, options).await
+    start_server_with(ServerAddress::unix(path.as_ref()), handler, options).await
 }
 
 /// Listens on a Unix socket at `path` and has a new protocol, made by `factory`, serve each client.
@@ -146,7 +146,7 @@ pub async fn create_unix_server_with<P: Protocol + 'static>(
     factory: impl Fn() -> P + 'static,
     options: ServerOptions,
 ) -> io::Result<Server> {
-    create_server_with(ServerAddress::path(path.as_ref()), factory, options).await
+    create_server_with(ServerAddress::unix(path.as_ref()), factory, options).await
 }
 
 async fn connect(network: &Rc<Network>, path: &Path) -> io::Result<Opened> {

@@ -69,6 +69,24 @@ fn echo() {
     });
 }
 
+#[test]
+fn formatted_text_keeps_its_place() {
+    run(async || {
+        let [(mut reader, _other), (_reader, writer)] = streams().await?;
+        let long = "x".repeat(100_000);
+        writer.write(b"first ");
+        write!(writer, "second {:>5}|", 3);
+        write!(writer, "{long}");
+        writeln!(writer, "!");
+        let line = reader.read_exactly(6 + 13 + long.len() + 2).await?;
+        assert_eq!(line, format!("first second     3|{long}!\n"));
+
+        writer.close().await?;
+        write!(writer, "{long}");
+        Ok(())
+    });
+}
+
 // S-029
 #[test]
 fn drain_waits_above_the_high_mark_only() {

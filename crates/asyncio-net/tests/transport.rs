@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use asyncio_net::{
     Address, BufferedProtocol, ConnectedSocket, Protocol, Transport, connect_accepted_socket,
-    create_buffered_connection, create_connection, create_server,
+    create_buffered_connection, create_buffered_server, create_connection, create_server,
 };
 use asyncio_task::create_task;
 use common::{Echo, Log, Recorder, bytes, reports, run, settle, turn, until};
@@ -397,6 +397,21 @@ fn a_protocol_may_bring_its_buffer() {
         assert!(*protocol.data.borrow() == sent);
         let lines = protocol.log.lines();
         assert_eq!(lines[lines.len() - 2..], ["eof", "lost"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_server_s_protocols_may_bring_their_buffers() {
+    run(async || {
+        let protocol = OwnBuffer::new(7);
+        let made = protocol.clone();
+        let server = create_buffered_server("127.0.0.1:0", move || made.clone()).await?;
+        let mut client = TcpStream::connect(server.local_addr()?)?;
+        client.write_all(&bytes(1000))?;
+        drop(client);
+        protocol.log.until("lost").await;
+        assert!(*protocol.data.borrow() == bytes(1000));
         Ok(())
     });
 }

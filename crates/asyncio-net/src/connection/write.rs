@@ -1,5 +1,6 @@
 //! The way out.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
@@ -25,6 +26,16 @@ impl Connection {
             let sent = if bytes.len() < DIRECT { 0 } else { self.send(&[bytes]) };
             self.queue(|queue| queue.push(&bytes[sent..]));
         }
+    }
+
+    /// Sends formatted text, soon.
+    ///
+    /// # Panics
+    ///
+    /// After `write_eof`.
+    pub(crate) fn write_fmt(self: &Rc<Self>, text: fmt::Arguments<'_>) {
+        let written = fmt::write(&mut Pieces(self), text);
+        assert!(written.is_ok(), "a formatting trait returned an error");
     }
 
     /// Sends `bytes`, soon, and never copies them.
@@ -174,6 +185,16 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.start_flusher(),
             Err(error) => self.lose(Some(error)),
         }
+    }
+}
+
+/// Queues formatted text as it comes.
+struct Pieces<'a>(&'a Rc<Connection>);
+
+impl fmt::Write for Pieces<'_> {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        self.0.write(piece.as_bytes());
+        Ok(())
     }
 }
 

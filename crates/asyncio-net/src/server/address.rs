@@ -48,9 +48,23 @@ impl ServerAddress {
         Self(Kind::Nothing)
     }
 
-    /// A Unix socket.
-    pub(crate) fn path(path: &Path) -> Self {
-        Self(Kind::Path(path.to_owned()))
+    /// A Unix socket at `path`: for functions that have no variant of their own for them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{ServerAddress, create_acceptor};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("asyncio-net-doc-address-{}", std::process::id()));
+    /// asyncio_task::run(async {
+    ///     let acceptor = create_acceptor(ServerAddress::unix(&path), |socket| drop(socket)).await?;
+    ///     assert_eq!(acceptor.addresses()[0].as_path(), Some(path.as_path()));
+    ///     acceptor.close();
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn unix(path: impl AsRef<Path>) -> Self {
+        Self(Kind::Path(path.as_ref().to_owned()))
     }
 
     pub(super) async fn listen(

@@ -36,8 +36,8 @@ pub(crate) use self::unix::remove_stale;
 use crate::address::Address;
 use crate::connection::{Connection, Opened};
 use crate::network::Network;
-use crate::protocol::Protocol;
-use crate::transport::{Lent, Pump};
+use crate::protocol::{BufferedProtocol, Protocol};
+use crate::transport::{Lent, Own, Pump, Receiver};
 
 /// Listens on `address` and has a new protocol, made by `factory`, serve each client.
 ///
@@ -97,15 +97,56 @@ pub async fn create_server_with<P: Protocol + 'static>(
     factory: impl Fn() -> P + 'static,
     options: ServerOptions,
 ) -> io::Result<Server> {
+    listen(address.into(), move || Lent(factory()), options).await
+}
+
+/// [`create_server`] for protocols that bring their own buffers.
+///
+/// # Errors
+///
+/// As there.
+///
+/// # Panics
+///
+/// As there.
+pub async fn create_buffered_server<P: BufferedProtocol + 'static>(
+    address: impl Into<ServerAddress>,
+    factory: impl Fn() -> P + 'static,
+) -> io::Result<Server> {
+    create_buffered_server_with(address, factory, ServerOptions::new()).await
+}
+
+/// [`create_buffered_server`] with options.
+///
+/// # Errors
+///
+/// As there.
+///
+/// # Panics
+///
+/// As there.
+pub async fn create_buffered_server_with<P: BufferedProtocol + 'static>(
+    address: impl Into<ServerAddress>,
+    factory: impl Fn() -> P + 'static,
+    options: ServerOptions,
+) -> io::Result<Server> {
+    listen(address.into(), move || Own(factory()), options).await
+}
+
+async fn listen<R: Receiver + 'static>(
+    address: ServerAddress,
+    factory: impl Fn() -> R + 'static,
+    options: ServerOptions,
+) -> io::Result<Server> {
     let serve = move |accepted: Accepted| {
         let receiver = match catch_unwind(AssertUnwindSafe(&factory)) {
-            Ok(protocol) => Box::new(Lent(protocol)),
+            Ok(receiver) => Box::new(receiver),
             Err(payload) => return accepted.refuse(&*payload),
         };
         // Refused by a closed loop only.
         let _ = accepted.opened.connection.start(receiver);
     };
-    Server::listen(address.into(), options, Serve::Here(Box::new(serve))).await
+    Server::listen(address, options, Serve::Here(Box::new(serve))).await
 }
 
 /// A server: its listening sockets and the connections they accepted.

@@ -371,6 +371,28 @@ impl StreamReader {
         self.state.limit
     }
 
+    /// Changes how far [`read_line`](Self::read_line) and [`read_until`](Self::read_until) look, in bytes.
+    ///
+    /// # Panics
+    ///
+    /// If `limit` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"a line that is too long\nshort\n");
+    /// # asyncio_task::run(async {
+    /// reader.set_limit(10);
+    /// assert!(reader.read_line().await.is_err());
+    /// assert_eq!(reader.read_line().await.unwrap(), "short\n");
+    /// # });
+    /// ```
+    pub fn set_limit(&mut self, limit: usize) {
+        assert!(limit > 0, "limit cannot be zero");
+        self.state.limit = limit;
+    }
+
     /// From now on every read fails with this error, also if bytes are buffered.
     #[doc(alias = "set_exception")]
     pub fn set_error(&mut self, error: io::Error) {

@@ -65,6 +65,31 @@ impl StreamWriter {
         self.connection().write(bytes);
     }
 
+    /// Sends formatted text: what `write!` and `writeln!` call. There is no result, as with [`write`](Self::write).
+    ///
+    /// # Panics
+    ///
+    /// After [`write_eof`](Self::write_eof), and if formatting fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, writer| {
+    ///         writeln!(writer, "hello {:?}", writer.peer_addr());
+    ///     })
+    ///     .await?;
+    ///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+    ///     assert_eq!(reader.read_line().await?, format!("hello {:?}\n", writer.local_addr()));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn write_fmt(&self, text: fmt::Arguments<'_>) {
+        self.connection().write_fmt(text);
+    }
+
     /// As [`write`](Self::write), for bytes that can be kept without copying them.
     ///
     /// # Panics

@@ -40,6 +40,38 @@ impl Transport {
         self.0.write(bytes);
     }
 
+    /// Sends formatted text: what `write!` and `writeln!` call. There is no result, as with [`write`](Self::write).
+    ///
+    /// # Panics
+    ///
+    /// After [`write_eof`](Self::write_eof), and if formatting fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{Protocol, Transport, create_server, open_connection};
+    ///
+    /// struct Count(usize);
+    ///
+    /// impl Protocol for Count {
+    ///     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+    ///         self.0 += data.len();
+    ///         writeln!(transport, "{} so far", self.0);
+    ///     }
+    /// }
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = create_server("127.0.0.1:0", || Count(0)).await?;
+    ///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+    ///     write!(writer, "{}", 12345);
+    ///     assert_eq!(reader.read_line().await?, "5 so far\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn write_fmt(&self, text: fmt::Arguments<'_>) {
+        self.0.write_fmt(text);
+    }
+
     /// As [`write`](Self::write), for bytes that can be kept without copying them.
     ///
     /// # Panics
