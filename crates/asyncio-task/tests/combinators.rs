@@ -178,6 +178,23 @@ fn the_first_in_a_race_wins_and_the_losers_clean_up() {
 }
 
 #[test]
+fn who_is_cancelled_is_out_of_the_race() {
+    async fn quits() -> u32 {
+        current_task().unwrap().cancel();
+        pending().await
+    }
+    run(async {
+        let quitter: std::pin::Pin<Box<dyn Future<Output = u32>>> = Box::pin(quits());
+        assert_eq!(race(vec![quitter, Box::pin(after(10, 1))]).await, 1);
+        // Nobody is left to win: the caller ends at this await, as at that of a cancelled child.
+        let task = create_task(async { catch_cancel(race([quits(), quits()])).await.is_err() });
+        assert!(task.await.unwrap());
+        let task = create_task(race((quits(), quits())));
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
 #[should_panic(expected = "no winner")]
 fn a_race_of_nobody_panics() {
     run(race(Vec::<std::future::Pending<()>>::new()));

@@ -367,6 +367,17 @@ fn whoever_awaits_a_child_without_a_value_ends() {
     });
 }
 
+#[test]
+fn a_cancelled_child_says_who_cancelled_it_and_where() {
+    run(scope(async |scope| {
+        let child = scope.create_task(pending::<()>());
+        let line = line!() + 1;
+        child.cancel();
+        let Err(ChildError::Cancelled(reason)) = child.outcome().await else { unreachable!() };
+        assert_eq!(reason.site().map(|site| (site.file(), site.line())), Some((file!(), line)));
+    }));
+}
+
 fn error_of<const N: usize>(errors: [&'static str; N]) -> ExceptionGroup<&'static str> {
     let failing = task_group(async |group| {
         for error in errors {

@@ -1,7 +1,11 @@
 //! `race`.
 
+use std::future::pending;
 use std::iter::Map;
 
+use asyncio_loop::CancelReason;
+
+use crate::cancel::end_as_by_resume;
 use crate::group::task_group;
 
 /// Runs futures side by side and returns the output of the first that is done, once the others have
@@ -17,7 +21,8 @@ use crate::group::task_group;
 /// # Cancel safety
 ///
 /// Cancelling it cancels all, and waits for their cleanup. Unlike `select!`, whose losers are dropped
-/// without any.
+/// without any. A future that is cancelled alone is out of the race; if that was the last one, the
+/// caller ends.
 ///
 /// # From asyncio
 ///
@@ -60,12 +65,19 @@ async fn race_all<F: Future>(futures: impl IntoIterator<Item = F>) -> F::Output 
         }
         Ok(())
     });
-    winner(raced.await)
+    winner(raced.await).await
 }
 
-fn winner<T>(raced: Result<(), crate::ExceptionGroup<T>>) -> T {
-    let outputs = raced.err().into_iter().flatten();
-    outputs.into_iter().next().expect("a race ends with a winner")
+/// Without a winner, since all were cancelled one by one, the caller ends as at the await of a cancelled
+/// child.
+async fn winner<T>(raced: Result<(), crate::ExceptionGroup<T>>) -> T {
+    match raced.err().into_iter().flatten().next() {
+        Some(output) => output,
+        None => {
+            end_as_by_resume(None, CancelReason::default());
+            pending().await
+        }
+    }
 }
 
 impl<F: Future> Race for Vec<F> {
@@ -104,7 +116,7 @@ macro_rules! tuples {
                     $(drop(group.create_task(async move { Err::<(), _>($future.await) }));)+
                     Ok(())
                 });
-                winner(raced.await)
+                winner(raced.await).await
             }
         }
     )+};

@@ -218,7 +218,11 @@ impl<T> Child<'_, T> {
     /// ```
     #[track_caller]
     pub fn cancel(&self) -> bool {
-        self.task_ref().is_some_and(TaskRefExt::cancel)
+        match self.task_ref() {
+            // Not by `is_some_and`, in which the caller's place would be lost.
+            Some(task) => task.cancel(),
+            None => false,
+        }
     }
 
     /// Whether it has ended.
