@@ -217,6 +217,42 @@ fn what_waits_when_a_loop_or_a_server_goes_is_closed() -> io::Result<()> {
 }
 
 #[test]
+fn nothing_is_left_open_when_a_loop_stops_amid_hand_overs() -> io::Result<()> {
+    const EACH: usize = 100;
+    let [worker] = loop_threads()?;
+    let intake = start_worker(&worker, 9)?;
+    let hand_over = || {
+        let intake = intake.clone();
+        std::thread::spawn(move || -> io::Result<Vec<_>> {
+            (0..EACH)
+                .map(|_| {
+                    let (ours, theirs) = UnixStream::pair()?;
+                    ours.set_read_timeout(Some(IN_TIME))?;
+                    // Refused: closed here.
+                    let _ = intake.hand_over(theirs);
+                    Ok(ours)
+                })
+                .collect()
+        })
+    };
+    let threads = [hand_over(), hand_over(), hand_over()];
+    // Some have been served by now, most have not.
+    let (first, theirs) = UnixStream::pair()?;
+    intake.hand_over(theirs).expect("it serves");
+    (&first).read_exact(&mut [0])?;
+    worker.stop();
+    assert!(intake.is_closed());
+    for thread in threads {
+        for mut client in thread.join().expect("no panic")? {
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer)?;
+            assert!(answer.is_empty() || answer == [9]);
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_handed_over_early_waits() {
     run(async || {
         let options = ServerOptions::new().start_serving(false);
@@ -290,6 +326,31 @@ fn a_handler_of_another_thread_names_the_peer() {
         to_thread(move || ours.read(&mut [0])).await.unwrap()?;
         assert!(reports.borrow()[0].contains("no service today"), "{reports:?}");
         assert!(reports.borrow()[0].contains(&name), "{reports:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_open_connection_moves_to_another_loop() {
+    run(async || {
+        let [worker] = loop_threads()?;
+        let intake = start_worker(&worker, 7)?;
+        let reception = start_server(LOOPBACK, async move |mut reader: StreamReader, writer| {
+            writer.write(&reader.read_line().await?);
+            let (socket, rest) = reader.join(writer).into_std().await?;
+            assert!(rest.is_empty(), "the client waits for the answer");
+            intake.hand_over(socket).expect("it serves");
+            io::Result::Ok(())
+        })
+        .await?;
+        let (mut reader, writer) = open_connection(reception.local_addr()?).await?;
+        writer.write(b"hello\n");
+        assert_eq!(reader.read_line().await?, "hello\n");
+        assert_eq!(reader.read_exactly(1).await?[0], 7);
+        assert_eq!(reception.client_count(), 0, "it is another one's client now");
+        reception.shutdown(Duration::ZERO).await;
+        writer.write(b"still there?\n");
+        assert_eq!(reader.read_line().await?, "still there?\n");
         Ok(())
     });
 }

@@ -1,10 +1,13 @@
 //! `StreamReader` gives the same answers for every way of cutting the bytes.
 
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use asyncio_net::{ReadError, StreamFeeder, StreamReader, feed_reader_with_limit};
+use asyncio_net::{
+    LimitOverrunError, ReadError, StreamFeeder, StreamReader, feed_reader_with_limit,
+};
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -15,6 +18,8 @@ const LIMIT: usize = 12;
 enum Ask {
     Exactly(usize),
     Line,
+    /// Into memory that holds something already.
+    LineInto,
     Until(Vec<Vec<u8>>),
     /// Give up a read that waits, then go on.
     GiveUp(Box<Ask>),
@@ -36,6 +41,7 @@ fn ask() -> impl Strategy<Value = Ask> {
     let leaf = prop_oneof![
         (0..20_usize).prop_map(Ask::Exactly),
         Just(Ask::Line),
+        Just(Ask::LineInto),
         prop::collection::vec(separator(), 1..4).prop_map(Ask::Until),
     ];
     leaf.prop_recursive(1, 2, 1, |ask| ask.prop_map(|ask| Ask::GiveUp(Box::new(ask))))
@@ -79,13 +85,24 @@ impl<'a> Peer<'a> {
     }
 }
 
+async fn read_line_into(reader: &mut StreamReader) -> io::Result<Bytes> {
+    let mut line = b"before".to_vec();
+    let result = reader.read_line_into(&mut line).await;
+    let read = line.strip_prefix(b"before").expect("what was there stays");
+    assert_eq!(read.len(), *result.as_ref().unwrap_or(&0));
+    result.map(|_| Bytes::copy_from_slice(read))
+}
+
+/// The one error that a line may have here.
+fn too_long(_: io::Error) -> ReadError {
+    ReadError::LimitOverrun(LimitOverrunError { consumed: 0, limit: LIMIT })
+}
+
 async fn answer(reader: &mut StreamReader, ask: &Ask) -> Got {
     let result = match ask {
         Ask::Exactly(count) => reader.read_exactly(*count).await,
-        Ask::Line => reader.read_line().await.map_err(|_| {
-            let limit = LIMIT;
-            ReadError::LimitOverrun(asyncio_net::LimitOverrunError { consumed: 0, limit })
-        }),
+        Ask::Line => reader.read_line().await.map_err(too_long),
+        Ask::LineInto => read_line_into(reader).await.map_err(too_long),
         Ask::Until(separators) => {
             let separators: Vec<&[u8]> = separators.iter().map(Vec::as_slice).collect();
             reader.read_until_any(&separators).await
