@@ -367,6 +367,71 @@ fn whoever_awaits_a_child_without_a_value_ends() {
     });
 }
 
+// C-013, for children
+#[test]
+fn cancelling_the_parent_cancels_what_its_children_await() {
+    async fn cleans_up(log: Log) {
+        finally(pending::<()>(), async move |_| {
+            sleep(ms(5)).await;
+            log.add("cleaned up");
+        })
+        .await;
+    }
+    type Parent = fn(Task<()>) -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
+    let parents: [Parent; 6] = [
+        |task| Box::pin(scope(async |scope| drop(scope.create_task(task)))),
+        |task| Box::pin(async { drop(scope(async |scope| scope.create_task(task).await).await) }),
+        |task| Box::pin(async { drop(gather((task, async {})).await) }),
+        |task| Box::pin(async { drop(race([task]).await) }),
+        |task| {
+            Box::pin(scope(async |outer| {
+                drop(outer.create_task(scope(async |inner| drop(inner.create_task(task)))));
+            }))
+        },
+        |task| {
+            let eager = TaskOptions::new().eager_start(true);
+            Box::pin(scope(async |scope| drop(scope.create_task_with(task, eager))))
+        },
+    ];
+    for (number, parent) in parents.into_iter().enumerate() {
+        run(async {
+            let log = Log::default();
+            let parent = create_task(parent(create_task(cleans_up(log.clone()))));
+            turns(3).await;
+            parent.cancel();
+            assert!(parent.await.unwrap_err().is_cancelled());
+            assert_eq!((log.take(), now()), (vec!["cleaned up".to_owned()], 5), "parent {number}");
+        });
+    }
+}
+
+/// The child has a link that only the kernel knows of, and a cleanup that has begun.
+#[test]
+fn a_cleanup_beside_an_await_in_a_child_that_cancelled_itself_is_waited_for() {
+    run(async {
+        let log = Log::default();
+        let seen = log.clone();
+        let child = async move {
+            let mut join = std::pin::pin!(create_task(yield_now()));
+            let cancels = async { current_task().unwrap().cancel() };
+            let mut cleanup = std::pin::pin!(finally(cancels, async |_| {
+                yield_now().await;
+                seen.add("cleaned up");
+            }));
+            std::future::poll_fn(|cx| {
+                let _ = join.as_mut().poll(cx);
+                cleanup.as_mut().poll(cx).map(drop)
+            })
+            .await;
+        };
+        let parent = create_task(scope(async |scope| drop(scope.create_task(child))));
+        turns(1).await;
+        parent.cancel();
+        assert!(parent.await.unwrap_err().is_cancelled());
+        assert_eq!(log.take(), ["cleaned up"]);
+    });
+}
+
 #[test]
 fn a_cancelled_child_says_who_cancelled_it_and_where() {
     run(scope(async |scope| {

@@ -2,7 +2,9 @@
 //! has ended.
 //!
 //! A task that awaits another one outside of every scope has no node for that: the loop's kernel
-//! knows whom it awaits, and a node is made if it is cancelled (see `request`).
+//! knows whom it awaits, and a node is made if it is cancelled (see `request`). A child of a group does
+//! the same, and its group gets a node: else the task around it would not know that there is anybody to
+//! ask.
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -10,7 +12,7 @@ use std::task::{Context, Poll};
 use asyncio_loop::{Join, Outcome, RawTask, TaskRef};
 
 use super::deliver::Work;
-use super::node::{Answer, Kind, Node, current_root, enclosing, follow_frames};
+use super::node::{Answer, Kind, Node, current_root, enclosing, follow_frames, register_group};
 
 /// The place in the tree of one await.
 #[derive(Debug, Default)]
@@ -38,6 +40,7 @@ impl Link {
             Join::Ready { outcome, .. } => self.finish(raw.task(), outcome, cx),
             Join::Linked => {
                 self.leave();
+                register_group();
                 Poll::Pending
             }
             Join::Noted => {

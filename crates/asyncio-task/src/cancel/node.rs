@@ -433,6 +433,18 @@ pub(super) fn enclosing(of: Option<&Slot>) -> Option<Rc<Node>> {
     found.unwrap_or_else(|| root_outwards(outwards, None))
 }
 
+/// Makes a node for the group that steps what is being polled, outside of every scope of that.
+#[inline]
+pub(super) fn register_group() {
+    visit_frames(|frame, boundary| {
+        let group = frame.downcast_ref::<Slot>().filter(|_| boundary);
+        if let Some(group) = group {
+            group.register();
+        }
+        ControlFlow::Break(())
+    });
+}
+
 /// The node of the task that is being stepped.
 pub(super) fn current_root() -> Option<Rc<Node>> {
     root_outwards(0, None)
