@@ -4,11 +4,13 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, ready};
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use asyncio_loop::{EventLoop, RunError, TaskOptions, running_loop};
+use asyncio_loop::{Direction, EventLoop, RunError, Source, TaskOptions, running_loop};
 use common::{Drops, Log, real_loop, run_ready, sleep, virtual_loop, yield_now};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -292,4 +294,31 @@ fn the_debug_flag_comes_from_the_builder_or_is_set() {
     assert!(event_loop.is_debug());
     event_loop.set_debug(false);
     assert!(!event_loop.is_debug());
+}
+
+#[test]
+fn a_closed_loop_keeps_no_handler_that_is_set_later() {
+    let (event_loop, drops) = (virtual_loop(), Drops::default());
+    let this = event_loop.handle_to_self();
+    event_loop.close().unwrap();
+    let (guard, kept) = (drops.guard(), this.clone());
+    this.set_exception_handler(Some(Rc::new(move |_, _| _ = (&guard, &kept))));
+    let (guard, kept) = (drops.guard(), this.clone());
+    this.set_task_factory(Some(Rc::new(move |_, _| _ = (&guard, &kept))));
+    assert_eq!(drops.count(), 2);
+    assert!(this.exception_handler().is_none() && this.task_factory().is_none());
+}
+
+#[test]
+fn a_closed_loop_has_no_poller_whoever_keeps_its_sources() {
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let event_loop = virtual_loop();
+    let source = Source::new(&event_loop, ours);
+    source.clear_ready(Direction::Read);
+    drop(event_loop);
+    let cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Err(error)) = source.poll_ready(&cx, Direction::Read) else {
+        panic!("nobody is going to wake it");
+    };
+    assert_eq!(error.to_string(), "event loop is closed");
 }

@@ -1,6 +1,6 @@
 //! A value that comes later: asyncio's future.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
@@ -309,13 +309,18 @@ impl<T> Promise<T> {
     }
 
     fn settle(&self, outcome: Result<T, PromiseError>) -> Result<(), Result<T, PromiseError>> {
-        let mut state = self.shared.state.borrow_mut();
+        let Some(mut state) = self.state_if_pending() else { return Err(outcome) };
         let State::Pending(waiting) = &mut *state else { return Err(outcome) };
         let waiting = std::mem::replace(waiting, Waiting::NOBODY);
         *state = State::Done(outcome);
         drop(state);
         waiting.wake(self);
         Ok(())
+    }
+
+    /// The state, to be changed, unless somebody looks at it: that is only ever so when it is done.
+    fn state_if_pending(&self) -> Option<RefMut<'_, State<T>>> {
+        self.shared.state.try_borrow_mut().ok()
     }
 
     /// Whether it has a value, has an error, or is cancelled.
@@ -382,7 +387,7 @@ impl<T> Promise<T> {
         self.with_result(|result| result.cloned().map_err(Clone::clone))
     }
 
-    /// Shows the outcome to `look`, whose result is returned. `look` must not settle the promise.
+    /// Shows the outcome to `look`, whose result is returned.
     ///
     /// # Examples
     ///
@@ -396,11 +401,15 @@ impl<T> Promise<T> {
     /// });
     /// ```
     pub fn with_result<R>(&self, look: impl FnOnce(Result<&T, &PromiseError>) -> R) -> R {
-        match &*self.shared.state.borrow() {
-            State::Pending(_) => look(Err(&PromiseError::Pending)),
+        let state = self.shared.state.borrow();
+        match &*state {
             State::Done(outcome) => {
                 self.shared.observed.set(true);
                 look(outcome.as_ref())
+            }
+            State::Pending(_) => {
+                drop(state);
+                look(Err(&PromiseError::Pending))
             }
         }
     }
@@ -497,9 +506,9 @@ impl<T> Promise<T> {
         let promise = Rc::default();
         let callback = make(Rc::clone(&promise));
         let done_callback = DoneCallback { callback: callback.clone(), promise };
-        match &mut *self.shared.state.borrow_mut() {
-            State::Pending(waiting) => waiting.more().callbacks.push(done_callback),
-            State::Done(_) => done_callback.schedule(self),
+        match self.state_if_pending().as_deref_mut() {
+            Some(State::Pending(waiting)) => waiting.more().callbacks.push(done_callback),
+            Some(State::Done(_)) | None => done_callback.schedule(self),
         }
         callback
     }
@@ -522,9 +531,9 @@ impl<T> Promise<T> {
     /// });
     /// ```
     pub fn remove_done_callback(&self, callback: &CallbackRef) -> usize {
-        let removed: Vec<_> = match &mut *self.shared.state.borrow_mut() {
-            State::Done(_) => return 0,
-            State::Pending(waiting) => {
+        let removed: Vec<_> = match self.state_if_pending().as_deref_mut() {
+            Some(State::Done(_)) | None => return 0,
+            Some(State::Pending(waiting)) => {
                 let callbacks = &mut waiting.more().callbacks;
                 let (removed, kept) = std::mem::take(callbacks)
                     .into_iter()
@@ -643,9 +652,9 @@ impl<T> Drop for Promise<T> {
             self.cancel();
             return;
         }
-        let waker = match &mut *self.shared.state.borrow_mut() {
-            State::Done(_) => None,
-            State::Pending(waiting) => match self.place.get() {
+        let waker = match self.state_if_pending().as_deref_mut() {
+            Some(State::Done(_)) | None => None,
+            Some(State::Pending(waiting)) => match self.place.get() {
                 Place::None => None,
                 Place::First => waiting.first.take(),
                 Place::Other(ticket) => waiting.more().others.remove(&ticket),

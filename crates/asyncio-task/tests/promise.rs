@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::Poll;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use asyncio_loop::running_loop;
@@ -341,4 +343,38 @@ fn debug_shows_the_state_and_the_place() {
 #[should_panic(expected = "cannot create a future: no running event loop")]
 fn a_promise_needs_a_loop() {
     drop(create_future::<()>());
+}
+
+#[test]
+fn whoever_looks_at_an_outcome_may_do_anything_with_the_promise() {
+    run(async {
+        for settled in [false, true] {
+            let promise = create_future();
+            let mut waits = promise.clone();
+            let polled =
+                std::pin::Pin::new(&mut waits).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+            if settled {
+                promise.set_result(1).unwrap();
+            }
+            let calls = Rc::new(Cell::new(0));
+            let callback = {
+                let calls = Rc::clone(&calls);
+                move |_: &Promise<u8>| calls.set(calls.get() + 1)
+            };
+            promise.with_result(|outcome| {
+                assert_eq!(outcome.is_ok(), settled);
+                drop(waits);
+                let removed = promise.add_done_callback(|_| unreachable!("removed or cancelled"));
+                assert_eq!(promise.remove_done_callback(&removed), usize::from(!settled));
+                removed.cancel();
+                promise.add_done_callback(callback);
+                assert_eq!(promise.set_result(2).is_err(), settled);
+                assert!(!promise.cancel());
+            });
+            assert_eq!(promise.result().unwrap(), if settled { 1 } else { 2 });
+            yield_now().await;
+            assert_eq!(calls.get(), 1);
+        }
+    });
 }

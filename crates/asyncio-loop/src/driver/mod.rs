@@ -39,6 +39,7 @@ use self::selector::Selector;
 use self::slots::{Slots, Token};
 pub use self::source::{Direction, Pollable, Source};
 use self::wake::WakeList;
+use crate::LoopClosed;
 
 /// How long [`Driver::poll`] may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,12 +61,18 @@ pub(crate) struct Driver {
 
 #[derive(Debug)]
 struct Shared {
-    selector: RefCell<Selector>,
-    precise: Precise,
+    /// Gone when the loop is closed: whoever holds a source then does not hold the poller's descriptors.
+    poller: RefCell<Option<Poller>>,
     slots: RefCell<Slots>,
     /// Empty between polls; kept for its capacity.
     woken: RefCell<WakeList>,
     waker: Arc<mio::Waker>,
+}
+
+#[derive(Debug)]
+struct Poller {
+    selector: Selector,
+    precise: Precise,
 }
 
 impl Driver {
@@ -75,8 +82,7 @@ impl Driver {
         let precise = Precise::new(selector.registry(), selector::TIMER)?;
         Ok(Self {
             shared: Rc::new(Shared {
-                selector: RefCell::new(selector),
-                precise,
+                poller: RefCell::new(Some(Poller { selector, precise })),
                 slots: RefCell::default(),
                 woken: RefCell::default(),
                 waker,
@@ -89,15 +95,21 @@ impl Driver {
         Arc::clone(&self.shared.waker)
     }
 
+    /// Gives the poller's descriptors back. Nothing can be waited for any more.
+    pub(crate) fn close(&self) {
+        self.shared.poller.take();
+    }
+
     /// Waits as told, then wakes everybody whose descriptor became ready.
     pub(crate) fn poll(&self, wait: Wait) -> io::Result<()> {
-        let timeout = self.shared.precise.timeout(wait)?;
         let mut woken = self.shared.woken.take();
         {
-            let mut selector = self.shared.selector.borrow_mut();
+            let mut poller = self.shared.poller.borrow_mut();
+            let Poller { selector, precise } = poller.as_mut().ok_or_else(closed)?;
+            let timeout = precise.timeout(wait)?;
             let mut slots = self.shared.slots.borrow_mut();
             for event in selector.select(timeout)? {
-                self.shared.dispatch(event, &mut slots, &mut woken);
+                dispatch(event, precise, &mut slots, &mut woken);
             }
         }
         woken.wake_all();
@@ -107,15 +119,24 @@ impl Driver {
 }
 
 impl Shared {
-    fn dispatch(&self, event: &Event, slots: &mut Slots, woken: &mut WakeList) {
-        match event.token() {
-            selector::WAKER => {}
-            selector::TIMER => self.precise.fired(),
-            token => {
-                if let Some(slot) = slots.get_mut(Token::from(token)) {
-                    slot.on_event(event, woken);
-                }
+    fn with_selector<R>(&self, action: impl FnOnce(&Selector) -> io::Result<R>) -> io::Result<R> {
+        let poller = self.poller.borrow();
+        action(&poller.as_ref().ok_or_else(closed)?.selector)
+    }
+}
+
+fn dispatch(event: &Event, precise: &Precise, slots: &mut Slots, woken: &mut WakeList) {
+    match event.token() {
+        selector::WAKER => {}
+        selector::TIMER => precise.fired(),
+        token => {
+            if let Some(slot) = slots.get_mut(Token::from(token)) {
+                slot.on_event(event, woken);
             }
         }
     }
+}
+
+fn closed() -> io::Error {
+    io::Error::other(LoopClosed(()))
 }

@@ -86,8 +86,9 @@ impl Registration {
     pub(crate) fn register(&self) -> io::Result<()> {
         let (is_registered, fd) = self.with_slot(|slot| (slot.is_registered(), slot.fd()));
         if !is_registered {
-            let selector = self.driver.shared.selector.borrow();
-            selector.register(&mut SourceFd(&fd), self.token.into())?;
+            let token = self.token.into();
+            let shared = &self.driver.shared;
+            shared.with_selector(|selector| selector.register(&mut SourceFd(&fd), token))?;
             self.with_slot(Slot::set_registered);
         }
         Ok(())
@@ -103,8 +104,9 @@ impl Registration {
     /// Asks for another event if either direction is ready, which turns edges into levels.
     pub(crate) fn rearm(&self) -> io::Result<()> {
         let fd = self.with_slot(|slot| slot.fd());
-        let selector = self.driver.shared.selector.borrow();
-        selector.reregister(&mut SourceFd(&fd), self.token.into())
+        let token = self.token.into();
+        let shared = &self.driver.shared;
+        shared.with_selector(|selector| selector.reregister(&mut SourceFd(&fd), token))
     }
 
     #[inline]
@@ -131,8 +133,10 @@ impl Drop for Registration {
         // Its wakers may be foreign and do anything when they drop: nothing is borrowed by then.
         let slot = self.driver.shared.slots.borrow_mut().remove(self.token);
         if let Some(slot) = slot.filter(Slot::is_registered) {
-            // It fails only for a descriptor that was closed too early, which the poller forgot by itself.
-            let _ = self.driver.shared.selector.borrow().deregister(&mut SourceFd(&slot.fd()));
+            // It fails for a descriptor that was closed too early, which the poller forgot by itself, and after
+            // the end of the loop, which was the poller's.
+            let shared = &self.driver.shared;
+            let _ = shared.with_selector(|selector| selector.deregister(&mut SourceFd(&slot.fd())));
         }
     }
 }

@@ -291,3 +291,19 @@ fn one_panicking_waker_does_not_keep_the_others_asleep() {
     list.wake_all();
     assert_eq!(count.get(), 2);
 }
+
+#[test]
+fn a_driver_that_is_closed_refuses_what_waits() {
+    let driver = Driver::new().unwrap();
+    let (source, _peer) = pair(&driver);
+    let (_, waker) = counter();
+    source.clear_ready(Direction::Read);
+    assert!(is_pending(&source, &waker, Direction::Read));
+    driver.close();
+    driver.waker().wake().unwrap();
+    assert!(driver.poll(Wait::Forever).is_err());
+    let (other, _peer) = pair(&driver);
+    other.clear_ready(Direction::Read);
+    assert!(!is_pending(&other, &waker, Direction::Read));
+    drop((source, other));
+}

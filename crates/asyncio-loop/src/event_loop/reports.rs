@@ -7,7 +7,7 @@ use crate::report::{self, ErrorContext, ExceptionHandler};
 
 impl LoopRef {
     /// Has failures that nobody awaits reported to `handler`, or to the default one: an error
-    /// record of the `log` crate.
+    /// record of the `log` crate. A closed loop ignores this.
     ///
     /// # Examples
     ///
@@ -28,6 +28,10 @@ impl LoopRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
+        if self.is_closed() {
+            // It would be kept for nothing, and may keep this very loop.
+            return;
+        }
         let old = self.0.handler.replace(handler);
         drop(old);
     }

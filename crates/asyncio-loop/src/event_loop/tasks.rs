@@ -56,7 +56,7 @@ impl LoopRef {
         }
     }
 
-    /// Has `factory` look at every new task's options, or nobody.
+    /// Has `factory` look at every new task's options, or nobody. A closed loop ignores this.
     ///
     /// # From asyncio
     ///
@@ -80,6 +80,10 @@ impl LoopRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_task_factory(&self, factory: Option<TaskFactory>) {
+        if self.is_closed() {
+            // It would be kept for nothing, and may keep this very loop.
+            return;
+        }
         self.0.has_factory.set(factory.is_some());
         let old = self.0.factory.replace(factory);
         drop(old);
