@@ -278,6 +278,23 @@ fn a_writer_that_is_dropped_closes_its_connection() {
     });
 }
 
+#[test]
+fn a_writer_that_has_said_that_no_more_comes_may_be_dropped() {
+    run(async || {
+        let reports = reports();
+        let event_loop = asyncio_loop::running_loop();
+        let [(mut reader, _writer), (_reader, dropped)] = streams().await?;
+        event_loop.set_debug(true);
+        dropped.write(b"all");
+        dropped.write_eof();
+        drop(dropped);
+        event_loop.set_debug(false);
+        assert_eq!(reader.read_to_end().await?, "all");
+        assert!(reports.borrow().is_empty(), "{reports:?}");
+        Ok(())
+    });
+}
+
 // S-039
 #[test]
 fn a_writer_may_outlive_its_loop() {

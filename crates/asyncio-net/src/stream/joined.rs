@@ -15,6 +15,9 @@ use crate::network::Network;
 /// Writing keeps to the high-water mark; flushing waits until everything has left; shutting down, or closing, is
 /// [`write_eof`](StreamWriter::write_eof). Dropping it closes the connection, after what was written has been sent.
 ///
+/// hyper, for one, takes it in `hyper_util`'s `TokioIo`. Nothing here is `Send`: a crate that spawns tasks of its own on other
+/// threads cannot be given it.
+///
 /// It is made by [`StreamReader::join`], or from a socket of the standard library, and can be taken apart again.
 ///
 /// # From asyncio
