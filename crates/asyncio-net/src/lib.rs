@@ -1,5 +1,42 @@
 //! Transports, protocols, streams and servers of `asyncio`.
 //!
+//! # Where to start
+//!
+//! | you want | take |
+//! |---|---|
+//! | a client, one task that reads and writes | [`open_connection`], [`open_unix_connection`] |
+//! | a server with a task for each client | [`start_server`], [`start_unix_server`] |
+//! | to be called back, with the loop's own buffer: least work for each byte | [`Protocol`] with [`create_connection`], [`create_server`] |
+//! | the same with a buffer of yours | [`BufferedProtocol`] with [`create_buffered_connection`], [`create_buffered_server`] |
+//! | datagrams | [`DatagramProtocol`] with [`create_datagram_endpoint`] |
+//! | pipes, the program's own input and output | [`open_read_pipe`], [`open_write_pipe`], [`stdin`], [`stdout`] |
+//! | a file over a connection | [`sendfile`] |
+//! | a socket that stays yours | [`sock_recv`], [`sock_sendall`], [`sock_accept`] and their like |
+//! | another crate's protocol over a connection | [`JoinedStream`] with a feature, [`upgrade_streams`] |
+//! | streams over something else that carries bytes | [`ByteStream`] with [`stream_over`]; [`feed_reader`] in tests |
+//!
+//! A [`Server`] ends with [`shutdown`](Server::shutdown). Names, several addresses and happy eyeballs are in
+//! [`ConnectOptions`]; what a server listens on, and how, in [`ServerAddress`] and [`ServerOptions`].
+//!
+//! ```
+//! use asyncio_net::{open_connection, start_server};
+//!
+//! asyncio_task::run(async {
+//!     let server = start_server("127.0.0.1:0", async |mut reader, writer| {
+//!         while let Some(line) = reader.next_line().await? {
+//!             writer.write(&line);
+//!             writer.drain().await?;
+//!         }
+//!         writer.close().await
+//!     })
+//!     .await?;
+//!     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+//!     writeln!(writer, "hello");
+//!     assert_eq!(reader.read_line().await?, "hello\n");
+//!     std::io::Result::Ok(())
+//! }).unwrap();
+//! ```
+//!
 //! # Several cores
 //!
 //! A loop is one thread. One port is served by several loops in one of two ways: each listens on it
