@@ -503,3 +503,34 @@ fn handles_may_be_moved_between_polls() {
         assert_eq!(now(), 1007);
     });
 }
+
+/// A branch that nobody polls is counted out; the group around it is at work, and is not.
+#[test]
+fn a_group_around_a_branch_that_is_kept_cleans_up() {
+    run(async {
+        let log = Log::default();
+        let notes = log.clone();
+        let _reports = reports();
+        let task = create_task(async move {
+            let log = &notes;
+            let group = task_group(async |group| {
+                drop(group.create_task(async { Err::<(), _>("failed") }));
+                drop(group.create_task(finally(pending::<()>(), async |_| {
+                    sleep(ms(1)).await;
+                    log.add("child");
+                })));
+                let mut kept = slow().boxed_local();
+                start(&mut kept).await;
+                finally(pending::<()>(), async |_| {
+                    current_task().unwrap().cancel();
+                })
+                .await;
+                Ok(())
+            });
+            // No wait comes after it for the request to take effect.
+            assert_eq!(group.await.unwrap_err().into_errors(), ["failed"]);
+        });
+        in_time(task).await.unwrap();
+        assert_eq!((log.take(), now()), (vec!["child".to_owned()], 1));
+    });
+}

@@ -6,6 +6,7 @@
 //! changed, and otherwise counts who has not answered, so that a poll costs nothing in between.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use asyncio_loop::{CancelReason, LoopRef, TaskRef, running_loop};
@@ -458,13 +459,18 @@ impl Node {
         if self.unseen_below.get() == 0 {
             return false;
         }
-        let (mut found, mut askers) = (false, Vec::new());
+        let (mut found, mut askers, mut known) = (false, Vec::new(), HashSet::new());
         self.each_inside(&mut |node| {
             if node.unseen.get() && !node.dormant.get() && !node.waits_for_inside() {
+                // What waited for it until now is woken first.
+                if known.contains(&Rc::as_ptr(&node.who_asks_for_it())) {
+                    return;
+                }
                 node.dormant.set(true);
                 found = true;
                 node.for_each_asker(|asker| {
                     asker.delivery.dirty.set(true);
+                    known.insert(Rc::as_ptr(asker));
                     askers.push(Rc::clone(asker));
                 });
             }
@@ -485,11 +491,16 @@ impl Node {
         if let (Kind::Link | Kind::OwnChild, Some(task)) = (self.kind(), self.task()) {
             return !task.is_done();
         }
-        let body = self.below().into_iter().find(|node| node.kind() == Kind::Body);
-        let asker = body.filter(|_| self.kind() == Kind::Group).unwrap_or_else(|| Rc::clone(self));
+        let asker = self.who_asks_for_it();
         let mut handlers = Vec::new();
         asker.handlers(&asker, &mut handlers);
         handlers.iter().any(|handler| handler.is_to_answer())
+    }
+
+    /// What asks those inside on its behalf: of a group, the body.
+    fn who_asks_for_it(self: &Rc<Self>) -> Rc<Self> {
+        let body = self.below().into_iter().find(|node| node.kind() == Kind::Body);
+        body.filter(|_| self.kind() == Kind::Group).unwrap_or_else(|| Rc::clone(self))
     }
 
     /// Calls `f` with every node below, the inner ones first.
