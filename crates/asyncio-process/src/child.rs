@@ -123,14 +123,7 @@ impl Child {
         match self.process.borrow_mut().try_wait() {
             Ok(None) => return false,
             Ok(status) => self.status.set(status),
-            Err(error) => {
-                log::warn!(
-                    target: "asyncio",
-                    "exit status of process {} is lost, taken to be 255: {error}",
-                    self.pid
-                );
-                self.status.set(Some(ExitStatus::from_raw(255 << 8)));
-            }
+            Err(error) => self.status.set(Some(lost_status(self.pid(), &error))),
         }
         let waiters = self.waiters.take();
         waiters.into_iter().for_each(|(_, waiter)| waiter.wake());
@@ -152,6 +145,12 @@ impl Child {
         let _ = process.kill();
         let _ = process.wait();
     }
+}
+
+/// The status of a process that somebody else has reaped.
+pub(crate) fn lost_status(pid: u32, error: &io::Error) -> ExitStatus {
+    log::warn!(target: "asyncio", "exit status of process {pid} is lost, taken to be 255: {error}");
+    ExitStatus::from_raw(255 << 8)
 }
 
 /// The signal as the system takes it: those with a name, and the real-time ones.

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use asyncio_loop::{JobError, ThreadFuture};
 use asyncio_process::{PoolError, PoolFunction, ProcessPoolExecutor, Resource, init_process_pool};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 static ADD: PoolFunction<(u32, u32), u32> = PoolFunction::new("add", |(a, b)| a + b);
@@ -98,6 +100,7 @@ fn main() {
         ("workers_that_are_killed_at_any_time_fail_their_jobs_only", workers_killed_at_any_time),
         ("a_pool_with_stuck_jobs_can_be_left", a_pool_with_stuck_jobs_can_be_left),
         ("an_exit_fails_its_own_job_only", an_exit_fails_its_own_job_only),
+        ("a_worker_may_be_reaped_by_somebody_else", a_worker_may_be_reaped_by_somebody_else),
         ("a_crash_names_its_signal", a_crash_names_its_signal),
         ("a_job_past_its_limit_is_killed", a_job_past_its_limit_is_killed),
         ("workers_can_be_killed", workers_can_be_killed),
@@ -294,6 +297,22 @@ fn an_exit_fails_its_own_job_only() {
         error => panic!("unexpected error: {error}"),
     }
     assert_eq!(next.result(None).unwrap(), 2);
+}
+
+fn a_worker_may_be_reaped_by_somebody_else() {
+    let pool = one_worker();
+    for _ in 0..10 {
+        let pid = pool.submit(&PID, ()).result(None).unwrap();
+        let reaper = std::thread::spawn(move || {
+            let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+            // The pool may be quicker.
+            let _ = waitpid(Some(pid), WaitOptions::empty());
+        });
+        let error = pool_error(&pool.submit(&EXIT, 3));
+        let PoolError::WorkerDied { status, .. } = error else { panic!("{error}") };
+        assert!([3, 255].contains(&status.code().unwrap()), "{status}");
+        reaper.join().unwrap();
+    }
 }
 
 fn a_crash_names_its_signal() {

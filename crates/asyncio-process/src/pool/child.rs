@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::frame::{self, Reply};
 use super::worker::PARENT;
+use crate::child::lost_status;
 use crate::setup::Setup;
 use crate::sys;
 
@@ -93,7 +94,7 @@ impl Worker {
 
     /// It closed its socket: it has ended, or is about to.
     fn died(&self) -> CallError {
-        self.process.end().map_or_else(CallError::Io, CallError::Died)
+        CallError::Died(self.process.end())
     }
 }
 
@@ -103,7 +104,7 @@ impl Drop for Worker {
         let _ = self.socket.shutdown(Shutdown::Write);
         let deadline = Instant::now().checked_add(GRACE);
         let _ = Timed { socket: &self.socket, deadline }.read(&mut [0]);
-        let _ = self.process.end();
+        self.process.end();
     }
 }
 
@@ -124,13 +125,13 @@ impl WorkerProcess {
     }
 
     /// Makes sure that it has ended, and reaps it.
-    fn end(&self) -> io::Result<ExitStatus> {
+    fn end(&self) -> ExitStatus {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        child.kill()?;
-        child.wait()
+        let ended = child.try_wait().and_then(|status| match status {
+            Some(status) => Ok(status),
+            None => child.kill().and_then(|()| child.wait()),
+        });
+        ended.unwrap_or_else(|error| lost_status(self.pid, &error))
     }
 }
 
