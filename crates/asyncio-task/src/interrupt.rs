@@ -68,6 +68,10 @@ pub(crate) fn end_process() {
 
 impl State {
     fn interrupt(&self, event_loop: &LoopRef) {
+        if event_loop.is_listened_for(Signal::INT) {
+            // The program has a way of its own to end.
+            return;
+        }
         self.count.set(self.count.get() + 1);
         let main = self.main.borrow().clone();
         match main {

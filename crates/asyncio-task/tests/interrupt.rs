@@ -38,6 +38,7 @@ fn main() {
     the_first_one_cancels_the_main_task();
     it_works_while_the_main_task_only_yields();
     a_caught_one_is_no_interrupt();
+    a_program_that_listens_for_it_is_not_cancelled();
     somebody_elses_cancel_counts();
     the_second_one_ends_the_run_at_once();
     another_handler_is_left_alone();
@@ -149,6 +150,18 @@ fn a_caught_one_is_no_interrupt() {
         caught.message().map(str::to_owned)
     });
     assert_eq!(result.unwrap().as_deref(), Some("interrupted"));
+}
+
+fn a_program_that_listens_for_it_is_not_cancelled() {
+    let result = Runner::new().run(async {
+        press(1);
+        asyncio_loop::ctrl_c().await.unwrap();
+        // Ending in its own time.
+        sleep(Duration::from_millis(5)).await;
+        press(1);
+        catch_cancel(pending::<()>()).await.unwrap_err().message().map(str::to_owned)
+    });
+    assert_eq!(result.unwrap().as_deref(), Some("interrupted"), "it listens no longer");
 }
 
 //

@@ -92,6 +92,29 @@ impl LoopRef {
         let number = known(signal.into())?;
         self.local::<SignalTable>().remove_handler(number)
     }
+
+    /// Whether somebody on this loop listens for `signal`: by [`Signals`], or by a future that waits for it. A handler does
+    /// not count.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, Signal, Signals, running_loop};
+    ///
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     assert!(!running_loop().is_listened_for(Signal::USR2));
+    ///     let signals = Signals::new([Signal::USR2])?;
+    ///     assert!(running_loop().is_listened_for(Signal::USR2));
+    ///     drop(signals);
+    ///     assert!(!running_loop().is_listened_for(Signal::USR2));
+    ///     std::io::Result::Ok(())
+    /// })??;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn is_listened_for(&self, signal: impl Into<Signal>) -> bool {
+        self.local::<SignalTable>().has_mailbox(signal.into().as_raw())
+    }
 }
 
 /// Whether `signal` does what it does by default: nobody in this process handles or ignores it.

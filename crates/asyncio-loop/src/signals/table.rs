@@ -103,6 +103,11 @@ impl SignalTable {
         state.tidy(signal)
     }
 
+    pub(super) fn has_mailbox(&self, signal: c_int) -> bool {
+        let state = self.state.borrow();
+        state.signals.get(&signal).is_some_and(|interest| !interest.mailboxes.is_empty())
+    }
+
     /// Tells everybody on this loop. Nobody wants it any more: it is forgotten.
     fn deliver(&self, signal: c_int) {
         let (handler, mailboxes) = match self.state.borrow().signals.get(&signal) {
