@@ -2,6 +2,7 @@
 //! each workload is written once, and the runner that puts contenders side by side.
 
 pub mod contest;
+pub mod datagram_load;
 pub mod load;
 pub mod process;
 pub mod runtime;

@@ -90,6 +90,15 @@ impl ServerProcess {
         Ok(Duration::from_nanos(nanoseconds))
     }
 
+    /// How many descriptors it has open.
+    ///
+    /// # Errors
+    ///
+    /// When the process is gone.
+    pub fn open_descriptors(&self) -> io::Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+
     /// Bytes of memory it has resident.
     ///
     /// # Errors

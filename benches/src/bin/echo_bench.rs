@@ -6,7 +6,8 @@
 //! cargo run --release -p asyncio-benches --bin echo_bench -- 1k lines     some of them
 //! ```
 //!
-//! Tables: `1k`, `10k`, `100k`, `lines`, `accept`, `idle`. `--rounds N` and `--millis N` (per
+//! Tables: `1k`, `10k`, `100k` (with the number of connections in which it is usual), `1kx10` and so on, `lines`, `accept`,
+//! `udp`, `idle`; and `leaks`, which takes a while and runs only when it is asked for. `--rounds N` and `--millis N` (per
 //! contender and round) trade time for steadiness; `--only tokio,smol` leaves others out.
 
 use std::error::Error;
@@ -14,6 +15,7 @@ use std::io;
 use std::time::Duration;
 
 use asyncio_benches::contest::median;
+use asyncio_benches::datagram_load::DatagramLoad;
 use asyncio_benches::load::{EchoLoad, connect_and_close};
 use asyncio_benches::process::{
     LOAD_CORE, SERVER_CORE, ServerProcess, pin_to, raise_descriptor_limit, warn_if_busy,
@@ -35,8 +37,12 @@ enum Measure {
     Messages(usize, usize, u64),
     /// CPU per connection.
     Connections,
+    /// CPU per datagram: sockets, bytes of a datagram.
+    Datagrams(usize, usize),
     /// Resident bytes per connection.
     Memory(usize),
+    /// What is left of so many connections that are gone, in resident bytes of each.
+    Growth(u64),
 }
 
 const KIB: usize = 1024;
@@ -47,16 +53,52 @@ const LINES: usize = 16;
 // says when there is no more; of the sizes tried for 100 KiB, this one suits tokio best.
 const TABLES: &[Table] = &[
     Table {
+        name: "1kx10",
+        title: "echo 1 KiB x 10 connections",
+        service: Service::Echo(4 * KIB),
+        measure: Measure::Messages(10, 1 * KIB, 1),
+    },
+    Table {
         name: "1k",
         title: "echo 1 KiB x 100 connections",
         service: Service::Echo(4 * KIB),
-        measure: Measure::Messages(100, KIB, 1),
+        measure: Measure::Messages(100, 1 * KIB, 1),
+    },
+    Table {
+        name: "1kx1000",
+        title: "echo 1 KiB x 1000 connections",
+        service: Service::Echo(4 * KIB),
+        measure: Measure::Messages(1000, 1 * KIB, 1),
+    },
+    Table {
+        name: "10kx10",
+        title: "echo 10 KiB x 10 connections",
+        service: Service::Echo(16 * KIB),
+        measure: Measure::Messages(10, 10 * KIB, 1),
     },
     Table {
         name: "10k",
         title: "echo 10 KiB x 100 connections",
         service: Service::Echo(16 * KIB),
         measure: Measure::Messages(100, 10 * KIB, 1),
+    },
+    Table {
+        name: "10kx1000",
+        title: "echo 10 KiB x 1000 connections",
+        service: Service::Echo(16 * KIB),
+        measure: Measure::Messages(1000, 10 * KIB, 1),
+    },
+    Table {
+        name: "100kx10",
+        title: "echo 100 KiB x 10 connections",
+        service: Service::Echo(128 * KIB),
+        measure: Measure::Messages(10, 100 * KIB, 1),
+    },
+    Table {
+        name: "100kx100",
+        title: "echo 100 KiB x 100 connections",
+        service: Service::Echo(128 * KIB),
+        measure: Measure::Messages(100, 100 * KIB, 1),
     },
     Table {
         name: "100k",
@@ -77,10 +119,22 @@ const TABLES: &[Table] = &[
         measure: Measure::Connections,
     },
     Table {
+        name: "udp",
+        title: "UDP ping-pong, 64 bytes x 16 sockets",
+        service: Service::Datagrams,
+        measure: Measure::Datagrams(16, 64),
+    },
+    Table {
         name: "idle",
         title: "idle connections, 10,000, each has echoed 1 KiB once",
         service: Service::Echo(KIB),
         measure: Measure::Memory(10_000),
+    },
+    Table {
+        name: "leaks",
+        title: "a million short connections, one after the other",
+        service: Service::Close,
+        measure: Measure::Growth(1_000_000),
     },
 ];
 
@@ -95,7 +149,7 @@ fn main() -> Outcome<()> {
     warn_if_busy();
     raise_descriptor_limit()?;
     pin_to(LOAD_CORE);
-    for table in TABLES.iter().filter(|table| options.wants(&options.tables, table.name)) {
+    for table in TABLES.iter().filter(|table| options.wants_table(table)) {
         table.run(&options)?;
     }
     Ok(())
@@ -142,6 +196,11 @@ impl Options {
         Ok(options)
     }
 
+    fn wants_table(&self, table: &Table) -> bool {
+        let takes_long = matches!(table.measure, Measure::Growth(_));
+        self.wants(&self.tables, table.name) && !(takes_long && self.tables.is_empty())
+    }
+
     fn wants(&self, list: &[String], name: &str) -> bool {
         list.is_empty() || list.iter().any(|wanted| wanted == name)
     }
@@ -160,6 +219,7 @@ impl Table {
             .map(|(name, _)| *name)
             .filter(|name| options.wants(&options.only, name))
             .filter(|name| self.service == Service::Lines || *name != "tokio+BufWriter")
+            .filter(|name| self.service != Service::Datagrams || *name != "asyncio streams")
             .collect();
         let mut samples: Vec<Vec<Sample>> = names.iter().map(|_| Vec::new()).collect();
         for round in 0..options.rounds {
@@ -194,6 +254,27 @@ impl Table {
                 let count = connect_and_close(address, 64, window)?;
                 Ok(Sample::of(server.cpu_time()? - before, count, window))
             }
+            Measure::Datagrams(sockets, bytes) => {
+                let mut load = DatagramLoad::connect(address, sockets, message(bytes))?;
+                load.run_for(warm_up)?;
+                let before = server.cpu_time()?;
+                let count = load.run_for(window)?;
+                Ok(Sample::of(server.cpu_time()? - before, count, window))
+            }
+            Measure::Growth(connections) => {
+                connect_and_close(address, 64, window)?;
+                let before = (server.open_descriptors()?, server.resident_memory()?);
+                let mut count = 0;
+                while count < connections {
+                    count += connect_and_close(address, 64, Duration::from_secs(1))?;
+                }
+                let after = (server.open_descriptors()?, server.resident_memory()?);
+                if after.0 > before.0 {
+                    return Err(io::Error::other("descriptors are left open"));
+                }
+                let grown = after.1.saturating_sub(before.1);
+                Ok(Sample { cost: grown as f64 / count as f64, per_second: 0.0 })
+            }
             Measure::Memory(connections) => {
                 EchoLoad::connect(address, 1, message(KIB))?.once()?;
                 let before = server.resident_memory()?;
@@ -209,7 +290,8 @@ impl Table {
         let unit = match self.measure {
             Measure::Messages(..) => "CPU µs per request",
             Measure::Connections => "CPU µs per connection",
-            Measure::Memory(_) => "resident bytes per connection",
+            Measure::Datagrams(..) => "CPU µs per datagram",
+            Measure::Memory(_) | Measure::Growth(_) => "resident bytes per connection",
         };
         let medians: Vec<f64> =
             samples.iter().map(|samples| middle(samples, |sample| sample.cost)).collect();

@@ -3,16 +3,18 @@
 use std::io;
 use std::net::TcpListener;
 
-use asyncio::{Protocol, StreamReader, StreamWriter, Transport};
+use asyncio::{
+    Address, DatagramProtocol, DatagramTransport, Protocol, StreamReader, StreamWriter, Transport,
+};
 
-use super::Service;
+use super::{Service, datagram_socket};
 
 pub(super) fn serve_streams(listener: TcpListener, service: Service) -> io::Result<()> {
     asyncio::run(async move {
         let server = asyncio::start_server(listener, async move |reader, writer| match service {
             Service::Echo(_) => echo(reader, writer).await,
             Service::Lines => lines(reader, writer).await,
-            Service::Close => Ok(()),
+            Service::Close | Service::Datagrams => Ok(()),
         });
         server.await?.serve_forever().await
     })
@@ -44,10 +46,15 @@ async fn lines(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()>
 
 pub(super) fn serve_protocol(listener: TcpListener, service: Service) -> io::Result<()> {
     asyncio::run(async move {
+        if service == Service::Datagrams {
+            asyncio::connect_datagram_socket(datagram_socket(&listener)?, || Datagrams)?;
+        }
         let server = match service {
             Service::Echo(_) => asyncio::create_server(listener, || Echo).await?,
             Service::Lines => asyncio::create_server(listener, Lines::default).await?,
-            Service::Close => asyncio::create_server(listener, || Close).await?,
+            Service::Close | Service::Datagrams => {
+                asyncio::create_server(listener, || Close).await?
+            }
         };
         server.serve_forever().await
     })
@@ -89,4 +96,12 @@ impl Protocol for Close {
     }
 
     fn data_received(&mut self, _transport: &Transport, _data: &[u8]) {}
+}
+
+struct Datagrams;
+
+impl DatagramProtocol for Datagrams {
+    fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], sender: &Address) {
+        transport.send_to(data, sender.clone());
+    }
 }

@@ -2,13 +2,13 @@
 //! `recv` after a short one, a queue only where a send was short.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-use super::Service;
+use super::{DATAGRAM, Service, datagram_socket};
 
 /// The token of the listener; a connection's is its descriptor.
 const LISTENER: u64 = u64::MAX;
@@ -16,6 +16,9 @@ const READ_BUFFER: usize = 256 * 1024;
 
 pub(super) fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    if service == Service::Datagrams {
+        return datagrams(&epoll, &datagram_socket(&listener)?);
+    }
     watch(&epoll, &listener, LISTENER)?;
     let mut server =
         Server { epoll, listener, service, connections: Vec::new(), lines: Vec::new() };
@@ -29,6 +32,24 @@ pub(super) fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
                 LISTENER => server.accept()?,
                 token => server.serve(token as usize, &mut buffer),
             }
+        }
+    }
+}
+
+fn datagrams(epoll: &OwnedFd, socket: &UdpSocket) -> io::Result<()> {
+    watch(epoll, socket, 0)?;
+    let mut buffer = [0; DATAGRAM];
+    let mut events = Vec::with_capacity(1);
+    loop {
+        match socket.recv_from(&mut buffer) {
+            Ok((length, sender)) => {
+                socket.send_to(&buffer[..length], sender)?;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                events.clear();
+                epoll::wait(epoll, spare_capacity(&mut events), None)?;
+            }
+            Err(error) => return Err(error),
         }
     }
 }
@@ -77,7 +98,7 @@ impl Server {
         let Some(connection) = &mut self.connections[token] else { return };
         let outcome = match self.service {
             Service::Lines => connection.lines(buffer, &mut self.lines),
-            Service::Echo(_) | Service::Close => connection.echo(buffer),
+            _ => connection.echo(buffer),
         };
         match outcome {
             Ok(()) => {}

@@ -8,7 +8,7 @@ mod tokio;
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::str::FromStr;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -23,15 +23,18 @@ pub enum Service {
     Lines,
     /// Closes at once.
     Close,
+    /// Sends back each datagram that comes to the listener's port by UDP.
+    Datagrams,
 }
 
-/// The command line's spelling: `echo:65536`, `lines`, `close`.
+/// The command line's spelling: `echo:65536`, `lines`, `close`, `datagrams`.
 impl fmt::Display for Service {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Echo(buffer) => write!(formatter, "echo:{buffer}"),
             Self::Lines => formatter.write_str("lines"),
             Self::Close => formatter.write_str("close"),
+            Self::Datagrams => formatter.write_str("datagrams"),
         }
     }
 }
@@ -44,6 +47,7 @@ impl FromStr for Service {
         match text {
             "lines" => Ok(Self::Lines),
             "close" => Ok(Self::Close),
+            "datagrams" => Ok(Self::Datagrams),
             _ => buffer().map(Self::Echo).ok_or_else(|| format!("no service {text}")),
         }
     }
@@ -81,4 +85,14 @@ pub fn listen() -> io::Result<TcpListener> {
     rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
     rustix::net::listen(&socket, 4096)?;
     Ok(TcpListener::from(socket))
+}
+
+/// The longest datagram of [`Service::Datagrams`].
+const DATAGRAM: usize = 2048;
+
+/// A socket for datagrams with the listener's address.
+fn datagram_socket(listener: &TcpListener) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(listener.local_addr()?)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }

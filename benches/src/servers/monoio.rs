@@ -3,15 +3,19 @@
 use std::io;
 use std::net::TcpListener;
 
-use monoio::buf::IoBufMut;
+use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncBufReadExt, AsyncReadRent, AsyncWriteRentExt, BufReader, Splitable};
 use monoio::net::TcpStream;
+use monoio::net::udp::UdpSocket;
 use monoio::{FusionDriver, RuntimeBuilder};
 
-use super::Service;
+use super::{DATAGRAM, Service, datagram_socket};
 
 pub(super) fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
     RuntimeBuilder::<FusionDriver>::new().enable_timer().build()?.block_on(async {
+        if service == Service::Datagrams {
+            return datagrams(UdpSocket::from_std(datagram_socket(&listener)?)?).await;
+        }
         let listener = monoio::net::TcpListener::from_std(listener)?;
         loop {
             let (stream, _) = listener.accept().await?;
@@ -19,7 +23,7 @@ pub(super) fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
                 match service {
                     Service::Echo(buffer) => echo(stream, buffer).await,
                     Service::Lines => lines(stream).await,
-                    Service::Close => Ok(()),
+                    Service::Close | Service::Datagrams => Ok(()),
                 }
             });
         }
@@ -51,4 +55,15 @@ async fn lines(stream: TcpStream) -> io::Result<()> {
         line.clear();
     }
     Ok(())
+}
+
+async fn datagrams(socket: UdpSocket) -> io::Result<()> {
+    let mut buffer = vec![0; DATAGRAM];
+    loop {
+        let (outcome, filled) = socket.recv_from(buffer).await;
+        let (length, sender) = outcome?;
+        let (outcome, slice) = socket.send_to(filled.slice(..length), sender).await;
+        outcome?;
+        buffer = slice.into_inner();
+    }
 }

@@ -1,17 +1,20 @@
 //! The services on smol's local executor.
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::rc::Rc;
 
 use smol::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use smol::{Async, LocalExecutor};
 
-use super::Service;
+use super::{DATAGRAM, Service, datagram_socket};
 
 pub(super) fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
     let executor = Rc::new(LocalExecutor::new());
     smol::block_on(executor.run(async {
+        if service == Service::Datagrams {
+            return datagrams(Async::try_from(datagram_socket(&listener)?)?).await;
+        }
         let listener = Async::try_from(listener)?;
         loop {
             let (stream, _) = listener.accept().await?;
@@ -19,7 +22,7 @@ pub(super) fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
                 match service {
                     Service::Echo(buffer) => echo(stream, buffer).await,
                     Service::Lines => lines(stream).await,
-                    Service::Close => Ok(()),
+                    Service::Close | Service::Datagrams => Ok(()),
                 }
             };
             executor.spawn(serve).detach();
@@ -45,4 +48,12 @@ async fn lines(stream: Async<TcpStream>) -> io::Result<()> {
         line.clear();
     }
     Ok(())
+}
+
+async fn datagrams(socket: Async<UdpSocket>) -> io::Result<()> {
+    let mut buffer = [0; DATAGRAM];
+    loop {
+        let (length, sender) = socket.recv_from(&mut buffer).await?;
+        socket.send_to(&buffer[..length], sender).await?;
+    }
 }

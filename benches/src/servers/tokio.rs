@@ -4,11 +4,11 @@ use std::io;
 use std::net::TcpListener;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::spawn_local;
 
-use super::Service;
+use super::{DATAGRAM, Service, datagram_socket};
 
 pub(super) fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
     run(listener, service, false)
@@ -22,6 +22,9 @@ pub(super) fn serve_buffered(listener: TcpListener, service: Service) -> io::Res
 fn run(listener: TcpListener, service: Service, buffered: bool) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
+        if service == Service::Datagrams {
+            return datagrams(UdpSocket::from_std(datagram_socket(&listener)?)?).await;
+        }
         let listener = tokio::net::TcpListener::from_std(listener)?;
         loop {
             let (stream, _) = listener.accept().await?;
@@ -30,7 +33,7 @@ fn run(listener: TcpListener, service: Service, buffered: bool) -> io::Result<()
                     Service::Echo(buffer) => echo(stream, buffer).await,
                     Service::Lines if buffered => lines_buffered(stream).await,
                     Service::Lines => lines(stream).await,
-                    Service::Close => Ok(()),
+                    Service::Close | Service::Datagrams => Ok(()),
                 }
             });
         }
@@ -70,4 +73,12 @@ async fn lines_buffered(mut stream: TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+async fn datagrams(socket: UdpSocket) -> io::Result<()> {
+    let mut buffer = [0; DATAGRAM];
+    loop {
+        let (length, sender) = socket.recv_from(&mut buffer).await?;
+        socket.send_to(&buffer[..length], sender).await?;
+    }
 }
