@@ -34,14 +34,13 @@ async fn echo(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> 
 }
 
 async fn lines(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
-    loop {
-        let line = reader.read_line().await?;
-        if line.is_empty() {
-            return Ok(());
-        }
+    let mut line = Vec::new();
+    while reader.read_line_into(&mut line).await? > 0 {
         writer.write(&line);
         writer.drain().await?;
+        line.clear();
     }
+    Ok(())
 }
 
 pub(super) fn serve_protocol(listener: TcpListener, service: Service) -> io::Result<()> {

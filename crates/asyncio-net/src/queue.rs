@@ -5,7 +5,7 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
-/// The first small write makes room for this many bytes.
+/// A first small write makes room for this many bytes.
 const FIRST: usize = 4 * 1024;
 /// Small writes share a chunk up to this length.
 const CHUNK: usize = 64 * 1024;
@@ -13,14 +13,17 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) const SLICES: usize = 16;
 
 /// A queue of bytes; a connection has one only while something waits in it.
+///
+/// Most queues hold some small writes, which leave in one piece. Those are in `small`, which keeps its memory.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
+    /// What leaves first.
+    small: Vec<u8>,
+    /// What leaves after it.
     chunks: VecDeque<Chunk>,
-    /// How much of the first chunk has left.
+    /// How much of the first piece has left.
     sent: usize,
     len: usize,
-    /// Memory for the next chunk of small writes.
-    spare: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -30,23 +33,32 @@ enum Chunk {
 }
 
 impl Queue {
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Appends a copy.
+    #[inline]
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
         self.len += bytes.len();
+        if self.chunks.is_empty() && self.small.len() + bytes.len() <= CHUNK {
+            if self.small.capacity() == 0 {
+                self.small.reserve(bytes.len().max(FIRST));
+            }
+            self.small.extend_from_slice(bytes);
+        } else if !bytes.is_empty() {
+            self.push_more(bytes);
+        }
+    }
+
+    fn push_more(&mut self, bytes: &[u8]) {
         match self.chunks.back_mut() {
             Some(Chunk::Copied(chunk)) if chunk.len() + bytes.len() <= CHUNK => {
                 chunk.extend_from_slice(bytes);
             }
             _ => {
-                let mut chunk = std::mem::take(&mut self.spare);
-                chunk.reserve(bytes.len().max(FIRST));
+                let mut chunk = Vec::with_capacity(bytes.len().max(FIRST));
                 chunk.extend_from_slice(bytes);
                 self.chunks.push_back(Chunk::Copied(chunk));
             }
@@ -61,28 +73,43 @@ impl Queue {
         }
     }
 
+    /// The pieces, of which the first has left in part.
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let small = (!self.small.is_empty()).then_some(&self.small[..]);
+        small.into_iter().chain(self.chunks.iter().map(Chunk::as_ref))
+    }
+
     /// Puts the first bytes into `slices`; returns how many slices that took.
     pub(crate) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
         let mut skip = self.sent;
-        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
-            *slice = IoSlice::new(&chunk.as_ref()[skip..]);
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(self.pieces()) {
+            *slice = IoSlice::new(&piece[skip..]);
             skip = 0;
+            count += 1;
         }
-        self.chunks.len().min(SLICES)
+        count
     }
 
-    /// All of it, if it is in one piece; empty if it is nothing.
+    /// All of it, if that is in one piece.
     #[inline]
     pub(crate) fn single(&self) -> Option<&[u8]> {
-        match self.chunks.len() {
-            0 => Some(&[]),
-            1 => self.chunks.front().map(|chunk| &chunk.as_ref()[self.sent..]),
-            _ => None,
+        if self.chunks.is_empty() {
+            return Some(&self.small[self.sent..]);
         }
+        let mut pieces = self.pieces();
+        let first = pieces.next()?;
+        pieces.next().is_none().then_some(&first[self.sent..])
     }
 
     /// The first `count` bytes have left, or all if there are not so many; returns how many.
+    #[inline]
     pub(crate) fn advance_up_to(&mut self, count: usize) -> usize {
+        if count >= self.len && self.chunks.is_empty() {
+            let queued = self.len;
+            self.clear();
+            return queued;
+        }
         let queued = count.min(self.len);
         self.advance(queued);
         queued
@@ -90,8 +117,8 @@ impl Queue {
 
     fn advance(&mut self, mut count: usize) {
         self.len -= count;
-        while let Some(first) = self.chunks.front() {
-            let rest = first.as_ref().len() - self.sent;
+        while let Some(length) = self.first_length() {
+            let rest = length - self.sent;
             if count < rest {
                 self.sent += count;
                 return;
@@ -103,20 +130,23 @@ impl Queue {
     }
 
     /// Drops everything.
+    #[inline]
     pub(crate) fn clear(&mut self) {
+        self.small.clear();
+        self.chunks.clear();
         self.sent = 0;
         self.len = 0;
-        while !self.chunks.is_empty() {
-            self.drop_first();
-        }
+    }
+
+    fn first_length(&self) -> Option<usize> {
+        self.pieces().next().map(<[u8]>::len)
     }
 
     fn drop_first(&mut self) {
-        if let Some(Chunk::Copied(mut chunk)) = self.chunks.pop_front() {
-            if chunk.capacity() <= CHUNK {
-                chunk.clear();
-                self.spare = chunk;
-            }
+        if self.small.is_empty() {
+            self.chunks.pop_front();
+        } else {
+            self.small.clear();
         }
     }
 }

@@ -115,6 +115,11 @@ impl ByteSource for SocketStream {
         });
         read.unwrap_or(Poll::Ready(Ok(0)))
     }
+
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let ready = self.with(|source| source.poll_ready(cx, Direction::Read));
+        ready.unwrap_or(Poll::Ready(Ok(())))
+    }
 }
 
 impl ByteStream for SocketStream {

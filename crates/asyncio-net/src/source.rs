@@ -39,6 +39,17 @@ pub trait ByteSource {
     ///
     /// Whatever went wrong; the reader hands it to its caller.
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Waits until [`poll_read`](Self::poll_read) is worth a try; it may still have nothing to give. A source that knows
+    /// spares its reader a buffer to wait with.
+    ///
+    /// # Errors
+    ///
+    /// When waiting is not possible.
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// Both directions of a connection, as seen by [`StreamWriter`](crate::StreamWriter) and

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::{BLOCKED, CLOSED, CLOSING, Connection, EOF_ASKED, FLUSH_ASKED, OVER};
+use super::{BLOCKED, CLOSED, CLOSING, Connection, EOF_ASKED, FLUSH_ASKED, FULL, OVER};
 
 impl Connection {
     pub(super) fn start_flusher(self: &Rc<Self>) {
@@ -17,7 +17,7 @@ impl Connection {
     fn poll_flusher(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         while !self.has(OVER | CLOSED) {
             let result = match ready!(self.io.poll_write_ready(cx)) {
-                Ok(()) => self.transmit(&[]).1,
+                Ok(()) => self.transmit(self.queue.take(), &[]).1,
                 Err(error) => Err(error),
             };
             match result {
@@ -36,7 +36,14 @@ impl Connection {
     }
 
     /// Everything has left.
+    #[inline]
     pub(super) fn flushed(self: &Rc<Self>) {
+        if self.has(FULL | FLUSH_ASKED | EOF_ASKED | CLOSING) {
+            self.tell_flushed();
+        }
+    }
+
+    fn tell_flushed(self: &Rc<Self>) {
         if self.check_low() && self.queued() > 0 {
             // Somebody was told to go on, and has.
             return;

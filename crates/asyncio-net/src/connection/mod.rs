@@ -235,6 +235,13 @@ impl<S: ByteSource + ?Sized> ByteSource for Connection<S> {
         }
         self.io.poll_read(cx, buffer)
     }
+
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has(CLOSING) {
+            return Poll::Ready(Ok(()));
+        }
+        self.io.poll_read_ready(cx)
+    }
 }
 
 impl<S: ?Sized> fmt::Debug for Connection<S> {

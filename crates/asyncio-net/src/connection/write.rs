@@ -64,12 +64,10 @@ impl Connection {
         }
     }
 
+    #[inline]
     pub(super) fn takes(&self, length: usize) -> bool {
-        if self.has(EOF_ASKED | ALONE) {
+        if self.has(EOF_ASKED | ALONE | CLOSING | OVER) {
             self.refuse_write();
-        }
-        if self.has(CLOSING | OVER) {
-            self.ignored();
             return false;
         }
         length > 0
@@ -78,7 +76,11 @@ impl Connection {
     #[cold]
     fn refuse_write(&self) {
         assert!(!self.has(EOF_ASKED), "cannot write after write_eof");
-        panic!("cannot write: a file is being sent, or another stream is over this one");
+        assert!(
+            !self.has(ALONE),
+            "cannot write: a file is being sent, or another stream is over this one"
+        );
+        self.ignored();
     }
 
     fn ignored(&self) {
@@ -97,7 +99,7 @@ impl Connection {
             return 0;
         }
         self.sends.set(self.sends.get().saturating_add(1));
-        let (sent, result) = self.transmit(parts);
+        let (sent, result) = self.transmit(self.queue.take(), parts);
         self.transmitted(result);
         sent
     }
@@ -109,29 +111,24 @@ impl Connection {
         }
         let mut queue = self.queue.take().unwrap_or_else(|| self.network.take_queue());
         push(&mut queue);
-        let mut queued = queue.len();
+        let queued = queue.len();
         self.keep_queue(queue);
-        if queued > 0 && !self.has(BLOCKED) {
-            queued = self.cork(queued);
-        }
-        self.check_high(queued);
-    }
-
-    /// Has what is queued leave at the end of the turn; or now, if it is too much: the mark is for what the socket does
-    /// not take. Returns how much is queued still.
-    fn cork(self: &Rc<Self>, queued: usize) -> usize {
         if queued > self.limits().high {
-            self.send(&[]);
-            return self.queued();
-        }
-        if !self.has(CORKED) {
+            self.exceeded();
+        } else if queued > 0 && !self.has(BLOCKED | CORKED) {
             self.set(CORKED);
             self.network.cork(self.clone());
         }
-        queued
     }
 
-    /// Puts a queue back: an empty one where the next writer gets it.
+    /// More is queued than the mark allows. But that is for what the socket does not take.
+    #[cold]
+    fn exceeded(self: &Rc<Self>) {
+        self.send(&[]);
+        self.check_high(self.queued());
+    }
+
+    /// Puts a queue back: an empty one where the next writer gets it, so that a connection has none.
     #[inline]
     fn keep_queue(&self, queue: Box<Queue>) {
         if queue.len() == 0 {
@@ -150,29 +147,38 @@ impl Connection {
 
     /// Sends what is queued, unless a flusher does.
     pub(super) fn flush(self: &Rc<Self>) {
-        if !self.has(BLOCKED | CLOSED) && self.queued() > 0 {
-            let (_, result) = self.transmit(&[]);
+        if self.has(BLOCKED | CLOSED) {
+            return;
+        }
+        if let Some(queue) = self.queue.take() {
+            let (_, result) = self.transmit(Some(queue), &[]);
             self.transmitted(result);
         }
     }
 
-    /// Sends what is queued, then `parts`, until everything has left (`Ok`) or no more goes. Returns how much
-    /// of `parts` has left.
-    pub(super) fn transmit(&self, parts: &[&[u8]]) -> (usize, io::Result<()>) {
-        let mut queue = self.queue.take();
+    /// Sends `queue`, which is the connection's, then `parts`, until everything has left (`Ok`) or no more goes. Returns
+    /// how much of `parts` has left.
+    pub(super) fn transmit(
+        &self,
+        mut queue: Option<Box<Queue>>,
+        parts: &[&[u8]],
+    ) -> (usize, io::Result<()>) {
+        let length = parts.iter().map(|part| part.len()).sum();
         let mut sent = 0;
-        let result = loop {
+        let mut result = Ok(());
+        while sent < length || queue.as_ref().is_some_and(|queue| queue.len() > 0) {
             match try_send(&self.io, queue.as_deref(), parts, sent) {
-                None => break Ok(()),
-                Some(Ok(0)) => break Err(io::ErrorKind::WriteZero.into()),
-                Some(Ok(count)) => {
+                Ok(0) => result = Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
                     let queued = queue.as_deref_mut().map_or(0, |queue| queue.advance_up_to(count));
                     sent += count - queued;
+                    continue;
                 }
-                Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Some(Err(error)) => break Err(error),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => result = Err(error),
             }
-        };
+            break;
+        }
         if let Some(queue) = queue {
             self.keep_queue(queue);
         }
@@ -198,21 +204,27 @@ impl fmt::Write for Pieces<'_> {
     }
 }
 
-/// One system call for what is queued and then `parts`, of which so much has left; `None` if that is nothing.
+/// One system call for what is queued and then `parts`, of which so much has left. There is something to send.
 fn try_send(
     io: &dyn ByteStream,
     queue: Option<&Queue>,
     parts: &[&[u8]],
     skip: usize,
-) -> Option<io::Result<usize>> {
-    // The usual case by itself: sixteen slices take a while to set up.
-    if let (Some(only), []) = (queue.and_then(Queue::single), parts) {
-        return (!only.is_empty()).then(|| io.try_write(&[IoSlice::new(only)]));
+) -> io::Result<usize> {
+    // The usual cases by themselves: sixteen slices take a while to set up.
+    match (queue, parts) {
+        (None, [part]) => return io.try_write(&[IoSlice::new(&part[skip..])]),
+        (Some(queue), []) => {
+            if let Some(only) = queue.single() {
+                return io.try_write(&[IoSlice::new(only)]);
+            }
+        }
+        _ => {}
     }
     let mut slices = [IoSlice::new(&[]); SLICES];
     let queued = queue.map_or(0, |queue| queue.gather(&mut slices));
     let count = queued + gather(parts, skip, &mut slices[queued..]);
-    (count > 0).then(|| io.try_write(&slices[..count]))
+    io.try_write(&slices[..count])
 }
 
 fn gather<'a>(parts: &[&'a [u8]], mut skip: usize, slices: &mut [IoSlice<'a>]) -> usize {

@@ -66,6 +66,14 @@ impl Reading {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<()>> {
+        if self.buffer.is_empty() {
+            // Whoever waits holds no buffer.
+            let ready = self.source.poll_read_ready(cx);
+            if ready.is_pending() {
+                self.in_a_row = 0;
+            }
+            ready!(ready)?;
+        }
         let mut buffer = mem::take(&mut self.buffer);
         let read = self.poll_source(cx, |source, cx| source.poll_read(cx, buffer.room(want)));
         match read {
