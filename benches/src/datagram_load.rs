@@ -21,12 +21,13 @@ pub struct DatagramLoad {
 }
 
 impl DatagramLoad {
-    /// Makes so many sockets.
+    /// Makes so many sockets, once somebody answers at the address.
     ///
     /// # Errors
     ///
-    /// When the system refuses.
+    /// When the system refuses; when nobody answers.
     pub fn connect(address: SocketAddr, sockets: usize, message: Vec<u8>) -> io::Result<Self> {
+        wait_for_answer(address)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let sockets = (0..sockets)
             .map(|index| {
@@ -76,5 +77,22 @@ impl DatagramLoad {
             }
         }
         Ok(answered)
+    }
+}
+
+/// A server's socket may be made only after the server has said where it is going to be.
+fn wait_for_answer(address: SocketAddr) -> io::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.connect(address)?;
+    socket.set_read_timeout(Some(PATIENCE / 100))?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let answer = socket.send(b"there?").and_then(|_| socket.recv(&mut [0; 16]));
+        match answer {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() >= end => return Err(error),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::thread::yield_now(),
+            Err(_) => {}
+        }
     }
 }
