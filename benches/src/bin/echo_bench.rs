@@ -49,63 +49,37 @@ const KIB: usize = 1024;
 const LINE: usize = 32;
 const LINES: usize = 16;
 
-// Buffers of contenders that have one per connection are larger than the message, so that a read
-// says when there is no more; of the sizes tried for 100 KiB, this one suits tokio best.
+/// Buffers of contenders that have one per connection are larger than the message, so that a read
+/// says when there is no more; of the sizes tried for 100 KiB, this one suits tokio best.
+const fn echo(
+    name: &'static str,
+    title: &'static str,
+    connections: usize,
+    kibibytes: usize,
+) -> Table {
+    let buffer = match kibibytes {
+        1 => 4,
+        10 => 16,
+        _ => 128,
+    };
+    Table {
+        name,
+        title,
+        service: Service::Echo(buffer * KIB),
+        measure: Measure::Messages(connections, kibibytes * KIB, 1),
+    }
+}
+
 const TABLES: &[Table] = &[
-    Table {
-        name: "1kx10",
-        title: "echo 1 KiB x 10 connections",
-        service: Service::Echo(4 * KIB),
-        measure: Measure::Messages(10, 1 * KIB, 1),
-    },
-    Table {
-        name: "1k",
-        title: "echo 1 KiB x 100 connections",
-        service: Service::Echo(4 * KIB),
-        measure: Measure::Messages(100, 1 * KIB, 1),
-    },
-    Table {
-        name: "1kx1000",
-        title: "echo 1 KiB x 1000 connections",
-        service: Service::Echo(4 * KIB),
-        measure: Measure::Messages(1000, 1 * KIB, 1),
-    },
-    Table {
-        name: "10kx10",
-        title: "echo 10 KiB x 10 connections",
-        service: Service::Echo(16 * KIB),
-        measure: Measure::Messages(10, 10 * KIB, 1),
-    },
-    Table {
-        name: "10k",
-        title: "echo 10 KiB x 100 connections",
-        service: Service::Echo(16 * KIB),
-        measure: Measure::Messages(100, 10 * KIB, 1),
-    },
-    Table {
-        name: "10kx1000",
-        title: "echo 10 KiB x 1000 connections",
-        service: Service::Echo(16 * KIB),
-        measure: Measure::Messages(1000, 10 * KIB, 1),
-    },
-    Table {
-        name: "100kx10",
-        title: "echo 100 KiB x 10 connections",
-        service: Service::Echo(128 * KIB),
-        measure: Measure::Messages(10, 100 * KIB, 1),
-    },
-    Table {
-        name: "100kx100",
-        title: "echo 100 KiB x 100 connections",
-        service: Service::Echo(128 * KIB),
-        measure: Measure::Messages(100, 100 * KIB, 1),
-    },
-    Table {
-        name: "100k",
-        title: "echo 100 KiB x 1000 connections",
-        service: Service::Echo(128 * KIB),
-        measure: Measure::Messages(1000, 100 * KIB, 1),
-    },
+    echo("1kx10", "echo 1 KiB x 10 connections", 10, 1),
+    echo("1k", "echo 1 KiB x 100 connections", 100, 1),
+    echo("1kx1000", "echo 1 KiB x 1000 connections", 1000, 1),
+    echo("10kx10", "echo 10 KiB x 10 connections", 10, 10),
+    echo("10k", "echo 10 KiB x 100 connections", 100, 10),
+    echo("10kx1000", "echo 10 KiB x 1000 connections", 1000, 10),
+    echo("100kx10", "echo 100 KiB x 10 connections", 10, 100),
+    echo("100kx100", "echo 100 KiB x 100 connections", 100, 100),
+    echo("100k", "echo 100 KiB x 1000 connections", 1000, 100),
     Table {
         name: "lines",
         title: "line protocol, 16 requests of 32 bytes a packet, one natural write each, x 100 connections",
