@@ -97,6 +97,9 @@ mod tests {
     }
 
     proptest! {
+        // miri takes a second for each.
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }))]
+
         #[test]
         fn it_is_a_queue(pushes in proptest::collection::vec(any::<bool>(), 0..2000)) {
             let (mut ready, mut model) = (Ready::new(), VecDeque::new());
