@@ -66,8 +66,8 @@ impl Reading {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<()>> {
-        if self.buffer.is_empty() {
-            // Whoever waits holds no buffer.
+        if self.in_a_row > 0 && self.buffer.is_empty() {
+            // After a read there is mostly nothing more, and whoever waits needs no buffer.
             let ready = self.source.poll_read_ready(cx);
             if ready.is_pending() {
                 self.in_a_row = 0;
