@@ -523,6 +523,30 @@ fn resume_passes_the_request_on_to_what_is_further_out() {
 }
 
 #[test]
+fn a_cleanup_cannot_take_back_what_it_is_there_for() {
+    run(async {
+        let log = Log::default();
+        let task = create_task({
+            let log = log.clone();
+            async move {
+                let inner = finally(pending::<()>(), async |_| {
+                    let task = current_task().unwrap();
+                    task.cancel();
+                    while task.uncancel() > 0 {}
+                    log.add("inner");
+                });
+                finally(inner, async |_| log.add("outer")).await;
+            }
+        });
+        turns(1).await;
+        task.cancel();
+        let ended = timeout(ms(1000), task).await.expect("it hangs");
+        assert!(ended.unwrap_err().is_cancelled());
+        assert_eq!(log.take(), ["inner", "outer"]);
+    });
+}
+
+#[test]
 fn resume_inside_a_cleanup_ends_that_cleanup_only() {
     run(async {
         let task = create_task(async {

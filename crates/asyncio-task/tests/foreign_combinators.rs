@@ -534,3 +534,69 @@ fn a_group_around_a_branch_that_is_kept_cleans_up() {
         assert_eq!((log.take(), now()), (vec!["child".to_owned()], 1));
     });
 }
+
+/// What resumes a request is not brought back by an answer beside it: it would wait for ever.
+#[test]
+fn a_request_resumed_in_one_branch_is_not_answered_by_another() {
+    async fn resumes() {
+        if let Err(cancelled) = catch_cancel(pending::<()>()).await {
+            cancelled.resume().await
+        }
+    }
+    async fn absorbs(times: usize) {
+        for _ in 0..times {
+            drop(catch_cancel(pending::<()>()).await);
+        }
+    }
+    async fn child_is_cancelled() {
+        gather([async { _ = current_task().unwrap().cancel() }.then(|()| pending::<()>())]).await;
+    }
+    for times in [1, 2, 5] {
+        run(async {
+            let task = create_task(async move { futures::join!(resumes(), absorbs(times)) });
+            turns(2).await;
+            task.cancel();
+            assert_cancelled(in_time(task).await, "resumed");
+            let task =
+                create_task(async move { futures::join!(absorbs(times), child_is_cancelled()) });
+            assert_cancelled(in_time(task).await, "by a child");
+        });
+    }
+}
+
+/// The body of a group catches a request while a kept branch has not answered, and passes it on later.
+#[test]
+fn a_request_resumed_in_a_body_goes_on_to_the_parent() {
+    run(async {
+        let task = create_task(scope(async |_| {
+            let mut kept = finally(async {}, async |_| pending().await).boxed_local();
+            start(&mut kept).await;
+            let cancelled = catch_cancel(pending::<()>()).await.unwrap_err();
+            sleep(ms(5)).await;
+            cancelled.resume::<()>().await
+        }));
+        turns(2).await;
+        task.cancel();
+        assert_cancelled(in_time(task).await, "resumed");
+        assert_eq!(now(), 5);
+    });
+}
+
+/// A group that has passed a request on has no value: what is taken back later is not that request.
+#[test]
+fn a_request_that_was_delivered_is_not_taken_back() {
+    run(async {
+        let task = create_task(async {
+            let takes_back = async {
+                critical(sleep(ms(1))).await;
+                let task = current_task().unwrap();
+                task.cancel();
+                while task.uncancel() > 0 {}
+            };
+            futures::join!(takes_back, gather((pending::<()>(), critical(yield_now()))));
+        });
+        turns(1).await;
+        task.cancel();
+        assert_cancelled(in_time(task).await, "delivered");
+    });
+}

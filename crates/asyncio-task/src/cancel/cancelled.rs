@@ -1,13 +1,14 @@
 //! A request that was caught.
 
 use std::fmt;
-use std::future::pending;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use asyncio_loop::{CancelReason, is_cancelling};
 
 use super::deliver::Work;
-use super::node::{Kind, Node, enclosing};
+use super::node::{Answer, Kind, Node, Slot, enclosing};
 use super::request;
 
 /// The request to end that [`catch_cancel`](crate::catch_cancel) caught.
@@ -129,7 +130,52 @@ impl Cancelled {
         if !rearm(targets) {
             end_enclosing(self.reason.clone());
         }
-        pending()
+        ending(self.reason.clone())
+    }
+}
+
+/// The rest of a future that has no way to go on: it waits to be dropped.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    /// A handler that has passed the request on, so that no answer given beside it counts.
+    slot: Slot,
+    reason: CancelReason,
+}
+
+impl Ending {
+    pub(crate) fn new(reason: CancelReason) -> Self {
+        Self { slot: Slot::new(Kind::Finally), reason }
+    }
+
+    pub(crate) fn poll(&self, cx: &Context<'_>) {
+        self.slot.refresh(cx);
+        let node = self.slot.suspended(cx);
+        wait_to_be_dropped(node, &self.reason);
+    }
+}
+
+/// Waits to be dropped, from where it stands.
+pub(crate) async fn ending<T>(reason: CancelReason) -> T {
+    let ending = Ending::new(reason);
+    poll_fn(|cx| {
+        ending.poll(cx);
+        Poll::Pending
+    })
+    .await
+}
+
+/// To be called in each poll of a scope that has nothing left to do but to be dropped: if nobody asks for
+/// that any more, since the request was taken back or answered elsewhere, what is around it is asked.
+pub(crate) fn wait_to_be_dropped(node: &Rc<Node>, reason: &CancelReason) {
+    if node.answer.get() != Answer::Passed {
+        node.answer.set(Answer::Passed);
+        node.mark_askers();
+    }
+    if !node.has_asker() {
+        end_enclosing(reason.clone());
+    }
+    if let Some(target) = node.ending_target() {
+        target.tell_when_unended(node);
     }
 }
 

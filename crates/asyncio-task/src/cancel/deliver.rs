@@ -268,7 +268,7 @@ impl Node {
     /// This handler's request was absorbed: every request further out ends, unless another handler
     /// of it is still at work or has passed. Returns the targets on the way.
     pub(crate) fn absorb(self: &Rc<Self>, work: &mut Work) -> Vec<Rc<Self>> {
-        let mut targets = Vec::new();
+        let targets = self.askers_outwards();
         self.answered(Answer::Idle);
         let mut next = self.parent();
         while let Some(node) = next {
@@ -283,16 +283,31 @@ impl Node {
                         break;
                     }
                     node.answered(Answer::Idle);
-                } else {
-                    targets.push(Rc::clone(&node));
-                    if ended {
-                        node.unend(work);
-                    }
+                } else if ended {
+                    node.unend(work);
                 }
             }
             next = match node.kind() {
                 Kind::Root | Kind::Region => None,
                 Kind::Body => node.absorbed_by_body(),
+                _ => node.parent(),
+            };
+        }
+        targets
+    }
+
+    /// The targets whose requests have come through to this handler.
+    fn askers_outwards(&self) -> Vec<Rc<Self>> {
+        let mut targets = Vec::new();
+        let mut next = self.parent();
+        while let Some(node) = next {
+            if node.is_asking() && !node.is_handler() {
+                targets.push(Rc::clone(&node));
+            }
+            next = match node.kind() {
+                Kind::Root | Kind::Region => None,
+                // A group that is asked asks its body; one that is ending does that by itself.
+                Kind::Body => node.parent().filter(|group| group.is_asking()),
                 _ => node.parent(),
             };
         }

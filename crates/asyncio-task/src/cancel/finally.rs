@@ -1,7 +1,7 @@
 //! `finally`.
 
 use std::any::Any;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use asyncio_loop::while_cancelling;
 use pin_project_lite::pin_project;
 
-use super::cancelled::end_enclosing;
+use super::cancelled::wait_to_be_dropped;
 use super::deliver::{Look, Work};
 use super::node::{Answer, Kind, Slot};
 
@@ -220,22 +220,14 @@ pub(super) fn has_resumed(region: &Slot) -> bool {
 
 /// Passes a request on, and waits to be dropped.
 async fn pass_on<T>(slot: &Slot) -> T {
-    let mut passed = false;
-    poll_fn(|cx| -> Poll<()> {
+    poll_fn(|cx| {
         let node = slot.suspended(cx);
         slot.refresh(cx);
-        if !std::mem::replace(&mut passed, true) {
-            let reason = node.reason();
-            if node.has_asker() {
-                node.pass();
-            } else {
-                // Whoever asked is gone, and there is no value to return.
-                node.answer.set(Answer::Passed);
-                end_enclosing(reason);
-            }
+        if node.answer.get() != Answer::Passed && node.has_asker() {
+            node.pass();
         }
+        wait_to_be_dropped(node, &node.reason());
         Poll::Pending
     })
-    .await;
-    pending().await
+    .await
 }

@@ -28,7 +28,7 @@ pub use critical::{Critical, critical};
 pub use finally::{Outcome, finally};
 pub use shield::{Shield, shield};
 
-pub(crate) use cancelled::end_as_by_resume;
+pub(crate) use cancelled::{Ending, end_as_by_resume, ending, wait_to_be_dropped};
 pub(crate) use deliver::{Look, Work};
 pub(crate) use link::Link;
 pub(crate) use node::{Answer, Kind, Node, Slot};

@@ -57,8 +57,10 @@ pub(super) fn end(task: &TaskRef, reason: CancelReason, work: &mut Work) {
         return;
     };
     if task.is_running() {
+        if !task.is_ending() {
+            root.root_state.stepped.set(false);
+        }
         task.mark_ending();
-        root.root_state.stepped.set(false);
         root.root_state.asked_while_running.set(true);
     } else if task.is_ending() {
         root.repeat(&reason, work);

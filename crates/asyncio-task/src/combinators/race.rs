@@ -1,11 +1,10 @@
 //! `race`.
 
-use std::future::pending;
 use std::iter::Map;
 
 use asyncio_loop::CancelReason;
 
-use crate::cancel::end_as_by_resume;
+use crate::cancel::{end_as_by_resume, ending};
 use crate::group::task_group;
 
 /// Runs futures side by side and returns the output of the first that is done, once the others have
@@ -75,7 +74,7 @@ async fn winner<T>(raced: Result<(), crate::ExceptionGroup<T>>) -> T {
         Some(output) => output,
         None => {
             end_as_by_resume(None, CancelReason::default());
-            pending().await
+            ending(CancelReason::default()).await
         }
     }
 }

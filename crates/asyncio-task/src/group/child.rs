@@ -13,7 +13,7 @@ use asyncio_loop::{CancelReason, Outcome, RawTask, TaskRef};
 use pin_project_lite::pin_project;
 
 use super::{Frames, TaskGroup};
-use crate::cancel::{Link, end_as_by_resume};
+use crate::cancel::{Ending, Link, end_as_by_resume};
 use crate::task::TaskRefExt;
 
 /// What the future of a child may return: a `Result` with the group's error type, or nothing.
@@ -160,7 +160,7 @@ pub struct Child<'scope, T> {
     frames: Option<Rc<Frames>>,
     link: Link,
     /// It gave no value; whoever awaits it is ending.
-    over: bool,
+    over: Option<Box<Ending>>,
     _scope: PhantomData<&'scope ()>,
 }
 
@@ -170,13 +170,13 @@ impl<T> Child<'_, T> {
             raw: Some(raw),
             frames: Some(frames),
             link: Link::default(),
-            over: false,
+            over: None,
             _scope: PhantomData,
         }
     }
 
     pub(super) fn refused() -> Self {
-        Self { raw: None, frames: None, link: Link::default(), over: false, _scope: PhantomData }
+        Self { raw: None, frames: None, link: Link::default(), over: None, _scope: PhantomData }
     }
 
     /// The task, unless the group refused it.
@@ -318,19 +318,20 @@ impl<T> Future for Child<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = self.get_mut();
-        if this.over {
+        if let Some(ending) = &this.over {
+            ending.poll(cx);
             return Poll::Pending;
         }
         match ready!(this.poll_outcome(cx)) {
             Ok(value) => Poll::Ready(value),
             Err(error) => {
-                this.over = true;
                 let reason = match error {
                     ChildError::Cancelled(reason) => reason,
                     _ => CancelReason::default(),
                 };
                 let body = this.frames.as_ref().and_then(|frames| frames.ending_body());
-                end_as_by_resume(body, reason);
+                end_as_by_resume(body, reason.clone());
+                this.over.insert(Box::new(Ending::new(reason))).poll(cx);
                 Poll::Pending
             }
         }

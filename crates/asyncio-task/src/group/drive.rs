@@ -10,7 +10,7 @@ use asyncio_loop::while_cancelling;
 use pin_project_lite::pin_project;
 
 use super::{ExceptionGroup, Frames, State, TaskGroup};
-use crate::cancel::{Answer, Kind, Look, Node, Work, cancel, end_as_by_resume};
+use crate::cancel::{Answer, Kind, Look, Node, Work, cancel, wait_to_be_dropped};
 
 pin_project! {
     pub(super) struct Drive<'scope, 'env, B, T, E> {
@@ -49,6 +49,7 @@ impl<B: Future<Output = Result<T, E>>, T, E> Future for Drive<'_, '_, B, T, E> {
         state.frames.group.refresh(cx);
         state.children.set_waker(cx);
         if self.stage == Stage::Passed {
+            state.frames.pass(cx);
             return Poll::Pending;
         }
         self.as_mut().listen(&state);
@@ -241,12 +242,10 @@ impl Frames {
     fn pass(&self, cx: &Context<'_>) {
         let Some(group) = self.group.node() else { return };
         group.note(cx);
-        if group.has_asker() {
+        if group.answer.get() != Answer::Passed && group.has_asker() {
             group.pass();
-        } else {
-            group.answer.set(Answer::Passed);
-            end_as_by_resume(None, group.reason());
         }
+        wait_to_be_dropped(group, &group.reason());
     }
 
     /// How an await of a child, inside other scopes, stands in the tree.
