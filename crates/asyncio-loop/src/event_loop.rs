@@ -368,9 +368,15 @@ impl Inner {
     }
 
     fn call_hooks(&self) {
-        for hook in self.turn_end.take() {
+        let mut hooks = self.turn_end.take();
+        for hook in hooks.drain(..) {
             // Moved in, since its destructor is the user's as well.
             report::caught("the end of a turn", move || hook());
+        }
+        let mut asked_meanwhile = self.turn_end.borrow_mut();
+        if asked_meanwhile.is_empty() {
+            // For its memory: a server asks for the end of most turns.
+            *asked_meanwhile = hooks;
         }
     }
 }
