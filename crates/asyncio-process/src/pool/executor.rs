@@ -35,6 +35,9 @@ use crate::setup::{Limit, Setup};
 /// the pool or with the process that owns it, however that ends. Arguments and results travel by
 /// `serde`. See [`init_process_pool`](crate::init_process_pool) for what `main` has to do.
 ///
+/// In a task, await the future of a job. In [`wrap_future`](asyncio_loop::wrap_future), a job that has not started
+/// is cancelled with the task that waits for it.
+///
 /// # From asyncio
 ///
 /// `concurrent.futures.ProcessPoolExecutor`, but a worker that dies fails its own job only: there is no
