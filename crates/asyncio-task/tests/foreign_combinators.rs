@@ -600,3 +600,28 @@ fn a_request_that_was_delivered_is_not_taken_back() {
         assert_cancelled(in_time(task).await, "delivered");
     });
 }
+
+/// The group is asked in one task, and what its body awaits cancelled, before it is polled in another.
+#[test]
+fn a_group_that_moves_while_it_is_asked_ends() {
+    for turn in 0..5 {
+        run(async {
+            let task = create_task(async {
+                let awaited = create_task(turns(2));
+                let mut group = scope(async |_| drop(awaited.await)).boxed_local();
+                start(&mut group).await;
+                drop(create_task(group));
+                turns(2).await;
+            });
+            turns(turn).await;
+            task.cancel();
+            let all_ended = async {
+                drop(task.await);
+                while all_tasks().len() > 1 {
+                    sleep(ms(1)).await;
+                }
+            };
+            assert!(timeout(ms(1000), all_ended).await.is_ok(), "cancelled in turn {turn}");
+        });
+    }
+}

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::{Join, Outcome, RawTask, TaskRef};
 
+use super::cancelled::wait_to_be_dropped;
 use super::deliver::Work;
 use super::node::{Answer, Kind, Node, current_root, enclosing, follow_frames, register_group};
 
@@ -78,6 +79,8 @@ impl Link {
         let Some(node) = self.node.take().or_else(fast) else { return Poll::Ready(outcome) };
         if node.answer.get() == Answer::Passed {
             follow_frames(&node);
+            node.note(cx);
+            wait_to_be_dropped(&node, &node.reason());
             self.node = Some(node);
             return Poll::Pending;
         }
@@ -85,6 +88,7 @@ impl Link {
         if asked && matches!(outcome, Outcome::Cancelled) {
             node.note(cx);
             node.pass();
+            wait_to_be_dropped(&node, &node.reason());
             self.node = Some(node);
             return Poll::Pending;
         }

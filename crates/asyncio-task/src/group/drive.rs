@@ -180,12 +180,13 @@ impl Frames {
     /// Whether a request from outside has come through to the group, past its body.
     fn is_to_abort(&self, has_body: bool) -> bool {
         let Some(group) = self.group.node() else { return false };
-        if group.answer.get() != Answer::Asked {
-            return false;
-        }
-        if !group.check_asked() {
-            self.forgive_body();
-            return false;
+        match group.answer.get() {
+            Answer::Asked if group.check_asked() => {}
+            Answer::Asked | Answer::Idle => {
+                self.forgive_body();
+                return false;
+            }
+            Answer::Busy | Answer::Passed => return false,
         }
         if has_body && !self.has_body_passed(group) {
             return false;
