@@ -39,7 +39,8 @@ impl Endpoint {
     }
 }
 
-/// A port: a number, or what the system's services file calls it. None, or an empty text, is 0.
+/// A port: a number, or what the system's services file calls it. None, or an empty text, is 0 to a server,
+/// which then has the system choose; a client must name one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port(String);
 

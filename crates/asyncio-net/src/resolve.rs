@@ -31,6 +31,10 @@ pub(crate) async fn resolve(
     event_loop: &LoopRef,
     endpoint: &Endpoint,
 ) -> io::Result<Vec<SocketAddr>> {
+    if let (Some(host), "") = (endpoint.hosts.first(), endpoint.port.as_str()) {
+        let host = host.as_deref().unwrap_or_default();
+        return Err(invalid(format!("no port to connect to: {host:?}")));
+    }
     let anywhere = [IpAddr::from(Ipv6Addr::LOCALHOST), Ipv4Addr::LOCALHOST.into()];
     resolve_all(event_loop, endpoint, &anywhere).await
 }
@@ -209,9 +213,13 @@ async fn resolve_all(
         }
     }
     if addresses.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no host to resolve"));
+        return Err(invalid("no host to resolve".to_owned()));
     }
     Ok(addresses)
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
 /// Hosts that need no resolver.
@@ -233,6 +241,10 @@ async fn ask(
     hints: AddrInfoHints,
 ) -> io::Result<Vec<AddrInfo>> {
     let name = format!("{}:{port}", host.as_deref().unwrap_or_default());
+    // Of too large a number, resolvers take the lower half.
+    if port.bytes().all(|byte| byte.is_ascii_digit()) && known_port(&port).is_none() {
+        return Err(invalid(format!("cannot resolve {name}: there is no port {port}")));
+    }
     let question = move || -> io::Result<Vec<AddrInfo>> {
         let port = (!port.is_empty()).then_some(port.as_str());
         let hints = Some(hints.for_resolver());

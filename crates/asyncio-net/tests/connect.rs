@@ -105,6 +105,22 @@ fn a_family_may_be_asked_for() {
     });
 }
 
+#[test]
+fn a_missing_or_impossible_port_is_an_error() {
+    run(async || {
+        let error = open_connection("localhost").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), "no port to connect to: \"localhost\"");
+        for address in ["127.0.0.1:65536", "127.0.0.1:99999999999"] {
+            let error = open_connection(address).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+            let error = create_server(address, || Echo).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+        }
+        Ok(())
+    });
+}
+
 // T-034
 #[test]
 fn a_local_address_of_another_family_is_an_error() {
