@@ -68,7 +68,7 @@ pub fn create_subprocess_shell(line: impl AsRef<OsStr>) -> Command {
 /// A process to be started: program, arguments, environment, and where its streams lead.
 ///
 /// Streams lead where ours do unless told otherwise. Start it with [`spawn`](Self::spawn), which is
-/// also what `.await` does; or run it to its end with [`output`](Self::output).
+/// also what `.await` does; or run it to its end with [`output`](Self::output), which pipes them.
 ///
 /// # From asyncio
 ///
@@ -77,9 +77,9 @@ pub fn create_subprocess_shell(line: impl AsRef<OsStr>) -> Command {
 #[must_use = "it does nothing until it is started"]
 pub struct Command {
     command: process::Command,
-    stdin: Kind,
-    stdout: Kind,
-    stderr: Kind,
+    stdin: Option<Kind>,
+    stdout: Option<Kind>,
+    stderr: Option<Kind>,
     limit: usize,
     group: Option<i32>,
     setup: Setup,
@@ -95,9 +95,9 @@ impl Command {
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Command {
             command: process::Command::new(program),
-            stdin: Kind::Inherit,
-            stdout: Kind::Inherit,
-            stderr: Kind::Inherit,
+            stdin: None,
+            stdout: None,
+            stderr: None,
             limit: DEFAULT_LIMIT,
             group: None,
             setup: Setup::default(),
@@ -306,19 +306,19 @@ impl Command {
 
     /// Sets where standard input comes from.
     pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
-        self.stdin = stdin.into().0;
+        self.stdin = Some(stdin.into().0);
         self
     }
 
     /// Sets where standard output leads.
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
-        self.stdout = stdout.into().0;
+        self.stdout = Some(stdout.into().0);
         self
     }
 
     /// Sets where standard error leads.
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
-        self.stderr = stderr.into().0;
+        self.stderr = Some(stderr.into().0);
         self
     }
 
@@ -386,6 +386,9 @@ impl Command {
     /// Starts the process, collects what it writes to the streams that are piped, and waits for its
     /// end. See [`Process::communicate`].
     ///
+    /// Here standard output and standard error are piped unless told otherwise, and standard input is
+    /// [null](Stdio::null).
+    ///
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn), and those of reading.
@@ -401,15 +404,18 @@ impl Command {
     /// # Examples
     ///
     /// ```
-    /// use asyncio_process::{Command, Stdio};
+    /// use asyncio_process::Command;
     ///
     /// asyncio_task::run(async {
-    ///     let output = Command::new("echo").arg("hello").stdout(Stdio::piped()).output().await?;
+    ///     let output = Command::new("echo").arg("hello").output().await?;
     ///     assert_eq!(output.stdout.unwrap(), b"hello\n");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub async fn output(self) -> io::Result<Output> {
+    pub async fn output(mut self) -> io::Result<Output> {
+        self.stdin.get_or_insert(Kind::Null);
+        self.stdout.get_or_insert(Kind::Piped);
+        self.stderr.get_or_insert(Kind::Piped);
         self.start()?.communicate(None).await
     }
 
@@ -423,7 +429,7 @@ impl Command {
         let event_loop = running_loop();
         self.set_up()?;
         let merged = self.connect()?;
-        let mut process = self.command.spawn()?;
+        let mut process = self.command.spawn().map_err(|error| self.explain(&error))?;
         let stdin = process.stdin.take().map(OwnedFd::from);
         let stdout = merged.or_else(|| process.stdout.take().map(OwnedFd::from));
         let stderr = process.stderr.take().map(OwnedFd::from);
@@ -432,6 +438,16 @@ impl Command {
         let child = Owned(child);
         let pipe = |fd: Option<OwnedFd>| fd.map(|fd| Pipe::new(&event_loop, fd)).transpose();
         Ok((child, Pipes { stdin: pipe(stdin)?, stdout: pipe(stdout)?, stderr: pipe(stderr)? }))
+    }
+
+    /// Which program did not start; and where, since a missing directory gives the same error.
+    fn explain(&self, error: &io::Error) -> io::Error {
+        let program = self.command.get_program();
+        let text = match self.command.get_current_dir() {
+            Some(directory) => format!("cannot start {program:?} in {directory:?}: {error}"),
+            None => format!("cannot start {program:?}: {error}"),
+        };
+        io::Error::new(error.kind(), text)
     }
 
     /// Tells the standard library what the process is to be.
@@ -454,7 +470,7 @@ impl Command {
     /// Tells the standard library where the streams lead; returns our end of a pipe that both standard
     /// output and standard error lead to.
     fn connect(&mut self) -> io::Result<Option<OwnedFd>> {
-        let take = |kind: &mut Kind| std::mem::replace(kind, Kind::Inherit);
+        let take = |kind: &mut Option<Kind>| kind.take().unwrap_or(Kind::Inherit);
         let (stdin, stdout, stderr) =
             (take(&mut self.stdin), take(&mut self.stdout), take(&mut self.stderr));
         self.command.stdin(stdin.into_std());

@@ -43,6 +43,20 @@ fn a_missing_program_is_an_error_and_leaves_nothing() {
     });
 }
 
+#[test]
+fn the_error_names_what_did_not_start_and_where() {
+    run(async {
+        let error = Command::new("/does/not/exist").await.unwrap_err();
+        let text = "cannot start \"/does/not/exist\": No such file or directory (os error 2)";
+        assert_eq!(error.to_string(), text);
+        let error = Command::new("true").current_dir("/not/here").await.unwrap_err();
+        assert!(
+            error.to_string().starts_with("cannot start \"true\" in \"/not/here\": "),
+            "{error}"
+        );
+    });
+}
+
 // P-002
 #[test]
 fn exec_passes_arguments_as_they_are_and_shell_interprets_them() {
@@ -328,6 +342,19 @@ fn communicate_without_input_closes_a_piped_stdin() {
             let output = piped(Command::new("cat")).await?.communicate(input).await?;
             assert_eq!(output.stdout.unwrap(), b"");
         }
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn output_pipes_what_is_not_told_otherwise_and_gives_no_input() {
+    run(async {
+        let output = Command::shell("cat; echo out; echo err >&2").output().await?;
+        assert_eq!(output.stdout.unwrap(), b"out\n");
+        assert_eq!(output.stderr.unwrap(), b"err\n");
+        let output = Command::new("true").stdout(Stdio::inherit()).output().await?;
+        assert_eq!((output.stdout, output.stderr.unwrap()), (None, Vec::new()));
         io::Result::Ok(())
     })
     .unwrap();
