@@ -61,7 +61,7 @@ async fn echo((mut reader, writer): (StreamReader, StreamWriter)) -> io::Result<
 
 #[test]
 fn nc_is_a_client() {
-    if is_missing("nc") {
+    if is_missing("nc", "-N") {
         return;
     }
     run(async || {
@@ -78,7 +78,7 @@ fn nc_is_a_client() {
 
 #[test]
 fn nc_is_a_server() {
-    if is_missing("nc") {
+    if is_missing("nc", "-N") {
         return;
     }
     run(async || {
@@ -114,7 +114,7 @@ fn nc_is_a_server() {
 
 #[test]
 fn socat_is_a_client() {
-    if is_missing("socat") {
+    if is_missing("socat", "-t") {
         return;
     }
     run(async || {
@@ -128,7 +128,7 @@ fn socat_is_a_client() {
 
 #[test]
 fn socat_is_in_between() {
-    if is_missing("socat") {
+    if is_missing("socat", "-t") {
         return;
     }
     run(async || {
@@ -158,7 +158,7 @@ fn socat_is_in_between() {
 
 #[test]
 fn socat_and_cat_are_a_server() {
-    if is_missing("socat") {
+    if is_missing("socat", "-t") {
         return;
     }
     run(async || {

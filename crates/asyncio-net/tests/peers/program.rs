@@ -5,17 +5,14 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use asyncio_loop::running_loop;
 
-/// Whether a program can be run here; says so if not.
-pub(crate) fn is_missing(program: &str) -> bool {
-    let quietly = Command::new(program)
-        .arg("-h")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    let is_missing = quietly.is_err();
+/// Whether a program cannot be run here, or is another of this name, whose help lacks some `option`; says so.
+pub(crate) fn is_missing(program: &str, option: &str) -> bool {
+    let mut help = Command::new(program);
+    let help = help.arg("-h").stdin(Stdio::null()).output();
+    let has = |text: &[u8]| String::from_utf8_lossy(text).contains(option);
+    let is_missing = !help.is_ok_and(|help| has(&help.stdout) || has(&help.stderr));
     if is_missing {
-        eprintln!("skipped: there is no {program}");
+        eprintln!("skipped: there is no {program}, or none that knows {option}");
     }
     is_missing
 }

@@ -162,7 +162,7 @@ async fn end(server: Server) {
 
 /// Does it over TCP on either side, and over Unix sockets unless only TCP can do it.
 fn with_python(task: Task) {
-    if is_missing("python3") {
+    if is_missing("python3", "-c") {
         return;
     }
     run(async || {
@@ -266,7 +266,7 @@ impl Protocol for Exchange {
 
 #[test]
 fn megabytes_both_ways_by_protocol() {
-    if is_missing("python3") {
+    if is_missing("python3", "-c") {
         return;
     }
     run(async || {
@@ -312,7 +312,7 @@ impl DatagramProtocol for Datagrams {
 
 #[test]
 fn datagrams_of_all_sizes() {
-    if is_missing("python3") {
+    if is_missing("python3", "-c") {
         return;
     }
     run(async || {
