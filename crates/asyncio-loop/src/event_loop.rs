@@ -241,17 +241,14 @@ impl Inner {
                 return;
             }
             self.home.run(steps);
-            self.turns.set(self.turns.get() + 1);
+            self.end_turn();
         }
     }
 
     /// Whether a turn is more than its steps.
     #[inline]
     fn is_eventful(&self) -> bool {
-        self.stopping.get()
-            || self.debug.get()
-            || self.clock.is_virtual()
-            || !self.turn_end.borrow().is_empty()
+        self.stopping.get() || self.debug.get() || self.clock.is_virtual()
     }
 
     /// Takes what other threads left, waits for readiness, and moves due timers to the ready

@@ -5,8 +5,8 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use asyncio_loop::{Context, Handle, context_var};
-use common::{Drops, Log, real_loop, run_ready, virtual_loop};
+use asyncio_loop::{Context, Handle, context_var, running_loop};
+use common::{Drops, Log, real_loop, run_ready, virtual_loop, yield_now};
 
 // L-001
 #[test]
@@ -38,6 +38,24 @@ fn what_a_callback_schedules_waits_for_the_next_turn() {
     event_loop.call_soon(log.entry("b"));
     run_ready(&event_loop);
     assert_eq!(log.take(), ["a", "b", "end of the turn", "c"]);
+}
+
+// However short the turns are, of which a clock that does not stand still makes many at once.
+#[test]
+fn what_is_asked_for_at_the_end_of_a_turn_comes_before_the_next_one() {
+    let event_loop = real_loop();
+    let main = async {
+        let called = Rc::new(Cell::new(0));
+        for turn in 0..1000 {
+            let count = Rc::clone(&called);
+            let hook = move || count.set(count.get() + 1);
+            running_loop().at_turn_end(Rc::new(hook));
+            yield_now().await;
+            assert_eq!(called.get(), turn + 1);
+            yield_now().await;
+        }
+    };
+    event_loop.run_until_complete(main).unwrap();
 }
 
 // L-004
