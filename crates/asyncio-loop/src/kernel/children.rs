@@ -97,11 +97,19 @@ impl Core {
     }
 
     fn wake(&self) {
-        // SAFETY: promises 1 and 5: cloned before it is called.
-        let waker = unsafe { (*self.waker.get()).clone() };
-        if let Some(waker) = waker {
-            report::caught("a waker", || waker.wake());
-        }
+        // Taken out to be cloned, which may be code of a user.
+        let Some(waker) = self.replace_waker(None) else { return };
+        report::caught("a waker", || {
+            let copy = waker.clone();
+            let newer = self.replace_waker(None);
+            self.replace_waker(Some(newer.unwrap_or(waker)));
+            copy.wake();
+        });
+    }
+
+    fn replace_waker(&self, waker: Option<LocalWaker>) -> Option<LocalWaker> {
+        // SAFETY: promises 1 and 5: the caller drops the old one.
+        std::mem::replace(unsafe { &mut *self.waker.get() }, waker)
     }
 }
 
@@ -359,11 +367,10 @@ impl<'a> Children<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_waker(&self, cx: &Context<'_>) {
-        // SAFETY: promises 1 and 5: the old waker is dropped after the exchange.
-        let slot = unsafe { &mut *self.core().waker.get() };
-        if slot.as_ref().is_none_or(|waker| !waker.will_wake(cx)) {
-            let old = slot.replace(LocalWaker::from_context(cx));
-            drop(old);
+        // SAFETY: promises 1 and 5: to compare wakers calls nobody.
+        let known = unsafe { &*self.core().waker.get() };
+        if known.as_ref().is_none_or(|waker| !waker.will_wake(cx)) {
+            drop(self.core().replace_waker(Some(LocalWaker::from_context(cx))));
         }
     }
 

@@ -278,3 +278,53 @@ fn wakers_of_one_poll_serve_another_future() {
         .unwrap();
     tally.expect_all_dropped();
 }
+
+/// A waker whose clone gives the set that keeps it another one.
+mod replacing {
+    use super::*;
+    use asyncio_loop::Children;
+    use std::task::{RawWaker, RawWakerVTable};
+
+    thread_local! {
+        pub(super) static SET: RefCell<Option<Children<'static>>> = const { RefCell::new(None) };
+        static IN_CLONE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    fn clone(_: *const ()) -> RawWaker {
+        IN_CLONE.set(true);
+        SET.with_borrow(|set| set.as_ref().unwrap().set_waker(&Context::from_waker(Waker::noop())));
+        IN_CLONE.set(false);
+        RawWaker::new(std::ptr::null(), &VTABLE)
+    }
+
+    fn nothing(_: *const ()) {}
+
+    fn drop(_: *const ()) {
+        assert!(!IN_CLONE.get(), "dropped while it is cloned");
+    }
+
+    static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, nothing, nothing, drop);
+
+    pub(super) fn waker() -> Waker {
+        // SAFETY: the functions use no data, and only what belongs to their thread.
+        unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &VTABLE)) }
+    }
+}
+
+// Promise 5: what a set keeps is out of its hands while a user's code runs on it.
+#[test]
+fn a_waker_may_be_replaced_while_it_is_cloned() {
+    use asyncio_loop::Children;
+    use replacing::SET;
+
+    let event_loop = event_loop();
+    SET.set(Some(Children::new(&event_loop.handle_to_self())));
+    let waker = replacing::waker();
+    SET.with_borrow(|set| {
+        let set = set.as_ref().unwrap();
+        set.set_waker(&Context::from_waker(&waker));
+        set.wake();
+        set.wake();
+    });
+    drop(SET.take());
+}
