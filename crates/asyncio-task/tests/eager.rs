@@ -3,13 +3,14 @@
 mod common;
 
 use std::cell::Cell;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use asyncio_loop::{context_var, running_loop};
 use asyncio_task::{
-    TaskOptions, all_tasks, create_future, create_task, create_task_with, current_task,
+    Promise, TaskOptions, all_tasks, create_future, create_task, create_task_with, current_task,
     eager_task_factory, yield_now,
 };
 use common::{Log, run};
@@ -176,5 +177,36 @@ fn a_panic_in_the_eager_part_is_the_outcome_of_the_task() {
         assert!(task.is_done());
         let error = task.try_result().unwrap().unwrap_err();
         assert_eq!(error.to_string(), "task panicked: no luck");
+    });
+}
+
+/// Starts a task, eagerly, that waits for a promise and drops that wait.
+struct StartsOne(Promise<()>);
+
+impl Drop for StartsOne {
+    fn drop(&mut self) {
+        let promise = self.0.clone();
+        let task = async move {
+            let mut wait = promise;
+            let is_pending = poll_fn(|cx| Poll::Ready(Pin::new(&mut wait).poll(cx).is_pending()));
+            assert!(is_pending.await);
+        };
+        drop(create_task_with(task, eager()));
+    }
+}
+
+#[test]
+fn an_eager_part_inside_the_drop_of_a_cancelled_task_is_not_cancelled_itself() {
+    run(async {
+        let promise = create_future();
+        let starts_one = StartsOne(promise.clone());
+        let task = create_task(async move {
+            let _starts_one = starts_one;
+            pending::<()>().await;
+        });
+        yield_now().await;
+        task.cancel();
+        assert!(task.await.is_err());
+        assert!(!promise.is_cancelled(), "whoever waited for it was not cancelled");
     });
 }

@@ -76,10 +76,10 @@ pub fn with_boundary<R>(frame: &dyn Any, f: impl FnOnce() -> R) -> R {
     push(frame, true, f)
 }
 
-/// Runs `f` with an empty stack.
+/// Runs `f` with an empty stack, where nothing is being cancelled: a step inside a step.
 pub(super) fn isolated<R>(f: impl FnOnce() -> R) -> R {
     let _restore = Restore(TOP.take());
-    f()
+    without_cancelling(f)
 }
 
 /// Shows the frames to `visit`, the innermost one first, until that breaks; the second argument
@@ -148,14 +148,23 @@ pub(super) fn is_bare() -> bool {
 /// assert!(!is_cancelling());
 /// ```
 pub fn while_cancelling<R>(f: impl FnOnce() -> R) -> R {
-    struct Reset(bool);
-    impl Drop for Reset {
-        fn drop(&mut self) {
-            CANCELLING.set(self.0);
-        }
-    }
     let _reset = Reset(CANCELLING.replace(true));
     f()
+}
+
+/// Runs `f`, which steps another task, perhaps from a destructor of one that was cancelled.
+pub(super) fn without_cancelling<R>(f: impl FnOnce() -> R) -> R {
+    let _reset = Reset(CANCELLING.replace(false));
+    f()
+}
+
+/// Says again what was so when dropped.
+struct Reset(bool);
+
+impl Drop for Reset {
+    fn drop(&mut self) {
+        CANCELLING.set(self.0);
+    }
 }
 
 /// Whether futures are being dropped on this thread because they were cancelled, rather than by
@@ -234,6 +243,8 @@ mod tests {
     fn cancelling_ends_with_the_outermost_call() {
         while_cancelling(|| {
             while_cancelling(|| ());
+            without_cancelling(|| assert!(!is_cancelling()));
+            isolated(|| assert!(!is_cancelling()));
             assert!(is_cancelling());
         });
         assert!(!is_cancelling());

@@ -279,7 +279,7 @@ pub(super) unsafe fn start_eagerly(cell: NonNull<Header>) {
     let step = || unsafe { (header.vtable.step)(cell) };
     // A task of the loop does not stand in the scopes of the one that starts it.
     if header.has(CHILD) {
-        step()
+        frames::without_cancelling(step)
     } else {
         frames::isolated(step)
     }
