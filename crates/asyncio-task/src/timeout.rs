@@ -494,7 +494,9 @@ impl Watch {
             control.0.expired.set(true);
             control.0.phase.set(Phase::Expiring);
         }
-        if let Some(node) = slot.node() {
+        // While something further out is ending, what is inside may go on, and want to be asked later.
+        let node = if is_ending_here() { Some(slot.register()) } else { slot.node() };
+        if let Some(node) = node {
             node.begin(CancelReason::new("timed out"));
         }
     }

@@ -445,3 +445,26 @@ fn a_limit_around_a_task_waits_for_it_and_keeps_other_holders_unharmed() {
         assert_eq!((dropped.get(), now()), (1, 8));
     });
 }
+
+#[test]
+fn a_limit_that_passes_while_the_task_is_asked_to_end_is_not_forgotten() {
+    run(async {
+        let task = create_task(async {
+            // Takes long to refuse. Meanwhile the limit passes, and only then is there, inside it,
+            // who would have to be asked.
+            let stubborn = catch_cancel(finally(pending::<()>(), async |_| sleep(ms(10)).await));
+            let limited = timeout(ms(5), async {
+                sleep(ms(5)).await;
+                let _ = catch_cancel(pending::<()>()).await;
+            });
+            let (stubborn, limited) = futures::join!(stubborn, limited);
+            assert!(stubborn.is_err());
+            limited
+        });
+        turns(2).await;
+        task.cancel();
+        let result = timeout(ms(100), task).await.expect("it does not wait for ever");
+        assert_eq!(result.unwrap(), Err(TimeoutError));
+        assert_eq!(now(), 10);
+    });
+}
