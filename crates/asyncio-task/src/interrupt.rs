@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, Write};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 use std::thread;
 
@@ -19,6 +19,8 @@ use crate::task::TaskRefExt;
 pub(crate) struct Interrupt {
     event_loop: LoopRef,
     state: Rc<State>,
+    /// Gone when the program has set a handler of its own in its place.
+    handler: Weak<LoopRef>,
 }
 
 #[derive(Default)]
@@ -34,11 +36,11 @@ impl Interrupt {
             return None;
         }
         let state = Rc::new(State::default());
-        let (told, this) = (Rc::clone(&state), event_loop.clone());
-        let handler = move || told.interrupt(&this);
+        let (told, this) = (Rc::clone(&state), Rc::new(event_loop.clone()));
+        let handler = Rc::downgrade(&this);
         // A loop that cannot handle signals runs all the same.
-        event_loop.add_signal_handler(Signal::INT, handler).ok()?;
-        Some(Self { event_loop: event_loop.clone(), state })
+        event_loop.add_signal_handler(Signal::INT, move || told.interrupt(&this)).ok()?;
+        Some(Self { event_loop: event_loop.clone(), state, handler })
     }
 
     /// Says what a run came to, if Ctrl-C had a part in it.
@@ -89,8 +91,10 @@ impl State {
 
 impl Drop for Interrupt {
     fn drop(&mut self) {
-        // The system took it, so it gives it back.
-        let _ = self.event_loop.remove_signal_handler(Signal::INT);
+        if self.handler.strong_count() > 0 {
+            // The system took it, so it gives it back.
+            let _ = self.event_loop.remove_signal_handler(Signal::INT);
+        }
     }
 }
 

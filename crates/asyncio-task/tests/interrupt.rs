@@ -42,6 +42,7 @@ fn main() {
     somebody_elses_cancel_counts();
     the_second_one_ends_the_run_at_once();
     another_handler_is_left_alone();
+    a_handler_set_during_a_run_outlives_it();
 }
 
 fn run_child(what: &str) {
@@ -201,4 +202,21 @@ fn another_handler_is_left_alone() {
         sleep(Duration::from_millis(20)).await;
     });
     assert_eq!((result, seen.get()), (Ok(()), true));
+}
+
+fn a_handler_set_during_a_run_outlives_it() {
+    let mut runner = Runner::new();
+    let seen = std::rc::Rc::new(Cell::new(0));
+    let inside = seen.clone();
+    let first = runner.run(async {
+        let handler = move || inside.set(inside.get() + 1);
+        running_loop().add_signal_handler(Signal::INT, handler).unwrap();
+    });
+    let second = runner.run(async {
+        press(1);
+        sleep(Duration::from_millis(20)).await;
+    });
+    assert_eq!((first, second, seen.get()), (Ok(()), Ok(()), 1));
+    drop(runner);
+    assert!(is_default_signal(Signal::INT), "the loop takes it along");
 }
