@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
@@ -20,6 +21,19 @@ use asyncio_loop::CancelReason;
 ///     assert!(error.is_panicked());
 ///     assert_eq!(error.to_string(), "task panicked: no luck");
 /// });
+/// ```
+///
+/// It converts into an [`io::Error`], so a task that gives an `io::Result` is awaited with `??`:
+///
+/// ```
+/// use std::io;
+/// use asyncio_task::{create_task, run};
+///
+/// let length = run(async {
+///     let task = create_task(async { io::Result::Ok(std::env::current_exe()?.as_os_str().len()) });
+///     io::Result::Ok(task.await??)
+/// });
+/// assert!(length.unwrap() > 0);
 /// ```
 #[derive(Debug)]
 pub enum JoinError {
@@ -75,6 +89,13 @@ impl fmt::Display for JoinError {
 }
 
 impl Error for JoinError {}
+
+/// For `task.await??` in functions of [`io::Result`].
+impl From<JoinError> for io::Error {
+    fn from(error: JoinError) -> Self {
+        io::Error::other(error)
+    }
+}
 
 /// The panic of a task.
 ///

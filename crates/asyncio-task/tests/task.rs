@@ -4,6 +4,7 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -32,6 +33,18 @@ fn a_task_that_awaits_itself_fails() {
         let reports = reports.take();
         assert_eq!(reports.len(), 1);
         assert!(reports[0].panic.as_deref().unwrap().contains("awaits itself"), "{reports:?}");
+    });
+}
+
+#[test]
+fn a_task_without_a_value_is_an_io_error_where_one_is_wanted() {
+    run(async {
+        let error = io::Error::from(create_task(async { panic!("no luck") }).await.unwrap_err());
+        assert_eq!(
+            (error.kind(), &*error.to_string()),
+            (io::ErrorKind::Other, "task panicked: no luck")
+        );
+        assert!(error.downcast::<JoinError>().unwrap().is_panicked());
     });
 }
 
