@@ -1,4 +1,4 @@
-//! Promises, tasks, sleeping and runners of `asyncio`.
+//! Tasks, promises, cancellation, timeouts, groups and runners of `asyncio`.
 //!
 //! Most programs use the facade crate `asyncio`. This crate stands on the loop
 //! ([`asyncio_loop`]) and knows nothing of sockets.
@@ -19,7 +19,10 @@
 //! ```
 //!
 //! Where next: [`run`] and [`Runner`] to start, [`create_task`] and [`Task`], [`sleep`](fn@sleep) and
-//! [`yield_now`], [`create_future`] and [`Promise`] to bridge from callbacks.
+//! [`yield_now`], [`create_future`] and [`Promise`] to bridge from callbacks. Several at once: [`task_group`],
+//! [`scope`](fn@scope), [`gather`](fn@gather), [`race`](fn@race), [`wait`](fn@wait). To end them:
+//! [`timeout`](fn@timeout), [`Task::cancel`], [`finally`](fn@finally), [`catch_cancel`](fn@catch_cancel). With
+//! threads: [`to_thread`], [`LoopThread`], [`run_coroutine_threadsafe`].
 //!
 //! # Features
 //!

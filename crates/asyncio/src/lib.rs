@@ -18,6 +18,57 @@
 //! assert_eq!(total, 2);
 //! ```
 //!
+//! # Where to look
+//!
+//! * To start: [`main`](macro@main) and [`test`](macro@test), [`run`](fn@run), [`Runner`]; a loop in a thread of
+//!   its own is a [`LoopThread`].
+//! * Tasks: [`create_task`], [`Task`], [`sleep`](fn@sleep), [`yield_now`], [`create_future`] and [`Promise`],
+//!   [`context_var!`].
+//! * Several at once: [`task_group`] and [`scope`](fn@scope), whose children borrow; [`gather`](fn@gather),
+//!   [`try_gather`], [`race`](fn@race), [`wait`], [`as_completed`].
+//! * Limits and endings: [`timeout`](fn@timeout), [`Task::cancel`], [`finally`](fn@finally), [`catch_cancel`],
+//!   [`shield`](fn@shield), [`critical`](fn@critical).
+//! * Between tasks: [`Lock`], [`Event`], [`Condition`], [`Semaphore`], [`Barrier`], [`Queue`]; with threads,
+//!   [`mixed::Queue`].
+//! * Network: [`start_server`], [`open_connection`], [`StreamReader`], [`StreamWriter`]; under them [`Protocol`]
+//!   and [`Transport`]; [`create_datagram_endpoint`].
+//! * Processes and threads: [`Command`], [`Process`], [`to_thread`], [`run_coroutine_threadsafe`],
+//!   [`ProcessPoolExecutor`].
+//! * Signals: [`ctrl_c`], [`signal`](fn@signal), [`Signals`].
+//! * The level below tasks: [`running_loop`], [`LoopRef::call_soon`], [`LoopRef::call_later`],
+//!   [`LoopHandle::call_soon_threadsafe`].
+//!
+//! Methods that these crates add to types of one another are in the [`prelude`].
+//!
+//! # From Python
+//!
+//! The names are asyncio's; what has another name or behaves otherwise is listed in `docs/PORTING.md` of the
+//! repository, and each item says so under "From asyncio". What raises there is a `Result` here. A coroutine is
+//! a future: it does nothing until it is awaited or made a task.
+//!
+//! # From tokio
+//!
+//! A task stays on the thread of its loop, so what tasks share is an `Rc`, a `Cell`, a `RefCell`. What is ended
+//! is *cancelled*, so that its cleanup may await, and not dropped: see `docs/CANCELLATION.md`.
+//!
+//! | tokio | here |
+//! |---|---|
+//! | `spawn`, `spawn_local`, `JoinHandle` | [`create_task`], [`Task`]; dropping it detaches, too |
+//! | `JoinHandle::abort` | [`Task::cancel`], which lets cleanup finish |
+//! | `JoinSet` | [`task_group`], [`as_completed`] |
+//! | `join!`, `try_join!`, `select!` | [`gather`](fn@gather), [`try_gather`], [`race`](fn@race) |
+//! | `time::{sleep, timeout, pause}` | [`sleep`](fn@sleep), [`timeout`](fn@timeout), [`RunnerBuilder::virtual_time`] |
+//! | `time::interval` | a loop over [`sleep_until`] |
+//! | `spawn_blocking`, `Handle::spawn` from a thread | [`to_thread`], [`run_coroutine_threadsafe`] |
+//! | `oneshot`, `mpsc` | [`create_future`], [`Queue`] with [`Queue::shutdown`]; across threads [`mixed::Queue`] |
+//! | `Mutex`, `Notify`, `watch` | [`Lock`] (only across awaits), [`Event`], [`Condition`] |
+//! | `TcpListener`, `TcpStream` | [`start_server`], [`open_connection`]; [`JoinedStream`] is both halves |
+//! | `task_local!` | [`context_var!`]; new tasks inherit what is set |
+//! | `signal`, `process::Command` | [`Signals`], [`Command`] |
+//!
+//! Futures that need tokio's runtime (its timers, its sockets, `reqwest`) do not run here; those that need only
+//! its traits do, with the feature `tokio`.
+//!
 //! # Features
 //!
 //! All are off by default.
@@ -45,11 +96,11 @@ pub use asyncio_loop::{
 pub use asyncio_macros::{main, test};
 pub use asyncio_net::{
     AddrInfo, AddrInfoHints, Address, BufferedProtocol, ByteSource, ByteStream, Bytes,
-    ClientAddress, Closed, ConnectErrors, ConnectOptions, ConnectedSocket, DatagramAddress,
-    DatagramOptions, DatagramProtocol, DatagramSocket, DatagramTransport, Endpoint, Family,
-    HandlerResult, IncompleteReadError, Intake, JoinedStream, LimitOverrunError, PlainStream, Port,
-    Protocol, ReadError, SendfileNotAvailableError, SendfileOptions, Server, ServerAddress,
-    ServerOptions, SockTarget, StreamFeeder, StreamReader, StreamWriter, Transport,
+    ClientAddress, Closed, ConnectErrors, ConnectOptions, ConnectedSocket, DEFAULT_LIMIT,
+    DatagramAddress, DatagramOptions, DatagramProtocol, DatagramSocket, DatagramTransport,
+    Endpoint, Family, HandlerResult, IncompleteReadError, Intake, JoinedStream, LimitOverrunError,
+    PlainStream, Port, Protocol, ReadError, SendfileNotAvailableError, SendfileOptions, Server,
+    ServerAddress, ServerOptions, SockTarget, StreamFeeder, StreamReader, StreamWriter, Transport,
     connect_accepted_socket, connect_datagram_socket, connect_read_pipe, connect_write_pipe,
     create_acceptor, create_acceptor_with, create_buffered_connection, create_buffered_server,
     create_buffered_server_with, create_connection, create_connection_with,
@@ -67,9 +118,10 @@ pub use asyncio_process::{
     create_subprocess_exec, create_subprocess_shell, init_process_pool, subprocess_exec,
 };
 pub use asyncio_sync::{
-    Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, LifoQueue, Lock, LockGuard,
-    OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, PutError, Queue, QueueShutDown,
-    ReleaseError, Semaphore, TaskDoneError, TryGetError, TryPutError, mixed,
+    Acquire, AcquirePermit, Barrier, BaseQueue, BoundedSemaphore, BrokenBarrier, Condition, Event,
+    EventWait, Fifo, Get, Guard, HeldPermit, Lifo, LifoQueue, Lock, LockGuard, Order,
+    OwnedLockGuard, OwnedPermit, Permit, Priority, PriorityQueue, Put, PutError, Queue,
+    QueueShutDown, ReleaseError, Semaphore, TaskDoneError, TryGetError, TryPutError, mixed,
 };
 pub use asyncio_task::{
     AsCompleted, CancelReason, Cancelled, CatchCancel, Child, ChildError, ChildOutput, Critical,

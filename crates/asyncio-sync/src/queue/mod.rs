@@ -14,13 +14,13 @@ pub use order::{Fifo, Lifo, Order, Priority};
 use crate::error::{PutError, QueueShutDown, TaskDoneError, TryGetError, TryPutError};
 use crate::line::{Line, Signal, Turn};
 
-/// A queue that gives items out in the order in which they came.
+/// A queue that gives items out in the order in which they came. Its methods are those of [`BaseQueue`].
 pub type Queue<T> = BaseQueue<T, Fifo<T>>;
 
-/// A queue that gives the newest item out first.
+/// A queue that gives the newest item out first. Its methods are those of [`BaseQueue`].
 pub type LifoQueue<T> = BaseQueue<T, Lifo<T>>;
 
-/// A queue that gives the smallest item out first.
+/// A queue that gives the smallest item out first. Its methods are those of [`BaseQueue`].
 pub type PriorityQueue<T> = BaseQueue<T, Priority<T>>;
 
 /// What [`Queue`], [`LifoQueue`] and [`PriorityQueue`] have in common, which is all but the order.
