@@ -41,6 +41,31 @@ use crate::group::task_group;
 ///     assert_eq!(race((slow, async { "quick" })).await, "quick");
 /// });
 /// ```
+///
+/// Where `select!` has branches of several types, an `enum` says which came first:
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_task::{create_future, race, run, sleep};
+///
+/// enum Next {
+///     Job(u32),
+///     Idle,
+/// }
+///
+/// run(async {
+///     let job = create_future();
+///     job.set_result(7).unwrap();
+///     let next = race((
+///         async { Next::Job(job.await.unwrap()) },
+///         async {
+///             sleep(Duration::from_secs(60)).await;
+///             Next::Idle
+///         },
+///     ));
+///     assert!(matches!(next.await, Next::Job(7)));
+/// });
+/// ```
 pub async fn race<R: Race>(futures: R) -> R::Output {
     futures.race().await
 }
