@@ -4,8 +4,7 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use asyncio_loop::CancelReason;
 
@@ -171,7 +170,8 @@ impl fmt::Debug for TaskPanic {
     }
 }
 
-/// An error that a promise was given; shared by all who await it.
+/// An error that a promise was given; shared by all who await it. It may go to other threads, so `?`
+/// turns a [`PromiseError`] into any boxed error.
 ///
 /// # Examples
 ///
@@ -184,9 +184,14 @@ impl fmt::Debug for TaskPanic {
 ///     promise.set_exception(io::Error::from(io::ErrorKind::TimedOut)).unwrap();
 ///     let error = promise.exception().unwrap().unwrap();
 ///     assert_eq!(error.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::TimedOut);
+///
+///     async fn value(promise: asyncio_task::Promise<u8>) -> Result<u8, Box<dyn std::error::Error + Send + Sync>> {
+///         Ok(promise.await?)
+///     }
+///     assert_eq!(value(promise).await.unwrap_err().to_string(), "timed out");
 /// });
 /// ```
-pub type Exception = Rc<dyn Error + 'static>;
+pub type Exception = Arc<dyn Error + Send + Sync>;
 
 /// Why a promise has no value.
 ///

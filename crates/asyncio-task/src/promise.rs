@@ -7,6 +7,7 @@ use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::{
@@ -264,7 +265,7 @@ impl<T> Promise<T> {
     /// ```
     pub fn set_exception<E>(&self, error: E) -> Result<(), InvalidState<Exception>>
     where
-        E: Into<Box<dyn Error>>,
+        E: Into<Box<dyn Error + Send + Sync>>,
     {
         let error = Exception::from(error.into());
         self.settle(Err(PromiseError::Exception(error))).map_err(|refused| match refused {
@@ -436,7 +437,7 @@ impl<T> Promise<T> {
     pub fn exception(&self) -> Result<Option<Exception>, PromiseError> {
         self.with_result(|result| match result {
             Ok(_) => Ok(None),
-            Err(PromiseError::Exception(error)) => Ok(Some(Rc::clone(error))),
+            Err(PromiseError::Exception(error)) => Ok(Some(Arc::clone(error))),
             Err(error) => Err(error.clone()),
         })
     }
