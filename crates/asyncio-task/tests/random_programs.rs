@@ -417,3 +417,12 @@ fn found_6() {
         Program::Aside(Box::new(aside), Box::new(Program::Catch(sleep(15), true, sleep(18))));
     attack(program, vec![(8, 2, Blow::Cancel), (0, 1, Blow::Cancel)]);
 }
+
+// Critical code that gave itself up is polled again, beside a cleanup.
+#[test]
+fn found_7() {
+    let sleep = |n| Box::new(Program::Sleep(n));
+    let critical = Program::Critical(Box::new(Program::Gather(vec![Program::CancelSelf])));
+    let finally = Program::Finally(sleep(5), Box::new(Program::Yield));
+    attack(Program::Both(Box::new(critical), Box::new(finally)), vec![]);
+}

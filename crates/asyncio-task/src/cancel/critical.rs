@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use asyncio_loop::while_cancelling;
 use pin_project_lite::pin_project;
 
-use super::cancelled::end_enclosing;
+use super::cancelled::Ending;
 use super::finally::has_resumed;
 use super::node::{Kind, Slot};
 
@@ -48,7 +48,7 @@ use super::node::{Kind, Slot};
 /// });
 /// ```
 pub fn critical<F: Future>(body: F) -> Critical<F> {
-    Critical { body: Some(body), slot: Slot::new(Kind::Region) }
+    Critical { body: Some(body), slot: Slot::new(Kind::Region), ending: None }
 }
 
 pin_project! {
@@ -58,6 +58,8 @@ pin_project! {
         #[pin]
         body: Option<F>,
         slot: Slot,
+        // After a `resume` inside it.
+        ending: Option<Ending>,
     }
 }
 
@@ -66,6 +68,10 @@ impl<F: Future> Future for Critical<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
+        if let Some(ending) = this.ending {
+            ending.poll(cx);
+            return Poll::Pending;
+        }
         this.slot.refresh(cx);
         let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Pending };
         let polled = this.slot.run(|| body.poll(cx));
@@ -75,11 +81,12 @@ impl<F: Future> Future for Critical<F> {
                 this.slot.leave();
             }
             Poll::Pending => {
-                let node = this.slot.suspended(cx).clone();
+                this.slot.suspended(cx);
                 if has_resumed(this.slot) {
+                    let reason = this.slot.node().map(|node| node.reason()).unwrap_or_default();
                     this.slot.run(|| while_cancelling(|| this.body.set(None)));
                     this.slot.leave();
-                    end_enclosing(node.reason());
+                    this.ending.insert(Ending::new(reason)).poll(cx);
                 }
             }
         }

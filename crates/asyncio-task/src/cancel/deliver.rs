@@ -448,47 +448,48 @@ impl Node {
 
     /// Notes that it was asked and has to be polled.
     fn hide(&self) {
-        if !self.unseen.replace(true) {
-            if let Some(root) = self.root() {
-                root.unseen_below.set(root.unseen_below.get() + 1);
-            }
+        self.unseen.set(true);
+        self.tell_root_of_unseen();
+    }
+
+    /// Has the root look for nodes that nobody polls when its task sleeps.
+    pub(super) fn tell_root_of_unseen(&self) {
+        if let Some(root) = self.root() {
+            root.has_unseen.set(true);
         }
     }
 
     /// Notes that it was polled, has answered, or goes.
     #[inline]
     pub(super) fn see(self: &Rc<Self>) {
-        if self.unseen.replace(false) {
-            if self.dormant.replace(false) {
-                self.mark_askers();
-            }
-            if let Some(root) = self.root() {
-                root.unseen_below.set(root.unseen_below.get().saturating_sub(1));
-            }
+        if self.unseen.replace(false) && self.dormant.replace(false) {
+            self.mark_askers();
         }
     }
 
     /// Counts out what nobody polls: the task of this root sleeps, nothing is going to wake it, and
     /// they have been woken to no effect. Returns whether there was any.
     pub(super) fn count_out_dormant(self: &Rc<Self>) -> bool {
-        if self.unseen_below.get() == 0 {
+        if !self.has_unseen.replace(false) {
             return false;
         }
         let (mut found, mut askers, mut known) = (false, Vec::new(), HashSet::new());
         self.each_inside(&mut |node| {
-            if node.unseen.get() && !node.dormant.get() && !node.waits_for_inside() {
-                // What waited for it until now is woken first.
-                if known.contains(&Rc::as_ptr(&node.who_asks_for_it())) {
-                    return;
-                }
-                node.dormant.set(true);
-                found = true;
-                node.for_each_asker(|asker| {
-                    asker.delivery.dirty.set(true);
-                    known.insert(Rc::as_ptr(asker));
-                    askers.push(Rc::clone(asker));
-                });
+            if !node.unseen.get() || node.dormant.get() {
+                return;
             }
+            // What waited for it until now is woken first.
+            if node.waits_for_inside() || known.contains(&Rc::as_ptr(&node.who_asks_for_it())) {
+                self.has_unseen.set(true);
+                return;
+            }
+            node.dormant.set(true);
+            found = true;
+            node.for_each_asker(|asker| {
+                asker.delivery.dirty.set(true);
+                known.insert(Rc::as_ptr(asker));
+                askers.push(Rc::clone(asker));
+            });
         });
         if found {
             askers.iter().filter(|asker| asker.kind() != Kind::Root).for_each(|asker| asker.wake());

@@ -72,8 +72,8 @@ pub(crate) struct Node {
     pub(super) unseen: Cell<bool>,
     /// Nobody polls it any more.
     pub(super) dormant: Cell<bool>,
-    /// Of a root: asked handlers below it that were not polled since.
-    pub(super) unseen_below: Cell<usize>,
+    /// Of a root: there may be asked handlers below it that were not polled since.
+    pub(super) has_unseen: Cell<bool>,
     /// What it asks of what is inside it.
     pub(super) delivery: Delivery,
     waker: RefCell<Option<LocalWaker>>,
@@ -108,7 +108,7 @@ impl Node {
             probed_at: Cell::new(0),
             unseen: Cell::new(false),
             dormant: Cell::new(false),
-            unseen_below: Cell::new(0),
+            has_unseen: Cell::new(false),
             delivery: Delivery::default(),
             waker: RefCell::new(None),
             task,
@@ -214,13 +214,15 @@ impl Node {
             (None, None) => true,
             _ => false,
         };
-        if same {
+        if same || self.gone.get() {
             return;
         }
         self.see();
         self.detach();
         Work::run(|work| self.lost_elsewhere(work));
         self.attach(parent);
+        // What came along may have been asked where it was.
+        self.tell_root_of_unseen();
     }
 
     /// Notes that its scope is being polled.
