@@ -5,6 +5,9 @@
 //! the last run. `cargo bench -- --table` runs the contenders of each contest in turn, round after
 //! round, so that drift of the machine hits all of them alike, and prints medians and ratios as a
 //! table.
+//!
+//! `cargo bench -- --times=N` does each piece of work N times, once, without looking at the clock: a
+//! profiler that counts instructions counts the same ones each time.
 
 use std::time::Duration;
 
@@ -46,12 +49,15 @@ impl Contest {
 }
 
 /// The whole of a bench program: criterion, or the interleaved table with `--table`. `--table=NAME`
-/// is for the contests whose name contains `NAME`; `--only=asyncio,tokio` leaves out other
-/// contenders.
+/// is for the contest `NAME`, or those whose name contains `NAME`; `--only=asyncio,tokio` leaves out
+/// other contenders. `--times=N` takes the same filters and measures nothing.
 pub fn run(area: &str, contests: Vec<Contest>) {
-    match option("--table") {
-        Some(filter) => print_table(area, contests, &filter),
-        None => run_criterion(contests),
+    let filter = option("--table");
+    let times = option("--times").map(|times| times.parse().expect("a number of times"));
+    match (filter, times) {
+        (filter, Some(times)) => repeat(contests, &filter.unwrap_or_default(), times),
+        (Some(filter), None) => print_table(area, contests, &filter),
+        (None, None) => run_criterion(contests),
     }
 }
 
@@ -84,14 +90,36 @@ fn print_table(area: &str, contests: Vec<Contest>, filter: &str) {
         COLUMNS.join(" | ")
     );
     println!("|---|{}---|---|", "---|".repeat(COLUMNS.len()));
-    let only = option("--only");
-    for mut contest in contests.into_iter().filter(|contest| contest.name.contains(filter)) {
-        if let Some(only) = &only {
-            contest.contenders.retain(|(name, _)| only.split(',').any(|wanted| wanted == *name));
-        }
+    for contest in chosen(contests, filter) {
         let name = contest.name;
         println!("| {name} | {} |", row(&interleave(contest)));
     }
+}
+
+fn repeat(contests: Vec<Contest>, filter: &str, times: u64) {
+    for contest in chosen(contests, filter) {
+        for (_, mut work) in contest.contenders {
+            work(times);
+        }
+    }
+}
+
+/// What `--table=NAME` and `--only=NAMES` leave.
+fn chosen(contests: Vec<Contest>, filter: &str) -> Vec<Contest> {
+    let only = option("--only");
+    let wanted =
+        |name| only.as_ref().is_none_or(|only| only.split(',').any(|wanted| wanted == name));
+    let exact = contests.iter().any(|contest| contest.name == filter);
+    let mut chosen = contests;
+    chosen.retain(
+        |contest| {
+            if exact { contest.name == filter } else { contest.name.contains(filter) }
+        },
+    );
+    for contest in &mut chosen {
+        contest.contenders.retain(|(name, _)| wanted(*name));
+    }
+    chosen
 }
 
 /// Median nanoseconds per operation, by contender.

@@ -101,7 +101,7 @@ impl Barrier {
         let party = self.enter();
         if self.inside.get() == self.parties {
             self.phase.set(Phase::Draining);
-            self.filling.notify_all();
+            self.filling.signal();
         } else {
             Signal::new(&self.filling).await;
         }
@@ -135,7 +135,7 @@ impl Barrier {
     pub fn reset(&self) {
         if self.inside.get() > 0 {
             self.phase.set(Phase::Resetting);
-            self.filling.notify_all();
+            self.filling.signal();
         } else {
             self.begin_round();
         }
@@ -158,8 +158,8 @@ impl Barrier {
     /// ```
     pub fn abort(&self) {
         self.phase.set(Phase::Broken);
-        self.filling.notify_all();
-        self.next_round.notify_all();
+        self.filling.signal();
+        self.next_round.signal();
     }
 
     /// How many tasks a round needs.
@@ -210,7 +210,7 @@ impl Barrier {
     fn begin_round(&self) {
         self.arrived.borrow_mut().clear();
         self.phase.set(Phase::Filling);
-        self.next_round.notify_all();
+        self.next_round.signal();
     }
 }
 

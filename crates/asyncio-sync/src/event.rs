@@ -55,7 +55,7 @@ impl Event {
     /// ```
     pub fn set(&self) {
         if !self.set.replace(true) {
-            self.line.notify_all();
+            self.line.signal();
         }
     }
 

@@ -3,7 +3,7 @@
 //! There are two ways to wait. A [`Signal`] is for everybody who was there when it was given: an event
 //! that is set, a queue that has no work left. A [`Turn`] is for one at a time: see [`turn`](crate::turn).
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use asyncio_loop::{LocalWaker, WaitsFor};
 
 use crate::debug;
-use crate::waiters::{Call, Key, State, WaiterList};
+use crate::waiters::{Call, Everybody, Key, State, WaiterList};
 use crate::watch::{remember, watch};
 
 type List = WaiterList<LocalWaker>;
@@ -26,7 +26,7 @@ pub(crate) struct Line {
 /// The list itself, which the watch shares.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    list: RefCell<List>,
+    list: List,
     watched: Cell<bool>,
 }
 
@@ -43,25 +43,25 @@ impl Line {
     /// How many futures were notified and have not been polled since.
     #[inline]
     pub(crate) fn notified(&self) -> usize {
-        self.shared.get().map_or(0, |shared| shared.list.borrow().notified())
+        self.shared.get().map_or(0, |shared| shared.list.notified())
     }
 
     /// How many futures wait to be notified.
     #[inline]
     pub(crate) fn waiting(&self) -> usize {
-        self.shared.get().map_or(0, |shared| shared.list.borrow().waiting())
+        self.shared.get().map_or(0, |shared| shared.list.waiting())
     }
 
     /// Everybody in line, notified or not.
     pub(crate) fn len(&self) -> usize {
-        self.shared.get().map_or(0, |shared| shared.list.borrow().len())
+        self.shared.get().map_or(0, |shared| shared.list.len())
     }
 
     /// Notifies the first one that is waiting, if any.
     #[inline]
     pub(crate) fn notify_one(&self) {
         if let Some(shared) = self.shared.get() {
-            if shared.list.borrow().waiting() > 0 {
+            if shared.list.waiting() > 0 {
                 shared.notify();
             }
         }
@@ -75,25 +75,32 @@ impl Line {
         }
     }
 
-    /// Whether this waiter was notified, in which case it is out of the line now.
-    #[inline]
-    fn answer(&self, key: Key) -> bool {
-        self.shared.get().is_some_and(|shared| shared.list.borrow_mut().answer(key))
-    }
-
     /// Notifies everybody who is waiting now.
     pub(crate) fn notify_all(&self) {
         let Some(shared) = self.shared.get() else { return };
         // Counted beforehand: a foreign waker could let new ones join while we call the others.
-        let waiting = shared.list.borrow().waiting();
+        let waiting = shared.list.waiting();
         for _ in 0..waiting {
             shared.call_next();
         }
     }
 
+    /// Calls everybody who is waiting now, for a [`Signal`].
+    #[inline]
+    pub(crate) fn signal(&self) {
+        let Some(shared) = self.shared.get() else { return };
+        let (only, all) = shared.list.call_everybody();
+        if let Some(only) = only {
+            only.wake();
+        }
+        if let Some(all) = all {
+            shared.wake_all(all);
+        }
+    }
+
     /// Takes the newest unanswered notification back, because what it promised was taken by force.
     pub(crate) fn withdraw(&self) {
-        self.shared().list.borrow_mut().withdraw();
+        self.shared().list.withdraw();
     }
 
     #[inline]
@@ -108,25 +115,33 @@ impl Line {
 impl Shared {
     /// Notifies the first one that is waiting, and sees to it that its answer is not awaited for ever.
     fn notify(self: &Rc<Self>) {
-        let mut list = self.list.borrow_mut();
-        let waker = list.notify();
-        let held_up = list.is_held_up();
-        drop(list);
-        let Some(waker) = waker else { return self.guard() };
-        if !held_up {
-            return waker.wake();
+        match self.list.notify() {
+            None => self.guard(),
+            Some(waker) if self.list.is_held_up() => self.wake_and_guard(waker),
+            Some(waker) => waker.wake(),
         }
+    }
+
+    fn wake_and_guard(self: &Rc<Self>, waker: LocalWaker) {
         let task = if debug::is_on() { waker.task() } else { None };
         waker.wake();
-        self.guard();
-        if let Some(task) = task {
-            remember(self, self.list.borrow().latest_call(), task);
+        if !self.watched.get() {
+            self.guard();
         }
+        if let Some(task) = task {
+            remember(self, self.list.latest_call(), task);
+        }
+    }
+
+    #[cold]
+    fn wake_all(&self, mut all: Everybody<LocalWaker>) {
+        all.wakers().for_each(LocalWaker::wake);
+        self.list.recycle(all);
     }
 
     #[inline]
     fn call_next(&self) {
-        let waker = self.list.borrow_mut().notify();
+        let waker = self.list.notify();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -136,7 +151,7 @@ impl Shared {
     fn guard(self: &Rc<Self>) {
         let Some(call) = self.call_that_holds_up() else { return };
         if !self.is_watched(call) {
-            let deputy = self.list.borrow_mut().deputy();
+            let deputy = self.list.deputy();
             if let Some(deputy) = deputy {
                 deputy.wake();
             }
@@ -154,13 +169,12 @@ impl Shared {
 
     /// The oldest unanswered call, if others wait behind.
     pub(crate) fn call_that_holds_up(&self) -> Option<Call> {
-        let list = self.list.borrow();
-        if list.is_held_up() { list.oldest_call() } else { None }
+        if self.list.is_held_up() { self.list.oldest_call() } else { None }
     }
 
     /// Gives the oldest unanswered call to the next in line.
     pub(crate) fn pass_over(&self) {
-        self.list.borrow_mut().pass_over();
+        self.list.pass_over();
         self.call_next();
     }
 }
@@ -178,30 +192,38 @@ impl<'a> Turn<'a> {
     }
 
     /// Ready when the caller may take one of the `free` units, which it then has to do.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
+        if self.place.is_none() && free > self.line.notified() {
+            return Poll::Ready(());
+        }
+        self.poll_in_line(free, cx)
+    }
+
+    fn poll_in_line(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
+        let shared = self.line.shared();
         match self.place {
-            None if free > self.line.notified() => return Poll::Ready(()),
-            Some(key) if self.line.answer(key) => {
+            None => {
+                self.place = Some(shared.list.join(cx));
+                if shared.list.notified() == 0 || shared.watched.get() {
+                    WaitsFor::Resource.note(cx);
+                    return Poll::Pending;
+                }
+            }
+            Some(key) if shared.list.answer(key) => {
                 self.place = None;
                 return Poll::Ready(());
             }
-            _ => {}
+            Some(_) => {}
         }
         self.poll_carefully(free, cx)
     }
 
+    #[cold]
     fn poll_carefully(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
         let shared = self.line.shared();
-        let mut list = shared.list.borrow_mut();
-        if self.place.is_none() && list.notified() == 0 {
-            self.place = Some(list.join(cx));
-            WaitsFor::Resource.note(cx);
-            return Poll::Pending;
-        }
         let watched = |call| shared.is_watched(call);
-        let polled = list.poll_carefully(&mut self.place, free, cx, watched);
-        drop(list);
+        let polled = shared.list.poll_carefully(&mut self.place, free, cx, watched);
         let polled = polled.settle(cx);
         if polled.is_pending() {
             WaitsFor::Resource.note(cx);
@@ -212,8 +234,8 @@ impl<'a> Turn<'a> {
     /// Whether this future was notified, didn't come, and was passed over. It is out of the line then.
     pub(crate) fn was_passed_over(&mut self) -> bool {
         let Some(key) = self.place else { return false };
-        let mut list = self.line.shared().list.borrow_mut();
-        let passed = list.state(key) == State::PassedOver;
+        let list = &self.line.shared().list;
+        let passed = list.state(key) == State::Out;
         if passed {
             list.leave(key);
             self.place = None;
@@ -225,12 +247,12 @@ impl<'a> Turn<'a> {
     #[cold]
     fn give_up(&mut self, key: Key) {
         let shared = self.line.shared();
-        let (state, waker) = shared.list.borrow_mut().leave(key);
+        let (state, waker) = shared.list.leave(key);
         drop(waker);
         match state {
             State::Notified => self.line.notify_one(),
             State::Waiting => shared.guard(),
-            State::PassedOver => {}
+            State::Out => {}
         }
     }
 }
@@ -256,34 +278,27 @@ impl<'a> Signal<'a> {
         Self { line, place: None }
     }
 
-    /// Ready when everybody was notified since the first poll.
+    /// Ready when everybody was called since the first poll.
     #[inline]
     pub(crate) fn poll_signal(&mut self, cx: &Context<'_>) -> Poll<()> {
-        match self.place {
-            Some(key) if self.line.answer(key) => {
-                self.place = None;
-                Poll::Ready(())
-            }
-            _ => self.wait(cx),
-        }
-    }
-
-    fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let mut list = self.line.shared().list.borrow_mut();
+        let list = &self.line.shared().list;
         let stale = match self.place {
             None => {
                 self.place = Some(list.join(cx));
                 None
             }
+            Some(key) if list.was_called(key) => {
+                self.place = None;
+                return Poll::Ready(());
+            }
             Some(key) => list.refresh(key, cx),
         };
-        drop(list);
         drop(stale);
         WaitsFor::Resource.note(cx);
         Poll::Pending
     }
 
-    /// Whether this future waits, or was notified and has not been polled since.
+    /// Whether this future waits, or was called and has not been polled since.
     #[inline]
     pub(crate) fn is_in_line(&self) -> bool {
         self.place.is_some()
@@ -302,7 +317,7 @@ impl Drop for Signal<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(key) = self.place {
-            let left = self.line.shared().list.borrow_mut().leave(key);
+            let left = self.line.shared().list.leave(key);
             drop(left);
         }
     }

@@ -81,7 +81,7 @@ impl<W: Wake> Polled<W> {
 impl<W: Wake> WaiterList<W> {
     /// Polls a waiter that wants one of `free` units. It joins the line if it has to.
     pub(crate) fn poll_turn(
-        &mut self,
+        &self,
         place: &mut Option<Key>,
         free: usize,
         cx: &Context<'_>,
@@ -101,7 +101,7 @@ impl<W: Wake> WaiterList<W> {
     ///
     /// `watched` says whether somebody else looks after those.
     pub(crate) fn poll_carefully(
-        &mut self,
+        &self,
         place: &mut Option<Key>,
         free: usize,
         cx: &Context<'_>,
@@ -109,7 +109,7 @@ impl<W: Wake> WaiterList<W> {
     ) -> Polled<W> {
         let mut polled = Polled::new(Found::Wait);
         let key = match *place {
-            Some(key) if self.state(key) != State::PassedOver => {
+            Some(key) if self.state(key) != State::Out => {
                 polled.stale = self.refresh(key, cx);
                 key
             }
@@ -135,7 +135,7 @@ impl<W: Wake> WaiterList<W> {
     /// Polls a waiter that waits for the next signal to everybody; also hands back a stale waker.
     #[inline]
     pub(crate) fn poll_signal(
-        &mut self,
+        &self,
         place: &mut Option<Key>,
         cx: &Context<'_>,
     ) -> (Poll<()>, Option<W>) {
@@ -150,7 +150,7 @@ impl<W: Wake> WaiterList<W> {
     }
 
     #[inline]
-    fn answer_at(&mut self, place: &mut Option<Key>, key: Key) -> bool {
+    fn answer_at(&self, place: &mut Option<Key>, key: Key) -> bool {
         let called = self.answer(key);
         if called {
             *place = None;
@@ -161,7 +161,7 @@ impl<W: Wake> WaiterList<W> {
     /// Looks whether those who were called come.
     #[cold]
     fn look_after_calls(
-        &mut self,
+        &self,
         place: &mut Option<Key>,
         key: Key,
         mut polled: Polled<W>,
@@ -181,15 +181,5 @@ impl<W: Wake> WaiterList<W> {
             polled.found = Found::LookAgain;
         }
         polled
-    }
-
-    /// Whether there are any who wait behind others that were called.
-    pub(crate) fn is_held_up(&self) -> bool {
-        self.notified() > 0 && self.waiting() > 0
-    }
-
-    /// The deputy's waker, if it is needed and not awake already.
-    pub(crate) fn deputy(&mut self) -> Option<W> {
-        if self.is_held_up() { self.take_next_waker() } else { None }
     }
 }

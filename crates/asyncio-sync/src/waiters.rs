@@ -1,14 +1,27 @@
 //! The line everyone queues in: a first-in-first-out list of wakers.
 //!
-//! A line has two parts, in this order: waiters that were *notified* (called, but they have not come
-//! yet) and waiters that are still *waiting*. Notifying moves the boundary by one, so order is never
-//! decided anywhere else. Joining, leaving from any position and notifying take constant time, and the
-//! slots of those who left are used again: a line that has seen its peak never allocates.
+//! Who joins gets a number, and the numbers rise; so a waiter finds its place by its number, and which of
+//! two came first is a comparison. A line has two parts, in this order: waiters that were *notified*
+//! (called, but they have not come yet) and waiters that are still *waiting*. Notifying moves the boundary
+//! by one, so order is never decided anywhere else. A call to *everybody* empties the line instead:
+//! whoever has a number below the boundary and no place was meant.
+//!
+//! Most lines are of one. Its waker is in the list itself, its number is the newest, and it joins, is
+//! called, answers and leaves without a search. When a second one comes, both stand in the ring, where
+//! places are kept in order, until it is empty. A place that is given up between others stays behind as a
+//! gap until it comes to an end of the ring, or until half of the ring is gaps; then they are squeezed out.
+//! So joining and notifying take constant time, leaving takes a search at most, and a line that has seen
+//! its peak never allocates.
 //!
 //! The list wakes nobody. It hands wakers out, so that its owner can call or drop them when nothing is
 //! borrowed or locked any more: both may run foreign code. What a notification means, and what happens
 //! when the notified waiter doesn't come, is decided in [`turn`](crate::turn).
 
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem;
+use std::num::NonZeroU64;
 use std::task::{Context, Waker};
 
 use asyncio_loop::LocalWaker;
@@ -54,9 +67,10 @@ impl Wake for Waker {
     }
 }
 
-/// A place in the line. It belongs to one future, which gives it back with [`WaiterList::leave`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key(u32);
+/// The number of one who joined. It belongs to one future, which gives its place back with
+/// [`WaiterList::leave`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key(NonZeroU64);
 
 /// How it stands with one waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,139 +79,227 @@ pub(crate) enum State {
     Waiting,
     /// Called, and the call is still this waiter's.
     Notified,
-    /// Called, but it did not come, and its call went to another. No longer in line.
-    PassedOver,
+    /// No longer in line. It was called, and either everybody was, or it did not come and its call went
+    /// to another.
+    Out,
 }
 
 /// Numbers the notifications of one line, from 1. It may wrap: it only tells neighbours in time apart.
 pub(crate) type Call = u32;
 
-/// Stands for "no neighbour", and for "no free slot".
-const NONE: u32 = u32::MAX;
-
-#[derive(Debug)]
-struct Slot<W> {
-    /// Taken when the waiter is woken; its next poll puts one back.
-    waker: Option<W>,
-    state: State,
-    /// Of one that was notified: its call. Of one that waits: the unanswered call it has noted, or 0.
-    call: Call,
-    before: u32,
-    /// Of a free slot: the next free one.
-    behind: u32,
+/// The line.
+pub(crate) struct WaiterList<W> {
+    /// The number of the newest who joined.
+    newest: Cell<u64>,
+    /// The number of the newest who was called: all up to it were.
+    called: Cell<u64>,
+    notified: Cell<u32>,
+    waiting: Cell<u32>,
+    calls: Cell<Call>,
+    /// Whether those in line are in the ring. If not, there is one at most, the newest.
+    in_ring: Cell<bool>,
+    /// Of the only one in line.
+    only: Cell<Option<W>>,
+    ring: RefCell<Ring<W>>,
 }
 
-/// The line.
+/// The places of those in line, in order.
 #[derive(Debug)]
-pub(crate) struct WaiterList<W> {
-    slots: Vec<Slot<W>>,
-    free: u32,
-    first: u32,
-    last: u32,
-    /// The first one that is still waiting: where the notified part ends.
-    boundary: u32,
-    notified: u32,
-    waiting: u32,
-    calls: Call,
+struct Ring<W> {
+    places: VecDeque<Place<W>>,
+    /// How many of them, gaps too, were called.
+    ahead: usize,
+    gaps: usize,
+}
+
+#[derive(Debug)]
+struct Place<W> {
+    /// Taken when the waiter is woken; its next poll puts one back.
+    waker: Option<W>,
+    key: Key,
+    /// Of one that was notified: its call. Of one that waits: the unanswered call it has noted, or 0.
+    call: Call,
+    /// Nobody's any more. The first place of a ring and the last are no gaps.
+    gap: bool,
 }
 
 impl<W> Default for WaiterList<W> {
     fn default() -> Self {
+        let ring = Ring { places: VecDeque::new(), ahead: 0, gaps: 0 };
         Self {
-            slots: Vec::new(),
-            free: NONE,
-            first: NONE,
-            last: NONE,
-            boundary: NONE,
-            notified: 0,
-            waiting: 0,
-            calls: 0,
+            newest: Cell::new(0),
+            called: Cell::new(0),
+            notified: Cell::new(0),
+            waiting: Cell::new(0),
+            calls: Cell::new(0),
+            in_ring: Cell::new(false),
+            only: Cell::new(None),
+            ring: RefCell::new(ring),
         }
     }
 }
 
-impl<W: Wake> WaiterList<W> {
+impl<W> fmt::Debug for WaiterList<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaiterList")
+            .field("notified", &self.notified())
+            .field("waiting", &self.waiting())
+            .finish()
+    }
+}
+
+impl<W> WaiterList<W> {
     /// How many were called and have not come yet.
     #[inline]
     pub(crate) fn notified(&self) -> usize {
-        self.notified as usize
-    }
-
-    /// Everybody in line, notified or not.
-    pub(crate) fn len(&self) -> usize {
-        (self.notified + self.waiting) as usize
+        self.notified.get() as usize
     }
 
     /// How many are still waiting to be called.
     #[inline]
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting as usize
+        self.waiting.get() as usize
     }
 
+    /// Everybody in line, notified or not.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.notified() + self.waiting()
+    }
+
+    /// Whether there are any who wait behind others that were called.
+    #[inline]
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.notified() > 0 && self.waiting() > 0
+    }
+
+    /// Whether this waiter was called since it joined, by a notification or with everybody.
+    #[inline]
+    pub(crate) fn was_called(&self, key: Key) -> bool {
+        key.0.get() <= self.called.get()
+    }
+
+    /// Whether this waiter is in line and has it for itself.
+    #[inline]
+    fn is_only(&self, key: Key) -> bool {
+        !self.in_ring.get() && key.0.get() == self.newest.get() && self.len() > 0
+    }
+}
+
+impl<W: Wake> WaiterList<W> {
     /// Takes a place at the end.
-    #[inline(always)]
-    pub(crate) fn join(&mut self, cx: &Context<'_>) -> Key {
-        let key = self.take_slot();
-        let before = self.last;
-        // Written in place, field by field: a slot that is built elsewhere and moved here costs more
-        // than all the rest.
-        let slot = self.at_mut(key);
-        slot.waker = Some(W::of(cx));
-        slot.state = State::Waiting;
-        slot.call = 0;
-        slot.before = before;
-        slot.behind = NONE;
-        match before {
-            NONE => self.first = key,
-            _ => self.at_mut(before).behind = key,
+    #[inline]
+    pub(crate) fn join(&self, cx: &Context<'_>) -> Key {
+        let waker = W::of(cx);
+        let key = Key(NonZeroU64::MIN.saturating_add(self.newest.get()));
+        if self.len() > 0 {
+            self.move_to_ring();
+            let place = Place { waker: Some(waker), key, call: 0, gap: false };
+            self.ring.borrow_mut().places.push_back(place);
+        } else {
+            self.only.set(Some(waker));
         }
-        self.last = key;
-        if self.boundary == NONE {
-            self.boundary = key;
+        self.newest.set(key.0.get());
+        self.waiting.set(self.waiting.get() + 1);
+        key
+    }
+
+    /// The only one in line is not going to be the only one.
+    #[inline]
+    fn move_to_ring(&self) {
+        if self.in_ring.replace(true) {
+            return;
         }
-        self.waiting += 1;
-        Key(key)
+        let key = NonZeroU64::new(self.newest.get());
+        let only = key.map(|key| Place {
+            waker: self.only.take(),
+            key: Key(key),
+            call: if self.notified() > 0 { self.calls.get() } else { 0 },
+            gap: false,
+        });
+        let mut ring = self.ring.borrow_mut();
+        ring.places.extend(only);
+        ring.ahead = self.notified();
     }
 
     /// Comes when called: gives the place up if this waiter was notified.
     #[inline]
-    pub(crate) fn answer(&mut self, key: Key) -> bool {
-        let called = self.at(key.0).state == State::Notified;
+    pub(crate) fn answer(&self, key: Key) -> bool {
+        if !self.was_called(key) {
+            return false;
+        }
+        if self.in_ring.get() {
+            return self.answer_from_ring(key);
+        }
+        // Its waker was taken when it was called.
+        let called = self.is_only(key);
         if called {
-            // Its waker was taken when it was called, and the boundary is behind it.
-            self.unlink(key.0);
-            self.notified -= 1;
-            self.give_back(key.0);
+            self.notified.set(0);
         }
         called
     }
 
+    #[inline]
+    fn answer_from_ring(&self, key: Key) -> bool {
+        let mut ring = self.ring.borrow_mut();
+        if ring.gaps > 0 || ring.places[0].key != key {
+            drop(ring);
+            return self.leave(key).0 == State::Notified;
+        }
+        ring.places.pop_front();
+        ring.ahead -= 1;
+        self.in_ring.set(!ring.places.is_empty());
+        self.notified.set(self.notified.get() - 1);
+        true
+    }
+
     /// Gives a place up. The waker comes back to be dropped when nothing is borrowed.
-    pub(crate) fn leave(&mut self, key: Key) -> (State, Option<W>) {
-        let slot = self.at_mut(key.0);
-        let (state, waker) = (slot.state, slot.waker.take());
-        match state {
-            State::Waiting => self.waiting -= 1,
-            State::Notified => self.notified -= 1,
-            State::PassedOver => {}
-        }
-        if state != State::PassedOver {
-            self.unlink(key.0);
-        }
-        self.give_back(key.0);
+    pub(crate) fn leave(&self, key: Key) -> (State, Option<W>) {
+        let waker = if self.in_ring.get() {
+            let mut ring = self.ring.borrow_mut();
+            let Some(at) = ring.position(key) else { return (State::Out, None) };
+            let waker = ring.remove(at);
+            self.in_ring.set(!ring.places.is_empty());
+            waker
+        } else if self.is_only(key) {
+            self.only.take()
+        } else {
+            return (State::Out, None);
+        };
+        let (state, count) = if self.was_called(key) {
+            (State::Notified, &self.notified)
+        } else {
+            (State::Waiting, &self.waiting)
+        };
+        count.set(count.get() - 1);
         (state, waker)
     }
 
     /// How it stands with this waiter.
-    #[inline]
     pub(crate) fn state(&self, key: Key) -> State {
-        self.at(key.0).state
+        let in_line =
+            self.is_only(key) || self.in_ring.get() && self.ring.borrow().position(key).is_some();
+        match in_line {
+            false => State::Out,
+            true if self.was_called(key) => State::Notified,
+            true => State::Waiting,
+        }
     }
 
-    /// Makes sure that this waiter's waker is that of the task being polled; gives back a stale one.
-    #[inline]
-    pub(crate) fn refresh(&mut self, key: Key, cx: &Context<'_>) -> Option<W> {
-        let waker = &mut self.at_mut(key.0).waker;
+    /// Makes sure that the waker of one that waits is that of the task being polled; gives back a stale
+    /// one.
+    pub(crate) fn refresh(&self, key: Key, cx: &Context<'_>) -> Option<W> {
+        if self.is_only(key) {
+            let waker = self.only.take();
+            let is_current = waker.as_ref().is_some_and(|waker| waker.is_current(cx));
+            let (current, stale) =
+                if is_current { (waker, None) } else { (Some(W::of(cx)), waker) };
+            self.only.set(current);
+            return stale;
+        }
+        let mut ring = self.ring.borrow_mut();
+        let at = ring.position(key)?;
+        let waker = &mut ring.places[at].waker;
         match waker {
             Some(current) if current.is_current(cx) => None,
             _ => waker.replace(W::of(cx)),
@@ -207,139 +309,191 @@ impl<W: Wake> WaiterList<W> {
     /// Calls the first one that is waiting. There is no waker if it has been woken already and not been
     /// polled since.
     #[inline]
-    pub(crate) fn notify(&mut self) -> Option<W> {
-        let key = self.boundary;
-        if key == NONE {
-            return None;
+    pub(crate) fn notify(&self) -> Option<W> {
+        let waiting = self.waiting.get().checked_sub(1)?;
+        let call = self.calls.get().wrapping_add(1).max(1);
+        self.calls.set(call);
+        self.waiting.set(waiting);
+        self.notified.set(self.notified.get() + 1);
+        if self.in_ring.get() {
+            let mut ring = self.ring.borrow_mut();
+            let place = ring.next()?;
+            place.call = call;
+            self.called.set(place.key.0.get());
+            let waker = place.waker.take();
+            ring.ahead += 1;
+            waker
+        } else {
+            self.called.set(self.newest.get());
+            self.only.take()
         }
-        let call = self.calls.wrapping_add(1).max(1);
-        self.calls = call;
-        self.notified += 1;
-        self.waiting -= 1;
-        let slot = self.at_mut(key);
-        slot.state = State::Notified;
-        slot.call = call;
-        let (behind, waker) = (slot.behind, slot.waker.take());
-        self.boundary = behind;
-        waker
+    }
+
+    /// Calls everybody, who then are out of line and answer for nothing. Hands out the waker of the only
+    /// one, or those of all.
+    #[inline]
+    pub(crate) fn call_everybody(&self) -> (Option<W>, Option<Everybody<W>>) {
+        self.called.set(self.newest.get());
+        self.waiting.set(0);
+        if !self.in_ring.replace(false) {
+            return (self.only.take(), None);
+        }
+        let mut ring = self.ring.borrow_mut();
+        (ring.ahead, ring.gaps) = (0, 0);
+        (None, Some(Everybody(mem::take(&mut ring.places))))
+    }
+
+    /// Uses the memory of a line that was called again.
+    pub(crate) fn recycle(&self, called: Everybody<W>) {
+        let mut ring = self.ring.borrow_mut();
+        if ring.places.is_empty() {
+            ring.places = called.0;
+        }
     }
 
     /// Takes the newest unanswered call back: its waiter is the first in line again.
-    pub(crate) fn withdraw(&mut self) {
-        if self.notified == 0 {
+    pub(crate) fn withdraw(&self) {
+        if self.notified() == 0 {
             return;
         }
-        let key = if self.boundary == NONE { self.last } else { self.at(self.boundary).before };
-        let slot = self.at_mut(key);
-        slot.state = State::Waiting;
-        slot.call = 0;
-        self.boundary = key;
-        self.waiting += 1;
-        self.notified -= 1;
+        self.move_to_ring();
+        let mut ring = self.ring.borrow_mut();
+        let mut called = ring.places.range(..ring.ahead);
+        let Some(at) = called.rposition(|place| !place.gap) else { return };
+        let place = &mut ring.places[at];
+        place.call = 0;
+        self.called.set(place.key.0.get() - 1);
+        ring.ahead = at;
+        self.waiting.set(self.waiting.get() + 1);
+        self.notified.set(self.notified.get() - 1);
     }
 
     /// Takes the oldest unanswered call from its waiter, which leaves the line.
-    pub(crate) fn pass_over(&mut self) {
-        if self.notified > 0 {
-            let key = self.first;
-            self.unlink(key);
-            self.notified -= 1;
-            self.at_mut(key).state = State::PassedOver;
+    pub(crate) fn pass_over(&self) {
+        if self.notified() == 0 {
+            return;
         }
+        self.move_to_ring();
+        let first = self.ring.borrow().places[0].key;
+        self.leave(first);
     }
 
     /// The oldest call nobody has answered.
     #[inline]
     pub(crate) fn oldest_call(&self) -> Option<Call> {
-        (self.notified > 0).then(|| self.at(self.first).call)
+        match (self.notified() > 0, self.in_ring.get()) {
+            (false, _) => None,
+            (true, true) => Some(self.ring.borrow().places[0].call),
+            (true, false) => Some(self.calls.get()),
+        }
     }
 
     /// The newest call, answered or not.
     pub(crate) fn latest_call(&self) -> Call {
-        self.calls
+        self.calls.get()
     }
 
     /// Whether the oldest unanswered call is one that this waiter has already noted.
     pub(crate) fn has_seen_unanswered(&self, key: Key) -> bool {
-        self.oldest_call() == Some(self.at(key.0).call)
+        let ring = self.ring.borrow();
+        let noted = ring.position(key).map(|at| ring.places[at].call);
+        noted.is_some() && noted == self.oldest_call()
     }
 
     /// Has a waiter note the oldest unanswered call, if it is its task to look after calls: if it is the
     /// next in line, or has not noted a call yet. True if it did.
-    pub(crate) fn note_unanswered(&mut self, key: Key) -> bool {
+    pub(crate) fn note_unanswered(&self, key: Key) -> bool {
         let Some(call) = self.oldest_call() else { return false };
-        let is_next = self.boundary == key.0;
-        let slot = self.at_mut(key.0);
-        let looks = is_next || slot.call == 0;
+        let mut ring = self.ring.borrow_mut();
+        let is_next = ring.next().is_some_and(|next| next.key == key);
+        let Some(at) = ring.position(key) else { return false };
+        let noted = &mut ring.places[at].call;
+        let looks = is_next || *noted == 0;
         if looks {
-            slot.call = call;
+            *noted = call;
         }
         looks
     }
 
     /// Has a waiter forget the call it noted.
-    pub(crate) fn forget_call(&mut self, key: Key) {
-        self.at_mut(key.0).call = 0;
-    }
-
-    /// The waker of the next to be called, without calling it.
-    pub(crate) fn take_next_waker(&mut self) -> Option<W> {
-        match self.boundary {
-            NONE => None,
-            key => self.at_mut(key).waker.take(),
+    pub(crate) fn forget_call(&self, key: Key) {
+        let mut ring = self.ring.borrow_mut();
+        if let Some(at) = ring.position(key) {
+            ring.places[at].call = 0;
         }
     }
 
-    /// Takes a waiter out of the line. It keeps its slot.
+    /// The deputy's waker, if it is needed and not awake already.
+    pub(crate) fn deputy(&self) -> Option<W> {
+        if self.is_held_up() { self.ring.borrow_mut().next()?.waker.take() } else { None }
+    }
+}
+
+impl<W> Ring<W> {
+    /// The first place of those who wait.
     #[inline]
-    fn unlink(&mut self, key: u32) {
-        let &Slot { before, behind, .. } = self.at(key);
-        match before {
-            NONE => self.first = behind,
-            _ => self.at_mut(before).behind = behind,
+    fn next(&mut self) -> Option<&mut Place<W>> {
+        if self.gaps > 0 {
+            self.skip_gaps();
         }
-        match behind {
-            NONE => self.last = before,
-            _ => self.at_mut(behind).before = before,
-        }
-        if self.boundary == key {
-            self.boundary = behind;
-        }
-    }
-
-    #[inline]
-    fn take_slot(&mut self) -> u32 {
-        let key = self.free;
-        if key == NONE {
-            return self.new_slot();
-        }
-        self.free = self.at(key).behind;
-        key
-    }
-
-    #[inline]
-    fn give_back(&mut self, key: u32) {
-        let next = self.free;
-        self.at_mut(key).behind = next;
-        self.free = key;
+        self.places.get_mut(self.ahead)
     }
 
     #[cold]
-    fn new_slot(&mut self) -> u32 {
-        // Four billion waiting futures fill the memory first.
-        let key = u32::try_from(self.slots.len()).ok().filter(|&key| key != NONE);
-        let state = State::PassedOver;
-        self.slots.push(Slot { waker: None, state, call: 0, before: NONE, behind: NONE });
-        key.expect("fewer than 2^32 - 1 waiters")
+    fn skip_gaps(&mut self) {
+        while self.places.get(self.ahead).is_some_and(|place| place.gap) {
+            self.ahead += 1;
+        }
     }
 
-    #[inline]
-    fn at(&self, key: u32) -> &Slot<W> {
-        &self.slots[key as usize]
+    /// Where a waiter stands. Numbers are consecutive but for gaps that were squeezed out.
+    fn position(&self, key: Key) -> Option<usize> {
+        let first = self.places.front()?.key;
+        let guess = usize::try_from(key.0.get().checked_sub(first.0.get())?).ok()?;
+        let at = match self.places.get(guess) {
+            Some(place) if place.key == key => guess,
+            _ => self.places.binary_search_by_key(&key, |place| place.key).ok()?,
+        };
+        (!self.places[at].gap).then_some(at)
     }
 
-    #[inline]
-    fn at_mut(&mut self, key: u32) -> &mut Slot<W> {
-        &mut self.slots[key as usize]
+    fn remove(&mut self, at: usize) -> Option<W> {
+        let place = &mut self.places[at];
+        place.gap = true;
+        let waker = place.waker.take();
+        self.gaps += 1;
+        self.tidy();
+        waker
+    }
+
+    /// Removes the gaps at both ends, and all of them if there are too many.
+    fn tidy(&mut self) {
+        while self.places.front().is_some_and(|place| place.gap) {
+            self.places.pop_front();
+            self.ahead = self.ahead.saturating_sub(1);
+            self.gaps -= 1;
+        }
+        while self.places.back().is_some_and(|place| place.gap) {
+            self.places.pop_back();
+            self.gaps -= 1;
+        }
+        self.ahead = self.ahead.min(self.places.len());
+        if self.gaps > self.places.len() / 2 {
+            let ahead = self.places.range(..self.ahead);
+            self.ahead = ahead.filter(|place| !place.gap).count();
+            self.places.retain(|place| !place.gap);
+            self.gaps = 0;
+        }
+    }
+}
+
+/// The places of all who were called with everybody.
+#[derive(Debug)]
+pub(crate) struct Everybody<W>(VecDeque<Place<W>>);
+
+impl<W> Everybody<W> {
+    /// Takes the wakers out, in order.
+    pub(crate) fn wakers(&mut self) -> impl Iterator<Item = W> {
+        self.0.drain(..).filter_map(|place| place.waker)
     }
 }

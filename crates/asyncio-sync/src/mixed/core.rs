@@ -249,7 +249,7 @@ impl<T, O: Order<T>> Core<T, O> {
         item: &mut Option<T>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), T>> {
-        let mut inside = self.lock();
+        let inside = self.lock();
         if inside.shut_down {
             let item = item.take().expect("polled after it was ready");
             return Poll::Ready(Err(item));
@@ -267,7 +267,7 @@ impl<T, O: Order<T>> Core<T, O> {
 
     /// Takes an item, for a task; `None` if there will be no more.
     pub(super) fn poll_get(&self, place: &mut Option<Key>, cx: &Context<'_>) -> Poll<Option<T>> {
-        let mut inside = self.lock();
+        let inside = self.lock();
         if inside.shut_down {
             return Poll::Ready(self.pop(inside).ok());
         }

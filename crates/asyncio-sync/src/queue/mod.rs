@@ -427,7 +427,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         let left = self.unfinished.get() - items;
         self.unfinished.set(left);
         if left == 0 {
-            self.joiners.notify_all();
+            self.joiners.signal();
         }
     }
 }
