@@ -194,27 +194,26 @@ impl<'a> Turn<'a> {
     /// Ready when the caller may take one of the `free` units, which it then has to do.
     #[inline(always)]
     pub(crate) fn poll(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
-        if self.place.is_none() && free > self.line.notified() {
-            return Poll::Ready(());
+        match self.place {
+            None if free > self.line.notified() => Poll::Ready(()),
+            None => self.join(free, cx),
+            Some(key) => self.poll_in_line(key, free, cx),
         }
-        self.poll_in_line(free, cx)
     }
 
-    fn poll_in_line(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
+    fn join(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
         let shared = self.line.shared();
-        match self.place {
-            None => {
-                self.place = Some(shared.list.join(cx));
-                if shared.list.notified() == 0 || shared.watched.get() {
-                    WaitsFor::Resource.note(cx);
-                    return Poll::Pending;
-                }
-            }
-            Some(key) if shared.list.answer(key) => {
-                self.place = None;
-                return Poll::Ready(());
-            }
-            Some(_) => {}
+        self.place = Some(shared.list.join(cx));
+        if shared.list.notified() == 0 || shared.watched.get() {
+            return Poll::Pending;
+        }
+        self.poll_carefully(free, cx)
+    }
+
+    fn poll_in_line(&mut self, key: Key, free: usize, cx: &Context<'_>) -> Poll<()> {
+        if self.line.shared().list.answer(key) {
+            self.place = None;
+            return Poll::Ready(());
         }
         self.poll_carefully(free, cx)
     }
@@ -282,20 +281,22 @@ impl<'a> Signal<'a> {
     #[inline]
     pub(crate) fn poll_signal(&mut self, cx: &Context<'_>) -> Poll<()> {
         let list = &self.line.shared().list;
-        let stale = match self.place {
-            None => {
-                self.place = Some(list.join(cx));
-                None
-            }
+        match self.place {
+            None => self.place = Some(list.join(cx)),
             Some(key) if list.was_called(key) => {
                 self.place = None;
                 return Poll::Ready(());
             }
-            Some(key) => list.refresh(key, cx),
-        };
+            Some(key) => self.refresh(key, cx),
+        }
+        Poll::Pending
+    }
+
+    #[cold]
+    fn refresh(&self, key: Key, cx: &Context<'_>) {
+        let stale = self.line.shared().list.refresh(key, cx);
         drop(stale);
         WaitsFor::Resource.note(cx);
-        Poll::Pending
     }
 
     /// Whether this future waits, or was called and has not been polled since.

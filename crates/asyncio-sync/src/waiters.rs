@@ -24,11 +24,11 @@ use std::mem;
 use std::num::NonZeroU64;
 use std::task::{Context, Waker};
 
-use asyncio_loop::LocalWaker;
+use asyncio_loop::{LocalWaker, WaitsFor};
 
 /// What a line keeps of a waiting task.
 pub(crate) trait Wake {
-    /// Takes the waker of the task being polled.
+    /// Takes the waker of the task being polled, which is going to wait.
     fn of(cx: &Context<'_>) -> Self;
     /// Whether this waker wakes the task being polled.
     fn is_current(&self, cx: &Context<'_>) -> bool;
@@ -39,7 +39,7 @@ pub(crate) trait Wake {
 impl Wake for LocalWaker {
     #[inline]
     fn of(cx: &Context<'_>) -> Self {
-        Self::from_context(cx)
+        Self::for_wait(cx, WaitsFor::Resource)
     }
 
     #[inline]
@@ -193,19 +193,27 @@ impl<W: Wake> WaiterList<W> {
         let waker = W::of(cx);
         let key = Key(NonZeroU64::MIN.saturating_add(self.newest.get()));
         if self.len() > 0 {
-            self.move_to_ring();
-            let place = Place { waker: Some(waker), key, call: 0, gap: false };
-            self.ring.borrow_mut().places.push_back(place);
+            self.join_ring(key, waker);
         } else {
-            self.only.set(Some(waker));
+            // There was none, and to forget none spares the question.
+            mem::forget(self.only.replace(Some(waker)));
+            self.waiting.set(1);
         }
         self.newest.set(key.0.get());
-        self.waiting.set(self.waiting.get() + 1);
         key
     }
 
+    fn join_ring(&self, key: Key, waker: W) {
+        if !self.in_ring.get() {
+            self.move_to_ring();
+        }
+        let place = Place { waker: Some(waker), key, call: 0, gap: false };
+        self.ring.borrow_mut().places.push_back(place);
+        self.waiting.set(self.waiting.get() + 1);
+    }
+
     /// The only one in line is not going to be the only one.
-    #[inline]
+    #[cold]
     fn move_to_ring(&self) {
         if self.in_ring.replace(true) {
             return;
@@ -239,7 +247,6 @@ impl<W: Wake> WaiterList<W> {
         called
     }
 
-    #[inline]
     fn answer_from_ring(&self, key: Key) -> bool {
         let mut ring = self.ring.borrow_mut();
         if ring.gaps > 0 || ring.places[0].key != key {
@@ -316,17 +323,20 @@ impl<W: Wake> WaiterList<W> {
         self.waiting.set(waiting);
         self.notified.set(self.notified.get() + 1);
         if self.in_ring.get() {
-            let mut ring = self.ring.borrow_mut();
-            let place = ring.next()?;
-            place.call = call;
-            self.called.set(place.key.0.get());
-            let waker = place.waker.take();
-            ring.ahead += 1;
-            waker
-        } else {
-            self.called.set(self.newest.get());
-            self.only.take()
+            return self.notify_in_ring(call);
         }
+        self.called.set(self.newest.get());
+        self.only.take()
+    }
+
+    fn notify_in_ring(&self, call: Call) -> Option<W> {
+        let mut ring = self.ring.borrow_mut();
+        let place = ring.next()?;
+        place.call = call;
+        self.called.set(place.key.0.get());
+        let waker = place.waker.take();
+        ring.ahead += 1;
+        waker
     }
 
     /// Calls everybody, who then are out of line and answer for nothing. Hands out the waker of the only
@@ -335,12 +345,14 @@ impl<W: Wake> WaiterList<W> {
     pub(crate) fn call_everybody(&self) -> (Option<W>, Option<Everybody<W>>) {
         self.called.set(self.newest.get());
         self.waiting.set(0);
-        if !self.in_ring.replace(false) {
-            return (self.only.take(), None);
-        }
+        if self.in_ring.get() { (None, Some(self.empty_ring())) } else { (self.only.take(), None) }
+    }
+
+    fn empty_ring(&self) -> Everybody<W> {
+        self.in_ring.set(false);
         let mut ring = self.ring.borrow_mut();
         (ring.ahead, ring.gaps) = (0, 0);
-        (None, Some(Everybody(mem::take(&mut ring.places))))
+        Everybody(mem::take(&mut ring.places))
     }
 
     /// Uses the memory of a line that was called again.

@@ -55,7 +55,11 @@ impl WaitsFor {
     /// another executor.
     #[inline]
     pub fn note(self, cx: &Context<'_>) {
-        waker::note_wait(cx, u32::from(self as u8) << WAIT_SHIFT);
+        waker::note_wait(cx, self.bits());
+    }
+
+    pub(super) fn bits(self) -> u32 {
+        u32::from(self as u8) << WAIT_SHIFT
     }
 
     pub(super) fn of_flags(flags: u32) -> Option<Self> {

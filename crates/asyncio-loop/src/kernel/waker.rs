@@ -8,6 +8,7 @@ use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
 use super::callback;
 use super::cell::{CellRef, DONE, Header, WAIT};
+use super::waits_for::WaitsFor;
 use crate::report;
 
 /// A static, so that its address says that a waker is ours.
@@ -128,6 +129,30 @@ impl LocalWaker {
     #[must_use]
     pub fn from_context(cx: &Context<'_>) -> Self {
         Self::from_waker(cx.waker())
+    }
+
+    /// Takes the waker of the task being polled, and notes what that task is going to wait for: as
+    /// [`from_context`](Self::from_context) and [`WaitsFor::note`] in one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::task::{Context, Waker};
+    /// use asyncio_loop::{LocalWaker, WaitsFor};
+    ///
+    /// let cx = Context::from_waker(Waker::noop());
+    /// assert!(LocalWaker::for_wait(&cx, WaitsFor::Resource).will_wake(&cx));
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn for_wait(cx: &Context<'_>, what: WaitsFor) -> Self {
+        let Some(cell) = local_cell(cx.waker()) else {
+            return Self(Kind::Other(cx.waker().clone(), PhantomData));
+        };
+        // SAFETY: `local_cell` says that it is alive, on its thread, and not at its end.
+        let cell = unsafe { CellRef::share(cell) };
+        set_wait(cell.header(), what.bits());
+        Self(Kind::Local(cell))
     }
 
     /// Takes a waker from a waker.
@@ -334,9 +359,13 @@ fn local_cell(waker: &Waker) -> Option<NonNull<Header>> {
 pub(super) fn note_wait(cx: &Context<'_>, wait: u32) {
     if let Some(cell) = local_cell(cx.waker()) {
         // SAFETY: `local_cell` says that it is alive and on its thread.
-        let flags = &unsafe { cell.as_ref() }.flags;
-        flags.set(flags.get() & !WAIT | wait);
+        set_wait(unsafe { cell.as_ref() }, wait);
     }
+}
+
+#[inline]
+fn set_wait(header: &Header, wait: u32) {
+    header.flags.set(header.flags.get() & !WAIT | wait);
 }
 
 /// Whether the task being polled has one of these flags; false if it is none of ours.
