@@ -6,10 +6,9 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::time::Duration;
 
 use asyncio_loop::{EventLoop, Source, context_var};
-use common::{Drops, Log, real_loop, run_ready, sleep};
+use common::{Drops, Log, real_loop, run_ready};
 
 /// A loop, a socket whose two halves do not block, and its peer.
 fn setup() -> (EventLoop, UnixStream, UnixStream) {
@@ -19,9 +18,12 @@ fn setup() -> (EventLoop, UnixStream, UnixStream) {
     (real_loop(), ours, theirs)
 }
 
-/// Enough turns that whatever is ready was seen: a timer needs a look at the world.
+/// Enough turns that whatever is ready was seen: a run that is stopped beforehand is one turn, with a look at the world.
 fn run_turns(event_loop: &EventLoop) {
-    event_loop.run_until_complete(sleep(Duration::from_micros(500))).unwrap();
+    for _ in 0..10 {
+        event_loop.stop();
+        event_loop.run_forever().unwrap();
+    }
 }
 
 // L-033

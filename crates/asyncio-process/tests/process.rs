@@ -155,8 +155,8 @@ fn wait_tells_the_exit_code_or_the_signal() {
             assert_eq!(process.returncode(), Some(5));
 
             let ends: [fn(&Process) -> io::Result<()>; 3] =
-                [Process::kill, Process::terminate, |process| process.send_signal(Signal::HUP)];
-            for (end, number) in ends.into_iter().zip([9, 15, 1]) {
+                [Process::kill, Process::terminate, |process| process.send_signal(Signal::USR1)];
+            for (end, number) in ends.into_iter().zip([9, 15, 10]) {
                 let process = sleeper().watcher(watcher).await?;
                 assert_eq!((process.exit_status(), process.returncode()), (None, None));
                 end(&process)?;

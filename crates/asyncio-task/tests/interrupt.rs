@@ -193,30 +193,31 @@ fn the_second_one_ends_the_run_at_once() {
 //
 fn another_handler_is_left_alone() {
     let mut runner = Runner::new();
-    let seen = std::rc::Rc::new(Cell::new(false));
-    let inside = seen.clone();
     let event_loop = runner.event_loop().unwrap();
-    event_loop.add_signal_handler(Signal::INT, move || inside.set(true)).unwrap();
+    let seen = event_loop.create_future();
+    let inside = seen.clone();
+    let handler = move || inside.set_result("seen").unwrap();
+    event_loop.add_signal_handler(Signal::INT, handler).unwrap();
     let result = runner.run(async {
         press(1);
-        sleep(Duration::from_millis(20)).await;
+        seen.await.unwrap()
     });
-    assert_eq!((result, seen.get()), (Ok(()), true));
+    assert_eq!(result, Ok("seen"));
 }
 
 fn a_handler_set_during_a_run_outlives_it() {
     let mut runner = Runner::new();
-    let seen = std::rc::Rc::new(Cell::new(0));
+    let seen = runner.event_loop().unwrap().create_future();
     let inside = seen.clone();
     let first = runner.run(async {
-        let handler = move || inside.set(inside.get() + 1);
+        let handler = move || inside.set_result("seen").unwrap();
         running_loop().add_signal_handler(Signal::INT, handler).unwrap();
     });
     let second = runner.run(async {
         press(1);
-        sleep(Duration::from_millis(20)).await;
+        seen.await.unwrap()
     });
-    assert_eq!((first, second, seen.get()), (Ok(()), Ok(()), 1));
+    assert_eq!((first, second), (Ok(()), Ok("seen")));
     drop(runner);
     assert!(is_default_signal(Signal::INT), "the loop takes it along");
 }
