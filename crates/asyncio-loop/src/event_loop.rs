@@ -1,6 +1,7 @@
 //! The loop: what it is made of, and its turn.
 
 mod deadline;
+mod marks;
 mod reports;
 mod run;
 mod schedule;
@@ -16,6 +17,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 pub use self::deadline::Deadline;
+use self::marks::{DEBUG, HOOKS, Marks, STOPPING, VIRTUAL};
 use crate::builder::LoopBuilder;
 use crate::clock::{Clock, LoopTime};
 use crate::driver::{Driver, Wait};
@@ -116,18 +118,19 @@ impl EventLoop {
             timer_wake: Cell::new(0),
             driver,
             pace: Pace::new(),
-            stopping: Cell::new(false),
+            marks: Marks::default(),
             orphan: Cell::new(false),
             turns: Cell::new(0),
             rested: Cell::new(0),
             turn_end: RefCell::new(Vec::new()),
-            debug: Cell::new(options.is_debug()),
             slow_callback: Cell::new(options.slow_callback),
             handler: RefCell::new(None),
             factory: RefCell::new(None),
             has_factory: Cell::new(false),
             locals: RefCell::new(HashMap::new()),
         });
+        inner.marks.set(DEBUG, options.is_debug());
+        inner.marks.set(VIRTUAL, inner.clock.is_virtual());
         inner.home.set_event_loop(&inner);
         Ok(Self(LoopRef(inner)))
     }
@@ -197,7 +200,7 @@ pub(crate) struct Inner {
     timer_wake: Cell<u64>,
     driver: Driver,
     pace: Pace,
-    stopping: Cell<bool>,
+    marks: Marks,
     /// The `EventLoop` was dropped inside a run.
     orphan: Cell<bool>,
     /// Turns made so far.
@@ -205,7 +208,6 @@ pub(crate) struct Inner {
     /// The turn in which a virtual clock last moved.
     rested: Cell<u64>,
     turn_end: RefCell<Vec<Rc<dyn Fn()>>>,
-    debug: Cell<bool>,
     slow_callback: Cell<Duration>,
     handler: RefCell<Option<ExceptionHandler>>,
     factory: RefCell<Option<TaskFactory>>,
@@ -226,7 +228,7 @@ impl Inner {
         if look || self.home.ready() == 0 {
             self.look()?;
         }
-        let look = if self.debug.get() { self.run_watched() } else { self.run_ready()? };
+        let look = if self.marks.has(DEBUG) { self.run_watched() } else { self.run_ready()? };
         self.end_turn();
         Ok(look)
     }
@@ -235,7 +237,7 @@ impl Inner {
     /// clock in between. What tasks that wake each other spend most turns on.
     #[inline]
     fn short_turns(&self, done: &impl Fn() -> bool) {
-        while !done() && !self.is_eventful() {
+        while !done() && !self.marks.any() {
             let steps = self.home.ready();
             if steps == 0 || !self.pace.allows(steps) {
                 return;
@@ -243,12 +245,6 @@ impl Inner {
             self.home.run(steps);
             self.end_turn();
         }
-    }
-
-    /// Whether a turn is more than its steps.
-    #[inline]
-    fn is_eventful(&self) -> bool {
-        self.stopping.get() || self.debug.get() || self.clock.is_virtual()
     }
 
     /// Takes what other threads left, waits for readiness, and moves due timers to the ready
@@ -272,7 +268,7 @@ impl Inner {
             return Wait::Now;
         }
         let deadline = self.next_deadline();
-        if deadline.is_some() && self.clock.is_virtual() || !self.home.prepare_sleep() {
+        if deadline.is_some() && self.marks.has(VIRTUAL) || !self.home.prepare_sleep() {
             return Wait::Now;
         }
         let Some(deadline) = deadline else { return Wait::Forever };
@@ -282,7 +278,7 @@ impl Inner {
 
     /// Has a virtual clock jump to the next deadline if nothing else can run.
     fn rest(&self, waited: Wait) {
-        if !self.clock.is_virtual() {
+        if !self.marks.has(VIRTUAL) {
             return;
         }
         let idle = waited == Wait::Now && self.is_idle();
@@ -296,7 +292,7 @@ impl Inner {
 
     /// Whether there is nothing to do before the next event.
     fn is_idle(&self) -> bool {
-        self.home.ready() == 0 && !self.stopping.get() && self.turn_end.borrow().is_empty()
+        self.home.ready() == 0 && !self.marks.has(STOPPING | HOOKS)
     }
 
     /// The next moment to wake at. [`LoopTime::MAX`] is none: it never comes.
@@ -335,7 +331,7 @@ impl Inner {
             look = self.pace.took(steps, || self.clock.now());
         }
         // A virtual clock stands still while there is work, so it cannot say when to look.
-        Ok(look || self.clock.is_virtual())
+        Ok(look || self.marks.has(VIRTUAL))
     }
 
     /// As `run_ready` in debug mode: times each step, and reports the slow ones by name.
@@ -359,12 +355,13 @@ impl Inner {
     #[inline]
     fn end_turn(&self) {
         self.turns.set(self.turns.get() + 1);
-        if !self.turn_end.borrow().is_empty() {
+        if self.marks.has(HOOKS) {
             self.call_hooks();
         }
     }
 
     fn call_hooks(&self) {
+        self.marks.set(HOOKS, false);
         let mut hooks = self.turn_end.take();
         for hook in hooks.drain(..) {
             // Moved in, since its destructor is the user's as well.

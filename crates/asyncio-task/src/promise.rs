@@ -568,10 +568,10 @@ impl<T> Promise<T> {
     /// What it replaces is handed out: its destructor may be foreign, and use the promise.
     #[must_use]
     fn wait(&self, waiting: &mut Waiting<T>, cx: &Context<'_>) -> Option<LocalWaker> {
-        WaitsFor::Promise.note(cx);
         let slot = match self.place.get() {
             Place::First => &mut waiting.first,
             Place::Other(ticket) => {
+                WaitsFor::Promise.note(cx);
                 let waker = waiting.more().others.get_mut(&ticket);
                 return waker.and_then(|waker| refresh(waker, cx));
             }
@@ -583,15 +583,18 @@ impl<T> Promise<T> {
                 let more = waiting.more();
                 let ticket = more.next_ticket;
                 more.next_ticket += 1;
-                more.others.insert(ticket, LocalWaker::from_context(cx));
+                more.others.insert(ticket, LocalWaker::for_wait(cx, WaitsFor::Promise));
                 self.place.set(Place::Other(ticket));
                 return None;
             }
         };
         match slot {
-            Some(waker) => refresh(waker, cx),
+            Some(waker) => {
+                WaitsFor::Promise.note(cx);
+                refresh(waker, cx)
+            }
             None => {
-                *slot = Some(LocalWaker::from_context(cx));
+                *slot = Some(LocalWaker::for_wait(cx, WaitsFor::Promise));
                 None
             }
         }

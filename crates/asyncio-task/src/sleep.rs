@@ -120,8 +120,7 @@ impl Future for Sleep {
 }
 
 fn wait(cx: &Context<'_>, when: impl FnOnce(LoopTime) -> LoopTime) -> State {
-    WaitsFor::Time.note(cx);
-    let waker = LocalWaker::from_context(cx);
+    let waker = LocalWaker::for_wait(cx, WaitsFor::Time);
     let deadline = with_running(|event_loop| event_loop.wake_at(when(event_loop.time()), waker));
     State::Waiting(deadline.unwrap_or_else(|error| panic!("cannot sleep: {error}")))
 }

@@ -163,12 +163,15 @@ impl From<Bindings> for Content {
 }
 
 impl Previous {
+    /// Whether there was no context before, and is none now: the end of the usual step.
+    #[inline]
+    pub(super) fn is_still_nothing(&self) -> bool {
+        self.0.0.is_none() && peek(|current| current.0.is_none())
+    }
+
     /// Makes the previous content current again and returns what was current.
     #[inline]
     pub(super) fn restore(self) -> Content {
-        if self.0.0.is_none() && peek(|current| current.0.is_none()) {
-            return self.0;
-        }
         let left = replace_current(self.0);
         if let Some(root) = left.root() {
             root.entered.set(root.entered.get() - 1);

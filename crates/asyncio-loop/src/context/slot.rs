@@ -38,6 +38,9 @@ impl ContextSlot {
     /// Puts the context that is current back into the slot and makes the previous one current.
     #[inline]
     pub(crate) fn exit(&self, entered: Entered) {
+        if entered.0.is_still_nothing() {
+            return; // and the slot is empty already
+        }
         self.0.set(entered.0.restore());
     }
 

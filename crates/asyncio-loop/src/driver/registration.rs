@@ -67,14 +67,15 @@ impl Registration {
     }
 
     fn poll_wait(&self, cx: &Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
-        WaitsFor::Descriptor.note(cx);
         let (is_registered, waits) =
             self.with_slot(|slot| (slot.is_registered(), slot.waits(direction, cx)));
         if !is_registered {
             self.register()?;
         }
-        if !waits {
-            let waker = LocalWaker::from_context(cx);
+        if waits {
+            WaitsFor::Descriptor.note(cx);
+        } else {
+            let waker = LocalWaker::for_wait(cx, WaitsFor::Descriptor);
             // Dropped out here: it may be foreign, and do anything.
             let _replaced = self.with_slot(|slot| slot.set_waiter(direction, waker));
         }

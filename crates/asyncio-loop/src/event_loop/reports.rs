@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::LoopRef;
+use super::marks::DEBUG;
 use crate::report::{self, ErrorContext, ExceptionHandler};
 
 impl LoopRef {
@@ -111,7 +112,7 @@ impl LoopRef {
     #[doc(alias = "get_debug")]
     #[must_use]
     pub fn is_debug(&self) -> bool {
-        self.0.debug.get()
+        self.0.marks.has(DEBUG)
     }
 
     /// Turns debug mode on or off: steps that take longer than
@@ -129,7 +130,7 @@ impl LoopRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_debug(&self, yes: bool) {
-        self.0.debug.set(yes);
+        self.0.marks.set(DEBUG, yes);
     }
 
     /// How long a step may take in debug mode before it is reported.

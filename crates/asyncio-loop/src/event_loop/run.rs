@@ -3,6 +3,7 @@
 use std::panic::{Location, resume_unwind};
 
 use super::LoopRef;
+use super::marks::STOPPING;
 use crate::error::{LoopRunning, RunError};
 use crate::kernel::{LocalWaker, Outcome};
 use crate::report;
@@ -134,11 +135,11 @@ impl LoopRef {
             if !look {
                 self.0.short_turns(&done);
             }
-            if self.0.stopping.get() {
+            if self.0.marks.has(STOPPING) {
                 break;
             }
         }
-        self.0.stopping.set(false);
+        self.0.marks.set(STOPPING, false);
     }
 
     /// Ends the current run after this turn; outside a run, the next one after its first turn.
@@ -162,7 +163,7 @@ impl LoopRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn stop(&self) {
-        self.0.stopping.set(true);
+        self.0.marks.set(STOPPING, true);
     }
 
     /// Whether this loop is running.

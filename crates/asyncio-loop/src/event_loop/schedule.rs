@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::marks::HOOKS;
 use super::{Inner, LoopRef};
 use crate::clock::LoopTime;
 use crate::context::{Context, ContextSlot};
@@ -333,6 +334,7 @@ impl LoopRef {
     pub fn at_turn_end(&self, hook: Rc<dyn Fn()>) {
         if !self.is_closed() {
             self.0.turn_end.borrow_mut().push(hook);
+            self.0.marks.set(HOOKS, true);
         }
     }
 

@@ -35,8 +35,10 @@ impl Ready {
         if self.len() == self.ring.len() && !self.grow() {
             return false;
         }
-        let mask = self.ring.len() - 1;
-        self.ring[self.put & mask] = Some(cell);
+        let place = self.put & (self.ring.len() - 1);
+        // SAFETY: the ring's length is a power of two, or none, which is grown or refused above; so the mask keeps
+        // the place below it.
+        *unsafe { self.ring.get_unchecked_mut(place) } = Some(cell);
         self.put = self.put.wrapping_add(1);
         true
     }
@@ -46,10 +48,10 @@ impl Ready {
         if self.taken == self.put {
             return None;
         }
-        let mask = self.ring.len() - 1;
-        let cell = self.ring[self.taken & mask];
+        let place = self.taken & (self.ring.len() - 1);
         self.taken = self.taken.wrapping_add(1);
-        cell
+        // SAFETY: as in `push`: a ring with a cell in it has a length.
+        *unsafe { self.ring.get_unchecked(place) }
     }
 
     pub(super) fn first(&self) -> Option<NonNull<Header>> {

@@ -237,8 +237,7 @@ impl<T> RawTask<T> {
 
     #[inline]
     fn note_awaiter(&self, cx: &Context<'_>, link: bool) -> Join<T> {
-        WaitsFor::Task.note(cx);
-        match LocalWaker::from_context(cx).into_cell() {
+        match LocalWaker::for_wait(cx, WaitsFor::Task).into_cell() {
             Ok(awaiter) => self.await_in(awaiter, link),
             Err(waker) => {
                 // SAFETY: promises 1 and 5: dropped after it was taken out.

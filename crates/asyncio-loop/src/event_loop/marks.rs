@@ -1,0 +1,42 @@
+//! What makes a turn more than its steps, in one word: between two steps of 20 ns there is no time to look
+//! for each of them.
+
+use std::cell::Cell;
+use std::fmt;
+
+/// The run is to end after this turn.
+pub(crate) const STOPPING: u8 = 1;
+/// Debug mode: each step is timed.
+pub(crate) const DEBUG: u8 = 1 << 1;
+/// Time is virtual: each turn looks at the world.
+pub(crate) const VIRTUAL: u8 = 1 << 2;
+/// Somebody asked for the end of the turn.
+pub(crate) const HOOKS: u8 = 1 << 3;
+
+#[derive(Default)]
+pub(crate) struct Marks(Cell<u8>);
+
+impl Marks {
+    /// Whether there is any.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        self.0.get() != 0
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, mark: u8) -> bool {
+        self.0.get() & mark != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, mark: u8, yes: bool) {
+        let others = self.0.get() & !mark;
+        self.0.set(if yes { others | mark } else { others });
+    }
+}
+
+impl fmt::Debug for Marks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Marks({:#b})", self.0.get())
+    }
+}
