@@ -347,3 +347,21 @@ fn many_datagrams_do_not_keep_others_from_running() {
         Ok(())
     });
 }
+
+#[test]
+fn a_protocol_that_holds_its_transport_does_not_hold_the_socket_beyond_the_loop() {
+    struct Holds(Option<DatagramTransport>);
+    impl DatagramProtocol for Holds {
+        fn connection_made(&mut self, transport: &DatagramTransport) {
+            self.0 = Some(transport.clone());
+        }
+        fn datagram_received(&mut self, _: &DatagramTransport, _: &[u8], _: &Address) {}
+    }
+    let address = RefCell::new(None);
+    run(async || {
+        let transport = create_datagram_endpoint(|| Holds(None), bound()).await?;
+        address.replace(transport.local_addr());
+        Ok(())
+    });
+    UdpSocket::bind(address.take().unwrap()).expect("the port is free again");
+}

@@ -307,6 +307,59 @@ fn the_protocol_can_be_exchanged() {
     });
 }
 
+// T-008
+#[test]
+fn what_is_there_when_the_protocol_is_exchanged_is_for_the_new_one() {
+    struct Upgrades([u8; 4], Recorder);
+    impl BufferedProtocol for Upgrades {
+        fn get_buffer(&mut self, _: usize) -> &mut [u8] {
+            &mut self.0
+        }
+        fn buffer_updated(&mut self, transport: &Transport, count: usize) {
+            assert_eq!(self.0[..count], *b"head");
+            transport.set_protocol(self.1.clone());
+        }
+    }
+    run(async || {
+        let (ours, mut theirs) = sockets()?;
+        theirs.write_all(b"headbody")?;
+        drop(theirs);
+        let recorder = Recorder::default();
+        create_buffered_connection(ours, || Upgrades([0; 4], recorder.clone())).await?;
+        recorder.log.until("lost").await;
+        assert_eq!(*recorder.data.borrow(), b"body");
+        assert_eq!(recorder.log.lines(), ["data 4", "eof", "lost"]);
+        Ok(())
+    });
+}
+
+// T-009
+#[test]
+fn addresses_that_nobody_asked_for_before_the_end_are_known_after_it() {
+    run(async || {
+        let recorder = Recorder::default();
+        let accepted = recorder.clone();
+        let server = create_server("127.0.0.1:0", move || accepted.clone()).await?;
+        let client = create_connection(server.local_addr()?, Recorder::default).await?;
+        recorder.log.until("made").await;
+        client.abort();
+        recorder.log.until("lost").await;
+        turn().await;
+        let transport = recorder.transport();
+        assert!(transport.with_socket(|_| ()).is_none() && client.with_socket(|_| ()).is_none());
+        assert_eq!(transport.local_addr(), server.local_addr().ok());
+        assert_eq!(transport.local_addr(), client.peer_addr());
+        assert_eq!(transport.peer_addr(), client.local_addr());
+
+        let (ours, theirs) = sockets()?;
+        let peer = theirs.local_addr()?;
+        let transport = connect_accepted_socket(ours, Recorder::default)?;
+        reset(theirs);
+        assert_eq!(transport.peer_addr(), Some(peer), "also when it has gone");
+        Ok(())
+    });
+}
+
 // T-009
 #[test]
 fn addresses_outlive_the_connection() {
@@ -826,6 +879,26 @@ fn a_slow_reader_costs_no_more_memory_than_the_mark_and_one_write() {
         assert!(writing.await.unwrap() <= 64 * 1024 + WRITE);
         Ok(())
     });
+}
+
+#[test]
+fn a_protocol_that_holds_its_transport_does_not_hold_the_socket_beyond_the_loop() {
+    let others = Rc::new(RefCell::new(Vec::new()));
+    run(async || {
+        for _ in 0..20 {
+            let (_, _, theirs) = pair().await?;
+            others.borrow_mut().push(theirs);
+        }
+        let server = create_server("127.0.0.1:0", Recorder::default).await?;
+        let theirs = TcpStream::connect(server.local_addr()?)?;
+        theirs.set_read_timeout(Some(Duration::from_secs(20)))?;
+        others.borrow_mut().push(theirs);
+        until(|| server.client_count() == 1).await;
+        Ok(())
+    });
+    for mut other in others.take() {
+        assert_eq!(other.read(&mut [0]).unwrap(), 0, "closed with the loop");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub use self::race::ConnectErrors;
 pub use self::target::{ClientAddress, ConnectedSocket};
 
 pub(crate) use self::attempt::connect_socket;
-use crate::connection::Opened;
+use crate::connection::{KEPT, Opened};
 use crate::network::Network;
 use crate::protocol::{BufferedProtocol, Protocol};
 use crate::stream::{StreamReader, StreamWriter};
@@ -125,7 +125,7 @@ pub fn connect_accepted_socket<P: Protocol + 'static>(
     socket: impl Into<ConnectedSocket>,
     factory: impl FnOnce() -> P,
 ) -> io::Result<Transport> {
-    let opened = socket.into().open(&Network::running(), None)?;
+    let opened = socket.into().open(&Network::running())?;
     start(opened, Box::new(Lent(factory())))
 }
 
@@ -192,12 +192,13 @@ async fn open(
 ) -> io::Result<Opened> {
     match address {
         ClientAddress::Endpoint(endpoint) => race::connect(network, &endpoint, options).await,
-        ClientAddress::Socket(socket) => socket.open(network, None),
+        ClientAddress::Socket(socket) => socket.open(network),
     }
 }
 
 /// Tells the protocol and starts to receive.
 pub(crate) fn start(opened: Opened, receiver: Box<dyn Receiver>) -> io::Result<Transport> {
+    opened.connection.set(KEPT);
     opened.connection.start(receiver).map_err(io::Error::other)?;
     Ok(Transport(opened.connection))
 }

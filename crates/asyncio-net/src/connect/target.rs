@@ -136,8 +136,9 @@ impl ConnectedSocket {
         }
     }
 
-    /// A connection of ours. `peer` is asked for when it is not known.
-    pub(crate) fn open(self, network: &Rc<Network>, peer: Option<Address>) -> io::Result<Opened> {
+    /// A connection of ours. The peer's address is asked for now: later it may be gone.
+    pub(crate) fn open(self, network: &Rc<Network>) -> io::Result<Opened> {
+        let peer = self.peer_address().ok();
         self.set_nonblocking(true)?;
         if let Self::Tcp(socket) = &self {
             socket.set_nodelay(true)?;

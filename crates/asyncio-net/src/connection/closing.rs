@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use super::{CLOSED, CLOSING, Connection, DROPPED, OVER};
+use super::{CLOSED, CLOSING, Connection, DROPPED, KEPT, OVER};
 use crate::error::SharedError;
 
 impl Connection {
@@ -66,6 +66,11 @@ impl Connection {
     /// Gives the descriptor up and tells everybody.
     pub(crate) fn closed(&self) {
         self.set(CLOSING | OVER | CLOSED);
+        if self.has(KEPT) {
+            // They are remembered once they were asked for, which costs too much to do it for nobody.
+            self.io.local_address();
+            self.io.peer_address();
+        }
         self.io.close();
         self.wake_waiters();
         if let Some((server, client)) = self.membership() {

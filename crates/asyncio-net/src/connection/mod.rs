@@ -116,6 +116,8 @@ pub(crate) const GAVE_WAY: u16 = 1 << 11;
 pub(crate) const FLUSH_ASKED: u16 = 1 << 12;
 /// Not everything that was written has left, nor ever will.
 pub(crate) const DROPPED: u16 = 1 << 13;
+/// A transport was cloned: somebody may ask for the addresses after the end.
+pub(crate) const KEPT: u16 = 1 << 15;
 /// The pump is woken when there is something to be read; without it, a read is to be tried.
 pub(crate) const AWAITS_DATA: u16 = 1 << 14;
 
@@ -187,6 +189,14 @@ impl<S: ?Sized> Connection<S> {
 
     pub(crate) fn set_receiver(&self, receiver: Box<dyn Receiver>) {
         drop(self.receiver.replace(Some(receiver)));
+    }
+
+    /// Whether there is a protocol that is not being called: while one is, that it was replaced.
+    pub(crate) fn has_receiver(&self) -> bool {
+        let receiver = self.receiver.take();
+        let has = receiver.is_some();
+        self.receiver.set(receiver);
+        has
     }
 
     pub(crate) fn take_receiver(&self) -> Option<Box<dyn Receiver>> {

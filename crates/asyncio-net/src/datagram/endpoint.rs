@@ -45,6 +45,19 @@ pub(super) struct Endpoint {
     paused: Cell<bool>,
 }
 
+/// An endpoint that is being received from, until this is dropped: at its end, or with the loop. A protocol that holds its
+/// transport would keep the socket open for ever.
+struct Pumped(Rc<Endpoint>);
+
+impl Drop for Pumped {
+    fn drop(&mut self) {
+        self.0.closing.set(true);
+        self.0.over.set(true);
+        drop(self.0.source.take());
+        drop(self.0.protocol.take());
+    }
+}
+
 impl Endpoint {
     pub(super) fn start<P: DatagramProtocol + 'static>(
         network: &Rc<Network>,
@@ -72,8 +85,8 @@ impl Endpoint {
             full: Cell::new(false),
             paused: Cell::new(false),
         });
-        let pumped = endpoint.clone();
-        let pump = poll_fn(move |cx| pumped.poll_pump(cx));
+        let pumped = Pumped(endpoint.clone());
+        let pump = poll_fn(move |cx| pumped.0.poll_pump(cx));
         let pump = network.event_loop().spawn(pump, TaskOptions::new().hidden());
         let pump = pump.map_err(io::Error::other)?;
         let _ = endpoint.pump.set(pump.task().clone());

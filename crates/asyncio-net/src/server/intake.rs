@@ -123,9 +123,7 @@ fn serve(server: &Rc<Shared>, socket: ConnectedSocket) {
     if let Serve::Elsewhere(hand_over) = &server.serve {
         return server.hand_over(hand_over, socket);
     }
-    // Asked for now: later it may be gone.
-    let peer = socket.peer_address().ok();
-    match socket.open(&server.network, peer) {
+    match socket.open(&server.network) {
         Ok(opened) => Shared::serve(server, opened),
         Err(error) => {
             let context = ErrorContext::new("a socket that was handed over is of no use");

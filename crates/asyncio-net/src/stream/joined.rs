@@ -65,7 +65,7 @@ impl JoinedStream {
     ///
     /// Where no loop runs.
     pub fn from_std(socket: impl Into<ConnectedSocket>) -> io::Result<Self> {
-        let opened = socket.into().open(&Network::running(), None)?;
+        let opened = socket.into().open(&Network::running())?;
         let (reader, writer) = opened.into_streams(DEFAULT_LIMIT);
         Ok(Self::new(reader, writer))
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 pub(crate) use self::pump::Pump;
 pub(crate) use self::receiver::{Lent, Own, Received, Receiver};
 use crate::address::Address;
-use crate::connection::{CLOSING, Connection, Limits, OVER, READ_EOF, READING_PAUSED};
+use crate::connection::{CLOSING, Connection, KEPT, Limits, OVER, READ_EOF, READING_PAUSED};
 use crate::protocol::{BufferedProtocol, Protocol};
 
 /// A connection, as its protocol has it: to write, to pause, to close.
@@ -21,7 +21,6 @@ use crate::protocol::{BufferedProtocol, Protocol};
 /// Clones are the same transport. It may be kept and used at any time, also after the connection has ended.
 ///
 /// Small writes of one turn leave together when it ends; large ones leave at once.
-#[derive(Clone)]
 pub struct Transport(pub(crate) Rc<Connection>);
 
 impl Transport {
@@ -206,6 +205,13 @@ impl Transport {
     pub fn set_buffered_protocol(&self, protocol: impl BufferedProtocol + 'static) {
         self.0.set_receiver(Box::new(Own(protocol)));
         self.0.wake_pump();
+    }
+}
+
+impl Clone for Transport {
+    fn clone(&self) -> Self {
+        self.0.set(KEPT);
+        Self(self.0.clone())
     }
 }
 

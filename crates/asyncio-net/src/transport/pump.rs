@@ -114,6 +114,16 @@ impl Pump {
     }
 }
 
+/// The loop was closed. Protocols hold their transports, as often as not, and would keep the sockets open for ever.
+impl Drop for Pump {
+    fn drop(&mut self) {
+        for connection in self.members.take().into_iter().map(|(_, connection)| connection) {
+            connection.closed();
+            drop(connection.take_receiver());
+        }
+    }
+}
+
 /// The numbers of the bits that are set.
 fn places(mut bits: u16) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {

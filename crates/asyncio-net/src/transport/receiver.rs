@@ -44,7 +44,10 @@ fn receive_some(
     for _ in 0..IN_A_ROW {
         match receive(cx) {
             Poll::Ready(Ok(0)) => return Received::End,
-            Poll::Ready(Ok(_)) if !connection.wants_data() => return Received::Nothing,
+            // What else is there is for the protocol that was put into this one's place.
+            Poll::Ready(Ok(_)) if !connection.wants_data() || connection.has_receiver() => {
+                return Received::Nothing;
+            }
             Poll::Ready(Ok(_)) => {}
             Poll::Ready(Err(error)) => return Received::Failed(error),
             Poll::Pending => {
