@@ -192,6 +192,22 @@ fn read_exactly_goes_beyond_the_limit_and_the_pool() {
     }
 }
 
+// S-013
+#[test]
+fn a_length_that_nobody_can_mean_takes_no_memory() {
+    let (feeder, mut reader) = feed_reader();
+    feeder.feed_data(b"abc");
+    feeder.feed_eof();
+    assert_eq!(incomplete(now(reader.read_exactly(usize::MAX))), ("abc".into(), Some(usize::MAX)));
+
+    let (feeder, mut reader) = feed_reader();
+    let sent: Vec<u8> = (0..20_000_000).map(|at| at as u8).collect();
+    feeder.feed_data(&sent);
+    feeder.feed_data(b"more");
+    assert!(asyncio_task::run(reader.read_exactly(sent.len())).unwrap() == sent);
+    assert_eq!(now(reader.read_exactly(4)).unwrap(), "more");
+}
+
 // S-014
 #[test]
 fn a_line_comes_in_as_many_pieces_as_it_likes() {
