@@ -341,6 +341,26 @@ fn a_handler_that_fails_is_reported_once_with_its_peer() {
     });
 }
 
+// S-041
+#[test]
+fn a_handler_that_panics_before_it_is_a_future_is_reported_with_its_peer() {
+    fn handler(_: StreamReader, _: StreamWriter) -> std::future::Ready<()> {
+        panic!("for show")
+    }
+    run(async || {
+        let reports = reports();
+        let server = start_server("127.0.0.1:0", handler).await?;
+        let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+        assert_eq!(reader.read_to_end().await?, "");
+        let reports = reports.borrow();
+        assert_eq!(reports.len(), 1);
+        assert!(reports[0].contains("for show"), "{reports:?}");
+        assert!(reports[0].contains(&writer.local_addr().unwrap().to_string()), "{reports:?}");
+        assert_eq!(server.client_count(), 0);
+        Ok(())
+    });
+}
+
 // S-042
 #[test]
 fn a_handler_that_is_cancelled_closes_its_connection_in_silence() {

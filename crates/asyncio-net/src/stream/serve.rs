@@ -93,14 +93,9 @@ where
     let serving = Serving(opened.connection.clone());
     let (reader, writer) = opened.into_streams(limit);
     let handler = handler.clone();
-    let task = async move {
-        let result = CatchPanic { future: handler(reader, writer) }.await;
-        if let Some(failure) =
-            result.map_or_else(|payload| Some(Failure::Panic(payload)), R::failure)
-        {
-            failure.report(&Transport(serving.0.clone()));
-        }
-    };
+    // The call is inside: a handler may panic before it gives a future.
+    let future = async move { handler(reader, writer).await };
+    let task = Served { future, serving };
     // It must not run before the server knows of it.
     let options = TaskOptions::new().eager_start(false);
     // Refused by a closed loop only.
@@ -121,22 +116,29 @@ impl Drop for Serving {
 }
 
 pin_project! {
-    /// A future whose panic is its output.
-    struct CatchPanic<F> {
+    /// A handler at work; how it ended is reported.
+    struct Served<F> {
         #[pin]
         future: F,
+        // Last: until then the client is being served.
+        serving: Serving,
     }
 }
 
-impl<F: Future> Future for CatchPanic<F> {
-    type Output = Result<F::Output, Box<dyn Any + Send>>;
+impl<F: Future<Output: HandlerResult>> Future for Served<F> {
+    type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let future = self.project().future;
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(payload)),
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let failure = match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(result)) => result.failure(),
+            Err(payload) => Some(Failure::Panic(payload)),
+        };
+        if let Some(failure) = failure {
+            failure.report(&Transport(this.serving.0.clone()));
         }
+        Poll::Ready(())
     }
 }
 
