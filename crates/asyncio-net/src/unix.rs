@@ -151,9 +151,11 @@ pub async fn create_unix_server_with<P: Protocol + 'static>(
 
 async fn connect(network: &Rc<Network>, path: &Path) -> io::Result<Opened> {
     let address = Address::from(path);
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    let connected = connect_socket(network.event_loop(), socket, &address.to_sock_addr()?).await;
-    let source = connected.map_err(|error| {
+    let connected = async {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        connect_socket(network.event_loop(), socket, &address.to_sock_addr()?).await
+    };
+    let source = connected.await.map_err(|error| {
         io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"))
     })?;
     Ok(Opened::new(network, SocketStream::from_source(source, Some(address))))

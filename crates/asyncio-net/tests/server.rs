@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::FileTypeExt;
@@ -498,6 +498,42 @@ fn close_removes_the_socket_file_unless_told_otherwise() {
         server.close();
         assert!(path.exists(), "it is another one's");
         drop(successor);
+
+        let without_file = UnixListener::bind(dir.path("another"))?;
+        std::fs::remove_file(dir.path("another"))?;
+        create_server(without_file, || Echo).await?.close();
+        Ok(())
+    });
+}
+
+// V-009
+#[test]
+fn a_server_that_is_started_after_its_loop_is_closed() {
+    let server = Rc::new(RefCell::new(None));
+    run(async || {
+        let options = ServerOptions::new().start_serving(false);
+        server.replace(Some(create_server_with("127.0.0.1:0", || Echo, options).await?));
+        Ok(())
+    });
+    let server = server.take().unwrap();
+    server.start_serving();
+    assert!(!server.is_serving() && server.addresses().is_empty());
+}
+
+#[test]
+fn errors_name_the_path() {
+    run(async || {
+        let dir = TempDir::new();
+        let (long, missing) = (dir.path(&"x".repeat(200)), dir.path("missing/socket"));
+        for path in [&long, &missing] {
+            let errors = [
+                create_unix_server(path, || Echo).await.map(drop),
+                open_unix_connection(path).await.map(drop),
+            ];
+            for error in errors.map(Result::unwrap_err) {
+                assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+            }
+        }
         Ok(())
     });
 }

@@ -28,6 +28,11 @@ pub(super) async fn connect(
 ) -> io::Result<Opened> {
     let event_loop = network.event_loop();
     let addresses = options.order(resolve(event_loop, endpoint).await?);
+    if addresses.is_empty() {
+        let text =
+            format!("cannot connect to {endpoint}: it has no address of the family asked for");
+        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text));
+    }
     let local = match &options.local {
         Some(local) => resolve_passive(event_loop, local).await?,
         None => Vec::new(),

@@ -117,13 +117,14 @@ fn open(
         socket.set_broadcast(true)?;
     }
     if let Some(local) = local {
-        remove_stale(local)?;
-        socket.bind(&local.to_sock_addr()?).map_err(|error| named("bind to", local, error))?;
+        let bound = remove_stale(local)
+            .and_then(|()| local.to_sock_addr())
+            .and_then(|address| socket.bind(&address));
+        bound.map_err(|error| named("bind to", local, error))?;
     }
     if let Some(remote) = remote {
-        socket
-            .connect(&remote.to_sock_addr()?)
-            .map_err(|error| named("connect to", remote, error))?;
+        let connected = remote.to_sock_addr().and_then(|address| socket.connect(&address));
+        connected.map_err(|error| named("connect to", remote, error))?;
     }
     socket.set_nonblocking(true)?;
     Ok(if domain == Domain::UNIX {

@@ -249,8 +249,10 @@ impl Server {
     pub fn start_serving(&self) {
         if self.0.state.get() == State::Bound {
             self.0.state.set(State::Serving);
-            for listener in &*self.0.listeners.borrow() {
-                listener.clone().start(&self.0);
+            // A loop that is closed has the server closed at once.
+            let listeners = self.0.listeners.borrow().clone();
+            for listener in listeners {
+                listener.start(&self.0);
             }
             if let Some(intake) = self.0.intake.get() {
                 intake.start(&self.0);

@@ -11,11 +11,11 @@ use socket2::{Domain, Socket, Type};
 use super::ServerOptions;
 use crate::address::Address;
 
-/// A socket at `path`, in the place of one that nobody listens on any more.
+/// A socket at `path`, in the place of one that is there.
 pub(super) fn listen_on(path: &Path, options: &ServerOptions) -> io::Result<UnixListener> {
     let address = Address::from(path);
-    remove_stale(&address)?;
     let listen = || {
+        remove_stale(&address)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&address.to_sock_addr()?)?;
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
@@ -43,12 +43,15 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// `None` if the socket has no file.
+    /// `None` if the socket has no file, or none any more.
     pub(super) fn of(socket: &UnixListener) -> io::Result<Option<Self>> {
         let address = socket.local_addr()?;
         let Some(path) = address.as_pathname() else { return Ok(None) };
-        let identity = identity(path)?;
-        Ok(Some(Self { path: path.to_owned(), identity }))
+        match identity(path) {
+            Ok(identity) => Ok(Some(Self { path: path.to_owned(), identity })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Leaves the file where it is.

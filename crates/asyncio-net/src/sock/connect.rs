@@ -1,5 +1,5 @@
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use asyncio_loop::{Direction, running_loop};
@@ -58,8 +58,8 @@ pub async fn sock_connect(socket: &impl AsFd, target: impl Into<SockTarget>) -> 
         SockTarget::Address(address) => address,
         SockTarget::Endpoint(endpoint) => Address::Inet(resolve_for(socket, &endpoint).await?),
     };
-    let connected = connect(socket, &address.to_any()?).await;
-    connected.map_err(|error| {
+    let connected = async { connect(socket, &address.to_any()?).await };
+    connected.await.map_err(|error| {
         io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"))
     })
 }
@@ -108,10 +108,23 @@ async fn connect(socket: &impl AsFd, address: &SocketAddrAny) -> io::Result<()> 
 /// Nothing is lost: a connection that was not accepted stays with the listener.
 pub async fn sock_accept(socket: &impl AsFd) -> io::Result<(OwnedFd, Address)> {
     operate(socket, Direction::Read, |fd| {
-        let (accepted, peer) = rustix::net::acceptfrom(fd)?;
-        rustix::io::fcntl_setfd(&accepted, rustix::io::FdFlags::CLOEXEC)?;
-        rustix::io::ioctl_fionbio(&accepted, true)?;
+        let (accepted, peer) = accept(fd)?;
         Ok((accepted, Address::from_any(peer)))
     })
     .await
+}
+
+/// In one step, so that a child that another thread starts meanwhile does not inherit it.
+#[cfg(target_os = "linux")]
+fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    use rustix::net::SocketFlags;
+    rustix::net::acceptfrom_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    let (accepted, peer) = rustix::net::acceptfrom(socket)?;
+    rustix::io::fcntl_setfd(&accepted, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&accepted, true)?;
+    Ok((accepted, peer))
 }
