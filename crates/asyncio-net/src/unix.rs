@@ -1,9 +1,13 @@
 //! Unix sockets by path.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
+use asyncio_loop::Source;
+use asyncio_task::sleep;
 use socket2::{Domain, Socket, Type};
 
 use crate::address::Address;
@@ -16,7 +20,10 @@ use crate::socket::SocketStream;
 use crate::stream::{DEFAULT_LIMIT, HandlerResult, StreamReader, StreamWriter, start_server_with};
 use crate::transport::{Lent, Transport};
 
-/// Connects to the Unix socket at `path`.
+/// How long at most a client waits before it asks a server again that has no room for it.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connects to the Unix socket at `path`. While the server has a full backlog, it waits.
 ///
 /// On Linux, a path that begins with a zero byte is a name in the abstract namespace.
 ///
@@ -151,12 +158,24 @@ pub async fn create_unix_server_with<P: Protocol + 'static>(
 
 async fn connect(network: &Rc<Network>, path: &Path) -> io::Result<Opened> {
     let address = Address::from(path);
-    let connected = async {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        connect_socket(network.event_loop(), socket, &address.to_sock_addr()?).await
-    };
-    let source = connected.await.map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"))
-    })?;
+    let source = connect_patiently(network, &address).await?;
     Ok(Opened::new(network, SocketStream::from_source(source, Some(address))))
+}
+
+/// Connects, also to a server that has as many connections waiting as it wants. A blocking `connect` would wait for it;
+/// one that does not block is turned away, and is not told when to come again.
+async fn connect_patiently(network: &Network, address: &Address) -> io::Result<Source<OwnedFd>> {
+    let name = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"))
+    };
+    let system_address = address.to_sock_addr().map_err(name)?;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        match connect_socket(network.event_loop(), socket, &system_address).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(pause).await,
+            connected => return connected.map_err(name),
+        }
+        pause = (2 * pause).min(LONGEST_PAUSE);
+    }
 }

@@ -173,6 +173,28 @@ fn unix_sockets_work_by_path() {
     });
 }
 
+#[test]
+fn the_file_of_a_unix_socket_is_removed_unless_told_otherwise() {
+    run(async || {
+        let dir = TempDir::new();
+        let path = dir.path("socket");
+        let (recorder, transport) = endpoint(DatagramOptions::new().local_addr(&path)).await?;
+        assert!(path.exists());
+        transport.close();
+        recorder.log.until("lost").await;
+        turn().await;
+        assert!(!path.exists());
+
+        let options = DatagramOptions::new().local_addr(&path).cleanup_socket(false);
+        let (recorder, transport) = endpoint(options).await?;
+        transport.close();
+        recorder.log.until("lost").await;
+        turn().await;
+        assert!(path.exists());
+        Ok(())
+    });
+}
+
 // D-008
 #[test]
 fn an_empty_datagram_is_a_datagram() {
@@ -364,4 +386,28 @@ fn a_protocol_that_holds_its_transport_does_not_hold_the_socket_beyond_the_loop(
         Ok(())
     });
     UdpSocket::bind(address.take().unwrap()).expect("the port is free again");
+}
+
+#[test]
+fn an_error_that_is_answered_by_another_one_does_not_keep_others_from_running() {
+    struct Insists(Log);
+    impl DatagramProtocol for Insists {
+        fn datagram_received(&mut self, _: &DatagramTransport, _: &[u8], _: &Address) {}
+        fn error_received(&mut self, transport: &DatagramTransport, _: io::Error) {
+            self.0.add("error");
+            transport.send(b"to nobody");
+        }
+        fn connection_lost(&mut self, _: &DatagramTransport, _: Option<io::Error>) {
+            self.0.add("lost");
+        }
+    }
+    run(async || {
+        let log = Log::default();
+        let transport = create_datagram_endpoint(|| Insists(log.clone()), bound()).await?;
+        transport.send(b"to nobody");
+        log.until_count(3).await;
+        transport.close();
+        log.until("lost").await;
+        Ok(())
+    });
 }

@@ -521,6 +521,32 @@ fn a_server_that_is_started_after_its_loop_is_closed() {
 }
 
 #[test]
+fn clients_wait_while_a_unix_server_has_no_room() {
+    run(async || {
+        let dir = TempDir::new();
+        let path = dir.path("socket");
+        let options = ServerOptions::new().backlog(1).start_serving(false);
+        let server = create_unix_server_with(&path, || Echo, options).await?;
+        let clients: Vec<_> = (0..50)
+            .map(|_| {
+                let path = path.clone();
+                create_task(async move {
+                    let (mut reader, writer) = open_unix_connection(&path).await?;
+                    writer.write(b"hello");
+                    reader.read_exactly(5).await.map_err(io::Error::from)
+                })
+            })
+            .collect();
+        settle().await;
+        server.start_serving();
+        for client in clients {
+            assert_eq!(client.await.unwrap()?, "hello");
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn errors_name_the_path() {
     run(async || {
         let dir = TempDir::new();

@@ -17,6 +17,7 @@ use super::{DatagramProtocol, DatagramTransport};
 use crate::address::Address;
 use crate::connection::Limits;
 use crate::network::Network;
+use crate::server::SocketFile;
 
 /// So many datagrams are received before others get their turn.
 const RECEIVES_IN_A_ROW: usize = 32;
@@ -24,6 +25,8 @@ const RECEIVES_IN_A_ROW: usize = 32;
 pub(super) struct Endpoint {
     network: Rc<Network>,
     source: RefCell<Option<Source<Socket>>>,
+    /// The file to be removed in the end.
+    file: Cell<Option<SocketFile>>,
     local: Option<Address>,
     remote: Option<Address>,
     /// `None` while it is being called, and once it was told of the end.
@@ -53,7 +56,7 @@ impl Drop for Pumped {
     fn drop(&mut self) {
         self.0.closing.set(true);
         self.0.over.set(true);
-        drop(self.0.source.take());
+        self.0.give_up_socket();
         drop(self.0.protocol.take());
     }
 }
@@ -62,12 +65,14 @@ impl Endpoint {
     pub(super) fn start<P: DatagramProtocol + 'static>(
         network: &Rc<Network>,
         socket: Socket,
+        file: Option<SocketFile>,
         remote: Option<Address>,
         protocol: Box<P>,
     ) -> io::Result<DatagramTransport> {
         let protocol_name = type_name_of_val(&*protocol);
         let endpoint = Rc::new(Self {
             network: network.clone(),
+            file: Cell::new(file),
             local: socket.local(),
             source: RefCell::new(Some(Source::new(network.event_loop(), socket))),
             remote,
@@ -253,10 +258,9 @@ impl Endpoint {
         }
     }
 
+    /// Those of now: a protocol that answers an error by a send that fails is told of that in the next turn, after others.
     fn tell_errors(self: &Rc<Self>) {
-        loop {
-            let error = self.errors.borrow_mut().pop_front();
-            let Some(error) = error else { break };
+        for error in self.errors.take() {
             self.call(|protocol, transport| protocol.error_received(transport, error));
         }
     }
@@ -265,6 +269,11 @@ impl Endpoint {
         let error = self.fatal.take();
         self.try_call(|protocol, transport| protocol.connection_lost(transport, error));
         drop(self.protocol.take());
+        self.give_up_socket();
+    }
+
+    fn give_up_socket(&self) {
+        drop(self.file.take());
         drop(self.source.take());
     }
 

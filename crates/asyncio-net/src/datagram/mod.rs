@@ -19,11 +19,12 @@ pub use self::transport::DatagramTransport;
 use self::endpoint::Endpoint;
 use crate::address::Address;
 use crate::network::Network;
-use crate::server::remove_stale;
+use crate::server::{SocketFile, remove_stale};
 
 /// Makes a socket for datagrams and hands it to the protocol that `factory` makes.
 ///
-/// It is bound to the local address and connected to the remote one, as far as the options give them.
+/// It is bound to the local address and connected to the remote one, as far as the options give them. The file of a Unix
+/// socket is removed in the end.
 ///
 /// # Errors
 ///
@@ -73,7 +74,9 @@ pub async fn create_datagram_endpoint<P: DatagramProtocol + 'static>(
     let mut refused = None;
     for (local, remote) in pairs {
         match open(local.as_ref(), remote.as_ref(), &options) {
-            Ok(socket) => return Endpoint::start(&network, socket, remote, Box::new(factory())),
+            Ok((socket, file)) => {
+                return Endpoint::start(&network, socket, file, remote, Box::new(factory()));
+            }
             Err(error) => refused = Some(refused.unwrap_or(error)),
         }
     }
@@ -96,14 +99,14 @@ pub fn connect_datagram_socket<P: DatagramProtocol + 'static>(
 ) -> io::Result<DatagramTransport> {
     let socket = socket.into().into_inner()?;
     let remote = socket.peer();
-    Endpoint::start(&Network::running(), socket, remote, Box::new(factory()))
+    Endpoint::start(&Network::running(), socket, None, remote, Box::new(factory()))
 }
 
 fn open(
     local: Option<&Address>,
     remote: Option<&Address>,
     options: &DatagramOptions,
-) -> io::Result<socket::Socket> {
+) -> io::Result<(socket::Socket, Option<SocketFile>)> {
     let domain = match local.or(remote) {
         Some(Address::Inet(address)) => Domain::for_address(*address),
         Some(_) => Domain::UNIX,
@@ -116,22 +119,27 @@ fn open(
     if options.allow_broadcast {
         socket.set_broadcast(true)?;
     }
+    let mut file = None;
     if let Some(local) = local {
         let bound = remove_stale(local)
             .and_then(|()| local.to_sock_addr())
             .and_then(|address| socket.bind(&address));
         bound.map_err(|error| named("bind to", local, error))?;
+        if options.cleanup_socket {
+            file = SocketFile::of(local)?;
+        }
     }
     if let Some(remote) = remote {
         let connected = remote.to_sock_addr().and_then(|address| socket.connect(&address));
         connected.map_err(|error| named("connect to", remote, error))?;
     }
     socket.set_nonblocking(true)?;
-    Ok(if domain == Domain::UNIX {
+    let socket = if domain == Domain::UNIX {
         socket::Socket::Unix(mio::net::UnixDatagram::from_std(socket.into()))
     } else {
         socket::Socket::Udp(mio::net::UdpSocket::from_std(socket.into()))
-    })
+    };
+    Ok((socket, file))
 }
 
 fn named(what: &str, address: &Address, error: io::Error) -> io::Error {

@@ -17,13 +17,14 @@ use crate::resolve::{Family, resolve, resolve_passive};
 /// let options = asyncio_net::DatagramOptions::new().local_addr("127.0.0.1:0").allow_broadcast(true);
 /// # let _ = options;
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct DatagramOptions {
     pub(super) local: Option<DatagramAddress>,
     pub(super) remote: Option<DatagramAddress>,
     pub(super) family: Option<Family>,
     pub(super) reuse_port: bool,
     pub(super) allow_broadcast: bool,
+    pub(super) cleanup_socket: bool,
 }
 
 /// An end of a datagram endpoint: an [`Endpoint`] (and whatever can be one), or a Unix socket's path.
@@ -65,7 +66,14 @@ type Pair = (Option<Address>, Option<Address>);
 impl DatagramOptions {
     /// Nothing yet: at least an address or a family is needed.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            local: None,
+            remote: None,
+            family: None,
+            reuse_port: false,
+            allow_broadcast: false,
+            cleanup_socket: true,
+        }
     }
 
     /// Where to receive.
@@ -100,6 +108,13 @@ impl DatagramOptions {
     #[must_use]
     pub fn allow_broadcast(mut self, yes: bool) -> Self {
         self.allow_broadcast = yes;
+        self
+    }
+
+    /// Whether the file of a Unix socket's local address is removed in the end. True, unless told.
+    #[must_use]
+    pub fn cleanup_socket(mut self, yes: bool) -> Self {
+        self.cleanup_socket = yes;
         self
     }
 
@@ -143,5 +158,11 @@ impl DatagramOptions {
             .into_iter()
             .filter(|address| self.family.is_none_or(|family| Family::of(address) == family));
         Ok(fitting.map(|address| Some(Address::Inet(address))).collect())
+    }
+}
+
+impl Default for DatagramOptions {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::accept::{Listener, Listening};
+use super::unix::SocketFile;
 use super::{ServerOptions, bind, unix};
+use crate::address::Address;
 use crate::endpoint::Endpoint;
 use crate::network::Network;
 use crate::resolve::resolve_passive;
@@ -100,6 +102,7 @@ fn unix(
     options: &ServerOptions,
 ) -> io::Result<Rc<dyn Listening>> {
     socket.set_nonblocking(true)?;
-    let file = if options.cleanup_socket { unix::SocketFile::of(&socket)? } else { None };
+    let address = Address::from(socket.local_addr()?);
+    let file = if options.cleanup_socket { SocketFile::of(&address)? } else { None };
     Listener::open(network, mio::net::UnixListener::from_std(socket), file)
 }

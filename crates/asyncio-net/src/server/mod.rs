@@ -32,7 +32,7 @@ pub use self::options::ServerOptions;
 
 use self::accept::Listening;
 use self::elsewhere::HandOver;
-pub(crate) use self::unix::remove_stale;
+pub(crate) use self::unix::{SocketFile, remove_stale};
 use crate::address::Address;
 use crate::connection::{Connection, Opened};
 use crate::network::Network;

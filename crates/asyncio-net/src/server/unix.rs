@@ -35,18 +35,17 @@ pub(crate) fn remove_stale(address: &Address) -> io::Result<()> {
     }
 }
 
-/// The file of a listening socket, removed when this is dropped, unless another one has taken its place.
+/// The file of a socket, removed when this is dropped, unless another one has taken its place.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
 }
 
 impl SocketFile {
-    /// `None` if the socket has no file, or none any more.
-    pub(super) fn of(socket: &UnixListener) -> io::Result<Option<Self>> {
-        let address = socket.local_addr()?;
-        let Some(path) = address.as_pathname() else { return Ok(None) };
+    /// That of a socket with this address; `None` if it has none, or none any more.
+    pub(crate) fn of(address: &Address) -> io::Result<Option<Self>> {
+        let Some(path) = address.as_path() else { return Ok(None) };
         match identity(path) {
             Ok(identity) => Ok(Some(Self { path: path.to_owned(), identity })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
