@@ -10,6 +10,18 @@ use rustix::net::{SocketAddrAny, SocketAddrUnix};
 use socket2::SockAddr;
 
 /// The name of one end of a connection.
+///
+/// # Examples
+///
+/// ```
+/// use std::path::Path;
+/// use asyncio_net::Address;
+///
+/// let address = Address::from(Path::new("/run/app.socket"));
+/// assert_eq!(address.as_path(), Some(Path::new("/run/app.socket")));
+/// assert_eq!(address.as_inet(), None);
+/// assert_eq!(Address::from(Path::new("\0app")).to_string(), "@app");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {

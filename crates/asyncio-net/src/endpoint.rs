@@ -26,6 +26,15 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Several hosts, for a server that listens on all of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::Endpoint;
+    ///
+    /// let endpoint = Endpoint::hosts(["127.0.0.1", "::1"], 80);
+    /// assert_eq!(endpoint.to_string(), "127.0.0.1:80, [::1]:80");
+    /// ```
     pub fn hosts<H: Into<String>>(
         hosts: impl IntoIterator<Item = H>,
         port: impl Into<Port>,
@@ -41,6 +50,15 @@ impl Endpoint {
 
 /// A port: a number, or what the system's services file calls it. None, or an empty text, is 0 to a server,
 /// which then has the system choose; a client must name one.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{Endpoint, Port};
+///
+/// assert_eq!(Port::from(443), Port::from("443"));
+/// assert_eq!(Endpoint::from(("::1", "https")).to_string(), "[::1]:https");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port(String);
 

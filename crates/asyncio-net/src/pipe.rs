@@ -62,6 +62,30 @@ pub fn connect_read_pipe<P: Protocol + 'static>(
 /// # Panics
 ///
 /// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Read;
+/// use asyncio_net::{Protocol, Transport, connect_write_pipe};
+///
+/// struct Writes;
+///
+/// impl Protocol for Writes {
+///     fn connection_made(&mut self, transport: &Transport) {
+///         transport.write(b"hello");
+///         transport.close();
+///     }
+///     fn data_received(&mut self, _: &Transport, _: &[u8]) {}
+/// }
+///
+/// let (mut reading, writing) = std::io::pipe()?;
+/// asyncio_task::run(async { connect_write_pipe(writing, || Writes).map(drop) })?;
+/// let mut text = String::new();
+/// reading.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// # std::io::Result::Ok(())
+/// ```
 pub fn connect_write_pipe<P: Protocol + 'static>(
     pipe: impl Into<OwnedFd>,
     factory: impl FnOnce() -> P,
@@ -79,6 +103,22 @@ pub fn connect_write_pipe<P: Protocol + 'static>(
 /// # Panics
 ///
 /// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Write;
+/// use asyncio_net::open_read_pipe;
+///
+/// asyncio_task::run(async {
+///     let (reading, mut writing) = std::io::pipe()?;
+///     writing.write_all(b"one\ntwo\n")?;
+///     let mut reader = open_read_pipe(reading)?;
+///     assert_eq!(reader.read_line().await?, "one\n");
+///     assert_eq!(reader.read_line().await?, "two\n");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub fn open_read_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamReader> {
     Ok(StreamReader::new(open(&Network::running(), pipe.into(), End::Reading)?.source))
 }
@@ -92,6 +132,22 @@ pub fn open_read_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamReader> {
 /// # Panics
 ///
 /// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{open_read_pipe, open_write_pipe};
+///
+/// asyncio_task::run(async {
+///     let (reading, writing) = std::io::pipe()?;
+///     let mut reader = open_read_pipe(reading)?;
+///     let writer = open_write_pipe(writing)?;
+///     writer.write(b"hello");
+///     writer.close().await?;
+///     assert_eq!(reader.read_to_end().await?, "hello");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub fn open_write_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamWriter> {
     let opened = open(&Network::running(), pipe.into(), End::Writing)?;
     Ok(opened.into_streams(DEFAULT_LIMIT).1)
@@ -108,6 +164,18 @@ pub fn open_write_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamWriter> {
 /// # Panics
 ///
 /// Where no loop runs.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// let mut input = asyncio_net::stdin()?;
+/// while let Some(line) = input.next_line().await? {
+///     assert!(!line.is_empty());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub fn stdin() -> io::Result<StreamReader> {
     let opened = standard(io::stdin().as_fd(), 0, End::Reading)?;
     Ok(StreamReader::new(opened.source))
@@ -125,6 +193,16 @@ pub fn stdin() -> io::Result<StreamReader> {
 /// # Panics
 ///
 /// Where no loop runs.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// let output = asyncio_net::stdout()?;
+/// writeln!(output, "hello");
+/// output.close().await
+/// # }
+/// ```
 pub fn stdout() -> io::Result<StreamWriter> {
     let opened = standard(io::stdout().as_fd(), 1, End::Writing)?;
     Ok(opened.into_streams(DEFAULT_LIMIT).1)
@@ -139,6 +217,16 @@ pub fn stdout() -> io::Result<StreamWriter> {
 /// # Panics
 ///
 /// Where no loop runs.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// let output = asyncio_net::stderr()?;
+/// writeln!(output, "something is wrong");
+/// output.flush().await
+/// # }
+/// ```
 pub fn stderr() -> io::Result<StreamWriter> {
     let opened = standard(io::stderr().as_fd(), 2, End::Writing)?;
     Ok(opened.into_streams(DEFAULT_LIMIT).1)

@@ -70,6 +70,40 @@ pub trait Protocol {
 /// # From asyncio
 ///
 /// `get_buffer` may be called again without `buffer_updated` in between, when nothing had come after all.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{BufferedProtocol, Transport, create_buffered_server, open_connection};
+///
+/// /// Collects records of four bytes.
+/// struct Records {
+///     buffer: [u8; 4],
+///     filled: usize,
+/// }
+///
+/// impl BufferedProtocol for Records {
+///     fn get_buffer(&mut self, _size_hint: usize) -> &mut [u8] {
+///         &mut self.buffer[self.filled..]
+///     }
+///     fn buffer_updated(&mut self, transport: &Transport, count: usize) {
+///         self.filled += count;
+///         if self.filled == self.buffer.len() {
+///             self.filled = 0;
+///             write!(transport, "{}", u32::from_be_bytes(self.buffer));
+///         }
+///     }
+/// }
+///
+/// asyncio_task::run(async {
+///     let factory = || Records { buffer: [0; 4], filled: 0 };
+///     let server = create_buffered_server("127.0.0.1:0", factory).await?;
+///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+///     writer.write(&1234_u32.to_be_bytes());
+///     assert_eq!(reader.read_exactly(4).await?, "1234");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub trait BufferedProtocol {
     /// The connection is there.
     fn connection_made(&mut self, transport: &Transport) {

@@ -9,6 +9,15 @@ use dns_lookup::SockType;
 use crate::endpoint::{Endpoint, Port};
 
 /// A kind of internet address.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::Family;
+///
+/// assert_eq!(Family::of(&"[::1]:80".parse()?), Family::Inet6);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "AF_INET")]
 #[doc(alias = "AF_INET6")]
@@ -133,6 +142,20 @@ impl AddrInfoHints {
 }
 
 /// One of the resolver's answers.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{AddrInfoHints, Family, getaddrinfo};
+///
+/// asyncio_task::run(async {
+///     let hints = AddrInfoHints::new().passive(true).family(Family::Inet);
+///     let answers = getaddrinfo(None, 80, hints).await?;
+///     assert!(answers[0].address.ip().is_unspecified());
+///     assert_eq!(answers[0].canonical_name, None);
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddrInfo {
@@ -188,6 +211,19 @@ pub async fn getaddrinfo(
 /// # Cancel safety
 ///
 /// As [`getaddrinfo`].
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::getnameinfo;
+///
+/// asyncio_task::run(async {
+///     let (host, port) = getnameinfo("127.0.0.1:59999".parse().unwrap()).await?;
+///     assert!(!host.is_empty());
+///     assert_eq!(port, "59999", "no service has that number");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn getnameinfo(address: SocketAddr) -> io::Result<(String, String)> {
     let question = move || dns_lookup::getnameinfo(&address, 0).map_err(io::Error::from);
     running_loop().run_in_executor(None, question).await.map_err(io::Error::other)?

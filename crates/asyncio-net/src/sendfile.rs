@@ -163,6 +163,28 @@ pub async fn sendfile(
 /// # Cancel safety
 ///
 /// Dropping it stops sending; the file's position says where.
+///
+/// # Examples
+///
+/// ```
+/// use std::fs::File;
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_net::{SendfileOptions, sock_recv, sock_sendfile};
+///
+/// # let path = std::env::temp_dir().join(format!("asyncio-sock-sendfile-doc-{}", std::process::id()));
+/// std::fs::write(&path, "0123456789")?;
+/// asyncio_task::run(async {
+///     let (ours, theirs) = UnixStream::pair()?;
+///     ours.set_nonblocking(true)?;
+///     theirs.set_nonblocking(true)?;
+///     let options = SendfileOptions::new().offset(2).count(3);
+///     assert_eq!(sock_sendfile(&ours, &File::open(&path)?, options).await?, 3);
+///     assert_eq!(sock_recv(&theirs, 100).await?, "234");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// # std::fs::remove_file(&path)?;
+/// # std::io::Result::Ok(())
+/// ```
 pub async fn sock_sendfile(
     socket: &impl AsFd,
     file: &File,

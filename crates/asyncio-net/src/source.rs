@@ -120,12 +120,12 @@ pub trait ByteStream: ByteSource {
         None
     }
 
-    /// Our end's address; known also after [`close`](Self::close).
+    /// Our end's address; known also after [`close`](Self::close), if it was asked for before.
     fn local_address(&self) -> Address {
         Address::Unnamed
     }
 
-    /// The other end's address; known also after [`close`](Self::close).
+    /// The other end's address; known also after [`close`](Self::close), if it was asked for before.
     fn peer_address(&self) -> Address {
         Address::Unnamed
     }

@@ -38,6 +38,21 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// # Cancel safety
 ///
 /// Dropping it closes the socket.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{open_unix_connection, start_unix_server};
+///
+/// asyncio_task::run(async {
+///     // A name of its own, without a file.
+///     let name = format!("\0asyncio-net-doc-{}", std::process::id());
+///     let _server = start_unix_server(&name, async |_, writer| writer.write(b"hello")).await?;
+///     let (mut reader, _writer) = open_unix_connection(&name).await?;
+///     assert_eq!(reader.read_to_end().await?, "hello");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn open_unix_connection(
     path: impl AsRef<Path>,
 ) -> io::Result<(StreamReader, StreamWriter)> {
@@ -58,6 +73,27 @@ pub async fn open_unix_connection(
 /// # Cancel safety
 ///
 /// Dropping it closes the socket.
+///
+/// # Examples
+///
+/// ```
+/// # struct Echo;
+/// # impl asyncio_net::Protocol for Echo {
+/// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+/// #         transport.write(data);
+/// #     }
+/// # }
+/// use asyncio_net::{create_unix_connection, create_unix_server};
+///
+/// asyncio_task::run(async {
+///     let path = std::env::temp_dir().join(format!("asyncio-net-doc-connection-{}", std::process::id()));
+///     let server = create_unix_server(&path, || Echo).await?;
+///     let transport = create_unix_connection(&path, || Echo).await?;
+///     assert_eq!(transport.peer_address().as_path(), Some(path.as_path()));
+///     server.close();
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn create_unix_connection<P: Protocol + 'static>(
     path: impl AsRef<Path>,
     factory: impl FnOnce() -> P,
@@ -111,6 +147,21 @@ where
 /// # Panics
 ///
 /// As there.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{ServerOptions, start_unix_server_with};
+///
+/// asyncio_task::run(async {
+///     let path = std::env::temp_dir().join(format!("asyncio-net-doc-with-{}", std::process::id()));
+///     let options = ServerOptions::new().cleanup_socket(false);
+///     start_unix_server_with(&path, async |_, _| (), options).await?.close();
+///     assert!(path.exists());
+///     std::fs::remove_file(&path)?;
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn start_unix_server_with<H, R>(
     path: impl AsRef<Path>,
     handler: H,
@@ -132,6 +183,28 @@ where
 /// # Panics
 ///
 /// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// # struct Echo;
+/// # impl asyncio_net::Protocol for Echo {
+/// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+/// #         transport.write(data);
+/// #     }
+/// # }
+/// use asyncio_net::{create_unix_server, open_unix_connection};
+///
+/// asyncio_task::run(async {
+///     let path = std::env::temp_dir().join(format!("asyncio-net-doc-protocol-{}", std::process::id()));
+///     let server = create_unix_server(&path, || Echo).await?;
+///     let (mut reader, writer) = open_unix_connection(&path).await?;
+///     writer.write(b"hello");
+///     assert_eq!(reader.read(100).await?, "hello");
+///     server.close();
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn create_unix_server<P: Protocol + 'static>(
     path: impl AsRef<Path>,
     factory: impl Fn() -> P + 'static,
@@ -148,6 +221,27 @@ pub async fn create_unix_server<P: Protocol + 'static>(
 /// # Panics
 ///
 /// As there.
+///
+/// # Examples
+///
+/// ```
+/// # struct Echo;
+/// # impl asyncio_net::Protocol for Echo {
+/// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+/// #         transport.write(data);
+/// #     }
+/// # }
+/// use asyncio_net::{ServerOptions, create_unix_server_with};
+///
+/// asyncio_task::run(async {
+///     let path = std::env::temp_dir().join(format!("asyncio-net-doc-options-{}", std::process::id()));
+///     let options = ServerOptions::new().backlog(10);
+///     let server = create_unix_server_with(&path, || Echo, options).await?;
+///     assert_eq!(server.addresses()[0].as_path(), Some(path.as_path()));
+///     server.close();
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn create_unix_server_with<P: Protocol + 'static>(
     path: impl AsRef<Path>,
     factory: impl Fn() -> P + 'static,

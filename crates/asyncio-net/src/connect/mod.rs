@@ -80,6 +80,26 @@ pub async fn create_connection<P: Protocol + 'static>(
 /// # Cancel safety
 ///
 /// As there.
+///
+/// # Examples
+///
+/// ```
+/// # struct Echo;
+/// # impl asyncio_net::Protocol for Echo {
+/// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+/// #         transport.write(data);
+/// #     }
+/// # }
+/// use asyncio_net::{ConnectOptions, create_connection_with, create_server};
+///
+/// asyncio_task::run(async {
+///     let server = create_server("127.0.0.1:0", || Echo).await?;
+///     let options = ConnectOptions::new().local_addr("127.0.0.1:0");
+///     let transport = create_connection_with(server.local_addr()?, || Echo, options).await?;
+///     assert!(transport.local_addr().unwrap().ip().is_loopback());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn create_connection_with<P: Protocol + 'static>(
     address: impl Into<ClientAddress>,
     factory: impl FnOnce() -> P,
@@ -103,6 +123,42 @@ pub async fn create_connection_with<P: Protocol + 'static>(
 /// # Cancel safety
 ///
 /// As there.
+///
+/// # Examples
+///
+/// ```
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+/// use asyncio_net::{BufferedProtocol, Transport, create_buffered_connection, start_server};
+///
+/// struct Fill {
+///     buffer: [u8; 16],
+///     total: Rc<Cell<usize>>,
+/// }
+///
+/// impl BufferedProtocol for Fill {
+///     fn get_buffer(&mut self, _size_hint: usize) -> &mut [u8] {
+///         &mut self.buffer
+///     }
+///     fn buffer_updated(&mut self, _: &Transport, count: usize) {
+///         self.total.set(self.total.get() + count);
+///     }
+/// }
+///
+/// asyncio_task::run(async {
+///     let server = start_server("127.0.0.1:0", async |_, writer| writer.write(&[0; 100])).await?;
+///     let total = Rc::new(Cell::new(0));
+///     let protocol = Fill { buffer: [0; 16], total: total.clone() };
+///     create_buffered_connection(server.local_addr()?, || protocol).await?;
+///     server.close();
+///     server.wait_closed().await;
+///     while total.get() < 100 {
+///         asyncio_task::yield_now().await;
+///     }
+///     assert_eq!(total.get(), 100);
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn create_buffered_connection<P: BufferedProtocol + 'static>(
     address: impl Into<ClientAddress>,
     factory: impl FnOnce() -> P,
@@ -121,6 +177,28 @@ pub async fn create_buffered_connection<P: BufferedProtocol + 'static>(
 /// # Panics
 ///
 /// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// # struct Echo;
+/// # impl asyncio_net::Protocol for Echo {
+/// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+/// #         transport.write(data);
+/// #     }
+/// # }
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_net::{connect_accepted_socket, open_connection};
+///
+/// asyncio_task::run(async {
+///     let (accepted, theirs) = UnixStream::pair()?;
+///     connect_accepted_socket(accepted, || Echo)?;
+///     let (mut reader, writer) = open_connection(theirs).await?;
+///     writer.write(b"hello");
+///     assert_eq!(reader.read(100).await?, "hello");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub fn connect_accepted_socket<P: Protocol + 'static>(
     socket: impl Into<ConnectedSocket>,
     factory: impl FnOnce() -> P,
@@ -176,6 +254,21 @@ pub async fn open_connection(
 /// # Cancel safety
 ///
 /// As there.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_net::{ConnectOptions, open_connection_with, start_server};
+///
+/// asyncio_task::run(async {
+///     let server = start_server("127.0.0.1:0", async |_, writer| writer.write(b"hello\n")).await?;
+///     let options = ConnectOptions::new().happy_eyeballs_delay(Duration::from_millis(250)).limit(1024);
+///     let (mut reader, _writer) = open_connection_with(server.local_addr()?, options).await?;
+///     assert_eq!(reader.read_line().await?, "hello\n");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn open_connection_with(
     address: impl Into<ClientAddress>,
     options: ConnectOptions,

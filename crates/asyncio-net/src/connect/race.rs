@@ -103,6 +103,23 @@ impl Race<'_> {
 ///
 /// It is inside the [`io::Error`] of a connection that failed (`get_ref`, `downcast_ref`), which has the kind of
 /// the first.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{ConnectErrors, open_connection};
+///
+/// asyncio_task::run(async {
+///     // Nobody listens there any more.
+///     let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+///     let error = open_connection(closed).await.unwrap_err();
+///     let errors = error.get_ref().and_then(|inner| inner.downcast_ref::<ConnectErrors>()).unwrap();
+///     let (address, error) = &errors.attempts()[0];
+///     assert_eq!(*address, closed);
+///     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct ConnectErrors {
     attempts: Vec<(SocketAddr, io::Error)>,

@@ -13,6 +13,18 @@ use crate::network::Network;
 use crate::socket::SocketStream;
 
 /// What a client connects to: an [`Endpoint`] (and whatever can be one), or a socket that is connected already.
+///
+/// # Examples
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_net::ClientAddress;
+///
+/// assert!(matches!(ClientAddress::from("localhost:80"), ClientAddress::Endpoint(_)));
+/// let (ours, _theirs) = UnixStream::pair()?;
+/// assert!(matches!(ClientAddress::from(ours), ClientAddress::Socket(_)));
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub enum ClientAddress {
     /// To be resolved and connected to.

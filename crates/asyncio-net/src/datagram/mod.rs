@@ -93,6 +93,33 @@ pub async fn create_datagram_endpoint<P: DatagramProtocol + 'static>(
 /// # Panics
 ///
 /// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// # struct Echo;
+/// # impl asyncio_net::DatagramProtocol for Echo {
+/// #     fn datagram_received(
+/// #         &mut self,
+/// #         transport: &asyncio_net::DatagramTransport,
+/// #         data: &[u8],
+/// #         sender: &asyncio_net::Address,
+/// #     ) {
+/// #         transport.send_to(data, sender.clone());
+/// #     }
+/// # }
+/// use std::net::UdpSocket;
+/// use asyncio_net::{connect_datagram_socket, sock_recv, sock_sendto};
+///
+/// asyncio_task::run(async {
+///     let transport = connect_datagram_socket(UdpSocket::bind("127.0.0.1:0")?, || Echo)?;
+///     let client = UdpSocket::bind("127.0.0.1:0")?;
+///     client.set_nonblocking(true)?;
+///     sock_sendto(&client, b"hello", transport.local_addr().unwrap()).await?;
+///     assert_eq!(sock_recv(&client, 100).await?, "hello");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub fn connect_datagram_socket<P: DatagramProtocol + 'static>(
     socket: impl Into<DatagramSocket>,
     factory: impl FnOnce() -> P,

@@ -28,6 +28,16 @@ pub struct DatagramOptions {
 }
 
 /// An end of a datagram endpoint: an [`Endpoint`] (and whatever can be one), or a Unix socket's path.
+///
+/// # Examples
+///
+/// ```
+/// use std::path::Path;
+/// use asyncio_net::DatagramAddress;
+///
+/// assert!(matches!(DatagramAddress::from("127.0.0.1:53"), DatagramAddress::Endpoint(_)));
+/// assert!(matches!(DatagramAddress::from(Path::new("/run/log")), DatagramAddress::Path(_)));
+/// ```
 #[derive(Clone, Debug)]
 pub enum DatagramAddress {
     /// To be resolved.

@@ -8,6 +8,16 @@ use socket2::SockRef;
 use crate::address::Address;
 
 /// A datagram socket made elsewhere.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::DatagramSocket;
+///
+/// let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+/// assert!(matches!(DatagramSocket::from(socket), DatagramSocket::Udp(_)));
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DatagramSocket {

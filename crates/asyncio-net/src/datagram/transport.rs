@@ -10,6 +10,35 @@ use crate::connection::Limits;
 /// A datagram endpoint, as its protocol has it: to send and to close.
 ///
 /// Clones are the same transport.
+///
+/// # Examples
+///
+/// ```
+/// # struct Echo;
+/// # impl asyncio_net::DatagramProtocol for Echo {
+/// #     fn datagram_received(
+/// #         &mut self,
+/// #         transport: &asyncio_net::DatagramTransport,
+/// #         data: &[u8],
+/// #         sender: &asyncio_net::Address,
+/// #     ) {
+/// #         transport.send_to(data, sender.clone());
+/// #     }
+/// # }
+/// use asyncio_net::{DatagramOptions, create_datagram_endpoint, sock_recv};
+///
+/// asyncio_task::run(async {
+///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+///     let transport = create_datagram_endpoint(|| Echo, options).await?;
+///     let client = std::net::UdpSocket::bind("127.0.0.1:0")?;
+///     client.set_nonblocking(true)?;
+///     transport.send_to(b"hello", client.local_addr()?);
+///     assert_eq!(sock_recv(&client, 100).await?, "hello");
+///     transport.close();
+///     assert!(transport.is_closing());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct DatagramTransport(pub(super) Rc<Endpoint>);
 

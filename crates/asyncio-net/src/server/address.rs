@@ -14,6 +14,28 @@ use crate::resolve::resolve_passive;
 
 /// What a server listens on: an [`Endpoint`] (and whatever can be one), a socket that listens already, or
 /// [`nothing`](Self::nothing).
+///
+/// # Examples
+///
+/// ```
+/// # struct Echo;
+/// # impl asyncio_net::Protocol for Echo {
+/// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+/// #         transport.write(data);
+/// #     }
+/// # }
+/// use asyncio_net::{ServerAddress, create_server};
+///
+/// asyncio_task::run(async {
+///     create_server("127.0.0.1:0", || Echo).await?;
+///     create_server(("localhost", 0), || Echo).await?;
+///     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+///     let address = listener.local_addr()?;
+///     assert_eq!(create_server(listener, || Echo).await?.local_addr()?, address);
+///     assert!(create_server(ServerAddress::nothing(), || Echo).await?.addresses().is_empty());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct ServerAddress(Kind);
 

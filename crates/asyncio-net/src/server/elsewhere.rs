@@ -75,6 +75,20 @@ pub async fn create_acceptor(
 /// # Panics
 ///
 /// As there.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{ServerOptions, create_acceptor_with, open_connection};
+///
+/// asyncio_task::run(async {
+///     let options = ServerOptions::new().backlog(1000);
+///     let acceptor = create_acceptor_with("127.0.0.1:0", |socket| drop(socket), options).await?;
+///     let (mut reader, _writer) = open_connection(acceptor.local_addr()?).await?;
+///     assert!(reader.read(1).await?.is_empty(), "it was dropped");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn create_acceptor_with(
     address: impl Into<ServerAddress>,
     hand_over: impl FnMut(ConnectedSocket) + 'static,

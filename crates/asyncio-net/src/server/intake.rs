@@ -16,6 +16,28 @@ use crate::connect::ConnectedSocket;
 /// Where other threads hand sockets to a server; see [`Server::intake`](crate::Server::intake).
 ///
 /// Clones are the same intake. It does not keep the server alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_net::{ServerAddress, open_connection, start_server};
+///
+/// asyncio_task::run(async {
+///     let server = start_server(ServerAddress::nothing(), async |_, writer| writer.write(b"hello")).await?;
+///     let intake = server.intake();
+///     let (ours, theirs) = UnixStream::pair()?;
+///     intake.hand_over(theirs).expect("it serves");
+///     assert_eq!(intake.client_count(), 1);
+///     let (mut reader, _writer) = open_connection(ours).await?;
+///     assert_eq!(reader.read_to_end().await?, "hello");
+///
+///     server.close();
+///     let (socket, _) = UnixStream::pair()?;
+///     assert!(intake.is_closed() && intake.hand_over(socket).is_err());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Intake(Arc<Inner>);
 

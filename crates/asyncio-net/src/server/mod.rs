@@ -92,6 +92,27 @@ pub async fn create_server<P: Protocol + 'static>(
 /// # Panics
 ///
 /// As there.
+///
+/// # Examples
+///
+/// ```
+/// # struct Echo;
+/// # impl asyncio_net::Protocol for Echo {
+/// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+/// #         transport.write(data);
+/// #     }
+/// # }
+/// use asyncio_net::{ServerOptions, create_server_with};
+///
+/// asyncio_task::run(async {
+///     let options = ServerOptions::new().start_serving(false);
+///     let server = create_server_with("127.0.0.1:0", || Echo, options).await?;
+///     assert!(!server.is_serving());
+///     server.start_serving();
+///     assert!(server.is_serving());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn create_server_with<P: Protocol + 'static>(
     address: impl Into<ServerAddress>,
     factory: impl Fn() -> P + 'static,
@@ -109,6 +130,29 @@ pub async fn create_server_with<P: Protocol + 'static>(
 /// # Panics
 ///
 /// As there.
+///
+/// # Examples
+///
+/// ```
+/// # struct Discard([u8; 1024]);
+/// # impl asyncio_net::BufferedProtocol for Discard {
+/// #     fn get_buffer(&mut self, _: usize) -> &mut [u8] {
+/// #         &mut self.0
+/// #     }
+/// #     fn buffer_updated(&mut self, transport: &asyncio_net::Transport, count: usize) {
+/// #         write!(transport, "{count}");
+/// #     }
+/// # }
+/// use asyncio_net::{create_buffered_server, open_connection};
+///
+/// asyncio_task::run(async {
+///     let server = create_buffered_server("127.0.0.1:0", || Discard([0; 1024])).await?;
+///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+///     writer.write(b"hello");
+///     assert_eq!(reader.read(10).await?, "5");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn create_buffered_server<P: BufferedProtocol + 'static>(
     address: impl Into<ServerAddress>,
     factory: impl Fn() -> P + 'static,
@@ -125,6 +169,29 @@ pub async fn create_buffered_server<P: BufferedProtocol + 'static>(
 /// # Panics
 ///
 /// As there.
+///
+/// # Examples
+///
+/// ```
+/// # struct Discard([u8; 1024]);
+/// # impl asyncio_net::BufferedProtocol for Discard {
+/// #     fn get_buffer(&mut self, _: usize) -> &mut [u8] {
+/// #         &mut self.0
+/// #     }
+/// #     fn buffer_updated(&mut self, transport: &asyncio_net::Transport, count: usize) {
+/// #         write!(transport, "{count}");
+/// #     }
+/// # }
+/// use asyncio_net::{ServerOptions, create_buffered_server_with};
+///
+/// asyncio_task::run(async {
+///     let options = ServerOptions::new().keep_alive(true);
+///     let factory = || Discard([0; 1024]);
+///     let server = create_buffered_server_with("127.0.0.1:0", factory, options).await?;
+///     assert!(server.is_serving());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn create_buffered_server_with<P: BufferedProtocol + 'static>(
     address: impl Into<ServerAddress>,
     factory: impl Fn() -> P + 'static,
@@ -152,6 +219,30 @@ async fn listen<R: Receiver + 'static>(
 /// A server: its listening sockets and the connections they accepted.
 ///
 /// Clones are the same server. Dropping all of them leaves it serving, for as long as the loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{StreamReader, open_connection, start_server};
+///
+/// asyncio_task::run(async {
+///     let server = start_server("127.0.0.1:0", async |mut reader: StreamReader, _writer| {
+///         // The writer is kept: this client stays until it, or the server, ends it.
+///         reader.read_to_end().await
+///     })
+///     .await?;
+///     let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
+///     while server.client_count() == 0 {
+///         asyncio_task::yield_now().await;
+///     }
+///     server.close(); // no more are accepted
+///     server.close_clients();
+///     server.wait_closed().await;
+///     assert_eq!(server.client_count(), 0);
+///     assert_eq!(reader.read(1).await?, "");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Server(Rc<Shared>);
 
@@ -334,6 +425,29 @@ impl Server {
     }
 
     /// Ends all open connections: what was not sent is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{StreamReader, StreamWriter, open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |mut reader: StreamReader, writer: StreamWriter| {
+    ///         writer.write(&[0; 10_000_000]); // nobody reads so much
+    ///         reader.read_to_end().await
+    ///     })
+    ///     .await?;
+    ///     let _client = open_connection(server.local_addr()?).await?;
+    ///     while server.client_count() == 0 {
+    ///         asyncio_task::yield_now().await;
+    ///     }
+    ///     server.close();
+    ///     server.abort_clients();
+    ///     server.wait_closed().await;
+    ///     assert_eq!(server.client_count(), 0);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn abort_clients(&self) {
         for client in self.0.clients() {
             client.abort();
@@ -384,6 +498,20 @@ impl Server {
     }
 
     /// The addresses it listens on; none once it is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{Endpoint, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let hosts = Endpoint::hosts(["127.0.0.1", "127.0.0.2"], 0);
+    ///     let server = start_server(hosts, async |_, _| ()).await?;
+    ///     assert_eq!(server.addresses().len(), 2);
+    ///     assert_eq!(server.addresses()[0].as_inet(), server.local_addr().ok());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn addresses(&self) -> Vec<Address> {
         self.0.listeners.borrow().iter().map(|listener| listener.address()).collect()
     }

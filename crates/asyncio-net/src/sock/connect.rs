@@ -12,6 +12,15 @@ use crate::endpoint::Endpoint;
 use crate::resolve::{Family, resolve};
 
 /// What [`sock_connect`] connects to: an [`Endpoint`] (and whatever can be one), or any [`Address`].
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{Address, SockTarget};
+///
+/// assert!(matches!(SockTarget::from("localhost:80"), SockTarget::Endpoint(_)));
+/// assert!(matches!(SockTarget::from(Address::Abstract(b"app".to_vec())), SockTarget::Address(_)));
+/// ```
 #[derive(Debug)]
 pub enum SockTarget {
     /// To be resolved.
@@ -53,6 +62,24 @@ impl From<&Path> for SockTarget {
 /// # Cancel safety
 ///
 /// The socket stays usable: the system goes on connecting, and a second call waits for that.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::{TcpListener, TcpStream};
+/// use asyncio_net::{sock_accept, sock_connect};
+///
+/// asyncio_task::run(async {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     listener.set_nonblocking(true)?;
+///     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+///     socket.set_nonblocking(true)?;
+///     sock_connect(&socket, listener.local_addr()?).await?;
+///     let (accepted, peer) = sock_accept(&listener).await?;
+///     assert_eq!(TcpStream::from(accepted).peer_addr()?, peer.as_inet().unwrap());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn sock_connect(socket: &impl AsFd, target: impl Into<SockTarget>) -> io::Result<()> {
     let address = match target.into() {
         SockTarget::Address(address) => address,
@@ -106,6 +133,22 @@ async fn connect(socket: &impl AsFd, address: &SocketAddrAny) -> io::Result<()> 
 /// # Cancel safety
 ///
 /// Nothing is lost: a connection that was not accepted stays with the listener.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::{TcpListener, TcpStream};
+/// use asyncio_net::sock_accept;
+///
+/// asyncio_task::run(async {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     listener.set_nonblocking(true)?;
+///     let client = TcpStream::connect(listener.local_addr()?)?;
+///     let (_accepted, peer) = sock_accept(&listener).await?;
+///     assert_eq!(peer.as_inet(), client.local_addr().ok());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn sock_accept(socket: &impl AsFd) -> io::Result<(OwnedFd, Address)> {
     operate(socket, Direction::Read, |fd| {
         let (accepted, peer) = accept(fd)?;

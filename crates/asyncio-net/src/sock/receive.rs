@@ -57,6 +57,24 @@ pub async fn sock_recv(socket: &impl AsFd, count: usize) -> io::Result<Bytes> {
 /// # Cancel safety
 ///
 /// As [`sock_recv`].
+///
+/// # Examples
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_net::{sock_recv_into, sock_sendall};
+///
+/// asyncio_task::run(async {
+///     let (ours, theirs) = UnixStream::pair()?;
+///     ours.set_nonblocking(true)?;
+///     theirs.set_nonblocking(true)?;
+///     sock_sendall(&theirs, b"hello").await?;
+///     let mut buffer = [0; 100];
+///     assert_eq!(sock_recv_into(&ours, &mut buffer).await?, 5);
+///     assert_eq!(&buffer[..5], b"hello");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn sock_recv_into(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     operate(socket, Direction::Read, |fd| {
         recv(fd, &mut *buffer, RecvFlags::empty()).map(|(received, _)| received)
@@ -77,6 +95,24 @@ pub async fn sock_recv_into(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result
 /// # Cancel safety
 ///
 /// As [`sock_recv`].
+///
+/// # Examples
+///
+/// ```
+/// use std::net::UdpSocket;
+/// use asyncio_net::{sock_recvfrom, sock_sendto};
+///
+/// asyncio_task::run(async {
+///     let [one, other] = [UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?];
+///     one.set_nonblocking(true)?;
+///     other.set_nonblocking(true)?;
+///     sock_sendto(&one, b"hello", other.local_addr()?).await?;
+///     let (data, sender) = sock_recvfrom(&other, 100).await?;
+///     assert_eq!(data, "hello");
+///     assert_eq!(sender.as_inet(), one.local_addr().ok());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 #[doc(alias = "sock_recv_from")]
 pub async fn sock_recvfrom(socket: &impl AsFd, count: usize) -> io::Result<(Bytes, Address)> {
     let mut buffer = vec![0; count];
@@ -98,6 +134,25 @@ pub async fn sock_recvfrom(socket: &impl AsFd, count: usize) -> io::Result<(Byte
 /// # Cancel safety
 ///
 /// As [`sock_recv`].
+///
+/// # Examples
+///
+/// ```
+/// use std::net::UdpSocket;
+/// use asyncio_net::{sock_recvfrom_into, sock_sendto};
+///
+/// asyncio_task::run(async {
+///     let [one, other] = [UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?];
+///     one.set_nonblocking(true)?;
+///     other.set_nonblocking(true)?;
+///     sock_sendto(&one, b"hello", other.local_addr()?).await?;
+///     let mut buffer = [0; 100];
+///     let (length, sender) = sock_recvfrom_into(&other, &mut buffer).await?;
+///     assert_eq!(&buffer[..length], b"hello");
+///     assert_eq!(sender.as_inet(), one.local_addr().ok());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn sock_recvfrom_into(
     socket: &impl AsFd,
     buffer: &mut [u8],

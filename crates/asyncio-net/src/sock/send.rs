@@ -21,6 +21,31 @@ use crate::address::Address;
 /// # Cancel safety
 ///
 /// Dropped while it waits, it has sent an unknown part of the bytes.
+///
+/// # Examples
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_net::{sock_recv, sock_sendall};
+///
+/// asyncio_task::run(async {
+///     let (ours, theirs) = UnixStream::pair()?;
+///     ours.set_nonblocking(true)?;
+///     theirs.set_nonblocking(true)?;
+///     let sent = vec![7; 1_000_000];
+///     let receive = async {
+///         let mut received = 0;
+///         while received < sent.len() {
+///             received += sock_recv(&theirs, 100_000).await?.len();
+///         }
+///         std::io::Result::Ok(received)
+///     };
+///     let (sending, received) = asyncio_task::gather((sock_sendall(&ours, &sent), receive)).await;
+///     sending?;
+///     assert_eq!(received?, sent.len());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn sock_sendall(socket: &impl AsFd, bytes: &[u8]) -> io::Result<()> {
     let mut sent = 0;
     while sent < bytes.len() {
@@ -43,6 +68,22 @@ pub async fn sock_sendall(socket: &impl AsFd, bytes: &[u8]) -> io::Result<()> {
 /// # Cancel safety
 ///
 /// Dropped while it waits, it has sent nothing.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::UdpSocket;
+/// use asyncio_net::{sock_recv, sock_sendto};
+///
+/// asyncio_task::run(async {
+///     let [one, other] = [UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?];
+///     one.set_nonblocking(true)?;
+///     other.set_nonblocking(true)?;
+///     assert_eq!(sock_sendto(&one, b"hello", other.local_addr()?).await?, 5);
+///     assert_eq!(sock_recv(&other, 100).await?, "hello");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 #[doc(alias = "sock_send_to")]
 pub async fn sock_sendto(
     socket: &impl AsFd,

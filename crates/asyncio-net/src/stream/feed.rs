@@ -33,6 +33,17 @@ pub fn feed_reader() -> (StreamFeeder, StreamReader) {
 /// # Panics
 ///
 /// If `limit` is zero.
+///
+/// # Examples
+///
+/// ```
+/// let (feeder, mut reader) = asyncio_net::feed_reader_with_limit(3);
+/// feeder.feed_data(b"long line\nok\n");
+/// # asyncio_task::run(async {
+/// assert!(reader.read_line().await.is_err());
+/// assert_eq!(reader.read_line().await.unwrap(), "ok\n");
+/// # });
+/// ```
 pub fn feed_reader_with_limit(limit: usize) -> (StreamFeeder, StreamReader) {
     let feed = Rc::new(Feed::default());
     (StreamFeeder(feed.clone()), StreamReader::with_limit(feed, limit))
@@ -41,6 +52,18 @@ pub fn feed_reader_with_limit(limit: usize) -> (StreamFeeder, StreamReader) {
 /// Feeds a [`StreamReader`] by hand; see [`feed_reader`].
 ///
 /// Dropping it ends the stream, as [`feed_eof`](Self::feed_eof) does.
+///
+/// # Examples
+///
+/// ```
+/// let (feeder, mut reader) = asyncio_net::feed_reader();
+/// feeder.feed_data(b"abc");
+/// feeder.feed_eof();
+/// # asyncio_task::run(async {
+/// assert_eq!(reader.read_to_end().await.unwrap(), "abc");
+/// assert!(reader.at_eof());
+/// # });
+/// ```
 pub struct StreamFeeder(Rc<Feed>);
 
 impl StreamFeeder {

@@ -64,6 +64,22 @@ impl JoinedStream {
     /// # Panics
     ///
     /// Where no loop runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, mut theirs) = UnixStream::pair()?;
+    ///     let mut stream = JoinedStream::from_std(ours)?;
+    ///     theirs.write_all(b"hello\n")?;
+    ///     assert_eq!(stream.reader().read_line().await?, "hello\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn from_std(socket: impl Into<ConnectedSocket>) -> io::Result<Self> {
         let opened = socket.into().open(&Network::running())?;
         let (reader, writer) = opened.into_streams(DEFAULT_LIMIT);

@@ -72,6 +72,17 @@ impl StreamReader {
     /// # Errors
     ///
     /// The connection's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"abcdef");
+    /// # asyncio_task::run(async {
+    /// assert_eq!(reader.read(4).await.unwrap(), "abcd");
+    /// assert_eq!(reader.read(4).await.unwrap(), "ef", "it does not wait for more");
+    /// # });
+    /// ```
     pub fn read(&mut self, count: usize) -> impl Future<Output = io::Result<Bytes>> {
         poll_fn(move |cx| {
             self.state.check()?;
@@ -87,6 +98,17 @@ impl StreamReader {
     /// # Errors
     ///
     /// The connection's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"abc");
+    /// # asyncio_task::run(async {
+    /// feeder.feed_eof();
+    /// assert_eq!(reader.read_to_end().await.unwrap(), "abc");
+    /// # });
+    /// ```
     #[doc(alias = "read(-1)")]
     pub async fn read_to_end(&mut self) -> io::Result<Bytes> {
         self.state.check()?;
@@ -99,6 +121,18 @@ impl StreamReader {
     /// # Errors
     ///
     /// [`ReadError::Incomplete`] with what came when the stream ends before; [`ReadError::Io`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"\0\x03abcrest");
+    /// # asyncio_task::run(async {
+    /// let length = reader.read_exactly(2).await.unwrap();
+    /// let length = u16::from_be_bytes([length[0], length[1]]);
+    /// assert_eq!(reader.read_exactly(length.into()).await.unwrap(), "abc");
+    /// # });
+    /// ```
     #[doc(alias = "readexactly")]
     pub fn read_exactly(&mut self, count: usize) -> impl Future<Output = Result<Bytes, ReadError>> {
         poll_fn(move |cx| {
@@ -129,6 +163,19 @@ impl StreamReader {
     ///
     /// There, what remains of a line that was too long is taken for a line of its own, if it had not come
     /// yet when the error was raised.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"one\ntwo");
+    /// # asyncio_task::run(async {
+    /// feeder.feed_eof();
+    /// assert_eq!(reader.read_line().await.unwrap(), "one\n");
+    /// assert_eq!(reader.read_line().await.unwrap(), "two");
+    /// assert_eq!(reader.read_line().await.unwrap(), "");
+    /// # });
+    /// ```
     #[doc(alias = "readline")]
     pub fn read_line(&mut self) -> impl Future<Output = io::Result<Bytes>> {
         let mut scanned = 0;
@@ -234,6 +281,17 @@ impl StreamReader {
     /// # Panics
     ///
     /// If `separator` is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"key=value;");
+    /// # asyncio_task::run(async {
+    /// assert_eq!(reader.read_until(b"=").await.unwrap(), "key=");
+    /// assert_eq!(reader.read_until(b";").await.unwrap(), "value;");
+    /// # });
+    /// ```
     #[doc(alias = "readuntil")]
     pub async fn read_until(&mut self, separator: &[u8]) -> Result<Bytes, ReadError> {
         self.read_until_any(&[separator]).await
@@ -367,6 +425,20 @@ impl StreamReader {
     /// # From asyncio
     ///
     /// The end is known once a read has met it: the reader does not look ahead.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"a");
+    /// # asyncio_task::run(async {
+    /// feeder.feed_eof();
+    /// assert_eq!(reader.read(10).await.unwrap(), "a");
+    /// assert!(!reader.at_eof(), "nobody has looked");
+    /// assert_eq!(reader.read(10).await.unwrap(), "");
+    /// assert!(reader.at_eof());
+    /// # });
+    /// ```
     pub fn at_eof(&self) -> bool {
         self.state.at_end && self.state.buffer.is_empty()
     }

@@ -67,6 +67,26 @@ where
 /// # Panics
 ///
 /// As [`start_server`].
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{ServerOptions, open_connection, start_server_with};
+///
+/// asyncio_task::run(async {
+///     let options = ServerOptions::new().limit(10);
+///     let server = start_server_with("127.0.0.1:0", async |mut reader, writer| {
+///         let too_long = reader.read_line().await.is_err();
+///         writer.write(if too_long { b"too long\n" } else { b"thank you\n" });
+///         writer.close().await
+///     }, options)
+///     .await?;
+///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+///     writer.write(b"this is more than ten bytes\n");
+///     assert_eq!(reader.read_line().await?, "too long\n");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub async fn start_server_with<H, R>(
     address: impl Into<ServerAddress>,
     handler: H,
@@ -143,6 +163,23 @@ impl<F: Future<Output: HandlerResult>> Future for Served<F> {
 }
 
 /// What a client's handler may return: nothing, or a result.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{HandlerResult, StreamReader, StreamWriter, start_server};
+///
+/// async fn fails(_: StreamReader, _: StreamWriter) -> Result<(), Box<dyn std::error::Error>> {
+///     Err("reported, with the client's address".into())
+/// }
+///
+/// fn is_one<R: HandlerResult>() {}
+/// is_one::<()>();
+/// asyncio_task::run(async {
+///     assert!(start_server("127.0.0.1:0", fails).await?.is_serving());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub trait HandlerResult: sealed::Sealed + 'static {
     #[doc(hidden)]
     fn failure(self) -> Option<Failure>;

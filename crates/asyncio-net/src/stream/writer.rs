@@ -61,6 +61,23 @@ impl StreamWriter {
     /// # Panics
     ///
     /// After [`write_eof`](Self::write_eof).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
+    ///     writer.write(b"hello ");
+    ///     writer.write(b"world");
+    ///     assert_eq!(peer.read(100).await?, "hello world");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn write(&self, bytes: &[u8]) {
         self.connection().write(bytes);
     }
@@ -95,6 +112,23 @@ impl StreamWriter {
     /// # Panics
     ///
     /// After [`write_eof`](Self::write_eof).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
+    ///     writer.write_bytes(vec![7; 10]);
+    ///     writer.write_bytes(&b"static"[..]);
+    ///     assert_eq!(peer.read_exactly(16).await?[10..], *b"static");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn write_bytes(&self, bytes: impl Into<Bytes>) {
         self.connection().write_bytes(bytes.into());
     }
@@ -104,6 +138,22 @@ impl StreamWriter {
     /// # Panics
     ///
     /// After [`write_eof`](Self::write_eof).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
+    ///     writer.write_lines(&[b"one\n", b"two\n"]);
+    ///     assert_eq!(peer.read(100).await?, "one\ntwo\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[doc(alias = "writelines")]
     pub fn write_lines(&self, lines: &[&[u8]]) {
         self.connection().write_vectored(lines);
@@ -119,6 +169,30 @@ impl StreamWriter {
     /// # Cancel safety
     ///
     /// Waiting changes nothing: what was written is sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
+    ///     let produce = async move {
+    ///         for _ in 0..100 {
+    ///             writer.write(&[0; 50_000]);
+    ///             writer.drain().await?; // waits for the peer, rather than keep it all in memory
+    ///         }
+    ///         writer.close().await
+    ///     };
+    ///     let (produced, consumed) = asyncio_task::gather((produce, peer.read_to_end())).await;
+    ///     produced?;
+    ///     assert_eq!(consumed?.len(), 5_000_000);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn drain(&self) -> impl Future<Output = io::Result<()>> {
         let mut waited = false;
         poll_fn(move |cx| {
@@ -234,6 +308,25 @@ impl StreamWriter {
     }
 
     /// Tells the other side, after everything written so far, that no more comes; reading goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let (mut reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     let (mut peer, answer) = JoinedStream::from_std(theirs)?.split();
+    ///     writer.write(b"question");
+    ///     writer.write_eof();
+    ///     assert_eq!(peer.read_to_end().await?, "question");
+    ///     answer.write(b"answer");
+    ///     assert_eq!(reader.read(100).await?, "answer");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn write_eof(&self) {
         self.connection().write_eof();
     }
@@ -246,6 +339,24 @@ impl StreamWriter {
     /// Closes the connection, after what was written has been sent. Awaiting the result waits for that.
     ///
     /// The reader of the connection comes to its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let (mut reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
+    ///     writer.write(b"good bye");
+    ///     writer.close().await?;
+    ///     assert_eq!(peer.read_to_end().await?, "good bye");
+    ///     assert_eq!(reader.read(1).await?, "");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn close(&self) -> Closed<'_> {
         self.connection().close();
         Closed { writer: self }
@@ -260,6 +371,24 @@ impl StreamWriter {
     /// # Cancel safety
     ///
     /// Waiting changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
+    ///     let close = async { writer.close() };
+    ///     let (_, closed) = asyncio_task::gather((close, writer.wait_closed())).await;
+    ///     closed?;
+    ///     assert_eq!(peer.read(1).await?, "");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn wait_closed(&self) -> impl Future<Output = io::Result<()>> {
         poll_fn(|cx| self.connection().poll_closed(cx))
     }
@@ -280,7 +409,8 @@ impl StreamWriter {
         self.transport.peer_addr()
     }
 
-    /// Our end's host and port; `None` for anything that is not an internet socket.
+    /// Our end's host and port; `None` for anything that is not an internet socket. After the end it is known if somebody
+    /// asked before, or keeps a [`Transport`].
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.transport.local_addr()
     }

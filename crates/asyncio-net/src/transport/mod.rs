@@ -21,6 +21,31 @@ use crate::protocol::{BufferedProtocol, Protocol};
 /// Clones are the same transport. It may be kept and used at any time, also after the connection has ended.
 ///
 /// Small writes of one turn leave together when it ends; large ones leave at once.
+///
+/// # Examples
+///
+/// ```
+/// # struct Echo;
+/// # impl asyncio_net::Protocol for Echo {
+/// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+/// #         transport.write(data);
+/// #     }
+/// # }
+/// use asyncio_net::{create_connection, create_server};
+///
+/// asyncio_task::run(async {
+///     let server = create_server("127.0.0.1:0", || Echo).await?;
+///     let transport = create_connection(server.local_addr()?, || Echo).await?;
+///     transport.set_write_buffer_limits(Some(1024), None);
+///     assert_eq!(transport.write_buffer_limits(), (256, 1024));
+///     transport.pause_reading();
+///     assert!(!transport.is_reading());
+///     transport.close();
+///     assert!(transport.is_closing());
+///     assert_eq!(transport.peer_addr(), server.local_addr().ok());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub struct Transport(pub(crate) Rc<Connection>);
 
 impl Transport {
@@ -85,6 +110,28 @@ impl Transport {
     /// # Panics
     ///
     /// After [`write_eof`](Self::write_eof).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{connect_accepted_socket, open_connection};
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     transport.write_lines(&[b"one\n", b"two\n"]);
+    ///     let (mut reader, _writer) = open_connection(theirs).await?;
+    ///     assert_eq!(reader.read(100).await?, "one\ntwo\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[doc(alias = "writelines")]
     pub fn write_lines(&self, lines: &[&[u8]]) {
         self.0.write_vectored(lines);
@@ -106,6 +153,29 @@ impl Transport {
     }
 
     /// Ends the connection without sending what is still queued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{connect_accepted_socket, open_connection};
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     transport.write(b"never sent");
+    ///     transport.abort();
+    ///     let (mut reader, _writer) = open_connection(theirs).await?;
+    ///     assert_eq!(reader.read_to_end().await?, "");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn abort(&self) {
         self.0.abort();
     }
@@ -196,6 +266,38 @@ impl Transport {
     /// # From asyncio
     ///
     /// The one before is dropped, when it is not the one that calls this; else when its method returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use asyncio_net::{Protocol, Transport, create_server, open_connection};
+    ///
+    /// asyncio_task::run(async {
+    ///     /// Waits for a greeting, and leaves the rest to others.
+    ///     struct Greeting;
+    ///
+    ///     impl Protocol for Greeting {
+    ///         fn data_received(&mut self, transport: &Transport, _: &[u8]) {
+    ///             transport.write(b"welcome\n");
+    ///             transport.set_protocol(Echo);
+    ///         }
+    ///     }
+    ///
+    ///     let server = create_server("127.0.0.1:0", || Greeting).await?;
+    ///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+    ///     writer.write(b"hello\n");
+    ///     assert_eq!(reader.read_line().await?, "welcome\n");
+    ///     writer.write(b"echo\n");
+    ///     assert_eq!(reader.read_line().await?, "echo\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn set_protocol(&self, protocol: impl Protocol + 'static) {
         self.0.set_receiver(Box::new(Lent(protocol)));
         self.0.wake_pump();
