@@ -863,3 +863,45 @@ fn a_task_that_ends_with_a_request_unanswered_is_freed() {
         assert_eq!(log.take(), ["freed"]);
     }
 }
+
+#[test]
+fn a_handle_that_was_lent_to_a_catch_can_be_awaited_again() {
+    run(async {
+        let task = create_task(async {
+            let mut inner = create_task(pending::<()>());
+            assert!(catch_cancel(&mut inner).await.is_err());
+            assert!(inner.await.unwrap_err().is_cancelled());
+            "went on"
+        });
+        turns(2).await;
+        task.cancel();
+        assert_eq!(task.await.unwrap(), "went on");
+    });
+}
+
+/// It has not come through to what answers just now.
+#[test]
+fn a_request_made_while_another_is_being_answered_stays() {
+    run(async {
+        let log = Log::default();
+        let notes = log.clone();
+        let task = create_task(async move {
+            // A task that is asked by the limit gives its value all the same. Both timers go off in one
+            // turn, the task's first.
+            let stubborn = create_task(critical(sleep(ms(5))));
+            let asks = async {
+                turns(2).await;
+                sleep(ms(5)).await;
+                current_task().unwrap().cancel();
+            };
+            let limited = timeout(ms(1), stubborn);
+            let ((), limited) = futures::join!(asks, limited);
+            assert!(limited.unwrap().is_ok());
+            notes.add("went on");
+            pending::<()>().await;
+        });
+        let ended = timeout(ms(100), task).await.expect("the request is not lost");
+        assert!(ended.unwrap_err().is_cancelled());
+        assert_eq!((log.take(), now()), (vec!["went on".to_owned()], 5));
+    });
+}

@@ -462,6 +462,29 @@ fn a_branch_that_is_kept_and_not_polled_holds_up_nobody() {
     }
 }
 
+/// A set of futures that has woken its task, and has not been polled since, does not wake it again.
+#[test]
+fn a_set_of_branches_that_is_not_polled_holds_up_nobody() {
+    for (name, scope) in scopes_that_pass().into_iter().chain(scopes_that_absorb()) {
+        run(async {
+            let reports = reports();
+            let task = create_task(async move {
+                let short = || sleep(ms(5)).boxed_local();
+                let mut set: FuturesUnordered<_> =
+                    [scope(), short(), short()].into_iter().collect();
+                set.next().await;
+                pending::<()>().await;
+            });
+            sleep(ms(10)).await;
+            task.cancel();
+            assert_cancelled(in_time(task).await, name);
+            let is_task = name.starts_with("task ");
+            assert_eq!(now(), if is_task { 1010 } else { 10 }, "{name}");
+            assert!(is_task || reports.len() > 0, "{name}");
+        });
+    }
+}
+
 /// Polled again in time, it answers after all.
 #[test]
 fn a_branch_in_a_loop_of_selects_cleans_up() {
@@ -622,6 +645,43 @@ fn a_group_that_moves_while_it_is_asked_ends() {
                 }
             };
             assert!(timeout(ms(1000), all_ended).await.is_ok(), "cancelled in turn {turn}");
+        });
+    }
+}
+
+/// The wait is over for the one who waited, but the handle that was lent to it lives on.
+#[test]
+fn a_wait_for_a_lent_handle_is_dropped_before_the_handle() {
+    type Wait = fn(&mut Task<()>) -> LocalBoxFuture<'_, ()>;
+    let waits: [(&str, Wait); 3] = [
+        ("timeout", |task| timeout(ms(5000), task).map(drop).boxed_local()),
+        ("catch_cancel", |task| catch_cancel(task).map(drop).boxed_local()),
+        ("late catch_cancel", |task| {
+            async {
+                sleep(ms(1)).await;
+                let _ = catch_cancel(task).await;
+            }
+            .boxed_local()
+        }),
+    ];
+    for (name, wait) in waits {
+        run(async {
+            let log = Log::default();
+            let notes = log.clone();
+            let task = create_task(async move {
+                let mut inner = create_task(slow());
+                futures::select! {
+                    () = wait(&mut inner).fuse() => (),
+                    () = slow().fuse() => (),
+                    () = sleep(ms(10)).fuse() => (),
+                }
+                notes.add("dropped");
+                pending::<()>().await;
+            });
+            turns(3).await;
+            task.cancel();
+            assert_cancelled(in_time(task).await, name);
+            assert_eq!((log.take(), now()), (vec!["dropped".to_owned()], 10), "{name}");
         });
     }
 }

@@ -380,6 +380,8 @@ fn a_limit_that_passes_before_the_woken_task_runs_counts() {
             setter.set_result(1).unwrap();
             std::thread::sleep(ms(5));
         });
+        // A loop whose steps are slow reads the clock after each of them.
+        std::thread::sleep(ms(1));
         assert!(wait_for(promise.clone(), Some(ms(1))).await.is_err());
         assert_eq!(promise.result().unwrap(), 1);
     });
@@ -466,5 +468,16 @@ fn a_limit_that_passes_while_the_task_is_asked_to_end_is_not_forgotten() {
         let result = timeout(ms(100), task).await.expect("it does not wait for ever");
         assert_eq!(result.unwrap(), Err(TimeoutError));
         assert_eq!(now(), 10);
+    });
+}
+
+/// The handle has told the limit's request that its task was cancelled; that is over.
+#[test]
+fn a_handle_that_was_lent_to_a_limit_can_be_awaited_again() {
+    run(async {
+        let mut task = create_task(pending::<()>());
+        assert_eq!(timeout(ms(1), &mut task).await.unwrap_err(), TimeoutError);
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(now(), 1);
     });
 }

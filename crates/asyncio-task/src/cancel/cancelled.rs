@@ -213,7 +213,10 @@ pub(super) fn end_enclosing(reason: CancelReason) {
 fn ask_again(target: &Rc<Node>, reason: CancelReason) {
     let sleeping = target.task().filter(|task| target.kind() == Kind::Root && !task.is_running());
     if target.is_asking() {
-        target.delivery.again();
+        if !target.delivery.again() {
+            // To wake it all the same would keep its task from sleeping.
+            return;
+        }
     } else if let Some(task) = sleeping {
         return Work::run(|work| request::end(task, reason, work));
     } else {

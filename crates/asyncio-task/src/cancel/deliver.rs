@@ -223,6 +223,7 @@ impl Node {
         match (self.kind(), self.task()) {
             (Kind::Link | Kind::OwnChild, Some(task)) => {
                 self.hide();
+                self.watch(task);
                 work.request(task.clone(), reason);
             }
             (Kind::Group, _) => {
@@ -237,6 +238,14 @@ impl Node {
                     work.wake(self);
                 }
             }
+        }
+    }
+
+    /// Has the task around this link polled when `awaited` has ended.
+    fn watch(&self, awaited: &TaskRef) {
+        let Some(root) = self.whose_waker_may_fail() else { return };
+        if let Some(event_loop) = awaited.event_loop() {
+            awaited.on_done(event_loop.callback(move || root.wake()));
         }
     }
 
@@ -266,13 +275,14 @@ impl Node {
     }
 
     /// This handler's request was absorbed: every request further out ends, unless another handler
-    /// of it is still at work or has passed. Returns the targets on the way.
+    /// of it is still at work or has passed. One that was made in this very poll has not come through to
+    /// anybody yet, and stays. Returns the targets on the way.
     pub(crate) fn absorb(self: &Rc<Self>, work: &mut Work) -> Vec<Rc<Self>> {
         let targets = self.askers_outwards();
         self.answered(Answer::Idle);
         let mut next = self.parent();
         while let Some(node) = next {
-            if node.is_asking() {
+            if node.is_asking() && node.delivery.delivered.get() {
                 node.delivery.absorbed.set(true);
                 // What was lost is delivered afresh at the next suspension, not here.
                 let ended = node.delivery.one_less()
@@ -341,7 +351,7 @@ impl Node {
     }
 
     /// This handler goes, or has gone elsewhere: if it was asked, that was for nothing.
-    pub(super) fn lost(self: &Rc<Self>, work: &mut Work) {
+    fn lost(self: &Rc<Self>, work: &mut Work) {
         if self.answer.get() == Answer::Idle {
             return;
         }
@@ -357,10 +367,13 @@ impl Node {
         });
     }
 
-    /// This node goes elsewhere. A timeout is no handler: the handlers inside it go with it.
-    pub(super) fn lost_elsewhere(self: &Rc<Self>, work: &mut Work) {
-        match self.kind() {
-            Kind::Timeout => self.for_each_below(|node| node.lost_elsewhere(work)),
+    /// This node goes, or has gone elsewhere, and with it the handlers inside it that were asked past it:
+    /// through a timeout, which is no handler, and a `catch_cancel` that came too late.
+    pub(super) fn lost_with_inside(self: &Rc<Self>, work: &mut Work) {
+        match (self.kind(), self.answer.get()) {
+            (Kind::Timeout, _) | (Kind::Catch, Answer::Idle) => {
+                self.for_each_below(|node| node.lost_with_inside(work));
+            }
             _ => self.lost(work),
         }
     }
@@ -435,7 +448,7 @@ impl Node {
 
 /// Scopes that were asked, and that nobody polls any more.
 impl Node {
-    fn root(&self) -> Option<Rc<Self>> {
+    pub(super) fn root(&self) -> Option<Rc<Self>> {
         let mut next = self.parent();
         while let Some(node) = next {
             if node.kind() == Kind::Root {
@@ -555,11 +568,16 @@ impl Delivery {
         self.round.set(tick());
     }
 
-    /// Has the request delivered afresh at the next look.
-    pub(super) fn again(&self) {
-        self.absorbed.set(false);
-        self.lost.set(true);
+    /// Has the request delivered afresh when those who are at it have answered; those who have, and go
+    /// on, are asked again at the next look. False if nothing has changed since the last call.
+    pub(super) fn again(&self) -> bool {
+        let had_answer = self.absorbed.replace(false);
+        if self.lost.replace(true) && !had_answer {
+            return false;
+        }
+        self.round.set(tick());
         self.dirty.set(true);
+        true
     }
 
     /// One handler has answered; true if none is left that has not.

@@ -13,7 +13,9 @@ use asyncio_loop::{Join, Outcome, RawTask, TaskRef};
 
 use super::cancelled::wait_to_be_dropped;
 use super::deliver::Work;
-use super::node::{Answer, Kind, Node, current_root, enclosing, follow_frames, register_group};
+use super::node::{
+    Answer, Kind, Node, current_root, enclosing, follow_frames, register_group, stands_right,
+};
 
 /// The place in the tree of one await.
 #[derive(Debug, Default)]
@@ -78,7 +80,12 @@ impl Link {
         let fast = || current_root().and_then(|root| root.take_link(task));
         let Some(node) = self.node.take().or_else(fast) else { return Poll::Ready(outcome) };
         if node.answer.get() == Answer::Passed {
-            follow_frames(&node);
+            if !stands_right(&node) {
+                // What it was passed on to is over, or elsewhere: a handle that was lent to that is
+                // awaited once more.
+                node.leave();
+                return Poll::Ready(outcome);
+            }
             node.note(cx);
             wait_to_be_dropped(&node, &node.reason());
             self.node = Some(node);

@@ -196,7 +196,7 @@ impl Node {
         }
         self.see();
         self.detach();
-        Work::run(|work| self.lost(work));
+        Work::run(|work| self.lost_with_inside(work));
         let orphans = std::mem::take(&mut *self.below.borrow_mut());
         for orphan in &orphans {
             drop(orphan.parent.borrow_mut().take());
@@ -219,7 +219,7 @@ impl Node {
         }
         self.see();
         self.detach();
-        Work::run(|work| self.lost_elsewhere(work));
+        Work::run(|work| self.lost_with_inside(work));
         self.attach(parent);
         // What came along may have been asked where it was.
         self.tell_root_of_unseen();
@@ -251,9 +251,19 @@ impl Node {
             return;
         }
         let waker = self.waker.borrow().clone();
-        if let Some(waker) = waker {
-            waker.wake();
+        let Some(waker) = waker else { return };
+        let unsure = self.whose_waker_may_fail();
+        waker.wake();
+        if let Some(root) = unsure {
+            root.wake();
         }
+    }
+
+    /// The root around it, if its own waker is another one: that of a combinator which nobody polls any
+    /// more wakes nobody, and then the task would not find out.
+    pub(super) fn whose_waker_may_fail(&self) -> Option<Rc<Self>> {
+        let woken = self.waker.borrow().as_ref()?.task();
+        self.root().filter(|root| woken.as_ref() != root.task())
     }
 
     /// The reason that a request to it gave.
@@ -386,7 +396,7 @@ pub(super) fn follow_frames(node: &Rc<Node>) {
 }
 
 /// Whether the parent of `node` is what is being polled now.
-fn stands_right(node: &Node) -> bool {
+pub(super) fn stands_right(node: &Node) -> bool {
     let parent = node.parent.borrow();
     let Some(parent) = &*parent else { return false };
     let top = visit_frames(|frame, boundary| {
