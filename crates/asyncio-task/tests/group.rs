@@ -4,6 +4,7 @@ mod scopes;
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -1059,5 +1060,28 @@ fn destructors_of_children_see_their_task() {
         });
         assert!(timeout(ms(1), group).await.is_err());
         assert_eq!(log.take(), ["child"]);
+    });
+}
+
+#[test]
+fn what_a_body_has_answered_before_is_no_answer_to_a_request_from_outside() {
+    run(async {
+        let task = create_task(async {
+            let group = task_group(async |group| {
+                drop(group.create_task(async { Err::<(), _>("failed") }));
+                // Keeps the group's request open, as nobody polls it again.
+                let mut kept = pin!(catch_cancel(pending::<()>()));
+                poll_fn(|cx| Poll::Ready(kept.as_mut().poll(cx).is_pending())).await;
+                let caught = catch_cancel(pending::<()>()).await.unwrap_err();
+                current_task().unwrap().cancel();
+                sleep(ms(5)).await;
+                caught.resume().await
+            });
+            assert_eq!(group.await, Err::<(), _>(error_of(["failed"])));
+            pending::<()>().await;
+        });
+        let ended = timeout(ms(100), task).await.expect("the request is not lost");
+        assert!(ended.unwrap_err().is_cancelled());
+        assert_eq!(now(), 0);
     });
 }

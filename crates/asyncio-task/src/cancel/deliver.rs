@@ -265,8 +265,8 @@ impl Node {
         let Some(body) = body else { return work.wake(self) };
         if !body.is_asking() {
             body.begin(reason);
-            body.delivery.inherit(&asker.delivery);
         }
+        body.delivery.inherit(&asker.delivery);
         match body.look(work) {
             Look::Wait => {}
             Look::Act => work.wake(self),
@@ -561,11 +561,13 @@ impl Delivery {
         self.lost.set(false);
     }
 
-    /// Passes a request on that was delivered before to who asked.
+    /// Passes a request on that was delivered before to who asked. Answers to an earlier one do not count.
     fn inherit(&self, asker: &Self) {
         self.delivered.set(true);
         self.first.set(asker.first.get());
         self.round.set(tick());
+        self.absorbed.set(false);
+        self.dirty.set(true);
     }
 
     /// Has the request delivered afresh when those who are at it have answered; those who have, and go

@@ -311,3 +311,14 @@ fn found_9() {
     );
     attack(program, vec![(0, 1, Blow::Cancel)]);
 }
+
+// What a body has answered before is no answer to a request from outside.
+#[test]
+fn found_10() {
+    let sleep = |n| Box::new(Program::Sleep(n));
+    let body = Program::Aside(
+        Box::new(Program::Catch(sleep(0), false, sleep(0))),
+        Box::new(Program::Catch(sleep(0), true, sleep(1))),
+    );
+    attack_everywhere(&Program::Group(Box::new(body), vec![Program::Fail]));
+}
