@@ -478,25 +478,30 @@ impl Runner {
 }
 
 /// Cancels what is left on a loop, and runs it until that has ended, or the grace period has; false
-/// then.
+/// then. What is made meanwhile is cancelled as well, whether the others end or not: it is looked for
+/// after a millisecond, then after two, and so on.
 fn cancel_all_tasks(event_loop: &EventLoop, grace: Duration) -> bool {
     let deadline = event_loop.time() + grace;
+    let (mut asked, mut pause) = (0, Duration::from_millis(1));
     loop {
         let tasks = own_tasks(event_loop);
         if tasks.is_empty() {
             return true;
         }
         let ended = all_ended(event_loop, &tasks);
-        for task in &tasks {
+        for task in tasks.iter().filter(|task| task.id() > asked) {
             task.cancel();
         }
-        let wait = timeout(deadline - event_loop.time(), ended);
+        asked = tasks.iter().map(TaskRef::id).max().unwrap_or(asked);
+        let left = deadline - event_loop.time();
+        let wait = timeout(left.min(pause), ended);
         match event_loop.run_task(wait, TaskOptions::new().hidden()) {
             Err(RunError::AlreadyRunning { .. } | RunError::Closed) => return true,
-            Ok(Err(_)) => {
+            Ok(Err(_)) if left <= pause => {
                 report_left(event_loop);
                 return false;
             }
+            Ok(Err(_)) => pause *= 2,
             Ok(Ok(_)) | Err(_) => {}
         }
     }

@@ -400,3 +400,29 @@ fn what_does_not_end_within_the_grace_period_is_named_and_dropped() {
     let named: Vec<_> = seen.take().into_iter().filter_map(|report| report.task).collect();
     assert_eq!(named, ["stuck"]);
 }
+
+#[test]
+fn what_is_made_while_a_stubborn_task_ends_is_cancelled_too() {
+    let builder = Runner::builder().virtual_time(true).grace_period(Duration::from_secs(2));
+    let mut runner = builder.build();
+    let event_loop = runner.event_loop().unwrap();
+    let seen = reports(&event_loop);
+    let cleaned = Rc::new(Cell::new(false));
+    let inside = cleaned.clone();
+    runner
+        .run(async move {
+            create_task(finally(pending::<()>(), async |_| pending().await)).set_name("stuck");
+            create_task(finally(pending::<()>(), async move |_| {
+                drop(create_task(finally(pending::<()>(), async move |_| {
+                    sleep(Duration::from_secs(1)).await;
+                    inside.set(true);
+                })));
+            }));
+            yield_now().await;
+        })
+        .unwrap();
+    runner.close();
+    assert!(cleaned.get());
+    let named: Vec<_> = seen.take().into_iter().filter_map(|report| report.task).collect();
+    assert_eq!(named, ["stuck"]);
+}
