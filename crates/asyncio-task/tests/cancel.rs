@@ -905,3 +905,30 @@ fn a_request_made_while_another_is_being_answered_stays() {
         assert_eq!((log.take(), now()), (vec!["went on".to_owned()], 5));
     });
 }
+
+#[test]
+fn a_request_from_a_destructor_of_what_a_catch_drops_stays() {
+    struct CancelSelf;
+
+    impl Drop for CancelSelf {
+        fn drop(&mut self) {
+            current_task().unwrap().cancel();
+        }
+    }
+
+    run(async {
+        let task = create_task(async {
+            let caught = catch_cancel(async {
+                let _again = CancelSelf;
+                pending::<()>().await;
+            });
+            drop(caught.await.unwrap_err());
+            let _ = catch_cancel(pending::<()>()).await.map_err(drop);
+            current_task().unwrap().cancelling()
+        });
+        turns(1).await;
+        task.cancel();
+        let caught = timeout(ms(100), task).await.expect("the second request is not lost");
+        assert_eq!(caught.unwrap(), 2);
+    });
+}

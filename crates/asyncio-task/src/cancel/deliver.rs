@@ -110,14 +110,25 @@ impl Node {
             _ => self.delivery.ending.set(false),
         }
         self.delivery.restart();
-        work.wakes.append(&mut self.delivery.unended.borrow_mut());
+        let mut told = self.delivery.unended.borrow_mut();
+        told.iter().for_each(|node| node.told_by.set(0));
+        work.wakes.append(&mut told);
+    }
+
+    /// Every handler has answered the request. Another one that was made meanwhile, in this very poll of
+    /// the task, has not come through to them, and is delivered at the next suspension.
+    pub(super) fn all_answered(&self, work: &mut Work) {
+        if self.root_state.asked_while_running.get() {
+            self.delivery.restart();
+        } else {
+            self.unend(work);
+        }
     }
 
     /// Has `node` woken when this target has no request any more.
     pub(crate) fn tell_when_unended(&self, node: &Rc<Node>) {
-        let mut list = self.delivery.unended.borrow_mut();
-        if !list.iter().any(|known| Rc::ptr_eq(known, node)) {
-            list.push(Rc::clone(node));
+        if node.told_by.replace(self.entered) != self.entered {
+            self.delivery.unended.borrow_mut().push(Rc::clone(node));
         }
     }
 
@@ -294,7 +305,7 @@ impl Node {
                     }
                     node.answered(Answer::Idle);
                 } else if ended {
-                    node.unend(work);
+                    node.all_answered(work);
                 }
             }
             next = match node.kind() {

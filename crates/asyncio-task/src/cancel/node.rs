@@ -68,6 +68,8 @@ pub(crate) struct Node {
     pub(super) absorbed_at: Cell<u64>,
     /// When a request last found it at work.
     pub(super) probed_at: Cell<u64>,
+    /// Which target tells it when it has no request any more, by when that was made.
+    pub(super) told_by: Cell<u64>,
     /// It was asked, and not polled since.
     pub(super) unseen: Cell<bool>,
     /// Nobody polls it any more.
@@ -106,6 +108,7 @@ impl Node {
             answer: Cell::new(if kind == Kind::Region { Answer::Busy } else { Answer::Idle }),
             absorbed_at: Cell::new(0),
             probed_at: Cell::new(0),
+            told_by: Cell::new(0),
             unseen: Cell::new(false),
             dormant: Cell::new(false),
             has_unseen: Cell::new(false),

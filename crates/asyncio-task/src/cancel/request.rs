@@ -91,7 +91,7 @@ fn root_for(task: &TaskRef) -> Option<Rc<Node>> {
 #[derive(Debug, Default)]
 pub(crate) struct RootState {
     /// The request was made while the task was being polled, in this very poll.
-    asked_while_running: Cell<bool>,
+    pub(super) asked_while_running: Cell<bool>,
     /// The task has been stepped since the request.
     stepped: Cell<bool>,
 }
@@ -200,7 +200,7 @@ impl Node {
             Look::Act => Verdict::End,
             Look::Wait => Verdict::Continue,
             Look::Absorbed => {
-                self.unend(work);
+                self.all_answered(work);
                 Verdict::Continue
             }
         })
