@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use asyncio_loop::{JobError, ThreadPoolExecutor, calling_loop, context_var, running_loop};
 use asyncio_task::{
-    async_to_sync, catch_cancel, create_task, run, shield, single_thread_scope, sleep,
-    sync_to_async, thread_sensitive_scope, to_thread, yield_now,
+    LoopThread, async_to_sync, catch_cancel, create_task, from_thread, run, shield,
+    single_thread_scope, sleep, sync_to_async, thread_sensitive_scope, to_thread, yield_now,
 };
 
 context_var! { static USER: &'static str = "nobody"; }
@@ -157,6 +157,36 @@ fn a_call_that_would_wait_for_its_own_thread_is_an_error() {
         let inner = || run(async { sync_to_async(|| 1).thread_sensitive(false).await });
         assert_eq!(sync_to_async(inner).await.unwrap().unwrap(), 1);
     });
+}
+
+//
+#[test]
+fn a_loop_that_blocks_the_thread_that_waits_above_is_an_error() {
+    let inner = || run(async { sync_to_async(|| 1).await });
+    let error = async_to_sync(move || async move { sync_to_async(inner).await });
+    let error = error.unwrap().unwrap().unwrap_err();
+    assert!(matches!(error, JobError::WouldDeadlock(_)), "{error}");
+}
+
+// there is a way to make progress.
+#[test]
+fn a_sensitive_function_that_waits_for_a_loop_serves_it_meanwhile() {
+    fn from_thread() -> ThreadId {
+        from_thread::run(|| async { sync_to_async(thread_id).await.unwrap() }).unwrap()
+    }
+    fn from_another_loop() -> ThreadId {
+        let another = LoopThread::start().unwrap();
+        another.run(|| async { sync_to_async(thread_id).await.unwrap() }).unwrap()
+    }
+    for wait in [from_thread, from_another_loop] {
+        let both = move || (thread_id(), wait());
+        let (outer, inner) =
+            run(thread_sensitive_scope(async || sync_to_async(both).await)).unwrap();
+        assert_eq!(outer, inner);
+        let (outer, inner) =
+            async_to_sync(move || async move { sync_to_async(both).await }).unwrap().unwrap();
+        assert_eq!((outer, inner), (thread_id(), thread_id()));
+    }
 }
 
 //

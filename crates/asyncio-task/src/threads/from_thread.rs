@@ -22,9 +22,12 @@
 
 use asyncio_loop::{JobError, LoopHandle, NoRunningLoop, calling_loop};
 
-use super::submit::run_coroutine_threadsafe;
+use super::bridge::run_blocking;
 
 /// Runs a future on the loop that this job was submitted from, and blocks until it is done.
+///
+/// In a function that [`sync_to_async`](crate::sync_to_async) runs, this thread meanwhile runs the thread-sensitive
+/// functions that the future calls.
 ///
 /// # Errors
 ///
@@ -37,7 +40,7 @@ where
     Fut: Future + 'static,
     Fut::Output: Send + 'static,
 {
-    run_coroutine_threadsafe(&event_loop()?, make).result(None)
+    run_blocking(&event_loop()?, make)
 }
 
 /// Calls a function on the thread of the loop that this job was submitted from, and blocks until it

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use asyncio_loop::{EventLoop, JobError, LoopHandle, ThreadFuture, ThreadPromise, running_loop};
 
+use super::bridge::run_blocking;
 use super::submit::run_coroutine_threadsafe;
 use crate::runner::Runner;
 
@@ -115,7 +116,7 @@ impl LoopThread {
         Fut: Future + 'static,
         Fut::Output: Send + 'static,
     {
-        self.submit(make).result(None)
+        run_blocking(&self.handle, make)
     }
 
     /// Runs a future on the loop, and returns at once. See [`run_coroutine_threadsafe`].

@@ -2,7 +2,7 @@
 
 use asyncio_loop::{JobError, LoopHandle, SendContext, calling_loop, try_running_loop};
 
-use super::caller::{CALLER, Caller};
+use super::caller::{CALLER, Caller, serve_until_done};
 use super::cancel::Chain;
 use super::scope::Helper;
 use crate::threads::submit::submit;
@@ -68,9 +68,7 @@ where
         },
         None => None,
     };
-    future.add_done_callback(move |_| caller.done());
-    waiting.serve();
-    let outcome = future.result(None);
+    let outcome = serve_until_done(&future, caller, waiting);
     if let Some(waits) = waits {
         waits.ended(outcome.is_ok());
     }

@@ -1,59 +1,135 @@
-//! The thread that waits in `async_to_sync`: meanwhile it runs the thread-sensitive functions that
-//! the asynchronous code below it calls.
+//! The thread that waits in `async_to_sync`, or for a loop in the middle of a thread-sensitive function:
+//! meanwhile it runs the thread-sensitive functions that the asynchronous code below it calls.
 
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 
-use asyncio_loop::{Job, context_var};
+use asyncio_loop::{Job, JobError, ThreadFuture, context_var};
 
 context_var! {
-    /// The innermost thread that waits in `async_to_sync` above this code.
+    /// The innermost thread that waits above this code.
     pub(super) static CALLER: Option<Caller> = None;
 }
 
 /// How jobs get to the thread.
 #[derive(Clone)]
-pub(super) struct Caller(Sender<Work>);
+pub(super) struct Caller(Arc<Shared>);
 
-enum Work {
-    Job(Job),
+struct Shared {
+    thread: ThreadId,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Waiting,
+    /// The wait is over as soon as there are no jobs.
     Done,
+    /// No job would be run any more.
+    Gone,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Caller {
     /// The calling thread, and what it has to [`serve`](Waiting::serve).
     pub(super) fn new() -> (Self, Waiting) {
-        let (sender, receiver) = mpsc::channel();
-        (Caller(sender), Waiting(receiver))
+        let shared = Shared {
+            thread: thread::current().id(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        let shared = Arc::new(shared);
+        (Caller(Arc::clone(&shared)), Waiting(shared))
+    }
+
+    /// Whether it is this very thread: then something keeps it from running jobs.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.0.thread == thread::current().id() && self.0.lock().phase != Phase::Gone
     }
 
     /// Has the thread run a job. `Err`: it waits no more; here is the job back.
     pub(super) fn send(&self, job: Job) -> Result<(), Job> {
-        self.0.send(Work::Job(job)).map_err(|refused| match refused.0 {
-            Work::Job(job) => job,
-            Work::Done => unreachable!("a job was sent"),
-        })
+        let mut state = self.0.lock();
+        if state.phase == Phase::Gone {
+            return Err(job);
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        self.0.changed.notify_one();
+        Ok(())
     }
 
     /// Ends the wait.
     pub(super) fn done(&self) {
-        // Refused by a thread that waits no more.
-        let _ = self.0.send(Work::Done);
+        let mut state = self.0.lock();
+        if state.phase == Phase::Waiting {
+            state.phase = Phase::Done;
+        }
+        drop(state);
+        self.0.changed.notify_one();
     }
 }
 
 /// The thread's side.
-pub(super) struct Waiting(Receiver<Work>);
+pub(super) struct Waiting(Arc<Shared>);
 
 impl Waiting {
     /// Runs jobs until the wait is over; those that came before its end are run, too.
     pub(super) fn serve(self) {
-        while let Ok(Work::Job(job)) = self.0.recv() {
+        while let Some(job) = self.next_job() {
             job.run();
         }
-        while let Ok(work) = self.0.try_recv() {
-            if let Work::Job(job) = work {
-                job.run();
+    }
+
+    /// Waits for a job. `None`: the wait is over, and whoever comes now is refused.
+    fn next_job(&self) -> Option<Job> {
+        let mut state = self.0.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
             }
+            if state.phase != Phase::Waiting {
+                state.phase = Phase::Gone;
+                return None;
+            }
+            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+}
+
+/// Waits for `future`, which asynchronous code below this thread completes, and serves that meanwhile.
+pub(super) fn serve_until_done<T: Send + 'static>(
+    future: &ThreadFuture<T>,
+    caller: Caller,
+    waiting: Waiting,
+) -> Result<T, JobError> {
+    future.add_done_callback(move |_| caller.done());
+    waiting.serve();
+    future.result(None)
+}
+
+impl Drop for Waiting {
+    /// There are jobs left only if a panic ends the wait; they are cancelled.
+    fn drop(&mut self) {
+        let jobs = {
+            let mut state = self.0.lock();
+            state.phase = Phase::Gone;
+            std::mem::take(&mut state.jobs)
+        };
+        drop(jobs);
     }
 }

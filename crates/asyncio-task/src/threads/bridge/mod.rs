@@ -2,10 +2,11 @@
 //! does for Python.
 //!
 //! `sync_to_async` and `async_to_sync` are the two crossings; `place` says on which thread
-//! synchronous code belongs, `caller` is the thread that waits in `async_to_sync`, `cancel` carries
-//! cancellations inwards, and `scope` bounds the life of helper threads.
+//! synchronous code belongs, `caller` is the thread that waits in `async_to_sync`, `block` waits for a loop in
+//! other ways, `cancel` carries cancellations inwards, and `scope` bounds the life of helper threads.
 
 mod async_to_sync;
+mod block;
 mod caller;
 mod cancel;
 mod place;
@@ -13,5 +14,6 @@ mod scope;
 mod sync_to_async;
 
 pub use async_to_sync::async_to_sync;
+pub(super) use block::run_blocking;
 pub use scope::{single_thread_scope, thread_sensitive_scope};
 pub use sync_to_async::{SyncToAsync, sync_to_async};

@@ -1,6 +1,6 @@
 //! On which thread a thread-sensitive function runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,6 +16,13 @@ context_var! {
 thread_local! {
     /// The thread that this one is, while it runs a job.
     static CURRENT: RefCell<Option<Arc<SensitiveThread>>> = const { RefCell::new(None) };
+    /// Whether a thread-sensitive function runs on this thread.
+    static SENSITIVE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a thread-sensitive function runs on this thread.
+pub(super) fn is_sensitive() -> bool {
+    SENSITIVE.get()
 }
 
 /// One thread for thread-sensitive functions, started at the first.
@@ -70,22 +77,28 @@ pub(super) fn run_sensitive<F, T>(make_job: impl FnOnce(Wrapped<F>) -> (Job, T),
     let thread = SCOPE.get().unwrap_or_else(SensitiveThread::global);
     if let Some(caller) = CALLER.get() {
         let (job, future) = make_job(Wrapped { thread: None, function });
-        if let Err(job) = caller.send(job) {
+        if caller.is_blocked() {
+            job.fail(stuck());
+        } else if let Err(job) = caller.send(job) {
             // Nobody waits there any more.
             thread.pool().execute(job);
         }
         return future;
     }
-    let stuck = thread.is_current();
+    let is_current = thread.is_current();
     let (job, future) = make_job(Wrapped { thread: Some(Arc::clone(&thread)), function });
-    if stuck {
-        job.fail(JobError::WouldDeadlock(
-            "the loop runs on the thread for thread-sensitive functions, and blocks it",
-        ));
+    if is_current {
+        job.fail(stuck());
     } else {
         thread.pool().execute(job);
     }
     future
+}
+
+fn stuck() -> JobError {
+    JobError::WouldDeadlock(
+        "the loop runs on the thread for thread-sensitive functions, and blocks it",
+    )
 }
 
 /// A function with the thread that it is going to run on.
@@ -99,6 +112,13 @@ impl<F> Wrapped<F> {
     where
         F: FnOnce() -> T,
     {
+        struct Restore(bool);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                SENSITIVE.set(self.0);
+            }
+        }
+        let _restore = Restore(SENSITIVE.replace(true));
         match self.thread {
             Some(thread) => thread.mark(self.function),
             None => (self.function)(),
