@@ -1,5 +1,6 @@
 //! What to start, and how.
 
+use std::error::Error;
 use std::ffi::OsStr;
 use std::fmt;
 use std::future::IntoFuture;
@@ -370,7 +371,8 @@ impl Command {
     /// # Errors
     ///
     /// The system's: there is no such program, or no right to run it, or no more processes or
-    /// descriptors. Then nothing is left behind.
+    /// descriptors. Then nothing is left behind. The text names the program and the directory; the error with
+    /// the system's number is the [source](std::error::Error::source).
     ///
     /// # Panics
     ///
@@ -429,7 +431,7 @@ impl Command {
         let event_loop = running_loop();
         self.set_up()?;
         let merged = self.connect()?;
-        let mut process = self.command.spawn().map_err(|error| self.explain(&error))?;
+        let mut process = self.command.spawn().map_err(|error| self.explain(error))?;
         let stdin = process.stdin.take().map(OwnedFd::from);
         let stdout = merged.or_else(|| process.stdout.take().map(OwnedFd::from));
         let stderr = process.stderr.take().map(OwnedFd::from);
@@ -441,13 +443,13 @@ impl Command {
     }
 
     /// Which program did not start; and where, since a missing directory gives the same error.
-    fn explain(&self, error: &io::Error) -> io::Error {
+    fn explain(&self, error: io::Error) -> io::Error {
         let program = self.command.get_program();
-        let text = match self.command.get_current_dir() {
-            Some(directory) => format!("cannot start {program:?} in {directory:?}: {error}"),
-            None => format!("cannot start {program:?}: {error}"),
+        let what = match self.command.get_current_dir() {
+            Some(directory) => format!("{program:?} in {directory:?}"),
+            None => format!("{program:?}"),
         };
-        io::Error::new(error.kind(), text)
+        io::Error::new(error.kind(), StartError { what, error })
     }
 
     /// Tells the standard library what the process is to be.
@@ -481,6 +483,25 @@ impl Command {
         }
         self.command.stdout(stdout.into_std()).stderr(stderr.into_std());
         Ok(None)
+    }
+}
+
+/// What did not start, and the system's own error as the source.
+#[derive(Debug)]
+struct StartError {
+    what: String,
+    error: io::Error,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot start {}: {}", self.what, self.error)
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
     }
 }
 

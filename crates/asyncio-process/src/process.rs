@@ -215,7 +215,10 @@ impl Process {
         if let Ok(status) = timeout(grace, self.wait()).await {
             return Ok(status);
         }
-        self.kill()?;
+        // It may have ended in the very turn in which its time was over.
+        if self.exit_status().is_none() {
+            self.kill()?;
+        }
         Ok(self.wait().await)
     }
 
@@ -224,6 +227,10 @@ impl Process {
     ///
     /// All at once, so that nothing blocks however much there is. A process that does not read all its
     /// input is no error. Streams that are not piped, or were taken, are `None` in the output.
+    ///
+    /// A stream ends when nobody can write to it any more. What the process has started in the background, and
+    /// left behind, may have the stream still, and this waits for that, too, unless it is
+    /// [killed with the process](crate::Command::kill_group).
     ///
     /// # Errors
     ///

@@ -52,6 +52,12 @@ impl Setup {
             && users.iter().all(Option::is_none)
     }
 
+    /// Whether the process may run out of memory before the machine does.
+    pub(crate) fn limits_memory(&self) -> bool {
+        let memory = [Resource::AddressSpace, Resource::Data];
+        self.limits.iter().any(|limit| memory.contains(&limit.resource))
+    }
+
     /// Does it all, in the new process. It must not allocate or lock: see [`sys::prepare`].
     pub(crate) fn apply(&self) -> io::Result<()> {
         if self.session {

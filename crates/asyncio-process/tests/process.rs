@@ -1,17 +1,23 @@
 //! `Command` and `Process`: starting, streams, the end. Real processes, and no time in it.
 
+use std::error::Error;
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::pin::pin;
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use asyncio_loop::{EventLoop, Signal};
 use asyncio_process::{
     Command, Process, Stdio, Watcher, create_subprocess_exec, create_subprocess_shell,
 };
 use asyncio_task::{create_task, run, sleep, yield_now};
-use rustix::process::{Pid, Signal as Raw, WaitOptions, kill_process, waitpid};
+use rustix::process::{
+    Pid, Signal as Raw, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid,
+};
 
 const WATCHERS: [Watcher; 2] = [Watcher::Auto, Watcher::Thread];
 
@@ -49,6 +55,8 @@ fn the_error_names_what_did_not_start_and_where() {
         let error = Command::new("/does/not/exist").await.unwrap_err();
         let text = "cannot start \"/does/not/exist\": No such file or directory (os error 2)";
         assert_eq!(error.to_string(), text);
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.and_then(io::Error::raw_os_error), Some(2));
         let error = Command::new("true").current_dir("/not/here").await.unwrap_err();
         assert!(
             error.to_string().starts_with("cannot start \"true\" in \"/not/here\": "),
@@ -528,6 +536,28 @@ fn stop_asks_first_and_kills_after_the_grace() {
         let mut stubborn = command.stdout(Stdio::piped()).await?;
         assert_eq!(stubborn.stdout().unwrap().read_line().await?, "ready\n");
         assert_eq!(stubborn.stop(Duration::from_millis(5)).await?.signal(), Some(9));
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_process_that_ends_in_the_turn_in_which_its_grace_does_was_stopped() {
+    run(async {
+        let process = sleeper().await?;
+        // The loop begins to watch it.
+        yield_now().await;
+        let grace = Duration::from_millis(1);
+        let mut stop = pin!(process.stop(grace));
+        assert!(poll_fn(|cx| Poll::Ready(stop.as_mut().poll(cx).is_pending())).await);
+        // The loop learns of both at once.
+        let over = Instant::now() + grace;
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(raw_pid(process.id())), ended)?;
+        while Instant::now() <= over {
+            std::hint::spin_loop();
+        }
+        assert_eq!(stop.await?.signal(), Some(15));
         io::Result::Ok(())
     })
     .unwrap();

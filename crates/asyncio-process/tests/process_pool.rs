@@ -4,6 +4,8 @@
 
 use std::error::Error;
 use std::num::NonZero;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -40,6 +42,16 @@ static HANG: PoolFunction<(), ()> = PoolFunction::new("hang", |()| {
 });
 static ALLOCATE: PoolFunction<usize, usize> =
     PoolFunction::new("allocate", |bytes| vec![1_u8; bytes].len());
+static HOARD: PoolFunction<(), ()> = PoolFunction::new("hoard", |()| {
+    let mut hoard: Vec<Vec<u8>> = Vec::with_capacity(1 << 20);
+    for size in (8..28).rev().map(|power| 1 << power) {
+        let mut piece = Vec::new();
+        while piece.try_reserve_exact(size).is_ok() {
+            hoard.push(std::mem::take(&mut piece));
+        }
+    }
+    panic!("nothing is left, and {} pieces are held", hoard.len());
+});
 static READ_STDIN: PoolFunction<(), usize> =
     PoolFunction::new("read_stdin", |()| std::io::stdin().lines().count());
 static STRANGER: PoolFunction<(), ()> = PoolFunction::new("stranger", |()| ());
@@ -83,6 +95,7 @@ fn main() {
         &ABORT,
         &HANG,
         &ALLOCATE,
+        &HOARD,
         &READ_STDIN,
     ]);
     let tests: &[(&str, fn())] = &[
@@ -106,6 +119,8 @@ fn main() {
         ("workers_can_be_killed", workers_can_be_killed),
         ("queued_jobs_can_be_cancelled", queued_jobs_can_be_cancelled),
         ("workers_keep_to_their_limits", workers_keep_to_their_limits),
+        ("a_worker_without_any_memory_ends", a_worker_without_any_memory_ends),
+        ("a_worker_whose_parent_is_gone_is_one_still", a_worker_whose_parent_is_gone),
         ("an_unknown_function_is_an_error", an_unknown_function_is_an_error),
         ("standard_input_of_a_worker_is_empty", standard_input_of_a_worker_is_empty),
         ("a_closed_pool_refuses_and_leaves_no_process", a_closed_pool_leaves_no_process),
@@ -366,6 +381,46 @@ fn workers_keep_to_their_limits() {
     let error = pool_error(&pool.submit(&ALLOCATE, 2 << 30));
     assert!(matches!(error, PoolError::WorkerDied { .. }), "{error}");
     assert_eq!(pool.submit(&ALLOCATE, 1 << 20).result(None).unwrap(), 1 << 20);
+}
+
+/// Set in the process that asks for backtraces.
+const ASKS_FOR_BACKTRACES: &str = "ASYNCIO_TEST_BACKTRACES";
+
+fn a_worker_without_any_memory_ends() {
+    if std::env::var_os(ASKS_FOR_BACKTRACES).is_none() {
+        let mut this = process::Command::new(std::env::current_exe().unwrap());
+        this.arg("a_worker_without_any_memory_ends").env(ASKS_FOR_BACKTRACES, "1");
+        assert!(this.env("RUST_BACKTRACE", "1").status().unwrap().success());
+        return;
+    }
+    let limited = ProcessPoolExecutor::builder().max_workers(1);
+    let pool = limited.resource_limit(Resource::AddressSpace, 1 << 28).build();
+    match pool.submit_within(Some(Duration::from_secs(60)), &HOARD, ()).result(None) {
+        // There was enough for the panic, or not.
+        Err(JobError::Panicked(_)) => {}
+        Err(JobError::Failed(error)) => {
+            let error = error.downcast::<PoolError>().unwrap();
+            assert!(matches!(*error, PoolError::WorkerDied { .. }), "{error}");
+        }
+        outcome => panic!("unexpected outcome: {outcome:?}"),
+    }
+}
+
+/// It must not take itself for the program.
+fn a_worker_whose_parent_is_gone() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    // The shell, its parent, ends at once.
+    let mut shell = process::Command::new("/bin/sh");
+    shell
+        .args(["-c", "exec 3<&0; \"$0\" \"no such test\" <&3 3<&- &"])
+        .arg(std::env::current_exe().unwrap());
+    shell.env("ASYNCIO_POOL_PARENT", process::id().to_string());
+    shell.stdin(OwnedFd::from(theirs)).stderr(process::Stdio::piped());
+    let shell = shell.spawn().unwrap();
+    // A worker ends with its socket and has nothing to say.
+    drop(ours);
+    let output = shell.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
 
 fn an_unknown_function_is_an_error() {

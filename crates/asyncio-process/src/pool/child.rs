@@ -50,6 +50,11 @@ impl Worker {
         if !setup.is_empty() {
             sys::prepare(&mut command, setup.clone());
         }
+        if setup.limits_memory() {
+            // To write a backtrace takes memory. Where there is none left the standard library comes to the
+            // same place again, which it has locked: the worker would hang instead of ending.
+            command.env("RUST_BACKTRACE", "0");
+        }
         let child = command.spawn()?;
         let process = WorkerProcess { pid: child.id(), child: Arc::new(Mutex::new(child)) };
         Ok(Worker { socket: ours, process, jobs: 0 })

@@ -361,7 +361,8 @@ impl ProcessPoolBuilder {
     /// [`Command::resource_limit`](crate::Command::resource_limit).
     ///
     /// A job that runs into a limit mostly ends its worker: [`PoolError::WorkerDied`]. A limit that the system
-    /// refuses shows as [`PoolError::Start`].
+    /// refuses shows as [`PoolError::Start`]. With a limit on memory the workers write no backtraces, which
+    /// would need some.
     pub fn resource_limit(mut self, resource: Resource, limit: u64) -> Self {
         self.worker_setup.limits.push(Limit { resource, soft: limit, hard: Some(limit) });
         self

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::parent_id;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -16,7 +15,7 @@ use super::frame::{self, Reply};
 use super::function::{self, Registrable};
 
 /// Set for worker processes, to the number of the process that started them. What a worker starts in
-/// its turn inherits the variable, but not the parent.
+/// its turn inherits the variable, but not the socket.
 pub(super) const PARENT: &str = "ASYNCIO_POOL_PARENT";
 
 /// Names the program's pool functions, and in a worker process serves them and never returns.
@@ -48,8 +47,20 @@ pub fn init_process_pool(functions: &[&'static dyn Registrable]) {
 }
 
 fn is_worker() -> bool {
-    let parent = std::env::var(PARENT).ok();
-    parent.and_then(|parent| parent.parse().ok()) == Some(parent_id())
+    let parent = std::env::var(PARENT).ok().and_then(|parent| parent.parse().ok());
+    parent.is_some_and(is_started_by)
+}
+
+/// Whether standard input is a socket that this process made, which may have died since.
+#[cfg(target_os = "linux")]
+fn is_started_by(parent: i32) -> bool {
+    let peer = rustix::net::sockopt::socket_peercred(io::stdin());
+    peer.is_ok_and(|peer| peer.pid.as_raw_nonzero().get() == parent)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_started_by(parent: i32) -> bool {
+    i32::try_from(std::os::unix::process::parent_id()) == Ok(parent)
 }
 
 fn serve() -> io::Result<()> {
