@@ -16,6 +16,7 @@
 
 use std::collections::VecDeque;
 use std::panic::Location;
+use std::time::Instant;
 
 use super::Job;
 use crate::ThreadPromise;
@@ -31,6 +32,8 @@ pub(super) struct Crew {
     /// Who sleeps, the latest last.
     asleep: Vec<(usize, Thread)>,
     searching: usize,
+    /// Until then nobody searches who was not called.
+    no_search_until: Option<Instant>,
     closing: bool,
     /// Completed when the last worker has ended.
     awaiting_end: Vec<ThreadPromise<()>>,
@@ -59,6 +62,7 @@ impl Crew {
             max_workers,
             asleep: Vec::new(),
             searching: 0,
+            no_search_until: None,
             closing: false,
             awaiting_end: Vec::new(),
         }
@@ -105,11 +109,18 @@ impl Crew {
         std::mem::take(&mut self.queue)
     }
 
-    /// Lets a worker that found nothing look a little longer, if nobody else does.
+    /// Lets a worker that found nothing look a little longer, if nobody else does and it is worth it.
     pub(super) fn try_search(&mut self) -> bool {
-        let alone = self.searching == 0 && !self.closing;
-        self.searching += usize::from(alone);
-        alone
+        let may = self.searching == 0
+            && !self.closing
+            && self.no_search_until.is_none_or(|until| Instant::now() >= until);
+        self.searching += usize::from(may);
+        may
+    }
+
+    /// Has workers that find nothing sleep at once for some time.
+    pub(super) fn no_search_until(&mut self, until: Instant) {
+        self.no_search_until = Some(until);
     }
 
     /// A searcher has found a job, or goes to sleep.

@@ -1,5 +1,7 @@
 //! The crew without threads: every order of what workers and submitters do, by property.
 
+use std::time::{Duration, Instant};
+
 use proptest::prelude::*;
 
 use super::Job;
@@ -188,4 +190,14 @@ proptest! {
         prop_assert!(model.ended.is_some_and(|ended| ended.is_done()));
         prop_assert!(model.workers.iter().all(|worker| *worker == Worker::Gone));
     }
+}
+
+#[test]
+fn nobody_searches_while_that_is_not_worth_it() {
+    let mut crew = Crew::new(1);
+    crew.no_search_until(Instant::now() + Duration::from_secs(3600));
+    assert!(!crew.try_search());
+    crew.no_search_until(Instant::now());
+    assert!(crew.try_search());
+    assert!(!crew.try_search(), "one is enough");
 }

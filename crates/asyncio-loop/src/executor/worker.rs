@@ -2,17 +2,22 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Job;
 use super::pool::Shared;
 use crate::primitives::{Ordering, hint, thread};
 
-/// How often a worker looks again before it sleeps: some ten microseconds, which is what it takes to
-/// wake a loop that waits for its result, and to come back from there with the next job.
-const LOOKS: u32 = if cfg!(loom) { 1 } else { 40 };
-/// The first looks stay on the processor, the others let other threads have it.
-const BUSY_LOOKS: u32 = if cfg!(loom) { 0 } else { 4 };
+/// How long a worker looks for more before it sleeps: what it takes to wake a loop that waits for its
+/// result, on a processor that has gone to sleep as well, and to come back from there with the next job.
+const LOOK: Duration = Duration::from_micros(30);
+/// So many looks in a row keep the processor, then others may have it.
+const BUSY_LOOKS: u32 = if cfg!(loom) { 1 } else { 16 };
+/// When it comes back this late, others want it, for milliseconds each: a job that comes meanwhile waits
+/// for all of that, while it takes microseconds to wake a worker that sleeps ...
+const LATE: Duration = Duration::from_micros(200);
+/// ... so for this many times as long as was lost a worker without work sleeps at once.
+const REST: u32 = 100;
 
 pub(super) struct Worker {
     pool: Arc<Shared>,
@@ -58,7 +63,9 @@ impl Worker {
             if !self.searching && crew.try_search() {
                 drop(crew);
                 self.searching = true;
-                self.look();
+                if let Some(until) = self.look() {
+                    self.pool.lock().no_search_until(until);
+                }
                 continue;
             }
             if self.searching {
@@ -74,20 +81,28 @@ impl Worker {
         }
     }
 
-    /// Watches the queue without its lock.
-    fn look(&self) {
-        for look in 0..LOOKS {
-            if self.pool.queued.load(Ordering::Relaxed) > 0 {
-                return;
-            }
-            if look < BUSY_LOOKS {
-                for _ in 0..1 << look {
-                    hint::spin_loop();
+    /// Watches the queue without its lock. Returns until when that is better left.
+    fn look(&self) -> Option<Instant> {
+        let start = Instant::now();
+        let mut now = start;
+        while now - start < LOOK {
+            for _ in 0..BUSY_LOOKS {
+                if self.pool.queued.load(Ordering::Relaxed) > 0 {
+                    return None;
                 }
-            } else {
-                thread::yield_now();
+                hint::spin_loop();
+            }
+            thread::yield_now();
+            if cfg!(loom) {
+                return None;
+            }
+            let lost = now.elapsed();
+            now += lost;
+            if lost > LATE {
+                return Some(now + REST * lost);
             }
         }
+        None
     }
 
     /// Sleeps until it is woken for a job; false if nobody did for the idle time.
