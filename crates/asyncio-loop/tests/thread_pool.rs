@@ -228,6 +228,18 @@ fn sleeping_threads_end_at_shutdown() {
 
 //
 #[test]
+fn a_job_that_joins_its_own_pool_is_told_so() {
+    let pool = Arc::new(ThreadPoolExecutor::new());
+    let job = pool.submit({
+        let pool = Arc::clone(&pool);
+        move || pool.join(None)
+    });
+    let stuck = job.result(None).unwrap().unwrap_err();
+    assert_eq!(stuck.jobs().len(), 1);
+    pool.join(None).unwrap();
+}
+
+#[test]
 fn join_with_a_limit_names_the_stuck_jobs() {
     let pool = ThreadPoolExecutor::builder().max_workers(1).thread_name_prefix("db").build();
     let (started, starts) = mpsc::channel();

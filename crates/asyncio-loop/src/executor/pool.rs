@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::crew::{Crew, Help};
-use super::worker::Worker;
+use super::worker::{self, Worker};
 use super::{Executor, Job};
 use crate::primitives::{AtomicUsize, Mutex, MutexGuard, Ordering, thread};
 use crate::{JobError, ThreadFuture, ThreadPromise};
@@ -169,7 +169,8 @@ impl ThreadPoolExecutor {
     ///
     /// # Errors
     ///
-    /// The jobs that run still, with the place where each was submitted; they go on.
+    /// The jobs that run still, with the place where each was submitted; they go on. One of the pool's own
+    /// jobs gets this at once, since it cannot wait for its own end.
     ///
     /// # Examples
     ///
@@ -190,7 +191,9 @@ impl ThreadPoolExecutor {
     /// # assert!(job.is_done());
     /// ```
     pub fn join(&self, timeout: Option<Duration>) -> Result<(), StuckJobs> {
-        match self.shutdown().result(timeout) {
+        let ended = self.shutdown();
+        let timeout = if worker::works_for(&self.shared) { Some(Duration::ZERO) } else { timeout };
+        match ended.result(timeout) {
             Ok(()) => Ok(()),
             Err(_) => Err(self.stuck_jobs()),
         }

@@ -1,6 +1,8 @@
 //! One thread of a pool: take a job, run it, and when there is none look a little, sleep, end.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,17 @@ const LATE: Duration = Duration::from_micros(200);
 /// ... so for this many times as long as was lost a worker without work sleeps at once.
 const REST: u32 = 100;
 
+thread_local! {
+    /// The pool that this thread is one of; only its address counts.
+    static POOL: Cell<*const Shared> = const { Cell::new(ptr::null()) };
+}
+
+/// Whether this thread is one of the pool's.
+pub(super) fn works_for(pool: &Arc<Shared>) -> bool {
+    // A model has all its threads on one of the system's.
+    !cfg!(loom) && POOL.get() == Arc::as_ptr(pool)
+}
+
 pub(super) struct Worker {
     pool: Arc<Shared>,
     number: usize,
@@ -34,6 +47,7 @@ impl Worker {
 
     /// The body of the thread.
     pub(super) fn work(mut self) {
+        POOL.set(Arc::as_ptr(&self.pool));
         while let Some(job) = self.next_job() {
             // Panics of the job are caught inside; this is for destructors of values and wakers.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job.run())) {
