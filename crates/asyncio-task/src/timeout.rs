@@ -384,7 +384,29 @@ pin_project! {
         #[pin]
         body: Option<F>,
         slot: Slot,
-        watch: Watch,
+        watch: Watching,
+    }
+}
+
+/// Whether a limit has to be looked after. A future that is ready at its first poll ends before that, and
+/// has nothing to clear away.
+#[derive(Debug)]
+enum Watching {
+    NotYet(Limit),
+    Since(Watch),
+}
+
+impl Watching {
+    /// The watch, which begins now if it has not.
+    #[inline]
+    fn begin(&mut self) -> &mut Watch {
+        if let Self::NotYet(limit) = *self {
+            *self = Self::Since(Watch { alarm: Alarm::New(limit), control: None });
+        }
+        match self {
+            Self::Since(watch) => watch,
+            Self::NotYet(_) => unreachable!("it has just begun"),
+        }
     }
 }
 
@@ -410,7 +432,10 @@ enum Alarm {
 
 impl<F: Future> TimeoutFuture<F> {
     fn new(body: F, limit: Limit, control: Option<Timeout>) -> Self {
-        let watch = Watch { alarm: Alarm::New(limit), control };
+        let watch = match control {
+            None => Watching::NotYet(limit),
+            control => Watching::Since(Watch { alarm: Alarm::New(limit), control }),
+        };
         Self { body: Some(body), slot: Slot::new(Kind::Timeout), watch }
     }
 }
@@ -422,24 +447,27 @@ impl<F: Future> Future for TimeoutFuture<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         // A future that is ready at its first poll costs a frame, and nothing else.
-        if !this.watch.is_untouched() {
+        if let Watching::Since(watch) = this.watch {
             this.slot.refresh(cx);
-            this.watch.before_poll(this.slot);
-            if this.watch.is_over(this.slot) {
+            watch.before_poll(this.slot);
+            if watch.is_over(this.slot) {
                 this.slot.run(|| while_cancelling(|| this.body.set(None)));
             }
             if this.body.is_none() {
-                return this.watch.give_up(this.slot, cx);
+                return watch.give_up(this.slot, cx);
             }
         }
         if let Poll::Ready(value) = this.slot.run(|| poll_to_end(this.body.as_mut(), cx)) {
             this.slot.leave();
-            this.watch.finish();
+            if let Watching::Since(watch) = this.watch {
+                watch.finish();
+            }
             return Poll::Ready(Ok(value));
         }
-        if this.watch.after_poll(this.slot, cx) {
+        let watch = this.watch.begin();
+        if watch.after_poll(this.slot, cx) {
             this.slot.run(|| while_cancelling(|| this.body.set(None)));
-            return this.watch.give_up(this.slot, cx);
+            return watch.give_up(this.slot, cx);
         }
         Poll::Pending
     }
@@ -462,12 +490,6 @@ fn poll_to_end<F: Future>(
 }
 
 impl Watch {
-    /// Whether nobody but its future knows of it yet.
-    #[inline]
-    fn is_untouched(&self) -> bool {
-        matches!(self.alarm, Alarm::New(_)) && self.control.is_none()
-    }
-
     /// Looks whether the limit has passed, and if so asks what is inside to end.
     #[inline]
     fn before_poll(&mut self, slot: &Slot) {
@@ -564,14 +586,7 @@ impl Watch {
         self.finish();
     }
 
-    #[inline]
     fn finish(&mut self) {
-        if !self.is_untouched() {
-            self.finish_touched();
-        }
-    }
-
-    fn finish_touched(&mut self) {
         self.alarm = Alarm::Never;
         if let Some(control) = self.control.take() {
             let late = control.is_expired();
