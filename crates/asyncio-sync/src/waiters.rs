@@ -55,6 +55,7 @@ impl Wake for LocalWaker {
 
 impl Wake for Waker {
     fn of(cx: &Context<'_>) -> Self {
+        WaitsFor::Resource.note(cx);
         cx.waker().clone()
     }
 

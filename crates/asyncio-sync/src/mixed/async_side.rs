@@ -5,7 +5,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Context;
 
-use super::core::{Core, For, Inside, Patience};
+use super::core::{Core, Inside, Patience};
+use super::waiting::For;
 use crate::error::{PutError, QueueShutDown, TaskDoneError, TryGetError, TryPutError};
 use crate::queue::{Fifo, Order};
 use crate::waiters::Key;

@@ -1,12 +1,26 @@
-//! What both sides share: the items behind a lock, and everybody who waits for them.
+//! What both sides share: the items, and everybody who waits for them.
+//!
+//! There are two locks, so that those who put and those who get seldom meet. Items are put in behind the
+//! one, `inside`, which also holds everything there is to know about the queue. If the order allows it,
+//! those who get take them out behind the other, `front`: whoever finds it empty moves all there is to the
+//! front. So most of the time a get locks nothing that a put locks, and says in an atomic number how many
+//! it took. It goes through `inside` only if the front is empty, if tasks wait for an item, who come first,
+//! or if somebody wants to know of room.
+//!
+//! That somebody wants to know is an atomic flag. Who waits for room sets it and then looks whether there
+//! is some after all; who gets an item counts it and then looks at the flag. One of the two sees the other.
 
 use std::fmt;
+use std::hint;
 use std::marker::PhantomData;
 use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::Instant;
 
+use super::waiting::{For, Tasks, Threads, call, wake};
 use crate::error::{TaskDoneError, TryGetError, TryPutError};
 use crate::queue::Order;
 use crate::waiters::{Key, State, WaiterList};
@@ -14,7 +28,12 @@ use crate::waiters::{Key, State, WaiterList};
 /// A queue that threads and tasks share.
 #[derive(Debug)]
 pub(super) struct Core<T, O> {
-    inside: Mutex<Inside<O>>,
+    front: Apart<Front<O>>,
+    inside: Apart<Mutex<Inside<O>>>,
+    /// Whether those who get items are to tell of it: nobody who waits for room is on the way.
+    room_wanted: AtomicBool,
+    /// Whether tasks are in line for items. Set with both locks held.
+    tasks_in_line: AtomicBool,
     /// What threads sleep on. Tasks wait in [`Tasks`].
     not_empty: Condvar,
     not_full: Condvar,
@@ -24,9 +43,25 @@ pub(super) struct Core<T, O> {
     item: PhantomData<fn() -> T>,
 }
 
+/// Where the next items come from. Locked before `inside`, if both are.
+#[derive(Debug, Default)]
+struct Front<O> {
+    items: Mutex<O>,
+    /// How many were taken that `Inside::set_apart` still counts.
+    taken: AtomicUsize,
+}
+
+/// In a cache line of its own (two, as the processor fetches them in pairs), so that threads that work on
+/// neighbours don't slow each other down.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
 #[derive(Debug, Default)]
 pub(super) struct Inside<O> {
     items: O,
+    /// How many items are at the front, or were and are not known to be taken.
+    set_apart: usize,
     pub(super) unfinished: usize,
     /// How often `unfinished` came down to 0: who joins waits for the next time.
     times_done: usize,
@@ -34,56 +69,6 @@ pub(super) struct Inside<O> {
     closing: bool,
     tasks: Tasks,
     threads: Threads,
-}
-
-#[derive(Debug, Default)]
-struct Tasks {
-    getters: WaiterList<Waker>,
-    putters: WaiterList<Waker>,
-    joiners: WaiterList<Waker>,
-    closers: WaiterList<Waker>,
-}
-
-/// Threads that sleep, for each condition.
-#[derive(Debug, Default)]
-struct Threads {
-    getters: Sleepers,
-    putters: Sleepers,
-    joiners: Sleepers,
-}
-
-/// Threads that sleep on one condition.
-///
-/// Waking costs a system call each time, so those who were woken and have not come yet are counted.
-#[derive(Debug, Default)]
-struct Sleepers {
-    asleep: usize,
-    woken: usize,
-}
-
-impl Sleepers {
-    /// Whether there is one to be woken, which the caller then does.
-    fn wake_one(&mut self) -> bool {
-        let any = self.asleep > self.woken;
-        self.woken += usize::from(any);
-        any
-    }
-
-    /// One has woken up. It may have been its own idea; then another one's wake-up is taken for its, and
-    /// one more may be woken than necessary.
-    fn woke(&mut self) {
-        self.asleep -= 1;
-        self.woken = self.woken.saturating_sub(1);
-    }
-}
-
-/// What a task waits for.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum For {
-    Item,
-    Room,
-    Done,
-    Closed,
 }
 
 /// How long a thread is ready to wait.
@@ -94,7 +79,13 @@ pub(super) enum Patience {
     Forever,
 }
 
+/// How often a thread looks for room before it sleeps; each time it waits twice as long, or lets others run.
+const LOOKS: u32 = 12;
+
 type Lock<'a, O> = MutexGuard<'a, Inside<O>>;
+
+/// The front, and the inside.
+type Both<'a, O> = (MutexGuard<'a, O>, Lock<'a, O>);
 
 impl<O> Inside<O> {
     fn line(&mut self, what: For) -> &mut WaiterList<Waker> {
@@ -138,20 +129,14 @@ impl<O> Inside<O> {
     }
 }
 
-/// Calls the next task in line, and its deputy to look whether it comes.
-fn call(line: &mut WaiterList<Waker>) -> [Option<Waker>; 2] {
-    if line.waiting() == 0 { [None, None] } else { [line.notify(), line.deputy()] }
-}
-
-fn wake(wakers: impl IntoIterator<Item = Option<Waker>>) {
-    wakers.into_iter().flatten().for_each(Waker::wake);
-}
-
 impl<T, O: Order<T>> Core<T, O> {
     pub(super) fn new(maxsize: usize) -> Self {
         assert!(maxsize > 0, "a queue needs room for one item at least");
         Self {
-            inside: Mutex::default(),
+            front: Apart::default(),
+            inside: Apart::default(),
+            room_wanted: AtomicBool::new(false),
+            tasks_in_line: AtomicBool::new(false),
             not_empty: Condvar::new(),
             not_full: Condvar::new(),
             all_done: Condvar::new(),
@@ -162,7 +147,16 @@ impl<T, O: Order<T>> Core<T, O> {
 
     /// Only an item's `Ord` can panic in here, and a heap survives that: poison says nothing.
     fn lock(&self) -> Lock<'_, O> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_front(&self) -> MutexGuard<'_, O> {
+        self.front.0.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_both(&self) -> Both<'_, O> {
+        let front = self.lock_front();
+        (front, self.lock())
     }
 
     pub(super) fn look<R>(&self, look: impl FnOnce(&Inside<O>) -> R) -> R {
@@ -171,8 +165,8 @@ impl<T, O: Order<T>> Core<T, O> {
 
     /// For `Debug`.
     pub(super) fn show(&self, mut f: fmt::DebugStruct<'_, '_>) -> fmt::Result {
-        let inside = self.lock();
-        f.field("len", &inside.items.count())
+        let mut inside = self.lock();
+        f.field("len", &self.count(&mut inside))
             .field("getters", &inside.getters())
             .field("putters", &inside.putters())
             .field("joiners", &inside.joiners())
@@ -182,37 +176,86 @@ impl<T, O: Order<T>> Core<T, O> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.look(|inside| inside.items.count())
+        self.count(&mut self.lock())
+    }
+
+    /// How many items there are.
+    fn count(&self, inside: &mut Inside<O>) -> usize {
+        inside.set_apart -= self.front.0.taken.swap(0, Ordering::SeqCst);
+        inside.items.count() + inside.set_apart
+    }
+
+    fn room(&self, inside: &mut Inside<O>) -> usize {
+        self.maxsize - self.count(inside)
+    }
+
+    /// Whether there is room, without asking the front if there is anyway.
+    fn has_room(&self, inside: &mut Inside<O>) -> bool {
+        inside.items.count() + inside.set_apart < self.maxsize || self.room(inside) > 0
     }
 
     /// Puts an item in, for a thread.
     pub(super) fn put(&self, item: T, patience: Patience) -> Result<(), TryPutError<T>> {
         let mut inside = self.lock();
         let mut patient = true;
+        let mut looked = matches!(patience, Patience::None) || !O::FIRST_COME;
         loop {
             if inside.shut_down {
                 return Err(TryPutError::ShutDown(item));
             }
-            if inside.items.count() < self.maxsize {
+            if self.has_room(&mut inside) {
                 self.push(inside, item);
                 return Ok(());
             }
             if !patient {
                 return Err(TryPutError::Full(item));
             }
+            if !mem::replace(&mut looked, true) {
+                drop(inside);
+                self.look_for_room();
+                inside = self.lock();
+                continue;
+            }
             inside.threads.putters.asleep += 1;
+            self.note_wishes(&inside);
+            // Whoever made room before the wish was known said nothing.
+            if self.has_room(&mut inside) {
+                inside.threads.putters.asleep -= 1;
+                self.note_wishes(&inside);
+                continue;
+            }
             (inside, patient) = wait(&self.not_full, inside, patience);
             inside.threads.putters.woke();
+            self.note_wishes(&inside);
             inside = self.left(inside);
         }
     }
 
-    /// Takes an item, for a thread.
+    /// Gives those who get a moment to make room, which is cheaper than to sleep and be woken. To come back
+    /// for a single place would be to be back here at once.
+    #[cold]
+    fn look_for_room(&self) {
+        let worth_while = (self.maxsize / 8).max(1);
+        for step in 0..LOOKS {
+            if self.front.0.taken.load(Ordering::Relaxed) >= worth_while {
+                return;
+            }
+            if step < LOOKS / 2 {
+                (0..1 << step).for_each(|_| hint::spin_loop());
+            } else {
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// Gets an item, for a thread.
     pub(super) fn get(&self, patience: Patience) -> Result<T, TryGetError> {
-        let mut inside = self.lock();
+        if let Some(item) = self.take_from_front() {
+            return Ok(item);
+        }
         let mut patient = true;
         loop {
-            inside = match self.pop(inside) {
+            let mut inside = match self.pop(self.lock_both()) {
                 Ok(item) => return Ok(item),
                 Err(inside) if inside.shut_down => return Err(TryGetError::ShutDown),
                 Err(_) if !patient => return Err(TryGetError::Empty),
@@ -221,7 +264,7 @@ impl<T, O: Order<T>> Core<T, O> {
             inside.threads.getters.asleep += 1;
             (inside, patient) = wait(&self.not_empty, inside, patience);
             inside.threads.getters.woke();
-            inside = self.left(inside);
+            drop(self.left(inside));
         }
     }
 
@@ -242,41 +285,48 @@ impl<T, O: Order<T>> Core<T, O> {
         true
     }
 
-    /// Puts an item in, for a task. The item stays where it is until then.
+    /// Puts an item in, for a task.
     pub(super) fn poll_put(
         &self,
         place: &mut Option<Key>,
         item: &mut Option<T>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), T>> {
-        let inside = self.lock();
+        let mut inside = self.lock();
         if inside.shut_down {
             let item = item.take().expect("polled after it was ready");
             return Poll::Ready(Err(item));
         }
-        let room = self.maxsize - inside.items.count();
+        let room = self.room(&mut inside);
         let polled = inside.tasks.putters.poll_turn(place, room, cx, |_| false);
         if polled.is_ours() {
             let item = item.take().expect("polled after it was ready");
             self.push(inside, item);
         } else {
-            drop(inside);
+            // Whoever made room before the wish was known said nothing.
+            self.tell_of_room(inside);
         }
         polled.settle(cx).map(Ok)
     }
 
-    /// Takes an item, for a task; `None` if there will be no more.
+    /// Gets an item, for a task. Ready without one if the queue was shut down.
     pub(super) fn poll_get(&self, place: &mut Option<Key>, cx: &Context<'_>) -> Poll<Option<T>> {
-        let inside = self.lock();
-        if inside.shut_down {
-            return Poll::Ready(self.pop(inside).ok());
+        if place.is_none() {
+            if let Some(item) = self.take_from_front() {
+                return Poll::Ready(Some(item));
+            }
         }
-        let items = inside.items.count();
+        let (front, mut inside) = self.lock_both();
+        if inside.shut_down {
+            return Poll::Ready(self.pop((front, inside)).ok());
+        }
+        let items = self.count(&mut inside);
         let polled = inside.tasks.getters.poll_turn(place, items, cx, |_| false);
         let item = if polled.is_ours() {
-            self.pop(inside).ok()
+            self.pop((front, inside)).ok()
         } else {
-            drop(inside);
+            self.note_wishes(&inside);
+            drop((front, inside));
             None
         };
         polled.settle(cx).map(|()| item)
@@ -300,7 +350,7 @@ impl<T, O: Order<T>> Core<T, O> {
         polled
     }
 
-    /// A task no longer waits. What it was called for goes to the next.
+    /// Gives up the place of a task, which may have been called.
     pub(super) fn leave(&self, what: For, key: Key) {
         let mut inside = self.lock();
         let line = inside.line(what);
@@ -310,6 +360,7 @@ impl<T, O: Order<T>> Core<T, O> {
             (For::Item | For::Room, State::Waiting) => [line.deputy(), None],
             _ => [None, None],
         };
+        self.note_wishes(&inside);
         drop(self.left(inside));
         drop(waker);
         wake(wakers);
@@ -331,17 +382,20 @@ impl<T, O: Order<T>> Core<T, O> {
     /// Ends the queue, at once or when it is empty.
     pub(super) fn shut_down(&self, at_once: bool, close: bool) {
         let mut wakers = Vec::new();
-        let mut items = O::default();
-        let mut inside = self.lock();
+        let mut items = (O::default(), O::default());
+        let (mut front, mut inside) = self.lock_both();
         inside.shut_down = true;
         inside.closing |= close;
         if at_once {
-            items = mem::take(&mut inside.items);
-            inside.unfinished -= items.count();
+            inside.unfinished -= self.count(&mut inside);
+            inside.set_apart = 0;
+            items = (mem::take(&mut *front), mem::take(&mut inside.items));
             self.finish(&mut inside, &mut wakers);
         }
+        drop(front);
         inside.call_all(For::Item, &mut wakers);
         inside.call_all(For::Room, &mut wakers);
+        self.note_wishes(&inside);
         drop(self.left(inside));
         self.not_empty.notify_all();
         self.not_full.notify_all();
@@ -358,38 +412,114 @@ impl<T, O: Order<T>> Core<T, O> {
         }
     }
 
+    /// Puts an item in where there is room, and wakes who waits for it.
     fn push(&self, mut lock: Lock<'_, O>, item: T) {
         let inside = &mut *lock;
         inside.items.push(item);
         inside.unfinished += 1;
-        let robbed = inside.tasks.putters.notified() > self.maxsize - inside.items.count();
-        if robbed {
+        let promised = inside.tasks.putters.notified();
+        if promised > 0 && promised > self.room(inside) {
             inside.tasks.putters.withdraw();
         }
         let wakers = call(&mut inside.tasks.getters);
         let sleeper = inside.threads.getters.wake_one();
+        let putter = self.next_putter(inside);
+        self.note_wishes(inside);
         drop(lock);
         if sleeper {
             self.not_empty.notify_one();
         }
-        wake(wakers);
-    }
-
-    fn pop<'a>(&self, mut lock: Lock<'a, O>) -> Result<T, Lock<'a, O>> {
-        let inside = &mut *lock;
-        let Some(item) = inside.items.pop() else { return Err(lock) };
-        let robbed = inside.tasks.getters.notified() > inside.items.count();
-        if robbed && !inside.shut_down {
-            inside.tasks.getters.withdraw();
-        }
-        let wakers = call(&mut inside.tasks.putters);
-        let sleeper = inside.threads.putters.wake_one();
-        drop(lock);
-        if sleeper {
+        if putter {
             self.not_full.notify_one();
         }
         wake(wakers);
+    }
+
+    /// Takes an item without asking anybody, if it lies ready and nobody comes first.
+    fn take_from_front(&self) -> Option<T> {
+        if !O::FIRST_COME {
+            return None;
+        }
+        let mut front = self.lock_front();
+        if self.tasks_in_line.load(Ordering::Relaxed) {
+            return None;
+        }
+        let item = front.pop()?;
+        self.front.0.taken.fetch_add(1, Ordering::SeqCst);
+        drop(front);
+        if self.room_wanted.load(Ordering::SeqCst) {
+            self.tell_of_room(self.lock());
+        }
+        Some(item)
+    }
+
+    /// Takes an item, and wakes who waits for the room.
+    fn pop<'a>(&self, (mut front, mut inside): Both<'a, O>) -> Result<T, Lock<'a, O>> {
+        let item = if O::FIRST_COME {
+            if front.count() == 0 {
+                mem::swap(&mut *front, &mut inside.items);
+                inside.set_apart += front.count();
+            }
+            let item = front.pop();
+            inside.set_apart -= usize::from(item.is_some());
+            item
+        } else {
+            inside.items.pop()
+        };
+        drop(front);
+        let Some(item) = item else { return Err(inside) };
+        let promised = inside.tasks.getters.notified();
+        if promised > 0 && promised > self.count(&mut inside) && !inside.shut_down {
+            inside.tasks.getters.withdraw();
+        }
+        self.tell_of_room(inside);
         Ok(item)
+    }
+
+    /// Wakes who waits for room, as far as there is any.
+    fn tell_of_room(&self, mut lock: Lock<'_, O>) {
+        let inside = &mut *lock;
+        let mut wakers = Vec::new();
+        if inside.tasks.putters.waiting() > 0 {
+            self.note_wishes(inside);
+            let room = self.room(inside);
+            let putters = &mut inside.tasks.putters;
+            let waiting = putters.waiting();
+            while putters.notified() < room && putters.waiting() > 0 {
+                wakers.extend(putters.notify());
+            }
+            if putters.waiting() < waiting {
+                wakers.extend(putters.deputy());
+            }
+        }
+        let putter = self.next_putter(inside);
+        self.note_wishes(inside);
+        drop(lock);
+        if putter {
+            self.not_full.notify_one();
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether a thread that waits for room is to be woken, which the caller then does. One at a time: it
+    /// wakes the next one itself when it has put its item in and there is more room.
+    fn next_putter(&self, inside: &mut Inside<O>) -> bool {
+        inside.threads.putters.wants_wake()
+            && self.has_room(inside)
+            && inside.threads.putters.wake_one()
+    }
+
+    /// Says to those who don't lock `inside` what is wanted of them.
+    #[inline]
+    fn note_wishes(&self, inside: &Inside<O>) {
+        let room = inside.threads.putters.wants_wake() || inside.tasks.putters.waiting() > 0;
+        if self.room_wanted.load(Ordering::Relaxed) != room {
+            self.room_wanted.store(room, Ordering::SeqCst);
+        }
+        let in_line = inside.tasks.getters.len() > 0;
+        if self.tasks_in_line.load(Ordering::Relaxed) != in_line {
+            self.tasks_in_line.store(in_line, Ordering::Relaxed);
+        }
     }
 
     /// Somebody no longer waits: if the queue is closed, that may have been the last one.

@@ -36,6 +36,7 @@ mod async_side;
 mod core;
 mod error;
 mod sync_side;
+mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,7 +45,8 @@ pub use async_side::AsyncQueue;
 pub use error::{NotClosedError, SyncGetError, SyncPutError};
 pub use sync_side::SyncQueue;
 
-use self::core::{Core, For};
+use self::core::Core;
+use self::waiting::For;
 use crate::queue::{Fifo, Lifo, Order, Priority};
 
 /// A mixed queue that gives items out in the order in which they came.

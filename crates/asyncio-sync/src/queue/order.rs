@@ -12,6 +12,9 @@ pub trait Order<T>: Items<T> {}
 mod items {
     /// What a queue asks of its order. Out of reach, so that it may grow.
     pub trait Items<T>: Default {
+        /// Whether items that are put later never come out sooner: then some may be set apart to be
+        /// taken.
+        const FIRST_COME: bool;
         fn push(&mut self, item: T);
         fn pop(&mut self) -> Option<T>;
         fn count(&self) -> usize;
@@ -32,6 +35,8 @@ impl<T> Order<T> for Lifo<T> {}
 impl<T: Ord> Order<T> for Priority<T> {}
 
 impl<T> Items<T> for Fifo<T> {
+    const FIRST_COME: bool = true;
+
     fn push(&mut self, item: T) {
         self.0.push_back(item);
     }
@@ -46,6 +51,8 @@ impl<T> Items<T> for Fifo<T> {
 }
 
 impl<T> Items<T> for Lifo<T> {
+    const FIRST_COME: bool = false;
+
     fn push(&mut self, item: T) {
         self.0.push(item);
     }
@@ -60,6 +67,8 @@ impl<T> Items<T> for Lifo<T> {
 }
 
 impl<T: Ord> Items<T> for Priority<T> {
+    const FIRST_COME: bool = false;
+
     fn push(&mut self, item: T) {
         self.0.push(Reverse(item));
     }

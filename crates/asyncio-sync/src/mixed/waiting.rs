@@ -1,0 +1,70 @@
+//! Who waits for a queue: tasks in line, and threads asleep.
+
+use std::task::Waker;
+
+use crate::waiters::WaiterList;
+
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    pub(super) getters: WaiterList<Waker>,
+    pub(super) putters: WaiterList<Waker>,
+    pub(super) joiners: WaiterList<Waker>,
+    pub(super) closers: WaiterList<Waker>,
+}
+
+/// Threads that sleep, for each condition.
+#[derive(Debug, Default)]
+pub(super) struct Threads {
+    pub(super) getters: Sleepers,
+    pub(super) putters: Sleepers,
+    pub(super) joiners: Sleepers,
+}
+
+/// Threads that sleep on one condition.
+///
+/// Waking costs a system call each time, so those who were woken and have not come yet are counted.
+#[derive(Debug, Default)]
+pub(super) struct Sleepers {
+    pub(super) asleep: usize,
+    woken: usize,
+}
+
+impl Sleepers {
+    /// Whether there is one to be woken, and none that was woken is on its way. For those who wake the
+    /// next one themselves if there is more to be had.
+    pub(super) fn wants_wake(&self) -> bool {
+        self.asleep > 0 && self.woken == 0
+    }
+
+    /// Whether there is one to be woken, which the caller then does.
+    pub(super) fn wake_one(&mut self) -> bool {
+        let any = self.asleep > self.woken;
+        self.woken += usize::from(any);
+        any
+    }
+
+    /// One has woken up. It may have been its own idea; then another one's wake-up is taken for its, and
+    /// one more may be woken than necessary.
+    pub(super) fn woke(&mut self) {
+        self.asleep -= 1;
+        self.woken = self.woken.saturating_sub(1);
+    }
+}
+
+/// What a task waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum For {
+    Item,
+    Room,
+    Done,
+    Closed,
+}
+
+/// Calls the next task in line, and its deputy to look whether it comes.
+pub(super) fn call(line: &mut WaiterList<Waker>) -> [Option<Waker>; 2] {
+    if line.waiting() == 0 { [None, None] } else { [line.notify(), line.deputy()] }
+}
+
+pub(super) fn wake(wakers: impl IntoIterator<Item = Option<Waker>>) {
+    wakers.into_iter().flatten().for_each(Waker::wake);
+}
