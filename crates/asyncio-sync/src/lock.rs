@@ -232,17 +232,26 @@ impl<T> From<T> for Lock<T> {
     }
 }
 
+/// A value that is out to be looked at, and goes back also if that panics.
+struct Shown<'a, T> {
+    lock: &'a Lock<T>,
+    value: Option<Box<T>>,
+}
+
+impl<T> Drop for Shown<'_, T> {
+    fn drop(&mut self) {
+        self.lock.value.set(self.value.take());
+    }
+}
+
 impl<T: fmt::Debug> fmt::Debug for Lock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.value.take();
-        let result = f
-            .debug_struct("Lock")
-            .field("locked", &value.is_none())
+        let shown = Shown { lock: self, value: self.value.take() };
+        f.debug_struct("Lock")
+            .field("locked", &shown.value.is_none())
             .field("waiters", &self.line.len())
-            .field("value", &value)
-            .finish();
-        self.value.set(value);
-        result
+            .field("value", &shown.value)
+            .finish()
     }
 }
 

@@ -510,3 +510,7 @@ impl<W> Everybody<W> {
         self.0.drain(..).filter_map(|place| place.waker)
     }
 }
+
+#[cfg(test)]
+#[path = "waiters_tests.rs"]
+mod tests;

@@ -224,3 +224,17 @@ fn a_free_lock_is_small() {
     assert!(size_of::<Lock<()>>() <= 64);
     assert!(size_of::<Lock<[u8; 4096]>>() <= 64);
 }
+
+#[test]
+fn a_value_that_cannot_be_shown_is_not_lost() {
+    struct Secret;
+    impl std::fmt::Debug for Secret {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("not to be shown")
+        }
+    }
+    let lock = Lock::new(Secret);
+    let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| format!("{lock:?}")));
+    assert!(shown.is_err());
+    assert!(lock.try_acquire().is_some());
+}

@@ -3,8 +3,9 @@
 mod common;
 
 use std::pin::{Pin, pin};
-use std::sync::mpsc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +19,16 @@ use futures::executor::block_on;
 fn until(queue: &mixed::Queue<i32>, what: &str) {
     while !format!("{queue:?}").contains(what) {
         thread::yield_now();
+    }
+}
+
+/// A waker that counts.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -99,6 +110,39 @@ fn any_get_wakes_a_thread_in_put() {
         assert_eq!(putter.join().expect("no panic"), Ok(()));
         assert_eq!(get(&queue), 2);
     }
+}
+
+#[test]
+fn a_get_of_one_item_among_others_tells_of_the_room() {
+    // such a get locks nothing that a put locks, unless somebody wants to know
+    let full = || {
+        let queue = mixed::Queue::bounded(2);
+        let side = queue.sync_side();
+        side.put(1).expect("room");
+        side.put(2).expect("room");
+        assert_eq!(side.get(), Ok(1));
+        side.put(3).expect("room");
+        queue
+    };
+    let queue = full();
+    let side = queue.sync_side();
+    let putter = thread::spawn(move || side.put(4));
+    until(&queue, "putters: 1");
+    assert_eq!(queue.sync_side().get(), Ok(2));
+    assert_eq!(putter.join().expect("no panic"), Ok(()));
+
+    let queue = full();
+    let side = queue.async_side();
+    let mut task = Box::pin(side.put(4));
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let cx = &mut Context::from_waker(&waker);
+    assert!(task.as_mut().poll(cx).is_pending());
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+    assert_eq!(queue.sync_side().get(), Ok(2));
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert_eq!(task.as_mut().poll(cx), Poll::Ready(Ok(())));
+    assert_eq!(side.len(), 2);
 }
 
 #[test]
