@@ -79,8 +79,13 @@ pub(super) enum Patience {
     Forever,
 }
 
-/// How often a thread looks for room before it sleeps; each time it waits twice as long, or lets others run.
-const LOOKS: u32 = 12;
+/// How often a thread looks for room before it sleeps: first at once, with longer and longer pauses, then
+/// whenever the others had a chance to run. Together that takes as long as to be woken would, some tens of
+/// microseconds.
+const LOOKS: u32 = 100;
+
+/// How many of these looks are the first ones.
+const PAUSES: u32 = 6;
 
 type Lock<'a, O> = MutexGuard<'a, Inside<O>>;
 
@@ -240,7 +245,7 @@ impl<T, O: Order<T>> Core<T, O> {
             if self.front.0.taken.load(Ordering::Relaxed) >= worth_while {
                 return;
             }
-            if step < LOOKS / 2 {
+            if step < PAUSES {
                 (0..1 << step).for_each(|_| hint::spin_loop());
             } else {
                 thread::yield_now();
