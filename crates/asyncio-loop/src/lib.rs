@@ -58,7 +58,7 @@ pub use context::{
     Binding, Context, ContextEntered, ContextVar, ResetError, SendContext, Token, TokenGuard,
     copy_context,
 };
-pub use driver::{Direction, Pollable, Source};
+pub use driver::{Direction, Pollable, ReadyList, Source};
 pub use error::{LoopClosed, LoopRunning, NoRunningLoop, RunError};
 pub use event_loop::{Deadline, EventLoop, LoopRef, TaskFactory};
 pub use executor::{

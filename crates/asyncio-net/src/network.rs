@@ -9,24 +9,34 @@ use asyncio_loop::{LoopRef, TaskOptions, running_loop};
 use crate::connection::Connection;
 use crate::pool;
 use crate::queue::Queue;
+use crate::read_buffer::Buffer;
 
-/// With so many connections waiting, what they wrote leaves: their buffers are still in the cache.
-const CORKED: usize = 16;
+/// With so many connections waiting behind the first, what they wrote leaves: their buffers are still in the cache. If it is one only, and somebody
+/// else writes to another, it leaves as well: a server answers each of its clients when it has their request, and who
+/// gets the answer can go on.
+const BEHIND: usize = 15;
 
 /// Empty queues that are kept with their memory.
-const QUEUES: usize = 2 * CORKED;
+const QUEUES: usize = 2 * BEHIND;
 
 /// The loop, the connections whose small writes wait for the end of the turn, and buffers.
 pub(crate) struct Network {
     event_loop: LoopRef,
-    corked: RefCell<Vec<Rc<Connection>>>,
+    /// The first of those who wait.
+    corked: Cell<Option<Rc<Connection>>>,
+    /// Those behind it.
+    behind: RefCell<Vec<Rc<Connection>>>,
+    /// Who wrote to the first of them.
+    writer: Cell<u64>,
+    /// A protocol is being called.
+    is_calling: Cell<bool>,
     /// Empty; kept for its capacity.
     leaving: RefCell<Vec<Rc<Connection>>>,
     at_turn_end: Rc<dyn Fn()>,
     /// The end of this turn has been asked for.
     asked: Cell<bool>,
-    /// What protocols receive into; empty while it is lent.
-    buffer: Cell<Box<[u8]>>,
+    /// What protocols receive into; none while it is lent.
+    buffer: Cell<Option<Box<Buffer>>>,
     /// Empty queues; the one used last goes first, for it is still in the cache.
     #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
     queues: RefCell<Vec<Box<Queue>>>,
@@ -60,7 +70,10 @@ impl Network {
             };
             Self {
                 event_loop,
-                corked: RefCell::default(),
+                corked: Cell::default(),
+                behind: RefCell::default(),
+                writer: Cell::new(0),
+                is_calling: Cell::new(false),
                 leaving: RefCell::default(),
                 at_turn_end: Rc::new(at_turn_end),
                 asked: Cell::new(false),
@@ -75,35 +88,97 @@ impl Network {
     }
 
     /// Has what `connection` wrote leave at the end of the turn, after that of those who came before it.
+    #[inline]
     pub(crate) fn cork(&self, connection: Rc<Connection>) {
-        if self.corked.borrow().len() == CORKED {
-            self.uncork();
+        let writer = self.writer();
+        match self.corked.take() {
+            None => self.cork_first(connection, writer),
+            Some(first) => self.cork_behind(first, connection, writer),
         }
-        self.corked.borrow_mut().push(connection);
+    }
+
+    #[inline]
+    fn cork_first(&self, connection: Rc<Connection>, writer: u64) {
+        self.corked.set(Some(connection));
+        self.writer.set(writer);
         if !self.asked.replace(true) {
             self.event_loop.at_turn_end(self.at_turn_end.clone());
         }
     }
 
+    fn cork_behind(&self, first: Rc<Connection>, connection: Rc<Connection>, writer: u64) {
+        let behind = self.behind.borrow().len();
+        if behind == 0 && self.writer.get() != writer {
+            first.uncorked();
+        } else {
+            self.corked.set(Some(first));
+            if behind == BEHIND {
+                self.uncork();
+            }
+        }
+        // What leaves may have had a protocol write.
+        match self.corked.take() {
+            None => self.cork_first(connection, writer),
+            Some(first) => {
+                self.corked.set(Some(first));
+                self.behind.borrow_mut().push(connection);
+            }
+        }
+    }
+
+    /// Who writes now: the number of the task that runs. 0 is a callback, also of a protocol.
+    #[inline]
+    fn writer(&self) -> u64 {
+        if self.is_calling.get() {
+            return 0;
+        }
+        self.event_loop.current_task().map_or(0, |task| task.id())
+    }
+
+    /// Lets a pump look after a connection. If that writes to one connection only, it leaves at once.
+    #[inline]
+    pub(crate) fn while_calling<R>(&self, call: impl FnOnce() -> R) -> R {
+        self.is_calling.set(true);
+        let result = call();
+        self.is_calling.set(false);
+        if self.behind.borrow().is_empty() {
+            self.uncork();
+        }
+        result
+    }
+
+    #[inline]
     fn uncork(&self) {
+        if let Some(first) = self.corked.take() {
+            if self.behind.borrow().is_empty() {
+                return first.uncorked();
+            }
+            self.uncork_all(&first);
+        }
+    }
+
+    fn uncork_all(&self, first: &Rc<Connection>) {
         let empty = self.leaving.take();
-        let mut leaving = self.corked.replace(empty);
-        for connection in leaving.drain(..) {
+        let mut behind = self.behind.replace(empty);
+        first.uncorked();
+        for connection in behind.drain(..) {
             connection.uncorked();
         }
-        self.leaving.replace(leaving);
+        self.leaving.replace(behind);
     }
 
     /// The loop's read buffer, to be lent to a protocol.
-    pub(crate) fn take_buffer(&self) -> Box<[u8]> {
-        let buffer = self.buffer.take();
-        if buffer.is_empty() { pool::take() } else { buffer }
+    #[inline]
+    pub(crate) fn take_buffer(&self) -> Box<Buffer> {
+        self.buffer.take().unwrap_or_else(pool::take)
     }
 
-    pub(crate) fn give_buffer(&self, buffer: Box<[u8]>) {
-        self.buffer.set(buffer);
+    #[inline]
+    pub(crate) fn give_buffer(&self, buffer: Box<Buffer>) {
+        self.buffer.set(Some(buffer));
     }
 
+    #[inline]
     pub(crate) fn take_queue(&self) -> Box<Queue> {
         self.queues.borrow_mut().pop().unwrap_or_default()
     }

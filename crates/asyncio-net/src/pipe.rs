@@ -12,7 +12,7 @@ use asyncio_loop::{Direction, LoopRef, Source};
 use rustix::fs::{FileType, OFlags};
 
 use crate::connect::start;
-use crate::connection::Opened;
+use crate::connection::{Io, Opened};
 use crate::network::Network;
 use crate::protocol::Protocol;
 use crate::source::{ByteSource, ByteStream};
@@ -120,7 +120,7 @@ pub fn connect_write_pipe<P: Protocol + 'static>(
 /// }).unwrap();
 /// ```
 pub fn open_read_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamReader> {
-    Ok(StreamReader::new(open(&Network::running(), pipe.into(), End::Reading)?.source))
+    Ok(open(&Network::running(), pipe.into(), End::Reading)?.reader(DEFAULT_LIMIT))
 }
 
 /// Writes to a pipe as a stream.
@@ -178,7 +178,7 @@ pub fn open_write_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamWriter> {
 /// ```
 pub fn stdin() -> io::Result<StreamReader> {
     let opened = standard(io::stdin().as_fd(), 0, End::Reading)?;
-    Ok(StreamReader::new(opened.source))
+    Ok(opened.reader(DEFAULT_LIMIT))
 }
 
 /// The program's standard output as a stream.
@@ -241,7 +241,7 @@ fn open(network: &Rc<Network>, pipe: OwnedFd, end: End) -> io::Result<Opened> {
     rustix::io::ioctl_fionbio(&pipe, true)?;
     let hears_reader_go = kind == FileType::Fifo;
     let stream = PipeStream::new(network.event_loop(), pipe.into(), end, hears_reader_go);
-    Ok(Opened::new(network, stream))
+    Ok(Opened::new(network, Io::other(stream)))
 }
 
 /// A standard stream, without making it non-blocking for the shell and others who share it.
@@ -249,7 +249,9 @@ fn standard(shared: BorrowedFd<'_>, number: u32, end: End) -> io::Result<Opened>
     let network = Network::running();
     let own = shared.try_clone_to_owned()?;
     match FileType::from_raw_mode(rustix::fs::fstat(&own)?.st_mode) {
-        FileType::RegularFile => Ok(Opened::new(&network, PlainFile::new(own.into(), end))),
+        FileType::RegularFile => {
+            Ok(Opened::new(&network, Io::other(PlainFile::new(own.into(), end))))
+        }
         FileType::Socket => open(&network, own, end),
         _ => {
             let path = format!("/proc/self/fd/{number}");

@@ -4,6 +4,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use crate::read_buffer::Buffer;
+
 /// The length of a pooled buffer: what a socket can have ready for one `recv`.
 pub(crate) const LENGTH: usize = 256 * 1024;
 
@@ -11,39 +13,43 @@ pub(crate) const LENGTH: usize = 256 * 1024;
 const KEPT: usize = 32;
 
 thread_local! {
-    /// The one that was given last: mostly the only one in use. Empty when it is.
-    static LAST: Cell<Box<[u8]>> = Cell::default();
-    static OTHERS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    /// The one that was given last: mostly the only one in use.
+    static LAST: Cell<Option<Box<Buffer>>> = const { Cell::new(None) };
+    #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
+    static OTHERS: RefCell<Vec<Box<Buffer>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A buffer of `LENGTH` bytes with anything in it.
+/// An empty buffer of `LENGTH` bytes with anything in it.
 #[inline]
-pub(crate) fn take() -> Box<[u8]> {
-    let last = LAST.take();
-    if last.is_empty() { take_other() } else { last }
+pub(crate) fn take() -> Box<Buffer> {
+    LAST.take().unwrap_or_else(take_other)
 }
 
-fn take_other() -> Box<[u8]> {
-    OTHERS.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; LENGTH].into())
+#[cold]
+fn take_other() -> Box<Buffer> {
+    OTHERS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Box::new(Buffer::new(LENGTH)))
 }
 
 /// Keeps `buffer` if it is one of ours, frees it otherwise.
 #[inline]
-pub(crate) fn give(buffer: Box<[u8]>) {
-    if buffer.len() == LENGTH {
+pub(crate) fn give(mut buffer: Box<Buffer>) {
+    if buffer.capacity() == LENGTH {
+        buffer.clear();
         // Frees it when the thread is ending and the pool is gone.
-        let _ = LAST.try_with(|last| keep(last.replace(buffer)));
+        let _ = LAST.try_with(|last| {
+            if let Some(before) = last.replace(Some(buffer)) {
+                keep(before);
+            }
+        });
     }
 }
 
-fn keep(buffer: Box<[u8]>) {
-    if !buffer.is_empty() {
-        let _ = OTHERS.try_with(|others| push(&mut others.borrow_mut(), buffer));
-    }
-}
-
-fn push(others: &mut Vec<Box<[u8]>>, buffer: Box<[u8]>) {
-    if others.len() < KEPT {
-        others.push(buffer);
-    }
+#[cold]
+fn keep(buffer: Box<Buffer>) {
+    let _ = OTHERS.try_with(|others| {
+        let mut others = others.borrow_mut();
+        if others.len() < KEPT {
+            others.push(buffer);
+        }
+    });
 }

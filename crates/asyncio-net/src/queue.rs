@@ -133,7 +133,9 @@ impl Queue {
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.small.clear();
-        self.chunks.clear();
+        if !self.chunks.is_empty() {
+            self.chunks.clear();
+        }
         self.sent = 0;
         self.len = 0;
     }

@@ -14,65 +14,103 @@ const SMALL: usize = 4 * 1024;
 /// A buffer that has memory only while there are bytes in it.
 ///
 /// It reads into a pooled buffer. What is left over when nothing more comes moves to memory of its own
-/// size, so one who waits holds no pooled buffer.
+/// size, so one who waits holds no pooled buffer, only one word.
 #[derive(Debug, Default)]
-pub(crate) struct ReadBuffer {
-    /// All of it may be written to; empty when there are no bytes.
+pub(crate) struct ReadBuffer(Option<Box<Buffer>>);
+
+/// Memory with bytes in it.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    /// All of it may be written to.
     storage: Box<[u8]>,
     start: usize,
     end: usize,
 }
 
-impl ReadBuffer {
-    pub(crate) fn bytes(&self) -> &[u8] {
+impl Buffer {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { storage: vec![0; capacity].into(), start: 0, end: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn capacity(&self) -> usize {
+        self.storage.len()
+    }
+
+    /// All of it, to receive into.
+    #[inline]
+    pub(crate) fn storage(&mut self) -> &mut [u8] {
+        &mut self.storage
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
         &self.storage[self.start..self.end]
     }
 
-    pub(crate) fn len(&self) -> usize {
+    #[inline]
+    fn len(&self) -> usize {
         self.end - self.start
     }
 
+    fn move_to_front(&mut self) {
+        self.storage.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+    }
+}
+
+impl ReadBuffer {
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.as_deref().map_or(&[], Buffer::bytes)
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_deref().map_or(0, Buffer::len)
+    }
+
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.len() == 0
     }
 
     /// Room to receive into, never empty, so that `want` bytes may be buffered in the end.
     ///
     /// If `want` is large it is not exceeded, so that the bytes can be handed out with the buffer.
+    #[inline]
     pub(crate) fn room(&mut self, want: usize) -> &mut [u8] {
         let want = want.max(self.len() + 1);
-        if self.storage.len() < self.start + want {
-            self.make_room(want);
-        }
-        let limit = if want < OWN_FROM { self.storage.len() } else { self.start + want };
-        let limit = limit.min(self.storage.len());
-        &mut self.storage[self.end..limit]
+        let buffer = match self.0.take() {
+            None if want <= pool::LENGTH => pool::take(),
+            Some(buffer) if buffer.capacity() >= buffer.start + want => buffer,
+            buffer => make_room(buffer, want),
+        };
+        let Buffer { storage, start, end } = &mut **self.0.insert(buffer);
+        let limit = if want < OWN_FROM { storage.len() } else { *start + want };
+        let limit = limit.min(storage.len());
+        &mut storage[*end..limit]
     }
 
-    fn make_room(&mut self, want: usize) {
-        if self.storage.len() >= want {
-            self.storage.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        } else if want <= pool::LENGTH && self.len() <= SMALL {
-            self.move_to(pool::take());
-        } else {
-            self.move_to(vec![0; want.max(2 * self.len())].into());
+    fn move_to(&mut self, storage: Box<Buffer>) {
+        if let Some(before) = self.0.take() {
+            self.0 = Some(moved(before, storage));
         }
-    }
-
-    fn move_to(&mut self, mut storage: Box<[u8]>) {
-        let length = self.len();
-        storage[..length].copy_from_slice(self.bytes());
-        pool::give(std::mem::replace(&mut self.storage, storage));
-        self.start = 0;
-        self.end = length;
     }
 
     /// `count` bytes were put into the room.
+    #[inline]
     pub(crate) fn advance(&mut self, count: usize) {
-        self.end += count;
-        debug_assert!(self.end <= self.storage.len());
+        let buffer = self.0.as_deref_mut().expect("room was asked for");
+        buffer.end += count;
+        debug_assert!(buffer.end <= buffer.capacity());
     }
 
     /// Nothing more comes for now: a pooled buffer is too good to wait in.
@@ -82,25 +120,30 @@ impl ReadBuffer {
         }
         let grows = if self.len() <= SMALL { self.len() } else { 2 * self.len() };
         let needs = if want < OWN_FROM { grows } else { want.max(grows) };
-        if self.storage.len() == pool::LENGTH && needs < pool::LENGTH {
-            self.move_to(vec![0; needs].into());
+        let capacity = self.0.as_deref().map_or(0, Buffer::capacity);
+        if capacity == pool::LENGTH && needs < pool::LENGTH {
+            self.move_to(Box::new(Buffer::new(needs)));
         }
     }
 
     /// Drops the first `count` bytes.
+    #[inline]
     pub(crate) fn consume(&mut self, count: usize) {
         assert!(count <= self.len(), "cannot consume more bytes than are buffered");
-        self.start += count;
-        if self.is_empty() {
-            self.clear();
+        if let Some(buffer) = self.0.as_deref_mut() {
+            buffer.start += count;
+            if buffer.len() == 0 {
+                self.clear();
+            }
         }
     }
 
     /// Drops all bytes.
+    #[inline]
     pub(crate) fn clear(&mut self) {
-        pool::give(std::mem::take(&mut self.storage));
-        self.start = 0;
-        self.end = 0;
+        if let Some(buffer) = self.0.take() {
+            pool::give(buffer);
+        }
     }
 
     /// Takes the first `count` bytes out.
@@ -110,18 +153,38 @@ impl ReadBuffer {
             self.consume(count);
             return bytes;
         }
-        let all = std::mem::take(self);
-        if all.storage.len() == pool::LENGTH {
-            Bytes::from_owner(all)
-        } else {
-            let (start, end) = (all.start, all.end);
-            Bytes::from(all.into_storage()).slice(start..end)
+        match self.0.take() {
+            Some(buffer) if buffer.capacity() != pool::LENGTH => {
+                Bytes::from(buffer.storage).slice(buffer.start..buffer.end)
+            }
+            pooled => Bytes::from_owner(Self(pooled)),
         }
     }
+}
 
-    fn into_storage(mut self) -> Box<[u8]> {
-        std::mem::take(&mut self.storage)
+/// Makes room for `want` bytes, those that are there included.
+#[cold]
+fn make_room(buffer: Option<Box<Buffer>>, want: usize) -> Box<Buffer> {
+    let Some(mut buffer) = buffer else { return Box::new(Buffer::new(want)) };
+    if buffer.capacity() >= want {
+        buffer.move_to_front();
+        buffer
+    } else if want <= pool::LENGTH && buffer.len() <= SMALL {
+        moved(buffer, pool::take())
+    } else {
+        let capacity = want.max(2 * buffer.len());
+        moved(buffer, Box::new(Buffer::new(capacity)))
     }
+}
+
+/// Copies the bytes of `before`, which is given back, to the front of `to`.
+fn moved(before: Box<Buffer>, mut to: Box<Buffer>) -> Box<Buffer> {
+    let length = before.len();
+    to.storage[..length].copy_from_slice(before.bytes());
+    to.start = 0;
+    to.end = length;
+    pool::give(before);
+    to
 }
 
 impl AsRef<[u8]> for ReadBuffer {
@@ -132,6 +195,6 @@ impl AsRef<[u8]> for ReadBuffer {
 
 impl Drop for ReadBuffer {
     fn drop(&mut self) {
-        pool::give(std::mem::take(&mut self.storage));
+        self.clear();
     }
 }

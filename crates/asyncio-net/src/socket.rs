@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
-use asyncio_loop::{Direction, LoopRef, Source};
+use asyncio_loop::{Direction, LoopRef, ReadyList, Source};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, getpeername, getsockname, recv, send, shutdown};
 
 use crate::address::Address;
@@ -18,22 +18,15 @@ use crate::source::{ByteSource, ByteStream};
 pub(crate) struct SocketStream {
     /// `None` when it is closed, and while it is being used.
     source: Cell<Option<Source<OwnedFd>>>,
-    peer: SmallPeer,
-    closed: Cell<bool>,
     names: OnceCell<Box<Names>>,
+    /// The address that most peers have, kept without an allocation; none has port 0.
+    peer: SocketAddrV4,
+    closed: Cell<bool>,
+    /// It has joined a list.
+    listed: Cell<bool>,
 }
 
-/// The address that most peers have, kept without an allocation.
-#[derive(Clone, Copy)]
-struct SmallPeer {
-    address: SocketAddrV4,
-    is_known: bool,
-}
-
-impl SmallPeer {
-    const UNKNOWN: Self =
-        Self { address: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), is_known: false };
-}
+const UNKNOWN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 /// What was asked for.
 #[derive(Default)]
@@ -54,16 +47,15 @@ impl SocketStream {
 
     pub(crate) fn from_source(source: Source<OwnedFd>, peer: Option<Address>) -> Self {
         let (peer, names) = match peer {
-            None => (SmallPeer::UNKNOWN, OnceCell::new()),
-            Some(Address::Inet(SocketAddr::V4(address))) => {
-                (SmallPeer { address, is_known: true }, OnceCell::new())
-            }
+            None => (UNKNOWN, OnceCell::new()),
+            Some(Address::Inet(SocketAddr::V4(peer))) => (peer, OnceCell::new()),
             Some(peer) => {
                 let names = Names { peer: peer.into(), ..Names::default() };
-                (SmallPeer::UNKNOWN, Box::new(names).into())
+                (UNKNOWN, Box::new(names).into())
             }
         };
-        Self { source: Cell::new(Some(source)), peer, closed: Cell::new(false), names }
+        let (closed, listed) = (Cell::new(false), Cell::new(false));
+        Self { source: Cell::new(Some(source)), names, peer, closed, listed }
     }
 
     /// Uses the socket, unless it is closed. It may be closed meanwhile, which then happens afterwards.
@@ -91,6 +83,57 @@ impl SocketStream {
     fn ask_peer(&self) -> Address {
         let address = self.with(|source| getpeername(source.get_ref()).ok());
         Address::from_any(address.flatten().flatten())
+    }
+}
+
+/// What there is to be read.
+pub(crate) enum Received {
+    /// So many bytes; zero at the end of the stream.
+    Bytes(usize),
+    /// So many bytes, and no more for now.
+    Last(usize),
+    Nothing,
+}
+
+impl SocketStream {
+    /// Receives what is there; waits for nothing.
+    #[inline]
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        let received: Option<io::Result<_>> = self.with(|source| {
+            let length = buffer.len();
+            let count = source.try_transfer(Direction::Read, length, |socket| {
+                Ok(recv(socket, &mut *buffer, RecvFlags::empty())?.0)
+            })?;
+            let more = count == 0 || source.is_ready(Direction::Read);
+            Ok(if more { Received::Bytes(count) } else { Received::Last(count) })
+        });
+        match received.unwrap_or(Ok(Received::Bytes(0))) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+            received => received,
+        }
+    }
+
+    /// Whether it has joined a list.
+    #[inline]
+    pub(crate) fn is_listed(&self) -> bool {
+        self.listed.get()
+    }
+
+    /// Has `number` put into `list` when there is something to be received; once.
+    pub(crate) fn join_list(&self, list: &ReadyList, number: u32) -> io::Result<()> {
+        let joined = self.with(|source| source.join_list(list, number)).unwrap_or(Ok(()));
+        self.listed.set(joined.is_ok());
+        joined
+    }
+
+    #[inline]
+    pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = self.with(|source| {
+            source.try_transfer(Direction::Write, bytes.len(), |socket| {
+                Ok(send(socket, bytes, SendFlags::NOSIGNAL)?)
+            })
+        });
+        sent.unwrap_or_else(closed)
     }
 }
 
@@ -131,10 +174,6 @@ impl ByteStream for SocketStream {
         written.unwrap_or_else(closed)
     }
 
-    fn is_read_ready(&self) -> bool {
-        self.with(|source| source.is_ready(Direction::Read)).unwrap_or(true)
-    }
-
     fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
         let sent = self.with(|source| {
             source.try_io(Direction::Write, |socket| system_sendfile(socket, file, offset, count))
@@ -169,8 +208,8 @@ impl ByteStream for SocketStream {
 
     fn peer_address(&self) -> Address {
         match self.peer {
-            SmallPeer { address, is_known: true } => Address::Inet(address.into()),
-            _ => self.names().peer.get_or_init(|| self.ask_peer()).clone(),
+            UNKNOWN => self.names().peer.get_or_init(|| self.ask_peer()).clone(),
+            peer => Address::Inet(peer.into()),
         }
     }
 

@@ -63,12 +63,6 @@ pub trait ByteStream: ByteSource {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when it takes none for now; anything else is final.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Whether a read is worth a try. Where it is not, the last [`poll_read`](ByteSource::poll_read) has left
-    /// a waker.
-    fn is_read_ready(&self) -> bool {
-        true
-    }
-
     /// Has the system send up to `count` bytes of `file` from `offset` on, and returns how many, without waiting; 0 at
     /// the end of the file.
     ///

@@ -253,7 +253,7 @@ pub async fn create_unix_server_with<P: Protocol + 'static>(
 async fn connect(network: &Rc<Network>, path: &Path) -> io::Result<Opened> {
     let address = Address::from(path);
     let source = connect_patiently(network, &address).await?;
-    Ok(Opened::new(network, SocketStream::from_source(source, Some(address))))
+    Ok(Opened::new(network, SocketStream::from_source(source, Some(address)).into()))
 }
 
 /// Connects, also to a server that has as many connections waiting as it wants. A blocking `connect` would wait for it;

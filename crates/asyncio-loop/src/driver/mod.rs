@@ -8,7 +8,8 @@
 //!    taken to be ready, so a connection that is served at once is never registered.
 //! 2. **Readiness is remembered** until an operation finds the descriptor drained; an event can come
 //!    before anybody waits for it and is not lost.
-//! 3. **One waiter** per direction. Who waits last is the one woken.
+//! 3. **One waiter** per direction. Who waits last is the one woken. A reader is remembered beyond that, so
+//!    that it need not be counted anew for each wait; it is woken once for each.
 //! 4. **Tokens carry a generation**, so an event for a descriptor that is gone reaches nobody, also if
 //!    its place has been taken by another one.
 //! 5. **Nothing is borrowed while others run**: wakers are collected first and woken (or dropped)
@@ -17,7 +18,9 @@
 //!    nothing to do, and the loop asks again. It is late by tens of microseconds at most where the system has
 //!    a precise timer (Linux), by a millisecond elsewhere.
 
+mod lists;
 mod precise;
+mod ready_list;
 mod registration;
 mod selector;
 mod slots;
@@ -34,9 +37,10 @@ use std::sync::Arc;
 use mio::event::Event;
 
 use self::precise::Precise;
+pub use self::ready_list::ReadyList;
 pub(crate) use self::registration::Registration;
 use self::selector::Selector;
-use self::slots::{Slots, Token};
+use self::slots::Slots;
 pub use self::source::{Direction, Pollable, Source};
 use self::wake::WakeList;
 use crate::LoopClosed;
@@ -129,11 +133,7 @@ fn dispatch(event: &Event, precise: &Precise, slots: &mut Slots, woken: &mut Wak
     match event.token() {
         selector::WAKER => {}
         selector::TIMER => precise.fired(),
-        token => {
-            if let Some(slot) = slots.get_mut(Token::from(token)) {
-                slot.on_event(event, woken);
-            }
-        }
+        _ => slots.on_event(event, woken),
     }
 }
 

@@ -4,12 +4,13 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use mio::unix::SourceFd;
 
 use super::slots::{Slot, Token};
-use super::{Direction, Driver};
+use super::{Direction, Driver, ReadyList};
 use crate::{LocalWaker, WaitsFor};
 
 /// Holds a slot, and the poller's registration once there was something to wait for.
@@ -63,23 +64,41 @@ impl Registration {
         cx: &Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<()>> {
-        if self.is_ready(direction) { Poll::Ready(Ok(())) } else { self.poll_wait(cx, direction) }
-    }
-
-    fn poll_wait(&self, cx: &Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
-        let (is_registered, waits) =
-            self.with_slot(|slot| (slot.is_registered(), slot.waits(direction, cx)));
-        if !is_registered {
-            self.register()?;
+        let (is_ready, waits) = self.with_slot(|slot| {
+            let is_ready = slot.is_ready(direction);
+            (is_ready, !is_ready && slot.is_registered() && slot.waits_again(direction, cx))
+        });
+        if is_ready {
+            return Poll::Ready(Ok(()));
         }
         if waits {
             WaitsFor::Descriptor.note(cx);
         } else {
-            let waker = LocalWaker::for_wait(cx, WaitsFor::Descriptor);
-            // Dropped out here: it may be foreign, and do anything.
-            let _replaced = self.with_slot(|slot| slot.set_waiter(direction, waker));
+            self.start_to_wait(cx, direction)?;
         }
         Poll::Pending
+    }
+
+    #[cold]
+    fn start_to_wait(&self, cx: &Context<'_>, direction: Direction) -> io::Result<()> {
+        self.register()?;
+        let waker = LocalWaker::for_wait(cx, WaitsFor::Descriptor);
+        // Dropped out here: it may be foreign, and do anything.
+        let _replaced = self.with_slot(|slot| slot.set_waiter(direction, waker));
+        Ok(())
+    }
+
+    /// Puts `number` into `list` whenever the descriptor becomes readable.
+    pub(crate) fn join_list(&self, list: &ReadyList, number: u32) -> io::Result<()> {
+        let shared = &self.driver.shared;
+        assert!(Rc::ptr_eq(shared, list.driver()), "the list is of another loop");
+        self.register()?;
+        shared.slots.borrow_mut().enlist(self.token, list.id, number);
+        Ok(())
+    }
+
+    pub(crate) fn is_listed(&self) -> bool {
+        self.with_slot(|slot| slot.is_listed())
     }
 
     /// Has the poller watch the descriptor, unless it does.

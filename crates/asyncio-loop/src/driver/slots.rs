@@ -1,5 +1,6 @@
 //! What the driver keeps for each descriptor: its readiness and who waits for it.
 
+use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 use std::task::Context;
 
@@ -7,26 +8,35 @@ use mio::event::Event;
 use slab::Slab;
 
 use super::Direction;
+use super::lists::Lists;
 use super::wake::WakeList;
 use crate::LocalWaker;
+use crate::kernel::CellRef;
 
 /// Half of a token is the slot's index, half its generation.
 const INDEX_BITS: u32 = usize::BITS / 2;
 const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
+/// The top bit of a token stays clear: tokens above are the driver's own.
+const GENERATION_MASK: u32 = (usize::MAX >> (INDEX_BITS + 1)) as u32;
 
 /// Names one registration, never reused (within 2^31 of them) although the index is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token(usize);
 
 impl Token {
-    fn new(index: usize, generation: u32) -> Self {
+    fn new(index: usize, generation: NonZeroU32) -> Self {
         debug_assert!(index < INDEX_MASK);
-        // The top bit stays clear: tokens above are the driver's own.
-        Self(((generation as usize) << INDEX_BITS) & (usize::MAX >> 1) | index)
+        Self((generation.get() as usize) << INDEX_BITS | index)
     }
 
+    #[inline]
     fn index(self) -> usize {
         self.0 & INDEX_MASK
+    }
+
+    #[inline]
+    fn generation(self) -> u32 {
+        (self.0 >> INDEX_BITS) as u32
     }
 }
 
@@ -49,6 +59,7 @@ pub(super) struct Slots {
     generation: u32,
     /// By descriptor: its slot's index and one, or 0.
     by_fd: Vec<u32>,
+    pub(super) lists: Lists,
 }
 
 impl Slots {
@@ -60,65 +71,109 @@ impl Slots {
     /// A slot for a descriptor that several may wait for: a new one, or the one that is there. `None` if
     /// the descriptor is somebody's own.
     pub(super) fn share(&mut self, fd: RawFd) -> Option<Token> {
-        let Some(slot) = self.of_fd(fd) else { return Some(self.add(fd, SHARED)) };
+        let Some((index, slot)) = self.of_fd(fd) else { return Some(self.add(fd, SHARED)) };
         if slot.flags & SHARED == 0 {
             return None;
         }
-        slot.users += 1;
-        Some(slot.token)
+        slot.number += 1;
+        Some(Token::new(index, slot.generation))
     }
 
     fn add(&mut self, fd: RawFd, flags: u8) -> Token {
-        self.generation = self.generation.wrapping_add(1);
-        let entry = self.slots.vacant_entry();
-        let token = Token::new(entry.key(), self.generation);
-        entry.insert(Slot::new(token, fd, flags));
+        let generation = self.next_generation();
+        let index = self.slots.insert(Slot::new(generation, fd, flags));
         let fd = fd as usize;
         if self.by_fd.len() <= fd {
             self.by_fd.resize(fd + 1, 0);
         }
-        self.by_fd[fd] = token.index() as u32 + 1;
-        token
+        self.by_fd[fd] = index as u32 + 1;
+        Token::new(index, generation)
     }
 
-    fn of_fd(&mut self, fd: RawFd) -> Option<&mut Slot> {
-        let index = self.by_fd.get(fd as usize)?.checked_sub(1)?;
-        self.slots.get_mut(index as usize)
+    fn next_generation(&mut self) -> NonZeroU32 {
+        self.generation = (self.generation + 1) & GENERATION_MASK;
+        NonZeroU32::new(self.generation).unwrap_or_else(|| self.next_generation())
+    }
+
+    fn of_fd(&mut self, fd: RawFd) -> Option<(usize, &mut Slot)> {
+        let index = self.by_fd.get(fd as usize)?.checked_sub(1)? as usize;
+        Some((index, self.slots.get_mut(index)?))
     }
 
     /// The slot of `token`, unless it is gone.
     #[inline]
     pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut Slot> {
-        self.slots.get_mut(token.index()).filter(|slot| slot.token == token)
+        let slot = self.slots.get_mut(token.index())?;
+        (slot.generation.get() == token.generation()).then_some(slot)
+    }
+
+    /// Takes note of an event. Who is to be told of it is woken later, by way of `woken`.
+    #[inline]
+    pub(super) fn on_event(&mut self, event: &Event, woken: &mut WakeList) {
+        let token = Token::from(event.token());
+        let Some(slot) = self.slots.get_mut(token.index()) else { return };
+        if slot.generation.get() == token.generation() {
+            slot.on_event(event, &mut self.lists, woken);
+        }
+    }
+
+    /// Has the slot put `number` into a list whenever it becomes readable, instead of waking somebody.
+    pub(super) fn enlist(&mut self, token: Token, list: u16, number: u32) {
+        let slot = self.get_mut(token).expect("a registration keeps its slot");
+        assert!(
+            slot.flags & (SHARED | LISTED) == 0,
+            "a shared source, or one that has joined a list"
+        );
+        slot.flags |= LISTED;
+        (slot.list, slot.number) = (list, number);
+        self.lists.joined(list);
     }
 
     /// Gives up one use of the slot, and the slot out if it was the last: its wakers must not be
     /// dropped while `self` is borrowed.
     pub(super) fn remove(&mut self, token: Token) -> Option<Slot> {
         let slot = self.get_mut(token)?;
-        slot.users -= 1;
-        if slot.users > 0 {
-            return None;
+        if slot.flags & SHARED != 0 {
+            slot.number -= 1;
+            if slot.number > 0 {
+                return None;
+            }
         }
-        let fd = slot.fd as usize;
-        let place = &mut self.by_fd[fd];
+        if slot.flags & LISTED != 0 {
+            let list = slot.list;
+            self.lists.left(list);
+        }
+        let slot = self.slots.try_remove(token.index())?;
+        let place = &mut self.by_fd[slot.fd as usize];
         if *place == token.index() as u32 + 1 {
             *place = 0;
         }
-        self.slots.try_remove(token.index())
+        Some(slot)
     }
 }
 
 /// One descriptor.
 #[derive(Debug)]
 pub(super) struct Slot {
-    token: Token,
+    /// Never zero, so that an empty place in the slab costs no more.
+    generation: NonZeroU32,
     fd: RawFd,
-    users: u16,
+    /// Of a `LISTED` one what is put into the list, of a `SHARED` one how many use it.
+    number: u32,
+    list: u16,
     flags: u8,
+    /// Who reads. It stays after it was woken, for it will wait again.
+    reader: Option<CellRef>,
+    /// Boxed because few have any.
+    others: Option<Box<Others>>,
+}
+
+/// Those who wait and are not the usual reader.
+#[derive(Debug, Default)]
+struct Others {
+    /// One that is none of our tasks.
     reader: Option<LocalWaker>,
-    /// Boxed because few wait to write.
-    writer: Option<Box<LocalWaker>>,
+    writer: Option<LocalWaker>,
 }
 
 /// An attempt to read may succeed.
@@ -131,23 +186,32 @@ const READ_CLOSED: u8 = 1 << 2;
 const REGISTERED: u8 = 1 << 3;
 /// Several may use the descriptor at a time.
 const SHARED: u8 = 1 << 4;
+/// The reader is to be woken.
+const AWAITED: u8 = 1 << 5;
+/// Goes into a list when it becomes readable.
+const LISTED: u8 = 1 << 6;
 
 impl Slot {
-    fn new(token: Token, fd: RawFd, flags: u8) -> Self {
+    fn new(generation: NonZeroU32, fd: RawFd, flags: u8) -> Self {
         let flags = flags | READABLE | WRITABLE;
-        Self { token, fd, users: 1, flags, reader: None, writer: None }
+        Self { generation, fd, number: 1, list: 0, flags, reader: None, others: None }
     }
 
     pub(super) fn fd(&self) -> RawFd {
         self.fd
     }
 
+    #[inline]
     pub(super) fn is_registered(&self) -> bool {
         self.flags & REGISTERED != 0
     }
 
     pub(super) fn set_registered(&mut self) {
         self.flags |= REGISTERED;
+    }
+
+    pub(super) fn is_listed(&self) -> bool {
+        self.flags & LISTED != 0
     }
 
     #[inline]
@@ -172,52 +236,86 @@ impl Slot {
         }
     }
 
-    /// Whether the task of `cx` is the one that waits for `direction`.
+    /// Has the task of `cx` woken when it may read, if it is the one that did so last. No other waits then.
     #[inline]
-    pub(super) fn waits(&self, direction: Direction, cx: &Context<'_>) -> bool {
-        let waiter = match direction {
-            Direction::Read => self.reader.as_ref(),
-            Direction::Write => self.writer.as_deref(),
-        };
-        waiter.is_some_and(|waiter| waiter.will_wake(cx))
+    pub(super) fn waits_again(&mut self, direction: Direction, cx: &Context<'_>) -> bool {
+        let others = self.others.as_deref();
+        if direction == Direction::Write {
+            let writer = others.and_then(|others| others.writer.as_ref());
+            return writer.is_some_and(|writer| writer.will_wake(cx));
+        }
+        let again = self.reader.as_ref().is_some_and(|reader| reader.is_polled(cx))
+            && others.is_none_or(|others| others.reader.is_none());
+        if again {
+            self.flags |= AWAITED;
+        }
+        again
     }
 
-    /// Has `waker` woken when `direction` may be ready; gives the one before out.
-    #[inline]
-    pub(super) fn set_waiter(
-        &mut self,
-        direction: Direction,
-        waker: LocalWaker,
-    ) -> Option<LocalWaker> {
-        match direction {
-            Direction::Read => self.reader.replace(waker),
-            Direction::Write => self.writer.replace(Box::new(waker)).map(|before| *before),
+    /// Has `waker` woken when `direction` may be ready; gives those before out.
+    pub(super) fn set_waiter(&mut self, direction: Direction, waker: LocalWaker) -> Replaced {
+        if direction == Direction::Write {
+            return Replaced(None, self.others().writer.replace(waker));
         }
+        self.flags &= !AWAITED;
+        let foreign = self.others.as_mut().and_then(|others| others.reader.take());
+        match waker.into_cell() {
+            Ok(cell) => {
+                self.flags |= AWAITED;
+                Replaced(self.reader.replace(cell), foreign)
+            }
+            Err(waker) => {
+                self.others().reader = Some(LocalWaker::from_waker(&waker));
+                Replaced(self.reader.take(), foreign)
+            }
+        }
+    }
+
+    fn others(&mut self) -> &mut Others {
+        self.others.get_or_insert_default()
     }
 
     #[inline]
     pub(super) fn take_waiter(&mut self, direction: Direction) -> Option<LocalWaker> {
         match direction {
-            Direction::Read => self.reader.take(),
-            Direction::Write => self.writer.take().map(|waiter| *waiter),
+            Direction::Read if self.flags & AWAITED != 0 => {
+                self.flags &= !AWAITED;
+                self.reader.clone().map(LocalWaker::from_cell)
+            }
+            Direction::Read => self.others.as_mut()?.reader.take(),
+            Direction::Write => self.others.as_mut()?.writer.take(),
         }
     }
 
-    /// Takes note of an event; a failed descriptor is ready for both, so that operations meet the error.
-    pub(super) fn on_event(&mut self, event: &Event, woken: &mut WakeList) {
-        if event.is_read_closed() {
+    /// A failed descriptor is ready for both, so that operations meet the error.
+    #[inline]
+    fn on_event(&mut self, event: &Event, lists: &mut Lists, woken: &mut WakeList) {
+        let read_closed = event.is_read_closed();
+        if read_closed {
             self.flags |= READ_CLOSED;
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
+        if event.is_readable() || read_closed || event.is_error() {
+            let before = self.flags;
             self.flags |= READABLE;
-            woken.push(self.take_waiter(Direction::Read));
+            if before & LISTED == 0 {
+                woken.push(self.take_waiter(Direction::Read));
+            } else if before & READABLE == 0 {
+                lists.push(self.list, self.number, woken);
+            }
         }
         if event.is_writable() || event.is_write_closed() || event.is_error() {
             self.flags |= WRITABLE;
-            woken.push(self.take_waiter(Direction::Write));
+            if self.others.is_some() {
+                woken.push(self.take_waiter(Direction::Write));
+            }
         }
     }
 }
+
+/// Who does not wait any more, to be dropped when nothing is borrowed.
+#[derive(Debug)]
+#[expect(dead_code, reason = "for its destructor")]
+pub(super) struct Replaced(Option<CellRef>, Option<LocalWaker>);
 
 impl Direction {
     #[inline]
@@ -266,6 +364,6 @@ mod tests {
 
     #[test]
     fn a_slot_is_small() {
-        assert!(size_of::<Slot>() <= 48, "{}", size_of::<Slot>());
+        assert!(size_of::<Option<Slot>>() <= 32, "{}", size_of::<Option<Slot>>());
     }
 }

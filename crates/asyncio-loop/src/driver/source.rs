@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::task::{Context, Poll, ready};
 
-use super::Driver;
 use super::registration::Registration;
+use super::{Driver, ReadyList};
 use crate::event_loop::LoopRef;
 
 /// Which way bytes go.
@@ -267,6 +267,7 @@ impl<S: Pollable> Source<S> {
     /// assert!(!source.is_ready(Direction::Read), "it took note");
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[inline]
     pub fn try_io<R>(
         &self,
         direction: Direction,
@@ -290,6 +291,7 @@ impl<S: Pollable> Source<S> {
     /// # Errors
     ///
     /// As [`try_io`](Self::try_io).
+    #[inline]
     pub fn try_transfer(
         &self,
         direction: Direction,
@@ -306,6 +308,7 @@ impl<S: Pollable> Source<S> {
     /// # Errors
     ///
     /// Those of `operation` and of [`poll_ready`](Self::poll_ready).
+    #[inline]
     pub fn poll_transfer(
         &self,
         cx: &Context<'_>,
@@ -360,6 +363,44 @@ impl<S: Pollable> Source<S> {
                 result => return Poll::Ready(result),
             }
         }
+    }
+
+    /// Puts `number` into `list` whenever the source becomes readable from now on, and wakes nobody else for
+    /// that. What is there already goes unnoticed, so this comes after a read that would have blocked.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_ready`](Self::poll_ready).
+    ///
+    /// # Panics
+    ///
+    /// If the list is of another loop, and for a source that has joined one or is [shared](Self::share).
+    ///
+    /// # Examples
+    ///
+    /// There is one at [`ReadyList`].
+    pub fn join_list(&self, list: &ReadyList, number: u32) -> io::Result<()> {
+        self.registration.join_list(list, number)
+    }
+
+    /// Whether the source has joined a list.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_loop::{EventLoop, ReadyList, Source};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let source = Source::new(&event_loop, ours);
+    /// assert!(!source.is_listed());
+    /// source.join_list(&ReadyList::new(&event_loop), 0)?;
+    /// assert!(source.is_listed());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn is_listed(&self) -> bool {
+        self.registration.is_listed()
     }
 
     /// Wakes whoever waits, as if both directions had become ready: for an owner who is about to drop the

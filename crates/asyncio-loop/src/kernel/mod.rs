@@ -76,6 +76,7 @@ mod waits_for;
 mod waker;
 
 pub use callback::CallbackRef;
+pub(crate) use cell::CellRef;
 pub use children::Children;
 pub use frames::{is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame};
 pub(crate) use home::{HomeOwner, SharedHome};

@@ -182,7 +182,7 @@ impl LocalWaker {
 
     /// The cell that is woken, or else the waker.
     #[inline]
-    pub(super) fn into_cell(self) -> Result<CellRef, Waker> {
+    pub(crate) fn into_cell(self) -> Result<CellRef, Waker> {
         match self.0 {
             Kind::Local(cell) => Ok(cell),
             Kind::Other(waker, _) => Err(waker),
@@ -287,10 +287,7 @@ impl LocalWaker {
     #[must_use]
     pub fn will_wake(&self, cx: &Context<'_>) -> bool {
         match &self.0 {
-            Kind::Local(cell) => {
-                std::ptr::eq(cx.waker().vtable(), &VTABLE)
-                    && std::ptr::eq(cx.waker().data().cast(), cell.ptr().as_ptr())
-            }
+            Kind::Local(cell) => cell.is_polled(cx),
             Kind::Other(waker, _) => waker.will_wake(cx.waker()),
         }
     }
@@ -326,6 +323,15 @@ impl fmt::Debug for LocalWaker {
             Kind::Local(cell) => f.debug_tuple("LocalWaker").field(cell).finish(),
             Kind::Other(waker, _) => f.debug_tuple("LocalWaker").field(waker).finish(),
         }
+    }
+}
+
+impl CellRef {
+    /// Whether this is the task that is being polled with `cx`.
+    #[inline]
+    pub(crate) fn is_polled(&self, cx: &Context<'_>) -> bool {
+        std::ptr::eq(cx.waker().vtable(), &VTABLE)
+            && std::ptr::eq(cx.waker().data().cast(), self.ptr().as_ptr())
     }
 }
 

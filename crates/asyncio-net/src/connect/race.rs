@@ -48,12 +48,12 @@ pub(super) async fn connect(
             }
         };
         if let Some(stream) = race.run(head_start).await {
-            return Ok(Opened::new(network, stream));
+            return Ok(Opened::new(network, stream.into()));
         }
     }
     while !race.running.is_empty() {
         if let Some(stream) = race.run(std::future::pending()).await {
-            return Ok(Opened::new(network, stream));
+            return Ok(Opened::new(network, stream.into()));
         }
     }
     Err(race.errors.into())

@@ -155,6 +155,6 @@ impl ConnectedSocket {
         if let Self::Tcp(socket) = &self {
             socket.set_nodelay(true)?;
         }
-        Ok(Opened::new(network, SocketStream::new(network.event_loop(), self, peer)))
+        Ok(Opened::new(network, SocketStream::new(network.event_loop(), self, peer).into()))
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use super::{CLOSED, CLOSING, Connection, DROPPED, KEPT, OVER};
+use super::{CLOSED, CLOSING, Connection, DROPPED, KEPT, OVER, PUMPED};
 use crate::error::SharedError;
 
 impl Connection {
@@ -38,11 +38,13 @@ impl Connection {
                 self.with_rare(|rare| rare.error = Some(SharedError::new(error)));
             }
         }
-        match self.pump.get() {
-            Some(pump) => pump.wake(),
+        if self.has(PUMPED) {
+            self.pump_is_to_end();
+        } else if self.has(CLOSING) {
+            self.closed();
+        } else {
             // What the other side sent before may still be read, until the writer is closed.
-            None if self.has(CLOSING) => self.closed(),
-            None => self.wake_waiters(),
+            self.wake_waiters();
         }
     }
 
@@ -65,6 +67,7 @@ impl Connection {
 
     /// Gives the descriptor up and tells everybody.
     pub(crate) fn closed(&self) {
+        let was_closed = self.has(CLOSED);
         self.set(CLOSING | OVER | CLOSED);
         if self.has(KEPT) {
             // They are remembered once they were asked for, which costs too much to do it for nobody.
@@ -73,8 +76,8 @@ impl Connection {
         }
         self.io.close();
         self.wake_waiters();
-        if let Some((server, client)) = self.membership() {
-            server.connection_closed(client);
+        if let Some(server) = self.server().filter(|_| !was_closed) {
+            server.connection_closed(self);
         }
     }
 }

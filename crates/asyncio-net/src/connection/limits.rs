@@ -23,22 +23,34 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The high mark unless told otherwise.
+    const HIGH: usize = 64 * 1024;
+
     /// Fills in what is not given: 64 KiB, and a factor of four between the two.
     ///
     /// # Panics
     ///
     /// If the low mark is above the high one.
     pub(crate) fn new(high: Option<usize>, low: Option<usize>) -> Self {
-        let high = high.unwrap_or_else(|| low.map_or(64 * 1024, |low| low.saturating_mul(4)));
+        let high = high.unwrap_or_else(|| low.map_or(Self::HIGH, |low| low.saturating_mul(4)));
         let low = low.unwrap_or(high / 4);
         assert!(low <= high, "the low-water mark ({low}) must not be above the high one ({high})");
         Self { high, low }
     }
 }
 
-impl<S: ?Sized> Connection<S> {
+impl Connection {
     pub(crate) fn limits(&self) -> Limits {
         self.if_rare(|rare| rare.limits).unwrap_or_default()
+    }
+
+    /// Whether so many bytes are more than the high-water mark allows.
+    #[inline]
+    pub(super) fn exceeds_high(&self, queued: usize) -> bool {
+        let rare = self.rare.take();
+        let high = rare.as_ref().map_or(Limits::HIGH, |rare| rare.limits.high);
+        self.rare.set(rare);
+        queued > high
     }
 
     /// How many bytes wait to leave.

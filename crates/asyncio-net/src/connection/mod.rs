@@ -18,6 +18,7 @@
 mod alone;
 mod closing;
 mod flush;
+mod io;
 mod limits;
 mod poll;
 mod sendfile;
@@ -25,28 +26,31 @@ mod write;
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
-use std::io;
-use std::rc::Rc;
+use std::io::Result;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use asyncio_loop::{LocalWaker, TaskRef};
 
 pub(crate) use self::alone::Alone;
+pub(crate) use self::io::Io;
 pub(crate) use self::limits::Limits;
 use crate::error::SharedError;
 use crate::network::Network;
 use crate::queue::Queue;
-use crate::server::{self, Membership};
-use crate::source::{ByteSource, ByteStream};
+use crate::server;
+use crate::source::ByteSource;
 use crate::stream::{StreamReader, StreamWriter};
 use crate::transport::Receiver;
 
-/// One connection: the descriptor (last, for it may be any kind) and everything around it.
-pub(crate) struct Connection<S: ?Sized = dyn ByteStream> {
+/// One connection: the descriptor and everything around it.
+pub(crate) struct Connection {
     network: Rc<Network>,
     flags: Cell<u16>,
     /// System calls made by writers since one of them last gave way to others.
     sends: Cell<u8>,
+    /// There is a writer, which closes it when it is dropped.
+    has_streams: Cell<bool>,
     /// Its number with the server that accepted it.
     client: Cell<u32>,
     /// What has been written and has not left; `None` if that is nothing.
@@ -54,27 +58,30 @@ pub(crate) struct Connection<S: ?Sized = dyn ByteStream> {
     rare: Cell<Option<Box<Rare>>>,
     /// The protocol; `None` for streams, and while the protocol is being called.
     receiver: Cell<Option<Box<dyn Receiver>>>,
-    /// The task that calls the protocol.
-    pump: OnceCell<TaskRef>,
+    /// The task that serves it: a stream's handler, the pump of a protocol without a server.
+    task: Cell<Option<TaskRef>>,
     /// The server that accepted it.
     server: OnceCell<Rc<server::Shared>>,
-    io: S,
+    io: Io,
 }
 
 /// A new connection, seen from both sides.
 pub(crate) struct Opened {
     pub(crate) connection: Rc<Connection>,
-    pub(crate) source: Rc<dyn ByteSource>,
 }
 
 impl Opened {
-    pub(crate) fn new(network: &Rc<Network>, io: impl ByteStream + 'static) -> Self {
-        let source = Connection::new(network, io);
-        Self { connection: source.clone(), source }
+    pub(crate) fn new(network: &Rc<Network>, io: Io) -> Self {
+        Self { connection: Connection::new(network, io) }
+    }
+
+    pub(crate) fn reader(&self, limit: usize) -> StreamReader {
+        StreamReader::with_limit(self.connection.clone(), limit)
     }
 
     pub(crate) fn into_streams(self, limit: usize) -> (StreamReader, StreamWriter) {
-        (StreamReader::with_limit(self.source, limit), StreamWriter::new(self.connection))
+        self.connection.has_streams.set(true);
+        (self.reader(limit), StreamWriter::new(self.connection))
     }
 }
 
@@ -86,6 +93,8 @@ struct Rare {
     /// Who waits for room, or for the end.
     waiters: Vec<LocalWaker>,
     ignored_writes: u32,
+    /// What was put over this connection, and is closed in its place.
+    cover: Option<Weak<Connection>>,
 }
 
 /// Stands in the network's list of those that have something to send.
@@ -117,52 +126,59 @@ pub(crate) const FLUSH_ASKED: u16 = 1 << 12;
 /// Not everything that was written has left, nor ever will.
 pub(crate) const DROPPED: u16 = 1 << 13;
 /// A transport was cloned: somebody may ask for the addresses after the end.
-pub(crate) const KEPT: u16 = 1 << 15;
-/// The pump is woken when there is something to be read; without it, a read is to be tried.
-pub(crate) const AWAITS_DATA: u16 = 1 << 14;
+pub(crate) const KEPT: u16 = 1 << 14;
+/// A protocol has it, which a pump calls.
+pub(crate) const PUMPED: u16 = 1 << 15;
 
-impl<S: ByteStream + 'static> Connection<S> {
-    pub(crate) fn new(network: &Rc<Network>, io: S) -> Rc<Self> {
+impl Connection {
+    pub(crate) fn new(network: &Rc<Network>, io: Io) -> Rc<Self> {
         Rc::new(Self {
             network: network.clone(),
             flags: Cell::new(0),
             sends: Cell::new(0),
+            has_streams: Cell::new(false),
             client: Cell::new(0),
             queue: Cell::new(None),
             rare: Cell::new(None),
             receiver: Cell::new(None),
-            pump: OnceCell::new(),
+            task: Cell::new(None),
             server: OnceCell::new(),
             io,
         })
     }
-}
 
-impl<S: ?Sized> Connection<S> {
     pub(crate) fn network(&self) -> &Rc<Network> {
         &self.network
     }
 
-    pub(crate) fn io(&self) -> &S {
+    pub(crate) fn has_streams(&self) -> bool {
+        self.has_streams.get()
+    }
+
+    #[inline]
+    pub(crate) fn io(&self) -> &Io {
         &self.io
     }
 
+    #[inline]
     pub(crate) fn has(&self, flags: u16) -> bool {
         self.flags.get() & flags != 0
     }
 
+    #[inline]
     pub(crate) fn set(&self, flags: u16) {
         self.flags.set(self.flags.get() | flags);
     }
 
+    #[inline]
     pub(crate) fn clear(&self, flags: u16) {
         self.flags.set(self.flags.get() & !flags);
     }
 
     /// Puts the connection under the care of the server that accepted it.
-    pub(crate) fn join(&self, membership: Membership) {
-        self.client.set(membership.key);
-        let joined = self.server.set(membership.server);
+    pub(crate) fn join(&self, server: Rc<server::Shared>, client: u32) {
+        self.client.set(client);
+        let joined = self.server.set(server);
         debug_assert!(joined.is_ok(), "a connection has one server");
     }
 
@@ -171,20 +187,39 @@ impl<S: ?Sized> Connection<S> {
         self.client.get()
     }
 
-    /// The server that accepted it, and its number there.
-    pub(crate) fn membership(&self) -> Option<(&Rc<server::Shared>, u32)> {
-        self.server.get().map(|server| (server, self.client.get()))
+    /// The server that accepted it.
+    #[inline]
+    pub(crate) fn server(&self) -> Option<&Rc<server::Shared>> {
+        self.server.get()
     }
 
-    pub(crate) fn set_pump(&self, pump: TaskRef) {
-        let set = self.pump.set(pump);
-        debug_assert!(set.is_ok(), "a connection has one pump");
+    pub(crate) fn set_task(&self, task: TaskRef) {
+        self.task.set(Some(task));
     }
 
-    pub(crate) fn wake_pump(&self) {
-        if let Some(pump) = self.pump.get() {
-            pump.wake();
-        }
+    pub(crate) fn take_task(&self) -> Option<TaskRef> {
+        self.task.take()
+    }
+
+    pub(crate) fn has_task(&self) -> bool {
+        self.task().is_some()
+    }
+
+    /// The task that serves it, until that has ended.
+    pub(crate) fn task(&self) -> Option<TaskRef> {
+        let task = self.task.take();
+        self.task.set(task.clone());
+        task
+    }
+
+    /// What is to be closed: the connection, or what was put over it.
+    pub(crate) fn uppermost(self: &Rc<Self>) -> Rc<Self> {
+        let cover = self.if_rare(|rare| rare.cover.as_ref().and_then(Weak::upgrade)).flatten();
+        cover.map_or_else(|| self.clone(), |cover| cover.uppermost())
+    }
+
+    pub(crate) fn set_cover(&self, cover: &Rc<Self>) {
+        self.with_rare(|rare| rare.cover = Some(Rc::downgrade(cover)));
     }
 
     pub(crate) fn set_receiver(&self, receiver: Box<dyn Receiver>) {
@@ -204,7 +239,7 @@ impl<S: ?Sized> Connection<S> {
     }
 
     /// The error that ended it, if one did.
-    pub(crate) fn error(&self) -> Option<io::Error> {
+    pub(crate) fn error(&self) -> Option<std::io::Error> {
         self.if_rare(|rare| rare.error.as_ref().map(SharedError::to_io)).flatten()
     }
 
@@ -238,15 +273,15 @@ impl<S: ?Sized> Connection<S> {
 }
 
 /// What a stream reader sees: after our own `close` the stream has ended.
-impl<S: ByteSource + ?Sized> ByteSource for Connection<S> {
-    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+impl ByteSource for Connection {
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize>> {
         if self.has(CLOSING) {
             return Poll::Ready(Ok(0));
         }
         self.io.poll_read(cx, buffer)
     }
 
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if self.has(CLOSING) {
             return Poll::Ready(Ok(()));
         }
@@ -254,7 +289,7 @@ impl<S: ByteSource + ?Sized> ByteSource for Connection<S> {
     }
 }
 
-impl<S: ?Sized> fmt::Debug for Connection<S> {
+impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match () {
             () if self.has(CLOSED) => "closed",

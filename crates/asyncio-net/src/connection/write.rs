@@ -6,9 +6,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{ALONE, BLOCKED, CLOSED, CLOSING, CORKED, Connection, EOF_ASKED, OVER};
+use super::{ALONE, BLOCKED, CLOSED, CLOSING, CORKED, Connection, EOF_ASKED, Io, OVER};
 use crate::queue::{Queue, SLICES};
-use crate::source::ByteStream;
 
 /// From this length on, bytes are sent at once rather than copied for later.
 pub(super) const DIRECT: usize = 4 * 1024;
@@ -113,7 +112,7 @@ impl Connection {
         push(&mut queue);
         let queued = queue.len();
         self.keep_queue(queue);
-        if queued > self.limits().high {
+        if self.exceeds_high(queued) {
             self.exceeded();
         } else if queued > 0 && !self.has(BLOCKED | CORKED) {
             self.set(CORKED);
@@ -139,6 +138,7 @@ impl Connection {
     }
 
     /// The turn is over.
+    #[inline]
     pub(crate) fn uncorked(self: &Rc<Self>) {
         self.clear(CORKED);
         self.sends.set(0);
@@ -150,10 +150,17 @@ impl Connection {
         if self.has(BLOCKED | CLOSED) {
             return;
         }
-        if let Some(queue) = self.queue.take() {
-            let (_, result) = self.transmit(Some(queue), &[]);
-            self.transmitted(result);
+        let Some(mut queue) = self.queue.take() else { return };
+        // Mostly everything is in one piece, and leaves.
+        if let Some(Ok(count)) = queue.single().map(|only| self.io.try_send(only)) {
+            queue.advance_up_to(count);
         }
+        if queue.len() == 0 {
+            self.network.give_queue(queue);
+            return self.flushed();
+        }
+        let (_, result) = self.transmit(Some(queue), &[]);
+        self.transmitted(result);
     }
 
     /// Sends `queue`, which is the connection's, then `parts`, until everything has left (`Ok`) or no more goes. Returns
@@ -205,18 +212,13 @@ impl fmt::Write for Pieces<'_> {
 }
 
 /// One system call for what is queued and then `parts`, of which so much has left. There is something to send.
-fn try_send(
-    io: &dyn ByteStream,
-    queue: Option<&Queue>,
-    parts: &[&[u8]],
-    skip: usize,
-) -> io::Result<usize> {
+fn try_send(io: &Io, queue: Option<&Queue>, parts: &[&[u8]], skip: usize) -> io::Result<usize> {
     // The usual cases by themselves: sixteen slices take a while to set up.
     match (queue, parts) {
-        (None, [part]) => return io.try_write(&[IoSlice::new(&part[skip..])]),
+        (None, [part]) => return io.try_send(&part[skip..]),
         (Some(queue), []) => {
             if let Some(only) = queue.single() {
-                return io.try_write(&[IoSlice::new(only)]);
+                return io.try_send(only);
             }
         }
         _ => {}

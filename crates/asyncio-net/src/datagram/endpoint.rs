@@ -133,11 +133,11 @@ impl Endpoint {
         let mut buffer = self.network.take_buffer();
         let mut received = 0;
         while !self.closing.get() && received < RECEIVES_IN_A_ROW {
-            match self.poll_receive(cx, &mut buffer) {
+            match self.poll_receive(cx, buffer.storage()) {
                 Poll::Pending => break,
                 Poll::Ready(Ok((length, sender))) => {
                     self.call(|protocol, transport| {
-                        protocol.datagram_received(transport, &buffer[..length], &sender);
+                        protocol.datagram_received(transport, &buffer.storage()[..length], &sender);
                     });
                 }
                 Poll::Ready(Err(error)) => {

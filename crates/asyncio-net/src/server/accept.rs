@@ -108,7 +108,7 @@ impl<L: ListenSocket> Listener<L> {
         }
         let event_loop = shared.network.event_loop();
         let stream = SocketStream::new(event_loop, socket, Some(peer));
-        Shared::serve(shared, Opened::new(&shared.network, stream));
+        Shared::serve(shared, Opened::new(&shared.network, stream.into()));
     }
 
     fn is_paused(&self) -> bool {

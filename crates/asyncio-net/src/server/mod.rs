@@ -21,7 +21,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::{ErrorContext, LocalWaker, TaskRef};
+use asyncio_loop::{ErrorContext, LocalWaker};
 use asyncio_task::{Outcome, finally, sleep};
 use slab::Slab;
 
@@ -34,10 +34,10 @@ use self::accept::Listening;
 use self::elsewhere::HandOver;
 pub(crate) use self::unix::{SocketFile, remove_stale};
 use crate::address::Address;
-use crate::connection::{Connection, Opened};
+use crate::connection::{CLOSED, Connection, Opened};
 use crate::network::Network;
 use crate::protocol::{BufferedProtocol, Protocol};
-use crate::transport::{Lent, Own, Pump, Receiver};
+use crate::transport::{Lent, Own, Receiver, ServerPump};
 
 /// Listens on `address` and has a new protocol, made by `factory`, serve each client.
 ///
@@ -278,11 +278,11 @@ pub(crate) struct Shared {
     listeners: RefCell<Vec<Rc<dyn Listening>>>,
     /// Made when it is asked for.
     intake: OnceCell<Intake>,
+    /// By their number: those that are open, and those whose handler has not ended.
     clients: RefCell<Slab<Client>>,
     /// How many of them have an open connection.
     open: Cell<usize>,
-    /// Pumps that have room for another connection.
-    pumps: RefCell<Vec<Weak<Pump>>>,
+    pump: ServerPump,
     state: Cell<State>,
     /// Who waits for the end of the server, or of its handlers.
     waiters: RefCell<Vec<LocalWaker>>,
@@ -295,18 +295,21 @@ enum State {
     Closed,
 }
 
-/// A connection that was accepted, and the task that serves it.
-struct Client {
-    /// `None` once it is closed.
-    connection: Option<Weak<Connection>>,
-    /// `None` for protocols, and once it has ended.
-    handler: Option<TaskRef>,
+/// A connection that was accepted.
+enum Client {
+    /// It is kept by its handler, or whomever that gave it to.
+    Stream(Weak<Connection>),
+    /// It is kept for its protocol.
+    Protocol(Rc<Connection>),
 }
 
-/// A connection's place with its server.
-pub(crate) struct Membership {
-    pub(crate) server: Rc<Shared>,
-    pub(crate) key: u32,
+impl Client {
+    fn connection(&self) -> Option<Rc<Connection>> {
+        match self {
+            Self::Stream(connection) => connection.upgrade(),
+            Self::Protocol(connection) => Some(connection.clone()),
+        }
+    }
 }
 
 impl Server {
@@ -326,7 +329,7 @@ impl Server {
             intake: OnceCell::new(),
             clients: RefCell::default(),
             open: Cell::new(0),
-            pumps: RefCell::default(),
+            pump: ServerPump::default(),
             state: Cell::new(State::Bound),
             waiters: RefCell::default(),
         }));
@@ -411,16 +414,15 @@ impl Server {
         if let Some(intake) = self.0.intake.get() {
             intake.close();
         }
-        // Those that serve nobody have nobody to wait for any more.
-        let pumps = self.0.pumps.take();
-        pumps.iter().filter_map(Weak::upgrade).for_each(|pump| pump.wake());
+        // If it serves nobody, it has nobody to wait for any more.
+        self.0.pump.wake();
         self.0.wake_if_over();
     }
 
     /// Closes all open connections: what was written is sent.
     pub fn close_clients(&self) {
         for client in self.0.clients() {
-            client.close();
+            client.uppermost().close();
         }
     }
 
@@ -450,7 +452,7 @@ impl Server {
     /// ```
     pub fn abort_clients(&self) {
         for client in self.0.clients() {
-            client.abort();
+            client.uppermost().abort();
         }
     }
 
@@ -633,17 +635,17 @@ impl Shared {
     /// Serves a new connection.
     fn serve(this: &Rc<Self>, opened: Opened) {
         if let Serve::Here(serve) = &this.serve {
-            opened.connection.join(Self::admit(this, &opened.connection));
+            Self::admit(this, &opened.connection);
             serve(Accepted { opened, server: this.clone() });
         }
     }
 
     /// Takes a new connection into the list of clients.
-    fn admit(this: &Rc<Self>, connection: &Rc<Connection>) -> Membership {
-        let client = Client { connection: Some(Rc::downgrade(connection)), handler: None };
+    fn admit(this: &Rc<Self>, connection: &Rc<Connection>) {
+        let client = Client::Stream(Rc::downgrade(connection));
         let key = this.clients.borrow_mut().insert(client);
+        connection.join(this.clone(), key as u32);
         this.set_open(this.open.get() + 1);
-        Membership { server: this.clone(), key: key as u32 }
     }
 
     fn set_open(&self, count: usize) {
@@ -654,77 +656,78 @@ impl Shared {
     }
 
     fn clients(&self) -> Vec<Rc<Connection>> {
-        let clients = self.clients.borrow();
-        clients.iter().filter_map(|(_, client)| client.connection.as_ref()?.upgrade()).collect()
+        self.clients.borrow().iter().filter_map(|(_, client)| client.connection()).collect()
     }
 
-    /// A client's connection is closed.
-    pub(crate) fn connection_closed(&self, key: u32) {
-        let closed = self.change(key, |client| client.connection.take());
-        if closed.flatten().is_some() {
-            self.set_open(self.open.get() - 1);
-            self.wake_if_over();
+    pub(crate) fn has_clients(&self) -> bool {
+        !self.clients.borrow().is_empty()
+    }
+
+    /// Keeps a connection for its protocol.
+    pub(crate) fn hold(&self, connection: &Rc<Connection>) {
+        if let Some(client) = self.clients.borrow_mut().get_mut(connection.client() as usize) {
+            *client = Client::Protocol(connection.clone());
         }
     }
 
-    /// Another connection was put over that of a client: it is the one to close.
-    pub(crate) fn connection_covered(&self, key: u32, cover: &Rc<Connection>) {
-        self.change(key, |client| {
-            if let Some(connection) = &mut client.connection {
-                *connection = Rc::downgrade(cover);
-            }
-        });
+    /// The connection of this number, if it is kept for its protocol.
+    #[inline]
+    pub(crate) fn protocol(&self, key: u32) -> Option<Rc<Connection>> {
+        match self.clients.borrow().get(key as usize) {
+            Some(Client::Protocol(connection)) => Some(connection.clone()),
+            _ => None,
+        }
     }
 
-    /// The task that serves a client has started.
-    pub(crate) fn handler_started(&self, key: u32, task: TaskRef) {
-        self.change(key, |client| client.handler = Some(task));
+    /// Those that are kept for their protocols.
+    pub(crate) fn protocols(&self) -> Vec<Rc<Connection>> {
+        let protocol = |(_, client): (usize, &Client)| match client {
+            Client::Protocol(connection) => Some(connection.clone()),
+            Client::Stream(_) => None,
+        };
+        self.clients.borrow().iter().filter_map(protocol).collect()
     }
 
-    /// It has ended.
-    pub(crate) fn handler_ended(&self, key: u32) {
-        let task = self.change(key, |client| client.handler.take());
-        drop(task);
+    /// A client's connection is closed; told once.
+    pub(crate) fn connection_closed(&self, connection: &Connection) {
+        self.set_open(self.open.get() - 1);
+        self.forget_if_gone(connection);
         self.wake_if_over();
     }
 
-    /// Changes a client, and forgets it if nothing is left of it.
-    fn change<R>(&self, key: u32, change: impl FnOnce(&mut Client) -> R) -> Option<R> {
-        let mut clients = self.clients.borrow_mut();
-        let client = clients.get_mut(key as usize)?;
-        let result = change(client);
-        let gone = client.connection.is_none() && client.handler.is_none();
-        let client = gone.then(|| clients.remove(key as usize));
-        drop(clients);
-        drop(client);
-        Some(result)
+    /// The task that serves a client has ended.
+    pub(crate) fn handler_ended(&self, connection: &Connection) {
+        drop(connection.take_task());
+        self.forget_if_gone(connection);
+        self.wake_if_over();
+    }
+
+    /// Forgets a client of which nothing is left.
+    fn forget_if_gone(&self, connection: &Connection) {
+        if connection.has(CLOSED) && !connection.has_task() {
+            let client = self.clients.borrow_mut().try_remove(connection.client() as usize);
+            drop(client);
+        }
     }
 
     fn cancel_handlers(&self) {
-        let handlers: Vec<_> =
-            self.clients.borrow().iter().filter_map(|(_, client)| client.handler.clone()).collect();
+        let handlers: Vec<_> = self.clients().iter().filter_map(|client| client.task()).collect();
         for handler in handlers {
             handler.request_end();
         }
     }
 
-    /// A pump for one more connection, if there is one.
-    pub(crate) fn pump_with_room(&self) -> Option<Rc<Pump>> {
-        let mut pumps = self.pumps.borrow_mut();
-        while let Some(pump) = pumps.last() {
-            match pump.upgrade() {
-                Some(pump) if !pump.is_full() => return Some(pump),
-                _ => drop(pumps.pop()),
-            }
-        }
-        None
+    /// How far readers of its clients look for the end of a line.
+    pub(crate) fn limit(&self) -> usize {
+        self.options.limit
     }
 
-    /// A pump has room.
-    pub(crate) fn has_room(&self, pump: &Rc<Pump>) {
-        if !self.is_closed() {
-            self.pumps.borrow_mut().push(Rc::downgrade(pump));
-        }
+    pub(crate) fn pump(&self) -> &ServerPump {
+        &self.pump
+    }
+
+    pub(crate) fn network(&self) -> &Rc<Network> {
+        &self.network
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -12,8 +12,8 @@ use std::task::{Context, Poll};
 use asyncio_loop::{ErrorContext, TaskOptions};
 use pin_project_lite::pin_project;
 
-use super::{StreamReader, StreamWriter};
-use crate::connection::Connection;
+use super::{DEFAULT_LIMIT, StreamReader, StreamWriter};
+use crate::connection::{Connection, Opened};
 use crate::server::{Accepted, Serve, Server, ServerAddress, ServerOptions};
 use crate::transport::Transport;
 
@@ -97,68 +97,92 @@ where
     R: HandlerResult,
 {
     let handler = Rc::new(handler);
-    let limit = options.limit;
-    let serve = move |accepted: Accepted| serve(&handler, accepted, limit);
+    let serve = move |accepted: Accepted| serve(&handler, accepted);
     Server::listen(address.into(), options, Serve::Here(Box::new(serve))).await
 }
 
 /// Starts the task that serves one client.
-fn serve<H, R>(handler: &Rc<H>, accepted: Accepted, limit: usize)
+fn serve<H, R>(handler: &Rc<H>, accepted: Accepted)
 where
     H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
     R: HandlerResult,
 {
-    let opened = accepted.opened;
-    let connection = opened.connection.clone();
-    let serving = Serving(opened.connection.clone());
-    let (reader, writer) = opened.into_streams(limit);
+    let connection = accepted.opened.connection.clone();
+    let serving = Serving(connection.clone());
     let handler = handler.clone();
-    // The call is inside: a handler may panic before it gives a future.
-    let future = async move { handler(reader, writer).await };
-    let task = Served { future, serving };
+    let task = async move {
+        // Made here, so that the task has no room for them besides the handler's own.
+        let (reader, writer) = serving.streams();
+        let result = CatchPanic::of(|| handler(reader, writer)).await;
+        if let Some(failure) =
+            result.map_or_else(|payload| Some(Failure::Panic(payload)), R::failure)
+        {
+            failure.report(&Transport(serving.0.clone()));
+        }
+    };
     // It must not run before the server knows of it.
     let options = TaskOptions::new().eager_start(false);
     // Refused by a closed loop only.
     if let Ok(task) = connection.network().event_loop().spawn(task, options) {
-        accepted.server.handler_started(connection.client(), task.task().clone());
+        connection.set_task(task.task().clone());
     }
 }
 
 /// A client is being served, until this is dropped.
 struct Serving(Rc<Connection>);
 
+impl Serving {
+    fn streams(&self) -> (StreamReader, StreamWriter) {
+        let limit = self.0.server().map_or(DEFAULT_LIMIT, |server| server.limit());
+        Opened { connection: self.0.clone() }.into_streams(limit)
+    }
+}
+
 impl Drop for Serving {
     fn drop(&mut self) {
-        if let Some((server, client)) = self.0.membership() {
-            server.handler_ended(client);
+        if !self.0.has_streams() {
+            // It never started.
+            self.0.close();
+        }
+        if let Some(server) = self.0.server() {
+            server.handler_ended(&self.0);
         }
     }
 }
 
 pin_project! {
-    /// A handler at work; how it ended is reported.
-    struct Served<F> {
-        #[pin]
-        future: F,
-        // Last: until then the client is being served.
-        serving: Serving,
+    /// A future whose panic is its output, also one in the call that makes it.
+    #[project = CatchPanicProjection]
+    enum CatchPanic<F> {
+        Future { #[pin] future: F },
+        Panicked { payload: Option<Box<dyn Any + Send>> },
     }
 }
 
-impl<F: Future<Output: HandlerResult>> Future for Served<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        let failure = match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(result)) => result.failure(),
-            Err(payload) => Some(Failure::Panic(payload)),
-        };
-        if let Some(failure) = failure {
-            failure.report(&Transport(this.serving.0.clone()));
+impl<F> CatchPanic<F> {
+    fn of(call: impl FnOnce() -> F) -> Self {
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(future) => Self::Future { future },
+            Err(payload) => Self::Panicked { payload: Some(payload) },
         }
-        Poll::Ready(())
+    }
+}
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Result<F::Output, Box<dyn Any + Send>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            CatchPanicProjection::Future { future } => {
+                match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                    Ok(poll) => poll.map(Ok),
+                    Err(payload) => Poll::Ready(Err(payload)),
+                }
+            }
+            CatchPanicProjection::Panicked { payload } => {
+                Poll::Ready(Err(payload.take().expect("polled once")))
+            }
+        }
     }
 }
 

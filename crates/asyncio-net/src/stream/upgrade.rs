@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use super::{StreamReader, StreamWriter, feed_reader_with_limit};
 use crate::address::Address;
-use crate::connection::{Alone, Connection, Opened};
+use crate::connection::{Alone, Connection, Io, Opened};
 use crate::source::{ByteSource, ByteStream};
 
 /// Puts a stream that `wrap` makes over an established connection, in place: afterwards `reader` and `writer` are
@@ -72,11 +72,9 @@ pub async fn upgrade_streams<S: ByteStream + 'static>(
         connection: connection.clone(),
         _alone: alone,
     };
-    let upgraded = Opened::new(connection.network(), wrap(plain).await?);
-    if let Some((server, client)) = connection.membership() {
-        server.connection_covered(client, &upgraded.connection);
-    }
-    *reader = StreamReader::with_limit(upgraded.source, reader.limit());
+    let upgraded = Opened::new(connection.network(), Io::other(wrap(plain).await?));
+    connection.set_cover(&upgraded.connection);
+    *reader = upgraded.reader(reader.limit());
     writer.set_connection(upgraded.connection);
     unfinished.finish();
     Ok(())
@@ -109,7 +107,7 @@ pub struct PlainStream {
 impl PlainStream {
     /// Whether a server accepted the connection: then it is for the other side to begin.
     pub fn is_server_side(&self) -> bool {
-        self.connection.membership().is_some()
+        self.connection.server().is_some()
     }
 }
 
@@ -122,10 +120,6 @@ impl ByteSource for PlainStream {
 impl ByteStream for PlainStream {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.connection.io().try_write(slices)
-    }
-
-    fn is_read_ready(&self) -> bool {
-        !self.reader.borrow().buffered().is_empty() || self.connection.io().is_read_ready()
     }
 
     fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {

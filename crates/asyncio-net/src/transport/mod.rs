@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-pub(crate) use self::pump::Pump;
-pub(crate) use self::receiver::{Lent, Own, Received, Receiver};
+pub(crate) use self::pump::ServerPump;
+pub(crate) use self::receiver::{Lent, Own, Receiver, Stopped};
 use crate::address::Address;
 use crate::connection::{CLOSING, Connection, KEPT, Limits, OVER, READ_EOF, READING_PAUSED};
 use crate::protocol::{BufferedProtocol, Protocol};

@@ -1,155 +1,248 @@
 //! The tasks that receive for protocols and call them.
+//!
+//! All connections of a server share one: a task for each would cost more memory than the connection itself, and all
+//! run in the same context anyhow, that of the server. A connection without a server has one of its own.
 
 use std::any::Any;
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
-use asyncio_loop::{ErrorContext, LoopClosed, TaskOptions, TaskRef};
-use slab::Slab;
+use asyncio_loop::{ErrorContext, LoopClosed, ReadyList, TaskOptions};
 
-use super::{Received, Receiver, Transport};
-use crate::connection::{AWAITS_DATA, CLOSING, Connection, OVER, READ_EOF, READING_PAUSED};
-use crate::network::Network;
+use super::{Receiver, Stopped, Transport};
+use crate::connection::{CLOSED, CLOSING, Connection, Io, OVER, PUMPED, READ_EOF, READING_PAUSED};
 use crate::server;
+use crate::socket::{Received, SocketStream};
 
-/// So many connections of one server share a pump. A task for each would cost more memory than the connection
-/// itself, and all run in the same context anyhow: that of the server.
-const PLACES: usize = u16::BITS as usize;
+/// So many connections are looked at in one step of a server's pump.
+const IN_A_STEP: usize = 64;
+/// After so many bytes a step ends.
+const BYTES_IN_A_STEP: usize = 256 * 1024;
 
-/// A task that receives for protocols, and the connections that they belong to.
-pub(crate) struct Pump {
-    members: RefCell<Slab<Rc<Connection>>>,
-    task: OnceCell<TaskRef>,
-    /// Whose connections it is for; nobody's for that of a client, which is alone.
-    server: Weak<server::Shared>,
+/// In the list of a server's pump: the connection's protocol is to be told of its end.
+const ENDED: u32 = 1 << 31;
+/// The number of no connection.
+const NOBODY: u32 = u32::MAX;
+
+/// What receives for the protocols of a server, from the first of them on.
+#[derive(Default)]
+pub(crate) struct ServerPump {
+    list: OnceCell<ReadyList>,
 }
 
-impl Pump {
-    /// A new pump, which the task that it is holds.
-    fn start(network: &Network, server: Weak<server::Shared>) -> Result<Rc<Self>, LoopClosed> {
-        let pump = Rc::new(Self { members: RefCell::default(), task: OnceCell::new(), server });
-        let pumped = pump.clone();
-        let task = poll_fn(move |cx| pumped.poll(cx));
-        let task = network.event_loop().spawn(task, TaskOptions::new().hidden())?;
-        let task = pump.task.get_or_init(|| task.task().clone());
-        debug_assert!(!task.is_done(), "it has not been polled");
-        Ok(pump)
+impl ServerPump {
+    fn start(&self, server: &Rc<server::Shared>) -> Result<(), LoopClosed> {
+        if self.list.get().is_some() {
+            return Ok(());
+        }
+        let event_loop = server.network().event_loop();
+        let mut pumping = Pumping { server: Rc::downgrade(server), numbers: Vec::new(), done: 0 };
+        let pump = poll_fn(move |cx| pumping.poll(cx));
+        event_loop.spawn(pump, TaskOptions::new().hidden())?;
+        self.list.get_or_init(|| ReadyList::new(event_loop));
+        Ok(())
     }
 
-    /// One with room for `connection`.
-    fn with_room(connection: &Connection) -> Result<Rc<Self>, LoopClosed> {
-        let network = connection.network();
-        let Some((server, _)) = connection.membership() else {
-            return Self::start(network, Weak::new());
-        };
-        match server.pump_with_room() {
-            Some(pump) => Ok(pump),
-            None => {
-                let pump = Self::start(network, Rc::downgrade(server))?;
-                server.has_room(&pump);
-                Ok(pump)
-            }
+    fn push(&self, number: u32) {
+        if let Some(list) = self.list.get() {
+            list.push(number);
         }
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.members.borrow().len() == PLACES
-    }
-
+    /// Has it look whether it is still needed.
     pub(crate) fn wake(&self) {
-        if let Some(task) = self.task.get() {
-            task.wake();
-        }
+        self.push(NOBODY);
     }
+}
 
-    fn join(&self, connection: &Rc<Connection>) {
-        self.members.borrow_mut().insert(connection.clone());
-        connection.set_pump(self.task.get().expect("set when it was started").clone());
-        self.wake();
-    }
+/// The task of a server's pump.
+struct Pumping {
+    server: Weak<server::Shared>,
+    /// Of connections that are to be looked at.
+    numbers: Vec<u32>,
+    /// How many of them have been.
+    done: usize,
+}
 
-    fn poll(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Looked at before anybody is called: what ends meanwhile is told of it in a later turn.
-        let (ended, ready) = self.due();
-        for place in places(ready) {
-            let connection = self.members.borrow()[place].clone();
-            connection.receive(cx);
+impl Pumping {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(server) = self.server.upgrade() else { return Poll::Ready(()) };
+        if self.has_more(cx, &server) {
+            self.step(cx, &server);
         }
-        for place in places(ended) {
-            let connection = self.members.borrow()[place].clone();
-            connection.tell_lost();
-            self.leave(place);
-        }
-        let is_needed = || self.server.upgrade().is_some_and(|server| !server.is_closed());
-        if self.members.borrow().is_empty() && !is_needed() {
+        if self.has_more(cx, &server) {
+            cx.waker().wake_by_ref();
+        } else if server.is_closed() && !server.has_clients() {
             return Poll::Ready(());
         }
         Poll::Pending
     }
 
-    /// The places of connections that have ended, and of those that have something to read.
-    fn due(&self) -> (u16, u16) {
-        let (mut ended, mut ready) = (0, 0);
-        for (place, connection) in &*self.members.borrow() {
-            if connection.has(OVER) {
-                ended |= 1 << place;
-            } else if connection.wants_data() && connection.may_have_data() {
-                ready |= 1 << place;
-            }
+    /// Looks after some of them. What they add to the list has to wait for another turn: a protocol is never told of
+    /// its end in that in which it came about.
+    fn step(&mut self, cx: &mut Context<'_>, server: &server::Shared) {
+        let end = self.numbers.len().min(self.done + IN_A_STEP);
+        let mut bytes = 0;
+        while self.done < end && bytes < BYTES_IN_A_STEP {
+            let number = self.numbers[self.done];
+            self.done += 1;
+            bytes += look_at(cx, server, number);
         }
-        (ended, ready)
     }
 
-    fn leave(self: &Rc<Self>, place: usize) {
-        let was_full = self.is_full();
-        let connection = self.members.borrow_mut().remove(place);
-        drop(connection);
-        if let Some(server) = self.server.upgrade().filter(|_| was_full) {
-            server.has_room(self);
+    /// Whether there are connections to look at. Without any, this is woken when there are.
+    #[inline]
+    fn has_more(&mut self, cx: &Context<'_>, server: &server::Shared) -> bool {
+        if self.done < self.numbers.len() {
+            return true;
         }
+        self.numbers.clear();
+        self.done = 0;
+        let list = server.pump().list.get();
+        list.is_some_and(|list| list.poll_take(cx, &mut self.numbers).is_ready())
     }
 }
 
-/// The loop was closed. Protocols hold their transports, as often as not, and would keep the sockets open for ever.
-impl Drop for Pump {
+/// The loop was closed.
+impl Drop for Pumping {
     fn drop(&mut self) {
-        for connection in self.members.take().into_iter().map(|(_, connection)| connection) {
-            connection.closed();
-            drop(connection.take_receiver());
+        if let Some(server) = self.server.upgrade() {
+            server.protocols().iter().for_each(|connection| connection.give_up());
         }
     }
 }
 
-/// The numbers of the bits that are set.
-fn places(mut bits: u16) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let place = bits.trailing_zeros();
-        bits &= bits.wrapping_sub(1);
-        (place < u16::BITS).then_some(place as usize)
-    })
+/// Looks after one connection; returns how much was received.
+fn look_at(cx: &mut Context<'_>, server: &server::Shared, number: u32) -> usize {
+    let Some(connection) = server.protocol(number & !ENDED) else { return 0 };
+    if number & ENDED != 0 {
+        if connection.has(OVER) && !connection.has(CLOSED) {
+            connection.tell_lost();
+        }
+        return 0;
+    }
+    server.network().while_calling(|| connection.pump(cx))
 }
 
 impl Connection {
     /// Puts the connection into the hands of a protocol: tells it, and starts to receive in the next turn.
     pub(crate) fn start(self: &Rc<Self>, receiver: Box<dyn Receiver>) -> Result<(), LoopClosed> {
         self.set_receiver(receiver);
-        Pump::with_room(self)?.join(self);
+        self.set(PUMPED);
+        match self.pumped_socket() {
+            Some((server, _)) => {
+                server.pump().start(server)?;
+                server.hold(self);
+            }
+            None => self.start_pump()?,
+        }
+        self.wake_pump();
         self.call_protocol(|receiver, transport| receiver.connection_made(transport));
         Ok(())
     }
 
-    fn receive(self: &Rc<Self>, cx: &mut Context<'_>) {
-        if !self.wants_data() {
-            return;
+    /// The loop was closed. Protocols hold their transports, as often as not, and would keep the sockets open for ever.
+    fn give_up(&self) {
+        if !self.has(CLOSED) {
+            self.closed();
         }
-        match self.call_protocol(|receiver, transport| receiver.receive(transport, cx)) {
-            Some(Received::End) => self.tell_eof(),
-            Some(Received::Failed(error)) => self.reading_failed(error),
-            Some(Received::Nothing) | None => {}
+        drop(self.take_receiver());
+    }
+
+    /// A pump for this connection alone.
+    fn start_pump(self: &Rc<Self>) -> Result<(), LoopClosed> {
+        struct Alone(Rc<Connection>);
+        impl Drop for Alone {
+            fn drop(&mut self) {
+                self.0.give_up();
+            }
+        }
+        let alone = Alone(self.clone());
+        let pump = poll_fn(move |cx| {
+            let Alone(connection) = &alone;
+            // Looked at before it is called: what ends meanwhile is told of it in a later turn.
+            if connection.has(OVER) {
+                connection.tell_lost();
+                return Poll::Ready(());
+            }
+            connection.network().while_calling(|| connection.pump(cx));
+            Poll::Pending
+        });
+        let pump = self.network().event_loop().spawn(pump, TaskOptions::new().hidden())?;
+        self.set_task(pump.task().clone());
+        Ok(())
+    }
+
+    /// The server whose pump looks after this, and the socket.
+    #[inline]
+    fn pumped_socket(&self) -> Option<(&Rc<server::Shared>, &SocketStream)> {
+        match (self.io(), self.server()) {
+            (Io::Socket(socket), Some(server)) => Some((server, socket)),
+            _ => None,
+        }
+    }
+
+    /// Has the pump look at the connection, if a protocol has it.
+    pub(crate) fn wake_pump(&self) {
+        self.tell_pump(0);
+    }
+
+    /// Has the pump tell the protocol of the end.
+    pub(crate) fn pump_is_to_end(&self) {
+        self.tell_pump(ENDED);
+    }
+
+    fn tell_pump(&self, what: u32) {
+        if self.has(PUMPED) {
+            match self.pumped_socket() {
+                Some((server, _)) => server.pump().push(self.client() | what),
+                None => self.task().iter().for_each(|pump| pump.wake()),
+            }
+        }
+    }
+
+    /// Receives for the protocol, and returns how much came.
+    fn pump(self: &Rc<Self>, cx: &mut Context<'_>) -> usize {
+        if !self.wants_data() {
+            return 0;
+        }
+        let receipt = self.call_protocol(|receiver, transport| receiver.receive(transport, cx));
+        let Some(receipt) = receipt else { return 0 };
+        match receipt.stopped {
+            Stopped::Idle => {}
+            Stopped::Busy => self.wake_pump(),
+            Stopped::End => self.tell_eof(),
+            Stopped::Failed(error) => self.reading_failed(error),
+        }
+        receipt.bytes
+    }
+
+    /// Receives what there is.
+    #[inline]
+    pub(super) fn receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+        if let Some((_, socket)) = self.pumped_socket() {
+            return socket.receive(buffer);
+        }
+        match self.io().poll_read(cx, buffer) {
+            Poll::Ready(count) => Ok(Received::Bytes(count?)),
+            Poll::Pending => Ok(Received::Nothing),
+        }
+    }
+
+    /// There is nothing to be received: the pump will be told when there is.
+    #[inline]
+    pub(super) fn wait_for_data(&self) -> Stopped {
+        match self.pumped_socket() {
+            Some((server, socket)) if !socket.is_listed() && self.wants_data() => {
+                let list = server.pump().list.get();
+                let joined = list.map_or(Ok(()), |list| socket.join_list(list, self.client()));
+                joined.map_or_else(Stopped::Failed, |()| Stopped::Idle)
+            }
+            _ => Stopped::Idle,
         }
     }
 
@@ -166,13 +259,9 @@ impl Connection {
     }
 
     /// Whether the protocol is to be given data.
+    #[inline]
     pub(super) fn wants_data(&self) -> bool {
         !self.has(CLOSING | OVER | READING_PAUSED | READ_EOF)
-    }
-
-    /// Whether a read is worth a try: there is something, or nobody has asked to be woken when there is.
-    fn may_have_data(&self) -> bool {
-        !self.has(AWAITS_DATA) || self.io().is_read_ready()
     }
 
     fn tell_eof(self: &Rc<Self>) {

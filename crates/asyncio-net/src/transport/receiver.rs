@@ -2,29 +2,40 @@
 
 use std::any::type_name;
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::ops::ControlFlow;
+use std::task::Context;
 
 use super::Transport;
-use crate::connection::AWAITS_DATA;
+use crate::connection::Connection;
 use crate::pool;
 use crate::protocol::{BufferedProtocol, Protocol};
+use crate::socket::Received;
 
 /// What the pump and the way out call.
 pub(crate) trait Receiver {
     fn type_name(&self) -> &'static str;
     fn connection_made(&mut self, transport: &Transport);
     /// Receives what there is and hands it over, for as long as it is wanted and others need not wait for it.
-    fn receive(&mut self, transport: &Transport, cx: &mut Context<'_>) -> Received;
+    fn receive(&mut self, transport: &Transport, cx: &mut Context<'_>) -> Receipt;
     fn eof_received(&mut self, transport: &Transport) -> bool;
     fn connection_lost(&mut self, transport: &Transport, error: Option<io::Error>);
     fn pause_writing(&mut self, transport: &Transport);
     fn resume_writing(&mut self, transport: &Transport);
 }
 
+/// How receiving went.
+pub(crate) struct Receipt {
+    /// So many bytes came.
+    pub(crate) bytes: usize,
+    pub(crate) stopped: Stopped,
+}
+
 /// Why receiving has stopped.
-pub(crate) enum Received {
-    /// For now; the task is woken when it is to be tried again.
-    Nothing,
+pub(crate) enum Stopped {
+    /// There is nothing, or nothing is wanted. The pump is told when there is something.
+    Idle,
+    /// There may be more, but others have their turn first.
+    Busy,
     /// The other side sends no more.
     End,
     Failed(io::Error),
@@ -33,31 +44,39 @@ pub(crate) enum Received {
 /// A protocol gives way to others after so many receives in a row.
 const IN_A_ROW: usize = 4;
 
-/// Calls `receive`, which hands over what came and says how much, until nothing comes or enough has.
+/// Calls `receive`, which hands over what came, until nothing comes or enough has.
+#[inline]
 fn receive_some(
-    transport: &Transport,
-    cx: &mut Context<'_>,
-    mut receive: impl FnMut(&mut Context<'_>) -> Poll<io::Result<usize>>,
-) -> Received {
-    let connection = transport.connection();
-    connection.clear(AWAITS_DATA);
-    for _ in 0..IN_A_ROW {
-        match receive(cx) {
-            Poll::Ready(Ok(0)) => return Received::End,
+    connection: &Connection,
+    mut receive: impl FnMut() -> io::Result<Received>,
+) -> Receipt {
+    let mut bytes = 0;
+    let mut receive_once = || match receive() {
+        Ok(Received::Bytes(0)) => ControlFlow::Break(Stopped::End),
+        Ok(Received::Bytes(count)) => {
+            bytes += count;
             // What else is there is for the protocol that was put into this one's place.
-            Poll::Ready(Ok(_)) if !connection.wants_data() || connection.has_receiver() => {
-                return Received::Nothing;
-            }
-            Poll::Ready(Ok(_)) => {}
-            Poll::Ready(Err(error)) => return Received::Failed(error),
-            Poll::Pending => {
-                connection.set(AWAITS_DATA);
-                return Received::Nothing;
+            if connection.wants_data() && !connection.has_receiver() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(Stopped::Idle)
             }
         }
+        Ok(Received::Last(count)) => {
+            bytes += count;
+            ControlFlow::Break(connection.wait_for_data())
+        }
+        Ok(Received::Nothing) => ControlFlow::Break(connection.wait_for_data()),
+        Err(error) => ControlFlow::Break(Stopped::Failed(error)),
+    };
+    let mut stopped = Stopped::Busy;
+    for _ in 0..IN_A_ROW {
+        if let ControlFlow::Break(why) = receive_once() {
+            stopped = why;
+            break;
+        }
     }
-    cx.waker().wake_by_ref();
-    Received::Nothing
+    Receipt { bytes, stopped }
 }
 
 /// Receives into the loop's buffer, which is lent to the protocol.
@@ -72,18 +91,18 @@ impl<P: Protocol> Receiver for Lent<P> {
         self.0.connection_made(transport);
     }
 
-    fn receive(&mut self, transport: &Transport, cx: &mut Context<'_>) -> Received {
+    fn receive(&mut self, transport: &Transport, cx: &mut Context<'_>) -> Receipt {
         let connection = transport.connection();
         let mut buffer = connection.network().take_buffer();
-        let received = receive_some(transport, cx, |cx| {
-            let read = connection.io().poll_read(cx, &mut buffer);
-            if let Poll::Ready(Ok(count @ 1..)) = read {
-                self.0.data_received(transport, &buffer[..count]);
+        let receipt = receive_some(connection, || {
+            let received = connection.receive(cx, buffer.storage())?;
+            if let Received::Bytes(count @ 1..) | Received::Last(count) = received {
+                self.0.data_received(transport, &buffer.storage()[..count]);
             }
-            read
+            Ok(received)
         });
         connection.network().give_buffer(buffer);
-        received
+        receipt
     }
 
     fn eof_received(&mut self, transport: &Transport) -> bool {
@@ -115,15 +134,16 @@ impl<P: BufferedProtocol> Receiver for Own<P> {
         self.0.connection_made(transport);
     }
 
-    fn receive(&mut self, transport: &Transport, cx: &mut Context<'_>) -> Received {
-        receive_some(transport, cx, |cx| {
+    fn receive(&mut self, transport: &Transport, cx: &mut Context<'_>) -> Receipt {
+        let connection = transport.connection();
+        receive_some(connection, || {
             let buffer = self.0.get_buffer(pool::LENGTH);
             assert!(!buffer.is_empty(), "get_buffer() returned an empty buffer");
-            let count = ready!(transport.connection().io().poll_read(cx, buffer))?;
-            if count > 0 {
+            let received = connection.receive(cx, buffer)?;
+            if let Received::Bytes(count @ 1..) | Received::Last(count) = received {
                 self.0.buffer_updated(transport, count);
             }
-            Poll::Ready(Ok(count))
+            Ok(received)
         })
     }
 

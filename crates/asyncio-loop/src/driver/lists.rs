@@ -1,0 +1,101 @@
+//! Lists of sources that have become readable, each for one task that reads from them all.
+
+use slab::Slab;
+
+use super::wake::WakeList;
+use crate::LocalWaker;
+
+/// The lists of one loop.
+#[derive(Debug, Default)]
+pub(super) struct Lists(Slab<List>);
+
+#[derive(Debug)]
+struct List {
+    /// Numbers of sources, in the order they became readable.
+    ready: Vec<u32>,
+    /// Who takes them. It stays after it was woken, for it will wait again.
+    waiter: Option<LocalWaker>,
+    is_awaited: bool,
+    /// How many refer to the list: its sources, and whoever takes from it.
+    users: u32,
+}
+
+impl Lists {
+    /// Opens a list; `None` if there are too many.
+    pub(super) fn open(&mut self) -> Option<u16> {
+        let entry = self.0.vacant_entry();
+        let id = u16::try_from(entry.key()).ok()?;
+        entry.insert(List { ready: Vec::new(), waiter: None, is_awaited: false, users: 1 });
+        Some(id)
+    }
+
+    /// Nobody takes from the list any more. Gives out who did, to be dropped when nothing is borrowed.
+    pub(super) fn close(&mut self, id: u16) -> Option<LocalWaker> {
+        let list = self.list(id);
+        list.ready = Vec::new();
+        list.is_awaited = false;
+        let waiter = list.waiter.take();
+        self.left(id);
+        waiter
+    }
+
+    /// A source has joined.
+    pub(super) fn joined(&mut self, id: u16) {
+        self.list(id).users += 1;
+    }
+
+    /// A source has left.
+    pub(super) fn left(&mut self, id: u16) {
+        let list = self.list(id);
+        list.users -= 1;
+        if list.users == 0 {
+            self.0.remove(id.into());
+        }
+    }
+
+    /// Appends a number, and sees to it that whoever waits for one is woken.
+    #[inline]
+    pub(super) fn push(&mut self, id: u16, number: u32, woken: &mut WakeList) {
+        let list = self.list(id);
+        list.ready.push(number);
+        if list.is_awaited {
+            list.is_awaited = false;
+            woken.push(list.waiter.clone());
+        }
+    }
+
+    /// Appends a number by hand; returns who is to be woken.
+    pub(super) fn add(&mut self, id: u16, number: u32) -> Option<LocalWaker> {
+        let list = self.list(id);
+        list.ready.push(number);
+        if std::mem::take(&mut list.is_awaited) { list.waiter.clone() } else { None }
+    }
+
+    /// Swaps what is in the list with `taken`, which is empty; false if nothing was.
+    #[inline]
+    pub(super) fn take(&mut self, id: u16, taken: &mut Vec<u32>) -> bool {
+        let list = self.list(id);
+        std::mem::swap(&mut list.ready, taken);
+        !taken.is_empty()
+    }
+
+    /// Has the waiter woken by the next number, if it is the one of `cx`.
+    #[inline]
+    pub(super) fn waits_again(&mut self, id: u16, cx: &std::task::Context<'_>) -> bool {
+        let list = self.list(id);
+        list.is_awaited = list.waiter.as_ref().is_some_and(|waiter| waiter.will_wake(cx));
+        list.is_awaited
+    }
+
+    /// Has `waiter` woken by the next number; gives the one before out.
+    pub(super) fn set_waiter(&mut self, id: u16, waiter: LocalWaker) -> Option<LocalWaker> {
+        let list = self.list(id);
+        list.is_awaited = true;
+        list.waiter.replace(waiter)
+    }
+
+    #[inline]
+    fn list(&mut self, id: u16) -> &mut List {
+        &mut self.0[usize::from(id)]
+    }
+}

@@ -1,0 +1,128 @@
+use std::fmt;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::{Driver, Shared};
+use crate::event_loop::LoopRef;
+use crate::{LocalWaker, WaitsFor};
+
+/// Which of many sources have become readable, for one task that reads from them all.
+///
+/// A source that has [joined](super::Source::join_list) puts its number into the list whenever it becomes
+/// readable. So a task that looks after a thousand connections learns which of them to look at, and each costs
+/// it neither a waker nor a step of its own.
+///
+/// # Examples
+///
+/// ```
+/// use std::future::poll_fn;
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_loop::{Direction, EventLoop, ReadyList, Source};
+///
+/// let event_loop = EventLoop::new()?;
+/// let list = ReadyList::new(&event_loop);
+/// let (mut sources, mut peers) = (Vec::new(), Vec::new());
+/// for number in 0..3 {
+///     let (ours, theirs) = UnixStream::pair()?;
+///     ours.set_nonblocking(true)?;
+///     let source = Source::new(&event_loop, ours);
+///     source.clear_ready(Direction::Read);
+///     source.join_list(&list, number)?;
+///     sources.push(source);
+///     peers.push(theirs);
+/// }
+/// event_loop.call_soon(move || peers[2].write_all(b"hello").unwrap());
+/// let mut ready = Vec::new();
+/// event_loop.run_until_complete(poll_fn(|cx| list.poll_take(cx, &mut ready)))?;
+/// assert_eq!(ready, [2]);
+/// assert_eq!(sources[2].try_io(Direction::Read, |mut io| io.read(&mut [0; 8]))?, 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct ReadyList {
+    driver: Driver,
+    pub(super) id: u16,
+}
+
+impl ReadyList {
+    /// An empty list.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 65,536 on the loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, ReadyList};
+    ///
+    /// let list = ReadyList::new(&*EventLoop::new()?);
+    /// list.push(7);
+    /// let cx = &std::task::Context::from_waker(std::task::Waker::noop());
+    /// let mut ready = Vec::new();
+    /// assert!(list.poll_take(cx, &mut ready).is_ready());
+    /// assert_eq!(ready, [7]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn new(event_loop: &LoopRef) -> Self {
+        let driver = event_loop.driver().clone();
+        let id = driver.shared.slots.borrow_mut().lists.open().expect("too many lists of sources");
+        Self { driver, id }
+    }
+
+    pub(super) fn driver(&self) -> &Rc<Shared> {
+        &self.driver.shared
+    }
+
+    /// Puts a number into the list by hand, for a source that is to be looked at for another reason.
+    ///
+    /// # Examples
+    ///
+    /// There is one at [`new`](Self::new).
+    pub fn push(&self, number: u32) {
+        let waiter = self.driver.shared.slots.borrow_mut().lists.add(self.id, number);
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+    }
+
+    /// Waits until something is in the list and moves it into `ready`, which is empty. A number may be there twice.
+    ///
+    /// One task at a time can wait; a second one takes the place of the first.
+    ///
+    /// # Examples
+    ///
+    /// There is one at the [list](Self).
+    pub fn poll_take(&self, cx: &Context<'_>, ready: &mut Vec<u32>) -> Poll<()> {
+        debug_assert!(ready.is_empty(), "what was taken before is done");
+        let waits = {
+            let lists = &mut self.driver.shared.slots.borrow_mut().lists;
+            if lists.take(self.id, ready) {
+                return Poll::Ready(());
+            }
+            lists.waits_again(self.id, cx)
+        };
+        if waits {
+            WaitsFor::Descriptor.note(cx);
+        } else {
+            let waiter = LocalWaker::for_wait(cx, WaitsFor::Descriptor);
+            // Dropped out here: it may be foreign, and do anything.
+            let _before = self.driver.shared.slots.borrow_mut().lists.set_waiter(self.id, waiter);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for ReadyList {
+    fn drop(&mut self) {
+        let waiter = self.driver.shared.slots.borrow_mut().lists.close(self.id);
+        drop(waiter);
+    }
+}
+
+impl fmt::Debug for ReadyList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadyList").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,65 @@
+//! What is under a connection: mostly a socket, which is reached without a virtual call.
+
+use std::io::{IoSlice, Result};
+use std::ops::Deref;
+use std::task::{Context, Poll};
+
+use crate::socket::SocketStream;
+use crate::source::{ByteSource, ByteStream};
+
+/// The bytes under a connection.
+pub(crate) enum Io {
+    Socket(SocketStream),
+    /// A pipe, a session of TLS, somebody's own.
+    Other(Box<dyn ByteStream>),
+}
+
+impl From<SocketStream> for Io {
+    fn from(socket: SocketStream) -> Self {
+        Self::Socket(socket)
+    }
+}
+
+/// What there is to do for each message.
+impl Io {
+    pub(crate) fn other(stream: impl ByteStream + 'static) -> Self {
+        Self::Other(Box::new(stream))
+    }
+
+    #[inline]
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize>> {
+        match self {
+            Self::Socket(socket) => socket.poll_read(cx, buffer),
+            Self::Other(stream) => stream.poll_read(cx, buffer),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match self {
+            Self::Socket(socket) => socket.poll_read_ready(cx),
+            Self::Other(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// [`try_write`](ByteStream::try_write) of one slice.
+    #[inline]
+    pub(crate) fn try_send(&self, bytes: &[u8]) -> Result<usize> {
+        match self {
+            Self::Socket(socket) => socket.try_send(bytes),
+            Self::Other(stream) => stream.try_write(&[IoSlice::new(bytes)]),
+        }
+    }
+}
+
+/// The rest.
+impl Deref for Io {
+    type Target = dyn ByteStream;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Socket(socket) => socket,
+            Self::Other(stream) => &**stream,
+        }
+    }
+}
