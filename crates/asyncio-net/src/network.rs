@@ -37,7 +37,9 @@ pub(crate) struct Network {
     asked: Cell<bool>,
     /// What protocols receive into; none while it is lent.
     buffer: Cell<Option<Box<Buffer>>>,
-    /// Empty queues; the one used last goes first, for it is still in the cache.
+    /// The empty queue that was used last: it is still in the cache.
+    last_queue: Cell<Option<Box<Queue>>>,
+    /// Other empty ones.
     #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
     queues: RefCell<Vec<Box<Queue>>>,
 }
@@ -78,6 +80,7 @@ impl Network {
                 at_turn_end: Rc::new(at_turn_end),
                 asked: Cell::new(false),
                 buffer: Cell::default(),
+                last_queue: Cell::default(),
                 queues: RefCell::default(),
             }
         })
@@ -180,12 +183,25 @@ impl Network {
 
     #[inline]
     pub(crate) fn take_queue(&self) -> Box<Queue> {
+        self.last_queue.take().unwrap_or_else(|| self.take_other_queue())
+    }
+
+    #[cold]
+    fn take_other_queue(&self) -> Box<Queue> {
         self.queues.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Keeps an empty queue for the next one to write.
+    #[inline]
     pub(crate) fn give_queue(&self, queue: Box<Queue>) {
         debug_assert!(queue.len() == 0, "only empty queues are kept");
+        if let Some(before) = self.last_queue.replace(Some(queue)) {
+            self.keep_queue(before);
+        }
+    }
+
+    #[cold]
+    fn keep_queue(&self, queue: Box<Queue>) {
         let mut queues = self.queues.borrow_mut();
         if queues.len() < QUEUES {
             queues.push(queue);

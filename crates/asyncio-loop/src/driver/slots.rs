@@ -298,7 +298,7 @@ impl Slot {
             let before = self.flags;
             self.flags |= READABLE;
             if before & LISTED == 0 {
-                woken.push(self.take_waiter(Direction::Read));
+                self.wake_reader(woken);
             } else if before & READABLE == 0 {
                 lists.push(self.list, self.number, woken);
             }
@@ -308,6 +308,18 @@ impl Slot {
             if self.others.is_some() {
                 woken.push(self.take_waiter(Direction::Write));
             }
+        }
+    }
+}
+
+impl Slot {
+    /// Wakes the reader: at once if that does no more than to make it ready.
+    #[inline]
+    fn wake_reader(&mut self, woken: &mut WakeList) {
+        if self.flags & AWAITED != 0 && self.reader.as_ref().is_some_and(CellRef::schedule_alone) {
+            self.flags &= !AWAITED;
+        } else if self.flags & AWAITED != 0 || self.others.is_some() {
+            woken.push(self.take_waiter(Direction::Read));
         }
     }
 }

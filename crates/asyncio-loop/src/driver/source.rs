@@ -317,7 +317,9 @@ impl<S: Pollable> Source<S> {
         mut operation: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.poll_ready(cx, direction))?;
+            if !self.is_ready(direction) {
+                ready!(self.poll_ready(cx, direction))?;
+            }
             match operation(&self.io) {
                 Ok(moved) => {
                     self.moved(direction, moved, length);

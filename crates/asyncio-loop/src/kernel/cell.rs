@@ -402,6 +402,19 @@ impl CellRef {
     }
 }
 
+impl CellRef {
+    /// Puts the cell into the ready queue, unless it belongs to a set, whose waker may be anybody's and do anything;
+    /// whether it did.
+    #[inline]
+    pub(crate) fn schedule_alone(&self) -> bool {
+        let is_alone = !self.header().has(CHILD);
+        if is_alone {
+            self.schedule();
+        }
+        is_alone
+    }
+}
+
 impl Clone for CellRef {
     #[inline]
     fn clone(&self) -> Self {

@@ -10,7 +10,7 @@ use super::JoinedStream;
 use super::reading::Reading;
 use super::scan::Scan;
 use super::writer::StreamWriter;
-use crate::error::{IncompleteReadError, LimitOverrunError, ReadError, SharedError};
+use crate::error::{IncompleteReadError, LimitOverrunError, ReadError};
 use crate::pool;
 use crate::source::ByteSource;
 
@@ -473,7 +473,7 @@ impl StreamReader {
     /// From now on every read fails with this error, also if bytes are buffered.
     #[doc(alias = "set_exception")]
     pub fn set_error(&mut self, error: io::Error) {
-        self.state.error = Some(SharedError::new(error));
+        self.state.set_error(error);
     }
 
     /// Makes one stream of this and a writer, usually that of the same connection: for crates that want something
@@ -518,7 +518,7 @@ impl fmt::Debug for StreamReader {
             .field("buffered", &self.state.buffer.len())
             .field("limit", &self.state.limit)
             .field("at_end", &self.state.at_end)
-            .field("error", &self.state.error)
+            .field("error", &self.state.error())
             .finish_non_exhaustive()
     }
 }

@@ -2,9 +2,8 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::mem;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use crate::error::SharedError;
 use crate::read_buffer::ReadBuffer;
@@ -17,12 +16,22 @@ const READS_IN_A_ROW: u8 = 8;
 pub(super) struct Reading {
     source: Rc<dyn ByteSource>,
     pub(super) buffer: ReadBuffer,
-    pub(super) error: Option<SharedError>,
     pub(super) limit: usize,
     pub(super) at_end: bool,
     /// What comes next is the rest of a line that was too long, to be dropped.
     in_long_line: bool,
+    /// The source is one that only fails.
+    is_broken: bool,
     in_a_row: u8,
+}
+
+/// What is left to read from after [`set_error`](super::StreamReader::set_error).
+struct Broken(SharedError);
+
+impl ByteSource for Broken {
+    fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(self.0.to_io()))
+    }
 }
 
 impl Reading {
@@ -30,10 +39,10 @@ impl Reading {
         Self {
             source,
             buffer: ReadBuffer::default(),
-            error: None,
             limit,
             at_end: false,
             in_long_line: false,
+            is_broken: false,
             in_a_row: 0,
         }
     }
@@ -74,14 +83,31 @@ impl Reading {
             }
             ready!(ready)?;
         }
-        let mut buffer = mem::take(&mut self.buffer);
-        let read = self.poll_source(cx, |source, cx| source.poll_read(cx, buffer.room(want)));
-        match read {
-            Poll::Ready(Ok(count @ 1..)) => buffer.advance(count),
-            _ => buffer.park(want),
+        if self.in_a_row == READS_IN_A_ROW {
+            self.buffer.park(want);
+            return self.give_way(cx);
         }
-        self.buffer = buffer;
+        let read = self.source.poll_read(cx, self.buffer.room(want));
+        self.note(&read);
+        match read {
+            Poll::Ready(Ok(count @ 1..)) => self.buffer.advance(count),
+            _ => self.buffer.park(want),
+        }
         read.map_ok(|_| ())
+    }
+
+    /// Others have their turn first.
+    #[cold]
+    fn give_way<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        self.in_a_row = 0;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    #[inline]
+    fn note(&mut self, read: &Poll<io::Result<usize>>) {
+        self.in_a_row = if read.is_ready() { self.in_a_row + 1 } else { 0 };
+        self.at_end = matches!(read, Poll::Ready(Ok(0)));
     }
 
     /// Asks the source, but not for ever: a peer that is always ahead must not keep other tasks waiting.
@@ -91,13 +117,10 @@ impl Reading {
         read: impl FnOnce(&dyn ByteSource, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if self.in_a_row == READS_IN_A_ROW {
-            self.in_a_row = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            return self.give_way(cx);
         }
         let read = read(&*self.source, cx);
-        self.in_a_row = if read.is_ready() { self.in_a_row + 1 } else { 0 };
-        self.at_end = matches!(read, Poll::Ready(Ok(0)));
+        self.note(&read);
         read
     }
 
@@ -129,10 +152,27 @@ impl Reading {
         Poll::Ready(Ok(count))
     }
 
+    #[inline]
     pub(super) fn check(&self) -> io::Result<()> {
-        match &self.error {
-            Some(error) => Err(error.to_io()),
-            None => Ok(()),
+        self.error().map_or(Ok(()), Err)
+    }
+
+    /// What every read fails with.
+    #[inline]
+    pub(super) fn error(&self) -> Option<io::Error> {
+        if self.is_broken { self.ask_error() } else { None }
+    }
+
+    #[cold]
+    fn ask_error(&self) -> Option<io::Error> {
+        match self.source.poll_read(&mut Context::from_waker(Waker::noop()), &mut []) {
+            Poll::Ready(result) => result.err(),
+            Poll::Pending => None,
         }
+    }
+
+    pub(super) fn set_error(&mut self, error: io::Error) {
+        self.source = Rc::new(Broken(SharedError::new(error)));
+        self.is_broken = true;
     }
 }
