@@ -264,6 +264,9 @@ impl Inner {
 
     /// How long the poll may take.
     fn wait(&self) -> Wait {
+        if self.home.ready() > 0 && !self.marks.has(VIRTUAL) {
+            return Wait::Busy;
+        }
         if !self.is_idle() {
             return Wait::Now;
         }

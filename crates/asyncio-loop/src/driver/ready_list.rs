@@ -32,7 +32,7 @@ use crate::{LocalWaker, WaitsFor};
 ///     sources.push(source);
 ///     peers.push(theirs);
 /// }
-/// event_loop.call_soon(move || peers[2].write_all(b"hello").unwrap());
+/// peers[2].write_all(b"hello")?;
 /// let mut ready = Vec::new();
 /// event_loop.run_until_complete(poll_fn(|cx| list.poll_take(cx, &mut ready)))?;
 /// assert_eq!(ready, [2]);
@@ -66,7 +66,11 @@ impl ReadyList {
     /// ```
     #[must_use]
     pub fn new(event_loop: &LoopRef) -> Self {
-        let driver = event_loop.driver().clone();
+        Self::with_driver(event_loop.driver())
+    }
+
+    pub(super) fn with_driver(driver: &Driver) -> Self {
+        let driver = driver.clone();
         let id = driver.shared.slots.borrow_mut().lists.open().expect("too many lists of sources");
         Self { driver, id }
     }

@@ -307,3 +307,66 @@ fn a_driver_that_is_closed_refuses_what_waits() {
     assert!(!is_pending(&other, &waker, Direction::Read));
     drop((source, other));
 }
+
+fn taken(list: &ReadyList, waker: &Waker) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    let _ = list.poll_take(&Context::from_waker(waker), &mut numbers);
+    numbers
+}
+
+#[test]
+fn a_source_in_a_list_wakes_its_task_and_is_named_once() {
+    let driver = Driver::new().unwrap();
+    let list = ReadyList::with_driver(&driver);
+    let (source, mut theirs) = pair(&driver);
+    source.clear_ready(Direction::Read);
+    source.join_list(&list, 7).unwrap();
+    let (count, waker) = counter();
+    assert_eq!(taken(&list, &waker), []);
+    for round in 1..3 {
+        theirs.write_all(b"ab").unwrap();
+        driver.poll(Wait::Now).unwrap();
+        theirs.write_all(b"c").unwrap();
+        driver.poll(Wait::Now).unwrap();
+        assert_eq!(count.get(), round);
+        assert_eq!(taken(&list, &waker), [7]);
+        assert_eq!(read(&source, 16).unwrap(), b"abc");
+        assert_eq!(taken(&list, &waker), []);
+    }
+}
+
+#[test]
+fn a_list_outlives_its_handle_as_long_as_sources_are_in_it() {
+    let driver = Driver::new().unwrap();
+    let list = ReadyList::with_driver(&driver);
+    let (source, mut theirs) = pair(&driver);
+    source.clear_ready(Direction::Read);
+    source.join_list(&list, 7).unwrap();
+    drop(list);
+    let other = ReadyList::with_driver(&driver);
+    theirs.write_all(b"a").unwrap();
+    driver.poll(Wait::Now).unwrap();
+    assert_eq!(taken(&other, Waker::noop()), []);
+    assert!(source.is_ready(Direction::Read));
+}
+
+#[test]
+fn a_busy_loop_leaves_out_a_look_right_after_one_that_found_something() {
+    let driver = Driver::new().unwrap();
+    let (first, mut to_first) = pair(&driver);
+    let (second, mut to_second) = pair(&driver);
+    for source in [&first, &second] {
+        source.clear_ready(Direction::Read);
+        assert!(is_pending(source, Waker::noop(), Direction::Read));
+    }
+    to_second.write_all(b"b").unwrap();
+    driver.poll(Wait::Busy).unwrap();
+    assert!(second.is_ready(Direction::Read), "nothing had been found before");
+    to_first.write_all(b"a").unwrap();
+    driver.shared.looked_at.set(u64::MAX);
+    driver.poll(Wait::Busy).unwrap();
+    assert!(!first.is_ready(Direction::Read));
+    driver.shared.looked_at.set(0);
+    driver.poll(Wait::Busy).unwrap();
+    assert!(first.is_ready(Direction::Read), "later it looks again");
+}
