@@ -3,7 +3,7 @@
 mod common;
 
 use std::cell::Cell;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
@@ -495,6 +495,47 @@ fn a_producer_that_never_has_to_wait_lets_others_run() {
         ticking.cancel();
         writer.close().await?;
         assert_eq!(sink.join().unwrap()?, 2000 * 8192);
+        Ok(())
+    });
+}
+
+/// What has arrived; nothing is waited for.
+fn arrived(theirs: &TcpStream) -> io::Result<usize> {
+    theirs.set_nonblocking(true)?;
+    match (&mut &*theirs).read(&mut [0; 64]) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        result => result,
+    }
+}
+
+#[test]
+fn an_answer_leaves_when_another_task_writes_but_several_wait_for_the_end_of_the_turn() {
+    run(async || {
+        let (_r1, first, to_first) = pair().await?;
+        let (_r2, second, to_second) = pair().await?;
+        // One task, several connections: they wait.
+        first.write(b"1");
+        second.write(b"2");
+        first.write(b"3");
+        assert_eq!((arrived(&to_first)?, arrived(&to_second)?), (0, 0));
+        turn().await;
+        assert_eq!((arrived(&to_first)?, arrived(&to_second)?), (2, 1));
+
+        // Two tasks, a connection each.
+        let one = create_task(async move {
+            first.write(b"4");
+            first.write(b"5");
+            first
+        });
+        let other = create_task(async move {
+            second.write(b"6");
+            (arrived(&to_first), second)
+        });
+        let (seen, _second) = other.await.unwrap();
+        assert_eq!(seen?, 2, "in one piece, and before the turn is over");
+        let _first = one.await.unwrap();
+        turn().await;
+        assert_eq!(arrived(&to_second)?, 1);
         Ok(())
     });
 }
