@@ -113,7 +113,8 @@ where
     let task = async move {
         // Made here, so that the task has no room for them besides the handler's own.
         let (reader, writer) = serving.streams();
-        let result = CatchPanic::of(|| handler(reader, writer)).await;
+        let Some(future) = serving.report_panic(|| handler(reader, writer)) else { return };
+        let result = CatchPanic { future }.await;
         if let Some(failure) =
             result.map_or_else(|payload| Some(Failure::Panic(payload)), R::failure)
         {
@@ -136,6 +137,17 @@ impl Serving {
         let limit = self.0.server().map_or(DEFAULT_LIMIT, |server| server.limit());
         Opened { connection: self.0.clone() }.into_streams(limit)
     }
+
+    /// A handler may panic before it gives a future.
+    fn report_panic<F>(&self, call: impl FnOnce() -> F) -> Option<F> {
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(future) => Some(future),
+            Err(payload) => {
+                Failure::Panic(payload).report(&Transport(self.0.clone()));
+                None
+            }
+        }
+    }
 }
 
 impl Drop for Serving {
@@ -151,20 +163,10 @@ impl Drop for Serving {
 }
 
 pin_project! {
-    /// A future whose panic is its output, also one in the call that makes it.
-    #[project = CatchPanicProjection]
-    enum CatchPanic<F> {
-        Future { #[pin] future: F },
-        Panicked { payload: Option<Box<dyn Any + Send>> },
-    }
-}
-
-impl<F> CatchPanic<F> {
-    fn of(call: impl FnOnce() -> F) -> Self {
-        match catch_unwind(AssertUnwindSafe(call)) {
-            Ok(future) => Self::Future { future },
-            Err(payload) => Self::Panicked { payload: Some(payload) },
-        }
+    /// A future whose panic is its output.
+    struct CatchPanic<F> {
+        #[pin]
+        future: F,
     }
 }
 
@@ -172,16 +174,10 @@ impl<F: Future> Future for CatchPanic<F> {
     type Output = Result<F::Output, Box<dyn Any + Send>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            CatchPanicProjection::Future { future } => {
-                match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-                    Ok(poll) => poll.map(Ok),
-                    Err(payload) => Poll::Ready(Err(payload)),
-                }
-            }
-            CatchPanicProjection::Panicked { payload } => {
-                Poll::Ready(Err(payload.take().expect("polled once")))
-            }
+        let future = self.project().future;
+        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(payload)),
         }
     }
 }
