@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -27,15 +26,11 @@ async fn send_and_get_back(client: &mut Command, dir: &TempDir) -> io::Result<()
     Ok(())
 }
 
-/// A port that was free a moment ago.
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
-}
-
-/// Connects to a program that is about to listen.
+/// Connects to a program that is about to listen, by a path that nobody else has.
 async fn connect_soon<T>(connect: impl AsyncFn() -> io::Result<T>) -> io::Result<T> {
     loop {
         match connect().await {
+            // It has bound the path, and does not listen yet.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => turn().await,
             Err(error) if error.kind() == io::ErrorKind::NotFound => turn().await,
             result => return result,
@@ -87,19 +82,19 @@ fn nc_is_a_server() {
         std::fs::write(&input, bytes(LENGTH))?;
         let nc = |listen: &[&str], place: &Path| {
             let mut command = Command::new("nc");
-            command.arg("-N").args(listen).arg(place);
+            command.args(["-N", "-v"]).args(listen).arg(place);
             command.stdin(File::open(&input).unwrap()).stdout(File::create(&output).unwrap());
-            Program::start(&mut command)
+            Program::start(command.stderr(Stdio::piped()))
         };
-        let address = free_address()?;
         let path = dir.path("socket");
         for unix in [false, true] {
             let (peer, (mut reader, writer)) = if unix {
                 let peer = nc(&["-l", "-U"], &path);
                 (peer, connect_soon(async || open_unix_connection(&path).await).await?)
             } else {
-                let peer = nc(&["-l", "127.0.0.1"], Path::new(&address.port().to_string()));
-                (peer, connect_soon(async || open_connection(address).await).await?)
+                let mut peer = nc(&["-n", "-l", "127.0.0.1"], Path::new("0"));
+                let address = format!("127.0.0.1:{}", peer.port());
+                (peer, open_connection(address).await?)
             };
             writer.write(&bytes(LENGTH));
             // A listening nc goes when our half ends, whatever it has left to send.
@@ -162,12 +157,11 @@ fn socat_and_cat_are_a_server() {
         return;
     }
     run(async || {
-        let address = free_address()?;
-        let listen = format!("TCP-LISTEN:{},bind=127.0.0.1,reuseaddr", address.port());
         let mut command = Command::new("socat");
-        command.args(["-t60", &listen, "EXEC:cat"]).stdin(Stdio::null());
-        let peer = Program::start(&mut command);
-        echo(connect_soon(async || open_connection(address).await).await?).await?;
+        // It says where it listens with two of them.
+        command.args(["-d", "-d", "-t60", "TCP-LISTEN:0,bind=127.0.0.1", "EXEC:cat"]);
+        let mut peer = Program::start(command.stdin(Stdio::null()).stderr(Stdio::piped()));
+        echo(open_connection(format!("127.0.0.1:{}", peer.port())).await?).await?;
         peer.finish().await?;
         Ok(())
     });

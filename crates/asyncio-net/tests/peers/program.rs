@@ -1,7 +1,7 @@
 //! A program of somebody else's.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use asyncio_loop::running_loop;
 
@@ -21,6 +21,8 @@ pub(crate) fn is_missing(program: &str, option: &str) -> bool {
 pub(crate) struct Program {
     child: Option<Child>,
     output: Option<BufReader<ChildStdout>>,
+    /// Kept open to the end: a program that says something to nobody is killed for it.
+    messages: Option<BufReader<ChildStderr>>,
 }
 
 impl Program {
@@ -28,7 +30,18 @@ impl Program {
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let output = child.stdout.take().map(BufReader::new);
-        Self { child: Some(child), output }
+        let messages = child.stderr.take().map(BufReader::new);
+        Self { child: Some(child), output, messages }
+    }
+
+    /// Waits for the message that the program listens, and blocks meanwhile; the port, which it was free to choose. Its
+    /// standard error has to be piped.
+    pub(crate) fn port(&mut self) -> u16 {
+        let mut messages = self.messages.as_mut().unwrap().lines().map(Result::unwrap);
+        let message = messages.find(|message| message.to_lowercase().contains("listening on"));
+        let message = message.expect("it listens");
+        let digits = message.rfind(|c: char| !c.is_ascii_digit()).map_or(0, |before| before + 1);
+        message[digits..].parse().unwrap()
     }
 
     /// Waits for a line, and blocks meanwhile.
@@ -41,7 +54,7 @@ impl Program {
     /// Waits for the end, while the loop runs; returns what it printed.
     pub(crate) async fn finish(mut self) -> io::Result<String> {
         let (child, output) = (self.child.take(), self.output.take());
-        let mut running = Self { child, output: None };
+        let mut running = Self { child, output: None, messages: self.messages.take() };
         let printed = running_loop().run_in_executor(None, move || {
             let mut text = String::new();
             if let Some(mut output) = output {
