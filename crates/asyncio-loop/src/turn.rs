@@ -5,7 +5,7 @@ use std::cell::Cell;
 /// Nanoseconds of work between two looks at the world, as long as there is work.
 const LOOK_AFTER: u64 = 50_000;
 /// Nanoseconds of work between two looks at the clock, about.
-const READ_AFTER: u64 = 4_000;
+const READ_AFTER: u64 = 10_000;
 /// Steps between two looks at the clock, at the most: what a loop may be late by when steps that
 /// were quick turn slow.
 const MAX_STRIDE: u32 = 128;
