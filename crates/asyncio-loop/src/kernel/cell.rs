@@ -40,6 +40,8 @@ pub(super) const OBSERVED: u32 = 1 << 11;
 pub(super) const FOREIGN: u32 = 1 << 12;
 /// The task belongs to a set of children (its memory begins with a `ChildHeader`).
 pub(super) const CHILD: u32 = 1 << 13;
+/// A reference to the output was given out: it stays with its handle, also when its set is dropped.
+pub(super) const LENT: u32 = 1 << 14;
 /// Three bits at the end: what the task waits for, as it has noted in this step (see `WaitsFor`).
 pub(super) const WAIT_SHIFT: u32 = 29;
 /// Those bits. A step begins by clearing them.

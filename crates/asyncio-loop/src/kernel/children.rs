@@ -15,13 +15,14 @@ use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::task::Context;
 
-use super::cell::{CHILD, CellRef, DONE, FULL, HIDDEN, Header, RUNNING, SCHEDULED, VTable, WAIT};
+use super::cell::{
+    CHILD, CellRef, DONE, FULL, HIDDEN, Header, LENT, RUNNING, SCHEDULED, VTable, WAIT,
+};
 use super::home::Home;
 use super::memory;
 use super::task::{self, RawTask, Spawn, Stage, TaskHeader, TaskRef};
 use super::waker::LocalWaker;
 use crate::event_loop::LoopRef;
-use crate::report;
 use crate::spawn::TaskOptions;
 
 /// What a child's cell begins with.
@@ -97,14 +98,11 @@ impl Core {
     }
 
     fn wake(&self) {
-        // Taken out to be cloned, which may be code of a user.
         let Some(waker) = self.replace_waker(None) else { return };
-        report::caught("a waker", || {
-            let copy = waker.clone();
-            let newer = self.replace_waker(None);
-            self.replace_waker(Some(newer.unwrap_or(waker)));
-            copy.wake();
-        });
+        // One of ours is there for the next time. To clone or wake another may be code of a user, which may
+        // drop this very set, so nothing comes after that.
+        self.replace_waker(waker.clone_local());
+        waker.wake_caught();
     }
 
     fn replace_waker(&self, waker: Option<LocalWaker>) -> Option<LocalWaker> {
@@ -162,18 +160,17 @@ pub(super) unsafe fn push_ready(cell: NonNull<Header>) {
     }
 }
 
-/// Notes that a child has ended; without an output to keep, it leaves the set.
+/// Counts out a child that has ended, before anybody is told: whoever is told may take the output, and with
+/// that the child out of the set.
 ///
 /// # Safety
 ///
-/// On the owner's thread; `cell` is a child that has just become `DONE`, kept alive by `RUNNING`.
+/// On the owner's thread, once, with a child that has just become `DONE`.
 pub(super) unsafe fn ended(cell: NonNull<Header>) {
     // SAFETY: the caller's promise.
     if let Some(core) = unsafe { set_of(cell) } {
         core.live.set(core.live.get() - 1);
     }
-    // SAFETY: the caller's promise.
-    unsafe { leave_if_empty(cell) };
 }
 
 /// Takes an ended child out of its set once its stage is empty.
@@ -183,10 +180,20 @@ pub(super) unsafe fn ended(cell: NonNull<Header>) {
 /// On the owner's thread; something besides the set keeps `cell`, a child that is `DONE`, alive.
 pub(super) unsafe fn leave_if_empty(cell: NonNull<Header>) {
     // SAFETY: the caller's promise.
-    let header = unsafe { cell.as_ref() };
-    if header.has(FULL) {
-        return;
+    if !unsafe { cell.as_ref() }.has(FULL) {
+        // SAFETY: the caller's promise.
+        unsafe { leave(cell) };
     }
+}
+
+/// Takes an ended child out of its set, unless it has left already.
+///
+/// # Safety
+///
+/// As for `leave_if_empty`, with a stage that is empty or its handle's alone (promise 9).
+unsafe fn leave(cell: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let header = unsafe { cell.as_ref() };
     // SAFETY: the caller's promise.
     let Some(core) = (unsafe { set_of(cell) }) else { return };
     // SAFETY: the caller's promise.
@@ -206,7 +213,8 @@ pub(super) unsafe fn leave_if_empty(cell: NonNull<Header>) {
 /// Tasks that are polled by whoever owns this, and may borrow what lives for `'a`.
 ///
 /// Dropping it drops every future, and every output that was not taken, at once and on this
-/// thread. If it is leaked instead, they leak with it, and are never polled again.
+/// thread. An output that was looked at by [`RawTask::peek`] stays with its handle. If the set is
+/// leaked instead, they leak with it, and are never polled again.
 ///
 /// # Examples
 ///
@@ -341,7 +349,8 @@ impl<'a> Children<'a> {
         raw
     }
 
-    /// Has the set woken by the waker of this poll when a child is.
+    /// Has the set woken by the waker of this poll when a child is. To be called in each poll: the waker of
+    /// another executor serves once.
     ///
     /// # Examples
     ///
@@ -524,13 +533,14 @@ impl<'a> Children<'a> {
                 // SAFETY: alive; not RUNNING, since a child is stepped with its set borrowed.
                 unsafe { task::end_quietly(cell) };
             }
-            if header.has(FULL) {
+            if header.has(FULL) && !header.has(LENT) {
                 header.clear(FULL);
-                // SAFETY: promise 3: DONE, and FULL until now. The handle finds nothing any more.
+                // SAFETY: promise 3: DONE, and FULL until now. The handle finds nothing any more, and nobody
+                // has a reference.
                 unsafe { task::drop_output(cell) };
             }
-            // SAFETY: DONE, and kept by `task`.
-            unsafe { leave_if_empty(cell) };
+            // SAFETY: DONE, and kept by `task`; what is in the stage is LENT, so the handle's.
+            unsafe { leave(cell) };
         }
         // SAFETY: promises 1 and 5.
         while let Some(cell) = unsafe { core.ready() }.pop_front() {

@@ -56,7 +56,8 @@
 //!    [`Children`]. They are polled by the set, while that is borrowed, and dropped by it at the
 //!    latest when it is dropped; a leaked set leaks them. So a child with anything in its stage is a
 //!    member of its set, and a member's pointer to the set is valid. A closing loop leaves
-//!    children to their owners.
+//!    children to their owners. An output to which a reference was given out (`LENT`) is the
+//!    [`RawTask`]'s alone when the set is dropped: a handle of a `T` is not dropped after what `T` borrows.
 //! 10. **Links.** If a task's `awaiting` names another, then that is not `DONE` and has the task as
 //!     its `awaiter`: the link is cleared whenever that place is emptied.
 

@@ -218,6 +218,15 @@ impl LocalWaker {
         }
     }
 
+    /// A copy, if it is of this thread's loop: to make one calls nobody.
+    #[inline]
+    pub(super) fn clone_local(&self) -> Option<Self> {
+        match &self.0 {
+            Kind::Local(cell) => Some(Self::from_cell(cell.clone())),
+            Kind::Other(..) => None,
+        }
+    }
+
     /// [`wake`](Self::wake) for the loop itself: another executor's waker that panics is reported.
     #[inline]
     pub(crate) fn wake_caught(self) {

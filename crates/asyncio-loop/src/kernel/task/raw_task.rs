@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::task::{Context, Poll};
 
 use crate::kernel::cell::{
-    CANCELLED, CHILD, CellRef, DONE, ENDING, FULL, JOINED, OBSERVED, PANICKED, TASK,
+    CANCELLED, CHILD, CellRef, DONE, ENDING, FULL, JOINED, LENT, OBSERVED, PANICKED, TASK,
 };
 use crate::kernel::waits_for::WaitsFor;
 use crate::kernel::waker::{self, LocalWaker};
@@ -98,7 +98,9 @@ impl<T> RawTask<T> {
             let payload = unsafe { &*header.stage::<Payload>(self.task.0.ptr()) };
             return Some(Outcome::Panicked(report::copy_payload(&**payload)));
         }
-        // SAFETY: DONE and FULL: the output of type `T`, which only this handle takes, by `&mut`.
+        header.set(LENT);
+        // SAFETY: DONE and FULL: the output of type `T`, which only this handle takes, by `&mut`; LENT keeps a
+        // set of children from dropping it.
         Some(Outcome::Value(unsafe { &*header.stage::<T>(self.task.0.ptr()) }))
     }
 

@@ -248,7 +248,10 @@ unsafe fn finish(cell: NonNull<Header>, flags: u32) {
     let task = unsafe { task_header(cell) };
     task.header.clear(ENDING);
     task.header.set(DONE | flags);
-    if !task.header.has(CHILD) {
+    if task.header.has(CHILD) {
+        // SAFETY: DONE just now.
+        unsafe { children::ended(cell) };
+    } else {
         // SAFETY: the home of a live cell is alive; an unfinished task is in its list.
         unsafe { Home::disown(task.header.home, cell) };
     }
@@ -270,8 +273,8 @@ unsafe fn finish(cell: NonNull<Header>, flags: u32) {
         }
     }
     if task.header.has(CHILD) {
-        // SAFETY: DONE just now; RUNNING keeps the cell.
-        unsafe { children::ended(cell) };
+        // SAFETY: DONE, and RUNNING keeps the cell.
+        unsafe { children::leave_if_empty(cell) };
     } else {
         // SAFETY: the reference of the list; RUNNING keeps the cell.
         unsafe { Header::release(cell) };

@@ -1,0 +1,105 @@
+//! Sets of children, whose owner, handles and wakers each go their own way.
+
+use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+use std::task::{Context, RawWaker, RawWakerVTable, Waker};
+
+use asyncio_loop::{Children, Outcome, RawTask, Supervisor, TaskOptions, Verdict};
+
+use crate::support::{Counted, Tally, event_loop, pending_with};
+
+// What was looked at stays where it is for as long as it is looked at.
+#[test]
+fn an_output_that_is_looked_at_outlives_its_set() {
+    let event_loop = event_loop();
+    let tally = Tally::new();
+    let children = Children::new(&event_loop.handle_to_self());
+    let output = tally.counted();
+    let child = children.spawn(async move { output }, TaskOptions::new());
+    assert!(children.step());
+    let Some(Outcome::Value(output)) = child.peek() else { panic!("it has ended") };
+    drop(children);
+    output.check();
+    assert_eq!(tally.dropped(), 0);
+    drop(child);
+    tally.expect_all_dropped();
+}
+
+/// A supervisor that takes the output as soon as its task has ended.
+struct TakesTheOutput(RefCell<Option<RawTask<Counted>>>);
+
+impl Supervisor for TakesTheOutput {
+    fn before_poll(self: Rc<Self>) -> Verdict {
+        Verdict::Continue
+    }
+
+    fn after_poll(self: Rc<Self>, _ready: bool) -> Verdict {
+        Verdict::Continue
+    }
+
+    fn ended(self: Rc<Self>) {
+        drop(self.0.take());
+    }
+
+    fn into_any(self: Rc<Self>) -> Rc<dyn std::any::Any> {
+        self
+    }
+}
+
+// Else whoever waits for the last one waits for ever.
+#[test]
+fn a_child_whose_output_is_taken_while_it_ends_is_counted_out() {
+    let event_loop = event_loop();
+    let tally = Tally::new();
+    let children = Children::new(&event_loop.handle_to_self());
+    let output = tally.counted();
+    let child = children.spawn(async move { output }, TaskOptions::new());
+    let task = child.task().clone();
+    let supervisor = Rc::new(TakesTheOutput(RefCell::new(Some(child))));
+    task.set_supervisor(Some(supervisor));
+    assert!(children.step());
+    tally.expect_all_dropped();
+    assert_eq!(children.live(), 0);
+}
+
+thread_local! {
+    static SET: RefCell<Option<Children<'static>>> = const { RefCell::new(None) };
+    static ARMED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A waker that drops the set that keeps it when it is cloned or woken.
+static VTABLE: RawWakerVTable = {
+    fn drop_set() {
+        if ARMED.take() {
+            drop(SET.take());
+        }
+    }
+    fn clone(_: *const ()) -> RawWaker {
+        drop_set();
+        RawWaker::new(std::ptr::null(), &VTABLE)
+    }
+    fn wake(_: *const ()) {
+        drop_set();
+    }
+    fn nothing(_: *const ()) {}
+    RawWakerVTable::new(clone, wake, wake, nothing)
+};
+
+// Promise 5: nothing of a set is touched after a user's code has run on its waker.
+#[test]
+fn a_waker_may_drop_the_set_that_keeps_it() {
+    let event_loop = event_loop();
+    // SAFETY: the functions touch no data.
+    let waker = ManuallyDrop::new(unsafe { Waker::new(std::ptr::null(), &VTABLE) });
+    let tally = Tally::new();
+    let children = Children::new(&event_loop.handle_to_self());
+    let child = children.spawn(pending_with(tally.counted()), TaskOptions::new());
+    assert!(children.step());
+    children.set_waker(&Context::from_waker(&waker));
+    SET.set(Some(children));
+    ARMED.set(true);
+    child.task().wake();
+    tally.expect_all_dropped();
+    assert!(child.task().is_cancelled());
+}
