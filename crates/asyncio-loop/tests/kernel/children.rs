@@ -1,13 +1,16 @@
 //! Sets of children, whose owner, handles and wakers each go their own way.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
-use std::task::{Context, RawWaker, RawWakerVTable, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
-use asyncio_loop::{Children, Outcome, RawTask, Supervisor, TaskOptions, Verdict};
+use asyncio_loop::{
+    Children, Join, Outcome, RawTask, Supervisor, TaskOptions, Verdict, context_var,
+};
 
-use crate::support::{Counted, Tally, event_loop, pending_with};
+use crate::support::{Counted, Tally, event_loop, pending_with, run_turns};
 
 // What was looked at stays where it is for as long as it is looked at.
 #[test]
@@ -102,4 +105,57 @@ fn a_waker_may_drop_the_set_that_keeps_it() {
     child.task().wake();
     tally.expect_all_dropped();
     assert!(child.task().is_cancelled());
+}
+
+/// Calls a closure when the context that keeps it ends.
+struct Call(Rc<dyn Fn()>);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+context_var! { local static CALL: Rc<Call>; }
+
+// What keeps the context of the one that waited before is the child's own cell.
+#[test]
+fn a_child_that_ends_as_its_awaiter_is_replaced_wakes_the_new_one() {
+    let event_loop = event_loop();
+    let children = Rc::new(Children::new(&event_loop.handle_to_self()));
+    let ready = Rc::new(Cell::new(false));
+    let see = Rc::clone(&ready);
+    let future = poll_fn(move |_| if see.get() { Poll::Ready(7) } else { Poll::Pending });
+    let child = Rc::new(RefCell::new(children.spawn(future, TaskOptions::new())));
+    assert!(children.step());
+
+    let task = child.borrow().task().clone();
+    let (end, set) = (Rc::clone(&ready), Rc::clone(&children));
+    let end_the_child = Call(Rc::new(move || {
+        end.set(true);
+        task.wake();
+        assert!(set.step());
+    }));
+    let (first, second) = (Rc::clone(&child), child);
+    let first = poll_fn(move |cx| {
+        assert!(matches!(first.borrow_mut().poll_linked(cx), Join::Linked));
+        Poll::Ready(())
+    });
+    let first = async {
+        drop(CALL.set(Rc::new(end_the_child)));
+        first.await;
+    };
+    drop(event_loop.spawn(first, TaskOptions::new()).unwrap());
+    run_turns(&event_loop, 2);
+    assert!(!ready.get(), "the context of the first is still there");
+
+    let second = poll_fn(move |cx| match second.borrow_mut().poll_linked(cx) {
+        Join::Ready { outcome: Outcome::Value(value), .. } => Poll::Ready(value),
+        Join::Ready { .. } => unreachable!("it neither panics nor is cancelled"),
+        Join::Linked | Join::Noted => Poll::Pending,
+    });
+    let mut second = event_loop.spawn(second, TaskOptions::new()).unwrap();
+    run_turns(&event_loop, 3);
+    assert!(ready.get());
+    assert!(matches!(second.take(), Some(Outcome::Value(7))));
 }

@@ -242,10 +242,15 @@ impl<T> RawTask<T> {
         match LocalWaker::for_wait(cx, WaitsFor::Task).into_cell() {
             Ok(awaiter) => self.await_in(awaiter, link),
             Err(waker) => {
-                // SAFETY: promises 1 and 5: dropped after it was taken out.
-                drop(unsafe { take_awaiter(self.task.0.ptr()) });
-                let old = self.task.with_extra(|extra| extra.awaiter.replace(waker));
-                drop(old);
+                if self.task.is_done() {
+                    // To clone the waker has stepped it.
+                    waker.wake();
+                    return Join::Noted;
+                }
+                // SAFETY: promises 1 and 5: dropped when the new one is in its place.
+                let old = unsafe { take_awaiter(self.task.0.ptr()) };
+                let old_waker = self.task.with_extra(|extra| extra.awaiter.replace(waker));
+                drop((old, old_waker));
                 Join::Noted
             }
         }
@@ -259,10 +264,9 @@ impl<T> RawTask<T> {
         let flags = awaiter.header().flags.get();
         // SAFETY: promises 1 and 5: no reference lives on.
         let same = unsafe { &*self.task.task().awaiter.get() }.as_ref() == Some(&awaiter);
-        if !same {
-            // SAFETY: promises 1 and 5: dropped after it was taken out.
-            drop(unsafe { take_awaiter(this) });
-        }
+        // SAFETY: promises 1 and 5: dropped when the new one is in its place, since its end may be code of a user
+        // that steps this task.
+        let old = if same { None } else { unsafe { take_awaiter(this) } };
         let linked = flags & TASK != 0 && {
             // SAFETY: a live task.
             let slot = unsafe { &task_header(awaiter.ptr()).awaiting };
@@ -279,6 +283,7 @@ impl<T> RawTask<T> {
             // SAFETY: promises 1 and 5: the place is empty.
             unsafe { *self.task.task().awaiter.get() = Some(awaiter) };
         }
+        drop(old);
         if linked { Join::Linked } else { Join::Noted }
     }
 }
