@@ -51,7 +51,7 @@ impl Pool {
     async fn run(&self) {
         let work = scope(async |scope| {
             for name in 0..WORKERS {
-                drop(scope.create_task(self.work(name)));
+                scope.create_task(self.work(name));
             }
         });
         let limit = async {

@@ -134,7 +134,7 @@ fn panicked<E>(group: &TaskGroup<'_, '_, E>, payload: Box<dyn Any + Send>) -> Ch
 /// A future of the child's value. If it has none, because it failed, panicked or was cancelled,
 /// whoever awaits it ends at that await, as by [`resume`](crate::Cancelled::resume): the group is
 /// ending then, or the one who cancelled a single child knows what it does. [`outcome`](Self::outcome)
-/// gives a `Result` instead. Dropping the handle leaves the child to the group.
+/// gives a `Result` instead. Dropping the handle leaves the child to the group, and only its value is lost.
 ///
 /// # Examples
 ///
@@ -153,7 +153,6 @@ fn panicked<E>(group: &TaskGroup<'_, '_, E>, payload: Box<dyn Any + Send>) -> Ch
 ///     assert_eq!(length.await, 8);
 /// });
 /// ```
-#[must_use = "the value of the child is lost; `drop` the handle if it is not wanted"]
 pub struct Child<'scope, T> {
     /// `None` if the group did not take it.
     raw: Option<RawTask<Result<T, ChildError>>>,

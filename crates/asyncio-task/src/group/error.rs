@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 /// Every error of a group: those of its children in the order in which they failed, then that of
 /// its body.
@@ -121,6 +122,32 @@ impl<E: fmt::Display> fmt::Display for ExceptionGroup<E> {
             write!(f, "{separator}{error}")?;
         }
         Ok(())
+    }
+}
+
+/// For `task_group(…).await?` in functions of [`io::Result`]. The kind is that of the first error.
+///
+/// ```
+/// use std::io;
+/// use asyncio_task::{run, task_group};
+///
+/// async fn work() -> io::Result<()> {
+///     task_group(async |group| {
+///         group.create_task(async { Err::<(), _>(io::Error::from(io::ErrorKind::NotFound)) });
+///         Ok(())
+///     })
+///     .await?;
+///     Ok(())
+/// }
+///
+/// let error = run(work()).unwrap_err();
+/// assert_eq!(error.kind(), io::ErrorKind::NotFound);
+/// assert_eq!(error.to_string(), "1 error in a task group: entity not found");
+/// ```
+impl From<ExceptionGroup<io::Error>> for io::Error {
+    fn from(group: ExceptionGroup<io::Error>) -> Self {
+        let kind = group.errors.first().map_or(io::ErrorKind::Other, io::Error::kind);
+        io::Error::new(kind, group)
     }
 }
 

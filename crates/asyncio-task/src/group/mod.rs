@@ -136,7 +136,7 @@ where
 ///     type Group<'scope, 'env> = TaskGroup<'scope, 'env, String>;
 ///
 ///     fn start<'scope>(group: &'scope Group<'scope, '_>, url: &'scope str) {
-///         drop(group.create_task(async move { Err::<(), _>(format!("{url} does not answer")) }));
+///         group.create_task(async move { Err::<(), _>(format!("{url} does not answer")) });
 ///     }
 ///
 ///     let url = String::from("here");
@@ -279,7 +279,7 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
     ///
     /// run(async {
     ///     let found = task_group(async |group| {
-    ///         drop(group.create_task(std::future::pending::<()>()));
+    ///         group.create_task(std::future::pending::<()>());
     ///         group.cancel();
     ///         Ok::<_, ()>("what was looked for")
     ///     });
@@ -324,7 +324,7 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
     ///
     /// run(async {
     ///     let result = task_group(async |group| {
-    ///         drop(group.create_task(async {}));
+    ///         group.create_task(async {});
     ///         Ok::<_, ()>(group.tasks().len())
     ///     });
     ///     assert_eq!(result.await, Ok(1));

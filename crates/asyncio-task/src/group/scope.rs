@@ -74,7 +74,7 @@ where
 ///
 /// run(async {
 ///     fn start<'scope>(scope: &'scope Scope<'scope, '_>, count: &'scope std::cell::Cell<u32>) {
-///         drop(scope.create_task(async { count.set(count.get() + 1) }));
+///         scope.create_task(async { count.set(count.get() + 1) });
 ///     }
 ///
 ///     let count = std::cell::Cell::new(0);
@@ -165,7 +165,7 @@ impl<'scope> Scope<'scope, '_> {
     ///
     /// run(async {
     ///     scope(async |scope| {
-    ///         drop(scope.create_task(async {}));
+    ///         scope.create_task(async {});
     ///         assert_eq!(scope.tasks().len(), 1);
     ///     })
     ///     .await;
