@@ -37,6 +37,17 @@ pub enum Address {
 
 impl Address {
     /// Host and port, if it has them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::Address;
+    ///
+    /// let address = "127.0.0.1:80".parse()?;
+    /// assert_eq!(Address::Inet(address).as_inet(), Some(address));
+    /// assert_eq!(Address::Unnamed.as_inet(), None);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
     pub fn as_inet(&self) -> Option<SocketAddr> {
         match self {
             Self::Inet(address) => Some(*address),
@@ -45,6 +56,17 @@ impl Address {
     }
 
     /// The path, if it has one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use asyncio_net::Address;
+    ///
+    /// let path = Path::new("/run/app.socket");
+    /// assert_eq!(Address::from(path).as_path(), Some(path));
+    /// assert_eq!(Address::Unnamed.as_path(), None);
+    /// ```
     pub fn as_path(&self) -> Option<&Path> {
         match self {
             Self::Unix(path) => Some(path),

@@ -41,6 +41,21 @@ impl fmt::Display for IncompleteReadError {
 impl Error for IncompleteReadError {}
 
 /// No separator within the reader's limit.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{ReadError, feed_reader_with_limit};
+///
+/// let (feeder, mut reader) = feed_reader_with_limit(4);
+/// feeder.feed_data(b"a long record;");
+/// # asyncio_task::run(async {
+/// match reader.read_until(b";").await {
+///     Err(ReadError::LimitOverrun(error)) => assert_eq!(error.limit, 4),
+///     other => panic!("{other:?}"),
+/// }
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitOverrunError {
     /// So many bytes certainly stand before the separator.
@@ -61,6 +76,25 @@ impl Error for LimitOverrunError {}
 ///
 /// With `?` it becomes an [`io::Error`]: [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) for an early end,
 /// [`InvalidData`](io::ErrorKind::InvalidData) for an overrun, with the original inside.
+///
+/// # Examples
+///
+/// ```
+/// use std::io;
+/// use asyncio_net::StreamReader;
+///
+/// async fn header(reader: &mut StreamReader) -> io::Result<asyncio_net::Bytes> {
+///     Ok(reader.read_exactly(4).await?)
+/// }
+///
+/// let (feeder, mut reader) = asyncio_net::feed_reader();
+/// feeder.feed_data(b"abc");
+/// feeder.feed_eof();
+/// # asyncio_task::run(async {
+/// let error = header(&mut reader).await.unwrap_err();
+/// assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+/// # });
+/// ```
 #[derive(Debug)]
 pub enum ReadError {
     /// The stream ended too early.

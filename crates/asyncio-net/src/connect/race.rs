@@ -127,6 +127,21 @@ pub struct ConnectErrors {
 
 impl ConnectErrors {
     /// The addresses and their errors, in the order in which they failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{ConnectErrors, open_connection};
+    ///
+    /// asyncio_task::run(async {
+    ///     let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    ///     let error = open_connection(closed).await.unwrap_err();
+    ///     let errors: &ConnectErrors = error.get_ref().unwrap().downcast_ref().unwrap();
+    ///     assert_eq!(errors.attempts().len(), 1);
+    ///     assert_eq!(errors.attempts()[0].0, closed);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn attempts(&self) -> &[(SocketAddr, io::Error)] {
         &self.attempts
     }

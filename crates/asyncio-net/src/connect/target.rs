@@ -134,6 +134,18 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// When it is not connected any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::{TcpListener, TcpStream};
+    /// use asyncio_net::ConnectedSocket;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let socket = ConnectedSocket::from(TcpStream::connect(listener.local_addr()?)?);
+    /// assert_eq!(socket.peer_address()?.as_inet(), listener.local_addr().ok());
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn peer_address(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(socket) => socket.peer_addr().map(Address::from),

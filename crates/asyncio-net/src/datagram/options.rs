@@ -75,6 +75,23 @@ type Pair = (Option<Address>, Option<Address>);
 
 impl DatagramOptions {
     /// Nothing yet: at least an address or a family is needed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use std::io::ErrorKind;
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new();
+    ///     let error = create_datagram_endpoint(|| Ignore, options).await.unwrap_err();
+    ///     assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    /// });
+    /// ```
     pub fn new() -> Self {
         Self {
             local: None,
@@ -87,6 +104,23 @@ impl DatagramOptions {
     }
 
     /// Where to receive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     assert!(transport.local_addr().unwrap().ip().is_loopback());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn local_addr(mut self, address: impl Into<DatagramAddress>) -> Self {
         self.local = Some(address.into());
@@ -94,6 +128,24 @@ impl DatagramOptions {
     }
 
     /// Where [`send`](super::DatagramTransport::send) sends to; only datagrams from there are received.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     let options = DatagramOptions::new().remote_addr(peer.local_addr()?);
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     assert_eq!(transport.peer_addr(), peer.local_addr().ok());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn remote_addr(mut self, address: impl Into<DatagramAddress>) -> Self {
         self.remote = Some(address.into());
@@ -101,6 +153,22 @@ impl DatagramOptions {
     }
 
     /// Uses addresses of one family only; without any address, the family of the socket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, Family, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0").family(Family::Inet6);
+    ///     assert!(create_datagram_endpoint(|| Ignore, options).await.is_err());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn family(mut self, family: Family) -> Self {
         self.family = Some(family);
@@ -108,6 +176,25 @@ impl DatagramOptions {
     }
 
     /// Whether other sockets may receive at the same address. False, unless told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0").reuse_port(true);
+    ///     let first = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let options = DatagramOptions::new().local_addr(first.local_addr().unwrap()).reuse_port(true);
+    ///     let second = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     assert_eq!(second.local_addr(), first.local_addr());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn reuse_port(mut self, yes: bool) -> Self {
         self.reuse_port = yes;
@@ -115,6 +202,24 @@ impl DatagramOptions {
     }
 
     /// Whether datagrams may be sent to everybody. False, unless told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0").allow_broadcast(true);
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let allowed = transport.with_socket(|socket| socket2::SockRef::from(&socket).broadcast());
+    ///     assert!(allowed.unwrap()?);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn allow_broadcast(mut self, yes: bool) -> Self {
         self.allow_broadcast = yes;
@@ -122,6 +227,26 @@ impl DatagramOptions {
     }
 
     /// Whether the file of a Unix socket's local address is removed in the end. True, unless told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let path = std::env::temp_dir().join(format!("asyncio-example-{}.datagrams", std::process::id()));
+    ///     let options = DatagramOptions::new().local_addr(&path).cleanup_socket(false);
+    ///     create_datagram_endpoint(|| Ignore, options).await?.abort();
+    ///     asyncio_task::yield_now().await;
+    ///     assert!(path.exists());
+    ///     std::fs::remove_file(&path)?;
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn cleanup_socket(mut self, yes: bool) -> Self {
         self.cleanup_socket = yes;

@@ -51,19 +51,133 @@ use crate::address::Address;
 /// ```
 pub trait DatagramProtocol {
     /// The endpoint is there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{Address, DatagramOptions, DatagramProtocol, DatagramTransport, create_datagram_endpoint};
+    /// use asyncio_net::sock_recv;
+    ///
+    /// asyncio_task::run(async {
+    ///     struct Hello;
+    ///
+    ///     impl DatagramProtocol for Hello {
+    ///         fn connection_made(&mut self, transport: &DatagramTransport) {
+    ///             transport.send(b"hello");
+    ///         }
+    ///         fn datagram_received(&mut self, _: &DatagramTransport, _: &[u8], _: &Address) {}
+    ///     }
+    ///
+    ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     peer.set_nonblocking(true)?;
+    ///     let options = DatagramOptions::new().remote_addr(peer.local_addr()?);
+    ///     create_datagram_endpoint(|| Hello, options).await?;
+    ///     assert_eq!(sock_recv(&peer, 100).await?, "hello");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     fn connection_made(&mut self, transport: &DatagramTransport) {
         let _ = transport;
     }
 
     /// One datagram came, perhaps an empty one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{Address, DatagramOptions, DatagramProtocol, DatagramTransport};
+    /// use asyncio_net::{create_datagram_endpoint, sock_recv};
+    ///
+    /// asyncio_task::run(async {
+    ///     struct Echo;
+    ///
+    ///     impl DatagramProtocol for Echo {
+    ///         fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], sender: &Address) {
+    ///             transport.send_to(data, sender.clone());
+    ///         }
+    ///     }
+    ///
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+    ///     let transport = create_datagram_endpoint(|| Echo, options).await?;
+    ///     let client = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     client.set_nonblocking(true)?;
+    ///     client.send_to(b"hello", transport.local_addr().unwrap())?;
+    ///     assert_eq!(sock_recv(&client, 100).await?, "hello");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], sender: &Address);
 
     /// Sending or receiving failed; the endpoint goes on. Often an earlier datagram could not be delivered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::io;
+    /// use std::rc::Rc;
+    /// use asyncio_net::{Address, DatagramOptions, DatagramProtocol, DatagramTransport};
+    /// use asyncio_net::create_datagram_endpoint;
+    ///
+    /// asyncio_task::run(async {
+    ///     #[derive(Clone, Default)]
+    ///     struct Errors(Rc<Cell<Option<io::ErrorKind>>>);
+    ///
+    ///     impl DatagramProtocol for Errors {
+    ///         fn datagram_received(&mut self, _: &DatagramTransport, _: &[u8], _: &Address) {}
+    ///         fn error_received(&mut self, _: &DatagramTransport, error: io::Error) {
+    ///             self.0.set(Some(error.kind()));
+    ///         }
+    ///     }
+    ///
+    ///     let closed = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+    ///     let errors = Errors::default();
+    ///     let options = DatagramOptions::new().remote_addr(closed);
+    ///     let transport = create_datagram_endpoint(|| errors.clone(), options).await?;
+    ///     transport.send(b"is anybody there?");
+    ///     while errors.0.get().is_none() {
+    ///         asyncio_task::yield_now().await;
+    ///     }
+    ///     assert_eq!(errors.0.get(), Some(io::ErrorKind::ConnectionRefused));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     fn error_received(&mut self, transport: &DatagramTransport, error: io::Error) {
         let _ = (transport, error);
     }
 
     /// The endpoint has ended: with an error, or without one when it was closed or aborted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::io;
+    /// use std::rc::Rc;
+    /// use asyncio_net::{Address, DatagramOptions, DatagramProtocol, DatagramTransport};
+    /// use asyncio_net::create_datagram_endpoint;
+    ///
+    /// asyncio_task::run(async {
+    ///     struct Lost(Rc<Cell<bool>>);
+    ///
+    ///     impl DatagramProtocol for Lost {
+    ///         fn datagram_received(&mut self, _: &DatagramTransport, _: &[u8], _: &Address) {}
+    ///         fn connection_lost(&mut self, _: &DatagramTransport, error: Option<io::Error>) {
+    ///             self.0.set(error.is_none());
+    ///         }
+    ///     }
+    ///
+    ///     let lost = Rc::new(Cell::new(false));
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+    ///     let transport = create_datagram_endpoint(|| Lost(lost.clone()), options).await?;
+    ///     transport.close();
+    ///     while !lost.get() {
+    ///         asyncio_task::yield_now().await;
+    ///     }
+    ///     assert!(transport.is_closing());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     fn connection_lost(&mut self, transport: &DatagramTransport, error: Option<io::Error>) {
         let _ = (transport, error);
     }

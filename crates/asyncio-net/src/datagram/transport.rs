@@ -47,6 +47,26 @@ impl DatagramTransport {
     /// copied and sent later, in order.
     ///
     /// Failures are told to the protocol. On an endpoint that is closing it does nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint, sock_recv};
+    ///
+    /// asyncio_task::run(async {
+    ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     peer.set_nonblocking(true)?;
+    ///     let options = DatagramOptions::new().remote_addr(peer.local_addr()?);
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     transport.send(b"hello");
+    ///     assert_eq!(sock_recv(&peer, 100).await?, "hello");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn send(&self, data: &[u8]) {
         self.0.send(data, None);
     }
@@ -56,6 +76,26 @@ impl DatagramTransport {
     /// # Panics
     ///
     /// If the endpoint is connected to another one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint, sock_recv};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     peer.set_nonblocking(true)?;
+    ///     transport.send_to(b"hello", peer.local_addr()?);
+    ///     assert_eq!(sock_recv(&peer, 100).await?, "hello");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[doc(alias = "sendto")]
     pub fn send_to(&self, data: &[u8], address: impl Into<Address>) {
         let address = address.into();
@@ -69,16 +109,69 @@ impl DatagramTransport {
     }
 
     /// Receives no more, sends what is queued, then ends the endpoint.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     transport.close();
+    ///     assert!(transport.is_closing());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn close(&self) {
         self.0.close();
     }
 
     /// Ends the endpoint without sending what is still queued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     transport.abort();
+    ///     assert!(transport.is_closing());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn abort(&self) {
         self.0.abort();
     }
 
     /// Whether it is closed, or about to be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     assert!(!transport.is_closing());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn is_closing(&self) -> bool {
         self.0.is_closing()
     }
@@ -88,42 +181,186 @@ impl DatagramTransport {
     /// # Panics
     ///
     /// If `low` is greater than `high`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     transport.set_write_buffer_limits(Some(4096), Some(0));
+    ///     assert_eq!(transport.write_buffer_limits(), (0, 4096));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) {
         self.0.set_limits(Limits::new(high, low));
     }
 
     /// The marks, low and high.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     assert_eq!(transport.write_buffer_limits(), (16 * 1024, 64 * 1024));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn write_buffer_limits(&self) -> (usize, usize) {
         let limits = self.0.limits();
         (limits.low, limits.high)
     }
 
     /// How many bytes are queued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     let options = DatagramOptions::new().remote_addr(peer.local_addr()?);
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     transport.send(b"the socket takes it");
+    ///     assert_eq!(transport.write_buffer_size(), 0);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn write_buffer_size(&self) -> usize {
         self.0.queued()
     }
 
     /// Where it receives, if that is a host and port.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     assert_ne!(transport.local_addr().unwrap().port(), 0);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local_address().as_inet()
     }
 
     /// Where it is connected to, if that is a host and port.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    ///     let options = DatagramOptions::new().remote_addr(peer.local_addr()?);
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     assert_eq!(transport.peer_addr(), peer.local_addr().ok());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer_address().as_inet()
     }
 
     /// Where it receives.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     assert_eq!(transport.local_address().as_inet(), transport.local_addr());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn local_address(&self) -> Address {
         self.0.local().cloned().unwrap_or(Address::Unnamed)
     }
 
     /// Where it is connected to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{Address, DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     assert_eq!(transport.peer_address(), Address::Unnamed, "it is not connected");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn peer_address(&self) -> Address {
         self.0.remote().cloned().unwrap_or(Address::Unnamed)
     }
 
     /// Looks at the socket, for options and the like; `None` once it is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let size = transport.with_socket(|socket| socket2::SockRef::from(&socket).recv_buffer_size());
+    ///     assert!(size.unwrap()? > 0);
+    ///     transport.abort();
+    ///     asyncio_task::yield_now().await;
+    ///     assert!(transport.with_socket(|_| ()).is_none());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn with_socket<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
         self.0.with_source(|source| look(source.get_ref().as_fd()))
     }
