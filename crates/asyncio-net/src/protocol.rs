@@ -31,31 +31,195 @@ use crate::transport::Transport;
 /// ```
 pub trait Protocol {
     /// The connection is there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{Protocol, Transport, create_server, open_connection};
+    ///
+    /// struct Welcome;
+    ///
+    /// impl Protocol for Welcome {
+    ///     fn connection_made(&mut self, transport: &Transport) {
+    ///         transport.write(b"welcome\n");
+    ///     }
+    ///     fn data_received(&mut self, _: &Transport, _: &[u8]) {}
+    /// }
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = create_server("127.0.0.1:0", || Welcome).await?;
+    ///     let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
+    ///     assert_eq!(reader.read_line().await?, "welcome\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     fn connection_made(&mut self, transport: &Transport) {
         let _ = transport;
     }
 
     /// Bytes came: at least one, and as many as were there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{Protocol, Transport, create_server, open_connection};
+    ///
+    /// struct Shout;
+    ///
+    /// impl Protocol for Shout {
+    ///     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+    ///         transport.write(&data.to_ascii_uppercase());
+    ///     }
+    /// }
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = create_server("127.0.0.1:0", || Shout).await?;
+    ///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+    ///     writer.write(b"hello\n");
+    ///     assert_eq!(reader.read_line().await?, "HELLO\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     fn data_received(&mut self, transport: &Transport, data: &[u8]);
 
     /// The other side sends no more. With `true` the connection stays open for writing; with `false`,
     /// the default, it is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{Protocol, Transport, create_server, open_connection};
+    ///
+    /// struct Answer;
+    ///
+    /// impl Protocol for Answer {
+    ///     fn data_received(&mut self, _: &Transport, _: &[u8]) {}
+    ///     fn eof_received(&mut self, transport: &Transport) -> bool {
+    ///         transport.write(b"that was all");
+    ///         true
+    ///     }
+    /// }
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = create_server("127.0.0.1:0", || Answer).await?;
+    ///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+    ///     writer.write_eof();
+    ///     assert_eq!(reader.read(100).await?, "that was all");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     fn eof_received(&mut self, transport: &Transport) -> bool {
         let _ = transport;
         false
     }
 
     /// The connection has ended: with an error, or without one when it was closed or aborted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::io;
+    /// use std::rc::Rc;
+    /// use asyncio_net::{Protocol, Transport, create_connection, start_server};
+    ///
+    /// struct Until(Rc<Cell<bool>>);
+    ///
+    /// impl Protocol for Until {
+    ///     fn data_received(&mut self, _: &Transport, _: &[u8]) {}
+    ///     fn connection_lost(&mut self, _: &Transport, error: Option<io::Error>) {
+    ///         assert!(error.is_none(), "the other side closed it");
+    ///         self.0.set(true);
+    ///     }
+    /// }
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
+    ///     let lost = Rc::new(Cell::new(false));
+    ///     let transport = create_connection(server.local_addr()?, || Until(lost.clone())).await?;
+    ///     while !lost.get() {
+    ///         asyncio_task::yield_now().await;
+    ///     }
+    ///     assert!(transport.is_closing());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     fn connection_lost(&mut self, transport: &Transport, error: Option<io::Error>) {
         let _ = (transport, error);
     }
 
     /// More is waiting to leave than the high-water mark allows: stop writing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// use std::os::unix::net::UnixStream;
+    /// use std::rc::Rc;
+    /// use asyncio_net::{Protocol, Transport, connect_accepted_socket};
+    ///
+    /// #[derive(Default)]
+    /// struct Source {
+    ///     is_paused: bool,
+    /// }
+    ///
+    /// impl Protocol for Source {
+    ///     fn data_received(&mut self, _: &Transport, _: &[u8]) {}
+    ///     fn pause_writing(&mut self, _: &Transport) {
+    ///         self.is_paused = true;
+    ///     }
+    /// }
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let source = Rc::new(RefCell::new(Source::default()));
+    ///     let transport = connect_accepted_socket(ours, || source.clone())?;
+    ///     transport.write(&[0; 10_000_000]); // nobody reads
+    ///     assert!(source.borrow().is_paused);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     fn pause_writing(&mut self, transport: &Transport) {
         let _ = transport;
     }
 
     /// The queue has fallen to the low-water mark: go on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// use std::os::unix::net::UnixStream;
+    /// use std::rc::Rc;
+    /// use asyncio_net::{JoinedStream, Protocol, Transport, connect_accepted_socket};
+    ///
+    /// #[derive(Default)]
+    /// struct Source {
+    ///     is_paused: bool,
+    /// }
+    ///
+    /// impl Protocol for Source {
+    ///     fn data_received(&mut self, _: &Transport, _: &[u8]) {}
+    ///     fn pause_writing(&mut self, _: &Transport) {
+    ///         self.is_paused = true;
+    ///     }
+    ///     fn resume_writing(&mut self, _: &Transport) {
+    ///         self.is_paused = false;
+    ///     }
+    /// }
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let source = Rc::new(RefCell::new(Source::default()));
+    ///     let transport = connect_accepted_socket(ours, || source.clone())?;
+    ///     transport.write(&[0; 10_000_000]);
+    ///     assert!(source.borrow().is_paused);
+    ///     let (mut peer, _writer) = JoinedStream::from_std(theirs)?.split();
+    ///     peer.read_exactly(10_000_000).await?;
+    ///     assert!(!source.borrow().is_paused);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     fn resume_writing(&mut self, transport: &Transport) {
         let _ = transport;
     }
@@ -112,9 +276,59 @@ pub trait BufferedProtocol {
 
     /// Room to receive into; `size_hint` is how much would be useful. An empty buffer is an error that ends
     /// the connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{BufferedProtocol, Transport, create_buffered_server, open_connection};
+    ///
+    /// struct Echo([u8; 16]);
+    ///
+    /// impl BufferedProtocol for Echo {
+    ///     fn get_buffer(&mut self, _size_hint: usize) -> &mut [u8] {
+    ///         &mut self.0
+    ///     }
+    ///     fn buffer_updated(&mut self, transport: &Transport, count: usize) {
+    ///         transport.write(&self.0[..count]);
+    ///     }
+    /// }
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = create_buffered_server("127.0.0.1:0", || Echo([0; 16])).await?;
+    ///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+    ///     writer.write(b"hello\n");
+    ///     assert_eq!(reader.read_line().await?, "hello\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     fn get_buffer(&mut self, size_hint: usize) -> &mut [u8];
 
     /// So many bytes are in the buffer that was given last.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{BufferedProtocol, Transport, create_buffered_server, open_connection};
+    ///
+    /// struct Count([u8; 4]);
+    ///
+    /// impl BufferedProtocol for Count {
+    ///     fn get_buffer(&mut self, _size_hint: usize) -> &mut [u8] {
+    ///         &mut self.0
+    ///     }
+    ///     fn buffer_updated(&mut self, transport: &Transport, count: usize) {
+    ///         writeln!(transport, "{count}");
+    ///     }
+    /// }
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = create_buffered_server("127.0.0.1:0", || Count([0; 4])).await?;
+    ///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+    ///     writer.write(b"four and three..");
+    ///     assert_eq!(reader.read_line().await?, "4\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     fn buffer_updated(&mut self, transport: &Transport, count: usize);
 
     /// As [`Protocol::eof_received`].

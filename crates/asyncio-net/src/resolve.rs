@@ -30,6 +30,15 @@ pub enum Family {
 
 impl Family {
     /// That of an address.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::Family;
+    ///
+    /// assert_eq!(Family::of(&"127.0.0.1:80".parse()?), Family::Inet);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
     pub fn of(address: &SocketAddr) -> Self {
         if address.is_ipv4() { Self::Inet } else { Self::Inet6 }
     }
@@ -78,11 +87,37 @@ pub struct AddrInfoHints {
 
 impl AddrInfoHints {
     /// Stream sockets of any family.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{AddrInfoHints, getaddrinfo};
+    ///
+    /// asyncio_task::run(async {
+    ///     let hints = AddrInfoHints::new();
+    ///     let answers = getaddrinfo(Some("127.0.0.1"), 80, hints).await?;
+    ///     assert_eq!(answers[0].address, "127.0.0.1:80".parse().unwrap());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Addresses of one family only.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{AddrInfoHints, Family, getaddrinfo};
+    ///
+    /// asyncio_task::run(async {
+    ///     let hints = AddrInfoHints::new().family(Family::Inet6).passive(true);
+    ///     let answers = getaddrinfo(None, 80, hints).await?;
+    ///     assert!(answers.iter().all(|answer| answer.address.is_ipv6()));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn family(mut self, family: Family) -> Self {
         self.family = Some(family);
@@ -90,6 +125,19 @@ impl AddrInfoHints {
     }
 
     /// For datagram sockets rather than stream sockets, which matters for service names.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{AddrInfoHints, getaddrinfo};
+    ///
+    /// asyncio_task::run(async {
+    ///     let hints = AddrInfoHints::new().datagram(true);
+    ///     let answers = getaddrinfo(Some("127.0.0.1"), 53, hints).await?;
+    ///     assert_eq!(answers[0].address.port(), 53);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn datagram(mut self, yes: bool) -> Self {
         self.datagram = yes;
@@ -97,6 +145,19 @@ impl AddrInfoHints {
     }
 
     /// To listen: no host means every interface.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{AddrInfoHints, getaddrinfo};
+    ///
+    /// asyncio_task::run(async {
+    ///     let hints = AddrInfoHints::new().passive(true);
+    ///     let answers = getaddrinfo(None, 80, hints).await?;
+    ///     assert!(answers[0].address.ip().is_unspecified());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     #[doc(alias = "AI_PASSIVE")]
     pub fn passive(mut self, yes: bool) -> Self {
@@ -105,6 +166,18 @@ impl AddrInfoHints {
     }
 
     /// The host is an address; no server is asked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{AddrInfoHints, getaddrinfo};
+    ///
+    /// asyncio_task::run(async {
+    ///     let hints = AddrInfoHints::new().numeric_host(true);
+    ///     assert!(getaddrinfo(Some("localhost"), 80, hints).await.is_err());
+    ///     assert!(getaddrinfo(Some("127.0.0.1"), 80, hints).await.is_ok());
+    /// });
+    /// ```
     #[must_use]
     #[doc(alias = "AI_NUMERICHOST")]
     pub fn numeric_host(mut self, yes: bool) -> Self {
@@ -113,6 +186,19 @@ impl AddrInfoHints {
     }
 
     /// Gives the host's full name with the first answer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{AddrInfoHints, getaddrinfo};
+    ///
+    /// asyncio_task::run(async {
+    ///     let hints = AddrInfoHints::new().canonical_name(true);
+    ///     let answers = getaddrinfo(Some("127.0.0.1"), 80, hints).await?;
+    ///     assert_eq!(answers[0].canonical_name.as_deref(), Some("127.0.0.1"));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     #[doc(alias = "AI_CANONNAME")]
     pub fn canonical_name(mut self, yes: bool) -> Self {

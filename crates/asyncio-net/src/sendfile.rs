@@ -37,11 +37,55 @@ pub struct SendfileOptions {
 
 impl SendfileOptions {
     /// All of the file, by whatever means.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{SendfileOptions, sock_recv, sock_sendfile};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("asyncio-sendfile-new-{}", std::process::id()));
+    /// std::fs::write(&path, "0123456789")?;
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     ours.set_nonblocking(true)?;
+    ///     theirs.set_nonblocking(true)?;
+    ///     let options = SendfileOptions::new();
+    ///     sock_sendfile(&ours, &File::open(&path)?, options).await?;
+    ///     assert_eq!(sock_recv(&theirs, 100).await?, "0123456789");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// # std::fs::remove_file(&path)?;
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn new() -> Self {
         Self { offset: 0, count: None, fallback: true }
     }
 
     /// Where in the file to begin, in bytes. 0, unless told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{SendfileOptions, sock_recv, sock_sendfile};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("asyncio-sendfile-offset-{}", std::process::id()));
+    /// std::fs::write(&path, "0123456789")?;
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     ours.set_nonblocking(true)?;
+    ///     theirs.set_nonblocking(true)?;
+    ///     let options = SendfileOptions::new().offset(7);
+    ///     sock_sendfile(&ours, &File::open(&path)?, options).await?;
+    ///     assert_eq!(sock_recv(&theirs, 100).await?, "789");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// # std::fs::remove_file(&path)?;
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {
         self.offset = offset;
@@ -49,6 +93,28 @@ impl SendfileOptions {
     }
 
     /// How many bytes to send. Up to the end of the file, unless told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{SendfileOptions, sock_recv, sock_sendfile};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("asyncio-sendfile-count-{}", std::process::id()));
+    /// std::fs::write(&path, "0123456789")?;
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     ours.set_nonblocking(true)?;
+    ///     theirs.set_nonblocking(true)?;
+    ///     let options = SendfileOptions::new().count(3);
+    ///     sock_sendfile(&ours, &File::open(&path)?, options).await?;
+    ///     assert_eq!(sock_recv(&theirs, 100).await?, "012");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// # std::fs::remove_file(&path)?;
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn count(mut self, count: u64) -> Self {
         self.count = Some(count);
@@ -56,6 +122,33 @@ impl SendfileOptions {
     }
 
     /// Whether to read and write in blocks where the system's call is of no use. True, unless told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
+    /// # struct Sink;
+    /// # impl asyncio_net::ByteSource for Sink {
+    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+    /// # }
+    /// # impl asyncio_net::ByteStream for Sink {
+    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
+    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
+    /// #     fn close(&self) {}
+    /// # }
+    /// use std::fs::File;
+    /// use asyncio_net::{SendfileOptions, sendfile, stream_over};
+    ///
+    /// asyncio_task::run(async {
+    ///     let (_reader, writer) = stream_over(Sink); // memory, say
+    ///     let file = File::open(std::env::current_exe()?)?;
+    ///     let options = SendfileOptions::new().fallback(false);
+    ///     let error = sendfile(writer.transport(), &file, options).await.unwrap_err();
+    ///     assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn fallback(mut self, yes: bool) -> Self {
         self.fallback = yes;
@@ -72,6 +165,33 @@ impl Default for SendfileOptions {
 /// The system cannot send this file over this connection by itself, and reading it was not allowed.
 ///
 /// It is inside an [`io::Error`] of kind [`Unsupported`](io::ErrorKind::Unsupported).
+///
+/// # Examples
+///
+/// ```
+/// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
+/// # struct Sink;
+/// # impl asyncio_net::ByteSource for Sink {
+/// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+/// # }
+/// # impl asyncio_net::ByteStream for Sink {
+/// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
+/// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+/// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
+/// #     fn close(&self) {}
+/// # }
+/// use std::fs::File;
+/// use asyncio_net::{SendfileNotAvailableError, SendfileOptions, sendfile, stream_over};
+///
+/// asyncio_task::run(async {
+///     let (_reader, writer) = stream_over(Sink); // memory, say
+///     let file = File::open(std::env::current_exe()?)?;
+///     let options = SendfileOptions::new().fallback(false);
+///     let error = sendfile(writer.transport(), &file, options).await.unwrap_err();
+///     assert!(error.get_ref().unwrap().is::<SendfileNotAvailableError>());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendfileNotAvailableError;
 

@@ -38,6 +38,31 @@ pub trait ByteSource {
     /// # Errors
     ///
     /// Whatever went wrong; the reader hands it to its caller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::io;
+    /// use std::task::{Context, Poll};
+    /// use asyncio_net::ByteSource;
+    ///
+    /// struct Three;
+    ///
+    /// impl ByteSource for Three {
+    ///     fn poll_read(&self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    ///         let count = buffer.len().min(3);
+    ///         buffer[..count].fill(b'x');
+    ///         Poll::Ready(Ok(count))
+    ///     }
+    /// }
+    ///
+    /// asyncio_task::run(async {
+    ///     let mut buffer = [0; 10];
+    ///     let count = poll_fn(|cx| Three.poll_read(cx, &mut buffer)).await.unwrap();
+    ///     assert_eq!(&buffer[..count], b"xxx");
+    /// });
+    /// ```
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
 
     /// Waits until [`poll_read`](Self::poll_read) is worth a try; it may still have nothing to give. A source that knows
@@ -46,6 +71,28 @@ pub trait ByteSource {
     /// # Errors
     ///
     /// When waiting is not possible.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
+    /// # struct Sink;
+    /// # impl asyncio_net::ByteSource for Sink {
+    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+    /// # }
+    /// # impl asyncio_net::ByteStream for Sink {
+    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
+    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
+    /// #     fn close(&self) {}
+    /// # }
+    /// use std::future::poll_fn;
+    /// use asyncio_net::ByteSource;
+    ///
+    /// asyncio_task::run(async {
+    ///     assert!(poll_fn(|cx| Sink.poll_read_ready(cx)).await.is_ok(), "unless it is overridden");
+    /// });
+    /// ```
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = cx;
         Poll::Ready(Ok(()))
@@ -54,6 +101,52 @@ pub trait ByteSource {
 
 /// Both directions of a connection, as seen by [`StreamWriter`](crate::StreamWriter) and
 /// [`Transport`](crate::Transport).
+///
+/// # Examples
+///
+/// A stream that keeps what is written to it, and has nothing to say:
+///
+/// ```
+/// use std::cell::RefCell;
+/// use std::io::{self, IoSlice};
+/// use std::rc::Rc;
+/// use std::task::{Context, Poll};
+/// use asyncio_net::{ByteSource, ByteStream, stream_over};
+///
+/// #[derive(Clone, Default)]
+/// struct Memory(Rc<RefCell<Vec<u8>>>);
+///
+/// impl ByteSource for Memory {
+///     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+///         Poll::Ready(Ok(0))
+///     }
+/// }
+///
+/// impl ByteStream for Memory {
+///     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+///         let mut bytes = self.0.borrow_mut();
+///         slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
+///         Ok(slices.iter().map(|slice| slice.len()).sum())
+///     }
+///     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+///         Poll::Ready(Ok(()))
+///     }
+///     fn write_eof(&self) -> io::Result<()> {
+///         Ok(())
+///     }
+///     fn close(&self) {}
+/// }
+///
+/// asyncio_task::run(async {
+///     let memory = Memory::default();
+///     let (_reader, writer) = stream_over(memory.clone());
+///     writer.write(b"hello ");
+///     writer.write(b"world");
+///     writer.close().await?;
+///     assert_eq!(*memory.0.borrow(), b"hello world");
+///     io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub trait ByteStream: ByteSource {
     /// Takes bytes from the beginning of `slices`, which are not all empty, and returns how many, without
     /// waiting.
@@ -61,6 +154,27 @@ pub trait ByteStream: ByteSource {
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when it takes none for now; anything else is final.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
+    /// # struct Sink;
+    /// # impl asyncio_net::ByteSource for Sink {
+    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+    /// # }
+    /// # impl asyncio_net::ByteStream for Sink {
+    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
+    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
+    /// #     fn close(&self) {}
+    /// # }
+    /// use asyncio_net::ByteStream;
+    ///
+    /// let parts = [IoSlice::new(b"hello "), IoSlice::new(b"world")];
+    /// assert_eq!(Sink.try_write(&parts)?, 11);
+    /// # io::Result::Ok(())
+    /// ```
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Has the system send up to `count` bytes of `file` from `offset` on, and returns how many, without waiting; 0 at
@@ -70,6 +184,29 @@ pub trait ByteStream: ByteSource {
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) for now, [`Unsupported`](io::ErrorKind::Unsupported) (the
     /// default) when it has to be read and written instead; anything else is final.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
+    /// # struct Sink;
+    /// # impl asyncio_net::ByteSource for Sink {
+    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+    /// # }
+    /// # impl asyncio_net::ByteStream for Sink {
+    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
+    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
+    /// #     fn close(&self) {}
+    /// # }
+    /// use std::fs::File;
+    /// use asyncio_net::ByteStream;
+    ///
+    /// let file = File::open(std::env::current_exe()?)?;
+    /// let error = Sink.try_sendfile(&file, 0, 100).unwrap_err();
+    /// assert_eq!(error.kind(), io::ErrorKind::Unsupported, "unless it is overridden");
+    /// # io::Result::Ok(())
+    /// ```
     fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
         let _ = (file, offset, count);
         Err(io::ErrorKind::Unsupported.into())
@@ -80,19 +217,98 @@ pub trait ByteStream: ByteSource {
     /// # Errors
     ///
     /// When waiting is not possible.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
+    /// # struct Sink;
+    /// # impl asyncio_net::ByteSource for Sink {
+    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+    /// # }
+    /// # impl asyncio_net::ByteStream for Sink {
+    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
+    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
+    /// #     fn close(&self) {}
+    /// # }
+    /// use std::future::poll_fn;
+    /// use asyncio_net::ByteStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     assert!(poll_fn(|cx| Sink.poll_write_ready(cx)).await.is_ok());
+    /// });
+    /// ```
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Whether there is anything to be received, now or later; not so for the writing end of a pipe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
+    /// # struct Sink;
+    /// # impl asyncio_net::ByteSource for Sink {
+    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+    /// # }
+    /// # impl asyncio_net::ByteStream for Sink {
+    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
+    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
+    /// #     fn close(&self) {}
+    /// # }
+    /// use asyncio_net::ByteStream;
+    ///
+    /// assert!(Sink.can_read(), "unless it is overridden");
+    /// ```
     fn can_read(&self) -> bool {
         true
     }
 
     /// Whether bytes can be written; not so for the reading end of a pipe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
+    /// # struct Sink;
+    /// # impl asyncio_net::ByteSource for Sink {
+    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+    /// # }
+    /// # impl asyncio_net::ByteStream for Sink {
+    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
+    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
+    /// #     fn close(&self) {}
+    /// # }
+    /// use asyncio_net::ByteStream;
+    ///
+    /// assert!(Sink.can_write(), "unless it is overridden");
+    /// ```
     fn can_write(&self) -> bool {
         true
     }
 
     /// Whether the other side can be told that no more comes while it goes on sending.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
+    /// # struct Sink;
+    /// # impl asyncio_net::ByteSource for Sink {
+    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+    /// # }
+    /// # impl asyncio_net::ByteStream for Sink {
+    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
+    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
+    /// #     fn close(&self) {}
+    /// # }
+    /// use asyncio_net::ByteStream;
+    ///
+    /// assert!(Sink.can_write_eof(), "unless it is overridden");
+    /// ```
     fn can_write_eof(&self) -> bool {
         true
     }
@@ -110,20 +326,98 @@ pub trait ByteStream: ByteSource {
 
     /// Gives the descriptor away, open, instead of closing it; from then on this is as after
     /// [`close`](Self::close). `None`, the default, where there is none, or it is of no use by itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
+    /// # struct Sink;
+    /// # impl asyncio_net::ByteSource for Sink {
+    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+    /// # }
+    /// # impl asyncio_net::ByteStream for Sink {
+    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
+    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
+    /// #     fn close(&self) {}
+    /// # }
+    /// use asyncio_net::ByteStream;
+    ///
+    /// assert!(Sink.take_fd().is_none(), "unless it is overridden");
+    /// ```
     fn take_fd(&self) -> Option<OwnedFd> {
         None
     }
 
     /// Our end's address; known also after [`close`](Self::close), if it was asked for before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
+    /// # struct Sink;
+    /// # impl asyncio_net::ByteSource for Sink {
+    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+    /// # }
+    /// # impl asyncio_net::ByteStream for Sink {
+    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
+    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
+    /// #     fn close(&self) {}
+    /// # }
+    /// use asyncio_net::{Address, ByteStream};
+    ///
+    /// assert_eq!(Sink.local_address(), Address::Unnamed, "unless it is overridden");
+    /// ```
     fn local_address(&self) -> Address {
         Address::Unnamed
     }
 
     /// The other end's address; known also after [`close`](Self::close), if it was asked for before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
+    /// # struct Sink;
+    /// # impl asyncio_net::ByteSource for Sink {
+    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+    /// # }
+    /// # impl asyncio_net::ByteStream for Sink {
+    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
+    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
+    /// #     fn close(&self) {}
+    /// # }
+    /// use asyncio_net::{Address, ByteStream};
+    ///
+    /// assert_eq!(Sink.peer_address(), Address::Unnamed, "unless it is overridden");
+    /// ```
     fn peer_address(&self) -> Address {
         Address::Unnamed
     }
 
     /// Lends the descriptor, if there is one and it is open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
+    /// # struct Sink;
+    /// # impl asyncio_net::ByteSource for Sink {
+    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+    /// # }
+    /// # impl asyncio_net::ByteStream for Sink {
+    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
+    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
+    /// #     fn close(&self) {}
+    /// # }
+    /// use asyncio_net::ByteStream;
+    ///
+    /// let mut seen = false;
+    /// Sink.with_fd(&mut |_| seen = true);
+    /// assert!(!seen, "there is none, unless it is overridden");
+    /// ```
     fn with_fd(&self, _look: &mut dyn FnMut(BorrowedFd<'_>)) {}
 }

@@ -68,6 +68,19 @@ impl From<UnixListener> for ServerAddress {
 
 impl ServerAddress {
     /// Nothing: the server serves the sockets that are handed to its [`Intake`](crate::Intake).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{ServerAddress, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server(ServerAddress::nothing(), async |_, _| ()).await?;
+    ///     assert!(server.is_serving());
+    ///     assert!(server.addresses().is_empty());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn nothing() -> Self {
         Self(Kind::Nothing)
     }

@@ -65,6 +65,23 @@ impl Intake {
     /// # Errors
     ///
     /// The socket itself, if the server is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{JoinedStream, ServerAddress, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server(ServerAddress::nothing(), async |_, writer| writer.write(b"hello")).await?;
+    ///     let intake = server.intake();
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     assert!(intake.hand_over(theirs).is_ok());
+    ///     let mut client = JoinedStream::from_std(ours)?;
+    ///     assert_eq!(client.reader().read_to_end().await?, "hello");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn hand_over(&self, socket: impl Into<ConnectedSocket>) -> Result<(), ConnectedSocket> {
         let socket = socket.into();
         let mut waiting = self.waiting();
@@ -81,6 +98,21 @@ impl Intake {
     }
 
     /// Whether the server is closed, or its loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{ServerAddress, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server(ServerAddress::nothing(), async |_, writer| writer.write(b"hello")).await?;
+    ///     let intake = server.intake();
+    ///     assert!(!intake.is_closed());
+    ///     server.close();
+    ///     assert!(intake.is_closed());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.waiting().is_closed
     }
@@ -88,6 +120,22 @@ impl Intake {
     /// How many connections the server has: open ones, and handed over ones that it has not taken yet.
     ///
     /// Both may change at any time: it is for choosing the server that has least to do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{ServerAddress, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server(ServerAddress::nothing(), async |_, writer| writer.write(b"hello")).await?;
+    ///     let intake = server.intake();
+    ///     let (_ours, theirs) = UnixStream::pair()?;
+    ///     assert!(intake.hand_over(theirs).is_ok());
+    ///     assert_eq!(intake.client_count(), 1);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn client_count(&self) -> usize {
         self.0.open.load(Ordering::Relaxed) + self.waiting().sockets.len()
     }

@@ -340,6 +340,21 @@ impl Server {
     }
 
     /// Starts to accept. Does nothing if it does already, or is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{ServerOptions, start_server_with};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = ServerOptions::new().start_serving(false);
+    ///     let server = start_server_with("127.0.0.1:0", async |_, _| (), options).await?;
+    ///     assert!(!server.is_serving());
+    ///     server.start_serving();
+    ///     assert!(server.is_serving());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn start_serving(&self) {
         if self.0.state.get() == State::Bound {
             self.0.state.set(State::Serving);
@@ -401,11 +416,39 @@ impl Server {
     }
 
     /// Whether it accepts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::start_server;
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
+    ///     assert!(server.is_serving());
+    ///     server.close();
+    ///     assert!(!server.is_serving());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn is_serving(&self) -> bool {
         self.0.state.get() == State::Serving
     }
 
     /// Stops listening, at once. Open connections go on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
+    ///     let address = server.local_addr()?;
+    ///     server.close();
+    ///     assert!(open_connection(address).await.is_err());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn close(&self) {
         self.0.state.set(State::Closed);
         for listener in self.0.listeners.take() {
@@ -420,6 +463,25 @@ impl Server {
     }
 
     /// Closes all open connections: what was written is sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |mut reader, writer| {
+    ///         writer.write(b"hello");
+    ///         reader.read_to_end().await
+    ///     })
+    ///     .await?;
+    ///     let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
+    ///     assert_eq!(reader.read(5).await?, "hello");
+    ///     server.close_clients();
+    ///     assert_eq!(reader.read(1).await?, "");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn close_clients(&self) {
         for client in self.0.clients() {
             client.uppermost().close();
@@ -461,6 +523,20 @@ impl Server {
     /// # Cancel safety
     ///
     /// Waiting changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::start_server;
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
+    ///     server.close();
+    ///     server.wait_closed().await;
+    ///     assert_eq!(server.client_count(), 0);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub async fn wait_closed(&self) {
         poll_fn(|cx| self.0.poll_over(cx)).await;
     }
@@ -524,12 +600,43 @@ impl Server {
     ///
     /// [`NotConnected`](io::ErrorKind::NotConnected) once it is closed, and for a server that has no
     /// internet socket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::start_server;
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
+    ///     assert_ne!(server.local_addr()?.port(), 0);
+    ///     server.close();
+    ///     assert!(server.local_addr().is_err());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         let first = self.addresses().into_iter().find_map(|address| address.as_inet());
         first.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Looks at the listening sockets, for options and the like.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::start_server;
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
+    ///     let mut count = 0;
+    ///     server.with_sockets(|socket| {
+    ///         assert!(socket2::SockRef::from(&socket).is_listener().unwrap());
+    ///         count += 1;
+    ///     });
+    ///     assert_eq!(count, 1);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[doc(alias = "sockets")]
     pub fn with_sockets(&self, mut look: impl FnMut(BorrowedFd<'_>)) {
         for listener in &*self.0.listeners.borrow() {
@@ -609,6 +716,24 @@ impl Server {
     }
 
     /// How many connections are open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server =
+    ///         start_server("127.0.0.1:0", async |mut reader, _writer| reader.read_to_end().await).await?;
+    ///     assert_eq!(server.client_count(), 0);
+    ///     let _client = open_connection(server.local_addr()?).await?;
+    ///     while server.client_count() == 0 {
+    ///         asyncio_task::yield_now().await;
+    ///     }
+    ///     assert_eq!(server.client_count(), 1);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn client_count(&self) -> usize {
         self.0.open.get()
     }

@@ -68,18 +68,52 @@ pub struct StreamFeeder(Rc<Feed>);
 
 impl StreamFeeder {
     /// Adds bytes. There is no limit to what is kept for a reader that does not read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"one");
+    /// feeder.feed_data(b"two");
+    /// # asyncio_task::run(async {
+    /// assert_eq!(reader.read(100).await.unwrap(), "onetwo");
+    /// # });
+    /// ```
     pub fn feed_data(&self, bytes: &[u8]) {
         self.0.bytes.borrow_mut().extend(bytes);
         self.0.wake();
     }
 
     /// Ends the stream after the bytes fed so far.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"abc");
+    /// feeder.feed_eof();
+    /// # asyncio_task::run(async {
+    /// assert_eq!(reader.read_to_end().await.unwrap(), "abc");
+    /// # });
+    /// ```
     pub fn feed_eof(&self) {
         self.0.at_end.set(true);
         self.0.wake();
     }
 
     /// Makes the read that waits, and all later ones that need more bytes, fail with this error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    ///
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.set_error(ErrorKind::TimedOut.into());
+    /// # asyncio_task::run(async {
+    /// assert_eq!(reader.read(1).await.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # });
+    /// ```
     pub fn set_error(&self, error: io::Error) {
         self.0.error.replace(Some(SharedError::new(error)));
         self.0.wake();

@@ -134,6 +134,23 @@ impl JoinedStream {
     /// # Cancel safety
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let (fd, buffered) = JoinedStream::from_std(ours)?.into_fd().await?;
+    ///     assert!(buffered.is_empty());
+    ///     drop(fd);
+    ///     let mut peer = JoinedStream::from_std(theirs)?;
+    ///     assert_eq!(peer.reader().read(1).await?, "", "it was the only one");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub async fn into_fd(self) -> io::Result<(OwnedFd, Bytes)> {
         let Self { mut reader, writer } = self;
         if !reader.is_of(&writer) {
@@ -150,16 +167,62 @@ impl JoinedStream {
     }
 
     /// The half that reads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let (ours, mut theirs) = (JoinedStream::from_std(ours)?, JoinedStream::from_std(theirs)?);
+    ///     ours.writer().write(b"hello");
+    ///     assert_eq!(theirs.reader().read(100).await?, "hello");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn reader(&mut self) -> &mut StreamReader {
         &mut self.reader
     }
 
     /// The half that writes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let (ours, mut theirs) = (JoinedStream::from_std(ours)?, JoinedStream::from_std(theirs)?);
+    ///     writeln!(ours.writer(), "{}", 6 * 7);
+    ///     assert_eq!(theirs.reader().read_line().await?, "42\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn writer(&self) -> &StreamWriter {
         &self.writer
     }
 
     /// Both halves, to be used by different tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let (ours, mut theirs) = (JoinedStream::from_std(ours)?, JoinedStream::from_std(theirs)?);
+    ///     let (_reader, writer) = ours.split();
+    ///     writer.write(b"hello");
+    ///     assert_eq!(theirs.reader().read(100).await?, "hello");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn split(self) -> (StreamReader, StreamWriter) {
         (self.reader, self.writer)

@@ -53,6 +53,29 @@ pub struct StreamReader {
 
 impl StreamReader {
     /// A reader with the default limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use std::rc::Rc;
+    /// use std::task::{Context, Poll};
+    /// use asyncio_net::{ByteSource, StreamReader};
+    ///
+    /// struct Zeros;
+    ///
+    /// impl ByteSource for Zeros {
+    ///     fn poll_read(&self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    ///         buffer.fill(0);
+    ///         Poll::Ready(Ok(buffer.len()))
+    ///     }
+    /// }
+    ///
+    /// let mut reader = StreamReader::new(Rc::new(Zeros));
+    /// # asyncio_task::run(async {
+    /// assert_eq!(reader.read_exactly(2).await.unwrap(), "\0\0");
+    /// # });
+    /// ```
     pub fn new(source: Rc<dyn ByteSource>) -> Self {
         Self::with_limit(source, DEFAULT_LIMIT)
     }
@@ -62,6 +85,30 @@ impl StreamReader {
     /// # Panics
     ///
     /// If `limit` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use std::rc::Rc;
+    /// use std::task::{Context, Poll};
+    /// use asyncio_net::{ByteSource, StreamReader};
+    ///
+    /// /// Never ends a line.
+    /// struct Zeros;
+    ///
+    /// impl ByteSource for Zeros {
+    ///     fn poll_read(&self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    ///         buffer.fill(0);
+    ///         Poll::Ready(Ok(buffer.len()))
+    ///     }
+    /// }
+    ///
+    /// let mut reader = StreamReader::with_limit(Rc::new(Zeros), 1000);
+    /// # asyncio_task::run(async {
+    /// assert!(reader.read_line().await.is_err());
+    /// # });
+    /// ```
     pub fn with_limit(source: Rc<dyn ByteSource>, limit: usize) -> Self {
         assert!(limit > 0, "limit cannot be zero");
         Self { state: Box::new(Reading::new(source, limit)) }
@@ -358,6 +405,17 @@ impl StreamReader {
     }
 
     /// What is buffered now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"one\ntwo");
+    /// # asyncio_task::run(async {
+    /// assert_eq!(reader.read_line().await.unwrap(), "one\n");
+    /// assert_eq!(reader.buffered(), b"two");
+    /// # });
+    /// ```
     pub fn buffered(&self) -> &[u8] {
         self.state.buffer.bytes()
     }
@@ -367,6 +425,18 @@ impl StreamReader {
     /// # Panics
     ///
     /// If fewer are buffered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"abcdef");
+    /// # asyncio_task::run(async {
+    /// reader.fill_buf().await.unwrap();
+    /// reader.consume(4);
+    /// assert_eq!(reader.buffered(), b"ef");
+    /// # });
+    /// ```
     pub fn consume(&mut self, count: usize) {
         self.state.buffer.consume(count);
     }
@@ -397,6 +467,19 @@ impl StreamReader {
     /// # Errors
     ///
     /// The connection's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    ///
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"abc");
+    /// # asyncio_task::run(async {
+    /// let mut array = [0; 8];
+    /// assert_eq!(poll_fn(|cx| reader.poll_read_into(cx, &mut array)).await.unwrap(), 3);
+    /// # });
+    /// ```
     pub fn poll_read_into(
         &mut self,
         cx: &mut Context<'_>,
@@ -411,6 +494,19 @@ impl StreamReader {
     /// # Errors
     ///
     /// The connection's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    ///
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"abc");
+    /// # asyncio_task::run(async {
+    /// assert!(poll_fn(|cx| reader.poll_fill_buf(cx)).await.unwrap());
+    /// assert_eq!(reader.buffered(), b"abc");
+    /// # });
+    /// ```
     pub fn poll_fill_buf(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         self.state.check()?;
         if self.state.buffer.is_empty() {
@@ -444,6 +540,13 @@ impl StreamReader {
     }
 
     /// How far [`read_line`](Self::read_line) and [`read_until`](Self::read_until) look.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (_feeder, reader) = asyncio_net::feed_reader_with_limit(1000);
+    /// assert_eq!(reader.limit(), 1000);
+    /// ```
     pub fn limit(&self) -> usize {
         self.state.limit
     }
@@ -471,6 +574,19 @@ impl StreamReader {
     }
 
     /// From now on every read fails with this error, also if bytes are buffered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    ///
+    /// let (feeder, mut reader) = asyncio_net::feed_reader();
+    /// feeder.feed_data(b"abc");
+    /// # asyncio_task::run(async {
+    /// reader.set_error(ErrorKind::TimedOut.into());
+    /// assert_eq!(reader.read(1).await.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # });
+    /// ```
     #[doc(alias = "set_exception")]
     pub fn set_error(&mut self, error: io::Error) {
         self.state.set_error(error);
@@ -478,6 +594,20 @@ impl StreamReader {
 
     /// Makes one stream of this and a writer, usually that of the same connection: for crates that want something
     /// to read from and to write to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, writer| writer.write(b"hello")).await?;
+    ///     let (reader, writer) = open_connection(server.local_addr()?).await?;
+    ///     let mut stream = reader.join(writer);
+    ///     assert_eq!(stream.reader().read_to_end().await?, "hello");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn join(self, writer: StreamWriter) -> JoinedStream {
         JoinedStream::new(self, writer)

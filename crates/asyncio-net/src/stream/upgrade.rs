@@ -98,6 +98,25 @@ impl Drop for Unfinished {
 }
 
 /// A connection under the stream that [`upgrade_streams`] puts over it.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{ByteStream, PlainStream, open_connection, start_server, upgrade_streams};
+///
+/// asyncio_task::run(async {
+///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
+///     let address = server.local_addr()?;
+///     let (mut reader, mut writer) = open_connection(address).await?;
+///     upgrade_streams(&mut reader, &mut writer, async |plain: PlainStream| {
+///         assert_eq!(plain.peer_address().as_inet(), Some(address));
+///         Ok(plain)
+///     })
+///     .await?;
+///     assert_eq!(reader.read(1).await?, "");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 pub struct PlainStream {
     reader: RefCell<StreamReader>,
     connection: Rc<Connection>,
@@ -106,6 +125,23 @@ pub struct PlainStream {
 
 impl PlainStream {
     /// Whether a server accepted the connection: then it is for the other side to begin.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{open_connection, start_server, upgrade_streams};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
+    ///     let (mut reader, mut writer) = open_connection(server.local_addr()?).await?;
+    ///     let upgraded = upgrade_streams(&mut reader, &mut writer, async |plain| {
+    ///         assert!(!plain.is_server_side());
+    ///         Ok(plain)
+    ///     });
+    ///     assert!(upgraded.await.is_ok());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn is_server_side(&self) -> bool {
         self.connection.server().is_some()
     }

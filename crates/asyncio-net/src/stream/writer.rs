@@ -274,6 +274,23 @@ impl StreamWriter {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::io::IoSlice;
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     let parts = [IoSlice::new(b"hello "), IoSlice::new(b"world")];
+    ///     assert_eq!(poll_fn(|cx| writer.poll_write_vectored(cx, &parts)).await?, 11);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
@@ -293,6 +310,24 @@ impl StreamWriter {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     writer.write(b"hello");
+    ///     assert_eq!(writer.transport().write_buffer_size(), 5);
+    ///     poll_fn(|cx| writer.poll_flush(cx)).await?;
+    ///     assert_eq!(writer.transport().write_buffer_size(), 0);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection().poll_flush(cx)
     }
@@ -303,6 +338,23 @@ impl StreamWriter {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
+    ///     poll_fn(|cx| writer.poll_write_eof(cx)).await?;
+    ///     assert_eq!(peer.read(1).await?, "");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn poll_write_eof(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection().poll_write_eof(cx)
     }
@@ -332,6 +384,20 @@ impl StreamWriter {
     }
 
     /// Whether [`write_eof`](Self::write_eof) has the effect it says; not so with TLS, for one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     assert!(writer.can_write_eof());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn can_write_eof(&self) -> bool {
         self.transport.can_write_eof()
     }
@@ -394,16 +460,60 @@ impl StreamWriter {
     }
 
     /// Whether it is closed, or about to be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     assert!(!writer.is_closing());
+    ///     writer.close().await?;
+    ///     assert!(writer.is_closing());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn is_closing(&self) -> bool {
         self.transport.is_closing()
     }
 
     /// The transport: limits, addresses, abort.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::JoinedStream;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+    ///     writer.transport().set_write_buffer_limits(Some(1000), Some(0));
+    ///     assert_eq!(writer.transport().write_buffer_limits(), (0, 1000));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn transport(&self) -> &Transport {
         &self.transport
     }
 
     /// The other end's host and port; `None` for anything that is not an internet socket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
+    ///     let (_reader, writer) = open_connection(server.local_addr()?).await?;
+    ///     assert_eq!(writer.peer_addr(), server.local_addr().ok());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[doc(alias = "get_extra_info")]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.transport.peer_addr()
@@ -411,6 +521,19 @@ impl StreamWriter {
 
     /// Our end's host and port; `None` for anything that is not an internet socket. After the end it is known if somebody
     /// asked before, or keeps a [`Transport`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
+    ///     let (_reader, writer) = open_connection(server.local_addr()?).await?;
+    ///     assert!(writer.local_addr().unwrap().ip().is_loopback());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.transport.local_addr()
     }
@@ -440,6 +563,22 @@ impl fmt::Debug for StreamWriter {
 
 /// What [`StreamWriter::close`] returns: ready when the connection is closed, with the error that ended it if
 /// one did. It need not be awaited.
+///
+/// # Examples
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_net::JoinedStream;
+///
+/// asyncio_task::run(async {
+///     let (ours, _theirs) = UnixStream::pair()?;
+///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
+///     let closed = writer.close();
+///     closed.await?;
+///     assert!(writer.is_closing());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Closed<'a> {
     writer: &'a StreamWriter,

@@ -60,6 +60,29 @@ impl Transport {
     /// # Panics
     ///
     /// After [`write_eof`](Self::write_eof).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{JoinedStream, connect_accepted_socket};
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
+    ///     transport.write(b"hello ");
+    ///     transport.write(b"world");
+    ///     assert_eq!(peer.read(100).await?, "hello world");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn write(&self, bytes: &[u8]) {
         self.0.write(bytes);
     }
@@ -101,6 +124,28 @@ impl Transport {
     /// # Panics
     ///
     /// After [`write_eof`](Self::write_eof).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{JoinedStream, connect_accepted_socket};
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
+    ///     transport.write_bytes(vec![7; 10]);
+    ///     assert_eq!(peer.read_exactly(10).await?, [7; 10][..]);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn write_bytes(&self, bytes: impl Into<Bytes>) {
         self.0.write_bytes(bytes.into());
     }
@@ -138,16 +183,84 @@ impl Transport {
     }
 
     /// Tells the other side, after everything written so far, that no more comes; receiving goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{JoinedStream, connect_accepted_socket};
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let (mut peer, answer) = JoinedStream::from_std(theirs)?.split();
+    ///     transport.write(b"question");
+    ///     transport.write_eof();
+    ///     assert_eq!(peer.read_to_end().await?, "question");
+    ///     answer.write(b"still received");
+    ///     assert!(transport.is_reading());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn write_eof(&self) {
         self.0.write_eof();
     }
 
     /// Whether [`write_eof`](Self::write_eof) has the effect it says; not so with TLS, for one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::connect_accepted_socket;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     assert!(transport.can_write_eof());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn can_write_eof(&self) -> bool {
         self.0.io().can_write_eof()
     }
 
     /// Receives no more, sends what was written, then ends the connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{JoinedStream, connect_accepted_socket};
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
+    ///     transport.write(b"good bye");
+    ///     transport.close();
+    ///     assert_eq!(peer.read_to_end().await?, "good bye");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn close(&self) {
         self.0.close();
     }
@@ -181,22 +294,114 @@ impl Transport {
     }
 
     /// Whether it is closed, or about to be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::connect_accepted_socket;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     assert!(!transport.is_closing());
+    ///     transport.close();
+    ///     assert!(transport.is_closing());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn is_closing(&self) -> bool {
         self.0.has(CLOSING | OVER)
     }
 
     /// Receives nothing until [`resume_reading`](Self::resume_reading): no data, and no end either.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{JoinedStream, connect_accepted_socket};
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let (mut peer, answer) = JoinedStream::from_std(theirs)?.split();
+    ///     transport.pause_reading();
+    ///     answer.write(b"hello");
+    ///     answer.flush().await?;
+    ///     assert!(!transport.is_reading());
+    ///     transport.resume_reading();
+    ///     assert_eq!(peer.read(100).await?, "hello");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn pause_reading(&self) {
         self.0.set(READING_PAUSED);
     }
 
     /// Receives again, what came meanwhile first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::connect_accepted_socket;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     transport.pause_reading();
+    ///     transport.resume_reading();
+    ///     assert!(transport.is_reading());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn resume_reading(&self) {
         self.0.clear(READING_PAUSED);
         self.0.wake_pump();
     }
 
     /// Whether data is being received.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::connect_accepted_socket;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     assert!(transport.is_reading());
+    ///     transport.close();
+    ///     assert!(!transport.is_reading());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn is_reading(&self) -> bool {
         !self.0.has(READING_PAUSED | CLOSING | OVER | READ_EOF)
     }
@@ -209,11 +414,54 @@ impl Transport {
     /// # Panics
     ///
     /// If `low` is greater than `high`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::connect_accepted_socket;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     transport.set_write_buffer_limits(Some(1000), None);
+    ///     assert_eq!(transport.write_buffer_limits(), (250, 1000));
+    ///     transport.set_write_buffer_limits(None, Some(1000));
+    ///     assert_eq!(transport.write_buffer_limits(), (1000, 4000));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) {
         self.0.set_limits(Limits::new(high, low));
     }
 
     /// The marks, low and high.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::connect_accepted_socket;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     assert_eq!(transport.write_buffer_limits(), (16 * 1024, 64 * 1024));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[doc(alias = "get_write_buffer_limits")]
     pub fn write_buffer_limits(&self) -> (usize, usize) {
         let limits = self.0.limits();
@@ -221,12 +469,54 @@ impl Transport {
     }
 
     /// How many bytes are queued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::connect_accepted_socket;
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     transport.write(b"it leaves at the end of the turn");
+    ///     assert_eq!(transport.write_buffer_size(), 32);
+    ///     asyncio_task::yield_now().await;
+    ///     assert_eq!(transport.write_buffer_size(), 0);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[doc(alias = "get_write_buffer_size")]
     pub fn write_buffer_size(&self) -> usize {
         self.0.queued()
     }
 
     /// The other end's host and port; `None` for anything that is not an internet socket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use asyncio_net::{create_connection, create_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = create_server("127.0.0.1:0", || Echo).await?;
+    ///     let transport = create_connection(server.local_addr()?, || Echo).await?;
+    ///     assert_eq!(transport.peer_addr(), server.local_addr().ok());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[doc(alias = "get_extra_info")]
     #[doc(alias = "peername")]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
@@ -234,17 +524,75 @@ impl Transport {
     }
 
     /// Our end's host and port; `None` for anything that is not an internet socket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use asyncio_net::{create_connection, create_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = create_server("127.0.0.1:0", || Echo).await?;
+    ///     let transport = create_connection(server.local_addr()?, || Echo).await?;
+    ///     assert!(transport.local_addr().unwrap().ip().is_loopback());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[doc(alias = "sockname")]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local_address().as_inet()
     }
 
     /// The other end's address, of whatever kind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{Address, connect_accepted_socket};
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     assert_eq!(transport.peer_address(), Address::Unnamed);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn peer_address(&self) -> Address {
         self.0.io().peer_address()
     }
 
     /// Our end's address, of whatever kind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use asyncio_net::{create_connection, create_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = create_server("127.0.0.1:0", || Echo).await?;
+    ///     let transport = create_connection(server.local_addr()?, || Echo).await?;
+    ///     assert_eq!(transport.local_address().as_inet(), transport.local_addr());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn local_address(&self) -> Address {
         self.0.io().local_address()
     }
@@ -253,7 +601,26 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// `transport.with_socket(|socket| socket2::SockRef::from(&socket).set_tcp_nodelay(false))`
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use asyncio_net::{create_connection, create_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = create_server("127.0.0.1:0", || Echo).await?;
+    ///     let transport = create_connection(server.local_addr()?, || Echo).await?;
+    ///     let no_delay = transport.with_socket(|socket| {
+    ///         let socket = socket2::SockRef::from(&socket);
+    ///         socket.set_tcp_nodelay(false).and_then(|()| socket.tcp_nodelay())
+    ///     });
+    ///     assert!(!no_delay.unwrap()?);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn with_socket<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
         let mut look = Some(look);
         let mut result = None;
@@ -304,6 +671,40 @@ impl Transport {
     }
 
     /// As [`set_protocol`](Self::set_protocol), for one that brings its own buffer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Echo;
+    /// # impl asyncio_net::Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{BufferedProtocol, JoinedStream, Transport, connect_accepted_socket};
+    ///
+    /// struct Count([u8; 100]);
+    ///
+    /// impl BufferedProtocol for Count {
+    ///     fn get_buffer(&mut self, _size_hint: usize) -> &mut [u8] {
+    ///         &mut self.0
+    ///     }
+    ///     fn buffer_updated(&mut self, transport: &Transport, count: usize) {
+    ///         write!(transport, "{count}");
+    ///     }
+    /// }
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let (mut peer, answer) = JoinedStream::from_std(theirs)?.split();
+    ///     transport.set_buffered_protocol(Count([0; 100]));
+    ///     answer.write(b"hello");
+    ///     assert_eq!(peer.read(100).await?, "5");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn set_buffered_protocol(&self, protocol: impl BufferedProtocol + 'static) {
         self.0.set_receiver(Box::new(Own(protocol)));
         self.0.wake_pump();
