@@ -38,6 +38,8 @@ use crate::error::{JoinError, TaskPanic};
 /// });
 /// assert_eq!(sum, 3);
 /// ```
+#[doc(alias = "ensure_future")]
+#[doc(alias = "spawn")]
 #[inline]
 #[track_caller]
 pub fn create_task<F: Future + 'static>(future: F) -> Task<F::Output> {
@@ -139,6 +141,7 @@ pub fn all_tasks() -> Vec<TaskRef> {
 ///     assert_eq!(task.await.unwrap(), "value");
 /// });
 /// ```
+#[doc(alias = "JoinHandle")]
 pub struct Task<T> {
     raw: RawTask<T>,
     /// Its place among the scopes of the task that awaits it.

@@ -43,7 +43,7 @@ use crate::{JobError, JobPanic};
 /// let future = pool.submit(|| 6 * 7);
 /// assert_eq!(future.result(None).unwrap(), 42);
 /// ```
-#[doc(alias = "Future")]
+#[doc(alias = "concurrent.futures.Future")]
 #[must_use = "without it the value is lost; the work is done all the same"]
 pub struct ThreadFuture<T> {
     pub(crate) cell: Arc<dyn HasCell<T>>,

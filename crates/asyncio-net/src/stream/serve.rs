@@ -200,6 +200,11 @@ impl<F: Future> Future for CatchPanic<F> {
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a handler of connections cannot return `{Self}`",
+    label = "neither `()` nor a `Result`",
+    note = "the error of the `Result` is one that converts into `Box<dyn Error>`"
+)]
 pub trait HandlerResult: sealed::Sealed + 'static {
     #[doc(hidden)]
     fn failure(self) -> Option<Failure>;

@@ -80,6 +80,11 @@ pub async fn try_gather<G: TryGather>(futures: G) -> Result<G::Output, G::Error>
 }
 
 /// What [`gather`] takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be gathered",
+    label = "not a tuple, an array or an iterator of futures",
+    note = "several futures go into one tuple, `gather((a, b))`; any number into an iterator, `gather(list)`"
+)]
 pub trait Gather {
     /// All the outputs.
     type Output;
@@ -89,6 +94,11 @@ pub trait Gather {
 }
 
 /// What [`try_gather`] takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be gathered",
+    label = "not a tuple, an array or an iterator of futures that give a `Result`",
+    note = "several futures go into one tuple, `try_gather((a, b))`; any number into an iterator, `try_gather(list)`; all give a `Result` with the same error"
+)]
 pub trait TryGather {
     /// All the values.
     type Output;

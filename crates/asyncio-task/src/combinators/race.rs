@@ -71,6 +71,11 @@ pub async fn race<R: Race>(futures: R) -> R::Output {
 }
 
 /// What [`race`] takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot race",
+    label = "not a tuple, an array or an iterator of futures",
+    note = "several futures go into one tuple, `race((a, b))`; any number into an iterator, `race(list)`; all give the same type"
+)]
 pub trait Race {
     /// The output of any.
     type Output;

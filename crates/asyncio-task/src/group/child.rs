@@ -17,6 +17,11 @@ use crate::cancel::{Ending, Link, end_as_by_resume};
 use crate::task::TaskRefExt;
 
 /// What the future of a child may return: a `Result` with the group's error type, or nothing.
+#[diagnostic::on_unimplemented(
+    message = "a child of a task group cannot return `{Self}`",
+    label = "neither `()` nor a `Result` with the error of the group",
+    note = "children of a `scope` may return anything"
+)]
 pub trait ChildOutput<E> {
     /// What awaiting the child gives.
     type Value;

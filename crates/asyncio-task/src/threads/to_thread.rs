@@ -35,6 +35,7 @@ use asyncio_loop::{JobError, SendContext, running_loop, wrap_future};
 /// });
 /// assert_eq!(sum.unwrap(), 6);
 /// ```
+#[doc(alias = "spawn_blocking")]
 #[track_caller]
 pub fn to_thread<F, T>(function: F) -> impl Future<Output = Result<T, JobError>>
 where
