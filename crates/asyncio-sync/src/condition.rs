@@ -118,6 +118,7 @@ impl<T> Condition<T> {
     /// # use asyncio_sync::Condition;
     /// assert!(Condition::new(()).try_acquire().is_some());
     /// ```
+    #[must_use = "if unused the lock is released at once"]
     #[track_caller]
     pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
         self.lock.try_acquire()

@@ -135,6 +135,7 @@ impl<T> Lock<T> {
     /// assert!(lock.try_acquire().is_some());
     /// ```
     #[doc(alias = "try_lock")]
+    #[must_use = "if unused the lock is released at once"]
     #[track_caller]
     pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
         if self.line.notified() > 0 || self.is_locked() {
@@ -154,6 +155,7 @@ impl<T> Lock<T> {
     /// let guard = lock.clone().try_acquire_owned();
     /// assert!(guard.is_some() && lock.is_locked());
     /// ```
+    #[must_use = "if unused the lock is released at once"]
     #[track_caller]
     pub fn try_acquire_owned(self: Rc<Self>) -> Option<OwnedLockGuard<T>> {
         let value = self.try_acquire()?.disarm();

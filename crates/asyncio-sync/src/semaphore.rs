@@ -109,6 +109,7 @@ impl Semaphore {
     /// assert!(Semaphore::new(1).try_acquire().is_some());
     /// assert!(Semaphore::new(0).try_acquire().is_none());
     /// ```
+    #[must_use = "if unused the permit is given back at once"]
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
         if self.is_locked() {
             return None;
@@ -127,6 +128,7 @@ impl Semaphore {
     /// let permit = semaphore.clone().try_acquire_owned();
     /// assert!(permit.is_some() && semaphore.is_locked());
     /// ```
+    #[must_use = "if unused the permit is given back at once"]
     pub fn try_acquire_owned(self: Rc<Self>) -> Option<OwnedPermit> {
         self.try_acquire()?.disarm();
         Some(HeldPermit::new(self))
@@ -363,6 +365,7 @@ impl BoundedSemaphore {
     /// # use asyncio_sync::BoundedSemaphore;
     /// assert!(BoundedSemaphore::new(1).try_acquire().is_some());
     /// ```
+    #[must_use = "if unused the permit is given back at once"]
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
         self.semaphore.try_acquire()
     }

@@ -73,6 +73,7 @@ pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsC
 ///
 /// [`next`](Self::next) takes `&self`, so several may be awaited at once, in any order. With the feature
 /// `futures-core` it is a `Stream`, with the same items.
+#[must_use = "the tasks go on by themselves; `next` waits for them"]
 pub struct AsCompleted<T> {
     shared: Rc<RefCell<Shared<T>>>,
     callbacks: Vec<CallbackRef>,
