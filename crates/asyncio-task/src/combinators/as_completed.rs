@@ -126,7 +126,6 @@ impl<T: 'static> AsCompleted<T> {
     ///     assert!(ended.next().await.is_none());
     /// });
     /// ```
-    #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         let event_loop = running_loop();
         let shared = Rc::clone(&self.shared);
