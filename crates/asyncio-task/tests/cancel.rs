@@ -932,3 +932,61 @@ fn a_request_from_a_destructor_of_what_a_catch_drops_stays() {
         assert_eq!(caught.unwrap(), 2);
     });
 }
+
+/// Two tasks that wait for each other.
+async fn a_circle(second: impl AsyncFnOnce(Task<()>) + 'static) -> (TaskRef, TaskRef) {
+    let place = Rc::new(RefCell::new(None));
+    let first = Rc::clone(&place);
+    let inner = create_task(async move {
+        yield_now().await;
+        let first = first.take().expect("put there before the next turn");
+        second(first).await;
+    });
+    let second = inner.task_ref().clone();
+    let outer = create_task(async { inner.await.unwrap() });
+    let first = outer.task_ref().clone();
+    place.replace(Some(outer));
+    turns(3).await;
+    assert!(!first.is_done() && !second.is_done());
+    (first, second)
+}
+
+// A request that comes round to where it has been ends the circle.
+#[test]
+fn tasks_that_await_each_other_can_be_cancelled() {
+    run(async {
+        let straight = async |first: Task<()>| first.await.unwrap();
+        for order in [&[0][..], &[1], &[0, 0, 1], &[1, 1]] {
+            let (first, second) = a_circle(straight).await;
+            for &which in order {
+                assert!([&first, &second][which].cancel());
+            }
+            turns(4).await;
+            assert!(first.is_cancelled() && second.is_cancelled(), "{order:?}");
+        }
+
+        let (first, second) = a_circle(straight).await;
+        first.cancel();
+        assert_eq!((first.requests(), second.requests()), (1, 1));
+        turns(4).await;
+    });
+}
+
+// Each of the two in the circle answers as if the other were not there.
+#[test]
+fn a_request_in_a_circle_can_be_caught() {
+    run(async {
+        let log = Log::default();
+        let seen = log.clone();
+        let (first, second) = a_circle(async move |mut first| {
+            assert!(catch_cancel(&mut first).await.is_err());
+            seen.add("caught");
+        })
+        .await;
+        first.cancel();
+        turns(4).await;
+        assert_eq!(log.take(), ["caught"]);
+        assert!(second.is_done() && !second.is_cancelled());
+        assert!(first.is_done() && !first.is_cancelled(), "the other absorbed it");
+    });
+}

@@ -55,6 +55,8 @@ pub(crate) enum Look {
 pub(crate) struct Work {
     requests: Vec<(TaskRef, CancelReason)>,
     wakes: Vec<Rc<Node>>,
+    /// When the first task with a node was told; 0 before that.
+    since: u64,
 }
 
 impl Work {
@@ -73,6 +75,14 @@ impl Work {
 
     pub(super) fn request(&mut self, task: TaskRef, reason: CancelReason) {
         self.requests.push((task, reason));
+    }
+
+    /// The moment from which on whoever was told was told by this.
+    pub(super) fn since(&mut self) -> u64 {
+        if self.since == 0 {
+            self.since = tick();
+        }
+        self.since
     }
 
     pub(super) fn wake(&mut self, node: &Rc<Node>) {
@@ -228,6 +238,12 @@ impl Node {
 
     /// Asks a handler on behalf of `asker`.
     fn ask(self: &Rc<Self>, asker: &Rc<Self>, work: &mut Work) {
+        if self.closes_a_circle(work) {
+            // It would wait for the one that asks, so it counts as absent.
+            self.hide();
+            self.dormant.set(true);
+            return;
+        }
         let reason = asker.reason();
         self.answer.set(Answer::Asked);
         self.delivery.restart();

@@ -42,11 +42,17 @@ pub(crate) fn uncancel(task: &TaskRef) -> usize {
 
 /// Counts a request, and has it delivered.
 pub(super) fn deliver_to(task: &TaskRef, reason: CancelReason, work: &mut Work) {
-    if task.is_done() {
+    // One that comes round to where it has been goes no further, and counts once.
+    if task.is_done() || has_been_told(task, work) {
         return;
     }
     task.add_request(reason.clone());
     end(task, reason, work);
+}
+
+/// Whether a task was told by this very work, and has gone on telling others.
+fn has_been_told(task: &TaskRef, work: &mut Work) -> bool {
+    root_of(task).is_some_and(|root| root.root_state.told_at.get() == work.since())
 }
 
 /// Has a request delivered that is not counted.
@@ -56,6 +62,7 @@ pub(super) fn end(task: &TaskRef, reason: CancelReason, work: &mut Work) {
         task.request_end();
         return;
     };
+    root.root_state.told_at.set(work.since());
     if task.is_running() {
         if !task.is_ending() {
             root.root_state.stepped.set(false);
@@ -94,9 +101,17 @@ pub(crate) struct RootState {
     pub(super) asked_while_running: Cell<bool>,
     /// The task has been stepped since the request.
     stepped: Cell<bool>,
+    /// The work that told it last.
+    told_at: Cell<u64>,
 }
 
 impl Node {
+    /// Whether this is the await of a task that the request has come from.
+    pub(super) fn closes_a_circle(&self, work: &mut Work) -> bool {
+        matches!(self.kind(), Kind::Link | Kind::OwnChild)
+            && self.task().is_some_and(|task| has_been_told(task, work))
+    }
+
     /// Puts this root in charge of its task.
     pub(super) fn supervise(self: &Rc<Self>) {
         if let Some(task) = self.task() {
