@@ -66,14 +66,19 @@ impl LoopRef {
 impl Deadline {
     /// Wakes this instead of the waker given before. False if the moment has come already.
     pub fn set_waker(&self, cx: &Context<'_>) -> bool {
-        let mut timers = self.event_loop.0.timers.borrow_mut();
-        let Some(waker) = timers.get_mut(self.key) else { return false };
-        if !waker.will_wake(cx) {
-            let old = std::mem::replace(waker, LocalWaker::from_context(cx));
-            drop(timers);
-            drop(old);
+        let timers = &self.event_loop.0.timers;
+        match timers.borrow_mut().get_mut(self.key) {
+            None => return false,
+            Some(waker) if waker.will_wake(cx) => return true,
+            Some(_) => {}
         }
-        true
+        // Made and dropped out here: both may be code of a user.
+        let waker = LocalWaker::from_context(cx);
+        let old = match timers.borrow_mut().get_mut(self.key) {
+            Some(place) => Ok(std::mem::replace(place, waker)),
+            None => Err(waker),
+        };
+        old.is_ok()
     }
 
     /// Whether the moment has not come yet.

@@ -328,3 +328,44 @@ fn a_waker_may_be_replaced_while_it_is_cloned() {
     });
     drop(SET.take());
 }
+
+/// A waker whose clone sets a timer and takes it back.
+mod setting_a_timer {
+    use super::*;
+    use asyncio_loop::LoopRef;
+    use std::task::{RawWaker, RawWakerVTable};
+    use std::time::Duration;
+
+    thread_local! {
+        pub(super) static LOOP: RefCell<Option<LoopRef>> = const { RefCell::new(None) };
+    }
+
+    fn clone(_: *const ()) -> RawWaker {
+        LOOP.with_borrow(|event_loop| {
+            event_loop.as_ref().unwrap().call_later(Duration::from_secs(1), || ()).cancel();
+        });
+        RawWaker::new(std::ptr::null(), &VTABLE)
+    }
+
+    fn nothing(_: *const ()) {}
+
+    static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, nothing, nothing, nothing);
+
+    pub(super) fn waker() -> Waker {
+        // SAFETY: the functions use no data, and only what belongs to their thread.
+        unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &VTABLE)) }
+    }
+}
+
+#[test]
+fn a_waker_may_set_timers_while_it_is_cloned_for_one() {
+    use setting_a_timer::{LOOP, waker};
+
+    let event_loop = event_loop();
+    LOOP.set(Some(event_loop.handle_to_self()));
+    let noop = LocalWaker::from_waker(Waker::noop());
+    let deadline = event_loop.wake_at(event_loop.time(), noop);
+    assert!(deadline.set_waker(&Context::from_waker(&waker())));
+    assert_eq!(event_loop.timer_count(), 1);
+    drop(LOOP.take());
+}
