@@ -1,5 +1,7 @@
 //! The loop as other threads see it.
 
+use std::fmt;
+
 use crate::context::SendContext;
 use crate::error::LoopClosed;
 use crate::kernel::SharedHome;
@@ -24,7 +26,7 @@ use crate::kernel::SharedHome;
 /// thread.join().unwrap()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LoopHandle {
     home: SharedHome,
 }
@@ -128,5 +130,11 @@ impl LoopHandle {
     #[must_use]
     pub fn is_loop_thread(&self) -> bool {
         self.home.is_owner()
+    }
+}
+
+impl fmt::Debug for LoopHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoopHandle").field("closed", &self.is_closed()).finish_non_exhaustive()
     }
 }

@@ -325,7 +325,9 @@ fn a_handler_that_fails_is_reported_once_with_its_peer() {
             }
         })
         .await?;
-        for (command, text) in [("error", "on purpose"), ("panic", "for show")] {
+        for (command, text) in
+            [("error", "failed: on purpose"), ("panic", "failed: panicked: for show")]
+        {
             let (mut reader, writer) = open_connection(server.local_addr()?).await?;
             writer.write(command.as_bytes());
             assert_eq!(reader.read_to_end().await?, "");

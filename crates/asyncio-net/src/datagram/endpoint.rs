@@ -320,7 +320,7 @@ impl Endpoint {
         let result = catch_unwind(AssertUnwindSafe(|| call(&mut *protocol, &transport)));
         self.protocol.set(Some(protocol));
         if let Err(payload) = result {
-            let context = ErrorContext::new("fatal error: a datagram protocol's method panicked")
+            let context = ErrorContext::new("fatal error: a datagram protocol's method failed")
                 .with_panic(&*payload)
                 .field("protocol", self.protocol_name)
                 .field("transport", format_args!("{transport:?}"));

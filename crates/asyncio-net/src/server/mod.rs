@@ -263,7 +263,7 @@ impl Accepted {
     fn refuse(self, payload: &(dyn Any + Send)) {
         let event_loop = self.server.network.event_loop();
         if event_loop.is_debug() {
-            let context = ErrorContext::new("the factory of a server's protocol panicked");
+            let context = ErrorContext::new("the factory of a server's protocol failed");
             let peer = self.opened.connection.io().peer_address();
             event_loop.report(&context.with_panic(payload).field("peer", peer));
         }

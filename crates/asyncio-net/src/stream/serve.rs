@@ -241,7 +241,7 @@ impl Failure {
         let context = match self {
             Self::Error(error) => ErrorContext::new("a client's handler failed").with_error(error),
             Self::Panic(payload) => {
-                ErrorContext::new("a client's handler panicked").with_panic(&*payload)
+                ErrorContext::new("a client's handler failed").with_panic(&*payload)
             }
         };
         let context = context

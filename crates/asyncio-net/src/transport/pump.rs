@@ -316,7 +316,7 @@ impl Connection {
 
     #[cold]
     fn protocol_panicked(self: &Rc<Self>, protocol: &str, payload: &(dyn Any + Send)) {
-        let context = ErrorContext::new("fatal error: a protocol's method panicked")
+        let context = ErrorContext::new("fatal error: a protocol's method failed")
             .with_panic(payload)
             .field("protocol", protocol)
             .field("transport", format_args!("{:?}", Transport(self.clone())));
