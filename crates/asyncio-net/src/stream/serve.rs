@@ -22,6 +22,8 @@ use crate::transport::Transport;
 /// A handler that fails or panics is reported to the loop's exception handler, with the peer's address, and
 /// its connection is closed; the server goes on. When a handler returns, its connection is closed.
 ///
+/// A closure whose last line is `Ok(())` has to say of which error: `Ok::<_, std::io::Error>(())`.
+///
 /// # Errors
 ///
 /// When the address cannot be resolved or listened on.

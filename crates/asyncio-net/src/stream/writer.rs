@@ -18,7 +18,8 @@ use crate::transport::Transport;
 /// [`write`](Self::write) never waits: what it is given leaves at the end of the turn, together with everything else written
 /// until then, or at once when it is large. [`drain`](Self::drain) waits for a peer that does not keep up.
 ///
-/// Dropping the writer closes the connection, after what was written has been sent.
+/// Dropping the writer closes the connection, after what was written has been sent. Others write to the same connection by a
+/// clone of its [`transport`](Self::transport). Text is written with `write!(writer, "…")`, which gives no result.
 ///
 /// # From asyncio
 ///

@@ -11,8 +11,8 @@ use crate::queue::{Fifo, Order};
 
 /// The side of a [mixed queue](super) that threads use: its calls block.
 ///
-/// It may be cloned and sent to any number of threads, and needs no loop. Don't call what blocks on the
-/// thread of a loop; the `_nowait` methods are fine there.
+/// It may be cloned and sent to any number of threads, and needs no loop. On the thread of a loop call the
+/// `_nowait` methods only: the others hold up the whole loop, and for ever if one of its tasks is to answer.
 ///
 /// # Examples
 ///
