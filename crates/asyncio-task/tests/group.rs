@@ -3,7 +3,9 @@
 mod scopes;
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
 use std::future::{pending, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -175,6 +177,49 @@ fn the_first_failure_cancels_the_others_and_is_returned() {
         assert_eq!((now(), cancelling()), (15, 0));
         assert!(catch_cancel(sleep(ms(1))).await.is_ok());
     });
+}
+
+#[test]
+fn a_group_of_errors_is_an_error_whatever_they_are() {
+    async fn boxed() -> Result<(), Box<dyn Error>> {
+        let child = async { Err::<u8, Box<dyn Error>>("boxed".into()) };
+        task_group(async |group| Ok(group.create_task(child).await)).await?;
+        Ok(())
+    }
+    async fn text() -> Result<(), Box<dyn Error>> {
+        let child = async { Err::<u8, _>(String::from("text")) };
+        task_group(async |group| Ok(group.create_task(child).await)).await?;
+        Ok(())
+    }
+    async fn of_io() -> io::Result<()> {
+        task_group(async |group| {
+            group.create_task(async { Err::<(), _>(io::Error::from(io::ErrorKind::NotFound)) });
+            Err(io::ErrorKind::TimedOut.into())
+        })
+        .await
+        .map_err(Into::into)
+    }
+    run(async {
+        let error = boxed().await.unwrap_err();
+        assert_eq!(error.to_string(), "1 error in a task group: boxed");
+        assert!(error.is::<ExceptionGroup<Box<dyn Error>>>());
+        assert_eq!(text().await.unwrap_err().to_string(), "1 error in a task group: text");
+
+        let error = of_io().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        let group = error.into_inner().unwrap().downcast::<ExceptionGroup<io::Error>>().unwrap();
+        assert_eq!(group.errors().len(), 2);
+        assert_eq!(io::Error::from(cancelled_group().await).kind(), io::ErrorKind::Other);
+    });
+}
+
+/// A group that was only cancelled: it has no errors.
+async fn cancelled_group() -> ExceptionGroup<io::Error> {
+    let group = task_group(async |group| {
+        group.cancel();
+        pending::<io::Result<()>>().await
+    });
+    group.await.unwrap_err()
 }
 
 // C-051

@@ -151,9 +151,23 @@ impl From<ExceptionGroup<io::Error>> for io::Error {
     }
 }
 
-impl<E: Error + 'static> Error for ExceptionGroup<E> {
-    /// The first error.
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.errors.first().map(|error| error as &(dyn Error + 'static))
-    }
-}
+/// For errors of any kind: `Box<dyn Error>`, which is no `Error` itself, and strings. So there is no
+/// [`source`](Error::source); the text has those of all errors, and [`errors`](ExceptionGroup::errors) the errors.
+///
+/// ```
+/// use std::error::Error;
+/// use asyncio_task::{run, task_group};
+///
+/// async fn work() -> Result<(), Box<dyn Error>> {
+///     task_group(async |group| {
+///         group.create_task(async { "seven".parse::<i32>().map_err(Box::<dyn Error>::from) });
+///         Ok(())
+///     })
+///     .await?;
+///     Ok(())
+/// }
+///
+/// let error = run(work()).unwrap_err();
+/// assert_eq!(error.to_string(), "1 error in a task group: invalid digit found in string");
+/// ```
+impl<E: fmt::Debug + fmt::Display> Error for ExceptionGroup<E> {}
