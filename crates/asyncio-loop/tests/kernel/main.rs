@@ -3,6 +3,7 @@
 //! The comments name the promises of `src/kernel/mod.rs` and the rows of the behaviour list that a test
 //! holds. All of it is meant to run under AddressSanitizer and under miri too.
 
+mod chaos;
 mod children;
 mod close;
 mod drops;
