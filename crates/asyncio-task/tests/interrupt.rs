@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::env;
 use std::future::pending;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -27,7 +27,18 @@ fn press(times: u32) {
 /// The argument of a child, which is this program again.
 const CHILD: &str = "child";
 
+/// A shell has what it starts in the background ignore Ctrl-C (`cargo test &` in a script): then this program starts anew
+/// without that, since a `Runner` leaves alone what is not the default.
+fn do_not_ignore_ctrl_c() {
+    if !is_default_signal(Signal::INT) {
+        let mut anew = Command::new("env");
+        anew.arg("--default-signal=INT").arg(env::current_exe().unwrap()).args(env::args().skip(1));
+        panic!("env: {}", anew.exec());
+    }
+}
+
 fn main() {
+    do_not_ignore_ctrl_c();
     match env::args().collect::<Vec<_>>().as_slice() {
         [_, child, what] if child == CHILD => return run_child(what),
         _ => {}
