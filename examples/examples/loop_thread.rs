@@ -28,7 +28,7 @@ async fn serve() -> std::io::Result<SocketAddr> {
 
 async fn shout(address: SocketAddr, text: String) -> std::io::Result<String> {
     let (mut reader, writer) = open_connection(address).await?;
-    writer.write(text.as_bytes());
+    writer.write(&text);
     writer.write(b"\n");
     let line = reader.read_line().await?;
     writer.close().await?;

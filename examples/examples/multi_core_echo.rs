@@ -119,7 +119,7 @@ async fn talk(address: SocketAddr, number: usize) -> io::Result<String> {
     let (mut reader, writer) = open_connection(address).await?;
     let greeting = reader.read_line().await?;
     let message = format!("hello from client {number}\n");
-    writer.write(message.as_bytes());
+    writer.write(&message);
     assert_eq!(reader.read_line().await?, message);
     writer.close().await?;
     let name = String::from_utf8_lossy(&greeting).into_owned();

@@ -73,7 +73,7 @@ async fn show() -> io::Result<()> {
 
     let (mut reader, writer) = open_connection(proxy.local_addr()?).await?;
     let request = "a long request ".repeat(200_000);
-    writer.write(request.as_bytes());
+    writer.write(&request);
     writer.write_eof();
     let answer = reader.read_line().await?;
     println!("{}", String::from_utf8_lossy(&answer).trim_end());

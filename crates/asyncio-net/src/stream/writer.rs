@@ -55,7 +55,7 @@ impl StreamWriter {
         self.transport = Transport(connection);
     }
 
-    /// Sends `bytes`; never waits. What the socket does not take is copied and sent as soon as it can be.
+    /// Sends bytes or text; never waits. What the socket does not take is copied and sent as soon as it can be.
     ///
     /// On a connection that is closing or lost it does nothing; [`drain`](Self::drain) says so.
     ///
@@ -74,13 +74,14 @@ impl StreamWriter {
     ///     let (_reader, writer) = JoinedStream::from_std(ours)?.split();
     ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
     ///     writer.write(b"hello ");
-    ///     writer.write(b"world");
+    ///     writer.write("world");
     ///     assert_eq!(peer.read(100).await?, "hello world");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub fn write(&self, bytes: &[u8]) {
-        self.connection().write(bytes);
+    #[inline]
+    pub fn write(&self, data: &(impl AsRef<[u8]> + ?Sized)) {
+        self.connection().write(data.as_ref());
     }
 
     /// Sends formatted text: what `write!` and `writeln!` call. There is no result, as with [`write`](Self::write).

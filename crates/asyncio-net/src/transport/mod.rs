@@ -53,7 +53,7 @@ impl Transport {
         &self.0
     }
 
-    /// Sends `bytes`; never waits. What the socket does not take is copied and sent as soon as it can be.
+    /// Sends bytes or text; never waits. What the socket does not take is copied and sent as soon as it can be.
     ///
     /// On a connection that is closing or lost it does nothing.
     ///
@@ -83,8 +83,9 @@ impl Transport {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub fn write(&self, bytes: &[u8]) {
-        self.0.write(bytes);
+    #[inline]
+    pub fn write(&self, data: &(impl AsRef<[u8]> + ?Sized)) {
+        self.0.write(data.as_ref());
     }
 
     /// Sends formatted text: what `write!` and `writeln!` call. There is no result, as with [`write`](Self::write).
