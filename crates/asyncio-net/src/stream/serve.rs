@@ -79,7 +79,7 @@ where
 ///     let options = ServerOptions::new().limit(10);
 ///     let server = start_server_with("127.0.0.1:0", async |mut reader, writer| {
 ///         let too_long = reader.read_line().await.is_err();
-///         writer.write(if too_long { b"too long\n" } else { b"thank you\n" });
+///         writer.write(if too_long { "too long\n" } else { "thank you\n" });
 ///         writer.close().await
 ///     }, options)
 ///     .await?;
