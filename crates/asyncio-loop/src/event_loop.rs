@@ -121,6 +121,7 @@ impl EventLoop {
             marks: Marks::default(),
             orphan: Cell::new(false),
             turns: Cell::new(0),
+            served_by: Cell::new(0),
             rested: Cell::new(0),
             turn_end: RefCell::new(Vec::new()),
             slow_callback: Cell::new(options.slow_callback),
@@ -205,6 +206,8 @@ pub(crate) struct Inner {
     orphan: Cell<bool>,
     /// Turns made so far.
     turns: Cell<u64>,
+    /// The turn before which everybody has run whom the last look at descriptors found ready.
+    served_by: Cell<u64>,
     /// The turn in which a virtual clock last moved.
     rested: Cell<u64>,
     turn_end: RefCell<Vec<Rc<dyn Fn()>>>,
@@ -226,7 +229,7 @@ impl Inner {
     #[inline]
     fn turn(&self, look: bool) -> io::Result<bool> {
         if look || self.home.ready() == 0 {
-            self.look()?;
+            self.look(0)?;
         }
         let look = if self.marks.has(DEBUG) { self.run_watched() } else { self.run_ready()? };
         self.end_turn();
@@ -249,10 +252,10 @@ impl Inner {
 
     /// Takes what other threads left, waits for readiness, and moves due timers to the ready
     /// queue, in order of deadline.
-    fn look(&self) -> io::Result<()> {
+    fn look(&self, ahead: u64) -> io::Result<()> {
         self.home.take_mail();
         let wait = self.wait();
-        self.driver.poll(wait)?;
+        self.ask_driver(wait, ahead)?;
         self.home.awake();
         self.home.take_mail();
         self.rest(wait);
@@ -262,11 +265,23 @@ impl Inner {
         Ok(())
     }
 
+    /// Waits as told, and has everybody run whose descriptor became ready: in this turn, or so many turns ahead.
+    ///
+    /// Not before those have run who were found by the last look. They are what keeps the loop busy, and what became ready
+    /// since has to queue up behind them anyhow; a look costs as much as a small message.
+    fn ask_driver(&self, wait: Wait, ahead: u64) -> io::Result<()> {
+        let turn = self.turns.get();
+        if wait == Wait::Now && turn < self.served_by.get() && self.home.ready() > 0 {
+            return Ok(());
+        }
+        if self.driver.poll(wait)? {
+            self.served_by.set(turn + 1 + ahead);
+        }
+        Ok(())
+    }
+
     /// How long the poll may take.
     fn wait(&self) -> Wait {
-        if self.home.ready() > 0 && !self.marks.has(VIRTUAL) {
-            return Wait::Busy;
-        }
         if !self.is_idle() {
             return Wait::Now;
         }
@@ -326,7 +341,7 @@ impl Inner {
         while batch > 0 {
             if look {
                 // In the middle of a long batch: what becomes ready queues up behind it.
-                self.look()?;
+                self.look(1)?;
             }
             let steps = batch.min(self.pace.allowance());
             self.home.run(steps);

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::time::Duration;
 
 use asyncio_loop::{EventLoop, Source, context_var};
 use common::{Drops, Log, real_loop, run_ready};
@@ -329,4 +330,48 @@ fn the_descriptor_of_a_transport_is_refused() {
     assert!(event_loop.add_writer(&ours, || {}).is_err());
     drop(source);
     event_loop.add_reader(&ours, || {}).unwrap();
+}
+
+/// Has the next byte that comes to `socket` logged.
+fn log_once(event_loop: &EventLoop, socket: UnixStream, log: &Log, entry: &'static str) {
+    let (this, socket, log) = (event_loop.handle_to_self(), Rc::new(socket), log.clone());
+    let watched = socket.clone();
+    let on_readable = move || {
+        log.push(entry);
+        this.remove_reader(&*watched);
+    };
+    event_loop.add_reader(&*socket, on_readable).unwrap();
+    run_turns(event_loop);
+}
+
+/// Runs a turn that takes a while, and in whose first step something comes from `theirs`. Its last step schedules "later".
+fn long_turn(event_loop: &EventLoop, mut theirs: UnixStream, log: &Log) {
+    event_loop.call_soon(move || {
+        theirs.write_all(b"a").unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+    });
+    // More steps than the loop takes between two looks at the clock.
+    (0..200).for_each(|_| drop(event_loop.call_soon(|| {})));
+    let (this, later) = (event_loop.handle_to_self(), log.entry("later"));
+    event_loop.call_soon(move || drop(this.call_soon(later)));
+    run_turns(event_loop);
+}
+
+#[test]
+fn what_becomes_ready_in_a_long_turn_comes_before_what_that_schedules_at_its_end() {
+    let ((event_loop, ours, theirs), log) = (setup(), Log::default());
+    log_once(&event_loop, ours, &log, "reader");
+    long_turn(&event_loop, theirs, &log);
+    assert_eq!(log.take(), ["reader", "later"]);
+}
+
+#[test]
+fn the_poller_is_not_asked_before_those_have_run_whom_it_named() {
+    let ((event_loop, ours, theirs), log) = (setup(), Log::default());
+    log_once(&event_loop, ours, &log, "reader");
+    let (first, mut to_first) = UnixStream::pair().unwrap();
+    log_once(&event_loop, first, &log, "named");
+    to_first.write_all(b"a").unwrap();
+    long_turn(&event_loop, theirs, &log);
+    assert_eq!(log.take(), ["named", "later", "reader"]);
 }

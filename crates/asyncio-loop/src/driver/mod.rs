@@ -29,7 +29,7 @@ mod source;
 mod tests;
 mod wake;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,18 +44,12 @@ use self::slots::Slots;
 pub use self::source::{Direction, Pollable, Source};
 use self::wake::WakeList;
 use crate::LoopClosed;
-use crate::clock::system_nanos;
-
-/// Nanoseconds until a loop that is busy with what became ready looks again.
-const LOOK_AGAIN: u64 = 120_000;
 
 /// How long [`Driver::poll`] may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// Look, don't wait.
     Now,
-    /// As `Now`, from a loop that has work: it need not be a look if there was one just now.
-    Busy,
     /// Until something happens or this moment has come, on the clock of
     /// [`system_nanos`](crate::clock::system_nanos).
     Until(u64),
@@ -76,9 +70,6 @@ struct Shared {
     slots: RefCell<Slots>,
     /// Empty between polls; kept for its capacity.
     woken: RefCell<WakeList>,
-    /// Whether the last look found descriptors ready, and when.
-    found: Cell<bool>,
-    looked_at: Cell<u64>,
     waker: Arc<mio::Waker>,
 }
 
@@ -98,8 +89,6 @@ impl Driver {
                 poller: RefCell::new(Some(Poller { selector, precise })),
                 slots: RefCell::default(),
                 woken: RefCell::default(),
-                found: Cell::new(false),
-                looked_at: Cell::new(0),
                 waker,
             }),
         })
@@ -115,18 +104,8 @@ impl Driver {
         self.shared.poller.take();
     }
 
-    /// Whether a look would come too early: the last one found descriptors ready, which are what keeps the loop busy,
-    /// and what became ready since can wait until they have been seen to. A look costs as much as a small message.
-    fn has_just_looked(&self) -> bool {
-        let shared = &self.shared;
-        shared.found.get() && system_nanos().saturating_sub(shared.looked_at.get()) < LOOK_AGAIN
-    }
-
-    /// Waits as told, then wakes everybody whose descriptor became ready.
-    pub(crate) fn poll(&self, wait: Wait) -> io::Result<()> {
-        if wait == Wait::Busy && self.has_just_looked() {
-            return Ok(());
-        }
+    /// Waits as told, then wakes everybody whose descriptor became ready; whether there was any.
+    pub(crate) fn poll(&self, wait: Wait) -> io::Result<bool> {
         let mut found = false;
         let mut woken = self.shared.woken.take();
         {
@@ -138,13 +117,9 @@ impl Driver {
                 found |= dispatch(event, precise, &mut slots, &mut woken);
             }
         }
-        self.shared.found.set(found);
-        if found {
-            self.shared.looked_at.set(system_nanos());
-        }
         woken.wake_all();
         self.shared.woken.replace(woken);
-        Ok(())
+        Ok(found)
     }
 }
 

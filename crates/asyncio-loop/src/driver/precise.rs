@@ -44,7 +44,7 @@ mod timerfd {
         /// The timeout for the poller, after arming the timer if need be.
         pub(in crate::driver) fn timeout(&self, wait: Wait) -> io::Result<Option<Duration>> {
             match wait {
-                Wait::Now | Wait::Busy => return Ok(Some(Duration::ZERO)),
+                Wait::Now => return Ok(Some(Duration::ZERO)),
                 Wait::Until(deadline) if self.armed.get().is_none_or(|armed| armed > deadline) => {
                     self.arm(deadline)?;
                 }
@@ -99,7 +99,7 @@ mod timeout {
 
         pub(in crate::driver) fn timeout(&self, wait: Wait) -> io::Result<Option<Duration>> {
             Ok(match wait {
-                Wait::Now | Wait::Busy => Some(Duration::ZERO),
+                Wait::Now => Some(Duration::ZERO),
                 Wait::Until(deadline) => {
                     let left = Duration::from_nanos(deadline.saturating_sub(system_nanos()));
                     Some(left.min(LONGEST))

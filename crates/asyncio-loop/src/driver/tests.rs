@@ -349,24 +349,3 @@ fn a_list_outlives_its_handle_as_long_as_sources_are_in_it() {
     assert_eq!(taken(&other, Waker::noop()), []);
     assert!(source.is_ready(Direction::Read));
 }
-
-#[test]
-fn a_busy_loop_leaves_out_a_look_right_after_one_that_found_something() {
-    let driver = Driver::new().unwrap();
-    let (first, mut to_first) = pair(&driver);
-    let (second, mut to_second) = pair(&driver);
-    for source in [&first, &second] {
-        source.clear_ready(Direction::Read);
-        assert!(is_pending(source, Waker::noop(), Direction::Read));
-    }
-    to_second.write_all(b"b").unwrap();
-    driver.poll(Wait::Busy).unwrap();
-    assert!(second.is_ready(Direction::Read), "nothing had been found before");
-    to_first.write_all(b"a").unwrap();
-    driver.shared.looked_at.set(u64::MAX);
-    driver.poll(Wait::Busy).unwrap();
-    assert!(!first.is_ready(Direction::Read));
-    driver.shared.looked_at.set(0);
-    driver.poll(Wait::Busy).unwrap();
-    assert!(first.is_ready(Direction::Read), "later it looks again");
-}
