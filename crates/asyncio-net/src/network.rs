@@ -11,9 +11,7 @@ use crate::pool;
 use crate::queue::Queue;
 use crate::read_buffer::Buffer;
 
-/// With so many connections waiting behind the first, what they wrote leaves: their buffers are still in the cache. If it is one only, and somebody
-/// else writes to another, it leaves as well: a server answers each of its clients when it has their request, and who
-/// gets the answer can go on.
+/// With so many connections waiting behind the first, what they wrote leaves: their buffers are still in the cache.
 const BEHIND: usize = 15;
 
 /// Empty queues that are kept with their memory.
@@ -26,10 +24,6 @@ pub(crate) struct Network {
     corked: Cell<Option<Rc<Connection>>>,
     /// Those behind it.
     behind: RefCell<Vec<Rc<Connection>>>,
-    /// Who wrote to the first of them.
-    writer: Cell<u64>,
-    /// A protocol is being called.
-    is_calling: Cell<bool>,
     /// Empty; kept for its capacity.
     leaving: RefCell<Vec<Rc<Connection>>>,
     at_turn_end: Rc<dyn Fn()>,
@@ -74,8 +68,6 @@ impl Network {
                 event_loop,
                 corked: Cell::default(),
                 behind: RefCell::default(),
-                writer: Cell::new(0),
-                is_calling: Cell::new(false),
                 leaving: RefCell::default(),
                 at_turn_end: Rc::new(at_turn_end),
                 asked: Cell::new(false),
@@ -93,35 +85,28 @@ impl Network {
     /// Has what `connection` wrote leave at the end of the turn, after that of those who came before it.
     #[inline]
     pub(crate) fn cork(&self, connection: Rc<Connection>) {
-        let writer = self.writer();
         match self.corked.take() {
-            None => self.cork_first(connection, writer),
-            Some(first) => self.cork_behind(first, connection, writer),
+            None => self.cork_first(connection),
+            Some(first) => self.cork_behind(first, connection),
         }
     }
 
     #[inline]
-    fn cork_first(&self, connection: Rc<Connection>, writer: u64) {
+    fn cork_first(&self, connection: Rc<Connection>) {
         self.corked.set(Some(connection));
-        self.writer.set(writer);
         if !self.asked.replace(true) {
             self.event_loop.at_turn_end(self.at_turn_end.clone());
         }
     }
 
-    fn cork_behind(&self, first: Rc<Connection>, connection: Rc<Connection>, writer: u64) {
-        let behind = self.behind.borrow().len();
-        if behind == 0 && self.writer.get() != writer {
-            first.uncorked();
-        } else {
-            self.corked.set(Some(first));
-            if behind == BEHIND {
-                self.uncork();
-            }
+    fn cork_behind(&self, first: Rc<Connection>, connection: Rc<Connection>) {
+        self.corked.set(Some(first));
+        if self.behind.borrow().len() == BEHIND {
+            self.uncork();
         }
         // What leaves may have had a protocol write.
         match self.corked.take() {
-            None => self.cork_first(connection, writer),
+            None => self.cork_first(connection),
             Some(first) => {
                 self.corked.set(Some(first));
                 self.behind.borrow_mut().push(connection);
@@ -129,25 +114,20 @@ impl Network {
         }
     }
 
-    /// Who writes now: the number of the task that runs. 0 is a callback, also of a protocol.
-    #[inline]
-    fn writer(&self) -> u64 {
-        if self.is_calling.get() {
-            return 0;
-        }
-        self.event_loop.current_task().map_or(0, |task| task.id())
-    }
-
     /// Lets a pump look after a connection. If that writes to one connection only, it leaves at once.
     #[inline]
     pub(crate) fn while_calling<R>(&self, call: impl FnOnce() -> R) -> R {
-        self.is_calling.set(true);
         let result = call();
-        self.is_calling.set(false);
+        self.uncork_lone();
+        result
+    }
+
+    /// If one connection only has something to send, it leaves: whoever wrote it waits for the answer now.
+    #[inline]
+    pub(crate) fn uncork_lone(&self) {
         if self.behind.borrow().is_empty() {
             self.uncork();
         }
-        result
     }
 
     #[inline]

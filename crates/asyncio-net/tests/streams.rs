@@ -3,9 +3,12 @@
 mod common;
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use asyncio_net::{
@@ -501,6 +504,12 @@ fn a_producer_that_never_has_to_wait_lets_others_run() {
     });
 }
 
+/// Polls a future that has to wait, and gives it up, all in one turn.
+async fn waits_once(future: impl Future) {
+    let mut future = pin!(future);
+    poll_fn(|cx| Poll::Ready(assert!(future.as_mut().poll(cx).is_pending()))).await;
+}
+
 /// What has arrived; nothing is waited for.
 fn arrived(theirs: &TcpStream) -> io::Result<usize> {
     theirs.set_nonblocking(true)?;
@@ -511,33 +520,27 @@ fn arrived(theirs: &TcpStream) -> io::Result<usize> {
 }
 
 #[test]
-fn an_answer_leaves_when_another_task_writes_but_several_wait_for_the_end_of_the_turn() {
+fn an_answer_leaves_when_its_reader_waits_but_several_wait_for_the_end_of_the_turn() {
     run(async || {
-        let (_r1, first, to_first) = pair().await?;
+        let (mut from_first, first, to_first) = pair().await?;
         let (_r2, second, to_second) = pair().await?;
-        // One task, several connections: they wait.
+        // One task, several connections: they wait, also when their reader does.
         first.write(b"1");
         second.write(b"2");
         first.write(b"3");
+        waits_once(from_first.read(1)).await;
         assert_eq!((arrived(&to_first)?, arrived(&to_second)?), (0, 0));
         turn().await;
         assert_eq!((arrived(&to_first)?, arrived(&to_second)?), (2, 1));
 
-        // Two tasks, a connection each.
-        let one = create_task(async move {
-            first.write(b"4");
-            first.write(b"5");
-            first
-        });
-        let other = create_task(async move {
-            second.write(b"6");
-            (arrived(&to_first), second)
-        });
-        let (seen, _second) = other.await.unwrap();
-        assert_eq!(seen?, 2, "in one piece, and before the turn is over");
-        let _first = one.await.unwrap();
-        turn().await;
-        assert_eq!(arrived(&to_second)?, 1);
+        // A request and its answer.
+        (&to_first).write_all(b"?")?;
+        assert_eq!(from_first.read(1).await?, "?");
+        first.write(b"4");
+        first.write(b"5");
+        assert_eq!(arrived(&to_first)?, 0);
+        waits_once(from_first.read(1)).await;
+        assert_eq!(arrived(&to_first)?, 2, "in one piece, and before the turn is over");
         Ok(())
     });
 }

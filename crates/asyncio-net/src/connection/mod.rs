@@ -266,6 +266,15 @@ impl Connection {
         }
     }
 
+    /// A reader waits. If it has just been written to, it is for the answer: that leaves now, with the connection still in the
+    /// cache, unless others wait to leave with it.
+    #[inline]
+    fn waits_for_data(&self) {
+        if self.has(CORKED) {
+            self.network.uncork_lone();
+        }
+    }
+
     fn wake_waiters(&self) {
         let waiters = self.if_rare(|rare| std::mem::take(&mut rare.waiters)).unwrap_or_default();
         waiters.into_iter().for_each(LocalWaker::wake);
@@ -278,14 +287,22 @@ impl ByteSource for Connection {
         if self.has(CLOSING) {
             return Poll::Ready(Ok(0));
         }
-        self.io.poll_read(cx, buffer)
+        let read = self.io.poll_read(cx, buffer);
+        if read.is_pending() {
+            self.waits_for_data();
+        }
+        read
     }
 
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if self.has(CLOSING) {
             return Poll::Ready(Ok(()));
         }
-        self.io.poll_read_ready(cx)
+        let ready = self.io.poll_read_ready(cx);
+        if ready.is_pending() {
+            self.waits_for_data();
+        }
+        ready
     }
 }
 
