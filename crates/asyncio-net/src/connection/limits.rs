@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::{CLOSED, CLOSING, Connection, FULL, GAVE_WAY, PAUSED};
+use super::{CLOSED, CLOSING, Connection, FULL, GAVE_WAY, OVER, PAUSED};
 
 /// So many system calls a writer may make before it gives way to others.
 const SENDS_IN_A_ROW: u8 = 16;
@@ -135,6 +135,12 @@ impl Connection {
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether a writer need neither wait nor let others run.
+    #[inline]
+    pub(crate) fn is_drained(&self) -> bool {
+        !self.has(FULL | CLOSING | OVER | GAVE_WAY) && self.sends.get() < SENDS_IN_A_ROW
     }
 
     /// Whether a writer that never has to wait should let others run now; at most once in a row.

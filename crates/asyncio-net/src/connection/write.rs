@@ -20,11 +20,20 @@ impl Connection {
     /// # Panics
     ///
     /// After `write_eof`.
+    #[inline]
     pub(crate) fn write(self: &Rc<Self>, bytes: &[u8]) {
         if self.takes(bytes.len()) {
-            let sent = if bytes.len() < DIRECT { 0 } else { self.send(&[bytes]) };
-            self.queue(|queue| queue.push(&bytes[sent..]));
+            if bytes.len() < DIRECT {
+                self.queue(|queue| queue.push(bytes));
+            } else {
+                self.write_large(bytes);
+            }
         }
+    }
+
+    fn write_large(self: &Rc<Self>, bytes: &[u8]) {
+        let sent = self.send(&[bytes]);
+        self.queue(|queue| queue.push(&bytes[sent..]));
     }
 
     /// Sends formatted text, soon.
@@ -104,6 +113,7 @@ impl Connection {
     }
 
     /// Queues what `push` pushes, and sees to it that it leaves.
+    #[inline]
     pub(super) fn queue(self: &Rc<Self>, push: impl FnOnce(&mut Queue)) {
         if self.has(OVER) {
             return;

@@ -224,6 +224,7 @@ impl StreamReader {
     /// # });
     /// ```
     #[doc(alias = "readline")]
+    #[inline]
     pub fn read_line(&mut self) -> impl Future<Output = io::Result<Bytes>> {
         let mut scanned = 0;
         poll_fn(move |cx| {
@@ -234,21 +235,31 @@ impl StreamReader {
 
     /// Waits for a line to be buffered and returns its length. Looks for its end beyond the `scanned` bytes that do not
     /// have it.
+    #[inline]
     fn poll_line(&mut self, cx: &mut Context<'_>, scanned: &mut usize) -> Poll<io::Result<usize>> {
+        match self.state.find_line(*scanned) {
+            Some(length) => Poll::Ready(Ok(length)),
+            None => self.poll_rest_of_line(cx, scanned),
+        }
+    }
+
+    /// As `poll_line`, for one that is not there as it should be.
+    fn poll_rest_of_line(
+        &mut self,
+        cx: &mut Context<'_>,
+        scanned: &mut usize,
+    ) -> Poll<io::Result<usize>> {
         self.state.check()?;
         loop {
-            let bytes = self.state.buffer.bytes();
-            let newline = memchr::memchr(b'\n', &bytes[*scanned..]).map(|at| *scanned + at);
-            *scanned = bytes.len();
-            if let Err(error) = self.check_limit(newline.unwrap_or(*scanned)) {
-                self.state.drop_long_line();
-                return Poll::Ready(Err(error.into()));
-            }
-            if let Some(newline) = newline {
-                return Poll::Ready(Ok(newline + 1));
+            *scanned = self.state.buffer.len();
+            if *scanned > self.state.limit {
+                return Poll::Ready(Err(self.state.refuse_long_line().into()));
             }
             if !ready!(self.state.poll_fill(cx, 0))? {
                 return Poll::Ready(Ok(self.state.buffer.len()));
+            }
+            if let Some(length) = self.state.find_line(*scanned) {
+                return Poll::Ready(Ok(length));
             }
         }
     }
@@ -273,6 +284,7 @@ impl StreamReader {
     /// assert_eq!(lines, ["one\n", "two\n", "thr"]);
     /// # });
     /// ```
+    #[inline]
     pub fn next_line(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> {
         let mut scanned = 0;
         poll_fn(move |cx| {
@@ -304,6 +316,7 @@ impl StreamReader {
     /// assert_eq!(sum, 321);
     /// # });
     /// ```
+    #[inline]
     pub fn read_line_into(
         &mut self,
         line: &mut Vec<u8>,
@@ -399,6 +412,7 @@ impl StreamReader {
     /// assert_eq!(reader.buffered(), b"ef");
     /// # });
     /// ```
+    #[inline]
     pub async fn fill_buf(&mut self) -> io::Result<&[u8]> {
         poll_fn(|cx| self.poll_fill_buf(cx)).await?;
         Ok(self.state.buffer.bytes())
@@ -416,6 +430,7 @@ impl StreamReader {
     /// assert_eq!(reader.buffered(), b"two");
     /// # });
     /// ```
+    #[inline]
     pub fn buffered(&self) -> &[u8] {
         self.state.buffer.bytes()
     }
@@ -437,6 +452,7 @@ impl StreamReader {
     /// assert_eq!(reader.buffered(), b"ef");
     /// # });
     /// ```
+    #[inline]
     pub fn consume(&mut self, count: usize) {
         self.state.buffer.consume(count);
     }
@@ -507,6 +523,7 @@ impl StreamReader {
     /// assert_eq!(reader.buffered(), b"abc");
     /// # });
     /// ```
+    #[inline]
     pub fn poll_fill_buf(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         self.state.check()?;
         if self.state.buffer.is_empty() {

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use crate::error::SharedError;
+use crate::error::{LimitOverrunError, ReadError, SharedError};
 use crate::read_buffer::ReadBuffer;
 use crate::source::ByteSource;
 
@@ -124,8 +124,24 @@ impl Reading {
         read
     }
 
+    /// The length of the next line, if all of it has come and nothing is wrong. So many bytes have been looked at.
+    #[inline]
+    pub(super) fn find_line(&self, scanned: usize) -> Option<usize> {
+        let newline = scanned + memchr::memchr(b'\n', &self.buffer.bytes()[scanned..])?;
+        (newline <= self.limit && !self.is_broken).then_some(newline + 1)
+    }
+
+    /// Drops a line that is longer than the limit; what the read of it fails with.
+    #[cold]
+    pub(super) fn refuse_long_line(&mut self) -> ReadError {
+        let bytes = self.buffer.bytes();
+        let consumed = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+        self.drop_long_line();
+        ReadError::LimitOverrun(LimitOverrunError { consumed, limit: self.limit })
+    }
+
     /// Drops what has come of a line that is too long, and notes whether its end is still to come.
-    pub(super) fn drop_long_line(&mut self) {
+    fn drop_long_line(&mut self) {
         let newline = memchr::memchr(b'\n', self.buffer.bytes());
         self.in_long_line = newline.is_none();
         match newline {

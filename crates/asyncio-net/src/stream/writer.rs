@@ -15,11 +15,11 @@ use crate::transport::Transport;
 
 /// The sending half of a connection.
 ///
-/// [`write`](Self::write) never waits: what it is given leaves at the end of the turn, together with everything else written
-/// until then, or at once when it is large. [`drain`](Self::drain) waits for a peer that does not keep up.
+/// [`write`](Self::write) never waits: what it is given leaves when the connection's reader waits for an answer, at the latest at
+/// the end of the turn, together with everything else written until then; or at once when it is large. [`drain`](Self::drain) waits for a peer that does not keep up.
 ///
 /// Dropping the writer closes the connection, after what was written has been sent. Others write to the same connection by a
-/// clone of its [`transport`](Self::transport). Text is written with `write!(writer, "…")`, which gives no result.
+/// clone of its [`transport`](Self::transport). Formatted text is written with `write!(writer, "…")`, which gives no result.
 ///
 /// # From asyncio
 ///
@@ -46,6 +46,7 @@ impl StreamWriter {
         Self { transport: Transport(connection) }
     }
 
+    #[inline]
     pub(super) fn connection(&self) -> &Rc<Connection> {
         self.transport.connection()
     }
@@ -195,10 +196,14 @@ impl StreamWriter {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
+    #[inline]
     pub fn drain(&self) -> impl Future<Output = io::Result<()>> {
         let mut waited = false;
         poll_fn(move |cx| {
             let connection = self.connection();
+            if connection.is_drained() {
+                return Poll::Ready(Ok(()));
+            }
             if !waited && connection.must_give_way() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
