@@ -1,9 +1,15 @@
 //! The loop's time: monotonic, or virtual.
 
+#[cfg(target_os = "linux")]
+mod sys;
+
 use std::cell::Cell;
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
+
+#[cfg(target_os = "linux")]
+pub(crate) use self::sys::system_nanos;
 
 /// A moment on a loop's clock.
 ///
@@ -154,15 +160,7 @@ impl Clock {
     }
 }
 
-/// The monotonic clock in nanoseconds: what `Instant` reads, without its seconds and fractions,
-/// which cost a fifth more.
-#[cfg(target_os = "linux")]
-#[inline]
-pub(crate) fn system_nanos() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
+/// The monotonic clock in nanoseconds.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn system_nanos() -> u64 {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();

@@ -1,6 +1,6 @@
 //! A connected stream socket as a [`ByteStream`].
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -16,8 +16,8 @@ use crate::source::{ByteSource, ByteStream};
 
 /// A socket until it is closed, and its addresses for ever.
 pub(crate) struct SocketStream {
-    /// `None` when it is closed, and while it is being used.
-    source: Cell<Option<Source<OwnedFd>>>,
+    /// `None` when it is closed.
+    source: RefCell<Option<Source<OwnedFd>>>,
     names: OnceCell<Box<Names>>,
     /// The address that most peers have, kept without an allocation; none has port 0.
     peer: SocketAddrV4,
@@ -55,18 +55,15 @@ impl SocketStream {
             }
         };
         let (closed, listed) = (Cell::new(false), Cell::new(false));
-        Self { source: Cell::new(Some(source)), names, peer, closed, listed }
+        Self { source: RefCell::new(Some(source)), names, peer, closed, listed }
     }
 
     /// Uses the socket, unless it is closed. It may be closed meanwhile, which then happens afterwards.
     #[inline]
     fn with<R>(&self, action: impl FnOnce(&Source<OwnedFd>) -> R) -> Option<R> {
-        let source = self.source.take()?;
-        let result = action(&source);
+        let result = action(self.source.borrow().as_ref()?);
         if self.closed.get() {
-            source.wake_waiters();
-        } else {
-            self.source.set(Some(source));
+            drop(self.take_fd());
         }
         Some(result)
     }
@@ -197,7 +194,8 @@ impl ByteStream for SocketStream {
 
     fn take_fd(&self) -> Option<OwnedFd> {
         self.closed.set(true);
-        let source = self.source.take()?;
+        // While it is being used, it is closed afterwards.
+        let source = self.source.try_borrow_mut().ok()?.take()?;
         source.wake_waiters();
         Some(source.into_inner())
     }
