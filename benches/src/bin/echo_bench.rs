@@ -192,8 +192,7 @@ impl Table {
             .iter()
             .map(|(name, _)| *name)
             .filter(|name| options.wants(&options.only, name))
-            .filter(|name| self.service == Service::Lines || *name != "tokio+BufWriter")
-            .filter(|name| self.service != Service::Datagrams || *name != "asyncio streams")
+            .filter(|name| self.service.suits(name))
             .collect();
         let mut samples: Vec<Vec<Sample>> = names.iter().map(|_| Vec::new()).collect();
         for round in 0..options.rounds {
@@ -279,7 +278,7 @@ impl Table {
             let rate = middle(samples, |sample| sample.per_second);
             let (floor, tokio) = (over("floor", *cost), over("tokio", *cost));
             println!(
-                "| {name} | {cost:.2} | {} | {floor} | {tokio} | {rate:.0} |",
+                "| {name} | {cost:.3} | {} | {floor} | {tokio} | {rate:.0} |",
                 spread(samples)
             );
         }

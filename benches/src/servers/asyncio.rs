@@ -7,7 +7,7 @@ use asyncio::{
     Address, DatagramProtocol, DatagramTransport, Protocol, StreamReader, StreamWriter, Transport,
 };
 
-use super::{Service, datagram_socket};
+use super::{Service, datagram_socket, lines_of};
 
 pub(super) fn serve_streams(listener: TcpListener, service: Service) -> io::Result<()> {
     asyncio::run(async move {
@@ -73,7 +73,7 @@ struct Lines(Vec<u8>);
 
 impl Protocol for Lines {
     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
-        for part in data.split_inclusive(|byte| *byte == b'\n') {
+        for part in lines_of(data) {
             if self.0.is_empty() && part.ends_with(b"\n") {
                 transport.write(part);
                 continue;

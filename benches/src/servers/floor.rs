@@ -8,20 +8,30 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-use super::{DATAGRAM, Service, datagram_socket};
+use super::{DATAGRAM, Service, datagram_socket, lines_of};
 
 /// The token of the listener; a connection's is its descriptor.
 const LISTENER: u64 = u64::MAX;
 const READ_BUFFER: usize = 256 * 1024;
 
 pub(super) fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
+    run(listener, service, false)
+}
+
+/// As [`serve`], but [`Service::Close`] treats a connection as the others do: it is watched from the start, as a server
+/// has to that will read from it, and closed then.
+pub(super) fn serve_watching(listener: TcpListener, service: Service) -> io::Result<()> {
+    run(listener, service, true)
+}
+
+fn run(listener: TcpListener, service: Service, watching: bool) -> io::Result<()> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     if service == Service::Datagrams {
         return datagrams(&epoll, &datagram_socket(&listener)?);
     }
     watch(&epoll, &listener, LISTENER)?;
     let mut server =
-        Server { epoll, listener, service, connections: Vec::new(), lines: Vec::new() };
+        Server { epoll, listener, service, watching, connections: Vec::new(), lines: Vec::new() };
     let mut buffer = vec![0; READ_BUFFER];
     let mut events = Vec::with_capacity(1024);
     loop {
@@ -58,6 +68,8 @@ struct Server {
     epoll: OwnedFd,
     listener: TcpListener,
     service: Service,
+    /// Every connection is watched, also one that is closed at once.
+    watching: bool,
     /// By descriptor.
     connections: Vec<Option<Connection>>,
     /// Answers of the current packet, for [`Service::Lines`].
@@ -80,12 +92,16 @@ impl Server {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            if self.service == Service::Close {
+            let closes = self.service == Service::Close;
+            if closes && !self.watching {
                 continue;
             }
             stream.set_nonblocking(true)?;
             let token = stream.as_raw_fd() as usize;
             watch(&self.epoll, &stream, token as u64)?;
+            if closes {
+                continue;
+            }
             if self.connections.len() <= token {
                 self.connections.resize_with(token + 1, || None);
             }
@@ -125,7 +141,7 @@ impl Connection {
         loop {
             let length = self.read(buffer)?;
             answers.clear();
-            for line in buffer[..length].split_inclusive(|byte| *byte == b'\n') {
+            for line in lines_of(&buffer[..length]) {
                 if !line.ends_with(b"\n") {
                     self.partial.extend_from_slice(line);
                     continue;

@@ -28,6 +28,19 @@ pub enum Service {
 }
 
 /// The command line's spelling: `echo:65536`, `lines`, `close`, `datagrams`.
+impl Service {
+    /// Whether the server of this name does something of its own for the service.
+    #[must_use]
+    pub fn suits(self, server: &str) -> bool {
+        match server {
+            "tokio+BufWriter" => self == Self::Lines,
+            "floor+watch" => self == Self::Close,
+            "asyncio streams" => self != Self::Datagrams,
+            _ => true,
+        }
+    }
+}
+
 impl fmt::Display for Service {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -59,6 +72,7 @@ type Serve = fn(TcpListener, Service) -> io::Result<()>;
 /// Every server, by name.
 pub const SERVERS: &[(&str, Serve)] = &[
     ("floor", floor::serve),
+    ("floor+watch", floor::serve_watching),
     ("asyncio protocol", asyncio::serve_protocol),
     ("asyncio streams", asyncio::serve_streams),
     ("tokio", tokio::serve),
@@ -95,4 +109,14 @@ fn datagram_socket(listener: &TcpListener) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(listener.local_addr()?)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// The lines in `data`, with their ends; the last one may lack it.
+fn lines_of(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let length = memchr::memchr(b'\n', data).map_or(data.len(), |newline| newline + 1);
+        let (line, rest) = data.split_at(length);
+        data = rest;
+        (!line.is_empty()).then_some(line)
+    })
 }
