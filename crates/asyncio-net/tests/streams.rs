@@ -507,7 +507,8 @@ fn a_producer_that_never_has_to_wait_lets_others_run() {
 /// Polls a future that has to wait, and gives it up, all in one turn.
 async fn waits_once(future: impl Future) {
     let mut future = pin!(future);
-    poll_fn(|cx| Poll::Ready(assert!(future.as_mut().poll(cx).is_pending()))).await;
+    let waits = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await;
+    assert!(waits);
 }
 
 /// What has arrived; nothing is waited for.

@@ -10,11 +10,10 @@ use std::mem::MaybeUninit;
 pub(crate) fn system_nanos() -> u64 {
     let mut now = MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: the pointer is valid for the call, which fills in what it points at.
-    let now = unsafe {
-        let result = libc::clock_gettime(libc::CLOCK_MONOTONIC, now.as_mut_ptr());
-        // It fails for a clock that the system does not have.
-        assert_eq!(result, 0, "Linux has a monotonic clock");
-        now.assume_init()
-    };
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, now.as_mut_ptr()) };
+    // It fails only for a clock that the system does not have.
+    assert_eq!(result, 0, "Linux has a monotonic clock");
+    // SAFETY: filled in.
+    let now = unsafe { now.assume_init() };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
