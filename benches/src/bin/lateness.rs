@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use asyncio_benches::contest::median;
 use asyncio_benches::process::{SERVER_CORE, pin_to, warn_if_busy};
 use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio};
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -168,6 +168,6 @@ fn random_durations() -> impl Iterator<Item = Duration> {
 
 /// CPU time of this process so far, all threads, kernel and user.
 fn cpu_milliseconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
+    let time = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("a clock of the process");
+    time.tv_sec() as f64 * 1e3 + time.tv_nsec() as f64 / 1e6
 }

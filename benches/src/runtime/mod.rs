@@ -14,7 +14,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 /// A single-threaded runtime under test. Each function is the runtime's own way to do it.
 pub trait Runtime: 'static {
@@ -98,8 +98,8 @@ pub fn timed_with_others<R: Runtime>(work: impl Future<Output = ()> + 'static) -
 
 /// The CPU time that the calling thread has used.
 pub fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock of the thread");
+    time.into()
 }
 
 /// Adds the same workload, a function generic over [`Runtime`], on every runtime.
