@@ -140,8 +140,10 @@ impl Connection {
             }
             None => self.start_pump()?,
         }
-        self.wake_pump();
         self.call_protocol(|receiver, transport| receiver.connection_made(transport));
+        if self.wants_data() {
+            self.wake_pump();
+        }
         Ok(())
     }
 
