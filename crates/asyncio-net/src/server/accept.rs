@@ -11,8 +11,9 @@ use std::time::Duration;
 use asyncio_loop::{Deadline, Direction, ErrorContext, LocalWaker, Source};
 use mio::net::{TcpListener, UnixListener};
 
+use super::shared::CloseAtEnd;
 use super::unix::SocketFile;
-use super::{CloseAtEnd, Serve, Shared};
+use super::{Serve, Shared};
 use crate::address::Address;
 use crate::connect::ConnectedSocket;
 use crate::connection::Opened;
@@ -106,9 +107,9 @@ impl<L: ListenSocket> Listener<L> {
         if let Serve::Elsewhere(hand_over) = &shared.serve {
             return shared.hand_over(hand_over, socket);
         }
-        let event_loop = shared.network.event_loop();
+        let event_loop = shared.network().event_loop();
         let stream = SocketStream::new(event_loop, socket, Some(peer));
-        Shared::serve(shared, Opened::new(&shared.network, stream.into()));
+        Shared::serve(shared, Opened::new(shared.network(), stream.into()));
     }
 
     fn is_paused(&self) -> bool {
@@ -118,7 +119,7 @@ impl<L: ListenSocket> Listener<L> {
     /// Reports the error, and accepts nothing for a while.
     #[cold]
     fn pause(&self, cx: &Context<'_>, shared: &Shared, error: io::Error) {
-        let event_loop = shared.network.event_loop();
+        let event_loop = shared.network().event_loop();
         let context = ErrorContext::new("accepting a connection failed; trying again in a second")
             .with_error(error)
             .field("listening on", &self.address);
@@ -138,7 +139,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 impl<L: ListenSocket> Listening for Listener<L> {
     fn start(self: Rc<Self>, shared: &Rc<Shared>) {
         let server = CloseAtEnd(shared.clone());
-        shared.network.spawn(poll_fn(move |cx| self.poll_accept(cx, &server.0)));
+        shared.network().spawn(poll_fn(move |cx| self.poll_accept(cx, &server.0)));
     }
 
     fn address(&self) -> Address {

@@ -139,7 +139,7 @@ impl Shared {
         let mut hand_over = hand_over.borrow_mut();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hand_over(socket))) {
             let context = ErrorContext::new("handing an accepted socket over failed");
-            self.network.event_loop().report(&context.with_panic(&*payload));
+            self.network().event_loop().report(&context.with_panic(&*payload));
         }
     }
 }

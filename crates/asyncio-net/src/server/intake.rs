@@ -10,7 +10,8 @@ use std::task::{Context, Poll, Waker, ready};
 
 use asyncio_loop::ErrorContext;
 
-use super::{CloseAtEnd, Serve, Shared};
+use super::shared::CloseAtEnd;
+use super::{Serve, Shared};
 use crate::connect::ConnectedSocket;
 
 /// Where other threads hand sockets to a server; see [`Server::intake`](crate::Server::intake).
@@ -161,7 +162,7 @@ impl Intake {
     pub(super) fn start(&self, shared: &Rc<Shared>) {
         let intake = self.clone();
         let server = CloseAtEnd(shared.clone());
-        shared.network.spawn(poll_fn(move |cx| intake.poll_serve(cx, &server.0)));
+        shared.network().spawn(poll_fn(move |cx| intake.poll_serve(cx, &server.0)));
     }
 
     fn poll_serve(&self, cx: &mut Context<'_>, server: &Rc<Shared>) -> Poll<()> {
@@ -193,11 +194,11 @@ fn serve(server: &Rc<Shared>, socket: ConnectedSocket) {
     if let Serve::Elsewhere(hand_over) = &server.serve {
         return server.hand_over(hand_over, socket);
     }
-    match socket.open(&server.network) {
+    match socket.open(server.network()) {
         Ok(opened) => Shared::serve(server, opened),
         Err(error) => {
             let context = ErrorContext::new("a socket that was handed over is of no use");
-            server.network.event_loop().report(&context.with_error(error));
+            server.network().event_loop().report(&context.with_error(error));
         }
     }
 }

@@ -1,0 +1,317 @@
+//! What a server shares with its listeners and its clients, and who they are.
+
+use std::any::Any;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+
+use asyncio_loop::{ErrorContext, LocalWaker};
+use slab::Slab;
+
+use super::accept::Listening;
+use super::elsewhere::HandOver;
+use super::{Intake, ServerOptions};
+use crate::connection::{CLOSED, Connection, Opened};
+use crate::network::Network;
+use crate::transport::ServerPump;
+
+/// What is done with a new connection.
+pub(crate) enum Serve {
+    Here(Box<dyn Fn(Accepted)>),
+    Elsewhere(HandOver),
+}
+
+/// A new connection and where it comes from.
+pub(crate) struct Accepted {
+    pub(crate) opened: Opened,
+    pub(crate) server: Rc<Shared>,
+}
+
+impl Accepted {
+    /// The protocol's factory panicked: the connection is closed, the server goes on.
+    pub(super) fn refuse(self, payload: &(dyn Any + Send)) {
+        let event_loop = self.server.network.event_loop();
+        if event_loop.is_debug() {
+            let context = ErrorContext::new("the factory of a server's protocol failed");
+            let peer = self.opened.connection.io().peer_address();
+            event_loop.report(&context.with_panic(payload).field("peer", peer));
+        }
+        self.opened.connection.abort();
+    }
+}
+
+pub(crate) struct Shared {
+    network: Rc<Network>,
+    pub(super) options: ServerOptions,
+    pub(super) serve: Serve,
+    listeners: RefCell<Vec<Rc<dyn Listening>>>,
+    /// Made when it is asked for.
+    intake: OnceCell<Intake>,
+    /// By their number: those that are open, and those whose handler has not ended.
+    clients: RefCell<Slab<Client>>,
+    /// How many of them have an open connection.
+    open: Cell<usize>,
+    pump: ServerPump,
+    state: Cell<State>,
+    /// Who waits for the end of the server, or of its handlers.
+    waiters: RefCell<Vec<LocalWaker>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Bound,
+    Serving,
+    Closed,
+}
+
+/// A connection that was accepted.
+enum Client {
+    /// It is kept by its handler, or whomever that gave it to.
+    Stream(Weak<Connection>),
+    /// It is kept for its protocol.
+    Protocol(Rc<Connection>),
+}
+
+impl Client {
+    fn connection(&self) -> Option<Rc<Connection>> {
+        match self {
+            Self::Stream(connection) => connection.upgrade(),
+            Self::Protocol(connection) => Some(connection.clone()),
+        }
+    }
+}
+
+/// A part of a server that serves, as long as its loop runs it: without it the server is closed.
+pub(super) struct CloseAtEnd(pub(super) Rc<Shared>);
+
+impl Drop for CloseAtEnd {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(intake) = self.intake.get() {
+            intake.close();
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        network: Rc<Network>,
+        options: ServerOptions,
+        serve: Serve,
+        listeners: Vec<Rc<dyn Listening>>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            network,
+            options,
+            serve,
+            listeners: RefCell::new(listeners),
+            intake: OnceCell::new(),
+            clients: RefCell::default(),
+            open: Cell::new(0),
+            pump: ServerPump::default(),
+            state: Cell::new(State::Bound),
+            waiters: RefCell::default(),
+        })
+    }
+
+    pub(super) fn start(this: &Rc<Self>) {
+        if this.state.get() == State::Bound {
+            this.state.set(State::Serving);
+            // A loop that is closed has the server closed at once.
+            for listener in this.listeners() {
+                listener.start(this);
+            }
+            if let Some(intake) = this.intake.get() {
+                intake.start(this);
+            }
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.state.set(State::Closed);
+        for listener in self.listeners.take() {
+            listener.close();
+        }
+        if let Some(intake) = self.intake.get() {
+            intake.close();
+        }
+        // If it serves nobody, it has nobody to wait for any more.
+        self.pump.wake();
+        self.wake_if_over();
+    }
+
+    pub(super) fn listeners(&self) -> Vec<Rc<dyn Listening>> {
+        self.listeners.borrow().clone()
+    }
+
+    pub(super) fn take_listeners(&self) -> Vec<Rc<dyn Listening>> {
+        self.listeners.take()
+    }
+
+    /// Where other threads leave connections for the server.
+    pub(super) fn intake(this: &Rc<Self>) -> Intake {
+        let make = || {
+            let intake = Intake::new();
+            match this.state.get() {
+                State::Bound => {}
+                State::Serving => intake.start(this),
+                State::Closed => intake.close(),
+            }
+            intake
+        };
+        this.intake.get_or_init(make).clone()
+    }
+
+    /// Serves a new connection.
+    pub(super) fn serve(this: &Rc<Self>, opened: Opened) {
+        if let Serve::Here(serve) = &this.serve {
+            Self::admit(this, &opened.connection);
+            serve(Accepted { opened, server: this.clone() });
+        }
+    }
+
+    /// Takes a new connection into the list of clients.
+    fn admit(this: &Rc<Self>, connection: &Rc<Connection>) {
+        let client = Client::Stream(Rc::downgrade(connection));
+        let key = this.clients.borrow_mut().insert(client);
+        connection.join(this.clone(), key as u32);
+        this.set_open(this.open.get() + 1);
+    }
+
+    /// How many clients have an open connection.
+    pub(super) fn client_count(&self) -> usize {
+        self.open.get()
+    }
+
+    fn set_open(&self, count: usize) {
+        self.open.set(count);
+        if let Some(intake) = self.intake.get() {
+            intake.set_open(count);
+        }
+    }
+
+    pub(super) fn clients(&self) -> Vec<Rc<Connection>> {
+        self.clients.borrow().iter().filter_map(|(_, client)| client.connection()).collect()
+    }
+
+    pub(crate) fn has_clients(&self) -> bool {
+        !self.clients.borrow().is_empty()
+    }
+
+    /// Keeps a connection for its protocol.
+    pub(crate) fn hold(&self, connection: &Rc<Connection>) {
+        if let Some(client) = self.clients.borrow_mut().get_mut(connection.client() as usize) {
+            *client = Client::Protocol(connection.clone());
+        }
+    }
+
+    /// The connection of this number, if it is kept for its protocol.
+    #[inline]
+    pub(crate) fn protocol(&self, key: u32) -> Option<Rc<Connection>> {
+        match self.clients.borrow().get(key as usize) {
+            Some(Client::Protocol(connection)) => Some(connection.clone()),
+            _ => None,
+        }
+    }
+
+    /// Those that are kept for their protocols.
+    pub(crate) fn protocols(&self) -> Vec<Rc<Connection>> {
+        let protocol = |(_, client): (usize, &Client)| match client {
+            Client::Protocol(connection) => Some(connection.clone()),
+            Client::Stream(_) => None,
+        };
+        self.clients.borrow().iter().filter_map(protocol).collect()
+    }
+
+    /// A client's connection is closed; told once.
+    pub(crate) fn connection_closed(&self, connection: &Connection) {
+        self.set_open(self.open.get() - 1);
+        self.forget_if_gone(connection);
+        self.wake_if_over();
+    }
+
+    /// The task that serves a client has ended.
+    pub(crate) fn handler_ended(&self, connection: &Connection) {
+        drop(connection.take_task());
+        self.forget_if_gone(connection);
+        self.wake_if_over();
+    }
+
+    /// Forgets a client of which nothing is left.
+    fn forget_if_gone(&self, connection: &Connection) {
+        if connection.has(CLOSED) && !connection.has_task() {
+            let client = self.clients.borrow_mut().try_remove(connection.client() as usize);
+            drop(client);
+        }
+    }
+
+    pub(super) fn cancel_handlers(&self) {
+        let handlers: Vec<_> = self.clients().iter().filter_map(|client| client.task()).collect();
+        for handler in handlers {
+            handler.request_end();
+        }
+    }
+
+    /// How far readers of its clients look for the end of a line.
+    pub(crate) fn limit(&self) -> usize {
+        self.options.limit
+    }
+
+    pub(crate) fn pump(&self) -> &ServerPump {
+        &self.pump
+    }
+
+    pub(crate) fn network(&self) -> &Rc<Network> {
+        &self.network
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.state.get()
+    }
+
+    pub(super) fn is_serving(&self) -> bool {
+        self.state.get() == State::Serving
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.get() == State::Closed
+    }
+
+    /// The server is closed and its connections are gone.
+    fn is_over(&self) -> bool {
+        self.state.get() == State::Closed && self.open.get() == 0
+    }
+
+    /// So are the tasks that served them.
+    fn is_idle(&self) -> bool {
+        self.is_over() && self.clients.borrow().is_empty()
+    }
+
+    pub(super) fn poll_over(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_over() { Poll::Ready(()) } else { self.wait(cx) }
+    }
+
+    pub(super) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_idle() { Poll::Ready(()) } else { self.wait(cx) }
+    }
+
+    fn wait(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.waiters.borrow().iter().any(|waiter| waiter.will_wake(cx)) {
+            // Made out here: it may be foreign, and do anything.
+            let waiter = LocalWaker::from_context(cx);
+            self.waiters.borrow_mut().push(waiter);
+        }
+        Poll::Pending
+    }
+
+    fn wake_if_over(&self) {
+        if self.is_over() {
+            self.waiters.take().into_iter().for_each(LocalWaker::wake);
+        }
+    }
+}
