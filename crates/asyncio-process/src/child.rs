@@ -192,11 +192,18 @@ impl Future for Wait<'_> {
             self.place = None;
             return Poll::Ready(status);
         }
+        // Made and dropped with nothing borrowed: both may be code of a user.
+        let mut waker = LocalWaker::from_context(cx);
         let mut waiters = self.child.waiters.borrow_mut();
-        match self.place {
-            Some(place) => waiters[place] = LocalWaker::from_context(cx),
-            None => self.place = Some(waiters.insert(LocalWaker::from_context(cx))),
+        match self.place.and_then(|place| waiters.get_mut(place)) {
+            Some(before) => std::mem::swap(before, &mut waker),
+            None => {
+                self.place = Some(waiters.insert(waker));
+                return Poll::Pending;
+            }
         }
+        drop(waiters);
+        drop(waker);
         Poll::Pending
     }
 }

@@ -108,9 +108,10 @@ impl Inner {
         if self.pump.get().is_none_or(TaskRef::is_done) {
             return Poll::Ready(());
         }
-        let mut waiters = self.waiters.borrow_mut();
-        if !waiters.iter().any(|waiter| waiter.will_wake(cx)) {
-            waiters.push(LocalWaker::from_context(cx));
+        if !self.waiters.borrow().iter().any(|waiter| waiter.will_wake(cx)) {
+            // Made out here: it may be foreign, and do anything.
+            let waiter = LocalWaker::from_context(cx);
+            self.waiters.borrow_mut().push(waiter);
         }
         Poll::Pending
     }

@@ -153,11 +153,10 @@ impl ByteSource for Feed {
         if let Some(error) = &*self.error.borrow() {
             return Poll::Ready(Err(error.to_io()));
         }
-        let mut bytes = self.bytes.borrow_mut();
-        if bytes.is_empty() && !self.at_end.get() {
+        if self.bytes.borrow().is_empty() && !self.at_end.get() {
             self.reader.set(Some(LocalWaker::from_context(cx)));
             return Poll::Pending;
         }
-        Poll::Ready(bytes.read(buffer))
+        Poll::Ready(self.bytes.borrow_mut().read(buffer))
     }
 }

@@ -196,7 +196,10 @@ impl<T: 'static> AsCompleted<T> {
             return Poll::Ready(Some(Err(TimeoutError)));
         }
         if !shared.waiters.iter().any(|waiter| waiter.will_wake(cx)) {
-            shared.waiters.push(LocalWaker::from_context(cx));
+            drop(shared);
+            // Made out here: it may be foreign, and do anything.
+            let waiter = LocalWaker::from_context(cx);
+            self.shared.borrow_mut().waiters.push(waiter);
         }
         Poll::Pending
     }

@@ -233,7 +233,9 @@ impl Watch {
             (Some(_), Some(deadline)) if !deadline.set_waker(cx) => return Poll::Ready(()),
             _ => {}
         }
-        let old = self.state.borrow_mut().waker.replace(LocalWaker::from_context(cx));
+        // Made and dropped with nothing borrowed: both may be code of a user.
+        let waker = LocalWaker::from_context(cx);
+        let old = self.state.borrow_mut().waker.replace(waker);
         drop(old);
         Poll::Pending
     }
@@ -244,7 +246,7 @@ impl State {
         let waker = {
             let mut state = this.borrow_mut();
             state.missing = state.missing.saturating_sub(1);
-            if state.missing == 0 { state.waker.clone() } else { None }
+            if state.missing == 0 { state.waker.take() } else { None }
         };
         if let Some(waker) = waker {
             waker.wake();

@@ -3,6 +3,7 @@
 mod callbacks;
 mod documented;
 mod network;
+mod reentrant_wakers;
 mod structure;
 mod threads;
 mod virtual_time;
