@@ -89,7 +89,7 @@ fn tasks_may_be_cancelled_while_somebody_starts_to_wait_for_them() {
         let (first, second) = (sleeping(), sleeping());
         let (cancels, task) = (first.task_ref().clone(), second.task_ref().clone());
         let mut waiting = pin!(wait([first]).into_future());
-        let _ = poll_with(waiting.as_mut(), move || drop(cancels.cancel()));
+        let _ = poll_with(waiting.as_mut(), move || assert!(cancels.cancel()));
         assert_eq!(waiting.await.0.len(), 1);
 
         let ended = Rc::new(as_completed([second]));
@@ -98,7 +98,7 @@ fn tasks_may_be_cancelled_while_somebody_starts_to_wait_for_them() {
         let _ = poll_with(next.as_mut(), move || {
             let cx = &Context::from_waker(Waker::noop());
             assert!(again.poll_next(cx).is_pending());
-            drop(task.cancel());
+            assert!(task.cancel());
         });
         assert!(next.await.unwrap().unwrap().await.is_err());
     });
