@@ -202,6 +202,51 @@ fn writing_to_a_peer_that_is_gone_fails_after_a_while() {
     });
 }
 
+/// Writes `data` to a peer that has sent something and reset the connection: what the writer is told, and the reader.
+async fn written_after_a_reset(data: &[u8]) -> io::Result<[io::ErrorKind; 2]> {
+    let (mut reader, writer, mut theirs) = pair().await?;
+    theirs.write_all(b"the beginning")?;
+    SockRef::from(&theirs).set_linger(Some(Duration::ZERO))?;
+    drop(theirs);
+    settle().await;
+    writer.write(data);
+    let told = writer.flush().await.unwrap_err().kind();
+    let read = reader.read_to_end().await.expect_err("it is not all").kind();
+    assert_eq!(reader.buffered(), b"the beginning");
+    let again = io::Error::from(reader.read_exactly(100).await.unwrap_err());
+    assert_eq!(again.kind(), read);
+    Ok([told, read])
+}
+
+// The system tells of a reset once: whoever comes first is told that, whoever comes later that all is well.
+#[test]
+fn a_reset_that_a_writer_meets_is_not_a_regular_end_to_the_reader() {
+    run(async || {
+        for length in [1, 5000, 100_000] {
+            let told = written_after_a_reset(&bytes(length)).await?;
+            assert_eq!(told, [io::ErrorKind::ConnectionReset; 2], "{length}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_peer_that_has_said_all_ends_the_stream_also_if_it_takes_no_more() {
+    run(async || {
+        let (mut reader, writer, mut theirs) = pair().await?;
+        theirs.write_all(b"all")?;
+        drop(theirs);
+        settle().await;
+        writer.write(b"refused");
+        writer.flush().await?;
+        settle().await;
+        writer.write(b"too late");
+        assert_eq!(writer.flush().await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(reader.read_to_end().await?, "all");
+        Ok(())
+    });
+}
+
 // S-034
 #[test]
 fn after_close_writes_are_ignored_and_drain_fails() {

@@ -26,7 +26,7 @@ mod write;
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
-use std::io::Result;
+use std::io::{ErrorKind, Result};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
@@ -275,6 +275,14 @@ impl Connection {
         }
     }
 
+    /// The stream has ended. It was broken off if a write met an error: the system says so only once, and ends the stream
+    /// for whoever comes later. That nothing can be sent any more says nothing about what was received.
+    #[cold]
+    fn check_end(&self) -> Result<()> {
+        let broken = self.error().filter(|error| error.kind() != ErrorKind::BrokenPipe);
+        broken.map_or(Ok(()), Err)
+    }
+
     fn wake_waiters(&self) {
         let waiters = self.if_rare(|rare| std::mem::take(&mut rare.waiters)).unwrap_or_default();
         waiters.into_iter().for_each(LocalWaker::wake);
@@ -288,8 +296,10 @@ impl ByteSource for Connection {
             return Poll::Ready(Ok(0));
         }
         let read = self.io.poll_read(cx, buffer);
-        if read.is_pending() {
-            self.waits_for_data();
+        match read {
+            Poll::Pending => self.waits_for_data(),
+            Poll::Ready(Ok(0)) => self.check_end()?,
+            _ => {}
         }
         read
     }

@@ -162,8 +162,14 @@ impl Connection {
         }
         let Some(mut queue) = self.queue.take() else { return };
         // Mostly everything is in one piece, and leaves.
-        if let Some(Ok(count)) = queue.single().map(|only| self.io.try_send(only)) {
-            queue.advance_up_to(count);
+        match queue.single().map(|only| self.io.try_send(only)) {
+            Some(Ok(count)) => drop(queue.advance_up_to(count)),
+            // Not to be tried again: the system says only once that the other side reset the connection.
+            Some(Err(error)) if error.kind() != io::ErrorKind::Interrupted => {
+                self.keep_queue(queue);
+                return self.transmitted(Err(error));
+            }
+            _ => {}
         }
         if queue.len() == 0 {
             self.network.give_queue(queue);
