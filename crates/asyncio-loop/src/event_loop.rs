@@ -121,7 +121,7 @@ impl EventLoop {
             marks: Marks::default(),
             orphan: Cell::new(false),
             turns: Cell::new(0),
-            served_by: Cell::new(0),
+            served: Cell::new((0, 0)),
             rested: Cell::new(0),
             turn_end: RefCell::new(Vec::new()),
             slow_callback: Cell::new(options.slow_callback),
@@ -206,8 +206,8 @@ pub(crate) struct Inner {
     orphan: Cell<bool>,
     /// Turns made so far.
     turns: Cell<u64>,
-    /// The turn before which everybody has run whom the last look at descriptors found ready.
-    served_by: Cell<u64>,
+    /// The turn, and the step in it, before which everybody has run whom the last look at descriptors found ready.
+    served: Cell<(u64, usize)>,
     /// The turn in which a virtual clock last moved.
     rested: Cell<u64>,
     turn_end: RefCell<Vec<Rc<dyn Fn()>>>,
@@ -229,7 +229,7 @@ impl Inner {
     #[inline]
     fn turn(&self, look: bool) -> io::Result<bool> {
         if look || self.home.ready() == 0 {
-            self.look(0)?;
+            self.look(0, 0)?;
         }
         let look = if self.marks.has(DEBUG) { self.run_watched() } else { self.run_ready()? };
         self.end_turn();
@@ -251,11 +251,11 @@ impl Inner {
     }
 
     /// Takes what other threads left, waits for readiness, and moves due timers to the ready
-    /// queue, in order of deadline.
-    fn look(&self, ahead: u64) -> io::Result<()> {
+    /// queue, in order of deadline. So many steps of this turn `ran`, and so many are `left`.
+    fn look(&self, ran: usize, left: usize) -> io::Result<()> {
         self.home.take_mail();
         let wait = self.wait();
-        self.ask_driver(wait, ahead)?;
+        self.ask_driver(wait, ran, left)?;
         self.home.awake();
         self.home.take_mail();
         self.rest(wait);
@@ -265,17 +265,18 @@ impl Inner {
         Ok(())
     }
 
-    /// Waits as told, and has everybody run whose descriptor became ready: in this turn, or so many turns ahead.
+    /// Waits as told, and has everybody run whose descriptor became ready: in the next turn, if steps of this one are left.
     ///
     /// Not before those have run who were found by the last look. They are what keeps the loop busy, and what became ready
     /// since has to queue up behind them anyhow; a look costs as much as a small message.
-    fn ask_driver(&self, wait: Wait, ahead: u64) -> io::Result<()> {
+    fn ask_driver(&self, wait: Wait, ran: usize, left: usize) -> io::Result<()> {
         let turn = self.turns.get();
-        if wait == Wait::Now && turn < self.served_by.get() && self.home.ready() > 0 {
+        if wait == Wait::Now && (turn, ran) < self.served.get() && self.home.ready() > 0 {
             return Ok(());
         }
         if self.driver.poll(wait)? {
-            self.served_by.set(turn + 1 + ahead);
+            let ahead = u64::from(left > 0);
+            self.served.set((turn + ahead, self.home.ready() - left));
         }
         Ok(())
     }
@@ -336,16 +337,18 @@ impl Inner {
     /// Runs what is in the ready queue now; true if it is time to look.
     #[inline]
     fn run_ready(&self) -> io::Result<bool> {
-        let mut batch = self.home.ready();
+        let mut left = self.home.ready();
+        let mut ran = 0;
         let mut look = false;
-        while batch > 0 {
+        while left > 0 {
             if look {
                 // In the middle of a long batch: what becomes ready queues up behind it.
-                self.look(1)?;
+                self.look(ran, left)?;
             }
-            let steps = batch.min(self.pace.allowance());
+            let steps = left.min(self.pace.allowance());
             self.home.run(steps);
-            batch -= steps;
+            ran += steps;
+            left -= steps;
             look = self.pace.took(steps, || self.clock.now());
         }
         // A virtual clock stands still while there is work, so it cannot say when to look.

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio_loop::{EventLoop, Source, context_var};
+use asyncio_loop::{EventLoop, LoopRef, Source, context_var};
 use common::{Drops, Log, real_loop, run_ready};
 
 /// A loop, a socket whose two halves do not block, and its peer.
@@ -344,24 +344,29 @@ fn log_once(event_loop: &EventLoop, socket: UnixStream, log: &Log, entry: &'stat
     run_turns(event_loop);
 }
 
-/// Runs a turn that takes a while, and in whose first step something comes from `theirs`. Its last step schedules "later".
-fn long_turn(event_loop: &EventLoop, mut theirs: UnixStream, log: &Log) {
+/// Makes a turn that takes a while, and in whose first step something comes from `theirs`. Its last step is `last`.
+fn long_turn(event_loop: &LoopRef, mut theirs: UnixStream, last: impl FnOnce() + 'static) {
     event_loop.call_soon(move || {
         theirs.write_all(b"a").unwrap();
         std::thread::sleep(Duration::from_millis(1));
     });
     // More steps than the loop takes between two looks at the clock.
     (0..200).for_each(|_| drop(event_loop.call_soon(|| {})));
-    let (this, later) = (event_loop.handle_to_self(), log.entry("later"));
-    event_loop.call_soon(move || drop(this.call_soon(later)));
-    run_turns(event_loop);
+    event_loop.call_soon(last);
+}
+
+/// A step that has "later" logged in the next turn.
+fn log_later(event_loop: &LoopRef, log: &Log) -> impl FnOnce() + 'static {
+    let (this, later) = (event_loop.clone(), log.entry("later"));
+    move || drop(this.call_soon(later))
 }
 
 #[test]
 fn what_becomes_ready_in_a_long_turn_comes_before_what_that_schedules_at_its_end() {
     let ((event_loop, ours, theirs), log) = (setup(), Log::default());
     log_once(&event_loop, ours, &log, "reader");
-    long_turn(&event_loop, theirs, &log);
+    long_turn(&event_loop, theirs, log_later(&event_loop, &log));
+    run_turns(&event_loop);
     assert_eq!(log.take(), ["reader", "later"]);
 }
 
@@ -372,6 +377,20 @@ fn the_poller_is_not_asked_before_those_have_run_whom_it_named() {
     let (first, mut to_first) = UnixStream::pair().unwrap();
     log_once(&event_loop, first, &log, "named");
     to_first.write_all(b"a").unwrap();
-    long_turn(&event_loop, theirs, &log);
+    long_turn(&event_loop, theirs, log_later(&event_loop, &log));
+    run_turns(&event_loop);
     assert_eq!(log.take(), ["named", "later", "reader"]);
+}
+
+#[test]
+fn the_poller_is_asked_as_soon_as_those_have_run_whom_it_named() {
+    let ((event_loop, ours, theirs), log) = (setup(), Log::default());
+    log_once(&event_loop, ours, &log, "reader");
+    let (first, to_first) = UnixStream::pair().unwrap();
+    log_once(&event_loop, first, &log, "named");
+    // It is named in the middle of one long turn, and runs at the beginning of another.
+    let (this, last) = (event_loop.handle_to_self(), log_later(&event_loop, &log));
+    long_turn(&event_loop, to_first, move || long_turn(&this, theirs, last));
+    run_turns(&event_loop);
+    assert_eq!(log.take(), ["named", "reader", "later"]);
 }
