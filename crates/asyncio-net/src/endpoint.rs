@@ -91,9 +91,10 @@ fn non_empty(host: String) -> Option<String> {
 }
 
 impl From<&str> for Endpoint {
-    /// `host:port`; an IPv6 address stands in brackets.
+    /// `host:port`; an IPv6 address stands in brackets. `:port` has no host, `host` no port.
     fn from(text: &str) -> Self {
-        let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+        let split = if text.ends_with(']') { None } else { text.rsplit_once(':') };
+        let (host, port) = split.unwrap_or((text, ""));
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         Self::one(non_empty(host.to_owned()), port.into())
     }

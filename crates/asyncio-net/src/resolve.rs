@@ -62,6 +62,13 @@ pub(crate) async fn resolve_passive(
     event_loop: &LoopRef,
     endpoint: &Endpoint,
 ) -> io::Result<Vec<SocketAddr>> {
+    let numbers = |host: &&String| host.bytes().all(|byte| byte.is_ascii_digit());
+    if let (Some(port), "") = (endpoint.hosts.iter().flatten().find(numbers), &*endpoint.port) {
+        // Resolvers make 0.0.34.184 of 8888.
+        return Err(invalid(format!(
+            "no host to listen on: {port:?}; a port alone is \":{port}\""
+        )));
+    }
     let anywhere = [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()];
     resolve_all(event_loop, endpoint, &anywhere).await
 }
@@ -362,7 +369,8 @@ async fn ask(
     port: String,
     hints: AddrInfoHints,
 ) -> io::Result<Vec<AddrInfo>> {
-    let name = format!("{}:{port}", host.as_deref().unwrap_or_default());
+    let colon = if port.is_empty() { "" } else { ":" };
+    let name = format!("{}{colon}{port}", host.as_deref().unwrap_or_default());
     // Of too large a number, resolvers take the lower half.
     if port.bytes().all(|byte| byte.is_ascii_digit()) && known_port(&port).is_none() {
         return Err(invalid(format!("cannot resolve {name}: there is no port {port}")));

@@ -113,6 +113,8 @@ fn a_missing_or_impossible_port_is_an_error() {
         let error = open_connection("localhost").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert_eq!(error.to_string(), "no port to connect to: \"localhost\"");
+        let error = open_connection("[::1]").await.unwrap_err();
+        assert_eq!(error.to_string(), "no port to connect to: \"::1\"");
         for address in ["127.0.0.1:65536", "127.0.0.1:99999999999"] {
             let error = open_connection(address).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");

@@ -103,6 +103,20 @@ fn an_address_in_use_is_named_and_nothing_stays_open() {
     });
 }
 
+#[test]
+fn what_cannot_be_a_host_is_refused_by_the_name_it_was_given() {
+    run(async || {
+        let error = create_server("8888", || Echo).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let text = "no host to listen on: \"8888\"; a port alone is \":8888\"";
+        assert_eq!(error.to_string(), text);
+        let error = create_server("/not/a/host", || Echo).await.unwrap_err();
+        assert!(error.to_string().starts_with("cannot resolve /not/a/host: "), "{error}");
+        assert_eq!(Endpoint::from("[::1]"), Endpoint::from(("::1", "")));
+        Ok(())
+    });
+}
+
 // V-005
 #[test]
 fn an_address_that_the_machine_lacks_is_passed_over() {
