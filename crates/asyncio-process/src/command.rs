@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::pin::Pin;
-use std::process;
+use std::process::{self, ExitStatus};
 
 use asyncio_loop::{Signal, running_loop};
 use asyncio_net::DEFAULT_LIMIT;
@@ -69,7 +69,8 @@ pub fn create_subprocess_shell(line: impl AsRef<OsStr>) -> Command {
 /// A process to be started: program, arguments, environment, and where its streams lead.
 ///
 /// Streams lead where ours do unless told otherwise. Start it with [`spawn`](Self::spawn), which is
-/// also what `.await` does; or run it to its end with [`output`](Self::output), which pipes them.
+/// also what `.await` does; or run it to its end with [`status`](Self::status), or with
+/// [`output`](Self::output), which pipes them.
 ///
 /// # From asyncio
 ///
@@ -383,6 +384,39 @@ impl Command {
     /// It does not wait: once polled it is done. Dropping the [`Process`] kills it, and the loop reaps it.
     pub async fn spawn(self) -> io::Result<Process> {
         self.start()
+    }
+
+    /// Starts the process and waits for its end. Its streams lead where ours do unless told otherwise.
+    ///
+    /// A stream that is piped is closed at once, since nobody would read or write it; to have what it writes
+    /// there is [`output`](Self::output).
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    ///
+    /// # Panics
+    ///
+    /// Where no loop runs.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it kills the process, and the loop reaps it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::Command;
+    ///
+    /// asyncio_task::run(async {
+    ///     assert!(Command::new("true").status().await?.success());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub async fn status(self) -> io::Result<ExitStatus> {
+        let mut process = self.start()?;
+        drop((process.take_stdin(), process.take_stdout(), process.take_stderr()));
+        Ok(process.wait().await)
     }
 
     /// Starts the process, collects what it writes to the streams that are piped, and waits for its

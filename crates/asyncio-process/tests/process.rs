@@ -296,6 +296,21 @@ fn what_is_written_to_cat_comes_back() {
     .unwrap();
 }
 
+#[test]
+fn the_status_is_that_of_the_end_and_pipes_hold_nobody_up() {
+    run(async {
+        assert_eq!(Command::shell("exit 7").status().await?, exited(7));
+        let status = piped(Command::shell("cat && yes && exit 1")).status().await?;
+        assert!(!status.success() && status != exited(1), "its output is closed: {status}");
+        assert_eq!(
+            Command::new("/").status().await.unwrap_err().kind(),
+            ErrorKind::PermissionDenied
+        );
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
 // P-016
 #[test]
 fn communicate_does_not_deadlock_however_much_there_is() {
