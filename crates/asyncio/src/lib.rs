@@ -91,7 +91,7 @@ pub use asyncio_loop::{
     ResetError, RunError, RunningJob, SendContext, Signal, Signals, Source, StuckJobs, TaskFactory,
     TaskOptions, TaskRef, ThreadFuture, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPromise,
     TimerHandle, Token, TokenGuard, WaitsFor, WrapFuture, calling_loop, context_var, copy_context,
-    ctrl_c, running_loop, signal, try_running_loop, wrap_future,
+    ctrl_c, raise_signal, running_loop, signal, try_running_loop, wrap_future,
 };
 pub use asyncio_macros::{main, test};
 pub use asyncio_net::{

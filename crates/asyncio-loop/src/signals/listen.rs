@@ -34,15 +34,10 @@ use crate::{LocalWaker, WaitsFor};
 /// # Examples
 ///
 /// ```
-/// use asyncio_loop::{EventLoop, Signal, signal};
-/// # use asyncio_loop::running_loop;
+/// use asyncio_loop::{EventLoop, Signal, raise_signal, running_loop, signal};
 ///
-/// # fn send_to_self() {
-/// #     use rustix::process::{Signal, getpid, kill_process};
-/// #     kill_process(getpid(), Signal::USR2).unwrap();
-/// # }
 /// EventLoop::new()?.run_until_complete(async {
-///     running_loop().call_soon(send_to_self);
+///     running_loop().call_soon(|| raise_signal(Signal::USR2).unwrap());
 ///     signal(Signal::USR2).await
 /// })??;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -86,12 +81,11 @@ pub async fn ctrl_c() -> io::Result<()> {
 /// # Examples
 ///
 /// ```
-/// use asyncio_loop::{EventLoop, Signal, Signals};
-/// use rustix::process::{Signal as Raw, getpid, kill_process};
+/// use asyncio_loop::{EventLoop, Signal, Signals, raise_signal};
 ///
 /// EventLoop::new()?.run_until_complete(async {
 ///     let mut signals = Signals::new([Signal::HUP, Signal::TERM])?;
-///     kill_process(getpid(), Raw::HUP)?;
+///     raise_signal(Signal::HUP)?;
 ///     assert_eq!(signals.recv().await, Signal::HUP);
 ///     Ok::<(), std::io::Error>(())
 /// })??;

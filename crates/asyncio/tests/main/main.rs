@@ -4,6 +4,7 @@ mod callbacks;
 mod documented;
 mod network;
 mod reentrant_wakers;
+mod signals;
 mod structure;
 mod threads;
 mod virtual_time;
