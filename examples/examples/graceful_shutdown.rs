@@ -12,7 +12,7 @@ use std::io;
 use std::time::Duration;
 
 use asyncio::{
-    Command, Signal, Signals, StreamReader, StreamWriter, create_task, open_connection, sleep,
+    Signal, Signals, StreamReader, StreamWriter, create_task, open_connection, raise_signal, sleep,
     start_server, timeout,
 };
 
@@ -56,8 +56,7 @@ async fn main() -> io::Result<()> {
     let client = create_task(ask(address));
     let killer = create_task(async {
         sleep(Duration::from_millis(50)).await;
-        Command::new("kill").arg(std::process::id().to_string()).await?.wait().await;
-        io::Result::Ok(())
+        raise_signal(Signal::TERM)
     });
 
     let signal = signals.recv().await;
