@@ -13,7 +13,7 @@ async fn main() {
     let mut next = asyncio::running_loop().time();
     for _ in 0..times {
         println!("{} UTC", time_of_day());
-        next = next + Duration::from_secs(1);
+        next += Duration::from_secs(1);
         asyncio::sleep_until(next).await;
     }
 }

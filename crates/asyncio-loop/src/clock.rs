@@ -5,7 +5,7 @@ mod sys;
 
 use std::cell::Cell;
 use std::fmt;
-use std::ops::{Add, Sub};
+use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
 #[cfg(target_os = "linux")]
@@ -23,9 +23,10 @@ pub(crate) use self::sys::system_nanos;
 /// use asyncio_loop::LoopTime;
 ///
 /// let start = LoopTime::from_nanos(1_000);
-/// let later = start + Duration::from_micros(1);
+/// let mut later = start + Duration::from_micros(1);
 /// assert_eq!(later.as_nanos(), 2_000);
-/// assert_eq!(later - start, Duration::from_micros(1));
+/// later += Duration::from_micros(2);
+/// assert_eq!(later - start, Duration::from_micros(3));
 /// assert_eq!(start - later, Duration::ZERO);
 /// assert_eq!(start + Duration::MAX, LoopTime::MAX);
 /// ```
@@ -87,6 +88,13 @@ impl Add<Duration> for LoopTime {
     /// The moment `duration` later, or [`LoopTime::MAX`].
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl AddAssign<Duration> for LoopTime {
+    /// Moves it by `duration`, to [`LoopTime::MAX`] at most.
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
     }
 }
 

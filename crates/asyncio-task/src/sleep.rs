@@ -37,7 +37,7 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep { state: State::New(duration) }
 }
 
-/// Waits until `when` on the loop's clock; one turn if that is over.
+/// Waits until `when` on the loop's clock; one turn if that is over. In a loop it does something at intervals.
 ///
 /// # Panics
 ///
@@ -55,9 +55,11 @@ pub fn sleep(duration: Duration) -> Sleep {
 ///
 /// Runner::builder().virtual_time(true).run(async {
 ///     let start = running_loop().time();
-///     for second in 1..=3 {
-///         // No drift: each moment is counted from the start.
-///         sleep_until(start + Duration::from_secs(second)).await;
+///     let mut next = start;
+///     for _ in 0..3 {
+///         // No drift: each moment is counted from the one before, however long the work took.
+///         next += Duration::from_secs(1);
+///         sleep_until(next).await;
 ///     }
 ///     assert_eq!(running_loop().time() - start, Duration::from_secs(3));
 /// });
