@@ -30,6 +30,7 @@ use crate::line::{Line, Signal};
 /// assert_eq!(futures::join!(waiter, starter), ("go", ()));
 /// # });
 /// ```
+#[doc(alias = "Notify")]
 #[derive(Default)]
 pub struct Event {
     set: Cell<bool>,

@@ -53,6 +53,7 @@ use crate::line::{Line, Turn};
 /// assert_eq!(*balance.acquire().await, 70);
 /// # });
 /// ```
+#[doc(alias = "Mutex")]
 pub struct Lock<T = ()> {
     /// Absent while a guard has it. Boxed, so that a guard of any kind can carry it.
     value: Cell<Option<Box<T>>>,

@@ -35,6 +35,7 @@ use crate::error::{Exception, InvalidState, PromiseError};
 ///     assert_eq!(promise.await.unwrap(), "done");
 /// });
 /// ```
+#[doc(alias = "oneshot")]
 #[must_use]
 #[track_caller]
 pub fn create_future<T>() -> Promise<T> {

@@ -64,6 +64,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 ///     assert_eq!(running_loop().time() - start, Duration::from_secs(3));
 /// });
 /// ```
+#[doc(alias = "interval")]
 pub fn sleep_until(when: LoopTime) -> Sleep {
     Sleep { state: State::Until(when) }
 }

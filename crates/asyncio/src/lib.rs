@@ -38,7 +38,8 @@
 //! * The level below tasks: [`running_loop`], [`LoopRef::call_soon`], [`LoopRef::call_later`],
 //!   [`LoopHandle::call_soon_threadsafe`].
 //!
-//! Methods that these crates add to types of one another are in the [`prelude`].
+//! Methods that these crates add to types of one another are in the [`prelude`]. The examples of an item name the crate
+//! that it comes from, as in `asyncio_net::start_server` or `asyncio_task::run`: here all of them are `asyncio::…`.
 //!
 //! # From Python
 //!
@@ -62,12 +63,17 @@
 //! | `spawn_blocking`, `Handle::spawn` from a thread | [`to_thread`], [`run_coroutine_threadsafe`] |
 //! | `oneshot`, `mpsc` | [`create_future`], [`Queue`] with [`Queue::shutdown`]; across threads [`mixed::Queue`] |
 //! | `Mutex`, `Notify`, `watch` | [`Lock`] (only across awaits), [`Event`], [`Condition`] |
+//! | `Semaphore`, `Barrier`, `CancellationToken` | [`Semaphore`], [`Barrier`], [`Task::cancel`] or [`TaskGroup::cancel`] |
 //! | `TcpListener`, `TcpStream` | [`start_server`], [`open_connection`]; [`JoinedStream`] is both halves |
+//! | `UdpSocket` | [`create_datagram_endpoint`]; or [`sock_recvfrom`], [`sock_sendto`] with std's, non-blocking |
+//! | `fs`, `io::stdin` | [`to_thread`], [`stdin`] |
+//! | `Runtime`, `LocalSet` | [`Runner`]; every task is local |
 //! | `task_local!` | [`context_var!`]; new tasks inherit what is set |
 //! | `signal`, `process::Command` | [`Signals`], [`Command`] |
 //!
 //! Futures that need tokio's runtime (its timers, its sockets, `reqwest`) do not run here; those that need only
-//! its traits do, with the feature `tokio`.
+//! its traits do, with the feature `tokio`, and so do the channels of `tokio::sync`. HTTP by hyper and web sockets are
+//! among the repository's `examples`.
 //!
 //! # Features
 //!

@@ -211,6 +211,9 @@ pub fn connect_accepted_socket<P: Protocol + 'static>(
 ///
 /// `address` is an [`Endpoint`](crate::Endpoint) or whatever can be one, or a socket that is connected already.
 ///
+/// Keep the writer for as long as you read: dropping it closes the connection, and `let (reader, _) = …` drops it
+/// at once; `_writer` does not.
+///
 /// # Errors
 ///
 /// When the name cannot be resolved; when none of its addresses connects, with [`ConnectErrors`] inside.

@@ -65,6 +65,7 @@ use crate::server::{SocketFile, remove_stale};
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
+#[doc(alias = "UdpSocket")]
 pub async fn create_datagram_endpoint<P: DatagramProtocol + 'static>(
     factory: impl FnOnce() -> P,
     options: DatagramOptions,

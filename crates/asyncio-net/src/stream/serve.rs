@@ -52,6 +52,7 @@ use crate::transport::Transport;
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
+#[doc(alias = "TcpListener")]
 pub async fn start_server<H, R>(address: impl Into<ServerAddress>, handler: H) -> io::Result<Server>
 where
     H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,

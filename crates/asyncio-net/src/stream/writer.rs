@@ -411,7 +411,8 @@ impl StreamWriter {
 
     /// Closes the connection, after what was written has been sent. Awaiting the result waits for that.
     ///
-    /// The reader of the connection comes to its end.
+    /// The reader of the connection comes to its end. A peer that does not read what was written keeps the connection
+    /// open, and who awaits this waiting: put a limit on the wait, and [abort](Transport::abort) when it passes.
     ///
     /// # Examples
     ///

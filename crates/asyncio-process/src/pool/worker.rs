@@ -23,7 +23,8 @@ pub(super) const PARENT: &str = "ASYNCIO_POOL_PARENT";
 /// Call it first thing in `main`: worker processes are started from the same executable, run `main`
 /// too, and go no further than this. It is what `if __name__ == "__main__"` guards in Python.
 ///
-/// A second call changes nothing.
+/// It may also be the first thing in an `async fn main` with `#[asyncio::main]`: a worker then makes a loop that it
+/// does not run. A second call changes nothing.
 ///
 /// ```standalone_crate
 /// use asyncio_process::{PoolFunction, ProcessPoolExecutor, init_process_pool};

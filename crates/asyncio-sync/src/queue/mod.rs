@@ -15,6 +15,7 @@ use crate::error::{PutError, QueueShutDown, TaskDoneError, TryGetError, TryPutEr
 use crate::line::{Line, Signal, Turn};
 
 /// A queue that gives items out in the order in which they came. Its methods are those of [`BaseQueue`].
+#[doc(alias = "mpsc")]
 pub type Queue<T> = BaseQueue<T, Fifo<T>>;
 
 /// A queue that gives the newest item out first. Its methods are those of [`BaseQueue`].

@@ -33,6 +33,8 @@ use crate::group::{scope, task_group};
 ///     assert_eq!(gather((0..3).map(async |n| n * n)).await, vec![0, 1, 4]);
 /// });
 /// ```
+#[doc(alias = "join")]
+#[doc(alias = "join_all")]
 pub async fn gather<G: Gather>(futures: G) -> G::Output {
     futures.gather().await
 }
@@ -75,6 +77,7 @@ pub async fn gather<G: Gather>(futures: G) -> G::Output {
 ///     assert_eq!(try_gather((hour, async { Err::<(), _>("no") })).await, Err("no"));
 /// });
 /// ```
+#[doc(alias = "try_join")]
 pub async fn try_gather<G: TryGather>(futures: G) -> Result<G::Output, G::Error> {
     futures.try_gather().await
 }

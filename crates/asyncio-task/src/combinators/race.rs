@@ -66,6 +66,7 @@ use crate::group::task_group;
 ///     assert!(matches!(next.await, Next::Job(7)));
 /// });
 /// ```
+#[doc(alias = "select")]
 pub async fn race<R: Race>(futures: R) -> R::Output {
     futures.race().await
 }

@@ -111,6 +111,7 @@ use drive::Drive;
 /// group.await.unwrap();
 /// # }
 /// ```
+#[doc(alias = "JoinSet")]
 pub async fn task_group<'env, T, E, F>(body: F) -> Result<T, ExceptionGroup<E>>
 where
     F: for<'scope> AsyncFnOnce(&'scope TaskGroup<'scope, 'env, E>) -> Result<T, E>,
