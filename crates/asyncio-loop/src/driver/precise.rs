@@ -73,6 +73,28 @@ mod timerfd {
         let nanos = nanos.max(1);
         Timespec { tv_sec: (nanos / SECOND) as i64, tv_nsec: (nanos % SECOND) as i64 }
     }
+
+    #[cfg(test)]
+    mod tests {
+        use rustix::time::timerfd_gettime;
+
+        use super::*;
+        use crate::clock::system_nanos;
+
+        #[test]
+        fn the_timer_is_set_to_the_nanosecond() {
+            let poll = mio::Poll::new().unwrap();
+            let precise = Precise::new(poll.registry(), Token(0)).unwrap();
+            let deadline = system_nanos() + 3_600_000_000_000;
+            let timeout = precise.timeout(Wait::Until(deadline)).unwrap();
+            assert_eq!(timeout, None, "what the poller itself waits for is rounded up");
+            let before = system_nanos();
+            let left = timerfd_gettime(&precise.timer).unwrap().it_value;
+            let after = system_nanos();
+            let left = left.tv_sec as u64 * 1_000_000_000 + left.tv_nsec as u64;
+            assert!((before..=after).contains(&(deadline - left)));
+        }
+    }
 }
 
 /// The poller's own timeout, which mio rounds up to what the system counts in.
