@@ -294,8 +294,13 @@ impl<'a> Signal<'a> {
 
     #[cold]
     fn refresh(&self, key: Key, cx: &Context<'_>) {
-        let stale = self.line.shared().list.refresh(key, cx);
+        let list = &self.line.shared().list;
+        let stale = list.refresh(key, cx);
         drop(stale);
+        if list.was_called(key) {
+            // By its own waker, when that was cloned.
+            cx.waker().wake_by_ref();
+        }
         WaitsFor::Resource.note(cx);
     }
 

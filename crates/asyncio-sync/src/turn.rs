@@ -111,6 +111,11 @@ impl<W: Wake> WaiterList<W> {
         let key = match *place {
             Some(key) if self.state(key) != State::Out => {
                 polled.stale = self.refresh(key, cx);
+                if self.was_called(key) {
+                    // By its own waker, when that was cloned.
+                    polled.found = Found::LookAgain;
+                    return polled;
+                }
                 key
             }
             passed_over => {

@@ -297,21 +297,35 @@ impl<W: Wake> WaiterList<W> {
     /// Makes sure that the waker of one that waits is that of the task being polled; gives back a stale
     /// one.
     pub(crate) fn refresh(&self, key: Key, cx: &Context<'_>) -> Option<W> {
+        if self.has_waker(key, cx) {
+            return None;
+        }
+        // Made while nothing is borrowed: a foreign one may use the line when it is cloned.
+        let waker = W::of(cx);
+        if self.was_called(key) {
+            return Some(waker);
+        }
+        if self.is_only(key) {
+            return self.only.replace(Some(waker));
+        }
+        let mut ring = self.ring.borrow_mut();
+        match ring.position(key) {
+            Some(at) => ring.places[at].waker.replace(waker),
+            None => Some(waker),
+        }
+    }
+
+    /// Whether this waiter is in line with the waker of the task being polled.
+    fn has_waker(&self, key: Key, cx: &Context<'_>) -> bool {
         if self.is_only(key) {
             let waker = self.only.take();
             let is_current = waker.as_ref().is_some_and(|waker| waker.is_current(cx));
-            let (current, stale) =
-                if is_current { (waker, None) } else { (Some(W::of(cx)), waker) };
-            self.only.set(current);
-            return stale;
+            self.only.set(waker);
+            return is_current;
         }
-        let mut ring = self.ring.borrow_mut();
-        let at = ring.position(key)?;
-        let waker = &mut ring.places[at].waker;
-        match waker {
-            Some(current) if current.is_current(cx) => None,
-            _ => waker.replace(W::of(cx)),
-        }
+        let ring = self.ring.borrow();
+        let place = ring.position(key).map(|at| &ring.places[at]);
+        place.and_then(|place| place.waker.as_ref()).is_some_and(|waker| waker.is_current(cx))
     }
 
     /// Calls the first one that is waiting. There is no waker if it has been woken already and not been

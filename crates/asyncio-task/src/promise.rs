@@ -4,6 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::ops::DerefMut;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -568,35 +569,20 @@ impl<T> Promise<T> {
     /// Keeps the waker of the task being polled, in the place that this handle has in the line.
     /// What it replaces is handed out: its destructor may be foreign, and use the promise.
     #[must_use]
-    fn wait(&self, waiting: &mut Waiting<T>, cx: &Context<'_>) -> Option<LocalWaker> {
-        let slot = match self.place.get() {
-            Place::First => &mut waiting.first,
-            Place::Other(ticket) => {
-                WaitsFor::Promise.note(cx);
-                let waker = waiting.more().others.get_mut(&ticket);
-                return waker.and_then(|waker| refresh(waker, cx));
-            }
+    fn wait(&self, waiting: &mut Waiting<T>, waker: LocalWaker) -> Option<LocalWaker> {
+        match self.place.get() {
+            Place::First => waiting.first.replace(waker),
+            Place::Other(ticket) => waiting.more().others.insert(ticket, waker),
             Place::None if waiting.is_empty() => {
                 self.place.set(Place::First);
-                &mut waiting.first
+                waiting.first.replace(waker)
             }
             Place::None => {
                 let more = waiting.more();
                 let ticket = more.next_ticket;
                 more.next_ticket += 1;
-                more.others.insert(ticket, LocalWaker::for_wait(cx, WaitsFor::Promise));
                 self.place.set(Place::Other(ticket));
-                return None;
-            }
-        };
-        match slot {
-            Some(waker) => {
-                WaitsFor::Promise.note(cx);
-                refresh(waker, cx)
-            }
-            None => {
-                *slot = Some(LocalWaker::for_wait(cx, WaitsFor::Promise));
-                None
+                more.others.insert(ticket, waker)
             }
         }
     }
@@ -614,11 +600,6 @@ impl<T> Promise<T> {
     }
 }
 
-fn refresh(waker: &mut LocalWaker, cx: &Context<'_>) -> Option<LocalWaker> {
-    let stale = !waker.will_wake(cx);
-    stale.then(|| std::mem::replace(waker, LocalWaker::from_context(cx)))
-}
-
 impl<T: Clone> Future for Promise<T> {
     type Output = Result<T, PromiseError>;
 
@@ -632,11 +613,16 @@ impl<T: Clone> Future for Promise<T> {
             });
         }
         self.check_loop();
-        let replaced = match &mut *self.shared.state.borrow_mut() {
-            State::Pending(waiting) => self.wait(waiting, cx),
-            State::Done(_) => None,
+        // Made while nothing is borrowed: a foreign one may use the promise when it is cloned.
+        let waker = LocalWaker::for_wait(cx, WaitsFor::Promise);
+        let replaced = match self.shared.state.borrow_mut().deref_mut() {
+            State::Pending(waiting) => Ok(self.wait(waiting, waker)),
+            State::Done(_) => Err(waker),
         };
-        drop(replaced);
+        if let Err(waker) = replaced {
+            // It has settled it.
+            waker.wake();
+        }
         Poll::Pending
     }
 }

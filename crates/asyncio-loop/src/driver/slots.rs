@@ -265,7 +265,7 @@ impl Slot {
                 Replaced(self.reader.replace(cell), foreign)
             }
             Err(waker) => {
-                self.others().reader = Some(LocalWaker::from_waker(&waker));
+                self.others().reader = Some(LocalWaker::foreign(waker));
                 Replaced(self.reader.take(), foreign)
             }
         }

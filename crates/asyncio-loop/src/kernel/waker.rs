@@ -180,6 +180,11 @@ impl LocalWaker {
         Self(Kind::Local(cell))
     }
 
+    /// What [`into_cell`](Self::into_cell) gave back.
+    pub(crate) fn foreign(waker: Waker) -> Self {
+        Self(Kind::Other(waker, PhantomData))
+    }
+
     /// The cell that is woken, or else the waker.
     #[inline]
     pub(crate) fn into_cell(self) -> Result<CellRef, Waker> {

@@ -369,3 +369,51 @@ fn a_waker_may_set_timers_while_it_is_cloned_for_one() {
     assert_eq!(event_loop.timer_count(), 1);
     drop(LOOP.take());
 }
+
+/// A waker whose clone waits for another descriptor.
+mod waiting_elsewhere {
+    use super::*;
+    use asyncio_loop::{Direction, Source};
+    use std::os::unix::net::UnixStream;
+    use std::task::{RawWaker, RawWakerVTable};
+
+    thread_local! {
+        pub(super) static OTHER: RefCell<Option<Source<UnixStream>>> = const { RefCell::new(None) };
+    }
+
+    fn clone(_: *const ()) -> RawWaker {
+        OTHER.with_borrow(|source| {
+            let cx = Context::from_waker(Waker::noop());
+            assert!(source.as_ref().unwrap().poll_ready(&cx, Direction::Read).is_pending());
+        });
+        RawWaker::new(std::ptr::null(), &VTABLE)
+    }
+
+    fn nothing(_: *const ()) {}
+
+    static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, nothing, nothing, nothing);
+
+    pub(super) fn waker() -> Waker {
+        // SAFETY: the functions use no data, and only what belongs to their thread.
+        unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &VTABLE)) }
+    }
+}
+
+#[test]
+fn a_waker_may_wait_for_a_descriptor_while_it_is_cloned_for_one() {
+    use asyncio_loop::{Direction, Source};
+    use std::os::unix::net::UnixStream;
+    use waiting_elsewhere::{OTHER, waker};
+
+    let event_loop = event_loop();
+    let (one, other) = UnixStream::pair().unwrap();
+    let waiting = |io| {
+        let source = Source::new(&event_loop, io);
+        source.clear_ready(Direction::Read);
+        source
+    };
+    OTHER.set(Some(waiting(other)));
+    let source = waiting(one);
+    assert!(source.poll_ready(&Context::from_waker(&waker()), Direction::Read).is_pending());
+    drop(OTHER.take());
+}

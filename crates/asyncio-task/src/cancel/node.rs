@@ -231,10 +231,9 @@ impl Node {
     /// Notes that its scope is being polled.
     pub(crate) fn note(self: &Rc<Self>, cx: &Context<'_>) {
         self.see();
-        let mut waker = self.waker.borrow_mut();
-        if waker.as_ref().is_none_or(|waker| !waker.will_wake(cx)) {
-            let old = waker.replace(LocalWaker::from_context(cx));
-            drop(waker);
+        if self.waker.borrow().as_ref().is_none_or(|waker| !waker.will_wake(cx)) {
+            // Made and dropped while nothing is borrowed: a foreign one may cancel what this stands for.
+            let old = self.waker.replace(Some(LocalWaker::from_context(cx)));
             drop(old);
         }
     }
@@ -253,10 +252,13 @@ impl Node {
             }
             return;
         }
-        let waker = self.waker.borrow().clone();
-        let Some(waker) = waker else { return };
         let unsure = self.whose_waker_may_fail();
-        waker.wake();
+        let Some(waker) = self.waker.take() else { return };
+        // Out of its place meanwhile: a foreign one may poll or drop the scope when it is woken.
+        waker.wake_by_ref();
+        if self.waker.borrow().is_none() && !self.gone.get() {
+            *self.waker.borrow_mut() = Some(waker);
+        }
         if let Some(root) = unsure {
             root.wake();
         }

@@ -3,7 +3,6 @@
 mod callbacks;
 mod documented;
 mod network;
-mod reentrant_wakers;
 mod signals;
 mod structure;
 mod threads;
