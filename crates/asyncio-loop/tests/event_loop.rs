@@ -322,3 +322,14 @@ fn a_closed_loop_has_no_poller_whoever_keeps_its_sources() {
     };
     assert_eq!(error.to_string(), "event loop is closed");
 }
+
+// F-024: the machinery takes no numbers from users' tasks.
+#[test]
+fn tasks_are_numbered_one_after_the_other() {
+    let event_loop = real_loop();
+    let number = |options| event_loop.spawn(async {}, options).unwrap().task().id();
+    let first = number(TaskOptions::new());
+    let hidden = number(TaskOptions::new().hidden());
+    assert_eq!(number(TaskOptions::new()), first + 1);
+    assert!(hidden > first + 1);
+}

@@ -179,6 +179,15 @@ unsafe fn task_header<'a>(cell: NonNull<Header>) -> &'a TaskHeader {
     unsafe { cell.cast::<TaskHeader>().as_ref() }
 }
 
+/// Numbers for the tasks of the machinery, far from those of users: the first task of a program is `Task-1`.
+#[cold]
+fn next_hidden_id() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static NEXT: AtomicU64 = AtomicU64::new(1 << 63);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Numbers for tasks: unique in the process, rising on each thread.
 #[inline]
 fn next_id() -> u64 {
@@ -220,7 +229,7 @@ pub(super) unsafe fn write_header(
     unsafe {
         // A task's header begins with the header of every cell.
         Header::write(at.cast(), vtable, home, flags, how.context);
-        (&raw mut (*task).id).write(next_id());
+        (&raw mut (*task).id).write(if how.hidden { next_hidden_id() } else { next_id() });
         (&raw mut (*task).site).write(how.site);
         (&raw mut (*task).extra)
             .write(UnsafeCell::new(how.name.map(ExtraSlot::named).unwrap_or_default()));
