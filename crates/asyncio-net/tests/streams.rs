@@ -4,15 +4,16 @@ mod common;
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use asyncio_net::{
-    ServerOptions, StreamReader, StreamWriter, open_connection, start_server, start_server_with,
+    ByteSource, ByteStream, ServerOptions, StreamReader, StreamWriter, open_connection,
+    start_server, start_server_with, stream_over,
 };
 use asyncio_task::{create_task, sleep};
 use common::{Log, bytes, reports, run, settle, turn, wait_for};
@@ -243,6 +244,50 @@ fn a_peer_that_has_said_all_ends_the_stream_also_if_it_takes_no_more() {
         writer.write(b"too late");
         assert_eq!(writer.flush().await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         assert_eq!(reader.read_to_end().await?, "all");
+        Ok(())
+    });
+}
+
+/// Takes nothing: it panics.
+struct Panics;
+
+impl ByteSource for Panics {
+    fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(0))
+    }
+}
+
+impl ByteStream for Panics {
+    fn try_write(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+        panic!("no room")
+    }
+
+    fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn write_eof(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&self) {}
+}
+
+#[test]
+fn a_stream_that_panics_while_it_sends_is_lost_and_those_behind_it_are_sent() {
+    run(async || {
+        let reports = reports();
+        let (mut from_it, to_it) = stream_over(Panics);
+        let [(_r1, first, to_first), (_r2, second, to_second)] = [pair().await?, pair().await?];
+        to_it.write(b"x");
+        first.write(b"1");
+        second.write(b"2");
+        turn().await;
+        assert_eq!((arrived(&to_first)?, arrived(&to_second)?), (1, 1));
+        assert_eq!(to_it.drain().await.unwrap_err().to_string(), "the stream panicked");
+        assert!(from_it.read(1).await.is_err());
+        assert_eq!(reports.borrow().len(), 1, "{:?}", reports.borrow());
+        assert!(reports.borrow()[0].contains("no room"), "{:?}", reports.borrow());
         Ok(())
     });
 }
