@@ -4,7 +4,6 @@ use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::ops::DerefMut;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -569,6 +568,7 @@ impl<T> Promise<T> {
     /// Keeps the waker of the task being polled, in the place that this handle has in the line.
     /// What it replaces is handed out: its destructor may be foreign, and use the promise.
     #[must_use]
+    #[inline]
     fn wait(&self, waiting: &mut Waiting<T>, waker: LocalWaker) -> Option<LocalWaker> {
         match self.place.get() {
             Place::First => waiting.first.replace(waker),
@@ -615,14 +615,16 @@ impl<T: Clone> Future for Promise<T> {
         self.check_loop();
         // Made while nothing is borrowed: a foreign one may use the promise when it is cloned.
         let waker = LocalWaker::for_wait(cx, WaitsFor::Promise);
-        let replaced = match self.shared.state.borrow_mut().deref_mut() {
-            State::Pending(waiting) => Ok(self.wait(waiting, waker)),
-            State::Done(_) => Err(waker),
-        };
-        if let Err(waker) = replaced {
+        let mut state = self.shared.state.borrow_mut();
+        let State::Pending(waiting) = &mut *state else {
             // It has settled it.
+            drop(state);
             waker.wake();
-        }
+            return Poll::Pending;
+        };
+        let replaced = self.wait(waiting, waker);
+        drop(state);
+        drop(replaced);
         Poll::Pending
     }
 }
