@@ -27,7 +27,6 @@ pub enum Service {
     Datagrams,
 }
 
-/// The command line's spelling: `echo:65536`, `lines`, `close`, `datagrams`.
 impl Service {
     /// Whether the server of this name does something of its own for the service.
     #[must_use]
@@ -41,6 +40,7 @@ impl Service {
     }
 }
 
+/// The command line's spelling: `echo:65536`, `lines`, `close`, `datagrams`.
 impl fmt::Display for Service {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -114,14 +114,6 @@ impl Network {
         }
     }
 
-    /// Lets a pump look after a connection. If that writes to one connection only, it leaves at once.
-    #[inline]
-    pub(crate) fn while_calling<R>(&self, call: impl FnOnce() -> R) -> R {
-        let result = call();
-        self.uncork_lone();
-        result
-    }
-
     /// If one connection only has something to send, it leaves: whoever wrote it waits for the answer now.
     #[inline]
     pub(crate) fn uncork_lone(&self) {

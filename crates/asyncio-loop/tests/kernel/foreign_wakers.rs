@@ -2,13 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
-use asyncio_loop::{LocalWaker, Outcome, TaskOptions};
+use asyncio_loop::{Direction, LocalWaker, Outcome, Source, TaskOptions};
 
 use crate::support::{OnDrop, Tally, event_loop, pending_with, reporting_loop, run_turns};
 
@@ -329,21 +331,17 @@ fn a_waker_may_be_replaced_while_it_is_cloned() {
     drop(SET.take());
 }
 
-/// A waker whose clone sets a timer and takes it back.
-mod setting_a_timer {
+/// A waker that calls back when it is cloned.
+mod calling {
     use super::*;
-    use asyncio_loop::LoopRef;
     use std::task::{RawWaker, RawWakerVTable};
-    use std::time::Duration;
 
     thread_local! {
-        pub(super) static LOOP: RefCell<Option<LoopRef>> = const { RefCell::new(None) };
+        pub(super) static ON_CLONE: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
     }
 
     fn clone(_: *const ()) -> RawWaker {
-        LOOP.with_borrow(|event_loop| {
-            event_loop.as_ref().unwrap().call_later(Duration::from_secs(1), || ()).cancel();
-        });
+        ON_CLONE.with_borrow(|call| call.as_ref().unwrap()());
         RawWaker::new(std::ptr::null(), &VTABLE)
     }
 
@@ -351,7 +349,8 @@ mod setting_a_timer {
 
     static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, nothing, nothing, nothing);
 
-    pub(super) fn waker() -> Waker {
+    pub(super) fn waker(on_clone: impl Fn() + 'static) -> Waker {
+        ON_CLONE.set(Some(Box::new(on_clone)));
         // SAFETY: the functions use no data, and only what belongs to their thread.
         unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &VTABLE)) }
     }
@@ -359,61 +358,29 @@ mod setting_a_timer {
 
 #[test]
 fn a_waker_may_set_timers_while_it_is_cloned_for_one() {
-    use setting_a_timer::{LOOP, waker};
-
     let event_loop = event_loop();
-    LOOP.set(Some(event_loop.handle_to_self()));
+    let this = event_loop.handle_to_self();
+    let waker = calling::waker(move || this.call_later(Duration::from_secs(1), || ()).cancel());
     let noop = LocalWaker::from_waker(Waker::noop());
     let deadline = event_loop.wake_at(event_loop.time(), noop);
-    assert!(deadline.set_waker(&Context::from_waker(&waker())));
+    assert!(deadline.set_waker(&Context::from_waker(&waker)));
     assert_eq!(event_loop.timer_count(), 1);
-    drop(LOOP.take());
-}
-
-/// A waker whose clone waits for another descriptor.
-mod waiting_elsewhere {
-    use super::*;
-    use asyncio_loop::{Direction, Source};
-    use std::os::unix::net::UnixStream;
-    use std::task::{RawWaker, RawWakerVTable};
-
-    thread_local! {
-        pub(super) static OTHER: RefCell<Option<Source<UnixStream>>> = const { RefCell::new(None) };
-    }
-
-    fn clone(_: *const ()) -> RawWaker {
-        OTHER.with_borrow(|source| {
-            let cx = Context::from_waker(Waker::noop());
-            assert!(source.as_ref().unwrap().poll_ready(&cx, Direction::Read).is_pending());
-        });
-        RawWaker::new(std::ptr::null(), &VTABLE)
-    }
-
-    fn nothing(_: *const ()) {}
-
-    static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, nothing, nothing, nothing);
-
-    pub(super) fn waker() -> Waker {
-        // SAFETY: the functions use no data, and only what belongs to their thread.
-        unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &VTABLE)) }
-    }
+    drop(calling::ON_CLONE.take());
 }
 
 #[test]
 fn a_waker_may_wait_for_a_descriptor_while_it_is_cloned_for_one() {
-    use asyncio_loop::{Direction, Source};
-    use std::os::unix::net::UnixStream;
-    use waiting_elsewhere::{OTHER, waker};
-
     let event_loop = event_loop();
     let (one, other) = UnixStream::pair().unwrap();
-    let waiting = |io| {
+    let [one, other] = [one, other].map(|io| {
         let source = Source::new(&event_loop, io);
         source.clear_ready(Direction::Read);
         source
-    };
-    OTHER.set(Some(waiting(other)));
-    let source = waiting(one);
-    assert!(source.poll_ready(&Context::from_waker(&waker()), Direction::Read).is_pending());
-    drop(OTHER.take());
+    });
+    let waker = calling::waker(move || {
+        let cx = Context::from_waker(Waker::noop());
+        assert!(other.poll_ready(&cx, Direction::Read).is_pending());
+    });
+    assert!(one.poll_ready(&Context::from_waker(&waker), Direction::Read).is_pending());
+    drop(calling::ON_CLONE.take());
 }

@@ -125,7 +125,7 @@ fn look_at(cx: &mut Context<'_>, server: &server::Shared, number: u32) -> usize 
         }
         return 0;
     }
-    server.network().while_calling(|| connection.pump(cx))
+    connection.pump(cx)
 }
 
 impl Connection {
@@ -171,7 +171,7 @@ impl Connection {
                 connection.tell_lost();
                 return Poll::Ready(());
             }
-            connection.network().while_calling(|| connection.pump(cx));
+            connection.pump(cx);
             Poll::Pending
         });
         let pump = self.network().event_loop().spawn(pump, TaskOptions::new().hidden())?;
@@ -207,7 +207,7 @@ impl Connection {
         }
     }
 
-    /// Receives for the protocol, and returns how much came.
+    /// Receives for the protocol, and returns how much came. If that was answered, the answer leaves.
     fn pump(self: &Rc<Self>, cx: &mut Context<'_>) -> usize {
         if !self.wants_data() {
             return 0;
@@ -220,6 +220,7 @@ impl Connection {
             Stopped::End => self.tell_eof(),
             Stopped::Failed(error) => self.reading_failed(error),
         }
+        self.network().uncork_lone();
         receipt.bytes
     }
 

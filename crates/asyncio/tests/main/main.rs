@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod documented;
+mod foreign_wakers;
 mod network;
 mod signals;
 mod structure;
