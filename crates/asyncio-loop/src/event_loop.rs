@@ -30,7 +30,7 @@ use crate::turn::Pace;
 
 /// Wakes for timers are at least this many nanoseconds apart: the timers that fall due in between
 /// leave in one wake. A timer that is alone is not delayed by it.
-const TIMER_GAP: u64 = 70_000;
+const TIMER_GAP: u64 = 60_000;
 /// Turns without rest after which a virtual clock moves all the same, so that tasks which only
 /// yield do not keep it from ever moving.
 const RESTLESS_TURNS: u64 = 10_000;
