@@ -14,7 +14,7 @@ export RUST_BACKTRACE=1
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 crates=$(ls crates)
 
-steps="fmt clippy test doc links examples alone benches msrv loom asan miri"
+steps="fmt clippy test doc links rows examples alone benches msrv loom asan miri"
 
 check_fmt() {
     cargo fmt --all --check
@@ -35,6 +35,16 @@ check_doc() {
 # Links between files, in every Markdown file.
 check_links() {
     python3 ci/links.py
+}
+
+# Rows of docs/behaviours: every one that a test or a page names is there; a summary by area.
+check_rows() {
+    python3 ci/rows.py --check
+}
+
+# No line of code, comment or prose is wider than 100 columns.
+check_lines() {
+    python3 ci/lines.py
 }
 
 # Each example that ends by itself. The others say "Runs until" in their first lines.

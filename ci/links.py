@@ -27,7 +27,8 @@ def prose(file):
 def anchors(file):
     """The anchors a renderer gives the headings of a file."""
     headings = (re.sub(r"[`*_]", "", heading) for heading in HEADING.findall(prose(file)))
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.strip().replace(" ", "-") for heading in plain}
 
 
 def problem(file, link):
