@@ -58,6 +58,7 @@ mod connection;
 mod datagram;
 mod endpoint;
 mod error;
+mod fence;
 mod network;
 mod pipe;
 mod pool;

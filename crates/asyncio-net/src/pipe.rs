@@ -12,7 +12,7 @@ use asyncio_loop::{Direction, LoopRef, Source};
 use rustix::fs::{FileType, OFlags};
 
 use crate::connect::start;
-use crate::connection::{Io, Opened};
+use crate::connection::Opened;
 use crate::network::Network;
 use crate::protocol::Protocol;
 use crate::source::{ByteSource, ByteStream};
@@ -241,7 +241,7 @@ fn open(network: &Rc<Network>, pipe: OwnedFd, end: End) -> io::Result<Opened> {
     rustix::io::ioctl_fionbio(&pipe, true)?;
     let hears_reader_go = kind == FileType::Fifo;
     let stream = PipeStream::new(network.event_loop(), pipe.into(), end, hears_reader_go);
-    Ok(Opened::new(network, Io::other(stream)))
+    Ok(Opened::over(network, stream))
 }
 
 /// A standard stream, without making it non-blocking for the shell and others who share it.
@@ -249,9 +249,7 @@ fn standard(shared: BorrowedFd<'_>, number: u32, end: End) -> io::Result<Opened>
     let network = Network::running();
     let own = shared.try_clone_to_owned()?;
     match FileType::from_raw_mode(rustix::fs::fstat(&own)?.st_mode) {
-        FileType::RegularFile => {
-            Ok(Opened::new(&network, Io::other(PlainFile::new(own.into(), end))))
-        }
+        FileType::RegularFile => Ok(Opened::over(&network, PlainFile::new(own.into(), end))),
         FileType::Socket => open(&network, own, end),
         _ => {
             let path = format!("/proc/self/fd/{number}");

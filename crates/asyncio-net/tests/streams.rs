@@ -284,7 +284,7 @@ fn a_stream_that_panics_while_it_sends_is_lost_and_those_behind_it_are_sent() {
         second.write(b"2");
         turn().await;
         assert_eq!((arrived(&to_first)?, arrived(&to_second)?), (1, 1));
-        assert_eq!(to_it.drain().await.unwrap_err().to_string(), "the stream panicked");
+        assert_eq!(to_it.drain().await.unwrap_err().to_string(), "the stream panicked: no room");
         assert!(from_it.read(1).await.is_err());
         assert_eq!(reports.borrow().len(), 1, "{:?}", reports.borrow());
         assert!(reports.borrow()[0].contains("no room"), "{:?}", reports.borrow());

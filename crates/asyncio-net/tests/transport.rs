@@ -252,7 +252,7 @@ fn a_method_that_panics_ends_its_connection_and_is_reported() {
             false
         }
         fn connection_lost(&mut self, _: &Transport, error: Option<io::Error>) {
-            self.0.add(format!("lost {}", error.is_some()));
+            self.0.add(format!("lost: {}", error.expect("it panicked")));
         }
     }
     run(async || {
@@ -263,7 +263,7 @@ fn a_method_that_panics_ends_its_connection_and_is_reported() {
             create_connection(ours, || Panics(log.clone(), method)).await?;
             theirs.write_all(b"x")?;
             theirs.shutdown(Shutdown::Write)?;
-            log.until("lost true").await;
+            log.until(&format!("lost: the protocol panicked: in {method}_received")).await;
             let report = reports.borrow_mut().pop().unwrap();
             assert!(report.contains(&format!("in {method}_received")), "{report}");
             assert!(report.contains("Panics") && report.contains("127.0.0.1"), "{report}");

@@ -4,14 +4,17 @@ use std::io::{IoSlice, Result};
 use std::ops::Deref;
 use std::task::{Context, Poll};
 
+use asyncio_loop::LoopRef;
+
+use super::foreign::Foreign;
 use crate::socket::SocketStream;
 use crate::source::{ByteSource, ByteStream};
 
 /// The bytes under a connection.
 pub(crate) enum Io {
     Socket(SocketStream),
-    /// A pipe, a session of TLS, somebody's own.
-    Other(Box<dyn ByteStream>),
+    /// A pipe, a session of TLS, a stream of a user.
+    Other(Foreign),
 }
 
 impl From<SocketStream> for Io {
@@ -22,8 +25,8 @@ impl From<SocketStream> for Io {
 
 /// What there is to do for each message.
 impl Io {
-    pub(crate) fn other(stream: impl ByteStream + 'static) -> Self {
-        Self::Other(Box::new(stream))
+    pub(crate) fn other(event_loop: &LoopRef, stream: impl ByteStream + 'static) -> Self {
+        Self::Other(Foreign::new(event_loop, stream))
     }
 
     #[inline]
@@ -59,7 +62,7 @@ impl Deref for Io {
     fn deref(&self) -> &Self::Target {
         match self {
             Self::Socket(socket) => socket,
-            Self::Other(stream) => &**stream,
+            Self::Other(stream) => stream,
         }
     }
 }

@@ -18,6 +18,7 @@
 mod alone;
 mod closing;
 mod flush;
+mod foreign;
 mod io;
 mod limits;
 mod poll;
@@ -36,10 +37,11 @@ pub(crate) use self::alone::Alone;
 pub(crate) use self::io::Io;
 pub(crate) use self::limits::Limits;
 use crate::error::SharedError;
+use crate::fence;
 use crate::network::Network;
 use crate::queue::Queue;
 use crate::server;
-use crate::source::ByteSource;
+use crate::source::{ByteSource, ByteStream};
 use crate::stream::{StreamReader, StreamWriter};
 use crate::transport::Receiver;
 
@@ -73,6 +75,11 @@ pub(crate) struct Opened {
 impl Opened {
     pub(crate) fn new(network: &Rc<Network>, io: Io) -> Self {
         Self { connection: Connection::new(network, io) }
+    }
+
+    /// A connection over a stream that is no socket.
+    pub(crate) fn over(network: &Rc<Network>, stream: impl ByteStream + 'static) -> Self {
+        Self::new(network, Io::other(network.event_loop(), stream))
     }
 
     pub(crate) fn reader(&self, limit: usize) -> StreamReader {
@@ -223,7 +230,14 @@ impl Connection {
     }
 
     pub(crate) fn set_receiver(&self, receiver: Box<dyn Receiver>) {
-        drop(self.receiver.replace(Some(receiver)));
+        if let Some(replaced) = self.receiver.replace(Some(receiver)) {
+            self.drop_receiver(replaced);
+        }
+    }
+
+    /// Drops a protocol; a panic of its destructor is reported.
+    pub(crate) fn drop_receiver(&self, receiver: Box<dyn Receiver>) {
+        fence::drop_value(self.network.event_loop(), receiver.type_name(), receiver);
     }
 
     /// Whether there is a protocol that is not being called: while one is, that it was replaced.
@@ -285,7 +299,16 @@ impl Connection {
 
     fn wake_waiters(&self) {
         let waiters = self.if_rare(|rare| std::mem::take(&mut rare.waiters)).unwrap_or_default();
-        waiters.into_iter().for_each(LocalWaker::wake);
+        waiters.into_iter().for_each(|waiter| fence::wake(self.network.event_loop(), waiter));
+    }
+}
+
+/// The last reference may be dropped by anything: what a user put into it drops behind a fence.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(receiver) = self.take_receiver() {
+            self.drop_receiver(receiver);
+        }
     }
 }
 

@@ -2,15 +2,12 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use asyncio_loop::ErrorContext;
 use bytes::Bytes;
 
 use super::{ALONE, BLOCKED, CLOSED, CLOSING, CORKED, Connection, EOF_ASKED, Io, OVER};
 use crate::queue::{Queue, SLICES};
-use crate::transport::Transport;
 
 /// From this length on, bytes are sent at once rather than copied for later.
 pub(super) const DIRECT: usize = 4 * 1024;
@@ -155,22 +152,7 @@ impl Connection {
     pub(crate) fn uncorked(self: &Rc<Self>) {
         self.clear(CORKED);
         self.sends.set(0);
-        match self.io {
-            Io::Socket(_) => self.flush(),
-            Io::Other(_) => self.flush_caught(),
-        }
-    }
-
-    /// Sends what is queued by code of somebody's own. Its panic is for this connection alone, not for those that leave after
-    /// it, nor for whoever has it leave.
-    fn flush_caught(self: &Rc<Self>) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.flush())) {
-            let context = ErrorContext::new("fatal error: sending by a stream failed")
-                .with_panic(&*payload)
-                .field("transport", format_args!("{:?}", Transport(self.clone())));
-            self.network.event_loop().report(&context);
-            self.lose(Some(io::Error::other("the stream panicked")));
-        }
+        self.flush();
     }
 
     /// Sends what is queued, unless a flusher does.

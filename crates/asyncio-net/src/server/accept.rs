@@ -104,7 +104,7 @@ impl<L: ListenSocket> Listener<L> {
     }
 
     fn accepted(&self, shared: &Rc<Shared>, socket: ConnectedSocket, peer: Address) {
-        if let Serve::Elsewhere(hand_over) = &shared.serve {
+        if let Some(Serve::Acceptor(hand_over)) = &shared.serve {
             return shared.hand_over(hand_over, socket);
         }
         let event_loop = shared.network().event_loop();

@@ -1,7 +1,7 @@
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Accepted, Serve, Server, ServerAddress, ServerOptions};
+use super::{Serve, Server, ServerAddress, ServerOptions};
+use crate::connection::Opened;
 use crate::protocol::{BufferedProtocol, Protocol};
 use crate::transport::{Lent, Own, Receiver};
 
@@ -171,13 +171,9 @@ async fn listen<R: Receiver + 'static>(
     factory: impl Fn() -> R + 'static,
     options: ServerOptions,
 ) -> io::Result<Server> {
-    let serve = move |accepted: Accepted| {
-        let receiver = match catch_unwind(AssertUnwindSafe(&factory)) {
-            Ok(receiver) => Box::new(receiver),
-            Err(payload) => return accepted.refuse(&*payload),
-        };
+    let serve = move |opened: Opened| {
         // Refused by a closed loop only.
-        let _ = accepted.opened.connection.start(receiver);
+        let _ = opened.connection.start(Box::new(factory()));
     };
-    Server::listen(address, options, Serve::Here(Box::new(serve))).await
+    Server::listen(address, options, Serve::Client(Box::new(serve))).await
 }

@@ -191,7 +191,7 @@ impl Intake {
 }
 
 fn serve(server: &Rc<Shared>, socket: ConnectedSocket) {
-    if let Serve::Elsewhere(hand_over) = &server.serve {
+    if let Some(Serve::Acceptor(hand_over)) = &server.serve {
         return server.hand_over(hand_over, socket);
     }
     match socket.open(server.network()) {

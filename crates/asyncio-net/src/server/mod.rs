@@ -1,10 +1,10 @@
 //! Listening servers.
 
 mod accept;
+mod acceptor;
 mod address;
 mod bind;
 mod create;
-mod elsewhere;
 mod intake;
 mod options;
 mod shared;
@@ -22,15 +22,15 @@ use std::time::Duration;
 
 use asyncio_task::{Outcome, finally, sleep};
 
+pub use self::acceptor::{create_acceptor, create_acceptor_with, round_robin};
 pub use self::address::ServerAddress;
 pub use self::create::{
     create_buffered_server, create_buffered_server_with, create_server, create_server_with,
 };
-pub use self::elsewhere::{create_acceptor, create_acceptor_with, round_robin};
 pub use self::intake::Intake;
 pub use self::options::ServerOptions;
 
-pub(crate) use self::shared::{Accepted, Serve, Shared};
+pub(crate) use self::shared::{Serve, Shared};
 pub(crate) use self::unix::{SocketFile, remove_stale};
 use crate::address::Address;
 use crate::network::Network;

@@ -1,6 +1,5 @@
 //! What a server shares with its listeners and its clients, and who they are.
 
-use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
@@ -9,41 +8,24 @@ use asyncio_loop::{ErrorContext, LocalWaker};
 use slab::Slab;
 
 use super::accept::Listening;
-use super::elsewhere::HandOver;
+use super::acceptor::HandOver;
 use super::{Intake, ServerOptions};
 use crate::connection::{CLOSED, Connection, Opened};
+use crate::fence;
 use crate::network::Network;
 use crate::transport::ServerPump;
 
 /// What is done with a new connection.
 pub(crate) enum Serve {
-    Here(Box<dyn Fn(Accepted)>),
-    Elsewhere(HandOver),
-}
-
-/// A new connection and where it comes from.
-pub(crate) struct Accepted {
-    pub(crate) opened: Opened,
-    pub(crate) server: Rc<Shared>,
-}
-
-impl Accepted {
-    /// The protocol's factory panicked: the connection is closed, the server goes on.
-    pub(super) fn refuse(self, payload: &(dyn Any + Send)) {
-        let event_loop = self.server.network.event_loop();
-        if event_loop.is_debug() {
-            let context = ErrorContext::new("the factory of a server's protocol failed");
-            let peer = self.opened.connection.io().peer_address();
-            event_loop.report(&context.with_panic(payload).field("peer", peer));
-        }
-        self.opened.connection.abort();
-    }
+    Client(Box<dyn Fn(Opened)>),
+    Acceptor(HandOver),
 }
 
 pub(crate) struct Shared {
     network: Rc<Network>,
     pub(super) options: ServerOptions,
-    pub(super) serve: Serve,
+    /// `None` while it is dropped.
+    pub(super) serve: Option<Serve>,
     listeners: RefCell<Vec<Rc<dyn Listening>>>,
     /// Made when it is asked for.
     intake: OnceCell<Intake>,
@@ -90,8 +72,10 @@ impl Drop for CloseAtEnd {
     }
 }
 
+/// The last reference may be dropped by any client, and the handler is the user's.
 impl Drop for Shared {
     fn drop(&mut self) {
+        fence::drop_value(self.network.event_loop(), "handler of a server", self.serve.take());
         if let Some(intake) = self.intake.get() {
             intake.close();
         }
@@ -108,7 +92,7 @@ impl Shared {
         Rc::new(Self {
             network,
             options,
-            serve,
+            serve: Some(serve),
             listeners: RefCell::new(listeners),
             intake: OnceCell::new(),
             clients: RefCell::default(),
@@ -167,11 +151,16 @@ impl Shared {
         this.intake.get_or_init(make).clone()
     }
 
-    /// Serves a new connection.
+    /// Serves a new connection. If a factory of the user panics, only this connection is closed.
     pub(super) fn serve(this: &Rc<Self>, opened: Opened) {
-        if let Serve::Here(serve) = &this.serve {
-            Self::admit(this, &opened.connection);
-            serve(Accepted { opened, server: this.clone() });
+        let Some(Serve::Client(serve)) = &this.serve else { return };
+        let connection = opened.connection.clone();
+        Self::admit(this, &connection);
+        if let Err(panic) = fence::call(|| serve(opened)) {
+            let context = ErrorContext::new("the factory of a server's client failed");
+            let context = context.field("peer", connection.io().peer_address());
+            this.network.event_loop().report(&panic.describe(context));
+            connection.abort();
         }
     }
 
@@ -311,7 +300,8 @@ impl Shared {
 
     fn wake_if_over(&self) {
         if self.is_over() {
-            self.waiters.take().into_iter().for_each(LocalWaker::wake);
+            let waiters = self.waiters.take().into_iter();
+            waiters.for_each(|waiter| fence::wake(self.network.event_loop(), waiter));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Streams over anything that carries bytes.
 
 use super::{DEFAULT_LIMIT, StreamReader, StreamWriter};
-use crate::connection::{Io, Opened};
+use crate::connection::Opened;
 use crate::network::Network;
 use crate::source::ByteStream;
 
@@ -53,5 +53,5 @@ use crate::source::ByteStream;
 /// ```
 #[must_use]
 pub fn stream_over(stream: impl ByteStream + 'static) -> (StreamReader, StreamWriter) {
-    Opened::new(&Network::running(), Io::other(stream)).into_streams(DEFAULT_LIMIT)
+    Opened::over(&Network::running(), stream).into_streams(DEFAULT_LIMIT)
 }

@@ -1,10 +1,7 @@
 //! Servers whose clients are served by a coroutine each.
 
-use std::any::Any;
 use std::error::Error;
-use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -14,7 +11,8 @@ use pin_project_lite::pin_project;
 
 use super::{DEFAULT_LIMIT, StreamReader, StreamWriter};
 use crate::connection::{Connection, Opened};
-use crate::server::{Accepted, Serve, Server, ServerAddress, ServerOptions};
+use crate::fence;
+use crate::server::{Serve, Server, ServerAddress, ServerOptions};
 use crate::transport::Transport;
 
 /// Listens on `address` and has `handler` serve each client, in a task of its own.
@@ -100,28 +98,27 @@ where
     R: HandlerResult,
 {
     let handler = Rc::new(handler);
-    let serve = move |accepted: Accepted| serve(&handler, accepted);
-    Server::listen(address.into(), options, Serve::Here(Box::new(serve))).await
+    let serve = move |opened: Opened| serve(&handler, opened);
+    Server::listen(address.into(), options, Serve::Client(Box::new(serve))).await
 }
 
 /// Starts the task that serves one client.
-fn serve<H, R>(handler: &Rc<H>, accepted: Accepted)
+fn serve<H, R>(handler: &Rc<H>, opened: Opened)
 where
     H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
     R: HandlerResult,
 {
-    let connection = accepted.opened.connection.clone();
+    let connection = opened.connection;
     let serving = Serving(connection.clone());
     let handler = handler.clone();
     let task = async move {
         // Made here, so that the task has no room for them besides the handler's own.
         let (reader, writer) = serving.streams();
         let Some(future) = serving.report_panic(|| handler(reader, writer)) else { return };
-        let result = CatchPanic { future }.await;
-        if let Some(failure) =
-            result.map_or_else(|payload| Some(Failure::Panic(payload)), R::failure)
-        {
-            failure.report(&Transport(serving.0.clone()));
+        match (CatchPanic { future }.await).map(R::failure) {
+            Err(panic) => report(&serving.0, |context| panic.describe(context)),
+            Ok(Some(error)) => report(&serving.0, |context| context.with_error(error)),
+            Ok(None) => {}
         }
     };
     // It must not run before the server knows of it.
@@ -143,13 +140,8 @@ impl Serving {
 
     /// A handler may panic before it gives a future.
     fn report_panic<F>(&self, call: impl FnOnce() -> F) -> Option<F> {
-        match catch_unwind(AssertUnwindSafe(call)) {
-            Ok(future) => Some(future),
-            Err(payload) => {
-                Failure::Panic(payload).report(&Transport(self.0.clone()));
-                None
-            }
-        }
+        let report = |panic: fence::Panic| report(&self.0, |context| panic.describe(context));
+        fence::call(call).map_err(report).ok()
     }
 }
 
@@ -174,13 +166,13 @@ pin_project! {
 }
 
 impl<F: Future> Future for CatchPanic<F> {
-    type Output = Result<F::Output, Box<dyn Any + Send>>;
+    type Output = Result<F::Output, fence::Panic>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let future = self.project().future;
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        match fence::call(|| future.poll(cx)) {
             Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(payload)),
+            Err(panic) => Poll::Ready(Err(panic)),
         }
     }
 }
@@ -210,18 +202,18 @@ impl<F: Future> Future for CatchPanic<F> {
 )]
 pub trait HandlerResult: sealed::Sealed + 'static {
     #[doc(hidden)]
-    fn failure(self) -> Option<Failure>;
+    fn failure(self) -> Option<Box<dyn Error>>;
 }
 
 impl HandlerResult for () {
-    fn failure(self) -> Option<Failure> {
+    fn failure(self) -> Option<Box<dyn Error>> {
         None
     }
 }
 
 impl<T: 'static, E: Into<Box<dyn Error>> + 'static> HandlerResult for Result<T, E> {
-    fn failure(self) -> Option<Failure> {
-        self.err().map(|error| Failure::Error(error.into()))
+    fn failure(self) -> Option<Box<dyn Error>> {
+        self.err().map(Into::into)
     }
 }
 
@@ -231,34 +223,12 @@ mod sealed {
     impl<T, E> Sealed for Result<T, E> {}
 }
 
-/// Why a handler did not end well.
-#[doc(hidden)]
-pub enum Failure {
-    Error(Box<dyn Error>),
-    Panic(Box<dyn Any + Send>),
-}
-
-impl Failure {
-    #[cold]
-    fn report(self, transport: &Transport) {
-        let context = match self {
-            Self::Error(error) => ErrorContext::new("a client's handler failed").with_error(error),
-            Self::Panic(payload) => {
-                ErrorContext::new("a client's handler failed").with_panic(&*payload)
-            }
-        };
-        let context = context
-            .field("peer", transport.peer_address())
-            .field("transport", format_args!("{transport:?}"));
-        transport.connection().network().event_loop().report(&context);
-    }
-}
-
-impl fmt::Debug for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Error(error) => f.debug_tuple("Error").field(error).finish(),
-            Self::Panic(_) => f.debug_tuple("Panic").finish_non_exhaustive(),
-        }
-    }
+/// Tells the loop's exception handler that a client was not served to the end.
+#[cold]
+fn report(connection: &Rc<Connection>, how: impl FnOnce(ErrorContext) -> ErrorContext) {
+    let transport = Transport(connection.clone());
+    let context = how(ErrorContext::new("a client's handler failed"))
+        .field("peer", transport.peer_address())
+        .field("transport", format_args!("{transport:?}"));
+    connection.network().event_loop().report(&context);
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use super::{StreamReader, StreamWriter, feed_reader_with_limit};
 use crate::address::Address;
-use crate::connection::{Alone, Connection, Io, Opened};
+use crate::connection::{Alone, Connection, Opened};
 use crate::source::{ByteSource, ByteStream};
 
 /// Puts a stream that `wrap` makes over an established connection, in place: afterwards `reader` and `writer` are
@@ -72,7 +72,7 @@ pub async fn upgrade_streams<S: ByteStream + 'static>(
         connection: connection.clone(),
         _alone: alone,
     };
-    let upgraded = Opened::new(connection.network(), Io::other(wrap(plain).await?));
+    let upgraded = Opened::over(connection.network(), wrap(plain).await?);
     connection.set_cover(&upgraded.connection);
     *reader = upgraded.reader(reader.limit());
     writer.set_connection(upgraded.connection);

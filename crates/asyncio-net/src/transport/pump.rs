@@ -3,11 +3,9 @@
 //! All connections of a server share one: a task for each would cost more memory than the connection itself, and all
 //! run in the same context anyhow, that of the server. A connection without a server has one of its own.
 
-use std::any::Any;
 use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
@@ -15,6 +13,7 @@ use asyncio_loop::{ErrorContext, LoopClosed, ReadyList, TaskOptions};
 
 use super::{Receiver, Stopped, Transport};
 use crate::connection::{CLOSED, CLOSING, Connection, Io, OVER, PUMPED, READ_EOF, READING_PAUSED};
+use crate::fence;
 use crate::server;
 use crate::socket::{Received, SocketStream};
 
@@ -152,7 +151,7 @@ impl Connection {
         if !self.has(CLOSED) {
             self.closed();
         }
-        drop(self.take_receiver());
+        self.take_receiver().into_iter().for_each(|receiver| self.drop_receiver(receiver));
     }
 
     /// A pump for this connection alone.
@@ -282,7 +281,7 @@ impl Connection {
     fn tell_lost(self: &Rc<Self>) {
         let error = self.error();
         self.with_receiver(|receiver, transport| receiver.connection_lost(transport, error));
-        drop(self.take_receiver());
+        self.take_receiver().into_iter().for_each(|receiver| self.drop_receiver(receiver));
         self.closed();
     }
 
@@ -303,28 +302,26 @@ impl Connection {
     ) -> Option<R> {
         let mut receiver = self.take_receiver()?;
         let transport = Transport(self.clone());
-        let result = catch_unwind(AssertUnwindSafe(|| call(&mut *receiver, &transport)));
-        let panicked = result.as_ref().err().map(|_| receiver.type_name());
-        // It may have put another one into its place.
-        let receiver = self.take_receiver().unwrap_or(receiver);
-        self.set_receiver(receiver);
-        match (result, panicked) {
-            (Err(payload), Some(name)) => {
-                self.protocol_panicked(name, &*payload);
-                None
+        let result = fence::call(|| call(&mut *receiver, &transport));
+        let name = receiver.type_name();
+        match self.take_receiver() {
+            None => self.set_receiver(receiver),
+            // The method has put another protocol into the place of its own.
+            Some(successor) => {
+                self.set_receiver(successor);
+                self.drop_receiver(receiver);
             }
-            (result, _) => result.ok(),
         }
+        result.map_err(|panic| self.protocol_panicked(name, &panic)).ok()
     }
 
     #[cold]
-    fn protocol_panicked(self: &Rc<Self>, protocol: &str, payload: &(dyn Any + Send)) {
+    fn protocol_panicked(self: &Rc<Self>, protocol: &str, panic: &fence::Panic) {
         let context = ErrorContext::new("fatal error: a protocol's method failed")
-            .with_panic(payload)
             .field("protocol", protocol)
             .field("transport", format_args!("{:?}", Transport(self.clone())));
-        self.network().event_loop().report(&context);
+        self.network().event_loop().report(&panic.describe(context));
         self.set(CLOSING);
-        self.lose(Some(io::Error::other("the protocol panicked")));
+        self.lose(Some(panic.to_error("the protocol")));
     }
 }

@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use asyncio_loop::ErrorContext;
 
 use super::{Intake, Serve, Server, ServerAddress, ServerOptions, Shared};
 use crate::connect::ConnectedSocket;
+use crate::fence;
 
 /// What is done with a socket that was accepted.
 pub(crate) type HandOver = RefCell<Box<dyn FnMut(ConnectedSocket)>>;
@@ -94,7 +94,7 @@ pub async fn create_acceptor_with(
     hand_over: impl FnMut(ConnectedSocket) + 'static,
     options: ServerOptions,
 ) -> io::Result<Server> {
-    let serve = Serve::Elsewhere(RefCell::new(Box::new(hand_over)));
+    let serve = Serve::Acceptor(RefCell::new(Box::new(hand_over)));
     Server::listen(address.into(), options, serve).await
 }
 
@@ -137,9 +137,9 @@ pub fn round_robin(mut intakes: Vec<Intake>) -> impl FnMut(ConnectedSocket) + 's
 impl Shared {
     pub(super) fn hand_over(&self, hand_over: &HandOver, socket: ConnectedSocket) {
         let mut hand_over = hand_over.borrow_mut();
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hand_over(socket))) {
+        if let Err(panic) = fence::call(|| hand_over(socket)) {
             let context = ErrorContext::new("handing an accepted socket over failed");
-            self.network().event_loop().report(&context.with_panic(&*payload));
+            self.network().event_loop().report(&panic.describe(context));
         }
     }
 }

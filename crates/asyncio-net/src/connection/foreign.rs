@@ -1,0 +1,113 @@
+//! A stream that a user wrote, behind a fence.
+
+use std::any::type_name;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::task::{Context, Poll};
+
+use asyncio_loop::{ErrorContext, LoopRef};
+
+use crate::address::Address;
+use crate::fence;
+use crate::source::{ByteSource, ByteStream};
+
+/// A [`ByteStream`] whose methods may panic. A panic is reported and becomes an error of the method,
+/// so it ends the connection over the stream and nothing else.
+pub(crate) struct Foreign {
+    /// `None` while it is dropped.
+    stream: Option<Box<dyn ByteStream>>,
+    type_name: &'static str,
+    event_loop: LoopRef,
+}
+
+impl Foreign {
+    pub(super) fn new<S: ByteStream + 'static>(event_loop: &LoopRef, stream: S) -> Self {
+        let event_loop = event_loop.clone();
+        Self { stream: Some(Box::new(stream)), type_name: type_name::<S>(), event_loop }
+    }
+
+    /// Calls a method of the stream.
+    #[inline]
+    fn call<R>(&self, method: impl FnOnce(&dyn ByteStream) -> R) -> io::Result<R> {
+        let Some(stream) = &self.stream else { return Err(io::ErrorKind::NotConnected.into()) };
+        fence::call(|| method(&**stream)).map_err(|panic| self.panicked(&panic))
+    }
+
+    #[cold]
+    fn panicked(&self, panic: &fence::Panic) -> io::Error {
+        let context = ErrorContext::new("fatal error: a method of a stream failed");
+        self.event_loop.report(&panic.describe(context).field("stream", self.type_name));
+        panic.to_error("the stream")
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        fence::drop_value(&self.event_loop, self.type_name, self.stream.take());
+    }
+}
+
+impl ByteSource for Foreign {
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.call(|stream| stream.poll_read(cx, buffer))?
+    }
+
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.call(|stream| stream.poll_read_ready(cx))?
+    }
+}
+
+impl ByteStream for Foreign {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.call(|stream| stream.try_write(slices))?
+    }
+
+    fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
+        self.call(|stream| stream.try_sendfile(file, offset, count))?
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.call(|stream| stream.poll_write_ready(cx))?
+    }
+
+    fn can_read(&self) -> bool {
+        self.call(|stream| stream.can_read()).unwrap_or(true)
+    }
+
+    fn can_write(&self) -> bool {
+        self.call(|stream| stream.can_write()).unwrap_or(true)
+    }
+
+    fn can_write_eof(&self) -> bool {
+        self.call(|stream| stream.can_write_eof()).unwrap_or(false)
+    }
+
+    fn write_eof(&self) -> io::Result<()> {
+        self.call(|stream| stream.write_eof())?
+    }
+
+    fn close(&self) {
+        // The panic has been reported, and there is nothing else to close.
+        let _ = self.call(|stream| stream.close());
+    }
+
+    fn take_fd(&self) -> Option<OwnedFd> {
+        self.call(|stream| stream.take_fd()).ok()?
+    }
+
+    fn local_address(&self) -> Address {
+        self.call(|stream| stream.local_address()).unwrap_or(Address::Unnamed)
+    }
+
+    fn peer_address(&self) -> Address {
+        self.call(|stream| stream.peer_address()).unwrap_or(Address::Unnamed)
+    }
+
+    /// Not fenced: `look` is code of the caller, and a panic in it is for the caller.
+    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
+        if let Some(stream) = &self.stream {
+            stream.with_fd(look);
+        }
+    }
+}
