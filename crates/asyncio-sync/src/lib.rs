@@ -51,6 +51,7 @@
 #![forbid(unsafe_code)]
 
 mod barrier;
+pub mod broadcast;
 mod condition;
 mod debug;
 mod error;

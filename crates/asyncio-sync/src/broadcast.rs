@@ -1,0 +1,369 @@
+//! A broadcast channel: every receiver gets every value, and the memory is bounded.
+//!
+//! The channel keeps the newest `capacity` values. A receiver that lags further behind is told how
+//! many values it has missed, and goes on with the oldest one that is left. So a slow receiver holds
+//! up neither the senders nor the other receivers.
+//!
+//! ```
+//! use asyncio_sync::broadcast;
+//!
+//! # futures::executor::block_on(async {
+//! let (sender, mut first) = broadcast::channel(16);
+//! let mut second = sender.subscribe();
+//! sender.send("news").unwrap();
+//! assert_eq!(first.recv().await, Ok("news"));
+//! assert_eq!(second.recv().await, Ok("news"));
+//! # });
+//! ```
+
+mod error;
+mod ring;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+pub use self::error::{RecvError, SendError, TryRecvError};
+use self::ring::{Read, Ring};
+use crate::line::{Line, Signal};
+
+/// Creates a channel that keeps the newest `capacity` values for its receivers.
+///
+/// # Panics
+///
+/// If `capacity` is 0: no value could ever be received.
+///
+/// # From asyncio
+///
+/// asyncio has no broadcast channel; a list of queues is what programs write instead.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_sync::broadcast::{self, RecvError};
+///
+/// # futures::executor::block_on(async {
+/// let (sender, mut receiver) = broadcast::channel(2);
+/// for n in 1..=5 {
+///     sender.send(n).unwrap();
+/// }
+/// drop(sender);
+/// assert_eq!(receiver.recv().await, Err(RecvError::Lagged(3)));
+/// assert_eq!(receiver.recv().await, Ok(4));
+/// assert_eq!(receiver.recv().await, Ok(5));
+/// assert_eq!(receiver.recv().await, Err(RecvError::Closed));
+/// # });
+/// ```
+#[must_use]
+pub fn channel<T: Clone>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    assert!(capacity > 0, "a broadcast channel needs room for one value at least");
+    let channel = Rc::new(Channel {
+        ring: RefCell::new(Ring::new(capacity)),
+        receivers: Cell::new(0),
+        senders: Cell::new(1),
+        line: Line::default(),
+    });
+    let receiver = Receiver::new(&channel);
+    (Sender { channel }, receiver)
+}
+
+/// The state that all handles share.
+struct Channel<T> {
+    ring: RefCell<Ring<T>>,
+    receivers: Cell<usize>,
+    senders: Cell<usize>,
+    /// The receivers that wait for a value.
+    line: Line,
+}
+
+impl<T> Channel<T> {
+    fn is_closed(&self) -> bool {
+        self.senders.get() == 0
+    }
+}
+
+impl<T: Clone> Channel<T> {
+    /// Reads the value at `next`, which moves on.
+    #[inline]
+    fn read(&self, next: &mut u64) -> Result<T, TryRecvError> {
+        // A clone runs code of the user: the ring is only shared meanwhile.
+        let read = self.ring.borrow().read(*next);
+        match read {
+            Read::Value(value) => {
+                *next += 1;
+                Ok(value)
+            }
+            Read::Last => {
+                let value = self.ring.borrow_mut().take(*next);
+                *next += 1;
+                Ok(value)
+            }
+            Read::Lagged { oldest } => {
+                let missed = oldest - *next;
+                *next = oldest;
+                Err(TryRecvError::Lagged(missed))
+            }
+            Read::Nothing if self.is_closed() => Err(TryRecvError::Closed),
+            Read::Nothing => Err(TryRecvError::Empty),
+        }
+    }
+}
+
+/// The sending half of a broadcast [`channel`]. A clone sends into the same channel.
+///
+/// When the last sender is dropped, the receivers get what is left, and then
+/// [`RecvError::Closed`].
+pub struct Sender<T> {
+    channel: Rc<Channel<T>>,
+}
+
+impl<T: Clone> Sender<T> {
+    /// Sends a value to every receiver that exists now. Returns how many there are.
+    ///
+    /// It never waits. If the channel is full, its oldest value is dropped, and the receivers that
+    /// have not read that value find out by [`RecvError::Lagged`].
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the value if there is no receiver.
+    ///
+    /// # Panics
+    ///
+    /// If the `Clone` of a value sends into the channel that the value is being read from.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_sync::broadcast;
+    ///
+    /// let (sender, receiver) = broadcast::channel(1);
+    /// assert_eq!(sender.send('a'), Ok(1));
+    /// drop(receiver);
+    /// assert_eq!(sender.send('b').unwrap_err().into_inner(), 'b');
+    /// ```
+    pub fn send(&self, value: T) -> Result<usize, SendError<T>> {
+        let channel = &*self.channel;
+        let receivers = channel.receivers.get();
+        if receivers == 0 {
+            return Err(SendError(value));
+        }
+        let evicted = channel.ring.borrow_mut().push(value, receivers);
+        channel.line.signal();
+        // Its destructor is code of the user: it runs when the channel is whole again.
+        drop(evicted);
+        Ok(receivers)
+    }
+
+    /// Adds a receiver, which gets what is sent from now on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_sync::broadcast::{self, TryRecvError};
+    ///
+    /// let (sender, _first) = broadcast::channel(4);
+    /// sender.send(1).unwrap();
+    /// let mut late = sender.subscribe();
+    /// assert_eq!(late.try_recv(), Err(TryRecvError::Empty));
+    /// ```
+    #[must_use]
+    pub fn subscribe(&self) -> Receiver<T> {
+        Receiver::new(&self.channel)
+    }
+
+    /// How many receivers there are.
+    #[must_use]
+    pub fn receiver_count(&self) -> usize {
+        self.channel.receivers.get()
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        let channel = Rc::clone(&self.channel);
+        channel.senders.set(channel.senders.get() + 1);
+        Self { channel }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let senders = self.channel.senders.get() - 1;
+        self.channel.senders.set(senders);
+        if senders == 0 {
+            self.channel.line.signal();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("receivers", &self.channel.receivers.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The receiving half of a broadcast [`channel`].
+///
+/// A clone starts at the same place, so it gets what this receiver has not read yet.
+pub struct Receiver<T> {
+    channel: Rc<Channel<T>>,
+    /// The number of the next value to read.
+    next: u64,
+}
+
+impl<T: Clone> Receiver<T> {
+    fn new(channel: &Rc<Channel<T>>) -> Self {
+        channel.receivers.set(channel.receivers.get() + 1);
+        let next = channel.ring.borrow().end();
+        Self { channel: Rc::clone(channel), next }
+    }
+
+    /// Waits for the next value.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Lagged`] with the number of values that were missed since the last call; the
+    /// next call goes on with the oldest value left. [`RecvError::Closed`] when there are no
+    /// senders any more and everything was read.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped has read nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_sync::broadcast;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let (sender, mut receiver) = broadcast::channel(8);
+    /// let reader = async {
+    ///     let mut sum = 0;
+    ///     while let Ok(n) = receiver.recv().await {
+    ///         sum += n;
+    ///     }
+    ///     sum
+    /// };
+    /// let writer = async move {
+    ///     for n in 1..=4 {
+    ///         sender.send(n).unwrap();
+    ///     }
+    /// };
+    /// assert_eq!(futures::join!(reader, writer).0, 10);
+    /// # });
+    /// ```
+    pub fn recv(&mut self) -> Recv<'_, T> {
+        let signal = Signal::new(&self.channel.line);
+        Recv { channel: &self.channel, next: &mut self.next, signal }
+    }
+
+    /// Reads the next value if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] if there is none now, else as for [`recv`](Self::recv).
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        self.channel.read(&mut self.next)
+    }
+}
+
+impl<T> Receiver<T> {
+    /// How many values wait to be read, those included that the channel no longer has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_sync::broadcast;
+    ///
+    /// let (sender, receiver) = broadcast::channel(4);
+    /// sender.send(1).unwrap();
+    /// assert_eq!(receiver.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn len(&self) -> usize {
+        usize::try_from(self.channel.ring.borrow().end() - self.next).unwrap_or(usize::MAX)
+    }
+
+    /// Whether every value was read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether there are no senders any more. Values may be left all the same.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.channel.is_closed()
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        let channel = Rc::clone(&self.channel);
+        channel.receivers.set(channel.receivers.get() + 1);
+        channel.ring.borrow_mut().add_reader(self.next);
+        Self { channel, next: self.next }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.channel.receivers.set(self.channel.receivers.get() - 1);
+        let unread = self.channel.ring.borrow_mut().remove_reader(self.next);
+        drop(unread);
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Receiver::recv`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Recv<'a, T> {
+    channel: &'a Channel<T>,
+    next: &'a mut u64,
+    signal: Signal<'a>,
+}
+
+impl<T: Clone> Recv<'_, T> {
+    fn read(&mut self) -> Poll<Result<T, RecvError>> {
+        Poll::Ready(match self.channel.read(self.next) {
+            Ok(value) => Ok(value),
+            Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
+            Err(TryRecvError::Closed) => Err(RecvError::Closed),
+            Err(TryRecvError::Empty) => return Poll::Pending,
+        })
+    }
+}
+
+impl<T: Clone> Future for Recv<'_, T> {
+    type Output = Result<T, RecvError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let read = self.read();
+            if read.is_ready() {
+                return read;
+            }
+            let joins = !self.signal.is_in_line();
+            if self.signal.poll_signal(cx).is_pending() {
+                // A foreign waker may have sent a value when the line cloned it.
+                return if joins { self.read() } else { Poll::Pending };
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Recv<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recv").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,122 @@
+//! The newest values of a broadcast channel, each with the number of receivers that have yet to read it.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+
+/// Values are numbered from 0 in the order in which they were sent.
+pub(super) struct Ring<T> {
+    slots: VecDeque<Slot<T>>,
+    /// The number of the first slot.
+    oldest: u64,
+    capacity: usize,
+}
+
+struct Slot<T> {
+    /// `None` once every receiver has read it.
+    value: Option<T>,
+    unread: Cell<usize>,
+}
+
+/// The outcome of a look at one number.
+pub(super) enum Read<T> {
+    Value(T),
+    /// The caller is the last one to read this value, and takes it out.
+    Last,
+    /// The ring does not have the value any more; this is the oldest number it has.
+    Lagged {
+        oldest: u64,
+    },
+    Nothing,
+}
+
+impl<T> Ring<T> {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { slots: VecDeque::new(), oldest: 0, capacity }
+    }
+
+    /// The number that the next value will have.
+    pub(super) fn end(&self) -> u64 {
+        self.oldest + self.slots.len() as u64
+    }
+
+    /// Adds a value for so many receivers. Returns the value that had to make room.
+    pub(super) fn push(&mut self, value: T, receivers: usize) -> Option<T> {
+        let evicted = if self.slots.len() == self.capacity { self.pop() } else { None };
+        self.slots.push_back(Slot { value: Some(value), unread: Cell::new(receivers) });
+        evicted
+    }
+
+    /// Notes that one more receiver has yet to read everything from `next` on.
+    pub(super) fn add_reader(&mut self, next: u64) {
+        for slot in self.slots.range(self.index_from(next)..) {
+            slot.unread.set(slot.unread.get() + 1);
+        }
+    }
+
+    /// Notes that a receiver will not read what is left from `next` on. Returns the values that
+    /// nobody is going to read.
+    pub(super) fn remove_reader(&mut self, next: u64) -> Vec<T> {
+        let mut unread = Vec::new();
+        let from = self.index_from(next);
+        for slot in self.slots.range_mut(from..) {
+            slot.unread.set(slot.unread.get() - 1);
+            if slot.unread.get() == 0 {
+                unread.extend(slot.value.take());
+            }
+        }
+        self.drop_read();
+        unread
+    }
+
+    /// Takes the value that its last receiver reads.
+    pub(super) fn take(&mut self, next: u64) -> T {
+        let at = self.index_from(next);
+        let slot = &mut self.slots[at];
+        slot.unread.set(0);
+        let value = slot.value.take().expect("a value that was not read is there");
+        self.drop_read();
+        value
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let slot = self.slots.pop_front()?;
+        self.oldest += 1;
+        slot.value
+    }
+
+    /// Removes the slots at the front that every receiver has read.
+    #[inline]
+    fn drop_read(&mut self) {
+        while self.slots.front().is_some_and(|slot| slot.unread.get() == 0) {
+            self.pop();
+        }
+    }
+
+    /// Where the values from `next` on begin.
+    #[inline]
+    fn index_from(&self, next: u64) -> usize {
+        usize::try_from(next.saturating_sub(self.oldest))
+            .unwrap_or(usize::MAX)
+            .min(self.slots.len())
+    }
+}
+
+impl<T: Clone> Ring<T> {
+    /// Reads the value numbered `next` for one receiver.
+    #[inline]
+    pub(super) fn read(&self, next: u64) -> Read<T> {
+        if next < self.oldest {
+            return Read::Lagged { oldest: self.oldest };
+        }
+        let Some(slot) = self.slots.get(self.index_from(next)) else { return Read::Nothing };
+        match &slot.value {
+            Some(_) if slot.unread.get() == 1 => Read::Last,
+            Some(value) => {
+                let value = value.clone();
+                slot.unread.set(slot.unread.get() - 1);
+                Read::Value(value)
+            }
+            None => Read::Nothing,
+        }
+    }
+}
