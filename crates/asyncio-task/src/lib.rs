@@ -35,6 +35,7 @@ mod combinators;
 mod error;
 mod group;
 mod interrupt;
+mod interval;
 mod promise;
 mod runner;
 mod sleep;
@@ -56,6 +57,7 @@ pub use error::{Exception, InvalidState, JoinError, PromiseError, TaskPanic};
 pub use group::{
     Child, ChildError, ChildOutput, ExceptionGroup, Scope, TaskGroup, scope, task_group,
 };
+pub use interval::{Interval, MissedTicks, Tick, interval, interval_at};
 pub use promise::{Promise, create_future};
 pub use runner::{Runner, RunnerBuilder, run};
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};

@@ -37,7 +37,9 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep { state: State::New(duration) }
 }
 
-/// Waits until `when` on the loop's clock; one turn if that is over. In a loop it does something at intervals.
+/// Waits until `when` on the loop's clock; one turn if that is over.
+///
+/// To do something at regular moments, use [`interval`](fn@crate::interval).
 ///
 /// # Panics
 ///
@@ -64,7 +66,6 @@ pub fn sleep(duration: Duration) -> Sleep {
 ///     assert_eq!(running_loop().time() - start, Duration::from_secs(3));
 /// });
 /// ```
-#[doc(alias = "interval")]
 pub fn sleep_until(when: LoopTime) -> Sleep {
     Sleep { state: State::Until(when) }
 }
