@@ -37,6 +37,7 @@ mod group;
 mod interrupt;
 mod interval;
 mod promise;
+mod retry;
 mod runner;
 mod sleep;
 mod task;
@@ -59,6 +60,7 @@ pub use group::{
 };
 pub use interval::{Interval, MissedTicks, Tick, interval, interval_at};
 pub use promise::{Promise, create_future};
+pub use retry::{Backoff, Retry, retry};
 pub use runner::{Runner, RunnerBuilder, run};
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 pub use task::{

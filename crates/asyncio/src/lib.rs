@@ -59,9 +59,10 @@
 //! | `JoinSet` | [`task_group`], [`as_completed`] |
 //! | `join!`, `try_join!`, `select!` | [`gather`](fn@gather), [`try_gather`], [`race`](fn@race) |
 //! | `time::{sleep, timeout, pause}` | [`sleep`](fn@sleep), [`timeout`](fn@timeout), [`RunnerBuilder::virtual_time`] |
-//! | `time::interval` | a loop over [`sleep_until`] |
+//! | `time::interval` | [`interval`](fn@interval) |
 //! | `spawn_blocking`, `Handle::spawn` from a thread | [`to_thread`], [`run_coroutine_threadsafe`] |
 //! | `oneshot`, `mpsc` | [`create_future`], [`Queue`] with [`Queue::shutdown`]; across threads [`mixed::Queue`] |
+//! | `broadcast` | [`mod@broadcast`] |
 //! | `Mutex`, `Notify`, `watch` | [`Lock`] (only across awaits), [`Event`], [`Condition`] |
 //! | `Semaphore`, `Barrier`, `CancellationToken` | [`Semaphore`], [`Barrier`], [`Task::cancel`] or [`TaskGroup::cancel`] |
 //! | `TcpListener`, `TcpStream` | [`start_server`], [`open_connection`]; [`JoinedStream`] is both halves |
@@ -127,17 +128,19 @@ pub use asyncio_sync::{
     Acquire, AcquirePermit, Barrier, BaseQueue, BoundedSemaphore, BrokenBarrier, Condition, Event,
     EventWait, Fifo, Get, Guard, HeldPermit, Lifo, LifoQueue, Lock, LockGuard, Order,
     OwnedLockGuard, OwnedPermit, Permit, Priority, PriorityQueue, Put, PutError, Queue,
-    QueueShutDown, ReleaseError, Semaphore, TaskDoneError, TryGetError, TryPutError, mixed,
+    QueueShutDown, ReleaseError, Semaphore, TaskDoneError, TryGetError, TryPutError, broadcast,
+    mixed,
 };
 pub use asyncio_task::{
-    AsCompleted, CancelReason, Cancelled, CatchCancel, Child, ChildError, ChildOutput, Critical,
-    Exception, ExceptionGroup, Gather, InvalidState, JoinError, LoopThread, LoopThreadBuilder,
-    Loss, Outcome, Promise, PromiseError, Race, RescheduleError, ReturnWhen, Runner, RunnerBuilder,
-    Scope, Shield, Sleep, Staggered, SyncToAsync, Task, TaskGroup, TaskHandleExt, TaskLoopExt,
-    TaskPanic, TaskRefExt, Timeout, TimeoutError, TimeoutFuture, TryGather, WaitTasks, YieldNow,
-    all_tasks, as_completed, async_to_sync, catch_cancel, create_future, create_task,
-    create_task_with, critical, current_task, eager_task_factory, finally, from_thread, gather,
-    race, run, run_coroutine_threadsafe, scope, shield, single_thread_scope, sleep, sleep_until,
+    AsCompleted, Backoff, CancelReason, Cancelled, CatchCancel, Child, ChildError, ChildOutput,
+    Critical, Exception, ExceptionGroup, Gather, Interval, InvalidState, JoinError, LoopThread,
+    LoopThreadBuilder, Loss, MissedTicks, Outcome, Promise, PromiseError, Race, RescheduleError,
+    Retry, ReturnWhen, Runner, RunnerBuilder, Scope, Shield, Sleep, Staggered, SyncToAsync, Task,
+    TaskGroup, TaskHandleExt, TaskLoopExt, TaskPanic, TaskRefExt, Tick, Timeout, TimeoutError,
+    TimeoutFuture, TryGather, WaitTasks, YieldNow, all_tasks, as_completed, async_to_sync,
+    catch_cancel, create_future, create_task, create_task_with, critical, current_task,
+    eager_task_factory, finally, from_thread, gather, interval, interval_at, race, retry, run,
+    run_coroutine_threadsafe, scope, shield, single_thread_scope, sleep, sleep_until,
     staggered_race, sync_to_async, task_group, thread_sensitive_scope, timeout, timeout_at,
     to_thread, try_gather, wait, wait_for, yield_now,
 };
