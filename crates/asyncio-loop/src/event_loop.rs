@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 pub use self::deadline::Deadline;
 use self::marks::{DEBUG, HOOKS, Marks, STOPPING, VIRTUAL};
+use crate::budget::StepBudget;
 use crate::builder::LoopBuilder;
 use crate::clock::{Clock, LoopTime};
 use crate::driver::{Driver, Wait};
@@ -118,6 +119,7 @@ impl EventLoop {
             timer_wake: Cell::new(0),
             driver,
             pace: Pace::new(),
+            step_budget: StepBudget::default(),
             marks: Marks::default(),
             orphan: Cell::new(false),
             turns: Cell::new(0),
@@ -201,6 +203,7 @@ pub(crate) struct Inner {
     timer_wake: Cell<u64>,
     driver: Driver,
     pace: Pace,
+    step_budget: StepBudget,
     marks: Marks,
     /// The `EventLoop` was dropped inside a run.
     orphan: Cell<bool>,
@@ -441,6 +444,16 @@ impl LoopRef {
 
     pub(crate) fn driver(&self) -> &Driver {
         &self.0.driver
+    }
+
+    #[inline]
+    pub(crate) fn step_budget(&self) -> &StepBudget {
+        &self.0.step_budget
+    }
+
+    #[inline]
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.0.pace
     }
 }
 

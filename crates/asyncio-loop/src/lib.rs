@@ -30,6 +30,7 @@
 //! Where next: [`EventLoop`] to make and run a loop, [`running_loop`] to find it,
 //! [`LocalWaker`] to write futures that wake without atomics, [`Source`] to watch a descriptor.
 
+mod budget;
 mod builder;
 mod cancel_reason;
 mod clock;
@@ -51,6 +52,8 @@ mod timers;
 mod turn;
 mod watch;
 
+#[doc(hidden)]
+pub use budget::Share;
 pub use builder::LoopBuilder;
 pub use cancel_reason::CancelReason;
 pub use clock::LoopTime;

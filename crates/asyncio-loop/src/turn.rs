@@ -52,6 +52,11 @@ impl Pace {
         yes
     }
 
+    /// Has the clock read before the next step: the one that runs now has taken long.
+    pub(crate) fn read_next(&self) {
+        self.left.set(0);
+    }
+
     /// Notes steps that were taken; true if it is time to look.
     #[inline]
     pub(crate) fn took(&self, steps: usize, now: impl FnOnce() -> u64) -> bool {
@@ -104,6 +109,22 @@ mod tests {
         now += 1_000_000;
         assert!(pace.took(steps, || now), "a slow stretch is followed by a look");
         assert_eq!(pace.allowance(), 1);
+    }
+
+    #[test]
+    fn the_clock_is_read_after_a_step_that_says_that_it_was_slow() {
+        let pace = Pace::new();
+        pace.looked(0);
+        let mut now = 0;
+        for _ in 0..20 {
+            let steps = pace.allowance();
+            now += 4 * steps as u64;
+            pace.took(steps, || now);
+        }
+        pace.read_next();
+        now += 1_000_000;
+        assert_eq!((pace.allows(1), pace.allowance()), (false, 0));
+        assert!(pace.took(0, || now), "time to look");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::task::{Context, Poll};
 
-use asyncio_loop::{Direction, LoopRef, running_loop};
+use asyncio_loop::{Direction, LoopRef, Share, running_loop};
 use bytes::Bytes;
 
 use crate::sock;
@@ -332,9 +332,10 @@ async fn native(
     progress: &mut Progress<'_>,
     mut send: impl FnMut(&mut Context<'_>, &File, u64, usize) -> Poll<io::Result<usize>>,
 ) -> io::Result<bool> {
+    let share = Share::default();
     while let Some(count) = progress.wanted(AT_ONCE) {
         let (file, offset) = (progress.file, progress.offset);
-        match poll_fn(|cx| send(cx, file, offset, count)).await {
+        match poll_fn(|cx| share.poll(cx, |cx| send(cx, file, offset, count))).await {
             Ok(0) => break,
             Ok(sent) => progress.offset += sent as u64,
             Err(error) if progress.sent() == 0 && is_unavailable(&error) => {

@@ -350,3 +350,61 @@ fn a_count_of_zero_sends_nothing() {
         Ok(())
     });
 }
+
+/// Counts the turns of the loop until it is dropped: the number of times that others could run.
+fn count_turns() -> impl Fn() -> u64 {
+    let before = running_loop().turns();
+    move || running_loop().turns() - before
+}
+
+// Case `starvation`: a loop over operations that are ready at once lets others run.
+#[test]
+fn starvation() {
+    run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let clients: Vec<_> = (0..120).map(|_| TcpStream::connect(address)).collect();
+        let turns = count_turns();
+        for _ in 0..clients.len() {
+            sock_accept(&listener).await?;
+        }
+        assert!(turns() >= 5, "sock_accept: {}", turns());
+
+        let (ours, theirs) = sockets();
+        (&*theirs).write_all(&[b'x'; 1000])?;
+        let turns = count_turns();
+        for _ in 0..500 {
+            assert_eq!(sock_recv(&ours, 1).await?, "x");
+            sock_recv_into(&ours, &mut [0]).await?;
+        }
+        assert!(turns() >= 40, "sock_recv: {}", turns());
+        let turns = count_turns();
+        for _ in 0..1000 {
+            sock_sendall(&ours, b"x").await?;
+        }
+        assert!(turns() >= 40, "sock_sendall: {}", turns());
+
+        let receiver = UdpSocket::bind("127.0.0.1:0")?;
+        receiver.set_nonblocking(true)?;
+        let (sender, turns) = (UdpSocket::bind("127.0.0.1:0")?, count_turns());
+        for _ in 0..200 {
+            sock_sendto(&sender, b"x", receiver.local_addr()?).await?;
+            sock_recvfrom(&receiver, 1).await?;
+        }
+        assert!(turns() >= 20, "sock_sendto, sock_recvfrom: {}", turns());
+
+        let directory = TempDir::new();
+        let path = directory.path("socket");
+        let listener = std::os::unix::net::UnixListener::bind(&path)?;
+        let turns = count_turns();
+        for _ in 0..100 {
+            let client = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            client.set_nonblocking(true)?;
+            sock_connect(&client, path.as_path()).await?;
+            listener.accept()?;
+        }
+        assert!(turns() >= 5, "sock_connect: {}", turns());
+        Ok(())
+    });
+}

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::registration::Registration;
 use super::{Driver, ReadyList};
+use crate::budget::Share;
 use crate::event_loop::LoopRef;
 
 /// Which way bytes go.
@@ -216,6 +217,8 @@ impl<S: Pollable> Source<S> {
 
     /// Waits until an operation is worth trying.
     ///
+    /// A task that is always ready gives way to others every few calls.
+    ///
     /// # Errors
     ///
     /// As [`poll_ready`](Self::poll_ready).
@@ -242,7 +245,8 @@ impl<S: Pollable> Source<S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn ready(&self, direction: Direction) -> io::Result<()> {
-        poll_fn(|cx| self.poll_ready(cx, direction)).await
+        let share = Share::default();
+        poll_fn(|cx| share.poll(cx, |cx| self.poll_ready(cx, direction))).await
     }
 
     /// Tries `operation` if the source is ready, and takes note when it would have blocked.

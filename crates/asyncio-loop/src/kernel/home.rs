@@ -437,6 +437,12 @@ impl HomeOwner {
         self.local().ready.len()
     }
 
+    /// A number that each step changes, for whatever counts by step.
+    #[inline]
+    pub(crate) fn steps(&self) -> usize {
+        self.local().ready.taken()
+    }
+
     /// The cell that `step` would run.
     pub(crate) fn peek(&self) -> Option<CellRef> {
         let cell = self.local().ready.first()?;

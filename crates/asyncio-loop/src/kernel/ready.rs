@@ -29,6 +29,12 @@ impl Ready {
         self.put.wrapping_sub(self.taken)
     }
 
+    /// Cells taken out so far; counted from 0 again when the ring grows or shrinks.
+    #[inline]
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
+
     /// Puts a cell at the end; false if the queue is closed.
     #[inline]
     pub(super) fn push(&mut self, cell: NonNull<Header>) -> bool {

@@ -1,8 +1,10 @@
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::task::{Context, Poll};
 
-use asyncio_loop::{Direction, running_loop};
+use asyncio_loop::{Direction, Share, running_loop};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, getsockname, sockopt};
 
@@ -107,7 +109,9 @@ async fn resolve_for(socket: &impl AsFd, endpoint: &Endpoint) -> io::Result<std:
 
 async fn connect(socket: &impl AsFd, address: &SocketAddrAny) -> io::Result<()> {
     let source = watch(socket)?;
-    match rustix::net::connect(socket, address) {
+    let share = Share::default();
+    let attempt = |_: &mut Context<'_>| Poll::Ready(rustix::net::connect(socket, address));
+    match poll_fn(|cx| share.poll(cx, attempt)).await {
         Ok(()) => return Ok(()),
         // The latter: an earlier call was given up.
         Err(Errno::INPROGRESS | Errno::ALREADY) => {}

@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use asyncio_loop::{Direction, Source, running_loop};
+use asyncio_loop::{Direction, Share, Source, running_loop};
 
 pub use self::connect::{SockTarget, sock_accept, sock_connect};
 pub use self::receive::{sock_recv, sock_recv_into, sock_recvfrom, sock_recvfrom_into};
@@ -38,5 +38,6 @@ async fn operate<R>(
     mut operation: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<R>,
 ) -> io::Result<R> {
     let source = watch(socket)?;
-    poll_fn(|cx| source.poll_io(cx, direction, |fd| Ok(operation(*fd)?))).await
+    let share = Share::default();
+    poll_fn(|cx| share.poll(cx, |cx| source.poll_io(cx, direction, |fd| Ok(operation(*fd)?)))).await
 }
