@@ -74,6 +74,7 @@ mod source;
 mod stream;
 mod transport;
 mod unix;
+mod waiters;
 
 pub use address::Address;
 #[doc(no_inline)]

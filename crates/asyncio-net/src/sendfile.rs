@@ -249,7 +249,7 @@ pub async fn sendfile(
 ) -> io::Result<u64> {
     let connection = transport.connection();
     let _alone = connection.alone()?;
-    poll_fn(|cx| connection.poll_flushed(cx)).await?;
+    connection.drained().await?;
     let mut progress = Progress::new(file, options);
     let result = native(&mut progress, |cx, file, offset, count| {
         connection.poll_sendfile(cx, file, offset, count)
@@ -262,7 +262,7 @@ pub async fn sendfile(
         let length = block.len();
         connection.write_block(block);
         // Its own failure is an error here, so count only what has really left.
-        poll_fn(|cx| connection.poll_flushed(cx)).await?;
+        connection.drained().await?;
         progress.offset += length as u64;
     }
     Ok(progress.sent())

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use super::{CLOSED, CLOSING, Connection, DROPPED, KEPT, OVER, PUMPED};
 use crate::error::SharedError;
@@ -27,7 +28,7 @@ impl Connection {
     }
 
     /// The connection is over: closed as it should be, or because of `error`.
-    pub(crate) fn lose(self: &Rc<Self>, error: Option<io::Error>) {
+    pub(crate) fn lose(&self, error: Option<io::Error>) {
         if self.has(CLOSED) {
             return;
         }
@@ -35,7 +36,7 @@ impl Connection {
             self.set(OVER);
             self.drop_queue();
             if let Some(error) = error {
-                self.with_rare(|rare| rare.error = Some(SharedError::new(error)));
+                self.rare().error.get_or_init(|| SharedError::new(error));
             }
         }
         if self.has(PUMPED) {
@@ -46,6 +47,39 @@ impl Connection {
             // What the other side sent before may still be read, until the writer is closed.
             self.wake_waiters();
         }
+    }
+
+    /// A stream's reader met an error: the connection is over for its writer, too. There is nothing left to be read, so
+    /// the descriptor goes.
+    #[cold]
+    pub(super) fn stream_failed<T>(&self, read: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let Poll::Ready(Err(error)) = read else { return read };
+        self.set(CLOSING);
+        self.lose(Some(error));
+        Poll::Ready(Err(self.error().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into())))
+    }
+
+    /// Reads from a connection that has ended: what came before, then the error, if one ended it, or the end of the stream.
+    #[cold]
+    pub(super) fn poll_rest(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read =
+            if self.has(CLOSING) { Poll::Ready(Ok(0)) } else { self.io.poll_read(cx, buffer) };
+        let Some(error) = self.error() else { return read };
+        match read {
+            Poll::Ready(Ok(1..)) => read,
+            // The other side took no more, but it had sent everything, its end too.
+            Poll::Ready(Ok(0)) | Poll::Pending if self.is_half_broken(&error) => read,
+            _ => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Whether `error` ended the way out only, and what the other side sent may still be read.
+    fn is_half_broken(&self, error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::BrokenPipe && !self.has(CLOSING)
     }
 
     fn drop_queue(&self) {

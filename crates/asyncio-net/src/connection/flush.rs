@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::{BLOCKED, CLOSED, CLOSING, Connection, EOF_ASKED, FLUSH_ASKED, FULL, OVER};
+use crate::waiters::{Place, Waiting};
 
 impl Connection {
     pub(super) fn start_flusher(self: &Rc<Self>) {
@@ -61,7 +62,12 @@ impl Connection {
     }
 
     /// Waits until everything that was written has left.
-    pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) async fn drained(&self) -> io::Result<()> {
+        let waiting = Waiting::new(self);
+        poll_fn(|cx| self.poll_flushed(cx, waiting.place())).await
+    }
+
+    pub(crate) fn poll_flushed(&self, cx: &Context<'_>, place: &Place) -> Poll<io::Result<()>> {
         if let Some(error) = self.error() {
             return Poll::Ready(Err(error));
         }
@@ -72,7 +78,7 @@ impl Connection {
             return Poll::Ready(Ok(()));
         }
         self.set(FLUSH_ASKED);
-        self.wait(cx);
+        self.wait(cx, place);
         Poll::Pending
     }
 

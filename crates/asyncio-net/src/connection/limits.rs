@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::{CLOSED, CLOSING, Connection, FULL, GAVE_WAY, OVER, PAUSED};
+use crate::waiters::Place;
 
 /// So many system calls a writer may make before it gives way to others.
 const SENDS_IN_A_ROW: u8 = 16;
@@ -41,16 +42,13 @@ impl Limits {
 
 impl Connection {
     pub(crate) fn limits(&self) -> Limits {
-        self.if_rare(|rare| rare.limits).unwrap_or_default()
+        self.rare.get().map(|rare| rare.limits.get()).unwrap_or_default()
     }
 
     /// Whether so many bytes are more than the high-water mark allows.
     #[inline]
     pub(super) fn exceeds_high(&self, queued: usize) -> bool {
-        let rare = self.rare.take();
-        let high = rare.as_ref().map_or(Limits::HIGH, |rare| rare.limits.high);
-        self.rare.set(rare);
-        queued > high
+        queued > self.rare.get().map_or(Limits::HIGH, |rare| rare.limits.get().high)
     }
 
     /// How many bytes wait to leave.
@@ -64,7 +62,7 @@ impl Connection {
 
 impl Connection {
     pub(crate) fn set_limits(self: &Rc<Self>, limits: Limits) {
-        self.with_rare(|rare| rare.limits = limits);
+        self.rare().limits.set(limits);
         self.check_high(self.queued());
         self.check_low();
     }
@@ -123,7 +121,12 @@ impl Connection {
     }
 
     /// Waits while too much is queued.
-    pub(crate) fn poll_drain(&self, cx: &mut Context<'_>, waited: bool) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_drain(
+        &self,
+        cx: &Context<'_>,
+        place: &Place,
+        waited: bool,
+    ) -> Poll<io::Result<()>> {
         if let Some(error) = self.error() {
             return Poll::Ready(Err(error));
         }
@@ -131,7 +134,7 @@ impl Connection {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         if self.has(FULL) && !self.has(CLOSED) {
-            self.wait(cx);
+            self.wait(cx, place);
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
@@ -154,10 +157,10 @@ impl Connection {
         false
     }
 
-    /// Waits until the descriptor is gone.
-    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.has(CLOSED) {
-            self.wait(cx);
+    /// Waits until the connection has ended: the descriptor is gone, or it failed.
+    pub(crate) fn poll_closed(&self, cx: &Context<'_>, place: &Place) -> Poll<io::Result<()>> {
+        if !self.has(OVER) {
+            self.wait(cx, place);
             return Poll::Pending;
         }
         Poll::Ready(self.error().map_or(Ok(()), Err))

@@ -25,13 +25,13 @@ mod poll;
 mod sendfile;
 mod write;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
-use std::io::{ErrorKind, Result};
+use std::io::{Error, ErrorKind, Result};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
-use asyncio_loop::{LocalWaker, TaskRef};
+use asyncio_loop::TaskRef;
 
 pub(crate) use self::alone::Alone;
 pub(crate) use self::io::Io;
@@ -44,6 +44,7 @@ use crate::server;
 use crate::source::{ByteSource, ByteStream};
 use crate::stream::{StreamReader, StreamWriter};
 use crate::transport::Receiver;
+use crate::waiters::{Awaited, Place, WaiterSet};
 
 /// One connection: the descriptor and everything around it.
 pub(crate) struct Connection {
@@ -57,7 +58,7 @@ pub(crate) struct Connection {
     client: Cell<u32>,
     /// What has been written and has not left; `None` if that is nothing.
     queue: Cell<Option<Box<Queue>>>,
-    rare: Cell<Option<Box<Rare>>>,
+    rare: OnceCell<Box<Rare>>,
     /// The protocol; `None` for streams, and while the protocol is being called.
     receiver: Cell<Option<Box<dyn Receiver>>>,
     /// The task that serves it: a stream's handler, the pump of a protocol without a server.
@@ -95,13 +96,17 @@ impl Opened {
 /// What most connections never need.
 #[derive(Default)]
 struct Rare {
-    limits: Limits,
-    error: Option<SharedError>,
-    /// Who waits for room, or for the end.
-    waiters: Vec<LocalWaker>,
-    ignored_writes: u32,
-    /// What was put over this connection, and is closed in its place.
-    cover: Option<Weak<Connection>>,
+    limits: Cell<Limits>,
+    /// The error that ended the connection.
+    error: OnceCell<SharedError>,
+    /// The tasks that wait for room, or for the end.
+    waiters: WaiterSet,
+    /// The places of the task that writes by polling, and of the task that flushes so.
+    writing: Place,
+    flushing: Place,
+    ignored_writes: Cell<u32>,
+    /// The connection that was put over this one, and is closed in its place.
+    cover: RefCell<Option<Weak<Connection>>>,
 }
 
 /// Stands in the network's list of those that have something to send.
@@ -146,7 +151,7 @@ impl Connection {
             has_streams: Cell::new(false),
             client: Cell::new(0),
             queue: Cell::new(None),
-            rare: Cell::new(None),
+            rare: OnceCell::new(),
             receiver: Cell::new(None),
             task: Cell::new(None),
             server: OnceCell::new(),
@@ -221,12 +226,12 @@ impl Connection {
 
     /// What is to be closed: the connection, or what was put over it.
     pub(crate) fn uppermost(self: &Rc<Self>) -> Rc<Self> {
-        let cover = self.if_rare(|rare| rare.cover.as_ref().and_then(Weak::upgrade)).flatten();
+        let cover = self.rare.get().and_then(|rare| rare.cover.borrow().as_ref()?.upgrade());
         cover.map_or_else(|| self.clone(), |cover| cover.uppermost())
     }
 
     pub(crate) fn set_cover(&self, cover: &Rc<Self>) {
-        self.with_rare(|rare| rare.cover = Some(Rc::downgrade(cover)));
+        self.rare().cover.replace(Some(Rc::downgrade(cover)));
     }
 
     pub(crate) fn set_receiver(&self, receiver: Box<dyn Receiver>) {
@@ -253,31 +258,17 @@ impl Connection {
     }
 
     /// The error that ended it, if one did.
-    pub(crate) fn error(&self) -> Option<std::io::Error> {
-        self.if_rare(|rare| rare.error.as_ref().map(SharedError::to_io)).flatten()
+    pub(crate) fn error(&self) -> Option<Error> {
+        Some(self.rare.get()?.error.get()?.to_io())
     }
 
-    fn if_rare<R>(&self, action: impl FnOnce(&mut Rare) -> R) -> Option<R> {
-        let mut rare = self.rare.take()?;
-        let result = action(&mut rare);
-        self.rare.set(Some(rare));
-        Some(result)
-    }
-
-    fn with_rare<R>(&self, action: impl FnOnce(&mut Rare) -> R) -> R {
-        let mut rare = self.rare.take().unwrap_or_default();
-        let result = action(&mut rare);
-        self.rare.set(Some(rare));
-        result
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 
     /// Has the task of `cx` woken at the next change.
-    fn wait(&self, cx: &Context<'_>) {
-        let waits = |rare: &mut Rare| rare.waiters.iter().any(|waiter| waiter.will_wake(cx));
-        if !self.if_rare(waits).unwrap_or(false) {
-            let waiter = LocalWaker::from_context(cx);
-            self.with_rare(|rare| rare.waiters.push(waiter));
-        }
+    fn wait(&self, cx: &Context<'_>, place: &Place) {
+        self.rare().waiters.wait(cx, place);
     }
 
     /// A reader waits. If it has just been written to, it is for the answer: that leaves now, with the connection still in the
@@ -289,17 +280,10 @@ impl Connection {
         }
     }
 
-    /// The stream has ended. It was broken off if a write met an error: the system says so only once, and ends the stream
-    /// for whoever comes later. That nothing can be sent any more says nothing about what was received.
-    #[cold]
-    fn check_end(&self) -> Result<()> {
-        let broken = self.error().filter(|error| error.kind() != ErrorKind::BrokenPipe);
-        broken.map_or(Ok(()), Err)
-    }
-
     fn wake_waiters(&self) {
-        let waiters = self.if_rare(|rare| std::mem::take(&mut rare.waiters)).unwrap_or_default();
-        waiters.into_iter().for_each(|waiter| fence::wake(self.network.event_loop(), waiter));
+        if let Some(rare) = self.rare.get() {
+            rare.waiters.wake_all(self.network.event_loop());
+        }
     }
 }
 
@@ -312,28 +296,39 @@ impl Drop for Connection {
     }
 }
 
-/// What a stream reader sees: after our own `close` the stream has ended.
+impl Awaited for Connection {
+    fn waiters(&self) -> &WaiterSet {
+        &self.rare().waiters
+    }
+}
+
+/// What a stream reader sees: what the other side sent, then how the connection ended. After our own `close` the
+/// stream has ended.
 impl ByteSource for Connection {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize>> {
-        if self.has(CLOSING) {
-            return Poll::Ready(Ok(0));
+        if self.has(CLOSING | OVER) {
+            return self.poll_rest(cx, buffer);
         }
         let read = self.io.poll_read(cx, buffer);
-        match read {
+        match &read {
             Poll::Pending => self.waits_for_data(),
-            Poll::Ready(Ok(0)) => self.check_end()?,
+            Poll::Ready(Err(error)) if error.kind() != ErrorKind::Interrupted => {
+                return self.stream_failed(read);
+            }
             _ => {}
         }
         read
     }
 
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.has(CLOSING) {
+        if self.has(CLOSING | OVER) {
             return Poll::Ready(Ok(()));
         }
         let ready = self.io.poll_read_ready(cx);
-        if ready.is_pending() {
-            self.waits_for_data();
+        match &ready {
+            Poll::Pending => self.waits_for_data(),
+            Poll::Ready(Err(_)) => return self.stream_failed(ready),
+            Poll::Ready(Ok(())) => {}
         }
         ready
     }

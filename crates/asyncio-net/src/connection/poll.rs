@@ -1,11 +1,13 @@
 //! The way out for those who poll: a write takes what fits, and waits while nothing does.
 
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::write::DIRECT;
 use super::{CLOSING, Connection, DROPPED, EOF_ASKED, FLUSH_ASKED, FULL, OVER};
+use crate::waiters::{Place, Waiting};
 
 /// One write queues no more than this: so the queue never exceeds the high-water mark by more.
 const QUEUED_AT_ONCE: usize = 64 * 1024;
@@ -23,7 +25,7 @@ impl Connection {
             return Poll::Ready(Ok(0));
         }
         if self.has(FULL) {
-            self.wait(cx);
+            self.wait(cx, &self.rare().writing);
             return Poll::Pending;
         }
         if self.must_give_way() {
@@ -61,7 +63,11 @@ impl Connection {
     }
 
     /// Sends what is queued now rather than at the end of the turn, and waits until everything has left.
-    pub(crate) fn poll_flush(self: &Rc<Self>, cx: &Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_flush(
+        self: &Rc<Self>,
+        cx: &Context<'_>,
+        place: &Place,
+    ) -> Poll<io::Result<()>> {
         self.flush();
         if let Some(error) = self.error() {
             return Poll::Ready(Err(error));
@@ -73,8 +79,19 @@ impl Connection {
             return Poll::Ready(Ok(()));
         }
         self.set(FLUSH_ASKED);
-        self.wait(cx);
+        self.wait(cx, place);
         Poll::Pending
+    }
+
+    /// Sends what is queued now rather than at the end of the turn, and waits until everything has left.
+    pub(crate) async fn flushed_now(self: &Rc<Self>) -> io::Result<()> {
+        let waiting = Waiting::new(&**self);
+        poll_fn(|cx| self.poll_flush(cx, waiting.place())).await
+    }
+
+    /// Flushes for a task that polls; one task at a time does.
+    pub(crate) fn poll_flush_alone(self: &Rc<Self>, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx, &self.rare().flushing)
     }
 
     /// Ends the way out, and waits until everything has left. Where that is not possible without the way in, the
@@ -85,6 +102,6 @@ impl Connection {
         } else {
             self.close();
         }
-        self.poll_flush(cx)
+        self.poll_flush(cx, &self.rare().flushing)
     }
 }

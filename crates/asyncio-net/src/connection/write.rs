@@ -92,11 +92,9 @@ impl Connection {
     }
 
     fn ignored(&self) {
-        let ignored = self.with_rare(|rare| {
-            rare.ignored_writes = rare.ignored_writes.saturating_add(1);
-            rare.ignored_writes
-        });
-        if ignored == IGNORED {
+        let ignored = &self.rare().ignored_writes;
+        ignored.set(ignored.get().saturating_add(1));
+        if ignored.get() == IGNORED {
             log::warn!(target: "asyncio", "write to a connection that is gone: {self:?}");
         }
     }

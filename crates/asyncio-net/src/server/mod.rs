@@ -34,6 +34,7 @@ pub(crate) use self::shared::{Serve, Shared};
 pub(crate) use self::unix::{SocketFile, remove_stale};
 use crate::address::Address;
 use crate::network::Network;
+use crate::waiters::Waiting;
 
 /// A server: its listening sockets and the connections they accepted.
 ///
@@ -262,7 +263,8 @@ impl Server {
     /// }).unwrap();
     /// ```
     pub async fn wait_closed(&self) {
-        poll_fn(|cx| self.0.poll_over(cx)).await;
+        let waiting = Waiting::new(&*self.0);
+        poll_fn(|cx| self.0.poll_over(cx, waiting.place())).await;
     }
 
     /// Ends the server in an orderly way: stops listening, gives clients until the end of `grace` to finish,
@@ -289,14 +291,15 @@ impl Server {
     pub async fn shutdown(&self, grace: Duration) {
         self.close();
         let mut grace = pin!(sleep(grace));
-        poll_fn(|cx| match self.0.poll_idle(cx) {
+        let waiting = Waiting::new(&*self.0);
+        poll_fn(|cx| match self.0.poll_idle(cx, waiting.place()) {
             Poll::Pending => grace.as_mut().poll(cx),
             ready => ready,
         })
         .await;
         self.0.cancel_handlers();
         self.abort_clients();
-        poll_fn(|cx| self.0.poll_idle(cx)).await;
+        poll_fn(|cx| self.0.poll_idle(cx, waiting.place())).await;
     }
 
     /// The addresses it listens on; none once it is closed.

@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
-use asyncio_loop::{ErrorContext, LocalWaker};
+use asyncio_loop::ErrorContext;
 use slab::Slab;
 
 use super::accept::Listening;
@@ -14,6 +14,7 @@ use crate::connection::{CLOSED, Connection, Opened};
 use crate::fence;
 use crate::network::Network;
 use crate::transport::ServerPump;
+use crate::waiters::{Awaited, Place, WaiterSet};
 
 /// What is done with a new connection.
 pub(crate) enum Serve {
@@ -36,7 +37,7 @@ pub(crate) struct Shared {
     pump: ServerPump,
     state: Cell<State>,
     /// Who waits for the end of the server, or of its handlers.
-    waiters: RefCell<Vec<LocalWaker>>,
+    waiters: WaiterSet,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Shared {
             open: Cell::new(0),
             pump: ServerPump::default(),
             state: Cell::new(State::Bound),
-            waiters: RefCell::default(),
+            waiters: WaiterSet::default(),
         })
     }
 
@@ -281,27 +282,28 @@ impl Shared {
         self.is_over() && self.clients.borrow().is_empty()
     }
 
-    pub(super) fn poll_over(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.is_over() { Poll::Ready(()) } else { self.wait(cx) }
+    pub(super) fn poll_over(&self, cx: &Context<'_>, place: &Place) -> Poll<()> {
+        if self.is_over() { Poll::Ready(()) } else { self.wait(cx, place) }
     }
 
-    pub(super) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.is_idle() { Poll::Ready(()) } else { self.wait(cx) }
+    pub(super) fn poll_idle(&self, cx: &Context<'_>, place: &Place) -> Poll<()> {
+        if self.is_idle() { Poll::Ready(()) } else { self.wait(cx, place) }
     }
 
-    fn wait(&self, cx: &Context<'_>) -> Poll<()> {
-        if !self.waiters.borrow().iter().any(|waiter| waiter.will_wake(cx)) {
-            // Made out here: it may be foreign, and do anything.
-            let waiter = LocalWaker::from_context(cx);
-            self.waiters.borrow_mut().push(waiter);
-        }
+    fn wait(&self, cx: &Context<'_>, place: &Place) -> Poll<()> {
+        self.waiters.wait(cx, place);
         Poll::Pending
     }
 
     fn wake_if_over(&self) {
         if self.is_over() {
-            let waiters = self.waiters.take().into_iter();
-            waiters.for_each(|waiter| fence::wake(self.network.event_loop(), waiter));
+            self.waiters.wake_all(self.network.event_loop());
         }
+    }
+}
+
+impl Awaited for Shared {
+    fn waiters(&self) -> &WaiterSet {
+        &self.waiters
     }
 }

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::fs::File;
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
@@ -65,7 +64,7 @@ pub async fn upgrade_streams<S: ByteStream + 'static>(
     let connection = writer.connection().clone();
     let unfinished = Unfinished(Some(connection.clone()));
     let alone = connection.alone()?;
-    poll_fn(|cx| connection.poll_flushed(cx)).await?;
+    connection.drained().await?;
     let (_, ended) = feed_reader_with_limit(reader.limit());
     let plain = PlainStream {
         reader: RefCell::new(std::mem::replace(reader, ended)),
@@ -155,7 +154,8 @@ impl ByteSource for PlainStream {
 
 impl ByteStream for PlainStream {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.connection.io().try_write(slices)
+        let written = self.connection.io().try_write(slices);
+        written.map_err(|error| self.connection.error().unwrap_or(error))
     }
 
     fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::connection::{CLOSING, Connection, EOF_ASKED};
 use crate::queue::SLICES;
 use crate::transport::Transport;
+use crate::waiters::Waiting;
 
 /// The sending half of a connection.
 ///
@@ -198,9 +199,10 @@ impl StreamWriter {
     /// ```
     #[inline]
     pub fn drain(&self) -> impl Future<Output = io::Result<()>> {
+        let connection = self.connection();
+        let waiting = Waiting::new(&**connection);
         let mut waited = false;
         poll_fn(move |cx| {
-            let connection = self.connection();
             if connection.is_drained() {
                 return Poll::Ready(Ok(()));
             }
@@ -208,7 +210,7 @@ impl StreamWriter {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let drained = connection.poll_drain(cx, waited);
+            let drained = connection.poll_drain(cx, waiting.place(), waited);
             waited = true;
             drained
         })
@@ -245,7 +247,7 @@ impl StreamWriter {
     /// }).unwrap();
     /// ```
     pub fn flush(&self) -> impl Future<Output = io::Result<()>> {
-        poll_fn(|cx| self.poll_flush(cx))
+        self.connection().flushed_now()
     }
 
     /// Takes bytes from the beginning of `bytes` and returns how many; waits while more is queued than the
@@ -336,7 +338,7 @@ impl StreamWriter {
     /// }).unwrap();
     /// ```
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.connection().poll_flush(cx)
+        self.connection().poll_flush_alone(cx)
     }
 
     /// [`write_eof`](Self::write_eof), then [`poll_flush`](Self::poll_flush). Where one direction cannot be ended
@@ -433,7 +435,7 @@ impl StreamWriter {
     /// ```
     pub fn close(&self) -> Closed<'_> {
         self.connection().close();
-        Closed { writer: self }
+        Closed(Waiting::new(self.connection()))
     }
 
     /// Waits until the connection is closed, by whomever.
@@ -464,7 +466,7 @@ impl StreamWriter {
     /// }).unwrap();
     /// ```
     pub fn wait_closed(&self) -> impl Future<Output = io::Result<()>> {
-        poll_fn(|cx| self.connection().poll_closed(cx))
+        Closed(Waiting::new(self.connection()))
     }
 
     /// Whether it is closed, or about to be.
@@ -588,14 +590,12 @@ impl fmt::Debug for StreamWriter {
 /// }).unwrap();
 /// ```
 #[derive(Debug)]
-pub struct Closed<'a> {
-    writer: &'a StreamWriter,
-}
+pub struct Closed<'a>(Waiting<'a, Connection>);
 
 impl Future for Closed<'_> {
     type Output = io::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.writer.connection().poll_closed(cx)
+        self.0.of().poll_closed(cx, self.0.place())
     }
 }

@@ -1,0 +1,249 @@
+//! A connection tells everybody who asks how it ended, every time.
+
+mod common;
+
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::net::{TcpListener, TcpStream};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use asyncio_net::{
+    ByteSource, ByteStream, ReadError, StreamReader, StreamWriter, open_connection, start_server,
+    stream_over,
+};
+use asyncio_task::create_task;
+use common::{run, settle, turn, until};
+use socket2::SockRef;
+
+/// A stream, and the other end by hand.
+async fn pair() -> io::Result<(StreamReader, StreamWriter, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let ours = TcpStream::connect(listener.local_addr()?)?;
+    let (theirs, _) = listener.accept()?;
+    let (reader, writer) = open_connection(ours).await?;
+    Ok((reader, writer, theirs))
+}
+
+fn reset(socket: TcpStream) {
+    SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// Everything that can be asked of a connection that was reset says so, twice.
+async fn assert_reset(reader: &mut StreamReader, writer: &StreamWriter) {
+    let expect = |result: io::Result<()>, what: &str| {
+        let kind = result.err().map(|error| error.kind());
+        assert_eq!(kind, Some(ErrorKind::ConnectionReset), "{what}");
+    };
+    let read = |error: ReadError| Err(io::Error::from(error));
+    for _ in 0..2 {
+        expect(reader.read(10).await.map(drop), "read");
+        expect(reader.read_line().await.map(drop), "read_line");
+        expect(reader.read_exactly(3).await.map(drop).or_else(read), "read_exactly");
+        expect(reader.read_until(b";").await.map(drop).or_else(read), "read_until");
+        expect(reader.read_to_end().await.map(drop), "read_to_end");
+        expect(reader.read_into(&mut [0; 10]).await.map(drop), "read_into");
+        expect(reader.fill_buf().await.map(drop), "fill_buf");
+        assert!(!reader.at_eof());
+        writer.write(b"ignored");
+        expect(writer.drain().await, "drain");
+        expect(writer.flush().await, "flush");
+        expect(writer.wait_closed().await, "wait_closed");
+        expect(writer.close().await, "close");
+        assert!(writer.is_closing());
+    }
+}
+
+// S-033 S-037
+#[test]
+fn a_reset_that_the_reader_meets_is_everybodys() {
+    run(async || {
+        let (mut reader, writer, theirs) = pair().await?;
+        reset(theirs);
+        assert_eq!(reader.read(10).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(writer.drain().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_reset(&mut reader, &writer).await;
+        Ok(())
+    });
+}
+
+// S-033 S-037
+#[test]
+fn a_reset_that_the_writer_meets_is_everybodys() {
+    run(async || {
+        let (mut reader, writer, theirs) = pair().await?;
+        reset(theirs);
+        writer.write(&[0; 10_000]);
+        assert_eq!(writer.flush().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_reset(&mut reader, &writer).await;
+        Ok(())
+    });
+}
+
+// wait_closed_after_reset
+#[test]
+fn a_reset_that_the_flusher_meets_is_everybodys() {
+    run(async || {
+        let (mut reader, writer, theirs) = pair().await?;
+        let writer = Rc::new(writer);
+        writer.write_bytes(vec![0; 20_000_000]);
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let writer = writer.clone();
+                create_task(async move { writer.wait_closed().await })
+            })
+            .collect();
+        settle().await;
+        assert!(waiting.iter().all(|task| !task.is_done()));
+        reset(theirs);
+        assert_eq!(writer.drain().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        for task in waiting {
+            assert_eq!(task.await.unwrap().unwrap_err().kind(), ErrorKind::ConnectionReset);
+        }
+        assert_reset(&mut reader, &writer).await;
+        Ok(())
+    });
+}
+
+// S-031 wait_closed_after_reset
+#[test]
+fn tasks_that_wait_hear_of_a_reset_that_the_reader_meets() {
+    run(async || {
+        let (mut reader, writer, theirs) = pair().await?;
+        let writer = Rc::new(writer);
+        writer.transport().set_write_buffer_limits(Some(0), None);
+        let other = writer.clone();
+        let closed = create_task(async move { other.wait_closed().await });
+        turn().await;
+        reset(theirs);
+        assert_eq!(reader.read_to_end().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(closed.await.unwrap().unwrap_err().kind(), ErrorKind::ConnectionReset);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_reader_gives_what_came_before_the_error() {
+    run(async || {
+        for writer_first in [false, true] {
+            let (mut reader, writer, mut theirs) = pair().await?;
+            theirs.write_all(b"one\ntwo\nthr")?;
+            reset(theirs);
+            settle().await;
+            if writer_first {
+                writer.write(&[0; 10_000]);
+                assert_eq!(writer.flush().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+            }
+            assert_eq!(reader.read_line().await?, "one\n");
+            assert_eq!(reader.read(4).await?, "two\n");
+            for _ in 0..2 {
+                let error = reader.read_line().await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+            }
+            assert_eq!(reader.read(100).await?, "thr");
+            assert_reset(&mut reader, &writer).await;
+        }
+        Ok(())
+    });
+}
+
+// S-037
+#[test]
+fn a_reset_while_a_connection_is_being_closed_is_no_regular_end() {
+    run(async || {
+        let (mut reader, writer, theirs) = pair().await?;
+        writer.write_bytes(vec![0; 20_000_000]);
+        let closed = writer.close();
+        assert_eq!(reader.read(1).await?, "", "closed, and has not failed yet");
+        reset(theirs);
+        assert_eq!(closed.await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        Ok(())
+    });
+}
+
+/// A stream that fails with an error of its own, which its reader meets.
+struct Garbled;
+
+impl ByteSource for Garbled {
+    fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, "garbled")))
+    }
+}
+
+impl ByteStream for Garbled {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(slices.iter().map(|slice| slice.len()).sum())
+    }
+    fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn write_eof(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn close(&self) {}
+}
+
+// S-037
+#[test]
+fn the_error_of_a_stream_of_ones_own_keeps_its_kind_and_text() {
+    run(async || {
+        let (mut reader, writer) = stream_over(Garbled);
+        for _ in 0..2 {
+            for error in [
+                reader.read(1).await.unwrap_err(),
+                writer.drain().await.unwrap_err(),
+                writer.wait_closed().await.unwrap_err(),
+            ] {
+                assert_eq!(
+                    (error.kind(), &*error.to_string()),
+                    (ErrorKind::InvalidData, "garbled")
+                );
+            }
+        }
+        Ok(())
+    });
+}
+
+struct Counted;
+
+impl Wake for Counted {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// Polls a future that has to wait, with a waker that is counted, and drops it; returns how often the waker is kept.
+fn wakers_left_by(future: impl Future) -> usize {
+    let counted = Arc::new(Counted);
+    let waker = Waker::from(counted.clone());
+    {
+        let mut future = pin!(future);
+        let polled = Pin::as_mut(&mut future).poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+    }
+    drop(waker);
+    Arc::strong_count(&counted) - 1
+}
+
+// stale_waiters
+#[test]
+fn a_wait_that_is_given_up_leaves_no_waker_behind() {
+    run(async || {
+        let server = start_server("127.0.0.1:0", async |mut reader: StreamReader, _writer| {
+            reader.read_to_end().await
+        })
+        .await?;
+        let _client = TcpStream::connect(server.local_addr()?)?;
+        until(|| server.client_count() == 1).await;
+        let (_reader, writer, _theirs) = pair().await?;
+        writer.write_bytes(vec![0; 20_000_000]);
+        assert_eq!(wakers_left_by(server.wait_closed()), 0);
+        assert_eq!(wakers_left_by(server.shutdown(Duration::from_secs(1))), 0);
+        assert_eq!(wakers_left_by(writer.drain()), 0);
+        assert_eq!(wakers_left_by(writer.flush()), 0);
+        assert_eq!(wakers_left_by(writer.wait_closed()), 0);
+        assert_eq!(wakers_left_by(writer.close()), 0);
+        server.abort_clients();
+        Ok(())
+    });
+}
