@@ -27,7 +27,10 @@
 //! * [`Event`] tells everybody, [`Condition`] those who wait for a change under a lock.
 //! * [`Barrier`] has tasks wait for each other.
 //! * [`Queue`], [`LifoQueue`] and [`PriorityQueue`] pass items from task to task.
-//! * [`mixed::Queue`] passes items between threads and tasks.
+//! * [`mixed::Queue`] passes items between threads and tasks; a [`broadcast`] channel gives every value to each
+//!   of several receivers.
+//! * [`RateLimiter`] and [`RateLimits`] let so many through in a period, a [`Pool`] keeps objects that are costly to
+//!   make, and [`Shared`] is a value that names both places when two borrows collide.
 //!
 //! They are fair, and lose nothing when a waiting future is dropped, also right after it was woken. They
 //! use no atomics, allocate only when somebody has to wait for the first time, and need nothing but
@@ -59,8 +62,11 @@ mod event;
 mod line;
 mod lock;
 pub mod mixed;
+mod pool;
 mod queue;
+mod rate_limiter;
 mod semaphore;
+mod shared;
 mod turn;
 mod waiters;
 mod watch;
@@ -72,7 +78,10 @@ pub use error::{
 };
 pub use event::{Event, EventWait};
 pub use lock::{Acquire, Guard, Lock, LockGuard, OwnedLockGuard};
+pub use pool::{Pool, Pooled};
 pub use queue::{
     BaseQueue, Fifo, Get, Lifo, LifoQueue, Order, Priority, PriorityQueue, Put, Queue,
 };
+pub use rate_limiter::{AcquireToken, RateLimiter, RateLimits};
 pub use semaphore::{AcquirePermit, BoundedSemaphore, HeldPermit, OwnedPermit, Permit, Semaphore};
+pub use shared::{Shared, SharedRef, SharedRefMut};
