@@ -28,7 +28,7 @@
 //! * [`Barrier`] has tasks wait for each other.
 //! * [`Queue`], [`LifoQueue`] and [`PriorityQueue`] pass items from task to task.
 //! * [`mixed::Queue`] passes items between threads and tasks; a [`broadcast`] channel gives every value to each
-//!   of several receivers.
+//!   of several receivers, a [`watch`] channel the latest one.
 //! * [`RateLimiter`] and [`RateLimits`] let so many through in a period, a [`Pool`] keeps objects that are costly to
 //!   make, and [`Shared`] is a value that names both places when two borrows collide.
 //!
@@ -67,9 +67,10 @@ mod queue;
 mod rate_limiter;
 mod semaphore;
 mod shared;
+mod stalled;
 mod turn;
 mod waiters;
-mod watch;
+pub mod watch;
 
 pub use barrier::Barrier;
 pub use condition::Condition;

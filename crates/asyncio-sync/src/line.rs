@@ -12,8 +12,8 @@ use std::task::{Context, Poll};
 use asyncio_loop::{LocalWaker, WaitsFor};
 
 use crate::debug;
+use crate::stalled::{remember, watch};
 use crate::waiters::{Call, Everybody, Key, State, WaiterList};
-use crate::watch::{remember, watch};
 
 type List = WaiterList<LocalWaker>;
 

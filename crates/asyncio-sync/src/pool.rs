@@ -56,8 +56,11 @@ struct Idle<T> {
     objects: RefCell<Vec<Resting<T>>>,
     max: usize,
     timeout: Option<Duration>,
-    check: Option<Box<dyn Fn(&mut T) -> bool>>,
+    check: Option<Check<T>>,
 }
+
+/// Whether an object may be used again.
+type Check<T> = Box<dyn Fn(&mut T) -> bool>;
 
 struct Resting<T> {
     object: T,
@@ -236,6 +239,7 @@ impl<T> Pooled<T> {
     /// # });
     /// ```
     #[must_use]
+    #[allow(clippy::missing_panics_doc, reason = "nothing else takes the object out")]
     pub fn into_inner(mut self) -> T {
         self.object.take().expect("the object is there until it is taken out")
     }

@@ -16,7 +16,7 @@
 //! lock that hands over, or that keeps its promise, everybody behind it is stuck: a *futurelock*. No
 //! executor tells us that a future is not going to be polled again, so somebody has to look.
 //!
-//! On our own loop a callback of the loop looks: see `watch`.
+//! On our own loop a callback of the loop looks: see `stalled`.
 //!
 //! On any other executor those in line look. When a waiter is notified, the one behind it, its **deputy**,
 //! is woken too. A deputy that finds the call answered goes on waiting. One that finds it unanswered

@@ -1,122 +1,429 @@
-//! Passes over, on our own loop, those who are called and don't come.
+//! A watch channel: receivers see the latest value, and wait for it to change.
 //!
-//! The loop runs what is ready in the order in which it became so. Thus a callback that is scheduled
-//! after a waiter was notified runs after that waiter's task, and when it finds the same call still
-//! unanswered, nobody is going to answer it. Unlike a [deputy](crate::turn) it needs nobody of the line
-//! to be awake, so it gets past any number of futures that were kept aside, and it costs nothing per
-//! notification: one timer that is due at once has the callback scheduled when the loop next looks up
-//! from its work, for all lines together, some tens of microseconds later on a busy loop.
+//! Values in between may be missed, so a slow receiver costs nothing: settings, progress and states are
+//! passed on in this way.
+//!
+//! ```
+//! use asyncio_sync::watch;
+//!
+//! # futures::executor::block_on(async {
+//! let (sender, mut receiver) = watch::channel("starting");
+//! let server = async move {
+//!     sender.send("ready");
+//!     sender.send("stopping"); // nobody may have seen "ready"
+//! };
+//! let client = async {
+//!     while receiver.changed().await.is_ok() {
+//!         println!("{}", *receiver.borrow_and_update());
+//!     }
+//! };
+//! futures::join!(server, client);
+//! assert_eq!(*receiver.borrow(), "stopping");
+//! # });
+//! ```
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
-use asyncio_loop::{ErrorContext, LoopRef, TaskRef, with_running};
+use crate::line::{Line, Signal};
 
-use crate::line::Shared;
-use crate::waiters::Call;
-
-/// The lines that have called somebody, of one loop.
-#[derive(Debug, Default)]
-struct Watch {
-    lines: RefCell<Vec<Watched>>,
-    armed: Cell<bool>,
-}
-
-#[derive(Debug)]
-struct Watched {
-    line: Rc<Shared>,
-    /// The oldest unanswered call when we last looked.
-    seen: Call,
-    /// In debug mode, who was called.
-    called: Vec<(Call, TaskRef)>,
-}
-
-/// Has the running loop watch a line. False if no loop of ours runs on this thread.
-#[cold]
-pub(crate) fn watch(line: &Rc<Shared>, call: Call) -> bool {
-    with_running(|event_loop| {
-        line.set_watched(true);
-        let watch = event_loop.local::<Watch>();
-        let watched = Watched { line: line.clone(), seen: call, called: vec![] };
-        watch.lines.borrow_mut().push(watched);
-        watch.arm(event_loop);
-    })
-    .is_ok()
-}
-
-/// Remembers who was called, for a report if it doesn't come. For lines that are watched.
-#[cold]
-pub(crate) fn remember(line: &Rc<Shared>, call: Call, task: TaskRef) {
-    // Outside of a run nothing is watched.
-    let _ = with_running(|event_loop| {
-        let watch = event_loop.local::<Watch>();
-        let mut lines = watch.lines.borrow_mut();
-        if let Some(watched) = lines.iter_mut().find(|watched| Rc::ptr_eq(&watched.line, line)) {
-            watched.called.push((call, task));
-        }
+/// Creates a channel with a first value, which the receiver has seen.
+///
+/// # From asyncio
+///
+/// asyncio has none; programs use a condition and a variable.
+#[must_use]
+pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
+    let channel = Rc::new(Channel {
+        value: RefCell::new(value),
+        version: Cell::new(0),
+        senders: Cell::new(1),
+        receivers: Cell::new(1),
+        changes: Line::default(),
+        leavers: Line::default(),
     });
+    let receiver = Receiver { channel: Rc::clone(&channel), seen: 0 };
+    (Sender { channel }, receiver)
 }
 
-impl Watch {
-    /// Has the lines checked when the loop next looks up, after all that is ready now.
-    fn arm(self: &Rc<Self>, event_loop: &LoopRef) {
-        if !self.armed.replace(true) {
-            let this = self.clone();
-            event_loop.call_at(event_loop.time(), move || this.check());
-        }
-    }
-
-    fn check(self: Rc<Self>) {
-        self.armed.set(false);
-        let mut lines = self.lines.take();
-        lines.retain_mut(Watched::check);
-        // Passing over wakes others, and a foreign waker may have had another line watched.
-        self.lines.borrow_mut().append(&mut lines);
-        if !self.lines.borrow().is_empty() {
-            // A callback runs inside a run, so there is a loop.
-            let _ = with_running(|event_loop| self.arm(event_loop));
-        }
-    }
+/// The state that all handles share.
+struct Channel<T> {
+    value: RefCell<T>,
+    /// Counts the values that were sent.
+    version: Cell<u64>,
+    senders: Cell<usize>,
+    receivers: Cell<usize>,
+    /// The receivers that wait for a change.
+    changes: Line,
+    /// The senders that wait until there is no receiver.
+    leavers: Line,
 }
 
-impl Watched {
-    /// Passes over whoever was called before the last look and has not come. False if there is nobody
-    /// left to wait for.
-    fn check(&mut self) -> bool {
-        if self.line.call_that_holds_up() == Some(self.seen) {
-            self.line.pass_over();
-            self.report();
-        }
-        match self.line.call_that_holds_up() {
-            Some(call) => {
-                self.seen = call;
-                self.called.retain(|(other, _)| *other >= call);
-            }
-            None => {
-                self.line.set_watched(false);
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Reports who was passed over, if we know: in debug mode.
-    fn report(&self) {
-        let Some((_, task)) = self.called.iter().find(|(call, _)| *call == self.seen) else {
-            return;
-        };
-        let message = "a future was woken for its turn and never polled: it was passed over";
-        let context = ErrorContext::new(message).with_task(task.clone());
-        // A callback runs inside a run, so there is a loop.
-        let _ = with_running(|event_loop| event_loop.report(&context));
+impl<T> Channel<T> {
+    /// Tells the receivers that there is another value.
+    #[inline]
+    fn announce(&self) {
+        self.version.set(self.version.get() + 1);
+        self.changes.signal();
     }
 }
 
-impl Drop for Watch {
-    /// The loop is closed. Others may still use the lines.
+/// The sending half of a watch [`channel`]. A clone sends into the same channel.
+///
+/// When the last sender is dropped, waiting receivers get [`Closed`], and go on to see the last value.
+pub struct Sender<T> {
+    channel: Rc<Channel<T>>,
+}
+
+impl<T> Sender<T> {
+    /// Puts a value in the place of the latest one, and wakes the receivers that wait.
+    ///
+    /// It does so without receivers, too: those that subscribe later see it.
+    ///
+    /// # Panics
+    ///
+    /// While the value is [borrowed](Self::borrow).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_sync::watch;
+    ///
+    /// let (sender, receiver) = watch::channel(1);
+    /// sender.send(2);
+    /// assert!(receiver.has_changed());
+    /// assert_eq!(*receiver.borrow(), 2);
+    /// ```
+    pub fn send(&self, value: T) {
+        drop(self.send_replace(value));
+    }
+
+    /// [`send`](Self::send) that returns the value before.
+    ///
+    /// # Panics
+    ///
+    /// While the value is [borrowed](Self::borrow).
+    pub fn send_replace(&self, value: T) -> T {
+        let old = self.channel.value.replace(value);
+        self.channel.announce();
+        old
+    }
+
+    /// Changes the latest value in place, and wakes the receivers that wait.
+    ///
+    /// # Panics
+    ///
+    /// While the value is [borrowed](Self::borrow). If `change` panics, receivers are told nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_sync::watch;
+    ///
+    /// let (progress, receiver) = watch::channel(0);
+    /// progress.send_modify(|percent| *percent += 10);
+    /// assert_eq!(*receiver.borrow(), 10);
+    /// ```
+    pub fn send_modify(&self, change: impl FnOnce(&mut T)) {
+        self.send_if_modified(|value| {
+            change(value);
+            true
+        });
+    }
+
+    /// Changes the latest value in place, and wakes the receivers if `change` returns true. Returns
+    /// what `change` returned.
+    ///
+    /// # Panics
+    ///
+    /// While the value is [borrowed](Self::borrow).
+    pub fn send_if_modified(&self, change: impl FnOnce(&mut T) -> bool) -> bool {
+        let modified = change(&mut self.channel.value.borrow_mut());
+        if modified {
+            self.channel.announce();
+        }
+        modified
+    }
+
+    /// The latest value. While the guard lives, nothing can be sent: do not keep it across an `.await`.
+    ///
+    /// # Panics
+    ///
+    /// Inside of [`send_modify`](Self::send_modify).
+    #[must_use]
+    pub fn borrow(&self) -> Ref<'_, T> {
+        Ref(self.channel.value.borrow())
+    }
+
+    /// Adds a receiver, which has seen the value that is there.
+    #[must_use]
+    pub fn subscribe(&self) -> Receiver<T> {
+        self.channel.receivers.set(self.channel.receivers.get() + 1);
+        Receiver { channel: Rc::clone(&self.channel), seen: self.channel.version.get() }
+    }
+
+    /// How many receivers there are.
+    #[must_use]
+    pub fn receiver_count(&self) -> usize {
+        self.channel.receivers.get()
+    }
+
+    /// Waits until there is no receiver.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_sync::watch;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let (sender, receiver) = watch::channel(());
+    /// futures::join!(sender.closed(), async { drop(receiver) });
+    /// # });
+    /// ```
+    pub async fn closed(&self) {
+        while self.receiver_count() > 0 {
+            Signal::new(&self.channel.leavers).await;
+        }
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.channel.senders.set(self.channel.senders.get() + 1);
+        Self { channel: Rc::clone(&self.channel) }
+    }
+}
+
+impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        for watched in self.lines.get_mut() {
-            watched.line.set_watched(false);
+        let senders = self.channel.senders.get() - 1;
+        self.channel.senders.set(senders);
+        if senders == 0 {
+            self.channel.changes.signal();
         }
     }
 }
+
+impl<T: fmt::Debug> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("value", &self.channel.value)
+            .field("receivers", &self.channel.receivers.get())
+            .finish()
+    }
+}
+
+/// The receiving half of a watch [`channel`]. A clone has seen what this one has.
+pub struct Receiver<T> {
+    channel: Rc<Channel<T>>,
+    /// The newest value that it has seen, by number.
+    seen: u64,
+}
+
+impl<T> Receiver<T> {
+    /// The latest value, which does not count as seen by this. While the guard lives, nothing can be
+    /// sent: do not keep it across an `.await`.
+    ///
+    /// # Panics
+    ///
+    /// Inside of [`Sender::send_modify`].
+    #[must_use]
+    pub fn borrow(&self) -> Ref<'_, T> {
+        Ref(self.channel.value.borrow())
+    }
+
+    /// The latest value, which counts as seen: [`changed`](Self::changed) waits for the next.
+    ///
+    /// # Panics
+    ///
+    /// Inside of [`Sender::send_modify`].
+    pub fn borrow_and_update(&mut self) -> Ref<'_, T> {
+        self.seen = self.channel.version.get();
+        self.borrow()
+    }
+
+    /// Whether there is a value that was not seen.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.seen != self.channel.version.get()
+    }
+
+    /// Waits until there is a value that was not seen, which then counts as seen.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if there is none and every sender is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped has seen nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_sync::watch;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let (sender, mut receiver) = watch::channel(0);
+    /// sender.send(1);
+    /// assert!(receiver.changed().await.is_ok());
+    /// drop(sender);
+    /// assert!(receiver.changed().await.is_err());
+    /// assert_eq!(*receiver.borrow(), 1);
+    /// # });
+    /// ```
+    pub fn changed(&mut self) -> Changed<'_, T> {
+        let signal = Signal::new(&self.channel.changes);
+        Changed { channel: &self.channel, seen: &mut self.seen, signal }
+    }
+
+    /// Waits until `condition` holds for the latest value, also if it does so already. Returns that
+    /// value, which counts as seen.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if it does not hold and every sender is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// A value that was looked at in vain counts as seen.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_sync::watch;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let (progress, mut receiver) = watch::channel(0);
+    /// let work = async {
+    ///     for percent in [30, 60, 100] {
+    ///         progress.send(percent);
+    ///     }
+    /// };
+    /// let wait = async { receiver.wait_for(|percent| *percent == 100).await.is_ok() };
+    /// assert_eq!(futures::join!(work, wait).1, true);
+    /// # });
+    /// ```
+    pub async fn wait_for(
+        &mut self,
+        mut condition: impl FnMut(&T) -> bool,
+    ) -> Result<Ref<'_, T>, Closed> {
+        while !condition(&self.borrow_and_update()) {
+            self.changed().await?;
+        }
+        Ok(self.borrow())
+    }
+
+    /// Whether every sender is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.channel.senders.get() == 0
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        self.channel.receivers.set(self.channel.receivers.get() + 1);
+        Self { channel: Rc::clone(&self.channel), seen: self.seen }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let receivers = self.channel.receivers.get() - 1;
+        self.channel.receivers.set(receivers);
+        if receivers == 0 {
+            self.channel.leavers.signal();
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("value", &self.channel.value)
+            .field("changed", &self.has_changed())
+            .finish()
+    }
+}
+
+/// The future of [`Receiver::changed`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Changed<'a, T> {
+    channel: &'a Channel<T>,
+    seen: &'a mut u64,
+    signal: Signal<'a>,
+}
+
+impl<T> Changed<'_, T> {
+    #[inline]
+    fn look(&mut self) -> Poll<Result<(), Closed>> {
+        let version = self.channel.version.get();
+        if *self.seen != version {
+            *self.seen = version;
+            return Poll::Ready(Ok(()));
+        }
+        if self.channel.senders.get() == 0 { Poll::Ready(Err(Closed(()))) } else { Poll::Pending }
+    }
+}
+
+impl<T> Future for Changed<'_, T> {
+    type Output = Result<(), Closed>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let looked = self.look();
+        if looked.is_ready() {
+            return looked;
+        }
+        let joins = !self.signal.is_in_line();
+        let signalled = self.signal.poll_signal(cx);
+        debug_assert!(signalled.is_pending(), "a signal comes with a change or the last sender");
+        // A foreign waker may have sent a value when the line cloned it.
+        if joins { self.look() } else { Poll::Pending }
+    }
+}
+
+impl<T> fmt::Debug for Changed<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changed").finish_non_exhaustive()
+    }
+}
+
+/// The latest value of a watch channel, borrowed.
+pub struct Ref<'a, T>(std::cell::Ref<'a, T>);
+
+impl<T> Deref for Ref<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Ref<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Every sender of a watch channel is gone, and the latest value was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed(());
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the watch channel is closed")
+    }
+}
+
+impl Error for Closed {}

@@ -62,8 +62,8 @@
 //! | `time::interval` | [`interval`](fn@interval) |
 //! | `spawn_blocking`, `Handle::spawn` from a thread | [`to_thread`], [`run_coroutine_threadsafe`] |
 //! | `oneshot`, `mpsc` | [`create_future`], [`Queue`] with [`Queue::shutdown`]; across threads [`mixed::Queue`] |
-//! | `broadcast` | [`mod@broadcast`] |
-//! | `Mutex`, `Notify`, `watch` | [`Lock`] (only across awaits), [`Event`], [`Condition`] |
+//! | `broadcast`, `watch` | [`mod@broadcast`], [`mod@watch`] |
+//! | `Mutex`, `Notify` | [`Lock`] (only across awaits), [`Event`], [`Condition`] |
 //! | `Semaphore`, `Barrier`, `CancellationToken` | [`Semaphore`], [`Barrier`], [`Task::cancel`] or [`TaskGroup::cancel`] |
 //! | `TcpListener`, `TcpStream` | [`start_server`], [`open_connection`]; [`JoinedStream`] is both halves |
 //! | `UdpSocket` | [`create_datagram_endpoint`]; or [`sock_recvfrom`], [`sock_sendto`] with std's, non-blocking |
@@ -125,11 +125,11 @@ pub use asyncio_process::{
     create_subprocess_exec, create_subprocess_shell, init_process_pool, subprocess_exec,
 };
 pub use asyncio_sync::{
-    Acquire, AcquirePermit, Barrier, BaseQueue, BoundedSemaphore, BrokenBarrier, Condition, Event,
-    EventWait, Fifo, Get, Guard, HeldPermit, Lifo, LifoQueue, Lock, LockGuard, Order,
-    OwnedLockGuard, OwnedPermit, Permit, Priority, PriorityQueue, Put, PutError, Queue,
-    QueueShutDown, ReleaseError, Semaphore, TaskDoneError, TryGetError, TryPutError, broadcast,
-    mixed,
+    Acquire, AcquirePermit, AcquireToken, Barrier, BaseQueue, BoundedSemaphore, BrokenBarrier,
+    Condition, Event, EventWait, Fifo, Get, Guard, HeldPermit, Lifo, LifoQueue, Lock, LockGuard,
+    Order, OwnedLockGuard, OwnedPermit, Permit, Pool, Pooled, Priority, PriorityQueue, Put,
+    PutError, Queue, QueueShutDown, RateLimiter, RateLimits, ReleaseError, Semaphore, Shared,
+    SharedRef, SharedRefMut, TaskDoneError, TryGetError, TryPutError, broadcast, mixed,
 };
 pub use asyncio_task::{
     AsCompleted, Backoff, CancelReason, Cancelled, CatchCancel, Child, ChildError, ChildOutput,

@@ -1,0 +1,122 @@
+//! Passes over, on our own loop, those who are called and don't come.
+//!
+//! The loop runs what is ready in the order in which it became so. Thus a callback that is scheduled
+//! after a waiter was notified runs after that waiter's task, and when it finds the same call still
+//! unanswered, nobody is going to answer it. Unlike a [deputy](crate::turn) it needs nobody of the line
+//! to be awake, so it gets past any number of futures that were kept aside, and it costs nothing per
+//! notification: one timer that is due at once has the callback scheduled when the loop next looks up
+//! from its work, for all lines together, some tens of microseconds later on a busy loop.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use asyncio_loop::{ErrorContext, LoopRef, TaskRef, with_running};
+
+use crate::line::Shared;
+use crate::waiters::Call;
+
+/// The lines that have called somebody, of one loop.
+#[derive(Debug, Default)]
+struct Watch {
+    lines: RefCell<Vec<Watched>>,
+    armed: Cell<bool>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    line: Rc<Shared>,
+    /// The oldest unanswered call when we last looked.
+    seen: Call,
+    /// In debug mode, who was called.
+    called: Vec<(Call, TaskRef)>,
+}
+
+/// Has the running loop watch a line. False if no loop of ours runs on this thread.
+#[cold]
+pub(crate) fn watch(line: &Rc<Shared>, call: Call) -> bool {
+    with_running(|event_loop| {
+        line.set_watched(true);
+        let watch = event_loop.local::<Watch>();
+        let watched = Watched { line: line.clone(), seen: call, called: vec![] };
+        watch.lines.borrow_mut().push(watched);
+        watch.arm(event_loop);
+    })
+    .is_ok()
+}
+
+/// Remembers who was called, for a report if it doesn't come. For lines that are watched.
+#[cold]
+pub(crate) fn remember(line: &Rc<Shared>, call: Call, task: TaskRef) {
+    // Outside of a run nothing is watched.
+    let _ = with_running(|event_loop| {
+        let watch = event_loop.local::<Watch>();
+        let mut lines = watch.lines.borrow_mut();
+        if let Some(watched) = lines.iter_mut().find(|watched| Rc::ptr_eq(&watched.line, line)) {
+            watched.called.push((call, task));
+        }
+    });
+}
+
+impl Watch {
+    /// Has the lines checked when the loop next looks up, after all that is ready now.
+    fn arm(self: &Rc<Self>, event_loop: &LoopRef) {
+        if !self.armed.replace(true) {
+            let this = self.clone();
+            event_loop.call_at(event_loop.time(), move || this.check());
+        }
+    }
+
+    fn check(self: Rc<Self>) {
+        self.armed.set(false);
+        let mut lines = self.lines.take();
+        lines.retain_mut(Watched::check);
+        // Passing over wakes others, and a foreign waker may have had another line watched.
+        self.lines.borrow_mut().append(&mut lines);
+        if !self.lines.borrow().is_empty() {
+            // A callback runs inside a run, so there is a loop.
+            let _ = with_running(|event_loop| self.arm(event_loop));
+        }
+    }
+}
+
+impl Watched {
+    /// Passes over whoever was called before the last look and has not come. False if there is nobody
+    /// left to wait for.
+    fn check(&mut self) -> bool {
+        if self.line.call_that_holds_up() == Some(self.seen) {
+            self.line.pass_over();
+            self.report();
+        }
+        match self.line.call_that_holds_up() {
+            Some(call) => {
+                self.seen = call;
+                self.called.retain(|(other, _)| *other >= call);
+            }
+            None => {
+                self.line.set_watched(false);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reports who was passed over, if we know: in debug mode.
+    fn report(&self) {
+        let Some((_, task)) = self.called.iter().find(|(call, _)| *call == self.seen) else {
+            return;
+        };
+        let message = "a future was woken for its turn and never polled: it was passed over";
+        let context = ErrorContext::new(message).with_task(task.clone());
+        // A callback runs inside a run, so there is a loop.
+        let _ = with_running(|event_loop| event_loop.report(&context));
+    }
+}
+
+impl Drop for Watch {
+    /// The loop is closed. Others may still use the lines.
+    fn drop(&mut self) {
+        for watched in self.lines.get_mut() {
+            watched.line.set_watched(false);
+        }
+    }
+}
