@@ -72,6 +72,13 @@ pub use threads::{
     run_coroutine_threadsafe, single_thread_scope, sync_to_async, thread_sensitive_scope,
     to_thread,
 };
+#[doc(hidden)]
+pub mod internal {
+    //! Doors for the other crates of `asyncio`. Programs have no use for them.
+
+    pub use crate::cancel::cancel_all;
+}
+
 pub use timeout::{
     RescheduleError, Timeout, TimeoutError, TimeoutFuture, timeout, timeout_at, wait_for,
 };

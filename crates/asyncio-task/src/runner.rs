@@ -7,11 +7,13 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio_loop::{Context, ErrorContext, EventLoop, LoopRef, RunError, TaskOptions, TaskRef};
+use asyncio_loop::{
+    CancelReason, Context, ErrorContext, EventLoop, LoopRef, RunError, TaskOptions, TaskRef,
+};
 
+use crate::cancel::cancel_all;
 use crate::interrupt::{self, Interrupt, Main};
 use crate::promise::Promise;
-use crate::task::TaskRefExt;
 use crate::timeout::timeout;
 
 /// Runs `future` as the main task of a new loop, and returns its value.
@@ -489,9 +491,8 @@ fn cancel_all_tasks(event_loop: &EventLoop, grace: Duration) -> bool {
             return true;
         }
         let ended = all_ended(event_loop, &tasks);
-        for task in tasks.iter().filter(|task| task.id() > asked) {
-            task.cancel();
-        }
+        let new = tasks.iter().filter(|task| task.id() > asked);
+        cancel_all(new.cloned(), &CancelReason::default().at(Location::caller()));
         asked = tasks.iter().map(TaskRef::id).max().unwrap_or(asked);
         let left = deadline - event_loop.time();
         let wait = timeout(left.min(pause), ended);

@@ -990,3 +990,49 @@ fn a_request_in_a_circle_can_be_caught() {
         assert!(first.is_done() && !first.is_cancelled(), "the other absorbed it");
     });
 }
+
+// Issue: a chain of awaiting tasks at the end of a run took time that grew with its square.
+#[test]
+fn the_end_of_a_run_asks_each_task_once() {
+    fn chain(length: usize) -> Vec<TaskRef> {
+        let mut last = create_task(pending::<()>());
+        let mut tasks = vec![last.task_ref().clone()];
+        for _ in 0..length {
+            let awaited = last;
+            last = create_task(async move { drop(awaited.await) });
+            tasks.push(last.task_ref().clone());
+        }
+        tasks
+    }
+    let tasks = run(async {
+        let tasks = chain(100);
+        turns(200).await;
+        tasks
+    });
+    assert!(tasks.iter().all(TaskRef::is_cancelled));
+    // The last one awaits no other, so it has no place in the tree that could tell.
+    let counts: Vec<_> = tasks[1..].iter().map(TaskRef::requests).collect();
+    assert_eq!(counts, [1; 100]);
+}
+
+#[test]
+fn tasks_that_are_cancelled_together_are_waited_for_all_the_same() {
+    run(async {
+        let log = Log::default();
+        let seen = log.clone();
+        let inner = create_task(finally(pending::<()>(), async move |_| {
+            sleep(ms(5)).await;
+            seen.add("inner");
+        }));
+        let (inner_ref, seen) = (inner.task_ref().clone(), log.clone());
+        let outer = create_task(finally(async move { drop(inner.await) }, async move |_| {
+            seen.add("outer");
+        }));
+        turns(2).await;
+        // The awaited task first, then the one that awaits it.
+        let both = [inner_ref, outer.task_ref().clone()];
+        asyncio_task::internal::cancel_all(both, &CancelReason::new("all"));
+        assert!(outer.await.unwrap_err().is_cancelled());
+        assert_eq!(log.take(), ["inner", "outer"]);
+    });
+}

@@ -57,12 +57,28 @@ pub(crate) struct Work {
     wakes: Vec<Rc<Node>>,
     /// When the first task with a node was told; 0 before that.
     since: u64,
+    /// When the first of several requests at once began; 0 if there is only one.
+    batch: u64,
 }
 
 impl Work {
     /// Runs `f`, then all that it left to do, without recursion.
     pub(crate) fn run<R>(f: impl FnOnce(&mut Self) -> R) -> R {
-        let mut work = Self::default();
+        Self::default().finish(f)
+    }
+
+    /// Asks several tasks to end. A request to each that waits for others reaches those, and they are
+    /// asked once all the same: so a chain of tasks that wait for each other is walked along once.
+    pub(super) fn run_batch(tasks: impl IntoIterator<Item = TaskRef>, reason: &CancelReason) {
+        let batch = tick();
+        for task in tasks {
+            let work = Self { batch, ..Self::default() };
+            work.finish(|work| request::deliver_to(&task, reason.clone(), work));
+        }
+    }
+
+    fn finish<R>(self, f: impl FnOnce(&mut Self) -> R) -> R {
+        let mut work = self;
         let result = f(&mut work);
         while let Some((task, reason)) = work.requests.pop() {
             request::deliver_to(&task, reason, &mut work);
@@ -83,6 +99,11 @@ impl Work {
             self.since = tick();
         }
         self.since
+    }
+
+    /// Whether a task that was last told at `moment` was told by one of the requests of this batch.
+    pub(super) fn batch_has_told(&self, moment: u64) -> bool {
+        self.batch != 0 && moment >= self.batch
     }
 
     pub(super) fn wake(&mut self, node: &Rc<Node>) {

@@ -26,6 +26,7 @@ pub use cancelled::Cancelled;
 pub use catch::{CatchCancel, catch_cancel};
 pub use critical::{Critical, critical};
 pub use finally::{Outcome, finally};
+pub use request::cancel_all;
 pub use shield::{Shield, shield};
 
 pub(crate) use cancelled::{Ending, end_as_by_resume, ending, wait_to_be_dropped};

@@ -423,31 +423,43 @@ fn is_stepped(root: &Node) -> bool {
     stepped.is_some() && stepped.as_ref() == root.task()
 }
 
-/// The node of the scope that is being polled, or of the scope around `of` if that is.
+/// The node of the innermost scope that is being polled, or of the scope around `of` if `of` is being
+/// polled.
 pub(super) fn enclosing(of: Option<&Slot>) -> Option<Rc<Node>> {
-    let is_it = |frame: &dyn Any| {
-        frame.downcast_ref::<Slot>().is_some_and(|slot| of.is_some_and(|of| std::ptr::eq(slot, of)))
-    };
-    let on_stack = visit_frames(|frame, boundary| match !boundary && is_it(frame) {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    });
-    let mut passed = on_stack.is_none();
-    // How many tasks further out the frames are that come next.
+    let mut inner = of.and_then(depth_of).map_or(0, |depth| depth + 1);
+    // The number of boundaries between the running task and the frames that come next.
     let mut outwards = 0;
     let found = visit_frames(|frame, boundary| {
-        if passed {
-            return match frame.downcast_ref::<Slot>() {
-                Some(group) if boundary => ControlFlow::Break(root_outwards(outwards, Some(group))),
-                Some(slot) => ControlFlow::Break(Some(Rc::clone(slot.register()))),
-                None => ControlFlow::Continue(()),
-            };
+        if inner > 0 {
+            inner -= 1;
+            outwards += usize::from(boundary);
+            return ControlFlow::Continue(());
         }
-        outwards += usize::from(boundary);
-        passed = !boundary && is_it(frame);
-        ControlFlow::Continue(())
+        match frame.downcast_ref::<Slot>() {
+            Some(group) if boundary => ControlFlow::Break(root_outwards(outwards, Some(group))),
+            Some(slot) => ControlFlow::Break(Some(Rc::clone(slot.register()))),
+            None => ControlFlow::Continue(()),
+        }
     });
     found.unwrap_or_else(|| root_outwards(outwards, None))
+}
+
+/// The number of frames inside the one of `slot`. A group that only steps or drops its children, without
+/// being polled, has boundaries on the stack but no frame: then its outermost boundary counts, since the
+/// group stands where that was pushed.
+fn depth_of(slot: &Slot) -> Option<usize> {
+    let (mut depth, mut outermost) = (0, None);
+    let own_frame = visit_frames(|frame, boundary| {
+        if slot.is_frame(frame) {
+            if !boundary {
+                return ControlFlow::Break(depth);
+            }
+            outermost = Some(depth);
+        }
+        depth += 1;
+        ControlFlow::Continue(())
+    });
+    own_frame.or(outermost)
 }
 
 /// Makes a node for the group that steps what is being polled, outside of every scope of that.

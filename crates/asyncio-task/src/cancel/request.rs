@@ -20,6 +20,12 @@ pub(crate) fn cancel(task: &TaskRef, reason: CancelReason) -> bool {
     true
 }
 
+/// Asks each of `tasks` to end, as [`cancel`] does, in time that grows with their number, also if they
+/// wait for each other.
+pub fn cancel_all(tasks: impl IntoIterator<Item = TaskRef>, reason: &CancelReason) {
+    Work::run_batch(tasks, reason);
+}
+
 /// A reason that says who asks: the task that is being stepped.
 pub(crate) fn reason(message: Option<&str>, site: &'static Location<'static>) -> CancelReason {
     match with_running(|event_loop| event_loop.current_task()) {
@@ -42,8 +48,8 @@ pub(crate) fn uncancel(task: &TaskRef) -> usize {
 
 /// Counts a request, and has it delivered.
 pub(super) fn deliver_to(task: &TaskRef, reason: CancelReason, work: &mut Work) {
-    // One that comes round to where it has been goes no further, and counts once.
-    if task.is_done() || has_been_told(task, work) {
+    // A request that comes round to a task which it has reached before goes no further, and counts once.
+    if task.is_done() || has_been_told(task, work) || batch_has_told(task, work) {
         return;
     }
     task.add_request(reason.clone());
@@ -53,6 +59,11 @@ pub(super) fn deliver_to(task: &TaskRef, reason: CancelReason, work: &mut Work) 
 /// Whether a task was told by this very work, and has gone on telling others.
 fn has_been_told(task: &TaskRef, work: &mut Work) -> bool {
     root_of(task).is_some_and(|root| root.root_state.told_at.get() == work.since())
+}
+
+/// Whether another request of the same batch has reached the task.
+fn batch_has_told(task: &TaskRef, work: &Work) -> bool {
+    root_of(task).is_some_and(|root| work.batch_has_told(root.root_state.told_at.get()))
 }
 
 /// Has a request delivered that is not counted.

@@ -10,10 +10,12 @@ use asyncio_loop::while_cancelling;
 use pin_project_lite::pin_project;
 
 use super::{ExceptionGroup, Frames, State, TaskGroup};
-use crate::cancel::{Answer, Kind, Look, Node, Work, cancel, wait_to_be_dropped};
+use crate::cancel::{Answer, Kind, Look, Node, Work, cancel_all, wait_to_be_dropped};
 
 pin_project! {
     pub(super) struct Drive<'scope, 'env, B, T, E> {
+        // Before `body`, so that it is dropped first.
+        _refuse: RefuseChildren<'scope, 'env, E>,
         group: &'scope TaskGroup<'scope, 'env, E>,
         #[pin]
         body: Option<B>,
@@ -36,7 +38,25 @@ enum Stage {
 
 impl<'scope, 'env, B, T, E> Drive<'scope, 'env, B, T, E> {
     pub(super) fn new(group: &'scope TaskGroup<'scope, 'env, E>, body: B) -> Self {
-        Self { group, body: Some(body), value: None, error: None, stage: Stage::Running }
+        Self {
+            _refuse: RefuseChildren(group),
+            group,
+            body: Some(body),
+            value: None,
+            error: None,
+            stage: Stage::Running,
+        }
+    }
+}
+
+/// Has the group refuse children from its drop on: destructors in the body come after that.
+struct RefuseChildren<'scope, 'env, E>(&'scope TaskGroup<'scope, 'env, E>);
+
+impl<E> Drop for RefuseChildren<'_, '_, E> {
+    fn drop(&mut self) {
+        if let Some(state) = self.0.state() {
+            state.frames.aborting.set(true);
+        }
     }
 }
 
@@ -161,9 +181,7 @@ impl<E> State<'_, E> {
     fn cancel_all(&self, has_body: bool) {
         let asked = self.frames.group.node().filter(|group| group.answer.get() != Answer::Idle);
         let reason = asked.map(|group| group.reason()).unwrap_or_default();
-        for child in self.children.tasks() {
-            cancel(&child, reason.clone());
-        }
+        cancel_all(self.children.tasks(), &reason);
         if has_body {
             if let Some(body) = self.frames.body.node().filter(|body| !body.is_asking()) {
                 body.begin(reason);
