@@ -14,7 +14,7 @@ export RUST_BACKTRACE=1
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 crates=$(ls crates)
 
-steps="fmt clippy test doc links rows examples alone benches msrv loom asan miri"
+steps="fmt clippy test doc links rows examples alone benches instructions msrv loom asan miri"
 
 check_fmt() {
     cargo fmt --all --check
@@ -76,6 +76,12 @@ check_alone() {
 
 check_benches() {
     cargo bench --workspace --no-run
+}
+
+# Instructions for one operation of each kind, against the table of the last measurement.
+check_instructions() {
+    command -v valgrind >/dev/null || skip "no valgrind"
+    python3 ci/instructions.py --check
 }
 
 check_msrv() {

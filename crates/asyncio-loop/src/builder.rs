@@ -28,14 +28,20 @@ use crate::event_loop::EventLoop;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct LoopBuilder {
-    pub(crate) virtual_time: bool,
-    pub(crate) debug: Option<bool>,
+    virtual_time: bool,
+    counted_time: Option<Duration>,
+    debug: Option<bool>,
     pub(crate) slow_callback: Duration,
 }
 
 impl LoopBuilder {
     pub(crate) fn new() -> Self {
-        Self { virtual_time: false, debug: None, slow_callback: Duration::from_millis(100) }
+        Self {
+            virtual_time: false,
+            counted_time: None,
+            debug: None,
+            slow_callback: Duration::from_millis(100),
+        }
     }
 
     /// Whether time is virtual: it stands still while anything can run and jumps to the next
@@ -58,6 +64,14 @@ impl LoopBuilder {
     /// ```
     pub fn virtual_time(mut self, yes: bool) -> Self {
         self.virtual_time = yes;
+        self
+    }
+
+    /// A clock that moves by `step` each time the loop reads it. The loop then polls its driver
+    /// after a fixed amount of work, which makes instruction counts repeatable.
+    #[doc(hidden)]
+    pub fn counted_time(mut self, step: Duration) -> Self {
+        self.counted_time = Some(step);
         self
     }
 
@@ -118,7 +132,11 @@ impl LoopBuilder {
     }
 
     pub(crate) fn clock(&self) -> Clock {
-        if self.virtual_time { Clock::virtual_() } else { Clock::monotonic() }
+        match self.counted_time {
+            Some(step) => Clock::counted(step),
+            None if self.virtual_time => Clock::virtual_(),
+            None => Clock::monotonic(),
+        }
     }
 
     pub(crate) fn is_debug(&self) -> bool {
