@@ -85,8 +85,8 @@ pub use connect::{
     open_connection_with,
 };
 pub use datagram::{
-    DatagramAddress, DatagramOptions, DatagramProtocol, DatagramSocket, DatagramTransport,
-    connect_datagram_socket, create_datagram_endpoint,
+    DatagramAddress, DatagramOptions, DatagramProtocol, DatagramTransport, connect_datagram_socket,
+    create_datagram_endpoint,
 };
 pub use endpoint::{Endpoint, Port};
 pub use error::{IncompleteReadError, LimitOverrunError, ReadError};

@@ -13,7 +13,7 @@ use asyncio_net::{
     Address, DatagramOptions, DatagramProtocol, DatagramTransport, Family, connect_datagram_socket,
     create_datagram_endpoint,
 };
-use common::{Log, TempDir, reports, run, settle, turn};
+use common::{Log, TempDir, bytes, reports, run, settle, turn};
 use socket2::SockRef;
 
 const LOOPBACK: &str = "127.0.0.1:0";
@@ -247,6 +247,188 @@ fn what_the_socket_does_not_take_is_sent_later_in_order() {
     });
 }
 
+// empty_datagrams, D-010
+#[test]
+fn empty_datagrams_fill_the_queue_too() {
+    run(async || {
+        let (ours, _theirs) = UnixDatagram::pair()?;
+        let recorder = Recorder::default();
+        let transport = connect_datagram_socket(ours, || recorder.clone())?;
+        while transport.write_buffer_size() == 0 {
+            transport.send(b"");
+        }
+        assert_eq!(transport.write_buffer_size(), 8);
+        transport.send(b"four");
+        assert_eq!(transport.write_buffer_size(), 20);
+        for _ in 0..8192 {
+            transport.send(b"");
+        }
+        assert_eq!(transport.write_buffer_size(), 20 + 8 * 8192);
+        assert_eq!(recorder.log.lines(), ["made", "pause"]);
+        transport.abort();
+        assert_eq!(transport.write_buffer_size(), 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_flood_of_errors_is_bounded() {
+    run(async || {
+        let (recorder, transport) = endpoint(bound()).await?;
+        for _ in 0..5000 {
+            transport.send(b"to nobody");
+        }
+        recorder.log.until_count(1025).await;
+        settle().await;
+        assert_eq!(recorder.log.lines().len(), 1025);
+        assert!(!transport.is_closing());
+        Ok(())
+    });
+}
+
+// D-006
+#[test]
+fn an_endpoint_that_broadcasts_hears_from_all_that_answer() {
+    run(async || {
+        let (asked, answers) = (socket(), socket());
+        let options = bound().remote_addr(asked.local_addr()?).allow_broadcast(true);
+        let (recorder, transport) = endpoint(options).await?;
+        assert_eq!(transport.peer_addr(), None);
+        transport.send(b"is anybody there?");
+        let (_, asker) = asked.recv_from(&mut [0; 99])?;
+        answers.send_to(b"I am", asker)?;
+        recorder.log.until("4 bytes").await;
+        transport.send_to(b"thanks", answers.local_addr()?);
+        assert_eq!(answers.recv(&mut [0; 99])?, 6);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_datagram_longer_than_the_limit_is_an_error_and_never_cut() {
+    run(async || {
+        let (recorder, transport) = endpoint(bound().limit(100)).await?;
+        let peer = socket();
+        for length in [100, 101, 99] {
+            peer.send_to(&vec![7; length], transport.local_addr().unwrap())?;
+        }
+        recorder.log.until("99 bytes").await;
+        assert_eq!(recorder.log.lines(), ["made", "100 bytes", "error InvalidData", "99 bytes"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn long_unix_datagrams_come_whole_if_they_may() {
+    run(async || {
+        let dir = TempDir::new();
+        let path = dir.path("server");
+        let limit = |bytes| DatagramOptions::new().local_addr(&path).limit(bytes);
+        let peer = UnixDatagram::unbound()?;
+        SockRef::from(&peer).set_send_buffer_size(212_992)?;
+        for (options, line) in [
+            (DatagramOptions::new().local_addr(&path), "error InvalidData"),
+            (limit(400_000), "300000 bytes"),
+        ] {
+            let (recorder, transport) = endpoint(options).await?;
+            peer.send_to(&bytes(300_000), &path)?;
+            recorder.log.until(line).await;
+            transport.close();
+            recorder.log.until("lost").await;
+            if line == "300000 bytes" {
+                assert_eq!(recorder.data.borrow()[0], bytes(300_000));
+            }
+            turn().await;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn descriptors_that_come_with_a_datagram_are_closed_and_the_data_is_whole() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    run(async || {
+        let (ours, theirs) = UnixDatagram::pair()?;
+        rustix::net::sockopt::set_socket_passcred(&ours, true)?;
+        let recorder = Recorder::default();
+        let _transport = connect_datagram_socket(ours, || recorder.clone())?;
+        let (reading, writing) = std::io::pipe()?;
+        let mut space = [std::mem::MaybeUninit::uninit(); 64];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [std::os::fd::AsFd::as_fd(&writing)];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+        let data = [io::IoSlice::new(b"with a descriptor")];
+        sendmsg(&theirs, &data, &mut control, SendFlags::empty())?;
+        drop(writing);
+        recorder.log.until("17 bytes").await;
+        // All writing ends are closed.
+        assert_eq!(io::Read::read(&mut &reading, &mut [0])?, 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_socket_that_is_handed_over_keeps_its_mode() {
+    use rustix::fs::{OFlags, fcntl_getfl};
+    run(async || {
+        let (ours, theirs) = UnixDatagram::pair()?;
+        let shared = ours.try_clone()?;
+        let recorder = Recorder::default();
+        let transport = connect_datagram_socket(ours, || recorder.clone())?;
+        while transport.write_buffer_size() == 0 {
+            transport.send(&[0; 1000]);
+        }
+        theirs.send(b"hello")?;
+        recorder.log.until("5 bytes").await;
+        assert!(!fcntl_getfl(&shared)?.contains(OFlags::NONBLOCK));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_stream_socket_is_refused() {
+    run(async || {
+        let (stream, _other) = std::os::unix::net::UnixStream::pair()?;
+        let error = connect_datagram_socket(stream, Recorder::default).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        Ok(())
+    });
+}
+
+// context_leak
+#[test]
+fn resume_writing_runs_in_the_context_of_the_endpoint() {
+    asyncio_loop::context_var! { static NAME: &'static str; }
+    struct Notes(Log);
+    impl DatagramProtocol for Notes {
+        fn datagram_received(&mut self, _: &DatagramTransport, _: &[u8], _: &Address) {}
+        fn resume_writing(&mut self, _: &DatagramTransport) {
+            self.0.add(NAME.get());
+        }
+    }
+    run(async || {
+        let log = Log::default();
+        NAME.set("maker");
+        let (ours, theirs) = UnixDatagram::pair()?;
+        let transport = connect_datagram_socket(ours, || Notes(log.clone()))?;
+        let writing = asyncio_task::create_task(async move {
+            NAME.set("writer");
+            while transport.write_buffer_size() <= 64 * 1024 {
+                transport.send(&[0; 1000]);
+            }
+            transport
+        });
+        let _transport = writing.await.unwrap();
+        theirs.set_nonblocking(true)?;
+        while log.lines().is_empty() {
+            let _ = theirs.recv(&mut [0; 1000]);
+            turn().await;
+        }
+        assert_eq!(log.lines(), ["maker"]);
+        Ok(())
+    });
+}
+
 // D-011
 #[test]
 fn an_error_is_told_and_the_endpoint_goes_on() {
@@ -328,28 +510,126 @@ fn abort_drops_what_is_queued() {
     });
 }
 
-#[test]
-fn a_method_that_panics_ends_the_endpoint_and_is_reported() {
-    struct Panics(Log);
-    impl DatagramProtocol for Panics {
-        fn datagram_received(&mut self, _: &DatagramTransport, _: &[u8], _: &Address) {
-            panic!("in datagram_received");
-        }
-        fn connection_lost(&mut self, _: &DatagramTransport, error: Option<io::Error>) {
-            assert!(error.is_some());
-            self.0.add("lost");
-        }
+/// Panics in the methods whose names it is given.
+struct Panics {
+    methods: &'static [&'static str],
+    log: Log,
+}
+
+impl Panics {
+    fn called(&self, method: &'static str) {
+        self.log.add(method);
+        assert!(!self.methods.contains(&method), "in {method}");
     }
+}
+
+impl DatagramProtocol for Panics {
+    fn connection_made(&mut self, _: &DatagramTransport) {
+        self.called("connection_made");
+    }
+    fn datagram_received(&mut self, _: &DatagramTransport, _: &[u8], _: &Address) {
+        self.called("datagram_received");
+    }
+    fn error_received(&mut self, _: &DatagramTransport, _: io::Error) {
+        self.called("error_received");
+    }
+    fn pause_writing(&mut self, _: &DatagramTransport) {
+        self.called("pause_writing");
+    }
+    fn resume_writing(&mut self, _: &DatagramTransport) {
+        self.called("resume_writing");
+    }
+    fn connection_lost(&mut self, _: &DatagramTransport, error: Option<io::Error>) {
+        self.called(if error.is_some() { "connection_failed" } else { "connection_lost" });
+    }
+}
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        self.called("drop");
+    }
+}
+
+#[test]
+fn a_protocol_that_panics_is_reported_and_the_endpoint_goes_on() {
     run(async || {
         let reports = reports();
-        let log = Log::default();
-        let transport = create_datagram_endpoint(|| Panics(log.clone()), bound()).await?;
-        socket().send_to(b"x", transport.local_addr().unwrap())?;
-        log.until("lost").await;
-        assert_eq!(reports.borrow().len(), 1);
-        assert!(reports.borrow()[0].contains("in datagram_received"));
+        let (log, methods) = (Log::default(), &["datagram_received", "error_received"]);
+        let protocol = || Panics { methods, log: log.clone() };
+        let transport = create_datagram_endpoint(protocol, bound()).await?;
+        for _ in 0..2 {
+            socket().send_to(b"x", transport.local_addr().unwrap())?;
+            transport.send(b"to nobody");
+        }
+        log.until_count(5).await;
+        assert!(!transport.is_closing());
+        assert_eq!(reports.borrow().len(), 4);
+        assert!(reports.borrow().iter().any(|report| report.contains("in datagram_received")));
+        assert!(reports.borrow().iter().any(|report| report.contains("in error_received")));
+        transport.close();
+        log.until("drop").await;
+        assert_eq!(log.lines()[5..], ["connection_lost", "drop"]);
         Ok(())
     });
+}
+
+#[test]
+fn a_protocol_that_panics_when_it_is_paused_is_reported_once_each_way() {
+    run(async || {
+        let reports = reports();
+        let (ours, theirs) = UnixDatagram::pair()?;
+        let (log, methods) = (Log::default(), &["pause_writing", "resume_writing"]);
+        let transport = connect_datagram_socket(ours, || Panics { methods, log: log.clone() })?;
+        while transport.write_buffer_size() <= 64 * 1024 {
+            transport.send(&[0; 1000]);
+        }
+        theirs.set_nonblocking(true)?;
+        while !log.lines().contains(&"resume_writing".to_owned()) {
+            let _ = theirs.recv(&mut [0; 1000]);
+            turn().await;
+        }
+        assert_eq!(reports.borrow().len(), 2);
+        assert!(!transport.is_closing());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_panic_at_the_beginning_or_the_end_hurts_that_endpoint_only() {
+    for (method, lines) in [
+        ("connection_made", &["connection_made", "connection_failed", "drop"]),
+        ("connection_lost", &["connection_made", "connection_lost", "drop"]),
+        ("drop", &["connection_made", "connection_lost", "drop"]),
+    ] {
+        run(async || {
+            let reports = reports();
+            let (other, other_transport) = endpoint(bound()).await?;
+            let log = Log::default();
+            let methods = Box::leak(Box::new([method]));
+            let protocol = || Panics { methods, log: log.clone() };
+            let transport = create_datagram_endpoint(protocol, bound()).await?;
+            transport.close();
+            log.until("drop").await;
+            turn().await;
+            assert_eq!(log.lines(), lines);
+            assert_eq!(reports.borrow().len(), 1, "{method}: {reports:?}");
+            assert!(reports.borrow()[0].contains(&format!("in {method}")), "{reports:?}");
+            assert!(transport.with_socket(|_| ()).is_none(), "the socket is closed");
+            socket().send_to(b"hello", other_transport.local_addr().unwrap())?;
+            other.log.until("5 bytes").await;
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn a_destructor_that_panics_while_the_loop_is_closed_is_reported() {
+    let log = Log::default();
+    run(async || {
+        let protocol = || Panics { methods: &["drop"], log: log.clone() };
+        create_datagram_endpoint(protocol, bound()).await.map(drop)
+    });
+    assert_eq!(log.lines(), ["connection_made", "drop"]);
 }
 
 #[test]

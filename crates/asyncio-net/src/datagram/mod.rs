@@ -1,24 +1,27 @@
 //! Datagrams: UDP and Unix.
 
 mod endpoint;
+mod fenced;
 mod options;
+mod outgoing;
 mod protocol;
 mod socket;
 mod transport;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Socket, Type};
 
 pub use self::options::{DatagramAddress, DatagramOptions};
 pub use self::protocol::DatagramProtocol;
-pub use self::socket::DatagramSocket;
 pub use self::transport::DatagramTransport;
 
-use self::endpoint::Endpoint;
+use self::endpoint::{Endpoint, Opened};
 use crate::address::Address;
 use crate::network::Network;
+use crate::pool;
 use crate::server::{SocketFile, remove_stale};
 
 /// Makes a socket for datagrams and hands it to the protocol that `factory` makes.
@@ -74,10 +77,8 @@ pub async fn create_datagram_endpoint<P: DatagramProtocol + 'static>(
     let pairs = options.pairs(network.event_loop()).await?;
     let mut refused = None;
     for (local, remote) in pairs {
-        match open(local.as_ref(), remote.as_ref(), &options) {
-            Ok((socket, file)) => {
-                return Endpoint::start(&network, socket, file, remote, Box::new(factory()));
-            }
+        match open(local.as_ref(), remote, &options) {
+            Ok(opened) => return Endpoint::start(&network, opened, factory()),
             Err(error) => refused = Some(refused.unwrap_or(error)),
         }
     }
@@ -85,11 +86,12 @@ pub async fn create_datagram_endpoint<P: DatagramProtocol + 'static>(
     Err(refused.unwrap_or_else(none))
 }
 
-/// Hands a datagram socket of yours to the protocol that `factory` makes.
+/// Hands a datagram socket of yours to the protocol that `factory` makes: std's, `socket2`'s, any that can become an
+/// [`OwnedFd`]. Its mode is not changed, and its file stays.
 ///
 /// # Errors
 ///
-/// The system's, if the socket is of no use.
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for a socket that does not carry datagrams; the system's.
 ///
 /// # Panics
 ///
@@ -122,20 +124,21 @@ pub async fn create_datagram_endpoint<P: DatagramProtocol + 'static>(
 /// }).unwrap();
 /// ```
 pub fn connect_datagram_socket<P: DatagramProtocol + 'static>(
-    socket: impl Into<DatagramSocket>,
+    socket: impl Into<OwnedFd>,
     factory: impl FnOnce() -> P,
 ) -> io::Result<DatagramTransport> {
-    let socket = socket.into().into_inner()?;
-    let remote = socket.peer();
-    Endpoint::start(&Network::running(), socket, None, remote, Box::new(factory()))
+    let socket = socket::Socket::adopt(socket.into())?;
+    let peer = socket.peer();
+    let opened = Opened { socket, file: None, peer, destination: None, limit: pool::LENGTH };
+    Endpoint::start(&Network::running(), opened, factory())
 }
 
 fn open(
     local: Option<&Address>,
-    remote: Option<&Address>,
+    remote: Option<Address>,
     options: &DatagramOptions,
-) -> io::Result<(socket::Socket, Option<SocketFile>)> {
-    let domain = match local.or(remote) {
+) -> io::Result<Opened> {
+    let domain = match local.or(remote.as_ref()) {
         Some(Address::Inet(address)) => Domain::for_address(*address),
         Some(_) => Domain::UNIX,
         None => options.domain(),
@@ -157,17 +160,15 @@ fn open(
             file = SocketFile::of(local)?;
         }
     }
-    if let Some(remote) = remote {
-        let connected = remote.to_sock_addr().and_then(|address| socket.connect(&address));
-        connected.map_err(|error| named("connect to", remote, error))?;
+    // A broadcast is answered by many.
+    let (peer, destination) = if options.allow_broadcast { (None, remote) } else { (remote, None) };
+    if let Some(peer) = &peer {
+        let connected = peer.to_sock_addr().and_then(|address| socket.connect(&address));
+        connected.map_err(|error| named("connect to", peer, error))?;
     }
     socket.set_nonblocking(true)?;
-    let socket = if domain == Domain::UNIX {
-        socket::Socket::Unix(mio::net::UnixDatagram::from_std(socket.into()))
-    } else {
-        socket::Socket::Udp(mio::net::UdpSocket::from_std(socket.into()))
-    };
-    Ok((socket, file))
+    let socket = socket::Socket::adopt(socket.into())?;
+    Ok(Opened { socket, file, peer, destination, limit: options.limit })
 }
 
 fn named(what: &str, address: &Address, error: io::Error) -> io::Error {

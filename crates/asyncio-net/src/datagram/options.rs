@@ -7,6 +7,7 @@ use socket2::Domain;
 use super::fit;
 use crate::address::Address;
 use crate::endpoint::Endpoint;
+use crate::pool;
 use crate::resolve::{Family, resolve, resolve_passive};
 
 /// Options of a new datagram endpoint.
@@ -25,6 +26,7 @@ pub struct DatagramOptions {
     pub(super) reuse_port: bool,
     pub(super) allow_broadcast: bool,
     pub(super) cleanup_socket: bool,
+    pub(super) limit: usize,
 }
 
 /// An end of a datagram endpoint: an [`Endpoint`] (and whatever can be one), or a Unix socket's path.
@@ -100,6 +102,7 @@ impl DatagramOptions {
             reuse_port: false,
             allow_broadcast: false,
             cleanup_socket: true,
+            limit: pool::LENGTH,
         }
     }
 
@@ -127,7 +130,8 @@ impl DatagramOptions {
         self
     }
 
-    /// Where [`send`](super::DatagramTransport::send) sends to; only datagrams from there are received.
+    /// The address that [`send`](super::DatagramTransport::send) sends to. The socket is connected to it, and receives only
+    /// datagrams from there, unless the endpoint is [allowed to broadcast](Self::allow_broadcast).
     ///
     /// # Examples
     ///
@@ -203,6 +207,8 @@ impl DatagramOptions {
 
     /// Whether datagrams may be sent to everybody. False, unless told.
     ///
+    /// The socket is then not connected to the remote address, so that answers from all hosts arrive.
+    ///
     /// # Examples
     ///
     /// ```
@@ -250,6 +256,32 @@ impl DatagramOptions {
     #[must_use]
     pub fn cleanup_socket(mut self, yes: bool) -> Self {
         self.cleanup_socket = yes;
+        self
+    }
+
+    /// The length of the longest datagram that is received. 256 KiB, unless told; no internet datagram is longer.
+    ///
+    /// A longer one is dropped, and told as an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # struct Ignore;
+    /// # impl asyncio_net::DatagramProtocol for Ignore {
+    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// # }
+    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    ///
+    /// asyncio_task::run(async {
+    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0").limit(512);
+    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     assert!(!transport.is_closing());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
         self
     }
 

@@ -5,8 +5,12 @@ use crate::address::Address;
 
 /// What a datagram endpoint tells.
 ///
-/// The loop calls these methods; they must not block. `connection_made` is first, `connection_lost` last. A method that
-/// panics ends the endpoint with an error, and is reported.
+/// The loop calls these methods; they must not block. `connection_made` is first, `connection_lost` last.
+///
+/// A method that panics is reported, and the endpoint goes on; only a panic in `connection_made` ends it, with an error.
+///
+/// A datagram longer than the endpoint's limit is dropped, and told as an error of the kind
+/// [`InvalidData`](io::ErrorKind::InvalidData). Descriptors that come with a datagram are closed.
 ///
 /// # From asyncio
 ///
@@ -109,6 +113,8 @@ pub trait DatagramProtocol {
     fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], sender: &Address);
 
     /// Sending or receiving failed; the endpoint goes on. Often an earlier datagram could not be delivered.
+    ///
+    /// An error of a send is told in a step of its own. If 1024 wait for that already, it is dropped.
     ///
     /// # Examples
     ///

@@ -3,6 +3,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
+use asyncio_loop::LoopRef;
+
 use super::endpoint::Endpoint;
 use crate::address::Address;
 use crate::connection::Limits;
@@ -43,7 +45,7 @@ use crate::connection::Limits;
 pub struct DatagramTransport(pub(super) Rc<Endpoint>);
 
 impl DatagramTransport {
-    /// Sends one datagram to where the endpoint is connected; never waits. What the socket does not take now is
+    /// Sends one datagram to the endpoint's remote address; never waits. A datagram that the socket does not take now is
     /// copied and sent later, in order.
     ///
     /// Failures are told to the protocol. On an endpoint that is closing it does nothing.
@@ -99,10 +101,10 @@ impl DatagramTransport {
     #[doc(alias = "sendto")]
     pub fn send_to(&self, data: &[u8], address: impl Into<Address>) {
         let address = address.into();
-        match self.0.remote() {
+        match self.0.peer() {
             None => self.0.send(data, Some(address)),
-            Some(remote) => {
-                assert!(*remote == address, "the endpoint is connected to {remote}, not {address}");
+            Some(peer) => {
+                assert!(*peer == address, "the endpoint is connected to {peer}, not {address}");
                 self.0.send(data, None);
             }
         }
@@ -222,11 +224,11 @@ impl DatagramTransport {
     /// }).unwrap();
     /// ```
     pub fn write_buffer_limits(&self) -> (usize, usize) {
-        let limits = self.0.limits();
+        let limits = self.0.outgoing().limits();
         (limits.low, limits.high)
     }
 
-    /// How many bytes are queued.
+    /// The size of the queue: the bytes of the datagrams in it, and 8 more for each, so that empty ones count, too.
     ///
     /// # Examples
     ///
@@ -247,7 +249,7 @@ impl DatagramTransport {
     /// }).unwrap();
     /// ```
     pub fn write_buffer_size(&self) -> usize {
-        self.0.queued()
+        self.0.outgoing().size()
     }
 
     /// Where it receives, if that is a host and port.
@@ -336,7 +338,7 @@ impl DatagramTransport {
     /// }).unwrap();
     /// ```
     pub fn peer_address(&self) -> Address {
-        self.0.remote().cloned().unwrap_or(Address::Unnamed)
+        self.0.peer().cloned().unwrap_or(Address::Unnamed)
     }
 
     /// Looks at the socket, for options and the like; `None` once it is closed.
@@ -363,6 +365,10 @@ impl DatagramTransport {
     /// ```
     pub fn with_socket<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
         self.0.with_source(|source| look(source.get_ref().as_fd()))
+    }
+
+    pub(super) fn event_loop(&self) -> &LoopRef {
+        self.0.event_loop()
     }
 }
 

@@ -1,0 +1,81 @@
+//! The datagrams that wait until the socket takes them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::address::Address;
+use crate::connection::Limits;
+
+/// The size that a queued datagram counts besides its data, as in asyncio: empty ones fill the queue, too.
+const OVERHEAD: usize = 8;
+
+/// A datagram and its destination, unless that is the peer the socket is connected to.
+pub(super) type Datagram = (Bytes, Option<Address>);
+
+/// The queue, its size, and whether the size has reached the high-water mark.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    queue: RefCell<VecDeque<Datagram>>,
+    size: Cell<usize>,
+    limits: Cell<Limits>,
+    full: Cell<bool>,
+}
+
+impl Outgoing {
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.borrow().is_empty()
+    }
+
+    /// The bytes of the queued datagrams, and the overhead of each.
+    pub(super) fn size(&self) -> usize {
+        self.size.get()
+    }
+
+    /// Above the high-water mark, and from then on until the size falls to the low one.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.get()
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits.get()
+    }
+
+    pub(super) fn set_limits(&self, limits: Limits) {
+        self.limits.set(limits);
+        self.set_size(self.size.get());
+    }
+
+    pub(super) fn push(&self, data: &[u8], address: Option<Address>) {
+        self.queue.borrow_mut().push_back((Bytes::copy_from_slice(data), address));
+        self.set_size(self.size.get() + data.len() + OVERHEAD);
+    }
+
+    /// The datagram to be sent next, which stays in the queue.
+    pub(super) fn first(&self) -> Option<Datagram> {
+        self.queue.borrow().front().cloned()
+    }
+
+    pub(super) fn pop(&self) {
+        let sent = self.queue.borrow_mut().pop_front();
+        if let Some((data, _)) = sent {
+            self.set_size(self.size.get() - data.len() - OVERHEAD);
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        self.queue.take();
+        self.set_size(0);
+    }
+
+    fn set_size(&self, size: usize) {
+        self.size.set(size);
+        let limits = self.limits.get();
+        if size > limits.high {
+            self.full.set(true);
+        } else if size <= limits.low {
+            self.full.set(false);
+        }
+    }
+}
