@@ -191,7 +191,7 @@ impl<T, O: Order<T>> Core<T, O> {
     }
 
     fn room(&self, inside: &mut Inside<O>) -> usize {
-        self.maxsize - self.count(inside)
+        self.maxsize.saturating_sub(self.count(inside))
     }
 
     /// Whether there is room, without asking the front if there is anyway.
@@ -392,7 +392,8 @@ impl<T, O: Order<T>> Core<T, O> {
         inside.shut_down = true;
         inside.closing |= close;
         if at_once {
-            inside.unfinished -= self.count(&mut inside);
+            // `task_done` may have counted some of these items before.
+            inside.unfinished = inside.unfinished.saturating_sub(self.count(&mut inside));
             inside.set_apart = 0;
             items = (mem::take(&mut *front), mem::take(&mut inside.items));
             self.finish(&mut inside, &mut wakers);

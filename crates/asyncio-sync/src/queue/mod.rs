@@ -409,7 +409,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     }
 
     fn room(&self) -> usize {
-        self.maxsize - self.len()
+        self.maxsize.saturating_sub(self.len())
     }
 
     fn push(&self, item: T) {
@@ -424,8 +424,9 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         Some(item)
     }
 
+    /// Counts items as done. `task_done` may have counted some of them before, so it stops at 0.
     fn finish(&self, items: usize) {
-        let left = self.unfinished.get() - items;
+        let left = self.unfinished.get().saturating_sub(items);
         self.unfinished.set(left);
         if left == 0 {
             self.joiners.signal();
