@@ -329,7 +329,7 @@ impl Inner {
         loop {
             let due = self.timers.borrow_mut().pop_due(now);
             let Some((_, waker)) = due else { break };
-            waker.wake_caught();
+            waker.wake();
             any = true;
         }
         if any {

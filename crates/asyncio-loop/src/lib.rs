@@ -50,6 +50,7 @@ mod spawn;
 mod thread_future;
 mod timers;
 mod turn;
+mod wait_list;
 mod watch;
 
 #[doc(hidden)]
@@ -79,3 +80,5 @@ pub use running::{running_loop, try_running_loop, with_running};
 pub use signals::{Signal, Signals, ctrl_c, is_default_signal, raise_signal, signal};
 pub use spawn::TaskOptions;
 pub use thread_future::{ThreadFuture, ThreadPromise, WrapFuture, wrap_future};
+#[doc(hidden)]
+pub use wait_list::{WaitKey, WaitList};

@@ -1,7 +1,8 @@
 //! A value that comes later: asyncio's future.
 
+mod waiting;
+
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::panic::Location;
@@ -14,6 +15,8 @@ use asyncio_loop::{
     CallbackRef, CancelReason, Context as Variables, ErrorContext, LocalWaker, LoopRef, WaitsFor,
     is_cancelling, running_loop, with_running,
 };
+
+use waiting::{DoneCallback, Place, Waiting};
 
 use crate::error::{Exception, InvalidState, PromiseError};
 
@@ -99,32 +102,6 @@ enum State<T> {
     Done(Result<T, PromiseError>),
 }
 
-/// Who is told. Nearly always one task, which therefore needs no allocation.
-struct Waiting<T> {
-    first: Option<LocalWaker>,
-    more: Option<Box<More<T>>>,
-}
-
-struct More<T> {
-    /// By ticket, so in the order of arrival.
-    others: BTreeMap<u64, LocalWaker>,
-    next_ticket: u64,
-    callbacks: Vec<DoneCallback<T>>,
-}
-
-struct DoneCallback<T> {
-    callback: CallbackRef,
-    /// Empty until it is scheduled: a callback that owns the promise that owns it is never freed.
-    promise: Rc<Cell<Option<Promise<T>>>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    None,
-    First,
-    Other(u64),
-}
-
 impl<T> Shared<T> {
     /// All of it known beforehand, and the rest filled in where it is: what is built in pieces on the
     /// stack and moved to the heap makes the processor wait for its own stores.
@@ -142,36 +119,6 @@ impl<T> Shared<T> {
     }
 }
 
-impl<T> Waiting<T> {
-    const NOBODY: Self = Self { first: None, more: None };
-
-    /// Schedules the callbacks, then wakes the tasks, each in order.
-    #[inline]
-    fn wake(self, promise: &Promise<T>) {
-        let more = self.more;
-        if let Some(more) = &more {
-            more.callbacks.iter().for_each(|callback| callback.schedule(promise));
-        }
-        if let Some(first) = self.first {
-            first.wake();
-        }
-        if let Some(more) = more {
-            more.others.into_values().for_each(LocalWaker::wake);
-        }
-    }
-
-    fn more(&mut self) -> &mut More<T> {
-        self.more.get_or_insert_with(|| {
-            Box::new(More { others: BTreeMap::new(), next_ticket: 0, callbacks: Vec::new() })
-        })
-    }
-
-    /// Whether no task waits.
-    fn is_empty(&self) -> bool {
-        self.first.is_none() && self.more.as_ref().is_none_or(|more| more.others.is_empty())
-    }
-}
-
 /// Calls back with the promise that is there by then.
 fn call<T, F>(callback: F, promise: Rc<Cell<Option<Promise<T>>>>) -> impl FnOnce()
 where
@@ -181,13 +128,6 @@ where
         if let Some(promise) = promise.take() {
             callback(&promise);
         }
-    }
-}
-
-impl<T> DoneCallback<T> {
-    fn schedule(&self, promise: &Promise<T>) {
-        self.promise.set(Some(promise.clone()));
-        self.callback.schedule();
     }
 }
 
@@ -290,6 +230,7 @@ impl<T> Promise<T> {
     /// });
     /// ```
     pub fn cancel(&self) -> bool {
+        self.mark_seen();
         self.settle(Err(PromiseError::Cancelled(CancelReason::default()))).is_ok()
     }
 
@@ -307,7 +248,15 @@ impl<T> Promise<T> {
     /// });
     /// ```
     pub fn cancel_with(&self, message: &str) -> bool {
+        self.mark_seen();
         self.settle(Err(PromiseError::Cancelled(CancelReason::new(message)))).is_ok()
+    }
+
+    /// To cancel a promise that was given an error says that somebody knows of the error.
+    fn mark_seen(&self) {
+        if self.is_done() {
+            self.shared.observed.set(true);
+        }
     }
 
     fn settle(&self, outcome: Result<T, PromiseError>) -> Result<(), Result<T, PromiseError>> {
@@ -316,7 +265,7 @@ impl<T> Promise<T> {
         let waiting = std::mem::replace(waiting, Waiting::NOBODY);
         *state = State::Done(outcome);
         drop(state);
-        waiting.wake(self);
+        waiting.tell(self);
         Ok(())
     }
 
@@ -509,7 +458,7 @@ impl<T> Promise<T> {
         let callback = make(Rc::clone(&promise));
         let done_callback = DoneCallback { callback: callback.clone(), promise };
         match self.state_if_pending().as_deref_mut() {
-            Some(State::Pending(waiting)) => waiting.more().callbacks.push(done_callback),
+            Some(State::Pending(waiting)) => waiting.add_callback(done_callback),
             Some(State::Done(_)) | None => done_callback.schedule(self),
         }
         callback
@@ -533,19 +482,14 @@ impl<T> Promise<T> {
     /// });
     /// ```
     pub fn remove_done_callback(&self, callback: &CallbackRef) -> usize {
-        let removed: Vec<_> = match self.state_if_pending().as_deref_mut() {
-            Some(State::Done(_)) | None => return 0,
-            Some(State::Pending(waiting)) => {
-                let callbacks = &mut waiting.more().callbacks;
-                let (removed, kept) = std::mem::take(callbacks)
-                    .into_iter()
-                    .partition(|known| known.callback == *callback);
-                *callbacks = kept;
-                removed
-            }
+        let removed = match self.state_if_pending().as_deref_mut() {
+            Some(State::Pending(waiting)) => waiting.remove_callback(callback),
+            Some(State::Done(_)) | None => None,
         };
-        removed.iter().for_each(|removed| removed.callback.cancel());
-        removed.len()
+        if removed.is_some() {
+            callback.cancel();
+        }
+        usize::from(removed.is_some())
     }
 
     /// The loop that it belongs to.
@@ -565,29 +509,6 @@ impl<T> Promise<T> {
         self.shared.event_loop()
     }
 
-    /// Keeps the waker of the task being polled, in the place that this handle has in the line.
-    /// What it replaces is handed out: its destructor may be foreign, and use the promise.
-    #[must_use]
-    #[inline]
-    fn wait(&self, waiting: &mut Waiting<T>, waker: LocalWaker) -> Option<LocalWaker> {
-        match self.place.get() {
-            Place::First => waiting.first.replace(waker),
-            Place::Other(ticket) => waiting.more().others.insert(ticket, waker),
-            Place::None if waiting.is_empty() => {
-                self.place.set(Place::First);
-                waiting.first.replace(waker)
-            }
-            Place::None => {
-                let more = waiting.more();
-                let ticket = more.next_ticket;
-                more.next_ticket += 1;
-                self.place.set(Place::Other(ticket));
-                more.others.insert(ticket, waker)
-            }
-        }
-    }
-
-    /// Panics unless the running loop, if there is one, is the promise's own.
     #[track_caller]
     fn check_loop(&self) {
         let other = with_running(|running| running != self.shared.event_loop()) == Ok(true);
@@ -622,7 +543,7 @@ impl<T: Clone> Future for Promise<T> {
             waker.wake();
             return Poll::Pending;
         };
-        let replaced = self.wait(waiting, waker);
+        let replaced = waiting.set_waker(&self.place, waker);
         drop(state);
         drop(replaced);
         Poll::Pending
@@ -646,12 +567,8 @@ impl<T> Drop for Promise<T> {
             return;
         }
         let waker = match self.state_if_pending().as_deref_mut() {
+            Some(State::Pending(waiting)) => waiting.remove(self.place.get()),
             Some(State::Done(_)) | None => None,
-            Some(State::Pending(waiting)) => match self.place.get() {
-                Place::None => None,
-                Place::First => waiting.first.take(),
-                Place::Other(ticket) => waiting.more().others.remove(&ticket),
-            },
         };
         drop(waker);
     }

@@ -619,11 +619,13 @@ pub trait TaskRefExt {
 impl TaskRefExt for TaskRef {
     #[track_caller]
     fn cancel(&self) -> bool {
+        self.mark_seen();
         cancel::cancel(self, cancel::reason(None, Location::caller()))
     }
 
     #[track_caller]
     fn cancel_with(&self, message: &str) -> bool {
+        self.mark_seen();
         cancel::cancel(self, cancel::reason(Some(message), Location::caller()))
     }
 

@@ -3,8 +3,9 @@
 mod scopes;
 
 use std::cell::Cell;
-use std::future::{Ready, pending};
+use std::future::{Ready, pending, poll_fn};
 use std::rc::Rc;
+use std::task::Poll;
 
 use asyncio_loop::ExceptionHandler;
 use asyncio_task::*;
@@ -325,6 +326,42 @@ fn several_may_wait_for_the_next_one() {
         let ended = as_completed([task(10, 1), task(20, 2)]);
         let next = async || ended.next().await.unwrap().unwrap().await.unwrap();
         assert_eq!(gather((next(), next())).await, (1, 2));
+    });
+}
+
+// G-033
+#[test]
+fn as_completed_leaves_no_timer_behind() {
+    run(async {
+        let timers = running_loop().timer_count();
+        let ended = as_completed([task(10, 1)]).timeout(ms(40_000));
+        assert!(ended.next().await.unwrap().is_ok());
+        assert_eq!(running_loop().timer_count(), timers);
+        drop(ended);
+        let empty = as_completed([] as [Task<()>; 0]).timeout(ms(40_000));
+        assert_eq!(running_loop().timer_count(), timers);
+        drop(empty);
+    });
+}
+
+/// A call of `next` that was woken and is dropped, or never polled again, keeps nothing from the others.
+#[test]
+fn an_end_goes_to_a_call_that_takes_it() {
+    run(async {
+        let ended = as_completed([task(10, 1), task(20, 2), task(30, 3)]);
+        let mut waits: Vec<_> = (0..3).map(|_| Box::pin(ended.next())).collect();
+        poll_fn(|cx| {
+            assert!(waits.iter_mut().all(|wait| wait.as_mut().poll(cx).is_pending()));
+            Poll::Ready(())
+        })
+        .await;
+        sleep(ms(15)).await;
+        let last = waits.pop().unwrap();
+        let _kept_aside = waits.pop();
+        drop(waits); // the first one, which was woken
+        assert!(timeout(ms(1000), last).await.unwrap().is_some());
+        let next = async || ended.next().await.unwrap().unwrap().await.unwrap();
+        assert_eq!(gather((next(), next())).await, (2, 3));
     });
 }
 

@@ -292,6 +292,50 @@ fn a_promise_of_another_loop_is_refused() {
     });
 }
 
+// F-011
+#[test]
+fn tasks_and_callbacks_of_a_promise_are_served_in_one_order() {
+    run(async {
+        let (log, promise) = (Log::new(), create_future());
+        for number in 0..3 {
+            let (awaits, told) = (log.clone(), log.clone());
+            let awaited = promise.clone();
+            create_task(async move {
+                awaited.await.unwrap();
+                awaits.add((number, "task"));
+            });
+            yield_now().await;
+            promise.add_done_callback(move |_: &Promise<()>| told.add((number, "callback")));
+        }
+        promise.set_result(()).unwrap();
+        yield_now().await;
+        yield_now().await;
+        let expected = [0, 1, 2].map(|number| [(number, "task"), (number, "callback")]);
+        assert_eq!(log.take(), expected.concat());
+    });
+}
+
+/// Callbacks are taken back in any order, and the others keep theirs.
+#[test]
+fn callbacks_are_removed_from_anywhere() {
+    run(async {
+        let (log, promise) = (Log::new(), create_future());
+        let callbacks: Vec<_> = (0..6)
+            .map(|number| {
+                let log = log.clone();
+                promise.add_done_callback(move |_: &Promise<()>| log.add(number))
+            })
+            .collect();
+        for number in [4, 0, 2] {
+            assert_eq!(promise.remove_done_callback(&callbacks[number]), 1);
+            assert_eq!(promise.remove_done_callback(&callbacks[number]), 0);
+        }
+        promise.set_result(()).unwrap();
+        yield_now().await;
+        assert_eq!(log.take(), [1, 3, 5]);
+    });
+}
+
 // F-017
 #[test]
 fn cancelling_a_promise_is_an_error_to_who_awaits_it() {

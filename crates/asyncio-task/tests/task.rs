@@ -3,17 +3,20 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
-use std::future::{pending, poll_fn};
+use std::future::{IntoFuture, pending, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use asyncio_loop::running_loop;
 use asyncio_task::{
-    JoinError, Task, TaskLoopExt, create_future, create_task, current_task, yield_now,
+    JoinError, Task, TaskLoopExt, as_completed, create_future, create_task, current_task, gather,
+    shield, timeout, wait, yield_now,
 };
 use common::{Log, OnDrop, new_loop, run};
+use futures::StreamExt;
 
 // F-016
 #[test]
@@ -352,4 +355,98 @@ fn a_future_is_dropped_once_when_it_ends_and_its_output_with_the_handle() {
         drop(task);
         assert_eq!(log.take(), ["output"]);
     });
+}
+
+// F-011, for tasks
+#[test]
+fn the_awaiter_and_the_callbacks_of_a_task_are_served_in_one_order() {
+    run(async {
+        for before in 0..=3 {
+            let (log, promise) = (Log::new(), create_future::<()>());
+            let inner = create_task(promise.clone());
+            let this = inner.task_ref().clone();
+            let (add, told) = (running_loop(), log.clone());
+            let register = |number: usize| {
+                let told = told.clone();
+                this.on_done(add.callback(move || told.add(number)));
+            };
+            let removed = add.callback(|| unreachable!("removed"));
+            this.on_done(removed.clone());
+            (0..before).for_each(register);
+            let awaits = log.clone();
+            create_task(async move {
+                inner.await.unwrap().unwrap();
+                awaits.add(100);
+            });
+            yield_now().await;
+            (before..3).for_each(register);
+            assert_eq!(this.remove_on_done(&removed), 1);
+            promise.set_result(()).unwrap();
+            yield_now().await;
+            yield_now().await;
+            let mut expected: Vec<_> = (0..3).collect();
+            expected.insert(before, 100);
+            assert_eq!(log.take(), expected);
+        }
+    });
+}
+
+/// Issue 11, item 9.
+#[test]
+fn a_task_that_is_awaited_twice_panics_with_its_name_and_site() {
+    run(async {
+        let mut task = create_task(async {});
+        let line = line!() - 1;
+        task.set_name("worker");
+        (&mut task).await.unwrap();
+        let error = create_task(task).await.unwrap_err().to_string();
+        assert!(error.contains("awaited again"), "{error}");
+        assert!(error.contains("worker"), "{error}");
+        assert!(error.contains(&format!("{}:{line}:", file!())), "{error}");
+    });
+}
+
+/// The text with which `future` panics when a task of a loop awaits it.
+async fn refusal<T: 'static>(future: impl Future<Output = T> + 'static) -> String {
+    match create_task(future).await {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("it was accepted"),
+    }
+}
+
+//
+#[test]
+fn a_task_of_another_loop_is_refused() {
+    let other = new_loop();
+    let foreign = || other.create_task(pending::<()>()).unwrap();
+    let line = line!() - 1;
+    let inside = |text: String| {
+        assert!(text.contains("attached to a different loop"), "{text}");
+        assert!(text.contains("EventLoop not running"), "the task's loop: {text}");
+        assert!(text.contains("started at"), "the running loop: {text}");
+        assert!(text.contains(&format!("{}:{line}:", file!())), "the task: {text}");
+    };
+    run(async {
+        inside(refusal(foreign()).await);
+        inside(refusal(shield(foreign())).await);
+        let task = foreign();
+        inside(refusal(async { gather([task]).await }).await);
+        let task = foreign();
+        inside(refusal(async { timeout(Duration::from_secs(1), task).await }).await);
+        inside(refusal(wait([foreign()]).into_future()).await);
+        let task = foreign();
+        inside(refusal(async { as_completed([task]).next().await.is_some() }).await);
+        // By a waker that is not the task's.
+        let mut all: futures::stream::FuturesUnordered<_> = [foreign()].into_iter().collect();
+        inside(refusal(async move { all.next().await.is_some() }).await);
+    });
+}
+
+//
+#[test]
+fn the_outcome_of_a_task_of_another_loop_may_be_taken() {
+    let other = new_loop();
+    let task = other.create_task(async { 7 }).unwrap();
+    other.run_until_complete(async {}).unwrap();
+    assert_eq!(run(task).unwrap(), 7);
 }

@@ -4,7 +4,9 @@ mod scopes;
 
 use std::cell::Cell;
 use std::future::pending;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use asyncio_task::*;
 use scopes::{Log, ms, now, run, turns};
@@ -479,5 +481,22 @@ fn a_handle_that_was_lent_to_a_limit_can_be_awaited_again() {
         assert_eq!(timeout(ms(1), &mut task).await.unwrap_err(), TimeoutError);
         assert!(task.await.unwrap_err().is_cancelled());
         assert_eq!(now(), 1);
+    });
+}
+
+// C-042: it needs no task.
+#[test]
+fn a_timeout_may_be_polled_in_a_callback() {
+    run(async {
+        let (tell, told) = (create_future(), create_future::<()>());
+        let outcome = tell.clone();
+        running_loop().call_soon(move || {
+            assert!(current_task().is_none());
+            let cx = &mut Context::from_waker(Waker::noop());
+            assert!(pin!(timeout(ms(1), told)).poll(cx).is_pending());
+            let ready = pin!(timeout(ms(1), async { 7 })).poll(cx);
+            tell.set_result(ready.map(Result::unwrap)).unwrap();
+        });
+        assert_eq!(outcome.await.unwrap(), Poll::Ready(7));
     });
 }

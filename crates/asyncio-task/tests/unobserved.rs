@@ -136,3 +136,33 @@ fn a_task_that_was_asked_to_end_is_not_news() {
     drop(event_loop);
     assert_eq!(reports.take(), []);
 }
+
+// F-048
+#[test]
+fn to_cancel_what_has_failed_says_that_somebody_knows() {
+    let after = reported(async |_| {
+        let promise = failed();
+        assert!(!promise.cancel());
+        let task = create_task(async { panic!("no luck") });
+        yield_now().await;
+        assert!(!task.cancel());
+    });
+    assert_eq!(after, []);
+}
+
+// F-048
+#[test]
+fn to_cancel_what_fails_later_says_nothing() {
+    let after = reported(async |_| {
+        let task = create_task(async {
+            let cleanup = async |_: asyncio_task::Outcome<'_, ()>| panic!("no luck");
+            asyncio_task::finally(pending::<()>(), cleanup).await;
+        });
+        yield_now().await;
+        assert!(task.cancel());
+        yield_now().await;
+        yield_now().await;
+        assert!(task.is_done());
+    });
+    assert_eq!(after.len(), 1);
+}

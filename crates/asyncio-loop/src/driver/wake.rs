@@ -13,6 +13,6 @@ impl WakeList {
 
     /// Wakes them all. A foreign waker that panics is reported, and keeps nobody from waking.
     pub(super) fn wake_all(&mut self) {
-        self.0.drain(..).for_each(LocalWaker::wake_caught);
+        self.0.drain(..).for_each(LocalWaker::wake);
     }
 }

@@ -194,7 +194,7 @@ pub(super) fn discard_pending(cell: &CellRef) {
 /// assert!(rang.get());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CallbackRef(CellRef);
 
 impl CallbackRef {

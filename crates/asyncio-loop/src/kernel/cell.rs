@@ -3,6 +3,7 @@
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
@@ -440,6 +441,12 @@ impl PartialEq for CellRef {
 }
 
 impl Eq for CellRef {}
+
+impl Hash for CellRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.ptr.hash(state);
+    }
+}
 
 impl fmt::Debug for CellRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

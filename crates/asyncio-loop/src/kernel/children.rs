@@ -102,7 +102,7 @@ impl Core {
         // One of ours is there for the next time. To clone or wake another may be code of a user, which may
         // drop this very set, so nothing comes after that.
         self.replace_waker(waker.clone_local());
-        waker.wake_caught();
+        waker.wake();
     }
 
     fn replace_waker(&self, waker: Option<LocalWaker>) -> Option<LocalWaker> {

@@ -110,7 +110,43 @@ pub struct LocalWaker(Kind);
 enum Kind {
     /// A cell of this thread that had not ended when the waker was taken.
     Local(CellRef),
-    Other(Waker, PhantomData<*const ()>),
+    /// Of another executor or of a combinator.
+    Other(Foreign),
+}
+
+/// A waker that is not ours. It is code of a user: if waking or dropping it panics, that is reported,
+/// and goes on with the others that are woken beside it.
+#[derive(Clone)]
+struct Foreign(Option<Waker>, PhantomData<*const ()>);
+
+impl Foreign {
+    fn new(waker: Waker) -> Self {
+        Self(Some(waker), PhantomData)
+    }
+
+    #[cold]
+    fn wake(mut self) {
+        let waker = self.0.take();
+        report::caught("a waker", || waker.map_or((), Waker::wake));
+    }
+
+    #[cold]
+    fn wake_by_ref(&self) {
+        report::caught("a waker", || self.0.iter().for_each(Waker::wake_by_ref));
+    }
+
+    fn will_wake(&self, waker: &Waker) -> bool {
+        self.0.as_ref().is_some_and(|own| own.will_wake(waker))
+    }
+}
+
+impl Drop for Foreign {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(waker) = self.0.take() {
+            report::caught("the end of a waker", || drop(waker));
+        }
+    }
 }
 
 impl LocalWaker {
@@ -147,7 +183,7 @@ impl LocalWaker {
     #[must_use]
     pub fn for_wait(cx: &Context<'_>, what: WaitsFor) -> Self {
         let Some(cell) = local_cell(cx.waker()) else {
-            return Self(Kind::Other(cx.waker().clone(), PhantomData));
+            return Self::foreign(cx.waker().clone());
         };
         // SAFETY: `local_cell` says that it is alive, on its thread, and not at its end.
         let cell = unsafe { CellRef::share(cell) };
@@ -172,7 +208,7 @@ impl LocalWaker {
         match local_cell(waker) {
             // SAFETY: `local_cell` says that it is alive, on its thread, and not at its end.
             Some(cell) => Self(Kind::Local(unsafe { CellRef::share(cell) })),
-            None => Self(Kind::Other(waker.clone(), PhantomData)),
+            None => Self::foreign(waker.clone()),
         }
     }
 
@@ -182,7 +218,7 @@ impl LocalWaker {
 
     /// What [`into_cell`](Self::into_cell) gave back.
     pub(crate) fn foreign(waker: Waker) -> Self {
-        Self(Kind::Other(waker, PhantomData))
+        Self(Kind::Other(Foreign::new(waker)))
     }
 
     /// The cell that is woken, or else the waker.
@@ -190,7 +226,7 @@ impl LocalWaker {
     pub(crate) fn into_cell(self) -> Result<CellRef, Waker> {
         match self.0 {
             Kind::Local(cell) => Ok(cell),
-            Kind::Other(waker, _) => Err(waker),
+            Kind::Other(mut waker) => Err(waker.0.take().expect("taken only by the owner")),
         }
     }
 
@@ -219,7 +255,7 @@ impl LocalWaker {
     pub fn wake(self) {
         match self.0 {
             Kind::Local(cell) => cell.schedule(),
-            Kind::Other(waker, _) => waker.wake(),
+            Kind::Other(waker) => waker.wake(),
         }
     }
 
@@ -232,21 +268,12 @@ impl LocalWaker {
         }
     }
 
-    /// [`wake`](Self::wake) for the loop itself: another executor's waker that panics is reported.
-    #[inline]
-    pub(crate) fn wake_caught(self) {
-        match self.0 {
-            Kind::Local(cell) => cell.schedule(),
-            Kind::Other(waker, _) => report::caught("a waker", || waker.wake()),
-        }
-    }
-
     /// Gives up the reference; a callback that would have been woken is dropped with it, whoever
     /// else has a handle.
     pub(crate) fn discard(self) {
         match self.0 {
             Kind::Local(cell) => callback::discard_pending(&cell),
-            Kind::Other(waker, _) => report::caught("the end of a waker", || drop(waker)),
+            Kind::Other(waker) => drop(waker),
         }
     }
 
@@ -274,7 +301,7 @@ impl LocalWaker {
     pub fn wake_by_ref(&self) {
         match &self.0 {
             Kind::Local(cell) => cell.schedule(),
-            Kind::Other(waker, _) => waker.wake_by_ref(),
+            Kind::Other(waker) => waker.wake_by_ref(),
         }
     }
 
@@ -302,7 +329,7 @@ impl LocalWaker {
     pub fn will_wake(&self, cx: &Context<'_>) -> bool {
         match &self.0 {
             Kind::Local(cell) => cell.is_polled(cx),
-            Kind::Other(waker, _) => waker.will_wake(cx.waker()),
+            Kind::Other(waker) => waker.will_wake(cx.waker()),
         }
     }
 
@@ -335,7 +362,7 @@ impl fmt::Debug for LocalWaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Local(cell) => f.debug_tuple("LocalWaker").field(cell).finish(),
-            Kind::Other(waker, _) => f.debug_tuple("LocalWaker").field(waker).finish(),
+            Kind::Other(waker) => f.debug_tuple("LocalWaker").field(&waker.0).finish(),
         }
     }
 }

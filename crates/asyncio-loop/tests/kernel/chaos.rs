@@ -377,8 +377,11 @@ fn work_on_handles() {
     give(|w| &mut w.handles, handle);
 }
 
+/// Awaits a task of the running loop; one of another loop is refused with a panic.
 fn await_it(handle: &mut RawTask<Toy>) {
-    if !handle.task().is_done() {
+    let own = handle.task().event_loop();
+    let is_here = with_running(|running| own.as_ref() == Some(running)).unwrap_or(true);
+    if is_here && !handle.task().is_done() {
         drop(handle.poll_join(&Context::from_waker(&foreign_waker())));
     }
 }

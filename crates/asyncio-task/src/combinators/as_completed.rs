@@ -1,5 +1,7 @@
 //! `as_completed`.
 
+#[cfg(feature = "futures-core")]
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,7 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::{CallbackRef, Deadline, LocalWaker, running_loop};
+use asyncio_loop::{CallbackRef, Deadline, LocalWaker, WaitKey, WaitList, running_loop};
 
 use crate::task::Task;
 use crate::timeout::TimeoutError;
@@ -47,15 +49,11 @@ use crate::timeout::TimeoutError;
 /// ```
 #[track_caller]
 pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsCompleted<T> {
-    let shared = Rc::new(RefCell::new(Shared {
-        tasks: Vec::new(),
-        ended: VecDeque::new(),
-        left: 0,
-        waiters: Vec::new(),
-    }));
+    let shared = Rc::new(RefCell::new(Shared::new()));
     let event_loop = running_loop();
     let mut callbacks = Vec::new();
     for (number, task) in tasks.into_iter().enumerate() {
+        task.task_ref().check_loop(Some(&event_loop));
         let told = Rc::clone(&shared);
         let callback = event_loop.callback(move || Shared::ended(&told, number));
         task.task_ref().on_done(callback.clone());
@@ -63,8 +61,14 @@ pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsC
         let mut shared = shared.borrow_mut();
         shared.tasks.push(Some(task));
         shared.left += 1;
+        shared.running += 1;
     }
-    AsCompleted { shared, callbacks, deadline: None }
+    AsCompleted {
+        shared,
+        callbacks,
+        #[cfg(feature = "futures-core")]
+        stream: Cell::default(),
+    }
 }
 
 /// What [`as_completed`] gives: the tasks in the order in which they end.
@@ -77,26 +81,60 @@ pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsC
 pub struct AsCompleted<T> {
     shared: Rc<RefCell<Shared<T>>>,
     callbacks: Vec<CallbackRef>,
-    deadline: Option<Deadline>,
+    /// Where the `Stream` waits.
+    #[cfg(feature = "futures-core")]
+    stream: Cell<Option<WaitKey>>,
 }
 
 struct Shared<T> {
     tasks: Vec<Option<Task<T>>>,
-    /// Those that have ended, and were not handed out.
+    /// The tasks that have ended and were not handed out.
     ended: VecDeque<usize>,
-    /// How many are still to be handed out.
+    /// How many tasks are still to be handed out.
     left: usize,
-    waiters: Vec<LocalWaker>,
+    /// How many tasks have not ended.
+    running: usize,
+    /// The calls of `next` that wait. A task that ends wakes the first of them.
+    waiters: WaitList<LocalWaker>,
+    limit: Option<Deadline>,
 }
 
 impl<T> Shared<T> {
+    fn new() -> Self {
+        Self {
+            tasks: Vec::new(),
+            ended: VecDeque::new(),
+            left: 0,
+            running: 0,
+            waiters: WaitList::new(),
+            limit: None,
+        }
+    }
+
     fn ended(this: &RefCell<Self>, number: usize) {
-        let waiters = {
-            let mut shared = this.borrow_mut();
-            shared.ended.push_back(number);
-            std::mem::take(&mut shared.waiters)
-        };
-        waiters.into_iter().for_each(LocalWaker::wake);
+        let mut shared = this.borrow_mut();
+        shared.ended.push_back(number);
+        shared.running -= 1;
+        if shared.running > 0 {
+            drop(shared);
+            Self::wake_one(this);
+        } else {
+            // All of them: one that was woken before may never be polled.
+            drop(shared);
+            Self::wake_all(this);
+        }
+    }
+
+    fn wake_one(this: &RefCell<Self>) {
+        let waiter = this.borrow_mut().waiters.pop();
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+    }
+
+    fn wake_all(this: &RefCell<Self>) {
+        let waiters = std::mem::take(&mut this.borrow_mut().waiters);
+        waiters.for_each(LocalWaker::wake);
     }
 
     fn take(&mut self) -> Option<Task<T>> {
@@ -105,7 +143,25 @@ impl<T> Shared<T> {
         }
         let number = self.ended.pop_front()?;
         self.left -= 1;
+        if self.left == 0 {
+            self.limit = None;
+        }
         self.tasks[number].take()
+    }
+
+    /// The next item, if that is known.
+    fn next(&mut self) -> Poll<Option<Result<Task<T>, TimeoutError>>> {
+        if let Some(task) = self.take() {
+            return Poll::Ready(Some(Ok(task)));
+        }
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        if self.limit.as_ref().is_some_and(|limit| !limit.is_pending()) {
+            self.left = 0;
+            return Poll::Ready(Some(Err(TimeoutError)));
+        }
+        Poll::Pending
     }
 }
 
@@ -129,11 +185,12 @@ impl<T: 'static> AsCompleted<T> {
     pub fn timeout(mut self, limit: Duration) -> Self {
         let event_loop = running_loop();
         let shared = Rc::clone(&self.shared);
-        let wake = event_loop.callback(move || {
-            let waiters = std::mem::take(&mut shared.borrow_mut().waiters);
-            waiters.into_iter().for_each(LocalWaker::wake);
-        });
-        self.deadline = Some(event_loop.wake_at(event_loop.time() + limit, wake.clone().into()));
+        let wake = event_loop.callback(move || Shared::wake_all(&shared));
+        let when = event_loop.time() + limit;
+        if self.shared.borrow().left > 0 {
+            let limit = event_loop.wake_at(when, wake.clone().into());
+            self.shared.borrow_mut().limit = Some(limit);
+        }
         self.callbacks.push(wake);
         self
     }
@@ -165,43 +222,59 @@ impl<T: 'static> AsCompleted<T> {
     /// });
     /// ```
     pub async fn next(&self) -> Option<Result<Task<T>, TimeoutError>> {
-        poll_fn(|cx| self.poll_next(cx)).await
+        let mut wait = Wait { shared: &self.shared, place: None };
+        poll_fn(|cx| wait.poll(cx)).await
+    }
+}
+
+/// A call of `next`. Dropped after it was woken, it wakes the one behind it.
+struct Wait<'a, T> {
+    shared: &'a RefCell<Shared<T>>,
+    place: Option<WaitKey>,
+}
+
+impl<T> Wait<'_, T> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Task<T>, TimeoutError>>> {
+        let next = self.shared.borrow_mut().next();
+        match (&next, self.place) {
+            (Poll::Ready(_), Some(place)) => {
+                self.place = None;
+                let waiter = self.shared.borrow_mut().waiters.remove(place);
+                drop(waiter);
+            }
+            (Poll::Ready(_), None) => {}
+            (Poll::Pending, _) => self.wait(cx),
+        }
+        next
     }
 
-    /// Polls for the next task.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::future::poll_fn;
-    /// use asyncio_task::{as_completed, create_task, run};
-    ///
-    /// run(async {
-    ///     let ended = as_completed([create_task(async { 7 })]);
-    ///     let task = poll_fn(|cx| ended.poll_next(cx)).await.unwrap().unwrap();
-    ///     assert_eq!(task.await.unwrap(), 7);
-    ///     assert!(poll_fn(|cx| ended.poll_next(cx)).await.is_none());
-    /// });
-    /// ```
-    pub fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Result<Task<T>, TimeoutError>>> {
+    fn wait(&mut self, cx: &Context<'_>) {
+        // Made and dropped with nothing borrowed: both may be code of a user.
+        let waiter = LocalWaker::from_context(cx);
         let mut shared = self.shared.borrow_mut();
-        if let Some(task) = shared.take() {
-            return Poll::Ready(Some(Ok(task)));
+        let stale = match self.place.and_then(|place| shared.waiters.get_mut(place)) {
+            Some(old) => Some(std::mem::replace(old, waiter)),
+            None => {
+                self.place = Some(shared.waiters.push(waiter));
+                None
+            }
+        };
+        drop(shared);
+        drop(stale);
+    }
+}
+
+impl<T> Drop for Wait<'_, T> {
+    fn drop(&mut self) {
+        let Some(place) = self.place else { return };
+        let mut shared = self.shared.borrow_mut();
+        let waiter = shared.waiters.remove(place);
+        let was_woken = waiter.is_none() && !shared.ended.is_empty();
+        drop(shared);
+        drop(waiter);
+        if was_woken {
+            Shared::wake_one(self.shared);
         }
-        if shared.left == 0 {
-            return Poll::Ready(None);
-        }
-        if self.deadline.as_ref().is_some_and(|deadline| !deadline.is_pending()) {
-            shared.left = 0;
-            return Poll::Ready(Some(Err(TimeoutError)));
-        }
-        if !shared.waiters.iter().any(|waiter| waiter.will_wake(cx)) {
-            drop(shared);
-            // Made out here: it may be foreign, and do anything.
-            let waiter = LocalWaker::from_context(cx);
-            self.shared.borrow_mut().waiters.push(waiter);
-        }
-        Poll::Pending
     }
 }
 
@@ -210,13 +283,16 @@ impl<T: 'static> futures_core::Stream for AsCompleted<T> {
     type Item = Result<Task<T>, TimeoutError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        AsCompleted::poll_next(&self, cx)
+        let mut wait = Wait { shared: &self.shared, place: self.stream.take() };
+        let next = wait.poll(cx);
+        self.stream.set(wait.place.take());
+        next
     }
 
     /// Without a limit every task comes; with one, at least those that have ended.
     fn size_hint(&self) -> (usize, Option<usize>) {
         let shared = self.shared.borrow();
-        let sure = if self.deadline.is_some() { shared.ended.len() } else { shared.left };
+        let sure = if shared.limit.is_some() { shared.ended.len() } else { shared.left };
         (sure.min(shared.left), Some(shared.left))
     }
 }

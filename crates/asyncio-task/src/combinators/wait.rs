@@ -115,20 +115,11 @@ impl<T> WaitTasks<T> {
         self
     }
 
-    fn is_over(&self) -> bool {
-        let all = || self.tasks.iter().all(Task::is_done);
-        match self.return_when {
-            ReturnWhen::AllCompleted => all(),
-            ReturnWhen::FirstCompleted => self.tasks.iter().any(Task::is_done),
-            ReturnWhen::FirstException => self.tasks.iter().any(self.is_failure) || all(),
-        }
-    }
-
     async fn run(self) -> (Vec<Task<T>>, Vec<Task<T>>) {
         assert!(!self.tasks.is_empty(), "there are no tasks to wait for");
         let watch = Watch::new(&self);
         let mut deadline = None;
-        poll_fn(|cx| watch.poll(&self, &mut deadline, cx)).await;
+        poll_fn(|cx| watch.poll(&mut deadline, cx)).await;
         drop(watch);
         self.tasks.into_iter().partition(Task::is_done)
     }
@@ -182,48 +173,68 @@ impl<T> fmt::Debug for WaitTasks<T> {
     }
 }
 
-/// Counts tasks that end, so that a wake costs one look.
-struct Watch {
+/// Counts the tasks that end, so that a wake costs as much as tasks have ended since the last.
+struct Watch<'a, T> {
+    wait: &'a WaitTasks<T>,
     state: Rc<RefCell<State>>,
-    callbacks: Vec<CallbackRef>,
+    callbacks: Vec<(&'a Task<T>, CallbackRef)>,
 }
 
 struct State {
-    /// Ends that have to come before it is worth looking at the tasks.
-    missing: usize,
+    /// The tasks that have ended since the last look.
+    ended: Vec<usize>,
+    /// How many tasks have not ended.
+    open: usize,
+    /// Whether only the end of the last task is worth a wake.
+    last_only: bool,
     waker: Option<LocalWaker>,
 }
 
-impl Watch {
-    fn new<T>(wait: &WaitTasks<T>) -> Self {
-        let open: Vec<_> = wait.tasks.iter().filter(|task| !task.is_done()).collect();
-        let missing = match wait.return_when {
-            ReturnWhen::AllCompleted => open.len(),
-            ReturnWhen::FirstCompleted | ReturnWhen::FirstException => 1,
-        };
-        let state = Rc::new(RefCell::new(State { missing, waker: None }));
+impl<'a, T> Watch<'a, T> {
+    fn new(wait: &'a WaitTasks<T>) -> Self {
         let event_loop = running_loop();
-        let watched = |task: &&Task<T>| {
-            let state = Rc::clone(&state);
-            let callback = event_loop.callback(move || State::ended(&state));
+        let state = Rc::new(RefCell::new(State {
+            ended: Vec::new(),
+            open: 0,
+            last_only: wait.return_when == ReturnWhen::AllCompleted,
+            waker: None,
+        }));
+        let mut callbacks = Vec::new();
+        for (number, task) in wait.tasks.iter().enumerate() {
+            if task.is_done() {
+                state.borrow_mut().ended.push(number);
+                continue;
+            }
+            task.task_ref().check_loop(Some(&event_loop));
+            let told = Rc::clone(&state);
+            let callback = event_loop.callback(move || State::ended(&told, number));
             task.task_ref().on_done(callback.clone());
-            callback
-        };
-        let callbacks = open.iter().map(watched).collect();
-        Self { state, callbacks }
+            callbacks.push((task, callback));
+            state.borrow_mut().open += 1;
+        }
+        Self { wait, state, callbacks }
     }
 
-    fn poll<T>(
-        &self,
-        wait: &WaitTasks<T>,
-        deadline: &mut Option<Deadline>,
-        cx: &Context<'_>,
-    ) -> Poll<()> {
-        let first = self.state.borrow().waker.is_none();
-        if (first || self.state.borrow().missing == 0) && wait.is_over() {
+    /// Whether a task that has ended since the last look ends the wait.
+    fn is_over(&self) -> bool {
+        let (ended, open) = {
+            let mut state = self.state.borrow_mut();
+            (std::mem::take(&mut state.ended), state.open)
+        };
+        let mut tasks = ended.into_iter().map(|number| &self.wait.tasks[number]);
+        open == 0
+            || match self.wait.return_when {
+                ReturnWhen::AllCompleted => false,
+                ReturnWhen::FirstCompleted => tasks.next().is_some(),
+                ReturnWhen::FirstException => tasks.any(self.wait.is_failure),
+            }
+    }
+
+    fn poll(&self, deadline: &mut Option<Deadline>, cx: &Context<'_>) -> Poll<()> {
+        if self.is_over() {
             return Poll::Ready(());
         }
-        match (wait.timeout, &deadline) {
+        match (self.wait.timeout, &deadline) {
             (Some(Duration::ZERO), _) => return Poll::Ready(()),
             (Some(limit), None) => {
                 let event_loop = running_loop();
@@ -242,11 +253,12 @@ impl Watch {
 }
 
 impl State {
-    fn ended(this: &RefCell<Self>) {
+    fn ended(this: &RefCell<Self>, number: usize) {
         let waker = {
             let mut state = this.borrow_mut();
-            state.missing = state.missing.saturating_sub(1);
-            if state.missing == 0 { state.waker.take() } else { None }
+            state.ended.push(number);
+            state.open -= 1;
+            if state.open == 0 || !state.last_only { state.waker.take() } else { None }
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -254,8 +266,11 @@ impl State {
     }
 }
 
-impl Drop for Watch {
+impl<T> Drop for Watch<'_, T> {
     fn drop(&mut self) {
-        self.callbacks.iter().for_each(CallbackRef::cancel);
+        for (task, callback) in &self.callbacks {
+            task.task_ref().remove_on_done(callback);
+            callback.cancel();
+        }
     }
 }

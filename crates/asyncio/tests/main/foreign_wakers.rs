@@ -120,11 +120,13 @@ fn a_waker_may_take_what_is_completed_when_it_is_cloned() {
     run(async {
         let done = as_completed([create_task(async { 1 }), create_task(async { 2 })]);
         let take: &dyn Fn() = &|| {
-            assert!(done.poll_next(&Context::from_waker(Waker::noop())).is_pending());
+            let next = pin!(done.next());
+            assert!(next.poll(&mut Context::from_waker(Waker::noop())).is_pending());
         };
-        // SAFETY: `take` is dropped after those who wait were woken.
+        // SAFETY: `take` is dropped after the wakers that call it.
         let waker = unsafe { cloning(&take) };
-        assert!(done.poll_next(&Context::from_waker(&waker)).is_pending());
+        let first = pin!(done.next());
+        assert!(first.poll(&mut Context::from_waker(&waker)).is_pending());
         assert_eq!(done.next().await.unwrap().unwrap().await.unwrap(), 1);
         assert_eq!(done.next().await.unwrap().unwrap().await.unwrap(), 2);
     });

@@ -4,22 +4,37 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
 
 use super::Supervisor;
 use crate::cancel_reason::{CancelReason, Reason};
 use crate::kernel::callback::CallbackRef;
+use crate::kernel::waker::LocalWaker;
 
 #[derive(Default)]
 pub(super) struct Extra {
     pub(super) name: Option<Rc<str>>,
     pub(super) supervisor: Option<Rc<dyn Supervisor>>,
     pub(super) on_done: Vec<CallbackRef>,
-    pub(super) awaiter: Option<Waker>,
+    /// How many of these were registered before the task was awaited: they come first.
+    pub(super) before_awaiter: usize,
+    /// A waiter that is none of our cells.
+    pub(super) awaiter: Option<LocalWaker>,
     /// How often it was asked to end, less what was taken back.
     pub(super) requests: usize,
     /// What the last of them said.
     pub(super) reason: Option<CancelReason>,
+}
+
+impl Extra {
+    /// Takes every registration of a callback out. They are dropped by the caller.
+    pub(super) fn remove_on_done(&mut self, callback: &CallbackRef) -> Vec<CallbackRef> {
+        let earlier = self.on_done[..self.before_awaiter.min(self.on_done.len())].iter();
+        self.before_awaiter = earlier.filter(|each| *each != callback).count();
+        let known = std::mem::take(&mut self.on_done).into_iter();
+        let (gone, kept) = known.partition(|each| each == callback);
+        self.on_done = kept;
+        gone
+    }
 }
 
 /// Nothing, an [`Extra`], or the reason of a single request, which is all that most tasks ever have of

@@ -7,10 +7,12 @@ use std::task::{Context, Poll};
 use crate::kernel::cell::{
     CANCELLED, CHILD, CellRef, DONE, ENDING, FULL, JOINED, LENT, OBSERVED, PANICKED, TASK,
 };
+use crate::kernel::home::Home;
 use crate::kernel::waits_for::WaitsFor;
 use crate::kernel::waker::{self, LocalWaker};
 use crate::kernel::{children, frames};
 use crate::report;
+use crate::running::with_running;
 
 use super::step::{drop_caught, take_awaiter, unlink};
 use super::{Outcome, Payload, TaskRef, task_header};
@@ -234,7 +236,9 @@ impl<T> RawTask<T> {
     }
 
     fn take_once(&mut self) -> Outcome<T> {
-        self.take().expect("a task was polled after it gave its outcome")
+        self.take().unwrap_or_else(|| {
+            panic!("{:?} was awaited again after it gave its outcome", self.task)
+        })
     }
 
     #[inline]
@@ -247,9 +251,17 @@ impl<T> RawTask<T> {
                     waker.wake();
                     return Join::Noted;
                 }
+                // Where no loop runs, another executor waits.
+                let _ = with_running(|running| self.task.check_loop(Some(running)));
                 // SAFETY: promises 1 and 5: dropped when the new one is in its place.
                 let old = unsafe { take_awaiter(self.task.0.ptr()) };
-                let old_waker = self.task.with_extra(|extra| extra.awaiter.replace(waker));
+                let waker = LocalWaker::foreign(waker);
+                let old_waker = self.task.with_extra(|extra| {
+                    if extra.awaiter.is_none() {
+                        extra.before_awaiter = extra.on_done.len();
+                    }
+                    extra.awaiter.replace(waker)
+                });
                 drop((old, old_waker));
                 Join::Noted
             }
@@ -261,6 +273,11 @@ impl<T> RawTask<T> {
     fn await_in(&self, awaiter: CellRef, link: bool) -> Join<T> {
         let this = self.task.0.ptr();
         assert!(awaiter != self.task.0, "{:?} awaits itself", self.task);
+        if awaiter.header().home != self.task.header().home {
+            // SAFETY: the local side of a live cell keeps its home alive.
+            let other = unsafe { Home::event_loop(awaiter.header().home) };
+            self.task.check_loop(other.as_ref());
+        }
         let flags = awaiter.header().flags.get();
         // SAFETY: promises 1 and 5: no reference lives on.
         let same = unsafe { &*self.task.task().awaiter.get() }.as_ref() == Some(&awaiter);
@@ -280,8 +297,13 @@ impl<T> RawTask<T> {
             }
         };
         if !same {
+            let foreign = self.task.if_extra(|extra| {
+                extra.before_awaiter = extra.on_done.len();
+                extra.awaiter.take()
+            });
             // SAFETY: promises 1 and 5: the place is empty.
             unsafe { *self.task.task().awaiter.get() = Some(awaiter) };
+            drop(foreign);
         }
         drop(old);
         if linked { Join::Linked } else { Join::Noted }

@@ -11,11 +11,11 @@ use crate::kernel::cell::{
     SUPERVISED, TASK,
 };
 use crate::kernel::home::{Home, enter, leave};
-use crate::kernel::waker;
+use crate::kernel::waker::{self, LocalWaker};
 use crate::kernel::{children, frames};
 use crate::report;
 
-use super::{Payload, TaskRef, Verdict, task_header};
+use super::{Extra, Payload, TaskRef, Verdict, task_header};
 
 /// # Safety
 ///
@@ -256,21 +256,11 @@ unsafe fn finish(cell: NonNull<Header>, flags: u32) {
         unsafe { Home::disown(task.header.home, cell) };
     }
     // SAFETY: promises 1 and 5: the slot is emptied before anything in it is called.
-    if let Some(awaiter) = unsafe { take_awaiter(cell) } {
-        awaiter.schedule();
-    }
+    let awaiter = unsafe { take_awaiter(cell) };
     // SAFETY: as above; the name stays.
-    if let Some(extra) = unsafe { (*task.extra.get()).get_mut() } {
-        let supervisor = extra.supervisor.take();
-        let on_done = std::mem::take(&mut extra.on_done);
-        let awaiter = extra.awaiter.take();
-        on_done.iter().for_each(CallbackRef::schedule);
-        if let Some(waker) = awaiter {
-            report::caught("a waker", || waker.wake());
-        }
-        if let Some(supervisor) = supervisor {
-            report::caught("a supervisor", || supervisor.ended());
-        }
+    match unsafe { (*task.extra.get()).get_mut() } {
+        None => awaiter.iter().for_each(CellRef::schedule),
+        Some(extra) => tell(extra, awaiter),
     }
     if task.header.has(CHILD) {
         // SAFETY: DONE, and RUNNING keeps the cell.
@@ -278,6 +268,24 @@ unsafe fn finish(cell: NonNull<Header>, flags: u32) {
     } else {
         // SAFETY: the reference of the list; RUNNING keeps the cell.
         unsafe { Header::release(cell) };
+    }
+}
+
+/// Schedules the awaiter and the callbacks of a task that has ended, in the order in which they were
+/// registered.
+fn tell(extra: &mut Extra, awaiter: Option<CellRef>) {
+    let (supervisor, foreign) = (extra.supervisor.take(), extra.awaiter.take());
+    let on_done = std::mem::take(&mut extra.on_done);
+    let before = extra.before_awaiter.min(on_done.len());
+    // Nothing of `extra` is used from here on: the wakers may be code of a user.
+    let (before, after) = on_done.split_at(before);
+    before.iter().for_each(CallbackRef::schedule);
+    if let Some(awaiter) = awaiter.map(LocalWaker::from_cell).or(foreign) {
+        awaiter.wake();
+    }
+    after.iter().for_each(CallbackRef::schedule);
+    if let Some(supervisor) = supervisor {
+        report::caught("a supervisor", || supervisor.ended());
     }
 }
 

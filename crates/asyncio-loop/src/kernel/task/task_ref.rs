@@ -10,7 +10,8 @@ use crate::context::{Context as Variables, ContextSlot};
 use crate::event_loop::LoopRef;
 use crate::kernel::callback::CallbackRef;
 use crate::kernel::cell::{
-    CANCELLED, CHILD, CellRef, DONE, ENDING, Header, PANICKED, RUNNING, SCHEDULED, SUPERVISED, TASK,
+    CANCELLED, CHILD, CellRef, DONE, ENDING, Header, OBSERVED, PANICKED, RUNNING, SCHEDULED,
+    SUPERVISED, TASK,
 };
 use crate::kernel::children;
 use crate::kernel::home::Home;
@@ -777,6 +778,31 @@ impl TaskRef {
         }
     }
 
+    /// Panics unless `running` is the task's loop: while another loop runs, to wait for the task would
+    /// hang.
+    #[doc(hidden)]
+    pub fn check_loop(&self, running: Option<&LoopRef>) {
+        let own = self.event_loop();
+        let name = |event_loop: Option<&LoopRef>| {
+            event_loop
+                .map_or("a loop that is gone".to_owned(), |event_loop| format!("{event_loop:?}"))
+        };
+        assert!(
+            self.is_done() || own.as_ref() == running,
+            "{self:?} is attached to a different loop, {}, than the one it is awaited on, {}",
+            name(own.as_ref()),
+            name(running),
+        );
+    }
+
+    /// Says that somebody knows how the task has ended: its panic need not be reported.
+    #[doc(hidden)]
+    pub fn mark_seen(&self) {
+        if self.is_done() {
+            self.header().set(OBSERVED);
+        }
+    }
+
     /// Takes back callbacks that were given to [`on_done`](Self::on_done) and are not scheduled
     /// yet; returns how many there were.
     ///
@@ -794,25 +820,7 @@ impl TaskRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn remove_on_done(&self, callback: &CallbackRef) -> usize {
-        let mut removed = Vec::new();
-        self.if_extra(|extra| {
-            removed.extend(extra.on_done.extract_if_eq(callback));
-            Some(())
-        });
-        removed.len()
-    }
-}
-
-/// `Vec::extract_if`, which is newer than this crate's oldest compiler.
-trait ExtractIfEq<T> {
-    fn extract_if_eq(&mut self, item: &T) -> Vec<T>;
-}
-
-impl<T: PartialEq> ExtractIfEq<T> for Vec<T> {
-    fn extract_if_eq(&mut self, item: &T) -> Vec<T> {
-        let (gone, kept) = std::mem::take(self).into_iter().partition(|each| each == item);
-        *self = kept;
-        gone
+        self.if_extra(|extra| Some(extra.remove_on_done(callback))).map_or(0, |gone| gone.len())
     }
 }
 

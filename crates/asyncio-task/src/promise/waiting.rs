@@ -1,0 +1,149 @@
+//! What a pending promise has to tell: the tasks that await it and its done callbacks, in one order.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use asyncio_loop::{CallbackRef, LocalWaker, WaitKey, WaitList};
+
+use super::Promise;
+
+/// The waiters of a promise, first come first served. Nearly always there is one, which therefore needs
+/// no allocation.
+pub(super) struct Waiting<T> {
+    /// The earliest waiter, if it came when there was none.
+    first: Option<Waiter<T>>,
+    more: Option<Box<More<T>>>,
+}
+
+/// The waiters that came when there was one already.
+struct More<T> {
+    list: WaitList<Waiter<T>>,
+    /// The places of the callbacks in the list.
+    callbacks: HashMap<CallbackRef, WaitKey>,
+}
+
+pub(super) enum Waiter<T> {
+    Task(LocalWaker),
+    Callback(DoneCallback<T>),
+}
+
+pub(super) struct DoneCallback<T> {
+    pub(super) callback: CallbackRef,
+    /// Empty until the callback is scheduled: a callback that owns the promise that owns it would never
+    /// be freed.
+    pub(super) promise: Rc<Cell<Option<Promise<T>>>>,
+}
+
+/// Where a handle of the promise waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    None,
+    First,
+    Listed(WaitKey),
+}
+
+impl<T> DoneCallback<T> {
+    pub(super) fn schedule(&self, promise: &Promise<T>) {
+        self.promise.set(Some(promise.clone()));
+        self.callback.schedule();
+    }
+}
+
+impl<T> Waiter<T> {
+    #[inline]
+    fn tell(self, promise: &Promise<T>) {
+        match self {
+            Self::Task(waker) => waker.wake(),
+            Self::Callback(callback) => callback.schedule(promise),
+        }
+    }
+}
+
+impl<T> More<T> {
+    fn new() -> Box<Self> {
+        Box::new(Self { list: WaitList::new(), callbacks: HashMap::new() })
+    }
+}
+
+impl<T> Waiting<T> {
+    pub(super) const NOBODY: Self = Self { first: None, more: None };
+
+    /// Wakes the tasks and schedules the callbacks, in the order in which they came.
+    #[inline]
+    pub(super) fn tell(self, promise: &Promise<T>) {
+        if let Some(first) = self.first {
+            first.tell(promise);
+        }
+        if let Some(more) = self.more {
+            more.list.for_each(|waiter| waiter.tell(promise));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.more.as_ref().is_none_or(|more| more.list.is_empty())
+    }
+
+    /// Adds a waiter at the end.
+    #[inline]
+    fn add(&mut self, waiter: Waiter<T>) -> Place {
+        if self.is_empty() {
+            self.first = Some(waiter);
+            return Place::First;
+        }
+        Place::Listed(self.more.get_or_insert_with(More::new).list.push(waiter))
+    }
+
+    pub(super) fn add_callback(&mut self, callback: DoneCallback<T>) {
+        let known = callback.callback.clone();
+        let place = self.add(Waiter::Callback(callback));
+        if let (Place::Listed(key), Some(more)) = (place, &mut self.more) {
+            more.callbacks.insert(known, key);
+        }
+    }
+
+    /// Sets the waker of the handle that waits at `place`, which moves there if it is nowhere yet. Gives
+    /// back the waker from before.
+    #[inline]
+    pub(super) fn set_waker(
+        &mut self,
+        place: &Cell<Place>,
+        waker: LocalWaker,
+    ) -> Option<Waiter<T>> {
+        let waiter = Waiter::Task(waker);
+        match self.at(place.get()) {
+            Some(old) => Some(std::mem::replace(old, waiter)),
+            None => {
+                place.set(self.add(waiter));
+                None
+            }
+        }
+    }
+
+    fn at(&mut self, place: Place) -> Option<&mut Waiter<T>> {
+        match place {
+            Place::None => None,
+            Place::First => self.first.as_mut(),
+            Place::Listed(key) => self.more.as_mut()?.list.get_mut(key),
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: Place) -> Option<Waiter<T>> {
+        match place {
+            Place::None => None,
+            Place::First => self.first.take(),
+            Place::Listed(key) => self.more.as_mut()?.list.remove(key),
+        }
+    }
+
+    pub(super) fn remove_callback(&mut self, callback: &CallbackRef) -> Option<Waiter<T>> {
+        match &self.first {
+            Some(Waiter::Callback(first)) if first.callback == *callback => self.first.take(),
+            _ => {
+                let more = self.more.as_mut()?;
+                let key = more.callbacks.remove(callback)?;
+                more.list.remove(key)
+            }
+        }
+    }
+}
