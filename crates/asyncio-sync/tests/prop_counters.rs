@@ -162,8 +162,8 @@ proptest! {
                     (free, free_bounded) = (free + held_by(&one), free_bounded + held_by(&other));
                 }
                 2 => {
-                    held.pop().map(HeldPermit::forget);
-                    held_bounded.pop().map(HeldPermit::forget);
+                    held.pop().into_iter().for_each(HeldPermit::forget);
+                    held_bounded.pop().into_iter().for_each(HeldPermit::forget);
                 }
                 _ => {
                     semaphore.release();
