@@ -12,8 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use asyncio::{
-    Server, ServerOptions, StreamReader, StreamWriter, Transport, open_connection,
-    start_server_with, timeout,
+    Server, StreamReader, StreamWriter, Transport, open_connection, start_server, timeout,
 };
 
 /// The longest line.
@@ -91,7 +90,7 @@ async fn main() -> io::Result<()> {
 async fn start(address: &str) -> io::Result<Server> {
     let room = Room::default();
     let handler = async move |reader, writer| serve(&room, reader, writer).await;
-    start_server_with(address, handler, ServerOptions::new().limit(MAX_LINE)).await
+    start_server(address, handler).limit(MAX_LINE).await
 }
 
 /// One client. When this returns or fails, its connection is closed.

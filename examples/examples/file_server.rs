@@ -13,8 +13,8 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use asyncio::{
-    ReadError, SendfileOptions, Server, ServerOptions, StreamReader, StreamWriter, open_connection,
-    sendfile, start_server_with, timeout, to_thread,
+    ReadError, SendfileOptions, Server, StreamReader, StreamWriter, open_connection, sendfile,
+    start_server, timeout, to_thread,
 };
 
 /// The longest head of a request.
@@ -38,7 +38,7 @@ async fn main() -> io::Result<()> {
 async fn start(address: &str, root: PathBuf) -> io::Result<Server> {
     let root = fs::canonicalize(root)?;
     let handler = async move |reader, writer| serve(&root, reader, writer).await;
-    start_server_with(address, handler, ServerOptions::new().limit(MAX_HEAD)).await
+    start_server(address, handler).limit(MAX_HEAD).await
 }
 
 /// What a client asks for.

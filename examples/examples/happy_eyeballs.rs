@@ -10,9 +10,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use asyncio::{
-    ConnectErrors, ConnectOptions, Endpoint, open_connection_with, start_server, timeout,
-};
+use asyncio::{ConnectErrors, Endpoint, open_connection, start_server, timeout};
 
 /// The head start that each address has. RFC 8305 recommends 250 ms.
 const HEAD_START: Duration = Duration::from_millis(100);
@@ -30,8 +28,8 @@ async fn main() -> io::Result<()> {
 /// Connects, and says to whom.
 async fn connect(to: impl Into<Endpoint>) -> io::Result<SocketAddr> {
     let start = Instant::now();
-    let options = ConnectOptions::new().happy_eyeballs_delay(HEAD_START);
-    let connected = timeout(PATIENCE, open_connection_with(to.into(), options)).await;
+    let connecting = open_connection(to.into()).happy_eyeballs_delay(HEAD_START);
+    let connected = timeout(PATIENCE, connecting.into_future()).await;
     match connected.map_err(|_| io::ErrorKind::TimedOut)? {
         Ok((_reader, writer)) => {
             let peer = writer.peer_addr().expect("it is connected");

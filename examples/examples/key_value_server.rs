@@ -22,10 +22,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio::{
-    Server, ServerOptions, StreamReader, StreamWriter, open_connection, sleep, start_server_with,
-    timeout,
-};
+use asyncio::{Server, StreamReader, StreamWriter, open_connection, sleep, start_server, timeout};
 use resp::{MAX_LINE, Reply, RequestError, read_request};
 use store::Store;
 
@@ -50,7 +47,7 @@ async fn main() -> io::Result<()> {
 async fn start(address: &str) -> io::Result<Server> {
     let store = Store::new();
     let handler = async move |reader, writer| serve(&store, reader, writer).await;
-    start_server_with(address, handler, ServerOptions::new().limit(MAX_LINE)).await
+    start_server(address, handler).limit(MAX_LINE).await
 }
 
 /// One client. Requests that come together are answered together: what is written in a turn leaves when it ends.

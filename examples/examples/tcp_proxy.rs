@@ -10,8 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use asyncio::{
-    ConnectOptions, Server, StreamReader, StreamWriter, open_connection, open_connection_with,
-    start_server, timeout, try_gather,
+    Server, StreamReader, StreamWriter, open_connection, start_server, timeout, try_gather,
 };
 
 /// How long connecting to the other side may take.
@@ -36,10 +35,10 @@ async fn start(listen: String, target: String) -> io::Result<Server> {
 
 /// One client. An error on one side ends both: whatever is left is dropped with the streams.
 async fn serve(reader: StreamReader, writer: StreamWriter, target: &str) -> io::Result<()> {
-    let options = ConnectOptions::new().happy_eyeballs_delay(Duration::from_millis(250));
-    let connecting = open_connection_with(target, options);
-    let (target_reader, target_writer) =
-        timeout(PATIENCE, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let connecting = open_connection(target).happy_eyeballs_delay(Duration::from_millis(250));
+    let (target_reader, target_writer) = timeout(PATIENCE, connecting.into_future())
+        .await
+        .map_err(|_| io::ErrorKind::TimedOut)??;
     try_gather((pass(reader, &target_writer), pass(target_reader, &writer))).await?;
     writer.close().await
 }

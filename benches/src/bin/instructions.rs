@@ -297,7 +297,7 @@ impl Protocol for Echo {
 fn echo(times: u64) {
     let main = async move {
         let (ours, theirs) = UnixStream::pair()?;
-        connect_accepted_socket(ours, || Echo)?;
+        connect_accepted_socket(ours, || Echo).await?;
         let (mut reader, writer) = open_connection(theirs).await?;
         for _ in 0..times {
             writer.write(&[7; 64]);

@@ -16,7 +16,7 @@
 //! | streams over something else that carries bytes | [`ByteStream`] with [`stream_over`]; [`feed_reader`] in tests |
 //!
 //! A [`Server`] ends with [`shutdown`](Server::shutdown). Names, several addresses and happy eyeballs are in
-//! [`ConnectOptions`]; what a server listens on, and how, in [`ServerAddress`] and [`ServerOptions`].
+//! [`Connect`]; what a server listens on, and how, in [`ServerAddress`] and [`StartServer`].
 //!
 //! ```
 //! use asyncio_net::{open_connection, start_server};
@@ -40,7 +40,7 @@
 //! # Several cores
 //!
 //! A loop is one thread. One port is served by several loops in one of two ways: each listens on it
-//! ([`ServerOptions::reuse_port`]), or one accepts for all and hands the sockets over ([`create_acceptor`],
+//! ([`StartServer::reuse_port`]), or one accepts for all and hands the sockets over ([`create_acceptor`],
 //! [`Server::intake`]). `docs/MULTICORE.md` says when to take which.
 //!
 //! # Features
@@ -80,9 +80,8 @@ pub use address::Address;
 #[doc(no_inline)]
 pub use bytes::Bytes;
 pub use connect::{
-    ClientAddress, ConnectErrors, ConnectOptions, ConnectedSocket, connect_accepted_socket,
-    create_buffered_connection, create_connection, create_connection_with, open_connection,
-    open_connection_with,
+    ClientAddress, Connect, ConnectErrors, ConnectedSocket, connect_accepted_socket,
+    create_buffered_connection, create_connection, open_connection,
 };
 pub use datagram::{
     DatagramAddress, DatagramOptions, DatagramProtocol, DatagramTransport, connect_datagram_socket,
@@ -97,9 +96,8 @@ pub use protocol::{BufferedProtocol, Protocol};
 pub use resolve::{AddrInfo, AddrInfoHints, Family, getaddrinfo, getnameinfo};
 pub use sendfile::{SendfileNotAvailableError, SendfileOptions, sendfile, sock_sendfile};
 pub use server::{
-    Intake, Server, ServerAddress, ServerOptions, create_acceptor, create_acceptor_with,
-    create_buffered_server, create_buffered_server_with, create_server, create_server_with,
-    round_robin,
+    Intake, Server, ServerAddress, StartServer, create_acceptor, create_buffered_server,
+    create_server, round_robin,
 };
 pub use sock::{
     SockTarget, sock_accept, sock_connect, sock_recv, sock_recv_into, sock_recvfrom,
@@ -108,11 +106,9 @@ pub use sock::{
 pub use source::{ByteSource, ByteStream};
 pub use stream::{
     Closed, DEFAULT_LIMIT, HandlerResult, JoinedStream, PlainStream, StreamFeeder, StreamReader,
-    StreamWriter, feed_reader, feed_reader_with_limit, start_server, start_server_with,
-    stream_over, upgrade_streams,
+    StreamWriter, feed_reader, feed_reader_with_limit, start_server, stream_over, upgrade_streams,
 };
 pub use transport::Transport;
 pub use unix::{
-    create_unix_connection, create_unix_server, create_unix_server_with, open_unix_connection,
-    start_unix_server, start_unix_server_with,
+    create_unix_connection, create_unix_server, open_unix_connection, start_unix_server,
 };

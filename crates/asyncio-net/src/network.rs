@@ -2,9 +2,10 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
+use std::panic::Location;
 use std::rc::{Rc, Weak};
 
-use asyncio_loop::{LoopRef, TaskOptions, running_loop};
+use asyncio_loop::{LoopRef, TaskOptions, running_loop, try_running_loop};
 
 use crate::connection::Connection;
 use crate::pool;
@@ -53,6 +54,18 @@ impl Network {
     #[track_caller]
     pub(crate) fn running() -> Rc<Self> {
         Self::of(&running_loop())
+    }
+
+    /// That of the running loop, for a builder that was made at `site`.
+    ///
+    /// # Panics
+    ///
+    /// Where none runs.
+    pub(crate) fn running_for(site: &Location<'_>) -> Rc<Self> {
+        match try_running_loop() {
+            Ok(event_loop) => Self::of(&event_loop),
+            Err(error) => panic!("{error}: needed by the call at {site}"),
+        }
     }
 
     fn new(event_loop: LoopRef) -> Rc<Self> {

@@ -173,7 +173,7 @@ pub trait Protocol {
     /// asyncio_task::run(async {
     ///     let (ours, _theirs) = UnixStream::pair()?;
     ///     let source = Rc::new(RefCell::new(Source::default()));
-    ///     let transport = connect_accepted_socket(ours, || source.clone())?;
+    ///     let transport = connect_accepted_socket(ours, || source.clone()).await?;
     ///     transport.write(&[0; 10_000_000]); // nobody reads
     ///     assert!(source.borrow().is_paused);
     ///     std::io::Result::Ok(())
@@ -211,7 +211,7 @@ pub trait Protocol {
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
     ///     let source = Rc::new(RefCell::new(Source::default()));
-    ///     let transport = connect_accepted_socket(ours, || source.clone())?;
+    ///     let transport = connect_accepted_socket(ours, || source.clone()).await?;
     ///     transport.write(&[0; 10_000_000]);
     ///     assert!(source.borrow().is_paused);
     ///     let (mut peer, _writer) = JoinedStream::from_std(theirs)?.split();

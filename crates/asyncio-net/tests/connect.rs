@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use asyncio_loop::running_loop;
 use asyncio_net::{
-    AddrInfoHints, ConnectErrors, ConnectOptions, Family, create_connection,
-    create_connection_with, create_server, getaddrinfo, getnameinfo, open_connection,
-    open_connection_with,
+    AddrInfoHints, ConnectErrors, Family, create_connection, create_server, getaddrinfo,
+    getnameinfo, open_connection,
 };
 use common::{Echo, Recorder, reports, run, settle, silent_address};
 
@@ -52,14 +51,13 @@ fn when_none_connects_all_errors_are_kept() {
 fn our_own_address_may_be_chosen() {
     run(async || {
         let server = create_server("127.0.0.1:0", || Echo).await?;
-        let options = ConnectOptions::new().local_addr("127.0.0.2:0");
-        let transport =
-            create_connection_with(server.local_addr()?, Recorder::default, options).await?;
+        let connecting = create_connection(server.local_addr()?, Recorder::default);
+        let transport = connecting.local_addr("127.0.0.2:0").await?;
         assert_eq!(transport.local_addr().unwrap().ip(), Ipv4Addr::new(127, 0, 0, 2));
 
         let taken = TcpListener::bind("127.0.0.1:0")?;
-        let options = ConnectOptions::new().local_addr(taken.local_addr()?);
-        let error = open_connection_with(server.local_addr()?, options).await.unwrap_err();
+        let connecting = open_connection(server.local_addr()?).local_addr(taken.local_addr()?);
+        let error = connecting.await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains(&taken.local_addr()?.to_string()), "{error}");
         Ok(())
@@ -72,9 +70,9 @@ fn happy_eyeballs_do_not_wait_for_an_address_that_does_not_answer() {
     run(async || {
         let (_listener, _clients, silent) = silent_address();
         let server = create_server("127.0.0.1:0", || Echo).await?;
-        let options = ConnectOptions::new().happy_eyeballs_delay(Duration::from_millis(1));
         let addresses = vec![silent, silent, server.local_addr()?];
-        let (_, writer) = open_connection_with(addresses, options).await?;
+        let delay = Duration::from_millis(1);
+        let (_, writer) = open_connection(addresses).happy_eyeballs_delay(delay).await?;
         assert_eq!(writer.peer_addr(), server.local_addr().ok());
         Ok(())
     });
@@ -85,12 +83,12 @@ fn happy_eyeballs_do_not_wait_for_an_address_that_does_not_answer() {
 fn happy_eyeballs_go_on_at_once_after_a_failure() {
     run(async || {
         let server = create_server("127.0.0.1:0", || Echo).await?;
-        let options = ConnectOptions::new().happy_eyeballs_delay(Duration::from_secs(3600));
+        let delay = Duration::from_secs(3600);
         let addresses = vec![dead_address(), dead_address(), server.local_addr()?];
-        let (_, writer) = open_connection_with(addresses, options.clone()).await?;
+        let (_, writer) = open_connection(addresses).happy_eyeballs_delay(delay).await?;
         assert_eq!(writer.peer_addr(), server.local_addr().ok());
         let dead = vec![dead_address(), dead_address()];
-        assert!(open_connection_with(dead, options).await.is_err());
+        assert!(open_connection(dead).happy_eyeballs_delay(delay).await.is_err());
         Ok(())
     });
 }
@@ -99,9 +97,8 @@ fn happy_eyeballs_go_on_at_once_after_a_failure() {
 fn a_family_may_be_asked_for() {
     run(async || {
         let server = create_server("127.0.0.1:0", || Echo).await?;
-        let options = ConnectOptions::new().family(Family::Inet6);
         let address = server.local_addr()?;
-        let error = open_connection_with(address, options).await.unwrap_err();
+        let error = open_connection(address).family(Family::Inet6).await.unwrap_err();
         assert!(error.to_string().contains(&format!("{address}: it has no address")), "{error}");
         Ok(())
     });
@@ -129,8 +126,8 @@ fn a_missing_or_impossible_port_is_an_error() {
 #[test]
 fn a_local_address_of_another_family_is_an_error() {
     run(async || {
-        let options = ConnectOptions::new().local_addr("[::1]:0");
-        let error = open_connection_with(dead_address(), options).await.unwrap_err();
+        let connecting = open_connection(dead_address()).local_addr("[::1]:0");
+        let error = connecting.await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         Ok(())
     });

@@ -7,10 +7,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use asyncio_net::{
-    Address, ConnectOptions, DatagramOptions, DatagramProtocol, DatagramTransport, ReadError,
-    ServerOptions, StreamReader, StreamWriter, create_datagram_endpoint, create_server,
-    create_server_with, open_connection, open_connection_with, sock_connect, start_server,
-    start_server_with,
+    Address, DatagramOptions, DatagramProtocol, DatagramTransport, ReadError, StreamReader,
+    StreamWriter, create_datagram_endpoint, create_server, open_connection, sock_connect,
+    start_server,
 };
 use asyncio_task::{create_task, gather, timeout};
 use common::{Echo, Log, Recorder, bytes, reports, run, run_in_virtual_time, silent_address};
@@ -74,32 +73,25 @@ fn a_connection_that_is_reset_before_it_is_accepted_harms_nobody() {
     run(async || {
         let reports = reports();
         let recorder = Recorder::default();
-        let options = ServerOptions::new().start_serving(false);
-        let by_protocol = create_server_with(
-            "127.0.0.1:0",
-            {
-                let recorder = recorder.clone();
-                move || recorder.clone()
-            },
-            options.clone(),
-        )
+        let by_protocol = create_server("127.0.0.1:0", {
+            let recorder = recorder.clone();
+            move || recorder.clone()
+        })
+        .start_serving(false)
         .await?;
         let log = Log::default();
-        let by_streams = start_server_with(
-            "127.0.0.1:0",
-            {
-                let log = log.clone();
-                async move |mut reader: StreamReader, writer: StreamWriter| {
-                    let data = reader.read(100).await;
-                    log.add(match &data {
-                        Ok(data) => format!("{data:?}"),
-                        Err(error) => error.kind().to_string(),
-                    });
-                    writer.write_bytes(data.unwrap_or_default());
-                }
-            },
-            options,
-        )
+        let by_streams = start_server("127.0.0.1:0", {
+            let log = log.clone();
+            async move |mut reader: StreamReader, writer: StreamWriter| {
+                let data = reader.read(100).await;
+                log.add(match &data {
+                    Ok(data) => format!("{data:?}"),
+                    Err(error) => error.kind().to_string(),
+                });
+                writer.write_bytes(data.unwrap_or_default());
+            }
+        })
+        .start_serving(false)
         .await?;
         for server in [&by_protocol, &by_streams] {
             reset(TcpStream::connect(server.local_addr()?)?);
@@ -183,14 +175,13 @@ fn an_address_that_does_not_answer_is_given_up_after_a_while() {
     run_in_virtual_time(async || {
         let (_listener, _clients, silent) = silent_address();
         let start = asyncio_loop::running_loop().time();
-        let connecting = timeout(Duration::from_secs(30), open_connection(silent));
+        let connecting = timeout(Duration::from_secs(30), open_connection(silent).into_future());
         assert!(connecting.await.is_err());
         let connecting = timeout(
             Duration::from_secs(30),
-            open_connection_with(
-                vec![silent; 3],
-                ConnectOptions::new().happy_eyeballs_delay(Duration::from_millis(250)),
-            ),
+            open_connection(vec![silent; 3])
+                .happy_eyeballs_delay(Duration::from_millis(250))
+                .into_future(),
         );
         assert!(connecting.await.is_err());
         let took = asyncio_loop::running_loop().time() - start;
@@ -214,8 +205,8 @@ fn a_name_that_cannot_be_resolved_is_an_error_wherever_it_stands() {
         let check = |error: io::Error| assert!(error.to_string().contains(name), "{error}");
         check(open_connection((name, 80)).await.unwrap_err());
         check(create_server((name, 0), || Echo).await.unwrap_err());
-        let options = ConnectOptions::new().local_addr((name, 0));
-        check(open_connection_with("127.0.0.1:1", options).await.unwrap_err());
+        let connecting = open_connection("127.0.0.1:1").local_addr((name, 0));
+        check(connecting.await.unwrap_err());
         let options = DatagramOptions::new().remote_addr((name, 1));
         check(create_datagram_endpoint(|| NoDatagrams, options).await.unwrap_err());
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;

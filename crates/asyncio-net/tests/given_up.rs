@@ -230,7 +230,7 @@ fn a_connect_that_is_not_answered() {
     run_alone(async || {
         let (listener, clients, address) = silent_address();
         let before = open_sockets();
-        let connecting = create_task(open_connection(address));
+        let connecting = create_task(open_connection(address).into_future());
         settle().await;
         assert!(!connecting.is_done());
         assert_eq!(open_sockets(), before + 1);

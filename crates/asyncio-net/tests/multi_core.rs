@@ -9,8 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use asyncio_net::{
-    ConnectedSocket, Intake, ServerAddress, ServerOptions, StreamReader, StreamWriter,
-    create_acceptor, create_server, open_connection, round_robin, start_server, start_server_with,
+    ConnectedSocket, Intake, ServerAddress, StreamReader, StreamWriter, create_acceptor,
+    create_server, open_connection, round_robin, start_server,
 };
 use asyncio_task::{LoopThread, create_task, to_thread, yield_now};
 use common::{Echo, reports, run};
@@ -46,8 +46,7 @@ fn start_worker(worker: &LoopThread, number: u8) -> io::Result<Intake> {
 fn start_sharing(worker: &LoopThread, number: u8, address: SocketAddr) -> io::Result<SocketAddr> {
     let start = move || async move {
         let handler = async move |reader, writer| serve(number, reader, writer).await;
-        let options = ServerOptions::new().reuse_port(true);
-        start_server_with(address, handler, options).await?.local_addr()
+        start_server(address, handler).reuse_port(true).await?.local_addr()
     };
     worker.run(start).expect("it starts")
 }
@@ -99,7 +98,7 @@ fn a_port_is_shared_until_loops_are_closed() -> io::Result<()> {
 
 #[test]
 fn a_closed_loop_does_not_listen_though_its_server_is_kept() -> io::Result<()> {
-    let server = asyncio_task::run(create_server(LOOPBACK, || Echo));
+    let server = asyncio_task::run(create_server(LOOPBACK, || Echo).into_future());
     let server = server?;
     assert!(!server.is_serving() && server.addresses().is_empty());
     Ok(())
@@ -169,9 +168,8 @@ fn many_clients_at_once() {
 fn what_nobody_takes_is_closed() {
     run(async || {
         // It never starts to serve.
-        let options = ServerOptions::new().start_serving(false);
-        let handler = async |_, _| ();
-        let server = start_server_with(ServerAddress::nothing(), handler, options).await?;
+        let server = start_server(ServerAddress::nothing(), async |_, _| ());
+        let server = server.start_serving(false).await?;
         let intake = server.intake();
         let (ours, theirs) = pair()?;
         intake.hand_over(theirs).expect("it may start yet");
@@ -193,8 +191,8 @@ fn what_nobody_takes_is_closed() {
 fn what_waits_when_a_loop_or_a_server_goes_is_closed() -> io::Result<()> {
     // A server that is dropped before it has started.
     let intake = asyncio_task::run(async {
-        let options = ServerOptions::new().start_serving(false);
-        let server = start_server_with(ServerAddress::nothing(), async |_, _| (), options).await?;
+        let server = start_server(ServerAddress::nothing(), async |_, _| ());
+        let server = server.start_serving(false).await?;
         io::Result::Ok(server.intake())
     })?;
     assert!(intake.is_closed());
@@ -255,13 +253,9 @@ fn nothing_is_left_open_when_a_loop_stops_amid_hand_overs() -> io::Result<()> {
 #[test]
 fn what_is_handed_over_early_waits() {
     run(async || {
-        let options = ServerOptions::new().start_serving(false);
-        let server = start_server_with(
-            ServerAddress::nothing(),
-            async |_, writer| writer.write(b"late"),
-            options,
-        )
-        .await?;
+        let server =
+            start_server(ServerAddress::nothing(), async |_, writer| writer.write(b"late"));
+        let server = server.start_serving(false).await?;
         let (ours, theirs) = pair()?;
         server.intake().hand_over(theirs).expect("it is not closed");
         server.start_serving();

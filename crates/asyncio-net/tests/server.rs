@@ -11,9 +11,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_net::{
-    Address, Endpoint, Server, ServerOptions, create_server, create_server_with,
-    create_unix_server, create_unix_server_with, open_connection, open_unix_connection,
-    start_server, start_unix_server,
+    Address, Endpoint, Server, create_server, create_unix_server, open_connection,
+    open_unix_connection, start_server, start_unix_server,
 };
 use asyncio_task::{create_task, sleep, timeout};
 use common::{
@@ -149,10 +148,9 @@ fn socket_options_are_set_as_asked() {
             });
         };
         check(&create_server(LOOPBACK, || Echo).await?, false, false);
-        let options = ServerOptions::new().reuse_port(true).keep_alive(true);
-        let server = create_server_with(LOOPBACK, || Echo, options.clone()).await?;
+        let server = create_server(LOOPBACK, || Echo).reuse_port(true).keep_alive(true).await?;
         check(&server, true, true);
-        create_server_with(server.local_addr()?, || Echo, options).await?;
+        create_server(server.local_addr()?, || Echo).reuse_port(true).await?;
         Ok(())
     });
 }
@@ -161,8 +159,7 @@ fn socket_options_are_set_as_asked() {
 #[test]
 fn a_server_may_start_to_serve_later() {
     run(async || {
-        let options = ServerOptions::new().start_serving(false);
-        let server = create_server_with(LOOPBACK, || Echo, options).await?;
+        let server = create_server(LOOPBACK, || Echo).start_serving(false).await?;
         assert!(!server.is_serving());
         let (mut reader, writer) = open_connection(server.local_addr()?).await?;
         writer.write(b"x");
@@ -180,8 +177,7 @@ fn a_server_may_start_to_serve_later() {
 #[test]
 fn a_backlog_is_accepted_in_one_go() {
     run(async || {
-        let options = ServerOptions::new().start_serving(false).backlog(20);
-        let server = create_server_with(LOOPBACK, || Echo, options).await?;
+        let server = create_server(LOOPBACK, || Echo).start_serving(false).backlog(20).await?;
         let mut clients = Vec::new();
         for _ in 0..20 {
             clients.push(open_connection(server.local_addr()?).await?);
@@ -222,8 +218,7 @@ fn a_factory_that_panics_costs_one_connection() {
 #[test]
 fn serve_forever_ends_with_the_server() {
     run(async || {
-        let options = ServerOptions::new().start_serving(false);
-        let server = create_server_with(LOOPBACK, || Echo, options).await?;
+        let server = create_server(LOOPBACK, || Echo).start_serving(false).await?;
         let serving = create_task({
             let server = server.clone();
             async move { server.serve_forever().await }
@@ -497,8 +492,7 @@ fn close_removes_the_socket_file_unless_told_otherwise() {
         create_server(socket, || Echo).await?.close();
         assert!(!path.exists());
 
-        let options = ServerOptions::new().cleanup_socket(false);
-        create_unix_server_with(&path, || Echo, options).await?.close();
+        create_unix_server(&path, || Echo).cleanup_socket(false).await?.close();
         assert!(std::fs::metadata(&path)?.file_type().is_socket());
 
         let server = create_unix_server(&path, || Echo).await?;
@@ -520,8 +514,7 @@ fn close_removes_the_socket_file_unless_told_otherwise() {
 fn a_server_that_is_started_after_its_loop_is_closed() {
     let server = Rc::new(RefCell::new(None));
     run(async || {
-        let options = ServerOptions::new().start_serving(false);
-        server.replace(Some(create_server_with("127.0.0.1:0", || Echo, options).await?));
+        server.replace(Some(create_server(LOOPBACK, || Echo).start_serving(false).await?));
         Ok(())
     });
     let server = server.take().unwrap();
@@ -534,8 +527,7 @@ fn clients_wait_while_a_unix_server_has_no_room() {
     run(async || {
         let dir = TempDir::new();
         let path = dir.path("socket");
-        let options = ServerOptions::new().backlog(1).start_serving(false);
-        let server = create_unix_server_with(&path, || Echo, options).await?;
+        let server = create_unix_server(&path, || Echo).backlog(1).start_serving(false).await?;
         let clients: Vec<_> = (0..50)
             .map(|_| {
                 let path = path.clone();

@@ -12,8 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use asyncio_net::{
-    ByteSource, ByteStream, ServerOptions, StreamReader, StreamWriter, open_connection,
-    start_server, start_server_with, stream_over,
+    ByteSource, ByteStream, StreamReader, StreamWriter, open_connection, start_server, stream_over,
 };
 use asyncio_task::{create_task, sleep};
 use common::{Log, bytes, reports, run, settle, turn, wait_for};
@@ -522,7 +521,6 @@ fn what_the_peer_sent_before_it_reset_can_be_read() {
 #[test]
 fn the_limit_of_a_servers_readers_can_be_set() {
     run(async || {
-        let options = ServerOptions::new().limit(4);
         let handler = async |mut reader: StreamReader, writer: StreamWriter| {
             let text = match reader.read_line().await {
                 Ok(line) => line,
@@ -530,7 +528,7 @@ fn the_limit_of_a_servers_readers_can_be_set() {
             };
             writer.write(&text);
         };
-        let server = start_server_with("127.0.0.1:0", handler, options).await?;
+        let server = start_server("127.0.0.1:0", handler).limit(4).await?;
         for (line, answer) in [("1234\n", "1234\n"), ("12345\n", "invalid data")] {
             let (mut reader, writer) = open_connection(server.local_addr()?).await?;
             writer.write(line.as_bytes());

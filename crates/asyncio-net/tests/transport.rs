@@ -353,7 +353,7 @@ fn addresses_that_nobody_asked_for_before_the_end_are_known_after_it() {
 
         let (ours, theirs) = sockets()?;
         let peer = theirs.local_addr()?;
-        let transport = connect_accepted_socket(ours, Recorder::default)?;
+        let transport = connect_accepted_socket(ours, Recorder::default).await?;
         reset(theirs);
         assert_eq!(transport.peer_addr(), Some(peer), "also when it has gone");
         Ok(())
@@ -795,7 +795,7 @@ fn connected_sockets_are_taken_over() {
     run(async || {
         let (ours, mut theirs) = std::os::unix::net::UnixStream::pair()?;
         let recorder = Recorder::default();
-        let transport = connect_accepted_socket(ours, || recorder.clone())?;
+        let transport = connect_accepted_socket(ours, || recorder.clone()).await?;
         theirs.write_all(b"hello")?;
         recorder.log.until("data 5").await;
         transport.write(b"answer");
@@ -806,7 +806,7 @@ fn connected_sockets_are_taken_over() {
 
         let (ours, mut theirs) = sockets()?;
         let recorder = Recorder::default();
-        connect_accepted_socket(ConnectedSocket::from(ours), || recorder.clone())?;
+        connect_accepted_socket(ConnectedSocket::from(ours), || recorder.clone()).await?;
         theirs.write_all(b"hello")?;
         recorder.log.until("data 5").await;
         Ok(())

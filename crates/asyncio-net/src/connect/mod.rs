@@ -1,226 +1,39 @@
 //! Connecting.
 
 mod attempt;
+mod builder;
 mod options;
 mod race;
 mod target;
+mod unix;
 
 use std::io;
-use std::rc::Rc;
 
-pub use self::options::ConnectOptions;
+pub use self::builder::Connect;
 pub use self::race::ConnectErrors;
 pub use self::target::{ClientAddress, ConnectedSocket};
 
-pub(crate) use self::attempt::connect_socket;
 use crate::connection::{KEPT, Opened};
-use crate::network::Network;
 use crate::protocol::{BufferedProtocol, Protocol};
 use crate::stream::{StreamReader, StreamWriter};
 use crate::transport::{Lent, Own, Receiver, Transport};
 
-/// Connects to `address` and hands the connection to the protocol that `factory` makes.
-///
-/// `address` is an [`Endpoint`](crate::Endpoint) or whatever can be one, or a socket that is connected already.
-/// The protocol has been told of the connection when this returns.
-///
-/// # Errors
-///
-/// When the name cannot be resolved; when none of its addresses connects, with [`ConnectErrors`] inside.
-///
-/// # Panics
-///
-/// Where no loop runs.
-///
-/// # Cancel safety
-///
-/// Dropping it closes the socket.
-///
-/// # From asyncio
-///
-/// `loop.create_connection`. It returns the transport; to reach the protocol as well, give it
-/// an `Rc<RefCell<_>>` of yours. The keyword arguments are [`ConnectOptions`], for
-/// [`create_connection_with`].
-///
-/// # Examples
-///
-/// ```
-/// use asyncio_net::{Protocol, Transport, create_connection, create_server};
-///
-/// struct Quiet;
-///
-/// impl Protocol for Quiet {
-///     fn data_received(&mut self, _: &Transport, _: &[u8]) {}
-/// }
-///
-/// asyncio_task::run(async {
-///     let server = create_server("127.0.0.1:0", || Quiet).await?;
-///     let transport = create_connection(server.local_addr()?, || Quiet).await?;
-///     assert_eq!(transport.peer_addr(), server.local_addr().ok());
-///     std::io::Result::Ok(())
-/// }).unwrap();
-/// ```
-pub async fn create_connection<P: Protocol + 'static>(
-    address: impl Into<ClientAddress>,
-    factory: impl FnOnce() -> P,
-) -> io::Result<Transport> {
-    create_connection_with(address, factory, ConnectOptions::new()).await
-}
-
-/// [`create_connection`] with options.
-///
-/// # Errors
-///
-/// As there.
-///
-/// # Panics
-///
-/// As there.
-///
-/// # Cancel safety
-///
-/// As there.
-///
-/// # Examples
-///
-/// ```
-/// # struct Echo;
-/// # impl asyncio_net::Protocol for Echo {
-/// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-/// #         transport.write(data);
-/// #     }
-/// # }
-/// use asyncio_net::{ConnectOptions, create_connection_with, create_server};
-///
-/// asyncio_task::run(async {
-///     let server = create_server("127.0.0.1:0", || Echo).await?;
-///     let options = ConnectOptions::new().local_addr("127.0.0.1:0");
-///     let transport = create_connection_with(server.local_addr()?, || Echo, options).await?;
-///     assert!(transport.local_addr().unwrap().ip().is_loopback());
-///     std::io::Result::Ok(())
-/// }).unwrap();
-/// ```
-pub async fn create_connection_with<P: Protocol + 'static>(
-    address: impl Into<ClientAddress>,
-    factory: impl FnOnce() -> P,
-    options: ConnectOptions,
-) -> io::Result<Transport> {
-    let network = Network::running();
-    let opened = open(&network, address.into(), &options).await?;
-    start(opened, Box::new(Lent(factory())))
-}
-
-/// [`create_connection`] for a protocol that brings its own buffer.
-///
-/// # Errors
-///
-/// As there.
-///
-/// # Panics
-///
-/// As there.
-///
-/// # Cancel safety
-///
-/// As there.
-///
-/// # Examples
-///
-/// ```
-/// use std::cell::Cell;
-/// use std::rc::Rc;
-/// use asyncio_net::{BufferedProtocol, Transport, create_buffered_connection, start_server};
-///
-/// struct Fill {
-///     buffer: [u8; 16],
-///     total: Rc<Cell<usize>>,
-/// }
-///
-/// impl BufferedProtocol for Fill {
-///     fn get_buffer(&mut self, _size_hint: usize) -> &mut [u8] {
-///         &mut self.buffer
-///     }
-///     fn buffer_updated(&mut self, _: &Transport, count: usize) {
-///         self.total.set(self.total.get() + count);
-///     }
-/// }
-///
-/// asyncio_task::run(async {
-///     let server = start_server("127.0.0.1:0", async |_, writer| writer.write(&[0; 100])).await?;
-///     let total = Rc::new(Cell::new(0));
-///     let protocol = Fill { buffer: [0; 16], total: total.clone() };
-///     create_buffered_connection(server.local_addr()?, || protocol).await?;
-///     server.close();
-///     server.wait_closed().await;
-///     while total.get() < 100 {
-///         asyncio_task::yield_now().await;
-///     }
-///     assert_eq!(total.get(), 100);
-///     std::io::Result::Ok(())
-/// }).unwrap();
-/// ```
-pub async fn create_buffered_connection<P: BufferedProtocol + 'static>(
-    address: impl Into<ClientAddress>,
-    factory: impl FnOnce() -> P,
-) -> io::Result<Transport> {
-    let network = Network::running();
-    let opened = open(&network, address.into(), &ConnectOptions::new()).await?;
-    start(opened, Box::new(Own(factory())))
-}
-
-/// Hands a socket that was accepted elsewhere, on another thread perhaps, to the protocol that `factory` makes.
-///
-/// # Errors
-///
-/// The system's, if the socket is of no use.
-///
-/// # Panics
-///
-/// Where no loop runs.
-///
-/// # Examples
-///
-/// ```
-/// # struct Echo;
-/// # impl asyncio_net::Protocol for Echo {
-/// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-/// #         transport.write(data);
-/// #     }
-/// # }
-/// use std::os::unix::net::UnixStream;
-/// use asyncio_net::{connect_accepted_socket, open_connection};
-///
-/// asyncio_task::run(async {
-///     let (accepted, theirs) = UnixStream::pair()?;
-///     connect_accepted_socket(accepted, || Echo)?;
-///     let (mut reader, writer) = open_connection(theirs).await?;
-///     writer.write(b"hello");
-///     assert_eq!(reader.read(100).await?, "hello");
-///     std::io::Result::Ok(())
-/// }).unwrap();
-/// ```
-pub fn connect_accepted_socket<P: Protocol + 'static>(
-    socket: impl Into<ConnectedSocket>,
-    factory: impl FnOnce() -> P,
-) -> io::Result<Transport> {
-    let opened = socket.into().open(&Network::running())?;
-    start(opened, Box::new(Lent(factory())))
-}
-
 /// Connects to `address`.
 ///
-/// `address` is an [`Endpoint`](crate::Endpoint) or whatever can be one, or a socket that is connected already.
+/// `address` is an [`Endpoint`](crate::Endpoint) or whatever converts into one, a Unix path
+/// ([`ClientAddress::unix`]), or a socket that is connected already. The methods of [`Connect`] are
+/// the keyword arguments.
 ///
-/// Keep the writer for as long as you read: dropping it closes the connection, and `let (reader, _) = …` drops it
-/// at once; `_writer` does not.
+/// Keep the writer for as long as you read: dropping it closes the connection, and
+/// `let (reader, _) = …` drops it at once; `_writer` does not.
 ///
 /// # Errors
 ///
-/// When the name cannot be resolved; when none of its addresses connects, with [`ConnectErrors`] inside.
+/// Those of [`Connect`].
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// Where no loop runs when it is awaited.
 ///
 /// # Cancel safety
 ///
@@ -238,58 +51,170 @@ pub fn connect_accepted_socket<P: Protocol + 'static>(
 /// # Ok(())
 /// # }
 /// ```
-pub async fn open_connection(
+#[track_caller]
+pub fn open_connection(
     address: impl Into<ClientAddress>,
-) -> io::Result<(StreamReader, StreamWriter)> {
-    open_connection_with(address, ConnectOptions::new()).await
+) -> Connect<'static, (StreamReader, StreamWriter)> {
+    Connect::new(address.into(), |opened, options| Ok(opened.into_streams(options.limit)))
 }
 
-/// [`open_connection`] with options.
+/// Connects to `address` and hands the connection to the protocol that `factory` makes.
+///
+/// `address` is as for [`open_connection`]. The protocol has been told of the connection when this
+/// returns. The methods of [`Connect`] are the keyword arguments.
 ///
 /// # Errors
 ///
-/// As there.
+/// Those of [`Connect`].
 ///
 /// # Panics
 ///
-/// As there.
+/// Where no loop runs when it is awaited.
 ///
 /// # Cancel safety
 ///
-/// As there.
+/// Dropping it closes the socket.
+///
+/// # From asyncio
+///
+/// It returns the transport; to reach the protocol as well, give it an `Rc<RefCell<_>>` of yours.
 ///
 /// # Examples
 ///
 /// ```
-/// use std::time::Duration;
-/// use asyncio_net::{ConnectOptions, open_connection_with, start_server};
+/// use std::io;
+/// use asyncio_net::{Protocol, Transport, create_connection, start_server};
+/// use asyncio_task::create_future;
+///
+/// /// Ends with the greeting of the server.
+/// struct Greeted(asyncio_task::Promise<String>);
+///
+/// impl Protocol for Greeted {
+///     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+///         let _ = self.0.set_result(String::from_utf8_lossy(data).into_owned());
+///         transport.close();
+///     }
+/// }
 ///
 /// asyncio_task::run(async {
-///     let server = start_server("127.0.0.1:0", async |_, writer| writer.write(b"hello\n")).await?;
-///     let options = ConnectOptions::new().happy_eyeballs_delay(Duration::from_millis(250)).limit(1024);
-///     let (mut reader, _writer) = open_connection_with(server.local_addr()?, options).await?;
-///     assert_eq!(reader.read_line().await?, "hello\n");
+///     let hello = async |_, writer: asyncio_net::StreamWriter| writer.write("hello");
+///     let server = start_server("127.0.0.1:0", hello).await?;
+///     let greeting = create_future();
+///     create_connection(server.local_addr()?, || Greeted(greeting.clone())).await?;
+///     assert_eq!(greeting.await.unwrap(), "hello");
+///     io::Result::Ok(())
+/// }).unwrap();
+/// ```
+#[track_caller]
+pub fn create_connection<'a, P: Protocol + 'static>(
+    address: impl Into<ClientAddress>,
+    factory: impl FnOnce() -> P + 'a,
+) -> Connect<'a, Transport> {
+    Connect::new(address.into(), |opened, _| start(opened, Box::new(Lent(factory()))))
+}
+
+/// [`create_connection`] for a protocol that brings its own buffer.
+///
+/// # Errors
+///
+/// Those of [`Connect`].
+///
+/// # Panics
+///
+/// Where no loop runs when it is awaited.
+///
+/// # Cancel safety
+///
+/// Dropping it closes the socket.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{BufferedProtocol, Transport, create_buffered_connection, start_server};
+/// use asyncio_task::{Promise, create_future};
+///
+/// /// Waits for a number of four bytes.
+/// struct Number {
+///     bytes: [u8; 4],
+///     filled: usize,
+///     number: Promise<u32>,
+/// }
+///
+/// impl BufferedProtocol for Number {
+///     fn get_buffer(&mut self, _size_hint: usize) -> &mut [u8] {
+///         &mut self.bytes[self.filled..]
+///     }
+///     fn buffer_updated(&mut self, transport: &Transport, count: usize) {
+///         self.filled += count;
+///         if self.filled == 4 {
+///             let _ = self.number.set_result(u32::from_be_bytes(self.bytes));
+///             transport.close();
+///         }
+///     }
+/// }
+///
+/// asyncio_task::run(async {
+///     let handler = async |_, writer: asyncio_net::StreamWriter| writer.write(&[0, 0, 1, 0]);
+///     let server = start_server("127.0.0.1:0", handler).await?;
+///     let number = create_future();
+///     let protocol = Number { bytes: [0; 4], filled: 0, number: number.clone() };
+///     create_buffered_connection(server.local_addr()?, || protocol).await?;
+///     assert_eq!(number.await.unwrap(), 256);
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub async fn open_connection_with(
+#[track_caller]
+pub fn create_buffered_connection<'a, P: BufferedProtocol + 'static>(
     address: impl Into<ClientAddress>,
-    options: ConnectOptions,
-) -> io::Result<(StreamReader, StreamWriter)> {
-    let network = Network::running();
-    let opened = open(&network, address.into(), &options).await?;
-    Ok(opened.into_streams(options.limit))
+    factory: impl FnOnce() -> P + 'a,
+) -> Connect<'a, Transport> {
+    Connect::new(address.into(), |opened, _| start(opened, Box::new(Own(factory()))))
 }
 
-async fn open(
-    network: &Rc<Network>,
-    address: ClientAddress,
-    options: &ConnectOptions,
-) -> io::Result<Opened> {
-    match address {
-        ClientAddress::Endpoint(endpoint) => race::connect(network, &endpoint, options).await,
-        ClientAddress::Socket(socket) => socket.open(network),
-    }
+/// Hands a socket that was accepted elsewhere, on another thread perhaps, to the protocol that
+/// `factory` makes.
+///
+/// # Errors
+///
+/// The system's, if the socket is of no use.
+///
+/// # Panics
+///
+/// Where no loop runs when it is awaited.
+///
+/// # Cancel safety
+///
+/// Dropping it closes the socket.
+///
+/// # Examples
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_net::{Protocol, Transport, connect_accepted_socket, open_connection};
+///
+/// struct Echo;
+///
+/// impl Protocol for Echo {
+///     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+///         transport.write(data);
+///     }
+/// }
+///
+/// asyncio_task::run(async {
+///     let (accepted, theirs) = UnixStream::pair()?;
+///     connect_accepted_socket(accepted, || Echo).await?;
+///     let (mut reader, writer) = open_connection(theirs).await?;
+///     writer.write(b"hello");
+///     assert_eq!(reader.read(100).await?, "hello");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+#[track_caller]
+pub fn connect_accepted_socket<'a, P: Protocol + 'static>(
+    socket: impl Into<ConnectedSocket>,
+    factory: impl FnOnce() -> P + 'a,
+) -> Connect<'a, Transport> {
+    create_connection(socket.into(), factory)
 }
 
 /// Tells the protocol and starts to receive.

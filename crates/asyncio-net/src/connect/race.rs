@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use asyncio_task::sleep;
 
 use super::attempt;
-use super::options::ConnectOptions;
+use super::options::Options;
 use crate::connection::Opened;
 use crate::endpoint::Endpoint;
 use crate::network::Network;
@@ -24,7 +24,7 @@ type Attempt<'a> = Pin<Box<dyn Future<Output = io::Result<SocketStream>> + 'a>>;
 pub(super) async fn connect(
     network: &Rc<Network>,
     endpoint: &Endpoint,
-    options: &ConnectOptions,
+    options: &Options,
 ) -> io::Result<Opened> {
     let event_loop = network.event_loop();
     let addresses = options.order(resolve(event_loop, endpoint).await?);

@@ -1,7 +1,10 @@
+//! Addresses that clients connect to, and sockets that are connected already.
+
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::rc::Rc;
 
 use socket2::{Domain, SockRef, Type};
@@ -12,25 +15,43 @@ use crate::endpoint::Endpoint;
 use crate::network::Network;
 use crate::socket::SocketStream;
 
-/// What a client connects to: an [`Endpoint`] (and whatever can be one), or a socket that is connected already.
+/// The address that a client connects to: an [`Endpoint`] and whatever converts into one, a Unix
+/// path, or a socket that is connected already.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::os::unix::net::UnixStream;
-/// use asyncio_net::ClientAddress;
+/// use asyncio_net::{ClientAddress, open_connection};
 ///
-/// assert!(matches!(ClientAddress::from("localhost:80"), ClientAddress::Endpoint(_)));
-/// let (ours, _theirs) = UnixStream::pair()?;
-/// assert!(matches!(ClientAddress::from(ours), ClientAddress::Socket(_)));
-/// # std::io::Result::Ok(())
+/// asyncio_task::run(async {
+///     let (ours, _theirs) = UnixStream::pair()?;
+///     open_connection(ours).await?;
+///     assert!(open_connection(ClientAddress::unix("/no/such/socket")).await.is_err());
+///     std::io::Result::Ok(())
+/// }).unwrap();
 /// ```
 #[derive(Debug)]
-pub enum ClientAddress {
+pub struct ClientAddress(pub(super) Kind);
+
+#[derive(Debug)]
+pub(super) enum Kind {
     /// To be resolved and connected to.
     Endpoint(Endpoint),
+    Unix(Address),
     /// Connected already.
     Socket(ConnectedSocket),
+}
+
+impl ClientAddress {
+    /// A Unix socket at `path`; a path that begins with a zero byte is an abstract name.
+    ///
+    /// # Examples
+    ///
+    /// There is one at the [type](Self).
+    pub fn unix(path: impl AsRef<Path>) -> Self {
+        Self(Kind::Unix(Address::from(path.as_ref())))
+    }
 }
 
 /// A stream socket that is connected.
@@ -64,19 +85,25 @@ pub enum ConnectedSocket {
 
 impl<E: Into<Endpoint>> From<E> for ClientAddress {
     fn from(endpoint: E) -> Self {
-        Self::Endpoint(endpoint.into())
+        Self(Kind::Endpoint(endpoint.into()))
+    }
+}
+
+impl From<ConnectedSocket> for ClientAddress {
+    fn from(socket: ConnectedSocket) -> Self {
+        Self(Kind::Socket(socket))
     }
 }
 
 impl From<TcpStream> for ClientAddress {
     fn from(socket: TcpStream) -> Self {
-        Self::Socket(socket.into())
+        ConnectedSocket::from(socket).into()
     }
 }
 
 impl From<UnixStream> for ClientAddress {
     fn from(socket: UnixStream) -> Self {
-        Self::Socket(socket.into())
+        ConnectedSocket::from(socket).into()
     }
 }
 

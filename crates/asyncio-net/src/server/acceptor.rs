@@ -1,11 +1,10 @@
 //! Accepting for others to serve.
 
 use std::cell::RefCell;
-use std::io;
 
 use asyncio_loop::ErrorContext;
 
-use super::{Intake, Serve, Server, ServerAddress, ServerOptions, Shared};
+use super::{Intake, Serve, ServerAddress, Shared, StartServer};
 use crate::connect::ConnectedSocket;
 use crate::fence;
 
@@ -24,7 +23,7 @@ pub(crate) type HandOver = RefCell<Box<dyn FnMut(ConnectedSocket)>>;
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// Where no loop runs when it is awaited.
 ///
 /// # From asyncio
 ///
@@ -59,43 +58,12 @@ pub(crate) type HandOver = RefCell<Box<dyn FnMut(ConnectedSocket)>>;
 /// })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub async fn create_acceptor(
+#[track_caller]
+pub fn create_acceptor(
     address: impl Into<ServerAddress>,
     hand_over: impl FnMut(ConnectedSocket) + 'static,
-) -> io::Result<Server> {
-    create_acceptor_with(address, hand_over, ServerOptions::new()).await
-}
-
-/// [`create_acceptor`] with options.
-///
-/// # Errors
-///
-/// As there.
-///
-/// # Panics
-///
-/// As there.
-///
-/// # Examples
-///
-/// ```
-/// use asyncio_net::{ServerOptions, create_acceptor_with, open_connection};
-///
-/// asyncio_task::run(async {
-///     let options = ServerOptions::new().backlog(1000);
-///     let acceptor = create_acceptor_with("127.0.0.1:0", |socket| drop(socket), options).await?;
-///     let (mut reader, _writer) = open_connection(acceptor.local_addr()?).await?;
-///     assert!(reader.read(1).await?.is_empty(), "it was dropped");
-///     std::io::Result::Ok(())
-/// }).unwrap();
-/// ```
-pub async fn create_acceptor_with(
-    address: impl Into<ServerAddress>,
-    hand_over: impl FnMut(ConnectedSocket) + 'static,
-    options: ServerOptions,
-) -> io::Result<Server> {
-    let serve = Serve::Acceptor(RefCell::new(Box::new(hand_over)));
-    Server::listen(address.into(), options, serve).await
+) -> StartServer {
+    StartServer::new(address.into(), Serve::Acceptor(RefCell::new(Box::new(hand_over))))
 }
 
 /// Gives one socket to each of `intakes` by turns, for [`create_acceptor`]. Closed ones are passed over; with none left,

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::accept::{Listener, Listening};
+use super::options::Options;
 use super::unix::SocketFile;
-use super::{ServerOptions, bind, unix};
+use super::{bind, unix};
 use crate::address::Address;
 use crate::endpoint::Endpoint;
 use crate::network::Network;
@@ -107,7 +108,7 @@ impl ServerAddress {
     pub(super) async fn listen(
         self,
         network: &Rc<Network>,
-        options: &ServerOptions,
+        options: &Options,
     ) -> io::Result<Vec<Rc<dyn Listening>>> {
         match self.0 {
             Kind::Endpoint(endpoint) => {
@@ -134,7 +135,7 @@ fn tcp(network: &Network, socket: TcpListener) -> io::Result<Rc<dyn Listening>> 
 fn unix(
     network: &Network,
     socket: UnixListener,
-    options: &ServerOptions,
+    options: &Options,
 ) -> io::Result<Rc<dyn Listening>> {
     socket.set_nonblocking(true)?;
     let address = Address::from(socket.local_addr()?);

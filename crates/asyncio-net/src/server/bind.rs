@@ -5,14 +5,14 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Socket, Type};
 
-use super::ServerOptions;
+use super::options::Options;
 
 /// A socket for each address; if one fails, none.
 ///
 /// An address that this machine does not have is passed over, as long as another one works.
 pub(super) fn listen_on(
     addresses: &[SocketAddr],
-    options: &ServerOptions,
+    options: &Options,
 ) -> io::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     let mut missing = Vec::new();
@@ -50,7 +50,7 @@ fn name(error: io::Error, address: &SocketAddr) -> io::Error {
     io::Error::new(error.kind(), text)
 }
 
-fn listen(address: SocketAddr, options: &ServerOptions) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, options: &Options) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if options.reuse_address {
         socket.set_reuse_address(true)?;

@@ -4,6 +4,7 @@ mod accept;
 mod acceptor;
 mod address;
 mod bind;
+mod builder;
 mod create;
 mod intake;
 mod options;
@@ -22,18 +23,15 @@ use std::time::Duration;
 
 use asyncio_task::{Outcome, finally, sleep};
 
-pub use self::acceptor::{create_acceptor, create_acceptor_with, round_robin};
+pub use self::acceptor::{create_acceptor, round_robin};
 pub use self::address::ServerAddress;
-pub use self::create::{
-    create_buffered_server, create_buffered_server_with, create_server, create_server_with,
-};
+pub use self::builder::StartServer;
+pub use self::create::{create_buffered_server, create_server};
 pub use self::intake::Intake;
-pub use self::options::ServerOptions;
 
 pub(crate) use self::shared::{Serve, Shared};
 pub(crate) use self::unix::{SocketFile, remove_stale};
 use crate::address::Address;
-use crate::network::Network;
 use crate::waiters::Waiting;
 
 /// A server: its listening sockets and the connections they accepted.
@@ -67,32 +65,15 @@ use crate::waiters::Waiting;
 pub struct Server(Rc<Shared>);
 
 impl Server {
-    /// Binds, and starts to serve if the options say so.
-    pub(crate) async fn listen(
-        address: ServerAddress,
-        options: ServerOptions,
-        serve: Serve,
-    ) -> io::Result<Self> {
-        let network = Network::running();
-        let listeners = address.listen(&network, &options).await?;
-        let start = options.start_serving;
-        let server = Self(Shared::new(network, options, serve, listeners));
-        if start {
-            Shared::start(&server.0);
-        }
-        Ok(server)
-    }
-
     /// Starts to accept. Does nothing if it does already, or is closed.
     ///
     /// # Examples
     ///
     /// ```
-    /// use asyncio_net::{ServerOptions, start_server_with};
+    /// use asyncio_net::start_server;
     ///
     /// asyncio_task::run(async {
-    ///     let options = ServerOptions::new().start_serving(false);
-    ///     let server = start_server_with("127.0.0.1:0", async |_, _| (), options).await?;
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).start_serving(false).await?;
     ///     assert!(!server.is_serving());
     ///     server.start_serving();
     ///     assert!(server.is_serving());

@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use asyncio_loop::ErrorContext;
 use slab::Slab;
 
+use super::Intake;
 use super::accept::Listening;
 use super::acceptor::HandOver;
-use super::{Intake, ServerOptions};
+use super::options::Options;
 use crate::connection::{CLOSED, Connection, Opened};
 use crate::fence;
 use crate::network::Network;
@@ -24,7 +25,7 @@ pub(crate) enum Serve {
 
 pub(crate) struct Shared {
     network: Rc<Network>,
-    pub(super) options: ServerOptions,
+    pub(super) options: Options,
     /// `None` while it is dropped.
     pub(super) serve: Option<Serve>,
     listeners: RefCell<Vec<Rc<dyn Listening>>>,
@@ -86,7 +87,7 @@ impl Drop for Shared {
 impl Shared {
     pub(super) fn new(
         network: Rc<Network>,
-        options: ServerOptions,
+        options: Options,
         serve: Serve,
         listeners: Vec<Rc<dyn Listening>>,
     ) -> Rc<Self> {

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Socket, Type};
 
-use super::ServerOptions;
+use super::options::Options;
 use crate::address::Address;
 
 /// A socket at `path`, in the place of one that is there.
-pub(super) fn listen_on(path: &Path, options: &ServerOptions) -> io::Result<UnixListener> {
+pub(super) fn listen_on(path: &Path, options: &Options) -> io::Result<UnixListener> {
     let address = Address::from(path);
     let listen = || {
         remove_stale(&address)?;

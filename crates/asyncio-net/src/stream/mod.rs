@@ -18,6 +18,6 @@ pub use feed::{StreamFeeder, feed_reader, feed_reader_with_limit};
 pub use joined::JoinedStream;
 pub use over::stream_over;
 pub use reader::{DEFAULT_LIMIT, StreamReader};
-pub use serve::{HandlerResult, start_server, start_server_with};
+pub use serve::{HandlerResult, start_server};
 pub use upgrade::{PlainStream, upgrade_streams};
 pub use writer::{Closed, StreamWriter};

@@ -1,7 +1,6 @@
 //! Servers whose clients are served by a coroutine each.
 
 use std::error::Error;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,10 +11,13 @@ use pin_project_lite::pin_project;
 use super::{DEFAULT_LIMIT, StreamReader, StreamWriter};
 use crate::connection::{Connection, Opened};
 use crate::fence;
-use crate::server::{Serve, Server, ServerAddress, ServerOptions};
+use crate::server::{Serve, ServerAddress, StartServer};
 use crate::transport::Transport;
 
 /// Listens on `address` and has `handler` serve each client, in a task of its own.
+///
+/// `address` is an [`Endpoint`](crate::Endpoint) or whatever converts into one, or a socket that
+/// listens already. The methods of [`StartServer`] are the keyword arguments.
 ///
 /// A handler that fails or panics is reported to the loop's exception handler, with the peer's address, and
 /// its connection is closed; the server goes on. When a handler returns, its connection is closed.
@@ -28,7 +30,7 @@ use crate::transport::Transport;
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// Where no loop runs when it is awaited.
 ///
 /// # Examples
 ///
@@ -51,55 +53,15 @@ use crate::transport::Transport;
 /// }).unwrap();
 /// ```
 #[doc(alias = "TcpListener")]
-pub async fn start_server<H, R>(address: impl Into<ServerAddress>, handler: H) -> io::Result<Server>
-where
-    H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
-    R: HandlerResult,
-{
-    start_server_with(address, handler, ServerOptions::new()).await
-}
-
-/// [`start_server`] with options.
-///
-/// # Errors
-///
-/// As [`start_server`].
-///
-/// # Panics
-///
-/// As [`start_server`].
-///
-/// # Examples
-///
-/// ```
-/// use asyncio_net::{ServerOptions, open_connection, start_server_with};
-///
-/// asyncio_task::run(async {
-///     let options = ServerOptions::new().limit(10);
-///     let server = start_server_with("127.0.0.1:0", async |mut reader, writer| {
-///         let too_long = reader.read_line().await.is_err();
-///         writer.write(if too_long { "too long\n" } else { "thank you\n" });
-///         writer.close().await
-///     }, options)
-///     .await?;
-///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
-///     writer.write(b"this is more than ten bytes\n");
-///     assert_eq!(reader.read_line().await?, "too long\n");
-///     std::io::Result::Ok(())
-/// }).unwrap();
-/// ```
-pub async fn start_server_with<H, R>(
-    address: impl Into<ServerAddress>,
-    handler: H,
-    options: ServerOptions,
-) -> io::Result<Server>
+#[track_caller]
+pub fn start_server<H, R>(address: impl Into<ServerAddress>, handler: H) -> StartServer
 where
     H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
     R: HandlerResult,
 {
     let handler = Rc::new(handler);
     let serve = move |opened: Opened| serve(&handler, opened);
-    Server::listen(address.into(), options, Serve::Client(Box::new(serve))).await
+    StartServer::new(address.into(), Serve::Client(Box::new(serve)))
 }
 
 /// Starts the task that serves one client.

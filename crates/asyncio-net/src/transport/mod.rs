@@ -75,7 +75,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
     ///     transport.write(b"hello ");
     ///     transport.write(b"world");
@@ -140,7 +140,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
     ///     transport.write_bytes(vec![7; 10]);
     ///     assert_eq!(peer.read_exactly(10).await?, [7; 10][..]);
@@ -171,7 +171,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     transport.write_lines(&[b"one\n", b"two\n"]);
     ///     let (mut reader, _writer) = open_connection(theirs).await?;
     ///     assert_eq!(reader.read(100).await?, "one\ntwo\n");
@@ -199,7 +199,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     let (mut peer, answer) = JoinedStream::from_std(theirs)?.split();
     ///     transport.write(b"question");
     ///     transport.write_eof();
@@ -229,7 +229,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     assert!(transport.can_write_eof());
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -254,7 +254,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
     ///     transport.write(b"good bye");
     ///     transport.close();
@@ -282,7 +282,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     transport.write(b"never sent");
     ///     transport.abort();
     ///     let (mut reader, _writer) = open_connection(theirs).await?;
@@ -310,7 +310,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     assert!(!transport.is_closing());
     ///     transport.close();
     ///     assert!(transport.is_closing());
@@ -337,7 +337,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     let (mut peer, answer) = JoinedStream::from_std(theirs)?.split();
     ///     transport.pause_reading();
     ///     answer.write(b"hello");
@@ -368,7 +368,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     transport.pause_reading();
     ///     transport.resume_reading();
     ///     assert!(transport.is_reading());
@@ -396,7 +396,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     assert!(transport.is_reading());
     ///     transport.close();
     ///     assert!(!transport.is_reading());
@@ -430,7 +430,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     transport.set_write_buffer_limits(Some(1000), None);
     ///     assert_eq!(transport.write_buffer_limits(), (250, 1000));
     ///     transport.set_write_buffer_limits(None, Some(1000));
@@ -458,7 +458,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     assert_eq!(transport.write_buffer_limits(), (16 * 1024, 64 * 1024));
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -485,7 +485,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     transport.write(b"it leaves at the end of the turn");
     ///     assert_eq!(transport.write_buffer_size(), 32);
     ///     asyncio_task::yield_now().await;
@@ -565,7 +565,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     assert_eq!(transport.peer_address(), Address::Unnamed);
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -698,7 +698,7 @@ impl Transport {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo)?;
+    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
     ///     let (mut peer, answer) = JoinedStream::from_std(theirs)?.split();
     ///     transport.set_buffered_protocol(Count([0; 100]));
     ///     answer.write(b"hello");

@@ -1,0 +1,236 @@
+//! The awaitable builder behind every function that connects.
+
+use std::fmt;
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::options::Options;
+use super::target::{ClientAddress, Kind};
+use super::{race, unix};
+use crate::connection::Opened;
+use crate::endpoint::Endpoint;
+use crate::network::Network;
+use crate::resolve::Family;
+use crate::stream::{StreamReader, StreamWriter};
+
+/// A connection that opens when it is awaited.
+///
+/// [`open_connection`](crate::open_connection), [`create_connection`](crate::create_connection) and
+/// their like give it. Its methods are asyncio's keyword arguments, and come in any order.
+///
+/// It is no future itself. Where one is wanted, say `.into_future()`.
+///
+/// # Errors
+///
+/// When the name cannot be resolved; when none of its addresses connects, with
+/// [`ConnectErrors`](crate::ConnectErrors) inside.
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) when an option about internet addresses is given
+/// together with a socket or a Unix path.
+///
+/// # Panics
+///
+/// Where no loop runs when it is awaited.
+///
+/// # Cancel safety
+///
+/// Dropping it closes the socket.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_net::{open_connection, start_server};
+///
+/// asyncio_task::run(async {
+///     let hello = async |_, writer: asyncio_net::StreamWriter| writer.write("hello\n");
+///     let server = start_server("127.0.0.1:0", hello).await?;
+///     let (mut reader, _writer) = open_connection(server.local_addr()?)
+///         .happy_eyeballs_delay(Duration::from_millis(250))
+///         .limit(1024)
+///         .await?;
+///     assert_eq!(reader.read_line().await?, "hello\n");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+#[must_use = "nothing connects before `.await`"]
+pub struct Connect<'a, T> {
+    address: ClientAddress,
+    options: Options,
+    hand_over: HandOver<'a, T>,
+    /// The call that made this.
+    site: &'static Location<'static>,
+}
+
+/// Makes streams or a transport of the open connection.
+type HandOver<'a, T> = Box<dyn FnOnce(Opened, &Options) -> io::Result<T> + 'a>;
+
+impl<'a, T> Connect<'a, T> {
+    #[track_caller]
+    pub(super) fn new(
+        address: ClientAddress,
+        hand_over: impl FnOnce(Opened, &Options) -> io::Result<T> + 'a,
+    ) -> Self {
+        let options = Options::default();
+        Self { address, options, hand_over: Box::new(hand_over), site: Location::caller() }
+    }
+
+    /// The address of our own end, instead of one that the system chooses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
+    ///     let address = server.local_addr()?;
+    ///     let (_reader, writer) = open_connection(address).local_addr("127.0.0.2:0").await?;
+    ///     assert_eq!(writer.local_addr().unwrap().ip().to_string(), "127.0.0.2");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn local_addr(mut self, address: impl Into<Endpoint>) -> Self {
+        self.options.local = Some(address.into());
+        self
+    }
+
+    /// Uses addresses of one family only.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use asyncio_net::{Family, open_connection};
+    ///
+    /// asyncio_task::run(async {
+    ///     let error = open_connection("127.0.0.1:80").family(Family::Inet6).await.unwrap_err();
+    ///     assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
+    /// });
+    /// ```
+    pub fn family(mut self, family: Family) -> Self {
+        self.options.family = Some(family);
+        self
+    }
+
+    /// Starts with the next address when the one before has not connected for so long, and goes on
+    /// with both: the first to connect wins (RFC 8305, which recommends 250 ms). By default the next
+    /// address waits until the one before has failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    /// use std::time::Duration;
+    /// use asyncio_net::open_connection;
+    ///
+    /// asyncio_task::run(async {
+    ///     let closed = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    ///     let open = TcpListener::bind("127.0.0.1:0")?;
+    ///     let (_reader, writer) = open_connection(vec![closed, open.local_addr()?])
+    ///         .happy_eyeballs_delay(Duration::from_millis(250))
+    ///         .await?;
+    ///     assert_eq!(writer.peer_addr(), open.local_addr().ok());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn happy_eyeballs_delay(mut self, delay: Duration) -> Self {
+        self.options.delay = Some(delay);
+        self
+    }
+
+    /// Alternates between the address families, after so many of the first one; 0 keeps the
+    /// resolver's order. The default is 1 with a happy-eyeballs delay and 0 without.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::{SocketAddr, TcpListener};
+    /// use asyncio_net::{ConnectErrors, open_connection};
+    ///
+    /// asyncio_task::run(async {
+    ///     // Nobody listens there any more, so all are tried.
+    ///     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    ///     let hosts = ["127.0.0.1", "127.0.0.2", "::1"];
+    ///     let addresses: Vec<_> =
+    ///         hosts.iter().map(|host| SocketAddr::new(host.parse().unwrap(), port)).collect();
+    ///     let error = open_connection(addresses).interleave(1).await.unwrap_err();
+    ///     let errors: &ConnectErrors = error.get_ref().unwrap().downcast_ref().unwrap();
+    ///     let tried: Vec<_> = errors.attempts().iter().map(|(address, _)| address.is_ipv6()).collect();
+    ///     assert_eq!(tried, [false, true, false]);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn interleave(mut self, first_family_count: usize) -> Self {
+        self.options.interleave = Some(first_family_count);
+        self
+    }
+
+    async fn run(self) -> io::Result<T> {
+        let network = Network::running_for(self.site);
+        let opened = open(&network, self.address, &self.options).await?;
+        // A layer that is put under streams and protocols, TLS for one, comes between the two.
+        (self.hand_over)(opened, &self.options)
+    }
+}
+
+impl Connect<'_, (StreamReader, StreamWriter)> {
+    /// The stream reader's limit. The default is [`DEFAULT_LIMIT`](crate::DEFAULT_LIMIT).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let handler = async |_, writer: asyncio_net::StreamWriter| writer.write("a long line\n");
+    ///     let server = start_server("127.0.0.1:0", handler).await?;
+    ///     let (mut reader, _writer) = open_connection(server.local_addr()?).limit(5).await?;
+    ///     assert!(reader.read_line().await.is_err());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.options.limit = bytes;
+        self
+    }
+}
+
+async fn open(
+    network: &Rc<Network>,
+    address: ClientAddress,
+    options: &Options,
+) -> io::Result<Opened> {
+    let internet_only = || {
+        let text = "options of internet addresses given with a socket or a Unix path";
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    };
+    match address.0 {
+        Kind::Endpoint(endpoint) => race::connect(network, &endpoint, options).await,
+        _ if options.has_internet_ones() => Err(internet_only()),
+        Kind::Unix(address) => unix::connect(network, address).await,
+        Kind::Socket(socket) => socket.open(network),
+    }
+}
+
+/// Boxed once: whoever awaits it is small.
+impl<'a, T: 'a> IntoFuture for Connect<'a, T> {
+    type Output = io::Result<T>;
+    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<T>> + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<T> fmt::Debug for Connect<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect")
+            .field("address", &self.address)
+            .field("options", &self.options)
+            .field("site", &format_args!("{}", self.site))
+            .finish()
+    }
+}

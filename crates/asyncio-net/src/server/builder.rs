@@ -1,0 +1,247 @@
+//! The awaitable builder behind every function that makes a server.
+
+use std::fmt;
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+
+use super::options::Options;
+use super::shared::{Serve, Shared};
+use super::{Server, ServerAddress};
+use crate::network::Network;
+
+/// A server that listens when it is awaited.
+///
+/// [`start_server`](crate::start_server), [`create_server`](crate::create_server) and their like
+/// give it. Its methods are asyncio's keyword arguments, and come in any order.
+///
+/// It is no future itself. Where one is wanted, say `.into_future()`.
+///
+/// # Errors
+///
+/// When the address cannot be resolved or listened on.
+///
+/// # Panics
+///
+/// Where no loop runs when it is awaited.
+///
+/// # Cancel safety
+///
+/// Dropping it closes what it listens on already.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::start_server;
+///
+/// asyncio_task::run(async {
+///     let server = start_server("127.0.0.1:0", async |_, writer| writer.write("hello"))
+///         .reuse_port(true)
+///         .backlog(128)
+///         .await?;
+///     assert!(server.is_serving());
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+#[must_use = "nothing listens before `.await`"]
+pub struct StartServer {
+    address: ServerAddress,
+    options: Options,
+    serve: Serve,
+    /// The call that made this.
+    site: &'static Location<'static>,
+}
+
+impl StartServer {
+    #[track_caller]
+    pub(crate) fn new(address: ServerAddress, serve: Serve) -> Self {
+        Self { address, options: Options::default(), serve, site: Location::caller() }
+    }
+
+    /// How many connections may wait to be accepted. The default is 100.
+    ///
+    /// # Examples
+    ///
+    /// There is one at the [type](Self).
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.options.backlog = connections;
+        self
+    }
+
+    /// Whether to listen on a port that connections of a former server still linger on. The default
+    /// is true on Unix.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::start_server;
+    /// use socket2::SockRef;
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).reuse_address(false).await?;
+    ///     server.with_sockets(|socket| assert!(!SockRef::from(&socket).reuse_address().unwrap()));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn reuse_address(mut self, yes: bool) -> Self {
+        self.options.reuse_address = yes;
+        self
+    }
+
+    /// Whether other sockets may listen on the same port, which then share the clients. The default
+    /// is false.
+    ///
+    /// It is one way to serve one port from several loops on several threads; the other is
+    /// [`create_acceptor`](crate::create_acceptor).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::start_server;
+    ///
+    /// asyncio_task::run(async {
+    ///     let first = start_server("127.0.0.1:0", async |_, _| ()).reuse_port(true).await?;
+    ///     let address = first.local_addr()?;
+    ///     let second = start_server(address, async |_, _| ()).reuse_port(true).await?;
+    ///     assert_eq!(second.local_addr()?, address);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn reuse_port(mut self, yes: bool) -> Self {
+        self.options.reuse_port = yes;
+        self
+    }
+
+    /// Whether the system looks for dead peers by probes. The default is false.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::start_server;
+    /// use socket2::SockRef;
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).keep_alive(true).await?;
+    ///     server.with_sockets(|socket| assert!(SockRef::from(&socket).keepalive().unwrap()));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn keep_alive(mut self, yes: bool) -> Self {
+        self.options.keep_alive = yes;
+        self
+    }
+
+    /// Whether a socket with an IPv6 address leaves IPv4 alone. The default is true.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::start_server;
+    /// use socket2::SockRef;
+    ///
+    /// asyncio_task::run(async {
+    ///     // Not every machine has IPv6.
+    ///     if let Ok(server) = start_server("[::1]:0", async |_, _| ()).ipv6_only(true).await {
+    ///         server.with_sockets(|socket| assert!(SockRef::from(&socket).only_v6().unwrap()));
+    ///     }
+    /// });
+    /// ```
+    pub fn ipv6_only(mut self, yes: bool) -> Self {
+        self.options.ipv6_only = yes;
+        self
+    }
+
+    /// Whether to accept at once. With `false` the server accepts from
+    /// [`Server::start_serving`] or [`Server::serve_forever`] on. The default is true.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::start_server;
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).start_serving(false).await?;
+    ///     assert!(!server.is_serving());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn start_serving(mut self, yes: bool) -> Self {
+        self.options.start_serving = yes;
+        self
+    }
+
+    /// Whether a Unix server removes the file of its socket when it is closed. The default is true.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::start_unix_server;
+    ///
+    /// # let name = format!("asyncio-net-doc-cleanup-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// asyncio_task::run(async {
+    ///     let server = start_unix_server(&path, async |_, _| ()).cleanup_socket(false).await?;
+    ///     server.close();
+    ///     assert!(path.exists());
+    ///     std::fs::remove_file(&path)
+    /// }).unwrap();
+    /// ```
+    pub fn cleanup_socket(mut self, yes: bool) -> Self {
+        self.options.cleanup_socket = yes;
+        self
+    }
+
+    /// The limit of the clients' stream readers; protocols have none. The default is
+    /// [`DEFAULT_LIMIT`](crate::DEFAULT_LIMIT).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{StreamReader, StreamWriter, open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let handler = async |reader: StreamReader, writer: StreamWriter| {
+    ///         write!(writer, "{}", reader.limit());
+    ///     };
+    ///     let server = start_server("127.0.0.1:0", handler).limit(1000).await?;
+    ///     let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
+    ///     assert_eq!(reader.read_to_end().await?, "1000");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.options.limit = bytes;
+        self
+    }
+
+    async fn run(self) -> io::Result<Server> {
+        let network = Network::running_for(self.site);
+        let listeners = self.address.listen(&network, &self.options).await?;
+        let start = self.options.start_serving;
+        let server = Server(Shared::new(network, self.options, self.serve, listeners));
+        if start {
+            server.start_serving();
+        }
+        Ok(server)
+    }
+}
+
+/// Boxed once: whoever awaits it is small.
+impl IntoFuture for StartServer {
+    type Output = io::Result<Server>;
+    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<Server>>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl fmt::Debug for StartServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartServer")
+            .field("address", &self.address)
+            .field("options", &self.options)
+            .field("site", &format_args!("{}", self.site))
+            .finish()
+    }
+}
