@@ -27,6 +27,7 @@
 //! # Features
 //!
 //! * `futures-core`: [`AsCompleted`] is a `Stream`. Off by default.
+//! * `send`: `local` makes a future `Send` for libraries that ask for it. Off by default.
 
 #![forbid(unsafe_code)]
 
@@ -36,6 +37,8 @@ mod error;
 mod group;
 mod interrupt;
 mod interval;
+#[cfg(feature = "send")]
+mod local;
 mod promise;
 mod retry;
 mod runner;
@@ -59,6 +62,8 @@ pub use group::{
     Child, ChildError, ChildOutput, ExceptionGroup, Scope, TaskGroup, scope, task_group,
 };
 pub use interval::{Interval, MissedTicks, Tick, interval, interval_at};
+#[cfg(feature = "send")]
+pub use local::{Local, local};
 pub use promise::{Promise, create_future};
 pub use retry::{Backoff, Retry, retry};
 pub use runner::{Runner, RunnerBuilder, run};

@@ -11,6 +11,9 @@ use asyncio_loop::{Deadline, LocalWaker, LoopTime, WaitsFor, with_running};
 ///
 /// It is never early. On an idle loop it is late by some tens of microseconds.
 ///
+/// It belongs to the loop, so it is not `Send`. In a function that has to be, such as a handler of
+/// axum, put it into `local(async { … })` (feature `send`).
+///
 /// # Panics
 ///
 /// When polled where no loop runs.

@@ -128,6 +128,9 @@ pub fn all_tasks() -> Vec<TaskRef> {
 /// A future of `Result<T, JoinError>`. Dropping it detaches the task, which then goes on by itself;
 /// a panic that nobody looked at is reported to the loop's exception handler.
 ///
+/// It is not `Send`. In a function that has to be, such as a handler of axum, put what it does into
+/// `local(async { … })` (feature `send`).
+///
 /// # Examples
 ///
 /// ```

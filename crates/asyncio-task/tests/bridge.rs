@@ -2,12 +2,15 @@
 //! cancelled.
 
 use std::cell::RefCell;
+use std::future::IntoFuture;
 use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use asyncio_loop::{JobError, ThreadPoolExecutor, calling_loop, context_var, running_loop};
+use asyncio_loop::{
+    Context, JobError, ThreadPoolExecutor, ThreadPromise, calling_loop, context_var, running_loop,
+};
 use asyncio_task::{
     LoopThread, async_to_sync, catch_cancel, create_task, from_thread, run, shield,
     single_thread_scope, sleep, sync_to_async, thread_sensitive_scope, to_thread, yield_now,
@@ -123,6 +126,72 @@ fn what_is_not_thread_sensitive_runs_on_the_default_executor() {
         release.send(()).unwrap();
         sensitive.await.unwrap();
     });
+}
+
+/// The name of the thread on which the function of `call` runs.
+fn named<F>(
+    make: impl FnOnce(asyncio_task::SyncToAsync<fn() -> Option<String>>, Rc<ThreadPoolExecutor>) -> F,
+) -> Option<String>
+where
+    F: IntoFuture<Output = Result<Option<String>, JobError>>,
+{
+    run(async {
+        let pool = Rc::new(ThreadPoolExecutor::builder().thread_name_prefix("mine").build());
+        let name: fn() -> Option<String> = || thread::current().name().map(str::to_owned);
+        make(sync_to_async(name), pool).await.unwrap()
+    })
+}
+
+//
+#[test]
+fn an_executor_and_thread_sensitivity_exclude_each_other() {
+    let mine = Some("mine_0".to_owned());
+    assert_eq!(named(|call, pool| call.executor(pool)), mine);
+    assert_eq!(named(|call, pool| call.executor(pool).thread_sensitive(false)), mine);
+    assert_eq!(named(|call, pool| call.thread_sensitive(false).executor(pool)), mine);
+    let refused = |f: fn()| {
+        let text = *std::panic::catch_unwind(f).unwrap_err().downcast::<&str>().unwrap();
+        assert!(text.contains("thread-sensitive"), "{text}");
+    };
+    refused(|| drop(named(|call, pool| call.executor(pool).thread_sensitive(true))));
+    refused(|| drop(named(|call, pool| call.thread_sensitive(true).executor(pool))));
+}
+
+//
+#[test]
+fn a_function_runs_in_the_context_that_is_given() {
+    run(async {
+        let _token = USER.set("caller");
+        let context = Context::new();
+        let call = || sync_to_async(|| (USER.get(), drop(USER.set("function"))).0);
+        assert_eq!(call().context(&context).await.unwrap(), "nobody");
+        assert_eq!(call().context(&context).await.unwrap(), "function", "it was set there");
+        assert_eq!(USER.get(), "caller");
+    });
+}
+
+//
+#[test]
+fn after_an_inner_wait_work_goes_to_the_next_thread_that_waits() {
+    let outermost = thread_id();
+    let seen = async_to_sync(move || async move {
+        let (tell, told) = ThreadPromise::new();
+        let (go, gone) = ThreadPromise::<()>::new();
+        // On the outermost thread, which waits in `async_to_sync` once more.
+        let inner = sync_to_async(move || {
+            assert_eq!(thread_id(), outermost);
+            async_to_sync(move || async move {
+                drop(create_task(async move {
+                    gone.await.unwrap();
+                    tell.set_result(sync_to_async(thread_id).await);
+                }));
+            })
+        });
+        inner.await.unwrap().unwrap();
+        go.set_result(());
+        told.await.unwrap()
+    });
+    assert_eq!(seen.unwrap().unwrap(), outermost);
 }
 
 //

@@ -72,6 +72,9 @@
 //! | `task_local!` | [`context_var!`]; new tasks inherit what is set |
 //! | `signal`, `process::Command` | [`Signals`], [`Command`] |
 //!
+//! axum's handlers, tower's services and `async_trait` ask for futures that are `Send`, and ours are not: write
+//! `local(async { … }).await` around what such a handler does (feature `send`). It checks that they stay.
+//!
 //! Futures that need tokio's runtime (its timers, its sockets, `reqwest`) do not run here; those that need only
 //! its traits do, with the feature `tokio`, and so do the channels of `tokio::sync`. HTTP by hyper and web sockets are
 //! among the repository's `examples`.
@@ -83,6 +86,7 @@
 //! * `futures-core`: [`AsCompleted`] is a `Stream`.
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`, `AsyncBufRead` and
 //!   `AsyncWrite` of the crate `futures-io`.
+//! * `send`: `local` makes a future of this thread `Send`, for axum's handlers and the like.
 //! * `tokio`: they have those of `tokio::io`. It brings the traits only, no runtime.
 
 #![forbid(unsafe_code)]
@@ -142,3 +146,5 @@ pub use asyncio_task::{
     staggered_race, sync_to_async, task_group, thread_sensitive_scope, timeout, timeout_at,
     to_thread, try_gather, wait, wait_for, yield_now,
 };
+#[cfg(feature = "send")]
+pub use asyncio_task::{Local, local};

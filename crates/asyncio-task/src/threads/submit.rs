@@ -1,16 +1,16 @@
 //! A future handed to a loop from another thread.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
 use asyncio_loop::{
-    JobError, JobPanic, LoopClosed, LoopHandle, TaskOptions, ThreadFuture, ThreadPromise,
+    JobError, JobPanic, LoopClosed, LoopHandle, TaskOptions, TaskRef, ThreadFuture, ThreadPromise,
     running_loop,
 };
 
@@ -74,10 +74,10 @@ where
 {
     let site = Location::caller();
     let (promise, future) = ThreadPromise::of_loop(event_loop);
-    let task = RemoteTask { event_loop: event_loop.clone(), id: Arc::default() };
-    let id = Arc::clone(&task.id);
+    let task = RemoteTask::new(event_loop);
+    let number = task.number;
     // A closed loop refuses; the promise inside says why when it is dropped.
-    match event_loop.call_soon_threadsafe(move || start(make, promise, &id, site)) {
+    match event_loop.call_soon_threadsafe(move || start(make, promise, number, site)) {
         Ok(()) => {}
         Err(LoopClosed(refused)) => drop(refused),
     }
@@ -88,22 +88,43 @@ where
 #[derive(Clone)]
 pub(super) struct RemoteTask {
     event_loop: LoopHandle,
-    /// Known once it has been made.
-    id: Arc<AtomicU64>,
+    number: u64,
 }
 
 impl RemoteTask {
-    /// Asks the task to end, as soon as the loop comes to it; by then it has been made.
+    fn new(event_loop: &LoopHandle) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { event_loop: event_loop.clone(), number }
+    }
+
     pub(super) fn cancel(&self) {
-        let id = Arc::clone(&self.id);
+        let number = self.number;
         // Refused by a loop that is closed, which has dropped the task.
         let _ = self.event_loop.call_soon_threadsafe(move || {
-            let id = id.load(Ordering::Relaxed);
-            let task = running_loop().all_tasks().into_iter().find(|task| task.id() == id);
+            let tasks = running_loop().local::<SubmittedTasks>();
+            let task = tasks.0.borrow().get(&number).cloned();
             if let Some(task) = task {
                 task.cancel();
             }
         });
+    }
+}
+
+/// The unfinished tasks of a loop that other threads have submitted, by their numbers.
+#[derive(Default)]
+struct SubmittedTasks(RefCell<HashMap<u64, TaskRef>>);
+
+/// Takes a task out of [`SubmittedTasks`] when it ends.
+struct Listed {
+    tasks: Rc<SubmittedTasks>,
+    number: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let task = self.tasks.0.borrow_mut().remove(&self.number);
+        drop(task);
     }
 }
 
@@ -134,7 +155,7 @@ impl TaskHandleExt for LoopHandle {
 fn start<F, Fut>(
     make: F,
     promise: ThreadPromise<Fut::Output>,
-    id: &AtomicU64,
+    number: u64,
     site: &'static Location<'static>,
 ) where
     F: FnOnce() -> Fut,
@@ -147,11 +168,18 @@ fn start<F, Fut>(
     // Where both the task and this function can reach it: if there is no task after all, because a
     // task factory panics, it has to be told.
     let promise = Rc::new(Cell::new(Some(promise)));
+    let tasks = running_loop().local::<SubmittedTasks>();
+    let listed = Listed { tasks: Rc::clone(&tasks), number };
     let task = catch_unwind(AssertUnwindSafe(|| {
-        create_task_with(keep(make(), Rc::clone(&promise)), TaskOptions::new().site(site))
+        let future = keep(make(), Rc::clone(&promise), listed);
+        create_task_with(future, TaskOptions::new().site(site))
     }));
     match task {
-        Ok(task) => id.store(task.id(), Ordering::Relaxed),
+        // An eager task may have ended.
+        Ok(task) if task.is_done() => {}
+        Ok(task) => {
+            tasks.0.borrow_mut().insert(number, task.task_ref().clone());
+        }
         Err(payload) => {
             let panic = JobPanic::new(payload);
             let text = panic.to_string();
@@ -165,8 +193,11 @@ fn start<F, Fut>(
 }
 
 /// The task: keeps the promise with what `future` ends with.
-async fn keep<Fut: Future>(future: Fut, promise: Rc<Cell<Option<ThreadPromise<Fut::Output>>>>)
-where
+async fn keep<Fut: Future>(
+    future: Fut,
+    promise: Rc<Cell<Option<ThreadPromise<Fut::Output>>>>,
+    _listed: Listed,
+) where
     Fut::Output: Send + 'static,
 {
     let mut future = pin!(future);

@@ -18,6 +18,8 @@ pub(super) struct Caller(Arc<Shared>);
 
 struct Shared {
     thread: ThreadId,
+    /// The thread that waits further out.
+    outer: Option<Caller>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -49,6 +51,7 @@ impl Caller {
     pub(super) fn new() -> (Self, Waiting) {
         let shared = Shared {
             thread: thread::current().id(),
+            outer: CALLER.get(),
             state: Mutex::default(),
             changed: Condvar::new(),
         };
@@ -56,9 +59,19 @@ impl Caller {
         (Caller(Arc::clone(&shared)), Waiting(shared))
     }
 
+    /// The innermost thread that waits above this code. A wait may be over while tasks that were started
+    /// below it go on.
+    pub(super) fn innermost() -> Option<Self> {
+        let mut caller = CALLER.get()?;
+        while caller.0.lock().phase == Phase::Gone {
+            caller = caller.0.outer.clone()?;
+        }
+        Some(caller)
+    }
+
     /// Whether it is this very thread: then something keeps it from running jobs.
     pub(super) fn is_blocked(&self) -> bool {
-        self.0.thread == thread::current().id() && self.0.lock().phase != Phase::Gone
+        self.0.thread == thread::current().id()
     }
 
     /// Has the thread run a job. `Err`: it waits no more; here is the job back.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use asyncio_loop::{Executor, Job, JobError, ThreadFuture, ThreadPoolExecutor, context_var};
 
-use super::caller::CALLER;
+use super::caller::Caller;
 
 context_var! {
     /// The thread of the scope around this code.
@@ -75,12 +75,12 @@ impl SensitiveThread {
 /// that of the scope, or the one for all.
 pub(super) fn run_sensitive<F, T>(make_job: impl FnOnce(Wrapped<F>) -> (Job, T), function: F) -> T {
     let thread = SCOPE.get().unwrap_or_else(SensitiveThread::global);
-    if let Some(caller) = CALLER.get() {
+    if let Some(caller) = Caller::innermost() {
         let (job, future) = make_job(Wrapped { thread: None, function });
         if caller.is_blocked() {
             job.fail(stuck());
         } else if let Err(job) = caller.send(job) {
-            // Nobody waits there any more.
+            // Its wait has just ended.
             thread.pool().execute(job);
         }
         return future;

@@ -6,7 +6,9 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use asyncio_loop::{Executor, JobError, SendContext, ThreadFuture, running_loop, wrap_future};
+use asyncio_loop::{
+    Context, Executor, JobError, SendContext, ThreadFuture, running_loop, wrap_future,
+};
 
 use super::cancel::{CancelOnDrop, Chain};
 use super::place::run_sensitive;
@@ -59,34 +61,85 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    SyncToAsync { function, place: Place::Sensitive, site: Location::caller() }
+    SyncToAsync {
+        function,
+        thread_sensitive: None,
+        executor: None,
+        context: None,
+        site: Location::caller(),
+    }
 }
 
 /// A call that has not started; see [`sync_to_async`].
 #[must_use = "it does nothing until it is awaited"]
 pub struct SyncToAsync<F> {
     function: F,
-    place: Place,
+    thread_sensitive: Option<bool>,
+    executor: Option<Rc<dyn Executor>>,
+    context: Option<Context>,
     site: &'static Location<'static>,
 }
 
-enum Place {
-    Sensitive,
-    Executor(Option<Rc<dyn Executor>>),
-}
-
 impl<F> SyncToAsync<F> {
-    /// Sets whether the function belongs to a certain thread; it does by default. Otherwise it runs on
-    /// the default executor.
+    /// Sets whether the function belongs to a certain thread. It does by default, unless an
+    /// [executor](Self::executor) is given. Otherwise it runs on the default executor.
+    ///
+    /// # Panics
+    ///
+    /// If `yes` and an executor was given.
+    #[track_caller]
     pub fn thread_sensitive(mut self, yes: bool) -> Self {
-        self.place = if yes { Place::Sensitive } else { Place::Executor(None) };
+        self.thread_sensitive = Some(yes);
+        self.check();
         self
     }
 
     /// Runs the function on this executor: it is not thread-sensitive.
+    ///
+    /// # Panics
+    ///
+    /// If the function was said to be thread-sensitive.
+    #[track_caller]
     pub fn executor(mut self, executor: Rc<dyn Executor>) -> Self {
-        self.place = Place::Executor(Some(executor));
+        self.executor = Some(executor);
+        self.check();
         self
+    }
+
+    /// Runs the function in this context: it sees the values that can travel, and what it sets is
+    /// set there and not in the caller's context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Context, context_var};
+    /// use asyncio_task::{run, sync_to_async};
+    ///
+    /// context_var! { static USER: String = "nobody".to_owned(); }
+    ///
+    /// run(async {
+    ///     let context = Context::new();
+    ///     let login = sync_to_async(|| drop(USER.set("guido".to_owned())));
+    ///     login.context(&context).await.unwrap();
+    ///     assert_eq!(context.run(|| USER.get()), "guido");
+    ///     assert_eq!(USER.get(), "nobody");
+    /// });
+    /// ```
+    pub fn context(mut self, context: &Context) -> Self {
+        self.context = Some(context.clone());
+        self
+    }
+
+    fn is_thread_sensitive(&self) -> bool {
+        self.thread_sensitive.unwrap_or(self.executor.is_none())
+    }
+
+    #[track_caller]
+    fn check(&self) {
+        assert!(
+            !(self.is_thread_sensitive() && self.executor.is_some()),
+            "an executor was given, so the function cannot be thread-sensitive"
+        );
     }
 }
 
@@ -98,27 +151,34 @@ where
     async fn call(self) -> Result<T, JobError> {
         let event_loop = running_loop();
         let chain = Chain::default();
+        let sensitive = self.is_thread_sensitive();
         let function = {
-            let (context, chain, function) = (SendContext::current(), chain.clone(), self.function);
+            let context = match &self.context {
+                Some(context) => context.run(SendContext::current),
+                None => SendContext::current(),
+            };
+            let (chain, function) = (chain.clone(), self.function);
             move || context.run(|| (chain.call(function), SendContext::current()))
         };
         let site = self.site;
-        let future = match self.place {
-            Place::Sensitive => run_sensitive(
+        let future = if sensitive {
+            run_sensitive(
                 |wrapped| {
                     let (job, future) = event_loop.job(move || wrapped.call());
                     (job.submitted_at(site), future)
                 },
                 function,
-            ),
-            Place::Executor(executor) => {
-                let (job, future) = event_loop.job(function);
-                event_loop.execute(executor.as_deref(), job.submitted_at(site));
-                future
-            }
+            )
+        } else {
+            let (job, future) = event_loop.job(function);
+            event_loop.execute(self.executor.as_deref(), job.submitted_at(site));
+            future
         };
-        let (value, context) = wait(future, chain).await?;
-        context.apply();
+        let (value, changed) = wait(future, chain).await?;
+        match self.context {
+            Some(context) => context.run(|| changed.apply()),
+            None => changed.apply(),
+        }
         Ok(value)
     }
 }
@@ -157,9 +217,8 @@ where
 
 impl<F> fmt::Debug for SyncToAsync<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sensitive = matches!(self.place, Place::Sensitive);
         f.debug_struct("SyncToAsync")
-            .field("thread_sensitive", &sensitive)
+            .field("thread_sensitive", &self.is_thread_sensitive())
             .field("site", &self.site)
             .finish_non_exhaustive()
     }
