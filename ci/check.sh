@@ -49,7 +49,7 @@ check_lines() {
 
 # Each example that ends by itself. The others say "Runs until" in their first lines.
 check_examples() {
-    cargo build -p asyncio-examples --examples
+    cargo build -p asyncio-examples --examples --all-features
     local source
     for source in $(grep -L "^//! Runs until" examples/examples/*.rs); do
         run_example "$(basename "$source" .rs)"
@@ -66,12 +66,20 @@ run_example() {
     fi
 }
 
-# Each crate by itself: in the workspace, a feature one crate asks for is there for all.
+# Each crate by itself: in the workspace, a feature that one crate asks for is on for all. Then the
+# facade with few features.
 check_alone() {
-    local crate
+    local crate features
     for crate in $crates; do
         cargo check -q -p "$crate"
     done
+    for features in "" macros net process process-pool; do
+        cargo check -q -p asyncio --no-default-features --features "$features"
+    done
+    if cargo tree -q -p asyncio -e normal | grep -w serde; then
+        echo "a program without process pools builds serde"
+        return 1
+    fi
 }
 
 check_benches() {

@@ -1,5 +1,5 @@
-//! A server beside blocking work: each request asks a database that can only be called from one thread,
-//! and blocks it. The loop serves other clients meanwhile.
+//! A server beside blocking work: each request asks a database that may be called from one thread
+//! only and blocks that thread. Meanwhile the loop serves other clients.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example blocking_database

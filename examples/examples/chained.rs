@@ -1,5 +1,5 @@
-//! Chained coroutines: each chain runs its second part with what its first part found, and the
-//! chains run together.
+//! Chained coroutines: each chain passes the result of its first part to its second part, and the
+//! chains run concurrently.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example chained

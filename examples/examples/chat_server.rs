@@ -1,7 +1,8 @@
-//! A chat server: what one says, all others read. `nc 127.0.0.1 8888` is a client.
+//! A chat server: each line that a client sends goes to all other clients. `nc 127.0.0.1 8888` is a
+//! client.
 //!
 //! ```text
-//! cargo run -p asyncio-examples --example chat_server                     shows itself
+//! cargo run -p asyncio-examples --example chat_server                     is its own client
 //! cargo run -p asyncio-examples --example chat_server 127.0.0.1:8888      until Ctrl-C
 //! ```
 
@@ -17,7 +18,8 @@ use asyncio::{
 
 /// The longest line.
 const MAX_LINE: usize = 4096;
-/// A client for whom more than this is waiting does not read, and is cut off: the others do not wait for it.
+/// A client with more than this many unsent bytes does not read: it is disconnected, so that the
+/// others do not wait for it.
 const MAX_BEHIND: usize = 256 * 1024;
 /// How long a client may take to say its name.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Runs a command and prints what it writes as it comes, line by line, and how it ended.
+//! Runs a command and prints its output line by line as it arrives, then its exit status.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example command_output

@@ -1,4 +1,4 @@
-//! Three coroutines that count together: while one sleeps, the others go on.
+//! Three coroutines that count concurrently: while one sleeps, the others run.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example count

@@ -1,5 +1,5 @@
 //! The demo: an echo server and a thousand clients on one loop in one thread, over real TCP
-//! connections. It shows what it measures, and ends by itself.
+//! connections. It prints what it measured, and ends by itself.
 //!
 //! ```text
 //! cargo run --release -p asyncio-examples --example demo

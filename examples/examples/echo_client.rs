@@ -1,9 +1,9 @@
-//! A client of an echo server: sends lines, and prints what comes back. Without an address it
-//! serves itself.
+//! A client of an echo server: sends lines and prints the answers. Without an address it starts a
+//! server of its own.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example echo_client
-//! cargo run -p asyncio-examples --example echo_client 127.0.0.1:8888      with a server in another terminal
+//! cargo run -p asyncio-examples --example echo_client 127.0.0.1:8888    server elsewhere
 //! ```
 
 use std::io;

@@ -1,4 +1,4 @@
-//! Runs until interrupted: an echo server by streams, one coroutine per client.
+//! Runs until Ctrl-C: an echo server by streams, with one task per client.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example echo_server

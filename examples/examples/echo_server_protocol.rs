@@ -1,4 +1,4 @@
-//! Runs until interrupted: an echo server by protocol, called back with the loop's own read buffer.
+//! Runs until Ctrl-C: an echo server by a protocol, whose methods borrow the loop's read buffer.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example echo_server_protocol

@@ -1,4 +1,5 @@
-//! Factorials in parallel: three coroutines compute step by step, and their results come in order.
+//! Factorials: three coroutines compute step by step and take turns; `gather` gives their results
+//! in order.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example factorials

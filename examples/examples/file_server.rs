@@ -1,9 +1,10 @@
-//! Files by HTTP. They go from the disk's cache to the socket inside the system (`sendfile`), however large they are.
+//! Serves files by HTTP. `sendfile` copies them from the file cache to the socket inside the
+//! kernel, so the size of a file does not matter.
 //!
 //! ```text
-//! cargo run -p asyncio-examples --example file_server                            shows itself
-//! cargo run -p asyncio-examples --example file_server 127.0.0.1:8080 target/doc  until Ctrl-C
-//! curl http://127.0.0.1:8080/asyncio/index.html                                  in another terminal
+//! cargo run -p asyncio-examples --example file_server                        is its own client
+//! cargo run -p asyncio-examples --example file_server 127.0.0.1:8080 DIR     until Ctrl-C
+//! curl http://127.0.0.1:8080/index.html                                      in another terminal
 //! ```
 
 use std::fs::{self, File};

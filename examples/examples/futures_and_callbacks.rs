@@ -1,5 +1,5 @@
-//! Futures and callbacks: the level below coroutines, where a promise joins what calls back to what
-//! awaits.
+//! Futures and callbacks: the level below coroutines, where a callback resolves a promise and a
+//! task awaits it.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example futures_and_callbacks

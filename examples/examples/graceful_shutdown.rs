@@ -1,8 +1,7 @@
-//! A server that ends well on SIGTERM or Ctrl-C: it accepts no more, finishes what it has begun, cleans
-//! up, and is gone in time.
+//! A server that shuts down in order on SIGTERM or Ctrl-C: it stops accepting, finishes the
+//! requests that have begun, runs its cleanup, and exits within a grace period.
 //!
-//! To show it, a client asks for something that takes a while, and the program sends itself a SIGTERM
-//! in the middle.
+//! To show this, the program sends a slow request to itself, and a SIGTERM in the middle of it.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example graceful_shutdown

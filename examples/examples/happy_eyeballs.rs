@@ -1,9 +1,9 @@
-//! Connecting to a host with several addresses, of which some do not work: the next one is tried before the one before has
-//! failed, and the first to connect wins (RFC 8305).
+//! Connects to a host with several addresses, some of which do not work: the next attempt starts
+//! before the previous one has failed, and the first connection wins (RFC 8305).
 //!
 //! ```text
-//! cargo run -p asyncio-examples --example happy_eyeballs                       shows itself
-//! cargo run -p asyncio-examples --example happy_eyeballs example.org:80        how long it takes, and whom it gets
+//! cargo run -p asyncio-examples --example happy_eyeballs                   with its own servers
+//! cargo run -p asyncio-examples --example happy_eyeballs example.org:80    the winner
 //! ```
 
 use std::io;
@@ -14,7 +14,7 @@ use asyncio::{ConnectErrors, Endpoint, open_connection, start_server, timeout};
 
 /// The head start that each address has. RFC 8305 recommends 250 ms.
 const HEAD_START: Duration = Duration::from_millis(100);
-/// Longer than all of it takes, and much shorter than the system's patience with an address that does not answer.
+/// A limit for the whole attempt, much shorter than the time that the system waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[asyncio::main]

@@ -1,4 +1,4 @@
-//! Hello, world: a coroutine that waits between two words.
+//! Hello, world: a coroutine that sleeps between two words.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example hello_world

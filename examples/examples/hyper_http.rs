@@ -1,12 +1,14 @@
-//! HTTP by hyper: a server that lets its clients finish when it ends, and a client.
+//! HTTP by hyper: a server that lets its clients finish when it shuts down, and a client.
 //!
-//! The feature `tokio` gives streams the traits of `tokio::io`, and hyper-util's `TokioIo` takes those. Tokio's
-//! runtime is not there.
+//! With the feature `tokio`, our streams have the traits of `tokio::io`, which hyper-util's
+//! `TokioIo` takes. Tokio's runtime is not involved.
 //!
 //! ```text
-//! cargo run -p asyncio-examples --example hyper_http                     asks itself
-//! cargo run -p asyncio-examples --example hyper_http 127.0.0.1:8888      until Ctrl-C
+//! cargo run -p asyncio-examples --features http --example hyper_http
+//! cargo run -p asyncio-examples --features http --example hyper_http 127.0.0.1:8888
 //! ```
+//!
+//! Without an address it is its own client; with one it serves until Ctrl-C.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -49,7 +51,8 @@ impl Site {
         Ok(Response::new(Full::from(text)))
     }
 
-    /// Serves one connection, which may bring many requests; when the site closes, those that have begun.
+    /// Serves the requests of one connection. When the site closes, requests that have begun are
+    /// finished.
     async fn serve(&self, reader: StreamReader, writer: StreamWriter) -> hyper::Result<()> {
         let io = TokioIo::new(reader.join(writer));
         let service = service_fn(|request| self.answer(request));

@@ -1,13 +1,14 @@
-//! A key-value server that speaks the protocol of Redis: `redis-cli`, `redis-benchmark` and client libraries can
-//! talk to it.
+//! A key-value server that speaks the protocol of Redis: `redis-cli`, `redis-benchmark` and client
+//! libraries can talk to it.
 //!
 //! ```text
-//! cargo run --release -p asyncio-examples --example key_value_server                     shows itself
-//! cargo run --release -p asyncio-examples --example key_value_server 127.0.0.1:6379      until Ctrl-C
-//! redis-cli set greeting hello EX 60                                                     in another terminal
+//! cargo run --release -p asyncio-examples --example key_value_server
+//! cargo run --release -p asyncio-examples --example key_value_server 127.0.0.1:6379
+//! redis-cli set greeting hello EX 60                                     in another terminal
 //! ```
 //!
-//! It knows PING, ECHO, SET (EX, PX, NX, XX), GET, DEL, EXISTS, INCR, DECR, INCRBY, EXPIRE, PERSIST, TTL, PTTL, KEYS,
+//! Without an address it is its own client; with one it serves until Ctrl-C. It knows PING, ECHO,
+//! SET (EX, PX, NX, XX), GET, DEL, EXISTS, INCR, DECR, INCRBY, EXPIRE, PERSIST, TTL, PTTL, KEYS,
 //! DBSIZE, FLUSHALL and QUIT.
 
 #[path = "key_value_server/commands.rs"]
@@ -50,7 +51,8 @@ async fn start(address: &str) -> io::Result<Server> {
     start_server(address, handler).limit(MAX_LINE).await
 }
 
-/// One client. Requests that come together are answered together: what is written in a turn leaves when it ends.
+/// Serves one client. Requests that arrive together are answered together: all writes of one turn
+/// leave in one system call when the turn ends.
 async fn serve(
     store: &Rc<Store>,
     mut reader: StreamReader,
@@ -83,8 +85,8 @@ async fn serve(
     writer.close().await
 }
 
-/// Closes the connection of a client that may still be sending. With bytes unread the system would cut it off at once,
-/// and the last answer might never be seen.
+/// Closes the connection of a client that may still be sending. If bytes were left unread, the system
+/// would reset the connection, and the client might lose the last answer.
 async fn hang_up(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
     writer.write_eof();
     let rest = async {

@@ -1,5 +1,5 @@
-//! A synchronous program with a loop in a thread of its own: it starts a server there, talks to it
-//! through the same loop, and stops it.
+//! A synchronous program with a loop in a thread of its own: it starts a server on that loop, talks
+//! to the server through the same loop, and stops it.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example loop_thread

@@ -1,11 +1,14 @@
-//! An echo server on all cores: one loop accepts, and hands each client to one of several others, each on a
-//! thread of its own.
+//! An echo server on several cores: one loop accepts, and hands each client to one of several other
+//! loops, each on a thread of its own.
 //!
 //! ```text
-//! cargo run --release -p asyncio-examples --example multi_core_echo                      shows itself
-//! cargo run --release -p asyncio-examples --example multi_core_echo 127.0.0.1:8888       until Ctrl-C
-//! cargo run --release -p asyncio-examples --example multi_core_echo 127.0.0.1:8888 4     with four threads
+//! cargo run --release -p asyncio-examples --example multi_core_echo
+//! cargo run --release -p asyncio-examples --example multi_core_echo 127.0.0.1:8888
+//! cargo run --release -p asyncio-examples --example multi_core_echo 127.0.0.1:8888 4
 //! ```
+//!
+//! Without an address it is its own client; with one it serves until Ctrl-C. The number is that of
+//! threads.
 
 use std::collections::BTreeSet;
 use std::error::Error;

@@ -1,6 +1,6 @@
-//! The ten longest words of a file, by three processes in a row, as `… | … | head` in a shell.
+//! The ten longest words of a file, by three processes in a row, like `… | … | head` in a shell.
 //!
-//! The bytes between them never come through this program.
+//! The bytes between the processes do not pass through this program.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example pipe_processes

@@ -1,11 +1,11 @@
-//! Tests large numbers for being prime, on a pool of threads and on a pool of processes, while the loop
-//! stays free: it counts ticks meanwhile.
+//! Tests large numbers for being prime on a thread pool and on a process pool. Meanwhile the loop
+//! counts ticks, which shows that nothing blocks it.
 //!
-//! In Rust threads are all it takes to use several processors. Processes are for functions that may
-//! crash or run for ever: one here does, and only its own job fails.
+//! In Rust a thread pool is enough to use several processors. Worker processes are for functions
+//! that may crash or never return: one function here crashes, and only its own job fails.
 //!
 //! ```text
-//! cargo run --release -p asyncio-examples --example primes
+//! cargo run --release -p asyncio-examples --features process-pool --example primes
 //! ```
 
 use std::cell::Cell;

@@ -1,5 +1,5 @@
-//! Producers and consumers over a queue: producers end by themselves, consumers when every item is
-//! done.
+//! Producers and consumers over a queue: producers end by themselves, and consumers end when every
+//! item is done.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example producers_consumers

@@ -1,7 +1,7 @@
-//! Two limits on requests: so many at a time, and so many in each period.
+//! Two limits on requests: how many run at the same time, and how many start in each period.
 //!
-//! A semaphore is the first limit. It is the second one too: permits are forgotten by those who take
-//! them, and given back by a callback of the loop when the period is over.
+//! A semaphore is the first limit. A second semaphore is the other one: a request does not give its
+//! permit back; a callback of the loop gives all of them back when the period is over.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example rate_limiter

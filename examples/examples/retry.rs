@@ -1,5 +1,5 @@
-//! Try again, with a limit on each attempt and one on all of them together: the pauses grow, are drawn at
-//! random so that many clients do not come back at the same moment, and never reach past the end.
+//! Tries again, with a limit for each attempt and a limit for all attempts together. The pauses
+//! grow, and are random so that many clients do not come back at the same moment.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example retry

@@ -1,5 +1,5 @@
-//! Workers that stop in order: they take nothing new, finish what they have begun, and what takes longer
-//! than the grace period is cancelled, and hands its job back. No job is lost.
+//! Workers that stop in order: they take no new jobs and finish the current one. A job that takes
+//! longer than the grace period is cancelled and put back into the queue, so that no job is lost.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example stop_workers
@@ -33,7 +33,7 @@ impl Pool {
     async fn work(&self, name: usize) {
         while let Some(job) = self.next() {
             println!("worker {name}: begins {job:?}");
-            // What is cancelled goes back to where it came from, by an orderly way out that may wait.
+            // A job that is cancelled goes back to the queue; this cleanup may await.
             finally(sleep(job.1), async |outcome| match outcome {
                 Outcome::Finished(()) => self.done.borrow_mut().push(job),
                 _ => {

@@ -1,7 +1,9 @@
-//! Keeps processes running: one that ends badly is started again, after a pause that doubles each time
-//! and starts afresh when it has run for a while. Ctrl-C ends all of them, politely first.
+//! Keeps processes running: a process that fails is started again after a pause. The pause doubles
+//! each time, and is short again after the process has run for a while. Ctrl-C stops all processes:
+//! first by SIGTERM, then by SIGKILL.
 //!
-//! The two children of this example fail a few times and then end well, so it ends by itself.
+//! The two children of this example fail a few times and then succeed, so the program ends by
+//! itself.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example supervisor
@@ -18,8 +20,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const STEADY: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Runs `make`'s process until it ends well. When this is cancelled the process is dropped, and thereby
-/// killed.
+/// Runs the process that `make` describes until it succeeds. Cancelling this drops the process,
+/// which kills it.
 async fn supervise(name: &str, make: impl Fn(u32) -> Command) -> io::Result<u32> {
     let mut pause = FIRST_PAUSE;
     for attempt in 0.. {

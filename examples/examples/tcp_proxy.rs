@@ -1,10 +1,12 @@
-//! A TCP proxy: passes bytes through in both directions, as fast as the slower side takes them. One side may end what it
-//! sends while the other goes on (a half-close), which is passed through as well.
+//! A TCP proxy: copies bytes in both directions, no faster than the slower side reads. One side may
+//! end its output while the other goes on (a half-close); the proxy passes this on.
 //!
 //! ```text
-//! cargo run -p asyncio-examples --example tcp_proxy                                     shows itself
-//! cargo run -p asyncio-examples --example tcp_proxy 127.0.0.1:8080 example.org:80       until Ctrl-C
+//! cargo run -p asyncio-examples --example tcp_proxy
+//! cargo run -p asyncio-examples --example tcp_proxy 127.0.0.1:8080 example.org:80
 //! ```
+//!
+//! Without addresses it is its own client and server; with them it runs until Ctrl-C.
 
 use std::io;
 use std::time::Duration;

@@ -1,7 +1,8 @@
-//! Threads that block feed a loop, and the loop answers them, by mixed queues.
+//! Threads that block send items to a loop, and the loop sends results to a thread, by mixed
+//! queues.
 //!
-//! Two threads read sensors, which takes them as long as it takes. The loop averages what comes, and a
-//! third thread writes the averages down. Bounded queues slow down whoever is too fast.
+//! Two threads read sensors, which blocks them. The loop averages the readings, and a third thread
+//! writes the averages down. The queues are bounded, so a side that is too fast has to wait.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example threads_feed_loop

@@ -1,4 +1,4 @@
-//! Prints the time once a second, without drifting, three times or as often as you say.
+//! Prints the time once a second, without drift, three times or as often as the argument says.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example time_each_second

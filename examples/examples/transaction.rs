@@ -1,5 +1,5 @@
-//! Cleanup that waits: a transaction is rolled back when the task in it fails, panics, is cancelled, or
-//! runs out of time. The rollback talks to the database, and whoever asked waits for it.
+//! Cleanup that awaits: a transaction is rolled back when its body fails, panics, is cancelled, or
+//! runs out of time. The rollback talks to the database, and the caller waits for it.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example transaction

@@ -1,10 +1,10 @@
-//! The time protocol of RFC 868 over UDP: whoever sends a datagram is answered with the seconds since 1900, in four bytes.
-//! The client asks again when there is no answer: datagrams get lost.
+//! The time protocol of RFC 868 over UDP: the server answers each datagram with the seconds since
+//! 1900, in four bytes. The client asks again when there is no answer, since datagrams get lost.
 //!
 //! ```text
-//! cargo run -p asyncio-examples --example udp_time_server                          shows itself
-//! cargo run -p asyncio-examples --example udp_time_server serve 127.0.0.1:3737     until Ctrl-C
-//! cargo run -p asyncio-examples --example udp_time_server ask 127.0.0.1:3737       in another terminal
+//! cargo run -p asyncio-examples --example udp_time_server                       is its own client
+//! cargo run -p asyncio-examples --example udp_time_server serve 127.0.0.1:3737  until Ctrl-C
+//! cargo run -p asyncio-examples --example udp_time_server ask 127.0.0.1:3737    elsewhere
 //! ```
 
 use std::io;

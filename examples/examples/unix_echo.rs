@@ -1,8 +1,8 @@
-//! An echo server on a Unix socket: for programs of one machine, and with the file's permissions for a door.
-//! `socat - UNIX-CONNECT:/tmp/echo.socket` is a client.
+//! An echo server on a Unix socket, for programs on the same machine. The permissions of its file
+//! decide which users may connect. `socat - UNIX-CONNECT:/tmp/echo.socket` is a client.
 //!
 //! ```text
-//! cargo run -p asyncio-examples --example unix_echo                         shows itself
+//! cargo run -p asyncio-examples --example unix_echo                         is its own client
 //! cargo run -p asyncio-examples --example unix_echo /tmp/echo.socket        until Ctrl-C
 //! ```
 

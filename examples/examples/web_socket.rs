@@ -1,12 +1,14 @@
 //! Web sockets by async-tungstenite: an echo server and a client.
 //!
-//! The feature `futures-io` gives streams the traits that it asks for; with the feature `tokio`, tokio-tungstenite
-//! takes them in the same way.
+//! With the feature `futures-io`, our streams have the traits that async-tungstenite takes. In the
+//! same way tokio-tungstenite takes them with the feature `tokio`.
 //!
 //! ```text
-//! cargo run -p asyncio-examples --example web_socket                     talks to itself
-//! cargo run -p asyncio-examples --example web_socket 127.0.0.1:8888      until Ctrl-C
+//! cargo run -p asyncio-examples --features web-sockets --example web_socket
+//! cargo run -p asyncio-examples --features web-sockets --example web_socket 127.0.0.1:8888
 //! ```
+//!
+//! Without an address it is its own client; with one it serves until Ctrl-C.
 
 use std::error::Error;
 use std::net::SocketAddr;

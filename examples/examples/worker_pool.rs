@@ -1,5 +1,5 @@
-//! A pool of workers over a priority queue: urgent jobs overtake, failed jobs come back once, and the
-//! pool ends when all is done.
+//! A pool of workers over a priority queue: urgent jobs go first, a failed job is tried once more,
+//! and the pool ends when every job is done.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example worker_pool

@@ -12,8 +12,8 @@
 //! }).unwrap();
 //! ```
 //!
-//! Where next: [`Command`] says what to start, [`Process`] is what was started, and
-//! [`ProcessPoolExecutor`] runs functions of this program in processes of their own.
+//! Where next: [`Command`] says what to start, and [`Process`] is what was started. With the feature
+//! `pool`, `ProcessPoolExecutor` runs functions of this program in worker processes.
 
 #![deny(unsafe_code)]
 
@@ -21,6 +21,7 @@ mod child;
 mod command;
 mod communicate;
 mod pipe;
+#[cfg(feature = "pool")]
 mod pool;
 mod process;
 mod protocol;
@@ -34,6 +35,7 @@ mod watcher;
 
 pub use command::{Command, create_subprocess_exec, create_subprocess_shell};
 pub use communicate::Output;
+#[cfg(feature = "pool")]
 pub use pool::{
     PoolError, PoolFunction, ProcessPoolBuilder, ProcessPoolExecutor, Registrable,
     init_process_pool,

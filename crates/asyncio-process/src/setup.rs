@@ -53,6 +53,7 @@ impl Setup {
     }
 
     /// Whether the process may run out of memory before the machine does.
+    #[cfg(feature = "pool")]
     pub(crate) fn limits_memory(&self) -> bool {
         let memory = [Resource::AddressSpace, Resource::Data];
         self.limits.iter().any(|limit| memory.contains(&limit.resource))

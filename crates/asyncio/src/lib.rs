@@ -81,8 +81,15 @@
 //!
 //! # Features
 //!
-//! All are off by default.
+//! On by default:
 //!
+//! * `macros`: the attributes [`main`](macro@main) and [`test`](macro@test).
+//! * `net`: streams, transports, servers, datagrams, and the calls on sockets.
+//! * `process`: subprocesses; it needs `net`.
+//!
+//! Off by default:
+//!
+//! * `process-pool`: [`ProcessPoolExecutor`]; it brings `serde`.
 //! * `futures-core`: [`AsCompleted`] is a `Stream`.
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`, `AsyncBufRead` and
 //!   `AsyncWrite` of the crate `futures-io`.
@@ -90,6 +97,11 @@
 //! * `tokio`: they have those of `tokio::io`. It brings the traits only, no runtime.
 
 #![forbid(unsafe_code)]
+// This page links to items of every feature.
+#![cfg_attr(
+    not(all(feature = "macros", feature = "process-pool")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 pub mod prelude;
 #[cfg(doctest)]
@@ -104,7 +116,9 @@ pub use asyncio_loop::{
     TimerHandle, Token, TokenGuard, WaitsFor, WrapFuture, calling_loop, context_var, copy_context,
     ctrl_c, raise_signal, running_loop, signal, try_running_loop, wrap_future,
 };
+#[cfg(feature = "macros")]
 pub use asyncio_macros::{main, test};
+#[cfg(feature = "net")]
 pub use asyncio_net::{
     AddrInfo, AddrInfoHints, Address, BufferedProtocol, ByteSource, ByteStream, Bytes,
     ClientAddress, Closed, Connect, ConnectErrors, ConnectedSocket, DEFAULT_LIMIT, DatagramAddress,
@@ -121,10 +135,15 @@ pub use asyncio_net::{
     sock_sendto, start_server, start_unix_server, stderr, stdin, stdout, stream_over,
     upgrade_streams,
 };
+#[cfg(feature = "process")]
 pub use asyncio_process::{
-    Command, Output, PoolError, PoolFunction, Process, ProcessPoolBuilder, ProcessPoolExecutor,
-    Registrable, Resource, Stdio, SubprocessProtocol, SubprocessTransport, Watcher,
-    create_subprocess_exec, create_subprocess_shell, init_process_pool, subprocess_exec,
+    Command, Output, Process, Resource, Stdio, SubprocessProtocol, SubprocessTransport, Watcher,
+    create_subprocess_exec, create_subprocess_shell, subprocess_exec,
+};
+#[cfg(feature = "process-pool")]
+pub use asyncio_process::{
+    PoolError, PoolFunction, ProcessPoolBuilder, ProcessPoolExecutor, Registrable,
+    init_process_pool,
 };
 pub use asyncio_sync::{
     Acquire, AcquirePermit, AcquireToken, Barrier, BaseQueue, BoundedSemaphore, BrokenBarrier,

@@ -57,7 +57,8 @@ fn run(store: &Store, name: &str, arguments: &[Bytes]) -> Result<Reply, Refused>
 }
 
 fn is_known(name: &str) -> bool {
-    let names = "PING ECHO SET GET DEL EXISTS INCR DECR INCRBY EXPIRE PERSIST TTL PTTL KEYS DBSIZE FLUSHALL";
+    let names = "PING ECHO SET GET DEL EXISTS INCR DECR INCRBY EXPIRE PERSIST TTL PTTL KEYS \
+                 DBSIZE FLUSHALL";
     names.split(' ').any(|known| known == name)
 }
 

@@ -35,8 +35,8 @@ impl From<ReadError> for RequestError {
     }
 }
 
-/// Reads the words of a request: an array as programs send it, or a line as people type it. `None` at the end of
-/// the stream.
+/// Reads the words of a request, which is an array (from a program) or a line (typed by a person).
+/// Gives `None` at the end of the stream.
 pub async fn read_request(reader: &mut StreamReader) -> Result<Option<Vec<Bytes>>, RequestError> {
     let Some(line) = reader.next_line().await? else { return Ok(None) };
     match line.first() {

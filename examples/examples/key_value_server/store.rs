@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use asyncio::{Bytes, TimerHandle, running_loop};
 
-/// All keys. The tasks of one loop share it without a lock: no method awaits, so each is done as a whole.
+/// All keys. The tasks of one loop share it without a lock: no method awaits, so no other task runs
+/// in the middle of one.
 #[derive(Default)]
 pub struct Store {
     entries: RefCell<HashMap<Bytes, Entry>>,
@@ -117,7 +118,7 @@ impl Store {
     }
 }
 
-/// Whether `*` (anything), `?` (any byte) and everything else (itself) of a pattern stand for `text`.
+/// Whether `text` matches a pattern, in which `*` stands for any bytes and `?` for any one byte.
 fn fits(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut position) = (0, 0);
     // The last `*`, and where what it stands for ends.
