@@ -1,0 +1,333 @@
+//! The state of a file: what was read ahead, what has yet to be written, and the job under way.
+//!
+//! At most one job works on the file. It belongs to the file and not to the future that started it,
+//! so a future that is dropped loses nothing: the next operation waits for the job first, and takes
+//! over what it brings.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use asyncio_loop::WrapFuture;
+
+use crate::job;
+
+/// The size of the first read. It doubles while reads come back full.
+const FIRST_CHUNK: usize = 16 * 1024;
+/// The largest read, and how many bytes a write waits for.
+const CHUNK: usize = 256 * 1024;
+
+pub(super) struct Core {
+    std: Arc<std::fs::File>,
+    input: Input,
+    output: Output,
+    job: Option<WrapFuture<Done>>,
+    /// The job under way reads.
+    reading: bool,
+    /// Where the job under way moves to.
+    seeking: Option<SeekFrom>,
+    /// An error that no caller has been told of.
+    error: Option<io::Error>,
+    /// Where the last seek led.
+    position: u64,
+}
+
+/// Bytes that were read and not consumed: `bytes[start..end]`.
+struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// The size of the next read.
+    chunk: usize,
+}
+
+/// Bytes that were taken from the caller and not yet handed to a job.
+#[derive(Default)]
+struct Output {
+    bytes: Vec<u8>,
+    /// The memory of the write before.
+    spare: Vec<u8>,
+    /// How far the file is ahead of the caller, because of input that was read and given up.
+    ahead: usize,
+}
+
+/// What a job brings back.
+enum Done {
+    Read { whole: bool, bytes: Vec<u8>, end: usize, result: io::Result<()> },
+    Written { bytes: Vec<u8>, result: io::Result<()> },
+    Moved(io::Result<u64>),
+}
+
+impl Core {
+    pub(super) fn new(std: std::fs::File) -> Self {
+        let input = Input { bytes: Vec::new(), start: 0, end: 0, chunk: FIRST_CHUNK };
+        Self {
+            std: Arc::new(std),
+            input,
+            output: Output::default(),
+            job: None,
+            reading: false,
+            seeking: None,
+            error: None,
+            position: 0,
+        }
+    }
+
+    pub(super) fn std(&self) -> &Arc<std::fs::File> {
+        &self.std
+    }
+
+    /// What was read and not consumed.
+    #[inline]
+    pub(super) fn buffered(&self) -> &[u8] {
+        &self.input.bytes[self.input.start..self.input.end]
+    }
+
+    #[inline]
+    pub(super) fn consume(&mut self, count: usize) {
+        self.input.start = (self.input.start + count).min(self.input.end);
+    }
+
+    /// Waits until there is input, or the file has ended.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read(cx, false)
+    }
+
+    /// Waits until everything up to the end of the file is in the input.
+    pub(super) fn poll_fill_whole(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read(cx, true)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, whole: bool) -> Poll<io::Result<()>> {
+        loop {
+            if !self.buffered().is_empty() && !whole {
+                return Poll::Ready(Ok(()));
+            }
+            let read = ready!(self.poll_job(cx));
+            if let Some(error) = self.error.take() {
+                return Poll::Ready(Err(error));
+            }
+            if read.is_some_and(|read_whole| read_whole || !whole) {
+                return Poll::Ready(Ok(()));
+            }
+            if self.has_output() {
+                self.start_write();
+            } else {
+                self.start_read(whole);
+            }
+        }
+    }
+
+    /// Takes bytes to be written: all that a chunk has room for, at least one.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_before_write(cx))?;
+        let count = data.len().min(CHUNK - self.output.bytes.len());
+        self.output.bytes.extend_from_slice(&data[..count]);
+        if self.output.bytes.len() == CHUNK && self.job.is_none() {
+            self.start_write();
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Waits until there is room for output, and gives up input: the caller continues where it has
+    /// read to.
+    fn poll_before_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let is_full = self.output.bytes.len() == CHUNK;
+        if is_full || self.reading {
+            ready!(self.poll_job(cx));
+        }
+        if let Some(error) = self.error.take() {
+            return Poll::Ready(Err(error));
+        }
+        self.give_up_input();
+        if is_full {
+            self.start_write();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until all output is with the operating system.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_job(cx));
+            if let Some(error) = self.error.take() {
+                return Poll::Ready(Err(error));
+            }
+            if !self.has_output() {
+                return Poll::Ready(Ok(()));
+            }
+            self.start_write();
+        }
+    }
+
+    /// Starts to move to `to`. There is no output, and no job.
+    pub(super) fn start_seek(&mut self, to: SeekFrom) {
+        self.give_up_input();
+        let ahead = std::mem::take(&mut self.output.ahead);
+        let file = Arc::clone(&self.std);
+        self.seeking = Some(to);
+        self.start(move || {
+            let moved = step_back(&file, ahead).and_then(|()| (&*file).seek(to));
+            drop(file);
+            Done::Moved(moved)
+        });
+    }
+
+    /// Waits until the seek has come to its end. Returns the position.
+    pub(super) fn poll_seek(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        ready!(self.poll_flush(cx))?;
+        Poll::Ready(Ok(self.position))
+    }
+
+    /// Takes the input out, without a copy.
+    pub(super) fn take_input(&mut self) -> Vec<u8> {
+        let Input { bytes, start, end, .. } = &mut self.input;
+        let mut taken = std::mem::take(bytes);
+        taken.truncate(*end);
+        taken.drain(..*start);
+        (*start, *end) = (0, 0);
+        taken
+    }
+
+    /// Waits for the job under way, if any. If it was a read, returns whether it was one up to the end
+    /// of the file.
+    fn poll_job(&mut self, cx: &mut Context<'_>) -> Poll<Option<bool>> {
+        let Some(job) = &mut self.job else { return Poll::Ready(None) };
+        let done = ready!(Pin::new(job).poll(cx));
+        (self.job, self.reading, self.seeking) = (None, false, None);
+        match done {
+            Ok(Done::Read { whole, bytes, end, result }) => {
+                self.error = result.err();
+                // A full read asks for more at a time.
+                if end == self.input.chunk {
+                    self.input.chunk = (self.input.chunk * 2).min(CHUNK);
+                }
+                (self.input.bytes, self.input.start, self.input.end) = (bytes, 0, end);
+                return Poll::Ready(Some(whole));
+            }
+            Ok(Done::Written { bytes, result }) => {
+                (self.output.spare, self.error) = (bytes, result.err());
+            }
+            Ok(Done::Moved(Ok(position))) => self.position = position,
+            Ok(Done::Moved(Err(error))) => self.error = Some(error),
+            Err(error) => self.error = Some(error.into()),
+        }
+        Poll::Ready(None)
+    }
+
+    fn start(&mut self, work: impl FnOnce() -> Done + Send + 'static) {
+        self.job = Some(job::start(work));
+    }
+
+    fn start_read(&mut self, whole: bool) {
+        let kept = if whole { self.take_input() } else { std::mem::take(&mut self.input.bytes) };
+        (self.input.start, self.input.end) = (0, 0);
+        let (file, chunk) = (Arc::clone(&self.std), self.input.chunk);
+        self.reading = true;
+        self.start(move || {
+            let done = if whole { read_rest(&file, kept) } else { read_chunk(&file, kept, chunk) };
+            // The caller may want the file back when it has the result.
+            drop(file);
+            done
+        });
+    }
+
+    fn start_write(&mut self) {
+        let work = self.write_work();
+        self.start(work);
+    }
+
+    /// Takes the output out. The work returned writes it.
+    fn write_work(&mut self) -> impl FnOnce() -> Done + Send + use<> {
+        let Output { bytes, spare, ahead } = &mut self.output;
+        let mut bytes = std::mem::replace(bytes, std::mem::take(spare));
+        let ahead = std::mem::take(ahead);
+        let file = Arc::clone(&self.std);
+        move || {
+            let result = step_back(&file, ahead).and_then(|()| (&*file).write_all(&bytes));
+            bytes.clear();
+            drop(file);
+            Done::Written { bytes, result }
+        }
+    }
+
+    #[inline]
+    fn has_output(&self) -> bool {
+        !self.output.bytes.is_empty() || self.output.ahead > 0
+    }
+
+    /// Whether a job is under way or output waits for one.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_busy(&self) -> bool {
+        self.job.is_some() || self.has_output()
+    }
+
+    /// Where the job under way moves to, if it does.
+    #[cfg(feature = "futures-io")]
+    pub(super) fn seeking(&self) -> Option<SeekFrom> {
+        self.seeking
+    }
+
+    /// Drops what was read ahead, and notes by how much the file is ahead.
+    fn give_up_input(&mut self) {
+        self.output.ahead += self.buffered().len();
+        self.input.start = self.input.end;
+    }
+
+    /// Waits until nothing is under way, and moves the file back to where the caller is.
+    pub(super) fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush(cx))?;
+        self.give_up_input();
+        self.poll_flush(cx)
+    }
+}
+
+/// A file that was read ahead goes back to where its caller is.
+fn step_back(mut file: &std::fs::File, ahead: usize) -> io::Result<()> {
+    if ahead > 0 {
+        let ahead = i64::try_from(ahead).map_err(io::Error::other)?;
+        file.seek(SeekFrom::Current(-ahead))?;
+    }
+    Ok(())
+}
+
+fn read_chunk(mut file: &std::fs::File, mut bytes: Vec<u8>, chunk: usize) -> Done {
+    if bytes.len() < chunk {
+        bytes.resize(chunk, 0);
+    }
+    let read = loop {
+        match file.read(&mut bytes[..chunk]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => break read,
+        }
+    };
+    let end = *read.as_ref().unwrap_or(&0);
+    Done::Read { whole: false, bytes, end, result: read.map(drop) }
+}
+
+fn read_rest(mut file: &std::fs::File, mut bytes: Vec<u8>) -> Done {
+    let result = file.read_to_end(&mut bytes).map(drop);
+    Done::Read { whole: true, end: bytes.len(), bytes, result }
+}
+
+impl Drop for Core {
+    /// Hands to the executor what has yet to be written; without a loop, writes it here.
+    fn drop(&mut self) {
+        let before = self.job.take().and_then(WrapFuture::into_thread_future);
+        if self.output.bytes.is_empty() {
+            // The job under way goes on: it has its own handle of the file.
+            return;
+        }
+        let write = self.write_work();
+        job::start_detached(move || {
+            // Jobs start in their order, so the one before is under way or over.
+            let _ = before.map(|before| before.result(None));
+            write();
+        });
+    }
+}

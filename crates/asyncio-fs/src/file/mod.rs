@@ -1,0 +1,294 @@
+//! [`File`]: a buffered file.
+
+mod core;
+#[cfg(feature = "futures-io")]
+mod futures_io;
+mod lines;
+mod lock;
+mod read;
+#[cfg(feature = "tokio")]
+mod tokio_io;
+mod write;
+
+use std::fmt;
+use std::fs::{Metadata, Permissions};
+use std::future::poll_fn;
+use std::io::{self, SeekFrom};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use self::core::Core;
+pub use self::lines::Lines;
+use crate::{OpenOptions, job};
+
+/// An open file, read and written in pieces of up to 256 KiB by the loop's executor.
+///
+/// Reads go ahead of the caller, and writes are collected: [`flush`](Self::flush) hands them to the operating
+/// system, [`sync_all`](Self::sync_all) to the disk. [`close`](Self::close) flushes as well, and says whether
+/// that went well. A file that is dropped has the rest of its output written in the background; nobody hears
+/// of an error then.
+///
+/// A file has one position for reading and writing, as the file of the operating system does.
+///
+/// # Cancel safety
+///
+/// An operation that is dropped while it waits leaves its job under way. The next operation waits for that
+/// job and takes over what it has read, so neither bytes nor the position are lost. An error that nobody has
+/// been told of is the result of the next operation.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::SeekFrom;
+/// use asyncio_fs::File;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("data");
+/// # asyncio_task::run(async {
+/// let mut file = File::options().read(true).write(true).create(true).open(&path).await?;
+/// file.write_all(b"hello world").await?;
+/// file.seek(SeekFrom::Start(6)).await?;
+/// let mut word = String::new();
+/// file.read_to_string(&mut word).await?;
+/// assert_eq!(word, "world");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+pub struct File {
+    core: Core,
+}
+
+impl File {
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::open`].
+    pub async fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        OpenOptions::new().read(true).open(path).await
+    }
+
+    /// Opens a file for writing: creates it, or empties it.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::create`].
+    pub async fn create(path: impl AsRef<Path>) -> io::Result<Self> {
+        OpenOptions::new().write(true).create(true).truncate(true).open(path).await
+    }
+
+    /// Creates a file for reading and writing, and fails if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::create_new`].
+    pub async fn create_new(path: impl AsRef<Path>) -> io::Result<Self> {
+        OpenOptions::new().read(true).write(true).create_new(true).open(path).await
+    }
+
+    /// Says how a file is to be opened.
+    #[must_use]
+    pub fn options() -> OpenOptions {
+        OpenOptions::new()
+    }
+
+    /// Takes over a file of the standard library.
+    #[must_use]
+    pub fn from_std(file: std::fs::File) -> Self {
+        Self { core: Core::new(file) }
+    }
+
+    /// Writes what is left, and gives the file of the standard library back, at the position that this file
+    /// had for its caller.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system, when the rest is written. The file is closed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use asyncio_fs::File;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("data");
+    /// # asyncio_task::run(async {
+    /// asyncio_fs::write(&path, "abc").await?;
+    /// let mut file = File::open(&path).await?;
+    /// file.read_exact(&mut [0]).await?;
+    /// let mut rest = String::new();
+    /// file.into_std().await?.read_to_string(&mut rest)?;
+    /// assert_eq!(rest, "bc");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn into_std(mut self) -> io::Result<std::fs::File> {
+        poll_fn(|cx| self.core.poll_settle(cx)).await?;
+        let file = Arc::clone(self.core.std());
+        drop(self);
+        match Arc::try_unwrap(file) {
+            Ok(file) => Ok(file),
+            Err(shared) => shared.try_clone(),
+        }
+    }
+
+    /// Flushes the file, and closes it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system, of earlier writes too. The file is closed all the same.
+    pub async fn close(mut self) -> io::Result<()> {
+        let flushed = self.flush().await;
+        let file = Arc::clone(self.core.std());
+        drop(self);
+        job::start(move || drop(file)).await?;
+        flushed
+    }
+
+    /// Moves to another position. Returns it, counted from the start.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::io::Seek::seek`], and those of earlier writes.
+    pub async fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.flush().await?;
+        self.core.start_seek(to);
+        poll_fn(|cx| self.core.poll_seek(cx)).await
+    }
+
+    /// Moves to the start.
+    ///
+    /// # Errors
+    ///
+    /// As for [`seek`](Self::seek).
+    pub async fn rewind(&mut self) -> io::Result<()> {
+        self.seek(SeekFrom::Start(0)).await.map(drop)
+    }
+
+    /// The position, counted from the start.
+    ///
+    /// # Errors
+    ///
+    /// As for [`seek`](Self::seek).
+    #[doc(alias = "tell")]
+    pub async fn stream_position(&mut self) -> io::Result<u64> {
+        self.seek(SeekFrom::Current(0)).await
+    }
+
+    /// Cuts the file, or fills it up with zeros, to so many bytes. The position stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::set_len`], and those of earlier writes.
+    #[doc(alias = "truncate")]
+    pub async fn set_len(&mut self, len: u64) -> io::Result<()> {
+        // What was read ahead may be cut off.
+        poll_fn(|cx| self.core.poll_settle(cx)).await?;
+        self.run(move |file| file.set_len(len)).await
+    }
+
+    /// Waits until content and metadata are on the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::sync_all`], and those of earlier writes.
+    #[doc(alias = "fsync")]
+    pub async fn sync_all(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        self.run(|file| file.sync_all()).await
+    }
+
+    /// Waits until the content is on the disk, and of the metadata what is needed to read it.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::sync_data`], and those of earlier writes.
+    #[doc(alias = "fdatasync")]
+    pub async fn sync_data(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        self.run(|file| file.sync_data()).await
+    }
+
+    /// Size, times and permissions. Output that was not flushed does not count.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::metadata`].
+    pub async fn metadata(&self) -> io::Result<Metadata> {
+        self.run(|file| file.metadata()).await
+    }
+
+    /// Changes the permissions.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::set_permissions`].
+    pub async fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
+        self.run(move |file| file.set_permissions(permissions)).await
+    }
+
+    /// A second handle, with buffers of its own, to the same open file and so to the same position.
+    /// Flush this one before the other writes.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::try_clone`].
+    pub async fn try_clone(&self) -> io::Result<Self> {
+        self.run(|file| file.try_clone()).await.map(Self::from_std)
+    }
+
+    /// The lines, from the position on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("data");
+    /// # asyncio_task::run(async {
+    /// asyncio_fs::write(&path, "one\r\ntwo").await?;
+    /// let mut lines = asyncio_fs::File::open(&path).await?.lines();
+    /// assert_eq!(lines.next_line().await?.as_deref(), Some("one"));
+    /// assert_eq!(lines.next_line().await?.as_deref(), Some("two"));
+    /// assert_eq!(lines.next_line().await?, None);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn lines(self) -> Lines {
+        Lines::new(self)
+    }
+
+    async fn run<T, F>(&self, work: F) -> io::Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
+    {
+        let file = Arc::clone(self.core.std());
+        job::run(move || {
+            let result = work(&file);
+            drop(file);
+            result
+        })
+        .await
+    }
+}
+
+impl From<std::fs::File> for File {
+    fn from(file: std::fs::File) -> Self {
+        Self::from_std(file)
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.core.std().as_fd()
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("File").field(self.core.std()).finish()
+    }
+}

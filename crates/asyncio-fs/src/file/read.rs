@@ -1,0 +1,163 @@
+//! Reading.
+
+use std::future::poll_fn;
+use std::io;
+
+use super::File;
+
+impl File {
+    /// Reads what there is, at most as much as fits; 0 says that the file has ended, or that `buffer` is
+    /// empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::io::Read::read`], and those of earlier writes.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped has read nothing.
+    pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let input = self.fill_buf().await?;
+        let count = input.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&input[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+
+    /// Fills `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the file ends before that, else as for [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped may have read some bytes into `buffer`.
+    #[doc(alias = "readexactly")]
+    pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.read(&mut buffer[filled..]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => filled += count,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads up to the end of the file, by one job. Returns how many bytes were added to `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read). What was read before the error is kept for the next read.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped has read nothing.
+    pub async fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.fill_whole().await?;
+        let mut bytes = self.core.take_input();
+        let count = bytes.len();
+        if buffer.is_empty() {
+            std::mem::swap(buffer, &mut bytes);
+        } else {
+            buffer.append(&mut bytes);
+        }
+        Ok(count)
+    }
+
+    /// Reads text up to the end of the file, by one job. Returns how many bytes were added to `text`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` if it is not UTF-8, else as for [`read`](Self::read). The bytes are kept for the next
+    /// read.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped has read nothing.
+    pub async fn read_to_string(&mut self, text: &mut String) -> io::Result<usize> {
+        self.fill_whole().await?;
+        let read = std::str::from_utf8(self.core.buffered()).map_err(not_utf8)?;
+        text.push_str(read);
+        let count = read.len();
+        self.consume(count);
+        Ok(count)
+    }
+
+    async fn fill_whole(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.core.poll_fill_whole(cx)).await
+    }
+
+    /// Waits until some bytes are buffered, and shows them; none if the file has ended.
+    /// [`consume`](Self::consume) takes them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped has consumed nothing.
+    pub async fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.core.buffered().is_empty() {
+            poll_fn(|cx| self.core.poll_fill(cx)).await?;
+        }
+        Ok(self.core.buffered())
+    }
+
+    /// Takes so many of the bytes that [`fill_buf`](Self::fill_buf) showed.
+    pub fn consume(&mut self, count: usize) {
+        self.core.consume(count);
+    }
+
+    /// Reads up to `byte`, and that too, or up to the end of the file. Returns how many bytes were added to
+    /// `buffer`; 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped leaves what it has read in `buffer`: calling it again goes on.
+    pub async fn read_until(&mut self, byte: u8, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let start = buffer.len();
+        loop {
+            let input = self.fill_buf().await?;
+            let found = memchr::memchr(byte, input);
+            let count = found.map_or(input.len(), |at| at + 1);
+            buffer.extend_from_slice(&input[..count]);
+            self.consume(count);
+            if found.is_some() || count == 0 {
+                return Ok(buffer.len() - start);
+            }
+        }
+    }
+
+    /// Reads a line, with its end, or what is left of the file. Returns how many bytes were added to `line`;
+    /// 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` if it is not UTF-8: the line is read, and `line` is as it was. Else as for
+    /// [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped may have read a part of the line, which is lost.
+    /// [`Lines::next_line`](super::Lines::next_line) loses nothing.
+    pub async fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
+        let mut bytes = Vec::new();
+        self.read_until(b'\n', &mut bytes).await?;
+        line.push_str(std::str::from_utf8(&bytes).map_err(not_utf8)?);
+        Ok(bytes.len())
+    }
+}
+
+pub(super) fn not_utf8(error: std::str::Utf8Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}

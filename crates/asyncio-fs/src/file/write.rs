@@ -1,0 +1,58 @@
+//! Writing.
+
+use std::future::poll_fn;
+use std::io;
+
+use super::File;
+
+impl File {
+    /// Takes bytes to be written, one at least. Returns how many.
+    ///
+    /// They leave when 256 KiB have come together, or with [`flush`](Self::flush), [`close`](Self::close) or
+    /// [`seek`](Self::seek).
+    ///
+    /// # Errors
+    ///
+    /// Those of earlier writes.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped has taken nothing.
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        poll_fn(|cx| self.core.poll_write(cx, bytes)).await
+    }
+
+    /// Takes all bytes to be written.
+    ///
+    /// # Errors
+    ///
+    /// Those of earlier writes.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped may have taken some of the bytes.
+    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let count = self.write(bytes).await?;
+            bytes = &bytes[count..];
+        }
+        Ok(())
+    }
+
+    /// Hands everything that was written to the operating system.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::io::Write::write_all`]. Some of the bytes may have been written then; the others are
+    /// lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped leaves the write under way; the next operation waits for it.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.core.poll_flush(cx)).await
+    }
+}

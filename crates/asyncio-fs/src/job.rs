@@ -1,0 +1,33 @@
+//! Blocking functions, run by the default executor of the running loop.
+
+use std::io;
+
+use asyncio_loop::{WrapFuture, running_loop, try_running_loop};
+
+/// Hands a blocking function to the executor at once.
+pub(crate) fn start<T, F>(function: F) -> WrapFuture<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    running_loop().run_in_executor(None, function)
+}
+
+/// Runs a blocking function on the executor, and waits for its result.
+pub(crate) async fn run<T, F>(function: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> io::Result<T> + Send + 'static,
+{
+    start(function).await?
+}
+
+/// Hands a blocking function to the executor, for nobody to wait for. Where there is no executor any
+/// more, it runs here.
+pub(crate) fn start_detached(function: impl FnOnce() + Send + 'static) {
+    let event_loop = try_running_loop().ok();
+    match event_loop.and_then(|event_loop| event_loop.default_executor()) {
+        Some(executor) => drop(executor.submit(function)),
+        None => function(),
+    }
+}
