@@ -67,7 +67,7 @@
 //! | `Semaphore`, `Barrier`, `CancellationToken` | [`Semaphore`], [`Barrier`], [`Task::cancel`] or [`TaskGroup::cancel`] |
 //! | `TcpListener`, `TcpStream` | [`start_server`], [`open_connection`]; [`JoinedStream`] is both halves |
 //! | `UdpSocket` | [`create_datagram_endpoint`]; or [`sock_recvfrom`], [`sock_sendto`] with std's, non-blocking |
-//! | `fs`, `io::stdin` | [`to_thread`], [`stdin`] |
+//! | `fs`, `io::stdin` | `fs`, with the feature `fs`; [`stdin`] |
 //! | `Runtime`, `LocalSet` | [`Runner`]; every task is local |
 //! | `task_local!` | [`context_var!`]; new tasks inherit what is set |
 //! | `signal`, `process::Command` | [`Signals`], [`Command`] |
@@ -91,6 +91,7 @@
 //!
 //! * `process-pool`: [`ProcessPoolExecutor`]; it brings `serde`.
 //! * `futures-core`: [`AsCompleted`] is a `Stream`.
+//! * `fs`: files, in the module `fs`; `tempfile`: temporary ones, too.
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`, `AsyncBufRead` and
 //!   `AsyncWrite` of the crate `futures-io`.
 //! * `send`: `local` makes a future of this thread `Send`, for axum's handlers and the like.
@@ -107,6 +108,8 @@ pub mod prelude;
 #[cfg(doctest)]
 mod readmes;
 
+#[cfg(feature = "fs")]
+pub use asyncio_fs as fs;
 pub use asyncio_loop::{
     Binding, CallbackRef, Context, ContextEntered, ContextVar, Deadline, Direction, ErrorContext,
     EventLoop, ExceptionHandler, Executor, Handle, Job, JobError, JobPanic, LocalWaker,
