@@ -108,10 +108,7 @@ impl EventLoop {
     pub(crate) fn with(options: &LoopBuilder) -> io::Result<Self> {
         let driver = Driver::new()?;
         let waker = driver.waker();
-        let home = HomeOwner::new(move || {
-            // It fails only when its counter is full, which wakes as well.
-            let _ = waker.wake();
-        });
+        let home = HomeOwner::new(move || waker.wake());
         let inner = Rc::new(Inner {
             home,
             clock: options.clock(),

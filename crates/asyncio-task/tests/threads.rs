@@ -157,6 +157,36 @@ fn cancelling_the_thread_future_cancels_the_task() {
     assert!(future.result(None).unwrap_err().is_cancelled());
 }
 
+/// CPU time of this thread for one of `count` cancels that come from outside of the loop.
+fn time_of_a_cancel(count: usize) -> Duration {
+    let cpu_time = || {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    };
+    run(async {
+        let handle = running_loop().handle();
+        let pending = || run_coroutine_threadsafe(&handle, std::future::pending::<()>);
+        let futures: Vec<_> = (0..count).map(|_| pending()).collect();
+        while asyncio_task::all_tasks().len() <= count {
+            yield_now().await;
+        }
+        let start = cpu_time();
+        futures.iter().for_each(|future| assert!(future.cancel()));
+        while asyncio_task::all_tasks().len() > 1 {
+            yield_now().await;
+        }
+        (cpu_time() - start) / count as u32
+    })
+}
+
+// cases/cancel_from_a_thread
+#[test]
+fn a_cancel_from_a_thread_costs_the_same_however_many_tasks_there_are() {
+    let best = |count| (0..3).map(|_| time_of_a_cancel(count)).min().unwrap();
+    let (few, many) = (best(500), best(16_000));
+    assert!(many < few * 8, "{few:?} each among 500, {many:?} among 16,000");
+}
+
 #[test]
 fn a_future_cancelled_before_it_started_is_never_made() {
     let event_loop = EventLoop::new().unwrap();

@@ -32,7 +32,7 @@ mod wake;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use mio::event::Event;
 
@@ -70,13 +70,27 @@ struct Shared {
     slots: RefCell<Slots>,
     /// Empty between polls; kept for its capacity.
     woken: RefCell<WakeList>,
-    waker: Arc<mio::Waker>,
 }
 
 #[derive(Debug)]
 struct Poller {
     selector: Selector,
     precise: Precise,
+    waker: Arc<mio::Waker>,
+}
+
+/// Ends a wait of the driver, from any thread. It does not keep the driver's descriptors open.
+#[derive(Clone, Debug)]
+pub(crate) struct PollWaker(Weak<mio::Waker>);
+
+impl PollWaker {
+    /// Ends the current wait, or the next one if the driver does not wait now.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = self.0.upgrade() {
+            // It fails only when its counter is full, which ends the wait as well.
+            let _ = waker.wake();
+        }
+    }
 }
 
 impl Driver {
@@ -86,20 +100,22 @@ impl Driver {
         let precise = Precise::new(selector.registry(), selector::TIMER)?;
         Ok(Self {
             shared: Rc::new(Shared {
-                poller: RefCell::new(Some(Poller { selector, precise })),
+                poller: RefCell::new(Some(Poller { selector, precise, waker })),
                 slots: RefCell::default(),
                 woken: RefCell::default(),
-                waker,
             }),
         })
     }
 
-    /// Ends the current or the next wait, from any thread.
-    pub(crate) fn waker(&self) -> Arc<mio::Waker> {
-        Arc::clone(&self.shared.waker)
+    /// What ends a wait from another thread.
+    pub(crate) fn waker(&self) -> PollWaker {
+        let poller = self.shared.poller.borrow();
+        let waker = poller.as_ref().map(|poller| Arc::downgrade(&poller.waker));
+        PollWaker(waker.unwrap_or_default())
     }
 
-    /// Gives the poller's descriptors back. Nothing can be waited for any more.
+    /// Closes all descriptors of the driver, whoever still has a handle. Nothing can be waited for
+    /// any more.
     pub(crate) fn close(&self) {
         self.shared.poller.take();
     }
@@ -110,7 +126,7 @@ impl Driver {
         let mut woken = self.shared.woken.take();
         {
             let mut poller = self.shared.poller.borrow_mut();
-            let Poller { selector, precise } = poller.as_mut().ok_or_else(closed)?;
+            let Poller { selector, precise, .. } = poller.as_mut().ok_or_else(closed)?;
             let timeout = precise.timeout(wait)?;
             let mut slots = self.shared.slots.borrow_mut();
             for event in selector.select(timeout)? {
