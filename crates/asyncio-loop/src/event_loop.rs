@@ -22,7 +22,7 @@ use crate::budget::StepBudget;
 use crate::builder::LoopBuilder;
 use crate::clock::{Clock, LoopTime};
 use crate::driver::{Driver, Wait};
-use crate::kernel::{HomeOwner, LocalWaker, TaskRef};
+use crate::kernel::{HomeOwner, LoopWaker, TaskRef};
 use crate::report::{self, ExceptionHandler};
 use crate::running::running_site;
 use crate::spawn::TaskOptions;
@@ -195,7 +195,7 @@ pub struct LoopRef(Rc<Inner>);
 pub(crate) struct Inner {
     home: HomeOwner,
     clock: Clock,
-    timers: RefCell<Timers<LocalWaker>>,
+    timers: RefCell<Timers<LoopWaker>>,
     /// When timers were last the reason to wake.
     timer_wake: Cell<u64>,
     driver: Driver,

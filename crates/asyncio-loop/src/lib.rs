@@ -28,7 +28,7 @@
 //! ```
 //!
 //! Where next: [`EventLoop`] to make and run a loop, [`running_loop`] to find it,
-//! [`LocalWaker`] to write futures that wake without atomics, [`Source`] to watch a descriptor.
+//! [`LoopWaker`] to write futures that wake without atomics, [`Source`] to watch a descriptor.
 
 mod budget;
 mod builder;
@@ -71,7 +71,7 @@ pub use executor::{
 };
 pub use handle::{Handle, TimerHandle};
 pub use kernel::{
-    CallbackRef, Children, Join, LocalWaker, Outcome, RawTask, Supervisor, TaskRef, Verdict,
+    CallbackRef, Children, Join, LoopWaker, Outcome, RawTask, Supervisor, TaskRef, Verdict,
     WaitsFor, is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame,
 };
 pub use loop_handle::LoopHandle;

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use asyncio_loop::{EventLoop, LocalWaker, Source, TaskOptions};
+use asyncio_loop::{EventLoop, LoopWaker, Source, TaskOptions};
 
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
@@ -33,7 +33,7 @@ fn a_closed_loop_has_no_descriptors_whatever_is_left_of_it() {
     let waker = waker.take().unwrap();
     let kept = (
         task.task().clone(),
-        LocalWaker::from_waker(&waker),
+        LoopWaker::from_waker(&waker),
         event_loop.handle_to_self(),
         event_loop.handle(),
         Source::new(&event_loop, ours),

@@ -7,7 +7,7 @@ use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use asyncio_loop::{EventLoop, LocalWaker, Outcome, RawTask, TaskOptions, running_loop};
+use asyncio_loop::{EventLoop, LoopWaker, Outcome, RawTask, TaskOptions, running_loop};
 use common::{DropGuard, Drops, run_ready, virtual_loop, yield_now};
 
 /// A loop that reports to nobody.
@@ -173,7 +173,7 @@ fn drop_value<T>(outcome: Outcome<T>) -> Outcome<()> {
 }
 
 /// Hands its wakers out at its first poll, and counts its polls.
-fn wakers(event_loop: &EventLoop) -> (RawTask<()>, Waker, LocalWaker, Rc<Cell<u32>>, Drops) {
+fn wakers(event_loop: &EventLoop) -> (RawTask<()>, Waker, LoopWaker, Rc<Cell<u32>>, Drops) {
     let (polls, drops) = (Rc::new(Cell::new(0)), Drops::default());
     let handed = Rc::new(RefCell::new(None));
     let task = spawn(event_loop, {
@@ -181,7 +181,7 @@ fn wakers(event_loop: &EventLoop) -> (RawTask<()>, Waker, LocalWaker, Rc<Cell<u3
         poll_fn(move |cx| {
             let _captured = &guard;
             polls.set(polls.get() + 1);
-            handed.replace(Some((cx.waker().clone(), LocalWaker::from_context(cx))));
+            handed.replace(Some((cx.waker().clone(), LoopWaker::from_context(cx))));
             Poll::Pending
         })
     });
@@ -259,7 +259,7 @@ fn a_task_that_holds_its_own_waker_goes_with_its_loop() {
         &event_loop,
         poll_fn(move |cx| -> Poll<()> {
             let _captured = &guard;
-            kept.push((cx.waker().clone(), LocalWaker::from_context(cx)));
+            kept.push((cx.waker().clone(), LoopWaker::from_context(cx)));
             Poll::Pending
         }),
     ));

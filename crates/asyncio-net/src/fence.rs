@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use asyncio_loop::{ErrorContext, LocalWaker, LoopRef};
+use asyncio_loop::{ErrorContext, LoopRef, LoopWaker};
 
 /// Calls user code; a panic is an error.
 #[inline]
@@ -27,7 +27,7 @@ pub(crate) fn drop_value<T>(event_loop: &LoopRef, what: &'static str, value: T) 
 
 /// Wakes a task; a panic of another executor's waker is reported.
 #[inline]
-pub(crate) fn wake(event_loop: &LoopRef, waker: LocalWaker) {
+pub(crate) fn wake(event_loop: &LoopRef, waker: LoopWaker) {
     if let Err(panic) = call(|| waker.wake()) {
         panic.report_from(event_loop, "unhandled panic in a waker", "waker of a task");
     }

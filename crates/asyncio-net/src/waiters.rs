@@ -5,7 +5,7 @@ use std::fmt;
 use std::mem;
 use std::task::Context;
 
-use asyncio_loop::{LocalWaker, LoopRef};
+use asyncio_loop::{LoopRef, LoopWaker};
 use slab::Slab;
 
 use crate::fence;
@@ -23,7 +23,7 @@ pub(crate) struct WaiterSet {
 
 struct Waiter {
     number: u64,
-    waker: LocalWaker,
+    waker: LoopWaker,
 }
 
 /// The place of one wait in a set; empty before the wait begins.
@@ -45,17 +45,17 @@ impl WaiterSet {
             return;
         }
         // Made and dropped while nothing is borrowed: a foreign waker may do anything.
-        let waker = LocalWaker::from_context(cx);
+        let waker = LoopWaker::from_context(cx);
         let _before = self.put(waker, place);
     }
 
-    fn has(&self, place: &Place, is_right: impl FnOnce(&LocalWaker) -> bool) -> bool {
+    fn has(&self, place: &Place, is_right: impl FnOnce(&LoopWaker) -> bool) -> bool {
         let waiters = self.waiters.borrow();
         let waiter = place.0.get().and_then(|key| key.find(&waiters));
         waiter.is_some_and(|waiter| is_right(&waiter.waker))
     }
 
-    fn put(&self, waker: LocalWaker, place: &Place) -> Option<LocalWaker> {
+    fn put(&self, waker: LoopWaker, place: &Place) -> Option<LoopWaker> {
         let mut waiters = self.waiters.borrow_mut();
         if let Some(key) = place.0.get().filter(|key| key.find(&waiters).is_some()) {
             return Some(mem::replace(&mut waiters[key.index].waker, waker));
@@ -82,7 +82,7 @@ impl WaiterSet {
         self.take_all(|waker| fence::wake(event_loop, waker));
     }
 
-    fn take_all(&self, mut wake: impl FnMut(LocalWaker)) {
+    fn take_all(&self, mut wake: impl FnMut(LoopWaker)) {
         let waiters = self.waiters.take();
         if waiters.len() < 2 {
             return waiters.into_iter().for_each(|(_, waiter)| wake(waiter.waker));
@@ -210,7 +210,7 @@ mod tests {
             drop(thing.wait(number));
         }
         assert_eq!((thing.set.len(), thing.alive.load(Ordering::Relaxed)), (0, 0));
-        thing.set.take_all(LocalWaker::wake);
+        thing.set.take_all(LoopWaker::wake);
         assert!(thing.woken().is_empty());
     }
 
@@ -221,7 +221,7 @@ mod tests {
         let _second = thing.wait(1);
         drop(first);
         let _third = thing.wait(2);
-        thing.set.take_all(LocalWaker::wake);
+        thing.set.take_all(LoopWaker::wake);
         assert_eq!(thing.woken(), [1, 2]);
     }
 
@@ -231,7 +231,7 @@ mod tests {
         let waiting = thing.wait(0);
         thing.wait_again(1, &waiting);
         assert_eq!((thing.set.len(), thing.alive.load(Ordering::Relaxed)), (1, 1));
-        thing.set.take_all(LocalWaker::wake);
+        thing.set.take_all(LoopWaker::wake);
         assert_eq!(thing.woken(), [1]);
     }
 
@@ -239,10 +239,10 @@ mod tests {
     fn a_wait_that_was_woken_does_not_take_the_place_of_a_later_one() {
         let thing = Thing::default();
         let before = thing.wait(0);
-        thing.set.take_all(LocalWaker::wake);
+        thing.set.take_all(LoopWaker::wake);
         let _later = thing.wait(1);
         drop(before);
-        thing.set.take_all(LocalWaker::wake);
+        thing.set.take_all(LoopWaker::wake);
         assert_eq!(thing.woken(), [0, 1]);
     }
 }

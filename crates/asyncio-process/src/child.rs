@@ -10,7 +10,7 @@ use std::process::ExitStatus;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::{LocalWaker, LoopRef, Signal, TaskOptions};
+use asyncio_loop::{LoopRef, LoopWaker, Signal, TaskOptions};
 use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process_group, waitid};
 use slab::Slab;
 
@@ -23,7 +23,7 @@ pub(crate) struct Child {
     process: RefCell<std::process::Child>,
     watch: OnceCell<Watch>,
     status: Cell<Option<ExitStatus>>,
-    waiters: RefCell<Slab<LocalWaker>>,
+    waiters: RefCell<Slab<LoopWaker>>,
     fate: Cell<Fate>,
 }
 
@@ -193,7 +193,7 @@ impl Future for Wait<'_> {
             return Poll::Ready(status);
         }
         // Made and dropped with nothing borrowed: both may be code of a user.
-        let mut waker = LocalWaker::from_context(cx);
+        let mut waker = LoopWaker::from_context(cx);
         let mut waiters = self.child.waiters.borrow_mut();
         match self.place.and_then(|place| waiters.get_mut(place)) {
             Some(before) => std::mem::swap(before, &mut waker),

@@ -8,7 +8,7 @@ use std::process::ExitStatus;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::{LocalWaker, Signal, TaskOptions, TaskRef, running_loop};
+use asyncio_loop::{LoopWaker, Signal, TaskOptions, TaskRef, running_loop};
 use asyncio_net::{StreamWriter, Transport, stream_over};
 
 use crate::child::Owned;
@@ -64,7 +64,7 @@ pub(crate) struct Inner {
     pub(crate) outputs: [Option<Outlet>; 2],
     closing: Cell<bool>,
     pump: OnceCell<TaskRef>,
-    waiters: RefCell<Vec<LocalWaker>>,
+    waiters: RefCell<Vec<LoopWaker>>,
 }
 
 /// A pipe that the process writes to.
@@ -101,7 +101,7 @@ impl Inner {
     /// Everything is over; whoever waits for that is told.
     pub(crate) fn over(&self) {
         self.closing.set(true);
-        self.waiters.take().into_iter().for_each(LocalWaker::wake);
+        self.waiters.take().into_iter().for_each(LoopWaker::wake);
     }
 
     fn poll_over(&self, cx: &Context<'_>) -> Poll<()> {
@@ -110,7 +110,7 @@ impl Inner {
         }
         if !self.waiters.borrow().iter().any(|waiter| waiter.will_wake(cx)) {
             // Made out here: it may be foreign, and do anything.
-            let waiter = LocalWaker::from_context(cx);
+            let waiter = LoopWaker::from_context(cx);
             self.waiters.borrow_mut().push(waiter);
         }
         Poll::Pending

@@ -9,13 +9,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::{LocalWaker, WaitsFor};
+use asyncio_loop::{LoopWaker, WaitsFor};
 
 use crate::debug;
 use crate::stalled::{remember, watch};
 use crate::waiters::{Call, Everybody, Key, State, WaiterList};
 
-type List = WaiterList<LocalWaker>;
+type List = WaiterList<LoopWaker>;
 
 /// The waiting futures of one primitive. It allocates when somebody has to wait for the first time.
 #[derive(Default)]
@@ -122,7 +122,7 @@ impl Shared {
         }
     }
 
-    fn wake_and_guard(self: &Rc<Self>, waker: LocalWaker) {
+    fn wake_and_guard(self: &Rc<Self>, waker: LoopWaker) {
         let task = if debug::is_on() { waker.task() } else { None };
         waker.wake();
         if !self.watched.get() {
@@ -134,8 +134,8 @@ impl Shared {
     }
 
     #[cold]
-    fn wake_all(&self, mut all: Everybody<LocalWaker>) {
-        all.wakers().for_each(LocalWaker::wake);
+    fn wake_all(&self, mut all: Everybody<LoopWaker>) {
+        all.wakers().for_each(LoopWaker::wake);
         self.list.recycle(all);
     }
 

@@ -24,7 +24,7 @@ use std::mem;
 use std::num::NonZeroU64;
 use std::task::{Context, Waker};
 
-use asyncio_loop::{LocalWaker, WaitsFor};
+use asyncio_loop::{LoopWaker, WaitsFor};
 
 /// What a line keeps of a waiting task.
 pub(crate) trait Wake {
@@ -36,7 +36,7 @@ pub(crate) trait Wake {
     fn wake(self);
 }
 
-impl Wake for LocalWaker {
+impl Wake for LoopWaker {
     #[inline]
     fn of(cx: &Context<'_>) -> Self {
         Self::for_wait(cx, WaitsFor::Resource)

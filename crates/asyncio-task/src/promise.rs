@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::{
-    CallbackRef, CancelReason, Context as Variables, ErrorContext, LocalWaker, LoopRef, WaitsFor,
+    CallbackRef, CancelReason, Context as Variables, ErrorContext, LoopRef, LoopWaker, WaitsFor,
     is_cancelling, running_loop, with_running,
 };
 
@@ -535,7 +535,7 @@ impl<T: Clone> Future for Promise<T> {
         }
         self.check_loop();
         // Made while nothing is borrowed: a foreign one may use the promise when it is cloned.
-        let waker = LocalWaker::for_wait(cx, WaitsFor::Promise);
+        let waker = LoopWaker::for_wait(cx, WaitsFor::Promise);
         let mut state = self.shared.state.borrow_mut();
         let State::Pending(waiting) = &mut *state else {
             // It has settled it.

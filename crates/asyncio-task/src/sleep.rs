@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::{Deadline, LocalWaker, LoopTime, WaitsFor, with_running};
+use asyncio_loop::{Deadline, LoopTime, LoopWaker, WaitsFor, with_running};
 
 /// Waits until `duration` has gone by, counted from the first poll; for a zero duration, one turn.
 ///
@@ -127,7 +127,7 @@ impl Future for Sleep {
 }
 
 fn wait(cx: &Context<'_>, when: impl FnOnce(LoopTime) -> LoopTime) -> State {
-    let waker = LocalWaker::for_wait(cx, WaitsFor::Time);
+    let waker = LoopWaker::for_wait(cx, WaitsFor::Time);
     let deadline = with_running(|event_loop| event_loop.wake_at(when(event_loop.time()), waker));
     State::Waiting(deadline.unwrap_or_else(|error| panic!("cannot sleep: {error}")))
 }

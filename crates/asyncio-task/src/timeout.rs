@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use asyncio_loop::{
-    CancelReason, Deadline, LocalWaker, LoopTime, running_loop, while_cancelling, with_running,
+    CancelReason, Deadline, LoopTime, LoopWaker, running_loop, while_cancelling, with_running,
 };
 use pin_project_lite::pin_project;
 
@@ -162,7 +162,7 @@ struct Control {
     expired: Cell<bool>,
     /// The limit has been moved since the future was polled.
     moved: Cell<bool>,
-    waker: RefCell<Option<LocalWaker>>,
+    waker: RefCell<Option<LoopWaker>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -614,7 +614,7 @@ fn alarm(cx: &Context<'_>, when: impl FnOnce(LoopTime) -> LoopTime) -> Alarm {
             cx.waker().wake_by_ref();
             return Alarm::Due;
         }
-        Alarm::Set(event_loop.wake_at(when, LocalWaker::from_context(cx)))
+        Alarm::Set(event_loop.wake_at(when, LoopWaker::from_context(cx)))
     });
     alarm.unwrap_or_else(|error| panic!("cannot limit the time: {error}"))
 }
@@ -650,7 +650,7 @@ impl Timeout {
     }
 
     fn note(&self, cx: &Context<'_>) {
-        let old = self.0.waker.replace(Some(LocalWaker::from_context(cx)));
+        let old = self.0.waker.replace(Some(LoopWaker::from_context(cx)));
         drop(old);
     }
 }

@@ -112,8 +112,8 @@ mod readmes;
 pub use asyncio_fs as fs;
 pub use asyncio_loop::{
     Binding, CallbackRef, Context, ContextEntered, ContextVar, Deadline, Direction, ErrorContext,
-    EventLoop, ExceptionHandler, Executor, Handle, Job, JobError, JobPanic, LocalWaker,
-    LoopBuilder, LoopClosed, LoopHandle, LoopRef, LoopRunning, LoopTime, NoRunningLoop, Pollable,
+    EventLoop, ExceptionHandler, Executor, Handle, Job, JobError, JobPanic, LoopBuilder,
+    LoopClosed, LoopHandle, LoopRef, LoopRunning, LoopTime, LoopWaker, NoRunningLoop, Pollable,
     ResetError, RunError, RunningJob, SendContext, Signal, Signals, Source, StuckJobs, TaskFactory,
     TaskOptions, TaskRef, ThreadFuture, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPromise,
     TimerHandle, Token, TokenGuard, WaitsFor, WrapFuture, calling_loop, context_var, copy_context,

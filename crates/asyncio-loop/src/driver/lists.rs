@@ -3,7 +3,7 @@
 use slab::Slab;
 
 use super::wake::WakeList;
-use crate::LocalWaker;
+use crate::LoopWaker;
 
 /// The lists of one loop.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ struct List {
     /// Numbers of sources, in the order they became readable.
     ready: Vec<u32>,
     /// Who takes them. It stays after it was woken, for it will wait again.
-    waiter: Option<LocalWaker>,
+    waiter: Option<LoopWaker>,
     is_awaited: bool,
     /// How many refer to the list: its sources, and whoever takes from it.
     users: u32,
@@ -30,7 +30,7 @@ impl Lists {
     }
 
     /// Nobody takes from the list any more. Gives out who did, to be dropped when nothing is borrowed.
-    pub(super) fn close(&mut self, id: u16) -> Option<LocalWaker> {
+    pub(super) fn close(&mut self, id: u16) -> Option<LoopWaker> {
         let list = self.list(id);
         list.ready = Vec::new();
         list.is_awaited = false;
@@ -65,7 +65,7 @@ impl Lists {
     }
 
     /// Appends a number by hand; returns who is to be woken.
-    pub(super) fn add(&mut self, id: u16, number: u32) -> Option<LocalWaker> {
+    pub(super) fn add(&mut self, id: u16, number: u32) -> Option<LoopWaker> {
         let list = self.list(id);
         list.ready.push(number);
         if std::mem::take(&mut list.is_awaited) { list.waiter.clone() } else { None }
@@ -88,7 +88,7 @@ impl Lists {
     }
 
     /// Has `waiter` woken by the next number; gives the one before out.
-    pub(super) fn set_waiter(&mut self, id: u16, waiter: LocalWaker) -> Option<LocalWaker> {
+    pub(super) fn set_waiter(&mut self, id: u16, waiter: LoopWaker) -> Option<LoopWaker> {
         let list = self.list(id);
         list.is_awaited = true;
         list.waiter.replace(waiter)

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use super::{Driver, Shared};
 use crate::event_loop::LoopRef;
-use crate::{LocalWaker, WaitsFor};
+use crate::{LoopWaker, WaitsFor};
 
 /// Which of many sources have become readable, for one task that reads from them all.
 ///
@@ -110,7 +110,7 @@ impl ReadyList {
         if waits {
             WaitsFor::Descriptor.note(cx);
         } else {
-            let waiter = LocalWaker::for_wait(cx, WaitsFor::Descriptor);
+            let waiter = LoopWaker::for_wait(cx, WaitsFor::Descriptor);
             // Dropped out here: it may be foreign, and do anything.
             let _before = self.driver.shared.slots.borrow_mut().lists.set_waiter(self.id, waiter);
         }

@@ -11,7 +11,7 @@ use mio::unix::SourceFd;
 
 use super::slots::{Slot, Token};
 use super::{Direction, Driver, ReadyList};
-use crate::{LocalWaker, WaitsFor};
+use crate::{LoopWaker, WaitsFor};
 
 /// Holds a slot, and the poller's registration once there was something to wait for.
 ///
@@ -82,7 +82,7 @@ impl Registration {
     #[cold]
     fn start_to_wait(&self, cx: &Context<'_>, direction: Direction) -> io::Result<()> {
         self.register()?;
-        let waker = LocalWaker::for_wait(cx, WaitsFor::Descriptor);
+        let waker = LoopWaker::for_wait(cx, WaitsFor::Descriptor);
         // Dropped out here: it may be foreign, and do anything.
         let _replaced = self.with_slot(|slot| slot.set_waiter(direction, waker));
         Ok(())

@@ -10,7 +10,7 @@ use slab::Slab;
 use super::Direction;
 use super::lists::Lists;
 use super::wake::WakeList;
-use crate::LocalWaker;
+use crate::LoopWaker;
 use crate::kernel::CellRef;
 
 /// Half of a token is the slot's index, half its generation.
@@ -172,8 +172,8 @@ pub(super) struct Slot {
 #[derive(Debug, Default)]
 struct Others {
     /// One that is none of our tasks.
-    reader: Option<LocalWaker>,
-    writer: Option<LocalWaker>,
+    reader: Option<LoopWaker>,
+    writer: Option<LoopWaker>,
 }
 
 /// An attempt to read may succeed.
@@ -253,7 +253,7 @@ impl Slot {
     }
 
     /// Has `waker` woken when `direction` may be ready; gives those before out.
-    pub(super) fn set_waiter(&mut self, direction: Direction, waker: LocalWaker) -> Replaced {
+    pub(super) fn set_waiter(&mut self, direction: Direction, waker: LoopWaker) -> Replaced {
         if direction == Direction::Write {
             return Replaced(None, self.others().writer.replace(waker));
         }
@@ -265,7 +265,7 @@ impl Slot {
                 Replaced(self.reader.replace(cell), foreign)
             }
             Err(waker) => {
-                self.others().reader = Some(LocalWaker::foreign(waker));
+                self.others().reader = Some(LoopWaker::foreign(waker));
                 Replaced(self.reader.take(), foreign)
             }
         }
@@ -276,11 +276,11 @@ impl Slot {
     }
 
     #[inline]
-    pub(super) fn take_waiter(&mut self, direction: Direction) -> Option<LocalWaker> {
+    pub(super) fn take_waiter(&mut self, direction: Direction) -> Option<LoopWaker> {
         match direction {
             Direction::Read if self.flags & AWAITED != 0 => {
                 self.flags &= !AWAITED;
-                self.reader.clone().map(LocalWaker::from_cell)
+                self.reader.clone().map(LoopWaker::from_cell)
             }
             Direction::Read => self.others.as_mut()?.reader.take(),
             Direction::Write => self.others.as_mut()?.writer.take(),
@@ -327,7 +327,7 @@ impl Slot {
 /// Who does not wait any more, to be dropped when nothing is borrowed.
 #[derive(Debug)]
 #[expect(dead_code, reason = "for its destructor")]
-pub(super) struct Replaced(Option<CellRef>, Option<LocalWaker>);
+pub(super) struct Replaced(Option<CellRef>, Option<LoopWaker>);
 
 impl Direction {
     #[inline]

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use super::*;
-use crate::LocalWaker;
+use crate::LoopWaker;
 use crate::clock::system_nanos;
 
 const MICROSECOND: u64 = 1_000;
@@ -281,7 +281,7 @@ fn one_panicking_waker_does_not_keep_the_others_asleep() {
     let (count, waker) = counter();
     let mut list = WakeList::default();
     for waker in [&waker, &Waker::from(Arc::new(Panics)), &waker] {
-        list.push(Some(LocalWaker::from_context(&Context::from_waker(waker))));
+        list.push(Some(LoopWaker::from_context(&Context::from_waker(waker))));
     }
     list.wake_all();
     assert_eq!(count.get(), 2);

@@ -4,7 +4,7 @@ use std::task::Context;
 
 use super::LoopRef;
 use crate::clock::LoopTime;
-use crate::kernel::LocalWaker;
+use crate::kernel::LoopWaker;
 use crate::timers::TimerKey;
 
 /// A waker that waits for a moment; dropping it takes the timer out.
@@ -13,10 +13,10 @@ use crate::timers::TimerKey;
 ///
 /// ```
 /// use std::time::Duration;
-/// use asyncio_loop::{EventLoop, LocalWaker};
+/// use asyncio_loop::{EventLoop, LoopWaker};
 ///
 /// let event_loop = EventLoop::new()?;
-/// let waker = LocalWaker::from_waker(std::task::Waker::noop());
+/// let waker = LoopWaker::from_waker(std::task::Waker::noop());
 /// let deadline = event_loop.wake_at(event_loop.time() + Duration::from_secs(60), waker);
 /// assert!(deadline.is_pending());
 /// drop(deadline);
@@ -38,7 +38,7 @@ impl LoopRef {
     /// use std::future::poll_fn;
     /// use std::task::Poll;
     /// use std::time::Duration;
-    /// use asyncio_loop::{EventLoop, LocalWaker, running_loop};
+    /// use asyncio_loop::{EventLoop, LoopWaker, running_loop};
     ///
     /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
     /// event_loop.run_until_complete(async {
@@ -47,7 +47,7 @@ impl LoopRef {
     ///     poll_fn(|cx| match &deadline {
     ///         Some(_) => Poll::Ready(()),
     ///         None => {
-    ///             deadline = Some(running_loop().wake_at(when, LocalWaker::from_context(cx)));
+    ///             deadline = Some(running_loop().wake_at(when, LoopWaker::from_context(cx)));
     ///             Poll::Pending
     ///         }
     ///     })
@@ -57,7 +57,7 @@ impl LoopRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn wake_at(&self, when: LoopTime, waker: LocalWaker) -> Deadline {
+    pub fn wake_at(&self, when: LoopTime, waker: LoopWaker) -> Deadline {
         let key = self.0.timers.borrow_mut().insert(when.as_nanos(), waker);
         Deadline { key, event_loop: self.clone() }
     }
@@ -73,7 +73,7 @@ impl Deadline {
             Some(_) => {}
         }
         // Made and dropped out here: both may be code of a user.
-        let waker = LocalWaker::from_context(cx);
+        let waker = LoopWaker::from_context(cx);
         let old = match timers.borrow_mut().get_mut(self.key) {
             Some(place) => Ok(std::mem::replace(place, waker)),
             None => Err(waker),
@@ -86,10 +86,10 @@ impl Deadline {
     /// # Examples
     ///
     /// ```
-    /// use asyncio_loop::{EventLoop, LocalWaker};
+    /// use asyncio_loop::{EventLoop, LoopWaker};
     ///
     /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
-    /// let waker = LocalWaker::from_waker(std::task::Waker::noop());
+    /// let waker = LoopWaker::from_waker(std::task::Waker::noop());
     /// let deadline = event_loop.wake_at(event_loop.time(), waker);
     /// assert!(deadline.is_pending());
     /// event_loop.run_until_complete(async {})?;

@@ -5,7 +5,7 @@ use std::panic::{Location, resume_unwind};
 use super::LoopRef;
 use super::marks::STOPPING;
 use crate::error::{LoopRunning, RunError};
-use crate::kernel::{LocalWaker, Outcome};
+use crate::kernel::{LoopWaker, Outcome};
 use crate::report;
 use crate::running::{run_within, running_site};
 use crate::spawn::TaskOptions;
@@ -224,7 +224,7 @@ impl LoopRef {
         self.0.home.close();
         let timers = self.0.timers.borrow_mut().drain();
         // Handles may keep the callbacks, but not what those captured.
-        timers.into_iter().for_each(LocalWaker::discard);
+        timers.into_iter().for_each(LoopWaker::discard);
         drop_each("the end of a turn", self.0.turn_end.take());
         drop_each("the end of a loop's local", self.0.locals.take().into_values());
         drop_each("the end of a task factory", self.0.factory.take());

@@ -8,7 +8,7 @@ use super::{Inner, LoopRef};
 use crate::clock::LoopTime;
 use crate::context::{Context, ContextSlot};
 use crate::handle::{Handle, TimerHandle};
-use crate::kernel::{CallbackRef, LocalWaker};
+use crate::kernel::{CallbackRef, LoopWaker};
 use crate::loop_handle::LoopHandle;
 use crate::timers::TimerKey;
 
@@ -226,7 +226,7 @@ impl LoopRef {
         context: ContextSlot,
     ) -> TimerHandle {
         let callback = self.callback_slot(callback, context);
-        let waker = LocalWaker::from_cell(callback.clone().into_cell());
+        let waker = LoopWaker::from_cell(callback.clone().into_cell());
         let key = self.0.timers.borrow_mut().insert(when.as_nanos(), waker);
         if self.is_closed() {
             self.0.remove_timer(key);

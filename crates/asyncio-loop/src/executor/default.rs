@@ -11,7 +11,7 @@ use super::calling::calling_loop_is;
 use super::{Executor, Job, StuckJobs, ThreadPoolExecutor};
 use crate::event_loop::LoopRef;
 use crate::thread_future::{WrapFuture, wrap_future};
-use crate::{JobError, LocalWaker, ThreadFuture};
+use crate::{JobError, LoopWaker, ThreadFuture};
 
 /// What a loop keeps; dropped when it closes, which shuts the executor down without waiting.
 #[derive(Default)]
@@ -220,7 +220,7 @@ impl LoopRef {
             if when.is_some_and(|when| self.time() >= when) {
                 return Poll::Ready(false);
             }
-            timer = when.map(|when| self.wake_at(when, LocalWaker::from_context(cx)));
+            timer = when.map(|when| self.wake_at(when, LoopWaker::from_context(cx)));
             Poll::Pending
         })
         .await

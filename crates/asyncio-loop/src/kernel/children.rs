@@ -21,7 +21,7 @@ use super::cell::{
 use super::home::Home;
 use super::memory;
 use super::task::{self, RawTask, Spawn, Stage, TaskHeader, TaskRef};
-use super::waker::LocalWaker;
+use super::waker::LoopWaker;
 use crate::event_loop::LoopRef;
 use crate::spawn::TaskOptions;
 
@@ -61,7 +61,7 @@ pub(super) struct Core {
     /// Children to be stepped.
     ready: UnsafeCell<VecDeque<NonNull<Header>>>,
     /// Who is to step them.
-    waker: UnsafeCell<Option<LocalWaker>>,
+    waker: UnsafeCell<Option<LoopWaker>>,
     /// Children that have not ended.
     live: Cell<usize>,
     closing: Cell<bool>,
@@ -105,7 +105,7 @@ impl Core {
         waker.wake();
     }
 
-    fn replace_waker(&self, waker: Option<LocalWaker>) -> Option<LocalWaker> {
+    fn replace_waker(&self, waker: Option<LoopWaker>) -> Option<LoopWaker> {
         // SAFETY: promises 1 and 5: the caller drops the old one.
         std::mem::replace(unsafe { &mut *self.waker.get() }, waker)
     }
@@ -379,7 +379,7 @@ impl<'a> Children<'a> {
         // SAFETY: promises 1 and 5: to compare wakers calls nobody.
         let known = unsafe { &*self.core().waker.get() };
         if known.as_ref().is_none_or(|waker| !waker.will_wake(cx)) {
-            drop(self.core().replace_waker(Some(LocalWaker::from_context(cx))));
+            drop(self.core().replace_waker(Some(LoopWaker::from_context(cx))));
         }
     }
 

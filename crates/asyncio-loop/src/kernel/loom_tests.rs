@@ -287,7 +287,7 @@ fn wakers_are_cloned_while_the_task_ends() {
     });
 }
 
-/// A `LocalWaker` that another thread makes of our waker is none of the owner's.
+/// A `LoopWaker` that another thread makes of our waker is none of the owner's.
 #[test]
 fn a_local_waker_of_another_thread_wakes_through_the_inbox() {
     model(|| {
@@ -297,7 +297,7 @@ fn a_local_waker_of_another_thread_wakes_through_the_inbox() {
         let (future, thread, _drops) = woken(
             move || seen.load(Relaxed),
             move |waker| {
-                let local = LocalWaker::from_waker(&waker);
+                let local = LoopWaker::from_waker(&waker);
                 drop(waker);
                 flag.store(true, Relaxed);
                 local.clone().wake();

@@ -3,7 +3,7 @@
 //! # Picture
 //!
 //! ```text
-//!   Task<T>, TaskRef, Handle, LocalWaker          std::task::Waker        (any thread)
+//!   Task<T>, TaskRef, Handle, LoopWaker          std::task::Waker        (any thread)
 //!        │ counted in `refs`, no atomics               │ counted in `shared`, atomic
 //!        ▼                                             ▼
 //!   ┌─ cell: one allocation ───────────────────────────────────────────┐
@@ -23,7 +23,7 @@
 //!
 //! 1. **Owner's thread.** Everything in a cell but `shared` and `inbox_next`, and everything in
 //!    [`Home::local`](home::Home), is read and written on one thread: the one that made the home. The types that
-//!    lead there ([`CellRef`], [`LocalWaker`], [`HomeOwner`], [`TaskRef`], [`RawTask`]) are neither
+//!    lead there ([`CellRef`], [`LoopWaker`], [`HomeOwner`], [`TaskRef`], [`RawTask`]) are neither
 //!    `Send` nor `Sync`, and a [`Waker`](std::task::Waker) compares thread numbers first.
 //!    A cell that another thread makes (`FOREIGN`) is that thread's alone until it is in the inbox,
 //!    and then the owner's alone.
@@ -85,4 +85,4 @@ pub(crate) use lent::Lent;
 pub(crate) use task::Spawn;
 pub use task::{Join, Outcome, RawTask, Supervisor, TaskRef, Verdict};
 pub use waits_for::WaitsFor;
-pub use waker::LocalWaker;
+pub use waker::LoopWaker;

@@ -78,7 +78,7 @@ pub(super) unsafe fn borrowed(cell: NonNull<Header>) -> ManuallyDrop<Waker> {
 /// this thread's loop, taking, cloning, dropping and waking it cost a counter and a queue push,
 /// without atomics and without a virtual call. Under any other executor, and under combinators that
 /// bring wakers of their own, it is a plain [`Waker`] inside. So a primitive written with
-/// `LocalWaker` works everywhere, and is fast at home.
+/// `LoopWaker` works everywhere, and is fast at home.
 ///
 /// # Examples
 ///
@@ -86,7 +86,7 @@ pub(super) unsafe fn borrowed(cell: NonNull<Header>) -> ManuallyDrop<Waker> {
 /// use std::cell::RefCell;
 /// use std::future::poll_fn;
 /// use std::task::Poll;
-/// use asyncio_loop::{EventLoop, LocalWaker};
+/// use asyncio_loop::{EventLoop, LoopWaker};
 ///
 /// let event_loop = EventLoop::new()?;
 /// let waiter = RefCell::new(None);
@@ -96,7 +96,7 @@ pub(super) unsafe fn borrowed(cell: NonNull<Header>) -> ManuallyDrop<Waker> {
 ///     if polls == 2 {
 ///         return Poll::Ready(());
 ///     }
-///     *waiter.borrow_mut() = Some(LocalWaker::from_context(cx));
+///     *waiter.borrow_mut() = Some(LoopWaker::from_context(cx));
 ///     waiter.borrow_mut().take().unwrap().wake();
 ///     Poll::Pending
 /// }))?;
@@ -104,7 +104,7 @@ pub(super) unsafe fn borrowed(cell: NonNull<Header>) -> ManuallyDrop<Waker> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct LocalWaker(Kind);
+pub struct LoopWaker(Kind);
 
 #[derive(Clone)]
 enum Kind {
@@ -149,17 +149,17 @@ impl Drop for Foreign {
     }
 }
 
-impl LocalWaker {
+impl LoopWaker {
     /// Takes the waker of the task being polled.
     ///
     /// # Examples
     ///
     /// ```
     /// use std::task::{Context, Waker};
-    /// use asyncio_loop::LocalWaker;
+    /// use asyncio_loop::LoopWaker;
     ///
     /// let cx = Context::from_waker(Waker::noop());
-    /// assert!(LocalWaker::from_context(&cx).will_wake(&cx));
+    /// assert!(LoopWaker::from_context(&cx).will_wake(&cx));
     /// ```
     #[inline]
     #[must_use]
@@ -174,10 +174,10 @@ impl LocalWaker {
     ///
     /// ```
     /// use std::task::{Context, Waker};
-    /// use asyncio_loop::{LocalWaker, WaitsFor};
+    /// use asyncio_loop::{LoopWaker, WaitsFor};
     ///
     /// let cx = Context::from_waker(Waker::noop());
-    /// assert!(LocalWaker::for_wait(&cx, WaitsFor::Resource).will_wake(&cx));
+    /// assert!(LoopWaker::for_wait(&cx, WaitsFor::Resource).will_wake(&cx));
     /// ```
     #[inline]
     #[must_use]
@@ -197,9 +197,9 @@ impl LocalWaker {
     ///
     /// ```
     /// use std::task::{Context, Waker};
-    /// use asyncio_loop::LocalWaker;
+    /// use asyncio_loop::LoopWaker;
     ///
-    /// let waker = LocalWaker::from_waker(Waker::noop());
+    /// let waker = LoopWaker::from_waker(Waker::noop());
     /// assert!(waker.will_wake(&Context::from_waker(Waker::noop())));
     /// ```
     #[inline]
@@ -237,7 +237,7 @@ impl LocalWaker {
     /// ```
     /// use std::future::poll_fn;
     /// use std::task::Poll;
-    /// use asyncio_loop::{EventLoop, LocalWaker};
+    /// use asyncio_loop::{EventLoop, LoopWaker};
     ///
     /// let mut polls = 0;
     /// EventLoop::new()?.run_until_complete(poll_fn(|cx| {
@@ -245,7 +245,7 @@ impl LocalWaker {
     ///     if polls == 2 {
     ///         return Poll::Ready(());
     ///     }
-    ///     LocalWaker::from_context(cx).wake();
+    ///     LoopWaker::from_context(cx).wake();
     ///     Poll::Pending
     /// }))?;
     /// assert_eq!(polls, 2);
@@ -284,11 +284,11 @@ impl LocalWaker {
     /// ```
     /// use std::future::poll_fn;
     /// use std::task::Poll;
-    /// use asyncio_loop::{EventLoop, LocalWaker};
+    /// use asyncio_loop::{EventLoop, LoopWaker};
     ///
     /// let mut polls = 0;
     /// EventLoop::new()?.run_until_complete(poll_fn(|cx| {
-    ///     let waker = LocalWaker::from_context(cx);
+    ///     let waker = LoopWaker::from_context(cx);
     ///     waker.wake_by_ref();
     ///     waker.wake_by_ref(); // twice is once
     ///     polls += 1;
@@ -314,10 +314,10 @@ impl LocalWaker {
     /// ```
     /// use std::future::poll_fn;
     /// use std::task::{Context, Poll, Waker};
-    /// use asyncio_loop::{EventLoop, LocalWaker};
+    /// use asyncio_loop::{EventLoop, LoopWaker};
     ///
     /// EventLoop::new()?.run_until_complete(poll_fn(|cx| {
-    ///     let waker = LocalWaker::from_context(cx);
+    ///     let waker = LoopWaker::from_context(cx);
     ///     assert!(waker.will_wake(cx));
     ///     assert!(!waker.will_wake(&Context::from_waker(Waker::noop())));
     ///     Poll::Ready(())
@@ -340,10 +340,10 @@ impl LocalWaker {
     /// ```
     /// use std::future::poll_fn;
     /// use std::task::Poll;
-    /// use asyncio_loop::{EventLoop, LocalWaker, running_loop};
+    /// use asyncio_loop::{EventLoop, LoopWaker, running_loop};
     ///
     /// EventLoop::new()?.run_until_complete(poll_fn(|cx| {
-    ///     let task = LocalWaker::from_context(cx).task();
+    ///     let task = LoopWaker::from_context(cx).task();
     ///     assert_eq!(task, running_loop().current_task());
     ///     Poll::Ready(())
     /// }))?;
@@ -358,11 +358,11 @@ impl LocalWaker {
     }
 }
 
-impl fmt::Debug for LocalWaker {
+impl fmt::Debug for LoopWaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Local(cell) => f.debug_tuple("LocalWaker").field(cell).finish(),
-            Kind::Other(waker) => f.debug_tuple("LocalWaker").field(&waker.0).finish(),
+            Kind::Local(cell) => f.debug_tuple("LoopWaker").field(cell).finish(),
+            Kind::Other(waker) => f.debug_tuple("LoopWaker").field(&waker.0).finish(),
         }
     }
 }
@@ -377,7 +377,7 @@ impl CellRef {
 }
 
 /// Waking it schedules the callback.
-impl From<super::CallbackRef> for LocalWaker {
+impl From<super::CallbackRef> for LoopWaker {
     fn from(callback: super::CallbackRef) -> Self {
         Self::from_cell(callback.into_cell())
     }

@@ -12,7 +12,7 @@ use super::table::SignalTable;
 use super::{Signal, catchable};
 use crate::event_loop::LoopRef;
 use crate::running::running_loop;
-use crate::{LocalWaker, WaitsFor};
+use crate::{LoopWaker, WaitsFor};
 
 /// Waits until `signal` arrives.
 ///
@@ -101,7 +101,7 @@ pub struct Signals {
 #[derive(Default)]
 pub(super) struct Mailbox {
     arrived: RefCell<VecDeque<Signal>>,
-    waiter: Cell<Option<LocalWaker>>,
+    waiter: Cell<Option<LoopWaker>>,
 }
 
 impl Signals {
@@ -232,7 +232,7 @@ impl Mailbox {
             Some(signal) => Poll::Ready(signal),
             None => {
                 WaitsFor::Signal.note(cx);
-                self.waiter.set(Some(LocalWaker::from_context(cx)));
+                self.waiter.set(Some(LoopWaker::from_context(cx)));
                 Poll::Pending
             }
         }

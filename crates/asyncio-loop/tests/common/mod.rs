@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 
-use asyncio_loop::{EventLoop, LocalWaker, LoopRef, running_loop};
+use asyncio_loop::{EventLoop, LoopRef, LoopWaker, running_loop};
 
 /// What happened, in order.
 #[derive(Clone, Default)]
@@ -82,7 +82,7 @@ pub(crate) async fn yield_now() {
         if std::mem::replace(&mut yielded, true) {
             return Poll::Ready(());
         }
-        LocalWaker::from_context(cx).wake();
+        LoopWaker::from_context(cx).wake();
         Poll::Pending
     })
     .await;
@@ -96,7 +96,7 @@ pub(crate) async fn sleep(duration: Duration) {
         if event_loop.time() >= when {
             return Poll::Ready(());
         }
-        deadline = Some(event_loop.wake_at(when, LocalWaker::from_context(cx)));
+        deadline = Some(event_loop.wake_at(when, LoopWaker::from_context(cx)));
         Poll::Pending
     })
     .await;

@@ -14,9 +14,9 @@ use std::thread;
 use std::time::Duration;
 
 use asyncio_loop::{
-    CallbackRef, CancelReason, Children, Context as Variables, Deadline, EventLoop, LocalWaker,
-    LoopRef, Outcome, RawTask, Supervisor, TaskOptions, TaskRef, TimerHandle, Verdict, context_var,
-    with_running,
+    CallbackRef, CancelReason, Children, Context as Variables, Deadline, EventLoop, LoopRef,
+    LoopWaker, Outcome, RawTask, Supervisor, TaskOptions, TaskRef, TimerHandle, Verdict,
+    context_var, with_running,
 };
 
 use crate::support::{Counted, Tally, event_loop};
@@ -41,7 +41,7 @@ struct World {
     handles: Vec<RawTask<Toy>>,
     tasks: Vec<TaskRef>,
     wakers: Vec<Waker>,
-    local_wakers: Vec<LocalWaker>,
+    local_wakers: Vec<LoopWaker>,
     callbacks: Vec<CallbackRef>,
     timers: Vec<TimerHandle>,
     deadlines: Vec<Deadline>,
@@ -139,7 +139,7 @@ impl Busy {
     fn use_context(&mut self, cx: &Context<'_>) {
         match random(8) {
             0 => give(|w| &mut w.wakers, cx.waker().clone()),
-            1 => give(|w| &mut w.local_wakers, LocalWaker::from_context(cx)),
+            1 => give(|w| &mut w.local_wakers, LoopWaker::from_context(cx)),
             2 => cx.waker().wake_by_ref(),
             3 => await_something(cx),
             4 => {
@@ -463,7 +463,7 @@ fn work_on_deadlines() {
     let Some(event_loop) = copy(|w| &mut w.refs) else { return };
     let waker = match copy(|w| &mut w.local_wakers) {
         Some(waker) if one_in(2) => waker,
-        _ => LocalWaker::from_waker(&foreign_waker()),
+        _ => LoopWaker::from_waker(&foreign_waker()),
     };
     give(|w| &mut w.deadlines, event_loop.wake_at(event_loop.time() + delay(), waker));
     let context = Variables::new();

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use asyncio_loop::{EventLoop, LocalWaker, LoopRef, RunError, TaskOptions};
+use asyncio_loop::{EventLoop, LoopRef, LoopWaker, RunError, TaskOptions};
 
 use crate::support::{OnDrop, Tally, event_loop, pending_with, reporting_loop, run_turns, turn};
 
@@ -120,7 +120,7 @@ fn a_deadline_inside_a_timers_callback_ends_with_it() {
     let waker = Rc::new(RefCell::new(None));
     event_loop
         .run_until_complete(poll_fn(|cx| {
-            *waker.borrow_mut() = Some(LocalWaker::from_context(cx));
+            *waker.borrow_mut() = Some(LoopWaker::from_context(cx));
             Poll::Ready(())
         }))
         .unwrap();
@@ -235,7 +235,7 @@ fn handles_of_every_kind_survive_the_loop() {
     event_loop
         .spawn(
             poll_fn(move |cx| {
-                kept.borrow_mut().push((LocalWaker::from_context(cx), cx.waker().clone()));
+                kept.borrow_mut().push((LoopWaker::from_context(cx), cx.waker().clone()));
                 Poll::<()>::Pending
             }),
             TaskOptions::new(),
@@ -263,7 +263,7 @@ fn handles_of_every_kind_survive_the_loop() {
         for (local, waker) in &*wakers.borrow() {
             local.wake_by_ref();
             waker.wake_by_ref();
-            let again = LocalWaker::from_waker(waker);
+            let again = LoopWaker::from_waker(waker);
             again.wake_by_ref();
             local.clone().wake();
             assert!(local.task().unwrap().is_done());
@@ -285,13 +285,13 @@ thread_local! {
 /// A future that keeps what refers to its cell in a thread-local.
 async fn keeps_its_wakers() {
     poll_fn(|cx| {
-        let wakers = (LocalWaker::from_context(cx), cx.waker().clone());
+        let wakers = (LoopWaker::from_context(cx), cx.waker().clone());
         let wakes = OnDrop({
-            let (local, waker) = (LocalWaker::from_context(cx), cx.waker().clone());
+            let (local, waker) = (LoopWaker::from_context(cx), cx.waker().clone());
             move || {
                 local.wake_by_ref();
                 waker.wake_by_ref();
-                LocalWaker::from_waker(&waker).wake();
+                LoopWaker::from_waker(&waker).wake();
             }
         });
         KEPT.with_borrow_mut(|kept| kept.extend([Box::new(wakers) as _, Box::new(wakes) as _]));

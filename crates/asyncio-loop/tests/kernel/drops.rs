@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use asyncio_loop::{
-    ContextVar, LocalWaker, Outcome, RawTask, RunError, TaskOptions, TaskRef, running_loop,
+    ContextVar, LoopWaker, Outcome, RawTask, RunError, TaskOptions, TaskRef, running_loop,
 };
 
 use crate::support::{
@@ -268,7 +268,7 @@ fn a_borrowing_future_ends_before_its_run_returns() {
             let borrowed = &local;
             let owned = tally.counted();
             poll_fn(|cx| {
-                *waker.borrow_mut() = Some((cx.waker().clone(), LocalWaker::from_context(cx)));
+                *waker.borrow_mut() = Some((cx.waker().clone(), LoopWaker::from_context(cx)));
                 Poll::Ready(())
             })
             .await;
@@ -318,7 +318,7 @@ fn references_to_finished_tasks_may_be_dropped_anywhere() {
         let (wakers, counted) = (Rc::clone(&wakers), tally.counted());
         let task = poll_fn(move |cx| {
             counted.check();
-            wakers.borrow_mut().push(LocalWaker::from_context(cx));
+            wakers.borrow_mut().push(LoopWaker::from_context(cx));
             Poll::Ready(())
         });
         event_loop.spawn(task, TaskOptions::new()).unwrap();

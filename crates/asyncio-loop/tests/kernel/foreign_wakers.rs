@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use asyncio_loop::{Direction, LocalWaker, Outcome, Source, TaskOptions};
+use asyncio_loop::{Direction, LoopWaker, Outcome, Source, TaskOptions};
 
 use crate::support::{OnDrop, Tally, event_loop, pending_with, reporting_loop, run_turns};
 
@@ -49,7 +49,7 @@ fn wakers_outlive_their_loop_and_its_thread() {
         std::thread::spawn(move || {
             other.wake_by_ref();
             // Not of this thread: a plain waker inside.
-            let local = LocalWaker::from_waker(&other);
+            let local = LoopWaker::from_waker(&other);
             assert!(local.task().is_none());
             local.clone().wake();
             drop((local, other));
@@ -112,7 +112,7 @@ fn a_borrowed_waker_may_be_lent_to_scoped_threads() {
                         let clone = waker.clone();
                         clone.wake_by_ref();
                         kept.lock().unwrap().push(clone);
-                        assert!(LocalWaker::from_waker(waker).task().is_none());
+                        assert!(LoopWaker::from_waker(waker).task().is_none());
                     });
                 }
             });
@@ -218,7 +218,7 @@ fn destructors_of_foreign_wakers_may_use_the_loop() {
     event_loop
         .run_until_complete(async {
             let this = asyncio_loop::running_loop();
-            let deadline = this.wake_at(this.time() + second, LocalWaker::from_waker(&waker()));
+            let deadline = this.wake_at(this.time() + second, LoopWaker::from_waker(&waker()));
             for _ in 0..3 {
                 assert!(deadline.set_waker(&Context::from_waker(&waker())));
             }
@@ -245,7 +245,7 @@ fn loops_of_one_thread_wake_each_others_tasks() {
             poll_fn(move |cx| {
                 counted.check();
                 polls += 1;
-                *kept.borrow_mut() = Some(LocalWaker::from_context(cx));
+                *kept.borrow_mut() = Some(LoopWaker::from_context(cx));
                 if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
             }),
             TaskOptions::new(),
@@ -273,8 +273,8 @@ fn wakers_of_one_poll_serve_another_future() {
             let waker = cx.waker().clone();
             let mut inner = pin!(pending_with(tally.counted()));
             assert!(inner.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-            assert!(LocalWaker::from_waker(&waker).will_wake(cx));
-            assert!(LocalWaker::from_waker(Waker::noop()).task().is_none());
+            assert!(LoopWaker::from_waker(&waker).will_wake(cx));
+            assert!(LoopWaker::from_waker(Waker::noop()).task().is_none());
             Poll::Ready(())
         }))
         .unwrap();
@@ -361,7 +361,7 @@ fn a_waker_may_set_timers_while_it_is_cloned_for_one() {
     let event_loop = event_loop();
     let this = event_loop.handle_to_self();
     let waker = calling::waker(move || this.call_later(Duration::from_secs(1), || ()).cancel());
-    let noop = LocalWaker::from_waker(Waker::noop());
+    let noop = LoopWaker::from_waker(Waker::noop());
     let deadline = event_loop.wake_at(event_loop.time(), noop);
     assert!(deadline.set_waker(&Context::from_waker(&waker)));
     assert_eq!(event_loop.timer_count(), 1);

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use asyncio_loop::{
-    ContextVar, ErrorContext, LocalWaker, LoopRef, Outcome, Supervisor, TaskOptions, Verdict,
+    ContextVar, ErrorContext, LoopRef, LoopWaker, Outcome, Supervisor, TaskOptions, Verdict,
 };
 
 use crate::support::{
@@ -391,8 +391,8 @@ impl Drop for Hostile {
     }
 }
 
-fn hostile() -> LocalWaker {
-    LocalWaker::from_waker(&Waker::from(Arc::new(Hostile)))
+fn hostile() -> LoopWaker {
+    LoopWaker::from_waker(&Waker::from(Arc::new(Hostile)))
 }
 
 #[test]

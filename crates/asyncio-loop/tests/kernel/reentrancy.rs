@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use asyncio_loop::{
-    Context, LocalWaker, RawTask, RunError, TaskOptions, running_loop, try_running_loop,
+    Context, LoopWaker, RawTask, RunError, TaskOptions, running_loop, try_running_loop,
     with_running,
 };
 
@@ -118,7 +118,7 @@ fn eager_tasks_may_end_themselves_inside_the_call_that_makes_them() {
                     poll_fn(move |cx| {
                         counted.check();
                         cx.waker().wake_by_ref();
-                        LocalWaker::from_context(cx).wake();
+                        LoopWaker::from_context(cx).wake();
                         let this = running_loop().current_task().unwrap();
                         if end {
                             assert!(this.request_end());

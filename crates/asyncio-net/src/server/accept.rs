@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use asyncio_loop::{Deadline, Direction, ErrorContext, LocalWaker, Source};
+use asyncio_loop::{Deadline, Direction, ErrorContext, LoopWaker, Source};
 use mio::net::{TcpListener, UnixListener};
 
 use super::shared::CloseAtEnd;
@@ -125,7 +125,7 @@ impl<L: ListenSocket> Listener<L> {
             .field("listening on", &self.address);
         event_loop.report(&context);
         let until = event_loop.time() + PAUSE;
-        let deadline = event_loop.wake_at(until, LocalWaker::from_context(cx));
+        let deadline = event_loop.wake_at(until, LoopWaker::from_context(cx));
         self.paused.replace(Some(deadline));
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::LocalWaker;
+use asyncio_loop::LoopWaker;
 
 use super::StreamReader;
 use crate::error::SharedError;
@@ -137,7 +137,7 @@ struct Feed {
     bytes: RefCell<VecDeque<u8>>,
     error: RefCell<Option<SharedError>>,
     at_end: Cell<bool>,
-    reader: Cell<Option<LocalWaker>>,
+    reader: Cell<Option<LoopWaker>>,
 }
 
 impl Feed {
@@ -154,7 +154,7 @@ impl ByteSource for Feed {
             return Poll::Ready(Err(error.to_io()));
         }
         if self.bytes.borrow().is_empty() && !self.at_end.get() {
-            self.reader.set(Some(LocalWaker::from_context(cx)));
+            self.reader.set(Some(LoopWaker::from_context(cx)));
             return Poll::Pending;
         }
         Poll::Ready(self.bytes.borrow_mut().read(buffer))

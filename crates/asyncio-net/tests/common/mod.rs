@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
-use asyncio_loop::{Direction, ErrorContext, LocalWaker, LoopRef, Source, running_loop};
+use asyncio_loop::{Direction, ErrorContext, LoopRef, LoopWaker, Source, running_loop};
 use asyncio_net::{Protocol, Transport};
 use asyncio_task::{Runner, yield_now};
 use rustix::event::{PollFd, PollFlags};
@@ -159,7 +159,7 @@ pub(crate) struct Log(Rc<LogState>);
 #[derive(Default)]
 struct LogState {
     lines: RefCell<Vec<String>>,
-    waiter: Cell<Option<LocalWaker>>,
+    waiter: Cell<Option<LoopWaker>>,
 }
 
 impl Log {
@@ -185,7 +185,7 @@ impl Log {
             if self.0.lines.borrow().iter().any(|known| known == line) {
                 return Poll::Ready(());
             }
-            self.0.waiter.set(Some(LocalWaker::from_context(cx)));
+            self.0.waiter.set(Some(LoopWaker::from_context(cx)));
             Poll::Pending
         })
         .await;
@@ -197,7 +197,7 @@ impl Log {
             if self.0.lines.borrow().len() >= count {
                 return Poll::Ready(());
             }
-            self.0.waiter.set(Some(LocalWaker::from_context(cx)));
+            self.0.waiter.set(Some(LoopWaker::from_context(cx)));
             Poll::Pending
         })
         .await;

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::task::Context;
 
 use asyncio_loop::{
-    CancelReason, LocalWaker, TaskRef, visit_frames, with_boundary, with_frame, with_running,
+    CancelReason, LoopWaker, TaskRef, visit_frames, with_boundary, with_frame, with_running,
 };
 
 use super::deliver::{Delivery, Work};
@@ -78,7 +78,7 @@ pub(crate) struct Node {
     pub(super) has_unseen: Cell<bool>,
     /// What it asks of what is inside it.
     pub(super) delivery: Delivery,
-    waker: RefCell<Option<LocalWaker>>,
+    waker: RefCell<Option<LoopWaker>>,
     /// Of a root, its task; of a link, the task that is awaited.
     task: Option<TaskRef>,
     pub(super) root_state: RootState,
@@ -233,7 +233,7 @@ impl Node {
         self.see();
         if self.waker.borrow().as_ref().is_none_or(|waker| !waker.will_wake(cx)) {
             // Made and dropped while nothing is borrowed: a foreign one may cancel what this stands for.
-            let old = self.waker.replace(Some(LocalWaker::from_context(cx)));
+            let old = self.waker.replace(Some(LoopWaker::from_context(cx)));
             drop(old);
         }
     }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::{CallbackRef, Deadline, LocalWaker, WaitKey, WaitList, running_loop};
+use asyncio_loop::{CallbackRef, Deadline, LoopWaker, WaitKey, WaitList, running_loop};
 
 use crate::task::Task;
 use crate::timeout::TimeoutError;
@@ -95,7 +95,7 @@ struct Shared<T> {
     /// How many tasks have not ended.
     running: usize,
     /// The calls of `next` that wait. A task that ends wakes the first of them.
-    waiters: WaitList<LocalWaker>,
+    waiters: WaitList<LoopWaker>,
     limit: Option<Deadline>,
 }
 
@@ -134,7 +134,7 @@ impl<T> Shared<T> {
 
     fn wake_all(this: &RefCell<Self>) {
         let waiters = std::mem::take(&mut this.borrow_mut().waiters);
-        waiters.for_each(LocalWaker::wake);
+        waiters.for_each(LoopWaker::wake);
     }
 
     fn take(&mut self) -> Option<Task<T>> {
@@ -250,7 +250,7 @@ impl<T> Wait<'_, T> {
 
     fn wait(&mut self, cx: &Context<'_>) {
         // Made and dropped with nothing borrowed: both may be code of a user.
-        let waiter = LocalWaker::from_context(cx);
+        let waiter = LoopWaker::from_context(cx);
         let mut shared = self.shared.borrow_mut();
         let stale = match self.place.and_then(|place| shared.waiters.get_mut(place)) {
             Some(old) => Some(std::mem::replace(old, waiter)),

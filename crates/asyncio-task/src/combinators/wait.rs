@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::{CallbackRef, Deadline, LocalWaker, running_loop};
+use asyncio_loop::{CallbackRef, Deadline, LoopWaker, running_loop};
 
 use crate::task::Task;
 
@@ -187,7 +187,7 @@ struct State {
     open: usize,
     /// Whether only the end of the last task is worth a wake.
     last_only: bool,
-    waker: Option<LocalWaker>,
+    waker: Option<LoopWaker>,
 }
 
 impl<'a, T> Watch<'a, T> {
@@ -239,13 +239,13 @@ impl<'a, T> Watch<'a, T> {
             (Some(limit), None) => {
                 let event_loop = running_loop();
                 let when = event_loop.time() + limit;
-                *deadline = Some(event_loop.wake_at(when, LocalWaker::from_context(cx)));
+                *deadline = Some(event_loop.wake_at(when, LoopWaker::from_context(cx)));
             }
             (Some(_), Some(deadline)) if !deadline.set_waker(cx) => return Poll::Ready(()),
             _ => {}
         }
         // Made and dropped with nothing borrowed: both may be code of a user.
-        let waker = LocalWaker::from_context(cx);
+        let waker = LoopWaker::from_context(cx);
         let old = self.state.borrow_mut().waker.replace(waker);
         drop(old);
         Poll::Pending

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use asyncio_loop::{CallbackRef, LocalWaker, WaitKey, WaitList};
+use asyncio_loop::{CallbackRef, LoopWaker, WaitKey, WaitList};
 
 use super::Promise;
 
@@ -24,7 +24,7 @@ struct More<T> {
 }
 
 pub(super) enum Waiter<T> {
-    Task(LocalWaker),
+    Task(LoopWaker),
     Callback(DoneCallback<T>),
 }
 
@@ -105,11 +105,7 @@ impl<T> Waiting<T> {
     /// Sets the waker of the handle that waits at `place`, which moves there if it is nowhere yet. Gives
     /// back the waker from before.
     #[inline]
-    pub(super) fn set_waker(
-        &mut self,
-        place: &Cell<Place>,
-        waker: LocalWaker,
-    ) -> Option<Waiter<T>> {
+    pub(super) fn set_waker(&mut self, place: &Cell<Place>, waker: LoopWaker) -> Option<Waiter<T>> {
         let waiter = Waiter::Task(waker);
         match self.at(place.get()) {
             Some(old) => Some(std::mem::replace(old, waiter)),

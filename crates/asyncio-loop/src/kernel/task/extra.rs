@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Supervisor;
 use crate::cancel_reason::{CancelReason, Reason};
 use crate::kernel::callback::CallbackRef;
-use crate::kernel::waker::LocalWaker;
+use crate::kernel::waker::LoopWaker;
 
 #[derive(Default)]
 pub(super) struct Extra {
@@ -18,7 +18,7 @@ pub(super) struct Extra {
     /// How many of these were registered before the task was awaited: they come first.
     pub(super) before_awaiter: usize,
     /// A waiter that is none of our cells.
-    pub(super) awaiter: Option<LocalWaker>,
+    pub(super) awaiter: Option<LoopWaker>,
     /// How often it was asked to end, less what was taken back.
     pub(super) requests: usize,
     /// What the last of them said.

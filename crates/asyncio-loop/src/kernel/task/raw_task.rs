@@ -9,7 +9,7 @@ use crate::kernel::cell::{
 };
 use crate::kernel::home::Home;
 use crate::kernel::waits_for::WaitsFor;
-use crate::kernel::waker::{self, LocalWaker};
+use crate::kernel::waker::{self, LoopWaker};
 use crate::kernel::{children, frames};
 use crate::report;
 use crate::running::with_running;
@@ -243,7 +243,7 @@ impl<T> RawTask<T> {
 
     #[inline]
     fn note_awaiter(&self, cx: &Context<'_>, link: bool) -> Join<T> {
-        match LocalWaker::for_wait(cx, WaitsFor::Task).into_cell() {
+        match LoopWaker::for_wait(cx, WaitsFor::Task).into_cell() {
             Ok(awaiter) => self.await_in(awaiter, link),
             Err(waker) => {
                 if self.task.is_done() {
@@ -255,7 +255,7 @@ impl<T> RawTask<T> {
                 let _ = with_running(|running| self.task.check_loop(Some(running)));
                 // SAFETY: promises 1 and 5: dropped when the new one is in its place.
                 let old = unsafe { take_awaiter(self.task.0.ptr()) };
-                let waker = LocalWaker::foreign(waker);
+                let waker = LoopWaker::foreign(waker);
                 let old_waker = self.task.with_extra(|extra| {
                     if extra.awaiter.is_none() {
                         extra.before_awaiter = extra.on_done.len();

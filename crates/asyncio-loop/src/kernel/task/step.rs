@@ -11,7 +11,7 @@ use crate::kernel::cell::{
     SUPERVISED, TASK,
 };
 use crate::kernel::home::{Home, enter, leave};
-use crate::kernel::waker::{self, LocalWaker};
+use crate::kernel::waker::{self, LoopWaker};
 use crate::kernel::{children, frames};
 use crate::report;
 
@@ -280,7 +280,7 @@ fn tell(extra: &mut Extra, awaiter: Option<CellRef>) {
     // Nothing of `extra` is used from here on: the wakers may be code of a user.
     let (before, after) = on_done.split_at(before);
     before.iter().for_each(CallbackRef::schedule);
-    if let Some(awaiter) = awaiter.map(LocalWaker::from_cell).or(foreign) {
+    if let Some(awaiter) = awaiter.map(LoopWaker::from_cell).or(foreign) {
         awaiter.wake();
     }
     after.iter().for_each(CallbackRef::schedule);
