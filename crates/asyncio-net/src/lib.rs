@@ -59,6 +59,7 @@ mod datagram;
 mod endpoint;
 mod error;
 mod fence;
+mod message;
 mod network;
 mod pipe;
 mod pool;

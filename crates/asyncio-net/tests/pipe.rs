@@ -224,6 +224,116 @@ fn streams_over_a_pipe() {
     });
 }
 
+fn is_nonblocking(fd: impl std::os::fd::AsFd) -> bool {
+    rustix::fs::fcntl_getfl(fd).unwrap().contains(rustix::fs::OFlags::NONBLOCK)
+}
+
+fn controller() -> OwnedFd {
+    use rustix::pty;
+    let flags = pty::OpenptFlags::RDWR | pty::OpenptFlags::NOCTTY;
+    let controller = pty::openpt(flags).unwrap();
+    pty::grantpt(&controller).unwrap();
+    pty::unlockpt(&controller).unwrap();
+    controller
+}
+
+fn program_side(controller: &OwnedFd) -> File {
+    let name = rustix::pty::ptsname(controller, Vec::new()).unwrap();
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    let mode = rustix::fs::Mode::empty();
+    rustix::fs::open(name.to_str().unwrap(), flags, mode).unwrap().into()
+}
+
+// stdout_flag_left
+#[test]
+fn an_open_file_that_others_share_is_not_changed() {
+    run(async || {
+        let (one, other) = UnixStream::pair()?;
+        let (reading, writing) = pipe();
+        let controller = controller();
+        let terminal = program_side(&controller);
+        let mut kept = Vec::new();
+        for (fd, changed) in [
+            (OwnedFd::from(one), false),
+            (reading, false),
+            (terminal.into(), false),
+            (controller, true),
+        ] {
+            let shared = fd.try_clone()?;
+            let mut reader = open_read_pipe(fd)?;
+            let reading = asyncio_task::create_task(async move { reader.read(1).await });
+            settle().await;
+            assert!(!reading.is_done());
+            assert_eq!(is_nonblocking(&shared), changed);
+            kept.push(shared);
+        }
+        for fd in [OwnedFd::from(other), writing] {
+            let shared = fd.try_clone()?;
+            let writer = open_write_pipe(fd)?;
+            writer.write(&bytes(1_000_000));
+            settle().await;
+            assert!(writer.transport().write_buffer_size() > 0, "it would have blocked");
+            assert!(!is_nonblocking(&shared));
+            writer.transport().abort();
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_descriptor_for_the_other_direction_is_refused() {
+    run(async || {
+        let (reading, writing) = pipe();
+        for error in [open_write_pipe(reading).unwrap_err(), open_read_pipe(writing).unwrap_err()] {
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_named_pipe_that_is_open_both_ways_does_not_end() {
+    run(async || {
+        let dir = common::TempDir::new();
+        let fifo = dir.path("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU)?;
+        let mut reader = open_read_pipe(File::options().read(true).write(true).open(&fifo)?)?;
+        for text in [&b"one"[..], b"two"] {
+            std::fs::write(&fifo, text)?;
+            assert_eq!(reader.read_exactly(3).await?, text);
+            settle().await;
+        }
+        assert!(!reader.at_eof());
+        Ok(())
+    });
+}
+
+// short_reads
+#[test]
+fn packets_and_messages_are_whole_however_little_room_there_is() {
+    run(async || {
+        let (reading, writing) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::DIRECT)?;
+        let (ours, theirs) = std::os::unix::net::UnixDatagram::pair()?;
+        for (reading, writing) in [(reading, writing), (ours.into(), OwnedFd::from(theirs))] {
+            let mut reader = open_read_pipe(reading)?;
+            let data = bytes(30_000);
+            let (first, rest) = data.split_at(19_990);
+            let mut writing = File::from(writing);
+            first.chunks(4000).try_for_each(|part| writing.write_all(part))?;
+            let receiving = asyncio_task::create_task(async move {
+                // Room for ten bytes when the rest comes.
+                let start = reader.read_exactly(20_000).await?;
+                let rest = reader.read_exactly(10_000).await?;
+                io::Result::Ok([start, rest].concat())
+            });
+            settle().await;
+            rest.chunks(4000).try_for_each(|part| writing.write_all(part))?;
+            assert!(receiving.await.unwrap()? == data);
+        }
+        Ok(())
+    });
+}
+
 /// A program of its own: this test binary, told to run just one part of it.
 fn this_program(part: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());

@@ -1,0 +1,172 @@
+//! Pipes, terminals, and the program's own standard streams.
+//!
+//! `access` chooses how a descriptor is used: by the poller (`stream`), as a file that is always ready
+//! (`file`), or by a thread (`threaded`).
+
+mod access;
+mod file;
+mod left;
+mod standard;
+mod stream;
+mod threaded;
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use self::access::Access;
+pub use self::standard::{stderr, stdin, stdout};
+use crate::connect::start;
+use crate::connection::Opened;
+use crate::network::Network;
+use crate::protocol::Protocol;
+use crate::stream::{DEFAULT_LIMIT, StreamReader, StreamWriter};
+use crate::transport::{Lent, Transport};
+
+/// Has the protocol that `factory` makes receive from the reading end of a pipe.
+///
+/// The descriptor may be blocking, and others may share its open file, which is not changed if there is
+/// another way: each call on a socket says that it does not wait; a pipe or a terminal is opened anew. Only
+/// where neither will do (the controlling side of a terminal, other devices, systems without `/proc`) the
+/// open file is made non-blocking.
+///
+/// # Errors
+///
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for anything that is not a pipe, a socket or a character
+/// device, and for a descriptor that is not open for that direction; the system's.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Write;
+/// use asyncio_net::open_read_pipe;
+///
+/// asyncio_task::run(async {
+///     let (reading, mut writing) = std::os::unix::net::UnixStream::pair()?;
+///     writing.write_all(b"hello\n")?;
+///     assert_eq!(open_read_pipe(reading)?.read_line().await?, "hello\n");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+pub fn connect_read_pipe<P: Protocol + 'static>(
+    pipe: impl Into<OwnedFd>,
+    factory: impl FnOnce() -> P,
+) -> io::Result<Transport> {
+    start(open(pipe.into(), End::Reading)?, Box::new(Lent(factory())))
+}
+
+/// Has the protocol that `factory` makes write to the writing end of a pipe. Its open file is treated as
+/// [`connect_read_pipe`] says.
+///
+/// `close` and `write_eof` are one and the same there. The protocol hears of it when nobody reads any more.
+///
+/// # Errors
+///
+/// As [`connect_read_pipe`].
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Read;
+/// use asyncio_net::{Protocol, Transport, connect_write_pipe};
+///
+/// struct Writes;
+///
+/// impl Protocol for Writes {
+///     fn connection_made(&mut self, transport: &Transport) {
+///         transport.write(b"hello");
+///         transport.close();
+///     }
+///     fn data_received(&mut self, _: &Transport, _: &[u8]) {}
+/// }
+///
+/// let (mut reading, writing) = std::io::pipe()?;
+/// asyncio_task::run(async { connect_write_pipe(writing, || Writes).map(drop) })?;
+/// let mut text = String::new();
+/// reading.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// # std::io::Result::Ok(())
+/// ```
+pub fn connect_write_pipe<P: Protocol + 'static>(
+    pipe: impl Into<OwnedFd>,
+    factory: impl FnOnce() -> P,
+) -> io::Result<Transport> {
+    start(open(pipe.into(), End::Writing)?, Box::new(Lent(factory())))
+}
+
+/// Reads from a pipe as a stream. Its open file is treated as [`connect_read_pipe`] says.
+///
+/// # Errors
+///
+/// As [`connect_read_pipe`].
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Write;
+/// use asyncio_net::open_read_pipe;
+///
+/// asyncio_task::run(async {
+///     let (reading, mut writing) = std::io::pipe()?;
+///     writing.write_all(b"one\ntwo\n")?;
+///     let mut reader = open_read_pipe(reading)?;
+///     assert_eq!(reader.read_line().await?, "one\n");
+///     assert_eq!(reader.read_line().await?, "two\n");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+pub fn open_read_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamReader> {
+    Ok(open(pipe.into(), End::Reading)?.reader(DEFAULT_LIMIT))
+}
+
+/// Writes to a pipe as a stream. Its open file is treated as [`connect_read_pipe`] says.
+///
+/// # Errors
+///
+/// As [`connect_read_pipe`].
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{open_read_pipe, open_write_pipe};
+///
+/// asyncio_task::run(async {
+///     let (reading, writing) = std::io::pipe()?;
+///     let mut reader = open_read_pipe(reading)?;
+///     let writer = open_write_pipe(writing)?;
+///     writer.write(b"hello");
+///     writer.close().await?;
+///     assert_eq!(reader.read_to_end().await?, "hello");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+pub fn open_write_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamWriter> {
+    let opened = open(pipe.into(), End::Writing)?;
+    Ok(opened.into_streams(DEFAULT_LIMIT).1)
+}
+
+/// The direction in which a pipe is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Reading,
+    Writing,
+}
+
+fn open(pipe: OwnedFd, end: End) -> io::Result<Opened> {
+    Access::to_owned(pipe, end)?.open(&Network::running(), end)
+}

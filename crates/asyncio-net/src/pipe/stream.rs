@@ -1,0 +1,168 @@
+//! One end of a pipe that the poller watches.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll, ready};
+
+use asyncio_loop::{Direction, LoopRef, Source};
+use rustix::fs::{FileType, fstat};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketType, recv, sendmsg, sockopt};
+
+use super::End;
+use super::left::Left;
+use crate::message::receive_message;
+use crate::pool;
+use crate::source::{ByteSource, ByteStream};
+
+/// The length of the longest packet of a pipe.
+const PIPE_BUF: usize = 4096;
+
+/// The end until it is closed. A short read says nothing: terminals and packet pipes make them.
+pub(super) struct PipeStream {
+    source: RefCell<Option<Source<OwnedFd>>>,
+    end: End,
+    calls: Calls,
+    left: Left,
+}
+
+/// The system calls that move bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Calls {
+    /// `read` and `writev`, for a pipe whose open file is non-blocking. The poller tells its writing
+    /// end that nobody reads any more.
+    Pipe,
+    /// The same for a terminal or another device.
+    Device,
+    /// Those of sockets, with a flag, for a socket that carries a stream.
+    Stream,
+    /// The same for a socket that carries messages.
+    Messages,
+}
+
+impl PipeStream {
+    /// An end whose open file is non-blocking.
+    pub(super) fn pipe(event_loop: &LoopRef, fd: OwnedFd, end: End) -> io::Result<Self> {
+        let is_pipe = FileType::from_raw_mode(fstat(&fd)?.st_mode) == FileType::Fifo;
+        let calls = if is_pipe { Calls::Pipe } else { Calls::Device };
+        Ok(Self::new(event_loop, fd, end, calls))
+    }
+
+    /// A socket, blocking or not.
+    pub(super) fn socket(event_loop: &LoopRef, fd: OwnedFd, end: End) -> io::Result<Self> {
+        let is_stream = sockopt::socket_type(&fd)? == SocketType::STREAM;
+        let calls = if is_stream { Calls::Stream } else { Calls::Messages };
+        Ok(Self::new(event_loop, fd, end, calls))
+    }
+
+    fn new(event_loop: &LoopRef, fd: OwnedFd, end: End, calls: Calls) -> Self {
+        let source = Source::new(event_loop, fd);
+        if end == End::Writing {
+            // Readable means that the reader is gone, which is not to be assumed.
+            source.clear_ready(Direction::Read);
+        }
+        Self { source: RefCell::new(Some(source)), end, calls, left: Left::default() }
+    }
+
+    /// Reads. Of a message or a packet that is longer than the buffer, the rest is kept.
+    fn read(&self, fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+        let needed = self.calls.needed();
+        if buffer.len() >= needed {
+            return self.calls.read(fd, buffer);
+        }
+        let mut bytes = vec![0; needed];
+        let count = self.calls.read(fd, &mut bytes)?;
+        bytes.truncate(count);
+        Ok(self.left.give(bytes, buffer))
+    }
+}
+
+impl Calls {
+    /// The buffer that a read needs, so that no message or packet is cut.
+    fn needed(self) -> usize {
+        match self {
+            Self::Pipe => PIPE_BUF,
+            Self::Messages => pool::LENGTH,
+            Self::Device | Self::Stream => 1,
+        }
+    }
+
+    fn read(self, fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Pipe | Self::Device => Ok(rustix::io::read(fd, buffer)?),
+            Self::Stream => Ok(recv(fd, buffer, RecvFlags::DONTWAIT)?.0),
+            Self::Messages => Ok(receive_message(fd, buffer)?.0),
+        }
+    }
+
+    fn write(self, fd: &OwnedFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if matches!(self, Self::Pipe | Self::Device) {
+            return Ok(rustix::io::writev(fd, slices)?);
+        }
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        Ok(sendmsg(fd, slices, &mut SendAncillaryBuffer::default(), flags)?)
+    }
+}
+
+impl ByteSource for PipeStream {
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let source = self.source.borrow();
+        let Some(source) = &*source else { return Poll::Ready(Ok(0)) };
+        if self.end == End::Reading {
+            return match self.left.take(buffer) {
+                Some(count) => Poll::Ready(Ok(count)),
+                None => source.poll_io(cx, Direction::Read, |fd| self.read(fd, buffer)),
+            };
+        }
+        if self.calls == Calls::Pipe {
+            ready!(source.poll_ready(cx, Direction::Read))?;
+            return Poll::Ready(Ok(0));
+        }
+        Poll::Pending
+    }
+}
+
+impl ByteStream for PipeStream {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let source = self.source.borrow();
+        let Some(source) = &*source else { return Err(io::ErrorKind::NotConnected.into()) };
+        source.try_io(Direction::Write, |fd| self.calls.write(fd, slices))
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let source = self.source.borrow();
+        let Some(source) = &*source else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        source.poll_ready(cx, Direction::Write)
+    }
+
+    fn can_read(&self) -> bool {
+        self.end == End::Reading
+    }
+
+    fn can_write(&self) -> bool {
+        self.end == End::Writing
+    }
+
+    fn can_write_eof(&self) -> bool {
+        self.end == End::Writing
+    }
+
+    fn write_eof(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&self) {
+        let source = self.source.take();
+        if let Some(source) = source {
+            source.wake_waiters();
+        }
+    }
+
+    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
+        if let Some(source) = &*self.source.borrow() {
+            look(source.get_ref().as_fd());
+        }
+    }
+}
