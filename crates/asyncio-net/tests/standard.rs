@@ -289,7 +289,7 @@ fn child_gives_up_reading() {
         Ok(())
     });
     // Nothing was taken from those who come later.
-    println!("ready");
+    io::stdout().write_all(b"ready\n").unwrap();
     let mut line = String::new();
     io::stdin().read_line(&mut line).unwrap();
     assert_eq!(line, "later\n");
@@ -300,7 +300,7 @@ fn a_read_that_is_given_up_takes_nothing() {
     let (controller, program) = terminal();
     let (reading, writing) = io::pipe().unwrap();
     for (input, mut writer) in
-        [(reading.into(), as_file(writing)), (OwnedFd::from(controller), program)]
+        [(reading.into(), as_file(writing)), (controller, program)]
     {
         let mut command = this_program("child_gives_up_reading");
         let mut child = command.stdin(input).stdout(Stdio::piped()).spawn().unwrap();
