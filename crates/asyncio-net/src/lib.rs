@@ -71,6 +71,7 @@ mod sendfile;
 mod server;
 mod sock;
 mod socket;
+mod socket_file;
 mod source;
 mod stream;
 mod transport;

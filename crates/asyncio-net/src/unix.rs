@@ -92,12 +92,14 @@ pub fn create_unix_connection<'a, P: Protocol + 'static>(
 /// Listens on a Unix socket at `path` and has `handler` serve each client, in a task of its own; see
 /// [`start_server`](crate::start_server).
 ///
-/// The file of a socket that nobody listens on any more is replaced; the new one is removed when the
-/// server is closed, unless [`cleanup_socket(false)`](StartServer::cleanup_socket) is given.
+/// The file of a dead socket is replaced; a socket in use there is an error, unless
+/// [`replace_socket(true)`](StartServer::replace_socket) is given. The new file is removed when the server
+/// is closed, unless [`cleanup_socket(false)`](StartServer::cleanup_socket) is given.
 ///
 /// # Errors
 ///
-/// When the path cannot be listened on: a file that is no socket is in the way, for one.
+/// When the path cannot be listened on. [`AddrInUse`](std::io::ErrorKind::AddrInUse) for the socket of a
+/// living server, and for a file that is no socket.
 ///
 /// # Panics
 ///

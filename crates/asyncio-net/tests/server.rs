@@ -489,7 +489,9 @@ fn close_removes_the_socket_file_unless_told_otherwise() {
         assert!(!path.exists());
 
         let socket = UnixListener::bind(&path)?;
-        create_server(socket, || Echo).await?.close();
+        create_server(socket.try_clone()?, || Echo).await?.close();
+        assert!(path.exists(), "the socket was made elsewhere");
+        create_server(socket, || Echo).cleanup_socket(true).await?.close();
         assert!(!path.exists());
 
         create_unix_server(&path, || Echo).cleanup_socket(false).await?.close();

@@ -201,7 +201,10 @@ fn check_input(part: &str, input: OwnedFd, mut writer: File) {
         writeln!(writer, "{line}").unwrap();
         let mut answer = String::new();
         answers.read_line(&mut answer).unwrap();
-        assert_eq!(answer.trim_end(), format!("copy {line}"));
+        if answer.trim_end() != format!("copy {line}") {
+            answers.read_to_string(&mut answer).unwrap();
+            panic!("{part} with {shared:?}, not \"copy {line}\" but {answer}");
+        }
         assert!(!is_nonblocking(&shared), "for us, who share it");
     }
     finish(child);
@@ -299,9 +302,7 @@ fn child_gives_up_reading() {
 fn a_read_that_is_given_up_takes_nothing() {
     let (controller, program) = terminal();
     let (reading, writing) = io::pipe().unwrap();
-    for (input, mut writer) in
-        [(reading.into(), as_file(writing)), (controller, program)]
-    {
+    for (input, mut writer) in [(reading.into(), as_file(writing)), (controller, program)] {
         let mut command = this_program("child_gives_up_reading");
         let mut child = command.stdin(input).stdout(Stdio::piped()).spawn().unwrap();
         drop(command);

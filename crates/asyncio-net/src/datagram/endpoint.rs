@@ -20,7 +20,7 @@ use crate::address::Address;
 use crate::connection::Limits;
 use crate::network::Network;
 use crate::pool;
-use crate::server::SocketFile;
+use crate::socket_file::SocketFile;
 
 /// The number of datagrams that are sent, and received, before other tasks run.
 const IN_A_ROW: usize = 32;

@@ -22,7 +22,7 @@ use self::endpoint::{Endpoint, Opened};
 use crate::address::Address;
 use crate::network::Network;
 use crate::pool;
-use crate::server::{SocketFile, remove_stale};
+use crate::socket_file::{InUse, SocketFile, bind};
 
 /// Makes a socket for datagrams and hands it to the protocol that `factory` makes.
 ///
@@ -152,10 +152,8 @@ fn open(
     }
     let mut file = None;
     if let Some(local) = local {
-        let bound = remove_stale(local)
-            .and_then(|()| local.to_sock_addr())
-            .and_then(|address| socket.bind(&address));
-        bound.map_err(|error| named("bind to", local, error))?;
+        let in_use = InUse::replaced_if(options.replace_socket);
+        bind(&socket, local, in_use).map_err(|error| named("bind to", local, error))?;
         if options.cleanup_socket {
             file = SocketFile::of(local)?;
         }

@@ -26,6 +26,7 @@ pub struct DatagramOptions {
     pub(super) reuse_port: bool,
     pub(super) allow_broadcast: bool,
     pub(super) cleanup_socket: bool,
+    pub(super) replace_socket: bool,
     pub(super) limit: usize,
 }
 
@@ -102,6 +103,7 @@ impl DatagramOptions {
             reuse_port: false,
             allow_broadcast: false,
             cleanup_socket: true,
+            replace_socket: false,
             limit: pool::LENGTH,
         }
     }
@@ -256,6 +258,15 @@ impl DatagramOptions {
     #[must_use]
     pub fn cleanup_socket(mut self, yes: bool) -> Self {
         self.cleanup_socket = yes;
+        self
+    }
+
+    /// Whether a Unix socket takes the place of a living one at the same path, which then receives
+    /// nothing more. False, unless told: the path of a socket in use is an error, and only the file of a
+    /// dead socket is replaced.
+    #[must_use]
+    pub fn replace_socket(mut self, yes: bool) -> Self {
+        self.replace_socket = yes;
         self
     }
 

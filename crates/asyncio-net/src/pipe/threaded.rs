@@ -192,7 +192,9 @@ impl<R: Send + 'static> Call<R> {
                 waiter.wake();
             }
         };
-        thread::Builder::new().name("asyncio-stdio".to_owned()).spawn(run)?;
+        let thread = thread::Builder::new().name("asyncio-stdio".to_owned()).spawn(run);
+        // Its kind may be `WouldBlock`, but nothing would come later.
+        thread.map_err(io::Error::other)?;
         Ok(Self(state))
     }
 

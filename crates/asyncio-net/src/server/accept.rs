@@ -12,13 +12,13 @@ use asyncio_loop::{Deadline, Direction, ErrorContext, LoopWaker, Source};
 use mio::net::{TcpListener, UnixListener};
 
 use super::shared::CloseAtEnd;
-use super::unix::SocketFile;
 use super::{Serve, Shared};
 use crate::address::Address;
 use crate::connect::ConnectedSocket;
 use crate::connection::Opened;
 use crate::network::Network;
 use crate::socket::SocketStream;
+use crate::socket_file::SocketFile;
 
 /// After running out of descriptors, no accept for so long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -153,9 +153,7 @@ impl<L: ListenSocket> Listening for Listener<L> {
 
     fn take_fd(&self) -> Option<OwnedFd> {
         drop(self.paused.take());
-        if let Some(file) = self.file.take() {
-            file.keep();
-        }
+        self.file.take().and_then(SocketFile::keep);
         let source = self.source.take()?;
         source.wake_waiters();
         Some(source.into_inner().into())

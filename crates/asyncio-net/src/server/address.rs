@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use super::accept::{Listener, Listening};
 use super::options::Options;
-use super::unix::SocketFile;
 use super::{bind, unix};
 use crate::address::Address;
 use crate::endpoint::Endpoint;
 use crate::network::Network;
 use crate::resolve::resolve_passive;
+use crate::socket_file::SocketFile;
 
 /// What a server listens on: an [`Endpoint`] (and whatever can be one), a socket that listens already, or
 /// [`nothing`](Self::nothing).
@@ -118,10 +118,13 @@ impl ServerAddress {
             }
             Kind::Tcp(socket) => Ok(vec![tcp(network, socket)?]),
             Kind::Path(path) => {
-                let socket = unix::listen_on(&path, options)?;
-                Ok(vec![unix(network, socket, options)?])
+                let (socket, file) = unix::listen_on(&path, options)?;
+                Ok(vec![unix(network, socket, file)?])
             }
-            Kind::Unix(socket) => Ok(vec![unix(network, socket, options)?]),
+            Kind::Unix(socket) => {
+                let file = file_to_remove(&socket, options)?;
+                Ok(vec![unix(network, socket, file)?])
+            }
             Kind::Nothing => Ok(Vec::new()),
         }
     }
@@ -135,10 +138,16 @@ fn tcp(network: &Network, socket: TcpListener) -> io::Result<Rc<dyn Listening>> 
 fn unix(
     network: &Network,
     socket: UnixListener,
-    options: &Options,
+    file: Option<SocketFile>,
 ) -> io::Result<Rc<dyn Listening>> {
     socket.set_nonblocking(true)?;
-    let address = Address::from(socket.local_addr()?);
-    let file = if options.cleanup_socket { SocketFile::of(&address)? } else { None };
     Listener::open(network, mio::net::UnixListener::from_std(socket), file)
+}
+
+/// The file of a socket made elsewhere stays, unless it is said to go: its maker may use it again.
+fn file_to_remove(socket: &UnixListener, options: &Options) -> io::Result<Option<SocketFile>> {
+    match options.cleanup_socket {
+        Some(true) => SocketFile::of(&Address::from(socket.local_addr()?)),
+        _ => Ok(None),
+    }
 }

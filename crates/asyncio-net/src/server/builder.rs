@@ -170,7 +170,8 @@ impl StartServer {
         self
     }
 
-    /// Whether a Unix server removes the file of its socket when it is closed. The default is true.
+    /// Whether a Unix server removes the file of its socket when it is closed, if the file is still its
+    /// own. The default is true for a path, and false for a socket that listens already.
     ///
     /// # Examples
     ///
@@ -187,7 +188,35 @@ impl StartServer {
     /// }).unwrap();
     /// ```
     pub fn cleanup_socket(mut self, yes: bool) -> Self {
-        self.options.cleanup_socket = yes;
+        self.options.cleanup_socket = Some(yes);
+        self
+    }
+
+    /// Whether a Unix server takes the place of a living one at the same path, which then goes on
+    /// without new clients. The default is false: the path of a socket in use is an error, and only the
+    /// file of a dead socket is replaced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use asyncio_net::start_unix_server;
+    ///
+    /// # let name = format!("asyncio-net-doc-replace-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// asyncio_task::run(async {
+    ///     let old = start_unix_server(&path, async |_, _| ()).await?;
+    ///     let error = start_unix_server(&path, async |_, _| ()).await.unwrap_err();
+    ///     assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    ///     let new = start_unix_server(&path, async |_, _| ()).replace_socket(true).await?;
+    ///     old.close();
+    ///     assert!(path.exists(), "it is the new server's");
+    ///     new.close();
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn replace_socket(mut self, yes: bool) -> Self {
+        self.options.replace_socket = yes;
         self
     }
 

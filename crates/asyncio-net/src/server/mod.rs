@@ -30,7 +30,6 @@ pub use self::create::{create_buffered_server, create_server};
 pub use self::intake::Intake;
 
 pub(crate) use self::shared::{Serve, Shared};
-pub(crate) use self::unix::{SocketFile, remove_stale};
 use crate::address::Address;
 use crate::waiters::Waiting;
 

@@ -11,7 +11,9 @@ pub(super) struct Options {
     pub(super) keep_alive: bool,
     pub(super) ipv6_only: bool,
     pub(super) start_serving: bool,
-    pub(super) cleanup_socket: bool,
+    /// Unless told, the file of a socket that the server made is removed, and no other.
+    pub(super) cleanup_socket: Option<bool>,
+    pub(super) replace_socket: bool,
     pub(super) limit: usize,
 }
 
@@ -24,7 +26,8 @@ impl Default for Options {
             keep_alive: false,
             ipv6_only: true,
             start_serving: true,
-            cleanup_socket: true,
+            cleanup_socket: None,
+            replace_socket: false,
             limit: DEFAULT_LIMIT,
         }
     }
