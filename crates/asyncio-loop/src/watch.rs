@@ -1,14 +1,13 @@
 //! Callbacks for descriptors: `add_reader`, `add_writer`.
 
 use std::any::type_name;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use crate::driver::{Direction, Registration};
 use crate::error::LoopClosed;
@@ -17,10 +16,11 @@ use crate::kernel::TaskRef;
 use crate::report;
 use crate::spawn::TaskOptions;
 
-/// Who is watched on one loop.
+/// The callbacks of one loop, by the number of their descriptor.
 #[derive(Default)]
 struct Watched(RefCell<HashMap<RawFd, Watch>>);
 
+/// One descriptor, with the callback for each direction.
 struct Watch {
     registration: Rc<Registration>,
     reader: Option<Watcher>,
@@ -34,16 +34,20 @@ impl Watch {
             Direction::Write => &mut self.writer,
         }
     }
+
+    fn end(self) {
+        self.reader.into_iter().chain(self.writer).for_each(Watcher::end);
+    }
 }
 
-/// A callback, and the task that calls it.
+/// A callback, and the hidden task that calls it.
 struct Watcher {
     callback: Rc<Callback>,
     task: TaskRef,
 }
 
 impl Watcher {
-    /// It is not called any more, and dropped now.
+    /// Drops the callback now. It is not called any more.
     fn end(self) {
         self.task.request_end();
         self.callback.end();
@@ -53,30 +57,62 @@ impl Watcher {
 struct Callback {
     /// `None` while it is being called, and once it has ended.
     function: RefCell<Option<Box<dyn FnMut()>>>,
-    ended: Cell<bool>,
+    /// `None` once it has ended: the owner may close the descriptor before the task is stepped.
+    registration: RefCell<Option<Rc<Registration>>>,
     type_name: &'static str,
 }
 
 impl Callback {
     fn new<F: FnMut() + 'static>(function: F) -> Self {
         let function: RefCell<Option<Box<dyn FnMut()>>> = RefCell::new(Some(Box::new(function)));
-        Self { function, ended: Cell::new(false), type_name: type_name::<F>() }
+        Self { function, registration: RefCell::default(), type_name: type_name::<F>() }
+    }
+
+    /// Calls the callback each time that the descriptor is ready; done once it has ended.
+    fn poll(&self, cx: &Context<'_>, direction: Direction) -> Poll<()> {
+        let Some(registration) = self.registration.borrow().clone() else { return Poll::Ready(()) };
+        if registration.poll_ready(cx, direction).is_pending() {
+            return Poll::Pending;
+        }
+        drop(registration);
+        self.call();
+        let Some(registration) = self.registration.borrow().clone() else { return Poll::Ready(()) };
+        // It fails if the descriptor was closed.
+        match expect_event(&registration, direction) {
+            Ok(()) => registration.poll_ready(cx, direction).map(drop),
+            Err(_) => Poll::Ready(()),
+        }
     }
 
     fn call(&self) {
         let Some(mut function) = self.function.take() else { return };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(&mut function)) {
+        if let Err(payload) = report::catch(&mut function) {
             report::callback_panicked(self.type_name, payload);
         }
         // It may have removed itself.
-        if !self.ended.get() {
+        if self.registration.borrow().is_some() {
             self.function.replace(Some(function));
+        } else {
+            self.drop_function(function);
         }
     }
 
     fn end(&self) {
-        self.ended.set(true);
-        drop(self.function.take());
+        drop(self.registration.take());
+        if let Some(function) = self.function.take() {
+            self.drop_function(function);
+        }
+    }
+
+    fn drop_function(&self, function: Box<dyn FnMut()>) {
+        report::caught(self.type_name, || drop(function));
+    }
+}
+
+impl Drop for Callback {
+    fn drop(&mut self) {
+        // When the loop is closed.
+        self.end();
     }
 }
 
@@ -189,15 +225,11 @@ impl LoopRef {
         if self.is_closed() {
             return Err(io::Error::other(LoopClosed(())));
         }
-        let watched = self.local::<Watched>();
-        let known = watched.0.borrow().get(&fd).map(|watch| watch.registration.clone());
-        let registration = match known {
-            Some(registration) => registration,
-            None => Rc::new(Registration::shared(self.driver(), fd)?),
-        };
-        // Refused by the poller now, rather than when nobody looks any more.
-        registration.register()?;
+        let registration = self.registration(fd)?;
+        // Refused by the poller now, rather than later in the task.
+        registration.register_shared()?;
         let new = self.start_watcher(registration.clone(), direction, callback)?;
+        let watched = self.local::<Watched>();
         let old = {
             let mut watched = watched.0.borrow_mut();
             let empty = || Watch { registration, reader: None, writer: None };
@@ -209,6 +241,21 @@ impl LoopRef {
         Ok(())
     }
 
+    /// The registration that the callbacks of `fd` share: the one that is there, or a new one.
+    fn registration(&self, fd: RawFd) -> io::Result<Rc<Registration>> {
+        let watched = self.local::<Watched>();
+        let known = watched.0.borrow().get(&fd).map(|watch| watch.registration.clone());
+        if let Some(registration) = known.filter(|registration| registration.is_latest()) {
+            return Ok(registration);
+        }
+        // The descriptor was closed without `remove_reader`, and its number is in other hands.
+        let stale = watched.0.borrow_mut().remove(&fd);
+        if let Some(stale) = stale {
+            stale.end();
+        }
+        Ok(Rc::new(Registration::shared(self.driver(), fd)?))
+    }
+
     fn start_watcher(
         &self,
         registration: Rc<Registration>,
@@ -216,19 +263,10 @@ impl LoopRef {
         callback: Callback,
     ) -> io::Result<Watcher> {
         expect_event(&registration, direction)?;
+        callback.registration.replace(Some(registration));
         let callback = Rc::new(callback);
         let called = callback.clone();
-        let future = poll_fn(move |cx| {
-            if registration.poll_ready(cx, direction).is_pending() {
-                return Poll::Pending;
-            }
-            called.call();
-            // It fails for a descriptor that was closed, which nobody can watch any more.
-            match expect_event(&registration, direction) {
-                Ok(()) => registration.poll_ready(cx, direction).map(drop),
-                Err(_) => Poll::Ready(()),
-            }
-        });
+        let future = poll_fn(move |cx| called.poll(cx, direction));
         let task = self.spawn(future, TaskOptions::new().hidden()).map_err(io::Error::other)?;
         Ok(Watcher { callback, task: task.task().clone() })
     }

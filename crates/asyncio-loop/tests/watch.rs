@@ -4,11 +4,12 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio_loop::{EventLoop, LoopRef, Source, context_var};
+use asyncio_loop::{Direction, EventLoop, LoopRef, Source, context_var};
 use common::{Drops, Log, real_loop, run_ready};
 
 /// A loop, a socket whose two halves do not block, and its peer.
@@ -393,4 +394,160 @@ fn the_poller_is_asked_as_soon_as_those_have_run_whom_it_named() {
     long_turn(&event_loop, to_first, move || long_turn(&this, theirs, last));
     run_turns(&event_loop);
     assert_eq!(log.take(), ["named", "reader", "later"]);
+}
+
+/// Closes what `descriptor` is and puts another socket at its number. Returns the peer of that one.
+fn reuse_number(descriptor: &mut OwnedFd) -> UnixStream {
+    let (new, peer) = UnixStream::pair().unwrap();
+    new.set_nonblocking(true).unwrap();
+    rustix::io::dup2(&new, descriptor).unwrap();
+    peer
+}
+
+fn count_calls() -> (Rc<Cell<u32>>, impl FnMut() + 'static) {
+    let count = Rc::new(Cell::new(0));
+    let counter = count.clone();
+    (count, move || counter.set(counter.get() + 1))
+}
+
+// Case `remove_close_reuse`
+#[test]
+fn a_number_that_is_reused_right_after_remove_reader_is_watched() {
+    for turns_before in [false, true] {
+        for turns_after in [false, true] {
+            let (event_loop, ours, _theirs) = setup();
+            let mut ours = OwnedFd::from(ours);
+            event_loop.add_reader(&ours, || ()).unwrap();
+            if turns_before {
+                run_turns(&event_loop);
+            }
+            assert!(event_loop.remove_reader(&ours));
+            if turns_after {
+                run_turns(&event_loop);
+            }
+            let mut peer = reuse_number(&mut ours);
+            let (calls, reader) = count_calls();
+            event_loop.add_reader(&ours, reader).unwrap();
+            run_turns(&event_loop);
+            assert_eq!(calls.get(), 0);
+            peer.write_all(b"x").unwrap();
+            run_turns(&event_loop);
+            assert!(calls.get() > 0, "{turns_before}, {turns_after}");
+            assert!(event_loop.remove_reader(&ours));
+        }
+    }
+}
+
+// python/asyncio#205
+#[test]
+fn a_number_that_is_reused_without_remove_reader_is_watched() {
+    let (event_loop, ours, mut theirs) = setup();
+    let mut ours = OwnedFd::from(ours);
+    let (earlier, reader) = count_calls();
+    event_loop.add_reader(&ours, reader).unwrap();
+    theirs.write_all(b"x").unwrap();
+    run_turns(&event_loop);
+    let mut peer = reuse_number(&mut ours);
+    run_turns(&event_loop);
+    let calls_before = earlier.get();
+    let (calls, reader) = count_calls();
+    event_loop.add_reader(&ours, reader).unwrap();
+    peer.write_all(b"x").unwrap();
+    run_turns(&event_loop);
+    assert!(calls.get() > 0);
+    assert_eq!(earlier.get(), calls_before, "the reader was replaced");
+}
+
+#[test]
+fn a_wait_is_not_misled_by_a_reader_whose_descriptor_was_closed() {
+    let (event_loop, ours, _theirs) = setup();
+    let mut ours = OwnedFd::from(ours);
+    event_loop.add_reader(&ours, || ()).unwrap();
+    run_turns(&event_loop);
+    let mut peer = reuse_number(&mut ours);
+    let source = Source::share(&event_loop, &ours).unwrap();
+    source.clear_ready(Direction::Read);
+    event_loop.call_soon(move || peer.write_all(b"x").unwrap());
+    let limit = event_loop.handle_to_self();
+    event_loop.call_later(Duration::from_secs(10), move || limit.stop());
+    event_loop.run_until_complete(source.ready(Direction::Read)).unwrap().unwrap();
+}
+
+#[test]
+fn a_reader_that_ends_late_leaves_the_next_owner_of_the_number_alone() {
+    for removed in [true, false] {
+        let (event_loop, ours, mut theirs) = setup();
+        let mut ours = OwnedFd::from(ours);
+        let (calls, reader) = count_calls();
+        event_loop.add_reader(&ours, reader).unwrap();
+        run_turns(&event_loop);
+        if removed {
+            assert!(event_loop.remove_reader(&ours));
+        } else {
+            // Due, but not called yet.
+            theirs.write_all(b"x").unwrap();
+        }
+        let mut peer = reuse_number(&mut ours);
+        let number = ours.as_raw_fd();
+        let source = Source::new(&event_loop, ours);
+        source.clear_ready(Direction::Read);
+        let (this, limit) = (event_loop.handle_to_self(), event_loop.handle_to_self());
+        event_loop.call_later(Duration::from_millis(1), move || {
+            peer.write_all(b"x").unwrap();
+            // Keeps the peer open.
+            this.call_later(Duration::from_secs(20), || drop(peer));
+        });
+        event_loop.call_later(Duration::from_secs(10), move || limit.stop());
+        event_loop.run_until_complete(source.ready(Direction::Read)).unwrap().unwrap();
+        let refused = event_loop.add_reader(source.get_ref(), || ()).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            format!("file descriptor {number} is used by a transport")
+        );
+        assert_eq!(calls.get(), 0, "{removed}");
+    }
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[test]
+fn a_destructor_that_panics_is_reported_and_harms_nobody() {
+    let (event_loop, ours, mut theirs) = setup();
+    theirs.write_all(b"x").unwrap();
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let log = reports.clone();
+    event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+        log.borrow_mut().push(context.panic().unwrap().to_owned());
+    })));
+    let this = event_loop.handle_to_self();
+    let socket = Rc::new(ours.try_clone().unwrap());
+    event_loop.call_soon(move || {
+        let (first, second, last) = (Bomb, Bomb, Bomb);
+        this.add_reader(&*socket, move || _ = &first).unwrap();
+        this.add_reader(&*socket, move || _ = &second).unwrap();
+        assert!(this.remove_reader(&*socket));
+        let (me, own) = (this.clone(), socket.clone());
+        let removes_itself = move || {
+            let _ = &last;
+            assert!(me.remove_reader(&*own));
+            me.stop();
+        };
+        this.add_reader(&*socket, removes_itself).unwrap();
+    });
+    event_loop.run_forever().unwrap();
+    assert_eq!(reports.take(), ["dropped"; 3]);
+    // At the end of the loop.
+    let (reader, writer) = (Bomb, Bomb);
+    event_loop.add_reader(&ours, move || _ = &reader).unwrap();
+    event_loop.add_writer(&ours, move || _ = &writer).unwrap();
+    let ended = reports.clone();
+    drop(event_loop);
+    assert_eq!(ended.take(), ["dropped"; 2]);
 }

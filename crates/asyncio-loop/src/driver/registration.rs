@@ -81,7 +81,11 @@ impl Registration {
 
     #[cold]
     fn start_to_wait(&self, cx: &Context<'_>, direction: Direction) -> io::Result<()> {
-        self.register()?;
+        if self.with_slot(|slot| slot.is_shared()) {
+            self.register_shared()?;
+        } else {
+            self.register()?;
+        }
         let waker = LoopWaker::for_wait(cx, WaitsFor::Descriptor);
         // Dropped out here: it may be foreign, and do anything.
         let _replaced = self.with_slot(|slot| slot.set_waiter(direction, waker));
@@ -109,9 +113,29 @@ impl Registration {
             let token = self.token.into();
             let shared = &self.driver.shared;
             shared.with_selector(|selector| selector.register(&mut SourceFd(&fd), token))?;
-            self.with_slot(Slot::set_registered);
+            self.with_slot(|slot| slot.set_registered(true));
         }
         Ok(())
+    }
+
+    /// The same for a slot that others have used before. One of them may have closed the descriptor, and its
+    /// number is now that of another one, which the poller has never heard of.
+    #[cold]
+    pub(crate) fn register_shared(&self) -> io::Result<()> {
+        if self.with_slot(|slot| slot.is_registered()) {
+            match self.rearm() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.with_slot(|slot| slot.set_registered(false));
+                }
+                result => return result,
+            }
+        }
+        self.register()
+    }
+
+    /// Whether the number of the descriptor still belongs to this registration.
+    pub(crate) fn is_latest(&self) -> bool {
+        self.driver.shared.slots.borrow_mut().is_latest(self.token)
     }
 
     pub(crate) fn wake_waiter(&self, direction: Direction) {
@@ -122,7 +146,14 @@ impl Registration {
     }
 
     /// Asks for another event if either direction is ready, which turns edges into levels.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](io::ErrorKind::NotFound) if the descriptor was closed and its number reused.
     pub(crate) fn rearm(&self) -> io::Result<()> {
+        if !self.is_latest() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let fd = self.with_slot(|slot| slot.fd());
         let token = self.token.into();
         let shared = &self.driver.shared;
@@ -151,11 +182,13 @@ impl Error for InUse {}
 impl Drop for Registration {
     fn drop(&mut self) {
         // Its wakers may be foreign and do anything when they drop: nothing is borrowed by then.
-        let slot = self.driver.shared.slots.borrow_mut().remove(self.token);
-        if let Some(slot) = slot.filter(Slot::is_registered) {
-            // It fails for a descriptor that was closed too early, which the poller forgot by itself, and after
-            // the end of the loop, which was the poller's.
-            let shared = &self.driver.shared;
+        let shared = &self.driver.shared;
+        let slot = shared.slots.borrow_mut().remove(self.token);
+        let Some(slot) = slot.filter(Slot::is_registered) else { return };
+        // A descriptor that was closed too early is forgotten by the poller. Its number may be registered for
+        // another one by now, which stays.
+        if !shared.slots.borrow_mut().is_registered(slot.fd()) {
+            // It fails for a number that is closed, and after the end of the loop, which was the poller's.
             let _ = shared.with_selector(|selector| selector.deregister(&mut SourceFd(&slot.fd())));
         }
     }

@@ -100,6 +100,18 @@ impl Slots {
         Some((index, self.slots.get_mut(index)?))
     }
 
+    /// Whether `token` is the latest registration of its descriptor's number. An earlier one is of a
+    /// descriptor that was closed too early.
+    pub(super) fn is_latest(&mut self, token: Token) -> bool {
+        let Some(fd) = self.get_mut(token).map(|slot| slot.fd) else { return false };
+        self.of_fd(fd).is_some_and(|(index, _)| index == token.index())
+    }
+
+    /// Whether the poller knows the number `fd` by a registration that is still there.
+    pub(super) fn is_registered(&mut self, fd: RawFd) -> bool {
+        self.of_fd(fd).is_some_and(|(_, slot)| slot.is_registered())
+    }
+
     /// The slot of `token`, unless it is gone.
     #[inline]
     pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut Slot> {
@@ -206,8 +218,12 @@ impl Slot {
         self.flags & REGISTERED != 0
     }
 
-    pub(super) fn set_registered(&mut self) {
-        self.flags |= REGISTERED;
+    pub(super) fn set_registered(&mut self, yes: bool) {
+        self.flags = if yes { self.flags | REGISTERED } else { self.flags & !REGISTERED };
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.flags & SHARED != 0
     }
 
     pub(super) fn is_listed(&self) -> bool {
