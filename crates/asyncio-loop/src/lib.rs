@@ -77,6 +77,8 @@ pub use kernel::{
 pub use loop_handle::LoopHandle;
 pub use report::{ErrorContext, ExceptionHandler};
 pub use running::{running_loop, try_running_loop, with_running};
+#[doc(hidden)]
+pub use signals::Interrupt;
 pub use signals::{Signal, Signals, ctrl_c, is_default_signal, raise_signal, signal};
 pub use spawn::TaskOptions;
 pub use thread_future::{ThreadFuture, ThreadPromise, WrapFuture, wrap_future};

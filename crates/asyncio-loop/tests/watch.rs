@@ -500,10 +500,7 @@ fn a_reader_that_ends_late_leaves_the_next_owner_of_the_number_alone() {
         event_loop.call_later(Duration::from_secs(10), move || limit.stop());
         event_loop.run_until_complete(source.ready(Direction::Read)).unwrap().unwrap();
         let refused = event_loop.add_reader(source.get_ref(), || ()).unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            format!("file descriptor {number} is used by a transport")
-        );
+        assert_eq!(refused.to_string(), format!("file descriptor {number} is used by a transport"));
         assert_eq!(calls.get(), 0, "{removed}");
     }
 }

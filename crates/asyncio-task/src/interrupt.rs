@@ -4,23 +4,20 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, Write};
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::thread;
 
 use asyncio_loop::{
-    LoopRef, RunError, Signal, TaskRef, is_default_signal, raise_signal, with_running,
+    Interrupt, LoopRef, RunError, Signal, TaskRef, is_default_signal, raise_signal, with_running,
 };
 use pin_project_lite::pin_project;
 
 use crate::task::TaskRefExt;
 
 /// Handles Ctrl-C until dropped: the first cancels the main task, the second stops the loop.
-pub(crate) struct Interrupt {
-    event_loop: LoopRef,
+pub(crate) struct MainInterrupt {
     state: Rc<State>,
-    /// Gone when the program has set a handler of its own in its place.
-    handler: Weak<LoopRef>,
+    _interrupt: Interrupt,
 }
 
 #[derive(Default)]
@@ -29,18 +26,13 @@ struct State {
     count: Cell<u32>,
 }
 
-impl Interrupt {
+impl MainInterrupt {
     /// Only on the main thread, and only where nobody else handles the signal.
     pub(crate) fn new(event_loop: &LoopRef) -> Option<Self> {
-        if thread::current().name() != Some("main") || !is_default_signal(Signal::INT) {
-            return None;
-        }
         let state = Rc::new(State::default());
-        let (told, this) = (Rc::clone(&state), Rc::new(event_loop.clone()));
-        let handler = Rc::downgrade(&this);
-        // A loop that cannot handle signals runs all the same.
-        event_loop.add_signal_handler(Signal::INT, move || told.interrupt(&this)).ok()?;
-        Some(Self { event_loop: event_loop.clone(), state, handler })
+        let (told, this) = (Rc::clone(&state), event_loop.clone());
+        let interrupt = Interrupt::handle(event_loop, move || told.interrupt(&this))?;
+        Some(Self { state, _interrupt: interrupt })
     }
 
     /// Says what a run came to, if Ctrl-C had a part in it.
@@ -70,10 +62,6 @@ pub(crate) fn end_process() {
 
 impl State {
     fn interrupt(&self, event_loop: &LoopRef) {
-        if event_loop.is_listened_for(Signal::INT) {
-            // The program has a way of its own to end.
-            return;
-        }
         self.count.set(self.count.get() + 1);
         let main = self.main.borrow().clone();
         match main {
@@ -89,18 +77,11 @@ impl State {
     }
 }
 
-impl Drop for Interrupt {
-    fn drop(&mut self) {
-        if self.handler.strong_count() > 0 {
-            // The system took it, so it gives it back.
-            let _ = self.event_loop.remove_signal_handler(Signal::INT);
-        }
-    }
-}
-
-impl fmt::Debug for Interrupt {
+impl fmt::Debug for MainInterrupt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Interrupt").field("count", &self.state.count.get()).finish_non_exhaustive()
+        f.debug_struct("MainInterrupt")
+            .field("count", &self.state.count.get())
+            .finish_non_exhaustive()
     }
 }
 
@@ -114,7 +95,7 @@ pin_project! {
 }
 
 impl<F> Main<F> {
-    pub(crate) fn new(future: F, interrupt: Option<&Interrupt>) -> Self {
+    pub(crate) fn new(future: F, interrupt: Option<&MainInterrupt>) -> Self {
         Self { future, state: interrupt.map(|interrupt| Rc::clone(&interrupt.state)) }
     }
 }

@@ -12,7 +12,7 @@ use asyncio_loop::{
 };
 
 use crate::cancel::cancel_all;
-use crate::interrupt::{self, Interrupt, Main};
+use crate::interrupt::{self, Main, MainInterrupt};
 use crate::promise::Promise;
 use crate::timeout::timeout;
 
@@ -380,7 +380,7 @@ impl Runner {
         let options = options.context(context.unwrap_or(own));
         match &self.state {
             State::Open(event_loop) => {
-                let interrupt = Interrupt::new(event_loop);
+                let interrupt = MainInterrupt::new(event_loop);
                 let main = Main::new(future, interrupt.as_ref());
                 let result = event_loop.run_task(main, options);
                 match interrupt {

@@ -4,13 +4,14 @@
 use std::cell::Cell;
 use std::env;
 use std::future::pending;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use asyncio_loop::{Signal, is_default_signal};
+use asyncio_loop::{EventLoop, Signal, is_default_signal};
 use asyncio_task::*;
-use rustix::process::{getpid, kill_process};
+use rustix::process::{Pid, getpid, kill_process};
 
 fn ctrl_c() {
     kill_process(getpid(), rustix::process::Signal::INT).unwrap();
@@ -40,6 +41,7 @@ fn do_not_ignore_ctrl_c() {
 fn main() {
     do_not_ignore_ctrl_c();
     match env::args().collect::<Vec<_>>().as_slice() {
+        [_, child, what] if child == CHILD && what.starts_with("blocked") => return block(what),
         [_, child, what] if child == CHILD => return run_child(what),
         _ => {}
     }
@@ -54,6 +56,10 @@ fn main() {
     the_second_one_ends_the_run_at_once();
     another_handler_is_left_alone();
     a_handler_set_during_a_run_outlives_it();
+    run_forever_by_hand_is_interrupted();
+    run_until_complete_by_hand_is_interrupted();
+    a_run_by_hand_leaves_a_handler_alone();
+    the_next_one_ends_a_program_that_blocks_its_thread();
 }
 
 fn run_child(what: &str) {
@@ -231,4 +237,77 @@ fn a_handler_set_during_a_run_outlives_it() {
     assert_eq!((first, second), (Ok(()), Ok("seen")));
     drop(runner);
     assert!(is_default_signal(Signal::INT), "the loop takes it along");
+}
+
+// Case `run_forever_ctrl_c`
+fn run_forever_by_hand_is_interrupted() {
+    let event_loop = EventLoop::new().unwrap();
+    event_loop.call_later(Duration::from_millis(1), ctrl_c);
+    assert_eq!(event_loop.run_forever(), Err(RunError::Interrupted));
+    assert!(is_default_signal(Signal::INT));
+    assert_eq!(event_loop.run_until_complete(async { "cleaned up" }), Ok("cleaned up"));
+    event_loop.call_later(Duration::from_millis(1), ctrl_c);
+    assert_eq!(event_loop.run_forever(), Err(RunError::Interrupted), "once more");
+    event_loop.stop();
+    assert_eq!(event_loop.run_forever(), Ok(()));
+}
+
+fn run_until_complete_by_hand_is_interrupted() {
+    let event_loop = EventLoop::new().unwrap();
+    event_loop.call_later(Duration::from_millis(1), ctrl_c);
+    let other = event_loop.create_task(pending::<()>()).unwrap();
+    let result = event_loop.run_until_complete(pending::<()>());
+    assert_eq!(result, Err(RunError::Interrupted));
+    assert!(!other.is_done(), "the other tasks go on in the next run");
+    assert!(is_default_signal(Signal::INT));
+    other.cancel();
+    assert!(event_loop.run_until_complete(other).unwrap().unwrap_err().is_cancelled());
+}
+
+fn a_run_by_hand_leaves_a_handler_alone() {
+    let event_loop = EventLoop::new().unwrap();
+    let this = event_loop.handle_to_self();
+    event_loop.add_signal_handler(Signal::INT, move || this.stop()).unwrap();
+    event_loop.call_later(Duration::from_millis(1), ctrl_c);
+    assert_eq!(event_loop.run_forever(), Ok(()));
+    assert!(event_loop.remove_signal_handler(Signal::INT).unwrap());
+    event_loop.call_later(Duration::from_millis(1), ctrl_c);
+    let heard = event_loop.run_until_complete(async { asyncio_loop::ctrl_c().await.is_ok() });
+    assert_eq!(heard, Ok(true), "a task that listens has it for itself");
+}
+
+/// A program whose only task never gives its thread back.
+fn block(what: &str) {
+    let task = async {
+        println!("blocked");
+        loop {
+            std::thread::park();
+        }
+    };
+    if what == "blocked in run" {
+        run(task);
+    } else {
+        let _ = EventLoop::new().unwrap().run_until_complete(task);
+    }
+    unreachable!("it never ends");
+}
+
+//
+fn the_next_one_ends_a_program_that_blocks_its_thread() {
+    for what in ["blocked in run", "blocked by hand"] {
+        let program = env::current_exe().unwrap();
+        let mut blocked = Command::new(program);
+        let mut blocked = blocked.args([CHILD, what]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(blocked.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "blocked\n");
+        let status = loop {
+            kill_process(Pid::from_child(&blocked), rustix::process::Signal::INT).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+            if let Some(status) = blocked.try_wait().unwrap() {
+                break status;
+            }
+        };
+        assert_eq!(status.signal(), Some(Signal::INT.as_raw()));
+    }
 }

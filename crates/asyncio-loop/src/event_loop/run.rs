@@ -8,14 +8,19 @@ use crate::error::{LoopRunning, RunError};
 use crate::kernel::{LoopWaker, Outcome};
 use crate::report;
 use crate::running::{run_within, running_site};
+use crate::signals::run_interruptible;
 use crate::spawn::TaskOptions;
 
 impl LoopRef {
     /// Runs until [`stop`](Self::stop) is called.
     ///
+    /// On the main thread of a program that does not handle it, Ctrl-C stops the loop. The caller goes
+    /// on, and can clean up in another run.
+    ///
     /// # Errors
     ///
-    /// [`RunError::AlreadyRunning`] inside any run on this thread, [`RunError::Closed`].
+    /// [`RunError::AlreadyRunning`] inside any run on this thread, [`RunError::Closed`],
+    /// [`RunError::Interrupted`] by Ctrl-C.
     ///
     /// # Panics
     ///
@@ -37,7 +42,12 @@ impl LoopRef {
     /// ```
     #[track_caller]
     pub fn run_forever(&self) -> Result<(), RunError> {
-        self.within(Location::caller(), || self.drive(|| false))
+        let site = Location::caller();
+        let run = || self.within(site, || self.drive(|| false));
+        match run_interruptible(self, run) {
+            (Ok(()), true) => Err(RunError::Interrupted),
+            (result, _) => result,
+        }
     }
 
     /// Runs until `future` is done, as a task, and returns its value.
@@ -48,7 +58,8 @@ impl LoopRef {
     /// # Errors
     ///
     /// [`RunError::AlreadyRunning`] and [`RunError::Closed`] (the future is dropped unpolled),
-    /// [`RunError::Stopped`] when [`stop`](Self::stop) came first, [`RunError::Cancelled`].
+    /// [`RunError::Stopped`] when [`stop`](Self::stop) came first, [`RunError::Cancelled`];
+    /// [`RunError::Interrupted`] by Ctrl-C, as for [`run_forever`](Self::run_forever).
     ///
     /// # Panics
     ///
@@ -66,7 +77,11 @@ impl LoopRef {
     /// ```
     #[track_caller]
     pub fn run_until_complete<F: Future>(&self, future: F) -> Result<F::Output, RunError> {
-        self.run_task(future, TaskOptions::new())
+        let (site, options) = (Location::caller(), TaskOptions::new());
+        match run_interruptible(self, || self.run_task_at(site, future, options)) {
+            (Err(RunError::Stopped), true) => Err(RunError::Interrupted),
+            (result, _) => result,
+        }
     }
 
     /// [`run_until_complete`](Self::run_until_complete) with options for the task.
@@ -93,9 +108,18 @@ impl LoopRef {
     pub fn run_task<F: Future>(
         &self,
         future: F,
+        options: TaskOptions,
+    ) -> Result<F::Output, RunError> {
+        self.run_task_at(Location::caller(), future, options)
+    }
+
+    fn run_task_at<F: Future>(
+        &self,
+        site: &'static Location<'static>,
+        future: F,
         mut options: TaskOptions,
     ) -> Result<F::Output, RunError> {
-        let outcome = self.within(Location::caller(), || {
+        let outcome = self.within(site, || {
             self.apply_factory(&mut options);
             self.0.home.run_scoped(future, options.take_spawn(), |task| {
                 let task = task.task().clone();

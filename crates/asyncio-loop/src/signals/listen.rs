@@ -8,6 +8,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::sys::Claim;
 use super::table::SignalTable;
 use super::{Signal, catchable};
 use crate::event_loop::LoopRef;
@@ -95,6 +96,7 @@ pub struct Signals {
     event_loop: LoopRef,
     wanted: Vec<Signal>,
     mailbox: Rc<Mailbox>,
+    claims: Vec<Claim>,
 }
 
 /// Where signals lie until they are taken.
@@ -132,8 +134,12 @@ impl Signals {
         I::Item: Into<Signal>,
     {
         // Registered one by one, so that dropping it undoes what was done before an error.
-        let mut listener =
-            Signals { event_loop: running_loop(), wanted: Vec::new(), mailbox: Rc::default() };
+        let mut listener = Signals {
+            event_loop: running_loop(),
+            wanted: Vec::new(),
+            mailbox: Rc::default(),
+            claims: Vec::new(),
+        };
         for signal in signals {
             listener.add(signal.into())?;
         }
@@ -146,6 +152,7 @@ impl Signals {
             let table = self.event_loop.local::<SignalTable>();
             table.add_mailbox(&self.event_loop, number, &self.mailbox)?;
             self.wanted.push(signal);
+            self.claims.extend(Claim::of(number));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! `sys` is what the system calls, `registry` knows which loops want what, `table` is one loop's
 //! share, and `listen` is how tasks wait.
 
+mod interrupt;
 mod listen;
 mod registry;
 mod signal;
@@ -12,6 +13,8 @@ mod table;
 use std::ffi::c_int;
 use std::io;
 
+pub use interrupt::Interrupt;
+pub(crate) use interrupt::run_interruptible;
 pub use listen::{Signals, ctrl_c, signal};
 pub use signal::Signal;
 
@@ -65,7 +68,7 @@ impl LoopRef {
         callback: impl FnMut() + 'static,
     ) -> io::Result<()> {
         let number = catchable(signal.into())?;
-        self.local::<SignalTable>().set_handler(self, number, Handler::new(callback))
+        self.local::<SignalTable>().set_handler(self, number, Handler::new(number, callback))
     }
 
     /// Stops calling the handler of `signal`, which does again what it did before. Returns whether

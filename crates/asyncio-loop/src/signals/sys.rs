@@ -1,7 +1,8 @@
 //! The handler that the system calls, and how it gets there.
 //!
 //! The handler may interrupt any code on any thread, so all it does is to mark the signal as pending
-//! and to write one byte into a pipe. Whoever reads the pipe then looks at the marks; see `registry`.
+//! and to write one byte into a pipe. The loop that reads the pipe then looks at the marks; see
+//! `registry`. A Ctrl-C that follows one without an answer ends the process in the handler itself.
 
 use std::ffi::c_int;
 use std::fmt;
@@ -10,7 +11,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 /// Signals are numbered from 1; 64 is the last one on Linux, and others have fewer.
 const LIMIT: usize = 65;
@@ -90,13 +91,96 @@ fn slot(signal: c_int) -> Option<&'static AtomicBool> {
     PENDING.get(index)
 }
 
-/// Runs in signal context: atomics, one `write`, and `errno` left as it was.
+/// Nobody is to be asked about Ctrl-C.
+const OFF: u64 = 0;
+/// Each Ctrl-C so far was answered.
+const ANSWERED: u64 = 1;
+/// Nanoseconds that an answer may take. A wrapper that passes a Ctrl-C on may send it twice at once.
+const PATIENCE: u64 = 100_000_000;
+
+/// `OFF`, `ANSWERED`, or the moment of the first Ctrl-C that was not answered.
+static UNANSWERED: AtomicU64 = AtomicU64::new(OFF);
+/// How many handlers and listeners of the program's own wait for Ctrl-C.
+static CLAIMS: AtomicUsize = AtomicUsize::new(0);
+
+/// While this exists, a Ctrl-C ends the process if an earlier one is left without an answer, and the
+/// program has no [`Claim`].
+pub(super) struct Armed(());
+
+impl Armed {
+    pub(super) fn new() -> Self {
+        UNANSWERED.store(ANSWERED, Ordering::Relaxed);
+        Self(())
+    }
+
+    /// The loop has noticed the latest Ctrl-C.
+    pub(super) fn answer(&self) {
+        UNANSWERED.store(ANSWERED, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        UNANSWERED.store(OFF, Ordering::Relaxed);
+    }
+}
+
+/// The program handles Ctrl-C in a way of its own.
+pub(super) struct Claim(());
+
+impl Claim {
+    /// A claim if `signal` is the one of Ctrl-C.
+    pub(super) fn of(signal: c_int) -> Option<Self> {
+        (signal == libc::SIGINT).then(|| {
+            CLAIMS.fetch_add(1, Ordering::Relaxed);
+            Self(())
+        })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        CLAIMS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether a Ctrl-C that comes now follows one that is left without an answer. Runs in signal context.
+fn is_left_unanswered(now: u64) -> bool {
+    match UNANSWERED.compare_exchange(ANSWERED, now, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) | Err(OFF) => false,
+        Err(since) => now.saturating_sub(since) >= PATIENCE && CLAIMS.load(Ordering::Relaxed) == 0,
+    }
+}
+
+/// Runs in signal context.
+fn monotonic_nanos() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `clock_gettime` may be called from signal handlers, and the pointer is valid for the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    // Never `OFF` or `ANSWERED`; neither part is negative.
+    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64).max(2)
+}
+
+/// Does what the signal does by default, which ends the process, as soon as the handler returns.
+fn end_by_default(signal: c_int) {
+    // SAFETY: all zeroes is a valid `sigaction`: default disposition, empty mask, no flags.
+    let action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: `sigaction` may be called from signal handlers, and the pointer is valid for the call.
+    unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+    // SAFETY: `raise` may be called from signal handlers. The signal is blocked while its handler runs.
+    unsafe { libc::raise(signal) };
+}
+
+/// Runs in signal context: atomics, the clock, one `write`, and `errno` left as it was.
 extern "C" fn on_signal(signal: c_int) {
+    let errno = errno::errno();
+    if signal == libc::SIGINT && is_left_unanswered(monotonic_nanos()) {
+        end_by_default(signal);
+    }
     // Array access without a panic: unwinding out of here would be undefined.
     if let Some(pending) = slot(signal) {
         pending.store(true, Ordering::Release);
     }
-    let errno = errno::errno();
     write_byte(PIPE.load(Ordering::Acquire));
     errno::set_errno(errno);
 }
@@ -112,5 +196,33 @@ fn write_byte(fd: c_int) {
 impl fmt::Debug for Disposition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Disposition").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    //
+    #[test]
+    fn what_follows_a_ctrl_c_without_an_answer_is_fatal() {
+        let start = 5 * PATIENCE;
+        assert!(!is_left_unanswered(start), "nothing is armed");
+        assert!(!is_left_unanswered(start + PATIENCE));
+
+        let armed = Armed::new();
+        assert!(!is_left_unanswered(start));
+        assert!(!is_left_unanswered(start + 1), "one that was sent twice");
+        assert!(is_left_unanswered(start + PATIENCE));
+        assert!(Claim::of(libc::SIGTERM).is_none());
+        let claim = Claim::of(libc::SIGINT);
+        assert!(!is_left_unanswered(start + PATIENCE), "the program handles it");
+        drop(claim);
+
+        armed.answer();
+        assert!(!is_left_unanswered(start + 2 * PATIENCE));
+        assert!(is_left_unanswered(start + 3 * PATIENCE));
+        drop(armed);
+        assert!(!is_left_unanswered(start + 4 * PATIENCE));
     }
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use super::listen::Mailbox;
 use super::registry::{self, Listener};
+use super::sys::Claim;
 use crate::context::Context;
 use crate::event_loop::LoopRef;
 use crate::kernel::RawTask;
@@ -46,12 +47,23 @@ struct Interest {
 pub(super) struct Handler {
     callback: RefCell<Box<dyn FnMut()>>,
     context: Context,
+    _claim: Option<Claim>,
 }
 
 impl Handler {
-    pub(super) fn new(callback: impl FnMut() + 'static) -> Rc<Self> {
-        let context = crate::copy_context();
-        Rc::new(Handler { callback: RefCell::new(Box::new(callback)), context })
+    /// A handler of the program's own.
+    pub(super) fn new(signal: c_int, callback: impl FnMut() + 'static) -> Rc<Self> {
+        Self::with(callback, Claim::of(signal))
+    }
+
+    /// A handler of the machinery.
+    pub(super) fn internal(callback: impl FnMut() + 'static) -> Rc<Self> {
+        Self::with(callback, None)
+    }
+
+    fn with(callback: impl FnMut() + 'static, claim: Option<Claim>) -> Rc<Self> {
+        let callback: RefCell<Box<dyn FnMut()>> = RefCell::new(Box::new(callback));
+        Rc::new(Handler { callback, context: crate::copy_context(), _claim: claim })
     }
 
     fn call(&self) {
