@@ -3,6 +3,7 @@
 //! `sys` is what the system calls, `registry` knows which loops want what, `table` is one loop's
 //! share, and `listen` is how tasks wait.
 
+mod by_signal;
 mod interrupt;
 mod listen;
 mod registry;

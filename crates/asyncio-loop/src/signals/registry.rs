@@ -4,13 +4,12 @@
 //! Whichever loop wakes first empties the pipe and tells *all* loops; so nothing depends on who gets
 //! there first, and a loop that is busy holds up only itself.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry::{Occupied, Vacant};
 use std::ffi::c_int;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::by_signal::BySignal;
 use super::sys::{self, Disposition};
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
@@ -24,7 +23,7 @@ pub(super) type Listener = u64;
 struct Registry {
     /// The reading end of the handler's pipe.
     pipe: Option<UnixStream>,
-    signals: BTreeMap<c_int, Entry>,
+    signals: BySignal<Entry>,
     last_listener: Listener,
 }
 
@@ -47,13 +46,8 @@ pub(super) fn join() -> io::Result<(Listener, UnixStream)> {
 /// Begins to tell a loop about a signal, and installs the handler for the first one that asks.
 pub(super) fn add(signal: c_int, listener: Listener, tell: Tell) -> io::Result<()> {
     let mut registry = lock();
-    let entry = match registry.signals.entry(signal) {
-        Occupied(entry) => entry.into_mut(),
-        Vacant(place) => {
-            let previous = sys::install(signal)?;
-            place.insert(Entry { previous, listeners: Vec::new() })
-        }
-    };
+    let install = || Ok(Entry { previous: sys::install(signal)?, listeners: Vec::new() });
+    let entry = registry.signals.get_or_try_insert::<io::Error>(signal, install)?;
     entry.listeners.push((listener, tell));
     Ok(())
 }
@@ -61,12 +55,12 @@ pub(super) fn add(signal: c_int, listener: Listener, tell: Tell) -> io::Result<(
 /// Stops telling a loop about a signal, and restores the disposition after the last one.
 pub(super) fn remove(signal: c_int, listener: Listener) -> io::Result<()> {
     let mut registry = lock();
-    let Some(entry) = registry.signals.get_mut(&signal) else { return Ok(()) };
+    let Some(entry) = registry.signals.get_mut(signal) else { return Ok(()) };
     entry.listeners.retain(|(other, _)| *other != listener);
     if !entry.listeners.is_empty() {
         return Ok(());
     }
-    let entry = registry.signals.remove(&signal);
+    let entry = registry.signals.remove(signal);
     entry.map_or(Ok(()), |entry| sys::restore(signal, &entry.previous))
 }
 
@@ -76,7 +70,7 @@ pub(super) fn dispatch(mut pipe: &UnixStream) {
     let mut bytes = [0; 64];
     while matches!(pipe.read(&mut bytes), Ok(1..)) {}
 
-    for (&signal, entry) in &lock().signals {
+    for (signal, entry) in lock().signals.iter() {
         if sys::take_pending(signal) {
             entry.listeners.iter().for_each(|(_, tell)| tell(signal));
         }
@@ -85,7 +79,7 @@ pub(super) fn dispatch(mut pipe: &UnixStream) {
 
 impl Registry {
     const fn new() -> Self {
-        Registry { pipe: None, signals: BTreeMap::new(), last_listener: 0 }
+        Registry { pipe: None, signals: BySignal::new(), last_listener: 0 }
     }
 
     fn pipe(&mut self) -> io::Result<&UnixStream> {

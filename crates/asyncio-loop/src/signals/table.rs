@@ -1,13 +1,12 @@
 //! One loop's share of the signals: handlers, and tasks that listen.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry::{Occupied, Vacant};
 use std::ffi::c_int;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
+use super::by_signal::BySignal;
 use super::listen::Mailbox;
 use super::registry::{self, Listener};
 use super::sys::Claim;
@@ -27,7 +26,7 @@ pub(super) struct SignalTable {
 #[derive(Default)]
 struct State {
     connection: Option<Connection>,
-    signals: BTreeMap<c_int, Interest>,
+    signals: BySignal<Interest>,
 }
 
 /// What ties the loop to the registry while it wants any signal.
@@ -89,7 +88,7 @@ impl SignalTable {
 
     pub(super) fn remove_handler(&self, signal: c_int) -> io::Result<bool> {
         let mut state = self.state.borrow_mut();
-        let Some(interest) = state.signals.get_mut(&signal) else { return Ok(false) };
+        let Some(interest) = state.signals.get_mut(signal) else { return Ok(false) };
         let handler = interest.handler.take();
         let result = state.tidy(signal);
         drop(state);
@@ -109,7 +108,7 @@ impl SignalTable {
 
     pub(super) fn remove_mailbox(&self, signal: c_int, mailbox: &Rc<Mailbox>) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
-        if let Some(interest) = state.signals.get_mut(&signal) {
+        if let Some(interest) = state.signals.get_mut(signal) {
             interest.mailboxes.retain(|other| !Rc::ptr_eq(other, mailbox));
         }
         state.tidy(signal)
@@ -117,12 +116,12 @@ impl SignalTable {
 
     pub(super) fn has_mailbox(&self, signal: c_int) -> bool {
         let state = self.state.borrow();
-        state.signals.get(&signal).is_some_and(|interest| !interest.mailboxes.is_empty())
+        state.signals.get(signal).is_some_and(|interest| !interest.mailboxes.is_empty())
     }
 
     /// Tells everybody on this loop. Nobody wants it any more: it is forgotten.
     fn deliver(&self, signal: c_int) {
-        let (handler, mailboxes) = match self.state.borrow().signals.get(&signal) {
+        let (handler, mailboxes) = match self.state.borrow().signals.get(signal) {
             Some(interest) => (interest.handler.clone(), interest.mailboxes.clone()),
             None => return,
         };
@@ -136,16 +135,13 @@ impl SignalTable {
 impl State {
     fn interest(&mut self, event_loop: &LoopRef, signal: c_int) -> io::Result<&mut Interest> {
         let listener = self.connect(event_loop)?;
-        if !self.signals.contains_key(&signal) {
+        if self.signals.get(signal).is_none() {
             if let Err(error) = register(event_loop, signal, listener) {
                 self.disconnect_if_idle();
                 return Err(error);
             }
         }
-        Ok(match self.signals.entry(signal) {
-            Occupied(entry) => entry.into_mut(),
-            Vacant(place) => place.insert(Interest::default()),
-        })
+        self.signals.get_or_try_insert(signal, || Ok(Interest::default()))
     }
 
     fn connect(&mut self, event_loop: &LoopRef) -> io::Result<Listener> {
@@ -163,11 +159,11 @@ impl State {
 
     /// Ends what nobody wants any more.
     fn tidy(&mut self, signal: c_int) -> io::Result<()> {
-        let idle = self.signals.get(&signal).is_some_and(Interest::is_empty);
+        let idle = self.signals.get(signal).is_some_and(Interest::is_empty);
         if !idle {
             return Ok(());
         }
-        self.signals.remove(&signal);
+        self.signals.remove(signal);
         let result = match &self.connection {
             Some(connection) => registry::remove(signal, connection.listener),
             None => Ok(()),
@@ -188,7 +184,7 @@ impl State {
 impl Drop for State {
     fn drop(&mut self) {
         let Some(connection) = &self.connection else { return };
-        for &signal in self.signals.keys() {
+        for (signal, _) in self.signals.iter() {
             if let Err(error) = registry::remove(signal, connection.listener) {
                 log::error!(target: "asyncio", "cannot restore signal {signal}: {error}");
             }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 
 use asyncio_loop::{EventLoop, JobError, LoopHandle, ThreadFuture, ThreadPromise, running_loop};
@@ -207,11 +206,12 @@ impl LoopThreadBuilder {
     /// If the system has no thread, or the loop cannot be made.
     pub fn start(self) -> io::Result<LoopThread> {
         let (stop, stopped) = ThreadPromise::new();
-        let (tell, told) = mpsc::channel();
+        let (started, told) = ThreadPromise::new();
         let make = self.make;
-        let thread =
-            thread::Builder::new().name(self.name).spawn(move || run_loop(make, stopped, &tell))?;
-        match told.recv() {
+        let thread = thread::Builder::new()
+            .name(self.name)
+            .spawn(move || run_loop(make, stopped, started))?;
+        match told.result(None) {
             Ok(Ok(handle)) => Ok(LoopThread { handle, stop: Some(stop), thread: Some(thread) }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(io::Error::other("the loop's factory panicked")),
@@ -226,16 +226,20 @@ impl fmt::Debug for LoopThreadBuilder {
 }
 
 /// The body of the thread.
-fn run_loop(make: MakeLoop, stopped: ThreadFuture<()>, tell: &Sender<io::Result<LoopHandle>>) {
+fn run_loop(
+    make: MakeLoop,
+    stopped: ThreadFuture<()>,
+    started: ThreadPromise<io::Result<LoopHandle>>,
+) {
     let event_loop = match make() {
         Ok(event_loop) => event_loop,
         Err(error) => {
-            let _ = tell.send(Err(error));
+            started.set_result(Err(error));
             return;
         }
     };
-    Runner::builder().loop_factory(move || Ok(event_loop)).run(async {
-        let _ = tell.send(Ok(running_loop().handle()));
+    Runner::builder().loop_factory(move || Ok(event_loop)).run(async move {
+        started.set_result(Ok(running_loop().handle()));
         // It never has a value: it is dropped.
         let _ = stopped.await;
     });
