@@ -12,8 +12,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use asyncio::{
-    Address, DatagramOptions, DatagramProtocol, DatagramTransport, Queue, create_datagram_endpoint,
-    timeout,
+    Address, DatagramProtocol, DatagramTransport, Queue, create_datagram_endpoint, timeout,
 };
 
 /// From 1900 to 1970, in seconds.
@@ -45,8 +44,7 @@ impl DatagramProtocol for Clock {
 }
 
 async fn serve(address: &str, lost: usize) -> io::Result<DatagramTransport> {
-    let options = DatagramOptions::new().local_addr(address);
-    create_datagram_endpoint(|| Clock { lost }, options).await
+    create_datagram_endpoint(|| Clock { lost }).local_addr(address).await
 }
 
 /// Hands the answers on, and errors.
@@ -71,8 +69,7 @@ async fn ask(address: &str) -> io::Result<u32> {
     let answers = Rc::new(Queue::unbounded());
     let protocol = Question { answers: answers.clone() };
     // Connected: answers of others do not get through, and that nobody listens is an error.
-    let options = DatagramOptions::new().remote_addr(address);
-    let transport = create_datagram_endpoint(|| protocol, options).await?;
+    let transport = create_datagram_endpoint(|| protocol).remote_addr(address).await?;
     let mut result = Err(io::ErrorKind::TimedOut.into());
     for _ in 0..ATTEMPTS {
         transport.send(b"");

@@ -46,7 +46,8 @@ async fn lines(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()>
 pub(super) fn serve_protocol(listener: TcpListener, service: Service) -> io::Result<()> {
     asyncio::run(async move {
         if service == Service::Datagrams {
-            asyncio::connect_datagram_socket(datagram_socket(&listener)?, || Datagrams)?;
+            let socket = datagram_socket(&listener)?;
+            asyncio::create_datagram_endpoint(|| Datagrams).socket(socket).await?;
         }
         let server = match service {
             Service::Echo(_) => asyncio::create_server(listener, || Echo).await?,

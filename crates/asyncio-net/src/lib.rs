@@ -86,7 +86,7 @@ pub use connect::{
     create_buffered_connection, create_connection, open_connection,
 };
 pub use datagram::{
-    DatagramAddress, DatagramOptions, DatagramProtocol, DatagramTransport, connect_datagram_socket,
+    CreateDatagramEndpoint, DatagramAddress, DatagramProtocol, DatagramTransport,
     create_datagram_endpoint,
 };
 pub use endpoint::{Endpoint, Port};

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_net::{
-    Address, DatagramOptions, DatagramProtocol, DatagramTransport, Family, connect_datagram_socket,
+    Address, CreateDatagramEndpoint, DatagramProtocol, DatagramTransport, Family,
     create_datagram_endpoint,
 };
 use common::{Log, TempDir, bytes, reports, run, settle, turn};
@@ -55,18 +55,21 @@ impl DatagramProtocol for Recorder {
     }
 }
 
-async fn refused(options: DatagramOptions) -> io::Error {
-    create_datagram_endpoint(Recorder::default, options).await.unwrap_err()
+type New = CreateDatagramEndpoint<'static>;
+
+async fn refused(with: impl FnOnce(New) -> New) -> io::Error {
+    with(create_datagram_endpoint(Recorder::default)).await.unwrap_err()
 }
 
-async fn endpoint(options: DatagramOptions) -> io::Result<(Recorder, DatagramTransport)> {
+async fn endpoint(with: impl FnOnce(New) -> New) -> io::Result<(Recorder, DatagramTransport)> {
     let recorder = Recorder::default();
-    let transport = create_datagram_endpoint(|| recorder.clone(), options).await?;
+    let protocol = recorder.clone();
+    let transport = with(create_datagram_endpoint(|| protocol)).await?;
     Ok((recorder, transport))
 }
 
-fn bound() -> DatagramOptions {
-    DatagramOptions::new().local_addr(LOOPBACK)
+fn bound(new: CreateDatagramEndpoint<'_>) -> CreateDatagramEndpoint<'_> {
+    new.local_addr(LOOPBACK)
 }
 
 /// A socket of the test's own.
@@ -80,9 +83,9 @@ fn socket() -> UdpSocket {
 #[test]
 fn questions_and_answers() {
     run(async || {
-        let (server, server_transport) = endpoint(bound()).await?;
+        let (server, server_transport) = endpoint(bound).await?;
         let address = server_transport.local_addr().unwrap();
-        let (client, transport) = endpoint(DatagramOptions::new().remote_addr(address)).await?;
+        let (client, transport) = endpoint(|new| new.remote_addr(address)).await?;
         assert_eq!(transport.peer_addr(), Some(address));
         transport.send(b"really?");
         client.log.until("6 bytes").await;
@@ -97,9 +100,9 @@ fn questions_and_answers() {
 #[test]
 fn an_address_or_a_family_is_needed() {
     run(async || {
-        let error = refused(DatagramOptions::new()).await;
+        let error = refused(|new| new).await;
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        let (_, transport) = endpoint(DatagramOptions::new().family(Family::Inet)).await?;
+        let (_, transport) = endpoint(|new| new.family(Family::Inet)).await?;
         let peer = socket();
         transport.send_to(b"hello", peer.local_addr()?);
         assert_eq!(peer.recv(&mut [0; 9])?, 5);
@@ -111,10 +114,14 @@ fn an_address_or_a_family_is_needed() {
 #[test]
 fn addresses_need_a_family_in_common() {
     run(async || {
-        let options = bound().remote_addr("[::1]:9");
-        assert_eq!(refused(options).await.kind(), io::ErrorKind::InvalidInput);
-        let options = bound().family(Family::Inet6);
-        assert_eq!(refused(options).await.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(
+            refused(|new| bound(new).remote_addr("[::1]:9")).await.kind(),
+            io::ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            refused(|new| bound(new).family(Family::Inet6)).await.kind(),
+            io::ErrorKind::InvalidInput
+        );
         Ok(())
     });
 }
@@ -125,8 +132,7 @@ fn an_address_in_use_is_an_error_that_names_it() {
     run(async || {
         let taken = socket().local_addr()?;
         let _taken = UdpSocket::bind(taken)?;
-        let options = DatagramOptions::new().local_addr(taken);
-        let error = refused(options).await;
+        let error = refused(|new| new.local_addr(taken)).await;
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains(&taken.to_string()));
         Ok(())
@@ -138,8 +144,8 @@ fn an_address_in_use_is_an_error_that_names_it() {
 fn socket_options_are_set_as_asked() {
     run(async || {
         for asked in [false, true] {
-            let options = bound().reuse_port(asked).allow_broadcast(asked);
-            let (_, transport) = endpoint(options).await?;
+            let (_, transport) =
+                endpoint(|new| bound(new).reuse_port(asked).allow_broadcast(asked)).await?;
             transport.with_socket(|socket| {
                 let socket = SockRef::from(&socket);
                 assert_eq!(socket.reuse_port().unwrap(), asked);
@@ -158,17 +164,16 @@ fn unix_sockets_work_by_path() {
         let dir = TempDir::new();
         let (path, client_path) = (dir.path("server"), dir.path("client"));
         drop(UnixDatagram::bind(&path)?);
-        let (server, _server_transport) =
-            endpoint(DatagramOptions::new().local_addr(&path)).await?;
-        let options = DatagramOptions::new().local_addr(&client_path).remote_addr(&path);
-        let (client, transport) = endpoint(options).await?;
+        let (server, _server_transport) = endpoint(|new| new.local_addr(&path)).await?;
+        let (client, transport) =
+            endpoint(|new| new.local_addr(&client_path).remote_addr(&path)).await?;
         assert_eq!(transport.peer_address(), Address::Unix(path));
         transport.send(b"really?");
         client.log.until("6 bytes").await;
         assert_eq!(*server.data.borrow(), [b"really?"]);
 
-        let missing = DatagramOptions::new().remote_addr(dir.path("missing"));
-        assert_eq!(refused(missing).await.kind(), io::ErrorKind::NotFound);
+        let missing = dir.path("missing");
+        assert_eq!(refused(|new| new.remote_addr(missing)).await.kind(), io::ErrorKind::NotFound);
         Ok(())
     });
 }
@@ -178,15 +183,15 @@ fn the_file_of_a_unix_socket_is_removed_unless_told_otherwise() {
     run(async || {
         let dir = TempDir::new();
         let path = dir.path("socket");
-        let (recorder, transport) = endpoint(DatagramOptions::new().local_addr(&path)).await?;
+        let (recorder, transport) = endpoint(|new| new.local_addr(&path)).await?;
         assert!(path.exists());
         transport.close();
         recorder.log.until("lost").await;
         turn().await;
         assert!(!path.exists());
 
-        let options = DatagramOptions::new().local_addr(&path).cleanup_socket(false);
-        let (recorder, transport) = endpoint(options).await?;
+        let (recorder, transport) =
+            endpoint(|new| new.local_addr(&path).cleanup_socket(false)).await?;
         transport.close();
         recorder.log.until("lost").await;
         turn().await;
@@ -199,9 +204,9 @@ fn the_file_of_a_unix_socket_is_removed_unless_told_otherwise() {
 #[test]
 fn an_empty_datagram_is_a_datagram() {
     run(async || {
-        let (server, server_transport) = endpoint(bound()).await?;
+        let (server, server_transport) = endpoint(bound).await?;
         let address = server_transport.local_addr().unwrap();
-        let (_, transport) = endpoint(DatagramOptions::new().remote_addr(address)).await?;
+        let (_, transport) = endpoint(|new| new.remote_addr(address)).await?;
         transport.send(b"");
         server.log.until("0 bytes").await;
         let peer = socket();
@@ -217,7 +222,7 @@ fn what_the_socket_does_not_take_is_sent_later_in_order() {
     run(async || {
         let (ours, theirs) = UnixDatagram::pair()?;
         let recorder = Recorder::default();
-        let transport = connect_datagram_socket(ours, || recorder.clone())?;
+        let transport = create_datagram_endpoint(|| recorder.clone()).socket(ours).await?;
         let mut buffer = Vec::new();
         for round in 0..200_usize {
             buffer.clear();
@@ -253,7 +258,7 @@ fn empty_datagrams_fill_the_queue_too() {
     run(async || {
         let (ours, _theirs) = UnixDatagram::pair()?;
         let recorder = Recorder::default();
-        let transport = connect_datagram_socket(ours, || recorder.clone())?;
+        let transport = create_datagram_endpoint(|| recorder.clone()).socket(ours).await?;
         while transport.write_buffer_size() == 0 {
             transport.send(b"");
         }
@@ -274,7 +279,7 @@ fn empty_datagrams_fill_the_queue_too() {
 #[test]
 fn a_flood_of_errors_is_bounded() {
     run(async || {
-        let (recorder, transport) = endpoint(bound()).await?;
+        let (recorder, transport) = endpoint(bound).await?;
         for _ in 0..5000 {
             transport.send(b"to nobody");
         }
@@ -291,8 +296,10 @@ fn a_flood_of_errors_is_bounded() {
 fn an_endpoint_that_broadcasts_hears_from_all_that_answer() {
     run(async || {
         let (asked, answers) = (socket(), socket());
-        let options = bound().remote_addr(asked.local_addr()?).allow_broadcast(true);
-        let (recorder, transport) = endpoint(options).await?;
+        let (recorder, transport) = endpoint(|new| {
+            bound(new).remote_addr(asked.local_addr().unwrap()).allow_broadcast(true)
+        })
+        .await?;
         assert_eq!(transport.peer_addr(), None);
         transport.send(b"is anybody there?");
         let (_, asker) = asked.recv_from(&mut [0; 99])?;
@@ -307,7 +314,7 @@ fn an_endpoint_that_broadcasts_hears_from_all_that_answer() {
 #[test]
 fn a_datagram_longer_than_the_limit_is_an_error_and_never_cut() {
     run(async || {
-        let (recorder, transport) = endpoint(bound().limit(100)).await?;
+        let (recorder, transport) = endpoint(|new| bound(new).limit(100)).await?;
         let peer = socket();
         for length in [100, 101, 99] {
             peer.send_to(&vec![7; length], transport.local_addr().unwrap())?;
@@ -323,14 +330,10 @@ fn long_unix_datagrams_come_whole_if_they_may() {
     run(async || {
         let dir = TempDir::new();
         let path = dir.path("server");
-        let limit = |bytes| DatagramOptions::new().local_addr(&path).limit(bytes);
         let peer = UnixDatagram::unbound()?;
         SockRef::from(&peer).set_send_buffer_size(212_992)?;
-        for (options, line) in [
-            (DatagramOptions::new().local_addr(&path), "error InvalidData"),
-            (limit(400_000), "300000 bytes"),
-        ] {
-            let (recorder, transport) = endpoint(options).await?;
+        for (limit, line) in [(256 * 1024, "error InvalidData"), (400_000, "300000 bytes")] {
+            let (recorder, transport) = endpoint(|new| new.local_addr(&path).limit(limit)).await?;
             peer.send_to(&bytes(300_000), &path)?;
             recorder.log.until(line).await;
             transport.close();
@@ -351,7 +354,7 @@ fn descriptors_that_come_with_a_datagram_are_closed_and_the_data_is_whole() {
         let (ours, theirs) = UnixDatagram::pair()?;
         rustix::net::sockopt::set_socket_passcred(&ours, true)?;
         let recorder = Recorder::default();
-        let _transport = connect_datagram_socket(ours, || recorder.clone())?;
+        let _transport = create_datagram_endpoint(|| recorder.clone()).socket(ours).await?;
         let (reading, writing) = std::io::pipe()?;
         let mut space = [std::mem::MaybeUninit::uninit(); 64];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -374,7 +377,7 @@ fn a_socket_that_is_handed_over_keeps_its_mode() {
         let (ours, theirs) = UnixDatagram::pair()?;
         let shared = ours.try_clone()?;
         let recorder = Recorder::default();
-        let transport = connect_datagram_socket(ours, || recorder.clone())?;
+        let transport = create_datagram_endpoint(|| recorder.clone()).socket(ours).await?;
         while transport.write_buffer_size() == 0 {
             transport.send(&[0; 1000]);
         }
@@ -386,10 +389,34 @@ fn a_socket_that_is_handed_over_keeps_its_mode() {
 }
 
 #[test]
+fn options_of_a_new_socket_do_not_go_with_a_socket() {
+    run(async || {
+        for with in [
+            |new: New| bound(new),
+            |new: New| new.family(Family::Inet),
+            |new: New| new.reuse_port(true),
+            |new: New| new.allow_broadcast(true),
+        ] {
+            let error = refused(|new| with(new).socket(socket())).await;
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_that_awaits_the_builder_is_small() {
+    let opens = async || bound(create_datagram_endpoint(Recorder::default)).await.map(drop);
+    assert!(size_of_val(&opens()) <= 40, "{}", size_of_val(&opens()));
+    let text = format!("{:?}", bound(create_datagram_endpoint(Recorder::default)));
+    assert!(text.contains("127.0.0.1") && text.contains("tests/datagram.rs"), "{text}");
+}
+
+#[test]
 fn a_stream_socket_is_refused() {
     run(async || {
         let (stream, _other) = std::os::unix::net::UnixStream::pair()?;
-        let error = connect_datagram_socket(stream, Recorder::default).unwrap_err();
+        let error = create_datagram_endpoint(Recorder::default).socket(stream).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         Ok(())
     });
@@ -410,7 +437,7 @@ fn resume_writing_runs_in_the_context_of_the_endpoint() {
         let log = Log::default();
         NAME.set("maker");
         let (ours, theirs) = UnixDatagram::pair()?;
-        let transport = connect_datagram_socket(ours, || Notes(log.clone()))?;
+        let transport = create_datagram_endpoint(|| Notes(log.clone())).socket(ours).await?;
         let writing = asyncio_task::create_task(async move {
             NAME.set("writer");
             while transport.write_buffer_size() <= 64 * 1024 {
@@ -436,7 +463,7 @@ fn an_error_is_told_and_the_endpoint_goes_on() {
         let peer = socket();
         let address = peer.local_addr()?;
         drop(peer);
-        let (recorder, transport) = endpoint(bound().remote_addr(address)).await?;
+        let (recorder, transport) = endpoint(|new| bound(new).remote_addr(address)).await?;
         transport.send(b"nobody is there");
         recorder.log.until("error ConnectionRefused").await;
 
@@ -451,7 +478,7 @@ fn an_error_is_told_and_the_endpoint_goes_on() {
 #[test]
 fn an_error_of_a_send_is_told_in_a_step_of_its_own() {
     run(async || {
-        let (recorder, transport) = endpoint(bound()).await?;
+        let (recorder, transport) = endpoint(bound).await?;
         transport.send(b"to whom?");
         transport.send_to(&vec![0; 100_000], socket().local_addr()?);
         assert_eq!(recorder.log.lines(), ["made"]);
@@ -465,7 +492,7 @@ fn an_error_of_a_send_is_told_in_a_step_of_its_own() {
 #[test]
 fn a_port_where_nobody_listens_does_not_stop_the_receiving() {
     run(async || {
-        let (recorder, transport) = endpoint(bound()).await?;
+        let (recorder, transport) = endpoint(bound).await?;
         let dead = socket().local_addr()?;
         for _ in 0..3 {
             transport.send_to(b"nobody is there", dead);
@@ -482,7 +509,8 @@ fn a_port_where_nobody_listens_does_not_stop_the_receiving() {
 fn a_connected_endpoint_sends_to_its_peer_only() {
     run(async || {
         let peer = socket();
-        let (_, transport) = endpoint(bound().remote_addr(peer.local_addr()?)).await?;
+        let (_, transport) =
+            endpoint(|new| bound(new).remote_addr(peer.local_addr().unwrap())).await?;
         transport.send_to(b"fine", peer.local_addr()?);
         assert_eq!(peer.recv(&mut [0; 9])?, 4);
         let other = socket().local_addr()?;
@@ -497,7 +525,7 @@ fn abort_drops_what_is_queued() {
     run(async || {
         let (ours, theirs) = UnixDatagram::pair()?;
         let recorder = Recorder::default();
-        let transport = connect_datagram_socket(ours, || recorder.clone())?;
+        let transport = create_datagram_endpoint(|| recorder.clone()).socket(ours).await?;
         while transport.write_buffer_size() == 0 {
             transport.send(&[0; 1000]);
         }
@@ -556,7 +584,7 @@ fn a_protocol_that_panics_is_reported_and_the_endpoint_goes_on() {
         let reports = reports();
         let (log, methods) = (Log::default(), &["datagram_received", "error_received"]);
         let protocol = || Panics { methods, log: log.clone() };
-        let transport = create_datagram_endpoint(protocol, bound()).await?;
+        let transport = bound(create_datagram_endpoint(protocol)).await?;
         for _ in 0..2 {
             socket().send_to(b"x", transport.local_addr().unwrap())?;
             transport.send(b"to nobody");
@@ -579,7 +607,8 @@ fn a_protocol_that_panics_when_it_is_paused_is_reported_once_each_way() {
         let reports = reports();
         let (ours, theirs) = UnixDatagram::pair()?;
         let (log, methods) = (Log::default(), &["pause_writing", "resume_writing"]);
-        let transport = connect_datagram_socket(ours, || Panics { methods, log: log.clone() })?;
+        let transport =
+            create_datagram_endpoint(|| Panics { methods, log: log.clone() }).socket(ours).await?;
         while transport.write_buffer_size() <= 64 * 1024 {
             transport.send(&[0; 1000]);
         }
@@ -603,11 +632,11 @@ fn a_panic_at_the_beginning_or_the_end_hurts_that_endpoint_only() {
     ] {
         run(async || {
             let reports = reports();
-            let (other, other_transport) = endpoint(bound()).await?;
+            let (other, other_transport) = endpoint(bound).await?;
             let log = Log::default();
             let methods = Box::leak(Box::new([method]));
             let protocol = || Panics { methods, log: log.clone() };
-            let transport = create_datagram_endpoint(protocol, bound()).await?;
+            let transport = bound(create_datagram_endpoint(protocol)).await?;
             transport.close();
             log.until("drop").await;
             turn().await;
@@ -627,7 +656,7 @@ fn a_destructor_that_panics_while_the_loop_is_closed_is_reported() {
     let log = Log::default();
     run(async || {
         let protocol = || Panics { methods: &["drop"], log: log.clone() };
-        create_datagram_endpoint(protocol, bound()).await.map(drop)
+        bound(create_datagram_endpoint(protocol)).await.map(drop)
     });
     assert_eq!(log.lines(), ["connection_made", "drop"]);
 }
@@ -635,7 +664,7 @@ fn a_destructor_that_panics_while_the_loop_is_closed_is_reported() {
 #[test]
 fn many_datagrams_do_not_keep_others_from_running() {
     run(async || {
-        let (recorder, transport) = endpoint(bound()).await?;
+        let (recorder, transport) = endpoint(bound).await?;
         let peer = socket();
         for _ in 0..100 {
             peer.send_to(b"x", transport.local_addr().unwrap())?;
@@ -661,7 +690,7 @@ fn a_protocol_that_holds_its_transport_does_not_hold_the_socket_beyond_the_loop(
     }
     let address = RefCell::new(None);
     run(async || {
-        let transport = create_datagram_endpoint(|| Holds(None), bound()).await?;
+        let transport = bound(create_datagram_endpoint(|| Holds(None))).await?;
         address.replace(transport.local_addr());
         Ok(())
     });
@@ -683,7 +712,7 @@ fn an_error_that_is_answered_by_another_one_does_not_keep_others_from_running() 
     }
     run(async || {
         let log = Log::default();
-        let transport = create_datagram_endpoint(|| Insists(log.clone()), bound()).await?;
+        let transport = bound(create_datagram_endpoint(|| Insists(log.clone()))).await?;
         transport.send(b"to nobody");
         log.until_count(3).await;
         transport.close();

@@ -7,9 +7,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use asyncio_net::{
-    Address, DatagramOptions, DatagramProtocol, DatagramTransport, ReadError, StreamReader,
-    StreamWriter, create_datagram_endpoint, create_server, open_connection, sock_connect,
-    start_server,
+    Address, DatagramProtocol, DatagramTransport, ReadError, StreamReader, StreamWriter,
+    create_datagram_endpoint, create_server, open_connection, sock_connect, start_server,
 };
 use asyncio_task::{create_task, gather, timeout};
 use common::{Echo, Log, Recorder, bytes, reports, run, run_in_virtual_time, silent_address};
@@ -207,8 +206,7 @@ fn a_name_that_cannot_be_resolved_is_an_error_wherever_it_stands() {
         check(create_server((name, 0), || Echo).await.unwrap_err());
         let connecting = open_connection("127.0.0.1:1").local_addr((name, 0));
         check(connecting.await.unwrap_err());
-        let options = DatagramOptions::new().remote_addr((name, 1));
-        check(create_datagram_endpoint(|| NoDatagrams, options).await.unwrap_err());
+        check(create_datagram_endpoint(|| NoDatagrams).remote_addr((name, 1)).await.unwrap_err());
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         check(sock_connect(&socket, (name, 80)).await.unwrap_err());

@@ -10,8 +10,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use asyncio_net::{
-    Address, DatagramOptions, DatagramProtocol, DatagramTransport, create_datagram_endpoint,
-    create_unix_server, open_unix_connection,
+    Address, DatagramProtocol, DatagramTransport, create_datagram_endpoint, create_unix_server,
+    open_unix_connection,
 };
 use common::{Echo, TempDir, run, turn};
 use socket2::{Domain, Socket, Type};
@@ -23,7 +23,7 @@ impl DatagramProtocol for Ignore {
 }
 
 async fn datagrams(path: &Path) -> io::Result<DatagramTransport> {
-    create_datagram_endpoint(|| Ignore, DatagramOptions::new().local_addr(path)).await
+    create_datagram_endpoint(|| Ignore).local_addr(path).await
 }
 
 async fn answers(path: &Path) -> io::Result<()> {
@@ -108,8 +108,8 @@ fn the_path_of_a_living_datagram_socket_is_an_error() {
             assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
             living.connect(&other)?;
         }
-        let options = DatagramOptions::new().local_addr(&path).replace_socket(true);
-        let transport = create_datagram_endpoint(|| Ignore, options).await?;
+        let new = create_datagram_endpoint(|| Ignore).local_addr(&path);
+        let transport = new.replace_socket(true).await?;
         let peer = UnixDatagram::unbound()?;
         peer.connect(&path)?;
         transport.close();

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use asyncio_loop::running_loop;
 use asyncio_net::{
-    Address, ConnectErrors, DatagramOptions, DatagramProtocol, DatagramTransport,
-    create_datagram_endpoint, create_server, open_connection, open_unix_connection,
+    Address, ConnectErrors, DatagramProtocol, DatagramTransport, create_datagram_endpoint,
+    create_server, open_connection, open_unix_connection,
 };
 use asyncio_task::sleep;
 use common::{Probe, Recorder, reports, run_in_virtual_time};
@@ -88,10 +88,7 @@ fn making_sockets_fails_with_the_systems_error_and_works_again() {
             let error = errors.map_or(&error, |errors| &errors.attempts()[0].1);
             assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::MFILE.raw_os_error()));
         };
-        let endpoint = async || {
-            let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-            create_datagram_endpoint(|| NoDatagrams, options).await
-        };
+        let endpoint = || create_datagram_endpoint(|| NoDatagrams).local_addr("127.0.0.1:0");
         let files = take_all();
         is_limit(open_connection(address).await.unwrap_err());
         is_limit(open_unix_connection("/no/such/path").await.unwrap_err());

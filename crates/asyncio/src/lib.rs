@@ -124,12 +124,12 @@ pub use asyncio_macros::{main, test};
 #[cfg(feature = "net")]
 pub use asyncio_net::{
     AddrInfo, AddrInfoHints, Address, BufferedProtocol, ByteSource, ByteStream, Bytes,
-    ClientAddress, Closed, Connect, ConnectErrors, ConnectedSocket, DEFAULT_LIMIT, DatagramAddress,
-    DatagramOptions, DatagramProtocol, DatagramTransport, Endpoint, Family, HandlerResult,
-    IncompleteReadError, Intake, JoinedStream, LimitOverrunError, PlainStream, Port, Protocol,
-    ReadError, SendfileNotAvailableError, SendfileOptions, Server, ServerAddress, SockTarget,
-    StartServer, StreamFeeder, StreamReader, StreamWriter, Transport, connect_accepted_socket,
-    connect_datagram_socket, connect_read_pipe, connect_write_pipe, create_acceptor,
+    ClientAddress, Closed, Connect, ConnectErrors, ConnectedSocket, CreateDatagramEndpoint,
+    DEFAULT_LIMIT, DatagramAddress, DatagramProtocol, DatagramTransport, Endpoint, Family,
+    HandlerResult, IncompleteReadError, Intake, JoinedStream, LimitOverrunError, PlainStream, Port,
+    Protocol, ReadError, SendfileNotAvailableError, SendfileOptions, Server, ServerAddress,
+    SockTarget, StartServer, StreamFeeder, StreamReader, StreamWriter, Transport,
+    connect_accepted_socket, connect_read_pipe, connect_write_pipe, create_acceptor,
     create_buffered_connection, create_buffered_server, create_connection,
     create_datagram_endpoint, create_server, create_unix_connection, create_unix_server,
     feed_reader, feed_reader_with_limit, getaddrinfo, getnameinfo, open_connection, open_read_pipe,

@@ -22,7 +22,7 @@ use crate::address::Address;
 /// use std::cell::RefCell;
 /// use std::rc::Rc;
 /// use asyncio_net::{
-///     Address, DatagramOptions, DatagramProtocol, DatagramTransport, create_datagram_endpoint,
+///     Address, DatagramProtocol, DatagramTransport, create_datagram_endpoint,
 /// };
 ///
 /// /// Says something, and keeps what it is told.
@@ -42,10 +42,8 @@ use crate::address::Address;
 ///
 /// asyncio_task::run(async {
 ///     let heard = Talk::default();
-///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-///     let listener = create_datagram_endpoint(|| heard.clone(), options).await?;
-///     let options = DatagramOptions::new().remote_addr(listener.local_addr().unwrap());
-///     create_datagram_endpoint(Talk::default, options).await?;
+///     let listener = create_datagram_endpoint(|| heard.clone()).local_addr("127.0.0.1:0").await?;
+///     create_datagram_endpoint(Talk::default).remote_addr(listener.local_addr().unwrap()).await?;
 ///     while heard.0.borrow().is_empty() {
 ///         asyncio_task::yield_now().await;
 ///     }
@@ -59,7 +57,7 @@ pub trait DatagramProtocol {
     /// # Examples
     ///
     /// ```
-    /// use asyncio_net::{Address, DatagramOptions, DatagramProtocol, DatagramTransport, create_datagram_endpoint};
+    /// use asyncio_net::{Address, DatagramProtocol, DatagramTransport, create_datagram_endpoint};
     /// use asyncio_net::sock_recv;
     ///
     /// asyncio_task::run(async {
@@ -74,8 +72,7 @@ pub trait DatagramProtocol {
     ///
     ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
     ///     peer.set_nonblocking(true)?;
-    ///     let options = DatagramOptions::new().remote_addr(peer.local_addr()?);
-    ///     create_datagram_endpoint(|| Hello, options).await?;
+    ///     create_datagram_endpoint(|| Hello).remote_addr(peer.local_addr()?).await?;
     ///     assert_eq!(sock_recv(&peer, 100).await?, "hello");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -89,7 +86,7 @@ pub trait DatagramProtocol {
     /// # Examples
     ///
     /// ```
-    /// use asyncio_net::{Address, DatagramOptions, DatagramProtocol, DatagramTransport};
+    /// use asyncio_net::{Address, DatagramProtocol, DatagramTransport};
     /// use asyncio_net::{create_datagram_endpoint, sock_recv};
     ///
     /// asyncio_task::run(async {
@@ -101,8 +98,7 @@ pub trait DatagramProtocol {
     ///         }
     ///     }
     ///
-    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-    ///     let transport = create_datagram_endpoint(|| Echo, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Echo).local_addr("127.0.0.1:0").await?;
     ///     let client = std::net::UdpSocket::bind("127.0.0.1:0")?;
     ///     client.set_nonblocking(true)?;
     ///     client.send_to(b"hello", transport.local_addr().unwrap())?;
@@ -122,7 +118,7 @@ pub trait DatagramProtocol {
     /// use std::cell::Cell;
     /// use std::io;
     /// use std::rc::Rc;
-    /// use asyncio_net::{Address, DatagramOptions, DatagramProtocol, DatagramTransport};
+    /// use asyncio_net::{Address, DatagramProtocol, DatagramTransport};
     /// use asyncio_net::create_datagram_endpoint;
     ///
     /// asyncio_task::run(async {
@@ -138,8 +134,7 @@ pub trait DatagramProtocol {
     ///
     ///     let closed = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
     ///     let errors = Errors::default();
-    ///     let options = DatagramOptions::new().remote_addr(closed);
-    ///     let transport = create_datagram_endpoint(|| errors.clone(), options).await?;
+    ///     let transport = create_datagram_endpoint(|| errors.clone()).remote_addr(closed).await?;
     ///     transport.send(b"is anybody there?");
     ///     while errors.0.get().is_none() {
     ///         asyncio_task::yield_now().await;
@@ -160,7 +155,7 @@ pub trait DatagramProtocol {
     /// use std::cell::Cell;
     /// use std::io;
     /// use std::rc::Rc;
-    /// use asyncio_net::{Address, DatagramOptions, DatagramProtocol, DatagramTransport};
+    /// use asyncio_net::{Address, DatagramProtocol, DatagramTransport};
     /// use asyncio_net::create_datagram_endpoint;
     ///
     /// asyncio_task::run(async {
@@ -174,8 +169,7 @@ pub trait DatagramProtocol {
     ///     }
     ///
     ///     let lost = Rc::new(Cell::new(false));
-    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-    ///     let transport = create_datagram_endpoint(|| Lost(lost.clone()), options).await?;
+    ///     let transport = create_datagram_endpoint(|| Lost(lost.clone())).local_addr("127.0.0.1:0").await?;
     ///     transport.close();
     ///     while !lost.get() {
     ///         asyncio_task::yield_now().await;

@@ -27,11 +27,10 @@ use crate::connection::Limits;
 /// #         transport.send_to(data, sender.clone());
 /// #     }
 /// # }
-/// use asyncio_net::{DatagramOptions, create_datagram_endpoint, sock_recv};
+/// use asyncio_net::{create_datagram_endpoint, sock_recv};
 ///
 /// asyncio_task::run(async {
-///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-///     let transport = create_datagram_endpoint(|| Echo, options).await?;
+///     let transport = create_datagram_endpoint(|| Echo).local_addr("127.0.0.1:0").await?;
 ///     let client = std::net::UdpSocket::bind("127.0.0.1:0")?;
 ///     client.set_nonblocking(true)?;
 ///     transport.send_to(b"hello", client.local_addr()?);
@@ -57,13 +56,12 @@ impl DatagramTransport {
     /// # impl asyncio_net::DatagramProtocol for Ignore {
     /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
     /// # }
-    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint, sock_recv};
+    /// use asyncio_net::{create_datagram_endpoint, sock_recv};
     ///
     /// asyncio_task::run(async {
     ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
     ///     peer.set_nonblocking(true)?;
-    ///     let options = DatagramOptions::new().remote_addr(peer.local_addr()?);
-    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Ignore).remote_addr(peer.local_addr()?).await?;
     ///     transport.send(b"hello");
     ///     assert_eq!(sock_recv(&peer, 100).await?, "hello");
     ///     std::io::Result::Ok(())
@@ -86,11 +84,10 @@ impl DatagramTransport {
     /// # impl asyncio_net::DatagramProtocol for Ignore {
     /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
     /// # }
-    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint, sock_recv};
+    /// use asyncio_net::{create_datagram_endpoint, sock_recv};
     ///
     /// asyncio_task::run(async {
-    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Ignore).local_addr("127.0.0.1:0").await?;
     ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
     ///     peer.set_nonblocking(true)?;
     ///     transport.send_to(b"hello", peer.local_addr()?);
@@ -119,11 +116,10 @@ impl DatagramTransport {
     /// # impl asyncio_net::DatagramProtocol for Ignore {
     /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
     /// # }
-    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    /// use asyncio_net::{create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
-    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Ignore).local_addr("127.0.0.1:0").await?;
     ///     transport.close();
     ///     assert!(transport.is_closing());
     ///     std::io::Result::Ok(())
@@ -142,11 +138,10 @@ impl DatagramTransport {
     /// # impl asyncio_net::DatagramProtocol for Ignore {
     /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
     /// # }
-    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    /// use asyncio_net::{create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
-    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Ignore).local_addr("127.0.0.1:0").await?;
     ///     transport.abort();
     ///     assert!(transport.is_closing());
     ///     std::io::Result::Ok(())
@@ -165,11 +160,10 @@ impl DatagramTransport {
     /// # impl asyncio_net::DatagramProtocol for Ignore {
     /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
     /// # }
-    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    /// use asyncio_net::{create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
-    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Ignore).local_addr("127.0.0.1:0").await?;
     ///     assert!(!transport.is_closing());
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -191,11 +185,10 @@ impl DatagramTransport {
     /// # impl asyncio_net::DatagramProtocol for Ignore {
     /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
     /// # }
-    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    /// use asyncio_net::{create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
-    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Ignore).local_addr("127.0.0.1:0").await?;
     ///     transport.set_write_buffer_limits(Some(4096), Some(0));
     ///     assert_eq!(transport.write_buffer_limits(), (0, 4096));
     ///     std::io::Result::Ok(())
@@ -214,11 +207,10 @@ impl DatagramTransport {
     /// # impl asyncio_net::DatagramProtocol for Ignore {
     /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
     /// # }
-    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    /// use asyncio_net::{create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
-    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Ignore).local_addr("127.0.0.1:0").await?;
     ///     assert_eq!(transport.write_buffer_limits(), (16 * 1024, 64 * 1024));
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -237,12 +229,11 @@ impl DatagramTransport {
     /// # impl asyncio_net::DatagramProtocol for Ignore {
     /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
     /// # }
-    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    /// use asyncio_net::{create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
     ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    ///     let options = DatagramOptions::new().remote_addr(peer.local_addr()?);
-    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Ignore).remote_addr(peer.local_addr()?).await?;
     ///     transport.send(b"the socket takes it");
     ///     assert_eq!(transport.write_buffer_size(), 0);
     ///     std::io::Result::Ok(())
@@ -261,11 +252,10 @@ impl DatagramTransport {
     /// # impl asyncio_net::DatagramProtocol for Ignore {
     /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
     /// # }
-    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    /// use asyncio_net::{create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
-    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Ignore).local_addr("127.0.0.1:0").await?;
     ///     assert_ne!(transport.local_addr().unwrap().port(), 0);
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -283,12 +273,11 @@ impl DatagramTransport {
     /// # impl asyncio_net::DatagramProtocol for Ignore {
     /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
     /// # }
-    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    /// use asyncio_net::{create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
     ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    ///     let options = DatagramOptions::new().remote_addr(peer.local_addr()?);
-    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Ignore).remote_addr(peer.local_addr()?).await?;
     ///     assert_eq!(transport.peer_addr(), peer.local_addr().ok());
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -306,11 +295,10 @@ impl DatagramTransport {
     /// # impl asyncio_net::DatagramProtocol for Ignore {
     /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
     /// # }
-    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    /// use asyncio_net::{create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
-    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Ignore).local_addr("127.0.0.1:0").await?;
     ///     assert_eq!(transport.local_address().as_inet(), transport.local_addr());
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -328,11 +316,10 @@ impl DatagramTransport {
     /// # impl asyncio_net::DatagramProtocol for Ignore {
     /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
     /// # }
-    /// use asyncio_net::{Address, DatagramOptions, create_datagram_endpoint};
+    /// use asyncio_net::{Address, create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
-    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Ignore).local_addr("127.0.0.1:0").await?;
     ///     assert_eq!(transport.peer_address(), Address::Unnamed, "it is not connected");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -350,11 +337,10 @@ impl DatagramTransport {
     /// # impl asyncio_net::DatagramProtocol for Ignore {
     /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
     /// # }
-    /// use asyncio_net::{DatagramOptions, create_datagram_endpoint};
+    /// use asyncio_net::{create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
-    ///     let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-    ///     let transport = create_datagram_endpoint(|| Ignore, options).await?;
+    ///     let transport = create_datagram_endpoint(|| Ignore).local_addr("127.0.0.1:0").await?;
     ///     let size = transport.with_socket(|socket| socket2::SockRef::from(&socket).recv_buffer_size());
     ///     assert!(size.unwrap()? > 0);
     ///     transport.abort();

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_net::{
-    Address, DatagramOptions, DatagramProtocol, DatagramTransport, Protocol, Server, StreamReader,
-    StreamWriter, Transport, create_datagram_endpoint, create_server, open_connection,
-    open_unix_connection, start_server, start_unix_server,
+    Address, DatagramProtocol, DatagramTransport, Protocol, Server, StreamReader, StreamWriter,
+    Transport, create_datagram_endpoint, create_server, open_connection, open_unix_connection,
+    start_server, start_unix_server,
 };
 use asyncio_task::gather;
 use socket2::SockRef;
@@ -318,8 +318,7 @@ fn datagrams_of_all_sizes() {
     run(async || {
         let log = Log::default();
         let factory = || Datagrams { log: log.clone(), asks: false };
-        let options = DatagramOptions::new().local_addr("127.0.0.1:0");
-        let transport = create_datagram_endpoint(factory, options).await?;
+        let transport = create_datagram_endpoint(factory).local_addr("127.0.0.1:0").await?;
         let address = format!("udp:{}", transport.local_addr().unwrap().port());
         assert_eq!(python("connect", "datagrams", &address).finish().await?, "ok\n");
         assert_eq!(log.take().len(), DATAGRAMS.len());
@@ -327,7 +326,7 @@ fn datagrams_of_all_sizes() {
         let mut peer = python("serve", "datagrams", "udp:0");
         let address = format!("127.0.0.1:{}", peer.line());
         let factory = || Datagrams { log: log.clone(), asks: true };
-        create_datagram_endpoint(factory, DatagramOptions::new().remote_addr(address)).await?;
+        create_datagram_endpoint(factory).remote_addr(address).await?;
         assert_eq!(peer.finish().await?, "ok\n");
         log.until_count(DATAGRAMS.len()).await;
         Ok(())

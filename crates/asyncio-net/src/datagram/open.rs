@@ -1,0 +1,82 @@
+//! The socket of a datagram endpoint.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use socket2::{Domain, Type};
+
+use super::address::pairs;
+use super::endpoint::Opened;
+use super::options::Options;
+use super::socket::Socket;
+use crate::address::Address;
+use crate::network::Network;
+use crate::socket_file::{InUse, SocketFile, bind};
+
+/// Takes the given socket, or makes one for the first addresses for which that works.
+pub(super) async fn open(network: &Rc<Network>, mut options: Options) -> io::Result<Opened> {
+    if let Some(socket) = options.socket.take() {
+        return adopt(socket, &options);
+    }
+    if !options.has_address() {
+        return Err(invalid("a datagram endpoint needs an address, a family or a socket"));
+    }
+    let mut refused = None;
+    for (local, remote) in pairs(network.event_loop(), &options).await? {
+        match make(local.as_ref(), remote, &options) {
+            Ok(opened) => return Ok(opened),
+            Err(error) => refused = Some(refused.unwrap_or(error)),
+        }
+    }
+    Err(refused.unwrap_or_else(|| invalid("no address family in common")))
+}
+
+fn adopt(socket: OwnedFd, options: &Options) -> io::Result<Opened> {
+    if options.has_those_of_a_new_socket() {
+        return Err(invalid("options of a new socket given together with a socket"));
+    }
+    let socket = Socket::adopt(socket)?;
+    let peer = socket.peer();
+    Ok(Opened { socket, file: None, peer, destination: None, limit: options.limit })
+}
+
+fn make(local: Option<&Address>, remote: Option<Address>, options: &Options) -> io::Result<Opened> {
+    let domain = match local.or(remote.as_ref()) {
+        Some(Address::Inet(address)) => Domain::for_address(*address),
+        Some(_) => Domain::UNIX,
+        None => options.domain(),
+    };
+    let socket = socket2::Socket::new(domain, Type::DGRAM, None)?;
+    if options.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    if options.allow_broadcast {
+        socket.set_broadcast(true)?;
+    }
+    let mut file = None;
+    if let Some(local) = local {
+        let in_use = InUse::replaced_if(options.replace_socket);
+        bind(&socket, local, in_use).map_err(|error| named("bind to", local, error))?;
+        if options.cleanup_socket {
+            file = SocketFile::of(local)?;
+        }
+    }
+    // A broadcast is answered by many.
+    let (peer, destination) = if options.allow_broadcast { (None, remote) } else { (remote, None) };
+    if let Some(peer) = &peer {
+        let connected = peer.to_sock_addr().and_then(|address| socket.connect(&address));
+        connected.map_err(|error| named("connect to", peer, error))?;
+    }
+    socket.set_nonblocking(true)?;
+    let socket = Socket::adopt(socket.into())?;
+    Ok(Opened { socket, file, peer, destination, limit: options.limit })
+}
+
+fn invalid(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+fn named(what: &str, address: &Address, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot {what} {address}: {error}"))
+}
