@@ -266,3 +266,54 @@ fn many_jobs_at_once_all_come_back() {
     });
     assert_eq!(sum, 499_500);
 }
+
+// L-026, X-009
+#[test]
+fn a_closed_loop_runs_no_job_whatever_the_executor() {
+    let event_loop = EventLoop::new().unwrap();
+    let this = event_loop.handle_to_self();
+    drop(event_loop);
+    let pool = ThreadPoolExecutor::new();
+    for executor in [None, Some(&pool as &dyn Executor)] {
+        let refused = this.run_in_executor(executor, || panic!("it runs"));
+        let refused: Result<(), _> = refused.into_thread_future().unwrap().result(None);
+        assert!(matches!(refused, Err(JobError::LoopClosed)), "{refused:?}");
+    }
+}
+
+#[test]
+fn an_error_of_ones_own_shows_its_text_and_comes_back_as_it_was() {
+    let (promise, future) = ThreadPromise::<()>::new();
+    promise.set_error(std::io::Error::from(std::io::ErrorKind::NotFound));
+    let error = future.result(None).unwrap_err();
+    assert_eq!(error.to_string(), "entity not found");
+    assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::NotFound);
+
+    let (promise, future) = ThreadPromise::<()>::new();
+    promise.set_error(JobError::ExecutorShutdown);
+    assert!(matches!(future.result(None), Err(JobError::ExecutorShutdown)));
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[test]
+fn a_job_whose_function_panics_when_it_is_dropped_is_cancelled_all_the_same() {
+    let bomb = Bomb;
+    let (job, future) = Job::new(move || drop(bomb));
+    drop(job);
+    assert!(future.result(None).unwrap_err().is_cancelled());
+
+    let bomb = Bomb;
+    let (_job, future) = Job::new(move || drop(bomb));
+    let (tell, told) = mpsc::channel();
+    future.add_done_callback(move |_| tell.send(()).unwrap());
+    assert!(future.cancel());
+    told.recv().unwrap();
+}

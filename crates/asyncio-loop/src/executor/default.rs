@@ -107,6 +107,9 @@ impl LoopRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn execute(&self, executor: Option<&dyn Executor>, job: Job) {
+        if self.is_closed() {
+            return job.fail(JobError::LoopClosed);
+        }
         match executor {
             Some(executor) => executor.execute(job),
             None => match self.default_executor() {

@@ -102,7 +102,7 @@ impl fmt::Display for JobError {
             JobError::LoopClosed => f.write_str("event loop is closed"),
             JobError::NoThread(_) => f.write_str("executor could not start a thread"),
             JobError::WouldDeadlock(why) => write!(f, "waiting would deadlock: {why}"),
-            JobError::Failed(_) => f.write_str("executor failed"),
+            JobError::Failed(error) => error.fmt(f),
         }
     }
 }
@@ -111,7 +111,8 @@ impl Error for JobError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             JobError::NoThread(error) => Some(error),
-            JobError::Failed(error) => Some(&**error),
+            // It shows the text of `error`, so its own source comes next.
+            JobError::Failed(error) => error.source(),
             _ => None,
         }
     }
@@ -121,6 +122,10 @@ impl From<JobError> for io::Error {
     fn from(error: JobError) -> Self {
         match error {
             JobError::NoThread(error) => error,
+            JobError::Failed(error) => match error.downcast() {
+                Ok(error) => *error,
+                Err(error) => io::Error::other(error),
+            },
             JobError::TimedOut => io::Error::new(io::ErrorKind::TimedOut, error),
             other => io::Error::other(other),
         }

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
 use crate::primitives::Mutex;
+use crate::report;
 use crate::thread_future::{Cell, HasCell};
 use crate::{JobError, JobPanic, ThreadFuture};
 
@@ -172,6 +173,13 @@ impl<F, T> JobCell<F, T> {
     fn take_function(&self) -> Option<F> {
         self.function.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+
+    /// Drops the function without running it. A destructor that panics is reported.
+    fn drop_function(&self) {
+        if let Some(function) = self.take_function() {
+            report::caught(type_name::<F>(), || drop(function));
+        }
+    }
 }
 
 impl<F, T> RunJob for JobCell<F, T>
@@ -191,7 +199,7 @@ where
     }
 
     fn fail(self: Arc<Self>, error: JobError) {
-        drop(self.take_function());
+        self.drop_function();
         ThreadFuture { cell: self as Arc<dyn HasCell<T>> }.complete(Err(error));
     }
 
@@ -210,6 +218,6 @@ where
     }
 
     fn discard(&self) {
-        drop(self.take_function());
+        self.drop_function();
     }
 }

@@ -1,7 +1,6 @@
 //! One thread of a pool: take a job, run it, and when there is none look a little, sleep, end.
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::Job;
 use super::pool::Shared;
 use crate::primitives::{Ordering, hint, thread};
+use crate::report;
 
 /// How long a worker looks for more before it sleeps: what it takes to wake a loop that waits for its
 /// result, on a processor that has gone to sleep as well, and to come back from there with the next job.
@@ -49,10 +49,8 @@ impl Worker {
     pub(super) fn work(mut self) {
         POOL.set(Arc::as_ptr(&self.pool));
         while let Some(job) = self.next_job() {
-            // Panics of the job are caught inside; this is for destructors of values and wakers.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job.run())) {
-                log::error!("end of a job {}", crate::JobPanic::new(payload));
-            }
+            // A panic of the job is its result. This is for the destructor of a value that nobody takes.
+            report::caught("the end of a job", || job.run());
         }
         self.pool.leave(self.number);
     }

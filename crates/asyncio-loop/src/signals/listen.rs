@@ -94,7 +94,8 @@ pub async fn ctrl_c() -> io::Result<()> {
 /// ```
 pub struct Signals {
     event_loop: LoopRef,
-    wanted: Vec<Signal>,
+    /// Each signal with the place of the mailbox among those of the signal.
+    wanted: Vec<(Signal, usize)>,
     mailbox: Rc<Mailbox>,
     claims: Vec<Claim>,
 }
@@ -148,10 +149,10 @@ impl Signals {
 
     fn add(&mut self, signal: Signal) -> io::Result<()> {
         let number = catchable(signal)?;
-        if !self.wanted.contains(&signal) {
+        if !self.wanted.iter().any(|(wanted, _)| *wanted == signal) {
             let table = self.event_loop.local::<SignalTable>();
-            table.add_mailbox(&self.event_loop, number, &self.mailbox)?;
-            self.wanted.push(signal);
+            let place = table.add_mailbox(&self.event_loop, number, &self.mailbox)?;
+            self.wanted.push((signal, place));
             self.claims.extend(Claim::of(number));
         }
         Ok(())
@@ -204,8 +205,8 @@ impl Drop for Signals {
             return;
         }
         let table = self.event_loop.local::<SignalTable>();
-        for signal in &self.wanted {
-            if let Err(error) = table.remove_mailbox(signal.as_raw(), &self.mailbox) {
+        for (signal, place) in &self.wanted {
+            if let Err(error) = table.remove_mailbox(signal.as_raw(), *place) {
                 log::error!(target: "asyncio", "cannot restore {signal}: {error}");
             }
         }
@@ -214,7 +215,8 @@ impl Drop for Signals {
 
 impl fmt::Debug for Signals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signals").field("wanted", &self.wanted).finish_non_exhaustive()
+        let wanted: Vec<_> = self.wanted.iter().map(|(signal, _)| signal).collect();
+        f.debug_struct("Signals").field("wanted", &wanted).finish_non_exhaustive()
     }
 }
 

@@ -1,10 +1,13 @@
 //! One loop's share of the signals: handlers, and tasks that listen.
 
+use std::any::type_name;
 use std::cell::RefCell;
 use std::ffi::c_int;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+
+use slab::Slab;
 
 use super::by_signal::BySignal;
 use super::listen::Mailbox;
@@ -13,6 +16,7 @@ use super::sys::Claim;
 use crate::context::Context;
 use crate::event_loop::LoopRef;
 use crate::kernel::RawTask;
+use crate::report;
 use crate::running::with_running;
 use crate::spawn::TaskOptions;
 use crate::{Direction, Source};
@@ -40,34 +44,47 @@ struct Connection {
 #[derive(Default)]
 struct Interest {
     handler: Option<Rc<Handler>>,
-    mailboxes: Vec<Rc<Mailbox>>,
+    mailboxes: Slab<Rc<Mailbox>>,
 }
 
 pub(super) struct Handler {
-    callback: RefCell<Box<dyn FnMut()>>,
+    /// `None` once it is dropped.
+    callback: RefCell<Option<Box<dyn FnMut()>>>,
+    type_name: &'static str,
     context: Context,
     _claim: Option<Claim>,
 }
 
 impl Handler {
     /// A handler of the program's own.
-    pub(super) fn new(signal: c_int, callback: impl FnMut() + 'static) -> Rc<Self> {
+    pub(super) fn new<F: FnMut() + 'static>(signal: c_int, callback: F) -> Rc<Self> {
         Self::with(callback, Claim::of(signal))
     }
 
     /// A handler of the machinery.
-    pub(super) fn internal(callback: impl FnMut() + 'static) -> Rc<Self> {
+    pub(super) fn internal<F: FnMut() + 'static>(callback: F) -> Rc<Self> {
         Self::with(callback, None)
     }
 
-    fn with(callback: impl FnMut() + 'static, claim: Option<Claim>) -> Rc<Self> {
-        let callback: RefCell<Box<dyn FnMut()>> = RefCell::new(Box::new(callback));
-        Rc::new(Handler { callback, context: crate::copy_context(), _claim: claim })
+    fn with<F: FnMut() + 'static>(callback: F, claim: Option<Claim>) -> Rc<Self> {
+        let callback: RefCell<Option<Box<dyn FnMut()>>> = RefCell::new(Some(Box::new(callback)));
+        let context = crate::copy_context();
+        Rc::new(Handler { callback, type_name: type_name::<F>(), context, _claim: claim })
     }
 
     fn call(&self) {
         // Only the loop calls, one step at a time, so neither is in use.
-        self.context.run(|| (self.callback.borrow_mut())());
+        let mut callback = self.callback.borrow_mut();
+        if let Some(callback) = &mut *callback {
+            report::caught(self.type_name, || self.context.run(callback));
+        }
+    }
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        let callback = self.callback.take();
+        report::caught(self.type_name, || drop(callback));
     }
 }
 
@@ -100,16 +117,16 @@ impl SignalTable {
         event_loop: &LoopRef,
         signal: c_int,
         mailbox: &Rc<Mailbox>,
-    ) -> io::Result<()> {
+    ) -> io::Result<usize> {
         let mut state = self.state.borrow_mut();
-        state.interest(event_loop, signal)?.mailboxes.push(Rc::clone(mailbox));
-        Ok(())
+        Ok(state.interest(event_loop, signal)?.mailboxes.insert(Rc::clone(mailbox)))
     }
 
-    pub(super) fn remove_mailbox(&self, signal: c_int, mailbox: &Rc<Mailbox>) -> io::Result<()> {
+    /// Removes the mailbox that `add_mailbox` put at `place`.
+    pub(super) fn remove_mailbox(&self, signal: c_int, place: usize) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
         if let Some(interest) = state.signals.get_mut(signal) {
-            interest.mailboxes.retain(|other| !Rc::ptr_eq(other, mailbox));
+            interest.mailboxes.try_remove(place);
         }
         state.tidy(signal)
     }
@@ -119,13 +136,13 @@ impl SignalTable {
         state.signals.get(signal).is_some_and(|interest| !interest.mailboxes.is_empty())
     }
 
-    /// Tells everybody on this loop. Nobody wants it any more: it is forgotten.
+    /// Tells the handler and the listeners of this loop. A signal that none of them wants is forgotten.
     fn deliver(&self, signal: c_int) {
         let (handler, mailboxes) = match self.state.borrow().signals.get(signal) {
             Some(interest) => (interest.handler.clone(), interest.mailboxes.clone()),
             None => return,
         };
-        mailboxes.iter().for_each(|mailbox| mailbox.put(signal.into()));
+        mailboxes.iter().for_each(|(_, mailbox)| mailbox.put(signal.into()));
         if let Some(handler) = handler {
             handler.call();
         }

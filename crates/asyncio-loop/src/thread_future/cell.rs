@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::ThreadFuture;
 use crate::JobError;
 use crate::primitives::{Condvar, Mutex, MutexGuard};
+use crate::report;
 
 pub(crate) type Outcome<T> = Result<T, JobError>;
 pub(super) type Callback<T> = Box<dyn FnOnce(&ThreadFuture<T>) + Send>;
@@ -122,7 +123,8 @@ impl<T> Cell<T> {
             self.completed.notify_all();
         }
         if let Some(waker) = listeners.waker {
-            waker.wake();
+            // It may be of another executor; the callbacks are called all the same.
+            report::caught("the waker of a thread future", || waker.wake());
         }
         Ok(listeners.callbacks)
     }

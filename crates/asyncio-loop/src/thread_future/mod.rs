@@ -8,7 +8,6 @@ mod wrap;
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,7 +17,7 @@ pub(crate) use cell::{Cell, HasCell, Outcome};
 pub use promise::ThreadPromise;
 pub use wrap::{WrapFuture, wrap_future};
 
-use crate::{JobError, JobPanic};
+use crate::{JobError, report};
 
 /// A value that is computed on another thread, or by a loop on another thread.
 ///
@@ -165,7 +164,7 @@ impl<T: Send + 'static> ThreadFuture<T> {
     /// once, on this thread, if it is done already.
     ///
     /// Callbacks run in the order of their registration, after waiters were woken. One that panics
-    /// is logged, and the others still run.
+    /// is reported, and the others still run.
     ///
     /// # Examples
     ///
@@ -224,8 +223,7 @@ impl<T: Send + 'static> fmt::Debug for ThreadFuture<T> {
 
 fn run_callbacks<T: Send + 'static>(future: &ThreadFuture<T>, callbacks: Vec<cell::Callback<T>>) {
     for callback in callbacks {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(future))) {
-            log::error!("done callback of a thread future {}", JobPanic::new(payload));
-        }
+        // The callback is dropped inside, since its destructor may panic as well.
+        report::caught("a done callback of a thread future", || callback(future));
     }
 }

@@ -1,5 +1,6 @@
 //! The giving side of a thread future.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
@@ -146,7 +147,8 @@ impl<T: Send + 'static> ThreadPromise<T> {
         self.set_outcome(Ok(value));
     }
 
-    /// Completes the future with an error.
+    /// Completes the future with an error: a [`JobError`], or any other, which the future gives as
+    /// [`JobError::Failed`].
     ///
     /// If the future was cancelled before, the error is dropped.
     ///
@@ -156,11 +158,17 @@ impl<T: Send + 'static> ThreadPromise<T> {
     /// use asyncio_loop::{JobError, ThreadPromise};
     ///
     /// let (promise, future) = ThreadPromise::<u8>::new();
-    /// promise.set_error(JobError::Failed("no luck".into()));
-    /// assert!(matches!(future.result(None), Err(JobError::Failed(_))));
+    /// promise.set_error("no luck");
+    /// let error = future.result(None).unwrap_err();
+    /// assert!(matches!(error, JobError::Failed(_)));
+    /// assert_eq!(error.to_string(), "no luck");
     /// ```
     #[doc(alias = "set_exception")]
-    pub fn set_error(self, error: JobError) {
+    pub fn set_error(self, error: impl Into<Box<dyn Error + Send + Sync>>) {
+        let error = match error.into().downcast() {
+            Ok(error) => *error,
+            Err(error) => JobError::Failed(error),
+        };
         self.set_outcome(Err(error));
     }
 
