@@ -75,6 +75,14 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The host and port; an error if it has none.
+    pub(crate) fn to_inet(&self) -> io::Result<SocketAddr> {
+        let error = || io::Error::new(io::ErrorKind::NotConnected, "no internet address");
+        self.as_inet().ok_or_else(error)
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

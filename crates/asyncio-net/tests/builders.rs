@@ -9,8 +9,8 @@ use std::panic::catch_unwind;
 use std::time::Duration;
 
 use asyncio_net::{
-    Family, StreamReader, StreamWriter, connect_accepted_socket, create_connection, create_server,
-    open_connection, open_unix_connection, start_server,
+    Address, Family, StreamReader, StreamWriter, connect_accepted_socket, create_connection,
+    create_server, open_connection, open_unix_connection, start_server, start_unix_server,
 };
 use common::{Echo, TempDir, run};
 
@@ -82,4 +82,30 @@ fn builders_say_what_they_are_about_to_do() {
     assert!(text.contains("tests/builders.rs"), "{text}");
     let text = format!("{:?}", start_server("localhost:80", async |_, _| ()).backlog(7));
     assert!(text.contains("localhost") && text.contains("backlog: 7"), "{text}");
+}
+
+#[test]
+fn an_address_of_any_kind_is_what_one_connects_to() {
+    run(async || {
+        let dir = TempDir::new();
+        let abstract_name = format!("\0asyncio-net-test-{}", std::process::id());
+        let servers = [
+            start_server("127.0.0.1:0", async |_, writer| writer.write("hello")).await?,
+            start_unix_server(dir.path("socket"), async |_, w| w.write("hello")).await?,
+            start_unix_server(&abstract_name, async |_, writer| writer.write("hello")).await?,
+        ];
+        for server in servers {
+            let address = server.addresses().remove(0);
+            let (mut reader, writer) = open_connection(&address).await?;
+            assert_eq!(reader.read_to_end().await?, "hello");
+            assert_eq!(writer.transport().peer_address(), address);
+            assert_eq!(writer.peer_addr().ok(), address.as_inet());
+            server.close();
+            let server = create_server(address.clone(), || Echo).await?;
+            assert_eq!(server.addresses(), [address]);
+        }
+        let error = open_connection(Address::Unnamed).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        Ok(())
+    });
 }

@@ -132,7 +132,7 @@ impl<'a, T> Connect<'a, T> {
     ///     let (_reader, writer) = open_connection(vec![closed, open.local_addr()?])
     ///         .happy_eyeballs_delay(Duration::from_millis(250))
     ///         .await?;
-    ///     assert_eq!(writer.peer_addr(), open.local_addr().ok());
+    ///     assert_eq!(writer.peer_addr()?, open.local_addr()?);
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```

@@ -89,6 +89,22 @@ impl<E: Into<Endpoint>> From<E> for ClientAddress {
     }
 }
 
+/// Of a server, or the other end of a connection.
+impl From<Address> for ClientAddress {
+    fn from(address: Address) -> Self {
+        match address {
+            Address::Inet(address) => address.into(),
+            name => Self(Kind::Unix(name)),
+        }
+    }
+}
+
+impl From<&Address> for ClientAddress {
+    fn from(address: &Address) -> Self {
+        address.clone().into()
+    }
+}
+
 impl From<ConnectedSocket> for ClientAddress {
     fn from(socket: ConnectedSocket) -> Self {
         Self(Kind::Socket(socket))
@@ -156,11 +172,8 @@ impl AsFd for ConnectedSocket {
 }
 
 impl ConnectedSocket {
-    /// The other end's address.
-    ///
-    /// # Errors
-    ///
-    /// When it is not connected any more.
+    /// The address of the other end; [`Unnamed`](Address::Unnamed) when it is not connected any
+    /// more.
     ///
     /// # Examples
     ///
@@ -170,14 +183,15 @@ impl ConnectedSocket {
     ///
     /// let listener = TcpListener::bind("127.0.0.1:0")?;
     /// let socket = ConnectedSocket::from(TcpStream::connect(listener.local_addr()?)?);
-    /// assert_eq!(socket.peer_address()?.as_inet(), listener.local_addr().ok());
+    /// assert_eq!(socket.peer_address(), listener.local_addr()?.into());
     /// # std::io::Result::Ok(())
     /// ```
-    pub fn peer_address(&self) -> io::Result<Address> {
-        match self {
+    pub fn peer_address(&self) -> Address {
+        let address = match self {
             Self::Tcp(socket) => socket.peer_addr().map(Address::from),
             Self::Unix(socket) => socket.peer_addr().map(Address::from),
-        }
+        };
+        address.unwrap_or(Address::Unnamed)
     }
 
     pub(crate) fn set_nonblocking(&self, yes: bool) -> io::Result<()> {
@@ -189,7 +203,7 @@ impl ConnectedSocket {
 
     /// A connection of ours. The peer's address is asked for now: later it may be gone.
     pub(crate) fn open(self, network: &Rc<Network>) -> io::Result<Opened> {
-        let peer = self.peer_address().ok();
+        let peer = Some(self.peer_address()).filter(|peer| *peer != Address::Unnamed);
         self.set_nonblocking(true)?;
         if let Self::Tcp(socket) = &self {
             socket.set_nodelay(true)?;

@@ -1,4 +1,6 @@
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use asyncio_loop::LoopRef;
@@ -30,6 +32,20 @@ pub enum DatagramAddress {
 impl<E: Into<Endpoint>> From<E> for DatagramAddress {
     fn from(endpoint: E) -> Self {
         Self::Endpoint(endpoint.into())
+    }
+}
+
+/// Of another endpoint.
+impl From<Address> for DatagramAddress {
+    fn from(address: Address) -> Self {
+        match address {
+            Address::Inet(address) => address.into(),
+            Address::Unix(path) => path.into(),
+            Address::Abstract(name) => {
+                Self::Path(OsString::from_vec([b"\0", name.as_slice()].concat()).into())
+            }
+            Address::Unnamed => Self::Path(PathBuf::new()),
+        }
     }
 }
 

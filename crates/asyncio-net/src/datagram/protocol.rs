@@ -31,7 +31,7 @@ use crate::address::Address;
 ///
 /// impl DatagramProtocol for Talk {
 ///     fn connection_made(&mut self, transport: &DatagramTransport) {
-///         if transport.peer_addr().is_some() {
+///         if transport.peer_addr().is_ok() {
 ///             transport.send(b"hello");
 ///         }
 ///     }

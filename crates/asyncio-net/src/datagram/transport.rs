@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
@@ -243,7 +244,11 @@ impl DatagramTransport {
         self.0.outgoing().size()
     }
 
-    /// Where it receives, if that is a host and port.
+    /// The host and port that it receives at.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected) for anything that has no host and port.
     ///
     /// # Examples
     ///
@@ -260,11 +265,15 @@ impl DatagramTransport {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.local_address().as_inet()
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.local_address().to_inet()
     }
 
-    /// Where it is connected to, if that is a host and port.
+    /// The host and port that it is connected to.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected) when it is not connected, or to no host and port.
     ///
     /// # Examples
     ///
@@ -278,12 +287,12 @@ impl DatagramTransport {
     /// asyncio_task::run(async {
     ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
     ///     let transport = create_datagram_endpoint(|| Ignore).remote_addr(peer.local_addr()?).await?;
-    ///     assert_eq!(transport.peer_addr(), peer.local_addr().ok());
+    ///     assert_eq!(transport.peer_addr()?, peer.local_addr()?);
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.peer_address().as_inet()
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.peer_address().to_inet()
     }
 
     /// Where it receives.
@@ -299,7 +308,7 @@ impl DatagramTransport {
     ///
     /// asyncio_task::run(async {
     ///     let transport = create_datagram_endpoint(|| Ignore).local_addr("127.0.0.1:0").await?;
-    ///     assert_eq!(transport.local_address().as_inet(), transport.local_addr());
+    ///     assert_eq!(transport.local_address(), transport.local_addr()?.into());
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```

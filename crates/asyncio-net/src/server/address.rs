@@ -1,7 +1,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use super::accept::{Listener, Listening};
@@ -44,7 +44,8 @@ pub struct ServerAddress(Kind);
 enum Kind {
     Endpoint(Endpoint),
     Tcp(TcpListener),
-    Path(PathBuf),
+    /// A Unix socket by its name.
+    Named(Address),
     Unix(UnixListener),
     Nothing,
 }
@@ -52,6 +53,22 @@ enum Kind {
 impl<E: Into<Endpoint>> From<E> for ServerAddress {
     fn from(endpoint: E) -> Self {
         Self(Kind::Endpoint(endpoint.into()))
+    }
+}
+
+/// Of another server or transport.
+impl From<Address> for ServerAddress {
+    fn from(address: Address) -> Self {
+        match address {
+            Address::Inet(address) => address.into(),
+            name => Self(Kind::Named(name)),
+        }
+    }
+}
+
+impl From<&Address> for ServerAddress {
+    fn from(address: &Address) -> Self {
+        address.clone().into()
     }
 }
 
@@ -102,7 +119,7 @@ impl ServerAddress {
     /// }).unwrap();
     /// ```
     pub fn unix(path: impl AsRef<Path>) -> Self {
-        Self(Kind::Path(path.as_ref().to_owned()))
+        Self(Kind::Named(Address::from(path.as_ref())))
     }
 
     pub(super) async fn listen(
@@ -117,8 +134,8 @@ impl ServerAddress {
                 sockets.into_iter().map(|socket| tcp(network, socket)).collect()
             }
             Kind::Tcp(socket) => Ok(vec![tcp(network, socket)?]),
-            Kind::Path(path) => {
-                let (socket, file) = unix::listen_on(&path, options)?;
+            Kind::Named(address) => {
+                let (socket, file) = unix::listen_on(&address, options)?;
                 Ok(vec![unix(network, socket, file)?])
             }
             Kind::Unix(socket) => {

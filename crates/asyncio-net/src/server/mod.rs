@@ -322,8 +322,9 @@ impl Server {
     /// }).unwrap();
     /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        let first = self.addresses().into_iter().find_map(|address| address.as_inet());
-        first.ok_or_else(|| io::ErrorKind::NotConnected.into())
+        let addresses = self.addresses();
+        let first = addresses.iter().find(|address| address.as_inet().is_some());
+        first.unwrap_or(&Address::Unnamed).to_inet()
     }
 
     /// Looks at the listening sockets, for options and the like.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 
 use socket2::{Domain, Socket, Type};
 
@@ -12,15 +11,14 @@ use crate::socket_file::{InUse, SocketFile, bind};
 
 /// A socket that listens at `path`, and its file, if the server is to remove that.
 pub(super) fn listen_on(
-    path: &Path,
+    address: &Address,
     options: &Options,
 ) -> io::Result<(UnixListener, Option<SocketFile>)> {
-    let address = Address::from(path);
     let listen = || {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        bind(&socket, &address, InUse::replaced_if(options.replace_socket))?;
+        bind(&socket, address, InUse::replaced_if(options.replace_socket))?;
         // If it does not listen, its file goes.
-        let file = SocketFile::of(&address)?;
+        let file = SocketFile::of(address)?;
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
         let file = file.and_then(|file| match options.cleanup_socket {
             Some(false) => file.keep(),

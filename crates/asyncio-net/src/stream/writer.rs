@@ -510,7 +510,12 @@ impl StreamWriter {
         &self.transport
     }
 
-    /// The other end's host and port; `None` for anything that is not an internet socket.
+    /// The host and port of the other end; see [`Transport::peer_addr`].
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected) for anything that has no host and port; see
+    /// [`Transport::peer_address`].
     ///
     /// # Examples
     ///
@@ -520,31 +525,26 @@ impl StreamWriter {
     /// asyncio_task::run(async {
     ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
     ///     let (_reader, writer) = open_connection(server.local_addr()?).await?;
-    ///     assert_eq!(writer.peer_addr(), server.local_addr().ok());
+    ///     assert_eq!(writer.peer_addr()?, server.local_addr()?);
+    ///     assert!(writer.local_addr()?.ip().is_loopback());
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
     #[doc(alias = "get_extra_info")]
-    pub fn peer_addr(&self) -> Option<SocketAddr> {
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.transport.peer_addr()
     }
 
-    /// Our end's host and port; `None` for anything that is not an internet socket. After the end it is known if somebody
-    /// asked before, or keeps a [`Transport`].
+    /// The host and port of our end; see [`Transport::local_addr`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`peer_addr`](Self::peer_addr).
     ///
     /// # Examples
     ///
-    /// ```
-    /// use asyncio_net::{open_connection, start_server};
-    ///
-    /// asyncio_task::run(async {
-    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
-    ///     let (_reader, writer) = open_connection(server.local_addr()?).await?;
-    ///     assert!(writer.local_addr().unwrap().ip().is_loopback());
-    ///     std::io::Result::Ok(())
-    /// }).unwrap();
-    /// ```
-    pub fn local_addr(&self) -> Option<SocketAddr> {
+    /// There is one at [`peer_addr`](Self::peer_addr).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.transport.local_addr()
     }
 }

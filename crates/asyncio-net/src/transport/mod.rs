@@ -4,6 +4,7 @@ mod pump;
 mod receiver;
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
@@ -42,7 +43,7 @@ use crate::protocol::{BufferedProtocol, Protocol};
 ///     assert!(!transport.is_reading());
 ///     transport.close();
 ///     assert!(transport.is_closing());
-///     assert_eq!(transport.peer_addr(), server.local_addr().ok());
+///     assert_eq!(transport.peer_addr()?, server.local_addr()?);
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
@@ -498,102 +499,73 @@ impl Transport {
         self.0.queued()
     }
 
-    /// The other end's host and port; `None` for anything that is not an internet socket.
+    /// The host and port of the other end.
+    ///
+    /// It is known also after the end, if it was asked for before, or a [clone](Self::clone) of the
+    /// transport was made; an accepted connection always knows it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected) for anything that has no host and port; see
+    /// [`peer_address`](Self::peer_address).
     ///
     /// # Examples
     ///
     /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use asyncio_net::{create_connection, create_server};
+    /// use std::io;
+    /// use asyncio_net::{Protocol, Transport, create_connection, create_server};
+    ///
+    /// struct Names;
+    ///
+    /// impl Protocol for Names {
+    ///     fn connection_made(&mut self, transport: &Transport) {
+    ///         println!("{} connects to {}", transport.peer_address(), transport.local_address());
+    ///     }
+    ///     fn data_received(&mut self, _: &Transport, _: &[u8]) {}
+    /// }
     ///
     /// asyncio_task::run(async {
-    ///     let server = create_server("127.0.0.1:0", || Echo).await?;
-    ///     let transport = create_connection(server.local_addr()?, || Echo).await?;
-    ///     assert_eq!(transport.peer_addr(), server.local_addr().ok());
-    ///     std::io::Result::Ok(())
+    ///     let server = create_server("127.0.0.1:0", || Names).await?;
+    ///     let transport = create_connection(server.local_addr()?, || Names).await?;
+    ///     assert_eq!(transport.peer_addr()?, server.local_addr()?);
+    ///     assert!(transport.local_addr()?.ip().is_loopback());
+    ///     io::Result::Ok(())
     /// }).unwrap();
     /// ```
     #[doc(alias = "get_extra_info")]
     #[doc(alias = "peername")]
-    pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.peer_address().as_inet()
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.peer_address().to_inet()
     }
 
-    /// Our end's host and port; `None` for anything that is not an internet socket.
+    /// The host and port of our end; see [`peer_addr`](Self::peer_addr).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`peer_addr`](Self::peer_addr).
     ///
     /// # Examples
     ///
-    /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use asyncio_net::{create_connection, create_server};
-    ///
-    /// asyncio_task::run(async {
-    ///     let server = create_server("127.0.0.1:0", || Echo).await?;
-    ///     let transport = create_connection(server.local_addr()?, || Echo).await?;
-    ///     assert!(transport.local_addr().unwrap().ip().is_loopback());
-    ///     std::io::Result::Ok(())
-    /// }).unwrap();
-    /// ```
+    /// There is one at [`peer_addr`](Self::peer_addr).
     #[doc(alias = "sockname")]
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.local_address().as_inet()
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.local_address().to_inet()
     }
 
-    /// The other end's address, of whatever kind.
+    /// The address of the other end, of whatever kind.
     ///
     /// # Examples
     ///
-    /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::{Address, connect_accepted_socket};
-    ///
-    /// asyncio_task::run(async {
-    ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     assert_eq!(transport.peer_address(), Address::Unnamed);
-    ///     std::io::Result::Ok(())
-    /// }).unwrap();
-    /// ```
+    /// There is one at [`peer_addr`](Self::peer_addr).
     pub fn peer_address(&self) -> Address {
         self.0.io().peer_address()
     }
 
-    /// Our end's address, of whatever kind.
+    /// The address of our end, of whatever kind.
     ///
     /// # Examples
     ///
-    /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use asyncio_net::{create_connection, create_server};
-    ///
-    /// asyncio_task::run(async {
-    ///     let server = create_server("127.0.0.1:0", || Echo).await?;
-    ///     let transport = create_connection(server.local_addr()?, || Echo).await?;
-    ///     assert_eq!(transport.local_address().as_inet(), transport.local_addr());
-    ///     std::io::Result::Ok(())
-    /// }).unwrap();
-    /// ```
+    /// There is one at [`peer_addr`](Self::peer_addr).
     pub fn local_address(&self) -> Address {
         self.0.io().local_address()
     }
