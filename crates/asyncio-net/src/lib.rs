@@ -59,6 +59,7 @@ mod datagram;
 mod endpoint;
 mod error;
 mod fence;
+mod lingering;
 mod message;
 mod network;
 mod pipe;

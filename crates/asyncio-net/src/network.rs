@@ -8,9 +8,11 @@ use std::rc::{Rc, Weak};
 use asyncio_loop::{LoopRef, TaskOptions, running_loop, try_running_loop};
 
 use crate::connection::Connection;
+use crate::lingering::{Lingering, Owner};
 use crate::pool;
 use crate::queue::Queue;
 use crate::read_buffer::Buffer;
+use crate::socket::SocketStream;
 
 /// With so many connections waiting behind the first, what they wrote leaves: their buffers are still in the cache.
 const BEHIND: usize = 15;
@@ -37,6 +39,7 @@ pub(crate) struct Network {
     /// Other empty ones.
     #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
     queues: RefCell<Vec<Box<Queue>>>,
+    lingering: OnceCell<Rc<Lingering>>,
 }
 
 impl Network {
@@ -87,6 +90,7 @@ impl Network {
                 buffer: Cell::default(),
                 last_queue: Cell::default(),
                 queues: RefCell::default(),
+                lingering: OnceCell::new(),
             }
         })
     }
@@ -190,6 +194,26 @@ impl Network {
         let mut queues = self.queues.borrow_mut();
         if queues.len() < QUEUES {
             queues.push(queue);
+        }
+    }
+
+    /// Closes a socket without destroying what was sent to the other side.
+    pub(crate) fn close_gently(
+        &self,
+        socket: &SocketStream,
+        has_unread: bool,
+        owner: Option<Rc<dyn Owner>>,
+    ) {
+        if let Some(socket) = socket.close_gently(has_unread) {
+            let lingering = || Lingering::new(&self.event_loop);
+            self.lingering.get_or_init(lingering).add(socket, owner);
+        }
+    }
+
+    /// Closes what is left of an owner's sockets, whether or not the other sides have read everything.
+    pub(crate) fn close_lingering(&self, owner: &dyn Owner) {
+        if let Some(lingering) = self.lingering.get() {
+            lingering.close_all_of(owner);
         }
     }
 

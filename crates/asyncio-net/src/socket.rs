@@ -11,6 +11,8 @@ use asyncio_loop::{Direction, LoopRef, ReadyList, Source};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, getpeername, getsockname, recv, send, shutdown};
 
 use crate::address::Address;
+use crate::lingering::{Unread, drop_unread};
+use crate::pool;
 use crate::sendfile::system_sendfile;
 use crate::source::{ByteSource, ByteStream};
 
@@ -21,10 +23,15 @@ pub(crate) struct SocketStream {
     names: OnceCell<Box<Names>>,
     /// The address that most peers have, kept without an allocation; none has port 0.
     peer: SocketAddrV4,
-    closed: Cell<bool>,
-    /// It has joined a list.
-    listed: Cell<bool>,
+    marks: Cell<u8>,
 }
+
+/// It is to be closed when it is not used any more.
+const CLOSED: u8 = 1;
+/// It has joined a list.
+const LISTED: u8 = 1 << 1;
+/// The other side has sent its end, and a read has met that.
+const HEARD_END: u8 = 1 << 2;
 
 const UNKNOWN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
@@ -54,18 +61,26 @@ impl SocketStream {
                 (UNKNOWN, Box::new(names).into())
             }
         };
-        let (closed, listed) = (Cell::new(false), Cell::new(false));
-        Self { source: RefCell::new(Some(source)), names, peer, closed, listed }
+        Self { source: RefCell::new(Some(source)), names, peer, marks: Cell::new(0) }
     }
 
     /// Uses the socket, unless it is closed. It may be closed meanwhile, which then happens afterwards.
     #[inline]
     fn with<R>(&self, action: impl FnOnce(&Source<OwnedFd>) -> R) -> Option<R> {
         let result = action(self.source.borrow().as_ref()?);
-        if self.closed.get() {
+        if self.has(CLOSED) {
             drop(self.take_fd());
         }
         Some(result)
+    }
+
+    #[inline]
+    fn has(&self, mark: u8) -> bool {
+        self.marks.get() & mark != 0
+    }
+
+    fn mark(&self, mark: u8) {
+        self.marks.set(self.marks.get() | mark);
     }
 
     fn names(&self) -> &Names {
@@ -101,8 +116,12 @@ impl SocketStream {
             let count = source.try_transfer(Direction::Read, length, |socket| {
                 Ok(recv(socket, &mut *buffer, RecvFlags::empty())?.0)
             })?;
-            let more = count == 0 || source.is_ready(Direction::Read);
-            Ok(if more { Received::Bytes(count) } else { Received::Last(count) })
+            if count == 0 {
+                self.mark(HEARD_END);
+            } else if !source.is_ready(Direction::Read) {
+                return Ok(Received::Last(count));
+            }
+            Ok(Received::Bytes(count))
         });
         match received.unwrap_or(Ok(Received::Bytes(0))) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
@@ -110,16 +129,42 @@ impl SocketStream {
         }
     }
 
+    /// Closes the socket. But if the other side has sent something that nobody has read, and may send more, only the way
+    /// out ends, and the socket is returned: closing it would destroy what was sent to the other side.
+    ///
+    /// `has_unread` says that a reader holds such bytes.
+    pub(crate) fn close_gently(&self, has_unread: bool) -> Option<OwnedFd> {
+        if !self.has(HEARD_END) && self.may_send_more(has_unread) && self.write_eof().is_ok() {
+            return self.take_fd();
+        }
+        self.close();
+        None
+    }
+
+    /// Whether the other side seems to be sending; drops what it has sent.
+    fn may_send_more(&self, has_unread: bool) -> bool {
+        let mut buffer = pool::take();
+        let unread = self.with(|source| drop_unread(source.get_ref(), buffer.storage()));
+        pool::give(buffer);
+        match unread {
+            None | Some(Unread::End) => false,
+            Some(Unread::Nothing) => has_unread,
+            Some(Unread::Bytes(_)) => true,
+        }
+    }
+
     /// Whether it has joined a list.
     #[inline]
     pub(crate) fn is_listed(&self) -> bool {
-        self.listed.get()
+        self.has(LISTED)
     }
 
     /// Has `number` put into `list` when there is something to be received; once.
     pub(crate) fn join_list(&self, list: &ReadyList, number: u32) -> io::Result<()> {
         let joined = self.with(|source| source.join_list(list, number)).unwrap_or(Ok(()));
-        self.listed.set(joined.is_ok());
+        if joined.is_ok() {
+            self.mark(LISTED);
+        }
         joined
     }
 
@@ -150,7 +195,11 @@ impl ByteSource for SocketStream {
         let length = buffer.len();
         let read = self.with(|source| {
             source.poll_transfer(cx, Direction::Read, length, |socket| {
-                Ok(recv(socket, &mut *buffer, RecvFlags::empty())?.0)
+                let count = recv(socket, &mut *buffer, RecvFlags::empty())?.0;
+                if count == 0 {
+                    self.mark(HEARD_END);
+                }
+                Ok(count)
             })
         });
         read.unwrap_or(Poll::Ready(Ok(0)))
@@ -193,7 +242,7 @@ impl ByteStream for SocketStream {
     }
 
     fn take_fd(&self) -> Option<OwnedFd> {
-        self.closed.set(true);
+        self.mark(CLOSED);
         // While it is being used, it is closed afterwards.
         let source = self.source.try_borrow_mut().ok()?.take()?;
         source.wake_waiters();

@@ -324,6 +324,12 @@ pub trait ByteStream: ByteSource {
     /// later ones.
     fn close(&self);
 
+    /// As [`close`](Self::close), for a connection that was aborted or has failed: what was sent and has not been read by the
+    /// other side need not arrive. The same as `close`, unless it is overridden.
+    fn abort(&self) {
+        self.close();
+    }
+
     /// Gives the descriptor away, open, instead of closing it; from then on this is as after
     /// [`close`](Self::close). `None`, the default, where there is none, or it is of no use by itself.
     ///

@@ -3,7 +3,7 @@
 use std::io;
 use std::rc::Rc;
 
-use super::{ALONE, CLOSING, Connection, EOF_ASKED, OVER};
+use super::{ALONE, Connection, EOF_ASKED};
 
 /// Until this is dropped, writes to the connection panic.
 pub(crate) struct Alone(Rc<Connection>);
@@ -23,7 +23,7 @@ impl Connection {
     pub(crate) fn alone(self: &Rc<Self>) -> io::Result<Alone> {
         assert!(!self.has(EOF_ASKED), "cannot write after write_eof");
         assert!(!self.has(ALONE), "the connection is in other hands");
-        if self.has(CLOSING | OVER) {
+        if !self.is_open() {
             return Err(self.error().unwrap_or_else(|| io::ErrorKind::NotConnected.into()));
         }
         self.set(ALONE);

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::{BLOCKED, CLOSED, CLOSING, Connection, EOF_ASKED, FLUSH_ASKED, FULL, OVER};
+use super::{BLOCKED, Connection, EOF_ASKED, FLUSH_ASKED, FULL};
 use crate::waiters::{Place, Waiting};
 
 impl Connection {
@@ -16,7 +16,7 @@ impl Connection {
     }
 
     fn poll_flusher(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.has(OVER | CLOSED) {
+        while !self.is_over() {
             let result = match ready!(self.io.poll_write_ready(cx)) {
                 Ok(()) => self.transmit(self.queue.take(), &[]).1,
                 Err(error) => Err(error),
@@ -30,7 +30,7 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.check_low();
                 }
-                Err(error) => self.lose(Some(error)),
+                Err(error) => self.fail(error),
             }
         }
         Poll::Ready(())
@@ -39,7 +39,7 @@ impl Connection {
     /// Everything has left.
     #[inline]
     pub(super) fn flushed(self: &Rc<Self>) {
-        if self.has(FULL | FLUSH_ASKED | EOF_ASKED | CLOSING) {
+        if self.has(FULL | FLUSH_ASKED | EOF_ASKED) || self.is_closing() {
             self.tell_flushed();
         }
     }
@@ -53,11 +53,11 @@ impl Connection {
             self.clear(FLUSH_ASKED);
             self.wake_waiters();
         }
-        if self.has(EOF_ASKED) && !self.has(CLOSING) {
+        if self.has(EOF_ASKED) && self.is_open() {
             self.send_eof();
         }
-        if self.has(CLOSING) {
-            self.lose(None);
+        if self.is_closing() {
+            self.ended();
         }
     }
 
@@ -71,7 +71,7 @@ impl Connection {
         if let Some(error) = self.error() {
             return Poll::Ready(Err(error));
         }
-        if self.has(OVER) {
+        if self.is_over() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         if self.queued() == 0 {
@@ -84,7 +84,7 @@ impl Connection {
 
     /// Tells the other side that no more comes, once everything has left.
     pub(crate) fn write_eof(self: &Rc<Self>) {
-        if self.has(EOF_ASKED | CLOSING | OVER) {
+        if self.has(EOF_ASKED) || !self.is_open() {
             return;
         }
         if !self.io.can_read() {
@@ -92,14 +92,14 @@ impl Connection {
         }
         self.flush();
         self.set(EOF_ASKED);
-        if self.queued() == 0 && !self.has(OVER) {
+        if self.queued() == 0 && self.is_open() {
             self.send_eof();
         }
     }
 
     fn send_eof(self: &Rc<Self>) {
         match self.io.write_eof() {
-            Err(error) if error.kind() != io::ErrorKind::NotConnected => self.lose(Some(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => self.fail(error),
             _ => {}
         }
     }

@@ -92,6 +92,10 @@ impl ByteStream for Foreign {
         let _ = self.call(|stream| stream.close());
     }
 
+    fn abort(&self) {
+        let _ = self.call(|stream| stream.abort());
+    }
+
     fn take_fd(&self) -> Option<OwnedFd> {
         self.call(|stream| stream.take_fd()).ok()?
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::{CLOSED, CLOSING, Connection, FULL, GAVE_WAY, OVER, PAUSED};
+use super::{Connection, FULL, GAVE_WAY, PAUSED};
 use crate::waiters::Place;
 
 /// So many system calls a writer may make before it gives way to others.
@@ -70,7 +70,7 @@ impl Connection {
     /// Asks writers to wait if too much is queued.
     #[inline]
     pub(super) fn check_high(self: &Rc<Self>, queued: usize) {
-        if queued > 0 && !self.has(FULL | CLOSED) && queued > self.limits().high {
+        if queued > 0 && !self.has(FULL) && !self.is_closed() && queued > self.limits().high {
             self.set(FULL);
             self.tell_protocol();
         }
@@ -99,7 +99,7 @@ impl Connection {
 
     #[cold]
     fn tell_changes(self: &Rc<Self>) {
-        while self.has(FULL) != self.has(PAUSED) && !self.has(CLOSED) {
+        while self.has(FULL) != self.has(PAUSED) && !self.is_closed() {
             let full = self.has(FULL);
             let told = self.with_receiver(|receiver, transport| {
                 // Before the call: it may write, and come here again.
@@ -130,10 +130,10 @@ impl Connection {
         if let Some(error) = self.error() {
             return Poll::Ready(Err(error));
         }
-        if self.has(CLOSED) && !waited {
+        if self.is_closed() && !waited {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        if self.has(FULL) && !self.has(CLOSED) {
+        if self.has(FULL) && !self.is_closed() {
             self.wait(cx, place);
             return Poll::Pending;
         }
@@ -143,12 +143,14 @@ impl Connection {
     /// Whether a writer need neither wait nor let others run.
     #[inline]
     pub(crate) fn is_drained(&self) -> bool {
-        !self.has(FULL | CLOSING | OVER | GAVE_WAY) && self.sends.get() < SENDS_IN_A_ROW
+        !self.has(FULL | GAVE_WAY) && self.is_open() && self.sends.get() < SENDS_IN_A_ROW
     }
 
     /// Whether a writer that never has to wait should let others run now; at most once in a row.
     pub(crate) fn must_give_way(&self) -> bool {
-        if self.has(CLOSING) && !self.has(CLOSED | GAVE_WAY) || self.sends.get() >= SENDS_IN_A_ROW {
+        if self.is_shut() && !self.is_closed() && !self.has(GAVE_WAY)
+            || self.sends.get() >= SENDS_IN_A_ROW
+        {
             self.set(GAVE_WAY);
             self.sends.set(0);
             return true;
@@ -159,7 +161,7 @@ impl Connection {
 
     /// Waits until the connection has ended: the descriptor is gone, or it failed.
     pub(crate) fn poll_closed(&self, cx: &Context<'_>, place: &Place) -> Poll<io::Result<()>> {
-        if !self.has(OVER) {
+        if !self.is_over() {
             self.wait(cx, place);
             return Poll::Pending;
         }

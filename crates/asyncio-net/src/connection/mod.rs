@@ -1,22 +1,13 @@
 //! What stream writers and transports share: the way out, and the end.
 //!
-//! # The life of a connection
-//!
-//! ```text
-//!   open ──close()──▶ closing: flushes ──▶ over ──▶ closed: no descriptor
-//!     │                                     ▲
-//!     └─── abort(), a failed write or read ─┘
-//! ```
-//!
-//! A stream's connection is closed as soon as it is over. A protocol's is closed by its pump, which tells
-//! the protocol first, in a turn of its own.
+//! How it ends is in [`ending`].
 //!
 //! Small writes are corked: appended to a queue that leaves at the end of the turn. Large ones leave at once, with
 //! what is queued before them. What the socket does not take is left to a *flusher*, a task that exists for as
 //! long as there is such a rest.
 
 mod alone;
-mod closing;
+mod ending;
 mod flush;
 mod foreign;
 mod io;
@@ -27,13 +18,14 @@ mod write;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
-use std::io::{Error, ErrorKind, Result};
+use std::io::{ErrorKind, Result};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use asyncio_loop::TaskRef;
 
 pub(crate) use self::alone::Alone;
+use self::ending::Stage;
 pub(crate) use self::io::Io;
 pub(crate) use self::limits::Limits;
 use crate::error::SharedError;
@@ -52,8 +44,8 @@ pub(crate) struct Connection {
     flags: Cell<u16>,
     /// System calls made by writers since one of them last gave way to others.
     sends: Cell<u8>,
-    /// There is a writer, which closes it when it is dropped.
-    has_streams: Cell<bool>,
+    /// How far it has come on the way to its end.
+    stage: Cell<Stage>,
     /// Its number with the server that accepted it.
     client: Cell<u32>,
     /// What has been written and has not left; `None` if that is nothing.
@@ -84,11 +76,11 @@ impl Opened {
     }
 
     pub(crate) fn reader(&self, limit: usize) -> StreamReader {
-        StreamReader::with_limit(self.connection.clone(), limit)
+        StreamReader::of(self.connection.clone(), limit)
     }
 
     pub(crate) fn into_streams(self, limit: usize) -> (StreamReader, StreamWriter) {
-        self.connection.has_streams.set(true);
+        self.connection.set(STREAMS);
         (self.reader(limit), StreamWriter::new(self.connection))
     }
 }
@@ -99,6 +91,8 @@ struct Rare {
     limits: Cell<Limits>,
     /// The error that ended the connection.
     error: OnceCell<SharedError>,
+    /// Not everything that was written has left, nor ever will.
+    is_cut: Cell<bool>,
     /// The tasks that wait for room, or for the end.
     waiters: WaiterSet,
     /// The places of the task that writes by polling, and of the task that flushes so.
@@ -113,12 +107,10 @@ struct Rare {
 pub(crate) const CORKED: u16 = 1;
 /// A flusher is at work: the socket takes nothing now.
 pub(crate) const BLOCKED: u16 = 1 << 1;
-/// No more is taken from writers; what is queued still leaves.
-pub(crate) const CLOSING: u16 = 1 << 2;
-/// Nothing leaves any more, and nothing is received.
-pub(crate) const OVER: u16 = 1 << 3;
-/// The descriptor is gone.
-pub(crate) const CLOSED: u16 = 1 << 4;
+/// There is a writer, which closes it when it is dropped.
+pub(crate) const STREAMS: u16 = 1 << 2;
+/// A reader holds bytes that nobody has taken.
+const UNREAD: u16 = 1 << 3;
 /// The other side is to be told that no more comes.
 pub(crate) const EOF_ASKED: u16 = 1 << 5;
 /// More is queued than the high-water mark allows, and has not fallen to the low one since.
@@ -135,8 +127,6 @@ pub(crate) const ALONE: u16 = 1 << 10;
 pub(crate) const GAVE_WAY: u16 = 1 << 11;
 /// Somebody waits until everything has left.
 pub(crate) const FLUSH_ASKED: u16 = 1 << 12;
-/// Not everything that was written has left, nor ever will.
-pub(crate) const DROPPED: u16 = 1 << 13;
 /// A transport was cloned: somebody may ask for the addresses after the end.
 pub(crate) const KEPT: u16 = 1 << 14;
 /// A protocol has it, which a pump calls.
@@ -148,7 +138,7 @@ impl Connection {
             network: network.clone(),
             flags: Cell::new(0),
             sends: Cell::new(0),
-            has_streams: Cell::new(false),
+            stage: Cell::new(Stage::Open),
             client: Cell::new(0),
             queue: Cell::new(None),
             rare: OnceCell::new(),
@@ -164,7 +154,7 @@ impl Connection {
     }
 
     pub(crate) fn has_streams(&self) -> bool {
-        self.has_streams.get()
+        self.has(STREAMS)
     }
 
     #[inline]
@@ -185,6 +175,12 @@ impl Connection {
     #[inline]
     pub(crate) fn clear(&self, flags: u16) {
         self.flags.set(self.flags.get() & !flags);
+    }
+
+    /// Takes note of whether a reader holds bytes that nobody has taken.
+    #[inline]
+    pub(crate) fn set_unread(&self, unread: bool) {
+        if unread { self.set(UNREAD) } else { self.clear(UNREAD) }
     }
 
     /// Puts the connection under the care of the server that accepted it.
@@ -257,11 +253,6 @@ impl Connection {
         self.receiver.take()
     }
 
-    /// The error that ended it, if one did.
-    pub(crate) fn error(&self) -> Option<Error> {
-        Some(self.rare.get()?.error.get()?.to_io())
-    }
-
     fn rare(&self) -> &Rare {
         self.rare.get_or_init(Box::default)
     }
@@ -306,7 +297,7 @@ impl Awaited for Connection {
 /// stream has ended.
 impl ByteSource for Connection {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize>> {
-        if self.has(CLOSING | OVER) {
+        if !self.is_open() {
             return self.poll_rest(cx, buffer);
         }
         let read = self.io.poll_read(cx, buffer);
@@ -321,7 +312,7 @@ impl ByteSource for Connection {
     }
 
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.has(CLOSING | OVER) {
+        if !self.is_open() {
             return Poll::Ready(Ok(()));
         }
         let ready = self.io.poll_read_ready(cx);
@@ -337,8 +328,8 @@ impl ByteSource for Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match () {
-            () if self.has(CLOSED) => "closed",
-            () if self.has(CLOSING | OVER) => "closing",
+            () if self.is_closed() => "closed",
+            () if !self.is_open() => "closing",
             () => "open",
         };
         f.debug_struct("Connection")

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::write::DIRECT;
-use super::{CLOSING, Connection, DROPPED, EOF_ASKED, FLUSH_ASKED, FULL, OVER};
+use super::{Connection, EOF_ASKED, FLUSH_ASKED, FULL};
 use crate::waiters::{Place, Waiting};
 
 /// One write queues no more than this: so the queue never exceeds the high-water mark by more.
@@ -57,7 +57,7 @@ impl Connection {
     fn check_open(&self) -> io::Result<()> {
         match self.error() {
             Some(error) => Err(error),
-            None if self.has(EOF_ASKED | CLOSING | OVER) => Err(io::ErrorKind::BrokenPipe.into()),
+            None if self.has(EOF_ASKED) || !self.is_open() => Err(io::ErrorKind::BrokenPipe.into()),
             None => Ok(()),
         }
     }
@@ -72,7 +72,7 @@ impl Connection {
         if let Some(error) = self.error() {
             return Poll::Ready(Err(error));
         }
-        if self.has(DROPPED) {
+        if self.is_cut() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         if self.queued() == 0 {

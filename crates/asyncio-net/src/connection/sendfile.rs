@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::{ALONE, CLOSING, Connection, OVER};
+use super::{ALONE, Connection};
 
 impl Connection {
     /// Has the system send a part of the file.
@@ -19,7 +19,7 @@ impl Connection {
         count: usize,
     ) -> Poll<io::Result<usize>> {
         loop {
-            if self.has(CLOSING | OVER) {
+            if !self.is_open() {
                 let aborted = || io::ErrorKind::ConnectionAborted.into();
                 return Poll::Ready(Err(self.error().unwrap_or_else(aborted)));
             }
@@ -29,7 +29,7 @@ impl Connection {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_end(&error) => {
-                    self.lose(Some(error));
+                    self.fail(error);
                 }
                 result => return Poll::Ready(result),
             }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{ALONE, BLOCKED, CLOSED, CLOSING, CORKED, Connection, EOF_ASKED, Io, OVER};
+use super::{ALONE, BLOCKED, CORKED, Connection, EOF_ASKED, Io};
 use crate::queue::{Queue, SLICES};
 
 /// From this length on, bytes are sent at once rather than copied for later.
@@ -74,7 +74,7 @@ impl Connection {
 
     #[inline]
     pub(super) fn takes(&self, length: usize) -> bool {
-        if self.has(EOF_ASKED | ALONE | CLOSING | OVER) {
+        if self.has(EOF_ASKED | ALONE) || !self.is_open() {
             self.refuse_write();
             return false;
         }
@@ -113,7 +113,7 @@ impl Connection {
     /// Queues what `push` pushes, and sees to it that it leaves.
     #[inline]
     pub(super) fn queue(self: &Rc<Self>, push: impl FnOnce(&mut Queue)) {
-        if self.has(OVER) {
+        if self.is_over() {
             return;
         }
         let mut queue = self.queue.take().unwrap_or_else(|| self.network.take_queue());
@@ -155,7 +155,7 @@ impl Connection {
 
     /// Sends what is queued, unless a flusher does.
     pub(super) fn flush(self: &Rc<Self>) {
-        if self.has(BLOCKED | CLOSED) {
+        if self.has(BLOCKED) || self.is_over() {
             return;
         }
         let Some(mut queue) = self.queue.take() else { return };
@@ -210,7 +210,7 @@ impl Connection {
         match result {
             Ok(()) => self.flushed(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.start_flusher(),
-            Err(error) => self.lose(Some(error)),
+            Err(error) => self.fail(error),
         }
     }
 }

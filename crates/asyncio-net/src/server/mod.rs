@@ -250,6 +250,8 @@ impl Server {
     /// Ends the server in an orderly way: stops listening, gives clients until the end of `grace` to finish,
     /// then cancels what handlers are left and aborts what connections are left. Returns when all are gone.
     ///
+    /// Clients that still send although their connection was closed are waited for within `grace`, too.
+    ///
     /// # Cancel safety
     ///
     /// Dropping it leaves the server closed, and its clients as they are then.
@@ -279,6 +281,7 @@ impl Server {
         .await;
         self.0.cancel_handlers();
         self.abort_clients();
+        self.0.network().close_lingering(&*self.0);
         poll_fn(|cx| self.0.poll_idle(cx, waiting.place())).await;
     }
 

@@ -11,8 +11,9 @@ use super::Intake;
 use super::accept::Listening;
 use super::acceptor::HandOver;
 use super::options::Options;
-use crate::connection::{CLOSED, Connection, Opened};
+use crate::connection::{Connection, Opened};
 use crate::fence;
+use crate::lingering::Owner;
 use crate::network::Network;
 use crate::transport::ServerPump;
 use crate::waiters::{Awaited, Place, WaiterSet};
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     clients: RefCell<Slab<Client>>,
     /// How many of them have an open connection.
     open: Cell<usize>,
+    /// So many sockets are closed, and their other sides still send.
+    lingering: Cell<usize>,
     pump: ServerPump,
     state: Cell<State>,
     /// Who waits for the end of the server, or of its handlers.
@@ -99,6 +102,7 @@ impl Shared {
             intake: OnceCell::new(),
             clients: RefCell::default(),
             open: Cell::new(0),
+            lingering: Cell::new(0),
             pump: ServerPump::default(),
             state: Cell::new(State::Bound),
             waiters: WaiterSet::default(),
@@ -235,7 +239,7 @@ impl Shared {
 
     /// Forgets a client of which nothing is left.
     fn forget_if_gone(&self, connection: &Connection) {
-        if connection.has(CLOSED) && !connection.has_task() {
+        if connection.is_closed() && !connection.has_task() {
             let client = self.clients.borrow_mut().try_remove(connection.client() as usize);
             drop(client);
         }
@@ -280,7 +284,7 @@ impl Shared {
 
     /// So are the tasks that served them.
     fn is_idle(&self) -> bool {
-        self.is_over() && self.clients.borrow().is_empty()
+        self.is_over() && self.clients.borrow().is_empty() && self.lingering.get() == 0
     }
 
     pub(super) fn poll_over(&self, cx: &Context<'_>, place: &Place) -> Poll<()> {
@@ -300,6 +304,13 @@ impl Shared {
         if self.is_over() {
             self.waiters.wake_all(self.network.event_loop());
         }
+    }
+}
+
+impl Owner for Shared {
+    fn linger(&self, change: isize) {
+        self.lingering.set(self.lingering.get().saturating_add_signed(change));
+        self.wake_if_over();
     }
 }
 

@@ -7,9 +7,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::JoinedStream;
-use super::reading::Reading;
+use super::reading::{Origin, Reading};
 use super::scan::Scan;
 use super::writer::StreamWriter;
+use crate::connection::Connection;
 use crate::error::{IncompleteReadError, LimitOverrunError, ReadError};
 use crate::pool;
 use crate::source::ByteSource;
@@ -110,8 +111,17 @@ impl StreamReader {
     /// # });
     /// ```
     pub fn with_limit(source: Rc<dyn ByteSource>, limit: usize) -> Self {
+        Self::from_origin(Origin::Other(source), limit)
+    }
+
+    /// A reader of what `connection` receives.
+    pub(crate) fn of(connection: Rc<Connection>, limit: usize) -> Self {
+        Self::from_origin(Origin::Connection(connection), limit)
+    }
+
+    fn from_origin(origin: Origin, limit: usize) -> Self {
         assert!(limit > 0, "limit cannot be zero");
-        Self { state: Box::new(Reading::new(source, limit)) }
+        Self { state: Box::new(Reading::new(origin, limit)) }
     }
 
     /// Reads what is there, up to `count` bytes; waits only while nothing is. Empty at the end of the stream.
@@ -454,7 +464,7 @@ impl StreamReader {
     /// ```
     #[inline]
     pub fn consume(&mut self, count: usize) {
-        self.state.buffer.consume(count);
+        self.state.consume(count);
     }
 
     /// Reads into memory of your own and returns how many bytes; 0 is the end of the stream.
@@ -632,8 +642,7 @@ impl StreamReader {
 
     /// Whether this reads from the connection that `writer` writes to.
     pub(super) fn is_of(&self, writer: &StreamWriter) -> bool {
-        let ours = Rc::as_ptr(self.state.source()).cast::<()>();
-        ours == Rc::as_ptr(writer.connection()).cast()
+        self.state.is_of(writer.connection())
     }
 
     /// What a read would fail with at once.
@@ -655,7 +664,7 @@ impl StreamReader {
     }
 
     fn take(&mut self, count: usize) -> Bytes {
-        self.state.buffer.take(count)
+        self.state.take(count)
     }
 }
 

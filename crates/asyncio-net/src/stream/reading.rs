@@ -5,6 +5,9 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use bytes::Bytes;
+
+use crate::connection::Connection;
 use crate::error::{LimitOverrunError, ReadError, SharedError};
 use crate::read_buffer::ReadBuffer;
 use crate::source::ByteSource;
@@ -14,18 +17,24 @@ const READS_IN_A_ROW: u8 = 8;
 
 /// The state of a reader.
 pub(super) struct Reading {
-    source: Rc<dyn ByteSource>,
+    origin: Origin,
     pub(super) buffer: ReadBuffer,
     pub(super) limit: usize,
     pub(super) at_end: bool,
     /// What comes next is the rest of a line that was too long, to be dropped.
     in_long_line: bool,
-    /// The source is one that only fails.
+    /// The origin is a `Broken` one.
     is_broken: bool,
     in_a_row: u8,
 }
 
-/// What is left to read from after [`set_error`](super::StreamReader::set_error).
+/// Where the bytes come from.
+pub(super) enum Origin {
+    Connection(Rc<Connection>),
+    Other(Rc<dyn ByteSource>),
+}
+
+/// The origin of a reader that was given an error by [`set_error`](super::StreamReader::set_error).
 struct Broken(SharedError);
 
 impl ByteSource for Broken {
@@ -34,10 +43,36 @@ impl ByteSource for Broken {
     }
 }
 
+impl Origin {
+    #[inline]
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Connection(connection) => connection.poll_read(cx, buffer),
+            Self::Other(source) => source.poll_read(cx, buffer),
+        }
+    }
+
+    #[inline]
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Connection(connection) => connection.poll_read_ready(cx),
+            Self::Other(source) => source.poll_read_ready(cx),
+        }
+    }
+
+    /// Tells the connection whether the reader holds bytes that nobody has taken.
+    #[inline]
+    fn set_unread(&self, unread: bool) {
+        if let Self::Connection(connection) = self {
+            connection.set_unread(unread);
+        }
+    }
+}
+
 impl Reading {
-    pub(super) fn new(source: Rc<dyn ByteSource>, limit: usize) -> Self {
+    pub(super) fn new(origin: Origin, limit: usize) -> Self {
         Self {
-            source,
+            origin,
             buffer: ReadBuffer::default(),
             limit,
             at_end: false,
@@ -47,8 +82,9 @@ impl Reading {
         }
     }
 
-    pub(super) fn source(&self) -> &Rc<dyn ByteSource> {
-        &self.source
+    /// Whether the bytes come from `connection`.
+    pub(super) fn is_of(&self, connection: &Rc<Connection>) -> bool {
+        matches!(&self.origin, Origin::Connection(ours) if Rc::ptr_eq(ours, connection))
     }
 
     /// Waits for more bytes; `false` at the end of the stream. `want` is how many the caller would like to
@@ -77,7 +113,7 @@ impl Reading {
     fn poll_receive(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<()>> {
         if self.in_a_row > 0 && self.buffer.is_empty() {
             // After a read there is mostly nothing more, and whoever waits needs no buffer.
-            let ready = self.source.poll_read_ready(cx);
+            let ready = self.origin.poll_read_ready(cx);
             if ready.is_pending() {
                 self.in_a_row = 0;
             }
@@ -87,10 +123,13 @@ impl Reading {
             self.buffer.park(want);
             return self.give_way(cx);
         }
-        let read = self.source.poll_read(cx, self.buffer.room(want));
+        let read = self.origin.poll_read(cx, self.buffer.room(want));
         self.note(&read);
         match read {
-            Poll::Ready(Ok(count @ 1..)) => self.buffer.advance(count),
+            Poll::Ready(Ok(count @ 1..)) => {
+                self.buffer.advance(count);
+                self.origin.set_unread(true);
+            }
             _ => self.buffer.park(want),
         }
         read.map_ok(|_| ())
@@ -114,12 +153,12 @@ impl Reading {
     fn poll_source(
         &mut self,
         cx: &mut Context<'_>,
-        read: impl FnOnce(&dyn ByteSource, &mut Context<'_>) -> Poll<io::Result<usize>>,
+        read: impl FnOnce(&Origin, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if self.in_a_row == READS_IN_A_ROW {
             return self.give_way(cx);
         }
-        let read = read(&*self.source, cx);
+        let read = read(&self.origin, cx);
         self.note(&read);
         read
     }
@@ -145,8 +184,8 @@ impl Reading {
         let newline = memchr::memchr(b'\n', self.buffer.bytes());
         self.in_long_line = newline.is_none();
         match newline {
-            Some(newline) => self.buffer.consume(newline + 1),
-            None => self.buffer.clear(),
+            Some(newline) => self.consume(newline + 1),
+            None => self.consume(self.buffer.len()),
         }
     }
 
@@ -160,12 +199,34 @@ impl Reading {
             ready!(self.poll_fill(cx, 0))?;
         }
         if self.buffer.is_empty() && !buffer.is_empty() && !self.at_end {
-            return self.poll_source(cx, |source, cx| source.poll_read(cx, buffer));
+            return self.poll_source(cx, |origin, cx| origin.poll_read(cx, buffer));
         }
         let count = buffer.len().min(self.buffer.len());
         buffer[..count].copy_from_slice(&self.buffer.bytes()[..count]);
-        self.buffer.consume(count);
+        self.consume(count);
         Poll::Ready(Ok(count))
+    }
+
+    /// Drops the first `count` bytes.
+    #[inline]
+    pub(super) fn consume(&mut self, count: usize) {
+        self.buffer.consume(count);
+        self.note_taken();
+    }
+
+    /// Takes the first `count` bytes out.
+    #[inline]
+    pub(super) fn take(&mut self, count: usize) -> Bytes {
+        let bytes = self.buffer.take(count);
+        self.note_taken();
+        bytes
+    }
+
+    #[inline]
+    fn note_taken(&self) {
+        if self.buffer.is_empty() {
+            self.origin.set_unread(false);
+        }
     }
 
     #[inline]
@@ -181,14 +242,14 @@ impl Reading {
 
     #[cold]
     fn ask_error(&self) -> Option<io::Error> {
-        match self.source.poll_read(&mut Context::from_waker(Waker::noop()), &mut []) {
+        match self.origin.poll_read(&mut Context::from_waker(Waker::noop()), &mut []) {
             Poll::Ready(result) => result.err(),
             Poll::Pending => None,
         }
     }
 
     pub(super) fn set_error(&mut self, error: io::Error) {
-        self.source = Rc::new(Broken(SharedError::new(error)));
+        self.origin = Origin::Other(Rc::new(Broken(SharedError::new(error))));
         self.is_broken = true;
     }
 }

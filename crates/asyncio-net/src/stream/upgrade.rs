@@ -186,6 +186,10 @@ impl ByteStream for PlainStream {
         self.connection.close();
     }
 
+    fn abort(&self) {
+        self.connection.abort();
+    }
+
     fn local_address(&self) -> Address {
         self.connection.io().local_address()
     }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use asyncio_loop::ErrorContext;
 use bytes::Bytes;
 
-use crate::connection::{CLOSING, Connection, EOF_ASKED};
+use crate::connection::{Connection, EOF_ASKED};
 use crate::queue::SLICES;
 use crate::transport::Transport;
 use crate::waiters::Waiting;
@@ -414,7 +414,11 @@ impl StreamWriter {
     /// Closes the connection, after what was written has been sent. Awaiting the result waits for that.
     ///
     /// The reader of the connection comes to its end. A peer that does not read what was written keeps the connection
-    /// open, and who awaits this waiting: put a limit on the wait, and [abort](Transport::abort) when it passes.
+    /// open, and the task that awaits this waiting: put a limit on the wait, and [abort](Transport::abort) when it passes.
+    ///
+    /// A peer that has sent bytes which nobody has read receives what was written all the same. The loop reads and
+    /// drops what such a peer still sends, for up to 30 seconds, or 5 seconds in which nothing comes, or 64 MiB.
+    /// The result does not wait for that; [`Server::shutdown`](crate::Server::shutdown) does, within its grace.
     ///
     /// # Examples
     ///
@@ -552,7 +556,7 @@ impl StreamWriter {
 impl Drop for StreamWriter {
     fn drop(&mut self) {
         let connection = self.connection();
-        if connection.has(CLOSING) {
+        if connection.is_shut() {
             return;
         }
         let event_loop = connection.network().event_loop();

@@ -14,7 +14,7 @@ use bytes::Bytes;
 pub(crate) use self::pump::ServerPump;
 pub(crate) use self::receiver::{Lent, Own, Receiver, Stopped};
 use crate::address::Address;
-use crate::connection::{CLOSING, Connection, KEPT, Limits, OVER, READ_EOF, READING_PAUSED};
+use crate::connection::{Connection, KEPT, Limits, READ_EOF, READING_PAUSED};
 use crate::protocol::{BufferedProtocol, Protocol};
 
 /// A connection, as its protocol has it: to write, to pause, to close.
@@ -241,6 +241,9 @@ impl Transport {
 
     /// Receives no more, sends what was written, then ends the connection.
     ///
+    /// A peer that has sent bytes which nobody has read receives what was written all the same; see
+    /// [`StreamWriter::close`](crate::StreamWriter::close).
+    ///
     /// # Examples
     ///
     /// ```
@@ -319,7 +322,7 @@ impl Transport {
     /// }).unwrap();
     /// ```
     pub fn is_closing(&self) -> bool {
-        self.0.has(CLOSING | OVER)
+        !self.0.is_open()
     }
 
     /// Receives nothing until [`resume_reading`](Self::resume_reading): no data, and no end either.
@@ -405,7 +408,7 @@ impl Transport {
     /// }).unwrap();
     /// ```
     pub fn is_reading(&self) -> bool {
-        !self.0.has(READING_PAUSED | CLOSING | OVER | READ_EOF)
+        !self.0.has(READING_PAUSED | READ_EOF) && self.0.is_open()
     }
 
     /// Has [`pause_writing`](Protocol::pause_writing) called when more than `high` bytes are queued, and

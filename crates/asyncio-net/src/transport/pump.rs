@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use asyncio_loop::{ErrorContext, LoopClosed, ReadyList, TaskOptions};
 
 use super::{Receiver, Stopped, Transport};
-use crate::connection::{CLOSED, CLOSING, Connection, Io, OVER, PUMPED, READ_EOF, READING_PAUSED};
+use crate::connection::{Connection, Io, PUMPED, READ_EOF, READING_PAUSED};
 use crate::fence;
 use crate::server;
 use crate::socket::{Received, SocketStream};
@@ -119,7 +119,7 @@ impl Drop for Pumping {
 fn look_at(cx: &mut Context<'_>, server: &server::Shared, number: u32) -> usize {
     let Some(connection) = server.protocol(number & !ENDED) else { return 0 };
     if number & ENDED != 0 {
-        if connection.has(OVER) && !connection.has(CLOSED) {
+        if connection.is_over() && !connection.is_closed() {
             connection.tell_lost();
         }
         return 0;
@@ -148,7 +148,7 @@ impl Connection {
 
     /// The loop was closed. Protocols hold their transports, as often as not, and would keep the sockets open for ever.
     fn give_up(&self) {
-        if !self.has(CLOSED) {
+        if !self.is_closed() {
             self.closed();
         }
         self.take_receiver().into_iter().for_each(|receiver| self.drop_receiver(receiver));
@@ -166,7 +166,7 @@ impl Connection {
         let pump = poll_fn(move |cx| {
             let Alone(connection) = &alone;
             // Looked at before it is called: what ends meanwhile is told of it in a later turn.
-            if connection.has(OVER) {
+            if connection.is_over() {
                 connection.tell_lost();
                 return Poll::Ready(());
             }
@@ -257,20 +257,24 @@ impl Connection {
                 .field("transport", format_args!("{:?}", Transport(self.clone())));
             self.network().event_loop().report(&context);
         }
-        self.lose(Some(error));
+        self.fail(error);
     }
 
     /// Whether the protocol is to be given data.
     #[inline]
     pub(super) fn wants_data(&self) -> bool {
-        !self.has(CLOSING | OVER | READING_PAUSED | READ_EOF)
+        !self.has(READING_PAUSED | READ_EOF) && self.is_open()
     }
 
     fn tell_eof(self: &Rc<Self>) {
         self.set(READ_EOF);
         if !self.io().can_read() {
             // The reading end is gone, which is an error if somebody wanted to write.
-            return self.lose((self.queued() > 0).then(|| io::ErrorKind::BrokenPipe.into()));
+            return if self.queued() > 0 {
+                self.fail(io::ErrorKind::BrokenPipe.into());
+            } else {
+                self.ended();
+            };
         }
         let keep = self.call_protocol(|receiver, transport| receiver.eof_received(transport));
         if keep == Some(false) || !self.io().can_write() {
@@ -321,7 +325,6 @@ impl Connection {
             .field("protocol", protocol)
             .field("transport", format_args!("{:?}", Transport(self.clone())));
         self.network().event_loop().report(&panic.describe(context));
-        self.set(CLOSING);
-        self.lose(Some(panic.to_error("the protocol")));
+        self.fail(panic.to_error("the protocol"));
     }
 }
