@@ -5,16 +5,17 @@ use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::os::unix::process::ExitStatusExt;
-use std::pin::Pin;
 use std::process::ExitStatus;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
-use asyncio_loop::{LoopRef, LoopWaker, Signal, TaskOptions};
-use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process_group, waitid};
-use slab::Slab;
+use asyncio_loop::{LoopRef, Signal, TaskOptions};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpid,
+};
 
 use crate::sys;
+use crate::waiters::Waiters;
 use crate::watcher::{Watch, Watcher};
 
 /// A child, shared by its [`Process`](crate::Process) and the task that reaps it.
@@ -23,8 +24,10 @@ pub(crate) struct Child {
     process: RefCell<std::process::Child>,
     watch: OnceCell<Watch>,
     status: Cell<Option<ExitStatus>>,
-    waiters: RefCell<Slab<LoopWaker>>,
+    waiters: Waiters,
     fate: Cell<Fate>,
+    /// The loop is closed, and a thread reaps the process.
+    is_orphaned: Cell<bool>,
 }
 
 /// What becomes of a process, and of those that it has started.
@@ -50,9 +53,10 @@ impl Child {
             process: RefCell::new(process),
             watch: OnceCell::new(),
             status: Cell::new(None),
-            waiters: RefCell::default(),
+            waiters: Waiters::default(),
             // Until it is watched and reaped.
             fate: Cell::new(Fate { orphan: false, ..fate }),
+            is_orphaned: Cell::new(false),
         });
         let reaper = Reaper(Rc::clone(&child));
         let _ = child.watch.set(Watch::new(event_loop, child.pid, watcher)?);
@@ -71,8 +75,8 @@ impl Child {
     }
 
     /// Waits for the end; any number of callers may.
-    pub(crate) fn wait(&self) -> Wait<'_> {
-        Wait { child: self, place: None }
+    pub(crate) fn wait(&self) -> impl Future<Output = ExitStatus> {
+        self.waiters.until(|| self.status())
     }
 
     /// Signals the process. In the short time between its death and its reaping that does nothing;
@@ -84,7 +88,10 @@ impl Child {
         }
         let Some(watch) = self.watch.get() else { return Err(gone.into()) };
         let signal = sendable(signal)?;
-        let sent = if self.fate.get().group {
+        let sent = if self.is_orphaned.get() {
+            // Its number may be that of another process by now. Only a descriptor knows.
+            watch.send_signal_by_descriptor(signal)
+        } else if self.fate.get().group {
             // The number of the group is not given out anew before its leader is reaped.
             kill_process_group(self.pid, signal).map_err(io::Error::from)
         } else {
@@ -111,10 +118,13 @@ impl Child {
         }
     }
 
-    /// Reaps the process if it has ended, and tells who waits.
+    /// Reaps the process if it has ended, and wakes the futures that wait for that.
     fn reap(&self) -> bool {
         if self.status.get().is_some() {
             return true;
+        }
+        if self.is_orphaned.get() {
+            return false;
         }
         if self.fate.get().group && self.is_zombie() {
             // Whoever is left in its group, while that is surely its.
@@ -125,14 +135,29 @@ impl Child {
             Ok(status) => self.status.set(status),
             Err(error) => self.status.set(Some(lost_status(self.pid(), &error))),
         }
-        let waiters = self.waiters.take();
-        waiters.into_iter().for_each(|(_, waiter)| waiter.wake());
+        self.waiters.wake_all();
         true
     }
 
     fn is_zombie(&self) -> bool {
         let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         matches!(waitid(WaitId::Pid(self.pid), how), Ok(Some(_)))
+    }
+
+    /// Has a thread reap the process, which outlives its loop: otherwise it would be a zombie after its end.
+    fn leave_to_a_thread(&self) {
+        self.is_orphaned.set(true);
+        let pid = self.pid;
+        let reap = move || {
+            // It fails only if other code of the program has reaped it.
+            while waitpid(Some(pid), WaitOptions::empty()).is_err_and(|error| error == Errno::INTR)
+            {
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("asyncio_reap_{pid}"));
+        if let Err(error) = thread.stack_size(64 * 1024).spawn(reap) {
+            log::warn!(target: "asyncio", "process {pid} will be a zombie after its end: {error}");
+        }
     }
 
     /// Kills the process and waits for its end, which is near.
@@ -177,48 +202,8 @@ impl Drop for Owned {
     }
 }
 
-/// See [`Child::wait`].
-pub(crate) struct Wait<'a> {
-    child: &'a Child,
-    /// Where our waker stands among those who wait.
-    place: Option<usize>,
-}
-
-impl Future for Wait<'_> {
-    type Output = ExitStatus;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitStatus> {
-        if let Some(status) = self.child.status() {
-            self.place = None;
-            return Poll::Ready(status);
-        }
-        // Made and dropped with nothing borrowed: both may be code of a user.
-        let mut waker = LoopWaker::from_context(cx);
-        let mut waiters = self.child.waiters.borrow_mut();
-        match self.place.and_then(|place| waiters.get_mut(place)) {
-            Some(before) => std::mem::swap(before, &mut waker),
-            None => {
-                self.place = Some(waiters.insert(waker));
-                return Poll::Pending;
-            }
-        }
-        drop(waiters);
-        drop(waker);
-        Poll::Pending
-    }
-}
-
-impl Drop for Wait<'_> {
-    fn drop(&mut self) {
-        if let Some(place) = self.place {
-            let waker = self.child.waiters.borrow_mut().try_remove(place);
-            drop(waker);
-        }
-    }
-}
-
 /// Reaps a child when it has ended. When the loop closes before that, the child is killed, unless it
-/// may go on.
+/// may go on: then a thread waits for it.
 struct Reaper(Rc<Child>);
 
 impl Reaper {
@@ -236,8 +221,11 @@ impl Reaper {
 impl Drop for Reaper {
     fn drop(&mut self) {
         let child = &self.0;
-        if child.reap() || child.fate.get().orphan {
+        if child.reap() {
             return;
+        }
+        if child.fate.get().orphan {
+            return child.leave_to_a_thread();
         }
         child.end();
         child.reap();

@@ -4,16 +4,15 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::process::ExitStatus;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use asyncio_loop::Share;
 use asyncio_net::{StreamReader, StreamWriter};
 
 use crate::pipe::Pipe;
 
 /// Read at least this much at once: what a pipe holds by default.
 const CHUNK: usize = 64 * 1024;
-/// After so many system calls in a row on one pipe the loop gets its turn.
-const IN_A_ROW: u32 = 16;
 
 /// What a process left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,39 +68,35 @@ impl<'a> Communication<'a> {
 struct Feed<'a> {
     left: &'a [u8],
     stdin: Option<(StreamWriter, Rc<Pipe>)>,
+    share: Share,
 }
 
 impl<'a> Feed<'a> {
     fn new(input: &'a [u8], stdin: Option<(StreamWriter, Rc<Pipe>)>) -> Self {
-        match stdin {
+        let (left, stdin) = match stdin {
             // Behind what was written before and has not left.
             Some((writer, _)) if writer.transport().write_buffer_size() > 0 => {
                 writer.write(input);
                 writer.write_eof();
-                Feed { left: &[], stdin: None }
+                (&[][..], None)
             }
-            Some(_) if input.is_empty() => Feed { left: input, stdin: None },
-            stdin => Feed { left: input, stdin },
-        }
+            Some(_) if input.is_empty() => (input, None),
+            stdin => (input, stdin),
+        };
+        Feed { left, stdin, share: Share::default() }
     }
 
     /// Errors don't matter: a process need not read its input.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some((_, pipe)) = &self.stdin else { return Poll::Ready(()) };
-        for _ in 0..IN_A_ROW {
-            match pipe.poll_write(cx, self.left) {
-                Poll::Ready(Ok(count)) if count < self.left.len() => {
-                    self.left = &self.left[count..];
-                }
-                Poll::Ready(_) => {
-                    self.stdin = None;
-                    return Poll::Ready(());
-                }
-                Poll::Pending => return Poll::Pending,
+        while let Ok(count) = ready!(self.share.poll(cx, |cx| pipe.poll_write(cx, self.left))) {
+            self.left = &self.left[count..];
+            if self.left.is_empty() {
+                break;
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        self.stdin = None;
+        Poll::Ready(())
     }
 }
 
@@ -111,17 +106,18 @@ struct Collect {
     stream: Option<(StreamReader, Rc<Pipe>)>,
     bytes: Vec<u8>,
     limit: usize,
+    share: Share,
 }
 
 impl Collect {
     fn new(mut reader: StreamReader, pipe: Rc<Pipe>, limit: usize) -> Self {
         let bytes = reader.buffered().to_vec();
         reader.consume(bytes.len());
-        Collect { stream: Some((reader, pipe)), bytes, limit }
+        Collect { stream: Some((reader, pipe)), bytes, limit, share: Share::default() }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        for _ in 0..IN_A_ROW {
+        loop {
             if self.bytes.len() > self.limit {
                 return Poll::Ready(Err(too_much(self.limit)));
             }
@@ -129,15 +125,10 @@ impl Collect {
             if self.bytes.capacity() - self.bytes.len() < CHUNK {
                 self.bytes.reserve(CHUNK);
             }
-            match pipe.poll_append(cx, &mut self.bytes) {
-                Poll::Ready(Ok(0)) => self.stream = None,
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
+            if ready!(self.share.poll(cx, |cx| pipe.poll_append(cx, &mut self.bytes)))? == 0 {
+                self.stream = None;
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 

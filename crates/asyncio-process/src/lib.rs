@@ -31,6 +31,7 @@ mod setup;
 mod stdio;
 mod sys;
 mod transport;
+mod waiters;
 mod watcher;
 
 pub use command::{Command, create_subprocess_exec, create_subprocess_shell};

@@ -37,6 +37,10 @@ impl Pipe {
         }
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.source.borrow().is_none()
+    }
+
     /// Gives the descriptor up, as it was.
     pub(crate) fn into_fd(self: Rc<Self>) -> Option<OwnedFd> {
         let fd = self.source.take()?.into_inner();

@@ -16,8 +16,6 @@ use crate::transport::{Inner, SubprocessTransport};
 
 /// The longest piece of data that a protocol is given.
 const CHUNK: usize = 64 * 1024;
-/// After so many pieces in a row from one pipe the others, and the loop, get their turn.
-const IN_A_ROW: u32 = 16;
 
 /// A buffer that all protocols of a loop share; it is lent to `pipe_data_received`.
 #[derive(Default)]
@@ -30,6 +28,17 @@ pub(crate) struct Pump<P> {
     input_open: bool,
     outputs_open: [bool; 2],
     running: bool,
+    /// The output that is read first, which changes with each step: both share the budget of the step.
+    first: usize,
+}
+
+/// Wakes whatever waits for the end of the transport, however the task ends.
+struct Over(Rc<Inner>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.over();
+    }
 }
 
 impl<P: SubprocessProtocol> Pump<P> {
@@ -37,16 +46,16 @@ impl<P: SubprocessProtocol> Pump<P> {
         let inner = &transport.0;
         let input_open = inner.input.is_some();
         let outputs_open = [inner.outputs[0].is_some(), inner.outputs[1].is_some()];
-        Pump { transport, protocol, input_open, outputs_open, running: true }
+        Pump { transport, protocol, input_open, outputs_open, running: true, first: 0 }
     }
 
     pub(crate) async fn work(mut self) {
-        self.tell(|protocol, transport| protocol.connection_made(transport));
         let inner = Rc::clone(&self.transport.0);
+        let _over = Over(Rc::clone(&inner));
+        self.tell(|protocol, transport| protocol.connection_made(transport));
         let mut exit = std::pin::pin!(inner.child.wait());
         poll_fn(|cx| self.poll(cx, &inner, exit.as_mut())).await;
         self.tell(|protocol, transport| protocol.connection_lost(transport));
-        inner.over();
     }
 
     fn poll<W: Future>(
@@ -55,9 +64,9 @@ impl<P: SubprocessProtocol> Pump<P> {
         inner: &Inner,
         exit: Pin<&mut W>,
     ) -> Poll<()> {
-        for index in 0..self.outputs_open.len() {
-            self.poll_output(cx, inner, index);
-        }
+        self.first = 1 - self.first;
+        self.poll_output(cx, inner, self.first);
+        self.poll_output(cx, inner, 1 - self.first);
         self.poll_input(cx, inner);
         if self.running && exit.poll(cx).is_ready() {
             self.running = false;
@@ -74,14 +83,8 @@ impl<P: SubprocessProtocol> Pump<P> {
         let shared = running_loop().local::<SharedBuffer>();
         let mut buffer = shared.0.take();
         buffer.resize(CHUNK, 0);
-        let mut left = IN_A_ROW;
-        while self.outputs_open[index] && !outlet.paused.get() {
-            if left == 0 {
-                cx.waker().wake_by_ref();
-                break;
-            }
-            left -= 1;
-            match outlet.pipe.poll_read(cx, &mut buffer) {
+        while self.outputs_open[index] && (outlet.pipe.is_closed() || !outlet.paused.get()) {
+            match outlet.share.poll(cx, |cx| outlet.pipe.poll_read(cx, &mut buffer)) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(count)) if count > 0 => self.received(index, &buffer[..count]),
                 Poll::Ready(result) => {

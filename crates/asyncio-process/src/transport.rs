@@ -1,14 +1,12 @@
 //! A subprocess that calls its protocol.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::process::ExitStatus;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
-use asyncio_loop::{LoopWaker, Signal, TaskOptions, TaskRef, running_loop};
+use asyncio_loop::{Share, Signal, TaskOptions, TaskRef, running_loop};
 use asyncio_net::{StreamWriter, Transport, stream_over};
 
 use crate::child::Owned;
@@ -16,6 +14,7 @@ use crate::command::Command;
 use crate::pipe::{Input, Pipe, Pipes};
 use crate::protocol::SubprocessProtocol;
 use crate::pump::Pump;
+use crate::waiters::Waiters;
 
 /// Starts a process that calls the protocol made by `factory`.
 ///
@@ -64,18 +63,19 @@ pub(crate) struct Inner {
     pub(crate) outputs: [Option<Outlet>; 2],
     closing: Cell<bool>,
     pump: OnceCell<TaskRef>,
-    waiters: RefCell<Vec<LoopWaker>>,
+    waiters: Waiters,
 }
 
 /// A pipe that the process writes to.
 pub(crate) struct Outlet {
     pub(crate) pipe: Rc<Pipe>,
     pub(crate) paused: Cell<bool>,
+    pub(crate) share: Share,
 }
 
 impl Inner {
     fn new(child: Owned, pipes: Pipes) -> Self {
-        let outlet = |pipe| Outlet { pipe, paused: Cell::new(false) };
+        let outlet = |pipe| Outlet { pipe, paused: Cell::new(false), share: Share::default() };
         Inner {
             child,
             stdin: pipes.stdin.clone().map(|pipe| stream_over(Input(pipe)).1),
@@ -83,7 +83,7 @@ impl Inner {
             outputs: [pipes.stdout.map(outlet), pipes.stderr.map(outlet)],
             closing: Cell::new(false),
             pump: OnceCell::new(),
-            waiters: RefCell::default(),
+            waiters: Waiters::default(),
         }
     }
 
@@ -99,21 +99,14 @@ impl Inner {
     }
 
     /// Everything is over; whoever waits for that is told.
+    /// Wakes the futures that wait for the end, which has come.
     pub(crate) fn over(&self) {
         self.closing.set(true);
-        self.waiters.take().into_iter().for_each(LoopWaker::wake);
+        self.waiters.wake_all();
     }
 
-    fn poll_over(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.pump.get().is_none_or(TaskRef::is_done) {
-            return Poll::Ready(());
-        }
-        if !self.waiters.borrow().iter().any(|waiter| waiter.will_wake(cx)) {
-            // Made out here: it may be foreign, and do anything.
-            let waiter = LoopWaker::from_context(cx);
-            self.waiters.borrow_mut().push(waiter);
-        }
-        Poll::Pending
+    fn is_over(&self) -> Option<()> {
+        self.pump.get().is_none_or(TaskRef::is_done).then_some(())
     }
 }
 
@@ -156,6 +149,41 @@ impl SubprocessTransport {
     pub fn resume_reading(&self, fd: i32) {
         if let Some(outlet) = self.0.outlet(fd) {
             outlet.paused.set(false);
+            self.0.wake_pump();
+        }
+    }
+
+    /// Closes our end of descriptor 0, 1 or 2 of the process, if it is piped. The protocol is told by
+    /// `pipe_connection_lost`, without an error. What was written to descriptor 0 and has not left is lost.
+    ///
+    /// A process that writes to a pipe that is closed gets `SIGPIPE`.
+    ///
+    /// # From asyncio
+    ///
+    /// `get_pipe_transport(fd).close()`; for descriptor 0 that is `stdin().close()`, which waits until
+    /// what was written has left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::{Command, Stdio, SubprocessProtocol, subprocess_exec};
+    ///
+    /// struct Ignore;
+    /// impl SubprocessProtocol for Ignore {}
+    ///
+    /// asyncio_task::run(async {
+    ///     let command = Command::new("yes").stdout(Stdio::piped());
+    ///     let transport = subprocess_exec(command, || Ignore).await?;
+    ///     transport.close_pipe(1);
+    ///     transport.wait_closed().await;
+    ///     assert!(!transport.exit_status().unwrap().success());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn close_pipe(&self, fd: i32) {
+        let input = self.0.input.as_ref().filter(|_| fd == 0);
+        if let Some(pipe) = input.or_else(|| self.0.outlet(fd).map(|outlet| &outlet.pipe)) {
+            pipe.close();
             self.0.wake_pump();
         }
     }
@@ -211,7 +239,7 @@ impl SubprocessTransport {
     ///
     /// Dropping it only ends the wait.
     pub async fn wait_closed(&self) {
-        poll_fn(|cx| self.0.poll_over(cx)).await;
+        self.0.waiters.until(|| self.0.is_over()).await;
     }
 }
 

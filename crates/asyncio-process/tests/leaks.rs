@@ -193,3 +193,20 @@ fn cancelling_at_any_await_leaves_nothing() {
         }
     }
 }
+
+#[test]
+fn a_process_that_outlives_its_loop_is_reaped() {
+    let _alone = alone();
+    for watcher in [Watcher::Auto, Watcher::Thread] {
+        let process = run(async {
+            let command = Command::shell("read line").stdin(Stdio::piped());
+            command.kill_on_drop(false).watcher(watcher).await.unwrap()
+        });
+        // Its end comes after that of the loop: the pipe is closed here.
+        assert!(has_children());
+        drop(process);
+        while has_children() {
+            std::thread::yield_now();
+        }
+    }
+}

@@ -260,3 +260,45 @@ fn a_missing_program_makes_no_protocol() {
         assert_eq!(error.await.unwrap_err().kind(), io::ErrorKind::NotFound);
     });
 }
+
+// P-027
+#[test]
+fn a_transport_closes_its_pipes_one_by_one() {
+    let log = Log::default();
+    run(async {
+        let command = Command::shell("read line; exec sleep 1000");
+        let transport = subprocess_exec(piped(command), || log.clone()).await?;
+        for fd in [1, 2, 0] {
+            transport.close_pipe(fd);
+            transport.close_pipe(fd);
+            while !log.entries().contains(&format!("pipe lost {fd}")) {
+                yield_now().await;
+            }
+        }
+        assert!(transport.exit_status().is_none() && !transport.is_closing());
+        transport.close_pipe(7);
+        transport.close();
+        transport.wait_closed().await;
+        assert_eq!(log.entries().last().unwrap(), "lost");
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// P-027
+#[test]
+fn closing_ends_also_while_reading_is_paused() {
+    let log = Log::default();
+    run(async {
+        let command = Command::shell("echo out; echo err >&2; exec sleep 1000");
+        let transport = subprocess_exec(piped(command), || log.clone()).await?;
+        transport.pause_reading(1);
+        transport.pause_reading(2);
+        transport.close();
+        transport.wait_closed().await;
+        io::Result::Ok(())
+    })
+    .unwrap();
+    assert!(log.position("pipe lost 1") > 0 && log.position("pipe lost 2") > 0);
+    assert_eq!(log.entries().last().unwrap(), "lost");
+}

@@ -54,6 +54,18 @@ impl Watch {
         }
     }
 
+    /// Sends a signal if the process is known by a descriptor, which stays right after its end.
+    pub(crate) fn send_signal_by_descriptor(&self, signal: Signal) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Watch::Pidfd(pidfd) => pidfd.send_signal(signal),
+            Watch::Thread(_) => {
+                let _ = signal;
+                Err(rustix::io::Errno::SRCH.into())
+            }
+        }
+    }
+
     /// Sends a signal to the child, never to another process that has got its number since.
     pub(crate) fn send_signal(&self, pid: Pid, signal: Signal) -> io::Result<()> {
         match self {
