@@ -310,15 +310,15 @@ pub async fn sock_sendfile(
     file: &File,
     options: SendfileOptions,
 ) -> io::Result<u64> {
-    let source = sock::watch(socket)?;
+    let mut operation = sock::Operation::new(socket, Direction::Write)?;
     let mut progress = Progress::new(file, options);
     let result = native(&mut progress, |cx, file, offset, count| {
-        source.poll_io(cx, Direction::Write, |fd| system_sendfile(fd, file, offset, count))
+        operation.poll(cx, |fd| system_sendfile(&fd, file, offset, count))
     });
     if result.await? {
         return Ok(progress.sent());
     }
-    drop(source);
+    drop(operation);
     let event_loop = running_loop();
     while let Some(block) = progress.next_block(&event_loop).await? {
         sock::sock_sendall(socket, &block).await?;

@@ -8,7 +8,7 @@ use asyncio_loop::{Direction, Share, running_loop};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, getsockname, sockopt};
 
-use super::{operate, watch};
+use super::operation::{Operation, operate};
 use crate::address::Address;
 use crate::endpoint::Endpoint;
 use crate::resolve::{Family, resolve};
@@ -108,7 +108,7 @@ async fn resolve_for(socket: &impl AsFd, endpoint: &Endpoint) -> io::Result<std:
 }
 
 async fn connect(socket: &impl AsFd, address: &SocketAddrAny) -> io::Result<()> {
-    let source = watch(socket)?;
+    let mut operation = Operation::new(socket, Direction::Write)?;
     let share = Share::default();
     let attempt = |_: &mut Context<'_>| Poll::Ready(rustix::net::connect(socket, address));
     match poll_fn(|cx| share.poll(cx, attempt)).await {
@@ -117,8 +117,7 @@ async fn connect(socket: &impl AsFd, address: &SocketAddrAny) -> io::Result<()> 
         Err(Errno::INPROGRESS | Errno::ALREADY) => {}
         Err(error) => return Err(error.into()),
     }
-    source.clear_ready(Direction::Write);
-    source.ready(Direction::Write).await?;
+    operation.writable().await?;
     Ok(sockopt::socket_error(socket)??)
 }
 

@@ -5,14 +5,18 @@ use asyncio_loop::Direction;
 use bytes::Bytes;
 use rustix::net::{RecvFlags, recv, recvfrom};
 
-use super::operate;
+use super::operation::operate;
 use crate::address::Address;
 
 /// Receives what is there, up to `count` bytes; empty at the end of the stream.
 ///
+/// The caller decides how much is wanted: the rest of a stream stays in the socket, the rest of a longer
+/// datagram is lost.
+///
 /// # Errors
 ///
-/// The system's; if a transport uses the socket; in debug mode, if the socket is blocking.
+/// The system's; if a transport uses the socket; in debug mode, if the socket is blocking; if it is
+/// polled in another loop than before.
 ///
 /// # Panics
 ///
@@ -44,7 +48,8 @@ pub async fn sock_recv(socket: &impl AsFd, count: usize) -> io::Result<Bytes> {
     Ok(buffer.into())
 }
 
-/// Receives into `buffer` and returns how many bytes; 0 at the end of the stream.
+/// Receives into `buffer` and returns how many bytes; 0 at the end of the stream. The rest of a longer
+/// datagram is lost.
 ///
 /// # Errors
 ///
@@ -82,7 +87,7 @@ pub async fn sock_recv_into(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result
     .await
 }
 
-/// Receives one datagram, of which it keeps up to `count` bytes, and says who sent it.
+/// Receives one datagram and its sender. The rest of a datagram longer than `count` bytes is lost.
 ///
 /// # Errors
 ///
@@ -121,7 +126,8 @@ pub async fn sock_recvfrom(socket: &impl AsFd, count: usize) -> io::Result<(Byte
     Ok((buffer.into(), sender))
 }
 
-/// Receives one datagram into `buffer`, and returns how many bytes and who sent them.
+/// Receives one datagram into `buffer`, and returns its length there and its sender. The rest of a longer
+/// datagram is lost.
 ///
 /// # Errors
 ///

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use asyncio_loop::Direction;
 use rustix::net::{SendFlags, send, sendto};
 
-use super::operate;
+use super::operation::operate;
 use crate::address::Address;
 
 /// Sends all of `bytes`, however often the socket would block.
