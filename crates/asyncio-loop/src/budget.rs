@@ -12,7 +12,7 @@
 use std::cell::Cell;
 use std::task::{Context, Poll};
 
-use crate::running::with_running;
+use crate::event_loop::running::with_running;
 
 /// Operations in one step.
 const UNITS: u32 = 16;
@@ -84,7 +84,7 @@ impl Share {
         if result.is_ready() {
             // It fails outside of a loop.
             let _ = with_running(|event_loop| {
-                event_loop.step_budget().spend(event_loop.home().steps());
+                event_loop.step_budget().spend(event_loop.scheduler().steps());
             });
         }
         result
@@ -94,7 +94,7 @@ impl Share {
     #[inline]
     fn is_refused(&self) -> bool {
         let refused = with_running(|event_loop| {
-            let step = event_loop.home().steps();
+            let step = event_loop.scheduler().steps();
             let is_promised = self.refused_in.take().is_some_and(|refused| refused != step);
             let refused = event_loop.step_budget().spent(step) >= UNITS && !is_promised;
             self.refused_in.set(refused.then_some(step));

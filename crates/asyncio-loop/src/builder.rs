@@ -6,6 +6,43 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::event_loop::EventLoop;
 
+impl EventLoop {
+    /// A loop for this thread.
+    ///
+    /// # Errors
+    ///
+    /// Of the operating system, when it has no descriptors left for the poller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// assert!(!event_loop.is_running());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "new_event_loop")]
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// A loop with options.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::builder().debug(true).build()?;
+    /// assert!(event_loop.is_debug());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder() -> LoopBuilder {
+        LoopBuilder::new()
+    }
+}
+
 /// Makes an [`EventLoop`] that is not the usual one.
 ///
 /// # Examples
@@ -31,11 +68,11 @@ pub struct LoopBuilder {
     virtual_time: bool,
     counted_time: Option<Duration>,
     debug: Option<bool>,
-    pub(crate) slow_callback: Duration,
+    slow_callback: Duration,
 }
 
 impl LoopBuilder {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             virtual_time: false,
             counted_time: None,
@@ -128,10 +165,10 @@ impl LoopBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn build(self) -> io::Result<EventLoop> {
-        EventLoop::with(&self)
+        EventLoop::with(self.clock(), self.is_debug(), self.slow_callback)
     }
 
-    pub(crate) fn clock(&self) -> Clock {
+    fn clock(&self) -> Clock {
         match self.counted_time {
             Some(step) => Clock::counted(step),
             None if self.virtual_time => Clock::virtual_(),
@@ -139,7 +176,7 @@ impl LoopBuilder {
         }
     }
 
-    pub(crate) fn is_debug(&self) -> bool {
+    fn is_debug(&self) -> bool {
         let by_environment = || std::env::var_os("ASYNCIO_DEBUG").is_some_and(|v| !v.is_empty());
         self.debug.unwrap_or_else(by_environment)
     }

@@ -1,33 +1,35 @@
 //! The loop: what it is made of, and its turn.
 
 mod deadline;
+mod handle;
 mod marks;
 mod reports;
 mod run;
+pub(crate) mod running;
 mod schedule;
+mod sources;
 mod tasks;
 
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 pub use self::deadline::Deadline;
+pub use self::handle::{Handle, TimerHandle};
 use self::marks::{DEBUG, HOOKS, Marks, STOPPING, VIRTUAL};
+pub use self::reports::ExceptionHandler;
 use crate::budget::StepBudget;
-use crate::builder::LoopBuilder;
 use crate::clock::{Clock, LoopTime};
 use crate::driver::{Driver, Wait};
-use crate::kernel::{HomeOwner, LoopWaker, TaskRef};
-use crate::report::{self, ExceptionHandler};
-use crate::running::running_site;
+use crate::kernel::{LocalScheduler, LoopWaker, TaskRef, caught};
+use crate::pace::Pace;
+use crate::report;
 use crate::spawn::TaskOptions;
 use crate::timers::Timers;
-use crate::turn::Pace;
 
 /// Wakes for timers are at least this many nanoseconds apart: the timers that fall due in between
 /// leave in one wake. A timer that is alone is not delayed by it.
@@ -70,48 +72,13 @@ pub type TaskFactory = Rc<dyn Fn(&LoopRef, &mut TaskOptions)>;
 pub struct EventLoop(LoopRef);
 
 impl EventLoop {
-    /// A loop for this thread.
-    ///
-    /// # Errors
-    ///
-    /// Of the operating system, when it has no descriptors left for the poller.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::EventLoop;
-    ///
-    /// let event_loop = EventLoop::new()?;
-    /// assert!(!event_loop.is_running());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[doc(alias = "new_event_loop")]
-    pub fn new() -> io::Result<Self> {
-        Self::builder().build()
-    }
-
-    /// A loop with options.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::EventLoop;
-    ///
-    /// let event_loop = EventLoop::builder().debug(true).build()?;
-    /// assert!(event_loop.is_debug());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn builder() -> LoopBuilder {
-        LoopBuilder::new()
-    }
-
-    pub(crate) fn with(options: &LoopBuilder) -> io::Result<Self> {
+    pub(crate) fn with(clock: Clock, debug: bool, slow_callback: Duration) -> io::Result<Self> {
         let driver = Driver::new()?;
         let waker = driver.waker();
-        let home = HomeOwner::new(move || waker.wake());
+        let scheduler = LocalScheduler::new(&reports::HOST, move || waker.wake());
         let inner = Rc::new(Inner {
-            home,
-            clock: options.clock(),
+            scheduler,
+            clock,
             timers: RefCell::new(Timers::new()),
             timer_wake: Cell::new(0),
             driver,
@@ -123,15 +90,15 @@ impl EventLoop {
             served: Cell::new((0, 0)),
             rested: Cell::new(0),
             turn_end: RefCell::new(Vec::new()),
-            slow_callback: Cell::new(options.slow_callback),
+            slow_callback: Cell::new(slow_callback),
             handler: RefCell::new(None),
             factory: RefCell::new(None),
             has_factory: Cell::new(false),
             locals: RefCell::new(HashMap::new()),
         });
-        inner.marks.set(DEBUG, options.is_debug());
+        inner.marks.set(DEBUG, debug);
         inner.marks.set(VIRTUAL, inner.clock.is_virtual());
-        inner.home.set_event_loop(&inner);
+        inner.scheduler.set_owner(&inner);
         Ok(Self(LoopRef(inner)))
     }
 
@@ -193,7 +160,7 @@ impl Drop for EventLoop {
 pub struct LoopRef(Rc<Inner>);
 
 pub(crate) struct Inner {
-    home: HomeOwner,
+    scheduler: LocalScheduler,
     clock: Clock,
     timers: RefCell<Timers<LoopWaker>>,
     /// When timers were last the reason to wake.
@@ -228,7 +195,7 @@ impl Inner {
     /// While there is work, looking is left out until a bounded time has gone by (see [`Pace`]).
     #[inline]
     fn turn(&self, look: bool) -> io::Result<bool> {
-        if look || self.home.ready() == 0 {
+        if look || self.scheduler.ready() == 0 {
             self.look(0, 0)?;
         }
         let look = if self.marks.has(DEBUG) { self.run_watched() } else { self.run_ready()? };
@@ -241,11 +208,11 @@ impl Inner {
     #[inline]
     fn short_turns(&self, done: &impl Fn() -> bool) {
         while !done() && !self.marks.any() {
-            let steps = self.home.ready();
+            let steps = self.scheduler.ready();
             if steps == 0 || !self.pace.allows(steps) {
                 return;
             }
-            self.home.run(steps);
+            self.scheduler.run(steps);
             self.end_turn();
         }
     }
@@ -253,11 +220,11 @@ impl Inner {
     /// Takes what other threads left, waits for readiness, and moves due timers to the ready
     /// queue, in order of deadline. So many steps of this turn `ran`, and so many are `left`.
     fn look(&self, ran: usize, left: usize) -> io::Result<()> {
-        self.home.take_mail();
+        self.scheduler.take_remote();
         let wait = self.wait();
         self.ask_driver(wait, ran, left)?;
-        self.home.awake();
-        self.home.take_mail();
+        self.scheduler.unparked();
+        self.scheduler.take_remote();
         self.rest(wait);
         let now = self.clock.now();
         self.expire(now);
@@ -271,12 +238,12 @@ impl Inner {
     /// since has to queue up behind them anyhow; a look costs as much as a small message.
     fn ask_driver(&self, wait: Wait, ran: usize, left: usize) -> io::Result<()> {
         let turn = self.turns.get();
-        if wait == Wait::Now && (turn, ran) < self.served.get() && self.home.ready() > 0 {
+        if wait == Wait::Now && (turn, ran) < self.served.get() && self.scheduler.ready() > 0 {
             return Ok(());
         }
         if self.driver.poll(wait)? {
             let ahead = u64::from(left > 0);
-            self.served.set((turn + ahead, self.home.ready() - left));
+            self.served.set((turn + ahead, self.scheduler.ready() - left));
         }
         Ok(())
     }
@@ -287,7 +254,7 @@ impl Inner {
             return Wait::Now;
         }
         let deadline = self.next_deadline();
-        if deadline.is_some() && self.marks.has(VIRTUAL) || !self.home.prepare_sleep() {
+        if deadline.is_some() && self.marks.has(VIRTUAL) || !self.scheduler.prepare_park() {
             return Wait::Now;
         }
         let Some(deadline) = deadline else { return Wait::Forever };
@@ -311,7 +278,7 @@ impl Inner {
 
     /// Whether there is nothing to do before the next event.
     fn is_idle(&self) -> bool {
-        self.home.ready() == 0 && !self.marks.has(STOPPING | HOOKS)
+        self.scheduler.ready() == 0 && !self.marks.has(STOPPING | HOOKS)
     }
 
     /// The next moment to wake at. [`LoopTime::MAX`] is none: it never comes.
@@ -337,7 +304,7 @@ impl Inner {
     /// Runs what is in the ready queue now; true if it is time to look.
     #[inline]
     fn run_ready(&self) -> io::Result<bool> {
-        let mut left = self.home.ready();
+        let mut left = self.scheduler.ready();
         let mut ran = 0;
         let mut look = false;
         while left > 0 {
@@ -346,7 +313,7 @@ impl Inner {
                 self.look(ran, left)?;
             }
             let steps = left.min(self.pace.allowance());
-            self.home.run(steps);
+            self.scheduler.run(steps);
             ran += steps;
             left -= steps;
             look = self.pace.took(steps, || self.clock.now());
@@ -357,13 +324,13 @@ impl Inner {
 
     /// As `run_ready` in debug mode: times each step, and reports the slow ones by name.
     fn run_watched(&self) -> bool {
-        for _ in 0..self.home.ready() {
-            let what = self.home.peek();
+        for _ in 0..self.scheduler.ready() {
+            let what = self.scheduler.peek();
             let start = Instant::now();
-            self.home.run(1);
+            self.scheduler.run(1);
             let took = start.elapsed();
-            if let Some(cell) = what.filter(|_| took >= self.slow_callback.get()) {
-                match TaskRef::from_cell(cell) {
+            if let Some(runnable) = what.filter(|_| took >= self.slow_callback.get()) {
+                match TaskRef::from_runnable(runnable) {
                     Ok(task) => report::slow_step(&format!("{task:?}"), took),
                     Err(callback) => report::slow_step(&format!("{callback:?}"), took),
                 }
@@ -386,7 +353,7 @@ impl Inner {
         let mut hooks = self.turn_end.take();
         for hook in hooks.drain(..) {
             // Moved in, since its destructor is the user's as well.
-            report::caught("the end of a turn", move || hook());
+            caught("the end of a turn", move || hook());
         }
         let mut asked_meanwhile = self.turn_end.borrow_mut();
         if asked_meanwhile.is_empty() {
@@ -431,12 +398,13 @@ impl LoopRef {
         value.downcast().unwrap_or_else(|_| unreachable!("kept by its type"))
     }
 
-    pub(crate) fn from_inner(inner: Rc<Inner>) -> Self {
-        Self(inner)
+    /// The loop that the kernel knows as the owner of a scheduler.
+    fn from_owner(owner: Rc<dyn Any>) -> Option<Self> {
+        owner.downcast().ok().map(Self)
     }
 
-    pub(crate) fn home(&self) -> &HomeOwner {
-        &self.0.home
+    pub(crate) fn scheduler(&self) -> &LocalScheduler {
+        &self.0.scheduler
     }
 
     pub(crate) fn driver(&self) -> &Driver {
@@ -461,13 +429,3 @@ impl PartialEq for LoopRef {
 }
 
 impl Eq for LoopRef {}
-
-impl fmt::Debug for LoopRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match running_site(self) {
-            Some(site) => write!(f, "<EventLoop running, started at {site}>"),
-            None if self.is_closed() => f.write_str("<EventLoop closed>"),
-            None => f.write_str("<EventLoop not running>"),
-        }
-    }
-}

@@ -39,19 +39,17 @@ mod driver;
 mod error;
 mod event_loop;
 mod executor;
-mod handle;
+mod fd_callbacks;
 mod kernel;
 mod loop_handle;
+mod pace;
 mod primitives;
 mod report;
-mod running;
 mod signals;
 mod spawn;
 mod thread_future;
 mod timers;
-mod turn;
 mod wait_list;
-mod watch;
 
 #[doc(hidden)]
 pub use budget::Share;
@@ -64,19 +62,20 @@ pub use context::{
 };
 pub use driver::{Direction, Pollable, ReadyList, Source};
 pub use error::{LoopClosed, LoopRunning, NoRunningLoop, RunError};
-pub use event_loop::{Deadline, EventLoop, LoopRef, TaskFactory};
+pub use event_loop::running::{running_loop, try_running_loop, with_running};
+pub use event_loop::{
+    Deadline, EventLoop, ExceptionHandler, Handle, LoopRef, TaskFactory, TimerHandle,
+};
 pub use executor::{
     Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadPoolBuilder,
     ThreadPoolExecutor, calling_loop,
 };
-pub use handle::{Handle, TimerHandle};
 pub use kernel::{
     CallbackRef, Children, Join, LoopWaker, Outcome, RawTask, Supervisor, TaskRef, Verdict,
     WaitsFor, is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame,
 };
 pub use loop_handle::LoopHandle;
-pub use report::{ErrorContext, ExceptionHandler};
-pub use running::{running_loop, try_running_loop, with_running};
+pub use report::ErrorContext;
 #[doc(hidden)]
 pub use signals::Interrupt;
 pub use signals::{Signal, Signals, ctrl_c, is_default_signal, raise_signal, signal};

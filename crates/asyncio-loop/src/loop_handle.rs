@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::context::SendContext;
 use crate::error::LoopClosed;
-use crate::kernel::SharedHome;
+use crate::kernel::RemoteScheduler;
 
 /// A loop as other threads see it: `Send`, `Sync`, and cheap to clone.
 ///
@@ -28,12 +28,12 @@ use crate::kernel::SharedHome;
 /// ```
 #[derive(Clone)]
 pub struct LoopHandle {
-    home: SharedHome,
+    scheduler: RemoteScheduler,
 }
 
 impl LoopHandle {
-    pub(crate) fn new(home: SharedHome) -> Self {
-        Self { home }
+    pub(crate) fn new(scheduler: RemoteScheduler) -> Self {
+        Self { scheduler }
     }
 
     /// Runs `callback` on the loop's thread, in its next turn, and wakes the loop if it sleeps.
@@ -72,7 +72,7 @@ impl LoopHandle {
     {
         let context = SendContext::current();
         if context.is_empty() {
-            return self.home.call_soon(callback).map_err(LoopClosed);
+            return self.scheduler.call_soon(callback).map_err(LoopClosed);
         }
         // A refused closure has to come back as it was: keep it where both can reach it.
         let slot = std::sync::Arc::new(std::sync::Mutex::new(Some(callback)));
@@ -85,7 +85,7 @@ impl LoopHandle {
                 context.run(callback);
             }
         };
-        match self.home.call_soon(wrapped) {
+        match self.scheduler.call_soon(wrapped) {
             Ok(()) => Ok(()),
             Err(refused) => {
                 drop(refused);
@@ -113,7 +113,7 @@ impl LoopHandle {
     /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.home.is_closed()
+        self.scheduler.is_closed()
     }
 
     /// Whether the calling thread is the loop's own.
@@ -129,7 +129,7 @@ impl LoopHandle {
     /// ```
     #[must_use]
     pub fn is_loop_thread(&self) -> bool {
-        self.home.is_owner()
+        self.scheduler.is_owner()
     }
 }
 

@@ -1,15 +1,12 @@
-//! Where failures go that nobody awaits: the exception handler and its default.
+//! Reports of failures that nobody awaits, and the default exception handler.
 
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::time::Duration;
 
-use crate::event_loop::LoopRef;
-use crate::kernel::TaskRef;
-use crate::running::try_running_loop;
+pub(crate) use crate::kernel::caught;
+use crate::kernel::{TaskRef, catch, drop_payload, panic_message};
 
 /// What an exception handler is told.
 ///
@@ -103,6 +100,11 @@ impl ErrorContext {
     #[must_use]
     pub fn with_task(mut self, task: TaskRef) -> Self {
         self.task = Some(task);
+        self
+    }
+
+    pub(crate) fn with_optional_task(mut self, task: Option<TaskRef>) -> Self {
+        self.task = task;
         self
     }
 
@@ -241,26 +243,6 @@ impl fmt::Display for ErrorContext {
     }
 }
 
-/// What [`LoopRef::set_exception_handler`] takes.
-///
-/// # Examples
-///
-/// ```
-/// use std::rc::Rc;
-/// use asyncio_loop::{EventLoop, ExceptionHandler};
-///
-/// // Lets the default handler do it, after a look.
-/// let handler: ExceptionHandler = Rc::new(|event_loop, context| {
-///     assert!(!context.message().is_empty());
-///     event_loop.default_exception_handler(context);
-/// });
-/// let event_loop = EventLoop::new()?;
-/// event_loop.set_exception_handler(Some(Rc::clone(&handler)));
-/// assert!(Rc::ptr_eq(&event_loop.exception_handler().unwrap(), &handler));
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub type ExceptionHandler = Rc<dyn Fn(&LoopRef, &ErrorContext)>;
-
 /// The default of the exception handler: one error record of [`log`] with target `asyncio`, or a
 /// line on standard error in a program that has no logger at all.
 pub(crate) fn default_handler(context: &ErrorContext) {
@@ -268,7 +250,7 @@ pub(crate) fn default_handler(context: &ErrorContext) {
 }
 
 /// The text of a context, or its message alone if the error in it panics when it is shown.
-fn shown(context: &ErrorContext) -> String {
+pub(crate) fn shown(context: &ErrorContext) -> String {
     catch(|| context.to_string()).unwrap_or_else(|payload| {
         drop_payload(payload);
         context.message.clone()
@@ -283,43 +265,14 @@ fn write_record(level: log::Level, text: &str) {
     }
 }
 
-/// Tells the handler, or the default one; nothing that a handler does stops the loop.
-pub(crate) fn call_handler(
-    handler: Option<ExceptionHandler>,
-    event_loop: &LoopRef,
-    context: &ErrorContext,
-) {
-    let Some(handler) = handler else { return last_resort(context) };
-    // Moved in, since it may have replaced itself and be dropped here.
-    if let Err(payload) = catch(move || handler(event_loop, context)) {
-        let second = ErrorContext::new("unhandled panic in the exception handler")
-            .with_panic(&*payload)
-            .field("while handling", shown(context));
-        last_resort(&second);
-        drop_payload(payload);
-    }
-}
-
 /// The default handler; if the program's logger panics too, a plain line.
-fn last_resort(context: &ErrorContext) {
+pub(crate) fn last_resort(context: &ErrorContext) {
     quietly(
         || default_handler(context),
         || {
             eprintln!("asyncio: the logger panicked while reporting: {}", context.message());
         },
     );
-}
-
-/// Calls code of a user.
-pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
-    catch_unwind(AssertUnwindSafe(f))
-}
-
-/// Calls code of a user; what it panics with is reported as the failure of `what`.
-pub(crate) fn caught(what: &'static str, f: impl FnOnce()) {
-    if let Err(payload) = catch(f) {
-        callback_panicked(what, payload);
-    }
 }
 
 /// Tries `f`, and if it panics `otherwise`, whose own panic is dropped.
@@ -332,68 +285,9 @@ fn quietly(f: impl FnOnce(), otherwise: impl FnOnce()) {
     }
 }
 
-/// Drops what a panic carried. If that panics in turn, what that one carries is leaked: there is no
-/// other end to it.
-fn drop_payload(payload: Box<dyn Any + Send>) {
-    if let Err(next) = catch(|| drop(payload)) {
-        std::mem::forget(next);
-    }
-}
-
-/// Reports to the running loop, or where none runs by the default handler. Nothing unwinds out of
-/// this: the kernel calls it where a cell is half taken apart.
-pub(crate) fn report(context: &ErrorContext) {
-    match try_running_loop() {
-        Ok(event_loop) => event_loop.report(context),
-        Err(_) => last_resort(context),
-    }
-}
-
-/// A callback, or a destructor, panicked. Does not unwind itself.
-#[cold]
-pub(crate) fn callback_panicked(type_name: &'static str, payload: Box<dyn Any + Send>) {
-    let context = ErrorContext::new("unhandled panic in a callback")
-        .with_panic(&*payload)
-        .with_callback(type_name);
-    report(&context);
-    drop_payload(payload);
-}
-
-/// A task panicked, and nobody is going to look at it. Does not unwind itself.
-#[cold]
-pub(crate) fn task_panicked(task: &TaskRef, payload: Box<dyn Any + Send>) {
-    let context = ErrorContext::new("task panic was never retrieved")
-        .with_panic(&*payload)
-        .with_task(task.clone());
-    report(&context);
-    drop_payload(payload);
-}
-
-/// A loop was closed with the task unfinished.
-#[cold]
-pub(crate) fn task_destroyed(task: &TaskRef) {
-    report(&ErrorContext::new("task was destroyed but it is pending").with_task(task.clone()));
-}
-
 /// A step took long, in debug mode.
 #[cold]
 pub(crate) fn slow_step(what: &str, took: Duration) {
     let text = format!("executing {what} took {:.3} seconds", took.as_secs_f64());
     quietly(|| write_record(log::Level::Warn, &text), || ());
-}
-
-/// What a panic said.
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
-    if let Some(text) = payload.downcast_ref::<&'static str>() {
-        text
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text
-    } else {
-        "a value that is no text"
-    }
-}
-
-/// A payload that says the same as another one, which stays where it is.
-pub(crate) fn copy_payload(payload: &(dyn Any + Send)) -> Box<dyn Any + Send> {
-    Box::new(panic_message(payload).to_owned())
 }

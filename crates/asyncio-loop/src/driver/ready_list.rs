@@ -3,7 +3,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::{Driver, Shared};
-use crate::event_loop::LoopRef;
 use crate::{LoopWaker, WaitsFor};
 
 /// Which of many sources have become readable, for one task that reads from them all.
@@ -45,31 +44,7 @@ pub struct ReadyList {
 }
 
 impl ReadyList {
-    /// An empty list.
-    ///
-    /// # Panics
-    ///
-    /// If there are more than 65,536 on the loop.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{EventLoop, ReadyList};
-    ///
-    /// let list = ReadyList::new(&*EventLoop::new()?);
-    /// list.push(7);
-    /// let cx = &std::task::Context::from_waker(std::task::Waker::noop());
-    /// let mut ready = Vec::new();
-    /// assert!(list.poll_take(cx, &mut ready).is_ready());
-    /// assert_eq!(ready, [7]);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[must_use]
-    pub fn new(event_loop: &LoopRef) -> Self {
-        Self::with_driver(event_loop.driver())
-    }
-
-    pub(super) fn with_driver(driver: &Driver) -> Self {
+    pub(crate) fn with_driver(driver: &Driver) -> Self {
         let driver = driver.clone();
         let id = driver.shared.slots.borrow_mut().lists.open().expect("too many lists of sources");
         Self { driver, id }

@@ -11,7 +11,7 @@ use super::Direction;
 use super::lists::Lists;
 use super::wake::WakeList;
 use crate::LoopWaker;
-use crate::kernel::CellRef;
+use crate::kernel::RunnableRef;
 
 /// Half of a token is the slot's index, half its generation.
 const INDEX_BITS: u32 = usize::BITS / 2;
@@ -175,7 +175,7 @@ pub(super) struct Slot {
     list: u16,
     flags: u8,
     /// Who reads. It stays after it was woken, for it will wait again.
-    reader: Option<CellRef>,
+    reader: Option<RunnableRef>,
     /// Boxed because few have any.
     others: Option<Box<Others>>,
 }
@@ -275,10 +275,10 @@ impl Slot {
         }
         self.flags &= !AWAITED;
         let foreign = self.others.as_mut().and_then(|others| others.reader.take());
-        match waker.into_cell() {
-            Ok(cell) => {
+        match waker.into_runnable() {
+            Ok(task) => {
                 self.flags |= AWAITED;
-                Replaced(self.reader.replace(cell), foreign)
+                Replaced(self.reader.replace(task), foreign)
             }
             Err(waker) => {
                 self.others().reader = Some(LoopWaker::foreign(waker));
@@ -296,7 +296,7 @@ impl Slot {
         match direction {
             Direction::Read if self.flags & AWAITED != 0 => {
                 self.flags &= !AWAITED;
-                self.reader.clone().map(LoopWaker::from_cell)
+                self.reader.clone().map(LoopWaker::from_runnable)
             }
             Direction::Read => self.others.as_mut()?.reader.take(),
             Direction::Write => self.others.as_mut()?.writer.take(),
@@ -332,7 +332,9 @@ impl Slot {
     /// Wakes the reader: at once if that does no more than to make it ready.
     #[inline]
     fn wake_reader(&mut self, woken: &mut WakeList) {
-        if self.flags & AWAITED != 0 && self.reader.as_ref().is_some_and(CellRef::schedule_alone) {
+        if self.flags & AWAITED != 0
+            && self.reader.as_ref().is_some_and(RunnableRef::schedule_unless_child)
+        {
             self.flags &= !AWAITED;
         } else if self.flags & AWAITED != 0 || self.others.is_some() {
             woken.push(self.take_waiter(Direction::Read));
@@ -343,7 +345,7 @@ impl Slot {
 /// Who does not wait any more, to be dropped when nothing is borrowed.
 #[derive(Debug)]
 #[expect(dead_code, reason = "for its destructor")]
-pub(super) struct Replaced(Option<CellRef>, Option<LoopWaker>);
+pub(super) struct Replaced(Option<RunnableRef>, Option<LoopWaker>);
 
 impl Direction {
     #[inline]

@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use super::registration::Registration;
 use super::{Driver, ReadyList};
 use crate::budget::Share;
-use crate::event_loop::LoopRef;
 
 /// Which way bytes go.
 ///
@@ -78,47 +77,14 @@ pub struct Source<S: Pollable> {
 }
 
 impl<S: Pollable> Source<S> {
-    /// Puts `io` into the care of `event_loop`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::future::poll_fn;
-    /// use std::io::{Read, Write};
-    /// use std::os::unix::net::UnixStream;
-    /// use asyncio_loop::{Direction, EventLoop, Source};
-    ///
-    /// let event_loop = EventLoop::new()?;
-    /// let (ours, mut theirs) = UnixStream::pair()?;
-    /// ours.set_nonblocking(true)?;
-    /// let source = Source::new(&event_loop, ours);
-    /// event_loop.call_soon(move || theirs.write_all(b"hello").unwrap());
-    /// let mut buffer = [0; 16];
-    /// let read = event_loop.run_until_complete(poll_fn(|cx| {
-    ///     source.poll_io(cx, Direction::Read, |mut io| io.read(&mut buffer))
-    /// }))??;
-    /// assert_eq!(&buffer[..read], b"hello");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn new(event_loop: &LoopRef, io: S) -> Self {
-        Self::with_driver(event_loop.driver(), io)
-    }
-
-    /// Watches a descriptor that others may watch at the same time, by `share` too.
-    ///
-    /// Each direction still has one waiter: the last.
-    ///
-    /// # Errors
-    ///
-    /// If the descriptor belongs to a transport, or whoever put it into a source by [`new`](Self::new).
-    pub fn share(event_loop: &LoopRef, io: S) -> io::Result<Self> {
-        let registration = Registration::shared(event_loop.driver(), io.as_fd().as_raw_fd())?;
-        Ok(Self { registration, io })
-    }
-
     pub(crate) fn with_driver(driver: &Driver, io: S) -> Self {
         let registration = Registration::new(driver, io.as_fd().as_raw_fd());
         Self { registration, io }
+    }
+
+    pub(crate) fn shared(driver: &Driver, io: S) -> io::Result<Self> {
+        let registration = Registration::shared(driver, io.as_fd().as_raw_fd())?;
+        Ok(Self { registration, io })
     }
 
     #[cfg(test)]

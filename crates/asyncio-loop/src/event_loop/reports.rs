@@ -1,10 +1,93 @@
 //! The exception handler, and debug mode.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::LoopRef;
 use super::marks::DEBUG;
-use crate::report::{self, ErrorContext, ExceptionHandler};
+use super::running::{try_running_loop, with_running};
+use crate::kernel::{Failure, Host, Payload, RunnableRef, TaskRef, catch, drop_payload, owner_of};
+use crate::report::{self, ErrorContext};
+
+/// What [`LoopRef::set_exception_handler`] takes.
+///
+/// # Examples
+///
+/// ```
+/// use std::rc::Rc;
+/// use asyncio_loop::{EventLoop, ExceptionHandler};
+///
+/// // Lets the default handler do it, after a look.
+/// let handler: ExceptionHandler = Rc::new(|event_loop, context| {
+///     assert!(!context.message().is_empty());
+///     event_loop.default_exception_handler(context);
+/// });
+/// let event_loop = EventLoop::new()?;
+/// event_loop.set_exception_handler(Some(Rc::clone(&handler)));
+/// assert!(Rc::ptr_eq(&event_loop.exception_handler().unwrap(), &handler));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub type ExceptionHandler = Rc<dyn Fn(&LoopRef, &ErrorContext)>;
+
+/// The functions of this crate that the kernel calls.
+pub(super) static HOST: Host = Host { report: report_failure, check_await };
+
+/// Reports to the running loop, or where none runs to the default handler. It does not unwind: the
+/// kernel calls it where a task is half taken apart.
+fn report_failure(failure: Failure<'_>) {
+    let task = |runnable: &RunnableRef| TaskRef::from_runnable(runnable.clone()).ok();
+    match failure {
+        Failure::Callback { name, payload } => {
+            let context = ErrorContext::new("unhandled panic in a callback").with_callback(name);
+            report_panic(context, payload);
+        }
+        Failure::Task { task: runnable, payload } => {
+            let context = ErrorContext::new("task panic was never retrieved");
+            report_panic(context.with_optional_task(task(runnable)), payload);
+        }
+        Failure::Destroyed { task: runnable } => {
+            let context = ErrorContext::new("task was destroyed but it is pending");
+            report_anywhere(&context.with_optional_task(task(runnable)));
+        }
+    }
+}
+
+fn report_panic(context: ErrorContext, payload: Payload) {
+    report_anywhere(&context.with_panic(&*payload));
+    drop_payload(payload);
+}
+
+fn report_anywhere(context: &ErrorContext) {
+    match try_running_loop() {
+        Ok(event_loop) => event_loop.report(context),
+        Err(_) => report::last_resort(context),
+    }
+}
+
+/// Panics unless the loop of the waiter is the task's: while another loop runs, waiting for the task
+/// would hang. The loop of a waiter of another executor is the running one, if there is one.
+fn check_await(task: &RunnableRef, waiter: Option<&RunnableRef>) {
+    let Ok(task) = TaskRef::from_runnable(task.clone()) else { return };
+    match waiter {
+        Some(waiter) => task.check_loop(owner_of(waiter).and_then(LoopRef::from_owner).as_ref()),
+        None => {
+            let _ = with_running(|running| task.check_loop(Some(running)));
+        }
+    }
+}
+
+/// Tells the handler, or the default one; nothing that a handler does stops the loop.
+fn call_handler(handler: Option<ExceptionHandler>, event_loop: &LoopRef, context: &ErrorContext) {
+    let Some(handler) = handler else { return report::last_resort(context) };
+    // Moved in, since it may have replaced itself and be dropped here.
+    if let Err(payload) = catch(move || handler(event_loop, context)) {
+        let second = ErrorContext::new("unhandled panic in the exception handler")
+            .with_panic(&*payload)
+            .field("while handling", report::shown(context));
+        report::last_resort(&second);
+        drop_payload(payload);
+    }
+}
 
 impl LoopRef {
     /// Has failures that nobody awaits reported to `handler`, or to the default one: an error
@@ -91,7 +174,7 @@ impl LoopRef {
     /// ```
     #[doc(alias = "call_exception_handler")]
     pub fn report(&self, context: &ErrorContext) {
-        let tell = || report::call_handler(self.exception_handler(), self, context);
+        let tell = || call_handler(self.exception_handler(), self, context);
         // What the task has set helps to tell what it was about.
         let in_task = context.task().map(|task| task.context().try_run(tell));
         if !matches!(in_task, Some(Ok(()))) {

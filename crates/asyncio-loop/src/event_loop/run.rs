@@ -4,10 +4,9 @@ use std::panic::{Location, resume_unwind};
 
 use super::LoopRef;
 use super::marks::STOPPING;
+use super::running::{run_within, running_site};
 use crate::error::{LoopRunning, RunError};
-use crate::kernel::{LoopWaker, Outcome};
-use crate::report;
-use crate::running::{run_within, running_site};
+use crate::kernel::{LoopWaker, Outcome, caught};
 use crate::signals::run_interruptible;
 use crate::spawn::TaskOptions;
 
@@ -121,7 +120,7 @@ impl LoopRef {
     ) -> Result<F::Output, RunError> {
         let outcome = self.within(site, || {
             self.apply_factory(&mut options);
-            self.0.home.run_scoped(future, options.take_spawn(), |task| {
+            self.0.scheduler.run_scoped(future, options.take_spawn(), |task| {
                 let task = task.task().clone();
                 self.drive(|| task.is_done());
             })
@@ -243,9 +242,9 @@ impl LoopRef {
     /// Drops all that a loop holds, one by one: a destructor that panics spares the others.
     fn discard(&self) {
         fn drop_each<T>(what: &'static str, things: impl IntoIterator<Item = T>) {
-            things.into_iter().for_each(|thing| report::caught(what, || drop(thing)));
+            things.into_iter().for_each(|thing| caught(what, || drop(thing)));
         }
-        self.0.home.close();
+        self.0.scheduler.close();
         let timers = self.0.timers.borrow_mut().drain();
         // Handles may keep the callbacks, but not what those captured.
         timers.into_iter().for_each(LoopWaker::discard);
@@ -271,6 +270,6 @@ impl LoopRef {
     #[inline]
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.0.home.is_closed()
+        self.0.scheduler.is_closed()
     }
 }

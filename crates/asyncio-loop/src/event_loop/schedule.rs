@@ -3,11 +3,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::handle::{Handle, TimerHandle};
 use super::marks::HOOKS;
 use super::{Inner, LoopRef};
 use crate::clock::LoopTime;
 use crate::context::{Context, ContextSlot};
-use crate::handle::{Handle, TimerHandle};
 use crate::kernel::{CallbackRef, LoopWaker};
 use crate::loop_handle::LoopHandle;
 use crate::timers::TimerKey;
@@ -57,7 +57,7 @@ impl LoopRef {
 
     fn call_soon_slot<F: FnOnce() + 'static>(&self, callback: F, context: ContextSlot) -> Handle {
         // What another thread called for earlier runs earlier.
-        self.0.home.take_mail();
+        self.0.scheduler.take_remote();
         let callback = self.callback_slot(callback, context);
         callback.schedule();
         Handle::new(callback)
@@ -114,7 +114,7 @@ impl LoopRef {
         callback: F,
         context: ContextSlot,
     ) -> CallbackRef {
-        let callback = self.0.home.callback(callback, context);
+        let callback = self.0.scheduler.callback(callback, context);
         if self.is_closed() {
             callback.cancel();
         }
@@ -226,7 +226,7 @@ impl LoopRef {
         context: ContextSlot,
     ) -> TimerHandle {
         let callback = self.callback_slot(callback, context);
-        let waker = LoopWaker::from_cell(callback.clone().into_cell());
+        let waker = LoopWaker::from_runnable(callback.clone().into_runnable());
         let key = self.0.timers.borrow_mut().insert(when.as_nanos(), waker);
         if self.is_closed() {
             self.0.remove_timer(key);
@@ -354,7 +354,7 @@ impl LoopRef {
     /// ```
     #[must_use]
     pub fn handle(&self) -> LoopHandle {
-        LoopHandle::new(self.0.home.shared())
+        LoopHandle::new(self.0.scheduler.remote())
     }
 }
 

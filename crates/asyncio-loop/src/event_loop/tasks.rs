@@ -2,7 +2,7 @@
 
 use super::{LoopRef, TaskFactory};
 use crate::error::LoopClosed;
-use crate::kernel::{RawTask, TaskRef};
+use crate::kernel::{Children, RawTask, TaskRef};
 use crate::spawn::TaskOptions;
 
 impl LoopRef {
@@ -37,7 +37,7 @@ impl LoopRef {
         let mut how = options.take_spawn();
         // A step outside of a run could be cut short by a close.
         how.eager = how.eager && self.is_running();
-        Ok(self.0.home.spawn(future, how))
+        Ok(self.0.scheduler.spawn(future, how))
     }
 
     /// Has the task factory, if there is one, look at the options. In place: they are not moved for that.
@@ -119,7 +119,7 @@ impl LoopRef {
     /// ```
     #[must_use]
     pub fn current_task(&self) -> Option<TaskRef> {
-        self.0.home.current()
+        self.0.scheduler.current()
     }
 
     /// The task that is being stepped, also one of the machinery.
@@ -140,7 +140,7 @@ impl LoopRef {
     /// ```
     #[must_use]
     pub fn stepped_task(&self) -> Option<TaskRef> {
-        self.0.home.stepped()
+        self.0.scheduler.polled()
     }
 
     /// Every unfinished task of this loop, oldest first.
@@ -159,6 +159,90 @@ impl LoopRef {
     /// ```
     #[must_use]
     pub fn all_tasks(&self) -> Vec<TaskRef> {
-        self.0.home.tasks()
+        self.0.scheduler.tasks()
+    }
+}
+
+/// What a task knows of its loop.
+impl TaskRef {
+    /// The loop that it belongs to, unless that is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// assert_eq!(raw.task().event_loop().as_ref(), Some(&*event_loop));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "get_loop")]
+    #[must_use]
+    pub fn event_loop(&self) -> Option<LoopRef> {
+        self.owner().and_then(LoopRef::from_owner)
+    }
+
+    /// Panics unless `running` is the task's loop: while another loop runs, to wait for the task would
+    /// hang.
+    #[doc(hidden)]
+    pub fn check_loop(&self, running: Option<&LoopRef>) {
+        let own = self.event_loop();
+        let name = |event_loop: Option<&LoopRef>| {
+            event_loop
+                .map_or("a loop that is gone".to_owned(), |event_loop| format!("{event_loop:?}"))
+        };
+        assert!(
+            self.is_done() || own.as_ref() == running,
+            "{self:?} is attached to a different loop, {}, than the one it is awaited on, {}",
+            name(own.as_ref()),
+            name(running),
+        );
+    }
+}
+
+impl<'a> Children<'a> {
+    /// An empty set of a loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let children = Children::new(&event_loop.handle_to_self());
+    /// assert_eq!((children.live(), children.ready()), (0, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn new(event_loop: &LoopRef) -> Self {
+        event_loop.0.scheduler.children()
+    }
+
+    /// Makes a child, to be polled by this set. Every child is a task: it has a number and a
+    /// context, and is found by `all_tasks`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let name = String::from("borrowed");
+    /// let children = Children::new(&event_loop.handle_to_self());
+    /// let mut child = children.spawn(async { name.len() }, TaskOptions::new());
+    /// assert!(event_loop.all_tasks().contains(child.task()));
+    /// assert!(children.step());
+    /// assert!(matches!(child.take(), Some(asyncio_loop::Outcome::Value(8))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn spawn<F: Future + 'a>(&self, future: F, mut options: TaskOptions) -> RawTask<F::Output> {
+        let event_loop = self.owner().and_then(LoopRef::from_owner);
+        if let Some(event_loop) = &event_loop {
+            event_loop.apply_factory(&mut options);
+        }
+        let mut how = options.take_spawn();
+        how.eager = how.eager && event_loop.is_some_and(|event_loop| event_loop.is_running());
+        self.spawn_with(future, how)
     }
 }

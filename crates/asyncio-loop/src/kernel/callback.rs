@@ -1,53 +1,56 @@
-//! Cells that run a closure once.
+//! Callbacks: closures that run once.
 
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem::{ManuallyDrop, offset_of};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-use super::cell::{CANCELLED, CellRef, DONE, FOREIGN, FULL, Header, RUNNING, TASK, VTable};
-use super::home::{Home, HomeOwner, enter, leave};
+use super::header::{self, CANCELLED, DONE, FOREIGN, FULL, Header, RUNNING, Runnable, RunnableRef};
+use super::header::{TASK, VTable};
+use super::host::report_panic;
 use super::memory;
+use super::panics::catch;
+use super::scheduler::{Scheduler, SchedulerPtr};
 use crate::context::ContextSlot;
-use crate::report;
 
+/// The allocation of a callback.
 #[repr(C)]
-struct CallbackCell<F> {
+struct CallbackMemory<F> {
     header: Header,
     stage: UnsafeCell<ManuallyDrop<F>>,
 }
 
-impl<F: FnOnce()> CallbackCell<F> {
+impl<F: FnOnce()> CallbackMemory<F> {
     const VTABLE: &'static VTable = &VTable {
-        step: step::<F>,
+        run: run::<F>,
         drop_stage: drop_stage::<F>,
         drop_local: nothing,
+        set: None,
         layout: memory::padded(Layout::new::<Self>()),
         stage: offset_of!(Self, stage),
         type_name: std::any::type_name::<F>,
     };
 
-    /// Makes a cell in memory for it.
+    /// Makes a callback in memory for it.
     ///
     /// # Safety
     ///
     /// `memory` is of the layout of the vtable, and the caller's.
     #[inline]
-    #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one cell, field by field")]
+    #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one allocation, field by field")]
     unsafe fn write(
         memory: NonNull<u8>,
-        home: NonNull<Home>,
+        scheduler: NonNull<Scheduler>,
         flags: u32,
         context: ContextSlot,
         callback: F,
     ) -> NonNull<Header> {
-        let cell: *mut Self = memory.cast().as_ptr();
-        // SAFETY: the caller's promise; a cell begins with the header (`repr(C)`).
+        let new: *mut Self = memory.cast().as_ptr();
+        // SAFETY: the caller's promise; the allocation begins with the header (`repr(C)`).
         unsafe {
-            Header::write(memory.cast(), Self::VTABLE, home, flags, context);
-            (&raw mut (*cell).stage).cast::<F>().write(callback);
+            Header::write(memory.cast(), Self::VTABLE, scheduler, flags, context);
+            (&raw mut (*new).stage).cast::<F>().write(callback);
         }
         memory.cast()
     }
@@ -56,120 +59,93 @@ impl<F: FnOnce()> CallbackCell<F> {
 /// # Safety
 ///
 /// None; a vtable wants an unsafe function.
-unsafe fn nothing(_: NonNull<Header>) {}
+unsafe fn nothing(_: Runnable) {}
 
-/// Takes the closure out of its cell.
-///
 /// # Safety
 ///
-/// `cell` is a `CallbackCell<F>` whose stage is full and, after this, the caller's.
-unsafe fn take_stage<F>(cell: NonNull<Header>) -> F {
-    // SAFETY: the caller's promise.
-    let stage = unsafe { cell.as_ref() }.stage::<F>(cell);
-    // SAFETY: promise 3: nobody else is in the stage, and it is full.
-    unsafe { stage.read() }
+/// `callback` is one of `F`, not `DONE`, with `RUNNING` set.
+unsafe fn run<F: FnOnce()>(callback: Runnable) {
+    callback.enter(None, || {
+        callback.set(DONE);
+        callback.clear(FULL);
+        // SAFETY: promise 3: not DONE before, so the stage was full, and it is taken once.
+        let closure = unsafe { callback.stage::<F>().read() };
+        if let Err(payload) = catch(closure) {
+            report_panic(callback.type_name(), payload);
+        }
+    });
 }
 
 /// # Safety
 ///
-/// `cell` is a live `CallbackCell<F>`, not `DONE`, with `RUNNING` set, on the owner's thread.
-unsafe fn step<F: FnOnce()>(cell: NonNull<Header>) {
-    // SAFETY: RUNNING keeps it alive.
-    let header = unsafe { cell.as_ref() };
-    // SAFETY: RUNNING keeps it alive, and nobody else has entered it.
-    let before = unsafe { enter(cell, None) };
-    header.set(DONE);
-    header.clear(FULL);
-    // SAFETY: not DONE before, so the stage was full, and it is taken once.
-    let callback = unsafe { take_stage::<F>(cell) };
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
-        report::callback_panicked((header.vtable.type_name)(), payload);
-    }
-    // SAFETY: entered above, and still alive.
-    unsafe { leave(cell, before) };
-}
-
-/// # Safety
-///
-/// `cell` is a live `CallbackCell<F>` whose stage is the caller's, on the owner's thread.
-unsafe fn drop_stage<F: FnOnce()>(cell: NonNull<Header>, _flags: u32) {
+/// `callback` is one of `F`, whose stage was full and is the caller's.
+unsafe fn drop_stage<F: FnOnce()>(callback: Runnable, _flags: u32) {
     // SAFETY: the caller's promise.
-    let callback = unsafe { take_stage::<F>(cell) };
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(callback))) {
-        // SAFETY: the caller keeps it alive.
-        report::callback_panicked((unsafe { cell.as_ref() }.vtable.type_name)(), payload);
+    let closure = unsafe { callback.stage::<F>().read() };
+    if let Err(payload) = catch(|| drop(closure)) {
+        report_panic(callback.type_name(), payload);
     }
 }
 
-/// A callback of `home`, not scheduled.
+/// A new callback, not scheduled.
 pub(super) fn new<F: FnOnce() + 'static>(
-    home: &HomeOwner,
+    scheduler: SchedulerPtr,
     callback: F,
     context: ContextSlot,
 ) -> CallbackRef {
-    let layout = CallbackCell::<F>::VTABLE.layout;
-    // SAFETY: the owner keeps the home alive, and is on its thread.
-    let memory = unsafe { Home::allocate(home.ptr(), layout) };
-    // SAFETY: memory for this cell.
-    let cell = unsafe { CallbackCell::write(memory, home.ptr(), FULL, context, callback) };
-    // SAFETY: a new cell has one local reference.
-    CallbackRef(unsafe { CellRef::from_raw(cell) })
+    let memory = scheduler.allocate(CallbackMemory::<F>::VTABLE.layout);
+    // SAFETY: memory for this callback.
+    let new = unsafe { CallbackMemory::write(memory, scheduler.as_ptr(), FULL, context, callback) };
+    // SAFETY: alive by its one reference, on the scheduler's thread.
+    let new = unsafe { Runnable::new(new) };
+    // SAFETY: that reference is this one.
+    CallbackRef(unsafe { RunnableRef::from_raw(new) })
 }
 
 /// A callback made on another thread. Until the owner sees it, its one local reference belongs to
-/// that thread, and then to the inbox.
+/// that thread, and then to the remote queue.
 ///
 /// # Safety
 ///
-/// `home` is alive, and the cell is given to its inbox or to `take_foreign`.
+/// `scheduler` is alive, and the callback is given to its remote queue or to `take_foreign`.
 pub(super) unsafe fn new_foreign<F: FnOnce() + Send + 'static>(
-    home: NonNull<Home>,
+    scheduler: NonNull<Scheduler>,
     callback: F,
 ) -> NonNull<Header> {
-    let memory = memory::fresh(CallbackCell::<F>::VTABLE.layout);
-    // SAFETY: memory for this cell.
-    unsafe { CallbackCell::write(memory, home, FULL | FOREIGN, ContextSlot::default(), callback) }
+    let (memory, context) =
+        (memory::fresh(CallbackMemory::<F>::VTABLE.layout), ContextSlot::default());
+    // SAFETY: memory for this callback.
+    unsafe { CallbackMemory::write(memory, scheduler, FULL | FOREIGN, context, callback) }
 }
 
-/// Takes a cell apart that no inbox wanted.
+/// Takes the closure out of a callback that no queue took, and frees that.
 ///
 /// # Safety
 ///
-/// `cell` is from `new_foreign::<F>`, and nobody else knows it.
-pub(super) unsafe fn take_foreign<F: FnOnce()>(cell: NonNull<Header>) -> F {
-    // SAFETY: as the caller says, it is an untouched cell of `F`.
-    let callback = unsafe { take_stage::<F>(cell) };
-    // SAFETY: nobody else knows the cell; an empty context needs no drop.
-    unsafe { super::cell::free(cell) };
-    callback
+/// `callback` is from `new_foreign::<F>`, and nobody else knows it.
+pub(super) unsafe fn take_foreign<F: FnOnce()>(callback: NonNull<Header>) -> F {
+    // SAFETY: for this function it is this thread's alone, and alive.
+    let closure = unsafe { Runnable::new(callback) }.stage::<F>();
+    // SAFETY: an untouched callback of `F`: the stage is full, and taken once.
+    let closure = unsafe { closure.read() };
+    // SAFETY: nobody else knows it; an empty context needs no drop.
+    unsafe { header::free(callback) };
+    closure
 }
 
-/// Ends a callback without running it.
-///
-/// # Safety
-///
-/// `cell` is a live callback cell, neither `DONE` nor `RUNNING`, on the owner's thread.
-pub(super) unsafe fn discard(cell: NonNull<Header>) {
-    // SAFETY: the caller's promise.
-    let header = unsafe { cell.as_ref() };
-    header.set(DONE | RUNNING);
-    header.clear(FULL);
-    // SAFETY: alive, and not running, so not entered.
-    let before = unsafe { enter(cell, None) };
-    // SAFETY: promise 3: DONE was not set, so the stage was full, and now it is the caller's.
-    unsafe { (header.vtable.drop_stage)(cell, 0) };
-    // SAFETY: entered above, and kept alive by RUNNING.
-    unsafe { leave(cell, before) };
-    header.clear(RUNNING);
-}
-
-/// Ends a callback unless it runs or has ended. Nobody schedules it again, and if it stands in the
-/// queue it is passed over there. A cell that is no callback stays as it is.
-pub(super) fn discard_pending(cell: &CellRef) {
-    if !cell.header().has(DONE | RUNNING | TASK) {
-        // SAFETY: alive, on the owner's thread, and a callback that is neither DONE nor RUNNING.
-        unsafe { discard(cell.ptr()) };
+/// Ends a callback without running it, unless it runs or has ended. It is never scheduled again,
+/// and if it is in the queue it is skipped there. A task stays as it is.
+pub(super) fn discard(callback: Runnable) {
+    if callback.has(DONE | RUNNING | TASK) {
+        return;
     }
+    callback.set(DONE | RUNNING);
+    callback.clear(FULL);
+    callback.enter(None, || {
+        // SAFETY: promise 3: DONE was not set, so the stage was full, and now it is this call's.
+        unsafe { (callback.vtable.drop_stage)(callback, 0) };
+    });
+    callback.clear(RUNNING);
 }
 
 /// A callback of a loop: what [`Handle`](crate::Handle) is made of.
@@ -195,7 +171,7 @@ pub(super) fn discard_pending(cell: &CellRef) {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct CallbackRef(CellRef);
+pub struct CallbackRef(RunnableRef);
 
 impl CallbackRef {
     /// Puts the callback into the ready queue of its loop. It runs once, however often it is
@@ -236,7 +212,7 @@ impl CallbackRef {
     /// ```
     pub fn cancel(&self) {
         self.0.header().set(CANCELLED);
-        discard_pending(&self.0);
+        discard(self.0.get());
     }
 
     /// Whether `cancel` was called.
@@ -290,10 +266,10 @@ impl CallbackRef {
     /// ```
     #[must_use]
     pub fn type_name(&self) -> &'static str {
-        (self.0.header().vtable.type_name)()
+        self.0.header().type_name()
     }
 
-    pub(crate) fn into_cell(self) -> CellRef {
+    pub(crate) fn into_runnable(self) -> RunnableRef {
         self.0
     }
 }

@@ -1,9 +1,9 @@
 //! Tasks that belong to a future instead of the loop: the children of a task group.
 //!
-//! Their futures may borrow what the owner of the set may. The owner polls them, one
-//! [`step`](Children::step) at a time, so they run only while what they borrow is alive; everything
-//! else that points at their cells sees headers. A child that is woken stands in line in its set
-//! and wakes whoever polls that.
+//! Their futures may borrow all that the owner of the set may. The owner polls them, one at a time
+//! by [`step`](Children::step), so they run only while their borrows are alive; everything else that
+//! points at them sees headers. A child that is woken is queued in its set, and wakes the task that
+//! polls the set.
 
 use std::alloc::Layout;
 use std::any::type_name;
@@ -15,35 +15,39 @@ use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::task::Context;
 
-use super::cell::{
-    CHILD, CellRef, DONE, FULL, HIDDEN, Header, LENT, RUNNING, SCHEDULED, VTable, WAIT,
+use super::header::{
+    CHILD, DONE, FULL, HIDDEN, LENT, RUNNING, Runnable, RunnableRef, SCHEDULED, SetVTable, VTable,
+    WAIT,
 };
-use super::home::Home;
 use super::memory;
-use super::task::{self, RawTask, Spawn, Stage, TaskHeader, TaskRef};
+use super::scheduler::{SchedulerPtr, Set};
+use super::task::{self, RawTask, Spawn, Stage, TaskHeader, TaskPtr, TaskRef};
 use super::waker::LoopWaker;
-use crate::event_loop::LoopRef;
-use crate::spawn::TaskOptions;
 
-/// What a child's cell begins with.
+/// The first part of every child.
 #[repr(C)]
-pub(super) struct ChildHeader {
+struct ChildHeader {
     task: TaskHeader,
     /// The set, for as long as this is a member of it.
     set: Cell<Option<NonNull<Core>>>,
 }
 
+/// The allocation of a child.
 #[repr(C)]
-struct ChildCell<F: Future> {
+struct ChildMemory<F: Future> {
     child: ChildHeader,
     stage: UnsafeCell<Stage<F>>,
 }
 
-impl<F: Future> ChildCell<F> {
+/// What a set does for each of its members.
+static SET: SetVTable = SetVTable { push_ready, ended, leave_if_empty };
+
+impl<F: Future> ChildMemory<F> {
     const VTABLE: &'static VTable = &VTable {
-        step: task::step::<F>,
+        run: task::poll::<F>,
         drop_stage: task::drop_stage::<F>,
         drop_local: task::drop_local,
+        set: Some(&SET),
         layout: memory::padded(Layout::new::<Self>()),
         stage: offset_of!(Self, stage),
         type_name: type_name::<F>,
@@ -51,166 +55,121 @@ impl<F: Future> ChildCell<F> {
 }
 
 /// The part of a set that its members point at.
-pub(super) struct Core {
-    home: NonNull<Home>,
-    /// Where the set stands in the home's list of sets.
-    pub(super) place: Cell<usize>,
-    /// Unfinished children, and finished ones whose output nobody has taken: each entry owns a
-    /// local reference, and knows its index by its `slot`.
-    members: UnsafeCell<Vec<NonNull<Header>>>,
-    /// Children to be stepped.
-    ready: UnsafeCell<VecDeque<NonNull<Header>>>,
-    /// Who is to step them.
+struct Core {
+    set: Set,
+    /// Kept alive by the share that the set has.
+    scheduler: SchedulerPtr,
+    /// Children to be polled.
+    ready: UnsafeCell<VecDeque<Runnable>>,
+    /// Wakes the task that polls them.
     waker: UnsafeCell<Option<LoopWaker>>,
     /// Children that have not ended.
     live: Cell<usize>,
     closing: Cell<bool>,
-    /// The task whose step steps a child now.
-    stepper: Cell<Option<NonNull<Header>>>,
+    /// The task inside whose poll a child is being polled.
+    poller: Cell<Option<TaskPtr>>,
 }
 
 impl Core {
-    /// # Safety
-    ///
-    /// On the owner's thread; the reference must not live across code of a user (promise 5).
-    #[allow(clippy::mut_from_ref, reason = "promise 5 keeps the references apart")]
-    unsafe fn members(&self) -> &mut Vec<NonNull<Header>> {
-        // SAFETY: the caller's promise.
-        unsafe { &mut *self.members.get() }
-    }
-
-    /// # Safety
-    ///
-    /// As for `members`.
-    #[allow(clippy::mut_from_ref, reason = "promise 5 keeps the references apart")]
-    unsafe fn ready(&self) -> &mut VecDeque<NonNull<Header>> {
-        // SAFETY: the caller's promise.
-        unsafe { &mut *self.ready.get() }
-    }
-
-    /// The unfinished children that users see.
-    pub(super) fn tasks(&self) -> impl Iterator<Item = TaskRef> {
-        // SAFETY: promise 1; the list is copied here and now.
-        let members = unsafe { self.members() };
-        // SAFETY: the list's references keep its entries alive; all are tasks.
-        let tasks: Vec<_> = members.iter().map(|cell| unsafe { TaskRef::share(*cell) }).collect();
-        tasks.into_iter().filter(|task| !task.header().has(HIDDEN | DONE))
+    /// Runs `f`, which calls no code of a user, with the queue.
+    fn with_ready<R>(&self, f: impl FnOnce(&mut VecDeque<Runnable>) -> R) -> R {
+        // SAFETY: promises 1 and 5.
+        f(unsafe { &mut *self.ready.get() })
     }
 
     fn wake(&self) {
         let Some(waker) = self.replace_waker(None) else { return };
-        // One of ours is there for the next time. To clone or wake another may be code of a user, which may
-        // drop this very set, so nothing comes after that.
+        // A waker of ours is kept for the next time. Cloning or waking another may be code of a user,
+        // which may drop this very set, so nothing comes after that.
         self.replace_waker(waker.clone_local());
         waker.wake();
     }
 
+    /// The caller drops the old one.
     fn replace_waker(&self, waker: Option<LoopWaker>) -> Option<LoopWaker> {
-        // SAFETY: promises 1 and 5: the caller drops the old one.
+        // SAFETY: promises 1 and 5.
         std::mem::replace(unsafe { &mut *self.waker.get() }, waker)
+    }
+
+    fn is_woken_by(&self, cx: &Context<'_>) -> bool {
+        // SAFETY: promises 1 and 5: comparing wakers calls no user.
+        unsafe { &*self.waker.get() }.as_ref().is_some_and(|waker| waker.will_wake(cx))
     }
 }
 
-/// # Safety
-///
-/// `cell` is a live child.
-unsafe fn child<'a>(cell: NonNull<Header>) -> &'a ChildHeader {
-    // SAFETY: a child's memory begins with a `ChildHeader` (`repr(C)`), used by shared reference only.
-    unsafe { cell.cast::<ChildHeader>().as_ref() }
+/// The unfinished members of a set that users see.
+pub(super) fn tasks_of(set: &Set) -> impl Iterator<Item = TaskRef> {
+    let members: Vec<_> = set.with_members(|members| members.iter().collect());
+    let tasks = members.into_iter().filter_map(TaskPtr::of);
+    tasks.filter(|task| !task.has(HIDDEN | DONE)).map(TaskRef::share)
 }
 
-/// # Safety
-///
-/// As for `child`; the result is used while the cell stays a member.
-unsafe fn set_of<'a>(cell: NonNull<Header>) -> Option<&'a Core> {
+/// The place for the set of `child`.
+fn place_of(child: Runnable) -> &'static Cell<Option<NonNull<Core>>> {
+    // SAFETY: promise 11, and a child's memory begins with a `ChildHeader` (`repr(C)`). The callers
+    // in this file use the place while the child is alive.
+    unsafe { &(*child.as_ptr().cast::<ChildHeader>().as_ptr()).set }
+}
+
+/// The set of a child, unless it has left. The callers in this file use it while the child stays.
+fn set_of(child: Runnable) -> Option<&'static Core> {
     // SAFETY: promise 9: a set outlives its members' membership.
-    unsafe { child(cell) }.set.get().map(|core| unsafe { core.as_ref() })
+    place_of(child).get().map(|core| unsafe { core.as_ref() })
 }
 
-/// The task inside whose step `cell` is being stepped.
-///
-/// # Safety
-///
-/// On the owner's thread; `cell` is a live child.
-pub(super) unsafe fn stepper(cell: NonNull<Header>) -> Option<TaskRef> {
-    // SAFETY: the caller's promise.
-    let stepper = unsafe { set_of(cell) }?.stepper.get()?;
-    // SAFETY: it is being stepped further up this thread's stack, so it is alive, and a task.
-    Some(unsafe { TaskRef::share(stepper) })
-}
-
-/// Puts a child, marked as `SCHEDULED`, into the line of its set.
-///
-/// # Safety
-///
-/// On the owner's thread; `cell` is a live child.
-pub(super) unsafe fn push_ready(cell: NonNull<Header>) {
-    // SAFETY: the caller's promise.
-    match unsafe { set_of(cell) } {
+fn push_ready(child: Runnable) {
+    match set_of(child) {
         Some(core) if !core.closing.get() => {
-            // SAFETY: promises 1 and 5.
-            let ready = unsafe { core.ready() };
-            ready.push_back(cell);
-            if ready.len() == 1 {
+            let is_first = core.with_ready(|ready| {
+                ready.push_back(child);
+                ready.len() == 1
+            });
+            if is_first {
                 core.wake();
             }
         }
-        // SAFETY: alive.
-        _ => unsafe { cell.as_ref() }.clear(SCHEDULED),
+        _ => child.clear(SCHEDULED),
     }
 }
 
-/// Counts out a child that has ended, before anybody is told: whoever is told may take the output, and with
-/// that the child out of the set.
-///
-/// # Safety
-///
-/// On the owner's thread, once, with a child that has just become `DONE`.
-pub(super) unsafe fn ended(cell: NonNull<Header>) {
-    // SAFETY: the caller's promise.
-    if let Some(core) = unsafe { set_of(cell) } {
+/// A child is counted out before its waiters are told: they may take the output, and with that the
+/// child out of the set.
+fn ended(child: Runnable) {
+    if let Some(core) = set_of(child) {
         core.live.set(core.live.get() - 1);
     }
 }
 
-/// Takes an ended child out of its set once its stage is empty.
-///
-/// # Safety
-///
-/// On the owner's thread; something besides the set keeps `cell`, a child that is `DONE`, alive.
-pub(super) unsafe fn leave_if_empty(cell: NonNull<Header>) {
-    // SAFETY: the caller's promise.
-    if !unsafe { cell.as_ref() }.has(FULL) {
-        // SAFETY: the caller's promise.
-        unsafe { leave(cell) };
+fn leave_if_empty(child: Runnable) {
+    if !child.has(FULL) {
+        leave(child);
     }
 }
 
-/// Takes an ended child out of its set, unless it has left already.
-///
-/// # Safety
-///
-/// As for `leave_if_empty`, with a stage that is empty or its handle's alone (promise 9).
-unsafe fn leave(cell: NonNull<Header>) {
-    // SAFETY: the caller's promise.
-    let header = unsafe { cell.as_ref() };
-    // SAFETY: the caller's promise.
-    let Some(core) = (unsafe { set_of(cell) }) else { return };
-    // SAFETY: the caller's promise.
-    unsafe { child(cell) }.set.set(None);
-    // SAFETY: promises 1 and 5.
-    let members = unsafe { core.members() };
-    let index = header.slot.replace(u32::MAX) as usize;
-    members.swap_remove(index);
-    if let Some(moved) = members.get(index) {
-        // SAFETY: the list's reference keeps each entry alive.
-        unsafe { moved.as_ref() }.slot.set(index as u32);
-    }
+/// Takes a child that is `DONE` out of its set, unless it has left already. Its stage is empty or
+/// belongs to its handle alone (promise 9). The caller keeps it alive.
+fn leave(child: Runnable) {
+    let Some(core) = set_of(child) else { return };
+    place_of(child).set(None);
+    core.set.with_members(|members| members.remove(child));
     // SAFETY: the list's reference, given back once.
-    unsafe { Header::release(cell) };
+    unsafe { child.release() };
 }
 
-/// Tasks that are polled by whoever owns this, and may borrow what lives for `'a`.
+impl TaskRef {
+    /// The task inside whose poll this one, a child of a group, is being polled.
+    #[must_use]
+    pub fn stepper(&self) -> Option<Self> {
+        let task = self.ptr();
+        if !task.has(CHILD) {
+            return None;
+        }
+        // It is being polled further up this thread's stack, so it is alive.
+        set_of(task.get())?.poller.get().map(Self::share)
+    }
+}
+
+/// Tasks that are polled by the owner of this set, and may borrow all that lives for `'a`.
 ///
 /// Dropping it drops every future, and every output that was not taken, at once and on this
 /// thread. An output that was looked at by [`RawTask::peek`] stays with its handle. If the set is
@@ -244,41 +203,26 @@ unsafe fn leave(cell: NonNull<Header>) {
 /// ```
 pub struct Children<'a> {
     core: NonNull<Core>,
-    event_loop: LoopRef,
     /// Invariant in `'a`: a set must not be taken for one whose futures may die sooner.
     _borrows: PhantomData<Cell<&'a ()>>,
 }
 
 impl<'a> Children<'a> {
-    /// An empty set of a loop.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
-    ///
-    /// let event_loop = EventLoop::new()?;
-    /// let children = Children::new(&event_loop.handle_to_self());
-    /// assert_eq!((children.live(), children.ready()), (0, 0));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn new(event_loop: &LoopRef) -> Self {
+    pub(super) fn with_scheduler(scheduler: SchedulerPtr) -> Self {
         let core = Box::new(Core {
-            home: event_loop.home().ptr(),
-            place: Cell::new(0),
-            members: UnsafeCell::default(),
+            set: Set::new(),
+            scheduler,
             ready: UnsafeCell::default(),
             waker: UnsafeCell::default(),
             live: Cell::new(0),
             closing: Cell::new(false),
-            stepper: Cell::new(None),
+            poller: Cell::new(None),
         });
         let core = NonNull::from(Box::leak(core));
-        // SAFETY: the owner keeps the home alive, and is on its thread; the set leaves the list
-        // when it is dropped.
-        unsafe { Home::add_set(event_loop.home().ptr(), core) };
-        Self { core, event_loop: event_loop.clone(), _borrows: PhantomData }
+        let this = Self { core, _borrows: PhantomData };
+        // SAFETY: `drop` takes it out again.
+        unsafe { scheduler.add_set(NonNull::from(&this.core().set)) };
+        this
     }
 
     fn core(&self) -> &Core {
@@ -286,71 +230,52 @@ impl<'a> Children<'a> {
         unsafe { self.core.as_ref() }
     }
 
-    /// Makes a child, to be stepped by this set. Every child is a task: it has a number and a
-    /// context, and is found by `all_tasks`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
-    ///
-    /// let event_loop = EventLoop::new()?;
-    /// let name = String::from("borrowed");
-    /// let children = Children::new(&event_loop.handle_to_self());
-    /// let mut child = children.spawn(async { name.len() }, TaskOptions::new());
-    /// assert!(event_loop.all_tasks().contains(child.task()));
-    /// assert!(children.step());
-    /// assert!(matches!(child.take(), Some(asyncio_loop::Outcome::Value(8))));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn spawn<F: Future + 'a>(&self, future: F, mut options: TaskOptions) -> RawTask<F::Output> {
-        self.event_loop.apply_factory(&mut options);
-        let mut how = options.take_spawn();
-        how.eager = how.eager && self.event_loop.is_running();
+    pub(super) fn scheduler(&self) -> SchedulerPtr {
+        self.core().scheduler
+    }
+
+    /// Makes a child.
+    pub(crate) fn spawn_with<F: Future + 'a>(&self, future: F, how: Spawn) -> RawTask<F::Output> {
         // SAFETY: promise 9: future and output are dropped by this set before `'a` ends, or never.
         unsafe { self.spawn_unchecked(future, how) }
     }
 
     /// # Safety
     ///
-    /// What `F` and its output borrow outlives this set.
-    #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one cell, field by field")]
+    /// All that `F` and its output borrow outlives this set.
+    #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one allocation, field by field")]
     unsafe fn spawn_unchecked<F: Future>(&self, future: F, how: Spawn) -> RawTask<F::Output> {
-        let eager = how.eager;
-        let vtable = ChildCell::<F>::VTABLE;
-        // SAFETY: on the home's thread, with the loop keeping it alive.
-        let memory = unsafe { Home::allocate(self.core().home, vtable.layout) };
-        let cell: NonNull<Header> = memory.cast();
-        let new: *mut ChildCell<F> = memory.cast().as_ptr();
-        // SAFETY: memory for this cell, which begins with the task's header (`repr(C)`).
+        let (eager, core) = (how.eager, self.core());
+        let vtable = ChildMemory::<F>::VTABLE;
+        let memory = core.scheduler.allocate(vtable.layout);
+        let new: *mut ChildMemory<F> = memory.cast().as_ptr();
+        // SAFETY: memory for this child, which begins with the task's header (`repr(C)`).
         unsafe {
-            task::write_header(memory.cast(), vtable, self.core().home, how, CHILD);
+            task::write_header(memory.cast(), vtable, core.scheduler.as_ptr(), how, CHILD);
             (&raw mut (*new).child.set).write(Cell::new(Some(self.core)));
             (&raw mut (*new).stage).cast::<F>().write(future);
         }
-
-        // SAFETY: a new cell has one local reference.
-        let cell_ref = unsafe { CellRef::from_raw(cell) };
-        // SAFETY: a task of `F`, and this is the first handle.
-        let raw = unsafe { RawTask::from_cell(cell_ref) };
-        let header = raw.task().header();
-        header.retain();
-        // SAFETY: promises 1 and 5; the reference that was just taken is the list's.
-        let members = unsafe { self.core().members() };
-        header.slot.set(u32::try_from(members.len()).expect("fewer than 2^32 children"));
-        members.push(cell);
-        self.core().live.set(self.core().live.get() + 1);
+        // SAFETY: alive by its first reference, on the scheduler's thread.
+        let child = unsafe { Runnable::new(memory.cast()) };
+        // SAFETY: that reference is this one.
+        let first = unsafe { RunnableRef::from_raw(child) };
+        // SAFETY: a task of `F`, and its only handle.
+        let raw = unsafe { RawTask::from_raw(first) };
+        // The list's reference.
+        child.retain();
+        core.set.with_members(|members| members.push(child));
+        core.live.set(core.live.get() + 1);
         if eager {
             // SAFETY: new, so never scheduled.
-            self.within_current(|| unsafe { task::start_eagerly(cell) });
+            self.within_current(|| unsafe { task::start_eagerly(child) });
         } else {
-            raw.task().wake();
+            child.schedule();
         }
         raw
     }
 
-    /// Has the set woken by the waker of this poll when a child is. To be called in each poll: the waker of
-    /// another executor serves once.
+    /// Wakes the task of `cx` when a child becomes ready. Call it in each poll: the waker of another
+    /// executor serves once.
     ///
     /// # Examples
     ///
@@ -376,14 +301,12 @@ impl<'a> Children<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_waker(&self, cx: &Context<'_>) {
-        // SAFETY: promises 1 and 5: to compare wakers calls nobody.
-        let known = unsafe { &*self.core().waker.get() };
-        if known.as_ref().is_none_or(|waker| !waker.will_wake(cx)) {
+        if !self.core().is_woken_by(cx) {
             drop(self.core().replace_waker(Some(LoopWaker::from_context(cx))));
         }
     }
 
-    /// Has the set woken, as if a child were ready.
+    /// Wakes the owner of the set, as if a child had become ready.
     ///
     /// # Examples
     ///
@@ -409,7 +332,7 @@ impl<'a> Children<'a> {
         self.core().wake();
     }
 
-    /// How many children are ready to be stepped.
+    /// How many children are ready to be polled.
     ///
     /// # Examples
     ///
@@ -426,8 +349,7 @@ impl<'a> Children<'a> {
     /// ```
     #[must_use]
     pub fn ready(&self) -> usize {
-        // SAFETY: promises 1 and 5.
-        unsafe { self.core().ready() }.len()
+        self.core().with_ready(|ready| ready.len())
     }
 
     /// How many children have not ended.
@@ -465,11 +387,11 @@ impl<'a> Children<'a> {
     /// ```
     #[must_use]
     pub fn tasks(&self) -> Vec<TaskRef> {
-        self.core().tasks().collect()
+        tasks_of(&self.core().set).collect()
     }
 
-    /// Steps the child that has been ready for longest; false if none is, or if that one is being
-    /// stepped.
+    /// Polls the child that has been ready for longest. Returns false if none is ready, or if that
+    /// one is being polled.
     ///
     /// # Examples
     ///
@@ -485,69 +407,65 @@ impl<'a> Children<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn step(&self) -> bool {
-        // SAFETY: promises 1 and 5.
-        let ready = unsafe { self.core().ready() };
-        let Some(cell) = ready.pop_front() else { return false };
-        // SAFETY: SCHEDULED kept the cell alive in the line, RUNNING does from here.
-        let header = unsafe { cell.as_ref() };
-        let flags = header.flags.get();
+        let core = self.core();
+        let Some(child) = core.with_ready(VecDeque::pop_front) else { return false };
+        // SCHEDULED kept the child alive in the queue, RUNNING does from here.
+        let flags = child.flags.get();
         if flags & RUNNING != 0 {
-            // A child that was started eagerly steps its own set.
-            ready.push_front(cell);
+            // A child that was started eagerly polls its own set.
+            core.with_ready(|ready| ready.push_front(child));
             return false;
         }
         if flags & DONE == 0 {
-            header.flags.set(flags & !(SCHEDULED | WAIT) | RUNNING);
-            // SAFETY: neither DONE nor RUNNING. The set lives on: it is borrowed.
-            self.within_current(|| unsafe { (header.vtable.step)(cell) });
-            header.clear(RUNNING);
+            child.flags.set(flags & !(SCHEDULED | WAIT) | RUNNING);
+            // SAFETY: neither DONE nor RUNNING before. The set lives on: it is borrowed.
+            self.within_current(|| unsafe { (child.vtable.run)(child) });
+            child.clear(RUNNING);
         } else {
-            header.clear(SCHEDULED);
+            child.clear(SCHEDULED);
         }
-        // SAFETY: alive so far, and the local side has not ended.
-        unsafe { Header::end_if_unused(cell) };
+        // SAFETY: not used afterwards.
+        unsafe { child.end_if_unused() };
         true
     }
 
-    /// Steps a child by `step`, which does not unwind, and notes in whose step that is.
-    fn within_current(&self, step: impl FnOnce()) {
+    /// Calls `poll`, which polls a child and does not unwind, and notes in whose poll that is.
+    fn within_current(&self, poll: impl FnOnce()) {
         let core = self.core();
-        // SAFETY: on the home's thread, with the loop keeping it alive.
-        let current = unsafe { Home::current_cell(core.home) };
-        let before = core.stepper.replace(current);
-        step();
-        core.stepper.set(before);
+        let current = core.scheduler.with(|local| local.current).and_then(TaskPtr::of);
+        let before = core.poller.replace(current);
+        poll();
+        core.poller.set(before);
     }
 
     /// Ends every child, and drops every output.
     fn clear(&self) {
         let core = self.core();
         core.closing.set(true);
-        // A destructor may end or take others, so each look is a new one.
-        // SAFETY: promises 1 and 5.
-        while let Some(cell) = unsafe { core.members() }.last().copied() {
-            // SAFETY: the list's reference keeps it alive; so does this one, to the end of the turn.
-            let task = unsafe { TaskRef::share(cell) };
-            let header = task.header();
-            if !header.has(DONE) {
-                // SAFETY: alive; not RUNNING, since a child is stepped with its set borrowed.
-                unsafe { task::end_quietly(cell) };
+        // A destructor may end or take others, so each round looks again.
+        while let Some(child) = core.set.with_members(|members| members.last()) {
+            // The list's reference keeps it alive; so does this one, to the end of the round.
+            let kept = RunnableRef::share(child);
+            // SAFETY: members are tasks.
+            let task = unsafe { TaskPtr::new(child) };
+            if !task.has(DONE) {
+                // SAFETY: not RUNNING, since a child is polled with its set borrowed.
+                unsafe { task::end_quietly(task) };
             }
-            if header.has(FULL) && !header.has(LENT) {
-                header.clear(FULL);
-                // SAFETY: promise 3: DONE, and FULL until now. The handle finds nothing any more, and nobody
-                // has a reference.
-                unsafe { task::drop_output(cell) };
+            if task.has(FULL) && !task.has(LENT) {
+                task.clear(FULL);
+                // SAFETY: promise 3: DONE, and FULL until now. The handle finds nothing any more, and
+                // nobody has a reference.
+                unsafe { task::drop_output(task) };
             }
-            // SAFETY: DONE, and kept by `task`; what is in the stage is LENT, so the handle's.
-            unsafe { leave(cell) };
+            leave(child);
+            drop(kept);
         }
-        // SAFETY: promises 1 and 5.
-        while let Some(cell) = unsafe { core.ready() }.pop_front() {
-            // SAFETY: SCHEDULED kept the cell alive.
-            unsafe { cell.as_ref() }.clear(SCHEDULED);
-            // SAFETY: alive so far, and the local side has not ended.
-            unsafe { Header::end_if_unused(cell) };
+        while let Some(child) = core.with_ready(VecDeque::pop_front) {
+            // SCHEDULED kept the child alive.
+            child.clear(SCHEDULED);
+            // SAFETY: not used afterwards.
+            unsafe { child.end_if_unused() };
         }
     }
 }
@@ -555,8 +473,8 @@ impl<'a> Children<'a> {
 impl Drop for Children<'_> {
     fn drop(&mut self) {
         self.clear();
-        // SAFETY: added by `new`, on this thread; the `LoopRef` keeps the home alive.
-        unsafe { Home::remove_set(self.core().home, self.core) };
+        // SAFETY: added by `with_scheduler`, and the scheduler is used no more.
+        unsafe { self.core().scheduler.remove_set(NonNull::from(&self.core().set)) };
         // SAFETY: from a `Box`; no member points at it any more.
         drop(unsafe { Box::from_raw(self.core.as_ptr()) });
     }

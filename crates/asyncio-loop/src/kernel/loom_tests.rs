@@ -1,8 +1,8 @@
 //! Models of everything that crosses threads, run by loom in every order of events.
 //!
 //! `ci/check.sh loom` runs them. The owner of a model does what the loop does, and sleeps in earnest:
-//! a wake that gets lost shows as a deadlock. Cells that are never freed, or freed twice, show in
-//! the count of live cells; homes, in loom's own count of `Arc`s.
+//! a wake that gets lost shows as a deadlock. Tasks that are never freed, or freed twice,
+//! show in the count of live ones; schedulers, in loom's own count of `Arc`s.
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -14,13 +14,15 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use loom::sync::{Arc, Notify};
 use loom::thread::{self, JoinHandle};
 
-use super::cell::live_cells;
+use super::header::live_count;
 use super::*;
 use crate::context::ContextSlot;
 
-/// A home with the loop's way to sleep.
+static HOST: Host = Host { report: |_| (), check_await: |_, _| () };
+
+/// A scheduler with the loop's way to park.
 struct Owner {
-    home: HomeOwner,
+    scheduler: LocalScheduler,
     sleep: Arc<Notify>,
 }
 
@@ -28,7 +30,7 @@ impl Owner {
     fn new() -> Self {
         let sleep = Arc::new(Notify::new());
         let unpark = Arc::clone(&sleep);
-        Self { home: HomeOwner::new(move || unpark.notify()), sleep }
+        Self { scheduler: LocalScheduler::new(&HOST, move || unpark.notify()), sleep }
     }
 
     fn spawn<F: Future + 'static>(&self, future: F) -> RawTask<F::Output> {
@@ -39,22 +41,22 @@ impl Owner {
             hidden: true,
             eager: false,
         };
-        self.home.spawn(future, how)
+        self.scheduler.spawn(future, how)
     }
 
     /// One step; false if nothing was ready.
     fn step(&self) -> bool {
-        let ready = self.home.ready() > 0;
-        self.home.run(1);
+        let ready = self.scheduler.ready() > 0;
+        self.scheduler.run(1);
         ready
     }
 
     /// One step, or a sleep if there is nothing to do.
     fn turn(&self) {
-        self.home.take_mail();
-        if !self.step() && self.home.prepare_sleep() {
+        self.scheduler.take_remote();
+        if !self.step() && self.scheduler.prepare_park() {
             self.sleep.wait();
-            self.home.awake();
+            self.scheduler.unparked();
         }
     }
 
@@ -69,12 +71,12 @@ impl Owner {
     }
 }
 
-/// Runs a model and checks that it leaves no cell behind.
+/// Runs a model and checks that it leaves no callback or task behind.
 fn model(model: impl Fn() + Sync + Send + 'static) {
     loom::model(move || {
-        assert_eq!(live_cells(), 0);
+        assert_eq!(live_count(), 0);
         model();
-        assert_eq!(live_cells(), 0, "a cell was not freed");
+        assert_eq!(live_count(), 0, "one was not freed");
     });
 }
 
@@ -215,7 +217,7 @@ fn wakes_of_two_threads_are_both_seen() {
     });
 }
 
-/// The loop closes, and its home goes, while another thread wakes.
+/// The loop closes, and its scheduler goes, while another thread wakes.
 #[test]
 fn a_wake_races_with_close() {
     model(|| {
@@ -223,7 +225,7 @@ fn a_wake_races_with_close() {
         let (future, thread, drops) = woken(|| false, |waker| waker.wake());
         let task = owner.spawn(future);
         assert!(owner.step());
-        owner.home.close();
+        owner.scheduler.close();
         assert_eq!(drops.get(), 1, "closing drops the future at once");
         drop(task);
         drop(owner);
@@ -231,7 +233,7 @@ fn a_wake_races_with_close() {
     });
 }
 
-/// The same, with the owner looking at its inbox in between.
+/// The same, with the owner taking its remote queue in between.
 #[test]
 fn a_wake_races_with_mail_and_close() {
     model(|| {
@@ -245,7 +247,7 @@ fn a_wake_races_with_mail_and_close() {
         );
         drop(owner.spawn(future));
         assert!(owner.step());
-        owner.home.take_mail();
+        owner.scheduler.take_remote();
         owner.step();
         drop(owner);
         assert_eq!(drops.get(), 1);
@@ -289,7 +291,7 @@ fn wakers_are_cloned_while_the_task_ends() {
 
 /// A `LoopWaker` that another thread makes of our waker is none of the owner's.
 #[test]
-fn a_local_waker_of_another_thread_wakes_through_the_inbox() {
+fn a_local_waker_of_another_thread_wakes_through_the_remote_queue() {
     model(|| {
         let flag = Arc::new(AtomicBool::new(false));
         let owner = Owner::new();
@@ -324,7 +326,7 @@ impl Drop for Dropped {
 fn a_call_races_with_close() {
     model(|| {
         let owner = Owner::new();
-        let shared = owner.home.shared();
+        let shared = owner.scheduler.remote();
         let (ran, dropped) = (Arc::new(AtomicUsize::new(0)), Dropped(Default::default()));
         let drops = std::sync::Arc::clone(&dropped.0);
         let caller = {
@@ -338,9 +340,9 @@ fn a_call_races_with_close() {
                 shared.call_soon(callback).is_ok()
             })
         };
-        owner.home.take_mail();
+        owner.scheduler.take_remote();
         let stepped = owner.step();
-        owner.home.close();
+        owner.scheduler.close();
         let accepted = caller.join().unwrap();
         assert_eq!(ran.load(Relaxed), usize::from(stepped));
         assert!(accepted || !stepped);
@@ -359,12 +361,12 @@ fn calls_wake_the_owner_and_keep_their_order() {
             let log = std::sync::Arc::clone(&log);
             move || log.lock().unwrap().push(entry)
         };
-        let (first, second, shared) = (call("first"), call("second"), owner.home.shared());
+        let (first, second, shared) = (call("first"), call("second"), owner.scheduler.remote());
         let caller = thread::spawn(move || {
             assert!(shared.call_soon(first).is_ok());
             assert!(shared.call_soon(second).is_ok());
         });
-        assert!(owner.home.shared().call_soon(call("own")).is_ok());
+        assert!(owner.scheduler.remote().call_soon(call("own")).is_ok());
         while log.lock().unwrap().len() < 3 {
             owner.turn();
         }

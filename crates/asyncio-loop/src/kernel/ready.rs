@@ -1,25 +1,21 @@
 //! The ready queue: first in, first out.
 
-use std::ptr::NonNull;
-
-use super::cell::Header;
-
 /// The size it starts with, and goes back to after a rush.
 const SMALL: usize = 64;
 /// A queue larger than this is given back when it runs empty and the loop has time.
 const LARGE: usize = 4096;
 
-/// A ring whose length is a power of two, so that its end is found with a mask: pushes and pops are
-/// what a turn of a single short step spends its time on.
-pub(super) struct Ready {
-    ring: Box<[Option<NonNull<Header>>]>,
-    /// Cells taken out since the beginning; the next one is at `taken & mask`.
+/// A ring whose length is a power of two, so that its end is found with a mask: a turn of a single
+/// short poll spends its time on pushes and pops.
+pub(super) struct ReadyQueue<T> {
+    ring: Box<[Option<T>]>,
+    /// Entries taken out since the beginning; the next one is at `taken & mask`.
     taken: usize,
-    /// Cells put in since the beginning.
+    /// Entries put in since the beginning.
     put: usize,
 }
 
-impl Ready {
+impl<T: Copy> ReadyQueue<T> {
     pub(super) fn new() -> Self {
         Self { ring: vec![None; SMALL].into(), taken: 0, put: 0 }
     }
@@ -29,38 +25,38 @@ impl Ready {
         self.put.wrapping_sub(self.taken)
     }
 
-    /// Cells taken out so far; counted from 0 again when the ring grows or shrinks.
+    /// Entries taken out so far; counted from 0 again when the ring grows or shrinks.
     #[inline]
     pub(super) fn taken(&self) -> usize {
         self.taken
     }
 
-    /// Puts a cell at the end; false if the queue is closed.
+    /// Puts an entry at the end; false if the queue is closed.
     #[inline]
-    pub(super) fn push(&mut self, cell: NonNull<Header>) -> bool {
+    pub(super) fn push(&mut self, entry: T) -> bool {
         if self.len() == self.ring.len() && !self.grow() {
             return false;
         }
         let place = self.put & (self.ring.len() - 1);
-        // SAFETY: the ring's length is a power of two, or none, which is grown or refused above; so the mask keeps
-        // the place below it.
-        *unsafe { self.ring.get_unchecked_mut(place) } = Some(cell);
+        // SAFETY: the ring's length is a power of two; a ring without places is refused above. So the
+        // mask keeps the place below the length.
+        *unsafe { self.ring.get_unchecked_mut(place) } = Some(entry);
         self.put = self.put.wrapping_add(1);
         true
     }
 
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<NonNull<Header>> {
+    pub(super) fn pop(&mut self) -> Option<T> {
         if self.taken == self.put {
             return None;
         }
         let place = self.taken & (self.ring.len() - 1);
         self.taken = self.taken.wrapping_add(1);
-        // SAFETY: as in `push`: a ring with a cell in it has a length.
+        // SAFETY: as in `push`: a ring with an entry in it has places.
         *unsafe { self.ring.get_unchecked(place) }
     }
 
-    pub(super) fn first(&self) -> Option<NonNull<Header>> {
+    pub(super) fn first(&self) -> Option<T> {
         if self.len() == 0 { None } else { self.ring[self.taken & (self.ring.len() - 1)] }
     }
 
@@ -77,10 +73,10 @@ impl Ready {
         true
     }
 
-    /// Takes no cells any more; called when it is empty. A queue without a place is closed, so that a push
-    /// has one thing to look at.
+    /// Refuses entries from now on; called when it is empty. A closed queue is a ring without places,
+    /// so that a push has one condition to test.
     pub(super) fn close(&mut self) {
-        debug_assert_eq!(self.len(), 0, "closed with cells in it");
+        debug_assert_eq!(self.len(), 0, "closed with entries in it");
         *self = Self { ring: Box::default(), taken: 0, put: 0 };
     }
 
@@ -95,13 +91,14 @@ impl Ready {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::num::NonZeroUsize;
 
     use proptest::prelude::*;
 
     use super::*;
 
-    fn cell(number: usize) -> NonNull<Header> {
-        NonNull::new(std::ptr::without_provenance_mut(number + 8)).expect("not null")
+    fn entry(number: usize) -> NonZeroUsize {
+        NonZeroUsize::new(number + 1).expect("not zero")
     }
 
     proptest! {
@@ -110,13 +107,13 @@ mod tests {
 
         #[test]
         fn it_is_a_queue(pushes in proptest::collection::vec(any::<bool>(), 0..2000)) {
-            let (mut ready, mut model) = (Ready::new(), VecDeque::new());
+            let (mut ready, mut model) = (ReadyQueue::new(), VecDeque::new());
             // From the end of the counters, so that they overflow.
             (ready.taken, ready.put) = (usize::MAX - 5, usize::MAX - 5);
             for (number, push) in pushes.into_iter().enumerate() {
                 if push {
-                    ready.push(cell(number));
-                    model.push_back(cell(number));
+                    ready.push(entry(number));
+                    model.push_back(entry(number));
                 } else {
                     prop_assert_eq!(ready.first(), model.front().copied());
                     prop_assert_eq!(ready.pop(), model.pop_front());
@@ -128,17 +125,17 @@ mod tests {
 
     #[test]
     fn a_closed_queue_takes_nothing() {
-        let mut ready = Ready::new();
+        let mut ready = ReadyQueue::<NonZeroUsize>::new();
         ready.close();
-        assert!(!ready.push(cell(1)));
+        assert!(!ready.push(entry(1)));
         assert_eq!(ready.pop(), None);
         assert_eq!(ready.first(), None);
     }
 
     #[test]
     fn memory_of_a_rush_is_given_back() {
-        let mut ready = Ready::new();
-        (0..100_000).for_each(|number| assert!(ready.push(cell(number))));
+        let mut ready = ReadyQueue::new();
+        (0..100_000).for_each(|number| assert!(ready.push(entry(number))));
         ready.relax();
         assert!(ready.ring.len() >= 100_000);
         while ready.pop().is_some() {}

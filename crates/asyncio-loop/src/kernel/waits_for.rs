@@ -1,15 +1,16 @@
-//! What a blocked task waits for, as far as it has said.
+//! The kind of thing that a blocked task waits for, as its future has noted it.
 
 use std::fmt;
-use std::task::Context;
 
-use super::cell::WAIT_SHIFT;
-use super::waker;
+/// The first of the three bits at the end of a task's flags that hold it.
+const WAIT_SHIFT: u32 = 29;
+/// Those bits.
+pub(super) const WAIT_BITS: u32 = 0b111 << WAIT_SHIFT;
 
-/// What a task waits for: shown by its `Debug`, and by [`TaskRef::waits_for`](super::TaskRef::waits_for).
+/// The kind of thing that a task waits for: shown by its `Debug`, and by [`TaskRef::waits_for`](super::TaskRef::waits_for).
 ///
-/// A future that is about to return `Pending` notes it. It costs no memory, and is forgotten when
-/// the task is stepped again.
+/// A future that is about to return `Pending` notes it. It costs no memory, and the next poll of the
+/// task clears it.
 ///
 /// # Examples
 ///
@@ -51,13 +52,6 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
-    /// Notes that the task being polled is going to wait for this. Does nothing in a task of
-    /// another executor.
-    #[inline]
-    pub fn note(self, cx: &Context<'_>) {
-        waker::note_wait(cx, self.bits());
-    }
-
     pub(super) fn bits(self) -> u32 {
         u32::from(self as u8) << WAIT_SHIFT
     }

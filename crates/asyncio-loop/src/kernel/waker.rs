@@ -1,4 +1,4 @@
-//! Wakers of cells: the one for every thread, and the one that stays.
+//! Wakers of tasks and callbacks: the one for every thread, and the one that stays.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,20 +6,20 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
-use super::callback;
-use super::cell::{CellRef, DONE, Header, WAIT};
+use super::callback::{self, CallbackRef};
+use super::header::{DONE, Header, Runnable, RunnableRef, WAIT};
+use super::host;
 use super::waits_for::WaitsFor;
-use crate::report;
 
 /// A static, so that its address says that a waker is ours.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, release);
 
 /// # Safety
 ///
-/// `data` is the cell of a live waker of ours: counted, or borrowed during a poll. Likewise below.
+/// `data` is the header of a live waker of ours: counted, or borrowed during a poll. Likewise below.
 unsafe fn clone(data: *const ()) -> RawWaker {
-    // SAFETY: the live waker keeps the cell alive.
-    unsafe { Header::retain_shared(cell(data)) };
+    // SAFETY: the live waker keeps the header alive.
+    unsafe { Header::retain_shared(header(data)) };
     RawWaker::new(data, &VTABLE)
 }
 
@@ -31,45 +31,48 @@ unsafe fn wake(data: *const ()) {
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
-    let cell = cell(data);
-    // SAFETY: the live waker keeps the cell alive, and by promise 4 the home.
-    let header = unsafe { cell.as_ref() };
+    let this = header(data);
+    // SAFETY: the live waker keeps the header alive, and by promise 4 the scheduler.
+    let header = unsafe { this.as_ref() };
     // SAFETY: as above.
-    let home = unsafe { header.home.as_ref() };
-    if home.is_owner() {
-        // SAFETY: alive, and on the owner's thread.
-        unsafe { Header::schedule(cell) };
+    let scheduler = unsafe { header.scheduler.as_ref() };
+    if scheduler.is_owner() {
+        // DONE is set before the local side ends, and then there is nothing to do.
+        if !header.has(DONE) {
+            // SAFETY: on the owner's thread; not DONE, so the local side is alive.
+            unsafe { Runnable::new(this) }.schedule();
+        }
     } else if header.mark_queued() {
-        // SAFETY: alive; the count is the inbox's.
-        unsafe { Header::retain_shared(cell) };
+        // SAFETY: alive; the count is the remote queue's.
+        unsafe { Header::retain_shared(this) };
         // SAFETY: alive; `mark_queued` makes sure that it is in once; the count is handed over.
-        match unsafe { home.inbox.push(cell) } {
-            Ok(true) => home.unpark(),
+        match unsafe { scheduler.remote.push(this) } {
+            Ok(true) => scheduler.unpark(),
             Ok(false) => {}
             // SAFETY: refused, so the count is still this thread's.
-            Err(_) => unsafe { Header::release_shared(cell) },
+            Err(_) => unsafe { Header::release_shared(this) },
         }
     }
 }
 
 unsafe fn release(data: *const ()) {
     // SAFETY: the waker was counted, and is gone now.
-    unsafe { Header::release_shared(cell(data)) };
+    unsafe { Header::release_shared(header(data)) };
 }
 
 #[inline]
-fn cell(data: *const ()) -> NonNull<Header> {
-    NonNull::new(data.cast_mut().cast()).expect("made from a cell")
+fn header(data: *const ()) -> NonNull<Header> {
+    NonNull::new(data.cast_mut().cast()).expect("made from a header")
 }
 
-/// The waker for a poll of `cell`: counts nothing, and is not dropped.
+/// The waker for a poll: counts nothing, and is not dropped.
 ///
 /// # Safety
 ///
-/// `cell` outlives the result.
-pub(super) unsafe fn borrowed(cell: NonNull<Header>) -> ManuallyDrop<Waker> {
+/// `task` outlives the result.
+pub(super) unsafe fn borrowed(task: Runnable) -> ManuallyDrop<Waker> {
     // SAFETY: the vtable's functions fit the data; not counted, so not dropped.
-    ManuallyDrop::new(unsafe { Waker::new(cell.as_ptr().cast_const().cast(), &VTABLE) })
+    ManuallyDrop::new(unsafe { Waker::new(task.as_ptr().as_ptr().cast_const().cast(), &VTABLE) })
 }
 
 /// A waker that stays on the thread it was taken on.
@@ -108,8 +111,8 @@ pub struct LoopWaker(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    /// A cell of this thread that had not ended when the waker was taken.
-    Local(CellRef),
+    /// A task or callback of this thread that had not ended when the waker was taken.
+    Local(RunnableRef),
     /// Of another executor or of a combinator.
     Other(Foreign),
 }
@@ -127,12 +130,12 @@ impl Foreign {
     #[cold]
     fn wake(mut self) {
         let waker = self.0.take();
-        report::caught("a waker", || waker.map_or((), Waker::wake));
+        host::caught("a waker", || waker.map_or((), Waker::wake));
     }
 
     #[cold]
     fn wake_by_ref(&self) {
-        report::caught("a waker", || self.0.iter().for_each(Waker::wake_by_ref));
+        host::caught("a waker", || self.0.iter().for_each(Waker::wake_by_ref));
     }
 
     fn will_wake(&self, waker: &Waker) -> bool {
@@ -144,7 +147,7 @@ impl Drop for Foreign {
     #[inline]
     fn drop(&mut self) {
         if let Some(waker) = self.0.take() {
-            report::caught("the end of a waker", || drop(waker));
+            host::caught("the end of a waker", || drop(waker));
         }
     }
 }
@@ -182,13 +185,11 @@ impl LoopWaker {
     #[inline]
     #[must_use]
     pub fn for_wait(cx: &Context<'_>, what: WaitsFor) -> Self {
-        let Some(cell) = local_cell(cx.waker()) else {
+        let Some(task) = local(cx.waker()) else {
             return Self::foreign(cx.waker().clone());
         };
-        // SAFETY: `local_cell` says that it is alive, on its thread, and not at its end.
-        let cell = unsafe { CellRef::share(cell) };
-        set_wait(cell.header(), what.bits());
-        Self(Kind::Local(cell))
+        set_wait(task, what);
+        Self(Kind::Local(RunnableRef::share(task)))
     }
 
     /// Takes a waker from a waker.
@@ -205,27 +206,26 @@ impl LoopWaker {
     #[inline]
     #[must_use]
     pub fn from_waker(waker: &Waker) -> Self {
-        match local_cell(waker) {
-            // SAFETY: `local_cell` says that it is alive, on its thread, and not at its end.
-            Some(cell) => Self(Kind::Local(unsafe { CellRef::share(cell) })),
+        match local(waker) {
+            Some(runnable) => Self(Kind::Local(RunnableRef::share(runnable))),
             None => Self::foreign(waker.clone()),
         }
     }
 
-    pub(crate) fn from_cell(cell: CellRef) -> Self {
-        Self(Kind::Local(cell))
+    pub(crate) fn from_runnable(runnable: RunnableRef) -> Self {
+        Self(Kind::Local(runnable))
     }
 
-    /// What [`into_cell`](Self::into_cell) gave back.
+    /// A waker that [`into_runnable`](Self::into_runnable) gave back.
     pub(crate) fn foreign(waker: Waker) -> Self {
         Self(Kind::Other(Foreign::new(waker)))
     }
 
-    /// The cell that is woken, or else the waker.
+    /// The task or callback that is woken, or else the waker.
     #[inline]
-    pub(crate) fn into_cell(self) -> Result<CellRef, Waker> {
+    pub(crate) fn into_runnable(self) -> Result<RunnableRef, Waker> {
         match self.0 {
-            Kind::Local(cell) => Ok(cell),
+            Kind::Local(runnable) => Ok(runnable),
             Kind::Other(mut waker) => Err(waker.0.take().expect("taken only by the owner")),
         }
     }
@@ -254,7 +254,7 @@ impl LoopWaker {
     #[inline]
     pub fn wake(self) {
         match self.0 {
-            Kind::Local(cell) => cell.schedule(),
+            Kind::Local(runnable) => runnable.schedule(),
             Kind::Other(waker) => waker.wake(),
         }
     }
@@ -263,7 +263,7 @@ impl LoopWaker {
     #[inline]
     pub(super) fn clone_local(&self) -> Option<Self> {
         match &self.0 {
-            Kind::Local(cell) => Some(Self::from_cell(cell.clone())),
+            Kind::Local(runnable) => Some(Self::from_runnable(runnable.clone())),
             Kind::Other(..) => None,
         }
     }
@@ -272,7 +272,7 @@ impl LoopWaker {
     /// else has a handle.
     pub(crate) fn discard(self) {
         match self.0 {
-            Kind::Local(cell) => callback::discard_pending(&cell),
+            Kind::Local(runnable) => callback::discard(runnable.get()),
             Kind::Other(waker) => drop(waker),
         }
     }
@@ -300,7 +300,7 @@ impl LoopWaker {
     #[inline]
     pub fn wake_by_ref(&self) {
         match &self.0 {
-            Kind::Local(cell) => cell.schedule(),
+            Kind::Local(runnable) => runnable.schedule(),
             Kind::Other(waker) => waker.wake_by_ref(),
         }
     }
@@ -328,31 +328,15 @@ impl LoopWaker {
     #[must_use]
     pub fn will_wake(&self, cx: &Context<'_>) -> bool {
         match &self.0 {
-            Kind::Local(cell) => cell.is_polled(cx),
+            Kind::Local(runnable) => runnable.is_polled(cx),
             Kind::Other(waker) => waker.will_wake(cx.waker()),
         }
     }
 
-    /// The task that is woken, if it is one of ours.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::future::poll_fn;
-    /// use std::task::Poll;
-    /// use asyncio_loop::{EventLoop, LoopWaker, running_loop};
-    ///
-    /// EventLoop::new()?.run_until_complete(poll_fn(|cx| {
-    ///     let task = LoopWaker::from_context(cx).task();
-    ///     assert_eq!(task, running_loop().current_task());
-    ///     Poll::Ready(())
-    /// }))?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn task(&self) -> Option<super::TaskRef> {
+    /// The task or callback that is woken, if it is one of ours.
+    pub(super) fn runnable(&self) -> Option<&RunnableRef> {
         match &self.0 {
-            Kind::Local(cell) => super::TaskRef::from_cell(cell.clone()).ok(),
+            Kind::Local(runnable) => Some(runnable),
             Kind::Other(..) => None,
         }
     }
@@ -361,63 +345,65 @@ impl LoopWaker {
 impl fmt::Debug for LoopWaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Local(cell) => f.debug_tuple("LoopWaker").field(cell).finish(),
+            Kind::Local(runnable) => f.debug_tuple("LoopWaker").field(runnable).finish(),
             Kind::Other(waker) => f.debug_tuple("LoopWaker").field(&waker.0).finish(),
         }
     }
 }
 
-impl CellRef {
+impl RunnableRef {
     /// Whether this is the task that is being polled with `cx`.
     #[inline]
     pub(crate) fn is_polled(&self, cx: &Context<'_>) -> bool {
         std::ptr::eq(cx.waker().vtable(), &VTABLE)
-            && std::ptr::eq(cx.waker().data().cast(), self.ptr().as_ptr())
+            && std::ptr::eq(cx.waker().data().cast(), self.get().as_ptr().as_ptr())
     }
 }
 
 /// Waking it schedules the callback.
-impl From<super::CallbackRef> for LoopWaker {
-    fn from(callback: super::CallbackRef) -> Self {
-        Self::from_cell(callback.into_cell())
+impl From<CallbackRef> for LoopWaker {
+    fn from(callback: CallbackRef) -> Self {
+        Self::from_runnable(callback.into_runnable())
     }
 }
 
-/// The cell behind a waker, if it is ours, belongs to this thread, and has not ended.
+impl WaitsFor {
+    /// Notes that the task being polled is going to wait for this. Does nothing in a task of
+    /// another executor.
+    #[inline]
+    pub fn note(self, cx: &Context<'_>) {
+        if let Some(task) = local(cx.waker()) {
+            set_wait(task, self);
+        }
+    }
+}
+
+/// The task or callback of a waker, if it is ours, belongs to this thread, and has not ended.
 #[inline]
-fn local_cell(waker: &Waker) -> Option<NonNull<Header>> {
+fn local(waker: &Waker) -> Option<Runnable> {
     if !std::ptr::eq(waker.vtable(), &VTABLE) {
         return None;
     }
-    let cell = cell(waker.data());
-    // SAFETY: the vtable is ours, and the waker keeps the cell alive, and the home (promise 4).
-    let home = unsafe { cell.as_ref() }.home;
+    let this = header(waker.data());
+    // SAFETY: the vtable is ours, so the waker keeps the header alive, and the scheduler (promise
+    // 4).
+    let header = unsafe { this.as_ref() };
     // SAFETY: as above.
-    if !unsafe { home.as_ref() }.is_owner() {
+    if !unsafe { header.scheduler.as_ref() }.is_owner() {
         return None;
     }
-    // A cell whose local side has ended is DONE; the flag may be read on this thread only.
-    // SAFETY: alive, as above.
-    (!unsafe { cell.as_ref() }.has(DONE)).then_some(cell)
-}
-
-/// Sets the task's bits of `WAIT`; does nothing if it is none of ours.
-#[inline]
-pub(super) fn note_wait(cx: &Context<'_>, wait: u32) {
-    if let Some(cell) = local_cell(cx.waker()) {
-        // SAFETY: `local_cell` says that it is alive and on its thread.
-        set_wait(unsafe { cell.as_ref() }, wait);
-    }
+    // The flag may be read on this thread only.
+    // SAFETY: on the owner's thread; not DONE, so the local side is alive.
+    (!header.has(DONE)).then(|| unsafe { Runnable::new(this) })
 }
 
 #[inline]
-fn set_wait(header: &Header, wait: u32) {
-    header.flags.set(header.flags.get() & !WAIT | wait);
+fn set_wait(task: Runnable, wait: WaitsFor) {
+    task.flags.set(task.flags.get() & !WAIT | wait.bits());
 }
 
 /// Whether the task being polled has one of these flags; false if it is none of ours.
 #[inline]
 pub(super) fn has(cx: &Context<'_>, flags: u32) -> bool {
-    // SAFETY: `local_cell` says that it is alive and on its thread.
-    local_cell(cx.waker()).is_some_and(|cell| unsafe { cell.as_ref() }.has(flags))
+    local(cx.waker()).is_some_and(|task| task.has(flags))
 }

@@ -12,7 +12,7 @@ use super::sys::Claim;
 use super::table::SignalTable;
 use super::{Signal, catchable};
 use crate::event_loop::LoopRef;
-use crate::running::running_loop;
+use crate::event_loop::running::running_loop;
 use crate::{LoopWaker, WaitsFor};
 
 /// Waits until `signal` arrives.

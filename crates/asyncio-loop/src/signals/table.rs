@@ -15,9 +15,9 @@ use super::registry::{self, Listener};
 use super::sys::Claim;
 use crate::context::Context;
 use crate::event_loop::LoopRef;
+use crate::event_loop::running::with_running;
 use crate::kernel::RawTask;
 use crate::report;
-use crate::running::with_running;
 use crate::spawn::TaskOptions;
 use crate::{Direction, Source};
 

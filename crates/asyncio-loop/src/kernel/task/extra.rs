@@ -1,11 +1,11 @@
-//! What few tasks have, behind one word.
+//! Rare parts of a task, behind one word.
 
 use std::marker::PhantomData;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::Supervisor;
+use super::supervisor::Supervisor;
 use crate::cancel_reason::{CancelReason, Reason};
 use crate::kernel::callback::CallbackRef;
 use crate::kernel::waker::LoopWaker;
@@ -17,11 +17,11 @@ pub(super) struct Extra {
     pub(super) on_done: Vec<CallbackRef>,
     /// How many of these were registered before the task was awaited: they come first.
     pub(super) before_awaiter: usize,
-    /// A waiter that is none of our cells.
+    /// A waiter of another executor.
     pub(super) awaiter: Option<LoopWaker>,
-    /// How often it was asked to end, less what was taken back.
+    /// Requests to cancel, less those that were withdrawn.
     pub(super) requests: usize,
-    /// What the last of them said.
+    /// The reason of the last request.
     pub(super) reason: Option<CancelReason>,
 }
 
@@ -37,17 +37,17 @@ impl Extra {
     }
 }
 
-/// Nothing, an [`Extra`], or the reason of a single request, which is all that most tasks ever have of
-/// these: to cancel a task allocates nothing.
+/// Nothing, an [`Extra`], or the reason of a single request to cancel. Most tasks never have more of
+/// these than that reason, so cancelling a task allocates nothing.
 ///
-/// The word is null; or the address of an `Extra` that is owned as by a `Box`; or one with the lowest
-/// bit set: null, or of a [`Reason`] that is owned as by an `Arc`.
+/// The word is null; or the address of an `Extra`, owned as by a `Box`; or has the lowest bit set,
+/// and is otherwise null or the address of a [`Reason`], owned as by an `Arc`.
 pub(super) struct ExtraSlot {
     word: *mut u8,
     _owns: PhantomData<(Box<Extra>, Arc<Reason>)>,
 }
 
-/// The bit of an address that says that it is a reason's.
+/// The bit that marks the address of a reason.
 const REASON: usize = 1;
 const _: () = assert!(align_of::<Extra>() > REASON && align_of::<Reason>() > REASON);
 
@@ -101,12 +101,12 @@ impl ExtraSlot {
         unsafe { &mut *self.word.cast::<Extra>() }
     }
 
-    /// How often the task was asked to end, less what was taken back.
+    /// Requests to cancel the task, less those that were withdrawn.
     pub(super) fn requests(&self) -> usize {
         self.get().map_or(usize::from(!self.word.is_null()), |extra| extra.requests)
     }
 
-    /// What the last request said.
+    /// The reason of the last request.
     pub(super) fn reason(&self) -> Option<CancelReason> {
         match self.single_reason() {
             None => self.get()?.reason.clone(),

@@ -1,21 +1,21 @@
-//! The handle that takes the output.
+//! The handle that takes the output of a task.
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use crate::kernel::cell::{
-    CANCELLED, CHILD, CellRef, DONE, ENDING, FULL, JOINED, LENT, OBSERVED, PANICKED, TASK,
+use super::header::TaskPtr;
+use super::outcome::Outcome;
+use super::poll::drop_caught;
+use super::task_ref::TaskRef;
+use crate::kernel::frames;
+use crate::kernel::header::{
+    CANCELLED, CHILD, DONE, ENDING, FULL, JOINED, LENT, OBSERVED, PANICKED, RunnableRef,
 };
-use crate::kernel::home::Home;
+use crate::kernel::host::{self, Failure};
+use crate::kernel::panics::{Payload, copy_payload};
 use crate::kernel::waits_for::WaitsFor;
 use crate::kernel::waker::{self, LoopWaker};
-use crate::kernel::{children, frames};
-use crate::report;
-use crate::running::with_running;
-
-use super::step::{drop_caught, take_awaiter, unlink};
-use super::{Outcome, Payload, TaskRef, task_header};
 
 /// The one handle that takes a task's output.
 ///
@@ -39,15 +39,12 @@ pub struct RawTask<T> {
 }
 
 impl<T> RawTask<T> {
-    pub(super) fn new(task: TaskRef) -> Self {
-        Self { task, _output: PhantomData }
-    }
-
     /// # Safety
     ///
-    /// `cell` is a task whose output is a `T`, and this its only handle.
-    pub(in crate::kernel) unsafe fn from_cell(cell: CellRef) -> Self {
-        Self { task: TaskRef(cell), _output: PhantomData }
+    /// `task` is a task whose output is a `T`, and this its only handle.
+    pub(in crate::kernel) unsafe fn from_raw(task: RunnableRef) -> Self {
+        // SAFETY: the caller's promise.
+        Self { task: unsafe { TaskRef::from_raw(task) }, _output: PhantomData }
     }
 
     /// The task itself.
@@ -83,8 +80,8 @@ impl<T> RawTask<T> {
     /// ```
     #[must_use]
     pub fn peek(&self) -> Option<Outcome<&T>> {
-        let header = self.task.header();
-        let flags = header.flags.get();
+        let task = self.task.ptr();
+        let flags = task.flags.get();
         if flags & DONE == 0 {
             return None;
         }
@@ -95,15 +92,15 @@ impl<T> RawTask<T> {
             return None;
         }
         if flags & PANICKED != 0 {
-            header.set(OBSERVED);
+            task.set(OBSERVED);
             // SAFETY: DONE, FULL and PANICKED: the payload, which only this handle takes, by `&mut`.
-            let payload = unsafe { &*header.stage::<Payload>(self.task.0.ptr()) };
-            return Some(Outcome::Panicked(report::copy_payload(&**payload)));
+            let payload = unsafe { &*task.get().stage::<Payload>() };
+            return Some(Outcome::Panicked(copy_payload(&**payload)));
         }
-        header.set(LENT);
+        task.set(LENT);
         // SAFETY: DONE and FULL: the output of type `T`, which only this handle takes, by `&mut`; LENT keeps a
         // set of children from dropping it.
-        Some(Outcome::Value(unsafe { &*header.stage::<T>(self.task.0.ptr()) }))
+        Some(Outcome::Value(unsafe { &*task.get().stage::<T>() }))
     }
 
     /// Takes the outcome, once the task has ended; `None` before, and after it was taken.
@@ -121,8 +118,8 @@ impl<T> RawTask<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn take(&mut self) -> Option<Outcome<T>> {
-        let header = self.task.header();
-        let flags = header.flags.get();
+        let task = self.task.ptr();
+        let flags = task.flags.get();
         if flags & DONE == 0 {
             return None;
         }
@@ -132,17 +129,18 @@ impl<T> RawTask<T> {
         if flags & FULL == 0 {
             return None;
         }
-        header.clear(FULL);
+        task.clear(FULL);
         let outcome = if flags & PANICKED != 0 {
             // SAFETY: the payload, taken once: FULL is clear now.
-            Outcome::Panicked(unsafe { header.stage::<Payload>(self.task.0.ptr()).read() })
+            Outcome::Panicked(unsafe { task.get().stage::<Payload>().read() })
         } else {
             // SAFETY: the output of type `T`, taken once.
-            Outcome::Value(unsafe { header.stage::<T>(self.task.0.ptr()).read() })
+            Outcome::Value(unsafe { task.get().stage::<T>().read() })
         };
         if flags & CHILD != 0 {
-            // SAFETY: DONE, and kept alive by this handle.
-            unsafe { children::leave_if_empty(self.task.0.ptr()) };
+            if let Some(set) = task.vtable.set {
+                (set.leave_if_empty)(task.get());
+            }
         }
         Some(outcome)
     }
@@ -166,15 +164,15 @@ impl<T> RawTask<T> {
     /// ```
     #[inline]
     pub fn take_value(&mut self, cx: &Context<'_>) -> Option<T> {
-        let header = self.task.header();
-        let flags = header.flags.get();
+        let task = self.task.ptr();
+        let flags = task.flags.get();
         let has_returned = flags & (DONE | FULL | PANICKED | CANCELLED | CHILD) == DONE | FULL;
         if !has_returned || waker::has(cx, ENDING) {
             return None;
         }
-        header.clear(FULL);
+        task.clear(FULL);
         // SAFETY: DONE and FULL: the output of type `T`, taken once.
-        Some(unsafe { header.stage::<T>(self.task.0.ptr()).read() })
+        Some(unsafe { task.get().stage::<T>().read() })
     }
 
     /// Waits for the outcome and takes it.
@@ -243,66 +241,62 @@ impl<T> RawTask<T> {
 
     #[inline]
     fn note_awaiter(&self, cx: &Context<'_>, link: bool) -> Join<T> {
-        match LoopWaker::for_wait(cx, WaitsFor::Task).into_cell() {
+        match LoopWaker::for_wait(cx, WaitsFor::Task).into_runnable() {
             Ok(awaiter) => self.await_in(awaiter, link),
-            Err(waker) => {
-                if self.task.is_done() {
-                    // To clone the waker has stepped it.
-                    waker.wake();
-                    return Join::Noted;
-                }
-                // Where no loop runs, another executor waits.
-                let _ = with_running(|running| self.task.check_loop(Some(running)));
-                // SAFETY: promises 1 and 5: dropped when the new one is in its place.
-                let old = unsafe { take_awaiter(self.task.0.ptr()) };
-                let waker = LoopWaker::foreign(waker);
-                let old_waker = self.task.with_extra(|extra| {
-                    if extra.awaiter.is_none() {
-                        extra.before_awaiter = extra.on_done.len();
-                    }
-                    extra.awaiter.replace(waker)
-                });
-                drop((old, old_waker));
-                Join::Noted
-            }
+            Err(waker) => self.await_foreign(waker),
         }
     }
 
-    /// Notes the task that awaits this one, and links the two if nothing stands in between.
-    #[inline]
-    fn await_in(&self, awaiter: CellRef, link: bool) -> Join<T> {
-        let this = self.task.0.ptr();
-        assert!(awaiter != self.task.0, "{:?} awaits itself", self.task);
-        if awaiter.header().home != self.task.header().home {
-            // SAFETY: the local side of a live cell keeps its home alive.
-            let other = unsafe { Home::event_loop(awaiter.header().home) };
-            self.task.check_loop(other.as_ref());
+    /// Notes a waker of another executor or of a combinator.
+    #[cold]
+    fn await_foreign(&self, waker: Waker) -> Join<T> {
+        if self.task.is_done() {
+            // Cloning the waker has polled the task.
+            waker.wake();
+            return Join::Noted;
         }
-        let flags = awaiter.header().flags.get();
-        // SAFETY: promises 1 and 5: no reference lives on.
-        let same = unsafe { &*self.task.task().awaiter.get() }.as_ref() == Some(&awaiter);
-        // SAFETY: promises 1 and 5: dropped when the new one is in its place, since its end may be code of a user
-        // that steps this task.
-        let old = if same { None } else { unsafe { take_awaiter(this) } };
-        let linked = flags & TASK != 0 && {
-            // SAFETY: a live task.
-            let slot = unsafe { &task_header(awaiter.ptr()).awaiting };
-            let free = slot.get().is_none_or(|awaited| awaited == this);
-            if link && free && flags & ENDING == 0 && frames::is_bare() {
-                slot.set(Some(this));
+        host::check_await(self.task.runnable(), None);
+        // Dropped when the new one is in its place.
+        let old = self.task.ptr().take_awaiter();
+        let waker = LoopWaker::foreign(waker);
+        let old_waker = self.task.with_extra(|extra| {
+            if extra.awaiter.is_none() {
+                extra.before_awaiter = extra.on_done.len();
+            }
+            extra.awaiter.replace(waker)
+        });
+        drop((old, old_waker));
+        Join::Noted
+    }
+
+    /// Notes the task that awaits this one, and links the two if there is no frame in between.
+    #[inline]
+    fn await_in(&self, awaiter: RunnableRef, link: bool) -> Join<T> {
+        let this = self.task.ptr();
+        assert!(awaiter != *self.task.runnable(), "{:?} awaits itself", self.task);
+        if awaiter.get().scheduler != this.scheduler {
+            host::check_await(self.task.runnable(), Some(&awaiter));
+        }
+        let same = this.is_awaited_by(&awaiter);
+        // Dropped when the new one is in its place, since its end may be code of a user that polls
+        // this task.
+        let old = if same { None } else { this.take_awaiter() };
+        let linked = TaskPtr::of(awaiter.get()).is_some_and(|task| {
+            let free = task.awaiting.get().is_none_or(|awaited| awaited == this);
+            if link && free && !task.has(ENDING) && frames::is_bare() {
+                task.awaiting.set(Some(this));
                 true
             } else {
-                unlink(&awaiter, this);
+                this.unlink(&awaiter);
                 false
             }
-        };
+        });
         if !same {
             let foreign = self.task.if_extra(|extra| {
                 extra.before_awaiter = extra.on_done.len();
                 extra.awaiter.take()
             });
-            // SAFETY: promises 1 and 5: the place is empty.
-            unsafe { *self.task.task().awaiter.get() = Some(awaiter) };
+            this.replace_awaiter(Some(awaiter));
             drop(foreign);
         }
         drop(old);
@@ -310,7 +304,7 @@ impl<T> RawTask<T> {
     }
 }
 
-/// What waiting for a task has come to.
+/// The result of a poll that waits for a task.
 ///
 /// # Examples
 ///
@@ -333,35 +327,34 @@ impl<T> RawTask<T> {
 pub enum Join<T> {
     /// The task has ended.
     Ready {
-        /// How.
+        /// How it ended.
         outcome: Outcome<T>,
         /// Whether the task that was waiting has been asked to end.
         ending: bool,
     },
     /// The task that waits is woken, and [`TaskRef::awaited`] of it says what it waits for.
     Linked,
-    /// Whoever waits is woken: inside a frame, in several places at once, or by a waker that is
-    /// not ours.
+    /// The waiter is woken; no link is kept, because it waits inside a frame, in several places at
+    /// once, or by a waker that is not ours.
     Noted,
 }
 
 impl<T> Drop for RawTask<T> {
     fn drop(&mut self) {
-        let header = self.task.header();
-        header.clear(JOINED);
-        if !header.has(DONE) {
+        let task = self.task.ptr();
+        task.clear(JOINED);
+        if !task.has(DONE) {
             // Nobody waits any more.
-            // SAFETY: promises 1 and 5: dropped after it was taken out.
-            drop(unsafe { take_awaiter(self.task.0.ptr()) });
+            drop(task.take_awaiter());
             drop(self.task.if_extra(|extra| extra.awaiter.take()));
             return;
         }
-        let observed = header.has(OBSERVED);
+        let observed = task.has(OBSERVED);
         match self.take() {
             Some(Outcome::Panicked(payload)) if !observed => {
-                report::task_panicked(&self.task, payload);
+                host::report(Failure::Task { task: self.task.runnable(), payload });
             }
-            Some(outcome) => drop_caught(self.task.header(), outcome),
+            Some(outcome) => drop_caught(task, outcome),
             None => {}
         }
     }

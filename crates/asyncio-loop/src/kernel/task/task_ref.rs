@@ -2,22 +2,20 @@
 
 use std::fmt;
 use std::panic::Location;
-use std::ptr::NonNull;
 use std::rc::Rc;
 
+use super::extra::Extra;
+use super::header::TaskPtr;
+use super::supervisor::Supervisor;
 use crate::cancel_reason::CancelReason;
 use crate::context::{Context as Variables, ContextSlot};
-use crate::event_loop::LoopRef;
 use crate::kernel::callback::CallbackRef;
-use crate::kernel::cell::{
-    CANCELLED, CHILD, CellRef, DONE, ENDING, Header, OBSERVED, PANICKED, RUNNING, SCHEDULED,
+use crate::kernel::header::{
+    CANCELLED, CHILD, DONE, ENDING, OBSERVED, PANICKED, RUNNING, RunnableRef, SCHEDULED,
     SUPERVISED, TASK,
 };
-use crate::kernel::children;
-use crate::kernel::home::Home;
 use crate::kernel::waits_for::WaitsFor;
-
-use super::{Extra, Supervisor, TaskHeader, task_header};
+use crate::kernel::waker::LoopWaker;
 
 /// A task, whatever it returns: to look at, name, wake and end it.
 ///
@@ -37,42 +35,44 @@ use super::{Extra, Supervisor, TaskHeader, task_header};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct TaskRef(pub(super) CellRef);
+pub struct TaskRef(RunnableRef);
 
 impl TaskRef {
     /// # Safety
     ///
-    /// As for `CellRef::share`, with a task.
-    pub(in crate::kernel) unsafe fn share(cell: NonNull<Header>) -> Self {
-        // SAFETY: the caller's promise.
-        Self(unsafe { CellRef::share(cell) })
+    /// `runnable` is a task.
+    pub(super) unsafe fn from_raw(runnable: RunnableRef) -> Self {
+        Self(runnable)
     }
 
-    pub(crate) fn from_cell(cell: CellRef) -> Result<Self, CellRef> {
-        if cell.header().has(TASK) { Ok(Self(cell)) } else { Err(cell) }
+    pub(in crate::kernel) fn share(task: TaskPtr) -> Self {
+        Self(RunnableRef::share(task.get()))
+    }
+
+    /// The task, or the callback if it is none.
+    pub(crate) fn from_runnable(runnable: RunnableRef) -> Result<Self, RunnableRef> {
+        if runnable.header().has(TASK) { Ok(Self(runnable)) } else { Err(runnable) }
+    }
+
+    pub(crate) fn runnable(&self) -> &RunnableRef {
+        &self.0
     }
 
     #[inline]
-    pub(in crate::kernel) fn header(&self) -> &Header {
-        self.0.header()
+    pub(in crate::kernel) fn ptr(&self) -> TaskPtr {
+        // SAFETY: a `TaskRef` is made of tasks only.
+        unsafe { TaskPtr::new(self.0.get()) }
     }
 
-    pub(super) fn task(&self) -> &TaskHeader {
-        // SAFETY: a live task.
-        unsafe { task_header(self.0.ptr()) }
-    }
-
-    /// Runs `f` with the task's extra part, which is made if it is missing.
+    /// Runs `f`, which calls no code of a user, with the rare parts, which are made if they are
+    /// missing.
     pub(super) fn with_extra<R>(&self, f: impl FnOnce(&mut Extra) -> R) -> R {
-        // SAFETY: promises 1 and 5: `f` is code of this file that calls nobody.
-        let extra = unsafe { &mut *self.task().extra.get() };
-        f(extra.get_or_insert())
+        self.ptr().with_extra(|extra| f(extra.get_or_insert()))
     }
 
-    /// Runs `f` with the task's extra part, if there is one.
+    /// Runs `f`, which calls no code of a user, with the rare parts, if there are any.
     pub(super) fn if_extra<R>(&self, f: impl FnOnce(&mut Extra) -> Option<R>) -> Option<R> {
-        // SAFETY: as above.
-        unsafe { &mut *self.task().extra.get() }.get_mut().and_then(f)
+        self.ptr().with_extra(|extra| extra.get_mut().and_then(f))
     }
 
     /// The task's number: unique in the process, and rising on each thread.
@@ -90,7 +90,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.task().id
+        self.ptr().id
     }
 
     /// The name it was given, or `Task-N` with its number.
@@ -145,7 +145,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn site(&self) -> &'static Location<'static> {
-        self.task().site
+        self.ptr().site
     }
 
     /// The Rust type of its future.
@@ -163,7 +163,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn type_name(&self) -> &'static str {
-        (self.header().vtable.type_name)()
+        self.ptr().type_name()
     }
 
     /// The context it runs in: its own copy, unless it was made in a given one.
@@ -185,30 +185,11 @@ impl TaskRef {
     pub fn context(&self) -> Variables {
         // The slot of a task that is being stepped is empty. An eager child may be on top of it,
         // so it has to be the innermost one.
-        if self.header().has(RUNNING) {
+        if self.ptr().has(RUNNING) {
             ContextSlot::current()
         } else {
-            self.header().context.to_context()
+            self.ptr().context.to_context()
         }
-    }
-
-    /// The loop that it belongs to, unless that is gone.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{EventLoop, TaskOptions};
-    ///
-    /// let event_loop = EventLoop::new()?;
-    /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
-    /// assert_eq!(raw.task().event_loop().as_ref(), Some(&*event_loop));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[doc(alias = "get_loop")]
-    #[must_use]
-    pub fn event_loop(&self) -> Option<LoopRef> {
-        // SAFETY: the local side of a live cell keeps its home alive.
-        unsafe { Home::event_loop(self.header().home) }
     }
 
     /// Whether it has ended.
@@ -228,7 +209,7 @@ impl TaskRef {
     #[inline]
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.header().has(DONE)
+        self.ptr().has(DONE)
     }
 
     /// Whether it has ended without returning and without a panic.
@@ -247,7 +228,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.header().has(CANCELLED)
+        self.ptr().has(CANCELLED)
     }
 
     /// Whether it was asked to end and has not yet.
@@ -265,7 +246,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        self.header().has(ENDING)
+        self.ptr().has(ENDING)
     }
 
     /// Whether it has ended by a panic.
@@ -284,7 +265,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn is_panicked(&self) -> bool {
-        self.header().has(PANICKED)
+        self.ptr().has(PANICKED)
     }
 
     /// Whether it is one of [`Children`](crate::Children), which their owner steps.
@@ -303,33 +284,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn is_child(&self) -> bool {
-        self.header().has(CHILD)
-    }
-
-    /// Of one of [`Children`](crate::Children) that is being stepped: the task inside whose step that
-    /// happens.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{Children, EventLoop, TaskOptions, running_loop};
-    ///
-    /// EventLoop::new()?.run_until_complete(async {
-    ///     let event_loop = running_loop();
-    ///     let children = Children::new(&event_loop);
-    ///     let current = || running_loop().current_task().unwrap();
-    ///     let mut child = children.spawn(async move { current().stepper() }, TaskOptions::new());
-    ///     children.step();
-    ///     assert_eq!(child.task().stepper(), None, "it is not being stepped");
-    ///     let asyncio_loop::Outcome::Value(stepper) = child.take().unwrap() else { unreachable!() };
-    ///     assert_eq!(stepper, event_loop.current_task());
-    /// })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn stepper(&self) -> Option<Self> {
-        // SAFETY: a live child, on its thread.
-        if self.is_child() { unsafe { children::stepper(self.0.ptr()) } } else { None }
+        self.ptr().has(CHILD)
     }
 
     /// Whether it is being stepped.
@@ -349,7 +304,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.header().has(RUNNING)
+        self.ptr().has(RUNNING)
     }
 
     /// Whether it stands in line to be stepped.
@@ -371,7 +326,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn is_scheduled(&self) -> bool {
-        self.header().has(SCHEDULED)
+        self.ptr().has(SCHEDULED)
     }
 
     /// What it waits for, if it is blocked and has said so.
@@ -396,7 +351,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn waits_for(&self) -> Option<WaitsFor> {
-        let flags = self.header().flags.get();
+        let flags = self.ptr().flags.get();
         let is_blocked = flags & (DONE | RUNNING | SCHEDULED) == 0;
         is_blocked.then(|| WaitsFor::of_flags(flags)).flatten()
     }
@@ -427,9 +382,8 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn awaited(&self) -> Option<Self> {
-        let awaited = self.task().awaiting.get()?;
-        // SAFETY: promise 10: not DONE, so alive.
-        Some(unsafe { Self::share(awaited) })
+        // Promise 10: not DONE, so alive.
+        self.ptr().awaiting.get().map(Self::share)
     }
 
     /// Counts a request to end, which says this about itself.
@@ -452,8 +406,7 @@ impl TaskRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn add_request(&self, reason: CancelReason) {
-        // SAFETY: promises 1 and 5.
-        let old = unsafe { &mut *self.task().extra.get() }.add_request(reason);
+        let old = self.ptr().with_extra(|extra| extra.add_request(reason));
         drop(old);
     }
 
@@ -499,8 +452,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn requests(&self) -> usize {
-        // SAFETY: promises 1 and 5.
-        unsafe { &*self.task().extra.get() }.requests()
+        self.ptr().with_extra(|extra| extra.requests())
     }
 
     /// What the last request to end said.
@@ -520,8 +472,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn cancel_reason(&self) -> Option<CancelReason> {
-        // SAFETY: promises 1 and 5.
-        unsafe { &*self.task().extra.get() }.reason()
+        self.ptr().with_extra(|extra| extra.reason())
     }
 
     /// Sets what is said when it ends cancelled.
@@ -622,7 +573,7 @@ impl TaskRef {
         if self.is_done() {
             return false;
         }
-        self.header().set(ENDING);
+        self.ptr().set(ENDING);
         if !self.is_running() {
             self.0.schedule();
         }
@@ -649,7 +600,7 @@ impl TaskRef {
     /// ```
     pub fn mark_ending(&self) {
         if !self.is_done() {
-            self.header().set(ENDING);
+            self.ptr().set(ENDING);
         }
     }
 
@@ -669,7 +620,7 @@ impl TaskRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn withdraw_end(&self) {
-        self.header().clear(ENDING);
+        self.ptr().clear(ENDING);
     }
 
     /// Puts a supervisor in charge, or nobody. Returns the one before.
@@ -707,8 +658,8 @@ impl TaskRef {
     pub fn set_supervisor(&self, new: Option<Rc<dyn Supervisor>>) -> Option<Rc<dyn Supervisor>> {
         match &new {
             _ if self.is_done() => return None,
-            Some(_) => self.header().set(SUPERVISED),
-            None => self.header().clear(SUPERVISED),
+            Some(_) => self.ptr().set(SUPERVISED),
+            None => self.ptr().clear(SUPERVISED),
         }
         self.with_extra(|extra| std::mem::replace(&mut extra.supervisor, new))
     }
@@ -748,7 +699,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn supervisor(&self) -> Option<Rc<dyn Supervisor>> {
-        if self.header().has(SUPERVISED) {
+        if self.ptr().has(SUPERVISED) {
             self.if_extra(|extra| extra.supervisor.clone())
         } else {
             None
@@ -778,28 +729,11 @@ impl TaskRef {
         }
     }
 
-    /// Panics unless `running` is the task's loop: while another loop runs, to wait for the task would
-    /// hang.
-    #[doc(hidden)]
-    pub fn check_loop(&self, running: Option<&LoopRef>) {
-        let own = self.event_loop();
-        let name = |event_loop: Option<&LoopRef>| {
-            event_loop
-                .map_or("a loop that is gone".to_owned(), |event_loop| format!("{event_loop:?}"))
-        };
-        assert!(
-            self.is_done() || own.as_ref() == running,
-            "{self:?} is attached to a different loop, {}, than the one it is awaited on, {}",
-            name(own.as_ref()),
-            name(running),
-        );
-    }
-
     /// Says that somebody knows how the task has ended: its panic need not be reported.
     #[doc(hidden)]
     pub fn mark_seen(&self) {
         if self.is_done() {
-            self.header().set(OBSERVED);
+            self.ptr().set(OBSERVED);
         }
     }
 
@@ -824,9 +758,32 @@ impl TaskRef {
     }
 }
 
+impl LoopWaker {
+    /// The task that is woken, if it is one of ours.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::Poll;
+    /// use asyncio_loop::{EventLoop, LoopWaker, running_loop};
+    ///
+    /// EventLoop::new()?.run_until_complete(poll_fn(|cx| {
+    ///     let task = LoopWaker::from_context(cx).task();
+    ///     assert_eq!(task, running_loop().current_task());
+    ///     Poll::Ready(())
+    /// }))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn task(&self) -> Option<TaskRef> {
+        TaskRef::from_runnable(self.runnable()?.clone()).ok()
+    }
+}
+
 impl fmt::Debug for TaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let flags = self.header().flags.get();
+        let flags = self.ptr().flags.get();
         let state = match flags {
             _ if flags & CANCELLED != 0 => "cancelled",
             _ if flags & PANICKED != 0 => "panicked",

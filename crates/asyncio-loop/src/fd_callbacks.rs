@@ -12,8 +12,7 @@ use std::task::{Context, Poll};
 use crate::driver::{Direction, Registration};
 use crate::error::LoopClosed;
 use crate::event_loop::LoopRef;
-use crate::kernel::TaskRef;
-use crate::report;
+use crate::kernel::{TaskRef, catch, caught, report_panic};
 use crate::spawn::TaskOptions;
 
 /// The callbacks of one loop, by the number of their descriptor.
@@ -86,8 +85,8 @@ impl Callback {
 
     fn call(&self) {
         let Some(mut function) = self.function.take() else { return };
-        if let Err(payload) = report::catch(&mut function) {
-            report::callback_panicked(self.type_name, payload);
+        if let Err(payload) = catch(&mut function) {
+            report_panic(self.type_name, payload);
         }
         // It may have removed itself.
         if self.registration.borrow().is_some() {
@@ -105,7 +104,7 @@ impl Callback {
     }
 
     fn drop_function(&self, function: Box<dyn FnMut()>) {
-        report::caught(self.type_name, || drop(function));
+        caught(self.type_name, || drop(function));
     }
 }
 

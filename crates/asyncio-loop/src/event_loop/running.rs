@@ -1,9 +1,10 @@
 //! Which loop runs on this thread.
 
+use std::fmt;
 use std::panic::Location;
 
+use super::LoopRef;
 use crate::error::{NoRunningLoop, RunError};
-use crate::event_loop::LoopRef;
 use crate::kernel::Lent;
 
 thread_local! {
@@ -107,4 +108,14 @@ pub(crate) fn running_site(event_loop: &LoopRef) -> Option<&'static Location<'st
     RUNNING.with(|running| {
         running.with(|r| r.filter(|running| running.event_loop == *event_loop).map(|r| r.site))
     })
+}
+
+impl fmt::Debug for LoopRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match running_site(self) {
+            Some(site) => write!(f, "<EventLoop running, started at {site}>"),
+            None if self.is_closed() => f.write_str("<EventLoop closed>"),
+            None => f.write_str("<EventLoop not running>"),
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::rc::Weak;
 
+use super::Inner;
 use crate::clock::LoopTime;
-use crate::event_loop::Inner;
 use crate::kernel::CallbackRef;
 use crate::timers::TimerKey;
 

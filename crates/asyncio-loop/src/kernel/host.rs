@@ -1,0 +1,62 @@
+//! What the kernel asks of the loop above it: one small table of functions.
+
+use std::sync::OnceLock;
+
+use super::header::RunnableRef;
+use super::panics::{Payload, catch};
+
+/// A failure that has no other place to go than the exception handler.
+pub(crate) enum Failure<'a> {
+    /// A callback, a destructor or a waker panicked. `name` is its Rust type, or says what it is.
+    Callback { name: &'static str, payload: Payload },
+    /// A task panicked and has no handle.
+    Task { task: &'a RunnableRef, payload: Payload },
+    /// The loop was closed before the task had ended.
+    Destroyed { task: &'a RunnableRef },
+}
+
+/// The functions of the loop that the kernel calls. There is nothing else above the kernel that it
+/// knows.
+pub(crate) struct Host {
+    /// Reports a failure. It must not unwind (promise 7).
+    pub(crate) report: fn(Failure<'_>),
+    /// Panics if a task must not be awaited by this waiter (`None` for a waiter that is none of
+    /// ours), because another loop runs than the task's.
+    pub(crate) check_await: fn(&RunnableRef, waiter: Option<&RunnableRef>),
+}
+
+static HOST: OnceLock<&'static Host> = OnceLock::new();
+
+/// Sets the table of the process. Later calls do nothing.
+pub(super) fn set_host(host: &'static Host) {
+    let _ = HOST.set(host);
+}
+
+/// Reports a failure. Does not unwind.
+#[cold]
+pub(super) fn report(failure: Failure<'_>) {
+    if let Some(host) = HOST.get() {
+        (host.report)(failure);
+    }
+}
+
+/// Reports the panic of a callback, a destructor or a waker.
+#[cold]
+pub(crate) fn report_panic(name: &'static str, payload: Payload) {
+    report(Failure::Callback { name, payload });
+}
+
+/// See [`Host::check_await`].
+#[cold]
+pub(super) fn check_await(task: &RunnableRef, waiter: Option<&RunnableRef>) {
+    if let Some(host) = HOST.get() {
+        (host.check_await)(task, waiter);
+    }
+}
+
+/// Calls code of a user, and reports its panic as the failure of `name`.
+pub(crate) fn caught(name: &'static str, f: impl FnOnce()) {
+    if let Err(payload) = catch(f) {
+        report_panic(name, payload);
+    }
+}

@@ -1,0 +1,305 @@
+//! The owner's handle of a scheduler, and the one for other threads.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use super::callback::{self, CallbackRef};
+use super::children::{self, Children};
+use super::header::{self, DONE, FOREIGN, HIDDEN, Header, RUNNING, Runnable, RunnableRef};
+use super::header::{SCHEDULED, WAIT};
+use super::host::{self, Host};
+use super::remote_queue::{Batch, Closed};
+use super::scheduler::{Scheduler, SchedulerPtr};
+use super::task::{self, Outcome, RawTask, Spawn, TaskPtr, TaskRef};
+use crate::context::ContextSlot;
+use crate::primitives::Arc;
+
+/// A scheduler, as other threads see it.
+#[derive(Clone, Debug)]
+pub(crate) struct RemoteScheduler(Arc<Scheduler>);
+
+impl RemoteScheduler {
+    /// Runs `callback` on the owner's thread; gives it back if the loop is closed.
+    pub(crate) fn call_soon<F: FnOnce() + Send + 'static>(&self, callback: F) -> Result<(), F> {
+        // SAFETY: the scheduler is alive, and `F` is `Send`.
+        let new = unsafe { callback::new_foreign(self.ptr(), callback) };
+        // SAFETY: the queue takes the callback over with its one reference.
+        match unsafe { self.0.remote.push(new) } {
+            Ok(true) => self.0.unpark(),
+            Ok(false) => {}
+            // SAFETY: refused, so this thread is still the only one that knows the callback, which
+            // is one of `F`.
+            Err(Closed) => return Err(unsafe { callback::take_foreign(new) }),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_owner(&self) -> bool {
+        self.0.is_owner()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.remote.is_closed()
+    }
+
+    /// The scheduler with the whole of its `Arc`, so that counts may be taken through the pointer.
+    fn ptr(&self) -> NonNull<Scheduler> {
+        NonNull::new(Arc::as_ptr(&self.0).cast_mut()).expect("an Arc is not null")
+    }
+}
+
+/// A scheduler, as the loop on its thread sees it. Dropping it closes the scheduler.
+pub(crate) struct LocalScheduler {
+    scheduler: SchedulerPtr,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl LocalScheduler {
+    /// A scheduler for this thread; `unpark` ends the poll that its owner is parked in.
+    pub(crate) fn new(host: &'static Host, unpark: impl Fn() + Send + Sync + 'static) -> Self {
+        host::set_host(host);
+        let scheduler = Arc::into_raw(Arc::new(Scheduler::new(unpark))).cast_mut();
+        let scheduler = NonNull::new(scheduler).expect("an Arc is not null");
+        // SAFETY: on this thread; alive by the owner's count, which the loop's share keeps.
+        let scheduler = unsafe { SchedulerPtr::new(scheduler) };
+        Self { scheduler, _not_send: PhantomData }
+    }
+
+    fn remote_queue(&self) -> &Scheduler {
+        // SAFETY: alive by this handle's share.
+        unsafe { self.scheduler.as_ptr().as_ref() }
+    }
+
+    /// Says which loop it is part of.
+    pub(crate) fn set_owner<T: 'static>(&self, owner: &Rc<T>) {
+        let owner: Rc<dyn Any> = owner.clone();
+        self.scheduler.with(|local| local.owner = Rc::downgrade(&owner));
+    }
+
+    /// The scheduler as other threads see it.
+    pub(crate) fn remote(&self) -> RemoteScheduler {
+        // SAFETY: the scheduler is alive.
+        unsafe { header::retain_scheduler(self.scheduler.as_ptr()) };
+        // SAFETY: the count that was just taken.
+        RemoteScheduler(unsafe { Arc::from_raw(self.scheduler.as_ptr().as_ptr().cast_const()) })
+    }
+
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.scheduler.with(|local| local.closed)
+    }
+
+    /// A callback that is not scheduled yet.
+    pub(crate) fn callback<F: FnOnce() + 'static>(
+        &self,
+        f: F,
+        context: ContextSlot,
+    ) -> CallbackRef {
+        callback::new(self.scheduler, f, context)
+    }
+
+    /// Makes a task.
+    #[inline]
+    pub(crate) fn spawn<F: Future + 'static>(&self, future: F, how: Spawn) -> RawTask<F::Output> {
+        self.scheduler.spawn(future, how)
+    }
+
+    /// Makes a task of a future that may borrow, lets `drive` run the loop, and takes the task
+    /// apart again: an unfinished future is dropped, and `None` returned.
+    pub(crate) fn run_scoped<F: Future>(
+        &self,
+        future: F,
+        how: Spawn,
+        drive: impl FnOnce(&mut RawTask<F::Output>),
+    ) -> Option<Outcome<F::Output>> {
+        self.scheduler.run_scoped(future, how, drive)
+    }
+
+    /// An empty set of children.
+    pub(crate) fn children<'a>(&self) -> Children<'a> {
+        Children::with_scheduler(self.scheduler)
+    }
+
+    /// Moves the entries of the remote queue to the ready queue.
+    #[inline]
+    pub(crate) fn take_remote(&self) {
+        if !self.remote_queue().remote.is_empty() && !self.is_closed() {
+            self.accept(self.remote_queue().remote.take(), Runnable::schedule);
+        }
+    }
+
+    fn accept(&self, batch: Batch<Header>, each: fn(Runnable)) {
+        for entry in batch {
+            // SAFETY: the queue's reference keeps the header alive.
+            let header = unsafe { entry.as_ref() };
+            if header.has(FOREIGN) {
+                header.clear(FOREIGN);
+                self.scheduler.share();
+                // SAFETY: alive by the maker's local reference, which came with the callback.
+                let runnable = unsafe { Runnable::new(entry) };
+                each(runnable);
+                // SAFETY: that reference, given back once.
+                unsafe { runnable.release() };
+                continue;
+            }
+            header.clear_queued();
+            if header.has_local_side() {
+                // SAFETY: the local side is alive.
+                each(unsafe { Runnable::new(entry) });
+            }
+            // SAFETY: the queue's counted reference, given back once.
+            unsafe { Header::release_shared(entry) };
+        }
+    }
+
+    /// Notes that the loop is going to park. Returns false if it must not.
+    pub(crate) fn prepare_park(&self) -> bool {
+        // The memory of a rush is not kept for good.
+        self.scheduler.with(|local| {
+            local.ready.relax();
+            local.tasks.shrink();
+        });
+        self.remote_queue().remote.prepare_park()
+    }
+
+    /// Notes that the loop runs again.
+    pub(crate) fn unparked(&self) {
+        self.remote_queue().remote.unparked();
+    }
+
+    /// The number of callbacks and tasks that are ready.
+    #[inline]
+    pub(crate) fn ready(&self) -> usize {
+        self.scheduler.with(|local| local.ready.len())
+    }
+
+    /// A number that changes with each run of a callback or poll of a task.
+    #[inline]
+    pub(crate) fn steps(&self) -> usize {
+        self.scheduler.with(|local| local.ready.taken())
+    }
+
+    /// The callback or task that `run` would run next.
+    pub(crate) fn peek(&self) -> Option<RunnableRef> {
+        self.scheduler.with(|local| local.ready.first()).map(RunnableRef::share)
+    }
+
+    /// Runs or polls the first `count` ready callbacks and tasks, or fewer if there are fewer.
+    #[inline]
+    pub(crate) fn run(&self, count: usize) {
+        for _ in 0..count {
+            let Some(next) = self.scheduler.with(|local| local.ready.pop()) else { return };
+            Self::run_one(next);
+        }
+    }
+
+    /// Runs an entry that was taken out of the ready queue.
+    #[inline]
+    fn run_one(next: Runnable) {
+        // SCHEDULED kept it alive in the queue, RUNNING does from here.
+        let flags = next.flags.get();
+        if flags & DONE == 0 {
+            next.flags.set(flags & !(SCHEDULED | WAIT) | RUNNING);
+            // SAFETY: RUNNING was not set, since an entry that runs is not DONE and only this
+            // function and `start_eagerly` set it, the latter before it is ever scheduled.
+            unsafe { (next.vtable.run)(next) };
+            next.clear(RUNNING);
+        } else {
+            next.clear(SCHEDULED);
+        }
+        // SAFETY: not used afterwards.
+        unsafe { next.end_if_unused() };
+    }
+
+    /// The task that is being polled, if it is one that users see.
+    pub(crate) fn current(&self) -> Option<TaskRef> {
+        self.polled().filter(|task| !task.ptr().has(HIDDEN))
+    }
+
+    /// The task that is being polled, one of the machinery too.
+    pub(crate) fn polled(&self) -> Option<TaskRef> {
+        self.scheduler.with(|local| local.current).and_then(TaskPtr::of).map(TaskRef::share)
+    }
+
+    /// Every unfinished task that users see, oldest first.
+    pub(crate) fn tasks(&self) -> Vec<TaskRef> {
+        let mut tasks: Vec<TaskRef> = self.scheduler.with(|local| {
+            let own = local.tasks.iter().filter_map(TaskPtr::of);
+            let own = own.filter(|task| !task.has(HIDDEN)).map(TaskRef::share);
+            let children = local.sets.iter().flat_map(|set| {
+                // A set in the list is alive.
+                children::tasks_of(set.get()).collect::<Vec<_>>()
+            });
+            own.chain(children).collect()
+        });
+        tasks.sort_unstable_by_key(TaskRef::id);
+        tasks
+    }
+
+    /// Drops every future and callback, on this thread, each with itself as the current task and
+    /// in its own context. Nothing runs any more; later wakes do nothing.
+    pub(crate) fn close(&self) {
+        if self.scheduler.with(|local| std::mem::replace(&mut local.closed, true)) {
+            return;
+        }
+        self.accept(self.remote_queue().remote.close(), |_| ());
+        // A destructor may end or detach others, so each round looks again.
+        while let Some(task) = self.scheduler.with(|local| local.tasks.last()) {
+            // SAFETY: the list holds tasks only.
+            let task = unsafe { TaskPtr::new(task) };
+            // SAFETY: an entry has not ended; none is running, since a running loop is not closed
+            // and tasks are polled in its runs only.
+            unsafe { task::destroy(task) };
+        }
+        while let Some(next) = self.scheduler.with(|local| local.ready.pop()) {
+            // SCHEDULED kept it alive. Tasks are DONE by now, so it is a callback, or has ended.
+            next.clear(SCHEDULED);
+            callback::discard(next);
+            // SAFETY: not used afterwards.
+            unsafe { next.end_if_unused() };
+        }
+        self.scheduler.with(|local| {
+            local.ready.close();
+            local.tasks.shrink_to_fit();
+            local.memory.clear();
+        });
+    }
+}
+
+impl Drop for LocalScheduler {
+    fn drop(&mut self) {
+        self.close();
+        // The scheduler may end on another thread; this count may not.
+        self.scheduler.with(|local| local.owner = std::rc::Weak::<()>::new());
+        // SAFETY: the loop's share, given back once.
+        unsafe { self.scheduler.forget() };
+    }
+}
+
+impl TaskRef {
+    /// The loop that the task belongs to, unless that is gone.
+    pub(crate) fn owner(&self) -> Option<Rc<dyn Any>> {
+        owner_of(self.runnable())
+    }
+}
+
+impl Children<'_> {
+    /// The loop that the set belongs to, unless that is gone.
+    pub(crate) fn owner(&self) -> Option<Rc<dyn Any>> {
+        self.scheduler().owner()
+    }
+}
+
+/// The loop that a callback or task belongs to, unless that is gone.
+pub(crate) fn owner_of(runnable: &RunnableRef) -> Option<Rc<dyn Any>> {
+    runnable.get().scheduler().owner()
+}
+
+impl fmt::Debug for LocalScheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.remote_queue().fmt(f)
+    }
+}

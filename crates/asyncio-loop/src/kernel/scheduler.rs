@@ -1,0 +1,238 @@
+//! The scheduler of a loop: its ready queue, its remote queue, and its tasks.
+
+use std::alloc::Layout;
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::ptr::NonNull;
+use std::rc::{Rc, Weak};
+
+use super::header::{self, Header, Runnable};
+use super::members::{Member, Members};
+use super::memory::Memory;
+use super::ready::ReadyQueue;
+use super::remote_queue::RemoteQueue;
+use crate::primitives::{is_thread, thread_id};
+
+/// One for each loop. Other threads reach the remote queue, the owner's thread all of it.
+pub(crate) struct Scheduler {
+    thread: u64,
+    pub(super) remote: RemoteQueue<Header>,
+    /// Ends the poll that the owner is parked in.
+    unpark: Box<dyn Fn() + Send + Sync>,
+    local: UnsafeCell<Local>,
+}
+
+/// The owner's part.
+pub(super) struct Local {
+    pub(super) ready: ReadyQueue<Runnable>,
+    /// Every task that has not ended; each entry owns a local reference.
+    pub(super) tasks: Members<Runnable>,
+    /// The sets of children that have not been dropped.
+    pub(super) sets: Members<SetPtr>,
+    /// The task that is being polled.
+    pub(super) current: Option<Runnable>,
+    /// One for each callback or task whose local side is alive, for each set, and for the open loop.
+    shares: usize,
+    pub(super) closed: bool,
+    pub(super) memory: Memory,
+    /// The loop that the scheduler is part of, as long as it is there.
+    pub(super) owner: Weak<dyn Any>,
+}
+
+/// The part of a set of children that the scheduler knows: `all_tasks` looks there.
+pub(super) struct Set {
+    place: Cell<u32>,
+    /// Unfinished children, and finished ones whose output nobody has taken; each entry owns a local
+    /// reference.
+    members: UnsafeCell<Members<Runnable>>,
+}
+
+impl Set {
+    pub(super) fn new() -> Self {
+        Self { place: Cell::new(u32::MAX), members: UnsafeCell::new(Members::new()) }
+    }
+
+    #[inline]
+    pub(super) fn with_members<R>(&self, f: impl FnOnce(&mut Members<Runnable>) -> R) -> R {
+        // SAFETY: promises 1 and 5: `f` is code of the kernel that calls no user.
+        f(unsafe { &mut *self.members.get() })
+    }
+}
+
+/// A set of children that is alive: in the scheduler's list until it is dropped.
+#[derive(Clone, Copy)]
+pub(super) struct SetPtr(NonNull<Set>);
+
+impl SetPtr {
+    pub(super) fn get(&self) -> &Set {
+        // SAFETY: a set leaves the list before it is freed.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Member for SetPtr {
+    fn place(&self) -> &Cell<u32> {
+        &self.get().place
+    }
+}
+
+// SAFETY: `local` is used on the thread `thread` only (promise 1). When the last count goes, on
+// whatever thread, it holds no callback or task any more, only empty buffers.
+unsafe impl Send for Scheduler {}
+// SAFETY: as above; the rest is `Sync` by itself.
+unsafe impl Sync for Scheduler {}
+
+impl Scheduler {
+    /// A scheduler of this thread, with one share for its loop.
+    pub(super) fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
+        let local = Local {
+            ready: ReadyQueue::new(),
+            tasks: Members::new(),
+            sets: Members::new(),
+            current: None,
+            shares: 1,
+            closed: false,
+            memory: Memory::new(),
+            owner: Weak::<()>::new(),
+        };
+        Self {
+            thread: thread_id(),
+            remote: RemoteQueue::new(),
+            unpark: Box::new(unpark),
+            local: UnsafeCell::new(local),
+        }
+    }
+
+    /// Whether this is its thread.
+    #[inline]
+    pub(super) fn is_owner(&self) -> bool {
+        is_thread(self.thread)
+    }
+
+    /// Ends the poll that the owner is parked in.
+    pub(super) fn unpark(&self) {
+        (self.unpark)();
+    }
+}
+
+impl fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scheduler").field("thread", &self.thread).finish_non_exhaustive()
+    }
+}
+
+/// A scheduler that is alive, on its own thread (promises 1 and 4). To make one is unsafe.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct SchedulerPtr(NonNull<Scheduler>);
+
+impl SchedulerPtr {
+    /// # Safety
+    ///
+    /// On the owner's thread, with `scheduler` alive for as long as the result is used.
+    #[inline]
+    pub(super) unsafe fn new(scheduler: NonNull<Scheduler>) -> Self {
+        Self(scheduler)
+    }
+
+    #[inline]
+    pub(super) fn as_ptr(self) -> NonNull<Scheduler> {
+        self.0
+    }
+
+    /// Runs `f`, which calls no code of a user (promise 5), with the owner's part.
+    #[inline]
+    pub(super) fn with<R>(self, f: impl FnOnce(&mut Local) -> R) -> R {
+        // SAFETY: alive.
+        let local = unsafe { self.0.as_ref() }.local.get();
+        // SAFETY: promises 1 and 5.
+        f(unsafe { &mut *local })
+    }
+
+    /// Puts an entry that is marked as `SCHEDULED` into the ready queue; false if that is closed.
+    #[inline]
+    pub(super) fn push_ready(self, runnable: Runnable) -> bool {
+        self.with(|local| local.ready.push(runnable))
+    }
+
+    /// Takes one more share.
+    #[inline]
+    pub(super) fn share(self) {
+        self.with(|local| local.shares += 1);
+    }
+
+    /// Allocates memory for a new callback or task, with a share for its local side.
+    #[inline]
+    pub(super) fn allocate(self, layout: Layout) -> NonNull<u8> {
+        self.with(|local| {
+            local.shares += 1;
+            local.memory.take(layout)
+        })
+    }
+
+    /// Takes memory back.
+    ///
+    /// # Safety
+    ///
+    /// `memory` was allocated with the padded `layout`, and is unused.
+    #[inline]
+    pub(super) unsafe fn free(self, memory: NonNull<u8>, layout: Layout) {
+        self.with(|local| {
+            // SAFETY: the caller's promise.
+            unsafe { local.memory.put(memory, layout) };
+            if local.closed {
+                local.memory.clear();
+            }
+        });
+    }
+
+    /// Gives a share back. With the last one goes the owner's count of the scheduler.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns a share. It does not use the scheduler afterwards unless something else keeps
+    /// it alive.
+    #[inline]
+    pub(super) unsafe fn forget(self) {
+        let left = self.with(|local| {
+            local.shares -= 1;
+            local.shares
+        });
+        if left == 0 {
+            // SAFETY: the owner's count, given back once.
+            unsafe { header::release_scheduler(self.0) };
+        }
+    }
+
+    /// Makes `task` the current one; returns the one before.
+    #[inline]
+    pub(super) fn set_current(self, task: Option<Runnable>) -> Option<Runnable> {
+        self.with(|local| std::mem::replace(&mut local.current, task))
+    }
+
+    /// The loop that the scheduler is part of, unless that is gone.
+    pub(super) fn owner(self) -> Option<Rc<dyn Any>> {
+        self.with(|local| local.owner.upgrade())
+    }
+
+    /// Takes a set into the list of sets, with a share.
+    ///
+    /// # Safety
+    ///
+    /// `remove_set` is called before the set is freed.
+    pub(super) unsafe fn add_set(self, set: NonNull<Set>) {
+        self.share();
+        self.with(|local| local.sets.push(SetPtr(set)));
+    }
+
+    /// Takes a set out of the list, and its share back.
+    ///
+    /// # Safety
+    ///
+    /// Once for each `add_set`. As for `forget`.
+    pub(super) unsafe fn remove_set(self, set: NonNull<Set>) {
+        self.with(|local| local.sets.remove(SetPtr(set)));
+        // SAFETY: the share that `add_set` took.
+        unsafe { self.forget() };
+    }
+}

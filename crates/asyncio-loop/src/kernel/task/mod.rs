@@ -1,0 +1,19 @@
+//! Tasks: they poll a future, and keep its output for the handle.
+
+mod extra;
+mod header;
+mod outcome;
+mod poll;
+mod raw_task;
+mod spawn;
+mod supervisor;
+mod task_ref;
+
+pub(super) use header::{Stage, TaskHeader, TaskPtr};
+pub use outcome::Outcome;
+pub(super) use poll::{destroy, drop_local, drop_output, drop_stage, end_quietly, poll};
+pub use raw_task::{Join, RawTask};
+pub(crate) use spawn::Spawn;
+pub(super) use spawn::{start_eagerly, write_header};
+pub use supervisor::{Supervisor, Verdict};
+pub use task_ref::TaskRef;

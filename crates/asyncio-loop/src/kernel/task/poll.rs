@@ -1,0 +1,311 @@
+//! A poll of a task, and the ways it ends.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::extra::Extra;
+use super::header::TaskPtr;
+use super::supervisor::{Supervisor, Verdict};
+use crate::kernel::callback::CallbackRef;
+use crate::kernel::frames;
+use crate::kernel::header::{
+    CANCELLED, DONE, ENDING, FULL, HIDDEN, JOINED, PANICKED, RUNNING, Runnable, RunnableRef,
+    SUPERVISED,
+};
+use crate::kernel::host::{self, Failure, caught, report_panic};
+use crate::kernel::panics::{Payload, catch};
+use crate::kernel::waker::{self, LoopWaker};
+
+/// A task that is being polled or ended: the holder is alone in its stage, which holds the future
+/// (promise 3).
+struct Active(TaskPtr);
+
+/// A task that is being ended: the holder is alone in its stage, which is empty.
+struct Emptied(TaskPtr);
+
+/// Polls a task once.
+///
+/// # Safety
+///
+/// `task` is a task of `F`, not `DONE`, with `RUNNING` set.
+pub(in crate::kernel) unsafe fn poll<F: Future>(task: Runnable) {
+    task.enter(Some(task), || {
+        // SAFETY: the caller's promise.
+        let active = Active(unsafe { TaskPtr::new(task) });
+        // SAFETY: promise 3: RUNNING is set, and the task is not DONE.
+        unsafe { poll_once::<F>(active) };
+    });
+}
+
+/// # Safety
+///
+/// A task of `F`.
+#[inline]
+unsafe fn poll_once<F: Future>(active: Active) {
+    let Some(active) = active.unless_asked_to_end(None) else { return };
+    let task = active.0.get();
+    let poll = || {
+        // SAFETY: promise 3: the stage holds the future.
+        let future = unsafe { &mut *task.stage::<F>() };
+        // SAFETY: promise 6.
+        let future = unsafe { Pin::new_unchecked(future) };
+        // SAFETY: the task is alive for the whole poll.
+        let waker = unsafe { waker::borrowed(task) };
+        future.poll(&mut Context::from_waker(&waker))
+    };
+    match catch(poll) {
+        Ok(Poll::Pending) => drop(active.unless_asked_to_end(Some(false))),
+        // SAFETY: the caller's promise.
+        Ok(Poll::Ready(output)) => unsafe { active.end_with_output::<F>(output) },
+        Err(payload) => active.end_panicked(payload),
+    }
+}
+
+impl Active {
+    /// Ends the task if it was asked to end, and its supervisor agrees; else gives it back.
+    #[inline]
+    fn unless_asked_to_end(self, polled: Option<bool>) -> Option<Self> {
+        if self.0.has(ENDING | SUPERVISED) { self.end_as_asked(polled) } else { Some(self) }
+    }
+
+    #[cold]
+    fn end_as_asked(self, polled: Option<bool>) -> Option<Self> {
+        match is_to_end(self.0, polled) {
+            Ok(false) => return Some(self),
+            Ok(true) => frames::while_cancelling(|| self.end_cancelled()),
+            Err(payload) => self.end_panicked(payload),
+        }
+        None
+    }
+
+    /// Ends the task with the output of its future.
+    ///
+    /// # Safety
+    ///
+    /// A task of `F`.
+    unsafe fn end_with_output<F: Future>(self, output: F::Output) {
+        let task = self.0;
+        let (emptied, dropped) = self.drop_future();
+        let cancelled = match (dropped, is_to_end(task, Some(true))) {
+            (Ok(()), cancelled) => cancelled,
+            (Err(payload), Ok(_)) => Err(payload),
+            (Err(payload), Err(second)) => {
+                report_panic(task.type_name(), second);
+                Err(payload)
+            }
+        };
+        match cancelled {
+            Ok(false) if task.has(JOINED) => {
+                // SAFETY: promise 3: the stage is empty, the holder's, and made for an `F::Output`.
+                unsafe { task.get().stage::<F::Output>().write(output) };
+                emptied.finish(FULL);
+            }
+            Ok(cancelled) => {
+                drop_caught(task, output);
+                emptied.finish(if cancelled { CANCELLED } else { 0 });
+            }
+            Err(payload) => {
+                drop_caught(task, output);
+                emptied.finish_panicked(payload);
+            }
+        }
+    }
+
+    /// Drops the future and ends the task by a panic.
+    fn end_panicked(self, payload: Payload) {
+        let (emptied, dropped) = self.drop_future();
+        if let Err(second) = dropped {
+            report_panic(emptied.0.type_name(), second);
+        }
+        emptied.finish_panicked(payload);
+    }
+
+    /// Drops the future and ends the task as cancelled, or by the panic of a destructor.
+    fn end_cancelled(self) {
+        match self.drop_future() {
+            (emptied, Ok(())) => emptied.finish(CANCELLED),
+            (emptied, Err(payload)) => emptied.finish_panicked(payload),
+        }
+    }
+
+    /// Drops the future in place.
+    #[inline]
+    fn drop_future(self) -> (Emptied, Result<(), Payload>) {
+        let task = self.0;
+        task.clear(FULL);
+        // SAFETY: promise 3: the stage held the future, which is dropped in place, once.
+        let dropped = catch(|| unsafe { (task.vtable.drop_stage)(task.get(), 0) });
+        (Emptied(task), dropped)
+    }
+}
+
+impl Emptied {
+    /// Ends the task by a panic. Without a handle it is reported.
+    fn finish_panicked(self, payload: Payload) {
+        let task = self.0.get();
+        if task.has(JOINED) {
+            // SAFETY: promise 3: the stage is empty, the holder's, and made for a payload.
+            unsafe { task.stage::<Payload>().write(payload) };
+            self.finish(PANICKED | FULL);
+        } else {
+            let task = RunnableRef::share(task);
+            self.finish(PANICKED);
+            host::report(Failure::Task { task: &task, payload });
+        }
+    }
+
+    /// Marks the task as ended, wakes those that wait for it, and gives up the reference of the
+    /// loop or set. RUNNING keeps the task alive.
+    fn finish(self, flags: u32) {
+        let Self(task) = self;
+        let runnable = task.get();
+        task.clear(ENDING);
+        task.set(DONE | flags);
+        let set = task.vtable.set;
+        match set {
+            Some(set) => (set.ended)(runnable),
+            None => runnable.scheduler().with(|local| local.tasks.remove(runnable)),
+        }
+        let awaiter = task.take_awaiter();
+        match task.with_extra(|extra| extra.get_mut().map(Waiters::take)) {
+            None => awaiter.iter().for_each(RunnableRef::schedule),
+            Some(waiters) => waiters.wake(awaiter),
+        }
+        match set {
+            Some(set) => (set.leave_if_empty)(runnable),
+            // SAFETY: the reference of the list; RUNNING keeps the task.
+            None => unsafe { runnable.release() },
+        }
+    }
+}
+
+/// The rare waiters of a task that has ended.
+struct Waiters {
+    on_done: Vec<CallbackRef>,
+    /// How many of `on_done` come before the awaiter.
+    before_awaiter: usize,
+    /// An awaiter of another executor.
+    foreign: Option<LoopWaker>,
+    supervisor: Option<Rc<dyn Supervisor>>,
+}
+
+impl Waiters {
+    /// Takes them out; the name stays.
+    fn take(extra: &mut Extra) -> Self {
+        let on_done = std::mem::take(&mut extra.on_done);
+        Self {
+            before_awaiter: extra.before_awaiter.min(on_done.len()),
+            on_done,
+            foreign: extra.awaiter.take(),
+            supervisor: extra.supervisor.take(),
+        }
+    }
+
+    /// Schedules the awaiter and the callbacks in the order in which they were registered, and
+    /// tells the supervisor. The wakers may be code of a user.
+    fn wake(self, awaiter: Option<RunnableRef>) {
+        let (before, after) = self.on_done.split_at(self.before_awaiter);
+        before.iter().for_each(CallbackRef::schedule);
+        if let Some(awaiter) = awaiter.map(LoopWaker::from_runnable).or(self.foreign) {
+            awaiter.wake();
+        }
+        after.iter().for_each(CallbackRef::schedule);
+        if let Some(supervisor) = self.supervisor {
+            caught("a supervisor", || supervisor.ended());
+        }
+    }
+}
+
+/// Whether the task is to end instead of going on; an error if its supervisor panicked.
+#[inline]
+fn is_to_end(task: TaskPtr, polled: Option<bool>) -> Result<bool, Payload> {
+    if task.has(ENDING | SUPERVISED) { ask_supervisor(task, polled) } else { Ok(false) }
+}
+
+/// Asks the supervisor. Without one, a task that was asked to end does.
+#[cold]
+fn ask_supervisor(task: TaskPtr, polled: Option<bool>) -> Result<bool, Payload> {
+    let supervisor = task.with_extra(|extra| extra.get().and_then(|x| x.supervisor.clone()));
+    let Some(supervisor) = supervisor else { return Ok(task.has(ENDING)) };
+    // Moved in, since it may have been replaced and be dropped here.
+    let verdict = catch(move || match polled {
+        None => supervisor.before_poll(),
+        Some(ready) => supervisor.after_poll(ready),
+    });
+    verdict.map(|verdict| verdict == Verdict::End)
+}
+
+/// Drops a value of a user; a panic is reported.
+pub(super) fn drop_caught<T>(task: TaskPtr, value: T) {
+    caught(task.type_name(), || drop(value));
+}
+
+/// Ends a task whose loop or scope goes away: drops the future without asking the supervisor.
+///
+/// # Safety
+///
+/// `task` is neither `DONE` nor `RUNNING`.
+pub(in crate::kernel) unsafe fn destroy(task: TaskPtr) {
+    if !task.has(HIDDEN | ENDING) {
+        host::report(Failure::Destroyed { task: &RunnableRef::share(task.get()) });
+    }
+    // SAFETY: the caller's promise.
+    unsafe { end_quietly(task) };
+}
+
+/// Ends a task without a report.
+///
+/// # Safety
+///
+/// As for `destroy`.
+pub(in crate::kernel) unsafe fn end_quietly(task: TaskPtr) {
+    let runnable = task.get();
+    task.set(RUNNING);
+    // Promise 3: RUNNING is this call's, so it is alone in the stage, which holds the future.
+    runnable.enter(Some(runnable), || Active(task).end_cancelled());
+    task.clear(RUNNING);
+    // SAFETY: not used afterwards.
+    unsafe { runnable.end_if_unused() };
+}
+
+/// Drops the output, or the payload, of an ended task; a panic is reported.
+///
+/// # Safety
+///
+/// The caller is alone in the stage of the `DONE` task, and has cleared `FULL`.
+pub(in crate::kernel) unsafe fn drop_output(task: TaskPtr) {
+    let flags = task.flags.get();
+    // SAFETY: the caller's promise: the stage held the value that the flags say.
+    let dropped = catch(|| unsafe { (task.vtable.drop_stage)(task.get(), flags) });
+    if let Err(payload) = dropped {
+        report_panic(task.type_name(), payload);
+    }
+}
+
+/// # Safety
+///
+/// `task` is a task of `F`, and the caller is alone in its stage, which holds the value that `flags`
+/// say.
+pub(in crate::kernel) unsafe fn drop_stage<F: Future>(task: Runnable, flags: u32) {
+    if flags & DONE == 0 {
+        // SAFETY: the future, dropped in place (promise 6).
+        unsafe { task.stage::<F>().drop_in_place() };
+    } else if flags & PANICKED == 0 {
+        // SAFETY: the output.
+        unsafe { task.stage::<F::Output>().drop_in_place() };
+    } else {
+        // SAFETY: the payload.
+        unsafe { task.stage::<Payload>().drop_in_place() };
+    }
+}
+
+/// # Safety
+///
+/// `task` is a task at the end of its local side.
+pub(in crate::kernel) unsafe fn drop_local(task: Runnable) {
+    // SAFETY: the caller's promise.
+    let task = unsafe { TaskPtr::new(task) };
+    drop(task.with_extra(std::mem::take));
+    drop(task.take_awaiter());
+}

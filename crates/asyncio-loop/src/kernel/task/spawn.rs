@@ -1,0 +1,199 @@
+//! How a task is made.
+
+use std::alloc::Layout;
+use std::any::type_name;
+use std::cell::UnsafeCell;
+use std::mem::offset_of;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use super::extra::ExtraSlot;
+use super::header::{Stage, TaskHeader, TaskPtr};
+use super::outcome::Outcome;
+use super::poll::{self, destroy};
+use super::raw_task::RawTask;
+use crate::context::ContextSlot;
+use crate::kernel::frames;
+use crate::kernel::header::{
+    CHILD, DONE, ENDING, FULL, HIDDEN, Header, JOINED, RUNNING, Runnable, RunnableRef, TASK, VTable,
+};
+use crate::kernel::memory;
+use crate::kernel::scheduler::{Scheduler, SchedulerPtr};
+
+/// The allocation of a task.
+#[repr(C)]
+struct TaskMemory<F: Future> {
+    task: TaskHeader,
+    stage: UnsafeCell<Stage<F>>,
+}
+
+impl<F: Future> TaskMemory<F> {
+    const VTABLE: &'static VTable = &VTable {
+        run: poll::poll::<F>,
+        drop_stage: poll::drop_stage::<F>,
+        drop_local: poll::drop_local,
+        set: None,
+        layout: memory::padded(Layout::new::<Self>()),
+        stage: offset_of!(Self, stage),
+        type_name: type_name::<F>,
+    };
+}
+
+/// Options of a new task.
+#[derive(Debug)]
+pub(crate) struct Spawn {
+    pub(crate) name: Option<Rc<str>>,
+    pub(crate) context: ContextSlot,
+    pub(crate) site: &'static Location<'static>,
+    pub(crate) hidden: bool,
+    pub(crate) eager: bool,
+}
+
+/// Numbers for the tasks of the machinery, far from those of users: the first task of a program is `Task-1`.
+#[cold]
+fn next_hidden_id() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static NEXT: AtomicU64 = AtomicU64::new(1 << 63);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Numbers for tasks: unique in the process, rising on each thread.
+#[inline]
+fn next_id() -> u64 {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Numbers that a thread takes at once, so that a task costs no atomic operation.
+    const BLOCK: u64 = 1 << 10;
+    static NEXT_BLOCK: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    LAST.with(|last| {
+        if last.get() % BLOCK == 0 {
+            last.set(NEXT_BLOCK.fetch_add(BLOCK, Ordering::Relaxed));
+        }
+        last.set(last.get() + 1);
+        last.get()
+    })
+}
+
+/// Writes the header of a new task.
+///
+/// # Safety
+///
+/// `at` is memory for a task's header.
+#[inline]
+pub(in crate::kernel) unsafe fn write_header(
+    at: NonNull<TaskHeader>,
+    vtable: &'static VTable,
+    scheduler: NonNull<Scheduler>,
+    how: Spawn,
+    flags: u32,
+) {
+    let flags = flags | TASK | FULL | JOINED | if how.hidden { HIDDEN } else { 0 };
+    // SAFETY: the caller's promise; a task's header begins with the header of all (`repr(C)`).
+    unsafe { Header::write(at.cast(), vtable, scheduler, flags, how.context) };
+    let id = if how.hidden { next_hidden_id() } else { next_id() };
+    let extra = how.name.map(ExtraSlot::named).unwrap_or_default();
+    // SAFETY: the caller's promise.
+    unsafe { TaskHeader::write(at, id, how.site, extra) };
+}
+
+/// Makes a task and schedules it, or starts it at once.
+///
+/// # Safety
+///
+/// All that `F` and its output borrow outlives the future and the output in the task: the caller
+/// ends the task and drops the `RawTask` before, or `F: 'static`.
+unsafe fn spawn_unchecked<F: Future>(
+    scheduler: SchedulerPtr,
+    future: F,
+    how: Spawn,
+) -> RawTask<F::Output> {
+    let eager = how.eager;
+    let vtable = TaskMemory::<F>::VTABLE;
+    let memory = scheduler.allocate(vtable.layout);
+    // SAFETY: memory for this task, which begins with the header (`repr(C)`).
+    unsafe { write_header(memory.cast(), vtable, scheduler.as_ptr(), how, 0) };
+    // SAFETY: alive by its first reference, on the scheduler's thread.
+    let new = unsafe { Runnable::new(memory.cast()) };
+    // SAFETY: the stage is within the memory, and made for an `F`.
+    unsafe { new.stage::<F>().write(future) };
+    // SAFETY: the first reference is this one.
+    let first = unsafe { RunnableRef::from_raw(new) };
+    // SAFETY: a task of `F`, and its only handle.
+    let raw = unsafe { RawTask::from_raw(first) };
+    // The list's reference.
+    new.retain();
+    scheduler.with(|local| local.tasks.push(new));
+    if eager {
+        // SAFETY: new, so never scheduled.
+        unsafe { start_eagerly(new) };
+    } else {
+        new.schedule();
+    }
+    raw
+}
+
+/// Polls a new task inside the call that makes it.
+///
+/// # Safety
+///
+/// `task` is a task that was never polled nor scheduled.
+pub(in crate::kernel) unsafe fn start_eagerly(task: Runnable) {
+    task.set(RUNNING);
+    // SAFETY: neither DONE nor running before.
+    let poll = || unsafe { (task.vtable.run)(task) };
+    // A task of the loop is not inside the scopes of the task that starts it.
+    if task.has(CHILD) {
+        frames::without_cancelling(poll)
+    } else {
+        frames::isolated(poll)
+    }
+    task.clear(RUNNING);
+}
+
+impl SchedulerPtr {
+    /// Makes a task.
+    #[inline]
+    pub(in crate::kernel) fn spawn<F: Future + 'static>(
+        self,
+        future: F,
+        how: Spawn,
+    ) -> RawTask<F::Output> {
+        // SAFETY: nothing is borrowed.
+        unsafe { spawn_unchecked(self, future, how) }
+    }
+
+    /// Makes a task of a future that may borrow, lets `drive` run the loop, and takes the task
+    /// apart again: an unfinished future is dropped, and `None` returned.
+    pub(in crate::kernel) fn run_scoped<F: Future>(
+        self,
+        future: F,
+        how: Spawn,
+        drive: impl FnOnce(&mut RawTask<F::Output>),
+    ) -> Option<Outcome<F::Output>> {
+        /// Ends the task on every way out.
+        struct Scope<T>(RawTask<T>);
+        impl<T> Drop for Scope<T> {
+            fn drop(&mut self) {
+                let task: TaskPtr = self.0.task().ptr();
+                if !task.has(DONE) {
+                    // It is ended on purpose, so it is not reported.
+                    task.set(ENDING);
+                    // SAFETY: not DONE; not RUNNING either: a task that is being polled is below
+                    // `drive` on the stack, which has returned or unwound.
+                    unsafe { destroy(task) };
+                }
+            }
+        }
+        // SAFETY: `scope` ends the future and owns the `RawTask`, which drops the output, before
+        // this function returns or unwinds, so both before the values that they borrow.
+        let mut scope = Scope(unsafe { spawn_unchecked(self, future, how) });
+        drive(&mut scope.0);
+        scope.0.take()
+    }
+}

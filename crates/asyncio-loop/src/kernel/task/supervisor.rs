@@ -1,0 +1,69 @@
+//! The seam between the loop, which polls tasks, and cancellation scopes.
+
+use std::any::Any;
+use std::rc::Rc;
+
+/// Decides, poll by poll, how a task that was asked to end goes about it.
+///
+/// A task without one drops its future at its next step once it was asked to end. One with a
+/// supervisor is polled and dropped as that says. This is the seam between the loop, which polls
+/// tasks, and what knows about cancellation scopes.
+///
+/// # Examples
+///
+/// ```
+/// use std::any::Any;
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+/// use asyncio_loop::{EventLoop, Supervisor, TaskOptions, Verdict};
+///
+/// /// Grants one more poll to a task that was asked to end.
+/// struct OnceMore(Cell<bool>);
+///
+/// impl Supervisor for OnceMore {
+///     fn before_poll(self: Rc<Self>) -> Verdict {
+///         if self.0.replace(false) { Verdict::Continue } else { Verdict::End }
+///     }
+///
+///     fn after_poll(self: Rc<Self>, _ready: bool) -> Verdict {
+///         Verdict::Continue
+///     }
+///
+///     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+///         self
+///     }
+/// }
+///
+/// let event_loop = EventLoop::new()?;
+/// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
+/// raw.task().set_supervisor(Some(Rc::new(OnceMore(Cell::new(true)))));
+/// raw.task().request_end();
+/// event_loop.run_until_complete(async {})?;
+/// assert!(raw.task().is_ending() && !raw.task().is_done());
+/// raw.task().wake();
+/// event_loop.run_until_complete(async {})?;
+/// assert!(raw.task().is_cancelled());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Supervisor {
+    /// Asked before each poll.
+    fn before_poll(self: Rc<Self>) -> Verdict;
+
+    /// Asked after each poll; `ready` says that the future has returned its output.
+    fn after_poll(self: Rc<Self>, ready: bool) -> Verdict;
+
+    /// Told when the task has ended, however it did.
+    fn ended(self: Rc<Self>) {}
+
+    /// The supervisor as its own type.
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any>;
+}
+
+/// What a [`Supervisor`], which has an example, wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on as if nobody had asked.
+    Continue,
+    /// Drop the future, or the output if there is one already: the task ends cancelled.
+    End,
+}
