@@ -70,6 +70,8 @@ pub use executor::{
     Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadPoolBuilder,
     ThreadPoolExecutor, calling_loop,
 };
+#[doc(hidden)]
+pub use kernel::caught;
 pub use kernel::{
     CallbackRef, Children, Join, LoopWaker, Outcome, RawTask, Supervisor, TaskRef, Verdict,
     WaitsFor, is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame,

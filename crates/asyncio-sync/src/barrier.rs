@@ -33,8 +33,7 @@ pub struct Barrier {
     phase: Cell<Phase>,
     /// Tasks in this round that have not left.
     inside: Cell<usize>,
-    /// The arrivals of this round, in order, without those who gave up while it filled.
-    arrived: RefCell<Vec<u64>>,
+    arrived: RefCell<Arrivals>,
     arrivals: Cell<u64>,
     filling: Line,
     next_round: Line,
@@ -101,6 +100,7 @@ impl Barrier {
         let party = self.enter();
         if self.inside.get() == self.parties {
             self.phase.set(Phase::Draining);
+            self.arrived.borrow_mut().close_gaps();
             self.filling.signal();
         } else {
             Signal::new(&self.filling).await;
@@ -114,7 +114,7 @@ impl Barrier {
     fn enter(&self) -> Party<'_> {
         let arrival = self.arrivals.get();
         self.arrivals.set(arrival + 1);
-        self.arrived.borrow_mut().push(arrival);
+        self.arrived.borrow_mut().add(arrival);
         self.inside.set(self.inside.get() + 1);
         Party { barrier: self, arrival }
     }
@@ -200,7 +200,7 @@ impl Barrier {
         let inside = self.inside.get() - 1;
         self.inside.set(inside);
         match self.phase.get() {
-            Phase::Filling => self.arrived.borrow_mut().retain(|&other| other != arrival),
+            Phase::Filling => self.arrived.borrow_mut().remove(arrival),
             Phase::Draining | Phase::Resetting if inside == 0 => self.begin_round(),
             Phase::Broken if inside == 0 => self.arrived.borrow_mut().clear(),
             Phase::Draining | Phase::Resetting | Phase::Broken => {}
@@ -214,6 +214,56 @@ impl Barrier {
     }
 }
 
+/// The arrivals of a round, in order. Parties that give up while it fills leave gaps, which are closed
+/// when half of the places are gaps, and when the round is complete.
+#[derive(Default)]
+struct Arrivals {
+    places: Vec<Arrival>,
+    gaps: usize,
+}
+
+struct Arrival {
+    number: u64,
+    is_gap: bool,
+}
+
+impl Arrivals {
+    fn add(&mut self, number: u64) {
+        self.places.push(Arrival { number, is_gap: false });
+    }
+
+    fn remove(&mut self, number: u64) {
+        let at = position(&self.places, number);
+        let Some(place) = self.places.get_mut(at) else { return };
+        place.is_gap = true;
+        self.gaps += 1;
+        if self.gaps > self.places.len() / 2 {
+            self.close_gaps();
+        }
+    }
+
+    fn close_gaps(&mut self) {
+        if self.gaps > 0 {
+            self.places.retain(|place| !place.is_gap);
+            self.gaps = 0;
+        }
+    }
+
+    /// How many came before. Only while there are no gaps.
+    fn position(&self, number: u64) -> usize {
+        position(&self.places, number)
+    }
+
+    fn clear(&mut self) {
+        self.places.clear();
+        self.gaps = 0;
+    }
+}
+
+fn position(places: &[Arrival], number: u64) -> usize {
+    places.partition_point(|place| place.number < number)
+}
+
 /// A task that takes part in a round, until dropped.
 struct Party<'a> {
     barrier: &'a Barrier,
@@ -222,7 +272,7 @@ struct Party<'a> {
 
 impl Party<'_> {
     fn position(&self) -> usize {
-        self.barrier.arrived.borrow().partition_point(|&arrival| arrival < self.arrival)
+        self.barrier.arrived.borrow().position(self.arrival)
     }
 }
 

@@ -3,13 +3,13 @@
 //! There are two ways to wait. A [`Signal`] is for everybody who was there when it was given: an event
 //! that is set, a queue that has no work left. A [`Turn`] is for one at a time: see [`turn`](crate::turn).
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::{LoopWaker, WaitsFor};
+use asyncio_loop::{LoopRef, LoopWaker, WaitsFor, running_loop, with_running};
 
 use crate::debug;
 use crate::stalled::{remember, watch};
@@ -27,6 +27,8 @@ pub(crate) struct Line {
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     list: List,
+    /// The loop on which the last future joined, if one of ours ran.
+    home: RefCell<Option<LoopRef>>,
     watched: Cell<bool>,
 }
 
@@ -113,6 +115,31 @@ impl Line {
 }
 
 impl Shared {
+    /// Takes a place at the end, for a future of the running loop.
+    #[inline]
+    fn join(&self, cx: &Context<'_>) -> Key {
+        // Where no loop of ours runs, any executor will do.
+        let is_home = with_running(|running| self.home.borrow().as_ref() == Some(running));
+        if is_home == Ok(false) {
+            self.settle();
+        }
+        self.list.join(cx)
+    }
+
+    /// Binds the line to the running loop. A loop that is closed gives it up: nothing waits there.
+    #[cold]
+    fn settle(&self) {
+        let running = running_loop();
+        let before = self.home.replace(Some(running.clone()));
+        if let Some(before) = before.filter(|before| !before.is_closed()) {
+            self.home.replace(Some(before.clone()));
+            panic!(
+                "this lock, event, queue or the like is attached to a different loop, {before:?}, than \
+                 the one on which it is waited for, {running:?}"
+            );
+        }
+    }
+
     /// Notifies the first one that is waiting, and sees to it that its answer is not awaited for ever.
     fn notify(self: &Rc<Self>) {
         match self.list.notify() {
@@ -203,7 +230,7 @@ impl<'a> Turn<'a> {
 
     fn join(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
         let shared = self.line.shared();
-        self.place = Some(shared.list.join(cx));
+        self.place = Some(shared.join(cx));
         if shared.list.notified() == 0 || shared.watched.get() {
             return Poll::Pending;
         }
@@ -282,7 +309,7 @@ impl<'a> Signal<'a> {
     pub(crate) fn poll_signal(&mut self, cx: &Context<'_>) -> Poll<()> {
         let list = &self.line.shared().list;
         match self.place {
-            None => self.place = Some(list.join(cx)),
+            None => self.place = Some(self.line.shared().join(cx)),
             Some(key) if list.was_called(key) => {
                 self.place = None;
                 return Poll::Ready(());

@@ -3,6 +3,7 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -172,9 +173,54 @@ fn one_task_of_many() {
     program.check();
 }
 
+/// A loop that is open, on which `future` has begun to wait.
+fn waits_on_a_loop(future: impl Future + 'static) -> EventLoop {
+    let event_loop = EventLoop::new().expect("a poller");
+    let wait = async move { drop(future.await) };
+    let task = event_loop.spawn(wait, TaskOptions::new());
+    event_loop.run_until_complete(yield_now()).unwrap();
+    drop(task);
+    event_loop
+}
+
+/// The text with which a wait on a second loop panics.
+fn refusal<F: Future>(wait: F) -> String {
+    let second = EventLoop::new().expect("a poller");
+    let run = AssertUnwindSafe(|| second.run_until_complete(async { drop(wait.await) }));
+    *catch_unwind(run).unwrap_err().downcast::<String>().unwrap()
+}
+
+// Y-012
+#[test]
+fn is_bound_to_the_loop_on_which_it_was_waited_for() {
+    let (lock, event) = (Rc::new(Lock::new(())), Rc::new(Event::new()));
+    let (queue, semaphore) = (Rc::new(Queue::<u8>::unbounded()), Rc::new(Semaphore::new(0)));
+    let guard = lock.clone().try_acquire_owned();
+    let first = waits_on_a_loop(lock.clone().acquire_owned());
+    let text = refusal(lock.clone().acquire_owned());
+    assert!(text.contains("attached to a different loop, <EventLoop not running>"), "{text}");
+    assert!(text.contains("<EventLoop running, started at"), "{text}");
+    drop(guard);
+
+    let waiting = event.clone();
+    let second = waits_on_a_loop(async move { waiting.wait().await });
+    assert!(refusal(async { event.wait().await }).contains("different loop"));
+    let waiting = queue.clone();
+    let third = waits_on_a_loop(async move { waiting.get().await });
+    assert!(refusal(async { queue.get().await }).contains("different loop"));
+    let fourth = waits_on_a_loop(semaphore.clone().acquire_owned());
+    assert!(refusal(semaphore.acquire()).contains("different loop"));
+
+    // What does not have to wait binds nothing.
+    event.set();
+    let run = EventLoop::new().unwrap().run_until_complete(async { event.wait().await });
+    assert!(run.is_ok());
+    drop((first, second, third, fourth));
+}
+
+// Y-012: a loop that is closed gives it up.
 #[test]
 fn serves_one_loop_after_the_other() {
-    // Y-012
     let lock = Rc::new(Lock::new(0));
     for _ in 0..2 {
         let event_loop = EventLoop::new().expect("a poller");

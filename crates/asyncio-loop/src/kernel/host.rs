@@ -55,7 +55,7 @@ pub(super) fn check_await(task: &RunnableRef, waiter: Option<&RunnableRef>) {
 }
 
 /// Calls code of a user, and reports its panic as the failure of `name`.
-pub(crate) fn caught(name: &'static str, f: impl FnOnce()) {
+pub fn caught(name: &'static str, f: impl FnOnce()) {
     if let Err(payload) = catch(f) {
         report_panic(name, payload);
     }

@@ -14,6 +14,7 @@ use std::fmt;
 use std::hint;
 use std::marker::PhantomData;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -380,7 +381,7 @@ impl<T, O: Order<T>> Core<T, O> {
         inside.unfinished -= 1;
         self.finish(&mut inside, &mut wakers);
         drop(inside);
-        wakers.into_iter().for_each(Waker::wake);
+        wake(wakers.into_iter().map(Some));
         Ok(())
     }
 
@@ -405,7 +406,7 @@ impl<T, O: Order<T>> Core<T, O> {
         drop(self.left(inside));
         self.not_empty.notify_all();
         self.not_full.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        wake(wakers.into_iter().map(Some));
         drop(items);
     }
 
@@ -421,7 +422,7 @@ impl<T, O: Order<T>> Core<T, O> {
     /// Puts an item in where there is room, and wakes who waits for it.
     fn push(&self, mut lock: Lock<'_, O>, item: T) {
         let inside = &mut *lock;
-        inside.items.push(item);
+        let pushed = caught::<T, O, _>(|| inside.items.push(item));
         inside.unfinished += 1;
         let promised = inside.tasks.putters.notified();
         if promised > 0 && promised > self.room(inside) {
@@ -439,6 +440,7 @@ impl<T, O: Order<T>> Core<T, O> {
             self.not_full.notify_one();
         }
         wake(wakers);
+        pushed.unwrap_or_else(|panic| resume_unwind(panic));
     }
 
     /// Takes an item without asking anybody, if it lies ready and nobody comes first.
@@ -470,7 +472,14 @@ impl<T, O: Order<T>> Core<T, O> {
             inside.set_apart -= usize::from(item.is_some());
             item
         } else {
-            inside.items.pop()
+            match caught::<T, O, _>(|| inside.items.pop()) {
+                Ok(item) => item,
+                Err(panic) => {
+                    drop(front);
+                    self.lost(inside);
+                    resume_unwind(panic)
+                }
+            }
         };
         drop(front);
         let Some(item) = item else { return Err(inside) };
@@ -480,6 +489,17 @@ impl<T, O: Order<T>> Core<T, O> {
         }
         self.tell_of_room(inside);
         Ok(item)
+    }
+
+    /// An item was dropped, because its comparison panicked when it was to be taken.
+    #[cold]
+    fn lost(&self, mut inside: Lock<'_, O>) {
+        let mut wakers = Vec::new();
+        inside.unfinished = inside.unfinished.saturating_sub(1);
+        self.finish(&mut inside, &mut wakers);
+        wakers.extend(call(&mut inside.tasks.getters).into_iter().flatten());
+        self.tell_of_room(inside);
+        wake(wakers.into_iter().map(Some));
     }
 
     /// Wakes who waits for room, as far as there is any.
@@ -504,7 +524,7 @@ impl<T, O: Order<T>> Core<T, O> {
         if putter {
             self.not_full.notify_one();
         }
-        wakers.into_iter().for_each(Waker::wake);
+        wake(wakers.into_iter().map(Some));
     }
 
     /// Whether a thread that waits for room is to be woken, which the caller then does. One at a time: it
@@ -537,9 +557,15 @@ impl<T, O: Order<T>> Core<T, O> {
         let mut wakers = Vec::new();
         inside.call_all(For::Closed, &mut wakers);
         drop(inside);
-        wakers.into_iter().for_each(Waker::wake);
+        wake(wakers.into_iter().map(Some));
         self.lock()
     }
+}
+
+/// Calls the order of a queue, which may compare items: that is code of a user. An order that compares
+/// nothing cannot panic.
+fn caught<T, O: Order<T>, R>(f: impl FnOnce() -> R) -> thread::Result<R> {
+    if O::FIRST_COME { Ok(f()) } else { catch_unwind(AssertUnwindSafe(f)) }
 }
 
 /// Has the thread wait. The flag says whether it has patience left.

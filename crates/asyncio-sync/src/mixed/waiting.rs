@@ -2,6 +2,8 @@
 
 use std::task::Waker;
 
+use asyncio_loop::caught;
+
 use crate::waiters::WaiterList;
 
 #[derive(Debug, Default)]
@@ -66,5 +68,8 @@ pub(super) fn call(line: &mut WaiterList<Waker>) -> [Option<Waker>; 2] {
 }
 
 pub(super) fn wake(wakers: impl IntoIterator<Item = Option<Waker>>) {
-    wakers.into_iter().flatten().for_each(Waker::wake);
+    for waker in wakers.into_iter().flatten() {
+        // A waker is code of a user: if one panics, the others are woken all the same.
+        caught("a waker", || waker.wake());
+    }
 }

@@ -3,6 +3,7 @@
 mod order;
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
@@ -413,15 +414,25 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     }
 
     fn push(&self, item: T) {
+        let unless_panic = OnPanic::new(self, &self.putters);
         self.items.borrow_mut().push(item);
-        self.unfinished.set(self.unfinished.get() + 1);
-        self.getters.notify_one();
+        mem::forget(unless_panic);
+        self.added();
     }
 
     fn pop(&self) -> Option<T> {
-        let item = self.items.borrow_mut().pop()?;
-        self.putters.notify_one();
-        Some(item)
+        let unless_panic = OnPanic::new(self, &self.getters);
+        let item = self.items.borrow_mut().pop();
+        mem::forget(unless_panic);
+        if item.is_some() {
+            self.putters.notify_one();
+        }
+        item
+    }
+
+    fn added(&self) {
+        self.unfinished.set(self.unfinished.get() + 1);
+        self.getters.notify_one();
     }
 
     /// Counts items as done. `task_done` may have counted some of them before, so it stops at 0.
@@ -430,6 +441,36 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.unfinished.set(left);
         if left == 0 {
             self.joiners.signal();
+        }
+    }
+}
+
+/// Keeps the books right when the comparison of two items panics.
+struct OnPanic<'a, T, O: Order<T>> {
+    queue: &'a BaseQueue<T, O>,
+    /// The line of the task that panics, whose turn goes to the next.
+    line: &'a Line,
+    items: usize,
+}
+
+impl<'a, T, O: Order<T>> OnPanic<'a, T, O> {
+    #[inline]
+    fn new(queue: &'a BaseQueue<T, O>, line: &'a Line) -> Self {
+        Self { queue, line, items: queue.len() }
+    }
+}
+
+impl<T, O: Order<T>> Drop for OnPanic<'_, T, O> {
+    #[cold]
+    fn drop(&mut self) {
+        match self.queue.len().cmp(&self.items) {
+            Ordering::Greater => self.queue.added(),
+            Ordering::Equal => self.line.notify_one(),
+            // The item was dropped with the panic.
+            Ordering::Less => {
+                self.queue.putters.notify_one();
+                self.queue.finish(1);
+            }
         }
     }
 }
