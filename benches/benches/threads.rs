@@ -42,7 +42,7 @@ trait Threads: Runtime {
 }
 
 impl Threads for Asyncio {
-    type Job<T: Send + 'static> = asyncio::WrapFuture<T>;
+    type Job<T: Send + 'static> = asyncio::event_loop::WrapFuture<T>;
 
     fn submit<T: Send + 'static>(job: fn() -> T) -> Self::Job<T> {
         asyncio::running_loop().run_in_executor(None, job)

@@ -13,9 +13,10 @@ use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use asyncio::net::{SendfileOptions, sendfile};
 use asyncio::{
-    ReadError, SendfileOptions, Server, StreamReader, StreamWriter, open_connection, sendfile,
-    start_server, timeout, to_thread,
+    ReadError, Server, StreamReader, StreamWriter, open_connection, start_server, timeout,
+    to_thread,
 };
 
 /// The longest head of a request.

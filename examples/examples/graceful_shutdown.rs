@@ -10,9 +10,10 @@
 use std::io;
 use std::time::Duration;
 
+use asyncio::event_loop::raise_signal;
 use asyncio::{
-    Signal, Signals, StreamReader, StreamWriter, create_task, open_connection, raise_signal, sleep,
-    start_server, timeout,
+    Signal, Signals, StreamReader, StreamWriter, create_task, open_connection, sleep, start_server,
+    timeout,
 };
 
 /// Clients that are not done by then are cut off.

@@ -10,7 +10,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use asyncio::{ConnectErrors, Endpoint, open_connection, start_server, timeout};
+use asyncio::net::{ConnectErrors, Endpoint};
+use asyncio::{open_connection, start_server, timeout};
 
 /// The head start that each address has. RFC 8305 recommends 250 ms.
 const HEAD_START: Duration = Duration::from_millis(100);

@@ -12,7 +12,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use asyncio::{PoolFunction, ProcessPoolExecutor, ThreadPoolExecutor, create_task, sleep};
+use asyncio::process::PoolFunction;
+use asyncio::{ProcessPoolExecutor, ThreadPoolExecutor, create_task, sleep};
 
 static IS_PRIME: PoolFunction<u64, bool> = PoolFunction::new("is_prime", is_prime);
 static CRASH: PoolFunction<u64, bool> = PoolFunction::new("crash", |_| std::process::abort());
@@ -38,7 +39,7 @@ fn is_prime(number: u64) -> bool {
 
 fn main() {
     // First of all: worker processes come here and go no further.
-    asyncio::init_process_pool(&[&IS_PRIME, &CRASH, &HANG]);
+    asyncio::process::init_process_pool(&[&IS_PRIME, &CRASH, &HANG]);
     asyncio::run(test_all());
 }
 

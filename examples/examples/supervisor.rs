@@ -63,7 +63,7 @@ async fn main() -> io::Result<()> {
         async move {
             ctrl_c().await?;
             println!("interrupted");
-            asyncio::TaskRefExt::cancel(&children);
+            asyncio::prelude::TaskRefExt::cancel(&children);
             io::Result::Ok(())
         }
     });

@@ -11,9 +11,8 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use asyncio::{
-    Address, DatagramProtocol, DatagramTransport, Queue, create_datagram_endpoint, timeout,
-};
+use asyncio::net::Address;
+use asyncio::{DatagramProtocol, DatagramTransport, Queue, create_datagram_endpoint, timeout};
 
 /// From 1900 to 1970, in seconds.
 const EPOCH: u64 = 2_208_988_800;

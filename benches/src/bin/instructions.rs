@@ -18,10 +18,11 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use asyncio::net::connect_accepted_socket;
+use asyncio::prelude::TaskLoopExt;
 use asyncio::{
-    Event, EventLoop, Lock, Protocol, Queue, TaskLoopExt, Transport, connect_accepted_socket,
-    create_future, create_task, gather, open_connection, running_loop, sleep, task_group, timeout,
-    yield_now,
+    Event, EventLoop, Lock, Protocol, Queue, Transport, create_future, create_task, gather,
+    open_connection, running_loop, sleep, task_group, timeout, yield_now,
 };
 
 /// Tasks that are alive at the same time in the rows of many.

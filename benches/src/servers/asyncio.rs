@@ -3,8 +3,9 @@
 use std::io;
 use std::net::TcpListener;
 
+use asyncio::net::Address;
 use asyncio::{
-    Address, DatagramProtocol, DatagramTransport, Protocol, StreamReader, StreamWriter, Transport,
+    DatagramProtocol, DatagramTransport, Protocol, StreamReader, StreamWriter, Transport,
 };
 
 use super::{Service, datagram_socket, lines_of};

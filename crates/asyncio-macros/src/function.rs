@@ -41,7 +41,7 @@ fn take_attributes(tokens: &mut Vec<TokenTree>) -> Result<Vec<TokenTree>, Error>
     match attributes.iter().find(|attribute| is_test_attribute(attribute)) {
         Some(attribute) => Err(Error::new(
             attribute.span(),
-            "remove `#[test]`: `#[asyncio::test]` brings it along",
+            "remove `#[test]`: `#[asyncio::testing::test]` brings it along",
         )),
         None => Ok(attributes),
     }

@@ -1,4 +1,4 @@
-//! The attributes `asyncio::main` and `asyncio::test`.
+//! The attributes `asyncio::main` and `asyncio::testing::test`.
 //!
 //! Use them through the facade crate, `asyncio`, which their expansion names.
 
@@ -82,7 +82,7 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// ```
 /// # use std::time::Duration;
-/// #[asyncio::test(virtual_time = true)]
+/// #[asyncio::testing::test(virtual_time = true)]
 /// async fn an_hour_passes() {
 ///     let event_loop = asyncio::running_loop();
 ///     let start = event_loop.time();
@@ -94,7 +94,7 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// `#[test]` would be the second one:
 ///
 /// ```compile_fail
-/// #[asyncio::test]
+/// #[asyncio::testing::test]
 /// #[test]
 /// async fn passes() {}
 /// ```
@@ -102,7 +102,7 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// The rules of [`main`](macro@main) hold:
 ///
 /// ```compile_fail
-/// #[asyncio::test]
+/// #[asyncio::testing::test]
 /// fn passes() {}
 /// ```
 #[proc_macro_attribute]

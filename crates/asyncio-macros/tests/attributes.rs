@@ -1,4 +1,4 @@
-//! What `#[asyncio::main]` and `#[asyncio::test]` make of a function.
+//! What `#[asyncio::main]` and `#[asyncio::testing::test]` make of a function.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -45,17 +45,17 @@ fn main_sets_the_debug_flag() {
     assert!(!is_debug_in_a_renamed_crate());
 }
 
-#[asyncio::test]
+#[asyncio::testing::test]
 async fn a_test_runs_on_a_loop() {
     assert!(asyncio::try_running_loop().is_ok());
 }
 
-#[asyncio::test]
+#[asyncio::testing::test]
 async fn a_test_may_return_a_result() -> io::Result<()> {
     Ok(())
 }
 
-#[asyncio::test(virtual_time = true)]
+#[asyncio::testing::test(virtual_time = true)]
 async fn virtual_time_jumps() {
     let (event_loop, real) = (asyncio::running_loop(), Instant::now());
     let start = event_loop.time();
@@ -64,7 +64,7 @@ async fn virtual_time_jumps() {
     assert!(real.elapsed() < Duration::from_secs(60));
 }
 
-#[asyncio::test(debug = true, virtual_time = true)]
+#[asyncio::testing::test(debug = true, virtual_time = true)]
 #[should_panic(expected = "on purpose")]
 async fn other_test_attributes_work() {
     assert!(asyncio::running_loop().is_debug());

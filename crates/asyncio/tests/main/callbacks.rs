@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use asyncio::prelude::*;
 
-#[asyncio::test(virtual_time = true)]
+#[asyncio::testing::test(virtual_time = true)]
 async fn a_timer_that_is_cancelled_never_fires() {
     let event_loop = asyncio::running_loop();
     let ticks = Rc::new(RefCell::new(Vec::new()));
@@ -23,7 +23,7 @@ async fn a_timer_that_is_cancelled_never_fires() {
     assert_eq!(*ticks.borrow(), ["soon", "early", "late"]);
 }
 
-#[asyncio::test(virtual_time = true)]
+#[asyncio::testing::test(virtual_time = true)]
 async fn a_callback_settles_what_a_task_awaits() {
     let answer = asyncio::create_future();
     let setter = answer.clone();

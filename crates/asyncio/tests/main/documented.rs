@@ -19,7 +19,7 @@ fn this_file_has_every_example() {
     }
 }
 
-#[asyncio::test]
+#[asyncio::testing::test]
 async fn the_server_answers() -> std::io::Result<()> {
     let server = asyncio::start_server("127.0.0.1:0", async |mut reader, writer| {
         writer.write(&reader.read_line().await?);
@@ -32,14 +32,14 @@ async fn the_server_answers() -> std::io::Result<()> {
     Ok(())
 }
 
-#[asyncio::test(virtual_time = true)]
+#[asyncio::testing::test(virtual_time = true)]
 async fn a_token_expires_after_an_hour() {
     let start = asyncio::running_loop().time();
     asyncio::sleep(Duration::from_secs(3600)).await;
     assert_eq!(asyncio::running_loop().time() - start, Duration::from_secs(3600));
 }
 
-#[asyncio::test(virtual_time = true)]
+#[asyncio::testing::test(virtual_time = true)]
 async fn the_second_one_waits_for_the_first() {
     let gate = Rc::new(asyncio::Lock::new(()));
     let held = gate.acquire().await;
@@ -53,7 +53,7 @@ async fn the_second_one_waits_for_the_first() {
     waiter.await.unwrap();
 }
 
-#[asyncio::test]
+#[asyncio::testing::test]
 async fn nothing_fails_in_the_background() {
     let reports = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&reports);

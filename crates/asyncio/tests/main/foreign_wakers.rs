@@ -7,10 +7,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::time::Duration;
 
+use asyncio::net::feed_reader;
+use asyncio::prelude::TaskRefExt;
+use asyncio::process::subprocess_exec;
+use asyncio::task::CatchCancel;
 use asyncio::{
-    Cancelled, CatchCancel, Command, Promise, Runner, Semaphore, SubprocessProtocol, TaskRefExt,
-    TimeoutError, as_completed, catch_cancel, create_future, create_task, feed_reader, run,
-    start_server, subprocess_exec, timeout, wait, yield_now,
+    Cancelled, Command, Promise, Runner, Semaphore, SubprocessProtocol, TimeoutError, as_completed,
+    catch_cancel, create_future, create_task, run, start_server, timeout, wait, yield_now,
 };
 
 /// A waker that does this whenever it is cloned.

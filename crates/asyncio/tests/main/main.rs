@@ -3,6 +3,7 @@
 mod callbacks;
 mod documented;
 mod foreign_wakers;
+mod globs;
 mod network;
 mod signals;
 mod structure;

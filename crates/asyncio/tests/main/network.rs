@@ -13,7 +13,7 @@ async fn echo(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> 
     writer.close().await
 }
 
-#[asyncio::test]
+#[asyncio::testing::test]
 async fn many_clients_talk_to_an_echo_server() -> io::Result<()> {
     let server = asyncio::start_server("127.0.0.1:0", echo).await?;
     let address = server.local_addr()?;
@@ -38,7 +38,7 @@ async fn many_clients_talk_to_an_echo_server() -> io::Result<()> {
     Ok(())
 }
 
-#[asyncio::test]
+#[asyncio::testing::test]
 async fn a_server_serves_until_its_task_is_cancelled() -> io::Result<()> {
     let server = asyncio::start_server("127.0.0.1:0", async |mut reader, writer| {
         let name = reader.read_line().await?;
@@ -68,7 +68,7 @@ impl asyncio::Protocol for Shout {
     }
 }
 
-#[asyncio::test]
+#[asyncio::testing::test]
 async fn a_protocol_is_called_back_with_what_came() -> io::Result<()> {
     let server = asyncio::create_server("127.0.0.1:0", || Shout).await?;
     let (mut reader, writer) = asyncio::open_connection(server.local_addr()?).await?;

@@ -3,9 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use asyncio::{Signal, Signals, create_task, open_connection, raise_signal, start_server};
+use asyncio::event_loop::raise_signal;
+use asyncio::{Signal, Signals, create_task, open_connection, start_server};
 
-#[asyncio::test]
+#[asyncio::testing::test]
 async fn a_service_that_is_told_to_end_answers_who_is_there() -> io::Result<()> {
     let mut ends = Signals::new([Signal::TERM, Signal::INT])?;
     let server = start_server("127.0.0.1:0", async |mut reader, writer| {

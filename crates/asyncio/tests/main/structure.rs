@@ -6,7 +6,7 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-#[asyncio::test(virtual_time = true)]
+#[asyncio::testing::test(virtual_time = true)]
 async fn three_counters_count_together() {
     let (log, start) = (Rc::new(RefCell::new(Vec::new())), asyncio::running_loop().time());
     let counters = ["one", "two", "three"].map(|name| {
@@ -25,7 +25,7 @@ async fn three_counters_count_together() {
     assert_eq!(asyncio::running_loop().time() - start, SECOND);
 }
 
-#[asyncio::test(virtual_time = true)]
+#[asyncio::testing::test(virtual_time = true)]
 async fn producers_and_consumers_share_a_queue() {
     let queue = Rc::new(asyncio::Queue::bounded(2));
     let sum = Rc::new(Cell::new(0));
@@ -51,7 +51,7 @@ async fn producers_and_consumers_share_a_queue() {
     }
 }
 
-#[asyncio::test(virtual_time = true)]
+#[asyncio::testing::test(virtual_time = true)]
 async fn a_lock_keeps_others_out_while_its_holder_waits() {
     let lock = Rc::new(asyncio::Lock::new(0));
     let tasks = [(); 4].map(|()| {

@@ -4,7 +4,7 @@ use std::thread;
 
 use asyncio::prelude::*;
 
-#[asyncio::test]
+#[asyncio::testing::test]
 async fn blocking_work_runs_beside_the_loop() {
     let here = thread::current().id();
     let data = [1, 2, 3];
@@ -14,7 +14,7 @@ async fn blocking_work_runs_beside_the_loop() {
     assert_eq!(sum, 6);
 }
 
-#[asyncio::test]
+#[asyncio::testing::test]
 async fn another_thread_runs_a_future_on_the_loop() {
     let (here, handle) = (thread::current().id(), asyncio::running_loop().handle());
     let caller = asyncio::to_thread(move || {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-#[asyncio::test(virtual_time = true)]
+#[asyncio::testing::test(virtual_time = true)]
 async fn a_year_passes_at_once_and_to_the_nanosecond() {
     let real = Instant::now();
     for _ in 0..365 {
@@ -18,7 +18,7 @@ async fn a_year_passes_at_once_and_to_the_nanosecond() {
     assert!(real.elapsed() < Duration::from_secs(60));
 }
 
-#[asyncio::test(virtual_time = true)]
+#[asyncio::testing::test(virtual_time = true)]
 async fn time_stands_still_while_something_can_run() {
     for _ in 0..1000 {
         asyncio::yield_now().await;
@@ -56,7 +56,7 @@ fn one_program_has_one_trace() {
     assert_eq!(first, trace());
 }
 
-#[asyncio::test(virtual_time = true)]
+#[asyncio::testing::test(virtual_time = true)]
 #[should_panic(expected = "no reply")]
 async fn a_panic_fails_the_test() {
     asyncio::sleep(DAY).await;
