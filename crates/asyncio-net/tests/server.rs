@@ -3,22 +3,25 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
-use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::time::Duration;
 
+use asyncio_loop::context_var;
 use asyncio_net::{
-    Address, Endpoint, Server, create_server, create_unix_server, open_connection,
-    open_unix_connection, start_server, start_unix_server,
+    Address, Endpoint, Protocol, Server, ServerAddress, StreamReader, StreamWriter, Transport,
+    create_server, create_unix_server, open_connection, open_unix_connection, start_server,
+    start_unix_server,
 };
-use asyncio_task::{create_task, sleep, timeout};
+use asyncio_task::{catch_cancel, create_task, sleep, timeout};
 use common::{
     Echo, Log, Recorder, Silent, TempDir, reports, run, run_in_virtual_time, settle, until,
 };
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 const LOOPBACK: &str = "127.0.0.1:0";
 
@@ -186,6 +189,40 @@ fn a_backlog_is_accepted_in_one_go() {
         common::turn().await;
         common::turn().await;
         assert_eq!(server.client_count(), 20);
+        Ok(())
+    });
+}
+
+// V-010
+#[test]
+fn clients_of_one_step_are_served_before_the_next_are_accepted() {
+    /// Writes down what it is told.
+    struct Notes(Log);
+    impl Protocol for Notes {
+        fn connection_made(&mut self, _: &Transport) {
+            self.0.add("made");
+        }
+        fn data_received(&mut self, _: &Transport, _: &[u8]) {
+            self.0.add("data");
+        }
+    }
+    run(async || {
+        let log = Log::default();
+        let factory = {
+            let log = log.clone();
+            move || Notes(log.clone())
+        };
+        let server = create_server(LOOPBACK, factory).start_serving(false).await?;
+        let mut clients = Vec::new();
+        for _ in 0..90 {
+            clients.push(std::net::TcpStream::connect(server.local_addr()?)?);
+            clients.last().unwrap().write_all(b"x")?;
+        }
+        server.start_serving();
+        log.until_count(180).await;
+        let lines = log.lines();
+        let first_data = lines.iter().position(|line| line == "data").unwrap();
+        assert!(first_data <= 16, "{first_data}");
         Ok(())
     });
 }
@@ -624,6 +661,152 @@ fn abstract_names() {
         let (mut reader, writer) = open_unix_connection(&name).await?;
         writer.write(b"x");
         assert_eq!(reader.read(1).await?, "x");
+        Ok(())
+    });
+}
+
+// V-014
+#[test]
+fn serve_forever_of_a_closed_server_or_a_second_time_is_an_error() {
+    run(async || {
+        let server = create_server(LOOPBACK, || Echo).await?;
+        let serving = create_task({
+            let server = server.clone();
+            async move { server.serve_forever().await }
+        });
+        settle().await;
+        let error = server.serve_forever().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+        assert!(server.is_serving(), "the first goes on");
+        let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+        writer.write("x");
+        assert_eq!(reader.read(9).await?, "x");
+        writer.close().await?;
+        server.close();
+        serving.await.unwrap()?;
+        let error = server.serve_forever().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+        Ok(())
+    });
+}
+
+// V-007
+#[test]
+fn a_socket_that_cannot_accept_is_refused() {
+    run(async || {
+        let bound = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        bound.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into())?;
+        let error = create_server(TcpListener::from(bound), || Echo).await.unwrap_err();
+        assert!(error.to_string().contains("does not listen"), "{error}");
+        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        let socket = TcpListener::from(OwnedFd::from(datagrams));
+        let error = create_server(socket, || Echo).await.unwrap_err();
+        assert!(error.to_string().contains("stream socket"), "{error}");
+        let (datagrams, _) = std::os::unix::net::UnixDatagram::pair()?;
+        let socket = UnixListener::from(OwnedFd::from(datagrams));
+        let error = create_server(socket, || Echo).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let (connected, _) = std::os::unix::net::UnixStream::pair()?;
+        let socket = UnixListener::from(OwnedFd::from(connected));
+        let error = create_server(socket, || Echo).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        Ok(())
+    });
+}
+
+#[test]
+fn case_server_shutdown_link() {
+    run_in_virtual_time(async || {
+        let log = Log::default();
+        let server = start_server(ServerAddress::nothing(), {
+            let log = log.clone();
+            move |_: StreamReader, _: StreamWriter| {
+                let log = log.clone();
+                async move {
+                    let inner = async move {
+                        let slept = catch_cancel(sleep(Duration::from_secs(5))).await;
+                        log.add(if slept.is_ok() { "ran on" } else { "was cancelled" });
+                    };
+                    let _ = create_task(inner).await;
+                }
+            }
+        })
+        .await?;
+        let (_ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        assert!(server.intake().hand_over(theirs).is_ok());
+        settle().await;
+        server.shutdown(Duration::from_millis(20)).await;
+        settle().await;
+        assert_eq!(log.lines(), ["was cancelled"]);
+        Ok(())
+    });
+}
+
+context_var! {
+    static MAKER: &'static str = "nobody";
+}
+
+/// Writes down whose context its methods run in.
+#[derive(Clone)]
+struct Contexts(Log);
+
+impl Contexts {
+    fn note(&self, method: &str) {
+        self.0.add(format!("{method} {}", MAKER.get()));
+    }
+}
+
+impl Protocol for Contexts {
+    fn connection_made(&mut self, _: &Transport) {
+        self.note("made");
+    }
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+        self.note("data");
+        if data == b"pause" {
+            transport.pause_reading();
+            let transport = transport.clone();
+            drop(create_task(async move {
+                MAKER.set("task");
+                transport.resume_reading();
+                transport.write(&[0; 4_000_000]);
+            }));
+        }
+    }
+    fn eof_received(&mut self, _: &Transport) -> bool {
+        self.note("eof");
+        false
+    }
+    fn connection_lost(&mut self, _: &Transport, _: Option<io::Error>) {
+        self.note("lost");
+    }
+    fn resume_writing(&mut self, _: &Transport) {
+        self.note("resume");
+    }
+}
+
+#[test]
+fn case_context_leak() {
+    run(async || {
+        let log = Log::default();
+        MAKER.set("server");
+        let server = create_server(ServerAddress::nothing(), {
+            let log = log.clone();
+            move || Contexts(log.clone())
+        })
+        .await?;
+        // The intake's task is started by somebody else.
+        MAKER.set("client");
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        assert!(server.intake().hand_over(theirs).is_ok());
+        let (mut reader, writer) = open_connection(ours).await?;
+        writer.write("pause");
+        reader.read_exactly(4_000_000).await.map_err(io::Error::from)?;
+        log.until("resume server").await;
+        writer.write("again");
+        writer.close().await?;
+        log.until("lost server").await;
+        let lines = log.lines();
+        assert!(lines.iter().all(|line| line.ends_with(" server")), "{lines:?}");
         Ok(())
     });
 }

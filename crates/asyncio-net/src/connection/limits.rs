@@ -61,10 +61,13 @@ impl Connection {
 }
 
 impl Connection {
+    /// Calls `pause_writing` or `resume_writing` at once, as the caller may expect of new limits.
     pub(crate) fn set_limits(self: &Rc<Self>, limits: Limits) {
         self.rare().limits.set(limits);
         self.check_high(self.queued());
-        self.check_low();
+        if self.lets_writers_go_on() {
+            self.tell_protocol();
+        }
     }
 
     /// Asks writers to wait if too much is queued.
@@ -76,14 +79,23 @@ impl Connection {
         }
     }
 
-    /// Lets writers go on if little enough is queued; whether they had been waiting.
+    /// Lets writers go on if little enough is queued; whether they had been waiting. The protocols'
+    /// task calls `resume_writing`, in its own context: what is sent here may be of many writers.
     #[inline]
     pub(super) fn check_low(self: &Rc<Self>) -> bool {
+        let goes_on = self.lets_writers_go_on();
+        if goes_on && self.has(PAUSED) {
+            self.wake_pump();
+        }
+        goes_on
+    }
+
+    #[inline]
+    fn lets_writers_go_on(&self) -> bool {
         let goes_on = self.has(FULL) && self.queued() <= self.limits().low;
         if goes_on {
             self.clear(FULL);
             self.wake_waiters();
-            self.tell_protocol();
         }
         goes_on
     }

@@ -95,7 +95,8 @@ impl Connection {
         let ignored = &self.rare().ignored_writes;
         ignored.set(ignored.get().saturating_add(1));
         if ignored.get() == IGNORED {
-            log::warn!(target: "asyncio", "write to a connection that is gone: {self:?}");
+            let peer = self.io.peer_address();
+            log::warn!(target: "asyncio", "write to a connection to {peer} that is gone: {self:?}");
         }
     }
 

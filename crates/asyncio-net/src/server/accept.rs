@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use asyncio_loop::{Deadline, Direction, ErrorContext, LoopWaker, Source};
+use asyncio_loop::{Deadline, Direction, ErrorContext, LoopWaker, Share, Source};
 use mio::net::{TcpListener, UnixListener};
 
 use super::shared::CloseAtEnd;
@@ -69,6 +69,8 @@ pub(super) struct Listener<L: ListenSocket> {
     file: Cell<Option<SocketFile>>,
     /// When to try again.
     paused: RefCell<Option<Deadline>>,
+    /// Of the operations in one step: those that were accepted are served in between.
+    share: Share,
 }
 
 impl<L: ListenSocket> Listener<L> {
@@ -79,19 +81,23 @@ impl<L: ListenSocket> Listener<L> {
     ) -> io::Result<Rc<dyn Listening>> {
         let address = socket.local()?;
         let source = RefCell::new(Some(Source::new(network.event_loop(), socket)));
-        Ok(Rc::new(Self { source, address, file: Cell::new(file), paused: RefCell::new(None) }))
+        Ok(Rc::new(Self {
+            source,
+            address,
+            file: Cell::new(file),
+            paused: RefCell::new(None),
+            share: Share::default(),
+        }))
     }
 
     /// Accepts for ever; ends when the socket is closed.
     fn poll_accept(&self, cx: &mut Context<'_>, shared: &Rc<Shared>) -> Poll<()> {
-        for _ in 0..shared.options.backlog.max(1) {
-            if self.is_paused() {
-                return Poll::Pending;
-            }
+        while !self.is_paused() {
             let accepted = {
                 let source = self.source.borrow();
                 let Some(source) = &*source else { return Poll::Ready(()) };
-                ready!(source.poll_io(cx, Direction::Read, L::accept))
+                let accept = |cx: &mut Context<'_>| source.poll_io(cx, Direction::Read, L::accept);
+                ready!(self.share.poll(cx, accept))
             };
             match accepted {
                 Ok((socket, peer)) => self.accepted(shared, socket, peer),
@@ -99,7 +105,6 @@ impl<L: ListenSocket> Listener<L> {
                 Err(error) => self.pause(cx, shared, error),
             }
         }
-        cx.waker().wake_by_ref();
         Poll::Pending
     }
 
@@ -139,7 +144,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 impl<L: ListenSocket> Listening for Listener<L> {
     fn start(self: Rc<Self>, shared: &Rc<Shared>) {
         let server = CloseAtEnd(shared.clone());
-        shared.network().spawn(poll_fn(move |cx| self.poll_accept(cx, &server.0)));
+        shared.spawn(poll_fn(move |cx| self.poll_accept(cx, &server.0)));
     }
 
     fn address(&self) -> Address {

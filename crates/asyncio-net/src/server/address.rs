@@ -1,8 +1,11 @@
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::rc::Rc;
+
+use rustix::net::{SocketType, sockopt};
 
 use super::accept::{Listener, Listening};
 use super::options::Options;
@@ -133,18 +136,35 @@ impl ServerAddress {
                 let sockets = bind::listen_on(&addresses, options)?;
                 sockets.into_iter().map(|socket| tcp(network, socket)).collect()
             }
-            Kind::Tcp(socket) => Ok(vec![tcp(network, socket)?]),
+            Kind::Tcp(socket) => {
+                check_listening(&socket)?;
+                Ok(vec![tcp(network, socket)?])
+            }
             Kind::Named(address) => {
                 let (socket, file) = unix::listen_on(&address, options)?;
                 Ok(vec![unix(network, socket, file)?])
             }
             Kind::Unix(socket) => {
+                check_listening(&socket)?;
                 let file = file_to_remove(&socket, options)?;
                 Ok(vec![unix(network, socket, file)?])
             }
             Kind::Nothing => Ok(Vec::new()),
         }
     }
+}
+
+/// Refuses a socket that was handed over and could accept nothing.
+fn check_listening(socket: impl AsFd) -> io::Result<()> {
+    let refuse = |text| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    if sockopt::socket_type(&socket)? != SocketType::STREAM {
+        return refuse("a server needs a stream socket");
+    }
+    #[cfg(target_os = "linux")]
+    if !sockopt::socket_acceptconn(&socket)? {
+        return refuse("the socket for a server does not listen");
+    }
+    Ok(())
 }
 
 fn tcp(network: &Network, socket: TcpListener) -> io::Result<Rc<dyn Listening>> {

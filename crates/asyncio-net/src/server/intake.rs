@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use asyncio_loop::ErrorContext;
+use asyncio_loop::{ErrorContext, Share};
 
 use super::shared::CloseAtEnd;
 use super::{Serve, Shared};
@@ -162,16 +162,15 @@ impl Intake {
     pub(super) fn start(&self, shared: &Rc<Shared>) {
         let intake = self.clone();
         let server = CloseAtEnd(shared.clone());
-        shared.network().spawn(poll_fn(move |cx| intake.poll_serve(cx, &server.0)));
+        let share = Share::default();
+        shared.spawn(poll_fn(move |cx| intake.poll_serve(cx, &share, &server.0)));
     }
 
-    fn poll_serve(&self, cx: &mut Context<'_>, server: &Rc<Shared>) -> Poll<()> {
-        for _ in 0..server.options.backlog.max(1) {
-            let Some(socket) = ready!(self.poll_take(cx)) else { return Poll::Ready(()) };
+    fn poll_serve(&self, cx: &mut Context<'_>, share: &Share, server: &Rc<Shared>) -> Poll<()> {
+        while let Some(socket) = ready!(share.poll(cx, |cx| self.poll_take(cx))) {
             serve(server, socket);
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        Poll::Ready(())
     }
 
     /// The next socket; `None` once the intake is closed.

@@ -87,7 +87,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// None: it returns a result so that it can end a `main` that does.
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if the server is closed already, and
+    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while somebody else is in `serve_forever`.
     ///
     /// # Cancel safety
     ///
@@ -118,6 +119,13 @@ impl Server {
             fn drop(&mut self) {
                 self.0.close();
             }
+        }
+        if self.0.is_closed() {
+            return Err(io::Error::new(io::ErrorKind::NotConnected, "the server is closed"));
+        }
+        if self.0.begin_forever() {
+            let text = "the server is in serve_forever already";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
         }
         self.start_serving();
         let close = Close(self);

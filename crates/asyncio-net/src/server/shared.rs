@@ -2,9 +2,10 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 
-use asyncio_loop::ErrorContext;
+use asyncio_loop::{CancelReason, Context, ErrorContext, TaskOptions, copy_context};
+use asyncio_task::internal::cancel_all;
 use slab::Slab;
 
 use super::Intake;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(super) options: Options,
     /// `None` while it is dropped.
     pub(super) serve: Option<Serve>,
+    /// The context of the task that made the server; `None` while it is dropped.
+    context: Option<Context>,
     listeners: RefCell<Vec<Rc<dyn Listening>>>,
     /// Made when it is asked for.
     intake: OnceCell<Intake>,
@@ -40,6 +43,8 @@ pub(crate) struct Shared {
     lingering: Cell<usize>,
     pump: ServerPump,
     state: Cell<State>,
+    /// `serve_forever` has been called.
+    is_forever: Cell<bool>,
     /// Who waits for the end of the server, or of its handlers.
     waiters: WaiterSet,
 }
@@ -80,7 +85,9 @@ impl Drop for CloseAtEnd {
 /// The last reference may be dropped by any client, and the handler is the user's.
 impl Drop for Shared {
     fn drop(&mut self) {
-        fence::drop_value(self.network.event_loop(), "handler of a server", self.serve.take());
+        let event_loop = self.network.event_loop();
+        fence::drop_value(event_loop, "handler of a server", self.serve.take());
+        fence::drop_value(event_loop, "context of a server", self.context.take());
         if let Some(intake) = self.intake.get() {
             intake.close();
         }
@@ -98,6 +105,7 @@ impl Shared {
             network,
             options,
             serve: Some(serve),
+            context: Some(copy_context()),
             listeners: RefCell::new(listeners),
             intake: OnceCell::new(),
             clients: RefCell::default(),
@@ -105,6 +113,7 @@ impl Shared {
             lingering: Cell::new(0),
             pump: ServerPump::default(),
             state: Cell::new(State::Bound),
+            is_forever: Cell::new(false),
             waiters: WaiterSet::default(),
         })
     }
@@ -245,11 +254,30 @@ impl Shared {
         }
     }
 
+    /// Cancels the tasks of the handlers, and what they await.
     pub(super) fn cancel_handlers(&self) {
         let handlers: Vec<_> = self.clients().iter().filter_map(|client| client.task()).collect();
-        for handler in handlers {
-            handler.request_end();
+        cancel_all(handlers, &CancelReason::new("the server is shut down"));
+    }
+
+    /// Options of a task that serves for the server, in a copy of the context it was made in.
+    pub(crate) fn task_options(&self) -> TaskOptions {
+        let options = TaskOptions::new().hidden();
+        match &self.context {
+            Some(context) => options.context(&context.copy()),
+            None => options,
         }
+    }
+
+    /// Runs `future` as a part of the server, until it is done or the loop is closed.
+    pub(super) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        // On a closed loop nothing runs any more.
+        let _ = self.network.event_loop().spawn(future, self.task_options());
+    }
+
+    /// Whether somebody is in `serve_forever` already; from now on, somebody is.
+    pub(super) fn begin_forever(&self) -> bool {
+        self.is_forever.replace(true)
     }
 
     /// How far readers of its clients look for the end of a line.
@@ -287,15 +315,15 @@ impl Shared {
         self.is_over() && self.clients.borrow().is_empty() && self.lingering.get() == 0
     }
 
-    pub(super) fn poll_over(&self, cx: &Context<'_>, place: &Place) -> Poll<()> {
+    pub(super) fn poll_over(&self, cx: &task::Context<'_>, place: &Place) -> Poll<()> {
         if self.is_over() { Poll::Ready(()) } else { self.wait(cx, place) }
     }
 
-    pub(super) fn poll_idle(&self, cx: &Context<'_>, place: &Place) -> Poll<()> {
+    pub(super) fn poll_idle(&self, cx: &task::Context<'_>, place: &Place) -> Poll<()> {
         if self.is_idle() { Poll::Ready(()) } else { self.wait(cx, place) }
     }
 
-    fn wait(&self, cx: &Context<'_>, place: &Place) -> Poll<()> {
+    fn wait(&self, cx: &task::Context<'_>, place: &Place) -> Poll<()> {
         self.waiters.wait(cx, place);
         Poll::Pending
     }

@@ -41,7 +41,7 @@ impl ServerPump {
         let event_loop = server.network().event_loop();
         let mut pumping = Pumping { server: Rc::downgrade(server), numbers: Vec::new(), done: 0 };
         let pump = poll_fn(move |cx| pumping.poll(cx));
-        event_loop.spawn(pump, TaskOptions::new().hidden())?;
+        event_loop.spawn(pump, server.task_options())?;
         self.list.get_or_init(|| ReadyList::new(event_loop));
         Ok(())
     }
@@ -208,6 +208,7 @@ impl Connection {
 
     /// Receives for the protocol, and returns how much came. If that was answered, the answer leaves.
     fn pump(self: &Rc<Self>, cx: &mut Context<'_>) -> usize {
+        self.tell_protocol();
         if !self.wants_data() {
             return 0;
         }
