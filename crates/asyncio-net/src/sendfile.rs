@@ -343,7 +343,7 @@ async fn native(
                     return Ok(false);
                 }
                 progress.untouched = true;
-                return Err(io::Error::new(io::ErrorKind::Unsupported, SendfileNotAvailableError));
+                return Err(not_available());
             }
             Err(error) => return Err(error),
         }
@@ -351,10 +351,18 @@ async fn native(
     Ok(true)
 }
 
+/// Whether the system cannot send this file over this socket: the file is a pipe or a device, or the socket is none.
 fn is_unavailable(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidInput, Unsupported};
-    matches!(error.kind(), InvalidInput | Unsupported)
-        || error.raw_os_error() == Some(rustix::io::Errno::NOTSOCK.raw_os_error())
+    use rustix::io::Errno;
+    error.kind() == io::ErrorKind::Unsupported
+        || matches!(
+            Errno::from_io_error(error),
+            Some(Errno::INVAL | Errno::NOSYS | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::SPIPE)
+        )
+}
+
+fn not_available() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, SendfileNotAvailableError)
 }
 
 #[cfg(target_os = "linux")]
@@ -407,7 +415,10 @@ impl<'f> Progress<'f> {
             block.truncate(read);
             io::Result::Ok(block)
         });
-        let block = read.await.map_err(io::Error::other)??;
+        // A file that has no offsets cannot be read in blocks either.
+        let block = read.await.map_err(io::Error::other)?.map_err(|error| {
+            if is_unavailable(&error) && self.sent() == 0 { not_available() } else { error }
+        })?;
         Ok((!block.is_empty()).then(|| block.into()))
     }
 }

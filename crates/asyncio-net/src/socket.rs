@@ -2,13 +2,16 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use asyncio_loop::{Direction, LoopRef, ReadyList, Source};
-use rustix::net::{RecvFlags, SendFlags, Shutdown, getpeername, getsockname, recv, send, shutdown};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendFlags, Shutdown, getpeername, getsockname,
+    recv, recvmsg, send, shutdown,
+};
 
 use crate::address::Address;
 use crate::lingering::{Unread, drop_unread};
@@ -33,6 +36,9 @@ const LISTED: u8 = 1 << 1;
 /// The other side has sent its end, and a read has met that.
 const HEARD_END: u8 = 1 << 2;
 
+/// A Unix socket, perhaps: a short read may have stopped at ancillary data, or at another sender.
+const SHORT_OF_ALL: u8 = 1 << 3;
+
 const UNKNOWN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 /// What was asked for.
@@ -53,6 +59,7 @@ impl SocketStream {
     }
 
     pub(crate) fn from_source(source: Source<OwnedFd>, peer: Option<Address>) -> Self {
+        let is_tcp = matches!(peer, Some(Address::Inet(_)));
         let (peer, names) = match peer {
             None => (UNKNOWN, OnceCell::new()),
             Some(Address::Inet(SocketAddr::V4(peer))) => (peer, OnceCell::new()),
@@ -61,7 +68,8 @@ impl SocketStream {
                 (UNKNOWN, Box::new(names).into())
             }
         };
-        Self { source: RefCell::new(Some(source)), names, peer, marks: Cell::new(0) }
+        let marks = Cell::new(if is_tcp { 0 } else { SHORT_OF_ALL });
+        Self { source: RefCell::new(Some(source)), names, peer, marks }
     }
 
     /// Uses the socket, unless it is closed. It may be closed meanwhile, which then happens afterwards.
@@ -113,9 +121,13 @@ impl SocketStream {
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         let received: Option<io::Result<_>> = self.with(|source| {
             let length = buffer.len();
-            let count = source.try_transfer(Direction::Read, length, |socket| {
-                Ok(recv(socket, &mut *buffer, RecvFlags::empty())?.0)
-            })?;
+            let count = if self.has(SHORT_OF_ALL) {
+                source.try_io(Direction::Read, |_| self.receive_to_bound(source, buffer))?
+            } else {
+                source.try_transfer(Direction::Read, length, |socket| {
+                    Ok(recv(socket, &mut *buffer, RecvFlags::empty())?.0)
+                })?
+            };
             if count == 0 {
                 self.mark(HEARD_END);
             } else if !source.is_ready(Direction::Read) {
@@ -127,6 +139,22 @@ impl SocketStream {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
             received => received,
         }
+    }
+
+    /// Receives from a socket where a short read need not mean that nothing is left. The system says so: it had ancillary
+    /// data (descriptors, credentials of the sender) that nobody asked for, and stops there.
+    fn receive_to_bound(&self, source: &Source<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len();
+        let mut parts = [IoSliceMut::new(buffer)];
+        let mut ancillary = RecvAncillaryBuffer::default();
+        let flags = RecvFlags::empty();
+        let received = recvmsg(source.get_ref(), &mut parts, &mut ancillary, flags)?;
+        if received.bytes == 0 {
+            self.mark(HEARD_END);
+        } else if received.bytes < length && !received.flags.contains(ReturnFlags::CTRUNC) {
+            source.drained(Direction::Read);
+        }
+        Ok(received.bytes)
     }
 
     /// Closes the socket. But if the other side has sent something that nobody has read, and may send more, only the way
@@ -194,6 +222,10 @@ impl ByteSource for SocketStream {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let length = buffer.len();
         let read = self.with(|source| {
+            if self.has(SHORT_OF_ALL) {
+                return source
+                    .poll_io(cx, Direction::Read, |_| self.receive_to_bound(source, buffer));
+            }
             source.poll_transfer(cx, Direction::Read, length, |socket| {
                 let count = recv(socket, &mut *buffer, RecvFlags::empty())?.0;
                 if count == 0 {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use asyncio_net::{
     ByteSource, ByteStream, SendfileNotAvailableError, SendfileOptions, StreamReader, StreamWriter,
-    open_connection, sendfile, stream_over,
+    open_connection, sendfile, sock_sendfile, stream_over,
 };
 use asyncio_task::create_task;
 use common::{TempDir, bytes, run, settle};
@@ -164,6 +164,31 @@ fn a_closed_connection_sends_no_file() {
         writer.close();
         let error = sendfile(writer.transport(), &file, SendfileOptions::new()).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+        Ok(())
+    });
+}
+
+// K-021
+#[test]
+fn a_file_that_cannot_be_sent_says_that_sendfile_is_not_available() {
+    run(async || {
+        for fallback in [false, true] {
+            let [(_reader, writer), _other] = streams().await?;
+            let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+            ours.set_nonblocking(true)?;
+            let (pipe, _writing) = io::pipe()?;
+            let pipe = File::from(std::os::fd::OwnedFd::from(pipe));
+            let options = SendfileOptions::new().fallback(fallback);
+            for error in [
+                sendfile(writer.transport(), &pipe, options).await.unwrap_err(),
+                sock_sendfile(&ours, &pipe, options).await.unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
+                assert!(error.get_ref().unwrap().is::<SendfileNotAvailableError>());
+            }
+            writer.write(b"goes on");
+            writer.flush().await?;
+        }
         Ok(())
     });
 }

@@ -7,6 +7,12 @@ use std::time::Duration;
 use mio::event::{self, Event};
 use mio::{Events, Interest, Poll, Registry};
 
+/// Both directions, and urgent data where the system tells of it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
 /// Events taken per system call; what does not fit comes with the next one.
 const BATCH: usize = 1024;
 
@@ -49,7 +55,7 @@ impl Selector {
         source: &mut impl event::Source,
         token: mio::Token,
     ) -> io::Result<()> {
-        self.registry().register(source, token, Interest::READABLE | Interest::WRITABLE)
+        self.registry().register(source, token, INTEREST)
     }
 
     /// Asks for an event if either direction is ready now.
@@ -58,7 +64,7 @@ impl Selector {
         source: &mut impl event::Source,
         token: mio::Token,
     ) -> io::Result<()> {
-        self.registry().reregister(source, token, Interest::READABLE | Interest::WRITABLE)
+        self.registry().reregister(source, token, INTEREST)
     }
 
     /// Stops watching.

@@ -192,8 +192,8 @@ struct Others {
 const READABLE: u8 = 1;
 /// An attempt to write may succeed.
 const WRITABLE: u8 = 1 << 1;
-/// The other side has finished: after a short read there is an end of file to be seen.
-const READ_CLOSED: u8 = 1 << 2;
+/// After a short read there is more to be seen: an end of file, or what stands behind urgent data.
+const SHORT_OF_ALL: u8 = 1 << 2;
 /// The selector knows the descriptor.
 const REGISTERED: u8 = 1 << 3;
 /// Several may use the descriptor at a time.
@@ -239,7 +239,7 @@ impl Slot {
     #[inline]
     pub(super) fn clear(&mut self, direction: Direction) {
         self.flags &= !match direction {
-            Direction::Read => READABLE | READ_CLOSED,
+            Direction::Read => READABLE | SHORT_OF_ALL,
             Direction::Write => WRITABLE,
         };
     }
@@ -247,7 +247,7 @@ impl Slot {
     /// An operation moved fewer bytes than it could have: nothing is left, but perhaps an end of file.
     #[inline]
     pub(super) fn drained(&mut self, direction: Direction) {
-        if direction == Direction::Write || self.flags & READ_CLOSED == 0 {
+        if direction == Direction::Write || self.flags & SHORT_OF_ALL == 0 {
             self.clear(direction);
         }
     }
@@ -307,8 +307,8 @@ impl Slot {
     #[inline]
     fn on_event(&mut self, event: &Event, lists: &mut Lists, woken: &mut WakeList) {
         let read_closed = event.is_read_closed();
-        if read_closed {
-            self.flags |= READ_CLOSED;
+        if read_closed || event.is_priority() {
+            self.flags |= SHORT_OF_ALL;
         }
         if event.is_readable() || read_closed || event.is_error() {
             let before = self.flags;

@@ -253,10 +253,17 @@ impl<S: Pollable> Source<S> {
         result
     }
 
-    /// As [`try_io`](Self::try_io), for a stream socket's send and receive of up to `length` bytes: moving
-    /// fewer of them means that nothing is left (or no room), which saves the call that would only say so.
+    /// As [`try_io`](Self::try_io), for a send or receive of up to `length` bytes: moving fewer of them means that nothing
+    /// is left (or no room), which saves the call that would only say so.
     ///
-    /// Not for terminals and packet sockets, where a short read means nothing.
+    /// What a short read means depends on the descriptor:
+    ///
+    /// | descriptor | a short read |
+    /// |---|---|
+    /// | TCP | means that nothing is left; after urgent data the poller says otherwise, and that is taken into account |
+    /// | Unix stream socket | may end at a message with ancillary data, or at another sender: use `try_io`, and [`drained`](Self::drained) when the system says that it did not |
+    /// | pipe | means that nothing is left, unless the writer has made it one of packets (`O_DIRECT`) |
+    /// | terminal, device, datagram socket | says nothing: use `try_io` |
     ///
     /// # Errors
     ///
@@ -271,6 +278,30 @@ impl<S: Pollable> Source<S> {
         let moved = self.try_io(direction, operation)?;
         self.moved(direction, moved, length);
         Ok(moved)
+    }
+
+    /// Takes note that an operation moved fewer bytes than it could have, and that this means that nothing is left (or no
+    /// room): the next operation waits for the poller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_loop::{Direction, EventLoop, Source};
+    ///
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// ours.set_nonblocking(true)?;
+    /// theirs.write_all(b"hello")?;
+    /// let source = Source::new(&*EventLoop::new()?, ours);
+    /// assert_eq!(source.try_io(Direction::Read, |mut io| io.read(&mut [0; 16]))?, 5);
+    /// source.drained(Direction::Read);
+    /// assert!(!source.is_ready(Direction::Read));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn drained(&self, direction: Direction) {
+        self.registration.drained(direction);
     }
 
     /// Tries [`try_transfer`](Self::try_transfer) until it does not block, waiting in between.

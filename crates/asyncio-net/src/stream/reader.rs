@@ -18,9 +18,6 @@ use crate::source::ByteSource;
 /// The longest line or record a reader looks for, unless told otherwise: 64 KiB.
 pub const DEFAULT_LIMIT: usize = 64 * 1024;
 
-/// So much memory is taken for a read of a known length before any of it has come.
-const AHEAD: usize = 8 * 1024 * 1024;
-
 /// The receiving half of a connection.
 ///
 /// It asks for bytes when somebody wants them, so a peer that sends faster than you read is slowed down by
@@ -195,8 +192,8 @@ impl StreamReader {
         poll_fn(move |cx| {
             self.state.check()?;
             while self.state.buffer.len() < count {
-                // Who said how many may have lied: memory is taken as bytes come.
-                let want = count.min(AHEAD.max(2 * self.state.buffer.len()));
+                // The length may be a lie of the peer's: memory is taken as bytes come.
+                let want = count.min(pool::LENGTH.max(2 * self.state.buffer.len()));
                 if !ready!(self.state.poll_fill(cx, want))? {
                     let partial = self.take(self.state.buffer.len());
                     let expected = Some(count);
