@@ -63,9 +63,10 @@ pub fn create_future<T>() -> Promise<T> {
 ///
 /// # From asyncio
 ///
-/// Errors are `Rc<dyn Error>`, shared by all who wait. The value must be `Clone` to be awaited or
-/// taken by [`result`](Self::result); [`with_result`](Self::with_result) shows any. Reading and
-/// awaiting are by value: `InvalidStateError` of a pending promise is [`PromiseError::Pending`].
+/// Errors are `Arc<dyn Error + Send + Sync>`, shared by all waiters. The value must be `Clone` to be
+/// awaited or taken by [`result`](Self::result); [`with_result`](Self::with_result) lends it.
+/// Reading and awaiting are by value: `InvalidStateError` of a pending promise is
+/// [`PromiseError::Pending`].
 ///
 /// # Examples
 ///
