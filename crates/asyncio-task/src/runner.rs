@@ -48,7 +48,7 @@ use crate::timeout::timeout;
 /// assert_eq!(asyncio_task::run(async { 6 * 7 }), 42);
 /// ```
 #[track_caller]
-pub fn run<F: Future>(future: F) -> F::Output {
+pub fn run<F: IntoFuture>(future: F) -> F::Output {
     Runner::builder().run(future)
 }
 
@@ -195,7 +195,7 @@ impl RunnerBuilder {
     /// Runner::builder().virtual_time(true).run(sleep(Duration::from_secs(3600)));
     /// ```
     #[track_caller]
-    pub fn run<F: Future>(self, future: F) -> F::Output {
+    pub fn run<F: IntoFuture>(self, future: F) -> F::Output {
         let mut runner = self.build();
         let result = runner.run(future);
         runner.close();
@@ -331,8 +331,8 @@ impl Runner {
     /// # Ok::<(), asyncio_task::RunError>(())
     /// ```
     #[track_caller]
-    pub fn run<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
-        self.run_with(future, None)
+    pub fn run<F: IntoFuture>(&mut self, future: F) -> Result<F::Output, RunError> {
+        self.run_with(future.into_future(), None)
     }
 
     /// [`run`](Self::run) in the given context.
@@ -360,12 +360,12 @@ impl Runner {
     /// # Ok::<(), asyncio_task::RunError>(())
     /// ```
     #[track_caller]
-    pub fn run_in<F: Future>(
+    pub fn run_in<F: IntoFuture>(
         &mut self,
         context: &Context,
         future: F,
     ) -> Result<F::Output, RunError> {
-        self.run_with(future, Some(context))
+        self.run_with(future.into_future(), Some(context))
     }
 
     #[track_caller]

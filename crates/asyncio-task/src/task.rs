@@ -42,7 +42,10 @@ use crate::error::{JoinError, TaskPanic};
 #[doc(alias = "spawn")]
 #[inline]
 #[track_caller]
-pub fn create_task<F: Future + 'static>(future: F) -> Task<F::Output> {
+pub fn create_task<F>(future: F) -> Task<F::Output>
+where
+    F: IntoFuture<IntoFuture: 'static>,
+{
     create_task_with(future, TaskOptions::new())
 }
 
@@ -65,7 +68,11 @@ pub fn create_task<F: Future + 'static>(future: F) -> Task<F::Output> {
 /// ```
 #[inline]
 #[track_caller]
-pub fn create_task_with<F: Future + 'static>(future: F, options: TaskOptions) -> Task<F::Output> {
+pub fn create_task_with<F>(future: F, options: TaskOptions) -> Task<F::Output>
+where
+    F: IntoFuture<IntoFuture: 'static>,
+{
+    let future = future.into_future();
     let spawned = asyncio_loop::with_running(|event_loop| event_loop.spawn(future, options));
     match spawned {
         Ok(Ok(raw)) => Task::new(raw),
@@ -678,7 +685,9 @@ pub trait TaskLoopExt {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
-    fn create_task<F: Future + 'static>(&self, future: F) -> Result<Task<F::Output>, LoopClosed>;
+    fn create_task<F>(&self, future: F) -> Result<Task<F::Output>, LoopClosed>
+    where
+        F: IntoFuture<IntoFuture: 'static>;
 
     /// A promise of this loop.
     ///
@@ -700,8 +709,11 @@ pub trait TaskLoopExt {
 
 impl TaskLoopExt for LoopRef {
     #[track_caller]
-    fn create_task<F: Future + 'static>(&self, future: F) -> Result<Task<F::Output>, LoopClosed> {
-        self.spawn(future, TaskOptions::new()).map(Task::new)
+    fn create_task<F>(&self, future: F) -> Result<Task<F::Output>, LoopClosed>
+    where
+        F: IntoFuture<IntoFuture: 'static>,
+    {
+        self.spawn(future.into_future(), TaskOptions::new()).map(Task::new)
     }
 
     #[track_caller]

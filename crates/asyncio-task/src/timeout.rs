@@ -76,8 +76,9 @@ impl From<TimeoutError> for io::Error {
 ///     assert_eq!(timeout(limit, sleep(2 * limit)).await, Err(TimeoutError));
 /// });
 /// ```
-pub fn timeout<F: Future>(limit: Duration, body: F) -> TimeoutFuture<F> {
-    TimeoutFuture::new(body, Limit::After(limit), None)
+#[track_caller]
+pub fn timeout<F: IntoFuture>(limit: Duration, body: F) -> TimeoutFuture<F::IntoFuture> {
+    TimeoutFuture::new(body.into_future(), Limit::After(limit), None)
 }
 
 /// Runs `body` until `when` at the latest, as [`timeout`] does.
@@ -98,8 +99,9 @@ pub fn timeout<F: Future>(limit: Duration, body: F) -> TimeoutFuture<F> {
 ///     assert_eq!(running_loop().time(), end);
 /// });
 /// ```
-pub fn timeout_at<F: Future>(when: LoopTime, body: F) -> TimeoutFuture<F> {
-    TimeoutFuture::new(body, Limit::At(when), None)
+#[track_caller]
+pub fn timeout_at<F: IntoFuture>(when: LoopTime, body: F) -> TimeoutFuture<F::IntoFuture> {
+    TimeoutFuture::new(body.into_future(), Limit::At(when), None)
 }
 
 /// Waits for `future` for at most `limit`, or as long as it takes.
@@ -129,8 +131,12 @@ pub fn timeout_at<F: Future>(when: LoopTime, body: F) -> TimeoutFuture<F> {
 ///     assert_eq!(wait_for(task, Some(Duration::ZERO)).await.unwrap_err(), TimeoutError);
 /// });
 /// ```
-pub fn wait_for<F: Future>(future: F, limit: Option<Duration>) -> TimeoutFuture<F> {
-    TimeoutFuture::new(future, limit.map_or(Limit::Never, Limit::After), None)
+#[track_caller]
+pub fn wait_for<F>(future: F, limit: Option<Duration>) -> TimeoutFuture<F::IntoFuture>
+where
+    F: IntoFuture,
+{
+    TimeoutFuture::new(future.into_future(), limit.map_or(Limit::Never, Limit::After), None)
 }
 
 /// A limit that can be looked at and moved while it runs. Clones are handles to the same one.
@@ -252,10 +258,11 @@ impl Timeout {
     ///     assert_eq!(limit.run(async { "in time" }).await, Ok("in time"));
     /// });
     /// ```
-    pub fn run<F: Future>(&self, body: F) -> TimeoutFuture<F> {
+    #[track_caller]
+    pub fn run<F: IntoFuture>(&self, body: F) -> TimeoutFuture<F::IntoFuture> {
         let before = self.0.phase.replace(Phase::Running);
         assert!(before == Phase::New, "a timeout was entered twice");
-        TimeoutFuture::new(body, self.0.limit.get(), Some(self.clone()))
+        TimeoutFuture::new(body.into_future(), self.0.limit.get(), Some(self.clone()))
     }
 
     /// When the limit passes; `None` for never, and before the first poll if it was given as a

@@ -47,8 +47,9 @@ use std::rc::Rc;
 ///     assert_eq!(task.await.unwrap(), "cancelled: no time");
 /// });
 /// ```
-pub fn catch_cancel<F: Future>(body: F) -> CatchCancel<F> {
-    CatchCancel { body: Some(body), slot: Slot::new(Kind::Catch) }
+#[track_caller]
+pub fn catch_cancel<F: IntoFuture>(body: F) -> CatchCancel<F::IntoFuture> {
+    CatchCancel { body: Some(body.into_future()), slot: Slot::new(Kind::Catch) }
 }
 
 pin_project! {

@@ -47,8 +47,9 @@ use super::node::{Kind, Slot};
 ///     assert_eq!(task.await.unwrap(), 10);
 /// });
 /// ```
-pub fn critical<F: Future>(body: F) -> Critical<F> {
-    Critical { body: Some(body), slot: Slot::new(Kind::Region), ending: None }
+#[track_caller]
+pub fn critical<F: IntoFuture>(body: F) -> Critical<F::IntoFuture> {
+    Critical { body: Some(body.into_future()), slot: Slot::new(Kind::Region), ending: None }
 }
 
 pin_project! {

@@ -100,11 +100,11 @@ impl<T> Outcome<'_, T> {
 /// ```
 pub async fn finally<F, C>(body: F, cleanup: C) -> F::Output
 where
-    F: Future,
+    F: IntoFuture,
     C: AsyncFnOnce(Outcome<'_, F::Output>),
 {
     let slot = Slot::new(Kind::Finally);
-    let ended = Body { body: Some(body), slot: &slot }.await;
+    let ended = Body { body: Some(body.into_future()), slot: &slot }.await;
     match ended {
         Ended::Finished(value) => {
             shielded(&slot, cleanup(Outcome::Finished(&value))).await;

@@ -112,7 +112,7 @@ pub trait TryGather {
     fn try_gather(self) -> impl Future<Output = Result<Self::Output, Self::Error>>;
 }
 
-async fn gather_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+async fn gather_all<F: IntoFuture>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let futures: Vec<F> = futures.into_iter().collect();
     scope(async move |scope| {
         let children: Vec<_> =
@@ -126,7 +126,7 @@ async fn gather_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::O
     .await
 }
 
-async fn try_gather_all<T, E, F: Future<Output = Result<T, E>>>(
+async fn try_gather_all<T, E, F: IntoFuture<Output = Result<T, E>>>(
     futures: impl IntoIterator<Item = F>,
 ) -> Result<Vec<T>, E> {
     let futures: Vec<F> = futures.into_iter().collect();
@@ -146,7 +146,7 @@ fn first<E>(errors: crate::ExceptionGroup<E>) -> E {
     errors.into_iter().next().expect("nobody else reaches this group to cancel it")
 }
 
-impl<F: Future> Gather for Vec<F> {
+impl<F: IntoFuture> Gather for Vec<F> {
     type Output = Vec<F::Output>;
 
     fn gather(self) -> impl Future<Output = Self::Output> {
@@ -154,7 +154,7 @@ impl<F: Future> Gather for Vec<F> {
     }
 }
 
-impl<F: Future, const N: usize> Gather for [F; N] {
+impl<F: IntoFuture, const N: usize> Gather for [F; N] {
     type Output = [F::Output; N];
 
     async fn gather(self) -> Self::Output {
@@ -163,7 +163,7 @@ impl<F: Future, const N: usize> Gather for [F; N] {
     }
 }
 
-impl<F: Future, I: Iterator, M: FnMut(I::Item) -> F> Gather for std::iter::Map<I, M> {
+impl<F: IntoFuture, I: Iterator, M: FnMut(I::Item) -> F> Gather for std::iter::Map<I, M> {
     type Output = Vec<F::Output>;
 
     fn gather(self) -> impl Future<Output = Self::Output> {
@@ -171,7 +171,7 @@ impl<F: Future, I: Iterator, M: FnMut(I::Item) -> F> Gather for std::iter::Map<I
     }
 }
 
-impl<T, E, F: Future<Output = Result<T, E>>> TryGather for Vec<F> {
+impl<T, E, F: IntoFuture<Output = Result<T, E>>> TryGather for Vec<F> {
     type Output = Vec<T>;
     type Error = E;
 
@@ -180,7 +180,7 @@ impl<T, E, F: Future<Output = Result<T, E>>> TryGather for Vec<F> {
     }
 }
 
-impl<T, E, F: Future<Output = Result<T, E>>, const N: usize> TryGather for [F; N] {
+impl<T, E, F: IntoFuture<Output = Result<T, E>>, const N: usize> TryGather for [F; N] {
     type Output = [T; N];
     type Error = E;
 
@@ -192,7 +192,7 @@ impl<T, E, F: Future<Output = Result<T, E>>, const N: usize> TryGather for [F; N
 
 impl<T, E, F, I, M> TryGather for std::iter::Map<I, M>
 where
-    F: Future<Output = Result<T, E>>,
+    F: IntoFuture<Output = Result<T, E>>,
     I: Iterator,
     M: FnMut(I::Item) -> F,
 {
@@ -206,7 +206,7 @@ where
 
 macro_rules! tuples {
     ($(($($future:ident $value:ident),+)),+ $(,)?) => {$(
-        impl<$($future: Future),+> Gather for ($($future,)+) {
+        impl<$($future: IntoFuture),+> Gather for ($($future,)+) {
             type Output = ($($future::Output,)+);
 
             async fn gather(self) -> Self::Output {
@@ -222,7 +222,7 @@ macro_rules! tuples {
 
         impl<Error, $($future, $value),+> TryGather for ($($future,)+)
         where
-            $($future: Future<Output = Result<$value, Error>>,)+
+            $($future: IntoFuture<Output = Result<$value, Error>>,)+
         {
             type Output = ($($value,)+);
             type Error = Error;

@@ -85,7 +85,7 @@ pub trait Race {
     fn race(self) -> impl Future<Output = Self::Output>;
 }
 
-async fn race_all<F: Future>(futures: impl IntoIterator<Item = F>) -> F::Output {
+async fn race_all<F: IntoFuture>(futures: impl IntoIterator<Item = F>) -> F::Output {
     let futures: Vec<F> = futures.into_iter().collect();
     assert!(!futures.is_empty(), "a race of nobody has no winner");
     // To be the first is what ends the group, so it is what the group calls a failure.
@@ -110,7 +110,7 @@ async fn winner<T>(raced: Result<(), crate::ExceptionGroup<T>>) -> T {
     }
 }
 
-impl<F: Future> Race for Vec<F> {
+impl<F: IntoFuture> Race for Vec<F> {
     type Output = F::Output;
 
     fn race(self) -> impl Future<Output = F::Output> {
@@ -118,7 +118,7 @@ impl<F: Future> Race for Vec<F> {
     }
 }
 
-impl<F: Future, const N: usize> Race for [F; N] {
+impl<F: IntoFuture, const N: usize> Race for [F; N] {
     type Output = F::Output;
 
     fn race(self) -> impl Future<Output = F::Output> {
@@ -126,7 +126,7 @@ impl<F: Future, const N: usize> Race for [F; N] {
     }
 }
 
-impl<F: Future, I: Iterator, M: FnMut(I::Item) -> F> Race for Map<I, M> {
+impl<F: IntoFuture, I: Iterator, M: FnMut(I::Item) -> F> Race for Map<I, M> {
     type Output = F::Output;
 
     fn race(self) -> impl Future<Output = F::Output> {
@@ -136,7 +136,7 @@ impl<F: Future, I: Iterator, M: FnMut(I::Item) -> F> Race for Map<I, M> {
 
 macro_rules! tuples {
     ($(($($future:ident),+)),+ $(,)?) => {$(
-        impl<Output, $($future: Future<Output = Output>),+> Race for ($($future,)+) {
+        impl<Output, $($future: IntoFuture<Output = Output>),+> Race for ($($future,)+) {
             type Output = Output;
 
             async fn race(self) -> Output {

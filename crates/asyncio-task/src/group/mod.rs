@@ -232,7 +232,7 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
         future: F,
     ) -> Child<'scope, <F::Output as ChildOutput<E>>::Value>
     where
-        F: Future<Output: ChildOutput<E>> + 'scope,
+        F: IntoFuture<Output: ChildOutput<E>, IntoFuture: 'scope>,
     {
         self.create_task_with(future, TaskOptions::new())
     }
@@ -259,12 +259,12 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
         options: TaskOptions,
     ) -> Child<'scope, <F::Output as ChildOutput<E>>::Value>
     where
-        F: Future<Output: ChildOutput<E>> + 'scope,
+        F: IntoFuture<Output: ChildOutput<E>, IntoFuture: 'scope>,
     {
         let Some(state) = self.state().filter(|state| !state.frames.aborting.get()) else {
             return Child::refused();
         };
-        let future = ChildFuture::new(future, self);
+        let future = ChildFuture::new(future.into_future(), self);
         let spawn = || state.children.spawn(future, options);
         let raw = state.frames.group.run_children(spawn);
         Child::new(raw, Rc::clone(&state.frames))

@@ -102,7 +102,10 @@ impl<'scope> Scope<'scope, '_> {
     /// });
     /// ```
     #[track_caller]
-    pub fn create_task<F: Future + 'scope>(&'scope self, future: F) -> Child<'scope, F::Output> {
+    pub fn create_task<F>(&'scope self, future: F) -> Child<'scope, F::Output>
+    where
+        F: IntoFuture<IntoFuture: 'scope>,
+    {
         self.create_task_with(future, TaskOptions::new())
     }
 
@@ -121,12 +124,16 @@ impl<'scope> Scope<'scope, '_> {
     ///     assert_eq!(&*name.await, "helper");
     /// });
     /// ```
-    pub fn create_task_with<F: Future + 'scope>(
+    #[track_caller]
+    pub fn create_task_with<F>(
         &'scope self,
         future: F,
         options: TaskOptions,
-    ) -> Child<'scope, F::Output> {
-        self.group.create_task_with(AsIs { future }, options)
+    ) -> Child<'scope, F::Output>
+    where
+        F: IntoFuture<IntoFuture: 'scope>,
+    {
+        self.group.create_task_with(AsIs { future: future.into_future() }, options)
     }
 
     /// Whether the scope is ending: a child has panicked, or the task around it was cancelled.

@@ -14,7 +14,7 @@ pub(crate) fn new_loop() -> EventLoop {
 
 /// `asyncio_task::run` with virtual time.
 #[track_caller]
-pub(crate) fn run<F: Future>(future: F) -> F::Output {
+pub(crate) fn run<F: IntoFuture>(future: F) -> F::Output {
     Runner::builder().virtual_time(true).run(future)
 }
 
