@@ -14,7 +14,7 @@ use asyncio_loop::{
 };
 use pin_project_lite::pin_project;
 
-use crate::cancel::{Kind, Look, Slot, Work, is_ending_here};
+use crate::cancel::{Kind, Slot, is_ending_here};
 
 /// The limit passed before the work was done.
 ///
@@ -46,8 +46,8 @@ impl From<TimeoutError> for io::Error {
 /// Runs `body` for at most `limit`, counted from the first poll.
 ///
 /// When the limit passes, `body` is asked to end as a cancelled task is: its cleanup runs and is
-/// waited for, however long it takes. If the body catches that and returns a value, the value is what
-/// comes out. A limit of zero lets the body run up to its first real wait.
+/// waited for, however long it takes. If the body catches the request and returns a value, the
+/// value comes out. A limit of zero lets the body run up to its first real wait.
 ///
 /// A request from outside beats an expired limit: then the task ends, without an error.
 ///
@@ -190,7 +190,7 @@ enum Phase {
 }
 
 impl Timeout {
-    /// A limit counted from the first poll of what is run under it.
+    /// A limit counted from the first poll of the future that is run under it.
     ///
     /// # Examples
     ///
@@ -395,8 +395,8 @@ pin_project! {
     }
 }
 
-/// Whether a limit has to be looked after. A future that is ready at its first poll ends before that, and
-/// has nothing to clear away.
+/// The watch over a limit, which begins at the end of the first poll: a future that is ready then
+/// needs none.
 #[derive(Debug)]
 enum Watching {
     NotYet(Limit),
@@ -417,14 +417,14 @@ impl Watching {
     }
 }
 
-/// Looks after the limit of one future.
+/// Watches the limit of one future.
 #[derive(Debug)]
 struct Watch {
     alarm: Alarm,
     control: Option<Timeout>,
 }
 
-/// How far the limit is.
+/// The state of a limit.
 #[derive(Debug)]
 enum Alarm {
     /// Not set yet.
@@ -497,7 +497,7 @@ fn poll_to_end<F: Future>(
 }
 
 impl Watch {
-    /// Looks whether the limit has passed, and if so asks what is inside to end.
+    /// Checks the limit; if it has passed, asks the scopes inside to end.
     #[inline]
     fn before_poll(&mut self, slot: &Slot) {
         if let Some(control) = &self.control {
@@ -523,14 +523,15 @@ impl Watch {
             control.0.expired.set(true);
             control.0.phase.set(Phase::Expiring);
         }
-        // While something further out is ending, what is inside may go on, and want to be asked later.
+        // While a target further out is ending, a handler inside may register later, and is asked
+        // then.
         let node = if is_ending_here() { Some(slot.register()) } else { slot.node() };
         if let Some(node) = node {
             node.begin(CancelReason::new("timed out"));
         }
     }
 
-    /// Whether the limit has passed, everything inside has had its say, and nothing further out
+    /// Whether the limit has passed, every handler inside has answered, and no target further out
     /// is ending.
     #[inline]
     fn is_over(&self, slot: &Slot) -> bool {
@@ -569,13 +570,14 @@ impl Watch {
         }
     }
 
-    /// The body is gone: the error, unless something further out is ending, which comes first.
+    /// The body is gone: gives the error, unless a target further out is ending, which comes first.
     #[cold]
     fn give_up<T>(&mut self, slot: &Slot, cx: &mut Context<'_>) -> Poll<Result<T, TimeoutError>> {
         if is_ending_here() {
             let node = slot.suspended(cx);
-            if let Some(target) = node.ending_target() {
-                target.tell_when_unended(node);
+            if !node.is_asking() {
+                // With a request of its own it is woken when the one further out is over.
+                node.begin(CancelReason::new("timed out"));
             }
             return Poll::Pending;
         }
@@ -584,7 +586,7 @@ impl Watch {
         Poll::Ready(Err(TimeoutError))
     }
 
-    /// What was around it has ended it, maybe at the very moment of its own limit.
+    /// It was dropped from outside, maybe at the very moment of its own limit.
     #[cold]
     fn abandon(&mut self) {
         if let Some(control) = self.control.as_ref().filter(|_| self.has_passed()) {
@@ -626,24 +628,17 @@ fn alarm(cx: &Context<'_>, when: impl FnOnce(LoopTime) -> LoopTime) -> Alarm {
     alarm.unwrap_or_else(|error| panic!("cannot limit the time: {error}"))
 }
 
-/// Whether everything inside has had its say, and nothing further out is ending.
+/// Whether every handler inside has answered, and no target further out is ending.
 #[cold]
 fn is_to_end(slot: &Slot) -> bool {
-    // Without a node nothing inside wants to be asked.
+    // Without a node there is no handler inside.
     let Some(node) = slot.node() else { return !is_ending_here() };
-    node.is_asking()
-        && Work::run(|work| match node.look(work) {
-            Look::Act => true,
-            Look::Wait => false,
-            Look::Absorbed => {
-                node.unend(work);
-                false
-            }
-        })
+    node.must_end()
 }
 
 impl Timeout {
-    /// Takes over what was changed since the last poll. At the first, a duration becomes a moment.
+    /// Takes over a limit that was moved since the last poll. At the first, a duration becomes a
+    /// moment.
     fn prepare(&self, alarm: &mut Alarm) {
         let moved = self.0.moved.take() && !matches!(alarm, Alarm::Passed);
         let limit = match (&*alarm, self.0.limit.get()) {

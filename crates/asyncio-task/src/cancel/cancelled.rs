@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::{CancelReason, is_cancelling};
 
-use super::deliver::Work;
-use super::node::{Answer, Kind, Node, Slot, enclosing};
-use super::request;
+use super::scope::{Answer, Kind};
+use super::slot::{Slot, enclosing};
+use super::tasks::{Node, deliver, run};
 
 /// The request to end that [`catch_cancel`](crate::catch_cancel) caught.
 ///
@@ -49,7 +49,7 @@ impl Cancelled {
         Self { reason, targets }
     }
 
-    /// What the request says about itself.
+    /// Where the request comes from, and its message.
     ///
     /// # Examples
     ///
@@ -94,9 +94,9 @@ impl Cancelled {
         self.reason.message()
     }
 
-    /// Passes the request on outwards, and never returns: what was asked to end ends after all, at
-    /// this await, with what cleanup there is further out. If that is over (a timeout that the
-    /// value has outlived), the enclosing task ends.
+    /// Passes the request on outwards, and never returns: the task or timeout that was asked to end
+    /// ends after all, at this await, and cleanup further out runs. If it is over (a timeout that
+    /// the value has outlived), the enclosing task ends.
     ///
     /// Inside the cleanup of a [`finally`](crate::finally) it ends that cleanup only.
     ///
@@ -164,18 +164,16 @@ pub(crate) async fn ending<T>(reason: CancelReason) -> T {
     .await
 }
 
-/// To be called in each poll of a scope that has nothing left to do but to be dropped: if nobody asks for
-/// that any more, since the request was taken back or answered elsewhere, what is around it is asked.
+/// To be called in each poll of a scope that has nothing left to do but to be dropped. If no target
+/// around it has a request any more, since that was taken back or answered elsewhere, the enclosing
+/// task, child or region is ended.
 pub(crate) fn wait_to_be_dropped(node: &Rc<Node>, reason: &CancelReason) {
     if node.answer.get() != Answer::Passed {
         node.answer.set(Answer::Passed);
         node.mark_askers();
     }
-    if !node.has_asker() {
+    if node.ending_target().is_none() {
         end_enclosing(reason.clone());
-    }
-    if let Some(target) = node.ending_target() {
-        target.tell_when_unended(node);
     }
 }
 
@@ -200,7 +198,7 @@ pub(crate) fn end_as_by_resume(target: Option<Rc<Node>>, reason: CancelReason) {
 pub(super) fn end_enclosing(reason: CancelReason) {
     let region = enclosing(None).and_then(|node| node.region());
     if let Some(region) = region {
-        if let (Kind::Root, Some(task)) = (region.kind(), region.task()) {
+        if let (Kind::Root, Some(task)) = (region.kind, &region.task) {
             if task.cancel_reason().is_none() {
                 task.set_cancel_reason(reason.clone());
             }
@@ -211,14 +209,14 @@ pub(super) fn end_enclosing(reason: CancelReason) {
 
 /// Asks a target that may have been asked before, without counting.
 fn ask_again(target: &Rc<Node>, reason: CancelReason) {
-    let sleeping = target.task().filter(|task| target.kind() == Kind::Root && !task.is_running());
+    let sleeping = target.task.as_ref().filter(|task| !task.is_running());
     if target.is_asking() {
-        if !target.delivery.again() {
-            // To wake it all the same would keep its task from sleeping.
+        if !target.deliver_again() {
+            // To wake the target all the same would keep its task from sleeping.
             return;
         }
     } else if let Some(task) = sleeping {
-        return Work::run(|work| request::end(task, reason, work));
+        return run(|work| deliver(task, reason, work));
     } else {
         target.begin(reason);
     }
@@ -227,7 +225,7 @@ fn ask_again(target: &Rc<Node>, reason: CancelReason) {
 
 impl Drop for Cancelled {
     fn drop(&mut self) {
-        // Whoever held it was cancelled before it could answer.
+        // The code that held it was cancelled before it could answer.
         if is_cancelling() {
             rearm(std::mem::take(&mut self.targets));
         }

@@ -2,22 +2,23 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::while_cancelling;
 use pin_project_lite::pin_project;
 
 use super::cancelled::Cancelled;
-use super::deliver::{Look, Work};
-use super::node::{Kind, Node, Slot};
-use std::rc::Rc;
+use super::scope::Kind;
+use super::slot::Slot;
+use super::tasks::{Node, run};
 
 /// Runs `body`; if that is asked to end while it waits, drops it and gives
 /// [`Err(Cancelled)`](Cancelled), and the code goes on.
 ///
-/// Whoever asked counts on being heard: [`Cancelled::resume`] passes the request on when what there
-/// is to do has been done. For cleanup there is [`finally`](crate::finally), which cannot forget
-/// it.
+/// The code that asked expects an end: [`Cancelled::resume`] passes the request on when the work
+/// that was left has been done. For cleanup there is [`finally`](crate::finally), which cannot
+/// forget to.
 ///
 /// A request is delivered once: a `catch_cancel` entered after that is not asked.
 ///
@@ -68,7 +69,7 @@ impl<F: Future> Future for CatchCancel<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Some(node) = this.slot.refresh(cx) {
-            if node.is_to_act() {
+            if node.must_act() {
                 return Poll::Ready(Err(catch(this.slot, node, this.body)));
             }
         }
@@ -81,7 +82,7 @@ impl<F: Future> Future for CatchCancel<F> {
             }
             Poll::Pending => {
                 let node = this.slot.suspended(cx);
-                if node.is_to_act() {
+                if node.must_act() {
                     return Poll::Ready(Err(catch(this.slot, node, this.body)));
                 }
                 Poll::Pending
@@ -92,28 +93,11 @@ impl<F: Future> Future for CatchCancel<F> {
 
 fn catch<F>(slot: &Slot, node: &Rc<Node>, mut body: Pin<&mut Option<F>>) -> Cancelled {
     slot.run(|| while_cancelling(|| body.set(None)));
-    let targets = Work::run(|work| {
-        node.detach();
-        node.absorb(work)
-    });
+    node.detach();
+    let targets = run(|work| node.absorb(work));
     let cancelled = Cancelled::new(node.reason(), targets);
     node.leave();
     cancelled
-}
-
-impl Node {
-    /// Whether it was asked, and everything inside it has done its part.
-    pub(crate) fn is_to_act(self: &Rc<Self>) -> bool {
-        self.check_asked()
-            && Work::run(|work| match self.look(work) {
-                Look::Act => true,
-                Look::Wait => false,
-                Look::Absorbed => {
-                    self.absorb(work);
-                    false
-                }
-            })
-    }
 }
 
 impl<F> fmt::Debug for CatchCancel<F> {

@@ -1,4 +1,4 @@
-//! A stretch of code that requests to end wait for.
+//! `critical`: code that is run to its end before a request takes effect.
 
 use std::fmt;
 use std::pin::Pin;
@@ -8,13 +8,13 @@ use asyncio_loop::while_cancelling;
 use pin_project_lite::pin_project;
 
 use super::cancelled::Ending;
-use super::finally::has_resumed;
-use super::node::{Kind, Slot};
+use super::scope::Kind;
+use super::slot::Slot;
 
 /// Runs `body` to its end: a request to end waits for it, and takes effect at the next await after.
 ///
 /// For the few lines between which a program must not stop: *debit and credit*, *write and rename*.
-/// Whatever asked waits as long, so keep it short.
+/// The code that asked waits as long, so keep it short.
 ///
 /// # Cancel safety
 ///
@@ -22,7 +22,7 @@ use super::node::{Kind, Slot};
 ///
 /// # From asyncio
 ///
-/// What people hope that `shield` does. [`shield`](crate::shield) is asyncio's.
+/// Not in asyncio; `shield` is often taken for this. [`shield`](crate::shield) is asyncio's.
 ///
 /// # Examples
 ///
@@ -59,7 +59,7 @@ pin_project! {
         #[pin]
         body: Option<F>,
         slot: Slot,
-        // After a `resume` inside it.
+        // Set after a `resume` inside it.
         ending: Option<Ending>,
     }
 }
@@ -82,9 +82,10 @@ impl<F: Future> Future for Critical<F> {
                 this.slot.leave();
             }
             Poll::Pending => {
-                this.slot.suspended(cx);
-                if has_resumed(this.slot) {
-                    let reason = this.slot.node().map(|node| node.reason()).unwrap_or_default();
+                let node = this.slot.suspended(cx);
+                // A `resume` inside it ends it.
+                if node.must_end() {
+                    let reason = node.reason();
                     this.slot.run(|| while_cancelling(|| this.body.set(None)));
                     this.slot.leave();
                     this.ending.insert(Ending::new(reason)).poll(cx);

@@ -10,8 +10,9 @@ use asyncio_loop::while_cancelling;
 use pin_project_lite::pin_project;
 
 use super::cancelled::wait_to_be_dropped;
-use super::deliver::{Look, Work};
-use super::node::{Answer, Kind, Slot};
+use super::scope::{Answer, Kind};
+use super::slot::Slot;
+use super::tasks::run;
 
 /// How the body of a [`finally`] ended.
 ///
@@ -65,9 +66,9 @@ impl<T> Outcome<'_, T> {
 ///
 /// # Cancel safety
 ///
-/// *Cancelling* runs the cleanup: [`Task::cancel`](crate::Task::cancel), [`timeout`](crate::timeout()),
-/// groups, `gather` and `race`. *Dropping* the future, as `select!` does with the branches that lost,
-/// drops everything at once, and no cleanup runs.
+/// *Cancelling* runs the cleanup: [`Task::cancel`](crate::Task::cancel),
+/// [`timeout`](crate::timeout()), groups, `gather` and `race`. *Dropping* the future, as `select!`
+/// does with the branches that lost, drops everything at once, and no cleanup runs.
 ///
 /// # From asyncio
 ///
@@ -141,14 +142,14 @@ impl<F: Future> Future for Body<'_, F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let slot = *this.slot;
-        if slot.refresh(cx).is_some_and(|node| node.is_to_act()) {
+        if slot.refresh(cx).is_some_and(|node| node.must_act()) {
             return Poll::Ready(cancelled(slot, this.body));
         }
         let body = this.body.as_mut().as_pin_mut().expect("polled after it was done");
         let polled = catch_unwind(AssertUnwindSafe(|| slot.run(|| body.poll(cx))));
         let ended = match polled {
             Ok(Poll::Pending) => {
-                if slot.suspended(cx).is_to_act() {
+                if slot.suspended(cx).must_act() {
                     return Poll::Ready(cancelled(slot, this.body));
                 }
                 return Poll::Pending;
@@ -194,7 +195,7 @@ async fn shielded(slot: &Slot, cleanup: impl Future<Output = ()>) {
             return polled;
         }
         slot.suspended(cx).answer.set(Answer::Busy);
-        if has_resumed(&region) {
+        if region.node().is_some_and(|node| node.must_end()) {
             // It has given up: `resume` inside a cleanup ends that, and no more.
             slot.run(|| region.run(|| while_cancelling(|| cleanup.set(None))));
             return Poll::Ready(());
@@ -205,26 +206,13 @@ async fn shielded(slot: &Slot, cleanup: impl Future<Output = ()>) {
     region.leave();
 }
 
-/// Whether a `resume` inside this region ends it now.
-pub(super) fn has_resumed(region: &Slot) -> bool {
-    let Some(node) = region.node().filter(|node| node.is_asking()) else { return false };
-    Work::run(|work| match node.look(work) {
-        Look::Act => true,
-        Look::Wait => false,
-        Look::Absorbed => {
-            node.unend(work);
-            false
-        }
-    })
-}
-
 /// Passes a request on, and waits to be dropped.
 async fn pass_on<T>(slot: &Slot) -> T {
     poll_fn(|cx| {
         let node = slot.suspended(cx);
         slot.refresh(cx);
-        if node.answer.get() != Answer::Passed && node.has_asker() {
-            node.pass();
+        if node.answer.get() != Answer::Passed && node.ending_target().is_some() {
+            run(|work| node.pass(work));
         }
         wait_to_be_dropped(node, &node.reason());
         Poll::Pending

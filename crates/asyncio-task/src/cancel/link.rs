@@ -1,10 +1,10 @@
 //! Awaiting a task, as a handler: a request goes on to the awaited task, and is answered when that
 //! has ended.
 //!
-//! A task that awaits another one outside of every scope has no node for that: the loop's kernel
-//! knows whom it awaits, and a node is made if it is cancelled (see `request`). A child of a group does
-//! the same, and its group gets a node: else the task around it would not know that there is anybody to
-//! ask.
+//! A task that awaits another one outside of every scope has no node for the await: the loop's
+//! kernel knows the awaited task, and a node is made when the task is cancelled (see `tasks`). A
+//! child of a group does the same. Its group gets a node, so that requests to the task around the
+//! group reach the child.
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,10 +12,9 @@ use std::task::{Context, Poll};
 use asyncio_loop::{Join, Outcome, RawTask, TaskRef};
 
 use super::cancelled::wait_to_be_dropped;
-use super::deliver::Work;
-use super::node::{
-    Answer, Kind, Node, current_root, enclosing, follow_frames, register_group, stands_right,
-};
+use super::scope::{Answer, Kind, Scope};
+use super::slot::{current_root, enclosing, follow_frames, register_group, stands_right};
+use super::tasks::{Node, run};
 
 /// The place in the tree of one await.
 #[derive(Debug, Default)]
@@ -59,8 +58,8 @@ impl Link {
             Some(node) => follow_frames(node),
             None => {
                 let Some(parent) = enclosing(None) else { return };
-                let node = Node::new(kind, Some(task.clone()));
-                node.attach(Some(parent));
+                let node = Node::new(Scope::new(kind, Some(task.clone())));
+                node.enter(Some(parent));
                 self.node = Some(node);
             }
         }
@@ -81,8 +80,8 @@ impl Link {
         let Some(node) = self.node.take().or_else(fast) else { return Poll::Ready(outcome) };
         if node.answer.get() == Answer::Passed {
             if !stands_right(&node) {
-                // What it was passed on to is over, or elsewhere: a handle that was lent to that is
-                // awaited once more.
+                // The scope that the request was passed on to is over, or elsewhere: a handle that
+                // was lent to it is awaited once more.
                 node.leave();
                 return Poll::Ready(outcome);
             }
@@ -91,19 +90,17 @@ impl Link {
             self.node = Some(node);
             return Poll::Pending;
         }
-        let asked = node.check_asked();
+        let asked = node.is_asking();
         if asked && matches!(outcome, Outcome::Cancelled) {
             node.note(cx);
-            node.pass();
+            run(|work| node.pass(work));
             wait_to_be_dropped(&node, &node.reason());
             self.node = Some(node);
             return Poll::Pending;
         }
         if asked {
-            Work::run(|work| {
-                node.detach();
-                node.absorb(work);
-            });
+            node.detach();
+            run(|work| node.absorb(work));
         }
         node.leave();
         Poll::Ready(outcome)

@@ -4,33 +4,40 @@
 //! to end: the task, a timeout, the body of a group. Others are *handlers*, which have something to
 //! do before that: `catch_cancel`, `finally`, a group, the await of another task. A request goes to
 //! the innermost handlers below its target, then outwards; at the end the target drops its body.
-//! `docs/CANCELLATION.md` has the model, the files here the mechanism:
+//! `docs/CANCELLATION.md` has the model, the files here the mechanism. Each uses only the ones
+//! above:
 //!
-//! * `node`: what the tree is made of, and how a scope gets into it,
-//! * `deliver`: asking, waiting for answers, acting,
-//! * `request`: how a task is asked, and its supervisor,
-//! * `link`: awaiting a task,
-//! * `catch`, `finally`, `critical`, `shield`, `cancelled`: the scopes that users write.
+//! * `tree`: which node stands in which,
+//! * `scope`: the kinds and the state of nodes,
+//! * `work`: requests and wakes that are left when the tree has changed,
+//! * `delivery`: the rules by which requests are asked for, answered and lost,
+//! * `tasks`: requests to tasks, and the supervisor that looks at them at each poll,
+//! * `slot`: how a scope becomes a node, at the place where it is polled,
+//! * `link`, `cancelled`, `catch`, `finally`, `critical`, `shield`: the scopes that users write.
 
 mod cancelled;
 mod catch;
 mod critical;
-mod deliver;
+mod delivery;
 mod finally;
 mod link;
-mod node;
-mod request;
+mod scope;
 mod shield;
+mod slot;
+mod tasks;
+mod tree;
+mod work;
 
 pub use cancelled::Cancelled;
 pub use catch::{CatchCancel, catch_cancel};
 pub use critical::{Critical, critical};
 pub use finally::{Outcome, finally};
-pub use request::cancel_all;
 pub use shield::{Shield, shield};
+pub use tasks::cancel_all;
 
 pub(crate) use cancelled::{Ending, end_as_by_resume, ending, wait_to_be_dropped};
-pub(crate) use deliver::{Look, Work};
+pub(crate) use delivery::Look;
 pub(crate) use link::Link;
-pub(crate) use node::{Answer, Kind, Node, Slot};
-pub(crate) use request::{cancel, ending_scopes_of, is_ending_here, reason, uncancel};
+pub(crate) use scope::{Answer, Kind};
+pub(crate) use slot::{Slot, ending_scopes_of, is_ending_here};
+pub(crate) use tasks::{Node, cancel, reason, run, uncancel};

@@ -19,8 +19,8 @@ use crate::task::Task;
 ///
 /// # From asyncio
 ///
-/// The same, for tasks; wrap a future in [`create_task`](crate::create_task()) first. To have requests
-/// *wait* for a few lines instead, see [`critical`](crate::critical()).
+/// The same, for tasks; wrap a future in [`create_task`](crate::create_task()) first. To have
+/// requests *wait* for a few lines instead, see [`critical`](crate::critical()).
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! Children of a group, and what becomes of them.
+//! Children of a group, and their outcomes.
 
 use std::any::Any;
 use std::error::Error;
@@ -16,14 +16,14 @@ use super::{Frames, TaskGroup};
 use crate::cancel::{Ending, Link, end_as_by_resume};
 use crate::task::TaskRefExt;
 
-/// What the future of a child may return: a `Result` with the group's error type, or nothing.
+/// The types that the future of a child may return: a `Result` with the group's error, or nothing.
 #[diagnostic::on_unimplemented(
     message = "a child of a task group cannot return `{Self}`",
     label = "neither `()` nor a `Result` with the error of the group",
     note = "children of a `scope` may return anything"
 )]
 pub trait ChildOutput<E> {
-    /// What awaiting the child gives.
+    /// The type that awaiting the child gives.
     type Value;
 
     /// Tells a value from an error.
@@ -136,10 +136,10 @@ fn panicked<E>(group: &TaskGroup<'_, '_, E>, payload: Box<dyn Any + Send>) -> Ch
 
 /// A child of a [`TaskGroup`] or a [`Scope`](crate::Scope).
 ///
-/// A future of the child's value. If it has none, because it failed, panicked or was cancelled,
-/// whoever awaits it ends at that await, as by [`resume`](crate::Cancelled::resume): the group is
-/// ending then, or the one who cancelled a single child knows what it does. [`outcome`](Self::outcome)
-/// gives a `Result` instead. Dropping the handle leaves the child to the group, and only its value is lost.
+/// A future of the child's value. If there is no value, because the child failed, panicked or was
+/// cancelled, the code that awaits it ends at that await, as by
+/// [`resume`](crate::Cancelled::resume). [`outcome`](Self::outcome) gives a `Result` instead.
+/// Dropping the handle leaves the child to the group, and only its value is lost.
 ///
 /// # Examples
 ///
@@ -163,7 +163,7 @@ pub struct Child<'scope, T> {
     raw: Option<RawTask<Result<T, ChildError>>>,
     frames: Option<Rc<Frames>>,
     link: Link,
-    /// It gave no value; whoever awaits it is ending.
+    /// It gave no value; the code that awaits it is ending.
     over: Option<Box<Ending>>,
     _scope: PhantomData<&'scope ()>,
 }

@@ -10,7 +10,7 @@ use asyncio_loop::while_cancelling;
 use pin_project_lite::pin_project;
 
 use super::{ExceptionGroup, Frames, State, TaskGroup};
-use crate::cancel::{Answer, Kind, Look, Node, Work, cancel_all, wait_to_be_dropped};
+use crate::cancel::{Answer, Kind, Look, Node, cancel_all, run, wait_to_be_dropped};
 
 pin_project! {
     pub(super) struct Drive<'scope, 'env, B, T, E> {
@@ -20,7 +20,7 @@ pin_project! {
         #[pin]
         body: Option<B>,
         value: Option<T>,
-        // The body's error, which comes after those of the children.
+        // The body's error, which comes after the children's errors.
         error: Option<E>,
         stage: Stage,
     }
@@ -135,7 +135,7 @@ impl<B: Future<Output = Result<T, E>>, T, E> Drive<'_, '_, B, T, E> {
         state.frames.body.leave();
     }
 
-    /// Everything has ended: what comes of it?
+    /// The result of the group, when body and children have ended.
     fn finish(
         self: Pin<&mut Self>,
         state: &Ref<'_, State<'_, E>>,
@@ -161,7 +161,7 @@ impl<B: Future<Output = Result<T, E>>, T, E> Drive<'_, '_, B, T, E> {
 }
 
 impl<E> State<'_, E> {
-    /// Steps the children that are ready now; those they wake have to wait for the next poll.
+    /// Steps the children that are ready now. Children that they wake wait for the next poll.
     fn step_children(&self) {
         let ready = self.children.ready();
         if ready == 0 {
@@ -199,8 +199,8 @@ impl Frames {
     fn is_to_abort(&self, has_body: bool) -> bool {
         let Some(group) = self.group.node() else { return false };
         match group.answer.get() {
-            Answer::Asked if group.check_asked() => {}
-            Answer::Asked | Answer::Idle => {
+            Answer::Asked => {}
+            Answer::Idle => {
                 self.forgive_body();
                 return false;
             }
@@ -213,25 +213,25 @@ impl Frames {
         true
     }
 
-    /// The request that the body was asked for was taken back.
+    /// Takes back the body's request, which was the group's and is over.
     fn forgive_body(&self) {
         let body = self.body.node().filter(|body| body.is_asking() && !self.aborting.get());
         if let Some(body) = body {
-            Work::run(|work| body.unend(work));
+            run(|work| body.end_request(work));
         }
     }
 
     fn has_body_passed(&self, group: &Rc<Node>) -> bool {
         let Some(body) = self.body.node() else { return true };
         if !body.is_asking() {
-            // It came into being after the group was asked.
+            // It was registered after the group was asked.
             body.begin(group.reason());
         }
-        Work::run(|work| match body.look(work) {
+        run(|work| match body.look(work) {
             Look::Act => true,
             Look::Wait => false,
             Look::Absorbed => {
-                body.unend(work);
+                body.end_request(work);
                 group.absorb(work);
                 false
             }
@@ -240,16 +240,7 @@ impl Frames {
 
     /// Whether everything in the body has had its say.
     fn is_body_to_end(&self) -> bool {
-        let Some(body) = self.body.node() else { return true };
-        body.is_asking()
-            && Work::run(|work| match body.look(work) {
-                Look::Act => true,
-                Look::Wait => false,
-                Look::Absorbed => {
-                    body.unend(work);
-                    false
-                }
-            })
+        self.body.node().is_none_or(|body| body.must_end())
     }
 
     /// Whether the group has been asked to end from outside, and has not answered.
@@ -261,8 +252,8 @@ impl Frames {
     fn pass(&self, cx: &Context<'_>) {
         let Some(group) = self.group.node() else { return };
         group.note(cx);
-        if group.answer.get() != Answer::Passed && group.has_asker() {
-            group.pass();
+        if group.answer.get() != Answer::Passed && group.ending_target().is_some() {
+            run(|work| group.pass(work));
         }
         wait_to_be_dropped(group, &group.reason());
     }

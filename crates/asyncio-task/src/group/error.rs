@@ -1,4 +1,4 @@
-//! What a group fails with.
+//! The error of a group.
 
 use std::error::Error;
 use std::fmt;
@@ -7,8 +7,8 @@ use std::io;
 /// Every error of a group: those of its children in the order in which they failed, then that of
 /// its body.
 ///
-/// It is empty only if the group was ended by [`TaskGroup::cancel`](crate::TaskGroup::cancel) before
-/// its body had a value.
+/// It is empty only if the group was ended by [`TaskGroup::cancel`](crate::TaskGroup::cancel)
+/// before its body had a value.
 ///
 /// # From asyncio
 ///
@@ -151,8 +151,9 @@ impl From<ExceptionGroup<io::Error>> for io::Error {
     }
 }
 
-/// For errors of any kind: `Box<dyn Error>`, which is no `Error` itself, and strings. So there is no
-/// [`source`](Error::source); the text has those of all errors, and [`errors`](ExceptionGroup::errors) the errors.
+/// For errors of any kind: `Box<dyn Error>`, which is no `Error` itself, and strings. So there is
+/// no [`source`](Error::source); the text has those of all errors, and
+/// [`errors`](ExceptionGroup::errors) the errors.
 ///
 /// ```
 /// use std::error::Error;

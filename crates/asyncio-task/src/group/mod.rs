@@ -4,7 +4,7 @@
 //! * `scope`: the twin without errors,
 //! * `child`: handles,
 //! * `drive`: the future that polls body and children,
-//! * `error`: what a group fails with.
+//! * `error`: the error of a group.
 
 mod child;
 mod drive;
@@ -29,12 +29,12 @@ use drive::Drive;
 
 /// Runs `body` with a group that it can give children to, and waits for them all.
 ///
-/// A child may borrow whatever lives longer than this call (not the body's own variables), and needs
-/// neither `'static` nor `Send`. Its future is polled by the task that awaits the group, when it was
-/// woken; to everybody else it is a task of its own.
+/// A child may borrow everything that lives longer than this call (not the body's own variables),
+/// and needs neither `'static` nor `Send`. Its future is polled by the task that awaits the group,
+/// when the child was woken. In all other respects it is a task of its own.
 ///
-/// A child is a future of `Result<T, E>` or of `()`. The first that fails has the others cancelled, and
-/// the body; the group waits until all have ended, and returns every error. Without errors the
+/// A child is a future of `Result<T, E>` or of `()`. When one fails, the others and the body are
+/// cancelled; the group waits until all have ended, and returns every error. Without errors the
 /// body's value is returned, once all children have ended.
 ///
 /// # Errors
@@ -43,15 +43,15 @@ use drive::Drive;
 ///
 /// # Panics
 ///
-/// With the first panic of the body or a child, after the others were cancelled and have ended. Where
-/// no loop runs.
+/// With the first panic of the body or a child, after the others were cancelled and have ended.
+/// Where no loop runs.
 ///
 /// # Cancel safety
 ///
 /// Cancelling it cancels the body, then all children, and waits for their cleanup; errors in there
 /// are returned, and the request takes effect at the next await. If the body catches the request
-/// ([`catch_cancel`](crate::catch_cancel())), the children go on. Dropping it drops them all at once,
-/// without cleanup.
+/// ([`catch_cancel`](crate::catch_cancel())), the children go on. Dropping it drops them all at
+/// once, without cleanup.
 ///
 /// # From asyncio
 ///
@@ -82,7 +82,7 @@ use drive::Drive;
 /// assert_eq!((total, seen.get()), (Ok(3), 2));
 /// ```
 ///
-/// A child cannot borrow what the body owns, nor outlive what it borrows:
+/// A child cannot borrow a variable of the body, nor outlive a value that it borrows:
 ///
 /// ```compile_fail
 /// use asyncio_task::task_group;
@@ -126,7 +126,7 @@ where
 /// A group of tasks, as the body of [`task_group`] sees it.
 ///
 /// `'scope` is the life of the group, which children may refer to, to add more children; `'env` is
-/// what lives longer.
+/// of values that live longer.
 ///
 /// # Examples
 ///
@@ -163,12 +163,12 @@ pub(crate) struct State<'scope, E> {
     panic: RefCell<Option<Box<dyn Any + Send>>>,
 }
 
-/// What handles of children know of their group: its place and its body's in the cancel tree.
+/// The places of a group and of its body in the cancel tree, which handles of children know.
 #[derive(Debug)]
 pub(crate) struct Frames {
     group: Slot,
     body: Slot,
-    /// Everything is to end: something failed, or somebody asked.
+    /// Body and children are to end: something failed, or the group was asked to end.
     aborting: Cell<bool>,
 }
 
@@ -213,7 +213,7 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
     /// Has the group run `future` beside its body. It starts when the body waits.
     ///
     /// Also children may do this, as long as the group has not ended. A group that is
-    /// ending drops the future unpolled, and what comes back is a child that was cancelled.
+    /// ending drops the future unpolled, and returns a child that was cancelled.
     ///
     /// # Examples
     ///
@@ -221,7 +221,8 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
     /// use asyncio_task::{run, task_group};
     ///
     /// let sum = run(task_group(async |group| {
-    ///     let (one, two) = (group.create_task(async { Ok(1) }), group.create_task(async { Ok(2) }));
+    ///     let one = group.create_task(async { Ok(1) });
+    ///     let two = group.create_task(async { Ok(2) });
     ///     Ok::<_, String>(one.await + two.await)
     /// }));
     /// assert_eq!(sum, Ok(3));
@@ -282,9 +283,9 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
     ///     let found = task_group(async |group| {
     ///         group.create_task(std::future::pending::<()>());
     ///         group.cancel();
-    ///         Ok::<_, ()>("what was looked for")
+    ///         Ok::<_, ()>("found")
     ///     });
-    ///     assert_eq!(found.await, Ok("what was looked for"));
+    ///     assert_eq!(found.await, Ok("found"));
     /// });
     /// ```
     pub fn cancel(&self) {

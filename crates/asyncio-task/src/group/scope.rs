@@ -14,7 +14,7 @@ use super::{End, TaskGroup};
 
 /// Runs `body` with children that may borrow, waits for them all, and returns the body's value.
 ///
-/// [`task_group`](crate::task_group()) for work that cannot fail: children return what they like.
+/// [`task_group`](crate::task_group()) for work that cannot fail: children return any type.
 ///
 /// # Panics
 ///
@@ -97,7 +97,8 @@ impl<'scope> Scope<'scope, '_> {
     ///
     /// run(async {
     ///     let text = String::from("to be");
-    ///     let words = scope(async |scope| scope.create_task(async { text.split(' ').count() }).await);
+    ///     let count = async || text.split(' ').count();
+    ///     let words = scope(async |scope| scope.create_task(count()).await);
     ///     assert_eq!(words.await, 2);
     /// });
     /// ```
@@ -191,7 +192,7 @@ impl fmt::Debug for Scope<'_, '_> {
 }
 
 pin_project! {
-    /// A future, whatever it returns: its output is the child's value.
+    /// A future of any output, which is the child's value.
     struct AsIs<F> {
         #[pin]
         future: F,

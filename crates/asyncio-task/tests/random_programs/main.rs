@@ -1,10 +1,10 @@
 //! Random programs, with requests to end and drops injected while they run.
 //!
-//! A program is a tree of scopes around waits, run under virtual time. Whatever is done to it, it has
-//! to keep these promises:
+//! A program is a tree of scopes around waits, run under virtual time. Whatever is done to it, it
+//! has to keep these promises:
 //!
-//! * every `finally` whose body was polled runs its cleanup exactly once, unless foreign code dropped
-//!   it, inner ones before outer ones;
+//! * every `finally` whose body was polled runs its cleanup exactly once, unless foreign code
+//!   dropped it, inner ones before outer ones;
 //! * no child outlives its group, and nothing is polled once it has ended;
 //! * no request is lost: a task in which nobody has answered its requests ends;
 //! * nothing hangs.
@@ -34,7 +34,8 @@ use world::World;
 /// By then, in milliseconds, every program has ended, unless it hangs.
 const END: u64 = 100_000;
 
-/// Runs a program in a task that then waits for ever, so that a request is the only way for it to end.
+/// Runs a program in a task that then waits for ever, so that a request is the only way for it to
+/// end.
 async fn body(program: Program, world: Rc<World>) {
     let mut program = pin!(go(program, Place::new(&world)));
     let _ = poll_fn(|cx| {

@@ -10,7 +10,8 @@ use asyncio_task::{TaskRef, current_task};
 /// What a run has shown.
 #[derive(Default)]
 pub(crate) struct World {
-    /// Of each `finally`: whether its body was polled, and how often its cleanup has begun and ended.
+    /// Of each `finally`: whether its body was polled, and how often its cleanup has begun and
+    /// ended.
     pub(crate) finals: RefCell<Vec<Final>>,
     /// Futures of children and bodies that are alive.
     pub(crate) alive: Cell<usize>,
@@ -46,8 +47,8 @@ impl World {
         self.delivered.set(self.requests.get());
     }
 
-    /// To be called with [`delivered`](Self::delivered) from before a wait that has given a value: it may
-    /// have answered the requests that came since.
+    /// To be called with [`delivered`](Self::delivered) from before a wait that has given a value:
+    /// it may have answered the requests that came since.
     pub(crate) fn has_answered(&self, before: usize) {
         if self.requests.get() > before {
             self.answered.set(true);
