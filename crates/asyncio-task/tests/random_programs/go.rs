@@ -1,10 +1,10 @@
 //! Runs programs.
 
 use std::cell::Cell;
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::future::{pending, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use asyncio_task::*;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -117,6 +117,10 @@ async fn step(program: Program, place: Place) -> Done {
                 .await;
         }
         Program::Critical(body) => critical(go(*body, place)).await?,
+        Program::Guarded(body) => {
+            let _guard = PollScopes;
+            go(*body, place).await?;
+        }
         Program::Group(body, children) => {
             return run_group(*body, children, place, After::Nothing).await;
         }
@@ -208,6 +212,21 @@ async fn step(program: Program, place: Place) -> Done {
         }
     }
     Ok(())
+}
+
+/// Polls scopes when it is dropped, once, wherever that is.
+struct PollScopes;
+
+impl Drop for PollScopes {
+    fn drop(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = pin!(catch_cancel(pending::<()>())).poll(&mut cx);
+        let _ = pin!(finally(critical(pending::<()>()), async |_| ())).poll(&mut cx);
+        if try_running_loop().is_ok() {
+            let group = scope(async |s| s.create_task(catch_cancel(yield_now())).await);
+            let _ = pin!(group).poll(&mut cx);
+        }
+    }
 }
 
 async fn run_finally(body: Program, cleanup: Program, place: Place) -> Done {

@@ -16,6 +16,8 @@ pub(crate) enum Program {
     /// The limit is moved before the body begins.
     Moved(u8, u8, Part),
     Critical(Part),
+    /// The body beside a value whose destructor polls scopes.
+    Guarded(Part),
     /// The body, and children.
     Group(Part, Vec<Program>),
     /// The body, which then awaits each of the children.
@@ -76,6 +78,7 @@ pub(crate) fn programs() -> impl Strategy<Value = Program> {
             2 => (0..20u8, part()).prop_map(|(t, b)| Program::Timeout(t, b)),
             1 => (0..20u8, 0..20u8, part()).prop_map(|(t, u, b)| Program::Moved(t, u, b)),
             1 => part().prop_map(Program::Critical),
+            1 => part().prop_map(Program::Guarded),
         ];
         let groups = prop_oneof![
             2 => (part(), parts()).prop_map(|(b, c)| Program::Group(b, c)),
@@ -115,6 +118,8 @@ pub(crate) enum Blow {
     Cancel,
     CancelTwice,
     CancelAll,
+    /// As above, at once.
+    CancelTogether,
     /// Any task or child.
     CancelOne(u8),
     Uncancel,
@@ -126,6 +131,7 @@ pub(crate) fn blows() -> impl Strategy<Value = Vec<(u8, u8, Blow)>> {
         4 => Just(Blow::Cancel),
         1 => Just(Blow::CancelTwice),
         1 => Just(Blow::CancelAll),
+        1 => Just(Blow::CancelTogether),
         2 => any::<u8>().prop_map(Blow::CancelOne),
         1 => Just(Blow::Uncancel),
     ];
