@@ -55,6 +55,7 @@
 mod address;
 mod connect;
 mod connection;
+mod control;
 mod datagram;
 mod endpoint;
 mod error;
@@ -86,6 +87,7 @@ pub use connect::{
     ClientAddress, Connect, ConnectErrors, ConnectedSocket, connect_accepted_socket,
     create_buffered_connection, create_connection, open_connection,
 };
+pub use control::Credentials;
 pub use datagram::{
     CreateDatagramEndpoint, DatagramAddress, DatagramProtocol, DatagramTransport,
     create_datagram_endpoint,
@@ -103,8 +105,9 @@ pub use server::{
     create_server, round_robin,
 };
 pub use sock::{
-    SockTarget, sock_accept, sock_connect, sock_recv, sock_recv_into, sock_recvfrom,
-    sock_recvfrom_into, sock_sendall, sock_sendto,
+    Message, ReceiveMessage, SendMessage, SockTarget, sock_accept, sock_connect, sock_recv,
+    sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_recvmsg, sock_sendall, sock_sendmsg,
+    sock_sendto,
 };
 pub use source::{ByteSource, ByteStream};
 pub use stream::{

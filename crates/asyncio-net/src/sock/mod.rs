@@ -6,12 +6,14 @@
 
 mod connect;
 mod line;
+mod message;
 mod operation;
 mod receive;
 mod send;
 
 pub use self::connect::{SockTarget, sock_accept, sock_connect};
 
+pub use self::message::{Message, ReceiveMessage, SendMessage, sock_recvmsg, sock_sendmsg};
 pub use self::receive::{sock_recv, sock_recv_into, sock_recvfrom, sock_recvfrom_into};
 pub use self::send::{sock_sendall, sock_sendto};
 
