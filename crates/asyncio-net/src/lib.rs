@@ -12,6 +12,8 @@
 //! | pipes, the program's own input and output | [`open_read_pipe`], [`open_write_pipe`], [`stdin`], [`stdout`] |
 //! | a file over a connection | [`sendfile`] |
 //! | a socket that stays yours | [`sock_recv`], [`sock_sendall`], [`sock_accept`] and their like |
+//! | to pass descriptors | [`sock_sendmsg`], [`sock_recvmsg`] |
+//! | sockets from a service manager | [`listen_fds`] |
 //! | another crate's protocol over a connection | [`JoinedStream`] with a feature, [`upgrade_streams`] |
 //! | streams over something else that carries bytes | [`ByteStream`] with [`stream_over`]; [`feed_reader`] in tests |
 //!
@@ -50,7 +52,7 @@
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`, `AsyncBufRead` and
 //!   `AsyncWrite` of the crate `futures-io`.
 //! * `tokio`: they have those of `tokio::io`.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod address;
 mod connect;
@@ -60,6 +62,7 @@ mod datagram;
 mod endpoint;
 mod error;
 mod fence;
+mod inherited;
 mod lingering;
 mod message;
 mod network;
@@ -94,6 +97,7 @@ pub use datagram::{
 };
 pub use endpoint::{Endpoint, Port};
 pub use error::{IncompleteReadError, LimitOverrunError, ReadError};
+pub use inherited::{InheritedFd, listen_fds};
 pub use pipe::{
     connect_read_pipe, connect_write_pipe, open_read_pipe, open_write_pipe, stderr, stdin, stdout,
 };

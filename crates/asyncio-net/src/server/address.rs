@@ -1,6 +1,6 @@
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::rc::Rc;
@@ -11,6 +11,7 @@ use super::accept::{Listener, Listening};
 use super::options::Options;
 use super::{bind, unix};
 use crate::address::Address;
+use crate::connect::ConnectedSocket;
 use crate::endpoint::Endpoint;
 use crate::network::Network;
 use crate::resolve::resolve_passive;
@@ -84,6 +85,37 @@ impl From<TcpListener> for ServerAddress {
 impl From<UnixListener> for ServerAddress {
     fn from(socket: UnixListener) -> Self {
         Self(Kind::Unix(socket))
+    }
+}
+
+/// Any listening socket, of whatever type: `OwnedFd::from(socket)` of std's, `socket2`'s and others'.
+///
+/// # Examples
+///
+/// ```
+/// use std::os::fd::OwnedFd;
+/// use asyncio_net::{ServerAddress, start_server};
+/// use socket2::{Domain, Socket, Type};
+///
+/// asyncio_task::run(async {
+///     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+///     socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into())?;
+///     socket.listen(16)?;
+///     let address = ServerAddress::try_from(OwnedFd::from(socket))?;
+///     let server = start_server(address, async |_, _| ()).await?;
+///     assert_ne!(server.local_addr()?.port(), 0);
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+impl TryFrom<OwnedFd> for ServerAddress {
+    type Error = io::Error;
+
+    /// Fails for anything but a TCP or Unix stream socket.
+    fn try_from(fd: OwnedFd) -> io::Result<Self> {
+        Ok(match ConnectedSocket::try_from(fd)? {
+            ConnectedSocket::Tcp(socket) => TcpListener::from(OwnedFd::from(socket)).into(),
+            ConnectedSocket::Unix(socket) => UnixListener::from(OwnedFd::from(socket)).into(),
+        })
     }
 }
 

@@ -1,0 +1,42 @@
+//! Descriptors by their numbers.
+
+#![allow(unsafe_code)]
+
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+
+/// The first descriptor that a service manager passes, by the protocol.
+const FIRST: RawFd = 3;
+
+/// They have been taken.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Takes so many descriptors that the environment says are this process's to take, and has them closed
+/// in children that are started. They are none after the first call that succeeds.
+///
+/// # Errors
+///
+/// `EBADF`, and none is taken, if one of them is not open.
+pub(super) fn take_once(count: RawFd) -> rustix::io::Result<Vec<OwnedFd>> {
+    let numbers = FIRST..FIRST + count;
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Ok(Vec::new());
+    }
+    if let Err(error) = numbers.clone().try_for_each(close_on_exec) {
+        TAKEN.store(false, Ordering::Relaxed);
+        return Err(error);
+    }
+    // SAFETY: they are open. The program that started this very process says that they are its to take,
+    // so nothing else in it owns them, and `TAKEN` lets one call through.
+    Ok(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect())
+}
+
+fn close_on_exec(number: RawFd) -> rustix::io::Result<()> {
+    // SAFETY: borrowed for two calls, which fail for a number that is not open. Nothing closes it in
+    // between: nothing else owns it.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+    let flags = fcntl_getfd(descriptor)?;
+    fcntl_setfd(descriptor, flags | FdFlags::CLOEXEC)
+}
