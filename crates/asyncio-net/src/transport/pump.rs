@@ -284,6 +284,8 @@ impl Connection {
     }
 
     fn tell_lost(self: &Rc<Self>) {
+        // The queue may have emptied in the step in which the connection ended.
+        self.tell_protocol();
         let error = self.error();
         self.with_receiver(|receiver, transport| receiver.connection_lost(transport, error));
         self.take_receiver().into_iter().for_each(|receiver| self.drop_receiver(receiver));
