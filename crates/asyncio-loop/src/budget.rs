@@ -12,6 +12,7 @@
 use std::cell::Cell;
 use std::task::{Context, Poll};
 
+use crate::event_loop::LoopRef;
 use crate::event_loop::running::with_running;
 
 /// Operations in one step.
@@ -26,16 +27,19 @@ pub(crate) struct StepBudget {
 }
 
 impl StepBudget {
-    /// The number of operations that this step has completed.
+    /// Spends one unit in the step with this number; false if none is left.
     #[inline]
-    fn spent(&self, step: usize) -> u32 {
-        if self.step.get() == step { self.spent.get() } else { 0 }
+    fn spend(&self, step: usize) -> bool {
+        let spent = if self.step.get() == step { self.spent.get() } else { 0 };
+        self.step.set(step);
+        self.spent.set(spent.saturating_add(1));
+        spent < UNITS
     }
 
+    /// Takes back what the running step spent last.
     #[inline]
-    fn spend(&self, step: usize) {
-        self.spent.set(self.spent(step).saturating_add(1));
-        self.step.set(step);
+    fn refund(&self) {
+        self.spent.set(self.spent.get().saturating_sub(1));
     }
 }
 
@@ -76,34 +80,40 @@ impl Share {
         cx: &mut Context<'_>,
         operation: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
-        if self.is_refused() {
+        let spent = with_running(|event_loop| self.spend(event_loop));
+        if spent == Ok(false) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let result = operation(cx);
-        if result.is_ready() {
+        if result.is_pending() {
             // It fails outside of a loop.
-            let _ = with_running(|event_loop| {
-                event_loop.step_budget().spend(event_loop.scheduler().steps());
-            });
+            let _ = with_running(|event_loop| event_loop.step_budget().refund());
         }
         result
     }
 
-    /// Whether the operation has to wait for the next step.
+    /// Spends one unit; false if the operation has to wait for the next step.
     #[inline]
-    fn is_refused(&self) -> bool {
-        let refused = with_running(|event_loop| {
-            let step = event_loop.scheduler().steps();
-            let is_promised = self.refused_in.take().is_some_and(|refused| refused != step);
-            let refused = event_loop.step_budget().spent(step) >= UNITS && !is_promised;
-            self.refused_in.set(refused.then_some(step));
-            if refused {
-                event_loop.pace().read_next();
-            }
-            refused
-        });
-        refused == Ok(true)
+    fn spend(&self, event_loop: &LoopRef) -> bool {
+        let step = event_loop.scheduler().steps();
+        let has_left = event_loop.step_budget().spend(step);
+        if has_left && self.refused_in.get().is_none() {
+            return true;
+        }
+        self.settle(event_loop, step, has_left)
+    }
+
+    /// Whether the operation may go on, since the budget has something left or an earlier step has refused it.
+    #[cold]
+    fn settle(&self, event_loop: &LoopRef, step: usize, has_left: bool) -> bool {
+        let refused_before = self.refused_in.take().is_some_and(|refused| refused != step);
+        if has_left || refused_before {
+            return true;
+        }
+        self.refused_in.set(Some(step));
+        event_loop.pace().read_next();
+        false
     }
 }
 

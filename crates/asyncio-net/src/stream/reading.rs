@@ -5,15 +5,13 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use asyncio_loop::Share;
 use bytes::Bytes;
 
 use crate::connection::Connection;
 use crate::error::{LimitOverrunError, ReadError, SharedError};
 use crate::read_buffer::ReadBuffer;
 use crate::source::ByteSource;
-
-/// So often in a row bytes may be there at once before other tasks get their turn.
-const READS_IN_A_ROW: u8 = 8;
 
 /// The state of a reader.
 pub(super) struct Reading {
@@ -25,7 +23,9 @@ pub(super) struct Reading {
     in_long_line: bool,
     /// The origin is a `Broken` one.
     is_broken: bool,
-    in_a_row: u8,
+    /// The read before got something, so that mostly nothing is left.
+    has_read: bool,
+    share: Share,
 }
 
 /// Where the bytes come from.
@@ -78,7 +78,8 @@ impl Reading {
             at_end: false,
             in_long_line: false,
             is_broken: false,
-            in_a_row: 0,
+            has_read: false,
+            share: Share::default(),
         }
     }
 
@@ -111,19 +112,15 @@ impl Reading {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<()>> {
-        if self.in_a_row > 0 && self.buffer.is_empty() {
-            // After a read there is mostly nothing more, and whoever waits needs no buffer.
+        if self.has_read && self.buffer.is_empty() {
+            // A reader that waits needs no buffer.
             let ready = self.origin.poll_read_ready(cx);
             if ready.is_pending() {
-                self.in_a_row = 0;
+                self.has_read = false;
             }
             ready!(ready)?;
         }
-        if self.in_a_row == READS_IN_A_ROW {
-            self.buffer.park(want);
-            return self.give_way(cx);
-        }
-        let read = self.origin.poll_read(cx, self.buffer.room(want));
+        let read = self.share.poll(cx, |cx| self.origin.poll_read(cx, self.buffer.room(want)));
         self.note(&read);
         match read {
             Poll::Ready(Ok(count @ 1..)) => {
@@ -135,32 +132,10 @@ impl Reading {
         read.map_ok(|_| ())
     }
 
-    /// Others have their turn first.
-    #[cold]
-    fn give_way<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
-        self.in_a_row = 0;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
     #[inline]
     fn note(&mut self, read: &Poll<io::Result<usize>>) {
-        self.in_a_row = if read.is_ready() { self.in_a_row + 1 } else { 0 };
+        self.has_read = read.is_ready();
         self.at_end = matches!(read, Poll::Ready(Ok(0)));
-    }
-
-    /// Asks the source, but not for ever: a peer that is always ahead must not keep other tasks waiting.
-    fn poll_source(
-        &mut self,
-        cx: &mut Context<'_>,
-        read: impl FnOnce(&Origin, &mut Context<'_>) -> Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if self.in_a_row == READS_IN_A_ROW {
-            return self.give_way(cx);
-        }
-        let read = read(&self.origin, cx);
-        self.note(&read);
-        read
     }
 
     /// The length of the next line, if all of it has come and nothing is wrong. So many bytes have been looked at.
@@ -199,7 +174,9 @@ impl Reading {
             ready!(self.poll_fill(cx, 0))?;
         }
         if self.buffer.is_empty() && !buffer.is_empty() && !self.at_end {
-            return self.poll_source(cx, |origin, cx| origin.poll_read(cx, buffer));
+            let read = self.share.poll(cx, |cx| self.origin.poll_read(cx, buffer));
+            self.note(&read);
+            return read;
         }
         let count = buffer.len().min(self.buffer.len());
         buffer[..count].copy_from_slice(&self.buffer.bytes()[..count]);
