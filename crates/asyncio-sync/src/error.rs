@@ -61,7 +61,7 @@ impl<T> fmt::Display for PutError<T> {
 
 impl<T> Error for PutError<T> {}
 
-/// An item could not be put at once. It comes back.
+/// An item could not be put at once, or in time. It comes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TryPutError<T> {
     /// The queue holds as many items as it may.
@@ -129,7 +129,13 @@ impl<T> fmt::Display for TryPutError<T> {
 
 impl<T> Error for TryPutError<T> {}
 
-/// There is no item to get at once.
+impl<T> From<PutError<T>> for TryPutError<T> {
+    fn from(error: PutError<T>) -> Self {
+        Self::ShutDown(error.0)
+    }
+}
+
+/// There is no item to get, at once or in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryGetError {
     /// The queue holds no item now.
@@ -150,6 +156,12 @@ impl fmt::Display for TryGetError {
 }
 
 impl Error for TryGetError {}
+
+impl From<QueueShutDown> for TryGetError {
+    fn from(_: QueueShutDown) -> Self {
+        Self::ShutDown
+    }
+}
 
 /// `task_done` was called more often than items were put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

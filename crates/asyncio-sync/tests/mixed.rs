@@ -10,8 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use asyncio_loop::EventLoop;
-use asyncio_sync::mixed::{self, SyncGetError, SyncPutError};
-use asyncio_sync::{PutError, QueueShutDown, TryGetError, TryPutError};
+use asyncio_sync::{PutError, QueueShutDown, TryGetError, TryPutError, mixed};
 use common::poll;
 use futures::executor::block_on;
 
@@ -210,10 +209,10 @@ fn nowait_on_each_side_has_errors_of_its_own() {
     //
     let queue = mixed::Queue::bounded(1);
     let (sync_side, async_side) = (queue.sync_side(), queue.async_side());
-    assert_eq!(sync_side.get_nowait(), Err(SyncGetError::Empty));
+    assert_eq!(sync_side.get_nowait(), Err(TryGetError::Empty));
     assert_eq!(async_side.get_nowait(), Err(TryGetError::Empty));
     sync_side.put_nowait(1).expect("room");
-    assert_eq!(sync_side.put_nowait(2), Err(SyncPutError::Full(2)));
+    assert_eq!(sync_side.put_nowait(2), Err(TryPutError::Full(2)));
     assert_eq!(async_side.put_nowait(2), Err(TryPutError::Full(2)));
     assert!(sync_side.is_full() && async_side.is_full());
 }
@@ -262,7 +261,7 @@ fn shutdown_wakes_everybody_on_both_sides() {
     assert!(poll(task.as_mut()).is_pending());
     until(&queue, "getters: 2");
     sync_side.shutdown();
-    assert_eq!(getter.join().expect("no panic"), Err(SyncGetError::ShutDown));
+    assert_eq!(getter.join().expect("no panic"), Err(QueueShutDown));
     assert_eq!(poll(task), Poll::Ready(Err(QueueShutDown)));
 
     let queue = mixed::Queue::bounded(1);
@@ -274,11 +273,11 @@ fn shutdown_wakes_everybody_on_both_sides() {
     assert!(poll(task.as_mut()).is_pending());
     until(&queue, "putters: 2");
     async_side.shutdown();
-    assert_eq!(putter.join().expect("no panic"), Err(SyncPutError::ShutDown(2)));
+    assert_eq!(putter.join().expect("no panic"), Err(PutError(2)));
     assert_eq!(poll(task), Poll::Ready(Err(PutError(3))));
     assert_eq!(async_side.put_nowait(4), Err(TryPutError::ShutDown(4)));
     assert_eq!(async_side.get_nowait(), Ok(1), "what was in it can still be taken");
-    assert_eq!(sync_side.get_nowait(), Err(SyncGetError::ShutDown));
+    assert_eq!(sync_side.get_nowait(), Err(TryGetError::ShutDown));
     assert!(queue.sync_side().is_shut_down() && queue.async_side().is_shut_down());
 }
 
@@ -291,7 +290,7 @@ fn shutdown_comes_before_the_timeout() {
     let getter = thread::spawn(move || getting.get_timeout(LONG));
     until(&queue, "getters: 1");
     side.shutdown();
-    assert_eq!(getter.join().expect("no panic"), Err(SyncGetError::ShutDown));
+    assert_eq!(getter.join().expect("no panic"), Err(TryGetError::ShutDown));
 
     let queue = mixed::Queue::bounded(1);
     let side = queue.sync_side();
@@ -305,7 +304,7 @@ fn shutdown_comes_before_the_timeout() {
     until(&queue, "putters: 3");
     side.shutdown_now();
     for (putter, n) in putters.into_iter().zip(1..) {
-        assert_eq!(putter.join().expect("no panic"), Err(SyncPutError::ShutDown(n)));
+        assert_eq!(putter.join().expect("no panic"), Err(TryPutError::ShutDown(n)));
     }
 }
 
@@ -313,9 +312,9 @@ fn shutdown_comes_before_the_timeout() {
 fn timeouts_end() {
     let side = mixed::Queue::bounded(1).sync_side();
     let moment = Duration::from_millis(1);
-    assert_eq!(side.get_timeout(moment), Err(SyncGetError::Empty));
+    assert_eq!(side.get_timeout(moment), Err(TryGetError::Empty));
     side.put_timeout(1, moment).expect("room");
-    assert_eq!(side.put_timeout(2, moment), Err(SyncPutError::Full(2)));
+    assert_eq!(side.put_timeout(2, moment), Err(TryPutError::Full(2)));
     assert_eq!(side.get_timeout(Duration::MAX), Ok(1));
 }
 
@@ -333,8 +332,8 @@ fn close_discards_and_forbids() {
     queue.close();
     assert!(poll(join).is_ready());
     thread.join().expect("no panic");
-    assert_eq!(sync_side.put(2), Err(SyncPutError::ShutDown(2)));
-    assert_eq!(sync_side.get(), Err(SyncGetError::ShutDown));
+    assert_eq!(sync_side.put(2), Err(PutError(2)));
+    assert_eq!(sync_side.get(), Err(QueueShutDown));
     assert_eq!(block_on(async_side.put(2)), Err(PutError(2)));
     assert_eq!(block_on(async_side.get()), Err(QueueShutDown));
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use asyncio_loop::EventLoop;
 use asyncio_sync::Order;
-use asyncio_sync::mixed::{BaseQueue, LifoQueue, PriorityQueue, Queue, SyncGetError, SyncPutError};
+use asyncio_sync::mixed::{BaseQueue, LifoQueue, PriorityQueue, Queue};
+use asyncio_sync::{TryGetError, TryPutError};
 use futures::future::join;
 
 const EACH: u32 = 1_500;
@@ -22,11 +23,11 @@ where
     thread::spawn(move || {
         for item in from * EACH..(from + 1) * EACH {
             let mut put = match item % 3 {
-                0 => side.put(item),
+                0 => side.put(item).map_err(TryPutError::from),
                 1 => side.put_timeout(item, MOMENT),
                 _ => side.put_nowait(item),
             };
-            while let Err(SyncPutError::Full(item)) = put {
+            while let Err(TryPutError::Full(item)) = put {
                 put = side.put_timeout(item, MOMENT);
             }
             put.expect("open");
@@ -67,11 +68,15 @@ where
     thread::spawn(move || {
         let mut items = vec![];
         loop {
-            let got = if items.len() % 2 == 0 { side.get() } else { side.get_timeout(MOMENT) };
+            let got = if items.len() % 2 == 0 {
+                side.get().map_err(TryGetError::from)
+            } else {
+                side.get_timeout(MOMENT)
+            };
             match got {
                 Ok(item) => items.push(item),
-                Err(SyncGetError::Empty) => continue,
-                Err(SyncGetError::ShutDown) => return items,
+                Err(TryGetError::Empty) => continue,
+                Err(TryGetError::ShutDown) => return items,
             }
             side.task_done().expect("one was taken");
         }

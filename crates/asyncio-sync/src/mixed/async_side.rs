@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::ops::Deref;
 use std::task::Context;
 
-use super::core::{Core, Inside, Patience};
+use super::BaseQueue;
+use super::core::{Core, Inside};
 use super::waiting::For;
-use crate::error::{PutError, QueueShutDown, TaskDoneError, TryGetError, TryPutError};
+use crate::error::{PutError, QueueShutDown};
 use crate::queue::{Fifo, Order};
 use crate::waiters::Key;
 
@@ -34,14 +35,10 @@ use crate::waiters::Key;
 /// # });
 /// ```
 pub struct AsyncQueue<T, O = Fifo<T>> {
-    core: Arc<Core<T, O>>,
+    pub(super) queue: BaseQueue<T, O>,
 }
 
 impl<T, O: Order<T>> AsyncQueue<T, O> {
-    pub(super) fn new(core: Arc<Core<T, O>>) -> Self {
-        Self { core }
-    }
-
     /// Waits for room and puts an item in.
     ///
     /// # Errors
@@ -65,8 +62,10 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
     /// ```
     pub async fn put(&self, item: T) -> Result<(), PutError<T>> {
         let mut item = Some(item);
-        let mut place = Place::new(&self.core, For::Room);
-        poll_fn(|cx| self.core.poll_put(&mut place.key, &mut item, cx)).await.map_err(PutError)
+        let mut place = Place::new(&self.queue.core, For::Room);
+        poll_fn(|cx| self.queue.core.poll_put(&mut place.key, &mut item, cx))
+            .await
+            .map_err(PutError)
     }
 
     /// Waits for an item and takes it.
@@ -90,59 +89,8 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
     /// # });
     /// ```
     pub async fn get(&self) -> Result<T, QueueShutDown> {
-        let mut place = Place::new(&self.core, For::Item);
-        poll_fn(|cx| self.core.poll_get(&mut place.key, cx)).await.ok_or(QueueShutDown)
-    }
-
-    /// Puts an item in if there is room.
-    ///
-    /// # Errors
-    ///
-    /// [`TryPutError`] with the item if the queue is full or was shut down.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// let side = mixed::Queue::bounded(1).async_side();
-    /// assert!(side.put_nowait(1).is_ok());
-    /// assert!(side.put_nowait(2).unwrap_err().is_full());
-    /// ```
-    pub fn put_nowait(&self, item: T) -> Result<(), TryPutError<T>> {
-        self.core.put(item, Patience::None)
-    }
-
-    /// Takes an item if there is one.
-    ///
-    /// # Errors
-    ///
-    /// [`TryGetError`] if the queue is empty, and says whether it was shut down.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::{TryGetError, mixed};
-    /// let side = mixed::Queue::<i32>::bounded(1).async_side();
-    /// assert_eq!(side.get_nowait(), Err(TryGetError::Empty));
-    /// ```
-    pub fn get_nowait(&self) -> Result<T, TryGetError> {
-        self.core.get(Patience::None)
-    }
-
-    /// Says that an item taken from the queue, on either side, has been dealt with.
-    ///
-    /// # Errors
-    ///
-    /// If it is called more often than items were put. Nothing changes.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// assert!(mixed::Queue::<i32>::unbounded().async_side().task_done().is_err());
-    /// ```
-    pub fn task_done(&self) -> Result<(), TaskDoneError> {
-        self.core.task_done()
+        let mut place = Place::new(&self.queue.core, For::Item);
+        poll_fn(|cx| self.queue.core.poll_get(&mut place.key, cx)).await.ok_or(QueueShutDown)
     }
 
     /// Waits until every item that was put, on either side, has been dealt with.
@@ -168,100 +116,7 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
     /// # });
     /// ```
     pub async fn join(&self) {
-        wait_for(&self.core, For::Done, |inside| inside.unfinished == 0).await;
-    }
-
-    /// Ends the queue gently, for both sides. See [`SyncQueue::shutdown`](super::SyncQueue::shutdown).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// let queue = mixed::Queue::unbounded();
-    /// queue.async_side().shutdown();
-    /// assert!(queue.sync_side().put(1).is_err());
-    /// ```
-    pub fn shutdown(&self) {
-        self.core.shut_down(false, false);
-    }
-
-    /// Ends the queue at once, for both sides. See
-    /// [`SyncQueue::shutdown_now`](super::SyncQueue::shutdown_now).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// let queue = mixed::Queue::unbounded();
-    /// queue.sync_side().put(1).unwrap();
-    /// queue.async_side().shutdown_now();
-    /// assert!(queue.sync_side().is_empty());
-    /// ```
-    pub fn shutdown_now(&self) {
-        self.core.shut_down(true, false);
-    }
-
-    /// Whether the queue was shut down.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// assert!(!mixed::Queue::<i32>::unbounded().async_side().is_shut_down());
-    /// ```
-    pub fn is_shut_down(&self) -> bool {
-        self.core.look(|inside| inside.shut_down)
-    }
-
-    /// How many items there are to get. By the time you look at it, a thread may have changed it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// assert_eq!(mixed::Queue::<i32>::unbounded().async_side().len(), 0);
-    /// ```
-    #[doc(alias = "qsize")]
-    pub fn len(&self) -> usize {
-        self.core.len()
-    }
-
-    /// Whether there was no item to get.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// assert!(mixed::Queue::<i32>::unbounded().async_side().is_empty());
-    /// ```
-    #[doc(alias = "empty")]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether there was no room for an item.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// assert!(!mixed::Queue::<i32>::unbounded().async_side().is_full());
-    /// ```
-    #[doc(alias = "full")]
-    pub fn is_full(&self) -> bool {
-        self.len() == self.core.maxsize
-    }
-
-    /// How many items were put and not yet reported by [`task_done`](Self::task_done).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// assert_eq!(mixed::Queue::<i32>::unbounded().async_side().unfinished(), 0);
-    /// ```
-    pub fn unfinished(&self) -> usize {
-        self.core.look(|inside| inside.unfinished)
+        wait_for(&self.queue.core, For::Done, |inside| inside.unfinished == 0).await;
     }
 }
 
@@ -297,14 +152,23 @@ impl<T, O: Order<T>> Drop for Place<'_, T, O> {
     }
 }
 
+/// The methods that both sides have.
+impl<T, O> Deref for AsyncQueue<T, O> {
+    type Target = BaseQueue<T, O>;
+
+    fn deref(&self) -> &BaseQueue<T, O> {
+        &self.queue
+    }
+}
+
 impl<T, O> Clone for AsyncQueue<T, O> {
     fn clone(&self) -> Self {
-        Self { core: self.core.clone() }
+        Self { queue: self.queue.clone() }
     }
 }
 
 impl<T, O: Order<T>> fmt::Debug for AsyncQueue<T, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.core.show(f.debug_struct("AsyncQueue"))
+        self.queue.core.show(f.debug_struct("AsyncQueue"))
     }
 }

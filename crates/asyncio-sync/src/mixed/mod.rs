@@ -42,11 +42,12 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use async_side::AsyncQueue;
-pub use error::{NotClosedError, SyncGetError, SyncPutError};
+pub use error::NotClosedError;
 pub use sync_side::SyncQueue;
 
-use self::core::Core;
+use self::core::{Core, Patience};
 use self::waiting::For;
+use crate::error::{TaskDoneError, TryGetError, TryPutError};
 use crate::queue::{Fifo, Lifo, Order, Priority};
 
 /// A mixed queue that gives items out in the order in which they came.
@@ -59,6 +60,8 @@ pub type LifoQueue<T> = BaseQueue<T, Lifo<T>>;
 pub type PriorityQueue<T> = BaseQueue<T, Priority<T>>;
 
 /// What [`Queue`], [`LifoQueue`] and [`PriorityQueue`] have in common, which is all but the order.
+///
+/// Both sides dereference to this, so its methods are there on either side, too. None of them blocks.
 pub struct BaseQueue<T, O> {
     core: Arc<Core<T, O>>,
 }
@@ -109,7 +112,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// ```
     #[doc(alias = "sync_q")]
     pub fn sync_side(&self) -> SyncQueue<T, O> {
-        SyncQueue::new(self.core.clone())
+        SyncQueue { queue: self.clone() }
     }
 
     /// The side for tasks.
@@ -123,7 +126,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// ```
     #[doc(alias = "async_q")]
     pub fn async_side(&self) -> AsyncQueue<T, O> {
-        AsyncQueue::new(self.core.clone())
+        AsyncQueue { queue: self.clone() }
     }
 
     /// The most items the queue may hold, if there is a limit.
@@ -136,6 +139,154 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// ```
     pub fn maxsize(&self) -> Option<usize> {
         (self.core.maxsize < usize::MAX).then_some(self.core.maxsize)
+    }
+
+    /// Puts an item in if there is room.
+    ///
+    /// # Errors
+    ///
+    /// With the item: [`TryPutError::Full`], [`TryPutError::ShutDown`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::mixed;
+    /// let queue = mixed::Queue::bounded(1);
+    /// assert!(queue.put_nowait(1).is_ok());
+    /// assert!(queue.put_nowait(2).unwrap_err().is_full());
+    /// ```
+    pub fn put_nowait(&self, item: T) -> Result<(), TryPutError<T>> {
+        self.core.put(item, Patience::None)
+    }
+
+    /// Takes an item if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`TryGetError::Empty`], [`TryGetError::ShutDown`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::{TryGetError, mixed};
+    /// let queue = mixed::Queue::<i32>::unbounded();
+    /// assert_eq!(queue.get_nowait(), Err(TryGetError::Empty));
+    /// ```
+    pub fn get_nowait(&self) -> Result<T, TryGetError> {
+        self.core.get(Patience::None)
+    }
+
+    /// Says that an item taken from the queue, on either side, has been dealt with.
+    ///
+    /// # Errors
+    ///
+    /// If it is called more often than items were put. Nothing changes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::mixed;
+    /// let queue = mixed::Queue::unbounded();
+    /// queue.put_nowait(1).unwrap();
+    /// assert!(queue.task_done().is_ok());
+    /// assert!(queue.task_done().is_err());
+    /// ```
+    pub fn task_done(&self) -> Result<(), TaskDoneError> {
+        self.core.task_done()
+    }
+
+    /// Ends the queue gently, for both sides: nothing can be put any more, what is in it can be taken.
+    ///
+    /// Threads and tasks that are blocked are woken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::mixed;
+    /// let queue = mixed::Queue::unbounded();
+    /// queue.shutdown();
+    /// assert!(queue.put_nowait(1).unwrap_err().is_shut_down());
+    /// ```
+    pub fn shutdown(&self) {
+        self.core.shut_down(false, false);
+    }
+
+    /// Ends the queue at once, for both sides: what is in it is dropped, and counts as done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::{TryGetError, mixed};
+    /// let queue = mixed::Queue::unbounded();
+    /// queue.put_nowait(1).unwrap();
+    /// queue.shutdown_now();
+    /// assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown));
+    /// ```
+    pub fn shutdown_now(&self) {
+        self.core.shut_down(true, false);
+    }
+
+    /// Whether the queue was shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::mixed;
+    /// assert!(!mixed::Queue::<i32>::unbounded().is_shut_down());
+    /// ```
+    pub fn is_shut_down(&self) -> bool {
+        self.core.look(|inside| inside.shut_down)
+    }
+
+    /// How many items there are to get. By the time you look at it, it may have changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::mixed;
+    /// assert_eq!(mixed::Queue::<i32>::unbounded().len(), 0);
+    /// ```
+    #[doc(alias = "qsize")]
+    pub fn len(&self) -> usize {
+        self.core.len()
+    }
+
+    /// Whether there was no item to get.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::mixed;
+    /// assert!(mixed::Queue::<i32>::unbounded().is_empty());
+    /// ```
+    #[doc(alias = "empty")]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether there was no room for an item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::mixed;
+    /// assert!(!mixed::Queue::<i32>::unbounded().is_full());
+    /// ```
+    #[doc(alias = "full")]
+    pub fn is_full(&self) -> bool {
+        self.len() == self.core.maxsize
+    }
+
+    /// How many items were put and not yet reported by [`task_done`](Self::task_done).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::mixed;
+    /// assert_eq!(mixed::Queue::<i32>::unbounded().unfinished(), 0);
+    /// ```
+    pub fn unfinished(&self) -> usize {
+        self.core.look(|inside| inside.unfinished)
     }
 
     /// Shuts the queue down at once: what is left in it is dropped, and everybody who waits is woken.
@@ -154,7 +305,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
 
     /// Waits until no thread and no task is blocked in the queue any more.
     ///
-    /// Those in `join` are until [`task_done`](SyncQueue::task_done) was called for what is in work.
+    /// Those in `join` are until [`task_done`](Self::task_done) was called for what is in work.
     ///
     /// # Errors
     ///

@@ -1,12 +1,12 @@
 //! The side of threads.
 
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Patience};
-use super::error::{SyncGetError, SyncPutError};
-use crate::error::TaskDoneError;
+use super::BaseQueue;
+use super::core::Patience;
+use crate::error::{PutError, QueueShutDown, TryGetError, TryPutError};
 use crate::queue::{Fifo, Order};
 
 /// The side of a [mixed queue](super) that threads use: its calls block.
@@ -28,19 +28,15 @@ use crate::queue::{Fifo, Order};
 /// assert!(producer.join().unwrap().is_ok());
 /// ```
 pub struct SyncQueue<T, O = Fifo<T>> {
-    core: Arc<Core<T, O>>,
+    pub(super) queue: BaseQueue<T, O>,
 }
 
 impl<T, O: Order<T>> SyncQueue<T, O> {
-    pub(super) fn new(core: Arc<Core<T, O>>) -> Self {
-        Self { core }
-    }
-
     /// Puts an item in, blocking the thread while the queue is full.
     ///
     /// # Errors
     ///
-    /// [`SyncPutError::ShutDown`] with the item.
+    /// [`PutError`] with the item if the queue was shut down, before or meanwhile.
     ///
     /// # Examples
     ///
@@ -50,15 +46,16 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     /// side.put("item").unwrap();
     /// assert_eq!(side.len(), 1);
     /// ```
-    pub fn put(&self, item: T) -> Result<(), SyncPutError<T>> {
-        Ok(self.core.put(item, Patience::Forever)?)
+    pub fn put(&self, item: T) -> Result<(), PutError<T>> {
+        let put = self.queue.core.put(item, Patience::Forever);
+        put.map_err(|refused| PutError(refused.into_inner()))
     }
 
     /// Puts an item in, blocking the thread at most that long.
     ///
     /// # Errors
     ///
-    /// With the item: [`SyncPutError::Full`] if there was no room in time, [`SyncPutError::ShutDown`].
+    /// With the item: [`TryPutError::Full`] if there was no room in time, [`TryPutError::ShutDown`].
     ///
     /// # Examples
     ///
@@ -70,100 +67,46 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     /// let error = side.put_timeout(2, Duration::from_millis(1)).unwrap_err();
     /// assert!(error.is_full());
     /// ```
-    pub fn put_timeout(&self, item: T, timeout: Duration) -> Result<(), SyncPutError<T>> {
-        Ok(self.core.put(item, patience(timeout))?)
-    }
-
-    /// Puts an item in if there is room.
-    ///
-    /// # Errors
-    ///
-    /// With the item: [`SyncPutError::Full`], [`SyncPutError::ShutDown`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// let side = mixed::Queue::bounded(1).sync_side();
-    /// assert!(side.put_nowait(1).is_ok());
-    /// assert!(side.put_nowait(2).unwrap_err().is_full());
-    /// ```
-    pub fn put_nowait(&self, item: T) -> Result<(), SyncPutError<T>> {
-        Ok(self.core.put(item, Patience::None)?)
+    pub fn put_timeout(&self, item: T, timeout: Duration) -> Result<(), TryPutError<T>> {
+        self.queue.core.put(item, patience(timeout))
     }
 
     /// Takes an item, blocking the thread while there is none.
     ///
     /// # Errors
     ///
-    /// [`SyncGetError::ShutDown`] if there will be no more.
+    /// [`QueueShutDown`] if there will be no more.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use asyncio_sync::mixed::{self, SyncGetError};
+    /// # use asyncio_sync::{QueueShutDown, mixed};
     /// let side = mixed::Queue::unbounded().sync_side();
     /// side.put(1).unwrap();
     /// side.shutdown();
     /// assert_eq!(side.get(), Ok(1));
-    /// assert_eq!(side.get(), Err(SyncGetError::ShutDown));
+    /// assert_eq!(side.get(), Err(QueueShutDown));
     /// ```
-    pub fn get(&self) -> Result<T, SyncGetError> {
-        Ok(self.core.get(Patience::Forever)?)
+    pub fn get(&self) -> Result<T, QueueShutDown> {
+        self.queue.core.get(Patience::Forever).map_err(|_| QueueShutDown)
     }
 
     /// Takes an item, blocking the thread at most that long.
     ///
     /// # Errors
     ///
-    /// [`SyncGetError::Empty`] if none came in time, [`SyncGetError::ShutDown`].
+    /// [`TryGetError::Empty`] if none came in time, [`TryGetError::ShutDown`].
     ///
     /// # Examples
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use asyncio_sync::mixed::{self, SyncGetError};
+    /// # use asyncio_sync::{TryGetError, mixed};
     /// let side = mixed::Queue::<i32>::unbounded().sync_side();
-    /// assert_eq!(side.get_timeout(Duration::from_millis(1)), Err(SyncGetError::Empty));
+    /// assert_eq!(side.get_timeout(Duration::from_millis(1)), Err(TryGetError::Empty));
     /// ```
-    pub fn get_timeout(&self, timeout: Duration) -> Result<T, SyncGetError> {
-        Ok(self.core.get(patience(timeout))?)
-    }
-
-    /// Takes an item if there is one.
-    ///
-    /// # Errors
-    ///
-    /// [`SyncGetError::Empty`], [`SyncGetError::ShutDown`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed::{self, SyncGetError};
-    /// let side = mixed::Queue::<i32>::unbounded().sync_side();
-    /// assert_eq!(side.get_nowait(), Err(SyncGetError::Empty));
-    /// ```
-    pub fn get_nowait(&self) -> Result<T, SyncGetError> {
-        Ok(self.core.get(Patience::None)?)
-    }
-
-    /// Says that an item taken from the queue, on either side, has been dealt with.
-    ///
-    /// # Errors
-    ///
-    /// If it is called more often than items were put. Nothing changes.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// let side = mixed::Queue::unbounded().sync_side();
-    /// side.put(1).unwrap();
-    /// assert!(side.task_done().is_ok());
-    /// assert!(side.task_done().is_err());
-    /// ```
-    pub fn task_done(&self) -> Result<(), TaskDoneError> {
-        self.core.task_done()
+    pub fn get_timeout(&self, timeout: Duration) -> Result<T, TryGetError> {
+        self.queue.core.get(patience(timeout))
     }
 
     /// Blocks the thread until every item that was put has been dealt with.
@@ -183,7 +126,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     /// assert_eq!(side.unfinished(), 0);
     /// ```
     pub fn join(&self) {
-        self.core.join(Patience::Forever);
+        self.queue.core.join(Patience::Forever);
     }
 
     /// [`join`](Self::join) for at most that long. False if it was not enough.
@@ -198,101 +141,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     /// assert!(!side.join_timeout(Duration::from_millis(1)));
     /// ```
     pub fn join_timeout(&self, timeout: Duration) -> bool {
-        self.core.join(patience(timeout))
-    }
-
-    /// Ends the queue gently, for both sides: nothing can be put any more, what is in it can be taken.
-    ///
-    /// Threads and tasks that are blocked are woken.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// let side = mixed::Queue::unbounded().sync_side();
-    /// side.shutdown();
-    /// assert!(side.put(1).unwrap_err().is_shut_down());
-    /// ```
-    pub fn shutdown(&self) {
-        self.core.shut_down(false, false);
-    }
-
-    /// Ends the queue at once, for both sides: what is in it is dropped, and counts as done.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed::{self, SyncGetError};
-    /// let side = mixed::Queue::unbounded().sync_side();
-    /// side.put(1).unwrap();
-    /// side.shutdown_now();
-    /// assert_eq!(side.get(), Err(SyncGetError::ShutDown));
-    /// ```
-    pub fn shutdown_now(&self) {
-        self.core.shut_down(true, false);
-    }
-
-    /// Whether the queue was shut down.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// assert!(!mixed::Queue::<i32>::unbounded().sync_side().is_shut_down());
-    /// ```
-    pub fn is_shut_down(&self) -> bool {
-        self.core.look(|inside| inside.shut_down)
-    }
-
-    /// How many items there are to get. By the time you look at it, it may have changed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// assert_eq!(mixed::Queue::<i32>::unbounded().sync_side().len(), 0);
-    /// ```
-    #[doc(alias = "qsize")]
-    pub fn len(&self) -> usize {
-        self.core.len()
-    }
-
-    /// Whether there was no item to get.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// assert!(mixed::Queue::<i32>::unbounded().sync_side().is_empty());
-    /// ```
-    #[doc(alias = "empty")]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether there was no room for an item.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// assert!(!mixed::Queue::<i32>::unbounded().sync_side().is_full());
-    /// ```
-    #[doc(alias = "full")]
-    pub fn is_full(&self) -> bool {
-        self.len() == self.core.maxsize
-    }
-
-    /// How many items were put and not yet reported by [`task_done`](Self::task_done).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// assert_eq!(mixed::Queue::<i32>::unbounded().sync_side().unfinished(), 0);
-    /// ```
-    pub fn unfinished(&self) -> usize {
-        self.core.look(|inside| inside.unfinished)
+        self.queue.core.join(patience(timeout))
     }
 }
 
@@ -301,14 +150,23 @@ fn patience(timeout: Duration) -> Patience {
     Instant::now().checked_add(timeout).map_or(Patience::Forever, Patience::Until)
 }
 
+/// The methods that both sides have.
+impl<T, O> Deref for SyncQueue<T, O> {
+    type Target = BaseQueue<T, O>;
+
+    fn deref(&self) -> &BaseQueue<T, O> {
+        &self.queue
+    }
+}
+
 impl<T, O> Clone for SyncQueue<T, O> {
     fn clone(&self) -> Self {
-        Self { core: self.core.clone() }
+        Self { queue: self.queue.clone() }
     }
 }
 
 impl<T, O: Order<T>> fmt::Debug for SyncQueue<T, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.core.show(f.debug_struct("SyncQueue"))
+        self.queue.core.show(f.debug_struct("SyncQueue"))
     }
 }
