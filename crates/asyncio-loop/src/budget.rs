@@ -51,7 +51,8 @@ impl StepBudget {
 /// ```
 /// use std::future::poll_fn;
 /// use std::task::Poll;
-/// use asyncio_loop::{EventLoop, Share};
+/// use asyncio_loop::EventLoop;
+/// use asyncio_loop::machinery::Share;
 ///
 /// let event_loop = EventLoop::new()?;
 /// event_loop.run_until_complete(async {

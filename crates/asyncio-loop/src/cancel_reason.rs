@@ -119,6 +119,7 @@ impl CancelReason {
     /// # Examples
     ///
     /// ```
+    /// # use asyncio_loop::machinery::TaskControl;
     /// use std::panic::Location;
     /// use asyncio_loop::{EventLoop, running_loop};
     ///

@@ -1,8 +1,9 @@
-//! The loop: what it is made of, and its turn.
+//! The loop: its parts, and its turn.
 
 mod deadline;
 mod handle;
 mod marks;
+mod open;
 mod reports;
 mod run;
 pub(crate) mod running;
@@ -21,24 +22,23 @@ use std::time::{Duration, Instant};
 pub use self::deadline::Deadline;
 pub use self::handle::{Handle, TimerHandle};
 use self::marks::{DEBUG, HOOKS, Marks, STOPPING, VIRTUAL};
-pub use self::reports::ExceptionHandler;
 use crate::budget::StepBudget;
 use crate::clock::{Clock, LoopTime};
 use crate::driver::{Driver, Wait};
 use crate::kernel::{LocalScheduler, LoopWaker, TaskRef, caught};
 use crate::pace::Pace;
-use crate::report;
+use crate::report::{self, ErrorContext};
 use crate::spawn::TaskOptions;
 use crate::timers::Timers;
 
-/// Wakes for timers are at least this many nanoseconds apart: the timers that fall due in between
-/// leave in one wake. A timer that is alone is not delayed by it.
+/// Nanoseconds between two wakes for timers, at least: the timers that fall due in between share one
+/// wake. A single timer is not delayed.
 const TIMER_GAP: u64 = 60_000;
 /// Turns without rest after which a virtual clock moves all the same, so that tasks which only
 /// yield do not keep it from ever moving.
 const RESTLESS_TURNS: u64 = 10_000;
 
-/// What a task factory does: looks at, and may change, how each new task is made.
+/// A task factory: it sees the options of each new task, and may change them.
 ///
 /// # Examples
 ///
@@ -54,6 +54,26 @@ const RESTLESS_TURNS: u64 = 10_000;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub type TaskFactory = Rc<dyn Fn(&LoopRef, &mut TaskOptions)>;
+
+/// An exception handler, for [`LoopRef::set_exception_handler`].
+///
+/// # Examples
+///
+/// ```
+/// use std::rc::Rc;
+/// use asyncio_loop::{EventLoop, ExceptionHandler};
+///
+/// // Checks the report, then calls the default handler.
+/// let handler: ExceptionHandler = Rc::new(|event_loop, context| {
+///     assert!(!context.message().is_empty());
+///     event_loop.default_exception_handler(context);
+/// });
+/// let event_loop = EventLoop::new()?;
+/// event_loop.set_exception_handler(Some(Rc::clone(&handler)));
+/// assert!(Rc::ptr_eq(&event_loop.exception_handler().unwrap(), &handler));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub type ExceptionHandler = Rc<dyn Fn(&LoopRef, &ErrorContext)>;
 
 /// An event loop: callbacks, timers, readiness and tasks of one thread.
 ///
@@ -72,36 +92,6 @@ pub type TaskFactory = Rc<dyn Fn(&LoopRef, &mut TaskOptions)>;
 pub struct EventLoop(LoopRef);
 
 impl EventLoop {
-    pub(crate) fn with(clock: Clock, debug: bool, slow_callback: Duration) -> io::Result<Self> {
-        let driver = Driver::new()?;
-        let waker = driver.waker();
-        let scheduler = LocalScheduler::new(&reports::HOST, move || waker.wake());
-        let inner = Rc::new(Inner {
-            scheduler,
-            clock,
-            timers: RefCell::new(Timers::new()),
-            timer_wake: Cell::new(0),
-            driver,
-            pace: Pace::new(),
-            step_budget: StepBudget::default(),
-            marks: Marks::default(),
-            orphan: Cell::new(false),
-            turns: Cell::new(0),
-            served: Cell::new((0, 0)),
-            rested: Cell::new(0),
-            turn_end: RefCell::new(Vec::new()),
-            slow_callback: Cell::new(slow_callback),
-            handler: RefCell::new(None),
-            factory: RefCell::new(None),
-            has_factory: Cell::new(false),
-            locals: RefCell::new(HashMap::new()),
-        });
-        inner.marks.set(DEBUG, debug);
-        inner.marks.set(VIRTUAL, inner.clock.is_virtual());
-        inner.scheduler.set_owner(&inner);
-        Ok(Self(LoopRef(inner)))
-    }
-
     /// Another handle to this loop, to keep in callbacks.
     ///
     /// # Examples
@@ -141,8 +131,8 @@ impl Drop for EventLoop {
 
 /// A handle to an [`EventLoop`] on its own thread: cheap to clone, neither `Send` nor `Sync`.
 ///
-/// It does not keep the loop open: once that is closed, what is asked of it is refused or ignored,
-/// as each method says.
+/// It does not keep the loop open. On a closed loop each method fails or does nothing, as its own
+/// documentation says.
 ///
 /// # Examples
 ///
@@ -163,7 +153,7 @@ pub(crate) struct Inner {
     scheduler: LocalScheduler,
     clock: Clock,
     timers: RefCell<Timers<LoopWaker>>,
-    /// When timers were last the reason to wake.
+    /// The time of the last wake for a timer.
     timer_wake: Cell<u64>,
     driver: Driver,
     pace: Pace,
@@ -171,9 +161,9 @@ pub(crate) struct Inner {
     marks: Marks,
     /// The `EventLoop` was dropped inside a run.
     orphan: Cell<bool>,
-    /// Turns made so far.
+    /// Turns so far.
     turns: Cell<u64>,
-    /// The turn, and the step in it, before which everybody has run whom the last look at descriptors found ready.
+    /// Position (turn, runs in it) up to which the tasks woken by the last poll have run.
     served: Cell<(u64, usize)>,
     /// The turn in which a virtual clock last moved.
     rested: Cell<u64>,
@@ -181,62 +171,64 @@ pub(crate) struct Inner {
     slow_callback: Cell<Duration>,
     handler: RefCell<Option<ExceptionHandler>>,
     factory: RefCell<Option<TaskFactory>>,
-    /// Whether there is one, at a glance.
+    /// Whether `factory` is set.
     has_factory: Cell<bool>,
-    /// What other crates keep for each loop, by type.
+    /// Values that other crates keep for each loop, by type.
     locals: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
 }
 
 /// The turn.
 impl Inner {
-    /// One iteration: look at the world, then run what is ready now. What that schedules waits for
-    /// the next turn.
+    /// One turn: poll for events, then run all that is ready now. Callbacks and tasks that are
+    /// scheduled meanwhile wait for the next turn. Returns whether the next turn has to poll.
     ///
-    /// While there is work, looking is left out until a bounded time has gone by (see [`Pace`]).
+    /// While there is work, polls are skipped until a bounded time has gone by (see [`Pace`]).
     #[inline]
-    fn turn(&self, look: bool) -> io::Result<bool> {
-        if look || self.scheduler.ready() == 0 {
-            self.look(0, 0)?;
+    fn turn(&self, poll: bool) -> io::Result<bool> {
+        if poll || self.scheduler.ready() == 0 {
+            self.poll_events(0, 0)?;
         }
-        let look = if self.marks.has(DEBUG) { self.run_watched() } else { self.run_ready()? };
+        let poll = if self.marks.has(DEBUG) { self.run_timed() } else { self.run_ready()? };
         self.end_turn();
-        Ok(look)
+        Ok(poll)
     }
 
-    /// Makes turns, until `done`, for as long as they are nothing but steps, and too few to look at the
-    /// clock in between. What tasks that wake each other spend most turns on.
+    /// Makes turns until `done`, as long as no flag is set and the clock need not be read. Tasks that
+    /// wake each other spend most turns here.
     #[inline]
     fn short_turns(&self, done: &impl Fn() -> bool) {
         while !done() && !self.marks.any() {
-            let steps = self.scheduler.ready();
-            if steps == 0 || !self.pace.allows(steps) {
+            let ready = self.scheduler.ready();
+            if ready == 0 || !self.pace.allows(ready) {
                 return;
             }
-            self.scheduler.run(steps);
+            self.scheduler.run(ready);
             self.end_turn();
         }
     }
 
-    /// Takes what other threads left, waits for readiness, and moves due timers to the ready
-    /// queue, in order of deadline. So many steps of this turn `ran`, and so many are `left`.
-    fn look(&self, ran: usize, left: usize) -> io::Result<()> {
+    /// Takes the remote queue, polls the driver, and moves due timers to the ready queue, in order of
+    /// deadline. `ran`, `left`: runs of this turn that are done, and still to do.
+    fn poll_events(&self, ran: usize, left: usize) -> io::Result<()> {
         self.scheduler.take_remote();
         let wait = self.wait();
-        self.ask_driver(wait, ran, left)?;
+        self.poll_driver(wait, ran, left)?;
         self.scheduler.unparked();
         self.scheduler.take_remote();
-        self.rest(wait);
+        self.advance_virtual_time(wait);
         let now = self.clock.now();
         self.expire(now);
-        self.pace.looked(now);
+        self.pace.polled(now);
         Ok(())
     }
 
-    /// Waits as told, and has everybody run whose descriptor became ready: in the next turn, if steps of this one are left.
+    /// Polls the driver and schedules the tasks whose descriptors are ready. They run in the next turn
+    /// if this one is not over.
     ///
-    /// Not before those have run who were found by the last look. They are what keeps the loop busy, and what became ready
-    /// since has to queue up behind them anyhow; a look costs as much as a small message.
-    fn ask_driver(&self, wait: Wait, ran: usize, left: usize) -> io::Result<()> {
+    /// A poll is skipped until the tasks found ready by the previous poll have run. They keep the loop
+    /// busy, and tasks that became ready since queue up behind them anyway; one poll costs a third of
+    /// handling a small message.
+    fn poll_driver(&self, wait: Wait, ran: usize, left: usize) -> io::Result<()> {
         let turn = self.turns.get();
         if wait == Wait::Now && (turn, ran) < self.served.get() && self.scheduler.ready() > 0 {
             return Ok(());
@@ -248,7 +240,7 @@ impl Inner {
         Ok(())
     }
 
-    /// How long the poll may take.
+    /// How long the poll may wait.
     fn wait(&self) -> Wait {
         if !self.is_idle() {
             return Wait::Now;
@@ -262,8 +254,8 @@ impl Inner {
         Wait::Until(self.clock.system(wake).unwrap_or(u64::MAX))
     }
 
-    /// Has a virtual clock jump to the next deadline if nothing else can run.
-    fn rest(&self, waited: Wait) {
+    /// Moves a virtual clock to the next deadline if nothing else can run.
+    fn advance_virtual_time(&self, waited: Wait) {
         if !self.marks.has(VIRTUAL) {
             return;
         }
@@ -281,13 +273,13 @@ impl Inner {
         self.scheduler.ready() == 0 && !self.marks.has(STOPPING | HOOKS)
     }
 
-    /// The next moment to wake at. [`LoopTime::MAX`] is none: it never comes.
+    /// The next deadline. [`LoopTime::MAX`] counts as none: it never comes.
     fn next_deadline(&self) -> Option<u64> {
         let deadline = self.timers.borrow().next_deadline();
         deadline.filter(|&deadline| deadline < LoopTime::MAX.as_nanos())
     }
 
-    /// Wakes whoever waits for a deadline that has come.
+    /// Wakes the waiters whose deadlines have come.
     fn expire(&self, now: u64) {
         let mut any = false;
         loop {
@@ -301,29 +293,29 @@ impl Inner {
         }
     }
 
-    /// Runs what is in the ready queue now; true if it is time to look.
+    /// Runs the entries that are in the ready queue now. Returns whether it is time to poll.
     #[inline]
     fn run_ready(&self) -> io::Result<bool> {
         let mut left = self.scheduler.ready();
         let mut ran = 0;
-        let mut look = false;
+        let mut poll = false;
         while left > 0 {
-            if look {
-                // In the middle of a long batch: what becomes ready queues up behind it.
-                self.look(ran, left)?;
+            if poll {
+                // In the middle of a long batch: tasks that become ready queue up behind it.
+                self.poll_events(ran, left)?;
             }
-            let steps = left.min(self.pace.allowance());
-            self.scheduler.run(steps);
-            ran += steps;
-            left -= steps;
-            look = self.pace.took(steps, || self.clock.now());
+            let count = left.min(self.pace.allowance());
+            self.scheduler.run(count);
+            ran += count;
+            left -= count;
+            poll = self.pace.took(count, || self.clock.now());
         }
-        // A virtual clock stands still while there is work, so it cannot say when to look.
-        Ok(look || self.marks.has(VIRTUAL))
+        // A virtual clock stands still while there is work, so it cannot say when to poll.
+        Ok(poll || self.marks.has(VIRTUAL))
     }
 
-    /// As `run_ready` in debug mode: times each step, and reports the slow ones by name.
-    fn run_watched(&self) -> bool {
+    /// `run_ready` in debug mode: times each run, and reports the slow ones by name.
+    fn run_timed(&self) -> bool {
         for _ in 0..self.scheduler.ready() {
             let what = self.scheduler.peek();
             let start = Instant::now();
@@ -331,15 +323,15 @@ impl Inner {
             let took = start.elapsed();
             if let Some(runnable) = what.filter(|_| took >= self.slow_callback.get()) {
                 match TaskRef::from_runnable(runnable) {
-                    Ok(task) => report::slow_step(&format!("{task:?}"), took),
-                    Err(callback) => report::slow_step(&format!("{callback:?}"), took),
+                    Ok(task) => report::slow_run(&format!("{task:?}"), took),
+                    Err(callback) => report::slow_run(&format!("{callback:?}"), took),
                 }
             }
         }
         true
     }
 
-    /// Calls whoever asked for the end of the turn.
+    /// Ends a turn, and calls its hooks.
     #[inline]
     fn end_turn(&self) {
         self.turns.set(self.turns.get() + 1);
@@ -357,7 +349,7 @@ impl Inner {
         }
         let mut asked_meanwhile = self.turn_end.borrow_mut();
         if asked_meanwhile.is_empty() {
-            // For its memory: a server asks for the end of most turns.
+            // Kept for its memory: a server asks for the end of most turns.
             *asked_meanwhile = hooks;
         }
     }
@@ -365,8 +357,8 @@ impl Inner {
 
 /// For the crates above.
 impl LoopRef {
-    /// What another crate keeps for this loop: one value a type, made at the first call, and
-    /// dropped when the loop is closed.
+    /// The value that another crate keeps for this loop: one for each type, made at the first call,
+    /// and dropped when the loop is closed.
     ///
     /// # Examples
     ///

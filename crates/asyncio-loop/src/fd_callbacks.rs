@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use crate::driver::{Direction, Registration};
 use crate::error::LoopClosed;
 use crate::event_loop::LoopRef;
+use crate::kernel::TaskControl;
 use crate::kernel::{TaskRef, catch, caught, report_panic};
 use crate::spawn::TaskOptions;
 
@@ -48,7 +49,7 @@ struct Watcher {
 impl Watcher {
     /// Drops the callback now. It is not called any more.
     fn end(self) {
-        self.task.request_end();
+        self.task.request_cancel();
         self.callback.end();
     }
 }

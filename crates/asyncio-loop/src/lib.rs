@@ -51,8 +51,6 @@ mod thread_future;
 mod timers;
 mod wait_list;
 
-#[doc(hidden)]
-pub use budget::Share;
 pub use builder::LoopBuilder;
 pub use cancel_reason::CancelReason;
 pub use clock::LoopTime;
@@ -60,9 +58,9 @@ pub use context::{
     Binding, Context, ContextEntered, ContextVar, ResetError, SendContext, Token, TokenGuard,
     copy_context,
 };
-pub use driver::{Direction, Pollable, ReadyList, Source};
+pub use driver::{Direction, Pollable, Source};
 pub use error::{LoopClosed, LoopRunning, NoRunningLoop, RunError};
-pub use event_loop::running::{running_loop, try_running_loop, with_running};
+pub use event_loop::running::{running_loop, try_running_loop};
 pub use event_loop::{
     Deadline, EventLoop, ExceptionHandler, Handle, LoopRef, TaskFactory, TimerHandle,
 };
@@ -70,18 +68,24 @@ pub use executor::{
     Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadPoolBuilder,
     ThreadPoolExecutor, calling_loop,
 };
-#[doc(hidden)]
-pub use kernel::caught;
-pub use kernel::{
-    CallbackRef, Children, Join, LoopWaker, Outcome, RawTask, Supervisor, TaskRef, Verdict,
-    WaitsFor, is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame,
-};
+pub use kernel::{CallbackRef, LoopWaker, Outcome, RawTask, TaskRef, WaitsFor, is_cancelling};
 pub use loop_handle::LoopHandle;
 pub use report::ErrorContext;
-#[doc(hidden)]
-pub use signals::Interrupt;
-pub use signals::{Signal, Signals, ctrl_c, is_default_signal, raise_signal, signal};
+pub use signals::{Signal, Signals, ctrl_c, raise_signal, signal};
 pub use spawn::TaskOptions;
 pub use thread_future::{ThreadFuture, ThreadPromise, WrapFuture, wrap_future};
+
+/// Parts for the other crates of this project. Users need none of them, and they may change in any
+/// version.
 #[doc(hidden)]
-pub use wait_list::{WaitKey, WaitList};
+pub mod machinery {
+    pub use crate::budget::Share;
+    pub use crate::driver::ReadyList;
+    pub use crate::event_loop::running::with_running;
+    pub use crate::kernel::{
+        Children, Join, Supervisor, TaskControl, Verdict, caught, visit_frames, while_cancelling,
+        with_boundary, with_frame,
+    };
+    pub use crate::signals::{Interrupt, is_default_signal};
+    pub use crate::wait_list::{WaitKey, WaitList};
+}

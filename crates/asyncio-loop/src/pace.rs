@@ -1,28 +1,29 @@
-//! When the loop looks up from its work.
+//! When a busy loop polls for events.
 
 use std::cell::Cell;
 
-/// Nanoseconds of work between two looks at the world, as long as there is work.
-const LOOK_AFTER: u64 = 50_000;
-/// Nanoseconds of work between two looks at the clock, about.
+/// Nanoseconds of work between two polls for events, as long as there is work.
+const POLL_AFTER: u64 = 50_000;
+/// Nanoseconds of work between two readings of the clock, about.
 const READ_AFTER: u64 = 10_000;
-/// Steps between two looks at the clock, at the most: what a loop may be late by when steps that
-/// were quick turn slow.
+/// Runs between two readings of the clock, at most. A loop may be late by so many when quick runs
+/// turn slow.
 const MAX_STRIDE: u32 = 128;
 
-/// Paces a busy loop: says how many steps to take until the clock is read, and when the time has
-/// come to poll for readiness, timers and other threads.
+/// Paces a busy loop: says how many callbacks and tasks may run until the clock is read, and when to
+/// poll for readiness, timers and other threads.
 ///
-/// A turn may be a single step of 20 ns, which neither an empty poll nor a look at the clock for
-/// each turn fits in. So the number of steps between two looks at the clock adapts to how long
-/// steps take: it doubles while they are quick, and falls at once when they are not.
+/// A turn may be a single poll of a task of 20 ns. An empty poll of the driver or a reading of the
+/// clock in each turn would cost more than that. So the number of runs between two readings of the
+/// clock adapts to the time that runs take: it doubles while they are quick, and falls at once when
+/// they are not.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// Steps until the clock is read.
+    /// Runs until the clock is read.
     left: Cell<u32>,
     stride: Cell<u32>,
     read_at: Cell<u64>,
-    look_at: Cell<u64>,
+    poll_at: Cell<u64>,
 }
 
 impl Pace {
@@ -31,23 +32,23 @@ impl Pace {
             left: Cell::new(1),
             stride: Cell::new(1),
             read_at: Cell::new(0),
-            look_at: Cell::new(0),
+            poll_at: Cell::new(0),
         }
     }
 
-    /// How many steps may be taken before [`took`](Self::took) is told.
+    /// How many runs may be made before a call of [`took`](Self::took).
     #[inline]
     pub(crate) fn allowance(&self) -> usize {
         self.left.get() as usize
     }
 
-    /// Grants `steps` if the clock need not be read after them.
+    /// Grants `count` runs if the clock need not be read after them.
     #[inline]
-    pub(crate) fn allows(&self, steps: usize) -> bool {
+    pub(crate) fn allows(&self, count: usize) -> bool {
         let left = self.left.get() as usize;
-        let yes = steps < left;
+        let yes = count < left;
         if yes {
-            self.left.set((left - steps) as u32);
+            self.left.set((left - count) as u32);
         }
         yes
     }
@@ -57,15 +58,15 @@ impl Pace {
         self.left.set(0);
     }
 
-    /// Notes steps that were taken; true if it is time to look.
+    /// Notes runs that were made; returns whether it is time to poll.
     #[inline]
-    pub(crate) fn took(&self, steps: usize, now: impl FnOnce() -> u64) -> bool {
-        let left = self.left.get().saturating_sub(steps as u32);
+    pub(crate) fn took(&self, count: usize, now: impl FnOnce() -> u64) -> bool {
+        let left = self.left.get().saturating_sub(count as u32);
         self.left.set(left);
         left == 0 && self.read(now())
     }
 
-    /// Takes a reading of the clock; true if it is time to look.
+    /// Notes a reading of the clock; returns whether it is time to poll.
     fn read(&self, now: u64) -> bool {
         let took = now.saturating_sub(self.read_at.replace(now));
         let stride = self.stride.get();
@@ -78,14 +79,14 @@ impl Pace {
         };
         self.stride.set(next);
         self.left.set(next);
-        now >= self.look_at.get()
+        now >= self.poll_at.get()
     }
 
-    /// Notes that the loop has looked.
-    pub(crate) fn looked(&self, now: u64) {
+    /// Notes that the loop has polled.
+    pub(crate) fn polled(&self, now: u64) {
         self.read_at.set(now);
         self.left.set(self.stride.get());
-        self.look_at.set(now.saturating_add(LOOK_AFTER));
+        self.poll_at.set(now.saturating_add(POLL_AFTER));
     }
 }
 
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn quick_steps_lengthen_the_stride_and_a_slow_one_cuts_it() {
         let pace = Pace::new();
-        pace.looked(0);
+        pace.polled(0);
         let mut now = 0;
         for _ in 0..20 {
             let steps = pace.allowance();
@@ -107,14 +108,14 @@ mod tests {
 
         let steps = pace.allowance();
         now += 1_000_000;
-        assert!(pace.took(steps, || now), "a slow stretch is followed by a look");
+        assert!(pace.took(steps, || now), "a slow stretch is followed by a poll");
         assert_eq!(pace.allowance(), 1);
     }
 
     #[test]
     fn the_clock_is_read_after_a_step_that_says_that_it_was_slow() {
         let pace = Pace::new();
-        pace.looked(0);
+        pace.polled(0);
         let mut now = 0;
         for _ in 0..20 {
             let steps = pace.allowance();
@@ -124,13 +125,13 @@ mod tests {
         pace.read_next();
         now += 1_000_000;
         assert_eq!((pace.allows(1), pace.allowance()), (false, 0));
-        assert!(pace.took(0, || now), "time to look");
+        assert!(pace.took(0, || now), "time to poll");
     }
 
     #[test]
-    fn looks_come_after_a_bounded_time_of_quick_steps() {
+    fn polls_come_after_a_bounded_time_of_quick_runs() {
         let pace = Pace::new();
-        pace.looked(0);
+        pace.polled(0);
         let mut now = 0;
         loop {
             let steps = pace.allowance();
@@ -139,6 +140,6 @@ mod tests {
                 break;
             }
         }
-        assert!((LOOK_AFTER..LOOK_AFTER + READ_AFTER * 2).contains(&now), "looked at {now}");
+        assert!((POLL_AFTER..POLL_AFTER + READ_AFTER * 2).contains(&now), "polled at {now}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub(crate) use crate::kernel::caught;
 use crate::kernel::{TaskRef, catch, drop_payload, panic_message};
 
-/// What an exception handler is told.
+/// A report to the exception handler.
 ///
 /// # Examples
 ///
@@ -29,7 +29,7 @@ pub struct ErrorContext {
 }
 
 impl ErrorContext {
-    /// A context that says what happened, in one line.
+    /// A context with its message, one line.
     ///
     /// # Examples
     ///
@@ -66,7 +66,7 @@ impl ErrorContext {
         self
     }
 
-    /// Adds what a panic said.
+    /// Adds the text of a panic.
     ///
     /// # Examples
     ///
@@ -124,7 +124,7 @@ impl ErrorContext {
         self
     }
 
-    /// Adds anything else that helps: the peer's address, the transport.
+    /// Adds any other fact: the peer's address, the transport.
     ///
     /// # Examples
     ///
@@ -140,7 +140,7 @@ impl ErrorContext {
         self
     }
 
-    /// What happened.
+    /// The message.
     ///
     /// # Examples
     ///
@@ -169,7 +169,7 @@ impl ErrorContext {
         self.error.as_deref()
     }
 
-    /// What the panic said, if it was one.
+    /// The text of the panic, if it was one.
     ///
     /// # Examples
     ///
@@ -285,9 +285,9 @@ fn quietly(f: impl FnOnce(), otherwise: impl FnOnce()) {
     }
 }
 
-/// A step took long, in debug mode.
+/// Reports a callback or a poll that took long, in debug mode.
 #[cold]
-pub(crate) fn slow_step(what: &str, took: Duration) {
+pub(crate) fn slow_run(what: &str, took: Duration) {
     let text = format!("executing {what} took {:.3} seconds", took.as_secs_f64());
     quietly(|| write_record(log::Level::Warn, &text), || ());
 }

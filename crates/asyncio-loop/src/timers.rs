@@ -10,8 +10,8 @@
 //!   slots  [ generation | place | value ]      vacant slots are chained through `place`
 //! ```
 //!
-//! Comparisons look at heap entries only. A slot knows its entry's place, which is how a key finds
-//! it.
+//! Comparisons read heap entries only. A slot knows its entry's place, so a key finds the entry
+//! through the slot.
 
 /// The number of children of a heap entry: four entries share a cache line.
 const ARITY: usize = 4;
@@ -33,7 +33,7 @@ pub(crate) struct Timers<T> {
     order: u32,
     /// The next timer's generation.
     generation: u32,
-    /// Removals until storage is looked at again.
+    /// Removals until the next check whether storage should shrink.
     until_shrink: usize,
 }
 

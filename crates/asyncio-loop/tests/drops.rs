@@ -7,6 +7,7 @@ use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{EventLoop, LoopWaker, Outcome, RawTask, TaskOptions, running_loop};
 use common::{DropGuard, Drops, run_ready, virtual_loop, yield_now};
 
@@ -111,12 +112,12 @@ fn a_task_that_is_ended_drops_its_future_at_its_next_step() {
     let (event_loop, futures) = (quiet_loop(), Drops::default());
     let mut task = spawn(&event_loop, hold(futures.guard()));
     run_ready(&event_loop);
-    assert!(task.task().request_end());
+    assert!(task.task().request_cancel());
     assert_eq!(futures.count(), 0);
     run_ready(&event_loop);
     assert_eq!(futures.count(), 1);
     assert!(matches!(task.take(), Some(Outcome::Cancelled)));
-    assert!(!task.task().request_end(), "it has ended");
+    assert!(!task.task().request_cancel(), "it has ended");
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn a_task_that_was_never_polled_drops_its_future_too() {
     let (event_loop, futures) = (quiet_loop(), Drops::default());
     let guard = futures.guard();
     let task = spawn(&event_loop, async move { unreachable!("{guard:?}") });
-    task.task().request_end();
+    task.task().request_cancel();
     run_ready(&event_loop);
     assert_eq!(futures.count(), 1);
     assert!(task.task().is_cancelled());
@@ -156,7 +157,7 @@ fn a_destructor_that_panics_makes_a_panic_of_the_outcome() {
     });
     run_ready(&event_loop);
     assert_eq!(outputs.count(), 1, "the output goes when the future's destructor panics");
-    ended.task().request_end();
+    ended.task().request_cancel();
     run_ready(&event_loop);
     for outcome in [returns.take().map(drop_value), ended.take().map(drop_value)] {
         let Some(Outcome::Panicked(payload)) = outcome else { panic!("{outcome:?}") };
@@ -194,7 +195,7 @@ fn wakers(event_loop: &EventLoop) -> (RawTask<()>, Waker, LoopWaker, Rc<Cell<u32
 fn wakes_after_the_end_do_nothing() {
     let event_loop = quiet_loop();
     let (task, waker, local, polls, drops) = wakers(&event_loop);
-    task.task().request_end();
+    task.task().request_cancel();
     run_ready(&event_loop);
     assert_eq!(drops.count(), 1);
     waker.wake_by_ref();
@@ -293,7 +294,7 @@ fn every_future_of_many_is_dropped_once() {
             }),
             _ => spawn(&event_loop, async move {
                 let _held = guard;
-                running_loop().current_task().unwrap().request_end();
+                running_loop().current_task().unwrap().request_cancel();
                 yield_now().await;
                 unreachable!("it was asked to end");
             }),

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{Direction, EventLoop, RunError, Source, TaskOptions, running_loop};
 use common::{Drops, Log, real_loop, run_ready, sleep, virtual_loop, yield_now};
 
@@ -46,7 +47,7 @@ fn the_future_may_borrow() {
 fn a_run_whose_task_is_ended_says_so() {
     let event_loop = virtual_loop();
     let result = event_loop.run_until_complete(async {
-        running_loop().current_task().unwrap().request_end();
+        running_loop().current_task().unwrap().request_cancel();
         pending::<()>().await;
     });
     assert_eq!(result, Err(RunError::Cancelled));

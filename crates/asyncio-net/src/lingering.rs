@@ -15,8 +15,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use asyncio_loop::machinery::ReadyList;
 use asyncio_loop::{
-    Deadline, Direction, LoopClosed, LoopRef, LoopTime, LoopWaker, ReadyList, Source, TaskOptions,
+    Deadline, Direction, LoopClosed, LoopRef, LoopTime, LoopWaker, Source, TaskOptions,
 };
 use rustix::net::{RecvFlags, recv};
 use slab::Slab;

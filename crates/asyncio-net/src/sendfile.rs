@@ -9,7 +9,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::task::{Context, Poll};
 
-use asyncio_loop::{Direction, LoopRef, Share, running_loop};
+use asyncio_loop::machinery::Share;
+use asyncio_loop::{Direction, LoopRef, running_loop};
 use bytes::Bytes;
 
 use crate::sock;

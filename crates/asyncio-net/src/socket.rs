@@ -7,7 +7,8 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
-use asyncio_loop::{Direction, LoopRef, ReadyList, Source};
+use asyncio_loop::machinery::ReadyList;
+use asyncio_loop::{Direction, LoopRef, Source};
 use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendFlags, Shutdown, getpeername, getsockname,
     recv, recvmsg, send, shutdown,

@@ -47,7 +47,7 @@ async fn give_up<T>(work: impl Future<Output = T>, way: Way, count: usize) -> Op
             _ if waits < count => Poll::Pending,
             Way::Drop => Poll::Ready(None),
             Way::Cancel => {
-                current_task().unwrap().request_end();
+                current_task().unwrap().request_cancel();
                 Poll::Pending
             }
         }

@@ -2,6 +2,7 @@
 
 mod common;
 
+use asyncio_loop::machinery::TaskControl;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
@@ -475,7 +476,7 @@ fn a_handler_that_is_cancelled_closes_its_connection_in_silence() {
         let handlers: Vec<_> =
             asyncio_task::all_tasks().into_iter().filter(|task| !before.contains(task)).collect();
         assert_eq!(handlers.len(), 1, "handlers are tasks like any other");
-        handlers[0].request_end();
+        handlers[0].request_cancel();
         assert_eq!(reader.read_to_end().await?, "");
         assert!(reports.borrow().is_empty());
         Ok(())

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use asyncio_loop::Share;
+use asyncio_loop::machinery::Share;
 use asyncio_net::{StreamReader, StreamWriter};
 
 use crate::pipe::Pipe;

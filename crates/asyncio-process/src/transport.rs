@@ -6,7 +6,8 @@ use std::io;
 use std::process::ExitStatus;
 use std::rc::Rc;
 
-use asyncio_loop::{Share, Signal, TaskOptions, TaskRef, running_loop};
+use asyncio_loop::machinery::Share;
+use asyncio_loop::{Signal, TaskOptions, TaskRef, running_loop};
 use asyncio_net::{StreamWriter, Transport, stream_over};
 
 use crate::child::Owned;

@@ -11,7 +11,8 @@ use std::fmt::Write;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
-use asyncio_loop::{ErrorContext, LoopRef, TaskRef, with_running};
+use asyncio_loop::machinery::{TaskControl, with_running};
+use asyncio_loop::{ErrorContext, LoopRef, TaskRef};
 
 /// Where in the program something was done.
 pub(crate) type Site = &'static Location<'static>;

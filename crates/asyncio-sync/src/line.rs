@@ -9,7 +9,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::{LoopRef, LoopWaker, WaitsFor, running_loop, with_running};
+use asyncio_loop::machinery::with_running;
+use asyncio_loop::{LoopRef, LoopWaker, WaitsFor, running_loop};
 
 use crate::debug;
 use crate::stalled::{remember, watch};

@@ -6,7 +6,8 @@ use std::ops::{Deref, DerefMut};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use asyncio_loop::{LoopTime, with_running};
+use asyncio_loop::LoopTime;
+use asyncio_loop::machinery::with_running;
 
 use crate::semaphore::{OwnedPermit, Semaphore};
 

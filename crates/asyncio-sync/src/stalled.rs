@@ -10,7 +10,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use asyncio_loop::{ErrorContext, LoopRef, TaskRef, with_running};
+use asyncio_loop::machinery::with_running;
+use asyncio_loop::{ErrorContext, LoopRef, TaskRef};
 
 use crate::line::Shared;
 use crate::waiters::Call;

@@ -7,9 +7,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::{
-    Interrupt, LoopRef, RunError, Signal, TaskRef, is_default_signal, raise_signal, with_running,
-};
+use asyncio_loop::machinery::Interrupt;
+use asyncio_loop::machinery::{is_default_signal, with_running};
+use asyncio_loop::{LoopRef, RunError, Signal, TaskRef, raise_signal};
 use pin_project_lite::pin_project;
 
 use crate::task::TaskRefExt;

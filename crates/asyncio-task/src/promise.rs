@@ -11,9 +11,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use asyncio_loop::machinery::with_running;
 use asyncio_loop::{
     CallbackRef, CancelReason, Context as Variables, ErrorContext, LoopRef, LoopWaker, WaitsFor,
-    is_cancelling, running_loop, with_running,
+    is_cancelling, running_loop,
 };
 
 use waiting::{DoneCallback, Place, Waiting};

@@ -7,6 +7,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{
     CancelReason, Context, ErrorContext, EventLoop, LoopRef, RunError, TaskOptions, TaskRef,
 };

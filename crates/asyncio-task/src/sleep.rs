@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::{Deadline, LoopTime, LoopWaker, WaitsFor, with_running};
+use asyncio_loop::machinery::with_running;
+use asyncio_loop::{Deadline, LoopTime, LoopWaker, WaitsFor};
 
 /// Waits until `duration` has gone by, counted from the first poll; for a zero duration, one turn.
 ///

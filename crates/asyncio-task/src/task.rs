@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{
     CallbackRef, Context as Variables, LoopClosed, LoopRef, Outcome, RawTask, TaskOptions, TaskRef,
     running_loop,
@@ -73,7 +74,8 @@ where
     F: IntoFuture<IntoFuture: 'static>,
 {
     let future = future.into_future();
-    let spawned = asyncio_loop::with_running(|event_loop| event_loop.spawn(future, options));
+    let spawned =
+        asyncio_loop::machinery::with_running(|event_loop| event_loop.spawn(future, options));
     match spawned {
         Ok(Ok(raw)) => Task::new(raw),
         Ok(Err(error)) => panic!("cannot create a task: {error}"),
@@ -100,7 +102,7 @@ where
 #[must_use]
 #[track_caller]
 pub fn current_task() -> Option<TaskRef> {
-    match asyncio_loop::with_running(LoopRef::current_task) {
+    match asyncio_loop::machinery::with_running(LoopRef::current_task) {
         Ok(task) => task,
         Err(error) => panic!("{error}"),
     }

@@ -9,9 +9,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::{
-    CancelReason, Deadline, LoopTime, LoopWaker, running_loop, while_cancelling, with_running,
-};
+use asyncio_loop::machinery::{while_cancelling, with_running};
+use asyncio_loop::{CancelReason, Deadline, LoopTime, LoopWaker, running_loop};
 use pin_project_lite::pin_project;
 
 use crate::cancel::{Kind, Slot, is_ending_here};

@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{Context, ExceptionHandler, context_var};
 use asyncio_task::*;
 use scopes::{Log, OnDrop, ms, now, run, turns};

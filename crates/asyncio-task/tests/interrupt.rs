@@ -9,7 +9,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use asyncio_loop::{EventLoop, Signal, is_default_signal};
+use asyncio_loop::machinery::is_default_signal;
+use asyncio_loop::{EventLoop, Signal};
 use asyncio_task::*;
 use rustix::process::{Pid, getpid, kill_process};
 

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{WaitsFor, running_loop, try_running_loop};
 use asyncio_task::{
     TaskLoopExt, TaskOptions, all_tasks, create_future, create_task, create_task_with,

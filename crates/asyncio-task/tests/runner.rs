@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{Context, EventLoop, LoopRef, RunError, context_var, running_loop};
 use asyncio_task::{Runner, create_task, create_task_with, current_task, run, sleep, yield_now};
 use asyncio_task::{TaskLoopExt, TaskOptions, all_tasks, finally};
@@ -358,7 +359,7 @@ fn a_run_that_is_stopped_or_cancelled_has_no_value() {
     });
     assert_eq!(stopped, Err(RunError::Stopped));
     let cancelled = runner.run(async {
-        current_task().unwrap().request_end();
+        current_task().unwrap().request_cancel();
         yield_now().await;
     });
     assert_eq!(cancelled, Err(RunError::Cancelled));

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::running_loop;
 use asyncio_task::{
     JoinError, Task, TaskLoopExt, as_completed, create_future, create_task, current_task, gather,

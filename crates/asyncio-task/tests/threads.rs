@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{
     ErrorContext, EventLoop, JobError, LoopHandle, LoopRef, RunError, context_var, running_loop,
 };
@@ -201,7 +202,7 @@ fn a_future_cancelled_before_it_started_is_never_made() {
 fn cancelling_the_task_on_the_loop_makes_the_thread_future_cancelled() {
     let thread = LoopThread::start().unwrap();
     let future = thread.submit(|| async {
-        current_task().unwrap().request_end();
+        current_task().unwrap().request_cancel();
         std::future::pending::<()>().await;
     });
     assert!(future.result(None).unwrap_err().is_cancelled());

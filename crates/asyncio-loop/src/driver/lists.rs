@@ -13,10 +13,10 @@ pub(super) struct Lists(Slab<List>);
 struct List {
     /// Numbers of sources, in the order they became readable.
     ready: Vec<u32>,
-    /// Who takes them. It stays after it was woken, for it will wait again.
+    /// The task that takes them. It stays after it was woken, for it will wait again.
     waiter: Option<LoopWaker>,
     is_awaited: bool,
-    /// How many refer to the list: its sources, and whoever takes from it.
+    /// References to the list: its sources, and its taker.
     users: u32,
 }
 
@@ -29,7 +29,7 @@ impl Lists {
         Some(id)
     }
 
-    /// Nobody takes from the list any more. Gives out who did, to be dropped when nothing is borrowed.
+    /// Closes the list: its taker is gone. The caller drops the waker when nothing is borrowed.
     pub(super) fn close(&mut self, id: u16) -> Option<LoopWaker> {
         let list = self.list(id);
         list.ready = Vec::new();
@@ -53,7 +53,7 @@ impl Lists {
         }
     }
 
-    /// Appends a number, and sees to it that whoever waits for one is woken.
+    /// Appends a number, and adds the taker to `woken` if it waits.
     #[inline]
     pub(super) fn push(&mut self, id: u16, number: u32, woken: &mut WakeList) {
         let list = self.list(id);
@@ -64,7 +64,7 @@ impl Lists {
         }
     }
 
-    /// Appends a number by hand; returns who is to be woken.
+    /// Appends a number by hand; returns the waker to wake.
     pub(super) fn add(&mut self, id: u16, number: u32) -> Option<LoopWaker> {
         let list = self.list(id);
         list.ready.push(number);

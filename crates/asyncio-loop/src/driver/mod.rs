@@ -1,22 +1,22 @@
-//! What a driver promises.
+//! The promises of the driver.
 //!
-//! The driver is the loop's ear: it waits until a descriptor is ready, a deadline has come or another
-//! thread calls, and wakes who waits for it.
+//! The driver waits until a descriptor is ready, a deadline has come or another thread calls, and
+//! wakes the waiters of ready descriptors.
 //!
 //! 1. **One registration** per descriptor, for both directions, edge-triggered, for as long as the
 //!    [`Source`] lives. It is made at the first wait that has to wait: until then a descriptor is
 //!    taken to be ready, so a connection that is served at once is never registered.
-//! 2. **Readiness is remembered** until an operation finds the descriptor drained; an event can come
-//!    before anybody waits for it and is not lost.
-//! 3. **One waiter** per direction. Who waits last is the one woken. A reader is remembered beyond that, so
-//!    that it need not be counted anew for each wait; it is woken once for each.
-//! 4. **Tokens carry a generation**, so an event for a descriptor that is gone reaches nobody, also if
-//!    its place has been taken by another one.
-//! 5. **Nothing is borrowed while others run**: wakers are collected first and woken (or dropped)
-//!    after every borrow has ended, so what they do may use the driver.
-//! 6. **A wait is never too short** by more than a spurious return: [`Driver::poll`] may come back with
-//!    nothing to do, and the loop asks again. It is late by tens of microseconds at most where the system has
-//!    a precise timer (Linux), by a millisecond elsewhere.
+//! 2. **Readiness is remembered** until an operation finds the descriptor drained: an event that
+//!    comes before a wait is not lost.
+//! 3. **One waiter** per direction: the last one. A reader is remembered after its wake, so that no
+//!    reference is counted for each wait; it is woken once for each wait.
+//! 4. **Tokens carry a generation**, so an event for a descriptor that is gone wakes no task, also
+//!    if another descriptor has taken its place.
+//! 5. **Nothing is borrowed while other code runs**: wakers are collected first and woken (or
+//!    dropped) after every borrow has ended, so their code may use the driver.
+//! 6. **A wait is never too short** except for a spurious return: [`Driver::poll`] may return without
+//!    an event, and the loop polls again. It is late by tens of microseconds at most where the system
+//!    has a precise timer (Linux), by a millisecond elsewhere.
 
 mod lists;
 mod precise;
@@ -48,7 +48,7 @@ use crate::LoopClosed;
 /// How long [`Driver::poll`] may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Look, don't wait.
+    /// Do not wait.
     Now,
     /// Until something happens or this moment has come, on the clock of
     /// [`system_nanos`](crate::clock::system_nanos).
@@ -65,7 +65,7 @@ pub(crate) struct Driver {
 
 #[derive(Debug)]
 struct Shared {
-    /// Gone when the loop is closed: whoever holds a source then does not hold the poller's descriptors.
+    /// `None` when the loop is closed: a source that is left does not keep the poller's descriptors.
     poller: RefCell<Option<Poller>>,
     slots: RefCell<Slots>,
     /// Empty between polls; kept for its capacity.
@@ -120,7 +120,8 @@ impl Driver {
         self.shared.poller.take();
     }
 
-    /// Waits as told, then wakes everybody whose descriptor became ready; whether there was any.
+    /// Waits, then wakes the waiters of the descriptors that became ready. Returns whether there was
+    /// one.
     pub(crate) fn poll(&self, wait: Wait) -> io::Result<bool> {
         let mut found = false;
         let mut woken = self.shared.woken.take();

@@ -8,7 +8,7 @@ use crate::{LoopWaker, WaitsFor};
 /// Which of many sources have become readable, for one task that reads from them all.
 ///
 /// A source that has [joined](super::Source::join_list) puts its number into the list whenever it becomes
-/// readable. So a task that looks after a thousand connections learns which of them to look at, and each costs
+/// readable. So a task that serves a thousand connections learns which of them to serve, and each costs
 /// it neither a waker nor a step of its own.
 ///
 /// # Examples
@@ -17,7 +17,8 @@ use crate::{LoopWaker, WaitsFor};
 /// use std::future::poll_fn;
 /// use std::io::{Read, Write};
 /// use std::os::unix::net::UnixStream;
-/// use asyncio_loop::{Direction, EventLoop, ReadyList, Source};
+/// use asyncio_loop::{Direction, EventLoop, Source};
+/// use asyncio_loop::machinery::ReadyList;
 ///
 /// let event_loop = EventLoop::new()?;
 /// let list = ReadyList::new(&event_loop);
@@ -54,7 +55,7 @@ impl ReadyList {
         &self.driver.shared
     }
 
-    /// Puts a number into the list by hand, for a source that is to be looked at for another reason.
+    /// Puts a number into the list by hand, for a source that has to be served for another reason.
     ///
     /// # Examples
     ///

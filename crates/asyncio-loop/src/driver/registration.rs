@@ -28,7 +28,7 @@ impl Registration {
         Self { driver: driver.clone(), token }
     }
 
-    /// Shares `fd` with others; an error if it is somebody's own.
+    /// Shares `fd` with other registrations; an error if it has one that is not shared.
     pub(crate) fn shared(driver: &Driver, fd: RawFd) -> io::Result<Self> {
         let token = driver.shared.slots.borrow_mut().share(fd);
         let Some(token) = token else { return Err(io::Error::other(InUse(fd))) };

@@ -1,4 +1,4 @@
-//! What the driver keeps for each descriptor: its readiness and who waits for it.
+//! The state of each descriptor: its readiness and its waiters.
 
 use std::num::NonZeroU32;
 use std::os::fd::RawFd;
@@ -63,13 +63,13 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// A slot for a descriptor that nobody else is supposed to use.
+    /// A slot for a descriptor that has one user.
     pub(super) fn insert(&mut self, fd: RawFd) -> Token {
         self.add(fd, 0)
     }
 
-    /// A slot for a descriptor that several may wait for: a new one, or the one that is there. `None` if
-    /// the descriptor is somebody's own.
+    /// A slot for a descriptor that several may wait for: a new one, or the one that is there. `None`
+    /// if the descriptor has a slot that is not shared.
     pub(super) fn share(&mut self, fd: RawFd) -> Option<Token> {
         let Some((index, slot)) = self.of_fd(fd) else { return Some(self.add(fd, SHARED)) };
         if slot.flags & SHARED == 0 {
@@ -119,7 +119,7 @@ impl Slots {
         (slot.generation.get() == token.generation()).then_some(slot)
     }
 
-    /// Takes note of an event. Who is to be told of it is woken later, by way of `woken`.
+    /// Notes an event. Its waiters are woken later, through `woken`.
     #[inline]
     pub(super) fn on_event(&mut self, event: &Event, woken: &mut WakeList) {
         let token = Token::from(event.token());
@@ -129,7 +129,8 @@ impl Slots {
         }
     }
 
-    /// Has the slot put `number` into a list whenever it becomes readable, instead of waking somebody.
+    /// Makes the slot push `number` to a list whenever it becomes readable, instead of waking a
+    /// reader.
     pub(super) fn enlist(&mut self, token: Token, list: u16, number: u32) {
         let slot = self.get_mut(token).expect("a registration keeps its slot");
         assert!(
@@ -141,7 +142,7 @@ impl Slots {
         self.lists.joined(list);
     }
 
-    /// Gives up one use of the slot, and the slot out if it was the last: its wakers must not be
+    /// Ends one use of the slot. Returns the slot if it was the last use: its wakers must not be
     /// dropped while `self` is borrowed.
     pub(super) fn remove(&mut self, token: Token) -> Option<Slot> {
         let slot = self.get_mut(token)?;
@@ -170,20 +171,20 @@ pub(super) struct Slot {
     /// Never zero, so that an empty place in the slab costs no more.
     generation: NonZeroU32,
     fd: RawFd,
-    /// Of a `LISTED` one what is put into the list, of a `SHARED` one how many use it.
+    /// `LISTED`: number pushed to the ready list; `SHARED`: reference count.
     number: u32,
     list: u16,
     flags: u8,
-    /// Who reads. It stays after it was woken, for it will wait again.
+    /// The task that reads. It stays after it was woken, for it will wait again.
     reader: Option<RunnableRef>,
     /// Boxed because few have any.
     others: Option<Box<Others>>,
 }
 
-/// Those who wait and are not the usual reader.
+/// Waiters other than the usual reader.
 #[derive(Debug, Default)]
 struct Others {
-    /// One that is none of our tasks.
+    /// A reader of another executor.
     reader: Option<LoopWaker>,
     writer: Option<LoopWaker>,
 }
@@ -235,7 +236,7 @@ impl Slot {
         self.flags & direction.ready_flag() != 0
     }
 
-    /// An operation would have blocked: whatever was known is out of date.
+    /// Clears the readiness: an operation would have blocked.
     #[inline]
     pub(super) fn clear(&mut self, direction: Direction) {
         self.flags &= !match direction {
@@ -252,7 +253,8 @@ impl Slot {
         }
     }
 
-    /// Has the task of `cx` woken when it may read, if it is the one that did so last. No other waits then.
+    /// Notes that the task of `cx` waits again, if it is the one that waited last. Returns whether it
+    /// is.
     #[inline]
     pub(super) fn waits_again(&mut self, direction: Direction, cx: &Context<'_>) -> bool {
         let others = self.others.as_deref();
@@ -268,7 +270,7 @@ impl Slot {
         again
     }
 
-    /// Has `waker` woken when `direction` may be ready; gives those before out.
+    /// Sets the waker of `direction`; returns those before.
     pub(super) fn set_waiter(&mut self, direction: Direction, waker: LoopWaker) -> Replaced {
         if direction == Direction::Write {
             return Replaced(None, self.others().writer.replace(waker));
@@ -329,7 +331,7 @@ impl Slot {
 }
 
 impl Slot {
-    /// Wakes the reader: at once if that does no more than to make it ready.
+    /// Wakes the reader: at once if that only schedules it, else through `woken`.
     #[inline]
     fn wake_reader(&mut self, woken: &mut WakeList) {
         if self.flags & AWAITED != 0
@@ -342,7 +344,7 @@ impl Slot {
     }
 }
 
-/// Who does not wait any more, to be dropped when nothing is borrowed.
+/// Waiters that were replaced, to be dropped when nothing is borrowed.
 #[derive(Debug)]
 #[expect(dead_code, reason = "for its destructor")]
 pub(super) struct Replaced(Option<RunnableRef>, Option<LoopWaker>);
@@ -384,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_somebodys_own_is_not_shared() {
+    fn a_slot_with_one_user_is_not_shared() {
         let mut slots = Slots::default();
         let own = slots.insert(5);
         assert_eq!(slots.share(5), None);

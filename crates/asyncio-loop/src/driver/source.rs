@@ -392,7 +392,8 @@ impl<S: Pollable> Source<S> {
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;
-    /// use asyncio_loop::{EventLoop, ReadyList, Source};
+    /// use asyncio_loop::{EventLoop, Source};
+    /// use asyncio_loop::machinery::ReadyList;
     ///
     /// let event_loop = EventLoop::new()?;
     /// let (ours, _theirs) = UnixStream::pair()?;
@@ -406,7 +407,7 @@ impl<S: Pollable> Source<S> {
         self.registration.is_listed()
     }
 
-    /// Wakes whoever waits, as if both directions had become ready: for an owner who is about to drop the
+    /// Wakes the waiters, as if both directions had become ready: for an owner that is about to drop the
     /// source while others wait for it.
     pub fn wake_waiters(&self) {
         for direction in [Direction::Read, Direction::Write] {

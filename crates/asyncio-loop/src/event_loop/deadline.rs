@@ -1,4 +1,4 @@
-//! Moments that futures wait for.
+//! Deadlines that futures wait for.
 
 use std::task::Context;
 
@@ -7,7 +7,7 @@ use crate::clock::LoopTime;
 use crate::kernel::LoopWaker;
 use crate::timers::TimerKey;
 
-/// A waker that waits for a moment; dropping it takes the timer out.
+/// A waker that is woken at a deadline; dropping it removes the timer.
 ///
 /// # Examples
 ///

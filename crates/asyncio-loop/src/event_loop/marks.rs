@@ -1,16 +1,16 @@
-//! What makes a turn more than its steps, in one word: between two steps of 20 ns there is no time to look
-//! for each of them.
+//! Flags that take a turn off the fast path, in one word: between two polls of 20 ns there is no
+//! time to test each of them.
 
 use std::cell::Cell;
 use std::fmt;
 
 /// The run is to end after this turn.
 pub(crate) const STOPPING: u8 = 1;
-/// Debug mode: each step is timed.
+/// Debug mode: each run is timed.
 pub(crate) const DEBUG: u8 = 1 << 1;
-/// Time is virtual: each turn looks at the world.
+/// Time is virtual: each turn polls for events.
 pub(crate) const VIRTUAL: u8 = 1 << 2;
-/// Somebody asked for the end of the turn.
+/// Hooks wait for the end of the turn.
 pub(crate) const HOOKS: u8 = 1 << 3;
 
 #[derive(Default)]

@@ -1,33 +1,12 @@
 //! The exception handler, and debug mode.
 
-use std::rc::Rc;
 use std::time::Duration;
 
-use super::LoopRef;
 use super::marks::DEBUG;
 use super::running::{try_running_loop, with_running};
+use super::{ExceptionHandler, LoopRef};
 use crate::kernel::{Failure, Host, Payload, RunnableRef, TaskRef, catch, drop_payload, owner_of};
 use crate::report::{self, ErrorContext};
-
-/// What [`LoopRef::set_exception_handler`] takes.
-///
-/// # Examples
-///
-/// ```
-/// use std::rc::Rc;
-/// use asyncio_loop::{EventLoop, ExceptionHandler};
-///
-/// // Lets the default handler do it, after a look.
-/// let handler: ExceptionHandler = Rc::new(|event_loop, context| {
-///     assert!(!context.message().is_empty());
-///     event_loop.default_exception_handler(context);
-/// });
-/// let event_loop = EventLoop::new()?;
-/// event_loop.set_exception_handler(Some(Rc::clone(&handler)));
-/// assert!(Rc::ptr_eq(&event_loop.exception_handler().unwrap(), &handler));
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub type ExceptionHandler = Rc<dyn Fn(&LoopRef, &ErrorContext)>;
 
 /// The functions of this crate that the kernel calls.
 pub(super) static HOST: Host = Host { report: report_failure, check_await };
@@ -76,7 +55,7 @@ fn check_await(task: &RunnableRef, waiter: Option<&RunnableRef>) {
     }
 }
 
-/// Tells the handler, or the default one; nothing that a handler does stops the loop.
+/// Calls the handler, or the default one. A panic of the handler does not stop the loop.
 fn call_handler(handler: Option<ExceptionHandler>, event_loop: &LoopRef, context: &ErrorContext) {
     let Some(handler) = handler else { return report::last_resort(context) };
     // Moved in, since it may have replaced itself and be dropped here.
@@ -90,8 +69,8 @@ fn call_handler(handler: Option<ExceptionHandler>, event_loop: &LoopRef, context
 }
 
 impl LoopRef {
-    /// Has failures that nobody awaits reported to `handler`, or to the default one: an error
-    /// record of the `log` crate. A closed loop ignores this.
+    /// Sets the handler of failures that nobody awaits, or goes back to the default one, which writes
+    /// an error record of the `log` crate. A closed loop ignores this.
     ///
     /// # Examples
     ///
@@ -136,7 +115,7 @@ impl LoopRef {
         self.0.handler.borrow().clone()
     }
 
-    /// What happens to a report without a handler: one error-level record.
+    /// The default handler: it writes one error-level record.
     ///
     /// # Examples
     ///
@@ -175,7 +154,7 @@ impl LoopRef {
     #[doc(alias = "call_exception_handler")]
     pub fn report(&self, context: &ErrorContext) {
         let tell = || call_handler(self.exception_handler(), self, context);
-        // What the task has set helps to tell what it was about.
+        // The values in the context of the task help to explain the report.
         let in_task = context.task().map(|task| task.context().try_run(tell));
         if !matches!(in_task, Some(Ok(()))) {
             tell();
@@ -198,7 +177,7 @@ impl LoopRef {
         self.0.marks.has(DEBUG)
     }
 
-    /// Turns debug mode on or off: steps that take longer than
+    /// Turns debug mode on or off: callbacks and polls that take longer than
     /// [`slow_callback_duration`](Self::slow_callback_duration) are reported by name, and more
     /// checks are made.
     ///
@@ -216,7 +195,7 @@ impl LoopRef {
         self.0.marks.set(DEBUG, yes);
     }
 
-    /// How long a step may take in debug mode before it is reported.
+    /// How long a callback or a poll may take in debug mode before it is reported.
     ///
     /// # Examples
     ///
@@ -232,7 +211,7 @@ impl LoopRef {
         self.0.slow_callback.get()
     }
 
-    /// Sets how long a step may take in debug mode before it is reported.
+    /// Sets how long a callback or a poll may take in debug mode before it is reported.
     ///
     /// # Examples
     ///

@@ -152,10 +152,10 @@ impl LoopRef {
 
     /// Turns until `done` or stopped.
     fn drive(&self, done: impl Fn() -> bool) {
-        let mut look = true;
+        let mut poll = true;
         while !done() {
-            look = self.0.turn(look).expect("the poller of a running loop works");
-            if !look {
+            poll = self.0.turn(poll).expect("the poller of a running loop works");
+            if !poll {
                 self.0.short_turns(&done);
             }
             if self.0.marks.has(STOPPING) {
@@ -167,7 +167,7 @@ impl LoopRef {
 
     /// Ends the current run after this turn; outside a run, the next one after its first turn.
     ///
-    /// What is ready then, and every task, waits for the next run.
+    /// Callbacks that are ready then, and all tasks, wait for the next run.
     ///
     /// # Examples
     ///
@@ -239,14 +239,15 @@ impl LoopRef {
         Ok(())
     }
 
-    /// Drops all that a loop holds, one by one: a destructor that panics spares the others.
+    /// Drops all that a loop holds, one by one, so that a destructor that panics does not stop the
+    /// others.
     fn discard(&self) {
         fn drop_each<T>(what: &'static str, things: impl IntoIterator<Item = T>) {
             things.into_iter().for_each(|thing| caught(what, || drop(thing)));
         }
         self.0.scheduler.close();
         let timers = self.0.timers.borrow_mut().drain();
-        // Handles may keep the callbacks, but not what those captured.
+        // Handles may keep the callbacks, but not their closures.
         timers.into_iter().for_each(LoopWaker::discard);
         drop_each("the end of a turn", self.0.turn_end.take());
         drop_each("the end of a loop's local", self.0.locals.take().into_values());

@@ -74,7 +74,8 @@ pub fn try_running_loop() -> Result<LoopRef, NoRunningLoop> {
 /// # Examples
 ///
 /// ```
-/// use asyncio_loop::{EventLoop, LoopRef, with_running};
+/// use asyncio_loop::{EventLoop, LoopRef};
+/// use asyncio_loop::machinery::with_running;
 ///
 /// assert!(with_running(LoopRef::time).is_err());
 /// assert!(EventLoop::new()?.run_until_complete(async { with_running(LoopRef::time) })?.is_ok());

@@ -56,7 +56,7 @@ impl LoopRef {
     }
 
     fn call_soon_slot<F: FnOnce() + 'static>(&self, callback: F, context: ContextSlot) -> Handle {
-        // What another thread called for earlier runs earlier.
+        // Callbacks that another thread scheduled earlier run earlier.
         self.0.scheduler.take_remote();
         let callback = self.callback_slot(callback, context);
         callback.schedule();
@@ -252,7 +252,8 @@ impl LoopRef {
         LoopTime::from_nanos(self.0.clock.now())
     }
 
-    /// Whether its time is virtual, as [`LoopBuilder::virtual_time`](crate::LoopBuilder::virtual_time) made it.
+    /// Whether its time is virtual, as [`LoopBuilder::virtual_time`](crate::LoopBuilder::virtual_time)
+    /// made it.
     ///
     /// # Examples
     ///
@@ -268,7 +269,7 @@ impl LoopRef {
         self.0.clock.is_virtual()
     }
 
-    /// How many timers there are, cancelled ones not among them.
+    /// The number of timers, without cancelled ones.
     ///
     /// # Examples
     ///
@@ -288,7 +289,7 @@ impl LoopRef {
         self.0.timers.borrow().len()
     }
 
-    /// How many turns the loop has made.
+    /// The number of turns that the loop has made.
     ///
     /// # Examples
     ///

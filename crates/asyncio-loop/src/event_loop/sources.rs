@@ -54,7 +54,8 @@ impl ReadyList {
     /// # Examples
     ///
     /// ```
-    /// use asyncio_loop::{EventLoop, ReadyList};
+    /// use asyncio_loop::EventLoop;
+    /// use asyncio_loop::machinery::ReadyList;
     ///
     /// let list = ReadyList::new(&*EventLoop::new()?);
     /// list.push(7);

@@ -6,7 +6,7 @@ use crate::kernel::{Children, RawTask, TaskRef};
 use crate::spawn::TaskOptions;
 
 impl LoopRef {
-    /// Makes a task of `future`. This is what `create_task` is made of.
+    /// Makes a task of `future`: `create_task` calls this.
     ///
     /// # Errors
     ///
@@ -30,17 +30,17 @@ impl LoopRef {
         mut options: TaskOptions,
     ) -> Result<RawTask<F::Output>, LoopClosed> {
         self.apply_factory(&mut options);
-        // Looked at after the factory, which may have closed it.
+        // Tested after the factory, which may have closed it.
         if self.is_closed() {
             return Err(LoopClosed(()));
         }
         let mut how = options.take_spawn();
-        // A step outside of a run could be cut short by a close.
+        // A poll outside of a run could be cut short by a close.
         how.eager = how.eager && self.is_running();
         Ok(self.0.scheduler.spawn(future, how))
     }
 
-    /// Has the task factory, if there is one, look at the options. In place: they are not moved for that.
+    /// Lets the task factory, if there is one, change the options. They are not moved for that.
     #[inline]
     pub(crate) fn apply_factory(&self, options: &mut TaskOptions) {
         if self.0.has_factory.get() {
@@ -56,7 +56,8 @@ impl LoopRef {
         }
     }
 
-    /// Has `factory` look at every new task's options, or nobody. A closed loop ignores this.
+    /// Sets or removes the task factory, which sees the options of each new task. A closed loop
+    /// ignores this.
     ///
     /// # From asyncio
     ///
@@ -207,7 +208,8 @@ impl<'a> Children<'a> {
     /// # Examples
     ///
     /// ```
-    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    /// use asyncio_loop::machinery::Children;
     ///
     /// let event_loop = EventLoop::new()?;
     /// let children = Children::new(&event_loop.handle_to_self());
@@ -225,7 +227,8 @@ impl<'a> Children<'a> {
     /// # Examples
     ///
     /// ```
-    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    /// use asyncio_loop::machinery::Children;
     ///
     /// let event_loop = EventLoop::new()?;
     /// let name = String::from("borrowed");

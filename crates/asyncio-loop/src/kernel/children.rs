@@ -181,7 +181,8 @@ impl TaskRef {
 /// use std::cell::Cell;
 /// use std::future::poll_fn;
 /// use std::task::Poll;
-/// use asyncio_loop::{Children, EventLoop, TaskOptions, running_loop};
+/// use asyncio_loop::{EventLoop, TaskOptions, running_loop};
+/// use asyncio_loop::machinery::Children;
 ///
 /// let event_loop = EventLoop::new()?;
 /// let sum = Cell::new(0);
@@ -282,7 +283,8 @@ impl<'a> Children<'a> {
     /// ```
     /// use std::future::poll_fn;
     /// use std::task::Poll;
-    /// use asyncio_loop::{Children, EventLoop, TaskOptions, running_loop};
+    /// use asyncio_loop::{EventLoop, TaskOptions, running_loop};
+    /// use asyncio_loop::machinery::Children;
     ///
     /// EventLoop::new()?.run_until_complete(async {
     ///     let children = Children::new(&running_loop());
@@ -313,7 +315,8 @@ impl<'a> Children<'a> {
     /// ```
     /// use std::future::poll_fn;
     /// use std::task::Poll;
-    /// use asyncio_loop::{Children, EventLoop, running_loop};
+    /// use asyncio_loop::{EventLoop, running_loop};
+    /// use asyncio_loop::machinery::Children;
     ///
     /// EventLoop::new()?.run_until_complete(async {
     ///     let children = Children::new(&running_loop());
@@ -337,7 +340,8 @@ impl<'a> Children<'a> {
     /// # Examples
     ///
     /// ```
-    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    /// use asyncio_loop::machinery::Children;
     ///
     /// let event_loop = EventLoop::new()?;
     /// let children = Children::new(&event_loop.handle_to_self());
@@ -357,7 +361,8 @@ impl<'a> Children<'a> {
     /// # Examples
     ///
     /// ```
-    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    /// use asyncio_loop::machinery::Children;
     ///
     /// let event_loop = EventLoop::new()?;
     /// let children = Children::new(&event_loop.handle_to_self());
@@ -377,7 +382,8 @@ impl<'a> Children<'a> {
     /// # Examples
     ///
     /// ```
-    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    /// use asyncio_loop::machinery::Children;
     ///
     /// let event_loop = EventLoop::new()?;
     /// let children = Children::new(&event_loop.handle_to_self());
@@ -396,7 +402,8 @@ impl<'a> Children<'a> {
     /// # Examples
     ///
     /// ```
-    /// use asyncio_loop::{Children, EventLoop, TaskOptions};
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    /// use asyncio_loop::machinery::Children;
     ///
     /// let event_loop = EventLoop::new()?;
     /// let children = Children::new(&event_loop.handle_to_self());

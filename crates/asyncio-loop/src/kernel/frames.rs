@@ -1,9 +1,8 @@
-//! What is being polled on this thread: a stack of frames, and whether futures are being dropped
+//! The stack of frames that are being polled on this thread, and whether futures are being dropped
 //! because they were cancelled.
 //!
-//! Cancellation scopes push a frame around each poll of their body, so that a scope which needs to
-//! know what it stands in can ask. A push and its pop are two stores; nobody who does not ask pays
-//! more.
+//! A cancellation scope pushes a frame around each poll of its body, so that a scope inside it can
+//! find it. A push and its pop cost two stores.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -49,7 +48,7 @@ fn push<R>(frame: &dyn Any, boundary: bool, f: impl FnOnce() -> R) -> R {
 ///
 /// ```
 /// use std::ops::ControlFlow;
-/// use asyncio_loop::{visit_frames, with_frame};
+/// use asyncio_loop::machinery::{visit_frames, with_frame};
 ///
 /// let innermost = || visit_frames(|frame, _| ControlFlow::Break(frame.is::<u32>()));
 /// assert_eq!(with_frame(&1u32, innermost), Some(true));
@@ -60,13 +59,14 @@ pub fn with_frame<R>(frame: &dyn Any, f: impl FnOnce() -> R) -> R {
     push(frame, false, f)
 }
 
-/// Runs `f` with `frame` on top of the stack as a boundary: what `f` polls are other tasks.
+/// Runs `f` with `frame` on top of the stack as a boundary: the futures that `f` polls are other
+/// tasks.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::ops::ControlFlow;
-/// use asyncio_loop::{visit_frames, with_boundary};
+/// use asyncio_loop::machinery::{visit_frames, with_boundary};
 ///
 /// let is_boundary = || visit_frames(|_, boundary| ControlFlow::Break(boundary));
 /// assert_eq!(with_boundary(&(), is_boundary), Some(true));
@@ -76,7 +76,7 @@ pub fn with_boundary<R>(frame: &dyn Any, f: impl FnOnce() -> R) -> R {
     push(frame, true, f)
 }
 
-/// Runs `f` with an empty stack, where nothing is being cancelled: a step inside a step.
+/// Runs `f`, a poll inside a poll, with an empty stack, where nothing is being cancelled.
 pub(super) fn isolated<R>(f: impl FnOnce() -> R) -> R {
     let _restore = Restore(TOP.take());
     without_cancelling(f)
@@ -89,7 +89,7 @@ pub(super) fn isolated<R>(f: impl FnOnce() -> R) -> R {
 ///
 /// ```
 /// use std::ops::ControlFlow;
-/// use asyncio_loop::{visit_frames, with_boundary, with_frame};
+/// use asyncio_loop::machinery::{visit_frames, with_boundary, with_frame};
 ///
 /// let depths = with_frame(&1u32, || {
 ///     with_boundary(&2u32, || {
@@ -119,7 +119,7 @@ pub fn visit_frames<B>(mut visit: impl FnMut(&dyn Any, bool) -> ControlFlow<B>) 
     None
 }
 
-/// Whether the step that runs has no frame of its own.
+/// Whether the task that is being polled has no frame of its own.
 #[inline]
 pub(super) fn is_bare() -> bool {
     match TOP.get() {
@@ -134,7 +134,8 @@ pub(super) fn is_bare() -> bool {
 /// # Examples
 ///
 /// ```
-/// use asyncio_loop::{is_cancelling, while_cancelling};
+/// use asyncio_loop::is_cancelling;
+/// use asyncio_loop::machinery::while_cancelling;
 ///
 /// struct Guard;
 ///
@@ -152,13 +153,13 @@ pub fn while_cancelling<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Runs `f`, which steps another task, perhaps from a destructor of one that was cancelled.
+/// Runs `f`, which polls another task, perhaps from a destructor of one that was cancelled.
 pub(super) fn without_cancelling<R>(f: impl FnOnce() -> R) -> R {
     let _reset = Reset(CANCELLING.replace(false));
     f()
 }
 
-/// Says again what was so when dropped.
+/// Restores the flag when dropped.
 struct Reset(bool);
 
 impl Drop for Reset {
@@ -173,6 +174,7 @@ impl Drop for Reset {
 /// # Examples
 ///
 /// ```
+/// # use asyncio_loop::machinery::TaskControl;
 /// use std::cell::Cell;
 /// use std::rc::Rc;
 /// use asyncio_loop::{EventLoop, TaskOptions, is_cancelling};
@@ -188,7 +190,7 @@ impl Drop for Reset {
 /// let (cancelled, event_loop) = (Rc::new(Cell::new(false)), EventLoop::new()?);
 /// let guard = Guard(Rc::clone(&cancelled));
 /// let raw = event_loop.spawn(async move { drop(guard) }, TaskOptions::new())?;
-/// raw.task().request_end();
+/// raw.task().request_cancel();
 /// event_loop.run_until_complete(async {})?;
 /// assert!(cancelled.get());
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::ptr::NonNull;
 
-/// Belongs into a `const` thread-local: it has no destructor, so reading it is one load.
+/// A reference that is lent for the length of a call. It belongs into a `const` thread-local: it has
+/// no destructor, so reading it is one load.
 pub(crate) struct Lent<T: 'static>(Cell<Option<NonNull<T>>>);
 
 impl<T: 'static> Lent<T> {
@@ -11,15 +12,15 @@ impl<T: 'static> Lent<T> {
         Self(Cell::new(None))
     }
 
-    /// Calls `f` with what is lent now.
+    /// Calls `f` with the reference that is lent now.
     #[inline]
     pub(crate) fn with<R>(&self, f: impl FnOnce(Option<&T>) -> R) -> R {
-        // SAFETY: whoever lent it is below on this thread's stack, inside `lend`, and takes it
-        // back before its borrow ends; `f` returns before that.
+        // SAFETY: the call of `lend` that lent it is below on this thread's stack, and takes it back
+        // before its borrow ends; `f` returns before that.
         f(self.0.get().map(|value| unsafe { value.as_ref() }))
     }
 
-    /// Lends `value` while `f` runs; whatever was lent before is lent again afterwards.
+    /// Lends `value` while `f` runs; the reference before is lent again afterwards.
     pub(crate) fn lend<R>(&self, value: &T, f: impl FnOnce() -> R) -> R {
         /// Takes back, also when `f` unwinds.
         struct Back<'a, T: 'static>(&'a Lent<T>, Option<NonNull<T>>);

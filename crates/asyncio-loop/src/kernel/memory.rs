@@ -1,20 +1,20 @@
-//! Memory of cells that is kept for the next one.
+//! Memory of callbacks and tasks that is kept for the next one.
 //!
-//! Tasks come and go by the thousand and in few sizes. A loop keeps what its own thread frees, up
-//! to a bound, which costs a fraction of a trip to the allocator. Memory from here is ordinary
-//! memory of the global allocator: another thread frees it there.
+//! Tasks come and go by the thousand and in few sizes. A loop keeps memory that its own thread frees,
+//! up to a bound, which costs a fraction of a call of the allocator. It is ordinary memory of the
+//! global allocator: another thread frees it there.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 /// Sizes are rounded up to a multiple of this.
 const STEP: usize = 8;
-/// Larger cells are not kept.
+/// Larger memory is not kept.
 const LARGEST: usize = 512;
-/// Bytes kept of each size. None under AddressSanitizer, which knows what the allocator has back.
+/// Bytes kept of each size. None under AddressSanitizer, which tracks freed memory itself.
 const KEPT: usize = if cfg!(asan) { 0 } else { 128 * 1024 };
 
-/// What is kept, by size.
+/// The kept memory, by size.
 pub(super) struct Memory {
     free: [Vec<NonNull<u8>>; LARGEST / STEP],
 }
@@ -30,7 +30,7 @@ pub(super) const fn padded(layout: Layout) -> Layout {
     }
 }
 
-/// Which list a padded layout belongs to. One alignment a size: the one that nearly all cells have.
+/// The list that a padded layout belongs to. Only the usual alignment is kept.
 fn class(layout: Layout) -> Option<usize> {
     let kept = layout.size() <= LARGEST && layout.align() == align_of::<usize>();
     kept.then(|| layout.size() / STEP - 1)
@@ -82,7 +82,7 @@ impl Memory {
 /// Memory from the allocator.
 #[cold]
 pub(super) fn fresh(layout: Layout) -> NonNull<u8> {
-    // SAFETY: a cell has a header, so its size is not zero.
+    // SAFETY: the memory holds a header, so its size is not zero.
     let memory = unsafe { alloc(layout) };
     NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout))
 }

@@ -110,6 +110,6 @@ pub(crate) use lent::Lent;
 pub(crate) use local_scheduler::{LocalScheduler, RemoteScheduler, owner_of};
 pub(crate) use panics::{Payload, catch, drop_payload, panic_message};
 pub(crate) use task::Spawn;
-pub use task::{Join, Outcome, RawTask, Supervisor, TaskRef, Verdict};
+pub use task::{Join, Outcome, RawTask, Supervisor, TaskControl, TaskRef, Verdict};
 pub use waits_for::WaitsFor;
 pub use waker::LoopWaker;

@@ -15,6 +15,7 @@ pub(super) const WAIT_BITS: u32 = 0b111 << WAIT_SHIFT;
 /// # Examples
 ///
 /// ```
+/// # use asyncio_loop::machinery::TaskControl;
 /// use std::future::poll_fn;
 /// use std::task::Poll;
 /// use asyncio_loop::{EventLoop, TaskOptions, WaitsFor};
@@ -28,7 +29,7 @@ pub(super) const WAIT_BITS: u32 = 0b111 << WAIT_SHIFT;
 /// event_loop.run_until_complete(async {})?;
 /// assert_eq!(task.task().waits_for(), Some(WaitsFor::Resource));
 /// assert!(format!("{task:?}").starts_with("<Task \"writer\" pending, waits for a resource,"));
-/// # task.task().request_end();
+/// # task.task().request_cancel();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

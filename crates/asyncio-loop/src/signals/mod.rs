@@ -126,7 +126,8 @@ impl LoopRef {
 /// # Examples
 ///
 /// ```
-/// use asyncio_loop::{EventLoop, Signal, is_default_signal};
+/// use asyncio_loop::{EventLoop, Signal};
+/// use asyncio_loop::machinery::is_default_signal;
 ///
 /// let event_loop = EventLoop::new()?;
 /// assert!(is_default_signal(Signal::USR1));

@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::event_loop::LoopRef;
 use crate::event_loop::running::with_running;
 use crate::kernel::RawTask;
+use crate::kernel::TaskControl;
 use crate::report;
 use crate::spawn::TaskOptions;
 use crate::{Direction, Source};
@@ -192,7 +193,7 @@ impl State {
     fn disconnect_if_idle(&mut self) {
         if self.signals.is_empty() {
             if let Some(connection) = self.connection.take() {
-                connection.watch.task().request_end();
+                connection.watch.task().request_cancel();
             }
         }
     }

@@ -13,10 +13,10 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread;
 use std::time::Duration;
 
+use asyncio_loop::machinery::{Children, Supervisor, TaskControl, Verdict, with_running};
 use asyncio_loop::{
-    CallbackRef, CancelReason, Children, Context as Variables, Deadline, EventLoop, LoopRef,
-    LoopWaker, Outcome, RawTask, Supervisor, TaskOptions, TaskRef, TimerHandle, Verdict,
-    context_var, with_running,
+    CallbackRef, CancelReason, Context as Variables, Deadline, EventLoop, LoopRef, LoopWaker,
+    Outcome, RawTask, TaskOptions, TaskRef, TimerHandle, context_var,
 };
 
 use crate::support::{Counted, Tally, event_loop};
@@ -391,7 +391,7 @@ fn work_on_tasks() {
     match random(5) {
         0 => task.wake(),
         1 => {
-            task.request_end();
+            task.request_cancel();
             task.add_request(CancelReason::new("chaos"));
         }
         2 => {

@@ -6,9 +6,8 @@ use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
-use asyncio_loop::{
-    Children, Join, Outcome, RawTask, Supervisor, TaskOptions, Verdict, context_var,
-};
+use asyncio_loop::machinery::{Children, Join, Supervisor, TaskControl, Verdict};
+use asyncio_loop::{Outcome, RawTask, TaskOptions, context_var};
 
 use crate::support::{Counted, Tally, event_loop, pending_with, run_turns};
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{EventLoop, LoopRef, LoopWaker, RunError, TaskOptions};
 
 use crate::support::{OnDrop, Tally, event_loop, pending_with, reporting_loop, run_turns, turn};
@@ -43,7 +44,7 @@ fn pester(event_loop: &LoopRef, tally: &Tally) {
     let _ = event_loop.close();
     event_loop.all_tasks().iter().for_each(|task| {
         task.wake();
-        task.request_end();
+        task.request_cancel();
     });
     assert!(event_loop.is_closed());
 }
@@ -253,7 +254,7 @@ fn handles_of_every_kind_survive_the_loop() {
         timer.cancel();
         callback.schedule();
         task.wake();
-        assert!(!task.request_end());
+        assert!(!task.request_cancel());
         task.set_name("ghost");
         assert_eq!(&*task.name(), "ghost");
         assert!(task.is_cancelled());

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{
     ContextVar, LoopWaker, Outcome, RawTask, RunError, TaskOptions, TaskRef, running_loop,
 };
@@ -34,16 +35,16 @@ fn a_future_and_its_output_are_dropped_once_however_the_task_ends() {
             Some(task)
         },
         |task| {
-            task.task().request_end();
+            task.task().request_cancel();
             Some(task)
         },
         |task| {
-            task.task().request_end();
+            task.task().request_cancel();
             None
         },
         |task| {
-            task.task().request_end();
-            task.task().withdraw_end();
+            task.task().request_cancel();
+            task.task().withdraw_cancel();
             Some(task)
         },
         |task| {
@@ -182,7 +183,7 @@ fn a_future_is_dropped_as_itself() {
         let task = task.unwrap();
         run_turns(&event_loop, 1);
         if place == 3 {
-            task.task().request_end();
+            task.task().request_cancel();
         }
         run_turns(&event_loop, 3);
         ids.push(task.task().id());
@@ -283,7 +284,7 @@ fn a_borrowing_future_ends_before_its_run_returns() {
         // Cancelled.
         let cancelled = event_loop.run_until_complete(async {
             let borrowed = &local;
-            running_loop().current_task().unwrap().request_end();
+            running_loop().current_task().unwrap().request_cancel();
             std::future::pending::<()>().await;
             borrowed
         });
@@ -302,7 +303,7 @@ fn a_borrowing_future_ends_before_its_run_returns() {
     local.wake();
     let task: TaskRef = task.take().unwrap();
     task.wake();
-    assert!(!task.request_end());
+    assert!(!task.request_cancel());
     assert!(task.is_cancelled());
     run_turns(&event_loop, 2);
     tally.expect_all_dropped();
@@ -353,7 +354,7 @@ fn destructors_of_futures_may_work_on_other_tasks() {
             let handle = all_.borrow_mut().pop();
             if let Some(task) = &handle {
                 task.task().wake();
-                task.task().request_end();
+                task.task().request_cancel();
             }
             drop(handle);
             let _ = this.spawn(pending_with(tally_.counted()), TaskOptions::new());

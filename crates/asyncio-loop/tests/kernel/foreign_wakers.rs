@@ -207,7 +207,7 @@ fn destructors_of_foreign_wakers_may_use_the_loop() {
         let door = door.clone();
         let on_drop = move || {
             assert!(door.is_loop_thread());
-            asyncio_loop::with_running(|event_loop| {
+            asyncio_loop::machinery::with_running(|event_loop| {
                 event_loop.call_later(second, || ()).cancel();
                 let _ = event_loop.timer_count();
             })
@@ -284,7 +284,7 @@ fn wakers_of_one_poll_serve_another_future() {
 /// A waker whose clone gives the set that keeps it another one.
 mod replacing {
     use super::*;
-    use asyncio_loop::Children;
+    use asyncio_loop::machinery::Children;
     use std::task::{RawWaker, RawWakerVTable};
 
     thread_local! {
@@ -316,7 +316,7 @@ mod replacing {
 // Promise 5: what a set keeps is out of its hands while a user's code runs on it.
 #[test]
 fn a_waker_may_be_replaced_while_it_is_cloned() {
-    use asyncio_loop::Children;
+    use asyncio_loop::machinery::Children;
     use replacing::SET;
 
     let event_loop = event_loop();

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use asyncio_loop::{
-    ContextVar, ErrorContext, LoopRef, LoopWaker, Outcome, Supervisor, TaskOptions, Verdict,
-};
+use asyncio_loop::machinery::{Supervisor, TaskControl, Verdict};
+use asyncio_loop::{ContextVar, ErrorContext, LoopRef, LoopWaker, Outcome, TaskOptions};
 
 use crate::support::{
     Bomb, Cascade, Tally, panic_of, pending_with, reporting_loop, run_turns, turn,
@@ -88,7 +87,7 @@ fn futures_whose_destructors_panic_end_their_tasks() {
         )
         .unwrap();
     run_turns(&event_loop, 1);
-    cancelled.task().request_end();
+    cancelled.task().request_cancel();
     run_turns(&event_loop, 1);
     for (task, text) in [(&mut finished, "finished"), (&mut cancelled, "cancelled")] {
         let Some(Outcome::Panicked(payload)) = task.take() else { panic!("no panic") };

@@ -5,9 +5,9 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
+use asyncio_loop::machinery::{TaskControl, with_running};
 use asyncio_loop::{
     Context, LoopWaker, RawTask, RunError, TaskOptions, running_loop, try_running_loop,
-    with_running,
 };
 
 use crate::support::{OnDrop, Tally, event_loop, pending_with, reporting_loop, run_turns, turn};
@@ -121,7 +121,7 @@ fn eager_tasks_may_end_themselves_inside_the_call_that_makes_them() {
                         LoopWaker::from_context(cx).wake();
                         let this = running_loop().current_task().unwrap();
                         if end {
-                            assert!(this.request_end());
+                            assert!(this.request_cancel());
                             return Poll::Pending;
                         }
                         Poll::Ready(())
@@ -237,7 +237,7 @@ fn joins_by_many_tasks_and_wakers_may_replace_each_other() {
     }
     let again = shared.borrow().task().clone();
     let _reads = OnDrop(move || assert!(again.is_done()));
-    shared.borrow().task().request_end();
+    shared.borrow().task().request_cancel();
     run_turns(&event_loop, 3);
     assert!(shared.borrow().task().is_cancelled());
     drop((event_loop, shared));

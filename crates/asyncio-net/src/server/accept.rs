@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use asyncio_loop::{Deadline, Direction, ErrorContext, LoopWaker, Share, Source};
+use asyncio_loop::machinery::Share;
+use asyncio_loop::{Deadline, Direction, ErrorContext, LoopWaker, Source};
 use mio::net::{TcpListener, UnixListener};
 
 use super::shared::CloseAtEnd;

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use asyncio_loop::{ErrorContext, Share};
+use asyncio_loop::ErrorContext;
+use asyncio_loop::machinery::Share;
 
 use super::shared::CloseAtEnd;
 use super::{Serve, Shared};

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::task::{Context, Poll};
 
-use asyncio_loop::{Direction, Share, running_loop};
+use asyncio_loop::machinery::Share;
+use asyncio_loop::{Direction, running_loop};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, getsockname, sockopt};
 

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
-use asyncio_loop::{Direction, LoopRef, LoopWaker, WaitKey, WaitList, try_running_loop};
+use asyncio_loop::machinery::{WaitKey, WaitList};
+use asyncio_loop::{Direction, LoopRef, LoopWaker, try_running_loop};
 
 use crate::fence;
 

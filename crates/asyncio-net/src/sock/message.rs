@@ -4,7 +4,8 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 
-use asyncio_loop::{Direction, Share};
+use asyncio_loop::Direction;
+use asyncio_loop::machinery::Share;
 use bytes::Bytes;
 use rustix::net::{SocketType, sockopt};
 

@@ -5,7 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 
-use asyncio_loop::{Direction, LoopRef, Share, Source, running_loop, try_running_loop};
+use asyncio_loop::machinery::Share;
+use asyncio_loop::{Direction, LoopRef, Source, running_loop, try_running_loop};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl};
 

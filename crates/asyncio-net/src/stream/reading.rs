@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use asyncio_loop::Share;
+use asyncio_loop::machinery::Share;
 use bytes::Bytes;
 
 use crate::connection::Connection;

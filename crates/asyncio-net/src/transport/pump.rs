@@ -9,7 +9,8 @@ use std::io;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
-use asyncio_loop::{ErrorContext, LoopClosed, ReadyList, TaskOptions};
+use asyncio_loop::machinery::ReadyList;
+use asyncio_loop::{ErrorContext, LoopClosed, TaskOptions};
 
 use super::{Receiver, Stopped, Transport};
 use crate::connection::{Connection, Io, PUMPED, READ_EOF, READING_PAUSED};

@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use asyncio_loop::caught;
+use asyncio_loop::machinery::caught;
 
 use crate::waiters::WaiterList;
 

@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::{LoopTime, TimerHandle, running_loop, with_running};
+use asyncio_loop::machinery::with_running;
+use asyncio_loop::{LoopTime, TimerHandle, running_loop};
 
 use self::bucket::Bucket;
 pub use self::keyed::RateLimits;

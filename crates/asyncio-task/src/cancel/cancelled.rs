@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{CancelReason, is_cancelling};
 
 use super::scope::{Answer, Kind};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asyncio_loop::while_cancelling;
+use asyncio_loop::machinery::while_cancelling;
 use pin_project_lite::pin_project;
 
 use super::cancelled::Ending;

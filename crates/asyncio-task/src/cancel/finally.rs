@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use asyncio_loop::while_cancelling;
+use asyncio_loop::machinery::while_cancelling;
 use pin_project_lite::pin_project;
 
 use super::cancelled::wait_to_be_dropped;

@@ -9,7 +9,8 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::{Join, Outcome, RawTask, TaskRef};
+use asyncio_loop::machinery::Join;
+use asyncio_loop::{Outcome, RawTask, TaskRef};
 
 use super::cancelled::wait_to_be_dropped;
 use super::scope::{Answer, Kind, Scope};

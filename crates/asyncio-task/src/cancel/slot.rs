@@ -11,7 +11,8 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::task::Context;
 
-use asyncio_loop::{TaskRef, visit_frames, with_boundary, with_frame, with_running};
+use asyncio_loop::TaskRef;
+use asyncio_loop::machinery::{visit_frames, with_boundary, with_frame, with_running};
 
 use super::scope::{Kind, Scope};
 use super::tasks::{Node, new_root, root_of};

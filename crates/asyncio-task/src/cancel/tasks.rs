@@ -8,9 +8,8 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::task::Context;
 
-use asyncio_loop::{
-    CancelReason, ErrorContext, LoopWaker, Supervisor, TaskRef, Verdict, running_loop, with_running,
-};
+use asyncio_loop::machinery::{Supervisor, TaskControl, Verdict, with_running};
+use asyncio_loop::{CancelReason, ErrorContext, LoopWaker, TaskRef, running_loop};
 
 use super::delivery::Look;
 use super::scope::{self, Answer, Kind, Scope, Task, moment};
@@ -52,7 +51,7 @@ pub(crate) fn uncancel(task: &TaskRef) -> usize {
         match root_of(task) {
             Some(root) if root.root.stepped.get() => {}
             Some(root) => run(|work| root.end_request(work)),
-            None => task.withdraw_end(),
+            None => task.withdraw_cancel(),
         }
     }
     left
@@ -100,7 +99,7 @@ fn request(task: &TaskRef, reason: CancelReason, work: &mut Work) {
 pub(super) fn deliver(task: &TaskRef, reason: CancelReason, work: &mut Work) {
     let Some(root) = root_or_link(task) else {
         // No handler is inside: the task ends at its next step.
-        task.request_end();
+        task.request_cancel();
         return;
     };
     root.root.reached_at.set(work.since());
@@ -108,7 +107,7 @@ pub(super) fn deliver(task: &TaskRef, reason: CancelReason, work: &mut Work) {
         if !task.is_ending() {
             root.root.stepped.set(false);
         }
-        task.mark_ending();
+        task.mark_cancelling();
         root.root.asked_in_poll.set(true);
     } else if task.is_ending() {
         root.repeat(&reason, work);
@@ -175,9 +174,9 @@ impl Task for TaskRef {
 
     fn set_ending(&self, ending: bool) {
         if ending {
-            self.mark_ending();
+            self.mark_cancelling();
         } else {
-            self.withdraw_end();
+            self.withdraw_cancel();
         }
     }
 

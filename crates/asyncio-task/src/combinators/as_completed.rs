@@ -12,7 +12,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::{CallbackRef, Deadline, LoopWaker, WaitKey, WaitList, running_loop};
+use asyncio_loop::machinery::{TaskControl, WaitKey, WaitList};
+use asyncio_loop::{CallbackRef, Deadline, LoopWaker, running_loop};
 
 use crate::task::Task;
 use crate::timeout::TimeoutError;

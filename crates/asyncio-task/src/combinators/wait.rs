@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{CallbackRef, Deadline, LoopWaker, running_loop};
 
 use crate::task::Task;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::while_cancelling;
+use asyncio_loop::machinery::while_cancelling;
 use pin_project_lite::pin_project;
 
 use super::{ExceptionGroup, Frames, State, TaskGroup};

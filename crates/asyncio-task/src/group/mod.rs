@@ -17,7 +17,8 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-use asyncio_loop::{Children, TaskOptions, TaskRef, running_loop};
+use asyncio_loop::machinery::Children;
+use asyncio_loop::{TaskOptions, TaskRef, running_loop};
 
 pub use child::{Child, ChildError, ChildOutput};
 pub use error::ExceptionGroup;

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use asyncio_loop::{CallbackRef, LoopWaker, WaitKey, WaitList};
+use asyncio_loop::machinery::{WaitKey, WaitList};
+use asyncio_loop::{CallbackRef, LoopWaker};
 
 use super::Promise;
 

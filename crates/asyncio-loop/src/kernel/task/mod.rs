@@ -1,5 +1,6 @@
 //! Tasks: they poll a future, and keep its output for the handle.
 
+mod control;
 mod extra;
 mod header;
 mod outcome;
@@ -9,6 +10,7 @@ mod spawn;
 mod supervisor;
 mod task_ref;
 
+pub use control::TaskControl;
 pub(super) use header::{Stage, TaskHeader, TaskPtr};
 pub use outcome::Outcome;
 pub(super) use poll::{destroy, drop_local, drop_output, drop_stage, end_quietly, poll};

@@ -213,7 +213,8 @@ impl<T> RawTask<T> {
     /// ```
     /// use std::future::poll_fn;
     /// use std::task::Poll;
-    /// use asyncio_loop::{EventLoop, Join, Outcome, TaskOptions};
+    /// use asyncio_loop::{EventLoop, Outcome, TaskOptions};
+    /// use asyncio_loop::machinery::Join;
     ///
     /// let event_loop = EventLoop::new()?;
     /// let mut raw = event_loop.spawn(async { 7 }, TaskOptions::new())?;
@@ -311,7 +312,8 @@ impl<T> RawTask<T> {
 /// ```
 /// use std::future::poll_fn;
 /// use std::task::Poll;
-/// use asyncio_loop::{EventLoop, Join, Outcome, TaskOptions};
+/// use asyncio_loop::{EventLoop, Outcome, TaskOptions};
+/// use asyncio_loop::machinery::Join;
 ///
 /// let event_loop = EventLoop::new()?;
 /// let mut raw = event_loop.spawn(async { 7 }, TaskOptions::new())?;

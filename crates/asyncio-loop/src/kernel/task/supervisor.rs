@@ -12,10 +12,12 @@ use std::rc::Rc;
 /// # Examples
 ///
 /// ```
+/// # use asyncio_loop::machinery::TaskControl;
 /// use std::any::Any;
 /// use std::cell::Cell;
 /// use std::rc::Rc;
-/// use asyncio_loop::{EventLoop, Supervisor, TaskOptions, Verdict};
+/// use asyncio_loop::{EventLoop, TaskOptions};
+/// use asyncio_loop::machinery::{Supervisor, Verdict};
 ///
 /// /// Grants one more poll to a task that was asked to end.
 /// struct OnceMore(Cell<bool>);
@@ -37,7 +39,7 @@ use std::rc::Rc;
 /// let event_loop = EventLoop::new()?;
 /// let raw = event_loop.spawn(std::future::pending::<()>(), TaskOptions::new())?;
 /// raw.task().set_supervisor(Some(Rc::new(OnceMore(Cell::new(true)))));
-/// raw.task().request_end();
+/// raw.task().request_cancel();
 /// event_loop.run_until_complete(async {})?;
 /// assert!(raw.task().is_ending() && !raw.task().is_done());
 /// raw.task().wake();

@@ -1,0 +1,49 @@
+//! How a loop is made.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::marks::{DEBUG, Marks, VIRTUAL};
+use super::reports::HOST;
+use super::{EventLoop, Inner, LoopRef};
+use crate::budget::StepBudget;
+use crate::clock::Clock;
+use crate::driver::Driver;
+use crate::kernel::LocalScheduler;
+use crate::pace::Pace;
+use crate::timers::Timers;
+
+impl EventLoop {
+    pub(crate) fn with(clock: Clock, debug: bool, slow_callback: Duration) -> io::Result<Self> {
+        let driver = Driver::new()?;
+        let waker = driver.waker();
+        let scheduler = LocalScheduler::new(&HOST, move || waker.wake());
+        let inner = Rc::new(Inner {
+            scheduler,
+            clock,
+            timers: RefCell::new(Timers::new()),
+            timer_wake: Cell::new(0),
+            driver,
+            pace: Pace::new(),
+            step_budget: StepBudget::default(),
+            marks: Marks::default(),
+            orphan: Cell::new(false),
+            turns: Cell::new(0),
+            served: Cell::new((0, 0)),
+            rested: Cell::new(0),
+            turn_end: RefCell::new(Vec::new()),
+            slow_callback: Cell::new(slow_callback),
+            handler: RefCell::new(None),
+            factory: RefCell::new(None),
+            has_factory: Cell::new(false),
+            locals: RefCell::new(HashMap::new()),
+        });
+        inner.marks.set(DEBUG, debug);
+        inner.marks.set(VIRTUAL, inner.clock.is_virtual());
+        inner.scheduler.set_owner(&inner);
+        Ok(Self(LoopRef(inner)))
+    }
+}
