@@ -1,5 +1,6 @@
 //! The loop: its parts, and its turn.
 
+mod children;
 mod deadline;
 mod handle;
 mod marks;
@@ -19,6 +20,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+pub use self::children::Children;
 pub use self::deadline::Deadline;
 pub use self::handle::{Handle, TimerHandle};
 use self::marks::{DEBUG, HOOKS, Marks, STOPPING, VIRTUAL};

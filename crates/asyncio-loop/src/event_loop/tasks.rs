@@ -2,7 +2,7 @@
 
 use super::{LoopRef, TaskFactory};
 use crate::error::LoopClosed;
-use crate::kernel::{Children, RawTask, TaskRef};
+use crate::kernel::{RawTask, TaskRef};
 use crate::spawn::TaskOptions;
 
 impl LoopRef {
@@ -199,53 +199,5 @@ impl TaskRef {
             name(own.as_ref()),
             name(running),
         );
-    }
-}
-
-impl<'a> Children<'a> {
-    /// An empty set of a loop.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{EventLoop, TaskOptions};
-    /// use asyncio_loop::machinery::Children;
-    ///
-    /// let event_loop = EventLoop::new()?;
-    /// let children = Children::new(&event_loop.handle_to_self());
-    /// assert_eq!((children.live(), children.ready()), (0, 0));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn new(event_loop: &LoopRef) -> Self {
-        event_loop.0.scheduler.children()
-    }
-
-    /// Makes a child, to be polled by this set. Every child is a task: it has a number and a
-    /// context, and is found by `all_tasks`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{EventLoop, TaskOptions};
-    /// use asyncio_loop::machinery::Children;
-    ///
-    /// let event_loop = EventLoop::new()?;
-    /// let name = String::from("borrowed");
-    /// let children = Children::new(&event_loop.handle_to_self());
-    /// let mut child = children.spawn(async { name.len() }, TaskOptions::new());
-    /// assert!(event_loop.all_tasks().contains(child.task()));
-    /// assert!(children.step());
-    /// assert!(matches!(child.take(), Some(asyncio_loop::Outcome::Value(8))));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn spawn<F: Future + 'a>(&self, future: F, mut options: TaskOptions) -> RawTask<F::Output> {
-        let event_loop = self.owner().and_then(LoopRef::from_owner);
-        if let Some(event_loop) = &event_loop {
-            event_loop.apply_factory(&mut options);
-        }
-        let mut how = options.take_spawn();
-        how.eager = how.eager && event_loop.is_some_and(|event_loop| event_loop.is_running());
-        self.spawn_with(future, how)
     }
 }

@@ -169,46 +169,15 @@ impl TaskRef {
     }
 }
 
-/// Tasks that are polled by the owner of this set, and may borrow all that lives for `'a`.
-///
-/// Dropping it drops every future, and every output that was not taken, at once and on this
-/// thread. An output that was looked at by [`RawTask::peek`] stays with its handle. If the set is
-/// leaked instead, they leak with it, and are never polled again.
-///
-/// # Examples
-///
-/// ```
-/// use std::cell::Cell;
-/// use std::future::poll_fn;
-/// use std::task::Poll;
-/// use asyncio_loop::{EventLoop, TaskOptions, running_loop};
-/// use asyncio_loop::machinery::Children;
-///
-/// let event_loop = EventLoop::new()?;
-/// let sum = Cell::new(0);
-/// event_loop.run_until_complete(async {
-///     let children = Children::new(&running_loop());
-///     for number in 1..=3 {
-///         let sum = &sum;
-///         drop(children.spawn(async move { sum.set(sum.get() + number) }, TaskOptions::new()));
-///     }
-///     poll_fn(|cx| {
-///         children.set_waker(cx);
-///         while children.step() {}
-///         if children.live() == 0 { Poll::Ready(()) } else { Poll::Pending }
-///     })
-///     .await;
-/// })?;
-/// assert_eq!(sum.get(), 6);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub struct Children<'a> {
+/// Tasks that are polled by the owner of this set, and may borrow all that lives for `'a`. See
+/// [`Children`](crate::machinery::Children).
+pub struct ChildSet<'a> {
     core: NonNull<Core>,
     /// Invariant in `'a`: a set must not be taken for one whose futures may die sooner.
     _borrows: PhantomData<Cell<&'a ()>>,
 }
 
-impl<'a> Children<'a> {
+impl<'a> ChildSet<'a> {
     pub(super) fn with_scheduler(scheduler: SchedulerPtr) -> Self {
         let core = Box::new(Core {
             set: Set::new(),
@@ -229,10 +198,6 @@ impl<'a> Children<'a> {
     fn core(&self) -> &Core {
         // SAFETY: freed by `drop` only.
         unsafe { self.core.as_ref() }
-    }
-
-    pub(super) fn scheduler(&self) -> SchedulerPtr {
-        self.core().scheduler
     }
 
     /// Makes a child.
@@ -477,7 +442,7 @@ impl<'a> Children<'a> {
     }
 }
 
-impl Drop for Children<'_> {
+impl Drop for ChildSet<'_> {
     fn drop(&mut self) {
         self.clear();
         // SAFETY: added by `with_scheduler`, and the scheduler is used no more.
@@ -487,8 +452,8 @@ impl Drop for Children<'_> {
     }
 }
 
-impl fmt::Debug for Children<'_> {
+impl fmt::Debug for ChildSet<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Children").field("live", &self.live()).finish_non_exhaustive()
+        f.debug_struct("ChildSet").field("live", &self.live()).finish_non_exhaustive()
     }
 }

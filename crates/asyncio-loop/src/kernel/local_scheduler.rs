@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::callback::{self, CallbackRef};
-use super::children::{self, Children};
+use super::children::{self, ChildSet};
 use super::header::{self, DONE, FOREIGN, HIDDEN, Header, RUNNING, Runnable, RunnableRef};
 use super::header::{SCHEDULED, WAIT};
 use super::host::{self, Host};
@@ -119,8 +119,8 @@ impl LocalScheduler {
     }
 
     /// An empty set of children.
-    pub(crate) fn children<'a>(&self) -> Children<'a> {
-        Children::with_scheduler(self.scheduler)
+    pub(crate) fn children<'a>(&self) -> ChildSet<'a> {
+        ChildSet::with_scheduler(self.scheduler)
     }
 
     /// Moves the entries of the remote queue to the ready queue.
@@ -283,13 +283,6 @@ impl TaskRef {
     /// The loop that the task belongs to, unless that is gone.
     pub(crate) fn owner(&self) -> Option<Rc<dyn Any>> {
         owner_of(self.runnable())
-    }
-}
-
-impl Children<'_> {
-    /// The loop that the set belongs to, unless that is gone.
-    pub(crate) fn owner(&self) -> Option<Rc<dyn Any>> {
-        self.scheduler().owner()
     }
 }
 

@@ -70,7 +70,7 @@
 //! 8. **Frames.** The stack of frames of a thread is linked through stack frames of calls that are
 //!    active on it: a call that pushes pops before it returns or unwinds.
 //! 9. **Children.** The future and the output of a child may borrow all that lives as long as its
-//!    set, [`Children`]. They are polled by the set, while that is borrowed, and dropped by it at the
+//!    set, [`ChildSet`]. They are polled by the set, while that is borrowed, and dropped by it at the
 //!    latest when it is dropped; a leaked set leaks them. So a child with a value in its stage is a
 //!    member of its set, and a member's pointer to the set is valid. A closing loop leaves children
 //!    to their owners. An output to which a reference was given out (`LENT`) is the [`RawTask`]'s
@@ -101,7 +101,7 @@ mod waits_for;
 mod waker;
 
 pub use callback::CallbackRef;
-pub use children::Children;
+pub use children::ChildSet;
 pub use frames::{is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame};
 pub(crate) use header::RunnableRef;
 pub use host::caught;
