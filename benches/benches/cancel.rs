@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use asyncio::EventLoop;
-use asyncio::task::TaskOptions;
+use asyncio::TaskOptions;
 use asyncio_benches::contest::{Contest, run};
 use asyncio_benches::runtime::{Asyncio, Runtime, Smol, Tokio, thread_time, timed, timed_by_hand};
 use tokio::task::spawn_local;

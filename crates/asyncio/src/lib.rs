@@ -152,9 +152,9 @@ pub use asyncio_sync::{
 pub use asyncio_task::local;
 pub use asyncio_task::{
     Cancelled, ExceptionGroup, InvalidState, JoinError, LoopThread, Outcome, Promise, PromiseError,
-    ReturnWhen, Runner, Scope, Task, TaskGroup, Timeout, TimeoutError, all_tasks, as_completed,
-    async_to_sync, catch_cancel, create_future, create_task, create_task_with, critical,
-    current_task, eager_task_factory, finally, gather, interval, race, retry, run,
+    ReturnWhen, Runner, Scope, Task, TaskGroup, TaskOptions, Timeout, TimeoutError, all_tasks,
+    as_completed, async_to_sync, catch_cancel, create_future, create_task, create_task_with,
+    critical, current_task, eager_task_factory, finally, gather, interval, race, retry, run,
     run_coroutine_threadsafe, scope, shield, sleep, sleep_until, sync_to_async, task_group,
     timeout, timeout_at, to_thread, try_gather, wait, wait_for, yield_now,
 };

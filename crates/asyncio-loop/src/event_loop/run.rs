@@ -75,8 +75,9 @@ impl LoopRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
-    pub fn run_until_complete<F: Future>(&self, future: F) -> Result<F::Output, RunError> {
+    pub fn run_until_complete<F: IntoFuture>(&self, future: F) -> Result<F::Output, RunError> {
         let (site, options) = (Location::caller(), TaskOptions::new());
+        let future = future.into_future();
         match run_interruptible(self, || self.run_task_at(site, future, options)) {
             (Err(RunError::Stopped), true) => Err(RunError::Interrupted),
             (result, _) => result,
@@ -104,12 +105,12 @@ impl LoopRef {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
-    pub fn run_task<F: Future>(
+    pub fn run_task<F: IntoFuture>(
         &self,
         future: F,
         options: TaskOptions,
     ) -> Result<F::Output, RunError> {
-        self.run_task_at(Location::caller(), future, options)
+        self.run_task_at(Location::caller(), future.into_future(), options)
     }
 
     fn run_task_at<F: Future>(
