@@ -66,6 +66,7 @@ impl LoopHandle {
     /// event_loop.run_until_complete(async {})?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn call_soon_threadsafe<F>(&self, callback: F) -> Result<(), LoopClosed<F>>
     where
         F: FnOnce() + Send + 'static,

@@ -4,6 +4,7 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use asyncio_loop::{Context, Handle, context_var, running_loop};
 use common::{Drops, Log, real_loop, run_ready, virtual_loop, yield_now};
@@ -251,4 +252,28 @@ fn a_turn_runs_what_was_ready_at_its_start() {
         2,
         "one turn for all that was ready, one for the end of the run"
     );
+}
+
+// I-005
+#[test]
+fn a_handle_shows_its_callback_where_it_was_made_and_how_it_is() {
+    fn tick() {}
+    let event_loop = virtual_loop();
+    let (handle, line) = (event_loop.call_soon(tick), line!());
+    let timer = event_loop.call_later(Duration::from_secs(1), tick);
+    let shows = |shown: String, state: &str, line: u32| {
+        let (name, place) = ("tick", format!("tests/handle.rs:{line}:"));
+        let as_expected = [name, &place, state].iter().all(|part| shown.contains(part));
+        assert!(as_expected && shown.contains("cancelled") == (state == "cancelled"), "{shown}");
+    };
+    shows(format!("{handle:?}"), "", line);
+    shows(format!("{timer:?}"), "", line + 1);
+    handle.cancel();
+    shows(format!("{handle:?}"), "cancelled", line);
+    timer.cancel();
+    shows(format!("{timer:?}"), "cancelled", line + 1);
+    let (callback, line) = (event_loop.callback(tick), line!());
+    callback.schedule();
+    event_loop.run_until_complete(async {}).unwrap();
+    shows(format!("{callback:?}"), "done", line);
 }

@@ -25,7 +25,7 @@ use crate::timers::TimerKey;
 /// })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Handle {
     callback: CallbackRef,
 }
@@ -173,6 +173,12 @@ impl TimerHandle {
     #[must_use]
     pub fn when(&self) -> LoopTime {
         self.when
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.callback).finish()
     }
 }
 

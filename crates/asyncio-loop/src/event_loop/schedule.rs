@@ -32,6 +32,7 @@ impl LoopRef {
     /// assert_eq!(seen.get(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn call_soon<F: FnOnce() + 'static>(&self, callback: F) -> Handle {
         self.call_soon_slot(callback, ContextSlot::copy_current())
     }
@@ -51,10 +52,12 @@ impl LoopRef {
     /// assert_eq!(context.run(|| USER.get()), "ada");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn call_soon_in<F: FnOnce() + 'static>(&self, context: &Context, callback: F) -> Handle {
         self.call_soon_slot(callback, ContextSlot::explicit(context))
     }
 
+    #[track_caller]
     fn call_soon_slot<F: FnOnce() + 'static>(&self, callback: F, context: ContextSlot) -> Handle {
         // Callbacks that another thread scheduled earlier run earlier.
         self.0.scheduler.take_remote();
@@ -82,6 +85,7 @@ impl LoopRef {
     /// assert_eq!(count.get(), 1, "it runs once");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn callback<F: FnOnce() + 'static>(&self, callback: F) -> CallbackRef {
         self.callback_slot(callback, ContextSlot::copy_current())
     }
@@ -101,6 +105,7 @@ impl LoopRef {
     /// assert!(context.run(|| DONE.get()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn callback_in<F: FnOnce() + 'static>(
         &self,
         context: &Context,
@@ -109,6 +114,7 @@ impl LoopRef {
         self.callback_slot(callback, ContextSlot::explicit(context))
     }
 
+    #[track_caller]
     fn callback_slot<F: FnOnce() + 'static>(
         &self,
         callback: F,
@@ -139,6 +145,7 @@ impl LoopRef {
     /// assert_eq!(event_loop.time(), timer.when());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn call_later<F: FnOnce() + 'static>(&self, delay: Duration, callback: F) -> TimerHandle {
         self.call_at(self.time() + delay, callback)
     }
@@ -163,6 +170,7 @@ impl LoopRef {
     /// assert_eq!(context.run(|| USER.get()), "ada");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn call_later_in<F: FnOnce() + 'static>(
         &self,
         context: &Context,
@@ -187,6 +195,7 @@ impl LoopRef {
     /// assert_eq!(event_loop.time(), noon);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn call_at<F: FnOnce() + 'static>(&self, when: LoopTime, callback: F) -> TimerHandle {
         self.call_at_slot(when, callback, ContextSlot::copy_current())
     }
@@ -210,6 +219,7 @@ impl LoopRef {
     /// assert!(context.run(|| FIRED.get()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn call_at_in<F: FnOnce() + 'static>(
         &self,
         context: &Context,
@@ -219,6 +229,7 @@ impl LoopRef {
         self.call_at_slot(when, callback, ContextSlot::explicit(context))
     }
 
+    #[track_caller]
     fn call_at_slot<F: FnOnce() + 'static>(
         &self,
         when: LoopTime,

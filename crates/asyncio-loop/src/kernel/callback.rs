@@ -4,6 +4,7 @@ use std::alloc::Layout;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem::{ManuallyDrop, offset_of};
+use std::panic::Location;
 use std::ptr::NonNull;
 
 use super::header::{self, CANCELLED, DONE, FOREIGN, FULL, Header, RUNNING, Runnable, RunnableRef};
@@ -14,10 +15,18 @@ use super::panics::catch;
 use super::scheduler::{Scheduler, SchedulerPtr};
 use crate::context::ContextSlot;
 
+/// The beginning of every callback's allocation.
+#[repr(C)]
+struct Head {
+    header: Header,
+    /// Where the callback was made.
+    site: &'static Location<'static>,
+}
+
 /// The allocation of a callback.
 #[repr(C)]
 struct CallbackMemory<F> {
-    header: Header,
+    head: Head,
     stage: UnsafeCell<ManuallyDrop<F>>,
 }
 
@@ -38,6 +47,7 @@ impl<F: FnOnce()> CallbackMemory<F> {
     ///
     /// `memory` is of the layout of the vtable, and the caller's.
     #[inline]
+    #[track_caller]
     #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one allocation, field by field")]
     unsafe fn write(
         memory: NonNull<u8>,
@@ -50,6 +60,7 @@ impl<F: FnOnce()> CallbackMemory<F> {
         // SAFETY: the caller's promise; the allocation begins with the header (`repr(C)`).
         unsafe {
             Header::write(memory.cast(), Self::VTABLE, scheduler, flags, context);
+            (&raw mut (*new).head.site).write(Location::caller());
             (&raw mut (*new).stage).cast::<F>().write(callback);
         }
         memory.cast()
@@ -88,6 +99,7 @@ unsafe fn drop_stage<F: FnOnce()>(callback: Runnable, _flags: u32) {
 }
 
 /// A new callback, not scheduled.
+#[track_caller]
 pub(super) fn new<F: FnOnce() + 'static>(
     scheduler: SchedulerPtr,
     callback: F,
@@ -108,6 +120,7 @@ pub(super) fn new<F: FnOnce() + 'static>(
 /// # Safety
 ///
 /// `scheduler` is alive, and the callback is given to its remote queue or to `take_foreign`.
+#[track_caller]
 pub(super) unsafe fn new_foreign<F: FnOnce() + Send + 'static>(
     scheduler: NonNull<Scheduler>,
     callback: F,
@@ -269,6 +282,25 @@ impl CallbackRef {
         self.0.header().type_name()
     }
 
+    /// Returns where the callback was made: the call of `call_soon`, `call_later` and so on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let callback = EventLoop::new()?.callback(|| {});
+    /// assert_eq!(callback.site().line(), line!() - 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn site(&self) -> &'static Location<'static> {
+        let head = self.0.runnable().as_ptr().cast::<Head>();
+        // SAFETY: it is alive, and the allocation of a callback begins with a `Head` (`repr(C)`), whose `site` is
+        // written once.
+        unsafe { head.as_ref() }.site
+    }
+
     pub(crate) fn into_runnable(self) -> RunnableRef {
         self.0
     }
@@ -276,6 +308,11 @@ impl CallbackRef {
 
 impl fmt::Debug for CallbackRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let (name, site) = (self.type_name(), self.site());
+        match () {
+            () if self.is_cancelled() => write!(f, "<Callback cancelled {name} at {site}>"),
+            () if self.is_done() => write!(f, "<Callback done {name} at {site}>"),
+            () => write!(f, "<Callback {name} at {site}>"),
+        }
     }
 }

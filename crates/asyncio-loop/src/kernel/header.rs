@@ -453,6 +453,11 @@ impl RunnableRef {
     }
 
     #[inline]
+    pub(super) fn runnable(&self) -> Runnable {
+        self.runnable
+    }
+
+    #[inline]
     pub(super) fn header(&self) -> &Header {
         &self.runnable
     }

@@ -23,6 +23,7 @@ pub(crate) struct RemoteScheduler(Arc<Scheduler>);
 
 impl RemoteScheduler {
     /// Runs `callback` on the owner's thread; gives it back if the loop is closed.
+    #[track_caller]
     pub(crate) fn call_soon<F: FnOnce() + Send + 'static>(&self, callback: F) -> Result<(), F> {
         // SAFETY: the scheduler is alive, and `F` is `Send`.
         let new = unsafe { callback::new_foreign(self.ptr(), callback) };
@@ -93,6 +94,7 @@ impl LocalScheduler {
     }
 
     /// A callback that is not scheduled yet.
+    #[track_caller]
     pub(crate) fn callback<F: FnOnce() + 'static>(
         &self,
         f: F,
