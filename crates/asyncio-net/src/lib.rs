@@ -58,6 +58,7 @@ mod address;
 mod connect;
 mod connection;
 mod control;
+mod cork;
 mod datagram;
 mod endpoint;
 mod error;

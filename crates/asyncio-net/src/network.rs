@@ -7,15 +7,12 @@ use std::rc::{Rc, Weak};
 
 use asyncio_loop::{LoopRef, TaskOptions, running_loop, try_running_loop};
 
-use crate::connection::Connection;
+use crate::cork::{BEHIND, Cork, Corked};
 use crate::lingering::{Lingering, Owner};
 use crate::pool;
 use crate::queue::Queue;
 use crate::read_buffer::Buffer;
 use crate::socket::SocketStream;
-
-/// With so many connections waiting behind the first, what they wrote leaves: their buffers are still in the cache.
-const BEHIND: usize = 15;
 
 /// Empty queues that are kept with their memory.
 const QUEUES: usize = 2 * BEHIND;
@@ -23,12 +20,7 @@ const QUEUES: usize = 2 * BEHIND;
 /// The loop, the connections whose small writes wait for the end of the turn, and buffers.
 pub(crate) struct Network {
     event_loop: LoopRef,
-    /// The first of those who wait.
-    corked: Cell<Option<Rc<Connection>>>,
-    /// Those behind it.
-    behind: RefCell<Vec<Rc<Connection>>>,
-    /// Empty; kept for its capacity.
-    leaving: RefCell<Vec<Rc<Connection>>>,
+    cork: Cork,
     at_turn_end: Rc<dyn Fn()>,
     /// The end of this turn has been asked for.
     asked: Cell<bool>,
@@ -77,14 +69,12 @@ impl Network {
             let at_turn_end = move || {
                 if let Some(network) = this.upgrade() {
                     network.asked.set(false);
-                    network.uncork();
+                    network.cork.uncork();
                 }
             };
             Self {
                 event_loop,
-                corked: Cell::default(),
-                behind: RefCell::default(),
-                leaving: RefCell::default(),
+                cork: Cork::default(),
                 at_turn_end: Rc::new(at_turn_end),
                 asked: Cell::new(false),
                 buffer: Cell::default(),
@@ -99,64 +89,18 @@ impl Network {
         &self.event_loop
     }
 
-    /// Has what `connection` wrote leave at the end of the turn, after that of those who came before it.
+    /// Has `connection` send at the end of the turn, after those that were added before it.
     #[inline]
-    pub(crate) fn cork(&self, connection: Rc<Connection>) {
-        match self.corked.take() {
-            None => self.cork_first(connection),
-            Some(first) => self.cork_behind(first, connection),
-        }
-    }
-
-    #[inline]
-    fn cork_first(&self, connection: Rc<Connection>) {
-        self.corked.set(Some(connection));
-        if !self.asked.replace(true) {
+    pub(crate) fn cork(&self, connection: Rc<dyn Corked>) {
+        if self.cork.add(connection) && !self.asked.replace(true) {
             self.event_loop.at_turn_end(self.at_turn_end.clone());
         }
     }
 
-    fn cork_behind(&self, first: Rc<Connection>, connection: Rc<Connection>) {
-        self.corked.set(Some(first));
-        if self.behind.borrow().len() == BEHIND {
-            self.uncork();
-        }
-        // What leaves may have had a protocol write.
-        match self.corked.take() {
-            None => self.cork_first(connection),
-            Some(first) => {
-                self.corked.set(Some(first));
-                self.behind.borrow_mut().push(connection);
-            }
-        }
-    }
-
-    /// If one connection only has something to send, it leaves: whoever wrote it waits for the answer now.
+    /// Has a connection send that is the only one: whoever wrote to it waits for the answer now.
     #[inline]
     pub(crate) fn uncork_lone(&self) {
-        if self.behind.borrow().is_empty() {
-            self.uncork();
-        }
-    }
-
-    #[inline]
-    fn uncork(&self) {
-        if let Some(first) = self.corked.take() {
-            if self.behind.borrow().is_empty() {
-                return first.uncorked();
-            }
-            self.uncork_all(&first);
-        }
-    }
-
-    fn uncork_all(&self, first: &Rc<Connection>) {
-        let empty = self.leaving.take();
-        let mut behind = self.behind.replace(empty);
-        first.uncorked();
-        for connection in behind.drain(..) {
-            connection.uncorked();
-        }
-        self.leaving.replace(behind);
+        self.cork.uncork_lone();
     }
 
     /// The loop's read buffer, to be lent to a protocol.

@@ -14,6 +14,7 @@ use asyncio_loop::{Direction, LoopRef, running_loop};
 use bytes::Bytes;
 
 use crate::sock;
+use crate::socket::system_sendfile;
 use crate::transport::Transport;
 
 /// At most this much is sent by one system call, so that others get their turn.
@@ -364,21 +365,6 @@ fn is_unavailable(error: &io::Error) -> bool {
 
 fn not_available() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, SendfileNotAvailableError)
-}
-
-#[cfg(target_os = "linux")]
-pub(crate) fn system_sendfile(
-    socket: &impl AsFd,
-    file: &File,
-    mut offset: u64,
-    count: usize,
-) -> io::Result<usize> {
-    Ok(rustix::fs::sendfile(socket, file, Some(&mut offset), count)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn system_sendfile(_: &impl AsFd, _: &File, _: u64, _: usize) -> io::Result<usize> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// How far it has come; leaves that as the file's position in the end.

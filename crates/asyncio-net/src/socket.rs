@@ -17,7 +17,6 @@ use rustix::net::{
 use crate::address::Address;
 use crate::lingering::{Unread, drop_unread};
 use crate::pool;
-use crate::sendfile::system_sendfile;
 use crate::source::{ByteSource, ByteStream};
 
 /// A socket until it is closed, and its addresses for ever.
@@ -206,6 +205,22 @@ impl SocketStream {
         });
         sent.unwrap_or_else(closed)
     }
+}
+
+/// Has the system send a part of a file, without waiting.
+#[cfg(target_os = "linux")]
+pub(crate) fn system_sendfile(
+    socket: &impl AsFd,
+    file: &File,
+    mut offset: u64,
+    count: usize,
+) -> io::Result<usize> {
+    Ok(rustix::fs::sendfile(socket, file, Some(&mut offset), count)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn system_sendfile(_: &impl AsFd, _: &File, _: u64, _: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn transmit(socket: &OwnedFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {

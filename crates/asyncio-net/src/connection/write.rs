@@ -7,6 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::{ALONE, BLOCKED, CORKED, Connection, EOF_ASKED, Io};
+use crate::cork::Corked;
 use crate::queue::{Queue, SLICES};
 
 /// From this length on, bytes are sent at once rather than copied for later.
@@ -148,7 +149,7 @@ impl Connection {
 
     /// The turn is over.
     #[inline]
-    pub(crate) fn uncorked(self: &Rc<Self>) {
+    fn send_corked(self: &Rc<Self>) {
         self.clear(CORKED);
         self.sends.set(0);
         self.flush();
@@ -213,6 +214,13 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.start_flusher(),
             Err(error) => self.fail(error),
         }
+    }
+}
+
+impl Corked for Connection {
+    #[inline]
+    fn uncorked(self: Rc<Self>) {
+        self.send_corked();
     }
 }
 
