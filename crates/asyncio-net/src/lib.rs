@@ -106,8 +106,8 @@ pub use protocol::{BufferedProtocol, Protocol};
 pub use resolve::{AddrInfo, AddrInfoHints, Family, getaddrinfo, getnameinfo};
 pub use sendfile::{SendfileNotAvailableError, SendfileOptions, sendfile, sock_sendfile};
 pub use server::{
-    Intake, Server, ServerAddress, StartServer, create_acceptor, create_buffered_server,
-    create_server, round_robin,
+    HandlerResult, Intake, Server, ServerAddress, StartServer, create_acceptor,
+    create_buffered_server, create_server, round_robin, start_server,
 };
 pub use sock::{
     Message, ReceiveMessage, SendMessage, SockTarget, sock_accept, sock_connect, sock_recv,
@@ -116,8 +116,8 @@ pub use sock::{
 };
 pub use source::{ByteSource, ByteStream};
 pub use stream::{
-    Closed, DEFAULT_LIMIT, HandlerResult, JoinedStream, PlainStream, StreamFeeder, StreamReader,
-    StreamWriter, feed_reader, feed_reader_with_limit, start_server, stream_over, upgrade_streams,
+    Closed, DEFAULT_LIMIT, JoinedStream, PlainStream, StreamFeeder, StreamReader, StreamWriter,
+    feed_reader, feed_reader_with_limit, stream_over, upgrade_streams,
 };
 pub use transport::Transport;
 pub use unix::{

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::connect::{ClientAddress, Connect, create_connection, open_connection};
 use crate::protocol::Protocol;
-use crate::server::{ServerAddress, StartServer, create_server};
-use crate::stream::{HandlerResult, StreamReader, StreamWriter, start_server};
+use crate::server::{HandlerResult, ServerAddress, StartServer, create_server, start_server};
+use crate::stream::{StreamReader, StreamWriter};
 use crate::transport::Transport;
 
 /// Connects to the Unix socket at `path`.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::options::Options;
 use super::target::{ClientAddress, Kind};
 use super::{race, unix};
-use crate::connection::Opened;
+use crate::connection::Connection;
 use crate::endpoint::Endpoint;
 use crate::network::Network;
 use crate::resolve::Family;
@@ -65,13 +65,13 @@ pub struct Connect<'a, T> {
 }
 
 /// Makes streams or a transport of the open connection.
-type HandOver<'a, T> = Box<dyn FnOnce(Opened, &Options) -> io::Result<T> + 'a>;
+type HandOver<'a, T> = Box<dyn FnOnce(Rc<Connection>, &Options) -> io::Result<T> + 'a>;
 
 impl<'a, T> Connect<'a, T> {
     #[track_caller]
     pub(super) fn new(
         address: ClientAddress,
-        hand_over: impl FnOnce(Opened, &Options) -> io::Result<T> + 'a,
+        hand_over: impl FnOnce(Rc<Connection>, &Options) -> io::Result<T> + 'a,
     ) -> Self {
         let options = Options::default();
         Self { address, options, hand_over: Box::new(hand_over), site: Location::caller() }
@@ -170,9 +170,9 @@ impl<'a, T> Connect<'a, T> {
 
     async fn run(self) -> io::Result<T> {
         let network = Network::running_for(self.site);
-        let opened = open(&network, self.address, &self.options).await?;
+        let connection = open(&network, self.address, &self.options).await?;
         // A layer that is put under streams and protocols, TLS for one, comes between the two.
-        (self.hand_over)(opened, &self.options)
+        (self.hand_over)(connection, &self.options)
     }
 }
 
@@ -202,7 +202,7 @@ async fn open(
     network: &Rc<Network>,
     address: ClientAddress,
     options: &Options,
-) -> io::Result<Opened> {
+) -> io::Result<Rc<Connection>> {
     let internet_only = || {
         let text = "options of internet addresses given with a socket or a Unix path";
         io::Error::new(io::ErrorKind::InvalidInput, text)

@@ -8,14 +8,15 @@ mod target;
 mod unix;
 
 use std::io;
+use std::rc::Rc;
 
 pub use self::builder::Connect;
 pub use self::race::ConnectErrors;
 pub use self::target::{ClientAddress, ConnectedSocket};
 
-use crate::connection::{KEPT, Opened};
+use crate::connection::{Connection, KEPT};
 use crate::protocol::{BufferedProtocol, Protocol};
-use crate::stream::{StreamReader, StreamWriter};
+use crate::stream::{StreamReader, StreamWriter, streams};
 use crate::transport::{Lent, Own, Receiver, Transport};
 
 /// Connects to `address`.
@@ -55,7 +56,7 @@ use crate::transport::{Lent, Own, Receiver, Transport};
 pub fn open_connection(
     address: impl Into<ClientAddress>,
 ) -> Connect<'static, (StreamReader, StreamWriter)> {
-    Connect::new(address.into(), |opened, options| Ok(opened.into_streams(options.limit)))
+    Connect::new(address.into(), |connection, options| Ok(streams(connection, options.limit)))
 }
 
 /// Connects to `address` and hands the connection to the protocol that `factory` makes.
@@ -110,7 +111,7 @@ pub fn create_connection<'a, P: Protocol + 'static>(
     address: impl Into<ClientAddress>,
     factory: impl FnOnce() -> P + 'a,
 ) -> Connect<'a, Transport> {
-    Connect::new(address.into(), |opened, _| start(opened, Box::new(Lent(factory()))))
+    Connect::new(address.into(), |connection, _| start(connection, Box::new(Lent(factory()))))
 }
 
 /// [`create_connection`] for a protocol that brings its own buffer.
@@ -168,7 +169,7 @@ pub fn create_buffered_connection<'a, P: BufferedProtocol + 'static>(
     address: impl Into<ClientAddress>,
     factory: impl FnOnce() -> P + 'a,
 ) -> Connect<'a, Transport> {
-    Connect::new(address.into(), |opened, _| start(opened, Box::new(Own(factory()))))
+    Connect::new(address.into(), |connection, _| start(connection, Box::new(Own(factory()))))
 }
 
 /// Hands a socket that was accepted elsewhere, on another thread perhaps, to the protocol that
@@ -218,8 +219,11 @@ pub fn connect_accepted_socket<'a, P: Protocol + 'static>(
 }
 
 /// Tells the protocol and starts to receive.
-pub(crate) fn start(opened: Opened, receiver: Box<dyn Receiver>) -> io::Result<Transport> {
-    opened.connection.set(KEPT);
-    opened.connection.start(receiver).map_err(io::Error::other)?;
-    Ok(Transport(opened.connection))
+pub(crate) fn start(
+    connection: Rc<Connection>,
+    receiver: Box<dyn Receiver>,
+) -> io::Result<Transport> {
+    connection.set(KEPT);
+    connection.start(receiver).map_err(io::Error::other)?;
+    Ok(Transport(connection))
 }

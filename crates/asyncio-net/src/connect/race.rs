@@ -13,7 +13,7 @@ use asyncio_task::sleep;
 
 use super::attempt;
 use super::options::Options;
-use crate::connection::Opened;
+use crate::connection::Connection;
 use crate::endpoint::Endpoint;
 use crate::network::Network;
 use crate::resolve::{resolve, resolve_passive};
@@ -25,7 +25,7 @@ pub(super) async fn connect(
     network: &Rc<Network>,
     endpoint: &Endpoint,
     options: &Options,
-) -> io::Result<Opened> {
+) -> io::Result<Rc<Connection>> {
     let event_loop = network.event_loop();
     let addresses = options.order(resolve(event_loop, endpoint).await?);
     if addresses.is_empty() {
@@ -48,12 +48,12 @@ pub(super) async fn connect(
             }
         };
         if let Some(stream) = race.run(head_start).await {
-            return Ok(Opened::new(network, stream.into()));
+            return Ok(Connection::new(network, stream.into()));
         }
     }
     while !race.running.is_empty() {
         if let Some(stream) = race.run(std::future::pending()).await {
-            return Ok(Opened::new(network, stream.into()));
+            return Ok(Connection::new(network, stream.into()));
         }
     }
     Err(race.errors.into())

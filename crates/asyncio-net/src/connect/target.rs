@@ -10,7 +10,7 @@ use std::rc::Rc;
 use socket2::{Domain, SockRef, Type};
 
 use crate::address::Address;
-use crate::connection::Opened;
+use crate::connection::Connection;
 use crate::endpoint::Endpoint;
 use crate::network::Network;
 use crate::socket::SocketStream;
@@ -202,12 +202,12 @@ impl ConnectedSocket {
     }
 
     /// A connection of ours. The peer's address is asked for now: later it may be gone.
-    pub(crate) fn open(self, network: &Rc<Network>) -> io::Result<Opened> {
+    pub(crate) fn open(self, network: &Rc<Network>) -> io::Result<Rc<Connection>> {
         let peer = Some(self.peer_address()).filter(|peer| *peer != Address::Unnamed);
         self.set_nonblocking(true)?;
         if let Self::Tcp(socket) = &self {
             socket.set_nodelay(true)?;
         }
-        Ok(Opened::new(network, SocketStream::new(network.event_loop(), self, peer).into()))
+        Ok(Connection::new(network, SocketStream::new(network.event_loop(), self, peer).into()))
     }
 }

@@ -11,16 +11,16 @@ use socket2::{Domain, Socket, Type};
 
 use super::attempt::connect_socket;
 use crate::address::Address;
-use crate::connection::Opened;
+use crate::connection::Connection;
 use crate::network::Network;
 use crate::socket::SocketStream;
 
 /// The longest pause before a client asks a server again that has no room for it.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-pub(super) async fn connect(network: &Rc<Network>, address: Address) -> io::Result<Opened> {
+pub(super) async fn connect(network: &Rc<Network>, address: Address) -> io::Result<Rc<Connection>> {
     let source = connect_patiently(network, &address).await?;
-    Ok(Opened::new(network, SocketStream::from_source(source, Some(address)).into()))
+    Ok(Connection::new(network, SocketStream::from_source(source, Some(address)).into()))
 }
 
 /// Connects, and waits while the server's backlog is full. A blocking `connect` would wait for it;

@@ -34,7 +34,6 @@ use crate::network::Network;
 use crate::queue::Queue;
 use crate::server;
 use crate::source::{ByteSource, ByteStream};
-use crate::stream::{StreamReader, StreamWriter};
 use crate::transport::Receiver;
 use crate::waiters::{Awaited, Place, WaiterSet};
 
@@ -58,31 +57,6 @@ pub(crate) struct Connection {
     /// The server that accepted it.
     server: OnceCell<Rc<server::Shared>>,
     io: Io,
-}
-
-/// A new connection, seen from both sides.
-pub(crate) struct Opened {
-    pub(crate) connection: Rc<Connection>,
-}
-
-impl Opened {
-    pub(crate) fn new(network: &Rc<Network>, io: Io) -> Self {
-        Self { connection: Connection::new(network, io) }
-    }
-
-    /// A connection over a stream that is no socket.
-    pub(crate) fn over(network: &Rc<Network>, stream: impl ByteStream + 'static) -> Self {
-        Self::new(network, Io::other(network.event_loop(), stream))
-    }
-
-    pub(crate) fn reader(&self, limit: usize) -> StreamReader {
-        StreamReader::of(self.connection.clone(), limit)
-    }
-
-    pub(crate) fn into_streams(self, limit: usize) -> (StreamReader, StreamWriter) {
-        self.connection.set(STREAMS);
-        (self.reader(limit), StreamWriter::new(self.connection))
-    }
 }
 
 /// What most connections never need.
@@ -147,6 +121,11 @@ impl Connection {
             server: OnceCell::new(),
             io,
         })
+    }
+
+    /// A connection over a stream that is no socket.
+    pub(crate) fn over(network: &Rc<Network>, stream: impl ByteStream + 'static) -> Rc<Self> {
+        Self::new(network, Io::other(network.event_loop(), stream))
     }
 
     pub(crate) fn network(&self) -> &Rc<Network> {

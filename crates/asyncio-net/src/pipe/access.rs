@@ -14,7 +14,7 @@ use super::End;
 use super::file::PlainFile;
 use super::stream::PipeStream;
 use super::threaded::ThreadedStream;
-use crate::connection::Opened;
+use crate::connection::Connection;
 use crate::network::Network;
 
 /// A descriptor, and the way to use it.
@@ -70,13 +70,17 @@ impl Access {
         }
     }
 
-    pub(super) fn open(self, network: &Rc<Network>, end: End) -> io::Result<Opened> {
+    pub(super) fn open(self, network: &Rc<Network>, end: End) -> io::Result<Rc<Connection>> {
         let event_loop = network.event_loop();
         Ok(match self {
-            Self::NonBlocking(fd) => Opened::over(network, PipeStream::pipe(event_loop, fd, end)?),
-            Self::Socket(fd) => Opened::over(network, PipeStream::socket(event_loop, fd, end)?),
-            Self::Ready(fd) => Opened::over(network, PlainFile::new(fd.into(), end)),
-            Self::Threaded(fd) => Opened::over(network, ThreadedStream::new(event_loop, fd, end)),
+            Self::NonBlocking(fd) => {
+                Connection::over(network, PipeStream::pipe(event_loop, fd, end)?)
+            }
+            Self::Socket(fd) => Connection::over(network, PipeStream::socket(event_loop, fd, end)?),
+            Self::Ready(fd) => Connection::over(network, PlainFile::new(fd.into(), end)),
+            Self::Threaded(fd) => {
+                Connection::over(network, ThreadedStream::new(event_loop, fd, end))
+            }
         })
     }
 }

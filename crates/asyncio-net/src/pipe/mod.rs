@@ -12,14 +12,15 @@ mod threaded;
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use self::access::Access;
 pub use self::standard::{stderr, stdin, stdout};
 use crate::connect::start;
-use crate::connection::Opened;
+use crate::connection::Connection;
 use crate::network::Network;
 use crate::protocol::Protocol;
-use crate::stream::{DEFAULT_LIMIT, StreamReader, StreamWriter};
+use crate::stream::{DEFAULT_LIMIT, StreamReader, StreamWriter, streams};
 use crate::transport::{Lent, Transport};
 
 /// Has the protocol that `factory` makes receive from the reading end of a pipe.
@@ -127,7 +128,7 @@ pub fn connect_write_pipe<P: Protocol + 'static>(
 /// }).unwrap();
 /// ```
 pub fn open_read_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamReader> {
-    Ok(open(pipe.into(), End::Reading)?.reader(DEFAULT_LIMIT))
+    Ok(StreamReader::of(open(pipe.into(), End::Reading)?, DEFAULT_LIMIT))
 }
 
 /// Writes to a pipe as a stream. Its open file is treated as [`connect_read_pipe`] says.
@@ -156,8 +157,8 @@ pub fn open_read_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamReader> {
 /// }).unwrap();
 /// ```
 pub fn open_write_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamWriter> {
-    let opened = open(pipe.into(), End::Writing)?;
-    Ok(opened.into_streams(DEFAULT_LIMIT).1)
+    let connection = open(pipe.into(), End::Writing)?;
+    Ok(streams(connection, DEFAULT_LIMIT).1)
 }
 
 /// The direction in which a pipe is used.
@@ -167,6 +168,6 @@ enum End {
     Writing,
 }
 
-fn open(pipe: OwnedFd, end: End) -> io::Result<Opened> {
+fn open(pipe: OwnedFd, end: End) -> io::Result<Rc<Connection>> {
     Access::to_owned(pipe, end)?.open(&Network::running(), end)
 }

@@ -5,12 +5,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
 
 use super::End;
 use super::access::Access;
-use crate::connection::Opened;
+use crate::connection::Connection;
 use crate::network::Network;
-use crate::stream::{DEFAULT_LIMIT, StreamReader, StreamWriter};
+use crate::stream::{DEFAULT_LIMIT, StreamReader, StreamWriter, streams};
 
 /// The program's standard input as a stream.
 ///
@@ -38,8 +39,8 @@ use crate::stream::{DEFAULT_LIMIT, StreamReader, StreamWriter};
 /// # }
 /// ```
 pub fn stdin() -> io::Result<StreamReader> {
-    let opened = standard(io::stdin().as_fd(), End::Reading)?;
-    Ok(opened.reader(DEFAULT_LIMIT))
+    let connection = standard(io::stdin().as_fd(), End::Reading)?;
+    Ok(StreamReader::of(connection, DEFAULT_LIMIT))
 }
 
 /// The program's standard output as a stream.
@@ -66,8 +67,8 @@ pub fn stdin() -> io::Result<StreamReader> {
 /// # }
 /// ```
 pub fn stdout() -> io::Result<StreamWriter> {
-    let opened = standard(io::stdout().as_fd(), End::Writing)?;
-    Ok(opened.into_streams(DEFAULT_LIMIT).1)
+    let connection = standard(io::stdout().as_fd(), End::Writing)?;
+    Ok(streams(connection, DEFAULT_LIMIT).1)
 }
 
 /// The program's standard error as a stream; see [`stdout`].
@@ -90,11 +91,11 @@ pub fn stdout() -> io::Result<StreamWriter> {
 /// # }
 /// ```
 pub fn stderr() -> io::Result<StreamWriter> {
-    let opened = standard(io::stderr().as_fd(), End::Writing)?;
-    Ok(opened.into_streams(DEFAULT_LIMIT).1)
+    let connection = standard(io::stderr().as_fd(), End::Writing)?;
+    Ok(streams(connection, DEFAULT_LIMIT).1)
 }
 
-fn standard(shared: BorrowedFd<'_>, end: End) -> io::Result<Opened> {
+fn standard(shared: BorrowedFd<'_>, end: End) -> io::Result<Rc<Connection>> {
     let own = shared.try_clone_to_owned()?;
     Access::to_shared(own, end)?.open(&Network::running(), end)
 }

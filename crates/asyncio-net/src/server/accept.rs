@@ -16,7 +16,7 @@ use super::shared::CloseAtEnd;
 use super::{Serve, Shared};
 use crate::address::Address;
 use crate::connect::ConnectedSocket;
-use crate::connection::Opened;
+use crate::connection::Connection;
 use crate::network::Network;
 use crate::socket::SocketStream;
 use crate::socket_file::SocketFile;
@@ -115,7 +115,7 @@ impl<L: ListenSocket> Listener<L> {
         }
         let event_loop = shared.network().event_loop();
         let stream = SocketStream::new(event_loop, socket, Some(peer));
-        Shared::serve(shared, Opened::new(shared.network(), stream.into()));
+        Shared::serve(shared, Connection::new(shared.network(), stream.into()));
     }
 
     fn is_paused(&self) -> bool {

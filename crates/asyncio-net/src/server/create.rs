@@ -1,7 +1,9 @@
 //! Servers whose clients are served by a protocol each.
 
+use std::rc::Rc;
+
 use super::{Serve, ServerAddress, StartServer};
-use crate::connection::Opened;
+use crate::connection::Connection;
 use crate::protocol::{BufferedProtocol, Protocol};
 use crate::transport::{Lent, Own, Receiver};
 
@@ -69,8 +71,8 @@ pub fn create_buffered_server<P: BufferedProtocol + 'static>(
 }
 
 fn serve<R: Receiver + 'static>(factory: impl Fn() -> R + 'static) -> Serve {
-    Serve::Client(Box::new(move |opened: Opened| {
+    Serve::Client(Box::new(move |connection: Rc<Connection>| {
         // Refused by a closed loop only.
-        let _ = opened.connection.start(Box::new(factory()));
+        let _ = connection.start(Box::new(factory()));
     }))
 }

@@ -195,7 +195,7 @@ fn serve(server: &Rc<Shared>, socket: ConnectedSocket) {
         return server.hand_over(hand_over, socket);
     }
     match socket.open(server.network()) {
-        Ok(opened) => Shared::serve(server, opened),
+        Ok(connection) => Shared::serve(server, connection),
         Err(error) => {
             let context = ErrorContext::new("a socket that was handed over is of no use");
             server.network().event_loop().report(&context.with_error(error));

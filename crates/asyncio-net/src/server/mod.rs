@@ -8,6 +8,7 @@ mod builder;
 mod create;
 mod intake;
 mod options;
+mod serve;
 mod shared;
 mod unix;
 
@@ -28,6 +29,7 @@ pub use self::address::ServerAddress;
 pub use self::builder::StartServer;
 pub use self::create::{create_buffered_server, create_server};
 pub use self::intake::Intake;
+pub use self::serve::{HandlerResult, start_server};
 
 pub(crate) use self::shared::{Serve, Shared};
 use crate::address::Address;

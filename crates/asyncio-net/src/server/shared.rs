@@ -12,7 +12,7 @@ use super::Intake;
 use super::accept::Listening;
 use super::acceptor::HandOver;
 use super::options::Options;
-use crate::connection::{Connection, Opened};
+use crate::connection::Connection;
 use crate::fence;
 use crate::lingering::Owner;
 use crate::network::Network;
@@ -21,7 +21,7 @@ use crate::waiters::{Awaited, Place, WaiterSet};
 
 /// What is done with a new connection.
 pub(crate) enum Serve {
-    Client(Box<dyn Fn(Opened)>),
+    Client(Box<dyn Fn(Rc<Connection>)>),
     Acceptor(HandOver),
 }
 
@@ -167,11 +167,10 @@ impl Shared {
     }
 
     /// Serves a new connection. If a factory of the user panics, only this connection is closed.
-    pub(super) fn serve(this: &Rc<Self>, opened: Opened) {
+    pub(super) fn serve(this: &Rc<Self>, connection: Rc<Connection>) {
         let Some(Serve::Client(serve)) = &this.serve else { return };
-        let connection = opened.connection.clone();
         Self::admit(this, &connection);
-        if let Err(panic) = fence::call(|| serve(opened)) {
+        if let Err(panic) = fence::call(|| serve(connection.clone())) {
             let context = ErrorContext::new("the factory of a server's client failed");
             let context = context.field("peer", connection.io().peer_address());
             this.network.event_loop().report(&panic.describe(context));

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 
-use super::{DEFAULT_LIMIT, StreamReader, StreamWriter};
+use super::{DEFAULT_LIMIT, StreamReader, StreamWriter, streams};
 use crate::connect::ConnectedSocket;
 use crate::network::Network;
 
@@ -81,8 +81,8 @@ impl JoinedStream {
     /// }).unwrap();
     /// ```
     pub fn from_std(socket: impl Into<ConnectedSocket>) -> io::Result<Self> {
-        let opened = socket.into().open(&Network::running())?;
-        let (reader, writer) = opened.into_streams(DEFAULT_LIMIT);
+        let connection = socket.into().open(&Network::running())?;
+        let (reader, writer) = streams(connection, DEFAULT_LIMIT);
         Ok(Self::new(reader, writer))
     }
 

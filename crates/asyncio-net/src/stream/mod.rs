@@ -8,7 +8,6 @@ mod over;
 mod reader;
 mod reading;
 mod scan;
-mod serve;
 #[cfg(feature = "tokio")]
 mod tokio_io;
 mod upgrade;
@@ -17,7 +16,7 @@ mod writer;
 pub use feed::{StreamFeeder, feed_reader, feed_reader_with_limit};
 pub use joined::JoinedStream;
 pub use over::stream_over;
+pub(crate) use over::streams;
 pub use reader::{DEFAULT_LIMIT, StreamReader};
-pub use serve::{HandlerResult, start_server};
 pub use upgrade::{PlainStream, upgrade_streams};
 pub use writer::{Closed, StreamWriter};

@@ -1,7 +1,9 @@
 //! Streams over anything that carries bytes.
 
+use std::rc::Rc;
+
 use super::{DEFAULT_LIMIT, StreamReader, StreamWriter};
-use crate::connection::Opened;
+use crate::connection::{Connection, STREAMS};
 use crate::network::Network;
 use crate::source::ByteStream;
 
@@ -53,5 +55,11 @@ use crate::source::ByteStream;
 /// ```
 #[must_use]
 pub fn stream_over(stream: impl ByteStream + 'static) -> (StreamReader, StreamWriter) {
-    Opened::over(&Network::running(), stream).into_streams(DEFAULT_LIMIT)
+    streams(Connection::over(&Network::running(), stream), DEFAULT_LIMIT)
+}
+
+/// The two halves of a connection.
+pub(crate) fn streams(connection: Rc<Connection>, limit: usize) -> (StreamReader, StreamWriter) {
+    connection.set(STREAMS);
+    (StreamReader::of(connection.clone(), limit), StreamWriter::new(connection))
 }

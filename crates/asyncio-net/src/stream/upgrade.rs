@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use super::{StreamReader, StreamWriter, feed_reader_with_limit};
 use crate::address::Address;
-use crate::connection::{Alone, Connection, Opened};
+use crate::connection::{Alone, Connection};
 use crate::source::{ByteSource, ByteStream};
 
 /// Puts a stream that `wrap` makes over an established connection, in place: afterwards `reader` and `writer` are
@@ -71,10 +71,10 @@ pub async fn upgrade_streams<S: ByteStream + 'static>(
         connection: connection.clone(),
         _alone: alone,
     };
-    let upgraded = Opened::over(connection.network(), wrap(plain).await?);
-    connection.set_cover(&upgraded.connection);
-    *reader = upgraded.reader(reader.limit());
-    writer.set_connection(upgraded.connection);
+    let upgraded = Connection::over(connection.network(), wrap(plain).await?);
+    connection.set_cover(&upgraded);
+    *reader = StreamReader::of(upgraded.clone(), reader.limit());
+    writer.set_connection(upgraded);
     unfinished.finish();
     Ok(())
 }

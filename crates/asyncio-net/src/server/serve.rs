@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use asyncio_loop::{ErrorContext, TaskOptions};
 use pin_project_lite::pin_project;
 
-use super::{DEFAULT_LIMIT, StreamReader, StreamWriter};
-use crate::connection::{Connection, Opened};
+use super::{Serve, ServerAddress, StartServer};
+use crate::connection::Connection;
 use crate::fence;
-use crate::server::{Serve, ServerAddress, StartServer};
+use crate::stream::{DEFAULT_LIMIT, StreamReader, StreamWriter, streams};
 use crate::transport::Transport;
 
 /// Listens on `address` and has `handler` serve each client, in a task of its own.
@@ -60,17 +60,16 @@ where
     R: HandlerResult,
 {
     let handler = Rc::new(handler);
-    let serve = move |opened: Opened| serve(&handler, opened);
+    let serve = move |connection| serve(&handler, connection);
     StartServer::new(address.into(), Serve::Client(Box::new(serve)))
 }
 
 /// Starts the task that serves one client.
-fn serve<H, R>(handler: &Rc<H>, opened: Opened)
+fn serve<H, R>(handler: &Rc<H>, connection: Rc<Connection>)
 where
     H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
     R: HandlerResult,
 {
-    let connection = opened.connection;
     let serving = Serving(connection.clone());
     let handler = handler.clone();
     let task = async move {
@@ -97,7 +96,7 @@ struct Serving(Rc<Connection>);
 impl Serving {
     fn streams(&self) -> (StreamReader, StreamWriter) {
         let limit = self.0.server().map_or(DEFAULT_LIMIT, |server| server.limit());
-        Opened { connection: self.0.clone() }.into_streams(limit)
+        streams(self.0.clone(), limit)
     }
 
     /// A handler may panic before it gives a future.
