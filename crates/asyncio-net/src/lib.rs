@@ -58,27 +58,22 @@ mod address;
 mod connect;
 mod connection;
 mod control;
-mod cork;
 mod datagram;
 mod endpoint;
 mod error;
 mod fence;
 mod inherited;
-mod lingering;
+mod io;
 mod message;
 mod network;
+mod outgoing;
 mod pipe;
-mod pool;
 mod protocol;
-mod queue;
-mod read_buffer;
 mod resolve;
 mod sendfile;
 mod server;
 mod sock;
-mod socket;
 mod socket_file;
-mod source;
 mod stream;
 mod transport;
 mod unix;
@@ -99,6 +94,7 @@ pub use datagram::{
 pub use endpoint::{Endpoint, Port};
 pub use error::{IncompleteReadError, LimitOverrunError, ReadError};
 pub use inherited::{InheritedFd, listen_fds};
+pub use io::{ByteSource, ByteStream};
 pub use pipe::{
     connect_read_pipe, connect_write_pipe, open_read_pipe, open_write_pipe, stderr, stdin, stdout,
 };
@@ -114,7 +110,6 @@ pub use sock::{
     sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_recvmsg, sock_sendall, sock_sendmsg,
     sock_sendto,
 };
-pub use source::{ByteSource, ByteStream};
 pub use stream::{
     Closed, DEFAULT_LIMIT, JoinedStream, PlainStream, StreamFeeder, StreamReader, StreamWriter,
     feed_reader, feed_reader_with_limit, stream_over, upgrade_streams,

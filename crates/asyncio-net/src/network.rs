@@ -7,12 +7,12 @@ use std::rc::{Rc, Weak};
 
 use asyncio_loop::{LoopRef, TaskOptions, running_loop, try_running_loop};
 
-use crate::cork::{BEHIND, Cork, Corked};
-use crate::lingering::{Lingering, Owner};
-use crate::pool;
-use crate::queue::Queue;
-use crate::read_buffer::Buffer;
-use crate::socket::SocketStream;
+use crate::io::Buffer;
+use crate::io::SocketStream;
+use crate::io::buffer_pool;
+use crate::io::{Lingering, Owner};
+use crate::outgoing::WriteQueue;
+use crate::outgoing::{BEHIND, Cork, Corked};
 
 /// Empty queues that are kept with their memory.
 const QUEUES: usize = 2 * BEHIND;
@@ -27,10 +27,10 @@ pub(crate) struct Network {
     /// What protocols receive into; none while it is lent.
     buffer: Cell<Option<Box<Buffer>>>,
     /// The empty queue that was used last: it is still in the cache.
-    last_queue: Cell<Option<Box<Queue>>>,
+    last_queue: Cell<Option<Box<WriteQueue>>>,
     /// Other empty ones.
     #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
-    queues: RefCell<Vec<Box<Queue>>>,
+    queues: RefCell<Vec<Box<WriteQueue>>>,
     lingering: OnceCell<Rc<Lingering>>,
 }
 
@@ -106,7 +106,7 @@ impl Network {
     /// The loop's read buffer, to be lent to a protocol.
     #[inline]
     pub(crate) fn take_buffer(&self) -> Box<Buffer> {
-        self.buffer.take().unwrap_or_else(pool::take)
+        self.buffer.take().unwrap_or_else(buffer_pool::take)
     }
 
     #[inline]
@@ -115,18 +115,18 @@ impl Network {
     }
 
     #[inline]
-    pub(crate) fn take_queue(&self) -> Box<Queue> {
+    pub(crate) fn take_queue(&self) -> Box<WriteQueue> {
         self.last_queue.take().unwrap_or_else(|| self.take_other_queue())
     }
 
     #[cold]
-    fn take_other_queue(&self) -> Box<Queue> {
+    fn take_other_queue(&self) -> Box<WriteQueue> {
         self.queues.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Keeps an empty queue for the next one to write.
     #[inline]
-    pub(crate) fn give_queue(&self, queue: Box<Queue>) {
+    pub(crate) fn give_queue(&self, queue: Box<WriteQueue>) {
         debug_assert!(queue.len() == 0, "only empty queues are kept");
         if let Some(before) = self.last_queue.replace(Some(queue)) {
             self.keep_queue(before);
@@ -134,7 +134,7 @@ impl Network {
     }
 
     #[cold]
-    fn keep_queue(&self, queue: Box<Queue>) {
+    fn keep_queue(&self, queue: Box<WriteQueue>) {
         let mut queues = self.queues.borrow_mut();
         if queues.len() < QUEUES {
             queues.push(queue);

@@ -13,8 +13,8 @@ use asyncio_loop::machinery::Share;
 use asyncio_loop::{Direction, LoopRef, running_loop};
 use bytes::Bytes;
 
+use crate::io::system_sendfile;
 use crate::sock;
-use crate::socket::system_sendfile;
 use crate::transport::Transport;
 
 /// At most this much is sent by one system call, so that others get their turn.
@@ -250,7 +250,7 @@ pub async fn sendfile(
     options: SendfileOptions,
 ) -> io::Result<u64> {
     let connection = transport.connection();
-    let _alone = connection.alone()?;
+    let _alone = connection.exclusive()?;
     connection.drained().await?;
     let mut progress = Progress::new(file, options);
     let result = native(&mut progress, |cx, file, offset, count| {

@@ -10,8 +10,8 @@ use rustix::net::sockopt;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::Address;
+use crate::io::SocketStream;
 use crate::network::Network;
-use crate::socket::SocketStream;
 
 /// Connects to `address`, from one of `local` if there are any.
 pub(super) async fn connect(

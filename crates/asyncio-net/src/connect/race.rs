@@ -15,9 +15,9 @@ use super::attempt;
 use super::options::Options;
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
+use crate::io::SocketStream;
 use crate::network::Network;
 use crate::resolve::{resolve, resolve_passive};
-use crate::socket::SocketStream;
 
 type Attempt<'a> = Pin<Box<dyn Future<Output = io::Result<SocketStream>> + 'a>>;
 

@@ -12,8 +12,8 @@ use socket2::{Domain, SockRef, Type};
 use crate::address::Address;
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
+use crate::io::SocketStream;
 use crate::network::Network;
-use crate::socket::SocketStream;
 
 /// The address that a client connects to: an [`Endpoint`] and whatever converts into one, a Unix
 /// path, or a socket that is connected already.

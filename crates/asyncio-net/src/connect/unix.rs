@@ -12,8 +12,8 @@ use socket2::{Domain, Socket, Type};
 use super::attempt::connect_socket;
 use crate::address::Address;
 use crate::connection::Connection;
+use crate::io::SocketStream;
 use crate::network::Network;
-use crate::socket::SocketStream;
 
 /// The longest pause before a client asks a server again that has no room for it.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);

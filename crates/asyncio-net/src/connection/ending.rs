@@ -16,9 +16,9 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::{Connection, Io, KEPT, PUMPED, UNREAD};
+use super::{Connection, KEPT, NOT_OPEN, PUMPED, UNREAD};
 use crate::error::SharedError;
-use crate::lingering::Owner;
+use crate::io::{Io, Owner};
 
 /// How far a connection has come on the way to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ impl Connection {
     /// Whether the way out works: writers are not asked to stop, and bytes leave.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        self.stage.get() == Stage::Open
+        !self.has(NOT_OPEN)
     }
 
     /// Whether nothing leaves any more.
@@ -68,6 +68,12 @@ impl Connection {
         self.stage.get() == Stage::Closed
     }
 
+    /// Goes on to `stage`; returns the one before.
+    fn enter(&self, stage: Stage) -> Stage {
+        self.set(NOT_OPEN);
+        self.stage.replace(stage)
+    }
+
     /// The error that ended it, if one did.
     pub(crate) fn error(&self) -> Option<io::Error> {
         Some(self.rare.get()?.error.get()?.to_io())
@@ -77,7 +83,7 @@ impl Connection {
     pub(crate) fn close(self: &Rc<Self>) {
         match self.stage.get() {
             Stage::Open => {
-                self.stage.set(Stage::Closing);
+                self.enter(Stage::Closing);
                 self.flush();
                 if self.is_closing() && self.queued() == 0 {
                     self.ended();
@@ -113,14 +119,14 @@ impl Connection {
             return self.finish(Stage::Lost);
         }
         // What the other side sent before may still be read, until the writer is closed.
-        self.stage.set(Stage::Lost);
+        self.enter(Stage::Lost);
         self.drop_queue();
         self.wake_waiters();
     }
 
     /// Nothing leaves any more. A protocol is told of it before the descriptor goes.
     fn finish(&self, stage: Stage) {
-        self.stage.set(stage);
+        self.enter(stage);
         self.drop_queue();
         if self.has(PUMPED) {
             self.pump_is_to_end();
@@ -187,7 +193,7 @@ impl Connection {
 
     /// Gives the descriptor up and tells everybody.
     pub(crate) fn closed(&self) {
-        let before = self.stage.replace(Stage::Closed);
+        let before = self.enter(Stage::Closed);
         if self.has(KEPT) {
             // They are remembered once they were asked for, which costs too much to do it for nobody.
             self.io.local_address();

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::{BLOCKED, Connection, EOF_ASKED, FLUSH_ASKED, FULL};
+use super::{BLOCKED, Connection, EOF_ASKED, FLUSH_ASKED, FULL, NOT_OPEN};
 use crate::waiters::{Place, Waiting};
 
 impl Connection {
@@ -39,7 +39,7 @@ impl Connection {
     /// Everything has left.
     #[inline]
     pub(super) fn flushed(self: &Rc<Self>) {
-        if self.has(FULL | FLUSH_ASKED | EOF_ASKED) || self.is_closing() {
+        if self.has(FULL | FLUSH_ASKED | EOF_ASKED | NOT_OPEN) {
             self.tell_flushed();
         }
     }

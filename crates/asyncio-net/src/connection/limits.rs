@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::{Connection, FULL, GAVE_WAY, PAUSED};
+use super::{Connection, FULL, GAVE_WAY, NOT_OPEN, PAUSED};
 use crate::waiters::Place;
 
 /// So many system calls a writer may make before it gives way to others.
@@ -155,7 +155,7 @@ impl Connection {
     /// Whether a writer need neither wait nor let others run.
     #[inline]
     pub(crate) fn is_drained(&self) -> bool {
-        !self.has(FULL | GAVE_WAY) && self.is_open() && self.sends.get() < SENDS_IN_A_ROW
+        !self.has(FULL | GAVE_WAY | NOT_OPEN) && self.sends.get() < SENDS_IN_A_ROW
     }
 
     /// Whether a writer that never has to wait should let others run now; at most once in a row.

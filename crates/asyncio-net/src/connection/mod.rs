@@ -6,11 +6,9 @@
 //! what is queued before them. What the socket does not take is left to a *flusher*, a task that exists for as
 //! long as there is such a rest.
 
-mod alone;
 mod ending;
+mod exclusive;
 mod flush;
-mod foreign;
-mod io;
 mod limits;
 mod poll;
 mod sendfile;
@@ -24,16 +22,15 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::TaskRef;
 
-pub(crate) use self::alone::Alone;
 use self::ending::Stage;
-pub(crate) use self::io::Io;
+pub(crate) use self::exclusive::Exclusive;
 pub(crate) use self::limits::Limits;
 use crate::error::SharedError;
 use crate::fence;
+use crate::io::{ByteSource, ByteStream, Io};
 use crate::network::Network;
-use crate::queue::Queue;
+use crate::outgoing::WriteQueue;
 use crate::server;
-use crate::source::{ByteSource, ByteStream};
 use crate::transport::Receiver;
 use crate::waiters::{Awaited, Place, WaiterSet};
 
@@ -48,7 +45,7 @@ pub(crate) struct Connection {
     /// Its number with the server that accepted it.
     client: Cell<u32>,
     /// What has been written and has not left; `None` if that is nothing.
-    queue: Cell<Option<Box<Queue>>>,
+    queue: Cell<Option<Box<WriteQueue>>>,
     rare: OnceCell<Box<Rare>>,
     /// The protocol; `None` for streams, and while the protocol is being called.
     receiver: Cell<Option<Box<dyn Receiver>>>,
@@ -87,6 +84,8 @@ pub(crate) const STREAMS: u16 = 1 << 2;
 const UNREAD: u16 = 1 << 3;
 /// The other side is to be told that no more comes.
 pub(crate) const EOF_ASKED: u16 = 1 << 5;
+/// The stage is not the first one any more; kept here, too, so that one look at the flags answers most questions.
+pub(crate) const NOT_OPEN: u16 = 1 << 4;
 /// More is queued than the high-water mark allows, and has not fallen to the low one since.
 pub(crate) const FULL: u16 = 1 << 6;
 /// The protocol knows that it is `FULL`.

@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{ALONE, BLOCKED, CORKED, Connection, EOF_ASKED, Io};
-use crate::cork::Corked;
-use crate::queue::{Queue, SLICES};
+use super::{ALONE, BLOCKED, CORKED, Connection, EOF_ASKED, NOT_OPEN};
+use crate::io::Io;
+use crate::outgoing::Corked;
+use crate::outgoing::{SLICES, WriteQueue};
 
 /// From this length on, bytes are sent at once rather than copied for later.
 pub(super) const DIRECT: usize = 4 * 1024;
@@ -75,7 +76,7 @@ impl Connection {
 
     #[inline]
     pub(super) fn takes(&self, length: usize) -> bool {
-        if self.has(EOF_ASKED | ALONE) || !self.is_open() {
+        if self.has(EOF_ASKED | ALONE | NOT_OPEN) {
             self.refuse_write();
             return false;
         }
@@ -114,7 +115,7 @@ impl Connection {
 
     /// Queues what `push` pushes, and sees to it that it leaves.
     #[inline]
-    pub(super) fn queue(self: &Rc<Self>, push: impl FnOnce(&mut Queue)) {
+    pub(super) fn queue(self: &Rc<Self>, push: impl FnOnce(&mut WriteQueue)) {
         if self.is_over() {
             return;
         }
@@ -139,7 +140,7 @@ impl Connection {
 
     /// Puts a queue back: an empty one where the next writer gets it, so that a connection has none.
     #[inline]
-    fn keep_queue(&self, queue: Box<Queue>) {
+    fn keep_queue(&self, queue: Box<WriteQueue>) {
         if queue.len() == 0 {
             self.network.give_queue(queue);
         } else {
@@ -183,7 +184,7 @@ impl Connection {
     /// how much of `parts` has left.
     pub(super) fn transmit(
         &self,
-        mut queue: Option<Box<Queue>>,
+        mut queue: Option<Box<WriteQueue>>,
         parts: &[&[u8]],
     ) -> (usize, io::Result<()>) {
         let length = parts.iter().map(|part| part.len()).sum();
@@ -235,7 +236,12 @@ impl fmt::Write for Pieces<'_> {
 }
 
 /// One system call for what is queued and then `parts`, of which so much has left. There is something to send.
-fn try_send(io: &Io, queue: Option<&Queue>, parts: &[&[u8]], skip: usize) -> io::Result<usize> {
+fn try_send(
+    io: &Io,
+    queue: Option<&WriteQueue>,
+    parts: &[&[u8]],
+    skip: usize,
+) -> io::Result<usize> {
     // The usual cases by themselves: sixteen slices take a while to set up.
     match (queue, parts) {
         (None, [part]) => return io.try_send(&part[skip..]),

@@ -18,8 +18,8 @@ use super::socket::Socket;
 use super::{DatagramProtocol, DatagramTransport};
 use crate::address::Address;
 use crate::connection::Limits;
+use crate::io::buffer_pool;
 use crate::network::Network;
-use crate::pool;
 use crate::socket_file::SocketFile;
 
 /// The number of datagrams that are sent, and received, before other tasks run.
@@ -83,7 +83,7 @@ impl Endpoint {
         protocol: P,
     ) -> io::Result<DatagramTransport> {
         let Opened { socket, file, peer, destination, limit } = opened;
-        let own_buffer = (limit > pool::LENGTH).then(|| vec![0; limit].into());
+        let own_buffer = (limit > buffer_pool::LENGTH).then(|| vec![0; limit].into());
         let endpoint = Rc::new(Self {
             network: network.clone(),
             file: Cell::new(file),

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use socket2::Domain;
 
 use super::DatagramAddress;
-use crate::pool;
+use crate::io::buffer_pool;
 use crate::resolve::Family;
 
 /// What the methods of [`CreateDatagramEndpoint`](super::CreateDatagramEndpoint) set.
@@ -33,7 +33,7 @@ impl Default for Options {
             allow_broadcast: false,
             cleanup_socket: true,
             replace_socket: false,
-            limit: pool::LENGTH,
+            limit: buffer_pool::LENGTH,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
 use super::End;
-use crate::source::{ByteSource, ByteStream};
+use crate::io::{ByteSource, ByteStream};
 
 pub(super) struct PlainFile {
     /// `None` when it is closed.

@@ -11,9 +11,9 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketType, recv, s
 
 use super::End;
 use super::left::Left;
+use crate::io::buffer_pool;
+use crate::io::{ByteSource, ByteStream};
 use crate::message::receive_message;
-use crate::pool;
-use crate::source::{ByteSource, ByteStream};
 
 /// The length of the longest packet of a pipe.
 const PIPE_BUF: usize = 4096;
@@ -82,7 +82,7 @@ impl Calls {
     fn needed(self) -> usize {
         match self {
             Self::Pipe => PIPE_BUF,
-            Self::Messages => pool::LENGTH,
+            Self::Messages => buffer_pool::LENGTH,
             Self::Device | Self::Stream => 1,
         }
     }

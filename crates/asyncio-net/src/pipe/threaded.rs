@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use super::End;
 use super::left::Left;
-use crate::source::{ByteSource, ByteStream};
+use crate::io::{ByteSource, ByteStream};
 
 /// The number of bytes that one call moves.
 const AT_ONCE: usize = 64 * 1024;

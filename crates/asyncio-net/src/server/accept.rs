@@ -17,8 +17,8 @@ use super::{Serve, Shared};
 use crate::address::Address;
 use crate::connect::ConnectedSocket;
 use crate::connection::Connection;
+use crate::io::SocketStream;
 use crate::network::Network;
-use crate::socket::SocketStream;
 use crate::socket_file::SocketFile;
 
 /// After running out of descriptors, no accept for so long.

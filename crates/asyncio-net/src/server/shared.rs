@@ -14,7 +14,7 @@ use super::acceptor::HandOver;
 use super::options::Options;
 use crate::connection::Connection;
 use crate::fence;
-use crate::lingering::Owner;
+use crate::io::Owner;
 use crate::network::Network;
 use crate::transport::ServerPump;
 use crate::waiters::{Awaited, Place, WaiterSet};

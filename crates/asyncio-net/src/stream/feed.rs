@@ -9,7 +9,7 @@ use asyncio_loop::LoopWaker;
 
 use super::StreamReader;
 use crate::error::SharedError;
-use crate::source::ByteSource;
+use crate::io::ByteSource;
 
 /// Makes a [`StreamReader`] whose bytes come from your own hand: for tests, and for protocols that offer
 /// part of what they receive as a stream.

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::{DEFAULT_LIMIT, StreamReader, StreamWriter};
 use crate::connection::{Connection, STREAMS};
+use crate::io::ByteStream;
 use crate::network::Network;
-use crate::source::ByteStream;
 
 /// A reader and a writer over a byte stream of any kind: a pipe, memory, a TLS session.
 ///

@@ -12,8 +12,8 @@ use super::scan::Scan;
 use super::writer::StreamWriter;
 use crate::connection::Connection;
 use crate::error::{IncompleteReadError, LimitOverrunError, ReadError};
-use crate::pool;
-use crate::source::ByteSource;
+use crate::io::ByteSource;
+use crate::io::buffer_pool;
 
 /// The longest line or record a reader looks for, unless told otherwise: 64 KiB.
 pub const DEFAULT_LIMIT: usize = 64 * 1024;
@@ -141,7 +141,7 @@ impl StreamReader {
         poll_fn(move |cx| {
             self.state.check()?;
             if count > 0 && self.state.buffer.is_empty() {
-                ready!(self.state.poll_fill(cx, count.min(pool::LENGTH)))?;
+                ready!(self.state.poll_fill(cx, count.min(buffer_pool::LENGTH)))?;
             }
             Poll::Ready(Ok(self.take(count.min(self.state.buffer.len()))))
         })
@@ -166,7 +166,7 @@ impl StreamReader {
     #[doc(alias = "read(-1)")]
     pub async fn read_to_end(&mut self) -> io::Result<Bytes> {
         self.state.check()?;
-        while self.state.fill(pool::LENGTH.max(2 * self.state.buffer.len())).await? {}
+        while self.state.fill(buffer_pool::LENGTH.max(2 * self.state.buffer.len())).await? {}
         Ok(self.take(self.state.buffer.len()))
     }
 
@@ -193,7 +193,7 @@ impl StreamReader {
             self.state.check()?;
             while self.state.buffer.len() < count {
                 // The length may be a lie of the peer's: memory is taken as bytes come.
-                let want = count.min(pool::LENGTH.max(2 * self.state.buffer.len()));
+                let want = count.min(buffer_pool::LENGTH.max(2 * self.state.buffer.len()));
                 if !ready!(self.state.poll_fill(cx, want))? {
                     let partial = self.take(self.state.buffer.len());
                     let expected = Some(count);

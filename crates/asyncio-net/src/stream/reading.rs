@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::connection::Connection;
 use crate::error::{LimitOverrunError, ReadError, SharedError};
-use crate::read_buffer::ReadBuffer;
-use crate::source::ByteSource;
+use crate::io::ByteSource;
+use crate::io::ReadBuffer;
 
 /// The state of a reader.
 pub(super) struct Reading {

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 
 use super::{StreamReader, StreamWriter, feed_reader_with_limit};
 use crate::address::Address;
-use crate::connection::{Alone, Connection};
-use crate::source::{ByteSource, ByteStream};
+use crate::connection::{Connection, Exclusive};
+use crate::io::{ByteSource, ByteStream};
 
 /// Puts a stream that `wrap` makes over an established connection, in place: afterwards `reader` and `writer` are
 /// its two ends. This is what `start_tls` is made of.
@@ -63,7 +63,7 @@ pub async fn upgrade_streams<S: ByteStream + 'static>(
 ) -> io::Result<()> {
     let connection = writer.connection().clone();
     let unfinished = Unfinished(Some(connection.clone()));
-    let alone = connection.alone()?;
+    let alone = connection.exclusive()?;
     connection.drained().await?;
     let (_, ended) = feed_reader_with_limit(reader.limit());
     let plain = PlainStream {
@@ -119,7 +119,7 @@ impl Drop for Unfinished {
 pub struct PlainStream {
     reader: RefCell<StreamReader>,
     connection: Rc<Connection>,
-    _alone: Alone,
+    _alone: Exclusive,
 }
 
 impl PlainStream {

@@ -10,7 +10,7 @@ use asyncio_loop::ErrorContext;
 use bytes::Bytes;
 
 use crate::connection::{Connection, EOF_ASKED};
-use crate::queue::SLICES;
+use crate::outgoing::SLICES;
 use crate::transport::Transport;
 use crate::waiters::Waiting;
 

@@ -13,10 +13,11 @@ use asyncio_loop::machinery::ReadyList;
 use asyncio_loop::{ErrorContext, LoopClosed, TaskOptions};
 
 use super::{Receiver, Stopped, Transport};
-use crate::connection::{Connection, Io, PUMPED, READ_EOF, READING_PAUSED};
+use crate::connection::{Connection, NOT_OPEN, PUMPED, READ_EOF, READING_PAUSED};
 use crate::fence;
+use crate::io::Io;
+use crate::io::{Received, SocketStream};
 use crate::server;
-use crate::socket::{Received, SocketStream};
 
 /// So many connections are looked at in one step of a server's pump.
 const IN_A_STEP: usize = 64;
@@ -265,7 +266,7 @@ impl Connection {
     /// Whether the protocol is to be given data.
     #[inline]
     pub(super) fn wants_data(&self) -> bool {
-        !self.has(READING_PAUSED | READ_EOF) && self.is_open()
+        !self.has(READING_PAUSED | READ_EOF | NOT_OPEN)
     }
 
     fn tell_eof(self: &Rc<Self>) {

@@ -7,9 +7,9 @@ use std::task::Context;
 
 use super::Transport;
 use crate::connection::Connection;
-use crate::pool;
+use crate::io::Received;
+use crate::io::buffer_pool;
 use crate::protocol::{BufferedProtocol, Protocol};
-use crate::socket::Received;
 
 /// What the pump and the way out call.
 pub(crate) trait Receiver {
@@ -137,7 +137,7 @@ impl<P: BufferedProtocol> Receiver for Own<P> {
     fn receive(&mut self, transport: &Transport, cx: &mut Context<'_>) -> Receipt {
         let connection = transport.connection();
         receive_some(connection, || {
-            let buffer = self.0.get_buffer(pool::LENGTH);
+            let buffer = self.0.get_buffer(buffer_pool::LENGTH);
             assert!(!buffer.is_empty(), "get_buffer() returned an empty buffer");
             let received = connection.receive(cx, buffer)?;
             if let Received::Bytes(count @ 1..) | Received::Last(count) = received {

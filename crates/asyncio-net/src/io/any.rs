@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use asyncio_loop::LoopRef;
 
 use super::foreign::Foreign;
-use crate::socket::SocketStream;
-use crate::source::{ByteSource, ByteStream};
+use super::socket::SocketStream;
+use super::source::{ByteSource, ByteStream};
 
 /// The bytes under a connection.
 pub(crate) enum Io {

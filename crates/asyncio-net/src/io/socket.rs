@@ -14,10 +14,10 @@ use rustix::net::{
     recv, recvmsg, send, shutdown,
 };
 
+use super::buffer_pool;
+use super::lingering::{Unread, drop_unread};
+use super::source::{ByteSource, ByteStream};
 use crate::address::Address;
-use crate::lingering::{Unread, drop_unread};
-use crate::pool;
-use crate::source::{ByteSource, ByteStream};
 
 /// A socket until it is closed, and its addresses for ever.
 pub(crate) struct SocketStream {
@@ -171,9 +171,9 @@ impl SocketStream {
 
     /// Whether the other side seems to be sending; drops what it has sent.
     fn may_send_more(&self, has_unread: bool) -> bool {
-        let mut buffer = pool::take();
+        let mut buffer = buffer_pool::take();
         let unread = self.with(|source| drop_unread(source.get_ref(), buffer.storage()));
-        pool::give(buffer);
+        buffer_pool::give(buffer);
         match unread {
             None | Some(Unread::End) => false,
             Some(Unread::Nothing) => has_unread,

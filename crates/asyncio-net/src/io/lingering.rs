@@ -22,7 +22,7 @@ use asyncio_loop::{
 use rustix::net::{RecvFlags, recv};
 use slab::Slab;
 
-use crate::pool;
+use super::buffer_pool;
 
 /// A socket is closed when nothing has come for so long.
 const QUIET: Duration = Duration::from_secs(5);
@@ -228,11 +228,11 @@ impl Task {
         let lingering = self.lingering.clone();
         self.numbers.clear();
         if lingering.list().poll_take(cx, &mut self.numbers).is_ready() {
-            let mut buffer = pool::take();
+            let mut buffer = buffer_pool::take();
             for key in self.numbers.drain(..) {
                 lingering.look_at(key as usize, buffer.storage());
             }
-            pool::give(buffer);
+            buffer_pool::give(buffer);
             // Waits for the list in the next step: others have their turn.
             cx.waker().wake_by_ref();
         }
@@ -260,10 +260,10 @@ impl Drop for Task {
         let sockets = self.lingering.sockets.take();
         self.lingering.checks.take();
         self.lingering.has_task.set(false);
-        let mut buffer = pool::take();
+        let mut buffer = buffer_pool::take();
         for (_, socket) in &sockets {
             drop_unread(socket.source.get_ref(), buffer.storage());
         }
-        pool::give(buffer);
+        buffer_pool::give(buffer);
     }
 }

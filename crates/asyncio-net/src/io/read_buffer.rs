@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::pool;
+use super::buffer_pool;
 
 /// From this length on, bytes are handed out together with the buffer they are in. Smaller ones are
 /// copied: they would keep a much larger buffer alive.
@@ -89,7 +89,7 @@ impl ReadBuffer {
     pub(crate) fn room(&mut self, want: usize) -> &mut [u8] {
         let want = want.max(self.len() + 1);
         let buffer = match self.0.take() {
-            None if want <= pool::LENGTH => pool::take(),
+            None if want <= buffer_pool::LENGTH => buffer_pool::take(),
             Some(buffer) if buffer.capacity() >= buffer.start + want => buffer,
             buffer => make_room(buffer, want),
         };
@@ -121,7 +121,7 @@ impl ReadBuffer {
         let grows = if self.len() <= SMALL { self.len() } else { 2 * self.len() };
         let needs = if want < OWN_FROM { grows } else { want.max(grows) };
         let capacity = self.0.as_deref().map_or(0, Buffer::capacity);
-        if capacity == pool::LENGTH && needs < pool::LENGTH {
+        if capacity == buffer_pool::LENGTH && needs < buffer_pool::LENGTH {
             self.move_to(Box::new(Buffer::new(needs)));
         }
     }
@@ -142,7 +142,7 @@ impl ReadBuffer {
     #[inline]
     pub(crate) fn clear(&mut self) {
         if let Some(buffer) = self.0.take() {
-            pool::give(buffer);
+            buffer_pool::give(buffer);
         }
     }
 
@@ -154,7 +154,7 @@ impl ReadBuffer {
             return bytes;
         }
         match self.0.take() {
-            Some(buffer) if buffer.capacity() != pool::LENGTH => {
+            Some(buffer) if buffer.capacity() != buffer_pool::LENGTH => {
                 Bytes::from(buffer.storage).slice(buffer.start..buffer.end)
             }
             pooled => Bytes::from_owner(Self(pooled)),
@@ -169,8 +169,8 @@ fn make_room(buffer: Option<Box<Buffer>>, want: usize) -> Box<Buffer> {
     if buffer.capacity() >= want {
         buffer.move_to_front();
         buffer
-    } else if want <= pool::LENGTH && buffer.len() <= SMALL {
-        moved(buffer, pool::take())
+    } else if want <= buffer_pool::LENGTH && buffer.len() <= SMALL {
+        moved(buffer, buffer_pool::take())
     } else {
         let capacity = want.max(2 * buffer.len());
         moved(buffer, Box::new(Buffer::new(capacity)))
@@ -183,7 +183,7 @@ fn moved(before: Box<Buffer>, mut to: Box<Buffer>) -> Box<Buffer> {
     to.storage[..length].copy_from_slice(before.bytes());
     to.start = 0;
     to.end = length;
-    pool::give(before);
+    buffer_pool::give(before);
     to
 }
 

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::{ErrorContext, LoopRef};
 
+use super::source::{ByteSource, ByteStream};
 use crate::address::Address;
 use crate::fence;
-use crate::source::{ByteSource, ByteStream};
 
 /// A [`ByteStream`] whose methods may panic. A panic is reported and becomes an error of the method,
 /// so it ends the connection over the stream and nothing else.

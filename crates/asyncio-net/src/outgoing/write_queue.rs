@@ -16,7 +16,7 @@ pub(crate) const SLICES: usize = 16;
 ///
 /// Most queues hold some small writes, which leave in one piece. Those are in `small`, which keeps its memory.
 #[derive(Debug, Default)]
-pub(crate) struct Queue {
+pub(crate) struct WriteQueue {
     /// What leaves first.
     small: Vec<u8>,
     /// What leaves after it.
@@ -32,7 +32,7 @@ enum Chunk {
     Shared(Bytes),
 }
 
-impl Queue {
+impl WriteQueue {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -168,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    fn first_bytes(queue: &Queue) -> Vec<u8> {
+    fn first_bytes(queue: &WriteQueue) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let count = queue.gather(&mut slices);
         slices[..count].iter().flat_map(|slice| slice.to_vec()).collect()
@@ -181,7 +181,7 @@ mod tests {
         fn what_goes_in_comes_out_in_order(
             steps in prop::collection::vec((0..3, 0..20_000_usize), 1..60)
         ) {
-            let mut queue = Queue::default();
+            let mut queue = WriteQueue::default();
             let mut model = VecDeque::new();
             for (step, (kind, amount)) in steps.into_iter().enumerate() {
                 let bytes = vec![step as u8; amount];

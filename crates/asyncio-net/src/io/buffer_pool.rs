@@ -4,7 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::read_buffer::Buffer;
+use super::read_buffer::Buffer;
 
 /// The length of a pooled buffer: what a socket can have ready for one `recv`.
 pub(crate) const LENGTH: usize = 256 * 1024;

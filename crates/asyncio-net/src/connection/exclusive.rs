@@ -6,9 +6,9 @@ use std::rc::Rc;
 use super::{ALONE, Connection, EOF_ASKED};
 
 /// Until this is dropped, writes to the connection panic.
-pub(crate) struct Alone(Rc<Connection>);
+pub(crate) struct Exclusive(Rc<Connection>);
 
-impl Drop for Alone {
+impl Drop for Exclusive {
     fn drop(&mut self) {
         self.0.clear(ALONE);
     }
@@ -20,7 +20,7 @@ impl Connection {
     /// # Panics
     ///
     /// After `write_eof`, and while somebody else is alone.
-    pub(crate) fn alone(self: &Rc<Self>) -> io::Result<Alone> {
+    pub(crate) fn exclusive(self: &Rc<Self>) -> io::Result<Exclusive> {
         assert!(!self.has(EOF_ASKED), "cannot write after write_eof");
         assert!(!self.has(ALONE), "the connection is in other hands");
         if !self.is_open() {
@@ -28,6 +28,6 @@ impl Connection {
         }
         self.set(ALONE);
         self.flush();
-        Ok(Alone(self.clone()))
+        Ok(Exclusive(self.clone()))
     }
 }
