@@ -8,14 +8,14 @@ use crate::line::{Line, Signal};
 
 /// A place where a fixed number of tasks wait for each other, again and again.
 ///
-/// A round fills up as tasks call [`wait`](Self::wait), and when the last one arrives, all go on. Who
-/// comes while they leave waits for the next round.
+/// A round fills up as tasks call [`wait`](Self::wait), and when the last one arrives, all go on. A
+/// task that comes while they leave waits for the next round.
 ///
 /// # From asyncio
 ///
-/// `async with barrier as position` is `let position = barrier.wait().await?`. Positions stay distinct
-/// also after a waiting task was cancelled. [`reset`](Self::reset) and [`abort`](Self::abort) need no
-/// `await`.
+/// `async with barrier as position` is `let position = barrier.wait().await?`. Positions stay
+/// distinct also after a waiting task was cancelled. [`reset`](Self::reset) and
+/// [`abort`](Self::abort) need no `await`.
 ///
 /// # Examples
 ///
@@ -67,7 +67,8 @@ impl Barrier {
         }
     }
 
-    /// Waits until all parties have called it. Returns the position in the order of arrival, from 0.
+    /// Waits until all parties have called it. Returns the position in the order of arrival, from
+    /// 0.
     ///
     /// The last one to arrive does not wait.
     ///
@@ -77,8 +78,8 @@ impl Barrier {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future before the round is complete takes this party out of it; the barrier is not
-    /// broken.
+    /// Dropping the future before the round is complete takes this party out of it; the barrier is
+    /// not broken.
     ///
     /// # Examples
     ///
@@ -119,9 +120,9 @@ impl Barrier {
         Party { barrier: self, arrival }
     }
 
-    /// Sends everybody who waits away with an error and starts a new round.
+    /// Ends every wait with an error and starts a new round.
     ///
-    /// Those who already wait for the next round take part in it. A broken barrier is whole again.
+    /// Tasks that already wait for the next round take part in it. A broken barrier is whole again.
     ///
     /// # Examples
     ///
@@ -141,7 +142,7 @@ impl Barrier {
         }
     }
 
-    /// Breaks the barrier: everybody who waits gets an error, and everybody who comes, until it is
+    /// Breaks the barrier: every wait ends with an error, and so does every later one until it is
     /// [reset](Self::reset).
     ///
     /// Call it when one of the parties cannot come any more.
@@ -214,8 +215,8 @@ impl Barrier {
     }
 }
 
-/// The arrivals of a round, in order. Parties that give up while it fills leave gaps, which are closed
-/// when half of the places are gaps, and when the round is complete.
+/// The arrivals of a round, in order. Parties that give up while it fills leave gaps, which are
+/// closed when half of the places are gaps, and when the round is complete.
 #[derive(Default)]
 struct Arrivals {
     places: Vec<Arrival>,

@@ -13,19 +13,20 @@ use crate::lock::{Acquire, Guard, Lock, LockGuard};
 
 /// A lock around a value, and tasks that wait until others have changed the value.
 ///
-/// A task that holds the lock and doesn't find the value as it needs it calls [`wait`](Self::wait), which
-/// releases the lock, waits to be notified, and takes the lock again. Wake-ups may come without need, so
-/// look again after each one: [`wait_for`](Self::wait_for) does.
+/// A task that holds the lock and doesn't find the value as it needs it calls [`wait`](Self::wait),
+/// which releases the lock, waits to be notified, and takes the lock again. Wake-ups may come
+/// without need, so look again after each one: [`wait_for`](Self::wait_for) does.
 ///
-/// Tasks are notified first come, first served. A notification whose receiver is dropped, or is never
-/// polled again, goes to the next.
+/// Tasks are notified first come, first served. A notification whose receiver is dropped, or is
+/// never polled again, goes to the next.
 ///
 /// # From asyncio
 ///
-/// `wait` takes the guard and gives it back, so that what runs between them cannot touch the value, and
-/// `notify` asks to be shown a guard. A wait that is cancelled is without the lock, and so is the code
-/// around it, whose guard is gone: Python takes the lock again first. [`wait_for`](Self::wait_for) always
-/// needs the guard, also if the predicate is true from the start.
+/// `wait` takes the guard and gives it back, so that what runs between them cannot touch the value,
+/// and `notify` asks to be shown a guard. A wait that is cancelled is without the lock, and so is
+/// the code around it, whose guard is gone: Python takes the lock again first.
+/// [`wait_for`](Self::wait_for) always needs the guard, also if the predicate is true from the
+/// start.
 ///
 /// # Examples
 ///
@@ -139,8 +140,8 @@ impl<T> Condition<T> {
 
     /// Releases the lock, waits to be notified, and takes the lock again.
     ///
-    /// It may return without a notification. Any guard of this condition's lock will do, borrowed or
-    /// owned.
+    /// It may return without a notification. Any guard of this condition's lock will do, borrowed
+    /// or owned.
     ///
     /// # Panics
     ///
@@ -148,8 +149,8 @@ impl<T> Condition<T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the lock released, or gives it back. A notification that it had received
-    /// goes to the next one that waits.
+    /// Dropping the future leaves the lock released, or gives it back. A notification that it had
+    /// received goes to the next one that waits.
     ///
     /// # Examples
     ///
@@ -309,8 +310,8 @@ impl<T> Condition<T> {
     }
 }
 
-/// Ready when notified. Who was passed over is woken without need: it may have been entitled to the
-/// notification that went on to another.
+/// Ready when notified. A future that was passed over is woken without need: it may have been
+/// entitled to the notification that went on to another.
 fn poll_notified(turn: &mut Turn<'_>, cx: &Context<'_>) -> Poll<()> {
     if turn.was_passed_over() { Poll::Ready(()) } else { turn.poll(0, cx) }
 }

@@ -1,9 +1,10 @@
-//! What debug mode knows of locks: who holds which, who waits for which, and what is wrong with that.
+//! What debug mode knows of locks: which task holds one, which task waits for one, and what is
+//! wrong.
 //!
-//! Nothing of this is kept unless the running loop is in debug mode, and then it is kept with the loop,
-//! so that a lock is no larger for it. A wait that closes a circle is reported when it begins. It is a
-//! report and not an error, because a task that waits may have another branch that goes on: of two
-//! branches of one `join!`, one may wait for a lock that the other holds.
+//! Nothing of this is kept unless the running loop is in debug mode, and then it is kept with the
+//! loop, so that a lock is no larger for it. A wait that closes a circle is reported when it
+//! begins. It is a report and not an error, because a task that waits may have another branch that
+//! goes on: of two branches of one `join!`, one may wait for a lock that the other holds.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};

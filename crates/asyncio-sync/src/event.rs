@@ -9,11 +9,12 @@ use crate::line::{Line, Signal};
 
 /// A flag that tasks can wait for.
 ///
-/// [`set`](Self::set) lets everybody through who waits, and everybody who comes while the flag stays set.
+/// [`set`](Self::set) lets every waiting task through, and every later one while the flag stays
+/// set.
 ///
 /// # From asyncio
 ///
-/// No difference: setting and clearing in the same turn still frees those who waited.
+/// No difference: setting and clearing in the same turn still frees the tasks that waited.
 ///
 /// # Examples
 ///
@@ -44,7 +45,7 @@ impl Event {
         Self::default()
     }
 
-    /// Sets the flag and lets everybody through who waits.
+    /// Sets the flag and lets every waiting task through.
     ///
     /// # Examples
     ///
@@ -60,7 +61,7 @@ impl Event {
         }
     }
 
-    /// Clears the flag: who comes from now on waits. Those who were let through stay so.
+    /// Clears the flag: later tasks wait. Tasks that were let through stay so.
     ///
     /// # Examples
     ///

@@ -1,4 +1,5 @@
-//! Locks, events, conditions, semaphores, barriers and queues of asyncio, for the tasks of one thread.
+//! Locks, events, conditions, semaphores, barriers and queues of asyncio, for the tasks of one
+//! thread.
 //!
 //! ```
 //! use asyncio_sync::{Queue, Semaphore};
@@ -24,27 +25,29 @@
 //! ```
 //!
 //! * [`Lock`] lets one in at a time, [`Semaphore`] and [`BoundedSemaphore`] a few.
-//! * [`Event`] tells everybody, [`Condition`] those who wait for a change under a lock.
+//! * [`Event`] wakes every waiting task, [`Condition`] tasks that wait for a change under a lock.
 //! * [`Barrier`] has tasks wait for each other.
 //! * [`Queue`], [`LifoQueue`] and [`PriorityQueue`] pass items from task to task.
-//! * [`mixed::Queue`] passes items between threads and tasks; a [`broadcast`] channel gives every value to each
-//!   of several receivers, a [`watch`] channel the latest one.
-//! * [`RateLimiter`] and [`RateLimits`] let so many through in a period, a [`Pool`] keeps objects that are costly to
-//!   make, and [`Shared`] is a value that names both places when two borrows collide.
+//! * [`mixed::Queue`] passes items between threads and tasks; a [`broadcast`] channel gives every
+//!   value to each of several receivers, a [`watch`] channel the latest one.
+//! * [`RateLimiter`] and [`RateLimits`] let so many through in a period, a [`Pool`] keeps objects
+//!   that are costly to make, and [`Shared`] is a value that names both places when two borrows
+//!   collide.
 //!
-//! They are fair, and lose nothing when a waiting future is dropped, also right after it was woken. They
-//! use no atomics, allocate only when somebody has to wait for the first time, and need nothing but
-//! wakers, so they work on any single-threaded executor. On the loop of `asyncio` they are fastest.
+//! They are fair, and lose nothing when a waiting future is dropped, also right after it was woken.
+//! They use no atomics, allocate only when somebody has to wait for the first time, and need
+//! nothing but wakers, so they work on any single-threaded executor. On the loop of `asyncio` they
+//! are fastest.
 //!
 //! # No futurelock
 //!
 //! A future that waits for a lock may be kept aside and never be polled again, for instance after a
-//! `select!` to which it was given by reference. When its turn comes, a lock that hands itself over hangs
-//! for ever, and everybody behind with it. Here the first in line is *called*, and passed over if it
-//! doesn't come although its task has run. On the loop of `asyncio` a callback of the loop sees to that, for
-//! any number of futures. On other executors the next in line does, which is woken to look; only when that
-//! one was kept aside as well does it take a newcomer, or the drop of one of the two, to go on.
-//! A future that was passed over and is polled later joins the line anew.
+//! `select!` to which it was given by reference. When its turn comes, a lock that hands itself over
+//! hangs for ever, and everybody behind with it. Here the first in line is *called*, and passed
+//! over if it doesn't come although its task has run. On the loop of `asyncio` a callback of the
+//! loop sees to that, for any number of futures. On other executors the next in line does, which is
+//! woken to look; only when that one was kept aside as well does it take a newcomer, or the drop of
+//! one of the two, to go on. A future that was passed over and is polled later joins the line anew.
 //!
 //! # Which one when
 //!

@@ -1,7 +1,8 @@
 //! The line of one primitive: a [`WaiterList`] of local wakers, and the futures that wait in it.
 //!
-//! There are two ways to wait. A [`Signal`] is for everybody who was there when it was given: an event
-//! that is set, a queue that has no work left. A [`Turn`] is for one at a time: see [`turn`](crate::turn).
+//! There are two ways to wait. A [`Signal`] reaches every future that waits when it is given: an
+//! event is set, a queue has no work left. A [`Turn`] reaches one future at a time: see
+//! [`turn`](crate::turn).
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
@@ -18,7 +19,7 @@ use crate::waiters::{Call, Everybody, Key, State, WaiterList};
 
 type List = WaiterList<LoopWaker>;
 
-/// The waiting futures of one primitive. It allocates when somebody has to wait for the first time.
+/// The waiting futures of one primitive. It allocates when the first future has to wait.
 #[derive(Default)]
 pub(crate) struct Line {
     shared: OnceCell<Rc<Shared>>,
@@ -55,7 +56,7 @@ impl Line {
         self.shared.get().map_or(0, |shared| shared.list.waiting())
     }
 
-    /// Everybody in line, notified or not.
+    /// How many futures are in line, notified or not.
     pub(crate) fn len(&self) -> usize {
         self.shared.get().map_or(0, |shared| shared.list.len())
     }
@@ -70,7 +71,7 @@ impl Line {
         }
     }
 
-    /// Notifies as many of those who are waiting as there are units that nobody was promised.
+    /// Notifies as many waiting futures as there are units that no future was promised.
     #[inline]
     pub(crate) fn offer(&self, free: usize) {
         while self.waiting() > 0 && self.notified() < free {
@@ -78,7 +79,7 @@ impl Line {
         }
     }
 
-    /// Notifies everybody who is waiting now.
+    /// Notifies every future that waits now.
     pub(crate) fn notify_all(&self) {
         let Some(shared) = self.shared.get() else { return };
         // Counted beforehand: a foreign waker could let new ones join while we call the others.
@@ -88,7 +89,7 @@ impl Line {
         }
     }
 
-    /// Calls everybody who is waiting now, for a [`Signal`].
+    /// Calls every future that waits now, for a [`Signal`].
     #[inline]
     pub(crate) fn signal(&self) {
         let Some(shared) = self.shared.get() else { return };
@@ -141,7 +142,8 @@ impl Shared {
         }
     }
 
-    /// Notifies the first one that is waiting, and sees to it that its answer is not awaited for ever.
+    /// Notifies the first one that is waiting, and sees to it that its answer is not awaited for
+    /// ever.
     fn notify(self: &Rc<Self>) {
         match self.list.notify() {
             None => self.guard(),
@@ -175,7 +177,7 @@ impl Shared {
         }
     }
 
-    /// Has somebody look after those who were called, if others wait behind them.
+    /// Has notified futures looked after, if others wait behind them.
     fn guard(self: &Rc<Self>) {
         let Some(call) = self.call_that_holds_up() else { return };
         if !self.is_watched(call) {
@@ -258,7 +260,8 @@ impl<'a> Turn<'a> {
         polled
     }
 
-    /// Whether this future was notified, didn't come, and was passed over. It is out of the line then.
+    /// Whether this future was notified, didn't come, and was passed over. It is out of the line
+    /// then.
     pub(crate) fn was_passed_over(&mut self) -> bool {
         let Some(key) = self.place else { return false };
         let list = &self.line.shared().list;

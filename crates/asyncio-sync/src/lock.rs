@@ -16,13 +16,14 @@ use crate::line::{Line, Turn};
 /// Use it to keep others out *across an `.await`*. Between two awaits nothing else runs, so plain
 /// [`Cell`]s and `RefCell`s do without it.
 ///
-/// The lock is fair: who asks first is served first, and nobody overtakes a task that has already been
-/// woken to take the lock. Releasing does not hand the lock over but wakes the next in line; a future
-/// that is woken and never polled again is passed over, so it cannot keep the others out.
+/// The lock is fair: the first to ask is served first, and no task overtakes one that has already
+/// been woken to take the lock. Releasing does not hand the lock over but wakes the next in line; a
+/// future that is woken and never polled again is passed over, so it cannot keep the others out.
 ///
-/// In debug mode of the loop (`set_debug`), reports name the tasks that wait for each other's locks, a task
-/// that waits for a lock it holds itself, a task that has ended while its guard lives on and somebody
-/// waits, and a task whose wait was passed over. They are reports, not errors: a branch of a `join!` may well wait for what another one holds.
+/// In debug mode of the loop (`set_debug`), reports name the tasks that wait for each other's
+/// locks, a task that waits for a lock it holds itself, a task that has ended while its guard lives
+/// on and somebody waits, and a task whose wait was passed over. They are reports, not errors: a
+/// branch of a `join!` may well wait for what another one holds.
 ///
 /// The lock is not tied to a task. The guard may be moved to another task of the thread and dropped
 /// there. There is no poisoning: a panic releases the lock like any other way out.
@@ -36,8 +37,9 @@ use crate::line::{Line, Turn};
 ///
 /// # From asyncio
 ///
-/// The lock holds what it protects. `async with lock:` is `let guard = lock.acquire().await`, and the
-/// end of the guard's scope releases it; there is no `release()` that could be called once too often.
+/// The lock holds what it protects. `async with lock:` is `let guard = lock.acquire().await`, and
+/// the end of the guard's scope releases it; there is no `release()` that could be called once too
+/// often.
 ///
 /// # Examples
 ///
@@ -58,7 +60,7 @@ pub struct Lock<T = ()> {
     /// Absent while a guard has it. Boxed, so that a guard of any kind can carry it.
     value: Cell<Option<Box<T>>>,
     line: Line,
-    /// Whether debug mode knows who holds it.
+    /// Whether debug mode knows the holder.
     noted: Cell<bool>,
 }
 
@@ -74,8 +76,8 @@ impl<T> Lock<T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up its place in line. If it had been woken already, the next in line is
-    /// woken instead.
+    /// Dropping the future gives up its place in line. If it had been woken already, the next in
+    /// line is woken instead.
     ///
     /// # Examples
     ///
@@ -145,7 +147,8 @@ impl<T> Lock<T> {
         Some(Guard::new(self, Location::caller()))
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a guard that keeps the lock alive and borrows nothing.
+    /// [`try_acquire`](Self::try_acquire) with a guard that keeps the lock alive and borrows
+    /// nothing.
     ///
     /// # Examples
     ///
@@ -165,8 +168,8 @@ impl<T> Lock<T> {
 
     /// Whether somebody holds the lock.
     ///
-    /// A lock that was released is free, although the next in line, already woken, may be about to take
-    /// it.
+    /// A lock that was released is free, although the next in line, already woken, may be about to
+    /// take it.
     ///
     /// # Examples
     ///

@@ -12,14 +12,15 @@ use crate::line::{Line, Turn};
 
 /// A number of permits that tasks take and give back.
 ///
-/// It is as fair as [`Lock`](crate::Lock): first come, first served, and nobody overtakes a task that has
-/// already been woken to take a permit. A future that is woken and never polled again is passed over.
+/// It is as fair as [`Lock`](crate::Lock): first come, first served, and nobody overtakes a task
+/// that has already been woken to take a permit. A future that is woken and never polled again is
+/// passed over.
 ///
 /// # From asyncio
 ///
-/// A [`Permit`] releases itself when it is dropped. [`release`](Self::release) adds a permit, also beyond
-/// the initial number, and goes together with [`Permit::forget`]. A negative initial value cannot be
-/// written.
+/// A [`Permit`] releases itself when it is dropped. [`release`](Self::release) adds a permit, also
+/// beyond the initial number, and goes together with [`Permit::forget`]. A negative initial value
+/// cannot be written.
 ///
 /// # Examples
 ///
@@ -56,8 +57,8 @@ impl Semaphore {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up its place in line. If it had been woken already, the next in line is
-    /// woken instead; no permit is lost.
+    /// Dropping the future gives up its place in line. If it had been woken already, the next in
+    /// line is woken instead; no permit is lost.
     ///
     /// # Examples
     ///
@@ -75,7 +76,8 @@ impl Semaphore {
         AcquirePermit { semaphore: self, turn: Turn::new(&self.line) }
     }
 
-    /// Like [`acquire`](Self::acquire), with a permit that keeps the semaphore alive and borrows nothing.
+    /// Like [`acquire`](Self::acquire), with a permit that keeps the semaphore alive and borrows
+    /// nothing.
     ///
     /// # Cancel safety
     ///
@@ -117,7 +119,8 @@ impl Semaphore {
         Some(self.take())
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a permit that keeps the semaphore alive and borrows nothing.
+    /// [`try_acquire`](Self::try_acquire) with a permit that keeps the semaphore alive and borrows
+    /// nothing.
     ///
     /// # Examples
     ///
@@ -218,7 +221,7 @@ impl<'a> Future for AcquirePermit<'a> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let semaphore = self.semaphore;
-        // Those who were woken go first, even if there is enough for all.
+        // Woken futures go first, even if there is enough for all.
         let free = if semaphore.line.notified() > 0 { 0 } else { semaphore.free.get() };
         let polled = self.turn.poll(free, cx);
         if polled.is_pending() {
@@ -287,8 +290,8 @@ impl<S: Deref<Target = Semaphore>> Drop for HeldPermit<S> {
 ///
 /// # From asyncio
 ///
-/// A permit that still lives releases itself, so [`release`](Self::release) refuses to do that for it:
-/// only a [forgotten](HeldPermit::forget) permit can be released by hand.
+/// A permit that still lives releases itself, so [`release`](Self::release) refuses to do that for
+/// it: only a [forgotten](HeldPermit::forget) permit can be released by hand.
 ///
 /// # Examples
 ///
@@ -374,7 +377,8 @@ impl BoundedSemaphore {
     ///
     /// # Errors
     ///
-    /// If no permit was forgotten: there would be more permits than at the beginning. Nothing changes.
+    /// If no permit was forgotten: there would be more permits than at the beginning. Nothing
+    /// changes.
     ///
     /// # Examples
     ///

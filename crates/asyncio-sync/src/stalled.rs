@@ -1,11 +1,12 @@
-//! Passes over, on our own loop, those who are called and don't come.
+//! Passes over notified futures that are not polled, on our own loop.
 //!
-//! The loop runs what is ready in the order in which it became so. Thus a callback that is scheduled
-//! after a waiter was notified runs after that waiter's task, and when it finds the same call still
-//! unanswered, nobody is going to answer it. Unlike a [deputy](crate::turn) it needs nobody of the line
-//! to be awake, so it gets past any number of futures that were kept aside, and it costs nothing per
-//! notification: one timer that is due at once has the callback scheduled when the loop next looks up
-//! from its work, for all lines together, some tens of microseconds later on a busy loop.
+//! The loop runs what is ready in the order in which it became ready. So a callback that is
+//! scheduled after a future was notified runs after that future's task. When it finds the same call
+//! still unanswered, the future is not going to be polled. Unlike a [deputy](crate::turn) this
+//! needs no waiting future to be awake, so it gets past any number of futures that were kept aside.
+//! It costs nothing for each notification: one timer that is due at once schedules the callback
+//! when the loop next polls its driver, for all lines together, some tens of microseconds later on
+//! a busy loop.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -28,7 +29,7 @@ struct Watched {
     line: Rc<Shared>,
     /// The oldest unanswered call when we last looked.
     seen: Call,
-    /// In debug mode, who was called.
+    /// In debug mode, the tasks that were called.
     called: Vec<(Call, TaskRef)>,
 }
 
@@ -45,7 +46,8 @@ pub(crate) fn watch(line: &Rc<Shared>, call: Call) -> bool {
     .is_ok()
 }
 
-/// Remembers who was called, for a report if it doesn't come. For lines that are watched.
+/// Remembers the task that was called, for a report if it does not answer. For lines that are
+/// watched.
 #[cold]
 pub(crate) fn remember(line: &Rc<Shared>, call: Call, task: TaskRef) {
     // Outside of a run nothing is watched.
@@ -81,8 +83,8 @@ impl Watch {
 }
 
 impl Watched {
-    /// Passes over whoever was called before the last look and has not come. False if there is nobody
-    /// left to wait for.
+    /// Passes over the future that was called before the last look and has not answered. False if
+    /// no call is left unanswered.
     fn check(&mut self) -> bool {
         if self.line.call_that_holds_up() == Some(self.seen) {
             self.line.pass_over();
@@ -101,7 +103,7 @@ impl Watched {
         true
     }
 
-    /// Reports who was passed over, if we know: in debug mode.
+    /// Reports the task that was passed over, if debug mode knows it.
     fn report(&self) {
         let Some((_, task)) = self.called.iter().find(|(call, _)| *call == self.seen) else {
             return;

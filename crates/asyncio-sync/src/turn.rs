@@ -1,40 +1,42 @@
-//! Whose turn it is: what a notification means when there is one thing and many want it.
+//! What a notification means when there is one thing and several futures want it.
 //!
-//! The thing is a lock, a permit, an item or a slot; here it is a *unit*. The rules are those of fairness
-//! and of losing nothing:
+//! The thing is a lock, a permit, an item or a slot; here it is a *unit*. Four rules make the
+//! primitives fair, and keep units from being lost:
 //!
-//! 1. *A notification reserves, it doesn't hand over.* What is given away stays with the primitive until
+//! 1. *A notification reserves, it doesn't hand over.* The unit stays with the primitive until
 //!    the notified future is polled and takes it.
-//! 2. *Nobody overtakes.* A newcomer takes what is free only if more is free than was promised to
-//!    notified waiters (a semaphore even then lets those go first). Otherwise it queues, although the
-//!    thing may look free.
-//! 3. *A promise is never lost.* A future dropped after it was notified passes its turn on to the next.
-//! 4. *A promise isn't kept for ever.* A notified future that doesn't come is passed over.
+//! 2. *No future overtakes.* A newcomer takes a unit only if more are free than were promised to
+//!    notified futures (a semaphore even then lets those go first). Otherwise it queues, although
+//!    the primitive may look free.
+//! 3. *A promise is never lost.* A notified future that is dropped passes its turn on to the next.
+//! 4. *A promise isn't kept for ever.* A notified future that is not polled is passed over.
 //!
-//! The fourth is the hard one. A future that somebody keeps aside, for instance one that lost a `select!`
-//! to which it was given by reference, wakes its task when it is notified, but nothing polls it. With a
-//! lock that hands over, or that keeps its promise, everybody behind it is stuck: a *futurelock*. No
-//! executor tells us that a future is not going to be polled again, so somebody has to look.
+//! The fourth is the hard one. A program may keep a future aside, for instance one that lost a
+//! `select!` to which it was given by reference. A notification wakes its task, but nothing polls
+//! the future. With a lock that hands itself over, or that keeps its promise, every future behind
+//! is stuck: a *futurelock*. No executor tells a primitive that a future is not going to be polled
+//! again, so the primitive has to look.
 //!
-//! On our own loop a callback of the loop looks: see `stalled`.
+//! On our own loop a callback of the loop looks: see [`stalled`](crate::stalled).
 //!
-//! On any other executor those in line look. When a waiter is notified, the one behind it, its **deputy**,
-//! is woken too. A deputy that finds the call answered goes on waiting. One that finds it unanswered
-//! wakes itself once more, and when it comes back to the same unanswered call, it passes that waiter
-//! over and takes the turn. A newcomer that finds an unanswered call does the same on behalf of
-//! the first who waits. On an executor that runs tasks in the order in which they were woken, and in
-//! practice they do, the notified one was polled in between if it was ever going to be. If an executor
-//! has another order, what is lost is fairness for one turn, never anything else. There is one limit:
-//! when a waiter and its deputy are both kept aside, the others get past them only when the next
-//! newcomer joins, or one of the two is dropped.
+//! On any other executor the futures in line look. A notification also wakes the future behind the
+//! notified one, its **deputy**. A deputy that finds the call answered goes on waiting. One that
+//! finds the call unanswered wakes itself once more, and when it comes back to the same unanswered
+//! call, it passes the notified future over and takes the turn. A newcomer that finds an unanswered
+//! call does the same on behalf of the first waiting future. Executors run tasks in the order in
+//! which they were woken, so by then the notified future was polled if it was ever going to be. If
+//! an executor has another order, fairness is lost for one turn and nothing else. There is one
+//! limit: when a notified future and its deputy are both kept aside, the others get past them only
+//! when a newcomer joins, or one of the two is dropped.
 //!
-//! A waiter that was passed over and is polled later after all joins the line anew, at its end.
+//! A future that was passed over and is polled later joins the line anew, at its end.
 
 use std::task::{Context, Poll};
 
 use crate::waiters::{Call, Key, State, WaiterList, Wake};
 
-/// What a waiter found when it was polled, and what to do about it once nothing is borrowed or locked.
+/// What a waiter found when it was polled, and what to do about it once nothing is borrowed or
+/// locked.
 #[must_use]
 pub(crate) struct Polled<W> {
     found: Found,
@@ -163,7 +165,7 @@ impl<W: Wake> WaiterList<W> {
         called
     }
 
-    /// Looks whether those who were called come.
+    /// Passes a notified future over, if it was called before the last look.
     #[cold]
     fn look_after_calls(
         &self,

@@ -1,21 +1,22 @@
-//! The line everyone queues in: a first-in-first-out list of wakers.
+//! The waiter list of one primitive: the wakers of waiting futures, first in, first out.
 //!
-//! Who joins gets a number, and the numbers rise; so a waiter finds its place by its number, and which of
-//! two came first is a comparison. A line has two parts, in this order: waiters that were *notified*
-//! (called, but they have not come yet) and waiters that are still *waiting*. Notifying moves the boundary
-//! by one, so order is never decided anywhere else. A call to *everybody* empties the line instead:
-//! whoever has a number below the boundary and no place was meant.
+//! Each future that joins gets a number, and the numbers rise. So a future finds its place by its
+//! number, and comparing two numbers says which future came first. The list has two parts, in this
+//! order: *notified* futures, which were woken and have not been polled since, and *waiting*
+//! futures. Notifying moves the boundary by one, so order is decided in this one place. Calling
+//! *everybody* empties the list instead: a future whose number is below the boundary and that has
+//! no place was called.
 //!
-//! Most lines are of one. Its waker is in the list itself, its number is the newest, and it joins, is
-//! called, answers and leaves without a search. When a second one comes, both stand in the ring, where
-//! places are kept in order, until it is empty. A place that is given up between others stays behind as a
-//! gap until it comes to an end of the ring, or until half of the ring is gaps; then they are squeezed out.
-//! So joining and notifying take constant time, leaving takes a search at most, and a line that has seen
-//! its peak never allocates.
+//! Most lists hold one future. Its waker is in the list itself, its number is the newest, and it
+//! joins, is notified, answers and leaves without a search. When a second future comes, both move
+//! to the ring, which keeps places in order until it is empty. A future that leaves from between
+//! two others leaves a gap, until the gap comes to an end of the ring, or until half of the ring is
+//! gaps; then they are closed. So joining and notifying take constant time, leaving takes a binary
+//! search at most, and a list that has seen its peak never allocates.
 //!
-//! The list wakes nobody. It hands wakers out, so that its owner can call or drop them when nothing is
-//! borrowed or locked any more: both may run foreign code. What a notification means, and what happens
-//! when the notified waiter doesn't come, is decided in [`turn`](crate::turn).
+//! The list wakes nothing. It hands wakers out, and its owner wakes or drops them when nothing is
+//! borrowed or locked: both may run code of a user. [`turn`](crate::turn) decides what a
+//! notification means, and what happens when the notified future is not polled.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -68,38 +69,39 @@ impl Wake for Waker {
     }
 }
 
-/// The number of one who joined. It belongs to one future, which gives its place back with
+/// The number of a future that joined. The future gives its place back with
 /// [`WaiterList::leave`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key(NonZeroU64);
 
-/// How it stands with one waiter.
+/// The state of one future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// In line.
     Waiting,
     /// Called, and the call is still this waiter's.
     Notified,
-    /// No longer in line. It was called, and either everybody was, or it did not come and its call went
-    /// to another.
+    /// No longer in line. It was called, and either everybody was, or it did not come and its call
+    /// went to another.
     Out,
 }
 
-/// Numbers the notifications of one line, from 1. It may wrap: it only tells neighbours in time apart.
+/// Numbers the notifications of one line, from 1. It may wrap: it only tells neighbours in time
+/// apart.
 pub(crate) type Call = u32;
 
 /// The line.
 pub(crate) struct WaiterList<W> {
-    /// The number of the newest who joined.
+    /// The number of the newest future that joined.
     newest: Cell<u64>,
-    /// The number of the newest who was called: all up to it were.
+    /// The number of the newest future that was called: all up to it were.
     called: Cell<u64>,
     notified: Cell<u32>,
     waiting: Cell<u32>,
     calls: Cell<Call>,
-    /// Whether those in line are in the ring. If not, there is one at most, the newest.
+    /// Whether the futures are in the ring. If not, there is one at most, the newest.
     in_ring: Cell<bool>,
-    /// Of the only one in line.
+    /// The waker of the only future.
     only: Cell<Option<W>>,
     ring: RefCell<Ring<W>>,
 }
@@ -108,7 +110,7 @@ pub(crate) struct WaiterList<W> {
 #[derive(Debug)]
 struct Ring<W> {
     places: VecDeque<Place<W>>,
-    /// How many of them, gaps too, were called.
+    /// How many of the places, gaps included, were called.
     ahead: usize,
     gaps: usize,
 }
@@ -118,9 +120,9 @@ struct Place<W> {
     /// Taken when the waiter is woken; its next poll puts one back.
     waker: Option<W>,
     key: Key,
-    /// Of one that was notified: its call. Of one that waits: the unanswered call it has noted, or 0.
+    /// Notified: its call. Waiting: the unanswered call that it has noted, or 0.
     call: Call,
-    /// Nobody's any more. The first place of a ring and the last are no gaps.
+    /// The future has left. The first place of a ring and the last are no gaps.
     gap: bool,
 }
 
@@ -168,7 +170,7 @@ impl<W> WaiterList<W> {
         self.notified() + self.waiting()
     }
 
-    /// Whether there are any who wait behind others that were called.
+    /// Whether futures wait behind others that were called.
     #[inline]
     pub(crate) fn is_held_up(&self) -> bool {
         self.notified() > 0 && self.waiting() > 0
@@ -196,7 +198,7 @@ impl<W: Wake> WaiterList<W> {
         if self.len() > 0 {
             self.join_ring(key, waker);
         } else {
-            // There was none, and to forget none spares the question.
+            // It is empty, and forgetting an empty place spares the check for a destructor.
             mem::forget(self.only.replace(Some(waker)));
             self.waiting.set(1);
         }
@@ -231,7 +233,7 @@ impl<W: Wake> WaiterList<W> {
         ring.ahead = self.notified();
     }
 
-    /// Comes when called: gives the place up if this waiter was notified.
+    /// Answers a call: gives the place up if this waiter was notified.
     #[inline]
     pub(crate) fn answer(&self, key: Key) -> bool {
         if !self.was_called(key) {
@@ -283,7 +285,7 @@ impl<W: Wake> WaiterList<W> {
         (state, waker)
     }
 
-    /// How it stands with this waiter.
+    /// The state of this waiter.
     pub(crate) fn state(&self, key: Key) -> State {
         let in_line =
             self.is_only(key) || self.in_ring.get() && self.ring.borrow().position(key).is_some();
@@ -294,8 +296,8 @@ impl<W: Wake> WaiterList<W> {
         }
     }
 
-    /// Makes sure that the waker of one that waits is that of the task being polled; gives back a stale
-    /// one.
+    /// Makes sure that the waker of one that waits is that of the task being polled; gives back a
+    /// stale one.
     pub(crate) fn refresh(&self, key: Key, cx: &Context<'_>) -> Option<W> {
         if self.has_waker(key, cx) {
             return None;
@@ -328,8 +330,8 @@ impl<W: Wake> WaiterList<W> {
         place.and_then(|place| place.waker.as_ref()).is_some_and(|waker| waker.is_current(cx))
     }
 
-    /// Calls the first one that is waiting. There is no waker if it has been woken already and not been
-    /// polled since.
+    /// Calls the first one that is waiting. There is no waker if it has been woken already and not
+    /// been polled since.
     #[inline]
     pub(crate) fn notify(&self) -> Option<W> {
         let waiting = self.waiting.get().checked_sub(1)?;
@@ -354,8 +356,7 @@ impl<W: Wake> WaiterList<W> {
         waker
     }
 
-    /// Calls everybody, who then are out of line and answer for nothing. Hands out the waker of the only
-    /// one, or those of all.
+    /// Calls every future and empties the list. Hands out the waker of the only one, or all wakers.
     #[inline]
     pub(crate) fn call_everybody(&self) -> (Option<W>, Option<Everybody<W>>) {
         self.called.set(self.newest.get());
@@ -427,8 +428,8 @@ impl<W: Wake> WaiterList<W> {
         noted.is_some() && noted == self.oldest_call()
     }
 
-    /// Has a waiter note the oldest unanswered call, if it is its task to look after calls: if it is the
-    /// next in line, or has not noted a call yet. True if it did.
+    /// Has a waiter note the oldest unanswered call, if it is its task to look after calls: if it
+    /// is the next in line, or has not noted a call yet. True if it did.
     pub(crate) fn note_unanswered(&self, key: Key) -> bool {
         let Some(call) = self.oldest_call() else { return false };
         let mut ring = self.ring.borrow_mut();
@@ -457,7 +458,7 @@ impl<W: Wake> WaiterList<W> {
 }
 
 impl<W> Ring<W> {
-    /// The first place of those who wait.
+    /// The first place of the waiting part.
     #[inline]
     fn next(&mut self) -> Option<&mut Place<W>> {
         if self.gaps > 0 {
@@ -514,7 +515,7 @@ impl<W> Ring<W> {
     }
 }
 
-/// The places of all who were called with everybody.
+/// The places of the futures that were called together.
 #[derive(Debug)]
 pub(crate) struct Everybody<W>(VecDeque<Place<W>>);
 

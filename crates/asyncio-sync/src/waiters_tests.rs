@@ -1,4 +1,4 @@
-//! The line beside a simple model: a list of who joined, in order, and how it stands with each.
+//! The line beside a simple model: the futures that joined, in order, and the state of each.
 
 use std::cell::Cell;
 use std::task::{Context, Waker};
@@ -11,7 +11,7 @@ thread_local! {
     static JOINED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The waker of the so-manieth who joined.
+/// The waker of the future that joined as number n.
 #[derive(Debug, PartialEq, Eq)]
 struct Numbered(usize);
 
@@ -33,7 +33,7 @@ enum Step {
     Notify,
     Withdraw,
     PassOver,
-    /// Of one of those who have not left.
+    /// By a future that has not left.
     Answer(usize),
     Leave(usize),
     Refresh(usize),
@@ -54,7 +54,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 struct Model {
     line: WaiterList<Numbered>,
-    /// Who has not left, in order of joining, with the number of its waker if that is in the list.
+    /// The futures that have not left, in order, with the number of the waker if it is in the list.
     waiters: Vec<(Key, State, Option<usize>)>,
 }
 
@@ -139,7 +139,7 @@ proptest! {
         }
     }
 
-    /// Those who have left are not called, and the others are, in order.
+    /// Futures that have left are not called, and the others are, in order.
     #[test]
     fn everybody_is_called_in_order(leaves in prop::collection::vec(any::<bool>(), 0..20)) {
         JOINED.set(0);

@@ -1,8 +1,8 @@
 //! A future that holds a place in line and is never polled again keeps nobody else out.
 //!
-//! Each test keeps one waiting future aside, as `select!` by reference does, lets its turn come, and
-//! shows that the others are served: on an executor that knows nothing about this crate, and at the end
-//! of this file on our own loop.
+//! Each test keeps one waiting future aside, as `select!` by reference does, lets its turn come,
+//! and shows that the others are served: on an executor that knows nothing about this crate, and at
+//! the end of this file on our own loop.
 
 mod common;
 
@@ -58,8 +58,8 @@ fn lock() {
     assert!(!lock.is_locked());
 }
 
-/// The repro of RFD 609: a task waits for a lock in a `select!`, by reference, and in the other branch
-/// asks for the lock again.
+/// The repro of RFD 609: a task waits for a lock in a `select!`, by reference, and in the other
+/// branch asks for the lock again.
 #[test]
 fn select_by_reference() {
     use futures::FutureExt;
@@ -248,7 +248,8 @@ mod on_our_loop {
     use super::*;
     use asyncio_loop::{EventLoop, TaskOptions};
 
-    /// Takes a lock behind `neighbours` that don't come, as one of several tasks or with more to do.
+    /// Takes a lock behind `neighbours` that don't come, as one of several tasks or with more to
+    /// do.
     fn get_past(neighbours: usize, busy: bool) {
         let event_loop = EventLoop::new().expect("a poller");
         let lock = Rc::new(Lock::new(0));

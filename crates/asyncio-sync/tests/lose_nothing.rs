@@ -1,9 +1,10 @@
 //! Whatever future is dropped, and whenever, what it was to get reaches the next in line.
 //!
-//! Each scenario has tasks that wait for something of which one comes in each turn. It is run again for
-//! every task, every turn, and both orders within the turn: the task is cancelled just before or just
-//! after something came, so also in the very turn in which it was woken. In the end nobody who stayed
-//! waits, and what was meant for the cancelled one is left over unless it had got it already.
+//! Each scenario has tasks that wait for something of which one comes in each turn. It is run again
+//! for every task, every turn, and both orders within the turn: the task is cancelled just before
+//! or just after something came, so also in the very turn in which it was woken. In the end nobody
+//! who stayed waits, and what was meant for the cancelled one is left over unless it had got it
+//! already.
 
 mod common;
 

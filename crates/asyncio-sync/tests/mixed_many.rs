@@ -1,5 +1,5 @@
-//! The mixed queue between many threads and several loops at once: every item comes out once, whoever is
-//! dropped or runs out of time, and everybody ends.
+//! The mixed queue between many threads and several loops at once: every item comes out once,
+//! whoever is dropped or runs out of time, and everybody ends.
 
 use std::collections::HashSet;
 use std::thread::{self, JoinHandle};
@@ -14,7 +14,8 @@ use futures::future::join;
 const EACH: u32 = 1_500;
 const MOMENT: Duration = Duration::from_micros(20);
 
-/// Puts items in from a thread: waiting, waiting a moment again and again, or asking again and again.
+/// Puts items in from a thread: waiting, waiting a moment again and again, or asking again and
+/// again.
 fn putter<O>(queue: &BaseQueue<u32, O>, from: u32) -> JoinHandle<()>
 where
     O: Order<u32> + Send + 'static,
@@ -83,8 +84,8 @@ where
     })
 }
 
-/// Gets items until the queue is shut down, by two tasks of a loop, which now and then give a get up while
-/// it waits.
+/// Gets items until the queue is shut down, by two tasks of a loop, which now and then give a get
+/// up while it waits.
 fn async_getters<O>(queue: &BaseQueue<u32, O>) -> JoinHandle<Vec<u32>>
 where
     O: Order<u32> + Send + 'static,

@@ -138,8 +138,8 @@ proptest! {
         prop_assert!(free == 0 || waiting == 0, "{} free, {} waiting", free, waiting);
     }
 
-    /// Those who are not cancelled are served first come, first served: of a single permit, as two that
-    /// are called in one turn may be polled in any order.
+    /// Those who are not cancelled are served first come, first served: of a single permit, as two
+    /// that are called in one turn may be polled in any order.
     #[test]
     fn a_permit_goes_round_in_order(
         steps in prop::collection::vec(prop_oneof![

@@ -214,8 +214,8 @@ proptest! {
         conserves::<asyncio_sync::Priority<u32>>(maxsize, &steps);
     }
 
-    /// Tasks that are not cancelled are served first come, first served: over one slot, where nothing is
-    /// ever there that was not promised, in the order in which they were made.
+    /// Tasks that are not cancelled are served first come, first served: over one slot, where
+    /// nothing is ever there that was not promised, in the order in which they were made.
     #[test]
     fn those_who_stay_are_served_in_order(
         steps in prop::collection::vec(prop_oneof![

@@ -170,8 +170,8 @@ impl fmt::Debug for TaskPanic {
     }
 }
 
-/// An error that a promise was given; shared by all who await it. It may go to other threads, so `?`
-/// turns a [`PromiseError`] into any boxed error.
+/// An error that a promise was given; shared by all its awaiters. It may go to other threads, so
+/// `?` turns a [`PromiseError`] into any boxed error.
 ///
 /// # Examples
 ///
@@ -185,7 +185,8 @@ impl fmt::Debug for TaskPanic {
 ///     let error = promise.exception().unwrap().unwrap();
 ///     assert_eq!(error.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::TimedOut);
 ///
-///     async fn value(promise: asyncio_task::Promise<u8>) -> Result<u8, Box<dyn std::error::Error + Send + Sync>> {
+///     type Boxed = Box<dyn std::error::Error + Send + Sync>;
+///     async fn value(promise: asyncio_task::Promise<u8>) -> Result<u8, Boxed> {
 ///         Ok(promise.await?)
 ///     }
 ///     assert_eq!(value(promise).await.unwrap_err().to_string(), "timed out");

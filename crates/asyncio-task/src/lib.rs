@@ -18,11 +18,12 @@
 //! assert_eq!(total, 42);
 //! ```
 //!
-//! Where next: [`run`] and [`Runner`] to start, [`create_task`] and [`Task`], [`sleep`](fn@sleep) and
-//! [`yield_now`], [`create_future`] and [`Promise`] to bridge from callbacks. Several at once: [`task_group`],
-//! [`scope`](fn@scope), [`gather`](fn@gather), [`race`](fn@race), [`wait`](fn@wait). To end them:
-//! [`timeout`](fn@timeout), [`Task::cancel`], [`finally`](fn@finally), [`catch_cancel`](fn@catch_cancel). With
-//! threads: [`to_thread`], [`LoopThread`], [`run_coroutine_threadsafe`].
+//! Where next: [`run`] and [`Runner`] to start, [`create_task`] and [`Task`], [`sleep`](fn@sleep)
+//! and [`yield_now`], [`create_future`] and [`Promise`] to bridge from callbacks. Several at once:
+//! [`task_group`], [`scope`](fn@scope), [`gather`](fn@gather), [`race`](fn@race),
+//! [`wait`](fn@wait). To end them: [`timeout`](fn@timeout), [`Task::cancel`],
+//! [`finally`](fn@finally), [`catch_cancel`](fn@catch_cancel). With threads: [`to_thread`],
+//! [`LoopThread`], [`run_coroutine_threadsafe`].
 //!
 //! # Features
 //!

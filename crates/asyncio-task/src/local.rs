@@ -12,9 +12,10 @@ use send_wrapper::SendWrapper;
 /// Makes a future `Send` that must stay on this thread, and checks at every poll that it does.
 ///
 /// Futures of `asyncio` are not `Send`: [`sleep`](crate::sleep()), [`timeout`](crate::timeout()),
-/// [`gather`](crate::gather()), [`to_thread`](crate::to_thread), tasks and promises belong to the loop of the
-/// thread that polls them. Some libraries ask for `Send` futures although they poll them where they
-/// were made: axum's handlers, tower's services, `async_trait`. Wrap the body of such a handler:
+/// [`gather`](crate::gather()), [`to_thread`](crate::to_thread), tasks and promises belong to the
+/// loop of the thread that polls them. Some libraries ask for `Send` futures although they poll
+/// them where they were made: axum's handlers, tower's services, `async_trait`. Wrap the body of
+/// such a handler:
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,8 +41,8 @@ use send_wrapper::SendWrapper;
 ///
 /// # Panics
 ///
-/// When it is polled or dropped on another thread than the one on which `local` was called: a library
-/// that moves its futures between threads cannot have this one. The future is leaked then.
+/// When it is polled or dropped on another thread than the one on which `local` was called: a
+/// library that moves its futures between threads cannot have this one. The future is leaked then.
 ///
 /// # Cancel safety
 ///

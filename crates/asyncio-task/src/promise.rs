@@ -64,8 +64,8 @@ pub fn create_future<T>() -> Promise<T> {
 ///
 /// # From asyncio
 ///
-/// Errors are `Arc<dyn Error + Send + Sync>`, shared by all waiters. The value must be `Clone` to be
-/// awaited or taken by [`result`](Self::result); [`with_result`](Self::with_result) lends it.
+/// Errors are `Arc<dyn Error + Send + Sync>`, shared by all waiters. The value must be `Clone` to
+/// be awaited or taken by [`result`](Self::result); [`with_result`](Self::with_result) lends it.
 /// Reading and awaiting are by value: `InvalidStateError` of a pending promise is
 /// [`PromiseError::Pending`].
 ///
@@ -105,8 +105,8 @@ enum State<T> {
 }
 
 impl<T> Shared<T> {
-    /// All of it known beforehand, and the rest filled in where it is: what is built in pieces on the
-    /// stack and moved to the heap makes the processor wait for its own stores.
+    /// All of it known beforehand, and the rest filled in where it is: what is built in pieces on
+    /// the stack and moved to the heap makes the processor wait for its own stores.
     const fn new() -> Self {
         Self {
             state: RefCell::new(State::Pending(Waiting::NOBODY)),
@@ -163,7 +163,7 @@ impl<T> Promise<T> {
         Self { shared, place: Cell::new(Place::None) }
     }
 
-    /// Gives it its value, and wakes who waits.
+    /// Gives the promise its value, and wakes the tasks that await it.
     ///
     /// # Errors
     ///
@@ -217,7 +217,8 @@ impl<T> Promise<T> {
         })
     }
 
-    /// Cancels it: whoever waits gets [`PromiseError::Cancelled`]. False if it is done already.
+    /// Cancels the promise: its awaiters get [`PromiseError::Cancelled`]. False if it is done
+    /// already.
     ///
     /// # Examples
     ///
@@ -236,7 +237,7 @@ impl<T> Promise<T> {
         self.settle(Err(PromiseError::Cancelled(CancelReason::default()))).is_ok()
     }
 
-    /// [`cancel`](Self::cancel) with a message for whoever waits.
+    /// [`cancel`](Self::cancel) with a message for its awaiters.
     ///
     /// # Examples
     ///
@@ -516,7 +517,8 @@ impl<T> Promise<T> {
         let other = with_running(|running| running != self.shared.event_loop()) == Ok(true);
         assert!(
             !other,
-            "a promise created at {} is attached to a different loop than the one it is awaited on, {:?}",
+            "a promise created at {} is attached to a different loop than the one it is awaited \
+             on, {:?}",
             self.shared.site.get(),
             running_loop(),
         );
@@ -564,7 +566,7 @@ impl<T> Drop for Promise<T> {
             return;
         }
         if is_cancelling() {
-            // Whoever waits here was cancelled: nobody is going to want the value.
+            // The task that waits here was cancelled: the value is not wanted any more.
             self.cancel();
             return;
         }

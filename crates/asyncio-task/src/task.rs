@@ -167,10 +167,10 @@ impl<T> Task<T> {
 
     /// Asks the task to end. Returns whether it was still there to be asked.
     ///
-    /// In the coming turn its future is dropped where it waits, after whatever asks to be asked
-    /// has had its say, from the inside out: [`catch_cancel`](crate::catch_cancel()),
-    /// [`finally`](crate::finally()), groups, and tasks that it awaits, which are cancelled first. A
-    /// task that was never polled runs none of its code; one that cancels itself goes on to its
+    /// In the coming turn its future is dropped where it waits, after whatever asks to be asked has
+    /// had its say, from the inside out: [`catch_cancel`](crate::catch_cancel()),
+    /// [`finally`](crate::finally()), groups, and tasks that it awaits, which are cancelled first.
+    /// A task that was never polled runs none of its code; one that cancels itself goes on to its
     /// next wait.
     ///
     /// # Examples
@@ -189,8 +189,8 @@ impl<T> Task<T> {
         self.raw.task().cancel()
     }
 
-    /// [`cancel`](Self::cancel) with a message, for those who are asked and for whoever awaits the
-    /// task.
+    /// [`cancel`](Self::cancel) with a message, for the handlers that are asked and for the awaiter
+    /// of the task.
     ///
     /// # Examples
     ///

@@ -344,7 +344,8 @@ fn as_completed_leaves_no_timer_behind() {
     });
 }
 
-/// A call of `next` that was woken and is dropped, or never polled again, keeps nothing from the others.
+/// A call of `next` that was woken and is dropped, or never polled again, keeps nothing from the
+/// others.
 #[test]
 fn an_end_goes_to_a_call_that_takes_it() {
     run(async {

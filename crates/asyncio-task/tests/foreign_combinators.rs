@@ -158,8 +158,8 @@ async fn in_time<T>(task: Task<T>) -> Result<T, JoinError> {
     timeout(limit, task).await.expect("it hangs")
 }
 
-/// What a task does here: the scope is dropped after 10 ms, in the middle of answering, and the next
-/// wait is not survived.
+/// What a task does here: the scope is dropped after 10 ms, in the middle of answering, and the
+/// next wait is not survived.
 async fn dropped_half_way(scope: Make, combinator: Combinator, log: Log) {
     combinator(scope(), sleep(ms(10)).boxed_local()).await;
     log.add("dropped");
@@ -587,7 +587,8 @@ fn a_request_resumed_in_one_branch_is_not_answered_by_another() {
     }
 }
 
-/// The body of a group catches a request while a kept branch has not answered, and passes it on later.
+/// The body of a group catches a request while a kept branch has not answered, and passes it on
+/// later.
 #[test]
 fn a_request_resumed_in_a_body_goes_on_to_the_parent() {
     run(async {
@@ -624,7 +625,8 @@ fn a_request_that_was_delivered_is_not_taken_back() {
     });
 }
 
-/// The group is asked in one task, and what its body awaits cancelled, before it is polled in another.
+/// The group is asked in one task, and what its body awaits cancelled, before it is polled in
+/// another.
 #[test]
 fn a_group_that_moves_while_it_is_asked_ends() {
     for turn in 0..5 {

@@ -14,8 +14,8 @@ use crate::waiters::Key;
 
 /// The side of a [mixed queue](super) that tasks use: its calls are awaited.
 ///
-/// It works like [`Queue`](crate::Queue). Tasks are served first come, first served among each other;
-/// threads of the other side may come in between.
+/// It works like [`Queue`](crate::Queue). Tasks are served first come, first served among each
+/// other; threads of the other side may come in between.
 ///
 /// # Examples
 ///
@@ -47,8 +47,8 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops its item, which was not put. Room that was promised to it goes to the
-    /// next.
+    /// Dropping the future drops its item, which was not put. Room that was promised to it goes to
+    /// the next.
     ///
     /// # Examples
     ///

@@ -1,14 +1,15 @@
-//! What both sides share: the items, and everybody who waits for them.
+//! What both sides share: the items, and the threads and tasks that wait for them.
 //!
-//! There are two locks, so that those who put and those who get seldom meet. Items are put in behind the
-//! one, `inside`, which also holds everything there is to know about the queue. If the order allows it,
-//! those who get take them out behind the other, `front`: whoever finds it empty moves all there is to the
-//! front. So most of the time a get locks nothing that a put locks, and says in an atomic number how many
-//! it took. It goes through `inside` only if the front is empty, if tasks wait for an item, who come first,
-//! or if somebody wants to know of room.
+//! There are two locks, so that putting and getting seldom meet. Items are put in behind one,
+//! `inside`, which also holds the state of the queue. If the order allows it, items are taken out
+//! behind the other, `front`: a get that finds it empty moves all items there. So most of the time
+//! a get locks nothing that a put locks, and counts the item it took in an atomic number. It goes
+//! through `inside` only if the front is empty, if tasks wait for an item, which come first, or if
+//! room is wanted.
 //!
-//! That somebody wants to know is an atomic flag. Who waits for room sets it and then looks whether there
-//! is some after all; who gets an item counts it and then looks at the flag. One of the two sees the other.
+//! `room_wanted` is an atomic flag. A put that waits for room sets it and then looks once more
+//! whether there is room; a get counts its item and then looks at the flag. One of the two sees the
+//! other.
 
 use std::fmt;
 use std::hint;
@@ -31,7 +32,7 @@ use crate::waiters::{Key, State, WaiterList};
 pub(super) struct Core<T, O> {
     front: Apart<Front<O>>,
     inside: Apart<Mutex<Inside<O>>>,
-    /// Whether those who get items are to tell of it: nobody who waits for room is on the way.
+    /// Whether a get has to wake a put that waits for room: no woken one is on its way.
     room_wanted: AtomicBool,
     /// Whether tasks are in line for items. Set with both locks held.
     tasks_in_line: AtomicBool,
@@ -52,8 +53,8 @@ struct Front<O> {
     taken: AtomicUsize,
 }
 
-/// In a cache line of its own (two, as the processor fetches them in pairs), so that threads that work on
-/// neighbours don't slow each other down.
+/// In a cache line of its own (two, as the processor fetches them in pairs), so that threads that
+/// work on neighbours don't slow each other down.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Apart<T>(T);
@@ -64,7 +65,7 @@ pub(super) struct Inside<O> {
     /// How many items are at the front, or were and are not known to be taken.
     set_apart: usize,
     pub(super) unfinished: usize,
-    /// How often `unfinished` came down to 0: who joins waits for the next time.
+    /// How often `unfinished` came down to 0: `join` waits for the next time.
     times_done: usize,
     pub(super) shut_down: bool,
     closing: bool,
@@ -80,9 +81,9 @@ pub(super) enum Patience {
     Forever,
 }
 
-/// How often a thread looks for room before it sleeps: first at once, with longer and longer pauses, then
-/// whenever the others had a chance to run. Together that takes as long as to be woken would, some tens of
-/// microseconds.
+/// How often a thread looks for room before it sleeps: first at once, with longer and longer
+/// pauses, then whenever the others had a chance to run. Together that takes as long as to be woken
+/// would, some tens of microseconds.
 const LOOKS: u32 = 100;
 
 /// How many of these looks are the first ones.
@@ -224,7 +225,7 @@ impl<T, O: Order<T>> Core<T, O> {
             }
             inside.threads.putters.asleep += 1;
             self.note_wishes(&inside);
-            // Whoever made room before the wish was known said nothing.
+            // A get that made room before the flag was set woke nothing.
             if self.has_room(&mut inside) {
                 inside.threads.putters.asleep -= 1;
                 self.note_wishes(&inside);
@@ -237,8 +238,8 @@ impl<T, O: Order<T>> Core<T, O> {
         }
     }
 
-    /// Gives those who get a moment to make room, which is cheaper than to sleep and be woken. To come back
-    /// for a single place would be to be back here at once.
+    /// Gives other threads a moment to make room, which is cheaper than to sleep and be woken. To
+    /// come back for a single place would be to be back here at once.
     #[cold]
     fn look_for_room(&self) {
         let worth_while = (self.maxsize / 8).max(1);
@@ -309,7 +310,7 @@ impl<T, O: Order<T>> Core<T, O> {
             let item = item.take().expect("polled after it was ready");
             self.push(inside, item);
         } else {
-            // Whoever made room before the wish was known said nothing.
+            // A get that made room before the flag was set woke nothing.
             self.tell_of_room(inside);
         }
         polled.settle(cx).map(Ok)
@@ -410,7 +411,7 @@ impl<T, O: Order<T>> Core<T, O> {
         drop(items);
     }
 
-    /// Tells those who join if nothing is unfinished.
+    /// Wakes every `join` if nothing is unfinished.
     fn finish(&self, inside: &mut Inside<O>, wakers: &mut Vec<Waker>) {
         if inside.unfinished == 0 {
             inside.times_done += 1;
@@ -419,7 +420,7 @@ impl<T, O: Order<T>> Core<T, O> {
         }
     }
 
-    /// Puts an item in where there is room, and wakes who waits for it.
+    /// Puts an item in where there is room, and wakes a get that waits for it.
     fn push(&self, mut lock: Lock<'_, O>, item: T) {
         let inside = &mut *lock;
         let pushed = caught::<T, O, _>(|| inside.items.push(item));
@@ -461,7 +462,7 @@ impl<T, O: Order<T>> Core<T, O> {
         Some(item)
     }
 
-    /// Takes an item, and wakes who waits for the room.
+    /// Takes an item, and wakes a put that waits for the room.
     fn pop<'a>(&self, (mut front, mut inside): Both<'a, O>) -> Result<T, Lock<'a, O>> {
         let item = if O::FIRST_COME {
             if front.count() == 0 {
@@ -502,7 +503,7 @@ impl<T, O: Order<T>> Core<T, O> {
         wake(wakers.into_iter().map(Some));
     }
 
-    /// Wakes who waits for room, as far as there is any.
+    /// Wakes puts that wait for room, as far as there is any.
     fn tell_of_room(&self, mut lock: Lock<'_, O>) {
         let inside = &mut *lock;
         let mut wakers = Vec::new();
@@ -527,15 +528,15 @@ impl<T, O: Order<T>> Core<T, O> {
         wake(wakers.into_iter().map(Some));
     }
 
-    /// Whether a thread that waits for room is to be woken, which the caller then does. One at a time: it
-    /// wakes the next one itself when it has put its item in and there is more room.
+    /// Whether a thread that waits for room is to be woken, which the caller then does. One at a
+    /// time: it wakes the next one itself when it has put its item in and there is more room.
     fn next_putter(&self, inside: &mut Inside<O>) -> bool {
         inside.threads.putters.wants_wake()
             && self.has_room(inside)
             && inside.threads.putters.wake_one()
     }
 
-    /// Says to those who don't lock `inside` what is wanted of them.
+    /// Sets the flags for gets that do not lock `inside`.
     #[inline]
     fn note_wishes(&self, inside: &Inside<O>) {
         let room = inside.threads.putters.wants_wake() || inside.tasks.putters.waiting() > 0;
@@ -562,8 +563,8 @@ impl<T, O: Order<T>> Core<T, O> {
     }
 }
 
-/// Calls the order of a queue, which may compare items: that is code of a user. An order that compares
-/// nothing cannot panic.
+/// Calls the order of a queue, which may compare items: that is code of a user. An order that
+/// compares nothing cannot panic.
 fn caught<T, O: Order<T>, R>(f: impl FnOnce() -> R) -> thread::Result<R> {
     if O::FIRST_COME { Ok(f()) } else { catch_unwind(AssertUnwindSafe(f)) }
 }

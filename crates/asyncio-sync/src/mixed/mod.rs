@@ -23,14 +23,15 @@
 //! # });
 //! ```
 //!
-//! Both sides see the same items in the same order, the same count of unfinished items, and the same
-//! shutdown. Neither needs a loop to be made, and a loop that has closed is nothing to either.
+//! Both sides see the same items in the same order, the same count of unfinished items, and the
+//! same shutdown. Neither needs a loop to be made, and a loop that has closed is nothing to either.
 //!
 //! # From janus
 //!
-//! `queue.sync_q` is [`BaseQueue::sync_side`], `queue.async_q` is [`BaseQueue::async_side`]; both are
-//! handles that may be kept. A blocking call with a timeout has a name of its own, such as
-//! [`SyncQueue::put_timeout`]. The async side is not bound to a loop: any number of loops may use it.
+//! `queue.sync_q` is [`BaseQueue::sync_side`], `queue.async_q` is [`BaseQueue::async_side`]; both
+//! are handles that may be kept. A blocking call with a timeout has a name of its own, such as
+//! [`SyncQueue::put_timeout`]. The async side is not bound to a loop: any number of loops may use
+//! it.
 
 mod async_side;
 mod core;
@@ -61,7 +62,8 @@ pub type PriorityQueue<T> = BaseQueue<T, Priority<T>>;
 
 /// What [`Queue`], [`LifoQueue`] and [`PriorityQueue`] have in common, which is all but the order.
 ///
-/// Both sides dereference to this, so its methods are there on either side, too. None of them blocks.
+/// Both sides dereference to this, so its methods are there on either side, too. None of them
+/// blocks.
 pub struct BaseQueue<T, O> {
     core: Arc<Core<T, O>>,
 }
@@ -195,7 +197,8 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.core.task_done()
     }
 
-    /// Ends the queue gently, for both sides: nothing can be put any more, what is in it can be taken.
+    /// Ends the queue gently, for both sides: nothing can be put any more, what is in it can be
+    /// taken.
     ///
     /// Threads and tasks that are blocked are woken.
     ///
@@ -289,7 +292,8 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.core.look(|inside| inside.unfinished)
     }
 
-    /// Shuts the queue down at once: what is left in it is dropped, and everybody who waits is woken.
+    /// Shuts the queue down at once: what is left in it is dropped, and every waiting thread and
+    /// task is woken.
     ///
     /// # Examples
     ///

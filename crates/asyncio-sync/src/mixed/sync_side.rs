@@ -11,8 +11,9 @@ use crate::queue::{Fifo, Order};
 
 /// The side of a [mixed queue](super) that threads use: its calls block.
 ///
-/// It may be cloned and sent to any number of threads, and needs no loop. On the thread of a loop call the
-/// `_nowait` methods only: the others hold up the whole loop, and for ever if one of its tasks is to answer.
+/// It may be cloned and sent to any number of threads, and needs no loop. On the thread of a loop
+/// call the `_nowait` methods only: the others hold up the whole loop, and for ever if one of its
+/// tasks is to answer.
 ///
 /// # Examples
 ///
@@ -55,7 +56,8 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     ///
     /// # Errors
     ///
-    /// With the item: [`TryPutError::Full`] if there was no room in time, [`TryPutError::ShutDown`].
+    /// With the item: [`TryPutError::Full`] if there was no room in time,
+    /// [`TryPutError::ShutDown`].
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Who waits for a queue: tasks in line, and threads asleep.
+//! The waiters of a queue: tasks in line, and threads asleep.
 
 use std::task::Waker;
 
@@ -24,7 +24,7 @@ pub(super) struct Threads {
 
 /// Threads that sleep on one condition.
 ///
-/// Waking costs a system call each time, so those who were woken and have not come yet are counted.
+/// Waking costs a system call each time, so threads that were woken and do not run yet are counted.
 #[derive(Debug, Default)]
 pub(super) struct Sleepers {
     pub(super) asleep: usize,
@@ -32,7 +32,7 @@ pub(super) struct Sleepers {
 }
 
 impl Sleepers {
-    /// Whether there is one to be woken, and none that was woken is on its way. For those who wake the
+    /// Whether a thread is to be woken, and no woken one is on its way. For threads that wake the
     /// next one themselves if there is more to be had.
     pub(super) fn wants_wake(&self) -> bool {
         self.asleep > 0 && self.woken == 0
@@ -45,8 +45,8 @@ impl Sleepers {
         any
     }
 
-    /// One has woken up. It may have been its own idea; then another one's wake-up is taken for its, and
-    /// one more may be woken than necessary.
+    /// One has woken up. It may have been its own idea; then another one's wake-up is taken for
+    /// its, and one more may be woken than necessary.
     pub(super) fn woke(&mut self) {
         self.asleep -= 1;
         self.woken = self.woken.saturating_sub(1);

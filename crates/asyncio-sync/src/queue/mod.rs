@@ -15,7 +15,8 @@ pub use order::{Fifo, Lifo, Order, Priority};
 use crate::error::{PutError, QueueShutDown, TaskDoneError, TryGetError, TryPutError};
 use crate::line::{Line, Signal, Turn};
 
-/// A queue that gives items out in the order in which they came. Its methods are those of [`BaseQueue`].
+/// A queue that gives items out in the order in which they came. Its methods are those of
+/// [`BaseQueue`].
 #[doc(alias = "mpsc")]
 pub type Queue<T> = BaseQueue<T, Fifo<T>>;
 
@@ -27,19 +28,20 @@ pub type PriorityQueue<T> = BaseQueue<T, Priority<T>>;
 
 /// What [`Queue`], [`LifoQueue`] and [`PriorityQueue`] have in common, which is all but the order.
 ///
-/// Tasks that wait, to get an item or to put one into a full queue, are served first come, first served.
-/// A newcomer takes an item, or a slot, only if there are more than were promised to tasks that have been
-/// woken. A future that is woken and never polled again is passed over, so it keeps nothing from the
-/// others. Only [`get_nowait`](Self::get_nowait) and [`put_nowait`](Self::put_nowait) may take what
-/// a woken task was about to take; that task then stays the first in line.
+/// Tasks that wait, to get an item or to put one into a full queue, are served first come, first
+/// served. A newcomer takes an item, or a slot, only if there are more than were promised to tasks
+/// that have been woken. A future that is woken and never polled again is passed over, so it keeps
+/// nothing from the others. Only [`get_nowait`](Self::get_nowait) and
+/// [`put_nowait`](Self::put_nowait) may take what a woken task was about to take; that task then
+/// stays the first in line.
 ///
 /// An empty queue owns no memory beyond itself.
 ///
 /// # From asyncio
 ///
-/// `Queue(maxsize=5)` is `Queue::bounded(5)` and `Queue()` is `Queue::unbounded()`. A refused item comes
-/// back in the error. A newcomer in [`get`](Self::get) or [`put`](Self::put) doesn't take what a task was
-/// woken for that has not run yet, as it may in Python.
+/// `Queue(maxsize=5)` is `Queue::bounded(5)` and `Queue()` is `Queue::unbounded()`. A refused item
+/// comes back in the error. A newcomer in [`get`](Self::get) or [`put`](Self::put) doesn't take
+/// what a task was woken for that has not run yet, as it may in Python.
 ///
 /// # Examples
 ///
@@ -130,8 +132,8 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops its item, which was not put, and gives its place in line up. Room that
-    /// was promised to it goes to the next in line.
+    /// Dropping the future drops its item, which was not put, and gives its place in line up. Room
+    /// that was promised to it goes to the next in line.
     ///
     /// # Examples
     ///
@@ -253,8 +255,8 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         Ok(())
     }
 
-    /// Waits until every item that was put has been dealt with: as many [`task_done`](Self::task_done) as
-    /// puts.
+    /// Waits until every item that was put has been dealt with: as many
+    /// [`task_done`](Self::task_done) as puts.
     ///
     /// # Cancel safety
     ///
@@ -303,7 +305,8 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.putters.notify_all();
     }
 
-    /// Ends the queue at once: what is in it is dropped, and counts as done for [`join`](Self::join).
+    /// Ends the queue at once: what is in it is dropped, and counts as done for
+    /// [`join`](Self::join).
     ///
     /// # Examples
     ///

@@ -76,8 +76,8 @@ pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsC
 ///
 /// # From asyncio
 ///
-/// [`next`](Self::next) takes `&self`, so several may be awaited at once, in any order. With the feature
-/// `futures-core` it is a `Stream`, with the same items.
+/// [`next`](Self::next) takes `&self`, so several may be awaited at once, in any order. With the
+/// feature `futures-core` it is a `Stream`, with the same items.
 #[must_use = "the tasks go on by themselves; `next` waits for them"]
 pub struct AsCompleted<T> {
     shared: Rc<RefCell<Shared<T>>>,
@@ -200,8 +200,8 @@ impl<T: 'static> AsCompleted<T> {
     ///
     /// # Errors
     ///
-    /// [`TimeoutError`], once, when the limit has passed and what has ended was handed out; `None` from
-    /// then on. The other tasks go on, and are dropped (detached) with this.
+    /// [`TimeoutError`], once, when the limit has passed and what has ended was handed out; `None`
+    /// from then on. The other tasks go on, and are dropped (detached) with this.
     ///
     /// # Cancel safety
     ///

@@ -5,8 +5,9 @@ use crate::group::{scope, task_group};
 /// Runs futures side by side, and returns all their outputs, in the order in which they were given.
 ///
 /// Takes a tuple of up to twelve futures of any types, or an array, a `Vec` or a mapped iterator of
-/// futures of one type. They may borrow. Each runs as a child of its own: woken by itself, a task to
-/// everybody else. Futures of `Result` give their errors in place; [`try_gather`] stops at the first.
+/// futures of one type. They may borrow. Each runs as a child of its own: woken by itself, a task
+/// to everybody else. Futures of `Result` give their errors in place; [`try_gather`] stops at the
+/// first.
 ///
 /// # Panics
 ///
@@ -39,8 +40,8 @@ pub async fn gather<G: Gather>(futures: G) -> G::Output {
     futures.gather().await
 }
 
-/// Runs futures of `Result` side by side, and returns all their values; or the first error, once the
-/// others have been cancelled and have ended.
+/// Runs futures of `Result` side by side, and returns all their values; or the first error, once
+/// the others have been cancelled and have ended.
 ///
 /// Takes what [`gather`] takes. Later errors are dropped.
 ///
@@ -86,7 +87,8 @@ pub async fn try_gather<G: TryGather>(futures: G) -> Result<G::Output, G::Error>
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be gathered",
     label = "not a tuple, an array or an iterator of futures",
-    note = "several futures go into one tuple, `gather((a, b))`; any number into an iterator, `gather(list)`"
+    note = "several futures go into one tuple, `gather((a, b))`; any number into \
+            an iterator, `gather(list)`"
 )]
 pub trait Gather {
     /// All the outputs.
@@ -100,7 +102,8 @@ pub trait Gather {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be gathered",
     label = "not a tuple, an array or an iterator of futures that give a `Result`",
-    note = "several futures go into one tuple, `try_gather((a, b))`; any number into an iterator, `try_gather(list)`; all give a `Result` with the same error"
+    note = "several futures go into one tuple, `try_gather((a, b))`; any number \
+            into an iterator, `try_gather(list)`; all give a `Result` with the same error"
 )]
 pub trait TryGather {
     /// All the values.

@@ -1,8 +1,8 @@
 //! Several futures at once: all of them, the first, one after the other as they come.
 //!
 //! `gather`, `try_gather`, `race` and `staggered_race` stand on groups: what they run are children,
-//! which are all cancelled, and all waited for, when they are. `wait` and `as_completed` look at tasks
-//! that go on by themselves.
+//! which are all cancelled, and all waited for, when they are. `wait` and `as_completed` look at
+//! tasks that go on by themselves.
 
 mod as_completed;
 mod gather;

@@ -19,9 +19,9 @@ use crate::group::task_group;
 ///
 /// # Cancel safety
 ///
-/// Cancelling it cancels all, and waits for their cleanup. Unlike `select!`, whose losers are dropped
-/// without any. A future that is cancelled alone is out of the race; if that was the last one, the
-/// caller ends.
+/// Cancelling it cancels all, and waits for their cleanup. Unlike `select!`, whose losers are
+/// dropped without any. A future that is cancelled alone is out of the race; if that was the last
+/// one, the caller ends.
 ///
 /// # From asyncio
 ///
@@ -75,7 +75,8 @@ pub async fn race<R: Race>(futures: R) -> R::Output {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot race",
     label = "not a tuple, an array or an iterator of futures",
-    note = "several futures go into one tuple, `race((a, b))`; any number into an iterator, `race(list)`; all give the same type"
+    note = "several futures go into one tuple, `race((a, b))`; any number into \
+            an iterator, `race(list)`; all give the same type"
 )]
 pub trait Race {
     /// The output of any.
@@ -98,8 +99,8 @@ async fn race_all<F: IntoFuture>(futures: impl IntoIterator<Item = F>) -> F::Out
     winner(raced.await).await
 }
 
-/// Without a winner, since all were cancelled one by one, the caller ends as at the await of a cancelled
-/// child.
+/// Without a winner, since all were cancelled one by one, the caller ends as at the await of a
+/// cancelled child.
 async fn winner<T>(raced: Result<(), crate::ExceptionGroup<T>>) -> T {
     match raced.err().into_iter().flatten().next() {
         Some(output) => output,

@@ -7,12 +7,12 @@ use crate::group::task_group;
 use crate::promise::create_future;
 use crate::timeout::wait_for;
 
-/// Starts `attempts` one after the other, each when the one before has failed or `delay` has gone by;
-/// the first that succeeds cancels the others.
+/// Starts `attempts` one after the other, each when the one before has failed or `delay` has gone
+/// by; the first that succeeds cancels the others.
 ///
 /// Without a delay the next one starts only when the one before has failed. This is the heart of
-/// "happy eyeballs": connect to the addresses of a name, in order, without waiting for those that do
-/// not answer.
+/// "happy eyeballs": connect to the addresses of a name, in order, without waiting for those that
+/// do not answer.
 ///
 /// # Panics
 ///

@@ -15,8 +15,8 @@ use crate::task::Task;
 
 /// Waits until tasks have ended: all of them, or as [`WaitTasks::return_when`] says.
 ///
-/// Gives the tasks back: those that have ended, and those that have not, in the order in which they were
-/// given. Nothing is cancelled.
+/// Gives the tasks back: those that have ended, and those that have not, in the order in which they
+/// were given. Nothing is cancelled.
 ///
 /// # Panics
 ///

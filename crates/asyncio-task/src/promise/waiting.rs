@@ -1,4 +1,5 @@
-//! What a pending promise has to tell: the tasks that await it and its done callbacks, in one order.
+//! What a pending promise has to tell: the tasks that await it and its done callbacks, in one
+//! order.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -9,8 +10,8 @@ use asyncio_loop::{CallbackRef, LoopWaker};
 
 use super::Promise;
 
-/// The waiters of a promise, first come first served. Nearly always there is one, which therefore needs
-/// no allocation.
+/// The waiters of a promise, first come first served. Nearly always there is one, which therefore
+/// needs no allocation.
 pub(super) struct Waiting<T> {
     /// The earliest waiter, if it came when there was none.
     first: Option<Waiter<T>>,
@@ -31,8 +32,8 @@ pub(super) enum Waiter<T> {
 
 pub(super) struct DoneCallback<T> {
     pub(super) callback: CallbackRef,
-    /// Empty until the callback is scheduled: a callback that owns the promise that owns it would never
-    /// be freed.
+    /// Empty until the callback is scheduled: a callback that owns the promise that owns it would
+    /// never be freed.
     pub(super) promise: Rc<Cell<Option<Promise<T>>>>,
 }
 
@@ -103,8 +104,8 @@ impl<T> Waiting<T> {
         }
     }
 
-    /// Sets the waker of the handle that waits at `place`, which moves there if it is nowhere yet. Gives
-    /// back the waker from before.
+    /// Sets the waker of the handle that waits at `place`, which moves there if it is nowhere yet.
+    /// Gives back the waker from before.
     #[inline]
     pub(super) fn set_waker(&mut self, place: &Cell<Place>, waker: LoopWaker) -> Option<Waiter<T>> {
         let waiter = Waiter::Task(waker);

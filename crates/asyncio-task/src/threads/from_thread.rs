@@ -26,8 +26,8 @@ use super::bridge::run_blocking;
 
 /// Runs a future on the loop that this job was submitted from, and blocks until it is done.
 ///
-/// In a function that [`sync_to_async`](crate::sync_to_async) runs, this thread meanwhile runs the thread-sensitive
-/// functions that the future calls.
+/// In a function that [`sync_to_async`](crate::sync_to_async) runs, this thread meanwhile runs the
+/// thread-sensitive functions that the future calls.
 ///
 /// # Errors
 ///

@@ -12,8 +12,8 @@ use crate::runner::Runner;
 
 /// An event loop that runs in a thread of its own.
 ///
-/// It runs until it is stopped or dropped. Then its tasks are cancelled and awaited, as at the end of
-/// [`run`](crate::run), the loop is closed, and the thread joined.
+/// It runs until it is stopped or dropped. Then its tasks are cancelled and awaited, as at the end
+/// of [`run`](crate::run), the loop is closed, and the thread joined.
 ///
 /// # Examples
 ///
@@ -97,8 +97,8 @@ impl LoopThread {
     ///
     /// # Errors
     ///
-    /// [`JobError::Panicked`] if the future panics, [`JobError::Cancelled`] if its task is cancelled,
-    /// [`JobError::WouldDeadlock`] on the loop's own thread.
+    /// [`JobError::Panicked`] if the future panics, [`JobError::Cancelled`] if its task is
+    /// cancelled, [`JobError::WouldDeadlock`] on the loop's own thread.
     ///
     /// # Examples
     ///
@@ -143,7 +143,8 @@ impl LoopThread {
 
     /// Cancels what runs on the loop, waits for it, closes the loop and joins the thread.
     ///
-    /// On the loop's own thread it only asks for that: the loop ends when the caller has returned to it.
+    /// On the loop's own thread it only asks for that: the loop ends when the caller has returned
+    /// to it.
     ///
     /// # Examples
     ///

@@ -1,8 +1,9 @@
 //! Between threads and loops.
 //!
 //! `to_thread` sends a function from a loop to a thread, `submit` a future from a thread to a loop,
-//! `from_thread` calls back from a job to its loop, and `loop_thread` is a loop with a thread of its
-//! own. `bridge` lets synchronous and asynchronous code call each other, any number of layers deep.
+//! `from_thread` calls back from a job to its loop, and `loop_thread` is a loop with a thread of
+//! its own. `bridge` lets synchronous and asynchronous code call each other, any number of layers
+//! deep.
 
 mod bridge;
 pub mod from_thread;

@@ -24,8 +24,8 @@ use crate::task::{TaskRefExt, create_task_with};
 /// Wait for the value with [`ThreadFuture::result`], or await it, on whatever loop or executor.
 /// [`ThreadFuture::cancel`] cancels the task.
 ///
-/// The future fails with [`JobError::Panicked`] if the task panics, with [`JobError::Cancelled`] if it
-/// is cancelled, and with [`JobError::LoopClosed`] if the loop is closed.
+/// The future fails with [`JobError::Panicked`] if the task panics, with [`JobError::Cancelled`] if
+/// it is cancelled, and with [`JobError::LoopClosed`] if the loop is closed.
 ///
 /// # From asyncio
 ///

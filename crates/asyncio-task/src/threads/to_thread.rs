@@ -21,8 +21,8 @@ use asyncio_loop::{JobError, SendContext, running_loop, wrap_future};
 ///
 /// # Cancel safety
 ///
-/// Dropping it cancels the function if it has not started. A running one goes on to its end, and its
-/// value is dropped.
+/// Dropping it cancels the function if it has not started. A running one goes on to its end, and
+/// its value is dropped.
 ///
 /// # Examples
 ///

@@ -7,15 +7,16 @@ use super::cancel::Chain;
 use super::scope::Helper;
 use crate::threads::submit::submit;
 
-/// Calls asynchronous code from a synchronous function: blocks this thread until the future that `make`
-/// makes is done, and returns its value.
+/// Calls asynchronous code from a synchronous function: blocks this thread until the future that
+/// `make` makes is done, and returns its value.
 ///
-/// Below [`sync_to_async`](crate::sync_to_async), `to_thread` or `run_in_executor` it runs on the loop that the
-/// function was called from, otherwise on a loop of its own, in a helper thread (see
-/// [`single_thread_scope`](crate::single_thread_scope)). Meanwhile this thread runs the thread-sensitive
-/// functions that the future calls.
+/// Below [`sync_to_async`](crate::sync_to_async), `to_thread` or `run_in_executor` it runs on the
+/// loop that the function was called from, otherwise on a loop of its own, in a helper thread (see
+/// [`single_thread_scope`](crate::single_thread_scope)). Meanwhile this thread runs the
+/// thread-sensitive functions that the future calls.
 ///
-/// Context variables that can travel are visible to the future, and what it sets is visible afterwards.
+/// Context variables that can travel are visible to the future, and what it sets is visible
+/// afterwards.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Blocking a thread on a loop without an end in sight for those who need that thread.
+//! Blocking a thread on a loop: meanwhile the thread runs the functions that belong to it.
 
 use asyncio_loop::{JobError, LoopHandle};
 
@@ -6,8 +6,9 @@ use super::caller::{CALLER, Caller, serve_until_done};
 use super::place::is_sensitive;
 use crate::threads::submit::run_coroutine_threadsafe;
 
-/// Runs a future on a loop and blocks this thread until it is done. In the middle of a thread-sensitive
-/// function the thread runs those that the future calls: they could not run elsewhere.
+/// Runs a future on a loop and blocks this thread until it is done. In the middle of a
+/// thread-sensitive function the thread runs those that the future calls: they could not run
+/// elsewhere.
 #[track_caller]
 pub(in crate::threads) fn run_blocking<F, Fut>(
     event_loop: &LoopHandle,

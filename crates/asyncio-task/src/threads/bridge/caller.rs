@@ -1,5 +1,6 @@
-//! The thread that waits in `async_to_sync`, or for a loop in the middle of a thread-sensitive function:
-//! meanwhile it runs the thread-sensitive functions that the asynchronous code below it calls.
+//! The thread that waits in `async_to_sync`, or for a loop in the middle of a thread-sensitive
+//! function: meanwhile it runs the thread-sensitive functions that the asynchronous code below it
+//! calls.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -59,8 +60,8 @@ impl Caller {
         (Caller(Arc::clone(&shared)), Waiting(shared))
     }
 
-    /// The innermost thread that waits above this code. A wait may be over while tasks that were started
-    /// below it go on.
+    /// The innermost thread that waits above this code. A wait may be over while tasks that were
+    /// started below it go on.
     pub(super) fn innermost() -> Option<Self> {
         let mut caller = CALLER.get()?;
         while caller.0.lock().phase == Phase::Gone {
@@ -108,7 +109,7 @@ impl Waiting {
         }
     }
 
-    /// Waits for a job. `None`: the wait is over, and whoever comes now is refused.
+    /// Waits for a job. `None`: the wait is over, and later jobs are refused.
     fn next_job(&self) -> Option<Job> {
         let mut state = self.0.lock();
         loop {
@@ -124,7 +125,8 @@ impl Waiting {
     }
 }
 
-/// Waits for `future`, which asynchronous code below this thread completes, and serves that meanwhile.
+/// Waits for `future`, which asynchronous code below this thread completes, and serves that
+/// meanwhile.
 pub(super) fn serve_until_done<T: Send + 'static>(
     future: &ThreadFuture<T>,
     caller: Caller,

@@ -1,5 +1,5 @@
-//! A cancellation on its way inwards: from a task that waits in `sync_to_async`, through the function
-//! that it waits for, to the task that this function waits for in `async_to_sync`.
+//! A cancellation on its way inwards: from a task that waits in `sync_to_async`, through the
+//! function that it waits for, to the task that this function waits for in `async_to_sync`.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use asyncio_loop::{ThreadFuture, ThreadPromise};
 use crate::threads::submit::RemoteTask;
 
 thread_local! {
-    /// That of the function which runs on this thread.
+    /// The chain of the function that runs on this thread.
     static CURRENT: RefCell<Option<Chain>> = const { RefCell::new(None) };
 }
 
@@ -31,7 +31,7 @@ struct Inner {
 }
 
 impl Chain {
-    /// That of the function which runs on this thread, if `sync_to_async` called it.
+    /// The chain of the function that runs on this thread, if `sync_to_async` called it.
     pub(super) fn current() -> Option<Chain> {
         CURRENT.with_borrow(Clone::clone)
     }
@@ -57,8 +57,8 @@ impl Chain {
         self.ask();
     }
 
-    /// Asks the task that the function waits for to end, and waits for that. True if it came to its end
-    /// all the same: then it has absorbed the request.
+    /// Asks the task that the function waits for to end, and waits for that. True if it came to its
+    /// end all the same: then it has absorbed the request.
     pub(super) async fn cancel_and_wait(&self) -> bool {
         match self.ask() {
             Some(inner) => inner.finished.await.unwrap_or(false),

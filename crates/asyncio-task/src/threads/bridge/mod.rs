@@ -2,8 +2,9 @@
 //! does for Python.
 //!
 //! `sync_to_async` and `async_to_sync` are the two crossings; `place` says on which thread
-//! synchronous code belongs, `caller` is the thread that waits in `async_to_sync`, `block` waits for a loop in
-//! other ways, `cancel` carries cancellations inwards, and `scope` bounds the life of helper threads.
+//! synchronous code belongs, `caller` is the thread that waits in `async_to_sync`, `block` waits
+//! for a loop in other ways, `cancel` carries cancellations inwards, and `scope` bounds the life of
+//! helper threads.
 
 mod async_to_sync;
 mod block;

@@ -71,8 +71,8 @@ impl SensitiveThread {
     }
 }
 
-/// Runs a thread-sensitive function where it belongs: on the thread that waits in `async_to_sync`, or
-/// that of the scope, or the one for all.
+/// Runs a thread-sensitive function where it belongs: on the thread that waits in `async_to_sync`,
+/// or the thread of the scope, or the one that the whole program shares.
 pub(super) fn run_sensitive<F, T>(make_job: impl FnOnce(Wrapped<F>) -> (Job, T), function: F) -> T {
     let thread = SCOPE.get().unwrap_or_else(SensitiveThread::global);
     if let Some(caller) = Caller::innermost() {

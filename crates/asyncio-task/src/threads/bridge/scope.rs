@@ -21,7 +21,7 @@ struct Slot(Mutex<Option<Arc<LoopThread>>>);
 pub(super) struct Helper(Arc<LoopThread>);
 
 impl Helper {
-    /// That of the scope, or a new one.
+    /// The helper of the scope, or a new one.
     pub(super) fn get() -> io::Result<Self> {
         let Some(slot) = SINGLE.get() else {
             return LoopThread::start().map(|thread| Helper(Arc::new(thread)));
@@ -39,8 +39,9 @@ impl Helper {
     }
 }
 
-/// Has all calls of [`async_to_sync`](crate::async_to_sync) in `function` use one helper thread and its
-/// loop, in place of one for each call. It ends with the scope. A scope inside another one is the same.
+/// Has all calls of [`async_to_sync`](crate::async_to_sync) in `function` use one helper thread and
+/// its loop, in place of one for each call. It ends with the scope. A scope inside another one is
+/// the same.
 ///
 /// # Examples
 ///
@@ -74,11 +75,12 @@ impl Drop for StopAtEnd {
     }
 }
 
-/// Has all thread-sensitive calls of [`sync_to_async`](crate::sync_to_async) in `body` use a thread of
-/// this scope, in place of the one that the whole program shares: two scopes do not wait for each other.
+/// Has all thread-sensitive calls of [`sync_to_async`](crate::sync_to_async) in `body` use a thread
+/// of this scope, in place of the one that the whole program shares: two scopes do not wait for
+/// each other.
 ///
-/// The thread is started at the first call, and the scope waits for its end without blocking the loop. A scope
-/// inside another one is the same.
+/// The thread is started at the first call, and the scope waits for its end without blocking the
+/// loop. A scope inside another one is the same.
 ///
 /// # Cancel safety
 ///

@@ -16,9 +16,9 @@ use crate::cancel::catch_cancel;
 
 /// Calls a synchronous function from a task: `.await` it for its value.
 ///
-/// By default the function is *thread-sensitive*: all such functions run on one and the same thread, one
-/// after the other, so that code which is bound to its thread (a database connection, a GUI) can be called
-/// from anywhere. Which thread:
+/// By default the function is *thread-sensitive*: all such functions run on one and the same
+/// thread, one after the other, so that code which is bound to its thread (a database connection, a
+/// GUI) can be called from anywhere. Which thread:
 ///
 /// * below [`async_to_sync`](crate::async_to_sync), the very thread that called it and waits;
 /// * inside a [`thread_sensitive_scope`](crate::thread_sensitive_scope), the thread of that scope;
@@ -27,20 +27,20 @@ use crate::cancel::catch_cancel;
 /// With [`thread_sensitive(false)`](SyncToAsync::thread_sensitive) it runs on the default executor,
 /// like [`to_thread`](crate::to_thread).
 ///
-/// Context variables that can travel are visible in the function, and what it sets is visible to the
-/// caller afterwards.
+/// Context variables that can travel are visible in the function, and what it sets is visible to
+/// the caller afterwards.
 ///
 /// # Errors
 ///
-/// [`JobError::Panicked`] if the function panics. [`JobError::WouldDeadlock`] if it is thread-sensitive and
-/// the loop itself blocks the thread that it belongs to.
+/// [`JobError::Panicked`] if the function panics. [`JobError::WouldDeadlock`] if it is
+/// thread-sensitive and the loop itself blocks the thread that it belongs to.
 ///
 /// # Cancel safety
 ///
-/// Cancelling the caller, or dropping this, cancels a function that has not started. In one that waits in
-/// `async_to_sync` the task that it waits for is cancelled; if that absorbs the request the caller goes
-/// on, too, and otherwise the function gets [`JobError::Cancelled`]. Any other function goes on to its end
-/// without its caller.
+/// Cancelling the caller, or dropping this, cancels a function that has not started. In one that
+/// waits in `async_to_sync` the task that it waits for is cancelled; if that absorbs the request
+/// the caller goes on, too, and otherwise the function gets [`JobError::Cancelled`]. Any other
+/// function goes on to its end without its caller.
 ///
 /// # Examples
 ///
@@ -183,8 +183,8 @@ where
     }
 }
 
-/// Waits for the function. A cancellation goes to the task that the function waits for; if that absorbs
-/// it the function goes on, and so does the wait.
+/// Waits for the function. A cancellation goes to the task that the function waits for; if that
+/// absorbs it the function goes on, and so does the wait.
 async fn wait<T: Send + 'static>(future: ThreadFuture<T>, chain: Chain) -> Result<T, JobError> {
     let mut on_drop = CancelOnDrop(Some(chain.clone()));
     let outcome = match catch_cancel(wrap_future(future.clone())).await {
