@@ -1,4 +1,4 @@
-//! What this crate keeps for each loop.
+//! The state that this crate keeps for each loop.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
@@ -24,7 +24,7 @@ pub(crate) struct Network {
     at_turn_end: Rc<dyn Fn()>,
     /// The end of this turn has been asked for.
     asked: Cell<bool>,
-    /// What protocols receive into; none while it is lent.
+    /// The buffer that protocols receive into; `None` while it is lent.
     buffer: Cell<Option<Box<Buffer>>>,
     /// The empty queue that was used last: it is still in the cache.
     last_queue: Cell<Option<Box<WriteQueue>>>,
@@ -89,7 +89,8 @@ impl Network {
         &self.event_loop
     }
 
-    /// Has `connection` send at the end of the turn, after those that were added before it.
+    /// Has `connection` send at the end of the turn, after the connections that were added before
+    /// it.
     #[inline]
     pub(crate) fn cork(&self, connection: Rc<dyn Corked>) {
         if self.cork.add(connection) && !self.asked.replace(true) {
@@ -97,7 +98,8 @@ impl Network {
         }
     }
 
-    /// Has a connection send that is the only one: whoever wrote to it waits for the answer now.
+    /// Has a connection send that is the only one: the task that wrote to it waits for the answer
+    /// now.
     #[inline]
     pub(crate) fn uncork_lone(&self) {
         self.cork.uncork_lone();
@@ -154,7 +156,8 @@ impl Network {
         }
     }
 
-    /// Closes what is left of an owner's sockets, whether or not the other sides have read everything.
+    /// Closes what is left of an owner's sockets, whether or not the other sides have read
+    /// everything.
     pub(crate) fn close_lingering(&self, owner: &dyn Owner) {
         if let Some(lingering) = self.lingering.get() {
             lingering.close_all_of(owner);

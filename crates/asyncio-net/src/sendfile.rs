@@ -19,7 +19,7 @@ use crate::transport::Transport;
 
 /// At most this much is sent by one system call, so that others get their turn.
 const AT_ONCE: u64 = 1 << 20;
-/// What the fallback reads at a time.
+/// The fallback reads so many bytes at a time.
 const BLOCK: usize = 256 * 1024;
 
 /// Which part of a file is sent, and how.
@@ -205,10 +205,11 @@ impl fmt::Display for SendfileNotAvailableError {
 
 impl Error for SendfileNotAvailableError {}
 
-/// Sends `file` over `transport`, after what was written before, and returns how many bytes that was.
+/// Sends `file` over `transport`, after what was written before, and returns how many bytes that
+/// was.
 ///
-/// While it is at work, nothing else may be written. Afterwards, also after an error or when it was dropped, the
-/// file's position tells how far it came.
+/// While it is at work, nothing else may be written. Afterwards, also after an error or when it was
+/// dropped, the file's position tells how far it came.
 ///
 /// # Errors
 ///
@@ -272,7 +273,8 @@ pub async fn sendfile(
 
 /// Sends `file` over a socket of yours, and returns how many bytes that was.
 ///
-/// Afterwards, also after an error or when it was dropped, the file's position tells how far it came.
+/// Afterwards, also after an error or when it was dropped, the file's position tells how far it
+/// came.
 ///
 /// # Errors
 ///
@@ -353,7 +355,8 @@ async fn native(
     Ok(true)
 }
 
-/// Whether the system cannot send this file over this socket: the file is a pipe or a device, or the socket is none.
+/// Whether the system cannot send this file over this socket: the file is a pipe or a device, or
+/// the socket is none.
 fn is_unavailable(error: &io::Error) -> bool {
     use rustix::io::Errno;
     error.kind() == io::ErrorKind::Unsupported

@@ -12,8 +12,8 @@ use crate::fence;
 
 /// The wakers of all tasks that wait for one thing.
 ///
-/// A wait has a [`Place`] here and gives it up in constant time, so a set never holds more wakers than there
-/// are waits. All waits are woken together, in the order in which they began.
+/// A wait has a [`Place`] here and gives it up in constant time, so a set never holds more wakers
+/// than there are waits. All waits are woken together, in the order in which they began.
 #[derive(Default)]
 pub(crate) struct WaiterSet {
     waiters: RefCell<Slab<Waiter>>,
@@ -38,8 +38,8 @@ struct Key {
 }
 
 impl WaiterSet {
-    /// Has the task of `cx` woken by the next [`wake_all`](Self::wake_all), in place of the task that waited
-    /// at `place` before.
+    /// Has the task of `cx` woken by the next [`wake_all`](Self::wake_all), in place of the task
+    /// that waited at `place` before.
     pub(crate) fn wait(&self, cx: &Context<'_>, place: &Place) {
         if self.has(place, |waker| waker.will_wake(cx)) {
             return;

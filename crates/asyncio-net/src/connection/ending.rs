@@ -7,9 +7,10 @@
 //!    └──an error────────┴▶ Lost ─────────────┘
 //! ```
 //!
-//! A stream's connection is closed as soon as it has ended or was aborted. One that was lost keeps its descriptor until the
-//! writer is closed or the reader has met the error: what the other side sent before may still be read. A protocol's
-//! connection is closed by the protocols' task, which calls `connection_lost` first, in a later turn.
+//! A stream's connection is closed as soon as it has ended or was aborted. One that was lost keeps
+//! its descriptor until the writer is closed or the reader has met the error: what the other side
+//! sent before may still be read. A protocol's connection is closed by the protocols' task, which
+//! calls `connection_lost` first, in a later turn.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -149,8 +150,8 @@ impl Connection {
         self.rare.get().is_some_and(|rare| rare.is_cut.get())
     }
 
-    /// A stream's reader met an error: the connection is over for its writer, too. There is nothing left to be read, so
-    /// the descriptor goes.
+    /// A stream's reader met an error: the connection is over for its writer, too. There is nothing
+    /// left to be read, so the descriptor goes.
     #[cold]
     pub(super) fn stream_failed<T>(&self, read: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let Poll::Ready(Err(error)) = read else { return read };
@@ -161,7 +162,8 @@ impl Connection {
         Poll::Ready(Err(self.error().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into())))
     }
 
-    /// Reads from a connection that has ended: what came before, then the error, if one ended it, or the end of the stream.
+    /// Reads from a connection that has ended: what came before, then the error, if one ended it,
+    /// or the end of the stream.
     #[cold]
     pub(super) fn poll_rest(
         &self,
@@ -183,8 +185,8 @@ impl Connection {
         error.kind() == io::ErrorKind::BrokenPipe && !self.is_shut()
     }
 
-    /// Lets go of the descriptor, which stays open; to everybody here the connection is closed. `None` if there is
-    /// none to be had.
+    /// Lets go of the descriptor, which stays open; to everybody here the connection is closed.
+    /// `None` if there is none to be had.
     pub(crate) fn take_fd(&self) -> Option<OwnedFd> {
         let fd = self.io.take_fd()?;
         self.closed();
@@ -195,7 +197,8 @@ impl Connection {
     pub(crate) fn closed(&self) {
         let before = self.enter(Stage::Closed);
         if self.has(KEPT) {
-            // They are remembered once they were asked for, which costs too much to do it for nobody.
+            // They are remembered once they were asked for, which costs too much to do it for
+            // nobody.
             self.io.local_address();
             self.io.peer_address();
         }

@@ -15,7 +15,8 @@ impl Drop for Exclusive {
 }
 
 impl Connection {
-    /// From now on nothing may be written, until the result is dropped. What was written before is on its way.
+    /// From now on nothing may be written, until the result is dropped. Bytes that were written
+    /// before are on their way.
     ///
     /// # Panics
     ///

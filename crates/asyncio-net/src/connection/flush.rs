@@ -1,4 +1,4 @@
-//! What the socket did not take leaves when it can.
+//! The flusher, which sends the bytes that the socket did not take at first.
 
 use std::future::poll_fn;
 use std::io;

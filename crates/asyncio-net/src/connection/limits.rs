@@ -100,8 +100,8 @@ impl Connection {
         goes_on
     }
 
-    /// Calls `pause_writing` or `resume_writing`, unless the protocol is being called already: then this is
-    /// done when that returns.
+    /// Calls `pause_writing` or `resume_writing`, unless the protocol is being called already: then
+    /// this is done when that returns.
     #[inline]
     pub(crate) fn tell_protocol(self: &Rc<Self>) {
         if self.has(FULL) != self.has(PAUSED) {

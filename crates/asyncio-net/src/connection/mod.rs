@@ -1,10 +1,10 @@
-//! What stream writers and transports share: the way out, and the end.
+//! A connection, as stream writers and transports share it: its output and its end.
 //!
 //! How it ends is in [`ending`].
 //!
-//! Small writes are corked: appended to a queue that leaves at the end of the turn. Large ones leave at once, with
-//! what is queued before them. What the socket does not take is left to a *flusher*, a task that exists for as
-//! long as there is such a rest.
+//! Small writes are corked: appended to a queue that leaves at the end of the turn. Large ones
+//! leave at once, with what is queued before them. What the socket does not take is left to a
+//! *flusher*, a task that exists for as long as there is such a rest.
 
 mod ending;
 mod exclusive;
@@ -44,7 +44,7 @@ pub(crate) struct Connection {
     stage: Cell<Stage>,
     /// Its number with the server that accepted it.
     client: Cell<u32>,
-    /// What has been written and has not left; `None` if that is nothing.
+    /// Bytes that were written and have not left; `None` if there are none.
     queue: Cell<Option<Box<WriteQueue>>>,
     rare: OnceCell<Box<Rare>>,
     /// The protocol; `None` for streams, and while the protocol is being called.
@@ -56,7 +56,7 @@ pub(crate) struct Connection {
     io: Io,
 }
 
-/// What most connections never need.
+/// State that most connections never need.
 #[derive(Default)]
 struct Rare {
     limits: Cell<Limits>,
@@ -74,7 +74,7 @@ struct Rare {
     cover: RefCell<Option<Weak<Connection>>>,
 }
 
-/// Stands in the network's list of those that have something to send.
+/// The connection stands in the cork, and sends at the end of the turn.
 pub(crate) const CORKED: u16 = 1;
 /// A flusher is at work: the socket takes nothing now.
 pub(crate) const BLOCKED: u16 = 1 << 1;
@@ -84,7 +84,8 @@ pub(crate) const STREAMS: u16 = 1 << 2;
 const UNREAD: u16 = 1 << 3;
 /// The other side is to be told that no more comes.
 pub(crate) const EOF_ASKED: u16 = 1 << 5;
-/// The stage is not the first one any more; kept here, too, so that one look at the flags answers most questions.
+/// The stage is not the first one any more; kept here, too, so that one look at the flags answers
+/// most questions.
 pub(crate) const NOT_OPEN: u16 = 1 << 4;
 /// More is queued than the high-water mark allows, and has not fallen to the low one since.
 pub(crate) const FULL: u16 = 1 << 6;
@@ -198,7 +199,7 @@ impl Connection {
         task
     }
 
-    /// What is to be closed: the connection, or what was put over it.
+    /// The connection to be closed: this one, or the one that was put over it.
     pub(crate) fn uppermost(self: &Rc<Self>) -> Rc<Self> {
         let cover = self.rare.get().and_then(|rare| rare.cover.borrow().as_ref()?.upgrade());
         cover.map_or_else(|| self.clone(), |cover| cover.uppermost())
@@ -240,8 +241,8 @@ impl Connection {
         self.rare().waiters.wait(cx, place);
     }
 
-    /// A reader waits. If it has just been written to, it is for the answer: that leaves now, with the connection still in the
-    /// cache, unless others wait to leave with it.
+    /// A reader waits. If it has just been written to, it is for the answer: that leaves now, with
+    /// the connection still in the cache, unless others wait to leave with it.
     #[inline]
     fn waits_for_data(&self) {
         if self.has(CORKED) {
@@ -271,8 +272,8 @@ impl Awaited for Connection {
     }
 }
 
-/// What a stream reader sees: what the other side sent, then how the connection ended. After our own `close` the
-/// stream has ended.
+/// A stream reader sees the bytes of the peer, then how the connection ended. After our own `close`
+/// the stream has ended.
 impl ByteSource for Connection {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize>> {
         if !self.is_open() {

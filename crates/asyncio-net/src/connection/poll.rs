@@ -1,4 +1,5 @@
-//! The way out for those who poll: a write takes what fits, and waits while nothing does.
+//! Writing by polling: a write takes the bytes for which there is room, and waits while there is
+//! none.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,7 +14,8 @@ use crate::waiters::{Place, Waiting};
 const QUEUED_AT_ONCE: usize = 64 * 1024;
 
 impl Connection {
-    /// Takes bytes from the beginning of `parts` and returns how many. Waits above the high-water mark.
+    /// Takes bytes from the beginning of `parts` and returns how many. Waits above the high-water
+    /// mark.
     pub(crate) fn poll_write(
         self: &Rc<Self>,
         cx: &mut Context<'_>,
@@ -62,7 +64,8 @@ impl Connection {
         }
     }
 
-    /// Sends what is queued now rather than at the end of the turn, and waits until everything has left.
+    /// Sends what is queued now rather than at the end of the turn, and waits until everything has
+    /// left.
     pub(crate) fn poll_flush(
         self: &Rc<Self>,
         cx: &Context<'_>,
@@ -83,7 +86,8 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Sends what is queued now rather than at the end of the turn, and waits until everything has left.
+    /// Sends what is queued now rather than at the end of the turn, and waits until everything has
+    /// left.
     pub(crate) async fn flushed_now(self: &Rc<Self>) -> io::Result<()> {
         let waiting = Waiting::new(&**self);
         poll_fn(|cx| self.poll_flush(cx, waiting.place())).await
@@ -94,8 +98,8 @@ impl Connection {
         self.poll_flush(cx, &self.rare().flushing)
     }
 
-    /// Ends the way out, and waits until everything has left. Where that is not possible without the way in, the
-    /// connection is closed.
+    /// Ends the way out, and waits until everything has left. Where that is not possible without
+    /// the way in, the connection is closed.
     pub(crate) fn poll_write_eof(self: &Rc<Self>, cx: &Context<'_>) -> Poll<io::Result<()>> {
         if self.io.can_write_eof() {
             self.write_eof();

@@ -138,7 +138,8 @@ impl Connection {
         self.check_high(self.queued());
     }
 
-    /// Puts a queue back: an empty one where the next writer gets it, so that a connection has none.
+    /// Puts a queue back: an empty one where the next writer gets it, so that a connection has
+    /// none.
     #[inline]
     fn keep_queue(&self, queue: Box<WriteQueue>) {
         if queue.len() == 0 {
@@ -165,7 +166,8 @@ impl Connection {
         // Mostly everything is in one piece, and leaves.
         match queue.single().map(|only| self.io.try_send(only)) {
             Some(Ok(count)) => drop(queue.advance_up_to(count)),
-            // Not to be tried again: the system says only once that the other side reset the connection.
+            // Not to be tried again: the system says only once that the other side reset the
+            // connection.
             Some(Err(error)) if error.kind() != io::ErrorKind::Interrupted => {
                 self.keep_queue(queue);
                 return self.transmitted(Err(error));
@@ -180,8 +182,8 @@ impl Connection {
         self.transmitted(result);
     }
 
-    /// Sends `queue`, which is the connection's, then `parts`, until everything has left (`Ok`) or no more goes. Returns
-    /// how much of `parts` has left.
+    /// Sends `queue`, which is the connection's, then `parts`, until everything has left (`Ok`) or
+    /// no more goes. Returns how much of `parts` has left.
     pub(super) fn transmit(
         &self,
         mut queue: Option<Box<WriteQueue>>,
@@ -235,7 +237,8 @@ impl fmt::Write for Pieces<'_> {
     }
 }
 
-/// One system call for what is queued and then `parts`, of which so much has left. There is something to send.
+/// One system call for what is queued and then `parts`, of which so much has left. There is
+/// something to send.
 fn try_send(
     io: &Io,
     queue: Option<&WriteQueue>,

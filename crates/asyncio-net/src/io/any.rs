@@ -1,4 +1,4 @@
-//! What is under a connection: mostly a socket, which is reached without a virtual call.
+//! The stream under a connection: mostly a socket, which is called without a virtual call.
 
 use std::io::{IoSlice, Result};
 use std::ops::Deref;
@@ -23,7 +23,7 @@ impl From<SocketStream> for Io {
     }
 }
 
-/// What there is to do for each message.
+/// The calls that are made for each message.
 impl Io {
     pub(crate) fn other(event_loop: &LoopRef, stream: impl ByteStream + 'static) -> Self {
         Self::Other(Foreign::new(event_loop, stream))

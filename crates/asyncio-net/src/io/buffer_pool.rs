@@ -1,4 +1,5 @@
-//! Large buffers to receive into, last in, first out: the one that is still in the cache goes first.
+//! Large buffers to receive into, last in, first out: the one that is still in the cache goes
+//! first.
 //!
 //! Each thread has its own; a buffer that travelled is kept where it ends.
 

@@ -12,8 +12,8 @@ use super::source::{ByteSource, ByteStream};
 use crate::address::Address;
 use crate::fence;
 
-/// A [`ByteStream`] whose methods may panic. A panic is reported and becomes an error of the method,
-/// so it ends the connection over the stream and nothing else.
+/// A [`ByteStream`] whose methods may panic. A panic is reported and becomes an error of the
+/// method, so it ends the connection over the stream and nothing else.
 pub(crate) struct Foreign {
     /// `None` while it is dropped.
     stream: Option<Box<dyn ByteStream>>,

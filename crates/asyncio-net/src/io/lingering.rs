@@ -1,9 +1,10 @@
 //! Sockets that were closed here while the other side was still sending.
 //!
-//! The system answers bytes that nobody has read at the close, and bytes that come later, with a reset, and a reset destroys
-//! what was sent before and has not been read yet: an early answer would be lost. So such a socket is closed in two steps.
-//! The way out is shut, and what still comes is read and dropped until the other side has sent its end, or a limit passes.
-//! All sockets of a loop share one hidden task, one timer and the loop's buffer for that.
+//! The system answers bytes that nobody has read at the close, and bytes that come later, with a
+//! reset, and a reset destroys what was sent before and has not been read yet: an early answer
+//! would be lost. So such a socket is closed in two steps. The way out is shut, and what still
+//! comes is read and dropped until the other side has sent its end, or a limit passes. All sockets
+//! of a loop share one hidden task, one timer and the loop's buffer for that.
 //!
 //! The limits of time are those of nginx (`lingering_timeout`, `lingering_time`).
 
@@ -98,7 +99,7 @@ impl Drop for Lingerer {
     }
 }
 
-/// What there was to be read from a socket.
+/// The unread input of a socket.
 pub(crate) enum Unread {
     Nothing,
     /// The other side has sent its end, or has gone.
@@ -254,7 +255,8 @@ impl Task {
     }
 }
 
-/// No socket is left, or the loop was closed. What has come by then is read, so that it is no reason for a reset.
+/// No socket is left, or the loop was closed. What has come by then is read, so that it is no
+/// reason for a reset.
 impl Drop for Task {
     fn drop(&mut self) {
         let sockets = self.lingering.sockets.take();

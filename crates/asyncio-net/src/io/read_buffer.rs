@@ -13,8 +13,8 @@ const SMALL: usize = 4 * 1024;
 
 /// A buffer that has memory only while there are bytes in it.
 ///
-/// It reads into a pooled buffer. What is left over when nothing more comes moves to memory of its own
-/// size, so one who waits holds no pooled buffer, only one word.
+/// It reads into a pooled buffer. What is left over when nothing more comes moves to memory of its
+/// own size, so a reader that waits holds no pooled buffer, only one word.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBuffer(Option<Box<Buffer>>);
 

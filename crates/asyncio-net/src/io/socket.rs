@@ -41,7 +41,7 @@ const SHORT_OF_ALL: u8 = 1 << 3;
 
 const UNKNOWN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
-/// What was asked for.
+/// The addresses that were asked for.
 #[derive(Default)]
 struct Names {
     local: OnceCell<Address>,
@@ -72,7 +72,8 @@ impl SocketStream {
         Self { source: RefCell::new(Some(source)), names, peer, marks }
     }
 
-    /// Uses the socket, unless it is closed. It may be closed meanwhile, which then happens afterwards.
+    /// Uses the socket, unless it is closed. It may be closed meanwhile, which then happens
+    /// afterwards.
     #[inline]
     fn with<R>(&self, action: impl FnOnce(&Source<OwnedFd>) -> R) -> Option<R> {
         let result = action(self.source.borrow().as_ref()?);
@@ -106,7 +107,7 @@ impl SocketStream {
     }
 }
 
-/// What there is to be read.
+/// The result of a receive.
 pub(crate) enum Received {
     /// So many bytes; zero at the end of the stream.
     Bytes(usize),
@@ -141,8 +142,9 @@ impl SocketStream {
         }
     }
 
-    /// Receives from a socket where a short read need not mean that nothing is left. The system says so: it had ancillary
-    /// data (descriptors, credentials of the sender) that nobody asked for, and stops there.
+    /// Receives from a socket where a short read need not mean that nothing is left. The system
+    /// says so: it had ancillary data (descriptors, credentials of the sender) that nobody asked
+    /// for, and stops there.
     fn receive_to_bound(&self, source: &Source<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
         let length = buffer.len();
         let mut parts = [IoSliceMut::new(buffer)];
@@ -157,8 +159,9 @@ impl SocketStream {
         Ok(received.bytes)
     }
 
-    /// Closes the socket. But if the other side has sent something that nobody has read, and may send more, only the way
-    /// out ends, and the socket is returned: closing it would destroy what was sent to the other side.
+    /// Closes the socket. But if the other side has sent something that nobody has read, and may
+    /// send more, only the way out ends, and the socket is returned: closing it would destroy what
+    /// was sent to the other side.
     ///
     /// `has_unread` says that a reader holds such bytes.
     pub(crate) fn close_gently(&self, has_unread: bool) -> Option<OwnedFd> {

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 
 use crate::address::Address;
 
-/// Where a [`StreamReader`](crate::StreamReader) gets its bytes: a socket, a pipe, a TLS session, memory.
+/// Where a [`StreamReader`](crate::StreamReader) gets its bytes: a socket, a pipe, a TLS session,
+/// memory.
 ///
 /// # Examples
 ///
@@ -32,8 +33,8 @@ use crate::address::Address;
 /// # });
 /// ```
 pub trait ByteSource {
-    /// Puts bytes into the beginning of `buffer`, which is not empty, and returns how many; 0 is the end.
-    /// With nothing to give for now, the task of `cx` is woken when there may be.
+    /// Puts bytes into the beginning of `buffer`, which is not empty, and returns how many; 0 is
+    /// the end. With nothing to give for now, the task of `cx` is woken when there may be.
     ///
     /// # Errors
     ///
@@ -65,34 +66,12 @@ pub trait ByteSource {
     /// ```
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Waits until [`poll_read`](Self::poll_read) is worth a try; it may still have nothing to give. A source that knows
-    /// spares its reader a buffer to wait with.
+    /// Waits until [`poll_read`](Self::poll_read) is worth a try; it may still have nothing to
+    /// give. A source that knows spares its reader a buffer to wait with.
     ///
     /// # Errors
     ///
     /// When waiting is not possible.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
-    /// # struct Sink;
-    /// # impl asyncio_net::ByteSource for Sink {
-    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
-    /// # }
-    /// # impl asyncio_net::ByteStream for Sink {
-    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
-    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
-    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
-    /// #     fn close(&self) {}
-    /// # }
-    /// use std::future::poll_fn;
-    /// use asyncio_net::ByteSource;
-    ///
-    /// asyncio_task::run(async {
-    ///     assert!(poll_fn(|cx| Sink.poll_read_ready(cx)).await.is_ok(), "unless it is overridden");
-    /// });
-    /// ```
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = cx;
         Poll::Ready(Ok(()))
@@ -148,65 +127,28 @@ pub trait ByteSource {
 /// }).unwrap();
 /// ```
 pub trait ByteStream: ByteSource {
-    /// Takes bytes from the beginning of `slices`, which are not all empty, and returns how many, without
-    /// waiting.
+    /// Takes bytes from the beginning of `slices`, which are not all empty, and returns how many,
+    /// without waiting.
+    ///
+    /// Bytes that were not taken are offered again after
+    /// [`poll_write_ready`](Self::poll_write_ready), perhaps cut differently and with more behind
+    /// them. Or never: the connection may be aborted, and a task that writes by polling may change
+    /// its mind.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when it takes none for now; anything else is final.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
-    /// # struct Sink;
-    /// # impl asyncio_net::ByteSource for Sink {
-    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
-    /// # }
-    /// # impl asyncio_net::ByteStream for Sink {
-    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
-    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
-    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
-    /// #     fn close(&self) {}
-    /// # }
-    /// use asyncio_net::ByteStream;
-    ///
-    /// let parts = [IoSlice::new(b"hello "), IoSlice::new(b"world")];
-    /// assert_eq!(Sink.try_write(&parts)?, 11);
-    /// # io::Result::Ok(())
-    /// ```
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when it takes none for now; anything else is
+    /// final.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Has the system send up to `count` bytes of `file` from `offset` on, and returns how many, without waiting; 0 at
-    /// the end of the file.
+    /// Has the system send up to `count` bytes of `file` from `offset` on, and returns how many,
+    /// without waiting; 0 at the end of the file.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) for now, [`Unsupported`](io::ErrorKind::Unsupported) (the
-    /// default) when it has to be read and written instead; anything else is final.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
-    /// # struct Sink;
-    /// # impl asyncio_net::ByteSource for Sink {
-    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
-    /// # }
-    /// # impl asyncio_net::ByteStream for Sink {
-    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
-    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
-    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
-    /// #     fn close(&self) {}
-    /// # }
-    /// use std::fs::File;
-    /// use asyncio_net::ByteStream;
-    ///
-    /// let file = File::open(std::env::current_exe()?)?;
-    /// let error = Sink.try_sendfile(&file, 0, 100).unwrap_err();
-    /// assert_eq!(error.kind(), io::ErrorKind::Unsupported, "unless it is overridden");
-    /// # io::Result::Ok(())
-    /// ```
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) for now,
+    /// [`Unsupported`](io::ErrorKind::Unsupported) (the default) when it has to be read and written
+    /// instead; anything else is final.
     fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
         let _ = (file, offset, count);
         Err(io::ErrorKind::Unsupported.into())
@@ -217,98 +159,20 @@ pub trait ByteStream: ByteSource {
     /// # Errors
     ///
     /// When waiting is not possible.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
-    /// # struct Sink;
-    /// # impl asyncio_net::ByteSource for Sink {
-    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
-    /// # }
-    /// # impl asyncio_net::ByteStream for Sink {
-    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
-    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
-    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
-    /// #     fn close(&self) {}
-    /// # }
-    /// use std::future::poll_fn;
-    /// use asyncio_net::ByteStream;
-    ///
-    /// asyncio_task::run(async {
-    ///     assert!(poll_fn(|cx| Sink.poll_write_ready(cx)).await.is_ok());
-    /// });
-    /// ```
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Whether there is anything to be received, now or later; not so for the writing end of a pipe.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
-    /// # struct Sink;
-    /// # impl asyncio_net::ByteSource for Sink {
-    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
-    /// # }
-    /// # impl asyncio_net::ByteStream for Sink {
-    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
-    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
-    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
-    /// #     fn close(&self) {}
-    /// # }
-    /// use asyncio_net::ByteStream;
-    ///
-    /// assert!(Sink.can_read(), "unless it is overridden");
-    /// ```
+    /// Whether there is anything to be received, now or later; not so for the writing end of a
+    /// pipe.
     fn can_read(&self) -> bool {
         true
     }
 
     /// Whether bytes can be written; not so for the reading end of a pipe.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
-    /// # struct Sink;
-    /// # impl asyncio_net::ByteSource for Sink {
-    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
-    /// # }
-    /// # impl asyncio_net::ByteStream for Sink {
-    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
-    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
-    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
-    /// #     fn close(&self) {}
-    /// # }
-    /// use asyncio_net::ByteStream;
-    ///
-    /// assert!(Sink.can_write(), "unless it is overridden");
-    /// ```
     fn can_write(&self) -> bool {
         true
     }
 
     /// Whether the other side can be told that no more comes while it goes on sending.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
-    /// # struct Sink;
-    /// # impl asyncio_net::ByteSource for Sink {
-    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
-    /// # }
-    /// # impl asyncio_net::ByteStream for Sink {
-    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
-    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
-    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
-    /// #     fn close(&self) {}
-    /// # }
-    /// use asyncio_net::ByteStream;
-    ///
-    /// assert!(Sink.can_write_eof(), "unless it is overridden");
-    /// ```
     fn can_write_eof(&self) -> bool {
         true
     }
@@ -320,110 +184,35 @@ pub trait ByteStream: ByteSource {
     /// The system's.
     fn write_eof(&self) -> io::Result<()>;
 
-    /// Gives the descriptor up, at once. A read that waits ends with the end of the stream, as do all
-    /// later ones.
+    /// Gives the descriptor up, at once. A read that waits ends with the end of the stream, as do
+    /// all later ones.
     fn close(&self);
 
-    /// As [`close`](Self::close), for a connection that was aborted or has failed: what was sent and has not been read by the
-    /// other side need not arrive. The same as `close`, unless it is overridden.
+    /// As [`close`](Self::close), for a connection that was aborted or has failed: what was sent
+    /// and has not been read by the other side need not arrive. The same as `close`, unless it is
+    /// overridden.
     fn abort(&self) {
         self.close();
     }
 
     /// Gives the descriptor away, open, instead of closing it; from then on this is as after
-    /// [`close`](Self::close). `None`, the default, where there is none, or it is of no use by itself.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
-    /// # struct Sink;
-    /// # impl asyncio_net::ByteSource for Sink {
-    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
-    /// # }
-    /// # impl asyncio_net::ByteStream for Sink {
-    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
-    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
-    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
-    /// #     fn close(&self) {}
-    /// # }
-    /// use asyncio_net::ByteStream;
-    ///
-    /// assert!(Sink.take_fd().is_none(), "unless it is overridden");
-    /// ```
+    /// [`close`](Self::close). `None`, the default, where there is none, or it is of no use by
+    /// itself.
     fn take_fd(&self) -> Option<OwnedFd> {
         None
     }
 
     /// Our end's address; known also after [`close`](Self::close), if it was asked for before.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
-    /// # struct Sink;
-    /// # impl asyncio_net::ByteSource for Sink {
-    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
-    /// # }
-    /// # impl asyncio_net::ByteStream for Sink {
-    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
-    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
-    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
-    /// #     fn close(&self) {}
-    /// # }
-    /// use asyncio_net::{Address, ByteStream};
-    ///
-    /// assert_eq!(Sink.local_address(), Address::Unnamed, "unless it is overridden");
-    /// ```
     fn local_address(&self) -> Address {
         Address::Unnamed
     }
 
-    /// The other end's address; known also after [`close`](Self::close), if it was asked for before.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
-    /// # struct Sink;
-    /// # impl asyncio_net::ByteSource for Sink {
-    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
-    /// # }
-    /// # impl asyncio_net::ByteStream for Sink {
-    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
-    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
-    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
-    /// #     fn close(&self) {}
-    /// # }
-    /// use asyncio_net::{Address, ByteStream};
-    ///
-    /// assert_eq!(Sink.peer_address(), Address::Unnamed, "unless it is overridden");
-    /// ```
+    /// The other end's address; known also after [`close`](Self::close), if it was asked for
+    /// before.
     fn peer_address(&self) -> Address {
         Address::Unnamed
     }
 
     /// Lends the descriptor, if there is one and it is open.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
-    /// # struct Sink;
-    /// # impl asyncio_net::ByteSource for Sink {
-    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
-    /// # }
-    /// # impl asyncio_net::ByteStream for Sink {
-    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
-    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
-    /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
-    /// #     fn close(&self) {}
-    /// # }
-    /// use asyncio_net::ByteStream;
-    ///
-    /// let mut seen = false;
-    /// Sink.with_fd(&mut |_| seen = true);
-    /// assert!(!seen, "there is none, unless it is overridden");
-    /// ```
     fn with_fd(&self, _look: &mut dyn FnMut(BorrowedFd<'_>)) {}
 }

@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::mem;
 use std::rc::Rc;
 
-/// So many connections wait behind the first before all of them send: what they wrote is still in the cache.
+/// So many connections wait behind the first before all of them send: what they wrote is still in
+/// the cache.
 pub(crate) const BEHIND: usize = 15;
 
 /// A connection that has something to send.
@@ -18,13 +19,13 @@ pub(crate) trait Corked {
 pub(crate) struct Cork {
     first: Cell<Option<Rc<dyn Corked>>>,
     behind: RefCell<Vec<Rc<dyn Corked>>>,
-    /// The memory of `behind`, while those that stood there send.
+    /// The memory of `behind`, while its connections send.
     leaving: RefCell<Vec<Rc<dyn Corked>>>,
 }
 
 impl Cork {
-    /// Has `connection` send at the end of the turn. Returns whether it is the first one, so that the end of the turn
-    /// has to be asked for.
+    /// Has `connection` send at the end of the turn. Returns whether it is the first one, so that
+    /// the end of the turn has to be asked for.
     #[inline]
     pub(crate) fn add(&self, connection: Rc<dyn Corked>) -> bool {
         match self.first.take() {
@@ -53,7 +54,8 @@ impl Cork {
         is_first
     }
 
-    /// Has a connection send that is the only one: whoever wrote to it waits for the answer now.
+    /// Has a connection send that is the only one: the task that wrote to it waits for the answer
+    /// now.
     #[inline]
     pub(crate) fn uncork_lone(&self) {
         if self.behind.borrow().is_empty() {

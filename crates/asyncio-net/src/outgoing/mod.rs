@@ -1,4 +1,5 @@
-//! Bytes on their way out: the queue of one connection, and the connections that send at the end of the turn.
+//! Bytes on their way out: the queue of one connection, and the connections that send at the end of
+//! the turn.
 
 mod cork;
 mod write_queue;

@@ -14,12 +14,13 @@ pub(crate) const SLICES: usize = 16;
 
 /// A queue of bytes; a connection has one only while something waits in it.
 ///
-/// Most queues hold some small writes, which leave in one piece. Those are in `small`, which keeps its memory.
+/// Most queues hold some small writes, which leave in one piece. Those are in `small`, which keeps
+/// its memory.
 #[derive(Debug, Default)]
 pub(crate) struct WriteQueue {
-    /// What leaves first.
+    /// The bytes that leave first.
     small: Vec<u8>,
-    /// What leaves after it.
+    /// The bytes that leave after them.
     chunks: VecDeque<Chunk>,
     /// How much of the first piece has left.
     sent: usize,

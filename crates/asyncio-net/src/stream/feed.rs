@@ -11,8 +11,8 @@ use super::StreamReader;
 use crate::error::SharedError;
 use crate::io::ByteSource;
 
-/// Makes a [`StreamReader`] whose bytes come from your own hand: for tests, and for protocols that offer
-/// part of what they receive as a stream.
+/// Makes a [`StreamReader`] whose bytes come from your own hand: for tests, and for protocols that
+/// offer part of what they receive as a stream.
 ///
 /// # Examples
 ///

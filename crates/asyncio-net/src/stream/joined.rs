@@ -11,14 +11,16 @@ use crate::network::Network;
 
 /// A reader and a writer in one, as other crates want it: TLS, HTTP, web sockets.
 ///
-/// It has the traits of `futures-io` and `tokio::io`, with the features of these names, both to read and to write.
-/// Writing keeps to the high-water mark; flushing waits until everything has left; shutting down, or closing, is
-/// [`write_eof`](StreamWriter::write_eof). Dropping it closes the connection, after what was written has been sent.
+/// It has the traits of `futures-io` and `tokio::io`, with the features of these names, both to
+/// read and to write. Writing keeps to the high-water mark; flushing waits until everything has
+/// left; shutting down, or closing, is [`write_eof`](StreamWriter::write_eof). Dropping it closes
+/// the connection, after what was written has been sent.
 ///
-/// hyper, for one, takes it in `hyper_util`'s `TokioIo`. Nothing here is `Send`: a crate that spawns tasks of its own on other
-/// threads cannot be given it.
+/// hyper, for one, takes it in `hyper_util`'s `TokioIo`. Nothing here is `Send`: a crate that
+/// spawns tasks of its own on other threads cannot be given it.
 ///
-/// It is made by [`StreamReader::join`], or from a socket of the standard library, and can be taken apart again.
+/// It is made by [`StreamReader::join`], or from a socket of the standard library, and can be taken
+/// apart again.
 ///
 /// # From asyncio
 ///
@@ -54,8 +56,8 @@ impl JoinedStream {
         Self { reader, writer }
     }
 
-    /// A stream over a connected TCP or Unix socket of the standard library, or one that was accepted elsewhere. The
-    /// socket is made non-blocking.
+    /// A stream over a connected TCP or Unix socket of the standard library, or one that was
+    /// accepted elsewhere. The socket is made non-blocking.
     ///
     /// # Errors
     ///
@@ -86,14 +88,15 @@ impl JoinedStream {
         Ok(Self::new(reader, writer))
     }
 
-    /// Gives the socket back, blocking as the standard library has it, and what was received and not yet read. Waits
-    /// until everything that was written has left.
+    /// Gives the socket back, blocking as the standard library has it, and what was received and
+    /// not yet read. Waits until everything that was written has left.
     ///
     /// # Errors
     ///
-    /// The error of the connection; [`Unsupported`](io::ErrorKind::Unsupported) when it has no socket of its own;
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when reader and writer are of different connections;
-    /// [`NotConnected`](io::ErrorKind::NotConnected) once it is closed. The connection is closed then.
+    /// The error of the connection; [`Unsupported`](io::ErrorKind::Unsupported) when it has no
+    /// socket of its own; [`InvalidInput`](io::ErrorKind::InvalidInput) when reader and writer are
+    /// of different connections; [`NotConnected`](io::ErrorKind::NotConnected) once it is closed.
+    /// The connection is closed then.
     ///
     /// # Cancel safety
     ///
@@ -124,8 +127,8 @@ impl JoinedStream {
         Ok((socket, buffered))
     }
 
-    /// Gives the descriptor back, non-blocking, and what was received and not yet read. Waits until everything that
-    /// was written has left.
+    /// Gives the descriptor back, non-blocking, and what was received and not yet read. Waits until
+    /// everything that was written has left.
     ///
     /// # Errors
     ///

@@ -20,8 +20,8 @@ pub const DEFAULT_LIMIT: usize = 64 * 1024;
 
 /// The receiving half of a connection.
 ///
-/// It asks for bytes when somebody wants them, so a peer that sends faster than you read is slowed down by
-/// its own full socket. While nothing is buffered it holds no memory beyond itself.
+/// It asks for bytes when somebody wants them, so a peer that sends faster than you read is slowed
+/// down by its own full socket. While nothing is buffered it holds no memory beyond itself.
 ///
 /// # Cancel safety
 ///
@@ -29,8 +29,8 @@ pub const DEFAULT_LIMIT: usize = 64 * 1024;
 ///
 /// # From asyncio
 ///
-/// Reads return [`Bytes`], iteration is [`next_line`](Self::next_line). One read at a time is a rule of the
-/// types (`&mut self`) rather than an error. [`fill_buf`](Self::fill_buf) and
+/// Reads return [`Bytes`], iteration is [`next_line`](Self::next_line). One read at a time is a
+/// rule of the types (`&mut self`) rather than an error. [`fill_buf`](Self::fill_buf) and
 /// [`read_into`](Self::read_into) are new.
 ///
 /// # Examples
@@ -121,7 +121,8 @@ impl StreamReader {
         Self { state: Box::new(Reading::new(origin, limit)) }
     }
 
-    /// Reads what is there, up to `count` bytes; waits only while nothing is. Empty at the end of the stream.
+    /// Reads what is there, up to `count` bytes; waits only while nothing is. Empty at the end of
+    /// the stream.
     ///
     /// # Errors
     ///
@@ -205,18 +206,19 @@ impl StreamReader {
         })
     }
 
-    /// Reads one line, with its `\n`. The last line may lack it; at the end of the stream the line is empty.
+    /// Reads one line, with its `\n`. The last line may lack it; at the end of the stream the line
+    /// is empty.
     ///
     /// # Errors
     ///
-    /// The connection's; [`InvalidData`](io::ErrorKind::InvalidData) with a [`LimitOverrunError`] inside
-    /// for a line that is longer than the limit (its newline not counted). That line is dropped: whatever is
-    /// read next stands after it.
+    /// The connection's; [`InvalidData`](io::ErrorKind::InvalidData) with a [`LimitOverrunError`]
+    /// inside for a line that is longer than the limit (its newline not counted). That line is
+    /// dropped: whatever is read next stands after it.
     ///
     /// # From asyncio
     ///
-    /// There, what remains of a line that was too long is taken for a line of its own, if it had not come
-    /// yet when the error was raised.
+    /// There, what remains of a line that was too long is taken for a line of its own, if it had
+    /// not come yet when the error was raised.
     ///
     /// # Examples
     ///
@@ -240,8 +242,8 @@ impl StreamReader {
         })
     }
 
-    /// Waits for a line to be buffered and returns its length. Looks for its end beyond the `scanned` bytes that do not
-    /// have it.
+    /// Waits for a line to be buffered and returns its length. Looks for its end beyond the
+    /// `scanned` bytes that do not have it.
     #[inline]
     fn poll_line(&mut self, cx: &mut Context<'_>, scanned: &mut usize) -> Poll<io::Result<usize>> {
         match self.state.find_line(*scanned) {
@@ -300,9 +302,11 @@ impl StreamReader {
         })
     }
 
-    /// Reads one line, with its `\n`, and appends it to `line`; returns its length, 0 at the end of the stream.
+    /// Reads one line, with its `\n`, and appends it to `line`; returns its length, 0 at the end of
+    /// the stream.
     ///
-    /// With the same `line` for every call, emptied in between, a loop over lines allocates nothing.
+    /// With the same `line` for every call, emptied in between, a loop over lines allocates
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -341,9 +345,9 @@ impl StreamReader {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Incomplete`] with all that came when the stream ends before; [`ReadError::LimitOverrun`]
-    /// when more than the limit stands before the separator (the bytes stay, to be read another way);
-    /// [`ReadError::Io`].
+    /// [`ReadError::Incomplete`] with all that came when the stream ends before;
+    /// [`ReadError::LimitOverrun`] when more than the limit stands before the separator (the bytes
+    /// stay, to be read another way); [`ReadError::Io`].
     ///
     /// # Panics
     ///
@@ -400,7 +404,8 @@ impl StreamReader {
         }
     }
 
-    /// What is buffered, after waiting for bytes if nothing is. Empty at the end of the stream.
+    /// The buffered bytes, after waiting for some if there are none. Empty at the end of the
+    /// stream.
     ///
     /// Together with [`consume`](Self::consume) it is the way to parse without a copy.
     ///
@@ -425,7 +430,7 @@ impl StreamReader {
         Ok(self.state.buffer.bytes())
     }
 
-    /// What is buffered now.
+    /// The bytes that are buffered now.
     ///
     /// # Examples
     ///
@@ -485,7 +490,7 @@ impl StreamReader {
         poll_fn(|cx| self.poll_read_into(cx, buffer))
     }
 
-    /// [`read_into`](Self::read_into) for those who write their own futures.
+    /// [`read_into`](Self::read_into) for futures that are written by hand.
     ///
     /// # Errors
     ///
@@ -575,7 +580,8 @@ impl StreamReader {
         self.state.limit
     }
 
-    /// Changes how far [`read_line`](Self::read_line) and [`read_until`](Self::read_until) look, in bytes.
+    /// Changes how far [`read_line`](Self::read_line) and [`read_until`](Self::read_until) look, in
+    /// bytes.
     ///
     /// # Panics
     ///
@@ -616,8 +622,8 @@ impl StreamReader {
         self.state.set_error(error);
     }
 
-    /// Makes one stream of this and a writer, usually that of the same connection: for crates that want something
-    /// to read from and to write to.
+    /// Makes one stream of this and a writer, usually that of the same connection: for crates that
+    /// want something to read from and to write to.
     ///
     /// # Examples
     ///
@@ -642,7 +648,7 @@ impl StreamReader {
         self.state.is_of(writer.connection())
     }
 
-    /// What a read would fail with at once.
+    /// The error that a read would return at once.
     pub(super) fn check(&self) -> io::Result<()> {
         self.state.check()
     }

@@ -1,4 +1,4 @@
-//! What a reader has got, and how it gets more.
+//! The buffer of a reader, and how it is filled.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,7 +19,7 @@ pub(super) struct Reading {
     pub(super) buffer: ReadBuffer,
     pub(super) limit: usize,
     pub(super) at_end: bool,
-    /// What comes next is the rest of a line that was too long, to be dropped.
+    /// The next bytes are the rest of a line that was too long, and are dropped.
     in_long_line: bool,
     /// The origin is a `Broken` one.
     is_broken: bool,
@@ -88,8 +88,8 @@ impl Reading {
         matches!(&self.origin, Origin::Connection(ours) if Rc::ptr_eq(ours, connection))
     }
 
-    /// Waits for more bytes; `false` at the end of the stream. `want` is how many the caller would like to
-    /// have buffered in the end.
+    /// Waits for more bytes; `false` at the end of the stream. `want` is how many the caller would
+    /// like to have buffered in the end.
     pub(super) async fn fill(&mut self, want: usize) -> io::Result<bool> {
         poll_fn(|cx| self.poll_fill(cx, want)).await
     }
@@ -138,7 +138,8 @@ impl Reading {
         self.at_end = matches!(read, Poll::Ready(Ok(0)));
     }
 
-    /// The length of the next line, if all of it has come and nothing is wrong. So many bytes have been looked at.
+    /// The length of the next line, if all of it has come and nothing is wrong. So many bytes have
+    /// been looked at.
     #[inline]
     pub(super) fn find_line(&self, scanned: usize) -> Option<usize> {
         let newline = scanned + memchr::memchr(b'\n', &self.buffer.bytes()[scanned..])?;
@@ -211,7 +212,7 @@ impl Reading {
         self.error().map_or(Ok(()), Err)
     }
 
-    /// What every read fails with.
+    /// The error that every read returns.
     #[inline]
     pub(super) fn error(&self) -> Option<io::Error> {
         if self.is_broken { self.ask_error() } else { None }

@@ -13,13 +13,13 @@ use crate::address::Address;
 use crate::connection::{Connection, Exclusive};
 use crate::io::{ByteSource, ByteStream};
 
-/// Puts a stream that `wrap` makes over an established connection, in place: afterwards `reader` and `writer` are
-/// its two ends. This is what `start_tls` is made of.
+/// Puts a stream that `wrap` makes over an established connection, in place: afterwards `reader`
+/// and `writer` are its two ends. This is what `start_tls` is made of.
 ///
-/// What was written before is sent first, unwrapped. Then `wrap` is given the connection as it was, with what `reader`
-/// had buffered in front; it may wait, for a handshake. A server's [`close_clients`](crate::Server::close_clients)
-/// closes the new stream. Clones of the old [`Transport`](crate::Transport) can still close the connection;
-/// writing to them panics.
+/// What was written before is sent first, unwrapped. Then `wrap` is given the connection as it was,
+/// with what `reader` had buffered in front; it may wait, for a handshake. A server's
+/// [`close_clients`](crate::Server::close_clients) closes the new stream. Clones of the old
+/// [`Transport`](crate::Transport) can still close the connection; writing to them panics.
 ///
 /// # Errors
 ///

@@ -16,16 +16,19 @@ use crate::waiters::Waiting;
 
 /// The sending half of a connection.
 ///
-/// [`write`](Self::write) never waits: what it is given leaves when the connection's reader waits for an answer, at the latest at
-/// the end of the turn, together with everything else written until then; or at once when it is large. [`drain`](Self::drain) waits for a peer that does not keep up.
+/// [`write`](Self::write) never waits: what it is given leaves when the connection's reader waits
+/// for an answer, at the latest at the end of the turn, together with everything else written until
+/// then; or at once when it is large. [`drain`](Self::drain) waits for a peer that does not keep
+/// up.
 ///
-/// Dropping the writer closes the connection, after what was written has been sent. Others write to the same connection by a
-/// clone of its [`transport`](Self::transport). Formatted text is written with `write!(writer, "…")`, which gives no result.
+/// Dropping the writer closes the connection, after what was written has been sent. Others write to
+/// the same connection by a clone of its [`transport`](Self::transport). Formatted text is written
+/// with `write!(writer, "…")`, which gives no result.
 ///
 /// # From asyncio
 ///
-/// [`close`](Self::close) can be awaited: that is `wait_closed`. Limits and addresses are those of the
-/// [`transport`](Self::transport).
+/// [`close`](Self::close) can be awaited: that is `wait_closed`. Limits and addresses are those of
+/// the [`transport`](Self::transport).
 ///
 /// # Examples
 ///
@@ -57,7 +60,8 @@ impl StreamWriter {
         self.transport = Transport(connection);
     }
 
-    /// Sends bytes or text; never waits. What the socket does not take is copied and sent as soon as it can be.
+    /// Sends bytes or text; never waits. Bytes that the socket does not take are copied and sent as
+    /// soon as they can be.
     ///
     /// On a connection that is closing or lost it does nothing; [`drain`](Self::drain) says so.
     ///
@@ -86,7 +90,8 @@ impl StreamWriter {
         self.connection().write(data.as_ref());
     }
 
-    /// Sends formatted text: what `write!` and `writeln!` call. There is no result, as with [`write`](Self::write).
+    /// Sends formatted text: what `write!` and `writeln!` call. There is no result, as with
+    /// [`write`](Self::write).
     ///
     /// # Panics
     ///
@@ -163,12 +168,13 @@ impl StreamWriter {
         self.connection().write_vectored(lines);
     }
 
-    /// Waits while more is queued than the high-water mark allows, until no more than the low one is left.
+    /// Waits while more is queued than the high-water mark allows, until no more than the low one
+    /// is left.
     ///
     /// # Errors
     ///
-    /// The error that ended the connection; [`ConnectionReset`](io::ErrorKind::ConnectionReset) once it was
-    /// closed. A connection that is closed while this waits is no error.
+    /// The error that ended the connection; [`ConnectionReset`](io::ErrorKind::ConnectionReset)
+    /// once it was closed. A connection that is closed while this waits is no error.
     ///
     /// # Cancel safety
     ///
@@ -216,14 +222,16 @@ impl StreamWriter {
         })
     }
 
-    /// Sends what was written now, rather than at the end of the turn, and waits until all of it has left.
+    /// Sends what was written now, rather than at the end of the turn, and waits until all of it
+    /// has left.
     ///
-    /// It is rarely needed: what was written leaves anyway. [`drain`](Self::drain) is what keeps memory within bounds.
+    /// It is rarely needed: what was written leaves anyway. [`drain`](Self::drain) is what keeps
+    /// memory within bounds.
     ///
     /// # Errors
     ///
-    /// The error that ended the connection; [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if it was
-    /// aborted before all had left.
+    /// The error that ended the connection; [`ConnectionAborted`](io::ErrorKind::ConnectionAborted)
+    /// if it was aborted before all had left.
     ///
     /// # Cancel safety
     ///
@@ -250,16 +258,16 @@ impl StreamWriter {
         self.connection().flushed_now()
     }
 
-    /// Takes bytes from the beginning of `bytes` and returns how many; waits while more is queued than the
-    /// high-water mark allows. For those who write their own futures; others use [`write`](Self::write) and
-    /// [`drain`](Self::drain).
+    /// Takes bytes from the beginning of `bytes` and returns how many; waits while more is queued
+    /// than the high-water mark allows. For futures that are written by hand; other code uses
+    /// [`write`](Self::write) and [`drain`](Self::drain).
     ///
     /// One call queues at most 64 KiB more than the high-water mark.
     ///
     /// # Errors
     ///
-    /// The error that ended the connection, each time; [`BrokenPipe`](io::ErrorKind::BrokenPipe) after
-    /// [`write_eof`](Self::write_eof) or [`close`](Self::close).
+    /// The error that ended the connection, each time; [`BrokenPipe`](io::ErrorKind::BrokenPipe)
+    /// after [`write_eof`](Self::write_eof) or [`close`](Self::close).
     ///
     /// # Examples
     ///
@@ -278,7 +286,8 @@ impl StreamWriter {
         self.connection().poll_write(cx, &[bytes])
     }
 
-    /// [`poll_write`](Self::poll_write) from several places, in their order; from the first sixteen, that is.
+    /// [`poll_write`](Self::poll_write) from several places, in their order; from the first
+    /// sixteen, that is.
     ///
     /// # Errors
     ///
@@ -314,7 +323,7 @@ impl StreamWriter {
         self.connection().poll_write(cx, &parts[..count])
     }
 
-    /// [`flush`](Self::flush) for those who write their own futures.
+    /// [`flush`](Self::flush) for futures that are written by hand.
     ///
     /// # Errors
     ///
@@ -341,8 +350,8 @@ impl StreamWriter {
         self.connection().poll_flush_alone(cx)
     }
 
-    /// [`write_eof`](Self::write_eof), then [`poll_flush`](Self::poll_flush). Where one direction cannot be ended
-    /// without the other, both are.
+    /// [`write_eof`](Self::write_eof), then [`poll_flush`](Self::poll_flush). Where one direction
+    /// cannot be ended without the other, both are.
     ///
     /// # Errors
     ///
@@ -411,14 +420,17 @@ impl StreamWriter {
         self.transport.can_write_eof()
     }
 
-    /// Closes the connection, after what was written has been sent. Awaiting the result waits for that.
+    /// Closes the connection, after what was written has been sent. Awaiting the result waits for
+    /// that.
     ///
-    /// The reader of the connection comes to its end. A peer that does not read what was written keeps the connection
-    /// open, and the task that awaits this waiting: put a limit on the wait, and [abort](Transport::abort) when it passes.
+    /// The reader of the connection comes to its end. A peer that does not read what was written
+    /// keeps the connection open, and the task that awaits this waiting: put a limit on the wait,
+    /// and [abort](Transport::abort) when it passes.
     ///
-    /// A peer that has sent bytes which nobody has read receives what was written all the same. The loop reads and
-    /// drops what such a peer still sends, for up to 30 seconds, or 5 seconds in which nothing comes, or 64 MiB.
-    /// The result does not wait for that; [`Server::shutdown`](crate::Server::shutdown) does, within its grace.
+    /// A peer that has sent bytes which nobody has read receives what was written all the same. The
+    /// loop reads and drops what such a peer still sends, for up to 30 seconds, or 5 seconds in
+    /// which nothing comes, or 64 MiB. The result does not wait for that;
+    /// [`Server::shutdown`](crate::Server::shutdown) does, within its grace.
     ///
     /// # Examples
     ///
@@ -575,8 +587,8 @@ impl fmt::Debug for StreamWriter {
     }
 }
 
-/// What [`StreamWriter::close`] returns: ready when the connection is closed, with the error that ended it if
-/// one did. It need not be awaited.
+/// The future of [`StreamWriter::close`]: ready when the connection is closed, with the error that
+/// ended it if one did. It need not be awaited.
 ///
 /// # Examples
 ///
