@@ -102,8 +102,8 @@ fn jobs_in_turn<R: Threads>(times: u64) -> Duration {
     })
 }
 
-/// A thousand jobs at once, all of which are waited for all the time: what `join_all` does between a
-/// job's end and ours weighs more than the job.
+/// A thousand jobs at once, all of which are waited for all the time: what `join_all` does between
+/// a job's end and ours weighs more than the job.
 fn jobs_at_once<R: Threads>(times: u64) -> Duration {
     timed_with_others::<R>(async move {
         for _ in 0..times {

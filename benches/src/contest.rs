@@ -6,8 +6,8 @@
 //! round, so that drift of the machine hits all of them alike, and prints medians and ratios as a
 //! table.
 //!
-//! `cargo bench -- --times=N` does each piece of work N times, once, without looking at the clock: a
-//! profiler that counts instructions counts the same ones each time.
+//! `cargo bench -- --times=N` does each piece of work N times, once, without looking at the clock:
+//! a profiler that counts instructions counts the same ones each time.
 
 use std::time::Duration;
 
@@ -49,8 +49,8 @@ impl Contest {
 }
 
 /// The whole of a bench program: criterion, or the interleaved table with `--table`. `--table=NAME`
-/// is for the contest `NAME`, or those whose name contains `NAME`; `--only=asyncio,tokio` leaves out
-/// other contenders. `--times=N` takes the same filters and measures nothing.
+/// is for the contest `NAME`, or those whose name contains `NAME`; `--only=asyncio,tokio` leaves
+/// out other contenders. `--times=N` takes the same filters and measures nothing.
 pub fn run(area: &str, contests: Vec<Contest>) {
     let filter = option("--table");
     let times = option("--times").map(|times| times.parse().expect("a number of times"));

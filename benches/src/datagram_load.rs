@@ -41,7 +41,8 @@ impl DatagramLoad {
         Ok(Self { epoll, sockets, message })
     }
 
-    /// Keeps all sockets busy for so long, then waits for what is under way; how many datagrams came back.
+    /// Keeps all sockets busy for so long, then waits for what is under way; how many datagrams
+    /// came back.
     ///
     /// # Errors
     ///

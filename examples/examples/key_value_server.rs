@@ -85,8 +85,8 @@ async fn serve(
     writer.close().await
 }
 
-/// Closes the connection of a client that may still be sending. If bytes were left unread, the system
-/// would reset the connection, and the client might lose the last answer.
+/// Closes the connection of a client that may still be sending. If bytes were left unread, the
+/// system would reset the connection, and the client might lose the last answer.
 async fn hang_up(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
     writer.write_eof();
     let rest = async {

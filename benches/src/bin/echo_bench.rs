@@ -6,9 +6,10 @@
 //! cargo run --release -p asyncio-benches --bin echo_bench -- 1k lines     some of them
 //! ```
 //!
-//! Tables: `1k`, `10k`, `100k` (with the number of connections in which it is usual), `1kx10` and so on, `lines`, `accept`,
-//! `udp`, `idle`; and `leaks`, which takes a while and runs only when it is asked for. `--rounds N` and `--millis N` (per
-//! contender and round) trade time for steadiness; `--only tokio,smol` leaves others out.
+//! Tables: `1k`, `10k`, `100k` (with the number of connections in which it is usual), `1kx10` and
+//! so on, `lines`, `accept`, `udp`, `idle`; and `leaks`, which takes a while and runs only when it
+//! is asked for. `--rounds N` and `--millis N` (per contender and round) trade time for steadiness;
+//! `--only tokio,smol` leaves others out.
 
 use std::error::Error;
 use std::io;
@@ -82,7 +83,8 @@ const TABLES: &[Table] = &[
     echo("100k", "echo 100 KiB x 1000 connections", 1000, 100),
     Table {
         name: "lines",
-        title: "line protocol, 16 requests of 32 bytes a packet, one natural write each, x 100 connections",
+        title: "line protocol, 16 requests of 32 bytes a packet, one natural write each, \
+                x 100 connections",
         service: Service::Lines,
         measure: Measure::Messages(100, LINE * LINES, LINES as u64),
     },

@@ -33,7 +33,9 @@ impl Runtime for Asyncio {
         asyncio::sleep(duration)
     }
 
-    fn oneshot<T: Clone + 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+    fn oneshot<T>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+    where
+        T: Clone + 'static,
     {
         let promise = create_future();
         let setter = promise.clone();

@@ -36,7 +36,9 @@ pub trait Runtime: 'static {
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static;
 
     /// A value to be set once by the first half and awaited by the second.
-    fn oneshot<T: Clone + 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static);
+    fn oneshot<T>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+    where
+        T: Clone + 'static;
 
     /// Receives everything that `produce` sends from a thread of its own, calls `consume` for each
     /// item, and ends when `produce` does.

@@ -42,7 +42,9 @@ impl Runtime for Monoio {
         monoio::time::sleep(duration)
     }
 
-    fn oneshot<T: Clone + 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+    fn oneshot<T>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+    where
+        T: Clone + 'static,
     {
         let (sender, receiver) = local_sync::oneshot::channel();
         let send = move |value| drop(sender.send(value));

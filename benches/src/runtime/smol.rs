@@ -44,7 +44,9 @@ impl Runtime for Smol {
         smol::Timer::after(duration).await;
     }
 
-    fn oneshot<T: Clone + 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+    fn oneshot<T>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+    where
+        T: Clone + 'static,
     {
         let (sender, receiver) = futures_channel::oneshot::channel();
         let send = move |value| drop(sender.send(value));

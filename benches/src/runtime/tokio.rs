@@ -36,7 +36,9 @@ impl Runtime for Tokio {
         tokio::time::sleep(duration)
     }
 
-    fn oneshot<T: Clone + 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+    fn oneshot<T>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+    where
+        T: Clone + 'static,
     {
         let (sender, receiver) = oneshot::channel();
         let send = move |value| drop(sender.send(value));

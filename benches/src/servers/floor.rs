@@ -18,8 +18,8 @@ pub(super) fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
     run(listener, service, false)
 }
 
-/// As [`serve`], but [`Service::Close`] treats a connection as the others do: it is watched from the start, as a server
-/// has to that will read from it, and closed then.
+/// As [`serve`], but [`Service::Close`] treats a connection as the others do: it is watched from
+/// the start, as a server has to that will read from it, and closed then.
 pub(super) fn serve_watching(listener: TcpListener, service: Service) -> io::Result<()> {
     run(listener, service, true)
 }

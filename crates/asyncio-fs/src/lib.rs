@@ -1,9 +1,9 @@
 //! Files for asyncio: `std::fs`, and aiofiles' names, over the loop's executor.
 //!
-//! Operating systems have no readiness for files on disks, so every operation is a job of the loop's
-//! default executor: the loop goes on meanwhile. A hop to a thread and back costs some 15 µs, which is
-//! why a [`File`] reads and writes in pieces of up to 256 KiB, and the functions for a whole file
-//! ([`read`], [`write`], [`copy`]) are one job each.
+//! Operating systems have no readiness for files on disks, so every operation is a job of the
+//! loop's default executor: the loop goes on meanwhile. A hop to a thread and back costs some 15
+//! µs, which is why a [`File`] reads and writes in pieces of up to 256 KiB, and the functions for a
+//! whole file ([`read`], [`write`], [`copy`]) are one job each.
 //!
 //! ```
 //! use asyncio_fs as fs;
@@ -27,18 +27,18 @@
 //!
 //! # Errors
 //!
-//! Each function has the errors of its twin in [`std::fs`]. When the executor takes no jobs any more, at the end
-//! of a run, the error is of the kind `Other` and says so.
+//! Each function has the errors of its twin in [`std::fs`]. When the executor takes no jobs any
+//! more, at the end of a run, the error is of the kind `Other` and says so.
 //!
 //! # Cancel safety
 //!
-//! A job that has started cannot be stopped: a future that is dropped leaves it to its end. What that
-//! means for a file, its methods say; functions on paths may or may not have had their effect.
+//! A job that has started cannot be stopped: a future that is dropped leaves it to its end. What
+//! that means for a file, its methods say; functions on paths may or may not have had their effect.
 //!
 //! # From asyncio
 //!
-//! asyncio has no files; its programs use the package aiofiles, whose `async with aiofiles.open(…)` is
-//! [`File::open`], and whose `aiofiles.os` and `aiofiles.tempfile` are functions here.
+//! asyncio has no files; its programs use the package aiofiles, whose `async with aiofiles.open(…)`
+//! is [`File::open`], and whose `aiofiles.os` and `aiofiles.tempfile` are functions here.
 //!
 //! # Features
 //!

@@ -8,7 +8,8 @@ use tempfile::{NamedTempFile, TempDir, TempPath};
 
 use crate::{File, job};
 
-/// A file without a name, for reading and writing. Nobody else can open it, and it is gone when it is closed.
+/// A file without a name, for reading and writing. Nobody else can open it, and it is gone when it
+/// is closed.
 ///
 /// # Errors
 ///
@@ -94,8 +95,8 @@ impl NamedTemporaryFile {
     ///
     /// # Errors
     ///
-    /// Those of the operating system, for instance if the name is on another file system. The file is
-    /// removed then.
+    /// Those of the operating system, for instance if the name is on another file system. The file
+    /// is removed then.
     pub async fn persist(self, path: impl AsRef<Path>) -> io::Result<File> {
         let Self { mut file, path: temporary } = self;
         file.flush().await?;

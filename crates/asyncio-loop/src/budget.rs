@@ -105,7 +105,8 @@ impl Share {
         self.settle(event_loop, step, has_left)
     }
 
-    /// Whether the operation may go on, since the budget has something left or an earlier step has refused it.
+    /// Whether the operation may go on, since the budget has something left or an earlier step has
+    /// refused it.
     #[cold]
     fn settle(&self, event_loop: &LoopRef, step: usize, has_left: bool) -> bool {
         let refused_before = self.refused_in.take().is_some_and(|refused| refused != step);

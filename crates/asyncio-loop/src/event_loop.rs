@@ -33,8 +33,8 @@ use crate::report::{self, ErrorContext};
 use crate::spawn::TaskOptions;
 use crate::timers::Timers;
 
-/// Nanoseconds between two wakes for timers, at least: the timers that fall due in between share one
-/// wake. A single timer is not delayed.
+/// Nanoseconds between two wakes for timers, at least: the timers that fall due in between share
+/// one wake. A single timer is not delayed.
 const TIMER_GAP: u64 = 60_000;
 /// Turns without rest after which a virtual clock moves all the same, so that tasks which only
 /// yield do not keep it from ever moving.
@@ -195,8 +195,8 @@ impl Inner {
         Ok(poll)
     }
 
-    /// Makes turns until `done`, as long as no flag is set and the clock need not be read. Tasks that
-    /// wake each other spend most turns here.
+    /// Makes turns until `done`, as long as no flag is set and the clock need not be read. Tasks
+    /// that wake each other spend most turns here.
     #[inline]
     fn short_turns(&self, done: &impl Fn() -> bool) {
         while !done() && !self.marks.any() {
@@ -209,8 +209,8 @@ impl Inner {
         }
     }
 
-    /// Takes the remote queue, polls the driver, and moves due timers to the ready queue, in order of
-    /// deadline. `ran`, `left`: runs of this turn that are done, and still to do.
+    /// Takes the remote queue, polls the driver, and moves due timers to the ready queue, in order
+    /// of deadline. `ran`, `left`: runs of this turn that are done, and still to do.
     fn poll_events(&self, ran: usize, left: usize) -> io::Result<()> {
         self.scheduler.take_remote();
         let wait = self.wait();
@@ -224,12 +224,12 @@ impl Inner {
         Ok(())
     }
 
-    /// Polls the driver and schedules the tasks whose descriptors are ready. They run in the next turn
-    /// if this one is not over.
+    /// Polls the driver and schedules the tasks whose descriptors are ready. They run in the next
+    /// turn if this one is not over.
     ///
-    /// A poll is skipped until the tasks found ready by the previous poll have run. They keep the loop
-    /// busy, and tasks that became ready since queue up behind them anyway; one poll costs a third of
-    /// handling a small message.
+    /// A poll is skipped until the tasks found ready by the previous poll have run. They keep the
+    /// loop busy, and tasks that became ready since queue up behind them anyway; one poll costs a
+    /// third of handling a small message.
     fn poll_driver(&self, wait: Wait, ran: usize, left: usize) -> io::Result<()> {
         let turn = self.turns.get();
         if wait == Wait::Now && (turn, ran) < self.served.get() && self.scheduler.ready() > 0 {

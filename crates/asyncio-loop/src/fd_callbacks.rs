@@ -118,11 +118,11 @@ impl Drop for Callback {
 
 /// Watching descriptors.
 impl LoopRef {
-    /// Calls `callback` in every turn in which `fd` is readable: as long as there is something unread, and
-    /// at the end of the stream.
+    /// Calls `callback` in every turn in which `fd` is readable: as long as there is something
+    /// unread, and at the end of the stream.
     ///
-    /// It takes the place of an earlier reader of `fd`, which is not called any more. The
-    /// callback runs in a copy of the current context; a panic is reported and does not end the watch. The
+    /// It takes the place of an earlier reader of `fd`, which is not called any more. The callback
+    /// runs in a copy of the current context; a panic is reported and does not end the watch. The
     /// descriptor has to stay open until [`remove_reader`](Self::remove_reader).
     ///
     /// # Errors
@@ -291,8 +291,8 @@ impl LoopRef {
     }
 }
 
-/// Forgets what was known, and has the poller tell of the descriptor again if it is ready: it tells of changes, and
-/// a watch is about states.
+/// Forgets what was known, and has the poller tell of the descriptor again if it is ready: it tells
+/// of changes, and a watch is about states.
 fn expect_event(registration: &Registration, direction: Direction) -> io::Result<()> {
     registration.clear(direction);
     registration.rearm()

@@ -1,8 +1,8 @@
 //! The event loop under `asyncio`.
 //!
-//! Most programs use the facade crate `asyncio`. This crate is the ground floor: callbacks, timers, readiness
-//! of descriptors, calls from other threads, context variables, and the stepping of tasks, all on
-//! one thread and without atomics on the way from a wake to a step.
+//! Most programs use the facade crate `asyncio`. This crate is the ground floor: callbacks, timers,
+//! readiness of descriptors, calls from other threads, context variables, and the stepping of
+//! tasks, all on one thread and without atomics on the way from a wake to a step.
 //!
 //! One *turn* of the loop: take what other threads left; poll for readiness, as long as the next
 //! deadline allows if nothing is ready; move due timers to the ready queue; run exactly what is

@@ -10,8 +10,8 @@ const READ_AFTER: u64 = 10_000;
 /// turn slow.
 const MAX_STRIDE: u32 = 128;
 
-/// Paces a busy loop: says how many callbacks and tasks may run until the clock is read, and when to
-/// poll for readiness, timers and other threads.
+/// Paces a busy loop: says how many callbacks and tasks may run until the clock is read, and when
+/// to poll for readiness, timers and other threads.
 ///
 /// A turn may be a single poll of a task of 20 ns. An empty poll of the driver or a reading of the
 /// clock in each turn would cost more than that. So the number of runs between two readings of the

@@ -1,7 +1,8 @@
-//! What the cross-thread paths are made of, from std or, under `--cfg loom`, from the model checker.
+//! What the cross-thread paths are made of, from std or, under `--cfg loom`, from the model
+//! checker.
 //!
-//! Code that crosses threads names these and nothing from `std::sync` and `std::thread`, so that it is
-//! written once and the models in the `loom_tests.rs` files run the real thing.
+//! Code that crosses threads names these and nothing from `std::sync` and `std::thread`, so that it
+//! is written once and the models in the `loom_tests.rs` files run the real thing.
 
 #[cfg(loom)]
 pub(crate) use loom::{

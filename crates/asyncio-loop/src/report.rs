@@ -36,7 +36,8 @@ impl ErrorContext {
     /// ```
     /// use asyncio_loop::ErrorContext;
     ///
-    /// assert_eq!(ErrorContext::new("cannot refill the cache").message(), "cannot refill the cache");
+    /// let context = ErrorContext::new("cannot refill the cache");
+    /// assert_eq!(context.message(), "cannot refill the cache");
     /// ```
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
@@ -57,7 +58,8 @@ impl ErrorContext {
     /// ```
     /// use asyncio_loop::ErrorContext;
     ///
-    /// let context = ErrorContext::new("cannot accept").with_error(std::io::Error::other("no luck"));
+    /// let error = std::io::Error::other("no luck");
+    /// let context = ErrorContext::new("cannot accept").with_error(error);
     /// assert_eq!(context.to_string(), "cannot accept: no luck");
     /// ```
     #[must_use]

@@ -91,7 +91,8 @@ impl TaskOptions {
     ///
     /// let event_loop = EventLoop::new()?;
     /// event_loop.run_until_complete(async {
-    ///     let task = asyncio_loop::running_loop().spawn(async {}, TaskOptions::new().eager_start(true));
+    ///     let options = TaskOptions::new().eager_start(true);
+    ///     let task = asyncio_loop::running_loop().spawn(async {}, options);
     ///     assert!(task.unwrap().task().is_done());
     /// })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -456,10 +456,13 @@ mod tests {
                            model.gone.push(key);
                        }
                        Step::Remove(_) => {}
-                       Step::PopDue(now) => prop_assert_eq!(timers.pop_due(now), model.pop_due(now)),
+                       Step::PopDue(now) => {
+                           prop_assert_eq!(timers.pop_due(now), model.pop_due(now));
+                       }
                    }
                    prop_assert_eq!(timers.len(), model.live.len());
-                   prop_assert_eq!(timers.next_deadline(), model.live.iter().map(|timer| timer.0).min());
+                   let first = model.live.iter().map(|timer| timer.0).min();
+                   prop_assert_eq!(timers.next_deadline(), first);
                }
                prop_assert!(model.gone.iter().all(|&key| timers.remove(key).is_none()));
                while let Some(expected) = model.pop_due(u64::MAX) {

@@ -2,8 +2,8 @@
 
 /// Entries in the order in which they came. Each leaves by its key, in constant time.
 ///
-/// The entries are linked by index inside one vector, and a place that has become free is used again.
-/// So a list that has seen its peak allocates no more.
+/// The entries are linked by index inside one vector, and a place that has become free is used
+/// again. So a list that has seen its peak allocates no more.
 #[derive(Debug)]
 pub struct WaitList<T> {
     places: Vec<Place<T>>,

@@ -1,9 +1,9 @@
-//! Random programs whose callbacks, tasks, timers, hooks, wakers, jobs, destructors, context values and
-//! exception handlers panic at random. Each panic is reported once, and everything that does not panic is
-//! served to the end.
+//! Random programs whose callbacks, tasks, timers, hooks, wakers, jobs, destructors, context values
+//! and exception handlers panic at random. Each panic is reported once, and everything that does
+//! not panic is served to the end.
 //!
-//! ASYNCIO_PROGRAMS sets another number of programs, ASYNCIO_SEED another first one, and ASYNCIO_SHOW shows
-//! where each panic comes from.
+//! ASYNCIO_PROGRAMS sets another number of programs, ASYNCIO_SEED another first one, and
+//! ASYNCIO_SHOW shows where each panic comes from.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;

@@ -218,8 +218,8 @@ fn loops_on_any_thread_may_handle_the_same_signal() {
 #[test]
 fn a_failed_registration_leaves_nothing_behind() {
     let event_loop = EventLoop::new().unwrap();
-    // Between the signals that have names and the real-time ones, where the C library keeps some for
-    // itself and refuses them.
+    // Between the signals that have names and the real-time ones, where the C library keeps some
+    // for itself and refuses them.
     let kept = Signal::from(32);
     let error = event_loop.add_signal_handler(kept, || ()).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EINVAL));

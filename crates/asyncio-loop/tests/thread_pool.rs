@@ -28,7 +28,9 @@ fn tell_end(tell: Sender<()>) {
             let _ = self.0.send(());
         }
     }
-    thread_local!(static END: std::cell::RefCell<Option<End>> = const { std::cell::RefCell::new(None) });
+    thread_local! {
+        static END: std::cell::RefCell<Option<End>> = const { std::cell::RefCell::new(None) };
+    }
     END.with(|end| *end.borrow_mut() = Some(End(tell)));
 }
 

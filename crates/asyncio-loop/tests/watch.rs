@@ -20,7 +20,8 @@ fn setup() -> (EventLoop, UnixStream, UnixStream) {
     (real_loop(), ours, theirs)
 }
 
-/// Enough turns that whatever is ready was seen: a run that is stopped beforehand is one turn, with a look at the world.
+/// Enough turns that whatever is ready was seen: a run that is stopped beforehand is one turn, with
+/// a look at the world.
 fn run_turns(event_loop: &EventLoop) {
     for _ in 0..10 {
         event_loop.stop();
@@ -345,7 +346,8 @@ fn log_once(event_loop: &EventLoop, socket: UnixStream, log: &Log, entry: &'stat
     run_turns(event_loop);
 }
 
-/// Makes a turn that takes a while, and in whose first step something comes from `theirs`. Its last step is `last`.
+/// Makes a turn that takes a while, and in whose first step something comes from `theirs`. Its last
+/// step is `last`.
 fn long_turn(event_loop: &LoopRef, mut theirs: UnixStream, last: impl FnOnce() + 'static) {
     event_loop.call_soon(move || {
         theirs.write_all(b"a").unwrap();

@@ -16,7 +16,8 @@ use proc_macro::TokenStream;
 ///
 /// Options, separated by commas:
 ///
-/// * `debug = true` or `false` turns the loop's debug mode on or off, whatever the environment says;
+/// * `debug = true` or `false` turns the loop's debug mode on or off, whatever the environment
+///   says;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
 ///
 /// # Examples
@@ -68,14 +69,15 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes a test of an `async fn`, run with `asyncio::run`.
 ///
-/// The function may return a `Result`. It must have neither arguments nor generics. `#[should_panic]`
-/// and `#[ignore]` work as usual; `#[test]` is included.
+/// The function may return a `Result`. It must have neither arguments nor generics.
+/// `#[should_panic]` and `#[ignore]` work as usual; `#[test]` is included.
 ///
 /// Options, separated by commas:
 ///
-/// * `virtual_time = true`: the loop's clock jumps to the next deadline when nothing else can run, so
-///   that sleeping takes no time and timing is exact;
-/// * `debug = true` or `false` turns the loop's debug mode on or off, whatever the environment says;
+/// * `virtual_time = true`: the loop's clock jumps to the next deadline when nothing else can run,
+///   so that sleeping takes no time and timing is exact;
+/// * `debug = true` or `false` turns the loop's debug mode on or off, whatever the environment
+///   says;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
 ///
 /// # Examples

@@ -74,8 +74,8 @@ impl Error for LimitOverrunError {}
 
 /// Why a read that asked for something definite did not get it.
 ///
-/// With `?` it becomes an [`io::Error`]: [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) for an early end,
-/// [`InvalidData`](io::ErrorKind::InvalidData) for an overrun, with the original inside.
+/// With `?` it becomes an [`io::Error`]: [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) for an
+/// early end, [`InvalidData`](io::ErrorKind::InvalidData) for an overrun, with the original inside.
 ///
 /// # Examples
 ///

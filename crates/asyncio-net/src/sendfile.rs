@@ -47,7 +47,8 @@ impl SendfileOptions {
     /// use std::os::unix::net::UnixStream;
     /// use asyncio_net::{SendfileOptions, sock_recv, sock_sendfile};
     ///
-    /// # let path = std::env::temp_dir().join(format!("asyncio-sendfile-new-{}", std::process::id()));
+    /// # let name = format!("asyncio-sendfile-new-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
     /// std::fs::write(&path, "0123456789")?;
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
@@ -74,7 +75,8 @@ impl SendfileOptions {
     /// use std::os::unix::net::UnixStream;
     /// use asyncio_net::{SendfileOptions, sock_recv, sock_sendfile};
     ///
-    /// # let path = std::env::temp_dir().join(format!("asyncio-sendfile-offset-{}", std::process::id()));
+    /// # let name = format!("asyncio-sendfile-offset-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
     /// std::fs::write(&path, "0123456789")?;
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
@@ -103,7 +105,8 @@ impl SendfileOptions {
     /// use std::os::unix::net::UnixStream;
     /// use asyncio_net::{SendfileOptions, sock_recv, sock_sendfile};
     ///
-    /// # let path = std::env::temp_dir().join(format!("asyncio-sendfile-count-{}", std::process::id()));
+    /// # let name = format!("asyncio-sendfile-count-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
     /// std::fs::write(&path, "0123456789")?;
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
@@ -131,11 +134,17 @@ impl SendfileOptions {
     /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
     /// # struct Sink;
     /// # impl asyncio_net::ByteSource for Sink {
-    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+    /// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+    /// #         Poll::Ready(Ok(0))
+    /// #     }
     /// # }
     /// # impl asyncio_net::ByteStream for Sink {
-    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
-    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    /// #         Ok(parts.iter().map(|part| part.len()).sum())
+    /// #     }
+    /// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// #         Poll::Ready(Ok(()))
+    /// #     }
     /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
     /// #     fn close(&self) {}
     /// # }
@@ -174,11 +183,17 @@ impl Default for SendfileOptions {
 /// # use std::{io::{self, IoSlice}, task::{Context, Poll}};
 /// # struct Sink;
 /// # impl asyncio_net::ByteSource for Sink {
-/// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> { Poll::Ready(Ok(0)) }
+/// #     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+/// #         Poll::Ready(Ok(0))
+/// #     }
 /// # }
 /// # impl asyncio_net::ByteStream for Sink {
-/// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> { Ok(parts.iter().map(|part| part.len()).sum()) }
-/// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Ready(Ok(())) }
+/// #     fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+/// #         Ok(parts.iter().map(|part| part.len()).sum())
+/// #     }
+/// #     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
 /// #     fn write_eof(&self) -> io::Result<()> { Ok(()) }
 /// #     fn close(&self) {}
 /// # }
@@ -295,7 +310,8 @@ pub async fn sendfile(
 /// use std::os::unix::net::UnixStream;
 /// use asyncio_net::{SendfileOptions, sock_recv, sock_sendfile};
 ///
-/// # let path = std::env::temp_dir().join(format!("asyncio-sock-sendfile-doc-{}", std::process::id()));
+/// # let name = format!("asyncio-sock-sendfile-doc-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
 /// std::fs::write(&path, "0123456789")?;
 /// asyncio_task::run(async {
 ///     let (ours, theirs) = UnixStream::pair()?;

@@ -212,7 +212,8 @@ impl Wake for Counted {
     fn wake(self: Arc<Self>) {}
 }
 
-/// Polls a future that has to wait, with a waker that is counted, and drops it; returns how often the waker is kept.
+/// Polls a future that has to wait, with a waker that is counted, and drops it; returns how often
+/// the waker is kept.
 fn wakers_left_by(future: impl Future) -> usize {
     let counted = Arc::new(Counted);
     let waker = Waker::from(counted.clone());

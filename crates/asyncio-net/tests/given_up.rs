@@ -1,5 +1,6 @@
-//! Work that is given up in the middle, by a drop or by a cancel, at every await: no socket stays open, nobody
-//! is disturbed. In a process of its own, and one after the other: descriptors are counted.
+//! Work that is given up in the middle, by a drop or by a cancel, at every await: no socket stays
+//! open, nobody is disturbed. In a process of its own, and one after the other: descriptors are
+//! counted.
 
 mod common;
 
@@ -34,7 +35,8 @@ enum Way {
     Cancel,
 }
 
-/// Gives `work` up when it has to wait for the `count`th time. `None` if it was given up, or done by then.
+/// Gives `work` up when it has to wait for the `count`th time. `None` if it was given up, or done
+/// by then.
 async fn give_up<T>(work: impl Future<Output = T>, way: Way, count: usize) -> Option<T> {
     let mut work = pin!(work);
     let mut waits = 0;
@@ -55,7 +57,8 @@ async fn give_up<T>(work: impl Future<Output = T>, way: Way, count: usize) -> Op
     .await
 }
 
-/// Runs `work`, and gives it up at its first wait, at its second, and so on until it is done before.
+/// Runs `work`, and gives it up at its first wait, at its second, and so on until it is done
+/// before.
 async fn at_every_await<T: 'static, F: Future<Output = T> + 'static>(
     work: impl Fn() -> F,
     after: impl AsyncFn(),
@@ -86,7 +89,8 @@ async fn client(server: Server) -> io::Result<()> {
     writer.write(&bytes(100_000));
     assert!(reader.read_exactly(100_000).await? == bytes(100_000));
     writer.write(&bytes(MUCH));
-    // Its high-water mark is in the way until the server has sent much of it back, so somebody has to read.
+    // Its high-water mark is in the way until the server has sent much of it back, so somebody has
+    // to read.
     let mut received = 0;
     while received < MUCH {
         received += reader.read(1 << 20).await?.len();

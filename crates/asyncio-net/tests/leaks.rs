@@ -1,5 +1,5 @@
-//! Many connections, one after the other and beside each other, and what the process has of them. In a process of its own,
-//! and one test after the other: memory and descriptors are counted.
+//! Many connections, one after the other and beside each other, and what the process has of them.
+//! In a process of its own, and one test after the other: memory and descriptors are counted.
 
 mod common;
 

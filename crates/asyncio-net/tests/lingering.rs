@@ -179,8 +179,8 @@ fn abort_stays_a_reset() {
     });
 }
 
-/// A connection that was closed with a request that nobody has read: the client, and how many sockets are open
-/// once the connection is gone.
+/// A connection that was closed with a request that nobody has read: the client, and how many
+/// sockets are open once the connection is gone.
 async fn lingering(server: &Server) -> io::Result<(TcpStream, usize)> {
     let client = client(server.local_addr()?, b"request\nbody")?;
     let before = open_sockets();

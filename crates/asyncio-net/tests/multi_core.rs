@@ -85,7 +85,8 @@ fn a_port_is_shared_until_loops_are_closed() -> io::Result<()> {
     let address = start_sharing(&first, 1, LOOPBACK.parse().unwrap())?;
     start_sharing(&second, 2, address)?;
     start_sharing(&third, 3, address)?;
-    // The system chooses by a hash of the addresses: that one of three is left out has a chance of 1 in 10^17.
+    // The system chooses by a hash of the addresses: that one of three is left out has a chance of
+    // 1 in 10^17.
     assert_eq!(who_answers(address, 100)?, [1, 2, 3].into());
     second.stop();
     assert_eq!(who_answers(address, 100)?, [1, 3].into());

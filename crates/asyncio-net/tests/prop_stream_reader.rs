@@ -1,5 +1,5 @@
-//! `StreamReader` gives the same answers for every way of cutting the bytes: those of a simple model that has all of
-//! them at once.
+//! `StreamReader` gives the same answers for every way of cutting the bytes: those of a simple
+//! model that has all of them at once.
 
 use std::future::Future;
 use std::io;
@@ -149,7 +149,8 @@ async fn answer(reader: &mut StreamReader, ask: &Ask) -> Got {
 struct Model<'a>(&'a [u8]);
 
 impl Model<'_> {
-    /// What `ask` gives. How much a read gives depends on the cuts: as much as it `got`, if that is possible.
+    /// What `ask` gives. How much a read gives depends on the cuts: as much as it `got`, if that is
+    /// possible.
     fn answer(&mut self, ask: &Ask, got: &Got) -> Got {
         match ask {
             Ask::Read(most) | Ask::ReadInto(most) | Ask::Fill(most) => self.some(*most, got),

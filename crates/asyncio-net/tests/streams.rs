@@ -203,7 +203,8 @@ fn writing_to_a_peer_that_is_gone_fails_after_a_while() {
     });
 }
 
-/// Writes `data` to a peer that has sent something and reset the connection: what the writer is told, and the reader.
+/// Writes `data` to a peer that has sent something and reset the connection: what the writer is
+/// told, and the reader.
 async fn written_after_a_reset(data: &[u8]) -> io::Result<[io::ErrorKind; 2]> {
     let (mut reader, writer, mut theirs) = pair().await?;
     theirs.write_all(b"the beginning")?;
@@ -219,7 +220,8 @@ async fn written_after_a_reset(data: &[u8]) -> io::Result<[io::ErrorKind; 2]> {
     Ok([told, read])
 }
 
-// The system tells of a reset once: whoever comes first is told that, whoever comes later that all is well.
+// The system tells of a reset once: whoever comes first is told that, whoever comes later that all
+// is well.
 #[test]
 fn a_reset_that_a_writer_meets_is_not_a_regular_end_to_the_reader() {
     run(async || {

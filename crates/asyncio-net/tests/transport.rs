@@ -472,7 +472,8 @@ fn a_server_s_protocols_may_bring_their_buffers() {
 #[test]
 fn reading_goes_on_however_the_bytes_fall_into_the_buffer() {
     run(async || {
-        // Some of these end with a read that is not full just when the protocol has to give way to others.
+        // Some of these end with a read that is not full just when the protocol has to give way to
+        // others.
         for length in 1..100 {
             let (ours, mut theirs) = sockets()?;
             let protocol = OwnBuffer::new(10);

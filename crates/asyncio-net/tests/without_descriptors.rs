@@ -1,4 +1,5 @@
-//! Running out of descriptors, in a process of its own and one after the other: the limit is everybody's.
+//! Running out of descriptors, in a process of its own and one after the other: the limit is
+//! everybody's.
 
 mod common;
 

@@ -25,7 +25,8 @@ pub struct Output {
     pub stderr: Option<Vec<u8>>,
 }
 
-/// An exchange under way. It works on the pipes themselves, so bytes are copied once: by the system.
+/// An exchange under way. It works on the pipes themselves, so bytes are copied once: by the
+/// system.
 pub(crate) struct Communication<'a> {
     input: Feed<'a>,
     stdout: Option<Collect>,

@@ -12,8 +12,8 @@
 //! }).unwrap();
 //! ```
 //!
-//! Where next: [`Command`] says what to start, and [`Process`] is what was started. With the feature
-//! `pool`, `ProcessPoolExecutor` runs functions of this program in worker processes.
+//! Where next: [`Command`] says what to start, and [`Process`] is what was started. With the
+//! feature `pool`, `ProcessPoolExecutor` runs functions of this program in worker processes.
 
 #![deny(unsafe_code)]
 

@@ -8,10 +8,10 @@ use crate::transport::SubprocessTransport;
 
 /// What a subprocess tells: started, output, pipes that close, its end.
 ///
-/// The loop calls these methods; they must not block. The order is: `connection_made` first; then per
-/// descriptor its data, and after that its `pipe_connection_lost`; `process_exited` once;
-/// `connection_lost` last, when the process has ended and all pipes are closed. Between descriptors, and between
-/// them and `process_exited`, there is no order.
+/// The loop calls these methods; they must not block. The order is: `connection_made` first; then
+/// per descriptor its data, and after that its `pipe_connection_lost`; `process_exited` once;
+/// `connection_lost` last, when the process has ended and all pipes are closed. Between
+/// descriptors, and between them and `process_exited`, there is no order.
 ///
 /// Descriptor 0 is standard input, 1 standard output, 2 standard error.
 ///

@@ -28,7 +28,8 @@ pub(crate) struct Pump<P> {
     input_open: bool,
     outputs_open: [bool; 2],
     running: bool,
-    /// The output that is read first, which changes with each step: both share the budget of the step.
+    /// The output that is read first, which changes with each step: both share the budget of the
+    /// step.
     first: usize,
 }
 

@@ -1,5 +1,5 @@
-//! Nothing is left behind: no zombie, no orphan, no descriptor. Alone in its program, since it counts
-//! what the whole process has.
+//! Nothing is left behind: no zombie, no orphan, no descriptor. Alone in its program, since it
+//! counts what the whole process has.
 
 use std::collections::BTreeMap;
 use std::fs::{DirEntry, read_link};
@@ -29,8 +29,8 @@ fn open_descriptors() -> BTreeMap<String, PathBuf> {
     entries.filter_map(named).filter(|(_, path)| !lists(path)).collect()
 }
 
-/// Asserts that there are no other descriptors than there were before. A thread that waited for a process has
-/// a part in its loop until it ends, which may be a moment after the process.
+/// Asserts that there are no other descriptors than there were before. A thread that waited for a
+/// process has a part in its loop until it ends, which may be a moment after the process.
 fn assert_no_descriptors_but(before: &BTreeMap<String, PathBuf>, when: &str) {
     let patience = Instant::now() + Duration::from_secs(10);
     while open_descriptors() != *before && Instant::now() < patience {
@@ -58,8 +58,8 @@ async fn until_childless() {
     }
 }
 
-/// Polls a future so many times, in a row or each time that it asks for it, then drops it. True: it was done
-/// before.
+/// Polls a future so many times, in a row or each time that it asks for it, then drops it. True: it
+/// was done before.
 async fn abandon<F: Future>(future: F, polls: usize, in_a_row: bool) -> bool {
     let mut future = pin!(future);
     let mut left = polls;

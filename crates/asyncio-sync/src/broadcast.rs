@@ -1,8 +1,8 @@
 //! A broadcast channel: every receiver gets every value, and the memory is bounded.
 //!
 //! The channel keeps the newest `capacity` values. A receiver that lags further behind is told how
-//! many values it has missed, and goes on with the oldest one that is left. So a slow receiver holds
-//! up neither the senders nor the other receivers.
+//! many values it has missed, and goes on with the oldest one that is left. So a slow receiver
+//! holds up neither the senders nor the other receivers.
 //!
 //! ```
 //! use asyncio_sync::broadcast;

@@ -136,7 +136,7 @@ impl Shared {
         if let Some(before) = before.filter(|before| !before.is_closed()) {
             self.home.replace(Some(before.clone()));
             panic!(
-                "this lock, event, queue or the like is attached to a different loop, {before:?}, than \
+                "this lock, event, queue or the like is attached to a different loop, {before:?}, \
                  the one on which it is waited for, {running:?}"
             );
         }

@@ -13,12 +13,13 @@ use crate::semaphore::{OwnedPermit, Semaphore};
 
 /// A pool of objects that are costly to make, such as connections.
 ///
-/// [`get`](Self::get) hands out an idle object, or makes one; at most so many are out at a time, and those that
-/// wait are served first come, first served. Dropping the [`Pooled`] object gives it back. The one that was
-/// given back last is handed out first, so objects that are not needed grow old, and
-/// [`idle_timeout`](Self::idle_timeout) drops them.
+/// [`get`](Self::get) hands out an idle object, or makes one; at most so many are out at a time,
+/// and those that wait are served first come, first served. Dropping the [`Pooled`] object gives it
+/// back. The one that was given back last is handed out first, so objects that are not needed grow
+/// old, and [`idle_timeout`](Self::idle_timeout) drops them.
 ///
-/// A pool that is dropped drops its idle objects; those that are out are dropped when they come back.
+/// A pool that is dropped drops its idle objects; those that are out are dropped when they come
+/// back.
 ///
 /// # From asyncio
 ///
@@ -70,7 +71,8 @@ struct Resting<T> {
 }
 
 impl<T, F> Pool<T, F> {
-    /// Creates an empty pool that lets at most `max` objects be out at a time, and makes them by `make`.
+    /// Creates an empty pool that lets at most `max` objects be out at a time, and makes them by
+    /// `make`.
     ///
     /// # Panics
     ///
@@ -93,16 +95,16 @@ impl<T, F> Pool<T, F> {
         self
     }
 
-    /// Drops objects that nobody has used for so long. The time is looked at when an object is taken or given
-    /// back, on the clock of the running loop; without a loop, objects do not age.
+    /// Drops objects that nobody has used for so long. The time is looked at when an object is
+    /// taken or given back, on the clock of the running loop; without a loop, objects do not age.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.settings().timeout = Some(timeout);
         self
     }
 
-    /// Looks at each object when it is given back and before it is handed out again: those for which
-    /// `is_sound` returns false are dropped.
+    /// Looks at each object when it is given back and before it is handed out again: those for
+    /// which `is_sound` returns false are dropped.
     #[must_use]
     pub fn check(mut self, is_sound: impl Fn(&mut T) -> bool + 'static) -> Self {
         self.settings().check = Some(Box::new(is_sound));
@@ -122,7 +124,8 @@ impl<T, F> Pool<T, F> {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has taken nothing; an object that was being made is dropped with it.
+    /// A future that is dropped has taken nothing; an object that was being made is dropped with
+    /// it.
     pub async fn get<E>(&self) -> Result<Pooled<T>, E>
     where
         F: AsyncFn() -> Result<T, E>,

@@ -10,8 +10,9 @@ type Site = &'static Location<'static>;
 
 /// A value that several owners on one thread may read and change, as `Rc<RefCell<T>>`.
 ///
-/// A clone is another handle to the same value. Where two borrows collide, the panic names both places in
-/// the source: with tasks the other one is often far away, a guard that was kept across an `.await`.
+/// A clone is another handle to the same value. Where two borrows collide, the panic names both
+/// places in the source: with tasks the other one is often far away, a guard that was kept across
+/// an `.await`.
 ///
 /// # Examples
 ///

@@ -1,7 +1,7 @@
 //! A watch channel: receivers see the latest value, and wait for it to change.
 //!
-//! Values in between may be missed, so a slow receiver costs nothing: settings, progress and states are
-//! passed on in this way.
+//! Values in between may be missed, so a slow receiver costs nothing: settings, progress and states
+//! are passed on in this way.
 //!
 //! ```
 //! use asyncio_sync::watch;
@@ -75,7 +75,8 @@ impl<T> Channel<T> {
 
 /// The sending half of a watch [`channel`]. A clone sends into the same channel.
 ///
-/// When the last sender is dropped, waiting receivers get [`Closed`], and go on to see the last value.
+/// When the last sender is dropped, waiting receivers get [`Closed`], and go on to see the last
+/// value.
 pub struct Sender<T> {
     channel: Rc<Channel<T>>,
 }
@@ -150,7 +151,8 @@ impl<T> Sender<T> {
         modified
     }
 
-    /// The latest value. While the guard lives, nothing can be sent: do not keep it across an `.await`.
+    /// The latest value. While the guard lives, nothing can be sent: do not keep it across an
+    /// `.await`.
     ///
     /// # Panics
     ///
@@ -230,8 +232,8 @@ pub struct Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// The latest value, which does not count as seen by this. While the guard lives, nothing can be
-    /// sent: do not keep it across an `.await`.
+    /// The latest value, which does not count as seen by this. While the guard lives, nothing can
+    /// be sent: do not keep it across an `.await`.
     ///
     /// # Panics
     ///

@@ -23,7 +23,8 @@ fn a_collision_names_both_places() {
     assert_eq!(
         message,
         format!(
-            "a shared value is borrowed at {file}:{wanted} while it is borrowed mutably at {file}:{held}"
+            "a shared value is borrowed at {file}:{wanted} while it is borrowed mutably at \
+             {file}:{held}"
         )
     );
     drop(guard);

@@ -29,7 +29,9 @@ use asyncio_loop::CancelReason;
 /// use asyncio_task::{create_task, run};
 ///
 /// let length = run(async {
-///     let task = create_task(async { io::Result::Ok(std::env::current_exe()?.as_os_str().len()) });
+///     let task = create_task(async {
+///         io::Result::Ok(std::env::current_exe()?.as_os_str().len())
+///     });
 ///     io::Result::Ok(task.await??)
 /// });
 /// assert!(length.unwrap() > 0);

@@ -247,7 +247,8 @@ impl<T> Promise<T> {
     /// run(async {
     ///     let promise = create_future::<u8>();
     ///     promise.cancel_with("shutting down");
-    ///     assert_eq!(promise.await.unwrap_err().to_string(), "promise was cancelled: shutting down");
+    ///     let error = promise.await.unwrap_err();
+    ///     assert_eq!(error.to_string(), "promise was cancelled: shutting down");
     /// });
     /// ```
     pub fn cancel_with(&self, message: &str) -> bool {
@@ -439,7 +440,9 @@ impl<T> Promise<T> {
     ///
     /// run(async {
     ///     let (promise, context) = (create_future(), Context::new());
-    ///     promise.add_done_callback_in(&context, |promise| drop(SEEN.set(promise.result().unwrap())));
+    ///     promise.add_done_callback_in(&context, |promise| {
+    ///         drop(SEEN.set(promise.result().unwrap()));
+    ///     });
     ///     promise.set_result(7).unwrap();
     ///     yield_now().await;
     ///     assert_eq!(context.run(|| SEEN.get()), 7);

@@ -12,7 +12,7 @@ use asyncio_loop::{
     Context, JobError, ThreadPoolExecutor, ThreadPromise, calling_loop, context_var, running_loop,
 };
 use asyncio_task::{
-    LoopThread, async_to_sync, catch_cancel, create_task, from_thread, run, shield,
+    LoopThread, SyncToAsync, async_to_sync, catch_cancel, create_task, from_thread, run, shield,
     single_thread_scope, sleep, sync_to_async, thread_sensitive_scope, to_thread, yield_now,
 };
 
@@ -130,7 +130,7 @@ fn what_is_not_thread_sensitive_runs_on_the_default_executor() {
 
 /// The name of the thread on which the function of `call` runs.
 fn named<F>(
-    make: impl FnOnce(asyncio_task::SyncToAsync<fn() -> Option<String>>, Rc<ThreadPoolExecutor>) -> F,
+    make: impl FnOnce(SyncToAsync<fn() -> Option<String>>, Rc<ThreadPoolExecutor>) -> F,
 ) -> Option<String>
 where
     F: IntoFuture<Output = Result<Option<String>, JobError>>,

@@ -29,8 +29,8 @@ fn press(times: u32) {
 /// The argument of a child, which is this program again.
 const CHILD: &str = "child";
 
-/// A shell has what it starts in the background ignore Ctrl-C (`cargo test &` in a script): then this program starts anew
-/// without that, since a `Runner` leaves alone what is not the default.
+/// A shell has what it starts in the background ignore Ctrl-C (`cargo test &` in a script): then
+/// this program starts anew without that, since a `Runner` leaves alone what is not the default.
 fn do_not_ignore_ctrl_c() {
     if !is_default_signal(Signal::INT) {
         let mut anew = Command::new("env");

@@ -1,7 +1,7 @@
 //! Python's asyncio for Rust.
 //!
-//! One event loop per thread, tasks that need neither `Send` nor `Arc` nor `Mutex`, and the names that
-//! asyncio's users know.
+//! One event loop per thread, tasks that need neither `Send` nor `Arc` nor `Mutex`, and the names
+//! that asyncio's users know.
 //!
 //! ```
 //! use std::time::Duration;
@@ -34,8 +34,8 @@
 //!   [`retry`](fn@retry).
 //! * Between tasks, in [`sync`]: [`Lock`], [`Event`], [`Condition`], [`Semaphore`], [`Barrier`],
 //!   [`Queue`]; with threads, [`mixed::Queue`].
-//! * Network, in [`net`]: [`start_server`], [`open_connection`], [`StreamReader`], [`StreamWriter`];
-//!   under them [`Protocol`] and [`Transport`]; [`create_datagram_endpoint`];
+//! * Network, in [`net`]: [`start_server`], [`open_connection`], [`StreamReader`],
+//!   [`StreamWriter`]; under them [`Protocol`] and [`Transport`]; [`create_datagram_endpoint`];
 //!   [`sock_recv`](net::sock_recv) and its like.
 //! * Processes, in [`process`]: [`Command`], [`Process`], [`ProcessPoolExecutor`].
 //! * Threads, in [`task`]: [`to_thread`], [`run_coroutine_threadsafe`].
@@ -44,19 +44,19 @@
 //!   [`ctrl_c`].
 //!
 //! Methods that these crates add to types of one another are in the [`prelude`]. The examples of an
-//! item name the crate that it comes from, as in `asyncio_net::start_server` or `asyncio_task::run`:
-//! here they are `asyncio::start_server` and `asyncio::run`.
+//! item name the crate that it comes from, as in `asyncio_net::start_server` or
+//! `asyncio_task::run`: here they are `asyncio::start_server` and `asyncio::run`.
 //!
 //! # From Python
 //!
-//! The names are asyncio's. `docs/PORTING.md` of the repository lists what has another name or behaves
-//! otherwise, and each item says so under "From asyncio". What raises there is a `Result` here. A
-//! coroutine is a future: it does nothing until it is awaited or made a task.
+//! The names are asyncio's. `docs/PORTING.md` of the repository lists what has another name or
+//! behaves otherwise, and each item says so under "From asyncio". What raises there is a `Result`
+//! here. A coroutine is a future: it does nothing until it is awaited or made a task.
 //!
 //! # From tokio
 //!
-//! A task stays on the thread of its loop, so tasks share data by `Rc`, `Cell` and `RefCell`. A task is
-//! *cancelled*, not dropped, so that its cleanup may await: see `docs/CANCELLATION.md`.
+//! A task stays on the thread of its loop, so tasks share data by `Rc`, `Cell` and `RefCell`. A
+//! task is *cancelled*, not dropped, so that its cleanup may await: see `docs/CANCELLATION.md`.
 //!
 //! | tokio | here |
 //! |---|---|
@@ -78,9 +78,9 @@
 //! | `task_local!` | [`context_var!`]; new tasks inherit the values |
 //! | `signal`, `process::Command` | [`Signals`], [`Command`] |
 //!
-//! Futures that need tokio's runtime (its timers, its sockets, `reqwest`) do not run here. Futures that
-//! need only its traits do, with the feature `tokio`, and so do the channels of `tokio::sync`. HTTP by
-//! hyper and web sockets are among the repository's `examples`.
+//! Futures that need tokio's runtime (its timers, its sockets, `reqwest`) do not run here. Futures
+//! that need only its traits do, with the feature `tokio`, and so do the channels of `tokio::sync`.
+//! HTTP by hyper and web sockets are among the repository's `examples`.
 //!
 //! # Features
 //!

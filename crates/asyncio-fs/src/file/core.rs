@@ -194,8 +194,8 @@ impl Core {
         taken
     }
 
-    /// Waits for the job under way, if any. If it was a read, returns whether it was one up to the end
-    /// of the file.
+    /// Waits for the job under way, if any. If it was a read, returns whether it was one up to the
+    /// end of the file.
     fn poll_job(&mut self, cx: &mut Context<'_>) -> Poll<Option<bool>> {
         let Some(job) = &mut self.job else { return Poll::Ready(None) };
         let done = ready!(Pin::new(job).poll(cx));

@@ -22,8 +22,8 @@ impl Lines {
     ///
     /// # Errors
     ///
-    /// `InvalidData` if the line is not UTF-8: the next call goes on behind it. Else those of the operating
-    /// system.
+    /// `InvalidData` if the line is not UTF-8: the next call goes on behind it. Else those of the
+    /// operating system.
     ///
     /// # Cancel safety
     ///

@@ -16,10 +16,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 impl File {
     /// Waits until this file has the lock for itself.
     ///
-    /// The lock is that of flock(2): it is advisory, it belongs to the open file, and it ends with the last
-    /// handle of that or with [`unlock`](Self::unlock). The operating system can only be asked by a call
-    /// that blocks, which nothing could cancel; so this looks again and again, after pauses that grow to
-    /// 50 ms. It is not fair.
+    /// The lock is that of flock(2): it is advisory, it belongs to the open file, and it ends with
+    /// the last handle of that or with [`unlock`](Self::unlock). The operating system can only be
+    /// asked by a call that blocks, which nothing could cancel; so this looks again and again,
+    /// after pauses that grow to 50 ms. It is not fair.
     ///
     /// # Errors
     ///

@@ -24,18 +24,18 @@ use crate::{OpenOptions, job};
 
 /// An open file, read and written in pieces of up to 256 KiB by the loop's executor.
 ///
-/// Reads go ahead of the caller, and writes are collected: [`flush`](Self::flush) hands them to the operating
-/// system, [`sync_all`](Self::sync_all) to the disk. [`close`](Self::close) flushes as well, and says whether
-/// that went well. A file that is dropped has the rest of its output written in the background; nobody hears
-/// of an error then.
+/// Reads go ahead of the caller, and writes are collected: [`flush`](Self::flush) hands them to the
+/// operating system, [`sync_all`](Self::sync_all) to the disk. [`close`](Self::close) flushes as
+/// well, and says whether that went well. A file that is dropped has the rest of its output written
+/// in the background; nobody hears of an error then.
 ///
 /// A file has one position for reading and writing, as the file of the operating system does.
 ///
 /// # Cancel safety
 ///
-/// An operation that is dropped while it waits leaves its job under way. The next operation waits for that
-/// job and takes over what it has read, so neither bytes nor the position are lost. An error that nobody has
-/// been told of is the result of the next operation.
+/// An operation that is dropped while it waits leaves its job under way. The next operation waits
+/// for that job and takes over what it has read, so neither bytes nor the position are lost. An
+/// error that nobody has been told of is the result of the next operation.
 ///
 /// # Examples
 ///
@@ -99,8 +99,8 @@ impl File {
         Self { core: Core::new(file) }
     }
 
-    /// Writes what is left, and gives the file of the standard library back, at the position that this file
-    /// had for its caller.
+    /// Writes what is left, and gives the file of the standard library back, at the position that
+    /// this file had for its caller.
     ///
     /// # Errors
     ///

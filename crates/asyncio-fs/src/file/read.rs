@@ -6,8 +6,8 @@ use std::io;
 use super::File;
 
 impl File {
-    /// Reads what there is, at most as much as fits; 0 says that the file has ended, or that `buffer` is
-    /// empty.
+    /// Reads what there is, at most as much as fits; 0 says that the file has ended, or that
+    /// `buffer` is empty.
     ///
     /// # Errors
     ///
@@ -69,12 +69,13 @@ impl File {
         Ok(count)
     }
 
-    /// Reads text up to the end of the file, by one job. Returns how many bytes were added to `text`.
+    /// Reads text up to the end of the file, by one job. Returns how many bytes were added to
+    /// `text`.
     ///
     /// # Errors
     ///
-    /// `InvalidData` if it is not UTF-8, else as for [`read`](Self::read). The bytes are kept for the next
-    /// read.
+    /// `InvalidData` if it is not UTF-8, else as for [`read`](Self::read). The bytes are kept for
+    /// the next read.
     ///
     /// # Cancel safety
     ///
@@ -114,8 +115,8 @@ impl File {
         self.core.consume(count);
     }
 
-    /// Reads up to `byte`, and that too, or up to the end of the file. Returns how many bytes were added to
-    /// `buffer`; 0 at the end.
+    /// Reads up to `byte`, and that too, or up to the end of the file. Returns how many bytes were
+    /// added to `buffer`; 0 at the end.
     ///
     /// # Errors
     ///
@@ -138,8 +139,8 @@ impl File {
         }
     }
 
-    /// Reads a line, with its end, or what is left of the file. Returns how many bytes were added to `line`;
-    /// 0 at the end.
+    /// Reads a line, with its end, or what is left of the file. Returns how many bytes were added
+    /// to `line`; 0 at the end.
     ///
     /// # Errors
     ///

@@ -8,8 +8,8 @@ use super::File;
 impl File {
     /// Takes bytes to be written, one at least. Returns how many.
     ///
-    /// They leave when 256 KiB have come together, or with [`flush`](Self::flush), [`close`](Self::close) or
-    /// [`seek`](Self::seek).
+    /// They leave when 256 KiB have come together, or with [`flush`](Self::flush),
+    /// [`close`](Self::close) or [`seek`](Self::seek).
     ///
     /// # Errors
     ///
@@ -46,8 +46,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`std::io::Write::write_all`]. Some of the bytes may have been written then; the others are
-    /// lost.
+    /// As [`std::io::Write::write_all`]. Some of the bytes may have been written then; the others
+    /// are lost.
     ///
     /// # Cancel safety
     ///

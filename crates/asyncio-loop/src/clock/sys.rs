@@ -5,7 +5,8 @@ use std::mem::MaybeUninit;
 /// The monotonic clock in nanoseconds: what `Instant` reads, without its seconds and fractions,
 /// which cost a fifth more.
 ///
-/// Through libc: rustix would look for the kernel's function itself, and crash under valgrind, which hides it.
+/// Through libc: rustix would look for the kernel's function itself, and crash under valgrind,
+/// which hides it.
 #[inline]
 pub(crate) fn system_nanos() -> u64 {
     let mut now = MaybeUninit::<libc::timespec>::uninit();

@@ -17,8 +17,8 @@ use std::rc::Rc;
 use super::bindings::{Binding, Bindings, Value};
 
 thread_local! {
-    /// Every step of every task looks here, so it has no destructor: reading a thread-local that has
-    /// one costs more than all the rest.
+    /// Every step of every task looks here, so it has no destructor: reading a thread-local that
+    /// has one costs more than all the rest.
     static CURRENT: Cell<ManuallyDrop<Content>> =
         const { Cell::new(ManuallyDrop::new(Content(None))) };
 

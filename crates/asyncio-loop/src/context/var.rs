@@ -46,8 +46,8 @@ pub struct ContextVar<T: 'static> {
 
 /// Declares [`ContextVar`]s.
 ///
-/// Each is a `static` with a type and, if you like, a default. `local static` makes one whose values
-/// stay on their thread and need not be `Send`.
+/// Each is a `static` with a type and, if you like, a default. `local static` makes one whose
+/// values stay on their thread and need not be `Send`.
 ///
 /// # Examples
 ///
@@ -70,7 +70,10 @@ macro_rules! context_var {
         $vis static $name: $crate::ContextVar<$type> = $crate::ContextVar::local(stringify!($name));
         $crate::context_var! { $($rest)* }
     };
-    ($(#[$attribute:meta])* $vis:vis local static $name:ident: $type:ty = $default:expr; $($rest:tt)*) => {
+    (
+        $(#[$attribute:meta])* $vis:vis local static $name:ident: $type:ty = $default:expr;
+        $($rest:tt)*
+    ) => {
         $(#[$attribute])*
         $vis static $name: $crate::ContextVar<$type> =
             $crate::ContextVar::local(stringify!($name)).with_default(|| $default);
@@ -81,7 +84,10 @@ macro_rules! context_var {
         $vis static $name: $crate::ContextVar<$type> = $crate::ContextVar::new(stringify!($name));
         $crate::context_var! { $($rest)* }
     };
-    ($(#[$attribute:meta])* $vis:vis static $name:ident: $type:ty = $default:expr; $($rest:tt)*) => {
+    (
+        $(#[$attribute:meta])* $vis:vis static $name:ident: $type:ty = $default:expr;
+        $($rest:tt)*
+    ) => {
         $(#[$attribute])*
         $vis static $name: $crate::ContextVar<$type> =
             $crate::ContextVar::new(stringify!($name)).with_default(|| $default);
@@ -291,8 +297,8 @@ impl<T: 'static> ContextVar<T> {
         Token { var: self, old, context }
     }
 
-    /// Gives the variable the value it had before the [`set`](Self::set) that made the token. Tokens
-    /// may be used in any order, each once.
+    /// Gives the variable the value it had before the [`set`](Self::set) that made the token.
+    /// Tokens may be used in any order, each once.
     ///
     /// # Errors
     ///

@@ -14,9 +14,9 @@
 //!    if another descriptor has taken its place.
 //! 5. **Nothing is borrowed while other code runs**: wakers are collected first and woken (or
 //!    dropped) after every borrow has ended, so their code may use the driver.
-//! 6. **A wait is never too short** except for a spurious return: [`Driver::poll`] may return without
-//!    an event, and the loop polls again. It is late by tens of microseconds at most where the system
-//!    has a precise timer (Linux), by a millisecond elsewhere.
+//! 6. **A wait is never too short** except for a spurious return: [`Driver::poll`] may return
+//!    without an event, and the loop polls again. It is late by tens of microseconds at most where
+//!    the system has a precise timer (Linux), by a millisecond elsewhere.
 
 mod lists;
 mod precise;
@@ -65,7 +65,8 @@ pub(crate) struct Driver {
 
 #[derive(Debug)]
 struct Shared {
-    /// `None` when the loop is closed: a source that is left does not keep the poller's descriptors.
+    /// `None` when the loop is closed: a source that is left does not keep the poller's
+    /// descriptors.
     poller: RefCell<Option<Poller>>,
     slots: RefCell<Slots>,
     /// Empty between polls; kept for its capacity.
@@ -120,8 +121,8 @@ impl Driver {
         self.shared.poller.take();
     }
 
-    /// Waits, then wakes the waiters of the descriptors that became ready. Returns whether there was
-    /// one.
+    /// Waits, then wakes the waiters of the descriptors that became ready. Returns whether there
+    /// was one.
     pub(crate) fn poll(&self, wait: Wait) -> io::Result<bool> {
         let mut found = false;
         let mut woken = self.shared.woken.take();

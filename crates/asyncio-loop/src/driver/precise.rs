@@ -8,9 +8,10 @@ pub(super) use self::timeout::Precise;
 
 /// A kernel timer among the watched descriptors.
 ///
-/// It is armed with an absolute time and only when it would fire too late: a timer that is armed for an
-/// earlier moment stays as it is, fires for nothing and is set anew then. So timeouts that are started and
-/// cancelled by the million cost no system call. Edge-triggered, it need not be read.
+/// It is armed with an absolute time and only when it would fire too late: a timer that is armed
+/// for an earlier moment stays as it is, fires for nothing and is set anew then. So timeouts that
+/// are started and cancelled by the million cost no system call. Edge-triggered, it need not be
+/// read.
 #[cfg(all(target_os = "linux", not(miri)))]
 mod timerfd {
     use std::cell::Cell;

@@ -7,9 +7,9 @@ use crate::{LoopWaker, WaitsFor};
 
 /// Which of many sources have become readable, for one task that reads from them all.
 ///
-/// A source that has [joined](super::Source::join_list) puts its number into the list whenever it becomes
-/// readable. So a task that serves a thousand connections learns which of them to serve, and each costs
-/// it neither a waker nor a step of its own.
+/// A source that has [joined](super::Source::join_list) puts its number into the list whenever it
+/// becomes readable. So a task that serves a thousand connections learns which of them to serve,
+/// and each costs it neither a waker nor a step of its own.
 ///
 /// # Examples
 ///
@@ -67,7 +67,8 @@ impl ReadyList {
         }
     }
 
-    /// Waits until something is in the list and moves it into `ready`, which is empty. A number may be there twice.
+    /// Waits until something is in the list and moves it into `ready`, which is empty. A number may
+    /// be there twice.
     ///
     /// One task at a time can wait; a second one takes the place of the first.
     ///

@@ -118,8 +118,8 @@ impl Registration {
         Ok(())
     }
 
-    /// The same for a slot that others have used before. One of them may have closed the descriptor, and its
-    /// number is now that of another one, which the poller has never heard of.
+    /// The same for a slot that others have used before. One of them may have closed the
+    /// descriptor, and its number is now that of another one, which the poller has never heard of.
     #[cold]
     pub(crate) fn register_shared(&self) -> io::Result<()> {
         if self.with_slot(|slot| slot.is_registered()) {
@@ -185,10 +185,11 @@ impl Drop for Registration {
         let shared = &self.driver.shared;
         let slot = shared.slots.borrow_mut().remove(self.token);
         let Some(slot) = slot.filter(Slot::is_registered) else { return };
-        // A descriptor that was closed too early is forgotten by the poller. Its number may be registered for
-        // another one by now, which stays.
+        // A descriptor that was closed too early is forgotten by the poller. Its number may be
+        // registered for another one by now, which stays.
         if !shared.slots.borrow_mut().is_registered(slot.fd()) {
-            // It fails for a number that is closed, and after the end of the loop, which was the poller's.
+            // It fails for a number that is closed, and after the end of the loop, which was the
+            // poller's.
             let _ = shared.with_selector(|selector| selector.deregister(&mut SourceFd(&slot.fd())));
         }
     }

@@ -36,8 +36,8 @@ impl Selector {
         self.poll.registry()
     }
 
-    /// Waits for at most `timeout` (rounded up to what the system can express); a signal ends the wait
-    /// early and is no error.
+    /// Waits for at most `timeout` (rounded up to what the system can express); a signal ends the
+    /// wait early and is no error.
     pub(super) fn select(
         &mut self,
         timeout: Option<Duration>,

@@ -68,8 +68,8 @@ impl Slots {
         self.add(fd, 0)
     }
 
-    /// A slot for a descriptor that several may wait for: a new one, or the one that is there. `None`
-    /// if the descriptor has a slot that is not shared.
+    /// A slot for a descriptor that several may wait for: a new one, or the one that is there.
+    /// `None` if the descriptor has a slot that is not shared.
     pub(super) fn share(&mut self, fd: RawFd) -> Option<Token> {
         let Some((index, slot)) = self.of_fd(fd) else { return Some(self.add(fd, SHARED)) };
         if slot.flags & SHARED == 0 {
@@ -100,8 +100,8 @@ impl Slots {
         Some((index, self.slots.get_mut(index)?))
     }
 
-    /// Whether `token` is the latest registration of its descriptor's number. An earlier one is of a
-    /// descriptor that was closed too early.
+    /// Whether `token` is the latest registration of its descriptor's number. An earlier one is of
+    /// a descriptor that was closed too early.
     pub(super) fn is_latest(&mut self, token: Token) -> bool {
         let Some(fd) = self.get_mut(token).map(|slot| slot.fd) else { return false };
         self.of_fd(fd).is_some_and(|(index, _)| index == token.index())
@@ -245,7 +245,8 @@ impl Slot {
         };
     }
 
-    /// An operation moved fewer bytes than it could have: nothing is left, but perhaps an end of file.
+    /// An operation moved fewer bytes than it could have: nothing is left, but perhaps an end of
+    /// file.
     #[inline]
     pub(super) fn drained(&mut self, direction: Direction) {
         if direction == Direction::Write || self.flags & SHORT_OF_ALL == 0 {
@@ -253,8 +254,8 @@ impl Slot {
         }
     }
 
-    /// Notes that the task of `cx` waits again, if it is the one that waited last. Returns whether it
-    /// is.
+    /// Notes that the task of `cx` waits again, if it is the one that waited last. Returns whether
+    /// it is.
     #[inline]
     pub(super) fn waits_again(&mut self, direction: Direction, cx: &Context<'_>) -> bool {
         let others = self.others.as_deref();

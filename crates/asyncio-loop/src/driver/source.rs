@@ -32,16 +32,17 @@ pub enum Direction {
 
 /// What a loop can watch: on Unix whatever has a descriptor.
 ///
-/// The descriptor has to be non-blocking for the operations of a [`Source`], and stay the same one for as
-/// long as the value lives.
+/// The descriptor has to be non-blocking for the operations of a [`Source`], and stay the same one
+/// for as long as the value lives.
 pub trait Pollable: AsFd {}
 
 impl<S: AsFd + ?Sized> Pollable for S {}
 
 /// A descriptor together with its readiness on one loop.
 ///
-/// It starts out as ready: the first operation is simply tried, and only the first wait registers the
-/// descriptor with the poller, once, for both directions. Dropping the source ends the registration.
+/// It starts out as ready: the first operation is simply tried, and only the first wait registers
+/// the descriptor with the poller, once, for both directions. Dropping the source ends the
+/// registration.
 ///
 /// One task at a time can wait for each [`Direction`]; a second one takes the place of the first.
 ///
@@ -94,8 +95,8 @@ impl<S: Pollable> Source<S> {
 
     /// The descriptor's owner.
     ///
-    /// Operations on it that may block belong into [`try_io`](Self::try_io) or [`poll_io`](Self::poll_io),
-    /// which keep the readiness right.
+    /// Operations on it that may block belong into [`try_io`](Self::try_io) or
+    /// [`poll_io`](Self::poll_io), which keep the readiness right.
     ///
     /// # Examples
     ///
@@ -149,7 +150,8 @@ impl<S: Pollable> Source<S> {
         self.registration.is_ready(direction)
     }
 
-    /// Declares that there is nothing to be had until the poller says otherwise: the next wait will wait.
+    /// Declares that there is nothing to be had until the poller says otherwise: the next wait will
+    /// wait.
     ///
     /// For what `Source` cannot see itself, such as a connect in progress.
     ///
@@ -174,8 +176,8 @@ impl<S: Pollable> Source<S> {
     /// # Errors
     ///
     /// The poller's, when it refuses the descriptor at its first wait: a regular file
-    /// ([`PermissionDenied`](io::ErrorKind::PermissionDenied)), a descriptor that is watched by another source
-    /// ([`AlreadyExists`](io::ErrorKind::AlreadyExists)), or a limit of the system.
+    /// ([`PermissionDenied`](io::ErrorKind::PermissionDenied)), a descriptor that is watched by
+    /// another source ([`AlreadyExists`](io::ErrorKind::AlreadyExists)), or a limit of the system.
     #[inline]
     pub fn poll_ready(&self, cx: &Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
         self.registration.poll_ready(cx, direction)
@@ -219,8 +221,8 @@ impl<S: Pollable> Source<S> {
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the source is not ready, without a call; else what
-    /// `operation` returned.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the source is not ready, without a call; else
+    /// what `operation` returned.
     ///
     /// # Examples
     ///
@@ -253,8 +255,8 @@ impl<S: Pollable> Source<S> {
         result
     }
 
-    /// As [`try_io`](Self::try_io), for a send or receive of up to `length` bytes: moving fewer of them means that nothing
-    /// is left (or no room), which saves the call that would only say so.
+    /// As [`try_io`](Self::try_io), for a send or receive of up to `length` bytes: moving fewer of
+    /// them means that nothing is left (or no room), which saves the call that would only say so.
     ///
     /// What a short read means depends on the descriptor:
     ///
@@ -280,8 +282,8 @@ impl<S: Pollable> Source<S> {
         Ok(moved)
     }
 
-    /// Takes note that an operation moved fewer bytes than it could have, and that this means that nothing is left (or no
-    /// room): the next operation waits for the poller.
+    /// Takes note that an operation moved fewer bytes than it could have, and that this means that
+    /// nothing is left (or no room): the next operation waits for the poller.
     ///
     /// # Examples
     ///
@@ -368,8 +370,9 @@ impl<S: Pollable> Source<S> {
         }
     }
 
-    /// Puts `number` into `list` whenever the source becomes readable from now on, and wakes nobody else for
-    /// that. What is there already goes unnoticed, so this comes after a read that would have blocked.
+    /// Puts `number` into `list` whenever the source becomes readable from now on, and wakes nobody
+    /// else for that. What is there already goes unnoticed, so this comes after a read that would
+    /// have blocked.
     ///
     /// # Errors
     ///
@@ -377,7 +380,8 @@ impl<S: Pollable> Source<S> {
     ///
     /// # Panics
     ///
-    /// If the list is of another loop, and for a source that has joined one or is [shared](Self::share).
+    /// If the list is of another loop, and for a source that has joined one or is
+    /// [shared](Self::share).
     ///
     /// # Examples
     ///
@@ -407,8 +411,8 @@ impl<S: Pollable> Source<S> {
         self.registration.is_listed()
     }
 
-    /// Wakes the waiters, as if both directions had become ready: for an owner that is about to drop the
-    /// source while others wait for it.
+    /// Wakes the waiters, as if both directions had become ready: for an owner that is about to
+    /// drop the source while others wait for it.
     pub fn wake_waiters(&self) {
         for direction in [Direction::Read, Direction::Write] {
             self.registration.wake_waiter(direction);

@@ -43,8 +43,8 @@ fn report_anywhere(context: &ErrorContext) {
     }
 }
 
-/// Panics unless the loop of the waiter is the task's: while another loop runs, waiting for the task
-/// would hang. The loop of a waiter of another executor is the running one, if there is one.
+/// Panics unless the loop of the waiter is the task's: while another loop runs, waiting for the
+/// task would hang. The loop of a waiter of another executor is the running one, if there is one.
 fn check_await(task: &RunnableRef, waiter: Option<&RunnableRef>) {
     let Ok(task) = TaskRef::from_runnable(task.clone()) else { return };
     match waiter {
@@ -69,8 +69,8 @@ fn call_handler(handler: Option<ExceptionHandler>, event_loop: &LoopRef, context
 }
 
 impl LoopRef {
-    /// Sets the handler of failures that nobody awaits, or goes back to the default one, which writes
-    /// an error record of the `log` crate. A closed loop ignores this.
+    /// Sets the handler of failures that nobody awaits, or goes back to the default one, which
+    /// writes an error record of the `log` crate. A closed loop ignores this.
     ///
     /// # Examples
     ///

@@ -13,8 +13,8 @@ use crate::spawn::TaskOptions;
 impl LoopRef {
     /// Runs until [`stop`](Self::stop) is called.
     ///
-    /// On the main thread of a program that does not handle it, Ctrl-C stops the loop. The caller goes
-    /// on, and can clean up in another run.
+    /// On the main thread of a program that does not handle it, Ctrl-C stops the loop. The caller
+    /// goes on, and can clean up in another run.
     ///
     /// # Errors
     ///

@@ -189,7 +189,8 @@ impl LoopRef {
     /// use asyncio_loop::EventLoop;
     ///
     /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
-    /// let (this, noon) = (event_loop.handle_to_self(), event_loop.time() + Duration::from_secs(43_200));
+    /// let this = event_loop.handle_to_self();
+    /// let noon = event_loop.time() + Duration::from_secs(43_200);
     /// event_loop.call_at(noon, move || this.stop());
     /// event_loop.run_forever()?;
     /// assert_eq!(event_loop.time(), noon);
@@ -263,8 +264,8 @@ impl LoopRef {
         LoopTime::from_nanos(self.0.clock.now())
     }
 
-    /// Whether its time is virtual, as [`LoopBuilder::virtual_time`](crate::LoopBuilder::virtual_time)
-    /// made it.
+    /// Whether its time is virtual, as
+    /// [`LoopBuilder::virtual_time`](crate::LoopBuilder::virtual_time) made it.
     ///
     /// # Examples
     ///
@@ -320,8 +321,8 @@ impl LoopRef {
     }
 
     /// Calls `hook` once at the end of this turn: after everything that was ready at its start has
-    /// run, and before the loop waits for anything. A hook that is added later, by a hook or outside
-    /// of a run, is called at the end of the next turn, which comes at once.
+    /// run, and before the loop waits for anything. A hook that is added later, by a hook or
+    /// outside of a run, is called at the end of the next turn, which comes at once.
     ///
     /// # Examples
     ///

@@ -38,7 +38,8 @@ impl<S: Pollable> Source<S> {
     ///
     /// # Errors
     ///
-    /// If the descriptor belongs to a transport, or is in a source that was made by [`new`](Self::new).
+    /// If the descriptor belongs to a transport, or is in a source that was made by
+    /// [`new`](Self::new).
     pub fn share(event_loop: &LoopRef, io: S) -> io::Result<Self> {
         Self::shared(event_loop.driver(), io)
     }

@@ -184,8 +184,8 @@ impl TaskRef {
         self.owner().and_then(LoopRef::from_owner)
     }
 
-    /// Panics unless `running` is the task's loop: while another loop runs, to wait for the task would
-    /// hang.
+    /// Panics unless `running` is the task's loop: while another loop runs, to wait for the task
+    /// would hang.
     #[doc(hidden)]
     pub fn check_loop(&self, running: Option<&LoopRef>) {
         let own = self.event_loop();

@@ -296,8 +296,8 @@ impl CallbackRef {
     #[must_use]
     pub fn site(&self) -> &'static Location<'static> {
         let head = self.0.runnable().as_ptr().cast::<Head>();
-        // SAFETY: it is alive, and the allocation of a callback begins with a `Head` (`repr(C)`), whose `site` is
-        // written once.
+        // SAFETY: it is alive, and the allocation of a callback begins with a `Head` (`repr(C)`),
+        // whose `site` is written once.
         unsafe { head.as_ref() }.site
     }
 

@@ -1,9 +1,9 @@
 //! Tasks that belong to a future instead of the loop: the children of a task group.
 //!
 //! Their futures may borrow all that the owner of the set may. The owner polls them, one at a time
-//! by [`step`](Children::step), so they run only while their borrows are alive; everything else that
-//! points at them sees headers. A child that is woken is queued in its set, and wakes the task that
-//! polls the set.
+//! by [`step`](Children::step), so they run only while their borrows are alive; everything else
+//! that points at them sees headers. A child that is woken is queued in its set, and wakes the task
+//! that polls the set.
 
 use std::alloc::Layout;
 use std::any::type_name;
@@ -79,8 +79,8 @@ impl Core {
 
     fn wake(&self) {
         let Some(waker) = self.replace_waker(None) else { return };
-        // A waker of ours is kept for the next time. Cloning or waking another may be code of a user,
-        // which may drop this very set, so nothing comes after that.
+        // A waker of ours is kept for the next time. Cloning or waking another may be code of a
+        // user, which may drop this very set, so nothing comes after that.
         self.replace_waker(waker.clone_local());
         waker.wake();
     }
@@ -240,8 +240,8 @@ impl<'a> ChildSet<'a> {
         raw
     }
 
-    /// Wakes the task of `cx` when a child becomes ready. Call it in each poll: the waker of another
-    /// executor serves once.
+    /// Wakes the task of `cx` when a child becomes ready. Call it in each poll: the waker of
+    /// another executor serves once.
     ///
     /// # Examples
     ///
@@ -426,8 +426,8 @@ impl<'a> ChildSet<'a> {
             }
             if task.has(FULL) && !task.has(LENT) {
                 task.clear(FULL);
-                // SAFETY: promise 3: DONE, and FULL until now. The handle finds nothing any more, and
-                // nobody has a reference.
+                // SAFETY: promise 3: DONE, and FULL until now. The handle finds nothing any more,
+                // and nobody has a reference.
                 unsafe { task::drop_output(task) };
             }
             leave(child);

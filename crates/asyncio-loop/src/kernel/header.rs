@@ -47,8 +47,8 @@ pub(super) const CHILD: u32 = 1 << 13;
 /// A reference to the output was given out: the output stays with its handle when its set is
 /// dropped.
 pub(super) const LENT: u32 = 1 << 14;
-/// The bits of [`WaitsFor`](super::WaitsFor): what the task waits for, as it has noted in this poll.
-/// A poll begins by clearing them.
+/// The bits of [`WaitsFor`](super::WaitsFor): what the task waits for, as it has noted in this
+/// poll. A poll begins by clearing them.
 pub(super) const WAIT: u32 = WAIT_BITS;
 
 /// `shared`: it is in the remote queue, or was refused by a closed one.
@@ -94,7 +94,8 @@ pub(super) struct SetVTable {
     pub(super) push_ready: fn(Runnable),
     /// Counts a child that has just become `DONE`.
     pub(super) ended: fn(Runnable),
-    /// Takes a child that is `DONE` out of the set if its stage is empty. The caller keeps it alive.
+    /// Takes a child that is `DONE` out of the set if its stage is empty. The caller keeps it
+    /// alive.
     pub(super) leave_if_empty: fn(Runnable),
 }
 

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::ptr::NonNull;
 
-/// A reference that is lent for the length of a call. It belongs into a `const` thread-local: it has
-/// no destructor, so reading it is one load.
+/// A reference that is lent for the length of a call. It belongs into a `const` thread-local: it
+/// has no destructor, so reading it is one load.
 pub(crate) struct Lent<T: 'static>(Cell<Option<NonNull<T>>>);
 
 impl<T: 'static> Lent<T> {
@@ -15,8 +15,8 @@ impl<T: 'static> Lent<T> {
     /// Calls `f` with the reference that is lent now.
     #[inline]
     pub(crate) fn with<R>(&self, f: impl FnOnce(Option<&T>) -> R) -> R {
-        // SAFETY: the call of `lend` that lent it is below on this thread's stack, and takes it back
-        // before its borrow ends; `f` returns before that.
+        // SAFETY: the call of `lend` that lent it is below on this thread's stack, and takes it
+        // back before its borrow ends; `f` returns before that.
         f(self.0.get().map(|value| unsafe { value.as_ref() }))
     }
 

@@ -1,7 +1,7 @@
 //! Models of everything that crosses threads, run by loom in every order of events.
 //!
-//! `ci/check.sh loom` runs them. The owner of a model does what the loop does, and sleeps in earnest:
-//! a wake that gets lost shows as a deadlock. Tasks that are never freed, or freed twice,
+//! `ci/check.sh loom` runs them. The owner of a model does what the loop does, and sleeps in
+//! earnest: a wake that gets lost shows as a deadlock. Tasks that are never freed, or freed twice,
 //! show in the count of live ones; schedulers, in loom's own count of `Arc`s.
 
 use std::cell::Cell;
@@ -320,8 +320,8 @@ impl Drop for Dropped {
     }
 }
 
-/// A callback from another thread runs, or comes back, or is dropped with the loop, and its captures
-/// are dropped once.
+/// A callback from another thread runs, or comes back, or is dropped with the loop, and its
+/// captures are dropped once.
 #[test]
 fn a_call_races_with_close() {
     model(|| {

@@ -1,8 +1,8 @@
 //! Memory of callbacks and tasks that is kept for the next one.
 //!
-//! Tasks come and go by the thousand and in few sizes. A loop keeps memory that its own thread frees,
-//! up to a bound, which costs a fraction of a call of the allocator. It is ordinary memory of the
-//! global allocator: another thread frees it there.
+//! Tasks come and go by the thousand and in few sizes. A loop keeps memory that its own thread
+//! frees, up to a bound, which costs a fraction of a call of the allocator. It is ordinary memory
+//! of the global allocator: another thread frees it there.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;

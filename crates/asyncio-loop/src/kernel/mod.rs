@@ -19,9 +19,9 @@
 //!
 //! # Layers
 //!
-//! Each file uses those above it in this list. Outside of the kernel it uses `primitives`, `context`
-//! and `cancel_reason`, and nothing that knows a loop: the loop gives it a table of two functions
-//! ([`Host`]), and stands in the scheduler as a `dyn Any`.
+//! Each file uses those above it in this list. Outside of the kernel it uses `primitives`,
+//! `context` and `cancel_reason`, and nothing that knows a loop: the loop gives it a table of two
+//! functions ([`Host`]), and stands in the scheduler as a `dyn Any`.
 //!
 //! | file | contents |
 //! |---|---|
@@ -54,11 +54,11 @@
 //!    (cancelled handle, closing loop), which sets `DONE` first; and once `DONE` is set, by the one
 //!    [`RawTask`], or without one by the end of the local side. The flag `FULL` says that the stage
 //!    holds a live value; it is cleared before the value is taken or dropped.
-//! 4. **The scheduler lives** while its loop is open, while the local side of a callback or task, or
-//!    a set of children, is alive (counted in `Local::shares`), and while a counted waker exists:
-//!    the first waker of a task takes a count of the scheduler, the last gives it back. A borrowed
-//!    waker (the one in the context of a poll) needs none: a poll happens inside its loop. A closed
-//!    scheduler queues nothing.
+//! 4. **The scheduler lives** while its loop is open, while the local side of a callback or task,
+//!    or a set of children, is alive (counted in `Local::shares`), and while a counted waker
+//!    exists: the first waker of a task takes a count of the scheduler, the last gives it back. A
+//!    borrowed waker (the one in the context of a poll) needs none: a poll happens inside its loop.
+//!    A closed scheduler queues nothing.
 //! 5. **Short.** No reference into a `Local`, a set or an `Extra` is held across code of a user: no
 //!    waker, no destructor, no poll, no callback.
 //! 6. **Pinned.** A future is written into its memory once, never moved, and dropped in place.
@@ -70,16 +70,17 @@
 //! 8. **Frames.** The stack of frames of a thread is linked through stack frames of calls that are
 //!    active on it: a call that pushes pops before it returns or unwinds.
 //! 9. **Children.** The future and the output of a child may borrow all that lives as long as its
-//!    set, [`ChildSet`]. They are polled by the set, while that is borrowed, and dropped by it at the
-//!    latest when it is dropped; a leaked set leaks them. So a child with a value in its stage is a
-//!    member of its set, and a member's pointer to the set is valid. A closing loop leaves children
-//!    to their owners. An output to which a reference was given out (`LENT`) is the [`RawTask`]'s
-//!    alone when the set is dropped: a handle of a `T` is not dropped after the borrows of `T` end.
+//!    set, [`ChildSet`]. They are polled by the set, while that is borrowed, and dropped by it at
+//!    the latest when it is dropped; a leaked set leaks them. So a child with a value in its stage
+//!    is a member of its set, and a member's pointer to the set is valid. A closing loop leaves
+//!    children to their owners. An output to which a reference was given out (`LENT`) is the
+//!    [`RawTask`]'s alone when the set is dropped: a handle of a `T` is not dropped after the
+//!    borrows of `T` end.
 //! 10. **Links.** If a task's `awaiting` names another, then that is not `DONE` and has the task as
 //!     its `awaiter`: the link is cleared whenever that place is emptied.
-//! 11. **Pointers.** Each [`Runnable`](header::Runnable), and each pointer to a task that is made of
-//!     one, is used on the owner's thread, and only while the local side is alive: while a reference
-//!     of the holder, a list, `SCHEDULED` or `RUNNING` keeps it.
+//! 11. **Pointers.** Each [`Runnable`](header::Runnable), and each pointer to a task that is made
+//!     of one, is used on the owner's thread, and only while the local side is alive: while a
+//!     reference of the holder, a list, `SCHEDULED` or `RUNNING` keeps it.
 
 mod callback;
 mod children;

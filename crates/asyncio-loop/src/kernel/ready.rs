@@ -38,8 +38,8 @@ impl<T: Copy> ReadyQueue<T> {
             return false;
         }
         let place = self.put & (self.ring.len() - 1);
-        // SAFETY: the ring's length is a power of two; a ring without places is refused above. So the
-        // mask keeps the place below the length.
+        // SAFETY: the ring's length is a power of two; a ring without places is refused above. So
+        // the mask keeps the place below the length.
         *unsafe { self.ring.get_unchecked_mut(place) } = Some(entry);
         self.put = self.put.wrapping_add(1);
         true
@@ -73,8 +73,8 @@ impl<T: Copy> ReadyQueue<T> {
         true
     }
 
-    /// Refuses entries from now on; called when it is empty. A closed queue is a ring without places,
-    /// so that a push has one condition to test.
+    /// Refuses entries from now on; called when it is empty. A closed queue is a ring without
+    /// places, so that a push has one condition to test.
     pub(super) fn close(&mut self) {
         debug_assert_eq!(self.len(), 0, "closed with entries in it");
         *self = Self { ring: Box::default(), taken: 0, put: 0 };

@@ -33,15 +33,16 @@ impl<T: Linked> RemoteQueue<T> {
         Self { head: AtomicPtr::new(ptr::null_mut()), parked: AtomicBool::new(false) }
     }
 
-    /// Puts an entry in, and takes over the reference that the caller has: a counted one, or the only
-    /// one of a callback that this thread has just made. A closed queue leaves it with the caller.
+    /// Puts an entry in, and takes over the reference that the caller has: a counted one, or the
+    /// only one of a callback that this thread has just made. A closed queue leaves it with the
+    /// caller.
     ///
     /// Returns whether the owner is parked and the caller has to unpark it.
     ///
     /// # Safety
     ///
-    /// `entry` is alive, in no queue, and the caller owns that reference. The caller keeps the queue
-    /// alive by other means.
+    /// `entry` is alive, in no queue, and the caller owns that reference. The caller keeps the
+    /// queue alive by other means.
     pub(super) unsafe fn push(&self, entry: NonNull<T>) -> Result<bool, Closed> {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
@@ -79,8 +80,8 @@ impl<T: Linked> RemoteQueue<T> {
         self.head.load(Ordering::Relaxed).is_null()
     }
 
-    /// Notes that the owner is going to park. Returns false if it must not, because the queue is not
-    /// empty.
+    /// Notes that the owner is going to park. Returns false if it must not, because the queue is
+    /// not empty.
     pub(super) fn prepare_park(&self) -> bool {
         // A swap, so that it comes after the swap of a pusher that unparked the owner before: loom
         // does not know that nothing comes between the read and the write of a swap.
@@ -124,8 +125,8 @@ impl<T: Linked> Batch<T> {
     fn reversed(mut head: *mut T) -> Self {
         let mut tail = ptr::null_mut();
         while let Some(entry) = NonNull::new(head) {
-            // SAFETY: the queue's reference keeps the entry alive, and an entry that was taken out is
-            // linked by the owner alone until it is pushed again.
+            // SAFETY: the queue's reference keeps the entry alive, and an entry that was taken out
+            // is linked by the owner alone until it is pushed again.
             let link = unsafe { entry.as_ref() }.link();
             head = link.load(Ordering::Relaxed);
             link.store(tail, Ordering::Relaxed);

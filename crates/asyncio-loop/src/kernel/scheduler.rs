@@ -32,7 +32,8 @@ pub(super) struct Local {
     pub(super) sets: Members<SetPtr>,
     /// The task that is being polled.
     pub(super) current: Option<Runnable>,
-    /// One for each callback or task whose local side is alive, for each set, and for the open loop.
+    /// One for each callback or task whose local side is alive, for each set, and for the open
+    /// loop.
     shares: usize,
     pub(super) closed: bool,
     pub(super) memory: Memory,
@@ -43,8 +44,8 @@ pub(super) struct Local {
 /// The part of a set of children that the scheduler knows: `all_tasks` looks there.
 pub(super) struct Set {
     place: Cell<u32>,
-    /// Unfinished children, and finished ones whose output nobody has taken; each entry owns a local
-    /// reference.
+    /// Unfinished children, and finished ones whose output nobody has taken; each entry owns a
+    /// local reference.
     members: UnsafeCell<Members<Runnable>>,
 }
 
@@ -190,8 +191,8 @@ impl SchedulerPtr {
     ///
     /// # Safety
     ///
-    /// The caller owns a share. It does not use the scheduler afterwards unless something else keeps
-    /// it alive.
+    /// The caller owns a share. It does not use the scheduler afterwards unless something else
+    /// keeps it alive.
     #[inline]
     pub(super) unsafe fn forget(self) {
         let left = self.with(|local| {

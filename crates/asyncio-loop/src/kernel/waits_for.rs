@@ -7,10 +7,11 @@ const WAIT_SHIFT: u32 = 29;
 /// Those bits.
 pub(super) const WAIT_BITS: u32 = 0b111 << WAIT_SHIFT;
 
-/// The kind of thing that a task waits for: shown by its `Debug`, and by [`TaskRef::waits_for`](super::TaskRef::waits_for).
+/// The kind of thing that a task waits for: shown by its `Debug`, and by
+/// [`TaskRef::waits_for`](super::TaskRef::waits_for).
 ///
-/// A future that is about to return `Pending` notes it. It costs no memory, and the next poll of the
-/// task clears it.
+/// A future that is about to return `Pending` notes it. It costs no memory, and the next poll of
+/// the task clears it.
 ///
 /// # Examples
 ///

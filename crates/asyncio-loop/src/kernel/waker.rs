@@ -16,7 +16,8 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, re
 
 /// # Safety
 ///
-/// `data` is the header of a live waker of ours: counted, or borrowed during a poll. Likewise below.
+/// `data` is the header of a live waker of ours: counted, or borrowed during a poll. Likewise
+/// below.
 unsafe fn clone(data: *const ()) -> RawWaker {
     // SAFETY: the live waker keeps the header alive.
     unsafe { Header::retain_shared(header(data)) };
@@ -117,8 +118,8 @@ enum Kind {
     Other(Foreign),
 }
 
-/// A waker that is not ours. It is code of a user: if waking or dropping it panics, that is reported,
-/// and goes on with the others that are woken beside it.
+/// A waker that is not ours. It is code of a user: if waking or dropping it panics, that is
+/// reported, and goes on with the others that are woken beside it.
 #[derive(Clone)]
 struct Foreign(Option<Waker>, PhantomData<*const ()>);
 

@@ -1,4 +1,5 @@
-//! Models of a thread future: who completes it, cancels it, waits for it and drops it, in every order.
+//! Models of a thread future: who completes it, cancels it, waits for it and drops it, in every
+//! order.
 //!
 //! A wake that gets lost shows as a deadlock.
 

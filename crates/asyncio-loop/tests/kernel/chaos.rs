@@ -1,6 +1,6 @@
-//! Everything from everywhere: polls, callbacks, wakers, destructors, supervisors and handlers that each do
-//! what comes next in a random list, to whatever there is. AddressSanitizer sees what goes wrong with memory,
-//! the tally what is dropped twice or never.
+//! Everything from everywhere: polls, callbacks, wakers, destructors, supervisors and handlers that
+//! each do what comes next in a random list, to whatever there is. AddressSanitizer sees what goes
+//! wrong with memory, the tally what is dropped twice or never.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};

@@ -1,7 +1,7 @@
 //! Attacks on the kernel: what destructors, panics, re-entrant calls and stray wakers may do to it.
 //!
-//! The comments name the promises of `src/kernel/mod.rs` and the rows of the behaviour list that a test
-//! holds. All of it is meant to run under AddressSanitizer and under miri too.
+//! The comments name the promises of `src/kernel/mod.rs` and the rows of the behaviour list that a
+//! test holds. All of it is meant to run under AddressSanitizer and under miri too.
 
 mod chaos;
 mod children;

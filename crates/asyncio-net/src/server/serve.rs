@@ -19,8 +19,9 @@ use crate::transport::Transport;
 /// `address` is an [`Endpoint`](crate::Endpoint) or whatever converts into one, or a socket that
 /// listens already. The methods of [`StartServer`] are the keyword arguments.
 ///
-/// A handler that fails or panics is reported to the loop's exception handler, with the peer's address, and
-/// its connection is closed; the server goes on. When a handler returns, its connection is closed.
+/// A handler that fails or panics is reported to the loop's exception handler, with the peer's
+/// address, and its connection is closed; the server goes on. When a handler returns, its
+/// connection is closed.
 ///
 /// A closure whose last line is `Ok(())` has to say of which error: `Ok::<_, std::io::Error>(())`.
 ///

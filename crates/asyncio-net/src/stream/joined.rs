@@ -179,7 +179,8 @@ impl JoinedStream {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let (ours, mut theirs) = (JoinedStream::from_std(ours)?, JoinedStream::from_std(theirs)?);
+    ///     let ours = JoinedStream::from_std(ours)?;
+    ///     let mut theirs = JoinedStream::from_std(theirs)?;
     ///     ours.writer().write(b"hello");
     ///     assert_eq!(theirs.reader().read(100).await?, "hello");
     ///     std::io::Result::Ok(())
@@ -199,7 +200,8 @@ impl JoinedStream {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let (ours, mut theirs) = (JoinedStream::from_std(ours)?, JoinedStream::from_std(theirs)?);
+    ///     let ours = JoinedStream::from_std(ours)?;
+    ///     let mut theirs = JoinedStream::from_std(theirs)?;
     ///     writeln!(ours.writer(), "{}", 6 * 7);
     ///     assert_eq!(theirs.reader().read_line().await?, "42\n");
     ///     std::io::Result::Ok(())
@@ -219,7 +221,8 @@ impl JoinedStream {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let (ours, mut theirs) = (JoinedStream::from_std(ours)?, JoinedStream::from_std(theirs)?);
+    ///     let ours = JoinedStream::from_std(ours)?;
+    ///     let mut theirs = JoinedStream::from_std(theirs)?;
     ///     let (_reader, writer) = ours.split();
     ///     writer.write(b"hello");
     ///     assert_eq!(theirs.reader().read(100).await?, "hello");

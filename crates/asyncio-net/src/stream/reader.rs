@@ -631,7 +631,8 @@ impl StreamReader {
     /// use asyncio_net::{open_connection, start_server};
     ///
     /// asyncio_task::run(async {
-    ///     let server = start_server("127.0.0.1:0", async |_, writer| writer.write(b"hello")).await?;
+    ///     let hello = async |_, writer: asyncio_net::StreamWriter| writer.write(b"hello");
+    ///     let server = start_server("127.0.0.1:0", hello).await?;
     ///     let (reader, writer) = open_connection(server.local_addr()?).await?;
     ///     let mut stream = reader.join(writer);
     ///     assert_eq!(stream.reader().read_to_end().await?, "hello");

@@ -40,8 +40,9 @@ pub(crate) fn reports() -> Rc<RefCell<Vec<String>>> {
     reports
 }
 
-/// Has everything happen that is on its way: data that was sent is received, tasks that it wakes run, and what they
-/// send in turn is received, a few times over. Tells that something does *not* happen.
+/// Has everything happen that is on its way: data that was sent is received, tasks that it wakes
+/// run, and what they send in turn is received, a few times over. Tells that something does *not*
+/// happen.
 pub(crate) async fn settle() {
     Probe::new().unwrap().settle().await;
 }
@@ -51,8 +52,8 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
     Probe::new().unwrap().until(condition).await;
 }
 
-/// A connection of the loop to itself. A byte that went through it was preceded by all that the system had to say
-/// before.
+/// A connection of the loop to itself. A byte that went through it was preceded by all that the
+/// system had to say before.
 pub(crate) struct Probe {
     receiving: Source<TcpStream>,
     sending: TcpStream,

@@ -5,7 +5,8 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use asyncio_loop::running_loop;
 
-/// Whether a program cannot be run here, or is another of this name, whose help lacks some `option`; says so.
+/// Whether a program cannot be run here, or is another of this name, whose help lacks some
+/// `option`; says so.
 pub(crate) fn is_missing(program: &str, option: &str) -> bool {
     let mut help = Command::new(program);
     let help = help.arg("-h").stdin(Stdio::null()).output();
@@ -34,8 +35,8 @@ impl Program {
         Self { child: Some(child), output, messages }
     }
 
-    /// Waits for the message that the program listens, and blocks meanwhile; the port, which it was free to choose. Its
-    /// standard error has to be piped.
+    /// Waits for the message that the program listens, and blocks meanwhile; the port, which it was
+    /// free to choose. Its standard error has to be piped.
     pub(crate) fn port(&mut self) -> u16 {
         let mut messages = self.messages.as_mut().unwrap().lines().map(Result::unwrap);
         let message = messages.find(|message| message.to_lowercase().contains("listening on"));

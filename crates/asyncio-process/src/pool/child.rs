@@ -51,8 +51,9 @@ impl Worker {
             sys::prepare(&mut command, setup.clone());
         }
         if setup.limits_memory() {
-            // To write a backtrace takes memory. Where there is none left the standard library comes to the
-            // same place again, which it has locked: the worker would hang instead of ending.
+            // To write a backtrace takes memory. Where there is none left the standard library
+            // comes to the same place again, which it has locked: the worker would hang instead of
+            // ending.
             command.env("RUST_BACKTRACE", "0");
         }
         let child = command.spawn()?;

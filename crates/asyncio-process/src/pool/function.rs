@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 /// A function that can be run in a worker process.
 ///
-/// Make it a `static` and name it to [`init_process_pool`](crate::init_process_pool), so that parent and worker mean the same
-/// code by the same name.
+/// Make it a `static` and name it to [`init_process_pool`](crate::init_process_pool), so that
+/// parent and worker mean the same code by the same name.
 ///
 /// ```
 /// use asyncio_process::PoolFunction;

@@ -1,4 +1,5 @@
-//! The newest values of a broadcast channel, each with the number of receivers that have yet to read it.
+//! The newest values of a broadcast channel, each with the number of receivers that have yet to
+//! read it.
 
 use std::cell::Cell;
 use std::collections::VecDeque;

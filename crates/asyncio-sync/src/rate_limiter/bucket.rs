@@ -6,8 +6,8 @@ use asyncio_loop::LoopTime;
 
 /// Tokens that come in at regular moments, up to a limit.
 ///
-/// The state is one moment: when the bucket was, or will be, empty. Every token taken moves it on by
-/// the time that one token takes to come, so there is nothing to refill and nothing to round.
+/// The state is one moment: when the bucket was, or will be, empty. Every token taken moves it on
+/// by the time that one token takes to come, so there is nothing to refill and nothing to round.
 #[derive(Debug)]
 pub(super) struct Bucket {
     /// Nanoseconds for one token.

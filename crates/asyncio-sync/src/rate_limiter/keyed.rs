@@ -17,8 +17,8 @@ const FEW: usize = 64;
 
 /// A [`RateLimiter`] for each key: for each client, host or user.
 ///
-/// Limiters are made when a key is first used, and dropped when they have been full and unused for a
-/// while, so the memory follows the number of busy keys.
+/// Limiters are made when a key is first used, and dropped when they have been full and unused for
+/// a while, so the memory follows the number of busy keys.
 ///
 /// # Examples
 ///
@@ -54,7 +54,8 @@ impl<K: Hash + Eq> RateLimits<K> {
         Self::with_burst(tokens, period, tokens)
     }
 
-    /// Lets `tokens` through in each `period` for each key, and up to `burst` at once after a pause.
+    /// Lets `tokens` through in each `period` for each key, and up to `burst` at once after a
+    /// pause.
     ///
     /// # Panics
     ///

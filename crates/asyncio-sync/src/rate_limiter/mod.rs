@@ -19,8 +19,8 @@ use crate::line::{Line, Turn};
 
 /// Lets at most so many through in a period, first come, first served.
 ///
-/// It is a token bucket: a token comes in every `period / tokens`, up to a limit, the *burst*; whoever goes
-/// through takes one. At the start the bucket is full.
+/// It is a token bucket: a token comes in every `period / tokens`, up to a limit, the *burst*;
+/// whoever goes through takes one. At the start the bucket is full.
 ///
 /// It needs a running loop of `asyncio`, whose clock it follows. Use it on one loop only.
 ///

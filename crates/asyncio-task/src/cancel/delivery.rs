@@ -23,10 +23,10 @@
 //! 6. *Presence.* A handler that has something to do is woken, and expected to be polled. If its
 //!    task sleeps before that, it is dormant: askers do without it until it is polled.
 //!
-//! Moments of one clock ([`moment`]) answer four questions. A handler that `heard` after the `round`
-//! began has absorbed it. A busy handler that `heard` before the `first` delivery is woken for it
-//! once. A `catch_cancel` that was `born` after the `first` delivery came too late for it. A task
-//! whose root was `reached_at` the moment of this request is not asked twice.
+//! Moments of one clock ([`moment`]) answer four questions. A handler that `heard` after the
+//! `round` began has absorbed it. A busy handler that `heard` before the `first` delivery is woken
+//! for it once. A `catch_cancel` that was `born` after the `first` delivery came too late for it. A
+//! task whose root was `reached_at` the moment of this request is not asked twice.
 
 use std::collections::HashSet;
 use std::rc::Rc;

@@ -106,7 +106,8 @@ impl<T> WaitTasks<T> {
     /// run(async {
     ///     let fails = create_task(async { panic!("no luck") });
     ///     let waits = create_task(std::future::pending::<()>());
-    ///     let (done, pending) = wait([fails, waits]).return_when(ReturnWhen::FirstException).await;
+    ///     let first_exception = wait([fails, waits]).return_when(ReturnWhen::FirstException);
+    ///     let (done, pending) = first_exception.await;
     ///     assert_eq!((done.len(), pending.len()), (1, 1));
     ///     # done.into_iter().next().unwrap().await.unwrap_err();
     /// });

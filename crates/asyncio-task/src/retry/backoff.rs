@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// Growing delays with some chance in them: an iterator that does not end.
 ///
-/// The n-th delay is `first * factor^n`, at most `max`, less a random share of up to `jitter`. Chance
-/// keeps clients that failed together from coming back together.
+/// The n-th delay is `first * factor^n`, at most `max`, less a random share of up to `jitter`.
+/// Chance keeps clients that failed together from coming back together.
 ///
 /// | | default |
 /// |---|---|

@@ -11,8 +11,8 @@ use asyncio_loop::running_loop;
 pub use self::backoff::Backoff;
 use crate::sleep::sleep;
 
-/// Calls `attempt` until it succeeds, with growing pauses between the calls: three times at most, unless
-/// [`times`](Retry::times) says otherwise.
+/// Calls `attempt` until it succeeds, with growing pauses between the calls: three times at most,
+/// unless [`times`](Retry::times) says otherwise.
 ///
 /// The result is that of the last attempt. An attempt that panics or is cancelled is not tried
 /// again.

@@ -1,4 +1,5 @@
-//! The examples of docs/TESTING.md. They are tests, which the documentation's tests would leave out.
+//! The examples of docs/TESTING.md. They are tests, which the documentation's tests would leave
+//! out.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,4 +1,5 @@
-//! Waiting under wakers of other executors, which do what they like when they are cloned, woken and dropped.
+//! Waiting under wakers of other executors, which do what they like when they are cloned, woken and
+//! dropped.
 
 use std::cell::RefCell;
 use std::future::{IntoFuture, Pending, pending, poll_fn};

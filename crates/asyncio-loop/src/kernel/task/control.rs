@@ -56,8 +56,8 @@ pub trait TaskControl {
     /// Schedules `callback` when the task ends, or now if it has.
     fn on_done(&self, callback: CallbackRef);
 
-    /// Removes callbacks that were given to `on_done` and are not scheduled yet; returns how many there
-    /// were.
+    /// Removes callbacks that were given to `on_done` and are not scheduled yet; returns how many
+    /// there were.
     fn remove_on_done(&self, callback: &CallbackRef) -> usize;
 
     /// The unfinished task that it awaits outside of every frame.

@@ -37,8 +37,8 @@ impl Extra {
     }
 }
 
-/// Nothing, an [`Extra`], or the reason of a single request to cancel. Most tasks never have more of
-/// these than that reason, so cancelling a task allocates nothing.
+/// Nothing, an [`Extra`], or the reason of a single request to cancel. Most tasks never have more
+/// of these than that reason, so cancelling a task allocates nothing.
 ///
 /// The word is null; or the address of an `Extra`, owned as by a `Box`; or has the lowest bit set,
 /// and is otherwise null or the address of a [`Reason`], owned as by an `Arc`.

@@ -285,8 +285,8 @@ pub(in crate::kernel) unsafe fn drop_output(task: TaskPtr) {
 
 /// # Safety
 ///
-/// `task` is a task of `F`, and the caller is alone in its stage, which holds the value that `flags`
-/// say.
+/// `task` is a task of `F`, and the caller is alone in its stage, which holds the value that
+/// `flags` say.
 pub(in crate::kernel) unsafe fn drop_stage<F: Future>(task: Runnable, flags: u32) {
     if flags & DONE == 0 {
         // SAFETY: the future, dropped in place (promise 6).

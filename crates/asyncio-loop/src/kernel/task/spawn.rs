@@ -50,7 +50,8 @@ pub(crate) struct Spawn {
     pub(crate) eager: bool,
 }
 
-/// Numbers for the tasks of the machinery, far from those of users: the first task of a program is `Task-1`.
+/// Numbers for the tasks of the machinery, far from those of users: the first task of a program is
+/// `Task-1`.
 #[cold]
 fn next_hidden_id() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
