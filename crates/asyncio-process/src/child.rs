@@ -30,17 +30,17 @@ pub(crate) struct Child {
     is_orphaned: Cell<bool>,
 }
 
-/// What becomes of a process, and of those that it has started.
+/// How a process and the processes of its group end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fate {
-    /// It may go on without us.
+    /// The process may outlive its owner.
     pub(crate) orphan: bool,
-    /// It has a group of its own, which is signalled as one and does not outlive it.
+    /// The process leads a group, which is signalled as one and killed with it.
     pub(crate) group: bool,
 }
 
 impl Child {
-    /// Takes a process over, and has it reaped as soon as it has ended, whether or not anybody waits.
+    /// Takes a process over. It is reaped as soon as it has ended, whether or not a future waits for it.
     /// If that cannot be arranged the process is killed and reaped at once.
     pub(crate) fn adopt(
         event_loop: &LoopRef,
@@ -103,7 +103,7 @@ impl Child {
         }
     }
 
-    /// The owner has gone. Kills the process unless it may go on without us; it is reaped as ever.
+    /// The owner was dropped. Kills the process unless it may go on; it is reaped in either case.
     pub(crate) fn release(&self) {
         if !self.fate.get().orphan {
             self.kill();
@@ -127,7 +127,7 @@ impl Child {
             return false;
         }
         if self.fate.get().group && self.is_zombie() {
-            // Whoever is left in its group, while that is surely its.
+            // Kills the rest of the group, while the number still belongs to it.
             let _ = kill_process_group(self.pid, rustix::process::Signal::KILL);
         }
         match self.process.borrow_mut().try_wait() {
@@ -160,25 +160,25 @@ impl Child {
         }
     }
 
-    /// Kills the process and waits for its end, which is near.
+    /// Kills the process and blocks until it has ended, which takes microseconds.
     fn end(&self) {
         if self.fate.get().group {
             let _ = kill_process_group(self.pid, rustix::process::Signal::KILL);
         }
         let mut process = self.process.borrow_mut();
-        // Both fail only if somebody else has reaped it.
+        // Both fail only if other code of the program has reaped it.
         let _ = process.kill();
         let _ = process.wait();
     }
 }
 
-/// The status of a process that somebody else has reaped.
+/// The status of a process that other code of the program has reaped.
 pub(crate) fn lost_status(pid: u32, error: &io::Error) -> ExitStatus {
     log::warn!(target: "asyncio", "exit status of process {pid} is lost, taken to be 255: {error}");
     ExitStatus::from_raw(255 << 8)
 }
 
-/// The signal as the system takes it: those with a name, and the real-time ones.
+/// The signal for a system call: named and real-time signals only.
 pub(crate) fn sendable(signal: Signal) -> io::Result<rustix::process::Signal> {
     sys::signal(signal.as_raw())
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("cannot send {signal}")))

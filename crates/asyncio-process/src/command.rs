@@ -351,7 +351,7 @@ impl Command {
     ///     let command = Command::shell(line).kill_group(true).stdout(Stdio::piped());
     ///     let mut process = command.await?;
     ///     process.terminate()?;
-    ///     // Nobody is left who could write.
+    ///     // All writing ends are closed.
     ///     assert_eq!(process.stdout().unwrap().read_to_end().await?, "");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -388,7 +388,7 @@ impl Command {
 
     /// Starts the process and waits for its end. Its streams lead where ours do unless told otherwise.
     ///
-    /// A stream that is piped is closed at once, since nobody would read or write it; to have what it writes
+    /// A stream that is piped is closed at once, since no code would read or write it; to have what it writes
     /// there is [`output`](Self::output).
     ///
     /// # Errors
@@ -427,7 +427,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn), and those of reading.
+    /// As [`spawn`](Self::spawn), and the errors of reading.
     ///
     /// # Panics
     ///

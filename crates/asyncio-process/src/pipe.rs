@@ -41,7 +41,7 @@ impl Pipe {
         self.source.borrow().is_none()
     }
 
-    /// Gives the descriptor up, as it was.
+    /// Gives the descriptor up, blocking as it was before.
     pub(crate) fn into_fd(self: Rc<Self>) -> Option<OwnedFd> {
         let fd = self.source.take()?.into_inner();
         ioctl_fionbio(&fd, false).ok()?;
@@ -71,7 +71,7 @@ impl Pipe {
         })
     }
 
-    /// Waits until nobody can read any more what is written, or this end is closed. True: it is closed.
+    /// Waits until the reading end is gone or this end is closed. True: this end is closed.
     pub(crate) fn poll_broken(&self, cx: &Context<'_>) -> Poll<bool> {
         let source = self.source.borrow();
         let Some(source) = &*source else { return Poll::Ready(true) };
@@ -107,7 +107,7 @@ impl ByteSource for Pipe {
     }
 }
 
-/// The end that we write to; nothing comes from there.
+/// The end that we write to; reads find the end of the stream.
 pub(crate) struct Input(pub(crate) Rc<Pipe>);
 
 impl ByteSource for Input {

@@ -19,7 +19,7 @@ use crate::pipe::{Input, Pipe, Pipes};
 /// A child process, its standard streams as far as they are piped, and its end.
 ///
 /// Dropping it kills the process, unless [`kill_on_drop`](crate::Command::kill_on_drop) says otherwise. It
-/// is reaped by the loop as soon as it has ended, whether or not anybody waits: there are no zombies.
+/// is reaped by the loop as soon as it has ended, whether or not a task waits: there are no zombies.
 ///
 /// # From asyncio
 ///
@@ -58,14 +58,14 @@ impl Process {
         }
     }
 
-    /// Returns its number.
+    /// Returns the process's number.
     #[doc(alias = "pid")]
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.pid()
     }
 
-    /// Returns how it ended; `None` while it runs.
+    /// Returns how the process ended; `None` while it runs.
     #[must_use]
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.child.status()
@@ -79,7 +79,7 @@ impl Process {
         status.code().or_else(|| status.signal().map(|signal| -signal))
     }
 
-    /// Returns the way to its standard input, if that is piped.
+    /// Returns the writer of its standard input, if that is piped.
     #[must_use]
     pub fn stdin(&self) -> Option<&StreamWriter> {
         self.stdin.as_ref().map(|(writer, _)| writer)
@@ -97,7 +97,8 @@ impl Process {
         self.stderr.as_mut().map(|(reader, _)| reader)
     }
 
-    /// Takes the way to its standard input out, to be used elsewhere. Dropping it closes it.
+    /// Takes the writer of its standard input out, to be used elsewhere. Dropping the writer closes the
+    /// pipe.
     #[must_use]
     pub fn take_stdin(&mut self) -> Option<StreamWriter> {
         self.stdin.take().map(|(writer, _)| writer)
@@ -141,10 +142,10 @@ impl Process {
 
     /// Waits until the process has ended.
     ///
-    /// Any number of callers may wait, also afterwards; all get the same status. If somebody else in
-    /// this program has reaped the process its status is lost: then it is 255, and a warning is logged.
+    /// Any number of callers may wait, also afterwards; all get the same status. If other code of
+    /// this program has reaped the process, its status is lost: then it is 255, and a warning is logged.
     ///
-    /// A process that writes more into a pipe than fits, and that nobody reads, does not end: use
+    /// A process that writes more into a pipe than fits blocks until the pipe is read: use
     /// [`communicate`](Self::communicate).
     ///
     /// # Cancel safety
@@ -225,16 +226,16 @@ impl Process {
     /// Writes `input` to standard input and closes it, reads standard output and standard error to their
     /// end, and waits for the end of the process.
     ///
-    /// All at once, so that nothing blocks however much there is. A process that does not read all its
+    /// The three run at the same time, so no pipe blocks, however much there is. A process that does not read all its
     /// input is no error. Streams that are not piped, or were taken, are `None` in the output.
     ///
-    /// A stream ends when nobody can write to it any more. What the process has started in the background, and
-    /// left behind, may have the stream still, and this waits for that, too, unless it is
-    /// [killed with the process](crate::Command::kill_group).
+    /// A stream ends when all its writing ends are closed. A process that the child has started in the
+    /// background may hold one. This waits for it, too, unless it is
+    /// [killed with the child](crate::Command::kill_group).
     ///
     /// # Errors
     ///
-    /// Those of reading.
+    /// The errors of reading.
     ///
     /// # Cancel safety
     ///
@@ -248,7 +249,7 @@ impl Process {
     /// # Errors
     ///
     /// [`FileTooLarge`](io::ErrorKind::FileTooLarge) if there is more; the process goes on, and the streams
-    /// are closed. Those of reading.
+    /// are closed. The errors of reading.
     ///
     /// # Cancel safety
     ///

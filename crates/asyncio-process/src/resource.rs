@@ -33,7 +33,7 @@ pub enum Resource {
     /// Open descriptors: one more than the highest number.
     #[doc(alias = "RLIMIT_NOFILE")]
     OpenFiles,
-    /// Processes and threads of the *user*, those not ours included. Beyond it, starting another fails. Does
+    /// Processes and threads of the *user*, in other programs as well. Beyond it, starting another fails. Does
     /// not hold for the superuser.
     #[doc(alias = "RLIMIT_NPROC")]
     Processes,

@@ -79,7 +79,7 @@ impl Setup {
         Ok(())
     }
 
-    /// Groups first: who is another user may not change them any more.
+    /// Sets the groups first: another user may not change them any more.
     fn change_user(&self) -> io::Result<()> {
         match &self.groups {
             Some(groups) => sys::set_groups(groups)?,

@@ -45,7 +45,7 @@ fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A signal by number, if it can be sent: those with a name, and the real-time ones.
+/// A signal by number, if it can be sent: named and real-time signals only.
 pub(crate) fn signal(number: i32) -> Option<Signal> {
     Signal::from_named_raw(number).or_else(|| real_time_signal(number))
 }

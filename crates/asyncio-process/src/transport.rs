@@ -99,7 +99,7 @@ impl Inner {
         }
     }
 
-    /// Everything is over; whoever waits for that is told.
+    /// The transport has ended.
     /// Wakes the futures that wait for the end, which has come.
     pub(crate) fn over(&self) {
         self.closing.set(true);

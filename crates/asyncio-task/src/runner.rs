@@ -25,7 +25,7 @@ use crate::timeout::timeout;
 ///
 /// On the main thread of a program that does not handle it, Ctrl-C cancels the main task, and
 /// a second one ends it at once. When all is cleaned up as above, the process ends by `SIGINT`, as it
-/// would have without a handler: whoever waits for it sees that, and a shell stops the script that it
+/// would have without a handler: the process that waits for it sees that, and a shell stops the script that it
 /// runs. What the caller holds is not dropped then. To go on instead, catch the request
 /// ([`catch_cancel`](crate::catch_cancel())), or use [`Runner::run`], which returns [`RunError::Interrupted`]; or
 /// listen yourself ([`ctrl_c`](asyncio_loop::ctrl_c()), [`Signals`](asyncio_loop::Signals)): while somebody on this

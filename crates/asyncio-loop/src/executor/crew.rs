@@ -1,4 +1,4 @@
-//! The workers of a pool and the queue between them: who sleeps, who looks for work, who is woken.
+//! The workers of a pool and the queue between them: which of them sleep, search, and are woken.
 //!
 //! Waking a sleeping thread costs more than most short jobs, so it is rationed:
 //!
@@ -29,10 +29,10 @@ pub(super) struct Crew {
     seats: Vec<Option<Seat>>,
     workers: usize,
     max_workers: usize,
-    /// Who sleeps, the latest last.
+    /// The workers that sleep; the one that fell asleep last is at the end.
     asleep: Vec<(usize, Thread)>,
     searching: usize,
-    /// Until then nobody searches who was not called.
+    /// Until then only workers that were woken or started search.
     no_search_until: Option<Instant>,
     closing: bool,
     /// Completed when the last worker has ended.
@@ -80,7 +80,7 @@ impl Crew {
         self.workers
     }
 
-    /// Who runs a job: worker's number, and where the job was submitted.
+    /// The jobs that run: the worker's number, and where the job was submitted.
     pub(super) fn running(&self) -> impl Iterator<Item = (usize, &'static Location<'static>)> {
         let seats = self.seats.iter().enumerate();
         seats.filter_map(|(number, seat)| Some((number, seat.as_ref()?.running?)))
@@ -109,7 +109,7 @@ impl Crew {
         std::mem::take(&mut self.queue)
     }
 
-    /// Lets a worker that found nothing look a little longer, if nobody else does and it is worth it.
+    /// Lets a worker that found nothing look a little longer, if no other does and it is worth it.
     pub(super) fn try_search(&mut self) -> bool {
         let may = self.searching == 0
             && !self.closing
@@ -143,7 +143,7 @@ impl Crew {
         self.asleep.iter().any(|(number, _)| *number == worker)
     }
 
-    /// A worker ends. Returns who waits for the end of all, if it was the last.
+    /// A worker ends. If it was the last, returns the promises that wait for the end of the pool.
     pub(super) fn leave(&mut self, worker: usize) -> Vec<ThreadPromise<()>> {
         self.seats[worker] = None;
         self.workers -= 1;
@@ -183,7 +183,7 @@ impl Crew {
         }
     }
 
-    /// Sees to it that somebody searches, if there is need and anybody to be had.
+    /// Has a worker search, if a job needs one and a worker can be woken or started.
     fn call_help(&mut self) -> Help {
         if self.queue.is_empty() || self.searching > 0 {
             return Help::NotNeeded;

@@ -120,7 +120,7 @@ impl LoopRef {
     }
 
     /// Makes `executor` the default one, in place of the one before, which is shut down without
-    /// waiting when nobody else holds it.
+    /// waiting when there is no other reference to it.
     ///
     /// # Examples
     ///
@@ -173,7 +173,7 @@ impl LoopRef {
     ///
     /// # Errors
     ///
-    /// After `timeout`, the jobs that run still; they go on. Whoever ends the program may want to log
+    /// After `timeout`, the jobs that run still; they go on. A program that ends may want to log
     /// them.
     ///
     /// # Cancel safety

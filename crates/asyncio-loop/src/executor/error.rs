@@ -24,7 +24,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JobError {
-    /// It was cancelled before it started, or abandoned by whoever should have completed it.
+    /// It was cancelled before it started, or its promise was dropped.
     Cancelled,
     /// Its code panicked.
     Panicked(JobPanic),

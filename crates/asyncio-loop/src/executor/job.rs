@@ -13,7 +13,7 @@ use crate::{JobError, JobPanic, ThreadFuture};
 /// A function that waits to be run by an [`Executor`](crate::Executor).
 ///
 /// Run it with [`run`](Self::run); its panics are caught and become the error of its
-/// [`ThreadFuture`]. A job that is dropped instead is cancelled, so nobody waits for ever.
+/// [`ThreadFuture`]. A job that is dropped instead is cancelled, so no task waits for ever.
 ///
 /// ```
 /// use asyncio_loop::Job;

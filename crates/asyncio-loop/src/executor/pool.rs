@@ -291,7 +291,7 @@ impl Shared {
         self.crew.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows the length of the queue to who watches without the lock.
+    /// Publishes the length of the queue for workers that look without the lock.
     pub(super) fn publish(&self, crew: &Crew) {
         self.queued.store(crew.queued(), Ordering::Relaxed);
     }

@@ -49,7 +49,7 @@ impl Worker {
     pub(super) fn work(mut self) {
         POOL.set(Arc::as_ptr(&self.pool));
         while let Some(job) = self.next_job() {
-            // A panic of the job is its result. This is for the destructor of a value that nobody takes.
+            // A panic of the job is its result. This is for the destructor of a value that is not taken.
             report::caught("the end of a job", || job.run());
         }
         self.pool.leave(self.number);
@@ -117,7 +117,7 @@ impl Worker {
         None
     }
 
-    /// Sleeps until it is woken for a job; false if nobody did for the idle time.
+    /// Sleeps until it is woken for a job; false if that takes longer than the idle time.
     fn sleep(&mut self) -> bool {
         // An idle time beyond what the clock can express never ends.
         let deadline = Instant::now().checked_add(self.pool.idle_timeout);

@@ -35,8 +35,8 @@ impl LoopRef {
     ///
     /// # Errors
     ///
-    /// For numbers that are no signals, for those that cannot be caught (`SIGKILL`, `SIGSTOP`), and for
-    /// those that a fault of the running thread itself raises (`SIGSEGV`, `SIGBUS`, `SIGFPE`,
+    /// For numbers that are no signals, for signals that cannot be caught (`SIGKILL`, `SIGSTOP`), and for
+    /// signals that a fault of the running thread raises (`SIGSEGV`, `SIGBUS`, `SIGFPE`,
     /// `SIGILL`). If the system refuses; then nothing has changed.
     ///
     /// # From asyncio
@@ -97,8 +97,8 @@ impl LoopRef {
         self.local::<SignalTable>().remove_handler(number)
     }
 
-    /// Whether somebody on this loop listens for `signal`: by [`Signals`], or by a future that waits for it. A handler does
-    /// not count.
+    /// Whether a task of this loop listens for `signal`, by [`Signals`] or by a future that waits for it.
+    /// A handler does not count.
     ///
     /// # Examples
     ///
@@ -121,7 +121,7 @@ impl LoopRef {
     }
 }
 
-/// Whether `signal` does what it does by default: nobody in this process handles or ignores it.
+/// Whether `signal` does what it does by default: this process neither handles nor ignores it.
 ///
 /// # Examples
 ///

@@ -1,8 +1,8 @@
 //! Which loops want which signals: one table for the process, since dispositions belong to it.
 //!
 //! The handler's pipe has one reading end, of which every loop that wants signals watches a copy.
-//! Whichever loop wakes first empties the pipe and tells *all* loops; so nothing depends on who gets
-//! there first, and a loop that is busy holds up only itself.
+//! The loop that wakes first empties the pipe and tells *all* loops. So the order of the loops does not
+//! matter, and a busy loop delays only itself.
 
 use std::ffi::c_int;
 use std::io::{self, Read};
@@ -17,7 +17,7 @@ static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
 /// Tells a loop about a signal, from any thread.
 pub(super) type Tell = Box<dyn Fn(c_int) + Send>;
 
-/// Who wants a signal: a loop, by a number of its own.
+/// The number of a loop that wants signals.
 pub(super) type Listener = u64;
 
 struct Registry {
@@ -64,7 +64,7 @@ pub(super) fn remove(signal: c_int, listener: Listener) -> io::Result<()> {
     entry.map_or(Ok(()), |entry| sys::restore(signal, &entry.previous))
 }
 
-/// Empties the pipe, then tells everybody about the signals that are pending.
+/// Empties the pipe, then tells every loop about the signals that are pending.
 pub(super) fn dispatch(mut pipe: &UnixStream) {
     // Emptied before looking: the handler marks its signal before it writes.
     let mut bytes = [0; 64];

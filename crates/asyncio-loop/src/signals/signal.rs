@@ -30,7 +30,7 @@ impl Signal {
     pub const INT: Signal = Signal(libc::SIGINT);
     /// `SIGKILL`: ends the process; it cannot be handled.
     pub const KILL: Signal = Signal(libc::SIGKILL);
-    /// `SIGPIPE`: a write to a pipe that nobody reads. Rust programs ignore it.
+    /// `SIGPIPE`: a write to a pipe whose reading end is closed. Rust programs ignore it.
     pub const PIPE: Signal = Signal(libc::SIGPIPE);
     /// `SIGQUIT`: Ctrl-\.
     pub const QUIT: Signal = Signal(libc::SIGQUIT);

@@ -54,7 +54,7 @@ pub(super) fn install(signal: c_int) -> io::Result<Disposition> {
     exchange(signal, &action).map(Disposition)
 }
 
-/// Whether a signal does what it does without anybody's handler.
+/// Whether a signal does what it does by default.
 pub(super) fn is_default(signal: c_int) -> bool {
     let mut now = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: nothing is set, and the pointer is valid for the call.
@@ -65,7 +65,7 @@ pub(super) fn is_default(signal: c_int) -> bool {
 
 /// Sends a signal to the calling thread.
 pub(super) fn raise(signal: c_int) -> io::Result<()> {
-    // SAFETY: no memory is involved. What handlers do is in the hands of those who installed them.
+    // SAFETY: no memory is involved. What a handler does is the responsibility of the code that installed it.
     if unsafe { libc::raise(signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -91,7 +91,7 @@ fn slot(signal: c_int) -> Option<&'static AtomicBool> {
     PENDING.get(index)
 }
 
-/// Nobody is to be asked about Ctrl-C.
+/// No loop handles Ctrl-C.
 const OFF: u64 = 0;
 /// Each Ctrl-C so far was answered.
 const ANSWERED: u64 = 1;

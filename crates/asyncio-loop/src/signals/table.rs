@@ -41,7 +41,7 @@ struct Connection {
     watch: RawTask<()>,
 }
 
-/// Who on this loop wants a signal.
+/// The handler and the listeners of one signal.
 #[derive(Default)]
 struct Interest {
     handler: Option<Rc<Handler>>,
@@ -175,7 +175,7 @@ impl State {
         Ok(listener)
     }
 
-    /// Ends what nobody wants any more.
+    /// Gives up a signal without a handler and listeners.
     fn tidy(&mut self, signal: c_int) -> io::Result<()> {
         let idle = self.signals.get(signal).is_some_and(Interest::is_empty);
         if !idle {

@@ -1,4 +1,4 @@
-//! The cell that the two sides of a thread future share: what is known, and who wants to know.
+//! The cell that the two sides of a thread future share: the outcome, and what is woken or called then.
 //!
 //! One lock guards it all, and no foreign code (wakers, callbacks, destructors of values) runs while
 //! it is held. A cell moves from waiting to running to done, or from waiting straight to done when it
@@ -47,7 +47,7 @@ enum Phase<T> {
     Taken { cancelled: bool },
 }
 
-/// Who is told of the end.
+/// What is woken and called at the end.
 struct Listeners<T> {
     waker: Option<Waker>,
     blocked_threads: usize,
@@ -96,7 +96,7 @@ impl<T> Cell<T> {
         }
     }
 
-    /// Keeps the outcome and wakes who waits. `Err`: it was done before; here is the outcome back.
+    /// Keeps the outcome and wakes the waiters. `Err`: it was done before; here is the outcome back.
     pub(super) fn complete(&self, outcome: Outcome<T>) -> Result<Vec<Callback<T>>, Outcome<T>> {
         self.complete_if(outcome, |state| !state.is_done())
     }

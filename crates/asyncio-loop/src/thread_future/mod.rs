@@ -25,7 +25,7 @@ use crate::{JobError, report};
 /// executor. It is `Send` and `Sync`, and its clones are one and the same future. Dropping it does
 /// not stop the work; the value is then dropped.
 ///
-/// The value is handed out once, to whoever asks first. Of several tasks that await clones, the one
+/// The value is handed out once, to the first caller. Of several tasks that await clones, the one
 /// that polled last is woken; use [`add_done_callback`](Self::add_done_callback) to tell more.
 ///
 /// # From asyncio
@@ -184,7 +184,7 @@ impl<T: Send + 'static> ThreadFuture<T> {
         }
     }
 
-    /// Completes the future and tells everybody, unless it is done.
+    /// Completes the future, wakes the waiters and calls the callbacks, unless it is done.
     pub(crate) fn complete(&self, outcome: Outcome<T>) {
         if let Ok(callbacks) = self.cell.cell().complete(outcome) {
             run_callbacks(self, callbacks);

@@ -30,9 +30,9 @@ impl<T: Send> HasCell<T> for LoopCell<T> {
     }
 }
 
-/// The giving side of a [`ThreadFuture`]: whoever holds it completes the future, from any thread.
+/// The giving side of a [`ThreadFuture`]: its owner completes the future, from any thread.
 ///
-/// Dropping it without a result cancels the future, so that nobody waits for ever.
+/// Dropping it without a result cancels the future, so that no task waits for ever.
 ///
 /// ```
 /// use asyncio_loop::ThreadPromise;
@@ -114,7 +114,7 @@ impl<T: Send + 'static> ThreadPromise<T> {
         self.future.cell.cell().start()
     }
 
-    /// Returns true if the future was cancelled, and nobody will look at a result.
+    /// Returns true if the future was cancelled, so that a result would be dropped.
     ///
     /// # Examples
     ///

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use super::ThreadFuture;
 use crate::{JobError, WaitsFor};
 
-/// Awaits `future` and cancels it when nobody awaits it any more.
+/// Awaits `future`, and cancels it when this is dropped.
 ///
 /// # Examples
 ///
@@ -30,7 +30,7 @@ pub fn wrap_future<T: Send + 'static>(future: ThreadFuture<T>) -> WrapFuture<T> 
 /// # Cancel safety
 ///
 /// Dropping it cancels the job if that has not started; a job that runs goes on to its end, and its
-/// value is dropped. [`detach`](Self::detach) lets a job run that nobody waits for.
+/// value is dropped. [`detach`](Self::detach) lets the job run without a wait.
 ///
 /// # Examples
 ///
@@ -51,7 +51,7 @@ pub struct WrapFuture<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> WrapFuture<T> {
-    /// Ends the wait at once: whoever awaits it gets [`JobError::Cancelled`]. The job is cancelled if
+    /// Ends the wait at once: the task that awaits it gets [`JobError::Cancelled`]. The job is cancelled if
     /// it has not started; otherwise it goes on to its end, and its value is dropped.
     ///
     /// Returns false if it was awaited to its end, or cancelled before.
@@ -78,7 +78,7 @@ impl<T: Send + 'static> WrapFuture<T> {
         }
     }
 
-    /// Lets the job go on without anybody who waits for it.
+    /// Lets the job go on, and drops its value.
     ///
     /// # Examples
     ///

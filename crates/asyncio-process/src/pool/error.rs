@@ -29,7 +29,7 @@ pub enum PoolError {
         function: &'static str,
         /// The worker's process number.
         pid: u32,
-        /// How it ended; exit code 255 if somebody else has reaped it.
+        /// How it ended; exit code 255 if other code has reaped it.
         status: ExitStatus,
     },
     /// The job ran past its time limit, and its worker was killed.

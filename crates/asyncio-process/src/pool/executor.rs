@@ -178,7 +178,7 @@ impl ProcessPoolExecutor {
         self.threads.queued()
     }
 
-    /// Returns the process numbers of the workers that run jobs, and of those that wait for one.
+    /// Returns the process numbers of the workers, busy or idle.
     #[must_use]
     pub fn worker_pids(&self) -> Vec<u32> {
         let workers = self.shared.workers();

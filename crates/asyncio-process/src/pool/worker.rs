@@ -42,7 +42,7 @@ pub fn init_process_pool(functions: &[&'static dyn Registrable]) {
     if !is_worker() {
         return;
     }
-    // An error means that the parent is gone, or has ended us in its thoughts.
+    // An error means that the parent is gone, or considers this worker dead.
     let code = i32::from(serve().is_err());
     process::exit(code)
 }
