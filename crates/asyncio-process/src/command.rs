@@ -75,6 +75,19 @@ pub fn create_subprocess_shell(line: impl AsRef<OsStr>) -> Command {
 /// # From asyncio
 ///
 /// The keyword arguments are methods. Streams carry bytes only.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_process::{Command, Stdio};
+///
+/// asyncio_task::run(async {
+///     let command = Command::new("env").arg("-0").env_clear().env("NAME", "value").current_dir("/");
+///     let output = command.stderr(Stdio::null()).output().await?;
+///     assert_eq!(output.stdout.unwrap(), b"NAME=value\0");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
 #[doc(alias = "create_subprocess_exec")]
 #[must_use = "it does nothing until it is started"]
 pub struct Command {
@@ -112,6 +125,18 @@ impl Command {
     }
 
     /// Describes a command line for the system's shell, `/bin/sh`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::Command;
+    ///
+    /// asyncio_task::run(async {
+    ///     let output = Command::shell("echo one two | wc -w").output().await?;
+    ///     assert_eq!(output.stdout.unwrap().trim_ascii(), b"2");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn shell(line: impl AsRef<OsStr>) -> Self {
         Command::new("/bin/sh").arg("-c").arg(line)
     }
@@ -139,6 +164,18 @@ impl Command {
     }
 
     /// Sets a variable of the environment; the others are ours.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::Command;
+    ///
+    /// asyncio_task::run(async {
+    ///     let output = Command::shell("echo $GREETING").env("GREETING", "hello").output().await?;
+    ///     assert_eq!(output.stdout.unwrap(), b"hello\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
@@ -168,6 +205,18 @@ impl Command {
     }
 
     /// Sets the working directory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::Command;
+    ///
+    /// asyncio_task::run(async {
+    ///     let output = Command::new("pwd").current_dir("/").output().await?;
+    ///     assert_eq!(output.stdout.unwrap(), b"/\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[doc(alias = "cwd")]
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
         self.command.current_dir(directory);
@@ -332,6 +381,18 @@ impl Command {
 
     /// Sets whether the process is killed when its [`Process`] is dropped or the loop is closed, which is
     /// the default. With `false` it goes on; it is reaped as long as the loop runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::Command;
+    ///
+    /// asyncio_task::run(async {
+    ///     let process = Command::new("true").kill_on_drop(false).await?;
+    ///     drop(process); // the process goes on, and is reaped after its end
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn kill_on_drop(mut self, kill: bool) -> Self {
         self.kill_on_drop = kill;
         self

@@ -66,6 +66,20 @@ impl Process {
     }
 
     /// Returns how the process ended; `None` while it runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::Command;
+    ///
+    /// asyncio_task::run(async {
+    ///     let process = Command::new("false").await?;
+    ///     let status = process.wait().await;
+    ///     assert_eq!(process.exit_status(), Some(status));
+    ///     assert_eq!(status.code(), Some(1));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.child.status()
@@ -73,6 +87,21 @@ impl Process {
 
     /// Returns how it ended as Python does: the exit code, or minus the number of the signal that ended
     /// it; `None` while it runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::Command;
+    ///
+    /// asyncio_task::run(async {
+    ///     let process = Command::new("sleep").arg("1000").await?;
+    ///     assert_eq!(process.returncode(), None);
+    ///     process.kill()?;
+    ///     process.wait().await;
+    ///     assert_eq!(process.returncode(), Some(-9));
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn returncode(&self) -> Option<i32> {
         let status = self.exit_status()?;
@@ -80,6 +109,22 @@ impl Process {
     }
 
     /// Returns the writer of its standard input, if that is piped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::{Command, Stdio};
+    ///
+    /// asyncio_task::run(async {
+    ///     let command = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped());
+    ///     let mut process = command.await?;
+    ///     process.stdin().unwrap().write("hello\n");
+    ///     assert_eq!(process.stdout().unwrap().read_line().await?, "hello\n");
+    ///     drop(process.take_stdin()); // the end of its input
+    ///     assert!(process.wait().await.success());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[must_use]
     pub fn stdin(&self) -> Option<&StreamWriter> {
         self.stdin.as_ref().map(|(writer, _)| writer)
@@ -151,6 +196,19 @@ impl Process {
     /// # Cancel safety
     ///
     /// Dropping it only ends the wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::Command;
+    ///
+    /// asyncio_task::run(async {
+    ///     let process = Command::new("true").await?;
+    ///     assert!(process.wait().await.success());
+    ///     assert!(process.wait().await.success(), "as often as one likes");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub async fn wait(&self) -> ExitStatus {
         self.child.wait().await
     }
@@ -162,6 +220,22 @@ impl Process {
     /// "No such process" when the process has ended, as [`exit_status`](Self::exit_status) shows. Between its
     /// death and the moment in which the loop learns of it, this does nothing. For numbers that are no
     /// signals, "invalid input".
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::process::ExitStatusExt;
+    /// use asyncio_loop::Signal;
+    /// use asyncio_process::Command;
+    ///
+    /// asyncio_task::run(async {
+    ///     let process = Command::new("sleep").arg("1000").await?;
+    ///     process.send_signal(Signal::HUP)?;
+    ///     assert_eq!(process.wait().await.signal(), Some(1));
+    ///     assert!(process.send_signal(Signal::HUP).is_err(), "there is no such process");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub fn send_signal(&self, signal: impl Into<Signal>) -> io::Result<()> {
         self.child.send_signal(signal.into())
     }
@@ -240,6 +314,20 @@ impl Process {
     /// # Cancel safety
     ///
     /// What was read so far is lost. The process goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::{Command, Stdio};
+    ///
+    /// asyncio_task::run(async {
+    ///     let command = Command::new("tr").args(["a-z", "A-Z"]);
+    ///     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).await?;
+    ///     let output = process.communicate(Some(b"hello")).await?;
+    ///     assert_eq!(output.stdout.unwrap(), b"HELLO");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub async fn communicate(&mut self, input: Option<&[u8]>) -> io::Result<Output> {
         self.communicate_within(input, usize::MAX).await
     }
@@ -254,6 +342,20 @@ impl Process {
     /// # Cancel safety
     ///
     /// As [`communicate`](Self::communicate).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use asyncio_process::{Command, Stdio};
+    ///
+    /// asyncio_task::run(async {
+    ///     let mut process = Command::new("yes").stdout(Stdio::piped()).await?;
+    ///     let error = process.communicate_within(None, 1_000_000).await.unwrap_err();
+    ///     assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     pub async fn communicate_within(
         &mut self,
         input: Option<&[u8]>,

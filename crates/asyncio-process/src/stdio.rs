@@ -59,6 +59,18 @@ impl Stdio {
 
     /// For standard error: to where standard output leads. For the other two it means
     /// [`inherit`](Self::inherit).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_process::{Command, Stdio};
+    ///
+    /// asyncio_task::run(async {
+    ///     let command = Command::shell("echo one; echo two >&2").stderr(Stdio::merged());
+    ///     assert_eq!(command.output().await?.stdout.unwrap(), b"one\ntwo\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
     #[doc(alias = "STDOUT")]
     #[must_use]
     pub fn merged() -> Self {
