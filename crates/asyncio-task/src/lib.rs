@@ -78,10 +78,10 @@ pub use threads::{
     run_coroutine_threadsafe, single_thread_scope, sync_to_async, thread_sensitive_scope,
     to_thread,
 };
+/// Parts for the other crates of this project. Users need none of them, and they may change in any
+/// version.
 #[doc(hidden)]
-pub mod internal {
-    //! Doors for the other crates of `asyncio`. Programs have no use for them.
-
+pub mod machinery {
     pub use crate::cancel::cancel_all;
 }
 

@@ -1032,7 +1032,7 @@ fn tasks_that_are_cancelled_together_are_waited_for_all_the_same() {
         turns(2).await;
         // The awaited task first, then the one that awaits it.
         let both = [inner_ref, outer.task_ref().clone()];
-        asyncio_task::internal::cancel_all(both, &CancelReason::new("all"));
+        asyncio_task::machinery::cancel_all(both, &CancelReason::new("all"));
         assert!(outer.await.unwrap_err().is_cancelled());
         assert_eq!(log.take(), ["inner", "outer"]);
     });

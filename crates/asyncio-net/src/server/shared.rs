@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 use std::task::{self, Poll};
 
 use asyncio_loop::{CancelReason, Context, ErrorContext, TaskOptions, copy_context};
-use asyncio_task::internal::cancel_all;
+use asyncio_task::machinery::cancel_all;
 use slab::Slab;
 
 use super::Intake;

@@ -103,7 +103,7 @@ fn strike(turns: u8, tasks: [TaskRef; 2], world: Rc<World>, blow: Blow) {
         Blow::CancelTogether => {
             let own = |task: &TaskRef| *task != main && !task.is_child();
             let tasks = all_tasks().into_iter().filter(own);
-            internal::cancel_all(tasks, &CancelReason::new("all"));
+            machinery::cancel_all(tasks, &CancelReason::new("all"));
         }
         Blow::CancelOne(number) => {
             let victims = world.victims.borrow().clone();
