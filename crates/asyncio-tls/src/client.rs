@@ -1,0 +1,237 @@
+//! [`TlsClient`]: whom a client trusts, and what it offers.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls_pki_types::ServerName;
+
+use crate::danger::NoVerification;
+use crate::handshake::Limits;
+use crate::identity::{Identity, certificates, invalid, read};
+use crate::provider::provider;
+
+/// The client's side of TLS: whom it trusts, and what it offers.
+///
+/// Sessions are resumed where the server allows it, by all connections of one `TlsClient` and its
+/// clones.
+///
+/// # Examples
+///
+/// ```no_run
+/// use asyncio_tls::TlsClient;
+///
+/// let public = TlsClient::new()?;
+/// let internal = TlsClient::builder().roots_pem_file("company-ca.pem")?.build()?;
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug)]
+#[doc(alias = "create_default_context")]
+pub struct TlsClient {
+    config: Arc<ClientConfig>,
+    server_name: Option<ServerName<'static>>,
+    pub(crate) limits: Limits,
+}
+
+impl TlsClient {
+    /// A client that trusts the roots of the operating system.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system has no roots.
+    #[cfg(feature = "platform-verifier")]
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// A client with options.
+    pub fn builder() -> TlsClientBuilder {
+        TlsClientBuilder {
+            roots: None,
+            verifies: true,
+            identity: None,
+            alpn: Vec::new(),
+            server_name: None,
+            resumes: true,
+            limits: Limits::default(),
+        }
+    }
+
+    /// A client with a configuration of rustls.
+    #[must_use]
+    pub fn from_config(config: impl Into<Arc<ClientConfig>>) -> Self {
+        Self { config: config.into(), server_name: None, limits: Limits::default() }
+    }
+
+    /// The configuration of rustls, for crates that want one.
+    #[must_use]
+    pub fn config(&self) -> &Arc<ClientConfig> {
+        &self.config
+    }
+
+    /// A new session with the server of that name, unless another name was set.
+    pub(crate) fn session(&self, host: Option<&str>) -> io::Result<ClientConnection> {
+        let name = match (&self.server_name, host) {
+            (Some(name), _) => name.clone(),
+            (None, Some(host)) => parse_name(host)?,
+            (None, None) => return Err(no_name()),
+        };
+        ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)
+    }
+}
+
+/// The options of a [`TlsClient`].
+#[derive(Debug)]
+#[must_use = "`build` makes the client"]
+pub struct TlsClientBuilder {
+    /// `None` for those of the operating system.
+    roots: Option<RootCertStore>,
+    verifies: bool,
+    identity: Option<Identity>,
+    alpn: Vec<Vec<u8>>,
+    server_name: Option<ServerName<'static>>,
+    resumes: bool,
+    limits: Limits,
+}
+
+impl TlsClientBuilder {
+    /// Trusts the certificates of a PEM file, and no others; of several files, those of all.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read; `InvalidData` when there is no certificate in it.
+    #[doc(alias = "cafile")]
+    #[doc(alias = "load_verify_locations")]
+    pub fn roots_pem_file(self, path: impl AsRef<Path>) -> io::Result<Self> {
+        let pem = read(path.as_ref())?;
+        self.roots_pem(&pem)
+    }
+
+    /// Trusts the certificates of a PEM text, and no others; of several texts, those of all.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` when there is no certificate in it.
+    #[doc(alias = "cadata")]
+    pub fn roots_pem(mut self, pem: &[u8]) -> io::Result<Self> {
+        let roots = self.roots.get_or_insert_with(RootCertStore::empty);
+        for certificate in certificates(pem)? {
+            roots.add(certificate).map_err(invalid)?;
+        }
+        Ok(self)
+    }
+
+    /// The client shows this certificate to servers that ask for one.
+    #[doc(alias = "load_cert_chain")]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Offers these protocols, the preferred one first (ALPN, RFC 7301).
+    #[doc(alias = "set_alpn_protocols")]
+    pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.alpn = protocols.into_iter().map(|name| name.as_ref().to_vec()).collect();
+        self
+    }
+
+    /// Asks for this name, and checks it, whatever host is connected to.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when it is neither a name nor an IP address.
+    #[doc(alias = "server_hostname")]
+    pub fn server_name(mut self, name: &str) -> io::Result<Self> {
+        self.server_name = Some(parse_name(name)?);
+        Ok(self)
+    }
+
+    /// Whether sessions are resumed. They are unless it is said.
+    pub fn resumption(mut self, yes: bool) -> Self {
+        self.resumes = yes;
+        self
+    }
+
+    /// A handshake that takes longer fails. The limit is 60 s unless it is said.
+    #[doc(alias = "ssl_handshake_timeout")]
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.limits.handshake = limit;
+        self
+    }
+
+    /// Accepts any certificate of any server. What is sent can be read and changed by anybody on the
+    /// way: this is for tests.
+    pub fn danger_accept_any_certificate(mut self) -> Self {
+        self.verifies = false;
+        self
+    }
+
+    /// Makes the client.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system has no roots, and none were given.
+    pub fn build(self) -> io::Result<TlsClient> {
+        let provider = provider();
+        let verifier = self.verifier()?;
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match &self.identity {
+            Some(identity) => {
+                let key = rustls::sign::SingleCertAndKey::from(Arc::clone(identity.key()));
+                config.with_client_cert_resolver(Arc::new(key))
+            }
+            None => config.with_no_client_auth(),
+        };
+        config.alpn_protocols = self.alpn;
+        if !self.resumes {
+            config.resumption = Resumption::disabled();
+        }
+        Ok(TlsClient {
+            config: Arc::new(config),
+            server_name: self.server_name,
+            limits: self.limits,
+        })
+    }
+
+    fn verifier(&self) -> io::Result<Arc<dyn ServerCertVerifier>> {
+        if !self.verifies {
+            return Ok(Arc::new(NoVerification(provider())));
+        }
+        let Some(roots) = &self.roots else { return platform_verifier() };
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots.clone()), provider());
+        Ok(verifier.build().map_err(io::Error::other)?)
+    }
+}
+
+#[cfg(feature = "platform-verifier")]
+fn platform_verifier() -> io::Result<Arc<dyn ServerCertVerifier>> {
+    let verifier = rustls_platform_verifier::Verifier::new(provider());
+    Ok(Arc::new(verifier.map_err(io::Error::other)?))
+}
+
+#[cfg(not(feature = "platform-verifier"))]
+fn platform_verifier() -> io::Result<Arc<dyn ServerCertVerifier>> {
+    let text = "no roots: give some, or use the feature `platform-verifier`";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+}
+
+fn parse_name(name: &str) -> io::Result<ServerName<'static>> {
+    ServerName::try_from(name.to_owned()).map_err(|_| {
+        let text = format!("not a name that TLS could check: {name:?}");
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    })
+}
+
+fn no_name() -> io::Error {
+    let text = "TLS needs the name of the server: give it by `server_name`";
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}

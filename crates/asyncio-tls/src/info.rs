@@ -1,0 +1,96 @@
+//! [`TlsInfo`]: what a handshake has agreed on.
+
+use std::fmt;
+
+use rustls::{Connection, HandshakeKind, ProtocolVersion, SupportedCipherSuite};
+use rustls_pki_types::CertificateDer;
+
+/// What a handshake has agreed on.
+#[derive(Clone)]
+#[doc(alias = "get_extra_info")]
+pub struct TlsInfo {
+    alpn: Option<Vec<u8>>,
+    version: Option<ProtocolVersion>,
+    cipher_suite: Option<SupportedCipherSuite>,
+    peer_certificates: Vec<CertificateDer<'static>>,
+    server_name: Option<String>,
+    resumed: bool,
+}
+
+impl TlsInfo {
+    pub(crate) fn new(session: &Connection) -> Self {
+        let peer_certificates = session.peer_certificates().unwrap_or_default();
+        Self {
+            alpn: session.alpn_protocol().map(<[u8]>::to_vec),
+            version: session.protocol_version(),
+            cipher_suite: session.negotiated_cipher_suite(),
+            peer_certificates: peer_certificates
+                .iter()
+                .map(|der| der.clone().into_owned())
+                .collect(),
+            server_name: match session {
+                Connection::Server(session) => session.server_name().map(str::to_owned),
+                Connection::Client(_) => None,
+            },
+            resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+        }
+    }
+
+    /// The protocol that both sides agreed on by ALPN, if they did.
+    #[must_use]
+    #[doc(alias = "selected_alpn_protocol")]
+    pub fn alpn_protocol(&self) -> Option<&[u8]> {
+        self.alpn.as_deref()
+    }
+
+    /// The version of TLS, as `"TLSv1.3"`.
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        match self.version {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "unknown",
+        }
+    }
+
+    /// The ciphers, by the name that IANA gives them.
+    #[must_use]
+    #[doc(alias = "cipher")]
+    pub fn cipher_suite(&self) -> &'static str {
+        self.cipher_suite.and_then(|suite| suite.suite().as_str()).unwrap_or("unknown")
+    }
+
+    /// The certificates that the peer has shown, its own first, in DER; none if it was not asked.
+    #[must_use]
+    #[doc(alias = "peercert")]
+    #[doc(alias = "getpeercert")]
+    pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        &self.peer_certificates
+    }
+
+    /// On a server, the name that the client asked for (SNI).
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
+    }
+
+    /// Whether an earlier session was resumed.
+    #[must_use]
+    #[doc(alias = "session_reused")]
+    pub fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+}
+
+impl fmt::Debug for TlsInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsInfo")
+            .field("version", &self.version())
+            .field("cipher_suite", &self.cipher_suite())
+            .field("alpn", &self.alpn.as_deref().map(String::from_utf8_lossy))
+            .field("server_name", &self.server_name)
+            .field("peer_certificates", &self.peer_certificates.len())
+            .field("resumed", &self.resumed)
+            .finish()
+    }
+}

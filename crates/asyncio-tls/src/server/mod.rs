@@ -1,0 +1,315 @@
+//! [`TlsServer`]: the certificates that a server answers with, and whom it lets in.
+
+mod certificates;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
+
+use self::certificates::{Certificates, Table};
+use crate::handshake::Limits;
+use crate::identity::{Identity, certificates as read_certificates, invalid, read};
+use crate::provider::{provider, ticketer};
+
+/// The server's side of TLS: its certificates, and whom it lets in.
+///
+/// # Examples
+///
+/// ```no_run
+/// use asyncio_net::start_server;
+/// use asyncio_tls::{TlsServer, accept_tls};
+///
+/// # async fn example() -> std::io::Result<()> {
+/// let tls = TlsServer::from_pem_files("fullchain.pem", "privkey.pem")?;
+/// let server = start_server("0.0.0.0:8443", async |mut reader, mut writer| {
+///     accept_tls(&mut reader, &mut writer, &tls).await?;
+///     writer.write("hello\n");
+///     writer.close().await
+/// })
+/// .await?;
+/// server.serve_forever().await
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct TlsServer {
+    config: Arc<ServerConfig>,
+    /// `None` for a configuration that was made elsewhere.
+    certificates: Option<Arc<Certificates>>,
+    files: Arc<Vec<Files>>,
+    pub(crate) limits: Limits,
+}
+
+/// PEM files that were named, to be read again.
+#[derive(Debug)]
+struct Files {
+    /// `None` for the default.
+    name: Option<String>,
+    chain: PathBuf,
+    key: PathBuf,
+}
+
+impl TlsServer {
+    /// A server with one certificate, from PEM files: the chain, the own certificate first, and the key.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::from_pem_files`].
+    pub fn from_pem_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> io::Result<Self> {
+        Self::builder().identity_files(chain, key)?.build()
+    }
+
+    /// A server with options.
+    pub fn builder() -> TlsServerBuilder {
+        TlsServerBuilder {
+            table: Table::default(),
+            files: Vec::new(),
+            clients: None,
+            clients_may_be_unknown: false,
+            alpn: Vec::new(),
+            resumes: true,
+            limits: Limits::default(),
+        }
+    }
+
+    /// A server with a configuration of rustls.
+    #[must_use]
+    pub fn from_config(config: impl Into<Arc<ServerConfig>>) -> Self {
+        Self {
+            config: config.into(),
+            certificates: None,
+            files: Arc::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// The configuration of rustls, for crates that want one.
+    #[must_use]
+    pub fn config(&self) -> &Arc<ServerConfig> {
+        &self.config
+    }
+
+    /// Reads the PEM files again that the server was made with. Handshakes that begin from now on get the
+    /// new certificates, on every loop; connections that are open stay as they are.
+    ///
+    /// It reads files: on a loop, call it by `to_thread`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::from_pem_files`]; `InvalidInput` when the server was made without files. Nothing
+    /// changes then.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use asyncio_tls::TlsServer;
+    ///
+    /// let tls = TlsServer::from_pem_files("fullchain.pem", "privkey.pem")?;
+    /// // Later, on SIGHUP or every few hours:
+    /// tls.reload()?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn reload(&self) -> io::Result<()> {
+        let Some(certificates) = self.certificates.as_ref().filter(|_| !self.files.is_empty())
+        else {
+            let text = "this server was not made with PEM files";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        };
+        let mut table = (*certificates.table()).clone();
+        for files in &*self.files {
+            let identity = Identity::from_pem_files(&files.chain, &files.key)?;
+            set(&mut table, files.name.as_deref(), identity);
+        }
+        certificates.replace(table);
+        Ok(())
+    }
+
+    /// Replaces the certificate for clients that ask for no name, or for one that has no certificate
+    /// of its own. Connections that are open stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when the server was made by [`from_config`](Self::from_config).
+    pub fn set_identity(&self, identity: Identity) -> io::Result<()> {
+        let Some(certificates) = &self.certificates else {
+            let text = "the certificates of this server are in a configuration of rustls";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        };
+        let mut table = (*certificates.table()).clone();
+        set(&mut table, None, identity);
+        certificates.replace(table);
+        Ok(())
+    }
+
+    pub(crate) fn session(&self) -> io::Result<ServerConnection> {
+        ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)
+    }
+}
+
+fn set(table: &mut Table, name: Option<&str>, identity: Identity) {
+    match name {
+        Some(name) => drop(table.by_name.insert(name.to_ascii_lowercase(), identity)),
+        None => table.default = Some(identity),
+    }
+}
+
+/// The options of a [`TlsServer`].
+#[derive(Debug)]
+#[must_use = "`build` makes the server"]
+pub struct TlsServerBuilder {
+    table: Table,
+    files: Vec<Files>,
+    /// The roots of clients' certificates; `None` to ask for none.
+    clients: Option<RootCertStore>,
+    clients_may_be_unknown: bool,
+    alpn: Vec<Vec<u8>>,
+    resumes: bool,
+    limits: Limits,
+}
+
+impl TlsServerBuilder {
+    /// The certificate for clients that ask for no name, or for one that has no certificate of its own.
+    #[doc(alias = "load_cert_chain")]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        set(&mut self.table, None, identity);
+        self
+    }
+
+    /// [`identity`](Self::identity) from PEM files, which [`TlsServer::reload`] reads again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::from_pem_files`].
+    pub fn identity_files(
+        self,
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> io::Result<Self> {
+        self.read_files(None, chain.as_ref(), key.as_ref())
+    }
+
+    /// The certificate for clients that ask for `name`; `*.example.org` stands for one label.
+    pub fn identity_for(mut self, name: &str, identity: Identity) -> Self {
+        set(&mut self.table, Some(name), identity);
+        self
+    }
+
+    /// [`identity_for`](Self::identity_for) from PEM files, which [`TlsServer::reload`] reads again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::from_pem_files`].
+    pub fn identity_files_for(
+        self,
+        name: &str,
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> io::Result<Self> {
+        self.read_files(Some(name.to_owned()), chain.as_ref(), key.as_ref())
+    }
+
+    fn read_files(mut self, name: Option<String>, chain: &Path, key: &Path) -> io::Result<Self> {
+        set(&mut self.table, name.as_deref(), Identity::from_pem_files(chain, key)?);
+        self.files.push(Files { name, chain: chain.to_owned(), key: key.to_owned() });
+        Ok(self)
+    }
+
+    /// Lets only clients in that show a certificate which one of these roots, a PEM text, has signed.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` when there is no certificate in it.
+    #[doc(alias = "CERT_REQUIRED")]
+    pub fn client_roots_pem(mut self, pem: &[u8]) -> io::Result<Self> {
+        let roots = self.clients.get_or_insert_with(RootCertStore::empty);
+        for certificate in read_certificates(pem)? {
+            roots.add(certificate).map_err(invalid)?;
+        }
+        Ok(self)
+    }
+
+    /// [`client_roots_pem`](Self::client_roots_pem) from a file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read; `InvalidData` when there is no certificate in it.
+    pub fn client_roots_pem_file(self, path: impl AsRef<Path>) -> io::Result<Self> {
+        let pem = read(path.as_ref())?;
+        self.client_roots_pem(&pem)
+    }
+
+    /// Lets clients without a certificate in as well. One that is shown is checked all the same.
+    #[doc(alias = "CERT_OPTIONAL")]
+    pub fn client_certificates_optional(mut self) -> Self {
+        self.clients_may_be_unknown = true;
+        self
+    }
+
+    /// Accepts these protocols, the preferred one first (ALPN, RFC 7301). A client that offers only
+    /// others is refused; one that offers none is not.
+    #[doc(alias = "set_alpn_protocols")]
+    pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.alpn = protocols.into_iter().map(|name| name.as_ref().to_vec()).collect();
+        self
+    }
+
+    /// Whether clients may resume their sessions, by tickets. They may unless it is said.
+    pub fn resumption(mut self, yes: bool) -> Self {
+        self.resumes = yes;
+        self
+    }
+
+    /// A handshake that takes longer fails. The limit is 60 s unless it is said.
+    #[doc(alias = "ssl_handshake_timeout")]
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.limits.handshake = limit;
+        self
+    }
+
+    /// Makes the server.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when no certificate was given.
+    pub fn build(self) -> io::Result<TlsServer> {
+        if self.table.is_empty() {
+            let text = "a TLS server needs a certificate";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?;
+        let config = match self.clients {
+            Some(roots) => {
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+                let verifier = if self.clients_may_be_unknown {
+                    verifier.allow_unauthenticated()
+                } else {
+                    verifier
+                };
+                config.with_client_cert_verifier(verifier.build().map_err(io::Error::other)?)
+            }
+            None => config.with_no_client_auth(),
+        };
+        let certificates = Arc::new(Certificates::new(self.table));
+        let mut config = config.with_cert_resolver(Arc::clone(&certificates) as _);
+        config.alpn_protocols = self.alpn;
+        match ticketer().filter(|_| self.resumes) {
+            Some(ticketer) => config.ticketer = ticketer,
+            None => config.send_tls13_tickets = 0,
+        }
+        if !self.resumes {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+        }
+        Ok(TlsServer {
+            config: Arc::new(config),
+            certificates: Some(certificates),
+            files: Arc::new(self.files),
+            limits: self.limits,
+        })
+    }
+}
