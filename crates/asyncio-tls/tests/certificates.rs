@@ -73,15 +73,15 @@ fn a_server_shows_the_certificate_of_the_name_that_is_asked_for() {
     run(async {
         let tls = TlsServer::builder()
             .identity(authority.sign(&["localhost"]))
-            .identity_for("a.example", authority.sign(&["a.example"]))
-            .identity_for("*.example", authority.sign(&["*.example"]))
+            .identity_for("a.example.org", authority.sign(&["a.example.org"]))
+            .identity_for("*.example.org", authority.sign(&["*.example.org"]))
             .build()?;
         let server = serve(tls, async |_, writer, info| {
             writer.write(info.server_name().unwrap_or("none"));
             writer.close().await
         })
         .await;
-        for name in ["localhost", "a.example", "b.example"] {
+        for name in ["localhost", "a.example.org", "b.example.org"] {
             let (mut reader, _writer, _) = connect(&server, &authority.client(), name).await?;
             assert_eq!(reader.read_to_end().await?, name.as_bytes());
         }
