@@ -94,6 +94,7 @@
 //!
 //! * `process-pool`: [`ProcessPoolExecutor`]; it brings `serde`.
 //! * `fs`: files, in the module `fs`; `tempfile`: temporary files, too.
+//! * `tls`: TLS on streams, in the module `tls`.
 //! * `futures-core`: [`AsCompleted`](task::AsCompleted) is a `Stream`.
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`,
 //!   `AsyncBufRead` and `AsyncWrite` of the crate `futures-io`.
@@ -158,3 +159,5 @@ pub use asyncio_task::{
     run_coroutine_threadsafe, scope, shield, sleep, sleep_until, sync_to_async, task_group,
     timeout, timeout_at, to_thread, try_gather, wait, wait_for, yield_now,
 };
+#[cfg(feature = "tls")]
+pub use asyncio_tls as tls;

@@ -32,3 +32,7 @@ struct Task;
 
 #[doc = include_str!("../../../docs/CANCELLATION.md")]
 struct Cancellation;
+
+#[cfg(feature = "tls")]
+#[doc = include_str!("../../../docs/TLS.md")]
+struct Tls;
