@@ -12,7 +12,7 @@
 //! | pipes, the program's own input and output | [`open_read_pipe`], [`open_write_pipe`], [`stdin`], [`stdout`] |
 //! | a file over a connection | [`sendfile`] |
 //! | a socket that stays yours | [`sock_recv`], [`sock_sendall`], [`sock_accept`] and their like |
-//! | to pass descriptors | [`sock_sendmsg`], [`sock_recvmsg`] |
+//! | to pass descriptors | [`DescriptorStream`]; [`sock_sendmsg`], [`sock_recvmsg`] |
 //! | sockets from a service manager | [`listen_fds`] |
 //! | another crate's protocol over a connection | [`JoinedStream`] with a feature, [`upgrade_streams`] |
 //! | streams over something else that carries bytes | [`ByteStream`] with [`stream_over`]; [`feed_reader`] in tests |
@@ -59,6 +59,7 @@ mod connect;
 mod connection;
 mod control;
 mod datagram;
+mod descriptor_stream;
 mod endpoint;
 mod error;
 mod fence;
@@ -91,6 +92,7 @@ pub use datagram::{
     CreateDatagramEndpoint, DatagramAddress, DatagramProtocol, DatagramTransport,
     create_datagram_endpoint,
 };
+pub use descriptor_stream::DescriptorStream;
 pub use endpoint::{Endpoint, Port};
 pub use error::{IncompleteReadError, LimitOverrunError, ReadError};
 pub use inherited::{InheritedFd, listen_fds};

@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
-use asyncio_net::{sock_recv, sock_recvmsg, sock_sendmsg};
+use asyncio_net::{DescriptorStream, sock_recv, sock_recvmsg, sock_sendmsg, stream_over};
 use asyncio_task::create_task;
 use common::{run, settle};
 use rustix::io::{FdFlags, fcntl_getfd};
@@ -190,6 +190,90 @@ fn a_file_for_another_process_and_the_credentials_of_both() {
         reading.read_to_string(&mut text)?;
         assert_eq!(text, format!("from {} to {}", std::process::id(), child.id()));
         assert!(child.wait()?.success());
+        Ok(())
+    });
+}
+
+/// The number of a file that a descriptor refers to: which one it is.
+fn inode(descriptor: impl AsFd) -> u64 {
+    rustix::fs::fstat(descriptor).unwrap().st_ino
+}
+
+#[test]
+fn a_stream_passes_descriptors_in_order_beside_many_bytes() {
+    run(async || {
+        let (ours, theirs) = UnixStream::pair()?;
+        let (ours, theirs) = (DescriptorStream::new(ours)?, DescriptorStream::new(theirs)?);
+        let (_ours_reader, writer) = stream_over(ours.clone());
+        let (mut reader, _their_writer) = stream_over(theirs.clone());
+        let mut expected = Vec::new();
+        let sending = {
+            let ours = ours.clone();
+            let pipes: Vec<_> = (0..100).map(|_| io::pipe().unwrap().1).collect();
+            expected.extend(pipes.iter().map(inode));
+            create_task(async move {
+                for (number, pipe) in pipes.into_iter().enumerate() {
+                    ours.pass([pipe]);
+                    writer.write(&number.to_be_bytes());
+                    writer.write(&vec![0; 7000]);
+                    writer.drain().await?;
+                }
+                writer.close().await
+            })
+        };
+        for (number, inode_of_it) in expected.into_iter().enumerate() {
+            assert_eq!(reader.read_exactly(8).await?, number.to_be_bytes()[..]);
+            let descriptor = theirs.take().expect("it comes no later than the bytes after it");
+            assert_eq!(inode(&descriptor), inode_of_it);
+            reader.read_exactly(7000).await?;
+        }
+        assert_eq!(reader.read_to_end().await?, "");
+        assert!(theirs.take().is_none());
+        sending.await.unwrap()
+    });
+}
+
+#[test]
+fn a_stream_passes_more_descriptors_than_go_at_once() {
+    run(async || {
+        let (ours, theirs) = UnixStream::pair()?;
+        let (ours, theirs) = (DescriptorStream::new(ours)?, DescriptorStream::new(theirs)?);
+        let (_our_reader, writer) = stream_over(ours.clone());
+        let (mut reader, _their_writer) = stream_over(theirs.clone());
+        ours.pass(files(300));
+        writer.write(b"all");
+        writer.flush().await?;
+        assert_eq!(reader.read_exactly(3).await?, "all");
+        let taken = std::iter::from_fn(|| theirs.take()).count();
+        assert_eq!(taken, 300);
+
+        // A peer that sends more than anybody takes is stopped.
+        for _ in 0..3 {
+            ours.pass(files(200));
+            writer.write(b"x");
+            writer.flush().await?;
+        }
+        let error = reader.read_exactly(3).await.unwrap_err();
+        assert_eq!(io::Error::from(error).kind(), ErrorKind::InvalidData);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_descriptor_of_a_stream_that_is_closed_is_not_kept() {
+    run(async || {
+        let (ours, mut theirs) = UnixStream::pair()?;
+        let ours = DescriptorStream::new(ours)?;
+        let (_reader, writer) = stream_over(ours.clone());
+        let (mut reading, writing) = io::pipe()?;
+        ours.pass([writing]);
+        writer.write(b"x");
+        writer.close().await?;
+        // Read without room for it: the system closes it.
+        theirs.read_exact(&mut [0])?;
+        assert_eq!(reading.read(&mut [0])?, 0);
+        let error = DescriptorStream::new(UnixDatagram::pair()?.0).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
         Ok(())
     });
 }

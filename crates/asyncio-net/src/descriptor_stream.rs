@@ -1,0 +1,227 @@
+//! A stream of bytes that descriptors travel with.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_loop::{Direction, Source, running_loop};
+use rustix::net::{Shutdown, SocketType, getpeername, getsockname, shutdown, sockopt};
+
+use crate::address::Address;
+use crate::control;
+use crate::source::{ByteSource, ByteStream};
+
+/// The number of descriptors that a system sends at once.
+const AT_ONCE: usize = 253;
+
+/// The number of descriptors that may wait to be taken.
+const WAITING: usize = 512;
+
+/// A Unix stream socket that passes descriptors along with its bytes.
+///
+/// Put streams over it by [`stream_over`](crate::stream_over), and keep a clone: clones are the same
+/// stream. Descriptors arrive in the order in which they were passed, and no later than the bytes that
+/// were written after them.
+///
+/// # Examples
+///
+/// ```
+/// use std::fs::File;
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_net::{DescriptorStream, stream_over};
+///
+/// asyncio_task::run(async {
+///     let (ours, theirs) = UnixStream::pair()?;
+///     let (ours, theirs) = (DescriptorStream::new(ours)?, DescriptorStream::new(theirs)?);
+///     let (_, writer) = stream_over(ours.clone());
+///     let (mut reader, _) = stream_over(theirs.clone());
+///
+///     let (mut reading, writing) = std::io::pipe()?;
+///     ours.pass([writing]);
+///     writer.write(b"write to it\n");
+///     writer.flush().await?;
+///
+///     assert_eq!(reader.read_line().await?, "write to it\n");
+///     File::from(theirs.take().unwrap()).write_all(b"hello")?;
+///     let mut text = String::new();
+///     reading.read_to_string(&mut text)?;
+///     assert_eq!(text, "hello");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+#[derive(Clone)]
+#[doc(alias = "SCM_RIGHTS")]
+pub struct DescriptorStream(Rc<Shared>);
+
+struct Shared {
+    /// `None` when it is closed.
+    source: RefCell<Option<Source<OwnedFd>>>,
+    /// To leave with the next bytes.
+    outgoing: RefCell<VecDeque<OwnedFd>>,
+    incoming: RefCell<VecDeque<OwnedFd>>,
+    local: OnceCell<Address>,
+    peer: OnceCell<Address>,
+}
+
+impl DescriptorStream {
+    /// Takes a connected Unix stream socket. It may be blocking; its mode is not changed.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a socket that is no stream socket; the system's.
+    ///
+    /// # Panics
+    ///
+    /// Where no loop runs.
+    ///
+    /// # Examples
+    ///
+    /// There is one at the [type](Self).
+    pub fn new(socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        let socket = socket.into();
+        if sockopt::socket_type(&socket)? != SocketType::STREAM {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a stream socket"));
+        }
+        Ok(Self(Rc::new(Shared {
+            source: RefCell::new(Some(Source::new(&running_loop(), socket))),
+            outgoing: RefCell::default(),
+            incoming: RefCell::default(),
+            local: OnceCell::new(),
+            peer: OnceCell::new(),
+        })))
+    }
+
+    /// Passes descriptors with the next bytes that are written; without bytes, they do not leave. Ours
+    /// are closed when they have left.
+    ///
+    /// # Examples
+    ///
+    /// There is one at the [type](Self).
+    pub fn pass<D: Into<OwnedFd>>(&self, descriptors: impl IntoIterator<Item = D>) {
+        let descriptors = descriptors.into_iter().map(Into::into);
+        self.0.outgoing.borrow_mut().extend(descriptors);
+    }
+
+    /// Takes the descriptor that came first; `None` if none has come with the bytes that were read.
+    ///
+    /// If more than 512 wait to be taken, reading fails.
+    ///
+    /// # Examples
+    ///
+    /// There is one at the [type](Self).
+    pub fn take(&self) -> Option<OwnedFd> {
+        self.0.incoming.borrow_mut().pop_front()
+    }
+
+    fn receive(&self, socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+        let arrived = control::receive(socket, buffer, AT_ONCE)?;
+        let mut incoming = self.0.incoming.borrow_mut();
+        if arrived.lost_descriptors || incoming.len() + arrived.descriptors.len() > WAITING {
+            let text = "more descriptors came than were taken";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        incoming.extend(arrived.descriptors);
+        Ok(arrived.length)
+    }
+
+    /// Sends bytes, and as many descriptors as go with them.
+    fn send(&self, socket: &OwnedFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut outgoing = self.0.outgoing.borrow_mut();
+        let count = outgoing.len().min(AT_ONCE);
+        if count == outgoing.len() {
+            let descriptors: Vec<_> = outgoing.iter().map(AsFd::as_fd).collect();
+            let sent = control::send(socket, slices, &descriptors, None)?;
+            outgoing.clear();
+            return Ok(sent);
+        }
+        // One byte for each load of descriptors: the last of them leaves with the rest.
+        let descriptors: Vec<_> = outgoing.iter().take(count).map(AsFd::as_fd).collect();
+        let first =
+            slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| &slice[..1]);
+        let sent = control::send(socket, &[IoSlice::new(first)], &descriptors, None)?;
+        outgoing.drain(..count);
+        Ok(sent)
+    }
+}
+
+fn closed<R>() -> io::Result<R> {
+    Err(io::ErrorKind::NotConnected.into())
+}
+
+impl ByteSource for DescriptorStream {
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let source = self.0.source.borrow();
+        let Some(source) = &*source else { return Poll::Ready(Ok(0)) };
+        source.poll_io(cx, Direction::Read, |socket| self.receive(socket, buffer))
+    }
+
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let source = self.0.source.borrow();
+        let Some(source) = &*source else { return Poll::Ready(Ok(())) };
+        source.poll_ready(cx, Direction::Read)
+    }
+}
+
+impl ByteStream for DescriptorStream {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let source = self.0.source.borrow();
+        let Some(source) = &*source else { return closed() };
+        source.try_io(Direction::Write, |socket| self.send(socket, slices))
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let source = self.0.source.borrow();
+        let Some(source) = &*source else { return Poll::Ready(closed()) };
+        source.poll_ready(cx, Direction::Write)
+    }
+
+    fn write_eof(&self) -> io::Result<()> {
+        let source = self.0.source.borrow();
+        let Some(source) = &*source else { return Ok(()) };
+        Ok(shutdown(source.get_ref(), Shutdown::Write)?)
+    }
+
+    fn close(&self) {
+        let source = self.0.source.take();
+        if let Some(source) = source {
+            source.wake_waiters();
+        }
+    }
+
+    fn local_address(&self) -> Address {
+        let ask = || {
+            let name = self.0.source.borrow().as_ref().map(|source| getsockname(source.get_ref()));
+            Address::from_any(name.and_then(Result::ok))
+        };
+        self.0.local.get_or_init(ask).clone()
+    }
+
+    fn peer_address(&self) -> Address {
+        let ask = || {
+            let name = self.0.source.borrow().as_ref().map(|source| getpeername(source.get_ref()));
+            Address::from_any(name.and_then(Result::ok).flatten())
+        };
+        self.0.peer.get_or_init(ask).clone()
+    }
+
+    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
+        if let Some(source) = &*self.0.source.borrow() {
+            look(source.get_ref().as_fd());
+        }
+    }
+}
+
+impl fmt::Debug for DescriptorStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DescriptorStream")
+            .field("open", &self.0.source.borrow().is_some())
+            .field("to pass", &self.0.outgoing.borrow().len())
+            .field("to take", &self.0.incoming.borrow().len())
+            .finish()
+    }
+}
