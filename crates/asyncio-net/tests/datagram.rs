@@ -5,6 +5,7 @@ mod common;
 use std::cell::RefCell;
 use std::io;
 use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::rc::Rc;
 use std::time::Duration;
@@ -366,6 +367,91 @@ fn descriptors_that_come_with_a_datagram_are_closed_and_the_data_is_whole() {
         recorder.log.until("17 bytes").await;
         // All writing ends are closed.
         assert_eq!(io::Read::read(&mut &reading, &mut [0])?, 0);
+        Ok(())
+    });
+}
+
+/// Writes down how many descriptors came, and the data after them.
+struct Takes(Log);
+
+impl DatagramProtocol for Takes {
+    fn descriptors_received(&mut self, _: &DatagramTransport, descriptors: Vec<OwnedFd>) {
+        self.0.add(format!("{} descriptors", descriptors.len()));
+    }
+    fn datagram_received(&mut self, _: &DatagramTransport, data: &[u8], _: &Address) {
+        self.0.add(String::from_utf8_lossy(data));
+    }
+    fn error_received(&mut self, _: &DatagramTransport, error: io::Error) {
+        self.0.add(format!("error {:?}", error.kind()));
+    }
+}
+
+fn files(count: usize) -> Vec<std::fs::File> {
+    (0..count).map(|_| std::fs::File::open("/dev/null").unwrap()).collect()
+}
+
+#[test]
+fn datagrams_pass_descriptors() {
+    run(async || {
+        let (ours, theirs) = UnixDatagram::pair()?;
+        let log = Log::default();
+        let takes = create_datagram_endpoint(|| Takes(log.clone())).socket(theirs);
+        let _theirs = takes.descriptors(2).await?;
+        let ours = create_datagram_endpoint(Recorder::default).socket(ours).await?;
+        ours.send_descriptors(b"two", files(2));
+        ours.send(b"none");
+        ours.send_descriptors(b"three", files(3));
+        ours.send_descriptors(b"", files(1));
+        log.until_count(6).await;
+        assert_eq!(
+            log.lines(),
+            ["2 descriptors", "two", "none", "error InvalidData", "1 descriptors", ""]
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_descriptor_for_an_address() {
+    run(async || {
+        let dir = TempDir::new();
+        let path = dir.path("receiver");
+        let log = Log::default();
+        let takes = create_datagram_endpoint(|| Takes(log.clone())).local_addr(&path);
+        let _receiver = takes.descriptors(1).await?;
+        let (_, sender) = endpoint(|new| new.local_addr(dir.path("sender"))).await?;
+        sender.send_descriptors_to(b"a file", files(1), path.as_path());
+        log.until_count(2).await;
+        assert_eq!(log.lines(), ["1 descriptors", "a file"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn descriptors_wait_in_the_queue_and_are_closed_with_it() {
+    run(async || {
+        let (ours, theirs) = UnixDatagram::pair()?;
+        let ours = create_datagram_endpoint(Recorder::default).socket(ours).await?;
+        while ours.write_buffer_size() == 0 {
+            ours.send(b"full");
+        }
+        let pipes = [io::pipe()?, io::pipe()?];
+        let [(_, first), (mut reading, second)] = pipes;
+        ours.send_descriptors(b"first", [first]);
+        let log = Log::default();
+        let takes = create_datagram_endpoint(|| Takes(log.clone())).socket(theirs);
+        let _theirs = takes.descriptors(1).await?;
+        log.until("first").await;
+        assert!(log.lines().ends_with(&["1 descriptors".to_owned(), "first".to_owned()]));
+
+        let (blocked, _peer) = UnixDatagram::pair()?;
+        let blocked = create_datagram_endpoint(Recorder::default).socket(blocked).await?;
+        while blocked.write_buffer_size() == 0 {
+            blocked.send(b"full");
+        }
+        blocked.send_descriptors(b"second", [second]);
+        blocked.abort();
+        assert_eq!(io::Read::read(&mut reading, &mut [0])?, 0, "it is closed");
         Ok(())
     });
 }

@@ -200,6 +200,19 @@ impl<'a> CreateDatagramEndpoint<'a> {
         self
     }
 
+    /// Receives up to so many descriptors with each datagram of a Unix socket, and hands them to
+    /// [`descriptors_received`](DatagramProtocol::descriptors_received). The default is none: those that
+    /// come are closed. A datagram with more is dropped, and told as an error.
+    ///
+    /// # Examples
+    ///
+    /// There is one at [`DatagramTransport::send_descriptors`].
+    #[doc(alias = "SCM_RIGHTS")]
+    pub fn descriptors(mut self, most: usize) -> Self {
+        self.options.descriptors = most;
+        self
+    }
+
     async fn run(self) -> io::Result<DatagramTransport> {
         let network = Network::running_for(self.site);
         let opened = open::open(&network, self.options).await?;

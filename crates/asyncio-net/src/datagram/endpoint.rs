@@ -7,13 +7,14 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::{Direction, LoopRef, Source, TaskOptions, TaskRef};
 
 use super::fenced::{Called, FencedProtocol};
-use super::outgoing::Outgoing;
+use super::outgoing::{Datagram, Outgoing};
 use super::socket::Socket;
 use super::{DatagramProtocol, DatagramTransport};
 use crate::address::Address;
@@ -39,6 +40,8 @@ pub(super) struct Opened {
     pub(super) destination: Option<Address>,
     /// The length of the longest datagram that is received.
     pub(super) limit: usize,
+    /// The number of descriptors that may come with a datagram.
+    pub(super) descriptors: usize,
 }
 
 pub(super) struct Endpoint {
@@ -52,6 +55,7 @@ pub(super) struct Endpoint {
     pump: OnceCell<TaskRef>,
     outgoing: Outgoing,
     limit: usize,
+    descriptors: usize,
     /// For a limit above the length of pooled buffers.
     own_buffer: Cell<Option<Box<[u8]>>>,
     /// To be told to the protocol.
@@ -82,7 +86,7 @@ impl Endpoint {
         opened: Opened,
         protocol: P,
     ) -> io::Result<DatagramTransport> {
-        let Opened { socket, file, peer, destination, limit } = opened;
+        let Opened { socket, file, peer, destination, limit, descriptors } = opened;
         let own_buffer = (limit > buffer_pool::LENGTH).then(|| vec![0; limit].into());
         let endpoint = Rc::new(Self {
             network: network.clone(),
@@ -95,6 +99,7 @@ impl Endpoint {
             pump: OnceCell::new(),
             outgoing: Outgoing::default(),
             limit,
+            descriptors,
             own_buffer: Cell::new(own_buffer),
             errors: RefCell::default(),
             fatal: Cell::new(None),
@@ -180,7 +185,10 @@ impl Endpoint {
             }
             let Poll::Ready(received) = self.poll_receive(cx, buffer) else { return true };
             self.call(|protocol, transport| match received {
-                Ok((length, sender)) => {
+                Ok((length, sender, descriptors)) => {
+                    if !descriptors.is_empty() {
+                        protocol.descriptors_received(transport, descriptors);
+                    }
                     protocol.datagram_received(transport, &buffer[..length], &sender);
                 }
                 Err(error) => protocol.error_received(transport, error),
@@ -193,43 +201,67 @@ impl Endpoint {
         &self,
         cx: &Context<'_>,
         buffer: &mut [u8],
-    ) -> Poll<io::Result<(usize, Address)>> {
+    ) -> Poll<io::Result<(usize, Address, Vec<OwnedFd>)>> {
         let source = self.source.borrow();
         let Some(source) = &*source else { return Poll::Pending };
-        source.poll_io(cx, Direction::Read, |socket| socket.receive(buffer))
+        source.poll_io(cx, Direction::Read, |socket| {
+            if self.descriptors > 0 {
+                return socket.receive_descriptors(buffer, self.descriptors);
+            }
+            let (length, sender) = socket.receive(buffer)?;
+            Ok((length, sender, Vec::new()))
+        })
     }
 }
 
 /// Sending.
 impl Endpoint {
     /// Sends now if nothing is queued and the socket takes it, later otherwise.
-    pub(super) fn send(self: &Rc<Self>, data: &[u8], address: Option<Address>) {
+    pub(super) fn send(
+        self: &Rc<Self>,
+        data: &[u8],
+        descriptors: Vec<OwnedFd>,
+        address: Option<Address>,
+    ) {
         if self.closing.get() || self.over.get() {
             return;
         }
         let address = address.or_else(|| self.destination.clone());
         if self.outgoing.is_empty() {
-            match self.try_send(data, address.as_ref()) {
+            match self.try_send(data, &descriptors, address.as_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wake_pump(),
                 Err(error) => return self.failed(error),
                 Ok(()) => return,
             }
         }
-        self.outgoing.push(data, address);
+        self.outgoing.push(Datagram { data, descriptors, address });
         self.tell_paused();
     }
 
-    fn try_send(&self, data: &[u8], address: Option<&Address>) -> io::Result<()> {
+    fn try_send(
+        &self,
+        data: &[u8],
+        descriptors: &[OwnedFd],
+        address: Option<&Address>,
+    ) -> io::Result<()> {
         let source = self.source.borrow();
         let Some(source) = &*source else { return Err(io::ErrorKind::NotConnected.into()) };
-        source.try_io(Direction::Write, |socket| socket.send(data, address))
+        source.try_io(Direction::Write, |socket| {
+            if descriptors.is_empty() {
+                return socket.send(data, address);
+            }
+            socket.send_descriptors(data, descriptors, address)
+        })
     }
 
     /// Sends queued datagrams. False if the socket may take more.
     fn flush(self: &Rc<Self>, cx: &Context<'_>) -> bool {
         for _ in 0..IN_A_ROW {
-            let Some((data, address)) = self.outgoing.first() else { break };
-            match self.try_send(&data, address.as_ref()) {
+            let sent = self.outgoing.with_first(|first| {
+                self.try_send(&first.data, &first.descriptors, first.address.as_ref())
+            });
+            let Some(sent) = sent else { break };
+            match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let ready = self.with_source(|source| source.poll_ready(cx, Direction::Write));
                     match ready {

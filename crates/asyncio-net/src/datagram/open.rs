@@ -38,7 +38,8 @@ fn adopt(socket: OwnedFd, options: &Options) -> io::Result<Opened> {
     }
     let socket = Socket::adopt(socket)?;
     let peer = socket.peer();
-    Ok(Opened { socket, file: None, peer, destination: None, limit: options.limit })
+    let (limit, descriptors) = (options.limit, options.descriptors);
+    Ok(Opened { socket, file: None, peer, destination: None, limit, descriptors })
 }
 
 fn make(local: Option<&Address>, remote: Option<Address>, options: &Options) -> io::Result<Opened> {
@@ -70,7 +71,8 @@ fn make(local: Option<&Address>, remote: Option<Address>, options: &Options) -> 
     }
     socket.set_nonblocking(true)?;
     let socket = Socket::adopt(socket.into())?;
-    Ok(Opened { socket, file, peer, destination, limit: options.limit })
+    let (limit, descriptors) = (options.limit, options.descriptors);
+    Ok(Opened { socket, file, peer, destination, limit, descriptors })
 }
 
 fn invalid(text: &str) -> io::Error {

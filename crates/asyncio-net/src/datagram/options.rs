@@ -20,6 +20,7 @@ pub(super) struct Options {
     pub(super) cleanup_socket: bool,
     pub(super) replace_socket: bool,
     pub(super) limit: usize,
+    pub(super) descriptors: usize,
 }
 
 impl Default for Options {
@@ -34,6 +35,7 @@ impl Default for Options {
             cleanup_socket: true,
             replace_socket: false,
             limit: buffer_pool::LENGTH,
+            descriptors: 0,
         }
     }
 }

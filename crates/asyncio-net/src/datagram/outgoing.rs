@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 
@@ -11,13 +12,19 @@ use crate::connection::Limits;
 /// The size that a queued datagram counts besides its data, as in asyncio: empty ones fill the queue, too.
 const OVERHEAD: usize = 8;
 
-/// A datagram and its destination, unless that is the peer the socket is connected to.
-pub(super) type Datagram = (Bytes, Option<Address>);
+/// A datagram that is to be sent.
+pub(super) struct Datagram<B> {
+    pub(super) data: B,
+    /// They leave with the data.
+    pub(super) descriptors: Vec<OwnedFd>,
+    /// The destination, unless that is the peer the socket is connected to.
+    pub(super) address: Option<Address>,
+}
 
 /// The queue, its size, and whether the size has reached the high-water mark.
 #[derive(Default)]
 pub(super) struct Outgoing {
-    queue: RefCell<VecDeque<Datagram>>,
+    queue: RefCell<VecDeque<Datagram<Bytes>>>,
     size: Cell<usize>,
     limits: Cell<Limits>,
     full: Cell<bool>,
@@ -47,20 +54,22 @@ impl Outgoing {
         self.set_size(self.size.get());
     }
 
-    pub(super) fn push(&self, data: &[u8], address: Option<Address>) {
-        self.queue.borrow_mut().push_back((Bytes::copy_from_slice(data), address));
+    pub(super) fn push(&self, datagram: Datagram<&[u8]>) {
+        let Datagram { data, descriptors, address } = datagram;
+        let data = Bytes::copy_from_slice(data);
         self.set_size(self.size.get() + data.len() + OVERHEAD);
+        self.queue.borrow_mut().push_back(Datagram { data, descriptors, address });
     }
 
-    /// The datagram to be sent next, which stays in the queue.
-    pub(super) fn first(&self) -> Option<Datagram> {
-        self.queue.borrow().front().cloned()
+    /// Looks at the datagram to be sent next, which stays in the queue.
+    pub(super) fn with_first<R>(&self, look: impl FnOnce(&Datagram<Bytes>) -> R) -> Option<R> {
+        self.queue.borrow().front().map(look)
     }
 
     pub(super) fn pop(&self) {
         let sent = self.queue.borrow_mut().pop_front();
-        if let Some((data, _)) = sent {
-            self.set_size(self.size.get() - data.len() - OVERHEAD);
+        if let Some(sent) = sent {
+            self.set_size(self.size.get() - sent.data.len() - OVERHEAD);
         }
     }
 

@@ -1,4 +1,5 @@
 use std::io;
+use std::os::fd::OwnedFd;
 
 use super::DatagramTransport;
 use crate::address::Address;
@@ -10,7 +11,8 @@ use crate::address::Address;
 /// A method that panics is reported, and the endpoint goes on; only a panic in `connection_made` ends it, with an error.
 ///
 /// A datagram longer than the endpoint's limit is dropped, and told as an error of the kind
-/// [`InvalidData`](io::ErrorKind::InvalidData). Descriptors that come with a datagram are closed.
+/// [`InvalidData`](io::ErrorKind::InvalidData). Descriptors that come with a datagram are closed, unless the
+/// endpoint [wants them](super::CreateDatagramEndpoint::descriptors).
 ///
 /// # From asyncio
 ///
@@ -107,6 +109,18 @@ pub trait DatagramProtocol {
     /// }).unwrap();
     /// ```
     fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], sender: &Address);
+
+    /// Descriptors came with the datagram that is handed to
+    /// [`datagram_received`](Self::datagram_received) right after this. They are closed unless they are kept.
+    ///
+    /// Called only if the endpoint [wants them](super::CreateDatagramEndpoint::descriptors).
+    ///
+    /// # Examples
+    ///
+    /// There is one at [`DatagramTransport::send_descriptors`].
+    fn descriptors_received(&mut self, transport: &DatagramTransport, descriptors: Vec<OwnedFd>) {
+        let _ = (transport, descriptors);
+    }
 
     /// Sending or receiving failed; the endpoint goes on. Often an earlier datagram could not be delivered.
     ///

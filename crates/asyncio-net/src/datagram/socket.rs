@@ -1,11 +1,12 @@
 //! A datagram socket, used without changing its mode: every call says that it does not wait.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{SendFlags, SocketType, getpeername, getsockname, sockopt};
 
 use crate::address::Address;
+use crate::control;
 use crate::message::receive_message;
 
 pub(super) struct Socket(OwnedFd);
@@ -22,6 +23,38 @@ impl Socket {
     /// Receives one datagram: its length and its sender.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
         receive_message(&self.0, buffer)
+    }
+
+    /// Receives one datagram, and up to `most` descriptors.
+    pub(super) fn receive_descriptors(
+        &self,
+        buffer: &mut [u8],
+        most: usize,
+    ) -> io::Result<(usize, Address, Vec<OwnedFd>)> {
+        let arrived = control::receive(&self.0, buffer, most)?;
+        let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+        let sender = arrived.sender;
+        if arrived.is_cut {
+            let room = buffer.len();
+            let text = format!("a datagram from {sender} is longer than the limit of {room} bytes");
+            return Err(invalid(text));
+        }
+        if arrived.lost_descriptors {
+            let text = format!("more than {most} descriptors came with a datagram from {sender}");
+            return Err(invalid(text));
+        }
+        Ok((arrived.length, sender, arrived.descriptors))
+    }
+
+    /// Sends one datagram with descriptors.
+    pub(super) fn send_descriptors(
+        &self,
+        data: &[u8],
+        descriptors: &[OwnedFd],
+        address: Option<&Address>,
+    ) -> io::Result<()> {
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        control::send(&self.0, &[IoSlice::new(data)], &descriptors, address).map(drop)
     }
 
     /// Sends one datagram; without an address to the peer that the socket is connected to.

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use asyncio_loop::LoopRef;
@@ -69,7 +69,7 @@ impl DatagramTransport {
     /// }).unwrap();
     /// ```
     pub fn send(&self, data: &[u8]) {
-        self.0.send(data, None);
+        self.0.send(data, Vec::new(), None);
     }
 
     /// Sends one datagram to `address`.
@@ -98,14 +98,82 @@ impl DatagramTransport {
     /// ```
     #[doc(alias = "sendto")]
     pub fn send_to(&self, data: &[u8], address: impl Into<Address>) {
-        let address = address.into();
-        match self.0.peer() {
-            None => self.0.send(data, Some(address)),
-            Some(peer) => {
-                assert!(*peer == address, "the endpoint is connected to {peer}, not {address}");
-                self.0.send(data, None);
-            }
-        }
+        self.0.send(data, Vec::new(), self.destination(address.into()));
+    }
+
+    /// The address to send to; `None` for the peer that the socket is connected to.
+    fn destination(&self, address: Address) -> Option<Address> {
+        let Some(peer) = self.0.peer() else { return Some(address) };
+        assert!(*peer == address, "the endpoint is connected to {peer}, not {address}");
+        None
+    }
+
+    /// As [`send`](Self::send), with descriptors, for a Unix socket. Ours are closed when they have left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::io::{Read, Write};
+    /// use std::os::fd::OwnedFd;
+    /// use std::os::unix::net::UnixDatagram;
+    /// use asyncio_net::{Address, DatagramProtocol, DatagramTransport, create_datagram_endpoint};
+    ///
+    /// /// Writes to each file that it is given.
+    /// struct Writer;
+    ///
+    /// impl DatagramProtocol for Writer {
+    ///     fn descriptors_received(&mut self, _: &DatagramTransport, descriptors: Vec<OwnedFd>) {
+    ///         for descriptor in descriptors {
+    ///             File::from(descriptor).write_all(b"hello").unwrap();
+    ///         }
+    ///     }
+    ///     fn datagram_received(&mut self, _: &DatagramTransport, _: &[u8], _: &Address) {}
+    /// }
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = UnixDatagram::pair()?;
+    ///     let _theirs = create_datagram_endpoint(|| Writer).socket(theirs).descriptors(1).await?;
+    ///     let ours = create_datagram_endpoint(|| Writer).socket(ours).await?;
+    ///     let (mut reading, writing) = std::io::pipe()?;
+    ///     ours.send_descriptors(b"a file", [writing]);
+    ///     asyncio_task::to_thread(move || {
+    ///         let mut text = String::new();
+    ///         reading.read_to_string(&mut text).unwrap();
+    ///         assert_eq!(text, "hello");
+    ///     })
+    ///     .await
+    ///     .unwrap();
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    #[doc(alias = "SCM_RIGHTS")]
+    pub fn send_descriptors<D: Into<OwnedFd>>(
+        &self,
+        data: &[u8],
+        descriptors: impl IntoIterator<Item = D>,
+    ) {
+        let descriptors = descriptors.into_iter().map(Into::into).collect();
+        self.0.send(data, descriptors, None);
+    }
+
+    /// As [`send_to`](Self::send_to), with descriptors; see [`send_descriptors`](Self::send_descriptors).
+    ///
+    /// # Panics
+    ///
+    /// If the endpoint is connected to another one.
+    ///
+    /// # Examples
+    ///
+    /// There is one at [`send_descriptors`](Self::send_descriptors).
+    pub fn send_descriptors_to<D: Into<OwnedFd>>(
+        &self,
+        data: &[u8],
+        descriptors: impl IntoIterator<Item = D>,
+        address: impl Into<Address>,
+    ) {
+        let descriptors = descriptors.into_iter().map(Into::into).collect();
+        self.0.send(data, descriptors, self.destination(address.into()));
     }
 
     /// Receives no more, sends what is queued, then ends the endpoint.
