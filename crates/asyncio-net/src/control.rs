@@ -82,7 +82,8 @@ pub(crate) fn receive(
     Ok(arrived)
 }
 
-/// Room for descriptors, and for the credentials that a socket with `SO_PASSCRED` gets with each message.
+/// Room for descriptors, and for the credentials that a socket with `SO_PASSCRED` gets with each
+/// message.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn control_space(descriptors: usize) -> usize {
     cmsg_space!(ScmRights(descriptors), ScmCredentials(1))

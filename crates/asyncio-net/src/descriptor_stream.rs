@@ -23,9 +23,9 @@ const WAITING: usize = 512;
 
 /// A Unix stream socket that passes descriptors along with its bytes.
 ///
-/// Put streams over it by [`stream_over`](crate::stream_over), and keep a clone: clones are the same
-/// stream. Descriptors arrive in the order in which they were passed, and no later than the bytes that
-/// were written after them.
+/// Put streams over it by [`stream_over`](crate::stream_over), and keep a clone: clones are the
+/// same stream. Descriptors arrive in the order in which they were passed, and no later than the
+/// bytes that were written after them.
 ///
 /// # Examples
 ///
@@ -38,8 +38,8 @@ const WAITING: usize = 512;
 /// asyncio_task::run(async {
 ///     let (ours, theirs) = UnixStream::pair()?;
 ///     let (ours, theirs) = (DescriptorStream::new(ours)?, DescriptorStream::new(theirs)?);
-///     let (_, writer) = stream_over(ours.clone());
-///     let (mut reader, _) = stream_over(theirs.clone());
+///     let (_reader, writer) = stream_over(ours.clone());
+///     let (mut reader, _writer) = stream_over(theirs.clone());
 ///
 ///     let (mut reading, writing) = std::io::pipe()?;
 ///     ours.pass([writing]);
@@ -73,7 +73,8 @@ impl DescriptorStream {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a socket that is no stream socket; the system's.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a socket that is no stream socket; the
+    /// system's.
     ///
     /// # Panics
     ///
@@ -96,8 +97,8 @@ impl DescriptorStream {
         })))
     }
 
-    /// Passes descriptors with the next bytes that are written; without bytes, they do not leave. Ours
-    /// are closed when they have left.
+    /// Passes descriptors with the next bytes that are written; without bytes, they do not leave.
+    /// Ours are closed when they have left.
     ///
     /// # Examples
     ///

@@ -1,11 +1,12 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Where to connect to, or to listen: a host by name or address, and a port by number or service name.
+/// Where to connect to, or to listen: a host by name or address, and a port by number or service
+/// name.
 ///
-/// Functions take `impl Into<Endpoint>`: `"localhost:8080"`, `("example.org", 443)`, `("example.org", "https")`,
-/// a [`SocketAddr`], a list of them. Without a host (`(None, 8080)`, `":8080"`) it means all interfaces to a
-/// server and this machine to a client.
+/// Functions take `impl Into<Endpoint>`: `"localhost:8080"`, `("example.org", 443)`,
+/// `("example.org", "https")`, a [`SocketAddr`], a list of them. Without a host (`(None, 8080)`,
+/// `":8080"`) it means all interfaces to a server and this machine to a client.
 ///
 /// # Examples
 ///
@@ -48,8 +49,8 @@ impl Endpoint {
     }
 }
 
-/// A port: a number, or what the system's services file calls it. None, or an empty text, is 0 to a server,
-/// which then has the system choose; a client must name one.
+/// A port: a number, or what the system's services file calls it. None, or an empty text, is 0 to a
+/// server, which then has the system choose; a client must name one.
 ///
 /// # Examples
 ///

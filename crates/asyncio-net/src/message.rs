@@ -11,8 +11,8 @@ use crate::address::Address;
 ///
 /// # Errors
 ///
-/// [`InvalidData`](io::ErrorKind::InvalidData) for a message that is longer than the buffer, which is
-/// lost; the system's.
+/// [`InvalidData`](io::ErrorKind::InvalidData) for a message that is longer than the buffer, which
+/// is lost; the system's.
 pub(crate) fn receive_message(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
     let room = buffer.len();
     let (length, sender) = receive(socket, buffer)?;

@@ -29,7 +29,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// That of an address.
+    /// The family of an address.
     ///
     /// # Examples
     ///
@@ -73,7 +73,7 @@ pub(crate) async fn resolve_passive(
     resolve_all(event_loop, endpoint, &anywhere).await
 }
 
-/// What the resolver is asked for besides the name.
+/// Conditions for the resolver's answers.
 ///
 /// # Examples
 ///
@@ -290,8 +290,8 @@ pub async fn getaddrinfo(
     ask(&running_loop(), host.map(str::to_owned), port.into().into_string(), hints).await
 }
 
-/// Asks the system's resolver for the name of a host and the service at a port, on the executor. Where there is
-/// none, the answer is the number.
+/// Asks the system's resolver for the name of a host and the service at a port, on the executor.
+/// Where there is none, the answer is the number.
 ///
 /// # Errors
 ///

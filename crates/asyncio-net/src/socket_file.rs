@@ -1,7 +1,8 @@
-//! The files of Unix sockets: one that is in use stays, one that a dead socket left behind is replaced.
+//! The files of Unix sockets: one that is in use stays, one that a dead socket left behind is
+//! replaced.
 //!
-//! Whether a file is in use, the system tells by a `connect`. Two programs that replace the same dead
-//! file at once would remove each other's, so the directory is locked meanwhile.
+//! Whether a file is in use, the system tells by a `connect`. Two programs that replace the same
+//! dead file at once would remove each other's, so the directory is locked meanwhile.
 
 use std::fs::{self, File};
 use std::io;
@@ -21,7 +22,7 @@ use crate::address::Address;
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// What happens to the file of a socket in use.
+/// The fate of the file of a socket in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InUse {
     /// It stays, and binding fails.
@@ -100,8 +101,9 @@ fn lock_directory(path: &Path) -> Option<File> {
     None
 }
 
-/// The file of a bound socket. It is removed when this is dropped, unless another file has taken its
-/// place. That is to happen before the socket is closed: until then no other file has its identity.
+/// The file of a bound socket. It is removed when this is dropped, unless another file has taken
+/// its place. That is to happen before the socket is closed: until then no other file has its
+/// identity.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     /// Absolute: the program may change its directory.

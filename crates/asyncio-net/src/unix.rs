@@ -72,7 +72,8 @@ pub fn open_unix_connection(
 ///     fn data_received(&mut self, _: &Transport, _: &[u8]) {}
 /// }
 ///
-/// # let path = std::env::temp_dir().join(format!("asyncio-net-doc-create-{}", std::process::id()));
+/// # let name = format!("asyncio-net-doc-create-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
 /// asyncio_task::run(async {
 ///     let server = start_unix_server(&path, async |_, _| ()).await?;
 ///     let transport = create_unix_connection(&path, || Quiet).await?;
@@ -89,17 +90,17 @@ pub fn create_unix_connection<'a, P: Protocol + 'static>(
     create_connection(ClientAddress::unix(path), factory)
 }
 
-/// Listens on a Unix socket at `path` and has `handler` serve each client, in a task of its own; see
-/// [`start_server`](crate::start_server).
+/// Listens on a Unix socket at `path` and has `handler` serve each client, in a task of its own;
+/// see [`start_server`](crate::start_server).
 ///
 /// The file of a dead socket is replaced; a socket in use there is an error, unless
-/// [`replace_socket(true)`](StartServer::replace_socket) is given. The new file is removed when the server
-/// is closed, unless [`cleanup_socket(false)`](StartServer::cleanup_socket) is given.
+/// [`replace_socket(true)`](StartServer::replace_socket) is given. The new file is removed when the
+/// server is closed, unless [`cleanup_socket(false)`](StartServer::cleanup_socket) is given.
 ///
 /// # Errors
 ///
-/// When the path cannot be listened on. [`AddrInUse`](std::io::ErrorKind::AddrInUse) for the socket of a
-/// living server, and for a file that is no socket.
+/// When the path cannot be listened on. [`AddrInUse`](std::io::ErrorKind::AddrInUse) for the socket
+/// of a living server, and for a file that is no socket.
 ///
 /// # Panics
 ///

@@ -17,8 +17,8 @@ use socket2::{Domain, Socket, Type};
 
 const PART: &str = "ASYNCIO_NET_INHERITED_TEST";
 
-/// Starts a part of this program as a service manager does: with one or two descriptors from 3 on, and
-/// variables that say so, with the number of the new process.
+/// Starts a part of this program as a service manager does: with one or two descriptors from 3 on,
+/// and variables that say so, with the number of the new process.
 fn activate(part: &str, sockets: &[&dyn AsFd], variables: &str) -> Output {
     let copy = |at: usize| sockets.get(at).map(|socket| socket.as_fd().try_clone_to_owned());
     let socket = |at| copy(at).map_or_else(Stdio::null, |socket| socket.unwrap().into());

@@ -1,7 +1,7 @@
 //! The program's standard streams: of every kind, and never changed for those who share them.
 //!
-//! Each test starts this binary once more, with descriptors 0 to 2 of some kind, and tells it to run
-//! one part of itself.
+//! Each test starts this binary once more, with descriptors 0 to 2 of some kind, and tells it to
+//! run one part of itself.
 
 mod common;
 
@@ -35,7 +35,8 @@ fn is_nonblocking(fd: impl AsFd) -> bool {
     fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
 }
 
-/// Two sides of a terminal: the controlling one, and the program's one, which passes bytes as they are.
+/// Two sides of a terminal: the controlling one, and the program's one, which passes bytes as they
+/// are.
 fn terminal() -> (OwnedFd, File) {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&controller).unwrap();

@@ -10,7 +10,8 @@ use crate::address::Address;
 use crate::endpoint::Endpoint;
 use crate::resolve::{Family, resolve, resolve_passive};
 
-/// An end of a datagram endpoint: an [`Endpoint`] (and whatever can be one), or a Unix socket's path.
+/// An end of a datagram endpoint: an [`Endpoint`] (and whatever can be one), or a Unix socket's
+/// path.
 ///
 /// # Examples
 ///

@@ -15,17 +15,19 @@ use crate::resolve::Family;
 
 /// A datagram endpoint that opens when it is awaited.
 ///
-/// [`create_datagram_endpoint`](crate::create_datagram_endpoint) gives it. Its methods are asyncio's
-/// keyword arguments, and come in any order. At least an address, a family or a socket is needed.
+/// [`create_datagram_endpoint`](crate::create_datagram_endpoint) gives it. Its methods are
+/// asyncio's keyword arguments, and come in any order. At least an address, a family or a socket is
+/// needed.
 ///
 /// It is no future itself. Where one is wanted, say `.into_future()`.
 ///
 /// # Errors
 ///
 /// [`InvalidInput`](io::ErrorKind::InvalidInput) when neither an address, a family nor a socket is
-/// given, when the addresses have no family in common, for a socket that does not carry datagrams, and
-/// for a socket together with options of a new one. When a name cannot be resolved;
-/// [`AddrInUse`](io::ErrorKind::AddrInUse) for the path of a Unix socket that is in use; the system's.
+/// given, when the addresses have no family in common, for a socket that does not carry datagrams,
+/// and for a socket together with options of a new one. When a name cannot be resolved;
+/// [`AddrInUse`](io::ErrorKind::AddrInUse) for the path of a Unix socket that is in use; the
+/// system's.
 ///
 /// # Panics
 ///
@@ -86,9 +88,9 @@ impl<'a> CreateDatagramEndpoint<'a> {
         self
     }
 
-    /// The address that [`send`](DatagramTransport::send) sends to. The socket is connected to it, and
-    /// receives only datagrams from there, unless the endpoint is
-    /// [allowed to broadcast](Self::allow_broadcast).
+    /// The address that [`send`](DatagramTransport::send) sends to. The socket is connected to it,
+    /// and receives only datagrams from there, unless the endpoint is [allowed to
+    /// broadcast](Self::allow_broadcast).
     ///
     /// # Examples
     ///
@@ -98,8 +100,8 @@ impl<'a> CreateDatagramEndpoint<'a> {
         self
     }
 
-    /// A socket made elsewhere: std's, `socket2`'s, any that can become an [`OwnedFd`]. Its mode is not
-    /// changed, and its file stays.
+    /// A socket made elsewhere: std's, `socket2`'s, any that can become an [`OwnedFd`]. Its mode is
+    /// not changed, and its file stays.
     ///
     /// # Examples
     ///
@@ -169,7 +171,8 @@ impl<'a> CreateDatagramEndpoint<'a> {
 
     /// Whether datagrams may be sent to everybody. The default is false.
     ///
-    /// The socket is then not connected to the remote address, so that answers from all hosts arrive.
+    /// The socket is then not connected to the remote address, so that answers from all hosts
+    /// arrive.
     pub fn allow_broadcast(mut self, yes: bool) -> Self {
         self.options.allow_broadcast = yes;
         self
@@ -183,8 +186,8 @@ impl<'a> CreateDatagramEndpoint<'a> {
     }
 
     /// Whether a Unix socket takes the place of a living one at the same path, which then receives
-    /// nothing more. The default is false: the path of a socket in use is an error, and only the file
-    /// of a dead socket is replaced.
+    /// nothing more. The default is false: the path of a socket in use is an error, and only the
+    /// file of a dead socket is replaced.
     pub fn replace_socket(mut self, yes: bool) -> Self {
         self.options.replace_socket = yes;
         self
@@ -201,8 +204,8 @@ impl<'a> CreateDatagramEndpoint<'a> {
     }
 
     /// Receives up to so many descriptors with each datagram of a Unix socket, and hands them to
-    /// [`descriptors_received`](DatagramProtocol::descriptors_received). The default is none: those that
-    /// come are closed. A datagram with more is dropped, and told as an error.
+    /// [`descriptors_received`](DatagramProtocol::descriptors_received). The default is none: those
+    /// that come are closed. A datagram with more is dropped, and told as an error.
     ///
     /// # Examples
     ///
@@ -220,7 +223,7 @@ impl<'a> CreateDatagramEndpoint<'a> {
     }
 }
 
-/// Boxed once: whoever awaits it is small.
+/// Boxed once, so that a task that awaits it is small.
 impl<'a> IntoFuture for CreateDatagramEndpoint<'a> {
     type Output = io::Result<DatagramTransport>;
     type IntoFuture = Pin<Box<dyn Future<Output = io::Result<DatagramTransport>> + 'a>>;

@@ -1,7 +1,7 @@
 //! The life of a datagram endpoint.
 //!
-//! One hidden task, the pump, does all of it: it sends queued datagrams, receives, and calls the protocol. It runs in the
-//! context of the program part that made the endpoint.
+//! One hidden task, the pump, does all of it: it sends queued datagrams, receives, and calls the
+//! protocol. It runs in the context of the program part that made the endpoint.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -67,8 +67,8 @@ pub(super) struct Endpoint {
     paused: Cell<bool>,
 }
 
-/// Ends the endpoint when the pump ends, or when the loop drops the pump: a protocol that holds its transport would
-/// otherwise keep the socket open for ever.
+/// Ends the endpoint when the pump ends, or when the loop drops the pump: a protocol that holds its
+/// transport would otherwise keep the socket open for ever.
 struct Pumped(Rc<Endpoint>);
 
 impl Drop for Pumped {
@@ -319,7 +319,8 @@ impl Endpoint {
         self.give_up_socket();
     }
 
-    /// The file goes first: while the socket is open, its file's identity is not given to another one.
+    /// The file goes first: while the socket is open, its file's identity is not given to another
+    /// one.
     fn give_up_socket(&self) {
         drop(self.file.take());
         drop(self.source.take());
@@ -343,7 +344,8 @@ impl Endpoint {
         called
     }
 
-    /// Calls `pause_writing` or `resume_writing`, if it is time and the protocol is not being called.
+    /// Calls `pause_writing` or `resume_writing`, if it is time and the protocol is not being
+    /// called.
     fn tell_paused(self: &Rc<Self>) {
         while self.outgoing.is_full() != self.paused.get() && !self.over.get() {
             let full = self.outgoing.is_full();
@@ -362,7 +364,8 @@ impl Endpoint {
         }
     }
 
-    /// Tells the errors so far: of a send that fails while they are told, the protocol hears in the next turn.
+    /// Tells the errors so far: of a send that fails while they are told, the protocol hears in the
+    /// next turn.
     fn tell_errors(self: &Rc<Self>) {
         for error in self.errors.take() {
             self.call(|protocol, transport| protocol.error_received(transport, error));

@@ -8,7 +8,7 @@ use super::DatagramAddress;
 use crate::io::buffer_pool;
 use crate::resolve::Family;
 
-/// What the methods of [`CreateDatagramEndpoint`](super::CreateDatagramEndpoint) set.
+/// The options that the methods of [`CreateDatagramEndpoint`](super::CreateDatagramEndpoint) set.
 #[derive(Debug)]
 pub(super) struct Options {
     pub(super) local: Option<DatagramAddress>,

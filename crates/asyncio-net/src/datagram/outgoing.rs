@@ -9,7 +9,8 @@ use bytes::Bytes;
 use crate::address::Address;
 use crate::connection::Limits;
 
-/// The size that a queued datagram counts besides its data, as in asyncio: empty ones fill the queue, too.
+/// The size that a queued datagram counts besides its data, as in asyncio: empty ones fill the
+/// queue, too.
 const OVERHEAD: usize = 8;
 
 /// A datagram that is to be sent.

@@ -4,15 +4,17 @@ use std::os::fd::OwnedFd;
 use super::DatagramTransport;
 use crate::address::Address;
 
-/// What a datagram endpoint tells.
+/// The methods that a datagram endpoint calls.
 ///
-/// The loop calls these methods; they must not block. `connection_made` is first, `connection_lost` last.
+/// The loop calls these methods; they must not block. `connection_made` is first, `connection_lost`
+/// last.
 ///
-/// A method that panics is reported, and the endpoint goes on; only a panic in `connection_made` ends it, with an error.
+/// A method that panics is reported, and the endpoint goes on; only a panic in `connection_made`
+/// ends it, with an error.
 ///
 /// A datagram longer than the endpoint's limit is dropped, and told as an error of the kind
-/// [`InvalidData`](io::ErrorKind::InvalidData). Descriptors that come with a datagram are closed, unless the
-/// endpoint [wants them](super::CreateDatagramEndpoint::descriptors).
+/// [`InvalidData`](io::ErrorKind::InvalidData). Descriptors that come with a datagram are closed,
+/// unless the endpoint [wants them](super::CreateDatagramEndpoint::descriptors).
 ///
 /// # From asyncio
 ///
@@ -27,7 +29,7 @@ use crate::address::Address;
 ///     Address, DatagramProtocol, DatagramTransport, create_datagram_endpoint,
 /// };
 ///
-/// /// Says something, and keeps what it is told.
+/// /// Says hello, and keeps the datagrams that come.
 /// #[derive(Clone, Default)]
 /// struct Talk(Rc<RefCell<Vec<Vec<u8>>>>);
 ///
@@ -95,7 +97,12 @@ pub trait DatagramProtocol {
     ///     struct Echo;
     ///
     ///     impl DatagramProtocol for Echo {
-    ///         fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], sender: &Address) {
+    ///         fn datagram_received(
+    ///             &mut self,
+    ///             transport: &DatagramTransport,
+    ///             data: &[u8],
+    ///             sender: &Address,
+    ///         ) {
     ///             transport.send_to(data, sender.clone());
     ///         }
     ///     }
@@ -111,7 +118,8 @@ pub trait DatagramProtocol {
     fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], sender: &Address);
 
     /// Descriptors came with the datagram that is handed to
-    /// [`datagram_received`](Self::datagram_received) right after this. They are closed unless they are kept.
+    /// [`datagram_received`](Self::datagram_received) right after this. They are closed unless they
+    /// are kept.
     ///
     /// Called only if the endpoint [wants them](super::CreateDatagramEndpoint::descriptors).
     ///
@@ -122,9 +130,11 @@ pub trait DatagramProtocol {
         let _ = (transport, descriptors);
     }
 
-    /// Sending or receiving failed; the endpoint goes on. Often an earlier datagram could not be delivered.
+    /// Sending or receiving failed; the endpoint goes on. Often an earlier datagram could not be
+    /// delivered.
     ///
-    /// An error of a send is told in a step of its own. If 1024 wait for that already, it is dropped.
+    /// An error of a send is told in a step of its own. If 1024 wait for that already, it is
+    /// dropped.
     ///
     /// # Examples
     ///
@@ -183,7 +193,8 @@ pub trait DatagramProtocol {
     ///     }
     ///
     ///     let lost = Rc::new(Cell::new(false));
-    ///     let transport = create_datagram_endpoint(|| Lost(lost.clone())).local_addr("127.0.0.1:0").await?;
+    ///     let new = create_datagram_endpoint(|| Lost(lost.clone()));
+    ///     let transport = new.local_addr("127.0.0.1:0").await?;
     ///     transport.close();
     ///     while !lost.get() {
     ///         asyncio_task::yield_now().await;

@@ -45,8 +45,8 @@ use crate::connection::Limits;
 pub struct DatagramTransport(pub(super) Rc<Endpoint>);
 
 impl DatagramTransport {
-    /// Sends one datagram to the endpoint's remote address; never waits. A datagram that the socket does not take now is
-    /// copied and sent later, in order.
+    /// Sends one datagram to the endpoint's remote address; never waits. A datagram that the socket
+    /// does not take now is copied and sent later, in order.
     ///
     /// Failures are told to the protocol. On an endpoint that is closing it does nothing.
     ///
@@ -55,14 +55,21 @@ impl DatagramTransport {
     /// ```
     /// # struct Ignore;
     /// # impl asyncio_net::DatagramProtocol for Ignore {
-    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// #     fn datagram_received(
+    /// #         &mut self,
+    /// #         _: &asyncio_net::DatagramTransport,
+    /// #         _: &[u8],
+    /// #         _: &asyncio_net::Address,
+    /// #     ) {
+    /// #     }
     /// # }
     /// use asyncio_net::{create_datagram_endpoint, sock_recv};
     ///
     /// asyncio_task::run(async {
     ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
     ///     peer.set_nonblocking(true)?;
-    ///     let transport = create_datagram_endpoint(|| Ignore).remote_addr(peer.local_addr()?).await?;
+    ///     let new = create_datagram_endpoint(|| Ignore);
+    ///     let transport = new.remote_addr(peer.local_addr()?).await?;
     ///     transport.send(b"hello");
     ///     assert_eq!(sock_recv(&peer, 100).await?, "hello");
     ///     std::io::Result::Ok(())
@@ -83,7 +90,13 @@ impl DatagramTransport {
     /// ```
     /// # struct Ignore;
     /// # impl asyncio_net::DatagramProtocol for Ignore {
-    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// #     fn datagram_received(
+    /// #         &mut self,
+    /// #         _: &asyncio_net::DatagramTransport,
+    /// #         _: &[u8],
+    /// #         _: &asyncio_net::Address,
+    /// #     ) {
+    /// #     }
     /// # }
     /// use asyncio_net::{create_datagram_endpoint, sock_recv};
     ///
@@ -108,7 +121,8 @@ impl DatagramTransport {
         None
     }
 
-    /// As [`send`](Self::send), with descriptors, for a Unix socket. Ours are closed when they have left.
+    /// As [`send`](Self::send), with descriptors, for a Unix socket. Ours are closed when they have
+    /// left.
     ///
     /// # Examples
     ///
@@ -157,7 +171,8 @@ impl DatagramTransport {
         self.0.send(data, descriptors, None);
     }
 
-    /// As [`send_to`](Self::send_to), with descriptors; see [`send_descriptors`](Self::send_descriptors).
+    /// As [`send_to`](Self::send_to), with descriptors; see
+    /// [`send_descriptors`](Self::send_descriptors).
     ///
     /// # Panics
     ///
@@ -183,7 +198,13 @@ impl DatagramTransport {
     /// ```
     /// # struct Ignore;
     /// # impl asyncio_net::DatagramProtocol for Ignore {
-    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// #     fn datagram_received(
+    /// #         &mut self,
+    /// #         _: &asyncio_net::DatagramTransport,
+    /// #         _: &[u8],
+    /// #         _: &asyncio_net::Address,
+    /// #     ) {
+    /// #     }
     /// # }
     /// use asyncio_net::{create_datagram_endpoint};
     ///
@@ -205,7 +226,13 @@ impl DatagramTransport {
     /// ```
     /// # struct Ignore;
     /// # impl asyncio_net::DatagramProtocol for Ignore {
-    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// #     fn datagram_received(
+    /// #         &mut self,
+    /// #         _: &asyncio_net::DatagramTransport,
+    /// #         _: &[u8],
+    /// #         _: &asyncio_net::Address,
+    /// #     ) {
+    /// #     }
     /// # }
     /// use asyncio_net::{create_datagram_endpoint};
     ///
@@ -227,7 +254,13 @@ impl DatagramTransport {
     /// ```
     /// # struct Ignore;
     /// # impl asyncio_net::DatagramProtocol for Ignore {
-    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// #     fn datagram_received(
+    /// #         &mut self,
+    /// #         _: &asyncio_net::DatagramTransport,
+    /// #         _: &[u8],
+    /// #         _: &asyncio_net::Address,
+    /// #     ) {
+    /// #     }
     /// # }
     /// use asyncio_net::{create_datagram_endpoint};
     ///
@@ -252,7 +285,13 @@ impl DatagramTransport {
     /// ```
     /// # struct Ignore;
     /// # impl asyncio_net::DatagramProtocol for Ignore {
-    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// #     fn datagram_received(
+    /// #         &mut self,
+    /// #         _: &asyncio_net::DatagramTransport,
+    /// #         _: &[u8],
+    /// #         _: &asyncio_net::Address,
+    /// #     ) {
+    /// #     }
     /// # }
     /// use asyncio_net::{create_datagram_endpoint};
     ///
@@ -274,7 +313,13 @@ impl DatagramTransport {
     /// ```
     /// # struct Ignore;
     /// # impl asyncio_net::DatagramProtocol for Ignore {
-    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// #     fn datagram_received(
+    /// #         &mut self,
+    /// #         _: &asyncio_net::DatagramTransport,
+    /// #         _: &[u8],
+    /// #         _: &asyncio_net::Address,
+    /// #     ) {
+    /// #     }
     /// # }
     /// use asyncio_net::{create_datagram_endpoint};
     ///
@@ -289,20 +334,28 @@ impl DatagramTransport {
         (limits.low, limits.high)
     }
 
-    /// The size of the queue: the bytes of the datagrams in it, and 8 more for each, so that empty ones count, too.
+    /// The size of the queue: the bytes of the datagrams in it, and 8 more for each, so that empty
+    /// ones count, too.
     ///
     /// # Examples
     ///
     /// ```
     /// # struct Ignore;
     /// # impl asyncio_net::DatagramProtocol for Ignore {
-    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// #     fn datagram_received(
+    /// #         &mut self,
+    /// #         _: &asyncio_net::DatagramTransport,
+    /// #         _: &[u8],
+    /// #         _: &asyncio_net::Address,
+    /// #     ) {
+    /// #     }
     /// # }
     /// use asyncio_net::{create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
     ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    ///     let transport = create_datagram_endpoint(|| Ignore).remote_addr(peer.local_addr()?).await?;
+    ///     let new = create_datagram_endpoint(|| Ignore);
+    ///     let transport = new.remote_addr(peer.local_addr()?).await?;
     ///     transport.send(b"the socket takes it");
     ///     assert_eq!(transport.write_buffer_size(), 0);
     ///     std::io::Result::Ok(())
@@ -323,7 +376,13 @@ impl DatagramTransport {
     /// ```
     /// # struct Ignore;
     /// # impl asyncio_net::DatagramProtocol for Ignore {
-    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// #     fn datagram_received(
+    /// #         &mut self,
+    /// #         _: &asyncio_net::DatagramTransport,
+    /// #         _: &[u8],
+    /// #         _: &asyncio_net::Address,
+    /// #     ) {
+    /// #     }
     /// # }
     /// use asyncio_net::{create_datagram_endpoint};
     ///
@@ -341,20 +400,28 @@ impl DatagramTransport {
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) when it is not connected, or to no host and port.
+    /// [`NotConnected`](io::ErrorKind::NotConnected) when it is not connected, or to no host and
+    /// port.
     ///
     /// # Examples
     ///
     /// ```
     /// # struct Ignore;
     /// # impl asyncio_net::DatagramProtocol for Ignore {
-    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// #     fn datagram_received(
+    /// #         &mut self,
+    /// #         _: &asyncio_net::DatagramTransport,
+    /// #         _: &[u8],
+    /// #         _: &asyncio_net::Address,
+    /// #     ) {
+    /// #     }
     /// # }
     /// use asyncio_net::{create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
     ///     let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    ///     let transport = create_datagram_endpoint(|| Ignore).remote_addr(peer.local_addr()?).await?;
+    ///     let new = create_datagram_endpoint(|| Ignore);
+    ///     let transport = new.remote_addr(peer.local_addr()?).await?;
     ///     assert_eq!(transport.peer_addr()?, peer.local_addr()?);
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -370,7 +437,13 @@ impl DatagramTransport {
     /// ```
     /// # struct Ignore;
     /// # impl asyncio_net::DatagramProtocol for Ignore {
-    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// #     fn datagram_received(
+    /// #         &mut self,
+    /// #         _: &asyncio_net::DatagramTransport,
+    /// #         _: &[u8],
+    /// #         _: &asyncio_net::Address,
+    /// #     ) {
+    /// #     }
     /// # }
     /// use asyncio_net::{create_datagram_endpoint};
     ///
@@ -391,7 +464,13 @@ impl DatagramTransport {
     /// ```
     /// # struct Ignore;
     /// # impl asyncio_net::DatagramProtocol for Ignore {
-    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// #     fn datagram_received(
+    /// #         &mut self,
+    /// #         _: &asyncio_net::DatagramTransport,
+    /// #         _: &[u8],
+    /// #         _: &asyncio_net::Address,
+    /// #     ) {
+    /// #     }
     /// # }
     /// use asyncio_net::{Address, create_datagram_endpoint};
     ///
@@ -412,14 +491,21 @@ impl DatagramTransport {
     /// ```
     /// # struct Ignore;
     /// # impl asyncio_net::DatagramProtocol for Ignore {
-    /// #     fn datagram_received(&mut self, _: &asyncio_net::DatagramTransport, _: &[u8], _: &asyncio_net::Address) {}
+    /// #     fn datagram_received(
+    /// #         &mut self,
+    /// #         _: &asyncio_net::DatagramTransport,
+    /// #         _: &[u8],
+    /// #         _: &asyncio_net::Address,
+    /// #     ) {
+    /// #     }
     /// # }
     /// use asyncio_net::{create_datagram_endpoint};
     ///
     /// asyncio_task::run(async {
     ///     let transport = create_datagram_endpoint(|| Ignore).local_addr("127.0.0.1:0").await?;
-    ///     let size = transport.with_socket(|socket| socket2::SockRef::from(&socket).recv_buffer_size());
-    ///     assert!(size.unwrap()? > 0);
+    ///     transport.with_socket(|socket| {
+    ///         assert!(socket2::SockRef::from(&socket).recv_buffer_size().unwrap() > 0);
+    ///     });
     ///     transport.abort();
     ///     asyncio_task::yield_now().await;
     ///     assert!(transport.with_socket(|_| ()).is_none());

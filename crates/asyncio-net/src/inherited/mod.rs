@@ -24,17 +24,17 @@ pub struct InheritedFd {
     pub fd: OwnedFd,
 }
 
-/// Takes the sockets that a service manager opened for this program: socket activation, as systemd and
-/// other managers do it (`sd_listen_fds(3)`).
+/// Takes the sockets that a service manager opened for this program: socket activation, as systemd
+/// and other managers do it (`sd_listen_fds(3)`).
 ///
-/// The first call returns them all, with names, and every later one returns none. They are none as well
-/// if the program was not started that way, or if they are meant for another process
+/// The first call returns them all, with names, and every later one returns none. They are none as
+/// well if the program was not started that way, or if they are meant for another process
 /// (`LISTEN_PID`). Children that are started do not inherit them.
 ///
 /// # Errors
 ///
-/// [`InvalidData`](io::ErrorKind::InvalidData) when `LISTEN_FDS` is no sensible number; the system's, when
-/// a descriptor is not open.
+/// [`InvalidData`](io::ErrorKind::InvalidData) when `LISTEN_FDS` is no sensible number; the
+/// system's, when a descriptor is not open.
 ///
 /// # Examples
 ///

@@ -13,8 +13,8 @@ const FIRST: RawFd = 3;
 /// They have been taken.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Takes so many descriptors that the environment says are this process's to take, and has them closed
-/// in children that are started. They are none after the first call that succeeds.
+/// Takes so many descriptors that the environment says are this process's to take, and has them
+/// closed in children that are started. They are none after the first call that succeeds.
 ///
 /// # Errors
 ///
@@ -28,14 +28,14 @@ pub(super) fn take_once(count: RawFd) -> rustix::io::Result<Vec<OwnedFd>> {
         TAKEN.store(false, Ordering::Relaxed);
         return Err(error);
     }
-    // SAFETY: they are open. The program that started this very process says that they are its to take,
-    // so nothing else in it owns them, and `TAKEN` lets one call through.
+    // SAFETY: they are open. The program that started this very process says that they are its to
+    // take, so nothing else in it owns them, and `TAKEN` lets one call through.
     Ok(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect())
 }
 
 fn close_on_exec(number: RawFd) -> rustix::io::Result<()> {
-    // SAFETY: borrowed for two calls, which fail for a number that is not open. Nothing closes it in
-    // between: nothing else owns it.
+    // SAFETY: borrowed for two calls, which fail for a number that is not open. Nothing closes it
+    // in between: nothing else owns it.
     let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
     let flags = fcntl_getfd(descriptor)?;
     fcntl_setfd(descriptor, flags | FdFlags::CLOEXEC)

@@ -1,5 +1,5 @@
-//! How to read from, or write to, a descriptor without blocking the loop, and without changing an open
-//! file that others may share.
+//! How to read from, or write to, a descriptor without blocking the loop, and without changing an
+//! open file that others may share.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -137,8 +137,8 @@ fn is_nonblocking(fd: &OwnedFd) -> io::Result<bool> {
     Ok(fcntl_getfl(fd)?.contains(OFlags::NONBLOCK))
 }
 
-/// Opens the same pipe or terminal once more, non-blocking. `None` where that is not possible: without
-/// `/proc`, for lack of a permission, for a device of which opening gives another one.
+/// Opens the same pipe or terminal once more, non-blocking. `None` where that is not possible:
+/// without `/proc`, for lack of a permission, for a device of which opening gives another one.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn reopen(fd: &OwnedFd) -> Option<OwnedFd> {
     use rustix::fs::{Mode, fcntl_setfl};
@@ -163,7 +163,8 @@ fn reopen(_: &OwnedFd) -> Option<OwnedFd> {
     None
 }
 
-/// Pipes, and terminals of which this is not the controlling side: to open that makes a new terminal.
+/// Pipes, and terminals of which this is not the controlling side: to open that makes a new
+/// terminal.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_reopenable(fd: &OwnedFd) -> bool {
     if fd.is_terminal() {

@@ -1,7 +1,7 @@
 //! Pipes, terminals, and the program's own standard streams.
 //!
-//! `access` chooses how a descriptor is used: by the poller (`stream`), as a file that is always ready
-//! (`file`), or by a thread (`threaded`).
+//! `access` chooses how a descriptor is used: by the poller (`stream`), as a file that is always
+//! ready (`file`), or by a thread (`threaded`).
 
 mod access;
 mod file;
@@ -25,15 +25,15 @@ use crate::transport::{Lent, Transport};
 
 /// Has the protocol that `factory` makes receive from the reading end of a pipe.
 ///
-/// The descriptor may be blocking, and others may share its open file, which is not changed if there is
-/// another way: each call on a socket says that it does not wait; a pipe or a terminal is opened anew. Only
-/// where neither will do (the controlling side of a terminal, other devices, systems without `/proc`) the
-/// open file is made non-blocking.
+/// The descriptor may be blocking, and others may share its open file, which is not changed if
+/// there is another way: each call on a socket says that it does not wait; a pipe or a terminal is
+/// opened anew. Only where neither will do (the controlling side of a terminal, other devices,
+/// systems without `/proc`) the open file is made non-blocking.
 ///
 /// # Errors
 ///
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) for anything that is not a pipe, a socket or a character
-/// device, and for a descriptor that is not open for that direction; the system's.
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for anything that is not a pipe, a socket or a
+/// character device, and for a descriptor that is not open for that direction; the system's.
 ///
 /// # Panics
 ///
@@ -59,10 +59,11 @@ pub fn connect_read_pipe<P: Protocol + 'static>(
     start(open(pipe.into(), End::Reading)?, Box::new(Lent(factory())))
 }
 
-/// Has the protocol that `factory` makes write to the writing end of a pipe. Its open file is treated as
-/// [`connect_read_pipe`] says.
+/// Has the protocol that `factory` makes write to the writing end of a pipe. Its open file is
+/// treated as [`connect_read_pipe`] says.
 ///
-/// `close` and `write_eof` are one and the same there. The protocol hears of it when nobody reads any more.
+/// `close` and `write_eof` are one and the same there. The protocol hears of it when nobody reads
+/// any more.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! The program's standard streams.
 //!
-//! The open file behind one of them is shared: with the shell, with other programs of a pipeline, with
-//! `println!`. Nothing of it is changed, its mode least of all.
+//! The open file behind one of them is shared: with the shell, with other programs of a pipeline,
+//! with `println!`. Nothing of it is changed, its mode least of all.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,9 +15,10 @@ use crate::stream::{DEFAULT_LIMIT, StreamReader, StreamWriter, streams};
 
 /// The program's standard input as a stream.
 ///
-/// It may be a pipe, a socket, either side of a terminal, a device or a file. Its open file is shared with
-/// other programs and is not changed. Where a pipe or a terminal cannot be opened anew, a thread makes
-/// the calls. A read that waits does not hold up the program's end, and takes nothing when it is given up.
+/// It may be a pipe, a socket, either side of a terminal, a device or a file. Its open file is
+/// shared with other programs and is not changed. Where a pipe or a terminal cannot be opened anew,
+/// a thread makes the calls. A read that waits does not hold up the program's end, and takes
+/// nothing when it is given up.
 ///
 /// # Errors
 ///
@@ -46,8 +47,8 @@ pub fn stdin() -> io::Result<StreamReader> {
 /// The program's standard output as a stream.
 ///
 /// Bytes that have not left are lost when the program ends: [`close`](StreamWriter::close) it, or
-/// [`flush`](StreamWriter::flush). It does not share `std::io::stdout`'s buffer, and may be whatever
-/// [`stdin`] may be.
+/// [`flush`](StreamWriter::flush). It does not share `std::io::stdout`'s buffer, and may be
+/// whatever [`stdin`] may be.
 ///
 /// # Errors
 ///

@@ -29,12 +29,12 @@ pub(super) struct PipeStream {
 /// The system calls that move bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Calls {
-    /// `read` and `writev`, for a pipe whose open file is non-blocking. The poller tells its writing
-    /// end that nobody reads any more.
+    /// `read` and `writev`, for a pipe whose open file is non-blocking. The poller tells its
+    /// writing end that nobody reads any more.
     Pipe,
     /// The same for a terminal or another device.
     Device,
-    /// Those of sockets, with a flag, for a socket that carries a stream.
+    /// The calls for sockets, with a flag, for a socket that carries a stream.
     Stream,
     /// The same for a socket that carries messages.
     Messages,

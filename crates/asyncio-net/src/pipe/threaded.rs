@@ -1,7 +1,8 @@
-//! A descriptor whose open file blocks and is shared: a thread makes each call, for as long as it lasts.
+//! A descriptor whose open file blocks and is shared: a thread makes each call, for as long as it
+//! lasts.
 //!
-//! A reading thread starts only when there is something to be read. So it does not wait for long, and
-//! takes nothing that nobody wants any more.
+//! A reading thread starts only when there is something to be read. So it does not wait for long,
+//! and takes nothing that nobody wants any more.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -90,8 +91,8 @@ fn check_readable(fd: &Arc<OwnedFd>) -> io::Result<()> {
     }
 }
 
-/// The bytes of a write count as not written until the thread has written them. The caller keeps them
-/// until then, and offers them again.
+/// The bytes of a write count as not written until the thread has written them. The caller keeps
+/// them until then, and offers them again.
 impl ByteStream for ThreadedStream {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let source = self.source.borrow();
@@ -228,8 +229,8 @@ impl<R: Send + 'static> Call<R> {
     }
 }
 
-/// Makes a call that may block. The open file may be non-blocking all the same: whoever shares it can
-/// change that.
+/// Makes a call that may block. The open file may be non-blocking all the same: whoever shares it
+/// can change that.
 fn make<R>(
     fd: &OwnedFd,
     readiness: PollFlags,

@@ -14,7 +14,8 @@ use crate::address::Address;
 use crate::endpoint::Endpoint;
 use crate::resolve::{Family, resolve};
 
-/// What [`sock_connect`] connects to: an [`Endpoint`] (and whatever can be one), or any [`Address`].
+/// The address that [`sock_connect`] connects to: an [`Endpoint`] (and whatever can be one), or any
+/// [`Address`].
 ///
 /// # Examples
 ///
@@ -56,7 +57,8 @@ impl From<&Path> for SockTarget {
 ///
 /// # Errors
 ///
-/// The system's, with the address; if a transport uses the socket; in debug mode, if the socket is blocking.
+/// The system's, with the address; if a transport uses the socket; in debug mode, if the socket is
+/// blocking.
 ///
 /// # Panics
 ///
@@ -124,7 +126,7 @@ async fn connect(socket: &impl AsFd, address: &SocketAddrAny) -> io::Result<()> 
 
 /// Accepts a connection: its socket, which is non-blocking, and the peer's address.
 ///
-/// Turn it into what it is, by `TcpStream::from` for one.
+/// Give the descriptor its type: by `TcpStream::from`, for example.
 ///
 /// # Errors
 ///

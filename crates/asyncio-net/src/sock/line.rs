@@ -1,7 +1,8 @@
 //! Operations that wait for the same descriptor and direction.
 //!
-//! The poller wakes one task for each direction. An operation that waits alone registers its own task.
-//! Where several wait, a waker of the line is registered, which wakes them all, and each tries again.
+//! The poller wakes one task for each direction. An operation that waits alone registers its own
+//! task. Where several wait, a waker of the line is registered, which wakes them all, and each
+//! tries again.
 
 use std::cell::RefCell;
 use std::os::fd::RawFd;
@@ -14,7 +15,7 @@ use asyncio_loop::{Direction, LoopRef, LoopWaker, try_running_loop};
 
 use crate::fence;
 
-/// The lines of a loop, by the number of the descriptor: first those who read, then those who write.
+/// The lines of a loop, by the number of the descriptor: the line of readers, then of writers.
 #[derive(Default)]
 pub(super) struct Lines(RefCell<Vec<[WaitList<LoopWaker>; 2]>>);
 

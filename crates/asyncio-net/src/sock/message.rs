@@ -13,15 +13,16 @@ use super::Operation;
 use crate::address::Address;
 use crate::control::{self, Credentials};
 
-/// Sends one message, with descriptors if the socket is a Unix one, and returns the number of bytes sent.
+/// Sends one message, with descriptors if the socket is a Unix one, and returns the number of bytes
+/// sent.
 ///
 /// A stream socket may take a part of the bytes; the descriptors have left with the first of them.
 ///
 /// # Errors
 ///
 /// The system's; if a transport uses the socket; in debug mode, if the socket is blocking.
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) for descriptors without a byte on a stream socket, which
-/// would be lost.
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for descriptors without a byte on a stream socket,
+/// which would be lost.
 ///
 /// # Panics
 ///
@@ -146,8 +147,8 @@ impl fmt::Debug for SendMessage<'_> {
 /// Receives one message of up to `count` bytes, with the descriptors and the credentials that come
 /// with it.
 ///
-/// The caller decides how much is wanted, and is told what did not fit. Credentials come if the socket has
-/// `SO_PASSCRED` (`rustix::net::sockopt::set_socket_passcred`), on Linux.
+/// The caller decides how much is wanted, and is told what did not fit. Credentials come if the
+/// socket has `SO_PASSCRED` (`rustix::net::sockopt::set_socket_passcred`), on Linux.
 ///
 /// # Errors
 ///

@@ -10,8 +10,8 @@ use crate::address::Address;
 
 /// Receives what is there, up to `count` bytes; empty at the end of the stream.
 ///
-/// The caller decides how much is wanted: the rest of a stream stays in the socket, the rest of a longer
-/// datagram is lost.
+/// The caller decides how much is wanted: the rest of a stream stays in the socket, the rest of a
+/// longer datagram is lost.
 ///
 /// # Errors
 ///
@@ -48,8 +48,8 @@ pub async fn sock_recv(socket: &impl AsFd, count: usize) -> io::Result<Bytes> {
     Ok(buffer.into())
 }
 
-/// Receives into `buffer` and returns how many bytes; 0 at the end of the stream. The rest of a longer
-/// datagram is lost.
+/// Receives into `buffer` and returns how many bytes; 0 at the end of the stream. The rest of a
+/// longer datagram is lost.
 ///
 /// # Errors
 ///
@@ -126,8 +126,8 @@ pub async fn sock_recvfrom(socket: &impl AsFd, count: usize) -> io::Result<(Byte
     Ok((buffer.into(), sender))
 }
 
-/// Receives one datagram into `buffer`, and returns its length there and its sender. The rest of a longer
-/// datagram is lost.
+/// Receives one datagram into `buffer`, and returns its length there and its sender. The rest of a
+/// longer datagram is lost.
 ///
 /// # Errors
 ///

@@ -11,8 +11,8 @@ use crate::address::Address;
 ///
 /// # Errors
 ///
-/// The system's; nobody knows then how much was sent. If a transport uses the socket; in debug mode, if the
-/// socket is blocking.
+/// The system's; nobody knows then how much was sent. If a transport uses the socket; in debug
+/// mode, if the socket is blocking.
 ///
 /// # Panics
 ///
