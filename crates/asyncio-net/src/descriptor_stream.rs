@@ -13,7 +13,7 @@ use rustix::net::{Shutdown, SocketType, getpeername, getsockname, shutdown, sock
 
 use crate::address::Address;
 use crate::control;
-use crate::source::{ByteSource, ByteStream};
+use crate::io::{ByteSource, ByteStream};
 
 /// The number of descriptors that a system sends at once.
 const AT_ONCE: usize = 253;
