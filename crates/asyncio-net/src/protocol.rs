@@ -1,22 +1,26 @@
+//! Protocols: the callbacks of a connection.
+
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
 use crate::transport::Transport;
 
-/// What a connection tells: made, data, end of the stream, lost.
+/// The callbacks of a connection: made, data, end of the stream, lost.
 ///
-/// The loop calls these methods; they must not block. Per connection the order is `connection_made`,
-/// any number of `data_received`, at most one `eof_received`, and `connection_lost` as the last.
+/// The loop calls these methods; they must not block. Per connection the order is
+/// `connection_made`, any number of `data_received`, at most one `eof_received`, and
+/// `connection_lost` as the last.
 ///
 /// A method that panics ends its connection with an error, and is reported; the loop goes on.
 ///
 /// # From asyncio
 ///
-/// Every method is given the transport, so a protocol need not keep it. The data is lent: it is in the loop's own read
-/// buffer, which all connections share, and has to be copied to be kept. Writing inside a method never calls
-/// another method: `pause_writing` follows when the method has returned. To share a protocol's state with the
-/// rest of the program, make a connection with an `Rc<RefCell<impl Protocol>>`.
+/// Every method is given the transport, so a protocol need not keep it. The data is lent: it is in
+/// the loop's own read buffer, which all connections share, and has to be copied to be kept.
+/// Writing inside a method never calls another method: `pause_writing` follows when the method has
+/// returned. To share a protocol's state with the rest of the program, make a connection with an
+/// `Rc<RefCell<impl Protocol>>`.
 ///
 /// # Examples
 ///
@@ -30,7 +34,7 @@ use crate::transport::Transport;
 /// }
 /// ```
 pub trait Protocol {
-    /// The connection is there.
+    /// The connection has been made.
     ///
     /// # Examples
     ///
@@ -57,7 +61,7 @@ pub trait Protocol {
         let _ = transport;
     }
 
-    /// Bytes came: at least one, and as many as were there.
+    /// Bytes have come: at least one.
     ///
     /// # Examples
     ///
@@ -82,8 +86,8 @@ pub trait Protocol {
     /// ```
     fn data_received(&mut self, transport: &Transport, data: &[u8]);
 
-    /// The other side sends no more. With `true` the connection stays open for writing; with `false`,
-    /// the default, it is closed.
+    /// The other side sends no more. With `true` the connection stays open for writing; with
+    /// `false`, the default, it is closed.
     ///
     /// # Examples
     ///
@@ -148,7 +152,7 @@ pub trait Protocol {
         let _ = (transport, error);
     }
 
-    /// More is waiting to leave than the high-water mark allows: stop writing.
+    /// More bytes are queued than the high-water mark allows: stop writing.
     ///
     /// # Examples
     ///
@@ -183,7 +187,7 @@ pub trait Protocol {
         let _ = transport;
     }
 
-    /// The queue has fallen to the low-water mark: go on.
+    /// The queue has fallen to the low-water mark: go on writing.
     ///
     /// # Examples
     ///
@@ -225,15 +229,16 @@ pub trait Protocol {
     }
 }
 
-/// A protocol that brings the memory its bytes are received into.
+/// A protocol that receives into memory of its own.
 ///
-/// Instead of [`data_received`](Protocol::data_received), [`get_buffer`](Self::get_buffer) is asked for room and
-/// [`buffer_updated`](Self::buffer_updated) told how much of it was filled. The other methods are those of
-/// [`Protocol`].
+/// Instead of [`data_received`](Protocol::data_received), [`get_buffer`](Self::get_buffer) is asked
+/// for room and [`buffer_updated`](Self::buffer_updated) told how much of it was filled. The other
+/// methods are those of [`Protocol`].
 ///
 /// # From asyncio
 ///
-/// `get_buffer` may be called again without `buffer_updated` in between, when nothing had come after all.
+/// `get_buffer` may be called again without `buffer_updated` in between, when nothing had come
+/// after all.
 ///
 /// # Examples
 ///
@@ -269,13 +274,13 @@ pub trait Protocol {
 /// }).unwrap();
 /// ```
 pub trait BufferedProtocol {
-    /// The connection is there.
+    /// The connection has been made.
     fn connection_made(&mut self, transport: &Transport) {
         let _ = transport;
     }
 
-    /// Room to receive into; `size_hint` is how much would be useful. An empty buffer is an error that ends
-    /// the connection.
+    /// Room to receive into; `size_hint` is how much would be useful. An empty buffer is an error
+    /// that ends the connection.
     ///
     /// # Examples
     ///
@@ -353,8 +358,8 @@ pub trait BufferedProtocol {
     }
 }
 
-/// A protocol that others keep a hold of. It must not be borrowed while the loop runs other things, or
-/// the connection ends with an error.
+/// A protocol that others keep a hold of. It must not be borrowed while the loop runs other things,
+/// or the connection ends with an error.
 impl<P: Protocol> Protocol for Rc<RefCell<P>> {
     fn connection_made(&mut self, transport: &Transport) {
         self.borrow_mut().connection_made(transport);

@@ -1,4 +1,4 @@
-//! One address.
+//! Connecting to one address.
 
 use std::io;
 use std::net::SocketAddr;
@@ -49,7 +49,8 @@ pub(crate) async fn connect_socket(
     Ok(source)
 }
 
-/// `WouldBlock` is something else: a Unix server with a full backlog.
+/// Whether the system connects in the background. `WouldBlock` is another case: the backlog of a
+/// Unix server is full.
 fn is_in_progress(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
 }

@@ -116,8 +116,8 @@ impl<'a, T> Connect<'a, T> {
     }
 
     /// Starts with the next address when the one before has not connected for so long, and goes on
-    /// with both: the first to connect wins (RFC 8305, which recommends 250 ms). By default the next
-    /// address waits until the one before has failed.
+    /// with both: the first to connect wins (RFC 8305, which recommends 250 ms). By default the
+    /// next address waits until the one before has failed.
     ///
     /// # Examples
     ///
@@ -158,8 +158,8 @@ impl<'a, T> Connect<'a, T> {
     ///         hosts.iter().map(|host| SocketAddr::new(host.parse().unwrap(), port)).collect();
     ///     let error = open_connection(addresses).interleave(1).await.unwrap_err();
     ///     let errors: &ConnectErrors = error.get_ref().unwrap().downcast_ref().unwrap();
-    ///     let tried: Vec<_> = errors.attempts().iter().map(|(address, _)| address.is_ipv6()).collect();
-    ///     assert_eq!(tried, [false, true, false]);
+    ///     let tried = errors.attempts().iter().map(|(address, _)| address.is_ipv6());
+    ///     assert!(tried.eq([false, true, false]));
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -185,7 +185,7 @@ impl Connect<'_, (StreamReader, StreamWriter)> {
     /// use asyncio_net::{open_connection, start_server};
     ///
     /// asyncio_task::run(async {
-    ///     let handler = async |_, writer: asyncio_net::StreamWriter| writer.write("a long line\n");
+    ///     let handler = async |_, writer: asyncio_net::StreamWriter| writer.write("too long\n");
     ///     let server = start_server("127.0.0.1:0", handler).await?;
     ///     let (mut reader, _writer) = open_connection(server.local_addr()?).limit(5).await?;
     ///     assert!(reader.read_line().await.is_err());

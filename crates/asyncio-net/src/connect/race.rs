@@ -1,4 +1,4 @@
-//! Several addresses, one after the other or side by side.
+//! Connecting to several addresses, one after the other or side by side.
 
 use std::error::Error;
 use std::fmt;
@@ -59,14 +59,14 @@ pub(super) async fn connect(
     Err(race.errors.into())
 }
 
-/// Attempts that run side by side, and the errors of those that have failed.
+/// Attempts that run side by side, and the errors of the failed ones.
 struct Race<'a> {
     running: Vec<(SocketAddr, Attempt<'a>)>,
     errors: ConnectErrors,
 }
 
 impl Race<'_> {
-    /// Goes on until one connects; or until one fails, or the head start of the latest is over.
+    /// Polls the attempts until one connects, one fails, or the latest has had its head start.
     async fn run(&mut self, head_start: impl Future<Output = ()>) -> Option<SocketStream> {
         let mut head_start = std::pin::pin!(head_start);
         let failed = self.errors.attempts.len();
@@ -99,10 +99,10 @@ impl Race<'_> {
     }
 }
 
-/// Every address that was tried, and what came of it.
+/// Every address that was tried, and its error.
 ///
-/// It is inside the [`io::Error`] of a connection that failed (`get_ref`, `downcast_ref`), which has the kind of
-/// the first.
+/// It is inside the [`io::Error`] of a connection that failed (`get_ref`, `downcast_ref`), which
+/// has the kind of the first.
 ///
 /// # Examples
 ///
@@ -113,7 +113,7 @@ impl Race<'_> {
 ///     // Nobody listens there any more.
 ///     let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
 ///     let error = open_connection(closed).await.unwrap_err();
-///     let errors = error.get_ref().and_then(|inner| inner.downcast_ref::<ConnectErrors>()).unwrap();
+///     let errors: &ConnectErrors = error.get_ref().unwrap().downcast_ref().unwrap();
 ///     let (address, error) = &errors.attempts()[0];
 ///     assert_eq!(*address, closed);
 ///     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);

@@ -17,7 +17,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::{Connection, KEPT, NOT_OPEN, PUMPED, UNREAD};
+use super::{Connection, HAS_PROTOCOL, KEPT, NOT_OPEN, UNREAD};
 use crate::error::SharedError;
 use crate::io::{Io, Owner};
 
@@ -90,7 +90,7 @@ impl Connection {
                     self.ended();
                 }
             }
-            Stage::Lost if !self.has(PUMPED) => self.closed(),
+            Stage::Lost if !self.has(HAS_PROTOCOL) => self.closed(),
             _ => {}
         }
     }
@@ -99,7 +99,7 @@ impl Connection {
     pub(crate) fn abort(&self) {
         match self.stage.get() {
             Stage::Open | Stage::Closing | Stage::Ended => self.finish(Stage::Aborted),
-            Stage::Lost if !self.has(PUMPED) => self.closed(),
+            Stage::Lost if !self.has(HAS_PROTOCOL) => self.closed(),
             _ => {}
         }
     }
@@ -116,7 +116,7 @@ impl Connection {
         }
         self.rare().error.get_or_init(|| SharedError::new(error));
         let was_open = self.is_open();
-        if self.has(PUMPED) || !was_open {
+        if self.has(HAS_PROTOCOL) || !was_open {
             return self.finish(Stage::Lost);
         }
         // What the other side sent before may still be read, until the writer is closed.
@@ -129,8 +129,8 @@ impl Connection {
     fn finish(&self, stage: Stage) {
         self.enter(stage);
         self.drop_queue();
-        if self.has(PUMPED) {
-            self.pump_is_to_end();
+        if self.has(HAS_PROTOCOL) {
+            self.end_protocol();
         } else {
             self.closed();
         }

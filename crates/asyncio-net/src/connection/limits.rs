@@ -85,7 +85,7 @@ impl Connection {
     pub(super) fn check_low(self: &Rc<Self>) -> bool {
         let goes_on = self.lets_writers_go_on();
         if goes_on && self.has(PAUSED) {
-            self.wake_pump();
+            self.wake_protocols_task();
         }
         goes_on
     }

@@ -49,7 +49,7 @@ pub(crate) struct Connection {
     rare: OnceCell<Box<Rare>>,
     /// The protocol; `None` for streams, and while the protocol is being called.
     receiver: Cell<Option<Box<dyn Receiver>>>,
-    /// The task that serves it: a stream's handler, the pump of a protocol without a server.
+    /// The task that serves it: a stream's handler, the task of a protocol without a server.
     task: Cell<Option<TaskRef>>,
     /// The server that accepted it.
     server: OnceCell<Rc<server::Shared>>,
@@ -103,8 +103,8 @@ pub(crate) const GAVE_WAY: u16 = 1 << 11;
 pub(crate) const FLUSH_ASKED: u16 = 1 << 12;
 /// A transport was cloned: somebody may ask for the addresses after the end.
 pub(crate) const KEPT: u16 = 1 << 14;
-/// A protocol has it, which a pump calls.
-pub(crate) const PUMPED: u16 = 1 << 15;
+/// A protocol has the connection; a task calls it.
+pub(crate) const HAS_PROTOCOL: u16 = 1 << 15;
 
 impl Connection {
     pub(crate) fn new(network: &Rc<Network>, io: Io) -> Rc<Self> {

@@ -1,4 +1,4 @@
-//! Accepting.
+//! Listening sockets, and the tasks that accept from them.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -21,7 +21,7 @@ use crate::io::SocketStream;
 use crate::network::Network;
 use crate::socket_file::SocketFile;
 
-/// After running out of descriptors, no accept for so long.
+/// The pause in accepting after the descriptors have run out.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A socket that listens.
@@ -52,25 +52,25 @@ impl ListenSocket for UnixListener {
     }
 }
 
-/// One socket of a server, of whatever kind.
+/// A listening socket of any kind.
 pub(super) trait Listening {
     fn start(self: Rc<Self>, shared: &Rc<Shared>);
     fn address(&self) -> Address;
     fn close(&self);
-    /// Gives the socket away, which goes on listening, and leaves its file.
+    /// Gives the socket away. It goes on listening, and its file stays.
     fn take_fd(&self) -> Option<OwnedFd>;
     fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>));
 }
 
-/// One socket of a server, and the task that accepts from it.
+/// A listening socket, and the state of the task that accepts from it.
 pub(super) struct Listener<L: ListenSocket> {
     source: RefCell<Option<Source<L>>>,
     address: Address,
-    /// The file to be removed in the end.
+    /// The file, removed when the socket is closed.
     file: Cell<Option<SocketFile>>,
-    /// When to try again.
+    /// The end of a pause.
     paused: RefCell<Option<Deadline>>,
-    /// Of the operations in one step: those that were accepted are served in between.
+    /// The share of each step's budget: accepted clients are served between two steps.
     share: Share,
 }
 
@@ -91,7 +91,7 @@ impl<L: ListenSocket> Listener<L> {
         }))
     }
 
-    /// Accepts for ever; ends when the socket is closed.
+    /// Accepts until the socket is closed.
     fn poll_accept(&self, cx: &mut Context<'_>, shared: &Rc<Shared>) -> Poll<()> {
         while !self.is_paused() {
             let accepted = {
@@ -122,7 +122,7 @@ impl<L: ListenSocket> Listener<L> {
         self.paused.borrow().as_ref().is_some_and(Deadline::is_pending)
     }
 
-    /// Reports the error, and accepts nothing for a while.
+    /// Reports the error and begins a pause.
     #[cold]
     fn pause(&self, cx: &Context<'_>, shared: &Shared, error: io::Error) {
         let event_loop = shared.network().event_loop();
@@ -136,7 +136,7 @@ impl<L: ListenSocket> Listener<L> {
     }
 }
 
-/// Whether it says something about one connection only, which is gone.
+/// Whether the error concerns a single connection, which is gone.
 fn is_of_the_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | TimedOut)

@@ -1,4 +1,4 @@
-//! Accepting for others to serve.
+//! Accepting connections that somebody else serves.
 
 use std::cell::RefCell;
 
@@ -8,14 +8,14 @@ use super::{Intake, Serve, ServerAddress, Shared, StartServer};
 use crate::connect::ConnectedSocket;
 use crate::fence;
 
-/// What is done with a socket that was accepted.
+/// The user's function that takes an accepted socket.
 pub(crate) type HandOver = RefCell<Box<dyn FnMut(ConnectedSocket)>>;
 
-/// Listens on `address` and gives each accepted socket to `hand_over`, which has somebody else serve it: a loop on
-/// another thread, by its server's [`Intake`], or another program.
+/// Listens on `address` and gives each accepted socket to `hand_over`, which has somebody else
+/// serve it: a loop on another thread, by its server's [`Intake`], or another program.
 ///
-/// The server that this returns has no clients of its own: closing it, or waiting for its end, does not concern what
-/// it has accepted. A `hand_over` that panics is reported, and the server goes on.
+/// The server that this returns has no clients of its own: closing it, or waiting for its end, does
+/// not concern what it has accepted. A `hand_over` that panics is reported, and the server goes on.
 ///
 /// # Errors
 ///
@@ -66,8 +66,8 @@ pub fn create_acceptor(
     StartServer::new(address.into(), Serve::Acceptor(RefCell::new(Box::new(hand_over))))
 }
 
-/// Gives one socket to each of `intakes` by turns, for [`create_acceptor`]. Closed ones are passed over; with none left,
-/// the socket is closed.
+/// Gives one socket to each of `intakes` by turns, for [`create_acceptor`]. Closed ones are passed
+/// over; with none left, the socket is closed.
 ///
 /// # Examples
 ///

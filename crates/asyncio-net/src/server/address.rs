@@ -1,3 +1,5 @@
+//! Addresses that servers listen on.
+
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,8 +19,8 @@ use crate::network::Network;
 use crate::resolve::resolve_passive;
 use crate::socket_file::SocketFile;
 
-/// What a server listens on: an [`Endpoint`] (and whatever can be one), a socket that listens already, or
-/// [`nothing`](Self::nothing).
+/// What a server listens on: an [`Endpoint`] (and whatever can be one), a socket that listens
+/// already, or [`nothing`](Self::nothing).
 ///
 /// # Examples
 ///
@@ -145,9 +147,11 @@ impl ServerAddress {
     /// ```
     /// use asyncio_net::{ServerAddress, create_acceptor};
     ///
-    /// # let path = std::env::temp_dir().join(format!("asyncio-net-doc-address-{}", std::process::id()));
+    /// # let name = format!("asyncio-net-doc-address-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
     /// asyncio_task::run(async {
-    ///     let acceptor = create_acceptor(ServerAddress::unix(&path), |socket| drop(socket)).await?;
+    ///     let address = ServerAddress::unix(&path);
+    ///     let acceptor = create_acceptor(address, |socket| drop(socket)).await?;
     ///     assert_eq!(acceptor.addresses()[0].as_path(), Some(path.as_path()));
     ///     acceptor.close();
     ///     std::io::Result::Ok(())

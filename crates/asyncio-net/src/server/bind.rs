@@ -1,4 +1,4 @@
-//! Listening sockets.
+//! Making sockets that listen.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -40,7 +40,8 @@ fn is_missing(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
-/// Says which address it was; unless the system has no sockets left, which is not the address's fault.
+/// Says which address it was; unless the system has no sockets left, which is not the address's
+/// fault.
 fn name(error: io::Error, address: &SocketAddr) -> io::Error {
     use rustix::io::Errno;
     if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {

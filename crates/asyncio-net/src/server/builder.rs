@@ -170,8 +170,8 @@ impl StartServer {
         self
     }
 
-    /// Whether a Unix server removes the file of its socket when it is closed, if the file is still its
-    /// own. The default is true for a path, and false for a socket that listens already.
+    /// Whether a Unix server removes the file of its socket when it is closed, if the file is still
+    /// its own. The default is true for a path, and false for a socket that listens already.
     ///
     /// # Examples
     ///
@@ -193,8 +193,8 @@ impl StartServer {
     }
 
     /// Whether a Unix server takes the place of a living one at the same path, which then goes on
-    /// without new clients. The default is false: the path of a socket in use is an error, and only the
-    /// file of a dead socket is replaced.
+    /// without new clients. The default is false: the path of a socket in use is an error, and only
+    /// the file of a dead socket is replaced.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Sockets from other threads.
+//! The queue of sockets that other threads hand over.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -26,7 +26,8 @@ use crate::connect::ConnectedSocket;
 /// use asyncio_net::{ServerAddress, open_connection, start_server};
 ///
 /// asyncio_task::run(async {
-///     let server = start_server(ServerAddress::nothing(), async |_, writer| writer.write(b"hello")).await?;
+///     let hello = async |_, writer: asyncio_net::StreamWriter| writer.write("hello");
+///     let server = start_server(ServerAddress::nothing(), hello).await?;
 ///     let intake = server.intake();
 ///     let (ours, theirs) = UnixStream::pair()?;
 ///     intake.hand_over(theirs).expect("it serves");
@@ -45,11 +46,11 @@ pub struct Intake(Arc<Inner>);
 
 struct Inner {
     waiting: Mutex<Waiting>,
-    /// Connections that the server has open.
+    /// The number of open connections of the server.
     open: AtomicUsize,
 }
 
-/// What has been handed over and not been taken.
+/// Sockets that were handed over and have not been taken.
 struct Waiting {
     sockets: VecDeque<ConnectedSocket>,
     taker: Option<Waker>,
@@ -75,7 +76,8 @@ impl Intake {
     /// use asyncio_net::{JoinedStream, ServerAddress, start_server};
     ///
     /// asyncio_task::run(async {
-    ///     let server = start_server(ServerAddress::nothing(), async |_, writer| writer.write(b"hello")).await?;
+    ///     let hello = async |_, writer: asyncio_net::StreamWriter| writer.write("hello");
+    ///     let server = start_server(ServerAddress::nothing(), hello).await?;
     ///     let intake = server.intake();
     ///     let (ours, theirs) = UnixStream::pair()?;
     ///     assert!(intake.hand_over(theirs).is_ok());
@@ -107,7 +109,8 @@ impl Intake {
     /// use asyncio_net::{ServerAddress, start_server};
     ///
     /// asyncio_task::run(async {
-    ///     let server = start_server(ServerAddress::nothing(), async |_, writer| writer.write(b"hello")).await?;
+    ///     let hello = async |_, writer: asyncio_net::StreamWriter| writer.write("hello");
+    ///     let server = start_server(ServerAddress::nothing(), hello).await?;
     ///     let intake = server.intake();
     ///     assert!(!intake.is_closed());
     ///     server.close();
@@ -119,7 +122,8 @@ impl Intake {
         self.waiting().is_closed
     }
 
-    /// How many connections the server has: open ones, and handed over ones that it has not taken yet.
+    /// How many connections the server has: open ones, and handed over ones that it has not taken
+    /// yet.
     ///
     /// Both may change at any time: it is for choosing the server that has least to do.
     ///
@@ -130,7 +134,8 @@ impl Intake {
     /// use asyncio_net::{ServerAddress, start_server};
     ///
     /// asyncio_task::run(async {
-    ///     let server = start_server(ServerAddress::nothing(), async |_, writer| writer.write(b"hello")).await?;
+    ///     let hello = async |_, writer: asyncio_net::StreamWriter| writer.write("hello");
+    ///     let server = start_server(ServerAddress::nothing(), hello).await?;
     ///     let intake = server.intake();
     ///     let (_ours, theirs) = UnixStream::pair()?;
     ///     assert!(intake.hand_over(theirs).is_ok());
@@ -146,7 +151,7 @@ impl Intake {
         self.0.open.store(count, Ordering::Relaxed);
     }
 
-    /// Takes no more, and closes what nobody has taken.
+    /// Refuses further sockets, and closes those that have not been taken.
     pub(super) fn close(&self) {
         let mut waiting = self.waiting();
         waiting.is_closed = true;
@@ -159,7 +164,7 @@ impl Intake {
         }
     }
 
-    /// Starts to serve what is handed over.
+    /// Starts the task that serves the sockets.
     pub(super) fn start(&self, shared: &Rc<Shared>) {
         let intake = self.clone();
         let server = CloseAtEnd(shared.clone());

@@ -37,7 +37,8 @@ use crate::waiters::Waiting;
 
 /// A server: its listening sockets and the connections they accepted.
 ///
-/// Clones are the same server. Dropping all of them leaves it serving, for as long as the loop runs.
+/// Clones are the same server. Dropping all of them leaves it serving, for as long as the loop
+/// runs.
 ///
 /// # Examples
 ///
@@ -94,8 +95,9 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// *Cancelling* it, by a timeout or Ctrl-C for instance, closes the server and waits until its connections are gone;
-    /// how long at most is up to the runner's grace period. *Dropping* it closes the server, and waits for nobody.
+    /// *Cancelling* it, by a timeout or Ctrl-C for instance, closes the server and waits until its
+    /// connections are gone; how long at most is up to the runner's grace period. *Dropping* it
+    /// closes the server, and waits for nobody.
     ///
     /// # From asyncio
     ///
@@ -211,11 +213,11 @@ impl Server {
     /// use asyncio_net::{StreamReader, StreamWriter, open_connection, start_server};
     ///
     /// asyncio_task::run(async {
-    ///     let server = start_server("127.0.0.1:0", async |mut reader: StreamReader, writer: StreamWriter| {
+    ///     let handler = async |mut reader: StreamReader, writer: StreamWriter| {
     ///         writer.write(&[0; 10_000_000]); // nobody reads so much
     ///         reader.read_to_end().await
-    ///     })
-    ///     .await?;
+    ///     };
+    ///     let server = start_server("127.0.0.1:0", handler).await?;
     ///     let _client = open_connection(server.local_addr()?).await?;
     ///     while server.client_count() == 0 {
     ///         asyncio_task::yield_now().await;
@@ -257,10 +259,12 @@ impl Server {
         poll_fn(|cx| self.0.poll_over(cx, waiting.place())).await;
     }
 
-    /// Ends the server in an orderly way: stops listening, gives clients until the end of `grace` to finish,
-    /// then cancels what handlers are left and aborts what connections are left. Returns when all are gone.
+    /// Ends the server in an orderly way: stops listening, gives clients until the end of `grace`
+    /// to finish, then cancels what handlers are left and aborts what connections are left. Returns
+    /// when all are gone.
     ///
-    /// Clients that still send although their connection was closed are waited for within `grace`, too.
+    /// Clients that still send although their connection was closed are waited for within `grace`,
+    /// too.
     ///
     /// # Cancel safety
     ///
@@ -270,10 +274,11 @@ impl Server {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use asyncio_net::{open_connection, start_server};
+    /// use asyncio_net::{StreamReader, open_connection, start_server};
     ///
     /// asyncio_task::run(async {
-    ///     let server = start_server("127.0.0.1:0", async |mut reader, _writer| reader.read(1).await).await?;
+    ///     let handler = async |mut reader: StreamReader, _writer| reader.read(1).await;
+    ///     let server = start_server("127.0.0.1:0", handler).await?;
     ///     let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
     ///     server.shutdown(Duration::from_millis(1)).await;
     ///     assert_eq!(reader.read(1).await?, "");
@@ -318,8 +323,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) once it is closed, and for a server that has no
-    /// internet socket.
+    /// [`NotConnected`](io::ErrorKind::NotConnected) once it is closed, and for a server that has
+    /// no internet socket.
     ///
     /// # Examples
     ///
@@ -365,10 +370,12 @@ impl Server {
         }
     }
 
-    /// [`close`](Self::close)s the server but gives its sockets away, which go on listening, and leaves their files: to
-    /// serve them on another loop, or hand them to the next program. Clients that come meanwhile wait.
+    /// [`close`](Self::close)s the server but gives its sockets away, which go on listening, and
+    /// leaves their files: to serve them on another loop, or hand them to the next program. Clients
+    /// that come meanwhile wait.
     ///
-    /// They are non-blocking, and can be given to [`create_server`] as a `TcpListener` or `UnixListener`.
+    /// They are non-blocking, and can be given to [`create_server`] as a `TcpListener` or
+    /// `UnixListener`.
     ///
     /// # Examples
     ///
@@ -377,7 +384,8 @@ impl Server {
     /// use asyncio_net::{open_connection, start_server};
     ///
     /// asyncio_task::run(async {
-    ///     let first = start_server("127.0.0.1:0", async |_, writer| writer.write(b"first")).await?;
+    ///     let handler = async |_, writer: asyncio_net::StreamWriter| writer.write("first");
+    ///     let first = start_server("127.0.0.1:0", handler).await?;
     ///     let address = first.local_addr()?;
     ///     let sockets = first.into_sockets();
     ///     let (mut reader, _writer) = open_connection(address).await?;
@@ -396,11 +404,12 @@ impl Server {
         sockets
     }
 
-    /// Where other threads hand sockets to this server, which serves them like those that it accepts itself.
+    /// Where other threads hand sockets to this server, which serves them like those that it
+    /// accepts itself.
     ///
-    /// A server that has nothing else to serve listens on [`ServerAddress::nothing`]. What is handed over before
-    /// [`start_serving`](Self::start_serving) waits; what has not been taken when the server or its loop is closed is
-    /// closed.
+    /// A server that has nothing else to serve listens on [`ServerAddress::nothing`]. What is
+    /// handed over before [`start_serving`](Self::start_serving) waits; what has not been taken
+    /// when the server or its loop is closed is closed.
     ///
     /// # Examples
     ///
@@ -410,7 +419,8 @@ impl Server {
     /// use asyncio_net::{ServerAddress, start_server};
     ///
     /// asyncio_task::run(async {
-    ///     let server = start_server(ServerAddress::nothing(), async |_, writer| writer.write(b"hello")).await?;
+    ///     let hello = async |_, writer: asyncio_net::StreamWriter| writer.write("hello");
+    ///     let server = start_server(ServerAddress::nothing(), hello).await?;
     ///     let intake = server.intake();
     ///     let client = std::thread::spawn(move || {
     ///         let (mut ours, theirs) = UnixStream::pair()?;
@@ -432,11 +442,11 @@ impl Server {
     /// # Examples
     ///
     /// ```
-    /// use asyncio_net::{open_connection, start_server};
+    /// use asyncio_net::{StreamReader, open_connection, start_server};
     ///
     /// asyncio_task::run(async {
-    ///     let server =
-    ///         start_server("127.0.0.1:0", async |mut reader, _writer| reader.read_to_end().await).await?;
+    ///     let handler = async |mut reader: StreamReader, _writer| reader.read_to_end().await;
+    ///     let server = start_server("127.0.0.1:0", handler).await?;
     ///     assert_eq!(server.client_count(), 0);
     ///     let _client = open_connection(server.local_addr()?).await?;
     ///     while server.client_count() == 0 {

@@ -1,4 +1,4 @@
-//! What a server shares with its listeners and its clients, and who they are.
+//! The state that a server shares with its listeners and clients.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
@@ -16,10 +16,10 @@ use crate::connection::Connection;
 use crate::fence;
 use crate::io::Owner;
 use crate::network::Network;
-use crate::transport::ServerPump;
+use crate::transport::ProtocolsTask;
 use crate::waiters::{Awaited, Place, WaiterSet};
 
-/// What is done with a new connection.
+/// The use of a new connection.
 pub(crate) enum Serve {
     Client(Box<dyn Fn(Rc<Connection>)>),
     Acceptor(HandOver),
@@ -35,13 +35,13 @@ pub(crate) struct Shared {
     listeners: RefCell<Vec<Rc<dyn Listening>>>,
     /// Made when it is asked for.
     intake: OnceCell<Intake>,
-    /// By their number: those that are open, and those whose handler has not ended.
+    /// By number: clients with an open connection, and clients whose handler has not ended.
     clients: RefCell<Slab<Client>>,
-    /// How many of them have an open connection.
+    /// The number of clients with an open connection.
     open: Cell<usize>,
     /// So many sockets are closed, and their other sides still send.
     lingering: Cell<usize>,
-    pump: ServerPump,
+    protocols_task: ProtocolsTask,
     state: Cell<State>,
     /// `serve_forever` has been called.
     is_forever: Cell<bool>,
@@ -58,9 +58,9 @@ pub(super) enum State {
 
 /// A connection that was accepted.
 enum Client {
-    /// It is kept by its handler, or whomever that gave it to.
+    /// The handler keeps it, or a task that the handler gave it to.
     Stream(Weak<Connection>),
-    /// It is kept for its protocol.
+    /// The server keeps it for its protocol.
     Protocol(Rc<Connection>),
 }
 
@@ -73,7 +73,7 @@ impl Client {
     }
 }
 
-/// A part of a server that serves, as long as its loop runs it: without it the server is closed.
+/// A task of a server holds this: when the loop drops the task, the server is closed.
 pub(super) struct CloseAtEnd(pub(super) Rc<Shared>);
 
 impl Drop for CloseAtEnd {
@@ -111,7 +111,7 @@ impl Shared {
             clients: RefCell::default(),
             open: Cell::new(0),
             lingering: Cell::new(0),
-            pump: ServerPump::default(),
+            protocols_task: ProtocolsTask::default(),
             state: Cell::new(State::Bound),
             is_forever: Cell::new(false),
             waiters: WaiterSet::default(),
@@ -139,8 +139,8 @@ impl Shared {
         if let Some(intake) = self.intake.get() {
             intake.close();
         }
-        // If it serves nobody, it has nobody to wait for any more.
-        self.pump.wake();
+        // Without clients, the protocols' task ends.
+        self.protocols_task.wake();
         self.wake_if_over();
     }
 
@@ -152,7 +152,7 @@ impl Shared {
         self.listeners.take()
     }
 
-    /// Where other threads leave connections for the server.
+    /// The queue of connections from other threads.
     pub(super) fn intake(this: &Rc<Self>) -> Intake {
         let make = || {
             let intake = Intake::new();
@@ -186,7 +186,7 @@ impl Shared {
         this.set_open(this.open.get() + 1);
     }
 
-    /// How many clients have an open connection.
+    /// The number of clients with an open connection.
     pub(super) fn client_count(&self) -> usize {
         self.open.get()
     }
@@ -222,7 +222,7 @@ impl Shared {
         }
     }
 
-    /// Those that are kept for their protocols.
+    /// The connections that are kept for their protocols.
     pub(crate) fn protocols(&self) -> Vec<Rc<Connection>> {
         let protocol = |(_, client): (usize, &Client)| match client {
             Client::Protocol(connection) => Some(connection.clone()),
@@ -231,7 +231,7 @@ impl Shared {
         self.clients.borrow().iter().filter_map(protocol).collect()
     }
 
-    /// A client's connection is closed; told once.
+    /// A client's connection has been closed. Called once for each.
     pub(crate) fn connection_closed(&self, connection: &Connection) {
         self.set_open(self.open.get() - 1);
         self.forget_if_gone(connection);
@@ -245,7 +245,7 @@ impl Shared {
         self.wake_if_over();
     }
 
-    /// Forgets a client of which nothing is left.
+    /// Forgets a client whose connection is closed and whose handler has ended.
     fn forget_if_gone(&self, connection: &Connection) {
         if connection.is_closed() && !connection.has_task() {
             let client = self.clients.borrow_mut().try_remove(connection.client() as usize);
@@ -274,18 +274,18 @@ impl Shared {
         let _ = self.network.event_loop().spawn(future, self.task_options());
     }
 
-    /// Whether somebody is in `serve_forever` already; from now on, somebody is.
+    /// Notes that `serve_forever` runs; returns whether it ran before.
     pub(super) fn begin_forever(&self) -> bool {
         self.is_forever.replace(true)
     }
 
-    /// How far readers of its clients look for the end of a line.
+    /// The limit of its clients' stream readers.
     pub(crate) fn limit(&self) -> usize {
         self.options.limit
     }
 
-    pub(crate) fn pump(&self) -> &ServerPump {
-        &self.pump
+    pub(crate) fn protocols_task(&self) -> &ProtocolsTask {
+        &self.protocols_task
     }
 
     pub(crate) fn network(&self) -> &Rc<Network> {
@@ -309,7 +309,7 @@ impl Shared {
         self.state.get() == State::Closed && self.open.get() == 0
     }
 
-    /// So are the tasks that served them.
+    /// The server is over, and the tasks of its clients have ended.
     fn is_idle(&self) -> bool {
         self.is_over() && self.clients.borrow().is_empty() && self.lingering.get() == 0
     }

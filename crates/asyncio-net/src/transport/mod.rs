@@ -1,6 +1,7 @@
 //! The loop's side of a connection, for protocols.
 
-mod pump;
+mod deliver;
+mod protocols_task;
 mod receiver;
 
 use std::fmt;
@@ -11,39 +12,50 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-pub(crate) use self::pump::ServerPump;
+pub(crate) use self::protocols_task::ProtocolsTask;
 pub(crate) use self::receiver::{Lent, Own, Receiver, Stopped};
 use crate::address::Address;
 use crate::connection::{Connection, KEPT, Limits, READ_EOF, READING_PAUSED};
 use crate::protocol::{BufferedProtocol, Protocol};
 
-/// A connection, as its protocol has it: to write, to pause, to close.
+/// The connection of a protocol: to write, to pause, to close.
 ///
-/// Clones are the same transport. It may be kept and used at any time, also after the connection has ended.
+/// Clones are the same transport. It may be kept and used at any time, also after the connection
+/// has ended.
 ///
 /// Small writes of one turn leave together when it ends; large ones leave at once.
 ///
 /// # Examples
 ///
 /// ```
-/// # struct Echo;
-/// # impl asyncio_net::Protocol for Echo {
-/// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-/// #         transport.write(data);
-/// #     }
-/// # }
-/// use asyncio_net::{create_connection, create_server};
+/// use asyncio_net::{Protocol, Transport, create_server, open_connection};
+///
+/// /// Answers each line, and hangs up after "bye".
+/// struct Polite;
+///
+/// impl Protocol for Polite {
+///     fn connection_made(&mut self, transport: &Transport) {
+///         transport.set_write_buffer_limits(Some(1024), None);
+///         assert_eq!(transport.write_buffer_limits(), (256, 1024));
+///         assert!(transport.is_reading() && transport.can_write_eof());
+///     }
+///     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+///         transport.write("you said: ");
+///         transport.write(data);
+///         if data.starts_with(b"bye") {
+///             transport.close();
+///             assert!(transport.is_closing() && !transport.is_reading());
+///         }
+///     }
+/// }
 ///
 /// asyncio_task::run(async {
-///     let server = create_server("127.0.0.1:0", || Echo).await?;
-///     let transport = create_connection(server.local_addr()?, || Echo).await?;
-///     transport.set_write_buffer_limits(Some(1024), None);
-///     assert_eq!(transport.write_buffer_limits(), (256, 1024));
-///     transport.pause_reading();
-///     assert!(!transport.is_reading());
-///     transport.close();
-///     assert!(transport.is_closing());
-///     assert_eq!(transport.peer_addr()?, server.local_addr()?);
+///     let server = create_server("127.0.0.1:0", || Polite).await?;
+///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+///     writer.write("hello\n");
+///     assert_eq!(reader.read_line().await?, "you said: hello\n");
+///     writer.write("bye\n");
+///     assert_eq!(reader.read_to_end().await?, "you said: bye\n");
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
@@ -54,7 +66,8 @@ impl Transport {
         &self.0
     }
 
-    /// Sends bytes or text; never waits. What the socket does not take is copied and sent as soon as it can be.
+    /// Sends bytes or text; never waits. Bytes that the socket does not take are copied, and sent
+    /// as soon as it takes them.
     ///
     /// On a connection that is closing or lost it does nothing.
     ///
@@ -64,32 +77,14 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::{JoinedStream, connect_accepted_socket};
-    ///
-    /// asyncio_task::run(async {
-    ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
-    ///     transport.write(b"hello ");
-    ///     transport.write(b"world");
-    ///     assert_eq!(peer.read(100).await?, "hello world");
-    ///     std::io::Result::Ok(())
-    /// }).unwrap();
-    /// ```
+    /// There is one at the [type](Self).
     #[inline]
     pub fn write(&self, data: &(impl AsRef<[u8]> + ?Sized)) {
         self.0.write(data.as_ref());
     }
 
-    /// Sends formatted text: what `write!` and `writeln!` call. There is no result, as with [`write`](Self::write).
+    /// Sends formatted text: `write!` and `writeln!` call it. There is no result, as with
+    /// [`write`](Self::write).
     ///
     /// # Panics
     ///
@@ -130,21 +125,15 @@ impl Transport {
     /// # Examples
     ///
     /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
     /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::{JoinedStream, connect_accepted_socket};
+    /// use asyncio_net::open_connection;
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
-    ///     transport.write_bytes(vec![7; 10]);
-    ///     assert_eq!(peer.read_exactly(10).await?, [7; 10][..]);
+    ///     let (_reader, writer) = open_connection(ours).await?;
+    ///     let (mut peer, _writer) = open_connection(theirs).await?;
+    ///     writer.transport().write_bytes(vec![7; 10_000]);
+    ///     assert_eq!(peer.read_exactly(10_000).await?, [7; 10_000][..]);
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -161,21 +150,15 @@ impl Transport {
     /// # Examples
     ///
     /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
     /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::{connect_accepted_socket, open_connection};
+    /// use asyncio_net::open_connection;
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     transport.write_lines(&[b"one\n", b"two\n"]);
-    ///     let (mut reader, _writer) = open_connection(theirs).await?;
-    ///     assert_eq!(reader.read(100).await?, "one\ntwo\n");
+    ///     let (_reader, writer) = open_connection(ours).await?;
+    ///     let (mut peer, _writer) = open_connection(theirs).await?;
+    ///     writer.transport().write_lines(&[b"one\n", b"two\n"]);
+    ///     assert_eq!(peer.read(100).await?, "one\ntwo\n");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -184,29 +167,24 @@ impl Transport {
         self.0.write_vectored(lines);
     }
 
-    /// Tells the other side, after everything written so far, that no more comes; receiving goes on.
+    /// Tells the other side, after everything written so far, that no more comes; receiving goes
+    /// on.
     ///
     /// # Examples
     ///
     /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
     /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::{JoinedStream, connect_accepted_socket};
+    /// use asyncio_net::open_connection;
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     let (mut peer, answer) = JoinedStream::from_std(theirs)?.split();
-    ///     transport.write(b"question");
-    ///     transport.write_eof();
+    ///     let (mut reader, writer) = open_connection(ours).await?;
+    ///     let (mut peer, answer) = open_connection(theirs).await?;
+    ///     writer.transport().write("question");
+    ///     writer.transport().write_eof();
     ///     assert_eq!(peer.read_to_end().await?, "question");
-    ///     answer.write(b"still received");
-    ///     assert!(transport.is_reading());
+    ///     answer.write("answer");
+    ///     assert_eq!(reader.read(100).await?, "answer");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -218,23 +196,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::connect_accepted_socket;
-    ///
-    /// asyncio_task::run(async {
-    ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     assert!(transport.can_write_eof());
-    ///     std::io::Result::Ok(())
-    /// }).unwrap();
-    /// ```
+    /// There is one at the [type](Self).
     pub fn can_write_eof(&self) -> bool {
         self.0.io().can_write_eof()
     }
@@ -246,26 +208,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::{JoinedStream, connect_accepted_socket};
-    ///
-    /// asyncio_task::run(async {
-    ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     let (mut peer, _answer) = JoinedStream::from_std(theirs)?.split();
-    ///     transport.write(b"good bye");
-    ///     transport.close();
-    ///     assert_eq!(peer.read_to_end().await?, "good bye");
-    ///     std::io::Result::Ok(())
-    /// }).unwrap();
-    /// ```
+    /// There is one at the [type](Self).
     pub fn close(&self) {
         self.0.close();
     }
@@ -275,22 +218,16 @@ impl Transport {
     /// # Examples
     ///
     /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
     /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::{connect_accepted_socket, open_connection};
+    /// use asyncio_net::open_connection;
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     transport.write(b"never sent");
-    ///     transport.abort();
-    ///     let (mut reader, _writer) = open_connection(theirs).await?;
-    ///     assert_eq!(reader.read_to_end().await?, "");
+    ///     let (_reader, writer) = open_connection(ours).await?;
+    ///     let (mut peer, _writer) = open_connection(theirs).await?;
+    ///     writer.transport().write("never sent");
+    ///     writer.transport().abort();
+    ///     assert_eq!(peer.read_to_end().await?, "");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -302,25 +239,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::connect_accepted_socket;
-    ///
-    /// asyncio_task::run(async {
-    ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     assert!(!transport.is_closing());
-    ///     transport.close();
-    ///     assert!(transport.is_closing());
-    ///     std::io::Result::Ok(())
-    /// }).unwrap();
-    /// ```
+    /// There is one at the [type](Self).
     pub fn is_closing(&self) -> bool {
         !self.0.is_open()
     }
@@ -330,25 +249,26 @@ impl Transport {
     /// # Examples
     ///
     /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
     /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::{JoinedStream, connect_accepted_socket};
+    /// use asyncio_net::{Protocol, Transport, create_connection, open_connection};
+    ///
+    /// struct Echo;
+    ///
+    /// impl Protocol for Echo {
+    ///     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+    ///         transport.write(data);
+    ///     }
+    /// }
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     let (mut peer, answer) = JoinedStream::from_std(theirs)?.split();
+    ///     let transport = create_connection(ours, || Echo).await?;
+    ///     let (mut reader, writer) = open_connection(theirs).await?;
     ///     transport.pause_reading();
-    ///     answer.write(b"hello");
-    ///     answer.flush().await?;
-    ///     assert!(!transport.is_reading());
+    ///     writer.write("hello");
+    ///     writer.flush().await?;
     ///     transport.resume_reading();
-    ///     assert_eq!(peer.read(100).await?, "hello");
+    ///     assert_eq!(reader.read(100).await?, "hello");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -356,65 +276,31 @@ impl Transport {
         self.0.set(READING_PAUSED);
     }
 
-    /// Receives again, what came meanwhile first.
+    /// Receives again, beginning with the bytes that came meanwhile.
     ///
     /// # Examples
     ///
-    /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::connect_accepted_socket;
-    ///
-    /// asyncio_task::run(async {
-    ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     transport.pause_reading();
-    ///     transport.resume_reading();
-    ///     assert!(transport.is_reading());
-    ///     std::io::Result::Ok(())
-    /// }).unwrap();
-    /// ```
+    /// There is one at [`pause_reading`](Self::pause_reading).
     pub fn resume_reading(&self) {
         self.0.clear(READING_PAUSED);
-        self.0.wake_pump();
+        self.0.wake_protocols_task();
     }
 
     /// Whether data is being received.
     ///
     /// # Examples
     ///
-    /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::connect_accepted_socket;
-    ///
-    /// asyncio_task::run(async {
-    ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     assert!(transport.is_reading());
-    ///     transport.close();
-    ///     assert!(!transport.is_reading());
-    ///     std::io::Result::Ok(())
-    /// }).unwrap();
-    /// ```
+    /// There is one at the [type](Self).
     pub fn is_reading(&self) -> bool {
         !self.0.has(READING_PAUSED | READ_EOF) && self.0.is_open()
     }
 
-    /// Has [`pause_writing`](Protocol::pause_writing) called when more than `high` bytes are queued, and
-    /// [`resume_writing`](Protocol::resume_writing) when `low` or fewer are left.
+    /// Sets the marks: [`pause_writing`](Protocol::pause_writing) is called when more than `high`
+    /// bytes are queued, and [`resume_writing`](Protocol::resume_writing) when `low` or fewer are
+    /// left.
     ///
-    /// `None` is 64 KiB, and a quarter of the high mark; with only the low one given, four times that.
+    /// `None` is 64 KiB, and a quarter of the high mark; with only the low one given, four times
+    /// that.
     ///
     /// # Panics
     ///
@@ -422,26 +308,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::connect_accepted_socket;
-    ///
-    /// asyncio_task::run(async {
-    ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     transport.set_write_buffer_limits(Some(1000), None);
-    ///     assert_eq!(transport.write_buffer_limits(), (250, 1000));
-    ///     transport.set_write_buffer_limits(None, Some(1000));
-    ///     assert_eq!(transport.write_buffer_limits(), (1000, 4000));
-    ///     std::io::Result::Ok(())
-    /// }).unwrap();
-    /// ```
+    /// There is one at the [type](Self).
     pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) {
         self.0.set_limits(Limits::new(high, low));
     }
@@ -450,23 +317,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::connect_accepted_socket;
-    ///
-    /// asyncio_task::run(async {
-    ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     assert_eq!(transport.write_buffer_limits(), (16 * 1024, 64 * 1024));
-    ///     std::io::Result::Ok(())
-    /// }).unwrap();
-    /// ```
+    /// There is one at the [type](Self).
     #[doc(alias = "get_write_buffer_limits")]
     pub fn write_buffer_limits(&self) -> (usize, usize) {
         let limits = self.0.limits();
@@ -478,19 +329,14 @@ impl Transport {
     /// # Examples
     ///
     /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
     /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::connect_accepted_socket;
+    /// use asyncio_net::open_connection;
     ///
     /// asyncio_task::run(async {
     ///     let (ours, _theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     transport.write(b"it leaves at the end of the turn");
+    ///     let (_reader, writer) = open_connection(ours).await?;
+    ///     let transport = writer.transport();
+    ///     transport.write("it leaves at the end of the turn");
     ///     assert_eq!(transport.write_buffer_size(), 32);
     ///     asyncio_task::yield_now().await;
     ///     assert_eq!(transport.write_buffer_size(), 0);
@@ -578,22 +424,15 @@ impl Transport {
     /// # Examples
     ///
     /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use asyncio_net::{create_connection, create_server};
+    /// use asyncio_net::{open_connection, start_server};
     ///
     /// asyncio_task::run(async {
-    ///     let server = create_server("127.0.0.1:0", || Echo).await?;
-    ///     let transport = create_connection(server.local_addr()?, || Echo).await?;
-    ///     let no_delay = transport.with_socket(|socket| {
-    ///         let socket = socket2::SockRef::from(&socket);
-    ///         socket.set_tcp_nodelay(false).and_then(|()| socket.tcp_nodelay())
+    ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
+    ///     let (_reader, writer) = open_connection(server.local_addr()?).await?;
+    ///     let no_delay = writer.transport().with_socket(|socket| {
+    ///         socket2::SockRef::from(&socket).tcp_nodelay()
     ///     });
-    ///     assert!(!no_delay.unwrap()?);
+    ///     assert!(no_delay.unwrap()?);
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -604,86 +443,58 @@ impl Transport {
         result
     }
 
-    /// Has everything from now on told to another protocol.
+    /// Calls another protocol from now on.
     ///
     /// # From asyncio
     ///
-    /// The one before is dropped, when it is not the one that calls this; else when its method returns.
+    /// The protocol before it is dropped; when it calls this itself, after its method has returned.
     ///
     /// # Examples
     ///
     /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
     /// use asyncio_net::{Protocol, Transport, create_server, open_connection};
     ///
-    /// asyncio_task::run(async {
-    ///     /// Waits for a greeting, and leaves the rest to others.
-    ///     struct Greeting;
+    /// /// Waits for a greeting, and leaves the rest to another protocol.
+    /// struct Greeting;
     ///
-    ///     impl Protocol for Greeting {
-    ///         fn data_received(&mut self, transport: &Transport, _: &[u8]) {
-    ///             transport.write(b"welcome\n");
-    ///             transport.set_protocol(Echo);
-    ///         }
+    /// impl Protocol for Greeting {
+    ///     fn data_received(&mut self, transport: &Transport, _: &[u8]) {
+    ///         transport.write("welcome\n");
+    ///         transport.set_protocol(Echo);
     ///     }
+    /// }
     ///
+    /// struct Echo;
+    ///
+    /// impl Protocol for Echo {
+    ///     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+    ///         transport.write(data);
+    ///     }
+    /// }
+    ///
+    /// asyncio_task::run(async {
     ///     let server = create_server("127.0.0.1:0", || Greeting).await?;
     ///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
-    ///     writer.write(b"hello\n");
+    ///     writer.write("hello\n");
     ///     assert_eq!(reader.read_line().await?, "welcome\n");
-    ///     writer.write(b"echo\n");
+    ///     writer.write("echo\n");
     ///     assert_eq!(reader.read_line().await?, "echo\n");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
     pub fn set_protocol(&self, protocol: impl Protocol + 'static) {
         self.0.set_receiver(Box::new(Lent(protocol)));
-        self.0.wake_pump();
+        self.0.wake_protocols_task();
     }
 
     /// As [`set_protocol`](Self::set_protocol), for one that brings its own buffer.
     ///
     /// # Examples
     ///
-    /// ```
-    /// # struct Echo;
-    /// # impl asyncio_net::Protocol for Echo {
-    /// #     fn data_received(&mut self, transport: &asyncio_net::Transport, data: &[u8]) {
-    /// #         transport.write(data);
-    /// #     }
-    /// # }
-    /// use std::os::unix::net::UnixStream;
-    /// use asyncio_net::{BufferedProtocol, JoinedStream, Transport, connect_accepted_socket};
-    ///
-    /// struct Count([u8; 100]);
-    ///
-    /// impl BufferedProtocol for Count {
-    ///     fn get_buffer(&mut self, _size_hint: usize) -> &mut [u8] {
-    ///         &mut self.0
-    ///     }
-    ///     fn buffer_updated(&mut self, transport: &Transport, count: usize) {
-    ///         write!(transport, "{count}");
-    ///     }
-    /// }
-    ///
-    /// asyncio_task::run(async {
-    ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let transport = connect_accepted_socket(ours, || Echo).await?;
-    ///     let (mut peer, answer) = JoinedStream::from_std(theirs)?.split();
-    ///     transport.set_buffered_protocol(Count([0; 100]));
-    ///     answer.write(b"hello");
-    ///     assert_eq!(peer.read(100).await?, "5");
-    ///     std::io::Result::Ok(())
-    /// }).unwrap();
-    /// ```
+    /// There is one of such a protocol at [`BufferedProtocol`].
     pub fn set_buffered_protocol(&self, protocol: impl BufferedProtocol + 'static) {
         self.0.set_receiver(Box::new(Own(protocol)));
-        self.0.wake_pump();
+        self.0.wake_protocols_task();
     }
 }
 

@@ -1,4 +1,4 @@
-//! The two kinds of protocols, seen from the pump.
+//! The two kinds of protocols behind one trait.
 
 use std::any::type_name;
 use std::io;
@@ -11,11 +11,11 @@ use crate::io::Received;
 use crate::io::buffer_pool;
 use crate::protocol::{BufferedProtocol, Protocol};
 
-/// What the pump and the way out call.
+/// A protocol of either kind.
 pub(crate) trait Receiver {
     fn type_name(&self) -> &'static str;
     fn connection_made(&mut self, transport: &Transport);
-    /// Receives what there is and hands it over, for as long as it is wanted and others need not wait for it.
+    /// Receives bytes and hands them over, while the protocol takes them and its turn lasts.
     fn receive(&mut self, transport: &Transport, cx: &mut Context<'_>) -> Receipt;
     fn eof_received(&mut self, transport: &Transport) -> bool;
     fn connection_lost(&mut self, transport: &Transport, error: Option<io::Error>);
@@ -25,14 +25,14 @@ pub(crate) trait Receiver {
 
 /// How receiving went.
 pub(crate) struct Receipt {
-    /// So many bytes came.
+    /// The number of bytes received.
     pub(crate) bytes: usize,
     pub(crate) stopped: Stopped,
 }
 
 /// Why receiving has stopped.
 pub(crate) enum Stopped {
-    /// There is nothing, or nothing is wanted. The pump is told when there is something.
+    /// There is nothing, or nothing is wanted. The task is woken when there is.
     Idle,
     /// There may be more, but others have their turn first.
     Busy,
@@ -41,10 +41,10 @@ pub(crate) enum Stopped {
     Failed(io::Error),
 }
 
-/// A protocol gives way to others after so many receives in a row.
+/// Receives in a row before a protocol gives way to others.
 const IN_A_ROW: usize = 4;
 
-/// Calls `receive`, which hands over what came, until nothing comes or enough has.
+/// Calls `receive`, which hands bytes over, until nothing comes or the protocol's turn is over.
 #[inline]
 fn receive_some(
     connection: &Connection,
@@ -55,7 +55,7 @@ fn receive_some(
         Ok(Received::Bytes(0)) => ControlFlow::Break(Stopped::End),
         Ok(Received::Bytes(count)) => {
             bytes += count;
-            // What else is there is for the protocol that was put into this one's place.
+            // Further bytes are for the protocol that was put into the place of this one.
             if connection.wants_data() && !connection.has_receiver() {
                 ControlFlow::Continue(())
             } else {
