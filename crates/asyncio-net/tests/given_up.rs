@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::Mutex;
 use std::task::Poll;
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_net::{
     Server, StreamReader, StreamWriter, create_server, open_connection, sock_accept, start_server,
 };
