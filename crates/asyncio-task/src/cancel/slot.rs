@@ -258,3 +258,42 @@ pub(crate) fn is_ending_here() -> bool {
     });
     ending.flatten().unwrap_or_else(|| stepped_task().is_some_and(|task| task.is_ending()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Case scope_overflow: the group is stepping or dropping children, and is not polled itself.
+    #[test]
+    fn a_group_that_is_a_boundary_only_stands_where_that_was_pushed() {
+        crate::run(async {
+            let (outer, group, inner) =
+                (Slot::new(Kind::Finally), Slot::new(Kind::Group), Slot::new(Kind::Body));
+            outer.run(|| {
+                group.run_children(|| {
+                    inner.run(|| {
+                        group.run_children(|| {
+                            group.register();
+                        })
+                    })
+                })
+            });
+            assert!(group.node().is_some_and(|node| node.is_in(outer.node())));
+        });
+    }
+
+    #[test]
+    fn a_group_that_is_polled_stands_outside_of_its_frame() {
+        crate::run(async {
+            let (outer, group) = (Slot::new(Kind::Finally), Slot::new(Kind::Group));
+            outer.run(|| {
+                group.run(|| {
+                    group.run_children(|| {
+                        group.register();
+                    })
+                })
+            });
+            assert!(group.node().is_some_and(|node| node.is_in(outer.node())));
+        });
+    }
+}
