@@ -23,6 +23,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use asyncio_loop::machinery::TaskControl;
 use asyncio_task::*;
 use go::{Place, go};
 use program::{Blow, Program, blows, programs};
