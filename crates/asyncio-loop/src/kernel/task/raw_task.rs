@@ -93,13 +93,14 @@ impl<T> RawTask<T> {
         }
         if flags & PANICKED != 0 {
             task.set(OBSERVED);
-            // SAFETY: DONE, FULL and PANICKED: the payload, which only this handle takes, by `&mut`.
+            // SAFETY: DONE, FULL and PANICKED: the payload, which only this handle takes, by
+            // `&mut`.
             let payload = unsafe { &*task.get().stage::<Payload>() };
             return Some(Outcome::Panicked(copy_payload(&**payload)));
         }
         task.set(LENT);
-        // SAFETY: DONE and FULL: the output of type `T`, which only this handle takes, by `&mut`; LENT keeps a
-        // set of children from dropping it.
+        // SAFETY: DONE and FULL: the output of type `T`, which only this handle takes, by `&mut`;
+        // LENT keeps a set of children from dropping it.
         Some(Outcome::Value(unsafe { &*task.get().stage::<T>() }))
     }
 
@@ -145,8 +146,8 @@ impl<T> RawTask<T> {
         Some(outcome)
     }
 
-    /// Takes the value of a task that has returned one, unless the task that polls with `cx` has been
-    /// asked to end: the straight way to what [`poll_linked`](Self::poll_linked) gives.
+    /// Takes the value of a task that has returned one, unless the task that polls with `cx` has
+    /// been asked to end: the straight way to what [`poll_linked`](Self::poll_linked) gives.
     ///
     /// # Examples
     ///
@@ -201,8 +202,8 @@ impl<T> RawTask<T> {
         Poll::Pending
     }
 
-    /// As [`poll_join`](Self::poll_join); and if the task that waits does so outside of every frame,
-    /// [`TaskRef::awaited`] of it says what it waits for.
+    /// As [`poll_join`](Self::poll_join); and if the waiting task does so outside of every frame,
+    /// its [`awaited`](crate::machinery::TaskControl::awaited) names this one.
     ///
     /// # Panics
     ///
@@ -334,7 +335,8 @@ pub enum Join<T> {
         /// Whether the task that was waiting has been asked to end.
         ending: bool,
     },
-    /// The task that waits is woken, and [`TaskRef::awaited`] of it says what it waits for.
+    /// The waiting task is woken, and its
+    /// [`awaited`](crate::machinery::TaskControl::awaited) names this one.
     Linked,
     /// The waiter is woken; no link is kept, because it waits inside a frame, in several places at
     /// once, or by a waker that is not ours.
