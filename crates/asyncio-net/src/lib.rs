@@ -17,8 +17,9 @@
 //! | another crate's protocol over a connection | [`JoinedStream`] with a feature, [`upgrade_streams`] |
 //! | streams over something else that carries bytes | [`ByteStream`] with [`stream_over`]; [`feed_reader`] in tests |
 //!
-//! A [`Server`] ends with [`shutdown`](Server::shutdown). Names, several addresses and happy eyeballs are in
-//! [`Connect`]; what a server listens on, and how, in [`ServerAddress`] and [`StartServer`].
+//! A [`Server`] ends with [`shutdown`](Server::shutdown). Names, several addresses and happy
+//! eyeballs are in [`Connect`]; what a server listens on, and how, in [`ServerAddress`] and
+//! [`StartServer`].
 //!
 //! ```
 //! use asyncio_net::{open_connection, start_server};
@@ -42,15 +43,15 @@
 //! # Several cores
 //!
 //! A loop is one thread. One port is served by several loops in one of two ways: each listens on it
-//! ([`StartServer::reuse_port`]), or one accepts for all and hands the sockets over ([`create_acceptor`],
-//! [`Server::intake`]). `docs/MULTICORE.md` says when to take which.
+//! ([`StartServer::reuse_port`]), or one accepts for all and hands the sockets over
+//! ([`create_acceptor`], [`Server::intake`]). `docs/MULTICORE.md` says when to take which.
 //!
 //! # Features
 //!
 //! Both are off by default, and bring no more than the traits.
 //!
-//! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`, `AsyncBufRead` and
-//!   `AsyncWrite` of the crate `futures-io`.
+//! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`,
+//!   `AsyncBufRead` and `AsyncWrite` of the crate `futures-io`.
 //! * `tokio`: they have those of `tokio::io`.
 #![deny(unsafe_code)]
 

@@ -40,8 +40,8 @@ pub(crate) struct Fate {
 }
 
 impl Child {
-    /// Takes a process over. It is reaped as soon as it has ended, whether or not a future waits for it.
-    /// If that cannot be arranged the process is killed and reaped at once.
+    /// Takes a process over. It is reaped as soon as it has ended, whether or not a future waits
+    /// for it. If that cannot be arranged the process is killed and reaped at once.
     pub(crate) fn adopt(
         event_loop: &LoopRef,
         process: std::process::Child,
@@ -144,7 +144,8 @@ impl Child {
         matches!(waitid(WaitId::Pid(self.pid), how), Ok(Some(_)))
     }
 
-    /// Has a thread reap the process, which outlives its loop: otherwise it would be a zombie after its end.
+    /// Has a thread reap the process, which outlives its loop: otherwise it would be a zombie after
+    /// its end.
     fn leave_to_a_thread(&self) {
         self.is_orphaned.set(true);
         let pid = self.pid;
@@ -202,8 +203,8 @@ impl Drop for Owned {
     }
 }
 
-/// Reaps a child when it has ended. When the loop closes before that, the child is killed, unless it
-/// may go on: then a thread waits for it.
+/// Reaps a child when it has ended. When the loop closes before that, the child is killed, unless
+/// it may go on: then a thread waits for it.
 struct Reaper(Rc<Child>);
 
 impl Reaper {

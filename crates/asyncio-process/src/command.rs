@@ -223,18 +223,18 @@ impl Command {
         self
     }
 
-    /// Puts the process into a group, so that it and its children can be signalled as one, and Ctrl-C in the
-    /// terminal does not reach them; 0 is a new group of its own.
+    /// Puts the process into a group, so that it and its children can be signalled as one, and
+    /// Ctrl-C in the terminal does not reach them; 0 is a new group of its own.
     ///
-    /// With [`new_session`](Self::new_session) or [`kill_group`](Self::kill_group) it has a group of its own in
-    /// any case.
+    /// With [`new_session`](Self::new_session) or [`kill_group`](Self::kill_group) it has a group
+    /// of its own in any case.
     pub fn process_group(mut self, group: i32) -> Self {
         self.group = Some(group);
         self
     }
 
-    /// Has the process lead a session of its own, without a terminal: what a daemon does. It has a group
-    /// of its own, too.
+    /// Has the process lead a session of its own, without a terminal: what a daemon does. It has a
+    /// group of its own, too.
     ///
     /// # Examples
     ///
@@ -255,8 +255,8 @@ impl Command {
         self
     }
 
-    /// Runs it as another user, by number; needs the privilege. Without [`groups`](Self::groups) it loses
-    /// the supplementary groups of the superuser.
+    /// Runs it as another user, by number; needs the privilege. Without [`groups`](Self::groups) it
+    /// loses the supplementary groups of the superuser.
     #[doc(alias = "user")]
     pub fn uid(mut self, user: u32) -> Self {
         self.setup.uid = Some(user);
@@ -277,7 +277,8 @@ impl Command {
         self
     }
 
-    /// Sets which permissions the files that it makes do *not* get, as `0o077` for all but the owner's.
+    /// Sets which permissions the files that it makes do *not* get, as `0o077` for all but the
+    /// owner's.
     ///
     /// # Examples
     ///
@@ -285,7 +286,8 @@ impl Command {
     /// use asyncio_process::{Command, Stdio};
     ///
     /// asyncio_task::run(async {
-    ///     let output = Command::shell("umask").umask(0o027).stdout(Stdio::piped()).output().await?;
+    ///     let command = Command::shell("umask").umask(0o027).stdout(Stdio::piped());
+    ///     let output = command.output().await?;
     ///     assert_eq!(output.stdout.unwrap(), b"0027\n");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -297,9 +299,9 @@ impl Command {
 
     /// Limits how much of a resource it may use, for good: it can lower the limit but not raise it.
     ///
-    /// The units are the resource's; `u64::MAX` is no limit. A limit above ours needs the privilege,
-    /// which this process has to have, not the [user](Self::uid) that the other one runs as. What
-    /// the process starts in its turn has the same limits, each for itself.
+    /// The units are the resource's; `u64::MAX` is no limit. A limit above ours needs the
+    /// privilege, which this process has to have, not the [user](Self::uid) that the other one runs
+    /// as. What the process starts in its turn has the same limits, each for itself.
     ///
     /// # Examples
     ///
@@ -321,19 +323,20 @@ impl Command {
         self
     }
 
-    /// Limits how much of a resource it may use, as long as it does not raise the limit itself, to what
-    /// it could have had: to the "hard" one. See [`resource_limit`](Self::resource_limit).
+    /// Limits how much of a resource it may use, as long as it does not raise the limit itself, to
+    /// what it could have had: to the "hard" one. See [`resource_limit`](Self::resource_limit).
     #[doc(alias = "setrlimit")]
     pub fn soft_resource_limit(mut self, resource: Resource, limit: u64) -> Self {
         self.setup.limits.push(Limit { resource, soft: limit, hard: None });
         self
     }
 
-    /// Has the system send this signal to the process when the *thread* that starts it has ended, in
-    /// whatever way: with [`Signal::KILL`] it does not outlive this program even if that is killed.
+    /// Has the system send this signal to the process when the *thread* that starts it has ended,
+    /// in whatever way: with [`Signal::KILL`] it does not outlive this program even if that is
+    /// killed.
     ///
-    /// Nothing else does that: a program that is killed drops nothing. What the process starts in its
-    /// turn is not signalled, and a program that changes its user as it starts is not, either.
+    /// Nothing else does that: a program that is killed drops nothing. What the process starts in
+    /// its turn is not signalled, and a program that changes its user as it starts is not, either.
     ///
     /// # Examples
     ///
@@ -379,8 +382,8 @@ impl Command {
         self
     }
 
-    /// Sets whether the process is killed when its [`Process`] is dropped or the loop is closed, which is
-    /// the default. With `false` it goes on; it is reaped as long as the loop runs.
+    /// Sets whether the process is killed when its [`Process`] is dropped or the loop is closed,
+    /// which is the default. With `false` it goes on; it is reaped as long as the loop runs.
     ///
     /// # Examples
     ///
@@ -398,9 +401,9 @@ impl Command {
         self
     }
 
-    /// Puts the process into a group of its own and treats that as one: signals go to all of the group, and
-    /// when the process has ended, what is left of its group is killed. So a shell takes what it has started
-    /// along.
+    /// Puts the process into a group of its own and treats that as one: signals go to all of the
+    /// group, and when the process has ended, what is left of its group is killed. So a shell takes
+    /// what it has started along.
     ///
     /// # Examples
     ///
@@ -433,8 +436,8 @@ impl Command {
     /// # Errors
     ///
     /// The system's: there is no such program, or no right to run it, or no more processes or
-    /// descriptors. Then nothing is left behind. The text names the program and the directory; the error with
-    /// the system's number is the [source](std::error::Error::source).
+    /// descriptors. Then nothing is left behind. The text names the program and the directory; the
+    /// error with the system's number is the [source](std::error::Error::source).
     ///
     /// # Panics
     ///
@@ -442,15 +445,17 @@ impl Command {
     ///
     /// # Cancel safety
     ///
-    /// It does not wait: once polled it is done. Dropping the [`Process`] kills it, and the loop reaps it.
+    /// It does not wait: once polled it is done. Dropping the [`Process`] kills it, and the loop
+    /// reaps it.
     pub async fn spawn(self) -> io::Result<Process> {
         self.start()
     }
 
-    /// Starts the process and waits for its end. Its streams lead where ours do unless told otherwise.
+    /// Starts the process and waits for its end. Its streams lead where ours do unless told
+    /// otherwise.
     ///
-    /// A stream that is piped is closed at once, since no code would read or write it; to have what it writes
-    /// there is [`output`](Self::output).
+    /// A stream that is piped is closed at once, since no code would read or write it; to have what
+    /// it writes there is [`output`](Self::output).
     ///
     /// # Errors
     ///
@@ -483,8 +488,8 @@ impl Command {
     /// Starts the process, collects what it writes to the streams that are piped, and waits for its
     /// end. See [`Process::communicate`].
     ///
-    /// Here standard output and standard error are piped unless told otherwise, and standard input is
-    /// [null](Stdio::null).
+    /// Here standard output and standard error are piped unless told otherwise, and standard input
+    /// is [null](Stdio::null).
     ///
     /// # Errors
     ///
@@ -564,8 +569,8 @@ impl Command {
         Ok(())
     }
 
-    /// Tells the standard library where the streams lead; returns our end of a pipe that both standard
-    /// output and standard error lead to.
+    /// Tells the standard library where the streams lead; returns our end of a pipe that both
+    /// standard output and standard error lead to.
     fn connect(&mut self) -> io::Result<Option<OwnedFd>> {
         let take = |kind: &mut Option<Kind>| kind.take().unwrap_or(Kind::Inherit);
         let (stdin, stdout, stderr) =

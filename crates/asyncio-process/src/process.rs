@@ -18,8 +18,9 @@ use crate::pipe::{Input, Pipe, Pipes};
 
 /// A child process, its standard streams as far as they are piped, and its end.
 ///
-/// Dropping it kills the process, unless [`kill_on_drop`](crate::Command::kill_on_drop) says otherwise. It
-/// is reaped by the loop as soon as it has ended, whether or not a task waits: there are no zombies.
+/// Dropping it kills the process, unless [`kill_on_drop`](crate::Command::kill_on_drop) says
+/// otherwise. It is reaped by the loop as soon as it has ended, whether or not a task waits: there
+/// are no zombies.
 ///
 /// # From asyncio
 ///
@@ -85,8 +86,8 @@ impl Process {
         self.child.status()
     }
 
-    /// Returns how it ended as Python does: the exit code, or minus the number of the signal that ended
-    /// it; `None` while it runs.
+    /// Returns how it ended as Python does: the exit code, or minus the number of the signal that
+    /// ended it; `None` while it runs.
     ///
     /// # Examples
     ///
@@ -142,8 +143,8 @@ impl Process {
         self.stderr.as_mut().map(|(reader, _)| reader)
     }
 
-    /// Takes the writer of its standard input out, to be used elsewhere. Dropping the writer closes the
-    /// pipe.
+    /// Takes the writer of its standard input out, to be used elsewhere. Dropping the writer closes
+    /// the pipe.
     #[must_use]
     pub fn take_stdin(&mut self) -> Option<StreamWriter> {
         self.stdin.take().map(|(writer, _)| writer)
@@ -188,7 +189,8 @@ impl Process {
     /// Waits until the process has ended.
     ///
     /// Any number of callers may wait, also afterwards; all get the same status. If other code of
-    /// this program has reaped the process, its status is lost: then it is 255, and a warning is logged.
+    /// this program has reaped the process, its status is lost: then it is 255, and a warning is
+    /// logged.
     ///
     /// A process that writes more into a pipe than fits blocks until the pipe is read: use
     /// [`communicate`](Self::communicate).
@@ -217,9 +219,9 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// "No such process" when the process has ended, as [`exit_status`](Self::exit_status) shows. Between its
-    /// death and the moment in which the loop learns of it, this does nothing. For numbers that are no
-    /// signals, "invalid input".
+    /// "No such process" when the process has ended, as [`exit_status`](Self::exit_status) shows.
+    /// Between its death and the moment in which the loop learns of it, this does nothing. For
+    /// numbers that are no signals, "invalid input".
     ///
     /// # Examples
     ///
@@ -258,8 +260,8 @@ impl Process {
         self.send_signal(Signal::KILL)
     }
 
-    /// Asks the process to end, waits for that at most for `grace`, then ends it. Returns its status,
-    /// also if it had ended before.
+    /// Asks the process to end, waits for that at most for `grace`, then ends it. Returns its
+    /// status, also if it had ended before.
     ///
     /// # Errors
     ///
@@ -297,15 +299,16 @@ impl Process {
         Ok(self.wait().await)
     }
 
-    /// Writes `input` to standard input and closes it, reads standard output and standard error to their
-    /// end, and waits for the end of the process.
+    /// Writes `input` to standard input and closes it, reads standard output and standard error to
+    /// their end, and waits for the end of the process.
     ///
-    /// The three run at the same time, so no pipe blocks, however much there is. A process that does not read all its
-    /// input is no error. Streams that are not piped, or were taken, are `None` in the output.
+    /// The three run at the same time, so no pipe blocks, however much there is. A process that
+    /// does not read all its input is no error. Streams that are not piped, or were taken, are
+    /// `None` in the output.
     ///
-    /// A stream ends when all its writing ends are closed. A process that the child has started in the
-    /// background may hold one. This waits for it, too, unless it is
-    /// [killed with the child](crate::Command::kill_group).
+    /// A stream ends when all its writing ends are closed. A process that the child has started in
+    /// the background may hold one. This waits for it, too, unless it is [killed with the
+    /// child](crate::Command::kill_group).
     ///
     /// # Errors
     ///
@@ -336,8 +339,8 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`FileTooLarge`](io::ErrorKind::FileTooLarge) if there is more; the process goes on, and the streams
-    /// are closed. The errors of reading.
+    /// [`FileTooLarge`](io::ErrorKind::FileTooLarge) if there is more; the process goes on, and the
+    /// streams are closed. The errors of reading.
     ///
     /// # Cancel safety
     ///

@@ -17,14 +17,15 @@ pub enum Resource {
     /// The size of a core dump, in bytes; 0 is none.
     #[doc(alias = "RLIMIT_CORE")]
     CoreDump,
-    /// Time on a processor, in seconds. Beyond it, `SIGXCPU`, which ends the process by default; at the hard
-    /// limit it is killed.
+    /// Time on a processor, in seconds. Beyond it, `SIGXCPU`, which ends the process by default; at
+    /// the hard limit it is killed.
     #[doc(alias = "RLIMIT_CPU")]
     CpuTime,
     /// Heap and data, in bytes. Beyond it, allocating fails.
     #[doc(alias = "RLIMIT_DATA")]
     Data,
-    /// The size of a file that is written, in bytes. Beyond it, `SIGXFSZ`, which ends the process by default.
+    /// The size of a file that is written, in bytes. Beyond it, `SIGXFSZ`, which ends the process
+    /// by default.
     #[doc(alias = "RLIMIT_FSIZE")]
     FileSize,
     /// Memory that is locked against being paged out, in bytes.
@@ -33,8 +34,8 @@ pub enum Resource {
     /// Open descriptors: one more than the highest number.
     #[doc(alias = "RLIMIT_NOFILE")]
     OpenFiles,
-    /// Processes and threads of the *user*, in other programs as well. Beyond it, starting another fails. Does
-    /// not hold for the superuser.
+    /// Processes and threads of the *user*, in other programs as well. Beyond it, starting another
+    /// fails. Does not hold for the superuser.
     #[doc(alias = "RLIMIT_NPROC")]
     Processes,
     /// The stack of the main thread, in bytes. Beyond it, `SIGSEGV`.

@@ -15,8 +15,8 @@ use crate::sys;
 /// As a limit: none.
 const UNLIMITED: u64 = u64::MAX;
 
-/// Everything that [`std::process::Command`] has no option for, and the user, which has to come after
-/// the limits: that is where the privilege to raise them ends.
+/// Everything that [`std::process::Command`] has no option for, and the user, which has to come
+/// after the limits: that is where the privilege to raise them ends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     pub(crate) session: bool,

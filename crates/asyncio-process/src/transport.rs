@@ -46,13 +46,13 @@ pub async fn subprocess_exec<P: SubprocessProtocol + 'static>(
 
 /// A process that was started with a [`SubprocessProtocol`]; clones are the same one.
 ///
-/// The process goes on if this is dropped; the loop keeps it, until it is [closed](Self::close) or the
-/// loop is.
+/// The process goes on if this is dropped; the loop keeps it, until it is [closed](Self::close) or
+/// the loop is.
 ///
 /// # From asyncio
 ///
-/// `get_pipe_transport(0)` is [`stdin`](Self::stdin); reading from descriptors 1 and 2 is paused and resumed
-/// here.
+/// `get_pipe_transport(0)` is [`stdin`](Self::stdin); reading from descriptors 1 and 2 is paused
+/// and resumed here.
 #[derive(Clone)]
 pub struct SubprocessTransport(pub(crate) Rc<Inner>);
 
@@ -154,15 +154,16 @@ impl SubprocessTransport {
         }
     }
 
-    /// Closes our end of descriptor 0, 1 or 2 of the process, if it is piped. The protocol is told by
-    /// `pipe_connection_lost`, without an error. What was written to descriptor 0 and has not left is lost.
+    /// Closes our end of descriptor 0, 1 or 2 of the process, if it is piped. The protocol is told
+    /// by `pipe_connection_lost`, without an error. What was written to descriptor 0 and has not
+    /// left is lost.
     ///
     /// A process that writes to a pipe that is closed gets `SIGPIPE`.
     ///
     /// # From asyncio
     ///
-    /// `get_pipe_transport(fd).close()`; for descriptor 0 that is `stdin().close()`, which waits until
-    /// what was written has left.
+    /// `get_pipe_transport(fd).close()`; for descriptor 0 that is `stdin().close()`, which waits
+    /// until what was written has left.
     ///
     /// # Examples
     ///
@@ -216,8 +217,8 @@ impl SubprocessTransport {
         self.send_signal(Signal::KILL)
     }
 
-    /// Closes the pipes, and kills the process if it has not ended. The protocol is told of all this. A
-    /// second call does nothing.
+    /// Closes the pipes, and kills the process if it has not ended. The protocol is told of all
+    /// this. A second call does nothing.
     pub fn close(&self) {
         if self.0.closing.replace(true) {
             return;

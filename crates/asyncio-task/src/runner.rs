@@ -19,17 +19,18 @@ use crate::timeout::timeout;
 
 /// Runs `future` as the main task of a new loop, and returns its value.
 ///
-/// When it is done, every task that is left is cancelled and waited for, the default executor's jobs
-/// are waited for, and the loop is closed. Tasks that take longer over their cleanup than the
+/// When it is done, every task that is left is cancelled and waited for, the default executor's
+/// jobs are waited for, and the loop is closed. Tasks that take longer over their cleanup than the
 /// [grace period](RunnerBuilder::grace_period) are named in a report, and dropped.
 ///
-/// On the main thread of a program that does not handle it, Ctrl-C cancels the main task, and
-/// a second one ends it at once. When all is cleaned up as above, the process ends by `SIGINT`, as it
-/// would have without a handler: the process that waits for it sees that, and a shell stops the script that it
-/// runs. What the caller holds is not dropped then. To go on instead, catch the request
-/// ([`catch_cancel`](crate::catch_cancel())), or use [`Runner::run`], which returns [`RunError::Interrupted`]; or
-/// listen yourself ([`ctrl_c`](asyncio_loop::ctrl_c()), [`Signals`](asyncio_loop::Signals)): while somebody on this
-/// loop does, the main task is not cancelled.
+/// On the main thread of a program that does not handle it, Ctrl-C cancels the main task, and a
+/// second one ends it at once. When all is cleaned up as above, the process ends by `SIGINT`, as it
+/// would have without a handler: the process that waits for it sees that, and a shell stops the
+/// script that it runs. What the caller holds is not dropped then. To go on instead, catch the
+/// request ([`catch_cancel`](crate::catch_cancel())), or use [`Runner::run`], which returns
+/// [`RunError::Interrupted`]; or listen yourself ([`ctrl_c`](asyncio_loop::ctrl_c()),
+/// [`Signals`](asyncio_loop::Signals)): while somebody on this loop does, the main task is not
+/// cancelled.
 ///
 /// # Panics
 ///
@@ -310,8 +311,8 @@ impl Runner {
     /// # Errors
     ///
     /// [`RunError::AlreadyRunning`] if a loop is running on this thread, [`RunError::Closed`] after
-    /// [`close`](Self::close); the future is dropped unpolled. [`RunError::Stopped`] if the loop was
-    /// stopped first, [`RunError::Cancelled`] if the main task was cancelled.
+    /// [`close`](Self::close); the future is dropped unpolled. [`RunError::Stopped`] if the loop
+    /// was stopped first, [`RunError::Cancelled`] if the main task was cancelled.
     ///
     /// # Panics
     ///
@@ -481,8 +482,8 @@ impl Runner {
 }
 
 /// Cancels what is left on a loop, and runs it until that has ended, or the grace period has; false
-/// then. What is made meanwhile is cancelled as well, whether the others end or not: it is looked for
-/// after a millisecond, then after two, and so on.
+/// then. What is made meanwhile is cancelled as well, whether the others end or not: it is looked
+/// for after a millisecond, then after two, and so on.
 fn cancel_all_tasks(event_loop: &EventLoop, grace: Duration) -> bool {
     let deadline = event_loop.time() + grace;
     let (mut asked, mut pause) = (0, Duration::from_millis(1));

@@ -887,8 +887,8 @@ fn a_request_made_while_another_is_being_answered_stays() {
         let log = Log::default();
         let notes = log.clone();
         let task = create_task(async move {
-            // A task that is asked by the limit gives its value all the same. Both timers go off in one
-            // turn, the task's first.
+            // A task that is asked by the limit gives its value all the same. Both timers go off in
+            // one turn, the task's first.
             let stubborn = create_task(critical(sleep(ms(5))));
             let asks = async {
                 turns(2).await;

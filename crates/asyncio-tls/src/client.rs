@@ -163,8 +163,8 @@ impl TlsClientBuilder {
         self
     }
 
-    /// Accepts any certificate of any server. What is sent can be read and changed by anybody on the
-    /// way: this is for tests.
+    /// Accepts any certificate of any server. What is sent can be read and changed by anybody on
+    /// the way: this is for tests.
     pub fn danger_accept_any_certificate(mut self) -> Self {
         self.verifies = false;
         self

@@ -11,7 +11,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::provider::provider;
 
-/// A chain of certificates, and the private key of the first one: by this, one side shows who it is.
+/// A chain of certificates, and the private key of the first one: by this, one side shows who it
+/// is.
 ///
 /// # Examples
 ///
@@ -32,12 +33,13 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads the chain, the own certificate first, and the key from PEM files. One file may hold both.
+    /// Reads the chain, the own certificate first, and the key from PEM files. One file may hold
+    /// both.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read; `InvalidData` when it holds no certificate or key, or when they do not
-    /// belong together. The error names the file.
+    /// When a file cannot be read; `InvalidData` when it holds no certificate or key, or when they
+    /// do not belong together. The error names the file.
     pub fn from_pem_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> io::Result<Self> {
         let (chain, key) = (chain.as_ref(), key.as_ref());
         Self::from_pem(&read(chain)?, &read(key)?).map_err(|error| {

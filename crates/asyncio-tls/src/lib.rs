@@ -1,7 +1,7 @@
 //! TLS for the streams of asyncio, on rustls: what `ssl=` and `start_tls` are in Python.
 //!
-//! A [`TlsClient`] says whom a client trusts, a [`TlsServer`] with which certificates a server answers.
-//! Both are cheap to clone, and may be used on every loop of a program.
+//! A [`TlsClient`] says whom a client trusts, a [`TlsServer`] with which certificates a server
+//! answers. Both are cheap to clone, and may be used on every loop of a program.
 //!
 //! ```no_run
 //! use asyncio_net::open_connection;
@@ -19,27 +19,27 @@
 //!
 //! # What is checked
 //!
-//! A client checks the certificate of the server: that a root it trusts has signed it, that it is valid today,
-//! and that it is for the name that the client asked for. It has TLS 1.2 and 1.3. Whatever switches a check
-//! off has `danger` in its name.
+//! A client checks the certificate of the server: that a root it trusts has signed it, that it is
+//! valid today, and that it is for the name that the client asked for. It has TLS 1.2 and 1.3.
+//! Whatever switches a check off has `danger` in its name.
 //!
 //! # Ends
 //!
-//! A peer that has nothing more to say sends a closing alert, and the reader is at its end. A connection
-//! that ends without one was cut, perhaps by an attacker: reading fails with
+//! A peer that has nothing more to say sends a closing alert, and the reader is at its end. A
+//! connection that ends without one was cut, perhaps by an attacker: reading fails with
 //! [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof).
 //!
 //! # Cryptography
 //!
 //! The feature `ring` (default) or `aws-lc-rs` chooses the crate that computes; no provider of the
-//! whole process is asked for or set. With [`TlsClient::from_config`] and [`TlsServer::from_config`] any other
-//! provider of rustls can be used.
+//! whole process is asked for or set. With [`TlsClient::from_config`] and
+//! [`TlsServer::from_config`] any other provider of rustls can be used.
 //!
 //! # From asyncio
 //!
 //! An `SSLContext` is a [`TlsClient`] or a [`TlsServer`]; `ssl_handshake_timeout` and
-//! `ssl_shutdown_timeout` are methods of their builders. OpenSSL's cipher strings and files of CAs by
-//! directory are not there.
+//! `ssl_shutdown_timeout` are methods of their builders. OpenSSL's cipher strings and files of CAs
+//! by directory are not there.
 
 #![forbid(unsafe_code)]
 

@@ -8,17 +8,17 @@ use rustls::Connection;
 use crate::handshake::{Limits, shake_hands};
 use crate::{TlsClient, TlsInfo, TlsServer};
 
-/// Begins TLS as the client on streams that are open: right after connecting, or when both sides have
-/// agreed on it in their own protocol (`STARTTLS`).
+/// Begins TLS as the client on streams that are open: right after connecting, or when both sides
+/// have agreed on it in their own protocol (`STARTTLS`).
 ///
 /// `host` is the name that is asked for and checked, unless the client was made with another
 /// [`server_name`](crate::TlsClientBuilder::server_name).
 ///
 /// # Errors
 ///
-/// `InvalidData` with the [`rustls::Error`] inside when the certificate is refused or the peer breaks the
-/// protocol, `TimedOut` when the handshake takes too long, `UnexpectedEof` when the peer ends the
-/// connection; the error of the connection. The connection is ended then.
+/// `InvalidData` with the [`rustls::Error`] inside when the certificate is refused or the peer
+/// breaks the protocol, `TimedOut` when the handshake takes too long, `UnexpectedEof` when the peer
+/// ends the connection; the error of the connection. The connection is ended then.
 ///
 /// # Cancel safety
 ///

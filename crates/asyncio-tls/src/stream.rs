@@ -70,8 +70,8 @@ impl<S: ByteStream> TlsStream<S> {
 
     /// Receives something and gives it to the session. Returns how much; 0 is the end.
     ///
-    /// The session keeps little plain text and takes no more while it has some, so the rest of what came
-    /// stays here.
+    /// The session keeps little plain text and takes no more while it has some, so the rest of what
+    /// came stays here.
     pub(crate) fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut received = self.received.borrow_mut();
         let Received { bytes, start } = &mut *received;

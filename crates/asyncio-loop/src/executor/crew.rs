@@ -2,17 +2,17 @@
 //!
 //! Waking a sleeping thread costs more than most short jobs, so it is rationed:
 //!
-//! * At most one worker at a time *searches*: it was woken or started for work it has not found yet,
-//!   or it looks for some microseconds longer before it goes to sleep. While there is one, handing in
-//!   a job wakes nobody.
+//! * At most one worker at a time *searches*: it was woken or started for work it has not found
+//!   yet, or it looks for some microseconds longer before it goes to sleep. While there is one,
+//!   handing in a job wakes nobody.
 //! * A searcher that finds a job while more are queued calls the next helper before it starts. So a
 //!   burst wakes as many workers as it keeps busy, one after the other, and a job behind a slow one
 //!   is never stuck while another worker could be had.
-//! * The last one to fall asleep is woken first: its caches are warm, and those below it in the stack
-//!   sleep on until their time is over and they end.
+//! * The last one to fall asleep is woken first: its caches are warm, and those below it in the
+//!   stack sleep on until their time is over and they end.
 //!
-//! Invariant: with the lock released, a queued job means that somebody searches, or that every worker
-//! is busy and no more are allowed.
+//! Invariant: with the lock released, a queued job means that somebody searches, or that every
+//! worker is busy and no more are allowed.
 
 use std::collections::VecDeque;
 use std::panic::Location;

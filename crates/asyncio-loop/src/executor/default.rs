@@ -29,13 +29,12 @@ impl LoopRef {
     /// Runs a blocking function on another thread: one of `executor`'s, or without one of the
     /// default executor's.
     ///
-    /// The function is handed over at once; await the result, or
-    /// [`detach`](WrapFuture::detach) it. It does not see the caller's context variables; `to_thread`
-    /// carries them.
+    /// The function is handed over at once; await the result, or [`detach`](WrapFuture::detach) it.
+    /// It does not see the caller's context variables; `to_thread` carries them.
     ///
     /// The result fails with [`JobError::Panicked`] if the function panics, and with
-    /// [`JobError::ExecutorShutdown`] if the executor takes no jobs any more. A result that comes when
-    /// the loop is closed is dropped.
+    /// [`JobError::ExecutorShutdown`] if the executor takes no jobs any more. A result that comes
+    /// when the loop is closed is dropped.
     ///
     /// # Cancel safety
     ///

@@ -1,8 +1,8 @@
 //! Executors: where blocking functions go, so that the loop does not wait for them.
 //!
-//! `job` is a function with the place for its result, `crew` decides which worker runs it and which is woken,
-//! `worker` is one thread, `pool` is what users see. `default` is a loop's own executor, and `calling`
-//! leads from a job back to its loop.
+//! `job` is a function with the place for its result, `crew` decides which worker runs it and which
+//! is woken, `worker` is one thread, `pool` is what users see. `default` is a loop's own executor,
+//! and `calling` leads from a job back to its loop.
 
 mod calling;
 mod crew;

@@ -169,8 +169,8 @@ impl ThreadPoolExecutor {
     ///
     /// # Errors
     ///
-    /// The jobs that run still, with the place where each was submitted; they go on. One of the pool's own
-    /// jobs gets this at once, since it cannot wait for its own end.
+    /// The jobs that run still, with the place where each was submitted; they go on. One of the
+    /// pool's own jobs gets this at once, since it cannot wait for its own end.
     ///
     /// # Examples
     ///

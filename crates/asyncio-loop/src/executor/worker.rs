@@ -10,13 +10,14 @@ use super::pool::Shared;
 use crate::primitives::{Ordering, hint, thread};
 use crate::report;
 
-/// How long a worker looks for more before it sleeps: what it takes to wake a loop that waits for its
-/// result, on a processor that has gone to sleep as well, and to come back from there with the next job.
+/// How long a worker looks for more before it sleeps: what it takes to wake a loop that waits for
+/// its result, on a processor that has gone to sleep as well, and to come back from there with the
+/// next job.
 const LOOK: Duration = Duration::from_micros(30);
 /// So many looks in a row keep the processor, then others may have it.
 const BUSY_LOOKS: u32 = if cfg!(loom) { 1 } else { 16 };
-/// When it comes back this late, others want it, for milliseconds each: a job that comes meanwhile waits
-/// for all of that, while it takes microseconds to wake a worker that sleeps ...
+/// When it comes back this late, others want it, for milliseconds each: a job that comes meanwhile
+/// waits for all of that, while it takes microseconds to wake a worker that sleeps ...
 const LATE: Duration = Duration::from_micros(200);
 /// ... so for this many times as long as was lost a worker without work sleeps at once.
 const REST: u32 = 100;
@@ -49,7 +50,8 @@ impl Worker {
     pub(super) fn work(mut self) {
         POOL.set(Arc::as_ptr(&self.pool));
         while let Some(job) = self.next_job() {
-            // A panic of the job is its result. This is for the destructor of a value that is not taken.
+            // A panic of the job is its result. This is for the destructor of a value that is not
+            // taken.
             report::caught("the end of a job", || job.run());
         }
         self.pool.leave(self.number);

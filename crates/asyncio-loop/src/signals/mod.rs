@@ -23,20 +23,21 @@ use self::table::{Handler, SignalTable};
 use crate::event_loop::LoopRef;
 
 impl LoopRef {
-    /// Calls `callback` on this loop whenever `signal` arrives, in place of what the signal did so far.
+    /// Calls `callback` on this loop whenever `signal` arrives, in place of what the signal did so
+    /// far.
     ///
     /// It runs as any other callback does, soon after the signal, in a copy of the current context;
     /// so it may do everything that signal handlers must not. Signals that arrive faster than it
-    /// runs count as one. A second handler for the same signal replaces the first. If it panics that
-    /// is reported, and it stays registered.
+    /// runs count as one. A second handler for the same signal replaces the first. If it panics
+    /// that is reported, and it stays registered.
     ///
-    /// Any number of loops may handle the same signal, each on its own thread; every one is told. When
-    /// the last one stops, or is closed, the signal does again what it did before.
+    /// Any number of loops may handle the same signal, each on its own thread; every one is told.
+    /// When the last one stops, or is closed, the signal does again what it did before.
     ///
     /// # Errors
     ///
-    /// For numbers that are no signals, for signals that cannot be caught (`SIGKILL`, `SIGSTOP`), and for
-    /// signals that a fault of the running thread raises (`SIGSEGV`, `SIGBUS`, `SIGFPE`,
+    /// For numbers that are no signals, for signals that cannot be caught (`SIGKILL`, `SIGSTOP`),
+    /// and for signals that a fault of the running thread raises (`SIGSEGV`, `SIGBUS`, `SIGFPE`,
     /// `SIGILL`). If the system refuses; then nothing has changed.
     ///
     /// # From asyncio
@@ -97,8 +98,8 @@ impl LoopRef {
         self.local::<SignalTable>().remove_handler(number)
     }
 
-    /// Whether a task of this loop listens for `signal`, by [`Signals`] or by a future that waits for it.
-    /// A handler does not count.
+    /// Whether a task of this loop listens for `signal`, by [`Signals`] or by a future that waits
+    /// for it. A handler does not count.
     ///
     /// # Examples
     ///
@@ -140,8 +141,8 @@ pub fn is_default_signal(signal: impl Into<Signal>) -> bool {
     known(signal.into()).is_ok_and(sys::is_default)
 }
 
-/// Sends `signal` to the calling thread, and returns when its handler has run, if it has one; by default
-/// many end the process.
+/// Sends `signal` to the calling thread, and returns when its handler has run, if it has one; by
+/// default many end the process.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
 //! Which loops want which signals: one table for the process, since dispositions belong to it.
 //!
 //! The handler's pipe has one reading end, of which every loop that wants signals watches a copy.
-//! The loop that wakes first empties the pipe and tells *all* loops. So the order of the loops does not
-//! matter, and a busy loop delays only itself.
+//! The loop that wakes first empties the pipe and tells *all* loops. So the order of the loops does
+//! not matter, and a busy loop delays only itself.
 
 use std::ffi::c_int;
 use std::io::{self, Read};

@@ -61,8 +61,8 @@ impl Signal {
         self.0
     }
 
-    /// Returns the real-time signal with this number among them, `SIGRTMIN + number`, if there is one. What they
-    /// mean is for programs to agree on.
+    /// Returns the real-time signal with this number among them, `SIGRTMIN + number`, if there is
+    /// one. What they mean is for programs to agree on.
     ///
     /// # Examples
     ///

@@ -1,8 +1,9 @@
 //! The handler that the system calls, and how it gets there.
 //!
-//! The handler may interrupt any code on any thread, so all it does is to mark the signal as pending
-//! and to write one byte into a pipe. The loop that reads the pipe then looks at the marks; see
-//! `registry`. A Ctrl-C that follows one without an answer ends the process in the handler itself.
+//! The handler may interrupt any code on any thread, so all it does is to mark the signal as
+//! pending and to write one byte into a pipe. The loop that reads the pipe then looks at the marks;
+//! see `registry`. A Ctrl-C that follows one without an answer ends the process in the handler
+//! itself.
 
 use std::ffi::c_int;
 use std::fmt;
@@ -65,7 +66,8 @@ pub(super) fn is_default(signal: c_int) -> bool {
 
 /// Sends a signal to the calling thread.
 pub(super) fn raise(signal: c_int) -> io::Result<()> {
-    // SAFETY: no memory is involved. What a handler does is the responsibility of the code that installed it.
+    // SAFETY: no memory is involved. What a handler does is the responsibility of the code that
+    // installed it.
     if unsafe { libc::raise(signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -95,7 +97,8 @@ fn slot(signal: c_int) -> Option<&'static AtomicBool> {
 const OFF: u64 = 0;
 /// Each Ctrl-C so far was answered.
 const ANSWERED: u64 = 1;
-/// Nanoseconds that an answer may take. A wrapper that passes a Ctrl-C on may send it twice at once.
+/// Nanoseconds that an answer may take. A wrapper that passes a Ctrl-C on may send it twice at
+/// once.
 const PATIENCE: u64 = 100_000_000;
 
 /// `OFF`, `ANSWERED`, or the moment of the first Ctrl-C that was not answered.
@@ -103,8 +106,8 @@ static UNANSWERED: AtomicU64 = AtomicU64::new(OFF);
 /// How many handlers and listeners of the program's own wait for Ctrl-C.
 static CLAIMS: AtomicUsize = AtomicUsize::new(0);
 
-/// While this exists, a Ctrl-C ends the process if an earlier one is left without an answer, and the
-/// program has no [`Claim`].
+/// While this exists, a Ctrl-C ends the process if an earlier one is left without an answer, and
+/// the program has no [`Claim`].
 pub(super) struct Armed(());
 
 impl Armed {
@@ -144,7 +147,8 @@ impl Drop for Claim {
     }
 }
 
-/// Whether a Ctrl-C that comes now follows one that is left without an answer. Runs in signal context.
+/// Whether a Ctrl-C that comes now follows one that is left without an answer. Runs in signal
+/// context.
 fn is_left_unanswered(now: u64) -> bool {
     match UNANSWERED.compare_exchange(ANSWERED, now, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) | Err(OFF) => false,
@@ -155,7 +159,8 @@ fn is_left_unanswered(now: u64) -> bool {
 /// Runs in signal context.
 fn monotonic_nanos() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `clock_gettime` may be called from signal handlers, and the pointer is valid for the call.
+    // SAFETY: `clock_gettime` may be called from signal handlers, and the pointer is valid for the
+    // call.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     // Never `OFF` or `ANSWERED`; neither part is negative.
     (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64).max(2)
@@ -165,9 +170,11 @@ fn monotonic_nanos() -> u64 {
 fn end_by_default(signal: c_int) {
     // SAFETY: all zeroes is a valid `sigaction`: default disposition, empty mask, no flags.
     let action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: `sigaction` may be called from signal handlers, and the pointer is valid for the call.
+    // SAFETY: `sigaction` may be called from signal handlers, and the pointer is valid for the
+    // call.
     unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
-    // SAFETY: `raise` may be called from signal handlers. The signal is blocked while its handler runs.
+    // SAFETY: `raise` may be called from signal handlers. The signal is blocked while its handler
+    // runs.
     unsafe { libc::raise(signal) };
 }
 

@@ -137,7 +137,8 @@ impl SignalTable {
         state.signals.get(signal).is_some_and(|interest| !interest.mailboxes.is_empty())
     }
 
-    /// Tells the handler and the listeners of this loop. A signal that none of them wants is forgotten.
+    /// Tells the handler and the listeners of this loop. A signal that none of them wants is
+    /// forgotten.
     fn deliver(&self, signal: c_int) {
         let (handler, mailboxes) = match self.state.borrow().signals.get(signal) {
             Some(interest) => (interest.handler.clone(), interest.mailboxes.clone()),

@@ -1,8 +1,9 @@
-//! The cell that the two sides of a thread future share: the outcome, and what is woken or called then.
+//! The cell that the two sides of a thread future share: the outcome, and what is woken or called
+//! then.
 //!
-//! One lock guards it all, and no foreign code (wakers, callbacks, destructors of values) runs while
-//! it is held. A cell moves from waiting to running to done, or from waiting straight to done when it
-//! is cancelled; nothing ever leaves done.
+//! One lock guards it all, and no foreign code (wakers, callbacks, destructors of values) runs
+//! while it is held. A cell moves from waiting to running to done, or from waiting straight to done
+//! when it is cancelled; nothing ever leaves done.
 
 use std::mem;
 use std::sync::PoisonError;
@@ -96,7 +97,8 @@ impl<T> Cell<T> {
         }
     }
 
-    /// Keeps the outcome and wakes the waiters. `Err`: it was done before; here is the outcome back.
+    /// Keeps the outcome and wakes the waiters. `Err`: it was done before; here is the outcome
+    /// back.
     pub(super) fn complete(&self, outcome: Outcome<T>) -> Result<Vec<Callback<T>>, Outcome<T>> {
         self.complete_if(outcome, |state| !state.is_done())
     }

@@ -54,8 +54,8 @@ impl<T: Send + 'static> ThreadFuture<T> {
     /// # Errors
     ///
     /// [`JobError::TimedOut`] after `timeout`: the work goes on, and `result` may be called again.
-    /// [`JobError::WouldDeadlock`] on the thread of the loop that has to produce the value, unless it
-    /// is there. Otherwise whatever the work ended with.
+    /// [`JobError::WouldDeadlock`] on the thread of the loop that has to produce the value, unless
+    /// it is there. Otherwise whatever the work ended with.
     ///
     /// # Panics
     ///

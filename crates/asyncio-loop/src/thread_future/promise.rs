@@ -58,8 +58,8 @@ impl<T: Send + 'static> ThreadPromise<T> {
 
     /// Makes a promise that is going to be kept on the thread of `event_loop`.
     ///
-    /// To block that thread on the future is an error, and a promise that is dropped because the loop
-    /// is closed says so.
+    /// To block that thread on the future is an error, and a promise that is dropped because the
+    /// loop is closed says so.
     ///
     /// ```
     /// use asyncio_loop::{EventLoop, JobError, ThreadPromise};

@@ -51,8 +51,8 @@ pub struct WrapFuture<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> WrapFuture<T> {
-    /// Ends the wait at once: the task that awaits it gets [`JobError::Cancelled`]. The job is cancelled if
-    /// it has not started; otherwise it goes on to its end, and its value is dropped.
+    /// Ends the wait at once: the task that awaits it gets [`JobError::Cancelled`]. The job is
+    /// cancelled if it has not started; otherwise it goes on to its end, and its value is dropped.
     ///
     /// Returns false if it was awaited to its end, or cancelled before.
     ///

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use asyncio_loop::JobError;
 
-/// Why a job of a [`ProcessPoolExecutor`](crate::ProcessPoolExecutor) failed, other than by a panic.
+/// Why a job of a [`ProcessPoolExecutor`](crate::ProcessPoolExecutor) failed, other than by a
+/// panic.
 ///
 /// It is the source of [`JobError::Failed`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// [`init_process_pool`](crate::init_process_pool) was not called: workers would not know what to do.
+    /// [`init_process_pool`](crate::init_process_pool) was not called: workers would not know what
+    /// to do.
     NotInitialised,
     /// The function was not named to [`init_process_pool`](crate::init_process_pool).
     NotRegistered {

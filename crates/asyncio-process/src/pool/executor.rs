@@ -24,31 +24,32 @@ use crate::setup::{Limit, Setup};
 /// # When to use it
 ///
 /// In Python it is the way to use several processors. In Rust threads do that, and
-/// [`ThreadPoolExecutor`] hands a job over ten times faster and without encoding anything. Processes
-/// are for *isolation*: a function that may crash (a C library, hostile input), leak, or run for ever
-/// fails alone here. Its job gets a clear error, its worker is killed and replaced, and nothing else
-/// notices.
+/// [`ThreadPoolExecutor`] hands a job over ten times faster and without encoding anything.
+/// Processes are for *isolation*: a function that may crash (a C library, hostile input), leak, or
+/// run for ever fails alone here. Its job gets a clear error, its worker is killed and replaced,
+/// and nothing else notices.
 ///
 /// # How it works
 ///
-/// Workers are started on demand, up to [`max_workers`](ProcessPoolBuilder::max_workers), and end with
-/// the pool or with the process that owns it, however that ends. Arguments and results travel by
-/// `serde`. See [`init_process_pool`](crate::init_process_pool) for what `main` has to do.
+/// Workers are started on demand, up to [`max_workers`](ProcessPoolBuilder::max_workers), and end
+/// with the pool or with the process that owns it, however that ends. Arguments and results travel
+/// by `serde`. See [`init_process_pool`](crate::init_process_pool) for what `main` has to do.
 ///
-/// In a task, await the future of a job. In [`wrap_future`](asyncio_loop::wrap_future), a job that has not started
-/// is cancelled with the task that waits for it.
+/// In a task, await the future of a job. In [`wrap_future`](asyncio_loop::wrap_future), a job that
+/// has not started is cancelled with the task that waits for it.
 ///
 /// # From asyncio
 ///
-/// `concurrent.futures.ProcessPoolExecutor`, but a worker that dies fails its own job only: there is no
-/// `BrokenProcessPool`. Time limits are new.
+/// `concurrent.futures.ProcessPoolExecutor`, but a worker that dies fails its own job only: there
+/// is no `BrokenProcessPool`. Time limits are new.
 ///
 /// # Examples
 ///
 /// ```standalone_crate
 /// use asyncio_process::{PoolFunction, ProcessPoolExecutor, init_process_pool};
 ///
-/// static CRASH: PoolFunction<i32, ()> = PoolFunction::new("crash", |code| std::process::exit(code));
+/// static CRASH: PoolFunction<i32, ()> =
+///     PoolFunction::new("crash", |code| std::process::exit(code));
 /// static DOUBLE: PoolFunction<i32, i32> = PoolFunction::new("double", |n| 2 * n);
 ///
 /// fn main() {
@@ -149,14 +150,15 @@ impl ProcessPoolExecutor {
         self.threads.cancel_queued()
     }
 
-    /// Kills every worker that runs a job; the jobs fail with [`PoolError::WorkerDied`]. Returns the
-    /// number of workers. Queued jobs go on in new ones.
+    /// Kills every worker that runs a job; the jobs fail with [`PoolError::WorkerDied`]. Returns
+    /// the number of workers. Queued jobs go on in new ones.
     pub fn kill_workers(&self) -> usize {
         let workers = self.shared.workers();
         workers.busy.iter().filter(|worker| worker.kill().is_ok()).count()
     }
 
-    /// Shuts the pool down and blocks this thread until its workers have ended, at most for `timeout`.
+    /// Shuts the pool down and blocks this thread until its workers have ended, at most for
+    /// `timeout`.
     ///
     /// # Errors
     ///
@@ -339,8 +341,8 @@ impl ProcessPoolBuilder {
         self
     }
 
-    /// Sets after how many jobs a worker is replaced by a new one; by default never. It keeps leaks of
-    /// the functions small.
+    /// Sets after how many jobs a worker is replaced by a new one; by default never. It keeps leaks
+    /// of the functions small.
     pub fn max_tasks_per_child(mut self, jobs: NonZero<usize>) -> Self {
         self.max_tasks_per_child = Some(jobs);
         self
@@ -360,9 +362,9 @@ impl ProcessPoolBuilder {
     /// Limits how much of a resource each worker may use, over all its jobs. See
     /// [`Command::resource_limit`](crate::Command::resource_limit).
     ///
-    /// A job that runs into a limit mostly ends its worker: [`PoolError::WorkerDied`]. A limit that the system
-    /// refuses shows as [`PoolError::Start`]. With a limit on memory the workers write no backtraces, which
-    /// would need some.
+    /// A job that runs into a limit mostly ends its worker: [`PoolError::WorkerDied`]. A limit that
+    /// the system refuses shows as [`PoolError::Start`]. With a limit on memory the workers write
+    /// no backtraces, which would need some.
     pub fn resource_limit(mut self, resource: Resource, limit: u64) -> Self {
         self.worker_setup.limits.push(Limit { resource, soft: limit, hard: Some(limit) });
         self

@@ -1,4 +1,5 @@
-//! The worker's side: called with a socket as standard input, it answers requests until that closes.
+//! The worker's side: called with a socket as standard input, it answers requests until that
+//! closes.
 
 use std::any::Any;
 use std::io;
@@ -14,8 +15,8 @@ use asyncio_loop::JobPanic;
 use super::frame::{self, Reply};
 use super::function::{self, Registrable};
 
-/// Set for worker processes, to the number of the process that started them. What a worker starts in
-/// its turn inherits the variable, but not the socket.
+/// Set for worker processes, to the number of the process that started them. What a worker starts
+/// in its turn inherits the variable, but not the socket.
 pub(super) const PARENT: &str = "ASYNCIO_POOL_PARENT";
 
 /// Names the program's pool functions, and in a worker process serves them and never returns.
@@ -23,8 +24,8 @@ pub(super) const PARENT: &str = "ASYNCIO_POOL_PARENT";
 /// Call it first thing in `main`: worker processes are started from the same executable, run `main`
 /// too, and go no further than this. It is what `if __name__ == "__main__"` guards in Python.
 ///
-/// It may also be the first thing in an `async fn main` with `#[asyncio::main]`: a worker then makes a loop that it
-/// does not run. A second call changes nothing.
+/// It may also be the first thing in an `async fn main` with `#[asyncio::main]`: a worker then
+/// makes a loop that it does not run. A second call changes nothing.
 ///
 /// ```standalone_crate
 /// use asyncio_process::{PoolFunction, ProcessPoolExecutor, init_process_pool};
@@ -82,8 +83,8 @@ fn take_socket() -> io::Result<UnixStream> {
     Ok(socket)
 }
 
-/// Reads requests on a thread of its own, which ends the process as soon as the parent is gone, also
-/// in the middle of a job.
+/// Reads requests on a thread of its own, which ends the process as soon as the parent is gone,
+/// also in the middle of a job.
 fn read_ahead(mut socket: UnixStream) -> Receiver<Vec<u8>> {
     fn read_all(socket: &mut UnixStream, requests: &Sender<Vec<u8>>) {
         while let Ok(Some(request)) = frame::read(socket) {
@@ -112,7 +113,8 @@ fn answer(name: &str, arguments: &[u8]) -> Reply {
 fn panic_text(payload: Box<dyn Any + Send>) -> String {
     let panic = JobPanic::new(payload);
     let text = panic.message().unwrap_or_else(|| "a value that is no text".to_owned());
-    // What it holds may panic as well, when it is dropped; there is nothing to be done with that one.
+    // What it holds may panic as well, when it is dropped; there is nothing to be done with that
+    // one.
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         std::mem::forget(another);
     }

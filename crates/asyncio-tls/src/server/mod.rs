@@ -53,7 +53,8 @@ struct Files {
 }
 
 impl TlsServer {
-    /// A server with one certificate, from PEM files: the chain, the own certificate first, and the key.
+    /// A server with one certificate, from PEM files: the chain, the own certificate first, and the
+    /// key.
     ///
     /// # Errors
     ///
@@ -92,15 +93,15 @@ impl TlsServer {
         &self.config
     }
 
-    /// Reads the PEM files again that the server was made with. Handshakes that begin from now on get the
-    /// new certificates, on every loop; connections that are open stay as they are.
+    /// Reads the PEM files again that the server was made with. Handshakes that begin from now on
+    /// get the new certificates, on every loop; connections that are open stay as they are.
     ///
     /// It reads files: on a loop, call it by `to_thread`.
     ///
     /// # Errors
     ///
-    /// As [`Identity::from_pem_files`]; `InvalidInput` when the server was made without files. Nothing
-    /// changes then.
+    /// As [`Identity::from_pem_files`]; `InvalidInput` when the server was made without files.
+    /// Nothing changes then.
     ///
     /// # Examples
     ///
@@ -127,8 +128,8 @@ impl TlsServer {
         Ok(())
     }
 
-    /// Replaces the certificate for clients that ask for no name, or for one that has no certificate
-    /// of its own. Connections that are open stay as they are.
+    /// Replaces the certificate for clients that ask for no name, or for one that has no
+    /// certificate of its own. Connections that are open stay as they are.
     ///
     /// # Errors
     ///
@@ -171,7 +172,8 @@ pub struct TlsServerBuilder {
 }
 
 impl TlsServerBuilder {
-    /// The certificate for clients that ask for no name, or for one that has no certificate of its own.
+    /// The certificate for clients that ask for no name, or for one that has no certificate of its
+    /// own.
     #[doc(alias = "load_cert_chain")]
     pub fn identity(mut self, identity: Identity) -> Self {
         set(&mut self.table, None, identity);
@@ -197,7 +199,8 @@ impl TlsServerBuilder {
         self
     }
 
-    /// [`identity_for`](Self::identity_for) from PEM files, which [`TlsServer::reload`] reads again.
+    /// [`identity_for`](Self::identity_for) from PEM files, which [`TlsServer::reload`] reads
+    /// again.
     ///
     /// # Errors
     ///
@@ -217,7 +220,8 @@ impl TlsServerBuilder {
         Ok(self)
     }
 
-    /// Lets only clients in that show a certificate which one of these roots, a PEM text, has signed.
+    /// Lets only clients in that show a certificate which one of these roots, a PEM text, has
+    /// signed.
     ///
     /// # Errors
     ///
