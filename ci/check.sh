@@ -14,7 +14,7 @@ export RUST_BACKTRACE=1
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 crates=$(ls crates)
 
-steps="fmt clippy test doc links rows examples alone benches instructions msrv loom asan miri"
+steps="fmt clippy test doc links rows lines examples alone benches instructions msrv loom asan miri"
 
 check_fmt() {
     cargo fmt --all --check

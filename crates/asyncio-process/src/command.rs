@@ -82,8 +82,8 @@ pub fn create_subprocess_shell(line: impl AsRef<OsStr>) -> Command {
 /// use asyncio_process::{Command, Stdio};
 ///
 /// asyncio_task::run(async {
-///     let command = Command::new("env").arg("-0").env_clear().env("NAME", "value").current_dir("/");
-///     let output = command.stderr(Stdio::null()).output().await?;
+///     let command = Command::new("env").arg("-0").env_clear().env("NAME", "value");
+///     let output = command.current_dir("/").stderr(Stdio::null()).output().await?;
 ///     assert_eq!(output.stdout.unwrap(), b"NAME=value\0");
 ///     std::io::Result::Ok(())
 /// }).unwrap();

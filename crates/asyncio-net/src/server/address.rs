@@ -90,7 +90,8 @@ impl From<UnixListener> for ServerAddress {
     }
 }
 
-/// Any listening socket, of whatever type: `OwnedFd::from(socket)` of std's, `socket2`'s and others'.
+/// Any listening socket, of whatever type: `OwnedFd::from(socket)` of std's, `socket2`'s and
+/// others'.
 ///
 /// # Examples
 ///
