@@ -429,7 +429,7 @@ fn clients(n: usize) -> Duration {
         timed(async {
             let mut clients = Vec::new();
             for _ in 0..n {
-                clients.push(create_connection(address.clone(), || Idle).await.unwrap());
+                clients.push(create_connection(address, || Idle).await.unwrap());
             }
             drop(clients);
             server.close_clients();

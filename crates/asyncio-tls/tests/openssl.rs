@@ -24,7 +24,7 @@ impl Program {
             Ok(child) => Some(Self(child)),
             Err(error) => {
                 assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
-                println!("openssl is missing: nothing is tested");
+                eprintln!("openssl is missing: nothing is tested");
                 None
             }
         }

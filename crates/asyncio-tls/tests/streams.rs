@@ -163,7 +163,7 @@ fn an_end_without_a_closing_alert_is_an_error() {
         let server = serve(authority.server(), echo).await;
         let address = server.local_addr()?;
         let proxy = start_server("127.0.0.1:0", async move |mut reader, writer| {
-            let (mut behind, to_behind) = open_connection(address.clone()).await?;
+            let (mut behind, to_behind) = open_connection(address).await?;
             let forward = asyncio_task::create_task(async move {
                 while let Ok(bytes) = reader.read(65_536).await {
                     if bytes.is_empty() {
@@ -259,7 +259,7 @@ fn records_may_be_cut_anywhere() {
         let address = server.local_addr()?;
         // A proxy that passes every byte on by itself.
         let proxy = start_server("127.0.0.1:0", async move |mut reader, writer| {
-            let (mut behind, to_behind) = open_connection(address.clone()).await?;
+            let (mut behind, to_behind) = open_connection(address).await?;
             let there = async {
                 loop {
                     let bytes = reader.read(4096).await?;
