@@ -3,7 +3,7 @@
 //! Operating systems have no readiness for files on disks, so every operation is a job of the
 //! loop's default executor: the loop goes on meanwhile. A hop to a thread and back costs some 15
 //! µs, which is why a [`File`] reads and writes in pieces of up to 256 KiB, and the functions for a
-//! whole file ([`read`], [`write`], [`copy`]) are one job each.
+//! whole file ([`read`](fn@read), [`write`](fn@write), [`copy`](fn@copy)) are one job each.
 //!
 //! ```
 //! use asyncio_fs as fs;
