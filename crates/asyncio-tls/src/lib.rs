@@ -12,7 +12,7 @@
 //! let (mut reader, mut writer) = open_connection("example.org:443").await?;
 //! start_tls(&mut reader, &mut writer, &tls, "example.org").await?;
 //! writer.write(b"HEAD / HTTP/1.0\r\nHost: example.org\r\n\r\n");
-//! println!("{}", reader.read_line().await?);
+//! println!("{:?}", reader.read_line().await?);
 //! # Ok(())
 //! # }
 //! ```

@@ -27,7 +27,7 @@ pub(crate) fn cancel(task: &TaskRef, reason: CancelReason) -> bool {
     true
 }
 
-/// Asks each of `tasks` to end, as [`cancel`] does. A task that another one of them awaits is asked
+/// Asks each of `tasks` to end, as `cancel` does. A task that another one of them awaits is asked
 /// once, so this takes time that grows with their number.
 pub fn cancel_all(tasks: impl IntoIterator<Item = TaskRef>, reason: &CancelReason) {
     let batch = moment();

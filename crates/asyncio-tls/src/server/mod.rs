@@ -25,7 +25,7 @@ use crate::provider::{provider, ticketer};
 ///
 /// # async fn example() -> std::io::Result<()> {
 /// let tls = TlsServer::from_pem_files("fullchain.pem", "privkey.pem")?;
-/// let server = start_server("0.0.0.0:8443", async |mut reader, mut writer| {
+/// let server = start_server("0.0.0.0:8443", async move |mut reader, mut writer| {
 ///     accept_tls(&mut reader, &mut writer, &tls).await?;
 ///     writer.write("hello\n");
 ///     writer.close().await
