@@ -417,14 +417,14 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     }
 
     fn push(&self, item: T) {
-        let unless_panic = OnPanic::new(self, &self.putters);
+        let unless_panic = O::COMPARES.then(|| OnPanic::new(self, &self.putters));
         self.items.borrow_mut().push(item);
         mem::forget(unless_panic);
         self.added();
     }
 
     fn pop(&self) -> Option<T> {
-        let unless_panic = OnPanic::new(self, &self.getters);
+        let unless_panic = O::COMPARES.then(|| OnPanic::new(self, &self.getters));
         let item = self.items.borrow_mut().pop();
         mem::forget(unless_panic);
         if item.is_some() {

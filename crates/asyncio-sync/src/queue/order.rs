@@ -15,6 +15,8 @@ mod items {
         /// Whether items that are put later never come out sooner: then some may be set apart to be
         /// taken.
         const FIRST_COME: bool;
+        /// Whether items are compared, which is code of the user and may panic.
+        const COMPARES: bool;
         fn push(&mut self, item: T);
         fn pop(&mut self) -> Option<T>;
         fn count(&self) -> usize;
@@ -36,6 +38,7 @@ impl<T: Ord> Order<T> for Priority<T> {}
 
 impl<T> Items<T> for Fifo<T> {
     const FIRST_COME: bool = true;
+    const COMPARES: bool = false;
 
     fn push(&mut self, item: T) {
         self.0.push_back(item);
@@ -52,6 +55,7 @@ impl<T> Items<T> for Fifo<T> {
 
 impl<T> Items<T> for Lifo<T> {
     const FIRST_COME: bool = false;
+    const COMPARES: bool = false;
 
     fn push(&mut self, item: T) {
         self.0.push(item);
@@ -68,6 +72,7 @@ impl<T> Items<T> for Lifo<T> {
 
 impl<T: Ord> Items<T> for Priority<T> {
     const FIRST_COME: bool = false;
+    const COMPARES: bool = true;
 
     fn push(&mut self, item: T) {
         self.0.push(Reverse(item));
