@@ -1,4 +1,4 @@
-//! What is in a directory.
+//! Directories and their entries.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;

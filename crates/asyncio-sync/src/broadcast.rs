@@ -113,7 +113,7 @@ impl<T: Clone> Channel<T> {
 
 /// The sending half of a broadcast [`channel`]. A clone sends into the same channel.
 ///
-/// When the last sender is dropped, the receivers get what is left, and then
+/// When the last sender is dropped, the receivers get the values left, and then
 /// [`RecvError::Closed`].
 pub struct Sender<T> {
     channel: Rc<Channel<T>>,
@@ -156,7 +156,7 @@ impl<T: Clone> Sender<T> {
         Ok(receivers)
     }
 
-    /// Adds a receiver, which gets what is sent from now on.
+    /// Adds a receiver, which gets the values sent from now on.
     ///
     /// # Examples
     ///

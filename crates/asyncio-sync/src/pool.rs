@@ -14,7 +14,7 @@ use crate::semaphore::{OwnedPermit, Semaphore};
 /// A pool of objects that are costly to make, such as connections.
 ///
 /// [`get`](Self::get) hands out an idle object, or makes one; at most so many are out at a time,
-/// and those that wait are served first come, first served. Dropping the [`Pooled`] object gives it
+/// and waiting tasks are served first come, first served. Dropping the [`Pooled`] object gives it
 /// back. The one that was given back last is handed out first, so objects that are not needed grow
 /// old, and [`idle_timeout`](Self::idle_timeout) drops them.
 ///
@@ -194,7 +194,7 @@ impl<T> Idle<T> {
         self.check.as_ref().is_none_or(|check| check(object))
     }
 
-    /// Takes out those that nobody has used for too long, which are the first ones.
+    /// Takes out the objects that were idle for too long, which are the first ones.
     fn too_old(&self) -> Vec<Resting<T>> {
         let (Some(timeout), Some(now)) = (self.timeout, now()) else { return Vec::new() };
         let mut objects = self.objects.borrow_mut();

@@ -84,7 +84,7 @@ pub struct Sender<T> {
 impl<T> Sender<T> {
     /// Puts a value in the place of the latest one, and wakes the receivers that wait.
     ///
-    /// It does so without receivers, too: those that subscribe later see it.
+    /// It does so without receivers, too: later receivers see it.
     ///
     /// # Panics
     ///

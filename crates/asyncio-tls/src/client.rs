@@ -1,4 +1,4 @@
-//! [`TlsClient`]: whom a client trusts, and what it offers.
+//! [`TlsClient`]: the roots that a client trusts, and the protocols that it offers.
 
 use std::io;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::handshake::Limits;
 use crate::identity::{Identity, certificates, invalid, read};
 use crate::provider::provider;
 
-/// The client's side of TLS: whom it trusts, and what it offers.
+/// The client's side of TLS: the roots that it trusts, and the protocols that it offers.
 ///
 /// Sessions are resumed where the server allows it, by all connections of one `TlsClient` and its
 /// clones.
@@ -163,7 +163,7 @@ impl TlsClientBuilder {
         self
     }
 
-    /// Accepts any certificate of any server. What is sent can be read and changed by anybody on
+    /// Accepts any certificate of any server. The bytes can be read and changed by anybody on
     /// the way: this is for tests.
     pub fn danger_accept_any_certificate(mut self) -> Self {
         self.verifies = false;

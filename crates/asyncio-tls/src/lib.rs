@@ -1,7 +1,7 @@
 //! TLS for the streams of asyncio, on rustls: what `ssl=` and `start_tls` are in Python.
 //!
-//! A [`TlsClient`] says whom a client trusts, a [`TlsServer`] with which certificates a server
-//! answers. Both are cheap to clone, and may be used on every loop of a program.
+//! A [`TlsClient`] holds the roots that a client trusts, a [`TlsServer`] the certificates that a
+//! server shows. Both are cheap to clone, and may be used on every loop of a program.
 //!
 //! ```no_run
 //! use asyncio_net::open_connection;
@@ -17,11 +17,11 @@
 //! # }
 //! ```
 //!
-//! # What is checked
+//! # Checks
 //!
 //! A client checks the certificate of the server: that a root it trusts has signed it, that it is
 //! valid today, and that it is for the name that the client asked for. It has TLS 1.2 and 1.3.
-//! Whatever switches a check off has `danger` in its name.
+//! A method that switches a check off has `danger` in its name.
 //!
 //! # Ends
 //!

@@ -99,8 +99,8 @@ impl File {
         Self { core: Core::new(file) }
     }
 
-    /// Writes what is left, and gives the file of the standard library back, at the position that
-    /// this file had for its caller.
+    /// Writes the rest of the output, and gives the file of the standard library back, at the
+    /// position that this file had for its caller.
     ///
     /// # Errors
     ///
@@ -200,7 +200,7 @@ impl File {
         self.run(|file| file.sync_all()).await
     }
 
-    /// Waits until the content is on the disk, and of the metadata what is needed to read it.
+    /// Waits until the content is on the disk, and the metadata that reading it needs.
     ///
     /// # Errors
     ///

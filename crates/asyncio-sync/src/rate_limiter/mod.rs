@@ -20,7 +20,7 @@ use crate::line::{Line, Turn};
 /// Lets at most so many through in a period, first come, first served.
 ///
 /// It is a token bucket: a token comes in every `period / tokens`, up to a limit, the *burst*;
-/// whoever goes through takes one. At the start the bucket is full.
+/// each task that goes through takes one. At the start the bucket is full.
 ///
 /// It needs a running loop of `asyncio`, whose clock it follows. Use it on one loop only.
 ///
@@ -244,7 +244,7 @@ impl Future for AcquireToken<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let inner = self.inner;
         let now = running_loop().time();
-        // A newcomer does not overtake: those that wait may be owed the token that is there.
+        // A newcomer does not overtake: a waiting task may be owed the token that is there.
         let free = if inner.line.waiting() > 0 { 0 } else { inner.free(now) };
         let polled = self.turn.poll(free, cx);
         match polled {

@@ -1,4 +1,4 @@
-//! [`TlsServer`]: the certificates that a server answers with, and whom it lets in.
+//! [`TlsServer`]: the certificates that a server shows, and the clients that it accepts.
 
 mod certificates;
 
@@ -15,7 +15,7 @@ use crate::handshake::Limits;
 use crate::identity::{Identity, certificates as read_certificates, invalid, read};
 use crate::provider::{provider, ticketer};
 
-/// The server's side of TLS: its certificates, and whom it lets in.
+/// The server's side of TLS: its certificates, and the clients that it accepts.
 ///
 /// # Examples
 ///
