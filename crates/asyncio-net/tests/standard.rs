@@ -7,13 +7,14 @@ mod common;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
 use asyncio_net::{stderr, stdin, stdout};
 use common::{TempDir, run};
 use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr};
@@ -39,6 +40,7 @@ fn is_nonblocking(fd: impl AsFd) -> bool {
 /// are.
 fn terminal() -> (OwnedFd, File) {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    fcntl_setfd(&controller, FdFlags::CLOEXEC).unwrap();
     grantpt(&controller).unwrap();
     unlockpt(&controller).unwrap();
     let name = ptsname(&controller, Vec::new()).unwrap();
@@ -165,15 +167,19 @@ fn child_reads_lines_and_cannot_reopen() {
     }
     run(async || {
         let limit = getrlimit(Resource::Nofile);
-        // The next free number, for the one copy that is needed.
-        let free = std::os::fd::AsRawFd::as_raw_fd(&io::stdin().as_fd().try_clone_to_owned()?);
-        let open = |more: u64| {
-            let current = Some(free as u64 + more);
+        // The next two free numbers, for the two copies that are needed. They need not be
+        // neighbours: a child may inherit what other threads of its parent open meanwhile.
+        let [first, second] = {
+            let copy = || io::stdin().as_fd().try_clone_to_owned();
+            [copy()?, copy()?].map(|copy| copy.as_raw_fd() as u64)
+        };
+        let open_up_to = |last: u64| {
+            let current = Some(last + 1);
             setrlimit(Resource::Nofile, Rlimit { current, ..limit })
         };
-        open(1)?;
+        open_up_to(first)?;
         let mut input = stdin()?;
-        open(2)?;
+        open_up_to(second)?;
         let output = stderr()?;
         setrlimit(Resource::Nofile, limit)?;
         while let Some(line) = input.next_line().await? {
