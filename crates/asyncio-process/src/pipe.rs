@@ -1,10 +1,11 @@
 //! Our ends of the pipes to a child.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use asyncio_loop::{Direction, LoopRef, Source};
 use asyncio_net::{ByteSource, ByteStream};
@@ -12,9 +13,17 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionbio;
 
-/// One end of a pipe, non-blocking, until it is closed.
+/// The length of the longest packet of a pipe. A child can make packets of what it writes
+/// (`O_DIRECT`, `pipe(7)`). Then a read ends with a packet, and what does not fit its buffer is
+/// lost.
+const PIPE_BUF: usize = 4096;
+
+/// One end of a pipe, non-blocking, until it is closed. A short read says nothing: there may be
+/// more packets.
 pub(crate) struct Pipe {
     source: RefCell<Option<Source<OwnedFd>>>,
+    /// The rest of a packet for which a reader had no room.
+    left: RefCell<VecDeque<u8>>,
 }
 
 /// Our ends of a process's pipes.
@@ -27,7 +36,8 @@ pub(crate) struct Pipes {
 impl Pipe {
     pub(crate) fn new(event_loop: &LoopRef, fd: OwnedFd) -> io::Result<Rc<Self>> {
         ioctl_fionbio(&fd, true)?;
-        Ok(Rc::new(Pipe { source: RefCell::new(Some(Source::new(event_loop, fd))) }))
+        let source = RefCell::new(Some(Source::new(event_loop, fd)));
+        Ok(Rc::new(Pipe { source, left: RefCell::default() }))
     }
 
     /// Closes our end. A read that waits finds the end, a write fails.
@@ -48,18 +58,20 @@ impl Pipe {
         Some(fd)
     }
 
-    /// Appends what is there to `bytes`, into the room it has. `Ok(0)` is the end.
+    /// Appends what is there to `bytes`, which has room for a packet. `Ok(0)` is the end.
     pub(crate) fn poll_append(
         &self,
         cx: &Context<'_>,
         bytes: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>> {
-        let room = bytes.capacity() - bytes.len();
+        debug_assert!(bytes.capacity() - bytes.len() >= PIPE_BUF);
+        let mut left = self.left.borrow_mut();
+        if !left.is_empty() {
+            return Poll::Ready(left.read_to_end(bytes));
+        }
         let source = self.source.borrow();
         let Some(source) = &*source else { return Poll::Ready(Ok(0)) };
-        source.poll_transfer(cx, Direction::Read, room, |fd| {
-            Ok(rustix::io::read(fd, spare_capacity(bytes))?)
-        })
+        source.poll_io(cx, Direction::Read, |fd| Ok(rustix::io::read(fd, spare_capacity(bytes))?))
     }
 
     /// Writes from the beginning of `bytes`.
@@ -99,11 +111,21 @@ fn closed() -> io::Error {
 /// The end that we read.
 impl ByteSource for Pipe {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut left = self.left.borrow_mut();
+        if !left.is_empty() {
+            return Poll::Ready(left.read(buffer));
+        }
         let source = self.source.borrow();
         let Some(source) = &*source else { return Poll::Ready(Ok(0)) };
-        source.poll_transfer(cx, Direction::Read, buffer.len(), |fd| {
-            Ok(rustix::io::read(fd, &mut *buffer)?)
-        })
+        if buffer.len() >= PIPE_BUF {
+            return source
+                .poll_io(cx, Direction::Read, |fd| Ok(rustix::io::read(fd, &mut *buffer)?));
+        }
+        let mut packet = [0; PIPE_BUF];
+        let read = |fd: &OwnedFd| Ok(rustix::io::read(fd, &mut packet[..])?);
+        let count = ready!(source.poll_io(cx, Direction::Read, read))?;
+        left.extend(&packet[..count]);
+        Poll::Ready(left.read(buffer))
     }
 }
 
@@ -129,6 +151,13 @@ impl ByteStream for Input {
             Some(source) => source.poll_ready(cx, Direction::Write),
             None => Poll::Ready(Err(closed())),
         }
+    }
+
+    fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let source = self.0.source.borrow();
+        let Some(source) = &*source else { return Poll::Pending };
+        let failed = source.poll_failure(cx, |fd| is_broken(fd).then(closed));
+        failed.map(|failed| failed.unwrap_or_else(|refused| refused))
     }
 
     fn write_eof(&self) -> io::Result<()> {

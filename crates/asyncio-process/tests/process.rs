@@ -475,6 +475,64 @@ fn a_reader_with_a_small_limit_loses_nothing() {
     .unwrap();
 }
 
+/// A child that makes packets of what it writes to its standard output, tells on its standard error
+/// that all are written, and lives on.
+fn packets() -> Command {
+    let script = "seq 1 5000 | dd bs=3000 iflag=fullblock oflag=direct 2>&-; echo all >&2; cat";
+    Command::shell(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped())
+}
+
+// short_reads
+#[test]
+fn packets_of_a_child_arrive_whole_and_all() {
+    let expected: String = (1..=5000).map(|number| format!("{number}\n")).collect();
+    run(async {
+        for limit in [8, 64 * 1024] {
+            let mut process = packets().limit(limit).await?;
+            assert_eq!(process.stderr().unwrap().read_line().await?, "all\n");
+            let stdout = process.stdout().unwrap();
+            for line in expected.lines() {
+                assert_eq!(stdout.read_line().await?, format!("{line}\n"));
+            }
+            process.stdin().unwrap().close().await?;
+            assert!(process.wait().await.success());
+        }
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// short_reads
+#[test]
+fn packets_of_a_child_are_collected_also_behind_what_a_reader_left() {
+    let expected: String = (1..=5000).map(|number| format!("{number}\n")).collect();
+    run(async {
+        let mut process = packets().limit(8).await?;
+        assert_eq!(process.stderr().unwrap().read_line().await?, "all\n");
+        assert_eq!(process.stdout().unwrap().read_line().await?, "1\n");
+        let output = process.communicate(Some(b"")).await?;
+        assert_eq!(output.stdout.unwrap(), &expected.as_bytes()[2..]);
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+// wait_closed_after_reset
+#[test]
+fn a_wait_for_the_end_of_an_input_hears_that_nobody_reads_it() {
+    run(async {
+        let process = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).await?;
+        let stdin = process.stdin().unwrap();
+        let (closed, ()) = asyncio_task::gather((stdin.wait_closed(), async {
+            process.kill().unwrap();
+        }))
+        .await;
+        assert_eq!(closed.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
 // P-023
 #[test]
 fn pipes_are_not_inherited_by_other_children() {
