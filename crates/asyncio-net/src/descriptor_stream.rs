@@ -1,6 +1,6 @@
 //! A stream of bytes that descriptors travel with.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -13,6 +13,7 @@ use rustix::net::{Shutdown, SocketType, getpeername, getsockname, shutdown, sock
 
 use crate::address::Address;
 use crate::control;
+use crate::io::failure;
 use crate::io::{ByteSource, ByteStream};
 
 /// The number of descriptors that a system sends at once.
@@ -64,6 +65,8 @@ struct Shared {
     /// To leave with the next bytes.
     outgoing: RefCell<VecDeque<OwnedFd>>,
     incoming: RefCell<VecDeque<OwnedFd>>,
+    /// The other side was told that no more comes.
+    said_end: Cell<bool>,
     local: OnceCell<Address>,
     peer: OnceCell<Address>,
 }
@@ -92,6 +95,7 @@ impl DescriptorStream {
             source: RefCell::new(Some(Source::new(&running_loop(), socket))),
             outgoing: RefCell::default(),
             incoming: RefCell::default(),
+            said_end: Cell::new(false),
             local: OnceCell::new(),
             peer: OnceCell::new(),
         })))
@@ -181,7 +185,15 @@ impl ByteStream for DescriptorStream {
         source.poll_ready(cx, Direction::Write)
     }
 
+    fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let source = self.0.source.borrow();
+        let Some(source) = &*source else { return Poll::Pending };
+        let failure = |socket: &OwnedFd| failure::of_socket(socket, self.0.said_end.get());
+        source.poll_failure(cx, failure).map(|failed| failed.unwrap_or_else(|refused| refused))
+    }
+
     fn write_eof(&self) -> io::Result<()> {
+        self.0.said_end.set(true);
         let source = self.0.source.borrow();
         let Some(source) = &*source else { return Ok(()) };
         Ok(shutdown(source.get_ref(), Shutdown::Write)?)

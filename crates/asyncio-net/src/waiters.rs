@@ -127,10 +127,6 @@ impl<'a, T: Awaited> Waiting<'a, T> {
         Self { of, place: Place::default() }
     }
 
-    pub(crate) fn of(&self) -> &'a T {
-        self.of
-    }
-
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }

@@ -4,6 +4,8 @@ mod common;
 
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,11 +13,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use asyncio_net::{
-    ByteSource, ByteStream, ReadError, StreamReader, StreamWriter, open_connection, start_server,
-    stream_over,
+    ByteSource, ByteStream, JoinedStream, ReadError, StreamReader, StreamWriter, open_connection,
+    open_write_pipe, start_server, stream_over, upgrade_streams,
 };
-use asyncio_task::create_task;
+use asyncio_task::{Task, create_task};
 use common::{run, settle, turn, until};
+use rustix::net::Shutdown;
 use socket2::SockRef;
 
 /// A stream, and the other end by hand.
@@ -159,6 +162,144 @@ fn a_reset_while_a_connection_is_being_closed_is_no_regular_end() {
         assert_eq!(reader.read(1).await?, "", "closed, and has not failed yet");
         reset(theirs);
         assert_eq!(closed.await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        Ok(())
+    });
+}
+
+/// A task that waits for the end of the connection, and does nothing else.
+fn waits(writer: &Rc<StreamWriter>) -> Task<io::Result<()>> {
+    let writer = writer.clone();
+    create_task(async move { writer.wait_closed().await })
+}
+
+// wait_closed_after_reset
+#[test]
+fn a_task_that_only_waits_for_the_end_hears_of_a_reset() {
+    run(async || {
+        for reset_first in [false, true] {
+            let (mut reader, writer, mut theirs) = pair().await?;
+            let writer = Rc::new(writer);
+            theirs.write_all(b"one\ntwo")?;
+            let waiting = if reset_first {
+                reset(theirs);
+                settle().await;
+                [waits(&writer), waits(&writer)]
+            } else {
+                let waiting = [waits(&writer), waits(&writer)];
+                settle().await;
+                assert!(waiting.iter().all(|task| !task.is_done()));
+                reset(theirs);
+                waiting
+            };
+            for task in waiting {
+                assert_eq!(task.await.unwrap().unwrap_err().kind(), ErrorKind::ConnectionReset);
+            }
+            assert_eq!(reader.read_line().await?, "one\n");
+            assert_eq!(reader.read_exactly(3).await?, "two");
+            assert_reset(&mut reader, &writer).await;
+        }
+        Ok(())
+    });
+}
+
+// wait_closed_after_reset
+#[test]
+fn a_wait_that_was_given_up_leaves_the_others_their_news() {
+    run(async || {
+        let (_reader, writer, theirs) = pair().await?;
+        let writer = Rc::new(writer);
+        let [first, second, third] = [(); 3].map(|()| waits(&writer));
+        settle().await;
+        first.cancel();
+        third.cancel();
+        settle().await;
+        reset(theirs);
+        assert_eq!(second.await.unwrap().unwrap_err().kind(), ErrorKind::ConnectionReset);
+        Ok(())
+    });
+}
+
+// wait_closed_after_reset
+#[test]
+fn a_wait_for_the_end_hears_that_the_peer_of_a_unix_socket_is_gone() {
+    run(async || {
+        for (unread, kind) in [(true, ErrorKind::ConnectionReset), (false, ErrorKind::BrokenPipe)] {
+            let (ours, mut theirs) = UnixStream::pair()?;
+            let (mut reader, writer) = JoinedStream::from_std(ours)?.split();
+            let writer = Rc::new(writer);
+            theirs.write_all(b"last words")?;
+            if unread {
+                writer.write(b"nobody reads it");
+                writer.flush().await?;
+            }
+            let waiting = waits(&writer);
+            settle().await;
+            assert!(!waiting.is_done());
+            drop(theirs);
+            assert_eq!(waiting.await.unwrap().unwrap_err().kind(), kind);
+            assert_eq!(reader.read_exactly(10).await?, "last words");
+        }
+        Ok(())
+    });
+}
+
+// wait_closed_after_reset
+#[test]
+fn the_end_of_the_peers_stream_is_no_end_of_the_connection() {
+    run(async || {
+        let (tcp_reader, tcp_writer, tcp) = pair().await?;
+        let (ours, unix) = UnixStream::pair()?;
+        let (unix_reader, unix_writer) = JoinedStream::from_std(ours)?.split();
+        let tcp: (OwnedFd, _, _) = (tcp.into(), tcp_reader, tcp_writer);
+        for (theirs, mut reader, writer) in [tcp, (unix.into(), unix_reader, unix_writer)] {
+            let writer = Rc::new(writer);
+            let waiting = waits(&writer);
+            settle().await;
+            rustix::net::shutdown(&theirs, Shutdown::Write)?;
+            settle().await;
+            assert_eq!(reader.read(1).await?, "");
+            writer.write_eof();
+            settle().await;
+            assert!(!waiting.is_done(), "the other side can still have an error");
+            writer.close().await?;
+            waiting.await.unwrap()?;
+        }
+        Ok(())
+    });
+}
+
+// wait_closed_after_reset
+#[test]
+fn a_wait_for_the_end_of_a_pipe_hears_that_nobody_reads_it() {
+    run(async || {
+        let (reading, writing) = rustix::pipe::pipe()?;
+        let (ours, theirs) = UnixStream::pair()?;
+        for (theirs, ours) in [(reading, writing), (theirs.into(), ours.into())] {
+            let writer = Rc::new(open_write_pipe(ours)?);
+            let waiting = waits(&writer);
+            settle().await;
+            assert!(!waiting.is_done());
+            drop(theirs);
+            assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::BrokenPipe);
+        }
+        Ok(())
+    });
+}
+
+// wait_closed_after_reset
+#[test]
+fn a_wait_for_the_end_of_a_stream_over_another_hears_of_a_reset() {
+    run(async || {
+        let (mut reader, mut writer, mut theirs) = pair().await?;
+        upgrade_streams(&mut reader, &mut writer, async |plain| Ok(plain)).await?;
+        let writer = Rc::new(writer);
+        theirs.write_all(b"last words")?;
+        let waiting = waits(&writer);
+        settle().await;
+        reset(theirs);
+        assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(reader.read_exactly(10).await?, "last words");
+        assert_reset(&mut reader, &writer).await;
         Ok(())
     });
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use asyncio_loop::running_loop;
 use asyncio_net::{
     JoinedStream, Protocol, Server, StreamReader, StreamWriter, Transport, create_server,
-    start_server,
+    open_connection, start_server,
 };
 use asyncio_task::{sleep, timeout};
 use common::{open_sockets, run, run_in_virtual_time, settle, turn, until};
@@ -118,6 +118,125 @@ fn an_answer_arrives_although_the_request_was_not_read() {
                 assert_eq!((got + count, error), (ANSWER, None), "{name}, {first}, {later}");
             }
             server.shutdown(Duration::from_secs(60)).await;
+        }
+        Ok(())
+    });
+}
+
+/// Reads the request, answers, and closes in one of several ways, with nothing left unread.
+async fn all_read() -> io::Result<Vec<(&'static str, Server)>> {
+    let by_streams = async |close: fn(&StreamWriter)| {
+        let answer = async move |mut reader: StreamReader, writer: StreamWriter| {
+            reader.read_line().await?;
+            writer.write_bytes(vec![8; ANSWER]);
+            close(&writer);
+            io::Result::Ok(())
+        };
+        start_server("127.0.0.1:0", answer).await
+    };
+    let stays = async |mut reader: StreamReader, writer: StreamWriter| {
+        reader.read_line().await?;
+        writer.write_bytes(vec![8; ANSWER]);
+        std::future::pending::<io::Result<()>>().await
+    };
+    Ok(vec![
+        ("close", by_streams(|writer| drop(writer.close())).await?),
+        ("return", by_streams(|_| ()).await?),
+        ("end first", by_streams(StreamWriter::write_eof).await?),
+        ("close_clients", start_server("127.0.0.1:0", stays).await?),
+        ("shutdown", by_streams(|writer| drop(writer.close())).await?),
+        ("protocol", create_server("127.0.0.1:0", || Answers).await?),
+    ])
+}
+
+// early_answer
+#[test]
+fn an_answer_arrives_although_the_other_side_goes_on_sending_after_the_close() {
+    let _alone = alone();
+    run(async || {
+        for (name, server) in all_read().await? {
+            let mut client = client(server.local_addr()?, b"request\n")?;
+            until(|| client.peek(&mut [0]).is_ok()).await;
+            let grace = Duration::from_secs(60);
+            match name {
+                "close_clients" => server.close_clients(),
+                "shutdown" => server.shutdown(grace).await,
+                _ => {}
+            }
+            if name != "close_clients" {
+                let (mut count, mut buffer) = (0, vec![0; ANSWER]);
+                while count < ANSWER - 1 && name != "shutdown" {
+                    count += client.read(&mut buffer[..ANSWER - 1 - count]).unwrap_or(0);
+                    turn().await;
+                }
+                until(|| server.client_count() == 0).await;
+                for _ in 0..3 {
+                    client.write_all(b"later")?;
+                    settle().await;
+                }
+                let rest = read_all(&mut client).await;
+                assert_eq!((count + rest.0, rest.1), (ANSWER, None), "{name}");
+            } else {
+                client.write_all(b"later")?;
+                settle().await;
+                assert_eq!(read_all(&mut client).await, (ANSWER, None), "{name}");
+            }
+            drop(client);
+            // This one's handler is still there.
+            let grace = if name == "close_clients" { Duration::ZERO } else { 2 * grace };
+            timeout(Duration::from_secs(60), server.shutdown(grace)).await.unwrap();
+        }
+        Ok(())
+    });
+}
+
+// early_answer
+#[test]
+fn a_client_that_closes_first_gets_the_answer_of_a_server_that_sends_on() {
+    let _alone = alone();
+    run(async || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let (_reader, writer) = open_connection(listener.local_addr()?).await?;
+        let (mut server, _) = listener.accept()?;
+        server.set_nonblocking(true)?;
+        writer.write(b"good bye");
+        writer.close().await?;
+        for _ in 0..3 {
+            server.write_all(b"later")?;
+            settle().await;
+        }
+        assert_eq!(read_all(&mut server).await, (8, None));
+        Ok(())
+    });
+}
+
+#[test]
+fn nobody_waits_for_a_client_that_is_quiet_and_it_is_given_up_after_five_seconds() {
+    let _alone = alone();
+    run_in_virtual_time(async || {
+        let server = start_server("127.0.0.1:0", async |mut reader: StreamReader, writer| {
+            reader.read_line().await?;
+            writer.write(b"answer");
+            io::Result::Ok(())
+        })
+        .await?;
+        let mut clients = Vec::new();
+        for _ in 0..300 {
+            clients.push(client(server.local_addr()?, b"request\n")?);
+            until(|| clients[clients.len() - 1].peek(&mut [0]).is_ok()).await;
+        }
+        until(|| server.client_count() == 0).await;
+        let start = running_loop().time();
+        server.shutdown(Duration::from_secs(60)).await;
+        assert_eq!(running_loop().time(), start, "none of them has sent anything");
+        let kept = open_sockets() - clients.len();
+        assert_eq!(kept, 256, "and so many are kept");
+        sleep(Duration::from_millis(4900)).await;
+        assert_eq!(open_sockets(), clients.len() + kept);
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(open_sockets(), clients.len());
+        for client in &mut clients {
+            assert_eq!(read_all(client).await, (6, None));
         }
         Ok(())
     });

@@ -174,6 +174,10 @@ impl<S: ByteStream> ByteStream for TlsStream<S> {
         self.below.poll_write_ready(cx)
     }
 
+    fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.below.poll_lost(cx)
+    }
+
     /// Sends the closing alert. The other direction goes on, as TLS 1.3 has it.
     fn write_eof(&self) -> io::Result<()> {
         self.session.borrow_mut().send_close_notify();
@@ -185,6 +189,11 @@ impl<S: ByteStream> ByteStream for TlsStream<S> {
         // What does not leave now is not waited for.
         let _ = self.send();
         self.below.close();
+    }
+
+    /// Without a closing alert: what was written need not have left.
+    fn abort(&self) {
+        self.below.abort();
     }
 
     fn local_address(&self) -> Address {

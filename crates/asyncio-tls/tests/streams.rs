@@ -194,6 +194,26 @@ fn an_end_without_a_closing_alert_is_an_error() {
 }
 
 #[test]
+fn an_abort_is_no_regular_end() {
+    let authority = Authority::new();
+    run(async {
+        let server = serve(authority.server(), async |mut reader, writer, _| {
+            reader.read_line().await?;
+            writer.write(b"half of an ans");
+            writer.flush().await?;
+            writer.transport().abort();
+            io::Result::Ok(())
+        })
+        .await;
+        let (mut reader, writer, _) = connect(&server, &authority.client(), "localhost").await?;
+        writer.write("now\n");
+        assert_eq!(reader.read_to_end().await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn what_is_not_tls_is_refused_by_both_sides() {
     let authority = Authority::new();
     run(async {

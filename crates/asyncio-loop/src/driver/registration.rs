@@ -92,6 +92,30 @@ impl Registration {
         Ok(())
     }
 
+    /// Ready when the descriptor has failed or its other side has gone; until then the task of `cx`
+    /// is woken when that happens.
+    pub(crate) fn poll_hang_up(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        if self.with_slot(|slot| slot.is_hung_up()) {
+            return Poll::Ready(Ok(()));
+        }
+        self.register()?;
+        let waker = LoopWaker::for_wait(cx, WaitsFor::Descriptor);
+        // Dropped out here: it may be foreign, and do anything.
+        let _replaced = self.with_slot(|slot| slot.set_watcher(waker));
+        Poll::Pending
+    }
+
+    pub(crate) fn clear_hang_up(&self) {
+        self.with_slot(Slot::clear_hang_up);
+    }
+
+    pub(crate) fn wake_watcher(&self) {
+        let waker = self.with_slot(Slot::take_watcher);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     /// Puts `number` into `list` whenever the descriptor becomes readable.
     pub(crate) fn join_list(&self, list: &ReadyList, number: u32) -> io::Result<()> {
         let shared = &self.driver.shared;

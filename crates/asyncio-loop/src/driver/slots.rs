@@ -187,6 +187,8 @@ struct Others {
     /// A reader of another executor.
     reader: Option<LoopWaker>,
     writer: Option<LoopWaker>,
+    /// Whoever waits for the descriptor to fail.
+    watcher: Option<LoopWaker>,
 }
 
 /// An attempt to read may succeed.
@@ -203,6 +205,8 @@ const SHARED: u8 = 1 << 4;
 const AWAITED: u8 = 1 << 5;
 /// Goes into a list when it becomes readable.
 const LISTED: u8 = 1 << 6;
+/// The descriptor has failed, or the other side has gone.
+const HUNG_UP: u8 = 1 << 7;
 
 impl Slot {
     fn new(generation: NonZeroU32, fd: RawFd, flags: u8) -> Self {
@@ -290,6 +294,24 @@ impl Slot {
         }
     }
 
+    pub(super) fn is_hung_up(&self) -> bool {
+        self.flags & HUNG_UP != 0
+    }
+
+    /// The descriptor works all the same.
+    pub(super) fn clear_hang_up(&mut self) {
+        self.flags &= !HUNG_UP;
+    }
+
+    /// Sets the waker for the descriptor's failure; returns the one before.
+    pub(super) fn set_watcher(&mut self, waker: LoopWaker) -> Option<LoopWaker> {
+        self.others().watcher.replace(waker)
+    }
+
+    pub(super) fn take_watcher(&mut self) -> Option<LoopWaker> {
+        self.others.as_mut()?.watcher.take()
+    }
+
     fn others(&mut self) -> &mut Others {
         self.others.get_or_insert_default()
     }
@@ -310,8 +332,9 @@ impl Slot {
     #[inline]
     fn on_event(&mut self, event: &Event, lists: &mut Lists, woken: &mut WakeList) {
         let read_closed = event.is_read_closed();
-        if read_closed || event.is_priority() {
+        if read_closed || event.is_priority() || event.is_error() {
             self.flags |= SHORT_OF_ALL;
+            self.note_hang_up(event, woken);
         }
         if event.is_readable() || read_closed || event.is_error() {
             let before = self.flags;
@@ -332,6 +355,14 @@ impl Slot {
 }
 
 impl Slot {
+    #[cold]
+    fn note_hang_up(&mut self, event: &Event, woken: &mut WakeList) {
+        if event.is_error() || event.is_write_closed() {
+            self.flags |= HUNG_UP;
+            woken.push(self.take_watcher());
+        }
+    }
+
     /// Wakes the reader: at once if that only schedules it, else through `woken`.
     #[inline]
     fn wake_reader(&mut self, woken: &mut WakeList) {

@@ -217,6 +217,46 @@ impl<S: Pollable> Source<S> {
         poll_fn(|cx| share.poll(cx, |cx| self.poll_ready(cx, direction))).await
     }
 
+    /// Waits until `failure` finds out that the descriptor has failed or that its other side has
+    /// gone. It is called when the poller says that one of the two may be so, and returns `None` if
+    /// neither is.
+    ///
+    /// It uses up no readiness, and one task at a time can wait for this beside those that wait for
+    /// the two directions.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_ready`](Self::poll_ready).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_loop::{EventLoop, Source};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let source = Source::new(&event_loop, ours);
+    /// event_loop.call_soon(move || drop(theirs));
+    /// let gone = poll_fn(|cx| source.poll_failure(cx, |_| Some("gone")));
+    /// assert_eq!(event_loop.run_until_complete(gone)??, "gone");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn poll_failure<R>(
+        &self,
+        cx: &Context<'_>,
+        mut failure: impl FnMut(&S) -> Option<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            ready!(self.registration.poll_hang_up(cx))?;
+            match failure(&self.io) {
+                Some(failure) => return Poll::Ready(Ok(failure)),
+                None => self.registration.clear_hang_up(),
+            }
+        }
+    }
+
     /// Tries `operation` if the source is ready, and takes note when it would have blocked.
     ///
     /// # Errors
@@ -411,12 +451,13 @@ impl<S: Pollable> Source<S> {
         self.registration.is_listed()
     }
 
-    /// Wakes the waiters, as if both directions had become ready: for an owner that is about to
+    /// Wakes all waiters, as if both directions had become ready: for an owner that is about to
     /// drop the source while others wait for it.
     pub fn wake_waiters(&self) {
         for direction in [Direction::Read, Direction::Write] {
             self.registration.wake_waiter(direction);
         }
+        self.registration.wake_watcher();
     }
 }
 

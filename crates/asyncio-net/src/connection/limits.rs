@@ -170,13 +170,4 @@ impl Connection {
         self.clear(GAVE_WAY);
         false
     }
-
-    /// Waits until the connection has ended: the descriptor is gone, or it failed.
-    pub(crate) fn poll_closed(&self, cx: &Context<'_>, place: &Place) -> Poll<io::Result<()>> {
-        if !self.is_over() {
-            self.wait(cx, place);
-            return Poll::Pending;
-        }
-        Poll::Ready(self.error().map_or(Ok(()), Err))
-    }
 }

@@ -12,6 +12,7 @@ mod flush;
 mod limits;
 mod poll;
 mod sendfile;
+mod watch;
 mod write;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -101,6 +102,8 @@ pub(crate) const ALONE: u16 = 1 << 10;
 pub(crate) const GAVE_WAY: u16 = 1 << 11;
 /// Somebody waits until everything has left.
 pub(crate) const FLUSH_ASKED: u16 = 1 << 12;
+/// A task watches for the failure of the descriptor.
+const WATCHED: u16 = 1 << 13;
 /// A transport was cloned: somebody may ask for the addresses after the end.
 pub(crate) const KEPT: u16 = 1 << 14;
 /// A protocol has the connection; a task calls it.

@@ -71,6 +71,10 @@ impl ByteStream for Foreign {
         self.call(|stream| stream.poll_write_ready(cx))?
     }
 
+    fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.call(|stream| stream.poll_lost(cx)).unwrap_or_else(Poll::Ready)
+    }
+
     fn can_read(&self) -> bool {
         self.call(|stream| stream.can_read()).unwrap_or(true)
     }

@@ -1,4 +1,4 @@
-//! Sockets that were closed here while the other side was still sending.
+//! Sockets that were closed here before the other side has sent its end.
 //!
 //! The system answers bytes that nobody has read at the close, and bytes that come later, with a
 //! reset, and a reset destroys what was sent before and has not been read yet: an early answer
@@ -6,11 +6,15 @@
 //! comes is read and dropped until the other side has sent its end, or a limit passes. All sockets
 //! of a loop share one hidden task, one timer and the loop's buffer for that.
 //!
+//! The other side of most of them is *quiet*: it has sent nothing since, and is about to close.
+//! Nobody waits for a quiet one, and only so many are kept.
+//!
 //! The limits of time are those of nginx (`lingering_timeout`, `lingering_time`).
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::future::poll_fn;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -33,35 +37,48 @@ const LONGEST: Duration = Duration::from_secs(30);
 const MOST: usize = 64 * 1024 * 1024;
 /// More than this is not read from a socket before the others have their turn.
 const AT_ONCE: usize = 1024 * 1024;
+/// When so many quiet sockets are there, the next is closed at once: each keeps a descriptor.
+const QUIET_ONES: usize = 256;
 
 /// The part of the program that closed a socket, and may wait until it is gone.
 pub(crate) trait Owner {
-    /// So many more sockets are being closed.
+    /// So many more sockets are being closed while their other sides send.
     fn linger(&self, change: isize);
+}
+
+/// A socket whose way out was shut, while the other side may still send.
+pub(crate) struct Lingerer {
+    pub(crate) source: Source<OwnedFd>,
+    /// It has sent something that nobody has read.
+    pub(crate) sends: bool,
 }
 
 /// All sockets of a loop that are being closed.
 pub(crate) struct Lingering {
     event_loop: LoopRef,
     list: OnceCell<ReadyList>,
-    sockets: RefCell<Slab<Lingerer>>,
+    sockets: RefCell<Slab<Socket>>,
+    /// The number of those that have sent nothing.
+    quiet: Cell<usize>,
     /// When to look whether a socket was quiet for too long.
     checks: RefCell<BTreeSet<(LoopTime, usize)>>,
     /// The hidden task is there.
     has_task: Cell<bool>,
 }
 
-struct Lingerer {
+struct Socket {
     source: Source<OwnedFd>,
     /// So many bytes may still come.
     left: usize,
     /// When something came last.
     heard: LoopTime,
     end: LoopTime,
+    /// Something has come that was not read before the close; the owner waits for the end.
+    sends: bool,
     owner: Option<Rc<dyn Owner>>,
 }
 
-impl Lingerer {
+impl Socket {
     /// When it is to be closed if nothing comes.
     fn due(&self) -> LoopTime {
         (self.heard + QUIET).min(self.end)
@@ -69,10 +86,6 @@ impl Lingerer {
 
     /// Reads what there is; whether more may come.
     fn look(&mut self, all: &Lingering, number: u32, buffer: &mut [u8]) -> bool {
-        let list = all.list();
-        if !self.source.is_listed() && self.source.join_list(list, number).is_err() {
-            return false;
-        }
         let count = match drop_unread(self.source.get_ref(), buffer) {
             Unread::Nothing => 0,
             Unread::End => return false,
@@ -81,20 +94,35 @@ impl Lingerer {
         if count < AT_ONCE {
             self.source.clear_ready(Direction::Read);
         } else {
-            list.push(number);
+            all.list().push(number);
         }
         if count > 0 {
             self.heard = all.event_loop.time();
+            self.note_sends(all);
         }
         self.left = self.left.saturating_sub(count);
         self.left > 0
     }
+
+    fn note_sends(&mut self, all: &Lingering) {
+        if !self.sends {
+            self.sends = true;
+            all.quiet.set(all.quiet.get() - 1);
+            self.tell_owner(1);
+        }
+    }
+
+    fn tell_owner(&self, change: isize) {
+        if let Some(owner) = &self.owner {
+            owner.linger(change);
+        }
+    }
 }
 
-impl Drop for Lingerer {
+impl Drop for Socket {
     fn drop(&mut self) {
-        if let Some(owner) = &self.owner {
-            owner.linger(-1);
+        if self.sends {
+            self.tell_owner(-1);
         }
     }
 }
@@ -130,26 +158,43 @@ impl Lingering {
             event_loop: event_loop.clone(),
             list: OnceCell::new(),
             sockets: RefCell::default(),
+            quiet: Cell::new(0),
             checks: RefCell::default(),
             has_task: Cell::new(false),
         })
     }
 
     /// Takes a socket whose way out was shut. A closed loop cannot wait, and closes it at once.
-    pub(crate) fn add(self: &Rc<Self>, socket: OwnedFd, owner: Option<Rc<dyn Owner>>) {
-        if self.start().is_err() {
+    pub(crate) fn add(self: &Rc<Self>, lingerer: Lingerer, owner: Option<Rc<dyn Owner>>) {
+        let Lingerer { source, sends } = lingerer;
+        if !sends && self.quiet.get() >= QUIET_ONES || self.start().is_err() {
             return;
         }
-        if let Some(owner) = &owner {
-            owner.linger(1);
-        }
+        let key = self.sockets.borrow().vacant_key();
+        let Ok(source) = self.watch(source, key as u32) else { return };
         let now = self.event_loop.time();
-        let source = Source::new(&self.event_loop, socket);
-        let lingerer = Lingerer { source, left: MOST, heard: now, end: now + LONGEST, owner };
-        let due = lingerer.due();
-        let key = self.sockets.borrow_mut().insert(lingerer);
-        self.checks.borrow_mut().insert((due, key));
-        self.list().push(key as u32);
+        let (left, end) = (MOST, now + LONGEST);
+        let socket = Socket { source, left, heard: now, end, sends, owner };
+        if sends {
+            socket.tell_owner(1);
+            // The reader may not have read all that is there.
+            self.list().push(key as u32);
+        } else {
+            self.quiet.set(self.quiet.get() + 1);
+        }
+        self.checks.borrow_mut().insert((socket.due(), key));
+        self.sockets.borrow_mut().insert(socket);
+    }
+
+    /// Has the number of a socket put into the list when something comes.
+    fn watch(&self, source: Source<OwnedFd>, number: u32) -> io::Result<Source<OwnedFd>> {
+        let source = match source.is_listed() {
+            true => Source::new(&self.event_loop, source.into_inner()),
+            false => source,
+        };
+        source.join_list(self.list(), number)?;
+        source.clear_ready(Direction::Read);
+        Ok(source)
     }
 
     fn list(&self) -> &ReadyList {
@@ -168,7 +213,7 @@ impl Lingering {
 
     /// Closes the sockets of `owner` now.
     pub(crate) fn close_all_of(&self, owner: &dyn Owner) {
-        let is_of = |socket: &Lingerer| {
+        let is_of = |socket: &Socket| {
             socket.owner.as_ref().is_some_and(|of| std::ptr::addr_eq(&raw const **of, owner))
         };
         let keys: Vec<_> = {
@@ -180,7 +225,9 @@ impl Lingering {
 
     fn close(&self, key: usize) {
         let socket = self.sockets.borrow_mut().try_remove(key);
-        drop(socket);
+        if socket.is_some_and(|socket| !socket.sends) {
+            self.quiet.set(self.quiet.get() - 1);
+        }
     }
 
     /// Reads what there is from a socket, and closes it if that was the end, or too much.
@@ -203,7 +250,7 @@ impl Lingering {
                 return Some(due);
             }
             self.checks.borrow_mut().remove(&(due, key));
-            let next = self.sockets.borrow().get(key).map(Lingerer::due);
+            let next = self.sockets.borrow().get(key).map(Socket::due);
             match next.filter(|next| *next > due) {
                 Some(next) => drop(self.checks.borrow_mut().insert((next, key))),
                 None => self.close(key),
@@ -260,6 +307,7 @@ impl Task {
 impl Drop for Task {
     fn drop(&mut self) {
         let sockets = self.lingering.sockets.take();
+        self.lingering.quiet.set(0);
         self.lingering.checks.take();
         self.lingering.has_task.set(false);
         let mut buffer = buffer_pool::take();

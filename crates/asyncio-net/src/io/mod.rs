@@ -2,6 +2,7 @@
 
 mod any;
 pub(crate) mod buffer_pool;
+pub(crate) mod failure;
 mod foreign;
 mod lingering;
 mod read_buffer;

@@ -15,7 +15,8 @@ use rustix::net::{
 };
 
 use super::buffer_pool;
-use super::lingering::{Unread, drop_unread};
+use super::failure;
+use super::lingering::{Lingerer, Unread, drop_unread};
 use super::source::{ByteSource, ByteStream};
 use crate::address::Address;
 
@@ -38,6 +39,11 @@ const HEARD_END: u8 = 1 << 2;
 
 /// A Unix socket, perhaps: a short read may have stopped at ancillary data, or at another sender.
 const SHORT_OF_ALL: u8 = 1 << 3;
+
+/// The other side was told that no more comes.
+const SAID_END: u8 = 1 << 4;
+/// Something was sent.
+const WROTE: u8 = 1 << 5;
 
 const UNKNOWN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
@@ -88,6 +94,7 @@ impl SocketStream {
         self.marks.get() & mark != 0
     }
 
+    #[inline]
     fn mark(&self, mark: u8) {
         self.marks.set(self.marks.get() | mark);
     }
@@ -105,6 +112,16 @@ impl SocketStream {
         let address = self.with(|source| getpeername(source.get_ref()).ok());
         Address::from_any(address.flatten().flatten())
     }
+}
+
+/// Whether the other side sends when the socket is being closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sends {
+    /// It has sent its end, or there is nothing that a reset could destroy.
+    No,
+    /// Nothing that is unread, but more may come.
+    Perhaps,
+    Surely,
 }
 
 /// The result of a receive.
@@ -159,29 +176,43 @@ impl SocketStream {
         Ok(received.bytes)
     }
 
-    /// Closes the socket. But if the other side has sent something that nobody has read, and may
-    /// send more, only the way out ends, and the socket is returned: closing it would destroy what
-    /// was sent to the other side.
+    /// Closes the socket. But if the other side may send more, and closing would destroy what was
+    /// sent to it, only the way out ends, and the socket is returned.
     ///
-    /// `has_unread` says that a reader holds such bytes.
-    pub(crate) fn close_gently(&self, has_unread: bool) -> Option<OwnedFd> {
-        if !self.has(HEARD_END) && self.may_send_more(has_unread) && self.write_eof().is_ok() {
-            return self.take_fd();
+    /// `has_unread` says that a reader holds bytes that the other side has sent.
+    pub(crate) fn close_gently(&self, has_unread: bool) -> Option<Lingerer> {
+        let sends = self.peer_sends(has_unread);
+        if sends != Sends::No && self.write_eof().is_ok() {
+            return Some(Lingerer { source: self.take_source()?, sends: sends == Sends::Surely });
         }
         self.close();
         None
     }
 
-    /// Whether the other side seems to be sending; drops what it has sent.
-    fn may_send_more(&self, has_unread: bool) -> bool {
+    /// Whether the other side sends; drops what it has sent.
+    fn peer_sends(&self, has_unread: bool) -> Sends {
+        if self.has(HEARD_END) {
+            return Sends::No;
+        }
         let mut buffer = buffer_pool::take();
         let unread = self.with(|source| drop_unread(source.get_ref(), buffer.storage()));
         buffer_pool::give(buffer);
         match unread {
-            None | Some(Unread::End) => false,
-            Some(Unread::Nothing) => has_unread,
-            Some(Unread::Bytes(_)) => true,
+            None | Some(Unread::End) => Sends::No,
+            Some(Unread::Bytes(_)) => Sends::Surely,
+            Some(Unread::Nothing) if has_unread => Sends::Surely,
+            // A Unix socket answers bytes that come after the close with no more than an error.
+            Some(Unread::Nothing) if self.has(WROTE) && !self.has(SHORT_OF_ALL) => Sends::Perhaps,
+            Some(Unread::Nothing) => Sends::No,
         }
+    }
+
+    fn take_source(&self) -> Option<Source<OwnedFd>> {
+        self.mark(CLOSED);
+        // While it is being used, it is closed afterwards.
+        let source = self.source.try_borrow_mut().ok()?.take()?;
+        source.wake_waiters();
+        Some(source)
     }
 
     /// Whether it has joined a list.
@@ -201,6 +232,7 @@ impl SocketStream {
 
     #[inline]
     pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.mark(WROTE);
         let sent = self.with(|source| {
             source.try_transfer(Direction::Write, bytes.len(), |socket| {
                 Ok(send(socket, bytes, SendFlags::NOSIGNAL)?)
@@ -264,6 +296,7 @@ impl ByteSource for SocketStream {
 
 impl ByteStream for SocketStream {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.mark(WROTE);
         let length = slices.iter().map(|slice| slice.len()).sum();
         let written = self.with(|source| {
             source.try_transfer(Direction::Write, length, |socket| transmit(socket, slices))
@@ -272,6 +305,7 @@ impl ByteStream for SocketStream {
     }
 
     fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
+        self.mark(WROTE);
         let sent = self.with(|source| {
             source.try_io(Direction::Write, |socket| system_sendfile(socket, file, offset, count))
         });
@@ -283,7 +317,14 @@ impl ByteStream for SocketStream {
         ready.unwrap_or_else(|| Poll::Ready(closed()))
     }
 
+    fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let failure = |socket: &OwnedFd| failure::of_socket(socket, self.has(SAID_END));
+        let failed = self.with(|source| source.poll_failure(cx, failure));
+        failed.unwrap_or(Poll::Pending).map(|failed| failed.unwrap_or_else(|refused| refused))
+    }
+
     fn write_eof(&self) -> io::Result<()> {
+        self.mark(SAID_END);
         let shut = self.with(|source| Ok(shutdown(source.get_ref(), Shutdown::Write)?));
         shut.unwrap_or(Ok(()))
     }
@@ -293,11 +334,7 @@ impl ByteStream for SocketStream {
     }
 
     fn take_fd(&self) -> Option<OwnedFd> {
-        self.mark(CLOSED);
-        // While it is being used, it is closed afterwards.
-        let source = self.source.try_borrow_mut().ok()?.take()?;
-        source.wake_waiters();
-        Some(source.into_inner())
+        self.take_source().map(Source::into_inner)
     }
 
     fn local_address(&self) -> Address {

@@ -161,6 +161,17 @@ pub trait ByteStream: ByteSource {
     /// When waiting is not possible.
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Waits until the stream has failed, or the other side has gone, and returns the error. It is
+    /// called while somebody waits for the end of the connection, who may neither read nor write,
+    /// and spares what was received and not read. The default never notices: such a failure is met
+    /// by the next read or write.
+    ///
+    /// An error is returned once; the other methods need not return it afterwards.
+    fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let _ = cx;
+        Poll::Pending
+    }
+
     /// Whether there is anything to be received, now or later; not so for the writing end of a
     /// pipe.
     fn can_read(&self) -> bool {

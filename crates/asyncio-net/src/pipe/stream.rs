@@ -12,6 +12,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketType, recv, s
 use super::End;
 use super::left::Left;
 use crate::io::buffer_pool;
+use crate::io::failure;
 use crate::io::{ByteSource, ByteStream};
 use crate::message::receive_message;
 
@@ -95,6 +96,15 @@ impl Calls {
         }
     }
 
+    fn failure(self, fd: &OwnedFd) -> Option<io::Error> {
+        match self {
+            Self::Pipe | Self::Device => failure::of_pipe(fd),
+            Self::Stream => failure::of_socket(fd, false),
+            // After an error the next message may well arrive.
+            Self::Messages => None,
+        }
+    }
+
     fn write(self, fd: &OwnedFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         if matches!(self, Self::Pipe | Self::Device) {
             return Ok(rustix::io::writev(fd, slices)?);
@@ -135,6 +145,13 @@ impl ByteStream for PipeStream {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         source.poll_ready(cx, Direction::Write)
+    }
+
+    fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let source = self.source.borrow();
+        let Some(source) = &*source else { return Poll::Pending };
+        let failed = source.poll_failure(cx, |fd| self.calls.failure(fd));
+        failed.map(|failed| failed.unwrap_or_else(|refused| refused))
     }
 
     fn can_read(&self) -> bool {

@@ -289,11 +289,13 @@ impl Server {
         self.close();
         let mut grace = pin!(sleep(grace));
         let waiting = Waiting::new(&*self.0);
-        poll_fn(|cx| match self.0.poll_idle(cx, waiting.place()) {
-            Poll::Pending => grace.as_mut().poll(cx),
-            ready => ready,
-        })
-        .await;
+        let is_idle = poll_fn(|cx| match self.0.poll_idle(cx, waiting.place()) {
+            Poll::Pending => grace.as_mut().poll(cx).map(|()| false),
+            Poll::Ready(()) => Poll::Ready(true),
+        });
+        if is_idle.await {
+            return;
+        }
         self.0.cancel_handlers();
         self.abort_clients();
         self.0.network().close_lingering(&*self.0);

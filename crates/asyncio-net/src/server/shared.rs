@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     clients: RefCell<Slab<Client>>,
     /// The number of clients with an open connection.
     open: Cell<usize>,
-    /// So many sockets are closed, and their other sides still send.
+    /// So many sockets are closed, and their other sides go on sending.
     lingering: Cell<usize>,
     protocols_task: ProtocolsTask,
     state: Cell<State>,
@@ -337,7 +337,9 @@ impl Shared {
 impl Owner for Shared {
     fn linger(&self, change: isize) {
         self.lingering.set(self.lingering.get().saturating_add_signed(change));
-        self.wake_if_over();
+        if change < 0 {
+            self.wake_if_over();
+        }
     }
 }
 

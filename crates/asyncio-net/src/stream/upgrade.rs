@@ -166,6 +166,10 @@ impl ByteStream for PlainStream {
         self.connection.io().poll_write_ready(cx)
     }
 
+    fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.connection.poll_lost(cx)
+    }
+
     fn can_read(&self) -> bool {
         self.connection.io().can_read()
     }

@@ -427,10 +427,12 @@ impl StreamWriter {
     /// keeps the connection open, and the task that awaits this waiting: put a limit on the wait,
     /// and [abort](Transport::abort) when it passes.
     ///
-    /// A peer that has sent bytes which nobody has read receives what was written all the same. The
-    /// loop reads and drops what such a peer still sends, for up to 30 seconds, or 5 seconds in
-    /// which nothing comes, or 64 MiB. The result does not wait for that;
-    /// [`Server::shutdown`](crate::Server::shutdown) does, within its grace.
+    /// A peer that has sent bytes which nobody has read, or sends more later, receives what was
+    /// written all the same. Unless the peer has ended its stream, too, the loop keeps the socket,
+    /// and reads and drops what still comes, for up to 30 seconds, or 5 seconds in which nothing
+    /// comes, or 64 MiB. The result does not wait for that;
+    /// [`Server::shutdown`](crate::Server::shutdown) waits, within its grace, for peers that send.
+    /// Of sockets whose peers have sent nothing since, a loop keeps no more than 256.
     ///
     /// # Examples
     ///
@@ -451,14 +453,16 @@ impl StreamWriter {
     /// ```
     pub fn close(&self) -> Closed<'_> {
         self.connection().close();
-        Closed(Waiting::new(self.connection()))
+        Closed::new(self.connection())
     }
 
-    /// Waits until the connection is closed, by whomever.
+    /// Waits until the connection is closed, by whomever, or lost. It notices by itself that the
+    /// other side has reset the connection, or that the peer of a Unix socket has gone. The end of
+    /// the peer's stream alone is no end of the connection.
     ///
     /// # Errors
     ///
-    /// The error that ended the connection.
+    /// The error that ended the connection. What the other side sent before it may still be read.
     ///
     /// # Cancel safety
     ///
@@ -482,7 +486,7 @@ impl StreamWriter {
     /// }).unwrap();
     /// ```
     pub fn wait_closed(&self) -> impl Future<Output = io::Result<()>> {
-        Closed(Waiting::new(self.connection()))
+        Closed::new(self.connection())
     }
 
     /// Whether it is closed, or about to be.
@@ -606,12 +610,21 @@ impl fmt::Debug for StreamWriter {
 /// }).unwrap();
 /// ```
 #[derive(Debug)]
-pub struct Closed<'a>(Waiting<'a, Connection>);
+pub struct Closed<'a> {
+    connection: &'a Rc<Connection>,
+    waiting: Waiting<'a, Connection>,
+}
+
+impl<'a> Closed<'a> {
+    fn new(connection: &'a Rc<Connection>) -> Self {
+        Self { connection, waiting: Waiting::new(connection) }
+    }
+}
 
 impl Future for Closed<'_> {
     type Output = io::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.of().poll_closed(cx, self.0.place())
+        self.connection.poll_closed(cx, self.waiting.place())
     }
 }

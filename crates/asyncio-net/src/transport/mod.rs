@@ -203,8 +203,8 @@ impl Transport {
 
     /// Receives no more, sends what was written, then ends the connection.
     ///
-    /// A peer that has sent bytes which nobody has read receives what was written all the same; see
-    /// [`StreamWriter::close`](crate::StreamWriter::close).
+    /// A peer that has sent bytes which nobody has read, or sends more later, receives what was
+    /// written all the same; see [`StreamWriter::close`](crate::StreamWriter::close).
     ///
     /// # Examples
     ///

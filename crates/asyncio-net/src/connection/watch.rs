@@ -1,0 +1,56 @@
+//! Waiting for the end of a connection. Whoever does may be the only one who has an eye on it: so a
+//! hidden task watches the descriptor meanwhile.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::{Connection, WATCHED};
+use crate::waiters::Place;
+
+impl Connection {
+    /// Waits until the connection has ended: the descriptor is gone, or it failed.
+    pub(crate) fn poll_closed(
+        self: &Rc<Self>,
+        cx: &Context<'_>,
+        place: &Place,
+    ) -> Poll<io::Result<()>> {
+        if self.is_over() {
+            return Poll::Ready(self.error().map_or(Ok(()), Err));
+        }
+        self.watch();
+        self.wait(cx, place);
+        Poll::Pending
+    }
+
+    /// Has a task notice when the connection is lost. While it is closing, the flusher does.
+    fn watch(self: &Rc<Self>) {
+        if self.has(WATCHED) || !self.is_open() {
+            return;
+        }
+        self.set(WATCHED);
+        let connection = self.clone();
+        let place = Place::default();
+        self.network.spawn(poll_fn(move |cx| {
+            if connection.poll_lost(cx).is_ready() || connection.is_over() {
+                return Poll::Ready(());
+            }
+            // For an end of another kind.
+            connection.wait(cx, &place);
+            Poll::Pending
+        }));
+    }
+
+    /// Waits until the connection is lost.
+    pub(crate) fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if let Some(error) = self.error() {
+            return Poll::Ready(error);
+        }
+        let lost = self.io.poll_lost(cx);
+        lost.map(|error| {
+            self.fail(error);
+            self.error().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into())
+        })
+    }
+}
