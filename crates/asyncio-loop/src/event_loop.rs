@@ -2,6 +2,8 @@
 
 mod children;
 mod deadline;
+mod director;
+mod guided;
 mod handle;
 mod marks;
 mod open;
@@ -22,8 +24,10 @@ use std::time::{Duration, Instant};
 
 pub use self::children::Children;
 pub use self::deadline::Deadline;
+pub use self::director::{Director, Step, random};
+use self::guided::Guided;
 pub use self::handle::{Handle, TimerHandle};
-use self::marks::{DEBUG, HOOKS, Marks, STOPPING, VIRTUAL};
+use self::marks::{DEBUG, GUIDED, HOOKS, Marks, STOPPING, VIRTUAL};
 use crate::budget::StepBudget;
 use crate::clock::{Clock, LoopTime};
 use crate::driver::{Driver, Wait};
@@ -152,6 +156,8 @@ impl Drop for EventLoop {
 pub struct LoopRef(Rc<Inner>);
 
 pub(crate) struct Inner {
+    /// The director, of a loop under test. Before `scheduler`, so that it is dropped first.
+    guided: RefCell<Option<Guided>>,
     scheduler: LocalScheduler,
     clock: Clock,
     timers: RefCell<Timers<LoopWaker>>,
@@ -187,10 +193,27 @@ impl Inner {
     /// While there is work, polls are skipped until a bounded time has gone by (see [`Pace`]).
     #[inline]
     fn turn(&self, poll: bool) -> io::Result<bool> {
+        if self.marks.has(DEBUG | GUIDED) {
+            return self.watched_turn(poll);
+        }
         if poll || self.scheduler.ready() == 0 {
             self.poll_events(0, 0)?;
         }
-        let poll = if self.marks.has(DEBUG) { self.run_timed() } else { self.run_ready()? };
+        let poll = self.run_ready()?;
+        self.end_turn();
+        Ok(poll)
+    }
+
+    /// A turn in debug mode, or of a loop with a director.
+    #[cold]
+    fn watched_turn(&self, poll: bool) -> io::Result<bool> {
+        if self.marks.has(GUIDED) {
+            return self.guided_turn();
+        }
+        if poll || self.scheduler.ready() == 0 {
+            self.poll_events(0, 0)?;
+        }
+        let poll = self.run_timed();
         self.end_turn();
         Ok(poll)
     }

@@ -81,11 +81,11 @@ pub use thread_future::{ThreadFuture, ThreadPromise, WrapFuture, wrap_future};
 pub mod machinery {
     pub use crate::budget::Share;
     pub use crate::driver::ReadyList;
-    pub use crate::event_loop::Children;
     pub use crate::event_loop::running::with_running;
+    pub use crate::event_loop::{Children, Director, Step, random};
     pub use crate::kernel::{
-        ChildSet, Join, Supervisor, TaskControl, Verdict, caught, visit_frames, while_cancelling,
-        with_boundary, with_frame,
+        Candidates, ChildSet, Join, NumbersFromOne, Supervisor, TaskControl, Verdict, caught,
+        visit_frames, while_cancelling, with_boundary, with_frame,
     };
     pub use crate::signals::{Interrupt, is_default_signal};
     pub use crate::wait_list::{WaitKey, WaitList};

@@ -6,6 +6,10 @@ use crate::error::Error;
 use crate::function::Function;
 use crate::options::Options;
 
+/// What `asyncio::testing::test` knows.
+const TEST_OPTIONS: &[&str] =
+    &["debug", "virtual_time", "seeds", "seed", "systematic", "order", "simulation", "crate"];
+
 pub(crate) fn main(attribute: TokenStream, item: TokenStream) -> Result<TokenStream, Error> {
     let function = Function::parse(item)?;
     let options = Options::parse(attribute, &["debug", "crate"])
@@ -15,7 +19,8 @@ pub(crate) fn main(attribute: TokenStream, item: TokenStream) -> Result<TokenStr
 
 pub(crate) fn test(attribute: TokenStream, item: TokenStream) -> Result<TokenStream, Error> {
     let function = Function::parse(item)?;
-    let options = Options::parse(attribute, &["debug", "virtual_time", "crate"])
+    let options = Options::parse(attribute, TEST_OPTIONS)
+        .and_then(Options::check_simulation)
         .map_err(|error| error.in_function(Some(function.name.clone())))?;
     let mut tokens = tokens("#[::core::prelude::v1::test]");
     tokens.extend(expand(function, &options));
@@ -28,13 +33,23 @@ pub(crate) fn test(attribute: TokenStream, item: TokenStream) -> Result<TokenStr
 ///     ::asyncio::run(name())
 /// }
 /// ```
+///
+/// With options of schedules the last line is `::asyncio::testing::Simulation::new().….run(name)`.
 fn expand(function: Function, options: &Options) -> TokenStream {
     let Function { attributes, visibility, name, signature, body } = function;
     let mut inner = tokens("async");
     inner.extend(signature.iter().cloned());
     inner.extend([body]);
-    inner.extend(tokens(&run(options)));
-    inner.extend([call(TokenTree::Ident(name).into())]);
+    match options.simulation.expression(&options.asyncio) {
+        Some(simulation) => {
+            inner.extend(tokens(&format!("{simulation}.run")));
+            inner.extend([argument(TokenTree::Ident(name).into())]);
+        }
+        None => {
+            inner.extend(tokens(&run(options)));
+            inner.extend([argument(call(TokenTree::Ident(name)))]);
+        }
+    }
 
     let mut outer: TokenStream = attributes.into_iter().chain(visibility).collect();
     outer.extend(signature);
@@ -42,10 +57,14 @@ fn expand(function: Function, options: &Options) -> TokenStream {
     outer
 }
 
-/// `(name())`
-fn call(mut name: TokenStream) -> TokenTree {
-    name.extend([TokenTree::from(Group::new(Delimiter::Parenthesis, TokenStream::new()))]);
-    Group::new(Delimiter::Parenthesis, name).into()
+/// `name()`
+fn call(name: TokenTree) -> TokenStream {
+    [name, Group::new(Delimiter::Parenthesis, TokenStream::new()).into()].into_iter().collect()
+}
+
+/// `(value)`
+fn argument(value: TokenStream) -> TokenTree {
+    Group::new(Delimiter::Parenthesis, value).into()
 }
 
 /// The path of what runs the future.

@@ -76,6 +76,11 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// * `virtual_time = true`: the loop's clock jumps to the next deadline when nothing else can run,
 ///   so that sleeping takes no time and timing is exact;
+/// * `seeds = 1000`: the test runs under that many schedules, each from a seed that replays, with
+///   virtual time; `seed = 17` runs one of them;
+/// * `systematic = 2`: it runs under all schedules with up to two preemptions;
+/// * `order = "any"`, `"turns"` or `"fifo"`: in which orders ready tasks run;
+/// * `simulation = expression`: a `Simulation` with further options, as `faults`;
 /// * `debug = true` or `false` turns the loop's debug mode on or off, whatever the environment
 ///   says;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
@@ -91,6 +96,33 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 ///     asyncio::sleep(Duration::from_secs(3600)).await;
 ///     assert_eq!(event_loop.time() - start, Duration::from_secs(3600));
 /// }
+/// ```
+///
+/// A test of a thousand schedules, which needs the feature `testing`:
+///
+/// ```
+/// #[asyncio::testing::test(seeds = 1000)]
+/// async fn both_tasks_end() {
+///     let (one, two) = (asyncio::create_task(async {}), asyncio::create_task(async {}));
+///     asyncio::gather([one, two]).await;
+/// }
+/// ```
+///
+/// Options of schedules are checked:
+///
+/// ```compile_fail
+/// #[asyncio::testing::test(seeds = "many")]
+/// async fn passes() {}
+/// ```
+///
+/// ```compile_fail
+/// #[asyncio::testing::test(seeds = 10, order = "backwards")]
+/// async fn passes() {}
+/// ```
+///
+/// ```compile_fail
+/// #[asyncio::testing::test(seeds = 10, virtual_time = false)]
+/// async fn passes() {}
 /// ```
 ///
 /// `#[test]` would be the second one:

@@ -8,14 +8,51 @@ use crate::error::Error;
 pub(crate) struct Options {
     pub(crate) debug: Option<bool>,
     pub(crate) virtual_time: Option<bool>,
+    /// What a test says about its schedules.
+    pub(crate) simulation: Simulation,
     /// The path of the facade crate.
     pub(crate) asyncio: String,
+}
+
+/// Options of a test that runs under several schedules.
+#[derive(Default)]
+pub(crate) struct Simulation {
+    /// The expression that the others are added to.
+    base: Option<String>,
+    /// Methods and their arguments.
+    calls: Vec<(String, String)>,
+    order: Option<&'static str>,
+}
+
+impl Simulation {
+    /// The simulation as an expression; `None` if no option asks for one.
+    pub(crate) fn expression(&self, asyncio: &str) -> Option<String> {
+        if self.base.is_none() && self.calls.is_empty() && self.order.is_none() {
+            return None;
+        }
+        let mut expression = match &self.base {
+            Some(base) => format!("({base})"),
+            None => format!("{asyncio}::testing::Simulation::new()"),
+        };
+        for (method, argument) in &self.calls {
+            expression += &format!(".{method}({argument})");
+        }
+        if let Some(order) = self.order {
+            expression += &format!(".order({asyncio}::testing::Order::{order})");
+        }
+        Some(expression)
+    }
 }
 
 impl Options {
     /// `known` are the options this attribute has.
     pub(crate) fn parse(attribute: TokenStream, known: &[&str]) -> Result<Self, Error> {
-        let mut options = Self { debug: None, virtual_time: None, asyncio: "::asyncio".to_owned() };
+        let mut options = Self {
+            debug: None,
+            virtual_time: None,
+            simulation: Simulation::default(),
+            asyncio: "::asyncio".to_owned(),
+        };
         let tokens: Vec<_> = attribute.into_iter().collect();
         let mut seen = Vec::new();
         for pair in tokens.split(|token| token.to_string() == ",").filter(|pair| !pair.is_empty()) {
@@ -26,6 +63,16 @@ impl Options {
             seen.push(name.to_string());
         }
         Ok(options)
+    }
+
+    /// Refuses options of the loop beside those of schedules.
+    pub(crate) fn check_simulation(self) -> Result<Self, Error> {
+        let is_simulation = self.simulation.expression("").is_some();
+        if is_simulation && (self.debug.is_some() || self.virtual_time == Some(false)) {
+            let message = "a test of schedules has virtual time, and no debug mode";
+            return Err(Error::new(Span::call_site(), message));
+        }
+        Ok(self)
     }
 
     /// Takes one pair and returns its name.
@@ -39,6 +86,10 @@ impl Options {
             let message = format!("unknown option `{text}`: there are `{known}`");
             return Err(Error::new(name.span(), message));
         }
+        if text == "simulation" {
+            self.simulation.base = Some(parse_expression(name, pair)?);
+            return Ok(name.clone());
+        }
         let [_, TokenTree::Punct(equals), value] = pair else {
             return Err(Error::new(name.span(), format!("expected `{text} = value`")));
         };
@@ -48,7 +99,9 @@ impl Options {
         match text.as_str() {
             "debug" => self.debug = Some(parse_bool(value)?),
             "virtual_time" => self.virtual_time = Some(parse_bool(value)?),
-            _ => self.asyncio = parse_path(value)?,
+            "crate" => self.asyncio = parse_path(value)?,
+            "order" => self.simulation.order = Some(parse_order(value)?),
+            _ => self.simulation.calls.push((text, parse_number(value)?)),
         }
         Ok(name.clone())
     }
@@ -57,6 +110,37 @@ impl Options {
 fn parse_bool(value: &TokenTree) -> Result<bool, Error> {
     let message = "expected `true` or `false`";
     value.to_string().parse().map_err(|_| Error::new(value.span(), message))
+}
+
+/// The tokens after `name =`.
+fn parse_expression(name: &Ident, pair: &[TokenTree]) -> Result<String, Error> {
+    match pair {
+        [_, TokenTree::Punct(equals), value @ ..]
+            if equals.as_char() == '=' && !value.is_empty() =>
+        {
+            Ok(value.iter().cloned().collect::<TokenStream>().to_string())
+        }
+        _ => Err(Error::new(name.span(), format!("expected `{name} = expression`"))),
+    }
+}
+
+/// A whole number.
+fn parse_number(value: &TokenTree) -> Result<String, Error> {
+    let text = value.to_string();
+    match text.replace('_', "").parse::<u64>() {
+        Ok(_) => Ok(text),
+        Err(_) => Err(Error::new(value.span(), "expected a whole number")),
+    }
+}
+
+/// The variant of `Order` that a text names.
+fn parse_order(value: &TokenTree) -> Result<&'static str, Error> {
+    match value.to_string().as_str() {
+        "\"any\"" => Ok("Any"),
+        "\"turns\"" => Ok("Turns"),
+        "\"fifo\"" => Ok("Fifo"),
+        _ => Err(Error::new(value.span(), "expected \"any\", \"turns\" or \"fifo\"")),
+    }
 }
 
 /// A path in quotes.

@@ -70,3 +70,59 @@ async fn other_test_attributes_work() {
     assert!(asyncio::running_loop().is_debug());
     panic!("on purpose");
 }
+
+/// Loses an update, in some orders.
+async fn lost_update() {
+    let counter = std::rc::Rc::new(std::cell::Cell::new(0));
+    let tasks = [1, 2].map(|number| {
+        let counter = std::rc::Rc::clone(&counter);
+        asyncio::create_task(async move {
+            for _ in 0..number {
+                asyncio::yield_now().await;
+            }
+            let seen = counter.get();
+            if number == 2 {
+                asyncio::yield_now().await;
+            }
+            counter.set(seen + 1);
+        })
+    });
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(counter.get(), 2, "an update is lost");
+}
+
+#[asyncio::testing::test(seeds = 1_000)]
+#[should_panic(expected = "an update is lost")]
+async fn seeds_find_what_one_order_hides() {
+    lost_update().await;
+}
+
+#[asyncio::testing::test(systematic = 2)]
+#[should_panic(expected = "an update is lost")]
+async fn so_does_the_systematic_mode() {
+    lost_update().await;
+}
+
+#[asyncio::testing::test(seeds = 1000, order = "fifo")]
+async fn the_strict_order_hides_it() {
+    lost_update().await;
+}
+
+#[asyncio::testing::test(seed = 0)]
+async fn one_seed_runs_once_and_with_virtual_time() -> io::Result<()> {
+    asyncio::sleep(Duration::from_secs(3600)).await;
+    lost_update().await;
+    Ok(())
+}
+
+fn cancelling() -> asyncio::testing::Simulation {
+    asyncio::testing::Simulation::new().faults(asyncio::testing::Faults::new().cancel(1.0))
+}
+
+#[asyncio::testing::test(seeds = 3, simulation = cancelling())]
+async fn other_options_are_in_an_expression() {
+    let task = asyncio::create_task(std::future::pending::<()>());
+    assert!(task.await.is_err(), "a fault cancels it");
+}

@@ -99,6 +99,8 @@
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`,
 //!   `AsyncBufRead` and `AsyncWrite` of the crate `futures-io`.
 //! * `tokio`: they have those of `tokio::io`. It brings the traits only, no runtime.
+//! * `testing`: in the module [`testing`], tests under many schedules, faults and tools; for the
+//!   `[dev-dependencies]`.
 //! * `send`: `local` makes a future of this thread `Send`, for axum's handlers and the like.
 
 #![forbid(unsafe_code)]

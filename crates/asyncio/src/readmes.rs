@@ -30,6 +30,10 @@ struct SyncGuide;
 #[doc = include_str!("../../asyncio-task/README.md")]
 struct Task;
 
+#[cfg(feature = "testing")]
+#[doc = include_str!("../../asyncio-testing/README.md")]
+struct Testing;
+
 #[doc = include_str!("../../../docs/CANCELLATION.md")]
 struct Cancellation;
 

@@ -121,6 +121,11 @@ impl Driver {
         self.shared.poller.take();
     }
 
+    /// Whether a descriptor is registered.
+    pub(crate) fn is_watching(&self) -> bool {
+        !self.shared.slots.borrow().is_empty()
+    }
+
     /// Waits, then wakes the waiters of the descriptors that became ready. Returns whether there
     /// was one.
     pub(crate) fn poll(&self, wait: Wait) -> io::Result<bool> {

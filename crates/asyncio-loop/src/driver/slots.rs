@@ -63,6 +63,11 @@ pub(super) struct Slots {
 }
 
 impl Slots {
+    /// Whether no descriptor has a slot.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// A slot for a descriptor that has one user.
     pub(super) fn insert(&mut self, fd: RawFd) -> Token {
         self.add(fd, 0)

@@ -13,6 +13,9 @@ pub(crate) const VIRTUAL: u8 = 1 << 2;
 /// Hooks wait for the end of the turn.
 pub(crate) const HOOKS: u8 = 1 << 3;
 
+/// A director decides the order.
+pub(crate) const GUIDED: u8 = 1 << 4;
+
 #[derive(Default)]
 pub(crate) struct Marks(Cell<u8>);
 

@@ -22,6 +22,7 @@ impl EventLoop {
         let waker = driver.waker();
         let scheduler = LocalScheduler::new(&HOST, move || waker.wake());
         let inner = Rc::new(Inner {
+            guided: RefCell::new(None),
             scheduler,
             clock,
             timers: RefCell::new(Timers::new()),

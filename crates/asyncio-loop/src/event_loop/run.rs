@@ -3,7 +3,7 @@
 use std::panic::{Location, resume_unwind};
 
 use super::LoopRef;
-use super::marks::STOPPING;
+use super::marks::{GUIDED, STOPPING};
 use super::running::{run_within, running_site};
 use crate::error::{LoopRunning, RunError};
 use crate::kernel::{LoopWaker, Outcome, caught};
@@ -164,6 +164,9 @@ impl LoopRef {
             }
         }
         self.0.marks.set(STOPPING, false);
+        if self.0.marks.has(GUIDED) {
+            self.0.restore_candidates();
+        }
     }
 
     /// Ends the current run after this turn; outside a run, the next one after its first turn.
@@ -247,6 +250,8 @@ impl LoopRef {
             things.into_iter().for_each(|thing| caught(what, || drop(thing)));
         }
         self.0.scheduler.close();
+        self.0.scheduler.set_pick(None);
+        drop_each("the end of a director", self.0.guided.take());
         let timers = self.0.timers.borrow_mut().drain();
         // Handles may keep the callbacks, but not their closures.
         timers.into_iter().for_each(LoopWaker::discard);

@@ -1,7 +1,7 @@
 //! Callbacks, and the time they run at.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::handle::{Handle, TimerHandle};
 use super::marks::HOOKS;
@@ -11,6 +11,9 @@ use crate::context::{Context, ContextSlot};
 use crate::kernel::{CallbackRef, LoopWaker};
 use crate::loop_handle::LoopHandle;
 use crate::timers::TimerKey;
+
+/// From the beginning of Unix time to 2000-01-01.
+const YEAR_2000: Duration = Duration::from_secs(946_684_800);
 
 impl LoopRef {
     /// Runs `callback` in the next turn, after what is scheduled already, in a copy of the current
@@ -262,6 +265,33 @@ impl LoopRef {
     #[must_use]
     pub fn time(&self) -> LoopTime {
         LoopTime::from_nanos(self.0.clock.now())
+    }
+
+    /// The time of day. With virtual time it follows the loop's clock, and began with the year
+    /// 2000, so that a test sees the same dates in each run.
+    ///
+    /// # From asyncio
+    ///
+    /// What `time.time()` gives there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
+    /// let begin = UNIX_EPOCH + Duration::from_secs(946_684_800);
+    /// assert_eq!(event_loop.system_time(), begin);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn system_time(&self) -> SystemTime {
+        if self.is_virtual_time() {
+            UNIX_EPOCH + YEAR_2000 + Duration::from_nanos(self.0.clock.now())
+        } else {
+            SystemTime::now()
+        }
     }
 
     /// Whether its time is virtual, as

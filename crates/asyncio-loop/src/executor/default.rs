@@ -109,6 +109,9 @@ impl LoopRef {
         if self.is_closed() {
             return job.fail(JobError::LoopClosed);
         }
+        if let Some(director) = self.director() {
+            return director.execute(self, job);
+        }
         match executor {
             Some(executor) => executor.execute(job),
             None => match self.default_executor() {

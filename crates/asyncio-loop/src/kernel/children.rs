@@ -20,7 +20,7 @@ use super::header::{
     WAIT,
 };
 use super::memory;
-use super::scheduler::{SchedulerPtr, Set};
+use super::scheduler::{Pick, SchedulerPtr, Set};
 use super::task::{self, RawTask, Spawn, Stage, TaskHeader, TaskPtr, TaskRef};
 use super::waker::LoopWaker;
 
@@ -54,6 +54,17 @@ impl<F: Future> ChildMemory<F> {
     };
 }
 
+/// What a set does with a child that becomes ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SetState {
+    /// Queues it.
+    Open,
+    /// Queues it at a place that the scheduler's `pick` chooses.
+    Picked,
+    /// Forgets it.
+    Closing,
+}
+
 /// The part of a set that its members point at.
 struct Core {
     set: Set,
@@ -65,7 +76,7 @@ struct Core {
     waker: UnsafeCell<Option<LoopWaker>>,
     /// Children that have not ended.
     live: Cell<usize>,
-    closing: Cell<bool>,
+    state: Cell<SetState>,
     /// The task inside whose poll a child is being polled.
     poller: Cell<Option<TaskPtr>>,
 }
@@ -75,6 +86,10 @@ impl Core {
     fn with_ready<R>(&self, f: impl FnOnce(&mut VecDeque<Runnable>) -> R) -> R {
         // SAFETY: promises 1 and 5.
         f(unsafe { &mut *self.ready.get() })
+    }
+
+    fn pick(&self) -> Option<Pick> {
+        self.scheduler.with(|local| local.pick.clone())
     }
 
     fn wake(&self) {
@@ -119,7 +134,7 @@ fn set_of(child: Runnable) -> Option<&'static Core> {
 
 fn push_ready(child: Runnable) {
     match set_of(child) {
-        Some(core) if !core.closing.get() => {
+        Some(core) if core.state.get() == SetState::Open => {
             let is_first = core.with_ready(|ready| {
                 ready.push_back(child);
                 ready.len() == 1
@@ -128,7 +143,19 @@ fn push_ready(child: Runnable) {
                 core.wake();
             }
         }
+        Some(core) if core.state.get() == SetState::Picked => push_picked(core, child),
         _ => child.clear(SCHEDULED),
+    }
+}
+
+/// Puts a child at the place that `pick` chooses; 0 is the end.
+#[cold]
+fn push_picked(core: &Core, child: Runnable) {
+    let (count, pick) = (core.with_ready(|ready| ready.len()), core.pick());
+    let back = pick.map_or(0, |pick| pick(count + 1)).min(count);
+    core.with_ready(|ready| ready.insert(count - back, child));
+    if count == 0 {
+        core.wake();
     }
 }
 
@@ -185,9 +212,12 @@ impl<'a> ChildSet<'a> {
             ready: UnsafeCell::default(),
             waker: UnsafeCell::default(),
             live: Cell::new(0),
-            closing: Cell::new(false),
+            state: Cell::new(SetState::Open),
             poller: Cell::new(None),
         });
+        if core.pick().is_some() {
+            core.state.set(SetState::Picked);
+        }
         let core = NonNull::from(Box::leak(core));
         let this = Self { core, _borrows: PhantomData };
         // SAFETY: `drop` takes it out again.
@@ -413,7 +443,7 @@ impl<'a> ChildSet<'a> {
     /// Ends every child, and drops every output.
     fn clear(&self) {
         let core = self.core();
-        core.closing.set(true);
+        core.state.set(SetState::Closing);
         // A destructor may end or take others, so each round looks again.
         while let Some(child) = core.set.with_members(|members| members.last()) {
             // The list's reference keeps it alive; so does this one, to the end of the round.

@@ -417,6 +417,20 @@ pub(super) unsafe fn retain_scheduler(scheduler: NonNull<Scheduler>) {
     std::mem::forget(scheduler);
 }
 
+/// How many counts `scheduler` has: one of its loop, and those of wakers and of handles for other
+/// threads.
+///
+/// # Safety
+///
+/// `scheduler` is inside a live `Arc`.
+pub(super) unsafe fn scheduler_count(scheduler: NonNull<Scheduler>) -> usize {
+    // SAFETY: the caller's promise; the pointer came from `Arc::into_raw`/`as_ptr`.
+    let scheduler = unsafe { Arc::from_raw(scheduler.as_ptr().cast_const()) };
+    let count = Arc::strong_count(&scheduler);
+    std::mem::forget(scheduler);
+    count
+}
+
 /// # Safety
 ///
 /// The caller owns one count of `scheduler`.

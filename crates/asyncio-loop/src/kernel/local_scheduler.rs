@@ -12,7 +12,7 @@ use super::header::{self, DONE, FOREIGN, HIDDEN, Header, RUNNING, Runnable, Runn
 use super::header::{SCHEDULED, WAIT};
 use super::host::{self, Host};
 use super::remote_queue::{Batch, Closed};
-use super::scheduler::{Scheduler, SchedulerPtr};
+use super::scheduler::{Pick, Scheduler, SchedulerPtr};
 use super::task::{self, Outcome, RawTask, Spawn, TaskPtr, TaskRef};
 use crate::context::ContextSlot;
 use crate::primitives::Arc;
@@ -67,6 +67,10 @@ impl LocalScheduler {
         // SAFETY: on this thread; alive by the owner's count, which the loop's share keeps.
         let scheduler = unsafe { SchedulerPtr::new(scheduler) };
         Self { scheduler, _not_send: PhantomData }
+    }
+
+    pub(super) fn ptr(&self) -> SchedulerPtr {
+        self.scheduler
     }
 
     fn remote_queue(&self) -> &Scheduler {
@@ -157,6 +161,28 @@ impl LocalScheduler {
         }
     }
 
+    /// Whether the remote queue has entries; a hint.
+    pub(crate) fn has_remote(&self) -> bool {
+        self.remote_mark() != 0
+    }
+
+    /// A number that changes with each push to the remote queue, and is 0 when it is empty.
+    pub(crate) fn remote_mark(&self) -> usize {
+        self.remote_queue().remote.mark()
+    }
+
+    /// Whether a waker or a handle that may be on another thread could still schedule something.
+    pub(crate) fn is_held_elsewhere(&self) -> bool {
+        // SAFETY: alive by this handle's share.
+        unsafe { header::scheduler_count(self.scheduler.as_ptr()) > 1 }
+    }
+
+    /// Has `pick` choose the place of each child that becomes ready, in sets made from now on.
+    pub(crate) fn set_pick(&self, pick: Option<Pick>) {
+        let before = self.scheduler.with(|local| std::mem::replace(&mut local.pick, pick));
+        drop(before);
+    }
+
     /// Notes that the loop is going to park. Returns false if it must not.
     pub(crate) fn prepare_park(&self) -> bool {
         // The memory of a rush is not kept for good.
@@ -200,7 +226,7 @@ impl LocalScheduler {
 
     /// Runs an entry that was taken out of the ready queue.
     #[inline]
-    fn run_one(next: Runnable) {
+    pub(super) fn run_one(next: Runnable) {
         // SCHEDULED kept it alive in the queue, RUNNING does from here.
         let flags = next.flags.get();
         if flags & DONE == 0 {

@@ -32,6 +32,7 @@
 //! | `task/` | tasks: header, polling, ending, handles |
 //! | `children` | tasks that belong to a future |
 //! | `local_scheduler` | what the loop calls |
+//! | `candidates` | the ready queue, laid open for a director of tests |
 //!
 //! # The promises
 //!
@@ -44,7 +45,8 @@
 //!    compares thread numbers first. A callback that another thread makes (`FOREIGN`) belongs to
 //!    that thread alone until it is in the remote queue, and then to the owner alone.
 //! 2. **Alive.** The memory of a callback or task is freed when there is no local reference (`refs`
-//!    is 0), it is neither in a ready queue (`SCHEDULED`) nor running (`RUNNING`), and no waker
+//!    is 0), it is neither in a ready queue or among candidates
+//!    (`SCHEDULED`) nor running (`RUNNING`), and no waker
 //!    counts in `shared`. The whole local side counts as one in `shared` (the bit `LOCAL`), so the
 //!    side that brings `shared` to nothing frees, on whatever thread that is. Only bare memory is
 //!    left to free by then: values, outputs, contexts and extras are dropped on the owner's thread
@@ -83,6 +85,7 @@
 //!     reference of the holder, a list, `SCHEDULED` or `RUNNING` keeps it.
 
 mod callback;
+mod candidates;
 mod children;
 mod frames;
 mod header;
@@ -102,6 +105,8 @@ mod waits_for;
 mod waker;
 
 pub use callback::CallbackRef;
+pub(crate) use candidates::Candidate;
+pub use candidates::Candidates;
 pub use children::ChildSet;
 pub use frames::{is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame};
 pub(crate) use header::RunnableRef;
@@ -111,6 +116,6 @@ pub(crate) use lent::Lent;
 pub(crate) use local_scheduler::{LocalScheduler, RemoteScheduler, owner_of};
 pub(crate) use panics::{Payload, catch, drop_payload, panic_message};
 pub(crate) use task::Spawn;
-pub use task::{Join, Outcome, RawTask, Supervisor, TaskControl, TaskRef, Verdict};
+pub use task::{Join, NumbersFromOne, Outcome, RawTask, Supervisor, TaskControl, TaskRef, Verdict};
 pub use waits_for::WaitsFor;
 pub use waker::LoopWaker;

@@ -80,6 +80,11 @@ impl<T: Linked> RemoteQueue<T> {
         self.head.load(Ordering::Relaxed).is_null()
     }
 
+    /// The address of the newest entry, 0 if there is none; a hint on any thread.
+    pub(super) fn mark(&self) -> usize {
+        self.head.load(Ordering::Relaxed).addr()
+    }
+
     /// Notes that the owner is going to park. Returns false if it must not, because the queue is
     /// not empty.
     pub(super) fn prepare_park(&self) -> bool {

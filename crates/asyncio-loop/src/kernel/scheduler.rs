@@ -39,7 +39,12 @@ pub(super) struct Local {
     pub(super) memory: Memory,
     /// The loop that the scheduler is part of, as long as it is there.
     pub(super) owner: Weak<dyn Any>,
+    /// Chooses the place of a child that becomes ready, for tests.
+    pub(super) pick: Option<Pick>,
 }
+
+/// Chooses one of so many.
+pub(crate) type Pick = Rc<dyn Fn(usize) -> usize>;
 
 /// The part of a set of children that the scheduler knows: `all_tasks` looks there.
 pub(super) struct Set {
@@ -96,6 +101,7 @@ impl Scheduler {
             closed: false,
             memory: Memory::new(),
             owner: Weak::<()>::new(),
+            pick: None,
         };
         Self {
             thread: thread_id(),

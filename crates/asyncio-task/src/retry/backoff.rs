@@ -1,6 +1,5 @@
 //! How long to wait before the next attempt.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 /// Growing delays with some chance in them: an iterator that does not end.
@@ -39,7 +38,7 @@ impl Backoff {
     /// Delays that begin with `first`.
     #[must_use]
     pub fn new(first: Duration) -> Self {
-        let random = RandomState::new().hash_one(0_u8);
+        let random = asyncio_loop::machinery::random();
         Self { next: first.as_secs_f64(), factor: 2.0, max: 30.0, jitter: 0.5, random }
     }
 

@@ -5,6 +5,8 @@ mod documented;
 mod foreign_wakers;
 mod globs;
 mod network;
+#[cfg(feature = "testing")]
+mod schedules;
 mod signals;
 mod structure;
 mod threads;

@@ -123,6 +123,10 @@ impl TaskPtr {
         runnable.has(TASK).then_some(Self(runnable))
     }
 
+    pub(in crate::kernel) fn id(self) -> u64 {
+        self.id
+    }
+
     #[inline]
     pub(in crate::kernel) fn get(self) -> Runnable {
         self.0

@@ -15,6 +15,7 @@ pub(super) use header::{Stage, TaskHeader, TaskPtr};
 pub use outcome::Outcome;
 pub(super) use poll::{destroy, drop_local, drop_output, drop_stage, end_quietly, poll};
 pub use raw_task::{Join, RawTask};
+pub use spawn::NumbersFromOne;
 pub(crate) use spawn::Spawn;
 pub(super) use spawn::{start_eagerly, write_header};
 pub use supervisor::{Supervisor, Verdict};

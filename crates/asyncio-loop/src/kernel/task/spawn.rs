@@ -2,7 +2,8 @@
 
 use std::alloc::Layout;
 use std::any::type_name;
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomData;
 use std::mem::offset_of;
 use std::panic::Location;
 use std::ptr::NonNull;
@@ -56,25 +57,81 @@ pub(crate) struct Spawn {
 fn next_hidden_id() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    static NEXT: AtomicU64 = AtomicU64::new(1 << 63);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    static NEXT: AtomicU64 = AtomicU64::new(FIRST_HIDDEN);
+    match OWN_HIDDEN.get() {
+        Some(next) => {
+            OWN_HIDDEN.set(Some(next + 1));
+            next
+        }
+        None => NEXT.fetch_add(1, Ordering::Relaxed),
+    }
+}
+
+/// The first number of a task of the machinery.
+const FIRST_HIDDEN: u64 = 1 << 63;
+/// Numbers that a thread takes at once, so that a task costs no atomic operation.
+const BLOCK: u64 = 1 << 10;
+
+thread_local! {
+    static LAST: Cell<u64> = const { Cell::new(0) };
+    /// The next block of a thread that numbers by itself.
+    static OWN_BLOCK: Cell<Option<u64>> = const { Cell::new(None) };
+    static OWN_HIDDEN: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Has the tasks of this thread numbered from 1 while it exists, whatever ran before and whatever
+/// other threads do, so that two runs of a test give the same names.
+#[derive(Debug)]
+pub struct NumbersFromOne {
+    last: u64,
+    block: Option<u64>,
+    hidden: Option<u64>,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl NumbersFromOne {
+    /// Begins with 1.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "it has an effect")]
+    pub fn new() -> Self {
+        Self {
+            last: LAST.replace(0),
+            block: OWN_BLOCK.replace(Some(0)),
+            hidden: OWN_HIDDEN.replace(Some(FIRST_HIDDEN)),
+            _not_send: PhantomData,
+        }
+    }
+}
+
+impl Drop for NumbersFromOne {
+    fn drop(&mut self) {
+        LAST.set(self.last);
+        OWN_BLOCK.set(self.block);
+        OWN_HIDDEN.set(self.hidden);
+    }
+}
+
+/// The first number, less one, of the thread's next block.
+#[cold]
+fn next_block() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static NEXT_BLOCK: AtomicU64 = AtomicU64::new(0);
+    match OWN_BLOCK.get() {
+        Some(next) => {
+            OWN_BLOCK.set(Some(next + BLOCK));
+            next
+        }
+        None => NEXT_BLOCK.fetch_add(BLOCK, Ordering::Relaxed),
+    }
 }
 
 /// Numbers for tasks: unique in the process, rising on each thread.
 #[inline]
 fn next_id() -> u64 {
-    use std::cell::Cell;
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    /// Numbers that a thread takes at once, so that a task costs no atomic operation.
-    const BLOCK: u64 = 1 << 10;
-    static NEXT_BLOCK: AtomicU64 = AtomicU64::new(0);
-    thread_local! {
-        static LAST: Cell<u64> = const { Cell::new(0) };
-    }
     LAST.with(|last| {
         if last.get() % BLOCK == 0 {
-            last.set(NEXT_BLOCK.fetch_add(BLOCK, Ordering::Relaxed));
+            last.set(next_block());
         }
         last.set(last.get() + 1);
         last.get()

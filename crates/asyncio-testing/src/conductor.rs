@@ -1,0 +1,341 @@
+//! The director of a simulated run: makes its decisions, and watches for runs that do not end.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use asyncio_loop::machinery::{Candidates, Director, Step};
+use asyncio_loop::{Job, JobError, JobPanic, LoopRef, LoopTime, TaskRef, try_running_loop};
+use asyncio_task::TaskRefExt;
+
+use crate::choices::Choices;
+use crate::failure::FailureKind;
+use crate::faults::Faults;
+use crate::jobs::Jobs;
+use crate::order::Order;
+use crate::rng::Rng;
+use crate::trace::{MAIN, Trace, What, describe};
+
+/// Steps between two looks at the system's clock.
+const LOOK_EVERY: u64 = 1024;
+/// A job takes one of so many durations.
+const JOB_DURATIONS: usize = 16;
+/// A fault's delay is one of so many.
+const DELAYS: usize = 8;
+
+/// What all runs of a simulation have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) order: Order,
+    pub(crate) faults: Faults,
+    pub(crate) max_steps: u64,
+    pub(crate) time_limit: Duration,
+    pub(crate) patience: Duration,
+    pub(crate) allow_reports: bool,
+    pub(crate) grace_period: Duration,
+}
+
+/// Decides one run.
+#[derive(Debug)]
+pub(crate) struct Conductor {
+    settings: Rc<Settings>,
+    choices: RefCell<Choices>,
+    rng: RefCell<Rng>,
+    trace: RefCell<Trace>,
+    /// The decisions that departed from the usual, in words, if they are wanted.
+    words: Option<RefCell<Vec<String>>>,
+    failure: RefCell<Option<(FailureKind, String)>>,
+    /// The main task has ended or the run has failed: what is left is only cleaned up.
+    closing: Cell<bool>,
+    /// The run has failed: the trace ends there.
+    failed: Cell<bool>,
+    steps: Cell<u64>,
+    /// The step after which nothing was ready the last time.
+    rested: Cell<u64>,
+    started: Instant,
+    stalled: Cell<Option<Instant>>,
+    jobs: Jobs,
+}
+
+impl Conductor {
+    pub(crate) fn new(
+        settings: &Rc<Settings>,
+        seed: u64,
+        choices: Choices,
+        with_words: bool,
+    ) -> Self {
+        Self {
+            settings: Rc::clone(settings),
+            choices: RefCell::new(choices),
+            rng: RefCell::new(Rng::new(seed)),
+            trace: RefCell::default(),
+            words: with_words.then(RefCell::default),
+            failure: RefCell::default(),
+            closing: Cell::new(false),
+            failed: Cell::new(false),
+            steps: Cell::new(0),
+            rested: Cell::new(0),
+            started: Instant::now(),
+            stalled: Cell::new(None),
+            jobs: Jobs::default(),
+        }
+    }
+
+    /// The conductor of the simulation that runs on this thread, if one does.
+    pub(crate) fn current() -> Option<Rc<Self>> {
+        let event_loop = try_running_loop().ok()?;
+        // Only loops with a director have one; this spares others the value.
+        event_loop.director()?;
+        event_loop.local::<Current>().0.borrow().clone()
+    }
+
+    /// Makes this the conductor of a new loop.
+    pub(crate) fn direct(self: Rc<Self>, event_loop: &LoopRef) {
+        let director: Rc<dyn Director> = Rc::<Self>::clone(&self);
+        event_loop.set_director(Some(director));
+        event_loop.local::<Current>().0.replace(Some(self));
+    }
+
+    pub(crate) fn fail(&self, kind: FailureKind, message: String) {
+        self.failure.borrow_mut().get_or_insert((kind, message));
+        self.close(true);
+    }
+
+    pub(crate) fn take_failure(&self) -> Option<(FailureKind, String)> {
+        self.failure.take()
+    }
+
+    /// Ends the part of the run that is watched.
+    pub(crate) fn close(&self, failed: bool) {
+        self.closing.set(true);
+        self.failed.set(failed);
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
+    pub(crate) fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    pub(crate) fn choices(&self) -> std::cell::Ref<'_, Choices> {
+        self.choices.borrow()
+    }
+
+    pub(crate) fn take_trace(&self) -> Trace {
+        self.trace.take()
+    }
+
+    pub(crate) fn take_words(&self) -> Vec<String> {
+        self.words.as_ref().map(RefCell::take).unwrap_or_default()
+    }
+
+    /// The faults of this run.
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.settings.faults
+    }
+
+    /// Whether a fault of this probability happens. `what` says it in words.
+    pub(crate) fn fault(&self, probability: f64, what: impl FnOnce() -> String) -> bool {
+        let happens = !self.closing.get() && self.choices.borrow_mut().chance(probability);
+        if happens {
+            self.say(what);
+        }
+        happens
+    }
+
+    /// Chooses one of `count`, each as likely.
+    pub(crate) fn choose(&self, count: usize) -> usize {
+        self.choices.borrow_mut().pick(count)
+    }
+
+    /// Records an event of the program.
+    pub(crate) fn event(&self, text: &str) {
+        let now = try_running_loop().map_or(LoopTime::from_nanos(0), |running| running.time());
+        self.trace.borrow_mut().push(now, What::Event(text.into()));
+    }
+
+    /// Says something about a decision, if words are wanted.
+    fn say(&self, what: impl FnOnce() -> String) {
+        if let Some(words) = &self.words {
+            let now = try_running_loop().map_or(0.0, |running| running.time().as_secs_f64());
+            words.borrow_mut().push(format!("step {}, {now:.6}s: {}", self.steps.get(), what()));
+        }
+    }
+
+    /// Whether the run goes on; notes why not.
+    fn goes_on(&self) -> bool {
+        let steps = self.steps.get() + 1;
+        self.steps.set(steps);
+        if self.closing.get() {
+            return true;
+        }
+        let busy = steps - self.rested.get();
+        if busy > self.settings.max_steps {
+            let message = format!("runaway: {busy} steps, and something was ready all the time");
+            self.fail(FailureKind::Runaway, message);
+            return false;
+        }
+        steps % LOOK_EVERY != 0 || self.is_in_time()
+    }
+
+    fn is_in_time(&self) -> bool {
+        let in_time = self.started.elapsed() < self.settings.time_limit;
+        if !in_time && !self.closing.get() {
+            let limit = self.settings.time_limit;
+            self.fail(FailureKind::TimeLimit, format!("the run took longer than {limit:?}"));
+        }
+        in_time
+    }
+
+    fn choose_next(&self, ready: &Candidates) -> usize {
+        let count = match self.settings.order {
+            Order::Any => ready.len(),
+            Order::Turns => ready.of_this_turn(),
+            Order::Fifo => 1,
+        };
+        if count <= 1 {
+            return 0;
+        }
+        let index = self.choices.borrow_mut().order(ready, count);
+        if index > 0 && self.words.is_some() {
+            self.say_order(ready, index, count);
+        }
+        index
+    }
+
+    fn say_order(&self, ready: &Candidates, index: usize, count: usize) {
+        let name = |index| match ready.task(index) {
+            Some(task) => describe(&task),
+            None => format!("a callback ({})", ready.type_name(index)),
+        };
+        let others = match count - 2 {
+            0 => String::new(),
+            1 => " and another".to_owned(),
+            others => format!(" and {others} others"),
+        };
+        self.say(|| format!("{} runs before {}{others}", name(index), name(0)));
+    }
+
+    /// Whether the task at `index` is put off, and until when.
+    fn puts_off(&self, ready: &Candidates, index: usize, now: LoopTime) -> Option<LoopTime> {
+        let faults = &self.settings.faults;
+        if faults.delay == 0.0 || self.closing.get() || ready.task_id(index) == 0 {
+            return None;
+        }
+        if !self.choices.borrow_mut().chance(faults.delay) {
+            return None;
+        }
+        let part = self.choices.borrow_mut().pick(DELAYS) as u32 + 1;
+        let delay = (faults.longest_delay * part / DELAYS as u32).max(Duration::from_nanos(1));
+        if self.words.is_some() {
+            let name = ready.task(index).map_or(String::new(), |task| describe(&task));
+            self.say(|| format!("{name} is put off by {delay:?}"));
+        }
+        Some(now + delay)
+    }
+
+    /// Cancels a task, if there is one to cancel.
+    fn cancel_one(&self) {
+        let Ok(event_loop) = try_running_loop() else { return };
+        let mut tasks = event_loop.all_tasks();
+        tasks.retain(|task| task.id() != MAIN && !task.is_done());
+        if tasks.is_empty() {
+            return;
+        }
+        let chosen = self.choices.borrow_mut().pick(tasks.len());
+        let task = &tasks[chosen];
+        self.trace.borrow_mut().push(event_loop.time(), What::Cancelled(task.id()));
+        self.say(|| format!("{} is cancelled by a fault", describe(task)));
+        task.cancel_with("by a fault");
+    }
+}
+
+/// The conductor of a loop.
+#[derive(Default)]
+struct Current(RefCell<Option<Rc<Conductor>>>);
+
+impl Director for Conductor {
+    fn next(&self, ready: &Candidates, now: LoopTime) -> Step {
+        self.stalled.set(None);
+        if !self.goes_on() {
+            return Step::Stop;
+        }
+        let index = self.choose_next(ready);
+        if self.words.is_some() {
+            if let Some(task) = ready.task(index) {
+                self.trace.borrow_mut().name(&task);
+            }
+        }
+        let task = ready.task_id(index);
+        let until = self.puts_off(ready, index, now);
+        let what = if until.is_some() { What::PutOff(task) } else { What::Ran(task) };
+        if !self.failed.get() {
+            self.trace.borrow_mut().push(now, what);
+        }
+        until.map_or(Step::Run(index), |until| Step::PutOff(index, until))
+    }
+
+    fn before(&self, _task: Option<&TaskRef>) {
+        let probability = self.settings.faults.cancel;
+        if probability > 0.0 && !self.closing.get() {
+            let cancels = self.choices.borrow_mut().chance(probability);
+            if cancels {
+                self.cancel_one();
+            }
+        }
+    }
+
+    fn pick(&self, count: usize) -> usize {
+        if self.settings.order == Order::Fifo { 0 } else { self.choose(count) }
+    }
+
+    fn takes_remote(&self) -> bool {
+        self.settings.order == Order::Fifo || self.choose(4) < 2
+    }
+
+    fn moved(&self, to: LoopTime, idle: bool) {
+        if idle {
+            self.rested.set(self.steps.get());
+        }
+        self.trace.borrow_mut().push(to, What::Moved);
+    }
+
+    fn stalled(&self, event_loop: &LoopRef, reachable: bool) -> Option<Duration> {
+        self.rested.set(self.steps.get());
+        let since = self.stalled.get().unwrap_or_else(Instant::now);
+        self.stalled.set(Some(since));
+        let left = self.settings.patience.saturating_sub(since.elapsed());
+        if reachable && !left.is_zero() && self.is_in_time() {
+            return Some(left);
+        }
+        if !self.failed.get() {
+            self.fail(FailureKind::Deadlock, deadlock(event_loop));
+        }
+        None
+    }
+
+    fn execute(&self, event_loop: &LoopRef, job: Job) {
+        let site = job.site();
+        let place = || format!("the job of {}:{}", site.file(), site.line());
+        if self.fault(self.settings.faults.job_panic, || format!("{} panics", place())) {
+            self.trace.borrow_mut().push(event_loop.time(), What::JobFailed);
+            return job.fail(JobError::Panicked(JobPanic::new(Box::new("a panic by a fault"))));
+        }
+        self.trace.borrow_mut().push(event_loop.time(), What::Job);
+        let duration = Duration::from_millis(1 + self.pick(JOB_DURATIONS) as u64);
+        self.jobs.run_later(event_loop, job, duration);
+    }
+
+    fn random(&self) -> u64 {
+        self.rng.borrow_mut().next_u64()
+    }
+}
+
+/// A deadlock in words: every task, and what it waits for.
+fn deadlock(event_loop: &LoopRef) -> String {
+    let tasks: Vec<_> =
+        event_loop.all_tasks().iter().map(|task| format!("\n    {task:?}")).collect();
+    format!("deadlock: nothing is ready, and nothing will be\n  tasks:{}", tasks.concat())
+}

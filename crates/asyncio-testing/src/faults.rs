@@ -1,0 +1,92 @@
+//! What goes wrong in a simulation, and how often.
+
+use std::time::Duration;
+
+/// What goes wrong in a simulation: each with a probability from 0 (never, the default) to 1.
+///
+/// Whether a fault happens is decided by the seed, is part of the schedule, and is shrunk with it.
+///
+/// # Examples
+///
+/// A transfer that a cancellation tears:
+///
+/// ```
+/// use std::cell::Cell;
+/// use asyncio_task::{create_task, yield_now};
+/// use asyncio_testing::{Faults, Simulation};
+///
+/// let failure = Simulation::new()
+///     .seeds(1000)
+///     .faults(Faults::new().cancel(0.05))
+///     .check(async || {
+///         let (from, to) = (&*Box::leak(Box::new(Cell::new(10))), &*Box::leak(Box::new(Cell::new(0))));
+///         let transfer = create_task(async move {
+///             from.set(from.get() - 1);
+///             yield_now().await;
+///             to.set(to.get() + 1);
+///         });
+///         let _ = transfer.await;
+///         assert_eq!(from.get() + to.get(), 10, "money is lost");
+///     })
+///     .unwrap_err();
+/// assert!(failure.message().contains("money is lost"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Faults {
+    pub(crate) cancel: f64,
+    pub(crate) drop: f64,
+    pub(crate) delay: f64,
+    pub(crate) longest_delay: Duration,
+    pub(crate) job_panic: f64,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            cancel: 0.0,
+            drop: 0.0,
+            delay: 0.0,
+            longest_delay: Duration::from_secs(1),
+            job_panic: 0.0,
+        }
+    }
+}
+
+impl Faults {
+    /// No faults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Before each step: a task other than the main one is cancelled, any that has not ended, the
+    /// children of groups too. It is asked as [`Task::cancel`](asyncio_task::Task::cancel) asks.
+    #[must_use]
+    pub fn cancel(self, probability: f64) -> Self {
+        Self { cancel: checked(probability), ..self }
+    }
+
+    /// At each poll of a future in [`droppable`](crate::droppable()): the future is dropped there.
+    #[must_use]
+    pub fn drop(self, probability: f64) -> Self {
+        Self { drop: checked(probability), ..self }
+    }
+
+    /// At each step of a task: it is put off by a random time of up to `longest`, or until it is
+    /// woken again. To tasks that use times this is a slow machine.
+    #[must_use]
+    pub fn delay(self, probability: f64, longest: Duration) -> Self {
+        Self { delay: checked(probability), longest_delay: longest, ..self }
+    }
+
+    /// For each job of an executor: it ends by a panic instead of running.
+    #[must_use]
+    pub fn job_panic(self, probability: f64) -> Self {
+        Self { job_panic: checked(probability), ..self }
+    }
+}
+
+fn checked(probability: f64) -> f64 {
+    assert!((0.0..=1.0).contains(&probability), "{probability} is no probability");
+    probability
+}

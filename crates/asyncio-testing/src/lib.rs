@@ -1,0 +1,78 @@
+//! Deterministic tests for asyncio.
+//!
+//! Most programs use this as `asyncio::testing`, by the facade's feature `testing`.
+//!
+//! Bugs of concurrent programs hide in orders and faults that do not happen on a developer's
+//! machine. A [`Simulation`] runs a test under many schedules, each from a seed: it decides the
+//! order of ready tasks and equal deadlines, when jobs of executors end, and what goes wrong. A
+//! failure prints the seed, the schedule in words, and the line that replays it.
+//!
+//! ```should_panic
+//! use std::cell::Cell;
+//! use std::rc::Rc;
+//! use asyncio_task::{create_task, yield_now};
+//! use asyncio_testing::Simulation;
+//!
+//! // Each task looks, waits, and acts on what it has seen.
+//! async fn take_the_last(seats: Rc<Cell<i32>>) {
+//!     if seats.get() > 0 {
+//!         yield_now().await;
+//!         seats.set(seats.get() - 1);
+//!     }
+//! }
+//!
+//! Simulation::new().seeds(1000).run(async || {
+//!     let seats = Rc::new(Cell::new(1));
+//!     let tasks = [1, 2].map(|_| create_task(take_the_last(Rc::clone(&seats))));
+//!     for task in tasks {
+//!         task.await.unwrap();
+//!     }
+//!     assert_eq!(seats.get(), 0);
+//! });
+//! ```
+//!
+//! A loop outside of a simulation pays nothing for this.
+//!
+//! * Schedules: [`Simulation`], [`Order`], [`Schedule`], [`Failure`], [`Summary`].
+//! * Faults: [`Faults`], [`droppable`](fn@droppable).
+//! * Order in a test: [`wait_all_tasks_blocked`], [`Sequencer`], [`event`](fn@event),
+//!   [`assert_trace!`], [`Trace`].
+//! * Repeatable chance: [`rng`](fn@rng), [`Rng`], [`SeededState`].
+//! * Reports that nobody awaits: [`expect_no_reports`].
+
+#![forbid(unsafe_code)]
+
+mod blocked;
+mod choices;
+mod conductor;
+mod droppable;
+mod event;
+mod failure;
+mod faults;
+mod jobs;
+mod order;
+mod outcome;
+mod quiet;
+mod reports;
+mod rng;
+mod run;
+mod schedule;
+mod sequencer;
+mod shrink;
+mod simulation;
+mod systematic;
+mod trace;
+
+pub use blocked::wait_all_tasks_blocked;
+pub use droppable::droppable;
+pub use event::{event, take_events};
+pub use failure::{Failure, FailureKind, Summary};
+pub use faults::Faults;
+pub use order::Order;
+pub use outcome::TestOutcome;
+pub use reports::{ExpectNoReports, expect_no_reports};
+pub use rng::{Rng, SeededState, rng};
+pub use schedule::{ParseScheduleError, Schedule};
+pub use sequencer::{Sequencer, SequencerStep};
+pub use simulation::Simulation;
+pub use trace::Trace;

@@ -1,0 +1,154 @@
+//! One run of a body, on a loop of its own.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_loop::machinery::NumbersFromOne;
+use asyncio_loop::{EventLoop, RunError};
+use asyncio_task::{Runner, sleep};
+
+use crate::choices::{Choices, Decision};
+use crate::conductor::{Conductor, Settings};
+use crate::failure::FailureKind;
+use crate::outcome::TestOutcome;
+use crate::quiet::Quiet;
+use crate::schedule::{Schedule, Switch};
+use crate::trace::Trace;
+
+/// What a run is to be.
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) choices: Choices,
+    /// For the report of a failure: names tasks, says switches in words, and has locks remember who
+    /// holds them.
+    pub(crate) explain: bool,
+    /// Prints panics as they come.
+    pub(crate) loud: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(schedule: &Schedule) -> Self {
+        let choices = Choices::of(schedule);
+        Self { seed: schedule.seed(), choices, explain: false, loud: false }
+    }
+
+    pub(crate) fn explained(self) -> Self {
+        Self { explain: true, ..self }
+    }
+}
+
+/// What came of a run.
+pub(crate) struct Ended<R> {
+    /// The value of the body, unless the run failed.
+    pub(crate) result: Result<R, (FailureKind, String)>,
+    pub(crate) steps: u64,
+    pub(crate) switches: Vec<Switch>,
+    pub(crate) explored: Vec<Decision>,
+    pub(crate) trace: Trace,
+    pub(crate) words: Vec<String>,
+    /// Reports to the exception handler.
+    pub(crate) reports: Vec<String>,
+    pub(crate) jobs_left_alone: usize,
+}
+
+type Reports = Rc<RefCell<Vec<String>>>;
+
+/// Runs the body once.
+pub(crate) fn run_once<R: TestOutcome>(
+    settings: &Rc<Settings>,
+    plan: Plan,
+    body: &mut impl AsyncFnMut() -> R,
+) -> Ended<R> {
+    let _numbers = NumbersFromOne::new();
+    let quiet = Quiet::new(plan.loud);
+    let conductor = Rc::new(Conductor::new(settings, plan.seed, plan.choices, plan.explain));
+    let reports = Reports::default();
+    let mut runner = runner(&conductor, &reports, settings.grace_period, plan.explain);
+    let ran = catch_unwind(AssertUnwindSafe(|| runner.run(body())));
+    let result = judge(&conductor, &quiet, ran);
+    if result.is_ok() {
+        finish_jobs(&mut runner, &conductor);
+    }
+    conductor.close(result.is_err());
+    let closed = catch_unwind(AssertUnwindSafe(|| runner.close()));
+    drop(runner);
+    let mut result = match (result, closed) {
+        (Ok(_), Err(payload)) => Err((FailureKind::Panic, panicked(&quiet, &*payload))),
+        (result, _) => result,
+    };
+    let reports = reports.take();
+    if result.is_ok() && !settings.allow_reports && !reports.is_empty() {
+        result = Err((FailureKind::Report, format!("reported: {}", reports.join("\n  "))));
+    }
+    let choices = conductor.choices();
+    Ended {
+        result,
+        steps: conductor.steps(),
+        switches: choices.switches().to_vec(),
+        explored: choices.explored().to_vec(),
+        trace: conductor.take_trace(),
+        words: conductor.take_words(),
+        reports,
+        jobs_left_alone: conductor.jobs().left_alone(),
+    }
+}
+
+/// A runner whose loop the conductor directs.
+fn runner(
+    conductor: &Rc<Conductor>,
+    reports: &Reports,
+    grace_period: Duration,
+    explain: bool,
+) -> Runner {
+    let (conductor, reports) = (Rc::clone(conductor), Rc::clone(reports));
+    let make = move || {
+        let event_loop = EventLoop::builder().virtual_time(true).debug(explain).build()?;
+        conductor.direct(&event_loop);
+        event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+            reports.borrow_mut().push(context.to_string());
+        })));
+        Ok(event_loop)
+    };
+    Runner::builder().grace_period(grace_period).loop_factory(make).build()
+}
+
+/// Says how the main task's end is to be taken.
+fn judge<R: TestOutcome>(
+    conductor: &Conductor,
+    quiet: &Quiet,
+    ran: Result<Result<R, RunError>, Box<dyn Any + Send>>,
+) -> Result<R, (FailureKind, String)> {
+    if let Some(failure) = conductor.take_failure() {
+        return Err(failure);
+    }
+    match ran {
+        Ok(Ok(value)) => match value.failure() {
+            None => Ok(value),
+            Some(error) => Err((FailureKind::Error, error)),
+        },
+        Ok(Err(error)) => Err((FailureKind::Ended, error.to_string())),
+        Err(payload) => Err((FailureKind::Panic, panicked(quiet, &*payload))),
+    }
+}
+
+/// A panic in words.
+fn panicked(quiet: &Quiet, payload: &(dyn Any + Send)) -> String {
+    let kept = quiet.last();
+    let text = || {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| payload.downcast_ref::<String>().cloned())
+    };
+    kept.or_else(text).unwrap_or_else(|| "panicked".to_owned())
+}
+
+/// Lets the jobs run that nobody awaited, as the end of a program would.
+fn finish_jobs(runner: &mut Runner, conductor: &Conductor) {
+    while conductor.jobs().are_waiting() {
+        if runner.run(sleep(Duration::from_millis(1))).is_err() {
+            return;
+        }
+    }
+}

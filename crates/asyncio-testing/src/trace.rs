@@ -1,0 +1,134 @@
+//! What a run did, step by step.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+use asyncio_loop::{LoopTime, TaskRef};
+
+/// What a run did: every step, every move of the clock, every fault, and the program's own events.
+///
+/// Two runs of one program with one seed have equal traces, unless the program depends on something
+/// that the seed does not decide. [`first_difference`](Self::first_difference) then says where they
+/// part.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    entries: Vec<Entry>,
+    /// By number: the names of tasks, if they were noted.
+    names: BTreeMap<u64, Rc<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    time: LoopTime,
+    what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A task ran; 0 is a callback.
+    Ran(u64),
+    PutOff(u64),
+    Moved,
+    Cancelled(u64),
+    Job,
+    JobFailed,
+    Event(Rc<str>),
+}
+
+impl Trace {
+    pub(crate) fn push(&mut self, time: LoopTime, what: What) {
+        self.entries.push(Entry { time, what });
+    }
+
+    /// Notes the name of a task that is seen for the first time.
+    pub(crate) fn name(&mut self, task: &TaskRef) {
+        self.names.entry(task.id()).or_insert_with(|| describe(task).into());
+    }
+
+    /// How many entries it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing happened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The events that the program recorded with [`event`](crate::event()).
+    pub fn events(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter_map(|entry| match &entry.what {
+            What::Event(text) => Some(&**text),
+            _ => None,
+        })
+    }
+
+    /// Where two runs part: the number of equal entries, and the next entry of each in words.
+    #[must_use]
+    pub fn first_difference(&self, other: &Self) -> Option<(usize, String, String)> {
+        let equal = self.entries.iter().zip(&other.entries).take_while(|(a, b)| a == b).count();
+        let words = |trace: &Self| {
+            let entry = trace.entries.get(equal);
+            entry.map_or("the end".to_owned(), |entry| trace.words(entry))
+        };
+        (self != other).then(|| (equal, words(self), words(other)))
+    }
+
+    fn words(&self, entry: &Entry) -> String {
+        let task = |id: &u64| match self.names.get(id) {
+            Some(name) => name.to_string(),
+            None if *id == 0 => "a callback".to_owned(),
+            None if *id == MAIN => "the main task".to_owned(),
+            None if *id >= HIDDEN => "a hidden task".to_owned(),
+            None => format!("Task-{id}"),
+        };
+        let what = match &entry.what {
+            What::Ran(id) => format!("{} runs", task(id)),
+            What::PutOff(id) => format!("{} is put off", task(id)),
+            What::Moved => "the clock moves".to_owned(),
+            What::Cancelled(id) => format!("{} is cancelled by a fault", task(id)),
+            What::Job => "a job runs".to_owned(),
+            What::JobFailed => "a job fails by a fault".to_owned(),
+            What::Event(text) => format!("event: {text}"),
+        };
+        format!("{:.9}s {what}", entry.time.as_secs_f64())
+    }
+
+    /// The last entries in words.
+    pub(crate) fn last(&self, count: usize) -> Vec<String> {
+        let first = self.entries.len().saturating_sub(count);
+        self.entries[first..].iter().map(|entry| self.words(entry)).collect()
+    }
+}
+
+impl PartialEq for Trace {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
+impl Eq for Trace {}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.entries.iter().try_for_each(|entry| writeln!(f, "{}", self.words(entry)))
+    }
+}
+
+/// The number of the main task: tasks are numbered from 1 in each run.
+pub(crate) const MAIN: u64 = 1;
+/// The first number of a task of the machinery.
+const HIDDEN: u64 = 1 << 63;
+
+/// A task in words: its name, and where it was made.
+pub(crate) fn describe(task: &TaskRef) -> String {
+    let site = task.site();
+    match task.id() {
+        MAIN => "the main task".to_owned(),
+        HIDDEN.. => format!("a hidden task ({}:{})", site.file(), site.line()),
+        _ => format!("{:?} ({}:{})", task.name(), site.file(), site.line()),
+    }
+}
