@@ -36,10 +36,7 @@ impl Drop for Waiter {
 ///
 /// run(async {
 ///     let promise = create_future::<()>();
-///     let waiter = create_task({
-///         let promise = promise.clone();
-///         async move { promise.await }
-///     });
+///     let waiter = create_task(promise.clone());
 ///     wait_all_tasks_blocked().await;
 ///     assert!(!waiter.is_done(), "it waits for the promise");
 ///     promise.set_result(()).unwrap();

@@ -12,6 +12,7 @@ use std::time::Duration;
 ///
 /// ```
 /// use std::cell::Cell;
+/// use std::rc::Rc;
 /// use asyncio_task::{create_task, yield_now};
 /// use asyncio_testing::{Faults, Simulation};
 ///
@@ -19,11 +20,16 @@ use std::time::Duration;
 ///     .seeds(1000)
 ///     .faults(Faults::new().cancel(0.05))
 ///     .check(async || {
-///         let (from, to) = (&*Box::leak(Box::new(Cell::new(10))), &*Box::leak(Box::new(Cell::new(0))));
-///         let transfer = create_task(async move {
-///             from.set(from.get() - 1);
-///             yield_now().await;
-///             to.set(to.get() + 1);
+///         let accounts = Rc::new((Cell::new(10), Cell::new(0)));
+///         let (from, to) = &*accounts;
+///         let transfer = create_task({
+///             let accounts = Rc::clone(&accounts);
+///             async move {
+///                 let (from, to) = &*accounts;
+///                 from.set(from.get() - 1);
+///                 yield_now().await;
+///                 to.set(to.get() + 1);
+///             }
 ///         });
 ///         let _ = transfer.await;
 ///         assert_eq!(from.get() + to.get(), 10, "money is lost");

@@ -230,7 +230,7 @@ impl Simulation {
     pub fn check<R: TestOutcome>(
         &self,
         mut body: impl AsyncFnMut() -> R,
-    ) -> Result<Summary, Failure> {
+    ) -> Result<Summary, Box<Failure>> {
         self.search(&mut body).map(|(summary, _)| summary)
     }
 
@@ -243,7 +243,7 @@ impl Simulation {
         &self,
         schedule: &Schedule,
         mut body: impl AsyncFnMut() -> R,
-    ) -> Result<R, Failure> {
+    ) -> Result<R, Box<Failure>> {
         self.replay(schedule, false, &mut body)
     }
 
@@ -301,7 +301,7 @@ impl Simulation {
     fn search<R: TestOutcome>(
         &self,
         body: &mut impl AsyncFnMut() -> R,
-    ) -> Result<(Summary, R), Failure> {
+    ) -> Result<(Summary, R), Box<Failure>> {
         let settings = self.rc_settings();
         let mut summary = Summary { runs: 0, steps: 0, complete: false };
         let mut next = Some(self.first_plan());
@@ -347,7 +347,7 @@ impl Simulation {
         schedule: &Schedule,
         loud: bool,
         body: &mut impl AsyncFnMut() -> R,
-    ) -> Result<R, Failure> {
+    ) -> Result<R, Box<Failure>> {
         let settings = self.rc_settings();
         let plan = Plan { loud, ..Plan::new(schedule).explained() };
         let mut ended = run_once(&settings, plan, body);
@@ -365,7 +365,7 @@ impl Simulation {
         ended: Ended<R>,
         runs: u64,
         body: &mut impl AsyncFnMut() -> R,
-    ) -> Failure {
+    ) -> Box<Failure> {
         let Err((kind, message)) = ended.result else { unreachable!("the run failed") };
         let found = Schedule::with_switches(seed, ended.switches.clone());
         let switches = shrink(ended.switches, self.shrink_runs, |switches| {
@@ -407,7 +407,7 @@ fn failure_of<R>(
     schedule: Schedule,
     ended: Ended<R>,
     runs: u64,
-) -> Failure {
+) -> Box<Failure> {
     let mut notes = Vec::new();
     if kind != FailureKind::Report {
         notes.extend(ended.reports.iter().map(|report| format!("reported: {report}")));
@@ -416,7 +416,7 @@ fn failure_of<R>(
         let count = ended.jobs_left_alone;
         notes.push(format!("{count} jobs waited for the loop or took long: no seed orders them"));
     }
-    Failure {
+    Box::new(Failure {
         kind,
         message,
         found: schedule.clone(),
@@ -426,7 +426,7 @@ fn failure_of<R>(
         words: ended.words,
         trace: ended.trace,
         notes,
-    }
+    })
 }
 
 /// The schedule that the environment asks for.

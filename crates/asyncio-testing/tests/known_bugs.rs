@@ -35,7 +35,6 @@ fn assert_found(faults: Faults, body: impl AsyncFn()) {
     };
     same(&simulation.clone().seed(failure.seed()).check(&body).expect_err("the seed replays"));
     same(&simulation.check_schedule(failure.schedule(), &body).expect_err("the schedule replays"));
-    println!("{failure}");
 }
 
 macro_rules! bugs {
@@ -71,7 +70,8 @@ bugs! {
 
     /// Looks at a flag, awaits, and then registers to be told: the telling may be over.
     lost_wake => {
-        let (flag, waiters) = (Rc::new(Cell::new(false)), Rc::new(RefCell::new(Vec::<Promise<()>>::new())));
+        let flag = Rc::new(Cell::new(false));
+        let waiters = Rc::new(RefCell::new(Vec::<Promise<()>>::new()));
         let (seen, list) = (Rc::clone(&flag), Rc::clone(&waiters));
         let waiter = create_task(async move {
             if !seen.get() {

@@ -1,5 +1,5 @@
-//! The locks and queues of asyncio-sync, under many schedules, with tasks that are cancelled, delayed
-//! and dropped.
+//! The locks and queues of asyncio-sync, under many schedules, with tasks that are cancelled,
+//! delayed and dropped.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -137,9 +137,9 @@ fn a_queue_loses_no_item() {
                 }
             }
         });
-        drop(timeout(Duration::from_secs(60), all(producers)).await);
+        let _ = timeout(Duration::from_secs(60), all(producers)).await;
         queue.shutdown();
-        drop(timeout(Duration::from_secs(60), all(consumers)).await);
+        let _ = timeout(Duration::from_secs(60), all(consumers)).await;
         drain.cancel();
         let _ = drain.await;
         while let Ok(item) = queue.get_nowait() {

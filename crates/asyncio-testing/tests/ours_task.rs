@@ -103,7 +103,10 @@ fn a_nested_group_ends_from_inside_out() {
                         let open = &open;
                         group.create_task(async move {
                             let inner = task_group(async |inner| {
-                                inner.create_task(async move { Ok::<(), ()>(open.work(3).await) });
+                                inner.create_task(async move {
+                                    open.work(3).await;
+                                    Ok::<(), ()>(())
+                                });
                                 open.work(depth).await;
                                 Ok(())
                             });
@@ -219,7 +222,7 @@ fn gather_and_as_completed_give_each_value_once() {
             number
         };
         assert_eq!(gather((0..5).map(works)).await, [0, 1, 2, 3, 4]);
-        let mut completed = as_completed((0..5).map(|number| create_task(works(number))));
+        let completed = as_completed((0..5).map(|number| create_task(works(number))));
         let mut seen = BTreeSet::new();
         while let Some(task) = completed.next().await {
             assert!(seen.insert(task.unwrap().await.unwrap()));
@@ -276,7 +279,7 @@ fn a_promise_is_settled_once_and_reaches_all() {
             settled += usize::from(settler.await.is_ok_and(|first| first));
         }
         // All settlers may have been cancelled.
-        drop(promise.set_result(9));
+        let _ = promise.set_result(9);
         assert!(settled <= 1);
         let mut values = BTreeSet::new();
         for waiter in waiters {

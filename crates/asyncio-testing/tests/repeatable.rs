@@ -22,13 +22,13 @@ async fn program(rounds: u32) {
                 let mut rng = rng();
                 for round in 0..rounds {
                     let pause = rng.duration(Duration::ZERO, Duration::from_millis(20));
-                    drop(timeout(Duration::from_millis(10), sleep(pause)).await);
+                    let _ = timeout(Duration::from_millis(10), sleep(pause)).await;
                     *lock.acquire().await += rng.next_u64() % 7;
                     numbers.borrow_mut().insert(rng.next_u64(), round);
                     if round % 50 == 0 {
                         drop(to_thread(move || round).await);
                     }
-                    queue.put_nowait(number).map_or((), drop);
+                    let _ = queue.put_nowait(number);
                     yield_now().await;
                     let _ = queue.get_nowait();
                 }
@@ -37,7 +37,10 @@ async fn program(rounds: u32) {
         .collect();
     let grouped = task_group(async |group| {
         for _ in 0..3 {
-            group.create_task(async { Ok::<(), ()>(sleep(Duration::from_millis(1)).await) });
+            group.create_task(async {
+                sleep(Duration::from_millis(1)).await;
+                Ok::<(), ()>(())
+            });
         }
         Ok(())
     });

@@ -23,7 +23,7 @@ fn all_tasks_are_blocked_after_long_chains_of_steps() {
                 event("worked");
             }),
         );
-        let blocked = create_task(async move { waiter.await });
+        let blocked = create_task(waiter);
         wait_all_tasks_blocked().await;
         assert_trace!["worked"];
         assert!(worker.is_done() && !blocked.is_done());
