@@ -44,6 +44,18 @@ impl Endpoint {
         Self { hosts, port: port.into().0, addresses: Vec::new() }
     }
 
+    /// The host, if there is only one: a name or an address.
+    pub(crate) fn only_host(&self) -> Option<String> {
+        match (&self.hosts[..], &self.addresses[..]) {
+            ([host], []) => host.clone(),
+            ([], [address, others @ ..]) => {
+                let is_same = |other: &SocketAddr| other.ip() == address.ip();
+                others.iter().all(is_same).then(|| address.ip().to_string())
+            }
+            _ => None,
+        }
+    }
+
     fn one(host: Option<String>, port: Port) -> Self {
         Self { hosts: vec![host], port: port.0, addresses: Vec::new() }
     }

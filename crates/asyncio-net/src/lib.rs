@@ -66,6 +66,8 @@ mod error;
 mod fence;
 mod inherited;
 mod io;
+mod layer;
+mod memory;
 mod message;
 mod network;
 mod outgoing;
@@ -97,7 +99,9 @@ pub use descriptor_stream::DescriptorStream;
 pub use endpoint::{Endpoint, Port};
 pub use error::{IncompleteReadError, LimitOverrunError, ReadError};
 pub use inherited::{InheritedFd, listen_fds};
-pub use io::{ByteSource, ByteStream};
+pub use io::{ByteSource, ByteStream, Extra};
+pub use layer::{Accepting, Connecting, Layer, PlainStream, upgrade_streams, upgrade_transport};
+pub use memory::{MemoryStream, memory_pair};
 pub use pipe::{
     connect_read_pipe, connect_write_pipe, open_read_pipe, open_write_pipe, stderr, stdin, stdout,
 };
@@ -114,10 +118,10 @@ pub use sock::{
     sock_sendto,
 };
 pub use stream::{
-    Closed, DEFAULT_LIMIT, JoinedStream, PlainStream, StreamFeeder, StreamReader, StreamWriter,
-    feed_reader, feed_reader_with_limit, stream_over, upgrade_streams,
+    Closed, DEFAULT_LIMIT, JoinedStream, StreamFeeder, StreamReader, StreamWriter, feed_reader,
+    feed_reader_with_limit, stream_over,
 };
-pub use transport::Transport;
+pub use transport::{Transport, transport_over};
 pub use unix::{
     create_unix_connection, create_unix_server, open_unix_connection, start_unix_server,
 };

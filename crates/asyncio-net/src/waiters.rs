@@ -68,7 +68,7 @@ impl WaiterSet {
     }
 
     /// Forgets the wait at `place`.
-    fn leave(&self, place: &Place) {
+    pub(crate) fn leave(&self, place: &Place) {
         let waiter = {
             let mut waiters = self.waiters.borrow_mut();
             let key = place.0.take().filter(|key| key.find(&waiters).is_some());

@@ -1,6 +1,7 @@
 //! [`TlsClient`]: the roots that a client trusts, and the protocols that it offers.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::ServerName;
 
-use crate::danger::NoVerification;
+use crate::danger::{AnyName, NoVerification};
 use crate::handshake::Limits;
 use crate::identity::{Identity, certificates, invalid, read};
 use crate::provider::provider;
@@ -34,6 +35,7 @@ use crate::provider::provider;
 pub struct TlsClient {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
+    checks_names: bool,
     pub(crate) limits: Limits,
 }
 
@@ -53,6 +55,7 @@ impl TlsClient {
         TlsClientBuilder {
             roots: None,
             verifies: true,
+            checks_names: true,
             identity: None,
             alpn: Vec::new(),
             server_name: None,
@@ -64,7 +67,12 @@ impl TlsClient {
     /// A client with a configuration of rustls.
     #[must_use]
     pub fn from_config(config: impl Into<Arc<ClientConfig>>) -> Self {
-        Self { config: config.into(), server_name: None, limits: Limits::default() }
+        Self {
+            config: config.into(),
+            server_name: None,
+            checks_names: true,
+            limits: Limits::default(),
+        }
     }
 
     /// The configuration of rustls, for crates that want one.
@@ -73,13 +81,48 @@ impl TlsClient {
         &self.config
     }
 
+    /// The same client, which asks for this name and checks it, whatever host it connects to. The
+    /// two share their sessions.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when it is neither a name nor an IP address.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::open_connection;
+    /// use asyncio_tls::TlsClient;
+    ///
+    /// # async fn example(tls: TlsClient, socket: UnixStream) -> std::io::Result<()> {
+    /// // A Unix socket has no host whose name could be checked.
+    /// let (reader, writer) =
+    ///     open_connection(socket).tls(&tls.with_server_name("db.example")?).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "server_hostname")]
+    pub fn with_server_name(&self, name: &str) -> io::Result<Self> {
+        Ok(Self { server_name: Some(parse_name(name)?), ..self.clone() })
+    }
+
+    /// The name that is asked for and checked, when a connection goes to `host`.
+    pub(crate) fn name_for(&self, host: Option<&str>) -> io::Result<ServerName<'static>> {
+        match (&self.server_name, host) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, Some(host)) => match parse_name(host) {
+                Err(_) if !self.checks_names => Ok(no_name()),
+                name => name,
+            },
+            (None, None) if !self.checks_names => Ok(no_name()),
+            (None, None) => Err(name_missing()),
+        }
+    }
+
     /// A new session with the server of that name, unless another name was set.
     pub(crate) fn session(&self, host: Option<&str>) -> io::Result<ClientConnection> {
-        let name = match (&self.server_name, host) {
-            (Some(name), _) => name.clone(),
-            (None, Some(host)) => parse_name(host)?,
-            (None, None) => return Err(no_name()),
-        };
+        let name = self.name_for(host)?;
         ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)
     }
 }
@@ -91,6 +134,7 @@ pub struct TlsClientBuilder {
     /// `None` for those of the operating system.
     roots: Option<RootCertStore>,
     verifies: bool,
+    checks_names: bool,
     identity: Option<Identity>,
     alpn: Vec<Vec<u8>>,
     server_name: Option<ServerName<'static>>,
@@ -163,10 +207,28 @@ impl TlsClientBuilder {
         self
     }
 
+    /// A peer that does not answer the closing alert for so long is cut off, and closing fails with
+    /// `TimedOut`. The limit is 30 s unless it is said.
+    #[doc(alias = "ssl_shutdown_timeout")]
+    pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
+        self.limits.shutdown = limit;
+        self
+    }
+
+    /// Accepts a certificate of any name, as long as a root that is trusted has signed it: whoever
+    /// has a certificate of that root can stand in for the server. For private roots that sign for
+    /// one service. No host is needed then.
+    #[doc(alias = "check_hostname")]
+    pub fn danger_accept_any_name(mut self) -> Self {
+        self.checks_names = false;
+        self
+    }
+
     /// Accepts any certificate of any server. The bytes can be read and changed by anybody on
     /// the way: this is for tests.
     pub fn danger_accept_any_certificate(mut self) -> Self {
         self.verifies = false;
+        self.checks_names = false;
         self
     }
 
@@ -197,6 +259,7 @@ impl TlsClientBuilder {
         Ok(TlsClient {
             config: Arc::new(config),
             server_name: self.server_name,
+            checks_names: self.checks_names,
             limits: self.limits,
         })
     }
@@ -205,6 +268,11 @@ impl TlsClientBuilder {
         if !self.verifies {
             return Ok(Arc::new(NoVerification(provider())));
         }
+        let verifier = self.full_verifier()?;
+        Ok(if self.checks_names { verifier } else { Arc::new(AnyName(verifier)) })
+    }
+
+    fn full_verifier(&self) -> io::Result<Arc<dyn ServerCertVerifier>> {
         let Some(roots) = &self.roots else { return platform_verifier() };
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots.clone()), provider());
@@ -231,7 +299,12 @@ fn parse_name(name: &str) -> io::Result<ServerName<'static>> {
     })
 }
 
-fn no_name() -> io::Error {
+/// An address is not sent to the server; it stands for no name.
+fn no_name() -> ServerName<'static> {
+    ServerName::IpAddress(Ipv4Addr::UNSPECIFIED.into())
+}
+
+fn name_missing() -> io::Error {
     let text = "TLS needs the name of the server: give it by `server_name`";
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }

@@ -2,25 +2,25 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use asyncio_net::ByteStream;
 use asyncio_task::timeout;
 use rustls::{Connection, InvalidMessage};
 
-use crate::{TlsInfo, TlsStream};
+use crate::TlsStream;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) handshake: Duration,
+    pub(crate) shutdown: Duration,
 }
 
 impl Default for Limits {
-    /// asyncio's: `ssl_handshake_timeout` of 60 s.
+    /// asyncio's: `ssl_handshake_timeout` of 60 s, `ssl_shutdown_timeout` of 30 s.
     fn default() -> Self {
-        Self { handshake: Duration::from_secs(60) }
+        Self { handshake: Duration::from_secs(60), shutdown: Duration::from_secs(30) }
     }
 }
 
@@ -29,35 +29,13 @@ pub(crate) async fn shake_hands<S: ByteStream>(
     session: Connection,
     below: S,
     limits: Limits,
-) -> io::Result<(TlsStream<S>, TlsInfo)> {
-    let stream = TlsStream::new(session, below);
-    match timeout(limits.handshake, poll_fn(|cx| poll_handshake(&stream, cx))).await {
+) -> io::Result<TlsStream<S>> {
+    let stream = TlsStream::new(session, below, limits);
+    match timeout(limits.handshake, poll_fn(|cx| stream.poll_handshake(cx))).await {
         Ok(done) => done?,
         Err(_) => return Err(too_slow(limits.handshake)),
     }
-    let info = TlsInfo::new(&stream.session().borrow());
-    Ok((stream, info))
-}
-
-fn poll_handshake<S: ByteStream>(
-    stream: &TlsStream<S>,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    loop {
-        match stream.send() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                ready!(stream.below().poll_write_ready(cx))?;
-                continue;
-            }
-            sent => sent?,
-        }
-        if !stream.session().borrow().is_handshaking() {
-            return Poll::Ready(Ok(()));
-        }
-        if ready!(stream.poll_receive(cx))? == 0 {
-            return Poll::Ready(Err(cut_off()));
-        }
-    }
+    Ok(stream)
 }
 
 /// An error of rustls in an error of input and output.
@@ -73,11 +51,6 @@ pub(crate) fn failed(error: rustls::Error) -> io::Error {
         return io::Error::new(io::ErrorKind::InvalidData, text);
     }
     io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
-fn cut_off() -> io::Error {
-    let text = "the peer ended the connection in the TLS handshake";
-    io::Error::new(io::ErrorKind::UnexpectedEof, text)
 }
 
 fn too_slow(limit: Duration) -> io::Error {

@@ -60,6 +60,14 @@ impl TlsInfo {
         self.cipher_suite.and_then(|suite| suite.suite().as_str()).unwrap_or("unknown")
     }
 
+    /// The length of the ciphers' key, in bits; 0 if it is not known.
+    #[must_use]
+    pub fn cipher_bits(&self) -> u16 {
+        let name = self.cipher_suite();
+        let lengths = [("AES_128", 128), ("AES_256", 256), ("CHACHA20", 256)];
+        lengths.iter().find(|(part, _)| name.contains(part)).map_or(0, |(_, bits)| *bits)
+    }
+
     /// The certificates that the peer has shown, its own first, in DER; none if it was not asked.
     #[must_use]
     #[doc(alias = "peercert")]

@@ -1,21 +1,25 @@
-//! TLS for the streams of asyncio, on rustls: what `ssl=` and `start_tls` are in Python.
+//! TLS for the streams and protocols of asyncio, on rustls: what `ssl=` and `start_tls` are in
+//! Python.
 //!
 //! A [`TlsClient`] holds the roots that a client trusts, a [`TlsServer`] the certificates that a
-//! server shows. Both are cheap to clone, and may be used on every loop of a program.
+//! server shows. Both are cheap to clone, and may be used on every loop of a program. They are
+//! given to the `.tls(…)` of what connects or serves.
 //!
 //! ```no_run
 //! use asyncio_net::open_connection;
-//! use asyncio_tls::{TlsClient, start_tls};
+//! use asyncio_tls::TlsClient;
 //!
 //! # async fn example() -> std::io::Result<()> {
 //! let tls = TlsClient::new()?;
-//! let (mut reader, mut writer) = open_connection("example.org:443").await?;
-//! start_tls(&mut reader, &mut writer, &tls, "example.org").await?;
+//! let (mut reader, writer) = open_connection("example.org:443").tls(&tls).await?;
 //! writer.write(b"HEAD / HTTP/1.0\r\nHost: example.org\r\n\r\n");
 //! println!("{:?}", reader.read_line().await?);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A connection that is open already begins TLS by [`start_tls`] and [`accept_tls`], one of a
+//! protocol by [`start_transport_tls`] and [`accept_transport_tls`].
 //!
 //! # Checks
 //!
@@ -27,7 +31,8 @@
 //!
 //! A peer that has nothing more to say sends a closing alert, and the reader is at its end. A
 //! connection that ends without one was cut, perhaps by an attacker: reading fails with
-//! [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof).
+//! [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof). Closing sends our alert and waits for the
+//! peer's; see [`TlsStream`].
 //!
 //! # Cryptography
 //!
@@ -48,7 +53,9 @@ mod danger;
 mod handshake;
 mod identity;
 mod info;
+mod layer;
 mod provider;
+mod received;
 mod server;
 mod start;
 mod stream;
@@ -59,5 +66,5 @@ pub use client::{TlsClient, TlsClientBuilder};
 pub use identity::Identity;
 pub use info::TlsInfo;
 pub use server::{TlsServer, TlsServerBuilder};
-pub use start::{accept_tls, start_tls};
+pub use start::{accept_tls, accept_transport_tls, start_tls, start_transport_tls};
 pub use stream::TlsStream;

@@ -1,8 +1,8 @@
-//! TLS on streams that are open already.
+//! TLS over connections that are open already.
 
 use std::io;
 
-use asyncio_net::{StreamReader, StreamWriter, upgrade_streams};
+use asyncio_net::{StreamReader, StreamWriter, Transport, upgrade_streams, upgrade_transport};
 use rustls::Connection;
 
 use crate::handshake::{Limits, shake_hands};
@@ -67,6 +67,67 @@ pub async fn accept_tls(
     upgrade(reader, writer, server.session()?.into(), server.limits).await
 }
 
+/// Begins TLS as the client over the connection of a protocol, which goes on over the transport
+/// that this returns: asyncio's `loop.start_tls`. `connection_made` is not called again, and the
+/// protocol receives nothing before the handshake is over.
+///
+/// # Errors
+///
+/// As [`start_tls`].
+///
+/// # Panics
+///
+/// As [`upgrade_transport`].
+///
+/// # Cancel safety
+///
+/// Dropped before it is done, it ends the connection.
+///
+/// # Examples
+///
+/// ```no_run
+/// use asyncio_net::Transport;
+/// use asyncio_tls::{TlsClient, TlsInfo, start_transport_tls};
+///
+/// # async fn example(transport: Transport) -> std::io::Result<()> {
+/// let transport = start_transport_tls(&transport, &TlsClient::new()?, "mail.example.org").await?;
+/// println!("{:?}", transport.extra::<TlsInfo>());
+/// # Ok(())
+/// # }
+/// ```
+#[doc(alias = "start_tls")]
+pub async fn start_transport_tls(
+    transport: &Transport,
+    client: &TlsClient,
+    host: &str,
+) -> io::Result<Transport> {
+    let session = client.session(Some(host))?;
+    let wrap = async |plain| shake_hands(session.into(), plain, client.limits).await;
+    upgrade_transport(transport, wrap).await
+}
+
+/// Begins TLS as the server over the connection of a protocol; see [`start_transport_tls`].
+///
+/// # Errors
+///
+/// As [`start_tls`].
+///
+/// # Panics
+///
+/// As [`upgrade_transport`].
+///
+/// # Cancel safety
+///
+/// Dropped before it is done, it ends the connection.
+pub async fn accept_transport_tls(
+    transport: &Transport,
+    server: &TlsServer,
+) -> io::Result<Transport> {
+    let session = server.session()?;
+    let wrap = async |plain| shake_hands(session.into(), plain, server.limits).await;
+    upgrade_transport(transport, wrap).await
+}
+
 async fn upgrade(
     reader: &mut StreamReader,
     writer: &mut StreamWriter,
@@ -75,8 +136,8 @@ async fn upgrade(
 ) -> io::Result<TlsInfo> {
     let mut info = None;
     upgrade_streams(reader, writer, async |plain| {
-        let (stream, agreed) = shake_hands(session, plain, limits).await?;
-        info = Some(agreed);
+        let stream = shake_hands(session, plain, limits).await?;
+        info = Some(stream.info());
         Ok(stream)
     })
     .await?;

@@ -1,104 +1,126 @@
-//! [`TlsStream`]: a session of TLS over another stream.
+//! [`TlsStream`]: a session over another stream.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::BorrowedFd;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use asyncio_net::{Address, ByteSource, ByteStream};
+use asyncio_net::{Address, ByteSource, ByteStream, Extra};
+use asyncio_task::sleep;
 use rustls::Connection;
 
-use crate::handshake::failed;
-
-/// The most that one record takes (RFC 8446, section 5.2), with its header.
-const RECORD: usize = 16 * 1024 + 256 + 5;
+use crate::TlsInfo;
+use crate::handshake::{Limits, failed};
+use crate::received::Received;
 
 /// A session of TLS over another stream: plain text on this side, records on the other.
 ///
-/// [`start_tls`](crate::start_tls) and [`accept_tls`](crate::accept_tls) make it.
+/// `.tls(…)` of the builders, [`start_tls`](crate::start_tls) and
+/// [`accept_tls`](crate::accept_tls) make it.
+///
+/// # Ends
+///
+/// Closing it sends the closing alert and waits for the peer's, for as long as the shutdown limit
+/// allows; what comes meanwhile is dropped. Aborting it sends no alert, so the peer learns that the
+/// text is cut. One direction cannot be ended without the other.
 pub struct TlsStream<S> {
     session: RefCell<Connection>,
     below: S,
-    /// Plain text that is encrypted, and not yet reported as taken, since its records have not all
-    /// left.
-    owed: Cell<usize>,
+    /// About how many bytes of records wait in the session.
+    unsent: Cell<usize>,
     received: RefCell<Received>,
-}
-
-/// Records that were received and not given to the session: `bytes[start..]`.
-#[derive(Default)]
-struct Received {
-    bytes: Vec<u8>,
-    start: usize,
+    /// Why the session can go on no more.
+    broken: RefCell<Option<rustls::Error>>,
+    /// The peer's closing alert has come.
+    heard_end: Cell<bool>,
+    /// How long the peer may take to answer the closing alert.
+    patience: Duration,
+    /// Set while the closing alerts are exchanged.
+    deadline: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
 }
 
 impl<S: ByteStream> TlsStream<S> {
-    pub(crate) fn new(session: Connection, below: S) -> Self {
+    pub(crate) fn new(session: Connection, below: S, limits: Limits) -> Self {
         Self {
             session: RefCell::new(session),
             below,
-            owed: Cell::new(0),
+            unsent: Cell::new(0),
             received: RefCell::default(),
+            broken: RefCell::new(None),
+            heard_end: Cell::new(false),
+            patience: limits.shutdown,
+            deadline: RefCell::new(None),
         }
     }
 
-    pub(crate) fn session(&self) -> &RefCell<Connection> {
-        &self.session
+    pub(crate) fn info(&self) -> TlsInfo {
+        TlsInfo::new(&self.session.borrow())
     }
 
-    pub(crate) fn below(&self) -> &S {
-        &self.below
+    pub(crate) fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.send() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.below.poll_write_ready(cx))?;
+                    continue;
+                }
+                sent => sent?,
+            }
+            if !self.session.borrow().is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            if ready!(self.poll_receive(cx))? == 0 {
+                return Poll::Ready(Err(cut_off()));
+            }
+            self.process();
+            self.check()?;
+        }
     }
 
     /// Sends the records that the session has made.
-    pub(crate) fn send(&self) -> io::Result<()> {
+    fn send(&self) -> io::Result<()> {
         let mut session = self.session.borrow_mut();
         while session.wants_write() {
-            session.write_tls(&mut Below(&self.below))?;
+            let count = session.write_tls(&mut Below(&self.below))?;
+            self.unsent.set(self.unsent.get().saturating_sub(count));
         }
-        Ok(())
+        self.unsent.set(0);
+        self.below.try_flush()
     }
 
-    /// [`send`](Self::send), of which the rest leaves with the next write.
-    fn send_now(&self) -> io::Result<()> {
-        match self.send() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            sent => sent,
-        }
-    }
-
-    /// Receives something and gives it to the session. Returns how much; 0 is the end.
-    ///
-    /// The session keeps little plain text and takes no more while it has some, so the rest of what
-    /// came stays here.
-    pub(crate) fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Receives something, if nothing is left from before. Returns how much there is; 0 is the end.
+    fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut received = self.received.borrow_mut();
-        let Received { bytes, start } = &mut *received;
-        if *start == bytes.len() {
-            *start = 0;
-            bytes.resize(RECORD, 0);
-            let count = match self.below.poll_read(cx, bytes) {
-                Poll::Ready(Ok(count)) => count,
-                none => {
-                    // A connection that waits keeps no buffer.
-                    *bytes = Vec::new();
-                    return none;
-                }
-            };
-            bytes.truncate(count);
+        if received.is_empty() && ready!(received.poll_fill(cx, &self.below))? == 0 {
+            // The session learns of the end by a read of nothing.
+            self.session.borrow_mut().read_tls(&mut io::empty())?;
         }
+        Poll::Ready(Ok(received.len()))
+    }
+
+    /// Gives some of what was received to the session. It takes little at a time, and nothing while
+    /// it has plain text that nobody has read.
+    fn process(&self) {
         let mut session = self.session.borrow_mut();
-        let count = session.read_tls(&mut &bytes[*start..])?;
-        *start += count;
-        let processed = session.process_new_packets();
-        drop((session, received));
-        if let Err(error) = processed {
-            // The peer gets an alert that says why; that it may not leave changes nothing.
-            let _ = self.send_now();
-            return Poll::Ready(Err(failed(error)));
+        let taken = self.received.borrow_mut().give_to(&mut session);
+        let processed = taken.and_then(|()| session.process_new_packets());
+        drop(session);
+        match processed {
+            Ok(state) => self.heard_end.set(state.peer_has_closed()),
+            Err(error) => {
+                self.broken.replace(Some(error));
+                // An alert that says why. If it cannot leave now, the peer sees the end alone.
+                let _ = self.send();
+            }
         }
-        Poll::Ready(Ok(count))
+    }
+
+    /// Whether the session can go on.
+    fn check(&self) -> io::Result<()> {
+        self.broken.borrow().clone().map_or(Ok(()), |error| Err(failed(error)))
     }
 
     fn read_plain(&self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -106,6 +128,59 @@ impl<S: ByteStream> TlsStream<S> {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(truncated()),
             read => read,
         }
+    }
+
+    /// Fills `buffer` from what has come, as far as it goes. Returns the number of bytes, and the
+    /// error or end that comes after them; `WouldBlock` when more has to be received.
+    fn read_received(&self, buffer: &mut [u8]) -> (usize, io::Result<()>) {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.read_plain(&mut buffer[filled..]) {
+                Ok(0) => return (filled, Ok(())),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return (filled, Err(error));
+                }
+                Err(nothing) => {
+                    if let Err(error) = self.check() {
+                        return (filled, Err(error));
+                    }
+                    if self.received.borrow().is_empty() {
+                        return (filled, Err(nothing));
+                    }
+                    self.process();
+                }
+            }
+        }
+        (filled, Ok(()))
+    }
+
+    /// Sends the closing alert and waits for the peer's, or for its end.
+    fn poll_exchange(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.send() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.below.poll_write_ready(cx))?;
+                    continue;
+                }
+                sent => sent?,
+            }
+            if self.heard_end.get() || self.check().is_err() {
+                return Poll::Ready(Ok(()));
+            }
+            // Plain text that nobody will read any more.
+            while matches!(self.read_plain(&mut [0; 4096]), Ok(1..)) {}
+            if ready!(self.poll_receive(cx))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            self.process();
+        }
+    }
+
+    fn poll_deadline(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut deadline = self.deadline.borrow_mut();
+        let deadline = deadline.get_or_insert_with(|| Box::pin(sleep(self.patience)));
+        deadline.as_mut().poll(cx)
     }
 }
 
@@ -129,23 +204,21 @@ impl<S: ByteStream> Write for Below<'_, S> {
 impl<S: ByteStream> ByteSource for TlsStream<S> {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            match self.read_plain(buffer) {
+            let (filled, then) = self.read_received(buffer);
+            match then {
+                // What comes after the bytes is met by the next read.
+                _ if filled > 0 => return Poll::Ready(Ok(filled)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read),
+                then => return Poll::Ready(then.map(|()| 0)),
             }
             ready!(self.poll_receive(cx))?;
-            // Answers to the peer's key updates and alerts.
-            self.send_now()?;
         }
     }
 
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let has_records = {
-            let received = self.received.borrow();
-            received.start < received.bytes.len()
-        };
         // A session that wants no records has plain text, or has ended.
-        if has_records || !self.session.borrow().wants_read() {
+        let has_more = !self.received.borrow().is_empty() || !self.session.borrow().wants_read();
+        if has_more || self.broken.borrow().is_some() {
             return Poll::Ready(Ok(()));
         }
         self.below.poll_read_ready(cx)
@@ -153,21 +226,25 @@ impl<S: ByteStream> ByteSource for TlsStream<S> {
 }
 
 impl<S: ByteStream> ByteStream for TlsStream<S> {
-    /// Reports plain text as taken when its records have left. Until then it is refused, and by the
-    /// contract of the trait the same bytes come again.
+    /// Takes no more while records of an earlier write are left.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.send()?;
-        let owed = self.owed.take();
-        if owed > 0 {
-            return Ok(owed);
-        }
         let count = self.session.borrow_mut().writer().write_vectored(slices)?;
-        self.send().inspect_err(|error| {
-            if error.kind() == io::ErrorKind::WouldBlock {
-                self.owed.set(count);
-            }
-        })?;
-        Ok(count)
+        self.unsent.set(count);
+        match self.send() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(count),
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        let records =
+            if self.session.borrow().wants_write() { self.unsent.get().max(1) } else { 0 };
+        records + self.below.unsent()
+    }
+
+    fn try_flush(&self) -> io::Result<()> {
+        self.send()
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -178,15 +255,27 @@ impl<S: ByteStream> ByteStream for TlsStream<S> {
         self.below.poll_lost(cx)
     }
 
-    /// Sends the closing alert. The other direction goes on, as TLS 1.3 has it.
+    fn can_write_eof(&self) -> bool {
+        false
+    }
+
     fn write_eof(&self) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "TLS has no end of one direction"))
+    }
+
+    fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.session.borrow_mut().send_close_notify();
-        self.send_now()
+        match self.poll_exchange(cx) {
+            // What was written has left. A peer that is gone cannot be told of the end, and need
+            // not be.
+            Poll::Ready(_) => self.below.poll_close(cx),
+            Poll::Pending => self.poll_deadline(cx).map(|()| Err(too_late(self.patience))),
+        }
     }
 
     fn close(&self) {
         self.session.borrow_mut().send_close_notify();
-        // What does not leave now is not waited for.
+        // What does not leave now is not waited for: `poll_close` does that.
         let _ = self.send();
         self.below.close();
     }
@@ -204,6 +293,11 @@ impl<S: ByteStream> ByteStream for TlsStream<S> {
         self.below.peer_address()
     }
 
+    fn extra(&self, request: &mut Extra<'_>) {
+        request.offer(|| self.info());
+        self.below.extra(request);
+    }
+
     fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
         self.below.with_fd(look);
     }
@@ -215,7 +309,17 @@ impl<S: fmt::Debug> fmt::Debug for TlsStream<S> {
     }
 }
 
+fn cut_off() -> io::Error {
+    let text = "the peer ended the connection in the TLS handshake";
+    io::Error::new(io::ErrorKind::ConnectionReset, text)
+}
+
 fn truncated() -> io::Error {
     let text = "the peer ended the connection without a closing alert of TLS";
     io::Error::new(io::ErrorKind::UnexpectedEof, text)
+}
+
+fn too_late(limit: Duration) -> io::Error {
+    let text = format!("the peer did not answer the closing alert of TLS within {limit:?}");
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }

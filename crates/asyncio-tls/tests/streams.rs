@@ -265,7 +265,7 @@ fn a_peer_that_says_nothing_or_goes_fails_the_handshake() {
         })
         .await?;
         let error = connect(&going, &authority.client(), "localhost").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         io::Result::Ok(())
     })
     .unwrap();

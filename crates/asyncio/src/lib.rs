@@ -94,7 +94,7 @@
 //!
 //! * `process-pool`: [`ProcessPoolExecutor`]; it brings `serde`.
 //! * `fs`: files, in the module `fs`; `tempfile`: temporary files, too.
-//! * `tls`: TLS on streams, in the module `tls`.
+//! * `tls`: TLS under streams and protocols, in the module `tls`.
 //! * `futures-core`: [`AsCompleted`](task::AsCompleted) is a `Stream`.
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`,
 //!   `AsyncBufRead` and `AsyncWrite` of the crate `futures-io`.

@@ -1,5 +1,6 @@
 //! The awaitable builder behind every function that connects.
 
+use std::any::TypeId;
 use std::fmt;
 use std::io;
 use std::panic::Location;
@@ -12,6 +13,8 @@ use super::target::{ClientAddress, Kind};
 use super::{race, unix};
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
+use crate::io::Io;
+use crate::layer::{Accepting, Connecting, Layer, Layers};
 use crate::network::Network;
 use crate::resolve::Family;
 use crate::stream::{StreamReader, StreamWriter};
@@ -56,9 +59,10 @@ use crate::stream::{StreamReader, StreamWriter};
 /// }).unwrap();
 /// ```
 #[must_use = "nothing connects before `.await`"]
-pub struct Connect<'a, T> {
+pub struct Connect<'a, T, Role = Connecting> {
     address: ClientAddress,
     options: Options,
+    layers: Layers<Role>,
     hand_over: HandOver<'a, T>,
     /// The call that made this.
     site: &'static Location<'static>,
@@ -67,14 +71,19 @@ pub struct Connect<'a, T> {
 /// Makes streams or a transport of the open connection.
 type HandOver<'a, T> = Box<dyn FnOnce(Rc<Connection>, &Options) -> io::Result<T> + 'a>;
 
-impl<'a, T> Connect<'a, T> {
+impl<'a, T, Role: 'static> Connect<'a, T, Role> {
     #[track_caller]
     pub(super) fn new(
         address: ClientAddress,
         hand_over: impl FnOnce(Rc<Connection>, &Options) -> io::Result<T> + 'a,
     ) -> Self {
-        let options = Options::default();
-        Self { address, options, hand_over: Box::new(hand_over), site: Location::caller() }
+        Self {
+            address,
+            options: Options::default(),
+            layers: Layers::default(),
+            hand_over: Box::new(hand_over),
+            site: Location::caller(),
+        }
     }
 
     /// The address of our own end, instead of one that the system chooses.
@@ -168,15 +177,40 @@ impl<'a, T> Connect<'a, T> {
         self
     }
 
+    /// Puts TLS over the connection: asyncio's `ssl=`. `tls` is `TlsClient` of asyncio-tls, or
+    /// `TlsServer` for an accepted socket; any other [`Layer`] that can be cloned would do.
+    ///
+    /// It checks the host that was named: the one to connect to, if it is one.
+    pub fn tls(self, tls: &(impl Layer<Role> + Clone)) -> Self {
+        self.layer(tls.clone())
+    }
+
+    /// Puts a stream of another kind over the connection, before streams or a protocol get it. With
+    /// several layers, each is put over the one before.
+    ///
+    /// # Examples
+    ///
+    /// There is one at [`Layer`].
+    pub fn layer(mut self, layer: impl Layer<Role>) -> Self {
+        self.layers.push(layer);
+        self
+    }
+
     async fn run(self) -> io::Result<T> {
         let network = Network::running_for(self.site);
-        let connection = open(&network, self.address, &self.options).await?;
-        // A layer that is put under streams and protocols, TLS for one, comes between the two.
-        (self.hand_over)(connection, &self.options)
+        let host = if self.layers.is_empty() { None } else { self.address.host() };
+        self.layers.check(host.as_deref())?;
+        let mut io = open(&network, self.address, &self.options).await?;
+        if !self.layers.is_empty() {
+            let is_server_side = TypeId::of::<Role>() == TypeId::of::<Accepting>();
+            let wrapped = self.layers.wrap(host.as_deref(), &network, io, is_server_side);
+            io = Box::pin(wrapped).await?;
+        }
+        (self.hand_over)(Connection::new(&network, io), &self.options)
     }
 }
 
-impl Connect<'_, (StreamReader, StreamWriter)> {
+impl<Role> Connect<'_, (StreamReader, StreamWriter), Role> {
     /// The stream reader's limit. The default is [`DEFAULT_LIMIT`](crate::DEFAULT_LIMIT).
     ///
     /// # Examples
@@ -198,25 +232,23 @@ impl Connect<'_, (StreamReader, StreamWriter)> {
     }
 }
 
-async fn open(
-    network: &Rc<Network>,
-    address: ClientAddress,
-    options: &Options,
-) -> io::Result<Rc<Connection>> {
+async fn open(network: &Rc<Network>, address: ClientAddress, options: &Options) -> io::Result<Io> {
     let internet_only = || {
         let text = "options of internet addresses given with a socket or a Unix path";
         io::Error::new(io::ErrorKind::InvalidInput, text)
     };
-    match address.0 {
-        Kind::Endpoint(endpoint) => race::connect(network, &endpoint, options).await,
-        _ if options.has_internet_ones() => Err(internet_only()),
-        Kind::Unix(address) => unix::connect(network, address).await,
-        Kind::Socket(socket) => socket.open(network),
-    }
+    let socket = match address.0 {
+        Kind::Endpoint(endpoint) => race::connect(network, &endpoint, options).await?,
+        _ if options.has_internet_ones() => return Err(internet_only()),
+        Kind::Unix(address) => unix::connect(network, address).await?,
+        Kind::Socket(socket) => socket.open(network.event_loop())?,
+        Kind::Stream(stream) => return Ok(stream.open(network.event_loop())),
+    };
+    Ok(socket.into())
 }
 
 /// Boxed once: whoever awaits it is small.
-impl<'a, T: 'a> IntoFuture for Connect<'a, T> {
+impl<'a, T: 'a, Role: 'static> IntoFuture for Connect<'a, T, Role> {
     type Output = io::Result<T>;
     type IntoFuture = Pin<Box<dyn Future<Output = io::Result<T>> + 'a>>;
 
@@ -225,11 +257,12 @@ impl<'a, T: 'a> IntoFuture for Connect<'a, T> {
     }
 }
 
-impl<T> fmt::Debug for Connect<'_, T> {
+impl<T, Role> fmt::Debug for Connect<'_, T, Role> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connect")
             .field("address", &self.address)
             .field("options", &self.options)
+            .field("layers", &self.layers)
             .field("site", &format_args!("{}", self.site))
             .finish()
     }

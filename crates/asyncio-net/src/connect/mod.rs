@@ -7,17 +7,14 @@ mod race;
 mod target;
 mod unix;
 
-use std::io;
-use std::rc::Rc;
-
 pub use self::builder::Connect;
 pub use self::race::ConnectErrors;
 pub use self::target::{ClientAddress, ConnectedSocket};
 
-use crate::connection::{Connection, KEPT};
+use crate::layer::Accepting;
 use crate::protocol::{BufferedProtocol, Protocol};
 use crate::stream::{StreamReader, StreamWriter, streams};
-use crate::transport::{Lent, Own, Receiver, Transport};
+use crate::transport::{Lent, Own, Transport, start};
 
 /// Connects to `address`.
 ///
@@ -214,16 +211,7 @@ pub fn create_buffered_connection<'a, P: BufferedProtocol + 'static>(
 pub fn connect_accepted_socket<'a, P: Protocol + 'static>(
     socket: impl Into<ConnectedSocket>,
     factory: impl FnOnce() -> P + 'a,
-) -> Connect<'a, Transport> {
-    create_connection(socket.into(), factory)
-}
-
-/// Tells the protocol and starts to receive.
-pub(crate) fn start(
-    connection: Rc<Connection>,
-    receiver: Box<dyn Receiver>,
-) -> io::Result<Transport> {
-    connection.set(KEPT);
-    connection.start(receiver).map_err(io::Error::other)?;
-    Ok(Transport(connection))
+) -> Connect<'a, Transport, Accepting> {
+    let address = ClientAddress::from(socket.into());
+    Connect::new(address, |connection, _| start(connection, Box::new(Lent(factory()))))
 }

@@ -13,7 +13,6 @@ use asyncio_task::sleep;
 
 use super::attempt;
 use super::options::Options;
-use crate::connection::Connection;
 use crate::endpoint::Endpoint;
 use crate::io::SocketStream;
 use crate::network::Network;
@@ -25,7 +24,7 @@ pub(super) async fn connect(
     network: &Rc<Network>,
     endpoint: &Endpoint,
     options: &Options,
-) -> io::Result<Rc<Connection>> {
+) -> io::Result<SocketStream> {
     let event_loop = network.event_loop();
     let addresses = options.order(resolve(event_loop, endpoint).await?);
     if addresses.is_empty() {
@@ -48,12 +47,12 @@ pub(super) async fn connect(
             }
         };
         if let Some(stream) = race.run(head_start).await {
-            return Ok(Connection::new(network, stream.into()));
+            return Ok(stream);
         }
     }
     while !race.running.is_empty() {
         if let Some(stream) = race.run(std::future::pending()).await {
-            return Ok(Connection::new(network, stream.into()));
+            return Ok(stream);
         }
     }
     Err(race.errors.into())

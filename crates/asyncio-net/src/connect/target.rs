@@ -1,19 +1,18 @@
 //! Addresses that clients connect to, and sockets that are connected already.
 
+use std::fmt;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::rc::Rc;
 
+use asyncio_loop::LoopRef;
 use socket2::{Domain, SockRef, Type};
 
 use crate::address::Address;
-use crate::connection::Connection;
 use crate::endpoint::Endpoint;
-use crate::io::SocketStream;
-use crate::network::Network;
+use crate::io::{ByteStream, Io, SocketStream};
 
 /// The address that a client connects to: an [`Endpoint`] and whatever converts into one, a Unix
 /// path, or a socket that is connected already.
@@ -41,6 +40,22 @@ pub(super) enum Kind {
     Unix(Address),
     /// Connected already.
     Socket(ConnectedSocket),
+    Stream(OtherStream),
+}
+
+/// A stream that is no socket.
+pub(super) struct OtherStream(Box<dyn FnOnce(&LoopRef) -> Io>);
+
+impl OtherStream {
+    pub(super) fn open(self, event_loop: &LoopRef) -> Io {
+        (self.0)(event_loop)
+    }
+}
+
+impl fmt::Debug for OtherStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OtherStream")
+    }
 }
 
 impl ClientAddress {
@@ -51,6 +66,35 @@ impl ClientAddress {
     /// There is one at the [type](Self).
     pub fn unix(path: impl AsRef<Path>) -> Self {
         Self(Kind::Unix(Address::from(path.as_ref())))
+    }
+
+    /// The other end of a stream that is there already, of any kind: memory, a channel of SSH, a
+    /// tunnel. So layers can be put over it, and protocols, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{ClientAddress, memory_pair, open_connection, stream_over};
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, theirs) = memory_pair(1024);
+    ///     let (mut reader, _writer) = open_connection(ClientAddress::over(ours)).await?;
+    ///     let (_, peer) = stream_over(theirs);
+    ///     peer.write("hello\n");
+    ///     assert_eq!(reader.read_line().await?, "hello\n");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn over(stream: impl ByteStream + 'static) -> Self {
+        Self(Kind::Stream(OtherStream(Box::new(|event_loop| Io::other(event_loop, stream)))))
+    }
+
+    /// The one host to connect to, by its name or address.
+    pub(super) fn host(&self) -> Option<String> {
+        match &self.0 {
+            Kind::Endpoint(endpoint) => endpoint.only_host(),
+            _ => None,
+        }
     }
 }
 
@@ -201,13 +245,13 @@ impl ConnectedSocket {
         }
     }
 
-    /// A connection of ours. The peer's address is asked for now: later it may be gone.
-    pub(crate) fn open(self, network: &Rc<Network>) -> io::Result<Rc<Connection>> {
+    /// A stream of ours. The peer's address is asked for now: later it may be gone.
+    pub(crate) fn open(self, event_loop: &LoopRef) -> io::Result<SocketStream> {
         let peer = Some(self.peer_address()).filter(|peer| *peer != Address::Unnamed);
         self.set_nonblocking(true)?;
         if let Self::Tcp(socket) = &self {
             socket.set_nodelay(true)?;
         }
-        Ok(Connection::new(network, SocketStream::new(network.event_loop(), self, peer).into()))
+        Ok(SocketStream::new(event_loop, self, peer))
     }
 }

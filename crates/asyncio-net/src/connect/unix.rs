@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_loop::Source;
@@ -11,16 +10,15 @@ use socket2::{Domain, Socket, Type};
 
 use super::attempt::connect_socket;
 use crate::address::Address;
-use crate::connection::Connection;
 use crate::io::SocketStream;
 use crate::network::Network;
 
 /// The longest pause before a client asks a server again that has no room for it.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-pub(super) async fn connect(network: &Rc<Network>, address: Address) -> io::Result<Rc<Connection>> {
+pub(super) async fn connect(network: &Network, address: Address) -> io::Result<SocketStream> {
     let source = connect_patiently(network, &address).await?;
-    Ok(Connection::new(network, SocketStream::from_source(source, Some(address)).into()))
+    Ok(SocketStream::from_source(source, Some(address)))
 }
 
 /// Connects, and waits while the server's backlog is full. A blocking `connect` would wait for it;

@@ -1,25 +1,30 @@
 //! The end of a connection: how far it has come, and why.
 //!
 //! ```text
-//!   Open ──close()──▶ Closing: flushes ──▶ Ended ───▶ Closed: no descriptor
-//!    │ │                │     │              ▲
-//!    │ └──abort()───────┼─────┴▶ Aborted ────┤
-//!    └──an error────────┴▶ Lost ─────────────┘
+//!   Open ──close()──▶ Closing: flushes ──▶ Finishing ──▶ Ended ───▶ Closed: no descriptor
+//!    │ │                │     │               │    │                   ▲
+//!    │ └──abort()───────┼─────┴▶ Aborted ◀────┘────┼───────────────────┤
+//!    └──an error────────┴▶ Lost ◀──────────────────┘───────────────────┘
 //! ```
+//!
+//! Only a stream that is no socket may be `Finishing`: it says what it has to say at its end, and
+//! waits for the answer.
 //!
 //! A stream's connection is closed as soon as it has ended or was aborted. One that was lost keeps
 //! its descriptor until the writer is closed or the reader has met the error: what the other side
 //! sent before may still be read. A protocol's connection is closed by the protocols' task, which
 //! calls `connection_lost` first, in a later turn.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::{Connection, HAS_PROTOCOL, KEPT, NOT_OPEN, UNREAD};
 use crate::error::SharedError;
 use crate::io::{Io, Owner};
+use crate::waiters::Place;
 
 /// How far a connection has come on the way to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +33,8 @@ pub(super) enum Stage {
     Open,
     /// `close` was called: what is queued still leaves, and nothing is received.
     Closing,
+    /// Everything that was written has been taken; the stream below exchanges its own ends.
+    Finishing,
     /// It failed: nothing leaves any more.
     Lost,
     /// It was closed, and everything has left.
@@ -36,6 +43,36 @@ pub(super) enum Stage {
     Aborted,
     /// The descriptor is gone.
     Closed,
+}
+
+/// The end of a stream that is no socket, in a task of its own.
+struct Finishing {
+    connection: Rc<Connection>,
+    /// Where the task waits for the connection to be aborted.
+    place: Place,
+}
+
+impl Finishing {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let connection = &self.connection;
+        if connection.stage.get() == Stage::Finishing {
+            connection.wait(cx, &self.place);
+            let finished = ready!(connection.io.poll_close(cx));
+            connection.finished(finished);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Finishing {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        connection.forget_wait(&self.place);
+        if connection.stage.get() == Stage::Finishing {
+            // The loop was closed.
+            connection.finish(Stage::Aborted);
+        }
+    }
 }
 
 impl Connection {
@@ -98,15 +135,41 @@ impl Connection {
     /// Ends at once; what is queued is dropped.
     pub(crate) fn abort(&self) {
         match self.stage.get() {
-            Stage::Open | Stage::Closing | Stage::Ended => self.finish(Stage::Aborted),
+            Stage::Open | Stage::Closing | Stage::Finishing | Stage::Ended => {
+                self.finish(Stage::Aborted);
+            }
             Stage::Lost if !self.has(HAS_PROTOCOL) => self.closed(),
             _ => {}
         }
     }
 
     /// Everything has left that was to leave.
-    pub(crate) fn ended(&self) {
-        self.finish(Stage::Ended);
+    pub(crate) fn ended(self: &Rc<Self>) {
+        match self.io {
+            Io::Socket(_) => self.finish(Stage::Ended),
+            Io::Other(_) => self.finish_stream(),
+        }
+    }
+
+    /// Has the stream below say what it has to say at its end.
+    fn finish_stream(self: &Rc<Self>) {
+        self.enter(Stage::Finishing);
+        // Most streams have nothing to say, and need no task.
+        match self.io.poll_close(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(finished) => self.finished(finished),
+            Poll::Pending => {
+                let finishing = Finishing { connection: self.clone(), place: Place::default() };
+                self.network.spawn(poll_fn(move |cx| finishing.poll(cx)));
+            }
+        }
+    }
+
+    fn finished(&self, finished: io::Result<()>) {
+        match finished {
+            _ if self.stage.get() != Stage::Finishing => {}
+            Ok(()) => self.finish(Stage::Ended),
+            Err(error) => self.fail(error),
+        }
     }
 
     /// The connection is over because of `error`.

@@ -90,6 +90,8 @@ impl Connection {
         if !self.io.can_read() {
             return self.close();
         }
+        let can_end = self.io.can_write_eof() || !self.io.can_write();
+        assert!(can_end, "cannot write_eof: one direction cannot be ended without the other");
         self.flush();
         self.set(EOF_ASKED);
         if self.queued() == 0 && self.is_open() {
@@ -98,7 +100,8 @@ impl Connection {
     }
 
     fn send_eof(self: &Rc<Self>) {
-        match self.io.write_eof() {
+        match self.io.write_eof().and_then(|()| self.io.try_flush()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.start_flusher(),
             Err(error) if error.kind() != io::ErrorKind::NotConnected => self.fail(error),
             _ => {}
         }

@@ -51,16 +51,23 @@ impl Connection {
         queued > self.rare.get().map_or(Limits::HIGH, |rare| rare.limits.get().high)
     }
 
-    /// How many bytes wait to leave.
+    /// How many bytes wait to leave: those in the queue, and those that the stream below holds.
     pub(crate) fn queued(&self) -> usize {
         let queue = self.queue.take();
         let queued = queue.as_ref().map_or(0, |queue| queue.len());
         self.queue.set(queue);
-        queued
+        queued + self.io.unsent()
     }
 }
 
 impl Connection {
+    /// Takes the marks of a connection that this one goes on for.
+    pub(crate) fn adopt_limits(&self, before: &Connection) {
+        if before.limits() != Limits::default() {
+            self.rare().limits.set(before.limits());
+        }
+    }
+
     /// Calls `pause_writing` or `resume_writing` at once, as the caller may expect of new limits.
     pub(crate) fn set_limits(self: &Rc<Self>, limits: Limits) {
         self.rare().limits.set(limits);

@@ -4,7 +4,8 @@
 //!
 //! Small writes are corked: appended to a queue that leaves at the end of the turn. Large ones
 //! leave at once, with what is queued before them. What the socket does not take is left to a
-//! *flusher*, a task that exists for as long as there is such a rest.
+//! *flusher*, a task that exists for as long as there is such a rest. A stream that is no socket
+//! may keep bytes that it has taken; the flusher has it send them.
 
 mod ending;
 mod exclusive;
@@ -28,7 +29,7 @@ pub(crate) use self::exclusive::Exclusive;
 pub(crate) use self::limits::Limits;
 use crate::error::SharedError;
 use crate::fence;
-use crate::io::{ByteSource, ByteStream, Io};
+use crate::io::{ByteSource, ByteStream, Foreign, Io};
 use crate::network::Network;
 use crate::outgoing::WriteQueue;
 use crate::server;
@@ -71,6 +72,8 @@ struct Rare {
     writing: Place,
     flushing: Place,
     ignored_writes: Cell<u32>,
+    /// Another stream is being put over this one, or is; the protocol receives nothing.
+    is_covered: Cell<bool>,
     /// The connection that was put over this one, and is closed in its place.
     cover: RefCell<Option<Weak<Connection>>>,
 }
@@ -208,6 +211,22 @@ impl Connection {
         cover.map_or_else(|| self.clone(), |cover| cover.uppermost())
     }
 
+    /// From now on the protocol receives nothing. Returns whether it wanted nothing before.
+    pub(crate) fn begin_cover(&self) -> bool {
+        self.rare().is_covered.set(true);
+        let wanted_nothing = self.has(READING_PAUSED);
+        self.set(READING_PAUSED);
+        wanted_nothing
+    }
+
+    /// Has the protocol receive again, unless another stream is over this one.
+    pub(crate) fn resume_reading(&self) {
+        if !self.rare.get().is_some_and(|rare| rare.is_covered.get()) {
+            self.clear(READING_PAUSED);
+            self.wake_protocols_task();
+        }
+    }
+
     pub(crate) fn set_cover(&self, cover: &Rc<Self>) {
         self.rare().cover.replace(Some(Rc::downgrade(cover)));
     }
@@ -244,6 +263,10 @@ impl Connection {
         self.rare().waiters.wait(cx, place);
     }
 
+    fn forget_wait(&self, place: &Place) {
+        self.rare().waiters.leave(place);
+    }
+
     /// A reader waits. If it has just been written to, it is for the answer: that leaves now, with
     /// the connection still in the cache, unless others wait to leave with it.
     #[inline]
@@ -277,12 +300,16 @@ impl Awaited for Connection {
 
 /// A stream reader sees the bytes of the peer, then how the connection ended. After our own `close`
 /// the stream has ended.
-impl ByteSource for Connection {
-    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize>> {
+impl Connection {
+    pub(crate) fn poll_read(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<usize>> {
         if !self.is_open() {
             return self.poll_rest(cx, buffer);
         }
-        let read = self.io.poll_read(cx, buffer);
+        let read = self.poll_io(cx, buffer);
         match &read {
             Poll::Pending => self.waits_for_data(),
             Poll::Ready(Err(error)) if error.kind() != ErrorKind::Interrupted => {
@@ -293,7 +320,34 @@ impl ByteSource for Connection {
         read
     }
 
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+    /// Reads from the stream below.
+    #[inline]
+    pub(crate) fn poll_io(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<usize>> {
+        match &self.io {
+            Io::Socket(socket) => socket.poll_read(cx, buffer),
+            Io::Other(stream) => self.poll_other(stream, cx, buffer),
+        }
+    }
+
+    /// Reads from a stream that may have to send something because of what it read.
+    fn poll_other(
+        self: &Rc<Self>,
+        stream: &Foreign,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<usize>> {
+        let read = stream.poll_read(cx, buffer);
+        if stream.unsent() > 0 {
+            self.flush_stream();
+        }
+        read
+    }
+
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if !self.is_open() {
             return Poll::Ready(Ok(()));
         }

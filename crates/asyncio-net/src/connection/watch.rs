@@ -33,7 +33,7 @@ impl Connection {
         let connection = self.clone();
         let place = Place::default();
         self.network.spawn(poll_fn(move |cx| {
-            if connection.poll_lost(cx).is_ready() || connection.is_over() {
+            if !connection.is_open() || connection.poll_lost(cx).is_ready() {
                 return Poll::Ready(());
             }
             // For an end of another kind.

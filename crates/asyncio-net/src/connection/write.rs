@@ -176,10 +176,27 @@ impl Connection {
         }
         if queue.len() == 0 {
             self.network.give_queue(queue);
-            return self.flushed();
+            return self.all_taken();
         }
         let (_, result) = self.transmit(Some(queue), &[]);
         self.transmitted(result);
+    }
+
+    /// The stream below has taken everything.
+    #[inline]
+    fn all_taken(self: &Rc<Self>) {
+        match &self.io {
+            Io::Socket(_) => self.flushed(),
+            Io::Other(_) => self.transmitted(self.io.try_flush()),
+        }
+    }
+
+    /// Has the stream below send what it holds, unless a flusher does.
+    #[cold]
+    pub(super) fn flush_stream(self: &Rc<Self>) {
+        if !self.has(BLOCKED) && !self.is_over() {
+            self.transmitted(self.io.try_flush());
+        }
     }
 
     /// Sends `queue`, which is the connection's, then `parts`, until everything has left (`Ok`) or
@@ -207,6 +224,9 @@ impl Connection {
         }
         if let Some(queue) = queue {
             self.keep_queue(queue);
+        }
+        if result.is_ok() {
+            result = self.io.try_flush();
         }
         (sent, result)
     }

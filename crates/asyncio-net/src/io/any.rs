@@ -45,6 +45,24 @@ impl Io {
         }
     }
 
+    /// [`unsent`](ByteStream::unsent): a socket holds nothing.
+    #[inline]
+    pub(crate) fn unsent(&self) -> usize {
+        match self {
+            Self::Socket(_) => 0,
+            Self::Other(stream) => stream.unsent(),
+        }
+    }
+
+    /// [`try_flush`](ByteStream::try_flush).
+    #[inline]
+    pub(crate) fn try_flush(&self) -> Result<()> {
+        match self {
+            Self::Socket(_) => Ok(()),
+            Self::Other(stream) => stream.try_flush(),
+        }
+    }
+
     /// [`try_write`](ByteStream::try_write) of one slice.
     #[inline]
     pub(crate) fn try_send(&self, bytes: &[u8]) -> Result<usize> {

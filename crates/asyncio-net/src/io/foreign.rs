@@ -1,13 +1,15 @@
 //! A stream that a user wrote, behind a fence.
 
 use std::any::type_name;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
-use asyncio_loop::{ErrorContext, LoopRef};
+use asyncio_loop::{ErrorContext, LoopRef, LoopWaker};
 
+use super::extra::Extra;
 use super::source::{ByteSource, ByteStream};
 use crate::address::Address;
 use crate::fence;
@@ -19,12 +21,24 @@ pub(crate) struct Foreign {
     stream: Option<Box<dyn ByteStream>>,
     type_name: &'static str,
     event_loop: LoopRef,
+    /// The task that waits to read. The end of the stream reads in its place, and wakes it.
+    reader: Cell<Option<LoopWaker>>,
 }
 
 impl Foreign {
     pub(super) fn new<S: ByteStream + 'static>(event_loop: &LoopRef, stream: S) -> Self {
-        let event_loop = event_loop.clone();
-        Self { stream: Some(Box::new(stream)), type_name: type_name::<S>(), event_loop }
+        Self {
+            stream: Some(Box::new(stream)),
+            type_name: type_name::<S>(),
+            event_loop: event_loop.clone(),
+            reader: Cell::new(None),
+        }
+    }
+
+    /// Takes note of the task that waits to read.
+    fn note_reader<T>(&self, cx: &Context<'_>, read: Poll<T>) -> Poll<T> {
+        self.reader.set(read.is_pending().then(|| LoopWaker::from_context(cx)));
+        read
     }
 
     /// Calls a method of the stream.
@@ -50,17 +64,28 @@ impl Drop for Foreign {
 
 impl ByteSource for Foreign {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.call(|stream| stream.poll_read(cx, buffer))?
+        let read = self.call(|stream| stream.poll_read(cx, buffer))?;
+        self.note_reader(cx, read)
     }
 
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.call(|stream| stream.poll_read_ready(cx))?
+        let ready = self.call(|stream| stream.poll_read_ready(cx))?;
+        self.note_reader(cx, ready)
     }
 }
 
 impl ByteStream for Foreign {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.call(|stream| stream.try_write(slices))?
+    }
+
+    fn unsent(&self) -> usize {
+        // After a panic nothing can be sent any more.
+        self.call(|stream| stream.unsent()).unwrap_or(0)
+    }
+
+    fn try_flush(&self) -> io::Result<()> {
+        self.call(|stream| stream.try_flush())?
     }
 
     fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
@@ -91,6 +116,13 @@ impl ByteStream for Foreign {
         self.call(|stream| stream.write_eof())?
     }
 
+    fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(reader) = self.reader.take() {
+            fence::wake(&self.event_loop, reader);
+        }
+        self.call(|stream| stream.poll_close(cx))?
+    }
+
     fn close(&self) {
         // The panic has been reported, and there is nothing else to close.
         let _ = self.call(|stream| stream.close());
@@ -110,6 +142,10 @@ impl ByteStream for Foreign {
 
     fn peer_address(&self) -> Address {
         self.call(|stream| stream.peer_address()).unwrap_or(Address::Unnamed)
+    }
+
+    fn extra(&self, request: &mut Extra<'_>) {
+        let _ = self.call(|stream| stream.extra(request));
     }
 
     /// Not fenced: `look` is code of the caller, and a panic in it is for the caller.

@@ -2,6 +2,7 @@
 
 mod any;
 pub(crate) mod buffer_pool;
+mod extra;
 pub(crate) mod failure;
 mod foreign;
 mod lingering;
@@ -10,6 +11,9 @@ mod socket;
 mod source;
 
 pub(crate) use self::any::Io;
+pub use self::extra::Extra;
+pub(crate) use self::extra::extra;
+pub(crate) use self::foreign::Foreign;
 pub(crate) use self::lingering::{Lingering, Owner};
 pub(crate) use self::read_buffer::{Buffer, ReadBuffer};
 pub(crate) use self::socket::{Received, SocketStream, system_sendfile};

@@ -215,6 +215,16 @@ impl SocketStream {
         Some(source)
     }
 
+    /// Leaves the list that it has joined: a task that reads waits for itself again.
+    pub(crate) fn leave_list(&self, event_loop: &LoopRef) {
+        if self.has(LISTED) {
+            // A registration cannot leave its list, so the socket gets another one.
+            let mut source = self.source.borrow_mut();
+            *source = source.take().map(|source| Source::new(event_loop, source.into_inner()));
+            self.marks.set(self.marks.get() & !LISTED);
+        }
+    }
+
     /// Whether it has joined a list.
     #[inline]
     pub(crate) fn is_listed(&self) -> bool {

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
+use super::extra::Extra;
 use crate::address::Address;
 
 /// Where a [`StreamReader`](crate::StreamReader) gets its bytes: a socket, a pipe, a TLS session,
@@ -130,16 +131,38 @@ pub trait ByteStream: ByteSource {
     /// Takes bytes from the beginning of `slices`, which are not all empty, and returns how many,
     /// without waiting.
     ///
-    /// Bytes that were not taken are offered again after
-    /// [`poll_write_ready`](Self::poll_write_ready), perhaps cut differently and with more behind
-    /// them. Or never: the connection may be aborted, and a task that writes by polling may change
-    /// its mind.
+    /// Bytes that are taken belong to the stream: they will not be offered again. It need not have
+    /// sent them; then [`unsent`](Self::unsent) counts them and [`try_flush`](Self::try_flush)
+    /// sends them. Bytes that are not taken stay with the caller, and the stream must not remember
+    /// them: after [`poll_write_ready`](Self::poll_write_ready) the caller may offer the same bytes
+    /// cut differently, other bytes, or none any more.
     ///
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when it takes none for now; anything else is
     /// final.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// How many bytes the stream holds that it still has to send: bytes it has taken, and bytes of
+    /// its own, such as an answer that reading caused. They count as queued: `drain`, `flush` and
+    /// the end of the connection wait for them. 0, unless it is overridden; an estimate is good
+    /// enough, as long as it is 0 exactly when there is nothing to send.
+    fn unsent(&self) -> usize {
+        0
+    }
+
+    /// Sends what [`unsent`](Self::unsent) counts, without waiting. The connection calls it after
+    /// it has written, and after a read that left something unsent; after
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) again when
+    /// [`poll_write_ready`](Self::poll_write_ready) is ready. So a stream needs no task of its own
+    /// for output that reading causes.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when something is left; anything else is final.
+    fn try_flush(&self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Has the system send up to `count` bytes of `file` from `offset` on, and returns how many,
     /// without waiting; 0 at the end of the file.
@@ -154,7 +177,7 @@ pub trait ByteStream: ByteSource {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Waits until [`try_write`](Self::try_write) is worth a try.
+    /// Waits until [`try_write`](Self::try_write) or [`try_flush`](Self::try_flush) is worth a try.
     ///
     /// # Errors
     ///
@@ -188,12 +211,27 @@ pub trait ByteStream: ByteSource {
         true
     }
 
-    /// Tells the other side that no more comes.
+    /// Tells the other side that no more comes. A second call does nothing.
     ///
     /// # Errors
     ///
     /// The system's.
     fn write_eof(&self) -> io::Result<()>;
+
+    /// Says what the stream itself still has to say before it ends, such as a closing alert, and
+    /// waits for the answer. It is called once everything that was written has been taken, until it
+    /// is ready; then comes [`close`](Self::close), or [`abort`](Self::abort) after an error. From
+    /// the first call on, nobody reads or writes; what still comes is to be dropped.
+    ///
+    /// The stream limits the time that this takes. By default there is nothing to say.
+    ///
+    /// # Errors
+    ///
+    /// Why the stream did not end as it should; the connection ends with this error.
+    fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
 
     /// Gives the descriptor up, at once. A read that waits ends with the end of the stream, as do
     /// all later ones.
@@ -222,6 +260,18 @@ pub trait ByteStream: ByteSource {
     /// before.
     fn peer_address(&self) -> Address {
         Address::Unnamed
+    }
+
+    /// Offers what is known about the stream beyond its addresses, for
+    /// [`StreamWriter::extra`](crate::StreamWriter::extra) and
+    /// [`Transport::extra`](crate::Transport::extra). A stream over another one passes the request
+    /// on to the one below after its own offers.
+    ///
+    /// # Examples
+    ///
+    /// There is one at [`Extra`].
+    fn extra(&self, request: &mut Extra<'_>) {
+        let _ = request;
     }
 
     /// Lends the descriptor, if there is one and it is open.

@@ -16,12 +16,11 @@ use std::rc::Rc;
 
 use self::access::Access;
 pub use self::standard::{stderr, stdin, stdout};
-use crate::connect::start;
 use crate::connection::Connection;
 use crate::network::Network;
 use crate::protocol::Protocol;
 use crate::stream::{DEFAULT_LIMIT, StreamReader, StreamWriter, streams};
-use crate::transport::{Lent, Transport};
+use crate::transport::{Lent, Transport, start};
 
 /// Has the protocol that `factory` makes receive from the reading end of a pipe.
 ///

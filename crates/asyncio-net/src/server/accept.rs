@@ -16,7 +16,6 @@ use super::shared::CloseAtEnd;
 use super::{Serve, Shared};
 use crate::address::Address;
 use crate::connect::ConnectedSocket;
-use crate::connection::Connection;
 use crate::io::SocketStream;
 use crate::network::Network;
 use crate::socket_file::SocketFile;
@@ -115,7 +114,7 @@ impl<L: ListenSocket> Listener<L> {
         }
         let event_loop = shared.network().event_loop();
         let stream = SocketStream::new(event_loop, socket, Some(peer));
-        Shared::serve(shared, Connection::new(shared.network(), stream.into()));
+        Shared::accepted(shared, stream);
     }
 
     fn is_paused(&self) -> bool {

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use super::options::Options;
 use super::shared::{Serve, Shared};
 use super::{Server, ServerAddress};
+use crate::layer::{Accepting, Layer, Layers};
 use crate::network::Network;
 
 /// A server that listens when it is awaited.
@@ -48,6 +49,7 @@ pub struct StartServer {
     address: ServerAddress,
     options: Options,
     serve: Serve,
+    layers: Layers<Accepting>,
     /// The call that made this.
     site: &'static Location<'static>,
 }
@@ -55,7 +57,8 @@ pub struct StartServer {
 impl StartServer {
     #[track_caller]
     pub(crate) fn new(address: ServerAddress, serve: Serve) -> Self {
-        Self { address, options: Options::default(), serve, site: Location::caller() }
+        let (options, layers) = (Options::default(), Layers::default());
+        Self { address, options, serve, layers, site: Location::caller() }
     }
 
     /// How many connections may wait to be accepted. The default is 100.
@@ -243,15 +246,46 @@ impl StartServer {
         self
     }
 
+    /// Puts TLS over each connection that is accepted: asyncio's `ssl=`. `tls` is `TlsServer` of
+    /// asyncio-tls; any other [`Layer`] that can be cloned would do.
+    ///
+    /// Each handshake has a task of its own, so a slow client holds nobody up. A handshake that
+    /// fails is a line of the log, at the level of debugging, and its handler or protocol never
+    /// comes to be. Until it is over, the client counts as one of the server's:
+    /// [`Server::close_clients`] and the end of [`Server::shutdown`]'s grace end it.
+    pub fn tls(self, tls: &(impl Layer<Accepting> + Clone)) -> Self {
+        self.layer(tls.clone())
+    }
+
+    /// Puts a stream of another kind over each connection that is accepted, before its handler or
+    /// protocol gets it. With several layers, each is put over the one before.
+    ///
+    /// # Examples
+    ///
+    /// There is one of a layer at [`Layer`].
+    pub fn layer(mut self, layer: impl Layer<Accepting>) -> Self {
+        self.layers.push(layer);
+        self
+    }
+
     async fn run(self) -> io::Result<Server> {
         let network = Network::running_for(self.site);
+        self.check_layers()?;
         let listeners = self.address.listen(&network, &self.options).await?;
         let start = self.options.start_serving;
-        let server = Server(Shared::new(network, self.options, self.serve, listeners));
+        let server = Server(Shared::new(network, self.options, self.serve, self.layers, listeners));
         if start {
             server.start_serving();
         }
         Ok(server)
+    }
+
+    fn check_layers(&self) -> io::Result<()> {
+        if matches!(self.serve, Serve::Acceptor(_)) && !self.layers.is_empty() {
+            let text = "an acceptor hands sockets over: the layers are for the server that serves";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        self.layers.check(None)
     }
 }
 
@@ -270,6 +304,7 @@ impl fmt::Debug for StartServer {
         f.debug_struct("StartServer")
             .field("address", &self.address)
             .field("options", &self.options)
+            .field("layers", &self.layers)
             .field("site", &format_args!("{}", self.site))
             .finish()
     }

@@ -199,8 +199,8 @@ fn serve(server: &Rc<Shared>, socket: ConnectedSocket) {
     if let Some(Serve::Acceptor(hand_over)) = &server.serve {
         return server.hand_over(hand_over, socket);
     }
-    match socket.open(server.network()) {
-        Ok(connection) => Shared::serve(server, connection),
+    match socket.open(server.network().event_loop()) {
+        Ok(stream) => Shared::accepted(server, stream),
         Err(error) => {
             let context = ErrorContext::new("a socket that was handed over is of no use");
             server.network().event_loop().report(&context.with_error(error));

@@ -6,6 +6,7 @@ mod address;
 mod bind;
 mod builder;
 mod create;
+mod entering;
 mod intake;
 mod options;
 mod serve;
@@ -200,6 +201,7 @@ impl Server {
     /// }).unwrap();
     /// ```
     pub fn close_clients(&self) {
+        self.0.cancel_entering();
         for client in self.0.clients() {
             client.uppermost().close();
         }
@@ -230,6 +232,7 @@ impl Server {
     /// }).unwrap();
     /// ```
     pub fn abort_clients(&self) {
+        self.0.cancel_entering();
         for client in self.0.clients() {
             client.uppermost().abort();
         }

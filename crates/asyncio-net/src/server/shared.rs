@@ -4,17 +4,18 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::task::{self, Poll};
 
-use asyncio_loop::{CancelReason, Context, ErrorContext, TaskOptions, copy_context};
+use asyncio_loop::{CancelReason, Context, ErrorContext, TaskOptions, TaskRef, copy_context};
 use asyncio_task::machinery::cancel_all;
 use slab::Slab;
 
-use super::Intake;
 use super::accept::Listening;
 use super::acceptor::HandOver;
 use super::options::Options;
-use crate::connection::Connection;
+use super::{Intake, entering};
+use crate::connection::{Connection, HAS_PROTOCOL};
 use crate::fence;
-use crate::io::Owner;
+use crate::io::{Owner, SocketStream};
+use crate::layer::{Accepting, Layers};
 use crate::network::Network;
 use crate::transport::ProtocolsTask;
 use crate::waiters::{Awaited, Place, WaiterSet};
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(super) options: Options,
     /// `None` while it is dropped.
     pub(super) serve: Option<Serve>,
+    pub(super) layers: Layers<Accepting>,
     /// The context of the task that made the server; `None` while it is dropped.
     context: Option<Context>,
     listeners: RefCell<Vec<Rc<dyn Listening>>>,
@@ -57,7 +59,9 @@ pub(super) enum State {
 }
 
 /// A connection that was accepted.
-enum Client {
+pub(super) enum Client {
+    /// Its layers are being put over it, by a task.
+    Entering(Option<TaskRef>),
     /// The handler keeps it, or a task that the handler gave it to.
     Stream(Weak<Connection>),
     /// The server keeps it for its protocol.
@@ -67,6 +71,7 @@ enum Client {
 impl Client {
     fn connection(&self) -> Option<Rc<Connection>> {
         match self {
+            Self::Entering(_) => None,
             Self::Stream(connection) => connection.upgrade(),
             Self::Protocol(connection) => Some(connection.clone()),
         }
@@ -99,12 +104,14 @@ impl Shared {
         network: Rc<Network>,
         options: Options,
         serve: Serve,
+        layers: Layers<Accepting>,
         listeners: Vec<Rc<dyn Listening>>,
     ) -> Rc<Self> {
         Rc::new(Self {
             network,
             options,
             serve: Some(serve),
+            layers,
             context: Some(copy_context()),
             listeners: RefCell::new(listeners),
             intake: OnceCell::new(),
@@ -166,10 +173,22 @@ impl Shared {
         this.intake.get_or_init(make).clone()
     }
 
-    /// Serves a new connection. If a factory of the user panics, only this connection is closed.
-    pub(super) fn serve(this: &Rc<Self>, connection: Rc<Connection>) {
+    /// Serves a new connection.
+    pub(super) fn accepted(this: &Rc<Self>, socket: SocketStream) {
+        if this.layers.is_empty() {
+            let connection = Connection::new(&this.network, socket.into());
+            let key = this.admit(Client::Stream(Rc::downgrade(&connection)));
+            Self::serve(this, key, connection);
+        } else {
+            entering::enter(this, socket);
+        }
+    }
+
+    /// Has a client that was admitted served. If a factory of the user panics, only this connection
+    /// is closed.
+    pub(super) fn serve(this: &Rc<Self>, key: usize, connection: Rc<Connection>) {
+        connection.join(this.clone(), key as u32);
         let Some(Serve::Client(serve)) = &this.serve else { return };
-        Self::admit(this, &connection);
         if let Err(panic) = fence::call(|| serve(connection.clone())) {
             let context = ErrorContext::new("the factory of a server's client failed");
             let context = context.field("peer", connection.io().peer_address());
@@ -178,12 +197,36 @@ impl Shared {
         }
     }
 
-    /// Takes a new connection into the list of clients.
-    fn admit(this: &Rc<Self>, connection: &Rc<Connection>) {
-        let client = Client::Stream(Rc::downgrade(connection));
-        let key = this.clients.borrow_mut().insert(client);
-        connection.join(this.clone(), key as u32);
-        this.set_open(this.open.get() + 1);
+    /// Takes a new client into the list; returns its number.
+    pub(super) fn admit(&self, client: Client) -> usize {
+        let key = self.clients.borrow_mut().insert(client);
+        self.set_open(self.open.get() + 1);
+        key
+    }
+
+    /// Replaces what is known of a client.
+    pub(super) fn set_client(&self, key: usize, client: Client) {
+        if let Some(place) = self.clients.borrow_mut().get_mut(key) {
+            *place = client;
+        }
+    }
+
+    /// A client is gone before it was served.
+    pub(super) fn turn_away(&self, key: usize) {
+        let client = self.clients.borrow_mut().try_remove(key);
+        drop(client);
+        self.set_open(self.open.get() - 1);
+        self.wake_if_over();
+    }
+
+    /// Cancels the tasks that put layers over connections, which closes these.
+    pub(super) fn cancel_entering(&self) {
+        let task = |(_, client): (usize, &Client)| match client {
+            Client::Entering(task) => task.clone(),
+            _ => None,
+        };
+        let tasks: Vec<_> = self.clients.borrow().iter().filter_map(task).collect();
+        cancel_all(tasks, &CancelReason::new("the server closes its clients"));
     }
 
     /// The number of clients with an open connection.
@@ -226,7 +269,7 @@ impl Shared {
     pub(crate) fn protocols(&self) -> Vec<Rc<Connection>> {
         let protocol = |(_, client): (usize, &Client)| match client {
             Client::Protocol(connection) => Some(connection.clone()),
-            Client::Stream(_) => None,
+            Client::Entering(_) | Client::Stream(_) => None,
         };
         self.clients.borrow().iter().filter_map(protocol).collect()
     }
@@ -255,7 +298,10 @@ impl Shared {
 
     /// Cancels the tasks of the handlers, and what they await.
     pub(super) fn cancel_handlers(&self) {
-        let handlers: Vec<_> = self.clients().iter().filter_map(|client| client.task()).collect();
+        // The task of a protocol is the loop's, and ends with its connection.
+        let clients = self.clients();
+        let handlers = clients.iter().filter(|client| !client.has(HAS_PROTOCOL));
+        let handlers: Vec<_> = handlers.filter_map(|client| client.task()).collect();
         cancel_all(handlers, &CancelReason::new("the server is shut down"));
     }
 

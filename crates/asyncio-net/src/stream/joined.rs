@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::{DEFAULT_LIMIT, StreamReader, StreamWriter, streams};
 use crate::connect::ConnectedSocket;
+use crate::connection::Connection;
 use crate::network::Network;
 
 /// A reader and a writer in one, as other crates want it: TLS, HTTP, web sockets.
@@ -83,7 +84,9 @@ impl JoinedStream {
     /// }).unwrap();
     /// ```
     pub fn from_std(socket: impl Into<ConnectedSocket>) -> io::Result<Self> {
-        let connection = socket.into().open(&Network::running())?;
+        let network = Network::running();
+        let socket = socket.into().open(network.event_loop())?;
+        let connection = Connection::new(&network, socket.into());
         let (reader, writer) = streams(connection, DEFAULT_LIMIT);
         Ok(Self::new(reader, writer))
     }

@@ -10,7 +10,6 @@ mod reading;
 mod scan;
 #[cfg(feature = "tokio")]
 mod tokio_io;
-mod upgrade;
 mod writer;
 
 pub use feed::{StreamFeeder, feed_reader, feed_reader_with_limit};
@@ -18,5 +17,4 @@ pub use joined::JoinedStream;
 pub use over::stream_over;
 pub(crate) use over::streams;
 pub use reader::{DEFAULT_LIMIT, StreamReader};
-pub use upgrade::{PlainStream, upgrade_streams};
 pub use writer::{Closed, StreamWriter};

@@ -517,6 +517,11 @@ impl StreamReader {
         self.state.poll_read_into(cx, buffer)
     }
 
+    /// Waits until [`poll_read_into`](Self::poll_read_into) is worth a try.
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.state.poll_read_ready(cx)
+    }
+
     /// Waits until something is buffered; `false` at the end of the stream.
     ///
     /// # Errors

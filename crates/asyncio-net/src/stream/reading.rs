@@ -185,6 +185,14 @@ impl Reading {
         Poll::Ready(Ok(count))
     }
 
+    /// Waits until [`poll_read_into`](Self::poll_read_into) is worth a try.
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.buffer.is_empty() && !self.at_end {
+            return self.origin.poll_read_ready(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Drops the first `count` bytes.
     #[inline]
     pub(super) fn consume(&mut self, count: usize) {

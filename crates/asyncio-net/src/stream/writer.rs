@@ -51,12 +51,12 @@ impl StreamWriter {
     }
 
     #[inline]
-    pub(super) fn connection(&self) -> &Rc<Connection> {
+    pub(crate) fn connection(&self) -> &Rc<Connection> {
         self.transport.connection()
     }
 
     /// From now on it writes to this one.
-    pub(super) fn set_connection(&mut self, connection: Rc<Connection>) {
+    pub(crate) fn set_connection(&mut self, connection: Rc<Connection>) {
         self.transport = Transport(connection);
     }
 
@@ -379,6 +379,11 @@ impl StreamWriter {
 
     /// Tells the other side, after everything written so far, that no more comes; reading goes on.
     ///
+    /// # Panics
+    ///
+    /// Where one direction cannot be ended without the other, as with TLS:
+    /// [`can_write_eof`](Self::can_write_eof) is false there.
+    ///
     /// # Examples
     ///
     /// ```
@@ -566,6 +571,16 @@ impl StreamWriter {
     /// There is one at [`peer_addr`](Self::peer_addr).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.transport.local_addr()
+    }
+
+    /// What is known about the connection beyond its addresses; see [`Transport::extra`].
+    ///
+    /// # Examples
+    ///
+    /// There is one at [`Extra`](crate::Extra).
+    #[doc(alias = "get_extra_info")]
+    pub fn extra<T: 'static>(&self) -> Option<T> {
+        self.transport.extra()
     }
 }
 

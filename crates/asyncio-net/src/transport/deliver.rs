@@ -33,11 +33,15 @@ impl Connection {
 
     /// Receives without waiting.
     #[inline]
-    pub(super) fn receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+    pub(super) fn receive(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> io::Result<Received> {
         if let Some((_, socket)) = self.server_and_socket() {
             return socket.receive(buffer);
         }
-        match self.io().poll_read(cx, buffer) {
+        match self.poll_io(cx, buffer) {
             Poll::Ready(count) => Ok(Received::Bytes(count?)),
             Poll::Pending => Ok(Received::Nothing),
         }

@@ -1,6 +1,7 @@
 //! The loop's side of a connection, for protocols.
 
 mod deliver;
+mod over;
 mod protocols_task;
 mod receiver;
 
@@ -12,10 +13,13 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+pub(crate) use self::over::start;
+pub use self::over::transport_over;
 pub(crate) use self::protocols_task::ProtocolsTask;
 pub(crate) use self::receiver::{Lent, Own, Receiver, Stopped};
 use crate::address::Address;
 use crate::connection::{Connection, KEPT, Limits, READ_EOF, READING_PAUSED};
+use crate::io::extra;
 use crate::protocol::{BufferedProtocol, Protocol};
 
 /// The connection of a protocol: to write, to pause, to close.
@@ -170,6 +174,11 @@ impl Transport {
     /// Tells the other side, after everything written so far, that no more comes; receiving goes
     /// on.
     ///
+    /// # Panics
+    ///
+    /// Where one direction cannot be ended without the other, as with TLS:
+    /// [`can_write_eof`](Self::can_write_eof) is false there.
+    ///
     /// # Examples
     ///
     /// ```
@@ -282,8 +291,7 @@ impl Transport {
     ///
     /// There is one at [`pause_reading`](Self::pause_reading).
     pub fn resume_reading(&self) {
-        self.0.clear(READING_PAUSED);
-        self.0.wake_protocols_task();
+        self.0.resume_reading();
     }
 
     /// Whether data is being received.
@@ -417,6 +425,18 @@ impl Transport {
     /// There is one at [`peer_addr`](Self::peer_addr).
     pub fn local_address(&self) -> Address {
         self.0.io().local_address()
+    }
+
+    /// What is known about the connection beyond its addresses: with asyncio-tls,
+    /// `transport.extra::<TlsInfo>()` is what the handshake has agreed on. `None` if no stream of
+    /// the connection knows a `T`; of several, the uppermost answers.
+    ///
+    /// # Examples
+    ///
+    /// There is one at [`Extra`](crate::Extra).
+    #[doc(alias = "get_extra_info")]
+    pub fn extra<T: 'static>(&self) -> Option<T> {
+        extra(|request| self.0.io().extra(request))
     }
 
     /// Looks at the socket, for options and the like; `None` once it is closed.

@@ -152,8 +152,19 @@ impl Connection {
         Ok(())
     }
 
+    /// Calls a protocol from now on that was called by another connection before.
+    pub(crate) fn resume(self: &Rc<Self>, receiver: Box<dyn Receiver>) -> Result<(), LoopClosed> {
+        self.set_receiver(receiver);
+        self.set(HAS_PROTOCOL);
+        self.start_own_task()
+    }
+
     /// The loop was closed. Most protocols hold their transports, and would keep the sockets open.
     fn give_up(&self) {
+        if !self.has(HAS_PROTOCOL) {
+            // Another connection goes on with it.
+            return;
+        }
         if !self.is_closed() {
             self.closed();
         }
@@ -165,7 +176,12 @@ impl Connection {
         struct Alone(Rc<Connection>);
         impl Drop for Alone {
             fn drop(&mut self) {
-                self.0.give_up();
+                let Self(connection) = self;
+                connection.give_up();
+                match connection.server() {
+                    Some(server) => server.handler_ended(connection),
+                    None => drop(connection.take_task()),
+                }
             }
         }
         let alone = Alone(self.clone());
@@ -174,6 +190,9 @@ impl Connection {
             // Before the protocol is called: it is told of the end in a later turn.
             if connection.is_over() {
                 connection.tell_lost();
+                return Poll::Ready(());
+            }
+            if !connection.has(HAS_PROTOCOL) {
                 return Poll::Ready(());
             }
             connection.serve_protocol(cx);

@@ -21,16 +21,15 @@ use crate::provider::{provider, ticketer};
 ///
 /// ```no_run
 /// use asyncio_net::start_server;
-/// use asyncio_tls::{TlsServer, accept_tls};
+/// use asyncio_tls::TlsServer;
 ///
 /// # async fn example() -> std::io::Result<()> {
 /// let tls = TlsServer::from_pem_files("fullchain.pem", "privkey.pem")?;
-/// let server = start_server("0.0.0.0:8443", async move |mut reader, mut writer| {
-///     accept_tls(&mut reader, &mut writer, &tls).await?;
+/// let handler = async |_, writer: asyncio_net::StreamWriter| {
 ///     writer.write("hello\n");
 ///     writer.close().await
-/// })
-/// .await?;
+/// };
+/// let server = start_server("0.0.0.0:8443", handler).tls(&tls).await?;
 /// server.serve_forever().await
 /// # }
 /// ```
@@ -270,6 +269,14 @@ impl TlsServerBuilder {
     #[doc(alias = "ssl_handshake_timeout")]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.limits.handshake = limit;
+        self
+    }
+
+    /// A peer that does not answer the closing alert for so long is cut off, and closing fails with
+    /// `TimedOut`. The limit is 30 s unless it is said.
+    #[doc(alias = "ssl_shutdown_timeout")]
+    pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
+        self.limits.shutdown = limit;
         self
     }
 

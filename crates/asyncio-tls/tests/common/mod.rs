@@ -2,10 +2,13 @@
 
 #![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
+use asyncio_loop::{ErrorContext, LoopRef, running_loop};
 use asyncio_net::{Server, StreamReader, StreamWriter, open_connection, start_server};
+use asyncio_task::Runner;
 use asyncio_tls::{Identity, TlsClient, TlsInfo, TlsServer, accept_tls, start_tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
@@ -110,4 +113,42 @@ pub async fn greet(reader: &mut StreamReader, writer: &StreamWriter) -> io::Resu
     writer.write("hello\n");
     assert_eq!(reader.read_line().await?, "hello\n");
     Ok(())
+}
+
+/// Sends every line back.
+pub async fn echo_lines(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
+    while let Some(line) = reader.next_line().await? {
+        writer.write(&line);
+        writer.drain().await?;
+    }
+    writer.close().await
+}
+
+/// Runs a test in virtual time: an hour passes when nothing else can run.
+#[track_caller]
+pub fn run_in_virtual_time(test: impl AsyncFnOnce() -> io::Result<()>) {
+    Runner::builder().virtual_time(true).run(test()).unwrap();
+}
+
+/// What the running loop's exception handler is told from now on.
+pub fn reports() -> Rc<RefCell<Vec<String>>> {
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let handler = {
+        let reports = reports.clone();
+        move |_: &LoopRef, context: &ErrorContext| reports.borrow_mut().push(context.to_string())
+    };
+    running_loop().set_exception_handler(Some(Rc::new(handler)));
+    reports
+}
+
+/// Waits until `condition` holds, while the loop and the system do what they have to. Each round
+/// sends a byte to itself, so that virtual time does not pass.
+pub async fn until(condition: impl Fn() -> bool) {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (mut reader, _writer) = open_connection(ours).await.unwrap();
+    while !condition() {
+        io::Write::write_all(&mut &theirs, b"x").unwrap();
+        reader.read_exactly(1).await.unwrap();
+        asyncio_task::yield_now().await;
+    }
 }

@@ -1,0 +1,180 @@
+//! Putting a stream over a connection that is in use.
+
+use std::io;
+use std::rc::Rc;
+
+use super::PlainStream;
+use crate::connection::{Connection, HAS_PROTOCOL, KEPT, PAUSED, READING_PAUSED};
+use crate::io::{ByteStream, Io};
+use crate::stream::{StreamReader, StreamWriter, feed_reader_with_limit};
+use crate::transport::Transport;
+
+/// Puts a stream that `wrap` makes over an established connection, in place: afterwards `reader`
+/// and `writer` are its two ends. This is what `start_tls` is made of.
+///
+/// What was written before is sent first, unwrapped. Then `wrap` is given the connection as it was,
+/// with what `reader` had buffered in front; it may wait, for a handshake. A server's
+/// [`close_clients`](crate::Server::close_clients) closes the new stream. Clones of the old
+/// [`Transport`](crate::Transport) can still close the connection; writing to them panics.
+///
+/// # Errors
+///
+/// The error that ended the connection; whatever `wrap` fails with. The connection is ended then.
+///
+/// # Panics
+///
+/// After `write_eof`, and while a file is being sent.
+///
+/// # Cancel safety
+///
+/// Dropped before it is done, it ends the connection: nobody could tell which bytes were wrapped.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{open_connection, start_server, upgrade_streams};
+///
+/// asyncio_task::run(async {
+///     let server = start_server("127.0.0.1:0", async |mut reader, writer| {
+///         while let Some(line) = reader.next_line().await? {
+///             writer.write(&line);
+///         }
+///         writer.close().await
+///     })
+///     .await?;
+///     let (mut reader, mut writer) = open_connection(server.local_addr()?).await?;
+///     writer.write(b"before\n");
+///     assert_eq!(reader.read_line().await?, "before\n");
+///     // A session of a real protocol would be made here.
+///     upgrade_streams(&mut reader, &mut writer, async |plain| Ok(plain)).await?;
+///     writer.write(b"after\n");
+///     assert_eq!(reader.read_line().await?, "after\n");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+pub async fn upgrade_streams<S: ByteStream + 'static>(
+    reader: &mut StreamReader,
+    writer: &mut StreamWriter,
+    wrap: impl AsyncFnOnce(PlainStream) -> io::Result<S>,
+) -> io::Result<()> {
+    let connection = writer.connection().clone();
+    let unfinished = Unfinished(Some(connection.clone()));
+    let alone = connection.exclusive()?;
+    connection.drained().await?;
+    let (_, ended) = feed_reader_with_limit(reader.limit());
+    let reading = std::mem::replace(reader, ended);
+    let plain = PlainStream::used(connection.clone(), Some(reading), alone);
+    let upgraded = Connection::over(connection.network(), wrap(plain).await?);
+    connection.set_cover(&upgraded);
+    *reader = StreamReader::of(upgraded.clone(), reader.limit());
+    writer.set_connection(upgraded);
+    unfinished.finish();
+    Ok(())
+}
+
+/// Puts a stream that `wrap` makes over the connection of a protocol. The protocol goes on with the
+/// transport that this returns, by which its methods are called from then on; `connection_made` is
+/// not called again. This is `loop.start_tls`.
+///
+/// What was written before is sent first, unwrapped, and the protocol receives nothing meanwhile:
+/// what the other side sends early is for `wrap`. A server's
+/// [`close_clients`](crate::Server::close_clients) closes the new transport. Clones of the old one
+/// can still close the connection; writing to them panics.
+///
+/// # Errors
+///
+/// The error that ended the connection; whatever `wrap` fails with. The connection is ended then,
+/// and the protocol's `connection_lost` is called.
+///
+/// # Panics
+///
+/// After `write_eof`, while a file is being sent, and for the transport of streams.
+///
+/// # Cancel safety
+///
+/// Dropped before it is done, it ends the connection: nobody could tell which bytes were wrapped.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{Protocol, Transport, connect_accepted_socket, upgrade_transport};
+/// use std::os::unix::net::UnixStream;
+///
+/// struct Echo;
+///
+/// impl Protocol for Echo {
+///     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+///         transport.write(data);
+///     }
+/// }
+///
+/// asyncio_task::run(async {
+///     let (ours, theirs) = UnixStream::pair()?;
+///     let before = connect_accepted_socket(ours, || Echo).await?;
+///     // A session of a real protocol would be made here.
+///     let after = upgrade_transport(&before, async |plain| Ok(plain)).await?;
+///     assert!(after != before);
+///     let (mut reader, writer) = asyncio_net::open_connection(theirs).await?;
+///     writer.write("hello");
+///     assert_eq!(reader.read(100).await?, "hello");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+pub async fn upgrade_transport<S: ByteStream + 'static>(
+    transport: &Transport,
+    wrap: impl AsyncFnOnce(PlainStream) -> io::Result<S>,
+) -> io::Result<Transport> {
+    let connection = transport.connection();
+    assert!(!connection.has_streams(), "streams are upgraded by `upgrade_streams`");
+    let unfinished = Unfinished(Some(connection.clone()));
+    let alone = connection.exclusive()?;
+    let wants_nothing = connection.begin_cover();
+    connection.drained().await?;
+    if let Io::Socket(socket) = connection.io() {
+        socket.leave_list(connection.network().event_loop());
+    }
+    let plain = PlainStream::used(connection.clone(), None, alone);
+    let upgraded = Connection::over(connection.network(), wrap(plain).await?);
+    if wants_nothing {
+        upgraded.set(READING_PAUSED);
+    }
+    hand_over_protocol(connection, &upgraded)?;
+    unfinished.finish();
+    Ok(Transport(upgraded))
+}
+
+/// Has the protocol of `before` go on over `after`.
+fn hand_over_protocol(before: &Connection, after: &Rc<Connection>) -> io::Result<()> {
+    let aborted = || before.error().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into());
+    if !before.is_open() {
+        return Err(aborted());
+    }
+    let protocol = before.take_receiver().ok_or_else(aborted)?;
+    // The task that the protocol may have had to itself ends.
+    before.wake_protocols_task();
+    before.clear(HAS_PROTOCOL);
+    before.set_cover(after);
+    if before.has(PAUSED) {
+        after.set(PAUSED);
+    }
+    after.set(KEPT);
+    after.adopt_limits(before);
+    after.resume(protocol).map_err(io::Error::other)
+}
+
+/// Ends the connection unless the upgrade is finished.
+struct Unfinished(Option<Rc<Connection>>);
+
+impl Unfinished {
+    fn finish(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.0 {
+            connection.abort();
+        }
+    }
+}

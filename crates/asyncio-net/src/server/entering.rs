@@ -1,0 +1,60 @@
+//! Clients on their way in: their connections get the layers of the server.
+
+use std::io;
+use std::rc::Rc;
+
+use super::Shared;
+use super::shared::Client;
+use crate::connection::Connection;
+use crate::io::{ByteStream, SocketStream};
+
+/// Starts the task that puts the layers over a connection and then has it served.
+pub(super) fn enter(server: &Rc<Shared>, socket: SocketStream) {
+    let entering = Entering::new(server);
+    let key = entering.key;
+    let task = async move {
+        let peer = socket.peer_address();
+        if let Err(error) = entering.run(socket).await {
+            log::debug!(target: "asyncio", "no connection with {peer}: {error}");
+        }
+    };
+    // It must not run before the server knows of it.
+    let options = server.task_options().eager_start(false);
+    // Refused by a closed loop only.
+    if let Ok(task) = server.network().event_loop().spawn(task, options) {
+        server.set_client(key, Client::Entering(Some(task.task().clone())));
+    }
+}
+
+/// A client that counts as one of the server's and is not served yet, until this is dropped.
+struct Entering {
+    server: Rc<Shared>,
+    key: usize,
+    is_in: bool,
+}
+
+impl Entering {
+    fn new(server: &Rc<Shared>) -> Self {
+        let key = server.admit(Client::Entering(None));
+        Self { server: server.clone(), key, is_in: false }
+    }
+
+    async fn run(mut self, socket: SocketStream) -> io::Result<()> {
+        let server = self.server.clone();
+        let network = server.network();
+        let io = server.layers.wrap(None, network, socket.into(), true).await?;
+        let connection = Connection::new(network, io);
+        self.is_in = true;
+        server.set_client(self.key, Client::Stream(Rc::downgrade(&connection)));
+        Shared::serve(&server, self.key, connection);
+        Ok(())
+    }
+}
+
+impl Drop for Entering {
+    fn drop(&mut self) {
+        if !self.is_in {
+            self.server.turn_away(self.key);
+        }
+    }
+}

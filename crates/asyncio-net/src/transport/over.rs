@@ -1,0 +1,64 @@
+//! Protocols over anything that carries bytes.
+
+use std::io;
+use std::rc::Rc;
+
+use super::{Lent, Receiver, Transport};
+use crate::connection::{Connection, KEPT};
+use crate::io::ByteStream;
+use crate::network::Network;
+use crate::protocol::Protocol;
+
+/// Has `protocol` called with what comes over a byte stream of any kind: what
+/// [`stream_over`](crate::stream_over) is for streams. The protocol has been told of the connection
+/// when this returns.
+///
+/// A connection that is made by [`create_connection`](crate::create_connection) has its layers:
+/// [`Connect::layer`](crate::Connect::layer).
+///
+/// # Errors
+///
+/// When the loop is closed.
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_net::{Protocol, Transport, memory_pair, stream_over, transport_over};
+///
+/// struct Echo;
+///
+/// impl Protocol for Echo {
+///     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+///         transport.write(data);
+///     }
+/// }
+///
+/// asyncio_task::run(async {
+///     let (ours, theirs) = memory_pair(4096);
+///     transport_over(theirs, Echo)?;
+///     let (mut reader, writer) = stream_over(ours);
+///     writer.write("hello\n");
+///     assert_eq!(reader.read_line().await?, "hello\n");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+pub fn transport_over(
+    stream: impl ByteStream + 'static,
+    protocol: impl Protocol + 'static,
+) -> io::Result<Transport> {
+    start(Connection::over(&Network::running(), stream), Box::new(Lent(protocol)))
+}
+
+/// Tells the protocol and starts to receive.
+pub(crate) fn start(
+    connection: Rc<Connection>,
+    receiver: Box<dyn Receiver>,
+) -> io::Result<Transport> {
+    connection.set(KEPT);
+    connection.start(receiver).map_err(io::Error::other)?;
+    Ok(Transport(connection))
+}
