@@ -128,6 +128,9 @@ impl Connection {
         } else if queued > 0 && !self.has(BLOCKED | CORKED) {
             self.set(CORKED);
             self.network.cork(self.clone());
+        } else if self.has(BLOCKED) {
+            // The stream below may hold some, too.
+            self.check_high(self.queued());
         }
     }
 

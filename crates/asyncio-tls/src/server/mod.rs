@@ -33,6 +33,14 @@ use crate::provider::{provider, ticketer};
 /// server.serve_forever().await
 /// # }
 /// ```
+///
+/// What connects takes a [`TlsClient`](crate::TlsClient):
+///
+/// ```compile_fail,E0277
+/// # fn example(tls: asyncio_tls::TlsServer) {
+/// asyncio_net::open_connection("example.org:443").tls(&tls);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct TlsServer {
     config: Arc<ServerConfig>,
