@@ -56,8 +56,8 @@ pub trait TaskControl {
     /// Schedules `callback` when the task ends, or now if it has.
     fn on_done(&self, callback: CallbackRef);
 
-    /// Removes callbacks that were given to `on_done` and are not scheduled yet; returns how many
-    /// there were.
+    /// Removes a callback that was given to `on_done` and is not scheduled yet; returns how many
+    /// there were: 1 or 0.
     fn remove_on_done(&self, callback: &CallbackRef) -> usize;
 
     /// The unfinished task that it awaits outside of every frame.
@@ -160,7 +160,9 @@ impl TaskControl for TaskRef {
     }
 
     fn remove_on_done(&self, callback: &CallbackRef) -> usize {
-        self.if_extra(|extra| Some(extra.remove_on_done(callback))).map_or(0, |gone| gone.len())
+        // Dropped out here, with whatever it holds.
+        let gone = self.if_extra(|extra| extra.on_done.remove(callback));
+        usize::from(gone.is_some())
     }
 
     fn awaited(&self) -> Option<TaskRef> {

@@ -5,36 +5,22 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::on_done::OnDone;
 use super::supervisor::Supervisor;
 use crate::cancel_reason::{CancelReason, Reason};
-use crate::kernel::callback::CallbackRef;
 use crate::kernel::waker::LoopWaker;
 
 #[derive(Default)]
 pub(super) struct Extra {
     pub(super) name: Option<Rc<str>>,
     pub(super) supervisor: Option<Rc<dyn Supervisor>>,
-    pub(super) on_done: Vec<CallbackRef>,
-    /// How many of these were registered before the task was awaited: they come first.
-    pub(super) before_awaiter: usize,
+    pub(super) on_done: OnDone,
     /// A waiter of another executor.
     pub(super) awaiter: Option<LoopWaker>,
     /// Requests to cancel, less those that were withdrawn.
     pub(super) requests: usize,
     /// The reason of the last request.
     pub(super) reason: Option<CancelReason>,
-}
-
-impl Extra {
-    /// Takes every registration of a callback out. They are dropped by the caller.
-    pub(super) fn remove_on_done(&mut self, callback: &CallbackRef) -> Vec<CallbackRef> {
-        let earlier = self.on_done[..self.before_awaiter.min(self.on_done.len())].iter();
-        self.before_awaiter = earlier.filter(|each| *each != callback).count();
-        let known = std::mem::take(&mut self.on_done).into_iter();
-        let (gone, kept) = known.partition(|each| each == callback);
-        self.on_done = kept;
-        gone
-    }
 }
 
 /// Nothing, an [`Extra`], or the reason of a single request to cancel. Most tasks never have more

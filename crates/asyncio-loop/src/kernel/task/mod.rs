@@ -3,6 +3,7 @@
 mod control;
 mod extra;
 mod header;
+mod on_done;
 mod outcome;
 mod poll;
 mod raw_task;

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use super::extra::Extra;
 use super::header::TaskPtr;
+use super::on_done::OnDone;
 use super::supervisor::{Supervisor, Verdict};
 use crate::kernel::callback::CallbackRef;
 use crate::kernel::frames;
@@ -182,9 +183,7 @@ impl Emptied {
 
 /// The rare waiters of a task that has ended.
 struct Waiters {
-    on_done: Vec<CallbackRef>,
-    /// How many of `on_done` come before the awaiter.
-    before_awaiter: usize,
+    on_done: OnDone,
     /// An awaiter of another executor.
     foreign: Option<LoopWaker>,
     supervisor: Option<Rc<dyn Supervisor>>,
@@ -193,10 +192,8 @@ struct Waiters {
 impl Waiters {
     /// Takes them out; the name stays.
     fn take(extra: &mut Extra) -> Self {
-        let on_done = std::mem::take(&mut extra.on_done);
         Self {
-            before_awaiter: extra.before_awaiter.min(on_done.len()),
-            on_done,
+            on_done: std::mem::take(&mut extra.on_done),
             foreign: extra.awaiter.take(),
             supervisor: extra.supervisor.take(),
         }
@@ -205,12 +202,11 @@ impl Waiters {
     /// Schedules the awaiter and the callbacks in the order in which they were registered, and
     /// tells the supervisor. The wakers may be code of a user.
     fn wake(self, awaiter: Option<RunnableRef>) {
-        let (before, after) = self.on_done.split_at(self.before_awaiter);
-        before.iter().for_each(CallbackRef::schedule);
+        self.on_done.before_awaiter().for_each(CallbackRef::schedule);
         if let Some(awaiter) = awaiter.map(LoopWaker::from_runnable).or(self.foreign) {
             awaiter.wake();
         }
-        after.iter().for_each(CallbackRef::schedule);
+        self.on_done.after_awaiter().for_each(CallbackRef::schedule);
         if let Some(supervisor) = self.supervisor {
             caught("a supervisor", || supervisor.ended());
         }

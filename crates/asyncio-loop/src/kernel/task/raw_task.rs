@@ -263,7 +263,7 @@ impl<T> RawTask<T> {
         let waker = LoopWaker::foreign(waker);
         let old_waker = self.task.with_extra(|extra| {
             if extra.awaiter.is_none() {
-                extra.before_awaiter = extra.on_done.len();
+                extra.on_done.note_awaiter();
             }
             extra.awaiter.replace(waker)
         });
@@ -295,7 +295,7 @@ impl<T> RawTask<T> {
         });
         if !same {
             let foreign = self.task.if_extra(|extra| {
-                extra.before_awaiter = extra.on_done.len();
+                extra.on_done.note_awaiter();
                 extra.awaiter.take()
             });
             this.replace_awaiter(Some(awaiter));
