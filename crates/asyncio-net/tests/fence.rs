@@ -5,6 +5,7 @@ mod common;
 
 use std::cell::Cell;
 use std::io::{self, IoSlice, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::rc::Rc;
@@ -17,7 +18,8 @@ use asyncio_net::{
     StreamWriter, Transport, create_connection, create_server, open_connection, start_server,
     stream_over,
 };
-use common::{Echo, reports, run, settle};
+use common::{Echo, reports, run, settle, until};
+use socket2::SockRef;
 
 /// Sends everything back. Panics when it is dropped, if it was told to `boom`; `swap` has it put
 /// another protocol into its place first.
@@ -81,6 +83,57 @@ fn case_protocol_drop_panics_boom() {
 #[test]
 fn case_protocol_drop_panics_swap() {
     run(async || case_protocol_drop_panics("swap").await);
+}
+
+/// Panics when the connection is gone.
+struct BadEnd;
+
+impl Protocol for BadEnd {
+    fn data_received(&mut self, _: &Transport, _: &[u8]) {}
+    fn connection_lost(&mut self, _: &Transport, _: Option<io::Error>) {
+        panic!("at the end");
+    }
+}
+
+#[test]
+fn reports_name_the_peer_of_a_connection_that_is_gone() {
+    run(async || {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            // Not every machine has IPv6.
+            if std::net::TcpListener::bind(host).is_err() {
+                continue;
+            }
+            let fails = async |mut reader: StreamReader, _writer: StreamWriter| {
+                reader.read(100).await?;
+                reader.read(100).await.map(drop)
+            };
+            let panics = async |_reader: StreamReader, writer: StreamWriter| {
+                writer.close().await.unwrap();
+                assert!(!writer.is_closing(), "after the end");
+            };
+            let reset = |client: &TcpStream| {
+                SockRef::from(client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+            };
+            let servers = [
+                start_server(host, fails).await?,
+                start_server(host, panics).await?,
+                create_server(host, || BadEnd).await?,
+            ];
+            for server in servers {
+                let reports = reports();
+                let mut client = TcpStream::connect(server.local_addr()?)?;
+                let peer = client.local_addr()?.to_string();
+                client.write_all(b"hello")?;
+                until(|| server.client_count() == 1 || !reports.borrow().is_empty()).await;
+                settle().await;
+                reset(&client);
+                drop(client);
+                until(|| !reports.borrow().is_empty()).await;
+                assert!(reports.borrow()[0].contains(&peer), "{peer} is not in {reports:?}");
+            }
+        }
+        Ok(())
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Random programs in which user code panics anywhere: in methods and destructors of protocols,
-//! factories, handlers, wakers, streams, context values, payloads, and exception handlers. Whatever
-//! happens, the other clients of the same servers are served to the end, everything ends, and every
-//! panic is reported once.
+//! those of datagrams too, factories, handlers, wakers, streams, context values, payloads, and
+//! exception handlers. Whatever happens, the other clients of the same servers and the other
+//! endpoints are served to the end, everything ends, and every panic is reported once.
 //!
 //! `FENCE_PROGRAMS=100000 cargo test --release -p asyncio-net --test prop_fence` runs that many.
 
@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -21,8 +21,9 @@ use std::time::Duration;
 
 use asyncio_loop::{ContextVar, ErrorContext, LoopRef, running_loop};
 use asyncio_net::{
-    ByteSource, ByteStream, JoinedStream, Protocol, Server, ServerAddress, StreamReader,
-    StreamWriter, Transport, create_server, start_server, stream_over,
+    Address, ByteSource, ByteStream, DatagramProtocol, DatagramTransport, JoinedStream, Protocol,
+    Server, ServerAddress, StreamReader, StreamWriter, Transport, create_datagram_endpoint,
+    create_server, sock_recv, start_server, stream_over,
 };
 use asyncio_task::{Runner, create_task, timeout, yield_now};
 
@@ -167,6 +168,88 @@ impl Protocol for Client {
 
     fn resume_writing(&mut self, _: &Transport) {
         self.enter();
+    }
+}
+
+/// The protocol of a datagram endpoint: it is wild, or it sends everything back.
+struct Datagrams(Client);
+
+impl DatagramProtocol for Datagrams {
+    fn connection_made(&mut self, transport: &DatagramTransport) {
+        self.act(transport);
+    }
+
+    fn datagram_received(&mut self, transport: &DatagramTransport, data: &[u8], _: &Address) {
+        self.act(transport);
+        transport.send(data);
+        self.0.enter();
+    }
+
+    fn error_received(&mut self, transport: &DatagramTransport, _: io::Error) {
+        self.act(transport);
+    }
+
+    fn connection_lost(&mut self, transport: &DatagramTransport, _: Option<io::Error>) {
+        self.act(transport);
+    }
+
+    fn pause_writing(&mut self, _: &DatagramTransport) {
+        self.0.enter();
+    }
+
+    fn resume_writing(&mut self, _: &DatagramTransport) {
+        self.0.enter();
+    }
+}
+
+impl Datagrams {
+    fn act(&self, transport: &DatagramTransport) {
+        self.0.enter();
+        match random(12) {
+            _ if !self.0.is_wild => {}
+            0 => transport.close(),
+            1 => transport.abort(),
+            2 => transport.set_write_buffer_limits(Some(random(100) as usize), Some(0)),
+            3 => (0..random(200)).for_each(|_| transport.send(&[3; 1000])),
+            _ => {}
+        }
+    }
+}
+
+/// An endpoint and its peer.
+struct Endpoint {
+    transport: DatagramTransport,
+    peer: UnixDatagram,
+}
+
+impl Endpoint {
+    async fn new(client: Client) -> io::Result<Self> {
+        let (ours, peer) = UnixDatagram::pair()?;
+        peer.set_nonblocking(true)?;
+        let transport = create_datagram_endpoint(|| Datagrams(client)).socket(ours).await?;
+        Ok(Self { transport, peer })
+    }
+
+    /// Has a good one send something back.
+    async fn echo(&self) -> io::Result<()> {
+        let message = vec![7; 1 + random(2000) as usize];
+        self.peer.send(&message)?;
+        assert_eq!(sock_recv(&self.peer, 3000).await?, message);
+        Ok(())
+    }
+
+    /// Sends to a wild one, and takes some of what has come from it.
+    fn disturb(&self) {
+        for _ in 0..random(5) {
+            let _ = self.peer.send(&[5; 100]);
+        }
+        for _ in 0..random(20) {
+            let _ = self.peer.recv(&mut [0; 2000]);
+        }
+    }
+
+    fn end(&self) {
+        if random(2) == 0 { self.transport.close() } else { self.transport.abort() }
     }
 }
 
@@ -334,11 +417,18 @@ async fn program() -> io::Result<()> {
         // The factories see one client after the other.
         echo(good.last_mut().unwrap()).await?;
     }
+    let good_endpoint = Endpoint::new(Client { is_wild: false, _value: None }).await?;
+    let mut endpoints: Vec<Endpoint> = Vec::new();
     let mut waiting = pin!(servers.servers[0].wait_closed());
     let mut wild: Vec<UnixStream> = Vec::new();
     let mut over: Vec<StreamWriter> = Vec::new();
     for _ in 0..4 + random(8) {
-        match random(9) {
+        match random(12) {
+            9..=10 => match endpoints.last() {
+                Some(endpoint) if random(3) > 0 => endpoint.disturb(),
+                _ => endpoints.extend(Endpoint::new(Client::wild()).await),
+            },
+            11 => drop(endpoints.pop()),
             0..=2 => {
                 let client = servers.connect(random(2) as usize, true)?;
                 client.set_nonblocking(true)?;
@@ -372,12 +462,16 @@ async fn program() -> io::Result<()> {
             for client in &mut good {
                 echo(client).await?;
             }
+            good_endpoint.echo().await?;
         }
     }
     running_loop().set_task_factory(None);
     for client in &mut good {
         echo(client).await?;
     }
+    good_endpoint.echo().await?;
+    endpoints.iter().for_each(Endpoint::end);
+    good_endpoint.end();
     for server in &servers.servers {
         server.close();
         if random(2) == 0 { server.close_clients() } else { server.abort_clients() }

@@ -80,8 +80,60 @@ impl<'de> Deserialize<'de> for Mute {
     }
 }
 
+static TAKE_WILD: PoolFunction<Wild, u32> = PoolFunction::new("take_wild", |_wild| 7);
+static MAKE_WILD: PoolFunction<(Stage, bool, u32), Wild> =
+    PoolFunction::new("make_wild", |(stage, in_worker, parent)| Wild { stage, in_worker, parent });
+
+/// What is done to a value on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum Stage {
+    Encode,
+    Decode,
+    Drop,
+}
+
+/// Panics when this is done to it, in the worker or in its parent.
+struct Wild {
+    stage: Stage,
+    in_worker: bool,
+    parent: u32,
+}
+
+impl Wild {
+    fn enter(&self, stage: Stage) {
+        let is_here = (process::id() != self.parent) == self.in_worker;
+        if is_here && stage == self.stage && !std::thread::panicking() {
+            panic!("wild");
+        }
+    }
+}
+
+impl Serialize for Wild {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.enter(Stage::Encode);
+        (self.stage, self.in_worker, self.parent).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Wild {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (stage, in_worker, parent) = Deserialize::deserialize(deserializer)?;
+        let wild = Self { stage, in_worker, parent };
+        wild.enter(Stage::Decode);
+        Ok(wild)
+    }
+}
+
+impl Drop for Wild {
+    fn drop(&mut self) {
+        self.enter(Stage::Drop);
+    }
+}
+
 fn main() {
     init_process_pool(&[
+        &TAKE_WILD,
+        &MAKE_WILD,
         &ADD,
         &PID,
         &REVERSE,
@@ -106,6 +158,7 @@ fn main() {
         ("a_worker_is_replaced_after_its_share", a_worker_is_replaced_after_its_share),
         ("a_panic_is_the_jobs_error", a_panic_is_the_jobs_error),
         ("a_panic_within_a_panic_is_the_jobs_error", a_panic_within_a_panic),
+        ("a_panic_on_the_way_is_the_jobs_error", a_panic_on_the_way_is_the_jobs_error),
         ("what_cannot_travel_is_an_error", what_cannot_travel_is_an_error),
         ("a_worker_may_die_in_the_middle_of_a_result", a_worker_may_die_in_a_result),
         ("an_idle_worker_that_was_killed_is_replaced", an_idle_worker_that_was_killed_is_replaced),
@@ -219,6 +272,34 @@ fn a_panic_within_a_panic() {
     let pid = pool.submit(&PID, ()).result(None).unwrap();
     let error = pool.submit(&PANIC_TWICE, ()).result(None).unwrap_err();
     assert_eq!(error.to_string(), "job panicked: a value that is no text", "{error:?}");
+    assert_eq!(pool.submit(&PID, ()).result(None).unwrap(), pid);
+}
+
+/// Code of the user that encodes, decodes and drops what goes there and back: whatever panics fails
+/// its own job, and the worker and the pool's thread go on.
+fn a_panic_on_the_way_is_the_jobs_error() {
+    let pool = one_worker();
+    let pid = pool.submit(&PID, ()).result(None).unwrap();
+    let parent = process::id();
+    let fails = |error: JobError, what: &str| {
+        assert_eq!(error.to_string(), "job panicked: wild", "{what}: {error:?}");
+        assert_eq!(pool.submit(&ADD, (1, 2)).result(None).unwrap(), 3, "{what}");
+        assert_eq!(pool.submit(&PID, ()).result(None).unwrap(), pid, "{what}");
+    };
+    for (stage, in_worker) in
+        [(Stage::Encode, false), (Stage::Decode, true), (Stage::Drop, true), (Stage::Drop, false)]
+    {
+        let argument = Wild { stage, in_worker, parent };
+        let error = pool.submit(&TAKE_WILD, argument).result(None).unwrap_err();
+        fails(error, &format!("argument, {stage:?}, {in_worker}"));
+    }
+    for (stage, in_worker) in [(Stage::Encode, true), (Stage::Drop, true), (Stage::Decode, false)] {
+        let error = pool.submit(&MAKE_WILD, (stage, in_worker, parent)).result(None);
+        let what = format!("result, {stage:?}, {in_worker}");
+        fails(error.map(|_| ()).expect_err(&what), &what);
+    }
+    // Nobody takes the result, so it is dropped by the pool.
+    drop(pool.submit(&MAKE_WILD, (Stage::Drop, false, parent)));
     assert_eq!(pool.submit(&PID, ()).result(None).unwrap(), pid);
 }
 

@@ -8,6 +8,10 @@ use super::{Connection, FULL, GAVE_WAY, NOT_OPEN, PAUSED};
 use crate::waiters::Place;
 
 /// So many system calls a writer may make before it gives way to others.
+///
+/// A count of the connection rather than the budget of the step (`asyncio_loop::machinery::Share`):
+/// `write` is no future and cannot be refused, and a `drain` for which nothing was sent must not
+/// spend what reads need. The number is the budget's.
 const SENDS_IN_A_ROW: u8 = 16;
 
 /// How much may be queued before writers are asked to wait, and how little for them to go on.

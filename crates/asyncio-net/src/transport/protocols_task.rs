@@ -17,7 +17,8 @@ use crate::connection::{Connection, HAS_PROTOCOL};
 use crate::io::{Io, SocketStream};
 use crate::server;
 
-/// Connections that a server's task serves in one step.
+/// Connections that a server's task serves in one step. The budget of a step, which bounds loops in
+/// code of users, would let the task serve only sixteen: this loop bounds itself.
 const IN_A_STEP: usize = 64;
 /// A step ends after this many bytes.
 const BYTES_IN_A_STEP: usize = 256 * 1024;

@@ -41,7 +41,8 @@ pub(crate) enum Stopped {
     Failed(io::Error),
 }
 
-/// Receives in a row before a protocol gives way to others.
+/// Receives in a row before a protocol gives way to others. The budget of a step does not fit: the
+/// step is one for all protocols of a server, and this divides it among them.
 const IN_A_ROW: usize = 4;
 
 /// Calls `receive`, which hands bytes over, until nothing comes or the protocol's turn is over.
