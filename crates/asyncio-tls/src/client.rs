@@ -120,6 +120,14 @@ impl TlsClient {
         }
     }
 
+    /// The same client, which offers these protocols, the preferred one first (ALPN, RFC 7301).
+    #[must_use]
+    pub fn with_alpn<P: AsRef<[u8]>>(&self, protocols: impl IntoIterator<Item = P>) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = protocols.into_iter().map(|name| name.as_ref().to_vec()).collect();
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
     /// A new session with the server of that name, unless another name was set.
     pub(crate) fn session(&self, host: Option<&str>) -> io::Result<ClientConnection> {
         let name = self.name_for(host)?;

@@ -100,6 +100,15 @@ impl TlsServer {
         &self.config
     }
 
+    /// The same server, which takes these protocols, the preferred one first (ALPN, RFC 7301). Both
+    /// get the certificates that are read again by one of them.
+    #[must_use]
+    pub fn with_alpn<P: AsRef<[u8]>>(&self, protocols: impl IntoIterator<Item = P>) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.alpn_protocols = protocols.into_iter().map(|name| name.as_ref().to_vec()).collect();
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
     /// Reads the PEM files again that the server was made with. Handshakes that begin from now on
     /// get the new certificates, on every loop; connections that are open stay as they are.
     ///
