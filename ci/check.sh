@@ -73,11 +73,15 @@ check_alone() {
     for crate in $crates; do
         cargo check -q -p "$crate"
     done
-    for features in "" macros net process process-pool; do
+    for features in "" macros net process process-pool http; do
         cargo check -q -p asyncio --no-default-features --features "$features"
     done
     if cargo tree -q -p asyncio -e normal | grep -w serde; then
         echo "a program without process pools builds serde"
+        return 1
+    fi
+    if cargo tree -q -p asyncio -e normal | grep -w hyper; then
+        echo "a program without HTTP builds hyper"
         return 1
     fi
 }

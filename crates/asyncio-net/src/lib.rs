@@ -48,10 +48,11 @@
 //!
 //! # Features
 //!
-//! Both are off by default, and bring no more than the traits.
+//! All are off by default, and bring no more than the traits.
 //!
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`,
 //!   `AsyncBufRead` and `AsyncWrite` of the crate `futures-io`.
+//! * `hyper`: they have `Read` and `Write` of `hyper::rt`, so hyper takes them as they are.
 //! * `tokio`: they have those of `tokio::io`.
 #![deny(unsafe_code)]
 

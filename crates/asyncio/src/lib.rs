@@ -78,9 +78,11 @@
 //! | `task_local!` | [`context_var!`]; new tasks inherit the values |
 //! | `signal`, `process::Command` | [`Signals`], [`Command`] |
 //!
+//! | axum, `reqwest` | `http::serve` for axum's `Router`, `http::ClientSession`, with the feature `http` |
+//!
 //! Futures that need tokio's runtime (its timers, its sockets, `reqwest`) do not run here. Futures
 //! that need only its traits do, with the feature `tokio`, and so do the channels of `tokio::sync`.
-//! HTTP by hyper and web sockets are among the repository's `examples`.
+//! HTTP and web sockets are in the module `http`.
 //!
 //! # Features
 //!
@@ -94,6 +96,9 @@
 //!
 //! * `process-pool`: [`ProcessPoolExecutor`]; it brings `serde`.
 //! * `fs`: files, in the module `fs`; `tempfile`: temporary files, too.
+//! * `http`: HTTP servers and clients, web sockets, in the module `http`; `http-brotli` and
+//!   `http-zstd` decode more answers. With `tls` it has HTTPS.
+//! * `hyper`: streams have `Read` and `Write` of `hyper::rt`.
 //! * `tls`: TLS under streams and protocols, in the module `tls`.
 //! * `futures-core`: [`AsCompleted`](task::AsCompleted) is a `Stream`.
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`,
@@ -125,6 +130,8 @@ pub mod testing;
 
 #[cfg(feature = "fs")]
 pub use asyncio_fs as fs;
+#[cfg(feature = "http")]
+pub use asyncio_http as http;
 pub use asyncio_loop::{
     Context, ContextVar, EventLoop, Handle, JobError, LoopHandle, LoopRef, LoopTime, RunError,
     Signal, Signals, TaskRef, ThreadFuture, ThreadPoolExecutor, TimerHandle, context_var,

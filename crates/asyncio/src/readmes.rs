@@ -40,3 +40,7 @@ struct Cancellation;
 #[cfg(feature = "tls")]
 #[doc = include_str!("../../../docs/TLS.md")]
 struct Tls;
+
+#[cfg(all(feature = "http", feature = "tls"))]
+#[doc = include_str!("../../../docs/HTTP.md")]
+struct Http;

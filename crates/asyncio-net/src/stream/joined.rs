@@ -12,13 +12,14 @@ use crate::network::Network;
 
 /// A reader and a writer in one, as other crates want it: TLS, HTTP, web sockets.
 ///
-/// It has the traits of `futures-io` and `tokio::io`, with the features of these names, both to
-/// read and to write. Writing keeps to the high-water mark; flushing waits until everything has
-/// left; shutting down, or closing, is [`write_eof`](StreamWriter::write_eof). Dropping it closes
-/// the connection, after what was written has been sent.
+/// It has the traits of `futures-io`, `hyper::rt` and `tokio::io`, with the features `futures-io`,
+/// `hyper` and `tokio`, both to read and to write. Writing keeps to the high-water mark; flushing
+/// waits until everything has left; shutting down, or closing, is
+/// [`write_eof`](StreamWriter::write_eof). Dropping it closes the connection, after what was
+/// written has been sent.
 ///
-/// hyper, for one, takes it in `hyper_util`'s `TokioIo`. Nothing here is `Send`: a crate that
-/// spawns tasks of its own on other threads cannot be given it.
+/// Nothing here is `Send`: a crate that spawns tasks of its own on other threads cannot be given
+/// it.
 ///
 /// It is made by [`StreamReader::join`], or from a socket of the standard library, and can be taken
 /// apart again.

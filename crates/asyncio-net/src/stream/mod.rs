@@ -3,6 +3,8 @@
 mod feed;
 #[cfg(feature = "futures-io")]
 mod futures_io;
+#[cfg(feature = "hyper")]
+mod hyper_io;
 mod joined;
 mod over;
 mod reader;

@@ -1,0 +1,41 @@
+//! The cookies of a session (RFC 6265).
+
+use std::cell::RefCell;
+
+use cookie_store::{CookieStore, RawCookie};
+use http::{HeaderMap, HeaderValue, header};
+use url::{Host, Url};
+
+#[derive(Default)]
+pub(super) struct Jar(RefCell<CookieStore>);
+
+impl Jar {
+    /// Keeps the cookies of an answer.
+    pub(super) fn store(&self, url: &Url, headers: &HeaderMap) {
+        let values = headers.get_all(header::SET_COOKIE).iter();
+        let texts = values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok());
+        let cookies = texts.filter_map(|text| RawCookie::parse(text.to_owned()).ok());
+        let cookies = cookies.filter(|cookie| !is_for_a_registry(cookie, url));
+        self.0.borrow_mut().store_response_cookies(cookies, url);
+    }
+
+    /// The header with the cookies for a URL.
+    pub(super) fn header(&self, url: &Url) -> Option<HeaderValue> {
+        let jar = self.0.borrow();
+        let pairs: Vec<_> =
+            jar.get_request_values(url).map(|(name, value)| format!("{name}={value}")).collect();
+        if pairs.is_empty() {
+            return None;
+        }
+        HeaderValue::from_str(&pairs.join("; ")).ok()
+    }
+}
+
+/// A cookie for `com` would go to everybody's servers.
+fn is_for_a_registry(cookie: &RawCookie<'_>, url: &Url) -> bool {
+    let Some(domain) = cookie.domain() else { return false };
+    let domain = domain.trim_matches('.');
+    let is_own =
+        matches!(url.host(), Some(Host::Domain(host)) if host.eq_ignore_ascii_case(domain));
+    !domain.contains('.') && !is_own
+}

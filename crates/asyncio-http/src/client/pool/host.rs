@@ -1,0 +1,89 @@
+//! The connections of one host.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_loop::LoopTime;
+
+use super::Key;
+use super::lease::{Exclusive, Lease, Shared};
+
+/// What a host was found to speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Version {
+    #[default]
+    Unknown,
+    Http1,
+    Http2,
+}
+
+#[derive(Default)]
+pub(super) struct Host {
+    /// Connections of HTTP/1 that nobody uses, the one that was used last at the end.
+    pub(super) idle: Vec<Idle>,
+    /// The connection of HTTP/2.
+    pub(super) shared: Option<Rc<Shared>>,
+    /// Connections that are open or being opened.
+    pub(super) open: usize,
+    /// Connections that are being opened.
+    pub(super) opening: usize,
+    /// Requests that wait.
+    pub(super) waiting: usize,
+    pub(super) version: Version,
+}
+
+impl Host {
+    /// A place on the connection of HTTP/2.
+    pub(super) fn share(&mut self) -> Option<Lease> {
+        if self.shared.as_ref().is_some_and(|shared| shared.is_closed()) {
+            self.shared = None;
+        }
+        self.shared.as_ref().map(|shared| Lease::of_shared(shared, true))
+    }
+
+    /// Whether somebody finds out what the host speaks, which may make all others unnecessary.
+    pub(super) fn is_asking(&self) -> bool {
+        self.opening > 0 && self.version == Version::Unknown
+    }
+
+    /// Whether there is a connection for a request.
+    pub(super) fn has_idle(&self) -> bool {
+        !self.idle.is_empty() || self.shared.as_ref().is_some_and(|shared| !shared.is_closed())
+    }
+
+    /// Takes out what is closed or idle for too long.
+    pub(super) fn take_unusable(&mut self, now: LoopTime, limit: Duration) -> Vec<Idle> {
+        let idle = std::mem::take(&mut self.idle);
+        let (usable, unusable) = idle.into_iter().partition(|idle| idle.is_usable(now, limit));
+        self.idle = usable;
+        unusable
+    }
+
+    pub(super) fn is_unused(&self) -> bool {
+        self.open == 0 && self.opening == 0 && self.waiting == 0
+    }
+}
+
+/// A connection of HTTP/1 that nobody uses.
+pub(super) struct Idle {
+    link: Exclusive,
+    pub(super) since: LoopTime,
+}
+
+impl Idle {
+    pub(super) fn new(link: Exclusive, since: LoopTime) -> Self {
+        Self { link, since }
+    }
+
+    pub(super) fn key(&self) -> &Rc<Key> {
+        self.link.key()
+    }
+
+    pub(super) fn is_usable(&self, now: LoopTime, limit: Duration) -> bool {
+        !self.link.is_closed() && now < self.since + limit
+    }
+
+    pub(super) fn into_lease(self) -> Lease {
+        Lease::of_exclusive(self.link, true)
+    }
+}

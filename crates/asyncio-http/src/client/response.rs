@@ -1,0 +1,380 @@
+//! [`ClientResponse`].
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use asyncio_loop::LoopTime;
+use asyncio_task::{Sleep, running_loop, sleep_until};
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use http::{HeaderMap, StatusCode, Version, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+#[cfg(feature = "websocket")]
+use hyper::upgrade::OnUpgrade;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::content::Progress;
+use super::decode::Decoder;
+use super::error::{ClientError, ClientErrorKind};
+use super::exchange::Exchanged;
+use super::pool::Lease;
+
+/// The answer to a request: its head, and the body as it comes.
+///
+/// When the body has been read to its end, the connection is kept for the next request. When the
+/// answer is dropped before, the connection is closed, over HTTP/2 the request is reset.
+///
+/// It is a stream of the pieces of its body, too.
+///
+/// # From aiohttp
+///
+/// `ClientResponse`; its body is read once, as it is not kept.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_http::App;
+/// use asyncio_http::testing::TestClient;
+///
+/// asyncio_task::run(async {
+///     let client = TestClient::new(App::new().get("/", async || "hello"));
+///     let mut answer = client.get("/").await?;
+///     assert_eq!(answer.status(), 200);
+///     let mut length = 0;
+///     while let Some(piece) = answer.chunk().await? {
+///         length += piece.len();
+///     }
+///     assert_eq!(length, 5);
+///     Ok::<_, asyncio_http::ClientError>(())
+/// }).unwrap();
+/// ```
+pub struct ClientResponse {
+    status: StatusCode,
+    version: Version,
+    headers: HeaderMap,
+    url: Url,
+    history: Vec<Url>,
+    body: Reading,
+    #[cfg(feature = "websocket")]
+    upgrade: Option<OnUpgrade>,
+}
+
+/// The body of an answer.
+struct Reading {
+    incoming: Incoming,
+    decoder: Decoder,
+    lease: Option<(Lease, Rc<Progress>)>,
+    is_over: bool,
+    deadline: Option<LoopTime>,
+    read: Option<Duration>,
+    timer: Option<Sleep>,
+    max_body: usize,
+}
+
+/// What a session says about the body of an answer.
+pub(super) struct Rules {
+    pub(super) decompresses: bool,
+    pub(super) deadline: Option<LoopTime>,
+    pub(super) read: Option<Duration>,
+    pub(super) max_body: usize,
+}
+
+impl ClientResponse {
+    pub(super) fn new(exchanged: Exchanged, url: Url, history: Vec<Url>, rules: &Rules) -> Self {
+        let Exchanged { mut response, lease, progress } = exchanged;
+        let changes = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        #[cfg(feature = "websocket")]
+        let upgrade = changes.then(|| hyper::upgrade::on(&mut response));
+        #[cfg(not(feature = "websocket"))]
+        let _ = &mut response;
+        let (head, incoming) = response.into_parts();
+        let mut headers = head.headers;
+        let has_body = !incoming.is_end_stream();
+        let decoder = if rules.decompresses && has_body {
+            Decoder::for_headers(&mut headers)
+        } else {
+            Decoder::identity()
+        };
+        let mut body = Reading {
+            incoming,
+            decoder,
+            lease: Some((lease, progress)),
+            is_over: false,
+            deadline: rules.deadline,
+            read: rules.read,
+            timer: None,
+            max_body: rules.max_body,
+        };
+        if !has_body && !changes {
+            body.end();
+        }
+        Self {
+            status: head.status,
+            version: head.version,
+            headers,
+            url,
+            history,
+            body,
+            #[cfg(feature = "websocket")]
+            upgrade,
+        }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Whether the status is below 400.
+    #[must_use]
+    #[doc(alias = "ok")]
+    pub fn is_ok(&self) -> bool {
+        self.status.as_u16() < 400
+    }
+
+    /// The version of HTTP.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The headers. Those of a body that is decompressed say nothing of the compression.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The URL that answered, after redirects.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// The URLs that redirected here, the first one first.
+    pub fn history(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.history.iter().map(Url::as_str)
+    }
+
+    /// The length of the body, if the server has said it.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+
+    /// The answer itself, or an error if its status is 400 or more.
+    ///
+    /// # Errors
+    ///
+    /// Of the kind [`Status`](ClientErrorKind::Status).
+    ///
+    /// # Examples
+    ///
+    /// There is one at [`ClientError`].
+    pub fn raise_for_status(self) -> Result<Self, ClientError> {
+        if self.is_ok() {
+            return Ok(self);
+        }
+        Err(ClientError::status_of(self.status).at(&self.url))
+    }
+
+    /// The next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    ///
+    /// When the connection fails, the body cannot be decompressed, or a limit of time is over. The
+    /// connection is closed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: the next call goes on.
+    ///
+    /// # Examples
+    ///
+    /// There is one at the [type](Self).
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
+        poll_fn(|cx| self.poll_chunk(cx)).await.transpose()
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
+        let piece = ready!(self.body.poll_chunk(cx));
+        Poll::Ready(piece.map(|piece| {
+            piece.map_err(|error| {
+                self.body.fail();
+                error.at(&self.url)
+            })
+        }))
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    ///
+    /// As [`chunk`](Self::chunk); [`TooLarge`](ClientErrorKind::TooLarge) above the session's
+    /// [`max_body`](super::ClientSessionBuilder::max_body).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the answer.
+    #[doc(alias = "read")]
+    pub async fn bytes(mut self) -> Result<Bytes, ClientError> {
+        let max = self.body.max_body;
+        let too_large = |url: &Url| {
+            let text = format!("the answer is longer than {max} bytes");
+            ClientError::new(ClientErrorKind::TooLarge, text).at(url)
+        };
+        if self.content_length().is_some_and(|length| length > max as u64) && !self.body.is_over {
+            return Err(too_large(&self.url));
+        }
+        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
+        let Some(second) = self.chunk().await? else {
+            return if first.len() > max { Err(too_large(&self.url)) } else { Ok(first) };
+        };
+        let mut all = BytesMut::from(first);
+        all.extend_from_slice(&second);
+        while all.len() <= max {
+            match self.chunk().await? {
+                Some(piece) => all.extend_from_slice(&piece),
+                None => return Ok(all.freeze()),
+            }
+        }
+        Err(too_large(&self.url))
+    }
+
+    /// The whole body as text, which is taken as UTF-8; other bytes become `U+FFFD`.
+    ///
+    /// # Errors
+    ///
+    /// As [`bytes`](Self::bytes).
+    pub async fn text(self) -> Result<String, ClientError> {
+        let bytes = self.bytes().await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The whole body as JSON, whatever its type is said to be.
+    ///
+    /// # Errors
+    ///
+    /// As [`bytes`](Self::bytes); [`Decode`](ClientErrorKind::Decode) when it is no JSON, or not of
+    /// the type `T`.
+    pub async fn json<T: DeserializeOwned>(self) -> Result<T, ClientError> {
+        let url = self.url.clone();
+        let bytes = self.bytes().await?;
+        serde_json::from_slice(&bytes).map_err(|error| ClientError::decode(error).at(&url))
+    }
+
+    /// Reads the body of a redirect, if that is little work.
+    pub(super) async fn skip_short(mut self) {
+        let mut left = 16 * 1024;
+        if self.content_length().is_some_and(|length| length > left) {
+            return;
+        }
+        while let Ok(Some(piece)) = self.chunk().await {
+            left = left.saturating_sub(piece.len() as u64);
+            if left == 0 {
+                return;
+            }
+        }
+    }
+
+    /// The connection, which changes its protocol.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn into_upgrade(mut self) -> Result<(OnUpgrade, Lease), ClientError> {
+        match (self.upgrade.take(), self.body.lease.take()) {
+            (Some(upgrade), Some((lease, _))) => Ok((upgrade, lease)),
+            _ => Err(ClientError::new(ClientErrorKind::Connection, "no change of protocol")),
+        }
+    }
+}
+
+impl Reading {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
+        if self.deadline.is_some_and(|deadline| running_loop().time() >= deadline) && !self.is_over
+        {
+            return Poll::Ready(Some(Err(ClientError::timeout("the request"))));
+        }
+        loop {
+            if self.is_over {
+                return Poll::Ready(None);
+            }
+            match self.decoder.next() {
+                Ok(Some(piece)) => return Poll::Ready(Some(Ok(piece))),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(ClientError::decode(error)))),
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+                return self.poll_limits(cx).map(|error| Some(Err(error)));
+            };
+            self.timer = None;
+            match frame {
+                Some(Ok(frame)) => {
+                    // Trailers are left out.
+                    if let Ok(data) = frame.into_data() {
+                        self.decoder.feed(data);
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(ClientError::connection(error)))),
+                None => match self.decoder.end() {
+                    Ok(Some(piece)) => return Poll::Ready(Some(Ok(piece))),
+                    Ok(None) => self.end(),
+                    Err(error) => return Poll::Ready(Some(Err(ClientError::decode(error)))),
+                },
+            }
+        }
+    }
+
+    fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<ClientError> {
+        let timer = match &mut self.timer {
+            Some(timer) => timer,
+            none => {
+                let read = self.read.map(|limit| running_loop().time() + limit);
+                let Some(when) = read.into_iter().chain(self.deadline).min() else {
+                    return Poll::Pending;
+                };
+                none.insert(sleep_until(when))
+            }
+        };
+        Pin::new(timer).poll(cx).map(|()| ClientError::timeout("the answer's body"))
+    }
+
+    /// The body has been received to its end.
+    fn end(&mut self) {
+        self.is_over = true;
+        self.timer = None;
+        if let Some((lease, progress)) = self.lease.take() {
+            if progress.is_done() {
+                lease.finish();
+            }
+        }
+    }
+
+    /// What follows on the connection is of no use.
+    fn fail(&mut self) {
+        self.is_over = true;
+        self.lease = None;
+    }
+}
+
+impl Stream for ClientResponse {
+    type Item = Result<Bytes, ClientError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_chunk(cx)
+    }
+}
+
+impl fmt::Debug for ClientResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientResponse")
+            .field("status", &self.status)
+            .field("url", &self.url.as_str())
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}

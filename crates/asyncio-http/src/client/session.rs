@@ -1,0 +1,136 @@
+//! [`ClientSession`].
+
+use std::fmt;
+use std::rc::Rc;
+
+use http::{HeaderMap, Method};
+use url::Url;
+
+use super::builder::ClientSessionBuilder;
+use super::pool::Pool;
+use super::request::ClientRequest;
+use super::timeouts::Timeouts;
+
+/// A client of HTTP/1 and HTTP/2: connections that are kept for the next request, cookies, headers
+/// and limits that its requests share.
+///
+/// Make one for the program (on each loop that needs one) and clone it. It belongs to the loop it
+/// is used on. Cancelling a request, or dropping its future or its answer, closes its connection
+/// unless the answer was read to the end: what is left of one answer never becomes a part of the
+/// next.
+///
+/// # From aiohttp
+///
+/// The same, without `async with`: an answer that is dropped gives its connection back. `limit` and
+/// `limit_per_host` count idle connections, too.
+///
+/// # Examples
+///
+/// ```no_run
+/// use asyncio_http::ClientSession;
+///
+/// asyncio_task::run(async {
+///     let session = ClientSession::new();
+///     let answer = session.get("https://example.org/").query(&[("page", 1)]).await?;
+///     println!("{} {:?}", answer.status(), answer.headers().get("content-type"));
+///     println!("{}", answer.text().await?);
+///     Ok::<_, asyncio_http::ClientError>(())
+/// }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct ClientSession(pub(super) Rc<Session>);
+
+/// What the requests of a session share.
+pub(super) struct Session {
+    pub(super) pool: Rc<Pool>,
+    pub(super) headers: HeaderMap,
+    pub(super) base_url: Option<Url>,
+    pub(super) timeouts: Timeouts,
+    pub(super) max_redirects: usize,
+    pub(super) max_body: usize,
+    pub(super) decompresses: bool,
+    pub(super) raises: bool,
+    #[cfg(feature = "cookies")]
+    pub(super) cookies: Option<super::cookies::Jar>,
+}
+
+impl Default for ClientSession {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+macro_rules! methods {
+    ($($name:ident $method:ident)*) => {$(
+        #[doc = concat!("A request of the method `", stringify!($method), "`.")]
+        ///
+        /// The URL may leave out what the session's base URL has.
+        pub fn $name(&self, url: impl AsRef<str>) -> ClientRequest {
+            self.request(Method::$method, url)
+        }
+    )*};
+}
+
+impl ClientSession {
+    /// A session with the usual options.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build_unchecked()
+    }
+
+    /// A session with options.
+    pub fn builder() -> ClientSessionBuilder {
+        ClientSessionBuilder::default()
+    }
+
+    methods! { get GET head HEAD post POST put PUT patch PATCH delete DELETE options OPTIONS }
+
+    /// A request of any method.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_http::{App, Method};
+    /// use asyncio_http::testing::TestClient;
+    ///
+    /// asyncio_task::run(async {
+    ///     let app = App::new().any("/", async |method: Method| method.to_string());
+    ///     let client = TestClient::new(app);
+    ///     let answer = client.request(Method::from_bytes(b"PURGE").unwrap(), "/").await?;
+    ///     assert_eq!(answer.text().await?, "PURGE");
+    ///     Ok::<_, asyncio_http::ClientError>(())
+    /// }).unwrap();
+    /// ```
+    pub fn request(&self, method: Method, url: impl AsRef<str>) -> ClientRequest {
+        ClientRequest::new(self.clone(), method, url.as_ref())
+    }
+
+    /// How many connections are open or being opened.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.0.pool.open_count()
+    }
+
+    /// Closes the connections that are not in use; those that are in use, when they are done.
+    /// Requests that come later fail.
+    ///
+    /// Dropping the last clone of a session does the same.
+    pub fn close(&self) {
+        self.0.pool.close();
+    }
+
+    pub(super) fn url(&self, text: &str) -> Result<Url, url::ParseError> {
+        match &self.0.base_url {
+            Some(base) => base.join(text),
+            None => Url::parse(text),
+        }
+    }
+}
+
+impl fmt::Debug for ClientSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientSession")
+            .field("connections", &self.connection_count())
+            .finish_non_exhaustive()
+    }
+}

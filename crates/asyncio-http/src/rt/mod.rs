@@ -1,0 +1,11 @@
+//! What hyper needs of a runtime, on our loop.
+
+mod executor;
+mod stream;
+mod timer;
+
+pub use executor::LoopExecutor;
+pub use stream::LoopStream;
+pub use timer::LoopTimer;
+
+pub(crate) use stream::{Activity, InFlight};

@@ -1,0 +1,211 @@
+//! [`LoopStream`]: a stream of the loop where hyper asks for `Send`.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_loop::{LoopHandle, LoopTime};
+use asyncio_net::JoinedStream;
+use asyncio_task::running_loop;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use send_wrapper::SendWrapper;
+
+/// A stream of a loop that may travel to another thread, as hyper's upgrades ask for it.
+///
+/// It is used on the thread of its loop only. On another thread reading and writing fail; dropped
+/// there, it is sent home, and the connection is closed by its loop.
+///
+/// # Panics
+///
+/// [`new`](Self::new) where no loop runs.
+///
+/// # Examples
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use asyncio_http::rt::LoopStream;
+/// use asyncio_net::JoinedStream;
+///
+/// asyncio_task::run(async {
+///     let (ours, theirs) = UnixStream::pair()?;
+///     let stream = LoopStream::new(JoinedStream::from_std(ours)?);
+///     // On another thread it can only be dropped, which closes it here.
+///     std::thread::spawn(move || drop(stream)).join().unwrap();
+///     let mut peer = JoinedStream::from_std(theirs)?;
+///     assert_eq!(peer.reader().read(1).await?, "");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+pub struct LoopStream {
+    /// `None` while it is dropped.
+    inner: Option<SendWrapper<Inner>>,
+    home: LoopHandle,
+}
+
+struct Inner {
+    stream: JoinedStream,
+    activity: Option<Rc<Activity>>,
+}
+
+/// What a server's connection has received and not yet answered.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    /// Requests whose answers have not been sent.
+    in_flight: Cell<u32>,
+    /// The client sends a request, and its headers are not complete.
+    in_headers: Cell<bool>,
+    /// When that began, or when the last answer was sent.
+    since: Cell<LoopTime>,
+    /// Frames come between requests, too.
+    is_http2: Cell<bool>,
+}
+
+impl Activity {
+    /// A client that has connected is expected to send a request.
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            in_flight: Cell::new(0),
+            in_headers: Cell::new(true),
+            since: Cell::new(running_loop().time()),
+            is_http2: Cell::new(false),
+        })
+    }
+
+    fn bytes_came(&self) {
+        if self.in_flight.get() == 0 && !self.in_headers.get() && !self.is_http2.get() {
+            self.in_headers.set(true);
+            self.since.set(running_loop().time());
+        }
+    }
+
+    /// The headers of a request are complete. Its answer has been sent when the guard is dropped.
+    pub(crate) fn request(self: &Rc<Self>, is_http2: bool) -> InFlight {
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.in_headers.set(false);
+        self.is_http2.set(is_http2);
+        InFlight(Rc::clone(self))
+    }
+
+    /// `Some` while no request is in flight: whether headers are being sent, and since when.
+    pub(crate) fn waiting(&self) -> Option<(bool, LoopTime)> {
+        (self.in_flight.get() == 0).then(|| (self.in_headers.get(), self.since.get()))
+    }
+}
+
+/// A request whose answer has not been sent.
+#[derive(Debug)]
+pub(crate) struct InFlight(Rc<Activity>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let in_flight = self.0.in_flight.get() - 1;
+        self.0.in_flight.set(in_flight);
+        if in_flight == 0 {
+            // Without a loop nobody waits any more.
+            if let Ok(event_loop) = asyncio_task::try_running_loop() {
+                self.0.since.set(event_loop.time());
+            }
+        }
+    }
+}
+
+impl LoopStream {
+    /// A stream of the loop that runs.
+    #[must_use]
+    pub fn new(stream: JoinedStream) -> Self {
+        Self::with(stream, None)
+    }
+
+    pub(crate) fn watched(stream: JoinedStream, activity: &Rc<Activity>) -> Self {
+        Self::with(stream, Some(Rc::clone(activity)))
+    }
+
+    fn with(stream: JoinedStream, activity: Option<Rc<Activity>>) -> Self {
+        let inner = SendWrapper::new(Inner { stream, activity });
+        Self { inner: Some(inner), home: running_loop().handle() }
+    }
+
+    /// The stream itself; `None` on another thread.
+    #[must_use]
+    pub fn into_inner(mut self) -> Option<JoinedStream> {
+        let inner = self.inner.take_if(|inner| inner.valid())?;
+        Some(inner.take().stream)
+    }
+
+    fn here(&mut self) -> io::Result<&mut Inner> {
+        match &mut self.inner {
+            Some(inner) if inner.valid() => Ok(&mut **inner),
+            _ => {
+                let text = "a stream of a loop is used on another thread";
+                Err(io::Error::new(io::ErrorKind::Unsupported, text))
+            }
+        }
+    }
+}
+
+impl Drop for LoopStream {
+    fn drop(&mut self) {
+        let Some(inner) = self.inner.take() else { return };
+        if inner.valid() {
+            return drop(inner);
+        }
+        if let Err(refused) = self.home.call_soon_threadsafe(move || drop(inner)) {
+            // The loop is closed, and its descriptors with it.
+            std::mem::forget(refused);
+        }
+    }
+}
+
+impl Read for LoopStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let inner = self.here()?;
+        let read = Pin::new(&mut inner.stream).poll_read(cx, cursor);
+        if let (Poll::Ready(Ok(())), Some(activity)) = (&read, &inner.activity) {
+            activity.bytes_came();
+        }
+        read
+    }
+}
+
+impl Write for LoopStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.here()?.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.here()?.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.here()?.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.here()?.stream).poll_shutdown(cx)
+    }
+}
+
+impl fmt::Debug for LoopStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoopStream").finish_non_exhaustive()
+    }
+}

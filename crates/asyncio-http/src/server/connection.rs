@@ -1,0 +1,199 @@
+//! One connection of a server.
+
+use std::error::Error;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_loop::LoopTime;
+use asyncio_net::{StreamReader, StreamWriter};
+use asyncio_sync::Event;
+use asyncio_task::{Sleep, running_loop, sleep_until};
+use hyper::body::Incoming;
+use hyper_util::server::conn::auto;
+
+use super::limits::{Limit, Limits};
+use super::request::{Answering, Requests};
+use crate::peer::Peer;
+use crate::rt::{Activity, LoopExecutor, LoopStream};
+use crate::service::Service;
+
+/// What the connections of a server on one loop share.
+pub(crate) struct Site {
+    service: Service,
+    limits: Limits,
+    builder: auto::Builder<LoopExecutor>,
+    requests: Rc<Requests>,
+    closing: Event,
+    #[cfg(feature = "tls")]
+    tls: Option<asyncio_tls::TlsServer>,
+}
+
+impl Site {
+    pub(crate) fn new(
+        service: Service,
+        limits: Limits,
+        #[cfg(feature = "tls")] tls: Option<asyncio_tls::TlsServer>,
+    ) -> Self {
+        Self {
+            service,
+            limits,
+            builder: limits.builder(),
+            requests: Rc::default(),
+            closing: Event::new(),
+            #[cfg(feature = "tls")]
+            tls,
+        }
+    }
+
+    /// Finishes the requests that have come, and takes no more.
+    pub(crate) fn close(&self) {
+        self.closing.set();
+    }
+
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// Serves one connection to its end.
+    #[cfg_attr(not(feature = "tls"), allow(unused_mut))]
+    pub(crate) async fn serve(
+        &self,
+        mut reader: StreamReader,
+        mut writer: StreamWriter,
+    ) -> io::Result<()> {
+        let addr = writer.peer_addr().ok();
+        let mut is_tls = false;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            if let Err(error) = asyncio_tls::accept_tls(&mut reader, &mut writer, tls).await {
+                // Scanners of ports make these every day.
+                log::debug!("the handshake of TLS with {addr:?} failed: {error}");
+                return Ok(());
+            }
+            is_tls = true;
+        }
+        let _ = &mut is_tls;
+        let activity = Activity::new();
+        let io = LoopStream::watched(reader.join(writer), &activity);
+        let service = Connected {
+            service: self.service.clone(),
+            requests: Rc::clone(&self.requests),
+            activity: Rc::clone(&activity),
+            peer: Peer::new(addr, is_tls),
+        };
+        let mut connection = pin!(self.builder.serve_connection_with_upgrades(io, service));
+        let mut closing = pin!(self.closing.wait());
+        let mut is_closing = false;
+        let mut watch = Watch::new(&self.limits, &activity);
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(ended.or_else(|error| judge(error, addr)));
+                }
+                if !is_closing && closing.as_mut().poll(cx).is_ready() {
+                    is_closing = true;
+                    connection.as_mut().graceful_shutdown();
+                    continue;
+                }
+                match watch.poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Limit::Headers) => {
+                        log::debug!("{addr:?} is cut: it sends no request");
+                        return Poll::Ready(Ok(()));
+                    }
+                    Poll::Ready(Limit::Idle) => connection.as_mut().graceful_shutdown(),
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// Clients that vanish or talk nonsense are everyday; a body that fails is the program's fault.
+fn judge(
+    error: Box<dyn Error + Send + Sync>,
+    peer: Option<std::net::SocketAddr>,
+) -> io::Result<()> {
+    let is_ours = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user);
+    if is_ours {
+        return Err(io::Error::other(error));
+    }
+    log::debug!("the connection with {peer:?} ended: {error}");
+    Ok(())
+}
+
+/// Looks at the limits of a connection. The timer of an active connection is not moved for each
+/// request: when it fires, the deadline is looked up.
+struct Watch<'a> {
+    limits: &'a Limits,
+    activity: &'a Activity,
+    timer: Sleep,
+    when: LoopTime,
+    /// An idle connection was asked to end.
+    is_ending: bool,
+}
+
+impl<'a> Watch<'a> {
+    fn new(limits: &'a Limits, activity: &'a Activity) -> Self {
+        let when = running_loop().time() + limits.header_timeout;
+        Self { limits, activity, timer: sleep_until(when), when, is_ending: false }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Limit> {
+        loop {
+            let deadline = self.deadline();
+            if let Some((when, _)) = deadline.filter(|(when, _)| *when < self.when) {
+                self.set(when);
+            }
+            if Pin::new(&mut self.timer).poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = running_loop().time();
+            match deadline {
+                Some((when, limit)) if when <= now => {
+                    self.is_ending = true;
+                    self.set(now + self.limits.header_timeout);
+                    return Poll::Ready(limit);
+                }
+                Some((when, _)) => self.set(when),
+                None => self.set(now + self.limits.longest_look()),
+            }
+        }
+    }
+
+    /// A client that was asked to end an idle connection has as long as for headers to do it.
+    fn deadline(&self) -> Option<(LoopTime, Limit)> {
+        match self.limits.deadline(self.activity) {
+            Some(_) if self.is_ending => Some((self.when, Limit::Headers)),
+            deadline => deadline,
+        }
+    }
+
+    fn set(&mut self, when: LoopTime) {
+        self.when = when;
+        self.timer = sleep_until(when);
+    }
+}
+
+/// The service as one connection sees it.
+struct Connected {
+    service: Service,
+    requests: Rc<Requests>,
+    activity: Rc<Activity>,
+    peer: Peer,
+}
+
+impl hyper::service::Service<http::Request<Incoming>> for Connected {
+    type Response = http::Response<super::request::Tracked>;
+    type Error = std::convert::Infallible;
+    type Future = Answering;
+
+    fn call(&self, mut request: http::Request<Incoming>) -> Answering {
+        let in_flight = self.activity.request(request.version() == http::Version::HTTP_2);
+        request.extensions_mut().insert(self.peer.clone());
+        Answering::start(&self.requests, self.service.call(request), in_flight)
+    }
+}

@@ -1,0 +1,142 @@
+//! A request is a task.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::error::Error;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use asyncio_loop::ErrorContext;
+use asyncio_sync::Event;
+use asyncio_task::{JoinError, Task, TaskOptions, create_task_with, running_loop};
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+
+use crate::BoxError;
+use crate::body::LocalBody;
+use crate::rt::InFlight;
+use crate::service::{Answer, Response};
+
+/// The requests whose tasks have not ended.
+#[derive(Default)]
+pub(crate) struct Requests {
+    count: Cell<usize>,
+    idle: Event,
+}
+
+impl Requests {
+    fn begin(self: &Rc<Self>) -> Running {
+        self.count.set(self.count.get() + 1);
+        self.idle.clear();
+        Running(Rc::clone(self))
+    }
+
+    /// Waits until all have ended.
+    pub(crate) async fn wait_idle(&self) {
+        while self.count.get() > 0 {
+            self.idle.wait().await;
+        }
+    }
+}
+
+struct Running(Rc<Requests>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+        if self.0.count.get() == 0 {
+            self.0.idle.set();
+        }
+    }
+}
+
+/// The task that answers a request. Dropping this, as hyper does when the client has gone, cancels
+/// it, and its cleanup runs.
+pub(crate) struct Answering {
+    task: Option<Task<Result<Response, BoxError>>>,
+    in_flight: Option<InFlight>,
+}
+
+impl Answering {
+    pub(crate) fn start(requests: &Rc<Requests>, answer: Answer, in_flight: InFlight) -> Self {
+        let running = requests.begin();
+        let answer = async move {
+            let _running = running;
+            answer.await
+        };
+        // Most answers are there without a wait.
+        let task = create_task_with(answer, TaskOptions::new().eager_start(true));
+        Self { task: Some(task), in_flight: Some(in_flight) }
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<http::Response<Tracked>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(task) = &mut self.task else { return Poll::Pending };
+        let ended = ready!(Pin::new(task).poll(cx));
+        self.task = None;
+        let response = match ended {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => failed(|context| context.with_error(error as Box<dyn Error>)),
+            Err(JoinError::Cancelled(_)) => error_page(StatusCode::SERVICE_UNAVAILABLE),
+            Err(error) => failed(|context| context.with_error(error)),
+        };
+        let in_flight = self.in_flight.take();
+        Poll::Ready(Ok(response.map(|body| Tracked { body, _in_flight: in_flight })))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.cancel();
+        }
+    }
+}
+
+/// Reports the failure, and answers that there was one.
+fn failed(describe: impl FnOnce(ErrorContext) -> ErrorContext) -> Response {
+    let context = ErrorContext::new("unhandled error in the handler of a request");
+    running_loop().report(&describe(context));
+    error_page(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn error_page(status: StatusCode) -> Response {
+    let text = status.canonical_reason().unwrap_or_default();
+    let mut response =
+        http::Response::new(LocalBody::new(Full::new(Bytes::from_static(text.as_bytes()))));
+    *response.status_mut() = status;
+    response
+}
+
+/// The body of an answer. Its request is in flight until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Tracked {
+    body: LocalBody,
+    _in_flight: Option<InFlight>,
+}
+
+impl Body for Tracked {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,233 @@
+//! [`HttpServer`]: a server that runs.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_loop::{Signal, Signals};
+use asyncio_net::{Address, Server};
+use asyncio_sync::Event;
+use asyncio_task::{Outcome, Task, TaskOptions, create_task_with, finally, gather};
+
+use super::Site;
+use super::hooks::Hooks;
+use super::workers::Workers;
+
+/// What runs at the end of a server.
+#[derive(Default)]
+pub(crate) struct Ending {
+    pub(crate) shutdown: Hooks,
+    pub(crate) cleanup: Hooks,
+}
+
+/// A server of HTTP; [`serve`](crate::serve()) starts it.
+///
+/// Clones are the same server. Dropping all of them leaves it serving, for as long as the loop
+/// runs.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_http::{App, serve};
+///
+/// asyncio_task::run(async {
+///     let server = serve("127.0.0.1:0", App::new().get("/", async || "hello")).await?;
+///     println!("http://{}/", server.local_addr()?);
+///     server.shutdown(Duration::from_secs(5)).await;
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct HttpServer(Rc<Inner>);
+
+struct Inner {
+    servers: Vec<Server>,
+    site: Rc<Site>,
+    /// Taken by the task that shuts down.
+    rest: RefCell<Option<Rest>>,
+    is_over: Event,
+    grace: Duration,
+}
+
+struct Rest {
+    ending: Ending,
+    /// Keeps the threads while the loop runs.
+    workers: Option<Task<Workers>>,
+    stop: Rc<Event>,
+}
+
+impl HttpServer {
+    pub(super) fn new(
+        servers: Vec<Server>,
+        site: Rc<Site>,
+        workers: Option<Workers>,
+        ending: Ending,
+        grace: Duration,
+    ) -> Self {
+        let stop = Rc::new(Event::new());
+        let keep = |workers| {
+            let stop = Rc::clone(&stop);
+            let keep = async move {
+                stop.wait().await;
+                workers
+            };
+            create_task_with(keep, TaskOptions::new().hidden())
+        };
+        let workers = workers.map(keep);
+        let rest = RefCell::new(Some(Rest { ending, workers, stop }));
+        Self(Rc::new(Inner { servers, site, rest, is_over: Event::new(), grace }))
+    }
+
+    /// The host and port it listens on: the first one, if there are several.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected) once it is closed, and for a server that
+    /// listens on no internet address.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        let inet = self.addresses().iter().find_map(Address::as_inet);
+        inet.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// The addresses it listens on; none once it is closed.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Address> {
+        self.0.servers.iter().flat_map(Server::addresses).collect()
+    }
+
+    /// How many connections are open on this loop.
+    #[must_use]
+    pub fn client_count(&self) -> usize {
+        self.0.servers.iter().map(Server::client_count).sum()
+    }
+
+    /// Ends the server: it stops listening, runs the hooks of `on_shutdown`, closes idle
+    /// connections, finishes the requests that have begun, cuts off what is left after `grace`,
+    /// waits for the cleanup of cancelled requests, and runs the hooks of `on_cleanup`.
+    ///
+    /// If it is shut down already, this waits for the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once it has begun, the server is shut down by a task of its own; dropping this only stops
+    /// waiting for it.
+    ///
+    /// # Examples
+    ///
+    /// There is one at the [type](Self).
+    pub async fn shutdown(&self, grace: Duration) {
+        let rest = self.0.rest.borrow_mut().take();
+        if let Some(rest) = rest {
+            self.0.servers.iter().for_each(Server::close);
+            let inner = Rc::clone(&self.0);
+            let end = async move { inner.end(rest, grace).await };
+            // Dropping the handle detaches it.
+            drop(create_task_with(end, TaskOptions::new().name("shutdown of an HTTP server")));
+        }
+        self.0.is_over.wait().await;
+    }
+
+    /// Serves until somebody else shuts the server down.
+    ///
+    /// # Cancel safety
+    ///
+    /// *Cancelling* it, by Ctrl-C for instance, shuts the server down within
+    /// [`shutdown_grace`](super::Serve::shutdown_grace). *Dropping* it leaves the server as it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_http::{App, serve};
+    /// use asyncio_task::timeout;
+    ///
+    /// asyncio_task::run(async {
+    ///     let server = serve("127.0.0.1:0", App::new()).await?;
+    ///     assert!(timeout(Duration::from_millis(1), server.serve_forever()).await.is_err());
+    ///     assert!(server.local_addr().is_err(), "it is closed");
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub async fn serve_forever(&self) {
+        finally(self.0.is_over.wait(), async |outcome: Outcome<'_, ()>| {
+            if outcome.is_cancelled() {
+                self.shutdown(self.0.grace).await;
+            }
+        })
+        .await;
+    }
+
+    /// Serves until the process gets SIGTERM or SIGINT (Ctrl-C), and shuts the server down within
+    /// [`shutdown_grace`](super::Serve::shutdown_grace): the last line of a `main`.
+    ///
+    /// # Errors
+    ///
+    /// When the signals cannot be listened for; the server goes on then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`serve_forever`](Self::serve_forever).
+    ///
+    /// # From aiohttp
+    ///
+    /// The end of `web.run_app`.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use asyncio_http::{App, serve};
+    ///
+    /// asyncio_task::run(async {
+    ///     let app = App::new().get("/", async || "hello");
+    ///     serve("127.0.0.1:8080", app).await?.until_signal().await
+    /// }).unwrap();
+    /// ```
+    pub async fn until_signal(&self) -> io::Result<()> {
+        let mut signals = Signals::new([Signal::TERM, Signal::INT])?;
+        finally(signals.recv(), async |_: Outcome<'_, Signal>| {
+            self.shutdown(self.0.grace).await;
+        })
+        .await;
+        Ok(())
+    }
+}
+
+impl Inner {
+    async fn end(&self, rest: Rest, grace: Duration) {
+        // Also if this task is cancelled at the end of the loop.
+        struct Over<'a>(&'a Event);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.set();
+            }
+        }
+        let _over = Over(&self.is_over);
+        rest.ending.shutdown.run_all("on_shutdown").await;
+        self.site.close();
+        rest.stop.set();
+        let workers = async {
+            if let Some(workers) = rest.workers {
+                if let Ok(workers) = workers.await {
+                    workers.shutdown(grace).await;
+                }
+            }
+        };
+        let servers = gather(self.servers.iter().map(|server| server.shutdown(grace)));
+        gather((workers, servers)).await;
+        self.site.requests().wait_idle().await;
+        rest.ending.cleanup.run_all("on_cleanup").await;
+    }
+}
+
+impl fmt::Debug for HttpServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpServer")
+            .field("addresses", &self.addresses())
+            .field("clients", &self.client_count())
+            .finish_non_exhaustive()
+    }
+}

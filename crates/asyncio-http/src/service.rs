@@ -1,0 +1,143 @@
+//! What a server can serve.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use axum_core::extract::Request;
+use axum_core::response::IntoResponse;
+use http_body::Body;
+use hyper::body::Incoming;
+
+use crate::BoxError;
+use crate::body::LocalBody;
+
+pub(crate) type Response = http::Response<LocalBody>;
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response, BoxError>>>>;
+
+/// A service in one type, for one loop.
+#[derive(Clone)]
+pub struct Service(Rc<dyn Fn(http::Request<Incoming>) -> Answer>);
+
+impl Service {
+    pub(crate) fn new<F>(call: impl Fn(http::Request<Incoming>) -> F + 'static) -> Self
+    where
+        F: Future<Output = Result<Response, BoxError>> + 'static,
+    {
+        Self(Rc::new(move |request| Box::pin(call(request))))
+    }
+
+    pub(crate) fn call(&self, request: http::Request<Incoming>) -> Answer {
+        (self.0)(request)
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
+
+/// What [`serve`](crate::serve()) takes: an [`App`](crate::App), an axum `Router` or any other
+/// service of tower, a service of hyper, or an async function from a [`Request`] to whatever axum
+/// takes as an answer.
+///
+/// `Kind` is found by the compiler. Services of tower must be `Clone`, as axum's are.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_http::{IntoService, Request};
+///
+/// fn is_one<K>(_: impl IntoService<K>) {}
+///
+/// is_one(async |request: Request| format!("{} {}", request.method(), request.uri()));
+/// is_one(axum::Router::new());
+/// is_one(asyncio_http::App::new());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be served",
+    label = "not a service",
+    note = "an `App`, an axum `Router`, a service of tower that is `Clone`, a service of hyper, or \
+            an async function from `Request` to an answer can be",
+    note = "if a handler of axum is not `Send`, wrap its body by `asyncio::local`"
+)]
+pub trait IntoService<Kind> {
+    #[doc(hidden)]
+    fn into_service(self) -> Service;
+}
+
+/// Kinds of services.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct OfTower;
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct OfHyper;
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct OfFunction;
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Made;
+
+impl IntoService<Made> for Service {
+    fn into_service(self) -> Service {
+        self
+    }
+}
+
+impl<S, B> IntoService<OfTower> for S
+where
+    S: tower_service::Service<http::Request<Incoming>, Response = http::Response<B>>,
+    S: Clone + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: 'static,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn into_service(self) -> Service {
+        Service::new(move |request| {
+            let mut service = self.clone();
+            async move {
+                poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
+                let response = service.call(request).await.map_err(Into::into)?;
+                Ok(response.map(LocalBody::new))
+            }
+        })
+    }
+}
+
+impl<S, B> IntoService<OfHyper> for S
+where
+    S: hyper::service::Service<http::Request<Incoming>, Response = http::Response<B>> + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: 'static,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn into_service(self) -> Service {
+        Service::new(move |request| {
+            let answer = self.call(request);
+            async move { Ok(answer.await.map_err(Into::into)?.map(LocalBody::new)) }
+        })
+    }
+}
+
+impl<F, R> IntoService<OfFunction> for F
+where
+    F: AsyncFn(Request) -> R + 'static,
+    R: IntoResponse,
+{
+    fn into_service(self) -> Service {
+        let function = Rc::new(self);
+        Service::new(move |request| {
+            let function = Rc::clone(&function);
+            async move {
+                let response = function(request.map(axum_core::body::Body::new)).await;
+                Ok(response.into_response().map(LocalBody::new))
+            }
+        })
+    }
+}

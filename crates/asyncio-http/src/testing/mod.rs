@@ -1,0 +1,6 @@
+//! Testing servers without sockets: [`TestClient`].
+
+mod client;
+mod pipe;
+
+pub use client::TestClient;

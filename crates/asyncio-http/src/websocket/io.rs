@@ -1,0 +1,94 @@
+//! An upgraded connection as tungstenite takes it: reads and writes that would block say so.
+
+use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use hyper::rt::{Read as _, ReadBuf, Write as _};
+use hyper::upgrade::Upgraded;
+
+/// So much is read at once.
+const PIECE: usize = 8 * 1024;
+
+pub(super) struct SocketIo {
+    upgraded: Upgraded,
+    reading: Arc<Fan>,
+    writing: Arc<Fan>,
+}
+
+/// The tasks that wait for one direction: one receives, others send.
+#[derive(Default)]
+struct Fan(Mutex<Vec<Waker>>);
+
+impl Fan {
+    fn add(&self, waker: &Waker) {
+        let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+    }
+}
+
+impl Wake for Fan {
+    fn wake(self: Arc<Self>) {
+        let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let woken = std::mem::take(&mut *wakers);
+        drop(wakers);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl SocketIo {
+    pub(super) fn new(upgraded: Upgraded) -> Self {
+        Self { upgraded, reading: Arc::default(), writing: Arc::default() }
+    }
+
+    /// The task of `cx` is woken when reading, or writing, is worth a try.
+    pub(super) fn register(&self, cx: &Context<'_>, reads: bool) {
+        // An answer to a ping is written by the task that reads.
+        self.writing.add(cx.waker());
+        if reads {
+            self.reading.add(cx.waker());
+        }
+    }
+
+    /// Ends our direction of the connection.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.upgraded).poll_shutdown(cx)
+    }
+}
+
+fn now<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+impl Read for SocketIo {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let waker = Waker::from(Arc::clone(&self.reading));
+        let mut cx = Context::from_waker(&waker);
+        let mut room = [MaybeUninit::uninit(); PIECE];
+        let wanted = bytes.len().min(PIECE);
+        let mut buffer = ReadBuf::uninit(&mut room[..wanted]);
+        now(Pin::new(&mut self.upgraded).poll_read(&mut cx, buffer.unfilled()))?;
+        let filled = buffer.filled();
+        bytes[..filled.len()].copy_from_slice(filled);
+        Ok(filled.len())
+    }
+}
+
+impl Write for SocketIo {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let waker = Waker::from(Arc::clone(&self.writing));
+        now(Pin::new(&mut self.upgraded).poll_write(&mut Context::from_waker(&waker), bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let waker = Waker::from(Arc::clone(&self.writing));
+        now(Pin::new(&mut self.upgraded).poll_flush(&mut Context::from_waker(&waker)))
+    }
+}

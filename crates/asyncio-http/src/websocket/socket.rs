@@ -1,0 +1,289 @@
+//! [`WebSocket`].
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use asyncio_task::timeout;
+use futures_core::Stream;
+use hyper::upgrade::Upgraded;
+use tungstenite::Error;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+
+use super::io::SocketIo;
+use super::message::{Message, Received};
+use crate::client::Lease;
+
+/// A peer that was told that the web socket ends has so long to agree.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// An open web socket.
+///
+/// Clones are the same socket, so that one task can receive while others send. One task at a time
+/// may receive. Dropping all clones closes the connection without a word.
+///
+/// # From aiohttp
+///
+/// `WebSocketResponse` and `ClientWebSocketResponse` in one type. `receive` gives `None` at the end
+/// instead of a message that says so.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_http::{App, IntoResponse};
+/// use asyncio_http::testing::TestClient;
+/// use asyncio_http::websocket::{Message, WebSocketUpgrade};
+///
+/// asyncio_task::run(async {
+///     let app = App::new().get("/echo", async |upgrade: WebSocketUpgrade| {
+///         upgrade.on_upgrade(async |socket| {
+///             while let Some(message) = socket.receive().await? {
+///                 socket.send(message).await?;
+///             }
+///             std::io::Result::Ok(())
+///         })
+///     });
+///     let client = TestClient::new(app);
+///     let socket = client.ws_connect("/echo").await?;
+///     socket.send("hello").await.unwrap();
+///     assert_eq!(socket.receive().await.unwrap(), Some(Message::from("hello")));
+///     socket.close(1000, "good bye").await.unwrap();
+///     Ok::<_, asyncio_http::ClientError>(())
+/// }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct WebSocket(Rc<Inner>);
+
+struct Inner {
+    socket: RefCell<tungstenite::WebSocket<SocketIo>>,
+    protocol: Option<String>,
+    /// What the peer gave as its reason to end.
+    ending: RefCell<Option<(u16, String)>>,
+    is_over: Cell<bool>,
+    /// The place in the limits of a session.
+    _lease: Option<Lease>,
+}
+
+impl WebSocket {
+    pub(super) fn new(
+        upgraded: Upgraded,
+        role: Role,
+        max_message_size: usize,
+        protocol: Option<String>,
+        lease: Option<Lease>,
+    ) -> Self {
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(max_message_size))
+            .max_frame_size(Some(max_message_size));
+        let io = SocketIo::new(upgraded);
+        let socket = tungstenite::WebSocket::from_raw_socket(io, role, Some(config));
+        Self(Rc::new(Inner {
+            socket: RefCell::new(socket),
+            protocol,
+            ending: RefCell::default(),
+            is_over: Cell::new(false),
+            _lease: lease,
+        }))
+    }
+
+    /// The protocol that both sides agreed on.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&str> {
+        self.0.protocol.as_deref()
+    }
+
+    /// The code and the text with which the peer has ended the web socket, once it has.
+    #[must_use]
+    #[doc(alias = "close_code")]
+    pub fn close_reason(&self) -> Option<(u16, String)> {
+        self.0.ending.borrow().clone()
+    }
+
+    /// The next message; `None` when the peer has ended the web socket, or it was closed here.
+    ///
+    /// # Errors
+    ///
+    /// When the connection fails, or the peer breaks the protocol or sends a message that is too
+    /// long.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn receive(&self) -> io::Result<Option<Message>> {
+        poll_fn(|cx| self.poll_receive(cx)).await.transpose()
+    }
+
+    fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Message>>> {
+        if self.0.is_over.get() {
+            return Poll::Ready(None);
+        }
+        let mut socket = self.0.socket.borrow_mut();
+        socket.get_ref().register(cx, true);
+        loop {
+            match socket.read().map(Received::from) {
+                Ok(Received::Message(message)) => return Poll::Ready(Some(Ok(message))),
+                Ok(Received::Sign) => {}
+                Ok(Received::Closing(reason)) => {
+                    *self.0.ending.borrow_mut() = reason;
+                    // The answer leaves with what is read next: the end.
+                }
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Poll::Pending;
+                }
+                Err(error) => {
+                    self.0.is_over.set(true);
+                    return Poll::Ready(ended(error).err().map(Err));
+                }
+            }
+        }
+    }
+
+    /// Sends a message, and waits until the system has taken it.
+    ///
+    /// # Errors
+    ///
+    /// When the web socket is closed, or the connection fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the message may be sent later, as a whole.
+    pub async fn send(&self, message: impl Into<Message>) -> io::Result<()> {
+        let frame = message.into().into_frame();
+        self.write(frame).await
+    }
+
+    /// Sends a ping; the answer is not waited for.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn ping(&self) -> io::Result<()> {
+        self.write(tungstenite::Message::Ping(bytes::Bytes::new())).await
+    }
+
+    async fn write(&self, frame: tungstenite::Message) -> io::Result<()> {
+        let mut frame = Some(frame);
+        poll_fn(|cx| {
+            let mut socket = self.0.socket.borrow_mut();
+            socket.get_ref().register(cx, false);
+            if let Some(message) = frame.take() {
+                match socket.write(message) {
+                    Err(Error::WriteBufferFull(message)) => frame = Some(*message),
+                    written => ready!(taken(written).map_err(closed)?),
+                }
+            }
+            ready!(flushed(socket.flush()).map_err(closed)?);
+            if frame.is_some() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Ends the web socket, waits until the peer agrees or 10 s are over, and drops the messages
+    /// that come meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When the connection fails, or `code` is none that may be sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the peer may not be told.
+    pub async fn close(&self, code: u16, reason: &str) -> io::Result<()> {
+        let code = CloseCode::from(code);
+        if !code.is_allowed() {
+            let text = format!("{code} is not a code to end a web socket with");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let frame = CloseFrame { code, reason: reason.into() };
+        let closing = async {
+            poll_fn(|cx| {
+                let mut socket = self.0.socket.borrow_mut();
+                socket.get_ref().register(cx, false);
+                match socket.close(Some(frame.clone())) {
+                    Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    closed => return Poll::Ready(ended_ok(closed)),
+                }
+                flushed(socket.flush()).map(|flushed| flushed.or_else(ended))
+            })
+            .await?;
+            while self.receive().await?.is_some() {}
+            let _ = poll_fn(|cx| self.0.socket.borrow_mut().get_mut().poll_shutdown(cx)).await;
+            Ok(())
+        };
+        timeout(CLOSING, closing).await.unwrap_or(Ok(()))
+    }
+}
+
+/// A message that does not leave at once is kept, and leaves by flushing.
+fn taken(written: Result<(), Error>) -> Poll<Result<(), Error>> {
+    match written {
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Ready(Ok(())),
+        written => Poll::Ready(written),
+    }
+}
+
+fn flushed(flushed: Result<(), Error>) -> Poll<Result<(), Error>> {
+    match flushed {
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        flushed => Poll::Ready(flushed),
+    }
+}
+
+/// The end that both sides have agreed on is none of the errors.
+fn ended(error: Error) -> io::Result<()> {
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed => Ok(()),
+        error => Err(failed(error)),
+    }
+}
+
+fn ended_ok(result: Result<(), Error>) -> io::Result<()> {
+    result.or_else(ended)
+}
+
+fn closed(error: Error) -> io::Error {
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed => {
+            io::Error::new(io::ErrorKind::BrokenPipe, "the web socket is closed")
+        }
+        Error::Protocol(error @ tungstenite::error::ProtocolError::SendAfterClosing) => {
+            io::Error::new(io::ErrorKind::BrokenPipe, error)
+        }
+        error => failed(error),
+    }
+}
+
+fn failed(error: Error) -> io::Error {
+    match error {
+        Error::Io(error) => error,
+        error @ (Error::Protocol(_) | Error::Utf8(_) | Error::Capacity(_)) => {
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        }
+        error => io::Error::other(error),
+    }
+}
+
+/// The messages that are received.
+impl Stream for WebSocket {
+    type Item = io::Result<Message>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_receive(cx)
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket").field("protocol", &self.0.protocol).finish_non_exhaustive()
+    }
+}
