@@ -14,7 +14,7 @@ export RUST_BACKTRACE=1
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 crates=$(ls crates)
 
-steps="fmt clippy test doc links rows lines examples alone benches instructions msrv loom asan miri"
+steps="fmt clippy test guest doc links rows lines examples alone benches instructions msrv loom asan miri"
 
 check_fmt() {
     cargo fmt --all --check
@@ -26,6 +26,14 @@ check_clippy() {
 
 check_test() {
     cargo test --workspace --all-features
+}
+
+# The tests of the loop and of what stands on it, with every loop a guest of another one.
+check_guest() {
+    [ "$(uname)" = Linux ] || skip "its host watches by epoll"
+    export RUSTFLAGS="--cfg guest"
+    cargo test --target-dir "$target/guest" --lib --tests \
+        -p asyncio-loop -p asyncio-task -p asyncio-net -p asyncio
 }
 
 check_doc() {
@@ -73,7 +81,7 @@ check_alone() {
     for crate in $crates; do
         cargo check -q -p "$crate"
     done
-    for features in "" macros net process process-pool http; do
+    for features in "" macros net process process-pool http tokio-runtime; do
         cargo check -q -p asyncio --no-default-features --features "$features"
     done
     if cargo tree -q -p asyncio -e normal | grep -w serde; then

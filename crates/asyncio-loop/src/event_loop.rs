@@ -3,8 +3,12 @@
 mod children;
 mod deadline;
 mod director;
+mod guest;
+#[cfg(guest)]
+mod guest_check;
 mod guided;
 mod handle;
+mod host;
 mod marks;
 mod open;
 mod reports;
@@ -25,8 +29,11 @@ use std::time::{Duration, Instant};
 pub use self::children::Children;
 pub use self::deadline::Deadline;
 pub use self::director::{Director, Step, random};
+pub use self::guest::{Burst, Guest};
 use self::guided::Guided;
 pub use self::handle::{Handle, TimerHandle};
+pub use self::host::Host;
+use self::host::Hosting;
 use self::marks::{DEBUG, GUIDED, HOOKS, Marks, STOPPING, VIRTUAL};
 use crate::budget::StepBudget;
 use crate::clock::{Clock, LoopTime};
@@ -183,6 +190,7 @@ pub(crate) struct Inner {
     has_factory: Cell<bool>,
     /// Values that other crates keep for each loop, by type.
     locals: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
+    hosting: Hosting,
 }
 
 /// The turn.
@@ -254,15 +262,20 @@ impl Inner {
     /// loop busy, and tasks that became ready since queue up behind them anyway; one poll costs a
     /// third of handling a small message.
     fn poll_driver(&self, wait: Wait, ran: usize, left: usize) -> io::Result<()> {
-        let turn = self.turns.get();
-        if wait == Wait::Now && (turn, ran) < self.served.get() && self.scheduler.ready() > 0 {
+        if wait == Wait::Now && self.has_to_serve(ran) {
             return Ok(());
         }
         if self.driver.poll(wait)? {
             let ahead = u64::from(left > 0);
-            self.served.set((turn + ahead, self.scheduler.ready() - left));
+            self.served.set((self.turns.get() + ahead, self.scheduler.ready() - left));
         }
         Ok(())
+    }
+
+    /// Whether tasks that the last poll has woken have not run yet.
+    #[inline]
+    fn has_to_serve(&self, ran: usize) -> bool {
+        (self.turns.get(), ran) < self.served.get() && self.scheduler.ready() > 0
     }
 
     /// How long the poll may wait.
@@ -274,9 +287,13 @@ impl Inner {
         if deadline.is_some() && self.marks.has(VIRTUAL) || !self.scheduler.prepare_park() {
             return Wait::Now;
         }
-        let Some(deadline) = deadline else { return Wait::Forever };
+        deadline.map_or(Wait::Forever, |deadline| Wait::Until(self.wake_for(deadline)))
+    }
+
+    /// When to wake for a deadline, by the system's clock.
+    fn wake_for(&self, deadline: u64) -> u64 {
         let wake = deadline.max(self.timer_wake.get().saturating_add(TIMER_GAP));
-        Wait::Until(self.clock.system(wake).unwrap_or(u64::MAX))
+        self.clock.system(wake).unwrap_or(u64::MAX)
     }
 
     /// Moves a virtual clock to the next deadline if nothing else can run.
@@ -339,9 +356,15 @@ impl Inner {
         Ok(poll || self.marks.has(VIRTUAL))
     }
 
-    /// `run_ready` in debug mode: times each run, and reports the slow ones by name.
+    /// `run_ready` in debug mode.
     fn run_timed(&self) -> bool {
-        for _ in 0..self.scheduler.ready() {
+        self.run_and_time(self.scheduler.ready());
+        true
+    }
+
+    /// Times each of `count` runs, and reports the slow ones by name.
+    fn run_and_time(&self, count: usize) {
+        for _ in 0..count {
             let what = self.scheduler.peek();
             let start = Instant::now();
             self.scheduler.run(1);
@@ -353,7 +376,6 @@ impl Inner {
                 }
             }
         }
-        true
     }
 
     /// Ends a turn, and calls its hooks.

@@ -62,7 +62,8 @@ pub use driver::{Direction, Pollable, Source};
 pub use error::{LoopClosed, LoopRunning, NoRunningLoop, RunError};
 pub use event_loop::running::{running_loop, try_running_loop};
 pub use event_loop::{
-    Deadline, EventLoop, ExceptionHandler, Handle, LoopRef, TaskFactory, TimerHandle,
+    Burst, Deadline, EventLoop, ExceptionHandler, Guest, Handle, Host, LoopRef, TaskFactory,
+    TimerHandle,
 };
 pub use executor::{
     Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadPoolBuilder,

@@ -84,9 +84,15 @@ impl Pace {
 
     /// Notes that the loop has polled.
     pub(crate) fn polled(&self, now: u64) {
+        self.polled_until(now, now.saturating_add(POLL_AFTER));
+    }
+
+    /// Notes that the loop has polled, and polls again at `poll_at`.
+    #[inline]
+    pub(crate) fn polled_until(&self, now: u64, poll_at: u64) {
         self.read_at.set(now);
         self.left.set(self.stride.get());
-        self.poll_at.set(now.saturating_add(POLL_AFTER));
+        self.poll_at.set(poll_at);
     }
 }
 

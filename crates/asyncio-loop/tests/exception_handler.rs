@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Once;
 use std::time::Duration;
 
-use asyncio_loop::{ErrorContext, EventLoop, LoopRef, TaskOptions, context_var};
+use asyncio_loop::{ErrorContext, EventLoop, LoopRef, Outcome, TaskOptions, context_var};
 use common::{Log, run_ready, virtual_loop};
 
 thread_local! {
@@ -263,4 +263,21 @@ fn slow_steps_are_reported_by_name_in_debug_mode() {
     event_loop.set_slow_callback_duration(Duration::from_secs(3600));
     run_ready(&event_loop);
     assert_eq!(RECORDS.take(), [""; 0]);
+}
+
+#[test]
+fn the_want_of_a_runtime_of_tokio_is_explained_whoever_gets_the_panic() {
+    let (event_loop, reports) = watched_loop();
+    let fails = async {
+        panic!(
+            "there is no reactor running, must be called from the context of a Tokio 1.x runtime"
+        )
+    };
+    let mut task = event_loop.spawn(fails, TaskOptions::new()).unwrap();
+    run_ready(&event_loop);
+    assert!(matches!(task.take(), Some(Outcome::<()>::Panicked(_))), "the handle has it");
+    let reports = reports.take();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(reports[0].contains("`tokio-runtime`"), "{}", reports[0]);
+    assert!(reports[0].contains("#[asyncio::main(tokio)]"), "{}", reports[0]);
 }

@@ -43,6 +43,7 @@ mod local;
 mod promise;
 mod retry;
 mod runner;
+mod shutdown;
 mod sleep;
 mod task;
 mod threads;
@@ -68,6 +69,7 @@ pub use local::{Local, local};
 pub use promise::{Promise, create_future};
 pub use retry::{Backoff, Retry, retry};
 pub use runner::{Runner, RunnerBuilder, run};
+pub use shutdown::{ShutdownLoop, shutdown_loop};
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 pub use task::{
     Task, TaskLoopExt, TaskRefExt, all_tasks, create_task, create_task_with, current_task,

@@ -1,21 +1,15 @@
 //! `run`: a loop for one program.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio_loop::machinery::TaskControl;
-use asyncio_loop::{
-    CancelReason, Context, ErrorContext, EventLoop, LoopRef, RunError, TaskOptions, TaskRef,
-};
+use asyncio_loop::{Context, EventLoop, Host, LoopRef, RunError, TaskOptions};
 
-use crate::cancel::cancel_all;
 use crate::interrupt::{self, Main, MainInterrupt};
-use crate::promise::Promise;
-use crate::timeout::timeout;
+use crate::shutdown::{EXECUTOR_TIMEOUT, GRACE_PERIOD, Leftovers, end_jobs};
 
 /// Runs `future` as the main task of a new loop, and returns its value.
 ///
@@ -54,13 +48,8 @@ pub fn run<F: IntoFuture>(future: F) -> F::Output {
     Runner::builder().run(future)
 }
 
-/// How long a runner waits for tasks that it has cancelled.
-const GRACE_PERIOD: Duration = Duration::from_secs(10);
-
-/// How long a runner waits for the jobs of the default executor.
-const EXECUTOR_TIMEOUT: Duration = Duration::from_secs(300);
-
 type LoopFactory = Box<dyn FnOnce() -> io::Result<EventLoop>>;
+type HostFactory = Box<dyn FnOnce() -> io::Result<Rc<dyn Host>>>;
 
 /// Options of a [`Runner`].
 ///
@@ -81,6 +70,7 @@ pub struct RunnerBuilder {
     debug: Option<bool>,
     virtual_time: bool,
     factory: Option<LoopFactory>,
+    host: Option<HostFactory>,
     executor_timeout: Duration,
     grace_period: Duration,
 }
@@ -119,6 +109,33 @@ impl RunnerBuilder {
         factory: impl FnOnce() -> io::Result<EventLoop> + 'static,
     ) -> Self {
         self.factory = Some(Box::new(factory));
+        self
+    }
+
+    /// Has the loop run inside another one, on this thread: as the guest of the host that `make`
+    /// gives, once, when the loop is made (see [`LoopRef::set_host`]).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use std::task::Waker;
+    /// use asyncio_loop::{Burst, Guest, Host};
+    /// use asyncio_task::Runner;
+    ///
+    /// /// Makes turns without ever waiting.
+    /// struct Spin;
+    ///
+    /// impl Host for Spin {
+    ///     fn drive(&self, guest: Guest) {
+    ///         while guest.burst(Waker::noop(), true) != Ok(Burst::Over) {}
+    ///     }
+    /// }
+    ///
+    /// assert_eq!(Runner::builder().host(|| Ok(Rc::new(Spin))).run(async { 6 * 7 }), 42);
+    /// ```
+    pub fn host(mut self, make: impl FnOnce() -> io::Result<Rc<dyn Host>> + 'static) -> Self {
+        self.host = Some(Box::new(make));
         self
     }
 
@@ -220,7 +237,14 @@ impl RunnerBuilder {
     #[must_use]
     pub fn build(self) -> Runner {
         let usual = EventLoop::builder().virtual_time(self.virtual_time);
-        let factory = self.factory.unwrap_or_else(|| Box::new(|| usual.build()));
+        let mut factory = self.factory.unwrap_or_else(|| Box::new(|| usual.build()));
+        if let Some(host) = self.host {
+            factory = Box::new(|| {
+                let event_loop = factory()?;
+                event_loop.set_host(host()?).map_err(io::Error::other)?;
+                Ok(event_loop)
+            });
+        }
         Runner {
             state: State::New(factory),
             debug: self.debug,
@@ -301,6 +325,7 @@ impl Runner {
             debug: None,
             virtual_time: false,
             factory: None,
+            host: None,
             executor_timeout: EXECUTOR_TIMEOUT,
             grace_period: GRACE_PERIOD,
         }
@@ -472,71 +497,24 @@ impl Runner {
 
     /// Waits for the jobs of the default executor, and reports those that take too long.
     fn shutdown_executor(&self, event_loop: &EventLoop) {
-        let timeout = (!event_loop.is_virtual_time()).then_some(self.executor_timeout);
-        let shutdown = event_loop.shutdown_default_executor(timeout);
-        if let Ok(Err(stuck)) = event_loop.run_task(shutdown, TaskOptions::new().hidden()) {
-            let message = "the loop was closed while jobs were running";
-            event_loop.report(&ErrorContext::new(message).with_error(stuck));
-        }
+        let shutdown = end_jobs(event_loop, self.executor_timeout);
+        let _ = event_loop.run_task(shutdown, TaskOptions::new().hidden());
     }
 }
 
 /// Cancels what is left on a loop, and runs it until that has ended, or the grace period has; false
-/// then. What is made meanwhile is cancelled as well, whether the others end or not: it is looked
-/// for after a millisecond, then after two, and so on.
+/// then.
 fn cancel_all_tasks(event_loop: &EventLoop, grace: Duration) -> bool {
-    let deadline = event_loop.time() + grace;
-    let (mut asked, mut pause) = (0, Duration::from_millis(1));
-    loop {
-        let tasks = own_tasks(event_loop);
-        if tasks.is_empty() {
-            return true;
-        }
-        let ended = all_ended(event_loop, &tasks);
-        let new = tasks.iter().filter(|task| task.id() > asked);
-        cancel_all(new.cloned(), &CancelReason::default().at(Location::caller()));
-        asked = tasks.iter().map(TaskRef::id).max().unwrap_or(asked);
-        let left = deadline - event_loop.time();
-        let wait = timeout(left.min(pause), ended);
+    let mut leftovers = Leftovers::new(event_loop, grace);
+    while let Some(wait) = leftovers.ask() {
         match event_loop.run_task(wait, TaskOptions::new().hidden()) {
             Err(RunError::AlreadyRunning { .. } | RunError::Closed) => return true,
-            Ok(Err(_)) if left <= pause => {
-                report_left(event_loop);
-                return false;
-            }
-            Ok(Err(_)) => pause *= 2,
-            Ok(Ok(_)) | Err(_) => {}
+            Ok(false) if leftovers.give_up() => return false,
+            Err(_) if leftovers.is_late() => return false,
+            Ok(_) | Err(_) => {}
         }
     }
-}
-
-/// The tasks of a loop; the children of groups end with their parents.
-fn own_tasks(event_loop: &EventLoop) -> Vec<TaskRef> {
-    event_loop.all_tasks().into_iter().filter(|task| !task.is_child()).collect()
-}
-
-/// A promise that is kept when all tasks have ended.
-fn all_ended(event_loop: &EventLoop, tasks: &[TaskRef]) -> Promise<()> {
-    let ended = Promise::of(event_loop);
-    let left = Rc::new(Cell::new(tasks.len()));
-    for task in tasks {
-        let (ended, left) = (ended.clone(), Rc::clone(&left));
-        task.on_done(event_loop.callback(move || {
-            left.set(left.get() - 1);
-            if left.get() == 0 {
-                let _ = ended.set_result(());
-            }
-        }));
-    }
-    ended
-}
-
-/// Names what did not end within the grace period.
-fn report_left(event_loop: &EventLoop) {
-    for task in own_tasks(event_loop) {
-        let message = "a cancelled task did not end within the grace period, and is dropped";
-        event_loop.report(&ErrorContext::new(message).with_task(task));
-    }
+    true
 }
 
 impl Default for Runner {

@@ -31,6 +31,7 @@ mod wake;
 
 use std::cell::RefCell;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
@@ -124,6 +125,25 @@ impl Driver {
     /// Whether a descriptor is registered.
     pub(crate) fn is_watching(&self) -> bool {
         !self.shared.slots.borrow().is_empty()
+    }
+
+    /// A duplicate of the poller's descriptor, which is readable when a poll would find something.
+    pub(crate) fn duplicate_poller(&self) -> io::Result<OwnedFd> {
+        self.shared.with_selector(Selector::duplicate)
+    }
+
+    /// Has the poller's descriptor be readable when the wait is over, where the system has a timer
+    /// for that.
+    pub(crate) fn arm(&self, wait: Wait) -> io::Result<()> {
+        let poller = self.shared.poller.borrow();
+        poller.as_ref().ok_or_else(closed)?.precise.timeout(wait)?;
+        Ok(())
+    }
+
+    /// Whether the last poll took as many events as fit, so that there may be more.
+    pub(crate) fn was_batch_full(&self) -> bool {
+        let poller = self.shared.poller.borrow();
+        poller.as_ref().is_some_and(|poller| poller.selector.was_full())
     }
 
     /// Waits, then wakes the waiters of the descriptors that became ready. Returns whether there

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use mio::event::{self, Event};
@@ -34,6 +35,16 @@ impl Selector {
 
     pub(super) fn registry(&self) -> &Registry {
         self.poll.registry()
+    }
+
+    /// A duplicate of the poller's descriptor.
+    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.registry().as_fd().try_clone_to_owned()
+    }
+
+    /// Whether the last `select` filled its batch.
+    pub(super) fn was_full(&self) -> bool {
+        self.events.iter().nth(BATCH - 1).is_some()
     }
 
     /// Waits for at most `timeout` (rounded up to what the system can express); a signal ends the

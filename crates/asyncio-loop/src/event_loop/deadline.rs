@@ -59,6 +59,7 @@ impl LoopRef {
     #[must_use]
     pub fn wake_at(&self, when: LoopTime, waker: LoopWaker) -> Deadline {
         let key = self.0.timers.borrow_mut().insert(when.as_nanos(), waker);
+        self.wake_host();
         Deadline { key, event_loop: self.clone() }
     }
 }

@@ -12,9 +12,10 @@ pub(crate) const DEBUG: u8 = 1 << 1;
 pub(crate) const VIRTUAL: u8 = 1 << 2;
 /// Hooks wait for the end of the turn.
 pub(crate) const HOOKS: u8 = 1 << 3;
-
 /// A director decides the order.
 pub(crate) const GUIDED: u8 = 1 << 4;
+/// The loop is a guest that rests: its host has to be woken when something is to do.
+pub(crate) const RESTING: u8 = 1 << 5;
 
 #[derive(Default)]
 pub(crate) struct Marks(Cell<u8>);

@@ -6,6 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::host::Hosting;
 use super::marks::{DEBUG, Marks, VIRTUAL};
 use super::reports::HOST;
 use super::{EventLoop, Inner, LoopRef};
@@ -41,10 +42,14 @@ impl EventLoop {
             factory: RefCell::new(None),
             has_factory: Cell::new(false),
             locals: RefCell::new(HashMap::new()),
+            hosting: Hosting::default(),
         });
         inner.marks.set(DEBUG, debug);
         inner.marks.set(VIRTUAL, inner.clock.is_virtual());
         inner.scheduler.set_owner(&inner);
-        Ok(Self(LoopRef(inner)))
+        let event_loop = LoopRef(inner);
+        #[cfg(guest)]
+        super::guest_check::run_as_guest(&event_loop);
+        Ok(Self(event_loop))
     }
 }

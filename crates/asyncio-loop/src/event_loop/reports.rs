@@ -5,11 +5,28 @@ use std::time::Duration;
 use super::marks::DEBUG;
 use super::running::{try_running_loop, with_running};
 use super::{ExceptionHandler, LoopRef};
-use crate::kernel::{Failure, Host, Payload, RunnableRef, TaskRef, catch, drop_payload, owner_of};
+use crate::kernel::{
+    Failure, Host, Payload, RunnableRef, TaskRef, catch, drop_payload, owner_of, panic_message,
+};
 use crate::report::{self, ErrorContext};
 
 /// The functions of this crate that the kernel calls.
-pub(super) static HOST: Host = Host { report: report_failure, check_await };
+pub(super) static HOST: Host = Host { report: report_failure, notice_panic, check_await };
+
+/// How tokio's panics begin where its runtime is missing.
+const NO_REACTOR: &str = "there is no reactor running";
+
+/// Says what to do about a crate that needs tokio's runtime. Its panic itself may end in the handle
+/// of the task, and its message does not know this project.
+fn notice_panic(task: &RunnableRef, payload: &Payload) {
+    if panic_message(&**payload).starts_with(NO_REACTOR) {
+        let message = "a crate needs tokio's runtime: enable the feature `tokio-runtime` of the \
+                       crate `asyncio`, and run with `#[asyncio::main(tokio)]` or \
+                       `Runner::builder().tokio(true)`";
+        let task = TaskRef::from_runnable(task.clone()).ok();
+        report_anywhere(&ErrorContext::new(message).with_optional_task(task));
+    }
+}
 
 /// Reports to the running loop, or where none runs to the default handler. It does not unwind: the
 /// kernel calls it where a task is half taken apart.

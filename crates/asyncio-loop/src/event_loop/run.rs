@@ -6,7 +6,7 @@ use super::LoopRef;
 use super::marks::{GUIDED, STOPPING};
 use super::running::{run_within, running_site};
 use crate::error::{LoopRunning, RunError};
-use crate::kernel::{LoopWaker, Outcome, caught};
+use crate::kernel::{LoopWaker, Outcome, TaskRef, caught};
 use crate::signals::run_interruptible;
 use crate::spawn::TaskOptions;
 
@@ -42,7 +42,7 @@ impl LoopRef {
     #[track_caller]
     pub fn run_forever(&self) -> Result<(), RunError> {
         let site = Location::caller();
-        let run = || self.within(site, || self.drive(|| false));
+        let run = || self.within(site, || self.drive(site, None));
         match run_interruptible(self, run) {
             (Ok(()), true) => Err(RunError::Interrupted),
             (result, _) => result,
@@ -122,8 +122,7 @@ impl LoopRef {
         let outcome = self.within(site, || {
             self.apply_factory(&mut options);
             self.0.scheduler.run_scoped(future, options.take_spawn(), |task| {
-                let task = task.task().clone();
-                self.drive(|| task.is_done());
+                self.drive(site, Some(task.task().clone()));
             })
         })?;
         match outcome {
@@ -135,7 +134,7 @@ impl LoopRef {
     }
 
     /// Runs `f` with this loop as the running one.
-    fn within<R>(
+    pub(super) fn within<R>(
         &self,
         site: &'static Location<'static>,
         f: impl FnOnce() -> R,
@@ -143,7 +142,7 @@ impl LoopRef {
         if self.is_closed() {
             return Err(RunError::Closed);
         }
-        let result = run_within(self, site, f);
+        let result = self.with_host(|| run_within(self, site, f));
         if self.0.orphan.get() {
             // Not refused: nothing runs any more.
             let _ = self.close();
@@ -151,8 +150,18 @@ impl LoopRef {
         result
     }
 
-    /// Turns until `done` or stopped.
-    fn drive(&self, done: impl Fn() -> bool) {
+    /// Turns until the task is done, or the loop stopped.
+    fn drive(&self, site: &'static Location<'static>, task: Option<TaskRef>) {
+        match (self.host(), task) {
+            (Some(host), task) => self.drive_by(&*host, site, task),
+            (None, Some(task)) => self.make_turns(|| task.is_done()),
+            (None, None) => self.make_turns(|| false),
+        }
+        self.0.marks.set(STOPPING, false);
+    }
+
+    fn make_turns(&self, done: impl Fn() -> bool) {
+        self.end_rest();
         let mut poll = true;
         while !done() {
             poll = self.0.turn(poll).expect("the poller of a running loop works");
@@ -163,7 +172,6 @@ impl LoopRef {
                 break;
             }
         }
-        self.0.marks.set(STOPPING, false);
         if self.0.marks.has(GUIDED) {
             self.0.restore_candidates();
         }
@@ -191,6 +199,7 @@ impl LoopRef {
     /// ```
     pub fn stop(&self) {
         self.0.marks.set(STOPPING, true);
+        self.wake_host();
     }
 
     /// Whether this loop is running.
@@ -235,11 +244,16 @@ impl LoopRef {
         if self.is_closed() {
             return Ok(());
         }
+        self.end_rest();
         // Destructors may look for their loop, and report to it. Inside the run of another loop
         // they find that one.
-        if run_within(self, Location::caller(), || self.discard()).is_err() {
-            self.discard();
-        }
+        let site = Location::caller();
+        self.with_host(|| {
+            if run_within(self, site, || self.discard()).is_err() {
+                self.discard();
+            }
+        });
+        self.leave_host();
         Ok(())
     }
 

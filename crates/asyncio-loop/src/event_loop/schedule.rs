@@ -243,6 +243,7 @@ impl LoopRef {
         let callback = self.callback_slot(callback, context);
         let waker = LoopWaker::from_runnable(callback.clone().into_runnable());
         let key = self.0.timers.borrow_mut().insert(when.as_nanos(), waker);
+        self.wake_host();
         if self.is_closed() {
             self.0.remove_timer(key);
         }
@@ -378,6 +379,7 @@ impl LoopRef {
         if !self.is_closed() {
             self.0.turn_end.borrow_mut().push(hook);
             self.0.marks.set(HOOKS, true);
+            self.wake_host();
         }
     }
 

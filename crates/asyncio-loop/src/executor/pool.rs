@@ -12,6 +12,7 @@ use super::crew::{Crew, Help};
 use super::worker::{self, Worker};
 use super::{Executor, Job};
 use crate::primitives::{AtomicUsize, Mutex, MutexGuard, Ordering, thread};
+use crate::report;
 use crate::{JobError, ThreadFuture, ThreadPromise};
 
 /// Threads that run blocking or heavy functions, started on demand.
@@ -49,6 +50,7 @@ pub(super) struct Shared {
     pub(super) idle_timeout: Duration,
     thread_name_prefix: String,
     stack_size: Option<usize>,
+    pub(super) initializer: Option<Initializer>,
 }
 
 impl ThreadPoolExecutor {
@@ -374,6 +376,7 @@ pub struct ThreadPoolBuilder {
     idle_timeout: Duration,
     thread_name_prefix: String,
     stack_size: Option<usize>,
+    initializer: Option<Initializer>,
 }
 
 impl ThreadPoolBuilder {
@@ -383,6 +386,7 @@ impl ThreadPoolBuilder {
             idle_timeout: Duration::from_secs(10),
             thread_name_prefix: "asyncio".to_owned(),
             stack_size: None,
+            initializer: None,
         }
     }
 
@@ -438,6 +442,27 @@ impl ThreadPoolBuilder {
         self
     }
 
+    /// Calls `initializer` at the start of each thread, before its first job. Its panic is
+    /// reported, and the thread takes jobs all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use asyncio_loop::ThreadPoolExecutor;
+    ///
+    /// thread_local! {
+    ///     static LOCALE: Cell<&'static str> = const { Cell::new("C") };
+    /// }
+    ///
+    /// let pool = ThreadPoolExecutor::builder().initializer(|| LOCALE.set("de_DE")).build();
+    /// assert_eq!(pool.submit(|| LOCALE.get()).result(None).unwrap(), "de_DE");
+    /// ```
+    pub fn initializer(mut self, initializer: impl Fn() + Send + Sync + 'static) -> Self {
+        self.initializer = Some(Initializer(Arc::new(initializer)));
+        self
+    }
+
     /// Makes the pool; its threads start on demand.
     ///
     /// # Examples
@@ -456,8 +481,25 @@ impl ThreadPoolBuilder {
             idle_timeout: self.idle_timeout,
             thread_name_prefix: self.thread_name_prefix,
             stack_size: self.stack_size,
+            initializer: self.initializer,
         };
         ThreadPoolExecutor { shared: Arc::new(shared) }
+    }
+}
+
+/// What each thread calls first.
+#[derive(Clone)]
+pub(super) struct Initializer(Arc<dyn Fn() + Send + Sync>);
+
+impl Initializer {
+    pub(super) fn call(&self) {
+        report::caught("the initializer of a thread pool", || (self.0)());
+    }
+}
+
+impl fmt::Debug for Initializer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Initializer")
     }
 }
 

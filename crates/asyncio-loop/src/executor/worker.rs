@@ -49,6 +49,9 @@ impl Worker {
     /// The body of the thread.
     pub(super) fn work(mut self) {
         POOL.set(Arc::as_ptr(&self.pool));
+        if let Some(initializer) = &self.pool.initializer {
+            initializer.call();
+        }
         while let Some(job) = self.next_job() {
             // A panic of the job is its result. This is for the destructor of a value that is not
             // taken.

@@ -297,11 +297,19 @@ impl Runnable {
             self.flags.set(flags | SCHEDULED);
             if flags & CHILD == 0 {
                 if !self.scheduler().push_ready(self) {
-                    self.clear(SCHEDULED);
+                    self.push_refused();
                 }
             } else if let Some(set) = self.vtable.set {
                 (set.push_ready)(self);
             }
+        }
+    }
+
+    /// The ready queue has refused it: the loop is closed, or a guest that rests.
+    #[cold]
+    fn push_refused(self) {
+        if !self.scheduler().push_for_host(self) {
+            self.clear(SCHEDULED);
         }
     }
 

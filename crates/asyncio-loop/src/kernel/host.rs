@@ -20,6 +20,8 @@ pub(crate) enum Failure<'a> {
 pub(crate) struct Host {
     /// Reports a failure. It must not unwind (promise 7).
     pub(crate) report: fn(Failure<'_>),
+    /// Is told of each panic of a task, whoever gets it in the end. It must not unwind (promise 7).
+    pub(crate) notice_panic: fn(&RunnableRef, &Payload),
     /// Panics if a task must not be awaited by this waiter (`None` for a waiter that is none of
     /// ours), because another loop runs than the task's.
     pub(crate) check_await: fn(&RunnableRef, waiter: Option<&RunnableRef>),
@@ -37,6 +39,14 @@ pub(super) fn set_host(host: &'static Host) {
 pub(super) fn report(failure: Failure<'_>) {
     if let Some(host) = HOST.get() {
         (host.report)(failure);
+    }
+}
+
+/// See [`Host::notice_panic`].
+#[cold]
+pub(super) fn notice_panic(task: &RunnableRef, payload: &Payload) {
+    if let Some(host) = HOST.get() {
+        (host.notice_panic)(task, payload);
     }
 }
 

@@ -5,12 +5,14 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::task::Waker;
 
 use super::callback::{self, CallbackRef};
 use super::children::{self, ChildSet};
+use super::guest_queue::{Back, GuestQueue};
 use super::header::{self, DONE, FOREIGN, HIDDEN, Header, RUNNING, Runnable, RunnableRef};
-use super::header::{SCHEDULED, WAIT};
-use super::host::{self, Host};
+use super::header::{SCHEDULED, TASK, WAIT};
+use super::host::{self, Host, caught};
 use super::remote_queue::{Batch, Closed};
 use super::scheduler::{Pick, Scheduler, SchedulerPtr};
 use super::task::{self, Outcome, RawTask, Spawn, TaskPtr, TaskRef};
@@ -198,6 +200,37 @@ impl LocalScheduler {
         self.remote_queue().remote.unparked();
     }
 
+    /// Leaves the thread to the host of this guest. With a waker the guest rests, with nothing
+    /// ready: the next callback or task that becomes ready wakes it.
+    pub(crate) fn leave_to_host(&self, rest: Option<&Rc<Waker>>) {
+        let rest = rest.cloned();
+        self.scheduler.with(|local| {
+            let guest = local.guest.get_or_insert_with(|| Box::new(GuestQueue::new()));
+            guest.leave(&mut local.ready, rest);
+        });
+    }
+
+    /// The guest runs again. Returns how many tasks that the host has woken go first; none without
+    /// `overtake`.
+    pub(crate) fn come_back(&self, overtake: bool) -> usize {
+        let back = self.scheduler.with(|local| match &mut local.guest {
+            Some(guest) => {
+                guest.come_back(&mut local.ready, |runnable| overtake && runnable.has(TASK))
+            }
+            None => Back::default(),
+        });
+        caught("the waker of a loop's host", move || drop(back.host));
+        back.at_front
+    }
+
+    /// Ends the rest of a guest, and wakes its host.
+    #[cold]
+    pub(crate) fn wake_host(&self) {
+        if let Some(host) = self.scheduler.wake_guest() {
+            caught("the waker of a loop's host", move || host.wake_by_ref());
+        }
+    }
+
     /// The number of callbacks and tasks that are ready.
     #[inline]
     pub(crate) fn ready(&self) -> usize {
@@ -273,6 +306,7 @@ impl LocalScheduler {
         if self.scheduler.with(|local| std::mem::replace(&mut local.closed, true)) {
             return;
         }
+        self.come_back(false);
         self.accept(self.remote_queue().remote.close(), |_| ());
         // A destructor may end or detach others, so each round looks again.
         while let Some(task) = self.scheduler.with(|local| local.tasks.last()) {
@@ -291,6 +325,7 @@ impl LocalScheduler {
         }
         self.scheduler.with(|local| {
             local.ready.close();
+            local.guest = None;
             local.tasks.shrink_to_fit();
             local.memory.clear();
         });

@@ -18,7 +18,7 @@ use super::header::live_count;
 use super::*;
 use crate::context::ContextSlot;
 
-static HOST: Host = Host { report: |_| (), check_await: |_, _| () };
+static HOST: Host = Host { report: |_| (), notice_panic: |_, _| (), check_await: |_, _| () };
 
 /// A scheduler with the loop's way to park.
 struct Owner {

@@ -28,6 +28,7 @@
 //! | `panics`, `frames`, `lent`, `waits_for` | small things that stand alone |
 //! | `members`, `ready`, `remote_queue`, `memory` | index list, ready queue, remote queue, kept memory |
 //! | `header`, `scheduler`, `host` | header, counts and end; the queues of a loop; the table |
+//! | `guest_queue` | the ready queue of a loop that another loop runs, while that runs |
 //! | `callback`, `waker` | closures that run once; wakers |
 //! | `task/` | tasks: header, polling, ending, handles |
 //! | `children` | tasks that belong to a future |
@@ -88,6 +89,7 @@ mod callback;
 mod candidates;
 mod children;
 mod frames;
+mod guest_queue;
 mod header;
 mod host;
 mod lent;

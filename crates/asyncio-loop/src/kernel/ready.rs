@@ -13,11 +13,19 @@ pub(super) struct ReadyQueue<T> {
     taken: usize,
     /// Entries put in since the beginning.
     put: usize,
+    /// Entries put in at the front, which `taken` does not count.
+    put_first: usize,
 }
 
 impl<T: Copy> ReadyQueue<T> {
     pub(super) fn new() -> Self {
-        Self { ring: vec![None; SMALL].into(), taken: 0, put: 0 }
+        Self { ring: vec![None; SMALL].into(), taken: 0, put: 0, put_first: 0 }
+    }
+
+    /// A queue that refuses entries: a ring without places, so that a push has one condition to
+    /// test.
+    pub(super) fn closed() -> Self {
+        Self { ring: Box::default(), taken: 0, put: 0, put_first: 0 }
     }
 
     #[inline]
@@ -28,7 +36,7 @@ impl<T: Copy> ReadyQueue<T> {
     /// Entries taken out so far; counted from 0 again when the ring grows or shrinks.
     #[inline]
     pub(super) fn taken(&self) -> usize {
-        self.taken
+        self.taken.wrapping_add(self.put_first)
     }
 
     /// Puts an entry at the end; false if the queue is closed.
@@ -56,6 +64,27 @@ impl<T: Copy> ReadyQueue<T> {
         *unsafe { self.ring.get_unchecked(place) }
     }
 
+    /// Puts an entry at the front; false if the queue is closed.
+    pub(super) fn push_first(&mut self, entry: T) -> bool {
+        if self.len() == self.ring.len() && !self.grow() {
+            return false;
+        }
+        self.taken = self.taken.wrapping_sub(1);
+        self.put_first = self.put_first.wrapping_add(1);
+        let place = self.taken & (self.ring.len() - 1);
+        self.ring[place] = Some(entry);
+        true
+    }
+
+    /// Takes the entry that was put in last.
+    pub(super) fn pop_last(&mut self) -> Option<T> {
+        if self.len() == 0 {
+            return None;
+        }
+        self.put = self.put.wrapping_sub(1);
+        self.ring[self.put & (self.ring.len() - 1)]
+    }
+
     pub(super) fn first(&self) -> Option<T> {
         if self.len() == 0 { None } else { self.ring[self.taken & (self.ring.len() - 1)] }
     }
@@ -69,15 +98,14 @@ impl<T: Copy> ReadyQueue<T> {
         let mut ring = Vec::with_capacity(old * 2);
         ring.extend((0..len).map(|i| self.ring[self.taken.wrapping_add(i) & (old - 1)]));
         ring.resize(old * 2, None);
-        *self = Self { ring: ring.into(), taken: 0, put: len };
+        *self = Self { ring: ring.into(), taken: 0, put: len, put_first: 0 };
         true
     }
 
-    /// Refuses entries from now on; called when it is empty. A closed queue is a ring without
-    /// places, so that a push has one condition to test.
+    /// Refuses entries from now on; called when it is empty.
     pub(super) fn close(&mut self) {
         debug_assert_eq!(self.len(), 0, "closed with entries in it");
-        *self = Self { ring: Box::default(), taken: 0, put: 0 };
+        *self = Self::closed();
     }
 
     /// Gives the memory of a rush back, if it is over.
@@ -106,17 +134,25 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }))]
 
         #[test]
-        fn it_is_a_queue(pushes in proptest::collection::vec(any::<bool>(), 0..2000)) {
+        fn it_is_a_queue(steps in proptest::collection::vec(0..8, 0..2000)) {
             let (mut ready, mut model) = (ReadyQueue::new(), VecDeque::new());
             // From the end of the counters, so that they overflow.
             (ready.taken, ready.put) = (usize::MAX - 5, usize::MAX - 5);
-            for (number, push) in pushes.into_iter().enumerate() {
-                if push {
-                    ready.push(entry(number));
-                    model.push_back(entry(number));
-                } else {
-                    prop_assert_eq!(ready.first(), model.front().copied());
-                    prop_assert_eq!(ready.pop(), model.pop_front());
+            for (number, step) in steps.into_iter().enumerate() {
+                match step {
+                    0..=3 => {
+                        ready.push(entry(number));
+                        model.push_back(entry(number));
+                    }
+                    4 => {
+                        ready.push_first(entry(number));
+                        model.push_front(entry(number));
+                    }
+                    5 => prop_assert_eq!(ready.pop_last(), model.pop_back()),
+                    _ => {
+                        prop_assert_eq!(ready.first(), model.front().copied());
+                        prop_assert_eq!(ready.pop(), model.pop_front());
+                    }
                 }
                 prop_assert_eq!(ready.len(), model.len());
             }
@@ -128,8 +164,22 @@ mod tests {
         let mut ready = ReadyQueue::<NonZeroUsize>::new();
         ready.close();
         assert!(!ready.push(entry(1)));
+        assert!(!ready.push_first(entry(1)));
         assert_eq!(ready.pop(), None);
         assert_eq!(ready.first(), None);
+    }
+
+    #[test]
+    fn an_entry_at_the_front_has_a_number_of_its_own() {
+        let mut ready = ReadyQueue::new();
+        (0..3).for_each(|number| assert!(ready.push(entry(number))));
+        let mut numbers = vec![ready.taken()];
+        for _ in 0..3 {
+            assert!(ready.push_first(entry(7)));
+            ready.pop();
+            numbers.push(ready.taken());
+        }
+        assert_eq!(numbers, [0, 1, 2, 3]);
     }
 
     #[test]

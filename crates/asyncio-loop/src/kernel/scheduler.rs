@@ -6,8 +6,11 @@ use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::ptr::NonNull;
 use std::rc::{Rc, Weak};
+use std::task::Waker;
 
+use super::guest_queue::GuestQueue;
 use super::header::{self, Header, Runnable};
+use super::host;
 use super::members::{Member, Members};
 use super::memory::Memory;
 use super::ready::ReadyQueue;
@@ -41,6 +44,8 @@ pub(super) struct Local {
     pub(super) owner: Weak<dyn Any>,
     /// Chooses the place of a child that becomes ready, for tests.
     pub(super) pick: Option<Pick>,
+    /// Of a loop that another loop runs.
+    pub(super) guest: Option<Box<GuestQueue<Runnable>>>,
 }
 
 /// Chooses one of so many.
@@ -102,6 +107,7 @@ impl Scheduler {
             memory: Memory::new(),
             owner: Weak::<()>::new(),
             pick: None,
+            guest: None,
         };
         Self {
             thread: thread_id(),
@@ -160,6 +166,24 @@ impl SchedulerPtr {
     #[inline]
     pub(super) fn push_ready(self, runnable: Runnable) -> bool {
         self.with(|local| local.ready.push(runnable))
+    }
+
+    /// Puts an entry that is marked as `SCHEDULED` and was refused into the queue of a resting
+    /// guest, and wakes the host; false if the queue is closed.
+    #[cold]
+    pub(super) fn push_for_host(self, runnable: Runnable) -> bool {
+        let host = self.wake_guest();
+        let pushed = self.push_ready(runnable);
+        if let Some(host) = host {
+            host::caught("the waker of a loop's host", move || host.wake_by_ref());
+        }
+        pushed
+    }
+
+    /// Ends the rest of a guest, so that its queue takes entries. Returns the waker of the host,
+    /// which the caller wakes.
+    pub(super) fn wake_guest(self) -> Option<Rc<Waker>> {
+        self.with(|local| local.guest.as_mut()?.end_rest(&mut local.ready))
     }
 
     /// Takes one more share.

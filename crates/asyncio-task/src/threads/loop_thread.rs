@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::io;
+use std::rc::Rc;
 use std::thread::{self, JoinHandle};
 
-use asyncio_loop::{EventLoop, JobError, LoopHandle, ThreadFuture, ThreadPromise, running_loop};
+use asyncio_loop::{
+    EventLoop, Host, JobError, LoopHandle, ThreadFuture, ThreadPromise, running_loop,
+};
 
 use super::bridge::run_blocking;
 use super::submit::run_coroutine_threadsafe;
@@ -71,7 +74,11 @@ impl LoopThread {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn builder() -> LoopThreadBuilder {
-        LoopThreadBuilder { name: "asyncio_loop".to_owned(), make: Box::new(EventLoop::new) }
+        LoopThreadBuilder {
+            name: "asyncio_loop".to_owned(),
+            make: Box::new(EventLoop::new),
+            host: None,
+        }
     }
 
     /// Returns the loop's handle for other threads.
@@ -176,12 +183,14 @@ impl Drop for LoopThread {
 }
 
 type MakeLoop = Box<dyn FnOnce() -> io::Result<EventLoop> + Send>;
+type MakeHost = Box<dyn FnOnce() -> io::Result<Rc<dyn Host>> + Send>;
 
 /// The options of a [`LoopThread`].
 #[must_use = "call start"]
 pub struct LoopThreadBuilder {
     name: String,
     make: MakeLoop,
+    host: Option<MakeHost>,
 }
 
 impl LoopThreadBuilder {
@@ -200,15 +209,32 @@ impl LoopThreadBuilder {
         self
     }
 
+    /// Has the loop run inside another one: as the guest of the host that `make` gives, on the new
+    /// thread (see [`LoopRef::set_host`](asyncio_loop::LoopRef::set_host)).
+    pub fn host(
+        mut self,
+        make: impl FnOnce() -> io::Result<Rc<dyn Host>> + Send + 'static,
+    ) -> Self {
+        self.host = Some(Box::new(make));
+        self
+    }
+
     /// Starts the thread, and returns when its loop runs.
     ///
     /// # Errors
     ///
-    /// If the system has no thread, or the loop cannot be made.
+    /// If the system has no thread, or the loop or its host cannot be made.
     pub fn start(self) -> io::Result<LoopThread> {
         let (stop, stopped) = ThreadPromise::new();
         let (started, told) = ThreadPromise::new();
-        let make = self.make;
+        let (make, host) = (self.make, self.host);
+        let make: MakeLoop = Box::new(move || {
+            let event_loop = make()?;
+            if let Some(host) = host {
+                event_loop.set_host(host()?).map_err(io::Error::other)?;
+            }
+            Ok(event_loop)
+        });
         let thread = thread::Builder::new()
             .name(self.name)
             .spawn(move || run_loop(make, stopped, started))?;

@@ -145,6 +145,7 @@ impl Emptied {
     /// Ends the task by a panic. Without a handle it is reported.
     fn finish_panicked(self, payload: Payload) {
         let task = self.0.get();
+        host::notice_panic(&RunnableRef::share(task), &payload);
         if task.has(JOINED) {
             // SAFETY: promise 3: the stage is empty, the holder's, and made for a payload.
             unsafe { task.stage::<Payload>().write(payload) };
