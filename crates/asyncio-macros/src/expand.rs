@@ -7,12 +7,21 @@ use crate::function::Function;
 use crate::options::Options;
 
 /// What `asyncio::testing::test` knows.
-const TEST_OPTIONS: &[&str] =
-    &["debug", "virtual_time", "seeds", "seed", "systematic", "order", "simulation", "crate"];
+const TEST_OPTIONS: &[&str] = &[
+    "debug",
+    "virtual_time",
+    "tokio",
+    "seeds",
+    "seed",
+    "systematic",
+    "order",
+    "simulation",
+    "crate",
+];
 
 pub(crate) fn main(attribute: TokenStream, item: TokenStream) -> Result<TokenStream, Error> {
     let function = Function::parse(item)?;
-    let options = Options::parse(attribute, &["debug", "crate"])
+    let options = Options::parse(attribute, &["debug", "tokio", "crate"])
         .map_err(|error| error.in_function(Some(function.name.clone())))?;
     Ok(expand(function, &options))
 }
@@ -70,10 +79,13 @@ fn argument(value: TokenStream) -> TokenTree {
 /// The path of what runs the future.
 fn run(options: &Options) -> String {
     let asyncio = &options.asyncio;
-    if options.debug.is_none() && options.virtual_time.is_none() {
+    if options.debug.is_none() && options.virtual_time.is_none() && !options.tokio {
         return format!("{asyncio}::run");
     }
-    let mut builder = format!("{asyncio}::Runner::builder()");
+    let mut builder = match options.tokio {
+        true => format!("{asyncio}::tokio_runtime::runner()"),
+        false => format!("{asyncio}::Runner::builder()"),
+    };
     for (name, value) in [("debug", options.debug), ("virtual_time", options.virtual_time)] {
         if let Some(value) = value {
             builder += &format!(".{name}({value})");

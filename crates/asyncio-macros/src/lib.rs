@@ -18,6 +18,8 @@ use proc_macro::TokenStream;
 ///
 /// * `debug = true` or `false` turns the loop's debug mode on or off, whatever the environment
 ///   says;
+/// * `tokio`: the loop runs inside a runtime of tokio, so that crates which need one work; with the
+///   feature `tokio-runtime`;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
 ///
 /// # Examples
@@ -27,6 +29,15 @@ use proc_macro::TokenStream;
 /// async fn main() -> std::io::Result<()> {
 ///     asyncio::sleep(std::time::Duration::from_millis(1)).await;
 ///     Ok(())
+/// }
+/// ```
+///
+/// Beside a runtime of tokio:
+///
+/// ```
+/// #[asyncio::main(tokio)]
+/// async fn main() {
+///     assert_eq!(tokio::spawn(async { 6 * 7 }).await.unwrap(), 42);
 /// }
 /// ```
 ///
@@ -83,6 +94,8 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// * `simulation = expression`: a `Simulation` with further options, as `faults`;
 /// * `debug = true` or `false` turns the loop's debug mode on or off, whatever the environment
 ///   says;
+/// * `tokio`: the loop runs inside a runtime of tokio, so that crates which need one work; with the
+///   feature `tokio-runtime`;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
 ///
 /// # Examples

@@ -1,4 +1,4 @@
-//! `name = value` pairs in an attribute.
+//! The options of an attribute: `name = value`, or a name alone.
 
 use proc_macro::{Ident, Span, TokenStream, TokenTree};
 
@@ -10,6 +10,8 @@ pub(crate) struct Options {
     pub(crate) virtual_time: Option<bool>,
     /// What a test says about its schedules.
     pub(crate) simulation: Simulation,
+    /// Inside a runtime of tokio.
+    pub(crate) tokio: bool,
     /// The path of the facade crate.
     pub(crate) asyncio: String,
 }
@@ -50,6 +52,7 @@ impl Options {
         let mut options = Self {
             debug: None,
             virtual_time: None,
+            tokio: false,
             simulation: Simulation::default(),
             asyncio: "::asyncio".to_owned(),
         };
@@ -68,8 +71,9 @@ impl Options {
     /// Refuses options of the loop beside those of schedules.
     pub(crate) fn check_simulation(self) -> Result<Self, Error> {
         let is_simulation = self.simulation.expression("").is_some();
-        if is_simulation && (self.debug.is_some() || self.virtual_time == Some(false)) {
-            let message = "a test of schedules has virtual time, and no debug mode";
+        let is_real = self.debug.is_some() || self.virtual_time == Some(false) || self.tokio;
+        if is_simulation && is_real {
+            let message = "a test of schedules has virtual time, and neither debug mode nor tokio";
             return Err(Error::new(Span::call_site(), message));
         }
         Ok(self)
@@ -90,6 +94,10 @@ impl Options {
             self.simulation.base = Some(parse_expression(name, pair)?);
             return Ok(name.clone());
         }
+        if text == "tokio" && pair.len() == 1 {
+            self.tokio = true;
+            return Ok(name.clone());
+        }
         let [_, TokenTree::Punct(equals), value] = pair else {
             return Err(Error::new(name.span(), format!("expected `{text} = value`")));
         };
@@ -98,6 +106,7 @@ impl Options {
         }
         match text.as_str() {
             "debug" => self.debug = Some(parse_bool(value)?),
+            "tokio" => self.tokio = parse_bool(value)?,
             "virtual_time" => self.virtual_time = Some(parse_bool(value)?),
             "crate" => self.asyncio = parse_path(value)?,
             "order" => self.simulation.order = Some(parse_order(value)?),

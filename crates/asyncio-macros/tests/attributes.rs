@@ -126,3 +126,21 @@ async fn other_options_are_in_an_expression() {
     let task = asyncio::create_task(std::future::pending::<()>());
     assert!(task.await.is_err(), "a fault cancels it");
 }
+
+#[asyncio::testing::test(tokio)]
+async fn a_test_may_run_inside_tokio() -> Result<(), tokio::task::JoinError> {
+    assert_eq!(tokio::spawn(async { 6 * 7 }).await?, 42);
+    asyncio::sleep(Duration::from_millis(1)).await;
+    Ok(())
+}
+
+#[asyncio::testing::test(tokio = true, debug = true)]
+async fn the_option_goes_with_others() {
+    assert!(asyncio::running_loop().is_debug());
+    assert!(tokio::runtime::Handle::try_current().is_ok());
+}
+
+#[asyncio::testing::test(tokio = false)]
+async fn the_option_may_be_false() {
+    assert!(tokio::runtime::Handle::try_current().is_err());
+}

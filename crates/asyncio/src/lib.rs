@@ -80,9 +80,10 @@
 //!
 //! | axum, `reqwest` | `http::serve` for axum's `Router`, `http::ClientSession`, with the feature `http` |
 //!
-//! Futures that need tokio's runtime (its timers, its sockets, `reqwest`) do not run here. Futures
-//! that need only its traits do, with the feature `tokio`, and so do the channels of `tokio::sync`.
-//! HTTP and web sockets are in the module `http`.
+//! Futures that need tokio's runtime (its timers, its sockets, `reqwest`) run beside ours on one
+//! thread with the feature `tokio-runtime` and `#[asyncio::main(tokio)]`. Futures that need only
+//! its traits do with the feature `tokio`, and the channels of `tokio::sync` as they are. HTTP and
+//! web sockets are in the module `http`.
 //!
 //! # Features
 //!
@@ -106,6 +107,8 @@
 //! * `tokio`: they have those of `tokio::io`. It brings the traits only, no runtime.
 //! * `testing`: in the module [`testing`], tests under many schedules, faults and tools; for the
 //!   `[dev-dependencies]`.
+//! * `tokio-runtime`: the module `tokio_runtime`, for crates that need tokio's runtime; see
+//!   `docs/EMBEDDING.md` of the repository.
 //! * `send`: `local` makes a future of this thread `Send`, for axum's handlers and the like.
 
 #![forbid(unsafe_code)]
@@ -115,6 +118,7 @@
     allow(rustdoc::broken_intra_doc_links)
 )]
 
+pub mod embedding;
 pub mod event_loop;
 #[cfg(feature = "net")]
 pub mod net;
@@ -170,3 +174,5 @@ pub use asyncio_task::{
 };
 #[cfg(feature = "tls")]
 pub use asyncio_tls as tls;
+#[cfg(feature = "tokio-runtime")]
+pub use asyncio_tokio as tokio_runtime;

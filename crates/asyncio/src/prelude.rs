@@ -10,3 +10,5 @@
 //! ```
 
 pub use asyncio_task::{TaskHandleExt, TaskLoopExt, TaskRefExt};
+#[cfg(feature = "tokio-runtime")]
+pub use asyncio_tokio::TokioExt;

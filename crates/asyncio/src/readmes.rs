@@ -37,6 +37,13 @@ struct Testing;
 #[doc = include_str!("../../../docs/CANCELLATION.md")]
 struct Cancellation;
 
+#[doc = include_str!("../../../docs/EMBEDDING.md")]
+struct Embedding;
+
+#[cfg(feature = "tokio-runtime")]
+#[doc = include_str!("../../asyncio-tokio/README.md")]
+struct Tokio;
+
 #[cfg(feature = "tls")]
 #[doc = include_str!("../../../docs/TLS.md")]
 struct Tls;
