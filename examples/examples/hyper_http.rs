@@ -1,7 +1,7 @@
 //! HTTP by hyper: a server that lets its clients finish when it shuts down, and a client.
 //!
-//! With the feature `tokio`, our streams have the traits of `tokio::io`, which hyper-util's
-//! `TokioIo` takes. Tokio's runtime is not involved.
+//! With the feature `hyper`, our streams have the traits of `hyper::rt`, so hyper takes them as
+//! they are. `asyncio::http`, which `aiohttp_server` and `aiohttp_client` show, stands on that.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features http --example hyper_http
@@ -26,7 +26,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, client, server};
-use hyper_util::rt::TokioIo;
 
 /// Clients that are not done by then are cut off.
 const GRACE: Duration = Duration::from_secs(5);
@@ -54,7 +53,7 @@ impl Site {
     /// Serves the requests of one connection. When the site closes, requests that have begun are
     /// finished.
     async fn serve(&self, reader: StreamReader, writer: StreamWriter) -> hyper::Result<()> {
-        let io = TokioIo::new(reader.join(writer));
+        let io = reader.join(writer);
         let service = service_fn(|request| self.answer(request));
         let mut connection =
             pin!(server::conn::http1::Builder::new().serve_connection(io, service));
@@ -74,7 +73,7 @@ impl Site {
 /// Asks for each path in turn, over one connection, which it keeps to the end.
 async fn visit(address: SocketAddr, paths: &[&str]) -> Result<Vec<String>, Box<dyn Error>> {
     let (reader, writer) = open_connection(address).await?;
-    let io = TokioIo::new(reader.join(writer));
+    let io = reader.join(writer);
     let (mut sender, connection) = client::conn::http1::handshake(io).await?;
     // It moves the bytes while others use the sender.
     let connection = create_task(connection);
