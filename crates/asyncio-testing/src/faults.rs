@@ -44,6 +44,12 @@ pub struct Faults {
     pub(crate) delay: f64,
     pub(crate) longest_delay: Duration,
     pub(crate) job_panic: f64,
+    #[cfg(feature = "net")]
+    pub(crate) io_error: f64,
+    #[cfg(feature = "net")]
+    pub(crate) short_io: f64,
+    #[cfg(feature = "net")]
+    pub(crate) full_buffer: f64,
 }
 
 impl Default for Faults {
@@ -54,6 +60,12 @@ impl Default for Faults {
             delay: 0.0,
             longest_delay: Duration::from_secs(1),
             job_panic: 0.0,
+            #[cfg(feature = "net")]
+            io_error: 0.0,
+            #[cfg(feature = "net")]
+            short_io: 0.0,
+            #[cfg(feature = "net")]
+            full_buffer: 0.0,
         }
     }
 }
@@ -89,6 +101,30 @@ impl Faults {
     #[must_use]
     pub fn job_panic(self, probability: f64) -> Self {
         Self { job_panic: checked(probability), ..self }
+    }
+}
+
+/// Faults of streams in memory, with the feature `net`.
+#[cfg(feature = "net")]
+impl Faults {
+    /// For each read and write of a [stream in memory](crate::MemoryStream): the connection is
+    /// reset.
+    #[must_use]
+    pub fn io_error(self, probability: f64) -> Self {
+        Self { io_error: checked(probability), ..self }
+    }
+
+    /// For each read and write of a stream in memory: only a part of the bytes goes through.
+    #[must_use]
+    pub fn short_io(self, probability: f64) -> Self {
+        Self { short_io: checked(probability), ..self }
+    }
+
+    /// For each write of a stream in memory: its buffer takes nothing for some milliseconds of
+    /// virtual time.
+    #[must_use]
+    pub fn full_buffer(self, probability: f64) -> Self {
+        Self { full_buffer: checked(probability), ..self }
     }
 }
 

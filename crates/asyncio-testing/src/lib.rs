@@ -39,6 +39,8 @@
 //!   [`assert_trace!`], [`Trace`].
 //! * Repeatable chance: [`rng`](fn@rng), [`Rng`], [`SeededState`].
 //! * Reports that nobody awaits: [`expect_no_reports`].
+//! * Results that fit together: [`History`].
+//! * With the feature `net`, streams without a socket: `MemoryStream`, `memory_stream_pair`.
 
 #![forbid(unsafe_code)]
 
@@ -49,7 +51,10 @@ mod droppable;
 mod event;
 mod failure;
 mod faults;
+mod history;
 mod jobs;
+#[cfg(feature = "net")]
+mod memory;
 mod order;
 mod outcome;
 mod quiet;
@@ -68,6 +73,9 @@ pub use droppable::droppable;
 pub use event::{event, take_events};
 pub use failure::{Failure, FailureKind, Summary};
 pub use faults::Faults;
+pub use history::{History, NotLinearizable, PendingCall};
+#[cfg(feature = "net")]
+pub use memory::{MemoryStream, memory_stream_pair};
 pub use order::Order;
 pub use outcome::TestOutcome;
 pub use reports::{ExpectNoReports, expect_no_reports};

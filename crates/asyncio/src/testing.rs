@@ -7,7 +7,10 @@
 pub use asyncio_macros::test;
 #[cfg(feature = "testing")]
 pub use asyncio_testing::{
-    ExpectNoReports, Failure, FailureKind, Faults, Order, ParseScheduleError, Rng, Schedule,
-    SeededState, Sequencer, SequencerStep, Simulation, Summary, TestOutcome, Trace, assert_trace,
-    droppable, event, expect_no_reports, rng, take_events, wait_all_tasks_blocked,
+    ExpectNoReports, Failure, FailureKind, Faults, History, NotLinearizable, Order,
+    ParseScheduleError, PendingCall, Rng, Schedule, SeededState, Sequencer, SequencerStep,
+    Simulation, Summary, TestOutcome, Trace, assert_trace, droppable, event, expect_no_reports,
+    rng, take_events, wait_all_tasks_blocked,
 };
+#[cfg(all(feature = "testing", feature = "net"))]
+pub use asyncio_testing::{MemoryStream, memory_stream_pair};
