@@ -14,7 +14,8 @@ export RUST_BACKTRACE=1
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 crates=$(ls crates)
 
-steps="fmt clippy test guest doc links rows lines examples alone benches instructions msrv loom asan miri"
+steps="fmt clippy test release guest doc links rows lines examples alone benches instructions msrv loom"
+steps="$steps asan miri"
 
 check_fmt() {
     cargo fmt --all --check
@@ -34,6 +35,12 @@ check_guest() {
     export RUSTFLAGS="--cfg guest"
     cargo test --target-dir "$target/guest" --lib --tests \
         -p asyncio-loop -p asyncio-task -p asyncio-net -p asyncio
+}
+
+# The lines at which futures wait: they come from the compiler, so an optimised build has to show
+# the same.
+check_release() {
+    cargo test --release -p asyncio --all-features --test await_lines
 }
 
 check_doc() {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::{fmt, future, io};
 
 use asyncio_loop::WrapFuture;
+use asyncio_loop::machinery::at_await;
 
 use crate::job;
 
@@ -38,10 +39,12 @@ const BATCH: usize = 128;
 /// ```
 #[doc(alias = "listdir")]
 #[doc(alias = "scandir")]
-pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<ReadDir> {
-    let path = path.as_ref().to_owned();
-    let entries = job::run(move || std::fs::read_dir(path)).await?;
-    Ok(ReadDir { entries: Some(entries), read: VecDeque::new(), job: None })
+pub fn read_dir(path: impl AsRef<Path>) -> impl Future<Output = io::Result<ReadDir>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        let entries = job::run(move || std::fs::read_dir(path)).await?;
+        Ok(ReadDir { entries: Some(entries), read: VecDeque::new(), job: None })
+    })
 }
 
 /// The entries of a directory, from [`read_dir`]. Each job reads some hundred of them.
@@ -65,8 +68,8 @@ impl ReadDir {
     /// # Cancel safety
     ///
     /// A future that is dropped has taken no entry.
-    pub async fn next_entry(&mut self) -> io::Result<Option<DirEntry>> {
-        future::poll_fn(|cx| self.poll_next_entry(cx)).await
+    pub fn next_entry(&mut self) -> impl Future<Output = io::Result<Option<DirEntry>>> {
+        at_await(async move { future::poll_fn(|cx| self.poll_next_entry(cx)).await })
     }
 
     pub(crate) fn poll_next_entry(
@@ -132,9 +135,11 @@ impl DirEntry {
     /// # Errors
     ///
     /// As [`std::fs::DirEntry::metadata`].
-    pub async fn metadata(&self) -> io::Result<Metadata> {
-        let entry = Arc::clone(&self.0);
-        job::run(move || entry.metadata()).await
+    pub fn metadata(&self) -> impl Future<Output = io::Result<Metadata>> {
+        at_await(async move {
+            let entry = Arc::clone(&self.0);
+            job::run(move || entry.metadata()).await
+        })
     }
 
     /// Whether it is a file, a directory or a symbolic link.
@@ -142,8 +147,10 @@ impl DirEntry {
     /// # Errors
     ///
     /// As [`std::fs::DirEntry::file_type`].
-    pub async fn file_type(&self) -> io::Result<FileType> {
-        let entry = Arc::clone(&self.0);
-        job::run(move || entry.file_type()).await
+    pub fn file_type(&self) -> impl Future<Output = io::Result<FileType>> {
+        at_await(async move {
+            let entry = Arc::clone(&self.0);
+            job::run(move || entry.file_type()).await
+        })
     }
 }

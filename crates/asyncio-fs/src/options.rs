@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::{File, job};
+use asyncio_loop::machinery::at_await;
 
 /// How a file is opened: [`std::fs::OpenOptions`] with an `open` that is awaited.
 ///
@@ -89,9 +90,11 @@ impl OpenOptions {
     /// # Cancel safety
     ///
     /// A file that was opened is closed again; one that was created stays.
-    pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
-        let (options, path) = (self.0.clone(), path.as_ref().to_owned());
-        job::run(move || options.open(path)).await.map(File::from_std)
+    pub fn open(&self, path: impl AsRef<Path>) -> impl Future<Output = io::Result<File>> {
+        at_await(async move {
+            let (options, path) = (self.0.clone(), path.as_ref().to_owned());
+            job::run(move || options.open(path)).await.map(File::from_std)
+        })
     }
 }
 

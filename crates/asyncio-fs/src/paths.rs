@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::job;
+use asyncio_loop::machinery::at_await;
 
 /// Reads a whole file.
 ///
@@ -23,9 +24,11 @@ use crate::job;
 /// # std::io::Result::Ok(())
 /// # }).unwrap();
 /// ```
-pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-    let path = path.as_ref().to_owned();
-    job::run(move || fs::read(path)).await
+pub fn read(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Vec<u8>>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        job::run(move || fs::read(path)).await
+    })
 }
 
 /// Reads a whole file of text.
@@ -33,9 +36,11 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 /// # Errors
 ///
 /// As [`std::fs::read_to_string`]; `InvalidData` if it is not UTF-8.
-pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
-    let path = path.as_ref().to_owned();
-    job::run(move || fs::read_to_string(path)).await
+pub fn read_to_string(path: impl AsRef<Path>) -> impl Future<Output = io::Result<String>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        job::run(move || fs::read_to_string(path)).await
+    })
 }
 
 /// Writes a whole file: creates it, or replaces what it held.
@@ -47,9 +52,14 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 /// # Cancel safety
 ///
 /// A future that is dropped may leave the file unwritten, written or written in part.
-pub async fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Result<()> {
-    let (path, contents) = (path.as_ref().to_owned(), contents.as_ref().to_owned());
-    job::run(move || fs::write(path, contents)).await
+pub fn write(
+    path: impl AsRef<Path>,
+    contents: impl AsRef<[u8]>,
+) -> impl Future<Output = io::Result<()>> {
+    at_await(async move {
+        let (path, contents) = (path.as_ref().to_owned(), contents.as_ref().to_owned());
+        job::run(move || fs::write(path, contents)).await
+    })
 }
 
 /// Copies a file with its permissions. Returns the number of bytes.
@@ -57,9 +67,11 @@ pub async fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Re
 /// # Errors
 ///
 /// As [`std::fs::copy`].
-pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
-    let (from, to) = (from.as_ref().to_owned(), to.as_ref().to_owned());
-    job::run(move || fs::copy(from, to)).await
+pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> impl Future<Output = io::Result<u64>> {
+    at_await(async move {
+        let (from, to) = (from.as_ref().to_owned(), to.as_ref().to_owned());
+        job::run(move || fs::copy(from, to)).await
+    })
 }
 
 /// Renames a file or directory; a file that has the new name is replaced.
@@ -67,9 +79,14 @@ pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u6
 /// # Errors
 ///
 /// As [`std::fs::rename`].
-pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
-    let (from, to) = (from.as_ref().to_owned(), to.as_ref().to_owned());
-    job::run(move || fs::rename(from, to)).await
+pub fn rename(
+    from: impl AsRef<Path>,
+    to: impl AsRef<Path>,
+) -> impl Future<Output = io::Result<()>> {
+    at_await(async move {
+        let (from, to) = (from.as_ref().to_owned(), to.as_ref().to_owned());
+        job::run(move || fs::rename(from, to)).await
+    })
 }
 
 /// Gives a file a second name on the same file system.
@@ -77,9 +94,14 @@ pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<
 /// # Errors
 ///
 /// As [`std::fs::hard_link`].
-pub async fn hard_link(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
-    let (original, link) = (original.as_ref().to_owned(), link.as_ref().to_owned());
-    job::run(move || fs::hard_link(original, link)).await
+pub fn hard_link(
+    original: impl AsRef<Path>,
+    link: impl AsRef<Path>,
+) -> impl Future<Output = io::Result<()>> {
+    at_await(async move {
+        let (original, link) = (original.as_ref().to_owned(), link.as_ref().to_owned());
+        job::run(move || fs::hard_link(original, link)).await
+    })
 }
 
 /// Creates a symbolic link to `original`, which need not exist.
@@ -87,9 +109,14 @@ pub async fn hard_link(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io
 /// # Errors
 ///
 /// As [`std::os::unix::fs::symlink`].
-pub async fn symlink(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
-    let (original, link) = (original.as_ref().to_owned(), link.as_ref().to_owned());
-    job::run(move || std::os::unix::fs::symlink(original, link)).await
+pub fn symlink(
+    original: impl AsRef<Path>,
+    link: impl AsRef<Path>,
+) -> impl Future<Output = io::Result<()>> {
+    at_await(async move {
+        let (original, link) = (original.as_ref().to_owned(), link.as_ref().to_owned());
+        job::run(move || std::os::unix::fs::symlink(original, link)).await
+    })
 }
 
 /// Changes the permissions of a file or directory.
@@ -97,9 +124,14 @@ pub async fn symlink(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::
 /// # Errors
 ///
 /// As [`std::fs::set_permissions`].
-pub async fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -> io::Result<()> {
-    let path = path.as_ref().to_owned();
-    job::run(move || fs::set_permissions(path, permissions)).await
+pub fn set_permissions(
+    path: impl AsRef<Path>,
+    permissions: Permissions,
+) -> impl Future<Output = io::Result<()>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        job::run(move || fs::set_permissions(path, permissions)).await
+    })
 }
 
 /// Whether there is something at a path; a symbolic link to nothing is nothing.
@@ -108,9 +140,11 @@ pub async fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -
 ///
 /// As [`std::fs::exists`], when that cannot be found out.
 #[doc(alias = "exists")]
-pub async fn try_exists(path: impl AsRef<Path>) -> io::Result<bool> {
-    let path = path.as_ref().to_owned();
-    job::run(move || fs::exists(path)).await
+pub fn try_exists(path: impl AsRef<Path>) -> impl Future<Output = io::Result<bool>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        job::run(move || fs::exists(path)).await
+    })
 }
 
 /// The absolute path, with all symbolic links resolved.
@@ -118,9 +152,11 @@ pub async fn try_exists(path: impl AsRef<Path>) -> io::Result<bool> {
 /// # Errors
 ///
 /// As [`std::fs::canonicalize`].
-pub async fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
-    let path = path.as_ref().to_owned();
-    job::run(move || fs::canonicalize(path)).await
+pub fn canonicalize(path: impl AsRef<Path>) -> impl Future<Output = io::Result<PathBuf>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        job::run(move || fs::canonicalize(path)).await
+    })
 }
 
 /// Creates an empty directory.
@@ -128,9 +164,11 @@ pub async fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
 /// # Errors
 ///
 /// As [`std::fs::create_dir`].
-pub async fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
-    let path = path.as_ref().to_owned();
-    job::run(move || fs::create_dir(path)).await
+pub fn create_dir(path: impl AsRef<Path>) -> impl Future<Output = io::Result<()>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        job::run(move || fs::create_dir(path)).await
+    })
 }
 
 /// Creates a directory and all its parents that are missing.
@@ -138,9 +176,11 @@ pub async fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 ///
 /// As [`std::fs::create_dir_all`].
-pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
-    let path = path.as_ref().to_owned();
-    job::run(move || fs::create_dir_all(path)).await
+pub fn create_dir_all(path: impl AsRef<Path>) -> impl Future<Output = io::Result<()>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        job::run(move || fs::create_dir_all(path)).await
+    })
 }
 
 /// Size, times and permissions of a file, following symbolic links.
@@ -148,9 +188,11 @@ pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 ///
 /// As [`std::fs::metadata`].
-pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
-    let path = path.as_ref().to_owned();
-    job::run(move || fs::metadata(path)).await
+pub fn metadata(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Metadata>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        job::run(move || fs::metadata(path)).await
+    })
 }
 
 /// Size, times and permissions of a file or of a symbolic link itself.
@@ -158,9 +200,11 @@ pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 /// # Errors
 ///
 /// As [`std::fs::symlink_metadata`].
-pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
-    let path = path.as_ref().to_owned();
-    job::run(move || fs::symlink_metadata(path)).await
+pub fn symlink_metadata(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Metadata>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        job::run(move || fs::symlink_metadata(path)).await
+    })
 }
 
 /// Where a symbolic link points.
@@ -168,9 +212,11 @@ pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 /// # Errors
 ///
 /// As [`std::fs::read_link`].
-pub async fn read_link(path: impl AsRef<Path>) -> io::Result<PathBuf> {
-    let path = path.as_ref().to_owned();
-    job::run(move || fs::read_link(path)).await
+pub fn read_link(path: impl AsRef<Path>) -> impl Future<Output = io::Result<PathBuf>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        job::run(move || fs::read_link(path)).await
+    })
 }
 
 /// Removes an empty directory.
@@ -178,9 +224,11 @@ pub async fn read_link(path: impl AsRef<Path>) -> io::Result<PathBuf> {
 /// # Errors
 ///
 /// As [`std::fs::remove_dir`].
-pub async fn remove_dir(path: impl AsRef<Path>) -> io::Result<()> {
-    let path = path.as_ref().to_owned();
-    job::run(move || fs::remove_dir(path)).await
+pub fn remove_dir(path: impl AsRef<Path>) -> impl Future<Output = io::Result<()>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        job::run(move || fs::remove_dir(path)).await
+    })
 }
 
 /// Removes a directory with everything in it.
@@ -188,9 +236,11 @@ pub async fn remove_dir(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 ///
 /// As [`std::fs::remove_dir_all`].
-pub async fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
-    let path = path.as_ref().to_owned();
-    job::run(move || fs::remove_dir_all(path)).await
+pub fn remove_dir_all(path: impl AsRef<Path>) -> impl Future<Output = io::Result<()>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        job::run(move || fs::remove_dir_all(path)).await
+    })
 }
 
 /// Removes a file.
@@ -198,7 +248,9 @@ pub async fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 ///
 /// As [`std::fs::remove_file`].
-pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
-    let path = path.as_ref().to_owned();
-    job::run(move || fs::remove_file(path)).await
+pub fn remove_file(path: impl AsRef<Path>) -> impl Future<Output = io::Result<()>> {
+    at_await(async move {
+        let path = path.as_ref().to_owned();
+        job::run(move || fs::remove_file(path)).await
+    })
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir, TempPath};
 
 use crate::{File, job};
+use asyncio_loop::machinery::at_await;
 
 /// A file without a name, for reading and writing. Nobody else can open it, and it is gone when it
 /// is closed.
@@ -29,8 +30,8 @@ use crate::{File, job};
 /// # }).unwrap();
 /// ```
 #[doc(alias = "TemporaryFile")]
-pub async fn temporary_file() -> io::Result<File> {
-    job::run(tempfile::tempfile).await.map(File::from_std)
+pub fn temporary_file() -> impl Future<Output = io::Result<File>> {
+    at_await(async move { job::run(tempfile::tempfile).await.map(File::from_std) })
 }
 
 /// A file with a name that nobody can guess, which is removed when this is dropped.
@@ -66,8 +67,8 @@ impl NamedTemporaryFile {
     /// # Errors
     ///
     /// Those of the operating system.
-    pub async fn new() -> io::Result<Self> {
-        job::run(NamedTempFile::new).await.map(Self::from_tempfile)
+    pub fn new() -> impl Future<Output = io::Result<Self>> {
+        at_await(async move { job::run(NamedTempFile::new).await.map(Self::from_tempfile) })
     }
 
     /// Creates a file in a directory.
@@ -75,9 +76,11 @@ impl NamedTemporaryFile {
     /// # Errors
     ///
     /// Those of the operating system.
-    pub async fn new_in(directory: impl AsRef<Path>) -> io::Result<Self> {
-        let directory = directory.as_ref().to_owned();
-        job::run(move || NamedTempFile::new_in(directory)).await.map(Self::from_tempfile)
+    pub fn new_in(directory: impl AsRef<Path>) -> impl Future<Output = io::Result<Self>> {
+        at_await(async move {
+            let directory = directory.as_ref().to_owned();
+            job::run(move || NamedTempFile::new_in(directory)).await.map(Self::from_tempfile)
+        })
     }
 
     fn from_tempfile(file: NamedTempFile) -> Self {
@@ -97,12 +100,14 @@ impl NamedTemporaryFile {
     ///
     /// Those of the operating system, for instance if the name is on another file system. The file
     /// is removed then.
-    pub async fn persist(self, path: impl AsRef<Path>) -> io::Result<File> {
-        let Self { mut file, path: temporary } = self;
-        file.flush().await?;
-        let path = path.as_ref().to_owned();
-        job::run(move || temporary.persist(path).map_err(io::Error::from)).await?;
-        Ok(file)
+    pub fn persist(self, path: impl AsRef<Path>) -> impl Future<Output = io::Result<File>> {
+        at_await(async move {
+            let Self { mut file, path: temporary } = self;
+            file.flush().await?;
+            let path = path.as_ref().to_owned();
+            job::run(move || temporary.persist(path).map_err(io::Error::from)).await?;
+            Ok(file)
+        })
     }
 
     /// Closes and removes the file.
@@ -110,11 +115,13 @@ impl NamedTemporaryFile {
     /// # Errors
     ///
     /// Those of the operating system.
-    pub async fn close(self) -> io::Result<()> {
-        let Self { file, path } = self;
-        let closed = file.close().await;
-        job::run(move || path.close()).await?;
-        closed
+    pub fn close(self) -> impl Future<Output = io::Result<()>> {
+        at_await(async move {
+            let Self { file, path } = self;
+            let closed = file.close().await;
+            job::run(move || path.close()).await?;
+            closed
+        })
     }
 }
 
@@ -164,8 +171,8 @@ impl TemporaryDirectory {
     /// # Errors
     ///
     /// Those of the operating system.
-    pub async fn new() -> io::Result<Self> {
-        job::run(TempDir::new).await.map(Self::from_tempfile)
+    pub fn new() -> impl Future<Output = io::Result<Self>> {
+        at_await(async move { job::run(TempDir::new).await.map(Self::from_tempfile) })
     }
 
     /// Creates a directory in another one.
@@ -173,9 +180,11 @@ impl TemporaryDirectory {
     /// # Errors
     ///
     /// Those of the operating system.
-    pub async fn new_in(directory: impl AsRef<Path>) -> io::Result<Self> {
-        let directory = directory.as_ref().to_owned();
-        job::run(move || TempDir::new_in(directory)).await.map(Self::from_tempfile)
+    pub fn new_in(directory: impl AsRef<Path>) -> impl Future<Output = io::Result<Self>> {
+        at_await(async move {
+            let directory = directory.as_ref().to_owned();
+            job::run(move || TempDir::new_in(directory)).await.map(Self::from_tempfile)
+        })
     }
 
     fn from_tempfile(directory: TempDir) -> Self {
@@ -204,11 +213,13 @@ impl TemporaryDirectory {
     /// # Errors
     ///
     /// Those of the operating system.
-    pub async fn close(mut self) -> io::Result<()> {
-        match self.directory.take() {
-            Some(directory) => job::run(move || directory.close()).await,
-            None => Ok(()),
-        }
+    pub fn close(mut self) -> impl Future<Output = io::Result<()>> {
+        at_await(async move {
+            match self.directory.take() {
+                Some(directory) => job::run(move || directory.close()).await,
+                None => Ok(()),
+            }
+        })
     }
 }
 

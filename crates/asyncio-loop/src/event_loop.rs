@@ -249,10 +249,18 @@ impl Inner {
         self.scheduler.unparked();
         self.scheduler.take_remote();
         self.advance_virtual_time(wait);
-        let now = self.clock.now();
+        let now = self.clock_now();
         self.expire(now);
         self.pace.polled(now);
         Ok(())
+    }
+
+    /// Reads the clock, and tells the tasks the time.
+    #[inline]
+    fn clock_now(&self) -> u64 {
+        let now = self.clock.now();
+        self.scheduler.set_time(LoopTime::from_nanos(now));
+        now
     }
 
     /// Polls the driver and schedules the tasks whose descriptors are ready. They run in the next
@@ -350,7 +358,7 @@ impl Inner {
             self.scheduler.run(count);
             ran += count;
             left -= count;
-            poll = self.pace.took(count, || self.clock.now());
+            poll = self.pace.took(count, || self.clock_now());
         }
         // A virtual clock stands still while there is work, so it cannot say when to poll.
         Ok(poll || self.marks.has(VIRTUAL))

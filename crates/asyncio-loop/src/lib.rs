@@ -30,6 +30,7 @@
 //! Where next: [`EventLoop`] to make and run a loop, [`running_loop`] to find it,
 //! [`LoopWaker`] to write futures that wake without atomics, [`Source`] to watch a descriptor.
 
+mod at_await;
 mod budget;
 mod builder;
 mod cancel_reason;
@@ -40,6 +41,7 @@ mod error;
 mod event_loop;
 mod executor;
 mod fd_callbacks;
+pub mod inspect;
 mod kernel;
 mod loop_handle;
 mod pace;
@@ -80,13 +82,14 @@ pub use thread_future::{ThreadFuture, ThreadPromise, WrapFuture, wrap_future};
 /// version.
 #[doc(hidden)]
 pub mod machinery {
+    pub use crate::at_await::{AroundUser, AtAwait, around_user, at_await};
     pub use crate::budget::Share;
     pub use crate::driver::ReadyList;
     pub use crate::event_loop::running::with_running;
     pub use crate::event_loop::{Children, Director, Step, random};
     pub use crate::kernel::{
-        Candidates, ChildSet, Join, NumbersFromOne, Supervisor, TaskControl, Verdict, caught,
-        visit_frames, while_cancelling, with_boundary, with_frame,
+        Candidates, ChildSet, Join, NumbersFromOne, Supervisor, TaskControl, Verdict, Wait, caught,
+        move_wait, move_wait_out_of, visit_frames, while_cancelling, with_boundary, with_frame,
     };
     pub use crate::signals::{Interrupt, is_default_signal};
     pub use crate::wait_list::{WaitKey, WaitList};

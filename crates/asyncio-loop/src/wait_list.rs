@@ -108,6 +108,16 @@ impl<T> WaitList<T> {
         Some(value)
     }
 
+    /// The values, the first first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        let mut next = self.first;
+        std::iter::from_fn(move || {
+            let place = self.places.get(next as usize)?;
+            next = place.after;
+            place.value.as_ref()
+        })
+    }
+
     /// Takes the first entry out.
     pub fn pop(&mut self) -> Option<T> {
         let place = self.first;

@@ -70,6 +70,7 @@ mod io;
 mod layer;
 mod memory;
 mod message;
+mod names;
 mod network;
 mod outgoing;
 mod pipe;

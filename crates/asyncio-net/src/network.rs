@@ -5,12 +5,14 @@ use std::fmt;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
+use asyncio_loop::inspect::name_sockets_by;
 use asyncio_loop::{LoopRef, TaskOptions, running_loop, try_running_loop};
 
 use crate::io::Buffer;
 use crate::io::SocketStream;
 use crate::io::buffer_pool;
 use crate::io::{Lingering, Owner};
+use crate::names::socket_names;
 use crate::outgoing::WriteQueue;
 use crate::outgoing::{BEHIND, Cork, Corked};
 
@@ -64,6 +66,7 @@ impl Network {
     }
 
     fn new(event_loop: LoopRef) -> Rc<Self> {
+        name_sockets_by(socket_names);
         Rc::new_cyclic(|this: &Weak<Self>| {
             let this = this.clone();
             let at_turn_end = move || {

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use asyncio_loop::machinery::at_await;
 use asyncio_loop::{LoopRef, running_loop};
 use dns_lookup::SockType;
 
@@ -282,12 +283,14 @@ pub struct AddrInfo {
 ///     assert_eq!(answers[0].address, "127.0.0.1:80".parse().unwrap());
 /// });
 /// ```
-pub async fn getaddrinfo(
+pub fn getaddrinfo(
     host: Option<&str>,
     port: impl Into<Port>,
     hints: AddrInfoHints,
-) -> io::Result<Vec<AddrInfo>> {
-    ask(&running_loop(), host.map(str::to_owned), port.into().into_string(), hints).await
+) -> impl Future<Output = io::Result<Vec<AddrInfo>>> {
+    at_await(async move {
+        ask(&running_loop(), host.map(str::to_owned), port.into().into_string(), hints).await
+    })
 }
 
 /// Asks the system's resolver for the name of a host and the service at a port, on the executor.
@@ -317,9 +320,11 @@ pub async fn getaddrinfo(
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub async fn getnameinfo(address: SocketAddr) -> io::Result<(String, String)> {
-    let question = move || dns_lookup::getnameinfo(&address, 0).map_err(io::Error::from);
-    running_loop().run_in_executor(None, question).await.map_err(io::Error::other)?
+pub fn getnameinfo(address: SocketAddr) -> impl Future<Output = io::Result<(String, String)>> {
+    at_await(async move {
+        let question = move || dns_lookup::getnameinfo(&address, 0).map_err(io::Error::from);
+        running_loop().run_in_executor(None, question).await.map_err(io::Error::other)?
+    })
 }
 
 async fn resolve_all(

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::task::{Context, Poll};
 
-use asyncio_loop::machinery::Share;
+use asyncio_loop::machinery::{Share, at_await};
 use asyncio_loop::{Direction, LoopRef, running_loop};
 use bytes::Bytes;
 
@@ -260,30 +260,32 @@ impl Error for SendfileNotAvailableError {}
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub async fn sendfile(
+pub fn sendfile(
     transport: &Transport,
     file: &File,
     options: SendfileOptions,
-) -> io::Result<u64> {
-    let connection = transport.connection();
-    let _alone = connection.exclusive()?;
-    connection.drained().await?;
-    let mut progress = Progress::new(file, options);
-    let result = native(&mut progress, |cx, file, offset, count| {
-        connection.poll_sendfile(cx, file, offset, count)
-    });
-    if result.await? {
-        return Ok(progress.sent());
-    }
-    let event_loop = connection.network().event_loop();
-    while let Some(block) = progress.next_block(event_loop).await? {
-        let length = block.len();
-        connection.write_block(block);
-        // Its own failure is an error here, so count only what has really left.
+) -> impl Future<Output = io::Result<u64>> {
+    at_await(async move {
+        let connection = transport.connection();
+        let _alone = connection.exclusive()?;
         connection.drained().await?;
-        progress.offset += length as u64;
-    }
-    Ok(progress.sent())
+        let mut progress = Progress::new(file, options);
+        let result = native(&mut progress, |cx, file, offset, count| {
+            connection.poll_sendfile(cx, file, offset, count)
+        });
+        if result.await? {
+            return Ok(progress.sent());
+        }
+        let event_loop = connection.network().event_loop();
+        while let Some(block) = progress.next_block(event_loop).await? {
+            let length = block.len();
+            connection.write_block(block);
+            // Its own failure is an error here, so count only what has really left.
+            connection.drained().await?;
+            progress.offset += length as u64;
+        }
+        Ok(progress.sent())
+    })
 }
 
 /// Sends `file` over a socket of yours, and returns how many bytes that was.
@@ -325,26 +327,28 @@ pub async fn sendfile(
 /// # std::fs::remove_file(&path)?;
 /// # std::io::Result::Ok(())
 /// ```
-pub async fn sock_sendfile(
+pub fn sock_sendfile(
     socket: &impl AsFd,
     file: &File,
     options: SendfileOptions,
-) -> io::Result<u64> {
-    let mut operation = sock::Operation::new(socket, Direction::Write)?;
-    let mut progress = Progress::new(file, options);
-    let result = native(&mut progress, |cx, file, offset, count| {
-        operation.poll(cx, |fd| system_sendfile(&fd, file, offset, count))
-    });
-    if result.await? {
-        return Ok(progress.sent());
-    }
-    drop(operation);
-    let event_loop = running_loop();
-    while let Some(block) = progress.next_block(&event_loop).await? {
-        sock::sock_sendall(socket, &block).await?;
-        progress.offset += block.len() as u64;
-    }
-    Ok(progress.sent())
+) -> impl Future<Output = io::Result<u64>> {
+    at_await(async move {
+        let mut operation = sock::Operation::new(socket, Direction::Write)?;
+        let mut progress = Progress::new(file, options);
+        let result = native(&mut progress, |cx, file, offset, count| {
+            operation.poll(cx, |fd| system_sendfile(&fd, file, offset, count))
+        });
+        if result.await? {
+            return Ok(progress.sent());
+        }
+        drop(operation);
+        let event_loop = running_loop();
+        while let Some(block) = progress.next_block(&event_loop).await? {
+            sock::sock_sendall(socket, &block).await?;
+            progress.offset += block.len() as u64;
+        }
+        Ok(progress.sent())
+    })
 }
 
 /// Lets the system send. `false` if it cannot and the fallback has to.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::mem;
 use std::task::Context;
 
-use asyncio_loop::{LoopRef, LoopWaker};
+use asyncio_loop::{LoopRef, LoopWaker, WaitsFor};
 use slab::Slab;
 
 use crate::fence;
@@ -41,6 +41,7 @@ impl WaiterSet {
     /// Has the task of `cx` woken by the next [`wake_all`](Self::wake_all), in place of the task
     /// that waited at `place` before.
     pub(crate) fn wait(&self, cx: &Context<'_>, place: &Place) {
+        WaitsFor::Connection.note(cx);
         if self.has(place, |waker| waker.will_wake(cx)) {
             return;
         }

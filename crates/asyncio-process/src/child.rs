@@ -8,6 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::rc::Rc;
 
+use asyncio_loop::machinery::Wait;
 use asyncio_loop::{LoopRef, Signal, TaskOptions};
 use rustix::io::Errno;
 use rustix::process::{
@@ -76,7 +77,7 @@ impl Child {
 
     /// Waits for the end; any number of callers may.
     pub(crate) fn wait(&self) -> impl Future<Output = ExitStatus> {
-        self.waiters.until(|| self.status())
+        self.waiters.until(Wait::process(self.pid()), || self.status())
     }
 
     /// Signals the process. In the short time between its death and its reaping that does nothing;

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::process::{self, ExitStatus};
 
+use asyncio_loop::machinery::{AtAwait, at_await};
 use asyncio_loop::{Signal, running_loop};
 use asyncio_net::DEFAULT_LIMIT;
 
@@ -447,8 +448,8 @@ impl Command {
     ///
     /// It does not wait: once polled it is done. Dropping the [`Process`] kills it, and the loop
     /// reaps it.
-    pub async fn spawn(self) -> io::Result<Process> {
-        self.start()
+    pub fn spawn(self) -> impl Future<Output = io::Result<Process>> {
+        at_await(async move { self.start() })
     }
 
     /// Starts the process and waits for its end. Its streams lead where ours do unless told
@@ -479,10 +480,12 @@ impl Command {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub async fn status(self) -> io::Result<ExitStatus> {
-        let mut process = self.start()?;
-        drop((process.take_stdin(), process.take_stdout(), process.take_stderr()));
-        Ok(process.wait().await)
+    pub fn status(self) -> impl Future<Output = io::Result<ExitStatus>> {
+        at_await(async move {
+            let mut process = self.start()?;
+            drop((process.take_stdin(), process.take_stdout(), process.take_stderr()));
+            Ok(process.wait().await)
+        })
     }
 
     /// Starts the process, collects what it writes to the streams that are piped, and waits for its
@@ -514,11 +517,13 @@ impl Command {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub async fn output(mut self) -> io::Result<Output> {
-        self.stdin.get_or_insert(Kind::Null);
-        self.stdout.get_or_insert(Kind::Piped);
-        self.stderr.get_or_insert(Kind::Piped);
-        self.start()?.communicate(None).await
+    pub fn output(mut self) -> impl Future<Output = io::Result<Output>> {
+        at_await(async move {
+            self.stdin.get_or_insert(Kind::Null);
+            self.stdout.get_or_insert(Kind::Piped);
+            self.stderr.get_or_insert(Kind::Piped);
+            self.start()?.communicate(None).await
+        })
     }
 
     pub(crate) fn start(self) -> io::Result<Process> {
@@ -607,10 +612,10 @@ impl Error for StartError {
 
 impl IntoFuture for Command {
     type Output = io::Result<Process>;
-    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<Process>>>>;
+    type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = io::Result<Process>>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.spawn())
+        at_await(Box::pin(self.spawn()))
     }
 }
 

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_loop::Signal;
+use asyncio_loop::machinery::at_await;
 use asyncio_net::{StreamReader, StreamWriter, stream_over};
 use asyncio_task::timeout;
 
@@ -211,8 +212,8 @@ impl Process {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub async fn wait(&self) -> ExitStatus {
-        self.child.wait().await
+    pub fn wait(&self) -> impl Future<Output = ExitStatus> {
+        at_await(async move { self.child.wait().await })
     }
 
     /// Sends a signal; to its whole group if that [is killed with it](crate::Command::kill_group).
@@ -284,19 +285,21 @@ impl Process {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub async fn stop(&self, grace: Duration) -> io::Result<ExitStatus> {
-        if let Some(status) = self.exit_status() {
-            return Ok(status);
-        }
-        self.terminate()?;
-        if let Ok(status) = timeout(grace, self.wait()).await {
-            return Ok(status);
-        }
-        // It may have ended in the very turn in which its time was over.
-        if self.exit_status().is_none() {
-            self.kill()?;
-        }
-        Ok(self.wait().await)
+    pub fn stop(&self, grace: Duration) -> impl Future<Output = io::Result<ExitStatus>> {
+        at_await(async move {
+            if let Some(status) = self.exit_status() {
+                return Ok(status);
+            }
+            self.terminate()?;
+            if let Ok(status) = timeout(grace, self.wait()).await {
+                return Ok(status);
+            }
+            // It may have ended in the very turn in which its time was over.
+            if self.exit_status().is_none() {
+                self.kill()?;
+            }
+            Ok(self.wait().await)
+        })
     }
 
     /// Writes `input` to standard input and closes it, reads standard output and standard error to
@@ -331,8 +334,11 @@ impl Process {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub async fn communicate(&mut self, input: Option<&[u8]>) -> io::Result<Output> {
-        self.communicate_within(input, usize::MAX).await
+    pub fn communicate(
+        &mut self,
+        input: Option<&[u8]>,
+    ) -> impl Future<Output = io::Result<Output>> {
+        at_await(async move { self.communicate_within(input, usize::MAX).await })
     }
 
     /// [`communicate`](Self::communicate) with at most `limit` bytes from each stream.
@@ -359,20 +365,22 @@ impl Process {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub async fn communicate_within(
+    pub fn communicate_within(
         &mut self,
         input: Option<&[u8]>,
         limit: usize,
-    ) -> io::Result<Output> {
-        let communication = Communication::new(
-            input.unwrap_or_default(),
-            self.stdin.take(),
-            self.stdout.take(),
-            self.stderr.take(),
-            limit,
-        );
-        let (stdout, stderr) = communication.run().await?;
-        Ok(Output { status: self.wait().await, stdout, stderr })
+    ) -> impl Future<Output = io::Result<Output>> {
+        at_await(async move {
+            let communication = Communication::new(
+                input.unwrap_or_default(),
+                self.stdin.take(),
+                self.stdout.take(),
+                self.stderr.take(),
+                limit,
+            );
+            let (stdout, stderr) = communication.run().await?;
+            Ok(Output { status: self.wait().await, stdout, stderr })
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::process::ExitStatus;
 use std::rc::Rc;
 
-use asyncio_loop::machinery::Share;
+use asyncio_loop::machinery::{Share, Wait, at_await};
 use asyncio_loop::{Signal, TaskOptions, TaskRef, running_loop};
 use asyncio_net::{StreamWriter, Transport, stream_over};
 
@@ -31,17 +31,19 @@ use crate::waiters::Waiters;
 ///
 /// It does not wait: once polled it is done. See [`SubprocessTransport::close`] to end the process.
 #[doc(alias = "subprocess_shell")]
-pub async fn subprocess_exec<P: SubprocessProtocol + 'static>(
+pub fn subprocess_exec<P: SubprocessProtocol + 'static>(
     command: Command,
     factory: impl FnOnce() -> P,
-) -> io::Result<SubprocessTransport> {
-    let (child, pipes) = command.launch()?;
-    let transport = SubprocessTransport(Rc::new(Inner::new(child, pipes)));
-    let pump = Pump::new(transport.clone(), factory());
-    let options = TaskOptions::new().name("subprocess").hidden();
-    let pump = running_loop().spawn(pump.work(), options).map_err(io::Error::other)?;
-    let _ = transport.0.pump.set(pump.task().clone());
-    Ok(transport)
+) -> impl Future<Output = io::Result<SubprocessTransport>> {
+    at_await(async move {
+        let (child, pipes) = command.launch()?;
+        let transport = SubprocessTransport(Rc::new(Inner::new(child, pipes)));
+        let pump = Pump::new(transport.clone(), factory());
+        let options = TaskOptions::new().name("subprocess").hidden();
+        let pump = running_loop().spawn(pump.work(), options).map_err(io::Error::other)?;
+        let _ = transport.0.pump.set(pump.task().clone());
+        Ok(transport)
+    })
 }
 
 /// A process that was started with a [`SubprocessProtocol`]; clones are the same one.
@@ -240,8 +242,11 @@ impl SubprocessTransport {
     /// # Cancel safety
     ///
     /// Dropping it only ends the wait.
-    pub async fn wait_closed(&self) {
-        self.0.waiters.until(|| self.0.is_over()).await;
+    pub fn wait_closed(&self) -> impl Future<Output = ()> {
+        at_await(async move {
+            let wait = Wait::process(self.0.child.pid());
+            self.0.waiters.until(wait, || self.0.is_over()).await;
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use asyncio_loop::LoopWaker;
+use asyncio_loop::machinery::Wait;
 use slab::Slab;
 
 /// The wakers of the futures that wait.
@@ -13,8 +14,12 @@ pub(crate) struct Waiters(RefCell<Slab<LoopWaker>>);
 
 impl Waiters {
     /// Waits until `outcome` gives a value. It is asked when the future is polled.
-    pub(crate) fn until<T, F: Fn() -> Option<T> + Unpin>(&self, outcome: F) -> Until<'_, F> {
-        Until { waiters: self, outcome, place: None }
+    pub(crate) fn until<T, F: Fn() -> Option<T> + Unpin>(
+        &self,
+        wait: Wait,
+        outcome: F,
+    ) -> Until<'_, F> {
+        Until { waiters: self, wait, outcome, place: None }
     }
 
     pub(crate) fn wake_all(&self) {
@@ -26,6 +31,7 @@ impl Waiters {
 /// See [`Waiters::until`].
 pub(crate) struct Until<'a, F> {
     waiters: &'a Waiters,
+    wait: Wait,
     outcome: F,
     /// The place of the waker in the set.
     place: Option<usize>,
@@ -34,13 +40,14 @@ pub(crate) struct Until<'a, F> {
 impl<T, F: Fn() -> Option<T> + Unpin> Future for Until<'_, F> {
     type Output = T;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         if let Some(outcome) = (self.outcome)() {
             self.place = None;
             return Poll::Ready(outcome);
         }
         // Made and dropped with nothing borrowed: both may be code of a user.
-        let mut waker = LoopWaker::from_context(cx);
+        let mut waker = LoopWaker::waiting(cx, self.wait);
         let mut waiters = self.waiters.0.borrow_mut();
         match self.place.and_then(|place| waiters.get_mut(place)) {
             Some(before) => std::mem::swap(before, &mut waker),
@@ -77,10 +84,10 @@ mod tests {
     fn a_wait_that_is_given_up_is_forgotten() {
         let (waiters, over) = (Waiters::default(), Cell::new(None));
         let cx = &mut Context::from_waker(Waker::noop());
-        let mut kept = pin!(waiters.until(|| over.get()));
+        let mut kept = pin!(waiters.until(Wait::process(1), || over.get()));
         assert!(kept.as_mut().poll(cx).is_pending());
         for _ in 0..100 {
-            let mut given_up = pin!(waiters.until(|| over.get()));
+            let mut given_up = pin!(waiters.until(Wait::process(1), || over.get()));
             assert!(given_up.as_mut().poll(cx).is_pending());
             assert!(given_up.as_mut().poll(cx).is_pending());
             assert!(waiters.0.borrow().len() <= 2);

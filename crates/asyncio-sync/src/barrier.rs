@@ -3,6 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
+use asyncio_loop::WaitsFor;
+use asyncio_loop::machinery::at_await;
+
 use crate::error::BrokenBarrier;
 use crate::line::{Line, Signal};
 
@@ -54,6 +57,7 @@ impl Barrier {
     ///
     /// If `parties` is 0.
     #[must_use]
+    #[track_caller]
     pub fn new(parties: usize) -> Self {
         assert!(parties > 0, "a barrier needs one party at least");
         Self {
@@ -62,8 +66,8 @@ impl Barrier {
             inside: Cell::new(0),
             arrived: RefCell::default(),
             arrivals: Cell::new(0),
-            filling: Line::default(),
-            next_round: Line::default(),
+            filling: Line::new(WaitsFor::Barrier),
+            next_round: Line::new(WaitsFor::Barrier),
         }
     }
 
@@ -91,7 +95,11 @@ impl Barrier {
     /// assert_eq!(barrier.wait().await, Ok(0));
     /// # });
     /// ```
-    pub async fn wait(&self) -> Result<usize, BrokenBarrier> {
+    pub fn wait(&self) -> impl Future<Output = Result<usize, BrokenBarrier>> {
+        at_await(self.pass())
+    }
+
+    async fn pass(&self) -> Result<usize, BrokenBarrier> {
         while matches!(self.phase.get(), Phase::Draining | Phase::Resetting) {
             Signal::new(&self.next_round).await;
         }

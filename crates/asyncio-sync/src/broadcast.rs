@@ -26,6 +26,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 pub use self::error::{RecvError, SendError, TryRecvError};
+use asyncio_loop::WaitsFor;
+
 use self::ring::{Read, Ring};
 use crate::line::{Line, Signal};
 
@@ -57,13 +59,14 @@ use crate::line::{Line, Signal};
 /// # });
 /// ```
 #[must_use]
+#[track_caller]
 pub fn channel<T: Clone>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     assert!(capacity > 0, "a broadcast channel needs room for one value at least");
     let channel = Rc::new(Channel {
         ring: RefCell::new(Ring::new(capacity)),
         receivers: Cell::new(0),
         senders: Cell::new(1),
-        line: Line::default(),
+        line: Line::new(WaitsFor::Item),
     });
     let receiver = Receiver::new(&channel);
     (Sender { channel }, receiver)
@@ -347,6 +350,7 @@ impl<T: Clone> Future for Recv<'_, T> {
     type Output = Result<T, RecvError>;
 
     #[inline]
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let read = self.read();

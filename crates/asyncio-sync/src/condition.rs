@@ -8,6 +8,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::debug::Site;
+use asyncio_loop::WaitsFor;
+use asyncio_loop::machinery::at_await;
+
 use crate::line::{Line, Turn};
 use crate::lock::{Acquire, Guard, Lock, LockGuard};
 
@@ -56,6 +59,7 @@ pub struct Condition<T = ()> {
 impl<T> Condition<T> {
     /// Creates a condition with a lock of its own around `value`.
     #[must_use]
+    #[track_caller]
     pub fn new(value: T) -> Self {
         Self::with_lock(Rc::new(Lock::new(value)))
     }
@@ -75,8 +79,9 @@ impl<T> Condition<T> {
     /// assert!(not_full.is_locked());
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn with_lock(lock: Rc<Lock<T>>) -> Self {
-        Self { lock, line: Line::default() }
+        Self { lock, line: Line::new(WaitsFor::Condition) }
     }
 
     /// The lock of this condition.
@@ -178,7 +183,7 @@ impl<T> Condition<T> {
     where
         L: Deref<Target = Lock<T>> + Clone,
     {
-        self.wait_at(guard, Location::caller())
+        at_await(self.wait_at(guard, Location::caller()))
     }
 
     async fn wait_at<L>(&self, guard: Guard<T, L>, site: Site) -> Guard<T, L>
@@ -232,7 +237,7 @@ impl<T> Condition<T> {
     where
         L: Deref<Target = Lock<T>> + Clone,
     {
-        self.wait_for_at(guard, predicate, Location::caller())
+        at_await(self.wait_for_at(guard, predicate, Location::caller()))
     }
 
     async fn wait_for_at<L>(
@@ -334,6 +339,7 @@ impl Drop for Notification<'_> {
 }
 
 impl<T: Default> Default for Condition<T> {
+    #[track_caller]
     fn default() -> Self {
         Self::new(T::default())
     }

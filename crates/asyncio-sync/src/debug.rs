@@ -59,6 +59,13 @@ pub(crate) fn is_on() -> bool {
     with_running(LoopRef::is_debug).unwrap_or(false)
 }
 
+/// Whether anything is to be noted, and the number of the current task.
+#[inline]
+pub(crate) fn current() -> (bool, Option<u64>) {
+    with_running(|event_loop| (event_loop.is_debug(), event_loop.current_task_number()))
+        .unwrap_or((false, None))
+}
+
 /// Notes that the current task has taken a lock.
 #[cold]
 pub(crate) fn took(lock: LockId, site: Site) {

@@ -5,6 +5,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use asyncio_loop::WaitsFor;
+
 use crate::line::{Line, Signal};
 
 /// A flag that tasks can wait for.
@@ -32,17 +34,24 @@ use crate::line::{Line, Signal};
 /// # });
 /// ```
 #[doc(alias = "Notify")]
-#[derive(Default)]
 pub struct Event {
     set: Cell<bool>,
     line: Line,
 }
 
+impl Default for Event {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Event {
     /// Creates an event that is not set.
     #[must_use]
+    #[track_caller]
     pub fn new() -> Self {
-        Self::default()
+        Self { set: Cell::new(false), line: Line::new(WaitsFor::Event) }
     }
 
     /// Sets the flag and lets every waiting task through.
@@ -130,6 +139,7 @@ impl Future for EventWait<'_> {
     type Output = ();
 
     #[inline]
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // One that waits was notified if the event has been set, even if it was cleared again.
         if !self.signal.is_in_line() && self.event.is_set() {

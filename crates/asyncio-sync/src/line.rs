@@ -6,29 +6,36 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::machinery::with_running;
+use asyncio_loop::inspect::{Describe, Holder, ResourceInfo, Resources};
+use asyncio_loop::machinery::{Wait, with_running};
 use asyncio_loop::{LoopRef, LoopWaker, WaitsFor, running_loop};
 
-use crate::debug;
+use crate::debug::{self, Site};
 use crate::stalled::{remember, watch};
 use crate::waiters::{Call, Everybody, Key, State, WaiterList};
 
 type List = WaiterList<LoopWaker>;
 
 /// The waiting futures of one primitive. It allocates when the first future has to wait.
-#[derive(Default)]
 pub(crate) struct Line {
     shared: OnceCell<Rc<Shared>>,
+    /// What those in the line wait for.
+    what: WaitsFor,
+    /// Where the primitive was made.
+    made: Site,
 }
 
 /// The list itself, which the watch shares.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shared {
     list: List,
+    made: Site,
+    holder: Cell<Option<Holder>>,
     /// The loop on which the last future joined, if one of ours ran.
     home: RefCell<Option<LoopRef>>,
     watched: Cell<bool>,
@@ -44,6 +51,27 @@ impl fmt::Debug for Line {
 }
 
 impl Line {
+    /// A line of a primitive that is made by the caller.
+    #[track_caller]
+    pub(crate) fn new(what: WaitsFor) -> Self {
+        Self { shared: OnceCell::new(), what, made: Location::caller() }
+    }
+
+    /// Notes that the task being polled waits in the line, at the place of the caller.
+    #[inline]
+    #[track_caller]
+    fn note(&self, cx: &Context<'_>) {
+        Wait::shared(self.what, &**self.shared()).note(cx);
+    }
+
+    /// Says which task holds the primitive for which the others wait.
+    #[inline]
+    pub(crate) fn set_holder(&self, holder: Option<Holder>) {
+        if let Some(shared) = self.shared.get() {
+            shared.holder.set(holder);
+        }
+    }
+
     /// How many futures were notified and have not been polled since.
     #[inline]
     pub(crate) fn notified(&self) -> usize {
@@ -111,15 +139,31 @@ impl Line {
     fn shared(&self) -> &Rc<Shared> {
         match self.shared.get() {
             Some(shared) => shared,
-            None => self.shared.get_or_init(Rc::default),
+            None => self.shared.get_or_init(|| Shared::new(self.made)),
         }
     }
 }
 
+impl Describe for Shared {
+    fn describe(&self) -> ResourceInfo {
+        ResourceInfo::new(self.made, self.holder.get())
+    }
+}
+
 impl Shared {
+    fn new(made: Site) -> Rc<Self> {
+        Rc::new(Self {
+            list: List::default(),
+            made,
+            holder: Cell::new(None),
+            home: RefCell::default(),
+            watched: Cell::new(false),
+        })
+    }
+
     /// Takes a place at the end, for a future of the running loop.
     #[inline]
-    fn join(&self, cx: &Context<'_>) -> Key {
+    fn join(self: &Rc<Self>, cx: &Context<'_>) -> Key {
         // Where no loop of ours runs, any executor will do.
         let is_home = with_running(|running| self.home.borrow().as_ref() == Some(running));
         if is_home == Ok(false) {
@@ -130,8 +174,9 @@ impl Shared {
 
     /// Binds the line to the running loop. A loop that is closed gives it up: nothing waits there.
     #[cold]
-    fn settle(&self) {
+    fn settle(self: &Rc<Self>) {
         let running = running_loop();
+        running.local::<Resources>().add(self);
         let before = self.home.replace(Some(running.clone()));
         if let Some(before) = before.filter(|before| !before.is_closed()) {
             self.home.replace(Some(before.clone()));
@@ -223,12 +268,17 @@ impl<'a> Turn<'a> {
 
     /// Ready when the caller may take one of the `free` units, which it then has to do.
     #[inline(always)]
+    #[track_caller]
     pub(crate) fn poll(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
-        match self.place {
-            None if free > self.line.notified() => Poll::Ready(()),
+        let polled = match self.place {
+            None if free > self.line.notified() => return Poll::Ready(()),
             None => self.join(free, cx),
             Some(key) => self.poll_in_line(key, free, cx),
+        };
+        if polled.is_pending() {
+            self.line.note(cx);
         }
+        polled
     }
 
     fn join(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
@@ -253,11 +303,7 @@ impl<'a> Turn<'a> {
         let shared = self.line.shared();
         let watched = |call| shared.is_watched(call);
         let polled = shared.list.poll_carefully(&mut self.place, free, cx, watched);
-        let polled = polled.settle(cx);
-        if polled.is_pending() {
-            WaitsFor::Resource.note(cx);
-        }
-        polled
+        polled.settle(cx)
     }
 
     /// Whether this future was notified, didn't come, and was passed over. It is out of the line
@@ -310,6 +356,7 @@ impl<'a> Signal<'a> {
 
     /// Ready when everybody was called since the first poll.
     #[inline]
+    #[track_caller]
     pub(crate) fn poll_signal(&mut self, cx: &Context<'_>) -> Poll<()> {
         let list = &self.line.shared().list;
         match self.place {
@@ -320,6 +367,7 @@ impl<'a> Signal<'a> {
             }
             Some(key) => self.refresh(key, cx),
         }
+        self.line.note(cx);
         Poll::Pending
     }
 
@@ -332,7 +380,6 @@ impl<'a> Signal<'a> {
             // By its own waker, when that was cloned.
             cx.waker().wake_by_ref();
         }
-        WaitsFor::Resource.note(cx);
     }
 
     /// Whether this future waits, or was called and has not been polled since.
@@ -345,6 +392,7 @@ impl<'a> Signal<'a> {
 impl Future for Signal<'_> {
     type Output = ();
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_signal(cx)
     }

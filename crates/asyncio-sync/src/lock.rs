@@ -8,6 +8,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use asyncio_loop::WaitsFor;
+use asyncio_loop::inspect::Holder;
+use asyncio_loop::machinery::at_await;
+
 use crate::debug::{self, LockId, Site, Waiting};
 use crate::line::{Line, Turn};
 
@@ -62,14 +66,22 @@ pub struct Lock<T = ()> {
     line: Line,
     /// Whether debug mode knows the holder.
     noted: Cell<bool>,
+    /// The task that took the lock last, while it is held.
+    holder: Cell<Option<Holder>>,
 }
 
 impl<T> Lock<T> {
     /// Creates a free lock around `value`.
     #[must_use]
+    #[track_caller]
     pub fn new(value: T) -> Self {
         let value = Cell::new(Some(Box::new(value)));
-        Self { value, line: Line::default(), noted: Cell::new(false) }
+        Self {
+            value,
+            line: Line::new(WaitsFor::Lock),
+            noted: Cell::new(false),
+            holder: Cell::new(None),
+        }
     }
 
     /// Waits for the lock and takes it.
@@ -122,7 +134,7 @@ impl<T> Lock<T> {
     /// ```
     #[track_caller]
     pub fn acquire_owned(self: Rc<Self>) -> impl Future<Output = OwnedLockGuard<T>> + use<T> {
-        Guard::acquire(self, Location::caller())
+        at_await(Guard::acquire(self, Location::caller()))
     }
 
     /// Takes the lock if that is possible at once: if it is free and nobody waits for it.
@@ -227,6 +239,7 @@ impl<T> Lock<T> {
 const LEAKED: &str = "the guard of this lock was leaked, and the value with it";
 
 impl<T: Default> Default for Lock<T> {
+    #[track_caller]
     fn default() -> Self {
         Self::new(T::default())
     }
@@ -276,10 +289,12 @@ impl<'a, T> Future for Acquire<'a, T> {
     type Output = LockGuard<'a, T>;
 
     #[inline]
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let lock = self.lock;
         let free = usize::from(!lock.is_locked());
         if self.turn.poll(free, cx).is_pending() {
+            lock.line.set_holder(lock.holder.get());
             self.note_wait();
             return Poll::Pending;
         }
@@ -334,10 +349,14 @@ impl<T, L: Deref<Target = Lock<T>>> Guard<T, L> {
     /// Takes the value of a lock that is free.
     #[inline]
     fn new(lock: L, site: Site) -> Self {
-        if debug::is_on() {
+        let (in_debug, task) = debug::current();
+        if in_debug {
             lock.noted.set(true);
             debug::took(LockId::of(&*lock), site);
         }
+        let holder = task.map(|task| Holder::new(task, site));
+        lock.holder.set(holder);
+        lock.line.set_holder(holder);
         let value = lock.value.take();
         Self { lock, value }
     }
@@ -379,6 +398,8 @@ impl<T, L: Deref<Target = Lock<T>>> Drop for Guard<T, L> {
             lock.noted.set(false);
             debug::released(LockId::of(lock));
         }
+        lock.holder.set(None);
+        lock.line.set_holder(None);
         lock.value.set(Some(value));
         lock.line.notify_one();
     }

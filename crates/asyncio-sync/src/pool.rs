@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use asyncio_loop::LoopTime;
-use asyncio_loop::machinery::with_running;
+use asyncio_loop::machinery::{around_user, with_running};
 
 use crate::semaphore::{OwnedPermit, Semaphore};
 
@@ -78,6 +78,7 @@ impl<T, F> Pool<T, F> {
     ///
     /// If `max` is 0: no object could ever be had.
     #[must_use]
+    #[track_caller]
     pub fn new<E>(max: usize, make: F) -> Self
     where
         F: AsyncFn() -> Result<T, E>,
@@ -126,16 +127,19 @@ impl<T, F> Pool<T, F> {
     ///
     /// A future that is dropped has taken nothing; an object that was being made is dropped with
     /// it.
-    pub async fn get<E>(&self) -> Result<Pooled<T>, E>
+    pub fn get<E>(&self) -> impl Future<Output = Result<Pooled<T>, E>>
     where
         F: AsyncFn() -> Result<T, E>,
     {
-        let permit = Rc::clone(&self.slots).acquire_owned().await;
-        let object = match self.idle.take() {
-            Some(object) => object,
-            None => (self.make)().await?,
+        let get = async move {
+            let permit = Rc::clone(&self.slots).acquire_owned().await;
+            let object = match self.idle.take() {
+                Some(object) => object,
+                None => (self.make)().await?,
+            };
+            Ok(self.hand_out(object, permit))
         };
-        Ok(self.hand_out(object, permit))
+        around_user(get, &file!())
     }
 
     /// Hands out an idle object if there is one and nobody waits for it.

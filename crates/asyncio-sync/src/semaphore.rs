@@ -8,6 +8,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::error::ReleaseError;
+use asyncio_loop::WaitsFor;
+use asyncio_loop::machinery::at_await;
+
 use crate::line::{Line, Turn};
 
 /// A number of permits that tasks take and give back.
@@ -49,8 +52,13 @@ impl Semaphore {
     /// Creates a semaphore with `permits` permits. With 0, everybody waits for a
     /// [`release`](Self::release).
     #[must_use]
+    #[track_caller]
     pub fn new(permits: usize) -> Self {
-        Self { free: Cell::new(permits), forgotten: Cell::new(0), line: Line::default() }
+        Self {
+            free: Cell::new(permits),
+            forgotten: Cell::new(0),
+            line: Line::new(WaitsFor::Semaphore),
+        }
     }
 
     /// Waits for a permit and takes it.
@@ -97,9 +105,11 @@ impl Semaphore {
     /// assert!(!semaphore.is_locked());
     /// # });
     /// ```
-    pub async fn acquire_owned(self: Rc<Self>) -> OwnedPermit {
-        self.acquire().await.disarm();
-        HeldPermit::new(self)
+    pub fn acquire_owned(self: Rc<Self>) -> impl Future<Output = OwnedPermit> {
+        at_await(async move {
+            self.acquire().await.disarm();
+            HeldPermit::new(self)
+        })
     }
 
     /// Takes a permit if that is possible at once: if one is free that nobody waits for.
@@ -219,6 +229,7 @@ impl<'a> Future for AcquirePermit<'a> {
     type Output = Permit<'a>;
 
     #[inline]
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let semaphore = self.semaphore;
         // Woken futures go first, even if there is enough for all.
@@ -315,6 +326,7 @@ pub struct BoundedSemaphore {
 impl BoundedSemaphore {
     /// Creates a semaphore with `permits` permits, which will never be more.
     #[must_use]
+    #[track_caller]
     pub fn new(permits: usize) -> Self {
         Self { semaphore: Rc::new(Semaphore::new(permits)) }
     }

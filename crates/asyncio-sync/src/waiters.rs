@@ -25,7 +25,7 @@ use std::mem;
 use std::num::NonZeroU64;
 use std::task::{Context, Waker};
 
-use asyncio_loop::{LoopWaker, WaitsFor};
+use asyncio_loop::LoopWaker;
 
 /// What a line keeps of a waiting task.
 pub(crate) trait Wake {
@@ -40,7 +40,7 @@ pub(crate) trait Wake {
 impl Wake for LoopWaker {
     #[inline]
     fn of(cx: &Context<'_>) -> Self {
-        Self::for_wait(cx, WaitsFor::Resource)
+        Self::from_context(cx)
     }
 
     #[inline]
@@ -56,7 +56,6 @@ impl Wake for LoopWaker {
 
 impl Wake for Waker {
     fn of(cx: &Context<'_>) -> Self {
-        WaitsFor::Resource.note(cx);
         cx.waker().clone()
     }
 

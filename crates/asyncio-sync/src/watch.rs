@@ -30,6 +30,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use asyncio_loop::WaitsFor;
+use asyncio_loop::machinery::at_await;
+
 use crate::line::{Line, Signal};
 
 /// Creates a channel with a first value, which the receiver has seen.
@@ -38,14 +41,15 @@ use crate::line::{Line, Signal};
 ///
 /// asyncio has none; programs use a condition and a variable.
 #[must_use]
+#[track_caller]
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     let channel = Rc::new(Channel {
         value: RefCell::new(value),
         version: Cell::new(0),
         senders: Cell::new(1),
         receivers: Cell::new(1),
-        changes: Line::default(),
-        leavers: Line::default(),
+        changes: Line::new(WaitsFor::Item),
+        leavers: Line::new(WaitsFor::Resource),
     });
     let receiver = Receiver { channel: Rc::clone(&channel), seen: 0 };
     (Sender { channel }, receiver)
@@ -191,10 +195,12 @@ impl<T> Sender<T> {
     /// futures::join!(sender.closed(), async { drop(receiver) });
     /// # });
     /// ```
-    pub async fn closed(&self) {
-        while self.receiver_count() > 0 {
-            Signal::new(&self.channel.leavers).await;
-        }
+    pub fn closed(&self) -> impl Future<Output = ()> {
+        at_await(async move {
+            while self.receiver_count() > 0 {
+                Signal::new(&self.channel.leavers).await;
+            }
+        })
     }
 }
 
@@ -315,14 +321,16 @@ impl<T> Receiver<T> {
     /// assert_eq!(futures::join!(work, wait).1, true);
     /// # });
     /// ```
-    pub async fn wait_for(
+    pub fn wait_for(
         &mut self,
         mut condition: impl FnMut(&T) -> bool,
-    ) -> Result<Ref<'_, T>, Closed> {
-        while !condition(&self.borrow_and_update()) {
-            self.changed().await?;
-        }
-        Ok(self.borrow())
+    ) -> impl Future<Output = Result<Ref<'_, T>, Closed>> {
+        at_await(async move {
+            while !condition(&self.borrow_and_update()) {
+                self.changed().await?;
+            }
+            Ok(self.borrow())
+        })
     }
 
     /// Whether every sender is gone.
@@ -382,6 +390,7 @@ impl<T> Future for Changed<'_, T> {
     type Output = Result<(), Closed>;
 
     #[inline]
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let looked = self.look();
         if looked.is_ready() {

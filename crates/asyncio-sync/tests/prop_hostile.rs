@@ -218,7 +218,7 @@ fn watched(random: &mut Random) -> Task<()> {
             tolerate(|| drop(bad));
             assert!(ended.next().await.is_some());
         } else {
-            let mut wait = std::future::IntoFuture::into_future(wait(tasks()));
+            let mut wait = Box::pin(std::future::IntoFuture::into_future(wait(tasks())));
             tolerate(|| wait.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
             yield_now().await;
             assert_eq!(wait.await.0.len(), 2);

@@ -195,6 +195,7 @@ pub struct Tick<'a> {
 impl Future for Tick<'_> {
     type Output = LoopTime;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<LoopTime> {
         let interval = &mut *self.interval;
         let due = *interval.next.get_or_insert_with(|| running_loop().time());

@@ -32,6 +32,7 @@
 
 #![forbid(unsafe_code)]
 
+mod call_graph;
 mod cancel;
 mod combinators;
 mod error;
@@ -51,6 +52,10 @@ mod timeout;
 
 pub use asyncio_loop::{
     CancelReason, RunError, TaskOptions, TaskRef, running_loop, try_running_loop,
+};
+pub use call_graph::{
+    AwaitEdge, Awaitable, CallGraph, Subject, await_edge, capture_call_graph, format_call_graph,
+    print_call_graph,
 };
 pub use cancel::{
     Cancelled, CatchCancel, Critical, Outcome, Shield, catch_cancel, critical, finally, shield,

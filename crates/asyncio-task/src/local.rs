@@ -86,6 +86,7 @@ impl<F> Local<F> {
 impl<F: Future> Future for Local<F> {
     type Output = F::Output;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.check("polled");
         self.project().future.poll(cx)

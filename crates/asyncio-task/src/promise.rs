@@ -11,9 +11,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::machinery::with_running;
+use asyncio_loop::machinery::{Wait, with_running};
 use asyncio_loop::{
-    CallbackRef, CancelReason, Context as Variables, ErrorContext, LoopRef, LoopWaker, WaitsFor,
+    CallbackRef, CancelReason, Context as Variables, ErrorContext, LoopRef, LoopWaker,
     is_cancelling, running_loop,
 };
 
@@ -515,6 +515,24 @@ impl<T> Promise<T> {
         self.shared.event_loop()
     }
 
+    /// The numbers of the tasks that await it, in the order in which they came.
+    pub(crate) fn awaiters(&self) -> Vec<u64> {
+        match &*self.shared.state.borrow() {
+            State::Pending(waiting) => waiting.awaiters(),
+            State::Done(_) => Vec::new(),
+        }
+    }
+
+    /// Where it was made.
+    pub(crate) fn site(&self) -> &'static Location<'static> {
+        self.shared.site.get()
+    }
+
+    /// The address that tells it from other promises.
+    pub(crate) fn address(&self) -> usize {
+        Rc::as_ptr(&self.shared).addr()
+    }
+
     #[track_caller]
     fn check_loop(&self) {
         let other = with_running(|running| running != self.shared.event_loop()) == Ok(true);
@@ -531,6 +549,7 @@ impl<T> Promise<T> {
 impl<T: Clone> Future for Promise<T> {
     type Output = Result<T, PromiseError>;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let State::Done(outcome) = &*self.shared.state.borrow() {
             self.shared.observed.set(true);
@@ -542,7 +561,7 @@ impl<T: Clone> Future for Promise<T> {
         }
         self.check_loop();
         // Made while nothing is borrowed: a foreign one may use the promise when it is cloned.
-        let waker = LoopWaker::for_wait(cx, WaitsFor::Promise);
+        let waker = LoopWaker::waiting(cx, Wait::promise(self.shared.site.get()));
         let mut state = self.shared.state.borrow_mut();
         let State::Pending(waiting) = &mut *state else {
             // It has settled it.

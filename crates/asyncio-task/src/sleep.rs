@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::machinery::with_running;
+use asyncio_loop::machinery::{Wait, with_running};
 use asyncio_loop::{Deadline, LoopTime, LoopWaker, WaitsFor};
 
 /// Waits until `duration` has gone by, counted from the first poll; for a zero duration, one turn.
@@ -108,10 +108,11 @@ enum State {
 impl Future for Sleep {
     type Output = ();
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let next = match &self.state {
             State::Waiting(deadline) if deadline.set_waker(cx) => {
-                WaitsFor::Time.note(cx);
+                deadline.when().map_or(Wait::new(WaitsFor::Time), Wait::until).note(cx);
                 return Poll::Pending;
             }
             State::Waiting(_) | State::Yielded => return Poll::Ready(()),
@@ -127,10 +128,16 @@ impl Future for Sleep {
     }
 }
 
+#[track_caller]
 fn wait(cx: &Context<'_>, when: impl FnOnce(LoopTime) -> LoopTime) -> State {
-    let waker = LoopWaker::for_wait(cx, WaitsFor::Time);
-    let deadline = with_running(|event_loop| event_loop.wake_at(when(event_loop.time()), waker));
-    State::Waiting(deadline.unwrap_or_else(|error| panic!("cannot sleep: {error}")))
+    let waker = LoopWaker::from_context(cx);
+    let deadline = with_running(|event_loop| {
+        let when = when(event_loop.time());
+        (when, event_loop.wake_at(when, waker))
+    });
+    let (when, deadline) = deadline.unwrap_or_else(|error| panic!("cannot sleep: {error}"));
+    Wait::until(when).note(cx);
+    State::Waiting(deadline)
 }
 
 impl fmt::Debug for Sleep {

@@ -538,6 +538,7 @@ impl<T> Task<T> {
     }
 
     /// As `poll`, without being a link of the tree.
+    #[track_caller]
     pub(crate) fn poll_alone(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         let outcome = self.raw.poll_join(cx);
         outcome.map(|outcome| into_result(self.raw.task(), outcome))
@@ -568,6 +569,7 @@ impl<T> Future for Task<T> {
     type Output = Result<T, JoinError>;
 
     #[inline]
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if let Some(value) = this.link.take_value(&mut this.raw, cx) {

@@ -4,12 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::machinery::{while_cancelling, with_running};
+use asyncio_loop::machinery::{move_wait_out_of, while_cancelling, with_running};
 use asyncio_loop::{CancelReason, Deadline, LoopTime, LoopWaker, running_loop};
 use pin_project_lite::pin_project;
 
@@ -450,6 +451,7 @@ impl<F: Future> Future for TimeoutFuture<F> {
     type Output = Result<F::Output, TimeoutError>;
 
     #[inline]
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         // A future that is ready at its first poll costs a frame, and nothing else.
@@ -475,6 +477,7 @@ impl<F: Future> Future for TimeoutFuture<F> {
             this.slot.run(|| while_cancelling(|| this.body.set(None)));
             return watch.give_up(this.slot, cx);
         }
+        move_wait_out_of(file!(), cx, Location::caller());
         Poll::Pending
     }
 }

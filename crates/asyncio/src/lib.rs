@@ -120,6 +120,7 @@
 
 pub mod embedding;
 pub mod event_loop;
+pub mod inspect;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod prelude;

@@ -18,6 +18,9 @@ struct Net;
 #[doc = include_str!("../../../docs/MULTICORE.md")]
 struct MultiCore;
 
+#[doc = include_str!("../../../docs/DEBUGGING.md")]
+struct Debugging;
+
 #[doc = include_str!("../../asyncio-process/README.md")]
 struct Process;
 

@@ -4,6 +4,7 @@ use std::io;
 
 use super::File;
 use super::read::not_utf8;
+use asyncio_loop::machinery::at_await;
 
 /// The lines of a file, from [`File::lines`].
 #[derive(Debug)]
@@ -28,11 +29,14 @@ impl Lines {
     /// # Cancel safety
     ///
     /// A future that is dropped has taken no line.
-    pub async fn next_line(&mut self) -> io::Result<Option<String>> {
-        if self.file.read_until(b'\n', &mut self.partial).await? == 0 && self.partial.is_empty() {
-            return Ok(None);
-        }
-        self.take_line().map(Some)
+    pub fn next_line(&mut self) -> impl Future<Output = io::Result<Option<String>>> {
+        at_await(async move {
+            if self.file.read_until(b'\n', &mut self.partial).await? == 0 && self.partial.is_empty()
+            {
+                return Ok(None);
+            }
+            self.take_line().map(Some)
+        })
     }
 
     fn take_line(&mut self) -> io::Result<String> {

@@ -7,6 +7,7 @@ use asyncio_task::sleep;
 use rustix::fs::{FlockOperation, flock};
 
 use super::File;
+use asyncio_loop::machinery::at_await;
 
 /// The pause after a first look at a lock that another holds.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -45,8 +46,8 @@ impl File {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    pub async fn lock(&self) -> io::Result<()> {
-        self.lock_by(FlockOperation::NonBlockingLockExclusive).await
+    pub fn lock(&self) -> impl Future<Output = io::Result<()>> {
+        at_await(async move { self.lock_by(FlockOperation::NonBlockingLockExclusive).await })
     }
 
     /// Waits until this file has the lock together with others that share it.
@@ -58,8 +59,8 @@ impl File {
     /// # Cancel safety
     ///
     /// A future that is dropped does not have the lock.
-    pub async fn lock_shared(&self) -> io::Result<()> {
-        self.lock_by(FlockOperation::NonBlockingLockShared).await
+    pub fn lock_shared(&self) -> impl Future<Output = io::Result<()>> {
+        at_await(async move { self.lock_by(FlockOperation::NonBlockingLockShared).await })
     }
 
     /// Takes the lock for this file alone if nobody has it. Returns whether it did.

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use self::core::Core;
 pub use self::lines::Lines;
 use crate::{OpenOptions, job};
+use asyncio_loop::machinery::at_await;
 
 /// An open file, read and written in pieces of up to 256 KiB by the loop's executor.
 ///
@@ -65,8 +66,8 @@ impl File {
     /// # Errors
     ///
     /// As [`std::fs::File::open`].
-    pub async fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        OpenOptions::new().read(true).open(path).await
+    pub fn open(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Self>> {
+        at_await(async move { OpenOptions::new().read(true).open(path).await })
     }
 
     /// Opens a file for writing: creates it, or empties it.
@@ -74,8 +75,10 @@ impl File {
     /// # Errors
     ///
     /// As [`std::fs::File::create`].
-    pub async fn create(path: impl AsRef<Path>) -> io::Result<Self> {
-        OpenOptions::new().write(true).create(true).truncate(true).open(path).await
+    pub fn create(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Self>> {
+        at_await(async move {
+            OpenOptions::new().write(true).create(true).truncate(true).open(path).await
+        })
     }
 
     /// Creates a file for reading and writing, and fails if there is one.
@@ -83,8 +86,10 @@ impl File {
     /// # Errors
     ///
     /// As [`std::fs::File::create_new`].
-    pub async fn create_new(path: impl AsRef<Path>) -> io::Result<Self> {
-        OpenOptions::new().read(true).write(true).create_new(true).open(path).await
+    pub fn create_new(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Self>> {
+        at_await(async move {
+            OpenOptions::new().read(true).write(true).create_new(true).open(path).await
+        })
     }
 
     /// Says how a file is to be opened.
@@ -124,14 +129,16 @@ impl File {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    pub async fn into_std(mut self) -> io::Result<std::fs::File> {
-        poll_fn(|cx| self.core.poll_settle(cx)).await?;
-        let file = Arc::clone(self.core.std());
-        drop(self);
-        match Arc::try_unwrap(file) {
-            Ok(file) => Ok(file),
-            Err(shared) => shared.try_clone(),
-        }
+    pub fn into_std(mut self) -> impl Future<Output = io::Result<std::fs::File>> {
+        at_await(async move {
+            poll_fn(|cx| self.core.poll_settle(cx)).await?;
+            let file = Arc::clone(self.core.std());
+            drop(self);
+            match Arc::try_unwrap(file) {
+                Ok(file) => Ok(file),
+                Err(shared) => shared.try_clone(),
+            }
+        })
     }
 
     /// Flushes the file, and closes it.
@@ -139,12 +146,14 @@ impl File {
     /// # Errors
     ///
     /// Those of the operating system, of earlier writes too. The file is closed all the same.
-    pub async fn close(mut self) -> io::Result<()> {
-        let flushed = self.flush().await;
-        let file = Arc::clone(self.core.std());
-        drop(self);
-        job::start(move || drop(file)).await?;
-        flushed
+    pub fn close(mut self) -> impl Future<Output = io::Result<()>> {
+        at_await(async move {
+            let flushed = self.flush().await;
+            let file = Arc::clone(self.core.std());
+            drop(self);
+            job::start(move || drop(file)).await?;
+            flushed
+        })
     }
 
     /// Moves to another position. Returns it, counted from the start.
@@ -152,10 +161,12 @@ impl File {
     /// # Errors
     ///
     /// As [`std::io::Seek::seek`], and those of earlier writes.
-    pub async fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.flush().await?;
-        self.core.start_seek(to);
-        poll_fn(|cx| self.core.poll_seek(cx)).await
+    pub fn seek(&mut self, to: SeekFrom) -> impl Future<Output = io::Result<u64>> {
+        at_await(async move {
+            self.flush().await?;
+            self.core.start_seek(to);
+            poll_fn(|cx| self.core.poll_seek(cx)).await
+        })
     }
 
     /// Moves to the start.
@@ -163,8 +174,8 @@ impl File {
     /// # Errors
     ///
     /// As for [`seek`](Self::seek).
-    pub async fn rewind(&mut self) -> io::Result<()> {
-        self.seek(SeekFrom::Start(0)).await.map(drop)
+    pub fn rewind(&mut self) -> impl Future<Output = io::Result<()>> {
+        at_await(async move { self.seek(SeekFrom::Start(0)).await.map(drop) })
     }
 
     /// The position, counted from the start.
@@ -173,8 +184,8 @@ impl File {
     ///
     /// As for [`seek`](Self::seek).
     #[doc(alias = "tell")]
-    pub async fn stream_position(&mut self) -> io::Result<u64> {
-        self.seek(SeekFrom::Current(0)).await
+    pub fn stream_position(&mut self) -> impl Future<Output = io::Result<u64>> {
+        at_await(async move { self.seek(SeekFrom::Current(0)).await })
     }
 
     /// Cuts the file, or fills it up with zeros, to so many bytes. The position stays.
@@ -183,10 +194,12 @@ impl File {
     ///
     /// As [`std::fs::File::set_len`], and those of earlier writes.
     #[doc(alias = "truncate")]
-    pub async fn set_len(&mut self, len: u64) -> io::Result<()> {
-        // What was read ahead may be cut off.
-        poll_fn(|cx| self.core.poll_settle(cx)).await?;
-        self.run(move |file| file.set_len(len)).await
+    pub fn set_len(&mut self, len: u64) -> impl Future<Output = io::Result<()>> {
+        at_await(async move {
+            // What was read ahead may be cut off.
+            poll_fn(|cx| self.core.poll_settle(cx)).await?;
+            self.run(move |file| file.set_len(len)).await
+        })
     }
 
     /// Waits until content and metadata are on the disk.
@@ -195,9 +208,11 @@ impl File {
     ///
     /// As [`std::fs::File::sync_all`], and those of earlier writes.
     #[doc(alias = "fsync")]
-    pub async fn sync_all(&mut self) -> io::Result<()> {
-        self.flush().await?;
-        self.run(|file| file.sync_all()).await
+    pub fn sync_all(&mut self) -> impl Future<Output = io::Result<()>> {
+        at_await(async move {
+            self.flush().await?;
+            self.run(|file| file.sync_all()).await
+        })
     }
 
     /// Waits until the content is on the disk, and the metadata that reading it needs.
@@ -206,9 +221,11 @@ impl File {
     ///
     /// As [`std::fs::File::sync_data`], and those of earlier writes.
     #[doc(alias = "fdatasync")]
-    pub async fn sync_data(&mut self) -> io::Result<()> {
-        self.flush().await?;
-        self.run(|file| file.sync_data()).await
+    pub fn sync_data(&mut self) -> impl Future<Output = io::Result<()>> {
+        at_await(async move {
+            self.flush().await?;
+            self.run(|file| file.sync_data()).await
+        })
     }
 
     /// Size, times and permissions. Output that was not flushed does not count.
@@ -216,8 +233,8 @@ impl File {
     /// # Errors
     ///
     /// As [`std::fs::File::metadata`].
-    pub async fn metadata(&self) -> io::Result<Metadata> {
-        self.run(|file| file.metadata()).await
+    pub fn metadata(&self) -> impl Future<Output = io::Result<Metadata>> {
+        at_await(async move { self.run(|file| file.metadata()).await })
     }
 
     /// Changes the permissions.
@@ -225,8 +242,11 @@ impl File {
     /// # Errors
     ///
     /// As [`std::fs::File::set_permissions`].
-    pub async fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
-        self.run(move |file| file.set_permissions(permissions)).await
+    pub fn set_permissions(
+        &self,
+        permissions: Permissions,
+    ) -> impl Future<Output = io::Result<()>> {
+        at_await(async move { self.run(move |file| file.set_permissions(permissions)).await })
     }
 
     /// A second handle, with buffers of its own, to the same open file and so to the same position.
@@ -235,8 +255,8 @@ impl File {
     /// # Errors
     ///
     /// As [`std::fs::File::try_clone`].
-    pub async fn try_clone(&self) -> io::Result<Self> {
-        self.run(|file| file.try_clone()).await.map(Self::from_std)
+    pub fn try_clone(&self) -> impl Future<Output = io::Result<Self>> {
+        at_await(async move { self.run(|file| file.try_clone()).await.map(Self::from_std) })
     }
 
     /// The lines, from the position on.

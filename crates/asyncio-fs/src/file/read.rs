@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 
 use super::File;
+use asyncio_loop::machinery::at_await;
 
 impl File {
     /// Reads what there is, at most as much as fits; 0 says that the file has ended, or that
@@ -16,15 +17,17 @@ impl File {
     /// # Cancel safety
     ///
     /// A future that is dropped has read nothing.
-    pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        let input = self.fill_buf().await?;
-        let count = input.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&input[..count]);
-        self.consume(count);
-        Ok(count)
+    pub fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        at_await(async move {
+            if buffer.is_empty() {
+                return Ok(0);
+            }
+            let input = self.fill_buf().await?;
+            let count = input.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&input[..count]);
+            self.consume(count);
+            Ok(count)
+        })
     }
 
     /// Fills `buffer`.
@@ -37,15 +40,17 @@ impl File {
     ///
     /// A future that is dropped may have read some bytes into `buffer`.
     #[doc(alias = "readexactly")]
-    pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.read(&mut buffer[filled..]).await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => filled += count,
+    pub fn read_exact(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<()>> {
+        at_await(async move {
+            let mut filled = 0;
+            while filled < buffer.len() {
+                match self.read(&mut buffer[filled..]).await? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    count => filled += count,
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Reads up to the end of the file, by one job. Returns how many bytes were added to `buffer`.
@@ -57,16 +62,18 @@ impl File {
     /// # Cancel safety
     ///
     /// A future that is dropped has read nothing.
-    pub async fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.fill_whole().await?;
-        let mut bytes = self.core.take_input();
-        let count = bytes.len();
-        if buffer.is_empty() {
-            std::mem::swap(buffer, &mut bytes);
-        } else {
-            buffer.append(&mut bytes);
-        }
-        Ok(count)
+    pub fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> impl Future<Output = io::Result<usize>> {
+        at_await(async move {
+            self.fill_whole().await?;
+            let mut bytes = self.core.take_input();
+            let count = bytes.len();
+            if buffer.is_empty() {
+                std::mem::swap(buffer, &mut bytes);
+            } else {
+                buffer.append(&mut bytes);
+            }
+            Ok(count)
+        })
     }
 
     /// Reads text up to the end of the file, by one job. Returns how many bytes were added to
@@ -80,13 +87,15 @@ impl File {
     /// # Cancel safety
     ///
     /// A future that is dropped has read nothing.
-    pub async fn read_to_string(&mut self, text: &mut String) -> io::Result<usize> {
-        self.fill_whole().await?;
-        let read = std::str::from_utf8(self.core.buffered()).map_err(not_utf8)?;
-        text.push_str(read);
-        let count = read.len();
-        self.consume(count);
-        Ok(count)
+    pub fn read_to_string(&mut self, text: &mut String) -> impl Future<Output = io::Result<usize>> {
+        at_await(async move {
+            self.fill_whole().await?;
+            let read = std::str::from_utf8(self.core.buffered()).map_err(not_utf8)?;
+            text.push_str(read);
+            let count = read.len();
+            self.consume(count);
+            Ok(count)
+        })
     }
 
     async fn fill_whole(&mut self) -> io::Result<()> {
@@ -103,11 +112,13 @@ impl File {
     /// # Cancel safety
     ///
     /// A future that is dropped has consumed nothing.
-    pub async fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.core.buffered().is_empty() {
-            poll_fn(|cx| self.core.poll_fill(cx)).await?;
-        }
-        Ok(self.core.buffered())
+    pub fn fill_buf(&mut self) -> impl Future<Output = io::Result<&[u8]>> {
+        at_await(async move {
+            if self.core.buffered().is_empty() {
+                poll_fn(|cx| self.core.poll_fill(cx)).await?;
+            }
+            Ok(self.core.buffered())
+        })
     }
 
     /// Takes so many of the bytes that [`fill_buf`](Self::fill_buf) showed.
@@ -125,18 +136,24 @@ impl File {
     /// # Cancel safety
     ///
     /// A future that is dropped leaves what it has read in `buffer`: calling it again goes on.
-    pub async fn read_until(&mut self, byte: u8, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let start = buffer.len();
-        loop {
-            let input = self.fill_buf().await?;
-            let found = memchr::memchr(byte, input);
-            let count = found.map_or(input.len(), |at| at + 1);
-            buffer.extend_from_slice(&input[..count]);
-            self.consume(count);
-            if found.is_some() || count == 0 {
-                return Ok(buffer.len() - start);
+    pub fn read_until(
+        &mut self,
+        byte: u8,
+        buffer: &mut Vec<u8>,
+    ) -> impl Future<Output = io::Result<usize>> {
+        at_await(async move {
+            let start = buffer.len();
+            loop {
+                let input = self.fill_buf().await?;
+                let found = memchr::memchr(byte, input);
+                let count = found.map_or(input.len(), |at| at + 1);
+                buffer.extend_from_slice(&input[..count]);
+                self.consume(count);
+                if found.is_some() || count == 0 {
+                    return Ok(buffer.len() - start);
+                }
             }
-        }
+        })
     }
 
     /// Reads a line, with its end, or what is left of the file. Returns how many bytes were added
@@ -151,11 +168,13 @@ impl File {
     ///
     /// A future that is dropped may have read a part of the line, which is lost.
     /// [`Lines::next_line`](super::Lines::next_line) loses nothing.
-    pub async fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
-        let mut bytes = Vec::new();
-        self.read_until(b'\n', &mut bytes).await?;
-        line.push_str(std::str::from_utf8(&bytes).map_err(not_utf8)?);
-        Ok(bytes.len())
+    pub fn read_line(&mut self, line: &mut String) -> impl Future<Output = io::Result<usize>> {
+        at_await(async move {
+            let mut bytes = Vec::new();
+            self.read_until(b'\n', &mut bytes).await?;
+            line.push_str(std::str::from_utf8(&bytes).map_err(not_utf8)?);
+            Ok(bytes.len())
+        })
     }
 }
 

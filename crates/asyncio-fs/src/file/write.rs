@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 
 use super::File;
+use asyncio_loop::machinery::at_await;
 
 impl File {
     /// Takes bytes to be written, one at least. Returns how many.
@@ -18,11 +19,13 @@ impl File {
     /// # Cancel safety
     ///
     /// A future that is dropped has taken nothing.
-    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.is_empty() {
-            return Ok(0);
-        }
-        poll_fn(|cx| self.core.poll_write(cx, bytes)).await
+    pub fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        at_await(async move {
+            if bytes.is_empty() {
+                return Ok(0);
+            }
+            poll_fn(|cx| self.core.poll_write(cx, bytes)).await
+        })
     }
 
     /// Takes all bytes to be written.
@@ -34,12 +37,14 @@ impl File {
     /// # Cancel safety
     ///
     /// A future that is dropped may have taken some of the bytes.
-    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let count = self.write(bytes).await?;
-            bytes = &bytes[count..];
-        }
-        Ok(())
+    pub fn write_all(&mut self, mut bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
+        at_await(async move {
+            while !bytes.is_empty() {
+                let count = self.write(bytes).await?;
+                bytes = &bytes[count..];
+            }
+            Ok(())
+        })
     }
 
     /// Hands everything that was written to the operating system.
@@ -52,7 +57,7 @@ impl File {
     /// # Cancel safety
     ///
     /// A future that is dropped leaves the write under way; the next operation waits for it.
-    pub async fn flush(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.core.poll_flush(cx)).await
+    pub fn flush(&mut self) -> impl Future<Output = io::Result<()>> {
+        at_await(async move { poll_fn(|cx| self.core.poll_flush(cx)).await })
     }
 }

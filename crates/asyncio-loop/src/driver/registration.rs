@@ -11,7 +11,8 @@ use mio::unix::SourceFd;
 
 use super::slots::{Slot, Token};
 use super::{Direction, Driver, ReadyList};
-use crate::{LoopWaker, WaitsFor};
+use crate::LoopWaker;
+use crate::kernel::Wait;
 
 /// Holds a slot, and the poller's registration once there was something to wait for.
 ///
@@ -59,34 +60,37 @@ impl Registration {
 
     /// Ready, or the task of `cx` is woken when it may be.
     #[inline]
+    #[track_caller]
     pub(crate) fn poll_ready(
         &self,
         cx: &Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<()>> {
-        let (is_ready, waits) = self.with_slot(|slot| {
+        let (is_ready, waits, fd) = self.with_slot(|slot| {
             let is_ready = slot.is_ready(direction);
-            (is_ready, !is_ready && slot.is_registered() && slot.waits_again(direction, cx))
+            let waits = !is_ready && slot.is_registered() && slot.waits_again(direction, cx);
+            (is_ready, waits, slot.fd())
         });
         if is_ready {
             return Poll::Ready(Ok(()));
         }
         if waits {
-            WaitsFor::Descriptor.note(cx);
+            Wait::descriptor(fd, direction == Direction::Write).note(cx);
         } else {
-            self.start_to_wait(cx, direction)?;
+            self.start_to_wait(cx, direction, fd)?;
         }
         Poll::Pending
     }
 
     #[cold]
-    fn start_to_wait(&self, cx: &Context<'_>, direction: Direction) -> io::Result<()> {
+    #[track_caller]
+    fn start_to_wait(&self, cx: &Context<'_>, direction: Direction, fd: RawFd) -> io::Result<()> {
         if self.with_slot(|slot| slot.is_shared()) {
             self.register_shared()?;
         } else {
             self.register()?;
         }
-        let waker = LoopWaker::for_wait(cx, WaitsFor::Descriptor);
+        let waker = LoopWaker::waiting(cx, Wait::descriptor(fd, direction == Direction::Write));
         // Dropped out here: it may be foreign, and do anything.
         let _replaced = self.with_slot(|slot| slot.set_waiter(direction, waker));
         Ok(())
@@ -99,7 +103,8 @@ impl Registration {
             return Poll::Ready(Ok(()));
         }
         self.register()?;
-        let waker = LoopWaker::for_wait(cx, WaitsFor::Descriptor);
+        let fd = self.with_slot(|slot| slot.fd());
+        let waker = LoopWaker::waiting(cx, Wait::descriptor(fd, false));
         // Dropped out here: it may be foreign, and do anything.
         let _replaced = self.with_slot(|slot| slot.set_watcher(waker));
         Poll::Pending

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::registration::Registration;
 use super::{Driver, ReadyList};
+use crate::at_await::at_await;
 use crate::budget::Share;
 
 /// Which way bytes go.
@@ -179,6 +180,7 @@ impl<S: Pollable> Source<S> {
     /// ([`PermissionDenied`](io::ErrorKind::PermissionDenied)), a descriptor that is watched by
     /// another source ([`AlreadyExists`](io::ErrorKind::AlreadyExists)), or a limit of the system.
     #[inline]
+    #[track_caller]
     pub fn poll_ready(&self, cx: &Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
         self.registration.poll_ready(cx, direction)
     }
@@ -212,9 +214,9 @@ impl<S: Pollable> Source<S> {
     /// assert_eq!(source.get_ref().read(&mut [0; 16])?, 5);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn ready(&self, direction: Direction) -> io::Result<()> {
+    pub fn ready(&self, direction: Direction) -> impl Future<Output = io::Result<()>> {
         let share = Share::default();
-        poll_fn(|cx| share.poll(cx, |cx| self.poll_ready(cx, direction))).await
+        at_await(poll_fn(move |cx| share.poll(cx, |cx| self.poll_ready(cx, direction))))
     }
 
     /// Waits until `failure` finds out that the descriptor has failed or that its other side has
@@ -311,6 +313,7 @@ impl<S: Pollable> Source<S> {
     ///
     /// As [`try_io`](Self::try_io).
     #[inline]
+    #[track_caller]
     pub fn try_transfer(
         &self,
         direction: Direction,
@@ -352,6 +355,7 @@ impl<S: Pollable> Source<S> {
     ///
     /// Those of `operation` and of [`poll_ready`](Self::poll_ready).
     #[inline]
+    #[track_caller]
     pub fn poll_transfer(
         &self,
         cx: &Context<'_>,
@@ -395,6 +399,7 @@ impl<S: Pollable> Source<S> {
     /// # Errors
     ///
     /// Those of `operation` and of [`poll_ready`](Self::poll_ready).
+    #[track_caller]
     pub fn poll_io<R>(
         &self,
         cx: &Context<'_>,

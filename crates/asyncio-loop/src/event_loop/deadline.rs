@@ -103,6 +103,15 @@ impl Deadline {
     }
 }
 
+impl Deadline {
+    /// The moment, until it has come.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn when(&self) -> Option<LoopTime> {
+        self.event_loop.0.timers.borrow().deadline(self.key).map(LoopTime::from_nanos)
+    }
+}
+
 impl Drop for Deadline {
     fn drop(&mut self) {
         self.event_loop.0.remove_timer(self.key);

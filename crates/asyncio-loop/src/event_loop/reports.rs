@@ -11,7 +11,7 @@ use crate::kernel::{
 use crate::report::{self, ErrorContext};
 
 /// The functions of this crate that the kernel calls.
-pub(super) static HOST: Host = Host { report: report_failure, notice_panic, check_await };
+pub(super) static HOST: Host = Host { report: report_failure, notice_panic, check_await, polled };
 
 /// How tokio's panics begin where its runtime is missing.
 const NO_REACTOR: &str = "there is no reactor running";
@@ -62,6 +62,11 @@ fn report_anywhere(context: &ErrorContext) {
 
 /// Panics unless the loop of the waiter is the task's: while another loop runs, waiting for the
 /// task would hang. The loop of a waiter of another executor is the running one, if there is one.
+fn polled() -> Option<RunnableRef> {
+    let task = with_running(|running| running.stepped_task()).ok().flatten();
+    task.map(TaskRef::into_runnable)
+}
+
 fn check_await(task: &RunnableRef, waiter: Option<&RunnableRef>) {
     let Ok(task) = TaskRef::from_runnable(task.clone()) else { return };
     match waiter {

@@ -123,6 +123,14 @@ impl LoopRef {
         self.0.scheduler.current()
     }
 
+    /// The number of the task that `current_task` gives.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub fn current_task_number(&self) -> Option<u64> {
+        self.0.scheduler.current_number()
+    }
+
     /// The task that is being stepped, also one of the machinery.
     ///
     /// # Examples

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::calling::calling_loop_is;
 use super::{Executor, Job, StuckJobs, ThreadPoolExecutor};
+use crate::at_await::at_await;
 use crate::event_loop::LoopRef;
 use crate::thread_future::{WrapFuture, wrap_future};
 use crate::{JobError, LoopWaker, ThreadFuture};
@@ -201,16 +202,18 @@ impl LoopRef {
     /// })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn shutdown_default_executor(
+    pub fn shutdown_default_executor(
         &self,
         timeout: Option<Duration>,
-    ) -> Result<(), StuckJobs> {
-        let before = self.local::<DefaultExecutor>().0.replace(State::Shutdown);
-        let State::Open(executor) = before else { return Ok(()) };
-        if self.ends_within(executor.shutdown(), timeout).await {
-            return Ok(());
-        }
-        Err(executor.stuck_jobs())
+    ) -> impl Future<Output = Result<(), StuckJobs>> {
+        at_await(async move {
+            let before = self.local::<DefaultExecutor>().0.replace(State::Shutdown);
+            let State::Open(executor) = before else { return Ok(()) };
+            if self.ends_within(executor.shutdown(), timeout).await {
+                return Ok(());
+            }
+            Err(executor.stuck_jobs())
+        })
     }
 
     /// Waits for `ended`; false if that took longer than `timeout`.

@@ -183,7 +183,27 @@ fn leave(child: Runnable) {
     unsafe { child.release() };
 }
 
+/// The task that polls the set of a child.
+fn owner_of(child: Runnable) -> Option<TaskRef> {
+    let core = set_of(child)?;
+    // SAFETY: promises 1 and 5: to look calls no user.
+    unsafe { &*core.waker.get() }.as_ref()?.task()
+}
+
 impl TaskRef {
+    /// The numbers of the tasks that await this one, each once.
+    #[must_use]
+    pub(crate) fn awaiters(&self) -> Vec<u64> {
+        let mut awaiters = self.noted_awaiters();
+        if self.ptr().has(CHILD) && !self.is_done() {
+            awaiters.extend(owner_of(self.ptr().get()).map(|task| task.id()));
+        }
+        awaiters.sort_unstable();
+        awaiters.dedup();
+        awaiters.retain(|awaiter| *awaiter != self.id());
+        awaiters
+    }
+
     /// The task inside whose poll this one, a child of a group, is being polled.
     #[must_use]
     pub fn stepper(&self) -> Option<Self> {

@@ -47,6 +47,8 @@ pub(super) const CHILD: u32 = 1 << 13;
 /// A reference to the output was given out: the output stays with its handle when its set is
 /// dropped.
 pub(super) const LENT: u32 = 1 << 14;
+/// The task waits for another one, which its `detail` names (promise 10).
+pub(super) const LINKED: u32 = 1 << 15;
 /// The bits of [`WaitsFor`](super::WaitsFor): what the task waits for, as it has noted in this
 /// poll. A poll begins by clearing them.
 pub(super) const WAIT: u32 = WAIT_BITS;

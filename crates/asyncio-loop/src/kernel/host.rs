@@ -25,6 +25,8 @@ pub(crate) struct Host {
     /// Panics if a task must not be awaited by this waiter (`None` for a waiter that is none of
     /// ours), because another loop runs than the task's.
     pub(crate) check_await: fn(&RunnableRef, waiter: Option<&RunnableRef>),
+    /// The task that is being polled on this thread, one of the machinery too.
+    pub(crate) polled: fn() -> Option<RunnableRef>,
 }
 
 static HOST: OnceLock<&'static Host> = OnceLock::new();
@@ -62,6 +64,12 @@ pub(super) fn check_await(task: &RunnableRef, waiter: Option<&RunnableRef>) {
     if let Some(host) = HOST.get() {
         (host.check_await)(task, waiter);
     }
+}
+
+/// See [`Host::polled`].
+#[cold]
+pub(super) fn polled() -> Option<RunnableRef> {
+    HOST.get().and_then(|host| (host.polled)())
 }
 
 /// Calls code of a user, and reports its panic as the failure of `name`.

@@ -14,8 +14,9 @@ use super::header::{self, DONE, FOREIGN, HIDDEN, Header, RUNNING, Runnable, Runn
 use super::header::{SCHEDULED, TASK, WAIT};
 use super::host::{self, Host, caught};
 use super::remote_queue::{Batch, Closed};
-use super::scheduler::{Pick, Scheduler, SchedulerPtr};
+use super::scheduler::{Pick, Scheduler, SchedulerPtr, Tick};
 use super::task::{self, Outcome, RawTask, Spawn, TaskPtr, TaskRef};
+use crate::clock::LoopTime;
 use crate::context::ContextSlot;
 use crate::primitives::Arc;
 
@@ -237,6 +238,12 @@ impl LocalScheduler {
         self.scheduler.with(|local| local.ready.len())
     }
 
+    /// Tells the tasks the time, whenever the loop reads its clock.
+    #[inline]
+    pub(crate) fn set_time(&self, now: LoopTime) {
+        self.scheduler.with(|local| local.tick = Tick::of(now));
+    }
+
     /// A number that changes with each run of a callback or poll of a task.
     #[inline]
     pub(crate) fn steps(&self) -> usize {
@@ -278,6 +285,13 @@ impl LocalScheduler {
     /// The task that is being polled, if it is one that users see.
     pub(crate) fn current(&self) -> Option<TaskRef> {
         self.polled().filter(|task| !task.ptr().has(HIDDEN))
+    }
+
+    /// The number of the task that is being polled, if it is one that users see.
+    #[inline]
+    pub(crate) fn current_number(&self) -> Option<u64> {
+        let current = self.scheduler.with(|local| local.current)?;
+        if current.has(HIDDEN) { None } else { TaskPtr::of(current).map(TaskPtr::number) }
     }
 
     /// The task that is being polled, one of the machinery too.

@@ -8,7 +8,7 @@
 //!        ▼                                             ▼
 //!   ┌─ callback or task: one allocation ───────────────────────────────────┐
 //!   │ Header: vtable · refs · flags · shared · place · scheduler · context │
-//!   │ (tasks) id · site · extra · awaiter                                  │
+//!   │ (tasks) id · detail · extra · awaiter · sites · ticks · polls        │
 //!   │ stage: the callback or future, later the output                      │
 //!   └──────────────────────────────────────────────────────────────────────┘
 //!        ▲ `tasks`: one reference a live task        ▲ `remote`: wakes from other threads
@@ -25,7 +25,7 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `panics`, `frames`, `lent`, `waits_for` | small things that stand alone |
+//! | `panics`, `frames`, `lent`, `site`, `waits_for` | small things that stand alone |
 //! | `members`, `ready`, `remote_queue`, `memory` | index list, ready queue, remote queue, kept memory |
 //! | `header`, `scheduler`, `host` | header, counts and end; the queues of a loop; the table |
 //! | `guest_queue` | the ready queue of a loop that another loop runs, while that runs |
@@ -79,8 +79,8 @@
 //!    children to their owners. An output to which a reference was given out (`LENT`) is the
 //!    [`RawTask`]'s alone when the set is dropped: a handle of a `T` is not dropped after the
 //!    borrows of `T` end.
-//! 10. **Links.** If a task's `awaiting` names another, then that is not `DONE` and has the task as
-//!     its `awaiter`: the link is cleared whenever that place is emptied.
+//! 10. **Links.** If a task is `LINKED`, its `detail` names another task. That is not `DONE`, and
+//!     has the task as its `awaiter`: the link is cleared whenever that place is emptied.
 //! 11. **Pointers.** Each [`Runnable`](header::Runnable), and each pointer to a task that is made
 //!     of one, is used on the owner's thread, and only while the local side is alive: while a
 //!     reference of the holder, a list, `SCHEDULED` or `RUNNING` keeps it.
@@ -102,6 +102,7 @@ mod panics;
 mod ready;
 mod remote_queue;
 mod scheduler;
+mod site;
 mod task;
 mod waits_for;
 mod waker;
@@ -117,7 +118,9 @@ pub(crate) use host::{Failure, Host, report_panic};
 pub(crate) use lent::Lent;
 pub(crate) use local_scheduler::{LocalScheduler, RemoteScheduler, owner_of};
 pub(crate) use panics::{Payload, catch, drop_payload, panic_message};
+pub(crate) use task::LookAtWait;
 pub(crate) use task::Spawn;
 pub use task::{Join, NumbersFromOne, Outcome, RawTask, Supervisor, TaskControl, TaskRef, Verdict};
-pub use waits_for::WaitsFor;
-pub use waker::LoopWaker;
+pub(crate) use waits_for::Detail;
+pub use waits_for::{Wait, WaitsFor};
+pub use waker::{LoopWaker, move_wait, move_wait_out_of};

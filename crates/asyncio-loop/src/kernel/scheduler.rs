@@ -15,6 +15,7 @@ use super::members::{Member, Members};
 use super::memory::Memory;
 use super::ready::ReadyQueue;
 use super::remote_queue::RemoteQueue;
+use crate::clock::LoopTime;
 use crate::primitives::{is_thread, thread_id};
 
 /// One for each loop. Other threads reach the remote queue, the owner's thread all of it.
@@ -40,6 +41,8 @@ pub(super) struct Local {
     shares: usize,
     pub(super) closed: bool,
     pub(super) memory: Memory,
+    /// When the loop last read its clock.
+    pub(super) tick: Tick,
     /// The loop that the scheduler is part of, as long as it is there.
     pub(super) owner: Weak<dyn Any>,
     /// Chooses the place of a child that becomes ready, for tests.
@@ -50,6 +53,27 @@ pub(super) struct Local {
 
 /// Chooses one of so many.
 pub(crate) type Pick = Rc<dyn Fn(usize) -> usize>;
+
+/// A moment of the loop's clock, in hundredths of a second. It overflows after 497 days, so only
+/// the distance of two of them means something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tick(u32);
+
+impl Tick {
+    const NANOS: u64 = 10_000_000;
+
+    #[inline]
+    pub(crate) fn of(time: LoopTime) -> Self {
+        Self((time.as_nanos() / Self::NANOS) as u32)
+    }
+
+    /// The latest moment up to `now` that this can be.
+    pub(crate) fn before(self, now: LoopTime) -> LoopTime {
+        let ago = Self::of(now).0.wrapping_sub(self.0);
+        let nanos = now.as_nanos() / Self::NANOS * Self::NANOS;
+        LoopTime::from_nanos(nanos.saturating_sub(u64::from(ago) * Self::NANOS))
+    }
+}
 
 /// The part of a set of children that the scheduler knows: `all_tasks` looks there.
 pub(super) struct Set {
@@ -105,6 +129,7 @@ impl Scheduler {
             shares: 1,
             closed: false,
             memory: Memory::new(),
+            tick: Tick::default(),
             owner: Weak::<()>::new(),
             pick: None,
             guest: None,

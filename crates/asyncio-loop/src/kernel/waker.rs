@@ -3,13 +3,15 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::panic::Location;
 use std::ptr::NonNull;
 use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
 use super::callback::{self, CallbackRef};
-use super::header::{DONE, Header, Runnable, RunnableRef, WAIT};
+use super::header::{DONE, Header, Runnable, RunnableRef};
 use super::host;
-use super::waits_for::WaitsFor;
+use super::task::TaskPtr;
+use super::waits_for::{Wait, WaitsFor};
 
 /// A static, so that its address says that a waker is ours.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, release);
@@ -185,12 +187,25 @@ impl LoopWaker {
     /// ```
     #[inline]
     #[must_use]
+    #[track_caller]
     pub fn for_wait(cx: &Context<'_>, what: WaitsFor) -> Self {
-        let Some(task) = local(cx.waker()) else {
+        Self::waiting(cx, Wait::new(what))
+    }
+
+    /// As [`for_wait`](Self::for_wait), with details.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    #[track_caller]
+    pub fn waiting(cx: &Context<'_>, wait: Wait) -> Self {
+        let Some(runnable) = local(cx.waker()) else {
+            wait.note(cx);
             return Self::foreign(cx.waker().clone());
         };
-        set_wait(task, what);
-        Self(Kind::Local(RunnableRef::share(task)))
+        if let Some(task) = TaskPtr::of(runnable) {
+            task.set_wait(wait, Location::caller());
+        }
+        Self(Kind::Local(RunnableRef::share(runnable)))
     }
 
     /// Takes a waker from a waker.
@@ -368,15 +383,53 @@ impl From<CallbackRef> for LoopWaker {
     }
 }
 
-impl WaitsFor {
-    /// Notes that the task being polled is going to wait for this. Does nothing in a task of
-    /// another executor.
+impl Wait {
+    /// As [`note`](Self::note), for a place that is known.
     #[inline]
-    pub fn note(self, cx: &Context<'_>) {
-        if let Some(task) = local(cx.waker()) {
-            set_wait(task, self);
+    pub fn note_at(self, cx: &Context<'_>, site: &'static Location<'static>) {
+        match local_task(cx.waker()) {
+            Some(task) => task.set_wait(self, site),
+            None => with_polled(|task| task.set_wait(self, site)),
         }
     }
+}
+
+/// Replaces the place at which the task being polled waits, after a poll that has noted one.
+#[inline]
+pub fn move_wait(cx: &Context<'_>, site: &'static Location<'static>) {
+    match local_task(cx.waker()) {
+        Some(task) => task.set_wait_site(site),
+        None => with_polled(|task| task.set_wait_site(site)),
+    }
+}
+
+/// Replaces that place if it is in the source file `inside`.
+#[inline]
+pub fn move_wait_out_of(inside: &str, cx: &Context<'_>, site: &'static Location<'static>) {
+    let move_out = |task: TaskPtr| {
+        if task.wait_site().is_some_and(|noted| noted.file() == inside) {
+            task.set_wait_site(site);
+        }
+    };
+    match local_task(cx.waker()) {
+        Some(task) => move_out(task),
+        None => with_polled(move_out),
+    }
+}
+
+/// Calls `f` with the task that is being polled on this thread, if there is one: for a future whose
+/// waker is that of a combinator.
+#[cold]
+fn with_polled(f: impl FnOnce(TaskPtr)) {
+    let polled = host::polled();
+    if let Some(task) = polled.as_ref().and_then(|polled| TaskPtr::of(polled.get())) {
+        f(task);
+    }
+}
+
+#[inline]
+fn local_task(waker: &Waker) -> Option<TaskPtr> {
+    local(waker).and_then(TaskPtr::of)
 }
 
 /// The task or callback of a waker, if it is ours, belongs to this thread, and has not ended.
@@ -396,11 +449,6 @@ fn local(waker: &Waker) -> Option<Runnable> {
     // The flag may be read on this thread only.
     // SAFETY: on the owner's thread; not DONE, so the local side is alive.
     (!header.has(DONE)).then(|| unsafe { Runnable::new(this) })
-}
-
-#[inline]
-fn set_wait(task: Runnable, wait: WaitsFor) {
-    task.flags.set(task.flags.get() & !WAIT | wait.bits());
 }
 
 /// Whether the task being polled has one of these flags; false if it is none of ours.

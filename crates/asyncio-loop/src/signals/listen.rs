@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use super::sys::Claim;
 use super::table::SignalTable;
 use super::{Signal, catchable};
+use crate::at_await::at_await;
 use crate::event_loop::LoopRef;
 use crate::event_loop::running::running_loop;
 use crate::{LoopWaker, WaitsFor};
@@ -43,10 +44,12 @@ use crate::{LoopWaker, WaitsFor};
 /// })??;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub async fn signal(signal: impl Into<Signal>) -> io::Result<()> {
-    let mut signals = Signals::new([signal.into()])?;
-    signals.recv().await;
-    Ok(())
+pub fn signal(signal: impl Into<Signal>) -> impl Future<Output = io::Result<()>> {
+    at_await(async move {
+        let mut signals = Signals::new([signal.into()])?;
+        signals.recv().await;
+        Ok(())
+    })
 }
 
 /// Waits for Ctrl-C: for [`Signal::INT`].
@@ -70,8 +73,8 @@ pub async fn signal(signal: impl Into<Signal>) -> io::Result<()> {
 /// })??;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub async fn ctrl_c() -> io::Result<()> {
-    signal(Signal::INT).await
+pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
+    signal(Signal::INT)
 }
 
 /// Listens for signals, from when it is made until it is dropped.
@@ -177,8 +180,8 @@ impl Signals {
     /// assert_eq!(signal, Signal::HUP);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn recv(&mut self) -> Signal {
-        poll_fn(|cx| self.mailbox.poll_take(cx)).await
+    pub fn recv(&mut self) -> impl Future<Output = Signal> {
+        at_await(poll_fn(|cx| self.mailbox.poll_take(cx)))
     }
 
     /// Takes a signal that has arrived, if there is one.

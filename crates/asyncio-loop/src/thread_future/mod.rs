@@ -17,7 +17,7 @@ pub(crate) use cell::{Cell, HasCell, Outcome};
 pub use promise::ThreadPromise;
 pub use wrap::{WrapFuture, wrap_future};
 
-use crate::{JobError, report};
+use crate::{JobError, WaitsFor, report};
 
 /// A value that is computed on another thread, or by a loop on another thread.
 ///
@@ -210,8 +210,13 @@ impl<T> Clone for ThreadFuture<T> {
 impl<T: Send + 'static> Future for ThreadFuture<T> {
     type Output = Result<T, JobError>;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.cell.cell().poll(cx)
+        let polled = self.cell.cell().poll(cx);
+        if polled.is_pending() {
+            WaitsFor::Thread.note(cx);
+        }
+        polled
     }
 }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::ThreadFuture;
-use crate::{JobError, WaitsFor};
+use crate::JobError;
 
 /// Awaits `future`, and cancels it when this is dropped.
 ///
@@ -116,6 +116,7 @@ impl<T: Send + 'static> WrapFuture<T> {
 impl<T: Send + 'static> Future for WrapFuture<T> {
     type Output = Result<T, JobError>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(future) = &mut self.future else {
             return Poll::Ready(Err(JobError::Cancelled));
@@ -123,8 +124,6 @@ impl<T: Send + 'static> Future for WrapFuture<T> {
         let poll = Pin::new(future).poll(cx);
         if poll.is_ready() {
             self.future = None;
-        } else {
-            WaitsFor::Thread.note(cx);
         }
         poll
     }

@@ -18,6 +18,7 @@ use crate::layer::{Accepting, Connecting, Layer, Layers};
 use crate::network::Network;
 use crate::resolve::Family;
 use crate::stream::{StreamReader, StreamWriter};
+use asyncio_loop::machinery::{AtAwait, at_await};
 
 /// A connection that opens when it is awaited.
 ///
@@ -250,10 +251,10 @@ async fn open(network: &Rc<Network>, address: ClientAddress, options: &Options) 
 /// Boxed once: whoever awaits it is small.
 impl<'a, T: 'a, Role: 'static> IntoFuture for Connect<'a, T, Role> {
     type Output = io::Result<T>;
-    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<T>> + 'a>>;
+    type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = io::Result<T>> + 'a>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        at_await(Box::pin(self.run()))
     }
 }
 

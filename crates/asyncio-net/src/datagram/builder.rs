@@ -12,6 +12,7 @@ use super::options::Options;
 use super::{DatagramAddress, DatagramProtocol, DatagramTransport, open};
 use crate::network::Network;
 use crate::resolve::Family;
+use asyncio_loop::machinery::{AtAwait, at_await};
 
 /// A datagram endpoint that opens when it is awaited.
 ///
@@ -226,10 +227,10 @@ impl<'a> CreateDatagramEndpoint<'a> {
 /// Boxed once, so that a task that awaits it is small.
 impl<'a> IntoFuture for CreateDatagramEndpoint<'a> {
     type Output = io::Result<DatagramTransport>;
-    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<DatagramTransport>> + 'a>>;
+    type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = io::Result<DatagramTransport>> + 'a>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        at_await(Box::pin(self.run()))
     }
 }
 

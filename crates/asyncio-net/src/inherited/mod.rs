@@ -7,6 +7,8 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::process;
 
+pub(crate) use sys::with_descriptor;
+
 /// More than a system lets a process have.
 const MOST: RawFd = 1 << 20;
 

@@ -33,6 +33,23 @@ pub(super) fn take_once(count: RawFd) -> rustix::io::Result<Vec<OwnedFd>> {
     Ok(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect())
 }
 
+/// Calls `look`, which only asks the system about a descriptor, with the number of one that may be
+/// closed by now: then the result is `None`, or what `look` found out about another one that has
+/// got the number.
+pub(crate) fn with_descriptor<R>(
+    number: RawFd,
+    look: impl FnOnce(BorrowedFd<'_>) -> R,
+) -> Option<R> {
+    if number < 0 {
+        return None;
+    }
+    // SAFETY: borrowed for calls that read names and flags. They fail for a number that is not
+    // open, and change nothing that an owner could rely on.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+    fcntl_getfd(descriptor).ok()?;
+    Some(look(descriptor))
+}
+
 fn close_on_exec(number: RawFd) -> rustix::io::Result<()> {
     // SAFETY: borrowed for two calls, which fail for a number that is not open. Nothing closes it
     // in between: nothing else owns it.

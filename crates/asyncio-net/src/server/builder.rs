@@ -10,6 +10,7 @@ use super::shared::{Serve, Shared};
 use super::{Server, ServerAddress};
 use crate::layer::{Accepting, Layer, Layers};
 use crate::network::Network;
+use asyncio_loop::machinery::{AtAwait, at_await};
 
 /// A server that listens when it is awaited.
 ///
@@ -292,10 +293,10 @@ impl StartServer {
 /// Boxed once: whoever awaits it is small.
 impl IntoFuture for StartServer {
     type Output = io::Result<Server>;
-    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<Server>>>>;
+    type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = io::Result<Server>>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        at_await(Box::pin(self.run()))
     }
 }
 

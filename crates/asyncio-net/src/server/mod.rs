@@ -35,6 +35,7 @@ pub use self::serve::{HandlerResult, start_server};
 pub(crate) use self::shared::{Serve, Shared};
 use crate::address::Address;
 use crate::waiters::Waiting;
+use asyncio_loop::machinery::at_await;
 
 /// A server: its listening sockets and the connections they accepted.
 ///
@@ -118,28 +119,30 @@ impl Server {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub async fn serve_forever(&self) -> io::Result<()> {
-        struct Close<'a>(&'a Server);
-        impl Drop for Close<'_> {
-            fn drop(&mut self) {
-                self.0.close();
+    pub fn serve_forever(&self) -> impl Future<Output = io::Result<()>> {
+        at_await(async move {
+            struct Close<'a>(&'a Server);
+            impl Drop for Close<'_> {
+                fn drop(&mut self) {
+                    self.0.close();
+                }
             }
-        }
-        if self.0.is_closed() {
-            return Err(io::Error::new(io::ErrorKind::NotConnected, "the server is closed"));
-        }
-        if self.0.begin_forever() {
-            let text = "the server is in serve_forever already";
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
-        }
-        self.start_serving();
-        let close = Close(self);
-        let close_and_wait = async |_: Outcome<'_, ()>| {
-            drop(close);
-            self.wait_closed().await;
-        };
-        finally(self.wait_closed(), close_and_wait).await;
-        Ok(())
+            if self.0.is_closed() {
+                return Err(io::Error::new(io::ErrorKind::NotConnected, "the server is closed"));
+            }
+            if self.0.begin_forever() {
+                let text = "the server is in serve_forever already";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
+            }
+            self.start_serving();
+            let close = Close(self);
+            let close_and_wait = async |_: Outcome<'_, ()>| {
+                drop(close);
+                self.wait_closed().await;
+            };
+            finally(self.wait_closed(), close_and_wait).await;
+            Ok(())
+        })
     }
 
     /// Whether it accepts.
@@ -257,9 +260,11 @@ impl Server {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub async fn wait_closed(&self) {
-        let waiting = Waiting::new(&*self.0);
-        poll_fn(|cx| self.0.poll_over(cx, waiting.place())).await;
+    pub fn wait_closed(&self) -> impl Future<Output = ()> {
+        at_await(async move {
+            let waiting = Waiting::new(&*self.0);
+            poll_fn(|cx| self.0.poll_over(cx, waiting.place())).await;
+        })
     }
 
     /// Ends the server in an orderly way: stops listening, gives clients until the end of `grace`
@@ -288,21 +293,23 @@ impl Server {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub async fn shutdown(&self, grace: Duration) {
-        self.close();
-        let mut grace = pin!(sleep(grace));
-        let waiting = Waiting::new(&*self.0);
-        let is_idle = poll_fn(|cx| match self.0.poll_idle(cx, waiting.place()) {
-            Poll::Pending => grace.as_mut().poll(cx).map(|()| false),
-            Poll::Ready(()) => Poll::Ready(true),
-        });
-        if is_idle.await {
-            return;
-        }
-        self.0.cancel_handlers();
-        self.abort_clients();
-        self.0.network().close_lingering(&*self.0);
-        poll_fn(|cx| self.0.poll_idle(cx, waiting.place())).await;
+    pub fn shutdown(&self, grace: Duration) -> impl Future<Output = ()> {
+        at_await(async move {
+            self.close();
+            let mut grace = pin!(sleep(grace));
+            let waiting = Waiting::new(&*self.0);
+            let is_idle = poll_fn(|cx| match self.0.poll_idle(cx, waiting.place()) {
+                Poll::Pending => grace.as_mut().poll(cx).map(|()| false),
+                Poll::Ready(()) => Poll::Ready(true),
+            });
+            if is_idle.await {
+                return;
+            }
+            self.0.cancel_handlers();
+            self.abort_clients();
+            self.0.network().close_lingering(&*self.0);
+            poll_fn(|cx| self.0.poll_idle(cx, waiting.place())).await;
+        })
     }
 
     /// The addresses it listens on; none once it is closed.

@@ -1,6 +1,7 @@
 //! Servers whose clients are served by a coroutine each.
 
 use std::error::Error;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -61,12 +62,13 @@ where
     R: HandlerResult,
 {
     let handler = Rc::new(handler);
-    let serve = move |connection| serve(&handler, connection);
+    let site = Location::caller();
+    let serve = move |connection| serve(&handler, connection, site);
     StartServer::new(address.into(), Serve::Client(Box::new(serve)))
 }
 
-/// Starts the task that serves one client.
-fn serve<H, R>(handler: &Rc<H>, connection: Rc<Connection>)
+/// Starts the task that serves one client of the server that was made at `site`.
+fn serve<H, R>(handler: &Rc<H>, connection: Rc<Connection>, site: &'static Location<'static>)
 where
     H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
     R: HandlerResult,
@@ -84,7 +86,7 @@ where
         }
     };
     // It must not run before the server knows of it.
-    let options = TaskOptions::new().eager_start(false);
+    let options = TaskOptions::new().site(site).eager_start(false);
     // Refused by a closed loop only.
     if let Ok(task) = connection.network().event_loop().spawn(task, options) {
         connection.set_task(task.task().clone());

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::task::{Context, Poll};
 
-use asyncio_loop::machinery::Share;
+use asyncio_loop::machinery::{Share, at_await};
 use asyncio_loop::{Direction, running_loop};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, getsockname, sockopt};
@@ -85,14 +85,19 @@ impl From<&Path> for SockTarget {
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub async fn sock_connect(socket: &impl AsFd, target: impl Into<SockTarget>) -> io::Result<()> {
-    let address = match target.into() {
-        SockTarget::Address(address) => address,
-        SockTarget::Endpoint(endpoint) => Address::Inet(resolve_for(socket, &endpoint).await?),
-    };
-    let connected = async { connect(socket, &address.to_any()?).await };
-    connected.await.map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"))
+pub fn sock_connect(
+    socket: &impl AsFd,
+    target: impl Into<SockTarget>,
+) -> impl Future<Output = io::Result<()>> {
+    at_await(async move {
+        let address = match target.into() {
+            SockTarget::Address(address) => address,
+            SockTarget::Endpoint(endpoint) => Address::Inet(resolve_for(socket, &endpoint).await?),
+        };
+        let connected = async { connect(socket, &address.to_any()?).await };
+        connected.await.map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"))
+        })
     })
 }
 
@@ -155,12 +160,14 @@ async fn connect(socket: &impl AsFd, address: &SocketAddrAny) -> io::Result<()> 
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub async fn sock_accept(socket: &impl AsFd) -> io::Result<(OwnedFd, Address)> {
-    operate(socket, Direction::Read, |fd| {
-        let (accepted, peer) = accept(fd)?;
-        Ok((accepted, Address::from_any(peer)))
+pub fn sock_accept(socket: &impl AsFd) -> impl Future<Output = io::Result<(OwnedFd, Address)>> {
+    at_await(async move {
+        operate(socket, Direction::Read, |fd| {
+            let (accepted, peer) = accept(fd)?;
+            Ok((accepted, Address::from_any(peer)))
+        })
+        .await
     })
-    .await
 }
 
 /// In one step, so that a child that another thread starts meanwhile does not inherit it.

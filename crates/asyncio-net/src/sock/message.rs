@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 
 use asyncio_loop::Direction;
-use asyncio_loop::machinery::Share;
+use asyncio_loop::machinery::{AtAwait, Share, at_await};
 use bytes::Bytes;
 use rustix::net::{SocketType, sockopt};
 
@@ -126,10 +126,10 @@ impl<'a> SendMessage<'a> {
 
 impl<'a> IntoFuture for SendMessage<'a> {
     type Output = io::Result<usize>;
-    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<usize>> + 'a>>;
+    type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = io::Result<usize>> + 'a>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        at_await(Box::pin(self.run()))
     }
 }
 
@@ -247,9 +247,9 @@ impl<'a> ReceiveMessage<'a> {
 
 impl<'a> IntoFuture for ReceiveMessage<'a> {
     type Output = io::Result<Message>;
-    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<Message>> + 'a>>;
+    type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = io::Result<Message>> + 'a>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        at_await(Box::pin(self.run()))
     }
 }

@@ -2,6 +2,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use asyncio_loop::Direction;
+use asyncio_loop::machinery::at_await;
 use bytes::Bytes;
 use rustix::net::{RecvFlags, recv, recvfrom};
 
@@ -41,11 +42,13 @@ use crate::address::Address;
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub async fn sock_recv(socket: &impl AsFd, count: usize) -> io::Result<Bytes> {
-    let mut buffer = vec![0; count];
-    let received = sock_recv_into(socket, &mut buffer).await?;
-    buffer.truncate(received);
-    Ok(buffer.into())
+pub fn sock_recv(socket: &impl AsFd, count: usize) -> impl Future<Output = io::Result<Bytes>> {
+    at_await(async move {
+        let mut buffer = vec![0; count];
+        let received = sock_recv_into(socket, &mut buffer).await?;
+        buffer.truncate(received);
+        Ok(buffer.into())
+    })
 }
 
 /// Receives into `buffer` and returns how many bytes; 0 at the end of the stream. The rest of a
@@ -80,11 +83,16 @@ pub async fn sock_recv(socket: &impl AsFd, count: usize) -> io::Result<Bytes> {
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub async fn sock_recv_into(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
-    operate(socket, Direction::Read, |fd| {
-        recv(fd, &mut *buffer, RecvFlags::empty()).map(|(received, _)| received)
+pub fn sock_recv_into(
+    socket: &impl AsFd,
+    buffer: &mut [u8],
+) -> impl Future<Output = io::Result<usize>> {
+    at_await(async move {
+        operate(socket, Direction::Read, |fd| {
+            recv(fd, &mut *buffer, RecvFlags::empty()).map(|(received, _)| received)
+        })
+        .await
     })
-    .await
 }
 
 /// Receives one datagram and its sender. The rest of a datagram longer than `count` bytes is lost.
@@ -119,11 +127,16 @@ pub async fn sock_recv_into(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result
 /// }).unwrap();
 /// ```
 #[doc(alias = "sock_recv_from")]
-pub async fn sock_recvfrom(socket: &impl AsFd, count: usize) -> io::Result<(Bytes, Address)> {
-    let mut buffer = vec![0; count];
-    let (received, sender) = sock_recvfrom_into(socket, &mut buffer).await?;
-    buffer.truncate(received);
-    Ok((buffer.into(), sender))
+pub fn sock_recvfrom(
+    socket: &impl AsFd,
+    count: usize,
+) -> impl Future<Output = io::Result<(Bytes, Address)>> {
+    at_await(async move {
+        let mut buffer = vec![0; count];
+        let (received, sender) = sock_recvfrom_into(socket, &mut buffer).await?;
+        buffer.truncate(received);
+        Ok((buffer.into(), sender))
+    })
 }
 
 /// Receives one datagram into `buffer`, and returns its length there and its sender. The rest of a
@@ -159,13 +172,15 @@ pub async fn sock_recvfrom(socket: &impl AsFd, count: usize) -> io::Result<(Byte
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub async fn sock_recvfrom_into(
+pub fn sock_recvfrom_into(
     socket: &impl AsFd,
     buffer: &mut [u8],
-) -> io::Result<(usize, Address)> {
-    operate(socket, Direction::Read, |fd| {
-        let (received, _, sender) = recvfrom(fd, &mut *buffer, RecvFlags::empty())?;
-        Ok((received, Address::from_any(sender)))
+) -> impl Future<Output = io::Result<(usize, Address)>> {
+    at_await(async move {
+        operate(socket, Direction::Read, |fd| {
+            let (received, _, sender) = recvfrom(fd, &mut *buffer, RecvFlags::empty())?;
+            Ok((received, Address::from_any(sender)))
+        })
+        .await
     })
-    .await
 }

@@ -2,6 +2,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use asyncio_loop::Direction;
+use asyncio_loop::machinery::at_await;
 use rustix::net::{SendFlags, send, sendto};
 
 use super::operation::operate;
@@ -46,13 +47,16 @@ use crate::address::Address;
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub async fn sock_sendall(socket: &impl AsFd, bytes: &[u8]) -> io::Result<()> {
-    let mut sent = 0;
-    while sent < bytes.len() {
-        let rest = &bytes[sent..];
-        sent += operate(socket, Direction::Write, |fd| send(fd, rest, SendFlags::NOSIGNAL)).await?;
-    }
-    Ok(())
+pub fn sock_sendall(socket: &impl AsFd, bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
+    at_await(async move {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let rest = &bytes[sent..];
+            sent +=
+                operate(socket, Direction::Write, |fd| send(fd, rest, SendFlags::NOSIGNAL)).await?;
+        }
+        Ok(())
+    })
 }
 
 /// Sends one datagram to `address`, and returns how much of it was sent.
@@ -85,12 +89,14 @@ pub async fn sock_sendall(socket: &impl AsFd, bytes: &[u8]) -> io::Result<()> {
 /// }).unwrap();
 /// ```
 #[doc(alias = "sock_send_to")]
-pub async fn sock_sendto(
+pub fn sock_sendto(
     socket: &impl AsFd,
     bytes: &[u8],
     address: impl Into<Address>,
-) -> io::Result<usize> {
-    let address = address.into().to_any()?;
-    let flags = SendFlags::NOSIGNAL;
-    operate(socket, Direction::Write, |fd| sendto(fd, bytes, flags, &address)).await
+) -> impl Future<Output = io::Result<usize>> {
+    at_await(async move {
+        let address = address.into().to_any()?;
+        let flags = SendFlags::NOSIGNAL;
+        operate(socket, Direction::Write, |fd| sendto(fd, bytes, flags, &address)).await
+    })
 }

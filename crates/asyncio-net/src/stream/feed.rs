@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::LoopWaker;
+use asyncio_loop::{LoopWaker, WaitsFor};
 
 use super::StreamReader;
 use crate::error::SharedError;
@@ -154,7 +154,7 @@ impl ByteSource for Feed {
             return Poll::Ready(Err(error.to_io()));
         }
         if self.bytes.borrow().is_empty() && !self.at_end.get() {
-            self.reader.set(Some(LoopWaker::from_context(cx)));
+            self.reader.set(Some(LoopWaker::for_wait(cx, WaitsFor::Connection)));
             return Poll::Pending;
         }
         Poll::Ready(self.bytes.borrow_mut().read(buffer))

@@ -9,6 +9,7 @@ use super::{DEFAULT_LIMIT, StreamReader, StreamWriter, streams};
 use crate::connect::ConnectedSocket;
 use crate::connection::Connection;
 use crate::network::Network;
+use asyncio_loop::machinery::at_await;
 
 /// A reader and a writer in one, as other crates want it: TLS, HTTP, web sockets.
 ///
@@ -124,11 +125,13 @@ impl JoinedStream {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub async fn into_std(self) -> io::Result<(ConnectedSocket, Bytes)> {
-        let (fd, buffered) = self.into_fd().await?;
-        let socket = ConnectedSocket::try_from(fd)?;
-        socket.set_nonblocking(false)?;
-        Ok((socket, buffered))
+    pub fn into_std(self) -> impl Future<Output = io::Result<(ConnectedSocket, Bytes)>> {
+        at_await(async move {
+            let (fd, buffered) = self.into_fd().await?;
+            let socket = ConnectedSocket::try_from(fd)?;
+            socket.set_nonblocking(false)?;
+            Ok((socket, buffered))
+        })
     }
 
     /// Gives the descriptor back, non-blocking, and what was received and not yet read. Waits until
@@ -158,19 +161,21 @@ impl JoinedStream {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub async fn into_fd(self) -> io::Result<(OwnedFd, Bytes)> {
-        let Self { mut reader, writer } = self;
-        if !reader.is_of(&writer) {
-            let text = "reader and writer are of different connections";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
-        writer.flush().await?;
-        reader.check()?;
-        if writer.is_closing() {
-            return Err(io::ErrorKind::NotConnected.into());
-        }
-        let fd = writer.connection().take_fd().ok_or(io::ErrorKind::Unsupported)?;
-        Ok((fd, reader.take_buffered()))
+    pub fn into_fd(self) -> impl Future<Output = io::Result<(OwnedFd, Bytes)>> {
+        at_await(async move {
+            let Self { mut reader, writer } = self;
+            if !reader.is_of(&writer) {
+                let text = "reader and writer are of different connections";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            writer.flush().await?;
+            reader.check()?;
+            if writer.is_closing() {
+                return Err(io::ErrorKind::NotConnected.into());
+            }
+            let fd = writer.connection().take_fd().ok_or(io::ErrorKind::Unsupported)?;
+            Ok((fd, reader.take_buffered()))
+        })
     }
 
     /// The half that reads.

@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::error::{IncompleteReadError, LimitOverrunError, ReadError};
 use crate::io::ByteSource;
 use crate::io::buffer_pool;
+use asyncio_loop::machinery::at_await;
 
 /// The longest line or record a reader looks for, unless told otherwise: 64 KiB.
 pub const DEFAULT_LIMIT: usize = 64 * 1024;
@@ -139,13 +140,13 @@ impl StreamReader {
     /// # });
     /// ```
     pub fn read(&mut self, count: usize) -> impl Future<Output = io::Result<Bytes>> {
-        poll_fn(move |cx| {
+        at_await(poll_fn(move |cx| {
             self.state.check()?;
             if count > 0 && self.state.buffer.is_empty() {
                 ready!(self.state.poll_fill(cx, count.min(buffer_pool::LENGTH)))?;
             }
             Poll::Ready(Ok(self.take(count.min(self.state.buffer.len()))))
-        })
+        }))
     }
 
     /// Reads everything until the end of the stream, however much that is.
@@ -165,10 +166,12 @@ impl StreamReader {
     /// # });
     /// ```
     #[doc(alias = "read(-1)")]
-    pub async fn read_to_end(&mut self) -> io::Result<Bytes> {
-        self.state.check()?;
-        while self.state.fill(buffer_pool::LENGTH.max(2 * self.state.buffer.len())).await? {}
-        Ok(self.take(self.state.buffer.len()))
+    pub fn read_to_end(&mut self) -> impl Future<Output = io::Result<Bytes>> {
+        at_await(async move {
+            self.state.check()?;
+            while self.state.fill(buffer_pool::LENGTH.max(2 * self.state.buffer.len())).await? {}
+            Ok(self.take(self.state.buffer.len()))
+        })
     }
 
     /// Reads exactly `count` bytes, which may be more than the limit.
@@ -190,7 +193,7 @@ impl StreamReader {
     /// ```
     #[doc(alias = "readexactly")]
     pub fn read_exactly(&mut self, count: usize) -> impl Future<Output = Result<Bytes, ReadError>> {
-        poll_fn(move |cx| {
+        at_await(poll_fn(move |cx| {
             self.state.check()?;
             while self.state.buffer.len() < count {
                 // The length may be a lie of the peer's: memory is taken as bytes come.
@@ -203,7 +206,7 @@ impl StreamReader {
                 }
             }
             Poll::Ready(Ok(self.take(count)))
-        })
+        }))
     }
 
     /// Reads one line, with its `\n`. The last line may lack it; at the end of the stream the line
@@ -236,10 +239,10 @@ impl StreamReader {
     #[inline]
     pub fn read_line(&mut self) -> impl Future<Output = io::Result<Bytes>> {
         let mut scanned = 0;
-        poll_fn(move |cx| {
+        at_await(poll_fn(move |cx| {
             let length = ready!(self.poll_line(cx, &mut scanned))?;
             Poll::Ready(Ok(self.take(length)))
-        })
+        }))
     }
 
     /// Waits for a line to be buffered and returns its length. Looks for its end beyond the
@@ -296,10 +299,10 @@ impl StreamReader {
     #[inline]
     pub fn next_line(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> {
         let mut scanned = 0;
-        poll_fn(move |cx| {
+        at_await(poll_fn(move |cx| {
             let length = ready!(self.poll_line(cx, &mut scanned))?;
             Poll::Ready(Ok((length > 0).then(|| self.take(length))))
-        })
+        }))
     }
 
     /// Reads one line, with its `\n`, and appends it to `line`; returns its length, 0 at the end of
@@ -333,12 +336,12 @@ impl StreamReader {
         line: &mut Vec<u8>,
     ) -> impl Future<Output = io::Result<usize>> {
         let mut scanned = 0;
-        poll_fn(move |cx| {
+        at_await(poll_fn(move |cx| {
             let length = ready!(self.poll_line(cx, &mut scanned))?;
             line.extend_from_slice(&self.buffered()[..length]);
             self.consume(length);
             Poll::Ready(Ok(length))
-        })
+        }))
     }
 
     /// Reads up to and with the first `separator`.
@@ -364,8 +367,11 @@ impl StreamReader {
     /// # });
     /// ```
     #[doc(alias = "readuntil")]
-    pub async fn read_until(&mut self, separator: &[u8]) -> Result<Bytes, ReadError> {
-        self.read_until_any(&[separator]).await
+    pub fn read_until(
+        &mut self,
+        separator: &[u8],
+    ) -> impl Future<Output = Result<Bytes, ReadError>> {
+        at_await(async move { self.read_until_any(&[separator]).await })
     }
 
     /// Reads up to and with the separator that ends first.
@@ -388,20 +394,28 @@ impl StreamReader {
     /// assert_eq!(reader.read_until_any(&[b"\r\n", b"\n"]).await.unwrap(), "two\n");
     /// # });
     /// ```
-    pub async fn read_until_any(&mut self, separators: &[&[u8]]) -> Result<Bytes, ReadError> {
-        let mut scan = Scan::new(separators);
-        self.state.check()?;
-        loop {
-            if let Some(found) = scan.find(self.state.buffer.bytes()) {
-                self.check_limit(found.start)?;
-                return Ok(self.take(found.end));
+    pub fn read_until_any(
+        &mut self,
+        separators: &[&[u8]],
+    ) -> impl Future<Output = Result<Bytes, ReadError>> {
+        at_await(async move {
+            let mut scan = Scan::new(separators);
+            self.state.check()?;
+            loop {
+                if let Some(found) = scan.find(self.state.buffer.bytes()) {
+                    self.check_limit(found.start)?;
+                    return Ok(self.take(found.end));
+                }
+                self.check_limit(scan.consumed())?;
+                if !self.state.fill(0).await? {
+                    let partial = self.take(self.state.buffer.len());
+                    return Err(ReadError::Incomplete(IncompleteReadError {
+                        partial,
+                        expected: None,
+                    }));
+                }
             }
-            self.check_limit(scan.consumed())?;
-            if !self.state.fill(0).await? {
-                let partial = self.take(self.state.buffer.len());
-                return Err(ReadError::Incomplete(IncompleteReadError { partial, expected: None }));
-            }
-        }
+        })
     }
 
     /// The buffered bytes, after waiting for some if there are none. Empty at the end of the
@@ -425,9 +439,11 @@ impl StreamReader {
     /// # });
     /// ```
     #[inline]
-    pub async fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        poll_fn(|cx| self.poll_fill_buf(cx)).await?;
-        Ok(self.state.buffer.bytes())
+    pub fn fill_buf(&mut self) -> impl Future<Output = io::Result<&[u8]>> {
+        at_await(async move {
+            poll_fn(|cx| self.poll_fill_buf(cx)).await?;
+            Ok(self.state.buffer.bytes())
+        })
     }
 
     /// The bytes that are buffered now.
@@ -487,7 +503,7 @@ impl StreamReader {
     /// # });
     /// ```
     pub fn read_into(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        poll_fn(|cx| self.poll_read_into(cx, buffer))
+        at_await(poll_fn(|cx| self.poll_read_into(cx, buffer)))
     }
 
     /// [`read_into`](Self::read_into) for futures that are written by hand.

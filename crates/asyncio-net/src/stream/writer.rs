@@ -2,11 +2,13 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::ErrorContext;
+use asyncio_loop::machinery::{at_await, move_wait};
 use bytes::Bytes;
 
 use crate::connection::{Connection, EOF_ASKED};
@@ -208,7 +210,7 @@ impl StreamWriter {
         let connection = self.connection();
         let waiting = Waiting::new(&**connection);
         let mut waited = false;
-        poll_fn(move |cx| {
+        at_await(poll_fn(move |cx| {
             if connection.is_drained() {
                 return Poll::Ready(Ok(()));
             }
@@ -219,7 +221,7 @@ impl StreamWriter {
             let drained = connection.poll_drain(cx, waiting.place(), waited);
             waited = true;
             drained
-        })
+        }))
     }
 
     /// Sends what was written now, rather than at the end of the turn, and waits until all of it
@@ -639,7 +641,12 @@ impl<'a> Closed<'a> {
 impl Future for Closed<'_> {
     type Output = io::Result<()>;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.connection.poll_closed(cx, self.waiting.place())
+        let polled = self.connection.poll_closed(cx, self.waiting.place());
+        if polled.is_pending() {
+            move_wait(cx, Location::caller());
+        }
+        polled
     }
 }

@@ -5,6 +5,9 @@ use std::future::poll_fn;
 use std::ops::Deref;
 use std::task::Context;
 
+use asyncio_loop::WaitsFor;
+use asyncio_loop::machinery::at_await;
+
 use super::BaseQueue;
 use super::core::{Core, Inside};
 use super::waiting::For;
@@ -60,12 +63,19 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
     /// assert_eq!(queue.sync_side().get(), Ok("item"));
     /// # });
     /// ```
-    pub async fn put(&self, item: T) -> Result<(), PutError<T>> {
-        let mut item = Some(item);
-        let mut place = Place::new(&self.queue.core, For::Room);
-        poll_fn(|cx| self.queue.core.poll_put(&mut place.key, &mut item, cx))
-            .await
-            .map_err(PutError)
+    pub fn put(&self, item: T) -> impl Future<Output = Result<(), PutError<T>>> {
+        at_await(async move {
+            let mut item = Some(item);
+            let mut place = Place::new(&self.queue.core, For::Room);
+            let put = poll_fn(|cx| {
+                let polled = self.queue.core.poll_put(&mut place.key, &mut item, cx);
+                if polled.is_pending() {
+                    WaitsFor::Room.note(cx);
+                }
+                polled
+            });
+            put.await.map_err(PutError)
+        })
     }
 
     /// Waits for an item and takes it.
@@ -88,9 +98,18 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
     /// assert_eq!(queue.async_side().get().await, Ok("item"));
     /// # });
     /// ```
-    pub async fn get(&self) -> Result<T, QueueShutDown> {
-        let mut place = Place::new(&self.queue.core, For::Item);
-        poll_fn(|cx| self.queue.core.poll_get(&mut place.key, cx)).await.ok_or(QueueShutDown)
+    pub fn get(&self) -> impl Future<Output = Result<T, QueueShutDown>> {
+        at_await(async move {
+            let mut place = Place::new(&self.queue.core, For::Item);
+            let get = poll_fn(|cx| {
+                let polled = self.queue.core.poll_get(&mut place.key, cx);
+                if polled.is_pending() {
+                    WaitsFor::Item.note(cx);
+                }
+                polled
+            });
+            get.await.ok_or(QueueShutDown)
+        })
     }
 
     /// Waits until every item that was put, on either side, has been dealt with.
@@ -115,8 +134,8 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
     /// assert_eq!(queue.async_side().unfinished(), 0);
     /// # });
     /// ```
-    pub async fn join(&self) {
-        wait_for(&self.queue.core, For::Done, |inside| inside.unfinished == 0).await;
+    pub fn join(&self) -> impl Future<Output = ()> {
+        at_await(wait_for(&self.queue.core, For::Done, |inside| inside.unfinished == 0))
     }
 }
 
@@ -127,7 +146,13 @@ pub(super) async fn wait_for<T, O: Order<T>>(
     is_so: impl Fn(&Inside<O>) -> bool,
 ) {
     let mut place = Place::new(core, what);
-    let wait = |cx: &mut Context<'_>| core.poll_signal(what, &mut place.key, &is_so, cx);
+    let wait = |cx: &mut Context<'_>| {
+        let polled = core.poll_signal(what, &mut place.key, &is_so, cx);
+        if polled.is_pending() {
+            WaitsFor::Resource.note(cx);
+        }
+        polled
+    };
     poll_fn(wait).await;
 }
 

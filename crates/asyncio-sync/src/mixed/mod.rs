@@ -46,6 +46,8 @@ pub use async_side::AsyncQueue;
 pub use error::NotClosedError;
 pub use sync_side::SyncQueue;
 
+use asyncio_loop::machinery::at_await;
+
 use self::core::{Core, Patience};
 use self::waiting::For;
 use crate::error::{TaskDoneError, TryGetError, TryPutError};
@@ -330,12 +332,14 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// assert!(queue.wait_closed().await.is_ok());
     /// # });
     /// ```
-    pub async fn wait_closed(&self) -> Result<(), NotClosedError> {
-        if !self.core.look(|inside| inside.is_closing()) {
-            return Err(NotClosedError(()));
-        }
-        async_side::wait_for(&self.core, For::Closed, |inside| inside.is_closed()).await;
-        Ok(())
+    pub fn wait_closed(&self) -> impl Future<Output = Result<(), NotClosedError>> {
+        at_await(async move {
+            if !self.core.look(|inside| inside.is_closing()) {
+                return Err(NotClosedError(()));
+            }
+            async_side::wait_for(&self.core, For::Closed, |inside| inside.is_closed()).await;
+            Ok(())
+        })
     }
 
     /// [`close`](Self::close), then [`wait_closed`](Self::wait_closed).
@@ -354,9 +358,11 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// assert!(queue.is_closed());
     /// # });
     /// ```
-    pub async fn aclose(&self) {
-        self.close();
-        async_side::wait_for(&self.core, For::Closed, |inside| inside.is_closed()).await;
+    pub fn aclose(&self) -> impl Future<Output = ()> {
+        at_await(async move {
+            self.close();
+            async_side::wait_for(&self.core, For::Closed, |inside| inside.is_closed()).await;
+        })
     }
 
     /// Whether the queue was closed, and nobody is blocked in it any more.

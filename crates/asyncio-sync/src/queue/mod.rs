@@ -12,6 +12,9 @@ use std::task::{Context, Poll, ready};
 
 pub use order::{Fifo, Lifo, Order, Priority};
 
+use asyncio_loop::WaitsFor;
+use asyncio_loop::machinery::at_await;
+
 use crate::error::{PutError, QueueShutDown, TaskDoneError, TryGetError, TryPutError};
 use crate::line::{Line, Signal, Turn};
 
@@ -95,6 +98,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// assert!(queue.put_nowait("second").unwrap_err().is_full());
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn bounded(maxsize: usize) -> Self {
         assert!(maxsize > 0, "a queue needs room for one item at least");
         Self {
@@ -102,9 +106,9 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
             maxsize,
             unfinished: Cell::new(0),
             shut_down: Cell::new(false),
-            getters: Line::default(),
-            putters: Line::default(),
-            joiners: Line::default(),
+            getters: Line::new(WaitsFor::Item),
+            putters: Line::new(WaitsFor::Room),
+            joiners: Line::new(WaitsFor::Resource),
             item: PhantomData,
         }
     }
@@ -120,6 +124,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// assert!(!queue.is_full());
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn unbounded() -> Self {
         Self::bounded(usize::MAX)
     }
@@ -277,10 +282,12 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// assert_eq!(queue.unfinished(), 0);
     /// # });
     /// ```
-    pub async fn join(&self) {
-        if self.unfinished.get() > 0 {
-            Signal::new(&self.joiners).await;
-        }
+    pub fn join(&self) -> impl Future<Output = ()> {
+        at_await(async move {
+            if self.unfinished.get() > 0 {
+                Signal::new(&self.joiners).await;
+            }
+        })
     }
 
     /// Ends the queue gently: nothing can be put any more, what is in it can still be taken.
@@ -479,6 +486,7 @@ impl<T, O: Order<T>> Drop for OnPanic<'_, T, O> {
 }
 
 impl<T, O: Order<T>> Default for BaseQueue<T, O> {
+    #[track_caller]
     fn default() -> Self {
         Self::unbounded()
     }
@@ -513,6 +521,7 @@ impl<T, O: Order<T>> Future for Put<'_, T, O> {
     type Output = Result<(), PutError<T>>;
 
     #[inline]
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let queue = self.queue;
         let open = !queue.shut_down.get();
@@ -540,6 +549,7 @@ impl<T, O: Order<T>> Future for Get<'_, T, O> {
     type Output = Result<T, QueueShutDown>;
 
     #[inline]
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let queue = self.queue;
         if !queue.shut_down.get() {

@@ -8,6 +8,7 @@ use std::hash::Hash;
 use std::rc::Rc;
 use std::time::Duration;
 
+use asyncio_loop::machinery::at_await;
 use asyncio_loop::running_loop;
 
 use super::RateLimiter;
@@ -76,13 +77,15 @@ impl<K: Hash + Eq> RateLimits<K> {
     /// # Cancel safety
     ///
     /// As for [`RateLimiter::acquire`].
-    pub async fn acquire<Q>(&self, key: &Q)
+    pub fn acquire<Q>(&self, key: &Q) -> impl Future<Output = ()>
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        let limiter = self.limiter(key);
-        limiter.acquire().await;
+        at_await(async move {
+            let limiter = self.limiter(key);
+            limiter.acquire().await;
+        })
     }
 
     /// Takes a token of this key if there is one that nothing waits for. Returns whether it did.

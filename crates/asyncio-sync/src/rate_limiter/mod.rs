@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use asyncio_loop::machinery::with_running;
-use asyncio_loop::{LoopTime, TimerHandle, running_loop};
+use asyncio_loop::{LoopTime, TimerHandle, WaitsFor, running_loop};
 
 use self::bucket::Bucket;
 pub use self::keyed::RateLimits;
@@ -63,6 +63,7 @@ impl RateLimiter {
     ///
     /// If `tokens` is 0 or `period` is zero.
     #[must_use]
+    #[track_caller]
     pub fn new(tokens: u32, period: Duration) -> Self {
         Self::with_burst(tokens, period, tokens)
     }
@@ -88,9 +89,16 @@ impl RateLimiter {
     /// });
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn with_burst(tokens: u32, period: Duration, burst: u32) -> Self {
         let bucket = RefCell::new(Bucket::new(tokens, period, burst));
-        Self { inner: Rc::new(Inner { bucket, line: Line::default(), timer: Cell::new(None) }) }
+        Self {
+            inner: Rc::new(Inner {
+                bucket,
+                line: Line::new(WaitsFor::Semaphore),
+                timer: Cell::new(None),
+            }),
+        }
     }
 
     /// Waits for a token and takes it.
@@ -241,6 +249,7 @@ pub struct AcquireToken<'a> {
 impl Future for AcquireToken<'_> {
     type Output = ();
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let inner = self.inner;
         let now = running_loop().time();

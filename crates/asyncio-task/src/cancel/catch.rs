@@ -1,11 +1,12 @@
 //! `catch_cancel`.
 
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::machinery::while_cancelling;
+use asyncio_loop::machinery::{move_wait_out_of, while_cancelling};
 use pin_project_lite::pin_project;
 
 use super::cancelled::Cancelled;
@@ -66,6 +67,7 @@ pin_project! {
 impl<F: Future> Future for CatchCancel<F> {
     type Output = Result<F::Output, Cancelled>;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Some(node) = this.slot.refresh(cx) {
@@ -85,6 +87,7 @@ impl<F: Future> Future for CatchCancel<F> {
                 if node.must_act() {
                     return Poll::Ready(Err(catch(this.slot, node, this.body)));
                 }
+                move_wait_out_of(file!(), cx, Location::caller());
                 Poll::Pending
             }
         }

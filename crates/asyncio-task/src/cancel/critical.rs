@@ -1,10 +1,11 @@
 //! `critical`: code that is run to its end before a request takes effect.
 
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asyncio_loop::machinery::while_cancelling;
+use asyncio_loop::machinery::{move_wait_out_of, while_cancelling};
 use pin_project_lite::pin_project;
 
 use super::cancelled::Ending;
@@ -67,6 +68,7 @@ pin_project! {
 impl<F: Future> Future for Critical<F> {
     type Output = F::Output;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         if let Some(ending) = this.ending {
@@ -82,6 +84,7 @@ impl<F: Future> Future for Critical<F> {
                 this.slot.leave();
             }
             Poll::Pending => {
+                move_wait_out_of(file!(), cx, Location::caller());
                 let node = this.slot.suspended(cx);
                 // A `resume` inside it ends it.
                 if node.must_end() {

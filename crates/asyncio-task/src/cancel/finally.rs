@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use asyncio_loop::machinery::while_cancelling;
+use asyncio_loop::machinery::{around_user, while_cancelling};
 use pin_project_lite::pin_project;
 
 use super::cancelled::wait_to_be_dropped;
@@ -99,7 +99,15 @@ impl<T> Outcome<'_, T> {
 ///     assert!(released.get());
 /// });
 /// ```
-pub async fn finally<F, C>(body: F, cleanup: C) -> F::Output
+pub fn finally<F, C>(body: F, cleanup: C) -> impl Future<Output = F::Output>
+where
+    F: IntoFuture,
+    C: AsyncFnOnce(Outcome<'_, F::Output>),
+{
+    around_user(run_finally(body, cleanup), &file!())
+}
+
+async fn run_finally<F, C>(body: F, cleanup: C) -> F::Output
 where
     F: IntoFuture,
     C: AsyncFnOnce(Outcome<'_, F::Output>),

@@ -32,6 +32,7 @@ impl Link {
 
     /// Polls the awaited task; pending for good once the request was passed on.
     #[inline]
+    #[track_caller]
     pub(crate) fn poll<T>(
         &mut self,
         raw: &mut RawTask<T>,

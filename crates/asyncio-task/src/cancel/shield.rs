@@ -52,6 +52,7 @@ pub struct Shield<T, H = Task<T>> {
 impl<T, H: BorrowMut<Task<T>>> Future for Shield<T, H> {
     type Output = Result<T, JoinError>;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.get_mut().task.borrow_mut().poll_alone(cx)
     }

@@ -12,8 +12,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::machinery::{TaskControl, WaitKey, WaitList};
-use asyncio_loop::{CallbackRef, Deadline, LoopWaker, running_loop};
+use asyncio_loop::machinery::{TaskControl, WaitKey, WaitList, at_await};
+use asyncio_loop::{CallbackRef, Deadline, LoopWaker, WaitsFor, running_loop};
 
 use crate::task::Task;
 use crate::timeout::TimeoutError;
@@ -52,12 +52,13 @@ use crate::timeout::TimeoutError;
 pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsCompleted<T> {
     let shared = Rc::new(RefCell::new(Shared::new()));
     let event_loop = running_loop();
+    let maker = event_loop.current_task().map(|task| task.id());
     let mut callbacks = Vec::new();
     for (number, task) in tasks.into_iter().enumerate() {
         task.task_ref().check_loop(Some(&event_loop));
         let told = Rc::clone(&shared);
         let callback = event_loop.callback(move || Shared::ended(&told, number));
-        task.task_ref().on_done(callback.clone());
+        task.task_ref().on_done_for(callback.clone(), maker);
         callbacks.push(callback);
         let mut shared = shared.borrow_mut();
         shared.tasks.push(Some(task));
@@ -222,9 +223,11 @@ impl<T: 'static> AsCompleted<T> {
     ///     assert_eq!(first.await.unwrap(), "quick");
     /// });
     /// ```
-    pub async fn next(&self) -> Option<Result<Task<T>, TimeoutError>> {
-        let mut wait = Wait { shared: &self.shared, place: None };
-        poll_fn(|cx| wait.poll(cx)).await
+    pub fn next(&self) -> impl Future<Output = Option<Result<Task<T>, TimeoutError>>> {
+        at_await(async move {
+            let mut wait = Wait { shared: &self.shared, place: None };
+            poll_fn(|cx| wait.poll(cx)).await
+        })
     }
 }
 
@@ -251,7 +254,7 @@ impl<T> Wait<'_, T> {
 
     fn wait(&mut self, cx: &Context<'_>) {
         // Made and dropped with nothing borrowed: both may be code of a user.
-        let waiter = LoopWaker::from_context(cx);
+        let waiter = LoopWaker::for_wait(cx, WaitsFor::Tasks);
         let mut shared = self.shared.borrow_mut();
         let stale = match self.place.and_then(|place| shared.waiters.get_mut(place)) {
             Some(old) => Some(std::mem::replace(old, waiter)),

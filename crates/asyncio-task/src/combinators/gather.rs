@@ -1,5 +1,10 @@
 //! `gather` and `try_gather`.
 
+use std::panic::Location;
+
+use asyncio_loop::TaskOptions;
+use asyncio_loop::machinery::at_await;
+
 use crate::group::{scope, task_group};
 
 /// Runs futures side by side, and returns all their outputs, in the order in which they were given.
@@ -36,8 +41,9 @@ use crate::group::{scope, task_group};
 /// ```
 #[doc(alias = "join")]
 #[doc(alias = "join_all")]
-pub async fn gather<G: Gather>(futures: G) -> G::Output {
-    futures.gather().await
+#[track_caller]
+pub fn gather<G: Gather>(futures: G) -> impl Future<Output = G::Output> {
+    at_await(futures.gather())
 }
 
 /// Runs futures of `Result` side by side, and returns all their values; or the first error, once
@@ -79,8 +85,9 @@ pub async fn gather<G: Gather>(futures: G) -> G::Output {
 /// });
 /// ```
 #[doc(alias = "try_join")]
-pub async fn try_gather<G: TryGather>(futures: G) -> Result<G::Output, G::Error> {
-    futures.try_gather().await
+#[track_caller]
+pub fn try_gather<G: TryGather>(futures: G) -> impl Future<Output = Result<G::Output, G::Error>> {
+    at_await(futures.try_gather())
 }
 
 /// What [`gather`] takes.
@@ -95,6 +102,7 @@ pub trait Gather {
     type Output;
 
     /// Runs the futures.
+    #[track_caller]
     fn gather(self) -> impl Future<Output = Self::Output>;
 }
 
@@ -112,14 +120,23 @@ pub trait TryGather {
     type Error;
 
     /// Runs the futures, up to the first error.
+    #[track_caller]
     fn try_gather(self) -> impl Future<Output = Result<Self::Output, Self::Error>>;
 }
 
-async fn gather_all<F: IntoFuture>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+/// The options of children that are made by the call at `site`.
+fn options(site: &'static Location<'static>) -> TaskOptions {
+    TaskOptions::new().site(site)
+}
+
+async fn gather_all<F: IntoFuture>(
+    futures: impl IntoIterator<Item = F>,
+    site: &'static Location<'static>,
+) -> Vec<F::Output> {
     let futures: Vec<F> = futures.into_iter().collect();
     scope(async move |scope| {
-        let children: Vec<_> =
-            futures.into_iter().map(|future| scope.create_task(future)).collect();
+        let child = |future| scope.create_task_with(future, options(site));
+        let children: Vec<_> = futures.into_iter().map(child).collect();
         let mut outputs = Vec::with_capacity(children.len());
         for child in children {
             outputs.push(child.await);
@@ -131,11 +148,12 @@ async fn gather_all<F: IntoFuture>(futures: impl IntoIterator<Item = F>) -> Vec<
 
 async fn try_gather_all<T, E, F: IntoFuture<Output = Result<T, E>>>(
     futures: impl IntoIterator<Item = F>,
+    site: &'static Location<'static>,
 ) -> Result<Vec<T>, E> {
     let futures: Vec<F> = futures.into_iter().collect();
     let result = task_group(async move |group| {
-        let children: Vec<_> =
-            futures.into_iter().map(|future| group.create_task(future)).collect();
+        let child = |future| group.create_task_with(future, options(site));
+        let children: Vec<_> = futures.into_iter().map(child).collect();
         let mut values = Vec::with_capacity(children.len());
         for child in children {
             values.push(child.await);
@@ -152,25 +170,31 @@ fn first<E>(errors: crate::ExceptionGroup<E>) -> E {
 impl<F: IntoFuture> Gather for Vec<F> {
     type Output = Vec<F::Output>;
 
+    #[track_caller]
     fn gather(self) -> impl Future<Output = Self::Output> {
-        gather_all(self)
+        gather_all(self, Location::caller())
     }
 }
 
 impl<F: IntoFuture, const N: usize> Gather for [F; N] {
     type Output = [F::Output; N];
 
-    async fn gather(self) -> Self::Output {
-        let outputs = gather_all(self).await.try_into();
-        outputs.unwrap_or_else(|_| unreachable!("as many outputs as futures"))
+    #[track_caller]
+    fn gather(self) -> impl Future<Output = Self::Output> {
+        let site = Location::caller();
+        async move {
+            let outputs = gather_all(self, site).await.try_into();
+            outputs.unwrap_or_else(|_| unreachable!("as many outputs as futures"))
+        }
     }
 }
 
 impl<F: IntoFuture, I: Iterator, M: FnMut(I::Item) -> F> Gather for std::iter::Map<I, M> {
     type Output = Vec<F::Output>;
 
+    #[track_caller]
     fn gather(self) -> impl Future<Output = Self::Output> {
-        gather_all(self)
+        gather_all(self, Location::caller())
     }
 }
 
@@ -178,8 +202,9 @@ impl<T, E, F: IntoFuture<Output = Result<T, E>>> TryGather for Vec<F> {
     type Output = Vec<T>;
     type Error = E;
 
+    #[track_caller]
     fn try_gather(self) -> impl Future<Output = Result<Vec<T>, E>> {
-        try_gather_all(self)
+        try_gather_all(self, Location::caller())
     }
 }
 
@@ -187,9 +212,13 @@ impl<T, E, F: IntoFuture<Output = Result<T, E>>, const N: usize> TryGather for [
     type Output = [T; N];
     type Error = E;
 
-    async fn try_gather(self) -> Result<[T; N], E> {
-        let values = try_gather_all(self).await?.try_into();
-        Ok(values.unwrap_or_else(|_| unreachable!("as many values as futures")))
+    #[track_caller]
+    fn try_gather(self) -> impl Future<Output = Result<[T; N], E>> {
+        let site = Location::caller();
+        async move {
+            let values = try_gather_all(self, site).await?.try_into();
+            Ok(values.unwrap_or_else(|_| unreachable!("as many values as futures")))
+        }
     }
 }
 
@@ -202,8 +231,9 @@ where
     type Output = Vec<T>;
     type Error = E;
 
+    #[track_caller]
     fn try_gather(self) -> impl Future<Output = Result<Vec<T>, E>> {
-        try_gather_all(self)
+        try_gather_all(self, Location::caller())
     }
 }
 
@@ -212,14 +242,18 @@ macro_rules! tuples {
         impl<$($future: IntoFuture),+> Gather for ($($future,)+) {
             type Output = ($($future::Output,)+);
 
-            async fn gather(self) -> Self::Output {
-                #[allow(non_snake_case, reason = "named as their types")]
-                let ($($future,)+) = self;
-                scope(async move |scope| {
-                    $(let $value = scope.create_task($future);)+
-                    ($($value.await,)+)
-                })
-                .await
+            #[track_caller]
+            fn gather(self) -> impl Future<Output = Self::Output> {
+                let site = Location::caller();
+                async move {
+                    #[allow(non_snake_case, reason = "named as their types")]
+                    let ($($future,)+) = self;
+                    scope(async move |scope| {
+                        $(let $value = scope.create_task_with($future, options(site));)+
+                        ($($value.await,)+)
+                    })
+                    .await
+                }
             }
         }
 
@@ -230,14 +264,18 @@ macro_rules! tuples {
             type Output = ($($value,)+);
             type Error = Error;
 
-            async fn try_gather(self) -> Result<Self::Output, Error> {
-                #[allow(non_snake_case, reason = "named as their types")]
-                let ($($future,)+) = self;
-                let result = task_group(async move |group| {
-                    $(let $value = group.create_task($future);)+
-                    Ok(($($value.await,)+))
-                });
-                result.await.map_err(first)
+            #[track_caller]
+            fn try_gather(self) -> impl Future<Output = Result<Self::Output, Error>> {
+                let site = Location::caller();
+                async move {
+                    #[allow(non_snake_case, reason = "named as their types")]
+                    let ($($future,)+) = self;
+                    let result = task_group(async move |group| {
+                        $(let $value = group.create_task_with($future, options(site));)+
+                        Ok(($($value.await,)+))
+                    });
+                    result.await.map_err(first)
+                }
             }
         }
     )+};

@@ -1,8 +1,10 @@
 //! `race`.
 
 use std::iter::Map;
+use std::panic::Location;
 
-use asyncio_loop::CancelReason;
+use asyncio_loop::machinery::at_await;
+use asyncio_loop::{CancelReason, TaskOptions};
 
 use crate::cancel::{end_as_by_resume, ending};
 use crate::group::task_group;
@@ -67,8 +69,9 @@ use crate::group::task_group;
 /// });
 /// ```
 #[doc(alias = "select")]
-pub async fn race<R: Race>(futures: R) -> R::Output {
-    futures.race().await
+#[track_caller]
+pub fn race<R: Race>(futures: R) -> impl Future<Output = R::Output> {
+    at_await(futures.race())
 }
 
 /// What [`race`] takes.
@@ -83,16 +86,21 @@ pub trait Race {
     type Output;
 
     /// Runs the futures.
+    #[track_caller]
     fn race(self) -> impl Future<Output = Self::Output>;
 }
 
-async fn race_all<F: IntoFuture>(futures: impl IntoIterator<Item = F>) -> F::Output {
+async fn race_all<F: IntoFuture>(
+    futures: impl IntoIterator<Item = F>,
+    site: &'static Location<'static>,
+) -> F::Output {
     let futures: Vec<F> = futures.into_iter().collect();
     assert!(!futures.is_empty(), "a race of nobody has no winner");
     // To be the first is what ends the group, so it is what the group calls a failure.
     let raced = task_group(async move |group| {
         for future in futures {
-            drop(group.create_task(async move { Err::<(), _>(future.await) }));
+            let racer = async move { Err::<(), _>(future.await) };
+            drop(group.create_task_with(racer, TaskOptions::new().site(site)));
         }
         Ok(())
     });
@@ -114,24 +122,27 @@ async fn winner<T>(raced: Result<(), crate::ExceptionGroup<T>>) -> T {
 impl<F: IntoFuture> Race for Vec<F> {
     type Output = F::Output;
 
+    #[track_caller]
     fn race(self) -> impl Future<Output = F::Output> {
-        race_all(self)
+        race_all(self, Location::caller())
     }
 }
 
 impl<F: IntoFuture, const N: usize> Race for [F; N] {
     type Output = F::Output;
 
+    #[track_caller]
     fn race(self) -> impl Future<Output = F::Output> {
-        race_all(self)
+        race_all(self, Location::caller())
     }
 }
 
 impl<F: IntoFuture, I: Iterator, M: FnMut(I::Item) -> F> Race for Map<I, M> {
     type Output = F::Output;
 
+    #[track_caller]
     fn race(self) -> impl Future<Output = F::Output> {
-        race_all(self)
+        race_all(self, Location::caller())
     }
 }
 
@@ -140,14 +151,21 @@ macro_rules! tuples {
         impl<Output, $($future: IntoFuture<Output = Output>),+> Race for ($($future,)+) {
             type Output = Output;
 
-            async fn race(self) -> Output {
-                #[allow(non_snake_case, reason = "named as their types")]
-                let ($($future,)+) = self;
-                let raced = task_group(async move |group| {
-                    $(drop(group.create_task(async move { Err::<(), _>($future.await) }));)+
-                    Ok(())
-                });
-                winner(raced.await).await
+            #[track_caller]
+            fn race(self) -> impl Future<Output = Output> {
+                let options = TaskOptions::new();
+                async move {
+                    #[allow(non_snake_case, reason = "named as their types")]
+                    let ($($future,)+) = self;
+                    let raced = task_group(async move |group| {
+                        $(
+                            let racer = async move { Err::<(), _>($future.await) };
+                            drop(group.create_task_with(racer, options.clone()));
+                        )+
+                        Ok(())
+                    });
+                    winner(raced.await).await
+                }
             }
         }
     )+};

@@ -3,6 +3,9 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use asyncio_loop::TaskOptions;
+use asyncio_loop::machinery::at_await;
+
 use crate::group::task_group;
 use crate::promise::create_future;
 use crate::timeout::wait_for;
@@ -47,14 +50,30 @@ use crate::timeout::wait_for;
 ///     assert_eq!(race.losses, [Some(Loss::Failed("refused")), Some(Loss::Cancelled), None]);
 /// });
 /// ```
-pub async fn staggered_race<T, E, A, I>(attempts: I, delay: Option<Duration>) -> Staggered<T, E>
+#[track_caller]
+pub fn staggered_race<T, E, A, I>(
+    attempts: I,
+    delay: Option<Duration>,
+) -> impl Future<Output = Staggered<T, E>>
+where
+    I: IntoIterator<Item = A>,
+    A: AsyncFnOnce() -> Result<T, E>,
+{
+    at_await(race_staggered(attempts, delay, TaskOptions::new()))
+}
+
+async fn race_staggered<T, E, A, I>(
+    attempts: I,
+    delay: Option<Duration>,
+    options: TaskOptions,
+) -> Staggered<T, E>
 where
     I: IntoIterator<Item = A>,
     A: AsyncFnOnce() -> Result<T, E>,
 {
     let attempts: Vec<A> = attempts.into_iter().collect();
     let losses = RefCell::new(Vec::new());
-    let raced = run(attempts, delay, &losses).await;
+    let raced = run(attempts, delay, &losses, &options).await;
     let (value, winner) = raced.unzip();
     let mut losses = losses.into_inner();
     if let Some(winner) = winner {
@@ -69,13 +88,14 @@ async fn run<T, E, A: AsyncFnOnce() -> Result<T, E>>(
     attempts: Vec<A>,
     delay: Option<Duration>,
     losses: &RefCell<Vec<Option<Loss<E>>>>,
+    options: &TaskOptions,
 ) -> Option<(T, usize)> {
     let raced = task_group(async |group| {
         for (number, attempt) in attempts.into_iter().enumerate() {
             losses.borrow_mut().push(Some(Loss::Cancelled));
             let failed = create_future::<()>();
             let told = failed.clone();
-            drop(group.create_task(async move {
+            let racer = async move {
                 match attempt().await {
                     // To win ends the group, which is what a group calls a failure.
                     Ok(value) => Err((value, number)),
@@ -85,7 +105,8 @@ async fn run<T, E, A: AsyncFnOnce() -> Result<T, E>>(
                         Ok(())
                     }
                 }
-            }));
+            };
+            drop(group.create_task_with(racer, options.clone()));
             let _ = wait_for(failed, delay).await;
         }
         Ok(())

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::machinery::TaskControl;
-use asyncio_loop::{CallbackRef, Deadline, LoopWaker, running_loop};
+use asyncio_loop::machinery::{AtAwait, TaskControl, at_await};
+use asyncio_loop::{CallbackRef, Deadline, LoopWaker, WaitsFor, running_loop};
 
 use crate::task::Task;
 
@@ -158,10 +158,10 @@ where
     T: 'static,
 {
     type Output = (Vec<Task<T>>, Vec<Task<T>>);
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output>>>;
+    type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = Self::Output>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        at_await(Box::pin(self.run()))
     }
 }
 
@@ -195,6 +195,7 @@ struct State {
 impl<'a, T> Watch<'a, T> {
     fn new(wait: &'a WaitTasks<T>) -> Self {
         let event_loop = running_loop();
+        let waiter = event_loop.current_task().map(|task| task.id());
         let state = Rc::new(RefCell::new(State {
             ended: Vec::new(),
             open: 0,
@@ -210,7 +211,7 @@ impl<'a, T> Watch<'a, T> {
             task.task_ref().check_loop(Some(&event_loop));
             let told = Rc::clone(&state);
             let callback = event_loop.callback(move || State::ended(&told, number));
-            task.task_ref().on_done(callback.clone());
+            task.task_ref().on_done_for(callback.clone(), waiter);
             callbacks.push((task, callback));
             state.borrow_mut().open += 1;
         }
@@ -247,7 +248,7 @@ impl<'a, T> Watch<'a, T> {
             _ => {}
         }
         // Made and dropped with nothing borrowed: both may be code of a user.
-        let waker = LoopWaker::from_context(cx);
+        let waker = LoopWaker::for_wait(cx, WaitsFor::Tasks);
         let old = self.state.borrow_mut().waker.replace(waker);
         drop(old);
         Poll::Pending

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use asyncio_loop::machinery::at_await;
 use asyncio_loop::{CancelReason, Outcome, RawTask, TaskRef};
 use pin_project_lite::pin_project;
 
@@ -290,11 +291,12 @@ impl<T> Child<'_, T> {
     ///     assert!(matches!(child.outcome().await, Err(ChildError::Cancelled(_))));
     /// }));
     /// ```
-    pub async fn outcome(mut self) -> Result<T, ChildError> {
-        std::future::poll_fn(|cx| self.poll_outcome(cx)).await
+    pub fn outcome(mut self) -> impl Future<Output = Result<T, ChildError>> {
+        at_await(async move { std::future::poll_fn(|cx| self.poll_outcome(cx)).await })
     }
 
     #[inline]
+    #[track_caller]
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, ChildError>> {
         let (Some(raw), Some(frames)) = (&mut self.raw, &self.frames) else {
             return Poll::Ready(Err(ChildError::Refused));
@@ -320,6 +322,7 @@ impl<T> Future for Child<'_, T> {
     type Output = T;
 
     #[inline]
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = self.get_mut();
         if let Some(ending) = &this.over {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use asyncio_loop::WaitsFor;
 use asyncio_loop::machinery::while_cancelling;
 use pin_project_lite::pin_project;
 
@@ -63,6 +64,7 @@ impl<E> Drop for RefuseChildren<'_, '_, E> {
 impl<B: Future<Output = Result<T, E>>, T, E> Future for Drive<'_, '_, B, T, E> {
     type Output = Result<T, ExceptionGroup<E>>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let group = self.group;
         let Some(state) = group.state() else { return Poll::Pending };
@@ -82,7 +84,11 @@ impl<B: Future<Output = Result<T, E>>, T, E> Future for Drive<'_, '_, B, T, E> {
         if state.children.ready() > 0 {
             cx.waker().wake_by_ref();
         }
-        if self.body.is_some() || state.children.live() > 0 {
+        if self.body.is_some() {
+            return Poll::Pending;
+        }
+        if state.children.live() > 0 {
+            WaitsFor::Group.note(cx);
             return Poll::Pending;
         }
         self.finish(&state, cx)

@@ -17,7 +17,7 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-use asyncio_loop::machinery::Children;
+use asyncio_loop::machinery::{Children, around_user};
 use asyncio_loop::{TaskOptions, TaskRef, running_loop};
 
 pub use child::{Child, ChildError, ChildOutput};
@@ -113,7 +113,14 @@ use drive::Drive;
 /// # }
 /// ```
 #[doc(alias = "JoinSet")]
-pub async fn task_group<'env, T, E, F>(body: F) -> Result<T, ExceptionGroup<E>>
+pub fn task_group<'env, T, E, F>(body: F) -> impl Future<Output = Result<T, ExceptionGroup<E>>>
+where
+    F: for<'scope> AsyncFnOnce(&'scope TaskGroup<'scope, 'env, E>) -> Result<T, E>,
+{
+    around_user(run_group(body), &file!())
+}
+
+async fn run_group<'env, T, E, F>(body: F) -> Result<T, ExceptionGroup<E>>
 where
     F: for<'scope> AsyncFnOnce(&'scope TaskGroup<'scope, 'env, E>) -> Result<T, E>,
 {

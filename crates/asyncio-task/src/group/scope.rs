@@ -5,6 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use asyncio_loop::machinery::around_user;
 use asyncio_loop::{TaskOptions, TaskRef};
 use pin_project_lite::pin_project;
 
@@ -50,7 +51,14 @@ use super::{End, TaskGroup};
 /// }));
 /// assert_eq!((lengths, words.concat().as_str()), (vec![3, 3], "to!be!"));
 /// ```
-pub async fn scope<'env, T, F>(body: F) -> T
+pub fn scope<'env, T, F>(body: F) -> impl Future<Output = T>
+where
+    F: for<'scope> AsyncFnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    around_user(run_scope(body), &file!())
+}
+
+async fn run_scope<'env, T, F>(body: F) -> T
 where
     F: for<'scope> AsyncFnOnce(&'scope Scope<'scope, 'env>) -> T,
 {

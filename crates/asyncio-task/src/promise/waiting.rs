@@ -82,6 +82,16 @@ impl<T> Waiting<T> {
         }
     }
 
+    /// The numbers of the tasks that await it, the first first.
+    pub(super) fn awaiters(&self) -> Vec<u64> {
+        let more = self.more.iter().flat_map(|more| more.list.iter());
+        let wakers = self.first.iter().chain(more).filter_map(|waiter| match waiter {
+            Waiter::Task(waker) => waker.task(),
+            Waiter::Callback(_) => None,
+        });
+        wakers.map(|task| task.id()).collect()
+    }
+
     fn is_empty(&self) -> bool {
         self.first.is_none() && self.more.as_ref().is_none_or(|more| more.list.is_empty())
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
+use asyncio_loop::machinery::{AroundUser, around_user};
 use asyncio_loop::running_loop;
 
 pub use self::backoff::Backoff;
@@ -128,10 +129,10 @@ where
     F: AsyncFnMut() -> Result<T, E> + 'a,
 {
     type Output = Result<T, E>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + 'a>>;
+    type IntoFuture = AroundUser<Pin<Box<dyn Future<Output = Self::Output> + 'a>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        around_user(Box::pin(self.run()), &file!())
     }
 }
 

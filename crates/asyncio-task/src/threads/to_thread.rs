@@ -2,6 +2,7 @@
 
 use std::panic::Location;
 
+use asyncio_loop::machinery::at_await;
 use asyncio_loop::{JobError, SendContext, running_loop, wrap_future};
 
 /// Runs a blocking function on a thread of the loop's default executor, in a copy of the caller's
@@ -43,11 +44,11 @@ where
     T: Send + 'static,
 {
     let site = Location::caller();
-    async move {
+    at_await(async move {
         let event_loop = running_loop();
         let context = SendContext::current();
         let (job, future) = event_loop.job(move || context.run(function));
         event_loop.execute(None, job.submitted_at(site));
         wrap_future(future).await
-    }
+    })
 }

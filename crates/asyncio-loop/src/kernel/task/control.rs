@@ -56,6 +56,10 @@ pub trait TaskControl {
     /// Schedules `callback` when the task ends, or now if it has.
     fn on_done(&self, callback: CallbackRef);
 
+    /// As [`on_done`](Self::on_done), and the task with the number `awaiter` awaits this one until
+    /// the callback is cancelled or removed.
+    fn on_done_for(&self, callback: CallbackRef, awaiter: Option<u64>);
+
     /// Removes a callback that was given to `on_done` and is not scheduled yet; returns how many
     /// there were: 1 or 0.
     fn remove_on_done(&self, callback: &CallbackRef) -> usize;
@@ -159,15 +163,35 @@ impl TaskControl for TaskRef {
         }
     }
 
+    fn on_done_for(&self, callback: CallbackRef, awaiter: Option<u64>) {
+        if let Some(awaiter) = awaiter.filter(|_| !self.is_done()) {
+            // Cancelled ones are dropped out here: they may be a user's.
+            let stale = self.with_extra(|extra| {
+                let all = std::mem::take(&mut extra.awaited_by).into_iter();
+                let (stale, mut told): (Vec<_>, Vec<_>) =
+                    all.partition(|(told, _)| told.is_cancelled());
+                told.push((callback.clone(), awaiter));
+                extra.awaited_by = told;
+                stale
+            });
+            drop(stale);
+        }
+        self.on_done(callback);
+    }
+
     fn remove_on_done(&self, callback: &CallbackRef) -> usize {
         // Dropped out here, with whatever it holds.
-        let gone = self.if_extra(|extra| extra.on_done.remove(callback));
+        let gone = self.if_extra(|extra| {
+            // Not the last reference: the caller has one.
+            extra.awaited_by.retain(|(told, _)| told != callback);
+            extra.on_done.remove(callback)
+        });
         usize::from(gone.is_some())
     }
 
     fn awaited(&self) -> Option<TaskRef> {
         // Promise 10: not DONE, so alive.
-        self.ptr().awaiting.get().map(Self::share)
+        self.ptr().awaited().map(Self::share)
     }
 
     fn mark_seen(&self) {

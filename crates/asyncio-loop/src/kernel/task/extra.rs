@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::on_done::OnDone;
 use super::supervisor::Supervisor;
 use crate::cancel_reason::{CancelReason, Reason};
+use crate::kernel::callback::CallbackRef;
 use crate::kernel::waker::LoopWaker;
 
 #[derive(Default)]
@@ -17,6 +18,10 @@ pub(super) struct Extra {
     pub(super) on_done: OnDone,
     /// A waiter of another executor.
     pub(super) awaiter: Option<LoopWaker>,
+    /// The number of the task inside of which that waiter was polled.
+    pub(super) foreign_awaiter: Option<u64>,
+    /// The tasks that are told of the end by a callback, by number.
+    pub(super) awaited_by: Vec<(CallbackRef, u64)>,
     /// Requests to cancel, less those that were withdrawn.
     pub(super) requests: usize,
     /// The reason of the last request.

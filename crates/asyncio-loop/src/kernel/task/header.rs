@@ -7,26 +7,55 @@ use std::panic::Location;
 use std::ptr::NonNull;
 
 use super::extra::ExtraSlot;
-use crate::kernel::header::{Header, Runnable, RunnableRef, TASK};
+use crate::kernel::header::{Header, LINKED, Runnable, RunnableRef, TASK, WAIT};
 use crate::kernel::panics::Payload;
+use crate::kernel::scheduler::Tick;
+use crate::kernel::site::Site;
+use crate::kernel::waits_for::{Wait, WaitsFor};
 
 /// The first part of every task.
 #[repr(C)]
 pub(in crate::kernel) struct TaskHeader {
     header: Header,
     pub(super) id: u64,
-    pub(super) site: &'static Location<'static>,
+    /// What it waits for, in a form that depends on the kind; or, while `LINKED`, the unfinished
+    /// task whose `awaiter` this one is, which it awaits outside of any frame.
+    detail: Cell<Detail>,
     /// Rare parts.
     extra: UnsafeCell<ExtraSlot>,
     /// The task that waits in `poll_join`; a waiter of another executor is in `extra`.
     awaiter: UnsafeCell<Option<RunnableRef>>,
-    /// The unfinished task whose `awaiter` this one is, if it waits for it outside of any frame.
-    pub(super) awaiting: Cell<Option<TaskPtr>>,
+    /// Where it was made.
+    site: Site,
+    /// Where it waits, if the flags say for what.
+    wait_site: Cell<Site>,
+    /// The tick in which it was made, and the one in which its last poll ended.
+    pub(super) created: Tick,
+    pub(super) since: Cell<Tick>,
+    /// How often it was polled without an end; 2^32 - 1 stands for more.
+    pub(super) polls: Cell<u32>,
+    /// The lower half of the number of the task that made it, or zero.
+    pub(super) parent: u32,
+}
+
+/// See [`TaskHeader::detail`].
+#[derive(Clone, Copy)]
+union Detail {
+    bits: u64,
+    awaited: TaskPtr,
+}
+
+/// When a task was made, and by which one.
+#[derive(Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) tick: Tick,
+    /// The lower half of a task's number, or zero.
+    pub(super) parent: u32,
 }
 
 /// The size of a task besides its future. There is one more pointer in the list of live tasks.
 #[cfg(all(target_pointer_width = "64", not(loom)))]
-const _: () = assert!(size_of::<TaskHeader>() == 88);
+const _: () = assert!(size_of::<TaskHeader>() == 104);
 
 /// The flags say which field is alive: `FULL` without `DONE` is the future, with `DONE` the output,
 /// and with `PANICKED` too the payload.
@@ -59,16 +88,82 @@ impl TaskHeader {
         id: u64,
         site: &'static Location<'static>,
         extra: ExtraSlot,
+        origin: Origin,
     ) {
         let at = at.as_ptr();
         // SAFETY: the caller's promise; all fields are written.
         unsafe {
             (&raw mut (*at).id).write(id);
-            (&raw mut (*at).site).write(site);
+            (&raw mut (*at).detail).write(Cell::new(Detail { bits: 0 }));
             (&raw mut (*at).extra).write(UnsafeCell::new(extra));
             (&raw mut (*at).awaiter).write(UnsafeCell::new(None));
-            (&raw mut (*at).awaiting).write(Cell::new(None));
+            (&raw mut (*at).site).write(Site::new(site));
+            (&raw mut (*at).wait_site).write(Cell::new(Site::NONE));
+            (&raw mut (*at).created).write(origin.tick);
+            (&raw mut (*at).since).write(Cell::new(origin.tick));
+            (&raw mut (*at).polls).write(Cell::new(0));
+            (&raw mut (*at).parent).write(origin.parent);
         }
+    }
+
+    /// Where it was made.
+    pub(super) fn site(&self) -> &'static Location<'static> {
+        self.site.get().expect("written when it was made")
+    }
+
+    /// The unfinished task that this one awaits outside of any frame.
+    #[inline]
+    pub(super) fn awaited(&self) -> Option<TaskPtr> {
+        // SAFETY: LINKED says that it is a task.
+        self.has(LINKED).then(|| unsafe { self.detail.get().awaited })
+    }
+
+    #[inline]
+    pub(super) fn set_awaited(&self, awaited: TaskPtr) {
+        self.detail.set(Detail { awaited });
+        self.set(LINKED);
+    }
+
+    #[inline]
+    pub(super) fn clear_awaited(&self) {
+        self.clear(LINKED);
+        self.detail.set(Detail { bits: 0 });
+    }
+
+    /// Notes what it waits for, and where. A link to an awaited task stays, with its kind.
+    #[inline]
+    pub(in crate::kernel) fn set_wait(&self, wait: Wait, site: &'static Location<'static>) {
+        let flags = self.flags.get();
+        self.wait_site.set(Site::new(site));
+        let what = if flags & LINKED == 0 {
+            self.detail.set(Detail { bits: wait.bits() });
+            wait.what()
+        } else {
+            WaitsFor::Task
+        };
+        self.flags.set(flags & !WAIT | what.bits());
+    }
+
+    /// Replaces the place where it waits.
+    pub(in crate::kernel) fn set_wait_site(&self, site: &'static Location<'static>) {
+        self.wait_site.set(Site::new(site));
+    }
+
+    pub(in crate::kernel) fn wait_site(&self) -> Option<&'static Location<'static>> {
+        self.wait_site.get().get()
+    }
+
+    /// The details of what it waits for, unless that is a task that it is linked to.
+    pub(super) fn wait_detail(&self) -> u64 {
+        // SAFETY: without LINKED it is a number.
+        if self.has(LINKED) { 0 } else { unsafe { self.detail.get().bits } }
+    }
+
+    /// Counts a poll that ended in this tick.
+    #[inline]
+    pub(super) fn polled(&self, tick: Tick) {
+        self.since.set(tick);
+        self.polls.set(self.polls.get().saturating_add(1));
     }
 
     /// Runs `f`, which calls no code of a user, with the rare parts.
@@ -83,6 +178,12 @@ impl TaskHeader {
     pub(super) fn is_awaited_by(&self, other: &RunnableRef) -> bool {
         // SAFETY: promises 1 and 5: to compare calls nobody.
         unsafe { &*self.awaiter.get() }.as_ref() == Some(other)
+    }
+
+    /// The task that waits in `poll_join`.
+    pub(super) fn awaiter_task(&self) -> Option<TaskPtr> {
+        // SAFETY: promises 1 and 5.
+        unsafe { &*self.awaiter.get() }.as_ref().and_then(|awaiter| TaskPtr::of(awaiter.get()))
     }
 
     /// Replaces the task that waits in `poll_join`. The caller drops the one before.
@@ -128,6 +229,11 @@ impl TaskPtr {
     }
 
     #[inline]
+    pub(in crate::kernel) fn number(self) -> u64 {
+        self.id
+    }
+
+    #[inline]
     pub(in crate::kernel) fn get(self) -> Runnable {
         self.0
     }
@@ -143,8 +249,8 @@ impl TaskPtr {
     /// Clears the link from a task to this one, which it awaits (promise 10).
     pub(super) fn unlink(self, awaiter: &RunnableRef) {
         if let Some(awaiter) = Self::of(awaiter.get()) {
-            if awaiter.awaiting.get() == Some(self) {
-                awaiter.awaiting.set(None);
+            if awaiter.awaited() == Some(self) {
+                awaiter.clear_awaited();
             }
         }
     }

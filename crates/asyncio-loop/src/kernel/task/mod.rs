@@ -3,6 +3,7 @@
 mod control;
 mod extra;
 mod header;
+mod look;
 mod on_done;
 mod outcome;
 mod poll;
@@ -13,6 +14,7 @@ mod task_ref;
 
 pub use control::TaskControl;
 pub(super) use header::{Stage, TaskHeader, TaskPtr};
+pub(crate) use look::LookAtWait;
 pub use outcome::Outcome;
 pub(super) use poll::{destroy, drop_local, drop_output, drop_stage, end_quietly, poll};
 pub use raw_task::{Join, RawTask};

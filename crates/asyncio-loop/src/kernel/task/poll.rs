@@ -56,7 +56,10 @@ unsafe fn poll_once<F: Future>(active: Active) {
         future.poll(&mut Context::from_waker(&waker))
     };
     match catch(poll) {
-        Ok(Poll::Pending) => drop(active.unless_asked_to_end(Some(false))),
+        Ok(Poll::Pending) => {
+            active.0.polled(task.scheduler().with(|local| local.tick));
+            active.unless_asked_to_end(Some(false));
+        }
         // SAFETY: the caller's promise.
         Ok(Poll::Ready(output)) => unsafe { active.end_with_output::<F>(output) },
         Err(payload) => active.end_panicked(payload),
@@ -185,6 +188,8 @@ impl Emptied {
 /// The rare waiters of a task that has ended.
 struct Waiters {
     on_done: OnDone,
+    /// Dropped with the others.
+    _awaited_by: Vec<(CallbackRef, u64)>,
     /// An awaiter of another executor.
     foreign: Option<LoopWaker>,
     supervisor: Option<Rc<dyn Supervisor>>,
@@ -195,6 +200,7 @@ impl Waiters {
     fn take(extra: &mut Extra) -> Self {
         Self {
             on_done: std::mem::take(&mut extra.on_done),
+            _awaited_by: std::mem::take(&mut extra.awaited_by),
             foreign: extra.awaiter.take(),
             supervisor: extra.supervisor.take(),
         }

@@ -14,7 +14,7 @@ use crate::kernel::header::{
 };
 use crate::kernel::host::{self, Failure};
 use crate::kernel::panics::{Payload, copy_payload};
-use crate::kernel::waits_for::WaitsFor;
+use crate::kernel::waits_for::Wait;
 use crate::kernel::waker::{self, LoopWaker};
 
 /// The one handle that takes a task's output.
@@ -194,6 +194,7 @@ impl<T> RawTask<T> {
     /// assert!(matches!(outcome, Outcome::Value(5)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn poll_join(&mut self, cx: &Context<'_>) -> Poll<Outcome<T>> {
         if self.task.is_done() {
             return Poll::Ready(self.take_once());
@@ -228,6 +229,7 @@ impl<T> RawTask<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn poll_linked(&mut self, cx: &Context<'_>) -> Join<T> {
         if self.task.is_done() {
             return Join::Ready { outcome: self.take_once(), ending: waker::has(cx, ENDING) };
@@ -242,8 +244,9 @@ impl<T> RawTask<T> {
     }
 
     #[inline]
+    #[track_caller]
     fn note_awaiter(&self, cx: &Context<'_>, link: bool) -> Join<T> {
-        match LoopWaker::for_wait(cx, WaitsFor::Task).into_runnable() {
+        match LoopWaker::waiting(cx, Wait::task(self.task.id())).into_runnable() {
             Ok(awaiter) => self.await_in(awaiter, link),
             Err(waker) => self.await_foreign(waker),
         }
@@ -261,7 +264,10 @@ impl<T> RawTask<T> {
         // Dropped when the new one is in its place.
         let old = self.task.ptr().take_awaiter();
         let waker = LoopWaker::foreign(waker);
+        let awaiter = self.task.ptr().get().scheduler().with(|local| local.current);
+        let awaiter = awaiter.and_then(TaskPtr::of).map(|task| task.id);
         let old_waker = self.task.with_extra(|extra| {
+            extra.foreign_awaiter = awaiter;
             if extra.awaiter.is_none() {
                 extra.on_done.note_awaiter();
             }
@@ -284,9 +290,9 @@ impl<T> RawTask<T> {
         // this task.
         let old = if same { None } else { this.take_awaiter() };
         let linked = TaskPtr::of(awaiter.get()).is_some_and(|task| {
-            let free = task.awaiting.get().is_none_or(|awaited| awaited == this);
+            let free = task.awaited().is_none_or(|awaited| awaited == this);
             if link && free && !task.has(ENDING) && frames::is_bare() {
-                task.awaiting.set(Some(this));
+                task.set_awaited(this);
                 true
             } else {
                 this.unlink(&awaiter);

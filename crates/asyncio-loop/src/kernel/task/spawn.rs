@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::extra::ExtraSlot;
-use super::header::{Stage, TaskHeader, TaskPtr};
+use super::header::{Origin, Stage, TaskHeader, TaskPtr};
 use super::outcome::Outcome;
 use super::poll::{self, destroy};
 use super::raw_task::RawTask;
@@ -138,11 +138,18 @@ fn next_id() -> u64 {
     })
 }
 
+/// The lower half of the number of a task that makes another one; zero if users do not see it.
+#[inline]
+fn parent(current: Option<Runnable>) -> u32 {
+    let task = current.filter(|current| !current.has(HIDDEN)).and_then(TaskPtr::of);
+    task.map_or(0, |task| task.id as u32)
+}
+
 /// Writes the header of a new task.
 ///
 /// # Safety
 ///
-/// `at` is memory for a task's header.
+/// `at` is memory for a task's header; `scheduler` is alive, and this is its thread.
 #[inline]
 pub(in crate::kernel) unsafe fn write_header(
     at: NonNull<TaskHeader>,
@@ -156,8 +163,11 @@ pub(in crate::kernel) unsafe fn write_header(
     unsafe { Header::write(at.cast(), vtable, scheduler, flags, how.context) };
     let id = if how.hidden { next_hidden_id() } else { next_id() };
     let extra = how.name.map(ExtraSlot::named).unwrap_or_default();
+    // SAFETY: the caller's promise: the scheduler is alive, and this is its thread.
+    let scheduler = unsafe { SchedulerPtr::new(scheduler) };
+    let origin = scheduler.with(|local| Origin { tick: local.tick, parent: parent(local.current) });
     // SAFETY: the caller's promise.
-    unsafe { TaskHeader::write(at, id, how.site, extra) };
+    unsafe { TaskHeader::write(at, id, how.site, extra, origin) };
 }
 
 /// Makes a task and schedules it, or starts it at once.

@@ -52,6 +52,10 @@ impl TaskRef {
         if runnable.header().has(TASK) { Ok(Self(runnable)) } else { Err(runnable) }
     }
 
+    pub(crate) fn into_runnable(self) -> RunnableRef {
+        self.0
+    }
+
     pub(crate) fn runnable(&self) -> &RunnableRef {
         &self.0
     }
@@ -143,7 +147,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn site(&self) -> &'static Location<'static> {
-        self.ptr().site
+        self.ptr().site()
     }
 
     /// The Rust type of its future.
@@ -424,7 +428,7 @@ impl fmt::Debug for TaskRef {
             _ => "pending",
         };
         write!(f, "<Task {:?} {state}", self.name())?;
-        match (self.ptr().awaiting.get().map(Self::share), self.waits_for()) {
+        match (self.ptr().awaited().map(Self::share), self.waits_for()) {
             (Some(task), _) => write!(f, ", waits for {:?},", task.name())?,
             (None, Some(wait)) => write!(f, ", waits for {wait},")?,
             (None, None) => {}

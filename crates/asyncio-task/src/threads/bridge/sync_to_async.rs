@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use asyncio_loop::machinery::{AtAwait, at_await};
 use asyncio_loop::{
     Context, Executor, JobError, SendContext, ThreadFuture, running_loop, wrap_future,
 };
@@ -208,10 +209,10 @@ where
     T: Send + 'static,
 {
     type Output = Result<T, JobError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Result<T, JobError>>>>;
+    type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = Result<T, JobError>>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.call())
+        at_await(Box::pin(self.call()))
     }
 }
 

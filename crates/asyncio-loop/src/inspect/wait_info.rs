@@ -1,0 +1,159 @@
+//! What a task waits for.
+
+use std::fmt;
+use std::os::fd::RawFd;
+use std::panic::Location;
+
+use super::resources::{ResourceInfo, Resources};
+use super::sockets::{SocketNames, names};
+use crate::clock::LoopTime;
+use crate::event_loop::LoopRef;
+use crate::kernel::{Detail, LookAtWait, WaitsFor};
+
+/// What a blocked task waits for, where, and since when. A task that waits in several places at
+/// once, inside of a `select!` or a `join!`, shows the place that was polled last.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WaitInfo {
+    /// The kind of thing.
+    pub what: WaitsFor,
+    /// The line of code that waits: the place of `.await`. `None` if it is hidden behind a
+    /// `Box<dyn Future>` or a future that is not polled by `.await`: then
+    /// [`TaskInfo::created_at`](super::TaskInfo::created_at) has to do.
+    pub at: Option<&'static Location<'static>>,
+    /// When the task was polled last, in hundredths of a second.
+    pub since: LoopTime,
+    /// Which one of that kind.
+    pub detail: WaitDetail,
+}
+
+/// Which thing a task waits for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum WaitDetail {
+    /// Nothing is known.
+    Unknown,
+    /// The moment at which a sleep ends.
+    Until(LoopTime),
+    /// The task that is awaited.
+    Task {
+        /// Its number.
+        id: u64,
+        /// Its name, if the task waits for nothing else at the same time, nor inside of a limit or
+        /// the like.
+        name: Option<String>,
+    },
+    /// A descriptor.
+    Descriptor {
+        /// Its number.
+        fd: RawFd,
+        /// Whether it is to become writable instead of readable.
+        to_write: bool,
+        /// Its addresses, of a socket.
+        socket: Option<SocketNames>,
+    },
+    /// The place where it was made, of a promise.
+    CreatedAt(&'static Location<'static>),
+    /// The number of a process.
+    Number(u32),
+    /// Something that tasks share, such as a lock.
+    Resource(ResourceInfo),
+}
+
+impl WaitInfo {
+    pub(super) fn new(look: LookAtWait, since: LoopTime, event_loop: Option<&LoopRef>) -> Self {
+        let detail = match look.awaited {
+            Some(task) => WaitDetail::Task { id: task.id(), name: Some(task.name().to_string()) },
+            None => shown(look.wait.detail(), event_loop),
+        };
+        Self {
+            what: look.wait.what(),
+            at: look.site.filter(|site| is_of_user(site)),
+            since,
+            detail,
+        }
+    }
+}
+
+fn shown(detail: Detail, event_loop: Option<&LoopRef>) -> WaitDetail {
+    match detail {
+        Detail::Unknown => WaitDetail::Unknown,
+        Detail::Until(when) => WaitDetail::Until(when),
+        Detail::Descriptor { fd, to_write } => {
+            WaitDetail::Descriptor { fd, to_write, socket: names(fd) }
+        }
+        Detail::MadeAt(site) => WaitDetail::CreatedAt(site),
+        Detail::Task(id) => WaitDetail::Task { id, name: None },
+        Detail::Number(number) => WaitDetail::Number(number),
+        Detail::Address(address) => event_loop
+            .and_then(|event_loop| event_loop.local::<Resources>().find(address))
+            .map_or(WaitDetail::Unknown, WaitDetail::Resource),
+    }
+}
+
+/// The source files of the crates that have futures.
+macro_rules! ours {
+    ($($name:literal)+) => {
+        [$(
+            concat!($name, "/src/"),
+            // Where cargo unpacks a package.
+            concat!($name, "-", env!("CARGO_PKG_VERSION"), "/src/"),
+        )+]
+    };
+}
+
+static OURS: [&str; 16] = ours!(
+    "asyncio-loop" "asyncio-task" "asyncio-sync" "asyncio-net" "asyncio-process" "asyncio-fs"
+    "asyncio-tls" "asyncio-http"
+);
+
+/// Whether a place is in a program that uses this project. The others are in a future of ours, in
+/// `std`'s boxes, or in the kernel, which polls the outermost future of a task.
+fn is_of_user(site: &Location<'_>) -> bool {
+    let file = site.file();
+    let is_std = file.starts_with("/rustc/") || file.contains("/library/core/src/");
+    !is_std && !OURS.iter().any(|ours| file.contains(ours))
+}
+
+impl fmt::Display for WaitInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.what, self.detail)
+    }
+}
+
+/// Goes on behind the kind: `a moment`, ` at 1.500000s`.
+impl fmt::Display for WaitDetail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => Ok(()),
+            Self::Until(when) => write!(f, " at {when}"),
+            Self::Task { id, name: Some(name) } => write!(f, " {name:?} ({id})"),
+            Self::Task { id, name: None } => write!(f, " {id}"),
+            Self::Descriptor { fd, to_write, socket } => {
+                let way = if *to_write { "writable" } else { "readable" };
+                write!(f, " {fd} to be {way}")?;
+                socket.as_ref().map_or(Ok(()), |socket| write!(f, ", {socket}"))
+            }
+            Self::CreatedAt(site) => write!(f, " created at {site}"),
+            Self::Number(number) => write!(f, " {number}"),
+            Self::Resource(resource) => {
+                write!(f, " created at {}", resource.created_at)?;
+                resource.holder.map_or(Ok(()), |holder| {
+                    write!(f, ", held by task {} since {}", holder.task, holder.at)
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_this_project_are_not_those_of_a_user() {
+        assert!(!is_of_user(Location::caller()), "this file is in src/");
+        let package = concat!("asyncio-net-", env!("CARGO_PKG_VERSION"), "/src/");
+        assert!(OURS.contains(&package));
+    }
+}

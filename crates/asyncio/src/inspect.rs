@@ -1,0 +1,36 @@
+//! Looking inside of a running program: its tasks, where they wait and for what, and who awaits
+//! whom.
+//!
+//! It is always on, in release builds too, and costs nearly nothing. The guide is
+//! `docs/DEBUGGING.md` of the repository.
+//!
+//! ```
+//! use asyncio::inspect::WaitsFor;
+//! use asyncio::{Lock, create_task, yield_now};
+//! use std::rc::Rc;
+//!
+//! asyncio::run(async {
+//!     let lock = Rc::new(Lock::new(()));
+//!     let _guard = lock.acquire().await;
+//!     let waiter = Rc::clone(&lock);
+//!     let task = create_task(async move { drop(waiter.acquire().await) });
+//!     yield_now().await;
+//!
+//!     let info = task.task_ref().info();
+//!     let wait = info.wait.unwrap();
+//!     assert_eq!(wait.what, WaitsFor::Lock);
+//!     println!("{} waits for {wait} at {}", info.name, wait.at.unwrap());
+//!     // Task-2 waits for a lock created at src/main.rs:6:24,
+//!     // held by task 1 since src/main.rs:7:23 at src/main.rs:9:58
+//! });
+//! ```
+
+pub use asyncio_loop::WaitsFor;
+pub use asyncio_loop::inspect::{
+    Frame, Holder, ResourceInfo, SocketNames, TaskInfo, TaskState, WaitDetail, WaitInfo,
+    find_circles,
+};
+pub use asyncio_task::{
+    AwaitEdge, Awaitable, CallGraph, Subject, await_edge, capture_call_graph, format_call_graph,
+    print_call_graph,
+};
