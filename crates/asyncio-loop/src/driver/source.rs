@@ -399,6 +399,7 @@ impl<S: Pollable> Source<S> {
     /// # Errors
     ///
     /// Those of `operation` and of [`poll_ready`](Self::poll_ready).
+    #[inline]
     #[track_caller]
     pub fn poll_io<R>(
         &self,

@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::ManuallyDrop;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
@@ -165,7 +166,8 @@ impl SocketStream {
     fn receive_to_bound(&self, source: &Source<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
         let length = buffer.len();
         let mut parts = [IoSliceMut::new(buffer)];
-        let mut ancillary = RecvAncillaryBuffer::default();
+        // It has no room, so it never holds a descriptor that a destructor would close.
+        let mut ancillary = ManuallyDrop::new(RecvAncillaryBuffer::default());
         let flags = RecvFlags::empty();
         let received = recvmsg(source.get_ref(), &mut parts, &mut ancillary, flags)?;
         if received.bytes == 0 {
