@@ -11,21 +11,26 @@
 
 use std::cell::Cell;
 use std::future::{Future, IntoFuture, poll_fn};
+use std::io::{Read, Write, stdin};
+use std::net::TcpStream;
 use std::pin::Pin;
+use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use asyncio::{
     Barrier, Event, Lock, LoopThread, Protocol, Queue, ReturnWhen, Runner, Signal, Signals, Task,
-    Transport, all_tasks, as_completed, create_connection, create_future, create_server,
-    create_task, finally, run, running_loop, scope, sleep, wait, yield_now,
+    Transport, all_tasks, as_completed, create_future, create_server, create_task, finally, run,
+    running_loop, scope, sleep, wait, yield_now,
 };
 use asyncio_benches::process::warn_if_busy;
 use nix::time::{ClockId, clock_gettime};
 
 /// How many there are of what is measured.
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
+/// As the first argument: the process is to be the clients of a server.
+const CONNECT: &str = "--connect";
 /// Far enough away never to come.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -52,6 +57,7 @@ const ROWS: &[Row] = &[
     row("chain of awaits, ended by run", 100_000, chain),
     row("cancel from another thread", ANY, cancel_from_a_thread),
     row("timer made and cancelled", ANY, timers),
+    row("timer made and fired", ANY, timers_fired),
     row("event: wait and cancel", ANY, event),
     row("event: wait and set", ANY, event_set),
     row("lock: line half cancelled, then served", ANY, lock),
@@ -59,18 +65,25 @@ const ROWS: &[Row] = &[
     row("barrier: waiters cancelled", ANY, barrier),
     row("promise: waits dropped, any order", ANY, promise_waits),
     row("promise: callbacks removed, any order", ANY, promise_callbacks),
+    row("task: callbacks removed, any order", ANY, task_callbacks),
     row("wait, all completed", ANY, wait_all),
     row("wait, first exception", ANY, wait_exception),
     row("as_completed, as many waiters", ANY, completed),
     row("children of a scope", ANY, children),
     row("children cancelled with cleanup", ANY, children_cancelled),
     row("signal watchers made and dropped", 10_000, signals),
-    row("clients of a server: connect and close", 1_000, clients),
+    row("clients of a server: come, say something, go", 10_000, clients),
 ];
 
 fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if let [flag, address, count] = &arguments[..] {
+        if flag == CONNECT {
+            return connect(address, count.parse().expect("a number"));
+        }
+    }
     let (flags, names): (Vec<_>, Vec<_>) =
-        std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+        arguments.into_iter().partition(|argument| argument.starts_with("--"));
     let sizes = if flags.iter().any(|flag| flag == "--million") { 4 } else { 3 };
     let chosen = |row: &&Row| names.is_empty() || names.iter().any(|name| row.name.contains(name));
     warn_if_busy();
@@ -222,6 +235,15 @@ fn timers(n: usize) -> Duration {
     })
 }
 
+fn timers_fired(n: usize) -> Duration {
+    Runner::builder().virtual_time(true).run(timed(async {
+        for at in shuffled(n) {
+            running_loop().call_later(Duration::from_micros(at as u64), || ());
+        }
+        sleep(Duration::from_micros(n as u64)).await;
+    }))
+}
+
 fn event(n: usize) -> Duration {
     run(async {
         let event = Rc::new(Event::new());
@@ -333,6 +355,19 @@ fn promise_callbacks(n: usize) -> Duration {
     })
 }
 
+fn task_callbacks(n: usize) -> Duration {
+    run(async {
+        let (task, order) = (create_task(std::future::pending::<()>()), shuffled(n));
+        timed(async {
+            let callbacks: Vec<_> = (0..n).map(|_| task.add_done_callback(|_| ())).collect();
+            for at in order {
+                assert_eq!(task.remove_done_callback(&callbacks[at]), 1);
+            }
+        })
+        .await
+    })
+}
+
 /// Tasks of which one ends in each turn.
 fn one_after_the_other(n: usize) -> Vec<Task<()>> {
     let turns = Rc::new(Cell::new(0));
@@ -422,19 +457,41 @@ impl Protocol for Idle {
     fn data_received(&mut self, _: &Transport, _: &[u8]) {}
 }
 
+/// The clients are a process of their own, and their time does not count.
 fn clients(n: usize) -> Duration {
-    Runner::builder().run(async {
+    run(async {
         let server = create_server("127.0.0.1:0", || Idle).await.unwrap();
-        let address = server.local_addr().unwrap();
-        timed(async {
-            let mut clients = Vec::new();
-            for _ in 0..n {
-                clients.push(create_connection(address, || Idle).await.unwrap());
+        let mut peers = Command::new(std::env::current_exe().unwrap())
+            .args([CONNECT, &server.local_addr().unwrap().to_string(), &n.to_string()])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let until = async |count: usize| {
+            while server.client_count() != count {
+                sleep(Duration::from_millis(1)).await;
             }
-            drop(clients);
-            server.close_clients();
-            sleep(Duration::ZERO).await;
+        };
+        let took = timed(async {
+            until(n).await;
+            drop(peers.stdin.take());
+            until(0).await;
         })
-        .await
+        .await;
+        peers.wait().unwrap();
+        took
     })
+}
+
+/// The other process: makes connections, says something on each, and leaves at the end of its
+/// input.
+fn connect(address: &str, count: usize) {
+    let connections: Vec<_> = (0..count)
+        .map(|_| {
+            let mut connection = TcpStream::connect(address).unwrap();
+            connection.write_all(b"hello").unwrap();
+            connection
+        })
+        .collect();
+    stdin().read_to_end(&mut Vec::new()).unwrap();
+    drop(connections);
 }
