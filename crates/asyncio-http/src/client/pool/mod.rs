@@ -379,8 +379,8 @@ impl<'a> Opening<'a> {
 impl Drop for Opening<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            // The next one may try.
-            self.stop(true);
+            // Those that waited for what it would find out may try themselves.
+            self.stop(self.pool.connector.asks_version(&self.key));
         }
     }
 }
