@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::process::Command;
 use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver};
 use std::task::Poll;
@@ -22,9 +21,10 @@ fn send(signal: impl Into<Signal>) {
 }
 
 /// As [`send`], for signals without a name.
+#[cfg(target_os = "linux")]
 fn send_by_shell(signal: Signal) {
     let line = format!("kill -{} {}", signal.as_raw(), std::process::id());
-    assert!(Command::new("/bin/sh").args(["-c", &line]).status().unwrap().success());
+    assert!(std::process::Command::new("/bin/sh").args(["-c", &line]).status().unwrap().success());
 }
 
 /// A loop on another thread that is told of a signal after those that wanted it before.

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::net::{SocketAddrAny, SocketAddrUnix};
 use socket2::SockAddr;
 
+use crate::abstract_names;
+
 /// The name of one end of a connection.
 ///
 /// # Examples
@@ -29,7 +31,8 @@ pub enum Address {
     Inet(SocketAddr),
     /// A Unix socket's path.
     Unix(PathBuf),
-    /// A Unix socket's name in Linux' abstract namespace, without the zero in front.
+    /// A Unix socket's name in Linux' abstract namespace, without the zero in front. Elsewhere, what
+    /// is to use such a name fails with [`Unsupported`](io::ErrorKind::Unsupported).
     Abstract(Vec<u8>),
     /// None: the calling end of a Unix socket, a pipe, memory.
     Unnamed,
@@ -105,19 +108,8 @@ impl From<unix::SocketAddr> for Address {
         if let Some(path) = address.as_pathname() {
             return Self::Unix(path.to_owned());
         }
-        abstract_name(&address).map_or(Self::Unnamed, Self::Abstract)
+        abstract_names::of_std(&address).map_or(Self::Unnamed, Self::Abstract)
     }
-}
-
-#[cfg(target_os = "linux")]
-fn abstract_name(address: &unix::SocketAddr) -> Option<Vec<u8>> {
-    use std::os::linux::net::SocketAddrExt;
-    address.as_abstract_name().map(<[u8]>::to_vec)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn abstract_name(_: &unix::SocketAddr) -> Option<Vec<u8>> {
-    None
 }
 
 /// A path; in Linux' abstract namespace if it begins with a zero byte, as in Python.
@@ -138,18 +130,17 @@ impl Address {
             return Self::Inet(address);
         }
         let Ok(address) = SocketAddrUnix::try_from(address) else { return Self::Unnamed };
-        match (address.path_bytes(), address.abstract_name()) {
-            (Some(path), _) => Self::Unix(OsStr::from_bytes(path).into()),
-            (None, Some(name)) => Self::Abstract(name.to_vec()),
-            (None, None) => Self::Unnamed,
+        if let Some(path) = address.path_bytes() {
+            return Self::Unix(OsStr::from_bytes(path).into());
         }
+        abstract_names::of(&address).map_or(Self::Unnamed, Self::Abstract)
     }
 
     pub(crate) fn to_any(&self) -> io::Result<SocketAddrAny> {
         Ok(match self {
             Self::Inet(address) => (*address).into(),
             Self::Unix(path) => SocketAddrUnix::new(path.as_path())?.into(),
-            Self::Abstract(name) => SocketAddrUnix::new_abstract_name(name)?.into(),
+            Self::Abstract(name) => abstract_names::address(name)?.into(),
             Self::Unnamed => return Err(no_address()),
         })
     }
@@ -160,6 +151,7 @@ impl Address {
             Self::Inet(address) => Ok((*address).into()),
             Self::Unix(path) => SockAddr::unix(path),
             Self::Abstract(name) => {
+                abstract_names::check()?;
                 SockAddr::unix(OsStr::from_bytes(&[b"\0", name.as_slice()].concat()))
             }
             Self::Unnamed => Err(no_address()),

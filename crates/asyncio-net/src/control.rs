@@ -11,6 +11,7 @@ use rustix::net::{
 };
 
 use crate::address::Address;
+use crate::sigpipe::{self, NO_SIGPIPE};
 
 /// The process that sent a message, as the system knows it.
 ///
@@ -95,20 +96,20 @@ fn control_space(descriptors: usize) -> usize {
 }
 
 /// A child that another thread starts meanwhile does not inherit the descriptors.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 fn receive_flags() -> RecvFlags {
     RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(portable))))]
 fn receive_flags() -> RecvFlags {
     RecvFlags::DONTWAIT
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 fn close_on_exec(_: &OwnedFd) {}
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(portable))))]
 fn close_on_exec(descriptor: &OwnedFd) {
     // It fails for no open descriptor.
     let _ = rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC);
@@ -127,7 +128,8 @@ pub(crate) fn send(
         let fits = control.push(SendAncillaryMessage::ScmRights(descriptors));
         debug_assert!(fits, "the room is made for them");
     }
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    sigpipe::never(&socket);
+    let flags = SendFlags::DONTWAIT | NO_SIGPIPE;
     Ok(match address {
         None => sendmsg(socket, slices, &mut control, flags)?,
         Some(address) => sendmsg_addr(socket, &address.to_any()?, slices, &mut control, flags)?,

@@ -56,6 +56,7 @@
 //! * `tokio`: they have those of `tokio::io`.
 #![deny(unsafe_code)]
 
+mod abstract_names;
 mod address;
 mod connect;
 mod connection;
@@ -78,6 +79,7 @@ mod protocol;
 mod resolve;
 mod sendfile;
 mod server;
+mod sigpipe;
 mod sock;
 mod socket_file;
 mod stream;

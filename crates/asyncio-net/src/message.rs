@@ -22,14 +22,14 @@ pub(crate) fn receive_message(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result
 /// The length is greater than the buffer's for a message that was cut.
 ///
 /// `recvfrom` tells so on Linux, and is a fifth cheaper than `recvmsg`.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> rustix::io::Result<(usize, Address)> {
     let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
     let (_, length, sender) = rustix::net::recvfrom(socket, buffer, flags)?;
     Ok((length, Address::from_any(sender)))
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(portable))))]
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> rustix::io::Result<(usize, Address)> {
     use rustix::net::{RecvAncillaryBuffer, ReturnFlags, recvmsg};
     let mut parts = [io::IoSliceMut::new(buffer)];

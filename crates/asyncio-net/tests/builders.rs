@@ -6,6 +6,8 @@ use std::io;
 use std::mem::size_of_val;
 use std::os::unix::net::UnixStream;
 use std::panic::catch_unwind;
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(portable))))]
+use std::path::Path;
 use std::time::Duration;
 
 use asyncio_net::{
@@ -84,15 +86,34 @@ fn builders_say_what_they_are_about_to_do() {
     assert!(text.contains("localhost") && text.contains("backlog: 7"), "{text}");
 }
 
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
+fn abstract_name() -> String {
+    format!("\0asyncio-net-test-{}", std::process::id())
+}
+
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(portable))))]
+#[test]
+fn an_abstract_name_is_refused_where_the_system_has_none() {
+    run(async || {
+        let name = "\0asyncio-net-test";
+        let connected = open_connection(Address::from(Path::new(name))).await.map(drop);
+        let served = start_unix_server(name, async |_, _| ()).await.map(drop);
+        for refused in [connected, served] {
+            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::Unsupported);
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn an_address_of_any_kind_is_what_one_connects_to() {
     run(async || {
         let dir = TempDir::new();
-        let abstract_name = format!("\0asyncio-net-test-{}", std::process::id());
         let servers = [
             start_server("127.0.0.1:0", async |_, writer| writer.write("hello")).await?,
             start_unix_server(dir.path("socket"), async |_, w| w.write("hello")).await?,
-            start_unix_server(&abstract_name, async |_, writer| writer.write("hello")).await?,
+            #[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
+            start_unix_server(abstract_name(), async |_, writer| writer.write("hello")).await?,
         ];
         for server in servers {
             let address = server.addresses().remove(0);

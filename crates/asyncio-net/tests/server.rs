@@ -651,7 +651,7 @@ fn streams_over_unix_sockets() {
     });
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 #[test]
 fn abstract_names() {
     run(async || {

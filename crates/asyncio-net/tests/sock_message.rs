@@ -6,14 +6,12 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use asyncio_net::{DescriptorStream, sock_recv, sock_recvmsg, sock_sendmsg, stream_over};
 use asyncio_task::create_task;
 use common::{run, settle};
 use rustix::io::{FdFlags, fcntl_getfd};
-use rustix::net::sockopt::set_socket_passcred;
 
 fn streams() -> (UnixStream, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -146,11 +144,15 @@ fn a_send_waits_for_room() {
     });
 }
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
 const PART: &str = "ASYNCIO_NET_MESSAGE_TEST";
 
 /// Has a socket as its standard input: receives a file, writes to it, sends it on.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 #[test]
 fn child_receives_a_file() {
+    use rustix::net::sockopt::set_socket_passcred;
+
     if std::env::var_os(PART).is_none() {
         return;
     }
@@ -168,8 +170,13 @@ fn child_receives_a_file() {
     });
 }
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
 #[test]
 fn a_file_for_another_process_and_the_credentials_of_both() {
+    use std::process::{Command, Stdio};
+
+    use rustix::net::sockopt::set_socket_passcred;
+
     run(async || {
         let (ours, theirs) = streams();
         set_socket_passcred(&ours, true)?;

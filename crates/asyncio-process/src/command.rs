@@ -11,11 +11,15 @@ use std::path::Path;
 use std::pin::Pin;
 use std::process::{self, ExitStatus};
 
+#[cfg(target_os = "linux")]
+use asyncio_loop::Signal;
 use asyncio_loop::machinery::{AtAwait, at_await};
-use asyncio_loop::{Signal, running_loop};
+use asyncio_loop::running_loop;
 use asyncio_net::DEFAULT_LIMIT;
 
-use crate::child::{Child, Fate, Owned, sendable};
+#[cfg(target_os = "linux")]
+use crate::child::sendable;
+use crate::child::{Child, Fate, Owned};
 use crate::communicate::Output;
 use crate::pipe::{Pipe, Pipes};
 use crate::process::Process;

@@ -115,10 +115,27 @@ impl Kind {
                 Ok((fd.into(), same.into(), None))
             }
             Kind::Piped => {
-                let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+                let (reader, writer) = close_on_exec_pipe()?;
                 let same = writer.try_clone()?;
                 Ok((writer.into(), same.into(), Some(reader)))
             }
         }
     }
+}
+
+/// A pipe of which no child inherits the ends.
+#[cfg(all(not(target_vendor = "apple"), not(portable)))]
+fn close_on_exec_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
+}
+
+/// Apple's systems make the pipe and mark it in two steps. A child that another thread starts in
+/// between inherits both ends.
+#[cfg(any(target_vendor = "apple", portable))]
+fn close_on_exec_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::io::{FdFlags, fcntl_setfd};
+    let (reader, writer) = rustix::pipe::pipe()?;
+    fcntl_setfd(&reader, FdFlags::CLOEXEC)?;
+    fcntl_setfd(&writer, FdFlags::CLOEXEC)?;
+    Ok((reader, writer))
 }

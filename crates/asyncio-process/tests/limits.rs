@@ -2,11 +2,9 @@
 
 use std::io::{self, ErrorKind};
 use std::os::unix::process::ExitStatusExt;
-use std::time::Duration;
 
-use asyncio_loop::Signal;
 use asyncio_process::{Command, Resource, Stdio};
-use asyncio_task::{run, timeout};
+use asyncio_task::run;
 use rustix::process::{Pid, geteuid, getpgid, getpgrp, getrlimit, getsid};
 
 /// What a shell writes that runs `line`, and is described further by `options`.
@@ -160,10 +158,16 @@ fn a_group_that_is_killed_is_one_of_its_own_whatever_else_is_said() {
 }
 
 /// Set in the process that is to be killed by [`a_child_can_be_told_not_to_outlive_its_parent`].
+#[cfg(target_os = "linux")]
 const PARENT: &str = "ASYNCIO_TEST_PARENT";
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_child_can_be_told_not_to_outlive_its_parent() {
+    use asyncio_loop::Signal;
+    use asyncio_task::timeout;
+    use std::time::Duration;
+
     if std::env::var_os(PARENT).is_some() {
         return run(async {
             let child = sleeper().parent_death_signal(Signal::KILL).await.unwrap();

@@ -1,9 +1,9 @@
 //! The end of a wait, finer than the milliseconds a poller counts in.
 
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(any(miri, portable))))]
 pub(super) use self::timerfd::Precise;
 
-#[cfg(any(not(target_os = "linux"), miri))]
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(any(miri, portable)))))]
 pub(super) use self::timeout::Precise;
 
 /// A kernel timer among the watched descriptors.
@@ -12,7 +12,7 @@ pub(super) use self::timeout::Precise;
 /// for an earlier moment stays as it is, fires for nothing and is set anew then. So timeouts that
 /// are started and cancelled by the million cost no system call. Edge-triggered, it need not be
 /// read.
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(any(miri, portable))))]
 mod timerfd {
     use std::cell::Cell;
     use std::io;
@@ -99,7 +99,7 @@ mod timerfd {
 }
 
 /// The poller's own timeout, which mio rounds up to what the system counts in.
-#[cfg(any(not(target_os = "linux"), miri))]
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(any(miri, portable)))))]
 mod timeout {
     use std::io;
     use std::time::Duration;

@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// A Unix signal.
 ///
@@ -62,34 +63,27 @@ impl Signal {
     }
 
     /// Returns the real-time signal with this number among them, `SIGRTMIN + number`, if there is
-    /// one. What they mean is for programs to agree on.
+    /// one: there is none on systems other than Linux. What they mean is for programs to agree on.
     ///
     /// # Examples
     ///
     /// ```
     /// use asyncio_loop::Signal;
     ///
+    /// # #[cfg(target_os = "linux")]
     /// assert_eq!(Signal::real_time(1).unwrap().to_string(), "SIGRTMIN+1");
     /// assert_eq!(Signal::real_time(200), None);
     /// ```
-    #[cfg(target_os = "linux")]
     #[doc(alias = "SIGRTMIN")]
     #[must_use]
     pub fn real_time(number: u8) -> Option<Signal> {
-        let number = libc::SIGRTMIN() + c_int::from(number);
-        (number <= libc::SIGRTMAX()).then_some(Signal(number))
+        real_time_signals().nth(number.into()).map(Signal)
     }
 
     /// Its number among the real-time signals, if it is one.
-    #[cfg(target_os = "linux")]
     fn real_time_number(self) -> Option<c_int> {
-        let real_time = libc::SIGRTMIN()..=libc::SIGRTMAX();
-        real_time.contains(&self.0).then(|| self.0 - libc::SIGRTMIN())
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn real_time_number(self) -> Option<c_int> {
-        None
+        let all = real_time_signals();
+        all.contains(&self.0).then(|| self.0 - all.start())
     }
 
     fn name(self) -> Option<&'static str> {
@@ -133,4 +127,15 @@ impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+#[cfg(target_os = "linux")]
+fn real_time_signals() -> RangeInclusive<c_int> {
+    libc::SIGRTMIN()..=libc::SIGRTMAX()
+}
+
+/// None is known here.
+#[cfg(not(target_os = "linux"))]
+fn real_time_signals() -> RangeInclusive<c_int> {
+    RangeInclusive::new(1, 0)
 }

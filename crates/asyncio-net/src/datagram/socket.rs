@@ -8,6 +8,7 @@ use rustix::net::{SendFlags, SocketType, getpeername, getsockname, sockopt};
 use crate::address::Address;
 use crate::control;
 use crate::message::receive_message;
+use crate::sigpipe::{self, NO_SIGPIPE};
 
 pub(super) struct Socket(OwnedFd);
 
@@ -15,7 +16,10 @@ impl Socket {
     /// Takes a socket that carries datagrams; a stream socket is refused.
     pub(super) fn adopt(socket: OwnedFd) -> io::Result<Self> {
         match sockopt::socket_type(&socket)? {
-            SocketType::DGRAM | SocketType::RAW => Ok(Self(socket)),
+            SocketType::DGRAM | SocketType::RAW => {
+                sigpipe::never(&socket);
+                Ok(Self(socket))
+            }
             _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a datagram socket")),
         }
     }
@@ -59,7 +63,7 @@ impl Socket {
 
     /// Sends one datagram; without an address to the peer that the socket is connected to.
     pub(super) fn send(&self, data: &[u8], address: Option<&Address>) -> io::Result<()> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let flags = SendFlags::DONTWAIT | NO_SIGPIPE;
         let sent = match address {
             None => rustix::net::send(&self.0, data, flags),
             Some(Address::Inet(address)) => rustix::net::sendto(&self.0, data, flags, address),

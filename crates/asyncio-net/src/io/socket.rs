@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use asyncio_loop::machinery::ReadyList;
 use asyncio_loop::{Direction, LoopRef, Source};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendFlags, Shutdown, getpeername, getsockname,
-    recv, recvmsg, send, shutdown,
+    RecvAncillaryBuffer, RecvFlags, ReturnFlags, Shutdown, getpeername, getsockname, recv, recvmsg,
+    send, shutdown,
 };
 
 use super::buffer_pool;
@@ -20,6 +20,7 @@ use super::failure;
 use super::lingering::{Lingerer, Unread, drop_unread};
 use super::source::{ByteSource, ByteStream};
 use crate::address::Address;
+use crate::sigpipe::{self, NO_SIGPIPE};
 
 /// A socket until it is closed, and its addresses for ever.
 pub(crate) struct SocketStream {
@@ -66,6 +67,7 @@ impl SocketStream {
     }
 
     pub(crate) fn from_source(source: Source<OwnedFd>, peer: Option<Address>) -> Self {
+        sigpipe::never(source.get_ref());
         let is_tcp = matches!(peer, Some(Address::Inet(_)));
         let (peer, names) = match peer {
             None => (UNKNOWN, OnceCell::new()),
@@ -247,7 +249,7 @@ impl SocketStream {
         self.mark(WROTE);
         let sent = self.with(|source| {
             source.try_transfer(Direction::Write, bytes.len(), |socket| {
-                Ok(send(socket, bytes, SendFlags::NOSIGNAL)?)
+                Ok(send(socket, bytes, NO_SIGPIPE)?)
             })
         });
         sent.unwrap_or_else(closed)
@@ -255,7 +257,7 @@ impl SocketStream {
 }
 
 /// Has the system send a part of a file, without waiting.
-#[cfg(target_os = "linux")]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 pub(crate) fn system_sendfile(
     socket: &impl AsFd,
     file: &File,
@@ -265,14 +267,14 @@ pub(crate) fn system_sendfile(
     Ok(rustix::fs::sendfile(socket, file, Some(&mut offset), count)?)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(portable))))]
 pub(crate) fn system_sendfile(_: &impl AsFd, _: &File, _: u64, _: usize) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 fn transmit(socket: &OwnedFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     Ok(match slices {
-        [one] => send(socket, one, SendFlags::NOSIGNAL)?,
+        [one] => send(socket, one, NO_SIGPIPE)?,
         many => rustix::io::writev(socket, many)?,
     })
 }

@@ -2,7 +2,7 @@
 //! open file that others may share.
 
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 
 use mio::unix::SourceFd;
@@ -115,9 +115,20 @@ fn is_pollable(fd: &OwnedFd) -> io::Result<bool> {
     let both = Interest::READABLE | Interest::WRITABLE;
     match poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), Token(0), both) {
         Ok(()) => Ok(true),
-        Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => Ok(false),
+        Err(error) if is_refusal(&error) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the poller says that this is nothing to wait for. The codes are those of epoll, and of
+/// kqueue on different systems.
+fn is_refusal(error: &io::Error) -> bool {
+    let refusals: &[Errno] = if cfg!(any(target_os = "linux", target_os = "android")) {
+        &[Errno::PERM]
+    } else {
+        &[Errno::PERM, Errno::INVAL, Errno::NODEV, Errno::OPNOTSUPP]
+    };
+    refusals.iter().any(|refusal| error.raw_os_error() == Some(refusal.raw_os_error()))
 }
 
 fn check_mode(fd: &OwnedFd, end: End) -> io::Result<()> {
@@ -139,7 +150,7 @@ fn is_nonblocking(fd: &OwnedFd) -> io::Result<bool> {
 
 /// Opens the same pipe or terminal once more, non-blocking. `None` where that is not possible:
 /// without `/proc`, for lack of a permission, for a device of which opening gives another one.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 fn reopen(fd: &OwnedFd) -> Option<OwnedFd> {
     use rustix::fs::{Mode, fcntl_setfl};
     if !is_reopenable(fd) {
@@ -158,22 +169,22 @@ fn reopen(fd: &OwnedFd) -> Option<OwnedFd> {
     is_same.then_some(own)
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(portable))))]
 fn reopen(_: &OwnedFd) -> Option<OwnedFd> {
     None
 }
 
 /// Pipes, and terminals of which this is not the controlling side: to open that makes a new
 /// terminal.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 fn is_reopenable(fd: &OwnedFd) -> bool {
     if fd.is_terminal() {
-        return rustix::pty::ptsname(fd.as_fd(), Vec::new()).is_err();
+        return rustix::pty::ptsname(fd, Vec::new()).is_err();
     }
     fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 fn identity(fd: &OwnedFd) -> Option<(u64, u64, u64)> {
     let stat = fstat(fd).ok()?;
     Some((stat.st_dev as u64, stat.st_ino as u64, stat.st_rdev as u64))

@@ -15,6 +15,7 @@ use crate::io::buffer_pool;
 use crate::io::failure;
 use crate::io::{ByteSource, ByteStream};
 use crate::message::receive_message;
+use crate::sigpipe::{self, NO_SIGPIPE};
 
 /// The length of the longest packet of a pipe.
 const PIPE_BUF: usize = 4096;
@@ -51,6 +52,7 @@ impl PipeStream {
 
     /// A socket, blocking or not.
     pub(super) fn socket(event_loop: &LoopRef, fd: OwnedFd, end: End) -> io::Result<Self> {
+        sigpipe::never(&fd);
         let is_stream = sockopt::socket_type(&fd)? == SocketType::STREAM;
         let calls = if is_stream { Calls::Stream } else { Calls::Messages };
         Ok(Self::new(event_loop, fd, end, calls))
@@ -109,7 +111,7 @@ impl Calls {
         if matches!(self, Self::Pipe | Self::Device) {
             return Ok(rustix::io::writev(fd, slices)?);
         }
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let flags = SendFlags::DONTWAIT | NO_SIGPIPE;
         Ok(sendmsg(fd, slices, &mut SendAncillaryBuffer::default(), flags)?)
     }
 }

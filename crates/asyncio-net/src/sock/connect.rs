@@ -171,13 +171,13 @@ pub fn sock_accept(socket: &impl AsFd) -> impl Future<Output = io::Result<(Owned
 }
 
 /// In one step, so that a child that another thread starts meanwhile does not inherit it.
-#[cfg(target_os = "linux")]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<(OwnedFd, Option<SocketAddrAny>)> {
     use rustix::net::SocketFlags;
     rustix::net::acceptfrom_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(portable))))]
 fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<(OwnedFd, Option<SocketAddrAny>)> {
     let (accepted, peer) = rustix::net::acceptfrom(socket)?;
     rustix::io::fcntl_setfd(&accepted, rustix::io::FdFlags::CLOEXEC)?;

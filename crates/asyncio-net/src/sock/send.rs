@@ -3,10 +3,11 @@ use std::os::fd::AsFd;
 
 use asyncio_loop::Direction;
 use asyncio_loop::machinery::at_await;
-use rustix::net::{SendFlags, send, sendto};
+use rustix::net::{send, sendto};
 
 use super::operation::operate;
 use crate::address::Address;
+use crate::sigpipe::{self, NO_SIGPIPE};
 
 /// Sends all of `bytes`, however often the socket would block.
 ///
@@ -49,11 +50,11 @@ use crate::address::Address;
 /// ```
 pub fn sock_sendall(socket: &impl AsFd, bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
     at_await(async move {
+        sigpipe::never(socket);
         let mut sent = 0;
         while sent < bytes.len() {
             let rest = &bytes[sent..];
-            sent +=
-                operate(socket, Direction::Write, |fd| send(fd, rest, SendFlags::NOSIGNAL)).await?;
+            sent += operate(socket, Direction::Write, |fd| send(fd, rest, NO_SIGPIPE)).await?;
         }
         Ok(())
     })
@@ -96,7 +97,7 @@ pub fn sock_sendto(
 ) -> impl Future<Output = io::Result<usize>> {
     at_await(async move {
         let address = address.into().to_any()?;
-        let flags = SendFlags::NOSIGNAL;
-        operate(socket, Direction::Write, |fd| sendto(fd, bytes, flags, &address)).await
+        sigpipe::never(socket);
+        operate(socket, Direction::Write, |fd| sendto(fd, bytes, NO_SIGPIPE, &address)).await
     })
 }

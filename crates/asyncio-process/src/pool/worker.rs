@@ -54,13 +54,13 @@ fn is_worker() -> bool {
 }
 
 /// Whether standard input is a socket that this process made, which may have died since.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 fn is_started_by(parent: i32) -> bool {
     let peer = rustix::net::sockopt::socket_peercred(io::stdin());
     peer.is_ok_and(|peer| peer.pid.as_raw_nonzero().get() == parent)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), portable))]
 fn is_started_by(parent: i32) -> bool {
     i32::try_from(std::os::unix::process::parent_id()) == Ok(parent)
 }

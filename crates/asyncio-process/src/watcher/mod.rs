@@ -1,7 +1,7 @@
 //! How the loop learns that a child has ended: by a descriptor where the system has one for
 //! processes, else by a thread that waits.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 mod pidfd;
 mod thread;
 
@@ -10,7 +10,7 @@ use std::io;
 use asyncio_loop::{LoopRef, ThreadFuture};
 use rustix::process::{Pid, Signal};
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 use self::pidfd::Pidfd;
 
 /// The ways to watch a child.
@@ -25,14 +25,14 @@ pub enum Watcher {
 
 /// Watches one child; made while that is surely there, not reaped yet.
 pub(crate) enum Watch {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(portable)))]
     Pidfd(Pidfd),
     Thread(ThreadFuture<()>),
 }
 
 impl Watch {
     pub(crate) fn new(event_loop: &LoopRef, pid: Pid, how: Watcher) -> io::Result<Self> {
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(portable)))]
         if how == Watcher::Auto {
             if let Ok(pidfd) = Pidfd::new(event_loop, pid) {
                 return Ok(Watch::Pidfd(pidfd));
@@ -45,7 +45,7 @@ impl Watch {
     /// Waits until the child has probably ended; to be called again if it has not.
     pub(crate) async fn ended(&self) {
         match self {
-            #[cfg(target_os = "linux")]
+            #[cfg(all(target_os = "linux", not(portable)))]
             Watch::Pidfd(pidfd) => pidfd.ended().await,
             Watch::Thread(ended) => {
                 // An error means that the thread is gone: then so is the child.
@@ -57,7 +57,7 @@ impl Watch {
     /// Sends a signal if the process is known by a descriptor, which stays right after its end.
     pub(crate) fn send_signal_by_descriptor(&self, signal: Signal) -> io::Result<()> {
         match self {
-            #[cfg(target_os = "linux")]
+            #[cfg(all(target_os = "linux", not(portable)))]
             Watch::Pidfd(pidfd) => pidfd.send_signal(signal),
             Watch::Thread(_) => {
                 let _ = signal;
@@ -69,7 +69,7 @@ impl Watch {
     /// Sends a signal to the child, never to another process that has got its number since.
     pub(crate) fn send_signal(&self, pid: Pid, signal: Signal) -> io::Result<()> {
         match self {
-            #[cfg(target_os = "linux")]
+            #[cfg(all(target_os = "linux", not(portable)))]
             Watch::Pidfd(pidfd) => pidfd.send_signal(signal),
             Watch::Thread(_) => Ok(rustix::process::kill_process(pid, signal)?),
         }
