@@ -111,17 +111,17 @@ check_instructions() {
     python3 ci/instructions.py --check
 }
 
-# The oldest compiler takes the crates and their tests; Debian's, where rustup has none.
+# The oldest compiler takes the crates; Debian's, where rustup has none.
 check_msrv() {
     ci/msrv.sh
 }
 
-# macOS, FreeBSD, Android, and Linux on other processors: the crates and their tests type-check.
+# The crates type-check for other Unix systems.
 check_unix() {
     ci/unix.sh
 }
 
-# The fallbacks for what Linux has and other systems lack, on Linux.
+# The fallbacks for what Linux has and other systems lack, on Linux. Only when it is named.
 check_portable() {
     export RUSTFLAGS="--cfg portable"
     cargo test --target-dir "$target/portable" -p asyncio-loop -p asyncio-net -p asyncio-process \

@@ -31,8 +31,8 @@ pub enum Address {
     Inet(SocketAddr),
     /// A Unix socket's path.
     Unix(PathBuf),
-    /// A Unix socket's name in Linux' abstract namespace, without the zero in front. Elsewhere, what
-    /// is to use such a name fails with [`Unsupported`](io::ErrorKind::Unsupported).
+    /// A Unix socket's name in Linux' abstract namespace, without the zero in front. Elsewhere, a
+    /// call that uses it fails with [`Unsupported`](io::ErrorKind::Unsupported).
     Abstract(Vec<u8>),
     /// None: the calling end of a Unix socket, a pipe, memory.
     Unnamed,
