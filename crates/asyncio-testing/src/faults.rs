@@ -104,24 +104,23 @@ impl Faults {
     }
 }
 
-/// Faults of streams in memory, with the feature `net`.
+/// Faults of a [`FaultyStream`](crate::FaultyStream), with the feature `net`.
 #[cfg(feature = "net")]
 impl Faults {
-    /// For each read and write of a [stream in memory](crate::MemoryStream): the connection is
-    /// reset.
+    /// For each read and write of a faulty stream: the connection is reset.
     #[must_use]
     pub fn io_error(self, probability: f64) -> Self {
         Self { io_error: checked(probability), ..self }
     }
 
-    /// For each read and write of a stream in memory: only a part of the bytes goes through.
+    /// For each read and write of a faulty stream: only a part of the bytes goes through.
     #[must_use]
     pub fn short_io(self, probability: f64) -> Self {
         Self { short_io: checked(probability), ..self }
     }
 
-    /// For each write of a stream in memory: its buffer takes nothing for some milliseconds of
-    /// virtual time.
+    /// For each write of a faulty stream: its buffer takes nothing for some milliseconds of virtual
+    /// time.
     #[must_use]
     pub fn full_buffer(self, probability: f64) -> Self {
         Self { full_buffer: checked(probability), ..self }

@@ -40,7 +40,8 @@
 //! * Repeatable chance: [`rng`](fn@rng), [`Rng`], [`SeededState`].
 //! * Reports that nobody awaits: [`expect_no_reports`].
 //! * Results that fit together: [`History`].
-//! * With the feature `net`, streams without a socket: `MemoryStream`, `memory_stream_pair`.
+//! * With the feature `net`, streams that go wrong: `FaultyStream`, `FaultLayer`,
+//!   `memory_stream_pair`.
 
 #![forbid(unsafe_code)]
 
@@ -51,10 +52,10 @@ mod droppable;
 mod event;
 mod failure;
 mod faults;
+#[cfg(feature = "net")]
+mod faulty;
 mod history;
 mod jobs;
-#[cfg(feature = "net")]
-mod memory;
 mod order;
 mod outcome;
 mod quiet;
@@ -73,9 +74,9 @@ pub use droppable::droppable;
 pub use event::{event, take_events};
 pub use failure::{Failure, FailureKind, Summary};
 pub use faults::Faults;
-pub use history::{History, NotLinearizable, PendingCall};
 #[cfg(feature = "net")]
-pub use memory::{MemoryStream, memory_stream_pair};
+pub use faulty::{FaultLayer, FaultyStream, memory_stream_pair};
+pub use history::{History, NotLinearizable, PendingCall};
 pub use order::Order;
 pub use outcome::TestOutcome;
 pub use reports::{ExpectNoReports, expect_no_reports};

@@ -1,15 +1,13 @@
-//! Streams in memory, with and without faults.
+//! Streams whose reads and writes go wrong.
 
 #![cfg(feature = "net")]
 
 use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
 
-use asyncio_net::stream_over;
+use asyncio_net::{JoinedStream, StreamReader, StreamWriter, stream_over, upgrade_streams};
 use asyncio_task::{create_task, run};
-use asyncio_testing::{
-    FailureKind, Faults, MemoryStream, Order, Simulation, memory_stream_pair,
-    wait_all_tasks_blocked,
-};
+use asyncio_testing::{FailureKind, Faults, FaultyStream, Order, Simulation, memory_stream_pair};
 
 /// Bytes whose places can be told apart.
 fn pattern(count: usize) -> Vec<u8> {
@@ -20,7 +18,7 @@ fn pattern(count: usize) -> Vec<u8> {
 fn bytes_arrive_whole_however_they_are_cut() {
     let faults = Faults::new().short_io(0.5).full_buffer(0.2);
     Simulation::new().seeds(100).faults(faults).run(async || {
-        let (one, two) = MemoryStream::pair(300);
+        let (one, two) = FaultyStream::memory_pair(300);
         let ((_reader, writer), (mut reader, _writer)) = (stream_over(one), stream_over(two));
         let sent = pattern(5000);
         let sending = create_task({
@@ -80,18 +78,25 @@ fn an_end_that_is_closed_ends_the_other() {
 }
 
 #[test]
-fn a_connection_that_is_reset_fails_at_both_ends() {
-    run(async {
-        let (one, two) = MemoryStream::pair(100);
-        let wire = one.clone();
-        let ((mut reader, _writer), (mut peer_reader, _peer_writer)) =
-            (stream_over(one), stream_over(two));
-        let waiting = create_task(async move { peer_reader.read_line().await });
-        wait_all_tasks_blocked().await;
-        wire.reset();
-        assert!(waiting.await.unwrap().is_err());
-        assert!(reader.read_line().await.is_err());
+fn streams_over_sockets_go_wrong_as_well() {
+    let simulation = Simulation::new().seeds(20).faults(Faults::new().short_io(0.5));
+    simulation.run(async || {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (_reader, writer) = faulty(ours).await;
+        let (mut reader, _writer) = faulty(theirs).await;
+        let sent = pattern(3000);
+        writer.write(&sent);
+        writer.close().await.unwrap();
+        assert_eq!(reader.read_to_end().await.unwrap(), sent);
     });
+}
+
+/// Streams over a socket that go wrong.
+async fn faulty(socket: UnixStream) -> (StreamReader, StreamWriter) {
+    let (mut reader, mut writer) = JoinedStream::from_std(socket).unwrap().split();
+    let wrap = async |plain| Ok(FaultyStream::new(plain));
+    upgrade_streams(&mut reader, &mut writer, wrap).await.unwrap();
+    (reader, writer)
 }
 
 #[test]
