@@ -14,8 +14,8 @@ export RUST_BACKTRACE=1
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 crates=$(ls crates)
 
-steps="fmt clippy test release guest doc links rows lines examples alone deps benches instructions"
-steps="$steps msrv unix loom asan miri"
+steps="fmt clippy test release guest doc links rows lines book examples alone deps benches"
+steps="$steps instructions msrv unix loom asan miri"
 
 check_fmt() {
     cargo fmt --all --check
@@ -60,6 +60,20 @@ check_rows() {
 # No line of code, comment or prose is wider than 100 columns.
 check_lines() {
     python3 ci/lines.py
+}
+
+# The programs of the book; then the book itself, where there is an mdBook.
+check_book() {
+    cargo test -q -p asyncio-book --all-features
+    python3 ci/python_programs.py docs/FROM_PYTHON.md
+    local mdbook=mdbook
+    command -v mdbook >/dev/null || mdbook=$target/mdbook/bin/mdbook
+    if ! command -v "$mdbook" >/dev/null; then
+        echo "no mdbook: cargo install mdbook --root $target/mdbook"
+        return
+    fi
+    "$mdbook" build docs --dest-dir "$target/book"
+    python3 ci/links.py --html "$target/book"
 }
 
 # Each example that ends by itself. The others say "Runs until" in their first lines.

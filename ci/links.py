@@ -1,4 +1,8 @@
-"""Checks that links in Markdown files lead to a file, and to a heading if they name one."""
+"""Checks that links in Markdown files lead to a file, and to a heading if they name one.
+
+usage: links.py                 the Markdown files of the repository
+       links.py --html FOLDER   the pages that mdBook has written there
+"""
 
 import pathlib
 import re
@@ -43,8 +47,31 @@ def problem(file, link):
     return None
 
 
+def html_problems(folder):
+    """The links that lead nowhere, of pages made from Markdown."""
+    pages = {page: page.read_text() for page in folder.rglob("*.html")}
+    ids = {page: set(re.findall(r'\bid="([^"]+)"', text)) for page, text in pages.items()}
+    for page, text in pages.items():
+        if page.name in ("print.html", "toc.html", "404.html"):
+            continue  # made from the other pages, with links of their own
+        for link in re.findall(r'<a\b[^>]*\bhref="([^"]+)"', text):
+            path, _, anchor = link.partition("#")
+            if re.match(r"[a-z]+:", link):
+                continue
+            target = (page.parent / path).resolve() if path else page
+            if not target.exists():
+                yield page, link, "no such file"
+            elif anchor and target in ids and anchor not in ids[target]:
+                yield page, link, "no such heading"
+
+
 def main():
     problems = 0
+    if sys.argv[1:2] == ["--html"]:
+        for page, link, reason in html_problems(pathlib.Path(sys.argv[2]).resolve()):
+            problems += 1
+            print(f"{page.name}: {link}: {reason}")
+        sys.exit(problems > 0)
     for file in markdown_files():
         for match in LINK.finditer(CODE.sub("", prose(file))):
             link = match[1] or match[2]

@@ -59,8 +59,8 @@ impl Processes for Asyncio {
     async fn cat(input: &'static [u8]) -> Vec<u8> {
         let command = asyncio::Command::new("cat").stdin(asyncio::Stdio::piped());
         let mut cat = command.stdout(asyncio::Stdio::piped()).await.expect("a process");
-        let output = cat.communicate(Some(input)).await.expect("its output");
-        output.stdout.expect("a pipe")
+        let output = cat.communicate(input).await.expect("its output");
+        output.stdout
     }
 }
 

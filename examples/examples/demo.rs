@@ -121,7 +121,7 @@ async fn client(
 
 /// Sends a message and waits for it to come back.
 async fn ask(reader: &mut StreamReader, writer: &StreamWriter) -> io::Result<()> {
-    writer.write(&MESSAGE);
+    writer.write(MESSAGE);
     let answer = reader.read_exactly(MESSAGE.len()).await?;
     assert_eq!(answer, MESSAGE[..]);
     Ok(())

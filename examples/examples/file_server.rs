@@ -139,7 +139,7 @@ async fn show() -> io::Result<()> {
 /// The status line and the contents.
 async fn fetch(address: SocketAddr, request: &str) -> io::Result<(String, Vec<u8>)> {
     let (mut reader, writer) = open_connection(address).await?;
-    writer.write(&request);
+    writer.write(request);
     let status = String::from_utf8_lossy(&reader.read_line().await?).trim_end().to_owned();
     while reader.read_line().await?.len() > 2 {}
     let body = reader.read_to_end().await?.to_vec();

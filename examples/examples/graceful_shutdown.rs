@@ -59,7 +59,7 @@ async fn main() -> io::Result<()> {
         raise_signal(Signal::TERM)
     });
 
-    let signal = signals.recv().await;
+    let signal = signals.next().await;
     println!("main: {signal}, shutting down");
     server.shutdown(GRACE).await;
     println!("main: no more clients");

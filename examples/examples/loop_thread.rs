@@ -14,7 +14,7 @@ use asyncio::{LoopThread, open_connection, sleep, start_server};
 async fn serve() -> std::io::Result<SocketAddr> {
     let server = start_server("127.0.0.1:0", async |mut reader, writer| {
         while let Some(line) = reader.next_line().await? {
-            writer.write(&line.to_ascii_uppercase());
+            writer.write(line.to_ascii_uppercase());
             writer.drain().await?;
         }
         writer.close().await

@@ -25,7 +25,7 @@ async fn main() -> io::Result<()> {
     let longest = longest.stdin(unique.take_stdout_fd().expect("it is piped"));
     let output = longest.stdout(Stdio::piped()).output().await?;
 
-    let text = String::from_utf8_lossy(&output.stdout.expect("it is piped")).into_owned();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut words_by_length: Vec<(usize, &str)> = text
         .lines()
         .filter_map(|line| line.split_once(' '))

@@ -55,7 +55,7 @@ async fn test_all() {
         }
     });
 
-    let threads = ThreadPoolExecutor::new();
+    let threads = ThreadPoolExecutor::default();
     let start = Instant::now();
     let jobs = NUMBERS.map(|number| threads.submit(move || is_prime(number)));
     for (number, job) in NUMBERS.into_iter().zip(jobs) {
@@ -63,7 +63,7 @@ async fn test_all() {
     }
     println!("threads took {:?}, the loop ticked {} times", start.elapsed(), ticks.replace(0));
 
-    let processes = ProcessPoolExecutor::new();
+    let processes = ProcessPoolExecutor::default();
     let start = Instant::now();
     let limit = Some(Duration::from_millis(50));
     let (crash, hang) = (processes.submit(&CRASH, 0), processes.submit_within(limit, &HANG, 0));

@@ -38,7 +38,7 @@ impl DatagramProtocol for Clock {
             self.lost -= 1;
             return;
         }
-        transport.send_to(&now().to_be_bytes(), sender.clone());
+        transport.send_to(now().to_be_bytes(), sender.clone());
     }
 }
 

@@ -50,7 +50,7 @@ async fn show() -> io::Result<()> {
     let server = start(&path).await?;
     let (mut reader, writer) = open_unix_connection(&path).await?;
     for line in ["hello\n", "how are you?\n", "good bye\n"] {
-        writer.write(&line);
+        writer.write(line);
         let answer = reader.read_line().await?;
         print!("{}", String::from_utf8_lossy(&answer));
         assert_eq!(answer, line);

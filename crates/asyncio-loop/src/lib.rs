@@ -71,7 +71,9 @@ pub use executor::{
     Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadPoolBuilder,
     ThreadPoolExecutor, calling_loop,
 };
-pub use kernel::{CallbackRef, LoopWaker, Outcome, RawTask, TaskRef, WaitsFor, is_cancelling};
+pub use kernel::{
+    CallbackRef, LoopWaker, Outcome, RawTask, TaskName, TaskRef, WaitsFor, is_cancelling,
+};
 pub use loop_handle::LoopHandle;
 pub use report::ErrorContext;
 pub use signals::{Signal, Signals, ctrl_c, raise_signal, signal};

@@ -195,7 +195,7 @@ fn timers_go_on_while_the_default_executor_shuts_down() {
 //
 #[test]
 fn after_its_shutdown_the_default_executor_refuses_and_others_do_not() {
-    let own = ThreadPoolExecutor::new();
+    let own = ThreadPoolExecutor::default();
     run(async {
         let event_loop = running_loop();
         event_loop.shutdown_default_executor(None).await.unwrap();
@@ -273,7 +273,7 @@ fn a_closed_loop_runs_no_job_whatever_the_executor() {
     let event_loop = EventLoop::new().unwrap();
     let this = event_loop.handle_to_self();
     drop(event_loop);
-    let pool = ThreadPoolExecutor::new();
+    let pool = ThreadPoolExecutor::default();
     for executor in [None, Some(&pool as &dyn Executor)] {
         let refused = this.run_in_executor(executor, || panic!("it runs"));
         let refused: Result<(), _> = refused.into_thread_future().unwrap().result(None);

@@ -45,7 +45,7 @@ impl Witness {
             let stopped = event_loop.run_until_complete(async move {
                 let mut signals = Signals::new([signal]).unwrap();
                 while tell.send(()).is_ok() {
-                    signals.recv().await;
+                    signals.next().await;
                 }
             });
             assert!(stopped.is_err());
@@ -367,16 +367,16 @@ fn ctrl_c_is_sigint() {
 fn signals_lie_until_they_are_taken_and_repeats_count_as_one() {
     run(async {
         let mut signals = Signals::new([libc::SIGXCPU, libc::SIGXFSZ, libc::SIGXCPU])?;
-        assert_eq!(signals.recv_nowait(), None);
+        assert_eq!(signals.next_nowait(), None);
         send(libc::SIGXCPU);
-        assert_eq!(signals.recv().await.as_raw(), libc::SIGXCPU);
+        assert_eq!(signals.next().await.as_raw(), libc::SIGXCPU);
         let witness = Witness::of(libc::SIGXFSZ);
         witness.send_and_see();
         witness.send_and_see();
         drop(witness);
-        assert_eq!(signals.recv().await.as_raw(), libc::SIGXFSZ);
+        assert_eq!(signals.next().await.as_raw(), libc::SIGXFSZ);
         turns(20).await;
-        assert!(signals.recv_nowait().is_none());
+        assert!(signals.next_nowait().is_none());
         drop(signals);
         assert!(!is_caught(libc::SIGXCPU.into()) && !is_caught(libc::SIGXFSZ.into()));
         io::Result::Ok(())
@@ -392,8 +392,8 @@ fn listeners_and_handlers_of_a_signal_are_all_told() {
         let mut first = Signals::new([libc::SIGPROF])?;
         let mut second = Signals::new([libc::SIGPROF])?;
         send(libc::SIGPROF);
-        first.recv().await;
-        second.recv().await;
+        first.next().await;
+        second.next().await;
         counter.reaches(1).await;
         assert!(running_loop().remove_signal_handler(libc::SIGPROF)?);
         assert!(is_caught(libc::SIGPROF.into()));
@@ -430,7 +430,7 @@ fn many_signals_in_a_row_are_all_seen() {
         let mut signals = Signals::new([libc::SIGTTIN])?;
         for _ in 0..1000 {
             send(libc::SIGTTIN);
-            signals.recv().await;
+            signals.next().await;
         }
         io::Result::Ok(())
     })
@@ -447,7 +447,7 @@ fn real_time_signals_are_signals_like_others() {
         let mut signals = Signals::new([first, last])?;
         for signal in [last, first] {
             send_by_shell(signal);
-            assert_eq!(signals.recv().await, signal);
+            assert_eq!(signals.next().await, signal);
         }
         counter.reaches(1).await;
         assert!(running_loop().remove_signal_handler(first)?);

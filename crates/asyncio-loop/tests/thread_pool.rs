@@ -41,7 +41,7 @@ fn one_worker() -> ThreadPoolExecutor {
 //
 #[test]
 fn a_job_runs_on_a_named_thread_of_the_pool() {
-    let pool = ThreadPoolExecutor::new();
+    let pool = ThreadPoolExecutor::default();
     let name = pool.submit(|| thread::current().name().map(str::to_owned)).result(None).unwrap();
     assert_eq!(name.as_deref(), Some("asyncio_0"));
 }
@@ -213,7 +213,7 @@ fn after_shutdown_what_was_submitted_runs_and_new_jobs_are_refused() {
 
 #[test]
 fn shutdown_of_a_pool_without_threads_ends_at_once_and_twice_is_harmless() {
-    let pool = ThreadPoolExecutor::new();
+    let pool = ThreadPoolExecutor::default();
     assert!(pool.shutdown().is_done());
     assert!(pool.shutdown().is_done());
     assert!(pool.join(Some(Duration::ZERO)).is_ok());
@@ -231,7 +231,7 @@ fn sleeping_threads_end_at_shutdown() {
 //
 #[test]
 fn a_job_that_joins_its_own_pool_is_told_so() {
-    let pool = Arc::new(ThreadPoolExecutor::new());
+    let pool = Arc::new(ThreadPoolExecutor::default());
     let job = pool.submit({
         let pool = Arc::clone(&pool);
         move || pool.join(None)

@@ -21,7 +21,7 @@ const TEST_OPTIONS: &[&str] = &[
 
 pub(crate) fn main(attribute: TokenStream, item: TokenStream) -> Result<TokenStream, Error> {
     let function = Function::parse(item)?;
-    let options = Options::parse(attribute, &["debug", "tokio", "crate"])
+    let options = Options::parse(attribute, &["debug", "virtual_time", "tokio", "crate"])
         .map_err(|error| error.in_function(Some(function.name.clone())))?;
     Ok(expand(function, &options))
 }

@@ -18,9 +18,13 @@ use proc_macro::TokenStream;
 ///
 /// * `debug = true` or `false` turns the loop's debug mode on or off, whatever the environment
 ///   says;
+/// * `virtual_time = true`: the loop's clock jumps to the next deadline when nothing else can run,
+///   for simulations and for trying something out;
 /// * `tokio`: the loop runs inside a runtime of tokio, so that crates which need one work; with the
 ///   feature `tokio-runtime`;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
+///
+/// `debug` and `virtual_time` by themselves mean `true`.
 ///
 /// # Examples
 ///
@@ -38,6 +42,15 @@ use proc_macro::TokenStream;
 /// #[asyncio::main(tokio)]
 /// async fn main() {
 ///     assert_eq!(tokio::spawn(async { 6 * 7 }).await.unwrap(), 42);
+/// }
+/// ```
+///
+/// A year in no time:
+///
+/// ```
+/// #[asyncio::main(virtual_time)]
+/// async fn main() {
+///     asyncio::sleep(std::time::Duration::from_secs(365 * 24 * 3600)).await;
 /// }
 /// ```
 ///
@@ -73,6 +86,11 @@ use proc_macro::TokenStream;
 /// #[asyncio::main(debug = "yes")]
 /// async fn main() {}
 /// ```
+///
+/// ```compile_fail
+/// #[asyncio::main(crate)]
+/// async fn main() {}
+/// ```
 #[proc_macro_attribute]
 pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::main(attribute, item).unwrap_or_else(error::Error::into_tokens)
@@ -97,6 +115,8 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// * `tokio`: the loop runs inside a runtime of tokio, so that crates which need one work; with the
 ///   feature `tokio-runtime`;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
+///
+/// `debug` and `virtual_time` by themselves mean `true`.
 ///
 /// # Examples
 ///

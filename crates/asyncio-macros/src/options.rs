@@ -1,6 +1,6 @@
 //! The options of an attribute: `name = value`, or a name alone.
 
-use proc_macro::{Ident, Span, TokenStream, TokenTree};
+use proc_macro::{Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 
 use crate::error::Error;
 
@@ -98,6 +98,15 @@ impl Options {
             self.tokio = true;
             return Ok(name.clone());
         }
+        let on = TokenTree::from(Ident::new("true", name.span()));
+        let equals = TokenTree::from(Punct::new('=', Spacing::Alone));
+        let pair = match pair {
+            // A switch by itself turns its option on.
+            [_] if ["debug", "virtual_time"].contains(&text.as_str()) => {
+                &[pair[0].clone(), equals, on]
+            }
+            pair => pair,
+        };
         let [_, TokenTree::Punct(equals), value] = pair else {
             return Err(Error::new(name.span(), format!("expected `{text} = value`")));
         };

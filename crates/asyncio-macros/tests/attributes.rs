@@ -26,6 +26,14 @@ async fn is_debug_in_a_renamed_crate() -> bool {
     asyncio::running_loop().is_debug()
 }
 
+#[asyncio::main(virtual_time, debug)]
+async fn a_year() -> (Duration, bool) {
+    let event_loop = asyncio::running_loop();
+    let start = event_loop.time();
+    asyncio::sleep(Duration::from_secs(365 * 24 * 3600)).await;
+    (event_loop.time() - start, event_loop.is_debug())
+}
+
 #[asyncio::main]
 async fn shows() -> impl std::fmt::Display {
     "shown"
@@ -43,6 +51,11 @@ fn main_runs_the_function_on_a_loop_and_returns_its_value() {
 fn main_sets_the_debug_flag() {
     assert!(is_debug().unwrap());
     assert!(!is_debug_in_a_renamed_crate());
+}
+
+#[test]
+fn a_switch_by_itself_is_on() {
+    assert_eq!(a_year(), (Duration::from_secs(365 * 24 * 3600), true));
 }
 
 #[asyncio::testing::test]

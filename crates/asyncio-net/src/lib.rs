@@ -50,6 +50,7 @@
 //!
 //! All are off by default, and bring no more than the traits.
 //!
+//! * `futures-core`: the lines of a [`StreamReader`] are a `Stream`.
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`,
 //!   `AsyncBufRead` and `AsyncWrite` of the crate `futures-io`.
 //! * `hyper`: they have `Read` and `Write` of `hyper::rt`, so hyper takes them as they are.
@@ -107,7 +108,8 @@ pub use io::{ByteSource, ByteStream, Extra};
 pub use layer::{Accepting, Connecting, Layer, PlainStream, upgrade_streams, upgrade_transport};
 pub use memory::{MemoryStream, memory_pair};
 pub use pipe::{
-    connect_read_pipe, connect_write_pipe, open_read_pipe, open_write_pipe, stderr, stdin, stdout,
+    connect_read_pipe, connect_write_pipe, input, open_read_pipe, open_write_pipe, stderr, stdin,
+    stdout,
 };
 pub use protocol::{BufferedProtocol, Protocol};
 pub use resolve::{AddrInfo, AddrInfoHints, Family, getaddrinfo, getnameinfo};
@@ -121,6 +123,8 @@ pub use sock::{
     sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_recvmsg, sock_sendall, sock_sendmsg,
     sock_sendto,
 };
+#[cfg(feature = "futures-core")]
+pub use stream::Lines;
 pub use stream::{
     Closed, DEFAULT_LIMIT, JoinedStream, StreamFeeder, StreamReader, StreamWriter, feed_reader,
     feed_reader_with_limit, stream_over,

@@ -6,12 +6,15 @@
 mod common;
 
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::pin::pin;
 use std::process::{Child, Command, Stdio};
+use std::task::Poll;
 
-use asyncio_net::{stderr, stdin, stdout};
+use asyncio_net::{input, stderr, stdin, stdout};
 use common::{TempDir, run};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -320,5 +323,89 @@ fn a_read_that_is_given_up_takes_nothing() {
             line.unwrap();
         }
         finish(child);
+    }
+}
+
+/// Asks for lines until the input ends, and says what it got.
+#[test]
+fn child_asks() {
+    if !is_child() {
+        return;
+    }
+    run(async || {
+        let said = stderr()?;
+        loop {
+            let mut first = pin!(input("name? "));
+            let begun = poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx))).await;
+            if begun.is_pending() {
+                let busy = input("").await.unwrap_err();
+                assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy);
+            }
+            let answer = match begun {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => first.await,
+            };
+            match answer {
+                Ok(name) => writeln!(said, "hello {name}."),
+                Err(error) => {
+                    writeln!(said, "{:?}.", error.kind());
+                    if error.kind() == io::ErrorKind::UnexpectedEof {
+                        break;
+                    }
+                }
+            }
+            said.flush().await?;
+        }
+        said.close().await
+    });
+}
+
+/// Answers one prompt after the other.
+fn check_asking(input: OwnedFd, mut writer: File, at_once: bool) {
+    let mut command = this_program("child_asks");
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut asked = child.stdout.take().unwrap();
+    let mut answers = BufReader::new(child.stderr.take().unwrap());
+    let lines: [&[u8]; 4] = [b"ann\n", b"bob\r\n", b"\xff\n", b"\n"];
+    if at_once {
+        writer.write_all(&lines.concat()).unwrap();
+    }
+    for (line, answer) in
+        lines.into_iter().zip(["hello ann.", "hello bob.", "InvalidData.", "hello ."])
+    {
+        if !at_once {
+            read_until(&mut asked, b"name? ");
+            writer.write_all(line).unwrap();
+        }
+        let mut said = String::new();
+        answers.read_line(&mut said).unwrap();
+        assert_eq!(said.trim_end(), answer);
+    }
+    drop(writer);
+    let mut said = String::new();
+    answers.read_line(&mut said).unwrap();
+    assert_eq!(said.trim_end(), "UnexpectedEof.");
+    drop(asked);
+    child.wait().unwrap();
+}
+
+fn read_until(from: &mut impl Read, end: &[u8]) {
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !seen.ends_with(end) {
+        from.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+    }
+}
+
+#[test]
+fn a_program_asks_and_is_answered() {
+    for at_once in [false, true] {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        check_asking(theirs.into(), as_file(ours), at_once);
+        let (reading, writing) = io::pipe().unwrap();
+        check_asking(reading.into(), as_file(writing), at_once);
     }
 }

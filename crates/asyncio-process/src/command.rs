@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::pin::Pin;
-use std::process::{self, ExitStatus};
+use std::process::{self, ExitStatus, Output};
 
 #[cfg(target_os = "linux")]
 use asyncio_loop::Signal;
@@ -20,7 +20,6 @@ use asyncio_net::DEFAULT_LIMIT;
 #[cfg(target_os = "linux")]
 use crate::child::sendable;
 use crate::child::{Child, Fate, Owned};
-use crate::communicate::Output;
 use crate::pipe::{Pipe, Pipes};
 use crate::process::Process;
 use crate::resource::Resource;
@@ -89,7 +88,7 @@ pub fn create_subprocess_shell(line: impl AsRef<OsStr>) -> Command {
 /// asyncio_task::run(async {
 ///     let command = Command::new("env").arg("-0").env_clear().env("NAME", "value");
 ///     let output = command.current_dir("/").stderr(Stdio::null()).output().await?;
-///     assert_eq!(output.stdout.unwrap(), b"NAME=value\0");
+///     assert_eq!(output.stdout, b"NAME=value\0");
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
@@ -138,7 +137,7 @@ impl Command {
     ///
     /// asyncio_task::run(async {
     ///     let output = Command::shell("echo one two | wc -w").output().await?;
-    ///     assert_eq!(output.stdout.unwrap().trim_ascii(), b"2");
+    ///     assert_eq!(output.stdout.trim_ascii(), b"2");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -177,7 +176,7 @@ impl Command {
     ///
     /// asyncio_task::run(async {
     ///     let output = Command::shell("echo $GREETING").env("GREETING", "hello").output().await?;
-    ///     assert_eq!(output.stdout.unwrap(), b"hello\n");
+    ///     assert_eq!(output.stdout, b"hello\n");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -218,7 +217,7 @@ impl Command {
     ///
     /// asyncio_task::run(async {
     ///     let output = Command::new("pwd").current_dir("/").output().await?;
-    ///     assert_eq!(output.stdout.unwrap(), b"/\n");
+    ///     assert_eq!(output.stdout, b"/\n");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -293,7 +292,7 @@ impl Command {
     /// asyncio_task::run(async {
     ///     let command = Command::shell("umask").umask(0o027).stdout(Stdio::piped());
     ///     let output = command.output().await?;
-    ///     assert_eq!(output.stdout.unwrap(), b"0027\n");
+    ///     assert_eq!(output.stdout, b"0027\n");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -318,7 +317,7 @@ impl Command {
     ///     let command = command.resource_limit(Resource::OpenFiles, 50);
     ///     let command = command.resource_limit(Resource::CpuTime, 7);
     ///     let output = command.stdout(Stdio::piped()).output().await?;
-    ///     assert_eq!(output.stdout.unwrap(), b"50\n7\n");
+    ///     assert_eq!(output.stdout, b"50\n7\n");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -517,7 +516,7 @@ impl Command {
     ///
     /// asyncio_task::run(async {
     ///     let output = Command::new("echo").arg("hello").output().await?;
-    ///     assert_eq!(output.stdout.unwrap(), b"hello\n");
+    ///     assert_eq!(output.stdout, b"hello\n");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```

@@ -2,27 +2,57 @@
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::process::ExitStatus;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use asyncio_loop::machinery::Share;
-use asyncio_net::{StreamReader, StreamWriter};
+use asyncio_net::{Bytes, StreamReader, StreamWriter};
 
 use crate::pipe::Pipe;
 
 /// Read at least this much at once: what a pipe holds by default.
 const CHUNK: usize = 64 * 1024;
 
-/// What a process left behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
-    /// How it ended.
-    pub status: ExitStatus,
-    /// What it wrote to standard output, if that was piped.
-    pub stdout: Option<Vec<u8>>,
-    /// What it wrote to standard error, if that was piped.
-    pub stderr: Option<Vec<u8>>,
+/// What a process may be given as its input by
+/// [`communicate`](crate::Process::communicate): text, bytes or `None`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the input of a process",
+    label = "neither text nor bytes nor `None`",
+    note = "an `Option` is one of `&[u8]`, as in `text.as_deref().map(str::as_bytes)`"
+)]
+pub trait ProcessInput {
+    /// The bytes; `None` is as good as no bytes.
+    fn bytes(&self) -> &[u8];
+}
+
+macro_rules! input {
+    ($($type:ty),*) => {$(
+        impl ProcessInput for $type {
+            fn bytes(&self) -> &[u8] {
+                self.as_ref()
+            }
+        }
+    )*};
+}
+
+input!(str, String, [u8], Vec<u8>, Bytes);
+
+impl<const N: usize> ProcessInput for [u8; N] {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
+
+impl<T: ProcessInput + ?Sized> ProcessInput for &T {
+    fn bytes(&self) -> &[u8] {
+        (**self).bytes()
+    }
+}
+
+impl ProcessInput for Option<&[u8]> {
+    fn bytes(&self) -> &[u8] {
+        self.unwrap_or_default()
+    }
 }
 
 /// An exchange under way. It works on the pipes themselves, so bytes are copied once: by the
@@ -33,7 +63,8 @@ pub(crate) struct Communication<'a> {
     stderr: Option<Collect>,
 }
 
-type Collected = (Option<Vec<u8>>, Option<Vec<u8>>);
+/// Standard output and standard error.
+type Collected = (Vec<u8>, Vec<u8>);
 
 impl<'a> Communication<'a> {
     pub(crate) fn new(
@@ -53,7 +84,8 @@ impl<'a> Communication<'a> {
 
     pub(crate) async fn run(mut self) -> io::Result<Collected> {
         poll_fn(|cx| self.poll(cx)).await?;
-        Ok((self.stdout.map(|stdout| stdout.bytes), self.stderr.map(|stderr| stderr.bytes)))
+        let bytes = |output: Option<Collect>| output.map(|output| output.bytes).unwrap_or_default();
+        Ok((bytes(self.stdout), bytes(self.stderr)))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -6,8 +6,8 @@
 //! asyncio_task::run(async {
 //!     let command = create_subprocess_exec("tr", ["a-z", "A-Z"]);
 //!     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).await?;
-//!     let output = process.communicate(Some(b"hello")).await?;
-//!     assert_eq!(output.stdout.unwrap(), b"HELLO");
+//!     let output = process.communicate("hello").await?;
+//!     assert_eq!(output.stdout, b"HELLO");
 //!     std::io::Result::Ok(())
 //! }).unwrap();
 //! ```
@@ -35,15 +35,16 @@ mod waiters;
 mod watcher;
 
 pub use command::{Command, create_subprocess_exec, create_subprocess_shell};
-pub use communicate::Output;
+pub use communicate::ProcessInput;
 #[cfg(feature = "pool")]
 pub use pool::{
-    PoolError, PoolFunction, ProcessPoolBuilder, ProcessPoolExecutor, Registrable,
-    init_process_pool,
+    PoolError, PoolFunction, PoolMap, PoolMapFuture, ProcessPoolBuilder, ProcessPoolExecutor,
+    Registrable, init_process_pool,
 };
 pub use process::Process;
 pub use protocol::SubprocessProtocol;
 pub use resource::Resource;
+pub use std::process::Output;
 pub use stdio::Stdio;
 pub use transport::{SubprocessTransport, subprocess_exec};
 pub use watcher::Watcher;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Output};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use asyncio_net::{StreamReader, StreamWriter, stream_over};
 use asyncio_task::timeout;
 
 use crate::child::Owned;
-use crate::communicate::{Communication, Output};
+use crate::communicate::{Communication, ProcessInput};
 use crate::pipe::{Input, Pipe, Pipes};
 
 /// A child process, its standard streams as far as they are piped, and its end.
@@ -36,8 +36,8 @@ use crate::pipe::{Input, Pipe, Pipes};
 /// asyncio_task::run(async {
 ///     let command = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped());
 ///     let mut process = command.await?;
-///     let output = process.communicate(Some(b"meow")).await?;
-///     assert_eq!(output.stdout.unwrap(), b"meow");
+///     let output = process.communicate(b"meow").await?;
+///     assert_eq!(output.stdout, b"meow");
 ///     assert!(output.status.success());
 ///     std::io::Result::Ok(())
 /// }).unwrap();
@@ -122,7 +122,7 @@ impl Process {
     ///     let mut process = command.await?;
     ///     process.stdin().unwrap().write("hello\n");
     ///     assert_eq!(process.stdout().unwrap().read_line().await?, "hello\n");
-    ///     drop(process.take_stdin()); // the end of its input
+    ///     process.take_stdin(); // the end of its input
     ///     assert!(process.wait().await.success());
     ///     std::io::Result::Ok(())
     /// }).unwrap();
@@ -146,19 +146,16 @@ impl Process {
 
     /// Takes the writer of its standard input out, to be used elsewhere. Dropping the writer closes
     /// the pipe.
-    #[must_use]
     pub fn take_stdin(&mut self) -> Option<StreamWriter> {
         self.stdin.take().map(|(writer, _)| writer)
     }
 
     /// Takes its standard output out, to be used elsewhere.
-    #[must_use]
     pub fn take_stdout(&mut self) -> Option<StreamReader> {
         self.stdout.take().map(|(reader, _)| reader)
     }
 
     /// Takes its standard error out, to be used elsewhere.
-    #[must_use]
     pub fn take_stderr(&mut self) -> Option<StreamReader> {
         self.stderr.take().map(|(reader, _)| reader)
     }
@@ -176,12 +173,11 @@ impl Process {
     ///     let mut words = Command::new("echo").arg("one two").stdout(Stdio::piped()).await?;
     ///     let count = Command::new("wc").arg("-w").stdout(Stdio::piped());
     ///     let output = count.stdin(words.take_stdout_fd().unwrap()).output().await?;
-    ///     assert_eq!(output.stdout.unwrap().trim_ascii(), b"2");
+    ///     assert_eq!(output.stdout.trim_ascii(), b"2");
     ///     assert!(words.wait().await.success());
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    #[must_use]
     pub fn take_stdout_fd(&mut self) -> Option<OwnedFd> {
         let (_, pipe) = self.stdout.take()?;
         pipe.into_fd()
@@ -211,6 +207,15 @@ impl Process {
     ///     assert!(process.wait().await.success(), "as often as one likes");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
+    /// ```
+    ///
+    /// Waiting cannot fail, so there is no `?`; an exit code other than 0 is a status like any
+    /// other:
+    ///
+    /// ```compile_fail,E0277
+    /// # async fn f(process: asyncio_process::Process) -> std::io::Result<()> {
+    /// process.wait().await?;
+    /// # Ok(()) }
     /// ```
     pub fn wait(&self) -> impl Future<Output = ExitStatus> {
         at_await(async move { self.child.wait().await })
@@ -307,7 +312,7 @@ impl Process {
     ///
     /// The three run at the same time, so no pipe blocks, however much there is. A process that
     /// does not read all its input is no error. Streams that are not piped, or were taken, are
-    /// `None` in the output.
+    /// empty in the output. `communicate(None)` gives no input.
     ///
     /// A stream ends when all its writing ends are closed. A process that the child has started in
     /// the background may hold one. This waits for it, too, unless it is [killed with the
@@ -329,14 +334,22 @@ impl Process {
     /// asyncio_task::run(async {
     ///     let command = Command::new("tr").args(["a-z", "A-Z"]);
     ///     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).await?;
-    ///     let output = process.communicate(Some(b"hello")).await?;
-    ///     assert_eq!(output.stdout.unwrap(), b"HELLO");
+    ///     let output = process.communicate("hello").await?;
+    ///     assert_eq!(output.stdout, b"HELLO");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
+    ///
+    /// Input is text or bytes, borrowed or owned, or `None`:
+    ///
+    /// ```compile_fail,E0277
+    /// # async fn f(mut process: asyncio_process::Process) -> std::io::Result<()> {
+    /// process.communicate(42).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn communicate(
         &mut self,
-        input: Option<&[u8]>,
+        input: impl ProcessInput,
     ) -> impl Future<Output = io::Result<Output>> {
         at_await(async move { self.communicate_within(input, usize::MAX).await })
     }
@@ -367,12 +380,12 @@ impl Process {
     /// ```
     pub fn communicate_within(
         &mut self,
-        input: Option<&[u8]>,
+        input: impl ProcessInput,
         limit: usize,
     ) -> impl Future<Output = io::Result<Output>> {
         at_await(async move {
             let communication = Communication::new(
-                input.unwrap_or_default(),
+                input.bytes(),
                 self.stdin.take(),
                 self.stdout.take(),
                 self.stderr.take(),

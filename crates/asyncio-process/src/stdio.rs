@@ -20,7 +20,7 @@ use std::process;
 /// asyncio_task::run(async {
 ///     let command = Command::shell("echo out; echo err >&2").stdout(Stdio::piped());
 ///     let output = command.stderr(Stdio::merged()).output().await?;
-///     assert_eq!(output.stdout.unwrap(), b"out\nerr\n");
+///     assert_eq!(output.stdout, b"out\nerr\n");
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
@@ -67,7 +67,7 @@ impl Stdio {
     ///
     /// asyncio_task::run(async {
     ///     let command = Command::shell("echo one; echo two >&2").stderr(Stdio::merged());
-    ///     assert_eq!(command.output().await?.stdout.unwrap(), b"one\ntwo\n");
+    ///     assert_eq!(command.output().await?.stdout, b"one\ntwo\n");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```

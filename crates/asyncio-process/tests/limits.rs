@@ -12,7 +12,7 @@ fn shell(line: &str, options: impl FnOnce(Command) -> Command) -> io::Result<Str
     let command = options(Command::shell(line)).stdin(Stdio::null()).stdout(Stdio::piped());
     let output = run(command.output())?;
     assert!(output.status.success(), "{:?}", output.status);
-    Ok(String::from_utf8(output.stdout.unwrap()).unwrap())
+    Ok(String::from_utf8(output.stdout).unwrap())
 }
 
 fn sleeper() -> Command {

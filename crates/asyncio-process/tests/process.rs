@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use asyncio_loop::{EventLoop, Signal};
 use asyncio_process::{
-    Command, Process, Stdio, Watcher, create_subprocess_exec, create_subprocess_shell,
+    Command, Process, ProcessInput, Stdio, Watcher, create_subprocess_exec, create_subprocess_shell,
 };
 use asyncio_task::{create_task, run, sleep, yield_now};
 use rustix::process::{
@@ -70,7 +70,7 @@ fn the_error_names_what_did_not_start_and_where() {
 fn exec_passes_arguments_as_they_are_and_shell_interprets_them() {
     run(async {
         let exec = create_subprocess_exec("echo", ["$HOME", "*"]).stdout(Stdio::piped());
-        assert_eq!(exec.output().await?.stdout.unwrap(), b"$HOME *\n");
+        assert_eq!(exec.output().await?.stdout, b"$HOME *\n");
         assert_eq!(create_subprocess_shell("exit 7").await?.wait().await, exited(7));
         io::Result::Ok(())
     })
@@ -89,7 +89,7 @@ fn ten_commands_at_once_each_return_their_own_output() {
             .collect();
         for (number, task) in tasks.into_iter().enumerate() {
             let output = task.await.unwrap()?;
-            assert_eq!(output.stdout.unwrap(), format!("{number}\n").as_bytes());
+            assert_eq!(output.stdout, format!("{number}\n").as_bytes());
         }
         io::Result::Ok(())
     })
@@ -323,10 +323,10 @@ fn communicate_does_not_deadlock_however_much_there_is() {
     run(async {
         let input: Vec<u8> = (0..SIZE).map(|n| n as u8).collect();
         let mut process = piped(Command::shell("tee /dev/stderr")).await?;
-        let output = process.communicate(Some(&input)).await?;
+        let output = process.communicate(&input).await?;
         assert!(output.status.success());
-        assert_eq!(output.stdout.as_ref(), Some(&input));
-        assert_eq!(output.stderr.as_ref(), Some(&input));
+        assert_eq!(output.stdout, input);
+        assert_eq!(output.stderr, input);
         io::Result::Ok(())
     })
     .unwrap();
@@ -340,8 +340,8 @@ fn communicate_sends_what_was_written_before_and_keeps_what_was_read_ahead() {
         process.stdin().unwrap().write(b"one\ntwo\n");
         assert_eq!(process.stdout().unwrap().read_line().await?, "one\n");
         process.stdin().unwrap().write(b"three\n");
-        let output = process.communicate(Some(b"four\n")).await?;
-        assert_eq!(output.stdout.unwrap(), b"two\nthree\nfour\n");
+        let output = process.communicate(b"four\n").await?;
+        assert_eq!(output.stdout, b"two\nthree\nfour\n");
         io::Result::Ok(())
     })
     .unwrap();
@@ -356,7 +356,7 @@ fn communicate_keeps_to_its_limit() {
 
         let command = Command::shell("head -c 1000 /dev/zero").stdout(Stdio::piped());
         let output = command.await?.communicate_within(None, 1000).await?;
-        assert_eq!(output.stdout.unwrap().len(), 1000);
+        assert_eq!(output.stdout.len(), 1000);
         io::Result::Ok(())
     })
     .unwrap();
@@ -368,7 +368,7 @@ fn communicate_without_input_closes_a_piped_stdin() {
     run(async {
         for input in [None, Some(&b""[..])] {
             let output = piped(Command::new("cat")).await?.communicate(input).await?;
-            assert_eq!(output.stdout.unwrap(), b"");
+            assert_eq!(output.stdout, b"");
         }
         io::Result::Ok(())
     })
@@ -379,10 +379,10 @@ fn communicate_without_input_closes_a_piped_stdin() {
 fn output_pipes_what_is_not_told_otherwise_and_gives_no_input() {
     run(async {
         let output = Command::shell("cat; echo out; echo err >&2").output().await?;
-        assert_eq!(output.stdout.unwrap(), b"out\n");
-        assert_eq!(output.stderr.unwrap(), b"err\n");
+        assert_eq!(output.stdout, b"out\n");
+        assert_eq!(output.stderr, b"err\n");
         let output = Command::new("true").stdout(Stdio::inherit()).output().await?;
-        assert_eq!((output.stdout, output.stderr.unwrap()), (None, Vec::new()));
+        assert_eq!((output.stdout, output.stderr), (Vec::new(), Vec::new()));
         io::Result::Ok(())
     })
     .unwrap();
@@ -394,13 +394,13 @@ fn streams_that_are_not_piped_are_none() {
     run(async {
         let command = Command::shell("echo out; echo err >&2");
         let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output().await?;
-        assert_eq!((output.stdout, output.stderr.unwrap()), (None, b"err\n".to_vec()));
+        assert_eq!((output.stdout, output.stderr), (Vec::new(), b"err\n".to_vec()));
 
         let command = Command::shell("exit 1").stdin(Stdio::null());
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).await?;
         assert!(process.stdin().is_none() && process.stdout().is_none());
-        let output = process.communicate(Some(b"nobody reads it")).await?;
-        assert_eq!((output.stdout, output.stderr), (None, None));
+        let output = process.communicate(b"nobody reads it").await?;
+        assert_eq!((output.stdout, output.stderr), (Vec::new(), Vec::new()));
         assert_eq!(output.status, exited(1));
         io::Result::Ok(())
     })
@@ -413,8 +413,8 @@ fn communicate_ignores_a_process_that_does_not_read_its_input() {
     run(async {
         let input = vec![b'x'; 3_000_000];
         let mut process = piped(Command::shell("exec <&-; echo done")).await?;
-        let output = process.communicate(Some(&input)).await?;
-        assert_eq!(output.stdout.unwrap(), b"done\n");
+        let output = process.communicate(&input).await?;
+        assert_eq!(output.stdout, b"done\n");
         assert!(output.status.success());
         io::Result::Ok(())
     })
@@ -558,8 +558,8 @@ fn standard_error_can_be_merged_into_standard_output() {
     let both = || Command::shell("echo out; echo err >&2").stderr(Stdio::merged());
     run(async {
         let output = both().stdout(Stdio::piped()).output().await?;
-        assert_eq!(output.stdout.unwrap(), b"out\nerr\n");
-        assert_eq!(output.stderr, None);
+        assert_eq!(output.stdout, b"out\nerr\n");
+        assert_eq!(output.stderr, b"");
 
         let (mut reader, writer) = pipe();
         assert!(both().stdout(writer).await?.wait().await.success());
@@ -596,7 +596,7 @@ fn files_can_be_the_streams() {
         writer.write_all(b"from a file")?;
         drop(writer);
         let output = Command::new("cat").stdin(reader).stdout(Stdio::piped()).output().await?;
-        assert_eq!(output.stdout.unwrap(), b"from a file");
+        assert_eq!(output.stdout, b"from a file");
         io::Result::Ok(())
     })
     .unwrap();
@@ -608,7 +608,7 @@ fn environment_directory_name_and_group_are_set() {
         let command = Command::shell("echo $0 $A $B; pwd").env_clear().env("A", "1");
         let command = command.envs([("B", "2"), ("C", "3")]).env_remove("C");
         let output = command.current_dir("/").stdout(Stdio::piped()).output().await?;
-        assert_eq!(output.stdout.unwrap(), b"/bin/sh 1 2\n/\n");
+        assert_eq!(output.stdout, b"/bin/sh 1 2\n/\n");
 
         let process = sleeper().process_group(0).await?;
         let group = rustix::process::getpgid(Some(raw_pid(process.id())))?;
@@ -692,7 +692,7 @@ fn output_of_one_process_feeds_another() {
         let mut numbers = Command::shell("seq 1 100000").stdout(Stdio::piped()).await?;
         let tail = Command::new("tail").arg("-n1").stdin(numbers.take_stdout_fd().unwrap());
         let output = tail.stdout(Stdio::piped()).output().await?;
-        assert_eq!(output.stdout.unwrap(), b"100000\n");
+        assert_eq!(output.stdout, b"100000\n");
         assert!(numbers.wait().await.success());
         io::Result::Ok(())
     })
@@ -729,4 +729,25 @@ fn what_is_no_signal_cannot_be_sent() {
         io::Result::Ok(())
     })
     .unwrap();
+}
+
+#[test]
+fn input_is_text_or_bytes_and_output_is_plain() {
+    run(async {
+        async fn cat(input: impl ProcessInput) -> Vec<u8> {
+            let cat = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped());
+            let output = cat.await.unwrap().communicate(input).await.unwrap();
+            assert!(output.status.success() && output.stderr.is_empty());
+            output.stdout
+        }
+        assert_eq!(cat("text").await, b"text");
+        assert_eq!(cat(String::from("text")).await, b"text");
+        assert_eq!(cat(&String::from("text")).await, b"text");
+        assert_eq!(cat(b"bytes").await, b"bytes");
+        assert_eq!(cat(vec![1, 2]).await, [1, 2]);
+        assert_eq!(cat(&[1, 2][..]).await, [1, 2]);
+        assert_eq!(cat(asyncio_net::Bytes::from_static(b"bytes")).await, b"bytes");
+        assert_eq!(cat(Some(&b"bytes"[..])).await, b"bytes");
+        assert_eq!(cat(None).await, b"");
+    });
 }

@@ -7,6 +7,7 @@ use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -130,6 +131,20 @@ impl Drop for Wild {
     }
 }
 
+/// How many arguments have set out for a worker.
+static SEEN: AtomicUsize = AtomicUsize::new(0);
+static LOOK: PoolFunction<Seen, ()> = PoolFunction::new("look", |_| ());
+
+#[derive(Deserialize)]
+struct Seen;
+
+impl Serialize for Seen {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        SEEN.fetch_add(1, Ordering::Relaxed);
+        serializer.serialize_unit_struct("Seen")
+    }
+}
+
 fn main() {
     init_process_pool(&[
         &TAKE_WILD,
@@ -149,6 +164,7 @@ fn main() {
         &ALLOCATE,
         &HOARD,
         &READ_STDIN,
+        &LOOK,
     ]);
     let tests: &[(&str, fn())] = &[
         ("values_travel_both_ways", values_travel_both_ways),
@@ -171,6 +187,9 @@ fn main() {
         ("a_job_past_its_limit_is_killed", a_job_past_its_limit_is_killed),
         ("workers_can_be_killed", workers_can_be_killed),
         ("queued_jobs_can_be_cancelled", queued_jobs_can_be_cancelled),
+        ("a_map_keeps_the_order", a_map_keeps_the_order),
+        ("a_map_ends_with_its_first_error", a_map_ends_with_its_first_error),
+        ("a_map_that_is_dropped_cancels_what_waits", a_map_that_is_dropped),
         ("workers_keep_to_their_limits", workers_keep_to_their_limits),
         ("a_worker_without_any_memory_ends", a_worker_without_any_memory_ends),
         ("a_worker_whose_parent_is_gone_is_one_still", a_worker_whose_parent_is_gone),
@@ -207,6 +226,52 @@ fn values_travel_both_ways() {
     assert_eq!(pool.submit(&ADD, (2, 3)).result(None).unwrap(), 5);
     let failed = pool.submit(&FAIL, "no".to_owned()).result(None).unwrap();
     assert_eq!(failed, Err("no".to_owned()));
+}
+
+fn a_map_keeps_the_order() {
+    let pool = ProcessPoolExecutor::new(3);
+    let sums: Vec<u32> = (0..50).map(|n| n + 1).collect();
+    for size in [1, 7, 50, 1000] {
+        let map = || pool.map(&ADD, (0..50).map(|n| (n, 1))).chunk_size(size);
+        assert_eq!(map().result(None).unwrap(), sums);
+        assert_eq!(asyncio_task::run(async { map().await }).unwrap(), sums);
+    }
+    assert_eq!(pool.map(&ADD, []).result(None).unwrap(), []);
+    assert_eq!(asyncio_task::run(async { pool.map(&ADD, []).await }).unwrap(), []);
+}
+
+fn a_map_ends_with_its_first_error() {
+    let pool = one_worker();
+    let texts = || ["one", "two", "three"].map(str::to_owned);
+    for size in [1, 2] {
+        let map = || pool.map(&PANIC, texts()).chunk_size(size);
+        for result in [map().result(None), asyncio_task::run(async { map().await })] {
+            let Err(JobError::Panicked(panic)) = result else { panic!("{result:?}") };
+            assert_eq!(panic.message().as_deref(), Some("one"));
+        }
+    }
+    // The worker that answered with a panic is as good as before; an exit fails its own chunk.
+    let Err(JobError::Failed(error)) = pool.map(&EXIT, [7, 8]).result(None) else { panic!() };
+    assert!(matches!(*error.downcast().unwrap(), PoolError::WorkerDied { .. }));
+    assert_eq!(pool.submit(&ADD, (1, 1)).result(None).unwrap(), 2);
+}
+
+fn a_map_that_is_dropped() {
+    let pool = one_worker();
+    let hanging = pool.submit(&HANG, ());
+    while pool.running_jobs().is_empty() {
+        std::thread::yield_now();
+    }
+    let late = pool.map(&LOOK, [Seen, Seen]).result(Some(Duration::ZERO));
+    assert!(matches!(late, Err(JobError::TimedOut)), "{late:?}");
+    let waits = pool.map(&LOOK, [Seen, Seen]).into_future();
+    assert!(pool.queued() >= 2);
+    drop(waits);
+    assert_eq!(pool.kill_workers_until_done(&[hanging]), 1);
+    assert_eq!(pool.submit(&ADD, (1, 1)).result(None).unwrap(), 2);
+    assert_eq!(SEEN.load(Ordering::Relaxed), 0, "none has set out");
+    pool.map(&LOOK, [Seen, Seen]).result(None).unwrap();
+    assert_eq!(SEEN.load(Ordering::Relaxed), 2);
 }
 
 fn large_values_travel_too() {

@@ -18,6 +18,8 @@
 
 mod error;
 mod ring;
+#[cfg(feature = "futures-core")]
+mod stream;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -29,6 +31,8 @@ pub use self::error::{RecvError, SendError, TryRecvError};
 use asyncio_loop::WaitsFor;
 
 use self::ring::{Read, Ring};
+#[cfg(feature = "futures-core")]
+pub use self::stream::Values;
 use crate::line::{Line, Signal};
 
 /// Creates a channel that keeps the newest `capacity` values for its receivers.

@@ -49,6 +49,11 @@
 //! woken to look; only when that one was kept aside as well does it take a newcomer, or the drop of
 //! one of the two, to go on. A future that was passed over and is polled later joins the line anew.
 //!
+//! # Features
+//!
+//! * `futures-core`: queues and the receivers of [`broadcast`] give their items as a `Stream`. Off
+//!   by default.
+//!
 //! # Which one when
 //!
 //! `docs/SYNC.md` in the repository has a table, and says how all this differs from the standard
@@ -83,6 +88,8 @@ pub use error::{
 pub use event::{Event, EventWait};
 pub use lock::{Acquire, Guard, Lock, LockGuard, OwnedLockGuard};
 pub use pool::{Pool, Pooled};
+#[cfg(feature = "futures-core")]
+pub use queue::Items;
 pub use queue::{
     BaseQueue, Fifo, Get, Lifo, LifoQueue, Order, Priority, PriorityQueue, Put, Queue,
 };

@@ -121,6 +121,13 @@ impl Semaphore {
     /// assert!(Semaphore::new(1).try_acquire().is_some());
     /// assert!(Semaphore::new(0).try_acquire().is_none());
     /// ```
+    ///
+    /// It is an `Option`, not a `Result`: there is one reason why it may give none.
+    ///
+    /// ```compile_fail,E0308
+    /// # use asyncio_sync::Semaphore;
+    /// if let Ok(permit) = Semaphore::new(1).try_acquire() {}
+    /// ```
     #[must_use = "if unused the permit is given back at once"]
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
         if self.is_locked() {

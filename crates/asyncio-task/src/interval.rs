@@ -89,7 +89,8 @@ pub enum MissedTicks {
     Skip,
 }
 
-/// Ticks at regular moments, from [`interval`](fn@interval) or [`interval_at`].
+/// Ticks at regular moments, from [`interval`](fn@interval) or [`interval_at`]. With the feature
+/// `futures-core` it is a `Stream` of those moments.
 #[derive(Debug)]
 pub struct Interval {
     period: Duration,
@@ -166,6 +167,15 @@ impl Interval {
         (self.next, self.sleep) = (Some(start), None);
     }
 
+    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<LoopTime> {
+        let due = *self.next.get_or_insert_with(|| running_loop().time());
+        let sleep = self.sleep.get_or_insert_with(|| sleep_until(due));
+        ready!(Pin::new(sleep).poll(cx));
+        self.sleep = None;
+        self.advance(due, running_loop().time());
+        Poll::Ready(due)
+    }
+
     /// Takes the tick that is due, and finds the moment of the one after it.
     fn advance(&mut self, due: LoopTime, now: LoopTime) {
         let next = due + self.period;
@@ -197,12 +207,16 @@ impl Future for Tick<'_> {
 
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<LoopTime> {
-        let interval = &mut *self.interval;
-        let due = *interval.next.get_or_insert_with(|| running_loop().time());
-        let sleep = interval.sleep.get_or_insert_with(|| sleep_until(due));
-        ready!(Pin::new(sleep).poll(cx));
-        interval.sleep = None;
-        interval.advance(due, running_loop().time());
-        Poll::Ready(due)
+        self.interval.poll_tick(cx)
+    }
+}
+
+/// The moments of the ticks, without an end.
+#[cfg(feature = "futures-core")]
+impl futures_core::Stream for Interval {
+    type Item = LoopTime;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<LoopTime>> {
+        self.get_mut().poll_tick(cx).map(Some)
     }
 }

@@ -27,7 +27,7 @@
 //!
 //! # Features
 //!
-//! * `futures-core`: [`AsCompleted`] is a `Stream`. Off by default.
+//! * `futures-core`: [`AsCompleted`] and [`Interval`] are streams. Off by default.
 //! * `send`: `local` makes a future `Send` for libraries that ask for it. Off by default.
 
 #![forbid(unsafe_code)]
@@ -51,7 +51,7 @@ mod threads;
 mod timeout;
 
 pub use asyncio_loop::{
-    CancelReason, RunError, TaskOptions, TaskRef, running_loop, try_running_loop,
+    CancelReason, RunError, TaskName, TaskOptions, TaskRef, running_loop, try_running_loop,
 };
 pub use call_graph::{
     AwaitEdge, Awaitable, CallGraph, Subject, await_edge, capture_call_graph, format_call_graph,

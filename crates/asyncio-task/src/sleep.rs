@@ -70,6 +70,15 @@ pub fn sleep(duration: Duration) -> Sleep {
 ///     assert_eq!(running_loop().time() - start, Duration::from_secs(3));
 /// });
 /// ```
+///
+/// A moment is a time of the loop, `running_loop().time() + duration`. [`sleep`](fn@sleep) takes
+/// the duration itself:
+///
+/// ```compile_fail,E0308
+/// # asyncio_task::run(async {
+/// asyncio_task::sleep_until(std::time::Duration::from_secs(3)).await;
+/// # });
+/// ```
 pub fn sleep_until(when: LoopTime) -> Sleep {
     Sleep { state: State::Until(when) }
 }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{
-    CallbackRef, Context as Variables, LoopClosed, LoopRef, Outcome, RawTask, TaskOptions, TaskRef,
-    running_loop,
+    CallbackRef, Context as Variables, LoopClosed, LoopRef, Outcome, RawTask, TaskName,
+    TaskOptions, TaskRef, running_loop,
 };
 
 use crate::cancel::{self, Kind, Link};
@@ -375,12 +375,12 @@ impl<T> Task<T> {
     ///
     /// run(async {
     ///     let task = create_task(async {});
-    ///     assert_eq!(*task.name(), format!("Task-{}", task.id()));
+    ///     assert_eq!(task.name(), format!("Task-{}", task.id()));
     /// });
     /// ```
     #[doc(alias = "get_name")]
     #[must_use]
-    pub fn name(&self) -> Rc<str> {
+    pub fn name(&self) -> TaskName {
         self.raw.task().name()
     }
 
@@ -394,7 +394,7 @@ impl<T> Task<T> {
     /// run(async {
     ///     let task = create_task(async {});
     ///     task.set_name("refresher");
-    ///     assert_eq!(&*task.name(), "refresher");
+    ///     assert_eq!(task.name(), "refresher");
     /// });
     /// ```
     pub fn set_name(&self, name: &str) {
@@ -491,8 +491,7 @@ impl<T> Task<T> {
     where
         F: FnOnce(&TaskRef) + 'static,
     {
-        let this = self.task_ref().clone();
-        self.register(self.home().callback(move || callback(&this)))
+        self.task_ref().add_done_callback(callback)
     }
 
     /// [`add_done_callback`](Self::add_done_callback) in the given context.
@@ -523,18 +522,7 @@ impl<T> Task<T> {
     where
         F: FnOnce(&TaskRef) + 'static,
     {
-        let this = self.task_ref().clone();
-        self.register(self.home().callback_in(context, move || callback(&this)))
-    }
-
-    #[track_caller]
-    fn home(&self) -> LoopRef {
-        self.event_loop().expect("the loop of the task is gone")
-    }
-
-    fn register(&self, callback: CallbackRef) -> CallbackRef {
-        self.task_ref().on_done(callback.clone());
-        callback
+        self.task_ref().add_done_callback_in(context, callback)
     }
 
     /// As `poll`, without being a link of the tree.
@@ -561,7 +549,7 @@ impl<T> Task<T> {
     /// });
     /// ```
     pub fn remove_done_callback(&self, callback: &CallbackRef) -> usize {
-        self.raw.task().remove_on_done(callback)
+        self.task_ref().remove_done_callback(callback)
     }
 }
 
@@ -613,6 +601,29 @@ pub(crate) fn into_result<T>(task: &TaskRef, outcome: Outcome<T>) -> Result<T, J
 ///     assert!(task.await.unwrap_err().is_cancelled());
 /// });
 /// ```
+///
+/// A registry that forgets its tasks as they end:
+///
+/// ```
+/// use std::{cell::RefCell, rc::Rc};
+/// use asyncio_task::{TaskRefExt, create_task, current_task, run, yield_now};
+///
+/// run(async {
+///     let running = Rc::new(RefCell::new(Vec::new()));
+///     let seen = Rc::clone(&running);
+///     let task = create_task(async move {
+///         let this = current_task().unwrap();
+///         seen.borrow_mut().push(this.clone());
+///         this.add_done_callback(move |ended| seen.borrow_mut().retain(|task| task != ended));
+///         yield_now().await;
+///     });
+///     yield_now().await;
+///     assert_eq!(running.borrow().len(), 1);
+///     task.await.unwrap();
+///     yield_now().await;
+///     assert!(running.borrow().is_empty());
+/// });
+/// ```
 pub trait TaskRefExt {
     /// Asks the task to end, as [`Task::cancel`] does.
     #[track_caller]
@@ -628,6 +639,29 @@ pub trait TaskRefExt {
 
     /// Takes one request back, and returns how many are left.
     fn uncancel(&self) -> usize;
+
+    /// Runs `callback` after the end of the task, as [`Task::add_done_callback`] does.
+    ///
+    /// # Panics
+    ///
+    /// If the loop is gone.
+    #[track_caller]
+    fn add_done_callback<F>(&self, callback: F) -> CallbackRef
+    where
+        F: FnOnce(&TaskRef) + 'static;
+
+    /// [`add_done_callback`](Self::add_done_callback) in the given context.
+    ///
+    /// # Panics
+    ///
+    /// If the loop is gone.
+    #[track_caller]
+    fn add_done_callback_in<F>(&self, context: &Variables, callback: F) -> CallbackRef
+    where
+        F: FnOnce(&TaskRef) + 'static;
+
+    /// Takes a callback back, as [`Task::remove_done_callback`] does.
+    fn remove_done_callback(&self, callback: &CallbackRef) -> usize;
 }
 
 impl TaskRefExt for TaskRef {
@@ -650,6 +684,38 @@ impl TaskRefExt for TaskRef {
     fn uncancel(&self) -> usize {
         cancel::uncancel(self)
     }
+
+    #[track_caller]
+    fn add_done_callback<F>(&self, callback: F) -> CallbackRef
+    where
+        F: FnOnce(&TaskRef) + 'static,
+    {
+        let this = self.clone();
+        register(self, home(self).callback(move || callback(&this)))
+    }
+
+    #[track_caller]
+    fn add_done_callback_in<F>(&self, context: &Variables, callback: F) -> CallbackRef
+    where
+        F: FnOnce(&TaskRef) + 'static,
+    {
+        let this = self.clone();
+        register(self, home(self).callback_in(context, move || callback(&this)))
+    }
+
+    fn remove_done_callback(&self, callback: &CallbackRef) -> usize {
+        self.remove_on_done(callback)
+    }
+}
+
+#[track_caller]
+fn home(task: &TaskRef) -> LoopRef {
+    task.event_loop().expect("the loop of the task is gone")
+}
+
+fn register(task: &TaskRef, callback: CallbackRef) -> CallbackRef {
+    task.on_done(callback.clone());
+    callback
 }
 
 /// What this crate adds to a loop.

@@ -408,7 +408,7 @@ fn whoever_awaits_a_child_without_a_value_ends() {
             child.await;
             unreachable!();
         });
-        assert_eq!(error.await as Result<(), _>, Err(error_of(["child"])));
+        assert_eq!(error.await, Err(error_of(["child"])));
         assert!(catch_cancel(sleep(ms(1))).await.is_ok());
     });
 }
@@ -1120,13 +1120,57 @@ fn what_a_body_has_answered_before_is_no_answer_to_a_request_from_outside() {
                 let caught = catch_cancel(pending::<()>()).await.unwrap_err();
                 current_task().unwrap().cancel();
                 sleep(ms(5)).await;
-                caught.resume().await
+                caught.resume::<Result<(), _>>().await
             });
-            assert_eq!(group.await, Err::<(), _>(error_of(["failed"])));
+            assert_eq!(group.await, Err(error_of(["failed"])));
             pending::<()>().await;
         });
         let ended = timeout(ms(100), task).await.expect("the request is not lost");
         assert!(ended.unwrap_err().is_cancelled());
         assert_eq!(now(), 0);
+    });
+}
+
+#[test]
+fn a_body_without_a_value_needs_no_ok() {
+    run(async {
+        let ended = Cell::new(0);
+        let result = task_group(async |group| {
+            group.create_task(async {
+                ended.set(ended.get() + 1);
+                Ok::<_, String>(())
+            });
+            group.create_task(async { ended.set(ended.get() + 1) });
+        });
+        assert_eq!(result.await, Ok(()));
+        assert_eq!(ended.get(), 2);
+        let failed = task_group(async |group| {
+            group.create_task(async { Err::<(), _>("no luck") });
+        });
+        assert_eq!(failed.await.unwrap_err().errors(), ["no luck"]);
+    });
+}
+
+#[test]
+fn a_body_or_a_child_may_never_return() {
+    run(async {
+        let beats = Cell::new(0);
+        let result = task_group(async |group| {
+            group.create_task(async {
+                loop {
+                    sleep(ms(10)).await;
+                    beats.set(beats.get() + 1);
+                }
+            });
+            group.create_task(async {
+                sleep(ms(35)).await;
+                Err::<(), _>("over")
+            });
+            loop {
+                sleep(ms(100)).await;
+            }
+        });
+        assert_eq!(result.await.unwrap_err().errors(), ["over"]);
+        assert_eq!((beats.get(), now()), (3, 35));
     });
 }

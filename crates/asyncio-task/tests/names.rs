@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -9,8 +11,8 @@ use std::time::Duration;
 use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{WaitsFor, running_loop, try_running_loop};
 use asyncio_task::{
-    TaskLoopExt, TaskOptions, all_tasks, create_future, create_task, create_task_with,
-    current_task, run, sleep, sleep_until, to_thread, yield_now,
+    TaskLoopExt, TaskOptions, TaskRef, TaskRefExt, all_tasks, create_future, create_task,
+    create_task_with, current_task, run, sleep, sleep_until, to_thread, yield_now,
 };
 use common::{Log, new_loop, run as run_virtual};
 
@@ -211,4 +213,49 @@ fn all_tasks_leaves_out_those_of_other_loops() {
     assert_eq!(two.all_tasks(), []);
     one.run_until_complete(task).unwrap().unwrap();
     assert_eq!(one.all_tasks(), []);
+}
+
+#[test]
+fn a_name_compares_with_text_and_is_text() {
+    run(async {
+        let task = create_task(async {});
+        task.set_name("worker");
+        let name = task.name();
+        assert_eq!(name, "worker");
+        assert_eq!("worker", name);
+        assert_eq!(name, String::from("worker"));
+        assert!(name != "worke" && name == *"worker" && *"worker" == name);
+        assert_eq!(name, task.task_ref().name());
+        assert_eq!((name.len(), name.as_str(), name.as_ref()), (6, "worker", "worker"));
+        assert_eq!(format!("{name:>8} {name:?}"), "  worker \"worker\"");
+        let by_name = std::collections::HashMap::from([(name.clone(), 1)]);
+        assert_eq!(by_name.get("worker"), Some(&1));
+        assert_eq!(String::from(name), "worker");
+    });
+}
+
+#[test]
+fn a_reference_registers_callbacks_too() {
+    run(async {
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let log = |what: &'static str| {
+            let seen = Rc::clone(&seen);
+            move |task: &TaskRef| seen.borrow_mut().push((what, task.name()))
+        };
+        let task = create_task(async {});
+        task.set_name("it");
+        let it = task.task_ref().clone();
+        it.add_done_callback(log("first"));
+        let removed = it.add_done_callback(log("removed"));
+        task.add_done_callback(log("by the handle"));
+        assert_eq!(it.remove_done_callback(&removed), 1);
+        assert_eq!(it.remove_done_callback(&removed), 0);
+        task.await.unwrap();
+        yield_now().await;
+        it.add_done_callback(log("late"));
+        yield_now().await;
+        let order: Vec<_> = seen.borrow().iter().map(|(what, _)| *what).collect();
+        assert_eq!(order, ["first", "by the handle", "late"]);
+        assert!(seen.borrow().iter().all(|(_, name)| name == "it"));
+    });
 }

@@ -2,6 +2,7 @@
 
 mod scopes;
 
+use asyncio_loop::{Signal, Signals, raise_signal};
 use asyncio_task::*;
 use futures::stream::FusedStream;
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -81,5 +82,42 @@ fn two_streams_in_a_select() {
         let both = futures::stream::select(left, right);
         let values: Vec<_> = both.then(async |task| task.unwrap().await.unwrap()).collect().await;
         assert_eq!(values, [1, 2, 3, 4]);
+    });
+}
+
+#[test]
+fn an_interval_is_a_stream_of_its_moments() {
+    run(async {
+        let start = running_loop().time();
+        let mut ticks = interval(ms(10)).missed_ticks(MissedTicks::Skip);
+        let moments: Vec<_> = (&mut ticks).take(3).map(|tick| tick - start).collect().await;
+        assert_eq!(moments, [ms(0), ms(10), ms(20)]);
+        sleep(ms(25)).await;
+        assert_eq!(ticks.next().await, Some(start + ms(30)));
+        assert_eq!((ticks.tick().await, now()), (start + ms(50), 50));
+    });
+}
+
+#[test]
+fn a_wait_for_a_tick_that_is_dropped_has_taken_none() {
+    run(async {
+        let start = running_loop().time();
+        let mut ticks = interval(ms(10));
+        ticks.next().await;
+        assert!(timeout(ms(4), ticks.next()).await.is_err());
+        assert_eq!(ticks.next().await, Some(start + ms(10)));
+    });
+}
+
+#[test]
+fn signals_are_a_stream() {
+    asyncio_task::run(async {
+        let mut signals = Signals::new([Signal::USR1, Signal::USR2]).unwrap();
+        raise_signal(Signal::USR2).unwrap();
+        assert_eq!(StreamExt::next(&mut signals).await, Some(Signal::USR2));
+        raise_signal(Signal::USR1).unwrap();
+        let seen: Vec<_> = signals.by_ref().take(1).collect().await;
+        assert_eq!(seen, [Signal::USR1]);
+        assert_eq!(signals.next_nowait(), None);
     });
 }

@@ -15,8 +15,8 @@ pub use asyncio_loop::{
     Binding, CallbackRef, CancelReason, Context, ContextEntered, ContextVar, ErrorContext,
     EventLoop, ExceptionHandler, Executor, Handle, Job, JobError, JobPanic, LoopBuilder,
     LoopClosed, LoopHandle, LoopRef, LoopRunning, LoopTime, NoRunningLoop, ResetError, RunError,
-    RunningJob, SendContext, Signal, Signals, StuckJobs, TaskFactory, TaskOptions, TaskRef,
-    ThreadFuture, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPromise, TimerHandle, Token,
-    TokenGuard, WrapFuture, calling_loop, context_var, copy_context, ctrl_c, raise_signal,
+    RunningJob, SendContext, Signal, Signals, StuckJobs, TaskFactory, TaskName, TaskOptions,
+    TaskRef, ThreadFuture, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPromise, TimerHandle,
+    Token, TokenGuard, WrapFuture, calling_loop, context_var, copy_context, ctrl_c, raise_signal,
     running_loop, signal, try_running_loop, wrap_future,
 };

@@ -47,6 +47,11 @@
 //! item name the crate that it comes from, as in `asyncio_net::start_server` or
 //! `asyncio_task::run`: here they are `asyncio::start_server` and `asyncio::run`.
 //!
+//! # The book
+//!
+//! `docs/README.md` of the repository begins a book: a guide of ten short chapters, a cookbook, and
+//! programs side by side with Python's and tokio's.
+//!
 //! # From Python
 //!
 //! The names are asyncio's. `docs/PORTING.md` of the repository lists what has another name or
@@ -73,7 +78,7 @@
 //! | `Semaphore`, `Barrier`, `CancellationToken` | [`Semaphore`], [`Barrier`], [`Task::cancel`] or [`TaskGroup::cancel`] |
 //! | `TcpListener`, `TcpStream` | [`start_server`], [`open_connection`]; [`JoinedStream`] is both halves |
 //! | `UdpSocket` | [`create_datagram_endpoint`]; or [`net::sock_recvfrom`], [`net::sock_sendto`] with std's socket, non-blocking |
-//! | `fs`, `io::stdin` | `fs`, with the feature `fs`; [`stdin`] |
+//! | `fs`, `io::stdin` | `fs`, with the feature `fs`; [`stdin`], [`input`] |
 //! | `Runtime`, `LocalSet` | [`Runner`]; every task is local |
 //! | `task_local!` | [`context_var!`]; new tasks inherit the values |
 //! | `signal`, `process::Command` | [`Signals`], [`Command`] |
@@ -101,7 +106,8 @@
 //!   `http-zstd` decode more answers. With `tls` it has HTTPS.
 //! * `hyper`: streams have `Read` and `Write` of `hyper::rt`.
 //! * `tls`: TLS under streams and protocols, in the module `tls`.
-//! * `futures-core`: [`AsCompleted`](task::AsCompleted) is a `Stream`.
+//! * `futures-core`: [`AsCompleted`](task::AsCompleted), [`Interval`](task::Interval), [`Signals`],
+//!   and the lines of files are `Stream`s; readers, queues and receivers give one.
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`,
 //!   `AsyncBufRead` and `AsyncWrite` of the crate `futures-io`.
 //! * `tokio`: they have those of `tokio::io`. It brings the traits only, no runtime.
@@ -149,7 +155,7 @@ pub use asyncio_net::{
     BufferedProtocol, Bytes, DatagramProtocol, DatagramTransport, IncompleteReadError,
     JoinedStream, LimitOverrunError, Protocol, ReadError, SendfileNotAvailableError, Server,
     StreamReader, StreamWriter, Transport, create_connection, create_datagram_endpoint,
-    create_server, create_unix_connection, create_unix_server, open_connection,
+    create_server, create_unix_connection, create_unix_server, input, open_connection,
     open_unix_connection, start_server, start_unix_server, stderr, stdin, stdout,
 };
 #[cfg(feature = "process-pool")]

@@ -14,6 +14,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+#[cfg(feature = "futures-core")]
+pub use asyncio_net::Lines;
 pub use asyncio_net::{
     Accepting, AddrInfo, AddrInfoHints, Address, BufferedProtocol, ByteSource, ByteStream, Bytes,
     ClientAddress, Closed, Connect, ConnectErrors, ConnectedSocket, Connecting,
@@ -26,9 +28,9 @@ pub use asyncio_net::{
     connect_read_pipe, connect_write_pipe, create_acceptor, create_buffered_connection,
     create_buffered_server, create_connection, create_datagram_endpoint, create_server,
     create_unix_connection, create_unix_server, feed_reader, feed_reader_with_limit, getaddrinfo,
-    getnameinfo, listen_fds, memory_pair, open_connection, open_read_pipe, open_unix_connection,
-    open_write_pipe, round_robin, sendfile, sock_accept, sock_connect, sock_recv, sock_recv_into,
-    sock_recvfrom, sock_recvfrom_into, sock_recvmsg, sock_sendall, sock_sendfile, sock_sendmsg,
-    sock_sendto, start_server, start_unix_server, stderr, stdin, stdout, stream_over,
-    transport_over, upgrade_streams, upgrade_transport,
+    getnameinfo, input, listen_fds, memory_pair, open_connection, open_read_pipe,
+    open_unix_connection, open_write_pipe, round_robin, sendfile, sock_accept, sock_connect,
+    sock_recv, sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_recvmsg, sock_sendall,
+    sock_sendfile, sock_sendmsg, sock_sendto, start_server, start_unix_server, stderr, stdin,
+    stdout, stream_over, transport_over, upgrade_streams, upgrade_transport,
 };

@@ -14,11 +14,11 @@
 //! ```
 
 pub use asyncio_process::{
-    Command, Output, Process, Resource, Stdio, SubprocessProtocol, SubprocessTransport, Watcher,
-    create_subprocess_exec, create_subprocess_shell, subprocess_exec,
+    Command, Output, Process, ProcessInput, Resource, Stdio, SubprocessProtocol,
+    SubprocessTransport, Watcher, create_subprocess_exec, create_subprocess_shell, subprocess_exec,
 };
 #[cfg(feature = "process-pool")]
 pub use asyncio_process::{
-    PoolError, PoolFunction, ProcessPoolBuilder, ProcessPoolExecutor, Registrable,
-    init_process_pool,
+    PoolError, PoolFunction, PoolMap, PoolMapFuture, ProcessPoolBuilder, ProcessPoolExecutor,
+    Registrable, init_process_pool,
 };

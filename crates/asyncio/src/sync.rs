@@ -14,6 +14,8 @@
 //! assert_eq!(asyncio::run(next(&Lock::new(1))), 2);
 //! ```
 
+#[cfg(feature = "futures-core")]
+pub use asyncio_sync::Items;
 pub use asyncio_sync::{
     Acquire, AcquirePermit, AcquireToken, Barrier, BaseQueue, BoundedSemaphore, BrokenBarrier,
     Condition, Event, EventWait, Fifo, Get, Guard, HeldPermit, Lifo, LifoQueue, Lock, LockGuard,

@@ -46,7 +46,7 @@ impl LoopRef {
     /// ```
     /// use asyncio_loop::{EventLoop, ThreadPoolExecutor, running_loop};
     ///
-    /// let own = ThreadPoolExecutor::new();
+    /// let own = ThreadPoolExecutor::default();
     /// let sum = EventLoop::new()?.run_until_complete(async {
     ///     let a = running_loop().run_in_executor(None, || 1);
     ///     let b = running_loop().run_in_executor(Some(&own), || 2);
@@ -163,7 +163,7 @@ impl LoopRef {
         let local = self.local::<DefaultExecutor>();
         let mut state = local.0.borrow_mut();
         if matches!(*state, State::Unused) {
-            *state = State::Open(Rc::new(ThreadPoolExecutor::new()));
+            *state = State::Open(Rc::new(ThreadPoolExecutor::default()));
         }
         match &*state {
             State::Open(executor) => Some(Rc::clone(executor)),

@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 ///     pool.submit(move || a / b).result(None)
 /// }
 ///
-/// let pool = ThreadPoolExecutor::new();
+/// let pool = ThreadPoolExecutor::default();
 /// assert_eq!(divide(&pool, 6, 2).unwrap(), 3);
 /// assert!(matches!(divide(&pool, 6, 0), Err(JobError::Panicked(_))));
 /// ```
@@ -83,7 +83,7 @@ impl JobError {
     /// ```
     /// use asyncio_loop::ThreadPoolExecutor;
     ///
-    /// let future = ThreadPoolExecutor::new().submit(|| panic!("no luck"));
+    /// let future = ThreadPoolExecutor::default().submit(|| panic!("no luck"));
     /// assert!(future.result(None).unwrap_err().is_panic());
     /// ```
     #[must_use]
@@ -141,7 +141,7 @@ impl From<JobError> for io::Error {
 /// ```
 /// use asyncio_loop::{JobError, ThreadPoolExecutor};
 ///
-/// let future = ThreadPoolExecutor::new().submit(|| panic!("no luck"));
+/// let future = ThreadPoolExecutor::default().submit(|| panic!("no luck"));
 /// let Err(JobError::Panicked(panic)) = future.result(None) else { unreachable!("it panicked") };
 /// assert_eq!(panic.message().as_deref(), Some("no luck"));
 /// ```

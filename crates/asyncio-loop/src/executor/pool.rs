@@ -54,19 +54,24 @@ pub(super) struct Shared {
 }
 
 impl ThreadPoolExecutor {
-    /// Makes a pool with the default options; it has no threads yet.
+    /// Makes a pool of at most `max_workers` threads; it has none yet. `default()` makes one with
+    /// as many as the [builder](ThreadPoolBuilder::max_workers) has by default.
+    ///
+    /// # Panics
+    ///
+    /// If `max_workers` is 0.
     ///
     /// # Examples
     ///
     /// ```
     /// use asyncio_loop::ThreadPoolExecutor;
     ///
-    /// let pool = ThreadPoolExecutor::new();
+    /// let pool = ThreadPoolExecutor::new(3);
     /// assert_eq!(pool.workers(), 0, "threads start with the jobs");
     /// ```
     #[must_use]
-    pub fn new() -> Self {
-        Self::builder().build()
+    pub fn new(max_workers: usize) -> Self {
+        Self::builder().max_workers(max_workers).build()
     }
 
     /// Starts to describe a pool with other options.
@@ -93,7 +98,7 @@ impl ThreadPoolExecutor {
     /// ```
     /// use asyncio_loop::ThreadPoolExecutor;
     ///
-    /// let pool = ThreadPoolExecutor::new();
+    /// let pool = ThreadPoolExecutor::default();
     /// let words = vec!["one", "two"];
     /// assert_eq!(pool.submit(move || words.len()).result(None).unwrap(), 2);
     /// ```
@@ -118,7 +123,7 @@ impl ThreadPoolExecutor {
     /// ```
     /// use asyncio_loop::{JobError, ThreadPoolExecutor};
     ///
-    /// let pool = ThreadPoolExecutor::new();
+    /// let pool = ThreadPoolExecutor::default();
     /// let before = pool.submit(|| 1);
     /// let ended = pool.shutdown();
     /// let after = pool.submit(|| 2);
@@ -182,7 +187,7 @@ impl ThreadPoolExecutor {
     ///
     /// let (release, held) = mpsc::channel::<()>();
     /// let (started, starts) = mpsc::channel();
-    /// let pool = ThreadPoolExecutor::new();
+    /// let pool = ThreadPoolExecutor::default();
     /// let job = pool.submit(move || { started.send(()).unwrap(); held.recv() });
     /// starts.recv().unwrap();
     ///
@@ -213,7 +218,7 @@ impl ThreadPoolExecutor {
     /// use std::sync::mpsc;
     /// use asyncio_loop::ThreadPoolExecutor;
     ///
-    /// let pool = ThreadPoolExecutor::new();
+    /// let pool = ThreadPoolExecutor::default();
     /// let ((tell, started), (release, held)) = (mpsc::channel(), mpsc::channel::<()>());
     /// pool.submit(move || (tell.send(()), held.recv().is_err()).1);
     /// started.recv().unwrap();
@@ -236,7 +241,7 @@ impl ThreadPoolExecutor {
     /// ```
     /// use asyncio_loop::ThreadPoolExecutor;
     ///
-    /// assert_eq!(ThreadPoolExecutor::new().queued(), 0);
+    /// assert_eq!(ThreadPoolExecutor::default().queued(), 0);
     /// ```
     #[must_use]
     pub fn queued(&self) -> usize {
@@ -250,7 +255,7 @@ impl ThreadPoolExecutor {
     /// ```
     /// use asyncio_loop::ThreadPoolExecutor;
     ///
-    /// let pool = ThreadPoolExecutor::new();
+    /// let pool = ThreadPoolExecutor::default();
     /// pool.submit(|| ()).result(None).unwrap();
     /// assert_eq!(pool.workers(), 1);
     /// ```
@@ -268,7 +273,7 @@ impl Executor for ThreadPoolExecutor {
 
 impl Default for ThreadPoolExecutor {
     fn default() -> Self {
-        Self::new()
+        Self::builder().build()
     }
 }
 
@@ -558,7 +563,7 @@ impl fmt::Display for RunningJob {
 /// use std::time::Duration;
 /// use asyncio_loop::ThreadPoolExecutor;
 ///
-/// let pool = ThreadPoolExecutor::new();
+/// let pool = ThreadPoolExecutor::default();
 /// let ((tell, started), (release, held)) = (mpsc::channel(), mpsc::channel::<()>());
 /// pool.submit(move || (tell.send(()), held.recv().is_err()).1);
 /// started.recv().unwrap();

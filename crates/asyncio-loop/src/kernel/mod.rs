@@ -120,7 +120,9 @@ pub(crate) use local_scheduler::{LocalScheduler, RemoteScheduler, owner_of};
 pub(crate) use panics::{Payload, catch, drop_payload, panic_message};
 pub(crate) use task::LookAtWait;
 pub(crate) use task::Spawn;
-pub use task::{Join, NumbersFromOne, Outcome, RawTask, Supervisor, TaskControl, TaskRef, Verdict};
+pub use task::{
+    Join, NumbersFromOne, Outcome, RawTask, Supervisor, TaskControl, TaskName, TaskRef, Verdict,
+};
 pub(crate) use waits_for::Detail;
 pub use waits_for::{Wait, WaitsFor};
 pub use waker::{LoopWaker, move_wait, move_wait_out_of};

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+#[cfg(feature = "futures-core")]
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -47,7 +49,7 @@ use crate::{LoopWaker, WaitsFor};
 pub fn signal(signal: impl Into<Signal>) -> impl Future<Output = io::Result<()>> {
     at_await(async move {
         let mut signals = Signals::new([signal.into()])?;
-        signals.recv().await;
+        signals.next().await;
         Ok(())
     })
 }
@@ -80,7 +82,8 @@ pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
 /// Listens for signals, from when it is made until it is dropped.
 ///
 /// Each that arrives is handed out once; the same signal again, before it was taken, counts as one.
-/// Listeners and handlers of the same signal are all told.
+/// Listeners and handlers of the same signal are all told. With the feature `futures-core` it is a
+/// `Stream`.
 ///
 /// # Examples
 ///
@@ -90,7 +93,7 @@ pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
 /// EventLoop::new()?.run_until_complete(async {
 ///     let mut signals = Signals::new([Signal::HUP, Signal::TERM])?;
 ///     raise_signal(Signal::HUP)?;
-///     assert_eq!(signals.recv().await, Signal::HUP);
+///     assert_eq!(signals.next().await, Signal::HUP);
 ///     Ok::<(), std::io::Error>(())
 /// })??;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -128,7 +131,7 @@ impl Signals {
     ///
     /// EventLoop::new()?.run_until_complete(async {
     ///     let mut signals = Signals::new([Signal::HUP, Signal::USR1]).unwrap();
-    ///     assert_eq!(signals.recv_nowait(), None);
+    ///     assert_eq!(signals.next_nowait(), None);
     /// })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -175,12 +178,13 @@ impl Signals {
     /// let signal = EventLoop::new()?.run_until_complete(async {
     ///     let mut signals = Signals::new([Signal::HUP, Signal::USR1])?;
     ///     raise_signal(Signal::HUP)?;
-    ///     std::io::Result::Ok(signals.recv().await)
+    ///     std::io::Result::Ok(signals.next().await)
     /// })??;
     /// assert_eq!(signal, Signal::HUP);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn recv(&mut self) -> impl Future<Output = Signal> {
+    #[doc(alias = "recv")]
+    pub fn next(&mut self) -> impl Future<Output = Signal> {
         at_await(poll_fn(|cx| self.mailbox.poll_take(cx)))
     }
 
@@ -193,12 +197,23 @@ impl Signals {
     ///
     /// EventLoop::new()?.run_until_complete(async {
     ///     let mut signals = Signals::new([Signal::HUP]).unwrap();
-    ///     assert_eq!(signals.recv_nowait(), None, "none has arrived");
+    ///     assert_eq!(signals.next_nowait(), None, "none has arrived");
     /// })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn recv_nowait(&mut self) -> Option<Signal> {
+    #[doc(alias = "try_recv")]
+    pub fn next_nowait(&mut self) -> Option<Signal> {
         self.mailbox.take()
+    }
+}
+
+/// The signals as they arrive, without an end.
+#[cfg(feature = "futures-core")]
+impl futures_core::Stream for Signals {
+    type Item = Signal;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Signal>> {
+        self.mailbox.poll_take(cx).map(Some)
     }
 }
 

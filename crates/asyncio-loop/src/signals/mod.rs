@@ -156,7 +156,7 @@ pub fn is_default_signal(signal: impl Into<Signal>) -> bool {
 /// EventLoop::new()?.run_until_complete(async {
 ///     let mut signals = Signals::new([Signal::USR1])?;
 ///     raise_signal(Signal::USR1)?;
-///     assert_eq!(signals.recv().await, Signal::USR1);
+///     assert_eq!(signals.next().await, Signal::USR1);
 ///     Ok::<(), std::io::Error>(())
 /// })??;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

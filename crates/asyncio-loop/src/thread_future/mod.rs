@@ -38,12 +38,11 @@ use crate::{JobError, WaitsFor, report};
 /// ```
 /// use asyncio_loop::ThreadPoolExecutor;
 ///
-/// let pool = ThreadPoolExecutor::new();
+/// let pool = ThreadPoolExecutor::default();
 /// let future = pool.submit(|| 6 * 7);
 /// assert_eq!(future.result(None).unwrap(), 42);
 /// ```
 #[doc(alias = "concurrent.futures.Future")]
-#[must_use = "without it the value is lost; the work is done all the same"]
 pub struct ThreadFuture<T> {
     pub(crate) cell: Arc<dyn HasCell<T>>,
 }

@@ -14,7 +14,7 @@ use crate::JobError;
 /// ```
 /// use asyncio_loop::{EventLoop, ThreadPoolExecutor, wrap_future};
 ///
-/// let pool = ThreadPoolExecutor::new();
+/// let pool = ThreadPoolExecutor::default();
 /// let future = pool.submit(|| 6 * 7);
 /// let value = EventLoop::new()?.run_until_complete(wrap_future(future))?;
 /// assert_eq!(value.unwrap(), 42);

@@ -75,8 +75,8 @@ impl DatagramTransport {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub fn send(&self, data: &[u8]) {
-        self.0.send(data, Vec::new(), None);
+    pub fn send(&self, data: impl AsRef<[u8]>) {
+        self.0.send(data.as_ref(), Vec::new(), None);
     }
 
     /// Sends one datagram to `address`.
@@ -110,8 +110,8 @@ impl DatagramTransport {
     /// }).unwrap();
     /// ```
     #[doc(alias = "sendto")]
-    pub fn send_to(&self, data: &[u8], address: impl Into<Address>) {
-        self.0.send(data, Vec::new(), self.destination(address.into()));
+    pub fn send_to(&self, data: impl AsRef<[u8]>, address: impl Into<Address>) {
+        self.0.send(data.as_ref(), Vec::new(), self.destination(address.into()));
     }
 
     /// The address to send to; `None` for the peer that the socket is connected to.

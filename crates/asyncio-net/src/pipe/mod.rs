@@ -5,6 +5,7 @@
 
 mod access;
 mod file;
+mod input;
 mod left;
 mod standard;
 mod stream;
@@ -15,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use self::access::Access;
+pub use self::input::input;
 pub use self::standard::{stderr, stdin, stdout};
 use crate::connection::Connection;
 use crate::network::Network;

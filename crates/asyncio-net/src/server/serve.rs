@@ -26,6 +26,9 @@ use crate::transport::Transport;
 ///
 /// A closure whose last line is `Ok(())` has to say of which error: `Ok::<_, std::io::Error>(())`.
 ///
+/// The handler runs for many connections at a time, so it is an `AsyncFn`: what it counts or
+/// collects is in a `Cell` or `RefCell`.
+///
 /// # Errors
 ///
 /// When the address cannot be resolved or listened on.
@@ -53,6 +56,41 @@ use crate::transport::Transport;
 ///     assert_eq!(reader.read_line().await?, "hello\n");
 ///     std::io::Result::Ok(())
 /// }).unwrap();
+/// ```
+///
+/// A handler that counts its clients:
+///
+/// ```
+/// use std::{cell::Cell, rc::Rc};
+/// use asyncio_net::{open_connection, start_server};
+///
+/// asyncio_task::run(async {
+///     let clients = Rc::new(Cell::new(0));
+///     let seen = Rc::clone(&clients);
+///     let server = start_server("127.0.0.1:0", async move |_reader, writer| {
+///         seen.set(seen.get() + 1);
+///         writer.write(format!("you are number {}\n", seen.get()));
+///     })
+///     .await?;
+///     let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
+///     assert_eq!(reader.read_line().await?, "you are number 1\n");
+///     assert_eq!(clients.get(), 1);
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+///
+/// It cannot change a variable around it:
+///
+/// ```compile_fail,E0596
+/// use asyncio_net::start_server;
+///
+/// # async fn f() {
+/// let mut clients = 0;
+/// start_server("127.0.0.1:0", async move |_reader, writer| {
+///     clients += 1;
+///     writer.write(format!("you are number {clients}\n"));
+/// });
+/// # }
 /// ```
 #[doc(alias = "TcpListener")]
 #[track_caller]

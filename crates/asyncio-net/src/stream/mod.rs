@@ -6,6 +6,8 @@ mod futures_io;
 #[cfg(feature = "hyper")]
 mod hyper_io;
 mod joined;
+#[cfg(feature = "futures-core")]
+mod lines;
 mod over;
 mod reader;
 mod reading;
@@ -16,6 +18,8 @@ mod writer;
 
 pub use feed::{StreamFeeder, feed_reader, feed_reader_with_limit};
 pub use joined::JoinedStream;
+#[cfg(feature = "futures-core")]
+pub use lines::Lines;
 pub use over::stream_over;
 pub(crate) use over::streams;
 pub use reader::{DEFAULT_LIMIT, StreamReader};

@@ -248,7 +248,11 @@ impl StreamReader {
     /// Waits for a line to be buffered and returns its length. Looks for its end beyond the
     /// `scanned` bytes that do not have it.
     #[inline]
-    fn poll_line(&mut self, cx: &mut Context<'_>, scanned: &mut usize) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_line(
+        &mut self,
+        cx: &mut Context<'_>,
+        scanned: &mut usize,
+    ) -> Poll<io::Result<usize>> {
         match self.state.find_line(*scanned) {
             Some(length) => Poll::Ready(Ok(length)),
             None => self.poll_rest_of_line(cx, scanned),
@@ -688,7 +692,7 @@ impl StreamReader {
         Err(ReadError::LimitOverrun(LimitOverrunError { consumed, limit }))
     }
 
-    fn take(&mut self, count: usize) -> Bytes {
+    pub(super) fn take(&mut self, count: usize) -> Bytes {
         self.state.take(count)
     }
 }

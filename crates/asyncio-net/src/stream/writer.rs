@@ -88,7 +88,7 @@ impl StreamWriter {
     /// }).unwrap();
     /// ```
     #[inline]
-    pub fn write(&self, data: &(impl AsRef<[u8]> + ?Sized)) {
+    pub fn write(&self, data: impl AsRef<[u8]>) {
         self.connection().write(data.as_ref());
     }
 
@@ -403,6 +403,15 @@ impl StreamWriter {
     ///     assert_eq!(reader.read(100).await?, "answer");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
+    /// ```
+    ///
+    /// It cannot fail; what became of the bytes before it, [`drain`](Self::drain),
+    /// [`flush`](Self::flush) and [`close`](Self::close) say:
+    ///
+    /// ```compile_fail,E0277
+    /// # fn f(writer: asyncio_net::StreamWriter) -> std::io::Result<()> {
+    /// writer.write_eof()?;
+    /// # Ok(()) }
     /// ```
     pub fn write_eof(&self) {
         self.connection().write_eof();

@@ -83,7 +83,7 @@ impl Transport {
     ///
     /// There is one at the [type](Self).
     #[inline]
-    pub fn write(&self, data: &(impl AsRef<[u8]> + ?Sized)) {
+    pub fn write(&self, data: impl AsRef<[u8]>) {
         self.0.write(data.as_ref());
     }
 

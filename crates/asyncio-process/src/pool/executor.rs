@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::child::{CallError, Worker, WorkerProcess};
 use super::error::PoolError;
-use super::frame::{self, Reply};
+use super::frame::{self, Calls, Reply};
 use super::function::{self, PoolFunction};
 use crate::resource::Resource;
 use crate::setup::{Limit, Setup};
@@ -54,7 +54,7 @@ use crate::setup::{Limit, Setup};
 ///
 /// fn main() {
 ///     init_process_pool(&[&CRASH, &DOUBLE]);
-///     let pool = ProcessPoolExecutor::new();
+///     let pool = ProcessPoolExecutor::new(2);
 ///     assert!(pool.submit(&CRASH, 3).result(None).is_err());
 ///     assert_eq!(pool.submit(&DOUBLE, 4).result(None).unwrap(), 8);
 /// }
@@ -81,10 +81,15 @@ struct Workers {
 }
 
 impl ProcessPoolExecutor {
-    /// Makes a pool with the default options; it has no workers yet.
+    /// Makes a pool of at most `max_workers` workers; it has none yet. `default()` makes one with
+    /// as many as there are processors.
+    ///
+    /// # Panics
+    ///
+    /// If `max_workers` is 0.
     #[must_use]
-    pub fn new() -> Self {
-        Self::builder().build()
+    pub fn new(max_workers: usize) -> Self {
+        Self::builder().max_workers(max_workers).build()
     }
 
     /// Starts to describe a pool with other options.
@@ -125,8 +130,32 @@ impl ProcessPoolExecutor {
         A: Serialize + Send + 'static,
         R: DeserializeOwned + Send + 'static,
     {
+        let name = function.name();
+        self.execute(move |shared| shared.call(limit, Calls::One, name, &arguments))
+    }
+
+    /// Has `function` called with each of `arguments` in one worker.
+    #[track_caller]
+    pub(super) fn submit_chunk<A, R>(
+        &self,
+        function: &'static PoolFunction<A, R>,
+        arguments: Vec<A>,
+    ) -> ThreadFuture<Vec<R>>
+    where
+        A: Serialize + Send + 'static,
+        R: DeserializeOwned + Send + 'static,
+    {
+        let (limit, name) = (self.shared.time_limit, function.name());
+        self.execute(move |shared| shared.call(limit, Calls::Each, name, &arguments))
+    }
+
+    #[track_caller]
+    fn execute<R: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Shared) -> Result<R, JobError> + Send + 'static,
+    ) -> ThreadFuture<R> {
         let shared = Arc::clone(&self.shared);
-        let (job, future) = Job::try_new(move || shared.call(limit, function, &arguments));
+        let (job, future) = Job::try_new(move || call(&shared));
         self.threads.execute(job);
         future
     }
@@ -191,7 +220,7 @@ impl ProcessPoolExecutor {
 
 impl Default for ProcessPoolExecutor {
     fn default() -> Self {
-        Self::new()
+        Self::builder().build()
     }
 }
 
@@ -219,17 +248,18 @@ impl Shared {
     fn call<A: Serialize, R: DeserializeOwned>(
         &self,
         limit: Option<Duration>,
-        function: &PoolFunction<A, R>,
+        calls: Calls,
+        name: &'static str,
         arguments: &A,
     ) -> Result<R, JobError> {
-        let name = function.name();
         let encoding = |error: postcard::Error| PoolError::Encoding {
             function: name,
             reason: error.to_string(),
         };
         check_registered(name)?;
         let arguments = postcard::to_stdvec(arguments).map_err(encoding)?;
-        match self.exchange(limit, name, &arguments)? {
+        let request = frame::request(calls, name, &arguments).map_err(PoolError::Io)?;
+        match self.exchange(limit, name, &request)? {
             Reply::Value(bytes) => Ok(postcard::from_bytes(&bytes).map_err(encoding)?),
             Reply::Panicked(text) => Err(JobError::Panicked(JobPanic::new(Box::new(text)))),
             Reply::Unreadable(reason) => Err(PoolError::Encoding { function: name, reason }.into()),
@@ -241,12 +271,11 @@ impl Shared {
         &self,
         limit: Option<Duration>,
         function: &'static str,
-        arguments: &[u8],
+        request: &[u8],
     ) -> Result<Reply, PoolError> {
-        let request = frame::request(function, arguments).map_err(PoolError::Io)?;
         let mut worker = self.take_worker().map_err(PoolError::Start)?;
         let pid = worker.process().pid();
-        let reply = worker.call(&request, limit);
+        let reply = worker.call(request, limit);
         self.give_back(worker, reply.is_ok());
         reply.map_err(|error| match error {
             CallError::Died(status) => PoolError::WorkerDied { function, pid, status },

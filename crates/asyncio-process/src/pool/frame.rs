@@ -1,7 +1,7 @@
 //! What travels between a pool and its workers: a length, then so many bytes.
 //!
-//! A request holds the function's name and the encoded arguments; a reply a tag and what belongs to
-//! it.
+//! A request holds a tag, the function's name and the encoded arguments; a reply a tag and what
+//! belongs to it.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -23,19 +23,41 @@ const PANICKED: u8 = 1;
 const UNREADABLE: u8 = 2;
 const UNKNOWN: u8 = 3;
 
-/// Splits a request into the function's name and the arguments.
-pub(super) fn parse_request(frame: &[u8]) -> io::Result<(&str, &[u8])> {
-    let (length, rest) = frame.split_first_chunk().ok_or(ErrorKind::InvalidData)?;
+/// How often a request wants its function called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Calls {
+    /// Once.
+    One,
+    /// With each argument of a list; the reply has the list of the values.
+    Each,
+}
+
+const ONE: u8 = 0;
+const EACH: u8 = 1;
+
+/// Splits a request into the number of calls, the function's name and the arguments.
+pub(super) fn parse_request(frame: &[u8]) -> io::Result<(Calls, &str, &[u8])> {
+    let (&tag, rest) = frame.split_first().ok_or(ErrorKind::InvalidData)?;
+    let calls = match tag {
+        ONE => Calls::One,
+        EACH => Calls::Each,
+        _ => return Err(ErrorKind::InvalidData.into()),
+    };
+    let (length, rest) = rest.split_first_chunk().ok_or(ErrorKind::InvalidData)?;
     let length = usize::from(u16::from_le_bytes(*length));
     let (name, arguments) = rest.split_at_checked(length).ok_or(ErrorKind::InvalidData)?;
     let name = std::str::from_utf8(name).map_err(io::Error::other)?;
-    Ok((name, arguments))
+    Ok((calls, name, arguments))
 }
 
 /// Makes a request to call `name`.
-pub(super) fn request(name: &str, arguments: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn request(calls: Calls, name: &str, arguments: &[u8]) -> io::Result<Vec<u8>> {
+    let tag = match calls {
+        Calls::One => ONE,
+        Calls::Each => EACH,
+    };
     let length = u16::try_from(name.len()).map_err(io::Error::other)?;
-    Ok(frame(&[&length.to_le_bytes(), name.as_bytes(), arguments]))
+    Ok(frame(&[&[tag], &length.to_le_bytes(), name.as_bytes(), arguments]))
 }
 
 impl Reply {
@@ -108,9 +130,11 @@ mod tests {
 
     #[test]
     fn requests_come_back_as_they_were() {
-        let frame = request("name", b"arguments").unwrap();
-        let body = read(&mut &frame[..]).unwrap().unwrap();
-        assert_eq!(parse_request(&body).unwrap(), ("name", &b"arguments"[..]));
+        for calls in [Calls::One, Calls::Each] {
+            let frame = request(calls, "name", b"arguments").unwrap();
+            let body = read(&mut &frame[..]).unwrap().unwrap();
+            assert_eq!(parse_request(&body).unwrap(), (calls, "name", &b"arguments"[..]));
+        }
     }
 
     #[test]
@@ -131,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_end_between_frames_is_none_and_within_one_an_error() {
-        let frame = request("name", b"arguments").unwrap();
+        let frame = request(Calls::One, "name", b"arguments").unwrap();
         assert!(read(&mut &frame[..0]).unwrap().is_none());
         for length in 1..frame.len() {
             let error = read(&mut &frame[..length]).unwrap_err();
@@ -142,8 +166,9 @@ mod tests {
     #[test]
     fn nonsense_is_an_error() {
         assert!(parse_request(&[]).is_err());
-        assert!(parse_request(&[9, 0, b'x']).is_err());
-        assert!(parse_request(&[1, 0, 0xff]).is_err());
+        assert!(parse_request(&[ONE, 9, 0, b'x']).is_err());
+        assert!(parse_request(&[ONE, 1, 0, 0xff]).is_err());
+        assert!(parse_request(&[77, 1, 0, b'x']).is_err());
         assert!(Reply::parse(vec![]).is_err());
         assert!(Reply::parse(vec![77]).is_err());
     }

@@ -65,6 +65,10 @@ mod private {
     pub trait Call {
         /// Calls the function with encoded arguments, and encodes the result.
         fn call_encoded(&self, arguments: &[u8]) -> Result<Vec<u8>, postcard::Error>;
+
+        /// Calls the function with each argument of an encoded list, and encodes the list of the
+        /// results.
+        fn call_each_encoded(&self, arguments: &[u8]) -> Result<Vec<u8>, postcard::Error>;
     }
 }
 
@@ -72,6 +76,12 @@ impl<A: DeserializeOwned, R: Serialize> private::Call for PoolFunction<A, R> {
     fn call_encoded(&self, arguments: &[u8]) -> Result<Vec<u8>, postcard::Error> {
         let arguments = postcard::from_bytes(arguments)?;
         postcard::to_stdvec(&self.call(arguments))
+    }
+
+    fn call_each_encoded(&self, arguments: &[u8]) -> Result<Vec<u8>, postcard::Error> {
+        let arguments: Vec<A> = postcard::from_bytes(arguments)?;
+        let results: Vec<R> = arguments.into_iter().map(|one| self.call(one)).collect();
+        postcard::to_stdvec(&results)
     }
 }
 

@@ -12,7 +12,7 @@ use std::thread;
 
 use asyncio_loop::JobPanic;
 
-use super::frame::{self, Reply};
+use super::frame::{self, Calls, Reply};
 use super::function::{self, Registrable};
 
 /// Set for worker processes, to the number of the process that started them. What a worker starts
@@ -34,7 +34,7 @@ pub(super) const PARENT: &str = "ASYNCIO_POOL_PARENT";
 ///
 /// fn main() {
 ///     init_process_pool(&[&SQUARE]);
-///     let pool = ProcessPoolExecutor::new();
+///     let pool = ProcessPoolExecutor::default();
 ///     assert_eq!(pool.submit(&SQUARE, 12).result(None).unwrap(), 144);
 /// }
 /// ```
@@ -69,8 +69,8 @@ fn serve() -> io::Result<()> {
     let mut socket = take_socket()?;
     let requests = read_ahead(socket.try_clone()?);
     for request in requests {
-        let (name, arguments) = frame::parse_request(&request)?;
-        let reply = answer(name, arguments).to_frame();
+        let (calls, name, arguments) = frame::parse_request(&request)?;
+        let reply = answer(calls, name, arguments).to_frame();
         frame::write(&mut socket, &reply)?;
     }
     Ok(())
@@ -101,9 +101,13 @@ fn read_ahead(mut socket: UnixStream) -> Receiver<Vec<u8>> {
     receiver
 }
 
-fn answer(name: &str, arguments: &[u8]) -> Reply {
+fn answer(calls: Calls, name: &str, arguments: &[u8]) -> Reply {
     let Some(function) = function::find(name) else { return Reply::Unknown };
-    match catch_unwind(AssertUnwindSafe(|| function.call_encoded(arguments))) {
+    let call = || match calls {
+        Calls::One => function.call_encoded(arguments),
+        Calls::Each => function.call_each_encoded(arguments),
+    };
+    match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Reply::Value(value),
         Ok(Err(error)) => Reply::Unreadable(error.to_string()),
         Err(payload) => Reply::Panicked(panic_text(payload)),

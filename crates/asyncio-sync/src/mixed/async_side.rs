@@ -157,14 +157,14 @@ pub(super) async fn wait_for<T, O: Order<T>>(
 }
 
 /// A task's place in line, given up when dropped.
-struct Place<'a, T, O: Order<T>> {
-    core: &'a Core<T, O>,
+pub(super) struct Place<'a, T, O: Order<T>> {
+    pub(super) core: &'a Core<T, O>,
     what: For,
-    key: Option<Key>,
+    pub(super) key: Option<Key>,
 }
 
 impl<'a, T, O: Order<T>> Place<'a, T, O> {
-    fn new(core: &'a Core<T, O>, what: For) -> Self {
+    pub(super) fn new(core: &'a Core<T, O>, what: For) -> Self {
         Self { core, what, key: None }
     }
 }

@@ -36,6 +36,8 @@
 mod async_side;
 mod core;
 mod error;
+#[cfg(feature = "futures-core")]
+mod stream;
 mod sync_side;
 mod waiting;
 
@@ -44,6 +46,8 @@ use std::sync::Arc;
 
 pub use async_side::AsyncQueue;
 pub use error::NotClosedError;
+#[cfg(feature = "futures-core")]
+pub use stream::Items;
 pub use sync_side::SyncQueue;
 
 use asyncio_loop::machinery::at_await;
@@ -88,6 +92,19 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     #[must_use]
     pub fn bounded(maxsize: usize) -> Self {
         Self { core: Arc::new(Core::new(maxsize)) }
+    }
+
+    /// Creates a queue without a limit, as [`unbounded`](Self::unbounded) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::mixed;
+    /// assert_eq!(mixed::Queue::<i32>::new().maxsize(), None);
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::unbounded()
     }
 
     /// Creates a queue that is never full.

@@ -1,6 +1,8 @@
 //! [`Queue`], [`LifoQueue`] and [`PriorityQueue`]: items handed from task to task.
 
 mod order;
+#[cfg(feature = "futures-core")]
+mod stream;
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
@@ -11,6 +13,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 pub use order::{Fifo, Lifo, Order, Priority};
+#[cfg(feature = "futures-core")]
+pub use stream::Items;
 
 use asyncio_loop::WaitsFor;
 use asyncio_loop::machinery::at_await;
@@ -27,6 +31,18 @@ pub type Queue<T> = BaseQueue<T, Fifo<T>>;
 pub type LifoQueue<T> = BaseQueue<T, Lifo<T>>;
 
 /// A queue that gives the smallest item out first. Its methods are those of [`BaseQueue`].
+///
+/// `std`'s `BinaryHeap` gives the greatest first. `Reverse` turns the order around here, too:
+///
+/// ```
+/// use std::cmp::Reverse;
+/// use asyncio_sync::PriorityQueue;
+///
+/// let queue = PriorityQueue::new();
+/// queue.put_nowait(Reverse(1)).unwrap();
+/// queue.put_nowait(Reverse(2)).unwrap();
+/// assert_eq!(queue.get_nowait(), Ok(Reverse(2)));
+/// ```
 pub type PriorityQueue<T> = BaseQueue<T, Priority<T>>;
 
 /// What [`Queue`], [`LifoQueue`] and [`PriorityQueue`] have in common, which is all but the order.
@@ -42,7 +58,7 @@ pub type PriorityQueue<T> = BaseQueue<T, Priority<T>>;
 ///
 /// # From asyncio
 ///
-/// `Queue(maxsize=5)` is `Queue::bounded(5)` and `Queue()` is `Queue::unbounded()`. A refused item
+/// `Queue()` is `Queue::new()` and `Queue(maxsize=5)` is `Queue::bounded(5)`. A refused item
 /// comes back in the error. A newcomer in [`get`](Self::get) or [`put`](Self::put) doesn't take
 /// what a task was woken for that has not run yet, as it may in Python.
 ///
@@ -111,6 +127,22 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
             joiners: Line::new(WaitsFor::Resource),
             item: PhantomData,
         }
+    }
+
+    /// Creates a queue without a limit, as [`unbounded`](Self::unbounded) does, under asyncio's
+    /// name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use asyncio_sync::Queue;
+    /// let queue = Queue::new();
+    /// queue.put_nowait(1).unwrap();
+    /// assert_eq!(queue.maxsize(), None);
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::unbounded()
     }
 
     /// Creates a queue that is never full: [`put`](Self::put) never waits.

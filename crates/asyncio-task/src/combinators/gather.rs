@@ -39,6 +39,22 @@ use crate::group::{scope, task_group};
 ///     assert_eq!(gather((0..3).map(async |n| n * n)).await, vec![0, 1, 4]);
 /// });
 /// ```
+///
+/// A task gives a `Result`, since it may have been cancelled. [`try_gather`] gives the values:
+///
+/// ```
+/// use asyncio_task::{JoinError, create_task, gather, run, try_gather};
+///
+/// run(async {
+///     let tasks = || (1..=3).map(|n| create_task(async move { n * n }));
+///     let total: i32 = try_gather(tasks()).await?.iter().sum();
+///     assert_eq!(total, 14);
+///     // The `Result`s add up to a `Result`.
+///     let total: Result<i32, JoinError> = gather(tasks()).await.into_iter().sum();
+///     assert_eq!(total?, 14);
+///     Ok::<(), JoinError>(())
+/// }).unwrap();
+/// ```
 #[doc(alias = "join")]
 #[doc(alias = "join_all")]
 #[track_caller]

@@ -17,11 +17,12 @@ use super::{Frames, TaskGroup};
 use crate::cancel::{Ending, Link, end_as_by_resume};
 use crate::task::TaskRefExt;
 
-/// The types that the future of a child may return: a `Result` with the group's error, or nothing.
+/// The types that the body of a task group and its children may return: a `Result` with the group's
+/// error, or nothing, or `!`, for they may never return.
 #[diagnostic::on_unimplemented(
-    message = "a child of a task group cannot return `{Self}`",
+    message = "the body of a task group, or a child of it, cannot return `{Self}`",
     label = "neither `()` nor a `Result` with the error of the group",
-    note = "children of a `scope` may return anything"
+    note = "end it with `Ok(value)`; or use `scope`, whose body and children may return anything"
 )]
 pub trait ChildOutput<E> {
     /// The type that awaiting the child gives.
@@ -49,6 +50,27 @@ impl<E> ChildOutput<E> for () {
     fn into_result(self) -> Result<(), E> {
         Ok(())
     }
+}
+
+/// A body or a child that never returns: `loop`, or what ends by a panic or a cancel only.
+impl<E> ChildOutput<E> for Never {
+    type Value = Never;
+
+    fn into_result(self) -> Result<Never, E> {
+        self
+    }
+}
+
+/// The type `!`, which the oldest compiler knows only as what a function returns.
+type Never = <fn() -> ! as Returns>::Output;
+
+#[doc(hidden)]
+pub trait Returns {
+    type Output;
+}
+
+impl<T> Returns for fn() -> T {
+    type Output = T;
 }
 
 /// Why a child has no value.

@@ -10,6 +10,7 @@ use asyncio_loop::WaitsFor;
 use asyncio_loop::machinery::while_cancelling;
 use pin_project_lite::pin_project;
 
+use super::child::ChildOutput;
 use super::{ExceptionGroup, Frames, State, TaskGroup};
 use crate::cancel::{Answer, Kind, Look, Node, cancel_all, run, wait_to_be_dropped};
 
@@ -61,7 +62,7 @@ impl<E> Drop for RefuseChildren<'_, '_, E> {
     }
 }
 
-impl<B: Future<Output = Result<T, E>>, T, E> Future for Drive<'_, '_, B, T, E> {
+impl<B: Future<Output: ChildOutput<E, Value = T>>, T, E> Future for Drive<'_, '_, B, T, E> {
     type Output = Result<T, ExceptionGroup<E>>;
 
     #[track_caller]
@@ -95,7 +96,7 @@ impl<B: Future<Output = Result<T, E>>, T, E> Future for Drive<'_, '_, B, T, E> {
     }
 }
 
-impl<B: Future<Output = Result<T, E>>, T, E> Drive<'_, '_, B, T, E> {
+impl<B: Future<Output: ChildOutput<E, Value = T>>, T, E> Drive<'_, '_, B, T, E> {
     /// Looks whether anything asks the group to end, from inside or outside, and does its part.
     fn listen(mut self: Pin<&mut Self>, state: &State<'_, E>) {
         if state.frames.is_to_abort(self.body.is_some()) {
@@ -124,7 +125,8 @@ impl<B: Future<Output = Result<T, E>>, T, E> Drive<'_, '_, B, T, E> {
     fn poll_body(self: Pin<&mut Self>, state: &State<'_, E>, cx: &mut Context<'_>) {
         let mut this = self.project();
         let Some(body) = this.body.as_mut().as_pin_mut() else { return };
-        let polled = catch_unwind(AssertUnwindSafe(|| state.frames.in_body(|| body.poll(cx))));
+        let poll = || body.poll(cx).map(ChildOutput::into_result);
+        let polled = catch_unwind(AssertUnwindSafe(|| state.frames.in_body(poll)));
         match polled {
             Ok(Poll::Pending) => return,
             Ok(Poll::Ready(Ok(value))) => *this.value = Some(value),

@@ -34,7 +34,7 @@ use drive::Drive;
 /// and needs neither `'static` nor `Send`. Its future is polled by the task that awaits the group,
 /// when the child was woken. In all other respects it is a task of its own.
 ///
-/// A child is a future of `Result<T, E>` or of `()`. When one fails, the others and the body are
+/// Body and children are futures of `Result<T, E>` or of `()`. When one fails, the others are
 /// cancelled; the group waits until all have ended, and returns every error. Without errors the
 /// body's value is returned, once all children have ended.
 ///
@@ -83,6 +83,41 @@ use drive::Drive;
 /// assert_eq!((total, seen.get()), (Ok(3), 2));
 /// ```
 ///
+/// A body without a value needs no `Ok`:
+///
+/// ```
+/// use asyncio_task::{run, task_group};
+///
+/// let result = run(task_group(async |group| {
+///     group.create_task(async { "7".parse::<i32>() });
+///     group.create_task(async { "x".parse::<i32>() });
+/// }));
+/// assert_eq!(result.unwrap_err().errors().len(), 1);
+/// ```
+///
+/// Where neither body nor children can fail there is no error, and the compiler "cannot infer the
+/// type of the type parameter `E`": that is a [`scope`](fn@scope).
+///
+/// ```compile_fail,E0282
+/// # asyncio_task::run(async {
+/// asyncio_task::task_group(async |group| {
+///     group.create_task(async {});
+/// }).await;
+/// # });
+/// ```
+///
+/// A body that gives a value and cannot fail belongs into a [`scope`](fn@scope); the compiler says
+/// so:
+///
+/// ```compile_fail,E0277
+/// # asyncio_task::run(async {
+/// let pages = asyncio_task::task_group(async |group| {
+///     let page = group.create_task(async { Ok::<_, String>(1) });
+///     page.await
+/// });
+/// # pages.await.unwrap() });
+/// ```
+///
 /// A child cannot borrow a variable of the body, nor outlive a value that it borrows:
 ///
 /// ```compile_fail
@@ -113,16 +148,20 @@ use drive::Drive;
 /// # }
 /// ```
 #[doc(alias = "JoinSet")]
-pub fn task_group<'env, T, E, F>(body: F) -> impl Future<Output = Result<T, ExceptionGroup<E>>>
+pub fn task_group<'env, R, E, F>(
+    body: F,
+) -> impl Future<Output = Result<R::Value, ExceptionGroup<E>>>
 where
-    F: for<'scope> AsyncFnOnce(&'scope TaskGroup<'scope, 'env, E>) -> Result<T, E>,
+    F: for<'scope> AsyncFnOnce(&'scope TaskGroup<'scope, 'env, E>) -> R,
+    R: ChildOutput<E>,
 {
     around_user(run_group(body), &file!())
 }
 
-async fn run_group<'env, T, E, F>(body: F) -> Result<T, ExceptionGroup<E>>
+async fn run_group<'env, R, E, F>(body: F) -> Result<R::Value, ExceptionGroup<E>>
 where
-    F: for<'scope> AsyncFnOnce(&'scope TaskGroup<'scope, 'env, E>) -> Result<T, E>,
+    F: for<'scope> AsyncFnOnce(&'scope TaskGroup<'scope, 'env, E>) -> R,
+    R: ChildOutput<E>,
 {
     let group = TaskGroup::new();
     let end = End(&group);

@@ -19,7 +19,7 @@ async fn a_service_that_is_told_to_end_answers_who_is_there() -> io::Result<()> 
         asyncio::yield_now().await;
     }
     let service = create_task(async move {
-        let signal = ends.recv().await;
+        let signal = ends.next().await;
         server.shutdown(Duration::from_secs(60)).await;
         signal
     });

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::extra::Extra;
 use super::header::TaskPtr;
+use super::name::TaskName;
 use crate::cancel_reason::CancelReason;
 use crate::context::{Context as Variables, ContextSlot};
 use crate::kernel::header::{
@@ -104,13 +105,15 @@ impl TaskRef {
     ///
     /// let event_loop = EventLoop::new()?;
     /// let raw = event_loop.spawn(async {}, TaskOptions::new())?;
-    /// assert_eq!(*raw.task().name(), format!("Task-{}", raw.task().id()));
+    /// assert_eq!(raw.task().name(), format!("Task-{}", raw.task().id()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn name(&self) -> Rc<str> {
-        self.if_extra(|extra| extra.name.clone())
-            .unwrap_or_else(|| format!("Task-{}", self.id()).into())
+    pub fn name(&self) -> TaskName {
+        match self.if_extra(|extra| extra.name.clone()) {
+            Some(name) => TaskName::new(name),
+            None => TaskName::new(format!("Task-{}", self.id())),
+        }
     }
 
     /// Gives it another name.
@@ -125,7 +128,7 @@ impl TaskRef {
     ///     task.set_name("main");
     ///     task.name()
     /// };
-    /// assert_eq!(&*EventLoop::new()?.run_until_complete(main)?, "main");
+    /// assert_eq!(EventLoop::new()?.run_until_complete(main)?, "main");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_name(&self, name: &str) {

@@ -1,0 +1,112 @@
+//! Asking the user.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind};
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+
+use asyncio_loop::running_loop;
+
+use super::standard::{stdin, stdout};
+use crate::stream::StreamReader;
+
+/// Shows `prompt`, reads a line from standard input, and returns it without its end.
+///
+/// Several calls read on from each other, also when input is a file or a pipe. So a program uses
+/// either this or [`stdin`], not both.
+///
+/// # Errors
+///
+/// [`UnexpectedEof`](ErrorKind::UnexpectedEof) at the end of the input: Ctrl-D on a terminal.
+/// [`ResourceBusy`](ErrorKind::ResourceBusy) while another task waits for a line. `InvalidData` for
+/// a line that is not UTF-8. Those of [`stdin`] and [`stdout`].
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// # Cancel safety
+///
+/// A line that was not returned is there for the next call.
+///
+/// # From asyncio
+///
+/// `input()`, which blocks the whole loop there; programs call it by `to_thread`, where it cannot
+/// be cancelled.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// let name = asyncio_net::input("Your name? ").await?;
+/// println!("Hello, {name}.");
+/// # Ok(())
+/// # }
+/// ```
+pub async fn input(prompt: &str) -> io::Result<String> {
+    let mut reader = Borrowed::take(running_loop().local())?;
+    if !prompt.is_empty() {
+        let output = stdout()?;
+        output.write(prompt);
+        output.close().await?;
+    }
+    let line = reader.next_line().await?;
+    let line = line.ok_or_else(|| io::Error::from(ErrorKind::UnexpectedEof))?;
+    let line = line.strip_suffix(b"\n").unwrap_or(&line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    String::from_utf8(line.to_vec()).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+}
+
+/// The reader that the calls of one loop share.
+#[derive(Default)]
+struct Input(RefCell<State>);
+
+#[derive(Default)]
+enum State {
+    #[default]
+    New,
+    Lent,
+    Idle(StreamReader),
+}
+
+/// The reader, until it is given back.
+struct Borrowed {
+    from: Rc<Input>,
+    reader: Option<StreamReader>,
+}
+
+impl Borrowed {
+    fn take(from: Rc<Input>) -> io::Result<Self> {
+        let state = from.0.replace(State::Lent);
+        let reader = match state {
+            State::Idle(reader) => Ok(reader),
+            State::Lent => return Err(ErrorKind::ResourceBusy.into()),
+            State::New => stdin(),
+        };
+        // Made before the error leaves, so that the next call tries again.
+        let mut borrowed = Self { from, reader: None };
+        borrowed.reader = Some(reader?);
+        Ok(borrowed)
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        let state = self.reader.take().map_or(State::New, State::Idle);
+        self.from.0.replace(state);
+    }
+}
+
+impl Deref for Borrowed {
+    type Target = StreamReader;
+
+    fn deref(&self) -> &StreamReader {
+        self.reader.as_ref().expect("it is taken at the end only")
+    }
+}
+
+impl DerefMut for Borrowed {
+    fn deref_mut(&mut self) -> &mut StreamReader {
+        self.reader.as_mut().expect("it is taken at the end only")
+    }
+}
