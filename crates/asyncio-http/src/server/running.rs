@@ -188,7 +188,7 @@ impl HttpServer {
     /// ```
     pub async fn until_signal(&self) -> io::Result<()> {
         let mut signals = Signals::new([Signal::TERM, Signal::INT])?;
-        finally(signals.recv(), async |_: Outcome<'_, Signal>| {
+        finally(signals.next(), async |_: Outcome<'_, Signal>| {
             self.shutdown(self.0.grace).await;
         })
         .await;
