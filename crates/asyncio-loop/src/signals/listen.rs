@@ -184,6 +184,7 @@ impl Signals {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[doc(alias = "recv")]
+    #[allow(clippy::should_implement_trait)] // it gives a future
     pub fn next(&mut self) -> impl Future<Output = Signal> {
         at_await(poll_fn(|cx| self.mailbox.poll_take(cx)))
     }
