@@ -313,7 +313,7 @@ fn a_host_of_another_runtime_is_dropped_without_blocking() {
 #[test]
 fn an_executor_of_the_program_enters_the_runtime_by_its_initializer() {
     asyncio_tokio::run(async {
-        let plain = ThreadPoolExecutor::new();
+        let plain = ThreadPoolExecutor::default();
         assert!(!running_loop().run_in_executor(Some(&plain), in_context).await.unwrap());
         let runtime = Handle::current();
         let enter = move || std::mem::forget(runtime.enter());
