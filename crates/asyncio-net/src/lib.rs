@@ -15,7 +15,8 @@
 //! | to pass descriptors | [`DescriptorStream`]; [`sock_sendmsg`], [`sock_recvmsg`] |
 //! | sockets from a service manager | [`listen_fds`] |
 //! | another crate's protocol over a connection | [`JoinedStream`] with a feature, [`upgrade_streams`] |
-//! | streams over something else that carries bytes | [`ByteStream`] with [`stream_over`]; [`feed_reader`] in tests |
+//! | streams over something else that carries bytes | [`ByteStream`] with [`stream_over`], [`transport_over`]; [`memory_pair`], [`feed_reader`] in tests |
+//! | a stream under all connections of a client or server: TLS, a tunnel | [`Layer`] with [`Connect::layer`], [`StartServer::layer`] |
 //!
 //! A [`Server`] ends with [`shutdown`](Server::shutdown). Names, several addresses and happy
 //! eyeballs are in [`Connect`]; what a server listens on, and how, in [`ServerAddress`] and
@@ -52,12 +53,15 @@
 //!
 //! * `futures-core`: the lines of a [`StreamReader`] are a `Stream`.
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`,
-//!   `AsyncBufRead` and `AsyncWrite` of the crate `futures-io`.
+//!   `AsyncBufRead` and `AsyncWrite` of the crate `futures-io`; `from_futures_io` makes streams of
+//!   ours of what has these traits.
 //! * `hyper`: they have `Read` and `Write` of `hyper::rt`, so hyper takes them as they are.
-//! * `tokio`: they have those of `tokio::io`.
+//! * `tokio`: they have those of `tokio::io`; `from_tokio`.
 #![deny(unsafe_code)]
 
 mod abstract_names;
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+mod adapter;
 mod address;
 mod connect;
 mod connection;
@@ -88,6 +92,10 @@ mod transport;
 mod unix;
 mod waiters;
 
+#[cfg(feature = "futures-io")]
+pub use adapter::from_futures_io;
+#[cfg(feature = "tokio")]
+pub use adapter::from_tokio;
 pub use address::Address;
 #[doc(no_inline)]
 pub use bytes::Bytes;

@@ -189,3 +189,47 @@ impl ByteStream for Nothing {
 
     fn close(&self) {}
 }
+
+/// The other way round: what has the traits becomes a stream of ours.
+#[test]
+fn a_stream_of_tokios_traits_carries_streams_and_protocols() {
+    run(async || {
+        let (ours, theirs) = tokio::io::duplex(100);
+        let (mut theirs_in, mut theirs_out) = tokio::io::split(theirs);
+        let (mut reader, writer) = asyncio_net::stream_over(asyncio_net::from_tokio(ours));
+        let much = bytes(300_000);
+        let expected = much.clone();
+        let peer = asyncio_task::create_task(async move {
+            let mut received = Vec::new();
+            theirs_in.read_to_end(&mut received).await?;
+            theirs_out.write_all(&received).await?;
+            theirs_out.shutdown().await
+        });
+        writer.write(&much);
+        writer.write_eof();
+        writer.flush().await?;
+        assert_eq!(writer.transport().write_buffer_size(), 0);
+        let mut received = Vec::new();
+        while received.len() < expected.len() {
+            let bytes = reader.read(1000).await?;
+            assert!(!bytes.is_empty());
+            received.extend_from_slice(&bytes);
+        }
+        assert!(received == expected);
+        peer.await.unwrap()?;
+        assert_eq!(reader.read(1).await?, "");
+        writer.close().await?;
+
+        // An end without write_eof is told, too.
+        let (ours, mut theirs) = tokio::io::duplex(10);
+        let (_reader, writer) = asyncio_net::stream_over(asyncio_net::from_tokio(ours));
+        writer.write("all of this arrives");
+        let mut text = String::new();
+        let (closed, received) =
+            asyncio_task::gather((writer.close(), theirs.read_to_string(&mut text))).await;
+        closed?;
+        received?;
+        assert_eq!(text, "all of this arrives");
+        Ok(())
+    });
+}

@@ -62,16 +62,11 @@ impl<S: ByteStream> TlsStream<S> {
 
     pub(crate) fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            match self.send() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.below.poll_write_ready(cx))?;
-                    continue;
-                }
-                sent => sent?,
-            }
+            let sent = self.poll_send(cx)?;
             if !self.session.borrow().is_handshaking() {
-                return Poll::Ready(Ok(()));
+                return sent.map(Ok);
             }
+            // Also while sending waits: the peer may send before it reads.
             if ready!(self.poll_receive(cx))? == 0 {
                 return Poll::Ready(Err(cut_off()));
             }
@@ -89,6 +84,18 @@ impl<S: ByteStream> TlsStream<S> {
         }
         self.unsent.set(0);
         self.below.try_flush()
+    }
+
+    /// Sends the records that the session has made, waiting in between.
+    fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.send() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.below.poll_write_ready(cx))?;
+                }
+                sent => return Poll::Ready(sent),
+            }
+        }
     }
 
     /// Receives something, if nothing is left from before. Returns how much there is; 0 is the end.
@@ -158,15 +165,9 @@ impl<S: ByteStream> TlsStream<S> {
     /// Sends the closing alert and waits for the peer's, or for its end.
     fn poll_exchange(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            match self.send() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.below.poll_write_ready(cx))?;
-                    continue;
-                }
-                sent => sent?,
-            }
+            let sent = self.poll_send(cx)?;
             if self.heard_end.get() || self.check().is_err() {
-                return Poll::Ready(Ok(()));
+                return sent.map(Ok);
             }
             // Plain text that nobody will read any more.
             while matches!(self.read_plain(&mut [0; 4096]), Ok(1..)) {}

@@ -190,17 +190,20 @@ fn a_server_gives_a_handshake_so_much_time_and_no_more() {
         .handshake_timeout(Duration::from_secs(5))
         .build()
         .unwrap();
+    // In virtual time, what is sent has to be there at once: so not by TCP.
+    let folder = tempfile::tempdir().unwrap();
     common::run_in_virtual_time(async || {
         for (tls, limit) in [(authority.server(), 60), (strict, 5)] {
-            let server = start_server("127.0.0.1:0", echo_lines).tls(&tls).await?;
+            let path = folder.path().join(limit.to_string());
+            let _server = start_unix_server(&path, echo_lines).tls(&tls).await?;
             let mut slow = Vec::new();
             for _ in 0..20 {
-                slow.push(open_connection(server.local_addr()?).await?);
+                slow.push(open_unix_connection(&path).await?);
             }
             let before = asyncio_loop::running_loop().time();
             // They hold nobody up.
-            let address = ("localhost", server.local_addr()?.port());
-            let (mut reader, writer) = open_connection(address).tls(&authority.client()).await?;
+            let client = authority.client().with_server_name("localhost")?;
+            let (mut reader, writer) = open_unix_connection(&path).tls(&client).await?;
             greet(&mut reader, &writer).await?;
             for (reader, _) in &mut slow {
                 assert_eq!(reader.read_to_end().await?, "");

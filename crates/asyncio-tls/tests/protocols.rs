@@ -11,8 +11,8 @@ use std::time::Duration;
 use asyncio_net::{
     BufferedProtocol, ByteSource, ByteStream, ClientAddress, MemoryStream, Protocol, Transport,
     connect_accepted_socket, create_buffered_server, create_connection, create_server,
-    create_unix_connection, create_unix_server, memory_pair, open_connection, start_server,
-    stream_over, transport_over,
+    create_unix_connection, create_unix_server, memory_pair, open_connection, open_unix_connection,
+    start_server, start_unix_server, stream_over, transport_over,
 };
 use asyncio_task::{create_task, run, sleep, try_gather};
 use asyncio_tls::{TlsClient, TlsInfo, accept_transport_tls, start_transport_tls};
@@ -409,10 +409,12 @@ fn closing_waits_for_the_closing_alert_of_the_peer_and_not_for_ever() {
         }
 
         // A peer that answers, and streams.
-        let server = start_server("127.0.0.1:0", echo_lines).tls(&authority.server()).await?;
-        let address = ("localhost", server.local_addr()?.port());
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("socket");
+        let _server = start_unix_server(&path, echo_lines).tls(&authority.server()).await?;
         let before = asyncio_loop::running_loop().time();
-        let (mut reader, writer) = open_connection(address).tls(&authority.client()).await?;
+        let client = authority.client().with_server_name("localhost")?;
+        let (mut reader, writer) = open_unix_connection(&path).tls(&client).await?;
         greet(&mut reader, &writer).await?;
         writer.close().await?;
         assert!(asyncio_loop::running_loop().time() - before < Duration::from_secs(4));
@@ -651,9 +653,11 @@ fn tls_starts_inside_tls() {
 fn a_shutdown_ends_clients_that_do_not_answer_the_closing_alert_within_its_grace() {
     let authority = Authority::new();
     run_in_virtual_time(async || {
-        let server = create_server("127.0.0.1:0", Noting::echoing).tls(&authority.server()).await?;
-        let address = ("localhost", server.local_addr()?.port());
-        let (mut reader, writer) = open_connection(address).tls(&authority.client()).await?;
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("socket");
+        let server = create_unix_server(&path, Noting::echoing).tls(&authority.server()).await?;
+        let client = authority.client().with_server_name("localhost")?;
+        let (mut reader, writer) = open_unix_connection(&path).tls(&client).await?;
         greet(&mut reader, &writer).await?;
         server.close_clients();
         let before = asyncio_loop::running_loop().time();

@@ -5,7 +5,10 @@ mod common;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use asyncio_net::{open_connection, start_server};
+use asyncio_net::{
+    ClientAddress, SendfileNotAvailableError, SendfileOptions, memory_pair, open_connection,
+    sendfile, start_server, stream_over,
+};
 use asyncio_task::run;
 use asyncio_tls::{TlsClient, TlsServer, accept_tls, start_tls};
 use common::{Authority, connect, echo, greet, serve};
@@ -313,6 +316,64 @@ fn records_may_be_cut_anywhere() {
             greet(&mut reader, &writer).await?;
         }
         writer.close().await
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_file_goes_through_the_session_and_not_by_the_system() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let text: Vec<u8> = (0..1_000_000_u32).map(|n| (n / 3) as u8).collect();
+    std::fs::write(&path, &text).unwrap();
+    run(async {
+        let server = start_server("127.0.0.1:0", async move |_, writer| {
+            let file = std::fs::File::open(&path)?;
+            let transport = writer.transport();
+            let only_fast = SendfileOptions::new().fallback(false);
+            let error = sendfile(transport, &file, only_fast).await.unwrap_err();
+            assert!(error.get_ref().unwrap().is::<SendfileNotAvailableError>(), "{error}");
+            sendfile(transport, &file, SendfileOptions::new()).await?;
+            writer.close().await
+        })
+        .tls(&authority.server())
+        .await?;
+        let address = ("localhost", server.local_addr()?.port());
+        let (mut reader, _writer) = open_connection(address).tls(&authority.client()).await?;
+        assert!(reader.read_to_end().await? == text);
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+/// Records that are cut at every byte, by a stream that gives and takes one at a time.
+#[test]
+fn a_stream_that_moves_one_byte_at_a_time_carries_tls() {
+    let authority = Authority::new();
+    run(async {
+        let (ours, theirs) = memory_pair(1);
+        let client = authority.client().with_server_name("localhost")?;
+        let opening = open_connection(ClientAddress::over(ours)).tls(&client);
+        let tls = authority.server();
+        let serving = async {
+            let (mut reader, mut writer) = stream_over(theirs);
+            accept_tls(&mut reader, &mut writer, &tls).await?;
+            while let Some(line) = reader.next_line().await? {
+                writer.write(&line);
+            }
+            writer.close().await
+        };
+        let asking = async {
+            let (mut reader, writer) = opening.await?;
+            for length in [1, 100, 2000] {
+                let line = "x".repeat(length) + "\n";
+                writer.write(&line);
+                assert!(reader.read_line().await? == line);
+            }
+            writer.close().await
+        };
+        asyncio_task::try_gather((serving, asking)).await.map(drop)
     })
     .unwrap();
 }

@@ -16,6 +16,10 @@
 
 #[cfg(feature = "futures-core")]
 pub use asyncio_net::Lines;
+#[cfg(feature = "futures-io")]
+pub use asyncio_net::from_futures_io;
+#[cfg(feature = "tokio")]
+pub use asyncio_net::from_tokio;
 pub use asyncio_net::{
     Accepting, AddrInfo, AddrInfoHints, Address, BufferedProtocol, ByteSource, ByteStream, Bytes,
     ClientAddress, Closed, Connect, ConnectErrors, ConnectedSocket, Connecting,
