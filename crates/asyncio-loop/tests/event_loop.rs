@@ -289,6 +289,31 @@ fn dropping_the_loop_closes_it() {
     handle.cancel();
 }
 
+// I-001
+#[test]
+fn the_debug_flag_starts_from_the_environment() {
+    // The environment of a process is set by the one that starts it: this test, for itself.
+    const EXPECTED: &str = "ASYNCIO_TEST_EXPECTED_DEBUG";
+    if let Ok(expected) = std::env::var(EXPECTED) {
+        let is_debug = EventLoop::new().unwrap().is_debug();
+        assert_eq!(is_debug.to_string(), expected);
+        let forced = EventLoop::builder().debug(!is_debug).build().unwrap();
+        assert_eq!(forced.is_debug(), !is_debug);
+        return;
+    }
+    for (value, expected) in [("1", "true"), ("", "false")] {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_debug_flag_starts_from_the_environment"])
+            .env("ASYNCIO_DEBUG", value)
+            .env(EXPECTED, expected)
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success() && output.contains("1 passed"), "{value:?}: {output}");
+    }
+}
+
+// I-001
 #[test]
 fn the_debug_flag_comes_from_the_builder_or_is_set() {
     let event_loop = EventLoop::builder().debug(true).build().unwrap();

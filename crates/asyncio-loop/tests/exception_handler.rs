@@ -245,6 +245,7 @@ fn a_report_shows_all_it_was_given() {
     assert!(context.task().is_none());
 }
 
+// I-002
 #[test]
 fn slow_steps_are_reported_by_name_in_debug_mode() {
     install_logger();
@@ -263,6 +264,11 @@ fn slow_steps_are_reported_by_name_in_debug_mode() {
     event_loop.set_slow_callback_duration(Duration::from_secs(3600));
     run_ready(&event_loop);
     assert_eq!(RECORDS.take(), [""; 0]);
+
+    event_loop.set_slow_callback_duration(Duration::ZERO);
+    event_loop.set_debug(false);
+    run_ready(&event_loop);
+    assert_eq!(RECORDS.take(), [""; 0], "not outside of debug mode");
 }
 
 #[test]

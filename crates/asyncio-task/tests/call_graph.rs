@@ -307,6 +307,19 @@ fn the_printed_form_nests() {
     });
 }
 
+// I-004
+#[test]
+fn what_is_made_remembers_where() {
+    run(async {
+        let (promise, line) = (create_future::<()>(), line!());
+        let (task, handle) = (create_task(async {}), running_loop().call_soon(|| ()));
+        let shown = [format!("{promise:?}"), format!("{task:?}"), format!("{handle:?}")];
+        for (shown, line) in shown.iter().zip([line, line + 1, line + 1]) {
+            assert!(shown.contains(&format!("{}:{line}:", file!())), "{shown}");
+        }
+    });
+}
+
 #[test]
 fn a_circle_of_awaits_ends_where_it_began() {
     run(async {
