@@ -82,7 +82,6 @@
 //! | `Runtime`, `LocalSet` | [`Runner`]; every task is local |
 //! | `task_local!` | [`context_var!`]; new tasks inherit the values |
 //! | `signal`, `process::Command` | [`Signals`], [`Command`] |
-//!
 //! | axum, `reqwest` | `http::serve` for axum's `Router`, `http::ClientSession`, with the feature `http` |
 //!
 //! Futures that need tokio's runtime (its timers, its sockets, `reqwest`) run beside ours on one
