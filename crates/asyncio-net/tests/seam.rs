@@ -524,7 +524,7 @@ fn layers_stand_on_one_another_and_on_other_streams_and_accepted_sockets() {
         let client = open_connection(ClientAddress::over(ours)).layer(inner.clone()).tls(&outer);
         // The other side, by hand: 3, then 5 turned by 3; then text turned by both.
         let (mut peer, answer) = stream_over(theirs);
-        answer.write(&[3, 3 ^ 5]);
+        answer.write([3, 3 ^ 5]);
         answer.write(b"hi".map(|byte| byte ^ 3 ^ 5).as_slice());
         let (mut reader, _writer) = client.await?;
         assert_eq!(reader.read_exactly(2).await?, "hi");
@@ -707,7 +707,7 @@ fn a_protocol_goes_on_over_a_stream_that_is_put_over_its_connection() {
             });
             assert_eq!(peer.read_exactly(3).await?, [b'g', b'o', 0xff][..]);
             // What comes early is not for the protocol.
-            answer.write(&[0xff]);
+            answer.write([0xff]);
             answer.write(b"turned".map(|byte| !byte).as_slice());
             let after = upgrading.await.unwrap()?;
             assert_eq!(peer.read_exactly(6).await?, b"turned".map(|byte| !byte)[..]);
@@ -748,7 +748,7 @@ fn a_protocol_whose_upgrade_fails_or_is_given_up_has_lost_its_connection() {
                 upgrading.cancel();
                 assert!(upgrading.await.is_err());
             } else {
-                answer.write(&[1]);
+                answer.write([1]);
                 let error = upgrading.await.unwrap().unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::InvalidData);
             }

@@ -258,12 +258,12 @@ fn flow_control_counts_bytes_before_and_after_encryption() {
         transport.set_write_buffer_limits(Some(100_000), Some(10_000));
         blocked.set(true);
         // The session takes the first write, and the queue what comes then.
-        transport.write(&[1; 50_000]);
+        transport.write([1; 50_000]);
         assert!(transport.write_buffer_size() >= 50_000);
-        transport.write(&[2; 40_000]);
+        transport.write([2; 40_000]);
         assert!((90_000..100_000).contains(&transport.write_buffer_size()));
         assert_eq!(client.calls(), ["made TLSv1.3"]);
-        transport.write(&[3; 20_000]);
+        transport.write([3; 20_000]);
         assert_eq!(client.calls(), ["made TLSv1.3", "pause"]);
         blocked.set(false);
         until(|| client.calls().len() == 3).await;
@@ -308,7 +308,7 @@ fn a_buffered_protocol_works_and_can_be_exchanged() {
             self.1 += count;
             if self.1 == 4 {
                 self.1 = 0;
-                transport.write(&self.0);
+                transport.write(self.0);
                 if self.0 == *b"next" {
                     transport.set_protocol(self.2.clone());
                 }

@@ -68,11 +68,11 @@ fn sizes_around_a_record_arrive_whole() {
         let (mut reader, writer, _) = connect(&server, &authority.client(), "localhost").await?;
         for size in [1, 16_383, 16_384, 16_385, 32_767, 32_768, 65_535, 65_536, 65_537, 200_000] {
             let body: Vec<u8> = (0..size).map(|n| u8::try_from(n % 251).unwrap()).collect();
-            writer.write(&u32::try_from(size).unwrap().to_be_bytes());
+            writer.write(u32::try_from(size).unwrap().to_be_bytes());
             writer.write(&body);
             assert!(reader.read_exactly(size).await? == body);
         }
-        writer.write(&[0; 4]);
+        writer.write([0; 4]);
         assert!(reader.read_to_end().await?.is_empty());
         io::Result::Ok(())
     })

@@ -15,7 +15,7 @@ async fn answer(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()
         let request = String::from_utf8_lossy(&request).into_owned();
         let length = request.split(['/', ' ']).nth(2).unwrap().parse().unwrap();
         write!(writer, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
-        writer.write(&vec![b'x'; length]);
+        writer.write(vec![b'x'; length]);
         writer.drain().await?;
     }
     writer.close().await
