@@ -385,7 +385,7 @@ fn sockets_signals_and_processes() {
         case!(cases, Descriptor, { drop(sock_accept(&listener).await); });
 
         case!(cases, Signal, { drop(signal(Signal::USR2).await); });
-        case!(cases, Signal, { Signals::new([Signal::USR2]).unwrap().recv().await; });
+        case!(cases, Signal, { Signals::new([Signal::USR2]).unwrap().next().await; });
         let child = create_subprocess_exec("sleep", ["3600"]).await.unwrap();
         case!(cases, Process, { child.wait().await; });
 
