@@ -301,7 +301,7 @@ fn echo(times: u64) {
         connect_accepted_socket(ours, || Echo).await?;
         let (mut reader, writer) = open_connection(theirs).await?;
         for _ in 0..times {
-            writer.write(&[7; 64]);
+            writer.write([7; 64]);
             black_box(reader.read_exactly(64).await?);
         }
         io::Result::Ok(())
