@@ -94,7 +94,7 @@ async fn show() -> io::Result<()> {
         let origin = reader.read_line().await?;
         writer.write(&origin);
         while let Some(line) = reader.next_line().await? {
-            writer.write(&line.to_ascii_uppercase());
+            writer.write(line.to_ascii_uppercase());
             writer.drain().await?;
         }
         writer.close().await

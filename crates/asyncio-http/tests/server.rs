@@ -101,7 +101,7 @@ fn a_client_that_trickles_its_headers_is_cut() {
         sleep(Duration::from_secs(60)).await; // idle, which is another limit
         let start = now();
         for byte in b"GET / HTTP/1.1\r\nhost: x\r\n" {
-            stream.writer().write(&[*byte]);
+            stream.writer().write([*byte]);
             if stream.writer().flush().await.is_err() {
                 break;
             }

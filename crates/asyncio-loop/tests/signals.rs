@@ -471,7 +471,7 @@ fn listeners_leave_in_any_order_and_the_others_hear_on() {
             send_by_shell(signal);
             counter.reaches(1).await;
             running_loop().remove_signal_handler(signal)?;
-            let heard = listeners.iter_mut().flatten().filter_map(Signals::recv_nowait);
+            let heard = listeners.iter_mut().flatten().filter_map(Signals::next_nowait);
             assert_eq!(heard.count(), expected);
             io::Result::Ok(())
         };

@@ -466,7 +466,7 @@ fn a_socket_that_is_handed_over_keeps_its_mode() {
         let recorder = Recorder::default();
         let transport = create_datagram_endpoint(|| recorder.clone()).socket(ours).await?;
         while transport.write_buffer_size() == 0 {
-            transport.send(&[0; 1000]);
+            transport.send([0; 1000]);
         }
         theirs.send(b"hello")?;
         recorder.log.until("5 bytes").await;
@@ -528,7 +528,7 @@ fn resume_writing_runs_in_the_context_of_the_endpoint() {
         let writing = asyncio_task::create_task(async move {
             NAME.set("writer");
             while transport.write_buffer_size() <= 64 * 1024 {
-                transport.send(&[0; 1000]);
+                transport.send([0; 1000]);
             }
             transport
         });
@@ -567,7 +567,7 @@ fn an_error_of_a_send_is_told_in_a_step_of_its_own() {
     run(async || {
         let (recorder, transport) = endpoint(bound).await?;
         transport.send(b"to whom?");
-        transport.send_to(&vec![0; 100_000], socket().local_addr()?);
+        transport.send_to(vec![0; 100_000], socket().local_addr()?);
         assert_eq!(recorder.log.lines(), ["made"]);
         recorder.log.until_count(3).await;
         assert!(recorder.log.lines()[1..].iter().all(|line| line.starts_with("error")));
@@ -614,7 +614,7 @@ fn abort_drops_what_is_queued() {
         let recorder = Recorder::default();
         let transport = create_datagram_endpoint(|| recorder.clone()).socket(ours).await?;
         while transport.write_buffer_size() == 0 {
-            transport.send(&[0; 1000]);
+            transport.send([0; 1000]);
         }
         transport.abort();
         assert_eq!(transport.write_buffer_size(), 0);
@@ -697,7 +697,7 @@ fn a_protocol_that_panics_when_it_is_paused_is_reported_once_each_way() {
         let transport =
             create_datagram_endpoint(|| Panics { methods, log: log.clone() }).socket(ours).await?;
         while transport.write_buffer_size() <= 64 * 1024 {
-            transport.send(&[0; 1000]);
+            transport.send([0; 1000]);
         }
         theirs.set_nonblocking(true)?;
         while !log.lines().contains(&"resume_writing".to_owned()) {

@@ -78,7 +78,7 @@ fn a_reset_that_the_writer_meets_is_everybodys() {
     run(async || {
         let (mut reader, writer, theirs) = pair().await?;
         reset(theirs);
-        writer.write(&[0; 10_000]);
+        writer.write([0; 10_000]);
         assert_eq!(writer.flush().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
         assert_reset(&mut reader, &writer).await;
         Ok(())
@@ -136,7 +136,7 @@ fn a_reader_gives_what_came_before_the_error() {
             reset(theirs);
             settle().await;
             if writer_first {
-                writer.write(&[0; 10_000]);
+                writer.write([0; 10_000]);
                 assert_eq!(writer.flush().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
             }
             assert_eq!(reader.read_line().await?, "one\n");

@@ -53,7 +53,7 @@ fn a_reset_in_the_middle_of_a_write_ends_it() {
     run(async || {
         let (mut reader, writer, mut theirs) = pair().await?;
         while writer.transport().write_buffer_size() == 0 {
-            writer.write(&bytes(100_000));
+            writer.write(bytes(100_000));
         }
         theirs.read_exact(&mut [0; 100_000])?;
         reset(theirs);

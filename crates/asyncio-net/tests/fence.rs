@@ -204,7 +204,7 @@ fn a_waker_that_panics_when_a_writer_may_go_on_ends_nothing() {
         let reports = reports();
         let (ours, mut theirs) = UnixStream::pair()?;
         let (_reader, writer) = open_connection(ours).await?;
-        writer.write(&[7; 4_000_000]);
+        writer.write(vec![7; 4_000_000]);
         let mut foreign = pin!(writer.drain());
         assert!(poll_once(foreign.as_mut()).is_pending());
         theirs.set_nonblocking(true)?;

@@ -145,7 +145,7 @@ fn flushing_waits_until_everything_has_left() {
         let mut written = 0;
         while writer.transport().write_buffer_size() == 0 {
             // So little of it stays that nobody is told of falling to the low-water mark.
-            writer.write(&[1; 10_000]);
+            writer.write([1; 10_000]);
             written += 10_000;
         }
         // A task of its own, which nothing else wakes.
@@ -163,7 +163,7 @@ fn flushing_an_aborted_connection_fails() {
         let (ours, _theirs) = half()?;
         let (_reader, writer) = ours.split();
         while writer.transport().write_buffer_size() == 0 {
-            writer.write(&[1; 500_000]);
+            writer.write(vec![1; 500_000]);
         }
         let mut flushing = pin!(writer.flush());
         assert!(poll_fn(|cx| Poll::Ready(flushing.as_mut().poll(cx))).await.is_pending());

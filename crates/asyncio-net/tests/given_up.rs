@@ -87,9 +87,9 @@ async fn client(server: Server) -> io::Result<()> {
     writer.write(b"line\n");
     writer.drain().await?;
     assert_eq!(reader.read_line().await?, "line\n");
-    writer.write(&bytes(100_000));
+    writer.write(bytes(100_000));
     assert!(reader.read_exactly(100_000).await? == bytes(100_000));
-    writer.write(&bytes(MUCH));
+    writer.write(bytes(MUCH));
     // Its high-water mark is in the way until the server has sent much of it back, so somebody has
     // to read.
     let mut received = 0;
@@ -190,7 +190,7 @@ fn closing_with_much_to_send() {
         let before = open_sockets();
         let work = move || async move {
             let (_reader, writer) = open_connection(address).await?;
-            writer.write(&bytes(MUCH));
+            writer.write(bytes(MUCH));
             writer.close().await
         };
         for way in [Way::Drop, Way::Cancel] {

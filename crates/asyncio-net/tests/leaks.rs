@@ -91,7 +91,7 @@ fn peers_that_do_not_read_cost_no_more_than_the_mark_and_one_write_each() {
             let (waiting, most) = (waiting.clone(), most.clone());
             async move |_: StreamReader, writer: StreamWriter| {
                 loop {
-                    writer.write(&[7; WRITE]);
+                    writer.write([7; WRITE]);
                     most.set(most.get().max(writer.transport().write_buffer_size()));
                     waiting.set(waiting.get() + 1);
                     writer.drain().await?;

@@ -70,7 +70,7 @@ impl Protocol for Answers {
         let transport = transport.clone();
         transport.pause_reading();
         running_loop().call_later(Duration::from_millis(30), move || {
-            transport.write(&vec![8; ANSWER]);
+            transport.write(vec![8; ANSWER]);
             transport.close();
         });
     }

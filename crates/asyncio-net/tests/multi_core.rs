@@ -20,7 +20,7 @@ const IN_TIME: Duration = Duration::from_secs(10);
 
 /// Tells its number, and then whatever it is told.
 async fn serve(number: u8, mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
-    writer.write(&[number]);
+    writer.write([number]);
     while let Some(line) = reader.next_line().await? {
         writer.write(&line);
         writer.drain().await?;

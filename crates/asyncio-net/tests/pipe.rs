@@ -133,7 +133,7 @@ fn writes_go_out_in_order_and_close_flushes() {
             let recorder = Recorder::default();
             let transport = connect_write_pipe(writing, || recorder.clone())?;
             transport.write(b"small ");
-            transport.write(&bytes(1_000_000));
+            transport.write(bytes(1_000_000));
             transport.write(b" end");
             assert!(transport.write_buffer_size() > 0);
             if eof {
@@ -179,7 +179,7 @@ fn a_reader_that_is_gone_ends_the_writing() {
         let (reading, writing) = pipe();
         let recorder = Recorder::default();
         let transport = connect_write_pipe(writing, || recorder.clone())?;
-        transport.write(&bytes(1_000_000));
+        transport.write(bytes(1_000_000));
         drop(reading);
         recorder.log.until("lost BrokenPipe").await;
         assert!(reports.borrow().is_empty());
@@ -194,7 +194,7 @@ fn abort_drops_what_is_queued() {
         let (reading, writing) = pipe();
         let recorder = Recorder::default();
         let transport = connect_write_pipe(writing, || recorder.clone())?;
-        transport.write(&bytes(1_000_000));
+        transport.write(bytes(1_000_000));
         transport.abort();
         recorder.log.until("lost").await;
         let mut rest = Vec::new();
@@ -212,7 +212,7 @@ fn streams_over_a_pipe() {
         writer.write(b"one\ntwo\n");
         assert_eq!(reader.read_line().await?, "one\n");
         let writing = asyncio_task::create_task(async move {
-            writer.write(&bytes(500_000));
+            writer.write(bytes(500_000));
             writer.drain().await?;
             writer.close().await
         });
@@ -270,7 +270,7 @@ fn an_open_file_that_others_share_is_not_changed() {
         for fd in [OwnedFd::from(other), writing] {
             let shared = fd.try_clone()?;
             let writer = open_write_pipe(fd)?;
-            writer.write(&bytes(1_000_000));
+            writer.write(bytes(1_000_000));
             settle().await;
             assert!(writer.transport().write_buffer_size() > 0, "it would have blocked");
             assert!(!is_nonblocking(&shared));

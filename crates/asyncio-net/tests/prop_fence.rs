@@ -210,7 +210,7 @@ impl Datagrams {
             0 => transport.close(),
             1 => transport.abort(),
             2 => transport.set_write_buffer_limits(Some(random(100) as usize), Some(0)),
-            3 => (0..random(200)).for_each(|_| transport.send(&[3; 1000])),
+            3 => (0..random(200)).for_each(|_| transport.send([3; 1000])),
             _ => {}
         }
     }
@@ -447,7 +447,7 @@ async fn program() -> io::Result<()> {
             6 => poll_wildly(waiting.as_mut()),
             7 => {
                 let (_reader, writer) = stream_over(WildStream(Value));
-                writer.write(&vec![1; random(6000) as usize]);
+                writer.write(vec![1; random(6000) as usize]);
                 over.push(writer);
             }
             8 if random(4) == 0 => {

@@ -402,7 +402,7 @@ fn the_last_client_and_the_server_may_close_in_one_turn() {
 fn close_clients_sends_what_was_written() {
     run(async || {
         let server = start_server(LOOPBACK, async |_, writer| {
-            writer.write(&common::bytes(2_000_000));
+            writer.write(common::bytes(2_000_000));
             sleep(Duration::from_secs(3600)).await;
         })
         .await?;
@@ -425,7 +425,7 @@ fn abort_clients_does_not_wait_for_a_peer_that_does_not_read() {
             let log = log.clone();
             async move |_, writer| {
                 while writer.transport().write_buffer_size() == 0 {
-                    writer.write(&[0; 100_000]);
+                    writer.write(vec![0; 100_000]);
                 }
                 log.add("full");
                 sleep(Duration::from_secs(3600)).await;
@@ -768,7 +768,7 @@ impl Protocol for Contexts {
             drop(create_task(async move {
                 MAKER.set("task");
                 transport.resume_reading();
-                transport.write(&[0; 4_000_000]);
+                transport.write(vec![0; 4_000_000]);
             }));
         }
     }

@@ -221,8 +221,8 @@ fn a_stream_passes_descriptors_in_order_beside_many_bytes() {
             create_task(async move {
                 for (number, pipe) in pipes.into_iter().enumerate() {
                     ours.pass([pipe]);
-                    writer.write(&number.to_be_bytes());
-                    writer.write(&vec![0; 7000]);
+                    writer.write(number.to_be_bytes());
+                    writer.write(vec![0; 7000]);
                     writer.drain().await?;
                 }
                 writer.close().await

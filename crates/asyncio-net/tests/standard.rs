@@ -66,7 +66,7 @@ fn child_writes_much() {
     let during = std::cell::Cell::new(false);
     run(async || {
         let output = stdout()?;
-        output.write(&vec![b'x'; LONG]);
+        output.write(vec![b'x'; LONG]);
         during.set(is_nonblocking(io::stdout()) || is_nonblocking(io::stderr()));
         output.close().await
     });

@@ -39,7 +39,7 @@ async fn streams() -> io::Result<[(StreamReader, StreamWriter); 2]> {
 fn fill(writer: &StreamWriter) -> usize {
     let mut written = 0;
     while writer.transport().write_buffer_size() <= 64 * 1024 {
-        writer.write(&[5; 50_000]);
+        writer.write(vec![5; 50_000]);
         written += 50_000;
     }
     written
@@ -61,7 +61,7 @@ fn echo() {
         .await?;
         let (mut reader, writer) = open_connection(server.local_addr()?).await?;
         for size in [1, 100, 10_000, 1_000_000, 5_000_000] {
-            writer.write(&bytes(size));
+            writer.write(bytes(size));
             assert!(reader.read_exactly(size).await? == bytes(size));
         }
         writer.write_eof();
@@ -97,7 +97,7 @@ fn drain_waits_above_the_high_mark_only() {
     run(async || {
         let [(mut reader, _other), (_reader, writer)] = streams().await?;
         let writer = Rc::new(writer);
-        writer.write(&[0; 1000]);
+        writer.write([0; 1000]);
         let mut turns = 0;
         let mut draining = std::pin::pin!(writer.drain());
         let mut poll = std::task::Context::from_waker(std::task::Waker::noop());
@@ -189,7 +189,7 @@ fn writing_to_a_peer_that_is_gone_fails_after_a_while() {
             }
             drop(theirs);
             let error = loop {
-                writer.write(&[0; 10_000]);
+                writer.write([0; 10_000]);
                 if let Err(error) = writer.drain().await {
                     break error;
                 }
@@ -507,11 +507,11 @@ fn what_the_peer_sent_before_it_reset_can_be_read() {
         theirs.write_all(b"last words\n")?;
         drop(theirs);
         // It answers a write with a reset.
-        writer.write(&[0; 10]);
+        writer.write([0; 10]);
         writer.drain().await?;
         turn().await;
         writer.transport().with_socket(|socket| wait_for(socket, PollFlags::ERR));
-        writer.write(&[0; 10]);
+        writer.write([0; 10]);
         turn().await;
         turn().await;
         assert!(writer.drain().await.is_err());
@@ -549,7 +549,7 @@ fn a_reader_and_a_writer_may_work_in_different_tasks() {
         for (mut reader, writer) in [(reader, other), (other_reader, writer)] {
             writing.push(create_task(async move {
                 for round in 0..100 {
-                    writer.write(&bytes(10_000 + round));
+                    writer.write(bytes(10_000 + round));
                     writer.drain().await?;
                 }
                 writer.write_eof();
@@ -584,7 +584,7 @@ fn a_producer_that_never_has_to_wait_lets_others_run() {
             }
         });
         for _ in 0..2000 {
-            writer.write(&[0; 8192]);
+            writer.write([0; 8192]);
             writer.drain().await?;
         }
         assert!(ticks.get() >= 2000 / 16);

@@ -73,7 +73,7 @@ fn a_proxy_passes_half_closes_through() {
         let serving = create_task(async move {
             let (mut reader, writer) = server.split();
             let request = reader.read_to_end().await?;
-            writer.write(&request.to_ascii_uppercase());
+            writer.write(request.to_ascii_uppercase());
             writer.close().await
         });
         let (mut reader, writer) = client.split();
@@ -133,7 +133,7 @@ fn a_socket_waits_for_what_was_written() {
         let (ours, theirs) = pair()?;
         let mut written = 0;
         while ours.writer().transport().write_buffer_size() == 0 {
-            ours.writer().write(&[1; 500_000]);
+            ours.writer().write(vec![1; 500_000]);
             written += 500_000;
         }
         let mut taking = Box::pin(ours.into_std());

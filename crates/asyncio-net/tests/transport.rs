@@ -231,7 +231,7 @@ fn the_end_of_the_stream_closes_unless_the_protocol_keeps_it() {
         settle().await;
         assert_eq!(recorder.log.lines(), ["made", "eof"]);
         assert!(!transport.is_closing() && !transport.is_reading());
-        transport.write(&bytes(1_000_000));
+        transport.write(bytes(1_000_000));
         assert!(read_exact(&theirs, 1_000_000).await == bytes(1_000_000));
         transport.close();
         recorder.log.until("lost").await;
@@ -602,7 +602,7 @@ fn a_write_that_fails_ends_the_connection_with_its_error() {
     run(async || {
         let (recorder, transport, theirs) = pair().await?;
         transport.pause_reading();
-        transport.write(&bytes(8_000_000));
+        transport.write(bytes(8_000_000));
         assert!(transport.write_buffer_size() > 0);
         reset(theirs);
         recorder.log.until_count(3).await;
@@ -637,11 +637,11 @@ fn pause_writing_is_called_inside_the_write_that_is_too_much() {
         // The socket takes a lot by itself.
         while recorder.log.lines().len() == 1 {
             let before = transport.write_buffer_size();
-            transport.write(&[1; 50_000]);
+            transport.write(vec![1; 50_000]);
             let paused = transport.write_buffer_size() > 64 * 1024;
             assert_eq!(recorder.log.lines().len() == 2, paused, "{before}");
         }
-        transport.write(&[1; 50_000]);
+        transport.write(vec![1; 50_000]);
         assert_eq!(recorder.log.lines(), ["made", "pause"]);
         let reading = create_task(read_to_end(&theirs));
         recorder.log.until("resume").await;
@@ -658,7 +658,7 @@ fn pause_writing_waits_for_the_callback_that_writes() {
     struct Floods(Log);
     impl Protocol for Floods {
         fn data_received(&mut self, transport: &Transport, _: &[u8]) {
-            transport.write(&vec![0; 20_000_000]);
+            transport.write(vec![0; 20_000_000]);
             self.0.add("written");
         }
         fn pause_writing(&mut self, _: &Transport) {
@@ -683,13 +683,13 @@ fn what_resume_writing_writes_leaves_before_the_end() {
     struct WritesTheRest(Log, bool);
     impl Protocol for WritesTheRest {
         fn connection_made(&mut self, transport: &Transport) {
-            transport.write(&bytes(8_000_000));
+            transport.write(bytes(8_000_000));
         }
         fn data_received(&mut self, _: &Transport, _: &[u8]) {}
         fn resume_writing(&mut self, transport: &Transport) {
             if self.0.lines().is_empty() {
                 self.0.add("resume");
-                transport.write(&bytes(8_000_000));
+                transport.write(bytes(8_000_000));
                 if self.1 { transport.close() } else { transport.write_eof() }
             }
         }
@@ -731,7 +731,7 @@ fn lower_limits_pause_at_once() {
     run(async || {
         let (recorder, transport, theirs) = pair().await?;
         transport.set_write_buffer_limits(Some(100_000_000), None);
-        transport.write(&bytes(10_000_000));
+        transport.write(bytes(10_000_000));
         assert!(transport.write_buffer_size() > 0);
         assert_eq!(recorder.log.lines(), ["made"]);
         transport.set_write_buffer_limits(Some(1), None);
@@ -868,7 +868,7 @@ fn a_slow_reader_costs_no_more_memory_than_the_mark_and_one_write() {
                         recorder.log.take();
                         recorder.log.until("resume").await;
                     }
-                    transport.write(&vec![3; WRITE]);
+                    transport.write(vec![3; WRITE]);
                     most = most.max(transport.write_buffer_size());
                 }
                 transport.write_eof();

@@ -429,7 +429,7 @@ fn a_drain_reports_a_process_that_does_not_read_its_input() {
         process.wait().await;
         // A process that another test is about to start may hold the other end for a moment.
         let error = loop {
-            process.stdin().unwrap().write(&[0; 100_000]);
+            process.stdin().unwrap().write(vec![0; 100_000]);
             if let Err(error) = process.stdin().unwrap().drain().await {
                 break error;
             }

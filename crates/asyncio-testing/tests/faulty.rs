@@ -44,7 +44,7 @@ fn a_fault_resets_both_ends() {
         let ((_r, writer), (mut reader, peer)) = memory_stream_pair();
         let sending = create_task(async move {
             for _ in 0..5 {
-                writer.write(&[7; 100]);
+                writer.write([7; 100]);
                 writer.drain().await?;
                 asyncio_task::yield_now().await;
             }

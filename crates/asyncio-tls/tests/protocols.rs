@@ -258,7 +258,7 @@ fn flow_control_counts_bytes_before_and_after_encryption() {
         transport.set_write_buffer_limits(Some(100_000), Some(10_000));
         blocked.set(true);
         // The session takes the first write, and the queue what comes then.
-        transport.write([1; 50_000]);
+        transport.write(vec![1; 50_000]);
         assert!(transport.write_buffer_size() >= 50_000);
         transport.write([2; 40_000]);
         assert!((90_000..100_000).contains(&transport.write_buffer_size()));

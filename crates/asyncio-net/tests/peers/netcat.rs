@@ -96,7 +96,7 @@ fn nc_is_a_server() {
                 let address = format!("127.0.0.1:{}", peer.port());
                 (peer, open_connection(address).await?)
             };
-            writer.write(&bytes(LENGTH));
+            writer.write(bytes(LENGTH));
             // A listening nc goes when our half ends, whatever it has left to send.
             assert!(reader.read_to_end().await? == bytes(LENGTH));
             writer.close().await?;

@@ -52,13 +52,13 @@ impl Task {
                 assert!(received? == bytes(LENGTH));
             }
             Self::Ask => {
-                writer.write(&bytes(200_000));
+                writer.write(bytes(200_000));
                 writer.write_eof();
                 assert!(reader.read_to_end().await? == bytes(300_000));
             }
             Self::Answer => {
                 assert!(reader.read_to_end().await? == bytes(200_000));
-                writer.write(&bytes(300_000));
+                writer.write(bytes(300_000));
             }
             Self::Reset => {
                 reader.read_exactly(100_000).await?;
@@ -72,7 +72,7 @@ impl Task {
             Self::Lines => {
                 while let Some(line) = reader.next_line().await? {
                     for byte in line {
-                        writer.write(&[byte]);
+                        writer.write([byte]);
                         writer.drain().await?;
                     }
                 }
@@ -93,7 +93,7 @@ async fn send(writer: &StreamWriter) -> io::Result<()> {
 
 async fn be_reset(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
     let written = loop {
-        writer.write(&bytes(50_000));
+        writer.write(bytes(50_000));
         if let Err(error) = writer.drain().await {
             break error.kind();
         }
@@ -294,7 +294,7 @@ struct Datagrams {
 impl DatagramProtocol for Datagrams {
     fn connection_made(&mut self, transport: &DatagramTransport) {
         if self.asks {
-            transport.send(&bytes(DATAGRAMS[0]));
+            transport.send(bytes(DATAGRAMS[0]));
         }
     }
 
@@ -304,7 +304,7 @@ impl DatagramProtocol for Datagrams {
         if !self.asks {
             transport.send_to(data, sender.clone());
         } else if let Some(length) = DATAGRAMS.get(count + 1) {
-            transport.send(&bytes(*length));
+            transport.send(bytes(*length));
         }
         self.log.add("came");
     }

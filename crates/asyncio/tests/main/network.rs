@@ -64,7 +64,7 @@ struct Shout;
 
 impl asyncio::Protocol for Shout {
     fn data_received(&mut self, transport: &asyncio::Transport, data: &[u8]) {
-        transport.write(&data.to_ascii_uppercase());
+        transport.write(data.to_ascii_uppercase());
     }
 }
 
