@@ -225,7 +225,8 @@ fn a_name_compares_with_text_and_is_text() {
         assert_eq!("worker", name);
         assert_eq!(name, String::from("worker"));
         assert_ne!(name, "worke");
-        assert!(name == *"worker" && *"worker" == name);
+        assert!(name == *"worker");
+        assert!(*"worker" == name);
         assert_eq!(name, task.task_ref().name());
         assert_eq!((name.len(), name.as_str(), name.as_ref()), (6, "worker", "worker"));
         assert_eq!(format!("{name:>8} {name:?}"), "  worker \"worker\"");
