@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 
 export CARGO_TERM_COLOR=never
 export RUST_BACKTRACE=1
+# Everything is built once here: what serves debuggers and the next build costs minutes.
+export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 crates=$(ls crates)
 
