@@ -167,6 +167,7 @@ impl Interval {
         (self.next, self.sleep) = (Some(start), None);
     }
 
+    #[track_caller]
     fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<LoopTime> {
         let due = *self.next.get_or_insert_with(|| running_loop().time());
         let sleep = self.sleep.get_or_insert_with(|| sleep_until(due));
@@ -216,6 +217,7 @@ impl Future for Tick<'_> {
 impl futures_core::Stream for Interval {
     type Item = LoopTime;
 
+    #[track_caller]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<LoopTime>> {
         self.get_mut().poll_tick(cx).map(Some)
     }

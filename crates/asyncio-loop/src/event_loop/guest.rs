@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::LoopRef;
 use super::marks::{DEBUG, GUIDED, RESTING, STOPPING, VIRTUAL};
-use crate::clock::system_nanos;
+use crate::clock::{LoopTime, system_nanos};
 use crate::driver::Wait;
 use crate::error::RunError;
 use crate::kernel::TaskRef;
@@ -366,6 +366,7 @@ impl Guest {
         }
         inner.advance_virtual_time(Wait::Now);
         let now = inner.clock.now();
+        inner.scheduler.set_time(LoopTime::from_nanos(now));
         inner.expire(now);
         inner.pace.polled_until(now, now.saturating_add(self.budget));
     }

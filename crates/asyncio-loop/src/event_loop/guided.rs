@@ -175,6 +175,7 @@ impl Inner {
     /// order that the director picks.
     fn expire_picked(&self, director: &dyn Director) {
         let now = self.clock.now();
+        self.scheduler.set_time(LoopTime::from_nanos(now));
         loop {
             let mut equal = Vec::new();
             {
