@@ -238,9 +238,9 @@ impl Process {
     ///
     /// asyncio_task::run(async {
     ///     let process = Command::new("sleep").arg("1000").await?;
-    ///     process.send_signal(Signal::HUP)?;
-    ///     assert_eq!(process.wait().await.signal(), Some(1));
-    ///     assert!(process.send_signal(Signal::HUP).is_err(), "there is no such process");
+    ///     process.send_signal(Signal::TERM)?;
+    ///     assert_eq!(process.wait().await.signal(), Some(15));
+    ///     assert!(process.send_signal(Signal::TERM).is_err(), "there is no such process");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
