@@ -118,7 +118,7 @@ check_alone() {
 }
 
 check_benches() {
-    cargo bench --workspace --no-run
+    cargo bench -p asyncio-benches --no-run
 }
 
 # Instructions for one operation of each kind, against the table of the last measurement.
