@@ -1,7 +1,7 @@
 //! Each future of each crate, when it waits, shows the user's line. `ci/check.sh release`
 //! runs this as a release build without debug information, where it has to hold as well.
 #![allow(dropping_copy_types, reason = "a case drops whatever its future gives")]
-#![cfg(all(feature = "net", feature = "process", feature = "fs"))]
+#![cfg(all(feature = "net", feature = "process", feature = "tempfile"))]
 
 use std::cell::RefCell;
 use std::io;
