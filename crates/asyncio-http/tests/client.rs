@@ -37,6 +37,13 @@ where
     Ok((server, url, count))
 }
 
+/// Waits until the session has heard that the connections it keeps are of no use.
+async fn until_closed(session: &ClientSession) {
+    while session.connection_count() > 0 {
+        yield_now().await;
+    }
+}
+
 /// Reads the head of a request; `None` at the end.
 async fn read_head(reader: &mut StreamReader) -> io::Result<Option<String>> {
     let mut head = String::new();
@@ -95,7 +102,7 @@ fn a_connection_that_the_server_has_ended_is_not_used_again() {
         let session = ClientSession::new();
         assert_eq!(session.get(&url).await?.text().await?, "1");
         closed.wait().await;
-        sleep(Duration::from_millis(1)).await;
+        until_closed(&session).await;
         assert_eq!(session.post(&url).body("x").await?.text().await?, "2");
         assert_eq!(count.get(), 2);
         Ok(())
@@ -153,7 +160,7 @@ fn bytes_that_nobody_asked_for_are_no_answer() {
         let session = ClientSession::new();
         assert_eq!(session.get(&url).await?.text().await?, "1");
         sent.wait().await;
-        sleep(Duration::from_millis(1)).await;
+        until_closed(&session).await;
         assert_eq!(session.get(&url).await?.text().await?, "2");
         assert_eq!(count.get(), 2);
         Ok(())

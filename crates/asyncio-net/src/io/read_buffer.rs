@@ -99,6 +99,16 @@ impl ReadBuffer {
         &mut storage[*end..limit]
     }
 
+    /// How much to want of [`room`](Self::room) while the number of bytes that will come is unknown:
+    /// what there is room for, and twice as much once that is full. So a byte is copied a bounded
+    /// number of times, in however small pieces the others come.
+    pub(crate) fn growing(&self) -> usize {
+        match self.0.as_deref() {
+            Some(buffer) if buffer.end < buffer.capacity() => buffer.capacity() - buffer.start,
+            _ => buffer_pool::LENGTH.max(2 * self.len()),
+        }
+    }
+
     fn move_to(&mut self, storage: Box<Buffer>) {
         if let Some(before) = self.0.take() {
             self.0 = Some(moved(before, storage));
@@ -196,5 +206,29 @@ impl AsRef<[u8]> for ReadBuffer {
 impl Drop for ReadBuffer {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_come_one_by_one_are_seldom_copied() {
+        let mut buffer = ReadBuffer::default();
+        let mut storages = Vec::new();
+        for _ in 0..1 << 20 {
+            let want = buffer.growing();
+            buffer.room(want)[0] = 1;
+            buffer.advance(1);
+            buffer.park(want);
+            let capacity = buffer.0.as_deref().expect("it has bytes").capacity();
+            if capacity > buffer_pool::LENGTH && storages.last() != Some(&capacity) {
+                storages.push(capacity);
+            }
+        }
+        let doubled = (1..).map(|power| buffer_pool::LENGTH << power);
+        assert_eq!(storages, doubled.take(storages.len()).collect::<Vec<_>>());
+        assert_eq!(buffer.len(), 1 << 20);
     }
 }

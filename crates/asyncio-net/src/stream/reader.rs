@@ -169,7 +169,7 @@ impl StreamReader {
     pub fn read_to_end(&mut self) -> impl Future<Output = io::Result<Bytes>> {
         at_await(async move {
             self.state.check()?;
-            while self.state.fill(buffer_pool::LENGTH.max(2 * self.state.buffer.len())).await? {}
+            while self.state.fill(self.state.buffer.growing()).await? {}
             Ok(self.take(self.state.buffer.len()))
         })
     }
@@ -197,7 +197,7 @@ impl StreamReader {
             self.state.check()?;
             while self.state.buffer.len() < count {
                 // The length may be a lie of the peer's: memory is taken as bytes come.
-                let want = count.min(buffer_pool::LENGTH.max(2 * self.state.buffer.len()));
+                let want = count.min(self.state.buffer.growing());
                 if !ready!(self.state.poll_fill(cx, want))? {
                     let partial = self.take(self.state.buffer.len());
                     let expected = Some(count);
