@@ -12,8 +12,10 @@ use url::Url;
 
 use super::connect::{Connector, Destination};
 use super::error::ClientError;
+use super::header::parse_header;
 use super::pool::{Pool, PoolLimits};
-use super::session::{ClientSession, Session};
+use super::session::ClientSession;
+use super::shared::Shared;
 use super::timeouts::Timeouts;
 
 /// The options of a [`ClientSession`].
@@ -261,7 +263,7 @@ impl ClientSessionBuilder {
                 self.headers.entry(http::header::ACCEPT_ENCODING).or_insert(accepted);
             }
         }
-        ClientSession(std::rc::Rc::new(Session {
+        ClientSession(std::rc::Rc::new(Shared {
             pool: Pool::new(self.connector, self.limits),
             headers: self.headers,
             base_url: self.base_url,
@@ -274,19 +276,6 @@ impl ClientSessionBuilder {
             cookies: self.keeps_cookies.then(super::cookies::Jar::default),
         }))
     }
-}
-
-pub(super) fn parse_header<N, V>(
-    name: N,
-    value: V,
-) -> Result<(HeaderName, HeaderValue), ClientError>
-where
-    N: TryInto<HeaderName, Error: Into<http::Error>>,
-    V: TryInto<HeaderValue, Error: Into<http::Error>>,
-{
-    let name = name.try_into().map_err(|error| ClientError::request(error.into()))?;
-    let value = value.try_into().map_err(|error| ClientError::request(error.into()))?;
-    Ok((name, value))
 }
 
 impl fmt::Debug for ClientSessionBuilder {

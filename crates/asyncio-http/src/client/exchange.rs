@@ -15,7 +15,7 @@ use super::content::{Progress, Upload};
 use super::error::ClientError;
 use super::pool::{Key, Lease, Unanswered};
 use super::redirect::Hop;
-use super::session::Session;
+use super::shared::Shared;
 use super::timeouts::Timeouts;
 
 /// The head of an answer, with what its body comes over.
@@ -31,7 +31,7 @@ pub(super) struct Exchanged {
 /// the request is sent again; if something was, only one that may be repeated is (RFC 9110, section
 /// 9.2.2), once, and over a new connection.
 pub(super) async fn exchange(
-    session: &Session,
+    session: &Shared,
     hop: &mut Hop,
     limits: &Timeouts,
 ) -> Result<Exchanged, ClientError> {
@@ -60,14 +60,14 @@ pub(super) async fn exchange(
     }
 }
 
-fn key(session: &Session, hop: &Hop) -> Result<Key, ClientError> {
+fn key(session: &Shared, hop: &Hop) -> Result<Key, ClientError> {
     let connector = session.pool.connector();
     let uri: Uri = hop.url[..Position::AfterPath].parse().map_err(ClientError::request)?;
     Key::new(&hop.url, connector.proxy(&uri), hop.upgrades)
 }
 
 async fn lease(
-    session: &Session,
+    session: &Shared,
     key: Key,
     fresh: bool,
     limit: Option<Duration>,
@@ -121,7 +121,7 @@ fn is_cut(error: &hyper::Error) -> bool {
 }
 
 fn build(
-    session: &Session,
+    session: &Shared,
     hop: &Hop,
     lease: &Lease,
     upload: Upload,

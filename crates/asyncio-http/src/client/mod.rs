@@ -8,12 +8,14 @@ mod cookies;
 mod decode;
 mod error;
 mod exchange;
+mod header;
 mod multipart;
 mod pool;
 mod redirect;
 mod request;
 mod response;
 mod session;
+mod shared;
 mod timeouts;
 
 pub use builder::ClientSessionBuilder;

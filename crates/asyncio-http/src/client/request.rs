@@ -11,14 +11,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::Serialize;
 use url::Url;
 
-use super::builder::parse_header;
 use super::content::Content;
 use super::error::{ClientError, ClientErrorKind};
 use super::exchange::exchange;
+use super::header::parse_header;
 use super::multipart::Multipart;
 use super::redirect::Hop;
 use super::response::{ClientResponse, Rules};
 use super::session::ClientSession;
+use super::shared::Shared;
 use super::timeouts::Timeouts;
 
 /// A request that is sent when it is awaited.
@@ -299,7 +300,7 @@ impl ClientRequest {
 
 /// The request as it is written, with what the session adds.
 fn first_hop(
-    session: &super::session::Session,
+    session: &Shared,
     method: Method,
     mut url: Url,
     mut headers: HeaderMap,

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::rc::Rc;
 
-use http::{HeaderMap, Method};
+use http::Method;
 use url::Url;
 
 use super::builder::ClientSessionBuilder;
-use super::pool::Pool;
 use super::request::ClientRequest;
-use super::timeouts::Timeouts;
+use super::shared::Shared;
 
 /// A client of HTTP/1 and HTTP/2: connections that are kept for the next request, cookies, headers
 /// and limits that its requests share.
@@ -38,21 +37,7 @@ use super::timeouts::Timeouts;
 /// }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct ClientSession(pub(super) Rc<Session>);
-
-/// What the requests of a session share.
-pub(super) struct Session {
-    pub(super) pool: Rc<Pool>,
-    pub(super) headers: HeaderMap,
-    pub(super) base_url: Option<Url>,
-    pub(super) timeouts: Timeouts,
-    pub(super) max_redirects: usize,
-    pub(super) max_body: usize,
-    pub(super) decompresses: bool,
-    pub(super) raises: bool,
-    #[cfg(feature = "cookies")]
-    pub(super) cookies: Option<super::cookies::Jar>,
-}
+pub struct ClientSession(pub(super) Rc<Shared>);
 
 impl Default for ClientSession {
     fn default() -> Self {
