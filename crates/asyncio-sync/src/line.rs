@@ -57,8 +57,8 @@ impl Line {
         Self { shared: OnceCell::new(), what, made: Location::caller() }
     }
 
-    /// Notes that the task being polled waits in the line, at the place of the caller.
-    #[inline]
+    /// Notes that the task being polled waits in the line, at the place of the caller. For a task
+    /// that was polled again there: joining has noted it.
     #[track_caller]
     fn note(&self, cx: &Context<'_>) {
         Wait::shared(self.what, &**self.shared()).note(cx);
@@ -161,15 +161,17 @@ impl Shared {
         })
     }
 
-    /// Takes a place at the end, for a future of the running loop.
+    /// Takes a place at the end, for a future of the running loop. Its task waits for `what`, at the
+    /// place of the caller.
     #[inline]
-    fn join(self: &Rc<Self>, cx: &Context<'_>) -> Key {
+    #[track_caller]
+    fn join(self: &Rc<Self>, what: WaitsFor, cx: &Context<'_>) -> Key {
         // Where no loop of ours runs, any executor will do.
         let is_home = with_running(|running| self.home.borrow().as_ref() == Some(running));
         if is_home == Ok(false) {
             self.settle();
         }
-        self.list.join(cx)
+        self.list.join_as(LoopWaker::waiting(cx, Wait::shared(what, &**self)))
     }
 
     /// Binds the line to the running loop. A loop that is closed gives it up: nothing waits there.
@@ -270,32 +272,34 @@ impl<'a> Turn<'a> {
     #[inline(always)]
     #[track_caller]
     pub(crate) fn poll(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
-        let polled = match self.place {
-            None if free > self.line.notified() => return Poll::Ready(()),
+        match self.place {
+            None if free > self.line.notified() => Poll::Ready(()),
             None => self.join(free, cx),
             Some(key) => self.poll_in_line(key, free, cx),
-        };
-        if polled.is_pending() {
-            self.line.note(cx);
         }
-        polled
     }
 
+    #[track_caller]
     fn join(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
         let shared = self.line.shared();
-        self.place = Some(shared.join(cx));
+        self.place = Some(shared.join(self.line.what, cx));
         if shared.list.notified() == 0 || shared.watched.get() {
             return Poll::Pending;
         }
         self.poll_carefully(free, cx)
     }
 
+    #[track_caller]
     fn poll_in_line(&mut self, key: Key, free: usize, cx: &Context<'_>) -> Poll<()> {
         if self.line.shared().list.answer(key) {
             self.place = None;
             return Poll::Ready(());
         }
-        self.poll_carefully(free, cx)
+        let polled = self.poll_carefully(free, cx);
+        if polled.is_pending() {
+            self.line.note(cx);
+        }
+        polled
     }
 
     #[cold]
@@ -360,14 +364,16 @@ impl<'a> Signal<'a> {
     pub(crate) fn poll_signal(&mut self, cx: &Context<'_>) -> Poll<()> {
         let list = &self.line.shared().list;
         match self.place {
-            None => self.place = Some(self.line.shared().join(cx)),
+            None => self.place = Some(self.line.shared().join(self.line.what, cx)),
             Some(key) if list.was_called(key) => {
                 self.place = None;
                 return Poll::Ready(());
             }
-            Some(key) => self.refresh(key, cx),
+            Some(key) => {
+                self.refresh(key, cx);
+                self.line.note(cx);
+            }
         }
-        self.line.note(cx);
         Poll::Pending
     }
 

@@ -192,7 +192,12 @@ impl<W: Wake> WaiterList<W> {
     /// Takes a place at the end.
     #[inline]
     pub(crate) fn join(&self, cx: &Context<'_>) -> Key {
-        let waker = W::of(cx);
+        self.join_as(W::of(cx))
+    }
+
+    /// As [`join`](Self::join), with the waker of the task being polled.
+    #[inline]
+    pub(crate) fn join_as(&self, waker: W) -> Key {
         let key = Key(NonZeroU64::MIN.saturating_add(self.newest.get()));
         if self.len() > 0 {
             self.join_ring(key, waker);
