@@ -161,8 +161,8 @@ impl Shared {
         })
     }
 
-    /// Takes a place at the end, for a future of the running loop. Its task waits for `what`, at the
-    /// place of the caller.
+    /// Takes a place at the end, for a future of the running loop. Its task waits for `what`, at
+    /// the place of the caller.
     #[inline]
     #[track_caller]
     fn join(self: &Rc<Self>, what: WaitsFor, cx: &Context<'_>) -> Key {

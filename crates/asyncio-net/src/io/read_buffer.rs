@@ -99,9 +99,9 @@ impl ReadBuffer {
         &mut storage[*end..limit]
     }
 
-    /// How much to want of [`room`](Self::room) while the number of bytes that will come is unknown:
-    /// what there is room for, and twice as much once that is full. So a byte is copied a bounded
-    /// number of times, in however small pieces the others come.
+    /// How much to want of [`room`](Self::room) while nobody knows how many bytes will come: what
+    /// there is room for, and twice as much once that is full. So a byte is copied a bounded number
+    /// of times, in however small pieces the others come.
     pub(crate) fn growing(&self) -> usize {
         match self.0.as_deref() {
             Some(buffer) if buffer.end < buffer.capacity() => buffer.capacity() - buffer.start,
