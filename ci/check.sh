@@ -17,7 +17,7 @@ target="${CARGO_TARGET_DIR:-$PWD/target}"
 crates=$(ls crates)
 
 steps="fmt clippy test release guest doc links rows lines book examples alone deps benches"
-steps="$steps instructions msrv unix loom asan miri"
+steps="$steps interop instructions msrv unix loom asan miri"
 
 check_fmt() {
     cargo fmt --all --check
@@ -119,6 +119,11 @@ check_alone() {
 
 check_benches() {
     cargo bench -p asyncio-benches --no-run
+}
+
+# The crates of docs/ECOSYSTEM.md, against databases, caches and brokers.
+check_interop() {
+    ci/interop.sh
 }
 
 # Instructions for one operation of each kind, against the table of the last measurement.

@@ -1,0 +1,36 @@
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+
+use tempfile::TempDir;
+
+use crate::server::{Server, command, log_to};
+
+/// A broker of MQTT without persistence.
+#[derive(Debug)]
+pub struct Mosquitto {
+    server: Server,
+    _folder: TempDir,
+}
+
+impl Mosquitto {
+    /// Starts it, and waits until it listens.
+    pub fn start() -> io::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let server = Server::start("-TERM", |port| {
+            let settings = folder.path().join("mosquitto.conf");
+            let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\n");
+            fs::write(&settings, text)?;
+            let mut command = command("mosquitto")?;
+            command.arg("-c").arg(settings);
+            log_to(&mut command, folder.path())?;
+            Ok(command)
+        })?;
+        Ok(Self { server, _folder: folder })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+}

@@ -1,0 +1,101 @@
+//! A process that listens on a port of loopback.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A server that does not answer within this time has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A started server; killed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// The signal that has it end its own children, too.
+    signal: &'static str,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a server on a free port, which `command` puts into its arguments.
+    pub(crate) fn start(
+        signal: &'static str,
+        command: impl Fn(u16) -> io::Result<Command>,
+    ) -> io::Result<Self> {
+        let mut result = Err(io::ErrorKind::AddrInUse.into());
+        // Between the look for a free port and the server's start another program can take it.
+        for _ in 0..3 {
+            let port = free_port()?;
+            result = Self::start_on(port, signal, command(port)?);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    fn start_on(port: u16, signal: &'static str, mut command: Command) -> io::Result<Self> {
+        let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut server = Self { child, signal, address };
+        let start = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = server.child.try_wait()? {
+                return Err(io::Error::other(format!("{command:?} has ended: {status}")));
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(io::Error::other(format!("{command:?} does not listen on {address}")));
+            }
+            sleep(Duration::from_millis(10));
+        }
+        Ok(server)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args([self.signal, &pid]).status();
+        if !told.is_ok_and(|status| status.success()) {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// The path of a program: in `PATH`, where Debian puts daemons, or where it puts PostgreSQL.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    folders.extend(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
+        folders.extend(versions.flatten().map(|version| version.path().join("bin")));
+    }
+    folders.into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+pub(crate) fn command(program: &str) -> io::Result<Command> {
+    let missing = || io::Error::new(io::ErrorKind::NotFound, format!("{program} is missing"));
+    Ok(Command::new(find(program).ok_or_else(missing)?))
+}
+
+/// Has a command write what it says to a file of the folder, where nobody looks unless it fails.
+pub(crate) fn log_to(command: &mut Command, folder: &Path) -> io::Result<()> {
+    let log = fs::File::options().create(true).append(true).open(folder.join("log"))?;
+    command.stdout(log.try_clone()?).stderr(log);
+    Ok(())
+}
