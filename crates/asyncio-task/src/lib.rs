@@ -41,6 +41,7 @@ mod interrupt;
 mod interval;
 #[cfg(feature = "send")]
 mod local;
+mod loop_hook;
 mod promise;
 mod retry;
 mod runner;
@@ -90,6 +91,7 @@ pub use threads::{
 #[doc(hidden)]
 pub mod machinery {
     pub use crate::cancel::cancel_all;
+    pub use crate::loop_hook::set_loop_hook;
 }
 
 pub use timeout::{

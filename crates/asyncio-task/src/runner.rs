@@ -9,6 +9,7 @@ use std::time::Duration;
 use asyncio_loop::{Context, EventLoop, Host, LoopRef, RunError, TaskOptions};
 
 use crate::interrupt::{self, Main, MainInterrupt};
+use crate::loop_hook;
 use crate::shutdown::{EXECUTOR_TIMEOUT, GRACE_PERIOD, Leftovers, end_jobs};
 
 /// Runs `future` as the main task of a new loop, and returns its value.
@@ -456,6 +457,7 @@ impl Runner {
                 if let Some(debug) = self.debug {
                     event_loop.set_debug(debug);
                 }
+                loop_hook::call(&event_loop);
                 self.state = State::Open(event_loop);
                 Ok(())
             }

@@ -103,6 +103,8 @@
 //! * `fs`: files, in the module `fs`; `tempfile`: temporary files, too.
 //! * `http`: HTTP servers and clients, web sockets, in the module `http`; `http-brotli` and
 //!   `http-zstd` decode more answers. With `tls` it has HTTPS.
+//! * `monitor`: a console and a web page inside of the running program, in the module `monitor`. A
+//!   program that is started with `ASYNCIO_MONITOR=1` has them without a line of code.
 //! * `hyper`: streams have `Read` and `Write` of `hyper::rt`.
 //! * `tls`: TLS under streams and protocols, in the module `tls`.
 //! * `futures-core`: [`AsCompleted`](task::AsCompleted), [`Interval`](task::Interval), [`Signals`],
@@ -149,6 +151,8 @@ pub use asyncio_loop::{
 };
 #[cfg(feature = "macros")]
 pub use asyncio_macros::main;
+#[cfg(feature = "monitor")]
+pub use asyncio_monitor as monitor;
 #[cfg(feature = "net")]
 pub use asyncio_net::{
     BufferedProtocol, Bytes, DatagramProtocol, DatagramTransport, IncompleteReadError,

@@ -12,6 +12,10 @@ struct Loop;
 #[doc = include_str!("../../asyncio-macros/README.md")]
 struct Macros;
 
+#[cfg(feature = "monitor")]
+#[doc = include_str!("../../asyncio-monitor/README.md")]
+struct Monitor;
+
 #[doc = include_str!("../../asyncio-net/README.md")]
 struct Net;
 

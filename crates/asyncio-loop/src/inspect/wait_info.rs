@@ -102,9 +102,9 @@ macro_rules! ours {
     };
 }
 
-static OURS: [&str; 16] = ours!(
+static OURS: [&str; 18] = ours!(
     "asyncio-loop" "asyncio-task" "asyncio-sync" "asyncio-net" "asyncio-process" "asyncio-fs"
-    "asyncio-tls" "asyncio-http"
+    "asyncio-tls" "asyncio-http" "asyncio-monitor"
 );
 
 /// Whether a place is in a program that uses this project. The others are in a future of ours, in

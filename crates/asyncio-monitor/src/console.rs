@@ -1,0 +1,80 @@
+//! The console.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_net::{Bytes, StreamReader, StreamWriter};
+use asyncio_task::timeout;
+
+use crate::client::send;
+use crate::commands;
+use crate::server::State;
+use crate::views::{count, harmless};
+
+/// How long a session may stand still.
+const IDLE: Duration = Duration::from_secs(3600);
+
+const PROMPT: &str = "monitor> ";
+
+/// What a session shows first.
+pub(crate) fn greeting(state: &State) -> String {
+    let loops = count(state.loops.open().len(), "loop");
+    let process = std::process::id();
+    format!("asyncio monitor of process {process}, {loops}; help shows the commands\n{PROMPT}")
+}
+
+/// Serves a console whose first line is there.
+pub(crate) async fn serve(
+    state: &Rc<State>,
+    first: Bytes,
+    mut reader: StreamReader,
+    writer: &StreamWriter,
+) -> std::io::Result<()> {
+    let mut session = Session { is_known: state.access.token.is_none(), last: String::new() };
+    let mut line = Some(first);
+    while let Some(text) = line.take() {
+        let text = String::from_utf8_lossy(&text);
+        let Some(answer) = session.line(state, text.trim()).await else { break };
+        // Somebody who has typed ahead, or a program, needs no prompt.
+        let prompt = if reader.buffered().is_empty() { PROMPT } else { "" };
+        send(writer, format!("{}{prompt}", harmless(&answer))).await?;
+        line = timeout(IDLE, reader.next_line()).await??;
+    }
+    Ok(())
+}
+
+struct Session {
+    /// Whether it has given the token, if there is one.
+    is_known: bool,
+    /// The last command, which an empty line repeats.
+    last: String,
+}
+
+impl Session {
+    /// The answer to a line; `None` ends the session.
+    async fn line(&mut self, state: &State, line: &str) -> Option<String> {
+        if !self.is_known {
+            return self.introduce(state, line);
+        }
+        if matches!(line, "quit" | "q" | "exit") {
+            return None;
+        }
+        if !line.is_empty() {
+            line.clone_into(&mut self.last);
+        } else if self.last.is_empty() {
+            return Some("help shows the commands\n".to_owned());
+        }
+        let mut text = commands::run(state, &self.last).await.text;
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        Some(text)
+    }
+
+    /// Takes the token. One try is enough for somebody who knows it.
+    fn introduce(&mut self, state: &State, line: &str) -> Option<String> {
+        let given = line.strip_prefix("token ").map(str::trim);
+        self.is_known = state.access.is_token(given);
+        self.is_known.then(|| "welcome\n".to_owned())
+    }
+}

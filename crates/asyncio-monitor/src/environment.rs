@@ -1,0 +1,90 @@
+//! The monitor of a program that was started with `ASYNCIO_MONITOR`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use asyncio_loop::LoopRef;
+
+use crate::options::{Options, Place};
+use crate::server::ServerThread;
+use crate::watched::{Loops, Watched};
+
+/// Tells the runner of this crate before `main`: a program that is only linked with it does not
+/// mention it. The function stores a pointer and does nothing else, so it needs nothing of what the
+/// standard library sets up for `main`.
+mod before_main {
+    #![allow(unsafe_code)]
+
+    ctor::declarative::ctor! {
+        #[ctor(unsafe)]
+        fn register() {
+            asyncio_task::machinery::set_loop_hook(super::watch);
+        }
+    }
+}
+
+/// The monitor of the process, while it has loops.
+static SERVER: Mutex<Option<Running>> = Mutex::new(None);
+
+struct Running {
+    loops: Arc<Loops>,
+    /// Ends the monitor when it is dropped.
+    _thread: ServerThread,
+}
+
+/// Watches a loop that a runner has made, until it is closed. Starts the monitor if this is the
+/// first one.
+fn watch(event_loop: &LoopRef) {
+    let Ok(value) = std::env::var("ASYNCIO_MONITOR") else { return };
+    let Some(place) = Place::of_variable(&value) else { return };
+    let mut server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    let running = match server.take() {
+        Some(running) => running,
+        None => match start(place) {
+            Ok(running) => running,
+            Err(error) => {
+                say(&format!("no monitor at ASYNCIO_MONITOR={value}: {error}"));
+                return;
+            }
+        },
+    };
+    let watched = running.loops.add(event_loop, Vec::new());
+    *server = Some(running);
+    drop(server);
+    event_loop.local::<Watch>().0.replace(Some(watched));
+}
+
+fn start(place: Place) -> std::io::Result<Running> {
+    let mut options = Options::new();
+    options.place = place;
+    options.access.token = std::env::var("ASYNCIO_MONITOR_TOKEN").ok();
+    let loops = Arc::new(Loops::default());
+    let thread = ServerThread::start(&options, &loops)?;
+    match (thread.local_addr(), thread.path()) {
+        (Some(address), _) => say(&format!("a monitor is at http://{address}/")),
+        (None, path) => {
+            let path = path.map(|path| path.display().to_string()).unwrap_or_default();
+            say(&format!("a monitor is at {path}"));
+        }
+    }
+    Ok(Running { loops, _thread: thread })
+}
+
+/// Somebody who sets the variable reads standard error, and may have no logger.
+fn say(text: &str) {
+    eprintln!("asyncio: {text}");
+}
+
+/// Kept by the loop, and dropped when it is closed.
+#[derive(Default)]
+struct Watch(std::cell::RefCell<Option<Arc<Watched>>>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let Some(watched) = self.0.take() else { return };
+        let mut server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_last = server.as_ref().is_some_and(|running| running.loops.remove(&watched));
+        let ended = if is_last { server.take() } else { None };
+        drop(server);
+        drop(ended);
+    }
+}

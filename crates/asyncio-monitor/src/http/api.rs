@@ -1,0 +1,171 @@
+//! What there is to be asked.
+
+use serde::Serialize;
+
+use super::request::Request;
+use super::response::Response;
+use crate::commands;
+use crate::figures::Figures;
+use crate::server::State;
+use crate::views::{self, Circle, Filter, Order, Row, Tree};
+
+/// How many tasks are listed, if the request names no number.
+const ROWS: usize = 500;
+
+pub(crate) async fn answer(state: &State, request: &Request) -> Response {
+    match (request.method.as_str(), request.path.as_str()) {
+        ("GET" | "HEAD", path) => look(state, path, request).await,
+        ("POST", "/api/command") => command(state, request).await,
+        _ => Response::refusal((404, "there is nothing here")),
+    }
+}
+
+/// Nothing in here changes anything.
+async fn look(state: &State, path: &str, request: &Request) -> Response {
+    match path {
+        "/" => Response::new(
+            200,
+            "text/html; charset=utf-8",
+            include_bytes!("../page/index.html").as_slice(),
+        ),
+        "/monitor.css" => Response::new(
+            200,
+            "text/css; charset=utf-8",
+            include_bytes!("../page/monitor.css").as_slice(),
+        ),
+        "/monitor.js" => Response::new(
+            200,
+            "text/javascript; charset=utf-8",
+            include_bytes!("../page/monitor.js").as_slice(),
+        ),
+        "/api/version" => Response::json(&Version::new()),
+        "/api/overview" => Response::json(&overview(state).await),
+        "/api/tasks" => tasks(state, request).await,
+        "/api/tree" => tree(state).await,
+        "/api/task" => task(state, request).await,
+        _ => Response::refusal((404, "there is nothing here")),
+    }
+}
+
+/// Runs a line of the console. A command that fails is the status 422.
+async fn command(state: &State, request: &Request) -> Response {
+    match std::str::from_utf8(&request.body) {
+        Ok(line) => {
+            let reply = commands::run(state, line.trim()).await;
+            Response::text(if reply.is_ok { 200 } else { 422 }, reply.text)
+        }
+        Err(_) => Response::refusal((400, "the command is not UTF-8")),
+    }
+}
+
+#[derive(Serialize)]
+struct Version {
+    monitor: &'static str,
+    process: u32,
+    program: String,
+}
+
+impl Version {
+    fn new() -> Self {
+        let program = std::env::current_exe().ok();
+        let name = program.as_ref().and_then(|path| path.file_name());
+        Self {
+            monitor: env!("CARGO_PKG_VERSION"),
+            process: std::process::id(),
+            program: name.map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Overview {
+    #[serde(flatten)]
+    version: Version,
+    /// Seconds since the monitor was started.
+    uptime: f64,
+    loops: Vec<OneLoop>,
+}
+
+#[derive(Serialize)]
+struct OneLoop {
+    number: u64,
+    thread: String,
+    /// `None` if it has not answered.
+    figures: Option<Figures>,
+    silence: Option<String>,
+}
+
+async fn overview(state: &State) -> Overview {
+    let loops = state.figures().await.into_iter().map(|(watched, answer)| {
+        let silence = answer.as_ref().err().map(|silence| silence.text(&watched));
+        let (number, thread) = (watched.number, watched.thread.clone());
+        OneLoop { number, thread, figures: answer.ok(), silence }
+    });
+    Overview {
+        version: Version::new(),
+        uptime: state.started.elapsed().as_secs_f64(),
+        loops: loops.collect(),
+    }
+}
+
+#[derive(Serialize)]
+struct Listing {
+    /// How many tasks there are, and how many the filter takes.
+    count: usize,
+    taken: usize,
+    tasks: Vec<Row>,
+    silent: Vec<String>,
+    /// How long a loop was kept from its work for this at a time, at most, in seconds.
+    longest_pause: f64,
+}
+
+async fn tasks(state: &State, request: &Request) -> Response {
+    let text = request.word("filter").unwrap_or_default().to_owned();
+    let wanted = request.word("state").filter(|state| !state.is_empty());
+    let filter = Filter { text, state: wanted.map(str::to_owned) };
+    let Some(order) = Order::parse(request.word("sort").unwrap_or("id")) else {
+        return Response::refusal((400, "there is no such column"));
+    };
+    let is_reversed = request.word("reverse").is_some_and(|word| word == "1");
+    let limit = request.word("limit").and_then(|word| word.parse().ok()).unwrap_or(ROWS);
+    let all = state.tasks().await;
+    let (shown, taken) = views::list(&all.tasks, &filter, order, is_reversed, limit);
+    Response::json(&Listing {
+        count: all.tasks.len(),
+        taken,
+        tasks: shown.into_iter().map(Row::new).collect(),
+        silent: all.silent,
+        longest_pause: all.longest_pause.as_secs_f64(),
+    })
+}
+
+#[derive(Serialize)]
+struct TreeOfTasks {
+    circles: Vec<Circle>,
+    count: usize,
+    /// The first of them; who awaits a task is in its row.
+    tasks: Vec<Row>,
+    silent: Vec<String>,
+}
+
+async fn tree(state: &State) -> Response {
+    let all = state.tasks().await;
+    Response::json(&TreeOfTasks {
+        circles: Tree::new(&all.tasks).circles(),
+        count: all.tasks.len(),
+        tasks: all.tasks.iter().take(2 * ROWS).map(Row::new).collect(),
+        silent: all.silent,
+    })
+}
+
+async fn task(state: &State, request: &Request) -> Response {
+    let Some(id) = request.word("id").and_then(|word| word.parse().ok()) else {
+        return Response::refusal((400, "id is the number of a task"));
+    };
+    let all = state.tasks().await;
+    match views::describe(id, &all.tasks) {
+        Some(text) => Response::text(200, text),
+        None if all.silent.is_empty() => Response::text(404, format!("No task {id}\n")),
+        None => Response::text(503, all.silent.join("\n")),
+    }
+}

@@ -1,0 +1,47 @@
+//! The page, and what it asks for: one request a connection.
+
+mod api;
+mod request;
+mod response;
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_net::{StreamReader, StreamWriter};
+use asyncio_task::timeout;
+
+use self::request::Request;
+use self::response::Response;
+use crate::client::send;
+use crate::server::State;
+
+/// How long a request may take to come.
+const COMING: Duration = Duration::from_secs(10);
+
+/// Whether this first line is one of HTTP.
+pub(crate) fn is_request(line: &[u8]) -> bool {
+    let line = line.trim_ascii_end();
+    line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
+}
+
+/// Serves a request whose first line is there.
+pub(crate) async fn serve(
+    state: &Rc<State>,
+    first: &[u8],
+    mut reader: StreamReader,
+    writer: &StreamWriter,
+) -> io::Result<()> {
+    let (response, has_body) = match timeout(COMING, Request::read(first, &mut reader)).await? {
+        Ok(request) => {
+            let response = match request.check(&state.access) {
+                Ok(()) => api::answer(state, &request).await,
+                Err(refusal) => Response::refusal(refusal),
+            };
+            (response, request.method != "HEAD")
+        }
+        Err(request::Bad::Refused(refusal)) => (Response::refusal(refusal), true),
+        Err(request::Bad::Io(error)) => return Err(error),
+    };
+    send(writer, response.to_bytes(has_body)).await
+}

@@ -1,0 +1,100 @@
+//! Starting and stopping.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use asyncio_loop::LoopRef;
+
+use crate::options::Options;
+use crate::server::ServerThread;
+use crate::watched::{Loops, Watched};
+
+/// Starts a monitor of a loop, on a thread of its own. Clients can come when it returns.
+///
+/// It is called on the loop's thread, before or while the loop runs.
+///
+/// # Errors
+///
+/// When the place cannot be listened on; of kind
+/// [`PermissionDenied`](io::ErrorKind::PermissionDenied) for an address that other machines can
+/// reach without a [token](Options::token), and for a directory that other users can enter.
+///
+/// # From asyncio
+///
+/// `aiomonitor.start_monitor`. Console and page share one socket.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::running_loop;
+/// use asyncio_monitor::Options;
+///
+/// asyncio_task::run(async {
+///     let options = Options::new().address("127.0.0.1:0");
+///     let monitor = asyncio_monitor::start(&running_loop(), options)?;
+///     println!("http://{}/", monitor.local_addr().unwrap());
+///     std::io::Result::Ok(())
+/// })
+/// .unwrap();
+/// ```
+pub fn start(event_loop: &LoopRef, mut options: Options) -> io::Result<Monitor> {
+    if event_loop.is_closed() {
+        return Err(io::Error::other("the loop is closed"));
+    }
+    let loops = Arc::new(Loops::default());
+    let commands = std::mem::take(&mut options.commands);
+    let server = ServerThread::start(&options, &loops)?;
+    let watched = loops.add(event_loop, commands);
+    Ok(Monitor { server: Some(server), loops, watched, event_loop: event_loop.clone() })
+}
+
+/// A running monitor. Dropping it stops it, as [`close`](Self::close) does.
+pub struct Monitor {
+    server: Option<ServerThread>,
+    loops: Arc<Loops>,
+    watched: Arc<Watched>,
+    event_loop: LoopRef,
+}
+
+impl Monitor {
+    /// The address that it listens on; `None` for a Unix socket, and when it is closed.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.server.as_ref()?.local_addr()
+    }
+
+    /// The path of its Unix socket; `None` for an address, and when it is closed.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.server.as_ref()?.path().map(|path| path.as_path())
+    }
+
+    /// Stops it: its clients are disconnected, commands that run are cancelled, its thread ends,
+    /// and the file of its socket is removed. A second call does nothing.
+    ///
+    /// It waits for the monitor's thread, which takes a moment at most.
+    pub fn close(&mut self) {
+        let Some(server) = self.server.take() else { return };
+        drop(server);
+        self.loops.remove(&self.watched);
+        self.watched.forget_commands(&self.event_loop);
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor")
+            .field("local_addr", &self.local_addr())
+            .field("path", &self.path())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,390 @@
+// The page of the monitor. It asks the program every second, and shows what it says. Everything
+// that the program says is text: nothing of it becomes markup.
+"use strict";
+
+const EVERY = 1000;
+const SAMPLES = 120;
+const ROWS = 300;
+
+const COLUMNS = [
+  ["id", "ID", "number"],
+  ["name", "Name", ""],
+  ["state", "State", ""],
+  ["function", "Function, created at", ""],
+  ["waited", "Waits for", ""],
+  ["age", "Age", "number"],
+  ["polls", "Polls", "number"],
+];
+
+const $ = (id) => document.getElementById(id);
+
+// Makes an element of text and other elements.
+function make(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+const state = {
+  view: "tasks",
+  sort: "id",
+  isReversed: false,
+  isPaused: false,
+  token: sessionStorage.getItem("token"),
+  // One for each second: the lag in seconds, or null if a loop did not answer.
+  lags: [],
+  last: null,
+  closed: new Set(),
+};
+
+// Asking ---------------------------------------------------------------------------------------
+
+async function ask(path, options = {}) {
+  const headers = { ...options.headers };
+  if (state.token) headers.Authorization = `Bearer ${state.token}`;
+  const response = await fetch(path, { ...options, headers, cache: "no-store" });
+  if (response.status === 401) {
+    login();
+    throw new Error("the token is missing or wrong");
+  }
+  return response;
+}
+
+async function command(line) {
+  const headers = { "X-Asyncio-Monitor": "1" };
+  const response = await ask("api/command", { method: "POST", headers, body: line });
+  return { isOk: response.ok, text: await response.text() };
+}
+
+function login() {
+  if ($("login").open) return;
+  $("login-error").textContent = state.token ? "It is not this one." : "";
+  $("login").showModal();
+}
+
+$("login-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  state.token = $("token").value;
+  sessionStorage.setItem("token", state.token);
+  $("token").value = "";
+  $("login").close();
+  refresh();
+});
+
+// Showing --------------------------------------------------------------------------------------
+
+function seconds(value) {
+  if (value < 1) return `${(value * 1000).toFixed(value < 0.01 ? 2 : 0)} ms`;
+  if (value < 60) return `${value.toFixed(1)} s`;
+  if (value < 3600) return `${Math.floor(value / 60)} min ${Math.floor(value % 60)} s`;
+  if (value < 86400) return `${Math.floor(value / 3600)} h ${Math.floor((value % 3600) / 60)} min`;
+  return `${Math.floor(value / 86400)} d ${Math.floor((value % 86400) / 3600)} h`;
+}
+
+const number = (value) => value.toLocaleString("en").replaceAll(",", "\u202f");
+
+function showOverview(overview) {
+  document.title = `${overview.program} · asyncio monitor`;
+  $("program").textContent = overview.program || "asyncio";
+  $("process").textContent =
+    `process ${overview.process} · watched for ${seconds(overview.uptime)}`;
+  const answered = overview.loops.filter((one) => one.figures);
+  const silent = overview.loops.filter((one) => one.silence).map((one) => one.silence);
+  const sum = (name) => answered.reduce((all, one) => all + one.figures[name], 0);
+  const lag = Math.max(...answered.map((one) => one.figures.lag), 0);
+  state.lags.push(silent.length ? null : lag);
+  if (state.lags.length > SAMPLES) state.lags.shift();
+  showLag();
+
+  const isAnswered = silent.length === 0;
+  $("alarm").hidden = isAnswered;
+  $("alarm").textContent = silent.join("\n");
+  setState(isAnswered ? "live" : "blocked", isAnswered ? "good" : "bad");
+  if (!isAnswered && answered.length === 0) return;
+  $("tasks-count").textContent = number(sum("tasks"));
+  $("timers").textContent = number(sum("timers"));
+  const threads = overview.loops.map((one) => one.thread).join(", ");
+  $("loops").textContent =
+    overview.loops.length === 1 ? `loop of thread ${threads}` : `${overview.loops.length} loops`;
+  const turns = sum("turns"), now = performance.now();
+  if (state.last && turns >= state.last.turns) {
+    const rate = ((turns - state.last.turns) * 1000) / (now - state.last.now);
+    $("turns").textContent = number(Math.round(rate));
+  }
+  state.last = { turns, now };
+  $("turns-total").textContent = `${number(turns)} in all`;
+}
+
+function setState(text, kind) {
+  $("state").textContent = text;
+  $("state").className = `badge ${kind}`;
+}
+
+// The chart of the lag. A second without an answer is a bar.
+function showLag() {
+  const known = state.lags.filter((lag) => lag !== null);
+  const most = Math.max(...known, 0.001);
+  const x = (at) => (600 * (SAMPLES - state.lags.length + at)) / (SAMPLES - 1);
+  const y = (lag) => 70 - (66 * lag) / most;
+  const svg = (tag, attributes) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
+    return element;
+  };
+  const parts = [];
+  let run = [];
+  const end = () => {
+    if (run.length > 1) {
+      const points = run.map(([at, lag]) => `${x(at).toFixed(1)},${y(lag).toFixed(1)}`);
+      const [first, last] = [x(run[0][0]), x(run[run.length - 1][0])];
+      const area = `${first.toFixed(1)},72 ${points.join(" ")} ${last.toFixed(1)},72`;
+      parts.push(svg("polygon", { class: "area", points: area }));
+      parts.push(svg("polyline", { class: "curve", points: points.join(" ") }));
+    }
+    run = [];
+  };
+  state.lags.forEach((lag, at) => {
+    if (lag === null) {
+      end();
+      parts.push(svg("rect", { class: "gap", x: x(at) - 3, y: 0, width: 6, height: 72 }));
+    } else {
+      run.push([at, lag]);
+    }
+  });
+  end();
+  $("lag").replaceChildren(...parts);
+  const last = state.lags[state.lags.length - 1];
+  $("lag-now").textContent = last === null ? "no answer" : seconds(last ?? 0);
+  $("lag-scale").textContent =
+    `how long a callback stands in line · at most ${seconds(most)} in ${state.lags.length} s`;
+}
+
+function showColumns() {
+  const heads = COLUMNS.map(([key, text, kind]) => {
+    const isSorted = state.sort === key;
+    const arrow = isSorted ? (state.isReversed ? " ↑" : " ↓") : "";
+    const sort = isSorted ? (state.isReversed ? "descending" : "ascending") : null;
+    const choose = () => {
+      state.isReversed = isSorted && !state.isReversed;
+      state.sort = key;
+      refresh();
+    };
+    const button = make("button", { type: "button", id: `sort-${key}`, onclick: choose });
+    button.textContent = text + arrow;
+    return make("th", { class: kind, "aria-sort": sort }, button);
+  });
+  $("columns").replaceChildren(...heads, make("th", {}));
+}
+
+function showTasks(listing) {
+  showColumns();
+  const hidden = listing.taken - listing.tasks.length;
+  $("shown").textContent = listing.taken === listing.count && !hidden
+    ? `${number(listing.count)} tasks`
+    : `${number(listing.tasks.length)} of ${number(listing.count)} tasks`;
+  const states = {};
+  listing.tasks.forEach((task) => (states[task.state] = (states[task.state] || 0) + 1));
+  if (!hidden && listing.taken === listing.count) {
+    $("tasks-states").textContent =
+      Object.entries(states).map(([name, count]) => `${number(count)} ${name}`).join(" · ");
+  }
+  if (listing.tasks.length === 0 && listing.silent.length > 0) return;
+  const rows = listing.tasks.map(showTask);
+  if (rows.length === 0) {
+    const cell = make("td", { colspan: COLUMNS.length + 1, class: "empty" }, "No task is like that");
+    rows.push(make("tr", {}, cell));
+  }
+  $("rows").replaceChildren(...rows);
+}
+
+function badge(task) {
+  const text = task.is_cancelling ? "cancelling" : task.state;
+  return make("span", { class: `badge ${text}` }, text);
+}
+
+function showTask(task) {
+  const wait = task.waits_for === null ? [make("span", { class: "quiet" }, "–")] : [
+    make("div", {}, task.waits_for),
+    make("div", { class: "code quiet" },
+      `${task.waits_at ?? "a line that is not known"} · for ${seconds(task.waited)}`),
+  ];
+  const cancel = make("button", {
+    type: "button", class: "small cancel", "data-id": task.id,
+    onclick: () => cancelTask(task),
+  }, "Cancel");
+  return make("tr", { "data-id": task.id },
+    make("td", { class: "number" }, String(task.id)),
+    make("td", {},
+      make("button", { type: "button", class: "link", onclick: () => detail(task) }, task.name)),
+    make("td", {}, badge(task)),
+    make("td", {}, make("div", { class: "code" }, task.function),
+      make("div", { class: "code quiet" }, task.created_at)),
+    make("td", {}, ...wait),
+    make("td", { class: "number" }, seconds(task.age)),
+    make("td", { class: "number" }, number(task.polls)),
+    make("td", { class: "end" }, cancel));
+}
+
+async function cancelTask(task) {
+  if (!confirm(`Cancel task ${task.id}, ${task.name}?`)) return;
+  const { text } = await command(`cancel ${task.id}`);
+  setState(text.trim(), "warm");
+  refresh();
+}
+
+async function detail(task) {
+  const response = await ask(`api/task?id=${task.id}`);
+  $("detail-title").textContent = `${task.name} (${task.id})`;
+  $("detail-text").textContent = await response.text();
+  if (!$("detail").open) $("detail").showModal();
+}
+
+function showTree(all) {
+  $("shown").textContent = all.tasks.length === all.count
+    ? `${number(all.count)} tasks`
+    : `the first ${number(all.tasks.length)} of ${number(all.count)} tasks`;
+  $("circles").replaceChildren(...all.circles.map((circle) =>
+    make("div", { class: "circle" }, `These tasks wait for each other: ${circle.text}`,
+      make("ul", {}, ...circle.waits.map((wait) => make("li", { class: "code" }, wait))))));
+  const tasks = new Map(all.tasks.map((task) => [task.id, task]));
+  const awaits = new Map();
+  const roots = [];
+  for (const task of all.tasks) {
+    const awaiters = task.awaited_by.filter((id) => tasks.has(id));
+    awaiters.forEach((id) => awaits.set(id, [...(awaits.get(id) ?? []), task.id]));
+    if (awaiters.length === 0) roots.push(task.id);
+  }
+  // A task in a circle of awaits has no root above it.
+  const reached = new Set();
+  const node = (id, path) => {
+    reached.add(id);
+    const task = tasks.get(id);
+    const inner = path.includes(id) || path.length > 60 ? [] : awaits.get(id) ?? [];
+    const line = [badge(task), " ",
+      make("button", { type: "button", class: "link", onclick: () => detail(task) }, task.name),
+      make("span", { class: "quiet" }, ` ${task.id} · `),
+      make("span", { class: "code quiet" }, `${task.function}  ${task.created_at}`)];
+    const frame = task.waits_for === null ? null : make("div", { class: "frame" },
+      `waits for ${task.waits_for} `, make("span", { class: "code" }, task.waits_at ?? ""));
+    if (inner.length === 0) {
+      return make("li", { "data-id": id }, make("div", { class: "leaf" }, ...line), frame);
+    }
+    const toggle = (event) => {
+      if (event.target.open) state.closed.delete(id); else state.closed.add(id);
+    };
+    const details = make("details", { ontoggle: toggle }, make("summary", {}, ...line), frame,
+      make("ul", {}, ...inner.map((child) => node(child, [...path, id]))));
+    details.open = !state.closed.has(id);
+    return make("li", { "data-id": id }, details);
+  };
+  const items = roots.map((id) => node(id, []));
+  for (const task of all.tasks) {
+    if (!reached.has(task.id)) items.push(node(task.id, []));
+  }
+  $("tree").replaceChildren(...items);
+}
+
+// The console ----------------------------------------------------------------------------------
+
+$("prompt").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const line = $("line").value.trim();
+  $("line").value = "";
+  if (!line) return;
+  const output = $("output");
+  try {
+    const { text } = await command(line);
+    output.append(`monitor> ${line}\n${text}${text.endsWith("\n") ? "" : "\n"}`);
+  } catch (error) {
+    output.append(`monitor> ${line}\n${error.message}\n`);
+  }
+  output.scrollTop = output.scrollHeight;
+});
+
+// Going on -------------------------------------------------------------------------------------
+
+let asking = null;
+let isStale = false;
+
+// Asks for what is shown. Only one question at a time is on its way; a newer one follows it.
+async function refresh() {
+  if (asking) {
+    isStale = true;
+    return asking;
+  }
+  asking = look().catch(lost);
+  await asking;
+  asking = null;
+  if (isStale) {
+    isStale = false;
+    refresh();
+  }
+}
+
+function lost(error) {
+  setState("not connected", "bad");
+  $("alarm").hidden = false;
+  $("alarm").textContent = `The program does not answer: ${error.message}`;
+}
+
+async function look() {
+  const overview = ask("api/overview").then((response) => response.json());
+  let view = null;
+  if (state.view === "tasks") {
+    const query = new URLSearchParams({
+      filter: $("filter").value, state: $("only").value,
+      sort: state.sort, reverse: state.isReversed ? "1" : "0", limit: String(ROWS),
+    });
+    view = ask(`api/tasks?${query}`).then((response) => response.json()).then(showTasks);
+  } else if (state.view === "tree") {
+    view = ask("api/tree").then((response) => response.json()).then(showTree);
+  }
+  showOverview(await overview);
+  await view;
+}
+
+function show(view) {
+  state.view = view;
+  for (const name of ["tasks", "tree", "console"]) {
+    $(`view-${name}`).hidden = name !== view;
+    $(`tab-${name}`).setAttribute("aria-selected", String(name === view));
+  }
+  $("shown").textContent = "";
+  if (view === "console") $("line").focus();
+  refresh();
+}
+
+for (const name of ["tasks", "tree", "console"]) {
+  $(`tab-${name}`).addEventListener("click", () => show(name));
+}
+$("filter").addEventListener("input", refresh);
+$("only").addEventListener("change", refresh);
+$("filters").addEventListener("submit", (event) => event.preventDefault());
+$("pause").addEventListener("click", () => {
+  state.isPaused = !state.isPaused;
+  $("pause").textContent = state.isPaused ? "Go on" : "Pause";
+  if (!state.isPaused) refresh();
+});
+
+const THEMES = ["auto", "light", "dark"];
+function setTheme(theme) {
+  localStorage.setItem("theme", theme);
+  $("theme").textContent = `Theme: ${theme}`;
+  if (theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+}
+$("theme").addEventListener("click", () => {
+  const now = localStorage.getItem("theme") ?? "auto";
+  setTheme(THEMES[(THEMES.indexOf(now) + 1) % THEMES.length]);
+});
+setTheme(localStorage.getItem("theme") ?? "auto");
+
+setInterval(() => {
+  if (!state.isPaused && !document.hidden) refresh();
+}, EVERY);
+showColumns();
+refresh();

@@ -1,0 +1,163 @@
+//! The monitor's thread: a loop of its own, with a server.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use asyncio_loop::{EventLoop, ThreadFuture, ThreadPromise};
+use asyncio_net::{Server, start_server, start_unix_server};
+use asyncio_task::{gather, shutdown_loop};
+
+use crate::client;
+use crate::options::{AccessOptions, Options};
+use crate::place::{Bound, make_socket_private};
+use crate::watched::{Loops, Silence, Watched};
+
+/// The longest line of a console, and of a request.
+pub(crate) const LINE_LIMIT: usize = 8 * 1024;
+
+/// How long the monitor's own tasks may take to end.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What the monitor's tasks share.
+pub(crate) struct State {
+    pub(crate) loops: Arc<Loops>,
+    pub(crate) access: AccessOptions,
+    pub(crate) answer_timeout: Duration,
+    pub(crate) max_clients: usize,
+    pub(crate) clients: Cell<usize>,
+    pub(crate) started: Instant,
+    /// Whether clients come by a Unix socket.
+    pub(crate) is_unix: bool,
+}
+
+impl State {
+    /// Asks all open loops at once.
+    pub(crate) async fn ask_each<T, Fut>(
+        &self,
+        ask: impl Fn(Arc<Watched>, Duration) -> Fut,
+    ) -> Vec<(Arc<Watched>, Result<T, Silence>)>
+    where
+        T: 'static,
+        Fut: Future<Output = Result<T, Silence>> + 'static,
+    {
+        let loops = self.loops.open();
+        let limit = self.answer_timeout;
+        let answers = gather(loops.iter().map(|watched| ask(Arc::clone(watched), limit))).await;
+        loops.into_iter().zip(answers).collect()
+    }
+}
+
+/// The thread of a monitor. Dropping it ends the thread.
+#[derive(Debug)]
+pub(crate) struct ServerThread {
+    place: Bound,
+    stop: Option<ThreadPromise<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ServerThread {
+    /// Listens, and returns when clients can come.
+    pub(crate) fn start(options: &Options, loops: &Arc<Loops>) -> io::Result<Self> {
+        let place = options.place.look_up(options.access.token.is_some())?;
+        let (stop, stopped) = ThreadPromise::new();
+        let (started, told) = ThreadPromise::new();
+        let make_state = {
+            let (loops, access) = (Arc::clone(loops), options.access.clone());
+            let (answer_timeout, max_clients) = (options.answer_timeout, options.max_clients);
+            let is_unix = matches!(place, Bound::Path(_));
+            move || State {
+                loops,
+                access,
+                answer_timeout,
+                max_clients,
+                clients: Cell::new(0),
+                started: Instant::now(),
+                is_unix,
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("asyncio-monitor".to_owned())
+            .spawn(move || run(&place, make_state(), stopped, started))?;
+        let place = match told.result(None) {
+            Ok(Ok(place)) => place,
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(io::Error::other("the monitor's thread panicked")),
+        };
+        Ok(Self { place, stop: Some(stop), thread: Some(thread) })
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self.place {
+            Bound::Address(address) => Some(address),
+            Bound::Path(_) => None,
+        }
+    }
+
+    pub(crate) fn path(&self) -> Option<&PathBuf> {
+        match &self.place {
+            Bound::Address(_) => None,
+            Bound::Path(path) => Some(path),
+        }
+    }
+}
+
+impl Drop for ServerThread {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been written by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread. Its loop has no runner: no signals, and no monitor of its own.
+fn run(
+    place: &Bound,
+    state: State,
+    stopped: ThreadFuture<()>,
+    started: ThreadPromise<io::Result<Bound>>,
+) {
+    let event_loop = match EventLoop::builder().debug(false).build() {
+        Ok(event_loop) => event_loop,
+        Err(error) => return started.set_result(Err(error)),
+    };
+    let serve = async {
+        let server = match listen(place, Rc::new(state)).await {
+            Ok((server, place)) => {
+                started.set_result(Ok(place));
+                server
+            }
+            Err(error) => return started.set_result(Err(error)),
+        };
+        // It never has a value: it is dropped.
+        let _ = stopped.await;
+        server.close();
+        server.abort_clients();
+        shutdown_loop(&asyncio_loop::running_loop()).grace_period(GRACE).await;
+    };
+    // It fails only if the loop is stopped, which nobody here does.
+    let _ = event_loop.run_until_complete(serve);
+}
+
+async fn listen(place: &Bound, state: Rc<State>) -> io::Result<(Server, Bound)> {
+    let serve = async move |reader, writer| client::serve(&state, reader, writer).await;
+    match place {
+        Bound::Path(path) => {
+            let server = start_unix_server(path, serve).limit(LINE_LIMIT).await?;
+            make_socket_private(path)?;
+            Ok((server, place.clone()))
+        }
+        Bound::Address(address) => {
+            let server = start_server(*address, serve).limit(LINE_LIMIT).await?;
+            let address = server.local_addr()?;
+            Ok((server, Bound::Address(address)))
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The names of the functions whose futures tasks run.
+
+use asyncio_loop::inspect::TaskInfo;
+
+/// Futures of this project that only hold a user's future, which is their first type argument.
+const WRAPPERS: [&str; 4] = [
+    "asyncio_task::interrupt::Main",
+    "asyncio_task::group::child::ChildFuture",
+    "asyncio_task::group::scope::AsIs",
+    "asyncio_task::threads::submit::keep",
+];
+
+/// The function of a task, as its user wrote it.
+pub(crate) fn function(task: &TaskInfo) -> &'static str {
+    unwrapped(task.function())
+}
+
+fn unwrapped(mut path: &'static str) -> &'static str {
+    loop {
+        while let Some(outer) = path.strip_suffix("::{{closure}}") {
+            path = outer;
+        }
+        let Some((wrapper, arguments)) = path.split_once('<') else { return path };
+        if !WRAPPERS.contains(&wrapper.trim_end_matches("::")) {
+            return path;
+        }
+        path = first_type(arguments);
+    }
+}
+
+/// The first argument that is no lifetime, of arguments up to and with the last `>`.
+fn first_type(arguments: &'static str) -> &'static str {
+    let mut depth = 0;
+    let mut start = 0;
+    for (at, c) in arguments.char_indices() {
+        match c {
+            '<' | '(' | '[' => depth += 1,
+            ')' | ']' => depth -= 1,
+            // The arrow of a function's type is no bracket.
+            '>' if arguments[..at].ends_with('-') => {}
+            '>' if depth > 0 => depth -= 1,
+            ',' | '>' if depth == 0 => {
+                let argument = arguments[start..at].trim();
+                if c == '>' || !argument.starts_with('\'') {
+                    return argument;
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrappers_are_left_out() {
+        let main = "asyncio_task::interrupt::Main<demo::main::{{closure}}>";
+        assert_eq!(unwrapped(main), "demo::main");
+        let child = "asyncio_task::group::child::ChildFuture<'_, '_, \
+            asyncio_task::group::scope::AsIs<demo::work<fn(u8) -> Vec<u8>>::{{closure}}>, E>";
+        assert_eq!(unwrapped(child), "demo::work<fn(u8) -> Vec<u8>>");
+        assert_eq!(unwrapped("Vec<u8>"), "Vec<u8>");
+        assert_eq!(unwrapped("asyncio_task::interrupt::Main<"), "");
+    }
+}

@@ -1,0 +1,150 @@
+//! Tasks as rows: chosen, ordered, and ready to be shown.
+
+use std::cmp::Reverse;
+
+use asyncio_loop::inspect::{TaskInfo, TaskState};
+use serde::Serialize;
+
+use super::{function, place};
+
+/// A task of one of the loops.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    /// The number of its loop.
+    pub(crate) of_loop: u64,
+    pub(crate) info: TaskInfo,
+}
+
+/// Which tasks are shown.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// What the name, the function or the thing that it waits for has to contain.
+    pub(crate) text: String,
+    pub(crate) state: Option<String>,
+}
+
+impl Filter {
+    fn takes(&self, task: &TaskInfo) -> bool {
+        self.takes_state(task.state) && (self.text.is_empty() || self.takes_text(task))
+    }
+
+    fn takes_state(&self, state: TaskState) -> bool {
+        self.state.as_ref().is_none_or(|wanted| *wanted == state.to_string())
+    }
+
+    fn takes_text(&self, task: &TaskInfo) -> bool {
+        task.name.contains(&self.text)
+            || function(task).contains(&self.text)
+            || task.wait.as_ref().is_some_and(|wait| wait.to_string().contains(&self.text))
+    }
+}
+
+/// The order of the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Order {
+    #[default]
+    Id,
+    Name,
+    State,
+    Function,
+    /// The oldest first.
+    Age,
+    /// Those that were polled most often first.
+    Polls,
+    /// Those that have waited longest first.
+    Waited,
+}
+
+impl Order {
+    pub(crate) const NAMES: &str = "id, name, state, function, age, polls, waited";
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "id" => Self::Id,
+            "name" => Self::Name,
+            "state" => Self::State,
+            "function" => Self::Function,
+            "age" => Self::Age,
+            "polls" => Self::Polls,
+            "waited" => Self::Waited,
+            _ => return None,
+        })
+    }
+
+    fn sort(self, tasks: &mut [&Listed]) {
+        match self {
+            Self::Id => tasks.sort_by_key(|task| task.info.id),
+            Self::Name => tasks.sort_by(|a, b| a.info.name.cmp(&b.info.name)),
+            Self::State => tasks.sort_by_cached_key(|task| task.info.state.to_string()),
+            Self::Function => tasks.sort_by_key(|task| function(&task.info)),
+            Self::Age => tasks.sort_by_key(|task| Reverse(task.info.age())),
+            Self::Polls => tasks.sort_by_key(|task| Reverse(task.info.polls)),
+            Self::Waited => tasks.sort_by_key(|task| Reverse(task.info.waited())),
+        }
+    }
+}
+
+/// The tasks that the filter takes, in order; and their number, of which `limit` are listed.
+pub(crate) fn list<'a>(
+    tasks: &'a [Listed],
+    filter: &Filter,
+    order: Order,
+    is_reversed: bool,
+    limit: usize,
+) -> (Vec<&'a Listed>, usize) {
+    let mut taken: Vec<&Listed> = tasks.iter().filter(|task| filter.takes(&task.info)).collect();
+    let count = taken.len();
+    // By number first: equal ones stay in that order.
+    Order::Id.sort(&mut taken);
+    if order != Order::Id {
+        order.sort(&mut taken);
+    }
+    if is_reversed {
+        taken.reverse();
+    }
+    taken.truncate(limit);
+    (taken, count)
+}
+
+/// A task, as the page and asyncio-ps get it. Times are in seconds.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    id: u64,
+    #[serde(rename = "loop")]
+    of_loop: u64,
+    name: String,
+    state: String,
+    is_cancelling: bool,
+    function: &'static str,
+    created_at: String,
+    age: f64,
+    polls: u32,
+    parent: Option<u64>,
+    /// What it waits for, where, and for how long.
+    waits_for: Option<String>,
+    waits_at: Option<String>,
+    waited: f64,
+    awaited_by: Vec<u64>,
+}
+
+impl Row {
+    pub(crate) fn new(task: &Listed) -> Self {
+        let Listed { of_loop, info } = task;
+        Self {
+            id: info.id,
+            of_loop: *of_loop,
+            name: info.name.clone(),
+            state: info.state.to_string(),
+            is_cancelling: info.is_cancelling,
+            function: function(info),
+            created_at: place(info.created_at),
+            age: info.age().as_secs_f64(),
+            polls: info.polls,
+            parent: info.parent,
+            waits_for: info.wait.as_ref().map(|wait| wait.to_string()),
+            waits_at: info.wait.as_ref().and_then(|wait| wait.at).map(|at| place(at)),
+            waited: info.waited().as_secs_f64(),
+            awaited_by: info.awaited_by.clone(),
+        }
+    }
+}

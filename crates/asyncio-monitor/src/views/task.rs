@@ -1,0 +1,71 @@
+//! One task in all detail.
+
+use std::fmt::Write;
+
+use asyncio_loop::inspect::TaskInfo;
+
+use super::row::Listed;
+use super::{function, place, short};
+
+/// A task, who made it, where it waits, and who awaits it. `tasks` are all that there are.
+pub(crate) fn describe(id: u64, tasks: &[Listed]) -> Option<String> {
+    let find = |id: u64| tasks.iter().map(|task| &task.info).find(|task| task.id == id);
+    let task = find(id)?;
+    let mut text = String::new();
+    let mut write = |line: String| {
+        text.push_str(&line);
+        text.push('\n');
+    };
+    let cancelling = if task.is_cancelling { ", asked to end" } else { "" };
+    write(format!(
+        "Task {id} {:?}: {}{cancelling}, {} old, polled {} times",
+        task.name,
+        task.state,
+        short(task.age()),
+        task.polls
+    ));
+    write("Created by (oldest first):".to_owned());
+    for line in creators(task, find) {
+        write(line);
+    }
+    write("Stack (most recent call last):".to_owned());
+    for frame in task.stack() {
+        write(format!("  {frame}"));
+    }
+    if let Some(wait) = &task.wait {
+        let at = wait.at.map_or_else(|| "a line that is not known".to_owned(), |at| place(at));
+        write(format!("Waits for {wait} at {at}, for {}", short(task.waited())));
+    }
+    for awaiter in &task.awaited_by {
+        let name = find(*awaiter).map_or("?", |task| &task.name);
+        write(format!("Awaited by task {awaiter} {name:?}"));
+    }
+    Some(text)
+}
+
+/// The tasks that made it, from the first one to itself, each with the place where it was made.
+fn creators<'a>(task: &TaskInfo, find: impl Fn(u64) -> Option<&'a TaskInfo>) -> Vec<String> {
+    let mut lines = vec![line_of(task)];
+    let mut parent = task.parent;
+    while let Some(id) = parent {
+        match find(id) {
+            Some(task) => {
+                lines.push(line_of(task));
+                parent = task.parent;
+            }
+            None => {
+                lines.push(format!("  task {id}, which has ended"));
+                parent = None;
+            }
+        }
+    }
+    lines.reverse();
+    lines
+}
+
+fn line_of(task: &TaskInfo) -> String {
+    let mut line = format!("  File '{}', line {}", task.created_at.file(), task.created_at.line());
+    // Writing to a string cannot fail.
+    let _ = write!(line, ", task {} {:?}, {}()", task.id, task.name, function(task));
+    line
+}

@@ -1,0 +1,73 @@
+//! Clients that know nothing of asyncio, on threads of their own.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use asyncio_loop::running_loop;
+use asyncio_monitor::{Monitor, Options};
+use asyncio_task::to_thread;
+
+/// Longer than a loaded machine needs: what takes longer hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A monitor of the running loop on a port that the system chooses.
+pub(crate) fn start(options: Options) -> (Monitor, SocketAddr) {
+    let options = options.address("127.0.0.1:0").answer_timeout(PATIENCE);
+    let monitor = asyncio_monitor::start(&running_loop(), options).unwrap();
+    let address = monitor.local_addr().unwrap();
+    (monitor, address)
+}
+
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// What comes back for this text, up to the end of the connection.
+pub(crate) fn exchange(address: SocketAddr, text: &str) -> String {
+    let mut socket = connect(address);
+    socket.write_all(text.as_bytes()).unwrap();
+    socket.shutdown(Shutdown::Write).unwrap();
+    read_to_end(&mut socket)
+}
+
+pub(crate) fn read_to_end(socket: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    // A connection that is reset has an end, too.
+    let _ = socket.read_to_end(&mut text);
+    String::from_utf8(text).unwrap()
+}
+
+/// [`exchange`], while the loop goes on.
+pub(crate) async fn say(address: SocketAddr, text: impl Into<String>) -> String {
+    let text = text.into();
+    to_thread(move || exchange(address, &text)).await.unwrap()
+}
+
+/// A request with these lines behind the first one, and this body; the status and the body of the
+/// answer.
+pub(crate) async fn request(
+    address: SocketAddr,
+    first: &str,
+    headers: &[&str],
+    body: &str,
+) -> (u16, String) {
+    let mut text = format!("{first} HTTP/1.1\r\n");
+    for header in headers {
+        text.push_str(&format!("{header}\r\n"));
+    }
+    if !headers.iter().any(|header| header.starts_with("Host")) {
+        text.push_str(&format!("Host: {address}\r\n"));
+    }
+    if !body.is_empty() {
+        text.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    text.push_str(&format!("\r\n{body}"));
+    let answer = say(address, text).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or(0), body.to_owned())
+}

@@ -1,0 +1,94 @@
+//! Clients that ask too much, or too slowly.
+
+use std::io::{Read, Write};
+
+use asyncio_monitor::Options;
+use asyncio_task::{run, to_thread};
+
+use crate::common::{connect, read_to_end, request, say, start};
+
+#[test]
+fn long_lines_heads_and_bodies_are_refused() {
+    run(async {
+        let (_monitor, address) = start(Options::new());
+        let line = "x".repeat(100_000);
+        assert_eq!(say(address, format!("{line}\n")).await, "", "the connection ends");
+        assert_eq!(say(address, format!("GET /{line} HTTP/1.1\r\n\r\n")).await, "");
+
+        let header = format!("X: {}", "x".repeat(4000));
+        let headers = [header.as_str(); 8];
+        assert_eq!(request(address, "GET /", &headers, "").await.0, 431);
+        assert_eq!(request(address, "GET /", &["X: x"; 100], "").await.0, 431);
+
+        let post = "POST /api/command";
+        let change = "X-Asyncio-Monitor: 1";
+        let body = "x".repeat(5000);
+        assert_eq!(request(address, post, &[change], &body).await.0, 413);
+        assert_eq!(request(address, post, &[change, "Content-Length: many"], "").await.0, 400);
+        assert_eq!(
+            request(address, post, &[change, "Transfer-Encoding: chunked"], "").await.0,
+            501
+        );
+        assert_eq!(request(address, post, &[change], "").await.0, 411);
+        assert_eq!(request(address, post, &[change, "Content-Length: 9"], "").await.0, 400);
+        assert_eq!(request(address, "GET /nothing", &[], "").await.0, 404);
+        assert_eq!(request(address, "POST /", &[change], "ps").await.0, 404);
+    });
+}
+
+#[test]
+fn a_client_that_stalls_holds_nothing_up() {
+    run(async {
+        let (_monitor, address) = start(Options::new());
+        let stalled: Vec<_> = to_thread(move || {
+            ["", "p", "GET / HTTP/1.1\r\nHost: localhost\r\n", "ps\n"]
+                .iter()
+                .map(|text| {
+                    let mut socket = connect(address);
+                    socket.write_all(text.as_bytes()).unwrap();
+                    socket
+                })
+                .collect()
+        })
+        .await
+        .unwrap();
+        let text = say(address, "ps\n").await;
+        assert!(text.starts_with("1 task\n"), "{text}");
+        assert_eq!(request(address, "GET /api/version", &[], "").await.0, 200);
+        drop(stalled);
+    });
+}
+
+#[test]
+fn there_is_a_limit_of_clients() {
+    run(async {
+        let (_monitor, address) = start(Options::new().max_clients(2));
+        let (mut one, mut other, third) = to_thread(move || {
+            let open = || {
+                let mut socket = connect(address);
+                socket.write_all(b"help\n").unwrap();
+                // Once it has an answer, it counts.
+                socket.read_exact(&mut [0; 1]).unwrap();
+                socket
+            };
+            let (one, other) = (open(), open());
+            (one, other, read_to_end(&mut connect(address)))
+        })
+        .await
+        .unwrap();
+        assert!(third.starts_with("HTTP/1.1 503 too many clients"), "{third}");
+
+        // A client that has gone makes room.
+        to_thread(move || {
+            one.write_all(b"quit\n").unwrap();
+            read_to_end(&mut one);
+            let mut socket = connect(address);
+            socket.write_all(b"help\n").unwrap();
+            socket.read_exact(&mut [0; 1]).unwrap();
+            other.write_all(b"quit\n").unwrap();
+            read_to_end(&mut other)
+        })
+        .await
+        .unwrap();
+    });
+}

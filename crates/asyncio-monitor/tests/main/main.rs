@@ -1,0 +1,9 @@
+//! The monitor as its clients see it.
+
+mod access;
+mod common;
+mod console;
+mod environment;
+mod limits;
+mod stuck;
+mod tree;

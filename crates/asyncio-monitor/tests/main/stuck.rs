@@ -1,0 +1,74 @@
+//! A loop that does not answer.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use asyncio_loop::running_loop;
+use asyncio_monitor::Options;
+use asyncio_task::{create_task, run, sleep, to_thread, yield_now};
+
+use crate::common::{exchange, say, start};
+
+// I-023
+#[test]
+fn the_monitor_answers_while_a_task_blocks_the_loop() {
+    run(async {
+        let limit = Duration::from_millis(20);
+        let options = Options::new().address("127.0.0.1:0").answer_timeout(limit);
+        let monitor = asyncio_monitor::start(&running_loop(), options).unwrap();
+        let address = monitor.local_addr().unwrap();
+        let (blocked, is_blocked) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let client = std::thread::spawn(move || {
+            is_blocked.recv().unwrap();
+            let texts = ["ps\n", "stats\n", "graph\n", "where 1\n", "cancel 1\n", "st\n"]
+                .map(|command| exchange(address, command));
+            let help = exchange(address, "help\n");
+            go_on.send(()).unwrap();
+            (texts, help)
+        });
+        // The task that blocks.
+        blocked.send(()).unwrap();
+        may_go_on.recv().unwrap();
+
+        let (texts, help) = to_thread(move || client.join().unwrap()).await.unwrap();
+        for text in texts {
+            assert!(text.contains("has not answered for 20 ms"), "{text}");
+        }
+        assert!(help.contains("shows the commands"), "{help}");
+        drop(monitor);
+    });
+}
+
+#[test]
+fn questions_that_were_given_up_are_not_answered_later() {
+    run(async {
+        let limit = Duration::from_millis(20);
+        let options = Options::new().address("127.0.0.1:0").answer_timeout(limit);
+        let monitor = asyncio_monitor::start(&running_loop(), options).unwrap();
+        let address = monitor.local_addr().unwrap();
+        let task = create_task(sleep(Duration::from_secs(3600)));
+        yield_now().await;
+        let command = format!("cancel {}\n", task.task_ref().id());
+        let text = std::thread::spawn(move || exchange(address, &command)).join().unwrap();
+        assert!(text.contains("has not answered"), "{text}");
+        // Had the loop been asked all the same, it would have happened before this.
+        let (done, future) = asyncio_loop::ThreadPromise::new();
+        running_loop().handle().call_soon_threadsafe(|| done.set_result(())).unwrap();
+        future.await.unwrap();
+        assert!(!task.is_cancelled(), "nobody waits for it any more");
+        drop(monitor);
+    });
+}
+
+#[test]
+fn a_snapshot_of_many_tasks_is_whole() {
+    run(async {
+        let (_monitor, address) = start(Options::new());
+        for _ in 0..20_000 {
+            drop(create_task(sleep(Duration::from_secs(3600))));
+        }
+        let text = say(address, "ps -n 3\n").await;
+        assert!(text.starts_with("20001 tasks, 3 shown\n"), "{}", &text[..text.len().min(200)]);
+    });
+}

@@ -1,0 +1,87 @@
+//! Questions to a monitor: one request of HTTP on its Unix socket.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// How long a monitor may take. It answers at once, also while a task blocks the loop; but a
+/// command of the program's own may take its time.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A monitor's socket.
+pub(crate) struct Monitor {
+    path: PathBuf,
+}
+
+/// What a command has to say.
+pub(crate) struct Answer {
+    pub(crate) is_ok: bool,
+    pub(crate) text: String,
+}
+
+impl Monitor {
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Runs a line of the console.
+    pub(crate) fn command(&self, line: &str) -> io::Result<Answer> {
+        let (status, text) = self.ask("POST", "/api/command", line)?;
+        match status {
+            200 => Ok(Answer { is_ok: true, text }),
+            422 => Ok(Answer { is_ok: false, text }),
+            _ => Err(io::Error::other(format!("{status}: {}", text.trim_end()))),
+        }
+    }
+
+    /// What the monitor knows under this path.
+    pub(crate) fn look(&self, path: &str) -> io::Result<Value> {
+        match self.ask("GET", path, "")? {
+            (200, text) => serde_json::from_str(&text).map_err(io::Error::other),
+            (status, text) => Err(io::Error::other(format!("{status}: {}", text.trim_end()))),
+        }
+    }
+
+    /// The name of the program.
+    pub(crate) fn program(&self) -> io::Result<String> {
+        let version = self.look("/api/version")?;
+        Ok(version["program"].as_str().unwrap_or("?").to_owned())
+    }
+
+    /// The status and the body. Each request has a connection, which ends with the answer.
+    fn ask(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, String)> {
+        let mut socket = self.connect()?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
+        if let Ok(token) = std::env::var("ASYNCIO_MONITOR_TOKEN") {
+            request.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        }
+        if method == "POST" {
+            let length = body.len();
+            request.push_str(&format!("X-Asyncio-Monitor: 1\r\nContent-Length: {length}\r\n"));
+        }
+        request.push_str("\r\n");
+        request.push_str(body);
+        socket.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer)?;
+        parse(&answer).ok_or_else(|| io::Error::other("what answers there is no monitor"))
+    }
+
+    fn connect(&self) -> io::Result<UnixStream> {
+        UnixStream::connect(&self.path).map_err(|error| {
+            let text = format!("{}: {error}", self.path.display());
+            io::Error::new(error.kind(), text)
+        })
+    }
+}
+
+fn parse(answer: &[u8]) -> Option<(u16, String)> {
+    let answer = String::from_utf8_lossy(answer);
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    Some((status, body.to_owned()))
+}

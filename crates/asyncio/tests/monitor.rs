@@ -1,0 +1,42 @@
+//! A program that only asks for the feature `monitor` has one when `ASYNCIO_MONITOR` says so. The
+//! program is this one, in a process of its own; nothing in here names the monitor.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+
+/// Set in the child.
+const CHILD: &str = "ASYNCIO_MONITOR_TEST_CHILD";
+
+#[test]
+fn child() {
+    if std::env::var_os(CHILD).is_some() {
+        let wait = || std::io::stdin().read_to_end(&mut Vec::new());
+        asyncio::run(async move { asyncio::to_thread(wait).await }).unwrap().unwrap();
+    }
+}
+
+#[test]
+fn the_feature_alone_is_enough() {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env(CHILD, "1")
+        .env("ASYNCIO_MONITOR", "127.0.0.1:0")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("asyncio: a monitor is at http://").unwrap();
+
+    let mut console = TcpStream::connect(address.trim_end_matches('/')).unwrap();
+    console.write_all(b"ps\nquit\n").unwrap();
+    let mut text = String::new();
+    console.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("1 task\n"), "{text}");
+
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}

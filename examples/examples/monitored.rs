@@ -1,0 +1,84 @@
+//! A program with a monitor, a command of its own, and something to see.
+//!
+//! ```text
+//! cargo run -p asyncio-examples --features monitor --example monitored
+//! cargo run -p asyncio-examples --features monitor --example monitored serve
+//! ```
+//!
+//! The first asks itself, and ends; the second runs until Ctrl-C.
+//!
+//! Two tasks wait for each other's locks, and a producer makes tasks that nobody ends. While it
+//! serves, open the address that it prints in a browser, or type `help` into `nc HOST PORT`.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio::monitor::{self, Options};
+use asyncio::task::{create_task_with, yield_now};
+use asyncio::{Lock, Task, TaskOptions, create_task, open_connection, running_loop, sleep};
+
+#[asyncio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let pause = Rc::new(Cell::new(50));
+    let told = Rc::clone(&pause);
+    let options = Options::new().address("127.0.0.1:0").command(
+        "pause",
+        "sets the producer's pause: pause MILLISECONDS",
+        async move |new: u64| format!("it was {}, and is {new}", told.replace(new)),
+    );
+    let monitor = monitor::start(&running_loop(), options)?;
+    let address = monitor.local_addr().ok_or("no address")?;
+    println!("http://{address}/");
+
+    let _transfers = deadlock();
+    let producer = create_task_with(produce(pause), TaskOptions::new().name("producer"));
+    if std::env::args().nth(1).as_deref() == Some("serve") {
+        producer.await?;
+    }
+    for _ in 0..3 {
+        yield_now().await;
+    }
+
+    let (mut reader, writer) = open_connection(address).await?;
+    writer.write("ps\nwhere 2\ngraph\npause 20\nquit\n");
+    print!("{}", String::from_utf8_lossy(&reader.read_to_end().await?));
+    Ok(())
+}
+
+/// Each of two tasks takes its own lock first, and then that of the other one.
+fn deadlock() -> [Task<()>; 2] {
+    let (savings, current) = (Rc::new(Lock::new(100)), Rc::new(Lock::new(100)));
+    let move_one = async |from: Rc<Lock<i32>>, to: Rc<Lock<i32>>| {
+        let mut from = from.acquire().await;
+        yield_now().await;
+        let mut to = to.acquire().await;
+        *from -= 1;
+        *to += 1;
+    };
+    let options = |name| TaskOptions::new().name(name);
+    let there = (Rc::clone(&savings), Rc::clone(&current));
+    let back = (current, savings);
+    [
+        create_task_with(async move { move_one(there.0, there.1).await }, options("save")),
+        create_task_with(async move { move_one(back.0, back.1).await }, options("spend")),
+    ]
+}
+
+/// Makes a task for each order, and forgets that an order may never be paid.
+async fn produce(pause: Rc<Cell<u64>>) {
+    for order in 1.. {
+        let paid = asyncio::create_future::<()>();
+        let unpaid = paid.clone();
+        let task = create_task(async move { drop(paid.await) });
+        task.set_name(&format!("order {order}"));
+        // It keeps the promise, and never keeps it.
+        create_task(async move {
+            sleep(Duration::from_secs(86_400)).await;
+            drop(unpaid);
+        })
+        .set_name(&format!("reminder {order}"));
+        sleep(Duration::from_millis(pause.get())).await;
+    }
+}
