@@ -20,7 +20,7 @@ use axum::routing::{get, post};
 use common::{TestResult, now, read_answer, reports, run, run_in_virtual_time};
 use http_body_util::Full;
 
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(300);
 
 async fn connect(server: &HttpServer) -> io::Result<JoinedStream> {
     let (reader, writer) = open_connection(server.local_addr()?).await?;

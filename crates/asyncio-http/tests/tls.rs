@@ -45,7 +45,7 @@ fn http2_is_agreed_on_and_one_connection_serves_all() {
             assert_eq!(answer.text().await?, "true");
         }
         assert_eq!((session.connection_count(), server.client_count()), (1, 1));
-        server.shutdown(Duration::from_secs(5)).await;
+        server.shutdown(Duration::from_secs(300)).await;
         Ok(())
     });
 }
@@ -65,11 +65,11 @@ fn http1_is_spoken_if_one_side_wants_it() {
             assert_eq!(text?, "true");
         }
         assert!(session.connection_count() <= 3);
-        old_server.shutdown(Duration::from_secs(5)).await;
+        old_server.shutdown(Duration::from_secs(300)).await;
         let (new_server, url) = start(&server).await?;
         let session = ClientSession::builder().tls(&client).http2(false).build()?;
         assert_eq!(session.get(&url).await?.version(), Version::HTTP_11);
-        new_server.shutdown(Duration::from_secs(5)).await;
+        new_server.shutdown(Duration::from_secs(300)).await;
         Ok(())
     });
 }
@@ -87,7 +87,7 @@ fn a_certificate_that_nobody_has_signed_is_no_connection() {
         let (mut reader, writer) = open_connection(server.local_addr()?).await?;
         writer.write("GET / HTTP/1.1\r\n\r\n");
         reader.read_to_end().await?;
-        server.shutdown(Duration::from_secs(5)).await;
+        server.shutdown(Duration::from_secs(300)).await;
         Ok(())
     });
 }
@@ -135,7 +135,7 @@ fn a_tunnel_of_a_proxy_carries_https() {
         }
         assert_eq!(proxy.client_count(), 1);
         session.close();
-        server.shutdown(Duration::from_secs(5)).await;
+        server.shutdown(Duration::from_secs(300)).await;
         Ok(())
     });
 }
@@ -161,7 +161,7 @@ fn a_web_socket_over_tls_speaks_http1() {
         socket.send("hello").await?;
         assert_eq!(socket.receive().await?.unwrap().as_text(), Some("hello"));
         socket.close(1000, "").await?;
-        server.shutdown(Duration::from_secs(5)).await;
+        server.shutdown(Duration::from_secs(300)).await;
         Ok(())
     });
 }

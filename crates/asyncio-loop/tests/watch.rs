@@ -471,7 +471,7 @@ fn a_wait_is_not_misled_by_a_reader_whose_descriptor_was_closed() {
     source.clear_ready(Direction::Read);
     event_loop.call_soon(move || peer.write_all(b"x").unwrap());
     let limit = event_loop.handle_to_self();
-    event_loop.call_later(Duration::from_secs(10), move || limit.stop());
+    event_loop.call_later(Duration::from_secs(300), move || limit.stop());
     event_loop.run_until_complete(source.ready(Direction::Read)).unwrap().unwrap();
 }
 
@@ -497,9 +497,9 @@ fn a_reader_that_ends_late_leaves_the_next_owner_of_the_number_alone() {
         event_loop.call_later(Duration::from_millis(1), move || {
             peer.write_all(b"x").unwrap();
             // Keeps the peer open.
-            this.call_later(Duration::from_secs(20), || drop(peer));
+            this.call_later(Duration::from_secs(600), || drop(peer));
         });
-        event_loop.call_later(Duration::from_secs(10), move || limit.stop());
+        event_loop.call_later(Duration::from_secs(300), move || limit.stop());
         event_loop.run_until_complete(source.ready(Direction::Read)).unwrap().unwrap();
         let refused = event_loop.add_reader(source.get_ref(), || ()).unwrap_err();
         assert_eq!(refused.to_string(), format!("file descriptor {number} is used by a transport"));

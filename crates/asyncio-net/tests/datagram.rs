@@ -76,7 +76,7 @@ fn bound(new: CreateDatagramEndpoint<'_>) -> CreateDatagramEndpoint<'_> {
 /// A socket of the test's own.
 fn socket() -> UdpSocket {
     let socket = UdpSocket::bind(LOOPBACK).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
     socket
 }
 

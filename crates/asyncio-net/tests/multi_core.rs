@@ -16,7 +16,7 @@ use asyncio_task::{LoopThread, create_task, to_thread, yield_now};
 use common::{Echo, reports, run};
 
 const LOOPBACK: &str = "127.0.0.1:0";
-const IN_TIME: Duration = Duration::from_secs(10);
+const IN_TIME: Duration = Duration::from_secs(300);
 
 /// Tells its number, and then whatever it is told.
 async fn serve(number: u8, mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {

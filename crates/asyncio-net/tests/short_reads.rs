@@ -48,9 +48,9 @@ async fn arrives(
     let received = if first {
         send();
         settle().await;
-        timeout(Duration::from_secs(20), reading).await
+        timeout(Duration::from_secs(300), reading).await
     } else {
-        let reading = create_task(timeout(Duration::from_secs(20), reading));
+        let reading = create_task(timeout(Duration::from_secs(300), reading));
         settle().await;
         send();
         reading.await.unwrap()
@@ -118,7 +118,7 @@ fn descriptors_between_the_bytes_of_sock_recv() {
         send_descriptors_between(&theirs)?;
         let mut received = Vec::new();
         while received.len() < 6 {
-            let bytes = timeout(Duration::from_secs(20), sock_recv(&ours, 1000)).await;
+            let bytes = timeout(Duration::from_secs(300), sock_recv(&ours, 1000)).await;
             received.extend_from_slice(&bytes.unwrap()?);
         }
         assert_eq!(received, b"123456");
@@ -243,20 +243,23 @@ fn address_space() -> usize {
 // A peer may claim any length.
 #[test]
 fn a_huge_read_exactly_takes_memory_as_bytes_come() {
+    const GIBIBYTE: usize = 1024 * 1024 * 1024;
     run(async || {
         let before = address_space();
         let mut feeders = Vec::new();
         let tasks: Vec<_> = (0..100)
-            .map(|_| {
+            .map(|number| {
+                let count = if number == 0 { usize::MAX } else { GIBIBYTE };
                 let (feeder, mut reader) = asyncio_net::feed_reader();
                 feeder.feed_data(b"x");
                 feeders.push(feeder);
-                create_task(async move { reader.read_exactly(usize::MAX).await.map(drop) })
+                create_task(async move { reader.read_exactly(count).await.map(drop) })
             })
             .collect();
         settle().await;
-        let taken = address_space() - before;
-        assert!(taken < 100 * 1024 * 1024, "{taken}");
+        // Threads of other tests take some as well.
+        let taken = address_space().saturating_sub(before);
+        assert!(taken < 10 * GIBIBYTE, "{taken}");
         drop(feeders);
         for task in tasks {
             assert!(task.await.unwrap().is_err());

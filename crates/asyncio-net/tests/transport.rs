@@ -31,7 +31,7 @@ fn sockets() -> io::Result<(TcpStream, TcpStream)> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let ours = TcpStream::connect(listener.local_addr()?)?;
     let (theirs, _) = listener.accept()?;
-    theirs.set_read_timeout(Some(Duration::from_secs(20)))?;
+    theirs.set_read_timeout(Some(Duration::from_secs(300)))?;
     Ok((ours, theirs))
 }
 
@@ -892,7 +892,7 @@ fn a_protocol_that_holds_its_transport_does_not_hold_the_socket_beyond_the_loop(
         }
         let server = create_server("127.0.0.1:0", Recorder::default).await?;
         let theirs = TcpStream::connect(server.local_addr()?)?;
-        theirs.set_read_timeout(Some(Duration::from_secs(20)))?;
+        theirs.set_read_timeout(Some(Duration::from_secs(300)))?;
         others.borrow_mut().push(theirs);
         until(|| server.client_count() == 1).await;
         Ok(())

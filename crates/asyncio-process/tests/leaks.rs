@@ -32,7 +32,7 @@ fn open_descriptors() -> BTreeMap<String, PathBuf> {
 /// Asserts that there are no other descriptors than there were before. A thread that waited for a
 /// process has a part in its loop until it ends, which may be a moment after the process.
 fn assert_no_descriptors_but(before: &BTreeMap<String, PathBuf>, when: &str) {
-    let patience = Instant::now() + Duration::from_secs(10);
+    let patience = Instant::now() + Duration::from_secs(300);
     while open_descriptors() != *before && Instant::now() < patience {
         std::thread::yield_now();
     }
