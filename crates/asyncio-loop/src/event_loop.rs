@@ -8,8 +8,10 @@ mod guest;
 mod guest_check;
 mod guided;
 mod handle;
+mod hooks;
 mod host;
 mod marks;
+mod measure;
 mod open;
 mod reports;
 mod run;
@@ -24,7 +26,7 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::Deref;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use self::children::Children;
 pub use self::deadline::Deadline;
@@ -32,15 +34,18 @@ pub use self::director::{Director, Step, random};
 pub use self::guest::{Burst, Guest};
 use self::guided::Guided;
 pub use self::handle::{Handle, TimerHandle};
+use self::hooks::Hooks;
+pub use self::hooks::TaskHooks;
 pub use self::host::Host;
 use self::host::Hosting;
-use self::marks::{DEBUG, GUIDED, HOOKS, Marks, STOPPING, VIRTUAL};
+use self::marks::{DEBUG, GUIDED, HOOKS, MEASURED, Marks, STOPPING, VIRTUAL};
+use self::measure::Measure;
 use crate::budget::StepBudget;
 use crate::clock::{Clock, LoopTime};
 use crate::driver::{Driver, Wait};
-use crate::kernel::{LocalScheduler, LoopWaker, TaskRef, caught};
+use crate::kernel::{LocalScheduler, LoopWaker, caught};
 use crate::pace::Pace;
-use crate::report::{self, ErrorContext};
+use crate::report::ErrorContext;
 use crate::spawn::TaskOptions;
 use crate::timers::Timers;
 
@@ -176,8 +181,6 @@ pub(crate) struct Inner {
     marks: Marks,
     /// The `EventLoop` was dropped inside a run.
     orphan: Cell<bool>,
-    /// Turns so far.
-    turns: Cell<u64>,
     /// Position (turn, runs in it) up to which the tasks woken by the last poll have run.
     served: Cell<(u64, usize)>,
     /// The turn in which a virtual clock last moved.
@@ -191,6 +194,8 @@ pub(crate) struct Inner {
     /// Values that other crates keep for each loop, by type.
     locals: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
     hosting: Hosting,
+    measure: Measure,
+    hooks: Hooks,
 }
 
 /// The turn.
@@ -201,27 +206,27 @@ impl Inner {
     /// While there is work, polls are skipped until a bounded time has gone by (see [`Pace`]).
     #[inline]
     fn turn(&self, poll: bool) -> io::Result<bool> {
-        if self.marks.has(DEBUG | GUIDED) {
+        if self.marks.has(DEBUG | GUIDED | MEASURED) {
             return self.watched_turn(poll);
         }
         if poll || self.scheduler.ready() == 0 {
-            self.poll_events(0, 0)?;
+            self.poll_events::<false>(0, 0)?;
         }
-        let poll = self.run_ready()?;
+        let poll = self.run_ready::<false>()?;
         self.end_turn();
         Ok(poll)
     }
 
-    /// A turn in debug mode, or of a loop with a director.
+    /// A turn in debug mode, of a loop that is measured, or of one with a director.
     #[cold]
     fn watched_turn(&self, poll: bool) -> io::Result<bool> {
         if self.marks.has(GUIDED) {
             return self.guided_turn();
         }
         if poll || self.scheduler.ready() == 0 {
-            self.poll_events(0, 0)?;
+            self.poll_events::<true>(0, 0)?;
         }
-        let poll = self.run_timed();
+        let poll = self.run_ready::<true>()? || self.marks.has(DEBUG);
         self.end_turn();
         Ok(poll)
     }
@@ -242,14 +247,23 @@ impl Inner {
 
     /// Takes the remote queue, polls the driver, and moves due timers to the ready queue, in order
     /// of deadline. `ran`, `left`: runs of this turn that are done, and still to do.
-    fn poll_events(&self, ran: usize, left: usize) -> io::Result<()> {
+    ///
+    /// `TIMED`: each step is timed, and so is this.
+    fn poll_events<const TIMED: bool>(&self, ran: usize, left: usize) -> io::Result<()> {
+        let measured = TIMED && self.marks.has(MEASURED);
         self.scheduler.take_remote();
         let wait = self.wait();
-        self.poll_driver(wait, ran, left)?;
+        let waits = !measured || self.measure_before_wait(wait, ran, left)?;
+        if waits {
+            self.poll_driver(wait, ran, left)?;
+        }
         self.scheduler.unparked();
         self.scheduler.take_remote();
         self.advance_virtual_time(wait);
         let now = self.clock_now();
+        if measured {
+            self.measure_poll(wait != Wait::Now && waits);
+        }
         self.expire(now);
         self.pace.polled(now);
         Ok(())
@@ -275,7 +289,7 @@ impl Inner {
         }
         if self.driver.poll(wait)? {
             let ahead = u64::from(left > 0);
-            self.served.set((self.turns.get() + ahead, self.scheduler.ready() - left));
+            self.served.set((self.scheduler.turns() + ahead, self.scheduler.ready() - left));
         }
         Ok(())
     }
@@ -283,7 +297,7 @@ impl Inner {
     /// Whether tasks that the last poll has woken have not run yet.
     #[inline]
     fn has_to_serve(&self, ran: usize) -> bool {
-        (self.turns.get(), ran) < self.served.get() && self.scheduler.ready() > 0
+        (self.scheduler.turns(), ran) < self.served.get() && self.scheduler.ready() > 0
     }
 
     /// How long the poll may wait.
@@ -310,8 +324,8 @@ impl Inner {
             return;
         }
         let idle = waited == Wait::Now && self.is_idle();
-        if idle || self.turns.get() - self.rested.get() >= RESTLESS_TURNS {
-            self.rested.set(self.turns.get());
+        if idle || self.scheduler.turns() - self.rested.get() >= RESTLESS_TURNS {
+            self.rested.set(self.scheduler.turns());
             if let Some(deadline) = self.next_deadline() {
                 self.clock.advance_to(deadline);
             }
@@ -345,17 +359,21 @@ impl Inner {
 
     /// Runs the entries that are in the ready queue now. Returns whether it is time to poll.
     #[inline]
-    fn run_ready(&self) -> io::Result<bool> {
+    fn run_ready<const TIMED: bool>(&self) -> io::Result<bool> {
         let mut left = self.scheduler.ready();
         let mut ran = 0;
         let mut poll = false;
         while left > 0 {
             if poll {
                 // In the middle of a long batch: tasks that become ready queue up behind it.
-                self.poll_events(ran, left)?;
+                self.poll_events::<TIMED>(ran, left)?;
             }
             let count = left.min(self.pace.allowance());
-            self.scheduler.run(count);
+            if TIMED {
+                self.run_and_time(count);
+            } else {
+                self.scheduler.run(count);
+            }
             ran += count;
             left -= count;
             poll = self.pace.took(count, || self.clock_now());
@@ -364,32 +382,10 @@ impl Inner {
         Ok(poll || self.marks.has(VIRTUAL))
     }
 
-    /// `run_ready` in debug mode.
-    fn run_timed(&self) -> bool {
-        self.run_and_time(self.scheduler.ready());
-        true
-    }
-
-    /// Times each of `count` runs, and reports the slow ones by name.
-    fn run_and_time(&self, count: usize) {
-        for _ in 0..count {
-            let what = self.scheduler.peek();
-            let start = Instant::now();
-            self.scheduler.run(1);
-            let took = start.elapsed();
-            if let Some(runnable) = what.filter(|_| took >= self.slow_callback.get()) {
-                match TaskRef::from_runnable(runnable) {
-                    Ok(task) => report::slow_run(&format!("{task:?}"), took),
-                    Err(callback) => report::slow_run(&format!("{callback:?}"), took),
-                }
-            }
-        }
-    }
-
     /// Ends a turn, and calls its hooks.
     #[inline]
     fn end_turn(&self) {
-        self.turns.set(self.turns.get() + 1);
+        self.scheduler.end_turn();
         if self.marks.has(HOOKS) {
             self.call_hooks();
         }

@@ -41,6 +41,7 @@ mod error;
 mod event_loop;
 mod executor;
 mod fd_callbacks;
+mod gauges;
 pub mod inspect;
 mod kernel;
 mod loop_handle;
@@ -65,7 +66,7 @@ pub use error::{LoopClosed, LoopRunning, NoRunningLoop, RunError};
 pub use event_loop::running::{running_loop, try_running_loop};
 pub use event_loop::{
     Burst, Deadline, EventLoop, ExceptionHandler, Guest, Handle, Host, LoopRef, TaskFactory,
-    TimerHandle,
+    TaskHooks, TimerHandle,
 };
 pub use executor::{
     Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadPoolBuilder,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::context::SendContext;
 use crate::error::LoopClosed;
+use crate::gauges::Gauges;
 use crate::kernel::RemoteScheduler;
 
 /// A loop as other threads see it: `Send`, `Sync`, and cheap to clone.
@@ -115,6 +116,10 @@ impl LoopHandle {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.scheduler.is_closed()
+    }
+
+    pub(crate) fn gauges(&self) -> &Gauges {
+        self.scheduler.gauges()
     }
 
     /// Whether the calling thread is the loop's own.

@@ -162,7 +162,9 @@ impl ByteSource for DescriptorStream {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let source = self.0.source.borrow();
         let Some(source) = &*source else { return Poll::Ready(Ok(0)) };
-        source.poll_io(cx, Direction::Read, |socket| self.receive(socket, buffer))
+        source.poll_io(cx, Direction::Read, |socket| {
+            self.receive(socket, buffer).inspect(|&count| source.count(Direction::Read, count))
+        })
     }
 
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -176,7 +178,9 @@ impl ByteStream for DescriptorStream {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let source = self.0.source.borrow();
         let Some(source) = &*source else { return closed() };
-        source.try_io(Direction::Write, |socket| self.send(socket, slices))
+        let count = source.try_io(Direction::Write, |socket| self.send(socket, slices))?;
+        source.count(Direction::Write, count);
+        Ok(count)
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -71,7 +71,11 @@ impl Pipe {
         }
         let source = self.source.borrow();
         let Some(source) = &*source else { return Poll::Ready(Ok(0)) };
-        source.poll_io(cx, Direction::Read, |fd| Ok(rustix::io::read(fd, spare_capacity(bytes))?))
+        source.poll_io(cx, Direction::Read, |fd| {
+            let count = rustix::io::read(fd, spare_capacity(bytes))?;
+            source.count(Direction::Read, count);
+            Ok(count)
+        })
     }
 
     /// Writes from the beginning of `bytes`.
@@ -118,12 +122,16 @@ impl ByteSource for Pipe {
         let source = self.source.borrow();
         let Some(source) = &*source else { return Poll::Ready(Ok(0)) };
         if buffer.len() >= PIPE_BUF {
-            return source
-                .poll_io(cx, Direction::Read, |fd| Ok(rustix::io::read(fd, &mut *buffer)?));
+            return source.poll_io(cx, Direction::Read, |fd| {
+                let count = rustix::io::read(fd, &mut *buffer)?;
+                source.count(Direction::Read, count);
+                Ok(count)
+            });
         }
         let mut packet = [0; PIPE_BUF];
         let read = |fd: &OwnedFd| Ok(rustix::io::read(fd, &mut packet[..])?);
         let count = ready!(source.poll_io(cx, Direction::Read, read))?;
+        source.count(Direction::Read, count);
         left.extend(&packet[..count]);
         Poll::Ready(left.read(buffer))
     }

@@ -25,11 +25,11 @@
 //! });
 //! ```
 
-pub use asyncio_loop::WaitsFor;
 pub use asyncio_loop::inspect::{
-    Frame, Holder, ResourceInfo, SocketNames, TaskInfo, TaskState, WaitDetail, WaitInfo,
-    find_circles,
+    Frame, Holder, Lag, ResourceInfo, RunningStep, SocketNames, Statistics, TaskInfo, TaskState,
+    WaitDetail, WaitInfo, find_circles,
 };
+pub use asyncio_loop::{TaskHooks, WaitsFor};
 pub use asyncio_task::{
     AwaitEdge, Awaitable, CallGraph, Subject, await_edge, capture_call_graph, format_call_graph,
     print_call_graph,

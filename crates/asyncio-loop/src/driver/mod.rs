@@ -29,7 +29,7 @@ mod source;
 mod tests;
 mod wake;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -72,6 +72,8 @@ struct Shared {
     slots: RefCell<Slots>,
     /// Empty between polls; kept for its capacity.
     woken: RefCell<WakeList>,
+    /// Bytes that sources have read and written.
+    bytes: [Cell<u64>; 2],
 }
 
 #[derive(Debug)]
@@ -105,6 +107,7 @@ impl Driver {
                 poller: RefCell::new(Some(Poller { selector, precise, waker })),
                 slots: RefCell::default(),
                 woken: RefCell::default(),
+                bytes: Default::default(),
             }),
         })
     }
@@ -120,6 +123,17 @@ impl Driver {
     /// any more.
     pub(crate) fn close(&self) {
         self.shared.poller.take();
+    }
+
+    /// How many descriptors it knows.
+    pub(crate) fn watched(&self) -> usize {
+        self.shared.slots.borrow().len()
+    }
+
+    /// Bytes that sources have read, and bytes that they have written.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        let [read, written] = &self.shared.bytes;
+        (read.get(), written.get())
     }
 
     /// Whether a descriptor is registered.

@@ -47,6 +47,13 @@ impl Registration {
         self.with_slot(|slot| slot.is_ready(direction))
     }
 
+    /// Counts bytes for the loop's statistics.
+    #[inline]
+    pub(crate) fn count(&self, direction: Direction, bytes: usize) {
+        let total = &self.driver.shared.bytes[direction as usize];
+        total.set(total.get().wrapping_add(bytes as u64));
+    }
+
     /// An attempt would have blocked.
     pub(crate) fn clear(&self, direction: Direction) {
         self.with_slot(|slot| slot.clear(direction));

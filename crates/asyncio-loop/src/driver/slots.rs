@@ -63,6 +63,11 @@ pub(super) struct Slots {
 }
 
 impl Slots {
+    /// How many descriptors have a slot.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Whether no descriptor has a slot.
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()

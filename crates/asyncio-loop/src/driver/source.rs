@@ -325,6 +325,26 @@ impl<S: Pollable> Source<S> {
         Ok(moved)
     }
 
+    /// Counts bytes that were moved by [`try_io`](Self::try_io) or [`poll_io`](Self::poll_io) for
+    /// the statistics of the loop. The two functions for transfers count by themselves.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::UdpSocket;
+    /// use asyncio_loop::{Direction, EventLoop, Source};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let source = Source::new(&event_loop, UdpSocket::bind("127.0.0.1:0")?);
+    /// source.count(Direction::Read, 42);
+    /// assert_eq!(event_loop.statistics().bytes_in, 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn count(&self, direction: Direction, bytes: usize) {
+        self.registration.count(direction, bytes);
+    }
+
     /// Takes note that an operation moved fewer bytes than it could have, and that this means that
     /// nothing is left (or no room): the next operation waits for the poller.
     ///
@@ -381,6 +401,7 @@ impl<S: Pollable> Source<S> {
     /// Takes note of a transfer that succeeded.
     #[inline]
     fn moved(&self, direction: Direction, moved: usize, length: usize) {
+        self.count(direction, moved);
         if 0 < moved && moved < length {
             self.registration.drained(direction);
         }

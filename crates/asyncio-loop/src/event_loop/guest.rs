@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::LoopRef;
-use super::marks::{DEBUG, GUIDED, RESTING, STOPPING, VIRTUAL};
+use super::marks::{DEBUG, GUIDED, MEASURED, RESTING, STOPPING, VIRTUAL};
 use crate::clock::{LoopTime, system_nanos};
 use crate::driver::Wait;
 use crate::error::RunError;
@@ -367,6 +367,9 @@ impl Guest {
         inner.advance_virtual_time(Wait::Now);
         let now = inner.clock.now();
         inner.scheduler.set_time(LoopTime::from_nanos(now));
+        if inner.marks.has(MEASURED) {
+            inner.measure_poll(false);
+        }
         inner.expire(now);
         inner.pace.polled_until(now, now.saturating_add(self.budget));
     }
@@ -375,7 +378,7 @@ impl Guest {
     /// over.
     fn run_turn(&self) -> bool {
         let inner = &*self.event_loop.0;
-        let timed = inner.marks.has(DEBUG);
+        let timed = inner.marks.has(DEBUG | MEASURED);
         while self.left.get() > 0 {
             let count = self.left.get().min(inner.pace.allowance());
             if timed {

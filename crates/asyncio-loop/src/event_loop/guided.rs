@@ -118,10 +118,10 @@ impl Inner {
             if self.scheduler.has_remote() && director.takes_remote() {
                 self.scheduler.take_remote();
             }
-            if self.turns.get() % POLL_TURNS == 0 && self.driver.is_watching() {
+            if self.scheduler.turns() % POLL_TURNS == 0 && self.driver.is_watching() {
                 self.driver.poll(Wait::Now)?;
             }
-            if self.turns.get() - self.rested.get() >= RESTLESS_TURNS {
+            if self.scheduler.turns() - self.rested.get() >= RESTLESS_TURNS {
                 self.move_clock(director, false);
             }
         } else {
@@ -144,7 +144,7 @@ impl Inner {
 
     /// Moves the clock to the next deadline; false if there is none.
     fn move_clock(&self, director: &dyn Director, idle: bool) -> bool {
-        self.rested.set(self.turns.get());
+        self.rested.set(self.scheduler.turns());
         let Some(deadline) = self.next_deadline() else { return false };
         self.clock.advance_to(deadline);
         director.moved(LoopTime::from_nanos(self.clock.now()), idle);

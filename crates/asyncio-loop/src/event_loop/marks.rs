@@ -16,6 +16,8 @@ pub(crate) const HOOKS: u8 = 1 << 3;
 pub(crate) const GUIDED: u8 = 1 << 4;
 /// The loop is a guest that rests: its host has to be woken when something is to do.
 pub(crate) const RESTING: u8 = 1 << 5;
+/// Steps are timed.
+pub(crate) const MEASURED: u8 = 1 << 6;
 
 #[derive(Default)]
 pub(crate) struct Marks(Cell<u8>);

@@ -6,8 +6,10 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::hooks::Hooks;
 use super::host::Hosting;
 use super::marks::{DEBUG, Marks, VIRTUAL};
+use super::measure::Measure;
 use super::reports::HOST;
 use super::{EventLoop, Inner, LoopRef};
 use crate::budget::StepBudget;
@@ -33,7 +35,6 @@ impl EventLoop {
             step_budget: StepBudget::default(),
             marks: Marks::default(),
             orphan: Cell::new(false),
-            turns: Cell::new(0),
             served: Cell::new((0, 0)),
             rested: Cell::new(0),
             turn_end: RefCell::new(Vec::new()),
@@ -43,6 +44,8 @@ impl EventLoop {
             has_factory: Cell::new(false),
             locals: RefCell::new(HashMap::new()),
             hosting: Hosting::default(),
+            measure: Measure::default(),
+            hooks: Hooks::default(),
         });
         inner.marks.set(DEBUG, debug);
         inner.marks.set(VIRTUAL, inner.clock.is_virtual());

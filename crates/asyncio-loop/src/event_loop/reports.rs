@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::hooks::traced;
 use super::marks::DEBUG;
 use super::running::{try_running_loop, with_running};
 use super::{ExceptionHandler, LoopRef};
@@ -11,7 +12,8 @@ use crate::kernel::{
 use crate::report::{self, ErrorContext};
 
 /// The functions of this crate that the kernel calls.
-pub(super) static HOST: Host = Host { report: report_failure, notice_panic, check_await, polled };
+pub(super) static HOST: Host =
+    Host { report: report_failure, notice_panic, check_await, polled, traced };
 
 /// How tokio's panics begin where its runtime is missing.
 const NO_REACTOR: &str = "there is no reactor running";

@@ -272,6 +272,7 @@ impl LoopRef {
         drop_each("the end of a turn", self.0.turn_end.take());
         drop_each("the end of a loop's local", self.0.locals.take().into_values());
         drop_each("the end of a task factory", self.0.factory.take());
+        caught("the end of hooks of tasks", || self.0.hooks.clear());
         drop_each("the end of an exception handler", self.0.handler.take());
         self.0.driver.close();
     }

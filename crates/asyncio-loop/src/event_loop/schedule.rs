@@ -348,7 +348,7 @@ impl LoopRef {
     /// ```
     #[must_use]
     pub fn turns(&self) -> u64 {
-        self.0.turns.get()
+        self.0.scheduler.turns()
     }
 
     /// Calls `hook` once at the end of this turn: after everything that was ready at its start has

@@ -33,9 +33,11 @@
 //! ```
 
 mod circles;
+mod prometheus;
 mod resources;
 mod sockets;
 mod stack;
+mod statistics;
 mod task_info;
 mod wait_info;
 
@@ -47,5 +49,6 @@ pub use sockets::SocketNames;
 #[doc(hidden)]
 pub use sockets::name_sockets_by;
 pub use stack::Frame;
+pub use statistics::{Lag, RunningStep, Statistics};
 pub use task_info::{TaskInfo, TaskState};
 pub use wait_info::{WaitDetail, WaitInfo};

@@ -59,7 +59,7 @@ impl<F: FnOnce()> CallbackMemory<F> {
         let new: *mut Self = memory.cast().as_ptr();
         // SAFETY: the caller's promise; the allocation begins with the header (`repr(C)`).
         unsafe {
-            Header::write(memory.cast(), Self::VTABLE, scheduler, flags, context);
+            Header::write(memory.cast(), Self::VTABLE, scheduler, 1, flags, context);
             (&raw mut (*new).head.site).write(Location::caller());
             (&raw mut (*new).stage).cast::<F>().write(callback);
         }

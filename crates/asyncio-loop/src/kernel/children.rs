@@ -16,9 +16,10 @@ use std::ptr::NonNull;
 use std::task::Context;
 
 use super::header::{
-    CHILD, DONE, FULL, HIDDEN, LENT, RUNNING, Runnable, RunnableRef, SCHEDULED, SetVTable, VTable,
-    WAIT,
+    CHILD, DONE, FULL, HIDDEN, LENT, RUNNING, Runnable, RunnableRef, SCHEDULED, SetVTable, TRACED,
+    VTable, WAIT,
 };
+use super::host::Moment;
 use super::memory;
 use super::scheduler::{Pick, SchedulerPtr, Set};
 use super::task::{self, RawTask, Spawn, Stage, TaskHeader, TaskPtr, TaskRef};
@@ -277,10 +278,11 @@ impl<'a> ChildSet<'a> {
         let first = unsafe { RunnableRef::from_raw(child) };
         // SAFETY: a task of `F`, and its only handle.
         let raw = unsafe { RawTask::from_raw(first) };
-        // The list's reference.
-        child.retain();
         core.set.with_members(|members| members.push(child));
         core.live.set(core.live.get() + 1);
+        if child.has(TRACED) {
+            child.tell(Moment::Created);
+        }
         if eager {
             // SAFETY: new, so never scheduled.
             self.within_current(|| unsafe { task::start_eagerly(child) });

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-use super::host;
+use super::host::{self, Moment};
 use super::members::Member;
 use super::remote_queue::Linked;
 use super::scheduler::{Scheduler, SchedulerPtr};
@@ -49,6 +49,8 @@ pub(super) const CHILD: u32 = 1 << 13;
 pub(super) const LENT: u32 = 1 << 14;
 /// The task waits for another one, which its `detail` names (promise 10).
 pub(super) const LINKED: u32 = 1 << 15;
+/// The life of the task is told: see `task/traced.rs`.
+pub(super) const TRACED: u32 = 1 << 16;
 /// The bits of [`WaitsFor`](super::WaitsFor): what the task waits for, as it has noted in this
 /// poll. A poll begins by clearing them.
 pub(super) const WAIT: u32 = WAIT_BITS;
@@ -119,8 +121,9 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Writes a header with one local reference, field by field: a header that is built elsewhere
-    /// and moved here is written in small pieces and read in large ones, which stalls processors.
+    /// Writes a header with so many local references, field by field: a header that is built
+    /// elsewhere and moved here is written in small pieces and read in large ones, which stalls
+    /// processors.
     ///
     /// # Safety
     ///
@@ -131,6 +134,7 @@ impl Header {
         at: NonNull<Self>,
         vtable: &'static VTable,
         scheduler: NonNull<Scheduler>,
+        refs: u32,
         flags: u32,
         context: ContextSlot,
     ) {
@@ -140,7 +144,7 @@ impl Header {
         // SAFETY: the caller's promise; all fields are written.
         unsafe {
             (&raw mut (*at).vtable).write(vtable);
-            (&raw mut (*at).refs).write(Cell::new(1));
+            (&raw mut (*at).refs).write(Cell::new(refs));
             (&raw mut (*at).flags).write(Cell::new(flags));
             (&raw mut (*at).shared).write(AtomicU32::new(LOCAL));
             (&raw mut (*at).place).write(Cell::new(u32::MAX));
@@ -297,17 +301,37 @@ impl Runnable {
         let flags = self.flags.get();
         if flags & (SCHEDULED | DONE) == 0 {
             self.flags.set(flags | SCHEDULED);
-            if flags & CHILD == 0 {
+            if flags & (CHILD | TRACED) == 0 {
                 if !self.scheduler().push_ready(self) {
                     self.push_refused();
                 }
-            } else if let Some(set) = self.vtable.set {
-                (set.push_ready)(self);
+            } else {
+                self.push_elsewhere();
             }
         }
     }
 
     /// The ready queue has refused it: the loop is closed, or a guest that rests.
+    /// Puts a child, or a task whose life is told, where it belongs.
+    fn push_elsewhere(self) {
+        if self.has(TRACED) {
+            self.tell(Moment::Woken);
+        }
+        match self.vtable.set {
+            Some(set) => (set.push_ready)(self),
+            None if self.scheduler().push_ready(self) => {}
+            None => self.push_refused(),
+        }
+    }
+
+    /// Tells what happens to a task that is `TRACED`.
+    #[cold]
+    pub(super) fn tell(self, moment: Moment) {
+        if let Some(tell) = self.scheduler().with(|local| local.tell) {
+            tell(self, moment);
+        }
+    }
+
     #[cold]
     fn push_refused(self) {
         if !self.scheduler().push_for_host(self) {

@@ -15,6 +15,18 @@ pub(crate) enum Failure<'a> {
     Destroyed { task: &'a RunnableRef },
 }
 
+/// What happens to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Created,
+    /// It was made ready.
+    Woken,
+    /// A poll begins. `Pends` or `Ends` is its end.
+    Begins,
+    Pends,
+    Ends,
+}
+
 /// The functions of the loop that the kernel calls. There is nothing else above the kernel that it
 /// knows.
 pub(crate) struct Host {
@@ -27,6 +39,9 @@ pub(crate) struct Host {
     pub(crate) check_await: fn(&RunnableRef, waiter: Option<&RunnableRef>),
     /// The task that is being polled on this thread, one of the machinery too.
     pub(crate) polled: fn() -> Option<RunnableRef>,
+    /// Is told what happens to a task, if the loop has asked for it. It must not unwind
+    /// (promise 7).
+    pub(crate) traced: fn(&RunnableRef, Moment),
 }
 
 static HOST: OnceLock<&'static Host> = OnceLock::new();
@@ -70,6 +85,14 @@ pub(super) fn check_await(task: &RunnableRef, waiter: Option<&RunnableRef>) {
 #[cold]
 pub(super) fn polled() -> Option<RunnableRef> {
     HOST.get().and_then(|host| (host.polled)())
+}
+
+/// See [`Host::traced`].
+#[cold]
+pub(super) fn traced(task: &RunnableRef, moment: Moment) {
+    if let Some(host) = HOST.get() {
+        (host.traced)(task, moment);
+    }
 }
 
 /// Calls code of a user, and reports its panic as the failure of `name`.

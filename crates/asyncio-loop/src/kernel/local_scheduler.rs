@@ -18,6 +18,7 @@ use super::scheduler::{Pick, Scheduler, SchedulerPtr, Tick};
 use super::task::{self, Outcome, RawTask, Spawn, TaskPtr, TaskRef};
 use crate::clock::LoopTime;
 use crate::context::ContextSlot;
+use crate::gauges::Gauges;
 use crate::primitives::Arc;
 
 /// A scheduler, as other threads see it.
@@ -47,6 +48,11 @@ impl RemoteScheduler {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.0.remote.is_closed()
+    }
+
+    /// What the loop has written down for others.
+    pub(crate) fn gauges(&self) -> &Gauges {
+        &self.0.gauges
     }
 
     /// The scheduler with the whole of its `Arc`, so that counts may be taken through the pointer.
@@ -130,6 +136,24 @@ impl LocalScheduler {
     /// An empty set of children.
     pub(crate) fn children<'a>(&self) -> ChildSet<'a> {
         ChildSet::with_scheduler(self.scheduler)
+    }
+
+    /// The numbers that other threads may read.
+    #[inline]
+    pub(crate) fn gauges(&self) -> &Gauges {
+        self.scheduler.gauges()
+    }
+
+    /// Turns so far.
+    #[inline]
+    pub(crate) fn turns(&self) -> u64 {
+        self.gauges().turns.get()
+    }
+
+    /// Counts a turn that is over.
+    #[inline]
+    pub(crate) fn end_turn(&self) {
+        self.gauges().turns.add(1);
     }
 
     /// Moves the entries of the remote queue to the ready queue.
@@ -312,6 +336,18 @@ impl LocalScheduler {
         });
         tasks.sort_unstable_by_key(TaskRef::id);
         tasks
+    }
+
+    /// The number of unfinished tasks that users see.
+    pub(crate) fn task_count(&self) -> usize {
+        let is_seen = |task: &Runnable| !task.has(HIDDEN | DONE);
+        self.scheduler.with(|local| {
+            let own = local.tasks.iter().filter(is_seen).count();
+            let children = local.sets.iter().map(|set| {
+                set.get().with_members(|members| members.iter().filter(is_seen).count())
+            });
+            own + children.sum::<usize>()
+        })
     }
 
     /// Drops every future and callback, on this thread, each with itself as the current task and

@@ -20,7 +20,7 @@
 //! # Layers
 //!
 //! Each file uses those above it in this list. Outside of the kernel it uses `primitives`,
-//! `context` and `cancel_reason`, and nothing that knows a loop: the loop gives it a table of two
+//! `context` and `cancel_reason`, and nothing that knows a loop: the loop gives it a table of
 //! functions ([`Host`]), and stands in the scheduler as a `dyn Any`.
 //!
 //! | file | contents |
@@ -114,7 +114,7 @@ pub use children::ChildSet;
 pub use frames::{is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame};
 pub(crate) use header::RunnableRef;
 pub use host::caught;
-pub(crate) use host::{Failure, Host, report_panic};
+pub(crate) use host::{Failure, Host, Moment, report_panic};
 pub(crate) use lent::Lent;
 pub(crate) use local_scheduler::{LocalScheduler, RemoteScheduler, owner_of};
 pub(crate) use panics::{Payload, catch, drop_payload, panic_message};

@@ -15,17 +15,19 @@ pub(super) struct ReadyQueue<T> {
     put: usize,
     /// Entries put in at the front, which `taken` does not count.
     put_first: usize,
+    /// Entries taken out of rings before this one.
+    before: usize,
 }
 
 impl<T: Copy> ReadyQueue<T> {
     pub(super) fn new() -> Self {
-        Self { ring: vec![None; SMALL].into(), taken: 0, put: 0, put_first: 0 }
+        Self { ring: vec![None; SMALL].into(), taken: 0, put: 0, put_first: 0, before: 0 }
     }
 
     /// A queue that refuses entries: a ring without places, so that a push has one condition to
     /// test.
     pub(super) fn closed() -> Self {
-        Self { ring: Box::default(), taken: 0, put: 0, put_first: 0 }
+        Self { ring: Box::default(), taken: 0, put: 0, put_first: 0, before: 0 }
     }
 
     #[inline]
@@ -33,10 +35,10 @@ impl<T: Copy> ReadyQueue<T> {
         self.put.wrapping_sub(self.taken)
     }
 
-    /// Entries taken out so far; counted from 0 again when the ring grows or shrinks.
+    /// Entries taken out so far.
     #[inline]
     pub(super) fn taken(&self) -> usize {
-        self.taken.wrapping_add(self.put_first)
+        self.taken.wrapping_add(self.put_first).wrapping_add(self.before)
     }
 
     /// Puts an entry at the end; false if the queue is closed.
@@ -98,7 +100,7 @@ impl<T: Copy> ReadyQueue<T> {
         let mut ring = Vec::with_capacity(old * 2);
         ring.extend((0..len).map(|i| self.ring[self.taken.wrapping_add(i) & (old - 1)]));
         ring.resize(old * 2, None);
-        *self = Self { ring: ring.into(), taken: 0, put: len, put_first: 0 };
+        *self = Self { ring: ring.into(), taken: 0, put: len, put_first: 0, before: self.taken() };
         true
     }
 
@@ -111,7 +113,7 @@ impl<T: Copy> ReadyQueue<T> {
     /// Gives the memory of a rush back, if it is over.
     pub(super) fn relax(&mut self) {
         if self.len() == 0 && self.ring.len() > LARGE {
-            *self = Self::new();
+            *self = Self { before: self.taken(), ..Self::new() };
         }
     }
 }

@@ -10,12 +10,13 @@ use std::task::Waker;
 
 use super::guest_queue::GuestQueue;
 use super::header::{self, Header, Runnable};
-use super::host;
+use super::host::{self, Moment};
 use super::members::{Member, Members};
 use super::memory::Memory;
 use super::ready::ReadyQueue;
 use super::remote_queue::RemoteQueue;
 use crate::clock::LoopTime;
+use crate::gauges::Gauges;
 use crate::primitives::{is_thread, thread_id};
 
 /// One for each loop. Other threads reach the remote queue, the owner's thread all of it.
@@ -24,6 +25,8 @@ pub(crate) struct Scheduler {
     pub(super) remote: RemoteQueue<Header>,
     /// Ends the poll that the owner is parked in.
     unpark: Box<dyn Fn() + Send + Sync>,
+    /// Written on the owner's thread.
+    pub(super) gauges: Gauges,
     local: UnsafeCell<Local>,
 }
 
@@ -49,6 +52,12 @@ pub(super) struct Local {
     pub(super) pick: Option<Pick>,
     /// Of a loop that another loop runs.
     pub(super) guest: Option<Box<GuestQueue<Runnable>>>,
+    /// The flags that a new task gets: `TRACED` if lives are told.
+    pub(super) new_flags: u32,
+    /// What is called then.
+    pub(super) tell: Option<fn(Runnable, Moment)>,
+    /// Whether the host is told.
+    pub(super) hooked: bool,
 }
 
 /// Chooses one of so many.
@@ -133,11 +142,15 @@ impl Scheduler {
             owner: Weak::<()>::new(),
             pick: None,
             guest: None,
+            new_flags: 0,
+            tell: None,
+            hooked: false,
         };
         Self {
             thread: thread_id(),
             remote: RemoteQueue::new(),
             unpark: Box::new(unpark),
+            gauges: Gauges::default(),
             local: UnsafeCell::new(local),
         }
     }
@@ -176,6 +189,13 @@ impl SchedulerPtr {
     #[inline]
     pub(super) fn as_ptr(self) -> NonNull<Scheduler> {
         self.0
+    }
+
+    /// The numbers that other threads may read.
+    #[inline]
+    pub(super) fn gauges(&self) -> &Gauges {
+        // SAFETY: alive.
+        &unsafe { self.0.as_ref() }.gauges
     }
 
     /// Runs `f`, which calls no code of a user (promise 5), with the owner's part.

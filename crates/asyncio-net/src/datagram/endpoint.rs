@@ -207,11 +207,14 @@ impl Endpoint {
         let source = self.source.borrow();
         let Some(source) = &*source else { return Poll::Pending };
         source.poll_io(cx, Direction::Read, |socket| {
-            if self.descriptors > 0 {
-                return socket.receive_descriptors(buffer, self.descriptors);
-            }
-            let (length, sender) = socket.receive(buffer)?;
-            Ok((length, sender, Vec::new()))
+            let (length, sender, descriptors) = if self.descriptors > 0 {
+                socket.receive_descriptors(buffer, self.descriptors)?
+            } else {
+                let (length, sender) = socket.receive(buffer)?;
+                (length, sender, Vec::new())
+            };
+            source.count(Direction::Read, length);
+            Ok((length, sender, descriptors))
         })
     }
 }
@@ -253,7 +256,9 @@ impl Endpoint {
                 return socket.send(data, address);
             }
             socket.send_descriptors(data, descriptors, address)
-        })
+        })?;
+        source.count(Direction::Write, data.len());
+        Ok(())
     }
 
     /// Sends queued datagrams. False if the socket may take more.

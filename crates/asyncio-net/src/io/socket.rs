@@ -172,6 +172,7 @@ impl SocketStream {
         let mut ancillary = ManuallyDrop::new(RecvAncillaryBuffer::default());
         let flags = RecvFlags::empty();
         let received = recvmsg(source.get_ref(), &mut parts, &mut ancillary, flags)?;
+        source.count(Direction::Read, received.bytes);
         if received.bytes == 0 {
             self.mark(HEARD_END);
         } else if received.bytes < length && !received.flags.contains(ReturnFlags::CTRUNC) {
@@ -321,7 +322,10 @@ impl ByteStream for SocketStream {
     fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
         self.mark(WROTE);
         let sent = self.with(|source| {
-            source.try_io(Direction::Write, |socket| system_sendfile(socket, file, offset, count))
+            let sent = source
+                .try_io(Direction::Write, |socket| system_sendfile(socket, file, offset, count))?;
+            source.count(Direction::Write, sent);
+            Ok(sent)
         });
         sent.unwrap_or_else(closed)
     }

@@ -123,7 +123,9 @@ impl ByteSource for PipeStream {
         if self.end == End::Reading {
             return match self.left.take(buffer) {
                 Some(count) => Poll::Ready(Ok(count)),
-                None => source.poll_io(cx, Direction::Read, |fd| self.read(fd, buffer)),
+                None => source.poll_io(cx, Direction::Read, |fd| {
+                    self.read(fd, buffer).inspect(|&count| source.count(Direction::Read, count))
+                }),
             };
         }
         if self.calls == Calls::Pipe {
@@ -138,7 +140,9 @@ impl ByteStream for PipeStream {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let source = self.source.borrow();
         let Some(source) = &*source else { return Err(io::ErrorKind::NotConnected.into()) };
-        source.try_io(Direction::Write, |fd| self.calls.write(fd, slices))
+        let count = source.try_io(Direction::Write, |fd| self.calls.write(fd, slices))?;
+        source.count(Direction::Write, count);
+        Ok(count)
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

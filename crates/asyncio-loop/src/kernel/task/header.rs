@@ -209,6 +209,13 @@ impl Deref for TaskPtr {
     }
 }
 
+impl RunnableRef {
+    /// The number of the task; `None` if it is a callback.
+    pub(crate) fn task_number(&self) -> Option<u64> {
+        TaskPtr::of(self.get()).map(TaskPtr::number)
+    }
+}
+
 impl TaskPtr {
     /// # Safety
     ///

@@ -12,6 +12,7 @@ mod raw_task;
 mod spawn;
 mod supervisor;
 mod task_ref;
+mod traced;
 
 pub use control::TaskControl;
 pub(super) use header::{Stage, TaskHeader, TaskPtr};

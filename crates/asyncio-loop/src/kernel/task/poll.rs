@@ -12,9 +12,9 @@ use crate::kernel::callback::CallbackRef;
 use crate::kernel::frames;
 use crate::kernel::header::{
     CANCELLED, DONE, ENDING, FULL, HIDDEN, JOINED, PANICKED, RUNNING, Runnable, RunnableRef,
-    SUPERVISED,
+    SUPERVISED, TRACED,
 };
-use crate::kernel::host::{self, Failure, caught, report_panic};
+use crate::kernel::host::{self, Failure, Moment, caught, report_panic};
 use crate::kernel::panics::{Payload, catch};
 use crate::kernel::waker::{self, LoopWaker};
 
@@ -70,13 +70,23 @@ impl Active {
     /// Ends the task if it was asked to end, and its supervisor agrees; else gives it back.
     #[inline]
     fn unless_asked_to_end(self, polled: Option<bool>) -> Option<Self> {
-        if self.0.has(ENDING | SUPERVISED) { self.end_as_asked(polled) } else { Some(self) }
+        let looked_at = ENDING | SUPERVISED | TRACED;
+        if self.0.has(looked_at) { self.end_as_asked(polled) } else { Some(self) }
     }
 
     #[cold]
     fn end_as_asked(self, polled: Option<bool>) -> Option<Self> {
+        let told = self.0.has(TRACED).then_some(self.0.get());
+        if let (Some(task), None) = (told, polled) {
+            task.tell(Moment::Begins);
+        }
         match is_to_end(self.0, polled) {
-            Ok(false) => return Some(self),
+            Ok(false) => {
+                if let (Some(task), Some(_)) = (told, polled) {
+                    task.tell(Moment::Pends);
+                }
+                return Some(self);
+            }
             Ok(true) => frames::while_cancelling(|| self.end_cancelled()),
             Err(payload) => self.end_panicked(payload),
         }
@@ -172,6 +182,9 @@ impl Emptied {
             Some(set) => (set.ended)(runnable),
             None => runnable.scheduler().with(|local| local.tasks.remove(runnable)),
         }
+        if task.has(TRACED) {
+            runnable.tell(Moment::Ends);
+        }
         let awaiter = task.take_awaiter();
         match task.with_extra(|extra| extra.get_mut().map(Waiters::take)) {
             None => awaiter.iter().for_each(RunnableRef::schedule),
@@ -266,7 +279,12 @@ pub(in crate::kernel) unsafe fn end_quietly(task: TaskPtr) {
     let runnable = task.get();
     task.set(RUNNING);
     // Promise 3: RUNNING is this call's, so it is alone in the stage, which holds the future.
-    runnable.enter(Some(runnable), || Active(task).end_cancelled());
+    runnable.enter(Some(runnable), || {
+        if task.has(TRACED) {
+            runnable.tell(Moment::Begins);
+        }
+        Active(task).end_cancelled();
+    });
     task.clear(RUNNING);
     // SAFETY: not used afterwards.
     unsafe { runnable.end_if_unused() };

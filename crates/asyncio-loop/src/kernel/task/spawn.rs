@@ -17,8 +17,10 @@ use super::raw_task::RawTask;
 use crate::context::ContextSlot;
 use crate::kernel::frames;
 use crate::kernel::header::{
-    CHILD, DONE, ENDING, FULL, HIDDEN, Header, JOINED, RUNNING, Runnable, RunnableRef, TASK, VTable,
+    CHILD, DONE, ENDING, FULL, HIDDEN, Header, JOINED, RUNNING, Runnable, RunnableRef, TASK,
+    TRACED, VTable,
 };
+use crate::kernel::host::Moment;
 use crate::kernel::memory;
 use crate::kernel::scheduler::{Scheduler, SchedulerPtr};
 
@@ -145,7 +147,8 @@ fn parent(current: Option<Runnable>) -> u32 {
     task.map_or(0, |task| task.id as u32)
 }
 
-/// Writes the header of a new task.
+/// Writes the header of a new task, with two references: the handle's and that of the list that it
+/// goes to.
 ///
 /// # Safety
 ///
@@ -158,14 +161,16 @@ pub(in crate::kernel) unsafe fn write_header(
     how: Spawn,
     flags: u32,
 ) {
-    let flags = flags | TASK | FULL | JOINED | if how.hidden { HIDDEN } else { 0 };
+    // SAFETY: the caller's promise: the scheduler is alive, and this is its thread.
+    let loops = unsafe { SchedulerPtr::new(scheduler) };
+    let (origin, new_flags) = loops.with(|local| {
+        (Origin { tick: local.tick, parent: parent(local.current) }, local.new_flags)
+    });
+    let flags = flags | new_flags | TASK | FULL | JOINED | if how.hidden { HIDDEN } else { 0 };
     // SAFETY: the caller's promise; a task's header begins with the header of all (`repr(C)`).
-    unsafe { Header::write(at.cast(), vtable, scheduler, flags, how.context) };
+    unsafe { Header::write(at.cast(), vtable, scheduler, 2, flags, how.context) };
     let id = if how.hidden { next_hidden_id() } else { next_id() };
     let extra = how.name.map(ExtraSlot::named).unwrap_or_default();
-    // SAFETY: the caller's promise: the scheduler is alive, and this is its thread.
-    let scheduler = unsafe { SchedulerPtr::new(scheduler) };
-    let origin = scheduler.with(|local| Origin { tick: local.tick, parent: parent(local.current) });
     // SAFETY: the caller's promise.
     unsafe { TaskHeader::write(at, id, how.site, extra, origin) };
 }
@@ -194,9 +199,10 @@ unsafe fn spawn_unchecked<F: Future>(
     let first = unsafe { RunnableRef::from_raw(new) };
     // SAFETY: a task of `F`, and its only handle.
     let raw = unsafe { RawTask::from_raw(first) };
-    // The list's reference.
-    new.retain();
     scheduler.with(|local| local.tasks.push(new));
+    if new.has(TRACED) {
+        new.tell(Moment::Created);
+    }
     if eager {
         // SAFETY: new, so never scheduled.
         unsafe { start_eagerly(new) };

@@ -1,0 +1,279 @@
+//! Statistics: what a loop counts, and the turns of a loop that is measured.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use super::marks::{DEBUG, MEASURED};
+use super::{Inner, LoopRef};
+use crate::clock::system_nanos;
+use crate::driver::Wait;
+use crate::inspect::Statistics;
+use crate::kernel::{RunnableRef, TaskRef};
+use crate::loop_handle::LoopHandle;
+use crate::report;
+
+/// A loop spends one part in so many on counting its tasks.
+const COUNTING: u64 = 500;
+/// Nanoseconds between two counts of the tasks, at least.
+const COUNT_AFTER: u64 = 100_000_000;
+
+/// Since when the entries of the ready queue have been ready.
+#[derive(Debug, Default)]
+pub(super) struct Measure(RefCell<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Up to which number of a step, and since when. In ascending order of numbers.
+    waiting: VecDeque<(u64, u64)>,
+    /// The number up to which entries are noted.
+    noted: u64,
+    /// When the last poll for events ended.
+    polled: u64,
+    /// The first deadline that had come then, or the time of that poll.
+    due: u64,
+    /// When the tasks are counted again.
+    count_at: u64,
+}
+
+impl State {
+    /// Notes that the entries up to `end` which are not noted yet are ready since `since`.
+    fn note(&mut self, end: u64, since: u64) {
+        if end > self.noted {
+            self.waiting.push_back((end, since));
+        }
+        self.noted = end;
+    }
+
+    /// Since when the entry with this number has been ready, if that is known.
+    fn ready_since(&mut self, number: u64) -> Option<u64> {
+        while self.waiting.front().is_some_and(|(end, _)| *end <= number) {
+            self.waiting.pop_front();
+        }
+        self.waiting.front().map(|(_, since)| *since)
+    }
+}
+
+impl LoopRef {
+    /// What the loop has done so far, in numbers.
+    ///
+    /// Takes a time that grows with the number of tasks: they are counted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let _task = event_loop.spawn(async {}, TaskOptions::new())?;
+    /// let before = event_loop.statistics();
+    /// assert_eq!((before.tasks, before.ready, before.steps), (1, 1, 0));
+    /// event_loop.run_until_complete(async {})?;
+    /// let after = event_loop.statistics();
+    /// assert!(after.tasks == 0 && after.steps >= 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.0.publish();
+        self.0.publish_tasks();
+        self.handle().statistics()
+    }
+
+    /// Starts or ends the measurement of times: how long steps take and how long what is ready
+    /// waits for its turn. Starting it sets them to zero; starting it twice does nothing.
+    ///
+    /// A loop that is measured also writes down its numbers in each turn, so that other threads get
+    /// them by [`LoopHandle::statistics`] while the loop's thread is blocked. It reads the clock at
+    /// each step, which makes a step some 50 ns longer. A loop that is not measured does nothing of
+    /// this.
+    ///
+    /// A loop in debug mode is measured as others are. One whose steps a director of tests chooses
+    /// counts no times.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// event_loop.measure(true);
+    /// event_loop.run_until_complete(async {
+    ///     std::thread::sleep(Duration::from_millis(5)); // blocks the loop
+    /// })?;
+    /// assert!(event_loop.statistics().longest_step >= Duration::from_millis(5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn measure(&self, yes: bool) {
+        let inner = &*self.0;
+        if yes == self.is_measured() {
+            return;
+        }
+        inner.scheduler.gauges().reset();
+        inner.scheduler.gauges().measured.set(u64::from(yes));
+        let now = system_nanos();
+        let state = State { polled: now, due: now, ..State::default() };
+        inner.measure.0.replace(state);
+        inner.marks.set(MEASURED, yes);
+        if yes {
+            inner.note_scheduled(now);
+        }
+    }
+
+    /// Whether times are measured: see [`measure`](Self::measure).
+    #[must_use]
+    pub fn is_measured(&self) -> bool {
+        self.0.marks.has(MEASURED)
+    }
+}
+
+impl LoopHandle {
+    /// What the loop has done so far, in numbers, as its thread has written them down last: a
+    /// [measured](LoopRef::measure) loop in each turn, another one when its own thread asked. Only
+    /// the number of turns is always of this moment.
+    ///
+    /// It does not disturb the loop, and works while the loop's thread is blocked: `running` says
+    /// by what.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// event_loop.measure(true);
+    /// let handle = event_loop.handle();
+    /// event_loop.run_until_complete(async {
+    ///     let other = std::thread::spawn(move || handle.statistics());
+    ///     let seen = other.join().unwrap();
+    ///     assert!(seen.running.is_some(), "by the step that waits for the thread");
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        Statistics::read(self.gauges())
+    }
+}
+
+impl Inner {
+    /// Writes down what costs little to know.
+    fn publish(&self) {
+        let gauges = self.scheduler.gauges();
+        gauges.at.set(self.clock.now());
+        gauges.steps.set(self.scheduler.steps() as u64);
+        gauges.ready.set(self.scheduler.ready() as u64);
+        gauges.timers.set(self.timers.borrow().len() as u64);
+        gauges.descriptors.set(self.driver.watched() as u64);
+        let (bytes_in, bytes_out) = self.driver.bytes();
+        gauges.bytes_in.set(bytes_in);
+        gauges.bytes_out.set(bytes_out);
+    }
+
+    fn publish_tasks(&self) {
+        self.scheduler.gauges().tasks.set(self.scheduler.task_count() as u64);
+    }
+
+    /// Notes that what was scheduled since the last note has been ready since then.
+    fn note_scheduled(&self, since: u64) {
+        let end = (self.scheduler.steps() + self.scheduler.ready()) as u64;
+        self.measure.0.borrow_mut().note(end, since);
+    }
+
+    /// Before the loop waits: polls for what is ready already, to tell that from what it has waited
+    /// for. Returns whether there is anything to wait for.
+    pub(super) fn measure_before_wait(
+        &self,
+        wait: Wait,
+        ran: usize,
+        left: usize,
+    ) -> io::Result<bool> {
+        if wait == Wait::Now {
+            return Ok(true);
+        }
+        self.poll_driver(Wait::Now, ran, left)?;
+        // The poll may have taken the event of a call from another thread, whose entry is there.
+        Ok(self.scheduler.ready() == 0 && !self.scheduler.has_remote())
+    }
+
+    /// After a poll for events, and before timers expire. What it found was ready before, unless it
+    /// has waited for it. Timers have been due since their deadlines.
+    pub(super) fn measure_poll(&self, waited: bool) {
+        let now = system_nanos();
+        let polled = std::mem::replace(&mut self.measure.0.borrow_mut().polled, now);
+        self.note_scheduled(if waited { now } else { polled });
+        let deadline = self.next_deadline().and_then(|deadline| self.clock.system(deadline));
+        self.measure.0.borrow_mut().due = deadline.map_or(now, |deadline| deadline.min(now));
+        self.publish();
+        if now >= self.measure.0.borrow().count_at {
+            self.publish_tasks();
+            let took = system_nanos().saturating_sub(now);
+            let next = now + COUNT_AFTER.max(COUNTING * took);
+            self.measure.0.borrow_mut().count_at = next;
+        }
+    }
+
+    /// Times each of `count` runs. In debug mode, reports the slow ones by name.
+    pub(super) fn run_and_time(&self, count: usize) {
+        let mut began = system_nanos();
+        for _ in 0..count {
+            let Some(what) = self.scheduler.peek() else { return };
+            let measured = self.marks.has(MEASURED);
+            if measured {
+                self.measure_start(&what, began);
+            }
+            self.scheduler.run(1);
+            let now = system_nanos();
+            let took = now.saturating_sub(began);
+            if measured {
+                self.measure_end(began, took);
+            }
+            began = now;
+            if self.marks.has(DEBUG) && took >= nanos(self.slow_callback.get()) {
+                report_slow(what, Duration::from_nanos(took));
+                began = system_nanos();
+            }
+        }
+    }
+
+    fn measure_start(&self, what: &RunnableRef, now: u64) {
+        let number = self.scheduler.steps() as u64;
+        let since = {
+            let mut state = self.measure.0.borrow_mut();
+            // What nobody has noted was woken by timers.
+            let (end, due) = (number + self.scheduler.ready() as u64, state.due);
+            state.note(end, due);
+            state.ready_since(number)
+        };
+        let gauges = self.scheduler.gauges();
+        if let Some(since) = since {
+            gauges.count_lag(now.saturating_sub(since));
+        }
+        gauges.ready.set(self.scheduler.ready().saturating_sub(1) as u64);
+        gauges.step_task.set(what.task_number().unwrap_or(0));
+        gauges.step_began.set(now);
+    }
+
+    fn measure_end(&self, began: u64, took: u64) {
+        let gauges = self.scheduler.gauges();
+        gauges.step_began.set(0);
+        gauges.busy.add(took);
+        gauges.longest.set(gauges.longest.get().max(took));
+        gauges.steps.set(self.scheduler.steps() as u64);
+        gauges.ready.set(self.scheduler.ready() as u64);
+        self.note_scheduled(began);
+    }
+}
+
+fn report_slow(what: RunnableRef, took: Duration) {
+    match TaskRef::from_runnable(what) {
+        Ok(task) => report::slow_run(&format!("{task:?}"), took),
+        Err(callback) => report::slow_run(&format!("{callback:?}"), took),
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
