@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::client::{Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 
 use crate::danger::{AnyName, NoVerification};
 use crate::handshake::Limits;
 use crate::identity::{Identity, certificates, invalid, read};
 use crate::provider::provider;
+use crate::session::Session;
 
 /// The client's side of TLS: the roots that it trusts, and the protocols that it offers.
 ///
@@ -129,9 +130,10 @@ impl TlsClient {
     }
 
     /// A new session with the server of that name, unless another name was set.
-    pub(crate) fn session(&self, host: Option<&str>) -> io::Result<ClientConnection> {
+    pub(crate) fn session(&self, host: Option<&str>) -> io::Result<Session> {
         let name = self.name_for(host)?;
-        ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)
+        let session = UnbufferedClientConnection::new(Arc::clone(&self.config), name);
+        session.map(Session::from).map_err(io::Error::other)
     }
 }
 

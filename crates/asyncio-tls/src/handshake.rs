@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use asyncio_net::ByteStream;
 use asyncio_task::timeout;
-use rustls::{Connection, InvalidMessage};
+use rustls::InvalidMessage;
 
 use crate::TlsStream;
+use crate::session::Session;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +27,7 @@ impl Default for Limits {
 
 /// Makes a session over `below`, and waits until both sides have agreed.
 pub(crate) async fn shake_hands<S: ByteStream>(
-    session: Connection,
+    session: Session,
     below: S,
     limits: Limits,
 ) -> io::Result<TlsStream<S>> {

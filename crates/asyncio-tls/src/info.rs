@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use rustls::{Connection, HandshakeKind, ProtocolVersion, SupportedCipherSuite};
+use rustls::{HandshakeKind, ProtocolVersion, SupportedCipherSuite};
 use rustls_pki_types::CertificateDer;
+
+use crate::session::Session;
 
 /// What a handshake has agreed on.
 #[derive(Clone)]
@@ -18,7 +20,9 @@ pub struct TlsInfo {
 }
 
 impl TlsInfo {
-    pub(crate) fn new(session: &Connection) -> Self {
+    pub(crate) fn new(session: &Session) -> Self {
+        let server_name = session.server_name().map(str::to_owned);
+        let session = session.common();
         let peer_certificates = session.peer_certificates().unwrap_or_default();
         Self {
             alpn: session.alpn_protocol().map(<[u8]>::to_vec),
@@ -28,10 +32,7 @@ impl TlsInfo {
                 .iter()
                 .map(|der| der.clone().into_owned())
                 .collect(),
-            server_name: match session {
-                Connection::Server(session) => session.server_name().map(str::to_owned),
-                Connection::Client(_) => None,
-            },
+            server_name,
             resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
         }
     }

@@ -16,7 +16,7 @@ impl Layer<Connecting> for TlsClient {
     }
 
     async fn wrap(&self, host: Option<&str>, plain: PlainStream) -> io::Result<Self::Stream> {
-        shake_hands(self.session(host)?.into(), plain, self.limits).await
+        shake_hands(self.session(host)?, plain, self.limits).await
     }
 }
 
@@ -24,6 +24,6 @@ impl Layer<Accepting> for TlsServer {
     type Stream = TlsStream<PlainStream>;
 
     async fn wrap(&self, _: Option<&str>, plain: PlainStream) -> io::Result<Self::Stream> {
-        shake_hands(self.session()?.into(), plain, self.limits).await
+        shake_hands(self.session()?, plain, self.limits).await
     }
 }

@@ -48,6 +48,7 @@
 
 #![forbid(unsafe_code)]
 
+mod buffers;
 mod client;
 mod danger;
 mod handshake;
@@ -55,8 +56,8 @@ mod identity;
 mod info;
 mod layer;
 mod provider;
-mod received;
 mod server;
+mod session;
 mod start;
 mod stream;
 

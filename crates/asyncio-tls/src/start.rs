@@ -2,10 +2,11 @@
 
 use std::io;
 
+use asyncio_loop::machinery::at_await;
 use asyncio_net::{StreamReader, StreamWriter, Transport, upgrade_streams, upgrade_transport};
-use rustls::Connection;
 
 use crate::handshake::{Limits, shake_hands};
+use crate::session::Session;
 use crate::{TlsClient, TlsInfo, TlsServer};
 
 /// Begins TLS as the client on streams that are open: right after connecting, or when both sides
@@ -40,14 +41,16 @@ use crate::{TlsClient, TlsInfo, TlsServer};
 /// # Ok(())
 /// # }
 /// ```
-pub async fn start_tls(
+pub fn start_tls(
     reader: &mut StreamReader,
     writer: &mut StreamWriter,
     client: &TlsClient,
     host: &str,
-) -> io::Result<TlsInfo> {
-    let session = client.session(Some(host))?;
-    upgrade(reader, writer, session.into(), client.limits).await
+) -> impl Future<Output = io::Result<TlsInfo>> {
+    at_await(async move {
+        let session = client.session(Some(host))?;
+        upgrade(reader, writer, session, client.limits).await
+    })
 }
 
 /// Begins TLS as the server on streams that are open.
@@ -59,12 +62,12 @@ pub async fn start_tls(
 /// # Cancel safety
 ///
 /// Dropped before it is done, it ends the connection.
-pub async fn accept_tls(
+pub fn accept_tls(
     reader: &mut StreamReader,
     writer: &mut StreamWriter,
     server: &TlsServer,
-) -> io::Result<TlsInfo> {
-    upgrade(reader, writer, server.session()?.into(), server.limits).await
+) -> impl Future<Output = io::Result<TlsInfo>> {
+    at_await(async move { upgrade(reader, writer, server.session()?, server.limits).await })
 }
 
 /// Begins TLS as the client over the connection of a protocol, which goes on over the transport
@@ -96,14 +99,16 @@ pub async fn accept_tls(
 /// # }
 /// ```
 #[doc(alias = "start_tls")]
-pub async fn start_transport_tls(
+pub fn start_transport_tls(
     transport: &Transport,
     client: &TlsClient,
     host: &str,
-) -> io::Result<Transport> {
-    let session = client.session(Some(host))?;
-    let wrap = async |plain| shake_hands(session.into(), plain, client.limits).await;
-    upgrade_transport(transport, wrap).await
+) -> impl Future<Output = io::Result<Transport>> {
+    at_await(async move {
+        let session = client.session(Some(host))?;
+        let wrap = async |plain| shake_hands(session, plain, client.limits).await;
+        upgrade_transport(transport, wrap).await
+    })
 }
 
 /// Begins TLS as the server over the connection of a protocol; see [`start_transport_tls`].
@@ -119,19 +124,21 @@ pub async fn start_transport_tls(
 /// # Cancel safety
 ///
 /// Dropped before it is done, it ends the connection.
-pub async fn accept_transport_tls(
+pub fn accept_transport_tls(
     transport: &Transport,
     server: &TlsServer,
-) -> io::Result<Transport> {
-    let session = server.session()?;
-    let wrap = async |plain| shake_hands(session.into(), plain, server.limits).await;
-    upgrade_transport(transport, wrap).await
+) -> impl Future<Output = io::Result<Transport>> {
+    at_await(async move {
+        let session = server.session()?;
+        let wrap = async |plain| shake_hands(session, plain, server.limits).await;
+        upgrade_transport(transport, wrap).await
+    })
 }
 
 async fn upgrade(
     reader: &mut StreamReader,
     writer: &mut StreamWriter,
-    session: Connection,
+    session: Session,
     limits: Limits,
 ) -> io::Result<TlsInfo> {
     let mut info = None;

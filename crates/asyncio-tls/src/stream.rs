@@ -1,8 +1,8 @@
 //! [`TlsStream`]: a session over another stream.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use asyncio_net::{Address, ByteSource, ByteStream, Extra};
 use asyncio_task::sleep;
-use rustls::Connection;
 
 use crate::TlsInfo;
+use crate::buffers::{Received, Rest, give_large, take_large};
 use crate::handshake::{Limits, failed};
-use crate::received::Received;
+use crate::session::{Next, Outgoing, Session};
+
+/// So much text is encrypted and sent at once: four full records.
+const AT_ONCE: usize = 64 * 1024;
 
 /// A session of TLS over another stream: plain text on this side, records on the other.
 ///
@@ -27,69 +30,193 @@ use crate::received::Received;
 /// allows; what comes meanwhile is dropped. Aborting it sends no alert, so the peer learns that the
 /// text is cut. One direction cannot be ended without the other.
 pub struct TlsStream<S> {
-    session: RefCell<Connection>,
+    state: RefCell<State>,
     below: S,
-    /// About how many bytes of records wait in the session.
-    unsent: Cell<usize>,
-    received: RefCell<Received>,
-    /// Why the session can go on no more.
-    broken: RefCell<Option<rustls::Error>>,
-    /// The peer's closing alert has come.
-    heard_end: Cell<bool>,
     /// How long the peer may take to answer the closing alert.
     patience: Duration,
     /// Set while the closing alerts are exchanged.
     deadline: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
 }
 
+/// The session, and what waits on its two sides.
+struct State {
+    session: Session,
+    /// Records that the session has not worked on.
+    received: Received,
+    /// Text that a reader had no room for.
+    unread: Rest,
+    /// Records that the stream below has not taken.
+    unsent: Rest,
+    /// The session can do nothing before more has come.
+    is_hungry: bool,
+    /// Our closing alert was made.
+    said_end: bool,
+    /// Why the session can go on no more.
+    broken: Option<rustls::Error>,
+}
+
+impl State {
+    /// Sends the records that were made.
+    fn send<S: ByteStream>(&mut self, below: &S) -> io::Result<()> {
+        while !self.unsent.is_empty() {
+            let count = below.try_write(&[IoSlice::new(self.unsent.as_slice())])?;
+            self.unsent.advance(count);
+        }
+        below.try_flush()
+    }
+
+    /// Has the session work on what has come, until it wants more or `buffer` is full; without a
+    /// buffer, until there is text. Returns how many bytes of text are in `buffer`.
+    fn work(&mut self, buffer: &mut [u8]) -> usize {
+        let mut filled = self.unread.move_to(buffer);
+        while !self.is_hungry && self.broken.is_none() && self.unread.is_empty() {
+            if filled > 0 && filled == buffer.len() {
+                break;
+            }
+            let mut text = |text: &[u8]| {
+                let (fits, rest) = text.split_at(text.len().min(buffer.len() - filled));
+                buffer[filled..][..fits.len()].copy_from_slice(fits);
+                filled += fits.len();
+                self.unread.push(rest);
+            };
+            let received = self.received.as_mut_slice();
+            let (done, next) = self.session.step(received, &mut text, self.unsent.end());
+            self.received.advance(done);
+            match next {
+                Ok(Next::GoOn) => {}
+                Ok(Next::Receive) => self.settle(),
+                Err(error) => self.fail(error),
+            }
+        }
+        filled
+    }
+
+    fn settle(&mut self) {
+        self.is_hungry = true;
+        // After the peer's closing alert nothing counts.
+        if self.session.heard_end() { self.received.clear() } else { self.received.settle() }
+    }
+
+    /// The session can go on no more. It may have made an alert that says why.
+    #[cold]
+    fn fail(&mut self, error: rustls::Error) {
+        while self.session.common().wants_write() {
+            let received = self.received.as_mut_slice();
+            let (done, next) = self.session.step(received, &mut |_| (), self.unsent.end());
+            self.received.advance(done);
+            if next.is_err() {
+                break;
+            }
+        }
+        self.received.clear();
+        self.broken = Some(error);
+    }
+
+    /// Whether the session can go on.
+    fn check(&self) -> io::Result<()> {
+        self.broken.clone().map_or(Ok(()), |error| Err(failed(error)))
+    }
+
+    fn is_over(&self) -> bool {
+        self.session.heard_end() || self.broken.is_some()
+    }
+
+    /// Encrypts to the front of `records`; returns how many bytes that are.
+    fn encrypt(&mut self, what: Outgoing<'_>, records: &mut Vec<u8>) -> io::Result<usize> {
+        self.check()?;
+        // Records that nobody has read yet stay as they are. Otherwise there is no whole one, but
+        // the session wants to see the parts that it knows.
+        let received = if self.is_hungry { self.received.as_mut_slice() } else { &mut [] };
+        self.session.encrypt(what, received, records).map_err(|error| {
+            self.fail(error.clone());
+            failed(error)
+        })
+    }
+
+    /// Sends the front of `records`; what does not leave now waits.
+    fn send_new<S: ByteStream>(
+        &mut self,
+        below: &S,
+        records: Vec<u8>,
+        length: usize,
+    ) -> io::Result<()> {
+        let mut sent = 0;
+        let result = loop {
+            if sent == length {
+                break below.try_flush();
+            }
+            match below.try_write(&[IoSlice::new(&records[sent..length])]) {
+                Ok(count) => sent += count,
+                Err(error) => break Err(error),
+            }
+        };
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.unsent.keep(records, sent..length);
+                Ok(())
+            }
+            result => {
+                give_large(records);
+                result
+            }
+        }
+    }
+
+    /// Makes our closing alert, once.
+    fn say_end(&mut self) {
+        if !self.said_end && self.broken.is_none() {
+            self.said_end = true;
+            let mut records = Vec::new();
+            if let Ok(length) = self.encrypt(Outgoing::End, &mut records) {
+                self.unsent.push(&records[..length]);
+            }
+        }
+    }
+}
+
 impl<S: ByteStream> TlsStream<S> {
-    pub(crate) fn new(session: Connection, below: S, limits: Limits) -> Self {
+    pub(crate) fn new(session: Session, below: S, limits: Limits) -> Self {
+        let state = State {
+            session,
+            received: Received::default(),
+            unread: Rest::default(),
+            unsent: Rest::default(),
+            is_hungry: false,
+            said_end: false,
+            broken: None,
+        };
         Self {
-            session: RefCell::new(session),
+            state: RefCell::new(state),
             below,
-            unsent: Cell::new(0),
-            received: RefCell::default(),
-            broken: RefCell::new(None),
-            heard_end: Cell::new(false),
             patience: limits.shutdown,
             deadline: RefCell::new(None),
         }
     }
 
     pub(crate) fn info(&self) -> TlsInfo {
-        TlsInfo::new(&self.session.borrow())
+        TlsInfo::new(&self.state.borrow().session)
     }
 
     pub(crate) fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
+            self.work(&mut []);
+            self.state.borrow().check()?;
             let sent = self.poll_send(cx)?;
-            if !self.session.borrow().is_handshaking() {
+            if !self.state.borrow().session.common().is_handshaking() {
                 return sent.map(Ok);
             }
             // Also while sending waits: the peer may send before it reads.
             if ready!(self.poll_receive(cx))? == 0 {
                 return Poll::Ready(Err(cut_off()));
             }
-            self.process();
-            self.check()?;
         }
     }
 
-    /// Sends the records that the session has made.
-    fn send(&self) -> io::Result<()> {
-        let mut session = self.session.borrow_mut();
-        while session.wants_write() {
-            let count = session.write_tls(&mut Below(&self.below))?;
-            self.unsent.set(self.unsent.get().saturating_sub(count));
-        }
-        self.unsent.set(0);
-        self.below.try_flush()
-    }
-
-    /// Sends the records that the session has made, waiting in between.
+    /// Sends the records that were made, waiting in between.
     fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            match self.send() {
+            let sent = self.state.borrow_mut().send(&self.below);
+            match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.below.poll_write_ready(cx))?;
                 }
@@ -98,83 +225,39 @@ impl<S: ByteStream> TlsStream<S> {
         }
     }
 
-    /// Receives something, if nothing is left from before. Returns how much there is; 0 is the end.
+    /// Receives something, once the session is hungry. Returns the number of bytes; 0 is the end.
     fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut received = self.received.borrow_mut();
-        if received.is_empty() && ready!(received.poll_fill(cx, &self.below))? == 0 {
-            // The session learns of the end by a read of nothing.
-            self.session.borrow_mut().read_tls(&mut io::empty())?;
-        }
-        Poll::Ready(Ok(received.len()))
+        let mut state = self.state.borrow_mut();
+        let count = ready!(state.received.poll_fill(cx, &self.below))?;
+        state.is_hungry = count == 0;
+        Poll::Ready(Ok(count))
     }
 
-    /// Gives some of what was received to the session. It takes little at a time, and nothing while
-    /// it has plain text that nobody has read.
-    fn process(&self) {
-        let mut session = self.session.borrow_mut();
-        let taken = self.received.borrow_mut().give_to(&mut session);
-        let processed = taken.and_then(|()| session.process_new_packets());
-        drop(session);
-        match processed {
-            Ok(state) => self.heard_end.set(state.peer_has_closed()),
-            Err(error) => {
-                self.broken.replace(Some(error));
-                // An alert that says why. If it cannot leave now, the peer sees the end alone.
-                let _ = self.send();
-            }
+    /// As [`State::work`].
+    fn work(&self, buffer: &mut [u8]) -> usize {
+        let mut state = self.state.borrow_mut();
+        let was_broken = state.broken.is_some();
+        let filled = state.work(buffer);
+        if !was_broken && state.broken.is_some() {
+            // An alert that says why. If it cannot leave now, the peer sees the end alone.
+            let _ = state.send(&self.below);
         }
-    }
-
-    /// Whether the session can go on.
-    fn check(&self) -> io::Result<()> {
-        self.broken.borrow().clone().map_or(Ok(()), |error| Err(failed(error)))
-    }
-
-    fn read_plain(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.session.borrow_mut().reader().read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(truncated()),
-            read => read,
-        }
-    }
-
-    /// Fills `buffer` from what has come, as far as it goes. Returns the number of bytes, and the
-    /// error or end that comes after them; `WouldBlock` when more has to be received.
-    fn read_received(&self, buffer: &mut [u8]) -> (usize, io::Result<()>) {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.read_plain(&mut buffer[filled..]) {
-                Ok(0) => return (filled, Ok(())),
-                Ok(count) => filled += count,
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                    return (filled, Err(error));
-                }
-                Err(nothing) => {
-                    if let Err(error) = self.check() {
-                        return (filled, Err(error));
-                    }
-                    if self.received.borrow().is_empty() {
-                        return (filled, Err(nothing));
-                    }
-                    self.process();
-                }
-            }
-        }
-        (filled, Ok(()))
+        filled
     }
 
     /// Sends the closing alert and waits for the peer's, or for its end.
     fn poll_exchange(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let sent = self.poll_send(cx)?;
-            if self.heard_end.get() || self.check().is_err() {
+            if self.state.borrow().is_over() {
                 return sent.map(Ok);
             }
-            // Plain text that nobody will read any more.
-            while matches!(self.read_plain(&mut [0; 4096]), Ok(1..)) {}
-            if ready!(self.poll_receive(cx))? == 0 {
+            if self.state.borrow().is_hungry && ready!(self.poll_receive(cx))? == 0 {
                 return Poll::Ready(Ok(()));
             }
-            self.process();
+            // Text that nobody will read any more.
+            self.state.borrow_mut().unread.clear();
+            self.work(&mut []);
         }
     }
 
@@ -185,41 +268,32 @@ impl<S: ByteStream> TlsStream<S> {
     }
 }
 
-/// The stream below, as rustls writes to it.
-struct Below<'a, S>(&'a S);
-
-impl<S: ByteStream> Write for Below<'_, S> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(&[IoSlice::new(bytes)])
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write(slices)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl<S: ByteStream> ByteSource for TlsStream<S> {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if buffer.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         loop {
-            let (filled, then) = self.read_received(buffer);
-            match then {
+            let filled = self.work(buffer);
+            if filled > 0 {
                 // What comes after the bytes is met by the next read.
-                _ if filled > 0 => return Poll::Ready(Ok(filled)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                then => return Poll::Ready(then.map(|()| 0)),
+                return Poll::Ready(Ok(filled));
             }
-            ready!(self.poll_receive(cx))?;
+            let state = self.state.borrow();
+            state.check()?;
+            if state.session.heard_end() {
+                return Poll::Ready(Ok(0));
+            }
+            drop(state);
+            if ready!(self.poll_receive(cx))? == 0 {
+                return Poll::Ready(Err(truncated()));
+            }
         }
     }
 
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A session that wants no records has plain text, or has ended.
-        let has_more = !self.received.borrow().is_empty() || !self.session.borrow().wants_read();
-        if has_more || self.broken.borrow().is_some() {
+        let state = self.state.borrow();
+        if !state.is_hungry || !state.unread.is_empty() || state.is_over() {
             return Poll::Ready(Ok(()));
         }
         self.below.poll_read_ready(cx)
@@ -229,23 +303,36 @@ impl<S: ByteStream> ByteSource for TlsStream<S> {
 impl<S: ByteStream> ByteStream for TlsStream<S> {
     /// Takes no more while records of an earlier write are left.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.send()?;
-        let count = self.session.borrow_mut().writer().write_vectored(slices)?;
-        self.unsent.set(count);
-        match self.send() {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-            _ => Ok(count),
+        let state = &mut *self.state.borrow_mut();
+        state.send(&self.below)?;
+        let gathered;
+        let text = match slices.iter().find(|slice| !slice.is_empty()) {
+            None => return Ok(0),
+            Some(first) if slices.len() == 1 || first.len() >= AT_ONCE => {
+                &first[..first.len().min(AT_ONCE)]
+            }
+            Some(_) => {
+                gathered = gather(slices);
+                &gathered[..]
+            }
+        };
+        let mut records = take_large();
+        match state.encrypt(Outgoing::Text(text), &mut records) {
+            Ok(length) => state.send_new(&self.below, records, length)?,
+            Err(error) => {
+                give_large(records);
+                return Err(error);
+            }
         }
+        Ok(text.len())
     }
 
     fn unsent(&self) -> usize {
-        let records =
-            if self.session.borrow().wants_write() { self.unsent.get().max(1) } else { 0 };
-        records + self.below.unsent()
+        self.state.borrow().unsent.as_slice().len() + self.below.unsent()
     }
 
     fn try_flush(&self) -> io::Result<()> {
-        self.send()
+        self.state.borrow_mut().send(&self.below)
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -265,7 +352,7 @@ impl<S: ByteStream> ByteStream for TlsStream<S> {
     }
 
     fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.session.borrow_mut().send_close_notify();
+        self.state.borrow_mut().say_end();
         match self.poll_exchange(cx) {
             // What was written has left. A peer that is gone cannot be told of the end, and need
             // not be.
@@ -275,9 +362,10 @@ impl<S: ByteStream> ByteStream for TlsStream<S> {
     }
 
     fn close(&self) {
-        self.session.borrow_mut().send_close_notify();
+        let mut state = self.state.borrow_mut();
+        state.say_end();
         // What does not leave now is not waited for: `poll_close` does that.
-        let _ = self.send();
+        let _ = state.send(&self.below);
         self.below.close();
     }
 
@@ -308,6 +396,16 @@ impl<S: fmt::Debug> fmt::Debug for TlsStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsStream").field("below", &self.below).finish_non_exhaustive()
     }
+}
+
+/// Copies what is encrypted at once, so that small pieces share a record.
+fn gather(slices: &[IoSlice<'_>]) -> Vec<u8> {
+    let mut gathered = Vec::new();
+    for slice in slices {
+        let room = AT_ONCE - gathered.len();
+        gathered.extend_from_slice(&slice[..slice.len().min(room)]);
+    }
+    gathered
 }
 
 fn cut_off() -> io::Error {

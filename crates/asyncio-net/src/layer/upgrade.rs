@@ -3,6 +3,8 @@
 use std::io;
 use std::rc::Rc;
 
+use asyncio_loop::machinery::around_user;
+
 use super::PlainStream;
 use crate::connection::{Connection, HAS_PROTOCOL, KEPT, PAUSED, READING_PAUSED};
 use crate::io::{ByteStream, Io};
@@ -52,24 +54,29 @@ use crate::transport::Transport;
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub async fn upgrade_streams<S: ByteStream + 'static>(
+pub fn upgrade_streams<S: ByteStream + 'static>(
     reader: &mut StreamReader,
     writer: &mut StreamWriter,
     wrap: impl AsyncFnOnce(PlainStream) -> io::Result<S>,
-) -> io::Result<()> {
-    let connection = writer.connection().clone();
-    let unfinished = Unfinished(Some(connection.clone()));
-    let alone = connection.exclusive()?;
-    connection.drained().await?;
-    let (_, ended) = feed_reader_with_limit(reader.limit());
-    let reading = std::mem::replace(reader, ended);
-    let plain = PlainStream::used(connection.clone(), Some(reading), alone);
-    let upgraded = Connection::over(connection.network(), wrap(plain).await?);
-    connection.set_cover(&upgraded);
-    *reader = StreamReader::of(upgraded.clone(), reader.limit());
-    writer.set_connection(upgraded);
-    unfinished.finish();
-    Ok(())
+) -> impl Future<Output = io::Result<()>> {
+    around_user(
+        async move {
+            let connection = writer.connection().clone();
+            let unfinished = Unfinished(Some(connection.clone()));
+            let alone = connection.exclusive()?;
+            connection.drained().await?;
+            let (_, ended) = feed_reader_with_limit(reader.limit());
+            let reading = std::mem::replace(reader, ended);
+            let plain = PlainStream::used(connection.clone(), Some(reading), alone);
+            let upgraded = Connection::over(connection.network(), wrap(plain).await?);
+            connection.set_cover(&upgraded);
+            *reader = StreamReader::of(upgraded.clone(), reader.limit());
+            writer.set_connection(upgraded);
+            unfinished.finish();
+            Ok(())
+        },
+        &file!(),
+    )
 }
 
 /// Puts a stream that `wrap` makes over the connection of a protocol. The protocol goes on with the
@@ -120,27 +127,32 @@ pub async fn upgrade_streams<S: ByteStream + 'static>(
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub async fn upgrade_transport<S: ByteStream + 'static>(
+pub fn upgrade_transport<S: ByteStream + 'static>(
     transport: &Transport,
     wrap: impl AsyncFnOnce(PlainStream) -> io::Result<S>,
-) -> io::Result<Transport> {
-    let connection = transport.connection();
-    assert!(!connection.has_streams(), "streams are upgraded by `upgrade_streams`");
-    let unfinished = Unfinished(Some(connection.clone()));
-    let alone = connection.exclusive()?;
-    let wants_nothing = connection.begin_cover();
-    connection.drained().await?;
-    if let Io::Socket(socket) = connection.io() {
-        socket.leave_list(connection.network().event_loop());
-    }
-    let plain = PlainStream::used(connection.clone(), None, alone);
-    let upgraded = Connection::over(connection.network(), wrap(plain).await?);
-    if wants_nothing {
-        upgraded.set(READING_PAUSED);
-    }
-    hand_over_protocol(connection, &upgraded)?;
-    unfinished.finish();
-    Ok(Transport(upgraded))
+) -> impl Future<Output = io::Result<Transport>> {
+    around_user(
+        async move {
+            let connection = transport.connection();
+            assert!(!connection.has_streams(), "streams are upgraded by `upgrade_streams`");
+            let unfinished = Unfinished(Some(connection.clone()));
+            let alone = connection.exclusive()?;
+            let wants_nothing = connection.begin_cover();
+            connection.drained().await?;
+            if let Io::Socket(socket) = connection.io() {
+                socket.leave_list(connection.network().event_loop());
+            }
+            let plain = PlainStream::used(connection.clone(), None, alone);
+            let upgraded = Connection::over(connection.network(), wrap(plain).await?);
+            if wants_nothing {
+                upgraded.set(READING_PAUSED);
+            }
+            hand_over_protocol(connection, &upgraded)?;
+            unfinished.finish();
+            Ok(Transport(upgraded))
+        },
+        &file!(),
+    )
 }
 
 /// Has the protocol of `before` go on over `after`.

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
+use asyncio_loop::machinery::at_await;
 use asyncio_loop::running_loop;
 
 use super::standard::{stdin, stdout};
@@ -43,18 +44,21 @@ use crate::stream::StreamReader;
 /// # Ok(())
 /// # }
 /// ```
-pub async fn input(prompt: &str) -> io::Result<String> {
-    let mut reader = Borrowed::take(running_loop().local())?;
-    if !prompt.is_empty() {
-        let output = stdout()?;
-        output.write(prompt);
-        output.close().await?;
-    }
-    let line = reader.next_line().await?;
-    let line = line.ok_or_else(|| io::Error::from(ErrorKind::UnexpectedEof))?;
-    let line = line.strip_suffix(b"\n").unwrap_or(&line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    String::from_utf8(line.to_vec()).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+pub fn input(prompt: &str) -> impl Future<Output = io::Result<String>> {
+    at_await(async move {
+        let mut reader = Borrowed::take(running_loop().local())?;
+        if !prompt.is_empty() {
+            let output = stdout()?;
+            output.write(prompt);
+            output.close().await?;
+        }
+        let line = reader.next_line().await?;
+        let line = line.ok_or_else(|| io::Error::from(ErrorKind::UnexpectedEof))?;
+        let line = line.strip_suffix(b"\n").unwrap_or(&line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        String::from_utf8(line.to_vec())
+            .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+    })
 }
 
 /// The reader that the calls of one loop share.

@@ -1,5 +1,6 @@
 //! [`TlsServer`]: the certificates that a server shows, and the clients that it accepts.
 
+mod asked;
 mod certificates;
 
 use std::io;
@@ -7,13 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 
+use self::asked::Noting;
+pub(crate) use self::asked::take_name_asked_for;
 use self::certificates::{Certificates, Table};
 use crate::handshake::Limits;
 use crate::identity::{Identity, certificates as read_certificates, invalid, read};
 use crate::provider::{provider, ticketer};
+use crate::session::Session;
 
 /// The server's side of TLS: its certificates, and the clients that it accepts.
 ///
@@ -44,6 +48,8 @@ use crate::provider::{provider, ticketer};
 #[derive(Clone, Debug)]
 pub struct TlsServer {
     config: Arc<ServerConfig>,
+    /// The same, for sessions: it takes note of names.
+    noting: Arc<ServerConfig>,
     /// `None` for a configuration that was made elsewhere.
     certificates: Option<Arc<Certificates>>,
     files: Arc<Vec<Files>>,
@@ -86,8 +92,10 @@ impl TlsServer {
     /// A server with a configuration of rustls.
     #[must_use]
     pub fn from_config(config: impl Into<Arc<ServerConfig>>) -> Self {
+        let config = config.into();
         Self {
-            config: config.into(),
+            noting: noting(&config),
+            config,
             certificates: None,
             files: Arc::default(),
             limits: Limits::default(),
@@ -106,7 +114,8 @@ impl TlsServer {
     pub fn with_alpn<P: AsRef<[u8]>>(&self, protocols: impl IntoIterator<Item = P>) -> Self {
         let mut config = ServerConfig::clone(&self.config);
         config.alpn_protocols = protocols.into_iter().map(|name| name.as_ref().to_vec()).collect();
-        Self { config: Arc::new(config), ..self.clone() }
+        let config = Arc::new(config);
+        Self { noting: noting(&config), config, ..self.clone() }
     }
 
     /// Reads the PEM files again that the server was made with. Handshakes that begin from now on
@@ -161,9 +170,19 @@ impl TlsServer {
         Ok(())
     }
 
-    pub(crate) fn session(&self) -> io::Result<ServerConnection> {
-        ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)
+    pub(crate) fn session(&self) -> io::Result<Session> {
+        let session = UnbufferedServerConnection::new(Arc::clone(&self.noting));
+        session.map(Session::from).map_err(io::Error::other)
     }
+}
+
+/// A configuration whose sessions take note of the names that clients ask for.
+fn noting(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = ServerConfig::clone(config);
+    config.cert_resolver = Arc::new(Noting(config.cert_resolver));
+    // Nobody would read it.
+    config.max_early_data_size = 0;
+    Arc::new(config)
 }
 
 fn set(table: &mut Table, name: Option<&str>, identity: Identity) {
@@ -333,8 +352,10 @@ impl TlsServerBuilder {
         if !self.resumes {
             config.session_storage = Arc::new(NoServerSessionStorage {});
         }
+        let config = Arc::new(config);
         Ok(TlsServer {
-            config: Arc::new(config),
+            noting: noting(&config),
+            config,
             certificates: Some(certificates),
             files: Arc::new(self.files),
             limits: self.limits,

@@ -1,13 +1,15 @@
 //! OpenSSL's programs `s_client` and `s_server`.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use asyncio_net::{StreamReader, StreamWriter, open_connection, start_server};
 use asyncio_task::run;
 use asyncio_tls::{TlsClient, TlsInfo, TlsServer, accept_tls};
 
-use super::common::{Authority, reports};
+use super::common::{Authority, reports, until};
 use super::program::{Files, Program};
 
 const VERSIONS: [(&str, &str); 2] = [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")];
@@ -121,6 +123,46 @@ fn its_client_refuses_what_it_should() {
                 assert!(!succeeded, "{text}");
             }
         }
+        assert_eq!(*reports.borrow(), [""; 0]);
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+/// rustls renegotiates nothing. The client is told so, and gives up; the server goes on.
+#[test]
+fn its_client_cannot_renegotiate() {
+    let files = Files::new();
+    run(async {
+        let reports = reports();
+        let ends = Rc::new(RefCell::new(Vec::new()));
+        let server = start_server("127.0.0.1:0", {
+            let ends = ends.clone();
+            async move |mut reader: StreamReader, writer: StreamWriter| {
+                while let Ok(line) = reader.read_line().await {
+                    writer.write("you said ");
+                    writer.write(&line);
+                }
+                ends.borrow_mut().push(reader.read(1).await.map_err(|error| error.kind()));
+            }
+        })
+        .tls(&files.authority.server())
+        .await?;
+        let address = server.local_addr()?.to_string();
+        let roots = files.roots();
+        // Without `-ign_eof` a line that begins with `R` is a command.
+        let args = ["s_client", "-connect", &address, "-CAfile", &roots, "-tls1_2"];
+        for _ in 0..2 {
+            let Some(mut client) = Program::start("openssl", &args) else { return Ok(()) };
+            client.type_in("hello\n");
+            let mut client = client.wait_on_a_thread("you said hello").await;
+            client.type_in("R\n");
+            let (_, text) = client.finish().await;
+            assert!(text.contains("no renegotiation"), "{text}");
+        }
+        // It says good bye by an alert.
+        until(|| ends.borrow().len() == 2).await;
+        assert!(ends.borrow().iter().all(|end| *end == Err(io::ErrorKind::InvalidData)));
         assert_eq!(*reports.borrow(), [""; 0]);
         io::Result::Ok(())
     })

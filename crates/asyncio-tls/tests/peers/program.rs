@@ -42,6 +42,15 @@ impl Program {
         finished.await.unwrap()
     }
 
+    /// Waits for a line that begins so, while the loop runs.
+    pub(crate) async fn wait_on_a_thread(mut self, beginning: &'static str) -> Self {
+        let waited = to_thread(move || {
+            self.wait_for(beginning);
+            self
+        });
+        waited.await.unwrap()
+    }
+
     /// Waits for a line that begins so, and blocks meanwhile; the rest of the line.
     pub(crate) fn wait_for(&mut self, beginning: &str) -> String {
         // One byte at a time: what comes after the line is for others.

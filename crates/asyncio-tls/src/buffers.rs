@@ -1,0 +1,225 @@
+//! Bytes that wait, with memory only while there are some; and the large buffers of a thread.
+
+use std::cell::RefCell;
+use std::io;
+use std::ops::Range;
+use std::task::{Context, Poll, ready};
+
+use asyncio_net::ByteStream;
+
+/// How long a large buffer is: room for four full records of 2^14 bytes of text, with what a
+/// record adds (RFC 5246, 6.2.3: up to 2048 bytes and a header of 5).
+const LENGTH: usize = 4 * (16 * 1024 + 2048 + 5);
+/// So many large buffers are kept by a thread: one that is received into, and one that is encrypted
+/// into.
+const KEPT: usize = 2;
+/// Less is copied, so that a large buffer does not wait for it.
+const WORTH_KEEPING: usize = 16 * 1024;
+
+thread_local! {
+    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A large buffer, filled with anything.
+pub(crate) fn take_large() -> Vec<u8> {
+    let kept = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
+    kept.unwrap_or_else(|| vec![0; LENGTH])
+}
+
+/// Gives a large buffer back.
+pub(crate) fn give_large(mut buffer: Vec<u8>) {
+    // Mostly it is so long already.
+    buffer.resize(LENGTH, 0);
+    // Frees it when the thread is ending.
+    let _ = POOL.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        if pool.len() < KEPT {
+            pool.push(buffer);
+        }
+    });
+}
+
+/// Bytes that come at the end and leave at the front.
+#[derive(Default)]
+pub(crate) struct Rest {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Rest {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Waits for what is left of a large buffer; nothing else waits here.
+    pub(crate) fn keep(&mut self, mut large: Vec<u8>, left: Range<usize>) {
+        debug_assert!(self.is_empty());
+        if left.len() < WORTH_KEEPING {
+            self.push(&large[left]);
+            return give_large(large);
+        }
+        large.truncate(left.end);
+        *self = Self { bytes: large, start: left.start };
+    }
+
+    /// Where more is appended.
+    pub(crate) fn end(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// The first `count` bytes have left.
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.start += count;
+        if self.start >= self.bytes.len() {
+            self.clear();
+        }
+    }
+
+    /// Moves bytes to the front of `buffer`; returns how many.
+    pub(crate) fn move_to(&mut self, buffer: &mut [u8]) -> usize {
+        let count = self.as_slice().len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.as_slice()[..count]);
+        if count > 0 {
+            self.advance(count);
+        }
+        count
+    }
+
+    /// Drops everything, memory too.
+    pub(crate) fn clear(&mut self) {
+        let Self { bytes, .. } = std::mem::take(self);
+        if bytes.capacity() >= LENGTH {
+            give_large(bytes);
+        }
+    }
+}
+
+/// Records that have come, in a large buffer while the session works on them. The beginning of a
+/// record whose rest is to come waits in memory of its own size.
+#[derive(Default)]
+pub(crate) struct Received {
+    large: Option<Vec<u8>>,
+    start: usize,
+    end: usize,
+    beginning: Vec<u8>,
+}
+
+impl Received {
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        match &mut self.large {
+            Some(large) => &mut large[self.start..self.end],
+            None => &mut self.beginning,
+        }
+    }
+
+    /// The session is done with the first `count` bytes.
+    pub(crate) fn advance(&mut self, count: usize) {
+        match self.large {
+            Some(_) => self.start += count,
+            None => drop(self.beginning.drain(..count)),
+        }
+    }
+
+    /// The session has worked on everything that is whole.
+    pub(crate) fn settle(&mut self) {
+        if let Some(large) = self.large.take() {
+            self.beginning = large[self.start..self.end].to_vec();
+            give_large(large);
+        }
+    }
+
+    /// Receives more, once it is settled. Returns the number of bytes; 0 is the end.
+    pub(crate) fn poll_fill<S: ByteStream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        below: &S,
+    ) -> Poll<io::Result<usize>> {
+        self.settle();
+        let waiting = self.beginning.len();
+        if waiting >= LENGTH {
+            let text = "the peer sent a message of TLS that is too long";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+        }
+        let mut large = take_large();
+        let read = below.poll_read(cx, &mut large[waiting..]);
+        match &read {
+            Poll::Ready(Ok(count @ 1..)) => {
+                large[..waiting].copy_from_slice(&self.beginning);
+                self.beginning = Vec::new();
+                (self.large, self.start, self.end) = (Some(large), 0, waiting + *count);
+            }
+            _ => give_large(large),
+        }
+        Poll::Ready(ready!(read))
+    }
+
+    /// Drops everything.
+    pub(crate) fn clear(&mut self) {
+        self.beginning = Vec::new();
+        if let Some(large) = self.large.take() {
+            give_large(large);
+        }
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rest_leaves_in_order_and_keeps_no_memory() {
+        let mut rest = Rest::default();
+        rest.push(b"abcdef");
+        let mut buffer = [0; 4];
+        assert_eq!((rest.move_to(&mut buffer), &buffer), (4, b"abcd"));
+        rest.push(b"gh");
+        assert_eq!(rest.as_slice(), b"efgh");
+        rest.advance(3);
+        assert_eq!((rest.move_to(&mut buffer), buffer[0]), (1, b'h'));
+        assert!(rest.is_empty());
+        assert_eq!(rest.bytes.capacity(), 0);
+        assert_eq!(rest.move_to(&mut buffer), 0);
+    }
+
+    #[test]
+    fn a_large_buffer_waits_for_much_only_and_comes_back() {
+        POOL.with(|pool| pool.borrow_mut().clear());
+        let pooled = || POOL.with(|pool| pool.borrow().iter().map(Vec::len).collect::<Vec<_>>());
+        let mut rest = Rest::default();
+        rest.keep(take_large(), 10..20);
+        assert_eq!((rest.as_slice().len(), pooled()), (10, vec![LENGTH]));
+        rest.clear();
+        rest.keep(take_large(), 1..40_000);
+        assert_eq!((rest.as_slice().len(), pooled()), (39_999, vec![]));
+        rest.push(b"more");
+        rest.advance(40_003);
+        assert_eq!((rest.is_empty(), pooled()), (true, vec![LENGTH]));
+    }
+
+    #[test]
+    fn a_beginning_that_waits_has_memory_of_its_own_size() {
+        let mut large = take_large();
+        large[..5].copy_from_slice(b"12345");
+        let mut received = Received::default();
+        (received.large, received.end) = (Some(large), 5);
+        received.advance(2);
+        received.settle();
+        assert_eq!(received.as_mut_slice(), b"345");
+        assert_eq!(received.beginning.capacity(), 3);
+        assert!(received.large.is_none());
+    }
+}
