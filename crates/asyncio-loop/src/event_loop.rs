@@ -1,5 +1,6 @@
 //! The loop: its parts, and its turn.
 
+mod aside;
 mod children;
 mod deadline;
 mod director;
@@ -30,7 +31,7 @@ use std::time::Duration;
 
 pub use self::children::Children;
 pub use self::deadline::Deadline;
-pub use self::director::{Director, Step, random};
+pub use self::director::{Director, Rest, Step, random};
 pub use self::guest::{Burst, Guest};
 use self::guided::Guided;
 pub use self::handle::{Handle, TimerHandle};

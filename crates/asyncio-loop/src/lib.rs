@@ -89,7 +89,7 @@ pub mod machinery {
     pub use crate::budget::Share;
     pub use crate::driver::ReadyList;
     pub use crate::event_loop::running::with_running;
-    pub use crate::event_loop::{Children, Director, Step, random};
+    pub use crate::event_loop::{Children, Director, Rest, Step, random};
     pub use crate::kernel::{
         Candidates, ChildSet, Join, NumbersFromOne, Supervisor, TaskControl, Verdict, Wait, caught,
         move_wait, move_wait_out_of, visit_frames, while_cancelling, with_boundary, with_frame,

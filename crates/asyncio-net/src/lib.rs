@@ -87,6 +87,7 @@ mod server;
 mod sigpipe;
 mod sock;
 mod socket_file;
+mod sockets;
 mod stream;
 mod transport;
 mod unix;
@@ -141,3 +142,12 @@ pub use transport::{Transport, transport_over};
 pub use unix::{
     create_unix_connection, create_unix_server, open_unix_connection, start_unix_server,
 };
+
+/// Parts for the other crates of this project. Users need none of them, and they may change in any
+/// version.
+#[doc(hidden)]
+pub mod machinery {
+    pub use crate::sockets::{
+        DatagramOptions, Datagrams, Incoming, ListenOptions, OpeningStream, Sockets, set_sockets,
+    };
+}

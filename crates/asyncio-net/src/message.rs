@@ -40,7 +40,7 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> rustix::io::Result<(usize, Ad
 }
 
 #[cold]
-fn too_long(length: usize, room: usize, sender: &Address) -> io::Error {
+pub(crate) fn too_long(length: usize, room: usize, sender: &Address) -> io::Error {
     let text = format!(
         "a datagram of {length} bytes from {sender} is longer than the limit of {room} bytes"
     );

@@ -15,6 +15,7 @@ use crate::io::{Lingering, Owner};
 use crate::names::socket_names;
 use crate::outgoing::WriteQueue;
 use crate::outgoing::{BEHIND, Cork, Corked};
+use crate::sockets::Sockets;
 
 /// Empty queues that are kept with their memory.
 const QUEUES: usize = 2 * BEHIND;
@@ -34,6 +35,8 @@ pub(crate) struct Network {
     #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
     queues: RefCell<Vec<Box<WriteQueue>>>,
     lingering: OnceCell<Rc<Lingering>>,
+    /// Where sockets come from, if not from the system.
+    sockets: RefCell<Option<Rc<dyn Sockets>>>,
 }
 
 impl Network {
@@ -84,12 +87,23 @@ impl Network {
                 last_queue: Cell::default(),
                 queues: RefCell::default(),
                 lingering: OnceCell::new(),
+                sockets: RefCell::default(),
             }
         })
     }
 
     pub(crate) fn event_loop(&self) -> &LoopRef {
         &self.event_loop
+    }
+
+    /// Where sockets come from; `None`: from the system.
+    pub(crate) fn sockets(&self) -> Option<Rc<dyn Sockets>> {
+        self.sockets.borrow().clone()
+    }
+
+    pub(crate) fn set_sockets(&self, sockets: Rc<dyn Sockets>) {
+        let before = self.sockets.replace(Some(sockets));
+        drop(before);
     }
 
     /// Has `connection` send at the end of the turn, after the connections that were added before

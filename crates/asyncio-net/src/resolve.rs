@@ -8,6 +8,8 @@ use asyncio_loop::{LoopRef, running_loop};
 use dns_lookup::SockType;
 
 use crate::endpoint::{Endpoint, Port};
+use crate::network::Network;
+use crate::sockets::Sockets;
 
 /// A kind of internet address.
 ///
@@ -322,6 +324,11 @@ pub fn getaddrinfo(
 /// ```
 pub fn getnameinfo(address: SocketAddr) -> impl Future<Output = io::Result<(String, String)>> {
     at_await(async move {
+        if let Some(sockets) = Network::running().sockets() {
+            let ip = address.ip();
+            let host = sockets.name_of(ip).unwrap_or_else(|| ip.to_string());
+            return Ok((host, address.port().to_string()));
+        }
         let question = move || dns_lookup::getnameinfo(&address, 0).map_err(io::Error::from);
         running_loop().run_in_executor(None, question).await.map_err(io::Error::other)?
     })
@@ -380,6 +387,11 @@ async fn ask(
     if port.bytes().all(|byte| byte.is_ascii_digit()) && known_port(&port).is_none() {
         return Err(invalid(format!("cannot resolve {name}: there is no port {port}")));
     }
+    if let Some(sockets) = Network::of(event_loop).sockets() {
+        return ask_simulated(&*sockets, host.as_deref(), &port, hints).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot resolve {name}: {error}"))
+        });
+    }
     let question = move || -> io::Result<Vec<AddrInfo>> {
         let port = (!port.is_empty()).then_some(port.as_str());
         let hints = Some(hints.for_resolver());
@@ -393,4 +405,27 @@ async fn ask(
     };
     let answer = event_loop.run_in_executor(None, question).await.map_err(io::Error::other)?;
     answer.map_err(|error| io::Error::new(error.kind(), format!("cannot resolve {name}: {error}")))
+}
+
+/// The answers of a simulated network, which knows hosts and no services.
+fn ask_simulated(
+    sockets: &dyn Sockets,
+    host: Option<&str>,
+    port: &str,
+    hints: AddrInfoHints,
+) -> io::Result<Vec<AddrInfo>> {
+    let no_service = || invalid(format!("a simulated network has no services such as {port:?}"));
+    let port = known_port(port).ok_or_else(no_service)?;
+    let anywhere = if hints.passive { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+    let (addresses, name) = match (known(host, &[anywhere.into()]), host) {
+        (Some(addresses), host) => (addresses, host.unwrap_or_default().to_owned()),
+        (None, Some(host)) if !hints.numeric_host => sockets.resolve(host)?,
+        (None, _) => return Err(invalid("not an address".to_owned())),
+    };
+    let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, port));
+    let fits = |address: &SocketAddr| hints.family.is_none_or(|it| Family::of(address) == it);
+    let fitting = addresses.filter(fits);
+    let canonical_name = hints.canonical_name.then_some(name);
+    let info = |address| AddrInfo { address, canonical_name: canonical_name.clone() };
+    Ok(fitting.map(info).collect())
 }

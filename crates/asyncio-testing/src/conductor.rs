@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use asyncio_loop::machinery::{Candidates, Director, Step};
+use asyncio_loop::machinery::{Candidates, Director, Rest, Step};
 use asyncio_loop::{Job, JobError, JobPanic, LoopRef, LoopTime, TaskRef, try_running_loop};
 use asyncio_task::TaskRefExt;
 
@@ -39,6 +39,7 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct Conductor {
     settings: Rc<Settings>,
+    seed: u64,
     choices: RefCell<Choices>,
     rng: RefCell<Rng>,
     trace: RefCell<Trace>,
@@ -55,7 +56,39 @@ pub(crate) struct Conductor {
     started: Instant,
     stalled: Cell<Option<Instant>>,
     jobs: Jobs,
+    /// Loops that make their turns between those of the main one.
+    companions: RefCell<Option<Rc<dyn Companions>>>,
+    /// The run ends before the next turn of the main loop.
+    stops: Cell<bool>,
+    /// Main tasks, which no fault cancels.
+    spared: RefCell<Vec<u64>>,
+    reports: Reports,
+    events: RefCell<Vec<String>>,
 }
+
+/// What was reported to the exception handlers of a run.
+type Reports = Rc<RefCell<Vec<String>>>;
+
+/// Loops beside the main one, on the same thread and clock.
+pub(crate) trait Companions: std::fmt::Debug {
+    /// Lets each of them make a turn, if it has something to do.
+    fn turn(&self);
+
+    /// How the main loop goes on: see [`Director::rest`].
+    fn rest(&self, deadline: Option<LoopTime>, idle: bool) -> Rest;
+
+    /// Whether something outside could still wake one of them.
+    fn is_reachable(&self) -> bool;
+
+    /// Their tasks, in words.
+    fn tasks(&self) -> Vec<String>;
+
+    /// Closes them.
+    fn end(&self);
+}
+
+/// How long the main loop waits at most for other threads while there are others beside it.
+const SLICE: Duration = Duration::from_millis(1);
 
 impl Conductor {
     pub(crate) fn new(
@@ -66,6 +99,7 @@ impl Conductor {
     ) -> Self {
         Self {
             settings: Rc::clone(settings),
+            seed,
             choices: RefCell::new(choices),
             rng: RefCell::new(Rng::new(seed)),
             trace: RefCell::default(),
@@ -78,6 +112,11 @@ impl Conductor {
             started: Instant::now(),
             stalled: Cell::new(None),
             jobs: Jobs::default(),
+            companions: RefCell::default(),
+            stops: Cell::new(false),
+            spared: RefCell::new(vec![MAIN]),
+            reports: Reports::default(),
+            events: RefCell::default(),
         }
     }
 
@@ -89,16 +128,90 @@ impl Conductor {
         event_loop.local::<Current>().0.borrow().clone()
     }
 
-    /// Makes this the conductor of a new loop.
+    /// Directs the main loop.
     pub(crate) fn direct(self: Rc<Self>, event_loop: &LoopRef) {
         let director: Rc<dyn Director> = Rc::<Self>::clone(&self);
         event_loop.set_director(Some(director));
+        self.hear_reports(event_loop, String::new());
         event_loop.local::<Current>().0.replace(Some(self));
+    }
+
+    fn hear_reports(&self, event_loop: &LoopRef, from: String) {
+        let reports = Rc::clone(&self.reports);
+        event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+            reports.borrow_mut().push(format!("{from}{context}"));
+        })));
+    }
+
+    pub(crate) fn take_reports(&self) -> Vec<String> {
+        self.reports.take()
+    }
+
+    /// Is the conductor of another loop, too, which has a director of its own.
+    #[cfg(feature = "net")]
+    pub(crate) fn attend(self: &Rc<Self>, event_loop: &LoopRef, name: &str) {
+        self.hear_reports(event_loop, format!("host {name}: "));
+        let current = event_loop.local::<Current>();
+        current.0.replace(Some(Rc::clone(self)));
+        current.1.replace(Some(format!(" on {name}")));
+    }
+
+    #[cfg(feature = "net")]
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The task is not cancelled by faults.
+    #[cfg(feature = "net")]
+    pub(crate) fn spare(&self, task: u64) {
+        self.spared.borrow_mut().push(task);
+    }
+
+    /// Whether the run is one that is told in words.
+    #[cfg(feature = "net")]
+    pub(crate) fn explains(&self) -> bool {
+        self.words.is_some()
+    }
+
+    pub(crate) fn companions(&self) -> Option<Rc<dyn Companions>> {
+        self.companions.borrow().clone()
+    }
+
+    #[cfg(feature = "net")]
+    pub(crate) fn set_companions(&self, companions: Rc<dyn Companions>) {
+        self.companions.replace(Some(companions));
+    }
+
+    /// Closes the loops beside the main one.
+    pub(crate) fn end_companions(&self) {
+        let companions = self.companions.take();
+        if let Some(companions) = companions {
+            companions.end();
+        }
+    }
+
+    pub(crate) fn take_events(&self) -> Vec<String> {
+        self.events.take()
     }
 
     pub(crate) fn fail(&self, kind: FailureKind, message: String) {
         self.failure.borrow_mut().get_or_insert((kind, message));
         self.close(true);
+    }
+
+    /// A failure outside of the main loop's steps.
+    #[cfg(feature = "net")]
+    pub(crate) fn fail_aside(&self, kind: FailureKind, message: String) {
+        if !self.closing.get() {
+            self.fail(kind, message);
+            self.stop_main();
+        }
+    }
+
+    /// Ends the run of the main loop before its next turn.
+    #[cfg(feature = "net")]
+    pub(crate) fn stop_main(&self) {
+        self.stops.set(true);
     }
 
     pub(crate) fn take_failure(&self) -> Option<(FailureKind, String)> {
@@ -152,6 +265,12 @@ impl Conductor {
 
     /// Records an event of the program.
     pub(crate) fn event(&self, text: &str) {
+        self.events.borrow_mut().push(text.to_owned());
+        self.note(text);
+    }
+
+    /// Puts words into the trace.
+    pub(crate) fn note(&self, text: &str) {
         let now = try_running_loop().map_or(LoopTime::from_nanos(0), |running| running.time());
         self.trace.borrow_mut().push(now, What::Event(text.into()));
     }
@@ -160,7 +279,8 @@ impl Conductor {
     fn say(&self, what: impl FnOnce() -> String) {
         if let Some(words) = &self.words {
             let now = try_running_loop().map_or(0.0, |running| running.time().as_secs_f64());
-            words.borrow_mut().push(format!("step {}, {now:.6}s: {}", self.steps.get(), what()));
+            let (step, place) = (self.steps.get(), place());
+            words.borrow_mut().push(format!("step {step}, {now:.6}s{place}: {}", what()));
         }
     }
 
@@ -240,7 +360,7 @@ impl Conductor {
     fn cancel_one(&self) {
         let Ok(event_loop) = try_running_loop() else { return };
         let mut tasks = event_loop.all_tasks();
-        tasks.retain(|task| task.id() != MAIN && !task.is_done());
+        tasks.retain(|task| !self.spared.borrow().contains(&task.id()) && !task.is_done());
         if tasks.is_empty() {
             return;
         }
@@ -254,10 +374,24 @@ impl Conductor {
 
 /// The conductor of a loop.
 #[derive(Default)]
-struct Current(RefCell<Option<Rc<Conductor>>>);
+struct Current(RefCell<Option<Rc<Conductor>>>, RefCell<Option<String>>);
 
-impl Director for Conductor {
-    fn next(&self, ready: &Candidates, now: LoopTime) -> Step {
+/// Where the running loop is, as words to be appended; empty for the main one.
+fn place() -> String {
+    let running = try_running_loop().ok();
+    running.and_then(|it| it.local::<Current>().1.borrow().clone()).unwrap_or_default()
+}
+
+impl Conductor {
+    /// The next step of a loop, whose own time is `now`, and that of the trace `shown`. `name` is
+    /// the loop's, if it is not the main one.
+    pub(crate) fn step(
+        &self,
+        ready: &Candidates,
+        now: LoopTime,
+        shown: LoopTime,
+        name: Option<&str>,
+    ) -> Step {
         self.stalled.set(None);
         if !self.goes_on() {
             return Step::Stop;
@@ -265,16 +399,38 @@ impl Director for Conductor {
         let index = self.choose_next(ready);
         if self.words.is_some() {
             if let Some(task) = ready.task(index) {
-                self.trace.borrow_mut().name(&task);
+                self.trace.borrow_mut().name(&task, name);
             }
         }
         let task = ready.task_id(index);
         let until = self.puts_off(ready, index, now);
         let what = if until.is_some() { What::PutOff(task) } else { What::Ran(task) };
         if !self.failed.get() {
-            self.trace.borrow_mut().push(now, what);
+            self.trace.borrow_mut().push(shown, what);
         }
         until.map_or(Step::Run(index), |until| Step::PutOff(index, until))
+    }
+}
+
+impl Director for Conductor {
+    fn between_turns(&self) -> bool {
+        if let Some(companions) = self.companions() {
+            if !self.failed.get() {
+                companions.turn();
+            }
+        }
+        !self.stops.take()
+    }
+
+    fn next(&self, ready: &Candidates, now: LoopTime) -> Step {
+        self.step(ready, now, now, None)
+    }
+
+    fn rest(&self, deadline: Option<LoopTime>, idle: bool) -> Rest {
+        match self.companions() {
+            Some(companions) if !self.failed.get() => companions.rest(deadline, idle),
+            _ => deadline.map_or(Rest::Stall, Rest::MoveTo),
+        }
     }
 
     fn before(&self, _task: Option<&TaskRef>) {
@@ -306,12 +462,18 @@ impl Director for Conductor {
         self.rested.set(self.steps.get());
         let since = self.stalled.get().unwrap_or_else(Instant::now);
         self.stalled.set(Some(since));
-        let left = self.settings.patience.saturating_sub(since.elapsed());
-        if reachable && !left.is_zero() && self.is_in_time() {
+        let companions = self.companions();
+        let others = companions.as_ref().is_some_and(|companions| companions.is_reachable());
+        let mut left = self.settings.patience.saturating_sub(since.elapsed());
+        if others {
+            left = left.min(SLICE);
+        }
+        if (reachable || others) && !left.is_zero() && self.is_in_time() {
             return Some(left);
         }
         if !self.failed.get() {
-            self.fail(FailureKind::Deadlock, deadlock(event_loop));
+            let others = companions.map_or(Vec::new(), |companions| companions.tasks());
+            self.fail(FailureKind::Deadlock, deadlock(event_loop, &others));
         }
         None
     }
@@ -334,8 +496,10 @@ impl Director for Conductor {
 }
 
 /// A deadlock in words: every task, and what it waits for.
-fn deadlock(event_loop: &LoopRef) -> String {
+fn deadlock(event_loop: &LoopRef, others: &[String]) -> String {
+    let own = event_loop.all_tasks();
+    let own = own.iter().map(|task| format!("{task:?}"));
     let tasks: Vec<_> =
-        event_loop.all_tasks().iter().map(|task| format!("\n    {task:?}")).collect();
+        own.chain(others.iter().cloned()).map(|task| format!("\n    {task}")).collect();
     format!("deadlock: nothing is ready, and nothing will be\n  tasks:{}", tasks.concat())
 }

@@ -32,9 +32,9 @@ struct Events(RefCell<Vec<String>>);
 #[track_caller]
 pub fn event(text: impl AsRef<str>) {
     let text = text.as_ref();
-    running_loop().local::<Events>().0.borrow_mut().push(text.to_owned());
-    if let Some(conductor) = Conductor::current() {
-        conductor.event(text);
+    match Conductor::current() {
+        Some(conductor) => conductor.event(text),
+        None => running_loop().local::<Events>().0.borrow_mut().push(text.to_owned()),
     }
 }
 
@@ -58,7 +58,10 @@ pub fn event(text: impl AsRef<str>) {
 #[must_use]
 #[track_caller]
 pub fn take_events() -> Vec<String> {
-    running_loop().local::<Events>().0.take()
+    match Conductor::current() {
+        Some(conductor) => conductor.take_events(),
+        None => running_loop().local::<Events>().0.take(),
+    }
 }
 
 /// Asserts that exactly these [events](crate::event()) were recorded since the last

@@ -21,6 +21,22 @@ pub(crate) struct Jobs {
     left_alone: Rc<Cell<usize>>,
 }
 
+/// A job that waits; also one whose loop is closed first.
+struct Waits(Rc<Cell<usize>>);
+
+impl Waits {
+    fn new(waiting: Rc<Cell<usize>>) -> Self {
+        waiting.set(waiting.get() + 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
 impl Jobs {
     /// Whether a job has yet to run.
     pub(crate) fn are_waiting(&self) -> bool {
@@ -36,10 +52,10 @@ impl Jobs {
     /// meanwhile, so that the job takes no virtual time.
     pub(crate) fn run_later(&self, event_loop: &LoopRef, job: Job, delay: Duration) {
         let (waiting, left_alone) = (Rc::clone(&self.waiting), Rc::clone(&self.left_alone));
-        waiting.set(waiting.get() + 1);
+        let waits = Waits::new(waiting);
         let this = event_loop.clone();
         event_loop.call_later(delay, move || {
-            waiting.set(waiting.get() - 1);
+            drop(waits);
             if !runs_to_its_end(&this, job) {
                 left_alone.set(left_alone.get() + 1);
             }

@@ -42,6 +42,7 @@
 //! * Results that fit together: [`History`].
 //! * With the feature `net`, streams that go wrong: `FaultyStream`, `FaultLayer`,
 //!   `memory_stream_pair`.
+//! * With the feature `net`, several hosts on one clock: `Network`, `Host`, `Link`.
 
 #![forbid(unsafe_code)]
 
@@ -65,6 +66,8 @@ mod run;
 mod schedule;
 mod sequencer;
 mod shrink;
+#[cfg(feature = "net")]
+mod sim;
 mod simulation;
 mod systematic;
 mod trace;
@@ -83,5 +86,7 @@ pub use reports::{ExpectNoReports, expect_no_reports};
 pub use rng::{Rng, SeededState, rng};
 pub use schedule::{ParseScheduleError, Schedule};
 pub use sequencer::{Sequencer, SequencerStep};
+#[cfg(feature = "net")]
+pub use sim::{Host, Link, Network};
 pub use simulation::Simulation;
 pub use trace::Trace;

@@ -1,5 +1,6 @@
 //! Panics of simulated runs: kept for the report instead of being printed in each run.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::panic::PanicHookInfo;
 use std::sync::Once;
@@ -36,11 +37,16 @@ impl Quiet {
         });
         Self { outer: KEPT.replace(Some(Kept { panics: Vec::new(), loud })) }
     }
+}
 
-    /// The last panic, with its place in the program.
-    pub(crate) fn last(&self) -> Option<String> {
-        KEPT.with_borrow(|kept| kept.as_ref().and_then(|kept| kept.panics.last().cloned()))
-    }
+/// A panic in words: those of the last one that was kept, which name its place.
+pub(crate) fn words(payload: &(dyn Any + Send)) -> String {
+    let kept = || KEPT.with_borrow(|kept| kept.as_ref()?.panics.last().cloned());
+    let text = || {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| payload.downcast_ref::<String>().cloned())
+    };
+    kept().or_else(text).unwrap_or_else(|| "panicked".to_owned())
 }
 
 impl Drop for Quiet {

@@ -1,7 +1,6 @@
 //! One run of a body, on a loop of its own.
 
 use std::any::Any;
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use crate::choices::{Choices, Decision};
 use crate::conductor::{Conductor, Settings};
 use crate::failure::FailureKind;
 use crate::outcome::TestOutcome;
-use crate::quiet::Quiet;
+use crate::quiet::{self, Quiet};
 use crate::schedule::{Schedule, Switch};
 use crate::trace::Trace;
 
@@ -54,8 +53,6 @@ pub(crate) struct Ended<R> {
     pub(crate) jobs_left_alone: usize,
 }
 
-type Reports = Rc<RefCell<Vec<String>>>;
-
 /// Runs the body once.
 pub(crate) fn run_once<R: TestOutcome>(
     settings: &Rc<Settings>,
@@ -63,23 +60,23 @@ pub(crate) fn run_once<R: TestOutcome>(
     body: &mut impl AsyncFnMut() -> R,
 ) -> Ended<R> {
     let _numbers = NumbersFromOne::new();
-    let quiet = Quiet::new(plan.loud);
+    let _quiet = Quiet::new(plan.loud);
     let conductor = Rc::new(Conductor::new(settings, plan.seed, plan.choices, plan.explain));
-    let reports = Reports::default();
-    let mut runner = runner(&conductor, &reports, settings.grace_period, plan.explain);
+    let mut runner = runner(&conductor, settings.grace_period, plan.explain);
     let ran = catch_unwind(AssertUnwindSafe(|| runner.run(body())));
-    let result = judge(&conductor, &quiet, ran);
+    let result = judge(&conductor, ran);
     if result.is_ok() {
         finish_jobs(&mut runner, &conductor);
     }
     conductor.close(result.is_err());
     let closed = catch_unwind(AssertUnwindSafe(|| runner.close()));
     drop(runner);
+    conductor.end_companions();
     let mut result = match (result, closed) {
-        (Ok(_), Err(payload)) => Err((FailureKind::Panic, panicked(&quiet, &*payload))),
+        (Ok(_), Err(payload)) => Err((FailureKind::Panic, quiet::words(&*payload))),
         (result, _) => result,
     };
-    let reports = reports.take();
+    let reports = conductor.take_reports();
     if result.is_ok() && !settings.allow_reports && !reports.is_empty() {
         result = Err((FailureKind::Report, format!("reported: {}", reports.join("\n  "))));
     }
@@ -97,19 +94,11 @@ pub(crate) fn run_once<R: TestOutcome>(
 }
 
 /// A runner whose loop the conductor directs.
-fn runner(
-    conductor: &Rc<Conductor>,
-    reports: &Reports,
-    grace_period: Duration,
-    explain: bool,
-) -> Runner {
-    let (conductor, reports) = (Rc::clone(conductor), Rc::clone(reports));
+fn runner(conductor: &Rc<Conductor>, grace_period: Duration, explain: bool) -> Runner {
+    let conductor = Rc::clone(conductor);
     let make = move || {
         let event_loop = EventLoop::builder().virtual_time(true).debug(explain).build()?;
         conductor.direct(&event_loop);
-        event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
-            reports.borrow_mut().push(context.to_string());
-        })));
         Ok(event_loop)
     };
     Runner::builder().grace_period(grace_period).loop_factory(make).build()
@@ -118,7 +107,6 @@ fn runner(
 /// Says how the main task's end is to be taken.
 fn judge<R: TestOutcome>(
     conductor: &Conductor,
-    quiet: &Quiet,
     ran: Result<Result<R, RunError>, Box<dyn Any + Send>>,
 ) -> Result<R, (FailureKind, String)> {
     if let Some(failure) = conductor.take_failure() {
@@ -130,18 +118,8 @@ fn judge<R: TestOutcome>(
             Some(error) => Err((FailureKind::Error, error)),
         },
         Ok(Err(error)) => Err((FailureKind::Ended, error.to_string())),
-        Err(payload) => Err((FailureKind::Panic, panicked(quiet, &*payload))),
+        Err(payload) => Err((FailureKind::Panic, quiet::words(&*payload))),
     }
-}
-
-/// A panic in words.
-fn panicked(quiet: &Quiet, payload: &(dyn Any + Send)) -> String {
-    let kept = quiet.last();
-    let text = || {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        text.or_else(|| payload.downcast_ref::<String>().cloned())
-    };
-    kept.or_else(text).unwrap_or_else(|| "panicked".to_owned())
 }
 
 /// Lets the jobs run that nobody awaited, as the end of a program would.

@@ -42,8 +42,12 @@ impl Trace {
     }
 
     /// Notes the name of a task that is seen for the first time.
-    pub(crate) fn name(&mut self, task: &TaskRef) {
-        self.names.entry(task.id()).or_insert_with(|| describe(task).into());
+    pub(crate) fn name(&mut self, task: &TaskRef, place: Option<&str>) {
+        let name = || match place {
+            Some(place) => format!("{} on {place}", describe(task)).into(),
+            None => describe(task).into(),
+        };
+        self.names.entry(task.id()).or_insert_with(name);
     }
 
     /// How many entries it has.

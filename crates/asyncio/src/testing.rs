@@ -13,4 +13,4 @@ pub use asyncio_testing::{
     rng, take_events, wait_all_tasks_blocked,
 };
 #[cfg(all(feature = "testing", feature = "net"))]
-pub use asyncio_testing::{FaultLayer, FaultyStream, memory_stream_pair};
+pub use asyncio_testing::{FaultLayer, FaultyStream, Host, Link, Network, memory_stream_pair};

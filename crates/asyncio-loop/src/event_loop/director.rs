@@ -21,12 +21,29 @@ pub enum Step {
     Stop,
 }
 
+/// How a loop goes on that has nothing to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Its clock moves.
+    MoveTo(LoopTime),
+    /// It looks again: something else may have given it work.
+    Again,
+    /// There is no deadline to wait for.
+    Stall,
+}
+
 /// Decides what a loop may decide: the order of what is ready, of equal deadlines and of wakes from
 /// other threads, and when jobs run.
 ///
 /// The loop calls it on its own thread, with virtual time. A loop without a director runs
 /// everything in first-in-first-out order, and pays nothing.
 pub trait Director {
+    /// Comes before each turn, when nothing of the loop runs: other loops may have theirs. False
+    /// stops the run.
+    fn between_turns(&self) -> bool {
+        true
+    }
+
     /// Chooses what runs next. It must not use the loop.
     fn next(&self, ready: &Candidates, now: LoopTime) -> Step;
 
@@ -38,6 +55,13 @@ pub trait Director {
 
     /// Whether the loop takes what other threads have scheduled, while it has other things to run.
     fn takes_remote(&self) -> bool;
+
+    /// Says how the loop goes on when nothing is ready (`idle`), or when something has been for
+    /// very long. `deadline` is the next one.
+    fn rest(&self, deadline: Option<LoopTime>, idle: bool) -> Rest {
+        let _ = idle;
+        deadline.map_or(Rest::Stall, Rest::MoveTo)
+    }
 
     /// Hears that the clock has moved to the next deadline: because nothing was ready (`idle`), or
     /// because something has been for very long.

@@ -3,7 +3,7 @@
 use std::io;
 use std::rc::Rc;
 
-use super::director::{Director, Step};
+use super::director::{Director, Rest, Step};
 use super::marks::{HOOKS, STOPPING};
 use super::running::try_running_loop;
 use super::{Inner, RESTLESS_TURNS};
@@ -56,6 +56,10 @@ impl Inner {
         let Some(director) = self.guided.borrow().as_ref().map(Guided::director) else {
             return Ok(true);
         };
+        if !director.between_turns() {
+            self.marks.set(STOPPING, true);
+            return Ok(true);
+        }
         self.guided_poll(&*director)?;
         let count = self.with_candidates(Candidates::begin_turn);
         for _ in 0..count {
@@ -137,7 +141,7 @@ impl Inner {
         Ok(())
     }
 
-    fn has_guided_work(&self) -> bool {
+    pub(super) fn has_guided_work(&self) -> bool {
         !self.with_candidates(|candidates| candidates.is_empty())
             || self.marks.has(STOPPING | HOOKS)
     }
@@ -145,10 +149,15 @@ impl Inner {
     /// Moves the clock to the next deadline; false if there is none.
     fn move_clock(&self, director: &dyn Director, idle: bool) -> bool {
         self.rested.set(self.scheduler.turns());
-        let Some(deadline) = self.next_deadline() else { return false };
-        self.clock.advance_to(deadline);
-        director.moved(LoopTime::from_nanos(self.clock.now()), idle);
-        true
+        match director.rest(self.next_deadline().map(LoopTime::from_nanos), idle) {
+            Rest::MoveTo(moment) => {
+                self.clock.advance_to(moment.as_nanos());
+                director.moved(LoopTime::from_nanos(self.clock.now()), idle);
+                true
+            }
+            Rest::Again => true,
+            Rest::Stall => false,
+        }
     }
 
     /// Nothing is ready and no deadline is to come: waits for other threads and descriptors as long

@@ -259,7 +259,7 @@ impl LoopRef {
 
     /// Drops all that a loop holds, one by one, so that a destructor that panics does not stop the
     /// others.
-    fn discard(&self) {
+    pub(super) fn discard(&self) {
         fn drop_each<T>(what: &'static str, things: impl IntoIterator<Item = T>) {
             things.into_iter().for_each(|thing| caught(what, || drop(thing)));
         }

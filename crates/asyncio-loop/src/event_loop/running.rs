@@ -104,6 +104,23 @@ pub(crate) fn run_within<R>(
     Ok(RUNNING.with(|lent| lent.lend(&running, f)))
 }
 
+/// Runs `f` with `event_loop` as the running loop, between two steps of the one that runs now, if
+/// any does.
+///
+/// # Panics
+///
+/// In the step of a task.
+pub(crate) fn run_aside<R>(
+    event_loop: &LoopRef,
+    site: &'static Location<'static>,
+    f: impl FnOnce() -> R,
+) -> R {
+    let in_step = with_running(|outer| outer.scheduler().polled().is_some()).unwrap_or(false);
+    assert!(!in_step, "a task of another loop is being polled");
+    let running = Running { event_loop: event_loop.clone(), site };
+    RUNNING.with(|lent| lent.lend(&running, f))
+}
+
 /// Where the run of this loop, if it is the one that runs here, was started.
 pub(crate) fn running_site(event_loop: &LoopRef) -> Option<&'static Location<'static>> {
     RUNNING.with(|running| {

@@ -238,14 +238,13 @@ async fn open(network: &Rc<Network>, address: ClientAddress, options: &Options) 
         let text = "options of internet addresses given with a socket or a Unix path";
         io::Error::new(io::ErrorKind::InvalidInput, text)
     };
-    let socket = match address.0 {
+    Ok(match address.0 {
         Kind::Endpoint(endpoint) => race::connect(network, &endpoint, options).await?,
         _ if options.has_internet_ones() => return Err(internet_only()),
         Kind::Unix(address) => unix::connect(network, address).await?,
-        Kind::Socket(socket) => socket.open(network.event_loop())?,
-        Kind::Stream(stream) => return Ok(stream.open(network.event_loop())),
-    };
-    Ok(socket.into())
+        Kind::Socket(socket) => socket.open(network.event_loop())?.into(),
+        Kind::Stream(stream) => stream.open(network.event_loop()),
+    })
 }
 
 /// Boxed once: whoever awaits it is small.

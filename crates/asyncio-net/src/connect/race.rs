@@ -13,18 +13,19 @@ use asyncio_task::sleep;
 
 use super::attempt;
 use super::options::Options;
+use crate::address::Address;
 use crate::endpoint::Endpoint;
-use crate::io::SocketStream;
+use crate::io::Io;
 use crate::network::Network;
 use crate::resolve::{resolve, resolve_passive};
 
-type Attempt<'a> = Pin<Box<dyn Future<Output = io::Result<SocketStream>> + 'a>>;
+type Attempt<'a> = Pin<Box<dyn Future<Output = io::Result<Io>> + 'a>>;
 
 pub(super) async fn connect(
     network: &Rc<Network>,
     endpoint: &Endpoint,
     options: &Options,
-) -> io::Result<SocketStream> {
+) -> io::Result<Io> {
     let event_loop = network.event_loop();
     let addresses = options.order(resolve(event_loop, endpoint).await?);
     if addresses.is_empty() {
@@ -38,8 +39,7 @@ pub(super) async fn connect(
     };
     let mut race = Race { running: Vec::new(), errors: ConnectErrors { attempts: Vec::new() } };
     for address in addresses {
-        let attempt = attempt::connect(network, address, &local);
-        race.running.push((address, Box::pin(attempt)));
+        race.running.push((address, attempt(network, address, &local)));
         let head_start = async {
             match options.delay {
                 Some(delay) => sleep(delay).await,
@@ -58,6 +58,22 @@ pub(super) async fn connect(
     Err(race.errors.into())
 }
 
+/// Connects to one address, by the system or a simulated network.
+fn attempt<'a>(
+    network: &'a Rc<Network>,
+    address: SocketAddr,
+    local: &'a [SocketAddr],
+) -> Attempt<'a> {
+    let Some(sockets) = network.sockets() else {
+        return Box::pin(
+            async move { attempt::connect(network, address, local).await.map(Io::from) },
+        );
+    };
+    let local = local.iter().find(|local| local.is_ipv4() == address.is_ipv4()).copied();
+    let opening = sockets.connect(&Address::Inet(address), local);
+    Box::pin(async move { Ok(Io::simulated(network.event_loop(), opening.await?)) })
+}
+
 /// Attempts that run side by side, and the errors of the failed ones.
 struct Race<'a> {
     running: Vec<(SocketAddr, Attempt<'a>)>,
@@ -66,7 +82,7 @@ struct Race<'a> {
 
 impl Race<'_> {
     /// Polls the attempts until one connects, one fails, or the latest has had its head start.
-    async fn run(&mut self, head_start: impl Future<Output = ()>) -> Option<SocketStream> {
+    async fn run(&mut self, head_start: impl Future<Output = ()>) -> Option<Io> {
         let mut head_start = std::pin::pin!(head_start);
         let failed = self.errors.attempts.len();
         poll_fn(|cx| {
@@ -81,7 +97,7 @@ impl Race<'_> {
         .await
     }
 
-    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<SocketStream> {
+    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<Io> {
         let mut index = 0;
         while index < self.running.len() {
             let (address, attempt) = &mut self.running[index];

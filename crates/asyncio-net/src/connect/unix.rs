@@ -10,15 +10,22 @@ use socket2::{Domain, Socket, Type};
 
 use super::attempt::connect_socket;
 use crate::address::Address;
-use crate::io::SocketStream;
+use crate::io::{Io, SocketStream};
 use crate::network::Network;
 
 /// The longest pause before a client asks a server again that has no room for it.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-pub(super) async fn connect(network: &Network, address: Address) -> io::Result<SocketStream> {
+pub(super) async fn connect(network: &Network, address: Address) -> io::Result<Io> {
+    let name = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"))
+    };
+    if let Some(sockets) = network.sockets() {
+        let stream = sockets.connect(&address, None).await.map_err(name)?;
+        return Ok(Io::simulated(network.event_loop(), stream));
+    }
     let source = connect_patiently(network, &address).await?;
-    Ok(SocketStream::from_source(source, Some(address)))
+    Ok(SocketStream::from_source(source, Some(address)).into())
 }
 
 /// Connects, and waits while the server's backlog is full. A blocking `connect` would wait for it;

@@ -11,11 +11,11 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::{Direction, LoopRef, Source, TaskOptions, TaskRef};
+use asyncio_loop::{LoopRef, TaskOptions, TaskRef};
 
 use super::fenced::{Called, FencedProtocol};
+use super::medium::{Medium, Opening};
 use super::outgoing::{Datagram, Outgoing};
-use super::socket::Socket;
 use super::{DatagramProtocol, DatagramTransport};
 use crate::address::Address;
 use crate::connection::Limits;
@@ -33,7 +33,7 @@ const ERRORS: usize = 1024;
 
 /// A socket, ready to be served.
 pub(super) struct Opened {
-    pub(super) socket: Socket,
+    pub(super) socket: Opening,
     /// The file to be removed in the end.
     pub(super) file: Option<SocketFile>,
     /// The address that the socket is connected to.
@@ -48,7 +48,7 @@ pub(super) struct Opened {
 
 pub(super) struct Endpoint {
     network: Rc<Network>,
-    source: RefCell<Option<Source<Socket>>>,
+    medium: RefCell<Option<Medium>>,
     file: Cell<Option<SocketFile>>,
     local: Option<Address>,
     peer: Option<Address>,
@@ -94,7 +94,7 @@ impl Endpoint {
             network: network.clone(),
             file: Cell::new(file),
             local: socket.local(),
-            source: RefCell::new(Some(Source::new(network.event_loop(), socket))),
+            medium: RefCell::new(Some(socket.open(network.event_loop()))),
             peer,
             destination,
             protocol: FencedProtocol::new(protocol),
@@ -142,8 +142,8 @@ impl Endpoint {
         self.closing.get()
     }
 
-    pub(super) fn with_source<R>(&self, look: impl FnOnce(&Source<Socket>) -> R) -> Option<R> {
-        self.source.borrow().as_ref().map(look)
+    pub(super) fn with_medium<R>(&self, look: impl FnOnce(&Medium) -> R) -> Option<R> {
+        self.medium.borrow().as_ref().map(look)
     }
 
     fn poll_pump(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -164,7 +164,7 @@ impl Endpoint {
 /// Receiving.
 impl Endpoint {
     /// False if there may be more.
-    fn receive(self: &Rc<Self>, cx: &Context<'_>) -> bool {
+    fn receive(self: &Rc<Self>, cx: &mut Context<'_>) -> bool {
         match self.own_buffer.take() {
             Some(mut buffer) => {
                 let received_all = self.receive_into(cx, &mut buffer);
@@ -180,7 +180,7 @@ impl Endpoint {
         }
     }
 
-    fn receive_into(self: &Rc<Self>, cx: &Context<'_>, buffer: &mut [u8]) -> bool {
+    fn receive_into(self: &Rc<Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> bool {
         for _ in 0..IN_A_ROW {
             if self.closing.get() {
                 return true;
@@ -201,21 +201,12 @@ impl Endpoint {
 
     fn poll_receive(
         &self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<(usize, Address, Vec<OwnedFd>)>> {
-        let source = self.source.borrow();
-        let Some(source) = &*source else { return Poll::Pending };
-        source.poll_io(cx, Direction::Read, |socket| {
-            let (length, sender, descriptors) = if self.descriptors > 0 {
-                socket.receive_descriptors(buffer, self.descriptors)?
-            } else {
-                let (length, sender) = socket.receive(buffer)?;
-                (length, sender, Vec::new())
-            };
-            source.count(Direction::Read, length);
-            Ok((length, sender, descriptors))
-        })
+        let medium = self.medium.borrow();
+        let Some(medium) = &*medium else { return Poll::Pending };
+        medium.poll_receive(cx, buffer, self.descriptors)
     }
 }
 
@@ -249,20 +240,13 @@ impl Endpoint {
         descriptors: &[OwnedFd],
         address: Option<&Address>,
     ) -> io::Result<()> {
-        let source = self.source.borrow();
-        let Some(source) = &*source else { return Err(io::ErrorKind::NotConnected.into()) };
-        source.try_io(Direction::Write, |socket| {
-            if descriptors.is_empty() {
-                return socket.send(data, address);
-            }
-            socket.send_descriptors(data, descriptors, address)
-        })?;
-        source.count(Direction::Write, data.len());
-        Ok(())
+        let medium = self.medium.borrow();
+        let Some(medium) = &*medium else { return Err(io::ErrorKind::NotConnected.into()) };
+        medium.try_send(data, descriptors, address)
     }
 
     /// Sends queued datagrams. False if the socket may take more.
-    fn flush(self: &Rc<Self>, cx: &Context<'_>) -> bool {
+    fn flush(self: &Rc<Self>, cx: &mut Context<'_>) -> bool {
         for _ in 0..IN_A_ROW {
             let sent = self.outgoing.with_first(|first| {
                 self.try_send(&first.data, &first.descriptors, first.address.as_ref())
@@ -270,7 +254,7 @@ impl Endpoint {
             let Some(sent) = sent else { break };
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let ready = self.with_source(|source| source.poll_ready(cx, Direction::Write));
+                    let ready = self.with_medium(|medium| medium.poll_send_ready(cx));
                     match ready {
                         Some(Poll::Pending) => return true,
                         Some(Poll::Ready(Err(error))) => self.failed(error),
@@ -330,7 +314,7 @@ impl Endpoint {
     /// one.
     fn give_up_socket(&self) {
         drop(self.file.take());
-        drop(self.source.take());
+        drop(self.medium.take());
     }
 
     fn wake_pump(&self) {

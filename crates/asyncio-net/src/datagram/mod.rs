@@ -4,6 +4,7 @@ mod address;
 mod builder;
 mod endpoint;
 mod fenced;
+mod medium;
 mod open;
 mod options;
 mod outgoing;

@@ -8,11 +8,13 @@ use socket2::{Domain, Type};
 
 use super::address::pairs;
 use super::endpoint::Opened;
+use super::medium::Opening;
 use super::options::Options;
 use super::socket::Socket;
 use crate::address::Address;
 use crate::network::Network;
 use crate::socket_file::{InUse, SocketFile, bind};
+use crate::sockets::{DatagramOptions, Sockets};
 
 /// Takes the given socket, or makes one for the first addresses for which that works.
 pub(super) async fn open(network: &Rc<Network>, mut options: Options) -> io::Result<Opened> {
@@ -24,7 +26,11 @@ pub(super) async fn open(network: &Rc<Network>, mut options: Options) -> io::Res
     }
     let mut refused = None;
     for (local, remote) in pairs(network.event_loop(), &options).await? {
-        match make(local.as_ref(), remote, &options) {
+        let made = match network.sockets() {
+            Some(sockets) => simulate(&*sockets, local.as_ref(), remote, &options),
+            None => make(local.as_ref(), remote, &options),
+        };
+        match made {
             Ok(opened) => return Ok(opened),
             Err(error) => refused = Some(refused.unwrap_or(error)),
         }
@@ -38,6 +44,7 @@ fn adopt(socket: OwnedFd, options: &Options) -> io::Result<Opened> {
     }
     let socket = Socket::adopt(socket)?;
     let peer = socket.peer();
+    let socket = Opening::System(socket);
     let (limit, descriptors) = (options.limit, options.descriptors);
     Ok(Opened { socket, file: None, peer, destination: None, limit, descriptors })
 }
@@ -70,9 +77,34 @@ fn make(local: Option<&Address>, remote: Option<Address>, options: &Options) -> 
         connected.map_err(|error| named("connect to", peer, error))?;
     }
     socket.set_nonblocking(true)?;
-    let socket = Socket::adopt(socket.into())?;
+    let socket = Opening::System(Socket::adopt(socket.into())?);
     let (limit, descriptors) = (options.limit, options.descriptors);
     Ok(Opened { socket, file, peer, destination, limit, descriptors })
+}
+
+/// As [`make`], on a simulated network.
+fn simulate(
+    sockets: &dyn Sockets,
+    local: Option<&Address>,
+    remote: Option<Address>,
+    options: &Options,
+) -> io::Result<Opened> {
+    let (peer, destination) = if options.allow_broadcast { (None, remote) } else { (remote, None) };
+    let how = DatagramOptions {
+        broadcast: options.allow_broadcast,
+        reuse_port: options.reuse_port,
+        replace: options.replace_socket,
+        inet6: options.domain() == Domain::IPV6,
+    };
+    let made = sockets.datagrams(local, peer.as_ref(), how);
+    let socket = made.map_err(|error| match (local, &peer) {
+        (Some(local), _) => named("bind to", local, error),
+        (None, Some(peer)) => named("connect to", peer, error),
+        (None, None) => error,
+    })?;
+    let (limit, descriptors) = (options.limit, options.descriptors);
+    let socket = Opening::Simulated(socket);
+    Ok(Opened { socket, file: None, peer, destination, limit, descriptors })
 }
 
 fn invalid(text: &str) -> io::Error {

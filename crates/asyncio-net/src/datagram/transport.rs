@@ -1,7 +1,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use asyncio_loop::LoopRef;
@@ -484,7 +484,8 @@ impl DatagramTransport {
         self.0.peer().cloned().unwrap_or(Address::Unnamed)
     }
 
-    /// Looks at the socket, for options and the like; `None` once it is closed.
+    /// Looks at the socket, for options and the like; `None` once it is closed, and on a simulated
+    /// network.
     ///
     /// # Examples
     ///
@@ -513,7 +514,7 @@ impl DatagramTransport {
     /// }).unwrap();
     /// ```
     pub fn with_socket<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
-        self.0.with_source(|source| look(source.get_ref().as_fd()))
+        self.0.with_medium(|medium| medium.with_fd(look)).flatten()
     }
 
     pub(super) fn event_loop(&self) -> &LoopRef {

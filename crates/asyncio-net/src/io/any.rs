@@ -29,6 +29,11 @@ impl Io {
         Self::Other(Foreign::new(event_loop, stream))
     }
 
+    /// A stream of a simulated network.
+    pub(crate) fn simulated(event_loop: &LoopRef, stream: Box<dyn ByteStream>) -> Self {
+        Self::Other(Foreign::boxed(event_loop, stream, "a simulated socket"))
+    }
+
     #[inline]
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize>> {
         match self {

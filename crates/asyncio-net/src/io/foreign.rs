@@ -27,9 +27,17 @@ pub(crate) struct Foreign {
 
 impl Foreign {
     pub(super) fn new<S: ByteStream + 'static>(event_loop: &LoopRef, stream: S) -> Self {
+        Self::boxed(event_loop, Box::new(stream), type_name::<S>())
+    }
+
+    pub(super) fn boxed(
+        event_loop: &LoopRef,
+        stream: Box<dyn ByteStream>,
+        type_name: &'static str,
+    ) -> Self {
         Self {
-            stream: Some(Box::new(stream)),
-            type_name: type_name::<S>(),
+            stream: Some(stream),
+            type_name,
             event_loop: event_loop.clone(),
             reader: Cell::new(None),
         }

@@ -114,7 +114,7 @@ impl<L: ListenSocket> Listener<L> {
         }
         let event_loop = shared.network().event_loop();
         let stream = SocketStream::new(event_loop, socket, Some(peer));
-        Shared::accepted(shared, stream);
+        Shared::accepted(shared, stream.into());
     }
 
     fn is_paused(&self) -> bool {

@@ -11,7 +11,7 @@ use rustix::net::{SocketType, sockopt};
 
 use super::accept::{Listener, Listening};
 use super::options::Options;
-use super::{bind, unix};
+use super::{bind, simulated, unix};
 use crate::address::Address;
 use crate::connect::ConnectedSocket;
 use crate::endpoint::Endpoint;
@@ -170,7 +170,12 @@ impl ServerAddress {
         match self.0 {
             Kind::Endpoint(endpoint) => {
                 let addresses = resolve_passive(network.event_loop(), &endpoint).await?;
-                let sockets = bind::listen_on(&addresses, options)?;
+                if let Some(sockets) = network.sockets() {
+                    let listen =
+                        |address| simulated::listen(&*sockets, &Address::Inet(address), options);
+                    return bind::listen_on(&addresses, listen);
+                }
+                let sockets = bind::listen_on(&addresses, |at| bind::listen(at, options))?;
                 sockets.into_iter().map(|socket| tcp(network, socket)).collect()
             }
             Kind::Tcp(socket) => {
@@ -178,6 +183,9 @@ impl ServerAddress {
                 Ok(vec![tcp(network, socket)?])
             }
             Kind::Named(address) => {
+                if let Some(sockets) = network.sockets() {
+                    return Ok(vec![simulated::listen_named(&*sockets, &address, options)?]);
+                }
                 let (socket, file) = unix::listen_on(&address, options)?;
                 Ok(vec![unix(network, socket, file)?])
             }

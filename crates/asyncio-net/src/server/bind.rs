@@ -10,17 +10,17 @@ use super::options::Options;
 /// A socket for each address; if one fails, none.
 ///
 /// An address that this machine does not have is passed over, as long as another one works.
-pub(super) fn listen_on(
+pub(super) fn listen_on<L>(
     addresses: &[SocketAddr],
-    options: &Options,
-) -> io::Result<Vec<TcpListener>> {
+    listen: impl Fn(SocketAddr) -> io::Result<L>,
+) -> io::Result<Vec<L>> {
     let mut listeners = Vec::new();
     let mut missing = Vec::new();
     for (index, address) in addresses.iter().enumerate() {
         if addresses[..index].contains(address) {
             continue;
         }
-        match listen(*address, options) {
+        match listen(*address) {
             Ok(listener) => listeners.push(listener),
             Err(error) if is_missing(&error) => missing.push((address, error)),
             Err(error) => return Err(name(error, address)),
@@ -51,7 +51,8 @@ fn name(error: io::Error, address: &SocketAddr) -> io::Error {
     io::Error::new(error.kind(), text)
 }
 
-fn listen(address: SocketAddr, options: &Options) -> io::Result<TcpListener> {
+/// A socket of the system that listens.
+pub(super) fn listen(address: SocketAddr, options: &Options) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if options.reuse_address {
         socket.set_reuse_address(true)?;

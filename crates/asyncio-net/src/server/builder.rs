@@ -272,6 +272,10 @@ impl StartServer {
     async fn run(self) -> io::Result<Server> {
         let network = Network::running_for(self.site);
         self.check_layers()?;
+        if matches!(self.serve, Serve::Acceptor(_)) && network.sockets().is_some() {
+            let text = "an acceptor hands over sockets of the system: a simulated network has none";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
         let listeners = self.address.listen(&network, &self.options).await?;
         let start = self.options.start_serving;
         let server = Server(Shared::new(network, self.options, self.serve, self.layers, listeners));

@@ -6,15 +6,15 @@ use std::rc::Rc;
 use super::Shared;
 use super::shared::Client;
 use crate::connection::Connection;
-use crate::io::{ByteStream, SocketStream};
+use crate::io::Io;
 
 /// Starts the task that puts the layers over a connection and then has it served.
-pub(super) fn enter(server: &Rc<Shared>, socket: SocketStream) {
+pub(super) fn enter(server: &Rc<Shared>, io: Io) {
     let entering = Entering::new(server);
     let key = entering.key;
     let task = async move {
-        let peer = socket.peer_address();
-        if let Err(error) = entering.run(socket).await {
+        let peer = io.peer_address();
+        if let Err(error) = entering.run(io).await {
             log::debug!(target: "asyncio", "no connection with {peer}: {error}");
         }
     };
@@ -39,10 +39,10 @@ impl Entering {
         Self { server: server.clone(), key, is_in: false }
     }
 
-    async fn run(mut self, socket: SocketStream) -> io::Result<()> {
+    async fn run(mut self, io: Io) -> io::Result<()> {
         let server = self.server.clone();
         let network = server.network();
-        let io = server.layers.wrap(None, network, socket.into(), true).await?;
+        let io = server.layers.wrap(None, network, io, true).await?;
         let connection = Connection::new(network, io);
         self.is_in = true;
         server.set_client(self.key, Client::Stream(Rc::downgrade(&connection)));

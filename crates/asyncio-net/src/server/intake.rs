@@ -200,7 +200,7 @@ fn serve(server: &Rc<Shared>, socket: ConnectedSocket) {
         return server.hand_over(hand_over, socket);
     }
     match socket.open(server.network().event_loop()) {
-        Ok(stream) => Shared::accepted(server, stream),
+        Ok(stream) => Shared::accepted(server, stream.into()),
         Err(error) => {
             let context = ErrorContext::new("a socket that was handed over is of no use");
             server.network().event_loop().report(&context.with_error(error));

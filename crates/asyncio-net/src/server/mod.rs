@@ -11,6 +11,7 @@ mod intake;
 mod options;
 mod serve;
 mod shared;
+mod simulated;
 mod unix;
 
 use std::fmt;

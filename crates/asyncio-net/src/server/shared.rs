@@ -14,7 +14,7 @@ use super::options::Options;
 use super::{Intake, entering};
 use crate::connection::{Connection, HAS_PROTOCOL};
 use crate::fence;
-use crate::io::{Owner, SocketStream};
+use crate::io::{Io, Owner};
 use crate::layer::{Accepting, Layers};
 use crate::network::Network;
 use crate::transport::ProtocolsTask;
@@ -174,13 +174,13 @@ impl Shared {
     }
 
     /// Serves a new connection.
-    pub(super) fn accepted(this: &Rc<Self>, socket: SocketStream) {
+    pub(super) fn accepted(this: &Rc<Self>, io: Io) {
         if this.layers.is_empty() {
-            let connection = Connection::new(&this.network, socket.into());
+            let connection = Connection::new(&this.network, io);
             let key = this.admit(Client::Stream(Rc::downgrade(&connection)));
             Self::serve(this, key, connection);
         } else {
-            entering::enter(this, socket);
+            entering::enter(this, io);
         }
     }
 

@@ -14,8 +14,9 @@ fn examples(page: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn this_file_has_every_example() {
     let page = include_str!("../../../../docs/TESTING.md");
-    assert_eq!(examples(page).count(), 6);
-    let files = [include_str!("documented.rs"), include_str!("schedules.rs")];
+    assert_eq!(examples(page).count(), 7);
+    let files =
+        [include_str!("documented.rs"), include_str!("schedules.rs"), include_str!("hosts.rs")];
     for example in examples(page) {
         assert!(files.iter().any(|file| file.contains(example)), "differs:\n{example}");
     }

@@ -4,6 +4,8 @@ mod callbacks;
 mod documented;
 mod foreign_wakers;
 mod globs;
+#[cfg(all(feature = "testing", feature = "net"))]
+mod hosts;
 mod network;
 #[cfg(feature = "testing")]
 mod schedules;

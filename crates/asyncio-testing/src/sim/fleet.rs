@@ -1,0 +1,105 @@
+//! Several hosts on one clock.
+//!
+//! The test's own loop is run as usual. Between two of its turns the hosts that have something to
+//! do make theirs, in an order that the seed decides. When nobody has, the clock moves to the next
+//! moment at which anybody has, or at which something arrives.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use asyncio_loop::LoopTime;
+use asyncio_loop::machinery::Rest;
+
+use super::machine::Machine;
+use super::sockets::Net;
+use crate::conductor::{Companions, Conductor};
+
+/// Turns without a rest after which time goes on nevertheless, as in a single loop.
+const RESTLESS: u32 = 10_000;
+
+#[derive(Debug)]
+pub(super) struct Fleet {
+    net: Net,
+    conductor: Rc<Conductor>,
+    machines: RefCell<Vec<Rc<Machine>>>,
+    restless: Cell<u32>,
+}
+
+impl Fleet {
+    pub(super) fn new(net: Net) -> Rc<Self> {
+        let conductor = Rc::clone(net.wire.conductor());
+        Rc::new(Self { net, conductor, machines: RefCell::default(), restless: Cell::new(0) })
+    }
+
+    pub(super) fn add(&self, machine: &Rc<Machine>) {
+        self.machines.borrow_mut().push(Rc::clone(machine));
+    }
+
+    fn machines(&self) -> Vec<Rc<Machine>> {
+        self.machines.borrow().clone()
+    }
+
+    fn happen(&self) {
+        let now = self.net.wire.now();
+        while let Some(event) = self.net.wire.agenda().take_due(now) {
+            event();
+        }
+    }
+}
+
+impl Companions for Fleet {
+    fn turn(&self) {
+        self.happen();
+        let count = self.machines.borrow().len();
+        if count == 0 {
+            return;
+        }
+        let machine = |index: usize| Rc::clone(&self.machines.borrow()[index % count]);
+        (0..count).for_each(|index| machine(index).fulfil());
+        let busy = (0..count).filter(|index| machine(*index).is_busy()).count();
+        let first = if busy > 1 { self.conductor.choose(count) } else { 0 };
+        for index in first..first + count {
+            machine(index).turn();
+        }
+        (0..count).for_each(|index| machine(index).fulfil());
+    }
+
+    fn rest(&self, deadline: Option<LoopTime>, idle: bool) -> Rest {
+        let machines = self.machines.borrow();
+        let is_due = self.net.wire.agenda().next().is_some_and(|next| next <= self.net.wire.now());
+        let is_busy = is_due || machines.iter().any(|machine| machine.is_busy());
+        if idle && is_busy && self.restless.get() < RESTLESS {
+            self.restless.set(self.restless.get() + 1);
+            return Rest::Again;
+        }
+        self.restless.set(0);
+        let others = machines.iter().filter_map(|machine| machine.deadline());
+        let others = others.filter(|deadline| *deadline > self.net.wire.now());
+        let next = others.chain(deadline).chain(self.net.wire.agenda().next()).min();
+        match next {
+            Some(next) => Rest::MoveTo(next),
+            None if is_busy => Rest::Again,
+            None => Rest::Stall,
+        }
+    }
+
+    fn is_reachable(&self) -> bool {
+        self.machines.borrow().iter().any(|machine| machine.is_reachable())
+    }
+
+    fn tasks(&self) -> Vec<String> {
+        let words = |machine: &Rc<Machine>| -> Vec<String> {
+            let name = Rc::clone(machine.name());
+            machine.tasks().iter().map(|task| format!("{task:?} on {name}")).collect()
+        };
+        self.machines.borrow().iter().flat_map(words).collect()
+    }
+
+    fn end(&self) {
+        for machine in self.machines() {
+            machine.end_run();
+        }
+        self.machines.take();
+        self.net.end();
+    }
+}
