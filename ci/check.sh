@@ -16,7 +16,7 @@ export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 crates=$(ls crates)
 
-steps="fmt clippy test release guest doc links rows lines book examples alone deps benches"
+steps="fmt clippy test release guest doc links rows lines book monitor examples alone deps benches"
 steps="$steps interop instructions msrv unix loom asan miri"
 
 check_fmt() {
@@ -115,6 +115,19 @@ check_alone() {
         echo "a program without HTTP builds hyper"
         return 1
     fi
+}
+
+# The monitor's page in a browser without a window.
+check_monitor() {
+    if ! command -v chromedriver >/dev/null || ! command -v chromium >/dev/null; then
+        command -v apt-get >/dev/null || skip "no chromium, and no apt-get to install it"
+        [ "$(id -u)" = 0 ] || skip "no chromium, and no right to install it"
+        export DEBIAN_FRONTEND=noninteractive
+        timeout 120 apt-get update -qq || skip "no chromium, and no list of packages"
+        timeout 300 apt-get install -y -qq --no-install-recommends chromium chromium-driver \
+            >"$target/chromium.log" 2>&1 || skip "chromium cannot be installed"
+    fi
+    ASYNCIO_BROWSER=1 timeout 600 cargo test -p asyncio-monitor --test browser
 }
 
 check_benches() {

@@ -27,6 +27,7 @@ static SERVER: Mutex<Option<Running>> = Mutex::new(None);
 
 struct Running {
     loops: Arc<Loops>,
+    history: usize,
     /// Ends the monitor when it is dropped.
     _thread: ServerThread,
 }
@@ -47,7 +48,8 @@ fn watch(event_loop: &LoopRef) {
             }
         },
     };
-    let watched = running.loops.add(event_loop, Vec::new());
+    // The loop ends the observation when it is closed.
+    let (watched, _) = running.loops.add(event_loop, running.history, Vec::new());
     *server = Some(running);
     drop(server);
     event_loop.local::<Watch>().0.replace(Some(watched));
@@ -66,7 +68,7 @@ fn start(place: Place) -> std::io::Result<Running> {
             say(&format!("a monitor is at {path}"));
         }
     }
-    Ok(Running { loops, _thread: thread })
+    Ok(Running { loops, history: options.history, _thread: thread })
 }
 
 /// Somebody who sets the variable reads standard error, and may have no logger.

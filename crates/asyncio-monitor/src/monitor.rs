@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use asyncio_loop::LoopRef;
 
+use crate::observer::Observation;
 use crate::options::Options;
 use crate::server::ServerThread;
 use crate::watched::{Loops, Watched};
 
 /// Starts a monitor of a loop, on a thread of its own. Clients can come when it returns.
 ///
-/// It is called on the loop's thread, before or while the loop runs.
+/// It is called on the loop's thread, before or while the loop runs. While there is a monitor, the
+/// loop is [measured](LoopRef::measure), and its tasks have [hooks](LoopRef::add_task_hooks).
 ///
 /// # Errors
 ///
@@ -47,29 +49,35 @@ pub fn start(event_loop: &LoopRef, mut options: Options) -> io::Result<Monitor> 
     let loops = Arc::new(Loops::default());
     let commands = std::mem::take(&mut options.commands);
     let server = ServerThread::start(&options, &loops)?;
-    let watched = loops.add(event_loop, commands);
-    Ok(Monitor { server: Some(server), loops, watched, event_loop: event_loop.clone() })
+    let (watched, observation) = loops.add(event_loop, options.history, commands);
+    let running = Running { server, observation };
+    Ok(Monitor { running: Some(running), loops, watched, event_loop: event_loop.clone() })
 }
 
 /// A running monitor. Dropping it stops it, as [`close`](Self::close) does.
 pub struct Monitor {
-    server: Option<ServerThread>,
+    running: Option<Running>,
     loops: Arc<Loops>,
     watched: Arc<Watched>,
     event_loop: LoopRef,
+}
+
+struct Running {
+    server: ServerThread,
+    observation: Observation,
 }
 
 impl Monitor {
     /// The address that it listens on; `None` for a Unix socket, and when it is closed.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.server.as_ref()?.local_addr()
+        self.running.as_ref()?.server.local_addr()
     }
 
     /// The path of its Unix socket; `None` for an address, and when it is closed.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
-        self.server.as_ref()?.path().map(|path| path.as_path())
+        self.running.as_ref()?.server.path().map(|path| path.as_path())
     }
 
     /// Stops it: its clients are disconnected, commands that run are cancelled, its thread ends,
@@ -77,8 +85,9 @@ impl Monitor {
     ///
     /// It waits for the monitor's thread, which takes a moment at most.
     pub fn close(&mut self) {
-        let Some(server) = self.server.take() else { return };
+        let Some(Running { server, observation }) = self.running.take() else { return };
         drop(server);
+        observation.stop(&self.event_loop);
         self.loops.remove(&self.watched);
         self.watched.forget_commands(&self.event_loop);
     }

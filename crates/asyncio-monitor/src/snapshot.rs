@@ -25,7 +25,9 @@ pub(crate) struct Snapshot {
 
 /// Has the loop write down its tasks.
 pub(crate) async fn take(watched: &Watched, limit: Duration) -> Result<Snapshot, Silence> {
-    ask(watched, limit, Walk::begin).await
+    let snapshot = ask(watched, limit, Walk::begin).await?;
+    watched.keep_names(&snapshot);
+    Ok(snapshot)
 }
 
 /// A snapshot that is being taken. It is on the loop's thread.

@@ -115,7 +115,7 @@ fn loop_line(one: &Value) -> String {
         return format!("{}\n", harmless(silence));
     }
     let figures = &one["figures"];
-    let lag = figures["lag"].as_f64().unwrap_or(0.0) * 1e3;
+    let lag = one["lag"].as_f64().unwrap_or(0.0) * 1e3;
     format!(
         "loop {} (thread {}): lag {lag:.2} ms, {} timers, {} turns\n",
         one["number"],

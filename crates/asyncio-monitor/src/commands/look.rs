@@ -1,8 +1,11 @@
 //! Commands that look and change nothing.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::{Reply, task_id};
+use crate::figures::Measured;
+use crate::history::Ended;
 use crate::server::State;
 use crate::views::{self, Filter, Listed, Order, Table, Tree, count, function, place, short};
 
@@ -163,15 +166,54 @@ pub(super) async fn graph(state: &State) -> Reply {
 pub(super) async fn stats(state: &State) -> Reply {
     let mut text = String::new();
     let mut is_ok = true;
-    for (watched, answer) in state.figures().await {
-        let name = format!("loop {} (thread {:?})", watched.number, watched.thread);
-        match answer {
-            Ok(figures) => text.push_str(&format!("{name}\n{figures}")),
+    for Measured { watched, figures, answer } in state.figures().await {
+        let answer = match answer {
+            Ok(lag) => format!("answers in {:.3} ms", lag.as_secs_f64() * 1e3),
             Err(silence) => {
                 is_ok = false;
                 text.push_str(&format!("{}\n", silence.text(&watched)));
+                "does not answer".to_owned()
             }
-        }
+        };
+        let (number, thread) = (watched.number, &watched.thread);
+        text.push_str(&format!("loop {number} (thread {thread:?}) {answer}\n{figures}"));
     }
     Reply { text, is_ok }
+}
+
+impl State {
+    /// The tasks of all loops that have ended, the newest first.
+    pub(crate) fn ended(&self) -> Vec<Ended> {
+        let loops = self.loops.open();
+        let mut all: Vec<Ended> =
+            loops.iter().flat_map(|watched| watched.observed.ended()).collect();
+        all.sort_by_key(|ended| Reverse(ended.at));
+        all
+    }
+}
+
+/// What the monitor knows by itself: it needs no answer of the loop.
+pub(super) fn ps_terminated(state: &State, words: &[String]) -> Reply {
+    let ps = match Ps::parse(words) {
+        Ok(ps) => ps,
+        Err(text) => return Reply::failed(text),
+    };
+    let all = state.ended();
+    let taken = all.iter().filter(|ended| ps.filter.takes(&ended.info)).take(ps.limit);
+    let taken: Vec<&Ended> = taken.collect();
+    let mut text = count(all.len(), "ended task");
+    if taken.len() < all.len() {
+        text.push_str(&format!(", {} shown", taken.len()));
+    }
+    text.push_str(&format!("\n{}", views::table_of_ended(taken.into_iter())));
+    Reply::ok(text)
+}
+
+pub(super) fn describe_ended(state: &State, id: &str) -> Reply {
+    let id = match task_id(id) {
+        Ok(id) => id,
+        Err(text) => return Reply::failed(text),
+    };
+    let text = views::describe_ended(id, &state.ended());
+    text.ok_or_else(|| format!("No ended task {id} is remembered\n")).into()
 }

@@ -41,12 +41,16 @@ struct Builtin {
 }
 
 #[rustfmt::skip]
-static BUILTINS: [Builtin; 9] = [
+static BUILTINS: [Builtin; 11] = [
     Builtin { names: &["help", "?", "h"], usage: "help", help: "shows the commands" },
     Builtin { names: &["ps", "p"], usage: "ps [-f TEXT] [-s COLUMN] [-r] [-n COUNT]",
         help: "lists tasks: those that contain TEXT, sorted by COLUMN, reversed, COUNT of them" },
     Builtin { names: &["where", "w"], usage: "where ID",
         help: "shows who made a task, where it waits, and who awaits it" },
+    Builtin { names: &["ps-terminated", "pt", "pst"], usage: "ps-terminated [-f TEXT] [-n COUNT]",
+        help: "lists the tasks that have ended, the newest first" },
+    Builtin { names: &["where-terminated", "wt"], usage: "where-terminated ID",
+        help: "shows how a task has ended, and who cancelled it" },
     Builtin { names: &["graph", "pstree"], usage: "graph",
         help: "shows who awaits whom; fails if tasks wait for each other in a circle" },
     Builtin { names: &["cancel", "ca"], usage: "cancel ID", help: "cancels a task" },
@@ -69,6 +73,8 @@ pub(crate) async fn run(state: &State, line: &str) -> Reply {
         ("help", []) => Reply::ok(help(state)),
         ("ps", words) => look::ps(state, words).await,
         ("where", [id]) => look::describe(state, id).await,
+        ("ps-terminated", words) => look::ps_terminated(state, words),
+        ("where-terminated", [id]) => look::describe_ended(state, id),
         ("graph", []) => look::graph(state).await,
         ("stats", []) => look::stats(state).await,
         ("cancel", [id]) => cancel::run(state, id).await,

@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::request::Request;
 use super::response::Response;
 use crate::commands;
-use crate::figures::Figures;
+use crate::figures::{Figures, Measured};
 use crate::server::State;
-use crate::views::{self, Circle, Filter, Order, Row, Tree};
+use crate::views::{self, Circle, EndedRow, Filter, Order, Row, Tree};
 
 /// How many tasks are listed, if the request names no number.
 const ROWS: usize = 500;
@@ -43,6 +43,11 @@ async fn look(state: &State, path: &str, request: &Request) -> Response {
         "/api/tasks" => tasks(state, request).await,
         "/api/tree" => tree(state).await,
         "/api/task" => task(state, request).await,
+        "/api/terminated" => {
+            let rows: Vec<EndedRow> = state.ended().iter().take(ROWS).map(EndedRow::new).collect();
+            Response::json(&rows)
+        }
+        "/metrics" => metrics(state),
         _ => Response::refusal((404, "there is nothing here")),
     }
 }
@@ -90,16 +95,18 @@ struct Overview {
 struct OneLoop {
     number: u64,
     thread: String,
-    /// `None` if it has not answered.
-    figures: Option<Figures>,
+    figures: Figures,
+    /// How long a callback from another thread stands in line, in seconds; `None` if the loop has
+    /// not answered.
+    lag: Option<f64>,
     silence: Option<String>,
 }
 
 async fn overview(state: &State) -> Overview {
-    let loops = state.figures().await.into_iter().map(|(watched, answer)| {
+    let loops = state.figures().await.into_iter().map(|Measured { watched, figures, answer }| {
         let silence = answer.as_ref().err().map(|silence| silence.text(&watched));
-        let (number, thread) = (watched.number, watched.thread.clone());
-        OneLoop { number, thread, figures: answer.ok(), silence }
+        let lag = answer.ok().map(|lag| lag.as_secs_f64());
+        OneLoop { number: watched.number, thread: watched.thread.clone(), figures, lag, silence }
     });
     Overview {
         version: Version::new(),
@@ -158,6 +165,39 @@ async fn tree(state: &State) -> Response {
     })
 }
 
+/// The statistics of all loops, as Prometheus reads them.
+fn metrics(state: &State) -> Response {
+    let pages = state.loops.open().into_iter().map(|watched| {
+        let name = format!("{}-{}", watched.thread, watched.number);
+        watched.handle.statistics().to_prometheus(&name)
+    });
+    let text = in_groups(pages);
+    Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text.into_bytes())
+}
+
+/// Puts the samples of a metric together, below one description.
+fn in_groups(pages: impl Iterator<Item = String>) -> String {
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    let mut current = 0;
+    for line in pages.flat_map(|page| page.lines().map(str::to_owned).collect::<Vec<_>>()) {
+        if let Some(about) = line.strip_prefix("# ") {
+            let metric = about.split(' ').nth(1).unwrap_or_default();
+            let known = groups.iter().position(|(known, _)| known == metric);
+            current = known.unwrap_or_else(|| {
+                groups.push((metric.to_owned(), Vec::new()));
+                groups.len() - 1
+            });
+        }
+        if let Some((_, lines)) = groups.get_mut(current) {
+            let is_description = line.starts_with('#');
+            if !is_description || !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    groups.into_iter().flat_map(|(_, lines)| lines).map(|line| line + "\n").collect()
+}
+
 async fn task(state: &State, request: &Request) -> Response {
     let Some(id) = request.word("id").and_then(|word| word.parse().ok()) else {
         return Response::refusal((400, "id is the number of a task"));
@@ -167,5 +207,26 @@ async fn task(state: &State, request: &Request) -> Response {
         Some(text) => Response::text(200, text),
         None if all.silent.is_empty() => Response::text(404, format!("No task {id}\n")),
         None => Response::text(503, all.silent.join("\n")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_samples_of_a_metric_are_together() {
+        let page = |name: &str| {
+            format!(
+                "# HELP a What a is.\n# TYPE a counter\na{{loop=\"{name}\"}} 1\n\
+                 # HELP b What b is.\n# TYPE b gauge\nb{{loop=\"{name}\"}} 1\n"
+            )
+        };
+        let text = in_groups([page("x"), page("y")].into_iter());
+        assert_eq!(
+            text,
+            "# HELP a What a is.\n# TYPE a counter\na{loop=\"x\"} 1\na{loop=\"y\"} 1\n\
+             # HELP b What b is.\n# TYPE b gauge\nb{loop=\"x\"} 1\nb{loop=\"y\"} 1\n"
+        );
     }
 }

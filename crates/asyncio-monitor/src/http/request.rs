@@ -135,9 +135,14 @@ impl Request {
             _ => return Err((405, "only GET, HEAD and POST are known")),
         }
         let given = self.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        if self.path.starts_with("/api/") && !access.is_token(given) {
+        if !is_page(&self.path) && !access.is_token(given) {
             return Err((401, "the token is missing or wrong"));
         }
         Ok(())
     }
+}
+
+/// The files of the page, which show nothing by themselves.
+fn is_page(path: &str) -> bool {
+    matches!(path, "/" | "/monitor.css" | "/monitor.js")
 }

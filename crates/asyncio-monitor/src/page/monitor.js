@@ -39,6 +39,8 @@ const state = {
   lags: [],
   last: null,
   closed: new Set(),
+  // What the tree shows.
+  tree: null,
 };
 
 // Asking ---------------------------------------------------------------------------------------
@@ -92,10 +94,9 @@ function showOverview(overview) {
   $("program").textContent = overview.program || "asyncio";
   $("process").textContent =
     `process ${overview.process} · watched for ${seconds(overview.uptime)}`;
-  const answered = overview.loops.filter((one) => one.figures);
   const silent = overview.loops.filter((one) => one.silence).map((one) => one.silence);
-  const sum = (name) => answered.reduce((all, one) => all + one.figures[name], 0);
-  const lag = Math.max(...answered.map((one) => one.figures.lag), 0);
+  const sum = (name) => overview.loops.reduce((all, one) => all + one.figures[name], 0);
+  const lag = Math.max(...overview.loops.map((one) => one.lag ?? 0), 0);
   state.lags.push(silent.length ? null : lag);
   if (state.lags.length > SAMPLES) state.lags.shift();
   showLag();
@@ -104,19 +105,22 @@ function showOverview(overview) {
   $("alarm").hidden = isAnswered;
   $("alarm").textContent = silent.join("\n");
   setState(isAnswered ? "live" : "blocked", isAnswered ? "good" : "bad");
-  if (!isAnswered && answered.length === 0) return;
   $("tasks-count").textContent = number(sum("tasks"));
-  $("timers").textContent = number(sum("timers"));
   const threads = overview.loops.map((one) => one.thread).join(", ");
-  $("loops").textContent =
-    overview.loops.length === 1 ? `loop of thread ${threads}` : `${overview.loops.length} loops`;
-  const turns = sum("turns"), now = performance.now();
-  if (state.last && turns >= state.last.turns) {
-    const rate = ((turns - state.last.turns) * 1000) / (now - state.last.now);
-    $("turns").textContent = number(Math.round(rate));
+  const loops = overview.loops.length === 1 ? "loop" : `${overview.loops.length} loops`;
+  $("loops").textContent = `${loops} (${threads}), ${number(sum("timers"))} timers`;
+  const longest = Math.max(...overview.loops.map((one) => one.figures.longest_step), 0);
+  $("longest").textContent = `longest step ${seconds(longest)}`;
+  const now = { steps: sum("steps"), busy: sum("busy"), at: performance.now() };
+  if (state.last) {
+    const elapsed = (now.at - state.last.at) / 1000;
+    const steps = Math.max(now.steps - state.last.steps, 0) / elapsed;
+    // A step that goes on counts when it ends.
+    const busy = Math.min(Math.max(now.busy - state.last.busy, 0) / elapsed, 1);
+    $("steps").textContent = number(Math.round(steps));
+    $("busy").textContent = isAnswered ? `${(100 * busy).toFixed(busy < 0.1 ? 1 : 0)} %` : "100 %";
   }
-  state.last = { turns, now };
-  $("turns-total").textContent = `${number(turns)} in all`;
+  state.last = now;
 }
 
 function setState(text, kind) {
@@ -164,6 +168,9 @@ function showLag() {
 }
 
 function showColumns() {
+  const shown = `${state.sort} ${state.isReversed}`;
+  if ($("columns").dataset.shown === shown) return;
+  $("columns").dataset.shown = shown;
   const heads = COLUMNS.map(([key, text, kind]) => {
     const isSorted = state.sort === key;
     const arrow = isSorted ? (state.isReversed ? " ↑" : " ↓") : "";
@@ -193,12 +200,30 @@ function showTasks(listing) {
       Object.entries(states).map(([name, count]) => `${number(count)} ${name}`).join(" · ");
   }
   if (listing.tasks.length === 0 && listing.silent.length > 0) return;
-  const rows = listing.tasks.map(showTask);
+  keepRows($("rows"), listing.tasks, showTask, COLUMNS.length + 1, "No task is like that");
+}
+
+// Shows a row for each task. A row whose task is shown already stays, with what has changed in it:
+// it does not go away under the mouse.
+function keepRows(body, tasks, show, columns, nothing) {
+  const known = new Map([...body.children].map((row) => [row.dataset.id, row]));
+  const rows = tasks.map((task) => {
+    const row = show(task);
+    const old = known.get(row.dataset.id);
+    if (!old) return row;
+    const cells = [...old.cells];
+    [...row.cells].forEach((cell, at) => {
+      // What a cell shows is its text; what it does belongs to the task, and stays.
+      if (cells[at].textContent !== cell.textContent) cells[at].replaceWith(cell);
+    });
+    return old;
+  });
   if (rows.length === 0) {
-    const cell = make("td", { colspan: COLUMNS.length + 1, class: "empty" }, "No task is like that");
-    rows.push(make("tr", {}, cell));
+    rows.push(make("tr", {}, make("td", { colspan: columns, class: "empty" }, nothing)));
   }
-  $("rows").replaceChildren(...rows);
+  const isSame = rows.length === body.children.length
+    && rows.every((row, at) => row === body.children[at]);
+  if (!isSame) body.replaceChildren(...rows);
 }
 
 function badge(task) {
@@ -236,10 +261,14 @@ async function cancelTask(task) {
   refresh();
 }
 
-async function detail(task) {
-  const response = await ask(`api/task?id=${task.id}`);
+function detail(task) {
+  return explain(task, async () => ({ text: await (await ask(`api/task?id=${task.id}`)).text() }));
+}
+
+async function explain(task, look) {
+  const { text } = await look();
   $("detail-title").textContent = `${task.name} (${task.id})`;
-  $("detail-text").textContent = await response.text();
+  $("detail-text").textContent = text;
   if (!$("detail").open) $("detail").showModal();
 }
 
@@ -250,6 +279,11 @@ function showTree(all) {
   $("circles").replaceChildren(...all.circles.map((circle) =>
     make("div", { class: "circle" }, `These tasks wait for each other: ${circle.text}`,
       make("ul", {}, ...circle.waits.map((wait) => make("li", { class: "code" }, wait))))));
+  if (all.tasks.length === 0 && all.silent.length > 0) return;
+  // Ages change all the time, and are not shown here.
+  const shown = JSON.stringify(all.tasks.map((task) => ({ ...task, age: 0, waited: 0, polls: 0 })));
+  if (shown === state.tree) return;
+  state.tree = shown;
   const tasks = new Map(all.tasks.map((task) => [task.id, task]));
   const awaits = new Map();
   const roots = [];
@@ -287,6 +321,26 @@ function showTree(all) {
   }
   $("tree").replaceChildren(...items);
 }
+
+function showEnded(all) {
+  $("shown").textContent = `the last ${number(all.length)}`;
+  keepRows($("ended"), all, (task) => make("tr", { "data-id": task.id },
+    make("td", { class: "number" }, String(task.id)),
+    make("td", {}, make("button", {
+      type: "button", class: "link",
+      onclick: () => explain(task, () => command(`where-terminated ${task.id}`)),
+    }, task.name)),
+    make("td", {},
+      make("span", { class: `badge ${ENDINGS[task.state] ?? ""}` }, task.state),
+      task.reason === null ? null : make("div", { class: "code quiet" }, task.reason)),
+    make("td", {}, make("div", { class: "code" }, task.function),
+      make("div", { class: "code quiet" }, task.created_at)),
+    make("td", { class: "number" }, seconds(task.lasted)),
+    make("td", { class: "number" }, `${seconds(task.ago)} ago`),
+    make("td", { class: "number" }, number(task.polls))), 7, "No task has ended yet");
+}
+
+const ENDINGS = { finished: "good", cancelled: "warm", panicked: "bad" };
 
 // The console ----------------------------------------------------------------------------------
 
@@ -342,6 +396,8 @@ async function look() {
     view = ask(`api/tasks?${query}`).then((response) => response.json()).then(showTasks);
   } else if (state.view === "tree") {
     view = ask("api/tree").then((response) => response.json()).then(showTree);
+  } else if (state.view === "ended") {
+    view = ask("api/terminated").then((response) => response.json()).then(showEnded);
   }
   showOverview(await overview);
   await view;
@@ -349,7 +405,7 @@ async function look() {
 
 function show(view) {
   state.view = view;
-  for (const name of ["tasks", "tree", "console"]) {
+  for (const name of ["tasks", "tree", "ended", "console"]) {
     $(`view-${name}`).hidden = name !== view;
     $(`tab-${name}`).setAttribute("aria-selected", String(name === view));
   }
@@ -358,7 +414,7 @@ function show(view) {
   refresh();
 }
 
-for (const name of ["tasks", "tree", "console"]) {
+for (const name of ["tasks", "tree", "ended", "console"]) {
   $(`tab-${name}`).addEventListener("click", () => show(name));
 }
 $("filter").addEventListener("input", refresh);

@@ -12,10 +12,11 @@ const WRAPPERS: [&str; 4] = [
 
 /// The function of a task, as its user wrote it.
 pub(crate) fn function(task: &TaskInfo) -> &'static str {
-    unwrapped(task.function())
+    function_of(task.future)
 }
 
-fn unwrapped(mut path: &'static str) -> &'static str {
+/// The function of a future with this type.
+pub(crate) fn function_of(mut path: &'static str) -> &'static str {
     loop {
         while let Some(outer) = path.strip_suffix("::{{closure}}") {
             path = outer;
@@ -59,11 +60,11 @@ mod tests {
     #[test]
     fn wrappers_are_left_out() {
         let main = "asyncio_task::interrupt::Main<demo::main::{{closure}}>";
-        assert_eq!(unwrapped(main), "demo::main");
+        assert_eq!(function_of(main), "demo::main");
         let child = "asyncio_task::group::child::ChildFuture<'_, '_, \
             asyncio_task::group::scope::AsIs<demo::work<fn(u8) -> Vec<u8>>::{{closure}}>, E>";
-        assert_eq!(unwrapped(child), "demo::work<fn(u8) -> Vec<u8>>");
-        assert_eq!(unwrapped("Vec<u8>"), "Vec<u8>");
-        assert_eq!(unwrapped("asyncio_task::interrupt::Main<"), "");
+        assert_eq!(function_of(child), "demo::work<fn(u8) -> Vec<u8>>");
+        assert_eq!(function_of("Vec<u8>"), "Vec<u8>");
+        assert_eq!(function_of("asyncio_task::interrupt::Main<"), "");
     }
 }

@@ -1,12 +1,14 @@
 //! What a monitor knows, as text for consoles and as values for the page.
 
+mod ended;
 mod function;
 mod row;
 mod table;
 mod task;
 mod tree;
 
-pub(crate) use function::function;
+pub(crate) use ended::{EndedRow, describe_ended, table_of_ended};
+pub(crate) use function::{function, function_of};
 pub(crate) use row::{Filter, Listed, Order, Row, list};
 pub(crate) use table::Table;
 pub(crate) use task::describe;

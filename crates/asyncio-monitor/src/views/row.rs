@@ -24,7 +24,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, task: &TaskInfo) -> bool {
+    pub(crate) fn takes(&self, task: &TaskInfo) -> bool {
         self.takes_state(task.state) && (self.text.is_empty() || self.takes_text(task))
     }
 

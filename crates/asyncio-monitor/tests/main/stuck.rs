@@ -24,17 +24,29 @@ fn the_monitor_answers_while_a_task_blocks_the_loop() {
             let texts = ["ps\n", "stats\n", "graph\n", "where 1\n", "cancel 1\n", "st\n"]
                 .map(|command| exchange(address, command));
             let help = exchange(address, "help\n");
+            let ended = exchange(address, "ps-terminated\n");
+            let metrics = exchange(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
             go_on.send(()).unwrap();
-            (texts, help)
+            (texts, help, ended, metrics)
         });
+        // A step is measured from its beginning.
+        yield_now().await;
         // The task that blocks.
         blocked.send(()).unwrap();
         may_go_on.recv().unwrap();
 
-        let (texts, help) = to_thread(move || client.join().unwrap()).await.unwrap();
+        let (texts, help, ended, metrics) =
+            to_thread(move || client.join().unwrap()).await.unwrap();
+        let this = asyncio_task::current_task().unwrap().id();
         for text in texts {
             assert!(text.contains("has not answered for 20 ms"), "{text}");
+            assert!(text.contains(&format!("it has been in task {this} ")), "{text}");
+            assert!(text.contains("the_monitor_answers_while_a_task_blocks_the_loop()"), "{text}");
+            assert!(text.contains("created at crates/asyncio-monitor/tests/main/stuck.rs:"));
         }
+        // What needs no answer is there all the same.
+        assert!(ended.starts_with("0 ended tasks\n"), "{ended}");
+        assert!(metrics.contains("asyncio_loop_running_step_seconds{loop="), "{metrics}");
         assert!(help.contains("shows the commands"), "{help}");
         drop(monitor);
     });
