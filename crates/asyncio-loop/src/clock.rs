@@ -2,6 +2,7 @@
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod sys;
+mod ticks;
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use self::sys::system_nanos;
+pub(crate) use self::ticks::{Mark, Scale, Ticks};
 
 /// A moment on a loop's clock.
 ///

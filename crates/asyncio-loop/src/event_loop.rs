@@ -14,6 +14,7 @@ mod host;
 mod marks;
 mod measure;
 mod open;
+mod recording;
 mod reports;
 mod run;
 pub(crate) mod running;
@@ -39,12 +40,12 @@ use self::hooks::Hooks;
 pub use self::hooks::TaskHooks;
 pub use self::host::Host;
 use self::host::Hosting;
-use self::marks::{DEBUG, GUIDED, HOOKS, MEASURED, Marks, STOPPING, VIRTUAL};
+use self::marks::{DEBUG, GUIDED, HOOKS, MEASURED, Marks, RECORDED, STOPPING, VIRTUAL};
 use self::measure::Measure;
 use crate::budget::StepBudget;
 use crate::clock::{Clock, LoopTime};
 use crate::driver::{Driver, Wait};
-use crate::kernel::{LocalScheduler, LoopWaker, caught};
+use crate::kernel::{LocalScheduler, LoopWaker, What, caught, cause};
 use crate::pace::Pace;
 use crate::report::ErrorContext;
 use crate::spawn::TaskOptions;
@@ -207,7 +208,7 @@ impl Inner {
     /// While there is work, polls are skipped until a bounded time has gone by (see [`Pace`]).
     #[inline]
     fn turn(&self, poll: bool) -> io::Result<bool> {
-        if self.marks.has(DEBUG | GUIDED | MEASURED) {
+        if self.marks.has(DEBUG | GUIDED | MEASURED | RECORDED) {
             return self.watched_turn(poll);
         }
         if poll || self.scheduler.ready() == 0 {
@@ -218,7 +219,7 @@ impl Inner {
         Ok(poll)
     }
 
-    /// A turn in debug mode, of a loop that is measured, or of one with a director.
+    /// A turn in debug mode, of a loop that is measured or recorded, or of one with a director.
     #[cold]
     fn watched_turn(&self, poll: bool) -> io::Result<bool> {
         if self.marks.has(GUIDED) {
@@ -249,23 +250,39 @@ impl Inner {
     /// Takes the remote queue, polls the driver, and moves due timers to the ready queue, in order
     /// of deadline. `ran`, `left`: runs of this turn that are done, and still to do.
     ///
-    /// `TIMED`: each step is timed, and so is this.
-    fn poll_events<const TIMED: bool>(&self, ran: usize, left: usize) -> io::Result<()> {
-        let measured = TIMED && self.marks.has(MEASURED);
+    /// `WATCHED`: the loop is measured or recorded, or in debug mode.
+    fn poll_events<const WATCHED: bool>(&self, ran: usize, left: usize) -> io::Result<()> {
+        let measured = WATCHED && self.marks.has(MEASURED);
+        let recorded = WATCHED && self.marks.has(RECORDED);
+        if recorded {
+            self.scheduler.record_poll(Some(What::PollBegins), cause::THREAD);
+        }
         self.scheduler.take_remote();
         let wait = self.wait();
+        if recorded {
+            self.scheduler.record_poll(None, cause::DESCRIPTOR);
+        }
         let waits = !measured || self.measure_before_wait(wait, ran, left)?;
         if waits {
             self.poll_driver(wait, ran, left)?;
         }
         self.scheduler.unparked();
+        if recorded {
+            self.scheduler.record_poll(None, cause::THREAD);
+        }
         self.scheduler.take_remote();
         self.advance_virtual_time(wait);
         let now = self.clock_now();
         if measured {
             self.measure_poll(wait != Wait::Now && waits);
         }
+        if recorded {
+            self.scheduler.record_poll(None, cause::TIMER);
+        }
         self.expire(now);
+        if recorded {
+            self.scheduler.record_poll(Some(What::PollEnds), cause::NONE);
+        }
         self.pace.polled(now);
         Ok(())
     }
@@ -360,18 +377,18 @@ impl Inner {
 
     /// Runs the entries that are in the ready queue now. Returns whether it is time to poll.
     #[inline]
-    fn run_ready<const TIMED: bool>(&self) -> io::Result<bool> {
+    fn run_ready<const WATCHED: bool>(&self) -> io::Result<bool> {
         let mut left = self.scheduler.ready();
         let mut ran = 0;
         let mut poll = false;
         while left > 0 {
             if poll {
                 // In the middle of a long batch: tasks that become ready queue up behind it.
-                self.poll_events::<TIMED>(ran, left)?;
+                self.poll_events::<WATCHED>(ran, left)?;
             }
             let count = left.min(self.pace.allowance());
-            if TIMED {
-                self.run_and_time(count);
+            if WATCHED {
+                self.run_watched(count);
             } else {
                 self.scheduler.run(count);
             }

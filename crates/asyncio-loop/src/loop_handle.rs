@@ -5,7 +5,7 @@ use std::fmt;
 use crate::context::SendContext;
 use crate::error::LoopClosed;
 use crate::gauges::Gauges;
-use crate::kernel::RemoteScheduler;
+use crate::kernel::{RemoteScheduler, Ring};
 
 /// A loop as other threads see it: `Send`, `Sync`, and cheap to clone.
 ///
@@ -116,6 +116,11 @@ impl LoopHandle {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.scheduler.is_closed()
+    }
+
+    /// Where events are recorded, if they are.
+    pub(crate) fn ring(&self) -> Option<std::sync::Arc<Ring>> {
+        self.scheduler.ring()
     }
 
     pub(crate) fn gauges(&self) -> &Gauges {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 use std::panic::Location;
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use asyncio_loop::{Context, EventLoop, Host, LoopRef, RunError, TaskOptions};
@@ -49,6 +51,9 @@ pub fn run<F: IntoFuture>(future: F) -> F::Output {
     Runner::builder().run(future)
 }
 
+/// How many events a runner has recorded, at most: 32 MB of them.
+const RECORDED_EVENTS: usize = 1 << 20;
+
 type LoopFactory = Box<dyn FnOnce() -> io::Result<EventLoop>>;
 type HostFactory = Box<dyn FnOnce() -> io::Result<Rc<dyn Host>>>;
 
@@ -69,6 +74,7 @@ type HostFactory = Box<dyn FnOnce() -> io::Result<Rc<dyn Host>>>;
 #[must_use]
 pub struct RunnerBuilder {
     debug: Option<bool>,
+    record: Option<PathBuf>,
     virtual_time: bool,
     factory: Option<LoopFactory>,
     host: Option<HostFactory>,
@@ -88,6 +94,29 @@ impl RunnerBuilder {
     /// ```
     pub fn debug(mut self, yes: bool) -> Self {
         self.debug = Some(yes);
+        self
+    }
+
+    /// Records the last million events of the loop, and writes them to this file when the runner is
+    /// closed, in the format of Perfetto and `chrome://tracing`: see
+    /// [`LoopRef::record`] and [`Recorder::keep_in`](asyncio_loop::inspect::Recorder::keep_in).
+    ///
+    /// Without a call of this, `ASYNCIO_RECORD=FILE` in the environment does the same for the first
+    /// runner of the process.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::Runner;
+    ///
+    /// let file = std::env::temp_dir().join(format!("recording-{}.json", std::process::id()));
+    /// Runner::builder().record(&file).run(async {});
+    /// assert!(std::fs::read_to_string(&file)?.starts_with("{\"traceEvents\":["));
+    /// std::fs::remove_file(file)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn record(mut self, file: impl Into<PathBuf>) -> Self {
+        self.record = Some(file.into());
         self
     }
 
@@ -249,6 +278,7 @@ impl RunnerBuilder {
         Runner {
             state: State::New(factory),
             debug: self.debug,
+            record: self.record,
             context: None,
             executor_timeout: self.executor_timeout,
             grace_period: self.grace_period,
@@ -284,6 +314,7 @@ impl fmt::Debug for RunnerBuilder {
 pub struct Runner {
     state: State,
     debug: Option<bool>,
+    record: Option<PathBuf>,
     context: Option<Context>,
     executor_timeout: Duration,
     grace_period: Duration,
@@ -324,6 +355,7 @@ impl Runner {
     pub fn builder() -> RunnerBuilder {
         RunnerBuilder {
             debug: None,
+            record: None,
             virtual_time: false,
             factory: None,
             host: None,
@@ -457,6 +489,9 @@ impl Runner {
                 if let Some(debug) = self.debug {
                     event_loop.set_debug(debug);
                 }
+                if let Some(file) = self.record.take().or_else(record_by_environment) {
+                    event_loop.record(RECORDED_EVENTS).keep_in(file);
+                }
                 loop_hook::call(&event_loop);
                 self.state = State::Open(event_loop);
                 Ok(())
@@ -502,6 +537,13 @@ impl Runner {
         let shutdown = end_jobs(event_loop, self.executor_timeout);
         let _ = event_loop.run_task(shutdown, TaskOptions::new().hidden());
     }
+}
+
+/// The file that the environment names, for the first loop of a runner in the process.
+fn record_by_environment() -> Option<PathBuf> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    let file = std::env::var_os("ASYNCIO_RECORD").filter(|file| !file.is_empty())?;
+    (!TAKEN.swap(true, Ordering::Relaxed)).then(|| file.into())
 }
 
 /// Cancels what is left on a loop, and runs it until that has ended, or the grace period has; false

@@ -26,8 +26,8 @@
 //! ```
 
 pub use asyncio_loop::inspect::{
-    Frame, Holder, Lag, ResourceInfo, RunningStep, SocketNames, Statistics, TaskInfo, TaskState,
-    WaitDetail, WaitInfo, find_circles,
+    Event, Frame, Happened, Holder, Lag, Recorder, Recording, ResourceInfo, RunningStep,
+    SocketNames, Statistics, TaskInfo, TaskState, WaitDetail, WaitInfo, WokenBy, find_circles,
 };
 pub use asyncio_loop::{TaskHooks, WaitsFor};
 pub use asyncio_task::{

@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::LoopRef;
-use super::marks::{DEBUG, GUIDED, MEASURED, RESTING, STOPPING, VIRTUAL};
+use super::marks::{DEBUG, GUIDED, MEASURED, RECORDED, RESTING, STOPPING, VIRTUAL};
 use crate::clock::{LoopTime, system_nanos};
 use crate::driver::Wait;
 use crate::error::RunError;
@@ -378,11 +378,11 @@ impl Guest {
     /// over.
     fn run_turn(&self) -> bool {
         let inner = &*self.event_loop.0;
-        let timed = inner.marks.has(DEBUG | MEASURED);
+        let timed = inner.marks.has(DEBUG | MEASURED | RECORDED);
         while self.left.get() > 0 {
             let count = self.left.get().min(inner.pace.allowance());
             if timed {
-                inner.run_and_time(count);
+                inner.run_watched(count);
             } else {
                 inner.scheduler.run(count);
             }

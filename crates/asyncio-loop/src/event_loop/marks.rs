@@ -18,6 +18,8 @@ pub(crate) const GUIDED: u8 = 1 << 4;
 pub(crate) const RESTING: u8 = 1 << 5;
 /// Steps are timed.
 pub(crate) const MEASURED: u8 = 1 << 6;
+/// Events are recorded.
+pub(crate) const RECORDED: u8 = 1 << 7;
 
 #[derive(Default)]
 pub(crate) struct Marks(Cell<u8>);

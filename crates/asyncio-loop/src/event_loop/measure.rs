@@ -215,8 +215,17 @@ impl Inner {
         }
     }
 
+    /// Runs `count` entries of a loop that is measured or recorded, or in debug mode.
+    pub(super) fn run_watched(&self, count: usize) {
+        if self.marks.has(DEBUG | MEASURED) {
+            self.run_and_time(count);
+        } else {
+            self.scheduler.run_recorded(count);
+        }
+    }
+
     /// Times each of `count` runs. In debug mode, reports the slow ones by name.
-    pub(super) fn run_and_time(&self, count: usize) {
+    fn run_and_time(&self, count: usize) {
         let mut began = system_nanos();
         for _ in 0..count {
             let Some(what) = self.scheduler.peek() else { return };
@@ -224,7 +233,7 @@ impl Inner {
             if measured {
                 self.measure_start(&what, began);
             }
-            self.scheduler.run(1);
+            self.scheduler.run_recorded(1);
             let now = system_nanos();
             let took = now.saturating_sub(began);
             if measured {

@@ -21,6 +21,10 @@ const NO_REACTOR: &str = "there is no reactor running";
 /// Says what to do about a crate that needs tokio's runtime. Its panic itself may end in the handle
 /// of the task, and its message does not know this project.
 fn notice_panic(task: &RunnableRef, payload: &Payload) {
+    let event_loop = owner_of(task).and_then(LoopRef::from_owner);
+    if let Some(recorder) = event_loop.and_then(|event_loop| event_loop.recorder()) {
+        recorder.keep(Some("panic"));
+    }
     if panic_message(&**payload).starts_with(NO_REACTOR) {
         let message = "a crate needs tokio's runtime: enable the feature `tokio-runtime` of the \
                        crate `asyncio`, and run with `#[asyncio::main(tokio)]` or \
@@ -177,6 +181,7 @@ impl LoopRef {
     /// ```
     #[doc(alias = "call_exception_handler")]
     pub fn report(&self, context: &ErrorContext) {
+        self.record_report(|| report::shown(context));
         let tell = || call_handler(self.exception_handler(), self, context);
         // The values in the context of the task help to explain the report.
         let in_task = context.task().map(|task| task.context().try_run(tell));

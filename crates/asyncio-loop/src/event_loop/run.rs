@@ -264,6 +264,7 @@ impl LoopRef {
             things.into_iter().for_each(|thing| caught(what, || drop(thing)));
         }
         self.0.scheduler.close();
+        caught("the file of a recording", || self.end_recording());
         self.0.scheduler.set_pick(None);
         drop_each("the end of a director", self.0.guided.take());
         let timers = self.0.timers.borrow_mut().drain();

@@ -32,8 +32,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod chrome;
 mod circles;
 mod prometheus;
+mod recorder;
 mod resources;
 mod sockets;
 mod stack;
@@ -42,6 +44,7 @@ mod task_info;
 mod wait_info;
 
 pub use circles::find_circles;
+pub use recorder::{Event, Happened, Recorder, Recording, WokenBy};
 #[doc(hidden)]
 pub use resources::{Describe, Resources};
 pub use resources::{Holder, ResourceInfo};

@@ -186,6 +186,14 @@ pub(super) fn discard(callback: Runnable) {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CallbackRef(RunnableRef);
 
+/// Where a callback was made. `callback` is no task.
+pub(super) fn site_of(callback: Runnable) -> &'static Location<'static> {
+    let head = callback.as_ptr().cast::<Head>();
+    // SAFETY: promise 11, and the allocation of a callback begins with a `Head` (`repr(C)`), whose
+    // `site` is written once.
+    unsafe { head.as_ref() }.site
+}
+
 impl CallbackRef {
     /// Puts the callback into the ready queue of its loop. It runs once, however often it is
     /// scheduled, and never when it was cancelled or its loop is closed.
@@ -295,10 +303,7 @@ impl CallbackRef {
     /// ```
     #[must_use]
     pub fn site(&self) -> &'static Location<'static> {
-        let head = self.0.runnable().as_ptr().cast::<Head>();
-        // SAFETY: it is alive, and the allocation of a callback begins with a `Head` (`repr(C)`),
-        // whose `site` is written once.
-        unsafe { head.as_ref() }.site
+        site_of(self.0.runnable())
     }
 
     pub(crate) fn into_runnable(self) -> RunnableRef {

@@ -14,7 +14,9 @@ use super::header::{self, DONE, FOREIGN, HIDDEN, Header, RUNNING, Runnable, Runn
 use super::header::{SCHEDULED, TASK, WAIT};
 use super::host::{self, Host, caught};
 use super::remote_queue::{Batch, Closed};
+use super::ring::{New, Ring, What};
 use super::scheduler::{Pick, Scheduler, SchedulerPtr, Tick};
+use super::site::Site;
 use super::task::{self, Outcome, RawTask, Spawn, TaskPtr, TaskRef};
 use crate::clock::LoopTime;
 use crate::context::ContextSlot;
@@ -48,6 +50,11 @@ impl RemoteScheduler {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.0.remote.is_closed()
+    }
+
+    /// Where events are recorded, if they are.
+    pub(crate) fn ring(&self) -> Option<std::sync::Arc<Ring>> {
+        self.0.ring()
     }
 
     /// What the loop has written down for others.
@@ -142,6 +149,16 @@ impl LocalScheduler {
     #[inline]
     pub(crate) fn gauges(&self) -> &Gauges {
         self.scheduler.gauges()
+    }
+
+    /// Tells other threads where events are recorded.
+    pub(super) fn share_ring(&self, ring: Option<std::sync::Arc<Ring>>) {
+        self.remote_queue().set_ring(ring);
+    }
+
+    /// Where events are recorded, if they are.
+    pub(crate) fn ring(&self) -> Option<std::sync::Arc<Ring>> {
+        self.remote_queue().ring()
     }
 
     /// Turns so far.
@@ -286,6 +303,32 @@ impl LocalScheduler {
             let Some(next) = self.scheduler.with(|local| local.ready.pop()) else { return };
             Self::run_one(next);
         }
+    }
+
+    /// `run`, and records callbacks. Tasks record themselves.
+    pub(crate) fn run_recorded(&self, count: usize) {
+        for _ in 0..count {
+            let next = self.scheduler.with(|local| local.ready.pop());
+            let Some(next) = next else { return };
+            let is_callback = !next.has(TASK | DONE);
+            if is_callback {
+                self.record_callback(What::CallbackBegins, next);
+            }
+            let kind = next.vtable;
+            Self::run_one(next);
+            if is_callback {
+                self.record(&New { kind: Some(kind), ..New::plain(What::CallbackEnds) });
+            }
+        }
+    }
+
+    fn record_callback(&self, what: What, callback: Runnable) {
+        let site = Site::new(callback::site_of(callback));
+        self.record(&New { kind: Some(callback.vtable), site, ..New::plain(what) });
+    }
+
+    fn record(&self, event: &New) {
+        self.scheduler.with(|local| local.ring.iter().for_each(|ring| ring.push(event)));
     }
 
     /// Runs an entry that was taken out of the ready queue.

@@ -27,6 +27,7 @@
 //! |---|---|
 //! | `panics`, `frames`, `lent`, `site`, `waits_for` | small things that stand alone |
 //! | `members`, `ready`, `remote_queue`, `memory` | index list, ready queue, remote queue, kept memory |
+//! | `ring` | the last events of a loop |
 //! | `header`, `scheduler`, `host` | header, counts and end; the queues of a loop; the table |
 //! | `guest_queue` | the ready queue of a loop that another loop runs, while that runs |
 //! | `callback`, `waker` | closures that run once; wakers |
@@ -101,6 +102,7 @@ mod memory;
 mod panics;
 mod ready;
 mod remote_queue;
+mod ring;
 mod scheduler;
 mod site;
 mod task;
@@ -118,6 +120,7 @@ pub(crate) use host::{Failure, Host, Moment, report_panic};
 pub(crate) use lent::Lent;
 pub(crate) use local_scheduler::{LocalScheduler, RemoteScheduler, owner_of};
 pub(crate) use panics::{Payload, catch, drop_payload, panic_message};
+pub(crate) use ring::{Copied, Event, Kept, Ring, What, cause};
 pub(crate) use task::LookAtWait;
 pub(crate) use task::Spawn;
 pub use task::{

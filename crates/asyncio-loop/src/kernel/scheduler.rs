@@ -6,6 +6,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::ptr::NonNull;
 use std::rc::{Rc, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 use super::guest_queue::GuestQueue;
@@ -15,6 +16,7 @@ use super::members::{Member, Members};
 use super::memory::Memory;
 use super::ready::ReadyQueue;
 use super::remote_queue::RemoteQueue;
+use super::ring::{Ring, cause};
 use crate::clock::LoopTime;
 use crate::gauges::Gauges;
 use crate::primitives::{is_thread, thread_id};
@@ -27,6 +29,8 @@ pub(crate) struct Scheduler {
     unpark: Box<dyn Fn() + Send + Sync>,
     /// Written on the owner's thread.
     pub(super) gauges: Gauges,
+    /// Where events are recorded, for other threads.
+    pub(super) ring: Mutex<Option<Arc<Ring>>>,
     local: UnsafeCell<Local>,
 }
 
@@ -58,6 +62,10 @@ pub(super) struct Local {
     pub(super) tell: Option<fn(Runnable, Moment)>,
     /// Whether the host is told.
     pub(super) hooked: bool,
+    /// Where events are recorded.
+    pub(super) ring: Option<Arc<Ring>>,
+    /// What wakes tasks now, if it is no task: one of `ring::cause`.
+    pub(super) cause: u8,
 }
 
 /// Chooses one of so many.
@@ -145,12 +153,15 @@ impl Scheduler {
             new_flags: 0,
             tell: None,
             hooked: false,
+            ring: None,
+            cause: cause::NONE,
         };
         Self {
             thread: thread_id(),
             remote: RemoteQueue::new(),
             unpark: Box::new(unpark),
             gauges: Gauges::default(),
+            ring: Mutex::default(),
             local: UnsafeCell::new(local),
         }
     }
@@ -159,6 +170,16 @@ impl Scheduler {
     #[inline]
     pub(super) fn is_owner(&self) -> bool {
         is_thread(self.thread)
+    }
+
+    /// Where events are recorded, if they are.
+    pub(super) fn ring(&self) -> Option<Arc<Ring>> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says where events are recorded.
+    pub(super) fn set_ring(&self, ring: Option<Arc<Ring>>) {
+        *self.ring.lock().unwrap_or_else(PoisonError::into_inner) = ring;
     }
 
     /// Ends the poll that the owner is parked in.

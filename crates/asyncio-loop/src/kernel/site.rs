@@ -59,6 +59,18 @@ impl Site {
         Self(number << 1 | FAR)
     }
 
+    /// The number, to be kept elsewhere.
+    pub(super) fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// # Safety
+    ///
+    /// `bits` come from a `Site`.
+    pub(super) unsafe fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
     pub(super) fn get(self) -> Option<&'static Location<'static>> {
         if self == Self::NONE {
             return None;

@@ -116,6 +116,11 @@ impl WaitsFor {
         u32::from(self as u8) << WAIT_SHIFT
     }
 
+    /// By its number.
+    pub(super) fn of_byte(number: u8) -> Option<Self> {
+        Self::of_number(u32::from(number))
+    }
+
     pub(super) fn of_flags(flags: u32) -> Option<Self> {
         Self::of_number(flags >> WAIT_SHIFT)
     }

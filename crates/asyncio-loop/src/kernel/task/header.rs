@@ -153,6 +153,16 @@ impl TaskHeader {
         self.wait_site.get().get()
     }
 
+    /// Where it was made, as a number.
+    pub(super) fn made_at(&self) -> Site {
+        self.site
+    }
+
+    /// Where it waits, as a number.
+    pub(super) fn waits_at(&self) -> Site {
+        self.wait_site.get()
+    }
+
     /// The details of what it waits for, unless that is a task that it is linked to.
     pub(super) fn wait_detail(&self) -> u64 {
         // SAFETY: without LINKED it is a number.

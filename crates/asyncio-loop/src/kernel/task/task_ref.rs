@@ -133,6 +133,7 @@ impl TaskRef {
     /// ```
     pub fn set_name(&self, name: &str) {
         let name = Some(Rc::from(name));
+        self.record_name(name.as_deref());
         self.with_extra(|extra| extra.name = name);
     }
 

@@ -1,0 +1,79 @@
+//! Switching the flight recorder on and off.
+
+use std::sync::Arc;
+
+use super::LoopRef;
+use super::marks::RECORDED;
+use crate::inspect::Recorder;
+use crate::loop_handle::LoopHandle;
+
+impl LoopRef {
+    /// Records what happens from now on: tasks that are made, woken, polled and end, callbacks,
+    /// when the loop looks for events, and reports. The last `events` of them are kept, in 32 bytes
+    /// each; the number is rounded up to a power of two. Ends an earlier recording.
+    ///
+    /// A loop that does not record pays nothing for this. What it costs otherwise is in
+    /// `docs/DEBUGGING.md`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let recorder = event_loop.record(10_000);
+    /// event_loop.run_until_complete(async {})?;
+    /// event_loop.stop_recording();
+    /// assert!(recorder.recording().events().count() > 3, "it keeps what there was");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn record(&self, events: usize) -> Recorder {
+        let recorder = Recorder::new(events);
+        if !self.is_closed() {
+            self.set_recorder(Some(recorder.clone()));
+        }
+        recorder
+    }
+
+    /// Records no more. The recorder keeps what it has.
+    pub fn stop_recording(&self) {
+        self.set_recorder(None);
+    }
+
+    fn set_recorder(&self, recorder: Option<Recorder>) {
+        let inner = &*self.0;
+        inner.marks.set(RECORDED, recorder.is_some());
+        inner.scheduler.set_ring(recorder.as_ref().map(|recorder| Arc::clone(recorder.ring())));
+    }
+
+    /// The recorder, while the loop records.
+    #[must_use]
+    pub fn recorder(&self) -> Option<Recorder> {
+        self.0.scheduler.ring().map(Recorder::of_ring)
+    }
+
+    /// Records that something was reported.
+    pub(super) fn record_report(&self, text: impl FnOnce() -> String) {
+        if self.0.marks.has(RECORDED) {
+            if let Some(recorder) = self.recorder() {
+                recorder.ring().note(text());
+            }
+        }
+    }
+
+    /// At the end of the loop: writes the file that the recorder was given.
+    pub(super) fn end_recording(&self) {
+        if let Some(recorder) = self.recorder() {
+            recorder.keep(None);
+        }
+        self.stop_recording();
+    }
+}
+
+impl LoopHandle {
+    /// The loop's recorder, while it records.
+    #[must_use]
+    pub fn recorder(&self) -> Option<Recorder> {
+        self.ring().map(Recorder::of_ring)
+    }
+}

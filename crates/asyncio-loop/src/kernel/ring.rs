@@ -1,0 +1,346 @@
+//! The last events of a loop, for those who want to know what led here.
+//!
+//! One thread writes, others read a copy while it goes on. An event is a few words, which are
+//! written and read one by one: a reader finds out afterwards which events were overwritten
+//! meanwhile, and leaves these out. All words are atomics, so a torn event is wrong, but no race.
+
+use std::collections::VecDeque;
+use std::panic::Location;
+use std::path::PathBuf;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Mutex, PoisonError};
+
+use super::header::VTable;
+use super::site::Site;
+use super::waits_for::WaitsFor;
+use crate::clock::{Mark, Scale, Ticks};
+
+/// Names and notes that are kept, at most.
+const TEXTS: usize = 4096;
+
+/// What an event is. The numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum What {
+    Created = 1,
+    Woken,
+    Begins,
+    Pends,
+    Ends,
+    CallbackBegins,
+    CallbackEnds,
+    PollBegins,
+    PollEnds,
+    Note,
+}
+
+impl What {
+    const ALL: [Self; 10] = [
+        Self::Created,
+        Self::Woken,
+        Self::Begins,
+        Self::Pends,
+        Self::Ends,
+        Self::CallbackBegins,
+        Self::CallbackEnds,
+        Self::PollBegins,
+        Self::PollEnds,
+        Self::Note,
+    ];
+
+    fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|what| *what as u8 == number)
+    }
+}
+
+/// What woke a task, if it was no task.
+pub(crate) mod cause {
+    pub(crate) const NONE: u8 = 0;
+    pub(crate) const TASK: u8 = 1;
+    pub(crate) const DESCRIPTOR: u8 = 2;
+    pub(crate) const TIMER: u8 = 3;
+    pub(crate) const THREAD: u8 = 4;
+}
+
+/// An event to be written.
+pub(super) struct New {
+    pub(super) what: What,
+    /// A task's number.
+    pub(super) task: u64,
+    /// Of the task or callback.
+    pub(super) kind: Option<&'static VTable>,
+    pub(super) site: Site,
+    /// The lower half of the number of another task.
+    pub(super) other: u32,
+    /// A kind of wait, a way to end, or a cause.
+    pub(super) detail: u8,
+}
+
+impl New {
+    /// Without details.
+    pub(super) fn plain(what: What) -> Self {
+        Self { what, task: 0, kind: None, site: Site::NONE, other: 0, detail: 0 }
+    }
+}
+
+/// An event that was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Event {
+    pub(crate) what: What,
+    /// On the system's clock.
+    pub(crate) nanos: u64,
+    pub(crate) task: u64,
+    pub(crate) function: Option<&'static str>,
+    pub(crate) site: Option<&'static Location<'static>>,
+    pub(crate) other: u32,
+    pub(crate) detail: u8,
+}
+
+impl Event {
+    /// What the task waits for from here on.
+    pub(crate) fn waits_for(&self) -> Option<WaitsFor> {
+        WaitsFor::of_byte(self.detail)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    stamp: AtomicU64,
+    task: AtomicU64,
+    kind: AtomicPtr<VTable>,
+    /// A site, or half of a number.
+    word: AtomicU32,
+    /// What it is, and its detail.
+    bytes: AtomicU32,
+}
+
+/// See the top of this file.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    /// As many as a power of two.
+    slots: Box<[Slot]>,
+    /// Events whose writing has begun.
+    begun: AtomicU64,
+    /// Events that are complete.
+    done: AtomicU64,
+    ticks: Ticks,
+    start: Mark,
+    names: Mutex<VecDeque<(u64, String)>>,
+    notes: Mutex<VecDeque<(u64, String)>>,
+    /// The file that it is to be written to.
+    pub(crate) file: Mutex<Option<Kept>>,
+}
+
+/// A file to be written, and the occasions on which it was.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) file: PathBuf,
+    pub(crate) written: Vec<&'static str>,
+}
+
+/// A copy of a ring.
+#[derive(Clone, Debug)]
+pub(crate) struct Copied {
+    /// In the order in which they happened.
+    pub(crate) events: Vec<Event>,
+    /// Events that were overwritten before this copy.
+    pub(crate) lost: u64,
+    /// When the recording began, and when this copy was made.
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// Names of tasks that were given one.
+    pub(crate) names: Vec<(u64, String)>,
+    /// Notes by their numbers, which are the `task` of their events.
+    pub(crate) notes: Vec<(u64, String)>,
+}
+
+impl Ring {
+    /// For so many events, at least.
+    pub(crate) fn new(events: usize) -> Self {
+        let ticks = Ticks::new();
+        let length = events.clamp(16, 1 << 24).next_power_of_two();
+        Self {
+            slots: (0..length).map(|_| Slot::default()).collect(),
+            begun: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            ticks,
+            start: Mark::now(ticks),
+            names: Mutex::default(),
+            notes: Mutex::default(),
+            file: Mutex::default(),
+        }
+    }
+
+    /// Writes an event, on the one thread that writes.
+    #[inline]
+    pub(super) fn push(&self, new: &New) {
+        let number = self.begun.load(Ordering::Relaxed);
+        self.begun.store(number + 1, Ordering::Relaxed);
+        // A reader that sees a word of this event sees that it has begun.
+        fence(Ordering::Release);
+        let slot = &self.slots[number as usize & (self.slots.len() - 1)];
+        slot.stamp.store(self.ticks.now(), Ordering::Relaxed);
+        slot.task.store(new.task, Ordering::Relaxed);
+        let kind = new.kind.map_or(ptr::null_mut(), |kind| ptr::from_ref(kind).cast_mut());
+        slot.kind.store(kind, Ordering::Relaxed);
+        let is_woken = new.what == What::Woken;
+        let word = if is_woken { new.other } else { new.site.bits() };
+        slot.word.store(word, Ordering::Relaxed);
+        let bytes = u32::from(new.what as u8) | u32::from(new.detail) << 8;
+        slot.bytes.store(bytes, Ordering::Relaxed);
+        self.done.store(number + 1, Ordering::Release);
+    }
+
+    /// Writes an event that has a text, on the one thread that writes.
+    pub(crate) fn note(&self, text: String) {
+        let number = self.done.load(Ordering::Relaxed);
+        keep(&self.notes, number, text);
+        self.push(&New { task: number, ..New::plain(What::Note) });
+    }
+
+    /// Writes that the loop begins or ends to look for events.
+    pub(super) fn push_plain(&self, what: What) {
+        self.push(&New::plain(what));
+    }
+
+    /// Remembers the name of a task.
+    #[cold]
+    pub(super) fn name(&self, task: u64, name: &str) {
+        keep(&self.names, task, name.to_owned());
+    }
+
+    /// Copies what is there.
+    pub(crate) fn copy(&self) -> Copied {
+        let end = Mark::now(self.ticks);
+        let scale = Scale::between(self.start, end);
+        let done = self.done.load(Ordering::Acquire);
+        let length = self.slots.len() as u64;
+        let first = done.saturating_sub(length);
+        let raw: Vec<Raw> = (first..done).map(|number| self.read(number)).collect();
+        // What was read above is not newer than this.
+        fence(Ordering::Acquire);
+        let begun = self.begun.load(Ordering::Relaxed);
+        // The event with the number `begun - 1`, at the latest, has overwritten this one.
+        let intact = begun.saturating_sub(length).max(first);
+        let intact_ones = raw.into_iter().skip((intact - first) as usize);
+        Copied {
+            events: intact_ones.filter_map(|raw| raw.decode(scale)).collect(),
+            lost: intact,
+            start: self.start.nanos,
+            end: end.nanos,
+            names: texts(&self.names),
+            notes: texts(&self.notes),
+        }
+    }
+
+    fn read(&self, number: u64) -> Raw {
+        let slot = &self.slots[number as usize & (self.slots.len() - 1)];
+        Raw {
+            stamp: slot.stamp.load(Ordering::Relaxed),
+            task: slot.task.load(Ordering::Relaxed),
+            kind: slot.kind.load(Ordering::Relaxed),
+            word: slot.word.load(Ordering::Relaxed),
+            bytes: slot.bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The words of an event as `push` has written them; of several events while it is torn.
+struct Raw {
+    stamp: u64,
+    task: u64,
+    kind: *const VTable,
+    word: u32,
+    bytes: u32,
+}
+
+impl Raw {
+    /// Of an event that is not torn.
+    fn decode(self, scale: Scale) -> Option<Event> {
+        let what = What::of(self.bytes as u8)?;
+        // SAFETY: `push` stores the address of a `&'static VTable`, or null.
+        let kind = unsafe { self.kind.as_ref() };
+        // SAFETY: the event is not torn and no `Woken`, so the word is the bits of a site.
+        let site = (what != What::Woken).then(|| unsafe { Site::from_bits(self.word) });
+        Some(Event {
+            what,
+            nanos: scale.nanos(self.stamp),
+            task: self.task,
+            function: kind.map(|kind| (kind.type_name)()),
+            site: site.and_then(Site::get),
+            other: if what == What::Woken { self.word } else { 0 },
+            detail: (self.bytes >> 8) as u8,
+        })
+    }
+}
+
+fn keep(texts: &Mutex<VecDeque<(u64, String)>>, number: u64, text: String) {
+    let mut texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
+    if texts.len() == TEXTS {
+        texts.pop_front();
+    }
+    texts.push_back((number, text));
+}
+
+fn texts(texts: &Mutex<VecDeque<(u64, String)>>) -> Vec<(u64, String)> {
+    texts.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn numbered(task: u64) -> New {
+        // Torn events would have halves that do not fit.
+        let other = task as u32;
+        New { what: What::Woken, task, kind: None, site: Site::NONE, other, detail: task as u8 }
+    }
+
+    #[test]
+    fn the_last_events_are_kept_in_order() {
+        let ring = Ring::new(16);
+        (0..100).for_each(|number| ring.push(&numbered(number)));
+        let copy = ring.copy();
+        assert_eq!(copy.lost, 84);
+        let tasks: Vec<u64> = copy.events.iter().map(|event| event.task).collect();
+        assert_eq!(tasks, (84..100).collect::<Vec<_>>());
+        assert!(copy.events.is_sorted_by_key(|event| event.nanos));
+    }
+
+    #[test]
+    fn a_reader_beside_the_writer_sees_no_torn_event() {
+        const EVENTS: u64 = if cfg!(miri) { 300 } else { 200_000 };
+        let ring = Arc::new(Ring::new(64));
+        let reader = {
+            let ring = Arc::clone(&ring);
+            std::thread::spawn(move || {
+                loop {
+                    let copy = ring.copy();
+                    for (place, event) in copy.events.iter().enumerate() {
+                        assert_eq!(event.task, copy.lost + place as u64);
+                        assert_eq!(event.other, event.task as u32);
+                        assert_eq!(event.detail, event.task as u8);
+                    }
+                    if copy.events.last().is_some_and(|event| event.task == EVENTS - 1) {
+                        return;
+                    }
+                }
+            })
+        };
+        (0..EVENTS).for_each(|number| ring.push(&numbered(number)));
+        reader.join().unwrap();
+    }
+
+    #[test]
+    fn texts_are_bounded() {
+        let ring = Ring::new(16);
+        (0..2 * TEXTS).for_each(|number| ring.note(number.to_string()));
+        let copy = ring.copy();
+        assert_eq!(copy.notes.len(), TEXTS);
+        let last = copy.events.last().unwrap();
+        assert_eq!(copy.notes.last().unwrap(), &(last.task, (2 * TEXTS - 1).to_string()));
+    }
+}
