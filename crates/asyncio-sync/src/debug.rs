@@ -59,11 +59,11 @@ pub(crate) fn is_on() -> bool {
     with_running(LoopRef::is_debug).unwrap_or(false)
 }
 
-/// Whether anything is to be noted, and the number of the current task.
+/// Whether anything is to be noted, and the number of the current task; zero if there is none.
 #[inline]
-pub(crate) fn current() -> (bool, Option<u64>) {
+pub(crate) fn current() -> (bool, u64) {
     with_running(|event_loop| (event_loop.is_debug(), event_loop.current_task_number()))
-        .unwrap_or((false, None))
+        .unwrap_or((false, 0))
 }
 
 /// Notes that the current task has taken a lock.

@@ -64,11 +64,22 @@ impl Line {
         Wait::shared(self.what, &**self.shared()).note(cx);
     }
 
-    /// Says which task holds the primitive for which the others wait.
+    /// Says which task holds the primitive, if somebody has ever waited for it.
     #[inline]
-    pub(crate) fn set_holder(&self, holder: Option<Holder>) {
+    pub(crate) fn held_by(&self, holder: impl FnOnce() -> Option<Holder>) {
         if let Some(shared) = self.shared.get() {
-            shared.holder.set(holder);
+            shared.holder.set(holder());
+        }
+    }
+
+    /// Says that nobody holds the primitive, and notifies the first one that is waiting, if any.
+    #[inline]
+    pub(crate) fn released(&self) {
+        if let Some(shared) = self.shared.get() {
+            shared.holder.set(None);
+            if shared.list.waiting() > 0 {
+                shared.notify();
+            }
         }
     }
 
@@ -139,8 +150,13 @@ impl Line {
     fn shared(&self) -> &Rc<Shared> {
         match self.shared.get() {
             Some(shared) => shared,
-            None => self.shared.get_or_init(|| Shared::new(self.made)),
+            None => self.make_shared(),
         }
+    }
+
+    #[cold]
+    fn make_shared(&self) -> &Rc<Shared> {
+        self.shared.get_or_init(|| Shared::new(self.made))
     }
 }
 
@@ -163,7 +179,7 @@ impl Shared {
 
     /// Takes a place at the end, for a future of the running loop. Its task waits for `what`, at
     /// the place of the caller.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn join(self: &Rc<Self>, what: WaitsFor, cx: &Context<'_>) -> Key {
         // Where no loop of ours runs, any executor will do.
@@ -289,8 +305,22 @@ impl<'a> Turn<'a> {
         self.poll_carefully(free, cx)
     }
 
+    #[inline(never)]
     #[track_caller]
     fn poll_in_line(&mut self, key: Key, free: usize, cx: &Context<'_>) -> Poll<()> {
+        match self.line.shared.get() {
+            // The only one in line was called. This usual way calls no function.
+            Some(shared) if shared.list.answer_alone(key) => {
+                self.place = None;
+                Poll::Ready(())
+            }
+            _ => self.poll_among_others(key, free, cx),
+        }
+    }
+
+    #[inline(never)]
+    #[track_caller]
+    fn poll_among_others(&mut self, key: Key, free: usize, cx: &Context<'_>) -> Poll<()> {
         if self.line.shared().list.answer(key) {
             self.place = None;
             return Poll::Ready(());

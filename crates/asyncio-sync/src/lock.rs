@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::pin::Pin;
@@ -66,8 +67,8 @@ pub struct Lock<T = ()> {
     line: Line,
     /// Whether debug mode knows the holder.
     noted: Cell<bool>,
-    /// The task that took the lock last, while it is held.
-    holder: Cell<Option<Holder>>,
+    /// The number of the task that took the lock last, and where. Zero is no task.
+    holder: Cell<(u64, Site)>,
 }
 
 impl<T> Lock<T> {
@@ -80,7 +81,7 @@ impl<T> Lock<T> {
             value,
             line: Line::new(WaitsFor::Lock),
             noted: Cell::new(false),
-            holder: Cell::new(None),
+            holder: Cell::new((0, Location::caller())),
         }
     }
 
@@ -108,7 +109,7 @@ impl<T> Lock<T> {
     }
 
     fn acquire_at(&self, site: Site) -> Acquire<'_, T> {
-        Acquire { lock: self, turn: Turn::new(&self.line), site, waiting: None }
+        Acquire { lock: self, turn: Turn::new(&self.line), site, waiting: ManuallyDrop::new(None) }
     }
 
     /// Like [`acquire`](Self::acquire), with a guard that keeps the lock alive and borrows nothing.
@@ -234,6 +235,12 @@ impl<T> Lock<T> {
     pub fn into_inner(self) -> T {
         *self.value.into_inner().expect(LEAKED)
     }
+
+    /// The task that holds the lock.
+    fn holder(&self) -> Option<Holder> {
+        let (task, at) = self.holder.get();
+        (task != 0 && self.is_locked()).then(|| Holder::new(task, at))
+    }
 }
 
 const LEAKED: &str = "the guard of this lock was leaked, and the value with it";
@@ -280,9 +287,10 @@ impl<T: fmt::Debug> fmt::Debug for Lock<T> {
 pub struct Acquire<'a, T = ()> {
     lock: &'a Lock<T>,
     turn: Turn<'a>,
-    /// Where the lock was asked for, and the wait that debug mode keeps of it.
+    /// Where the lock was asked for, and the wait that debug mode keeps of it. The destructor of
+    /// this future tests it by hand, so that it is short enough to be inlined.
     site: Site,
-    waiting: Option<Box<Waiting>>,
+    waiting: ManuallyDrop<Option<Box<Waiting>>>,
 }
 
 impl<'a, T> Future for Acquire<'a, T> {
@@ -294,12 +302,23 @@ impl<'a, T> Future for Acquire<'a, T> {
         let lock = self.lock;
         let free = usize::from(!lock.is_locked());
         if self.turn.poll(free, cx).is_pending() {
-            lock.line.set_holder(lock.holder.get());
+            lock.line.held_by(|| lock.holder());
             self.note_wait();
             return Poll::Pending;
         }
-        self.waiting = None;
+        if self.waiting.is_some() {
+            self.end_wait();
+        }
         Poll::Ready(Guard::new(lock, self.site))
+    }
+}
+
+impl<T> Drop for Acquire<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.waiting.is_some() {
+            self.end_wait();
+        }
     }
 }
 
@@ -307,8 +326,13 @@ impl<T> Acquire<'_, T> {
     #[cold]
     fn note_wait(&mut self) {
         if self.waiting.is_none() && debug::is_on() {
-            self.waiting = debug::waits(LockId::of(self.lock), self.site);
+            *self.waiting = debug::waits(LockId::of(self.lock), self.site);
         }
+    }
+
+    #[cold]
+    fn end_wait(&mut self) {
+        *self.waiting = None;
     }
 }
 
@@ -354,10 +378,9 @@ impl<T, L: Deref<Target = Lock<T>>> Guard<T, L> {
             lock.noted.set(true);
             debug::took(LockId::of(&*lock), site);
         }
-        let holder = task.map(|task| Holder::new(task, site));
-        lock.holder.set(holder);
-        lock.line.set_holder(holder);
+        lock.holder.set((task, site));
         let value = lock.value.take();
+        lock.line.held_by(|| lock.holder());
         Self { lock, value }
     }
 
@@ -398,10 +421,8 @@ impl<T, L: Deref<Target = Lock<T>>> Drop for Guard<T, L> {
             lock.noted.set(false);
             debug::released(LockId::of(lock));
         }
-        lock.holder.set(None);
-        lock.line.set_holder(None);
         lock.value.set(Some(value));
-        lock.line.notify_one();
+        lock.line.released();
     }
 }
 

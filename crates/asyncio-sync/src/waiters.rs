@@ -243,11 +243,14 @@ impl<W: Wake> WaiterList<W> {
         if !self.was_called(key) {
             return false;
         }
-        if self.in_ring.get() {
-            return self.answer_from_ring(key);
-        }
+        if self.in_ring.get() { self.answer_from_ring(key) } else { self.answer_alone(key) }
+    }
+
+    /// As [`answer`](Self::answer); false if there are others in line, too.
+    #[inline]
+    pub(crate) fn answer_alone(&self, key: Key) -> bool {
         // Its waker was taken when it was called.
-        let called = self.is_only(key);
+        let called = self.was_called(key) && !self.in_ring.get() && self.is_only(key);
         if called {
             self.notified.set(0);
         }

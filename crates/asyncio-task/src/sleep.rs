@@ -1,6 +1,7 @@
 //! Waiting for a moment, and for a turn.
 
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -139,14 +140,12 @@ impl Future for Sleep {
 
 #[track_caller]
 fn wait(cx: &Context<'_>, when: impl FnOnce(LoopTime) -> LoopTime) -> State {
-    let waker = LoopWaker::from_context(cx);
+    let site = Location::caller();
     let deadline = with_running(|event_loop| {
         let when = when(event_loop.time());
-        (when, event_loop.wake_at(when, waker))
+        event_loop.wake_at(when, LoopWaker::waiting_at(cx, Wait::until(when), site))
     });
-    let (when, deadline) = deadline.unwrap_or_else(|error| panic!("cannot sleep: {error}"));
-    Wait::until(when).note(cx);
-    State::Waiting(deadline)
+    State::Waiting(deadline.unwrap_or_else(|error| panic!("cannot sleep: {error}")))
 }
 
 impl fmt::Debug for Sleep {

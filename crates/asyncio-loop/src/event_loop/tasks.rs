@@ -123,11 +123,11 @@ impl LoopRef {
         self.0.scheduler.current()
     }
 
-    /// The number of the task that `current_task` gives.
+    /// The number of the task that `current_task` gives; zero if it gives none.
     #[doc(hidden)]
     #[inline]
     #[must_use]
-    pub fn current_task_number(&self) -> Option<u64> {
+    pub fn current_task_number(&self) -> u64 {
         self.0.scheduler.current_number()
     }
 

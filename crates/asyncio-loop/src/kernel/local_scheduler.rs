@@ -354,11 +354,13 @@ impl LocalScheduler {
         self.polled().filter(|task| !task.ptr().has(HIDDEN))
     }
 
-    /// The number of the task that is being polled, if it is one that users see.
+    /// The number of the task that is being polled; zero if it is none that users see.
     #[inline]
-    pub(crate) fn current_number(&self) -> Option<u64> {
-        let current = self.scheduler.with(|local| local.current)?;
-        if current.has(HIDDEN) { None } else { TaskPtr::of(current).map(TaskPtr::number) }
+    pub(crate) fn current_number(&self) -> u64 {
+        let Some(current) = self.scheduler.with(|local| local.current) else { return 0 };
+        // SAFETY: only tasks are made the current one.
+        let task = unsafe { TaskPtr::new(current) };
+        if task.has(HIDDEN) { 0 } else { task.number() }
     }
 
     /// The task that is being polled, one of the machinery too.

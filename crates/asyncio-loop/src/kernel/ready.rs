@@ -63,7 +63,9 @@ impl<T: Copy> ReadyQueue<T> {
         let place = self.taken & (self.ring.len() - 1);
         self.taken = self.taken.wrapping_add(1);
         // SAFETY: as in `push`: a ring with an entry in it has places.
-        *unsafe { self.ring.get_unchecked(place) }
+        let entry = *unsafe { self.ring.get_unchecked(place) };
+        // SAFETY: the places from `taken` up to `put` were filled.
+        Some(unsafe { entry.unwrap_unchecked() })
     }
 
     /// Puts an entry at the front; false if the queue is closed.

@@ -37,13 +37,16 @@ impl Site {
 
     #[inline]
     pub(super) fn new(location: &'static Location<'static>) -> Self {
+        Self::near(location).unwrap_or_else(|| Self::far(location))
+    }
+
+    /// The place, unless it is far away.
+    #[inline]
+    pub(super) fn near(location: &'static Location<'static>) -> Option<Self> {
         let distance = ptr::from_ref(location).expose_provenance().wrapping_sub(anchor());
         let near = distance as i32;
-        if near as isize as usize == distance && near as u32 & FAR == 0 {
-            Self(near as u32)
-        } else {
-            Self::far(location)
-        }
+        let is_near = near as isize as usize == distance && near as u32 & FAR == 0;
+        is_near.then_some(Self(near as u32))
     }
 
     #[cold]

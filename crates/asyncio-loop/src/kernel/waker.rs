@@ -10,6 +10,7 @@ use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 use super::callback::{self, CallbackRef};
 use super::header::{DONE, Header, Runnable, RunnableRef};
 use super::host;
+use super::site::Site;
 use super::task::TaskPtr;
 use super::waits_for::{Wait, WaitsFor};
 
@@ -21,8 +22,10 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, re
 /// `data` is the header of a live waker of ours: counted, or borrowed during a poll. Likewise
 /// below.
 unsafe fn clone(data: *const ()) -> RawWaker {
+    // SAFETY: the caller's promise.
+    let this = unsafe { header(data) };
     // SAFETY: the live waker keeps the header alive.
-    unsafe { Header::retain_shared(header(data)) };
+    unsafe { Header::retain_shared(this) };
     RawWaker::new(data, &VTABLE)
 }
 
@@ -34,7 +37,8 @@ unsafe fn wake(data: *const ()) {
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
-    let this = header(data);
+    // SAFETY: the caller's promise.
+    let this = unsafe { header(data) };
     // SAFETY: the live waker keeps the header alive, and by promise 4 the scheduler.
     let header = unsafe { this.as_ref() };
     // SAFETY: as above.
@@ -59,13 +63,19 @@ unsafe fn wake_by_ref(data: *const ()) {
 }
 
 unsafe fn release(data: *const ()) {
+    // SAFETY: the caller's promise.
+    let this = unsafe { header(data) };
     // SAFETY: the waker was counted, and is gone now.
-    unsafe { Header::release_shared(header(data)) };
+    unsafe { Header::release_shared(this) };
 }
 
+/// # Safety
+///
+/// `data` is that of a waker of ours.
 #[inline]
-fn header(data: *const ()) -> NonNull<Header> {
-    NonNull::new(data.cast_mut().cast()).expect("made from a header")
+unsafe fn header(data: *const ()) -> NonNull<Header> {
+    // SAFETY: `borrowed` made it of the address of a header.
+    unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }
 }
 
 /// The waker for a poll: counts nothing, and is not dropped.
@@ -198,14 +208,30 @@ impl LoopWaker {
     #[must_use]
     #[track_caller]
     pub fn waiting(cx: &Context<'_>, wait: Wait) -> Self {
-        let Some(runnable) = local(cx.waker()) else {
-            wait.note(cx);
-            return Self::foreign(cx.waker().clone());
+        Self::waiting_at(cx, wait, Location::caller())
+    }
+
+    /// As [`waiting`](Self::waiting), for a place that is known.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub fn waiting_at(cx: &Context<'_>, wait: Wait, site: &'static Location<'static>) -> Self {
+        // What is rare is a call at the end, so that the usual way saves no registers.
+        let (Some(runnable), Some(near)) = (local(cx.waker()), Site::near(site)) else {
+            return Self::waiting_rarely(cx, wait, site);
         };
         if let Some(task) = TaskPtr::of(runnable) {
-            task.set_wait(wait, Location::caller());
+            task.set_wait(wait, near);
         }
         Self(Kind::Local(RunnableRef::share(runnable)))
+    }
+
+    /// `waiting_at`, for every waker and place.
+    #[cold]
+    #[inline(never)]
+    fn waiting_rarely(cx: &Context<'_>, wait: Wait, site: &'static Location<'static>) -> Self {
+        wait.note_at(cx, site);
+        Self::from_context(cx)
     }
 
     /// Takes a waker from a waker.
@@ -388,8 +414,8 @@ impl Wait {
     #[inline]
     pub fn note_at(self, cx: &Context<'_>, site: &'static Location<'static>) {
         match local_task(cx.waker()) {
-            Some(task) => task.set_wait(self, site),
-            None => with_polled(|task| task.set_wait(self, site)),
+            Some(task) => task.set_wait(self, Site::new(site)),
+            None => with_polled(|task| task.set_wait(self, Site::new(site))),
         }
     }
 }
@@ -438,9 +464,9 @@ fn local(waker: &Waker) -> Option<Runnable> {
     if !std::ptr::eq(waker.vtable(), &VTABLE) {
         return None;
     }
-    let this = header(waker.data());
-    // SAFETY: the vtable is ours, so the waker keeps the header alive, and the scheduler (promise
-    // 4).
+    // SAFETY: the vtable is ours.
+    let this = unsafe { header(waker.data()) };
+    // SAFETY: the waker keeps the header alive, and the scheduler (promise 4).
     let header = unsafe { this.as_ref() };
     // SAFETY: as above.
     if !unsafe { header.scheduler.as_ref() }.is_owner() {

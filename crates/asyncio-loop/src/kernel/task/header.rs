@@ -132,9 +132,9 @@ impl TaskHeader {
 
     /// Notes what it waits for, and where. A link to an awaited task stays, with its kind.
     #[inline]
-    pub(in crate::kernel) fn set_wait(&self, wait: Wait, site: &'static Location<'static>) {
+    pub(in crate::kernel) fn set_wait(&self, wait: Wait, site: Site) {
         let flags = self.flags.get();
-        self.wait_site.set(Site::new(site));
+        self.wait_site.set(site);
         let what = if flags & LINKED == 0 {
             self.detail.set(Detail { bits: wait.bits() });
             wait.what()
