@@ -1,12 +1,15 @@
 //! Files: what is read and written, where, and that nothing is lost when a future is dropped.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{ErrorKind, SeekFrom};
+use std::io::{self, ErrorKind, SeekFrom};
 use std::path::PathBuf;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
 
 use asyncio_fs::{self as fs, File};
+use asyncio_loop::{ErrorContext, running_loop};
 use asyncio_task::{run, yield_now};
 use tempfile::TempDir;
 
@@ -170,6 +173,57 @@ fn a_full_disk_is_an_error_of_close() {
         file.write_all(b"too much").await.unwrap();
         assert_eq!(file.close().await.unwrap_err().kind(), ErrorKind::StorageFull);
     });
+}
+
+/// The reports of a run: what each says, and of what kind its error is.
+fn reports_of(test: impl AsyncFnOnce()) -> Vec<(String, Option<ErrorKind>)> {
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&reports);
+    run(async {
+        running_loop().set_exception_handler(Some(Rc::new(move |_, context: &ErrorContext| {
+            let error = context.error().and_then(|error| error.downcast_ref::<io::Error>());
+            log.borrow_mut().push((context.message().to_owned(), error.map(io::Error::kind)));
+        })));
+        test().await;
+    });
+    reports.take()
+}
+
+#[test]
+fn output_of_a_dropped_file_that_is_lost_is_reported_before_the_run_ends() {
+    let lost =
+        ("the output of a dropped file was not written".into(), Some(ErrorKind::StorageFull));
+    // Collected, under way, and both.
+    for (len, flushed, more) in [(9, false, 0), (9, true, 0), (9, true, 9), (700_000, true, 9)] {
+        let reports = reports_of(async || {
+            let mut file = File::options().write(true).open("/dev/full").await.unwrap();
+            let _ = poll_once(file.write_all(&pattern(len))).await;
+            if flushed {
+                let _ = poll_once(file.flush()).await;
+            }
+            if more > 0 {
+                let _ = poll_once(file.write(&pattern(more))).await;
+            }
+        });
+        assert_eq!(reports, std::slice::from_ref(&lost), "{len} bytes, {flushed}, {more}");
+    }
+}
+
+#[test]
+fn a_dropped_file_that_has_lost_nothing_is_not_reported() {
+    let folder = TempDir::new().unwrap();
+    let reports = reports_of(async || {
+        let mut directory = File::open(folder.path()).await.unwrap();
+        assert!(poll_once(directory.read(&mut [0])).await.is_none(), "it will fail");
+        drop(directory);
+        let mut full = File::options().write(true).open("/dev/full").await.unwrap();
+        full.write_all(b"too much").await.unwrap();
+        assert!(full.flush().await.is_err(), "that was told");
+        drop(full);
+        let mut file = File::create(folder.path().join("file")).await.unwrap();
+        file.write_all(b"enough").await.unwrap();
+    });
+    assert_eq!(reports, []);
 }
 
 #[test]

@@ -4,12 +4,15 @@
 //! so a future that is dropped loses nothing: the next operation waits for the job first, and takes
 //! over what it brings.
 
+use std::error::Error;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use asyncio_loop::WrapFuture;
+use asyncio_loop::{
+    ErrorContext, JobError, LoopHandle, WrapFuture, running_loop, try_running_loop,
+};
 
 use crate::job;
 
@@ -318,16 +321,52 @@ fn read_rest(mut file: &std::fs::File, mut bytes: Vec<u8>) -> Done {
 impl Drop for Core {
     /// Hands to the executor what has yet to be written; without a loop, writes it here.
     fn drop(&mut self) {
+        let writes = !self.reading && self.seeking.is_none();
         let before = self.job.take().and_then(WrapFuture::into_thread_future);
+        let reporter = Reporter::of_this_thread();
         if self.output.bytes.is_empty() {
             // The job under way goes on: it has its own handle of the file.
+            if let Some(before) = before.filter(|_| writes) {
+                before.add_done_callback(move |before| reporter.look_at(before.result(None)));
+            }
             return;
         }
         let write = self.write_work();
         job::start_detached(move || {
             // Jobs start in their order, so the one before is under way or over.
-            let _ = before.map(|before| before.result(None));
-            write();
+            let earlier = before.map(|before| before.result(None)).filter(|_| writes);
+            let done = write();
+            reporter.look_at(earlier.filter(is_lost).unwrap_or(Ok(done)));
         });
+    }
+}
+
+/// Whether what a job was to write has not been written.
+fn is_lost(done: &Result<Done, JobError>) -> bool {
+    matches!(done, Err(_) | Ok(Done::Written { result: Err(_), .. }))
+}
+
+/// Reports, on the loop that was running when the file was dropped, that its output is lost.
+struct Reporter(Option<LoopHandle>);
+
+impl Reporter {
+    fn of_this_thread() -> Self {
+        Self(try_running_loop().ok().map(|event_loop| event_loop.handle()))
+    }
+
+    fn look_at(&self, done: Result<Done, JobError>) {
+        let error: Box<dyn Error + Send> = match done {
+            Ok(Done::Written { result: Err(error), .. }) => Box::new(error),
+            Err(error) => Box::new(error),
+            Ok(_) => return,
+        };
+        let report = move || {
+            let context = ErrorContext::new("the output of a dropped file was not written");
+            running_loop().report(&context.with_error(error as Box<dyn Error>));
+        };
+        if let Some(event_loop) = &self.0 {
+            // A closed loop has nobody left to tell.
+            let _ = event_loop.call_soon_threadsafe(report);
+        }
     }
 }

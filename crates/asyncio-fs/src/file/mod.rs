@@ -28,7 +28,7 @@ use asyncio_loop::machinery::at_await;
 /// Reads go ahead of the caller, and writes are collected: [`flush`](Self::flush) hands them to the
 /// operating system, [`sync_all`](Self::sync_all) to the disk. [`close`](Self::close) flushes as
 /// well, and says whether that went well. A file that is dropped has the rest of its output written
-/// in the background; nobody hears of an error then.
+/// in the background; an error is reported to the loop's exception handler then.
 ///
 /// A file has one position for reading and writing, as the file of the operating system does.
 ///
