@@ -23,7 +23,7 @@
 //! [`task_group`], [`scope`](fn@scope), [`gather`](fn@gather), [`race`](fn@race),
 //! [`wait`](fn@wait). To end them: [`timeout`](fn@timeout), [`Task::cancel`],
 //! [`finally`](fn@finally), [`catch_cancel`](fn@catch_cancel). With threads: [`to_thread`],
-//! [`LoopThread`], [`run_coroutine_threadsafe`].
+//! [`LoopThread`], [`LoopPool`], [`run_coroutine_threadsafe`].
 //!
 //! # Features
 //!
@@ -82,9 +82,9 @@ pub use task::{
     eager_task_factory,
 };
 pub use threads::{
-    LoopThread, LoopThreadBuilder, SyncToAsync, TaskHandleExt, async_to_sync, from_thread,
-    run_coroutine_threadsafe, single_thread_scope, sync_to_async, thread_sensitive_scope,
-    to_thread,
+    LoopPool, LoopPoolBuilder, LoopThread, LoopThreadBuilder, SyncToAsync, TaskHandleExt,
+    async_to_sync, from_thread, run_coroutine_threadsafe, single_thread_scope, sync_to_async,
+    thread_sensitive_scope, to_thread,
 };
 /// Parts for the other crates of this project. Users need none of them, and they may change in any
 /// version.

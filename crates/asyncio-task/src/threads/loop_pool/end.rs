@@ -1,0 +1,74 @@
+//! The end of a pool: when all of its threads have ended.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use asyncio_loop::{JobError, JobPanic, ThreadFuture, ThreadPromise};
+
+#[derive(Debug)]
+pub(super) struct End {
+    begun: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Threads that have not ended.
+    left: usize,
+    /// What the first loop that ended by a panic has said.
+    panic: Option<String>,
+    waiting: Vec<ThreadPromise<()>>,
+}
+
+impl End {
+    pub(super) fn of(threads: usize) -> Self {
+        let state = State { left: threads, panic: None, waiting: Vec::new() };
+        Self { begun: AtomicBool::new(false), state: Mutex::new(state) }
+    }
+
+    /// Refuses what comes from now on.
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    /// The end of all threads.
+    pub(super) fn wait(&self) -> ThreadFuture<()> {
+        let (promise, future) = ThreadPromise::new();
+        self.change(|state| state.waiting.push(promise));
+        future
+    }
+
+    /// Runs the body of a thread.
+    pub(super) fn run_thread(&self, body: impl FnOnce()) {
+        let panic = catch_unwind(AssertUnwindSafe(body)).err().map(JobPanic::new);
+        self.change(|state| {
+            state.left -= 1;
+            if let Some(panic) = panic {
+                let message = || panic.message().unwrap_or_else(|| panic.to_string());
+                state.panic.get_or_insert_with(message);
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
+        if state.left > 0 {
+            return;
+        }
+        let (waiting, panic) = (std::mem::take(&mut state.waiting), state.panic.clone());
+        // Those that wait may call code of a user.
+        drop(state);
+        for promise in waiting {
+            promise.set_outcome(match &panic {
+                None => Ok(()),
+                Some(panic) => Err(JobError::Panicked(JobPanic::new(Box::new(panic.clone())))),
+            });
+        }
+    }
+}
