@@ -17,7 +17,7 @@ target="${CARGO_TARGET_DIR:-$PWD/target}"
 crates=$(ls crates)
 
 steps="fmt clippy test release guest doc links rows lines book monitor examples alone deps benches"
-steps="$steps interop instructions msrv unix loom asan miri"
+steps="$steps interop package instructions msrv unix loom asan miri"
 
 check_fmt() {
     cargo fmt --all --check
@@ -42,7 +42,7 @@ check_guest() {
 # The lines at which futures wait: they come from the compiler, so an optimised build has to show
 # the same.
 check_release() {
-    cargo test --release -p asyncio --features tempfile --test await_lines
+    cargo test --release -p asyncio --features http,tempfile,tls --test await_lines
 }
 
 check_doc() {
@@ -145,6 +145,22 @@ check_instructions() {
     python3 ci/instructions.py --check
 }
 
+# Every crate can be packed, and has what registries show.
+check_package() {
+    ci/package.sh
+}
+
+# The oldest versions of direct dependencies that the manifests allow. Only when it is named.
+check_minimal() {
+    cargo +nightly --version >/dev/null 2>&1 || skip "no nightly toolchain"
+    mkdir -p "$target/minimal"
+    rm -f "$target/minimal/Cargo.lock"
+    export CARGO_RESOLVER_LOCKFILE_PATH="$target/minimal/Cargo.lock"
+    cargo +nightly update -q -Zdirect-minimal-versions
+    cargo +nightly check -q --target-dir "$target/minimal" --workspace --lib --all-features \
+        --exclude asyncio-benches --exclude asyncio-examples --exclude asyncio-book
+}
+
 # The oldest compiler takes the crates; Debian's, where rustup has none.
 check_msrv() {
     ci/msrv.sh
@@ -157,6 +173,7 @@ check_unix() {
 
 # The fallbacks for what Linux has and other systems lack, on Linux. Only when it is named.
 check_portable() {
+    [ "$(uname)" = Linux ] || skip "here they are no fallbacks"
     export RUSTFLAGS="--cfg portable"
     cargo test --target-dir "$target/portable" -p asyncio-loop -p asyncio-net -p asyncio-process \
         --lib --tests

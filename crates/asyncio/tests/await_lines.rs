@@ -404,3 +404,124 @@ fn sockets_signals_and_processes() {
         cases.check().await;
     });
 }
+
+/// A transport that receives nothing that counts.
+#[cfg(feature = "tls")]
+struct Deaf;
+
+#[cfg(feature = "tls")]
+impl asyncio::Protocol for Deaf {
+    fn data_received(&mut self, _: &asyncio::Transport, _: &[u8]) {}
+}
+
+#[cfg(feature = "tls")]
+#[test]
+#[rustfmt::skip]
+fn handshakes_and_upgrades() {
+    use std::sync::Arc;
+
+    use asyncio::create_connection;
+    use asyncio::net::{upgrade_streams, upgrade_transport};
+    use asyncio::tls::rustls::crypto::ring::default_provider;
+    use asyncio::tls::rustls::server::{ResolvesServerCertUsingSni, ServerConfig};
+    use asyncio::tls::{
+        TlsClient, TlsServer, accept_tls, accept_transport_tls, start_tls, start_transport_tls,
+    };
+
+    asyncio::run(async {
+        let cases = Cases::default();
+        let silent = async |mut reader: StreamReader, _: StreamWriter| {
+            drop(reader.read_to_end().await);
+        };
+        let server = start_server("127.0.0.1:0", silent).await.unwrap();
+        let address = server.local_addr().unwrap();
+        let client = TlsClient::builder().danger_accept_any_certificate().build().unwrap();
+        // No handshake comes so far that it would want a certificate.
+        let none = Arc::new(ResolvesServerCertUsingSni::new());
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(none);
+        let tls = TlsServer::from_config(config);
+
+        let t = client.clone();
+        case!(cases, Descriptor, { drop(open_connection(address).tls(&t).await); });
+        let (mut r, mut w) = open_connection(address).await.unwrap();
+        let t = client.clone();
+        case!(cases, Descriptor, { drop(start_tls(&mut r, &mut w, &t, "a").await); });
+        let (mut r, mut w) = open_connection(address).await.unwrap();
+        let t = tls.clone();
+        case!(cases, Descriptor, { drop(accept_tls(&mut r, &mut w, &t).await); });
+        let transport = create_connection(address, || Deaf).await.unwrap();
+        let t = client.clone();
+        case!(cases, Descriptor, { drop(start_transport_tls(&transport, &t, "a").await); });
+        let transport = create_connection(address, || Deaf).await.unwrap();
+        let t = tls.clone();
+        case!(cases, Descriptor, { drop(accept_transport_tls(&transport, &t).await); });
+
+        let (mut r, mut w) = open_connection(address).await.unwrap();
+        case!(cases, Time, {
+            let wrap = async |plain| {
+                sleep(HOUR).await; // here
+                Ok(plain)
+            };
+            drop(upgrade_streams(&mut r, &mut w, wrap).await);
+        });
+        let transport = create_connection(address, || Deaf).await.unwrap();
+        case!(cases, Time, {
+            let wrap = async |plain| {
+                sleep(HOUR).await; // here
+                Ok(plain)
+            };
+            drop(upgrade_transport(&transport, wrap).await);
+        });
+        cases.check().await;
+    });
+}
+
+#[cfg(feature = "http")]
+#[test]
+#[rustfmt::skip]
+fn requests_and_web_sockets() {
+    use asyncio::http::websocket::WebSocketUpgrade;
+    use asyncio::http::{App, ClientSession, serve};
+
+    asyncio::run(async {
+        let cases = Cases::default();
+        let app = App::new()
+            .get("/slow", async || sleep(HOUR).await)
+            .get("/ws", async |upgrade: WebSocketUpgrade| {
+                upgrade.on_upgrade(async |socket| {
+                    sleep(HOUR).await;
+                    drop(socket);
+                })
+            });
+        let server = serve("127.0.0.1:0", app).shutdown_grace(Duration::ZERO).await.unwrap();
+        let server = Rc::new(server);
+        let address = server.local_addr().unwrap();
+        // It sends half of an answer.
+        let half = start_server("127.0.0.1:0", async |mut reader, writer| {
+            drop(reader.read_until(b"\r\n\r\n").await);
+            writer.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
+            drop(reader.read_to_end().await);
+        }).await.unwrap();
+        let half = format!("http://{}/", half.local_addr().unwrap());
+        let session = ClientSession::new();
+
+        let (s, url) = (session.clone(), format!("http://{address}/slow"));
+        case!(cases, Connection, { drop(s.get(url).await); });
+        let answer = session.get(&*half).await.unwrap();
+        case!(cases, Time, { drop(answer.text().await); });
+        let answer = session.get(&*half).await.unwrap();
+        case!(cases, Time, { drop(answer.bytes().await); });
+        let mut answer = session.get(&*half).await.unwrap();
+        assert_eq!(answer.chunk().await.unwrap().unwrap(), "abc");
+        case!(cases, Time, { drop(answer.chunk().await); });
+        let socket = session.ws_connect(format!("ws://{address}/ws")).await.unwrap();
+        case!(cases, Descriptor, { drop(socket.receive().await); });
+        let s = server.clone();
+        case!(cases, Event, { s.serve_forever().await; });
+        cases.check().await;
+    });
+}

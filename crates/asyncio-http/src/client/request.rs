@@ -1,9 +1,12 @@
 //! [`ClientRequest`].
 
 use std::fmt;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use asyncio_loop::WaitsFor;
+use asyncio_loop::machinery::{AtAwait, at_await};
 use asyncio_task::{running_loop, timeout_at};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -343,11 +346,21 @@ fn percent_decoded(text: &str) -> String {
 /// Boxed once: whoever awaits it is small.
 impl IntoFuture for ClientRequest {
     type Output = Result<ClientResponse, ClientError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output>>>;
+    type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = Self::Output>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        at_await(Box::pin(noted(self.run())))
     }
+}
+
+/// hyper's futures do not tell the task what it waits for.
+async fn noted<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        WaitsFor::Connection.note(cx);
+        future.as_mut().poll(cx)
+    })
+    .await
 }
 
 impl fmt::Debug for ClientRequest {

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use asyncio_loop::LoopTime;
+use asyncio_loop::machinery::at_await;
+use asyncio_loop::{LoopTime, WaitsFor};
 use asyncio_task::{Sleep, running_loop, sleep_until};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
@@ -198,8 +199,14 @@ impl ClientResponse {
     /// # Examples
     ///
     /// There is one at the [type](Self).
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
-        poll_fn(|cx| self.poll_chunk(cx)).await.transpose()
+    pub fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, ClientError>> {
+        at_await(async move {
+            let piece = poll_fn(|cx| {
+                WaitsFor::Connection.note(cx);
+                self.poll_chunk(cx)
+            });
+            piece.await.transpose()
+        })
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
@@ -223,28 +230,31 @@ impl ClientResponse {
     ///
     /// Dropping it drops the answer.
     #[doc(alias = "read")]
-    pub async fn bytes(mut self) -> Result<Bytes, ClientError> {
-        let max = self.body.max_body;
-        let too_large = |url: &Url| {
-            let text = format!("the answer is longer than {max} bytes");
-            ClientError::new(ClientErrorKind::TooLarge, text).at(url)
-        };
-        if self.content_length().is_some_and(|length| length > max as u64) && !self.body.is_over {
-            return Err(too_large(&self.url));
-        }
-        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
-        let Some(second) = self.chunk().await? else {
-            return if first.len() > max { Err(too_large(&self.url)) } else { Ok(first) };
-        };
-        let mut all = BytesMut::from(first);
-        all.extend_from_slice(&second);
-        while all.len() <= max {
-            match self.chunk().await? {
-                Some(piece) => all.extend_from_slice(&piece),
-                None => return Ok(all.freeze()),
+    pub fn bytes(mut self) -> impl Future<Output = Result<Bytes, ClientError>> {
+        at_await(async move {
+            let max = self.body.max_body;
+            let too_large = |url: &Url| {
+                let text = format!("the answer is longer than {max} bytes");
+                ClientError::new(ClientErrorKind::TooLarge, text).at(url)
+            };
+            if self.content_length().is_some_and(|length| length > max as u64) && !self.body.is_over
+            {
+                return Err(too_large(&self.url));
             }
-        }
-        Err(too_large(&self.url))
+            let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
+            let Some(second) = self.chunk().await? else {
+                return if first.len() > max { Err(too_large(&self.url)) } else { Ok(first) };
+            };
+            let mut all = BytesMut::from(first);
+            all.extend_from_slice(&second);
+            while all.len() <= max {
+                match self.chunk().await? {
+                    Some(piece) => all.extend_from_slice(&piece),
+                    None => return Ok(all.freeze()),
+                }
+            }
+            Err(too_large(&self.url))
+        })
     }
 
     /// The whole body as text, which is taken as UTF-8; other bytes become `U+FFFD`.
@@ -252,9 +262,11 @@ impl ClientResponse {
     /// # Errors
     ///
     /// As [`bytes`](Self::bytes).
-    pub async fn text(self) -> Result<String, ClientError> {
-        let bytes = self.bytes().await?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    pub fn text(self) -> impl Future<Output = Result<String, ClientError>> {
+        at_await(async move {
+            let bytes = self.bytes().await?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        })
     }
 
     /// The whole body as JSON, whatever its type is said to be.
@@ -263,10 +275,12 @@ impl ClientResponse {
     ///
     /// As [`bytes`](Self::bytes); [`Decode`](ClientErrorKind::Decode) when it is no JSON, or not of
     /// the type `T`.
-    pub async fn json<T: DeserializeOwned>(self) -> Result<T, ClientError> {
-        let url = self.url.clone();
-        let bytes = self.bytes().await?;
-        serde_json::from_slice(&bytes).map_err(|error| ClientError::decode(error).at(&url))
+    pub fn json<T: DeserializeOwned>(self) -> impl Future<Output = Result<T, ClientError>> {
+        at_await(async move {
+            let url = self.url.clone();
+            let bytes = self.bytes().await?;
+            serde_json::from_slice(&bytes).map_err(|error| ClientError::decode(error).at(&url))
+        })
     }
 
     /// Reads the body of a redirect, if that is little work.

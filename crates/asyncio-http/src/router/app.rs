@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use asyncio_loop::machinery::around_user;
 use axum_core::extract::{DefaultBodyLimit, Request};
 use axum_core::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
@@ -305,19 +306,24 @@ impl Next {
     /// # Examples
     ///
     /// There is one at [`App::middleware`].
-    pub async fn run(mut self, mut request: Request) -> Response {
-        if let Some(middleware) = self.app.middlewares.get(self.depth).cloned() {
-            self.depth += 1;
-            return middleware(request, self).await;
-        }
-        if let Some(limit) = self.app.body_limit {
-            limit.apply(&mut request);
-        }
-        let answer = match self.app.find(&mut request) {
-            Ok(call) => call(request),
-            Err(refusal) => return *refusal,
-        };
-        answer.await
+    pub fn run(mut self, mut request: Request) -> impl Future<Output = Response> {
+        around_user(
+            async move {
+                if let Some(middleware) = self.app.middlewares.get(self.depth).cloned() {
+                    self.depth += 1;
+                    return middleware(request, self).await;
+                }
+                if let Some(limit) = self.app.body_limit {
+                    limit.apply(&mut request);
+                }
+                let answer = match self.app.find(&mut request) {
+                    Ok(call) => call(request),
+                    Err(refusal) => return *refusal,
+                };
+                answer.await
+            },
+            &file!(),
+        )
     }
 }
 

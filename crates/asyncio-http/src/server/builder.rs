@@ -6,13 +6,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio_net::{HandlerResult, Server, ServerAddress, create_acceptor, round_robin};
+use asyncio_loop::machinery::{AtAwait, at_await};
+use asyncio_net::{
+    HandlerResult, Server, ServerAddress, StartServer, StreamReader, StreamWriter, create_acceptor,
+    round_robin, start_server,
+};
 
 use super::Site;
 use super::hooks::Hooks;
 use super::limits::Limits;
 use super::running::{Ending, HttpServer};
-use super::workers::{Workers, start_site};
+use super::workers::Workers;
 use crate::service::{IntoService, Service};
 
 /// Serves HTTP/1 and HTTP/2 on `address`: an [`App`](crate::App), an axum `Router`, any service of
@@ -298,14 +302,14 @@ impl<S> Serve<S> {
 
     async fn run(self) -> io::Result<HttpServer> {
         self.startup.run().await?;
-        let make_site = SiteOptions {
+        let site_options = SiteOptions {
             limits: self.limits,
             #[cfg(feature = "tls")]
             tls: self.tls,
         };
-        let site = Rc::new(make_site.clone().site((self.into_service)(self.service)));
+        let site = Rc::new(site_options.site((self.into_service)(self.service)));
         let mut started = Started(Vec::new());
-        let options = |start: asyncio_net::StartServer| {
+        let options = |start: StartServer| {
             let start = start.reuse_port(self.reuse_port);
             match self.backlog {
                 Some(connections) => start.backlog(connections),
@@ -314,12 +318,12 @@ impl<S> Serve<S> {
         };
         let workers = match self.workers {
             Some(services) if !services.is_empty() => {
-                Some(Workers::start(services, &make_site).await?)
+                Some(Workers::start(services, &site_options).await?)
             }
             _ => None,
         };
         if let Some(workers) = &workers {
-            let local = start_site(ServerAddress::nothing(), &site).await?;
+            let local = site_options.start(ServerAddress::nothing(), &site).await?;
             let mut intakes = vec![local.intake()];
             intakes.extend(workers.intakes());
             started.0.push(local);
@@ -329,7 +333,7 @@ impl<S> Serve<S> {
             }
         } else {
             for address in self.addresses {
-                started.0.push(options(start_site(address, &site)).await?);
+                started.0.push(options(site_options.start(address, &site)).await?);
             }
         }
         let servers = std::mem::take(&mut started.0);
@@ -346,13 +350,29 @@ pub(crate) struct SiteOptions {
 }
 
 impl SiteOptions {
-    pub(crate) fn site(self, service: Service) -> Site {
-        Site::new(
-            service,
-            self.limits,
-            #[cfg(feature = "tls")]
-            self.tls,
-        )
+    pub(crate) fn site(&self, service: Service) -> Site {
+        Site::new(service, self.limits, self.is_tls())
+    }
+
+    fn is_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        return false;
+    }
+
+    /// A server whose connections are served by `site`.
+    pub(crate) fn start(&self, address: ServerAddress, site: &Rc<Site>) -> StartServer {
+        let site = Rc::clone(site);
+        let start =
+            start_server(address, async move |reader: StreamReader, writer: StreamWriter| {
+                site.serve(reader, writer).await
+            });
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return start.tls(tls);
+        }
+        start
     }
 }
 
@@ -368,10 +388,10 @@ impl Drop for Started {
 /// Boxed once: whoever awaits it is small.
 impl<S: 'static> IntoFuture for Serve<S> {
     type Output = io::Result<HttpServer>;
-    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<HttpServer>>>>;
+    type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = io::Result<HttpServer>>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        at_await(Box::pin(self.run()))
     }
 }
 

@@ -27,24 +27,19 @@ pub(crate) struct Site {
     builder: auto::Builder<LoopExecutor>,
     requests: Rc<Requests>,
     closing: Event,
-    #[cfg(feature = "tls")]
-    tls: Option<asyncio_tls::TlsServer>,
+    /// Whether connections come with TLS.
+    is_tls: bool,
 }
 
 impl Site {
-    pub(crate) fn new(
-        service: Service,
-        limits: Limits,
-        #[cfg(feature = "tls")] tls: Option<asyncio_tls::TlsServer>,
-    ) -> Self {
+    pub(crate) fn new(service: Service, limits: Limits, is_tls: bool) -> Self {
         Self {
             service,
             limits,
             builder: limits.builder(),
             requests: Rc::default(),
             closing: Event::new(),
-            #[cfg(feature = "tls")]
-            tls,
+            is_tls,
         }
     }
 
@@ -58,31 +53,15 @@ impl Site {
     }
 
     /// Serves one connection to its end.
-    #[cfg_attr(not(feature = "tls"), allow(unused_mut))]
-    pub(crate) async fn serve(
-        &self,
-        mut reader: StreamReader,
-        mut writer: StreamWriter,
-    ) -> io::Result<()> {
+    pub(crate) async fn serve(&self, reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
         let addr = writer.peer_addr().ok();
-        let mut is_tls = false;
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            if let Err(error) = asyncio_tls::accept_tls(&mut reader, &mut writer, tls).await {
-                // Scanners of ports make these every day.
-                log::debug!("the handshake of TLS with {addr:?} failed: {error}");
-                return Ok(());
-            }
-            is_tls = true;
-        }
-        let _ = &mut is_tls;
         let activity = Activity::new();
         let io = LoopStream::watched(reader.join(writer), &activity);
         let service = Connected {
             service: self.service.clone(),
             requests: Rc::clone(&self.requests),
             activity: Rc::clone(&activity),
-            peer: Peer::new(addr, is_tls),
+            peer: Peer::new(addr, self.is_tls),
         };
         let mut connection = pin!(self.builder.serve_connection_with_upgrades(io, service));
         let mut closing = pin!(self.closing.wait());

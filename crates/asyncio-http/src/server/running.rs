@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use asyncio_loop::machinery::at_await;
 use asyncio_loop::{Signal, Signals};
 use asyncio_net::{Address, Server};
 use asyncio_sync::Event;
@@ -119,16 +120,18 @@ impl HttpServer {
     /// # Examples
     ///
     /// There is one at the [type](Self).
-    pub async fn shutdown(&self, grace: Duration) {
-        let rest = self.0.rest.borrow_mut().take();
-        if let Some(rest) = rest {
-            self.0.servers.iter().for_each(Server::close);
-            let inner = Rc::clone(&self.0);
-            let end = async move { inner.end(rest, grace).await };
-            // Dropping the handle detaches it.
-            drop(create_task_with(end, TaskOptions::new().name("shutdown of an HTTP server")));
-        }
-        self.0.is_over.wait().await;
+    pub fn shutdown(&self, grace: Duration) -> impl Future<Output = ()> {
+        at_await(async move {
+            let rest = self.0.rest.borrow_mut().take();
+            if let Some(rest) = rest {
+                self.0.servers.iter().for_each(Server::close);
+                let inner = Rc::clone(&self.0);
+                let end = async move { inner.end(rest, grace).await };
+                // Dropping the handle detaches it.
+                drop(create_task_with(end, TaskOptions::new().name("shutdown of an HTTP server")));
+            }
+            self.0.is_over.wait().await;
+        })
     }
 
     /// Serves until somebody else shuts the server down.
@@ -152,13 +155,15 @@ impl HttpServer {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub async fn serve_forever(&self) {
-        finally(self.0.is_over.wait(), async |outcome: Outcome<'_, ()>| {
-            if outcome.is_cancelled() {
-                self.shutdown(self.0.grace).await;
-            }
+    pub fn serve_forever(&self) -> impl Future<Output = ()> {
+        at_await(async move {
+            finally(self.0.is_over.wait(), async |outcome: Outcome<'_, ()>| {
+                if outcome.is_cancelled() {
+                    self.shutdown(self.0.grace).await;
+                }
+            })
+            .await;
         })
-        .await;
     }
 
     /// Serves until the process gets SIGTERM or SIGINT (Ctrl-C), and shuts the server down within
@@ -186,13 +191,15 @@ impl HttpServer {
     ///     serve("127.0.0.1:8080", app).await?.until_signal().await
     /// }).unwrap();
     /// ```
-    pub async fn until_signal(&self) -> io::Result<()> {
-        let mut signals = Signals::new([Signal::TERM, Signal::INT])?;
-        finally(signals.next(), async |_: Outcome<'_, Signal>| {
-            self.shutdown(self.0.grace).await;
+    pub fn until_signal(&self) -> impl Future<Output = io::Result<()>> {
+        at_await(async move {
+            let mut signals = Signals::new([Signal::TERM, Signal::INT])?;
+            finally(signals.next(), async |_: Outcome<'_, Signal>| {
+                self.shutdown(self.0.grace).await;
+            })
+            .await;
+            Ok(())
         })
-        .await;
-        Ok(())
     }
 }
 

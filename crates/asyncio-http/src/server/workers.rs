@@ -5,19 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_loop::{ThreadFuture, ThreadPromise};
-use asyncio_net::{Intake, ServerAddress, StartServer, StreamReader, StreamWriter, start_server};
+use asyncio_net::{Intake, ServerAddress};
 use asyncio_task::{LoopThread, gather, to_thread};
 
-use super::Site;
 use super::builder::{MakeService, SiteOptions};
-
-/// A server whose connections are served by `site`.
-pub(crate) fn start_site(address: ServerAddress, site: &Rc<Site>) -> StartServer {
-    let site = Rc::clone(site);
-    start_server(address, async move |reader: StreamReader, writer: StreamWriter| {
-        site.serve(reader, writer).await
-    })
-}
 
 /// Loops on threads of their own.
 pub(crate) struct Workers(Vec<Worker>);
@@ -73,7 +64,7 @@ async fn work(
     stop: ThreadFuture<Duration>,
 ) -> io::Result<()> {
     let site = Rc::new(options.site(service()));
-    let server = start_site(ServerAddress::nothing(), &site).await?;
+    let server = options.start(ServerAddress::nothing(), &site).await?;
     ready.set_result(server.intake());
     let grace = stop.await.unwrap_or_default();
     site.close();

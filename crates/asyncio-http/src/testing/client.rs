@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
 
+use asyncio_loop::machinery::at_await;
 use asyncio_net::JoinedStream;
 use asyncio_task::{TaskOptions, create_task_with};
 
@@ -140,9 +141,11 @@ impl TestClient {
 
     /// Ends the server as [`HttpServer::shutdown`](crate::HttpServer::shutdown) does, and waits
     /// until its requests have ended.
-    pub async fn shutdown(&self) {
-        self.site.close();
-        self.site.requests().wait_idle().await;
+    pub fn shutdown(&self) -> impl Future<Output = ()> {
+        at_await(async move {
+            self.site.close();
+            self.site.requests().wait_idle().await;
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::pin::Pin;
 
+use asyncio_loop::machinery::{AtAwait, at_await};
+
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use hyper::upgrade::Upgraded;
 use tungstenite::handshake::client::generate_key;
@@ -118,10 +120,10 @@ impl WebSocketConnect {
 /// Boxed once: whoever awaits it is small.
 impl IntoFuture for WebSocketConnect {
     type Output = Result<WebSocket, ClientError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output>>>;
+    type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = Self::Output>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        at_await(Box::pin(self.run()))
     }
 }
 

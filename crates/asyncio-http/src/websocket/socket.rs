@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use asyncio_loop::machinery::at_await;
 use asyncio_task::timeout;
 use futures_core::Stream;
 use hyper::upgrade::Upgraded;
@@ -115,8 +116,8 @@ impl WebSocket {
     /// # Cancel safety
     ///
     /// Nothing is lost.
-    pub async fn receive(&self) -> io::Result<Option<Message>> {
-        poll_fn(|cx| self.poll_receive(cx)).await.transpose()
+    pub fn receive(&self) -> impl Future<Output = io::Result<Option<Message>>> {
+        at_await(async move { poll_fn(|cx| self.poll_receive(cx)).await.transpose() })
     }
 
     fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Message>>> {
@@ -153,9 +154,11 @@ impl WebSocket {
     /// # Cancel safety
     ///
     /// If the future is dropped, the message may be sent later, as a whole.
-    pub async fn send(&self, message: impl Into<Message>) -> io::Result<()> {
-        let frame = message.into().into_frame();
-        self.write(frame).await
+    pub fn send(&self, message: impl Into<Message>) -> impl Future<Output = io::Result<()>> {
+        at_await(async move {
+            let frame = message.into().into_frame();
+            self.write(frame).await
+        })
     }
 
     /// Sends a ping; the answer is not waited for.
@@ -163,8 +166,8 @@ impl WebSocket {
     /// # Errors
     ///
     /// As [`send`](Self::send).
-    pub async fn ping(&self) -> io::Result<()> {
-        self.write(tungstenite::Message::Ping(bytes::Bytes::new())).await
+    pub fn ping(&self) -> impl Future<Output = io::Result<()>> {
+        at_await(async move { self.write(tungstenite::Message::Ping(bytes::Bytes::new())).await })
     }
 
     async fn write(&self, frame: tungstenite::Message) -> io::Result<()> {
@@ -198,29 +201,31 @@ impl WebSocket {
     /// # Cancel safety
     ///
     /// Dropped, the peer may not be told.
-    pub async fn close(&self, code: u16, reason: &str) -> io::Result<()> {
-        let code = CloseCode::from(code);
-        if !code.is_allowed() {
-            let text = format!("{code} is not a code to end a web socket with");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
-        let frame = CloseFrame { code, reason: reason.into() };
-        let closing = async {
-            poll_fn(|cx| {
-                let mut socket = self.0.socket.borrow_mut();
-                socket.get_ref().register(cx, false);
-                match socket.close(Some(frame.clone())) {
-                    Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    closed => return Poll::Ready(ended_ok(closed)),
-                }
-                flushed(socket.flush()).map(|flushed| flushed.or_else(ended))
-            })
-            .await?;
-            while self.receive().await?.is_some() {}
-            let _ = poll_fn(|cx| self.0.socket.borrow_mut().get_mut().poll_shutdown(cx)).await;
-            Ok(())
-        };
-        timeout(CLOSING, closing).await.unwrap_or(Ok(()))
+    pub fn close(&self, code: u16, reason: &str) -> impl Future<Output = io::Result<()>> {
+        at_await(async move {
+            let code = CloseCode::from(code);
+            if !code.is_allowed() {
+                let text = format!("{code} is not a code to end a web socket with");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            let frame = CloseFrame { code, reason: reason.into() };
+            let closing = async {
+                poll_fn(|cx| {
+                    let mut socket = self.0.socket.borrow_mut();
+                    socket.get_ref().register(cx, false);
+                    match socket.close(Some(frame.clone())) {
+                        Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        closed => return Poll::Ready(ended_ok(closed)),
+                    }
+                    flushed(socket.flush()).map(|flushed| flushed.or_else(ended))
+                })
+                .await?;
+                while self.receive().await?.is_some() {}
+                let _ = poll_fn(|cx| self.0.socket.borrow_mut().get_mut().poll_shutdown(cx)).await;
+                Ok(())
+            };
+            timeout(CLOSING, closing).await.unwrap_or(Ok(()))
+        })
     }
 }
 

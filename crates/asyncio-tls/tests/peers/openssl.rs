@@ -143,7 +143,8 @@ fn its_client_cannot_renegotiate() {
                     writer.write("you said ");
                     writer.write(&line);
                 }
-                ends.borrow_mut().push(reader.read(1).await.map_err(|error| error.kind()));
+                let end = reader.read(1).await.map_err(|error| error.kind());
+                ends.borrow_mut().push(end);
             }
         })
         .tls(&files.authority.server())
@@ -163,6 +164,41 @@ fn its_client_cannot_renegotiate() {
         // It says good bye by an alert.
         until(|| ends.borrow().len() == 2).await;
         assert!(ends.borrow().iter().all(|end| *end == Err(io::ErrorKind::InvalidData)));
+        assert_eq!(*reports.borrow(), [""; 0]);
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+/// TLS 1.3 changes keys in the middle of a conversation (RFC 8446, 4.6.3), when either side asks.
+#[test]
+fn its_client_asks_for_new_keys() {
+    let files = Files::new();
+    run(async {
+        let reports = reports();
+        let server = start_server("127.0.0.1:0", async |mut reader, writer| {
+            while let Some(line) = reader.next_line().await? {
+                writer.write("you said ");
+                writer.write(&line);
+            }
+            writer.close().await
+        })
+        .tls(&files.authority.server())
+        .await?;
+        let (address, roots) = (server.local_addr()?.to_string(), files.roots());
+        let args = ["s_client", "-connect", &address, "-CAfile", &roots, "-tls1_3"];
+        let Some(mut client) = Program::start("openssl", &args) else { return Ok(()) };
+        client.type_in("hello\n");
+        let mut client = client.wait_on_a_thread("you said hello").await;
+        for _ in 0..3 {
+            // `K` sends new keys and asks for ours.
+            client.type_in("K\n");
+            client = client.wait_on_a_thread("KEYUPDATE").await;
+            client.type_in("again\n");
+            client = client.wait_on_a_thread("you said again").await;
+        }
+        client.type_in("Q\n");
+        client.finish().await;
         assert_eq!(*reports.borrow(), [""; 0]);
         io::Result::Ok(())
     })

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Packs every crate that is published, as `cargo publish` would, and looks at what registries show.
+#
+#   ci/package.sh             the packages
+#   ci/package.sh --verify    also builds each crate from its package
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+verify=(--no-verify)
+[ "${1:-}" != --verify ] || verify=()
+failed=0
+
+complain() {
+    echo "$1: $2"
+    failed=1
+}
+
+for crate in crates/*; do
+    for file in README.md LICENSE-APACHE LICENSE-MIT; do
+        [ -e "$crate/$file" ] || complain "$crate" "no $file"
+    done
+    for key in description categories keywords readme license rust-version; do
+        grep -q "^$key\b" "$crate/Cargo.toml" || complain "$crate" "no $key"
+    done
+    # docs.rs builds the default features alone unless it is told.
+    if grep -q '^\[features\]' "$crate/Cargo.toml"; then
+        grep -q '^\[package.metadata.docs.rs\]' "$crate/Cargo.toml" ||
+            complain "$crate" "features, and no word to docs.rs"
+    fi
+done
+
+packages=()
+for crate in crates/*; do
+    packages+=(-p "$(basename "$crate")")
+done
+# Libraries: the lock file of the program counts.
+cargo package --quiet --allow-dirty --exclude-lockfile "${packages[@]}" "${verify[@]}"
+exit "$failed"
