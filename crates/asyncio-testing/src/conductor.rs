@@ -15,6 +15,7 @@ use crate::jobs::Jobs;
 use crate::order::Order;
 use crate::rng::Rng;
 use crate::trace::{MAIN, Trace, What, describe};
+use crate::watch::Watched;
 
 /// Steps between two looks at the system's clock.
 const LOOK_EVERY: u64 = 1024;
@@ -39,6 +40,7 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct Conductor {
     settings: Rc<Settings>,
+    #[cfg(feature = "net")]
     seed: u64,
     choices: RefCell<Choices>,
     rng: RefCell<Rng>,
@@ -53,7 +55,7 @@ pub(crate) struct Conductor {
     steps: Cell<u64>,
     /// The step after which nothing was ready the last time.
     rested: Cell<u64>,
-    started: Instant,
+    watched: Watched,
     stalled: Cell<Option<Instant>>,
     jobs: Jobs,
     /// Loops that make their turns between those of the main one.
@@ -99,6 +101,7 @@ impl Conductor {
     ) -> Self {
         Self {
             settings: Rc::clone(settings),
+            #[cfg(feature = "net")]
             seed,
             choices: RefCell::new(choices),
             rng: RefCell::new(Rng::new(seed)),
@@ -109,7 +112,7 @@ impl Conductor {
             failed: Cell::new(false),
             steps: Cell::new(0),
             rested: Cell::new(0),
-            started: Instant::now(),
+            watched: Watched::new(seed, settings.time_limit),
             stalled: Cell::new(None),
             jobs: Jobs::default(),
             companions: RefCell::default(),
@@ -266,13 +269,15 @@ impl Conductor {
     /// Records an event of the program.
     pub(crate) fn event(&self, text: &str) {
         self.events.borrow_mut().push(text.to_owned());
-        self.note(text);
+        self.trace.borrow_mut().push(running_time(), What::Event(text.into()));
     }
 
-    /// Puts words into the trace.
+    /// Tells what happens to the network.
+    #[cfg(feature = "net")]
     pub(crate) fn note(&self, text: &str) {
-        let now = try_running_loop().map_or(LoopTime::from_nanos(0), |running| running.time());
-        self.trace.borrow_mut().push(now, What::Event(text.into()));
+        if !self.failed.get() {
+            self.trace.borrow_mut().push(running_time(), What::Note(text.into()));
+        }
     }
 
     /// Says something about a decision, if words are wanted.
@@ -297,11 +302,11 @@ impl Conductor {
             self.fail(FailureKind::Runaway, message);
             return false;
         }
-        steps % LOOK_EVERY != 0 || self.is_in_time()
+        !self.watched.is_late() && steps % LOOK_EVERY != 0 || self.is_in_time()
     }
 
     fn is_in_time(&self) -> bool {
-        let in_time = self.started.elapsed() < self.settings.time_limit;
+        let in_time = !self.watched.left().is_zero();
         if !in_time && !self.closing.get() {
             let limit = self.settings.time_limit;
             self.fail(FailureKind::TimeLimit, format!("the run took longer than {limit:?}"));
@@ -376,6 +381,10 @@ impl Conductor {
 #[derive(Default)]
 struct Current(RefCell<Option<Rc<Conductor>>>, RefCell<Option<String>>);
 
+fn running_time() -> LoopTime {
+    try_running_loop().map_or(LoopTime::from_nanos(0), |running| running.time())
+}
+
 /// Where the running loop is, as words to be appended; empty for the main one.
 fn place() -> String {
     let running = try_running_loop().ok();
@@ -403,6 +412,7 @@ impl Conductor {
             }
         }
         let task = ready.task_id(index);
+        self.watched.step(self.steps.get(), task);
         let until = self.puts_off(ready, index, now);
         let what = if until.is_some() { What::PutOff(task) } else { What::Ran(task) };
         if !self.failed.get() {
@@ -464,11 +474,12 @@ impl Director for Conductor {
         self.stalled.set(Some(since));
         let companions = self.companions();
         let others = companions.as_ref().is_some_and(|companions| companions.is_reachable());
-        let mut left = self.settings.patience.saturating_sub(since.elapsed());
+        let patience = self.settings.patience.saturating_sub(since.elapsed());
+        let mut left = patience.min(self.watched.left());
         if others {
             left = left.min(SLICE);
         }
-        if (reachable || others) && !left.is_zero() && self.is_in_time() {
+        if (reachable || others) && !patience.is_zero() && self.is_in_time() {
             return Some(left);
         }
         if !self.failed.get() {

@@ -104,6 +104,14 @@ impl fmt::Display for Failure {
         if self.words.len() > SHOWN {
             writeln!(f, "    and {} more", self.words.len() - SHOWN)?;
         }
+        let notes: Vec<_> = self.trace.notes().collect();
+        if !notes.is_empty() {
+            writeln!(f, "  on the network:")?;
+        }
+        notes.iter().take(SHOWN).try_for_each(|note| writeln!(f, "    {note}"))?;
+        if notes.len() > SHOWN {
+            writeln!(f, "    and {} more", notes.len() - SHOWN)?;
+        }
         writeln!(f, "  last steps:")?;
         self.trace.last(LAST_STEPS).iter().try_for_each(|step| writeln!(f, "    {step}"))?;
         self.notes.iter().try_for_each(|note| writeln!(f, "  note: {note}"))?;

@@ -71,6 +71,7 @@ mod sim;
 mod simulation;
 mod systematic;
 mod trace;
+mod watch;
 
 pub use blocked::wait_all_tasks_blocked;
 pub use droppable::droppable;

@@ -160,7 +160,8 @@ impl Simulation {
         self.with(|settings| settings.max_steps = steps)
     }
 
-    /// How much real time a run may take. It is looked at between steps. Default: 60 seconds.
+    /// How much real time a run may take. It is looked at between steps; if a single step blocks
+    /// the thread for ten seconds more, the process ends with words. Default: 60 seconds.
     pub fn time_limit(self, limit: Duration) -> Self {
         self.with(|settings| settings.time_limit = limit)
     }

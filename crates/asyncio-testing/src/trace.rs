@@ -34,6 +34,9 @@ pub(crate) enum What {
     Job,
     JobFailed,
     Event(Rc<str>),
+    /// Of the network, not of the program.
+    #[cfg_attr(not(feature = "net"), allow(dead_code, reason = "there is no network"))]
+    Note(Rc<str>),
 }
 
 impl Trace {
@@ -65,7 +68,7 @@ impl Trace {
     /// The events that the program recorded with [`event`](crate::event()).
     pub fn events(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter_map(|entry| match &entry.what {
-            What::Event(text) => Some(&**text),
+            What::Event(text) | What::Note(text) => Some(&**text),
             _ => None,
         })
     }
@@ -84,10 +87,7 @@ impl Trace {
     fn words(&self, entry: &Entry) -> String {
         let task = |id: &u64| match self.names.get(id) {
             Some(name) => name.to_string(),
-            None if *id == 0 => "a callback".to_owned(),
-            None if *id == MAIN => "the main task".to_owned(),
-            None if *id >= HIDDEN => "a hidden task".to_owned(),
-            None => format!("Task-{id}"),
+            None => task_words(*id),
         };
         let what = match &entry.what {
             What::Ran(id) => format!("{} runs", task(id)),
@@ -97,8 +97,15 @@ impl Trace {
             What::Job => "a job runs".to_owned(),
             What::JobFailed => "a job fails by a fault".to_owned(),
             What::Event(text) => format!("event: {text}"),
+            What::Note(text) => text.to_string(),
         };
         format!("{:.9}s {what}", entry.time.as_secs_f64())
+    }
+
+    /// What happened to the network.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = String> {
+        let notes = self.entries.iter().filter(|entry| matches!(entry.what, What::Note(_)));
+        notes.map(|entry| self.words(entry))
     }
 
     /// The last entries in words.
@@ -126,6 +133,16 @@ impl fmt::Display for Trace {
 pub(crate) const MAIN: u64 = 1;
 /// The first number of a task of the machinery.
 const HIDDEN: u64 = 1 << 63;
+
+/// A task that is known by its number only.
+pub(crate) fn task_words(id: u64) -> String {
+    match id {
+        0 => "a callback".to_owned(),
+        MAIN => "the main task".to_owned(),
+        HIDDEN.. => "a hidden task".to_owned(),
+        _ => format!("Task-{id}"),
+    }
+}
 
 /// A task in words: its name, and where it was made.
 pub(crate) fn describe(task: &TaskRef) -> String {
