@@ -63,6 +63,7 @@
 mod body;
 mod client;
 mod peer;
+mod received;
 mod router;
 pub mod rt;
 mod server;

@@ -12,23 +12,24 @@ use hyper::body::Incoming;
 
 use crate::BoxError;
 use crate::body::LocalBody;
+use crate::received::Received;
 
 pub(crate) type Response = http::Response<LocalBody>;
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response, BoxError>>>>;
 
 /// A service in one type, for one loop.
 #[derive(Clone)]
-pub struct Service(Rc<dyn Fn(http::Request<Incoming>) -> Answer>);
+pub struct Service(Rc<dyn Fn(http::Request<Received>) -> Answer>);
 
 impl Service {
-    pub(crate) fn new<F>(call: impl Fn(http::Request<Incoming>) -> F + 'static) -> Self
+    pub(crate) fn new<F>(call: impl Fn(http::Request<Received>) -> F + 'static) -> Self
     where
         F: Future<Output = Result<Response, BoxError>> + 'static,
     {
         Self(Rc::new(move |request| Box::pin(call(request))))
     }
 
-    pub(crate) fn call(&self, request: http::Request<Incoming>) -> Answer {
+    pub(crate) fn call(&self, request: http::Request<Received>) -> Answer {
         (self.0)(request)
     }
 }
@@ -43,7 +44,9 @@ impl fmt::Debug for Service {
 /// service of tower, a service of hyper, or an async function from a [`Request`] to whatever axum
 /// takes as an answer.
 ///
-/// `Kind` is found by the compiler. Services of tower must be `Clone`, as axum's are.
+/// `Kind` is found by the compiler. Services of tower must be `Clone`, as axum's are, and take
+/// axum's [`Body`](crate::Body). Services of hyper take hyper's `Incoming`, which knows none of the
+/// server's limits for bodies.
 ///
 /// # Examples
 ///
@@ -90,7 +93,7 @@ impl IntoService<Made> for Service {
 
 impl<S, B> IntoService<OfTower> for S
 where
-    S: tower_service::Service<http::Request<Incoming>, Response = http::Response<B>>,
+    S: tower_service::Service<Request, Response = http::Response<B>>,
     S: Clone + 'static,
     S::Error: Into<BoxError>,
     S::Future: 'static,
@@ -102,7 +105,8 @@ where
             let mut service = self.clone();
             async move {
                 poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
-                let response = service.call(request).await.map_err(Into::into)?;
+                let response =
+                    service.call(request.map(Received::into_body)).await.map_err(Into::into)?;
                 Ok(response.map(LocalBody::new))
             }
         })
@@ -119,7 +123,7 @@ where
 {
     fn into_service(self) -> Service {
         Service::new(move |request| {
-            let answer = self.call(request);
+            let answer = self.call(request.map(Received::into_incoming));
             async move { Ok(answer.await.map_err(Into::into)?.map(LocalBody::new)) }
         })
     }
@@ -135,7 +139,7 @@ where
         Service::new(move |request| {
             let function = Rc::clone(&function);
             async move {
-                let response = function(request.map(axum_core::body::Body::new)).await;
+                let response = function(request.map(Received::into_body)).await;
                 Ok(response.into_response().map(LocalBody::new))
             }
         })

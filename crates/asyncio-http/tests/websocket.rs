@@ -197,3 +197,120 @@ fn a_router_of_axum_opens_web_sockets_without_tokio() {
         Ok(())
     });
 }
+
+// Heartbeats.
+
+const BEAT: Duration = Duration::from_secs(10);
+
+/// A server with a heartbeat that receives; and how that has ended, and when.
+type Ended = Rc<RefCell<Option<(Option<ErrorKind>, f64)>>>;
+
+fn beating(ended: &Ended) -> App {
+    let ended = ended.clone();
+    App::new().get("/", async move |upgrade: WebSocketUpgrade| {
+        let ended = ended.clone();
+        upgrade.heartbeat(BEAT).on_upgrade(async move |socket| {
+            let end = loop {
+                match socket.receive().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break None,
+                    Err(error) => break Some(error.kind()),
+                }
+            };
+            *ended.borrow_mut() = Some((end, now()));
+        })
+    })
+}
+
+#[test]
+fn a_peer_that_answers_no_ping_is_cut() {
+    run_in_virtual_time(async || {
+        let ended = Ended::default();
+        let mut stream = TestClient::new(beating(&ended)).connect();
+        let head = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13";
+        let key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+        write!(stream.writer(), "GET / HTTP/1.1\r\nhost: x\r\n{head}\r\n{key}\r\n\r\n");
+        assert!(stream.reader().read_until(b"\r\n\r\n").await?.starts_with(b"HTTP/1.1 101"));
+        sleep(Duration::from_secs(5)).await;
+        // Anything counts: an empty pong here.
+        stream.writer().write([0x8a, 0x80, 0, 0, 0, 0]);
+        assert_eq!(stream.reader().read_exactly(2).await?, [0x89, 0][..]);
+        assert_eq!(now(), 15.0);
+        assert_eq!(stream.reader().read(1).await?, "");
+        assert_eq!(now(), 20.0);
+        assert_eq!(*ended.borrow(), Some((Some(ErrorKind::TimedOut), 20.0)));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_peer_that_answers_pings_stays() {
+    run_in_virtual_time(async || {
+        let ended = Ended::default();
+        let socket = TestClient::new(beating(&ended)).ws_connect("/").await?;
+        let receiving = create_task({
+            let socket = socket.clone();
+            async move { socket.receive().await }
+        });
+        sleep(Duration::from_secs(3600)).await;
+        assert_eq!(*ended.borrow(), None);
+        socket.close(1000, "").await?;
+        assert_eq!(receiving.await??, None);
+        sleep(BEAT).await;
+        assert_eq!(*ended.borrow(), Some((None, 3600.0)));
+        Ok(())
+    });
+}
+
+#[test]
+fn answers_to_pings_count_while_nobody_receives() {
+    run_in_virtual_time(async || {
+        let app = App::new().get("/", async |upgrade: WebSocketUpgrade| {
+            upgrade.heartbeat(BEAT).on_upgrade(async |socket| {
+                sleep(Duration::from_secs(3600)).await;
+                // What came meanwhile is not lost.
+                let message = socket.receive().await?.expect("a message");
+                socket.send(message).await
+            })
+        });
+        let socket = TestClient::new(app).ws_connect("/").await?;
+        socket.send("hello").await?;
+        assert_eq!(socket.receive().await?, Some(Message::from("hello")));
+        assert_eq!(now(), 3600.0);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_client_with_a_heartbeat_notices_a_server_that_has_gone() {
+    run_in_virtual_time(async || {
+        let app = App::new().get("/", async |upgrade: WebSocketUpgrade| {
+            upgrade.on_upgrade(async |socket| {
+                std::future::pending::<()>().await;
+                drop(socket);
+            })
+        });
+        let client = TestClient::new(app);
+        let socket = client.ws_connect("/").heartbeat(BEAT).await?;
+        let error = socket.receive().await.unwrap_err();
+        assert_eq!((error.kind(), now()), (ErrorKind::TimedOut, 15.0));
+        assert_eq!(socket.send("late").await.unwrap_err().kind(), ErrorKind::TimedOut);
+        drop(socket);
+        assert_eq!(client.connection_count(), 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_web_socket_with_a_heartbeat_is_closed_when_it_is_dropped() {
+    run_in_virtual_time(async || {
+        let ended = Ended::default();
+        let socket = TestClient::new(beating(&ended)).ws_connect("/").heartbeat(BEAT).await?;
+        sleep(Duration::from_secs(1)).await;
+        drop(socket);
+        sleep(Duration::from_secs(1)).await;
+        let ended = *ended.borrow();
+        assert!(ended.is_some_and(|(_, when)| when == 1.0), "{ended:?}");
+        Ok(())
+    });
+}

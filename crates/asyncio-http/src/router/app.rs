@@ -12,6 +12,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use super::handler::{Call, Handler, erase};
 use super::path::Parameters;
 use crate::body::LocalBody;
+use crate::received::Received;
 use crate::service::{IntoService, Made, Service};
 
 /// Routes for handlers of one loop, which share data by `Rc`.
@@ -339,7 +340,7 @@ impl IntoService<Made> for App {
         Service::new(move |request| {
             let next = Next { app: Rc::clone(&app), depth: 0 };
             async move {
-                let response = next.run(request.map(axum_core::body::Body::new)).await;
+                let response = next.run(request.map(Received::into_body)).await;
                 Ok(response.map(LocalBody::new))
             }
         })

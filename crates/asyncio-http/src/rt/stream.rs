@@ -1,10 +1,11 @@
 //! [`LoopStream`]: a stream of the loop where hyper asks for `Send`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::{LoopHandle, LoopTime};
@@ -12,6 +13,8 @@ use asyncio_net::JoinedStream;
 use asyncio_task::running_loop;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use send_wrapper::SendWrapper;
+
+use crate::received::BodyWatch;
 
 /// A stream of a loop that may travel to another thread, as hyper's upgrades ask for it.
 ///
@@ -50,6 +53,18 @@ struct Inner {
     activity: Option<Rc<Activity>>,
 }
 
+impl Inner {
+    /// Notes whether the client takes what is sent.
+    fn noted<T>(&mut self, send: impl FnOnce(Pin<&mut JoinedStream>) -> Poll<T>) -> Poll<T> {
+        let result = send(Pin::new(&mut self.stream));
+        if let Some(activity) = &self.activity {
+            let left = result.is_pending();
+            activity.sent(left.then(|| self.stream.writer().transport().write_buffer_size()));
+        }
+        result
+    }
+}
+
 /// What a server's connection has received and not yet answered.
 #[derive(Debug)]
 pub(crate) struct Activity {
@@ -61,6 +76,12 @@ pub(crate) struct Activity {
     since: Cell<LoopTime>,
     /// Frames come between requests, too.
     is_http2: Cell<bool>,
+    /// The bodies of requests in flight.
+    bodies: RefCell<Vec<Arc<BodyWatch>>>,
+    /// Since when the client has taken nothing of what is there to be sent.
+    stuck_since: Cell<Option<LoopTime>>,
+    /// So many bytes were left then.
+    left: Cell<usize>,
 }
 
 impl Activity {
@@ -71,7 +92,51 @@ impl Activity {
             in_headers: Cell::new(true),
             since: Cell::new(running_loop().time()),
             is_http2: Cell::new(false),
+            bodies: RefCell::default(),
+            stuck_since: Cell::new(None),
+            left: Cell::new(0),
         })
+    }
+
+    /// Notes the body of a request whose headers are complete.
+    pub(crate) fn body(&self) -> Arc<BodyWatch> {
+        let watch = Arc::<BodyWatch>::default();
+        let mut bodies = self.bodies.borrow_mut();
+        bodies.retain(|body| Arc::strong_count(body) > 1);
+        bodies.push(Arc::clone(&watch));
+        watch
+    }
+
+    /// Since when the first of the bodies that are read waits for the client.
+    pub(crate) fn body_waits_since(&self) -> Option<LoopTime> {
+        self.bodies.borrow().iter().filter_map(|body| body.waits_since()).min()
+    }
+
+    /// Has the bodies fail that have waited since this time.
+    pub(crate) fn expire_bodies(&self, since: LoopTime) {
+        let mut bodies = self.bodies.take();
+        bodies.retain(|body| {
+            let is_late = body.waits_since().is_some_and(|waits| waits <= since);
+            if is_late {
+                body.expire();
+            }
+            !is_late
+        });
+        self.bodies.borrow_mut().append(&mut bodies);
+    }
+
+    /// Since when the client has taken nothing of what is there to be sent.
+    pub(crate) fn stuck_since(&self) -> Option<LoopTime> {
+        self.stuck_since.get()
+    }
+
+    /// The client has taken all, or so many bytes are `left`.
+    fn sent(&self, left: Option<usize>) {
+        let Some(left) = left else { return self.stuck_since.set(None) };
+        if self.stuck_since.get().is_none() || left != self.left.get() {
+            self.left.set(left);
+            self.stuck_since.set(Some(running_loop().time()));
+        }
     }
 
     fn bytes_came(&self) {
@@ -180,7 +245,8 @@ impl Write for LoopStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.here()?.stream).poll_write(cx, bytes)
+        let inner = self.here()?;
+        inner.noted(|stream| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -188,7 +254,8 @@ impl Write for LoopStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.here()?.stream).poll_write_vectored(cx, slices)
+        let inner = self.here()?;
+        inner.noted(|stream| stream.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -196,7 +263,8 @@ impl Write for LoopStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.here()?.stream).poll_flush(cx)
+        let inner = self.here()?;
+        inner.noted(|stream| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

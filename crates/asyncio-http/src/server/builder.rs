@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use asyncio_loop::machinery::{AtAwait, at_await};
 use asyncio_net::{
-    HandlerResult, Server, ServerAddress, StartServer, StreamReader, StreamWriter, create_acceptor,
-    round_robin, start_server,
+    ConnectedSocket, HandlerResult, Intake, Server, ServerAddress, StartServer, StreamReader,
+    StreamWriter, create_acceptor, round_robin, start_server,
 };
 
 use super::Site;
@@ -71,6 +71,7 @@ where
         into_service: S::into_service,
         limits: Limits::default(),
         backlog: None,
+        max_connections: None,
         reuse_port: false,
         grace: Duration::from_secs(60),
         startup: Hooks::default(),
@@ -117,6 +118,7 @@ pub struct Serve<S> {
     into_service: fn(S) -> Service,
     limits: Limits,
     backlog: Option<u32>,
+    max_connections: Option<usize>,
     reuse_port: bool,
     grace: Duration,
     startup: Hooks,
@@ -239,6 +241,53 @@ impl<S> Serve<S> {
         self
     }
 
+    /// How long a client may leave a handler waiting for the next piece of a request's body. Then
+    /// reading the body fails, and if the handler makes an error of that, its client gets status
+    /// 408. The default is 60 s, as nginx's `client_body_timeout`.
+    ///
+    /// A handler that does not read does not wait. A service of hyper takes hyper's body, which has
+    /// no limit.
+    pub fn body_timeout(mut self, limit: Duration) -> Self {
+        self.limits.body_timeout = limit;
+        self
+    }
+
+    /// How long a client may take nothing of its answer while there is more to send. Then the
+    /// connection is closed, and its requests are cancelled. The default is 60 s, as nginx's
+    /// `send_timeout`. It is noticed after twice that time at the latest.
+    pub fn send_timeout(mut self, limit: Duration) -> Self {
+        self.limits.send_timeout = limit;
+        self
+    }
+
+    /// How many bytes the body of a request may have. If its headers say more, it is refused by
+    /// status 413, and no handler is asked; else reading it fails at the limit. The default is no
+    /// limit, but extractors have one of [their own](crate::App::max_body).
+    ///
+    /// A service of hyper takes hyper's body, where only what the headers say counts.
+    ///
+    /// # From aiohttp
+    ///
+    /// `client_max_size`.
+    pub fn max_body_size(mut self, bytes: usize) -> Self {
+        self.limits.max_body_size = bytes;
+        self
+    }
+
+    /// How many connections may be open at once. When there are as many, the server accepts no more
+    /// until one of them ends; they wait in the [`backlog`](Self::backlog). With several
+    /// [`loops`](Self::loops), further ones are accepted and closed at once. The default is no
+    /// limit.
+    ///
+    /// # Panics
+    ///
+    /// If `count` is zero.
+    pub fn max_connections(mut self, count: usize) -> Self {
+        assert!(count > 0, "a server needs a connection");
+        self.max_connections = Some(count);
+        self
+    }
+
     /// How many requests may be in flight on one connection of HTTP/2. The default is 200.
     pub fn max_streams(mut self, count: u32) -> Self {
         self.limits.max_streams = count;
@@ -310,7 +359,10 @@ impl<S> Serve<S> {
         let site = Rc::new(site_options.site((self.into_service)(self.service)));
         let mut started = Started(Vec::new());
         let options = |start: StartServer| {
-            let start = start.reuse_port(self.reuse_port);
+            let mut start = start.reuse_port(self.reuse_port);
+            if let Some(count) = self.max_connections {
+                start = start.max_connections(count);
+            }
             match self.backlog {
                 Some(connections) => start.backlog(connections),
                 None => start,
@@ -328,7 +380,8 @@ impl<S> Serve<S> {
             intakes.extend(workers.intakes());
             started.0.push(local);
             for address in self.addresses {
-                let acceptor = create_acceptor(address, round_robin(intakes.clone()));
+                let hand_over = hand_over(intakes.clone(), self.max_connections);
+                let acceptor = create_acceptor(address, hand_over);
                 started.0.push(options(acceptor).await?);
             }
         } else {
@@ -373,6 +426,17 @@ impl SiteOptions {
             return start.tls(tls);
         }
         start
+    }
+}
+
+/// Gives connections to loops by turns; those beyond the limit are closed.
+fn hand_over(intakes: Vec<Intake>, limit: Option<usize>) -> impl FnMut(ConnectedSocket) {
+    let mut by_turns = round_robin(intakes.clone());
+    move |socket| {
+        let open = || intakes.iter().map(Intake::client_count).sum::<usize>();
+        if limit.is_none_or(|limit| open() < limit) {
+            by_turns(socket);
+        }
     }
 }
 

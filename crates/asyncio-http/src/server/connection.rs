@@ -11,12 +11,15 @@ use asyncio_loop::LoopTime;
 use asyncio_net::{StreamReader, StreamWriter};
 use asyncio_sync::Event;
 use asyncio_task::{Sleep, running_loop, sleep_until};
+use http::StatusCode;
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::server::conn::auto;
 
 use super::limits::{Limit, Limits};
 use super::request::{Answering, Requests};
 use crate::peer::Peer;
+use crate::received::Received;
 use crate::rt::{Activity, LoopExecutor, LoopStream};
 use crate::service::Service;
 
@@ -60,6 +63,7 @@ impl Site {
         let service = Connected {
             service: self.service.clone(),
             requests: Rc::clone(&self.requests),
+            max_body_size: self.limits.max_body_size,
             activity: Rc::clone(&activity),
             peer: Peer::new(addr, self.is_tls),
         };
@@ -84,6 +88,14 @@ impl Site {
                         return Poll::Ready(Ok(()));
                     }
                     Poll::Ready(Limit::Idle) => connection.as_mut().graceful_shutdown(),
+                    Poll::Ready(Limit::Body) => {
+                        let now = running_loop().time();
+                        activity.expire_bodies(now - self.limits.body_timeout);
+                    }
+                    Poll::Ready(Limit::Answer) => {
+                        log::debug!("{addr:?} is cut: it does not read its answer");
+                        return Poll::Ready(Ok(()));
+                    }
                 }
             }
         })
@@ -132,6 +144,10 @@ impl<'a> Watch<'a> {
             }
             let now = running_loop().time();
             match deadline {
+                Some((when, Limit::Body)) if when <= now => {
+                    self.set(now + self.limits.longest_look());
+                    return Poll::Ready(Limit::Body);
+                }
                 Some((when, limit)) if when <= now => {
                     self.is_ending = true;
                     self.set(now + self.limits.header_timeout);
@@ -146,7 +162,9 @@ impl<'a> Watch<'a> {
     /// A client that was asked to end an idle connection has as long as for headers to do it.
     fn deadline(&self) -> Option<(LoopTime, Limit)> {
         match self.limits.deadline(self.activity) {
-            Some(_) if self.is_ending => Some((self.when, Limit::Headers)),
+            Some((_, Limit::Headers | Limit::Idle)) if self.is_ending => {
+                Some((self.when, Limit::Headers))
+            }
             deadline => deadline,
         }
     }
@@ -161,6 +179,7 @@ impl<'a> Watch<'a> {
 struct Connected {
     service: Service,
     requests: Rc<Requests>,
+    max_body_size: usize,
     activity: Rc<Activity>,
     peer: Peer,
 }
@@ -172,7 +191,13 @@ impl hyper::service::Service<http::Request<Incoming>> for Connected {
 
     fn call(&self, mut request: http::Request<Incoming>) -> Answering {
         let in_flight = self.activity.request(request.version() == http::Version::HTTP_2);
+        let max_size = self.max_body_size;
+        if request.body().size_hint().lower() > max_size as u64 {
+            return Answering::refuse(StatusCode::PAYLOAD_TOO_LARGE, in_flight);
+        }
         request.extensions_mut().insert(self.peer.clone());
-        Answering::start(&self.requests, self.service.call(request), in_flight)
+        let watch = (!request.body().is_end_stream()).then(|| self.activity.body());
+        let request = request.map(|body| Received::new(body, max_size, watch.as_ref()));
+        Answering::start(&self.requests, self.service.call(request), in_flight, watch)
     }
 }

@@ -7,6 +7,9 @@ use hyper_util::server::conn::auto;
 
 use crate::rt::{Activity, LoopExecutor, LoopTimer};
 
+/// How many headers a request may have by default: hyper's number.
+const MAX_HEADERS: usize = 100;
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// The headers of a request are complete within this time.
@@ -17,6 +20,12 @@ pub(crate) struct Limits {
     pub(crate) max_headers: usize,
     pub(crate) max_streams: u32,
     pub(crate) half_close: bool,
+    /// The next piece of a request's body comes within this time.
+    pub(crate) body_timeout: Duration,
+    /// The client takes a piece of its answer within this time.
+    pub(crate) send_timeout: Duration,
+    /// The body of a request has no more bytes.
+    pub(crate) max_body_size: usize,
 }
 
 impl Default for Limits {
@@ -25,18 +34,23 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
             max_header_size: 64 * 1024,
-            max_headers: 100,
+            max_headers: MAX_HEADERS,
             max_streams: 200,
             half_close: false,
+            body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
+            max_body_size: usize::MAX,
         }
     }
 }
 
-/// What ends a connection.
+/// What a client has taken too long for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
     Headers,
     Idle,
+    Body,
+    Answer,
 }
 
 impl Limits {
@@ -48,8 +62,11 @@ impl Limits {
             // Ours, which tells an idle connection from a slow request.
             .header_read_timeout(None)
             .max_buf_size(self.max_header_size.max(8192))
-            .max_headers(self.max_headers)
             .half_close(self.half_close);
+        // hyper keeps the headers of a request in a faster place if it is told no number.
+        if self.max_headers != MAX_HEADERS {
+            builder.http1().max_headers(self.max_headers);
+        }
         builder
             .http2()
             .timer(LoopTimer)
@@ -58,19 +75,29 @@ impl Limits {
         builder
     }
 
-    /// When a connection ends on which nothing more happens, and why; `None` while a request is in
-    /// flight.
+    /// When a connection has taken too long on which nothing more happens, and for what; `None`
+    /// while a request is in flight for whose client nobody waits.
     pub(crate) fn deadline(&self, activity: &Activity) -> Option<(LoopTime, Limit)> {
-        let (in_headers, since) = activity.waiting()?;
-        Some(if in_headers {
-            (since + self.header_timeout, Limit::Headers)
-        } else {
-            (since + self.keep_alive_timeout, Limit::Idle)
-        })
+        let request = match activity.waiting() {
+            Some((true, since)) => Some((since + self.header_timeout, Limit::Headers)),
+            Some((false, since)) => Some((since + self.keep_alive_timeout, Limit::Idle)),
+            None => {
+                let since = activity.body_waits_since();
+                since.map(|since| (since + self.body_timeout, Limit::Body))
+            }
+        };
+        let answer = activity.stuck_since().map(|since| (since + self.send_timeout, Limit::Answer));
+        match (request, answer) {
+            (Some(request), Some(answer)) => {
+                Some(if request.0 < answer.0 { request } else { answer })
+            }
+            (request, answer) => request.or(answer),
+        }
     }
 
     /// How long nobody has to look at a connection with a request in flight.
     pub(crate) fn longest_look(&self) -> Duration {
-        self.header_timeout.min(self.keep_alive_timeout)
+        let in_requests = self.body_timeout.min(self.send_timeout);
+        self.header_timeout.min(self.keep_alive_timeout).min(in_requests)
     }
 }

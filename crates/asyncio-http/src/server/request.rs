@@ -5,18 +5,20 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use asyncio_loop::ErrorContext;
 use asyncio_sync::Event;
 use asyncio_task::{JoinError, Task, TaskOptions, create_task_with, running_loop};
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use crate::BoxError;
 use crate::body::LocalBody;
+use crate::received::BodyWatch;
 use crate::rt::InFlight;
 use crate::service::{Answer, Response};
 
@@ -56,12 +58,26 @@ impl Drop for Running {
 /// The task that answers a request. Dropping this, as hyper does when the client has gone, cancels
 /// it, and its cleanup runs.
 pub(crate) struct Answering {
-    task: Option<Task<Result<Response, BoxError>>>,
+    state: State,
     in_flight: Option<InFlight>,
+    /// `None` for a body that is empty.
+    body: Option<Arc<BodyWatch>>,
+}
+
+enum State {
+    Running(Task<Result<Response, BoxError>>),
+    /// It is not asked.
+    Refused(StatusCode),
+    Done,
 }
 
 impl Answering {
-    pub(crate) fn start(requests: &Rc<Requests>, answer: Answer, in_flight: InFlight) -> Self {
+    pub(crate) fn start(
+        requests: &Rc<Requests>,
+        answer: Answer,
+        in_flight: InFlight,
+        body: Option<Arc<BodyWatch>>,
+    ) -> Self {
         let running = requests.begin();
         let answer = async move {
             let _running = running;
@@ -69,7 +85,23 @@ impl Answering {
         };
         // Most answers are there without a wait.
         let task = create_task_with(answer, TaskOptions::new().eager_start(true));
-        Self { task: Some(task), in_flight: Some(in_flight) }
+        Self { state: State::Running(task), in_flight: Some(in_flight), body }
+    }
+
+    /// Answers a request for which nobody is asked. Its body is not read.
+    pub(crate) fn refuse(status: StatusCode, in_flight: InFlight) -> Self {
+        Self { state: State::Refused(status), in_flight: Some(in_flight), body: None }
+    }
+
+    /// A client that was too slow is told so, where the handler says only that it failed.
+    fn judge(&self, mut response: Response) -> Response {
+        let is_late = self.body.as_ref().is_some_and(|body| body.is_late());
+        if is_late && (response.status().is_client_error() || response.status().is_server_error()) {
+            *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
     }
 }
 
@@ -77,15 +109,19 @@ impl Future for Answering {
     type Output = Result<http::Response<Tracked>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(task) = &mut self.task else { return Poll::Pending };
-        let ended = ready!(Pin::new(task).poll(cx));
-        self.task = None;
+        let ended = match &mut self.state {
+            State::Running(task) => ready!(Pin::new(task).poll(cx)),
+            State::Refused(status) => Ok(Ok(refusal(*status))),
+            State::Done => return Poll::Pending,
+        };
+        self.state = State::Done;
         let response = match ended {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => failed(|context| context.with_error(error as Box<dyn Error>)),
             Err(JoinError::Cancelled(_)) => error_page(StatusCode::SERVICE_UNAVAILABLE),
             Err(error) => failed(|context| context.with_error(error)),
         };
+        let response = self.judge(response);
         let in_flight = self.in_flight.take();
         Poll::Ready(Ok(response.map(|body| Tracked { body, _in_flight: in_flight })))
     }
@@ -93,7 +129,7 @@ impl Future for Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
+        if let State::Running(task) = &self.state {
             task.cancel();
         }
     }
@@ -104,6 +140,13 @@ fn failed(describe: impl FnOnce(ErrorContext) -> ErrorContext) -> Response {
     let context = ErrorContext::new("unhandled error in the handler of a request");
     running_loop().report(&describe(context));
     error_page(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The connection ends with it, since the body is still to come.
+fn refusal(status: StatusCode) -> Response {
+    let mut response = error_page(status);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn error_page(status: StatusCode) -> Response {

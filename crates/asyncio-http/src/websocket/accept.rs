@@ -1,6 +1,7 @@
 //! [`WebSocketUpgrade`]: the server's side.
 
 use std::fmt;
+use std::time::Duration;
 
 use asyncio_loop::ErrorContext;
 use asyncio_net::HandlerResult;
@@ -15,6 +16,7 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::Role;
 
 use super::WebSocket;
+use super::socket::SocketOptions;
 
 /// A request for a web socket: an extractor, in an [`App`](crate::App) and in handlers of axum.
 ///
@@ -46,7 +48,7 @@ pub struct WebSocketUpgrade {
     key: HeaderValue,
     asked: Vec<String>,
     protocol: Option<String>,
-    max_message_size: usize,
+    options: SocketOptions,
 }
 
 impl WebSocketUpgrade {
@@ -61,7 +63,24 @@ impl WebSocketUpgrade {
     /// How long a message may be, in bytes. A longer one is an error of
     /// [`receive`](WebSocket::receive). The default is 4 MiB, as in aiohttp.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
-        self.max_message_size = bytes;
+        self.options.max_message_size = bytes;
+        self
+    }
+
+    /// Sends a ping whenever nothing has come for this time, and closes the connection if nothing
+    /// comes within half of it either: [`receive`](WebSocket::receive) and
+    /// [`send`](WebSocket::send) fail then, as timed out. The default is no heartbeat, as in
+    /// aiohttp.
+    ///
+    /// Behind proxies that close quiet connections, and against peers that vanish. While a message
+    /// waits to be received, the peer is not judged.
+    ///
+    /// # Panics
+    ///
+    /// If the interval is zero.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        assert!(!interval.is_zero(), "pings need some time between them");
+        self.options.heartbeat = Some(interval);
         self
     }
 
@@ -77,12 +96,12 @@ impl WebSocketUpgrade {
         F: AsyncFnOnce(WebSocket) -> R + 'static,
         R: HandlerResult,
     {
-        let Self { upgrade, key, protocol, max_message_size, .. } = self;
+        let Self { upgrade, key, protocol, options, .. } = self;
         let accept = derive_accept_key(key.as_bytes());
         let chosen = protocol.clone();
         drop(create_task(async move {
             let Ok(upgraded) = upgrade.await else { return };
-            let socket = WebSocket::new(upgraded, Role::Server, max_message_size, chosen, None);
+            let socket = WebSocket::new(upgraded, Role::Server, options, chosen, None);
             if let Some(error) = serve(socket).await.failure() {
                 let context = ErrorContext::new("unhandled error in the handler of a web socket");
                 running_loop().report(&context.with_error(error));
@@ -129,8 +148,7 @@ impl<S: Sync> FromRequestParts<S> for WebSocketUpgrade {
         let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() else {
             return Err(WebSocketRejection("the connection cannot become a web socket"));
         };
-        let max_message_size = 4 * 1024 * 1024;
-        Ok(Self { upgrade, key, asked, protocol: None, max_message_size })
+        Ok(Self { upgrade, key, asked, protocol: None, options: SocketOptions::default() })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::time::Duration;
 
 use asyncio_loop::machinery::{AtAwait, at_await};
 
@@ -13,6 +14,7 @@ use tungstenite::protocol::Role;
 
 use super::WebSocket;
 use super::accept::contains;
+use super::socket::SocketOptions;
 use crate::client::{ClientError, ClientErrorKind, ClientRequest, ClientSession};
 
 impl ClientSession {
@@ -40,7 +42,7 @@ impl ClientSession {
             .header(header::SEC_WEBSOCKET_KEY, key.as_str())
             .max_redirects(0)
             .upgrading();
-        WebSocketConnect { request, key, protocols: Vec::new(), max_message_size: 4 * 1024 * 1024 }
+        WebSocketConnect { request, key, protocols: Vec::new(), options: SocketOptions::default() }
     }
 }
 
@@ -62,7 +64,7 @@ pub struct WebSocketConnect {
     request: ClientRequest,
     key: String,
     protocols: Vec<String>,
-    max_message_size: usize,
+    options: SocketOptions,
 }
 
 impl WebSocketConnect {
@@ -85,7 +87,24 @@ impl WebSocketConnect {
     /// How long a message may be, in bytes. A longer one is an error of
     /// [`receive`](WebSocket::receive). The default is 4 MiB, as in aiohttp.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
-        self.max_message_size = bytes;
+        self.options.max_message_size = bytes;
+        self
+    }
+
+    /// Sends a ping whenever nothing has come for this time, and closes the connection if nothing
+    /// comes within half of it either: [`receive`](WebSocket::receive) and
+    /// [`send`](WebSocket::send) fail then, as timed out. The default is no heartbeat, as in
+    /// aiohttp.
+    ///
+    /// Behind proxies that close quiet connections, and against peers that vanish. While a message
+    /// waits to be received, the peer is not judged.
+    ///
+    /// # Panics
+    ///
+    /// If the interval is zero.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        assert!(!interval.is_zero(), "pings need some time between them");
+        self.options.heartbeat = Some(interval);
         self
     }
 
@@ -113,7 +132,7 @@ impl WebSocketConnect {
         }
         let (upgrade, lease) = answer.into_upgrade()?;
         let upgraded: Upgraded = upgrade.await.map_err(ClientError::connection)?;
-        Ok(WebSocket::new(upgraded, Role::Client, self.max_message_size, protocol, Some(lease)))
+        Ok(WebSocket::new(upgraded, Role::Client, self.options, protocol, Some(lease)))
     }
 }
 

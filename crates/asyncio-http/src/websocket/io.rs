@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use asyncio_loop::LoopTime;
+use asyncio_task::running_loop;
 use hyper::rt::{Read as _, ReadBuf, Write as _};
 use hyper::upgrade::Upgraded;
 
@@ -13,7 +15,12 @@ use hyper::upgrade::Upgraded;
 const PIECE: usize = 8 * 1024;
 
 pub(super) struct SocketIo {
-    upgraded: Upgraded,
+    /// `None` when it is cut off.
+    upgraded: Option<Upgraded>,
+    /// When the peer was last heard of.
+    heard: LoopTime,
+    /// How often something has come.
+    reads: u64,
     reading: Arc<Fan>,
     writing: Arc<Fan>,
 }
@@ -42,7 +49,33 @@ impl Wake for Fan {
 
 impl SocketIo {
     pub(super) fn new(upgraded: Upgraded) -> Self {
-        Self { upgraded, reading: Arc::default(), writing: Arc::default() }
+        Self {
+            upgraded: Some(upgraded),
+            heard: running_loop().time(),
+            reads: 0,
+            reading: Arc::default(),
+            writing: Arc::default(),
+        }
+    }
+
+    pub(super) fn heard(&self) -> LoopTime {
+        self.heard
+    }
+
+    pub(super) fn reads(&self) -> u64 {
+        self.reads
+    }
+
+    /// Closes the connection, and has all who wait for it fail.
+    pub(super) fn cut(&mut self) {
+        drop(self.upgraded.take());
+        Arc::clone(&self.reading).wake();
+        Arc::clone(&self.writing).wake();
+    }
+
+    fn open(&mut self) -> io::Result<Pin<&mut Upgraded>> {
+        let cut = || io::Error::new(io::ErrorKind::TimedOut, "the peer answers no ping");
+        self.upgraded.as_mut().map(Pin::new).ok_or_else(cut)
     }
 
     /// The task of `cx` is woken when reading, or writing, is worth a try.
@@ -56,7 +89,7 @@ impl SocketIo {
 
     /// Ends our direction of the connection.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.upgraded).poll_shutdown(cx)
+        self.open()?.poll_shutdown(cx)
     }
 }
 
@@ -74,7 +107,9 @@ impl Read for SocketIo {
         let mut room = [MaybeUninit::uninit(); PIECE];
         let wanted = bytes.len().min(PIECE);
         let mut buffer = ReadBuf::uninit(&mut room[..wanted]);
-        now(Pin::new(&mut self.upgraded).poll_read(&mut cx, buffer.unfilled()))?;
+        now(self.open()?.poll_read(&mut cx, buffer.unfilled()))?;
+        self.heard = running_loop().time();
+        self.reads += 1;
         let filled = buffer.filled();
         bytes[..filled.len()].copy_from_slice(filled);
         Ok(filled.len())
@@ -84,11 +119,11 @@ impl Read for SocketIo {
 impl Write for SocketIo {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let waker = Waker::from(Arc::clone(&self.writing));
-        now(Pin::new(&mut self.upgraded).poll_write(&mut Context::from_waker(&waker), bytes))
+        now(self.open()?.poll_write(&mut Context::from_waker(&waker), bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
         let waker = Waker::from(Arc::clone(&self.writing));
-        now(Pin::new(&mut self.upgraded).poll_flush(&mut Context::from_waker(&waker)))
+        now(self.open()?.poll_flush(&mut Context::from_waker(&waker)))
     }
 }

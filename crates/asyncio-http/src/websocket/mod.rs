@@ -2,6 +2,7 @@
 
 mod accept;
 mod connect;
+mod heartbeat;
 mod io;
 mod message;
 mod socket;

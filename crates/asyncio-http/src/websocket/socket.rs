@@ -17,6 +17,7 @@ use tungstenite::Error;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
+use super::heartbeat;
 use super::io::SocketIo;
 use super::message::{Message, Received};
 use crate::client::Lease;
@@ -59,11 +60,26 @@ const CLOSING: Duration = Duration::from_secs(10);
 /// }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct WebSocket(Rc<Inner>);
+pub struct WebSocket(pub(super) Rc<Inner>);
 
-struct Inner {
-    socket: RefCell<tungstenite::WebSocket<SocketIo>>,
+/// What the two sides of a web socket may choose.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SocketOptions {
+    pub(super) max_message_size: usize,
+    pub(super) heartbeat: Option<Duration>,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self { max_message_size: 4 * 1024 * 1024, heartbeat: None }
+    }
+}
+
+pub(super) struct Inner {
+    pub(super) socket: RefCell<tungstenite::WebSocket<SocketIo>>,
     protocol: Option<String>,
+    /// A message that the heartbeat has found while nobody received.
+    found: RefCell<Option<Received>>,
     /// What the peer gave as its reason to end.
     ending: RefCell<Option<(u16, String)>>,
     is_over: Cell<bool>,
@@ -75,22 +91,27 @@ impl WebSocket {
     pub(super) fn new(
         upgraded: Upgraded,
         role: Role,
-        max_message_size: usize,
+        options: SocketOptions,
         protocol: Option<String>,
         lease: Option<Lease>,
     ) -> Self {
         let config = WebSocketConfig::default()
-            .max_message_size(Some(max_message_size))
-            .max_frame_size(Some(max_message_size));
+            .max_message_size(Some(options.max_message_size))
+            .max_frame_size(Some(options.max_message_size));
         let io = SocketIo::new(upgraded);
         let socket = tungstenite::WebSocket::from_raw_socket(io, role, Some(config));
-        Self(Rc::new(Inner {
+        let inner = Rc::new(Inner {
             socket: RefCell::new(socket),
             protocol,
+            found: RefCell::default(),
             ending: RefCell::default(),
             is_over: Cell::new(false),
             _lease: lease,
-        }))
+        });
+        if let Some(interval) = options.heartbeat {
+            heartbeat::start(&inner, interval);
+        }
+        Self(inner)
     }
 
     /// The protocol that both sides agreed on.
@@ -127,7 +148,8 @@ impl WebSocket {
         let mut socket = self.0.socket.borrow_mut();
         socket.get_ref().register(cx, true);
         loop {
-            match socket.read().map(Received::from) {
+            let found = self.0.found.take();
+            match found.map_or_else(|| socket.read().map(Received::from), Ok) {
                 Ok(Received::Message(message)) => return Poll::Ready(Some(Ok(message))),
                 Ok(Received::Sign) => {}
                 Ok(Received::Closing(reason)) => {
@@ -226,6 +248,27 @@ impl WebSocket {
             };
             timeout(CLOSING, closing).await.unwrap_or(Ok(()))
         })
+    }
+}
+
+impl Inner {
+    /// Whether the web socket has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+
+    /// Whether a message waits for somebody to receive it.
+    pub(super) fn has_found(&self) -> bool {
+        self.found.borrow().is_some()
+    }
+
+    /// Reads what has come, unless a message waits already for somebody to receive it.
+    pub(super) fn look(&self) {
+        let mut found = self.found.borrow_mut();
+        if found.is_none() {
+            // What fails, fails for the one who receives.
+            *found = self.socket.borrow_mut().read().ok().map(Received::from);
+        }
     }
 }
 

@@ -93,6 +93,9 @@ impl<L: ListenSocket> Listener<L> {
     /// Accepts until the socket is closed.
     fn poll_accept(&self, cx: &mut Context<'_>, shared: &Rc<Shared>) -> Poll<()> {
         while !self.is_paused() {
+            if shared.is_full(cx) && self.source.borrow().is_some() {
+                return Poll::Pending;
+            }
             let accepted = {
                 let source = self.source.borrow();
                 let Some(source) = &*source else { return Poll::Ready(()) };

@@ -247,6 +247,36 @@ impl StartServer {
         self
     }
 
+    /// How many clients may be connected at once. When there are as many, the server accepts no
+    /// more until one of them goes; they wait in the [`backlog`](Self::backlog). The default is no
+    /// limit. Connections that are handed over by an [`Intake`](crate::Intake) count, but do not
+    /// wait.
+    ///
+    /// # Panics
+    ///
+    /// If `count` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_net::{StreamReader, StreamWriter, open_connection, start_server};
+    ///
+    /// asyncio_task::run(async {
+    ///     let handler = async |_: StreamReader, writer: StreamWriter| writer.write("hello");
+    ///     let server = start_server("127.0.0.1:0", handler).max_connections(1).await?;
+    ///     for _ in 0..3 {
+    ///         let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
+    ///         assert_eq!(reader.read_to_end().await?, "hello");
+    ///     }
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub fn max_connections(mut self, count: usize) -> Self {
+        assert!(count > 0, "a server needs a connection");
+        self.options.max_connections = count;
+        self
+    }
+
     /// Puts TLS over each connection that is accepted: asyncio's `ssl=`. `tls` is `TlsServer` of
     /// asyncio-tls; any other [`Layer`] that can be cloned would do.
     ///

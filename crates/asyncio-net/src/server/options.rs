@@ -15,6 +15,8 @@ pub(super) struct Options {
     pub(super) cleanup_socket: Option<bool>,
     pub(super) replace_socket: bool,
     pub(super) limit: usize,
+    /// So many clients may be connected at once.
+    pub(super) max_connections: usize,
 }
 
 impl Default for Options {
@@ -29,6 +31,7 @@ impl Default for Options {
             cleanup_socket: None,
             replace_socket: false,
             limit: DEFAULT_LIMIT,
+            max_connections: usize::MAX,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
-use std::task::{self, Poll};
+use std::task::{self, Poll, Waker};
 
 use asyncio_loop::{CancelReason, Context, ErrorContext, TaskOptions, TaskRef, copy_context};
 use asyncio_task::machinery::cancel_all;
@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     clients: RefCell<Slab<Client>>,
     /// The number of clients with an open connection.
     open: Cell<usize>,
+    /// Tasks that accept again when a client has gone.
+    full: RefCell<Vec<Waker>>,
     /// So many sockets are closed, and their other sides go on sending.
     lingering: Cell<usize>,
     protocols_task: ProtocolsTask,
@@ -117,6 +119,7 @@ impl Shared {
             intake: OnceCell::new(),
             clients: RefCell::default(),
             open: Cell::new(0),
+            full: RefCell::default(),
             lingering: Cell::new(0),
             protocols_task: ProtocolsTask::default(),
             state: Cell::new(State::Bound),
@@ -146,6 +149,7 @@ impl Shared {
         if let Some(intake) = self.intake.get() {
             intake.close();
         }
+        self.wake_accepting();
         // Without clients, the protocols' task ends.
         self.protocols_task.wake();
         self.wake_if_over();
@@ -234,8 +238,24 @@ impl Shared {
         self.open.get()
     }
 
+    /// Whether there are as many clients as there may be. The task of `cx` is woken when one goes.
+    pub(super) fn is_full(&self, cx: &task::Context<'_>) -> bool {
+        let is_full = self.open.get() >= self.options.max_connections;
+        if is_full {
+            self.full.borrow_mut().push(cx.waker().clone());
+        }
+        is_full
+    }
+
+    fn wake_accepting(&self) {
+        if !self.full.borrow().is_empty() {
+            self.full.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
     fn set_open(&self, count: usize) {
         self.open.set(count);
+        self.wake_accepting();
         if let Some(intake) = self.intake.get() {
             intake.set_open(count);
         }

@@ -1,0 +1,67 @@
+//! Pings, and the end of a connection whose peer answers none.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_loop::LoopTime;
+use asyncio_task::{TaskOptions, create_task_with, running_loop, sleep_until};
+use tungstenite::Message;
+
+use super::socket::Inner;
+
+/// Sends a ping when the peer was not heard of for `interval`, and cuts the connection if nothing
+/// comes within half of that. It ends when the web socket is dropped.
+pub(super) fn start(inner: &Rc<Inner>, interval: Duration) {
+    let socket = Rc::downgrade(inner);
+    let beat = async move {
+        let mut next = running_loop().time() + interval;
+        loop {
+            sleep_until(next).await;
+            let Some(inner) = socket.upgrade().filter(|inner| !inner.is_over()) else { return };
+            let quiet_until = inner.heard() + interval;
+            if quiet_until > running_loop().time() {
+                next = quiet_until;
+                continue;
+            }
+            let reads = inner.reads();
+            inner.ask();
+            // Whoever drops the web socket meanwhile closes it at once.
+            drop(inner);
+            sleep_until(running_loop().time() + interval / 2).await;
+            let Some(inner) = socket.upgrade().filter(|inner| !inner.is_over()) else { return };
+            if !inner.hears_more_than(reads) {
+                log::debug!("a web socket is cut: its peer answers no ping");
+                inner.socket.borrow_mut().get_mut().cut();
+                return;
+            }
+            next = running_loop().time() + interval / 2;
+        }
+    };
+    drop(create_task_with(beat, TaskOptions::new().hidden()));
+}
+
+impl Inner {
+    fn heard(&self) -> LoopTime {
+        self.socket.borrow().get_ref().heard()
+    }
+
+    fn reads(&self) -> u64 {
+        self.socket.borrow().get_ref().reads()
+    }
+
+    /// Sends a ping. One that does not leave is as good as one that is not answered.
+    fn ask(&self) {
+        let mut socket = self.socket.borrow_mut();
+        let _ = socket.write(Message::Ping(bytes::Bytes::new()));
+        let _ = socket.flush();
+    }
+
+    /// Whether anything has come since there were so many reads, also if nobody receives. A message
+    /// that waits for the program hides what comes behind it, so the peer is not judged then.
+    fn hears_more_than(&self, reads: u64) -> bool {
+        if self.reads() <= reads {
+            self.look();
+        }
+        self.reads() > reads || self.has_found()
+    }
+}
