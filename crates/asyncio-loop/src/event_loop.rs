@@ -21,6 +21,7 @@ pub(crate) mod running;
 mod schedule;
 mod sources;
 mod tasks;
+mod watch;
 
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
@@ -50,6 +51,7 @@ use crate::pace::Pace;
 use crate::report::ErrorContext;
 use crate::spawn::TaskOptions;
 use crate::timers::Timers;
+use crate::watchdog::{self, Watched};
 
 /// Nanoseconds between two wakes for timers, at least: the timers that fall due in between share
 /// one wake. A single timer is not delayed.
@@ -198,6 +200,7 @@ pub(crate) struct Inner {
     hosting: Hosting,
     measure: Measure,
     hooks: Hooks,
+    watched: RefCell<Option<Watched>>,
 }
 
 /// The turn.
@@ -265,6 +268,9 @@ impl Inner {
         let waits = !measured || self.measure_before_wait(wait, ran, left)?;
         if waits {
             self.poll_driver(wait, ran, left)?;
+        }
+        if wait != Wait::Now {
+            watchdog::wake();
         }
         self.scheduler.unparked();
         if recorded {

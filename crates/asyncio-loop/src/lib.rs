@@ -53,6 +53,7 @@ mod spawn;
 mod thread_future;
 mod timers;
 mod wait_list;
+mod watchdog;
 
 pub use builder::LoopBuilder;
 pub use cancel_reason::CancelReason;

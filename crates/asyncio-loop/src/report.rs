@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use crate::inspect::StuckStep;
 pub(crate) use crate::kernel::caught;
 use crate::kernel::{TaskRef, catch, drop_payload, panic_message};
 
@@ -292,4 +293,9 @@ fn quietly(f: impl FnOnce(), otherwise: impl FnOnce()) {
 pub(crate) fn slow_run(what: &str, took: Duration) {
     let text = format!("executing {what} took {:.3} seconds", took.as_secs_f64());
     quietly(|| write_record(log::Level::Warn, &text), || ());
+}
+
+/// Reports a step that blocks its loop.
+pub(crate) fn stuck(step: &StuckStep) {
+    quietly(|| write_record(log::Level::Warn, &step.to_string()), || ());
 }

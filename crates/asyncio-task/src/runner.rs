@@ -51,6 +51,8 @@ pub fn run<F: IntoFuture>(future: F) -> F::Output {
     Runner::builder().run(future)
 }
 
+/// A step that takes longer is reported while it does.
+const STUCK_AFTER: Duration = Duration::from_millis(100);
 /// How many events a runner has recorded, at most: 32 MB of them.
 const RECORDED_EVENTS: usize = 1 << 20;
 
@@ -75,6 +77,7 @@ type HostFactory = Box<dyn FnOnce() -> io::Result<Rc<dyn Host>>>;
 pub struct RunnerBuilder {
     debug: Option<bool>,
     record: Option<PathBuf>,
+    watchdog: Option<Duration>,
     virtual_time: bool,
     factory: Option<LoopFactory>,
     host: Option<HostFactory>,
@@ -94,6 +97,25 @@ impl RunnerBuilder {
     /// ```
     pub fn debug(mut self, yes: bool) -> Self {
         self.debug = Some(yes);
+        self
+    }
+
+    /// How long a callback or a poll may take until a watchdog reports that it blocks the loop,
+    /// while it still does: 100 ms without a call of this. `None` switches the watchdog off. A loop
+    /// with virtual time has none. See [`LoopRef::set_watchdog`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_task::Runner;
+    ///
+    /// Runner::builder().watchdog(None).run(async {
+    ///     std::thread::sleep(Duration::from_millis(1)); // nobody complains, however long it is
+    /// });
+    /// ```
+    pub fn watchdog(mut self, limit: Option<Duration>) -> Self {
+        self.watchdog = limit;
         self
     }
 
@@ -279,6 +301,7 @@ impl RunnerBuilder {
             state: State::New(factory),
             debug: self.debug,
             record: self.record,
+            watchdog: self.watchdog,
             context: None,
             executor_timeout: self.executor_timeout,
             grace_period: self.grace_period,
@@ -315,6 +338,7 @@ pub struct Runner {
     state: State,
     debug: Option<bool>,
     record: Option<PathBuf>,
+    watchdog: Option<Duration>,
     context: Option<Context>,
     executor_timeout: Duration,
     grace_period: Duration,
@@ -356,6 +380,7 @@ impl Runner {
         RunnerBuilder {
             debug: None,
             record: None,
+            watchdog: Some(STUCK_AFTER),
             virtual_time: false,
             factory: None,
             host: None,
@@ -491,6 +516,9 @@ impl Runner {
                 }
                 if let Some(file) = self.record.take().or_else(record_by_environment) {
                     event_loop.record(RECORDED_EVENTS).keep_in(file);
+                }
+                if !event_loop.is_virtual_time() {
+                    event_loop.set_watchdog(self.watchdog);
                 }
                 loop_hook::call(&event_loop);
                 self.state = State::Open(event_loop);

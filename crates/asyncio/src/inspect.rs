@@ -27,7 +27,8 @@
 
 pub use asyncio_loop::inspect::{
     Event, Frame, Happened, Holder, Lag, Recorder, Recording, ResourceInfo, RunningStep,
-    SocketNames, Statistics, TaskInfo, TaskState, WaitDetail, WaitInfo, WokenBy, find_circles,
+    SocketNames, StackFrame, Statistics, Stuck, StuckStep, TaskInfo, TaskState, WaitDetail,
+    WaitInfo, WokenBy, find_circles,
 };
 pub use asyncio_loop::{TaskHooks, WaitsFor};
 pub use asyncio_task::{

@@ -46,6 +46,7 @@ impl EventLoop {
             hosting: Hosting::default(),
             measure: Measure::default(),
             hooks: Hooks::default(),
+            watched: RefCell::new(None),
         });
         inner.marks.set(DEBUG, debug);
         inner.marks.set(VIRTUAL, inner.clock.is_virtual());

@@ -9,6 +9,7 @@ use crate::error::{LoopRunning, RunError};
 use crate::kernel::{LoopWaker, Outcome, TaskRef, caught};
 use crate::signals::run_interruptible;
 use crate::spawn::TaskOptions;
+use crate::watchdog;
 
 impl LoopRef {
     /// Runs until [`stop`](Self::stop) is called.
@@ -142,6 +143,7 @@ impl LoopRef {
         if self.is_closed() {
             return Err(RunError::Closed);
         }
+        watchdog::wake();
         let result = self.with_host(|| run_within(self, site, f));
         if self.0.orphan.get() {
             // Not refused: nothing runs any more.
@@ -263,6 +265,7 @@ impl LoopRef {
         fn drop_each<T>(what: &'static str, things: impl IntoIterator<Item = T>) {
             things.into_iter().for_each(|thing| caught(what, || drop(thing)));
         }
+        self.set_watchdog(None);
         self.0.scheduler.close();
         caught("the file of a recording", || self.end_recording());
         self.0.scheduler.set_pick(None);

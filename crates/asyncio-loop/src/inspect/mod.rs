@@ -40,6 +40,7 @@ mod resources;
 mod sockets;
 mod stack;
 mod statistics;
+mod stuck;
 mod task_info;
 mod wait_info;
 
@@ -53,5 +54,6 @@ pub use sockets::SocketNames;
 pub use sockets::name_sockets_by;
 pub use stack::Frame;
 pub use statistics::{Lag, RunningStep, Statistics};
+pub use stuck::{StackFrame, Stuck, StuckStep};
 pub use task_info::{TaskInfo, TaskState};
 pub use wait_info::{WaitDetail, WaitInfo};

@@ -76,7 +76,7 @@ unsafe fn nothing(_: Runnable) {}
 ///
 /// `callback` is one of `F`, not `DONE`, with `RUNNING` set.
 unsafe fn run<F: FnOnce()>(callback: Runnable) {
-    callback.enter(None, || {
+    callback.enter(Some(callback), || {
         callback.set(DONE);
         callback.clear(FULL);
         // SAFETY: promise 3: not DONE before, so the stage was full, and it is taken once.

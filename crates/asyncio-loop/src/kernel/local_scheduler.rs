@@ -9,6 +9,7 @@ use std::task::Waker;
 
 use super::callback::{self, CallbackRef};
 use super::children::{self, ChildSet};
+use super::glimpse::Glimpse;
 use super::guest_queue::{Back, GuestQueue};
 use super::header::{self, DONE, FOREIGN, HIDDEN, Header, RUNNING, Runnable, RunnableRef};
 use super::header::{SCHEDULED, TASK, WAIT};
@@ -55,6 +56,24 @@ impl RemoteScheduler {
     /// Where events are recorded, if they are.
     pub(crate) fn ring(&self) -> Option<std::sync::Arc<Ring>> {
         self.0.ring()
+    }
+
+    /// A number that is another one in each turn, and one that is another one in each step of a
+    /// turn; the latter is 0 between steps.
+    pub(crate) fn position(&self) -> (u64, usize) {
+        (self.0.gauges.turns.get(), self.0.running().addr())
+    }
+
+    /// Looks at what runs now, in a signal handler too.
+    ///
+    /// # Safety
+    ///
+    /// On the owner's thread.
+    pub(crate) unsafe fn glimpse(&self) -> Option<Glimpse> {
+        // SAFETY: the caller's promise; alive by this handle.
+        let running = unsafe { SchedulerPtr::new(self.ptr()) }.running()?;
+        // SAFETY: it runs, on this thread.
+        Some(unsafe { Glimpse::of(running) })
     }
 
     /// What the loop has written down for others.
@@ -357,15 +376,15 @@ impl LocalScheduler {
     /// The number of the task that is being polled; zero if it is none that users see.
     #[inline]
     pub(crate) fn current_number(&self) -> u64 {
-        let Some(current) = self.scheduler.with(|local| local.current) else { return 0 };
-        // SAFETY: only tasks are made the current one.
+        let Some(current) = self.scheduler.current() else { return 0 };
+        // SAFETY: `current` gives tasks only.
         let task = unsafe { TaskPtr::new(current) };
         if task.has(HIDDEN) { 0 } else { task.number() }
     }
 
     /// The task that is being polled, one of the machinery too.
     pub(crate) fn polled(&self) -> Option<TaskRef> {
-        self.scheduler.with(|local| local.current).and_then(TaskPtr::of).map(TaskRef::share)
+        self.scheduler.current().and_then(TaskPtr::of).map(TaskRef::share)
     }
 
     /// Every unfinished task that users see, oldest first.

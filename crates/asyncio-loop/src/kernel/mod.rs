@@ -34,6 +34,7 @@
 //! | `task/` | tasks: header, polling, ending, handles |
 //! | `children` | tasks that belong to a future |
 //! | `local_scheduler` | what the loop calls |
+//! | `glimpse` | what a signal handler may see of what runs |
 //! | `candidates` | the ready queue, laid open for a director of tests |
 //!
 //! # The promises
@@ -90,6 +91,7 @@ mod callback;
 mod candidates;
 mod children;
 mod frames;
+mod glimpse;
 mod guest_queue;
 mod header;
 mod host;
@@ -114,6 +116,7 @@ pub(crate) use candidates::Candidate;
 pub use candidates::Candidates;
 pub use children::ChildSet;
 pub use frames::{is_cancelling, visit_frames, while_cancelling, with_boundary, with_frame};
+pub(crate) use glimpse::Glimpse;
 pub(crate) use header::RunnableRef;
 pub use host::caught;
 pub(crate) use host::{Failure, Host, Moment, report_panic};

@@ -4,13 +4,14 @@ use std::alloc::Layout;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::rc::{Rc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, compiler_fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 use super::guest_queue::GuestQueue;
-use super::header::{self, Header, Runnable};
+use super::header::{self, Header, Runnable, TASK};
 use super::host::{self, Moment};
 use super::members::{Member, Members};
 use super::memory::Memory;
@@ -29,6 +30,11 @@ pub(crate) struct Scheduler {
     unpark: Box<dyn Fn() + Send + Sync>,
     /// Written on the owner's thread.
     pub(super) gauges: Gauges,
+    /// The callback or task that runs now. It is written on the owner's thread. Others may compare
+    /// it; a signal handler on the owner's thread may look at what it points to.
+    current: AtomicPtr<Header>,
+    /// Whether the owner's thread is about to change the name of a task. For signal handlers there.
+    renaming: AtomicBool,
     /// Where events are recorded, for other threads.
     pub(super) ring: Mutex<Option<Arc<Ring>>>,
     local: UnsafeCell<Local>,
@@ -41,8 +47,6 @@ pub(super) struct Local {
     pub(super) tasks: Members<Runnable>,
     /// The sets of children that have not been dropped.
     pub(super) sets: Members<SetPtr>,
-    /// The task that is being polled.
-    pub(super) current: Option<Runnable>,
     /// One for each callback or task whose local side is alive, for each set, and for the open
     /// loop.
     shares: usize,
@@ -142,7 +146,6 @@ impl Scheduler {
             ready: ReadyQueue::new(),
             tasks: Members::new(),
             sets: Members::new(),
-            current: None,
             shares: 1,
             closed: false,
             memory: Memory::new(),
@@ -161,6 +164,8 @@ impl Scheduler {
             remote: RemoteQueue::new(),
             unpark: Box::new(unpark),
             gauges: Gauges::default(),
+            current: AtomicPtr::default(),
+            renaming: AtomicBool::new(false),
             ring: Mutex::default(),
             local: UnsafeCell::new(local),
         }
@@ -180,6 +185,18 @@ impl Scheduler {
     /// Says where events are recorded.
     pub(super) fn set_ring(&self, ring: Option<Arc<Ring>>) {
         *self.ring.lock().unwrap_or_else(PoisonError::into_inner) = ring;
+    }
+
+    /// Whether the name of a task is being changed, for a signal handler on the owner's thread.
+    pub(super) fn is_renaming(&self) -> bool {
+        let renaming = self.renaming.load(Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
+        renaming
+    }
+
+    /// The callback or task that runs now, to be compared only.
+    pub(super) fn running(&self) -> *mut Header {
+        self.current.load(Ordering::Relaxed)
     }
 
     /// Ends the poll that the owner is parked in.
@@ -252,6 +269,18 @@ impl SchedulerPtr {
         self.with(|local| local.guest.as_mut()?.end_rest(&mut local.ready))
     }
 
+    /// Runs `f`, which changes the name of a task and calls no user.
+    pub(super) fn renaming(self, f: impl FnOnce()) {
+        // SAFETY: alive.
+        let renaming = &unsafe { self.0.as_ref() }.renaming;
+        renaming.store(true, Ordering::Relaxed);
+        // The handler is on this thread, so the order of instructions is what counts.
+        compiler_fence(Ordering::SeqCst);
+        f();
+        compiler_fence(Ordering::SeqCst);
+        renaming.store(false, Ordering::Relaxed);
+    }
+
     /// Takes one more share.
     #[inline]
     pub(super) fn share(self) {
@@ -301,10 +330,29 @@ impl SchedulerPtr {
         }
     }
 
-    /// Makes `task` the current one; returns the one before.
+    /// Makes `current` the one that runs; returns the one before.
     #[inline]
-    pub(super) fn set_current(self, task: Option<Runnable>) -> Option<Runnable> {
-        self.with(|local| std::mem::replace(&mut local.current, task))
+    pub(super) fn set_current(self, current: Option<Runnable>) -> Option<Runnable> {
+        let before = self.running();
+        let pointer = current.map_or(ptr::null_mut(), |current| current.as_ptr().as_ptr());
+        // SAFETY: alive.
+        unsafe { self.0.as_ref() }.current.store(pointer, Ordering::Relaxed);
+        before
+    }
+
+    /// The callback or task that runs now.
+    #[inline]
+    pub(super) fn running(self) -> Option<Runnable> {
+        // SAFETY: alive.
+        let current = unsafe { self.0.as_ref() }.current.load(Ordering::Relaxed);
+        // SAFETY: `set_current` was given it; it runs, so it is alive (promise 11).
+        NonNull::new(current).map(|current| unsafe { Runnable::new(current) })
+    }
+
+    /// The task that is being polled.
+    #[inline]
+    pub(super) fn current(self) -> Option<Runnable> {
+        self.running().filter(|current| current.has(TASK))
     }
 
     /// The loop that the scheduler is part of, unless that is gone.

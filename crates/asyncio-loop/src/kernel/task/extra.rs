@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use super::on_done::OnDone;
 use super::supervisor::Supervisor;
@@ -49,7 +50,10 @@ impl ExtraSlot {
     }
 
     fn full(extra: Extra) -> Self {
-        Self { word: Box::into_raw(Box::new(extra)).cast(), _owns: PhantomData }
+        let word = Box::into_raw(Box::new(extra)).cast();
+        // A signal handler that finds the address finds what is there, too.
+        compiler_fence(Ordering::SeqCst);
+        Self { word, _owns: PhantomData }
     }
 
     fn single(reason: CancelReason) -> Self {

@@ -154,7 +154,7 @@ impl TaskHeader {
     }
 
     /// Where it was made, as a number.
-    pub(super) fn made_at(&self) -> Site {
+    pub(in crate::kernel) fn made_at(&self) -> Site {
         self.site
     }
 
@@ -177,6 +177,20 @@ impl TaskHeader {
     }
 
     /// Runs `f`, which calls no code of a user, with the rare parts.
+    /// Calls `f` with the name that it was given, unless this thread is about to change it. For
+    /// signal handlers.
+    pub(in crate::kernel) fn peek_name(&self, f: impl FnOnce(&str)) {
+        // SAFETY: promise 4: it runs, so its scheduler is alive.
+        if !unsafe { self.scheduler.as_ref() }.is_renaming() {
+            // SAFETY: promise 1. A handler may have interrupted a call that has a mutable reference
+            // here, but of all that is behind it only the name is read, and that nobody changes.
+            let extra = unsafe { &*self.extra.get() };
+            if let Some(name) = extra.get().and_then(|extra| extra.name.as_deref()) {
+                f(name);
+            }
+        }
+    }
+
     #[inline]
     pub(super) fn with_extra<R>(&self, f: impl FnOnce(&mut ExtraSlot) -> R) -> R {
         // SAFETY: promises 1 and 5.

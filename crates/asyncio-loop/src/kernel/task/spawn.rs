@@ -163,9 +163,9 @@ pub(in crate::kernel) unsafe fn write_header(
 ) {
     // SAFETY: the caller's promise: the scheduler is alive, and this is its thread.
     let loops = unsafe { SchedulerPtr::new(scheduler) };
-    let (origin, new_flags) = loops.with(|local| {
-        (Origin { tick: local.tick, parent: parent(local.current) }, local.new_flags)
-    });
+    let current = loops.current();
+    let (origin, new_flags) =
+        loops.with(|local| (Origin { tick: local.tick, parent: parent(current) }, local.new_flags));
     let flags = flags | new_flags | TASK | FULL | JOINED | if how.hidden { HIDDEN } else { 0 };
     // SAFETY: the caller's promise; a task's header begins with the header of all (`repr(C)`).
     unsafe { Header::write(at.cast(), vtable, scheduler, 2, flags, how.context) };

@@ -134,7 +134,8 @@ impl TaskRef {
     pub fn set_name(&self, name: &str) {
         let name = Some(Rc::from(name));
         self.record_name(name.as_deref());
-        self.with_extra(|extra| extra.name = name);
+        let scheduler = self.ptr().get().scheduler();
+        scheduler.renaming(|| self.with_extra(|extra| extra.name = name));
     }
 
     /// Where it was made.

@@ -11,16 +11,16 @@ use crate::kernel::header::{CANCELLED, HIDDEN, PANICKED, Runnable, RunnableRef, 
 use crate::kernel::host::{self, Moment};
 use crate::kernel::local_scheduler::LocalScheduler;
 use crate::kernel::ring::{New, Ring, What, cause};
-use crate::kernel::scheduler::Local;
 use crate::kernel::site::Site;
 use crate::kernel::waits_for::WaitsFor;
 
 /// Records the moment. Tells it to the host, if that wants to know: not of tasks that users do not
 /// see, and not of wakes.
 fn tell(task: Runnable, moment: Moment) {
+    let by = task.scheduler().current();
     let hooked = task.scheduler().with(|local| {
         if let (Some(ring), Some(task)) = (&local.ring, TaskPtr::of(task)) {
-            record(local, ring, task, moment);
+            record(local.cause, ring, task, moment, by);
         }
         local.hooked
     });
@@ -30,7 +30,7 @@ fn tell(task: Runnable, moment: Moment) {
 }
 
 #[inline]
-fn record(local: &Local, ring: &Ring, task: TaskPtr, moment: Moment) {
+fn record(due_to: u8, ring: &Ring, task: TaskPtr, moment: Moment, by: Option<Runnable>) {
     let kind = Some(task.vtable);
     let event = |what| New { what, task: task.id(), kind, site: Site::NONE, other: 0, detail: 0 };
     match moment {
@@ -42,8 +42,8 @@ fn record(local: &Local, ring: &Ring, task: TaskPtr, moment: Moment) {
             ring.push(&New { site: task.made_at(), ..event(What::Created) });
         }
         Moment::Woken => {
-            let by = local.current.and_then(TaskPtr::of);
-            let (other, detail) = by.map_or((0, local.cause), |by| (by.id() as u32, cause::TASK));
+            let by = by.and_then(TaskPtr::of);
+            let (other, detail) = by.map_or((0, due_to), |by| (by.id() as u32, cause::TASK));
             ring.push(&New { other, detail, ..event(What::Woken) });
         }
         Moment::Begins => ring.push(&event(What::Begins)),

@@ -1,0 +1,83 @@
+//! A step that does not end.
+
+use std::fmt;
+use std::panic::Location;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A callback or a poll of a task that blocks its loop: see
+/// [`LoopRef::set_watchdog`](crate::LoopRef::set_watchdog).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StuckStep {
+    /// How long it has been running, at least.
+    pub lasts: Duration,
+    /// The thread of the loop, by its name.
+    pub thread: String,
+    /// What runs; `None` if the thread could not be asked.
+    pub step: Option<Stuck>,
+    /// The calls that are active on the thread, innermost first, up to the poll. Empty if they are
+    /// not known: they need the feature `stacks`, Linux and x86-64.
+    pub stack: Vec<StackFrame>,
+}
+
+/// What runs in a [`StuckStep`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stuck {
+    /// The number of the task; `None` for a callback.
+    pub task: Option<u64>,
+    /// The name of the task, cut after 96 bytes.
+    pub name: Option<String>,
+    /// The Rust type of the task's future or of the callback.
+    pub function: &'static str,
+    /// Where the task or callback was made.
+    pub created_at: Option<&'static Location<'static>>,
+}
+
+/// A call that is active on a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StackFrame {
+    /// The function.
+    pub function: String,
+    /// The source file, if the program has debug information.
+    pub file: Option<PathBuf>,
+    /// The line in it.
+    pub line: Option<u32>,
+}
+
+impl fmt::Display for StuckStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the loop of the thread \"{}\" is blocked", self.thread)?;
+        write!(f, " for {:.3} seconds already", self.lasts.as_secs_f64())?;
+        if let Some(step) = &self.step {
+            write!(f, " by {step}")?;
+        }
+        self.stack.iter().try_for_each(|frame| write!(f, "\n    {frame}"))
+    }
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.task, &self.name) {
+            (None, _) => write!(f, "a callback {}", self.function)?,
+            (Some(_), Some(name)) => write!(f, "the task \"{name}\"")?,
+            (Some(task), None) => write!(f, "the task \"Task-{task}\"")?,
+        }
+        match self.created_at {
+            Some(site) => write!(f, " created at {site}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for StackFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.function)?;
+        if let (Some(file), Some(line)) = (&self.file, self.line) {
+            write!(f, " at {}:{line}", file.display())?;
+        }
+        Ok(())
+    }
+}
