@@ -110,9 +110,10 @@ impl RunnerBuilder {
     /// use std::time::Duration;
     /// use asyncio_task::Runner;
     ///
-    /// Runner::builder().watchdog(None).run(async {
-    ///     std::thread::sleep(Duration::from_millis(1)); // nobody complains, however long it is
-    /// });
+    /// let limit = |mut runner: Runner| runner.event_loop().unwrap().watchdog();
+    /// assert_eq!(limit(Runner::new()), Some(Duration::from_millis(100)));
+    /// assert_eq!(limit(Runner::builder().watchdog(None).build()), None);
+    /// assert_eq!(limit(Runner::builder().virtual_time(true).build()), None);
     /// ```
     pub fn watchdog(mut self, limit: Option<Duration>) -> Self {
         self.watchdog = limit;

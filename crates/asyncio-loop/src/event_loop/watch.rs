@@ -46,6 +46,13 @@ impl LoopRef {
         self.set_watch(limit.map(|limit| self.new_watch(limit)));
     }
 
+    /// How long a step may take until the watchdog tells about it; `None` if the loop is not
+    /// watched.
+    #[must_use]
+    pub fn watchdog(&self) -> Option<Duration> {
+        self.0.watched.borrow().as_ref().map(Watched::limit)
+    }
+
     /// [`set_watchdog`](Self::set_watchdog), with a function that is called instead of the log. It
     /// runs on the watchdog's thread.
     ///

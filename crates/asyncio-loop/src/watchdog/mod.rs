@@ -54,7 +54,10 @@ pub(crate) struct Watch {
 
 /// A loop is watched for as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Watched(u64);
+pub(crate) struct Watched {
+    number: u64,
+    limit: Duration,
+}
 
 #[derive(Default)]
 struct Watchdog {
@@ -77,6 +80,7 @@ impl Watched {
     pub(crate) fn new(watch: Watch) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let limit = watch.limit;
         let place = Arc::new(Place::new(watch, ThreadId::current()));
         let mut watchdog = lock();
         let watchdog = watchdog.get_or_insert_default();
@@ -86,14 +90,19 @@ impl Watched {
             watchdog.runs = thread.spawn(run).is_ok();
         }
         CHANGED.notify_all();
-        Self(number)
+        Self { number, limit }
+    }
+
+    /// How long a step may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
         if let Some(watchdog) = &mut *lock() {
-            watchdog.places.retain(|(number, _)| *number != self.0);
+            watchdog.places.retain(|(number, _)| *number != self.number);
         }
         CHANGED.notify_all();
     }
