@@ -18,6 +18,16 @@ impl Gauge {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// `get`, before whatever is read next.
+    pub(crate) fn acquire(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// `set`, after whatever was written before.
+    pub(crate) fn release(&self, value: u64) {
+        self.0.store(value, Ordering::Release);
+    }
+
     #[inline]
     pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);

@@ -279,7 +279,7 @@ pub(crate) fn last_resort(context: &ErrorContext) {
 }
 
 /// Tries `f`, and if it panics `otherwise`, whose own panic is dropped.
-fn quietly(f: impl FnOnce(), otherwise: impl FnOnce()) {
+pub(crate) fn quietly(f: impl FnOnce(), otherwise: impl FnOnce()) {
     if let Err(payload) = catch(f) {
         drop_payload(payload);
         if let Err(payload) = catch(otherwise) {

@@ -254,3 +254,36 @@ fn files_are_written_at_the_first_panic_and_at_the_end() {
         std::fs::remove_file(path).unwrap();
     }
 }
+
+#[test]
+fn a_recording_that_another_one_ends_writes_its_file() {
+    let (first, second) = (fresh("first"), fresh("second"));
+    let event_loop = EventLoop::new().unwrap();
+    event_loop.record(1000).keep_in(&first);
+    event_loop.run_task(give_way(), named("early")).unwrap();
+    event_loop.record(1000).keep_in(&second);
+    assert!(std::fs::read_to_string(&first).unwrap().contains("\"name\":\"early\""));
+    event_loop.stop_recording();
+    assert!(!std::fs::read_to_string(&second).unwrap().contains("\"name\":\"early\""));
+    for path in [first, second] {
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn a_task_of_the_machinery_is_no_task_of_a_user() {
+    let event_loop = EventLoop::new().unwrap();
+    let recorder = event_loop.record(1000);
+    let main = async {
+        let task = running_loop().spawn(give_way(), named("woken")).unwrap();
+        let id = task.task().id();
+        drop(task);
+        id
+    };
+    let id = event_loop.run_task(main, TaskOptions::new().hidden()).unwrap();
+    let woken = happened(&recorder).into_iter().find_map(|what| match what {
+        Happened::Woken { task, by } if task == id => Some(by),
+        _ => None,
+    });
+    assert_eq!(woken, Some(WokenBy::Machinery));
+}

@@ -125,7 +125,8 @@ impl RunnerBuilder {
     /// [`LoopRef::record`] and [`Recorder::keep_in`](asyncio_loop::inspect::Recorder::keep_in).
     ///
     /// Without a call of this, `ASYNCIO_RECORD=FILE` in the environment does the same for the first
-    /// runner of the process.
+    /// runner of the process. Child processes inherit the variable, and those that have a runner
+    /// write the same file, unless they are started without it.
     ///
     /// # Examples
     ///

@@ -14,7 +14,8 @@ use super::marks::{DEBUG, GUIDED, MEASURED, RECORDED, RESTING, STOPPING, VIRTUAL
 use crate::clock::{LoopTime, system_nanos};
 use crate::driver::Wait;
 use crate::error::RunError;
-use crate::kernel::TaskRef;
+use crate::kernel::{TaskRef, What, cause};
+use crate::watchdog;
 
 /// How long a burst may take.
 const BUDGET: Duration = Duration::from_micros(50);
@@ -359,8 +360,11 @@ impl Guest {
         if inner.marks.has(GUIDED) {
             return;
         }
+        watchdog::wake();
+        inner.record_look(Some(What::PollBegins), cause::THREAD);
         inner.scheduler.unparked();
         inner.scheduler.take_remote();
+        inner.record_look(None, cause::DESCRIPTOR);
         if readable || self.unread.get() || inner.marks.has(VIRTUAL) {
             self.poll();
         }
@@ -370,7 +374,9 @@ impl Guest {
         if inner.marks.has(MEASURED) {
             inner.measure_poll(false);
         }
+        inner.record_look(None, cause::TIMER);
         inner.expire(now);
+        inner.record_look(Some(What::PollEnds), cause::NONE);
         inner.pace.polled_until(now, now.saturating_add(self.budget));
     }
 

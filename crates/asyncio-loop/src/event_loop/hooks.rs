@@ -23,7 +23,8 @@ pub trait TaskHooks {
         let _ = task;
     }
 
-    /// The poll has ended, also if it was the last one. There is one call for each `poll_begins`.
+    /// The poll has ended, also if it was the last one. There is one call for each `poll_begins`,
+    /// unless the hooks were added or removed during the poll.
     fn poll_ends(&self, task: &TaskRef) {
         let _ = task;
     }

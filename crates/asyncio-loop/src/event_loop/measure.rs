@@ -261,8 +261,8 @@ impl Inner {
             gauges.count_lag(now.saturating_sub(since));
         }
         gauges.ready.set(self.scheduler.ready().saturating_sub(1) as u64);
-        gauges.step_task.set(what.task_number().unwrap_or(0));
-        gauges.step_began.set(now);
+        gauges.step_task.release(what.task_number().unwrap_or(0));
+        gauges.step_began.release(now);
     }
 
     fn measure_end(&self, began: u64, took: u64) {

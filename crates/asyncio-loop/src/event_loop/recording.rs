@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use super::LoopRef;
 use super::marks::RECORDED;
+use super::{Inner, LoopRef};
 use crate::inspect::Recorder;
+use crate::kernel::What;
 use crate::loop_handle::LoopHandle;
+use crate::report;
 
 impl LoopRef {
     /// Records what happens from now on: tasks that are made, woken, polled and end, callbacks,
     /// when the loop looks for events, and reports. The last `events` of them are kept, in 32 bytes
-    /// each; the number is rounded up to a power of two. Ends an earlier recording.
+    /// each; the number is rounded up to a power of two from 16 to 16,777,216. Ends an earlier
+    /// recording as [`stop_recording`](Self::stop_recording) does.
+    ///
+    /// A loop whose steps a director of tests chooses records its tasks only.
     ///
     /// A loop that does not record pays nothing for this. What it costs otherwise is in
     /// `docs/DEBUGGING.md`.
@@ -35,13 +40,16 @@ impl LoopRef {
         recorder
     }
 
-    /// Records no more. The recorder keeps what it has.
+    /// Records no more. The recorder keeps what it has, and writes its file, if it was given one.
     pub fn stop_recording(&self) {
         self.set_recorder(None);
     }
 
     fn set_recorder(&self, recorder: Option<Recorder>) {
         let inner = &*self.0;
+        if let Some(before) = self.recorder() {
+            report::quietly(|| before.keep(None), || ());
+        }
         inner.marks.set(RECORDED, recorder.is_some());
         inner.scheduler.set_ring(recorder.as_ref().map(|recorder| Arc::clone(recorder.ring())));
     }
@@ -60,13 +68,15 @@ impl LoopRef {
             }
         }
     }
+}
 
-    /// At the end of the loop: writes the file that the recorder was given.
-    pub(super) fn end_recording(&self) {
-        if let Some(recorder) = self.recorder() {
-            recorder.keep(None);
+impl Inner {
+    /// Records that the loop begins or ends to look for events, and what wakes tasks from here on.
+    #[inline]
+    pub(super) fn record_look(&self, what: Option<What>, due_to: u8) {
+        if self.marks.has(RECORDED) {
+            self.scheduler.record_poll(what, due_to);
         }
-        self.stop_recording();
     }
 }
 

@@ -23,7 +23,8 @@ const NO_REACTOR: &str = "there is no reactor running";
 fn notice_panic(task: &RunnableRef, payload: &Payload) {
     let event_loop = owner_of(task).and_then(LoopRef::from_owner);
     if let Some(recorder) = event_loop.and_then(|event_loop| event_loop.recorder()) {
-        recorder.keep(Some("panic"));
+        // A logger may panic, and this is in the middle of the end of a task.
+        report::quietly(|| recorder.keep(Some("panic")), || ());
     }
     if panic_message(&**payload).starts_with(NO_REACTOR) {
         let message = "a crate needs tokio's runtime: enable the feature `tokio-runtime` of the \

@@ -267,7 +267,7 @@ impl LoopRef {
         }
         self.set_watchdog(None);
         self.0.scheduler.close();
-        caught("the file of a recording", || self.end_recording());
+        self.stop_recording();
         self.0.scheduler.set_pick(None);
         drop_each("the end of a director", self.0.guided.take());
         let timers = self.0.timers.borrow_mut().drain();

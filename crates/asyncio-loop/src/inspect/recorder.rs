@@ -98,6 +98,8 @@ pub enum Happened {
 pub enum WokenBy {
     /// A task, of whose number this is the lower half.
     Task(u32),
+    /// A task of the machinery, which users do not see.
+    Machinery,
     /// A descriptor that became ready.
     Descriptor,
     /// A deadline that has come.
@@ -123,7 +125,8 @@ impl Recorder {
 
     /// Copies what was recorded up to now.
     ///
-    /// The loop is not stopped for it, on whatever thread this is called.
+    /// The loop is not stopped for it, on whatever thread this is called. A loop that gives a name
+    /// to a task, or reports, may have to wait for less than a millisecond.
     ///
     /// # Examples
     ///
@@ -147,10 +150,13 @@ impl Recorder {
     }
 
     /// Has a file written in the format of [`Recording::write_chrome_trace`]: this one when the
-    /// loop is closed, and beside it `NAME.panic.json` when a task panics for the first time, and
-    /// `NAME.stall.json` when a step blocks the loop for the first time.
+    /// recording ends, at the latest when the loop is closed, and beside it `NAME.panic.json` when
+    /// a task panics for the first time, and `NAME.stall.json` when the watchdog finds the loop
+    /// blocked for the first time.
     ///
-    /// A file that cannot be written is reported to the log.
+    /// The file of a panic is written on the loop's thread, which takes up to some seconds for a
+    /// million events; that of a blocked loop is written on the watchdog's. A file that cannot be
+    /// written is reported to the log.
     pub fn keep_in(&self, file: impl Into<PathBuf>) {
         let kept = Kept { file: file.into(), written: Vec::new() };
         *self.0.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
@@ -286,6 +292,7 @@ impl Recording {
 fn woken_by(raw: &Raw) -> WokenBy {
     match raw.detail {
         cause::TASK => WokenBy::Task(raw.other),
+        cause::MACHINERY => WokenBy::Machinery,
         cause::DESCRIPTOR => WokenBy::Descriptor,
         cause::TIMER => WokenBy::Timer,
         cause::THREAD => WokenBy::Thread,

@@ -110,8 +110,8 @@ impl Lag {
     /// The mean wait; zero if there was none.
     #[must_use]
     pub fn mean(&self) -> Duration {
-        let count = u32::try_from(self.count()).unwrap_or(u32::MAX);
-        self.sum.checked_div(count).unwrap_or_default()
+        let nanos = self.sum.as_nanos() / u128::from(self.count().max(1));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
     /// A bound that this part (0.0 to 1.0) of the waits kept: the upper bound of the bucket in
@@ -168,8 +168,14 @@ impl Statistics {
 }
 
 fn running(gauges: &Gauges) -> Option<RunningStep> {
-    let began = gauges.step_began.get();
-    let task = gauges.step_task.get();
+    let (began, task) = loop {
+        let began = gauges.step_began.acquire();
+        let task = gauges.step_task.acquire();
+        // Else the task may be that of another step.
+        if gauges.step_began.get() == began {
+            break (began, task);
+        }
+    };
     (began != 0).then(|| RunningStep {
         task: (task != 0).then_some(task),
         lasts: Duration::from_nanos(system_nanos().saturating_sub(began)),

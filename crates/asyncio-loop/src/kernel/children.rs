@@ -284,7 +284,8 @@ impl<'a> ChildSet<'a> {
             child.tell(Moment::Created);
         }
         if eager {
-            // SAFETY: new, so never scheduled.
+            // SAFETY: new, so neither DONE nor RUNNING: a hook may have scheduled it, but the set
+            // is stepped by its owner only.
             self.within_current(|| unsafe { task::start_eagerly(child) });
         } else {
             child.schedule();

@@ -311,7 +311,6 @@ impl Runnable {
         }
     }
 
-    /// The ready queue has refused it: the loop is closed, or a guest that rests.
     /// Puts a child, or a task whose life is told, where it belongs.
     fn push_elsewhere(self) {
         if self.has(TRACED) {
@@ -332,6 +331,7 @@ impl Runnable {
         }
     }
 
+    /// The ready queue has refused it: the loop is closed, or a guest that rests.
     #[cold]
     fn push_refused(self) {
         if !self.scheduler().push_for_host(self) {

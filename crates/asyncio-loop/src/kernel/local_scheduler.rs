@@ -357,8 +357,8 @@ impl LocalScheduler {
         let flags = next.flags.get();
         if flags & DONE == 0 {
             next.flags.set(flags & !(SCHEDULED | WAIT) | RUNNING);
-            // SAFETY: RUNNING was not set, since an entry that runs is not DONE and only this
-            // function and `start_eagerly` set it, the latter before it is ever scheduled.
+            // SAFETY: RUNNING was not set: this function and `start_eagerly` set it for the time of
+            // a run, inside of which no entry of the queue is run.
             unsafe { (next.vtable.run)(next) };
             next.clear(RUNNING);
         } else {

@@ -61,6 +61,7 @@ pub(crate) mod cause {
     pub(crate) const DESCRIPTOR: u8 = 2;
     pub(crate) const TIMER: u8 = 3;
     pub(crate) const THREAD: u8 = 4;
+    pub(crate) const MACHINERY: u8 = 5;
 }
 
 /// An event to be written.

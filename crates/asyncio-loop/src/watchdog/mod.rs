@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 pub(crate) use self::place::StallHandler;
 use self::place::{Place, Verdict};
 use self::sys::{Seen, ThreadId};
-use crate::inspect::{StackFrame, Stuck, StuckStep};
+use crate::inspect::{Recorder, StackFrame, Stuck, StuckStep};
 use crate::kernel::RemoteScheduler;
 use crate::report;
 
@@ -177,7 +177,7 @@ fn wait(busy: Instant) -> Option<(Vec<Arc<Place>>, Duration)> {
 fn report(place: &Place, lasts: Duration) {
     let Some(step) = look(place, lasts) else { return };
     if let Some(ring) = place.scheduler().ring() {
-        crate::inspect::Recorder::of_ring(ring).keep(Some("stall"));
+        report::quietly(|| Recorder::of_ring(ring).keep(Some("stall")), || ());
     }
     match place.handler() {
         Some(handler) => report::caught("a handler of stuck steps", || handler(&step)),

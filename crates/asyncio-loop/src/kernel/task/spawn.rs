@@ -204,7 +204,8 @@ unsafe fn spawn_unchecked<F: Future>(
         new.tell(Moment::Created);
     }
     if eager {
-        // SAFETY: new, so never scheduled.
+        // SAFETY: new, so neither DONE nor RUNNING: a hook may have scheduled it, but the loop
+        // that would run it is inside of this call.
         unsafe { start_eagerly(new) };
     } else {
         new.schedule();
@@ -216,7 +217,7 @@ unsafe fn spawn_unchecked<F: Future>(
 ///
 /// # Safety
 ///
-/// `task` is a task that was never polled nor scheduled.
+/// `task` is neither `DONE` nor `RUNNING`.
 pub(in crate::kernel) unsafe fn start_eagerly(task: Runnable) {
     task.set(RUNNING);
     // SAFETY: neither DONE nor running before.

@@ -42,8 +42,11 @@ fn record(due_to: u8, ring: &Ring, task: TaskPtr, moment: Moment, by: Option<Run
             ring.push(&New { site: task.made_at(), ..event(What::Created) });
         }
         Moment::Woken => {
-            let by = by.and_then(TaskPtr::of);
-            let (other, detail) = by.map_or((0, due_to), |by| (by.id() as u32, cause::TASK));
+            let (other, detail) = match by.and_then(TaskPtr::of) {
+                None => (0, due_to),
+                Some(by) if by.has(HIDDEN) => (0, cause::MACHINERY),
+                Some(by) => (by.id() as u32, cause::TASK),
+            };
             ring.push(&New { other, detail, ..event(What::Woken) });
         }
         Moment::Begins => ring.push(&event(What::Begins)),
