@@ -7,8 +7,9 @@
 //!
 //! The first asks itself, and ends; the second runs until Ctrl-C.
 //!
-//! Two tasks wait for each other's locks, and a producer makes tasks that nobody ends. While it
-//! serves, open the address that it prints in a browser, or type `help` into `nc HOST PORT`.
+//! Two tasks wait for each other's locks, a producer makes tasks that nobody ends, and now and then
+//! a report blocks the loop. While it serves, open the address that it prints in a browser, or type
+//! `help` into `nc HOST PORT`. docs/DEBUGGING.md finds the three faults.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -35,6 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let _transfers = deadlock();
     let producer = create_task_with(produce(pause), TaskOptions::new().name("producer"));
     if std::env::args().nth(1).as_deref() == Some("serve") {
+        create_task_with(report(), TaskOptions::new().name("report")).await?;
         producer.await?;
     }
     for _ in 0..3 {
@@ -45,6 +47,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     writer.write("ps\nwhere 2\ngraph\npause 20\nquit\n");
     print!("{}", String::from_utf8_lossy(&reader.read_to_end().await?));
     Ok(())
+}
+
+/// Writes its report with a call that blocks the thread.
+async fn report() {
+    loop {
+        sleep(Duration::from_secs(20)).await;
+        std::thread::sleep(Duration::from_secs(3));
+    }
 }
 
 /// Each of two tasks takes its own lock first, and then that of the other one.

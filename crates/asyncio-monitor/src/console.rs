@@ -37,7 +37,8 @@ pub(crate) async fn serve(
         let Some(answer) = session.line(state, text.trim()).await else { break };
         // Somebody who has typed ahead, or a program, needs no prompt.
         let prompt = if reader.buffered().is_empty() { PROMPT } else { "" };
-        send(writer, format!("{}{prompt}", harmless(&answer))).await?;
+        writer.write_bytes(harmless(answer));
+        send(writer, prompt).await?;
         line = timeout(IDLE, reader.next_line()).await??;
     }
     Ok(())

@@ -101,7 +101,7 @@ impl Watched {
     /// Keeps the names of a snapshot, for the time when the loop does not answer.
     pub(crate) fn keep_names(&self, snapshot: &Snapshot) {
         let is_given = |name: &str, id: u64| {
-            name.strip_prefix("Task-").is_none_or(|number| number != id.to_string())
+            name.strip_prefix("Task-").is_none_or(|number| number.parse() != Ok(id))
         };
         let given = snapshot.tasks.iter().filter(|task| is_given(&task.name, task.id));
         let names = given.map(|task| (task.id, task.name.clone())).collect();

@@ -1,5 +1,7 @@
 //! What there is to be asked.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::request::Request;
@@ -121,6 +123,8 @@ struct Listing {
     count: usize,
     taken: usize,
     tasks: Vec<Row>,
+    /// How many tasks there are in each state.
+    states: BTreeMap<String, usize>,
     silent: Vec<String>,
     /// How long a loop was kept from its work for this at a time, at most, in seconds.
     longest_pause: f64,
@@ -141,6 +145,7 @@ async fn tasks(state: &State, request: &Request) -> Response {
         count: all.tasks.len(),
         taken,
         tasks: shown.into_iter().map(Row::new).collect(),
+        states: views::states(&all.tasks),
         silent: all.silent,
         longest_pause: all.longest_pause.as_secs_f64(),
     })

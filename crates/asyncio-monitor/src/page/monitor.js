@@ -193,11 +193,9 @@ function showTasks(listing) {
   $("shown").textContent = listing.taken === listing.count && !hidden
     ? `${number(listing.count)} tasks`
     : `${number(listing.tasks.length)} of ${number(listing.count)} tasks`;
-  const states = {};
-  listing.tasks.forEach((task) => (states[task.state] = (states[task.state] || 0) + 1));
-  if (!hidden && listing.taken === listing.count) {
-    $("tasks-states").textContent =
-      Object.entries(states).map(([name, count]) => `${number(count)} ${name}`).join(" · ");
+  if (listing.count > 0) {
+    $("tasks-states").textContent = Object.entries(listing.states)
+      .map(([name, count]) => `${number(count)} ${name}`).join(" · ");
   }
   if (listing.tasks.length === 0 && listing.silent.length > 0) return;
   keepRows($("rows"), listing.tasks, showTask, COLUMNS.length + 1, "No task is like that");
@@ -246,7 +244,7 @@ function showTask(task) {
     make("td", {},
       make("button", { type: "button", class: "link", onclick: () => detail(task) }, task.name)),
     make("td", {}, badge(task)),
-    make("td", {}, make("div", { class: "code" }, task.function),
+    make("td", { class: "function" }, make("div", { class: "code" }, task.function),
       make("div", { class: "code quiet" }, task.created_at)),
     make("td", {}, ...wait),
     make("td", { class: "number" }, seconds(task.age)),
@@ -276,10 +274,10 @@ function showTree(all) {
   $("shown").textContent = all.tasks.length === all.count
     ? `${number(all.count)} tasks`
     : `the first ${number(all.tasks.length)} of ${number(all.count)} tasks`;
+  if (all.tasks.length === 0 && all.silent.length > 0) return;
   $("circles").replaceChildren(...all.circles.map((circle) =>
     make("div", { class: "circle" }, `These tasks wait for each other: ${circle.text}`,
       make("ul", {}, ...circle.waits.map((wait) => make("li", { class: "code" }, wait))))));
-  if (all.tasks.length === 0 && all.silent.length > 0) return;
   // Ages change all the time, and are not shown here.
   const shown = JSON.stringify(all.tasks.map((task) => ({ ...task, age: 0, waited: 0, polls: 0 })));
   if (shown === state.tree) return;
@@ -333,7 +331,7 @@ function showEnded(all) {
     make("td", {},
       make("span", { class: `badge ${ENDINGS[task.state] ?? ""}` }, task.state),
       task.reason === null ? null : make("div", { class: "code quiet" }, task.reason)),
-    make("td", {}, make("div", { class: "code" }, task.function),
+    make("td", { class: "function" }, make("div", { class: "code" }, task.function),
       make("div", { class: "code quiet" }, task.created_at)),
     make("td", { class: "number" }, seconds(task.lasted)),
     make("td", { class: "number" }, `${seconds(task.ago)} ago`),

@@ -9,7 +9,7 @@ mod tree;
 
 pub(crate) use ended::{EndedRow, describe_ended, table_of_ended};
 pub(crate) use function::{function, function_of};
-pub(crate) use row::{Filter, Listed, Order, Row, list};
+pub(crate) use row::{Filter, Listed, Order, Row, list, states};
 pub(crate) use table::Table;
 pub(crate) use task::describe;
 pub(crate) use tree::{Circle, Tree};
@@ -40,16 +40,24 @@ pub(crate) fn count(number: usize, what: &str) -> String {
 }
 
 /// Text for a terminal: names are the program's, and may contain what terminals obey.
-pub(crate) fn harmless(text: &str) -> String {
-    let is_harmful = |c: char| c.is_control() && c != '\n';
-    if !text.contains(is_harmful) {
-        return text.to_owned();
+pub(crate) fn harmless(text: String) -> String {
+    if !may_be_harmful(text.as_bytes()) {
+        return text;
     }
+    let is_harmful = |c: char| c.is_control() && c != '\n';
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
         if is_harmful(c) { clean.extend(c.escape_default()) } else { clean.push(c) }
     }
     clean
+}
+
+/// Whether there is a byte of a control character. 0xC2 begins those behind ASCII, and others. A
+/// table of many tasks is megabytes, so this looks at all bytes, which the compiler does by many at
+/// a time.
+fn may_be_harmful(text: &[u8]) -> bool {
+    let is_one = |byte: u8| (byte < b' ' && byte != b'\n') | (byte == 0x7f) | (byte == 0xc2);
+    text.iter().fold(false, |found, byte| found | is_one(*byte))
 }
 
 #[cfg(test)]
@@ -68,6 +76,9 @@ mod tests {
 
     #[test]
     fn a_terminal_obeys_no_name_of_a_task() {
+        let harmless = |text: &str| harmless(text.to_owned());
         assert_eq!(harmless("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\nc");
+        assert_eq!(harmless("\u{9b}2J \u{7f}"), "\\u{9b}2J \\u{7f}");
+        assert_eq!(harmless("é £ ü\n"), "é £ ü\n");
     }
 }

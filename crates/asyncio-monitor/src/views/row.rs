@@ -1,7 +1,9 @@
 //! Tasks as rows: chosen, ordered, and ready to be shown.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
+use asyncio_loop::LoopTime;
 use asyncio_loop::inspect::{TaskInfo, TaskState};
 use serde::Serialize;
 
@@ -77,9 +79,12 @@ impl Order {
             Self::Name => tasks.sort_by(|a, b| a.info.name.cmp(&b.info.name)),
             Self::State => tasks.sort_by_cached_key(|task| task.info.state.to_string()),
             Self::Function => tasks.sort_by_key(|task| function(&task.info)),
-            Self::Age => tasks.sort_by_key(|task| Reverse(task.info.age())),
+            // By moments: each age is counted to another one.
+            Self::Age => tasks.sort_by_key(|task| task.info.created),
             Self::Polls => tasks.sort_by_key(|task| Reverse(task.info.polls)),
-            Self::Waited => tasks.sort_by_key(|task| Reverse(task.info.waited())),
+            Self::Waited => tasks.sort_by_key(|task| {
+                task.info.wait.as_ref().map_or(LoopTime::MAX, |wait| wait.since)
+            }),
         }
     }
 }
@@ -104,6 +109,15 @@ pub(crate) fn list<'a>(
     }
     taken.truncate(limit);
     (taken, count)
+}
+
+/// How many tasks there are in each state.
+pub(crate) fn states(tasks: &[Listed]) -> BTreeMap<String, usize> {
+    let mut states: HashMap<TaskState, usize> = HashMap::new();
+    for task in tasks {
+        *states.entry(task.info.state).or_default() += 1;
+    }
+    states.into_iter().map(|(state, count)| (state.to_string(), count)).collect()
 }
 
 /// A task, as the page and asyncio-ps get it. Times are in seconds.

@@ -1,6 +1,6 @@
 //! Tables of text.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// A table whose columns are as wide as their widest cell.
 pub(crate) struct Table {
@@ -22,7 +22,7 @@ impl Table {
         let mut widths: Vec<usize> = self.header.iter().map(|cell| cell.len()).collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
+                *width = (*width).max(length(cell));
             }
         }
         widths
@@ -36,9 +36,13 @@ impl fmt::Display for Table {
         let mut write = |cells: &mut dyn Iterator<Item = &str>| {
             line.clear();
             for (cell, width) in cells.zip(&widths) {
-                write!(line, "{cell:width$}  ")?;
+                line.push_str(cell);
+                let blanks = width + 2 - length(cell);
+                line.extend(std::iter::repeat_n(' ', blanks));
             }
-            writeln!(f, "{}", line.trim_end())
+            line.truncate(line.trim_end().len());
+            line.push('\n');
+            f.write_str(&line)
         };
         write(&mut self.header.iter().copied())?;
         for row in &self.rows {
@@ -46,6 +50,11 @@ impl fmt::Display for Table {
         }
         Ok(())
     }
+}
+
+/// The number of characters.
+fn length(cell: &str) -> usize {
+    if cell.is_ascii() { cell.len() } else { cell.chars().count() }
 }
 
 #[cfg(test)]

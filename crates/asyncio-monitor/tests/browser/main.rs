@@ -279,7 +279,7 @@ fn another_origin_reads_and_changes_nothing() {
     });
 }
 
-/// The pictures of docs/DEBUGGING.md, of a monitor that runs elsewhere.
+/// The pictures of docs/DEBUGGING.md, of the example `monitored` that serves elsewhere.
 #[test]
 fn pictures() {
     let (Ok(folder), Ok(url)) =
@@ -288,16 +288,23 @@ fn pictures() {
         return;
     };
     run(async {
-        let browser = Browser::start("1280,720").await;
+        let folder = Path::new(&folder);
+        let browser = Browser::start("1180,760").await;
         browser.open(&url).await;
-        browser.wait_for("document.querySelectorAll('#rows tr').length > 3").await;
-        sleep(Duration::from_secs(40)).await;
         browser.run("setTheme('light')").await;
-        save(&browser, Path::new(&folder), "monitor-light.png").await;
+        browser.wait_for("document.querySelectorAll('#rows tr').length > 3").await;
+        browser.wait_for("state.lags.length > 25 && state.lags.slice(-3).every(l => l > 0)").await;
+        save(&browser, folder, "monitor.png").await;
         browser.run("setTheme('dark')").await;
         browser.click("#tab-tree").await;
-        browser.wait_for("document.querySelectorAll('#tree li').length > 3").await;
-        save(&browser, Path::new(&folder), "monitor-dark.png").await;
+        browser.wait_for("document.querySelectorAll('.circle').length > 0").await;
+        browser.run("document.activeElement.blur()").await;
+        save(&browser, folder, "circle.png").await;
+        browser.run("setTheme('light')").await;
+        browser.click("#tab-tasks").await;
+        browser.wait_for("state.lags.slice(-2).every(l => l > 0)").await;
+        browser.wait_for("!document.getElementById('alarm').hidden").await;
+        save(&browser, folder, "blocked.png").await;
         browser.quit().await;
     });
 }
