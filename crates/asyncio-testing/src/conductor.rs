@@ -465,6 +465,10 @@ impl Director for Conductor {
         if idle {
             self.rested.set(self.steps.get());
         }
+        // Time may go on and on without a step.
+        if self.watched.is_late() && !self.closing.get() && !self.is_in_time() {
+            self.stops.set(true);
+        }
         self.trace.borrow_mut().push(to, What::Moved);
     }
 

@@ -11,8 +11,8 @@ use asyncio_net::{
     Address, DatagramProtocol, DatagramTransport, StreamReader, StreamWriter,
     create_datagram_endpoint, open_unix_connection, start_unix_server,
 };
-use asyncio_task::{running_loop, sleep};
-use asyncio_testing::{Network, Simulation};
+use asyncio_task::{create_task, running_loop, sleep};
+use asyncio_testing::{FailureKind, Network, Simulation};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -288,4 +288,70 @@ fn unix_datagrams() {
             io::Result::Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn a_full_backlog_of_a_unix_socket_keeps_clients_waiting() {
+    let hello = async |_: StreamReader, writer: StreamWriter| {
+        writer.write("hello");
+        writer.close().await
+    };
+    let clients = async || {
+        let mut clients = Vec::new();
+        for _ in 0..5 {
+            clients.push(create_task(async {
+                let (mut reader, writer) = open_unix_connection("/run/full").await?;
+                let answer = reader.read_to_end().await?;
+                writer.close().await?;
+                io::Result::Ok(answer)
+            }));
+        }
+        clients
+    };
+    let body = async || {
+        let _net = Network::new();
+        let server = start_unix_server("/run/full", hello).backlog(1).start_serving(false).await?;
+        let clients = clients().await;
+        sleep(100 * SECOND).await;
+        assert!(clients.iter().all(|client| !client.is_done()));
+        server.start_serving();
+        for client in clients {
+            assert_eq!(client.await.unwrap()?, "hello");
+        }
+        assert_eq!(running_loop().time().as_secs_f64(), 100.0, "it takes no time");
+        io::Result::Ok(())
+    };
+    Simulation::new().seeds(20).run(body).unwrap();
+    // A server that never accepts is a deadlock, and not a time that goes on for ever.
+    let never = Simulation::new().shrink_runs(0).check(async || {
+        let _net = Network::new();
+        let server = start_unix_server("/run/full", hello).backlog(1).start_serving(false);
+        let _server = server.await?;
+        for client in clients().await {
+            client.await.unwrap()?;
+        }
+        io::Result::Ok(())
+    });
+    assert_eq!(never.unwrap_err().kind(), FailureKind::Deadlock);
+}
+
+#[test]
+fn a_sender_of_unix_datagrams_waits_for_its_receiver() {
+    let body = async || {
+        let _net = Network::new();
+        let path = std::path::Path::new("/run/log");
+        let noted = Noted::default();
+        let receiver = create_datagram_endpoint(|| noted.clone()).local_addr(path).await?;
+        let sender = create_datagram_endpoint(Noted::default).remote_addr(path).await?;
+        for number in 0..1000 {
+            sender.send(format!("{number:01000}"));
+        }
+        assert!(sender.write_buffer_size() > 0, "more than the receiver has room for");
+        sleep(SECOND).await;
+        let numbers = noted.texts().iter().map(|text| text.parse().unwrap()).collect::<Vec<u32>>();
+        assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
+        receiver.close();
+        io::Result::Ok(())
+    };
+    Simulation::new().seeds(20).run(body).unwrap();
 }

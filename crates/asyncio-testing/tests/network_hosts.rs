@@ -479,3 +479,93 @@ fn a_network_without_hosts_is_one_host() {
         })
         .unwrap();
 }
+
+#[test]
+fn a_writer_without_room_notices_that_its_peer_is_gone() {
+    // What happens to the host, whether it is back later, and how the writer ends.
+    let cases = [
+        ("crash", false, ErrorKind::TimedOut),
+        ("crash", true, ErrorKind::ConnectionReset),
+        ("cut", false, ErrorKind::TimedOut),
+        ("stop", false, ErrorKind::ConnectionReset),
+    ];
+    for (what, comes_back, expected) in cases {
+        let body = async || {
+            let net = Network::new();
+            net.window(10_000);
+            let host = net.host("a", async || {
+                let deaf = async |_: StreamReader, _writer: StreamWriter| {
+                    std::future::pending::<()>().await;
+                };
+                start_server(":80", deaf).await?.serve_forever().await
+            });
+            let (_reader, writer) = open_connection("a:80").await?;
+            writer.write(vec![0; 1_000_000]);
+            let drained = create_task(async move { writer.drain().await });
+            // All that there is room for has arrived.
+            sleep(10 * SECOND).await;
+            match what {
+                "crash" => host.crash(),
+                "stop" => host.stop(),
+                _ => net.isolate("a"),
+            }
+            if comes_back {
+                sleep(10 * SECOND).await;
+                host.restart();
+            }
+            let error = drained.await.unwrap().unwrap_err();
+            assert_eq!(error.kind(), expected, "{what}");
+            io::Result::Ok(())
+        };
+        Simulation::new().seeds(8).run(body).unwrap();
+    }
+}
+
+#[test]
+fn a_writer_without_room_goes_on_after_a_partition() {
+    let body = async || {
+        let net = Network::new();
+        net.window(10_000);
+        let received = create_future();
+        let result = received.clone();
+        net.host("a", async move || {
+            let result = result.clone();
+            let late = async move |mut reader: StreamReader, _writer: StreamWriter| {
+                sleep(60 * SECOND).await;
+                let _ = result.set_result(reader.read_to_end().await?.len());
+                io::Result::Ok(())
+            };
+            start_server(":80", late).await?.serve_forever().await
+        });
+        let (_reader, writer) = open_connection("a:80").await?;
+        writer.write(vec![0; 100_000]);
+        sleep(10 * SECOND).await;
+        net.isolate("a");
+        sleep(100 * SECOND).await;
+        net.heal();
+        writer.close().await?;
+        assert_eq!(received.await.unwrap(), 100_000);
+        io::Result::Ok(())
+    };
+    Simulation::new().seeds(20).run(body).unwrap();
+}
+
+#[test]
+fn a_restart_keeps_what_the_clock_has_gone_wrong_by() {
+    Simulation::new().run(async || {
+        let net = Network::new();
+        let host = net.host("fast", async || ());
+        host.clock_rate(1_000_000);
+        sleep(100 * SECOND).await;
+        let seen = Rc::new(Cell::new(0.0));
+        let noted = Rc::clone(&seen);
+        host.clock_rate(0);
+        let other = net.host("other", async move || noted.set(now()));
+        other.clock_rate(1_000_000);
+        other.ended().await;
+        sleep(100 * SECOND).await;
+        other.restart();
+        other.ended().await;
+        assert_eq!((seen.get(), now()), (300.0, 200.0));
+    });
+}

@@ -357,6 +357,21 @@ impl Endpoint {
         }
     }
 
+    /// A writer that waits for room asks for it, if the answer may not come by itself.
+    pub(super) fn look_after_writer(self: &Rc<Self>) {
+        let waiter = self.writer.take();
+        let waits = waiter.is_some();
+        self.writer.set(waiter);
+        if waits && self.room() == 0 && !self.is_gone() && self.is_unsure() {
+            self.begin_trouble();
+        }
+    }
+
+    /// Whether it may be that the peer is not there any more, or does not get through.
+    fn is_unsure(&self) -> bool {
+        self.peer.borrow().is_none() || !self.reaches_peer() || !self.way_back.carries()
+    }
+
     fn room(&self) -> usize {
         self.take_credits();
         self.wire.window().saturating_sub(self.outstanding.get())
@@ -567,6 +582,7 @@ impl ByteStream for Stream {
         if let Some(known) = known {
             end.wake_writer_at(known);
         }
+        end.look_after_writer();
         Poll::Pending
     }
 

@@ -21,22 +21,32 @@ const RESTLESS: u32 = 10_000;
 pub(super) struct Fleet {
     net: Net,
     conductor: Rc<Conductor>,
-    machines: RefCell<Vec<Rc<Machine>>>,
+    machines: RefCell<Rc<[Rc<Machine>]>>,
+    /// The numbers of those that have something to do in a turn.
+    busy: RefCell<Vec<usize>>,
     restless: Cell<u32>,
 }
 
 impl Fleet {
     pub(super) fn new(net: Net) -> Rc<Self> {
         let conductor = Rc::clone(net.wire.conductor());
-        Rc::new(Self { net, conductor, machines: RefCell::default(), restless: Cell::new(0) })
+        Rc::new(Self {
+            net,
+            conductor,
+            machines: RefCell::new(Rc::new([])),
+            busy: RefCell::default(),
+            restless: Cell::new(0),
+        })
     }
 
     pub(super) fn add(&self, machine: &Rc<Machine>) {
-        self.machines.borrow_mut().push(Rc::clone(machine));
+        let mut machines = self.machines();
+        machines = machines.iter().chain([machine]).cloned().collect();
+        self.machines.replace(machines);
     }
 
-    fn machines(&self) -> Vec<Rc<Machine>> {
-        self.machines.borrow().clone()
+    fn machines(&self) -> Rc<[Rc<Machine>]> {
+        Rc::clone(&self.machines.borrow())
     }
 
     fn happen(&self) {
@@ -50,18 +60,19 @@ impl Fleet {
 impl Companions for Fleet {
     fn turn(&self) {
         self.happen();
-        let count = self.machines.borrow().len();
-        if count == 0 {
-            return;
+        let machines = self.machines();
+        machines.iter().for_each(Machine::fulfil);
+        let mut busy = self.busy.take();
+        busy.extend((0..machines.len()).filter(|index| machines[*index].is_busy()));
+        if busy.len() > 1 {
+            let first = self.conductor.choose(busy.len());
+            busy.rotate_left(first);
         }
-        let machine = |index: usize| Rc::clone(&self.machines.borrow()[index % count]);
-        (0..count).for_each(|index| machine(index).fulfil());
-        let busy = (0..count).filter(|index| machine(*index).is_busy()).count();
-        let first = if busy > 1 { self.conductor.choose(count) } else { 0 };
-        for index in first..first + count {
-            machine(index).turn();
+        for index in busy.drain(..) {
+            machines[index].turn();
+            machines[index].fulfil();
         }
-        (0..count).for_each(|index| machine(index).fulfil());
+        self.busy.replace(busy);
     }
 
     fn rest(&self, deadline: Option<LoopTime>, idle: bool) -> Rest {
@@ -96,10 +107,8 @@ impl Companions for Fleet {
     }
 
     fn end(&self) {
-        for machine in self.machines() {
-            machine.end_run();
-        }
-        self.machines.take();
+        let machines = self.machines.replace(Rc::new([]));
+        machines.iter().for_each(|machine| machine.end_run());
         self.net.end();
     }
 }

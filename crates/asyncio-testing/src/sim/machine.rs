@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -35,8 +35,11 @@ pub(super) struct Machine {
     wish: Cell<Option<Wish>>,
     clock: Cell<Clock>,
     ended: Rc<Cell<bool>>,
-    waiters: RefCell<Vec<LoopWaker>>,
+    waiters: RefCell<Vec<Weak<Waiter>>>,
 }
+
+/// Who waits for the end of a host.
+pub(super) type Waiter = Cell<Option<LoopWaker>>;
 
 /// One run of the program.
 struct Run {
@@ -111,8 +114,20 @@ impl Machine {
         self.wish.set(Some(Wish::Restart));
     }
 
-    pub(super) fn waits_for_end(&self, waiter: LoopWaker) {
-        self.waiters.borrow_mut().push(waiter);
+    pub(super) fn waiter_for_end(&self) -> Rc<Waiter> {
+        let waiter = Rc::default();
+        let mut waiters = self.waiters.borrow_mut();
+        waiters.retain(|waiter| waiter.strong_count() > 0);
+        waiters.push(Rc::downgrade(&waiter));
+        waiter
+    }
+
+    fn wake_waiters(&self) {
+        for waiter in self.waiters.borrow().iter().filter_map(Weak::upgrade) {
+            if let Some(waker) = waiter.take() {
+                waker.wake();
+            }
+        }
     }
 
     /// Does what is wished. No loop is in a step.
@@ -134,7 +149,6 @@ impl Machine {
     fn start(self: &Rc<Self>) {
         let builder = EventLoop::builder().virtual_time(true).debug(self.conductor.explains());
         let event_loop = builder.build().expect("the system has descriptors left for a loop");
-        self.clock.set(Clock { world: self.net.wire.now(), ..self.clock.get() });
         event_loop.advance_to(self.time());
         let direct = Directs { machine: Rc::clone(self) };
         event_loop.set_director(Some(Rc::new(direct)));
@@ -169,7 +183,7 @@ impl Machine {
                 this.conductor.fail_aside(kind, format!("host {}: {words}", this.name));
             }
             this.ended.set(true);
-            this.waiters.take().into_iter().for_each(LoopWaker::wake);
+            this.wake_waiters();
             Poll::Ready(())
         })
     }
@@ -180,12 +194,12 @@ impl Machine {
         let Some(Run { event_loop, sockets }) = run else { return };
         // The end of a process reports nothing.
         event_loop.set_exception_handler(Some(Rc::new(|_, _| {})));
-        event_loop.close_aside();
         sockets.end();
+        event_loop.close_aside();
         // What the program has leaked.
         self.net.end_host(self.id, self.net.wire.is_off(self.id));
         self.ended.set(false);
-        self.waiters.take().into_iter().for_each(LoopWaker::wake);
+        self.wake_waiters();
     }
 
     /// Runs a turn, if there is something to do. Returns whether there was.
@@ -258,6 +272,9 @@ const MILLION: i128 = 1_000_000;
 
 impl Clock {
     fn host_at(self, world: LoopTime) -> LoopTime {
+        if self.rate == 0 {
+            return world + self.ahead - self.behind;
+        }
         let since = i128::from((world - self.world).as_nanos() as u64);
         let passed = since * (MILLION + i128::from(self.rate)) / MILLION;
         let passed = Duration::from_nanos(u64::try_from(passed).unwrap_or(0));
@@ -266,6 +283,9 @@ impl Clock {
 
     /// The first moment at which the host's clock shows `host`.
     fn world_at(self, host: LoopTime) -> LoopTime {
+        if self.rate == 0 {
+            return host + self.behind - self.ahead;
+        }
         let since = (host + self.behind) - (self.world + self.ahead);
         let since = i128::from(since.as_nanos() as u64);
         let rate = MILLION + i128::from(self.rate);

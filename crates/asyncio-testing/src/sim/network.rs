@@ -93,7 +93,7 @@ impl Network {
     ///
     /// # Panics
     ///
-    /// If there is a host of that name.
+    /// If there is a host of that name, or there are 254 hosts.
     ///
     /// # Examples
     ///
@@ -268,6 +268,7 @@ impl Network {
         for (from, to) in from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to))) {
             self.0.net.wire.link(from, to).set_cut(true);
         }
+        self.0.net.tcp.look_after_writers();
     }
 
     /// Tells a partition in the trace.
@@ -342,11 +343,12 @@ impl Host {
     ///
     /// Waiting changes nothing.
     pub async fn ended(&self) {
+        let waiter = self.machine.waiter_for_end();
         poll_fn(|cx| {
             if !self.is_running() {
                 return Poll::Ready(());
             }
-            self.machine.waits_for_end(LoopWaker::from_context(cx));
+            waiter.set(Some(LoopWaker::from_context(cx)));
             Poll::Pending
         })
         .await;

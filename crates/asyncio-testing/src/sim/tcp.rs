@@ -20,8 +20,6 @@ use super::wire::{HostId, Wire};
 
 /// How often Linux asks again (`tcp_syn_retries`): it gives up after 127 s.
 const RETRIES: u32 = 6;
-/// Before a client asks a Unix server again that has no room for it.
-const UNIX_PAUSE: Duration = Duration::from_millis(1);
 /// Ends in the list before it is tidied for the first time.
 const TIDY: usize = 64;
 
@@ -65,6 +63,7 @@ impl Tcp {
             reuse_port: options.reuse_port,
             queue: RefCell::default(),
             half_open: Cell::default(),
+            waiting: RefCell::default(),
             waiter: Cell::default(),
             is_closed: Cell::default(),
         });
@@ -158,6 +157,13 @@ impl Tcp {
             }
         }
         listeners.iter().for_each(|listener| listener.close());
+        self.look_after_writers();
+    }
+
+    /// The way to some hosts has changed: writers that wait for room may wait in vain.
+    pub(super) fn look_after_writers(&self) {
+        let ends: Vec<_> = self.ends.borrow().iter().filter_map(Weak::upgrade).collect();
+        ends.iter().for_each(Endpoint::look_after_writer);
     }
 
     /// The end of the network.
@@ -165,7 +171,10 @@ impl Tcp {
         let ends = self.ends.take();
         ends.iter().filter_map(Weak::upgrade).for_each(|end| end.part());
         let listeners = self.listeners.take();
-        listeners.iter().for_each(|listener| drop(listener.queue.take()));
+        for listener in listeners {
+            let (queue, waiting) = (listener.queue.take(), listener.waiting.take());
+            drop((queue, waiting));
+        }
     }
 }
 
@@ -194,6 +203,8 @@ pub(super) struct Listener {
     queue: RefCell<VecDeque<Rc<Endpoint>>>,
     /// Clients whose handshake is not complete.
     half_open: Cell<usize>,
+    /// Clients of a Unix socket that wait for room.
+    waiting: RefCell<VecDeque<Rc<Opening>>>,
     waiter: Cell<Option<LoopWaker>>,
     is_closed: Cell<bool>,
 }
@@ -224,6 +235,19 @@ impl Listener {
         true
     }
 
+    /// Has a client ask again that waits for room.
+    fn let_one_in(&self) {
+        while let Some(client) = self.next_waiting() {
+            if !client.is_over.get() {
+                return client.ask(0);
+            }
+        }
+    }
+
+    fn next_waiting(&self) -> Option<Rc<Opening>> {
+        self.waiting.borrow_mut().pop_front()
+    }
+
     fn wake(&self) {
         if let Some(waiter) = self.waiter.take() {
             waiter.wake();
@@ -251,7 +275,10 @@ impl Incoming for Listener {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Option<Box<dyn ByteStream>>> {
         let next = self.queue.borrow_mut().pop_front();
         match next {
-            Some(end) => Poll::Ready(Some(Box::new(Stream(end)))),
+            Some(end) => {
+                self.let_one_in();
+                Poll::Ready(Some(Box::new(Stream(end))))
+            }
             None if self.is_closed.get() => Poll::Ready(None),
             None => {
                 self.waiter.set(Some(LoopWaker::from_context(cx)));
@@ -272,6 +299,9 @@ impl Incoming for Listener {
         }
         let queue = self.queue.take();
         queue.iter().for_each(Endpoint::abort);
+        // They find out that nobody listens any more.
+        let waiting = self.waiting.take();
+        waiting.iter().for_each(|client| client.ask(0));
         self.wake();
     }
 }
@@ -391,8 +421,7 @@ impl Opening {
         let Some(listener) = listener else { return self.answer(None) };
         if listener.is_full() {
             if !matches!(self.to.1, Address::Inet(_)) {
-                let this = Rc::clone(self);
-                wire.agenda().at(wire.now() + UNIX_PAUSE, move || this.ask(0));
+                listener.waiting.borrow_mut().push_back(Rc::clone(self));
             }
             return;
         }

@@ -39,6 +39,10 @@ struct Socket {
     size: Cell<usize>,
     failure: Cell<Option<ErrorKind>>,
     reader: Cell<Option<LoopWaker>>,
+    /// Unix sockets that wait for room here.
+    writers: RefCell<Vec<LoopWaker>>,
+    /// The Unix socket that had no room for the last datagram.
+    full: RefCell<Weak<Socket>>,
 }
 
 impl Udp {
@@ -79,6 +83,8 @@ impl Udp {
             size: Cell::default(),
             failure: Cell::default(),
             reader: Cell::default(),
+            writers: RefCell::default(),
+            full: RefCell::default(),
         });
         self.sockets.borrow_mut().push(Rc::clone(&socket));
         Ok(socket)
@@ -257,10 +263,13 @@ impl fmt::Debug for Socket {
 }
 
 impl Socket {
+    fn has_room(&self, length: usize) -> bool {
+        self.size.get() + length <= ROOM || self.inbox.borrow().is_empty()
+    }
+
     fn receive(&self, data: Rc<[u8]>, from: Address) {
-        let size = self.size.get() + data.len();
-        if size <= ROOM || self.inbox.borrow().is_empty() {
-            self.size.set(size);
+        if self.has_room(data.len()) {
+            self.size.set(self.size.get() + data.len());
             self.inbox.borrow_mut().push_back((data, from));
             self.wake();
         }
@@ -270,6 +279,10 @@ impl Socket {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
+    }
+
+    fn wake_writers(&self) {
+        self.writers.take().into_iter().for_each(LoopWaker::wake);
     }
 }
 
@@ -288,6 +301,7 @@ impl Datagrams for Socket {
             return Poll::Pending;
         };
         self.size.set(self.size.get() - data.len());
+        self.wake_writers();
         let count = data.len().min(buffer.len());
         buffer[..count].copy_from_slice(&data[..count]);
         Poll::Ready(Ok((data.len(), from)))
@@ -300,15 +314,26 @@ impl Datagrams for Socket {
             Address::Inet(to) if to.is_ipv4() => udp.send(self, data, *to),
             Address::Inet(_) => Err(ErrorKind::NetworkUnreachable.into()),
             name => {
-                udp.unix_socket(self.host, name)?.receive(data.into(), self.local.clone());
+                let receiver = udp.unix_socket(self.host, name)?;
+                if !receiver.has_room(data.len()) {
+                    self.full.replace(Rc::downgrade(&receiver));
+                    return Err(ErrorKind::WouldBlock.into());
+                }
+                receiver.receive(data.into(), self.local.clone());
                 Ok(())
             }
         }
     }
 
-    /// A socket of the network always has room: what a link has no room for waits at the link.
-    fn poll_send_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// What a link has no room for waits at the link; but a Unix socket waits for its receiver.
+    fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.full.borrow().upgrade().filter(|full| full.size.get() > 0) {
+            Some(full) => {
+                full.writers.borrow_mut().push(LoopWaker::from_context(cx));
+                Poll::Pending
+            }
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     fn local(&self) -> Option<Address> {
@@ -320,6 +345,8 @@ impl Datagrams for Socket {
             let this = &raw const *self;
             let mut sockets = udp.sockets.borrow_mut();
             sockets.retain(|it| !std::ptr::eq(Rc::as_ptr(it), this));
+            drop(sockets);
+            self.wake_writers();
         }
     }
 }

@@ -83,7 +83,9 @@ impl Wire {
     pub(super) fn add_host(&self, name: &str) -> HostId {
         let mut hosts = self.hosts.borrow_mut();
         let id = hosts.len();
-        let last = u8::try_from(id + 1).expect("a network has at most 255 hosts");
+        // The address with 255 is that of all hosts.
+        assert!(id < 254, "a network has at most 254 hosts");
+        let last = id as u8 + 1;
         hosts.push(Rc::new(Station {
             name: name.into(),
             ip: Ipv4Addr::new(10, 0, 0, last),
