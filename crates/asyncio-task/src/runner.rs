@@ -522,6 +522,8 @@ impl Runner {
                 if !event_loop.is_virtual_time() {
                     event_loop.set_watchdog(self.watchdog);
                 }
+                #[cfg(feature = "tracing")]
+                event_loop.add_task_hooks(Rc::new(asyncio_loop::inspect::TaskSpans::new()));
                 loop_hook::call(&event_loop);
                 self.state = State::Open(event_loop);
                 Ok(())

@@ -25,6 +25,8 @@
 //! });
 //! ```
 
+#[cfg(feature = "tracing")]
+pub use asyncio_loop::inspect::TaskSpans;
 pub use asyncio_loop::inspect::{
     Event, Frame, Happened, Holder, Lag, Recorder, Recording, ResourceInfo, RunningStep,
     SocketNames, StackFrame, Statistics, Stuck, StuckStep, TaskInfo, TaskState, WaitDetail,

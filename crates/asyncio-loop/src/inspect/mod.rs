@@ -38,6 +38,8 @@ mod prometheus;
 mod recorder;
 mod resources;
 mod sockets;
+#[cfg(feature = "tracing")]
+mod spans;
 mod stack;
 mod statistics;
 mod stuck;
@@ -52,6 +54,8 @@ pub use resources::{Holder, ResourceInfo};
 pub use sockets::SocketNames;
 #[doc(hidden)]
 pub use sockets::name_sockets_by;
+#[cfg(feature = "tracing")]
+pub use spans::TaskSpans;
 pub use stack::Frame;
 pub use statistics::{Lag, RunningStep, Statistics};
 pub use stuck::{StackFrame, Stuck, StuckStep};
