@@ -675,7 +675,8 @@ fn serve_forever_of_a_closed_server_or_a_second_time_is_an_error() {
             async move { server.serve_forever().await }
         });
         settle().await;
-        let error = server.serve_forever().await.unwrap_err();
+        let second = timeout(Duration::from_secs(60), server.serve_forever());
+        let error = second.await.expect("it does not wait").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
         assert!(server.is_serving(), "the first goes on");
         let (mut reader, writer) = open_connection(server.local_addr()?).await?;
