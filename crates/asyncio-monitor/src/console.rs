@@ -1,18 +1,22 @@
 //! The console.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_net::{Bytes, StreamReader, StreamWriter};
 use asyncio_task::timeout;
 
-use crate::client::send;
+use crate::client::{send, unless_gone};
 use crate::commands;
 use crate::server::State;
 use crate::views::{count, harmless};
 
 /// How long a session may stand still.
 const IDLE: Duration = Duration::from_secs(3600);
+
+/// How long a command may go on after the end of the client's input.
+const AFTER_END: Duration = Duration::from_secs(60);
 
 const PROMPT: &str = "monitor> ";
 
@@ -33,8 +37,9 @@ pub(crate) async fn serve(
     let mut session = Session { is_known: state.access.token.is_none(), last: String::new() };
     let mut line = Some(first);
     while let Some(text) = line.take() {
-        let text = String::from_utf8_lossy(&text);
-        let Some(answer) = session.line(state, text.trim()).await else { break };
+        let Some(text) = typed(&text, state.is_unix) else { break };
+        let work = session.line(state, text.trim());
+        let Some(Some(answer)) = unless_gone(&mut reader, AFTER_END, work).await else { break };
         // Somebody who has typed ahead, or a program, needs no prompt.
         let prompt = if reader.buffered().is_empty() { PROMPT } else { "" };
         writer.write_bytes(harmless(answer));
@@ -42,6 +47,18 @@ pub(crate) async fn serve(
         line = timeout(IDLE, reader.next_line()).await??;
     }
     Ok(())
+}
+
+/// The text of a line; `None` if nobody has typed it. What comes by a network may be something else
+/// that a browser was made to send, such as the beginning of TLS with a name that was chosen with
+/// care: its first line is no text.
+fn typed(line: &[u8], is_unix: bool) -> Option<Cow<'_, str>> {
+    if is_unix {
+        return Some(String::from_utf8_lossy(line));
+    }
+    let text = std::str::from_utf8(line).ok()?;
+    let is_typed = |c: char| !c.is_control() || matches!(c, '\t' | '\r' | '\n');
+    text.chars().all(is_typed).then_some(Cow::Borrowed(text))
 }
 
 struct Session {

@@ -1,5 +1,6 @@
 //! The monitor of a program that was started with `ASYNCIO_MONITOR`.
 
+use std::env::VarError;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use asyncio_loop::LoopRef;
@@ -29,7 +30,7 @@ struct Running {
     loops: Arc<Loops>,
     history: usize,
     /// Ends the monitor when it is dropped.
-    _thread: ServerThread,
+    thread: ServerThread,
 }
 
 /// Watches a loop that a runner has made, until it is closed. Starts the monitor if this is the
@@ -38,7 +39,8 @@ fn watch(event_loop: &LoopRef) {
     let Ok(value) = std::env::var("ASYNCIO_MONITOR") else { return };
     let Some(place) = Place::of_variable(&value) else { return };
     let mut server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
-    let running = match server.take() {
+    // A process that was forked has the monitor of its parent, without its thread.
+    let running = match server.take().filter(|running| running.thread.is_of_this_process()) {
         Some(running) => running,
         None => match start(place) {
             Ok(running) => running,
@@ -58,7 +60,11 @@ fn watch(event_loop: &LoopRef) {
 fn start(place: Place) -> std::io::Result<Running> {
     let mut options = Options::new();
     options.place = place;
-    options.access.token = std::env::var("ASYNCIO_MONITOR_TOKEN").ok();
+    options.access.token = match std::env::var("ASYNCIO_MONITOR_TOKEN") {
+        Ok(token) => Some(token).filter(|token| !token.is_empty()),
+        Err(VarError::NotPresent) => None,
+        Err(error) => return Err(std::io::Error::other(format!("ASYNCIO_MONITOR_TOKEN: {error}"))),
+    };
     let loops = Arc::new(Loops::default());
     let thread = ServerThread::start(&options, &loops)?;
     match (thread.local_addr(), thread.path()) {
@@ -68,7 +74,7 @@ fn start(place: Place) -> std::io::Result<Running> {
             say(&format!("a monitor is at {path}"));
         }
     }
-    Ok(Running { loops, history: options.history, _thread: thread })
+    Ok(Running { loops, history: options.history, thread })
 }
 
 /// Somebody who sets the variable reads standard error, and may have no logger.
@@ -86,7 +92,8 @@ impl Drop for Watch {
         let mut server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
         let is_last = server.as_ref().is_some_and(|running| running.loops.remove(&watched));
         let ended = if is_last { server.take() } else { None };
-        drop(server);
+        // Within the lock: a loop that comes now finds the place free.
         drop(ended);
+        drop(server);
     }
 }

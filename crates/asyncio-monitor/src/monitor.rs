@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use asyncio_loop::LoopRef;
 
+use crate::commands;
 use crate::observer::Observation;
 use crate::options::Options;
 use crate::server::ServerThread;
@@ -22,7 +23,9 @@ use crate::watched::{Loops, Watched};
 ///
 /// When the place cannot be listened on; of kind
 /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) for an address that other machines can
-/// reach without a [token](Options::token), and for a directory that other users can enter.
+/// reach without a [token](Options::token), and for a directory that other users can enter; of kind
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for an empty token, and for a command whose name
+/// has blanks or is one of the monitor's own; and if the loop is closed.
 ///
 /// # From asyncio
 ///
@@ -45,6 +48,13 @@ use crate::watched::{Loops, Watched};
 pub fn start(event_loop: &LoopRef, mut options: Options) -> io::Result<Monitor> {
     if event_loop.is_closed() {
         return Err(io::Error::other("the loop is closed"));
+    }
+    for command in &options.commands {
+        let is_bad = command.name.is_empty() || command.name.contains(char::is_whitespace);
+        if is_bad || commands::is_builtin(&command.name) {
+            let text = format!("a command cannot have the name {:?}", command.name);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
     }
     let loops = Arc::new(Loops::default());
     let commands = std::mem::take(&mut options.commands);

@@ -87,6 +87,10 @@ impl Observation {
     }
 
     pub(crate) fn stop(self, event_loop: &LoopRef) {
+        if event_loop.is_closed() {
+            // It has dropped the hooks, and everything else that was kept for it.
+            return;
+        }
         event_loop.remove_task_hooks(&self.hooks);
         event_loop.local::<Measuring>().end(event_loop);
     }
@@ -109,8 +113,8 @@ impl Measuring {
     }
 
     fn end(&self, event_loop: &LoopRef) {
-        self.monitors.set(self.monitors.get() - 1);
-        if self.monitors.get() == 0 && !self.was_on.get() && !event_loop.is_closed() {
+        self.monitors.set(self.monitors.get().saturating_sub(1));
+        if self.monitors.get() == 0 && !self.was_on.get() {
             event_loop.measure(false);
         }
     }

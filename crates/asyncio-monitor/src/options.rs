@@ -103,7 +103,10 @@ impl Options {
 
     /// Adds a command to the console. Its words are parsed by `FromStr` as the arguments of
     /// `handler`, which runs as a task on the loop; what it returns is printed. If the client goes
-    /// away, the task is cancelled.
+    /// away, the task is cancelled; a console that ends its input may wait a minute for the answer.
+    ///
+    /// A name that has blanks, or that is one of the monitor's own, is an error of
+    /// [`start`](crate::start).
     ///
     /// # Examples
     ///

@@ -59,11 +59,16 @@ pub(crate) struct ServerThread {
     place: Bound,
     stop: Option<ThreadPromise<()>>,
     thread: Option<JoinHandle<()>>,
+    /// The process whose thread it is: one that was forked from it has none.
+    process: u32,
 }
 
 impl ServerThread {
     /// Listens, and returns when clients can come.
     pub(crate) fn start(options: &Options, loops: &Arc<Loops>) -> io::Result<Self> {
+        if options.access.token.as_deref() == Some("") {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty token is none"));
+        }
         let place = options.place.look_up(options.access.token.is_some())?;
         let (stop, stopped) = ThreadPromise::new();
         let (started, told) = ThreadPromise::new();
@@ -89,7 +94,12 @@ impl ServerThread {
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(io::Error::other("the monitor's thread panicked")),
         };
-        Ok(Self { place, stop: Some(stop), thread: Some(thread) })
+        let process = std::process::id();
+        Ok(Self { place, stop: Some(stop), thread: Some(thread), process })
+    }
+
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.process == std::process::id()
     }
 
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
@@ -109,6 +119,11 @@ impl ServerThread {
 
 impl Drop for ServerThread {
     fn drop(&mut self) {
+        if !self.is_of_this_process() {
+            // It would wake the parent's thread, and wait for one that is not there.
+            std::mem::forget(self.stop.take());
+            return;
+        }
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             // A panic there has been written by the panic hook.

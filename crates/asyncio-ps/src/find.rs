@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, geteuid, test_kill_process};
 
@@ -43,7 +45,7 @@ pub(crate) fn processes() -> io::Result<Vec<(u32, PathBuf)>> {
     for entry in entries {
         let path = entry?.path();
         let Some(process) = process_of(&path) else { continue };
-        if is_stale(process, &path) {
+        if is_stale(&path) {
             // Another call may have removed it.
             let _ = fs::remove_file(&path);
         } else {
@@ -61,14 +63,17 @@ fn process_of(path: &Path) -> Option<u32> {
     name.parse().ok().filter(|_| is_socket)
 }
 
-/// Whether nobody listens there any more. A socket whose process is alive is left alone unless it
-/// refuses: the number may have gone to another process.
-fn is_stale(process: u32, path: &Path) -> bool {
-    let refused = || {
+/// Whether nobody listens there any more: it refuses, and not only because it is just being made.
+/// The number says nothing: the process may be one of another container.
+fn is_stale(path: &Path) -> bool {
+    let refuses = || {
         UnixStream::connect(path)
             .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
     };
-    !is_alive(process) || refused()
+    refuses() && {
+        thread::sleep(Duration::from_millis(50));
+        refuses()
+    }
 }
 
 fn is_alive(process: u32) -> bool {

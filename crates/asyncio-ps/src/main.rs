@@ -56,6 +56,11 @@ fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Names are the program's, and may contain what terminals obey.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
 fn list() -> io::Result<bool> {
     let processes = find::processes()?;
     if processes.is_empty() {
@@ -65,6 +70,7 @@ fn list() -> io::Result<bool> {
     let mut text = "PID      Program\n".to_owned();
     for (process, path) in processes {
         let program = Monitor::at(path).program().unwrap_or_else(|error| format!("({error})"));
+        let program = harmless(&program).replace('\n', "\u{fffd}");
         text.push_str(&format!("{process:<7}  {program}\n"));
     }
     print(&text).map(|()| true)
@@ -72,6 +78,7 @@ fn list() -> io::Result<bool> {
 
 fn command(monitor: &Monitor, line: &str) -> io::Result<bool> {
     let Answer { is_ok, text } = monitor.command(line)?;
+    let text = harmless(&text);
     let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     if is_ok {
         print(&format!("{text}{end}"))?;

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// How long a monitor may take. It answers at once, also while a task blocks the loop; but a
-/// command of the program's own may take its time.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How long a command may take: one of the program's own may take its time.
+const COMMAND: Duration = Duration::from_secs(600);
+/// How long a look may take. A monitor answers at once, also while a task blocks the loop.
+const LOOK: Duration = Duration::from_secs(30);
+/// How long the name of the program may take, in a list of all: a process may have been stopped.
+const NAME: Duration = Duration::from_secs(2);
 
 /// A monitor's socket.
 pub(crate) struct Monitor {
@@ -29,7 +32,7 @@ impl Monitor {
 
     /// Runs a line of the console.
     pub(crate) fn command(&self, line: &str) -> io::Result<Answer> {
-        let (status, text) = self.ask("POST", "/api/command", line)?;
+        let (status, text) = self.ask(COMMAND, "POST", "/api/command", line)?;
         match status {
             200 => Ok(Answer { is_ok: true, text }),
             422 => Ok(Answer { is_ok: false, text }),
@@ -39,7 +42,11 @@ impl Monitor {
 
     /// What the monitor knows under this path.
     pub(crate) fn look(&self, path: &str) -> io::Result<Value> {
-        match self.ask("GET", path, "")? {
+        self.look_within(LOOK, path)
+    }
+
+    fn look_within(&self, limit: Duration, path: &str) -> io::Result<Value> {
+        match self.ask(limit, "GET", path, "")? {
             (200, text) => serde_json::from_str(&text).map_err(io::Error::other),
             (status, text) => Err(io::Error::other(format!("{status}: {}", text.trim_end()))),
         }
@@ -47,14 +54,21 @@ impl Monitor {
 
     /// The name of the program.
     pub(crate) fn program(&self) -> io::Result<String> {
-        let version = self.look("/api/version")?;
+        let version = self.look_within(NAME, "/api/version")?;
         Ok(version["program"].as_str().unwrap_or("?").to_owned())
     }
 
     /// The status and the body. Each request has a connection, which ends with the answer.
-    fn ask(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, String)> {
+    fn ask(
+        &self,
+        limit: Duration,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> io::Result<(u16, String)> {
         let mut socket = self.connect()?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(limit))?;
+        socket.set_write_timeout(Some(LOOK))?;
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
         if let Ok(token) = std::env::var("ASYNCIO_MONITOR_TOKEN") {
             request.push_str(&format!("Authorization: Bearer {token}\r\n"));

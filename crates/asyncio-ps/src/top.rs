@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::harmless;
 use crate::socket::Monitor;
 
 /// More tasks than anybody looks at; those beyond have seldom run.
@@ -123,9 +124,4 @@ fn loop_line(one: &Value) -> String {
         figures["timers"],
         figures["turns"],
     )
-}
-
-/// Names are the program's, and may contain what terminals obey.
-fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -1,14 +1,15 @@
 //! Cancelling a task.
 
-use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
-use asyncio_loop::running_loop;
-use asyncio_task::TaskRefExt;
+use asyncio_loop::{ThreadPromise, running_loop};
+use asyncio_task::{TaskRefExt, TimeoutError, timeout};
 
 use super::{Reply, task_id};
 use crate::call::{Question, ask};
 use crate::server::State;
+use crate::watched::{Silence, Watched};
 
 /// How long the end of a task is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,11 +28,7 @@ pub(super) async fn run(state: &State, id: &str) -> Reply {
         Ok(id) => id,
         Err(text) => return Reply::failed(text),
     };
-    let answers = state
-        .ask_each(|watched, limit| async move {
-            ask(&watched, limit, move |question| cancel(id, question)).await
-        })
-        .await;
+    let answers = state.ask_each(move |watched, limit| cancel_on(watched, limit, id)).await;
     let mut silent = String::new();
     for (watched, answer) in answers {
         match answer {
@@ -47,22 +44,26 @@ pub(super) async fn run(state: &State, id: &str) -> Reply {
     Reply::failed(format!("{silent}{id}: invalid or non-existent task ID\n"))
 }
 
-/// Asks the task to end, on its loop, and answers when it has.
-fn cancel(id: u64, question: Question<Fate>) {
+/// Cancels the task if it is one of this loop, and waits for its end.
+async fn cancel_on(watched: Arc<Watched>, limit: Duration, id: u64) -> Result<Fate, Silence> {
+    let (ended, end) = ThreadPromise::new();
+    let cancel = move |question: Question<bool>| question.answer(cancel(id, ended));
+    if !ask(&watched, limit, cancel).await? {
+        return Ok(Fate::Unknown);
+    }
+    // The cleanup of a task may take its time: that is no silence of the loop. If the loop is
+    // closed meanwhile, the promise is dropped, and so is the task.
+    match timeout(PATIENCE, end).await {
+        Ok(_) => Ok(Fate::Ended),
+        Err(TimeoutError) => Ok(Fate::GoesOn),
+    }
+}
+
+/// Asks the task to end, on its loop. Returns whether there is one.
+fn cancel(id: u64, ended: ThreadPromise<()>) -> bool {
     let task = running_loop().all_tasks().into_iter().find(|task| task.id() == id);
-    let Some(task) = task else {
-        question.answer(Fate::Unknown);
-        return;
-    };
+    let Some(task) = task else { return false };
     task.cancel_with("by the monitor");
-    // Whichever comes first takes it.
-    let question = std::rc::Rc::new(Cell::new(Some(question)));
-    let late = std::rc::Rc::clone(&question);
-    let timer = running_loop().call_later(PATIENCE, move || {
-        late.take().into_iter().for_each(|question| question.answer(Fate::GoesOn));
-    });
-    task.add_done_callback(move |_| {
-        timer.cancel();
-        question.take().into_iter().for_each(|question| question.answer(Fate::Ended));
-    });
+    task.add_done_callback(move |_| ended.set_result(()));
+    true
 }

@@ -7,7 +7,9 @@ use super::{Reply, task_id};
 use crate::figures::Measured;
 use crate::history::Ended;
 use crate::server::State;
-use crate::views::{self, Filter, Listed, Order, Table, Tree, count, function, place, short};
+use crate::views::{
+    self, Filter, Listed, Order, Table, Tree, count, function, place, plain, short,
+};
 
 /// What the loops had to say.
 pub(crate) struct Tasks {
@@ -125,7 +127,7 @@ fn table(tasks: &[&Listed], has_loops: bool) -> Table {
         let mut row = vec![
             info.id.to_string(),
             format!("{}{cancelling}", info.state),
-            info.name.clone(),
+            plain(&info.name).into_owned(),
             function(info).to_owned(),
             place(info.created_at),
             short(info.age()),

@@ -61,6 +61,10 @@ static BUILTINS: [Builtin; 11] = [
     Builtin { names: &["quit", "q", "exit"], usage: "quit", help: "ends the session" },
 ];
 
+pub(crate) fn is_builtin(name: &str) -> bool {
+    BUILTINS.iter().any(|builtin| builtin.names.contains(&name))
+}
+
 /// Runs one line.
 pub(crate) async fn run(state: &State, line: &str) -> Reply {
     let Some(words) = shlex::split(line) else {

@@ -13,11 +13,14 @@ use asyncio_task::timeout;
 
 use self::request::Request;
 use self::response::Response;
-use crate::client::send;
+use crate::client::{send, unless_gone};
 use crate::server::State;
 
 /// How long a request may take to come.
 const COMING: Duration = Duration::from_secs(10);
+
+/// How long an answer may take after the end of the client's output.
+const AFTER_END: Duration = Duration::from_secs(1);
 
 /// Whether this first line is one of HTTP.
 pub(crate) fn is_request(line: &[u8]) -> bool {
@@ -35,7 +38,12 @@ pub(crate) async fn serve(
     let (response, has_body) = match timeout(COMING, Request::read(first, &mut reader)).await? {
         Ok(request) => {
             let response = match request.check(&state.access) {
-                Ok(()) => api::answer(state, &request).await,
+                Ok(()) => {
+                    let answer = api::answer(state, &request);
+                    // A browser and asyncio-ps end their output only by going away.
+                    let answer = unless_gone(&mut reader, AFTER_END, answer).await;
+                    answer.ok_or(io::ErrorKind::ConnectionAborted)?
+                }
                 Err(refusal) => Response::refusal(refusal),
             };
             (response, request.method != "HEAD")

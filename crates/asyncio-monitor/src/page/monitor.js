@@ -292,10 +292,13 @@ function showTree(all) {
   }
   // A task in a circle of awaits has no root above it.
   const reached = new Set();
+  // A task that several await is below each of them: such a tree may be larger than its tasks.
+  let left = 3000;
   const node = (id, path) => {
     reached.add(id);
+    left -= 1;
     const task = tasks.get(id);
-    const inner = path.includes(id) || path.length > 60 ? [] : awaits.get(id) ?? [];
+    const inner = path.includes(id) || path.length > 60 || left < 0 ? [] : awaits.get(id) ?? [];
     const line = [badge(task), " ",
       make("button", { type: "button", class: "link", onclick: () => detail(task) }, task.name),
       make("span", { class: "quiet" }, ` ${task.id} · `),

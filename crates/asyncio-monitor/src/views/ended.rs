@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{Table, function, place, short};
+use super::{Table, function, place, plain, short};
 use crate::history::{Ended, Request};
 
 /// How long a chain of requests to end is followed.
@@ -71,7 +71,7 @@ pub(crate) fn table_of_ended<'a>(ended: impl Iterator<Item = &'a Ended>) -> Tabl
         table.push(vec![
             info.id.to_string(),
             info.state.to_string(),
-            info.name.clone(),
+            plain(&info.name).into_owned(),
             function(info).to_owned(),
             place(info.created_at),
             format!("{} ago", short(info.age() + ago(ended))),

@@ -14,6 +14,7 @@ pub(crate) use table::Table;
 pub(crate) use task::describe;
 pub(crate) use tree::{Circle, Tree};
 
+use std::borrow::Cow;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -50,6 +51,22 @@ pub(crate) fn harmless(text: String) -> String {
         if is_harmful(c) { clean.extend(c.escape_default()) } else { clean.push(c) }
     }
     clean
+}
+
+/// A name in a line of text: without line feeds, which would make lines of their own, and without
+/// marks that change the direction of what follows.
+pub(crate) fn plain(name: &str) -> Cow<'_, str> {
+    let is_embedding = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_mark = |c: char| is_embedding(c) || matches!(c, '\u{200e}' | '\u{200f}');
+    let is_harmful = |c: char| c.is_control() || is_mark(c);
+    if !name.contains(is_harmful) {
+        return Cow::Borrowed(name);
+    }
+    let mut clean = String::with_capacity(name.len());
+    for c in name.chars() {
+        if is_harmful(c) { clean.extend(c.escape_default()) } else { clean.push(c) }
+    }
+    Cow::Owned(clean)
 }
 
 /// Whether there is a byte of a control character. 0xC2 begins those behind ASCII, and others. A

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use asyncio_loop::inspect::{WaitDetail, find_circles};
 
 use super::row::Listed;
-use super::{function, place};
+use super::{function, place, plain};
 
 /// A tree is printed up to this depth, and with so many lines.
 const DEEP: usize = 64;
@@ -69,7 +69,7 @@ impl<'a> Tree<'a> {
 
     fn name(&self, id: u64) -> String {
         let name = self.tasks.get(&id).map_or("?", |task| &task.info.name);
-        format!("{name} ({id})")
+        format!("{} ({id})", plain(name))
     }
 
     /// Why one task waits for another one.
@@ -106,7 +106,14 @@ impl Tree<'_> {
     fn write_task(&self, f: &mut impl Write, node: &Node) -> Result<Vec<bool>, fmt::Error> {
         let Some(task) = self.tasks.get(&node.id) else { return Ok(Vec::new()) };
         let info = &task.info;
-        writeln!(f, "{}(T) {} ({}) {}", branch(&node.bars), info.name, info.id, info.state)?;
+        writeln!(
+            f,
+            "{}(T) {} ({}) {}",
+            branch(&node.bars),
+            plain(&info.name),
+            info.id,
+            info.state
+        )?;
         let has_more = !self.awaited_by(node.id).is_empty();
         let mut bars = node.bars.clone();
         bars.push(false);

@@ -126,7 +126,7 @@ fn the_page_shows_and_cancels_tasks() {
         tells_of_a_blocked_loop(&browser, &program).await;
         changes_its_colours(&browser).await;
         assert_eq!(browser.complaints().await, [""; 0], "nothing was loaded from elsewhere");
-        browser.quit().await;
+        drop(browser);
         sync_to_async(move || program.thread.stop()).await.unwrap();
     });
 }
@@ -241,7 +241,7 @@ fn the_page_asks_for_the_token() {
         browser.wait_for("document.getElementById('login-error').textContent !== ''").await;
         browser.type_into("#token", "open sesame\u{e007}").await;
         browser.wait_for(&format!("{NAMES}.includes('worker-1')")).await;
-        browser.quit().await;
+        drop(browser);
         sync_to_async(move || program.thread.stop()).await.unwrap();
     });
 }
@@ -274,7 +274,7 @@ fn another_origin_reads_and_changes_nothing() {
             .await;
         browser.wait_for("window.results.length === 3").await;
         assert_eq!(browser.value("results.join()").await, "refused,refused,refused");
-        browser.quit().await;
+        drop(browser);
         sync_to_async(move || (program.thread.stop(), other.thread.stop())).await.unwrap();
     });
 }
@@ -305,7 +305,7 @@ fn pictures() {
         browser.wait_for("state.lags.slice(-2).every(l => l > 0)").await;
         browser.wait_for("!document.getElementById('alarm').hidden").await;
         save(&browser, folder, "blocked.png").await;
-        browser.quit().await;
+        drop(browser);
     });
 }
 

@@ -1,7 +1,8 @@
 //! A browser without a window, driven by its driver: JSON over HTTP, as WebDriver says
 //! (<https://www.w3.org/TR/webdriver2/>).
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -12,9 +13,32 @@ use serde_json::{Value, json};
 /// Longer than a loaded machine needs: what takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The driver, and the browser that it has started. Both end with it.
+/// The driver. Dropping it ends the browser that it has started, and itself.
+struct Driver {
+    process: Child,
+    /// Its port, and the path of the browser's session.
+    session: Option<(u16, String)>,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some((port, path)) = self.session.take() {
+            // A browser whose driver is killed goes on, so it is ended first. What fails here fails
+            // after the test.
+            if let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) {
+                let _ = socket.set_read_timeout(Some(Duration::from_secs(10)));
+                let _ = write!(socket, "DELETE {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+                let _ = socket.read(&mut [0; 64]);
+            }
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A browser, which ends with this value.
 pub(crate) struct Browser {
-    driver: Child,
+    _driver: Driver,
     http: ClientSession,
     /// The address of the browser's session at the driver.
     session: String,
@@ -22,13 +46,14 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) async fn start(size: &str) -> Self {
-        let mut driver = Command::new("chromedriver")
+        let process = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver");
-        let out = driver.stdout.take().unwrap();
+        let mut driver = Driver { process, session: None };
+        let out = driver.process.stdout.take().unwrap();
         let port = to_thread(move || port(BufReader::new(out))).await.unwrap();
         let (http, driver_url) = (ClientSession::new(), format!("http://127.0.0.1:{port}"));
         let size = format!("--window-size={size}");
@@ -54,7 +79,8 @@ impl Browser {
         let id = answer["value"]["sessionId"].as_str();
         let id = id.unwrap_or_else(|| panic!("no browser: {answer}"));
         let session = format!("{driver_url}/session/{id}");
-        Self { driver, http, session }
+        driver.session = Some((port, format!("/session/{id}")));
+        Self { _driver: driver, http, session }
     }
 
     async fn post(&self, path: &str, body: &Value) -> Value {
@@ -129,18 +155,6 @@ impl Browser {
         let url = format!("{}/screenshot", self.session);
         let answer: Value = self.http.get(&url).await.unwrap().json().await.unwrap();
         answer["value"].as_str().unwrap().to_owned()
-    }
-
-    /// Ends the browser; the driver ends with this value.
-    pub(crate) async fn quit(self) {
-        drop(self.http.delete(&self.session).await);
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
     }
 }
 

@@ -66,7 +66,13 @@ pub(crate) async fn request(
         text.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     text.push_str(&format!("\r\n{body}"));
-    let answer = say(address, text).await;
+    // Browsers leave their side open.
+    let ask = move || {
+        let mut socket = connect(address);
+        let _ = socket.write_all(text.as_bytes());
+        read_to_end(&mut socket)
+    };
+    let answer = to_thread(ask).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     (status.unwrap_or(0), body.to_owned())

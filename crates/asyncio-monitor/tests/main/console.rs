@@ -200,20 +200,38 @@ fn a_command_ends_with_its_client() {
             std::future::pending::<()>().await;
         });
         let (mut monitor, address) = start(options);
+        // A client that goes away.
+        let gone = asyncio_task::to_thread(move || {
+            let mut socket = crate::common::connect(address);
+            let request = "POST /api/command HTTP/1.1\r\nHost: localhost\r\n\
+                           X-Asyncio-Monitor: 1\r\nContent-Length: 4\r\n\r\nhang";
+            std::io::Write::write_all(&mut socket, request.as_bytes()).unwrap();
+            socket
+        });
+        let gone = gone.await.unwrap();
+        while started.get() == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        drop(gone);
+        while ended.get() == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+
+        // A monitor that is closed.
         let client = asyncio_task::to_thread(move || {
             let mut socket = crate::common::connect(address);
             std::io::Write::write_all(&mut socket, b"hang\n").unwrap();
             crate::common::read_to_end(&mut socket)
         });
         let client = create_task(client.into_future());
-        while started.get() == 0 {
+        while started.get() == 1 {
             sleep(Duration::from_millis(1)).await;
         }
         // I-024
         monitor.close();
         monitor.close();
         assert_eq!(monitor.local_addr(), None);
-        while ended.get() == 0 {
+        while ended.get() == 1 {
             sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(client.await.unwrap().unwrap(), "");
@@ -228,6 +246,42 @@ fn what_terminals_obey_is_shown_and_not_sent() {
         drop(create_task_with(sleep(LONG), TaskOptions::new().name("evil\u{1b}[2J\rname")));
         let text = say(address, "ps\n").await;
         assert!(text.contains("evil\\u{1b}[2J\\rname"), "{text}");
+        let _ =
+            create_task_with(sleep(LONG), TaskOptions::new().name("a\n999 row\u{202e}")).task_ref();
+        let text = say(address, "ps\n").await;
+        assert!(text.contains("a\\n999 row\\u{202e}"), "{text}");
         assert!(!text.contains('\u{1b}'));
     });
+}
+
+#[test]
+fn what_nobody_types_is_no_command() {
+    run(async {
+        let (_monitor, address) = start(Options::new());
+        for first in ["\u{16}\u{3}\u{1}", "\0", "a\u{1b}b"] {
+            assert_eq!(say(address, format!("{first}\nwhere 1\n")).await, "", "{first:?}");
+        }
+    });
+}
+
+#[test]
+fn bad_names_of_commands_are_refused() {
+    run(async {
+        for name in ["ps", "quit", "two words", ""] {
+            let options = Options::new().address("127.0.0.1:0").command(name, "", async || ());
+            let error = asyncio_monitor::start(&asyncio_loop::running_loop(), options).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{name:?}");
+        }
+    });
+}
+
+#[test]
+fn a_monitor_may_outlive_its_loop() {
+    let event_loop = asyncio_loop::EventLoop::new().unwrap();
+    let options = Options::new().address("127.0.0.1:0");
+    let monitor = asyncio_monitor::start(&event_loop, options).unwrap();
+    let address = monitor.local_addr().unwrap();
+    drop(event_loop);
+    assert!(crate::common::exchange(address, "ps\n").starts_with("0 tasks\n"));
+    drop(monitor);
 }

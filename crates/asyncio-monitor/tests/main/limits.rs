@@ -30,7 +30,8 @@ fn long_lines_heads_and_bodies_are_refused() {
             501
         );
         assert_eq!(request(address, post, &[change], "").await.0, 411);
-        assert_eq!(request(address, post, &[change, "Content-Length: 9"], "").await.0, 400);
+        let cut = format!("{post} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nps");
+        assert!(say(address, cut).await.starts_with("HTTP/1.1 400 "));
         assert_eq!(request(address, "GET /nothing", &[], "").await.0, 404);
         assert_eq!(request(address, "POST /", &[change], "ps").await.0, 404);
     });
