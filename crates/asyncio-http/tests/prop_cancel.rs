@@ -106,6 +106,38 @@ fn a_request_that_is_dropped_at_any_poll_leaves_the_pool_sound() {
     });
 }
 
+/// How many requests end in the middle. `ASYNCIO_CANCELS=100000` is the whole of it.
+fn cancels() -> usize {
+    let told = std::env::var("ASYNCIO_CANCELS").ok();
+    told.map_or(1000, |text| text.parse().expect("a number"))
+}
+
+/// Each await of each kind of request in turn, beside a request that is answered.
+#[test]
+fn requests_that_end_at_every_await_beside_others_mix_up_no_answer() {
+    run_in_virtual_time(async || {
+        let client = TestClient::with_session(app(), |session| session.limit(2));
+        let (mut kind, mut polls, mut ended) = (0, 0, 0);
+        while ended < cancels() {
+            let id = format!("{kind}-{polls}-{ended}");
+            let other = create_task({
+                let (client, id) = (client.clone(), format!("{id}-other"));
+                async move { ask(&client, kind + 1, &id).await }
+            });
+            match stop_after(polls, ask(&client, kind, &id)).await {
+                None => (ended, polls) = (ended + 1, polls + 1),
+                Some(answered) => {
+                    answered?;
+                    (kind, polls) = ((kind + 1) % 5, 0);
+                }
+            }
+            other.await??;
+        }
+        check(&client, 2).await;
+        Ok(())
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
