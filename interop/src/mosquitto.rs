@@ -2,6 +2,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::server::{Server, command, log_to};
@@ -17,7 +18,7 @@ impl Mosquitto {
     /// Starts it, and waits until it listens.
     pub fn start() -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let server = Server::start("-TERM", |port| {
+        let server = Server::start(Signal::TERM, |port| {
             let settings = folder.path().join("mosquitto.conf");
             let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\n");
             fs::write(&settings, text)?;

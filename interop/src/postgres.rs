@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::server::{Server, command, log_to};
@@ -40,7 +41,7 @@ impl Postgres {
             let log = fs::read_to_string(folder.path().join("log"))?;
             return Err(io::Error::other(format!("initdb has failed:\n{log}")));
         }
-        let server = Server::start("-QUIT", |port| {
+        let server = Server::start(Signal::QUIT, |port| {
             let mut command = command("postgres")?;
             command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
             command.args(["-c", "fsync=off", "-c", "max_connections=30"]);

@@ -1,6 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::server::{Server, command, log_to};
@@ -16,7 +17,7 @@ impl RedisServer {
     /// Starts it, and waits until it listens.
     pub fn start() -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let server = Server::start("-TERM", |port| {
+        let server = Server::start(Signal::TERM, |port| {
             let mut command = command("redis-server")?;
             command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
             command.args(["--port", &port.to_string()]).arg("--dir").arg(folder.path());

@@ -4,28 +4,31 @@ use std::env;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// A server that does not answer within this time has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A server that has not ended by then is killed.
+const GOODBYE: Duration = Duration::from_secs(20);
 
 /// A started server; killed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
     /// The signal that has it end its own children, too.
-    signal: &'static str,
+    signal: Signal,
     address: SocketAddr,
 }
 
 impl Server {
     /// Starts a server on a free port, which `command` puts into its arguments.
     pub(crate) fn start(
-        signal: &'static str,
+        signal: Signal,
         command: impl Fn(u16) -> io::Result<Command>,
     ) -> io::Result<Self> {
         let mut result = Err(io::ErrorKind::AddrInUse.into());
@@ -40,8 +43,9 @@ impl Server {
         result
     }
 
-    fn start_on(port: u16, signal: &'static str, mut command: Command) -> io::Result<Self> {
-        let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
+    fn start_on(port: u16, signal: Signal, mut command: Command) -> io::Result<Self> {
+        // In our process group, so that Ctrl-C and a time limit end it, too.
+        let child = command.stdin(Stdio::null()).spawn()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut server = Self { child, signal, address };
         let start = Instant::now();
@@ -64,11 +68,16 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let pid = self.child.id().to_string();
-        let told = Command::new("kill").args([self.signal, &pid]).status();
-        if !told.is_ok_and(|status| status.success()) {
-            let _ = self.child.kill();
+        let told = kill_process(Pid::from_child(&self.child), self.signal);
+        let start = Instant::now();
+        // SIGKILL would leave its own children.
+        while told.is_ok() && start.elapsed() < GOODBYE {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            sleep(Duration::from_millis(5));
         }
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
