@@ -7,3 +7,5 @@ pub mod load;
 pub mod process;
 pub mod runtime;
 pub mod servers;
+#[cfg(feature = "tls")]
+pub mod tls;

@@ -5,9 +5,10 @@
 //! cargo run --release -p asyncio-benches --bin lateness
 //! ```
 //!
-//! Two tables. *One*: the lateness of a 100 µs sleep on an idle loop, a thousand times. *Many*:
+//! Three tables. *One*: the lateness of a 100 µs sleep on an idle loop, a thousand times. *Many*:
 //! 100,000 tasks that each sleep a random time within a second; their lateness, and the CPU time of
-//! the whole.
+//! the whole. *Interval*: 10,000 ticks of an interval of a millisecond, how late they are, and how
+//! late the last one is, which is the drift.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -47,7 +48,9 @@ const fn contender<R: Runtime>() -> Contender {
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
+        ["interval", name] => measure_interval(name),
         [name, experiment] => measure(name, experiment),
         _ => {
             warn_if_busy();
@@ -56,7 +59,8 @@ fn main() -> Outcome<()> {
             println!(
                 "\n| 100,000 random sleeps in a second | median lateness µs | p99 µs | CPU ms |"
             );
-            table("many", 1.0)
+            table("many", 1.0)?;
+            interval_table()
         }
     }
 }
@@ -92,6 +96,64 @@ fn table(experiment: &str, scale: f64) -> Outcome<()> {
         println!("| {} | {late:.0} | {worst:.0} | {:.1} |", contender.name, cpu / scale);
     }
     Ok(())
+}
+
+/// A contender's process: the mean lateness of ticks, and the lateness of the last, in µs.
+fn measure_interval(name: &str) -> Outcome<()> {
+    pin_to(SERVER_CORE);
+    let late = match name {
+        "asyncio" => interval_of_asyncio(),
+        _ => interval_of_tokio(),
+    };
+    let mean = late.iter().sum::<f64>() / late.len() as f64;
+    println!("{mean} {}", late[late.len() - 1]);
+    Ok(())
+}
+
+fn interval_table() -> Outcome<()> {
+    println!("\n| an interval of 1 ms over 10 s | mean lateness µs | lateness of the last µs |");
+    println!("|---|---|---|");
+    for name in ["asyncio", "tokio"] {
+        let program = std::env::current_exe()?;
+        let output = Command::new(program).args(["interval", name]).output()?;
+        let line = String::from_utf8(output.stdout)?;
+        let figures: Vec<f64> =
+            line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        println!("| {name} | {:.0} | {:.0} |", figures[0], figures[1]);
+    }
+    Ok(())
+}
+
+const TICKS: u32 = 10_000;
+const PERIOD: Duration = Duration::from_millis(1);
+
+/// Microseconds after the moment of each tick.
+fn interval_of_asyncio() -> Vec<f64> {
+    asyncio::run(async {
+        let start = Instant::now();
+        let mut ticks = asyncio::interval(PERIOD);
+        ticks.tick().await;
+        let mut late = Vec::with_capacity(TICKS as usize);
+        for number in 1..=TICKS {
+            ticks.tick().await;
+            late.push(lateness(start + PERIOD * number).as_secs_f64() * 1e6);
+        }
+        late
+    })
+}
+
+fn interval_of_tokio() -> Vec<f64> {
+    Tokio::block_on(async {
+        let start = Instant::now();
+        let mut ticks = tokio::time::interval(PERIOD);
+        ticks.tick().await;
+        let mut late = Vec::with_capacity(TICKS as usize);
+        for number in 1..=TICKS {
+            ticks.tick().await;
+            late.push(lateness(start + PERIOD * number).as_secs_f64() * 1e6);
+        }
+        late
+    })
 }
 
 /// One task that sleeps 100 µs again and again.
