@@ -145,7 +145,7 @@ fn watch_asyncio(times: u64) -> Duration {
             })
             .collect();
         for value in 0..times {
-            let _ = sender.send(value);
+            sender.send(value);
             Asyncio::yield_now().await;
         }
         drop(sender);
