@@ -1,5 +1,5 @@
-//! Items from other threads to a task: the mixed queue beside each library's own channel, whose
-//! sender blocks. The floor is two threads and crossbeam's channel, without a loop.
+//! Items from other threads and loops to a task: the mixed queue beside each library's own channel.
+//! The sender of a thread blocks. The floor is two threads and crossbeam's channel, without a loop.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -21,6 +21,8 @@ fn main() {
             from_threads::<1024, 1>("from_a_thread_by_1024"),
             from_threads::<UNBOUNDED, 1>("from_a_thread_unbounded"),
             from_threads::<1024, 4>("from_4_threads_by_1024"),
+            between_loops::<64>("between_loops_by_64"),
+            between_loops::<1024>("between_loops_by_1024"),
         ],
     );
 }
@@ -33,12 +35,40 @@ fn from_threads<const SIZE: usize, const THREADS: usize>(name: &'static str) -> 
         .with("smol", feed::<Smol, SIZE, THREADS>)
 }
 
-/// A channel whose sender blocks its thread, and whose receiver is awaited.
+/// A task of another thread's loop sends so many items, a task of this one takes them all.
+fn between_loops<const SIZE: usize>(name: &'static str) -> Contest {
+    Contest::new(name, 1)
+        .with("asyncio", hand_over::<Asyncio, SIZE>)
+        .with("tokio", hand_over::<Tokio, SIZE>)
+        .with("smol", hand_over::<Smol, SIZE>)
+}
+
+fn hand_over<R: FromThreads, const SIZE: usize>(times: u64) -> Duration {
+    timed_with_others::<R>(async move {
+        let (sender, mut receiver) = R::channel(SIZE);
+        let thread = thread::spawn(move || {
+            R::block_on(async move {
+                for item in 0..times {
+                    R::send_async(&sender, item).await;
+                }
+            });
+        });
+        let sum = Rc::new(Cell::new(0));
+        for _ in 0..times {
+            sum.set(sum.get() + black_box(R::receive(&mut receiver).await));
+        }
+        thread.join().expect("a loop that sends");
+        assert_eq!(sum.get(), (0..times).sum::<u64>());
+    })
+}
+
+/// A channel whose sender blocks its thread or is awaited, and whose receiver is awaited.
 trait FromThreads: Runtime {
     type Sender: Clone + Send + 'static;
     type Receiver: 'static;
     fn channel(size: usize) -> (Self::Sender, Self::Receiver);
     fn send(sender: &Self::Sender, item: u64);
+    fn send_async(sender: &Self::Sender, item: u64) -> impl Future<Output = ()>;
     fn receive(receiver: &mut Self::Receiver) -> impl Future<Output = u64>;
 }
 
@@ -84,16 +114,20 @@ fn by_hand<const SIZE: usize, const THREADS: usize>(times: u64) -> Duration {
 }
 
 impl FromThreads for Asyncio {
-    type Sender = asyncio::mixed::SyncQueue<u64>;
+    type Sender = (asyncio::mixed::SyncQueue<u64>, asyncio::mixed::AsyncQueue<u64>);
     type Receiver = asyncio::mixed::AsyncQueue<u64>;
 
     fn channel(size: usize) -> (Self::Sender, Self::Receiver) {
         let queue = asyncio::mixed::Queue::bounded(size);
-        (queue.sync_side(), queue.async_side())
+        ((queue.sync_side(), queue.async_side()), queue.async_side())
     }
 
     fn send(sender: &Self::Sender, item: u64) {
-        sender.put(item).expect("an open queue");
+        sender.0.put(item).expect("an open queue");
+    }
+
+    async fn send_async(sender: &Self::Sender, item: u64) {
+        sender.1.put(item).await.expect("an open queue");
     }
 
     async fn receive(receiver: &mut Self::Receiver) -> u64 {
@@ -137,6 +171,13 @@ mod with_tokio {
             }
         }
 
+        async fn send_async(sender: &Sender, item: u64) {
+            match sender {
+                Sender::Bounded(sender) => sender.send(item).await.expect("a receiver"),
+                Sender::Unbounded(sender) => sender.send(item).expect("a receiver"),
+            }
+        }
+
         async fn receive(receiver: &mut Receiver) -> u64 {
             let item = match receiver {
                 Receiver::Bounded(receiver) => receiver.recv().await,
@@ -161,6 +202,10 @@ mod with_smol {
 
         fn send(sender: &Self::Sender, item: u64) {
             sender.send_blocking(item).expect("a receiver");
+        }
+
+        async fn send_async(sender: &Self::Sender, item: u64) {
+            sender.send(item).await.expect("a receiver");
         }
 
         async fn receive(receiver: &mut Self::Receiver) -> u64 {

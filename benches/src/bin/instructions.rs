@@ -24,11 +24,12 @@ use asyncio::{
     Event, EventLoop, Lock, Protocol, Queue, Transport, create_future, create_task, gather,
     open_connection, running_loop, sleep, task_group, timeout, yield_now,
 };
+use futures_util::future::join_all;
 
 /// Tasks that are alive at the same time in the rows of many.
 const MANY: u64 = 1000;
 /// What one reading of the clock adds: about the time between two readings in a busy loop.
-const CLOCK_STEP: Duration = Duration::from_micros(5);
+const CLOCK_STEP: Duration = Duration::from_micros(2);
 /// Far enough away never to come.
 const LIMIT: Duration = Duration::from_secs(3600);
 
@@ -41,6 +42,7 @@ const ROWS: &[Row] = &[
     ("spawn_1000_join", 20, MANY, spawn_many),
     ("yield_among_1000", 20, MANY, yield_among_many),
     ("gather_10000", 2, 10_000, gather_many),
+    ("join_all_10000", 2, 10_000, join_all_many),
     ("group_1000", 20, MANY, group),
     ("cancel_parked", 20, MANY, cancel_parked),
     ("queue_of_1", 20_000, 1, queue::<1>),
@@ -131,6 +133,15 @@ fn gather_many(times: u64) {
     run(async move {
         for _ in 0..times {
             black_box(gather((0..10_000_u64).map(ready).collect::<Vec<_>>()).await);
+        }
+    });
+}
+
+/// Tasks under a combinator that has a waker of its own for each.
+fn join_all_many(times: u64) {
+    run(async move {
+        for _ in 0..times {
+            black_box(join_all((0..10_000_u64).map(|number| create_task(ready(number)))).await);
         }
     });
 }

@@ -16,6 +16,8 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use asyncio::Runner;
+use asyncio::event_loop::{EventLoop, TimerPrecision};
 use asyncio_benches::contest::median;
 use asyncio_benches::process::{SERVER_CORE, pin_to, warn_if_busy};
 use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio};
@@ -37,10 +39,44 @@ struct Contender {
 const CONTENDERS: &[Contender] = &[
     Contender { name: "floor", one: one_by_hand, many: many_by_hand },
     contender::<Asyncio>(),
+    contender::<Coarse>(),
     contender::<Tokio>(),
     contender::<Smol>(),
     contender::<Monoio>(),
 ];
+
+/// asyncio with coarse timers.
+struct Coarse;
+
+impl Runtime for Coarse {
+    const NAME: &'static str = "asyncio, coarse";
+
+    fn block_on<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
+        let coarse = EventLoop::builder().timer_precision(TimerPrecision::Coarse);
+        Runner::builder().loop_factory(|| coarse.build()).run(main)
+    }
+
+    fn spawn<T: 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output = T> + Unpin + 'static {
+        Asyncio::spawn(task)
+    }
+
+    fn yield_now() -> impl Future<Output = ()> + 'static {
+        Asyncio::yield_now()
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        Asyncio::sleep(duration)
+    }
+
+    fn oneshot<T>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+    where
+        T: Clone + 'static,
+    {
+        Asyncio::oneshot()
+    }
+}
 
 const fn contender<R: Runtime>() -> Contender {
     Contender { name: R::NAME, one: one::<R>, many: many::<R> }

@@ -43,6 +43,42 @@ impl EventLoop {
     }
 }
 
+/// How exactly the timers of a loop fire.
+///
+/// No timer fires early. A timer that is alone fires when its moment has come, whatever this says;
+/// when there are many, the loop wakes for several at once. A wake-up costs 10 to 20 µs of
+/// processor time, most of it the system's. With virtual time all timers are exact.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_loop::TimerPrecision;
+///
+/// assert_eq!(TimerPrecision::default(), TimerPrecision::Normal);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TimerPrecision {
+    /// The loop wakes for each timer.
+    Precise,
+    /// The loop wakes for timers at most every 60 µs.
+    #[default]
+    Normal,
+    /// The loop wakes for timers at most every millisecond: for programs with very many timers.
+    Coarse,
+}
+
+impl TimerPrecision {
+    /// Nanoseconds between two wakes for timers, at least.
+    fn gap(self) -> u64 {
+        match self {
+            Self::Precise => 0,
+            Self::Normal => 60_000,
+            Self::Coarse => 1_000_000,
+        }
+    }
+}
+
 /// Makes an [`EventLoop`] that is not the usual one.
 ///
 /// # Examples
@@ -69,6 +105,7 @@ pub struct LoopBuilder {
     counted_time: Option<Duration>,
     debug: Option<bool>,
     slow_callback: Duration,
+    timer_precision: TimerPrecision,
 }
 
 impl LoopBuilder {
@@ -78,6 +115,7 @@ impl LoopBuilder {
             counted_time: None,
             debug: None,
             slow_callback: Duration::from_millis(100),
+            timer_precision: TimerPrecision::default(),
         }
     }
 
@@ -149,6 +187,22 @@ impl LoopBuilder {
         self
     }
 
+    /// How exactly timers fire, which many timers pay for by wake-ups of the loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TimerPrecision};
+    ///
+    /// let event_loop = EventLoop::builder().timer_precision(TimerPrecision::Coarse).build()?;
+    /// assert!(!event_loop.is_closed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn timer_precision(mut self, precision: TimerPrecision) -> Self {
+        self.timer_precision = precision;
+        self
+    }
+
     /// Makes the loop.
     ///
     /// # Errors
@@ -165,7 +219,8 @@ impl LoopBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn build(self) -> io::Result<EventLoop> {
-        EventLoop::with(self.clock(), self.is_debug(), self.slow_callback)
+        let gap = self.timer_precision.gap();
+        EventLoop::with(self.clock(), self.is_debug(), self.slow_callback, gap)
     }
 
     fn clock(&self) -> Clock {
@@ -179,5 +234,24 @@ impl LoopBuilder {
     fn is_debug(&self) -> bool {
         let by_environment = || std::env::var_os("ASYNCIO_DEBUG").is_some_and(|v| !v.is_empty());
         self.debug.unwrap_or_else(by_environment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nanoseconds between a wake for a timer, and the next one for timers that are due before.
+    fn gap(precision: TimerPrecision) -> u64 {
+        let event_loop = EventLoop::builder().timer_precision(precision).build().unwrap();
+        let wakes = event_loop.wakes_after(1_000, &[1_001, 5_000_000]);
+        5_000_000 - (wakes[1] - wakes[0]) - 1_000
+    }
+
+    #[test]
+    fn wakes_for_timers_are_as_far_apart_as_the_precision_says() {
+        assert_eq!(gap(TimerPrecision::Precise), 1, "the timer's own moment");
+        assert_eq!(gap(TimerPrecision::Normal), 60_000);
+        assert_eq!(gap(TimerPrecision::Coarse), 1_000_000);
     }
 }

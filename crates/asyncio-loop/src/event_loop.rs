@@ -53,9 +53,6 @@ use crate::spawn::TaskOptions;
 use crate::timers::Timers;
 use crate::watchdog::{self, Watched};
 
-/// Nanoseconds between two wakes for timers, at least: the timers that fall due in between share
-/// one wake. A single timer is not delayed.
-const TIMER_GAP: u64 = 60_000;
 /// Turns without rest after which a virtual clock moves all the same, so that tasks which only
 /// yield do not keep it from ever moving.
 const RESTLESS_TURNS: u64 = 10_000;
@@ -179,6 +176,9 @@ pub(crate) struct Inner {
     timers: RefCell<Timers<LoopWaker>>,
     /// The time of the last wake for a timer.
     timer_wake: Cell<u64>,
+    /// Nanoseconds between two wakes for timers, at least: the timers that fall due in between
+    /// share one wake. A single timer is not delayed.
+    timer_gap: u64,
     driver: Driver,
     pace: Pace,
     step_budget: StepBudget,
@@ -338,8 +338,15 @@ impl Inner {
 
     /// When to wake for a deadline, by the system's clock.
     fn wake_for(&self, deadline: u64) -> u64 {
-        let wake = deadline.max(self.timer_wake.get().saturating_add(TIMER_GAP));
+        let wake = deadline.max(self.timer_wake.get().saturating_add(self.timer_gap));
         self.clock.system(wake).unwrap_or(u64::MAX)
+    }
+
+    /// When to wake for these deadlines, after a wake for a timer at `wake`.
+    #[cfg(test)]
+    pub(crate) fn wakes_after(&self, wake: u64, deadlines: &[u64]) -> Vec<u64> {
+        self.timer_wake.set(wake);
+        deadlines.iter().map(|deadline| self.wake_for(*deadline)).collect()
     }
 
     /// Moves a virtual clock to the next deadline if nothing else can run.
@@ -472,6 +479,11 @@ impl LoopRef {
 
     pub(crate) fn scheduler(&self) -> &LocalScheduler {
         &self.0.scheduler
+    }
+
+    #[cfg(test)]
+    pub(crate) fn wakes_after(&self, wake: u64, deadlines: &[u64]) -> Vec<u64> {
+        self.0.wakes_after(wake, deadlines)
     }
 
     pub(crate) fn driver(&self) -> &Driver {

@@ -55,7 +55,7 @@ mod timers;
 mod wait_list;
 mod watchdog;
 
-pub use builder::LoopBuilder;
+pub use builder::{LoopBuilder, TimerPrecision};
 pub use cancel_reason::CancelReason;
 pub use clock::LoopTime;
 pub use context::{

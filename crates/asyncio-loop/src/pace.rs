@@ -3,9 +3,9 @@
 use std::cell::Cell;
 
 /// Nanoseconds of work between two polls for events, as long as there is work.
-const POLL_AFTER: u64 = 50_000;
+const POLL_AFTER: u64 = 20_000;
 /// Nanoseconds of work between two readings of the clock, about.
-const READ_AFTER: u64 = 10_000;
+const READ_AFTER: u64 = 4_000;
 /// Runs between two readings of the clock, at most. A loop may be late by so many when quick runs
 /// turn slow.
 const MAX_STRIDE: u32 = 128;

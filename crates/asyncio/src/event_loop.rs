@@ -17,6 +17,6 @@ pub use asyncio_loop::{
     LoopClosed, LoopHandle, LoopRef, LoopRunning, LoopTime, NoRunningLoop, ResetError, RunError,
     RunningJob, SendContext, Signal, Signals, StuckJobs, TaskFactory, TaskName, TaskOptions,
     TaskRef, ThreadFuture, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPromise, TimerHandle,
-    Token, TokenGuard, WrapFuture, calling_loop, context_var, copy_context, ctrl_c, raise_signal,
-    running_loop, signal, try_running_loop, wrap_future,
+    TimerPrecision, Token, TokenGuard, WrapFuture, calling_loop, context_var, copy_context, ctrl_c,
+    raise_signal, running_loop, signal, try_running_loop, wrap_future,
 };

@@ -20,7 +20,12 @@ use crate::pace::Pace;
 use crate::timers::Timers;
 
 impl EventLoop {
-    pub(crate) fn with(clock: Clock, debug: bool, slow_callback: Duration) -> io::Result<Self> {
+    pub(crate) fn with(
+        clock: Clock,
+        debug: bool,
+        slow_callback: Duration,
+        timer_gap: u64,
+    ) -> io::Result<Self> {
         let driver = Driver::new()?;
         let waker = driver.waker();
         let scheduler = LocalScheduler::new(&HOST, move || waker.wake());
@@ -30,6 +35,7 @@ impl EventLoop {
             clock,
             timers: RefCell::new(Timers::new()),
             timer_wake: Cell::new(0),
+            timer_gap,
             driver,
             pace: Pace::new(),
             step_budget: StepBudget::default(),
