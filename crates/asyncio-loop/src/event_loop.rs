@@ -3,6 +3,7 @@
 mod aside;
 mod children;
 mod deadline;
+mod deadlock;
 mod director;
 mod guest;
 #[cfg(guest)]
@@ -201,6 +202,8 @@ pub(crate) struct Inner {
     measure: Measure,
     hooks: Hooks,
     watched: RefCell<Option<Watched>>,
+    /// Whether it was reported that nothing can wake the loop, since it ran last.
+    deadlock_told: Cell<bool>,
 }
 
 /// The turn.
@@ -256,6 +259,9 @@ impl Inner {
     /// `WATCHED`: the loop is measured or recorded, or in debug mode.
     fn poll_events<const WATCHED: bool>(&self, ran: usize, left: usize) -> io::Result<()> {
         let measured = WATCHED && self.marks.has(MEASURED);
+        if WATCHED && self.marks.has(DEBUG) {
+            self.report_deadlock();
+        }
         let recorded = WATCHED && self.marks.has(RECORDED);
         if recorded {
             self.scheduler.record_poll(Some(What::PollBegins), cause::THREAD);

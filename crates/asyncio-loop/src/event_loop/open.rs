@@ -53,6 +53,7 @@ impl EventLoop {
             measure: Measure::default(),
             hooks: Hooks::default(),
             watched: RefCell::new(None),
+            deadlock_told: Cell::new(false),
         });
         inner.marks.set(DEBUG, debug);
         inner.marks.set(VIRTUAL, inner.clock.is_virtual());

@@ -240,6 +240,12 @@ impl LocalScheduler {
         unsafe { header::scheduler_count(self.scheduler.as_ptr()) > 1 }
     }
 
+    /// How many wakers and handles that may be on other threads there are.
+    pub(crate) fn holders(&self) -> usize {
+        // SAFETY: alive by this handle's share.
+        unsafe { header::scheduler_count(self.scheduler.as_ptr()) - 1 }
+    }
+
     /// Has `pick` choose the place of each child that becomes ready, in sets made from now on.
     pub(crate) fn set_pick(&self, pick: Option<Pick>) {
         let before = self.scheduler.with(|local| std::mem::replace(&mut local.pick, pick));

@@ -22,6 +22,11 @@ pub use signal::Signal;
 use self::table::{Handler, SignalTable};
 use crate::event_loop::LoopRef;
 
+/// For how many signals the machinery listens; `None` if the user of the loop does.
+pub(crate) fn internal_listeners(event_loop: &LoopRef) -> Option<usize> {
+    event_loop.local::<SignalTable>().internal()
+}
+
 impl LoopRef {
     /// Calls `callback` on this loop whenever `signal` arrives, in place of what the signal did so
     /// far.

@@ -54,23 +54,34 @@ pub(super) struct Handler {
     type_name: &'static str,
     context: Context,
     _claim: Option<Claim>,
+    is_internal: bool,
 }
 
 impl Handler {
     /// A handler of the program's own.
     pub(super) fn new<F: FnMut() + 'static>(signal: c_int, callback: F) -> Rc<Self> {
-        Self::with(callback, Claim::of(signal))
+        Self::with(callback, Claim::of(signal), false)
     }
 
     /// A handler of the machinery.
     pub(super) fn internal<F: FnMut() + 'static>(callback: F) -> Rc<Self> {
-        Self::with(callback, None)
+        Self::with(callback, None, true)
     }
 
-    fn with<F: FnMut() + 'static>(callback: F, claim: Option<Claim>) -> Rc<Self> {
+    fn with<F: FnMut() + 'static>(
+        callback: F,
+        claim: Option<Claim>,
+        is_internal: bool,
+    ) -> Rc<Self> {
         let callback: RefCell<Option<Box<dyn FnMut()>>> = RefCell::new(Some(Box::new(callback)));
         let context = crate::copy_context();
-        Rc::new(Handler { callback, type_name: type_name::<F>(), context, _claim: claim })
+        Rc::new(Handler {
+            callback,
+            type_name: type_name::<F>(),
+            context,
+            _claim: claim,
+            is_internal,
+        })
     }
 
     fn call(&self) {
@@ -139,6 +150,18 @@ impl SignalTable {
 
     /// Tells the handler and the listeners of this loop. A signal that none of them wants is
     /// forgotten.
+    /// For how many signals the machinery listens, which then holds a handle of the loop for each,
+    /// and watches one descriptor. `None` if the user listens as well.
+    pub(super) fn internal(&self) -> Option<usize> {
+        let state = self.state.borrow();
+        let is_internal = |interest: &Interest| {
+            interest.mailboxes.is_empty()
+                && interest.handler.as_ref().is_none_or(|handler| handler.is_internal)
+        };
+        let all = state.signals.iter().all(|(_, interest)| is_internal(interest));
+        all.then(|| state.signals.iter().count())
+    }
+
     fn deliver(&self, signal: c_int) {
         let (handler, mailboxes) = match self.state.borrow().signals.get(signal) {
             Some(interest) => (interest.handler.clone(), interest.mailboxes.clone()),
