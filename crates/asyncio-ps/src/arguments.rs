@@ -18,6 +18,8 @@ usage: asyncio-ps                       the processes that can be looked at
                                         the tasks that run most often, again and again
        asyncio-ps stats PID             figures of the loops
        asyncio-ps stack PID             the stacks of the loops' threads
+       asyncio-ps record PID FILE       saves what the flight recorder has, for Perfetto;
+                                        run PID record on begins a recording
        asyncio-ps run PID COMMAND...    any command of the monitor; help lists them
 
 PID is the number of a process, or the path of a monitor's Unix socket.
@@ -39,6 +41,7 @@ pub(crate) enum Action {
     Help,
     List,
     Command { target: Target, line: String },
+    Record { target: Target, file: PathBuf },
     Top { target: Target, rounds: Option<u64>, interval: Duration, rows: usize },
 }
 
@@ -67,6 +70,7 @@ fn target_of(word: &str) -> Result<Target, String> {
 fn of_process(action: &str, target: Target, rest: &[&str]) -> Result<Action, String> {
     let line = match (action, rest) {
         ("top", rest) => return top(target, rest),
+        ("record", [file]) => return Ok(Action::Record { target, file: file.into() }),
         ("ps", rest) => line("ps", rest),
         ("pstree", []) => "graph".to_owned(),
         ("where", [task]) => line("where", &[task]),

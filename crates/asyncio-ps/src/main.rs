@@ -44,6 +44,9 @@ fn run(arguments: &Arguments) -> io::Result<bool> {
         Action::Help => print(arguments::HELP).map(|()| true),
         Action::List => list(),
         Action::Command { target, line } => command(&find::monitor(target)?, line),
+        Action::Record { target, file } => {
+            std::fs::write(file, find::monitor(target)?.recording()?).map(|()| true)
+        }
         Action::Top { target, rounds, interval, rows } => {
             top::run(&find::monitor(target)?, *rounds, *interval, *rows).map(|()| true)
         }

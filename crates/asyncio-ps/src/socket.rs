@@ -52,6 +52,14 @@ impl Monitor {
         }
     }
 
+    /// What the flight recorder has, as a file.
+    pub(crate) fn recording(&self) -> io::Result<String> {
+        match self.ask(LOOK, "GET", "/api/record", "")? {
+            (200, text) => Ok(text),
+            (_, text) => Err(io::Error::other(text.trim_end().to_owned())),
+        }
+    }
+
     /// The name of the program.
     pub(crate) fn program(&self) -> io::Result<String> {
         let version = self.look_within(NAME, "/api/version")?;

@@ -138,6 +138,23 @@ fn a_circle_is_named_and_the_status_is_1() {
 }
 
 #[test]
+fn a_recording_is_saved() {
+    run(async {
+        let place = Place::new(Options::new());
+        let file = place.folder.path().join("trace.json");
+        let words = ["record", &this(), file.to_str().unwrap()];
+        let refused = place.run(&words).await;
+        assert!(status(&refused) == 1 && err(&refused).contains("no loop is recorded"));
+        let on = place.run(&["run", &this(), "record", "on"]).await;
+        assert!(out(&on).contains(" events of "), "{on:?}");
+        assert_eq!(status(&place.run(&words).await), 0);
+        let trace: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        assert!(trace.is_object() || trace.is_array());
+    });
+}
+
+#[test]
 fn top_shows_how_often_tasks_run() {
     run(async {
         let place = Place::new(Options::new());

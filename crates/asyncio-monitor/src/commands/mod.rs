@@ -4,6 +4,7 @@ mod cancel;
 mod custom;
 mod look;
 mod process;
+mod record;
 
 use crate::server::State;
 
@@ -41,7 +42,7 @@ struct Builtin {
 }
 
 #[rustfmt::skip]
-static BUILTINS: [Builtin; 11] = [
+static BUILTINS: [Builtin; 12] = [
     Builtin { names: &["help", "?", "h"], usage: "help", help: "shows the commands" },
     Builtin { names: &["ps", "p"], usage: "ps [-f TEXT] [-s COLUMN] [-r] [-n COUNT]",
         help: "lists tasks: those that contain TEXT, sorted by COLUMN, reversed, COUNT of them" },
@@ -54,6 +55,8 @@ static BUILTINS: [Builtin; 11] = [
     Builtin { names: &["graph", "pstree"], usage: "graph",
         help: "shows who awaits whom; fails if tasks wait for each other in a circle" },
     Builtin { names: &["cancel", "ca"], usage: "cancel ID", help: "cancels a task" },
+    Builtin { names: &["record"], usage: "record [on [EVENTS] | off]",
+        help: "shows whether the loops are recorded, and switches their flight recorders" },
     Builtin { names: &["stats"], usage: "stats", help: "shows figures of the loops" },
     Builtin { names: &["stacktrace", "st", "stack"], usage: "stacktrace",
         help: "shows the stacks of the loops' threads" },
@@ -80,6 +83,7 @@ pub(crate) async fn run(state: &State, line: &str) -> Reply {
         ("ps-terminated", words) => look::ps_terminated(state, words),
         ("where-terminated", [id]) => look::describe_ended(state, id),
         ("graph", []) => look::graph(state).await,
+        ("record", words) => record::run(state, words).await,
         ("stats", []) => look::stats(state).await,
         ("cancel", [id]) => cancel::run(state, id).await,
         ("stacktrace", []) => process::stacktrace(state).await,

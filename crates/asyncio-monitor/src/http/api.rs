@@ -50,6 +50,7 @@ async fn look(state: &State, path: &str, request: &Request) -> Response {
             Response::json(&rows)
         }
         "/metrics" => metrics(state),
+        "/api/record" => record(state, request),
         _ => Response::refusal((404, "there is nothing here")),
     }
 }
@@ -168,6 +169,30 @@ async fn tree(state: &State) -> Response {
         tasks: all.tasks.iter().take(2 * ROWS).map(Row::new).collect(),
         silent: all.silent,
     })
+}
+
+/// What the flight recorder of a loop has, as a file for Perfetto and chrome://tracing. It needs no
+/// answer of the loop.
+fn record(state: &State, request: &Request) -> Response {
+    let wanted = request.word("loop").and_then(|number| number.parse().ok());
+    let is_wanted = |number: u64| wanted.is_none_or(|wanted: u64| wanted == number);
+    let loops = state.loops.open();
+    let recorder = loops
+        .iter()
+        .filter(|watched| is_wanted(watched.number))
+        .find_map(|watched| watched.handle.recorder());
+    let Some(recorder) = recorder else {
+        return Response::refusal((409, "no loop is recorded: the command record on begins"));
+    };
+    let mut trace = Vec::new();
+    match recorder.recording().write_chrome_trace(&mut trace) {
+        Ok(()) => {
+            let mut response = Response::new(200, "application/json", trace);
+            response.file = Some(format!("asyncio-{}.json", std::process::id()));
+            response
+        }
+        Err(error) => Response::text(500, format!("{error}\n")),
+    }
 }
 
 /// The statistics of all loops, as Prometheus reads them.

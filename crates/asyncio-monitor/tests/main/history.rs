@@ -67,6 +67,24 @@ fn who_cancelled_a_task_and_who_cancelled_that_one() {
     });
 }
 
+#[test]
+fn the_flight_recorder_is_switched_and_read() {
+    run(async {
+        let (_monitor, address) = start(Options::new());
+        let get = "GET /api/record";
+        assert_eq!(request(address, get, &[], "").await.0, 409);
+        assert!(say(address, "record\n").await.contains("is not recorded"));
+        assert!(say(address, "record on 1000\n").await.contains(" events of "));
+        create_task_with(async {}, named("recorded")).await.unwrap();
+        let (status, trace) = request(address, get, &[], "").await;
+        assert!(status == 200 && trace.contains("recorded"), "{trace}");
+        assert!(serde_json::from_str::<serde_json::Value>(&trace).is_ok(), "{trace}");
+        assert!(say(address, "record off\n").await.contains("is not recorded"));
+        assert!(say(address, "record on many\n").await.contains("no number of events"));
+        assert!(running_loop().recorder().is_none());
+    });
+}
+
 // I-037
 #[test]
 fn the_history_is_limited() {
