@@ -457,7 +457,7 @@ impl<'a> ChildSet<'a> {
     /// Calls `poll`, which polls a child and does not unwind, and notes in whose poll that is.
     fn within_current(&self, poll: impl FnOnce()) {
         let core = self.core();
-        let current = core.scheduler.current().and_then(TaskPtr::of);
+        let current = core.scheduler.running().and_then(TaskPtr::of);
         let before = core.poller.replace(current);
         poll();
         core.poller.set(before);

@@ -390,7 +390,7 @@ impl LocalScheduler {
 
     /// The task that is being polled, one of the machinery too.
     pub(crate) fn polled(&self) -> Option<TaskRef> {
-        self.scheduler.current().and_then(TaskPtr::of).map(TaskRef::share)
+        self.scheduler.running().and_then(TaskPtr::of).map(TaskRef::share)
     }
 
     /// Every unfinished task that users see, oldest first.

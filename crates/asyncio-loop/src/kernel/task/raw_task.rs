@@ -264,7 +264,7 @@ impl<T> RawTask<T> {
         // Dropped when the new one is in its place.
         let old = self.task.ptr().take_awaiter();
         let waker = LoopWaker::foreign(waker);
-        let awaiter = self.task.ptr().get().scheduler().current();
+        let awaiter = self.task.ptr().get().scheduler().running();
         let awaiter = awaiter.and_then(TaskPtr::of).map(|task| task.id);
         let old_waker = self.task.with_extra(|extra| {
             extra.foreign_awaiter = awaiter;

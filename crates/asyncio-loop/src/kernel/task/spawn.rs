@@ -163,7 +163,7 @@ pub(in crate::kernel) unsafe fn write_header(
 ) {
     // SAFETY: the caller's promise: the scheduler is alive, and this is its thread.
     let loops = unsafe { SchedulerPtr::new(scheduler) };
-    let current = loops.current();
+    let current = loops.running();
     let (origin, new_flags) =
         loops.with(|local| (Origin { tick: local.tick, parent: parent(current) }, local.new_flags));
     let flags = flags | new_flags | TASK | FULL | JOINED | if how.hidden { HIDDEN } else { 0 };

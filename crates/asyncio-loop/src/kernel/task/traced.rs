@@ -17,7 +17,7 @@ use crate::kernel::waits_for::WaitsFor;
 /// Records the moment. Tells it to the host, if that wants to know: not of tasks that users do not
 /// see, and not of wakes.
 fn tell(task: Runnable, moment: Moment) {
-    let by = task.scheduler().current();
+    let by = task.scheduler().running();
     let hooked = task.scheduler().with(|local| {
         if let (Some(ring), Some(task)) = (&local.ring, TaskPtr::of(task)) {
             record(local.cause, ring, task, moment, by);
