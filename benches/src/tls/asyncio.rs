@@ -132,7 +132,7 @@ impl Send {
         while self.left > 0 && !self.full {
             self.left -= PIECE;
             // Pausing is told in a call of its own; until then the mark is looked at here.
-            transport.write(&[b'x'; PIECE]);
+            transport.write([b'x'; PIECE]);
             if transport.write_buffer_size() > 0 {
                 self.full = true;
             }

@@ -19,7 +19,7 @@ fn bytes_are_counted_on_both_sides_of_a_connection() {
         let before = running_loop().statistics();
         let address = server.local_addr().unwrap();
         let (mut reader, writer) = open_connection(address).await.unwrap();
-        writer.write(&[7; 1000]);
+        writer.write([7; 1000]);
         writer.drain().await.unwrap();
         assert_eq!(reader.read_to_end().await.unwrap().len(), 2000);
         let after = running_loop().statistics();
