@@ -7,9 +7,9 @@ use std::time::Duration;
 use asyncio_net::{Bytes, StreamReader, StreamWriter};
 use asyncio_task::timeout;
 
-use crate::client::{send, unless_gone};
+use crate::answer::{send, unless_gone};
 use crate::commands;
-use crate::server::State;
+use crate::state::State;
 use crate::views::{count, harmless};
 
 /// How long a session may stand still.

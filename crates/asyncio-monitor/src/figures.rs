@@ -8,7 +8,7 @@ use asyncio_loop::inspect::Statistics;
 use serde::Serialize;
 
 use crate::call::ask;
-use crate::server::State;
+use crate::state::State;
 use crate::watched::{Silence, Watched};
 
 /// What a loop has done. Times are in seconds.

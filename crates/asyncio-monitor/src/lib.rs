@@ -66,6 +66,7 @@
 #![deny(unsafe_code)]
 
 mod access;
+mod answer;
 mod call;
 mod client;
 mod command;
@@ -81,6 +82,7 @@ mod options;
 mod place;
 mod server;
 mod snapshot;
+mod state;
 mod views;
 mod watched;
 

@@ -11,47 +11,19 @@ use std::time::{Duration, Instant};
 
 use asyncio_loop::{EventLoop, ThreadFuture, ThreadPromise};
 use asyncio_net::{Server, start_server, start_unix_server};
-use asyncio_task::{gather, shutdown_loop};
+use asyncio_task::shutdown_loop;
 
 use crate::client;
-use crate::options::{AccessOptions, Options};
+use crate::options::Options;
 use crate::place::{Bound, make_socket_private};
-use crate::watched::{Loops, Silence, Watched};
+use crate::state::State;
+use crate::watched::Loops;
 
 /// The longest line of a console, and of a request.
-pub(crate) const LINE_LIMIT: usize = 8 * 1024;
+const LINE_LIMIT: usize = 8 * 1024;
 
 /// How long the monitor's own tasks may take to end.
 const GRACE: Duration = Duration::from_millis(500);
-
-/// What the monitor's tasks share.
-pub(crate) struct State {
-    pub(crate) loops: Arc<Loops>,
-    pub(crate) access: AccessOptions,
-    pub(crate) answer_timeout: Duration,
-    pub(crate) max_clients: usize,
-    pub(crate) clients: Cell<usize>,
-    pub(crate) started: Instant,
-    /// Whether clients come by a Unix socket.
-    pub(crate) is_unix: bool,
-}
-
-impl State {
-    /// Asks all open loops at once.
-    pub(crate) async fn ask_each<T, Fut>(
-        &self,
-        ask: impl Fn(Arc<Watched>, Duration) -> Fut,
-    ) -> Vec<(Arc<Watched>, Result<T, Silence>)>
-    where
-        T: 'static,
-        Fut: Future<Output = Result<T, Silence>> + 'static,
-    {
-        let loops = self.loops.open();
-        let limit = self.answer_timeout;
-        let answers = gather(loops.iter().map(|watched| ask(Arc::clone(watched), limit))).await;
-        loops.into_iter().zip(answers).collect()
-    }
-}
 
 /// The thread of a monitor. Dropping it ends the thread.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 use super::host::{self, Moment};
 use super::members::Member;
 use super::remote_queue::Linked;
+use super::ring::TypeName;
 use super::scheduler::{Scheduler, SchedulerPtr};
 use super::waits_for::WAIT_BITS;
 use crate::context::ContextSlot;
@@ -89,7 +90,7 @@ pub(super) struct VTable {
     /// From the header to the stage.
     pub(super) stage: usize,
     /// The Rust type of the callback or future, for reports.
-    pub(super) type_name: fn() -> &'static str,
+    pub(super) type_name: TypeName,
 }
 
 /// What a set of children does for its members.

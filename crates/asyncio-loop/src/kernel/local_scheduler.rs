@@ -339,7 +339,7 @@ impl LocalScheduler {
             if is_callback {
                 self.record_callback(What::CallbackBegins, next);
             }
-            let kind = next.vtable;
+            let kind = &next.vtable.type_name;
             Self::run_one(next);
             if is_callback {
                 self.record(&New { kind: Some(kind), ..New::plain(What::CallbackEnds) });
@@ -349,7 +349,7 @@ impl LocalScheduler {
 
     fn record_callback(&self, what: What, callback: Runnable) {
         let site = Site::new(callback::site_of(callback));
-        self.record(&New { kind: Some(callback.vtable), site, ..New::plain(what) });
+        self.record(&New { kind: Some(&callback.vtable.type_name), site, ..New::plain(what) });
     }
 
     fn record(&self, event: &New) {

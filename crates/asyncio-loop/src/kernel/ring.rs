@@ -11,7 +11,6 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 
-use super::header::VTable;
 use super::site::Site;
 use super::waits_for::WaitsFor;
 use crate::clock::{Mark, Scale, Ticks};
@@ -64,13 +63,16 @@ pub(crate) mod cause {
     pub(crate) const MACHINERY: u8 = 5;
 }
 
+/// Gives the name of the Rust type of a task or callback.
+pub(super) type TypeName = fn() -> &'static str;
+
 /// An event to be written.
 pub(super) struct New {
     pub(super) what: What,
     /// A task's number.
     pub(super) task: u64,
     /// Of the task or callback.
-    pub(super) kind: Option<&'static VTable>,
+    pub(super) kind: Option<&'static TypeName>,
     pub(super) site: Site,
     /// The lower half of the number of another task.
     pub(super) other: u32,
@@ -109,7 +111,7 @@ impl Event {
 struct Slot {
     stamp: AtomicU64,
     task: AtomicU64,
-    kind: AtomicPtr<VTable>,
+    kind: AtomicPtr<TypeName>,
     /// A site, or half of a number.
     word: AtomicU32,
     /// What it is, and its detail.
@@ -251,7 +253,7 @@ impl Ring {
 struct Raw {
     stamp: u64,
     task: u64,
-    kind: *const VTable,
+    kind: *const TypeName,
     word: u32,
     bytes: u32,
 }
@@ -260,7 +262,7 @@ impl Raw {
     /// Of an event that is not torn.
     fn decode(self, scale: Scale) -> Option<Event> {
         let what = What::of(self.bytes as u8)?;
-        // SAFETY: `push` stores the address of a `&'static VTable`, or null.
+        // SAFETY: `push` stores the address of a `&'static TypeName`, or null.
         let kind = unsafe { self.kind.as_ref() };
         // SAFETY: the event is not torn and no `Woken`, so the word is the bits of a site.
         let site = (what != What::Woken).then(|| unsafe { Site::from_bits(self.word) });
@@ -268,7 +270,7 @@ impl Raw {
             what,
             nanos: scale.nanos(self.stamp),
             task: self.task,
-            function: kind.map(|kind| (kind.type_name)()),
+            function: kind.map(|type_name| type_name()),
             site: site.and_then(Site::get),
             other: if what == What::Woken { self.word } else { 0 },
             detail: (self.bytes >> 8) as u8,

@@ -8,7 +8,7 @@ use asyncio_task::{TaskRefExt, TimeoutError, timeout};
 
 use super::{Reply, task_id};
 use crate::call::{Question, ask};
-use crate::server::State;
+use crate::state::State;
 use crate::watched::{Silence, Watched};
 
 /// How long the end of a task is waited for.

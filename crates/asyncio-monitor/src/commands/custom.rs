@@ -7,7 +7,7 @@ use asyncio_task::{TaskHandleExt, current_task};
 
 use super::Reply;
 use crate::call::ask;
-use crate::server::State;
+use crate::state::State;
 use crate::watched::Watched;
 
 /// Runs a command as a task of the first loop that has it. Dropping the future cancels the task.

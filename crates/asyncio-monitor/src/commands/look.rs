@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Reply, task_id};
 use crate::figures::Measured;
 use crate::history::Ended;
-use crate::server::State;
+use crate::state::State;
 use crate::views::{
     self, Filter, Listed, Order, Table, Tree, count, function, place, plain, short,
 };

@@ -6,7 +6,7 @@ mod look;
 mod process;
 mod record;
 
-use crate::server::State;
+use crate::state::State;
 
 /// What a command has to say.
 #[derive(Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use asyncio_loop::{Signal, raise_signal};
 
 use super::Reply;
 use crate::call::ask;
-use crate::server::State;
+use crate::state::State;
 
 /// Sends the process a signal, by its name with or without `SIG`.
 pub(super) fn signal(name: &str) -> Reply {

@@ -4,7 +4,7 @@ use asyncio_loop::running_loop;
 
 use super::Reply;
 use crate::call::ask;
-use crate::server::State;
+use crate::state::State;
 
 /// How many events are kept, unless the command says so.
 const EVENTS: usize = 100_000;

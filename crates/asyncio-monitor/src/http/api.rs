@@ -8,7 +8,7 @@ use super::request::Request;
 use super::response::Response;
 use crate::commands;
 use crate::figures::{Figures, Measured};
-use crate::server::State;
+use crate::state::State;
 use crate::views::{self, Circle, EndedRow, Filter, Order, Row, Tree};
 
 /// How many tasks are listed, if the request names no number.

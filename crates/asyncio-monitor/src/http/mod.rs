@@ -13,8 +13,8 @@ use asyncio_task::timeout;
 
 use self::request::Request;
 use self::response::Response;
-use crate::client::{send, unless_gone};
-use crate::server::State;
+use crate::answer::{send, unless_gone};
+use crate::state::State;
 
 /// How long a request may take to come.
 const COMING: Duration = Duration::from_secs(10);

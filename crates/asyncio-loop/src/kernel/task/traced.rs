@@ -31,7 +31,7 @@ fn tell(task: Runnable, moment: Moment) {
 
 #[inline]
 fn record(due_to: u8, ring: &Ring, task: TaskPtr, moment: Moment, by: Option<Runnable>) {
-    let kind = Some(task.vtable);
+    let kind = Some(&task.vtable.type_name);
     let event = |what| New { what, task: task.id(), kind, site: Site::NONE, other: 0, detail: 0 };
     match moment {
         Moment::Created => {

@@ -1,0 +1,39 @@
+//! What the tasks of the monitor share.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use asyncio_task::gather;
+
+use crate::options::AccessOptions;
+use crate::watched::{Loops, Silence, Watched};
+
+/// What the monitor's tasks share.
+pub(crate) struct State {
+    pub(crate) loops: Arc<Loops>,
+    pub(crate) access: AccessOptions,
+    pub(crate) answer_timeout: Duration,
+    pub(crate) max_clients: usize,
+    pub(crate) clients: Cell<usize>,
+    pub(crate) started: Instant,
+    /// Whether clients come by a Unix socket.
+    pub(crate) is_unix: bool,
+}
+
+impl State {
+    /// Asks all open loops at once.
+    pub(crate) async fn ask_each<T, Fut>(
+        &self,
+        ask: impl Fn(Arc<Watched>, Duration) -> Fut,
+    ) -> Vec<(Arc<Watched>, Result<T, Silence>)>
+    where
+        T: 'static,
+        Fut: Future<Output = Result<T, Silence>> + 'static,
+    {
+        let loops = self.loops.open();
+        let limit = self.answer_timeout;
+        let answers = gather(loops.iter().map(|watched| ask(Arc::clone(watched), limit))).await;
+        loops.into_iter().zip(answers).collect()
+    }
+}
