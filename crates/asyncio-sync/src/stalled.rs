@@ -29,6 +29,8 @@ struct Watched {
     line: Rc<Shared>,
     /// The oldest unanswered call when we last looked.
     seen: Call,
+    /// The next check may be in the ready queue already, in front of the future that was called.
+    is_new: bool,
     /// In debug mode, the tasks that were called.
     called: Vec<(Call, TaskRef)>,
 }
@@ -39,7 +41,8 @@ pub(crate) fn watch(line: &Rc<Shared>, call: Call) -> bool {
     with_running(|event_loop| {
         line.set_watched(true);
         let watch = event_loop.local::<Watch>();
-        let watched = Watched { line: line.clone(), seen: call, called: vec![] };
+        let is_new = watch.armed.get();
+        let watched = Watched { line: line.clone(), seen: call, is_new, called: vec![] };
         watch.lines.borrow_mut().push(watched);
         watch.arm(event_loop);
     })
@@ -86,7 +89,8 @@ impl Watched {
     /// Passes over the future that was called before the last look and has not answered. False if
     /// no call is left unanswered.
     fn check(&mut self) -> bool {
-        if self.line.call_that_holds_up() == Some(self.seen) {
+        let was_new = std::mem::take(&mut self.is_new);
+        if !was_new && self.line.call_that_holds_up() == Some(self.seen) {
             self.line.pass_over();
             self.report();
         }

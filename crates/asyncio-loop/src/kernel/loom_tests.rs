@@ -18,8 +18,13 @@ use super::header::live_count;
 use super::*;
 use crate::context::ContextSlot;
 
-static HOST: Host =
-    Host { report: |_| (), notice_panic: |_, _| (), check_await: |_, _| (), polled: || None };
+static HOST: Host = Host {
+    report: |_| (),
+    notice_panic: |_, _| (),
+    check_await: |_, _| (),
+    polled: || None,
+    traced: |_, _| (),
+};
 
 /// A scheduler with the loop's way to park.
 struct Owner {
