@@ -32,6 +32,10 @@ impl Glimpse {
     /// # Safety
     ///
     /// `running` is the one that runs on this thread.
+    #[cfg_attr(
+        not(any(target_os = "linux", target_os = "android")),
+        allow(dead_code, reason = "the watchdog uses it, where it can interrupt a thread")
+    )]
     pub(super) unsafe fn of(running: Runnable) -> Self {
         let mut glimpse = Self {
             task: 0,

@@ -69,6 +69,10 @@ impl RemoteScheduler {
     /// # Safety
     ///
     /// On the owner's thread.
+    #[cfg_attr(
+        not(any(target_os = "linux", target_os = "android")),
+        allow(dead_code, reason = "the watchdog uses it, where it can interrupt a thread")
+    )]
     pub(crate) unsafe fn glimpse(&self) -> Option<Glimpse> {
         // SAFETY: the caller's promise; alive by this handle.
         let running = unsafe { SchedulerPtr::new(self.ptr()) }.running()?;

@@ -188,6 +188,10 @@ impl Scheduler {
     }
 
     /// Whether the name of a task is being changed, for a signal handler on the owner's thread.
+    #[cfg_attr(
+        not(any(target_os = "linux", target_os = "android")),
+        allow(dead_code, reason = "the watchdog uses it, where it can interrupt a thread")
+    )]
     pub(super) fn is_renaming(&self) -> bool {
         let renaming = self.renaming.load(Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);

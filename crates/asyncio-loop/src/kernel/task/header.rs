@@ -179,6 +179,10 @@ impl TaskHeader {
     /// Runs `f`, which calls no code of a user, with the rare parts.
     /// Calls `f` with the name that it was given, unless this thread is about to change it. For
     /// signal handlers.
+    #[cfg_attr(
+        not(any(target_os = "linux", target_os = "android")),
+        allow(dead_code, reason = "the watchdog uses it, where it can interrupt a thread")
+    )]
     pub(in crate::kernel) fn peek_name(&self, f: impl FnOnce(&str)) {
         // SAFETY: promise 4: it runs, so its scheduler is alive.
         if !unsafe { self.scheduler.as_ref() }.is_renaming() {
