@@ -86,8 +86,7 @@ impl LoopRef {
     ///
     /// A loop that is measured also writes down its numbers in each turn, so that other threads get
     /// them by [`LoopHandle::statistics`] while the loop's thread is blocked. It reads the clock at
-    /// each step, which makes a step some 50 ns longer. A loop that is not measured does nothing of
-    /// this.
+    /// each step. A loop that is not measured does nothing of this.
     ///
     /// A loop in debug mode is measured as others are. One whose steps a director of tests chooses
     /// counts no times.
