@@ -131,14 +131,18 @@ impl Recorder {
     /// # Examples
     ///
     /// ```
-    /// use asyncio_loop::EventLoop;
     /// use asyncio_loop::inspect::Happened;
+    /// use asyncio_loop::{EventLoop, TaskOptions};
     ///
     /// let event_loop = EventLoop::new()?;
     /// let recorder = event_loop.record(1000);
-    /// event_loop.run_until_complete(async {})?;
+    /// event_loop.run_task(async {}, TaskOptions::new().name("main"))?;
     /// let recording = recorder.recording();
-    /// let began = recording.events().filter(|e| matches!(e.what, Happened::PollBegan { .. }));
+    /// // The machinery has tasks too, such as the one that waits for Ctrl-C.
+    /// let began = recording.events().filter(|event| match event.what {
+    ///     Happened::PollBegan { task } => recording.name(task) == "main",
+    ///     _ => false,
+    /// });
     /// assert_eq!(began.count(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
