@@ -6,10 +6,11 @@ use std::io::{self, ErrorKind, SeekFrom};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::task::Poll;
 
 use asyncio_fs::{self as fs, File};
-use asyncio_loop::{ErrorContext, running_loop};
+use asyncio_loop::{ErrorContext, ThreadPoolExecutor, running_loop};
 use asyncio_task::{run, yield_now};
 use tempfile::TempDir;
 
@@ -34,6 +35,16 @@ async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
         })
     })
     .await
+}
+
+/// Keeps the only worker of the loop busy until the sender is dropped, so that no job of a file is
+/// done before.
+fn jobs_held_up() -> mpsc::Sender<()> {
+    let event_loop = running_loop();
+    event_loop.set_default_executor(ThreadPoolExecutor::builder().max_workers(1).build());
+    let (sender, receiver) = mpsc::channel::<()>();
+    event_loop.run_in_executor(None, move || receiver.recv().unwrap_err()).detach();
+    sender
 }
 
 #[test]
@@ -131,9 +142,11 @@ fn a_dropped_flush_writes_all_the_same() {
     with_path(async |path| {
         let mut file = File::create(&path).await?;
         file.write_all(b"one").await?;
+        let held = jobs_held_up();
         assert!(poll_once(file.flush()).await.is_none());
         file.write_all(b"two").await?;
         assert!(poll_once(file.seek(SeekFrom::Start(0))).await.is_none());
+        drop(held);
         file.flush().await?;
         assert_eq!(fs::read(&path).await?, b"onetwo");
         Ok(())
@@ -197,6 +210,7 @@ fn output_of_a_dropped_file_that_is_lost_is_reported_before_the_run_ends() {
     for (len, flushed, more) in [(9, false, 0), (9, true, 0), (9, true, 9), (700_000, true, 9)] {
         let reports = reports_of(async || {
             let mut file = File::options().write(true).open("/dev/full").await.unwrap();
+            let _held = jobs_held_up();
             let _ = poll_once(file.write_all(&pattern(len))).await;
             if flushed {
                 let _ = poll_once(file.flush()).await;
@@ -214,8 +228,10 @@ fn a_dropped_file_that_has_lost_nothing_is_not_reported() {
     let folder = TempDir::new().unwrap();
     let reports = reports_of(async || {
         let mut directory = File::open(folder.path()).await.unwrap();
+        let held = jobs_held_up();
         assert!(poll_once(directory.read(&mut [0])).await.is_none(), "it will fail");
         drop(directory);
+        drop(held);
         let mut full = File::options().write(true).open("/dev/full").await.unwrap();
         full.write_all(b"too much").await.unwrap();
         assert!(full.flush().await.is_err(), "that was told");

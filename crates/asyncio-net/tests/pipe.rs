@@ -75,8 +75,7 @@ fn a_terminal_that_hangs_up() {
         let controller = pty::openpt(flags)?;
         pty::grantpt(&controller)?;
         pty::unlockpt(&controller)?;
-        let name = pty::ptsname(&controller, Vec::new())?;
-        let terminal = File::options().read(true).write(true).open(name.to_str().unwrap())?;
+        let terminal = program_side(&controller);
         let recorder = Recorder::default();
         connect_read_pipe(controller, || recorder.clone())?;
         (&terminal).write_all(b"hello")?;
