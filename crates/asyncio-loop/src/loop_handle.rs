@@ -5,7 +5,9 @@ use std::fmt;
 use crate::context::SendContext;
 use crate::error::LoopClosed;
 use crate::gauges::Gauges;
+use crate::inspect::StuckStep;
 use crate::kernel::{RemoteScheduler, Ring};
+use crate::watchdog;
 
 /// A loop as other threads see it: `Send`, `Sync`, and cheap to clone.
 ///
@@ -116,6 +118,67 @@ impl LoopHandle {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.scheduler.is_closed()
+    }
+
+    /// Looks at what the loop's thread does now, without the help of the loop: which step runs, and
+    /// the calls that are active. It is what the watchdog reports of a step that is stuck, at any
+    /// moment, and the calls of the loop itself while it waits for events.
+    ///
+    /// `None` if the loop is not [watched](crate::LoopRef::set_watchdog), or if it went on during
+    /// the look. The thread gets a signal, as for a report of the watchdog, and is waited for half
+    /// a second at most. To find the names of the calls may take longer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// event_loop.set_watchdog(Some(Duration::from_secs(60)));
+    /// let handle = event_loop.handle();
+    /// let blocks = async move {
+    ///     // Blocks this loop until another thread has looked at it.
+    ///     std::thread::spawn(move || handle.look()).join().unwrap()
+    /// };
+    /// let step = event_loop.run_task(blocks, TaskOptions::new().name("blocks"))?;
+    /// if let Some(stuck) = step.and_then(|step| step.step) {
+    ///     assert_eq!(stuck.name.as_deref(), Some("blocks"));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn look(&self) -> Option<StuckStep> {
+        watchdog::look_at(&self.scheduler)
+    }
+
+    /// What the [watchdog](crate::LoopRef::set_watchdog) has reported of the step that still runs;
+    /// `None` if that has not been running for long, or the loop is not watched. It disturbs
+    /// nobody.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// event_loop.set_watchdog(Some(Duration::from_millis(20)));
+    /// let handle = event_loop.handle();
+    /// event_loop.call_soon(move || {
+    ///     let step = std::iter::repeat_with(|| {
+    ///         std::thread::sleep(Duration::from_millis(1));
+    ///         handle.stuck_step()
+    ///     });
+    ///     let step = step.flatten().next().unwrap();
+    ///     assert!(step.lasts >= Duration::from_millis(20));
+    /// });
+    /// event_loop.run_until_complete(async {})?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn stuck_step(&self) -> Option<StuckStep> {
+        watchdog::report_of(&self.scheduler)
     }
 
     /// Where events are recorded, if they are.

@@ -69,16 +69,47 @@ fn a_blocked_loop_is_told_about_with_task_name_and_place() {
     assert!(text.contains("a_blocked_loop_is_told_about"), "the thread's name: {text}");
 }
 
-#[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 #[test]
 fn the_report_has_the_calls_that_are_active() {
     let (event_loop, told) = watched();
     let step = event_loop.run_task(async move { blocks_until_told(&told) }, named("x")).unwrap();
-    let find = |text: &str| step.stack.iter().position(|frame| frame.function.contains(text));
+    let stack = step.stack();
+    let find = |text: &str| stack.iter().position(|frame| frame.function.contains(text));
     let inner = find("blocks_until_told").unwrap_or_else(|| panic!("{step}"));
     let outer = find("the_report_has_the_calls").unwrap_or_else(|| panic!("{step}"));
     assert!(inner < outer, "innermost first: {step}");
     assert!(find("asyncio_loop::kernel").is_none(), "up to the poll: {step}");
+}
+
+#[test]
+fn another_thread_looks_at_a_step_and_reads_its_report() {
+    let (event_loop, told) = watched();
+    let handle = event_loop.handle();
+    let other = event_loop.handle();
+    assert!(handle.stuck_step().is_none() && EventLoop::new().unwrap().handle().look().is_none());
+    let task = async move {
+        let reported = blocks_until_told(&told);
+        let look = move || (other.look(), other.stuck_step());
+        let (look, step) = thread::spawn(look).join().unwrap();
+        give_way().await;
+        (reported, look, step)
+    };
+    let (reported, look, step) = event_loop.run_task(task, named("rude")).unwrap();
+    let step = step.expect("the step that was reported still runs");
+    assert!(step.lasts >= reported.lasts, "{step:?}");
+    if cfg!(target_os = "linux") {
+        let name = |step: &StuckStep| step.step.as_ref().and_then(|stuck| stuck.name.clone());
+        assert_eq!(name(&step).as_deref(), Some("rude"));
+        assert_eq!(name(&look.expect("it stands still")).as_deref(), Some("rude"));
+    }
+    assert!(handle.stuck_step().is_none(), "the next step is another one");
+    event_loop.set_watchdog(None);
+    assert!(handle.look().is_none(), "nobody watches it");
 }
 
 #[test]

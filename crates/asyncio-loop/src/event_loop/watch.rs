@@ -18,8 +18,9 @@ impl LoopRef {
     /// to the file for stalls: see [`Recorder::keep_in`](crate::inspect::Recorder::keep_in).
     ///
     /// It costs the loop nothing. There is one thread for all loops of the process, which wakes up
-    /// every 25 ms while one of them works, and once a second while all of them wait. It does not
-    /// take a process that was stopped, or a thread without a processor, for a loop that is stuck.
+    /// every 25 ms while one of them works, and once a second while all of them wait. What counts
+    /// is the time in which the thread computes or is blocked. A process that was stopped is not
+    /// stuck, nor is a thread that is ready while other threads have the processors.
     ///
     /// To find out what a stuck thread does, it gets the signal `SIGURG` (unless the program
     /// handles that itself). So a system call that it is blocked in may return `EINTR`.

@@ -1,5 +1,6 @@
 //! Tasks that wait for each other.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use super::task_info::TaskInfo;
@@ -21,10 +22,10 @@ use super::wait_info::WaitDetail;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
-pub fn find_circles(tasks: &[TaskInfo]) -> Vec<Vec<u64>> {
+pub fn find_circles<T: Borrow<TaskInfo>>(tasks: &[T]) -> Vec<Vec<u64>> {
     let mut circles = Search { waits: waits(tasks), marks: HashMap::new(), found: Vec::new() };
     for task in tasks {
-        circles.visit(task.id);
+        circles.visit(task.borrow().id);
     }
     circles.found.sort_unstable();
     circles.found.dedup();
@@ -32,9 +33,9 @@ pub fn find_circles(tasks: &[TaskInfo]) -> Vec<Vec<u64>> {
 }
 
 /// The tasks for which each task waits.
-fn waits(tasks: &[TaskInfo]) -> HashMap<u64, Vec<u64>> {
+fn waits<T: Borrow<TaskInfo>>(tasks: &[T]) -> HashMap<u64, Vec<u64>> {
     let mut waits: HashMap<u64, Vec<u64>> = HashMap::new();
-    for task in tasks {
+    for task in tasks.iter().map(Borrow::borrow) {
         for awaiter in &task.awaited_by {
             waits.entry(*awaiter).or_default().push(task.id);
         }

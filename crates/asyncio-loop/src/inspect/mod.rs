@@ -43,6 +43,8 @@ mod spans;
 mod stack;
 mod statistics;
 mod stuck;
+#[cfg(feature = "stacks")]
+mod symbols;
 mod task_info;
 mod wait_info;
 

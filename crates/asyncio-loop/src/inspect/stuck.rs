@@ -10,15 +10,31 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StuckStep {
-    /// How long it has been running, at least.
+    /// How long it has computed or was blocked, at least. The time in which other threads had the
+    /// processors does not count, nor that in which the process was stopped.
     pub lasts: Duration,
     /// The thread of the loop, by its name.
     pub thread: String,
     /// What runs; `None` if the thread could not be asked.
     pub step: Option<Stuck>,
-    /// The calls that are active on the thread, innermost first, up to the poll. Empty if they are
-    /// not known: they need the feature `stacks`, Linux and x86-64.
-    pub stack: Vec<StackFrame>,
+    /// Addresses inside of the calls that were active on the thread, innermost first.
+    pub(crate) calls: Vec<usize>,
+}
+
+impl StuckStep {
+    /// The calls that were active on the thread, innermost first, up to the poll. Empty if they are
+    /// not known: they need the feature `stacks` and Linux on x86-64 or AArch64.
+    ///
+    /// This finds the names, and so does writing a step as text. The first time in a process it
+    /// takes milliseconds, or some tenths of a second in a program that was built without
+    /// optimisation and with much debug information.
+    #[must_use]
+    pub fn stack(&self) -> Vec<StackFrame> {
+        #[cfg(feature = "stacks")]
+        return super::symbols::frames(&self.calls);
+        #[cfg(not(feature = "stacks"))]
+        Vec::new()
+    }
 }
 
 /// What runs in a [`StuckStep`].
@@ -54,7 +70,7 @@ impl fmt::Display for StuckStep {
         if let Some(step) = &self.step {
             write!(f, " by {step}")?;
         }
-        self.stack.iter().try_for_each(|frame| write!(f, "\n    {frame}"))
+        self.stack().iter().try_for_each(|frame| write!(f, "\n    {frame}"))
     }
 }
 

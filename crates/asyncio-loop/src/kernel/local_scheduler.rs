@@ -53,6 +53,11 @@ impl RemoteScheduler {
         self.0.remote.is_closed()
     }
 
+    /// Whether both are of the same loop.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Where events are recorded, if they are.
     pub(crate) fn ring(&self) -> Option<std::sync::Arc<Ring>> {
         self.0.ring()

@@ -1,7 +1,6 @@
 //! Systems on which a thread cannot be looked at: a report names no task there.
 
-use std::time::Duration;
-
+use super::usage::{State, Usage};
 use crate::kernel::{Glimpse, RemoteScheduler};
 
 /// See `sys.rs`.
@@ -19,12 +18,12 @@ impl ThreadId {
         Self
     }
 
-    pub(super) fn cpu_time(self) -> Option<Duration> {
-        None
+    pub(super) fn usage(self) -> Usage {
+        Usage::default()
     }
 
-    pub(super) fn wants_to_run(self) -> bool {
-        false
+    pub(super) fn state(self) -> State {
+        State::Blocked
     }
 
     pub(super) fn look(self, _: &RemoteScheduler) -> Option<Seen> {

@@ -3,16 +3,18 @@
 //! A loop does nothing for it. The number of its turn and the address of what it runs are there
 //! anyway; if both are what they were at an earlier look, the same step has been running since.
 //!
-//! The watchdog does not take a machine that is slow for a loop that is stuck:
-//!
-//! * if it was late itself (the process was stopped, or the machine asleep), it begins anew;
-//! * a thread that wants to run is stuck only if it has used processor time. One that was not
-//!   given a processor is not.
+//! The watchdog does not take a machine that is slow for a loop that is stuck. What counts is the
+//! time in which the loop's thread has computed or was blocked (`usage`), not that in which other
+//! threads had the processor, or in which the process was stopped.
 //!
 //! The thread begins with the first loop that is watched and ends with the last one. While all of
 //! them wait for events it looks once a second, and a loop that goes on wakes it up.
 
-#[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 mod modules;
 mod place;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -20,8 +22,13 @@ mod sys;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[path = "elsewhere.rs"]
 mod sys;
-#[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 mod unwind;
+mod usage;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -30,8 +37,14 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::place::StallHandler;
 use self::place::{Place, Verdict};
-use self::sys::{Seen, ThreadId};
-use crate::inspect::{Recorder, StackFrame, Stuck, StuckStep};
+use self::sys::ThreadId;
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+use self::unwind::calls;
+use crate::inspect::{Recorder, Stuck, StuckStep};
 use crate::kernel::RemoteScheduler;
 use crate::report;
 
@@ -41,8 +54,8 @@ const SHORTEST: Duration = Duration::from_millis(2);
 /// After so long without work all loops are at rest, and the looks are `SELDOM`.
 const REST: Duration = Duration::from_secs(1);
 const SELDOM: Duration = Duration::from_secs(1);
-/// A look that comes later than this begins anew.
-const LATE: Duration = Duration::from_millis(100);
+/// By how much a look may be late for no reason that is known until the rest does not count.
+const LATE: Duration = Duration::from_millis(5);
 
 /// What a loop asks for.
 pub(crate) struct Watch {
@@ -64,6 +77,8 @@ struct Watchdog {
     places: Vec<(u64, Arc<Place>)>,
     /// Whether the thread is there.
     runs: bool,
+    /// Whether the thread has set `RESTS`, which a loop that goes on clears.
+    rests: bool,
 }
 
 static WATCHDOG: Mutex<Option<Watchdog>> = Mutex::new(None);
@@ -119,46 +134,58 @@ pub(crate) fn wake() {
 #[cold]
 fn end_rest() {
     RESTS.store(false, Ordering::Relaxed);
+    // The watchdog has looked at `RESTS` and waits, or will look when it has the lock.
+    drop(lock());
     CHANGED.notify_all();
 }
 
 /// The watchdog's thread.
 fn run() {
+    let own = ThreadId::current();
     let mut busy = Instant::now();
-    let mut last = Instant::now();
-    loop {
-        let Some((places, pause)) = wait(busy) else { return };
+    let mut soonest = None;
+    let mut waited = own.usage().waited;
+    while let Some((places, pause)) = wait(&mut busy, soonest) {
+        soonest = None;
         let now = Instant::now();
-        let is_late = now.duration_since(last) > pause + LATE;
-        last = now;
+        // This thread may have waited for a processor as well. A process that is stopped waits for
+        // none.
+        let before = std::mem::replace(&mut waited, own.usage().waited);
+        let late =
+            waited.zip(before).map_or(Duration::ZERO, |(now, then)| now.saturating_sub(then));
         for place in places {
-            match place.look(now, is_late) {
-                Verdict::Rests => {}
-                Verdict::Works => busy = now,
-                Verdict::Stuck(lasts) => {
-                    busy = now;
-                    report(&place, lasts);
-                    // To look at a thread and to find names takes time.
-                    last = Instant::now();
+            match place.look(now, pause + LATE + late) {
+                Verdict::Rests => continue,
+                Verdict::Works | Verdict::GoesOn(None) => {}
+                Verdict::GoesOn(Some(left)) => {
+                    soonest = Some(soonest.map_or(left, |soonest: Duration| soonest.min(left)));
                 }
+                Verdict::Stuck(lasts) => report(&place, lasts),
             }
+            busy = Instant::now();
         }
     }
 }
 
-/// Waits for the next look. Returns what to look at, and how long the wait was meant to be; `None`
-/// at the end of the thread.
-fn wait(busy: Instant) -> Option<(Vec<Arc<Place>>, Duration)> {
+/// Waits for the next look, which is early if a step may be over its limit soon. Returns what to
+/// look at, and how long the wait was meant to be; `None` at the end of the thread.
+fn wait(busy: &mut Instant, soonest: Option<Duration>) -> Option<(Vec<Arc<Place>>, Duration)> {
     let mut guard = lock();
+    let watchdog = guard.as_mut()?;
+    if watchdog.rests && !RESTS.load(Ordering::Relaxed) {
+        // A loop goes on, perhaps since it was looked at.
+        *busy = Instant::now();
+    }
     let rests = busy.elapsed() > REST;
+    watchdog.rests = rests;
     RESTS.store(rests, Ordering::Relaxed);
-    let places = |watchdog: &Watchdog| -> Vec<Arc<Place>> {
-        watchdog.places.iter().map(|(_, place)| Arc::clone(place)).collect()
-    };
-    let limit = guard.as_ref()?.places.iter().map(|(_, place)| place.limit()).min();
+    let limit = watchdog.places.iter().map(|(_, place)| place.limit()).min();
     let pause = match limit {
         Some(_) if rests => SELDOM,
-        Some(limit) => (limit / 4).clamp(SHORTEST, LONGEST),
+        Some(limit) => {
+            let pause = (limit / 4).clamp(SHORTEST, LONGEST);
+            soonest.map_or(pause, |soonest| soonest.clamp(SHORTEST, pause))
+        }
         None => Duration::ZERO,
     };
     if limit.is_some() {
@@ -170,12 +197,14 @@ fn wait(busy: Instant) -> Option<(Vec<Arc<Place>>, Duration)> {
         watchdog.runs = false;
         return None;
     }
-    Some((places(watchdog), pause))
+    let places = watchdog.places.iter().map(|(_, place)| Arc::clone(place));
+    Some((places.collect(), pause))
 }
 
 /// Looks at a loop that is stuck, and tells about it.
 fn report(place: &Place, lasts: Duration) {
     let Some(step) = look(place, lasts) else { return };
+    place.keep(step.clone());
     if let Some(ring) = place.scheduler().ring() {
         report::quietly(|| Recorder::of_ring(ring).keep(Some("stall")), || ());
     }
@@ -183,6 +212,24 @@ fn report(place: &Place, lasts: Duration) {
         Some(handler) => report::caught("a handler of stuck steps", || handler(&step)),
         None => report::stuck(&step),
     }
+}
+
+/// What the thread of a watched loop does now; `None` if the loop is not watched, or went on while
+/// it was looked at.
+pub(crate) fn look_at(scheduler: &RemoteScheduler) -> Option<StuckStep> {
+    let place = place_of(scheduler)?;
+    look(&place, place.lasts())
+}
+
+/// The report of the step that this loop is stuck in.
+pub(crate) fn report_of(scheduler: &RemoteScheduler) -> Option<StuckStep> {
+    place_of(scheduler)?.report()
+}
+
+fn place_of(scheduler: &RemoteScheduler) -> Option<Arc<Place>> {
+    let watchdog = lock();
+    let mut places = watchdog.as_ref()?.places.iter().map(|(_, place)| place);
+    places.find(|place| place.scheduler().is_same(scheduler)).cloned()
 }
 
 /// `None` if the loop has gone on meanwhile.
@@ -198,17 +245,16 @@ fn look(place: &Place, lasts: Duration) -> Option<StuckStep> {
         function: glimpse.function(),
         created_at: glimpse.created_at(),
     });
-    let stack = seen.map_or(Vec::new(), |seen| frames(&seen));
-    Some(StuckStep { lasts, thread: place.name().to_owned(), step, stack })
+    let calls = seen.map_or(Vec::new(), |seen| calls(&seen));
+    Some(StuckStep { lasts, thread: place.name().to_owned(), step, calls })
 }
 
-#[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
-fn frames(seen: &Seen) -> Vec<StackFrame> {
-    unwind::frames(seen)
-}
-
-#[cfg(not(all(feature = "stacks", target_os = "linux", target_arch = "x86_64")))]
-fn frames(seen: &Seen) -> Vec<StackFrame> {
+#[cfg(not(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+fn calls(seen: &self::sys::Seen) -> Vec<usize> {
     // Only the walk along the stack reads these.
     let _ = (seen.registers, &seen.stack);
     Vec::new()

@@ -1,11 +1,12 @@
 //! What the watchdog knows of one loop.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Watch;
 use super::sys::ThreadId;
+use super::usage::{Usage, counted};
 use crate::inspect::StuckStep;
 use crate::kernel::RemoteScheduler;
 
@@ -18,16 +19,19 @@ pub(super) struct Place {
     thread: ThreadId,
     name: String,
     step: Mutex<Step>,
+    /// The last report, and the position of its step.
+    report: Mutex<Option<((u64, usize), StuckStep)>>,
 }
 
 /// The step that the last look has found.
 struct Step {
     /// The turn and the address of what runs. The address is 0 between steps.
     position: (u64, usize),
-    /// When a look has found it for the first time.
-    since: Instant,
-    /// The thread's processor time then.
-    cpu: Option<Duration>,
+    /// How long the thread has computed or was blocked since a look has found it.
+    lasts: Duration,
+    /// The last look, and what the thread had used then.
+    looked: Instant,
+    usage: Usage,
     reported: bool,
 }
 
@@ -37,15 +41,24 @@ pub(super) enum Verdict {
     /// Nothing runs, and has not since the last look.
     Rests,
     Works,
+    /// The same step as at the last look, which is over its limit in so long, unless it was
+    /// reported.
+    GoesOn(Option<Duration>),
     /// The same step for this long, which was not reported yet.
     Stuck(Duration),
 }
 
 impl Place {
     pub(super) fn new(watch: Watch, thread: ThreadId) -> Self {
-        let step = Step { position: (0, 0), since: Instant::now(), cpu: None, reported: false };
+        let step = Step {
+            position: (0, 0),
+            lasts: Duration::ZERO,
+            looked: Instant::now(),
+            usage: Usage::default(),
+            reported: false,
+        };
         let name = thread::current().name().unwrap_or("unnamed").to_owned();
-        Self { watch, thread, name, step: Mutex::new(step) }
+        Self { watch, thread, name, step: Mutex::new(step), report: Mutex::default() }
     }
 
     pub(super) fn scheduler(&self) -> &RemoteScheduler {
@@ -68,34 +81,64 @@ impl Place {
         &self.name
     }
 
-    /// Compares what runs with what ran at the last look.
-    pub(super) fn look(&self, now: Instant, begin_anew: bool) -> Verdict {
-        let mut step = self.step.lock().unwrap_or_else(PoisonError::into_inner);
+    /// How long the step lasts that runs now, as far as the last look has seen it.
+    pub(super) fn lasts(&self) -> Duration {
+        let step = lock(&self.step);
+        if step.position == self.watch.scheduler.position() { step.lasts } else { Duration::ZERO }
+    }
+
+    /// Keeps the report of the step that the last look has found.
+    pub(super) fn keep(&self, report: StuckStep) {
+        let position = lock(&self.step).position;
+        *lock(&self.report) = Some((position, report));
+    }
+
+    /// The report of the step that still runs, if it was reported.
+    pub(super) fn report(&self) -> Option<StuckStep> {
+        let step = lock(&self.step);
+        if !step.reported || step.position != self.watch.scheduler.position() {
+            return None;
+        }
+        let (position, lasts) = (step.position, step.lasts);
+        drop(step);
+        let (of, report) = lock(&self.report).clone()?;
+        (of == position).then_some(StuckStep { lasts, ..report })
+    }
+
+    /// Compares what runs with what ran at the last look, which was meant to be `at_most` ago.
+    pub(super) fn look(&self, now: Instant, at_most: Duration) -> Verdict {
+        let mut step = lock(&self.step);
         let position = self.watch.scheduler.position();
-        if position != step.position || begin_anew && !step.reported {
+        if position != step.position {
             let rests = position.1 == 0 && position.0 == step.position.0;
-            *step = Step { position, since: now, cpu: self.thread.cpu_time(), reported: false };
+            // What rests is not read.
+            let usage = if position.1 == 0 { Usage::default() } else { self.thread.usage() };
+            *step = Step { position, lasts: Duration::ZERO, looked: now, usage, reported: false };
+            drop(step);
+            drop(lock(&self.report).take());
             return if rests { Verdict::Rests } else { Verdict::Works };
         }
         if position.1 == 0 {
             return Verdict::Rests;
         }
-        let lasts = now.duration_since(step.since);
-        if !step.reported && lasts >= self.watch.limit && self.has_run(&step, lasts) {
-            step.reported = true;
-            return Verdict::Stuck(lasts);
+        let (state, usage) = (self.thread.state(), self.thread.usage());
+        let elapsed = now.duration_since(step.looked);
+        let more = counted(step.usage, usage, state, elapsed, at_most);
+        step.lasts += more;
+        (step.looked, step.usage) = (now, usage);
+        if step.reported {
+            return Verdict::GoesOn(None);
         }
-        Verdict::Works
+        if step.lasts < self.watch.limit {
+            return Verdict::GoesOn(Some(self.watch.limit - step.lasts));
+        }
+        step.reported = true;
+        Verdict::Stuck(step.lasts)
     }
+}
 
-    /// Whether the thread is blocked, or has had a processor for most of the time.
-    fn has_run(&self, step: &Step, lasts: Duration) -> bool {
-        if !self.thread.wants_to_run() {
-            return true;
-        }
-        let used = self.thread.cpu_time().zip(step.cpu).map(|(now, then)| now.saturating_sub(then));
-        used.is_none_or(|used| used >= lasts.min(self.watch.limit * 4) / 2)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -103,29 +146,42 @@ mod tests {
     use super::*;
     use crate::EventLoop;
 
+    const fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    /// The looks are as far apart as the test says; the loop's thread waits for them all the time.
     #[test]
-    fn a_look_that_comes_late_begins_anew() {
+    fn time_in_which_nobody_looked_is_not_counted() {
         let event_loop = EventLoop::new().unwrap();
         let scheduler = event_loop.scheduler().remote();
-        let limit = Duration::from_secs(10);
-        let place = Place::new(Watch { scheduler, limit, handler: None }, ThreadId::current());
+        let watch = Watch { scheduler, limit: seconds(10), handler: None };
+        let place = Place::new(watch, ThreadId::current());
         let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(place.look(at(0), false), Verdict::Rests);
+        let look = |at| place.look(start + seconds(at), seconds(5));
+        assert_eq!(look(0), Verdict::Rests);
         let looks = || {
-            assert_eq!(place.look(at(1), false), Verdict::Works, "a new step");
+            assert_eq!(look(1), Verdict::Works, "a new step");
             // The process was stopped for a day.
-            assert_eq!(place.look(at(86_400), true), Verdict::Works);
-            assert_eq!(place.look(at(86_409), false), Verdict::Works, "within the limit");
+            let Verdict::GoesOn(Some(left)) = look(86_400) else { panic!("within the limit") };
+            assert!(left >= seconds(5), "{left:?}");
             // The loop's thread may be on its way to the wait for this one.
-            while place.look(at(86_411), false) == Verdict::Works {
+            let mut at = 86_400;
+            let lasts = loop {
+                at += 5;
+                match look(at) {
+                    Verdict::Stuck(lasts) => break lasts,
+                    verdict => assert!(matches!(verdict, Verdict::GoesOn(Some(_)))),
+                }
                 thread::yield_now();
-            }
-            assert_eq!(place.look(at(86_500), false), Verdict::Works, "it was told about");
+            };
+            assert!((seconds(10)..=seconds(15)).contains(&lasts), "{lasts:?}");
+            assert_eq!(look(at + 5), Verdict::GoesOn(None), "it was told about");
+            at
         };
         let blocks = async { thread::scope(|scope| scope.spawn(looks).join().unwrap()) };
-        event_loop.run_until_complete(blocks).unwrap();
-        place.look(at(86_501), false);
-        assert_eq!(place.look(at(86_502), false), Verdict::Rests);
+        let at = event_loop.run_until_complete(blocks).unwrap();
+        look(at + 10);
+        assert_eq!(look(at + 11), Verdict::Rests);
     }
 }

@@ -10,6 +10,16 @@
 //! unwind. It reads registers from its context, and the words between the stack pointer and the end
 //! of the thread's stack, which are mapped. Everything else happens on the thread that asked.
 
+#[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+#[path = "sys/aarch64.rs"]
+mod processor;
+#[cfg(not(any(target_arch = "x86_64", all(target_os = "linux", target_arch = "aarch64"))))]
+#[path = "sys/other.rs"]
+mod processor;
+#[cfg(target_arch = "x86_64")]
+#[path = "sys/x86_64.rs"]
+mod processor;
+
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -18,6 +28,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(super) use self::processor::{COUNT, STACK_POINTER};
+#[cfg(all(feature = "stacks", target_os = "linux"))]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) use self::processor::{PROGRAM_COUNTER, RETURN_ADDRESS, bare_address};
+use super::usage::{State, Usage};
 use crate::kernel::{Glimpse, RemoteScheduler};
 
 const SIGNAL: c_int = libc::SIGURG;
@@ -58,16 +73,16 @@ impl Look {
         scheduler: std::ptr::null(),
         stack_end: 0,
         glimpse: None,
-        registers: Registers([0; 17]),
+        registers: Registers([0; COUNT]),
         stack: [0; WORDS],
         words: 0,
     };
 }
 
-/// The registers of an interrupted thread by their numbers in DWARF; the last one is the address of
-/// the next instruction. All are zero where they cannot be had.
+/// The registers of an interrupted thread, in the order of `processor`. All are zero where they
+/// cannot be had.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Registers(pub(super) [usize; 17]);
+pub(super) struct Registers(pub(super) [usize; COUNT]);
 
 /// What a thread was doing.
 pub(super) struct Seen {
@@ -91,8 +106,12 @@ impl ThreadId {
         Self { tid: gettid(), stack_end: stack_end().unwrap_or(0) }
     }
 
-    /// Processor time of the thread, unless it is gone.
-    pub(super) fn cpu_time(self) -> Option<Duration> {
+    /// What the thread has used so far.
+    pub(super) fn usage(self) -> Usage {
+        Usage { computed: self.cpu_time(), waited: self.waiting_time() }
+    }
+
+    fn cpu_time(self) -> Option<Duration> {
         // The clock of a thread: Linux, include/linux/posix-timers.h.
         let clock = !self.tid << 3 | 6;
         let mut time = MaybeUninit::<libc::timespec>::uninit();
@@ -105,12 +124,26 @@ impl ThreadId {
         Some(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
     }
 
-    /// Whether the thread runs, or would if it had a processor. False if that cannot be found out.
-    pub(super) fn wants_to_run(self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/self/task/{}/stat", self.tid));
+    /// How long it has waited for a processor: Documentation/scheduler/sched-stats.rst of Linux.
+    fn waiting_time(self) -> Option<Duration> {
+        let text = self.read("schedstat")?;
+        text.split(' ').nth(1)?.parse().ok().map(Duration::from_nanos)
+    }
+
+    pub(super) fn state(self) -> State {
+        let text = self.read("stat");
         // The name is in parentheses and may hold any character.
-        let state = stat.ok().and_then(|stat| stat.rsplit_once(") ")?.1.chars().next());
-        state == Some('R')
+        let state = text.as_ref().and_then(|text| text.rsplit_once(") ")?.1.chars().next());
+        match state {
+            Some('R') => State::Runnable,
+            Some('T' | 't') => State::Stopped,
+            _ => State::Blocked,
+        }
+    }
+
+    /// A file of proc(5) about it.
+    fn read(self, file: &str) -> Option<String> {
+        std::fs::read_to_string(format!("/proc/self/task/{}/{file}", self.tid)).ok()
     }
 
     /// Looks at what the thread does, which is the loop's own.
@@ -163,7 +196,7 @@ impl Look {
         // SAFETY: the caller's promise.
         self.glimpse = unsafe { scheduler.glimpse() };
         // SAFETY: the caller's promise.
-        self.registers = unsafe { registers(context) };
+        self.registers = unsafe { processor::registers(context) };
         let from = self.registers.0[STACK_POINTER] & !(size_of::<usize>() - 1);
         // A stack pointer that is elsewhere is on a stack that somebody else has made.
         const NEAR: usize = 1 << 30;
@@ -260,48 +293,4 @@ fn stack_end() -> Option<usize> {
     // SAFETY: filled in above, and used no more.
     unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
     found.then(|| low.addr() + size)
-}
-
-#[cfg(target_arch = "x86_64")]
-const STACK_POINTER: usize = 7;
-
-/// # Safety
-///
-/// `context` is what the system has given to a handler.
-#[cfg(target_arch = "x86_64")]
-unsafe fn registers(context: *const libc::ucontext_t) -> Registers {
-    // The System V ABI for AMD64, figure 3.36: numbers of registers in DWARF.
-    const ORDER: [c_int; 17] = [
-        libc::REG_RAX,
-        libc::REG_RDX,
-        libc::REG_RCX,
-        libc::REG_RBX,
-        libc::REG_RSI,
-        libc::REG_RDI,
-        libc::REG_RBP,
-        libc::REG_RSP,
-        libc::REG_R8,
-        libc::REG_R9,
-        libc::REG_R10,
-        libc::REG_R11,
-        libc::REG_R12,
-        libc::REG_R13,
-        libc::REG_R14,
-        libc::REG_R15,
-        libc::REG_RIP,
-    ];
-    // SAFETY: the caller's promise.
-    let saved = unsafe { &(*context).uc_mcontext.gregs };
-    Registers(ORDER.map(|number| saved[number as usize] as usize))
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-const STACK_POINTER: usize = 0;
-
-/// # Safety
-///
-/// None: stacks are not read on this processor.
-#[cfg(not(target_arch = "x86_64"))]
-unsafe fn registers(_: *const libc::ucontext_t) -> Registers {
-    Registers([0; 17])
 }

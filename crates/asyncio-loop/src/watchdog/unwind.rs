@@ -4,46 +4,22 @@
 //! for each instruction where the caller's registers are. They are read on the watchdog's thread,
 //! and applied to the copy of the stack: an entry that is wrong ends the walk, and cannot do harm.
 
-use std::ffi::c_void;
-
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, EhFrameHdr, NativeEndian, Pointer, Register, RegisterRule,
-    UnwindContext, UnwindSection, UnwindTableRow,
+    UnwindContext, UnwindSection, UnwindTableRow, Vendor,
 };
 
 use super::modules::{Module, with_module};
-use super::sys::{Registers, Seen};
-use crate::inspect::StackFrame;
+use super::sys::{PROGRAM_COUNTER, RETURN_ADDRESS, Registers, STACK_POINTER, Seen, bare_address};
 
 /// Calls that are followed, at most.
 const DEPTH: usize = 200;
 const WORD: usize = size_of::<usize>();
-const STACK_POINTER: usize = 7;
-const PROGRAM_COUNTER: usize = 16;
-/// Functions that every task is polled by, from here outwards.
-const OURS: &str = "asyncio_loop::kernel::";
+/// Whether a call puts the return address on the stack.
+const IS_ON_STACK: bool = RETURN_ADDRESS == PROGRAM_COUNTER;
 
-/// The active calls, innermost first, up to the poll of the task.
-pub(super) fn frames(seen: &Seen) -> Vec<StackFrame> {
-    let mut frames = Vec::new();
-    for address in addresses(seen) {
-        let mut is_ours = false;
-        backtrace::resolve(address as *mut c_void, |symbol| {
-            let function = symbol.name().map_or("?".to_owned(), |name| format!("{name:#}"));
-            is_ours |= function.trim_start_matches('<').starts_with(OURS);
-            let file = symbol.filename().map(ToOwned::to_owned);
-            frames.push(StackFrame { function, file, line: symbol.lineno() });
-        });
-        if is_ours {
-            frames.pop();
-            break;
-        }
-    }
-    frames
-}
-
-/// Addresses inside of the calls, innermost first.
-fn addresses(seen: &Seen) -> Vec<usize> {
+/// Addresses inside of the active calls, innermost first.
+pub(super) fn calls(seen: &Seen) -> Vec<usize> {
     let stack = Stack { start: seen.registers.0[STACK_POINTER], words: &seen.stack };
     let mut registers = seen.registers;
     let mut addresses = Vec::new();
@@ -51,9 +27,15 @@ fn addresses(seen: &Seen) -> Vec<usize> {
         // A return address is that of the instruction after the call.
         let inside = registers.0[PROGRAM_COUNTER] - usize::from(!addresses.is_empty());
         addresses.push(inside);
-        match caller(inside, registers, &stack) {
-            Some(next) if next.0[STACK_POINTER] > registers.0[STACK_POINTER] => registers = next,
-            _ => break,
+        let Some(next) = caller(inside, registers, &stack) else { break };
+        let (new, old) = (next.0[STACK_POINTER], registers.0[STACK_POINTER]);
+        // A function that calls no other one may use no stack where a register has the return
+        // address.
+        let is_leaf = addresses.len() == 1 && next.0[PROGRAM_COUNTER] != inside;
+        if new > old || new == old && is_leaf {
+            registers = next;
+        } else {
+            break;
         }
     }
     addresses
@@ -91,7 +73,11 @@ impl Search<'_> {
         let bases = BaseAddresses::default().set_eh_frame_hdr(table_at as u64);
         let header = EhFrameHdr::new(table, NativeEndian).parse(&bases, WORD as u8).ok()?;
         let Pointer::Direct(frames_at) = header.eh_frame_ptr() else { return None };
-        let frames = EhFrame::new(module.from(frames_at as usize)?, NativeEndian);
+        let mut frames = EhFrame::new(module.from(frames_at as usize)?, NativeEndian);
+        if cfg!(target_arch = "aarch64") {
+            // An instruction that says whether the return address is signed.
+            frames.set_vendor(Vendor::AArch64);
+        }
         let bases = bases.set_eh_frame(frames_at);
         let address = self.inside as u64;
         let entry = header
@@ -115,13 +101,15 @@ impl Search<'_> {
                 }
                 RegisterRule::ValOffset(offset) => frame.wrapping_add_signed(offset as isize),
                 RegisterRule::Register(other) => *self.registers.0.get(usize::from(other.0))?,
-                // Without a rule for the return address this is the outermost call.
-                RegisterRule::Undefined if number == PROGRAM_COUNTER => return None,
+                // Without a rule for the return address this is the outermost call, unless a
+                // register has it.
+                RegisterRule::Undefined if number == RETURN_ADDRESS && IS_ON_STACK => return None,
                 RegisterRule::Undefined | RegisterRule::SameValue => *value,
                 _ => return None,
             };
         }
         next.0[STACK_POINTER] = frame;
+        next.0[PROGRAM_COUNTER] = bare_address(next.0[RETURN_ADDRESS]);
         Some(next)
     }
 }

@@ -1,0 +1,13 @@
+//! A processor whose stacks are not read: there are no registers.
+
+use super::Registers;
+
+pub(super) const COUNT: usize = 1;
+pub(super) const STACK_POINTER: usize = 0;
+
+/// # Safety
+///
+/// None.
+pub(super) unsafe fn registers(_: *const libc::ucontext_t) -> Registers {
+    Registers([0; COUNT])
+}
