@@ -43,7 +43,11 @@ mod spans;
 mod stack;
 mod statistics;
 mod stuck;
-#[cfg(feature = "stacks")]
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 mod symbols;
 mod task_info;
 mod wait_info;

@@ -18,6 +18,7 @@ pub struct StuckStep {
     /// What runs; `None` if the thread could not be asked.
     pub step: Option<Stuck>,
     /// Addresses inside of the calls that were active on the thread, innermost first.
+    #[allow(dead_code, reason = "their names are not found on every system")]
     pub(crate) calls: Vec<usize>,
 }
 
@@ -30,9 +31,17 @@ impl StuckStep {
     /// optimisation and with much debug information.
     #[must_use]
     pub fn stack(&self) -> Vec<StackFrame> {
-        #[cfg(feature = "stacks")]
+        #[cfg(all(
+            feature = "stacks",
+            target_os = "linux",
+            any(target_arch = "x86_64", target_arch = "aarch64")
+        ))]
         return super::symbols::frames(&self.calls);
-        #[cfg(not(feature = "stacks"))]
+        #[cfg(not(all(
+            feature = "stacks",
+            target_os = "linux",
+            any(target_arch = "x86_64", target_arch = "aarch64")
+        )))]
         Vec::new()
     }
 }

@@ -7,6 +7,7 @@ use super::Registers;
 /// Registers that are copied.
 pub(in crate::watchdog) const COUNT: usize = 17;
 pub(in crate::watchdog) const STACK_POINTER: usize = 7;
+#[cfg(feature = "stacks")]
 pub(in crate::watchdog) const PROGRAM_COUNTER: usize = 16;
 /// The column of the return address in a table of frames.
 #[cfg(feature = "stacks")]
