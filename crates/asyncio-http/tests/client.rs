@@ -13,6 +13,7 @@ use asyncio_http::{
     App, Bytes, ClientErrorKind, ClientSession, Content, HeaderMap, Multipart, Part, Request,
     StatusCode, Timeouts, serve,
 };
+use asyncio_loop::WaitsFor;
 use asyncio_net::{Server, StreamReader, StreamWriter, start_server};
 use asyncio_sync::Event;
 use asyncio_task::{create_task, gather, sleep, timeout, yield_now};
@@ -597,6 +598,42 @@ fn streams_go_both_ways_at_once() {
         assert_eq!(answer.chunk().await?, None);
         assert_eq!(session.connection_count(), 1);
         server.shutdown(Duration::from_secs(300)).await;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_shows_that_it_waits_for_a_connection_only_while_it_does() {
+    run(async || {
+        let release = Rc::new(Event::new());
+        let held = release.clone();
+        let (server, url, _) = by_hand(async move |_, mut reader, writer| {
+            read_head(&mut reader).await?;
+            held.wait().await;
+            answer(&writer, "hello");
+            writer.close().await
+        })
+        .await?;
+        let is_read = Rc::new(Cell::new(false));
+        let reads = is_read.clone();
+        let task = create_task(async move {
+            let session = ClientSession::new();
+            let text = session.get(&url).await.unwrap().text().await.unwrap();
+            reads.set(text == "hello");
+            // It says nothing of what it waits for.
+            std::future::pending::<()>().await;
+        });
+        let waits_for = || task.task_ref().info().wait.map(|wait| wait.what);
+        while waits_for() != Some(WaitsFor::Connection) {
+            yield_now().await;
+        }
+        release.set();
+        while !is_read.get() {
+            yield_now().await;
+        }
+        assert_eq!(waits_for(), None);
+        task.cancel();
+        server.close();
         Ok(())
     });
 }

@@ -1,6 +1,7 @@
 //! Options of a new loop.
 
 use std::io;
+use std::panic::Location;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -23,6 +24,7 @@ impl EventLoop {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[doc(alias = "new_event_loop")]
+    #[track_caller]
     pub fn new() -> io::Result<Self> {
         Self::builder().build()
     }
@@ -218,9 +220,10 @@ impl LoopBuilder {
     /// assert_eq!(event_loop.run_until_complete(async { 1 })?, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn build(self) -> io::Result<EventLoop> {
-        let gap = self.timer_precision.gap();
-        EventLoop::with(self.clock(), self.is_debug(), self.slow_callback, gap)
+        let (gap, here) = (self.timer_precision.gap(), Location::caller());
+        EventLoop::with(self.clock(), self.is_debug(), self.slow_callback, gap, here)
     }
 
     fn clock(&self) -> Clock {

@@ -22,6 +22,7 @@ pub(crate) mod running;
 mod schedule;
 mod sources;
 mod tasks;
+mod unclosed;
 mod watch;
 
 use std::any::{Any, TypeId};
@@ -29,6 +30,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::ops::Deref;
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -44,6 +46,7 @@ pub use self::host::Host;
 use self::host::Hosting;
 use self::marks::{DEBUG, GUIDED, HOOKS, MEASURED, Marks, RECORDED, STOPPING, VIRTUAL};
 use self::measure::Measure;
+pub use self::unclosed::report_unclosed;
 use crate::budget::StepBudget;
 use crate::clock::{Clock, LoopTime};
 use crate::driver::{Driver, Wait};
@@ -97,7 +100,8 @@ pub type ExceptionHandler = Rc<dyn Fn(&LoopRef, &ErrorContext)>;
 
 /// An event loop: callbacks, timers, readiness and tasks of one thread.
 ///
-/// It derefs to [`LoopRef`], which has the methods. Dropping it closes it.
+/// It derefs to [`LoopRef`], which has the methods. Dropping it closes it. In debug mode that is
+/// reported: a call of [`close`](LoopRef::close) says where the loop ends, and fails inside a run.
 ///
 /// # Examples
 ///
@@ -142,6 +146,10 @@ impl Deref for EventLoop {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
+        if !self.0.is_closed() {
+            let message = "an event loop was dropped without being closed";
+            self.0.report_unclosed(message, Some(self.0.0.made_at), |context| context);
+        }
         // Refused only inside a run of this very loop, which closes it at its end then.
         if self.0.close().is_err() {
             self.0.0.orphan.set(true);
@@ -184,6 +192,8 @@ pub(crate) struct Inner {
     pace: Pace,
     step_budget: StepBudget,
     marks: Marks,
+    /// The call that made it.
+    made_at: &'static Location<'static>,
     /// The `EventLoop` was dropped inside a run.
     orphan: Cell<bool>,
     /// Position (turn, runs in it) up to which the tasks woken by the last poll have run.

@@ -90,10 +90,11 @@ pub mod machinery {
     pub use crate::budget::Share;
     pub use crate::driver::ReadyList;
     pub use crate::event_loop::running::with_running;
-    pub use crate::event_loop::{Children, Director, Rest, Step, random};
+    pub use crate::event_loop::{Children, Director, Rest, Step, random, report_unclosed};
     pub use crate::kernel::{
         Candidates, ChildSet, Join, NumbersFromOne, Supervisor, TaskControl, Verdict, Wait, caught,
-        move_wait, move_wait_out_of, visit_frames, while_cancelling, with_boundary, with_frame,
+        move_wait, move_wait_out_of, poll_noted, visit_frames, while_cancelling, with_boundary,
+        with_frame,
     };
     pub use crate::signals::{Interrupt, is_default_signal};
     pub use crate::wait_list::{WaitKey, WaitList};

@@ -1,10 +1,12 @@
 //! A child process from its start until it is reaped: the one place that waits for it.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::os::unix::process::ExitStatusExt;
+use std::panic::Location;
 use std::process::ExitStatus;
 use std::rc::Rc;
 
@@ -29,6 +31,15 @@ pub(crate) struct Child {
     fate: Cell<Fate>,
     /// The loop is closed, and a thread reaps the process.
     is_orphaned: Cell<bool>,
+    event_loop: LoopRef,
+    /// In debug mode, until it was reported that the process had no proper end.
+    made: Cell<Option<Made>>,
+}
+
+/// What a report says of a process.
+struct Made {
+    program: OsString,
+    site: &'static Location<'static>,
 }
 
 /// How a process and the processes of its group end.
@@ -58,6 +69,8 @@ impl Child {
             // Until it is watched and reaped.
             fate: Cell::new(Fate { orphan: false, ..fate }),
             is_orphaned: Cell::new(false),
+            event_loop: event_loop.clone(),
+            made: Cell::new(None),
         });
         let reaper = Reaper(Rc::clone(&child));
         let _ = child.watch.set(Watch::new(event_loop, child.pid, watcher)?);
@@ -69,6 +82,19 @@ impl Child {
 
     pub(crate) fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Notes, in debug mode, which program it runs and which call described it.
+    pub(crate) fn made_at(&self, program: &OsStr, site: &'static Location<'static>) {
+        self.made.set(Some(Made { program: program.to_owned(), site }));
+    }
+
+    /// Reports, in debug mode, a process that runs and is about to be killed.
+    fn report_killed(&self, message: &'static str) {
+        let Some(Made { program, site }) = self.made.take() else { return };
+        self.event_loop.report_unclosed(message, Some(site), |context| {
+            context.field("pid", self.pid()).field("program", format_args!("{program:?}"))
+        });
     }
 
     pub(crate) fn status(&self) -> Option<ExitStatus> {
@@ -88,6 +114,10 @@ impl Child {
             return Err(gone.into());
         }
         let Some(watch) = self.watch.get() else { return Err(gone.into()) };
+        if signal == Signal::KILL {
+            // It is ended on purpose.
+            self.made.set(None);
+        }
         let signal = sendable(signal)?;
         let sent = if self.is_orphaned.get() {
             // Its number may be that of another process by now. Only a descriptor knows.
@@ -106,7 +136,10 @@ impl Child {
 
     /// The owner was dropped. Kills the process unless it may go on; it is reaped in either case.
     pub(crate) fn release(&self) {
-        if !self.fate.get().orphan {
+        if !self.fate.get().orphan && !self.reap() {
+            if !self.event_loop.is_closed() {
+                self.report_killed("a process was dropped while it ran, and is killed");
+            }
             self.kill();
         }
     }
@@ -229,6 +262,7 @@ impl Drop for Reaper {
         if child.fate.get().orphan {
             return child.leave_to_a_thread();
         }
+        child.report_killed("a process ran when its loop was closed, and is killed");
         child.end();
         child.reap();
     }

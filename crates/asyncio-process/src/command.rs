@@ -7,6 +7,7 @@ use std::future::IntoFuture;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
+use std::panic::Location;
 use std::path::Path;
 use std::pin::Pin;
 use std::process::{self, ExitStatus, Output};
@@ -107,10 +108,13 @@ pub struct Command {
     kill_on_drop: bool,
     kill_group: bool,
     watcher: Watcher,
+    /// The call that made this; `None` if what it starts has no owner who could end it.
+    site: Option<&'static Location<'static>>,
 }
 
 impl Command {
     /// Describes a program to be found as `PATH` says, without arguments.
+    #[track_caller]
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Command {
             command: process::Command::new(program),
@@ -125,6 +129,7 @@ impl Command {
             kill_on_drop: true,
             kill_group: false,
             watcher: Watcher::Auto,
+            site: Some(Location::caller()),
         }
     }
 
@@ -141,6 +146,7 @@ impl Command {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
+    #[track_caller]
     pub fn shell(line: impl AsRef<OsStr>) -> Self {
         Command::new("/bin/sh").arg("-c").arg(line)
     }
@@ -483,8 +489,9 @@ impl Command {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub fn status(self) -> impl Future<Output = io::Result<ExitStatus>> {
+    pub fn status(mut self) -> impl Future<Output = io::Result<ExitStatus>> {
         at_await(async move {
+            self.site = None;
             let mut process = self.start()?;
             drop((process.take_stdin(), process.take_stdout(), process.take_stderr()));
             Ok(process.wait().await)
@@ -522,6 +529,7 @@ impl Command {
     /// ```
     pub fn output(mut self) -> impl Future<Output = io::Result<Output>> {
         at_await(async move {
+            self.site = None;
             self.stdin.get_or_insert(Kind::Null);
             self.stdout.get_or_insert(Kind::Piped);
             self.stderr.get_or_insert(Kind::Piped);
@@ -544,8 +552,10 @@ impl Command {
         let stdout = merged.or_else(|| process.stdout.take().map(OwnedFd::from));
         let stderr = process.stderr.take().map(OwnedFd::from);
         let fate = Fate { orphan: !self.kill_on_drop, group: self.kill_group };
-        let child = Child::adopt(&event_loop, process, self.watcher, fate)?;
-        let child = Owned(child);
+        let child = Owned(Child::adopt(&event_loop, process, self.watcher, fate)?);
+        if let Some(site) = self.site.filter(|_| event_loop.is_debug()) {
+            child.made_at(self.command.get_program(), site);
+        }
         let pipe = |fd: Option<OwnedFd>| fd.map(|fd| Pipe::new(&event_loop, fd)).transpose();
         Ok((child, Pipes { stdin: pipe(stdin)?, stdout: pipe(stdout)?, stderr: pipe(stderr)? }))
     }

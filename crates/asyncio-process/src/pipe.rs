@@ -168,6 +168,10 @@ impl ByteStream for Input {
         failed.map(|failed| failed.unwrap_or_else(|refused| refused))
     }
 
+    fn can_read(&self) -> bool {
+        false
+    }
+
     fn write_eof(&self) -> io::Result<()> {
         self.0.close();
         Ok(())

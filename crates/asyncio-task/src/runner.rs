@@ -560,7 +560,8 @@ impl Runner {
                 // Jobs that ended meanwhile may have left some.
                 cancel_all_tasks(&event_loop, self.grace_period);
             }
-            drop(event_loop);
+            // Refused inside of its own run only, at the end of which it is closed.
+            let _ = event_loop.close();
         }
     }
 

@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use asyncio_loop::WaitsFor;
-use asyncio_loop::machinery::{AtAwait, at_await};
+use asyncio_loop::machinery::{AtAwait, at_await, poll_noted};
 use asyncio_task::{running_loop, timeout_at};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -356,11 +356,7 @@ impl IntoFuture for ClientRequest {
 /// hyper's futures do not tell the task what it waits for.
 async fn noted<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
-    poll_fn(|cx| {
-        WaitsFor::Connection.note(cx);
-        future.as_mut().poll(cx)
-    })
-    .await
+    poll_fn(|cx| poll_noted(cx, WaitsFor::Connection, |cx| future.as_mut().poll(cx))).await
 }
 
 impl fmt::Debug for ClientRequest {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use asyncio_loop::machinery::at_await;
+use asyncio_loop::machinery::{at_await, poll_noted};
 use asyncio_loop::{LoopTime, WaitsFor};
 use asyncio_task::{Sleep, running_loop, sleep_until};
 use bytes::{Bytes, BytesMut};
@@ -201,10 +201,8 @@ impl ClientResponse {
     /// There is one at the [type](Self).
     pub fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, ClientError>> {
         at_await(async move {
-            let piece = poll_fn(|cx| {
-                WaitsFor::Connection.note(cx);
-                self.poll_chunk(cx)
-            });
+            let piece =
+                poll_fn(|cx| poll_noted(cx, WaitsFor::Connection, |cx| self.poll_chunk(cx)));
             piece.await.transpose()
         })
     }

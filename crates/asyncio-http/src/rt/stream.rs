@@ -215,6 +215,8 @@ impl Drop for LoopStream {
     fn drop(&mut self) {
         let Some(inner) = self.inner.take() else { return };
         if inner.valid() {
+            // It was handed over, and its end is no neglect.
+            inner.stream.writer().transport().close();
             return drop(inner);
         }
         if let Err(refused) = self.home.call_soon_threadsafe(move || drop(inner)) {

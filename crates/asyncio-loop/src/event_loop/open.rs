@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ impl EventLoop {
         debug: bool,
         slow_callback: Duration,
         timer_gap: u64,
+        made_at: &'static Location<'static>,
     ) -> io::Result<Self> {
         let driver = Driver::new()?;
         let waker = driver.waker();
@@ -40,6 +42,7 @@ impl EventLoop {
             pace: Pace::new(),
             step_budget: StepBudget::default(),
             marks: Marks::default(),
+            made_at,
             orphan: Cell::new(false),
             served: Cell::new((0, 0)),
             rested: Cell::new(0),

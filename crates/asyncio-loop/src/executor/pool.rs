@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::crew::{Crew, Help};
 use super::worker::{self, Worker};
 use super::{Executor, Job};
+use crate::event_loop::report_unclosed;
 use crate::primitives::{AtomicUsize, Mutex, MutexGuard, Ordering, thread};
 use crate::report;
 use crate::{JobError, ThreadFuture, ThreadPromise};
@@ -22,7 +23,8 @@ use crate::{JobError, ThreadFuture, ThreadPromise};
 /// [`idle_timeout`](ThreadPoolBuilder::idle_timeout) ends. Jobs start in the order of their
 /// submission. A panic in a job is that job's error and leaves the pool intact.
 ///
-/// Dropping the pool shuts it down without waiting: what was submitted is still run.
+/// Dropping the pool shuts it down without waiting: what was submitted is still run. In debug mode
+/// of the running loop it is reported if there are such jobs, for which nobody waits any more.
 ///
 /// # From asyncio
 ///
@@ -40,6 +42,8 @@ use crate::{JobError, ThreadFuture, ThreadPromise};
 /// ```
 pub struct ThreadPoolExecutor {
     shared: Arc<Shared>,
+    /// The call that made it.
+    site: &'static Location<'static>,
 }
 
 /// What the pool shares with its workers.
@@ -70,6 +74,7 @@ impl ThreadPoolExecutor {
     /// assert_eq!(pool.workers(), 0, "threads start with the jobs");
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn new(max_workers: usize) -> Self {
         Self::builder().max_workers(max_workers).build()
     }
@@ -206,6 +211,13 @@ impl ThreadPoolExecutor {
         }
     }
 
+    /// How many jobs run and are queued, if there are any and the pool was not shut down.
+    fn left_alone(&self) -> Option<(usize, usize)> {
+        let crew = self.shared.lock();
+        let (running, queued) = (crew.running().count(), crew.queued());
+        (!crew.is_closing() && running + queued > 0).then_some((running, queued))
+    }
+
     pub(super) fn stuck_jobs(&self) -> StuckJobs {
         StuckJobs { jobs: self.running_jobs(), queued: self.queued() }
     }
@@ -272,6 +284,7 @@ impl Executor for ThreadPoolExecutor {
 }
 
 impl Default for ThreadPoolExecutor {
+    #[track_caller]
     fn default() -> Self {
         Self::builder().build()
     }
@@ -279,6 +292,12 @@ impl Default for ThreadPoolExecutor {
 
 impl Drop for ThreadPoolExecutor {
     fn drop(&mut self) {
+        if let Some((running, queued)) = self.left_alone() {
+            let message = "a thread pool was dropped with jobs left, without being shut down";
+            report_unclosed(message, self.site, |context| {
+                context.field("running", running).field("queued", queued)
+            });
+        }
         drop(self.shutdown());
     }
 }
@@ -479,6 +498,7 @@ impl ThreadPoolBuilder {
     /// assert_eq!(pool.submit(|| 1).result(None).unwrap(), 1);
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn build(self) -> ThreadPoolExecutor {
         let shared = Shared {
             crew: Mutex::new(Crew::new(self.max_workers)),
@@ -488,7 +508,7 @@ impl ThreadPoolBuilder {
             stack_size: self.stack_size,
             initializer: self.initializer,
         };
-        ThreadPoolExecutor { shared: Arc::new(shared) }
+        ThreadPoolExecutor { shared: Arc::new(shared), site: Location::caller() }
     }
 }
 

@@ -66,4 +66,5 @@ pub use stack::Frame;
 pub use statistics::{Lag, RunningStep, Statistics};
 pub use stuck::{StackFrame, Stuck, StuckStep};
 pub use task_info::{TaskInfo, TaskState};
+pub(crate) use wait_info::is_of_user;
 pub use wait_info::{WaitDetail, WaitInfo};

@@ -109,7 +109,7 @@ static OURS: [&str; 18] = ours!(
 
 /// Whether a place is in a program that uses this project. The others are in a future of ours, in
 /// `std`'s boxes, or in the kernel, which polls the outermost future of a task.
-fn is_of_user(site: &Location<'_>) -> bool {
+pub(crate) fn is_of_user(site: &Location<'_>) -> bool {
     let file = site.file();
     let is_std = file.starts_with("/rustc/") || file.contains("/library/core/src/");
     !is_std && !OURS.iter().any(|ours| file.contains(ours))

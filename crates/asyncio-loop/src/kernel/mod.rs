@@ -131,4 +131,4 @@ pub use task::{
 };
 pub(crate) use waits_for::Detail;
 pub use waits_for::{Wait, WaitsFor};
-pub use waker::{LoopWaker, move_wait, move_wait_out_of};
+pub use waker::{LoopWaker, move_wait, move_wait_out_of, poll_noted};

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr::NonNull;
-use std::task::{Context, RawWaker, RawWakerVTable, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use super::callback::{self, CallbackRef};
 use super::header::{DONE, Header, Runnable, RunnableRef};
@@ -417,6 +417,33 @@ impl Wait {
             Some(task) => task.set_wait(self, Site::new(site)),
             None => with_polled(|task| task.set_wait(self, Site::new(site))),
         }
+    }
+}
+
+/// Polls a future that does not say what it waits for. While it is pending, the task being polled
+/// waits for `what` at the place of the caller, unless the poll has noted something itself. When it
+/// is ready, the task waits for what it did before.
+#[track_caller]
+pub fn poll_noted<T>(
+    cx: &mut Context<'_>,
+    what: WaitsFor,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    let mut before = None;
+    with_task(cx, |task| before = Some(task.noted()));
+    what.note(cx);
+    let polled = poll(cx);
+    if let (Poll::Ready(_), Some(before)) = (&polled, before) {
+        with_task(cx, |task| task.put_back(before));
+    }
+    polled
+}
+
+/// Calls `f` with the task that is being polled with `cx`, or at least on this thread.
+fn with_task(cx: &Context<'_>, f: impl FnOnce(TaskPtr)) {
+    match local_task(cx.waker()) {
+        Some(task) => f(task),
+        None => with_polled(f),
     }
 }
 

@@ -207,7 +207,9 @@ impl<'a, T, Role: 'static> Connect<'a, T, Role> {
             let wrapped = self.layers.wrap(host.as_deref(), &network, io, is_server_side);
             io = Box::pin(wrapped).await?;
         }
-        (self.hand_over)(Connection::new(&network, io), &self.options)
+        let connection = Connection::new(&network, io);
+        connection.made_at(self.site);
+        (self.hand_over)(connection, &self.options)
     }
 }
 

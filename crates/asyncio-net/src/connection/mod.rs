@@ -19,6 +19,7 @@ mod write;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::io::{ErrorKind, Result};
+use std::panic::Location;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
@@ -72,6 +73,8 @@ struct Rare {
     writing: Place,
     flushing: Place,
     ignored_writes: Cell<u32>,
+    /// The call that made it, in debug mode.
+    made_at: Cell<Option<&'static Location<'static>>>,
     /// Another stream is being put over this one, or is; the protocol receives nothing.
     is_covered: Cell<bool>,
     /// The connection that was put over this one, and is closed in its place.
@@ -160,6 +163,19 @@ impl Connection {
     #[inline]
     pub(crate) fn clear(&self, flags: u16) {
         self.flags.set(self.flags.get() & !flags);
+    }
+
+    /// Notes the call that made it, in debug mode.
+    pub(crate) fn made_at(&self, site: &'static Location<'static>) {
+        if self.network.event_loop().is_debug() {
+            self.rare().made_at.set(Some(site));
+        }
+    }
+
+    /// The call that made it, or that made its server.
+    pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
+        let own = self.rare.get().and_then(|rare| rare.made_at.get());
+        own.or_else(|| self.server().map(|server| server.site()))
     }
 
     /// Takes note of whether a reader holds bytes that nobody has taken.

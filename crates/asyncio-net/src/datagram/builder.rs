@@ -74,9 +74,11 @@ type HandOver<'a> = Box<dyn FnOnce(&Rc<Network>, Opened) -> io::Result<DatagramT
 impl<'a> CreateDatagramEndpoint<'a> {
     #[track_caller]
     pub(super) fn new<P: DatagramProtocol + 'static>(factory: impl FnOnce() -> P + 'a) -> Self {
-        let hand_over = |network: &Rc<Network>, opened| Endpoint::start(network, opened, factory());
+        let site = Location::caller();
+        let hand_over =
+            move |network: &Rc<Network>, opened| Endpoint::start(network, opened, factory(), site);
         let options = Options::default();
-        Self { options, hand_over: Box::new(hand_over), site: Location::caller() }
+        Self { options, hand_over: Box::new(hand_over), site }
     }
 
     /// The address to receive at.

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -47,6 +48,8 @@ pub(super) struct Opened {
 }
 
 pub(super) struct Endpoint {
+    /// The call that made it.
+    site: &'static Location<'static>,
     network: Rc<Network>,
     medium: RefCell<Option<Medium>>,
     file: Cell<Option<SocketFile>>,
@@ -75,6 +78,14 @@ struct Pumped(Rc<Endpoint>);
 
 impl Drop for Pumped {
     fn drop(&mut self) {
+        if !self.0.closing.get() && !self.0.over.get() {
+            let (message, site) =
+                ("a datagram endpoint was not closed before its loop", self.0.site);
+            self.0.event_loop().report_unclosed(message, Some(site), |context| {
+                let transport = DatagramTransport(self.0.clone());
+                context.field("transport", format_args!("{transport:?}"))
+            });
+        }
         self.0.closing.set(true);
         self.0.over.set(true);
         self.0.give_up_socket();
@@ -87,11 +98,13 @@ impl Endpoint {
         network: &Rc<Network>,
         opened: Opened,
         protocol: P,
+        site: &'static Location<'static>,
     ) -> io::Result<DatagramTransport> {
         let Opened { socket, file, peer, destination, limit, descriptors } = opened;
         let own_buffer = (limit > buffer_pool::LENGTH).then(|| vec![0; limit].into());
         let endpoint = Rc::new(Self {
             network: network.clone(),
+            site,
             file: Cell::new(file),
             local: socket.local(),
             medium: RefCell::new(Some(socket.open(network.event_loop()))),

@@ -69,6 +69,7 @@ pub fn upgrade_streams<S: ByteStream + 'static>(
             let reading = std::mem::replace(reader, ended);
             let plain = PlainStream::used(connection.clone(), Some(reading), alone);
             let upgraded = Connection::over(connection.network(), wrap(plain).await?);
+            connection.site().into_iter().for_each(|site| upgraded.made_at(site));
             connection.set_cover(&upgraded);
             *reader = StreamReader::of(upgraded.clone(), reader.limit());
             writer.set_connection(upgraded);
@@ -144,6 +145,7 @@ pub fn upgrade_transport<S: ByteStream + 'static>(
             }
             let plain = PlainStream::used(connection.clone(), None, alone);
             let upgraded = Connection::over(connection.network(), wrap(plain).await?);
+            connection.site().into_iter().for_each(|site| upgraded.made_at(site));
             if wants_nothing {
                 upgraded.set(READING_PAUSED);
             }

@@ -13,6 +13,7 @@ mod threaded;
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::Location;
 use std::rc::Rc;
 
 use self::access::Access;
@@ -53,6 +54,7 @@ use crate::transport::{Lent, Transport, start};
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
+#[track_caller]
 pub fn connect_read_pipe<P: Protocol + 'static>(
     pipe: impl Into<OwnedFd>,
     factory: impl FnOnce() -> P,
@@ -97,6 +99,7 @@ pub fn connect_read_pipe<P: Protocol + 'static>(
 /// assert_eq!(text, "hello");
 /// # std::io::Result::Ok(())
 /// ```
+#[track_caller]
 pub fn connect_write_pipe<P: Protocol + 'static>(
     pipe: impl Into<OwnedFd>,
     factory: impl FnOnce() -> P,
@@ -129,6 +132,7 @@ pub fn connect_write_pipe<P: Protocol + 'static>(
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
+#[track_caller]
 pub fn open_read_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamReader> {
     Ok(StreamReader::of(open(pipe.into(), End::Reading)?, DEFAULT_LIMIT))
 }
@@ -158,6 +162,7 @@ pub fn open_read_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamReader> {
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
+#[track_caller]
 pub fn open_write_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamWriter> {
     let connection = open(pipe.into(), End::Writing)?;
     Ok(streams(connection, DEFAULT_LIMIT).1)
@@ -170,6 +175,9 @@ enum End {
     Writing,
 }
 
+#[track_caller]
 fn open(pipe: OwnedFd, end: End) -> io::Result<Rc<Connection>> {
-    Access::to_owned(pipe, end)?.open(&Network::running(), end)
+    let connection = Access::to_owned(pipe, end)?.open(&Network::running(), end)?;
+    connection.made_at(Location::caller());
+    Ok(connection)
 }

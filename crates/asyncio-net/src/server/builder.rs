@@ -308,7 +308,8 @@ impl StartServer {
         }
         let listeners = self.address.listen(&network, &self.options).await?;
         let start = self.options.start_serving;
-        let server = Server(Shared::new(network, self.options, self.serve, self.layers, listeners));
+        let parts = (self.options, self.serve, self.layers);
+        let server = Server(Shared::new(network, parts, listeners, self.site));
         if start {
             server.start_serving();
         }

@@ -1,6 +1,7 @@
 //! The state that a server shares with its listeners and clients.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::panic::Location;
 use std::rc::{Rc, Weak};
 use std::task::{self, Poll, Waker};
 
@@ -27,6 +28,8 @@ pub(crate) enum Serve {
 }
 
 pub(crate) struct Shared {
+    /// The call that made the server.
+    site: &'static Location<'static>,
     network: Rc<Network>,
     pub(super) options: Options,
     /// `None` while it is dropped.
@@ -85,13 +88,20 @@ pub(super) struct CloseAtEnd(pub(super) Rc<Shared>);
 
 impl Drop for CloseAtEnd {
     fn drop(&mut self) {
-        self.0.close();
+        let server = &self.0;
+        if !server.is_closed() && server.network.event_loop().is_closed() {
+            server.report_unclosed("a server was not closed before its loop");
+        }
+        server.close();
     }
 }
 
 /// The last reference may be dropped by any client, and the handler is the user's.
 impl Drop for Shared {
     fn drop(&mut self) {
+        if self.state.get() == State::Bound {
+            self.report_unclosed("a server was dropped without being closed");
+        }
         let event_loop = self.network.event_loop();
         fence::drop_value(event_loop, "handler of a server", self.serve.take());
         fence::drop_value(event_loop, "context of a server", self.context.take());
@@ -104,12 +114,12 @@ impl Drop for Shared {
 impl Shared {
     pub(super) fn new(
         network: Rc<Network>,
-        options: Options,
-        serve: Serve,
-        layers: Layers<Accepting>,
+        (options, serve, layers): (Options, Serve, Layers<Accepting>),
         listeners: Vec<Rc<dyn Listening>>,
+        site: &'static Location<'static>,
     ) -> Rc<Self> {
         Rc::new(Self {
+            site,
             network,
             options,
             serve: Some(serve),
@@ -153,6 +163,21 @@ impl Shared {
         // Without clients, the protocols' task ends.
         self.protocols_task.wake();
         self.wake_if_over();
+    }
+
+    /// Reports, in debug mode, that it had to be closed. `message` says what became of it.
+    fn report_unclosed(&self, message: &'static str) {
+        let addresses = || self.listeners().iter().map(|one| one.address()).collect::<Vec<_>>();
+        self.network.event_loop().report_unclosed(message, Some(self.site), |context| {
+            context
+                .field("addresses", format_args!("{:?}", addresses()))
+                .field("clients", self.open.get())
+        });
+    }
+
+    /// The call that made the server.
+    pub(crate) fn site(&self) -> &'static Location<'static> {
+        self.site
     }
 
     pub(super) fn listeners(&self) -> Vec<Rc<dyn Listening>> {

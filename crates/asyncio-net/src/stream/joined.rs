@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::Location;
 
 use bytes::Bytes;
 
@@ -85,10 +86,12 @@ impl JoinedStream {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
+    #[track_caller]
     pub fn from_std(socket: impl Into<ConnectedSocket>) -> io::Result<Self> {
         let network = Network::running();
         let socket = socket.into().open(network.event_loop())?;
         let connection = Connection::new(&network, socket.into());
+        connection.made_at(Location::caller());
         let (reader, writer) = streams(connection, DEFAULT_LIMIT);
         Ok(Self::new(reader, writer))
     }

@@ -1,5 +1,6 @@
 //! Streams over anything that carries bytes.
 
+use std::panic::Location;
 use std::rc::Rc;
 
 use super::{DEFAULT_LIMIT, StreamReader, StreamWriter};
@@ -54,8 +55,11 @@ use crate::network::Network;
 /// });
 /// ```
 #[must_use]
+#[track_caller]
 pub fn stream_over(stream: impl ByteStream + 'static) -> (StreamReader, StreamWriter) {
-    streams(Connection::over(&Network::running(), stream), DEFAULT_LIMIT)
+    let connection = Connection::over(&Network::running(), stream);
+    connection.made_at(Location::caller());
+    streams(connection, DEFAULT_LIMIT)
 }
 
 /// The two halves of a connection.

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::ErrorContext;
 use asyncio_loop::machinery::{at_await, move_wait};
 use bytes::Bytes;
 
@@ -601,11 +600,10 @@ impl Drop for StreamWriter {
         if connection.is_shut() {
             return;
         }
-        let event_loop = connection.network().event_loop();
-        let ended = connection.has(EOF_ASKED) || event_loop.is_closed();
-        if event_loop.is_debug() && !ended {
-            let context = ErrorContext::new("a stream writer was dropped without being closed");
-            event_loop.report(&context.field("transport", format_args!("{:?}", self.transport)));
+        // The end of a pipe's writer is how its reader sees the end.
+        let ended = connection.has(EOF_ASKED) || !connection.io().can_read();
+        if !ended && !connection.network().event_loop().is_closed() {
+            self.transport.report_unclosed("a stream writer was dropped without being closed");
         }
         connection.close();
     }

@@ -4,6 +4,7 @@ mod deliver;
 mod over;
 mod protocols_task;
 mod receiver;
+mod unclosed;
 
 use std::fmt;
 use std::io;

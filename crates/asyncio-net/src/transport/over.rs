@@ -1,6 +1,7 @@
 //! Protocols over anything that carries bytes.
 
 use std::io;
+use std::panic::Location;
 use std::rc::Rc;
 
 use super::{Lent, Receiver, Transport};
@@ -46,11 +47,14 @@ use crate::protocol::Protocol;
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
+#[track_caller]
 pub fn transport_over(
     stream: impl ByteStream + 'static,
     protocol: impl Protocol + 'static,
 ) -> io::Result<Transport> {
-    start(Connection::over(&Network::running(), stream), Box::new(Lent(protocol)))
+    let connection = Connection::over(&Network::running(), stream);
+    connection.made_at(Location::caller());
+    start(connection, Box::new(Lent(protocol)))
 }
 
 /// Tells the protocol and starts to receive.

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use asyncio_loop::machinery::ReadyList;
 use asyncio_loop::{LoopClosed, TaskOptions};
 
-use super::Receiver;
+use super::{Receiver, Transport};
 use crate::connection::{Connection, HAS_PROTOCOL};
 use crate::io::{Io, SocketStream};
 use crate::server;
@@ -161,10 +161,14 @@ impl Connection {
     }
 
     /// The loop was closed. Most protocols hold their transports, and would keep the sockets open.
-    fn give_up(&self) {
+    fn give_up(self: &Rc<Self>) {
         if !self.has(HAS_PROTOCOL) {
             // Another connection goes on with it.
             return;
+        }
+        if self.is_open() {
+            let transport = Transport(self.clone());
+            transport.report_unclosed("a transport was not closed before its loop");
         }
         if !self.is_closed() {
             self.closed();

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::num::NonZero;
+use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use asyncio_loop::machinery::report_unclosed;
 use asyncio_loop::{
     Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadFuture, ThreadPoolExecutor,
 };
@@ -63,6 +65,8 @@ pub struct ProcessPoolExecutor {
     /// As many threads as there may be workers, so a job that has a thread has a worker.
     threads: ThreadPoolExecutor,
     shared: Arc<Shared>,
+    /// The call that made it.
+    site: &'static Location<'static>,
 }
 
 struct Shared {
@@ -88,6 +92,7 @@ impl ProcessPoolExecutor {
     ///
     /// If `max_workers` is 0.
     #[must_use]
+    #[track_caller]
     pub fn new(max_workers: usize) -> Self {
         Self::builder().max_workers(max_workers).build()
     }
@@ -219,6 +224,7 @@ impl ProcessPoolExecutor {
 }
 
 impl Default for ProcessPoolExecutor {
+    #[track_caller]
     fn default() -> Self {
         Self::builder().build()
     }
@@ -226,6 +232,13 @@ impl Default for ProcessPoolExecutor {
 
 impl Drop for ProcessPoolExecutor {
     fn drop(&mut self) {
+        let (running, queued) = (self.running_jobs().len(), self.queued());
+        if running + queued > 0 && !self.shared.workers().closing {
+            let message = "a process pool was dropped with jobs left, without being shut down";
+            report_unclosed(message, self.site, |context| {
+                context.field("running", running).field("queued", queued)
+            });
+        }
         drop(self.shutdown());
     }
 }
@@ -401,6 +414,7 @@ impl ProcessPoolBuilder {
 
     /// Makes the pool; its workers start on demand.
     #[must_use]
+    #[track_caller]
     pub fn build(self) -> ProcessPoolExecutor {
         let threads = ThreadPoolExecutor::builder()
             .max_workers(self.max_workers)
@@ -413,6 +427,6 @@ impl ProcessPoolBuilder {
             worker_arguments: self.worker_arguments,
             worker_setup: self.worker_setup,
         };
-        ProcessPoolExecutor { threads, shared: Arc::new(shared) }
+        ProcessPoolExecutor { threads, shared: Arc::new(shared), site: Location::caller() }
     }
 }

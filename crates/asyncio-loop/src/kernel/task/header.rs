@@ -45,6 +45,15 @@ union Detail {
     awaited: TaskPtr,
 }
 
+/// What a task has noted that it waits for.
+#[derive(Clone, Copy)]
+pub(in crate::kernel) struct Noted {
+    /// As in the flags.
+    kind: u32,
+    detail: u64,
+    site: Site,
+}
+
 /// When a task was made, and by which one.
 #[derive(Clone, Copy)]
 pub(super) struct Origin {
@@ -142,6 +151,22 @@ impl TaskHeader {
             WaitsFor::Task
         };
         self.flags.set(flags & !WAIT | what.bits());
+    }
+
+    /// What is noted, to be [put back](Self::put_back).
+    pub(in crate::kernel) fn noted(&self) -> Noted {
+        let kind = self.flags.get() & WAIT;
+        Noted { kind, detail: self.wait_detail(), site: self.wait_site.get() }
+    }
+
+    /// Notes what was noted before. A link to an awaited task stays.
+    pub(in crate::kernel) fn put_back(&self, noted: Noted) {
+        let flags = self.flags.get();
+        if flags & LINKED == 0 {
+            self.detail.set(Detail { bits: noted.detail });
+            self.flags.set(flags & !WAIT | noted.kind);
+        }
+        self.wait_site.set(noted.site);
     }
 
     /// Replaces the place where it waits.
