@@ -92,7 +92,7 @@ impl TimerPrecision {
 /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
 /// let real = Instant::now();
 /// event_loop.call_later(Duration::from_secs(3600), {
-///     let event_loop = event_loop.handle_to_self();
+///     let event_loop = event_loop.loop_ref();
 ///     move || event_loop.stop()
 /// });
 /// event_loop.run_forever()?;
@@ -133,7 +133,7 @@ impl LoopBuilder {
     /// use asyncio_loop::EventLoop;
     ///
     /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
-    /// let this = event_loop.handle_to_self();
+    /// let this = event_loop.loop_ref();
     /// event_loop.call_later(Duration::from_secs(3600), move || this.stop());
     /// event_loop.run_forever()?;
     /// assert_eq!(event_loop.time().as_secs_f64(), 3600.0);

@@ -124,14 +124,14 @@ impl EventLoop {
     /// use asyncio_loop::EventLoop;
     ///
     /// let event_loop = EventLoop::new()?;
-    /// let this = event_loop.handle_to_self();
+    /// let this = event_loop.loop_ref();
     /// event_loop.call_soon(move || this.stop());
     /// event_loop.run_forever()?;
     /// assert!(!event_loop.is_running());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn handle_to_self(&self) -> LoopRef {
+    pub fn loop_ref(&self) -> LoopRef {
         self.0.clone()
     }
 }

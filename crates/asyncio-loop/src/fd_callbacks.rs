@@ -140,7 +140,7 @@ impl LoopRef {
     /// let event_loop = EventLoop::new()?;
     /// let (ours, mut theirs) = UnixStream::pair()?;
     /// let ours = std::rc::Rc::new(ours);
-    /// let (this, socket) = (event_loop.handle_to_self(), ours.clone());
+    /// let (this, socket) = (event_loop.loop_ref(), ours.clone());
     /// event_loop.add_reader(&*ours, move || {
     ///     let mut byte = [0];
     ///     (&*socket).read_exact(&mut byte).unwrap();
@@ -173,7 +173,7 @@ impl LoopRef {
     ///
     /// let event_loop = EventLoop::new()?;
     /// let (near, _far) = UnixStream::pair()?;
-    /// let this = event_loop.handle_to_self();
+    /// let this = event_loop.loop_ref();
     /// event_loop.add_writer(&near, move || this.stop())?;
     /// event_loop.run_forever()?; // there is room at once
     /// assert!(event_loop.remove_writer(&near));

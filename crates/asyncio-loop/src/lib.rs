@@ -20,7 +20,7 @@
 //!     let ticks = Rc::clone(&ticks);
 //!     move || ticks.set(ticks.get() + 1)
 //! });
-//! let this = event_loop.handle_to_self();
+//! let this = event_loop.loop_ref();
 //! event_loop.call_later(Duration::from_millis(1), move || this.stop());
 //! event_loop.run_forever()?;
 //! assert_eq!(ticks.get(), 1);
@@ -46,11 +46,13 @@ pub mod inspect;
 mod kernel;
 mod loop_handle;
 mod pace;
+mod panic;
 mod primitives;
 mod report;
 mod signals;
 mod spawn;
 mod thread_future;
+mod thread_wait;
 mod timers;
 mod wait_list;
 mod watchdog;
@@ -70,13 +72,14 @@ pub use event_loop::{
     TaskHooks, TimerHandle,
 };
 pub use executor::{
-    Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadPoolBuilder,
-    ThreadPoolExecutor, calling_loop,
+    Executor, Job, JobError, RunningJob, StuckJobs, ThreadPoolBuilder, ThreadPoolExecutor,
+    calling_loop,
 };
 pub use kernel::{
     CallbackRef, LoopWaker, Outcome, RawTask, TaskName, TaskRef, WaitsFor, is_cancelling,
 };
 pub use loop_handle::LoopHandle;
+pub use panic::Panic;
 pub use report::ErrorContext;
 pub use signals::{Signal, Signals, ctrl_c, raise_signal, signal};
 pub use spawn::TaskOptions;
@@ -97,5 +100,6 @@ pub mod machinery {
         with_frame,
     };
     pub use crate::signals::{Interrupt, is_default_signal};
+    pub use crate::thread_wait::{announce_wait, observe_waits};
     pub use crate::wait_list::{WaitKey, WaitList};
 }

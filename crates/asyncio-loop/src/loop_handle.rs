@@ -20,7 +20,7 @@ use crate::watchdog;
 ///
 /// let event_loop = EventLoop::new()?;
 /// let (handle, this) = (event_loop.handle(), std::thread::current().id());
-/// let stopper = event_loop.handle_to_self();
+/// let stopper = event_loop.loop_ref();
 /// let thread = std::thread::spawn(move || {
 ///     handle.call_soon_threadsafe(move || assert_eq!(std::thread::current().id(), this))
 /// });

@@ -34,7 +34,7 @@ fn a_closed_loop_has_no_descriptors_whatever_is_left_of_it() {
     let kept = (
         task.task().clone(),
         LoopWaker::from_waker(&waker),
-        event_loop.handle_to_self(),
+        event_loop.loop_ref(),
         event_loop.handle(),
         Source::new(&event_loop, ours),
     );

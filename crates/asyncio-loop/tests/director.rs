@@ -142,7 +142,7 @@ fn what_a_run_leaves_is_dropped_by_a_close() {
 fn a_task_that_is_put_off_runs_at_its_moment_or_when_it_is_woken() {
     for wakes in [false, true] {
         let (event_loop, director) = directed();
-        let this = event_loop.handle_to_self();
+        let this = event_loop.loop_ref();
         let future = async move { this.time() };
         let mut task = event_loop.spawn(future, TaskOptions::new()).unwrap();
         director.put_off.set(Some(Duration::from_secs(60)));

@@ -58,7 +58,7 @@ fn a_run_whose_task_is_ended_says_so() {
 fn stop_lets_the_batch_finish_and_keeps_what_it_scheduled() {
     let (event_loop, log) = (virtual_loop(), Log::default());
     event_loop.call_soon({
-        let (event_loop, log) = (event_loop.handle_to_self(), log.clone());
+        let (event_loop, log) = (event_loop.loop_ref(), log.clone());
         move || {
             event_loop.stop();
             event_loop.call_soon(log.entry("scheduled meanwhile"));
@@ -67,7 +67,7 @@ fn stop_lets_the_batch_finish_and_keeps_what_it_scheduled() {
     event_loop.call_soon(log.entry("same batch"));
     event_loop.run_forever().unwrap();
     assert_eq!(log.take(), ["same batch"]);
-    let stopper = event_loop.handle_to_self();
+    let stopper = event_loop.loop_ref();
     event_loop.call_soon(move || stopper.stop());
     event_loop.run_forever().unwrap();
     assert_eq!(log.take(), ["scheduled meanwhile"]);
@@ -100,7 +100,7 @@ fn a_stopped_run_leaves_other_tasks_where_they_are() {
             TaskOptions::new(),
         )
         .unwrap();
-    let stopper = event_loop.handle_to_self();
+    let stopper = event_loop.loop_ref();
     event_loop.call_later(SECOND, move || stopper.stop());
     let stopped = event_loop.run_until_complete(std::future::poll_fn(|cx| task.poll_join(cx)));
     assert_eq!(stopped.unwrap_err(), RunError::Stopped);
@@ -129,7 +129,7 @@ fn an_unfinished_future_is_dropped_by_its_run() {
 #[test]
 fn a_loop_does_not_run_inside_itself() {
     let (event_loop, drops) = (virtual_loop(), Drops::default());
-    let (this, polled) = (event_loop.handle_to_self(), Rc::new(Cell::new(false)));
+    let (this, polled) = (event_loop.loop_ref(), Rc::new(Cell::new(false)));
     let (guard, inner) = (drops.guard(), polled.clone());
     let outcome = event_loop.run_until_complete(async {
         let nested = this.run_until_complete(async move {
@@ -193,7 +193,7 @@ fn background_tasks_stand_still_between_runs() {
 #[test]
 fn a_running_loop_refuses_to_close() {
     let event_loop = virtual_loop();
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     let error = event_loop.run_until_complete(async { this.close() }).unwrap().unwrap_err();
     assert!(error.to_string().starts_with("cannot close a running event loop"), "{error}");
     assert!(!event_loop.is_closed());
@@ -281,7 +281,7 @@ fn destructors_may_use_the_loop_that_closes() {
 fn dropping_the_loop_closes_it() {
     let drops = Drops::default();
     let (event_loop, guard) = (real_loop(), drops.guard());
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     let handle = event_loop.call_soon(move || drop(guard));
     drop(event_loop);
     assert!(this.is_closed());
@@ -325,7 +325,7 @@ fn the_debug_flag_comes_from_the_builder_or_is_set() {
 #[test]
 fn a_closed_loop_keeps_no_handler_that_is_set_later() {
     let (event_loop, drops) = (virtual_loop(), Drops::default());
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     event_loop.close().unwrap();
     let (guard, kept) = (drops.guard(), this.clone());
     this.set_exception_handler(Some(Rc::new(move |_, _| _ = (&guard, &kept))));

@@ -65,7 +65,7 @@ fn a_panic_in_a_callback_is_reported_once_and_the_turn_goes_on() {
     let (event_loop, log) = (virtual_loop(), Log::default());
     let reports = Rc::new(Cell::new(0));
     event_loop.set_exception_handler(Some({
-        let (reports, this) = (reports.clone(), event_loop.handle_to_self());
+        let (reports, this) = (reports.clone(), event_loop.loop_ref());
         Rc::new(move |event_loop: &LoopRef, context: &ErrorContext| {
             assert_eq!(*event_loop, this);
             assert_eq!(context.message(), "unhandled panic in a callback");

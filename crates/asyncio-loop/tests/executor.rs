@@ -271,7 +271,7 @@ fn many_jobs_at_once_all_come_back() {
 #[test]
 fn a_closed_loop_runs_no_job_whatever_the_executor() {
     let event_loop = EventLoop::new().unwrap();
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     drop(event_loop);
     let pool = ThreadPoolExecutor::default();
     for executor in [None, Some(&pool as &dyn Executor)] {

@@ -350,7 +350,7 @@ fn callbacks_of_the_host_keep_their_order() {
 #[test]
 fn the_loop_is_the_running_one_in_bursts_only() {
     let event_loop = EventLoop::new().unwrap();
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     event_loop.call_soon(move || assert_eq!(running_loop(), this));
     let host = ByHand::new(&event_loop);
     assert_eq!(host.burst(true), Burst::Idle);
@@ -427,7 +427,7 @@ fn a_loop_that_is_closed_between_bursts_says_so_and_wakes_the_host() {
 #[test]
 fn a_loop_that_is_dropped_inside_a_burst_is_closed_at_its_end() {
     let event_loop = EventLoop::new().unwrap();
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     let host = ByHand::new(&event_loop);
     this.call_soon(move || drop(event_loop));
     let _ = host.guest.burst(&host.waker, true);
@@ -513,7 +513,7 @@ fn a_guest_until_a_task_is_over_with_it() {
 #[test]
 fn virtual_time_passes_in_bursts_that_find_nothing_to_run() {
     let event_loop = EventLoop::builder().virtual_time(true).build().unwrap();
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     let late = event_loop.call_later(Duration::from_secs(7200), || unreachable!("later"));
     event_loop.call_later(Duration::from_secs(3600), move || this.stop());
     let host = ByHand::new(&event_loop);

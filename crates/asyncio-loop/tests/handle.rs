@@ -28,7 +28,7 @@ fn callbacks_run_in_order_and_not_inside_the_call() {
 fn what_a_callback_schedules_waits_for_the_next_turn() {
     let (event_loop, log) = (virtual_loop(), Log::default());
     event_loop.call_soon({
-        let (event_loop, log) = (event_loop.handle_to_self(), log.clone());
+        let (event_loop, log) = (event_loop.loop_ref(), log.clone());
         move || {
             log.push("a");
             event_loop.call_soon(log.entry("c"));
@@ -138,7 +138,7 @@ fn captures_that_use_the_loop_while_they_are_dropped() {
         }
     }
     let (event_loop, log) = (virtual_loop(), Log::default());
-    let captured = CallsSoon(event_loop.handle_to_self(), log.clone());
+    let captured = CallsSoon(event_loop.loop_ref(), log.clone());
     event_loop.call_soon(move || drop(captured)).cancel();
     run_ready(&event_loop);
     assert_eq!(log.take(), ["dropped"]);
@@ -180,10 +180,10 @@ fn a_busy_loop_starves_nobody() {
         event_loop.call_soon(move || again(this));
     }
     let event_loop = real_loop();
-    again(event_loop.handle_to_self());
+    again(event_loop.loop_ref());
     let (left, from_thread) = (Rc::new(Cell::new(2)), event_loop.handle());
     let done = {
-        let (left, event_loop) = (left.clone(), event_loop.handle_to_self());
+        let (left, event_loop) = (left.clone(), event_loop.loop_ref());
         move || {
             left.set(left.get() - 1);
             if left.get() == 0 {

@@ -219,7 +219,7 @@ impl Program {
 
     fn set_handler_later(&mut self) {
         let random = Random::new(self.random.below(u64::MAX));
-        let this = self.event_loop.handle_to_self();
+        let this = self.event_loop.loop_ref();
         self.event_loop.call_soon(move || {
             // The one before may be dropped inside, and panic: in the call of its owner.
             if random.one_in(2) {
@@ -233,7 +233,7 @@ impl Program {
         self.expected += 1;
         let (end, bomb) = (self.random.below(6), self.random.bomb());
         let mut output = Some(self.random.bomb());
-        let (served, this) = (self.served.clone(), self.event_loop.handle_to_self());
+        let (served, this) = (self.served.clone(), self.event_loop.loop_ref());
         let mut polls = 0;
         let mut timer = None;
         let future = poll_fn(move |cx| {
@@ -270,7 +270,7 @@ impl Program {
         let (fires, bomb) = (self.random.one_in(4), Mutex::new(self.random.bomb()));
         let ran = Arc::new(AtomicU32::new(0));
         let (count, served) = (ran.clone(), self.served.clone());
-        let this = self.event_loop.handle_to_self();
+        let this = self.event_loop.loop_ref();
         let task = async move {
             let job = move || {
                 count.fetch_add(1, Ordering::Relaxed);
@@ -324,7 +324,7 @@ impl Program {
         let (ours, theirs) = UnixStream::pair().unwrap();
         std::io::Write::write_all(&mut &theirs, b"x").unwrap();
         let (bomb, fires) = (self.random.bomb(), self.random.one_in(3));
-        let (removes, this) = (self.random.one_in(2), self.event_loop.handle_to_self());
+        let (removes, this) = (self.random.one_in(2), self.event_loop.loop_ref());
         let own = Rc::new(ours.try_clone().unwrap());
         let fd = own.clone();
         let mut called = false;
@@ -356,7 +356,7 @@ impl Program {
         for _ in 0..3 + self.random.below(12) {
             self.step();
         }
-        let this = self.event_loop.handle_to_self();
+        let this = self.event_loop.loop_ref();
         self.event_loop.call_later(Duration::from_millis(100), move || this.stop());
         self.event_loop.run_forever().unwrap();
         assert_eq!(self.served.get(), self.expected, "program {seed}: served");

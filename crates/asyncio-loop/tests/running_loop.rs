@@ -13,9 +13,9 @@ fn tasks_and_callbacks_see_their_loop() {
     let event_loop = virtual_loop();
     let inside = event_loop.run_until_complete(async { running_loop() }).unwrap();
     assert_eq!(inside, *event_loop);
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     event_loop.call_soon(move || assert_eq!(running_loop(), this));
-    let (this, seen) = (event_loop.handle_to_self(), Rc::new(std::cell::Cell::new(false)));
+    let (this, seen) = (event_loop.loop_ref(), Rc::new(std::cell::Cell::new(false)));
     event_loop.at_turn_end({
         let seen = seen.clone();
         Rc::new(move || seen.set(running_loop() == this))

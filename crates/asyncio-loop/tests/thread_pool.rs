@@ -51,7 +51,7 @@ fn a_job_runs_on_a_named_thread_of_the_pool() {
 fn a_panic_is_the_jobs_error_and_the_pool_goes_on() {
     let pool = one_worker();
     let error = pool.submit(|| -> u8 { panic!("no {}", "luck") }).result(None).unwrap_err();
-    assert!(error.is_panic());
+    assert!(error.is_panicked());
     assert_eq!(error.to_string(), "job panicked: no luck");
     assert_eq!(pool.submit(|| 3).result(None).unwrap(), 3);
 }

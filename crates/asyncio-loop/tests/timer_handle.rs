@@ -19,7 +19,7 @@ fn call_later_is_never_early_and_never_inside_the_call() {
     let (event_loop, delay) = (real_loop(), Duration::from_micros(1500));
     let (start, ran_at) = (event_loop.time(), Rc::new(Cell::new(None)));
     event_loop.call_later(delay, {
-        let (event_loop, ran_at) = (event_loop.handle_to_self(), ran_at.clone());
+        let (event_loop, ran_at) = (event_loop.loop_ref(), ran_at.clone());
         move || {
             ran_at.set(Some(event_loop.time()));
             event_loop.stop();
@@ -162,7 +162,7 @@ fn a_timer_that_sets_the_next_one_does_not_fall_behind() {
         event_loop.call_later(SECOND, move || tick(this, left - 1));
     }
     let event_loop = virtual_loop();
-    tick(event_loop.handle_to_self(), 1000);
+    tick(event_loop.loop_ref(), 1000);
     event_loop.run_forever().unwrap();
     assert_eq!(event_loop.time() - LoopTime::default(), 1000 * SECOND);
 }

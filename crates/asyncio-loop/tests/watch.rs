@@ -35,7 +35,7 @@ fn a_reader_is_called_again_until_everything_is_read() {
     let (event_loop, ours, mut theirs) = setup();
     theirs.write_all(b"abc").unwrap();
     let read = Rc::new(RefCell::new(Vec::new()));
-    let (sink, this) = (read.clone(), event_loop.handle_to_self());
+    let (sink, this) = (read.clone(), event_loop.loop_ref());
     let mut socket = ours.try_clone().unwrap();
     event_loop
         .add_reader(&ours, move || {
@@ -63,7 +63,7 @@ fn a_reader_is_called_again_until_everything_is_read() {
 fn the_end_of_the_stream_is_readable_in_every_turn() {
     let (event_loop, ours, theirs) = setup();
     drop(theirs);
-    let (calls, this) = (Rc::new(Cell::new(0)), event_loop.handle_to_self());
+    let (calls, this) = (Rc::new(Cell::new(0)), event_loop.loop_ref());
     let counter = calls.clone();
     event_loop
         .add_reader(&ours, move || {
@@ -82,7 +82,7 @@ fn the_end_of_the_stream_is_readable_in_every_turn() {
 fn a_writer_is_called_until_it_is_removed() {
     let (event_loop, ours, _theirs) = setup();
     let (calls, this, socket) =
-        (Rc::new(Cell::new(0)), event_loop.handle_to_self(), ours.try_clone().unwrap());
+        (Rc::new(Cell::new(0)), event_loop.loop_ref(), ours.try_clone().unwrap());
     let counter = calls.clone();
     let removed = ours.try_clone().unwrap();
     event_loop
@@ -106,7 +106,7 @@ fn a_full_socket_is_not_writable() {
     let (event_loop, mut ours, mut theirs) = setup();
     while ours.write(&[0; 4096]).is_ok() {}
     let calls = Rc::new(Cell::new(0));
-    let (counter, this) = (calls.clone(), event_loop.handle_to_self());
+    let (counter, this) = (calls.clone(), event_loop.loop_ref());
     event_loop
         .add_writer(&ours, move || {
             counter.set(counter.get() + 1);
@@ -128,7 +128,7 @@ fn a_second_reader_takes_the_place_of_the_first() {
     let (log, drops) = (Log::default(), Drops::default());
     let guard = drops.guard();
     event_loop.add_reader(&ours, move || unreachable!("replaced: {guard:?}")).unwrap();
-    let (entries, this) = (log.clone(), event_loop.handle_to_self());
+    let (entries, this) = (log.clone(), event_loop.loop_ref());
     event_loop
         .add_reader(&ours, move || {
             entries.push("second");
@@ -149,7 +149,7 @@ fn a_reader_that_is_due_is_replaced() {
     other_peer.write_all(b"x").unwrap();
     let (ours, other, log) = (Rc::new(ours), Rc::new(other), Log::default());
     for (socket, other) in [(&ours, &other), (&other, &ours)] {
-        let (event_loop_in, log) = (event_loop.handle_to_self(), log.clone());
+        let (event_loop_in, log) = (event_loop.loop_ref(), log.clone());
         let (socket_in, other) = (socket.clone(), other.clone());
         let replace = move || {
             log.push("original");
@@ -233,7 +233,7 @@ fn a_callback_may_remove_itself() {
     theirs.write_all(b"x").unwrap();
     let (ours, drops, calls) = (Rc::new(ours), Drops::default(), Rc::new(Cell::new(0)));
     let (this, socket, guard, counter) =
-        (event_loop.handle_to_self(), ours.clone(), drops.guard(), calls.clone());
+        (event_loop.loop_ref(), ours.clone(), drops.guard(), calls.clone());
     let once = move || {
         let _captured = &guard;
         counter.set(counter.get() + 1);
@@ -268,7 +268,7 @@ fn a_regular_file_is_refused() {
 fn a_reader_that_panics_is_reported_and_stays() {
     let (event_loop, ours, mut theirs) = setup();
     theirs.write_all(b"x").unwrap();
-    let (reports, this) = (Rc::new(Cell::new(0)), event_loop.handle_to_self());
+    let (reports, this) = (Rc::new(Cell::new(0)), event_loop.loop_ref());
     let counter = reports.clone();
     event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
         assert_eq!(context.panic(), Some("on purpose"));
@@ -289,7 +289,7 @@ fn a_reader_runs_in_the_context_of_its_registration() {
     let (event_loop, ours, mut theirs) = setup();
     theirs.write_all(b"x").unwrap();
     let seen = Rc::new(RefCell::new(Vec::new()));
-    let (sink, this) = (seen.clone(), event_loop.handle_to_self());
+    let (sink, this) = (seen.clone(), event_loop.loop_ref());
     asyncio_loop::Context::new().run(|| {
         CALLS.set(5);
         let look = move || {
@@ -310,7 +310,7 @@ fn a_reader_runs_in_the_context_of_its_registration() {
 fn watches_are_no_tasks_to_anybody() {
     let (event_loop, ours, mut theirs) = setup();
     theirs.write_all(b"x").unwrap();
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     event_loop
         .add_reader(&ours, move || {
             assert!(this.current_task().is_none());
@@ -336,7 +336,7 @@ fn the_descriptor_of_a_transport_is_refused() {
 
 /// Has the next byte that comes to `socket` logged.
 fn log_once(event_loop: &EventLoop, socket: UnixStream, log: &Log, entry: &'static str) {
-    let (this, socket, log) = (event_loop.handle_to_self(), Rc::new(socket), log.clone());
+    let (this, socket, log) = (event_loop.loop_ref(), Rc::new(socket), log.clone());
     let watched = socket.clone();
     let on_readable = move || {
         log.push(entry);
@@ -392,7 +392,7 @@ fn the_poller_is_asked_as_soon_as_those_have_run_whom_it_named() {
     let (first, to_first) = UnixStream::pair().unwrap();
     log_once(&event_loop, first, &log, "named");
     // It is named in the middle of one long turn, and runs at the beginning of another.
-    let (this, last) = (event_loop.handle_to_self(), log_later(&event_loop, &log));
+    let (this, last) = (event_loop.loop_ref(), log_later(&event_loop, &log));
     long_turn(&event_loop, to_first, move || long_turn(&this, theirs, last));
     run_turns(&event_loop);
     assert_eq!(log.take(), ["named", "reader", "later"]);
@@ -470,7 +470,7 @@ fn a_wait_is_not_misled_by_a_reader_whose_descriptor_was_closed() {
     let source = Source::share(&event_loop, &ours).unwrap();
     source.clear_ready(Direction::Read);
     event_loop.call_soon(move || peer.write_all(b"x").unwrap());
-    let limit = event_loop.handle_to_self();
+    let limit = event_loop.loop_ref();
     event_loop.call_later(Duration::from_secs(300), move || limit.stop());
     event_loop.run_until_complete(source.ready(Direction::Read)).unwrap().unwrap();
 }
@@ -493,7 +493,7 @@ fn a_reader_that_ends_late_leaves_the_next_owner_of_the_number_alone() {
         let number = ours.as_raw_fd();
         let source = Source::new(&event_loop, ours);
         source.clear_ready(Direction::Read);
-        let (this, limit) = (event_loop.handle_to_self(), event_loop.handle_to_self());
+        let (this, limit) = (event_loop.loop_ref(), event_loop.loop_ref());
         event_loop.call_later(Duration::from_millis(1), move || {
             peer.write_all(b"x").unwrap();
             // Keeps the peer open.
@@ -525,7 +525,7 @@ fn a_destructor_that_panics_is_reported_and_harms_nobody() {
     event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
         log.borrow_mut().push(context.panic().unwrap().to_owned());
     })));
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     let socket = Rc::new(ours.try_clone().unwrap());
     event_loop.call_soon(move || {
         let (first, second, last) = (Bomb, Bomb, Bomb);

@@ -169,3 +169,27 @@ impl Error for SharedError {
         self.0.get_ref().map(|inner| inner as _)
     }
 }
+
+/// An error of the system with what was tried, which names an address; the system's error is its
+/// source.
+pub(crate) fn explain(error: io::Error, tried: impl fmt::Display) -> io::Error {
+    io::Error::new(error.kind(), Explained { text: format!("{tried}: {error}"), error })
+}
+
+#[derive(Debug)]
+struct Explained {
+    text: String,
+    error: io::Error,
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for Explained {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}

@@ -52,7 +52,8 @@ pub fn memory_pair(capacity: usize) -> (MemoryStream, MemoryStream) {
 ///
 /// Dropping it closes it. Like a socket, it fails with
 /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the other end is closed and it is written to, and
-/// reads the end of the stream.
+/// reads the end of the stream. After an abort the other end reads what was sent, and then fails
+/// with [`ConnectionReset`](io::ErrorKind::ConnectionReset).
 ///
 /// # Examples
 ///
@@ -70,6 +71,8 @@ struct Channel {
     at_end: Cell<bool>,
     /// Nobody reads any more.
     is_deaf: Cell<bool>,
+    /// Its writing end was aborted.
+    is_reset: Cell<bool>,
     reader: Cell<Option<LoopWaker>>,
     writer: Cell<Option<LoopWaker>>,
 }
@@ -81,6 +84,7 @@ impl Channel {
             capacity,
             at_end: Cell::new(false),
             is_deaf: Cell::new(false),
+            is_reset: Cell::new(false),
             reader: Cell::new(None),
             writer: Cell::new(None),
         }
@@ -115,6 +119,9 @@ impl ByteSource for MemoryStream {
             return Poll::Pending;
         }
         let count = self.incoming.bytes.borrow_mut().read(buffer)?;
+        if count == 0 && self.incoming.is_reset.get() && !self.incoming.is_deaf.get() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         wake(&self.incoming.writer);
         Poll::Ready(Ok(count))
     }
@@ -169,6 +176,12 @@ impl ByteStream for MemoryStream {
         self.outgoing.end();
         wake(&self.outgoing.writer);
         self.incoming.stop_reading();
+    }
+
+    fn abort(&self) {
+        // What was closed or dropped before has told the other end already.
+        self.outgoing.is_reset.set(!self.outgoing.at_end.get());
+        self.close();
     }
 }
 

@@ -84,17 +84,26 @@ fn making_sockets_fails_with_the_systems_error_and_works_again() {
         let reports = reports();
         let server = create_server("127.0.0.1:0", Recorder::default).await?;
         let address = server.local_addr()?;
-        let is_limit = |error: io::Error| {
+        let is_limit = |error: io::Error, at: &str| {
+            let text = error.to_string();
+            assert!(text.starts_with(&format!("cannot {at}: Too many open files")), "{text}");
             let errors = error.get_ref().and_then(|inner| inner.downcast_ref::<ConnectErrors>());
-            let error = errors.map_or(&error, |errors| &errors.attempts()[0].1);
-            assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::MFILE.raw_os_error()));
+            let cause = match errors {
+                Some(errors) => Some(&errors.attempts()[0].1),
+                None => error.get_ref().unwrap().source().unwrap().downcast_ref::<io::Error>(),
+            };
+            let limit = rustix::io::Errno::MFILE.raw_os_error();
+            assert_eq!(cause.unwrap().raw_os_error(), Some(limit));
         };
         let endpoint = || create_datagram_endpoint(|| NoDatagrams).local_addr("127.0.0.1:0");
         let files = take_all();
-        is_limit(open_connection(address).await.unwrap_err());
-        is_limit(open_unix_connection("/no/such/path").await.unwrap_err());
-        is_limit(create_server("127.0.0.1:0", Recorder::default).await.unwrap_err());
-        is_limit(endpoint().await.unwrap_err());
+        let error = open_connection(address).await.unwrap_err();
+        is_limit(error, &format!("connect to {address}"));
+        let error = open_unix_connection("/no/such/path").await.unwrap_err();
+        is_limit(error, "connect to /no/such/path");
+        let error = create_server("127.0.0.1:0", Recorder::default).await.unwrap_err();
+        is_limit(error, "listen on 127.0.0.1:0");
+        is_limit(endpoint().await.unwrap_err(), "bind to 127.0.0.1:0");
         let free = files.len();
         drop(files);
         let files = take_all();

@@ -173,7 +173,9 @@ impl Command {
         self
     }
 
-    /// Sets a variable of the environment; the others are ours.
+    /// Sets a variable of the environment; the others are ours. The command does not start, with an
+    /// error of the kind [`InvalidInput`](io::ErrorKind::InvalidInput), if the name is empty or has
+    /// a `=`.
     ///
     /// # Examples
     ///
@@ -191,7 +193,7 @@ impl Command {
         self
     }
 
-    /// Sets variables of the environment.
+    /// Sets variables of the environment, as [`env`](Self::env) sets one.
     pub fn envs<I, N, V>(mut self, variables: I) -> Self
     where
         I: IntoIterator<Item = (N, V)>,
@@ -545,6 +547,7 @@ impl Command {
     /// Starts the process; it is killed if anything fails afterwards.
     pub(crate) fn launch(mut self) -> io::Result<(Owned, Pipes)> {
         let event_loop = running_loop();
+        self.check_environment()?;
         self.set_up()?;
         let merged = self.connect()?;
         let mut process = self.command.spawn().map_err(|error| self.explain(error))?;
@@ -558,6 +561,18 @@ impl Command {
         }
         let pipe = |fd: Option<OwnedFd>| fd.map(|fd| Pipe::new(&event_loop, fd)).transpose();
         Ok((child, Pipes { stdin: pipe(stdin)?, stdout: pipe(stdout)?, stderr: pipe(stderr)? }))
+    }
+
+    /// Refuses names of variables that the child would read as other names.
+    fn check_environment(&self) -> io::Result<()> {
+        let set = self.command.get_envs().filter(|(_, value)| value.is_some());
+        for (name, _) in set {
+            if name.is_empty() || name.as_encoded_bytes().contains(&b'=') {
+                let text = format!("{name:?} cannot be the name of an environment variable");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+        }
+        Ok(())
     }
 
     /// Which program did not start; and where, since a missing directory gives the same error.

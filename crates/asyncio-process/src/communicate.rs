@@ -22,6 +22,7 @@ const CHUNK: usize = 64 * 1024;
 )]
 pub trait ProcessInput {
     /// The bytes; `None` is as good as no bytes.
+    #[doc(hidden)]
     fn bytes(&self) -> &[u8];
 }
 

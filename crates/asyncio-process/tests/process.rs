@@ -732,6 +732,26 @@ fn what_is_no_signal_cannot_be_sent() {
 }
 
 #[test]
+fn a_variable_whose_name_the_child_would_read_as_another_one_is_refused() {
+    asyncio_task::run(async {
+        for name in ["A=B", "=", "A=", ""] {
+            let error = Command::new("true").env(name, "value").status().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}");
+            assert!(error.to_string().contains(&format!("{name:?}")), "{error}");
+            let many = [("FINE", "1"), (name, "2")];
+            let error = Command::new("true").envs(many).output().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}");
+            // To remove what cannot be there is no mistake.
+            assert!(Command::new("true").env_remove(name).status().await?.success(), "{name}");
+        }
+        let output = Command::shell("echo $A").env("A", "=B").output().await?;
+        assert_eq!(output.stdout, b"=B\n");
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn input_is_text_or_bytes_and_output_is_plain() {
     run(async {
         async fn cat(input: impl ProcessInput) -> Vec<u8> {

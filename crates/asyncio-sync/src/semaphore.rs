@@ -304,7 +304,8 @@ impl<S: Deref<Target = Semaphore>> Drop for HeldPermit<S> {
 
 /// A [`Semaphore`] that never has more permits than it began with.
 ///
-/// It finds the mistake of releasing more often than acquiring.
+/// It finds the mistake of releasing more often than acquiring. The other methods are those of the
+/// [`Semaphore`] that it dereferences to.
 ///
 /// # From asyncio
 ///
@@ -338,26 +339,6 @@ impl BoundedSemaphore {
         Self { semaphore: Rc::new(Semaphore::new(permits)) }
     }
 
-    /// Waits for a permit and takes it. See [`Semaphore::acquire`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::BoundedSemaphore;
-    /// # futures::executor::block_on(async {
-    /// let semaphore = BoundedSemaphore::new(1);
-    /// let permit = semaphore.acquire().await;
-    /// assert!(semaphore.is_locked());
-    /// # });
-    /// ```
-    pub fn acquire(&self) -> AcquirePermit<'_> {
-        self.semaphore.acquire()
-    }
-
     /// Waits for a permit that borrows nothing. See [`Semaphore::acquire_owned`].
     ///
     /// # Cancel safety
@@ -377,19 +358,6 @@ impl BoundedSemaphore {
     /// ```
     pub fn acquire_owned(&self) -> impl Future<Output = OwnedPermit> + use<> {
         self.semaphore.clone().acquire_owned()
-    }
-
-    /// Takes a permit if that is possible at once. See [`Semaphore::try_acquire`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::BoundedSemaphore;
-    /// assert!(BoundedSemaphore::new(1).try_acquire().is_some());
-    /// ```
-    #[must_use = "if unused the permit is given back at once"]
-    pub fn try_acquire(&self) -> Option<Permit<'_>> {
-        self.semaphore.try_acquire()
     }
 
     /// Gives a [forgotten](HeldPermit::forget) permit back.
@@ -415,27 +383,12 @@ impl BoundedSemaphore {
         self.semaphore.release();
         Ok(())
     }
+}
 
-    /// How many permits are free. See [`Semaphore::available`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert_eq!(asyncio_sync::BoundedSemaphore::new(3).available(), 3);
-    /// ```
-    pub fn available(&self) -> usize {
-        self.semaphore.available()
-    }
+impl Deref for BoundedSemaphore {
+    type Target = Semaphore;
 
-    /// Whether [`acquire`](Self::acquire) would have to wait.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert!(!asyncio_sync::BoundedSemaphore::new(3).is_locked());
-    /// ```
-    #[doc(alias = "locked")]
-    pub fn is_locked(&self) -> bool {
-        self.semaphore.is_locked()
+    fn deref(&self) -> &Semaphore {
+        &self.semaphore
     }
 }

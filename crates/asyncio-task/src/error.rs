@@ -1,12 +1,11 @@
 //! How tasks and promises fail.
 
-use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use asyncio_loop::CancelReason;
+use asyncio_loop::{CancelReason, Panic};
 
 /// Why a task has no value.
 ///
@@ -41,7 +40,7 @@ pub enum JoinError {
     /// It was cancelled.
     Cancelled(CancelReason),
     /// It panicked.
-    Panicked(TaskPanic),
+    Panicked(Panic),
 }
 
 impl JoinError {
@@ -84,7 +83,7 @@ impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cancelled(reason) => write!(f, "task was {reason}"),
-            Self::Panicked(panic) => write!(f, "task panicked: {}", panic.message()),
+            Self::Panicked(panic) => write!(f, "task panicked: {panic}"),
         }
     }
 }
@@ -95,80 +94,6 @@ impl Error for JoinError {}
 impl From<JoinError> for io::Error {
     fn from(error: JoinError) -> Self {
         io::Error::other(error)
-    }
-}
-
-/// The panic of a task.
-///
-/// # Examples
-///
-/// ```
-/// use asyncio_task::{JoinError, create_task, run};
-///
-/// run(async {
-///     match create_task(async { panic!("no luck") }).await {
-///         Err(JoinError::Panicked(panic)) => assert_eq!(panic.message(), "no luck"),
-///         other => unreachable!("{other:?}"),
-///     }
-/// });
-/// ```
-pub struct TaskPanic {
-    /// In a mutex so that the error can travel; nobody ever waits for it.
-    payload: Mutex<Box<dyn Any + Send + 'static>>,
-}
-
-impl TaskPanic {
-    pub(crate) fn new(payload: Box<dyn Any + Send + 'static>) -> Self {
-        Self { payload: Mutex::new(payload) }
-    }
-
-    /// What the panic said.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_task::{JoinError, create_task, run};
-    ///
-    /// run(async {
-    ///     let error = create_task(async { panic!("{} of {}", 1, 2) }).await.unwrap_err();
-    ///     let JoinError::Panicked(panic) = error else { unreachable!("it panicked") };
-    ///     assert_eq!(panic.message(), "1 of 2");
-    /// });
-    /// ```
-    #[must_use]
-    pub fn message(&self) -> String {
-        let payload = self.payload.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(text) = payload.downcast_ref::<&'static str>() {
-            (*text).to_owned()
-        } else if let Some(text) = payload.downcast_ref::<String>() {
-            text.clone()
-        } else {
-            "a value that is no text".to_owned()
-        }
-    }
-
-    /// What the panic carried, for [`std::panic::resume_unwind`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_task::{JoinError, create_task, run};
-    ///
-    /// run(async {
-    ///     let error = create_task(async { std::panic::panic_any(7_u32) }).await.unwrap_err();
-    ///     let JoinError::Panicked(panic) = error else { unreachable!("it panicked") };
-    ///     assert_eq!(panic.into_payload().downcast_ref::<u32>(), Some(&7));
-    /// });
-    /// ```
-    #[must_use]
-    pub fn into_payload(self) -> Box<dyn Any + Send + 'static> {
-        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for TaskPanic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TaskPanic({:?})", self.message())
     }
 }
 

@@ -52,7 +52,7 @@ mod threads;
 mod timeout;
 
 pub use asyncio_loop::{
-    CancelReason, RunError, TaskName, TaskOptions, TaskRef, running_loop, try_running_loop,
+    CancelReason, Panic, RunError, TaskName, TaskOptions, TaskRef, running_loop, try_running_loop,
 };
 pub use call_graph::{
     AwaitEdge, Awaitable, CallGraph, Subject, await_edge, capture_call_graph, format_call_graph,
@@ -65,7 +65,7 @@ pub use combinators::{
     AsCompleted, Gather, Loss, Race, ReturnWhen, Staggered, TryGather, WaitTasks, as_completed,
     gather, race, staggered_race, try_gather, wait,
 };
-pub use error::{Exception, InvalidState, JoinError, PromiseError, TaskPanic};
+pub use error::{Exception, InvalidState, JoinError, PromiseError};
 pub use group::{
     Child, ChildError, ChildOutput, ExceptionGroup, Scope, TaskGroup, scope, task_group,
 };

@@ -503,7 +503,7 @@ impl Runner {
     pub fn event_loop(&mut self) -> Result<LoopRef, RunError> {
         self.open()?;
         match &self.state {
-            State::Open(event_loop) => Ok(event_loop.handle_to_self()),
+            State::Open(event_loop) => Ok(event_loop.loop_ref()),
             State::New(_) | State::Closed => Err(RunError::Closed),
         }
     }

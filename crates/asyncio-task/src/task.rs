@@ -1,6 +1,7 @@
 //! Tasks: futures that the loop runs by themselves.
 
 use std::fmt;
+use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,12 +9,12 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{
-    CallbackRef, Context as Variables, LoopClosed, LoopRef, Outcome, RawTask, TaskName,
-    TaskOptions, TaskRef, running_loop,
+    CallbackRef, Context as Variables, LoopClosed, LoopRef, Outcome, Panic, RawTask, TaskOptions,
+    TaskRef, running_loop,
 };
 
 use crate::cancel::{self, Kind, Link};
-use crate::error::{JoinError, TaskPanic};
+use crate::error::JoinError;
 
 /// Has the running loop run `future` by itself, from its next turn on.
 ///
@@ -137,6 +138,8 @@ pub fn all_tasks() -> Vec<TaskRef> {
 /// A future of `Result<T, JoinError>`. Dropping it detaches the task, which then goes on by itself;
 /// a panic that nobody looked at is reported to the loop's exception handler.
 ///
+/// It dereferences to a [`TaskRef`]: name, number, context, loop, state and stack are there.
+///
 /// It is not `Send`. In a function that has to be, such as a handler of axum, put what it does into
 /// `local(async { … })` (feature `send`).
 ///
@@ -247,47 +250,6 @@ impl<T> Task<T> {
         self.raw.task().uncancel()
     }
 
-    /// Whether the task has ended: with a value, a panic, or cancelled.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_task::{create_task, run, yield_now};
-    ///
-    /// run(async {
-    ///     let task = create_task(async {});
-    ///     assert!(!task.is_done());
-    ///     yield_now().await;
-    ///     assert!(task.is_done());
-    /// });
-    /// ```
-    #[doc(alias = "done")]
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.raw.task().is_done()
-    }
-
-    /// Whether the task has ended by a cancellation.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_task::{create_task, run, yield_now};
-    ///
-    /// run(async {
-    ///     let task = create_task(async {});
-    ///     task.cancel();
-    ///     assert!(!task.is_cancelled(), "asked, but not ended");
-    ///     yield_now().await;
-    ///     assert!(task.is_cancelled());
-    /// });
-    /// ```
-    #[doc(alias = "cancelled")]
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.raw.task().is_cancelled()
-    }
-
     /// Takes the outcome if the task has ended; `None` before, and after it was taken.
     ///
     /// # Errors
@@ -331,7 +293,7 @@ impl<T> Task<T> {
         self.raw.peek().map(|outcome| into_result(self.raw.task(), outcome))
     }
 
-    /// The task itself, without its type.
+    /// The task itself, without its type: to keep, to compare, to find it again.
     ///
     /// # Examples
     ///
@@ -347,115 +309,6 @@ impl<T> Task<T> {
     #[must_use]
     pub fn task_ref(&self) -> &TaskRef {
         self.raw.task()
-    }
-
-    /// Its number: unique in the process, and rising on each thread.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_task::{create_task, run};
-    ///
-    /// run(async {
-    ///     let (first, second) = (create_task(async {}), create_task(async {}));
-    ///     assert!(first.id() < second.id());
-    /// });
-    /// ```
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.raw.task().id()
-    }
-
-    /// Its name: the one it was given, or `Task-N`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_task::{create_task, run};
-    ///
-    /// run(async {
-    ///     let task = create_task(async {});
-    ///     assert_eq!(task.name(), format!("Task-{}", task.id()));
-    /// });
-    /// ```
-    #[doc(alias = "get_name")]
-    #[must_use]
-    pub fn name(&self) -> TaskName {
-        self.raw.task().name()
-    }
-
-    /// Gives it another name.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_task::{create_task, run};
-    ///
-    /// run(async {
-    ///     let task = create_task(async {});
-    ///     task.set_name("refresher");
-    ///     assert_eq!(task.name(), "refresher");
-    /// });
-    /// ```
-    pub fn set_name(&self, name: &str) {
-        self.raw.task().set_name(name);
-    }
-
-    /// Where it was made.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_task::{create_task, run};
-    ///
-    /// run(async {
-    ///     let task = create_task(async {});
-    ///     assert!(task.site().file().ends_with(".rs"));
-    /// });
-    /// ```
-    #[must_use]
-    pub fn site(&self) -> &'static Location<'static> {
-        self.raw.task().site()
-    }
-
-    /// The context that it runs in.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::context_var;
-    /// use asyncio_task::{create_task, run, yield_now};
-    ///
-    /// context_var! { static STEP: u32 = 0; }
-    ///
-    /// run(async {
-    ///     let task = create_task(async { drop(STEP.set(1)) });
-    ///     yield_now().await;
-    ///     assert_eq!(task.context().run(|| STEP.get()), 1);
-    ///     assert_eq!(STEP.get(), 0);
-    /// });
-    /// ```
-    #[doc(alias = "get_context")]
-    #[must_use]
-    pub fn context(&self) -> Variables {
-        self.raw.task().context()
-    }
-
-    /// The loop that it belongs to, unless that is gone.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_task::{create_task, run, running_loop};
-    ///
-    /// run(async {
-    ///     assert_eq!(create_task(async {}).event_loop(), Some(running_loop()));
-    /// });
-    /// ```
-    #[doc(alias = "get_loop")]
-    #[must_use]
-    pub fn event_loop(&self) -> Option<LoopRef> {
-        self.raw.task().event_loop()
     }
 
     /// Runs `callback` with the task in the turn after its end, in a copy of the current context;
@@ -494,37 +347,6 @@ impl<T> Task<T> {
         self.task_ref().add_done_callback(callback)
     }
 
-    /// [`add_done_callback`](Self::add_done_callback) in the given context.
-    ///
-    /// # Panics
-    ///
-    /// If the loop is gone.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{Context, context_var};
-    /// use asyncio_task::{create_task, run, yield_now};
-    ///
-    /// context_var! { static LAST: u64 = 0; }
-    ///
-    /// run(async {
-    ///     let (task, context) = (create_task(async {}), Context::new());
-    ///     let id = task.id();
-    ///     task.add_done_callback_in(&context, |task| drop(LAST.set(task.id())));
-    ///     task.await.unwrap();
-    ///     yield_now().await;
-    ///     assert_eq!(context.run(|| LAST.get()), id);
-    /// });
-    /// ```
-    #[track_caller]
-    pub fn add_done_callback_in<F>(&self, context: &Variables, callback: F) -> CallbackRef
-    where
-        F: FnOnce(&TaskRef) + 'static,
-    {
-        self.task_ref().add_done_callback_in(context, callback)
-    }
-
     /// As `poll`, without being a link of the tree.
     #[track_caller]
     pub(crate) fn poll_alone(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
@@ -550,6 +372,14 @@ impl<T> Task<T> {
     /// ```
     pub fn remove_done_callback(&self, callback: &CallbackRef) -> usize {
         self.task_ref().remove_done_callback(callback)
+    }
+}
+
+impl<T> Deref for Task<T> {
+    type Target = TaskRef;
+
+    fn deref(&self) -> &TaskRef {
+        self.raw.task()
     }
 }
 
@@ -580,7 +410,7 @@ impl<T> fmt::Debug for Task<T> {
 pub(crate) fn into_result<T>(task: &TaskRef, outcome: Outcome<T>) -> Result<T, JoinError> {
     match outcome {
         Outcome::Value(value) => Ok(value),
-        Outcome::Panicked(payload) => Err(JoinError::Panicked(TaskPanic::new(payload))),
+        Outcome::Panicked(payload) => Err(JoinError::Panicked(Panic::new(payload))),
         Outcome::Cancelled => Err(JoinError::Cancelled(task.cancel_reason().unwrap_or_default())),
     }
 }

@@ -284,7 +284,7 @@ fn tasks_come_as_they_are_completed() {
             panic!("bad")
         });
         let tasks = [task(150, 'a'), task(5, 'b'), panics];
-        let ids = tasks.each_ref().map(Task::id);
+        let ids = tasks.each_ref().map(|task| task.id());
         let ended = as_completed(tasks);
         let mut order = Vec::new();
         while let Some(task) = ended.next().await {

@@ -267,7 +267,7 @@ fn run_until_complete_by_hand_is_interrupted() {
 
 fn a_run_by_hand_leaves_a_handler_alone() {
     let event_loop = EventLoop::new().unwrap();
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     event_loop.add_signal_handler(Signal::INT, move || this.stop()).unwrap();
     event_loop.call_later(Duration::from_millis(1), ctrl_c);
     assert_eq!(event_loop.run_forever(), Ok(()));

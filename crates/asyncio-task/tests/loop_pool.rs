@@ -68,7 +68,7 @@ fn equal_loops_take_turns_and_a_loaded_one_is_avoided() {
 fn what_ends_is_counted_no_more_however_it_ends() {
     let pool = LoopPool::start(1).unwrap();
     pool.submit(|| async {}).result(None).unwrap();
-    assert!(pool.submit(|| async { panic!("on purpose") }).result(None).unwrap_err().is_panic());
+    assert!(pool.submit(|| async { panic!("on purpose") }).result(None).unwrap_err().is_panicked());
     let cancelled = pool.submit(|| sleep(LONG));
     assert!(cancelled.cancel());
     // The request travels before this.
@@ -234,7 +234,7 @@ fn a_panic_hurts_nobody_else() {
     let error = pool
         .submit_to(0, || -> std::future::Ready<()> { panic!("before there is a future") })
         .result(None);
-    assert!(error.unwrap_err().is_panic());
+    assert!(error.unwrap_err().is_panicked());
     other.result(None).unwrap();
     pool.shutdown(LONG).result(None).unwrap();
 }
@@ -253,7 +253,7 @@ fn a_loop_that_ends_by_itself_is_avoided_and_reported_at_the_end() {
     let refused = pool.submit_to(0, || async {}).result(None).unwrap_err();
     assert!(matches!(refused, JobError::LoopClosed), "{refused}");
     let error = pool.shutdown(LONG).result(None).unwrap_err();
-    assert!(error.is_panic(), "{error}");
+    assert!(error.is_panicked(), "{error}");
 }
 
 /// The threads that so many futures run on.

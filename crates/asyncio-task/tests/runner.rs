@@ -223,7 +223,7 @@ fn a_loop_factory_is_called_once_and_its_loop_is_used() {
         move || {
             calls.set(calls.get() + 1);
             let event_loop = EventLoop::builder().virtual_time(true).build()?;
-            made.replace(Some(event_loop.handle_to_self()));
+            made.replace(Some(event_loop.loop_ref()));
             Ok(event_loop)
         }
     };

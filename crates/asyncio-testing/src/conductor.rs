@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use asyncio_loop::machinery::{Candidates, Director, Rest, Step};
-use asyncio_loop::{Job, JobError, JobPanic, LoopRef, LoopTime, TaskRef, try_running_loop};
+use asyncio_loop::{Job, JobError, LoopRef, LoopTime, Panic, TaskRef, try_running_loop};
 use asyncio_task::TaskRefExt;
 
 use crate::choices::Choices;
@@ -498,7 +498,7 @@ impl Director for Conductor {
         let place = || format!("the job of {}:{}", site.file(), site.line());
         if self.fault(self.settings.faults.job_panic, || format!("{} panics", place())) {
             self.trace.borrow_mut().push(event_loop.time(), What::JobFailed);
-            return job.fail(JobError::Panicked(JobPanic::new(Box::new("a panic by a fault"))));
+            return job.fail(JobError::Panicked(Panic::new(Box::new("a panic by a fault"))));
         }
         self.trace.borrow_mut().push(event_loop.time(), What::Job);
         let duration = Duration::from_millis(1 + self.pick(JOB_DURATIONS) as u64);

@@ -2,16 +2,16 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use asyncio_loop::machinery::observe_waits;
 use asyncio_loop::{Job, LoopRef};
 
-/// How long a job may take, at the most, until the loop goes on without it.
+/// How long a job may take, at the most, until the loop goes on without it. A job that waits for
+/// the loop says so, by [`observe_waits`]; this is for one that does it by means of its own.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same, for a job that has scheduled something on the loop, and probably waits for it.
-const PATIENCE_WITH_CALLS: Duration = Duration::from_millis(20);
 
 /// Counts the jobs that have not run.
 #[derive(Debug, Default)]
@@ -53,10 +53,9 @@ impl Jobs {
     pub(crate) fn run_later(&self, event_loop: &LoopRef, job: Job, delay: Duration) {
         let (waiting, left_alone) = (Rc::clone(&self.waiting), Rc::clone(&self.left_alone));
         let waits = Waits::new(waiting);
-        let this = event_loop.clone();
         event_loop.call_later(delay, move || {
             drop(waits);
-            if !runs_to_its_end(&this, job) {
+            if !runs_to_its_end(job) {
                 left_alone.set(left_alone.get() + 1);
             }
         });
@@ -65,25 +64,11 @@ impl Jobs {
 
 /// Runs the job on another thread; false if the loop has to go on before it has ended, because it
 /// waits for the loop or takes long.
-fn runs_to_its_end(event_loop: &LoopRef, job: Job) -> bool {
-    let (start, before) = (Instant::now(), event_loop.remote_mark());
-    let (done, ended) = sync_channel::<()>(1);
-    thread::spawn(move || {
-        job.run();
-        drop(done);
-    });
-    let mut called_at = None;
-    loop {
-        match ended.recv_timeout(Duration::from_millis(1)) {
-            Err(RecvTimeoutError::Timeout) => {}
-            _ => return true,
-        }
-        if called_at.is_none() && event_loop.remote_mark() != before {
-            called_at = Some(Instant::now());
-        }
-        let calls = called_at.is_some_and(|at: Instant| at.elapsed() >= PATIENCE_WITH_CALLS);
-        if calls || start.elapsed() >= PATIENCE {
-            return false;
-        }
-    }
+fn runs_to_its_end(job: Job) -> bool {
+    let (waits, news) = channel::<()>();
+    // Nothing listens any more if the loop has gone on.
+    let tell = move || waits.send(()).unwrap_or_default();
+    // The sender is gone when the job has ended.
+    thread::spawn(move || observe_waits(tell, || job.run()));
+    news.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected)
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_loop::running_loop;
+use asyncio_sync::mixed;
 use asyncio_task::{create_future, create_task, gather, sleep, task_group, to_thread, yield_now};
 use asyncio_testing::{FailureKind, Faults, Order, Schedule, Simulation, event, take_events};
 
@@ -115,6 +116,18 @@ fn a_job_that_waits_for_the_loop_gets_its_answer() {
     Simulation::new().seeds(5).run(async || {
         let value = to_thread(|| asyncio_task::from_thread::run(|| async { 6 * 7 })).await;
         assert_eq!(value.unwrap().unwrap(), 42);
+    });
+}
+
+#[test]
+fn a_job_that_waits_for_an_item_of_a_task_gets_it() {
+    Simulation::new().seeds(5).run(async || {
+        let queue = mixed::Queue::new();
+        let items = queue.clone();
+        let job = create_task(to_thread(move || items.sync_side().get()));
+        sleep(Duration::from_secs(1)).await;
+        queue.put_nowait(7).unwrap();
+        assert_eq!(job.await.unwrap().unwrap(), Ok(7));
     });
 }
 
@@ -343,7 +356,7 @@ fn a_fault_has_jobs_panic() {
     let simulation = Simulation::new().seeds(50).faults(Faults::new().job_panic(0.5));
     let check = simulation.check(async || match to_thread(|| 1).await {
         Ok(_) => ok += 1,
-        Err(error) => failed += usize::from(error.is_panic()),
+        Err(error) => failed += usize::from(error.is_panicked()),
     });
     check.unwrap_or_else(|failure| panic!("{failure}"));
     assert!(ok > 5 && failed > 5 && ok + failed == 50, "{ok} {failed}");

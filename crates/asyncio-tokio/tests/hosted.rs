@@ -338,7 +338,7 @@ fn an_executor_of_the_program_enters_the_runtime_by_its_initializer() {
 fn a_loop_by_hand_runs_in_a_runtime_too() {
     let event_loop = EventLoop::new().unwrap();
     event_loop.set_host(Rc::new(TokioHost::new().unwrap())).unwrap();
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     event_loop.call_later(Duration::from_millis(1), move || this.stop());
     event_loop.run_forever().unwrap();
     let task = event_loop.spawn(tokio_sleep(1), TaskOptions::new()).unwrap();

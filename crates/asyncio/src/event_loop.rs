@@ -13,8 +13,8 @@
 
 pub use asyncio_loop::{
     Binding, CallbackRef, CancelReason, Context, ContextEntered, ContextVar, ErrorContext,
-    EventLoop, ExceptionHandler, Executor, Handle, Job, JobError, JobPanic, LoopBuilder,
-    LoopClosed, LoopHandle, LoopRef, LoopRunning, LoopTime, NoRunningLoop, ResetError, RunError,
+    EventLoop, ExceptionHandler, Executor, Handle, Job, JobError, LoopBuilder, LoopClosed,
+    LoopHandle, LoopRef, LoopRunning, LoopTime, NoRunningLoop, Panic, ResetError, RunError,
     RunningJob, SendContext, Signal, Signals, StuckJobs, TaskFactory, TaskName, TaskOptions,
     TaskRef, ThreadFuture, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPromise, TimerHandle,
     TimerPrecision, Token, TokenGuard, WrapFuture, calling_loop, context_var, copy_context, ctrl_c,

@@ -145,9 +145,9 @@ pub use asyncio_fs as fs;
 #[cfg(feature = "http")]
 pub use asyncio_http as http;
 pub use asyncio_loop::{
-    Context, ContextVar, EventLoop, Handle, JobError, LoopHandle, LoopRef, LoopTime, RunError,
-    Signal, Signals, TaskRef, ThreadFuture, ThreadPoolExecutor, TimerHandle, context_var,
-    copy_context, ctrl_c, running_loop, signal, try_running_loop, wrap_future,
+    Context, ContextVar, EventLoop, Handle, LoopHandle, LoopRef, RunError, Signal, Signals,
+    TaskRef, ThreadPoolExecutor, TimerHandle, context_var, copy_context, ctrl_c, running_loop,
+    signal, try_running_loop, wrap_future,
 };
 #[cfg(feature = "macros")]
 pub use asyncio_macros::main;
@@ -176,7 +176,7 @@ pub use asyncio_sync::{
 pub use asyncio_task::local;
 pub use asyncio_task::{
     Cancelled, ExceptionGroup, InvalidState, JoinError, LoopThread, Outcome, Promise, PromiseError,
-    ReturnWhen, Runner, Scope, Task, TaskGroup, TaskOptions, Timeout, TimeoutError, all_tasks,
+    ReturnWhen, Runner, Task, TaskGroup, TaskOptions, Timeout, TimeoutError, all_tasks,
     as_completed, async_to_sync, catch_cancel, create_future, create_task, create_task_with,
     critical, current_task, eager_task_factory, finally, gather, interval, race, retry, run,
     run_coroutine_threadsafe, scope, shield, sleep, sleep_until, sync_to_async, task_group,

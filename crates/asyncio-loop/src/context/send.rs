@@ -15,12 +15,12 @@ use super::{Context, run_in};
 /// # Examples
 ///
 /// ```
-/// use asyncio_loop::{SendContext, context_var};
+/// use asyncio_loop::{context_var, copy_context};
 ///
 /// context_var! { static REQUEST: u64 = 0; }
 ///
 /// REQUEST.set(7);
-/// let context = SendContext::current();
+/// let context = copy_context().to_send();
 /// let thread = std::thread::spawn(move || context.run(|| REQUEST.get()));
 /// assert_eq!(thread.join().unwrap(), 7);
 /// ```
@@ -51,6 +51,7 @@ impl SendContext {
     /// let there = std::thread::spawn(move || context.run(|| USER.get()));
     /// assert_eq!(there.join().unwrap(), "ada");
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn current() -> Self {
         Self::from_bindings(super::Content::copy_current().bindings())
@@ -70,6 +71,7 @@ impl SendContext {
     ///     assert!(SendContext::current().is_empty(), "it stays on its thread");
     /// });
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bindings.is_none()
@@ -107,6 +109,7 @@ impl SendContext {
     /// context.run(|| LEVEL.set(1));
     /// assert_eq!(context.to_send().to_context().get(&LEVEL), Some(1));
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn to_context(&self) -> Context {
         Context { content: super::Content::from(self.to_bindings()).into_context() }
@@ -128,6 +131,7 @@ impl SendContext {
     /// thread.join().unwrap().apply();
     /// assert_eq!(REQUEST.get(), 7);
     /// ```
+    #[doc(hidden)]
     pub fn apply(&self) {
         for binding in self.as_slice() {
             if !binding.is_current() {

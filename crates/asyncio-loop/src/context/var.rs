@@ -111,6 +111,7 @@ impl<T: 'static> ContextVar<T> {
     /// LEVEL.set(3);
     /// assert_eq!(LEVEL.get(), 3);
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub const fn new(name: &'static str) -> Self
     where
@@ -132,6 +133,7 @@ impl<T: 'static> ContextVar<T> {
     /// WORDS.set(Rc::new(["one", "two"]));
     /// assert_eq!(WORDS.with(|words| words.len()), 2);
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub const fn local(name: &'static str) -> Self {
         Self { name, id: AtomicU32::new(0), wrap: Value::local::<T>, default: None }
@@ -148,6 +150,7 @@ impl<T: 'static> ContextVar<T> {
     ///
     /// assert_eq!(LEVEL.get(), 7);
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub const fn with_default(self, default: fn() -> T) -> Self {
         Self { name: self.name, id: AtomicU32::new(0), wrap: self.wrap, default: Some(default) }

@@ -64,7 +64,7 @@ impl<'a> Children<'a> {
     /// use asyncio_loop::machinery::Children;
     ///
     /// let event_loop = EventLoop::new()?;
-    /// let children = Children::new(&event_loop.handle_to_self());
+    /// let children = Children::new(&event_loop.loop_ref());
     /// assert_eq!((children.live(), children.ready()), (0, 0));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -84,7 +84,7 @@ impl<'a> Children<'a> {
     ///
     /// let event_loop = EventLoop::new()?;
     /// let name = String::from("borrowed");
-    /// let children = Children::new(&event_loop.handle_to_self());
+    /// let children = Children::new(&event_loop.loop_ref());
     /// let mut child = children.spawn(async { name.len() }, TaskOptions::new());
     /// assert!(event_loop.all_tasks().contains(child.task()));
     /// assert!(children.step());

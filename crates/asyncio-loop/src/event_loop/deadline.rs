@@ -56,6 +56,7 @@ impl LoopRef {
     /// })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn wake_at(&self, when: LoopTime, waker: LoopWaker) -> Deadline {
         let key = self.0.timers.borrow_mut().insert(when.as_nanos(), waker);

@@ -81,7 +81,7 @@ pub enum Burst {
 /// }
 ///
 /// let event_loop = EventLoop::new()?;
-/// let this = event_loop.handle_to_self();
+/// let this = event_loop.loop_ref();
 /// event_loop.call_later(Duration::from_millis(5), move || this.stop());
 ///
 /// let woken = Arc::new(Woken(AtomicBool::new(false)));

@@ -79,6 +79,7 @@ impl LoopRef {
     /// # Examples
     ///
     /// See [`Host`].
+    #[doc(hidden)]
     pub fn set_host(&self, host: Rc<dyn Host>) -> Result<(), LoopRunning> {
         if let Some(site) = super::running::running_site(self) {
             return Err(LoopRunning { site });

@@ -122,6 +122,7 @@ impl LoopRef {
     }
 
     /// Whether times are measured: see [`measure`](Self::measure).
+    #[doc(hidden)]
     #[must_use]
     pub fn is_measured(&self) -> bool {
         self.0.marks.has(MEASURED)

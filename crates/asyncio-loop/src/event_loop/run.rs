@@ -34,7 +34,7 @@ impl LoopRef {
     /// use asyncio_loop::EventLoop;
     ///
     /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
-    /// let this = event_loop.handle_to_self();
+    /// let this = event_loop.loop_ref();
     /// event_loop.call_later(Duration::from_secs(5), move || this.stop());
     /// event_loop.run_forever()?;
     /// assert_eq!(event_loop.time().as_secs_f64(), 5.0);
@@ -105,6 +105,7 @@ impl LoopRef {
     /// assert_eq!(&*event_loop.run_task(main, TaskOptions::new().name("main"))?, "main");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[track_caller]
     pub fn run_task<F: IntoFuture>(
         &self,
@@ -192,7 +193,7 @@ impl LoopRef {
     ///
     /// let event_loop = EventLoop::new()?;
     /// let ran = Rc::new(Cell::new(false));
-    /// let (this, run) = (event_loop.handle_to_self(), Rc::clone(&ran));
+    /// let (this, run) = (event_loop.loop_ref(), Rc::clone(&ran));
     /// event_loop.call_soon(move || this.stop());
     /// event_loop.call_soon(move || run.set(true));
     /// event_loop.run_forever()?;

@@ -88,6 +88,7 @@ impl LoopRef {
     /// assert_eq!(count.get(), 1, "it runs once");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[track_caller]
     pub fn callback<F: FnOnce() + 'static>(&self, callback: F) -> CallbackRef {
         self.callback_slot(callback, ContextSlot::copy_current())
@@ -108,6 +109,7 @@ impl LoopRef {
     /// assert!(context.run(|| DONE.get()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[track_caller]
     pub fn callback_in<F: FnOnce() + 'static>(
         &self,
@@ -142,7 +144,7 @@ impl LoopRef {
     /// use asyncio_loop::EventLoop;
     ///
     /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
-    /// let this = event_loop.handle_to_self();
+    /// let this = event_loop.loop_ref();
     /// let timer = event_loop.call_later(Duration::from_millis(250), move || this.stop());
     /// event_loop.run_forever()?;
     /// assert_eq!(event_loop.time(), timer.when());
@@ -164,7 +166,7 @@ impl LoopRef {
     /// context_var! { static USER: &'static str = "nobody"; }
     ///
     /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
-    /// let (context, this) = (Context::new(), event_loop.handle_to_self());
+    /// let (context, this) = (Context::new(), event_loop.loop_ref());
     /// event_loop.call_later_in(&context, Duration::from_secs(1), move || {
     ///     USER.set("ada");
     ///     this.stop();
@@ -192,7 +194,7 @@ impl LoopRef {
     /// use asyncio_loop::EventLoop;
     ///
     /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
-    /// let this = event_loop.handle_to_self();
+    /// let this = event_loop.loop_ref();
     /// let noon = event_loop.time() + Duration::from_secs(43_200);
     /// event_loop.call_at(noon, move || this.stop());
     /// event_loop.run_forever()?;
@@ -214,7 +216,7 @@ impl LoopRef {
     /// context_var! { static FIRED: bool = false; }
     ///
     /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
-    /// let (context, this) = (Context::new(), event_loop.handle_to_self());
+    /// let (context, this) = (Context::new(), event_loop.loop_ref());
     /// event_loop.call_at_in(&context, event_loop.time(), move || {
     ///     FIRED.set(true);
     ///     this.stop();
@@ -307,6 +309,7 @@ impl LoopRef {
     /// assert!(EventLoop::builder().virtual_time(true).build()?.is_virtual_time());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn is_virtual_time(&self) -> bool {
         self.0.clock.is_virtual()
@@ -327,6 +330,7 @@ impl LoopRef {
     /// assert_eq!(event_loop.timer_count(), 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn timer_count(&self) -> usize {
         self.0.timers.borrow().len()
@@ -346,6 +350,7 @@ impl LoopRef {
     /// assert_eq!(event_loop.turns(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn turns(&self) -> u64 {
         self.0.scheduler.turns()
@@ -366,7 +371,7 @@ impl LoopRef {
     /// let flushed = Rc::new(Cell::new(false));
     /// let flush = Rc::clone(&flushed);
     /// event_loop.call_soon({
-    ///     let event_loop = event_loop.handle_to_self();
+    ///     let event_loop = event_loop.loop_ref();
     ///     move || event_loop.at_turn_end(Rc::new(move || flush.set(true)))
     /// });
     /// let before = Rc::clone(&flushed);
@@ -375,6 +380,7 @@ impl LoopRef {
     /// assert!(flushed.get());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     pub fn at_turn_end(&self, hook: Rc<dyn Fn()>) {
         if !self.is_closed() {
             self.0.turn_end.borrow_mut().push(hook);

@@ -23,6 +23,7 @@ impl LoopRef {
     /// assert!(matches!(task.take(), Some(Outcome::Value(42))));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[inline]
     pub fn spawn<F: Future + 'static>(
         &self,
@@ -147,6 +148,7 @@ impl LoopRef {
     /// assert!(event_loop.run_task(main, TaskOptions::new().hidden())?);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn stepped_task(&self) -> Option<TaskRef> {
         self.0.scheduler.polled()

@@ -83,6 +83,7 @@ impl LoopRef {
     /// assert!(future.result(None)?);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[track_caller]
     pub fn job<F, T>(&self, function: F) -> (Job, ThreadFuture<T>)
     where
@@ -106,6 +107,7 @@ impl LoopRef {
     /// assert_eq!(event_loop.run_until_complete(future)??, 42);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     pub fn execute(&self, executor: Option<&dyn Executor>, job: Job) {
         if self.is_closed() {
             return job.fail(JobError::LoopClosed);
@@ -155,6 +157,7 @@ impl LoopRef {
     /// assert_eq!(future.result(None)?, 42);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn default_executor(&self) -> Option<Rc<ThreadPoolExecutor>> {
         if self.is_closed() {

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use crate::primitives::Mutex;
 use crate::report;
 use crate::thread_future::{Cell, HasCell};
-use crate::{JobError, JobPanic, ThreadFuture};
+use crate::{JobError, Panic, ThreadFuture};
 
 /// A function that waits to be run by an [`Executor`](crate::Executor).
 ///
@@ -56,6 +56,7 @@ impl Job {
     /// job.run();
     /// assert_eq!(future.result(None).unwrap(), 42);
     /// ```
+    #[doc(hidden)]
     #[track_caller]
     pub fn new<F, T>(function: F) -> (Job, ThreadFuture<T>)
     where
@@ -75,6 +76,7 @@ impl Job {
     /// job.run();
     /// assert!(matches!(future.result(None), Err(JobError::Failed(_))));
     /// ```
+    #[doc(hidden)]
     #[track_caller]
     pub fn try_new<F, T>(function: F) -> (Job, ThreadFuture<T>)
     where
@@ -99,6 +101,7 @@ impl Job {
     /// let (job, _future) = Job::new(|| 1);
     /// assert_eq!(job.submitted_at(here).site(), here);
     /// ```
+    #[doc(hidden)]
     pub fn submitted_at(mut self, site: &'static Location<'static>) -> Job {
         self.site = site;
         self
@@ -194,7 +197,7 @@ where
         let Some(function) = self.take_function() else { return };
         let outcome = catch_unwind(AssertUnwindSafe(function));
         let outcome =
-            outcome.unwrap_or_else(|payload| Err(JobError::Panicked(JobPanic::new(payload))));
+            outcome.unwrap_or_else(|payload| Err(JobError::Panicked(Panic::new(payload))));
         ThreadFuture { cell: self as Arc<dyn HasCell<T>> }.complete(outcome);
     }
 

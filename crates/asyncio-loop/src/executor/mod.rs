@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use calling::calling_loop;
-pub use error::{JobError, JobPanic};
+pub use error::JobError;
 pub use job::Job;
 pub use pool::{RunningJob, StuckJobs, ThreadPoolBuilder, ThreadPoolExecutor};
 

@@ -18,6 +18,7 @@ pub struct ResourceInfo {
 
 impl ResourceInfo {
     /// It was made here, and this task holds it.
+    #[doc(hidden)]
     #[must_use]
     pub fn new(created_at: &'static Location<'static>, holder: Option<Holder>) -> Self {
         Self { created_at, holder }
@@ -36,6 +37,7 @@ pub struct Holder {
 
 impl Holder {
     /// The task with this number has asked for a lock at this place, and has it.
+    #[doc(hidden)]
     #[must_use]
     pub fn new(task: u64, at: &'static Location<'static>) -> Self {
         Self { task, at }

@@ -16,6 +16,7 @@ pub struct SocketNames {
 
 impl SocketNames {
     /// The addresses of the two ends.
+    #[doc(hidden)]
     #[must_use]
     pub fn new(local: Option<String>, peer: Option<String>) -> Self {
         Self { local, peer }

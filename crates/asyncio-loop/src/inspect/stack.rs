@@ -22,6 +22,7 @@ pub struct Frame {
 
 impl Frame {
     /// A line of code in a function that is no future.
+    #[doc(hidden)]
     #[must_use]
     pub fn plain(location: &'static Location<'static>) -> Self {
         Self { location, what: String::new(), is_async: false }

@@ -211,6 +211,7 @@ impl CallbackRef {
     /// assert!(callback.is_done());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[inline]
     pub fn schedule(&self) {
         self.0.schedule();
@@ -231,6 +232,7 @@ impl CallbackRef {
     /// assert!(callback.is_cancelled());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     pub fn cancel(&self) {
         self.0.header().set(CANCELLED);
         discard(self.0.get());
@@ -248,6 +250,7 @@ impl CallbackRef {
     /// assert!(callback.is_cancelled());
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.header().has(CANCELLED)
@@ -267,6 +270,7 @@ impl CallbackRef {
     /// assert!(callback.is_done(), "it was dropped");
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.0.header().has(DONE)
@@ -285,6 +289,7 @@ impl CallbackRef {
     /// assert!(callback.type_name().ends_with("tick"));
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         self.0.header().type_name()
@@ -301,6 +306,7 @@ impl CallbackRef {
     /// assert_eq!(callback.site().line(), line!() - 1);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn site(&self) -> &'static Location<'static> {
         site_of(self.0.runnable())

@@ -362,7 +362,7 @@ impl<'a> ChildSet<'a> {
     /// use asyncio_loop::machinery::Children;
     ///
     /// let event_loop = EventLoop::new()?;
-    /// let children = Children::new(&event_loop.handle_to_self());
+    /// let children = Children::new(&event_loop.loop_ref());
     /// drop(children.spawn(async {}, TaskOptions::new()));
     /// assert_eq!(children.ready(), 1);
     /// children.step();
@@ -383,7 +383,7 @@ impl<'a> ChildSet<'a> {
     /// use asyncio_loop::machinery::Children;
     ///
     /// let event_loop = EventLoop::new()?;
-    /// let children = Children::new(&event_loop.handle_to_self());
+    /// let children = Children::new(&event_loop.loop_ref());
     /// drop(children.spawn(async {}, TaskOptions::new()));
     /// drop(children.spawn(std::future::pending::<()>(), TaskOptions::new()));
     /// while children.step() {}
@@ -404,7 +404,7 @@ impl<'a> ChildSet<'a> {
     /// use asyncio_loop::machinery::Children;
     ///
     /// let event_loop = EventLoop::new()?;
-    /// let children = Children::new(&event_loop.handle_to_self());
+    /// let children = Children::new(&event_loop.loop_ref());
     /// let child = children.spawn(std::future::pending::<()>(), TaskOptions::new());
     /// assert_eq!(children.tasks(), [child.task().clone()]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -424,7 +424,7 @@ impl<'a> ChildSet<'a> {
     /// use asyncio_loop::machinery::Children;
     ///
     /// let event_loop = EventLoop::new()?;
-    /// let children = Children::new(&event_loop.handle_to_self());
+    /// let children = Children::new(&event_loop.loop_ref());
     /// let child = children.spawn(async {}, TaskOptions::new());
     /// assert!(children.step());
     /// assert!(child.task().is_done());

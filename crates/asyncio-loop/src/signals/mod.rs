@@ -58,7 +58,7 @@ impl LoopRef {
     /// let event_loop = EventLoop::new()?;
     /// let seen = Rc::new(Cell::new(0));
     /// event_loop.add_signal_handler(Signal::USR1, {
-    ///     let (seen, event_loop) = (Rc::clone(&seen), event_loop.handle_to_self());
+    ///     let (seen, event_loop) = (Rc::clone(&seen), event_loop.loop_ref());
     ///     move || {
     ///         seen.set(seen.get() + 1);
     ///         event_loop.stop();
@@ -121,6 +121,7 @@ impl LoopRef {
     /// })??;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn is_listened_for(&self, signal: impl Into<Signal>) -> bool {
         self.local::<SignalTable>().has_mailbox(signal.into().as_raw())

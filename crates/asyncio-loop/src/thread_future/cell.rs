@@ -25,6 +25,11 @@ pub(crate) trait HasCell<T>: Send + Sync {
     /// Drops what would have computed the value; called when the cell was cancelled.
     fn discard(&self) {}
 
+    /// Whether a loop has to produce the value.
+    fn is_of_loop(&self) -> bool {
+        false
+    }
+
     /// Whether this very thread has to produce the value, so that blocking it would never end.
     fn is_for_this_thread(&self) -> bool {
         false

@@ -17,6 +17,7 @@ pub(crate) use cell::{Cell, HasCell, Outcome};
 pub use promise::ThreadPromise;
 pub use wrap::{WrapFuture, wrap_future};
 
+use crate::thread_wait::announce_wait;
 use crate::{JobError, WaitsFor, report};
 
 /// A value that is computed on another thread, or by a loop on another thread.
@@ -74,6 +75,9 @@ impl<T: Send + 'static> ThreadFuture<T> {
     pub fn result(&self, timeout: Option<Duration>) -> Result<T, JobError> {
         if self.cell.is_for_this_thread() && !self.is_done() {
             return Err(JobError::WouldDeadlock("this thread's loop has to produce the value"));
+        }
+        if self.cell.is_of_loop() && !self.is_done() {
+            announce_wait();
         }
         self.cell.cell().wait(timeout)
     }

@@ -25,6 +25,10 @@ impl<T: Send> HasCell<T> for LoopCell<T> {
         &self.cell
     }
 
+    fn is_of_loop(&self) -> bool {
+        true
+    }
+
     fn is_for_this_thread(&self) -> bool {
         self.event_loop.is_loop_thread()
     }
@@ -73,6 +77,7 @@ impl<T: Send + 'static> ThreadPromise<T> {
     /// assert!(matches!(future.result(None), Err(JobError::LoopClosed)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     pub fn of_loop(event_loop: &LoopHandle) -> (ThreadPromise<T>, ThreadFuture<T>) {
         let cell = LoopCell { cell: Cell::new(), event_loop: event_loop.clone() };
         let future = ThreadFuture { cell: Arc::new(cell) };
@@ -185,6 +190,7 @@ impl<T: Send + 'static> ThreadPromise<T> {
     /// promise.set_outcome(Ok(1));
     /// assert_eq!(future.result(None).unwrap(), 1);
     /// ```
+    #[doc(hidden)]
     pub fn set_outcome(self, outcome: Result<T, JobError>) {
         self.future.complete(outcome);
     }

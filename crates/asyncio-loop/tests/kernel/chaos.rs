@@ -316,7 +316,7 @@ fn work_on_loops() {
 fn make_a_loop() {
     let new = event_loop();
     new.set_exception_handler(Some(Rc::new(|_, _| act())));
-    give(|w| &mut w.refs, new.handle_to_self());
+    give(|w| &mut w.refs, new.loop_ref());
     give(|w| &mut w.loops, new);
 }
 

@@ -16,7 +16,7 @@ use crate::support::{Counted, Tally, event_loop, pending_with, run_turns};
 fn an_output_that_is_looked_at_outlives_its_set() {
     let event_loop = event_loop();
     let tally = Tally::new();
-    let children = Children::new(&event_loop.handle_to_self());
+    let children = Children::new(&event_loop.loop_ref());
     let output = tally.counted();
     let child = children.spawn(async move { output }, TaskOptions::new());
     assert!(children.step());
@@ -54,7 +54,7 @@ impl Supervisor for TakesTheOutput {
 fn a_child_whose_output_is_taken_while_it_ends_is_counted_out() {
     let event_loop = event_loop();
     let tally = Tally::new();
-    let children = Children::new(&event_loop.handle_to_self());
+    let children = Children::new(&event_loop.loop_ref());
     let output = tally.counted();
     let child = children.spawn(async move { output }, TaskOptions::new());
     let task = child.task().clone();
@@ -95,7 +95,7 @@ fn a_waker_may_drop_the_set_that_keeps_it() {
     // SAFETY: the functions touch no data.
     let waker = ManuallyDrop::new(unsafe { Waker::new(std::ptr::null(), &VTABLE) });
     let tally = Tally::new();
-    let children = Children::new(&event_loop.handle_to_self());
+    let children = Children::new(&event_loop.loop_ref());
     let child = children.spawn(pending_with(tally.counted()), TaskOptions::new());
     assert!(children.step());
     children.set_waker(&Context::from_waker(&waker));
@@ -121,7 +121,7 @@ context_var! { local static CALL: Rc<Call>; }
 #[test]
 fn a_child_that_ends_as_its_awaiter_is_replaced_wakes_the_new_one() {
     let event_loop = event_loop();
-    let children = Rc::new(Children::new(&event_loop.handle_to_self()));
+    let children = Rc::new(Children::new(&event_loop.loop_ref()));
     let ready = Rc::new(Cell::new(false));
     let see = Rc::clone(&ready);
     let future = poll_fn(move |_| if see.get() { Poll::Ready(7) } else { Poll::Pending });

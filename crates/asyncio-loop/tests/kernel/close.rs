@@ -56,7 +56,7 @@ fn destructors_may_do_anything_while_the_loop_closes() {
     let tally = Tally::new();
     let calls = Rc::new(Cell::new(0));
     let pest = || {
-        let (this, calls, tally) = (event_loop.handle_to_self(), Rc::clone(&calls), tally.clone());
+        let (this, calls, tally) = (event_loop.loop_ref(), Rc::clone(&calls), tally.clone());
         let counted = tally.counted();
         OnDrop(move || {
             counted.check();
@@ -97,8 +97,7 @@ fn a_timer_that_is_dropped_by_close_may_cancel_timers() {
         let other = event_loop.call_later(Duration::from_secs(5), || unreachable!());
         let own = Rc::new(RefCell::new(None::<asyncio_loop::TimerHandle>));
         let canceller = OnDrop({
-            let (this, own, counted) =
-                (event_loop.handle_to_self(), Rc::clone(&own), tally.counted());
+            let (this, own, counted) = (event_loop.loop_ref(), Rc::clone(&own), tally.counted());
             move || {
                 counted.check();
                 other.cancel();
@@ -138,7 +137,7 @@ fn a_deadline_inside_a_timers_callback_ends_with_it() {
 fn a_task_started_eagerly_outside_of_a_run_cannot_lose_its_future() {
     let event_loop = event_loop();
     let tally = Tally::new();
-    let (this, counted) = (event_loop.handle_to_self(), tally.counted());
+    let (this, counted) = (event_loop.loop_ref(), tally.counted());
     let closes = async move {
         let closed = this.close();
         counted.check();
@@ -173,7 +172,7 @@ fn a_factory_that_closes_the_loop_gets_no_task() {
 fn a_loop_that_is_dropped_inside_its_run_closes_at_the_end_of_it() {
     let tally = Tally::new();
     let event_loop = event_loop();
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     this.call_later(Duration::from_secs(1), {
         let (this, counted) = (this.clone(), tally.counted());
         move || unreachable!("{} {:?}", size_of_val(&counted), this)
@@ -244,7 +243,7 @@ fn handles_of_every_kind_survive_the_loop() {
         .unwrap();
     run_turns(&event_loop, 1);
     let door = event_loop.handle();
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     let handle2 = event_loop.call_soon(|| unreachable!());
     drop(event_loop);
 
@@ -313,7 +312,7 @@ fn live_in_thread_locals(touch_first: fn()) {
         run_turns(&event_loop, 2);
         let timer = event_loop.call_later(Duration::from_secs(1), || unreachable!());
         let handle = event_loop.call_soon(|| unreachable!());
-        let this = event_loop.handle_to_self();
+        let this = event_loop.loop_ref();
         let cancels = OnDrop({
             let (this, callback) = (this.clone(), callback.clone());
             move || {

@@ -348,7 +348,7 @@ fn destructors_of_futures_may_work_on_other_tasks() {
     let drops = Rc::new(Cell::new(0));
     for index in 0..20 {
         let (all_, drops) = (Rc::clone(&all), Rc::clone(&drops));
-        let (this, tally_) = (event_loop.handle_to_self(), tally.clone());
+        let (this, tally_) = (event_loop.loop_ref(), tally.clone());
         let guard = OnDrop(move || {
             drops.set(drops.get() + 1);
             let handle = all_.borrow_mut().pop();

@@ -320,7 +320,7 @@ fn a_waker_may_be_replaced_while_it_is_cloned() {
     use replacing::SET;
 
     let event_loop = event_loop();
-    SET.set(Some(Children::new(&event_loop.handle_to_self())));
+    SET.set(Some(Children::new(&event_loop.loop_ref())));
     let waker = replacing::waker();
     SET.with_borrow(|set| {
         let set = set.as_ref().unwrap();
@@ -359,7 +359,7 @@ mod calling {
 #[test]
 fn a_waker_may_set_timers_while_it_is_cloned_for_one() {
     let event_loop = event_loop();
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     let waker = calling::waker(move || this.call_later(Duration::from_secs(1), || ()).cancel());
     let noop = LoopWaker::from_waker(Waker::noop());
     let deadline = event_loop.wake_at(event_loop.time(), noop);

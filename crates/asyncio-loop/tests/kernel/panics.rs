@@ -405,7 +405,7 @@ fn foreign_wakers_that_panic_do_not_take_the_loop_down() {
         event_loop.call_later(second * seconds, move || ran.set(ran.get() + 1));
     }
     event_loop.call_later(second * 3, {
-        let this = event_loop.handle_to_self();
+        let this = event_loop.loop_ref();
         move || this.stop()
     });
     event_loop.run_forever().unwrap();

@@ -21,7 +21,7 @@ fn eager() -> TaskOptions {
 fn runs_inside_runs_are_refused_everywhere() {
     let (event_loop, other) = (event_loop(), event_loop());
     let tally = Tally::new();
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     let counted = || tally.counted();
     event_loop
         .run_until_complete(async {
@@ -152,7 +152,7 @@ fn turn_end_hooks_may_add_hooks() {
             this.at_turn_end(Rc::new(move || hook(again.clone(), Rc::clone(&calls))));
         }
     }
-    let (this, kept) = (event_loop.handle_to_self(), Rc::clone(&calls));
+    let (this, kept) = (event_loop.loop_ref(), Rc::clone(&calls));
     event_loop.at_turn_end(Rc::new(move || hook(this.clone(), Rc::clone(&kept))));
     // Nothing is ready and there is no timer: only the hooks keep the loop from blocking for good.
     event_loop.run_forever().unwrap();
@@ -206,7 +206,7 @@ fn what_is_called_may_replace_itself() {
     let task = event_loop.spawn(async {}, TaskOptions::new()).unwrap();
     assert_eq!(&*task.task().name(), "made");
     let again = task.task().clone();
-    let this = event_loop.handle_to_self();
+    let this = event_loop.loop_ref();
     let added = Rc::new(Cell::new(false));
     task.task().on_done(event_loop.callback({
         let added = Rc::clone(&added);

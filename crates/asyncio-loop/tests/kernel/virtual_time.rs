@@ -39,7 +39,7 @@ fn a_virtual_clock_does_not_jump_to_the_end_of_time() {
     let timer = event_loop.call_later(Duration::MAX, || unreachable!());
     assert_eq!(timer.when(), LoopTime::MAX);
     event_loop.call_later(Duration::from_secs(1), {
-        let this = event_loop.handle_to_self();
+        let this = event_loop.loop_ref();
         move || drop(this)
     });
     let door = event_loop.handle();
@@ -77,7 +77,7 @@ fn durations_from_nothing_to_forever_keep_their_order() {
     assert!(order.borrow().is_empty());
     let last = event_loop.time() + year * 500;
     event_loop.call_at(last, {
-        let this = event_loop.handle_to_self();
+        let this = event_loop.loop_ref();
         move || this.stop()
     });
     event_loop.run_forever().unwrap();

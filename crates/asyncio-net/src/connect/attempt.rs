@@ -10,6 +10,7 @@ use rustix::net::sockopt;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::Address;
+use crate::error::explain;
 use crate::io::SocketStream;
 use crate::network::Network;
 
@@ -62,8 +63,7 @@ fn bind(socket: &Socket, address: SocketAddr, local: &[SocketAddr]) -> io::Resul
         match socket.bind(&(*local).into()) {
             Ok(()) => return Ok(()),
             Err(error) => {
-                let text = format!("cannot bind to {local}: {error}");
-                refused = Some(io::Error::new(error.kind(), text));
+                refused = Some(explain(error, format_args!("cannot bind to {local}")));
             }
         }
     }

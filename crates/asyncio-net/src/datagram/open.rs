@@ -12,6 +12,7 @@ use super::medium::Opening;
 use super::options::Options;
 use super::socket::Socket;
 use crate::address::Address;
+use crate::error::explain;
 use crate::network::Network;
 use crate::socket_file::{InUse, SocketFile, bind};
 use crate::sockets::{DatagramOptions, Sockets};
@@ -55,7 +56,8 @@ fn make(local: Option<&Address>, remote: Option<Address>, options: &Options) -> 
         Some(_) => Domain::UNIX,
         None => options.domain(),
     };
-    let socket = socket2::Socket::new(domain, Type::DGRAM, None)?;
+    let socket = socket2::Socket::new(domain, Type::DGRAM, None)
+        .map_err(|error| unnamed(error, local, remote.as_ref()))?;
     if options.reuse_port {
         socket.set_reuse_port(true)?;
     }
@@ -97,14 +99,19 @@ fn simulate(
         inet6: options.domain() == Domain::IPV6,
     };
     let made = sockets.datagrams(local, peer.as_ref(), how);
-    let socket = made.map_err(|error| match (local, &peer) {
-        (Some(local), _) => named("bind to", local, error),
-        (None, Some(peer)) => named("connect to", peer, error),
-        (None, None) => error,
-    })?;
+    let socket = made.map_err(|error| unnamed(error, local, peer.as_ref()))?;
     let (limit, descriptors) = (options.limit, options.descriptors);
     let socket = Opening::Simulated(socket);
     Ok(Opened { socket, file: None, peer, destination, limit, descriptors })
+}
+
+/// An error that does not tell which of the two addresses it is about.
+fn unnamed(error: io::Error, local: Option<&Address>, remote: Option<&Address>) -> io::Error {
+    match (local, remote) {
+        (Some(local), _) => named("bind to", local, error),
+        (None, Some(remote)) => named("connect to", remote, error),
+        (None, None) => error,
+    }
 }
 
 fn invalid(text: &str) -> io::Error {
@@ -112,5 +119,5 @@ fn invalid(text: &str) -> io::Error {
 }
 
 fn named(what: &str, address: &Address, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot {what} {address}: {error}"))
+    explain(error, format_args!("cannot {what} {address}"))
 }

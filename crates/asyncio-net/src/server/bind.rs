@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Socket, Type};
 
 use super::options::Options;
+use crate::error::explain;
 
 /// A socket for each address; if one fails, none.
 ///
@@ -23,7 +24,7 @@ pub(super) fn listen_on<L>(
         match listen(*address) {
             Ok(listener) => listeners.push(listener),
             Err(error) if is_missing(&error) => missing.push((address, error)),
-            Err(error) => return Err(name(error, address)),
+            Err(error) => return Err(explain(error, format_args!("cannot listen on {address}"))),
         }
     }
     if !listeners.is_empty() {
@@ -38,17 +39,6 @@ pub(super) fn listen_on<L>(
 fn is_missing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
-}
-
-/// Says which address it was; unless the system has no sockets left, which is not the address's
-/// fault.
-fn name(error: io::Error, address: &SocketAddr) -> io::Error {
-    use rustix::io::Errno;
-    if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
-        return error;
-    }
-    let text = format!("cannot listen on {address}: {error}");
-    io::Error::new(error.kind(), text)
 }
 
 /// A socket of the system that listens.

@@ -7,6 +7,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::options::Options;
 use crate::address::Address;
+use crate::error::explain;
 use crate::socket_file::{InUse, SocketFile, bind};
 
 /// A socket that listens at `path`, and its file, if the server is to remove that.
@@ -26,7 +27,5 @@ pub(super) fn listen_on(
         });
         Ok((UnixListener::from(socket), file))
     };
-    listen().map_err(|error: io::Error| {
-        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-    })
+    listen().map_err(|error| explain(error, format_args!("cannot listen on {address}")))
 }

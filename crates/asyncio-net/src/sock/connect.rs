@@ -12,6 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrAny, getsockname, sockopt};
 use super::operation::{Operation, operate};
 use crate::address::Address;
 use crate::endpoint::Endpoint;
+use crate::error::explain;
 use crate::resolve::{Family, resolve};
 
 /// The address that [`sock_connect`] connects to: an [`Endpoint`] (and whatever can be one), or any
@@ -95,9 +96,8 @@ pub fn sock_connect(
             SockTarget::Endpoint(endpoint) => Address::Inet(resolve_for(socket, &endpoint).await?),
         };
         let connected = async { connect(socket, &address.to_any()?).await };
-        connected.await.map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"))
-        })
+        let name = |error| explain(error, format_args!("cannot connect to {address}"));
+        connected.await.map_err(name)
     })
 }
 

@@ -528,6 +528,7 @@ impl StreamReader {
     /// assert_eq!(poll_fn(|cx| reader.poll_read_into(cx, &mut array)).await.unwrap(), 3);
     /// # });
     /// ```
+    #[doc(hidden)]
     pub fn poll_read_into(
         &mut self,
         cx: &mut Context<'_>,
@@ -560,6 +561,7 @@ impl StreamReader {
     /// assert_eq!(reader.buffered(), b"abc");
     /// # });
     /// ```
+    #[doc(hidden)]
     #[inline]
     pub fn poll_fill_buf(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         self.state.check()?;

@@ -283,6 +283,7 @@ impl StreamWriter {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
+    #[doc(hidden)]
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.connection().poll_write(cx, &[bytes])
     }
@@ -310,6 +311,7 @@ impl StreamWriter {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
+    #[doc(hidden)]
     pub fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
@@ -347,6 +349,7 @@ impl StreamWriter {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
+    #[doc(hidden)]
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection().poll_flush_alone(cx)
     }
@@ -374,6 +377,7 @@ impl StreamWriter {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
+    #[doc(hidden)]
     pub fn poll_write_eof(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection().poll_write_eof(cx)
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use asyncio_loop::machinery::report_unclosed;
 use asyncio_loop::{
-    Executor, Job, JobError, JobPanic, RunningJob, StuckJobs, ThreadFuture, ThreadPoolExecutor,
+    Executor, Job, JobError, Panic, RunningJob, StuckJobs, ThreadFuture, ThreadPoolExecutor,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -274,7 +274,7 @@ impl Shared {
         let request = frame::request(calls, name, &arguments).map_err(PoolError::Io)?;
         match self.exchange(limit, name, &request)? {
             Reply::Value(bytes) => Ok(postcard::from_bytes(&bytes).map_err(encoding)?),
-            Reply::Panicked(text) => Err(JobError::Panicked(JobPanic::new(Box::new(text)))),
+            Reply::Panicked(text) => Err(JobError::Panicked(Panic::new(Box::new(text)))),
             Reply::Unreadable(reason) => Err(PoolError::Encoding { function: name, reason }.into()),
             Reply::Unknown => Err(PoolError::NotRegistered { function: name }.into()),
         }

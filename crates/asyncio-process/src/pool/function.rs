@@ -51,6 +51,7 @@ impl<A, R> fmt::Debug for PoolFunction<A, R> {
 /// A [`PoolFunction`] of any argument and result; there are no others.
 pub trait Registrable: Sync + private::Call {
     /// Returns its name.
+    #[doc(hidden)]
     fn name(&self) -> &'static str;
 }
 

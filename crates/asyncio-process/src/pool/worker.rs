@@ -10,7 +10,7 @@ use std::process;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use asyncio_loop::JobPanic;
+use asyncio_loop::Panic;
 
 use super::frame::{self, Calls, Reply};
 use super::function::{self, Registrable};
@@ -115,8 +115,8 @@ fn answer(calls: Calls, name: &str, arguments: &[u8]) -> Reply {
 }
 
 fn panic_text(payload: Box<dyn Any + Send>) -> String {
-    let panic = JobPanic::new(payload);
-    let text = panic.message().unwrap_or_else(|| "a value that is no text".to_owned());
+    let panic = Panic::new(payload);
+    let text = panic.message();
     // What it holds may panic as well, when it is dropped; there is nothing to be done with that
     // one.
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {

@@ -22,6 +22,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Instant;
 
+use asyncio_loop::machinery::announce_wait;
+
 use super::waiting::{For, Tasks, Threads, call, wake};
 use crate::error::{TaskDoneError, TryGetError, TryPutError};
 use crate::queue::Order;
@@ -575,6 +577,9 @@ fn wait<'a, O>(
     inside: Lock<'a, O>,
     patience: Patience,
 ) -> (Lock<'a, O>, bool) {
+    if !matches!(patience, Patience::None) {
+        announce_wait();
+    }
     let until = match patience {
         Patience::None => return (inside, false),
         Patience::Until(deadline) => deadline,

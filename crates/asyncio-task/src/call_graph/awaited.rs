@@ -10,6 +10,7 @@ use crate::task::Task;
 /// What has a [`CallGraph`]: tasks and promises.
 pub trait Awaitable {
     /// See [`CallGraph::of`].
+    #[doc(hidden)]
     fn capture(&self) -> CallGraph;
 }
 

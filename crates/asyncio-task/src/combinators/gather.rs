@@ -119,6 +119,7 @@ pub trait Gather {
 
     /// Runs the futures.
     #[track_caller]
+    #[doc(hidden)]
     fn gather(self) -> impl Future<Output = Self::Output>;
 }
 
@@ -137,6 +138,7 @@ pub trait TryGather {
 
     /// Runs the futures, up to the first error.
     #[track_caller]
+    #[doc(hidden)]
     fn try_gather(self) -> impl Future<Output = Result<Self::Output, Self::Error>>;
 }
 

@@ -87,6 +87,7 @@ pub trait Race {
 
     /// Runs the futures.
     #[track_caller]
+    #[doc(hidden)]
     fn race(self) -> impl Future<Output = Self::Output>;
 }
 

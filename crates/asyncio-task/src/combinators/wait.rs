@@ -123,7 +123,7 @@ impl<T> WaitTasks<T> {
         let mut deadline = None;
         poll_fn(|cx| watch.poll(&mut deadline, cx)).await;
         drop(watch);
-        self.tasks.into_iter().partition(Task::is_done)
+        self.tasks.into_iter().partition(|task| task.is_done())
     }
 }
 

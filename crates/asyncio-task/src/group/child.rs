@@ -33,6 +33,7 @@ pub trait ChildOutput<E> {
     /// # Errors
     ///
     /// The error that the group is to fail with.
+    #[doc(hidden)]
     fn into_result(self) -> Result<Self::Value, E>;
 }
 

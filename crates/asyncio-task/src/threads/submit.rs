@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
 use asyncio_loop::{
-    JobError, JobPanic, LoopClosed, LoopHandle, TaskOptions, TaskRef, ThreadFuture, ThreadPromise,
+    JobError, LoopClosed, LoopHandle, Panic, TaskOptions, TaskRef, ThreadFuture, ThreadPromise,
     running_loop,
 };
 
@@ -181,8 +181,8 @@ fn start<F, Fut>(
             tasks.0.borrow_mut().insert(number, task.task_ref().clone());
         }
         Err(payload) => {
-            let panic = JobPanic::new(payload);
-            let text = panic.to_string();
+            let panic = Panic::new(payload);
+            let text = panic.message();
             if let Some(promise) = promise.take() {
                 promise.set_error(JobError::Panicked(panic));
             }
@@ -204,7 +204,7 @@ async fn keep<Fut: Future>(
     let outcome = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Err(payload) => Poll::Ready(Err(JobError::Panicked(JobPanic::new(payload)))),
+        Err(payload) => Poll::Ready(Err(JobError::Panicked(Panic::new(payload)))),
     })
     .await;
     if let Some(promise) = promise.take() {

@@ -204,7 +204,7 @@ impl Machine {
 
     /// Runs a turn, if there is something to do. Returns whether there was.
     pub(super) fn turn(&self) -> bool {
-        let event_loop = self.run.borrow().as_ref().map(|run| run.event_loop.handle_to_self());
+        let event_loop = self.run.borrow().as_ref().map(|run| run.event_loop.loop_ref());
         let Some(event_loop) = event_loop.filter(|it| self.is_running() && self.has_work(it))
         else {
             return false;

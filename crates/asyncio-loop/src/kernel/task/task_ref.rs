@@ -168,6 +168,7 @@ impl TaskRef {
     /// assert_eq!(raw.task().type_name(), std::any::type_name::<Ready<i32>>());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         self.ptr().type_name()
@@ -272,6 +273,7 @@ impl TaskRef {
     /// assert!(!raw.task().is_cancelled());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn is_panicked(&self) -> bool {
         self.ptr().has(PANICKED)
@@ -292,6 +294,7 @@ impl TaskRef {
     /// assert!(!this.is_running());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.ptr().has(RUNNING)
@@ -315,6 +318,7 @@ impl TaskRef {
     /// # raw.task().request_cancel();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn is_scheduled(&self) -> bool {
         self.ptr().has(SCHEDULED)
@@ -341,6 +345,7 @@ impl TaskRef {
     /// # raw.task().request_cancel();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn waits_for(&self) -> Option<WaitsFor> {
         let flags = self.ptr().flags.get();
@@ -392,6 +397,7 @@ impl TaskRef {
     /// assert!(raw.task().is_done());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     pub fn wake(&self) {
         self.0.schedule();
     }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use asyncio_loop::{JobError, JobPanic, ThreadFuture, ThreadPromise};
+use asyncio_loop::{JobError, Panic, ThreadFuture, ThreadPromise};
 
 #[derive(Debug)]
 pub(super) struct End {
@@ -45,12 +45,11 @@ impl End {
 
     /// Runs the body of a thread.
     pub(super) fn run_thread(&self, body: impl FnOnce()) {
-        let panic = catch_unwind(AssertUnwindSafe(body)).err().map(JobPanic::new);
+        let panic = catch_unwind(AssertUnwindSafe(body)).err().map(Panic::new);
         self.change(|state| {
             state.left -= 1;
             if let Some(panic) = panic {
-                let message = || panic.message().unwrap_or_else(|| panic.to_string());
-                state.panic.get_or_insert_with(message);
+                state.panic.get_or_insert_with(|| panic.message());
             }
         });
     }
@@ -67,7 +66,7 @@ impl End {
         for promise in waiting {
             promise.set_outcome(match &panic {
                 None => Ok(()),
-                Some(panic) => Err(JobError::Panicked(JobPanic::new(Box::new(panic.clone())))),
+                Some(panic) => Err(JobError::Panicked(Panic::new(Box::new(panic.clone())))),
             });
         }
     }
