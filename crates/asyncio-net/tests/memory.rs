@@ -17,7 +17,7 @@ fn an_abort_is_a_reset_after_what_was_sent() {
     run(async {
         let ((_reader, writer), (mut peer, answers)) = streams();
         writer.write("sent");
-        writer.drain().await?;
+        writer.flush().await?;
         writer.transport().abort();
         assert_eq!(peer.read(10).await?, "sent");
         for _ in 0..2 {
