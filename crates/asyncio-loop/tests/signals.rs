@@ -459,6 +459,7 @@ fn real_time_signals_are_signals_like_others() {
 }
 
 // What a listener costs among many is measured by benches/src/bin/growth.rs.
+#[cfg(target_os = "linux")]
 #[test]
 fn listeners_leave_in_any_order_and_the_others_hear_on() {
     run(async {

@@ -65,7 +65,7 @@ impl Future for Drive {
             Burst::Over => return Poll::Ready(Ok(())),
             // It wakes this future when tokio has polled its own driver, not only its other tasks.
             Burst::Busy => _ = pin!(yield_now()).poll(cx),
-            Burst::Idle if cfg!(target_os = "linux") => {}
+            Burst::Idle if cfg!(all(target_os = "linux", not(portable))) => {}
             Burst::Idle => self.wait_for_timer(cx),
         }
         Poll::Pending

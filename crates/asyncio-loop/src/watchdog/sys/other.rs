@@ -2,8 +2,8 @@
 
 use super::Registers;
 
-pub(super) const COUNT: usize = 1;
-pub(super) const STACK_POINTER: usize = 0;
+pub(in crate::watchdog) const COUNT: usize = 1;
+pub(in crate::watchdog) const STACK_POINTER: usize = 0;
 
 /// # Safety
 ///
