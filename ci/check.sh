@@ -104,7 +104,7 @@ check_alone() {
     for crate in $crates; do
         cargo check -q -p "$crate"
     done
-    for features in "" macros net process process-pool http monitor testing tokio-runtime; do
+    for features in "" macros net process process-pool http monitor quinn testing tokio-runtime; do
         cargo check -q -p asyncio --no-default-features --features "$features"
     done
     if cargo tree -q -p asyncio -e normal | grep -w serde; then

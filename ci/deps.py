@@ -34,8 +34,11 @@ ALLOWED = {
 
 # Crates of which programs on Linux may get two versions, each with the reason.
 DUPLICATES = {
+    "cpufeatures": "sha1 (of tungstenite) still uses 0.2, chacha20 (of quinn's rand) 0.3",
     "getrandom": "ring still uses 0.2",
     "miniz_oxide": "backtrace still uses 0.8",
+    "rand": "tungstenite still uses 0.9, quinn 0.10",
+    "rand_core": "as rand",
 }
 
 REGISTRY = "registry+https://github.com/rust-lang/crates.io-index"

@@ -56,6 +56,7 @@
 //!   `AsyncBufRead` and `AsyncWrite` of the crate `futures-io`; `from_futures_io` makes streams of
 //!   ours of what has these traits.
 //! * `hyper`: they have `Read` and `Write` of `hyper::rt`, so hyper takes them as they are.
+//! * `send`: `ThreadsafeStream`, which may travel to another thread.
 //! * `tokio`: they have those of `tokio::io`; `from_tokio`.
 #![deny(unsafe_code)]
 
@@ -134,6 +135,11 @@ pub use sock::{
 };
 #[cfg(feature = "futures-core")]
 pub use stream::Lines;
+#[cfg(all(
+    feature = "send",
+    any(feature = "futures-io", feature = "hyper", feature = "tokio")
+))]
+pub use stream::ThreadsafeStream;
 pub use stream::{
     Closed, DEFAULT_LIMIT, JoinedStream, StreamFeeder, StreamReader, StreamWriter, feed_reader,
     feed_reader_with_limit, stream_over,

@@ -40,6 +40,8 @@ mod group;
 mod interrupt;
 mod interval;
 #[cfg(feature = "send")]
+mod kept;
+#[cfg(feature = "send")]
 mod local;
 mod loop_hook;
 mod promise;
@@ -91,6 +93,8 @@ pub use threads::{
 #[doc(hidden)]
 pub mod machinery {
     pub use crate::cancel::cancel_all;
+    #[cfg(feature = "send")]
+    pub use crate::kept::Kept;
     pub use crate::loop_hook::set_loop_hook;
 }
 

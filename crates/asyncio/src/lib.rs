@@ -116,7 +116,9 @@
 //!   `[dev-dependencies]`.
 //! * `tokio-runtime`: the module `tokio_runtime`, for crates that need tokio's runtime; see
 //!   `docs/EMBEDDING.md` of the repository.
-//! * `send`: `local` makes a future of this thread `Send`, for axum's handlers and the like.
+//! * `send`: `local` makes a future of this thread `Send`, for axum's handlers and the like, and
+//!   `net::ThreadsafeStream` a stream.
+//! * `quinn`: QUIC by the crate quinn, in the module `quinn`.
 
 #![forbid(unsafe_code)]
 // This page links to items of every feature.
@@ -168,6 +170,8 @@ pub use asyncio_process::{
     Command, Process, Stdio, SubprocessProtocol, SubprocessTransport, create_subprocess_exec,
     create_subprocess_shell,
 };
+#[cfg(feature = "quinn")]
+pub use asyncio_quinn as quinn;
 pub use asyncio_sync::{
     Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, LifoQueue, Lock, PriorityQueue,
     Queue, QueueShutDown, Semaphore, TryGetError, TryPutError, mixed,

@@ -16,6 +16,11 @@
 
 #[cfg(feature = "futures-core")]
 pub use asyncio_net::Lines;
+#[cfg(all(
+    feature = "send",
+    any(feature = "futures-io", feature = "http", feature = "hyper", feature = "tokio")
+))]
+pub use asyncio_net::ThreadsafeStream;
 #[cfg(feature = "futures-io")]
 pub use asyncio_net::from_futures_io;
 #[cfg(feature = "tokio")]

@@ -12,6 +12,8 @@ mod over;
 mod reader;
 mod reading;
 mod scan;
+#[cfg(all(feature = "send", any(feature = "futures-io", feature = "hyper", feature = "tokio")))]
+mod threadsafe;
 #[cfg(feature = "tokio")]
 mod tokio_io;
 mod writer;
@@ -23,4 +25,9 @@ pub use lines::Lines;
 pub use over::stream_over;
 pub(crate) use over::streams;
 pub use reader::{DEFAULT_LIMIT, StreamReader};
+#[cfg(all(
+    feature = "send",
+    any(feature = "futures-io", feature = "hyper", feature = "tokio")
+))]
+pub use threadsafe::ThreadsafeStream;
 pub use writer::{Closed, StreamWriter};

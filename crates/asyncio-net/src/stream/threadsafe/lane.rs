@@ -1,0 +1,162 @@
+//! One direction of a relayed stream: bytes that go from one thread to another.
+
+use std::io::{self, ErrorKind};
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+
+/// So many bytes wait for the other thread.
+const CAPACITY: usize = 64 * 1024;
+
+/// Bytes are put in by one thread, the *giver*, and taken out by another, the *taker*.
+#[derive(Debug, Default)]
+pub(super) struct Lane(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: BytesMut,
+    /// No more comes, or only this error.
+    end: Option<Result<(), ErrorKind>>,
+    /// The taker is gone, so bytes are refused.
+    refusal: Option<ErrorKind>,
+    /// What was put in, or the end, has not left yet.
+    is_unsettled: bool,
+    giver: Option<Waker>,
+    taker: Option<Waker>,
+}
+
+impl Lane {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, then wakes whom `change` names, without the lock.
+    fn change(&self, change: impl FnOnce(&mut State) -> [Option<Waker>; 2]) {
+        let woken = change(&mut self.state());
+        woken.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    // The giver.
+
+    /// Puts in the beginning of `bytes`, as much as there is room for; waits while there is none.
+    pub(super) fn poll_put(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut state = self.state();
+        if state.end.is_some() {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        if let Some(kind) = state.refusal {
+            return Poll::Ready(Err(kind.into()));
+        }
+        let count = bytes.len().min(CAPACITY.saturating_sub(state.bytes.len()));
+        if count == 0 && !bytes.is_empty() {
+            set(&mut state.giver, cx);
+            return Poll::Pending;
+        }
+        state.bytes.extend_from_slice(&bytes[..count]);
+        state.is_unsettled = true;
+        let taker = state.taker.take();
+        drop(state);
+        if let Some(taker) = taker {
+            taker.wake();
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Waits until bytes would be taken.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.state();
+        if let Some(kind) = state.refusal {
+            return Poll::Ready(Err(kind.into()));
+        }
+        // Also when there is room: a taker that goes wakes the giver.
+        set(&mut state.giver, cx);
+        if state.bytes.len() < CAPACITY { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// No more comes. The first end counts.
+    pub(super) fn end(&self, end: Result<(), ErrorKind>) {
+        self.change(|state| {
+            if state.end.is_some() {
+                return [None, None];
+            }
+            state.end = Some(end);
+            state.is_unsettled = true;
+            [state.taker.take(), None]
+        });
+    }
+
+    /// Waits until everything that was put in, and the end, has left.
+    pub(super) fn poll_settled(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.state();
+        if !state.is_unsettled {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(kind) = state.refusal {
+            return Poll::Ready(Err(kind.into()));
+        }
+        set(&mut state.giver, cx);
+        Poll::Pending
+    }
+
+    // The taker.
+
+    /// Shows `take` the bytes that are there, and drops as many as it says; waits while there are
+    /// none. At the end `take` is not called.
+    pub(super) fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&mut BytesMut),
+    ) -> Poll<io::Result<()>> {
+        let mut state = self.state();
+        if state.bytes.is_empty() {
+            return match state.end {
+                Some(end) => Poll::Ready(end.map_err(io::Error::from)),
+                None => {
+                    set(&mut state.taker, cx);
+                    Poll::Pending
+                }
+            };
+        }
+        take(&mut state.bytes);
+        let giver = state.giver.take();
+        drop(state);
+        if let Some(giver) = giver {
+            giver.wake();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// All bytes that are there; `None` at the end.
+    pub(super) fn poll_take_all(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        let mut taken = None;
+        let poll = self.poll_take(cx, |bytes| taken = Some(mem::take(bytes).freeze()));
+        poll.map_ok(|()| taken)
+    }
+
+    /// What was taken has left.
+    pub(super) fn settle(&self) {
+        self.change(|state| {
+            state.is_unsettled = !state.bytes.is_empty();
+            [state.giver.take(), None]
+        });
+    }
+
+    /// Nobody takes any more. Whoever puts something in is told so.
+    pub(super) fn refuse(&self, kind: ErrorKind) {
+        self.change(|state| {
+            state.refusal.get_or_insert(kind);
+            state.bytes.clear();
+            [state.giver.take(), None]
+        });
+    }
+}
+
+/// A waker of the same task stays.
+fn set(place: &mut Option<Waker>, cx: &Context<'_>) {
+    match place {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *place = Some(cx.waker().clone()),
+    }
+}

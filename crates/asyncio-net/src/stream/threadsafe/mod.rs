@@ -1,0 +1,227 @@
+//! A stream that may travel to another thread.
+
+mod carry;
+#[cfg(feature = "futures-io")]
+mod futures_io;
+#[cfg(feature = "hyper")]
+mod hyper_io;
+mod lane;
+#[cfg(feature = "tokio")]
+mod tokio_io;
+
+use std::cell::{RefCell, RefMut};
+use std::fmt;
+use std::io;
+use std::mem;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use asyncio_task::machinery::Kept;
+use asyncio_task::{TaskOptions, create_task_with, running_loop};
+
+use self::carry::{Carrier, Lanes};
+use super::JoinedStream;
+
+/// A stream that may travel to another thread, for code that asks for `Send`.
+///
+/// On the thread of its loop it is the [`JoinedStream`] itself, which costs a comparison of thread
+/// numbers: hold it in a `Send` future of axum, tower or tonic that never leaves the loop, or give
+/// it to a crate that spawns its tasks on tokio beside the loop.
+///
+/// The first use on another thread leaves the connection where it is, and has a task of the loop
+/// carry the bytes from then on, also if the stream comes back. Up to 64 KiB wait in each
+/// direction. Flushing waits until the bytes have left the loop, too.
+///
+/// Dropped on any thread, it closes the connection at home, after what was written has been sent.
+/// When the loop is closed, reads and writes elsewhere fail with
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted).
+///
+/// It has the same traits as `JoinedStream`, with the same features. With the feature `send` and
+/// one of those.
+///
+/// # From asyncio
+///
+/// There is none there: transports are not thread-safe.
+///
+/// # Examples
+///
+/// A thread with an executor of its own:
+///
+#[cfg_attr(feature = "futures-io", doc = "```")]
+#[cfg_attr(not(feature = "futures-io"), doc = "```ignore")]
+/// use asyncio_net::{ThreadsafeStream, open_connection, start_server};
+/// use asyncio_task::to_thread;
+/// use futures::executor::block_on;
+/// use futures::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// asyncio_task::run(async {
+///     let server = start_server("127.0.0.1:0", async |mut reader, writer| {
+///         let question = reader.read_to_end().await?;
+///         writer.write(&question.to_ascii_uppercase());
+///         writer.close().await
+///     })
+///     .await?;
+///     let (reader, writer) = open_connection(server.local_addr()?).await?;
+///     let mut stream = ThreadsafeStream::new(reader.join(writer));
+///     let talk = move || {
+///         block_on(async {
+///             stream.write_all(b"hello").await?;
+///             stream.close().await?;
+///             let mut answer = String::new();
+///             stream.read_to_string(&mut answer).await?;
+///             std::io::Result::Ok(answer)
+///         })
+///     };
+///     assert_eq!(to_thread(talk).await.unwrap()?, "HELLO");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// ```
+#[doc(alias = "Send")]
+pub struct ThreadsafeStream {
+    state: State,
+}
+
+/// `None` when it has gone on as a stream of its own.
+type Place = RefCell<Option<JoinedStream>>;
+
+enum State {
+    Home(Kept<Place>),
+    Away(Arc<Lanes>),
+    /// The loop is closed, or this is dropped.
+    Gone,
+}
+
+/// Where the bytes are for the calling thread.
+enum Side<'a> {
+    Home(AtHome),
+    Away(&'a Lanes),
+}
+
+/// The stream, for the time of one call.
+struct AtHome(Rc<Place>);
+
+impl AtHome {
+    fn stream(&self) -> RefMut<'_, JoinedStream> {
+        RefMut::map(self.0.borrow_mut(), |stream| {
+            stream.as_mut().expect("it is there until the end")
+        })
+    }
+}
+
+impl ThreadsafeStream {
+    /// A stream of the loop that runs.
+    ///
+    /// # Panics
+    ///
+    /// Where no loop runs.
+    #[must_use]
+    pub fn new(stream: JoinedStream) -> Self {
+        let place = RefCell::new(Some(stream));
+        Self { state: State::Home(Kept::new(&running_loop(), place)) }
+    }
+
+    /// The stream itself; `None` on another thread, and once it has been used on one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use asyncio_net::{JoinedStream, ThreadsafeStream};
+    ///
+    /// asyncio_task::run(async {
+    ///     let (ours, _theirs) = UnixStream::pair()?;
+    ///     let stream = ThreadsafeStream::new(JoinedStream::from_std(ours)?);
+    ///     assert!(stream.into_inner().is_some());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn into_inner(self) -> Option<JoinedStream> {
+        match &self.state {
+            State::Home(kept) => kept.get()?.take(),
+            State::Away(_) | State::Gone => None,
+        }
+    }
+
+    fn side(&mut self) -> io::Result<Side<'_>> {
+        if matches!(&self.state, State::Home(kept) if !kept.is_home()) {
+            self.leave_home();
+        }
+        let closed = || io::ErrorKind::ConnectionAborted.into();
+        match &self.state {
+            State::Home(kept) => kept.get().map(|place| Side::Home(AtHome(place))),
+            State::Away(lanes) => Some(Side::Away(lanes)),
+            State::Gone => None,
+        }
+        .ok_or_else(closed)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.side()? {
+            Side::Home(home) => home.stream().writer().poll_flush(cx),
+            Side::Away(lanes) => lanes.outgoing.poll_settled(cx),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.side()? {
+            Side::Home(home) => home.stream().writer().poll_write_eof(cx),
+            Side::Away(lanes) => {
+                lanes.outgoing.end(Ok(()));
+                lanes.outgoing.poll_settled(cx)
+            }
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.side()? {
+            Side::Home(home) => home.stream().writer().poll_write_vectored(cx, slices),
+            Side::Away(lanes) => {
+                let first = slices.iter().find(|slice| !slice.is_empty());
+                lanes.outgoing.poll_put(cx, first.map_or(&[], |slice| slice))
+            }
+        }
+    }
+
+    /// The connection stays, and a task there carries its bytes.
+    fn leave_home(&mut self) {
+        let State::Home(kept) = mem::replace(&mut self.state, State::Gone) else { return };
+        let lanes = Arc::<Lanes>::default();
+        let carrier = Carrier(Arc::clone(&lanes));
+        let starts = kept.send_home(|place| {
+            if let Some(stream) = place.take() {
+                let carrying = carrier.carry(stream);
+                drop(create_task_with(carrying, TaskOptions::new().hidden()));
+            }
+        });
+        if starts {
+            self.state = State::Away(lanes);
+        }
+    }
+}
+
+impl Drop for ThreadsafeStream {
+    fn drop(&mut self) {
+        // At home it goes home by itself.
+        if let State::Away(lanes) = &self.state {
+            lanes.outgoing.end(Ok(()));
+            lanes.incoming.refuse(io::ErrorKind::BrokenPipe);
+        }
+    }
+}
+
+impl fmt::Debug for ThreadsafeStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match &self.state {
+            State::Home(_) => "home",
+            State::Away(_) => "relayed",
+            State::Gone => "closed",
+        };
+        f.debug_tuple("ThreadsafeStream").field(&format_args!("{place}")).finish()
+    }
+}
