@@ -11,18 +11,15 @@ use asyncio_net::{
     AddrInfoHints, ConnectErrors, Family, create_connection, create_server, getaddrinfo,
     getnameinfo, open_connection,
 };
-use common::{Echo, Recorder, reports, run, settle, silent_address};
-
-fn dead_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
+use common::{Echo, Recorder, dead_address, reports, run, settle, silent_address};
 
 // T-031
 #[test]
 fn addresses_are_tried_in_order_until_one_connects() {
     run(async || {
         let server = create_server("127.0.0.1:0", || Echo).await?;
-        let addresses = vec![dead_address(), server.local_addr()?, dead_address()];
+        let [(_one, first), (_other, last)] = [dead_address(), dead_address()];
+        let addresses = vec![first, server.local_addr()?, last];
         let transport = create_connection(addresses, Recorder::default).await?;
         assert_eq!(transport.peer_addr()?, server.local_addr()?);
         Ok(())
@@ -33,7 +30,8 @@ fn addresses_are_tried_in_order_until_one_connects() {
 #[test]
 fn when_none_connects_all_errors_are_kept() {
     run(async || {
-        let addresses = vec![dead_address(), dead_address()];
+        let [(_one, first), (_other, last)] = [dead_address(), dead_address()];
+        let addresses = vec![first, last];
         let error = open_connection(addresses.clone()).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         let errors = error.get_ref().unwrap().downcast_ref::<ConnectErrors>().unwrap();
@@ -84,11 +82,11 @@ fn happy_eyeballs_go_on_at_once_after_a_failure() {
     run(async || {
         let server = create_server("127.0.0.1:0", || Echo).await?;
         let delay = Duration::from_secs(3600);
-        let addresses = vec![dead_address(), dead_address(), server.local_addr()?];
+        let [(_one, first), (_other, second)] = [dead_address(), dead_address()];
+        let addresses = vec![first, second, server.local_addr()?];
         let (_, writer) = open_connection(addresses).happy_eyeballs_delay(delay).await?;
         assert_eq!(writer.peer_addr()?, server.local_addr()?);
-        let dead = vec![dead_address(), dead_address()];
-        assert!(open_connection(dead).happy_eyeballs_delay(delay).await.is_err());
+        assert!(open_connection(vec![first, second]).happy_eyeballs_delay(delay).await.is_err());
         Ok(())
     });
 }
@@ -126,7 +124,8 @@ fn a_missing_or_impossible_port_is_an_error() {
 #[test]
 fn a_local_address_of_another_family_is_an_error() {
     run(async || {
-        let connecting = open_connection(dead_address()).local_addr("[::1]:0");
+        let (_kept, dead) = dead_address();
+        let connecting = open_connection(dead).local_addr("[::1]:0");
         let error = connecting.await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         Ok(())
@@ -218,7 +217,8 @@ fn a_name_that_does_not_exist_is_named_in_the_error() {
 fn nothing_is_reported_when_connecting_fails() {
     run(async || {
         let reports = reports();
-        assert!(open_connection(dead_address()).await.is_err());
+        let (_kept, dead) = dead_address();
+        assert!(open_connection(dead).await.is_err());
         settle().await;
         assert!(reports.borrow().is_empty());
         Ok(())

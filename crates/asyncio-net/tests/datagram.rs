@@ -14,7 +14,7 @@ use asyncio_net::{
     Address, CreateDatagramEndpoint, DatagramProtocol, DatagramTransport, Family,
     create_datagram_endpoint,
 };
-use common::{Log, TempDir, bytes, reports, run, settle, turn};
+use common::{Log, TempDir, bytes, deaf_socket, reports, run, settle, turn};
 use socket2::SockRef;
 
 const LOOPBACK: &str = "127.0.0.1:0";
@@ -131,8 +131,8 @@ fn addresses_need_a_family_in_common() {
 #[test]
 fn an_address_in_use_is_an_error_that_names_it() {
     run(async || {
-        let taken = socket().local_addr()?;
-        let _taken = UdpSocket::bind(taken)?;
+        let socket = socket();
+        let taken = socket.local_addr()?;
         let error = refused(|new| new.local_addr(taken)).await;
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains(&taken.to_string()));
@@ -550,15 +550,14 @@ fn resume_writing_runs_in_the_context_of_the_endpoint() {
 #[test]
 fn an_error_is_told_and_the_endpoint_goes_on() {
     run(async || {
-        let peer = socket();
+        let peer = deaf_socket();
         let address = peer.local_addr()?;
-        drop(peer);
         let (recorder, transport) = endpoint(|new| bound(new).remote_addr(address)).await?;
         transport.send(b"nobody is there");
         recorder.log.until("error ConnectionRefused").await;
 
-        let peer = UdpSocket::bind(address)?;
-        peer.send_to(b"now there is", transport.local_addr().unwrap())?;
+        peer.connect(transport.local_addr().unwrap())?;
+        peer.send(b"now there is")?;
         recorder.log.until("12 bytes").await;
         assert!(!transport.is_closing());
         Ok(())
@@ -583,9 +582,9 @@ fn an_error_of_a_send_is_told_in_a_step_of_its_own() {
 fn a_port_where_nobody_listens_does_not_stop_the_receiving() {
     run(async || {
         let (recorder, transport) = endpoint(bound).await?;
-        let dead = socket().local_addr()?;
+        let dead = deaf_socket();
         for _ in 0..3 {
-            transport.send_to(b"nobody is there", dead);
+            transport.send_to(b"nobody is there", dead.local_addr()?);
         }
         settle().await;
         socket().send_to(b"hello", transport.local_addr().unwrap())?;
@@ -780,7 +779,9 @@ fn a_protocol_that_holds_its_transport_does_not_hold_the_socket_beyond_the_loop(
     }
     let address = RefCell::new(None);
     run(async || {
-        let transport = bound(create_datagram_endpoint(|| Holds(None))).await?;
+        // An address of its own, whose ports no other test gets.
+        let host = if cfg!(target_os = "linux") { "127.0.0.3:0" } else { LOOPBACK };
+        let transport = create_datagram_endpoint(|| Holds(None)).local_addr(host).await?;
         address.replace(transport.local_addr().ok());
         Ok(())
     });

@@ -17,7 +17,8 @@ use asyncio_net::{
     open_write_pipe, start_server, stream_over, upgrade_streams,
 };
 use asyncio_task::{Task, create_task};
-use common::{run, settle, turn, until};
+use common::{run, settle, turn, until, wait_for};
+use rustix::event::PollFlags;
 use rustix::net::Shutdown;
 use socket2::SockRef;
 
@@ -78,6 +79,7 @@ fn a_reset_that_the_writer_meets_is_everybodys() {
     run(async || {
         let (mut reader, writer, theirs) = pair().await?;
         reset(theirs);
+        writer.transport().with_socket(|socket| wait_for(socket, PollFlags::HUP));
         writer.write([0; 10_000]);
         assert_eq!(writer.flush().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
         assert_reset(&mut reader, &writer).await;

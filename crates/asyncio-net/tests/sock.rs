@@ -14,7 +14,7 @@ use asyncio_net::{
     sock_sendto,
 };
 use asyncio_task::{create_task, yield_now};
-use common::{TempDir, bytes, run, settle};
+use common::{TempDir, bytes, dead_address, run, settle};
 use socket2::{Domain, Socket, Type};
 
 /// Two non-blocking sockets that are connected.
@@ -65,7 +65,7 @@ fn connect_accept_send_receive() {
 #[test]
 fn a_refused_connection_names_the_address() {
     run(async || {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let (_kept, address) = dead_address();
         let error = sock_connect(&unconnected(), address).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert!(error.to_string().contains(&address.to_string()), "{error}");

@@ -18,7 +18,7 @@ use asyncio_net::{
     sock_sendall, sock_sendto,
 };
 use asyncio_task::{Task, create_task};
-use common::{TempDir, run, settle, silent_address};
+use common::{TempDir, deaf_socket, run, settle, silent_address};
 use socket2::{SockRef, Socket};
 
 /// More than a connection takes while nobody reads.
@@ -249,10 +249,10 @@ fn a_socket_that_is_shut_down_ends_the_operations_that_wait() {
 #[test]
 fn a_refusal_of_an_earlier_datagram_is_told_to_each_operation() {
     run(async || {
-        let dead = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+        let dead = deaf_socket();
         for which in 0..RECEIVES {
             let socket = datagrams();
-            socket.connect(dead)?;
+            socket.connect(dead.local_addr()?)?;
             let receiving = receive(which, &socket);
             waits(&receiving).await;
             socket.send(b"nobody is there")?;

@@ -13,7 +13,8 @@ use asyncio_net::{
     create_buffered_connection, create_buffered_server, create_connection, create_server,
 };
 use asyncio_task::create_task;
-use common::{Echo, Log, Recorder, bytes, reports, run, settle, turn, until};
+use common::{Echo, Log, Recorder, bytes, reports, run, settle, turn, until, wait_for};
+use rustix::event::PollFlags;
 use socket2::SockRef;
 
 /// A recorder's connection, and the other end by hand.
@@ -826,6 +827,7 @@ fn what_is_written_in_one_turn_leaves_together() {
         assert_eq!(transport.write_buffer_size(), 120);
         turn().await;
         assert_eq!(transport.write_buffer_size(), 0);
+        wait_for(&theirs, PollFlags::IN);
         let mut buffer = [0; 200];
         assert_eq!((&theirs).read(&mut buffer)?, 120);
         Ok(())

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,6 +53,11 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
     Probe::new().unwrap().until(condition).await;
 }
 
+/// Blocks until what was sent over loopback before has arrived, while the loop stands still.
+pub(crate) fn delivered() {
+    Probe::new().unwrap().send();
+}
+
 /// A connection of the loop to itself. A byte that went through it was preceded by all that the
 /// system had to say before.
 pub(crate) struct Probe {
@@ -83,11 +88,16 @@ impl Probe {
         }
     }
 
+    /// Blocks until what was sent before has arrived.
+    fn send(&self) {
+        (&self.sending).write_all(b"x").unwrap();
+        wait_for(self.receiving.get_ref(), PollFlags::IN);
+    }
+
     /// The poller is asked, and what it tells is done.
     async fn round(&self) {
         let socket = self.receiving.get_ref();
-        (&self.sending).write_all(b"x").unwrap();
-        wait_for(socket, PollFlags::IN);
+        self.send();
         self.receiving.clear_ready(Direction::Read);
         self.receiving.ready(Direction::Read).await.unwrap();
         (&*socket).read_exact(&mut [0]).unwrap();
@@ -106,6 +116,24 @@ pub(crate) async fn turn() {
     yield_now().await;
 }
 
+/// An address that refuses. The socket is bound to it and does not listen, so that nobody else gets
+/// the port meanwhile; a server may.
+pub(crate) fn dead_address() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
+}
+
+/// A socket whose address refuses datagrams of others: it is connected to itself. Nobody else gets
+/// the port meanwhile.
+pub(crate) fn deaf_socket() -> UdpSocket {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.connect(socket.local_addr().unwrap()).unwrap();
+    socket
+}
+
 /// An address that neither refuses nor accepts: its backlog is full.
 pub(crate) fn silent_address() -> (Socket, Vec<Socket>, SocketAddr) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -113,9 +141,10 @@ pub(crate) fn silent_address() -> (Socket, Vec<Socket>, SocketAddr) {
     listener.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     let clients = (0..4)
-        .map(|_| {
+        .map(|number| {
             let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            client.set_nonblocking(true).unwrap();
+            // The first one is surely there before the others come.
+            client.set_nonblocking(number > 0).unwrap();
             let _ = client.connect(&address);
             client
         })
