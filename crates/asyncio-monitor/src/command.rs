@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::str::FromStr;
 
+use crate::views::count;
+
 type Running = Pin<Box<dyn Future<Output = Result<String, String>>>>;
 type Call = Rc<dyn Fn(&[String]) -> Result<Running, String>>;
 
@@ -93,7 +95,8 @@ macro_rules! handler {
             #[allow(non_snake_case)]
             fn call(self: Rc<Self>, words: &[String]) -> Result<Running, String> {
                 let [$($argument),*] = words else {
-                    return Err(format!("it takes {} words, and got {}", $count, words.len()));
+                    let wanted = count($count, "word");
+                    return Err(format!("it takes {wanted}, and got {}", words.len()));
                 };
                 $(let $argument = parse::<$argument>($argument)?;)*
                 Ok(Box::pin(async move { self($($argument),*).await.into_text() }))

@@ -8,8 +8,9 @@ use asyncio_loop::inspect::Statistics;
 use serde::Serialize;
 
 use crate::call::ask;
+use crate::silence::Silence;
 use crate::state::State;
-use crate::watched::{Silence, Watched};
+use crate::watched::Watched;
 
 /// What a loop has done. Times are in seconds.
 #[derive(Debug, Serialize)]

@@ -76,14 +76,17 @@ mod environment;
 mod figures;
 mod history;
 mod http;
+mod mailbox;
 mod monitor;
 mod observer;
 mod options;
 mod place;
 mod server;
+mod silence;
 mod snapshot;
 mod state;
 mod views;
+mod walks;
 mod watched;
 
 pub use command::{CommandOutput, Handler};

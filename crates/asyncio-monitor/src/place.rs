@@ -95,11 +95,6 @@ fn why_not_private(found: &Metadata, user: u32) -> Option<&'static str> {
     (found.permissions().mode() & 0o077 != 0).then_some("other users can enter it")
 }
 
-/// Has only the user open a socket.
-pub(crate) fn make_socket_private(path: &Path) -> io::Result<()> {
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,12 +15,16 @@ use asyncio_task::shutdown_loop;
 
 use crate::client;
 use crate::options::Options;
-use crate::place::{Bound, make_socket_private};
+use crate::place::Bound;
 use crate::state::State;
+use crate::walks::Walks;
 use crate::watched::Loops;
 
 /// The longest line of a console, and of a request.
 const LINE_LIMIT: usize = 8 * 1024;
+
+/// Only the user may connect.
+const PRIVATE: u32 = 0o600;
 
 /// How long the monitor's own tasks may take to end.
 const GRACE: Duration = Duration::from_millis(500);
@@ -50,6 +54,7 @@ impl ServerThread {
             let is_unix = matches!(place, Bound::Path(_));
             move || State {
                 loops,
+                walks: Walks::default(),
                 access,
                 answer_timeout,
                 max_clients,
@@ -137,8 +142,8 @@ async fn listen(place: &Bound, state: Rc<State>) -> io::Result<(Server, Bound)> 
     let serve = async move |reader, writer| client::serve(&state, reader, writer).await;
     match place {
         Bound::Path(path) => {
-            let server = start_unix_server(path, serve).limit(LINE_LIMIT).await?;
-            make_socket_private(path)?;
+            let server = start_unix_server(path, serve).limit(LINE_LIMIT);
+            let server = server.socket_mode(PRIVATE).await?;
             Ok((server, place.clone()))
         }
         Bound::Address(address) => {

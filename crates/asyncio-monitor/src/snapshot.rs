@@ -1,17 +1,20 @@
 //! The tasks of a loop at one moment, written down in slices.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use asyncio_loop::inspect::TaskInfo;
 use asyncio_loop::{TaskRef, running_loop};
 
 use crate::call::{Question, ask};
-use crate::watched::{Silence, Watched};
+use crate::silence::Silence;
+use crate::watched::Watched;
 
 /// How long a slice takes, about: the loop goes on in between.
 const SLICE: Duration = Duration::from_millis(4);
 /// How many tasks are written down between two looks at the clock.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 16;
 
 /// The tasks of a loop.
 #[derive(Debug, Default)]
@@ -19,25 +22,31 @@ pub(crate) struct Snapshot {
     pub(crate) tasks: Vec<TaskInfo>,
     /// How long the loop was kept from its work at a time, at most.
     pub(crate) longest_pause: Duration,
-    /// How long it was kept from its work in all.
-    pub(crate) paused: Duration,
 }
 
-/// Has the loop write down its tasks.
-pub(crate) async fn take(watched: &Watched, limit: Duration) -> Result<Snapshot, Silence> {
-    let snapshot = ask(watched, limit, Walk::begin).await?;
-    watched.keep_names(&snapshot);
+/// Has the loop write down its tasks. `begins` is set just before.
+pub(crate) async fn take(
+    watched: &Watched,
+    limit: Duration,
+    begins: Arc<AtomicBool>,
+) -> Result<Snapshot, Silence> {
+    let begin = move |question| {
+        begins.store(true, Ordering::Release);
+        Slices::begin(question);
+    };
+    let snapshot = ask(watched, limit, begin).await?;
+    watched.keep_names(snapshot.tasks.iter().map(|task| (task.id, task.name.as_str())));
     Ok(snapshot)
 }
 
 /// A snapshot that is being taken. It is on the loop's thread.
-struct Walk {
+struct Slices {
     left: std::vec::IntoIter<TaskRef>,
     snapshot: Snapshot,
     question: Question<Snapshot>,
 }
 
-impl Walk {
+impl Slices {
     fn begin(question: Question<Snapshot>) {
         let start = Instant::now();
         let left = running_loop().all_tasks().into_iter();
@@ -52,9 +61,7 @@ impl Walk {
             let some = self.left.by_ref().take(AT_ONCE);
             self.snapshot.tasks.extend(some.filter(|task| !task.is_done()).map(|task| task.info()));
         }
-        let pause = start.elapsed();
-        self.snapshot.paused += pause;
-        self.snapshot.longest_pause = self.snapshot.longest_pause.max(pause);
+        self.snapshot.longest_pause = self.snapshot.longest_pause.max(start.elapsed());
         self.question.count_step();
         if self.left.len() == 0 {
             let Self { snapshot, question, .. } = *self;

@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 use asyncio_task::gather;
 
 use crate::options::AccessOptions;
-use crate::watched::{Loops, Silence, Watched};
+use crate::silence::Silence;
+use crate::walks::Walks;
+use crate::watched::{Loops, Watched};
 
 /// What the monitor's tasks share.
 pub(crate) struct State {
     pub(crate) loops: Arc<Loops>,
+    pub(crate) walks: Walks,
     pub(crate) access: AccessOptions,
     pub(crate) answer_timeout: Duration,
     pub(crate) max_clients: usize,

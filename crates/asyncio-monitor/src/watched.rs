@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use asyncio_loop::{LoopHandle, LoopRef};
 
 use crate::command::Command;
+use crate::mailbox::Mailbox;
 use crate::observer::{Observation, Observed};
-use crate::snapshot::Snapshot;
+use crate::silence::Silence;
 use crate::views::{function_of, place};
 
 /// A loop, as the monitor's thread sees it.
@@ -26,8 +26,11 @@ pub(crate) struct Watched {
     /// Names and help of the commands that the program has added.
     pub(crate) commands: Vec<(String, String)>,
     pub(crate) observed: Arc<Observed>,
-    /// The names of the tasks that the last snapshot has seen, of those that were given one.
-    names: Mutex<HashMap<u64, String>>,
+    /// What the monitor asks it.
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// The numbers and names of the tasks that the last snapshot has seen, of those that were given
+    /// a name.
+    names: Mutex<Vec<(u64, Box<str>)>>,
 }
 
 /// The loops of one monitor.
@@ -53,6 +56,7 @@ impl Loops {
             thread: thread.name().unwrap_or("unnamed").to_owned(),
             commands: names.collect(),
             observed: Observed::new(history),
+            mailbox: Arc::default(),
             names: Mutex::default(),
         });
         if !commands.is_empty() {
@@ -98,13 +102,13 @@ impl Watched {
         commands.iter().find(|command| command.name == name).cloned()
     }
 
-    /// Keeps the names of a snapshot, for the time when the loop does not answer.
-    pub(crate) fn keep_names(&self, snapshot: &Snapshot) {
+    /// Keeps the names of tasks by their numbers, for the time when the loop does not answer.
+    pub(crate) fn keep_names<'a>(&self, tasks: impl Iterator<Item = (u64, &'a str)>) {
         let is_given = |name: &str, id: u64| {
             name.strip_prefix("Task-").is_none_or(|number| number.parse() != Ok(id))
         };
-        let given = snapshot.tasks.iter().filter(|task| is_given(&task.name, task.id));
-        let names = given.map(|task| (task.id, task.name.clone())).collect();
+        let given = tasks.filter(|(id, name)| is_given(name, *id));
+        let names = given.map(|(id, name)| (id, name.into())).collect();
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
@@ -122,13 +126,35 @@ impl Watched {
         // The children of a group are polled in the step of the task that has the group.
         let polled = self.observed.polled();
         let id = polled.map_or(id, |polled| polled.id);
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = names.get(&id).map(|name| format!(" {name:?}")).unwrap_or_default();
+        let name = self.name(id).map(|name| format!(" {name:?}")).unwrap_or_default();
         let what = polled.map_or_else(String::new, |polled| {
             let (function, site) = (function_of(polled.future), place(polled.created_at));
             format!(", {function}(), created at {site}")
         });
         format!("it has been in task {id}{name} for {lasts} ms{what}")
+    }
+
+    /// The name that a task was given, if it has been seen.
+    fn name(&self, id: u64) -> Option<String> {
+        let stuck = self.handle.stuck_step().and_then(|step| step.step);
+        if let Some(name) = stuck.filter(|stuck| stuck.task == Some(id)).and_then(|s| s.name) {
+            return Some(name);
+        }
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.iter().find(|(other, _)| *other == id).map(|(_, name)| name.to_string())
+    }
+
+    /// Why the loop has not answered, in words.
+    pub(crate) fn why(&self, silence: &Silence) -> String {
+        let (number, thread) = (self.number, &self.thread);
+        match silence {
+            Silence::Closed => format!("loop {number} (thread {thread:?}) has been closed"),
+            Silence::Late(limit) => format!(
+                "loop {number} (thread {thread:?}) has not answered for {} ms: {}",
+                limit.as_millis(),
+                self.doing()
+            ),
+        }
     }
 
     /// Drops the commands; on the loop's thread.
@@ -143,26 +169,3 @@ impl Watched {
 /// thread of their loop.
 #[derive(Default)]
 struct LocalCommands(RefCell<HashMap<usize, Rc<Vec<Command>>>>);
-
-/// Why a loop has not answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Silence {
-    /// It was closed meanwhile.
-    Closed,
-    /// It has not answered for so long.
-    Late(Duration),
-}
-
-impl Silence {
-    pub(crate) fn text(&self, watched: &Watched) -> String {
-        let (number, thread) = (watched.number, &watched.thread);
-        match self {
-            Self::Closed => format!("loop {number} (thread {thread:?}) has been closed"),
-            Self::Late(limit) => format!(
-                "loop {number} (thread {thread:?}) has not answered for {} ms: {}",
-                limit.as_millis(),
-                watched.doing()
-            ),
-        }
-    }
-}

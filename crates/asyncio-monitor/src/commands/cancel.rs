@@ -8,8 +8,9 @@ use asyncio_task::{TaskRefExt, TimeoutError, timeout};
 
 use super::{Reply, task_id};
 use crate::call::{Question, ask};
+use crate::silence::Silence;
 use crate::state::State;
-use crate::watched::{Silence, Watched};
+use crate::watched::Watched;
 
 /// How long the end of a task is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,7 +39,7 @@ pub(super) async fn run(state: &State, id: &str) -> Reply {
                 let text = format!("Asked task {id} to end; it goes on\n");
                 return Reply::failed(text);
             }
-            Err(silence) => silent = format!("{}\n", silence.text(&watched)),
+            Err(silence) => silent = format!("{}\n", watched.why(&silence)),
         }
     }
     Reply::failed(format!("{silent}{id}: invalid or non-existent task ID\n"))

@@ -19,7 +19,7 @@ pub(super) async fn run(state: &State, name: &str, words: &[String]) -> Reply {
     // A loop that is stuck is told of at once; the command itself may take its time.
     let ping = ask(&watched, state.answer_timeout, |question| question.answer(()));
     if let Err(silence) = ping.await {
-        return Reply::failed(silence.text(&watched));
+        return Reply::failed(watched.why(&silence));
     }
     let (name, words, there) = (name.to_owned(), words.to_vec(), Arc::clone(&watched));
     let task = watched.handle.run_coroutine_threadsafe(move || call(there, name, words));

@@ -1,41 +1,37 @@
 //! Commands that look and change nothing.
 
 use std::cmp::Reverse;
+use std::fmt::Write;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Reply, task_id};
 use crate::figures::Measured;
 use crate::history::Ended;
+use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::views::{
-    self, Filter, Listed, Order, Table, Tree, count, function, place, plain, short,
+    self, Filter, Listed, Order, Table, Tree, Wanted, count, function, plain, write_number,
+    write_place, write_short,
 };
 
 /// What the loops had to say.
 pub(crate) struct Tasks {
-    pub(crate) tasks: Vec<Listed>,
+    /// The numbers of loops, and their tasks.
+    snapshots: Vec<(u64, Rc<Snapshot>)>,
     /// The loops that have not answered, in words.
     pub(crate) silent: Vec<String>,
-    /// How long a loop was kept from its work at a time, at most.
-    pub(crate) longest_pause: Duration,
 }
 
 impl State {
     /// The tasks of all loops.
     pub(crate) async fn tasks(&self) -> Tasks {
-        let mut all =
-            Tasks { tasks: Vec::new(), silent: Vec::new(), longest_pause: Duration::ZERO };
-        let answers = self
-            .ask_each(|watched, limit| async move { crate::snapshot::take(&watched, limit).await });
+        let mut all = Tasks { snapshots: Vec::new(), silent: Vec::new() };
+        let answers = self.ask_each(|watched, limit| self.walks.join(&watched, limit));
         for (watched, answer) in answers.await {
             match answer {
-                Ok(snapshot) => {
-                    let of_loop = watched.number;
-                    let tasks = snapshot.tasks.into_iter().map(|info| Listed { of_loop, info });
-                    all.tasks.extend(tasks);
-                    all.longest_pause = all.longest_pause.max(snapshot.longest_pause);
-                }
-                Err(silence) => all.silent.push(silence.text(&watched)),
+                Ok(snapshot) => all.snapshots.push((watched.number, snapshot)),
+                Err(silence) => all.silent.push(watched.why(&silence)),
             }
         }
         all
@@ -43,102 +39,121 @@ impl State {
 }
 
 impl Tasks {
+    pub(crate) fn listed(&self) -> Vec<Listed<'_>> {
+        let mut all = Vec::with_capacity(self.count());
+        for (of_loop, snapshot) in &self.snapshots {
+            all.extend(snapshot.tasks.iter().map(|info| Listed { of_loop: *of_loop, info }));
+        }
+        all
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.snapshots.iter().map(|(_, snapshot)| snapshot.tasks.len()).sum()
+    }
+
+    /// How long a loop was kept from its work at a time, at most.
+    pub(crate) fn longest_pause(&self) -> Duration {
+        let pauses = self.snapshots.iter().map(|(_, snapshot)| snapshot.longest_pause);
+        pauses.max().unwrap_or_default()
+    }
+
     /// The text with a line for each loop that has not answered; that is a failure.
     fn reply(&self, text: Result<String, String>) -> Reply {
         let is_ok = text.is_ok() && self.silent.is_empty();
+        let text = text.unwrap_or_else(|text| text);
+        if self.silent.is_empty() {
+            return Reply { text, is_ok };
+        }
         let mut all = String::new();
         for silent in &self.silent {
             all.push_str(silent);
             all.push('\n');
         }
-        if !self.tasks.is_empty() || self.silent.is_empty() {
-            all.push_str(&text.unwrap_or_else(|text| text));
+        if self.count() > 0 {
+            all.push_str(&text);
         }
         Reply { text: all, is_ok }
     }
 }
 
 /// The options of `ps`.
-struct Ps {
-    filter: Filter,
-    order: Order,
-    is_reversed: bool,
-    limit: usize,
-}
-
-impl Ps {
-    fn parse(words: &[String]) -> Result<Self, String> {
-        let order = Order::default();
-        let mut ps =
-            Self { filter: Filter::default(), order, is_reversed: false, limit: usize::MAX };
-        let mut words = words.iter();
-        while let Some(option) = words.next() {
-            let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
-            match option.as_str() {
-                "-f" | "--filter" => ps.filter.text.clone_from(value()?),
-                "-n" | "--limit" => {
-                    ps.limit = value()?.parse().map_err(|_| "-n needs a number".to_owned())?;
-                }
-                "-s" | "--sort" => {
-                    let name = value()?;
-                    ps.order = Order::parse(name)
-                        .ok_or_else(|| format!("there is no column {name}: {}", Order::NAMES))?;
-                }
-                "-r" | "--reverse" => ps.is_reversed = true,
-                other => return Err(format!("ps has no option {other}: see help")),
+fn parse(words: &[String]) -> Result<Wanted, String> {
+    let mut wanted = Wanted {
+        filter: Filter::default(),
+        order: Order::default(),
+        is_reversed: false,
+        offset: 0,
+        limit: usize::MAX,
+    };
+    let mut words = words.iter();
+    while let Some(option) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
+        match option.as_str() {
+            "-f" | "--filter" => wanted.filter.text.clone_from(value()?),
+            "-n" | "--limit" => {
+                wanted.limit = value()?.parse().map_err(|_| "-n needs a number".to_owned())?;
             }
+            "-s" | "--sort" => {
+                let name = value()?;
+                wanted.order = Order::parse(name)
+                    .ok_or_else(|| format!("there is no column {name}: {}", Order::NAMES))?;
+            }
+            "-r" | "--reverse" => wanted.is_reversed = true,
+            other => return Err(format!("ps has no option {other}: see help")),
         }
-        Ok(ps)
     }
+    Ok(wanted)
 }
 
 pub(super) async fn ps(state: &State, words: &[String]) -> Reply {
-    let ps = match Ps::parse(words) {
-        Ok(ps) => ps,
+    let wanted = match parse(words) {
+        Ok(wanted) => wanted,
         Err(text) => return Reply::failed(text),
     };
     let all = state.tasks().await;
-    let (shown, _) = views::list(&all.tasks, &ps.filter, ps.order, ps.is_reversed, ps.limit);
-    let mut text = count(all.tasks.len(), "task");
-    if shown.len() < all.tasks.len() {
+    let listed = all.listed();
+    let (shown, _) = views::list(&listed, &wanted);
+    let mut text = count(listed.len(), "task");
+    if shown.len() < listed.len() {
         text.push_str(&format!(", {} shown", shown.len()));
     }
-    let has_loops = all.tasks.iter().any(|task| task.of_loop != all.tasks[0].of_loop);
-    text.push_str(&format!("\n{}", table(&shown, has_loops)));
+    let has_loops = listed.iter().any(|task| task.of_loop != listed[0].of_loop);
+    text.push('\n');
+    text.push_str(&table(&shown, has_loops));
     all.reply(Ok(text))
 }
 
-fn table(tasks: &[&Listed], has_loops: bool) -> Table {
+fn table(tasks: &[Listed<'_>], has_loops: bool) -> String {
     let mut header = vec!["ID", "State", "Name", "Function", "Created at", "Since", "Waits for"];
     if has_loops {
         header.insert(1, "Loop");
     }
-    let mut table = Table::new(&header);
-    for task in tasks {
-        let info = &task.info;
-        let cancelling = if info.is_cancelling { ", cancelling" } else { "" };
-        let wait = info.wait.as_ref().map_or_else(
-            || "-".to_owned(),
-            |wait| match wait.at {
-                Some(at) => format!("{wait} at {}", place(at)),
-                None => wait.to_string(),
-            },
-        );
-        let mut row = vec![
-            info.id.to_string(),
-            format!("{}{cancelling}", info.state),
-            plain(&info.name).into_owned(),
-            function(info).to_owned(),
-            place(info.created_at),
-            short(info.age()),
-            wait,
-        ];
+    let mut table = Table::new(&header, tasks.len());
+    for Listed { of_loop, info } in tasks {
+        table.cell(|text| write_number(text, info.id));
         if has_loops {
-            row.insert(1, task.of_loop.to_string());
+            table.cell(|text| write_number(text, *of_loop));
         }
-        table.push(row);
+        table.cell(|text| {
+            let _ = write!(text, "{}", info.state);
+            if info.is_cancelling {
+                text.push_str(", cancelling");
+            }
+        });
+        table.cell(|text| text.push_str(&plain(&info.name)));
+        table.cell(|text| text.push_str(function(info)));
+        table.cell(|text| write_place(text, info.created_at));
+        table.cell(|text| write_short(text, info.age()));
+        table.cell(|text| {
+            let Some(wait) = &info.wait else { return text.push('-') };
+            let _ = write!(text, "{wait}");
+            if let Some(at) = wait.at {
+                text.push_str(" at ");
+                write_place(text, at);
+            }
+        });
     }
-    table
+    table.finish()
 }
 
 pub(super) async fn describe(state: &State, id: &str) -> Reply {
@@ -147,12 +162,12 @@ pub(super) async fn describe(state: &State, id: &str) -> Reply {
         Err(text) => return Reply::failed(text),
     };
     let all = state.tasks().await;
-    all.reply(views::describe(id, &all.tasks).ok_or_else(|| format!("No task {id}\n")))
+    all.reply(views::describe(id, &all.listed()).ok_or_else(|| format!("No task {id}\n")))
 }
 
 pub(super) async fn graph(state: &State) -> Reply {
     let all = state.tasks().await;
-    let tree = Tree::new(&all.tasks);
+    let tree = Tree::new(&all.listed());
     let circles = tree.circles();
     if circles.is_empty() {
         return all.reply(Ok(tree.to_string()));
@@ -173,7 +188,7 @@ pub(super) async fn stats(state: &State) -> Reply {
             Ok(lag) => format!("answers in {:.3} ms", lag.as_secs_f64() * 1e3),
             Err(silence) => {
                 is_ok = false;
-                text.push_str(&format!("{}\n", silence.text(&watched)));
+                text.push_str(&format!("{}\n", watched.why(&silence)));
                 "does not answer".to_owned()
             }
         };
@@ -196,18 +211,18 @@ impl State {
 
 /// What the monitor knows by itself: it needs no answer of the loop.
 pub(super) fn ps_terminated(state: &State, words: &[String]) -> Reply {
-    let ps = match Ps::parse(words) {
-        Ok(ps) => ps,
+    let wanted = match parse(words) {
+        Ok(wanted) => wanted,
         Err(text) => return Reply::failed(text),
     };
     let all = state.ended();
-    let taken = all.iter().filter(|ended| ps.filter.takes(&ended.info)).take(ps.limit);
+    let taken = all.iter().filter(|ended| wanted.filter.takes(&ended.info)).take(wanted.limit);
     let taken: Vec<&Ended> = taken.collect();
     let mut text = count(all.len(), "ended task");
     if taken.len() < all.len() {
         text.push_str(&format!(", {} shown", taken.len()));
     }
-    text.push_str(&format!("\n{}", views::table_of_ended(taken.into_iter())));
+    text.push_str(&format!("\n{}", views::table_of_ended(&taken)));
     Reply::ok(text)
 }
 

@@ -1,8 +1,11 @@
 //! Commands about the process and its threads.
 
 use std::backtrace::Backtrace;
+use std::fmt::Write;
+use std::time::Duration;
 
-use asyncio_loop::{Signal, raise_signal};
+use asyncio_loop::{LoopHandle, Signal, raise_signal};
+use asyncio_task::{TimeoutError, timeout, to_thread};
 
 use super::Reply;
 use crate::call::ask;
@@ -46,6 +49,10 @@ fn find(name: &str) -> Option<Signal> {
     }
 }
 
+/// How long the look at a loop that does not answer may take: the names of a large program have to
+/// be read.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// The stacks of the loops' threads. Symbols are looked up here, not on the loop.
 pub(super) async fn stacktrace(state: &State) -> Reply {
     let mut text = String::new();
@@ -57,15 +64,31 @@ pub(super) async fn stacktrace(state: &State) -> Reply {
         match answer {
             Ok(stack) => {
                 let (number, thread) = (watched.number, &watched.thread);
-                text.push_str(&format!("loop {number} (thread {thread:?}):\n{stack}\n"));
+                let _ = writeln!(text, "loop {number} (thread {thread:?}):\n{stack}");
             }
             Err(silence) => {
                 is_ok = false;
-                text.push_str(&format!("{}\n", silence.text(&watched)));
+                let _ = writeln!(text, "{}", watched.why(&silence));
+                text.push_str(&stack_of_blocked(watched.handle.clone()).await);
             }
         }
     }
     Reply { text, is_ok }
+}
+
+/// The stack of a loop's thread without the help of the loop, as the watchdog has it.
+async fn stack_of_blocked(handle: LoopHandle) -> String {
+    let look = to_thread(move || handle.look().map(|step| step.stack()));
+    let stack = match timeout(LOOK, look).await {
+        Ok(Ok(stack)) => stack,
+        Ok(Err(_)) | Err(TimeoutError) => None,
+    };
+    let Some(stack) = stack else {
+        return "  its stack is not known: the watchdog does not watch it, or it went on\n"
+            .to_owned();
+    };
+    let lines = stack.iter().enumerate();
+    lines.map(|(number, frame)| format!("{number:4}: {frame}\n")).collect()
 }
 
 #[cfg(test)]

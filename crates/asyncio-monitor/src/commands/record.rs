@@ -35,7 +35,7 @@ pub(super) async fn run(state: &State, words: &[String]) -> Reply {
     let mut silent = String::new();
     for (watched, answer) in answers.await {
         if let Err(silence) = answer {
-            silent.push_str(&format!("{}\n", silence.text(&watched)));
+            silent.push_str(&format!("{}\n", watched.why(&silence)));
         }
     }
     let text = format!("{silent}{}", status(state));

@@ -9,7 +9,7 @@ use super::response::Response;
 use crate::commands;
 use crate::figures::{Figures, Measured};
 use crate::state::State;
-use crate::views::{self, Circle, EndedRow, Filter, Order, Row, Tree};
+use crate::views::{self, Circle, EndedRow, Filter, Order, Row, Tree, Wanted};
 
 /// How many tasks are listed, if the request names no number.
 const ROWS: usize = 500;
@@ -39,6 +39,11 @@ async fn look(state: &State, path: &str, request: &Request) -> Response {
             200,
             "text/javascript; charset=utf-8",
             include_bytes!("../page/monitor.js").as_slice(),
+        ),
+        "/timeline.js" => Response::new(
+            200,
+            "text/javascript; charset=utf-8",
+            include_bytes!("../page/timeline.js").as_slice(),
         ),
         "/api/version" => Response::json(&Version::new()),
         "/api/overview" => Response::json(&overview(state).await),
@@ -103,13 +108,22 @@ struct OneLoop {
     /// not answered.
     lag: Option<f64>,
     silence: Option<String>,
+    /// Whether its flight recorder is on.
+    is_recorded: bool,
 }
 
 async fn overview(state: &State) -> Overview {
     let loops = state.figures().await.into_iter().map(|Measured { watched, figures, answer }| {
-        let silence = answer.as_ref().err().map(|silence| silence.text(&watched));
+        let silence = answer.as_ref().err().map(|silence| watched.why(silence));
         let lag = answer.ok().map(|lag| lag.as_secs_f64());
-        OneLoop { number: watched.number, thread: watched.thread.clone(), figures, lag, silence }
+        OneLoop {
+            number: watched.number,
+            thread: watched.thread.clone(),
+            figures,
+            lag,
+            silence,
+            is_recorded: watched.handle.recorder().is_some(),
+        }
     });
     Overview {
         version: Version::new(),
@@ -123,6 +137,8 @@ struct Listing {
     /// How many tasks there are, and how many the filter takes.
     count: usize,
     taken: usize,
+    /// How many of those come before the first one of these.
+    offset: usize,
     tasks: Vec<Row>,
     /// How many tasks there are in each state.
     states: BTreeMap<String, usize>,
@@ -133,22 +149,29 @@ struct Listing {
 
 async fn tasks(state: &State, request: &Request) -> Response {
     let text = request.word("filter").unwrap_or_default().to_owned();
-    let wanted = request.word("state").filter(|state| !state.is_empty());
-    let filter = Filter { text, state: wanted.map(str::to_owned) };
+    let in_state = request.word("state").filter(|state| !state.is_empty());
     let Some(order) = Order::parse(request.word("sort").unwrap_or("id")) else {
         return Response::refusal((400, "there is no such column"));
     };
-    let is_reversed = request.word("reverse").is_some_and(|word| word == "1");
-    let limit = request.word("limit").and_then(|word| word.parse().ok()).unwrap_or(ROWS);
+    let number = |name| request.word(name).and_then(|word| word.parse().ok());
+    let wanted = Wanted {
+        filter: Filter { text, state: in_state.map(str::to_owned) },
+        order,
+        is_reversed: request.word("reverse").is_some_and(|word| word == "1"),
+        offset: number("offset").unwrap_or(0),
+        limit: number("limit").unwrap_or(ROWS),
+    };
     let all = state.tasks().await;
-    let (shown, taken) = views::list(&all.tasks, &filter, order, is_reversed, limit);
+    let listed = all.listed();
+    let (shown, taken) = views::list(&listed, &wanted);
     Response::json(&Listing {
-        count: all.tasks.len(),
+        count: listed.len(),
         taken,
+        offset: wanted.offset.min(taken),
         tasks: shown.into_iter().map(Row::new).collect(),
-        states: views::states(&all.tasks),
+        states: views::states(&listed),
+        longest_pause: all.longest_pause().as_secs_f64(),
         silent: all.silent,
-        longest_pause: all.longest_pause.as_secs_f64(),
     })
 }
 
@@ -163,10 +186,11 @@ struct TreeOfTasks {
 
 async fn tree(state: &State) -> Response {
     let all = state.tasks().await;
+    let listed = all.listed();
     Response::json(&TreeOfTasks {
-        circles: Tree::new(&all.tasks).circles(),
-        count: all.tasks.len(),
-        tasks: all.tasks.iter().take(2 * ROWS).map(Row::new).collect(),
+        circles: Tree::new(&listed).circles(),
+        count: listed.len(),
+        tasks: listed.iter().take(2 * ROWS).copied().map(Row::new).collect(),
         silent: all.silent,
     })
 }
@@ -233,7 +257,7 @@ async fn task(state: &State, request: &Request) -> Response {
         return Response::refusal((400, "id is the number of a task"));
     };
     let all = state.tasks().await;
-    match views::describe(id, &all.tasks) {
+    match views::describe(id, &all.listed()) {
         Some(text) => Response::text(200, text),
         None if all.silent.is_empty() => Response::text(404, format!("No task {id}\n")),
         None => Response::text(503, all.silent.join("\n")),

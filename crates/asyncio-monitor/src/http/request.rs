@@ -144,5 +144,5 @@ impl Request {
 
 /// The files of the page, which show nothing by themselves.
 fn is_page(path: &str) -> bool {
-    matches!(path, "/" | "/monitor.css" | "/monitor.js")
+    matches!(path, "/" | "/monitor.css" | "/monitor.js" | "/timeline.js")
 }

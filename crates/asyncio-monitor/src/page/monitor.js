@@ -4,7 +4,9 @@
 
 const EVERY = 1000;
 const SAMPLES = 120;
-const ROWS = 300;
+// Rows that are asked for at a time, and those of them before the first one that is seen.
+const ROWS = 120;
+const AHEAD = 40;
 
 const COLUMNS = [
   ["id", "ID", "number"],
@@ -38,6 +40,12 @@ const state = {
   // One for each second: the lag in seconds, or null if a loop did not answer.
   lags: [],
   last: null,
+  // The first row that is asked for, and what is there: the first row, and their number.
+  offset: 0,
+  there: { offset: 0, count: 0, taken: 0 },
+  // The numbers of the loops that are recorded, and the last recordings as text.
+  recorded: [],
+  recordings: new Map(),
   closed: new Set(),
   // What the tree shows.
   tree: null,
@@ -103,7 +111,9 @@ function showOverview(overview) {
 
   const isAnswered = silent.length === 0;
   $("alarm").hidden = isAnswered;
-  $("alarm").textContent = silent.join("\n");
+  $("alarm-text").textContent = silent.join("\n");
+  $("alarm-stack").hidden = false;
+  showRecorded(overview.loops.filter((one) => one.is_recorded).map((one) => one.number));
   setState(isAnswered ? "live" : "blocked", isAnswered ? "good" : "bad");
   $("tasks-count").textContent = number(sum("tasks"));
   const threads = overview.loops.map((one) => one.thread).join(", ");
@@ -178,28 +188,58 @@ function showColumns() {
     const choose = () => {
       state.isReversed = isSorted && !state.isReversed;
       state.sort = key;
-      refresh();
+      toTop();
     };
     const button = make("button", { type: "button", id: `sort-${key}`, onclick: choose });
     button.textContent = text + arrow;
-    return make("th", { class: kind, "aria-sort": sort }, button);
+    return make("th", { class: `${kind} c-${key}`, "aria-sort": sort }, button);
   });
-  $("columns").replaceChildren(...heads, make("th", {}));
+  $("columns").replaceChildren(...heads, make("th", { class: "c-end" }));
 }
 
 function showTasks(listing) {
   showColumns();
-  const hidden = listing.taken - listing.tasks.length;
-  $("shown").textContent = listing.taken === listing.count && !hidden
+  $("shown").textContent = listing.taken === listing.count
     ? `${number(listing.count)} tasks`
-    : `${number(listing.tasks.length)} of ${number(listing.count)} tasks`;
+    : `${number(listing.taken)} of ${number(listing.count)} tasks`;
   if (listing.count > 0) {
     $("tasks-states").textContent = Object.entries(listing.states)
       .map(([name, count]) => `${number(count)} ${name}`).join(" · ");
   }
   if (listing.tasks.length === 0 && listing.silent.length > 0) return;
   keepRows($("rows"), listing.tasks, showTask, COLUMNS.length + 1, "No task is like that");
+  state.there = { offset: listing.offset, count: listing.tasks.length, taken: listing.taken };
+  const height = rowHeight();
+  const after = listing.taken - listing.offset - listing.tasks.length;
+  $("before").style.height = `${listing.offset * height}px`;
+  $("after").style.height = `${Math.max(after, 0) * height}px`;
 }
+
+// All rows are equally high.
+function rowHeight() {
+  const row = $("rows").querySelector("tr[data-id]");
+  return row ? row.getBoundingClientRect().height : 50;
+}
+
+// Only the rows around those that are seen are there. Scrolling asks for others.
+function lookForRows() {
+  const paper = $("window");
+  const height = rowHeight();
+  const first = Math.floor(paper.scrollTop / height);
+  const seen = Math.ceil(paper.clientHeight / height);
+  const { offset, count, taken } = state.there;
+  const isThere = first >= offset && Math.min(first + seen, taken) <= offset + count;
+  state.offset = Math.max(0, first - AHEAD);
+  if (!isThere) refresh();
+}
+
+function toTop() {
+  state.offset = 0;
+  $("window").scrollTop = 0;
+  refresh();
+}
+
+$("window").addEventListener("scroll", lookForRows, { passive: true });
 
 // Shows a row for each task. A row whose task is shown already stays, with what has changed in it:
 // it does not go away under the mouse.
@@ -240,16 +280,17 @@ function showTask(task) {
     onclick: () => cancelTask(task),
   }, "Cancel");
   return make("tr", { "data-id": task.id },
-    make("td", { class: "number" }, String(task.id)),
-    make("td", {},
+    make("td", { class: "number c-id" }, String(task.id)),
+    make("td", { class: "c-name", title: task.name },
       make("button", { type: "button", class: "link", onclick: () => detail(task) }, task.name)),
-    make("td", {}, badge(task)),
-    make("td", { class: "function" }, make("div", { class: "code" }, task.function),
+    make("td", { class: "c-state" }, badge(task)),
+    make("td", { class: "function c-function", title: `${task.function}\n${task.created_at}` },
+      make("div", { class: "code" }, task.function),
       make("div", { class: "code quiet" }, task.created_at)),
-    make("td", {}, ...wait),
-    make("td", { class: "number" }, seconds(task.age)),
-    make("td", { class: "number" }, number(task.polls)),
-    make("td", { class: "end" }, cancel));
+    make("td", { class: "c-waited", title: task.waits_for }, ...wait),
+    make("td", { class: "number c-age" }, seconds(task.age)),
+    make("td", { class: "number c-polls" }, number(task.polls)),
+    make("td", { class: "end c-end" }, cancel));
 }
 
 async function cancelTask(task) {
@@ -343,6 +384,54 @@ function showEnded(all) {
 
 const ENDINGS = { finished: "good", cancelled: "warm", panicked: "bad" };
 
+// Stacks and recordings ------------------------------------------------------------------------
+
+$("alarm-stack").addEventListener("click", async () => {
+  const { text } = await command("stacktrace");
+  $("detail-title").textContent = "The stacks of the loops' threads";
+  $("detail-text").textContent = text;
+  if (!$("detail").open) $("detail").showModal();
+});
+
+function showRecorded(loops) {
+  const isChanged = loops.join() !== state.recorded.join();
+  state.recorded = loops;
+  const isOn = loops.length > 0;
+  $("record").textContent = isOn ? "■ Stop" : "● Record";
+  $("record").classList.toggle("on", isOn);
+  $("save").hidden = !isOn && state.recordings.size === 0;
+  if (isChanged && state.view === "timeline") showTimeline();
+}
+
+// Reads what the loops have recorded. What is not recorded any more stays as it was read last.
+async function readRecordings() {
+  if (state.recorded.length > 0) state.recordings = new Map();
+  for (const loop of state.recorded) {
+    const response = await ask(`api/record?loop=${loop}`);
+    if (response.ok) state.recordings.set(loop, await response.text());
+  }
+}
+
+$("record").addEventListener("click", async () => {
+  if (state.recorded.length === 0) {
+    state.recordings = new Map();
+    await command("record on");
+  } else {
+    await readRecordings();
+    await command("record off");
+  }
+  await refresh();
+});
+
+$("save").addEventListener("click", async () => {
+  await readRecordings();
+  for (const [loop, text] of state.recordings) {
+    const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+    make("a", { href: url, download: `${$("program").textContent}-loop-${loop}.json` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  }
+});
+
 // The console ----------------------------------------------------------------------------------
 
 $("prompt").addEventListener("submit", async (event) => {
@@ -383,7 +472,8 @@ async function refresh() {
 function lost(error) {
   setState("not connected", "bad");
   $("alarm").hidden = false;
-  $("alarm").textContent = `The program does not answer: ${error.message}`;
+  $("alarm-text").textContent = `The program does not answer: ${error.message}`;
+  $("alarm-stack").hidden = true;
 }
 
 async function look() {
@@ -392,7 +482,8 @@ async function look() {
   if (state.view === "tasks") {
     const query = new URLSearchParams({
       filter: $("filter").value, state: $("only").value,
-      sort: state.sort, reverse: state.isReversed ? "1" : "0", limit: String(ROWS),
+      sort: state.sort, reverse: state.isReversed ? "1" : "0",
+      offset: String(state.offset), limit: String(ROWS),
     });
     view = ask(`api/tasks?${query}`).then((response) => response.json()).then(showTasks);
   } else if (state.view === "tree") {
@@ -406,20 +497,21 @@ async function look() {
 
 function show(view) {
   state.view = view;
-  for (const name of ["tasks", "tree", "ended", "console"]) {
+  for (const name of ["tasks", "tree", "ended", "timeline", "console"]) {
     $(`view-${name}`).hidden = name !== view;
     $(`tab-${name}`).setAttribute("aria-selected", String(name === view));
   }
   $("shown").textContent = "";
   if (view === "console") $("line").focus();
+  if (view === "timeline") showTimeline();
   refresh();
 }
 
-for (const name of ["tasks", "tree", "ended", "console"]) {
+for (const name of ["tasks", "tree", "ended", "timeline", "console"]) {
   $(`tab-${name}`).addEventListener("click", () => show(name));
 }
-$("filter").addEventListener("input", refresh);
-$("only").addEventListener("change", refresh);
+$("filter").addEventListener("input", toTop);
+$("only").addEventListener("change", toTop);
 $("filters").addEventListener("submit", (event) => event.preventDefault());
 $("pause").addEventListener("click", () => {
   state.isPaused = !state.isPaused;

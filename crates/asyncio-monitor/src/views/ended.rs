@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{Table, function, place, plain, short};
+use super::{Table, function, place, plain, short, write_number, write_place};
 use crate::history::{Ended, Request};
 
 /// How long a chain of requests to end is followed.
@@ -63,22 +63,20 @@ fn reason(request: &Request) -> String {
 }
 
 /// The table of `ps-terminated`.
-pub(crate) fn table_of_ended<'a>(ended: impl Iterator<Item = &'a Ended>) -> Table {
+pub(crate) fn table_of_ended(ended: &[&Ended]) -> String {
     let header = ["ID", "How", "Name", "Function", "Created at", "Started", "Ended"];
-    let mut table = Table::new(&header);
+    let mut table = Table::new(&header, ended.len());
     for ended in ended {
         let info = &ended.info;
-        table.push(vec![
-            info.id.to_string(),
-            info.state.to_string(),
-            plain(&info.name).into_owned(),
-            function(info).to_owned(),
-            place(info.created_at),
-            format!("{} ago", short(info.age() + ago(ended))),
-            format!("{} ago", short(ago(ended))),
-        ]);
+        table.cell(|text| write_number(text, info.id));
+        table.cell(|text| text.push_str(&info.state.to_string()));
+        table.cell(|text| text.push_str(&plain(&info.name)));
+        table.cell(|text| text.push_str(function(info)));
+        table.cell(|text| write_place(text, info.created_at));
+        table.cell(|text| text.push_str(&format!("{} ago", short(info.age() + ago(ended)))));
+        table.cell(|text| text.push_str(&format!("{} ago", short(ago(ended)))));
     }
-    table
+    table.finish()
 }
 
 /// An ended task in all detail: how it ended, and who cancelled it, and who cancelled that one.

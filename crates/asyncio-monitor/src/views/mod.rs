@@ -9,29 +9,59 @@ mod tree;
 
 pub(crate) use ended::{EndedRow, describe_ended, table_of_ended};
 pub(crate) use function::{function, function_of};
-pub(crate) use row::{Filter, Listed, Order, Row, list, states};
+pub(crate) use row::{Filter, Listed, Order, Row, Wanted, list, states};
 pub(crate) use table::Table;
 pub(crate) use task::describe;
 pub(crate) use tree::{Circle, Tree};
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::panic::Location;
 use std::time::Duration;
 
 /// `src/main.rs:5`.
 pub(crate) fn place(location: &Location<'_>) -> String {
-    format!("{}:{}", location.file(), location.line())
+    let mut text = String::new();
+    write_place(&mut text, location);
+    text
+}
+
+/// [`place`], at the end of a text.
+pub(crate) fn write_place(text: &mut String, location: &Location<'_>) {
+    text.push_str(location.file());
+    text.push(':');
+    write_number(text, location.line().into());
 }
 
 /// A duration in a few characters, such as `1.25 s` and `2 h 03 min`.
 pub(crate) fn short(duration: Duration) -> String {
+    let mut text = String::new();
+    write_short(&mut text, duration);
+    text
+}
+
+/// [`short`], at the end of a text.
+pub(crate) fn write_short(text: &mut String, duration: Duration) {
     let seconds = duration.as_secs();
-    match seconds {
-        0..60 => format!("{:.2} s", duration.as_secs_f64()),
-        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
-        3600..86400 => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{} d {:02} h", seconds / 86400, seconds / 3600 % 24),
+    let parts = match seconds {
+        // In hundredths, rounded down.
+        0..60 => (seconds, ".", u64::from(duration.subsec_millis() / 10), " s"),
+        60..3600 => (seconds / 60, " min ", seconds % 60, " s"),
+        3600..86400 => (seconds / 3600, " h ", seconds / 60 % 60, " min"),
+        _ => (seconds / 86400, " d ", seconds / 3600 % 24, " h"),
+    };
+    let (whole, between, part, unit) = parts;
+    write_number(text, whole);
+    text.push_str(between);
+    if part < 10 {
+        text.push('0');
     }
+    write_number(text, part);
+    text.push_str(unit);
+}
+
+pub(crate) fn write_number(text: &mut String, number: u64) {
+    let _ = write!(text, "{number}");
 }
 
 /// `1 task`, `2 tasks`.

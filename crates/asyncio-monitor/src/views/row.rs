@@ -10,11 +10,22 @@ use serde::Serialize;
 use super::{function, place};
 
 /// A task of one of the loops.
-#[derive(Debug)]
-pub(crate) struct Listed {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listed<'a> {
     /// The number of its loop.
     pub(crate) of_loop: u64,
-    pub(crate) info: TaskInfo,
+    pub(crate) info: &'a TaskInfo,
+}
+
+/// Which rows are wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) filter: Filter,
+    pub(crate) order: Order,
+    pub(crate) is_reversed: bool,
+    /// How many are left out, and how many follow.
+    pub(crate) offset: usize,
+    pub(crate) limit: usize,
 }
 
 /// Which tasks are shown.
@@ -73,12 +84,12 @@ impl Order {
         })
     }
 
-    fn sort(self, tasks: &mut [&Listed]) {
+    fn sort(self, tasks: &mut [Listed<'_>]) {
         match self {
             Self::Id => tasks.sort_by_key(|task| task.info.id),
             Self::Name => tasks.sort_by(|a, b| a.info.name.cmp(&b.info.name)),
             Self::State => tasks.sort_by_cached_key(|task| task.info.state.to_string()),
-            Self::Function => tasks.sort_by_key(|task| function(&task.info)),
+            Self::Function => tasks.sort_by_key(|task| function(task.info)),
             // By moments: each age is counted to another one.
             Self::Age => tasks.sort_by_key(|task| task.info.created),
             Self::Polls => tasks.sort_by_key(|task| Reverse(task.info.polls)),
@@ -89,30 +100,26 @@ impl Order {
     }
 }
 
-/// The tasks that the filter takes, in order; and their number, of which `limit` are listed.
-pub(crate) fn list<'a>(
-    tasks: &'a [Listed],
-    filter: &Filter,
-    order: Order,
-    is_reversed: bool,
-    limit: usize,
-) -> (Vec<&'a Listed>, usize) {
-    let mut taken: Vec<&Listed> = tasks.iter().filter(|task| filter.takes(&task.info)).collect();
+/// The tasks that are wanted, in order; and how many the filter takes.
+pub(crate) fn list<'a>(tasks: &[Listed<'a>], wanted: &Wanted) -> (Vec<Listed<'a>>, usize) {
+    let is_taken = |task: &&Listed<'_>| wanted.filter.takes(task.info);
+    let mut taken: Vec<Listed<'_>> = tasks.iter().filter(is_taken).copied().collect();
     let count = taken.len();
     // By number first: equal ones stay in that order.
     Order::Id.sort(&mut taken);
-    if order != Order::Id {
-        order.sort(&mut taken);
+    if wanted.order != Order::Id {
+        wanted.order.sort(&mut taken);
     }
-    if is_reversed {
+    if wanted.is_reversed {
         taken.reverse();
     }
-    taken.truncate(limit);
+    taken.drain(..wanted.offset.min(count));
+    taken.truncate(wanted.limit);
     (taken, count)
 }
 
 /// How many tasks there are in each state.
-pub(crate) fn states(tasks: &[Listed]) -> BTreeMap<String, usize> {
+pub(crate) fn states(tasks: &[Listed<'_>]) -> BTreeMap<String, usize> {
     let mut states: HashMap<TaskState, usize> = HashMap::new();
     for task in tasks {
         *states.entry(task.info.state).or_default() += 1;
@@ -142,11 +149,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(task: &Listed) -> Self {
+    pub(crate) fn new(task: Listed<'_>) -> Self {
         let Listed { of_loop, info } = task;
         Self {
             id: info.id,
-            of_loop: *of_loop,
+            of_loop,
             name: info.name.clone(),
             state: info.state.to_string(),
             is_cancelling: info.is_cancelling,

@@ -1,55 +1,68 @@
 //! Tables of text.
 
-use std::fmt;
-
-/// A table whose columns are as wide as their widest cell.
+/// A table whose columns are as wide as their widest cell. A table of many tasks has hundreds of
+/// thousands of cells, so they are in one piece of memory.
 pub(crate) struct Table {
     header: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
+    /// All cells, row by row, and where each ends.
+    text: String,
+    ends: Vec<usize>,
+    widths: Vec<usize>,
 }
+
+/// Between two columns.
+const GAP: usize = 2;
+static BLANKS: [u8; 64] = [b' '; 64];
 
 impl Table {
-    pub(crate) fn new(header: &[&'static str]) -> Self {
-        Self { header: header.to_vec(), rows: Vec::new() }
-    }
-
-    pub(crate) fn push(&mut self, row: Vec<String>) {
-        debug_assert_eq!(row.len(), self.header.len());
-        self.rows.push(row);
-    }
-
-    fn widths(&self) -> Vec<usize> {
-        let mut widths: Vec<usize> = self.header.iter().map(|cell| cell.len()).collect();
-        for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(length(cell));
-            }
+    pub(crate) fn new(header: &[&'static str], rows: usize) -> Self {
+        Self {
+            header: header.to_vec(),
+            text: String::with_capacity(rows * 100),
+            ends: Vec::with_capacity(rows * header.len()),
+            widths: header.iter().map(|cell| cell.len()).collect(),
         }
-        widths
+    }
+
+    /// Adds a cell to the last row, or to a new one if that is full.
+    pub(crate) fn cell(&mut self, write: impl FnOnce(&mut String)) {
+        let start = self.text.len();
+        write(&mut self.text);
+        let column = self.ends.len() % self.widths.len();
+        let width = &mut self.widths[column];
+        *width = (*width).max(length(&self.text[start..]));
+        self.ends.push(self.text.len());
+    }
+
+    pub(crate) fn finish(self) -> String {
+        let columns = self.widths.len();
+        let blanks: usize = self.widths.iter().map(|width| width + GAP).sum();
+        let rows = self.ends.len().div_ceil(columns);
+        let mut out = String::with_capacity((rows + 1) * blanks);
+        write_row(&mut out, self.header.iter().copied(), &self.widths);
+        let mut start = 0;
+        for ends in self.ends.chunks(columns) {
+            let cells = ends.iter().map(|&end| &self.text[std::mem::replace(&mut start, end)..end]);
+            write_row(&mut out, cells, &self.widths);
+        }
+        out
     }
 }
 
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths = self.widths();
-        let mut line = String::new();
-        let mut write = |cells: &mut dyn Iterator<Item = &str>| {
-            line.clear();
-            for (cell, width) in cells.zip(&widths) {
-                line.push_str(cell);
-                let blanks = width + 2 - length(cell);
-                line.extend(std::iter::repeat_n(' ', blanks));
-            }
-            line.truncate(line.trim_end().len());
-            line.push('\n');
-            f.write_str(&line)
-        };
-        write(&mut self.header.iter().copied())?;
-        for row in &self.rows {
-            write(&mut row.iter().map(String::as_str))?;
+fn write_row<'a>(out: &mut String, cells: impl Iterator<Item = &'a str>, widths: &[usize]) {
+    let begin = out.len();
+    for (cell, width) in cells.zip(widths) {
+        out.push_str(cell);
+        let mut blanks = width + GAP - length(cell);
+        while blanks > 0 {
+            let some = blanks.min(BLANKS.len());
+            out.push_str(std::str::from_utf8(&BLANKS[..some]).unwrap_or_default());
+            blanks -= some;
         }
-        Ok(())
     }
+    let end = out[begin..].trim_end_matches(' ').len();
+    out.truncate(begin + end);
+    out.push('\n');
 }
 
 /// The number of characters.
@@ -63,9 +76,13 @@ mod tests {
 
     #[test]
     fn columns_are_aligned() {
-        let mut table = Table::new(&["ID", "Name"]);
-        table.push(vec!["1".into(), "main".into()]);
-        table.push(vec!["1000".into(), "ö".into()]);
-        assert_eq!(table.to_string(), "ID    Name\n1     main\n1000  ö\n");
+        let mut table = Table::new(&["ID", "Name", "Wait"], 2);
+        let long = "x".repeat(100);
+        for cell in ["1", "main", &long, "1000", "ö", ""] {
+            table.cell(|text| text.push_str(cell));
+        }
+        let text = table.finish();
+        assert_eq!(text, format!("ID    Name  Wait\n1     main  {long}\n1000  ö\n"));
+        assert_eq!(Table::new(&["ID"], 0).finish(), "ID\n");
     }
 }

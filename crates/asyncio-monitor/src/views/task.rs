@@ -8,8 +8,8 @@ use super::row::Listed;
 use super::{function, place, short};
 
 /// A task, who made it, where it waits, and who awaits it. `tasks` are all that there are.
-pub(crate) fn describe(id: u64, tasks: &[Listed]) -> Option<String> {
-    let find = |id: u64| tasks.iter().map(|task| &task.info).find(|task| task.id == id);
+pub(crate) fn describe(id: u64, tasks: &[Listed<'_>]) -> Option<String> {
+    let find = |id: u64| tasks.iter().map(|task| task.info).find(|task| task.id == id);
     let task = find(id)?;
     let mut text = String::new();
     let mut write = |line: String| {

@@ -14,7 +14,7 @@ const LINES: usize = 20_000;
 
 /// Tasks under the tasks that await them.
 pub(crate) struct Tree<'a> {
-    tasks: HashMap<u64, &'a Listed>,
+    tasks: HashMap<u64, Listed<'a>>,
     /// The tasks that nobody awaits.
     pub(crate) roots: Vec<u64>,
     awaits: HashMap<u64, Vec<u64>>,
@@ -32,8 +32,9 @@ pub(crate) struct Circle {
 }
 
 impl<'a> Tree<'a> {
-    pub(crate) fn new(listed: &'a [Listed]) -> Self {
-        let tasks: HashMap<u64, &Listed> = listed.iter().map(|task| (task.info.id, task)).collect();
+    pub(crate) fn new(listed: &[Listed<'a>]) -> Self {
+        let tasks: HashMap<u64, Listed<'a>> =
+            listed.iter().map(|task| (task.info.id, *task)).collect();
         let mut awaits: HashMap<u64, Vec<u64>> = HashMap::new();
         let mut roots = Vec::new();
         for task in listed {
@@ -48,7 +49,7 @@ impl<'a> Tree<'a> {
         }
         roots.sort_unstable();
         awaits.values_mut().for_each(|tasks| tasks.sort_unstable());
-        let infos: Vec<_> = listed.iter().map(|task| task.info.clone()).collect();
+        let infos: Vec<_> = listed.iter().map(|task| task.info).collect();
         Self { tasks, roots, awaits, circles: find_circles(&infos) }
     }
 

@@ -173,7 +173,7 @@ fn a_program_adds_commands_with_typed_arguments() {
         let text = say(address, "greet 'Ada L' Grace\n").await;
         assert!(text.starts_with("hello Ada L and Grace\n"), "{text}");
         assert!(say(address, "limit many\n").await.contains("\"many\": invalid digit"));
-        assert!(say(address, "limit\n").await.starts_with("it takes 1 words, and got 0"));
+        assert!(say(address, "limit\n").await.starts_with("it takes 1 word, and got 0"));
         assert!(say(address, "fail\n").await.starts_with("no luck\n"));
         assert!(say(address, "panic\n").await.contains("on purpose"));
         assert!(say(address, "nothing\n").await.starts_with("there is no command nothing"));

@@ -76,6 +76,8 @@ fn the_flight_recorder_is_switched_and_read() {
         assert!(say(address, "record\n").await.contains("is not recorded"));
         assert!(say(address, "record on 1000\n").await.contains(" events of "));
         create_task_with(async {}, named("recorded")).await.unwrap();
+        let (_, overview) = request(address, "GET /api/overview", &[], "").await;
+        assert!(overview.contains("\"is_recorded\":true"), "{overview}");
         let (status, trace) = request(address, get, &[], "").await;
         assert!(status == 200 && trace.contains("recorded"), "{trace}");
         assert!(serde_json::from_str::<serde_json::Value>(&trace).is_ok(), "{trace}");

@@ -1,9 +1,10 @@
 //! Clients that ask too much, or too slowly.
 
 use std::io::{Read, Write};
+use std::time::Duration;
 
 use asyncio_monitor::Options;
-use asyncio_task::{run, to_thread};
+use asyncio_task::{create_task, run, sleep, to_thread};
 
 use crate::common::{connect, read_to_end, request, say, start};
 
@@ -56,6 +57,40 @@ fn a_client_that_stalls_holds_nothing_up() {
         let text = say(address, "ps\n").await;
         assert!(text.starts_with("1 task\n"), "{text}");
         assert_eq!(request(address, "GET /api/version", &[], "").await.0, 200);
+        drop(stalled);
+    });
+}
+
+/// Its answer is larger than what the system takes in advance.
+#[test]
+fn nor_does_one_that_does_not_read_a_long_answer() {
+    run(async {
+        let (mut monitor, address) = start(Options::new());
+        for _ in 0..50_000 {
+            drop(create_task(sleep(Duration::from_secs(3600))));
+        }
+        let stalled = to_thread(move || {
+            ["ps\n", "GET /api/tasks?limit=50000 HTTP/1.1\r\nHost: localhost\r\n\r\n"].map(|text| {
+                let mut socket = connect(address);
+                socket.write_all(text.as_bytes()).unwrap();
+                // The answer has begun.
+                socket.read_exact(&mut [0; 16]).unwrap();
+                socket
+            })
+        });
+        let mut stalled = stalled.await.unwrap();
+        let text = say(address, "ps -n 2\n").await;
+        assert!(text.starts_with("50001 tasks, 2 shown\n"), "{}", &text[..100]);
+        assert_eq!(request(address, "GET /api/version", &[], "").await.0, 200);
+
+        // It is there for the one who reads at last, and does not keep the monitor from ending.
+        let read = to_thread(move || {
+            let answer = read_to_end(&mut stalled[1]);
+            (answer.len(), stalled)
+        });
+        let (length, stalled) = read.await.unwrap();
+        assert!(length > 5_000_000, "{length}");
+        monitor.close();
         drop(stalled);
     });
 }

@@ -38,6 +38,13 @@ fn the_monitor_answers_while_a_task_blocks_the_loop() {
         let (texts, help, ended, metrics) =
             to_thread(move || client.join().unwrap()).await.unwrap();
         let this = asyncio_task::current_task().unwrap().id();
+        // The stack of the thread, as the watchdog of the runner finds it.
+        if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+            let stack = texts.last().unwrap();
+            let at = |call: &str| stack.find(call).unwrap_or_else(|| panic!("no {call}: {stack}"));
+            at("   0: ");
+            at("the_monitor_answers_while_a_task_blocks_the_loop::{{closure}}");
+        }
         for text in texts {
             assert!(text.contains("has not answered for 20 ms"), "{text}");
             assert!(text.contains(&format!("it has been in task {this} ")), "{text}");

@@ -224,6 +224,32 @@ impl StartServer {
         self
     }
 
+    /// The permissions of the file of a Unix server's socket, such as `0o600`: clients need that of
+    /// writing. They are set before the socket listens, so that nobody comes in earlier. The
+    /// default is what the process's umask leaves. It does nothing for other sockets, and for one
+    /// that listens already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use asyncio_net::start_unix_server;
+    ///
+    /// # let name = format!("asyncio-net-doc-mode-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// asyncio_task::run(async {
+    ///     let _server = start_unix_server(&path, async |_, _| ()).socket_mode(0o600).await?;
+    ///     let mode = std::fs::metadata(&path)?.permissions().mode();
+    ///     assert_eq!(mode & 0o777, 0o600);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    #[doc(alias = "umask")]
+    pub fn socket_mode(mut self, mode: u32) -> Self {
+        self.options.socket_mode = Some(mode);
+        self
+    }
+
     /// The limit of the clients' stream readers; protocols have none. The default is
     /// [`DEFAULT_LIMIT`](crate::DEFAULT_LIMIT).
     ///

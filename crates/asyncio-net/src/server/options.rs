@@ -14,6 +14,8 @@ pub(super) struct Options {
     /// Unless told, the file of a socket that the server made is removed, and no other.
     pub(super) cleanup_socket: Option<bool>,
     pub(super) replace_socket: bool,
+    /// Permissions of the file of a Unix socket.
+    pub(super) socket_mode: Option<u32>,
     pub(super) limit: usize,
     /// So many clients may be connected at once.
     pub(super) max_connections: usize,
@@ -30,6 +32,7 @@ impl Default for Options {
             start_serving: true,
             cleanup_socket: None,
             replace_socket: false,
+            socket_mode: None,
             limit: DEFAULT_LIMIT,
             max_connections: usize::MAX,
         }

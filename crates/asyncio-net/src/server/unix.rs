@@ -1,6 +1,8 @@
 //! Listening Unix sockets.
 
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
 use socket2::{Domain, Socket, Type};
@@ -20,6 +22,10 @@ pub(super) fn listen_on(
         bind(&socket, address, InUse::replaced_if(options.replace_socket))?;
         // If it does not listen, its file goes.
         let file = SocketFile::of(address)?;
+        if let (Some(mode), Some(path)) = (options.socket_mode, address.as_path()) {
+            // Nobody can connect before it listens.
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+        }
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
         let file = file.and_then(|file| match options.cleanup_socket {
             Some(false) => file.keep(),

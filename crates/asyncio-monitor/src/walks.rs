@@ -1,0 +1,171 @@
+//! Walks over the tasks of loops, which clients share.
+//!
+//! A client gets what a walk has found that began after it asked. So it joins a walk that has not
+//! begun, and those that come during a walk share the next one. No loop has two walks at a time.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use asyncio_task::{Promise, Task, create_future, create_task};
+
+use crate::silence::Silence;
+use crate::snapshot::{self, Snapshot};
+use crate::watched::Watched;
+
+pub(crate) type Answer = Result<Rc<Snapshot>, Silence>;
+
+/// The last walk of each loop, by the loop's number, while a client waits for it.
+#[derive(Default)]
+pub(crate) struct Walks(RefCell<HashMap<u64, Weak<Walk>>>);
+
+/// A walk that clients wait for. When the last of them goes, it is given up.
+struct Walk {
+    has_begun: Arc<AtomicBool>,
+    answer: Promise<Answer>,
+    task: Task<()>,
+}
+
+impl Drop for Walk {
+    fn drop(&mut self) {
+        self.task.cancel();
+    }
+}
+
+impl Walks {
+    /// The tasks of a loop, by a walk that begins after this call.
+    pub(crate) fn join(
+        &self,
+        watched: &Arc<Watched>,
+        limit: Duration,
+    ) -> impl Future<Output = Answer> + use<> {
+        let last = self.0.borrow().get(&watched.number).and_then(Weak::upgrade);
+        let walk = match last {
+            Some(walk) if !walk.has_begun.load(Ordering::Acquire) => walk,
+            last => {
+                let walk = Rc::new(Walk::start(watched, limit, last.as_deref()));
+                let mut walks = self.0.borrow_mut();
+                walks.retain(|_, walk| walk.strong_count() > 0);
+                walks.insert(watched.number, Rc::downgrade(&walk));
+                walk
+            }
+        };
+        async move { end_of(&walk.answer).await.unwrap_or(Err(Silence::Closed)) }
+    }
+}
+
+impl Walk {
+    fn start(watched: &Arc<Watched>, limit: Duration, before: Option<&Self>) -> Self {
+        let (has_begun, answer) = (Arc::<AtomicBool>::default(), create_future());
+        let (watched, begins) = (Arc::clone(watched), Arc::clone(&has_begun));
+        let sets = Sets(answer.clone());
+        let before = before.map(|walk| walk.answer.clone());
+        let task = create_task(async move {
+            if let Some(before) = before {
+                end_of(&before).await;
+            }
+            let snapshot = snapshot::take(&watched, limit, begins).await;
+            let _ = sets.0.set_result(snapshot.map(Rc::new));
+        });
+        Self { has_begun, answer, task }
+    }
+}
+
+/// A promise that somebody will keep: it is broken when this is dropped.
+struct Sets(Promise<Answer>);
+
+impl Drop for Sets {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// The value of a promise, when it has one; `None` if it is broken. A wait for the promise itself
+/// would break it when the waiting task is cancelled.
+async fn end_of(promise: &Promise<Answer>) -> Option<Answer> {
+    let own = create_future();
+    let mine = own.clone();
+    promise.add_done_callback(move |promise| {
+        let _ = mine.set_result(promise.result().ok());
+    });
+    own.await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use asyncio_loop::{EventLoop, running_loop};
+    use asyncio_task::{create_task_with, gather, run, yield_now};
+
+    use super::*;
+    use crate::watched::Loops;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn names(answer: &Answer) -> Vec<String> {
+        answer.as_ref().unwrap().tasks.iter().map(|task| task.name.clone()).collect()
+    }
+
+    /// A loop that watches itself: its walks begin in later turns.
+    #[test]
+    fn clients_share_a_walk_that_began_after_they_asked() {
+        run(async {
+            let loops = Loops::default();
+            let (watched, _observation) = loops.add(&running_loop(), 0, Vec::new());
+            let walks = Walks::default();
+            let (one, two) = (walks.join(&watched, LIMIT), walks.join(&watched, LIMIT));
+            let one = create_task(one);
+            let begun = |walks: &Walks| {
+                let walk = walks.0.borrow().get(&watched.number).and_then(Weak::upgrade);
+                walk.is_some_and(|walk| walk.has_begun.load(Ordering::Acquire))
+            };
+            while !begun(&walks) {
+                yield_now().await;
+            }
+            let late = asyncio_loop::TaskOptions::new().name("late");
+            let late = create_task_with(std::future::pending::<()>(), late);
+            let (three, four) = (walks.join(&watched, LIMIT), walks.join(&watched, LIMIT));
+            let (one, two) = (one.await.unwrap(), two.await);
+            assert!(Rc::ptr_eq(one.as_ref().unwrap(), two.as_ref().unwrap()));
+            assert!(!names(&one).contains(&"late".to_owned()));
+
+            let [three, four] = gather([create_task(three), create_task(four)]).await;
+            let (three, four) = (three.unwrap(), four.unwrap());
+            assert!(Rc::ptr_eq(three.as_ref().unwrap(), four.as_ref().unwrap()));
+            assert!(names(&three).contains(&"late".to_owned()));
+            late.cancel();
+        });
+    }
+
+    #[test]
+    fn a_walk_goes_on_for_those_who_wait_and_is_given_up_after_the_last() {
+        run(async {
+            let loops = Loops::default();
+            let (watched, _observation) = loops.add(&running_loop(), 0, Vec::new());
+            let walks = Walks::default();
+            let (gone, stays) = (walks.join(&watched, LIMIT), walks.join(&watched, LIMIT));
+            let gone = create_task(gone);
+            yield_now().await;
+            gone.cancel();
+            assert!(stays.await.is_ok(), "it is not cancelled with another client");
+
+            drop(walks.join(&watched, LIMIT));
+            assert!(walks.0.borrow()[&watched.number].upgrade().is_none());
+            assert!(walks.join(&watched, LIMIT).await.is_ok(), "a new one");
+        });
+    }
+
+    #[test]
+    fn a_closed_loop_has_no_tasks_to_walk_over() {
+        let other = EventLoop::new().unwrap();
+        let loops = Loops::default();
+        let (watched, _observation) = loops.add(&other, 0, Vec::new());
+        drop(other);
+        run(async move {
+            let walks = Walks::default();
+            assert_eq!(walks.join(&watched, LIMIT).await.unwrap_err(), Silence::Closed);
+        });
+    }
+}
