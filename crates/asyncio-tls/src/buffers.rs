@@ -104,9 +104,14 @@ impl Rest {
 
 /// Records that have come, in a large buffer while the session works on them. The beginning of a
 /// record whose rest is to come waits in memory of its own size.
+///
+/// However small the pieces are in which a record comes, a byte is moved a bounded number of times:
+/// what waits moves to a large buffer only when at least as much has come, and otherwise what has
+/// come is appended to it.
 #[derive(Default)]
 pub(crate) struct Received {
     large: Option<Vec<u8>>,
+    /// What is left in the large buffer, or where the rest of the beginning begins.
     start: usize,
     end: usize,
     beginning: Vec<u8>,
@@ -116,16 +121,13 @@ impl Received {
     pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
         match &mut self.large {
             Some(large) => &mut large[self.start..self.end],
-            None => &mut self.beginning,
+            None => &mut self.beginning[self.start..],
         }
     }
 
     /// The session is done with the first `count` bytes.
     pub(crate) fn advance(&mut self, count: usize) {
-        match self.large {
-            Some(_) => self.start += count,
-            None => drop(self.beginning.drain(..count)),
-        }
+        self.start += count;
     }
 
     /// The session has worked on everything that is whole.
@@ -133,7 +135,11 @@ impl Received {
         if let Some(large) = self.large.take() {
             self.beginning = large[self.start..self.end].to_vec();
             give_large(large);
+        } else if self.start > 0 {
+            // A part of what came last.
+            self.beginning = self.beginning[self.start..].to_vec();
         }
+        self.start = 0;
     }
 
     /// Receives more, once it is settled. Returns the number of bytes; 0 is the end.
@@ -151,19 +157,29 @@ impl Received {
         let mut large = take_large();
         let read = below.poll_read(cx, &mut large[waiting..]);
         match &read {
-            Poll::Ready(Ok(count @ 1..)) => {
-                large[..waiting].copy_from_slice(&self.beginning);
-                self.beginning = Vec::new();
-                (self.large, self.start, self.end) = (Some(large), 0, waiting + *count);
-            }
+            Poll::Ready(Ok(count @ 1..)) => self.received(large, *count),
             _ => give_large(large),
         }
         Poll::Ready(ready!(read))
     }
 
+    /// So many bytes have come, behind the place for what waits.
+    fn received(&mut self, mut large: Vec<u8>, count: usize) {
+        let waiting = self.beginning.len();
+        let all = waiting + count;
+        if count < waiting {
+            self.beginning.extend_from_slice(&large[waiting..all]);
+            return give_large(large);
+        }
+        large[..waiting].copy_from_slice(&self.beginning);
+        self.beginning = Vec::new();
+        (self.large, self.end) = (Some(large), all);
+    }
+
     /// Drops everything.
     pub(crate) fn clear(&mut self) {
         self.beginning = Vec::new();
+        self.start = 0;
         if let Some(large) = self.large.take() {
             give_large(large);
         }
@@ -210,16 +226,58 @@ mod tests {
         assert_eq!((rest.is_empty(), pooled()), (true, vec![LENGTH]));
     }
 
+    fn come(received: &mut Received, bytes: &[u8]) {
+        let (mut large, waiting) = (take_large(), received.beginning.len());
+        large[waiting..][..bytes.len()].copy_from_slice(bytes);
+        received.received(large, bytes.len());
+    }
+
     #[test]
     fn a_beginning_that_waits_has_memory_of_its_own_size() {
-        let mut large = take_large();
-        large[..5].copy_from_slice(b"12345");
         let mut received = Received::default();
-        (received.large, received.end) = (Some(large), 5);
+        come(&mut received, b"12345");
         received.advance(2);
         received.settle();
         assert_eq!(received.as_mut_slice(), b"345");
         assert_eq!(received.beginning.capacity(), 3);
         assert!(received.large.is_none());
+        come(&mut received, b"6");
+        assert_eq!(received.as_mut_slice(), b"3456");
+        received.advance(4);
+        assert!(received.as_mut_slice().is_empty());
+        received.settle();
+        assert_eq!(received.beginning.capacity(), 0);
+    }
+
+    #[test]
+    fn what_waits_moves_when_as_much_has_come() {
+        let mut received = Received::default();
+        come(&mut received, b"123");
+        received.settle();
+        come(&mut received, b"456");
+        assert!(received.large.is_some());
+        received.advance(1);
+        assert_eq!(received.as_mut_slice(), b"23456");
+        received.settle();
+        come(&mut received, b"7");
+        assert_eq!(received.as_mut_slice(), b"234567");
+        received.advance(4);
+        received.settle();
+        assert_eq!(received.as_mut_slice(), b"67");
+    }
+
+    #[test]
+    fn bytes_that_come_one_by_one_are_seldom_copied() {
+        let mut received = Received::default();
+        let mut moves = 0;
+        for byte in 0..16 * 1024 {
+            let at = received.beginning.as_ptr();
+            come(&mut received, &[byte as u8]);
+            received.settle();
+            moves += usize::from(received.beginning.as_ptr() != at);
+        }
+        assert_eq!(received.as_mut_slice().len(), 16 * 1024);
+        // The allocator may well extend it in place.
+        assert!(moves <= 16, "{moves} moves");
     }
 }

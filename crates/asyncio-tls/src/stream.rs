@@ -366,6 +366,9 @@ impl<S: ByteStream> ByteStream for TlsStream<S> {
         state.say_end();
         // What does not leave now is not waited for: `poll_close` does that.
         let _ = state.send(&self.below);
+        if state.session.heard_end() {
+            self.below.note_end();
+        }
         self.below.close();
     }
 

@@ -124,6 +124,10 @@ impl ByteStream for Foreign {
         self.call(|stream| stream.write_eof())?
     }
 
+    fn note_end(&self) {
+        let _ = self.call(|stream| stream.note_end());
+    }
+
     fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(reader) = self.reader.take() {
             fence::wake(&self.event_loop, reader);

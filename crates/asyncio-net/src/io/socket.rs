@@ -36,7 +36,7 @@ pub(crate) struct SocketStream {
 const CLOSED: u8 = 1;
 /// It has joined a list.
 const LISTED: u8 = 1 << 1;
-/// The other side has sent its end, and a read has met that.
+/// The other side has sent its end, and a read has met that, here or in a layer above.
 const HEARD_END: u8 = 1 << 2;
 
 /// A Unix socket, perhaps: a short read may have stopped at ancillary data, or at another sender.
@@ -347,6 +347,10 @@ impl ByteStream for SocketStream {
         shut.unwrap_or(Ok(()))
     }
 
+    fn note_end(&self) {
+        self.mark(HEARD_END);
+    }
+
     fn close(&self) {
         drop(self.take_fd());
     }
@@ -368,5 +372,34 @@ impl ByteStream for SocketStream {
 
     fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
         self.with(|source| look(source.get_ref().as_fd()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use asyncio_loop::EventLoop;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_whose_peer_sends_no_more_is_closed_at_once() {
+        let event_loop = EventLoop::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = |is_told: bool| {
+            let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let _theirs = listener.accept().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let peer = Address::Inet(ours.peer_addr().unwrap());
+            let socket = SocketStream::new(&event_loop, ours, Some(peer));
+            socket.try_send(b"x").unwrap();
+            if is_told {
+                socket.note_end();
+            }
+            socket.close_gently(false).is_none()
+        };
+        assert!(!closed(false), "it may send more");
+        assert!(closed(true));
     }
 }

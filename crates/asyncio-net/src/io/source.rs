@@ -218,6 +218,11 @@ pub trait ByteStream: ByteSource {
     /// The system's.
     fn write_eof(&self) -> io::Result<()>;
 
+    /// Takes note that the other side sends no more, since a layer above has met its end. So the
+    /// end of the connection need not look for bytes that nobody has read, which the system would
+    /// answer with a reset. By default it does nothing.
+    fn note_end(&self) {}
+
     /// Says what the stream itself still has to say before it ends, such as a closing alert, and
     /// waits for the answer. It is called once everything that was written has been taken, until it
     /// is ready; then comes [`close`](Self::close), or [`abort`](Self::abort) after an error. From

@@ -171,6 +171,10 @@ impl ByteStream for PlainStream {
         self.io().write_eof()
     }
 
+    fn note_end(&self) {
+        self.io().note_end();
+    }
+
     /// A connection that was in use finishes its stream by itself, after its `close`.
     fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.0 {
