@@ -20,6 +20,7 @@ mod reports;
 mod run;
 pub(crate) mod running;
 mod schedule;
+mod slow_cancel;
 mod sources;
 mod tasks;
 mod unclosed;
@@ -206,6 +207,8 @@ pub(crate) struct Inner {
     factory: RefCell<Option<TaskFactory>>,
     /// Whether `factory` is set.
     has_factory: Cell<bool>,
+    /// Whether outputs of some types are looked at for errors.
+    looks_for_errors: Cell<bool>,
     /// Values that other crates keep for each loop, by type.
     locals: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
     hosting: Hosting,

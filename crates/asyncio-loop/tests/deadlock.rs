@@ -1,6 +1,4 @@
-//! Debug mode: "all tasks wait, and nothing is left that could wake one". A guest does not
-//! wait by itself, so it reports nothing.
-#![cfg(not(guest))]
+//! Debug mode: "all tasks wait, and nothing is left that could wake one".
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -8,7 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio_loop::{Direction, EventLoop, Source, TaskOptions, WaitsFor, running_loop};
+use asyncio_loop::{
+    Burst, Direction, EventLoop, Guest, Host, Source, TaskOptions, WaitsFor, running_loop,
+};
 
 type Reports = Rc<RefCell<Vec<String>>>;
 
@@ -93,4 +93,59 @@ fn nor_is_one_that_watches_a_descriptor() {
     };
     event_loop.run_until_complete(main).unwrap();
     assert!(reports.borrow().is_empty(), "{reports:?}");
+}
+
+/// Makes turns until the loop is stopped, or so many bursts.
+struct Spins {
+    may_wake: bool,
+    bursts: usize,
+}
+
+impl Host for Spins {
+    fn drive(&self, guest: Guest) {
+        for _ in 0..self.bursts {
+            if guest.burst(std::task::Waker::noop(), true) == Ok(Burst::Over) {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    fn may_wake(&self) -> bool {
+        self.may_wake
+    }
+}
+
+#[test]
+fn a_guest_is_reported_if_its_host_says_that_it_wakes_no_task() {
+    let (event_loop, reports) = stopping(true);
+    event_loop.set_host(Rc::new(Spins { may_wake: false, bursts: usize::MAX })).unwrap();
+    let task = event_loop.spawn(wait_for_ever(), TaskOptions::new().name("stuck")).unwrap();
+    event_loop.run_forever().unwrap();
+    let text = reports.borrow().join("\n");
+    assert!(text.starts_with("all tasks wait, and nothing is left that could wake one"), "{text}");
+    assert!(text.contains("\"stuck\" created at "), "{text}");
+    assert_eq!(reports.borrow().len(), 1);
+    drop(task);
+}
+
+#[test]
+fn a_guest_is_not_reported_if_a_timer_may_wake_a_task() {
+    let (event_loop, reports) = stopping(true);
+    event_loop.set_host(Rc::new(Spins { may_wake: false, bursts: usize::MAX })).unwrap();
+    let task = event_loop.spawn(wait_for_ever(), TaskOptions::new()).unwrap();
+    event_loop.call_later(Duration::from_millis(5), || running_loop().stop());
+    event_loop.run_forever().unwrap();
+    assert!(reports.borrow().is_empty(), "{reports:?}");
+    drop(task);
+}
+
+#[test]
+fn nor_if_its_host_may() {
+    let (event_loop, reports) = stopping(true);
+    event_loop.set_host(Rc::new(Spins { may_wake: true, bursts: 10 })).unwrap();
+    let task = event_loop.spawn(wait_for_ever(), TaskOptions::new()).unwrap();
+    event_loop.run_forever().unwrap();
+    assert!(reports.borrow().is_empty(), "{reports:?}");
+    drop(task);
 }

@@ -10,6 +10,8 @@ use crate::options::Options;
 const TEST_OPTIONS: &[&str] = &[
     "debug",
     "virtual_time",
+    "watchdog",
+    "record",
     "tokio",
     "seeds",
     "seed",
@@ -19,9 +21,12 @@ const TEST_OPTIONS: &[&str] = &[
     "crate",
 ];
 
+/// What `asyncio::main` knows.
+const MAIN_OPTIONS: &[&str] = &["debug", "virtual_time", "watchdog", "record", "tokio", "crate"];
+
 pub(crate) fn main(attribute: TokenStream, item: TokenStream) -> Result<TokenStream, Error> {
     let function = Function::parse(item)?;
-    let options = Options::parse(attribute, &["debug", "virtual_time", "tokio", "crate"])
+    let options = Options::parse(attribute, MAIN_OPTIONS)
         .map_err(|error| error.in_function(Some(function.name.clone())))?;
     Ok(expand(function, &options))
 }
@@ -79,7 +84,8 @@ fn argument(value: TokenStream) -> TokenTree {
 /// The path of what runs the future.
 fn run(options: &Options) -> String {
     let asyncio = &options.asyncio;
-    if options.debug.is_none() && options.virtual_time.is_none() && !options.tokio {
+    let is_plain = options.debug.is_none() && options.virtual_time.is_none();
+    if is_plain && options.calls.is_empty() && !options.tokio {
         return format!("{asyncio}::run");
     }
     let mut builder = match options.tokio {
@@ -90,6 +96,9 @@ fn run(options: &Options) -> String {
         if let Some(value) = value {
             builder += &format!(".{name}({value})");
         }
+    }
+    for (method, argument) in &options.calls {
+        builder += &format!(".{method}({argument})");
     }
     builder + ".run"
 }

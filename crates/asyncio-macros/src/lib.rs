@@ -20,6 +20,8 @@ use proc_macro::TokenStream;
 ///   says;
 /// * `virtual_time = true`: the loop's clock jumps to the next deadline when nothing else can run,
 ///   for simulations and for trying something out;
+/// * `watchdog = false`, or a `Duration`: no watchdog, or one with another limit than 100 ms;
+/// * `record = "file"`: the last million events of the loop are written to this file at the end;
 /// * `tokio`: the loop runs inside a runtime of tokio, so that crates which need one work; with the
 ///   feature `tokio-runtime`;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
@@ -51,6 +53,17 @@ use proc_macro::TokenStream;
 /// #[asyncio::main(virtual_time)]
 /// async fn main() {
 ///     asyncio::sleep(std::time::Duration::from_secs(365 * 24 * 3600)).await;
+/// }
+/// ```
+///
+/// A callback may take a second before it is reported:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// #[asyncio::main(watchdog = Duration::from_secs(1), debug = false)]
+/// async fn main() {
+///     assert_eq!(asyncio::running_loop().watchdog(), Some(Duration::from_secs(1)));
 /// }
 /// ```
 ///
@@ -91,6 +104,11 @@ use proc_macro::TokenStream;
 /// #[asyncio::main(crate)]
 /// async fn main() {}
 /// ```
+///
+/// ```compile_fail
+/// #[asyncio::main(watchdog)]
+/// async fn main() {}
+/// ```
 #[proc_macro_attribute]
 pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::main(attribute, item).unwrap_or_else(error::Error::into_tokens)
@@ -112,6 +130,8 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// * `simulation = expression`: a `Simulation` with further options, as `faults`;
 /// * `debug = true` or `false` turns the loop's debug mode on or off, whatever the environment
 ///   says;
+/// * `watchdog = false`, or a `Duration`: no watchdog, or one with another limit than 100 ms;
+/// * `record = "file"`: the last million events of the loop are written to this file at the end;
 /// * `tokio`: the loop runs inside a runtime of tokio, so that crates which need one work; with the
 ///   feature `tokio-runtime`;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.

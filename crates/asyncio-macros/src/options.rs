@@ -8,6 +8,8 @@ use crate::error::Error;
 pub(crate) struct Options {
     pub(crate) debug: Option<bool>,
     pub(crate) virtual_time: Option<bool>,
+    /// Methods of the builder of the runner, and their arguments.
+    pub(crate) calls: Vec<(String, String)>,
     /// What a test says about its schedules.
     pub(crate) simulation: Simulation,
     /// Inside a runtime of tokio.
@@ -52,6 +54,7 @@ impl Options {
         let mut options = Self {
             debug: None,
             virtual_time: None,
+            calls: Vec::new(),
             tokio: false,
             simulation: Simulation::default(),
             asyncio: "::asyncio".to_owned(),
@@ -71,9 +74,12 @@ impl Options {
     /// Refuses options of the loop beside those of schedules.
     pub(crate) fn check_simulation(self) -> Result<Self, Error> {
         let is_simulation = self.simulation.expression("").is_some();
-        let is_real = self.debug.is_some() || self.virtual_time == Some(false) || self.tokio;
+        let is_real = self.debug.is_some()
+            || self.virtual_time == Some(false)
+            || self.tokio
+            || !self.calls.is_empty();
         if is_simulation && is_real {
-            let message = "a test of schedules has virtual time, and neither debug mode nor tokio";
+            let message = "a test of schedules has virtual time, and no other options of a runner";
             return Err(Error::new(Span::call_site(), message));
         }
         Ok(self)
@@ -92,6 +98,20 @@ impl Options {
         }
         if text == "simulation" {
             self.simulation.base = Some(parse_expression(name, pair)?);
+            return Ok(name.clone());
+        }
+        if text == "watchdog" {
+            let limit = parse_expression(name, pair)?;
+            let limit = match limit.as_str() {
+                "false" => "::core::option::Option::None".to_owned(),
+                "true" => return Err(Error::new(name.span(), "a watchdog is on by default")),
+                limit => format!("::core::option::Option::Some({limit})"),
+            };
+            self.calls.push((text, limit));
+            return Ok(name.clone());
+        }
+        if text == "record" {
+            self.calls.push((text, parse_expression(name, pair)?));
             return Ok(name.clone());
         }
         if text == "tokio" && pair.len() == 1 {

@@ -34,6 +34,17 @@ async fn a_year() -> (Duration, bool) {
     (event_loop.time() - start, event_loop.is_debug())
 }
 
+#[asyncio::main(watchdog = false)]
+async fn without_a_watchdog() -> Option<Duration> {
+    asyncio::running_loop().watchdog()
+}
+
+#[asyncio::main(watchdog = Duration::from_millis(2 * 100), debug = true)]
+async fn with_a_patient_watchdog() -> (Option<Duration>, bool) {
+    let event_loop = asyncio::running_loop();
+    (event_loop.watchdog(), event_loop.is_debug())
+}
+
 #[asyncio::main]
 async fn shows() -> impl std::fmt::Display {
     "shown"
@@ -51,6 +62,27 @@ fn main_runs_the_function_on_a_loop_and_returns_its_value() {
 fn main_sets_the_debug_flag() {
     assert!(is_debug().unwrap());
     assert!(!is_debug_in_a_renamed_crate());
+}
+
+#[test]
+fn main_sets_the_limit_of_the_watchdog() {
+    assert_eq!(without_a_watchdog(), None);
+    assert_eq!(with_a_patient_watchdog(), (Some(Duration::from_millis(200)), true));
+}
+
+#[test]
+fn main_records_into_a_file() {
+    #[asyncio::main(record = recording())]
+    async fn recorded() {}
+
+    fn recording() -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("asyncio-macros-{}.json", std::process::id()))
+    }
+
+    recorded();
+    let text = std::fs::read_to_string(recording()).unwrap();
+    std::fs::remove_file(recording()).unwrap();
+    assert!(text.starts_with("{\"traceEvents\":["));
 }
 
 #[test]

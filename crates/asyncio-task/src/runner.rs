@@ -1,6 +1,6 @@
 //! `run`: a loop for one program.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::io;
 use std::panic::Location;
 use std::path::PathBuf;
@@ -76,6 +76,7 @@ type HostFactory = Box<dyn FnOnce() -> io::Result<Rc<dyn Host>>>;
 #[must_use]
 pub struct RunnerBuilder {
     debug: Option<bool>,
+    prepare: Vec<fn(&LoopRef)>,
     record: Option<PathBuf>,
     watchdog: Option<Duration>,
     virtual_time: bool,
@@ -117,6 +118,26 @@ impl RunnerBuilder {
     /// ```
     pub fn watchdog(mut self, limit: Option<Duration>) -> Self {
         self.watchdog = limit;
+        self
+    }
+
+    /// Has the loop report tasks that return a `Result<T, E>` with an error at which nobody looks.
+    /// Call it once for each type of output. See [`LoopRef::report_errors`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use asyncio_task::{Runner, create_task};
+    ///
+    /// let runner = Runner::builder().report_errors::<(), io::Error>();
+    /// runner.run(async {
+    ///     // Without the option nobody would hear of this.
+    ///     create_task(async { Err::<(), _>(io::Error::other("no luck")) });
+    /// });
+    /// ```
+    pub fn report_errors<T: 'static, E: Display + 'static>(mut self) -> Self {
+        self.prepare.push(|event_loop| event_loop.report_errors::<T, E>());
         self
     }
 
@@ -301,6 +322,7 @@ impl RunnerBuilder {
         }
         Runner {
             state: State::New(factory),
+            prepare: self.prepare,
             debug: self.debug,
             record: self.record,
             watchdog: self.watchdog,
@@ -338,6 +360,8 @@ impl fmt::Debug for RunnerBuilder {
 /// ```
 pub struct Runner {
     state: State,
+    /// What is done with the loop when it is made.
+    prepare: Vec<fn(&LoopRef)>,
     debug: Option<bool>,
     record: Option<PathBuf>,
     watchdog: Option<Duration>,
@@ -381,6 +405,7 @@ impl Runner {
     pub fn builder() -> RunnerBuilder {
         RunnerBuilder {
             debug: None,
+            prepare: Vec::new(),
             record: None,
             watchdog: Some(STUCK_AFTER),
             virtual_time: false,
@@ -524,6 +549,7 @@ impl Runner {
                 }
                 #[cfg(feature = "tracing")]
                 event_loop.add_task_hooks(Rc::new(asyncio_loop::inspect::TaskSpans::new()));
+                self.prepare.drain(..).for_each(|prepare| prepare(&event_loop));
                 loop_hook::call(&event_loop);
                 self.state = State::Open(event_loop);
                 Ok(())

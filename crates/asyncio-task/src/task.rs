@@ -1,6 +1,6 @@
 //! Tasks: futures that the loop runs by themselves.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
@@ -161,6 +161,38 @@ pub struct Task<T> {
     raw: RawTask<T>,
     /// Its place among the scopes of the task that awaits it.
     link: Link,
+}
+
+impl<T, E: Display> Task<Result<T, E>> {
+    /// Has an error that the task returns reported to the loop's exception handler, if nobody takes
+    /// it or looks at it: the task that nobody awaits does not fail unnoticed. The report has the
+    /// error's text and the place where the task was made.
+    ///
+    /// [`LoopRef::report_errors`] does it for all tasks with outputs of a type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, run, running_loop, yield_now};
+    /// use std::cell::RefCell;
+    /// use std::rc::Rc;
+    ///
+    /// run(async {
+    ///     let seen = Rc::new(RefCell::new(String::new()));
+    ///     let see = Rc::clone(&seen);
+    ///     running_loop().set_exception_handler(Some(Rc::new(move |_, context| {
+    ///         see.replace(context.to_string());
+    ///     })));
+    ///     create_task(async { "seven".parse::<u32>() }).report_errors();
+    ///     yield_now().await;
+    ///     let report = seen.borrow();
+    ///     assert!(report.starts_with("task error was never retrieved: invalid digit"));
+    /// });
+    /// ```
+    pub fn report_errors(self) -> Self {
+        self.raw.report_errors();
+        self
+    }
 }
 
 impl<T> Task<T> {

@@ -2,10 +2,13 @@
 
 mod common;
 
+use std::fmt;
 use std::future::pending;
+use std::io;
+use std::rc::Rc;
 
 use asyncio_loop::running_loop;
-use asyncio_task::{Promise, yield_now};
+use asyncio_task::{Promise, Runner, gather, yield_now};
 use asyncio_task::{TaskLoopExt, TaskOptions, create_future, create_task, create_task_with};
 use common::{Log, Report, new_loop, reports, run};
 
@@ -165,4 +168,129 @@ fn to_cancel_what_fails_later_says_nothing() {
         assert!(task.is_done());
     });
     assert_eq!(after.len(), 1);
+}
+
+fn error_of(text: &str) -> Report {
+    let message = "task error was never retrieved".to_owned();
+    Report { message, error: Some(text.to_owned()), panic: None, task: None }
+}
+
+/// Without the names of the tasks.
+fn unnamed(reports: Vec<Report>) -> Vec<Report> {
+    reports.into_iter().map(|report| Report { task: None, ..report }).collect()
+}
+
+async fn fails(text: &'static str) -> Result<u8, io::Error> {
+    Err(io::Error::other(text))
+}
+
+#[test]
+fn an_error_of_a_task_is_reported_where_the_task_asks_for_it() {
+    let after = reported(async |reports| {
+        create_task(fails("detached")).report_errors();
+        assert_eq!(reports.take(), []);
+        yield_now().await;
+        assert_eq!(unnamed(reports.take()), [error_of("detached")]);
+
+        let named = TaskOptions::new().name("kept");
+        let kept = create_task_with(fails("kept"), named).report_errors();
+        yield_now().await;
+        assert_eq!(reports.take(), [], "the handle may still be asked");
+        drop(kept);
+    });
+    assert_eq!(after, [Report { task: Some("kept".to_owned()), ..error_of("kept") }]);
+}
+
+#[test]
+fn the_report_names_the_place_where_the_task_was_made() {
+    let (seen, line) = run(async {
+        let seen = Log::new();
+        let log = seen.clone();
+        running_loop().set_exception_handler(Some(Rc::new(move |_, context| {
+            log.add(context.to_string());
+        })));
+        let (task, line) = (create_task(fails("no luck")), line!());
+        drop(task.report_errors());
+        yield_now().await;
+        (seen.take(), line)
+    });
+    let site = format!("created at {}:{line}:", file!());
+    assert!(seen.len() == 1 && seen[0].contains(&site), "{seen:?}");
+}
+
+#[test]
+fn an_error_of_a_task_that_was_looked_at_is_not_reported_nor_any_other_end() {
+    let after = reported(async |_| {
+        assert!(create_task(fails("awaited")).report_errors().await.unwrap().is_err());
+        let mut taken = create_task(fails("taken")).report_errors();
+        let seen = create_task(fails("seen")).report_errors();
+        create_task(async { Ok::<_, io::Error>(1) }).report_errors();
+        let ended = create_task(async { pending::<Result<u8, io::Error>>().await }).report_errors();
+        create_task(fails("nobody asked"));
+        yield_now().await;
+        assert!(taken.try_result().unwrap().unwrap().is_err());
+        assert!(seen.peek().unwrap().unwrap().is_err());
+        ended.cancel();
+        drop(ended);
+        yield_now().await;
+        let gathered = gather([create_task(fails("gathered")).report_errors()]).await;
+        assert!(gathered[0].as_ref().unwrap().is_err());
+    });
+    assert_eq!(after, []);
+}
+
+#[test]
+fn a_loop_looks_for_errors_of_the_types_that_it_was_told() {
+    let after = reported(async |reports| {
+        create_task(fails("before"));
+        running_loop().report_errors::<u8, io::Error>();
+        running_loop().report_errors::<(), String>();
+        create_task(fails("one"));
+        create_task(async { Err::<(), _>("two".to_owned()) });
+        create_task(async { Err::<(), _>("of another type") });
+        create_task(async { Ok::<(), String>(()) });
+        create_task(async { "no result" });
+        assert!(create_task(fails("awaited")).await.unwrap().is_err());
+        yield_now().await;
+        assert_eq!(unnamed(reports.take()), [error_of("one"), error_of("two")]);
+        // A task that starts in the call that makes it may be over before that returns.
+        let eager = TaskOptions::new().eager_start(true);
+        drop(create_task_with(fails("eager"), eager));
+    });
+    assert_eq!(unnamed(after), [error_of("eager")]);
+}
+
+#[test]
+fn a_runner_has_its_loop_look_for_errors() {
+    let seen = Log::new();
+    let log = seen.clone();
+    Runner::builder().virtual_time(true).report_errors::<u8, io::Error>().run(async move {
+        running_loop().set_exception_handler(Some(Rc::new(move |_, context| {
+            log.add(context.error().map(ToString::to_string));
+        })));
+        drop(create_task(fails("no luck")));
+        yield_now().await;
+    });
+    assert_eq!(seen.take(), [Some("no luck".to_owned())]);
+}
+
+#[test]
+fn an_error_that_panics_when_it_is_shown_is_a_panic_of_its_task() {
+    struct Unspeakable;
+
+    impl fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("for show");
+        }
+    }
+
+    let after = reported(async |_| {
+        drop(create_task(async { Err::<(), _>(Unspeakable) }).report_errors());
+        yield_now().await;
+        let kept = create_task(async { Err::<(), _>(Unspeakable) }).report_errors();
+        yield_now().await;
+        drop(kept);
+    });
+    let panics: Vec<_> = after.iter().map(|report| report.panic.as_deref()).collect();
+    assert_eq!(panics, [Some("for show"); 2], "{after:?}");
 }

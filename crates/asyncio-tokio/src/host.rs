@@ -99,6 +99,13 @@ impl Host for TokioHost {
         }
     }
 
+    /// Other tasks of the runtime may have something that tasks of the loop wait for. Wakers that
+    /// tokio keeps for tasks of the loop are known to the loop.
+    fn may_wake(&self) -> bool {
+        // One of them drives the loop.
+        self.runtime().metrics().num_alive_tasks() > 1
+    }
+
     fn enter(&self, code: &mut dyn FnMut()) {
         let _context = self.runtime().enter();
         code();

@@ -366,3 +366,41 @@ fn without_the_runtime_a_report_names_the_feature() {
     let named = reports.iter().filter(|report| report.contains("`tokio-runtime`")).count();
     assert_eq!((named, reports.len()), (2, 3), "{reports:?}");
 }
+
+/// Runs a program in debug mode up to the first report, if there is one; returns what was reported.
+fn reported<F: Future + 'static>(program: F) -> (Result<F::Output, RunError>, Vec<String>) {
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let mut runner = Runner::builder().tokio(true).debug(true).build();
+    let event_loop = runner.event_loop().unwrap();
+    let heard = Rc::clone(&reports);
+    event_loop.set_exception_handler(Some(Rc::new(move |event_loop, context| {
+        heard.borrow_mut().push(context.message().to_owned());
+        event_loop.stop();
+    })));
+    let result = runner.run(program);
+    event_loop.set_exception_handler(Some(Rc::new(|_, _| ())));
+    (result, reports.take())
+}
+
+#[test]
+fn tasks_that_nothing_can_wake_are_reported_if_tokio_has_no_task_that_could() {
+    let (result, reports) = reported(pending::<()>());
+    assert!(matches!(result, Err(RunError::Stopped)), "{result:?}");
+    assert_eq!(reports, ["all tasks wait, and nothing is left that could wake one"]);
+}
+
+#[test]
+fn tasks_that_tokio_wakes_are_not_reported() {
+    let (result, reports) = reported(async {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let promise = create_future();
+        let settle = promise.clone();
+        // The loop knows nothing of this task, nor that it has something of it.
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            settle.set_result(6 * 7).unwrap();
+        });
+        promise.await.unwrap()
+    });
+    assert_eq!((result.unwrap(), reports), (42, Vec::new()));
+}

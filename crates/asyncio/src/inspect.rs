@@ -28,9 +28,9 @@
 #[cfg(feature = "tracing")]
 pub use asyncio_loop::inspect::TaskSpans;
 pub use asyncio_loop::inspect::{
-    Event, Frame, Happened, Holder, Lag, Recorder, Recording, ResourceInfo, RunningStep,
-    SocketNames, StackFrame, Statistics, Stuck, StuckStep, TaskInfo, TaskState, WaitDetail,
-    WaitInfo, WokenBy, find_circles,
+    Branch, Event, Frame, FullStack, Happened, Holder, Lag, Recorder, Recording, ResourceInfo,
+    RunningStep, SocketNames, StackFrame, Statistics, Stuck, StuckStep, TaskInfo, TaskState, Trace,
+    TraceTask, WaitDetail, WaitInfo, WokenBy, find_circles,
 };
 pub use asyncio_loop::{TaskHooks, WaitsFor};
 pub use asyncio_task::{

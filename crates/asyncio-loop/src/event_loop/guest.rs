@@ -418,6 +418,12 @@ impl Guest {
         if inner.marks.has(VIRTUAL) && inner.next_deadline().is_some() {
             return Some(Burst::Busy);
         }
+        if inner.marks.has(DEBUG) && self.event_loop.host().is_some_and(|host| !host.may_wake()) {
+            inner.report_deadlock();
+            if !inner.is_idle() {
+                return None;
+            }
+        }
         let wait = inner.wait();
         if wait == Wait::Now {
             inner.scheduler.take_remote();

@@ -36,6 +36,10 @@ impl Host for EpollHost {
             readable = watch.wait(wait).expect("a poller");
         }
     }
+
+    fn may_wake(&self) -> bool {
+        false
+    }
 }
 
 /// What a host waits for.

@@ -51,6 +51,12 @@ pub trait Host {
     /// without it, so that the loop can be cleaned up.
     fn drive(&self, guest: Guest);
 
+    /// Whether code of the host itself may wake tasks that nothing of the loop can wake. If not,
+    /// debug mode reports tasks that wait for ever, as for a loop without a host. Default: yes.
+    fn may_wake(&self) -> bool {
+        true
+    }
+
     /// Calls `code`, once, in the surroundings that code of the loop expects. It is called around
     /// each run, and when the loop is closed. Default: calls `code`.
     fn enter(&self, code: &mut dyn FnMut()) {

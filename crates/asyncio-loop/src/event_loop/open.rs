@@ -51,6 +51,7 @@ impl EventLoop {
             handler: RefCell::new(None),
             factory: RefCell::new(None),
             has_factory: Cell::new(false),
+            looks_for_errors: Cell::new(false),
             locals: RefCell::new(HashMap::new()),
             hosting: Hosting::default(),
             measure: Measure::default(),

@@ -48,6 +48,10 @@ fn report_failure(failure: Failure<'_>) {
             let context = ErrorContext::new("task panic was never retrieved");
             report_panic(context.with_optional_task(task(runnable)), payload);
         }
+        Failure::Error { task: runnable, text } => {
+            let context = ErrorContext::new("task error was never retrieved").with_error(text);
+            report_anywhere(&context.with_optional_task(task(runnable)));
+        }
         Failure::Destroyed { task: runnable } => {
             let context = ErrorContext::new("task was destroyed but it is pending");
             report_anywhere(&context.with_optional_task(task(runnable)));

@@ -1,8 +1,10 @@
 //! Making tasks, and finding them.
 
+use std::fmt::Display;
+
 use super::{LoopRef, TaskFactory};
 use crate::error::LoopClosed;
-use crate::kernel::{RawTask, TaskRef};
+use crate::kernel::{ErrorTexts, RawTask, TaskRef};
 use crate::spawn::TaskOptions;
 
 impl LoopRef {
@@ -38,7 +40,56 @@ impl LoopRef {
         let mut how = options.take_spawn();
         // A poll outside of a run could be cut short by a close.
         how.eager = how.eager && self.is_running();
-        Ok(self.0.scheduler.spawn(future, how))
+        let task = self.0.scheduler.spawn(future, how);
+        if self.0.looks_for_errors.get() {
+            self.look_for_error(&task);
+        }
+        Ok(task)
+    }
+
+    #[cold]
+    fn look_for_error<T: 'static>(&self, task: &RawTask<T>) {
+        self.local::<ErrorTexts>().look_at(task);
+    }
+
+    /// From now on, tasks of this loop whose output is a `Result<T, E>` are reported to the
+    /// exception handler if that is an error, and nobody takes it or looks at it. Call it once for
+    /// each type of output. Children of groups are not meant: their group has their errors.
+    ///
+    /// A single task has it by `Task::report_errors`.
+    ///
+    /// # From asyncio
+    ///
+    /// asyncio reports each exception that was never retrieved. Here panics are reported so. An
+    /// error is a value like any other, and what can be shown of it only its type knows, which the
+    /// loop has to be told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// use std::io;
+    /// use std::rc::Rc;
+    /// use asyncio_loop::{EventLoop, TaskOptions};
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let seen = Rc::new(RefCell::new(String::new()));
+    /// let see = Rc::clone(&seen);
+    /// event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+    ///     see.replace(context.to_string());
+    /// })));
+    /// event_loop.report_errors::<(), io::Error>();
+    /// let refresh = async { Err::<(), _>(io::Error::other("no luck")) };
+    /// drop(event_loop.spawn(refresh, TaskOptions::new().name("refresh"))?);
+    /// event_loop.run_until_complete(async {})?;
+    /// assert!(seen.borrow().starts_with("task error was never retrieved: no luck"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn report_errors<T: 'static, E: Display + 'static>(&self) {
+        if !self.is_closed() {
+            self.local::<ErrorTexts>().add::<T, E>();
+            self.0.looks_for_errors.set(true);
+        }
     }
 
     /// Lets the task factory, if there is one, change the options. They are not moved for that.

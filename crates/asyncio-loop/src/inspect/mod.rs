@@ -32,6 +32,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod async_calls;
 mod chrome;
 mod circles;
 mod prometheus;
@@ -50,6 +51,7 @@ mod stuck;
 ))]
 mod symbols;
 mod task_info;
+mod trace;
 mod wait_info;
 
 pub use circles::find_circles;
@@ -66,5 +68,6 @@ pub use stack::Frame;
 pub use statistics::{Lag, RunningStep, Statistics};
 pub use stuck::{StackFrame, Stuck, StuckStep};
 pub use task_info::{TaskInfo, TaskState};
+pub use trace::{Branch, FullStack, Trace, TraceTask};
 pub(crate) use wait_info::is_of_user;
 pub use wait_info::{WaitDetail, WaitInfo};

@@ -11,6 +11,8 @@ pub(crate) enum Failure<'a> {
     Callback { name: &'static str, payload: Payload },
     /// A task panicked and has no handle.
     Task { task: &'a RunnableRef, payload: Payload },
+    /// A task returned an error, and nobody looked at it.
+    Error { task: &'a RunnableRef, text: String },
     /// The loop was closed before the task had ended.
     Destroyed { task: &'a RunnableRef },
 }

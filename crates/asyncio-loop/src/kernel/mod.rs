@@ -33,6 +33,7 @@
 //! | `callback`, `waker` | closures that run once; wakers |
 //! | `task/` | tasks: header, polling, ending, handles |
 //! | `children` | tasks that belong to a future |
+//! | `trace` | polls that are watched: where the futures of a task wait |
 //! | `local_scheduler` | what the loop calls |
 //! | `glimpse` | what a signal handler may see of what runs |
 //! | `candidates` | the ready queue, laid open for a director of tests |
@@ -108,6 +109,7 @@ mod ring;
 mod scheduler;
 mod site;
 mod task;
+mod trace;
 mod waits_for;
 mod waker;
 
@@ -124,11 +126,13 @@ pub(crate) use lent::Lent;
 pub(crate) use local_scheduler::{LocalScheduler, RemoteScheduler, owner_of};
 pub(crate) use panics::{Payload, catch, drop_payload, panic_message};
 pub(crate) use ring::{Copied, Event, Kept, Ring, What, cause};
+pub(crate) use task::ErrorTexts;
 pub(crate) use task::LookAtWait;
 pub(crate) use task::Spawn;
 pub use task::{
     Join, NumbersFromOne, Outcome, RawTask, Supervisor, TaskControl, TaskName, TaskRef, Verdict,
 };
+pub(crate) use trace::Place;
 pub(crate) use waits_for::Detail;
 pub use waits_for::{Wait, WaitsFor};
 pub use waker::{LoopWaker, move_wait, move_wait_out_of, poll_noted};

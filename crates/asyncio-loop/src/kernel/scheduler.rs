@@ -18,6 +18,7 @@ use super::memory::Memory;
 use super::ready::ReadyQueue;
 use super::remote_queue::RemoteQueue;
 use super::ring::{Ring, cause};
+use super::trace::Request;
 use crate::clock::LoopTime;
 use crate::gauges::Gauges;
 use crate::primitives::{is_thread, thread_id};
@@ -70,6 +71,8 @@ pub(super) struct Local {
     pub(super) ring: Option<Arc<Ring>>,
     /// What wakes tasks now, if it is no task: one of `ring::cause`.
     pub(super) cause: u8,
+    /// The tasks whose next poll is to be watched.
+    pub(super) traced: Vec<Request>,
 }
 
 /// Chooses one of so many.
@@ -158,6 +161,7 @@ impl Scheduler {
             hooked: false,
             ring: None,
             cause: cause::NONE,
+            traced: Vec::new(),
         };
         Self {
             thread: thread_id(),

@@ -12,10 +12,25 @@ use super::header::{DONE, Header, Runnable, RunnableRef};
 use super::host;
 use super::site::Site;
 use super::task::TaskPtr;
+use super::trace;
 use super::waits_for::{Wait, WaitsFor};
 
 /// A static, so that its address says that a waker is ours.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, release);
+
+/// The one for a poll that is watched (see `trace`). Its clones are of the usual kind.
+static WATCHED: RawWakerVTable = RawWakerVTable::new(clone_watched, wake, wake_by_ref, release);
+
+/// The functions of the wakers of polls.
+#[inline]
+pub(super) fn usual() -> &'static RawWakerVTable {
+    &VTABLE
+}
+
+/// As [`usual`], for a poll that is watched.
+pub(super) fn watched() -> &'static RawWakerVTable {
+    &WATCHED
+}
 
 /// # Safety
 ///
@@ -27,6 +42,13 @@ unsafe fn clone(data: *const ()) -> RawWaker {
     // SAFETY: the live waker keeps the header alive.
     unsafe { Header::retain_shared(this) };
     RawWaker::new(data, &VTABLE)
+}
+
+/// A future of another crate keeps the waker.
+unsafe fn clone_watched(data: *const ()) -> RawWaker {
+    with_polled(|task| trace::note(task, None));
+    // SAFETY: the caller's promise.
+    unsafe { clone(data) }
 }
 
 unsafe fn wake(data: *const ()) {
@@ -82,10 +104,13 @@ unsafe fn header(data: *const ()) -> NonNull<Header> {
 ///
 /// # Safety
 ///
-/// `task` outlives the result.
-pub(super) unsafe fn borrowed(task: Runnable) -> ManuallyDrop<Waker> {
+/// `task` outlives the result, and `vtable` is [`usual`] or [`watched`].
+pub(super) unsafe fn borrowed(
+    task: Runnable,
+    vtable: &'static RawWakerVTable,
+) -> ManuallyDrop<Waker> {
     // SAFETY: the vtable's functions fit the data; not counted, so not dropped.
-    ManuallyDrop::new(unsafe { Waker::new(task.as_ptr().as_ptr().cast_const().cast(), &VTABLE) })
+    ManuallyDrop::new(unsafe { Waker::new(task.as_ptr().as_ptr().cast_const().cast(), vtable) })
 }
 
 /// A waker that stays on the thread it was taken on.
@@ -250,8 +275,19 @@ impl LoopWaker {
     pub fn from_waker(waker: &Waker) -> Self {
         match local(waker) {
             Some(runnable) => Self(Kind::Local(RunnableRef::share(runnable))),
-            None => Self::foreign(waker.clone()),
+            None => Self::from_unusual(waker),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn from_unusual(waker: &Waker) -> Self {
+        if std::ptr::eq(waker.vtable(), &WATCHED) {
+            if let Some(runnable) = own(waker) {
+                return Self(Kind::Local(RunnableRef::share(runnable)));
+            }
+        }
+        Self::foreign(waker.clone())
     }
 
     pub(crate) fn from_runnable(runnable: RunnableRef) -> Self {
@@ -415,7 +451,10 @@ impl Wait {
     pub fn note_at(self, cx: &Context<'_>, site: &'static Location<'static>) {
         match local_task(cx.waker()) {
             Some(task) => task.set_wait(self, Site::new(site)),
-            None => with_polled(|task| task.set_wait(self, Site::new(site))),
+            None => with_polled(|task| {
+                task.set_wait(self, Site::new(site));
+                trace::note(task, Some((self, site)));
+            }),
         }
     }
 }
@@ -429,13 +468,21 @@ pub fn poll_noted<T>(
     what: WaitsFor,
     poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
+    let (wait, site) = (Wait::new(what), Location::caller());
     let mut before = None;
-    with_task(cx, |task| before = Some(task.noted()));
-    what.note(cx);
+    with_task(cx, |task| {
+        before = Some((task.noted(), trace::count(task)));
+        task.set_wait(wait, Site::new(site));
+    });
     let polled = poll(cx);
-    if let (Poll::Ready(_), Some(before)) = (&polled, before) {
-        with_task(cx, |task| task.put_back(before));
-    }
+    with_task(cx, |task| match (&polled, before) {
+        (Poll::Ready(_), Some((noted, _))) => task.put_back(noted),
+        // What is inside has said nothing.
+        (Poll::Pending, Some((_, count))) if count.is_some() && count == trace::count(task) => {
+            trace::note(task, Some((wait, site)));
+        }
+        _ => {}
+    });
     polled
 }
 
@@ -452,21 +499,26 @@ fn with_task(cx: &Context<'_>, f: impl FnOnce(TaskPtr)) {
 pub fn move_wait(cx: &Context<'_>, site: &'static Location<'static>) {
     match local_task(cx.waker()) {
         Some(task) => task.set_wait_site(site),
-        None => with_polled(|task| task.set_wait_site(site)),
+        None => with_polled(|task| {
+            task.set_wait_site(site);
+            trace::moved(task, site);
+        }),
     }
 }
 
 /// Replaces that place if it is in the source file `inside`.
 #[inline]
 pub fn move_wait_out_of(inside: &str, cx: &Context<'_>, site: &'static Location<'static>) {
-    let move_out = |task: TaskPtr| {
-        if task.wait_site().is_some_and(|noted| noted.file() == inside) {
-            task.set_wait_site(site);
-        }
-    };
+    let is_inside = |task: TaskPtr| task.wait_site().is_some_and(|noted| noted.file() == inside);
     match local_task(cx.waker()) {
-        Some(task) => move_out(task),
-        None => with_polled(move_out),
+        Some(task) if is_inside(task) => task.set_wait_site(site),
+        Some(_) => {}
+        None => with_polled(|task| {
+            if is_inside(task) {
+                task.set_wait_site(site);
+                trace::moved(task, site);
+            }
+        }),
     }
 }
 
@@ -488,9 +540,12 @@ fn local_task(waker: &Waker) -> Option<TaskPtr> {
 /// The task or callback of a waker, if it is ours, belongs to this thread, and has not ended.
 #[inline]
 fn local(waker: &Waker) -> Option<Runnable> {
-    if !std::ptr::eq(waker.vtable(), &VTABLE) {
-        return None;
-    }
+    if std::ptr::eq(waker.vtable(), &VTABLE) { own(waker) } else { None }
+}
+
+/// As [`local`], for a waker that is ours.
+#[inline]
+fn own(waker: &Waker) -> Option<Runnable> {
     // SAFETY: the vtable is ours.
     let this = unsafe { header(waker.data()) };
     // SAFETY: the waker keeps the header alive, and the scheduler (promise 4).

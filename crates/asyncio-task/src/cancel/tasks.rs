@@ -106,6 +106,7 @@ pub(super) fn deliver(task: &TaskRef, reason: CancelReason, work: &mut Work) {
     if task.is_running() {
         if !task.is_ending() {
             root.root.stepped.set(false);
+            expect_end(task);
         }
         task.mark_cancelling();
         root.root.asked_in_poll.set(true);
@@ -113,10 +114,19 @@ pub(super) fn deliver(task: &TaskRef, reason: CancelReason, work: &mut Work) {
         root.repeat(&reason, work);
     } else {
         root.begin(reason);
+        expect_end(task);
         root.root.stepped.set(false);
         if root.look(work) == Look::Act {
             work.wake(&root);
         }
+    }
+}
+
+/// In debug mode, has the loop report the task if it goes on for long. One without a node does not.
+fn expect_end(task: &TaskRef) {
+    let is_debug = with_running(|event_loop| event_loop.is_debug()).unwrap_or(false);
+    if let Some(event_loop) = task.event_loop().filter(|_| is_debug) {
+        event_loop.expect_end(task);
     }
 }
 

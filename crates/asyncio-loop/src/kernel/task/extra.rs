@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, compiler_fence};
 
+use super::error_text::ErrorText;
 use super::on_done::OnDone;
 use super::supervisor::Supervisor;
 use crate::cancel_reason::{CancelReason, Reason};
@@ -23,6 +24,8 @@ pub(super) struct Extra {
     pub(super) foreign_awaiter: Option<u64>,
     /// The tasks that are told of the end by a callback, by number.
     pub(super) awaited_by: Vec<(CallbackRef, u64)>,
+    /// Finds an error in the output.
+    pub(super) error_text: Option<ErrorText>,
     /// Requests to cancel, less those that were withdrawn.
     pub(super) requests: usize,
     /// The reason of the last request.

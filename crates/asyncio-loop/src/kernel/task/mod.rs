@@ -1,6 +1,7 @@
 //! Tasks: they poll a future, and keep its output for the handle.
 
 mod control;
+mod error_text;
 mod extra;
 mod header;
 mod look;
@@ -15,6 +16,7 @@ mod task_ref;
 mod traced;
 
 pub use control::TaskControl;
+pub(crate) use error_text::ErrorTexts;
 pub(super) use header::{Stage, TaskHeader, TaskPtr};
 pub(crate) use look::LookAtWait;
 pub use name::TaskName;

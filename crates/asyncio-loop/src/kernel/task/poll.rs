@@ -2,8 +2,9 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, RawWakerVTable};
 
+use super::error_text::{self, unseen_error};
 use super::extra::Extra;
 use super::header::TaskPtr;
 use super::on_done::OnDone;
@@ -11,11 +12,12 @@ use super::supervisor::{Supervisor, Verdict};
 use crate::kernel::callback::CallbackRef;
 use crate::kernel::frames;
 use crate::kernel::header::{
-    CANCELLED, DONE, ENDING, FULL, HIDDEN, JOINED, PANICKED, RUNNING, Runnable, RunnableRef,
-    SUPERVISED, TRACED,
+    CANCELLED, DONE, ENDING, FULL, HIDDEN, JOINED, LOOKED_FOR, PANICKED, RUNNING, Runnable,
+    RunnableRef, SUPERVISED, TRACED,
 };
 use crate::kernel::host::{self, Failure, Moment, caught, report_panic};
 use crate::kernel::panics::{Payload, catch};
+use crate::kernel::trace;
 use crate::kernel::waker::{self, LoopWaker};
 
 /// A task that is being polled or ended: the holder is alone in its stage, which holds the future
@@ -44,7 +46,7 @@ pub(in crate::kernel) unsafe fn poll<F: Future>(task: Runnable) {
 /// A task of `F`.
 #[inline]
 unsafe fn poll_once<F: Future>(active: Active) {
-    let Some(active) = active.unless_asked_to_end(None) else { return };
+    let Some((active, vtable)) = active.begin() else { return };
     let task = active.0.get();
     let poll = || {
         // SAFETY: promise 3: the stage holds the future.
@@ -52,7 +54,7 @@ unsafe fn poll_once<F: Future>(active: Active) {
         // SAFETY: promise 6.
         let future = unsafe { Pin::new_unchecked(future) };
         // SAFETY: the task is alive for the whole poll.
-        let waker = unsafe { waker::borrowed(task) };
+        let waker = unsafe { waker::borrowed(task, vtable) };
         future.poll(&mut Context::from_waker(&waker))
     };
     match catch(poll) {
@@ -67,6 +69,21 @@ unsafe fn poll_once<F: Future>(active: Active) {
 }
 
 impl Active {
+    /// Ends the task if it was asked to end, and its supervisor agrees; else gives it back, with
+    /// the functions of the waker for its poll.
+    #[inline]
+    fn begin(self) -> Option<(Self, &'static RawWakerVTable)> {
+        let looked_at = ENDING | SUPERVISED | TRACED;
+        if self.0.has(looked_at) { self.begin_rarely() } else { Some((self, waker::usual())) }
+    }
+
+    #[cold]
+    fn begin_rarely(self) -> Option<(Self, &'static RawWakerVTable)> {
+        let active = self.end_as_asked(None)?;
+        let is_watched = active.0.has(TRACED) && trace::begin(active.0);
+        Some((active, if is_watched { waker::watched() } else { waker::usual() }))
+    }
+
     /// Ends the task if it was asked to end, and its supervisor agrees; else gives it back.
     #[inline]
     fn unless_asked_to_end(self, polled: Option<bool>) -> Option<Self> {
@@ -84,6 +101,7 @@ impl Active {
             Ok(false) => {
                 if let (Some(task), Some(_)) = (told, polled) {
                     task.tell(Moment::Pends);
+                    trace::end(self.0, false);
                 }
                 return Some(self);
             }
@@ -114,6 +132,12 @@ impl Active {
                 // SAFETY: promise 3: the stage is empty, the holder's, and made for an `F::Output`.
                 unsafe { task.get().stage::<F::Output>().write(output) };
                 emptied.finish(FULL);
+            }
+            Ok(false) if task.has(LOOKED_FOR) => {
+                // SAFETY: an output of the task.
+                let error = unsafe { unseen_error(task, (&raw const output).cast()) };
+                drop_caught(task, output);
+                emptied.finish_unseen(error);
             }
             Ok(cancelled) => {
                 drop_caught(task, output);
@@ -170,6 +194,14 @@ impl Emptied {
         }
     }
 
+    /// Ends a task whose output nobody takes, and reports the error in that.
+    #[cold]
+    fn finish_unseen(self, error: Option<String>) {
+        let task = RunnableRef::share(self.0.get());
+        self.finish(0);
+        error.into_iter().for_each(|error| error_text::report(&task, error));
+    }
+
     /// Marks the task as ended, wakes those that wait for it, and gives up the reference of the
     /// loop or set. RUNNING keeps the task alive.
     fn finish(self, flags: u32) {
@@ -184,6 +216,7 @@ impl Emptied {
         }
         if task.has(TRACED) {
             runnable.tell(Moment::Ends);
+            trace::end(task, true);
         }
         let awaiter = task.take_awaiter();
         match task.with_extra(|extra| extra.get_mut().map(Waiters::take)) {

@@ -4,13 +4,14 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::task::{Context, Poll, Waker};
 
+use super::error_text::{self, unseen_error};
 use super::header::TaskPtr;
 use super::outcome::Outcome;
 use super::poll::drop_caught;
 use super::task_ref::TaskRef;
 use crate::kernel::frames;
 use crate::kernel::header::{
-    CANCELLED, CHILD, DONE, ENDING, FULL, JOINED, LENT, OBSERVED, PANICKED, RunnableRef,
+    CANCELLED, CHILD, DONE, ENDING, FULL, JOINED, LENT, LOOKED_FOR, OBSERVED, PANICKED, RunnableRef,
 };
 use crate::kernel::host::{self, Failure};
 use crate::kernel::panics::{Payload, copy_payload};
@@ -361,6 +362,14 @@ impl<T> Drop for RawTask<T> {
         }
         let observed = task.has(OBSERVED);
         match self.take() {
+            Some(Outcome::Value(output))
+                if task.flags.get() & (LOOKED_FOR | LENT) == LOOKED_FOR =>
+            {
+                // SAFETY: an output of the task.
+                let error = unsafe { unseen_error(task, (&raw const output).cast()) };
+                drop_caught(task, output);
+                error.into_iter().for_each(|error| error_text::report(self.task.runnable(), error));
+            }
             Some(Outcome::Panicked(payload)) if !observed => {
                 host::report(Failure::Task { task: self.task.runnable(), payload });
             }

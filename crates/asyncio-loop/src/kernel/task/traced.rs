@@ -12,6 +12,7 @@ use crate::kernel::host::{self, Moment};
 use crate::kernel::local_scheduler::LocalScheduler;
 use crate::kernel::ring::{New, Ring, What, cause};
 use crate::kernel::site::Site;
+use crate::kernel::trace::Request;
 use crate::kernel::waits_for::WaitsFor;
 
 /// Records the moment. Tells it to the host, if that wants to know: not of tasks that users do not
@@ -110,6 +111,7 @@ impl LocalScheduler {
             for set in local.sets.iter() {
                 set.get().with_members(|members| members.iter().for_each(mark));
             }
+            local.traced.iter().for_each(Request::mark);
         });
     }
 

@@ -1,0 +1,143 @@
+//! In debug mode: tasks that were asked to end, and go on.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use super::LoopRef;
+use crate::clock::LoopTime;
+use crate::context::Context;
+use crate::kernel::TaskRef;
+use crate::report::ErrorContext;
+
+/// The tasks that were asked to end, and when each of them is late.
+#[derive(Default)]
+struct Asked {
+    tasks: RefCell<VecDeque<(LoopTime, TaskRef)>>,
+    limit: Limit,
+}
+
+struct Limit(Cell<Duration>);
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(Cell::new(Duration::from_secs(5)))
+    }
+}
+
+impl Asked {
+    /// Takes out the tasks that are late, and those that have ended before that.
+    fn take_late(&self, now: LoopTime) -> Vec<TaskRef> {
+        let mut tasks = self.tasks.borrow_mut();
+        let is_over = |(when, task): &(LoopTime, TaskRef)| *when <= now || task.is_done();
+        let count = tasks.iter().take_while(|asked| is_over(asked)).count();
+        tasks.drain(..count).map(|(_, task)| task).collect()
+    }
+
+    fn next(&self) -> Option<LoopTime> {
+        self.tasks.borrow().front().map(|(when, _)| *when)
+    }
+}
+
+impl LoopRef {
+    /// How long a task that was cancelled may go on in debug mode before it is reported.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// assert_eq!(EventLoop::new()?.slow_cancel_duration(), Duration::from_secs(5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn slow_cancel_duration(&self) -> Duration {
+        self.local::<Asked>().limit.0.get()
+    }
+
+    /// Sets how long a task that was cancelled may go on in debug mode, with its cleanup or by
+    /// waiting for what it awaits, before it is reported: once for each request, by name, the place
+    /// where it was made, who has cancelled it, and where it waits then. It counts from the next
+    /// request on, by the loop's clock.
+    ///
+    /// # From asyncio
+    ///
+    /// asyncio reports no such tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// event_loop.set_slow_cancel_duration(Duration::from_millis(500));
+    /// assert_eq!(event_loop.slow_cancel_duration(), Duration::from_millis(500));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_slow_cancel_duration(&self, duration: Duration) {
+        self.local::<Asked>().limit.0.set(duration);
+    }
+
+    /// In debug mode, has `task` reported if it has not ended after
+    /// [`slow_cancel_duration`](Self::slow_cancel_duration). It was asked to end just now.
+    ///
+    /// A loop with a director has no such timers: they would change its choices.
+    #[doc(hidden)]
+    pub fn expect_end(&self, task: &TaskRef) {
+        if !self.is_debug() || self.is_closed() || self.director().is_some() {
+            return;
+        }
+        let asked = self.local::<Asked>();
+        let when = self.time() + asked.limit.0.get();
+        let is_first = asked.tasks.borrow().is_empty();
+        asked.tasks.borrow_mut().push_back((when, task.clone()));
+        if is_first {
+            self.look_for_late(when);
+        }
+    }
+
+    /// One timer for all of them.
+    fn look_for_late(&self, when: LoopTime) {
+        let this = self.clone();
+        self.call_at_in(&Context::new(), when, move || {
+            let asked = this.local::<Asked>();
+            for task in asked.take_late(this.time()) {
+                this.report_late(&task);
+            }
+            if let Some(next) = asked.next() {
+                this.look_for_late(next);
+            }
+        });
+    }
+
+    fn report_late(&self, task: &TaskRef) {
+        if task.is_done() || !task.is_ending() {
+            return;
+        }
+        let reason = task.cancel_reason().unwrap_or_default();
+        let context = ErrorContext::new("a task was cancelled and has not ended");
+        let context = context
+            .with_task(task.clone())
+            .field("after", format_args!("{:?}", self.slow_cancel_duration()));
+        let context = with(context, "cancelled at", reason.site());
+        let context = with(context, "cancelled by", reason.asked_by());
+        let context = with(context, "because", reason.message());
+        let wait = task.info().wait;
+        let context = with(context, "waits for", wait.as_ref());
+        self.report(&with(context, "waits at", wait.as_ref().and_then(|wait| wait.at)));
+    }
+}
+
+fn with(
+    context: ErrorContext,
+    name: &'static str,
+    value: Option<impl fmt::Display>,
+) -> ErrorContext {
+    match value {
+        Some(value) => context.field(name, value),
+        None => context,
+    }
+}

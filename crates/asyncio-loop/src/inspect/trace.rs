@@ -1,0 +1,237 @@
+//! The full stack of a suspended task, on demand.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+
+use super::async_calls;
+use super::stuck::StackFrame;
+use super::task_info::TaskInfo;
+use super::wait_info::WaitInfo;
+use crate::kernel::{LookAtWait, LoopWaker, Place, TaskRef, WaitsFor};
+
+/// Where a task waits, with the calls of async functions that lead there, as addresses: see
+/// [`TaskRef::trace`]. It holds nothing of the task and may go to another thread.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    info: TaskInfo,
+    places: Vec<(Vec<usize>, Option<WaitInfo>)>,
+}
+
+/// The full stack of a task: see [`Trace::resolve`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FullStack {
+    /// The task, as it was when the trace was done.
+    pub task: TaskInfo,
+    /// The places at which it waits, in the order in which they were polled. Several, if the task
+    /// waits for several things at once; none, if it has ended.
+    pub branches: Vec<Branch>,
+}
+
+/// One of the places at which a task waits.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Branch {
+    /// The calls that lead there, outermost first: the async functions of the program, and futures
+    /// of other crates. Those of this project and of the standard library are left out. Empty where
+    /// they cannot be had; see [`TaskRef::trace`].
+    pub calls: Vec<StackFrame>,
+    /// What the innermost future has said that it waits for. `None` for one of another crate.
+    pub wait: Option<WaitInfo>,
+}
+
+impl Trace {
+    /// The task, as it was when the trace was done.
+    #[must_use]
+    pub fn task(&self) -> &TaskInfo {
+        &self.info
+    }
+
+    /// Finds the names, files and lines of the calls. That takes milliseconds, and for the first
+    /// time in a process much longer, since it reads the program's debug information: do it on
+    /// another thread, by `to_thread` for instance.
+    #[must_use]
+    pub fn resolve(&self) -> FullStack {
+        let mut branches: Vec<Branch> = Vec::new();
+        for (calls, wait) in &self.places {
+            let next = Branch { calls: async_calls::calls(calls), wait: wait.clone() };
+            match branches.last_mut().filter(|last| last.is_also(&next)) {
+                Some(last) => last.wait = next.wait.or(last.wait.take()),
+                None => branches.push(next),
+            }
+        }
+        FullStack { task: self.info.clone(), branches }
+    }
+}
+
+impl Branch {
+    /// Whether `other` is the same wait, which a future has noted twice.
+    fn is_also(&self, other: &Self) -> bool {
+        let at = |branch: &Self| branch.wait.as_ref().map(|wait| (wait.to_string(), wait.at));
+        let is_one_silent = self.wait.is_none() || other.wait.is_none();
+        self.calls == other.calls && (is_one_silent || at(self) == at(other))
+    }
+}
+
+/// One line for the task, then for each place the calls that lead there and what is waited for. A
+/// place is indented by what it has in common with the one before.
+impl fmt::Display for FullStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TaskInfo { id, name, state, created_at, .. } = &self.task;
+        write!(f, "{name:?} ({id}) {state}, created at {created_at}")?;
+        let mut before: &[StackFrame] = &[];
+        for Branch { calls, wait } in &self.branches {
+            let common = before.iter().zip(calls).take_while(|(one, other)| one == other).count();
+            for (depth, call) in calls.iter().enumerate().skip(common) {
+                write!(f, "\n{:1$}{call}", "", 2 * depth + 2)?;
+            }
+            let depth = 2 * calls.len() + 2;
+            match wait {
+                Some(wait) => write!(f, "\n{:depth$}waits for {wait}", "")?,
+                None => write!(f, "\n{:depth$}waits for what it has not said", "")?,
+            }
+            if let Some(at) = wait.as_ref().and_then(|wait| wait.at) {
+                write!(f, " at {at}")?;
+            }
+            before = calls;
+        }
+        Ok(())
+    }
+}
+
+/// The future of [`TaskRef::trace`].
+#[derive(Debug)]
+#[must_use = "the task is polled by `.await`"]
+pub struct TraceTask {
+    task: TaskRef,
+    asked: Option<Rc<Asked>>,
+}
+
+/// What the poll is to answer.
+#[derive(Default)]
+struct Asked {
+    places: Cell<Option<Vec<Place>>>,
+    waker: RefCell<Option<LoopWaker>>,
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").finish_non_exhaustive()
+    }
+}
+
+impl TaskRef {
+    /// Finds out where the task waits, with all async functions in between, by polling it once.
+    ///
+    /// The task is polled in its turn, as if it had been woken, which every future has to expect.
+    /// The futures of this project write down the calls that are active before they go on waiting;
+    /// those of other crates are seen when they keep the waker. So nothing of the task is skipped,
+    /// told something untrue, or made to lose a wake: what is ready makes progress as in any other
+    /// poll, and then the place is shown at which the task waits next. A task that was asked to end
+    /// is polled without being watched, and shows no places before that is over.
+    ///
+    /// Names need Linux on x86-64 or AArch64, the feature `stacks`, and a program that was not
+    /// stripped. Files and lines need debug information (`debug = "line-tables-only"` does). So do
+    /// async functions that an optimizing compiler has put into their callers, which are most.
+    ///
+    /// Not seen are the inner futures of a combinator that polls them only when their own wakers
+    /// are woken, such as `FuturesUnordered`: its own place is. A task that nobody polls, such as a
+    /// child of a group that is not polled, never answers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it changes nothing.
+    ///
+    /// # From asyncio
+    ///
+    /// `Task.get_stack`, which in asyncio has the whole stack at no cost. Here the compiled program
+    /// keeps no trace of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, TaskOptions, WaitsFor};
+    /// use std::future::poll_fn;
+    /// use std::task::Poll;
+    ///
+    /// async fn outer() {
+    ///     inner().await;
+    /// }
+    ///
+    /// async fn inner() {
+    ///     poll_fn(|cx| {
+    ///         WaitsFor::Resource.note(cx);
+    ///         Poll::<()>::Pending
+    ///     })
+    ///     .await
+    /// }
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let stuck = event_loop.spawn(outer(), TaskOptions::new())?;
+    /// let trace = event_loop.run_until_complete(stuck.task().trace())?;
+    /// let stack = std::thread::spawn(move || trace.resolve()).join().unwrap();
+    /// assert_eq!(stack.branches[0].wait.as_ref().unwrap().what, WaitsFor::Resource);
+    /// println!("{stack}");
+    /// # event_loop.set_exception_handler(Some(std::rc::Rc::new(|_, _| ())));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "get_stack")]
+    pub fn trace(&self) -> TraceTask {
+        TraceTask { task: self.clone(), asked: None }
+    }
+}
+
+impl TraceTask {
+    /// Asks for the poll.
+    fn ask(&self) -> Rc<Asked> {
+        let asked = Rc::new(Asked::default());
+        let answer: Weak<Asked> = Rc::downgrade(&asked);
+        self.task.trace_next_poll(move |places| {
+            let Some(asked) = answer.upgrade() else { return };
+            asked.places.set(Some(places));
+            let waker = asked.waker.take();
+            waker.into_iter().for_each(LoopWaker::wake);
+        });
+        asked
+    }
+}
+
+impl Future for TraceTask {
+    type Output = Trace;
+
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Trace> {
+        if self.asked.is_none() {
+            if self.task.is_done() {
+                return Poll::Ready(Trace::new(&self.task, Vec::new()));
+            }
+            self.asked = Some(self.ask());
+        }
+        let asked = self.asked.as_ref().expect("asked above");
+        if let Some(places) = asked.places.take() {
+            return Poll::Ready(Trace::new(&self.task, places));
+        }
+        let waker = LoopWaker::for_wait(cx, WaitsFor::Resource);
+        let before = asked.waker.replace(Some(waker));
+        drop(before);
+        Poll::Pending
+    }
+}
+
+impl Trace {
+    fn new(task: &TaskRef, places: Vec<Place>) -> Self {
+        let (info, event_loop) = (task.info(), task.event_loop());
+        let place = |Place { calls, wait }| {
+            let wait = wait.map(|(wait, site)| {
+                let look = LookAtWait { wait, site: Some(site), awaited: None };
+                WaitInfo::new(look, info.now, event_loop.as_ref())
+            });
+            (calls, wait)
+        };
+        let places = places.into_iter().map(place).collect();
+        Self { info, places }
+    }
+}

@@ -1,0 +1,155 @@
+//! Polls that are watched: where in the program the futures of a task wait.
+//!
+//! A trace is a poll like any other, which every future has to expect: the task is polled as if it
+//! had been woken, in its turn. Only its waker differs. The futures of this project find in it a
+//! waker that is none of the usual ones, and take a slow path, on which the calls that are active
+//! are written down. A future of another crate that keeps the waker clones it, since it is not the
+//! waker that it has, and is seen when it does so; it gets a usual one.
+//!
+//! No future is kept from making progress, and none is told anything else than in any other poll.
+
+use std::cell::RefCell;
+use std::panic::Location;
+
+use super::header::{ENDING, RunnableRef, TRACED};
+use super::task::{TaskPtr, TaskRef};
+use super::waits_for::Wait;
+
+/// Calls that are written down, at most.
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+const DEPTH: usize = 256;
+
+/// A place at which a task waits.
+#[derive(Clone)]
+pub(crate) struct Place {
+    /// Addresses inside of the calls that were active, innermost first. Empty where that cannot be
+    /// had.
+    pub(crate) calls: Vec<usize>,
+    /// What the future has said that it waits for, and where.
+    pub(crate) wait: Option<(Wait, &'static Location<'static>)>,
+}
+
+/// A trace that somebody has asked for.
+pub(super) struct Request {
+    task: RunnableRef,
+    tell: Box<dyn FnOnce(Vec<Place>)>,
+}
+
+/// A poll that is watched.
+struct Watched {
+    task: u64,
+    places: Vec<Place>,
+}
+
+thread_local! {
+    /// A child may be polled inside of a poll of its parent.
+    static WATCHED: RefCell<Vec<Watched>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `f` with the places of the poll that is watched, if `task` is the one that is polled.
+fn with_places<R>(task: TaskPtr, f: impl FnOnce(&mut Vec<Place>) -> R) -> Option<R> {
+    WATCHED.with_borrow_mut(|watched| {
+        let last = watched.last_mut().filter(|last| last.task == task.id())?;
+        Some(f(&mut last.places))
+    })
+}
+
+impl TaskRef {
+    /// Has the task polled, and calls `tell` when that poll, or the task, has ended, with the
+    /// places at which the task waits. `tell` must not unwind (promise 7).
+    pub(crate) fn trace_next_poll(&self, tell: impl FnOnce(Vec<Place>) + 'static) {
+        let (task, tell) = (self.runnable().clone(), Box::new(tell));
+        let request = Request { task, tell };
+        self.ptr().get().scheduler().with(|local| local.traced.push(request));
+        self.ptr().set(TRACED);
+        self.runnable().schedule();
+    }
+}
+
+impl Request {
+    /// Marks its task, so that the kernel looks for this.
+    pub(super) fn mark(&self) {
+        self.task.get().set(TRACED);
+    }
+}
+
+/// Begins to watch a poll, if somebody has asked for it. A task that was asked to end is not
+/// watched: it looks for that in its waker.
+pub(super) fn begin(task: TaskPtr) -> bool {
+    let asked = |request: &Request| request.task.get() == task.get();
+    let is_asked = task.get().scheduler().with(|local| local.traced.iter().any(asked));
+    let watches = is_asked && !task.has(ENDING);
+    if watches {
+        let watched = Watched { task: task.id(), places: Vec::new() };
+        WATCHED.with_borrow_mut(|all| all.push(watched));
+    }
+    watches
+}
+
+/// The end of a poll, or of the task if it `is_over`.
+pub(super) fn end(task: TaskPtr, is_over: bool) {
+    let watched = WATCHED.with_borrow_mut(|watched| {
+        let is_last = watched.last().is_some_and(|last| last.task == task.id());
+        if is_last { watched.pop() } else { None }
+    });
+    if watched.is_none() && !is_over {
+        return;
+    }
+    let places = watched.map_or(Vec::new(), |watched| watched.places);
+    let asked = |request: &Request| request.task.get() == task.get();
+    let told: Vec<Request> = task.get().scheduler().with(|local| {
+        if local.new_flags & TRACED == 0 {
+            task.clear(TRACED);
+        }
+        let (told, left) = std::mem::take(&mut local.traced).into_iter().partition(asked);
+        local.traced = left;
+        told
+    });
+    told.into_iter().for_each(|request| (request.tell)(places.clone()));
+}
+
+/// Writes down where `task` waits, if this poll of it is watched.
+pub(super) fn note(task: TaskPtr, wait: Option<(Wait, &'static Location<'static>)>) {
+    with_places(task, |places| places.push(Place { calls: calls(), wait }));
+}
+
+/// The number of places, if this poll of `task` is watched.
+pub(super) fn count(task: TaskPtr) -> Option<usize> {
+    with_places(task, |places| places.len())
+}
+
+/// Replaces the place in the source of the wait that was noted last.
+pub(super) fn moved(task: TaskPtr, site: &'static Location<'static>) {
+    with_places(task, |places| {
+        if let Some((_, at)) = places.last_mut().and_then(|place| place.wait.as_mut()) {
+            *at = site;
+        }
+    });
+}
+
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+fn calls() -> Vec<usize> {
+    let mut calls = Vec::new();
+    backtrace::trace(|frame| {
+        calls.push(frame.ip().addr());
+        calls.len() < DEPTH
+    });
+    calls
+}
+
+#[cfg(not(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+fn calls() -> Vec<usize> {
+    Vec::new()
+}
