@@ -91,7 +91,7 @@ check_examples() {
 run_example() {
     local log="$target/example.log"
     echo "example $1"
-    if ! timeout 60 "$target/debug/examples/$1" </dev/null >"$log" 2>&1; then
+    if ! timeout 300 "$target/debug/examples/$1" </dev/null >"$log" 2>&1; then
         cat "$log"
         return 1
     fi
@@ -127,6 +127,8 @@ check_monitor() {
         timeout 300 apt-get install -y -qq --no-install-recommends chromium chromium-driver \
             >"$target/chromium.log" 2>&1 || skip "chromium cannot be installed"
     fi
+    # The limit is for the browser, not for the compiler.
+    cargo test -p asyncio-monitor --test browser --no-run
     ASYNCIO_BROWSER=1 timeout 600 cargo test -p asyncio-monitor --test browser
 }
 

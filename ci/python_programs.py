@@ -18,7 +18,7 @@ def main():
         for match in PROGRAM.finditer(text):
             line = text.count("\n", 0, match.start()) + 1
             run = [sys.executable, "-W", "error", "-c", match[1]]
-            if subprocess.run(run, stdin=subprocess.DEVNULL, timeout=60).returncode:
+            if subprocess.run(run, stdin=subprocess.DEVNULL, timeout=300).returncode:
                 print(f"{name}:{line}: the program failed")
                 failed += 1
     return min(failed, 1)

@@ -19,7 +19,7 @@ use asyncio::{
 /// Clients that are not done by then are cut off.
 const GRACE: Duration = Duration::from_secs(5);
 /// Cleanup that is not done by then is dropped.
-const CLEANUP: Duration = Duration::from_secs(1);
+const CLEANUP: Duration = Duration::from_secs(60);
 
 async fn serve(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
     while let Some(request) = reader.next_line().await? {

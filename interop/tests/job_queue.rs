@@ -8,7 +8,8 @@ use asyncio_interop::RedisServer;
 use redis::streams::StreamPendingReply;
 use redis::{AsyncCommands, RedisResult};
 
-const JOBS: u32 = 200;
+/// More than a second of work, so that some is left when this program looks.
+const JOBS: u32 = 1000;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn job_queue(url: &str, arguments: [&str; 2]) -> Command {

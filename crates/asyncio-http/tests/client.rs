@@ -17,7 +17,7 @@ use asyncio_loop::WaitsFor;
 use asyncio_net::{Server, StreamReader, StreamWriter, start_server};
 use asyncio_sync::Event;
 use asyncio_task::{create_task, gather, sleep, timeout, yield_now};
-use common::{TestResult, now, run, run_in_virtual_time};
+use common::{OWN_HOST, TestResult, now, run, run_in_virtual_time};
 
 /// A server that answers each connection by hand; how many there were.
 async fn by_hand<F, R>(handler: F) -> TestResult<(Server, String, Rc<Cell<usize>>)>
@@ -557,7 +557,7 @@ fn a_proxy_that_refuses_a_tunnel_is_no_connection() {
 #[test]
 fn a_host_that_refuses_is_no_connection() {
     run(async || {
-        let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let closed = std::net::TcpListener::bind(OWN_HOST)?.local_addr()?;
         let session = ClientSession::builder().limit(1).build()?;
         for _ in 0..3 {
             let error = session.get(format!("http://{closed}/")).await.unwrap_err();

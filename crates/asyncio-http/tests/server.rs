@@ -17,7 +17,7 @@ use asyncio_sync::Event;
 use asyncio_task::{create_task, current_task, finally, gather, sleep, timeout, yield_now};
 use axum::Router;
 use axum::routing::{get, post};
-use common::{TestResult, now, read_answer, reports, run, run_in_virtual_time};
+use common::{OWN_HOST, TestResult, now, read_answer, reports, run, run_in_virtual_time};
 use http_body_util::Full;
 
 const GRACE: Duration = Duration::from_secs(300);
@@ -327,7 +327,7 @@ fn shutdown_finishes_requests_and_waits_for_no_idle_client() {
                 "done"
             }
         });
-        let server = serve("127.0.0.1:0", app)
+        let server = serve(OWN_HOST, app)
             .on_startup(note("startup"))
             .on_shutdown(note("shutdown"))
             .on_cleanup(note("cleanup"))
@@ -419,7 +419,7 @@ fn a_server_that_is_cancelled_shuts_down() {
 #[test]
 fn a_startup_that_fails_listens_on_nothing() {
     run(async || {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let listener = std::net::TcpListener::bind(OWN_HOST)?;
         let address = listener.local_addr()?;
         let failing = serve(listener, App::new())
             .on_startup(async || Err::<(), _>("no database"))

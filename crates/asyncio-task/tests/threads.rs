@@ -184,9 +184,17 @@ fn time_of_a_cancel(count: usize) -> Duration {
 // cases/cancel_from_a_thread
 #[test]
 fn a_cancel_from_a_thread_costs_the_same_however_many_tasks_there_are() {
-    let best = |count| (0..3).map(|_| time_of_a_cancel(count)).min().unwrap();
-    let (few, many) = (best(500), best(16_000));
-    assert!(many < few * 8, "{few:?} each among 500, {many:?} among 16,000");
+    // The shortest of several measurements: a busy machine makes some of them longer, and both have
+    // to be measured undisturbed once. Were each cancel to look at all tasks, it would be 32 times.
+    let (mut few, mut many) = (Duration::MAX, Duration::MAX);
+    for _ in 0..100 {
+        few = few.min(time_of_a_cancel(500));
+        many = many.min(time_of_a_cancel(16_000));
+        if many < few * 8 {
+            return;
+        }
+    }
+    panic!("{few:?} each among 500, {many:?} among 16,000");
 }
 
 #[test]

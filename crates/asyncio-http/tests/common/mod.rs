@@ -33,6 +33,10 @@ pub(crate) fn reports() -> Rc<RefCell<Vec<String>>> {
     reports
 }
 
+/// An address that no other test has a port of: where nobody listens any more, nobody will.
+pub(crate) const OWN_HOST: &str =
+    if cfg!(target_os = "linux") { "127.0.0.2:0" } else { "127.0.0.1:0" };
+
 /// Seconds since the loop began.
 pub(crate) fn now() -> f64 {
     running_loop().time().as_secs_f64()
