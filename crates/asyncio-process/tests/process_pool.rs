@@ -541,7 +541,7 @@ fn a_worker_without_any_memory_ends() {
     }
     let limited = ProcessPoolExecutor::builder().max_workers(1);
     let pool = limited.resource_limit(Resource::AddressSpace, 1 << 28).build();
-    match pool.submit_within(Some(Duration::from_secs(60)), &HOARD, ()).result(None) {
+    match pool.submit_within(Some(Duration::from_secs(600)), &HOARD, ()).result(None) {
         // There was enough for the panic, or not.
         Err(JobError::Panicked(_)) => {}
         Err(JobError::Failed(error)) => {

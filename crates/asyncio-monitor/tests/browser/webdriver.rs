@@ -11,7 +11,7 @@ use asyncio_task::{sleep, timeout, to_thread};
 use serde_json::{Value, json};
 
 /// Longer than a loaded machine needs: what takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The driver. Dropping it ends the browser that it has started, and itself.
 struct Driver {

@@ -9,7 +9,7 @@ use asyncio_monitor::{Monitor, Options};
 use asyncio_task::to_thread;
 
 /// Longer than a loaded machine needs: what takes longer hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A monitor of the running loop on a port that the system chooses.
 pub(crate) fn start(options: Options) -> (Monitor, SocketAddr) {
