@@ -307,9 +307,9 @@ fn a_line_that_is_no_text_is_an_error_and_passed() {
 }
 
 #[test]
-fn a_pipe_is_read_as_it_comes() {
+fn a_socket_is_read_as_it_comes() {
     use std::io::Write;
-    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (reader, mut writer) = std::os::unix::net::UnixStream::pair().unwrap();
     run(async {
         let mut file = File::from_std(std::fs::File::from(std::os::fd::OwnedFd::from(reader)));
         writer.write_all(b"first").unwrap();

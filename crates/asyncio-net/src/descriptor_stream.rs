@@ -42,7 +42,7 @@ const WAITING: usize = 512;
 ///     let (_reader, writer) = stream_over(ours.clone());
 ///     let (mut reader, _writer) = stream_over(theirs.clone());
 ///
-///     let (mut reading, writing) = std::io::pipe()?;
+///     let (mut reading, writing) = UnixStream::pair()?;
 ///     ours.pass([writing]);
 ///     writer.write(b"write to it\n");
 ///     writer.flush().await?;

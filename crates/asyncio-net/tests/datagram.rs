@@ -14,7 +14,7 @@ use asyncio_net::{
     Address, CreateDatagramEndpoint, DatagramProtocol, DatagramTransport, Family,
     create_datagram_endpoint,
 };
-use common::{Log, TempDir, bytes, deaf_socket, reports, run, settle, turn};
+use common::{Log, TempDir, bytes, deaf_socket, pipe, reports, run, settle, turn};
 use socket2::SockRef;
 
 const LOOPBACK: &str = "127.0.0.1:0";
@@ -360,7 +360,7 @@ fn descriptors_that_come_with_a_datagram_are_closed_and_the_data_is_whole() {
         rustix::net::sockopt::set_socket_passcred(&ours, true)?;
         let recorder = Recorder::default();
         let _transport = create_datagram_endpoint(|| recorder.clone()).socket(ours).await?;
-        let (reading, writing) = std::io::pipe()?;
+        let (reading, writing) = pipe()?;
         let mut space = [std::mem::MaybeUninit::uninit(); 64];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let descriptors = [std::os::fd::AsFd::as_fd(&writing)];
@@ -439,7 +439,7 @@ fn descriptors_wait_in_the_queue_and_are_closed_with_it() {
         while ours.write_buffer_size() == 0 {
             ours.send(b"full");
         }
-        let pipes = [io::pipe()?, io::pipe()?];
+        let pipes = [pipe()?, pipe()?];
         let [(_, first), (mut reading, second)] = pipes;
         ours.send_descriptors(b"first", [first]);
         let log = Log::default();

@@ -12,7 +12,7 @@ use asyncio_net::{
     open_connection, sendfile, sock_sendfile, stream_over,
 };
 use asyncio_task::create_task;
-use common::{TempDir, bytes, run, settle};
+use common::{TempDir, bytes, pipe, run, settle};
 
 async fn streams() -> io::Result<[(StreamReader, StreamWriter); 2]> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
@@ -176,8 +176,7 @@ fn a_file_that_cannot_be_sent_says_that_sendfile_is_not_available() {
             let [(_reader, writer), _other] = streams().await?;
             let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
             ours.set_nonblocking(true)?;
-            let (pipe, _writing) = io::pipe()?;
-            let pipe = File::from(std::os::fd::OwnedFd::from(pipe));
+            let (pipe, _writing) = pipe()?;
             let options = SendfileOptions::new().fallback(fallback);
             for error in [
                 sendfile(writer.transport(), &pipe, options).await.unwrap_err(),

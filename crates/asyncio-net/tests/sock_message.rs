@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use asyncio_net::{DescriptorStream, sock_recv, sock_recvmsg, sock_sendmsg, stream_over};
 use asyncio_task::create_task;
-use common::{run, settle};
+use common::{pipe, run, settle};
 use rustix::io::{FdFlags, fcntl_getfd};
 
 fn streams() -> (UnixStream, UnixStream) {
@@ -35,7 +35,7 @@ fn files(count: usize) -> Vec<OwnedFd> {
 fn descriptors_travel_with_the_first_byte_of_a_stream() {
     run(async || {
         let (ours, theirs) = streams();
-        let (mut reading, writing) = io::pipe()?;
+        let (mut reading, writing) = pipe()?;
         sock_sendmsg(&ours, b"one").descriptor(&writing).await?;
         sock_sendmsg(&ours, b"two").await?;
         drop(writing);
@@ -187,7 +187,7 @@ fn a_file_for_another_process_and_the_credentials_of_both() {
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
             .spawn()?;
-        let (mut reading, writing) = io::pipe()?;
+        let (mut reading, writing) = pipe()?;
         sock_sendmsg(&ours, b"a file").descriptor(&writing).await?;
         drop(writing);
         let answer = sock_recvmsg(&ours, 9).await?;
@@ -216,7 +216,7 @@ fn a_stream_passes_descriptors_in_order_beside_many_bytes() {
         let mut expected = Vec::new();
         let sending = {
             let ours = ours.clone();
-            let pipes: Vec<_> = (0..100).map(|_| io::pipe().unwrap().1).collect();
+            let pipes: Vec<_> = (0..100).map(|_| pipe().unwrap().1).collect();
             expected.extend(pipes.iter().map(inode));
             create_task(async move {
                 for (number, pipe) in pipes.into_iter().enumerate() {
@@ -272,7 +272,7 @@ fn a_descriptor_of_a_stream_that_is_closed_is_not_kept() {
         let (ours, mut theirs) = UnixStream::pair()?;
         let ours = DescriptorStream::new(ours)?;
         let (_reader, writer) = stream_over(ours.clone());
-        let (mut reading, writing) = io::pipe()?;
+        let (mut reading, writing) = pipe()?;
         ours.pass([writing]);
         writer.write(b"x");
         writer.close().await?;

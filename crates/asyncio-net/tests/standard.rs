@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::task::Poll;
 
 use asyncio_net::{input, stderr, stdin, stdout};
-use common::{TempDir, run};
+use common::{TempDir, pipe, run};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -115,7 +115,7 @@ fn standard_output_that_is_a_socket() {
 // stdout_flag_left
 #[test]
 fn standard_output_that_is_a_pipe() {
-    let (reading, writing) = io::pipe().unwrap();
+    let (reading, writing) = pipe().unwrap();
     check_output(writing.into(), Some(as_file(reading)));
 }
 
@@ -230,7 +230,7 @@ fn standard_input_of_each_kind() {
     for part in ["child_reads_lines", "child_reads_lines_and_cannot_reopen"] {
         let (ours, theirs) = UnixStream::pair().unwrap();
         check_input(part, theirs.into(), as_file(ours));
-        let (reading, writing) = io::pipe().unwrap();
+        let (reading, writing) = pipe().unwrap();
         check_input(part, reading.into(), as_file(writing));
         let (controller, program) = terminal();
         check_input(part, program.into(), as_file(controller));
@@ -312,7 +312,7 @@ fn child_gives_up_reading() {
 #[test]
 fn a_read_that_is_given_up_takes_nothing() {
     let (controller, program) = terminal();
-    let (reading, writing) = io::pipe().unwrap();
+    let (reading, writing) = pipe().unwrap();
     for (input, mut writer) in [(reading.into(), as_file(writing)), (controller, program)] {
         let mut command = this_program("child_gives_up_reading");
         let mut child = command.stdin(input).stdout(Stdio::piped()).spawn().unwrap();
@@ -406,7 +406,7 @@ fn a_program_asks_and_is_answered() {
     for at_once in [false, true] {
         let (ours, theirs) = UnixStream::pair().unwrap();
         check_asking(theirs.into(), as_file(ours), at_once);
-        let (reading, writing) = io::pipe().unwrap();
+        let (reading, writing) = pipe().unwrap();
         check_asking(reading.into(), as_file(writing), at_once);
     }
 }

@@ -130,7 +130,7 @@ impl DatagramTransport {
     /// use std::fs::File;
     /// use std::io::{Read, Write};
     /// use std::os::fd::OwnedFd;
-    /// use std::os::unix::net::UnixDatagram;
+    /// use std::os::unix::net::{UnixDatagram, UnixStream};
     /// use asyncio_net::{Address, DatagramProtocol, DatagramTransport, create_datagram_endpoint};
     ///
     /// /// Writes to each file that it is given.
@@ -149,7 +149,7 @@ impl DatagramTransport {
     ///     let (ours, theirs) = UnixDatagram::pair()?;
     ///     let _theirs = create_datagram_endpoint(|| Writer).socket(theirs).descriptors(1).await?;
     ///     let ours = create_datagram_endpoint(|| Writer).socket(ours).await?;
-    ///     let (mut reading, writing) = std::io::pipe()?;
+    ///     let (mut reading, writing) = UnixStream::pair()?;
     ///     ours.send_descriptors(b"a file", [writing]);
     ///     asyncio_task::to_thread(move || {
     ///         let mut text = String::new();

@@ -45,6 +45,7 @@ use crate::transport::{Lent, Transport, start};
 ///
 /// ```
 /// use std::io::Write;
+/// use std::os::unix::net::UnixStream;
 /// use asyncio_net::open_read_pipe;
 ///
 /// asyncio_task::run(async {
@@ -80,6 +81,7 @@ pub fn connect_read_pipe<P: Protocol + 'static>(
 ///
 /// ```
 /// use std::io::Read;
+/// use std::os::unix::net::UnixStream;
 /// use asyncio_net::{Protocol, Transport, connect_write_pipe};
 ///
 /// struct Writes;
@@ -92,7 +94,7 @@ pub fn connect_read_pipe<P: Protocol + 'static>(
 ///     fn data_received(&mut self, _: &Transport, _: &[u8]) {}
 /// }
 ///
-/// let (mut reading, writing) = std::io::pipe()?;
+/// let (mut reading, writing) = UnixStream::pair()?;
 /// asyncio_task::run(async { connect_write_pipe(writing, || Writes).map(drop) })?;
 /// let mut text = String::new();
 /// reading.read_to_string(&mut text)?;
@@ -121,10 +123,11 @@ pub fn connect_write_pipe<P: Protocol + 'static>(
 ///
 /// ```
 /// use std::io::Write;
+/// use std::os::unix::net::UnixStream;
 /// use asyncio_net::open_read_pipe;
 ///
 /// asyncio_task::run(async {
-///     let (reading, mut writing) = std::io::pipe()?;
+///     let (reading, mut writing) = UnixStream::pair()?;
 ///     writing.write_all(b"one\ntwo\n")?;
 ///     let mut reader = open_read_pipe(reading)?;
 ///     assert_eq!(reader.read_line().await?, "one\n");
@@ -150,10 +153,11 @@ pub fn open_read_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamReader> {
 /// # Examples
 ///
 /// ```
+/// use std::os::unix::net::UnixStream;
 /// use asyncio_net::{open_read_pipe, open_write_pipe};
 ///
 /// asyncio_task::run(async {
-///     let (reading, writing) = std::io::pipe()?;
+///     let (reading, writing) = UnixStream::pair()?;
 ///     let mut reader = open_read_pipe(reading)?;
 ///     let writer = open_write_pipe(writing)?;
 ///     writer.write(b"hello");

@@ -41,19 +41,19 @@ use crate::control::{self, Credentials};
 /// ```
 /// use std::fs::File;
 /// use std::io::{Read, Write};
-/// use std::os::unix::net::UnixDatagram;
+/// use std::os::unix::net::{UnixDatagram, UnixStream};
 /// use asyncio_net::{sock_recvmsg, sock_sendmsg};
 ///
 /// asyncio_task::run(async {
 ///     let (ours, theirs) = UnixDatagram::pair()?;
 ///     ours.set_nonblocking(true)?;
 ///     theirs.set_nonblocking(true)?;
-///     let (mut reading, writing) = std::io::pipe()?;
-///     sock_sendmsg(&ours, b"a pipe for you").descriptor(&writing).await?;
+///     let (mut reading, writing) = UnixStream::pair()?;
+///     sock_sendmsg(&ours, b"a socket for you").descriptor(&writing).await?;
 ///     drop(writing);
 ///
 ///     let message = sock_recvmsg(&theirs, 100).descriptors(1).await?;
-///     assert_eq!(message.data, "a pipe for you");
+///     assert_eq!(message.data, "a socket for you");
 ///     for descriptor in message.descriptors {
 ///         File::from(descriptor).write_all(b"thanks")?;
 ///     }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::cell::{Cell, RefCell};
+use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -17,6 +18,21 @@ use asyncio_net::{Protocol, Transport};
 use asyncio_task::{Runner, yield_now};
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, Socket, Type};
+
+/// A pipe: its reading and its writing end. `std::io::pipe` is newer than the oldest compiler.
+pub(crate) fn pipe() -> io::Result<(File, File)> {
+    // In one step where that can be had, so that no child of another test inherits it.
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    let (reading, writing) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    let (reading, writing) = {
+        let (reading, writing) = rustix::pipe::pipe()?;
+        rustix::io::fcntl_setfd(&reading, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::fcntl_setfd(&writing, rustix::io::FdFlags::CLOEXEC)?;
+        (reading, writing)
+    };
+    Ok((reading.into(), writing.into()))
+}
 
 /// Runs a test that may use `?`.
 #[track_caller]
