@@ -92,6 +92,10 @@ pub(super) fn begin(task: TaskPtr) -> bool {
 
 /// The end of a poll, or of the task if it `is_over`.
 pub(super) fn end(task: TaskPtr, is_over: bool) {
+    if task.get().scheduler().with(|local| local.traced.is_empty()) {
+        // The life of the task is told to somebody else.
+        return;
+    }
     let watched = WATCHED.with_borrow_mut(|watched| {
         let is_last = watched.last().is_some_and(|last| last.task == task.id());
         if is_last { watched.pop() } else { None }
