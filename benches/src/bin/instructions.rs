@@ -41,6 +41,7 @@ const ROWS: &[Row] = &[
     ("spawn_await", 20_000, 1, spawn_await),
     ("spawn_1000_join", 20, MANY, spawn_many),
     ("yield_among_1000", 20, MANY, yield_among_many),
+    ("yield_recorded", 20, MANY, yield_recorded),
     ("gather_10000", 2, 10_000, gather_many),
     ("join_all_10000", 2, 10_000, join_all_many),
     ("group_1000", 20, MANY, group),
@@ -125,6 +126,24 @@ fn yield_among_many(times: u64) {
         for task in (0..MANY).map(work).collect::<Vec<_>>() {
             task.await.expect("no panic");
         }
+    });
+}
+
+/// As `yield_among_many`, with the flight recorder on: three events for each yield.
+fn yield_recorded(times: u64) {
+    run(async move {
+        let recorder = running_loop().record(10_000);
+        let work = |_| {
+            create_task(async move {
+                for _ in 0..times {
+                    yield_now().await;
+                }
+            })
+        };
+        for task in (0..MANY).map(work).collect::<Vec<_>>() {
+            task.await.expect("no panic");
+        }
+        drop(recorder);
     });
 }
 

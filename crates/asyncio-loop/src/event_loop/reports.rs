@@ -83,7 +83,11 @@ fn check_await(task: &RunnableRef, waiter: Option<&RunnableRef>) {
     match waiter {
         Some(waiter) => task.check_loop(owner_of(waiter).and_then(LoopRef::from_owner).as_ref()),
         None => {
-            let _ = with_running(|running| task.check_loop(Some(running)));
+            let _ = with_running(|running| {
+                if !running.0.scheduler.owns(task.runnable()) {
+                    task.check_loop(Some(running));
+                }
+            });
         }
     }
 }

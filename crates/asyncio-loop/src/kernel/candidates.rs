@@ -53,7 +53,7 @@ impl Candidates {
             let entry = Entry { arrival: self.arrivals, task: 0, runnable };
             self.arrivals += 1;
             match task {
-                Some(task) => self.tasks.push(Entry { task: task.id(), ..entry }),
+                Some(task) => self.tasks.push(Entry { task: task.number(), ..entry }),
                 None => self.callbacks.push_back(entry),
             }
         }

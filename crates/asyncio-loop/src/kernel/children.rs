@@ -19,7 +19,6 @@ use super::header::{
     CHILD, DONE, FULL, HIDDEN, LENT, RUNNING, Runnable, RunnableRef, SCHEDULED, SetVTable, TRACED,
     VTable, WAIT,
 };
-use super::host::Moment;
 use super::memory;
 use super::scheduler::{Pick, SchedulerPtr, Set};
 use super::task::{self, RawTask, Spawn, Stage, TaskHeader, TaskPtr, TaskRef};
@@ -281,7 +280,7 @@ impl<'a> ChildSet<'a> {
         core.set.with_members(|members| members.push(child));
         core.live.set(core.live.get() + 1);
         if child.has(TRACED) {
-            child.tell(Moment::Created);
+            task::created(child);
         }
         if eager {
             // SAFETY: new, so neither DONE nor RUNNING: a hook may have scheduled it, but the set

@@ -48,7 +48,7 @@ impl Glimpse {
         match TaskPtr::of(running) {
             None => glimpse.place = Some(callback::site_of(running)),
             Some(task) => {
-                glimpse.task = task.id();
+                glimpse.task = task.number();
                 glimpse.site = task.made_at();
                 let (name, length) = (&mut glimpse.name, &mut glimpse.length);
                 task.peek_name(|text| {

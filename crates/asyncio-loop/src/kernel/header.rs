@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-use super::host::{self, Moment};
+use super::host;
 use super::members::Member;
 use super::remote_queue::Linked;
 use super::ring::TypeName;
@@ -317,20 +317,12 @@ impl Runnable {
     /// Puts a child, or a task whose life is told, where it belongs.
     fn push_elsewhere(self) {
         if self.has(TRACED) {
-            self.tell(Moment::Woken);
+            self.scheduler().with(|local| local.woken)(self);
         }
         match self.vtable.set {
             Some(set) => (set.push_ready)(self),
             None if self.scheduler().push_ready(self) => {}
             None => self.push_refused(),
-        }
-    }
-
-    /// Tells what happens to a task that is `TRACED`.
-    #[cold]
-    pub(super) fn tell(self, moment: Moment) {
-        if let Some(tell) = self.scheduler().with(|local| local.tell) {
-            tell(self, moment);
         }
     }
 

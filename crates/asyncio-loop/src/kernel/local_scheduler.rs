@@ -15,7 +15,7 @@ use super::header::{self, DONE, FOREIGN, HIDDEN, Header, RUNNING, Runnable, Runn
 use super::header::{SCHEDULED, TASK, WAIT};
 use super::host::{self, Host, caught};
 use super::remote_queue::{Batch, Closed};
-use super::ring::{New, Ring, What};
+use super::ring::{Ring, What};
 use super::scheduler::{Pick, Scheduler, SchedulerPtr, Tick};
 use super::site::Site;
 use super::task::{self, Outcome, RawTask, Spawn, TaskPtr, TaskRef};
@@ -267,6 +267,10 @@ impl LocalScheduler {
         self.scheduler.with(|local| {
             local.ready.relax();
             local.tasks.shrink();
+            local.memory.relax();
+            if local.outside.is_empty() && local.outside.capacity() > 4096 {
+                local.outside.shrink_to_fit();
+            }
         });
         self.remote_queue().remote.prepare_park()
     }
@@ -341,28 +345,24 @@ impl LocalScheduler {
 
     /// `run`, and records callbacks. Tasks record themselves.
     pub(crate) fn run_recorded(&self, count: usize) {
-        for _ in 0..count {
+        for number in 0..count {
             let next = self.scheduler.with(|local| local.ready.pop());
             let Some(next) = next else { return };
-            let is_callback = !next.has(TASK | DONE);
-            if is_callback {
-                self.record_callback(What::CallbackBegins, next);
-            }
-            let kind = &next.vtable.type_name;
-            Self::run_one(next);
-            if is_callback {
-                self.record(&New { kind: Some(kind), ..New::plain(What::CallbackEnds) });
+            let kind = Some(&next.vtable.type_name);
+            if next.has(TASK | DONE) {
+                self.with_ring(|ring| ring.go_on(number > 0 && !next.has(DONE)));
+                Self::run_one(next);
+            } else {
+                let site = Site::new(callback::site_of(next)).bits();
+                self.with_ring(|ring| ring.push(What::CallbackBegins, 0, kind, site, 0));
+                Self::run_one(next);
+                self.with_ring(|ring| ring.push(What::CallbackEnds, 0, kind, 0, 0));
             }
         }
     }
 
-    fn record_callback(&self, what: What, callback: Runnable) {
-        let site = Site::new(callback::site_of(callback));
-        self.record(&New { kind: Some(&callback.vtable.type_name), site, ..New::plain(what) });
-    }
-
-    fn record(&self, event: &New) {
-        self.scheduler.with(|local| local.ring.iter().for_each(|ring| ring.push(event)));
+    fn with_ring(&self, f: impl FnOnce(&Ring)) {
+        self.scheduler.with(|local| local.ring.as_deref().map_or((), f));
     }
 
     /// Runs an entry that was taken out of the ready queue.
@@ -415,6 +415,11 @@ impl LocalScheduler {
         });
         tasks.sort_unstable_by_key(TaskRef::id);
         tasks
+    }
+
+    /// Whether this is the scheduler of a callback or task.
+    pub(crate) fn owns(&self, runnable: &RunnableRef) -> bool {
+        runnable.get().scheduler() == self.scheduler
     }
 
     /// The number of unfinished tasks that users see.

@@ -13,10 +13,16 @@ const STEP: usize = 8;
 const LARGEST: usize = 512;
 /// Bytes kept of each size. None under AddressSanitizer, which tracks freed memory itself.
 const KEPT: usize = if cfg!(asan) { 0 } else { 128 * 1024 };
+/// Bytes kept of each size while the loop is busy.
+const KEPT_BUSY: usize = 8 * KEPT;
+/// How much of one size goes back to the allocator in one pause of the loop.
+const AT_ONCE: usize = 256;
 
 /// The kept memory, by size.
 pub(super) struct Memory {
     free: [Vec<NonNull<u8>>; LARGEST / STEP],
+    /// Bytes kept of each size at present: `KEPT`, or `KEPT_BUSY` in a rush.
+    bound: usize,
 }
 
 /// The layout that memory for `layout` has, whether it is kept or not.
@@ -38,7 +44,7 @@ fn class(layout: Layout) -> Option<usize> {
 
 impl Memory {
     pub(super) const fn new() -> Self {
-        Self { free: [const { Vec::new() }; LARGEST / STEP] }
+        Self { free: [const { Vec::new() }; LARGEST / STEP], bound: KEPT }
     }
 
     /// Memory of a padded layout, uninitialised.
@@ -58,24 +64,50 @@ impl Memory {
     #[inline]
     pub(super) unsafe fn put(&mut self, memory: NonNull<u8>, layout: Layout) {
         match class(layout) {
-            Some(class) if self.free[class].len() < KEPT / layout.size() => {
+            Some(class) if self.free[class].len() * layout.size() < self.bound => {
                 self.free[class].push(memory);
+            }
+            Some(_) if self.bound == KEPT => {
+                // It is a rush.
+                self.bound = KEPT_BUSY;
+                // SAFETY: the caller's promise.
+                unsafe { self.put(memory, layout) };
             }
             // SAFETY: the caller's promise.
             _ => unsafe { dealloc(memory.as_ptr(), layout) },
         }
     }
 
+    /// The loop pauses: some of what a rush has left goes back to the allocator.
+    #[inline]
+    pub(super) fn relax(&mut self) {
+        if self.bound > KEPT && !self.shrink(KEPT, AT_ONCE) {
+            self.bound = KEPT;
+        }
+    }
+
     /// Gives everything back to the allocator.
     pub(super) fn clear(&mut self) {
+        self.shrink(0, usize::MAX);
+        self.free.fill_with(Vec::new);
+    }
+
+    /// Gives up to `at_once` of each size back while there are more than so many bytes of it.
+    /// Returns whether there still are.
+    #[cold]
+    fn shrink(&mut self, bytes: usize, at_once: usize) -> bool {
+        let mut rich = false;
         for (class, list) in self.free.iter_mut().enumerate() {
             let size = (class + 1) * STEP;
             let layout = Layout::from_size_align(size, align_of::<usize>()).expect("small");
-            for memory in std::mem::take(list) {
+            let keep = (bytes / size).max(list.len().saturating_sub(at_once)).min(list.len());
+            for memory in list.drain(keep..) {
                 // SAFETY: put here by `put`, with this very layout: see `class`.
                 unsafe { dealloc(memory.as_ptr(), layout) };
             }
+            rich |= list.len() * size > bytes;
         }
+        rich
     }
 }
 
@@ -119,7 +151,12 @@ mod tests {
             // SAFETY: taken with this layout, and not used.
             unsafe { memory.put(cell, layout) };
         }
-        assert_eq!(memory.free.iter().map(Vec::len).sum::<usize>(), KEPT / 64);
+        let kept = |memory: &Memory| memory.free.iter().map(Vec::len).sum::<usize>();
+        assert_eq!(kept(&memory), 10_000, "they are fewer than a busy loop keeps");
+        for _ in 0..10_000 / AT_ONCE {
+            memory.relax();
+        }
+        assert_eq!((kept(&memory), memory.bound), (KEPT / 64, KEPT));
         memory.clear();
         assert_eq!(memory.free.iter().map(Vec::len).sum::<usize>(), 0);
     }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::panic::Location;
 use std::path::PathBuf;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 
 use super::site::Site;
@@ -66,27 +66,6 @@ pub(crate) mod cause {
 /// Gives the name of the Rust type of a task or callback.
 pub(super) type TypeName = fn() -> &'static str;
 
-/// An event to be written.
-pub(super) struct New {
-    pub(super) what: What,
-    /// A task's number.
-    pub(super) task: u64,
-    /// Of the task or callback.
-    pub(super) kind: Option<&'static TypeName>,
-    pub(super) site: Site,
-    /// The lower half of the number of another task.
-    pub(super) other: u32,
-    /// A kind of wait, a way to end, or a cause.
-    pub(super) detail: u8,
-}
-
-impl New {
-    /// Without details.
-    pub(super) fn plain(what: What) -> Self {
-        Self { what, task: 0, kind: None, site: Site::NONE, other: 0, detail: 0 }
-    }
-}
-
 /// An event that was read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Event {
@@ -112,10 +91,9 @@ struct Slot {
     stamp: AtomicU64,
     task: AtomicU64,
     kind: AtomicPtr<TypeName>,
-    /// A site, or half of a number.
-    word: AtomicU32,
-    /// What it is, and its detail.
-    bytes: AtomicU32,
+    /// From the lowest byte on: what it is; a kind of wait, a way to end, or a cause; and in the
+    /// upper half a site, or the lower half of the number of another task.
+    rest: AtomicU64,
 }
 
 /// See the top of this file.
@@ -127,6 +105,8 @@ pub(crate) struct Ring {
     begun: AtomicU64,
     /// Events that are complete.
     done: AtomicU64,
+    /// The stamp of the event that comes next, if that is the begin of a poll; or zero.
+    next: AtomicU64,
     ticks: Ticks,
     start: Mark,
     names: Mutex<VecDeque<(u64, String)>>,
@@ -167,6 +147,7 @@ impl Ring {
             slots: (0..length).map(|_| Slot::default()).collect(),
             begun: AtomicU64::new(0),
             done: AtomicU64::new(0),
+            next: AtomicU64::new(0),
             ticks,
             start: Mark::now(ticks),
             names: Mutex::default(),
@@ -177,34 +158,52 @@ impl Ring {
 
     /// Writes an event, on the one thread that writes.
     #[inline]
-    pub(super) fn push(&self, new: &New) {
+    pub(super) fn push(
+        &self,
+        what: What,
+        task: u64,
+        kind: Option<&'static TypeName>,
+        word: u32,
+        detail: u8,
+    ) {
+        let stamp = if what == What::Begins { self.next_stamp() } else { self.ticks.now() };
         let number = self.begun.load(Ordering::Relaxed);
         self.begun.store(number + 1, Ordering::Relaxed);
         // A reader that sees a word of this event sees that it has begun.
         fence(Ordering::Release);
         let slot = &self.slots[number as usize & (self.slots.len() - 1)];
-        slot.stamp.store(self.ticks.now(), Ordering::Relaxed);
-        slot.task.store(new.task, Ordering::Relaxed);
-        let kind = new.kind.map_or(ptr::null_mut(), |kind| ptr::from_ref(kind).cast_mut());
+        slot.stamp.store(stamp, Ordering::Relaxed);
+        slot.task.store(task, Ordering::Relaxed);
+        let kind = kind.map_or(ptr::null_mut(), |kind| ptr::from_ref(kind).cast_mut());
         slot.kind.store(kind, Ordering::Relaxed);
-        let is_woken = new.what == What::Woken;
-        let word = if is_woken { new.other } else { new.site.bits() };
-        slot.word.store(word, Ordering::Relaxed);
-        let bytes = u32::from(new.what as u8) | u32::from(new.detail) << 8;
-        slot.bytes.store(bytes, Ordering::Relaxed);
+        let rest = u64::from(what as u8) | u64::from(detail) << 8 | u64::from(word) << 32;
+        slot.rest.store(rest, Ordering::Relaxed);
         self.done.store(number + 1, Ordering::Release);
+    }
+
+    /// The poll that begins next does so when the last event happened: nothing but the loop's own
+    /// work is in between. To read the processor's counter is the larger part of an event.
+    #[inline]
+    pub(super) fn go_on(&self, yes: bool) {
+        let last = self.done.load(Ordering::Relaxed).wrapping_sub(1);
+        let slot = &self.slots[last as usize & (self.slots.len() - 1)];
+        let next = if yes { slot.stamp.load(Ordering::Relaxed) } else { 0 };
+        self.next.store(next, Ordering::Relaxed);
+    }
+
+    /// The stamp for the begin of a poll.
+    #[inline]
+    pub(super) fn next_stamp(&self) -> u64 {
+        let next = self.next.load(Ordering::Relaxed);
+        self.next.store(0, Ordering::Relaxed);
+        if next == 0 { self.ticks.now() } else { next }
     }
 
     /// Writes an event that has a text, on the one thread that writes.
     pub(crate) fn note(&self, text: String) {
         let number = self.done.load(Ordering::Relaxed);
         keep(&self.notes, number, text);
-        self.push(&New { task: number, ..New::plain(What::Note) });
-    }
-
-    /// Writes that the loop begins or ends to look for events.
-    pub(super) fn push_plain(&self, what: What) {
-        self.push(&New::plain(what));
+        self.push(What::Note, number, None, 0, 0);
     }
 
     /// Remembers the name of a task.
@@ -243,8 +242,7 @@ impl Ring {
             stamp: slot.stamp.load(Ordering::Relaxed),
             task: slot.task.load(Ordering::Relaxed),
             kind: slot.kind.load(Ordering::Relaxed),
-            word: slot.word.load(Ordering::Relaxed),
-            bytes: slot.bytes.load(Ordering::Relaxed),
+            rest: slot.rest.load(Ordering::Relaxed),
         }
     }
 }
@@ -254,26 +252,25 @@ struct Raw {
     stamp: u64,
     task: u64,
     kind: *const TypeName,
-    word: u32,
-    bytes: u32,
+    rest: u64,
 }
 
 impl Raw {
     /// Of an event that is not torn.
     fn decode(self, scale: Scale) -> Option<Event> {
-        let what = What::of(self.bytes as u8)?;
+        let (what, word) = (What::of(self.rest as u8)?, (self.rest >> 32) as u32);
         // SAFETY: `push` stores the address of a `&'static TypeName`, or null.
         let kind = unsafe { self.kind.as_ref() };
         // SAFETY: the event is not torn and no `Woken`, so the word is the bits of a site.
-        let site = (what != What::Woken).then(|| unsafe { Site::from_bits(self.word) });
+        let site = (what != What::Woken).then(|| unsafe { Site::from_bits(word) });
         Some(Event {
             what,
             nanos: scale.nanos(self.stamp),
             task: self.task,
             function: kind.map(|type_name| type_name()),
             site: site.and_then(Site::get),
-            other: if what == What::Woken { self.word } else { 0 },
-            detail: (self.bytes >> 8) as u8,
+            other: if what == What::Woken { word } else { 0 },
+            detail: (self.rest >> 8) as u8,
         })
     }
 }
@@ -296,16 +293,15 @@ mod tests {
 
     use super::*;
 
-    fn numbered(task: u64) -> New {
-        // Torn events would have halves that do not fit.
-        let other = task as u32;
-        New { what: What::Woken, task, kind: None, site: Site::NONE, other, detail: task as u8 }
+    /// Torn events would have halves that do not fit.
+    fn push_numbered(ring: &Ring, number: u64) {
+        ring.push(What::Woken, number, None, number as u32, number as u8);
     }
 
     #[test]
     fn the_last_events_are_kept_in_order() {
         let ring = Ring::new(16);
-        (0..100).for_each(|number| ring.push(&numbered(number)));
+        (0..100).for_each(|number| push_numbered(&ring, number));
         let copy = ring.copy();
         assert_eq!(copy.lost, 84);
         let tasks: Vec<u64> = copy.events.iter().map(|event| event.task).collect();
@@ -333,7 +329,7 @@ mod tests {
                 }
             })
         };
-        (0..EVENTS).for_each(|number| ring.push(&numbered(number)));
+        (0..EVENTS).for_each(|number| push_numbered(&ring, number));
         reader.join().unwrap();
     }
 

@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, compiler_fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
+use slab::Slab;
+
 use super::guest_queue::GuestQueue;
 use super::header::{self, Header, Runnable, TASK};
-use super::host::{self, Moment};
+use super::host;
 use super::members::{Member, Members};
 use super::memory::Memory;
 use super::ready::ReadyQueue;
@@ -53,6 +55,9 @@ pub(super) struct Local {
     shares: usize,
     pub(super) closed: bool,
     pub(super) memory: Memory,
+    /// Wakers that wait for the end of a task and are not ours, each with the number of the task
+    /// inside of which it was polled, or zero.
+    pub(super) outside: Slab<(Waker, u64)>,
     /// When the loop last read its clock.
     pub(super) tick: Tick,
     /// The loop that the scheduler is part of, as long as it is there.
@@ -63,8 +68,8 @@ pub(super) struct Local {
     pub(super) guest: Option<Box<GuestQueue<Runnable>>>,
     /// The flags that a new task gets: `TRACED` if lives are told.
     pub(super) new_flags: u32,
-    /// What is called then.
-    pub(super) tell: Option<fn(Runnable, Moment)>,
+    /// Is called with each of them that becomes ready.
+    pub(super) woken: fn(Runnable),
     /// Whether the host is told.
     pub(super) hooked: bool,
     /// Where events are recorded.
@@ -152,12 +157,13 @@ impl Scheduler {
             shares: 1,
             closed: false,
             memory: Memory::new(),
+            outside: Slab::new(),
             tick: Tick::default(),
             owner: Weak::<()>::new(),
             pick: None,
             guest: None,
             new_flags: 0,
-            tell: None,
+            woken: |_| (),
             hooked: false,
             ring: None,
             cause: cause::NONE,

@@ -53,7 +53,7 @@ thread_local! {
 /// Calls `f` with the places of the poll that is watched, if `task` is the one that is polled.
 fn with_places<R>(task: TaskPtr, f: impl FnOnce(&mut Vec<Place>) -> R) -> Option<R> {
     WATCHED.with_borrow_mut(|watched| {
-        let last = watched.last_mut().filter(|last| last.task == task.id())?;
+        let last = watched.last_mut().filter(|last| last.task == task.number())?;
         Some(f(&mut last.places))
     })
 }
@@ -84,7 +84,7 @@ pub(super) fn begin(task: TaskPtr) -> bool {
     let is_asked = task.get().scheduler().with(|local| local.traced.iter().any(asked));
     let watches = is_asked && !task.has(ENDING);
     if watches {
-        let watched = Watched { task: task.id(), places: Vec::new() };
+        let watched = Watched { task: task.number(), places: Vec::new() };
         WATCHED.with_borrow_mut(|all| all.push(watched));
     }
     watches
@@ -97,7 +97,7 @@ pub(super) fn end(task: TaskPtr, is_over: bool) {
         return;
     }
     let watched = WATCHED.with_borrow_mut(|watched| {
-        let is_last = watched.last().is_some_and(|last| last.task == task.id());
+        let is_last = watched.last().is_some_and(|last| last.task == task.number());
         if is_last { watched.pop() } else { None }
     });
     if watched.is_none() && !is_over {

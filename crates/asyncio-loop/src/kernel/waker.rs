@@ -158,15 +158,15 @@ enum Kind {
 /// A waker that is not ours. It is code of a user: if waking or dropping it panics, that is
 /// reported, and goes on with the others that are woken beside it.
 #[derive(Clone)]
-struct Foreign(Option<Waker>, PhantomData<*const ()>);
+pub(super) struct Foreign(Option<Waker>, PhantomData<*const ()>);
 
 impl Foreign {
-    fn new(waker: Waker) -> Self {
+    pub(super) fn new(waker: Waker) -> Self {
         Self(Some(waker), PhantomData)
     }
 
     #[cold]
-    fn wake(mut self) {
+    pub(super) fn wake(mut self) {
         let waker = self.0.take();
         host::caught("a waker", || waker.map_or((), Waker::wake));
     }

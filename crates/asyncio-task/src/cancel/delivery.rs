@@ -157,18 +157,19 @@ impl<T: Task> Node<T> {
     }
 
     /// Whether handlers inside have absorbed this round, and go on.
-    fn has_absorbers(&self) -> bool {
+    fn has_absorbers(self: &Rc<Self>) -> bool {
         self.handlers().iter().any(|handler| handler.answer.get() == Answer::Idle)
     }
 
     /// The handlers that this node asks: the ones directly inside.
-    fn handlers(&self) -> Vec<Rc<Self>> {
+    fn handlers(self: &Rc<Self>) -> Vec<Rc<Self>> {
         let mut handlers = Vec::new();
         self.collect_handlers(self.asking.first.get(), &mut handlers);
         handlers
     }
 
-    fn collect_handlers(&self, first: u64, out: &mut Vec<Rc<Self>>) {
+    fn collect_handlers(self: &Rc<Self>, first: u64, out: &mut Vec<Rc<Self>>) {
+        self.make_links();
         self.for_each_inside(|node| {
             let idle = node.answer.get() == Answer::Idle;
             match node.kind {

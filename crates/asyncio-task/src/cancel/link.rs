@@ -4,7 +4,8 @@
 //! A task that awaits another one outside of every scope has no node for the await: the loop's
 //! kernel knows the awaited task, and a node is made when the task is cancelled (see `tasks`). A
 //! child of a group does the same. Its group gets a node, so that requests to the task around the
-//! group reach the child.
+//! group reach the child. Every other await is listed by the node around it until a request comes
+//! (see `awaits`).
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -13,21 +14,50 @@ use asyncio_loop::machinery::Join;
 use asyncio_loop::{Outcome, RawTask, TaskRef};
 
 use super::cancelled::wait_to_be_dropped;
-use super::scope::{Answer, Kind, Scope};
-use super::slot::{current_root, enclosing, follow_frames, register_group, stands_right};
+use super::scope::{Answer, Kind};
+use super::slot::{
+    current_root, enclosing, follow_frames, is_polled, register_group, stands_right,
+};
 use super::tasks::{Node, run};
 
 /// The place in the tree of one await.
 #[derive(Debug, Default)]
-pub(crate) struct Link {
-    node: Option<Rc<Node>>,
+pub(crate) struct Link(Place);
+
+#[derive(Debug, Default)]
+enum Place {
+    /// None, or one that only the kernel knows.
+    #[default]
+    Unknown,
+    /// In the list of the node around it.
+    Listed(Rc<Node>, usize),
+    /// A node of its own.
+    Node(Rc<Node>),
 }
 
 impl Link {
     /// Takes the value of a task that has returned one, if there is nothing to answer.
     #[inline]
-    pub(crate) fn take_value<T>(&self, raw: &mut RawTask<T>, cx: &Context<'_>) -> Option<T> {
-        if self.node.is_none() { raw.take_value(cx) } else { None }
+    pub(crate) fn take_value<T>(&mut self, raw: &mut RawTask<T>, cx: &Context<'_>) -> Option<T> {
+        let has_node = match &self.0 {
+            Place::Unknown => false,
+            Place::Listed(parent, place) => parent.awaits.is_made(*place),
+            Place::Node(_) => true,
+        };
+        let value = if has_node { None } else { raw.take_value(cx) };
+        if value.is_some() {
+            self.leave();
+        }
+        value
+    }
+
+    /// Leaves its place. Returns its node, if it has one.
+    fn take_node(&mut self) -> Option<Rc<Node>> {
+        match std::mem::take(&mut self.0) {
+            Place::Unknown => None,
+            Place::Listed(parent, place) => parent.awaits.remove(place),
+            Place::Node(node) => Some(node),
+        }
     }
 
     /// Polls the awaited task; pending for good once the request was passed on.
@@ -40,7 +70,7 @@ impl Link {
         cx: &mut Context<'_>,
     ) -> Poll<Outcome<T>> {
         match raw.poll_linked(cx) {
-            Join::Ready { outcome, ending: false } if self.node.is_none() => Poll::Ready(outcome),
+            Join::Ready { outcome, ending: false } if self.is_unknown() => Poll::Ready(outcome),
             Join::Ready { outcome, .. } => self.finish(raw.task(), outcome, cx),
             Join::Linked => {
                 self.leave();
@@ -56,17 +86,21 @@ impl Link {
 
     #[cold]
     fn register(&mut self, task: &TaskRef, kind: Kind, cx: &mut Context<'_>) {
-        match &self.node {
-            Some(node) => follow_frames(node),
-            None => {
-                let Some(parent) = enclosing(None) else { return };
-                let node = Node::new(Scope::new(kind, Some(task.clone())));
-                node.enter(Some(parent));
-                self.node = Some(node);
-            }
+        if matches!(&self.0, Place::Listed(parent, place) if parent.awaits.is_made(*place)) {
+            self.0 = self.take_node().map_or(Place::Unknown, Place::Node);
         }
-        if let Some(node) = &self.node {
-            node.note(cx);
+        match &self.0 {
+            Place::Node(node) => {
+                follow_frames(node);
+                node.note(cx);
+            }
+            Place::Listed(parent, _) if is_polled(parent) => {}
+            _ => {
+                self.leave();
+                let Some(parent) = enclosing(None) else { return };
+                let place = parent.add_await(task.clone(), kind);
+                self.0 = Place::Listed(parent, place);
+            }
         }
     }
 
@@ -78,8 +112,11 @@ impl Link {
         outcome: Outcome<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Outcome<T>> {
-        let fast = || current_root().and_then(|root| root.take_link(task));
-        let Some(node) = self.node.take().or_else(fast) else { return Poll::Ready(outcome) };
+        let node = match &self.0 {
+            Place::Unknown => current_root().and_then(|root| root.take_link(task)),
+            _ => self.take_node(),
+        };
+        let Some(node) = node else { return Poll::Ready(outcome) };
         if node.answer.get() == Answer::Passed {
             if !stands_right(&node) {
                 // The scope that the request was passed on to is over, or elsewhere: a handle that
@@ -89,7 +126,7 @@ impl Link {
             }
             node.note(cx);
             wait_to_be_dropped(&node, &node.reason());
-            self.node = Some(node);
+            self.0 = Place::Node(node);
             return Poll::Pending;
         }
         let asked = node.is_asking();
@@ -97,7 +134,7 @@ impl Link {
             node.note(cx);
             run(|work| node.pass(work));
             wait_to_be_dropped(&node, &node.reason());
-            self.node = Some(node);
+            self.0 = Place::Node(node);
             return Poll::Pending;
         }
         if asked {
@@ -109,15 +146,20 @@ impl Link {
     }
 
     #[inline]
+    fn is_unknown(&self) -> bool {
+        matches!(self.0, Place::Unknown)
+    }
+
+    #[inline]
     fn leave(&mut self) {
-        if self.node.is_some() {
+        if !self.is_unknown() {
             self.leave_tree();
         }
     }
 
     #[cold]
     fn leave_tree(&mut self) {
-        if let Some(node) = self.node.take() {
+        if let Some(node) = self.take_node() {
             node.leave();
         }
     }

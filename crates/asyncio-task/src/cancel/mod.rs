@@ -9,12 +9,14 @@
 //!
 //! * `tree`: which node stands in which,
 //! * `scope`: the kinds and the state of nodes,
+//! * `awaits`: awaits of tasks that are no nodes yet,
 //! * `work`: requests and wakes that are left when the tree has changed,
 //! * `delivery`: the rules by which requests are asked for, answered and lost,
 //! * `tasks`: requests to tasks, and the supervisor that looks at them at each poll,
 //! * `slot`: how a scope becomes a node, at the place where it is polled,
 //! * `link`, `cancelled`, `catch`, `finally`, `critical`, `shield`: the scopes that users write.
 
+mod awaits;
 mod cancelled;
 mod catch;
 mod critical;

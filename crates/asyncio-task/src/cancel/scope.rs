@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use asyncio_loop::{CancelReason, LoopWaker};
 
+use super::awaits::Awaits;
 use super::tree;
 
 /// A node of the cancel tree.
@@ -96,6 +97,7 @@ pub(crate) struct Scope<T> {
     pub(super) presence: Cell<Presence>,
 
     pub(super) asking: Asking,
+    pub(super) awaits: Awaits<T>,
     pub(super) root: Root<T>,
 }
 
@@ -170,6 +172,7 @@ impl<T> Scope<T> {
                 came: Cell::new(Came::Nothing),
                 reason: RefCell::new(None),
             },
+            awaits: Awaits::new(),
             root: Root {
                 asked_in_poll: Cell::new(false),
                 stepped: Cell::new(false),

@@ -125,24 +125,20 @@ pub(super) fn follow_frames(node: &Rc<Node>) {
 
 /// Whether `node` stands in the scope that is being polled.
 pub(super) fn stands_right(node: &Node) -> bool {
+    node.parent().is_some_and(|parent| is_polled(&parent))
+}
+
+/// Whether this is the innermost scope that is being polled, or the task outside of every scope.
+pub(super) fn is_polled(node: &Rc<Node>) -> bool {
     let top = visit_frames(|frame, boundary| {
         let slot = frame.downcast_ref::<Slot>().filter(|_| !boundary);
-        let parent = slot.and_then(Slot::node);
-        ControlFlow::Break(parent.is_some_and(|parent| node.is_in(Some(parent))))
+        let scope = slot.and_then(Slot::node);
+        ControlFlow::Break((boundary, scope.is_some_and(|scope| Rc::ptr_eq(scope, node))))
     });
-    top == Some(true) || !has_scope_on_top() && is_directly_in_task(node)
-}
-
-fn has_scope_on_top() -> bool {
-    visit_frames(|_, boundary| ControlFlow::Break(!boundary)).unwrap_or(false)
-}
-
-/// Whether the parent is the node of the task that is being stepped.
-fn is_directly_in_task(node: &Node) -> bool {
-    node.parent().filter(|parent| parent.kind == Kind::Root).is_some_and(|root| {
-        let stepped = stepped_task();
-        stepped.is_some() && stepped == root.task
-    })
+    match top {
+        Some((false, found)) => found,
+        _ => node.kind == Kind::Root && stepped_task().is_some_and(|task| node.is_of(&task)),
+    }
 }
 
 fn stepped_task() -> Option<TaskRef> {

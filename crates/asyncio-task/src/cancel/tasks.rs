@@ -202,7 +202,7 @@ impl Task for TaskRef {
 /// The node of an await that only the kernel knew.
 impl Node {
     fn link_to(self: &Rc<Self>, awaited: TaskRef) {
-        let known = self.root.link.borrow().as_ref().is_some_and(|link| link.awaits(&awaited));
+        let known = self.root.link.borrow().as_ref().is_some_and(|link| link.is_of(&awaited));
         if !known {
             self.drop_link();
             let link = Node::new(Scope::new(Kind::Link, Some(awaited)));
@@ -220,11 +220,12 @@ impl Node {
 
     /// Takes the node of the await of `awaited`, whose handle has just been polled to its end.
     pub(super) fn take_link(&self, awaited: &TaskRef) -> Option<Rc<Self>> {
-        self.root.link.borrow_mut().take_if(|link| link.awaits(awaited))
+        self.root.link.borrow_mut().take_if(|link| link.is_of(awaited))
     }
 
-    fn awaits(&self, awaited: &TaskRef) -> bool {
-        self.task.as_ref() == Some(awaited)
+    /// Whether it is the node of `task`, or of an await of it.
+    pub(super) fn is_of(&self, task: &TaskRef) -> bool {
+        self.task.as_ref() == Some(task)
     }
 }
 

@@ -11,17 +11,12 @@ use super::on_done::OnDone;
 use super::supervisor::Supervisor;
 use crate::cancel_reason::{CancelReason, Reason};
 use crate::kernel::callback::CallbackRef;
-use crate::kernel::waker::LoopWaker;
 
 #[derive(Default)]
 pub(super) struct Extra {
     pub(super) name: Option<Rc<str>>,
     pub(super) supervisor: Option<Rc<dyn Supervisor>>,
     pub(super) on_done: OnDone,
-    /// A waiter of another executor.
-    pub(super) awaiter: Option<LoopWaker>,
-    /// The number of the task inside of which that waiter was polled.
-    pub(super) foreign_awaiter: Option<u64>,
     /// The tasks that are told of the end by a callback, by number.
     pub(super) awaited_by: Vec<(CallbackRef, u64)>,
     /// Finds an error in the output.

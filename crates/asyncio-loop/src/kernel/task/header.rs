@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::panic::Location;
 use std::ptr::NonNull;
 
+use super::awaiter::AwaiterSlot;
 use super::extra::ExtraSlot;
 use crate::kernel::header::{Header, LINKED, Runnable, RunnableRef, TASK, WAIT};
 use crate::kernel::panics::Payload;
@@ -23,8 +24,7 @@ pub(in crate::kernel) struct TaskHeader {
     detail: Cell<Detail>,
     /// Rare parts.
     extra: UnsafeCell<ExtraSlot>,
-    /// The task that waits in `poll_join`; a waiter of another executor is in `extra`.
-    awaiter: UnsafeCell<Option<RunnableRef>>,
+    pub(super) awaiter: AwaiterSlot,
     /// Where it was made.
     site: Site,
     /// Where it waits, if the flags say for what.
@@ -105,7 +105,7 @@ impl TaskHeader {
             (&raw mut (*at).id).write(id);
             (&raw mut (*at).detail).write(Cell::new(Detail { bits: 0 }));
             (&raw mut (*at).extra).write(UnsafeCell::new(extra));
-            (&raw mut (*at).awaiter).write(UnsafeCell::new(None));
+            (&raw mut (*at).awaiter).write(AwaiterSlot::new());
             (&raw mut (*at).site).write(Site::new(site));
             (&raw mut (*at).wait_site).write(Cell::new(Site::NONE));
             (&raw mut (*at).created).write(origin.tick);
@@ -225,26 +225,6 @@ impl TaskHeader {
         // SAFETY: promises 1 and 5.
         f(unsafe { &mut *self.extra.get() })
     }
-
-    /// Whether `other` waits in `poll_join`.
-    #[inline]
-    pub(super) fn is_awaited_by(&self, other: &RunnableRef) -> bool {
-        // SAFETY: promises 1 and 5: to compare calls nobody.
-        unsafe { &*self.awaiter.get() }.as_ref() == Some(other)
-    }
-
-    /// The task that waits in `poll_join`.
-    pub(super) fn awaiter_task(&self) -> Option<TaskPtr> {
-        // SAFETY: promises 1 and 5.
-        unsafe { &*self.awaiter.get() }.as_ref().and_then(|awaiter| TaskPtr::of(awaiter.get()))
-    }
-
-    /// Replaces the task that waits in `poll_join`. The caller drops the one before.
-    #[inline]
-    pub(super) fn replace_awaiter(&self, awaiter: Option<RunnableRef>) -> Option<RunnableRef> {
-        // SAFETY: promises 1 and 5.
-        std::mem::replace(unsafe { &mut *self.awaiter.get() }, awaiter)
-    }
 }
 
 /// A task, as a plain pointer: a [`Runnable`] that is a task.
@@ -284,10 +264,6 @@ impl TaskPtr {
         runnable.has(TASK).then_some(Self(runnable))
     }
 
-    pub(in crate::kernel) fn id(self) -> u64 {
-        self.id
-    }
-
     #[inline]
     pub(in crate::kernel) fn number(self) -> u64 {
         self.id
@@ -298,17 +274,9 @@ impl TaskPtr {
         self.0
     }
 
-    /// Takes out the task that waits for this one, and clears its link (promise 10).
-    #[inline]
-    pub(super) fn take_awaiter(self) -> Option<RunnableRef> {
-        let awaiter = self.replace_awaiter(None)?;
-        self.unlink(&awaiter);
-        Some(awaiter)
-    }
-
     /// Clears the link from a task to this one, which it awaits (promise 10).
-    pub(super) fn unlink(self, awaiter: &RunnableRef) {
-        if let Some(awaiter) = Self::of(awaiter.get()) {
+    pub(super) fn unlink(self, awaiter: Runnable) {
+        if let Some(awaiter) = Self::of(awaiter) {
             if awaiter.awaited() == Some(self) {
                 awaiter.clear_awaited();
             }

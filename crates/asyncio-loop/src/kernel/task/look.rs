@@ -49,11 +49,11 @@ impl TaskRef {
     /// The numbers of the tasks that await this one and have said so to it.
     pub(in crate::kernel) fn noted_awaiters(&self) -> Vec<u64> {
         let task = self.ptr();
-        let awaiter = task.awaiter_task().filter(|task| !task.has(HIDDEN));
-        let mut awaiters: Vec<u64> = awaiter.map(|task| task.id).into_iter().collect();
+        let is_seen = task.awaiter_here().is_none_or(|task| !task.has(HIDDEN));
+        let awaiter = task.awaiter_number().filter(|_| is_seen);
+        let mut awaiters: Vec<u64> = awaiter.into_iter().collect();
         task.with_extra(|extra| {
             if let Some(extra) = extra.get() {
-                awaiters.extend(extra.foreign_awaiter.filter(|_| extra.awaiter.is_some()));
                 let told = extra.awaited_by.iter().filter(|(told, _)| !told.is_cancelled());
                 awaiters.extend(told.map(|(_, awaiter)| *awaiter));
             }

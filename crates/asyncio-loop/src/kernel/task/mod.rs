@@ -1,5 +1,6 @@
 //! Tasks: they poll a future, and keep its output for the handle.
 
+mod awaiter;
 mod control;
 mod error_text;
 mod extra;
@@ -28,3 +29,4 @@ pub(crate) use spawn::Spawn;
 pub(super) use spawn::{start_eagerly, write_header};
 pub use supervisor::{Supervisor, Verdict};
 pub use task_ref::TaskRef;
+pub(super) use traced::created;

@@ -1,14 +1,14 @@
 //! A poll of a task, and the ways it ends.
 
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, RawWakerVTable};
 
+use super::awaiter::Awaiter;
 use super::error_text::{self, unseen_error};
 use super::extra::Extra;
 use super::header::TaskPtr;
-use super::on_done::OnDone;
-use super::supervisor::{Supervisor, Verdict};
+use super::supervisor::Verdict;
+use super::traced::tell;
 use crate::kernel::callback::CallbackRef;
 use crate::kernel::frames;
 use crate::kernel::header::{
@@ -18,7 +18,7 @@ use crate::kernel::header::{
 use crate::kernel::host::{self, Failure, Moment, caught, report_panic};
 use crate::kernel::panics::{Payload, catch};
 use crate::kernel::trace;
-use crate::kernel::waker::{self, LoopWaker};
+use crate::kernel::waker;
 
 /// A task that is being polled or ended: the holder is alone in its stage, which holds the future
 /// (promise 3).
@@ -93,14 +93,14 @@ impl Active {
 
     #[cold]
     fn end_as_asked(self, polled: Option<bool>) -> Option<Self> {
-        let told = self.0.has(TRACED).then_some(self.0.get());
+        let told = self.0.has(TRACED).then_some(self.0);
         if let (Some(task), None) = (told, polled) {
-            task.tell(Moment::Begins);
+            tell(task, Moment::Begins);
         }
         match is_to_end(self.0, polled) {
             Ok(false) => {
                 if let (Some(task), Some(_)) = (told, polled) {
-                    task.tell(Moment::Pends);
+                    tell(task, Moment::Pends);
                     trace::end(self.0, false);
                 }
                 return Some(self);
@@ -215,13 +215,14 @@ impl Emptied {
             None => runnable.scheduler().with(|local| local.tasks.remove(runnable)),
         }
         if task.has(TRACED) {
-            runnable.tell(Moment::Ends);
+            tell(task, Moment::Ends);
             trace::end(task, true);
         }
         let awaiter = task.take_awaiter();
-        match task.with_extra(|extra| extra.get_mut().map(Waiters::take)) {
-            None => awaiter.iter().for_each(RunnableRef::schedule),
-            Some(waiters) => waiters.wake(awaiter),
+        if task.with_extra(|extra| extra.get().is_some()) {
+            wake_all(task, awaiter);
+        } else {
+            awaiter.into_iter().for_each(Awaiter::wake);
         }
         match set {
             Some(set) => (set.leave_if_empty)(runnable),
@@ -231,38 +232,21 @@ impl Emptied {
     }
 }
 
-/// The rare waiters of a task that has ended.
-struct Waiters {
-    on_done: OnDone,
-    /// Dropped with the others.
-    _awaited_by: Vec<(CallbackRef, u64)>,
-    /// An awaiter of another executor.
-    foreign: Option<LoopWaker>,
-    supervisor: Option<Rc<dyn Supervisor>>,
-}
-
-impl Waiters {
-    /// Takes them out; the name stays.
-    fn take(extra: &mut Extra) -> Self {
-        Self {
-            on_done: std::mem::take(&mut extra.on_done),
-            _awaited_by: std::mem::take(&mut extra.awaited_by),
-            foreign: extra.awaiter.take(),
-            supervisor: extra.supervisor.take(),
-        }
-    }
-
-    /// Schedules the awaiter and the callbacks in the order in which they were registered, and
-    /// tells the supervisor. The wakers may be code of a user.
-    fn wake(self, awaiter: Option<RunnableRef>) {
-        self.on_done.before_awaiter().for_each(CallbackRef::schedule);
-        if let Some(awaiter) = awaiter.map(LoopWaker::from_runnable).or(self.foreign) {
-            awaiter.wake();
-        }
-        self.on_done.after_awaiter().for_each(CallbackRef::schedule);
-        if let Some(supervisor) = self.supervisor {
-            caught("a supervisor", || supervisor.ended());
-        }
+/// Schedules the awaiter and the callbacks in the order in which they were registered, and tells
+/// the supervisor. The wakers may be code of a user. The name in `extra` stays.
+#[cold]
+fn wake_all(task: TaskPtr, awaiter: Option<Awaiter>) {
+    let take = |extra: &mut Extra| {
+        let awaited_by = std::mem::take(&mut extra.awaited_by);
+        (std::mem::take(&mut extra.on_done), awaited_by, extra.supervisor.take())
+    };
+    let taken = task.with_extra(|extra| extra.get_mut().map(take));
+    let (on_done, _awaited_by, supervisor) = taken.unwrap_or_default();
+    on_done.before_awaiter().for_each(CallbackRef::schedule);
+    awaiter.into_iter().for_each(Awaiter::wake);
+    on_done.after_awaiter().for_each(CallbackRef::schedule);
+    if let Some(supervisor) = supervisor {
+        caught("a supervisor", || supervisor.ended());
     }
 }
 
@@ -314,7 +298,7 @@ pub(in crate::kernel) unsafe fn end_quietly(task: TaskPtr) {
     // Promise 3: RUNNING is this call's, so it is alone in the stage, which holds the future.
     runnable.enter(Some(runnable), || {
         if task.has(TRACED) {
-            runnable.tell(Moment::Begins);
+            tell(task, Moment::Begins);
         }
         Active(task).end_cancelled();
     });

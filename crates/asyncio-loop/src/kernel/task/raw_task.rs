@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::task::{Context, Poll, Waker};
 
+use super::awaiter::Awaiter;
 use super::error_text::{self, unseen_error};
 use super::header::TaskPtr;
 use super::outcome::Outcome;
@@ -249,33 +250,37 @@ impl<T> RawTask<T> {
     fn note_awaiter(&self, cx: &Context<'_>, link: bool) -> Join<T> {
         match LoopWaker::waiting(cx, Wait::task(self.task.id())).into_runnable() {
             Ok(awaiter) => self.await_in(awaiter, link),
-            Err(waker) => self.await_foreign(waker),
+            Err(waker) => self.await_outside(waker),
         }
     }
 
     /// Notes a waker of another executor or of a combinator.
     #[cold]
-    fn await_foreign(&self, waker: Waker) -> Join<T> {
+    fn await_outside(&self, waker: Waker) -> Join<T> {
         if self.task.is_done() {
             // Cloning the waker has polled the task.
             waker.wake();
             return Join::Noted;
         }
         host::check_await(self.task.runnable(), None);
-        // Dropped when the new one is in its place.
-        let old = self.task.ptr().take_awaiter();
-        let waker = LoopWaker::foreign(waker);
-        let awaiter = self.task.ptr().get().scheduler().running();
-        let awaiter = awaiter.and_then(TaskPtr::of).map(|task| task.id);
-        let old_waker = self.task.with_extra(|extra| {
-            extra.foreign_awaiter = awaiter;
-            if extra.awaiter.is_none() {
-                extra.on_done.note_awaiter();
-            }
-            extra.awaiter.replace(waker)
-        });
-        drop((old, old_waker));
+        let by = self.task.ptr().get().scheduler().running().and_then(TaskPtr::of);
+        let by = by.map_or(0, TaskPtr::number);
+        let old = self.make_room(Some(by).filter(|by| *by != 0));
+        self.task.ptr().set_outside(waker, by);
+        drop(old);
         Join::Noted
+    }
+
+    /// Takes the awaiter out, since there is another one, perhaps inside of the same task. It is
+    /// dropped when the new one is in its place, since its end may be code of a user that polls
+    /// this task.
+    #[inline]
+    fn make_room(&self, by: Option<u64>) -> Option<Awaiter> {
+        let this = self.task.ptr();
+        if by.is_none() || this.awaiter_number() != by {
+            this.with_extra(|extra| extra.get_mut().map(|extra| extra.on_done.note_awaiter()));
+        }
+        this.take_awaiter()
     }
 
     /// Notes the task that awaits this one, and links the two if there is no frame in between.
@@ -286,29 +291,22 @@ impl<T> RawTask<T> {
         if awaiter.get().scheduler != this.scheduler {
             host::check_await(self.task.runnable(), Some(&awaiter));
         }
-        let same = this.is_awaited_by(&awaiter);
-        // Dropped when the new one is in its place, since its end may be code of a user that polls
-        // this task.
-        let old = if same { None } else { this.take_awaiter() };
+        let same = this.awaiter_here() == Some(awaiter.get());
         let linked = TaskPtr::of(awaiter.get()).is_some_and(|task| {
             let free = task.awaited().is_none_or(|awaited| awaited == this);
             if link && free && !task.has(ENDING) && frames::is_bare() {
                 task.set_awaited(this);
                 true
             } else {
-                this.unlink(&awaiter);
+                this.unlink(awaiter.get());
                 false
             }
         });
         if !same {
-            let foreign = self.task.if_extra(|extra| {
-                extra.on_done.note_awaiter();
-                extra.awaiter.take()
-            });
-            this.replace_awaiter(Some(awaiter));
-            drop(foreign);
+            let old = self.make_room(None);
+            this.set_awaiter(awaiter);
+            drop(old);
         }
-        drop(old);
         if linked { Join::Linked } else { Join::Noted }
     }
 }
@@ -357,7 +355,6 @@ impl<T> Drop for RawTask<T> {
         if !task.has(DONE) {
             // Nobody waits any more.
             drop(task.take_awaiter());
-            drop(self.task.if_extra(|extra| extra.awaiter.take()));
             return;
         }
         let observed = task.has(OBSERVED);

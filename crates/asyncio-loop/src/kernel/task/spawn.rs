@@ -14,13 +14,13 @@ use super::header::{Origin, Stage, TaskHeader, TaskPtr};
 use super::outcome::Outcome;
 use super::poll::{self, destroy};
 use super::raw_task::RawTask;
+use super::traced::created;
 use crate::context::ContextSlot;
 use crate::kernel::frames;
 use crate::kernel::header::{
     CHILD, DONE, ENDING, FULL, HIDDEN, Header, JOINED, RUNNING, Runnable, RunnableRef, TASK,
     TRACED, VTable,
 };
-use crate::kernel::host::Moment;
 use crate::kernel::memory;
 use crate::kernel::scheduler::{Scheduler, SchedulerPtr};
 
@@ -201,7 +201,7 @@ unsafe fn spawn_unchecked<F: Future>(
     let raw = unsafe { RawTask::from_raw(first) };
     scheduler.with(|local| local.tasks.push(new));
     if new.has(TRACED) {
-        new.tell(Moment::Created);
+        created(new);
     }
     if eager {
         // SAFETY: new, so neither DONE nor RUNNING: a hook may have scheduled it, but the loop

@@ -10,58 +10,77 @@ use super::task_ref::TaskRef;
 use crate::kernel::header::{CANCELLED, HIDDEN, PANICKED, Runnable, RunnableRef, TRACED};
 use crate::kernel::host::{self, Moment};
 use crate::kernel::local_scheduler::LocalScheduler;
-use crate::kernel::ring::{New, Ring, What, cause};
-use crate::kernel::site::Site;
+use crate::kernel::ring::{Ring, What, cause};
+use crate::kernel::scheduler::Local;
 use crate::kernel::trace::Request;
 use crate::kernel::waits_for::WaitsFor;
 
-/// Records the moment. Tells it to the host, if that wants to know: not of tasks that users do not
-/// see, and not of wakes.
-fn tell(task: Runnable, moment: Moment) {
-    let by = task.scheduler().running();
-    let hooked = task.scheduler().with(|local| {
-        if let (Some(ring), Some(task)) = (&local.ring, TaskPtr::of(task)) {
-            record(local.cause, ring, task, moment, by);
+/// Tells what happens to a task that is `TRACED`: the recorder, and the host if that wants to know.
+/// The host is told neither of tasks that users do not see nor of wakes.
+#[inline]
+pub(super) fn tell(task: TaskPtr, moment: Moment) {
+    let by = task.get().scheduler().running();
+    let hooked = task.get().scheduler().with(|local| {
+        if let Some(ring) = &local.ring {
+            record(local, ring, task, moment, by);
         }
         local.hooked
     });
     if hooked && moment != Moment::Woken && !task.has(HIDDEN) {
-        host::traced(&RunnableRef::share(task), moment);
+        host::traced(&RunnableRef::share(task.get()), moment);
+    }
+}
+
+/// Tells that a task was made.
+#[cold]
+pub(in crate::kernel) fn created(task: Runnable) {
+    if let Some(task) = TaskPtr::of(task) {
+        tell(task, Moment::Created);
+    }
+}
+
+fn woken(task: Runnable) {
+    if let Some(task) = TaskPtr::of(task) {
+        tell(task, Moment::Woken);
     }
 }
 
 #[inline]
-fn record(due_to: u8, ring: &Ring, task: TaskPtr, moment: Moment, by: Option<Runnable>) {
-    let kind = Some(&task.vtable.type_name);
-    let event = |what| New { what, task: task.id(), kind, site: Site::NONE, other: 0, detail: 0 };
+fn record(local: &Local, ring: &Ring, task: TaskPtr, moment: Moment, by: Option<Runnable>) {
+    let (id, kind) = (task.id, Some(&task.vtable.type_name));
     match moment {
         Moment::Created => {
-            task.with_extra(|extra| {
-                let name = extra.get().and_then(|extra| extra.name.as_deref());
-                name.into_iter().for_each(|name| ring.name(task.id(), name));
-            });
-            ring.push(&New { site: task.made_at(), ..event(What::Created) });
+            record_old_name(ring, task);
+            ring.push(What::Created, id, kind, task.made_at().bits(), 0);
         }
         Moment::Woken => {
             let (other, detail) = match by.and_then(TaskPtr::of) {
-                None => (0, due_to),
+                None => (0, local.cause),
                 Some(by) if by.has(HIDDEN) => (0, cause::MACHINERY),
-                Some(by) => (by.id() as u32, cause::TASK),
+                Some(by) => (by.id as u32, cause::TASK),
             };
-            ring.push(&New { other, detail, ..event(What::Woken) });
+            ring.push(What::Woken, id, kind, other, detail);
         }
-        Moment::Begins => ring.push(&event(What::Begins)),
+        Moment::Begins => ring.push(What::Begins, id, kind, 0, 0),
         Moment::Pends => {
-            let what = WaitsFor::of_flags(task.flags.get());
-            let site = if what.is_some() { task.waits_at() } else { Site::NONE };
-            let detail = what.map_or(0, |what| what as u8);
-            ring.push(&New { site, detail, ..event(What::Pends) });
+            // Without a kind the place is one of an earlier wait.
+            let what = WaitsFor::of_flags(task.flags.get()).map_or(0, |what| what as u8);
+            let site = if what == 0 { 0 } else { task.waits_at().bits() };
+            ring.push(What::Pends, id, kind, site, what);
         }
         Moment::Ends => {
             let detail = u8::from(task.has(CANCELLED)) | u8::from(task.has(PANICKED)) << 1;
-            ring.push(&New { detail, ..event(What::Ends) });
+            ring.push(What::Ends, id, kind, 0, detail);
         }
     }
+}
+
+/// Tells the recorder the name that a task was given before.
+fn record_old_name(ring: &Ring, task: TaskPtr) {
+    task.with_extra(|extra| {
+        let name = extra.get().and_then(|extra| extra.name.as_deref());
+        name.into_iter().for_each(|name| ring.name(task.id, name));
+    });
 }
 
 impl TaskRef {
@@ -91,11 +110,7 @@ impl LocalScheduler {
         self.trace();
         for task in self.tasks() {
             self.ptr().with(|local| {
-                let ring = local.ring.as_ref();
-                task.ptr().with_extra(|extra| {
-                    let name = extra.get().and_then(|extra| extra.name.as_deref());
-                    ring.zip(name).into_iter().for_each(|(ring, name)| ring.name(task.id(), name));
-                });
+                local.ring.iter().for_each(|ring| record_old_name(ring, task.ptr()));
             });
         }
     }
@@ -104,7 +119,7 @@ impl LocalScheduler {
     fn trace(&self) {
         self.ptr().with(|local| {
             let yes = local.hooked || local.ring.is_some();
-            local.tell = yes.then_some(tell as fn(Runnable, Moment));
+            local.woken = woken;
             local.new_flags = if yes { TRACED } else { 0 };
             let mark = |task: Runnable| if yes { task.set(TRACED) } else { task.clear(TRACED) };
             local.tasks.iter().for_each(mark);
@@ -121,7 +136,7 @@ impl LocalScheduler {
         self.ptr().with(|local| {
             local.cause = due_to;
             if let (Some(ring), Some(what)) = (&local.ring, what) {
-                ring.push_plain(what);
+                ring.push(what, 0, None, 0, 0);
             }
         });
     }

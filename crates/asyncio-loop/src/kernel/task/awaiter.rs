@@ -1,0 +1,98 @@
+//! Who waits in `poll_join` for the end of a task: one word of its header.
+
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+use std::task::Waker;
+
+use super::header::TaskPtr;
+use crate::kernel::header::{Header, Runnable, RunnableRef};
+use crate::kernel::waker::Foreign;
+
+/// Null; or the address of the header of a task or callback of this thread, owned as a
+/// `RunnableRef`; or a number in `Local::outside`, with the lowest bit set.
+pub(super) struct AwaiterSlot(Cell<*mut Header>);
+
+const OUTSIDE: usize = 1;
+const _: () = assert!(align_of::<Header>() > OUTSIDE);
+
+/// Who waits, taken out.
+pub(super) enum Awaiter {
+    Here(RunnableRef),
+    /// A waker of a combinator or of another executor.
+    Outside(Foreign),
+}
+
+impl Awaiter {
+    /// Wakes it, which may be code of a user.
+    #[inline]
+    pub(super) fn wake(self) {
+        match self {
+            Self::Here(runnable) => runnable.schedule(),
+            Self::Outside(waker) => waker.wake(),
+        }
+    }
+}
+
+impl AwaiterSlot {
+    pub(super) const fn new() -> Self {
+        Self(Cell::new(ptr::null_mut()))
+    }
+}
+
+impl TaskPtr {
+    /// The task or callback of this thread that waits for this one.
+    #[inline]
+    pub(super) fn awaiter_here(self) -> Option<Runnable> {
+        let header =
+            NonNull::new(self.awaiter.0.get()).filter(|_| self.awaiter_outside().is_none());
+        // SAFETY: the reference that the slot owns keeps it alive.
+        header.map(|header| unsafe { Runnable::new(header) })
+    }
+
+    /// The number of the waker that is not ours and waits for this task.
+    #[inline]
+    fn awaiter_outside(self) -> Option<usize> {
+        let word = self.awaiter.0.get().addr();
+        (word & OUTSIDE != 0).then_some(word >> 1)
+    }
+
+    /// Puts the awaiter into its empty place.
+    #[inline]
+    pub(super) fn set_awaiter(self, awaiter: RunnableRef) {
+        self.awaiter.0.set(ManuallyDrop::new(awaiter).get().as_ptr().as_ptr());
+    }
+
+    /// As `set_awaiter`, for a waker that is not ours, which was polled inside of the task with the
+    /// number `by`, if that is not zero.
+    pub(super) fn set_outside(self, waker: Waker, by: u64) {
+        let place = self.get().scheduler().with(|local| local.outside.insert((waker, by)));
+        self.awaiter.0.set(ptr::without_provenance_mut(place << 1 | OUTSIDE));
+    }
+
+    /// The number of the task that waits, or inside of which the waker was polled.
+    pub(super) fn awaiter_number(self) -> Option<u64> {
+        let Some(place) = self.awaiter_outside() else {
+            return self.awaiter_here().and_then(Self::of).map(Self::number);
+        };
+        self.get().scheduler().with(|local| Some(local.outside[place].1).filter(|by| *by != 0))
+    }
+
+    /// Takes out who waits for this task, and clears its link (promise 10).
+    #[inline]
+    pub(super) fn take_awaiter(self) -> Option<Awaiter> {
+        if self.awaiter.0.get().is_null() {
+            return None;
+        }
+        let (here, outside) = (self.awaiter_here(), self.awaiter_outside());
+        self.awaiter.0.set(ptr::null_mut());
+        if let Some(here) = here {
+            self.unlink(here);
+            // SAFETY: the reference that the slot owned.
+            return Some(Awaiter::Here(unsafe { RunnableRef::from_raw(here) }));
+        }
+        let (waker, _) =
+            self.get().scheduler().with(|local| Some(local.outside.remove(outside?)))?;
+        Some(Awaiter::Outside(Foreign::new(waker)))
+    }
+}
