@@ -201,6 +201,7 @@ impl LoopHandle {
     /// assert!(event_loop.handle().is_loop_thread());
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn is_loop_thread(&self) -> bool {
         self.scheduler.is_owner()

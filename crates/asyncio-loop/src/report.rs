@@ -121,6 +121,7 @@ impl ErrorContext {
     /// let context = ErrorContext::new("slow").with_callback("main::tick");
     /// assert_eq!(context.callback(), Some("main::tick"));
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn with_callback(mut self, type_name: &'static str) -> Self {
         self.callback = Some(type_name);

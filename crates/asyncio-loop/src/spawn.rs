@@ -116,6 +116,7 @@ impl TaskOptions {
     /// assert_eq!(task.task().site(), here);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn site(mut self, site: &'static Location<'static>) -> Self {
         self.site = site;
@@ -135,6 +136,7 @@ impl TaskOptions {
     /// # drop(task);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn hidden(mut self) -> Self {
         self.hidden = true;

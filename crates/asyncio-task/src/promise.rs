@@ -149,6 +149,7 @@ impl<T> Promise<T> {
     /// assert_eq!(event_loop.run_until_complete(promise)??, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     #[track_caller]
     pub fn of(event_loop: &LoopRef) -> Self {

@@ -150,8 +150,9 @@ impl Crew {
         self.ended()
     }
 
-    /// A worker that was called could not be started. What is queued waits for the others; without
-    /// any it is returned. So are those who wait for the end of all, if this was it.
+    /// A worker that was called could not be started. The queued jobs wait for the other workers;
+    /// if there are none, the jobs are returned. If all work has ended with this, the promises of
+    /// the calls that wait for the end are returned as well.
     pub(super) fn start_failed(
         &mut self,
         worker: usize,

@@ -19,7 +19,7 @@ pub(super) struct GuestQueue<T> {
     /// An empty queue, for what the host schedules; in use while the host runs and the guest does
     /// not rest.
     spare: Option<ReadyQueue<T>>,
-    /// Of a resting guest: whom the next push wakes.
+    /// Of a resting guest: the host's waker, which the next push wakes.
     host: Option<Rc<Waker>>,
 }
 

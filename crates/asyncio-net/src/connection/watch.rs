@@ -1,5 +1,5 @@
-//! Waiting for the end of a connection. Whoever does may be the only one who has an eye on it: so a
-//! hidden task watches the descriptor meanwhile.
+//! Waiting for the end of a connection. The task that waits may be the only one that uses the
+//! connection, so a hidden task watches the descriptor meanwhile.
 
 use std::future::poll_fn;
 use std::io;
