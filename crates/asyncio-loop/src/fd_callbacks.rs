@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::driver::{Direction, Registration};
+use crate::driver::{Direction, Pollable, Registration};
 use crate::error::LoopClosed;
 use crate::event_loop::LoopRef;
 use crate::kernel::TaskControl;
@@ -153,7 +153,11 @@ impl LoopRef {
     /// assert!(event_loop.remove_reader(&*ours));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn add_reader(&self, fd: impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
+    pub fn add_reader(
+        &self,
+        fd: impl Pollable,
+        callback: impl FnMut() + 'static,
+    ) -> io::Result<()> {
         self.watch(fd.as_fd().as_raw_fd(), Direction::Read, Callback::new(callback))
     }
 
@@ -179,7 +183,11 @@ impl LoopRef {
     /// assert!(event_loop.remove_writer(&near));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn add_writer(&self, fd: impl AsFd, callback: impl FnMut() + 'static) -> io::Result<()> {
+    pub fn add_writer(
+        &self,
+        fd: impl Pollable,
+        callback: impl FnMut() + 'static,
+    ) -> io::Result<()> {
         self.watch(fd.as_fd().as_raw_fd(), Direction::Write, Callback::new(callback))
     }
 
@@ -198,7 +206,7 @@ impl LoopRef {
     /// assert!(!event_loop.remove_reader(&near));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn remove_reader(&self, fd: impl AsFd) -> bool {
+    pub fn remove_reader(&self, fd: impl Pollable) -> bool {
         self.unwatch(fd.as_fd().as_raw_fd(), Direction::Read)
     }
 
@@ -217,7 +225,7 @@ impl LoopRef {
     /// assert!(!event_loop.remove_writer(&near));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn remove_writer(&self, fd: impl AsFd) -> bool {
+    pub fn remove_writer(&self, fd: impl Pollable) -> bool {
         self.unwatch(fd.as_fd().as_raw_fd(), Direction::Write)
     }
 

@@ -4,12 +4,13 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::{Direction, Source, running_loop};
 use rustix::net::{Shutdown, SocketType, getpeername, getsockname, shutdown, sockopt};
+use socket2::SockRef;
 
 use crate::address::Address;
 use crate::control;
@@ -226,9 +227,9 @@ impl ByteStream for DescriptorStream {
         self.0.peer.get_or_init(ask).clone()
     }
 
-    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
+    fn with_socket(&self, look: &mut dyn FnMut(SockRef<'_>)) {
         if let Some(source) = &*self.0.source.borrow() {
-            look(source.get_ref().as_fd());
+            look(SockRef::from(source.get_ref()));
         }
     }
 }

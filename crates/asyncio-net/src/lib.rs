@@ -133,6 +133,8 @@ pub use sock::{
     sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_recvmsg, sock_sendall, sock_sendmsg,
     sock_sendto,
 };
+#[doc(no_inline)]
+pub use socket2::{SockRef, Socket};
 #[cfg(feature = "futures-core")]
 pub use stream::Lines;
 #[cfg(all(

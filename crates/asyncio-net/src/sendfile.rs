@@ -5,12 +5,11 @@ use std::fmt;
 use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, Seek, SeekFrom};
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::task::{Context, Poll};
 
 use asyncio_loop::machinery::{Share, at_await};
-use asyncio_loop::{Direction, LoopRef, running_loop};
+use asyncio_loop::{Direction, LoopRef, Pollable, running_loop};
 use bytes::Bytes;
 
 use crate::io::system_sendfile;
@@ -328,7 +327,7 @@ pub fn sendfile(
 /// # std::io::Result::Ok(())
 /// ```
 pub fn sock_sendfile(
-    socket: &impl AsFd,
+    socket: &impl Pollable,
     file: &File,
     options: SendfileOptions,
 ) -> impl Future<Output = io::Result<u64>> {

@@ -148,7 +148,6 @@ fn socket_options_are_set_as_asked() {
             let (_, transport) =
                 endpoint(|new| bound(new).reuse_port(asked).allow_broadcast(asked)).await?;
             transport.with_socket(|socket| {
-                let socket = SockRef::from(&socket);
                 assert_eq!(socket.reuse_port().unwrap(), asked);
                 assert_eq!(socket.broadcast().unwrap(), asked);
                 assert!(!socket.reuse_address().unwrap());

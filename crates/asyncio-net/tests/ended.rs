@@ -79,7 +79,7 @@ fn a_reset_that_the_writer_meets_is_everybodys() {
     run(async || {
         let (mut reader, writer, theirs) = pair().await?;
         reset(theirs);
-        writer.transport().with_socket(|socket| wait_for(socket, PollFlags::HUP));
+        writer.transport().with_socket(|socket| wait_for(&*socket, PollFlags::HUP));
         writer.write([0; 10_000]);
         assert_eq!(writer.flush().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
         assert_reset(&mut reader, &writer).await;

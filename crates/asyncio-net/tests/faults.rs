@@ -117,8 +117,8 @@ fn a_connection_that_is_reset_before_it_is_accepted_harms_nobody() {
 async fn echo_in_pieces(address: SocketAddr, length: usize, piece: usize) -> io::Result<()> {
     let (mut reader, writer) = open_connection(address).await?;
     writer.transport().with_socket(|socket| {
-        SockRef::from(&socket).set_send_buffer_size(1)?;
-        SockRef::from(&socket).set_recv_buffer_size(1)
+        socket.set_send_buffer_size(1)?;
+        socket.set_recv_buffer_size(1)
     });
     let send = async {
         for piece in bytes(length).chunks(piece) {

@@ -315,7 +315,7 @@ async fn answers() -> io::Result<Server> {
     start_server("127.0.0.1:0", async |mut reader: StreamReader, writer: StreamWriter| {
         // The system keeps little of what nobody reads, so that it can be told from what was read.
         writer.transport().with_socket(|socket| {
-            SockRef::from(&socket).set_recv_buffer_size(100_000).unwrap();
+            socket.set_recv_buffer_size(100_000).unwrap();
         });
         reader.read_line().await?;
         sleep(Duration::from_millis(1)).await;

@@ -21,7 +21,7 @@ use asyncio_task::{catch_cancel, create_task, sleep, timeout};
 use common::{
     Echo, Log, Recorder, Silent, TempDir, reports, run, run_in_virtual_time, settle, until,
 };
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 const LOOPBACK: &str = "127.0.0.1:0";
 
@@ -147,7 +147,6 @@ fn socket_options_are_set_as_asked() {
     run(async || {
         let check = |server: &Server, reuse_port, keep_alive| {
             server.with_sockets(|socket| {
-                let socket = SockRef::from(&socket);
                 assert!(socket.reuse_address().unwrap());
                 assert_eq!(socket.reuse_port().unwrap(), reuse_port);
                 assert_eq!(socket.keepalive().unwrap(), keep_alive);

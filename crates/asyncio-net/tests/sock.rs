@@ -228,10 +228,10 @@ fn the_socket_of_a_transport_is_refused() {
     run(async || {
         let (ours, _theirs) = sockets();
         let (_reader, writer) = open_connection(ours.try_clone()?).await?;
-        let fd = writer.transport().with_socket(|fd| fd.try_clone_to_owned()).unwrap()?;
-        assert!(sock_sendall(&fd, b"x").await.is_ok(), "a duplicate is another descriptor");
-        let refused = writer.transport().with_socket(|fd| {
-            let mut receive = Box::pin(sock_recv(&fd, 1));
+        let other = writer.transport().with_socket(|socket| socket.try_clone()).unwrap()?;
+        assert!(sock_sendall(&other, b"x").await.is_ok(), "a duplicate is another descriptor");
+        let refused = writer.transport().with_socket(|socket| {
+            let mut receive = Box::pin(sock_recv(&*socket, 1));
             let waker = std::task::Waker::noop();
             match receive.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
                 std::task::Poll::Ready(result) => result.unwrap_err().to_string(),

@@ -513,7 +513,7 @@ fn what_the_peer_sent_before_it_reset_can_be_read() {
         writer.write([0; 10]);
         writer.drain().await?;
         turn().await;
-        writer.transport().with_socket(|socket| wait_for(socket, PollFlags::ERR));
+        writer.transport().with_socket(|socket| wait_for(&*socket, PollFlags::ERR));
         writer.write([0; 10]);
         turn().await;
         turn().await;

@@ -151,15 +151,15 @@ fn a_socket_that_is_not_there_cannot_be_had() {
     run(async || {
         let ((one, _), (other, _)) = (pair()?, pair()?);
         let ((reader, _writer), (_reader, writer)) = (one.split(), other.split());
-        let mixed = reader.join(writer).into_fd().await;
+        let mixed = reader.join(writer).into_socket().await;
         assert_eq!(mixed.unwrap_err().kind(), ErrorKind::InvalidInput);
 
         let (closed, _theirs) = pair()?;
         closed.writer().close().await?;
-        assert_eq!(closed.into_fd().await.unwrap_err().kind(), ErrorKind::NotConnected);
+        assert_eq!(closed.into_socket().await.unwrap_err().kind(), ErrorKind::NotConnected);
 
         let (reader, writer) = stream_over(Nothing);
-        let unsupported = reader.join(writer).into_fd().await;
+        let unsupported = reader.join(writer).into_socket().await;
         assert_eq!(unsupported.unwrap_err().kind(), ErrorKind::Unsupported);
         Ok(())
     });

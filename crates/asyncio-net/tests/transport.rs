@@ -392,7 +392,7 @@ fn small_writes_are_not_held_back_by_the_system() {
         let client = create_connection(server.local_addr()?, Recorder::default).await?;
         recorder.log.until("made").await;
         for transport in [client, recorder.transport()] {
-            let no_delay = transport.with_socket(|socket| SockRef::from(&socket).tcp_nodelay());
+            let no_delay = transport.with_socket(|socket| socket.tcp_nodelay());
             assert!(no_delay.unwrap()?);
         }
         Ok(())

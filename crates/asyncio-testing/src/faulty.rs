@@ -3,15 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use asyncio_loop::{LoopWaker, running_loop};
 use asyncio_net::{
-    Address, ByteSource, ByteStream, Layer, MemoryStream, PlainStream, StreamReader, StreamWriter,
-    memory_pair, stream_over,
+    Address, ByteSource, ByteStream, Layer, MemoryStream, PlainStream, SockRef, Socket,
+    StreamReader, StreamWriter, memory_pair, stream_over,
 };
 
 use crate::conductor::Conductor;
@@ -272,8 +271,8 @@ impl<S: ByteStream> ByteStream for FaultyStream<S> {
         self.inner.abort();
     }
 
-    fn take_fd(&self) -> Option<OwnedFd> {
-        self.inner.take_fd()
+    fn take_socket(&self) -> Option<Socket> {
+        self.inner.take_socket()
     }
 
     fn local_address(&self) -> Address {
@@ -284,7 +283,7 @@ impl<S: ByteStream> ByteStream for FaultyStream<S> {
         self.inner.peer_address()
     }
 
-    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
-        self.inner.with_fd(look);
+    fn with_socket(&self, look: &mut dyn FnMut(SockRef<'_>)) {
+        self.inner.with_socket(look);
     }
 }

@@ -3,12 +3,11 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use asyncio_net::{Address, ByteSource, ByteStream, Extra};
+use asyncio_net::{Address, ByteSource, ByteStream, Extra, SockRef};
 use asyncio_task::sleep;
 
 use crate::TlsInfo;
@@ -390,8 +389,8 @@ impl<S: ByteStream> ByteStream for TlsStream<S> {
         self.below.extra(request);
     }
 
-    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
-        self.below.with_fd(look);
+    fn with_socket(&self, look: &mut dyn FnMut(SockRef<'_>)) {
+        self.below.with_socket(look);
     }
 }
 

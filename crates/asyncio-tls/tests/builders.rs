@@ -249,8 +249,7 @@ fn what_was_agreed_on_and_what_is_below_can_be_asked_for() {
         assert!(!info.is_resumed());
         assert_eq!(writer.peer_addr()?, address);
         let transport = writer.transport().clone();
-        let no_delay = |fd: std::os::fd::BorrowedFd<'_>| rustix::net::sockopt::tcp_nodelay(fd);
-        assert!(transport.with_socket(no_delay).unwrap().unwrap());
+        assert!(transport.with_socket(|socket| socket.tcp_nodelay()).unwrap()?);
 
         writer.close().await?;
         until(|| agreed.borrow().is_some()).await;

@@ -14,9 +14,9 @@
 pub use asyncio_loop::{
     Binding, CallbackRef, CancelReason, Context, ContextEntered, ContextVar, ErrorContext,
     EventLoop, ExceptionHandler, Executor, Handle, Job, JobError, LoopBuilder, LoopClosed,
-    LoopHandle, LoopRef, LoopRunning, LoopTime, NoRunningLoop, Panic, ResetError, RunError,
-    RunningJob, SendContext, Signal, Signals, StuckJobs, TaskFactory, TaskName, TaskOptions,
-    TaskRef, ThreadFuture, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPromise, TimerHandle,
-    TimerPrecision, Token, TokenGuard, WrapFuture, calling_loop, context_var, copy_context, ctrl_c,
-    raise_signal, running_loop, signal, try_running_loop, wrap_future,
+    LoopHandle, LoopRef, LoopRunning, LoopTime, NoRunningLoop, Panic, Pollable, ResetError,
+    RunError, RunningJob, SendContext, Signal, Signals, StuckJobs, TaskFactory, TaskName,
+    TaskOptions, TaskRef, ThreadFuture, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPromise,
+    TimerHandle, TimerPrecision, Token, TokenGuard, WrapFuture, calling_loop, context_var,
+    copy_context, ctrl_c, raise_signal, running_loop, signal, try_running_loop, wrap_future,
 };

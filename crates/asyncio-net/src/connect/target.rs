@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use asyncio_loop::LoopRef;
-use socket2::{Domain, SockRef, Type};
+use socket2::{Domain, Socket, Type};
 
 use crate::address::Address;
 use crate::endpoint::Endpoint;
@@ -179,17 +179,26 @@ impl From<UnixStream> for ConnectedSocket {
     }
 }
 
+/// Unix only: a descriptor that was inherited, or came with a message.
 impl TryFrom<OwnedFd> for ConnectedSocket {
     type Error = io::Error;
 
-    /// Fails for anything that is not a TCP or Unix stream socket.
+    /// As that of [`Socket`].
     fn try_from(fd: OwnedFd) -> io::Result<Self> {
-        let socket = SockRef::from(&fd);
+        Socket::from(fd).try_into()
+    }
+}
+
+impl TryFrom<Socket> for ConnectedSocket {
+    type Error = io::Error;
+
+    /// Fails for anything that is not a TCP or Unix stream socket.
+    fn try_from(socket: Socket) -> io::Result<Self> {
         let domain = socket.local_addr()?.domain();
         let is_stream = socket.r#type()? == Type::STREAM;
         match domain {
-            Domain::IPV4 | Domain::IPV6 if is_stream => Ok(Self::Tcp(fd.into())),
-            Domain::UNIX if is_stream => Ok(Self::Unix(fd.into())),
+            Domain::IPV4 | Domain::IPV6 if is_stream => Ok(Self::Tcp(socket.into())),
+            Domain::UNIX if is_stream => Ok(Self::Unix(socket.into())),
             _ => {
                 Err(io::Error::new(io::ErrorKind::InvalidInput, "not a TCP or Unix stream socket"))
             }
@@ -197,6 +206,16 @@ impl TryFrom<OwnedFd> for ConnectedSocket {
     }
 }
 
+impl From<ConnectedSocket> for Socket {
+    fn from(socket: ConnectedSocket) -> Self {
+        match socket {
+            ConnectedSocket::Tcp(socket) => socket.into(),
+            ConnectedSocket::Unix(socket) => socket.into(),
+        }
+    }
+}
+
+/// Unix only.
 impl From<ConnectedSocket> for OwnedFd {
     fn from(socket: ConnectedSocket) -> Self {
         match socket {

@@ -17,9 +17,10 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+
+use socket2::Socket;
 
 use super::{Connection, HAS_PROTOCOL, KEPT, NOT_OPEN, UNREAD};
 use crate::error::SharedError;
@@ -248,12 +249,12 @@ impl Connection {
         error.kind() == io::ErrorKind::BrokenPipe && !self.is_shut()
     }
 
-    /// Lets go of the descriptor, which stays open; to everybody here the connection is closed.
+    /// Lets go of the socket, which stays open; to everybody here the connection is closed.
     /// `None` if there is none to be had.
-    pub(crate) fn take_fd(&self) -> Option<OwnedFd> {
-        let fd = self.io.take_fd()?;
+    pub(crate) fn take_socket(&self) -> Option<Socket> {
+        let socket = self.io.take_socket()?;
         self.closed();
-        Some(fd)
+        Some(socket)
     }
 
     /// Gives the descriptor up and tells everybody.

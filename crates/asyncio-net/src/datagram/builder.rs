@@ -131,8 +131,8 @@ impl<'a> CreateDatagramEndpoint<'a> {
     /// }).unwrap();
     /// ```
     #[doc(alias = "sock")]
-    pub fn socket(mut self, socket: impl Into<OwnedFd>) -> Self {
-        self.options.socket = Some(socket.into());
+    pub fn socket(mut self, socket: impl Into<socket2::Socket>) -> Self {
+        self.options.socket = Some(OwnedFd::from(socket.into()));
         self
     }
 

@@ -2,11 +2,12 @@
 //! network.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::{Direction, LoopRef, Source};
+use socket2::SockRef;
 
 use super::socket::Socket;
 use crate::address::Address;
@@ -103,9 +104,9 @@ impl Medium {
         }
     }
 
-    pub(super) fn with_fd<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
+    pub(super) fn with_socket<R>(&self, look: impl FnOnce(SockRef<'_>) -> R) -> Option<R> {
         match self {
-            Self::System(source) => Some(look(source.get_ref().as_fd())),
+            Self::System(source) => Some(look(SockRef::from(source.get_ref()))),
             Self::Simulated(_) => None,
         }
     }

@@ -1,10 +1,11 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use asyncio_loop::LoopRef;
+use socket2::SockRef;
 
 use super::endpoint::Endpoint;
 use crate::address::Address;
@@ -505,7 +506,7 @@ impl DatagramTransport {
     /// asyncio_task::run(async {
     ///     let transport = create_datagram_endpoint(|| Ignore).local_addr("127.0.0.1:0").await?;
     ///     transport.with_socket(|socket| {
-    ///         assert!(socket2::SockRef::from(&socket).recv_buffer_size().unwrap() > 0);
+    ///         assert!(socket.recv_buffer_size().unwrap() > 0);
     ///     });
     ///     transport.abort();
     ///     asyncio_task::yield_now().await;
@@ -513,8 +514,8 @@ impl DatagramTransport {
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub fn with_socket<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
-        self.0.with_medium(|medium| medium.with_fd(look)).flatten()
+    pub fn with_socket<R>(&self, look: impl FnOnce(SockRef<'_>) -> R) -> Option<R> {
+        self.0.with_medium(|medium| medium.with_socket(look)).flatten()
     }
 
     pub(super) fn event_loop(&self) -> &LoopRef {

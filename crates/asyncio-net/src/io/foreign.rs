@@ -4,10 +4,10 @@ use std::any::type_name;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use asyncio_loop::{ErrorContext, LoopRef, LoopWaker};
+use socket2::{SockRef, Socket};
 
 use super::extra::Extra;
 use super::source::{ByteSource, ByteStream};
@@ -144,8 +144,8 @@ impl ByteStream for Foreign {
         let _ = self.call(|stream| stream.abort());
     }
 
-    fn take_fd(&self) -> Option<OwnedFd> {
-        self.call(|stream| stream.take_fd()).ok()?
+    fn take_socket(&self) -> Option<Socket> {
+        self.call(|stream| stream.take_socket()).ok()?
     }
 
     fn local_address(&self) -> Address {
@@ -161,9 +161,9 @@ impl ByteStream for Foreign {
     }
 
     /// Not fenced: `look` is code of the caller, and a panic in it is for the caller.
-    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
+    fn with_socket(&self, look: &mut dyn FnMut(SockRef<'_>)) {
         if let Some(stream) = &self.stream {
-            stream.with_fd(look);
+            stream.with_socket(look);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::ManuallyDrop;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use asyncio_loop::machinery::ReadyList;
@@ -14,6 +14,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, ReturnFlags, Shutdown, getpeername, getsockname, recv, recvmsg,
     send, shutdown,
 };
+use socket2::{SockRef, Socket};
 
 use super::buffer_pool;
 use super::failure;
@@ -87,7 +88,7 @@ impl SocketStream {
     fn with<R>(&self, action: impl FnOnce(&Source<OwnedFd>) -> R) -> Option<R> {
         let result = action(self.source.borrow().as_ref()?);
         if self.has(CLOSED) {
-            drop(self.take_fd());
+            drop(self.take_socket());
         }
         Some(result)
     }
@@ -352,11 +353,11 @@ impl ByteStream for SocketStream {
     }
 
     fn close(&self) {
-        drop(self.take_fd());
+        drop(self.take_socket());
     }
 
-    fn take_fd(&self) -> Option<OwnedFd> {
-        self.take_source().map(Source::into_inner)
+    fn take_socket(&self) -> Option<Socket> {
+        self.take_source().map(|source| source.into_inner().into())
     }
 
     fn local_address(&self) -> Address {
@@ -370,8 +371,8 @@ impl ByteStream for SocketStream {
         }
     }
 
-    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
-        self.with(|source| look(source.get_ref().as_fd()));
+    fn with_socket(&self, look: &mut dyn FnMut(SockRef<'_>)) {
+        self.with(|source| look(SockRef::from(source.get_ref())));
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
+
+use socket2::{SockRef, Socket};
 
 use super::extra::Extra;
 use crate::address::Address;
@@ -249,10 +250,10 @@ pub trait ByteStream: ByteSource {
         self.close();
     }
 
-    /// Gives the descriptor away, open, instead of closing it; from then on this is as after
+    /// Gives the socket away, open, instead of closing it; from then on this is as after
     /// [`close`](Self::close). `None`, the default, where there is none, or it is of no use by
     /// itself.
-    fn take_fd(&self) -> Option<OwnedFd> {
+    fn take_socket(&self) -> Option<Socket> {
         None
     }
 
@@ -279,6 +280,7 @@ pub trait ByteStream: ByteSource {
         let _ = request;
     }
 
-    /// Lends the descriptor, if there is one and it is open.
-    fn with_fd(&self, _look: &mut dyn FnMut(BorrowedFd<'_>)) {}
+    /// Lends the socket, if there is one and it is open. A pipe or a file is lent in the same way:
+    /// it has no options of sockets, and calls for them are errors.
+    fn with_socket(&self, _look: &mut dyn FnMut(SockRef<'_>)) {}
 }

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+
+use socket2::SockRef;
 
 use crate::address::Address;
 use crate::connection::{Connection, Exclusive};
@@ -212,8 +213,8 @@ impl ByteStream for PlainStream {
         self.io().extra(request);
     }
 
-    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
-        self.io().with_fd(look);
+    fn with_socket(&self, look: &mut dyn FnMut(SockRef<'_>)) {
+        self.io().with_socket(look);
     }
 }
 

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
+
+use socket2::SockRef;
 
 use super::End;
 use crate::io::{ByteSource, ByteStream};
@@ -58,9 +59,9 @@ impl ByteStream for PlainFile {
         drop(self.file.take());
     }
 
-    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
+    fn with_socket(&self, look: &mut dyn FnMut(SockRef<'_>)) {
         if let Some(file) = &*self.file.borrow() {
-            look(file.as_fd());
+            look(SockRef::from(file));
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
 use asyncio_loop::{Direction, LoopRef, Source};
 use rustix::fs::{FileType, fstat};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketType, recv, sendmsg, sockopt};
+use socket2::SockRef;
 
 use super::End;
 use super::left::Left;
@@ -183,9 +184,9 @@ impl ByteStream for PipeStream {
         }
     }
 
-    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
+    fn with_socket(&self, look: &mut dyn FnMut(SockRef<'_>)) {
         if let Some(source) = &*self.source.borrow() {
-            look(source.get_ref().as_fd());
+            look(SockRef::from(source.get_ref()));
         }
     }
 }

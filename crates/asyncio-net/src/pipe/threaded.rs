@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::thread;
@@ -14,6 +14,7 @@ use std::thread;
 use asyncio_loop::{Direction, LoopRef, Source};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use socket2::SockRef;
 
 use super::End;
 use super::left::Left;
@@ -148,9 +149,9 @@ impl ByteStream for ThreadedStream {
         }
     }
 
-    fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
+    fn with_socket(&self, look: &mut dyn FnMut(SockRef<'_>)) {
         if let Some(source) = &*self.source.borrow() {
-            look(source.get_ref().as_fd());
+            look(SockRef::from(source.get_ref()));
         }
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use rustix::net::{SocketType, sockopt};
+use socket2::Socket;
 
 use super::accept::{Listener, Listening};
 use super::options::Options;
@@ -90,13 +91,11 @@ impl From<UnixListener> for ServerAddress {
     }
 }
 
-/// Any listening socket, of whatever type: `OwnedFd::from(socket)` of std's, `socket2`'s and
-/// others'.
+/// Any listening socket: one of `socket2`, and by it those of other crates.
 ///
 /// # Examples
 ///
 /// ```
-/// use std::os::fd::OwnedFd;
 /// use asyncio_net::{ServerAddress, start_server};
 /// use socket2::{Domain, Socket, Type};
 ///
@@ -104,21 +103,31 @@ impl From<UnixListener> for ServerAddress {
 ///     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
 ///     socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into())?;
 ///     socket.listen(16)?;
-///     let address = ServerAddress::try_from(OwnedFd::from(socket))?;
+///     let address = ServerAddress::try_from(socket)?;
 ///     let server = start_server(address, async |_, _| ()).await?;
 ///     assert_ne!(server.local_addr()?.port(), 0);
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-impl TryFrom<OwnedFd> for ServerAddress {
+impl TryFrom<Socket> for ServerAddress {
     type Error = io::Error;
 
     /// Fails for anything but a TCP or Unix stream socket.
-    fn try_from(fd: OwnedFd) -> io::Result<Self> {
-        Ok(match ConnectedSocket::try_from(fd)? {
+    fn try_from(socket: Socket) -> io::Result<Self> {
+        Ok(match ConnectedSocket::try_from(socket)? {
             ConnectedSocket::Tcp(socket) => TcpListener::from(OwnedFd::from(socket)).into(),
             ConnectedSocket::Unix(socket) => UnixListener::from(OwnedFd::from(socket)).into(),
         })
+    }
+}
+
+/// Unix only: a descriptor that was inherited, or came with a message.
+impl TryFrom<OwnedFd> for ServerAddress {
+    type Error = io::Error;
+
+    /// As that of [`Socket`].
+    fn try_from(fd: OwnedFd) -> io::Result<Self> {
+        Socket::from(fd).try_into()
     }
 }
 

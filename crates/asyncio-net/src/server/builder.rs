@@ -83,7 +83,7 @@ impl StartServer {
     ///
     /// asyncio_task::run(async {
     ///     let server = start_server("127.0.0.1:0", async |_, _| ()).reuse_address(false).await?;
-    ///     server.with_sockets(|socket| assert!(!SockRef::from(&socket).reuse_address().unwrap()));
+    ///     server.with_sockets(|socket| assert!(!socket.reuse_address().unwrap()));
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -126,7 +126,7 @@ impl StartServer {
     ///
     /// asyncio_task::run(async {
     ///     let server = start_server("127.0.0.1:0", async |_, _| ()).keep_alive(true).await?;
-    ///     server.with_sockets(|socket| assert!(SockRef::from(&socket).keepalive().unwrap()));
+    ///     server.with_sockets(|socket| assert!(socket.keepalive().unwrap()));
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
@@ -146,7 +146,7 @@ impl StartServer {
     /// asyncio_task::run(async {
     ///     // Not every machine has IPv6.
     ///     if let Ok(server) = start_server("[::1]:0", async |_, _| ()).ipv6_only(true).await {
-    ///         server.with_sockets(|socket| assert!(SockRef::from(&socket).only_v6().unwrap()));
+    ///         server.with_sockets(|socket| assert!(socket.only_v6().unwrap()));
     ///     }
     /// });
     /// ```

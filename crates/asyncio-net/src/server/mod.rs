@@ -18,13 +18,13 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use asyncio_task::{Outcome, finally, sleep};
+use socket2::{SockRef, Socket};
 
 pub use self::acceptor::{create_acceptor, round_robin};
 pub use self::address::ServerAddress;
@@ -369,7 +369,7 @@ impl Server {
     ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
     ///     let mut count = 0;
     ///     server.with_sockets(|socket| {
-    ///         assert!(socket2::SockRef::from(&socket).is_listener().unwrap());
+    ///         assert!(socket.is_listener().unwrap());
     ///         count += 1;
     ///     });
     ///     assert_eq!(count, 1);
@@ -377,9 +377,9 @@ impl Server {
     /// }).unwrap();
     /// ```
     #[doc(alias = "sockets")]
-    pub fn with_sockets(&self, mut look: impl FnMut(BorrowedFd<'_>)) {
+    pub fn with_sockets(&self, mut look: impl FnMut(SockRef<'_>)) {
         for listener in self.0.listeners() {
-            listener.with_fd(&mut look);
+            listener.with_fd(&mut |fd| look(SockRef::from(&fd)));
         }
     }
 
@@ -410,9 +410,10 @@ impl Server {
     /// }).unwrap();
     /// ```
     #[must_use]
-    pub fn into_sockets(self) -> Vec<OwnedFd> {
+    pub fn into_sockets(self) -> Vec<Socket> {
         let listeners = self.0.take_listeners();
-        let sockets = listeners.iter().filter_map(|listener| listener.take_fd()).collect();
+        let sockets =
+            listeners.iter().filter_map(|listener| listener.take_fd()).map(Socket::from).collect();
         self.close();
         sockets
     }

@@ -1,13 +1,14 @@
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::task::{Context, Poll};
 
 use asyncio_loop::machinery::{Share, at_await};
-use asyncio_loop::{Direction, running_loop};
+use asyncio_loop::{Direction, Pollable, running_loop};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, getsockname, sockopt};
+use socket2::Socket;
 
 use super::operation::{Operation, operate};
 use crate::address::Address;
@@ -87,7 +88,7 @@ impl From<&Path> for SockTarget {
 /// }).unwrap();
 /// ```
 pub fn sock_connect(
-    socket: &impl AsFd,
+    socket: &impl Pollable,
     target: impl Into<SockTarget>,
 ) -> impl Future<Output = io::Result<()>> {
     at_await(async move {
@@ -101,7 +102,10 @@ pub fn sock_connect(
     })
 }
 
-async fn resolve_for(socket: &impl AsFd, endpoint: &Endpoint) -> io::Result<std::net::SocketAddr> {
+async fn resolve_for(
+    socket: &impl Pollable,
+    endpoint: &Endpoint,
+) -> io::Result<std::net::SocketAddr> {
     let family = match getsockname(socket)?.address_family() {
         AddressFamily::INET => Family::Inet,
         AddressFamily::INET6 => Family::Inet6,
@@ -115,7 +119,7 @@ async fn resolve_for(socket: &impl AsFd, endpoint: &Endpoint) -> io::Result<std:
     })
 }
 
-async fn connect(socket: &impl AsFd, address: &SocketAddrAny) -> io::Result<()> {
+async fn connect(socket: &impl Pollable, address: &SocketAddrAny) -> io::Result<()> {
     let mut operation = Operation::new(socket, Direction::Write)?;
     let share = Share::default();
     let attempt = |_: &mut Context<'_>| Poll::Ready(rustix::net::connect(socket, address));
@@ -131,7 +135,7 @@ async fn connect(socket: &impl AsFd, address: &SocketAddrAny) -> io::Result<()> 
 
 /// Accepts a connection: its socket, which is non-blocking, and the peer's address.
 ///
-/// Give the descriptor its type: by `TcpStream::from`, for example.
+/// Give the socket its type: by `TcpStream::from`, for example.
 ///
 /// # Errors
 ///
@@ -160,11 +164,11 @@ async fn connect(socket: &impl AsFd, address: &SocketAddrAny) -> io::Result<()> 
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub fn sock_accept(socket: &impl AsFd) -> impl Future<Output = io::Result<(OwnedFd, Address)>> {
+pub fn sock_accept(socket: &impl Pollable) -> impl Future<Output = io::Result<(Socket, Address)>> {
     at_await(async move {
         operate(socket, Direction::Read, |fd| {
             let (accepted, peer) = accept(fd)?;
-            Ok((accepted, Address::from_any(peer)))
+            Ok((Socket::from(accepted), Address::from_any(peer)))
         })
         .await
     })

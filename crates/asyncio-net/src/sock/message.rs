@@ -4,8 +4,8 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 
-use asyncio_loop::Direction;
 use asyncio_loop::machinery::{AtAwait, Share, at_await};
+use asyncio_loop::{Direction, Pollable};
 use bytes::Bytes;
 use rustix::net::{SocketType, sockopt};
 
@@ -64,7 +64,7 @@ use crate::control::{self, Credentials};
 /// }).unwrap();
 /// ```
 #[doc(alias = "SCM_RIGHTS")]
-pub fn sock_sendmsg<'a>(socket: &'a impl AsFd, bytes: &'a [u8]) -> SendMessage<'a> {
+pub fn sock_sendmsg<'a>(socket: &'a impl Pollable, bytes: &'a [u8]) -> SendMessage<'a> {
     SendMessage { socket: socket.as_fd(), bytes, descriptors: Vec::new(), address: None }
 }
 
@@ -181,7 +181,7 @@ impl fmt::Debug for SendMessage<'_> {
 /// ```
 #[doc(alias = "SCM_RIGHTS")]
 #[doc(alias = "SCM_CREDENTIALS")]
-pub fn sock_recvmsg(socket: &impl AsFd, count: usize) -> ReceiveMessage<'_> {
+pub fn sock_recvmsg(socket: &impl Pollable, count: usize) -> ReceiveMessage<'_> {
     ReceiveMessage { socket: socket.as_fd(), count, most: 0 }
 }
 

@@ -2,11 +2,11 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 
 use asyncio_loop::machinery::Share;
-use asyncio_loop::{Direction, LoopRef, Source, running_loop, try_running_loop};
+use asyncio_loop::{Direction, LoopRef, Pollable, Source, running_loop, try_running_loop};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl};
 
@@ -21,7 +21,7 @@ pub(crate) struct Operation<'fd> {
 }
 
 impl<'fd> Operation<'fd> {
-    pub(crate) fn new(socket: &'fd impl AsFd, direction: Direction) -> io::Result<Self> {
+    pub(crate) fn new(socket: &'fd impl Pollable, direction: Direction) -> io::Result<Self> {
         let event_loop = running_loop();
         let fd = socket.as_fd();
         if event_loop.is_debug() && is_blocking(fd)? {
@@ -79,7 +79,7 @@ impl<'fd> Operation<'fd> {
 
 /// Tries `call` on `socket` until it does not block.
 pub(super) async fn operate<R>(
-    socket: &impl AsFd,
+    socket: &impl Pollable,
     direction: Direction,
     mut call: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<R>,
 ) -> io::Result<R> {

@@ -1,8 +1,7 @@
 use std::io;
-use std::os::fd::AsFd;
 
-use asyncio_loop::Direction;
 use asyncio_loop::machinery::at_await;
+use asyncio_loop::{Direction, Pollable};
 use bytes::Bytes;
 use rustix::net::{RecvFlags, recv, recvfrom};
 
@@ -42,7 +41,7 @@ use crate::address::Address;
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub fn sock_recv(socket: &impl AsFd, count: usize) -> impl Future<Output = io::Result<Bytes>> {
+pub fn sock_recv(socket: &impl Pollable, count: usize) -> impl Future<Output = io::Result<Bytes>> {
     at_await(async move {
         let mut buffer = vec![0; count];
         let received = sock_recv_into(socket, &mut buffer).await?;
@@ -84,7 +83,7 @@ pub fn sock_recv(socket: &impl AsFd, count: usize) -> impl Future<Output = io::R
 /// }).unwrap();
 /// ```
 pub fn sock_recv_into(
-    socket: &impl AsFd,
+    socket: &impl Pollable,
     buffer: &mut [u8],
 ) -> impl Future<Output = io::Result<usize>> {
     at_await(async move {
@@ -128,7 +127,7 @@ pub fn sock_recv_into(
 /// ```
 #[doc(alias = "sock_recv_from")]
 pub fn sock_recvfrom(
-    socket: &impl AsFd,
+    socket: &impl Pollable,
     count: usize,
 ) -> impl Future<Output = io::Result<(Bytes, Address)>> {
     at_await(async move {
@@ -173,7 +172,7 @@ pub fn sock_recvfrom(
 /// }).unwrap();
 /// ```
 pub fn sock_recvfrom_into(
-    socket: &impl AsFd,
+    socket: &impl Pollable,
     buffer: &mut [u8],
 ) -> impl Future<Output = io::Result<(usize, Address)>> {
     at_await(async move {

@@ -1,8 +1,7 @@
 use std::io;
-use std::os::fd::AsFd;
 
-use asyncio_loop::Direction;
 use asyncio_loop::machinery::at_await;
+use asyncio_loop::{Direction, Pollable};
 use rustix::net::{send, sendto};
 
 use super::operation::operate;
@@ -48,7 +47,7 @@ use crate::sigpipe::{self, NO_SIGPIPE};
 ///     std::io::Result::Ok(())
 /// }).unwrap();
 /// ```
-pub fn sock_sendall(socket: &impl AsFd, bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
+pub fn sock_sendall(socket: &impl Pollable, bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
     at_await(async move {
         sigpipe::never(socket);
         let mut sent = 0;
@@ -91,7 +90,7 @@ pub fn sock_sendall(socket: &impl AsFd, bytes: &[u8]) -> impl Future<Output = io
 /// ```
 #[doc(alias = "sock_send_to")]
 pub fn sock_sendto(
-    socket: &impl AsFd,
+    socket: &impl Pollable,
     bytes: &[u8],
     address: impl Into<Address>,
 ) -> impl Future<Output = io::Result<usize>> {

@@ -1,10 +1,10 @@
 //! Both halves of a connection in one.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::panic::Location;
 
 use bytes::Bytes;
+use socket2::Socket;
 
 use super::{DEFAULT_LIMIT, StreamReader, StreamWriter, streams};
 use crate::connect::ConnectedSocket;
@@ -130,14 +130,14 @@ impl JoinedStream {
     /// ```
     pub fn into_std(self) -> impl Future<Output = io::Result<(ConnectedSocket, Bytes)>> {
         at_await(async move {
-            let (fd, buffered) = self.into_fd().await?;
-            let socket = ConnectedSocket::try_from(fd)?;
+            let (socket, buffered) = self.into_socket().await?;
+            let socket = ConnectedSocket::try_from(socket)?;
             socket.set_nonblocking(false)?;
             Ok((socket, buffered))
         })
     }
 
-    /// Gives the descriptor back, non-blocking, and what was received and not yet read. Waits until
+    /// Gives the socket back, non-blocking, and what was received and not yet read. Waits until
     /// everything that was written has left.
     ///
     /// # Errors
@@ -156,15 +156,15 @@ impl JoinedStream {
     ///
     /// asyncio_task::run(async {
     ///     let (ours, theirs) = UnixStream::pair()?;
-    ///     let (fd, buffered) = JoinedStream::from_std(ours)?.into_fd().await?;
+    ///     let (socket, buffered) = JoinedStream::from_std(ours)?.into_socket().await?;
     ///     assert!(buffered.is_empty());
-    ///     drop(fd);
+    ///     drop(socket);
     ///     let mut peer = JoinedStream::from_std(theirs)?;
     ///     assert_eq!(peer.reader().read(1).await?, "", "it was the only one");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub fn into_fd(self) -> impl Future<Output = io::Result<(OwnedFd, Bytes)>> {
+    pub fn into_socket(self) -> impl Future<Output = io::Result<(Socket, Bytes)>> {
         at_await(async move {
             let Self { mut reader, writer } = self;
             if !reader.is_of(&writer) {
@@ -176,8 +176,8 @@ impl JoinedStream {
             if writer.is_closing() {
                 return Err(io::ErrorKind::NotConnected.into());
             }
-            let fd = writer.connection().take_fd().ok_or(io::ErrorKind::Unsupported)?;
-            Ok((fd, reader.take_buffered()))
+            let socket = writer.connection().take_socket().ok_or(io::ErrorKind::Unsupported)?;
+            Ok((socket, reader.take_buffered()))
         })
     }
 

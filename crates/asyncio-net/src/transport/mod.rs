@@ -9,10 +9,10 @@ mod unclosed;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use socket2::SockRef;
 
 pub(crate) use self::over::start;
 pub use self::over::transport_over;
@@ -450,17 +450,15 @@ impl Transport {
     /// asyncio_task::run(async {
     ///     let server = start_server("127.0.0.1:0", async |_, _| ()).await?;
     ///     let (_reader, writer) = open_connection(server.local_addr()?).await?;
-    ///     let no_delay = writer.transport().with_socket(|socket| {
-    ///         socket2::SockRef::from(&socket).tcp_nodelay()
-    ///     });
+    ///     let no_delay = writer.transport().with_socket(|socket| socket.tcp_nodelay());
     ///     assert!(no_delay.unwrap()?);
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```
-    pub fn with_socket<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
+    pub fn with_socket<R>(&self, look: impl FnOnce(SockRef<'_>) -> R) -> Option<R> {
         let mut look = Some(look);
         let mut result = None;
-        self.0.io().with_fd(&mut |fd| result = look.take().map(|look| look(fd)));
+        self.0.io().with_socket(&mut |socket| result = look.take().map(|look| look(socket)));
         result
     }
 

@@ -11,7 +11,6 @@ use asyncio_net::{
     start_server, start_unix_server,
 };
 use asyncio_task::gather;
-use socket2::SockRef;
 
 use crate::common::{Log, TempDir, bytes, reports, run};
 use crate::program::{Program, is_missing};
@@ -64,7 +63,7 @@ impl Task {
                 reader.read_exactly(100_000).await?;
                 let transport = writer.transport();
                 transport.with_socket(|socket| {
-                    SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
+                    socket.set_linger(Some(Duration::ZERO)).unwrap();
                 });
                 transport.abort();
             }
