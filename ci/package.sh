@@ -35,4 +35,18 @@ for crate in crates/*; do
 done
 # Libraries: the lock file of the program counts.
 cargo package --quiet --allow-dirty --exclude-lockfile "${packages[@]}" "${verify[@]}"
+
+# What is in each of them: its source, the texts that a reader looks for, and nothing that only the
+# repository needs.
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+for crate in crates/*; do
+    name="$(basename "$crate")-$version"
+    package="${CARGO_TARGET_DIR:-target}/package/$name.crate"
+    files=$(tar -tzf "$package")
+    for file in Cargo.toml README.md LICENSE-APACHE LICENSE-MIT src/; do
+        grep -q "^$name/$file" <<<"$files" || complain "$package" "no $file"
+    done
+    ! grep -E "/(target|\.ci|Cargo\.lock)(/|$)" <<<"$files" || complain "$package" "has these"
+    echo "$name: $(wc -l <<<"$files") files, $(($(wc -c <"$package") / 1024)) KiB"
+done
 exit "$failed"
