@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use asyncio_quinn::LoopRuntime;
 use asyncio_task::{Task, create_task, running_loop};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{
     AsyncUdpSocket, ClientConfig, Connection, Endpoint, EndpointConfig, Runtime, ServerConfig,
@@ -78,16 +79,30 @@ pub fn bind() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").unwrap()
 }
 
-/// A server, and a client that loses each `every`-th datagram that it sends.
-pub fn endpoints(every: usize) -> Outcome<Pair> {
+/// A server for `localhost`, and a client that trusts it.
+pub fn tls_configs() -> Outcome<(rustls::ServerConfig, rustls::ClientConfig)> {
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
-    let chain = vec![CertificateDer::from(cert)];
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(chain[0].clone())?;
-    let server_config = ServerConfig::with_single_cert(chain, key.into())?;
-    let client_config = ClientConfig::with_root_certificates(Arc::new(roots))?;
+    roots.add(cert.der().clone())?;
+    let provider = || Arc::new(rustls::crypto::ring::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![CertificateDer::from(cert)], key.into())?;
+    let client = rustls::ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok((server, client))
+}
+
+/// A server, and a client that loses each `every`-th datagram that it sends.
+pub fn endpoints(every: usize) -> Outcome<Pair> {
+    let (server, client) = tls_configs()?;
+    let server_config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server)?));
+    let client_config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(client)?));
 
     let runtime = Arc::new(LoopRuntime::new(&running_loop()));
     let config = EndpointConfig::default;
