@@ -4,8 +4,9 @@ usage: public_items.py [--list] [--kinds] [CRATE]    CRATE is `asyncio` if it is
        public_items.py --max ITEMS NAMES            fails above these numbers
 
 ITEMS is the number without those of the crates behind features: files, TLS, HTTP, monitor,
-testing, tokio. `--kinds` counts by crate and kind. An item is a module, type, trait, function, constant or macro that a path leads to, or one of a
-type's or trait's own public methods, constants and types. Implementations of traits, fields and
+testing, tokio, quinn. `--kinds` counts by crate and kind. An item is a module, type, trait,
+function, constant or macro that a path leads to, or one of a type's or trait's own public methods,
+constants and types. Implementations of traits, fields and
 variants do not count. An item that has several paths counts once. Needs a nightly toolchain.
 """
 
@@ -22,7 +23,7 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "pu
 FLOOR = ["asyncio-loop", "asyncio-task", "asyncio-sync", "asyncio-net", "asyncio-process"]
 FLOOR += ["asyncio-macros", "asyncio"]
 CRATES = FLOOR[:-1] + ["asyncio-fs", "asyncio-http", "asyncio-monitor", "asyncio-testing"]
-CRATES += ["asyncio-tls", "asyncio-tokio", "asyncio"]
+CRATES += ["asyncio-quinn", "asyncio-tls", "asyncio-tokio", "asyncio"]
 
 
 def rustdoc(crate):

@@ -68,6 +68,6 @@ async fn try_send(writer: &StreamWriter, outgoing: &Lane) -> io::Result<()> {
         outgoing.settle();
     }
     poll_fn(|cx| writer.poll_write_eof(cx)).await?;
-    outgoing.settle();
+    outgoing.settle_end();
     Ok(())
 }

@@ -135,10 +135,18 @@ impl Lane {
         poll.map_ok(|()| taken)
     }
 
-    /// What was taken has left.
+    /// What was taken has left; an end that has come meanwhile has not.
     pub(super) fn settle(&self) {
         self.change(|state| {
-            state.is_unsettled = !state.bytes.is_empty();
+            state.is_unsettled = !state.bytes.is_empty() || state.end.is_some();
+            [state.giver.take(), None]
+        });
+    }
+
+    /// The end has left, too.
+    pub(super) fn settle_end(&self) {
+        self.change(|state| {
+            state.is_unsettled = false;
             [state.giver.take(), None]
         });
     }
@@ -158,5 +166,51 @@ fn set(place: &mut Option<Waker>, cx: &Context<'_>) {
     match place {
         Some(waker) => waker.clone_from(cx.waker()),
         None => *place = Some(cx.waker().clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    /// As when the other thread ends while the loop flushes what it has taken.
+    #[test]
+    fn an_end_is_settled_when_it_has_left_and_not_with_the_bytes_before_it() {
+        let (lane, mut cx) = (Lane::default(), context());
+        assert!(lane.poll_put(&mut cx, b"bytes").is_ready());
+        assert!(lane.poll_take_all(&mut cx).is_ready());
+        lane.end(Ok(()));
+        lane.settle();
+        assert!(lane.poll_settled(&mut cx).is_pending());
+        assert!(matches!(lane.poll_take_all(&mut cx), Poll::Ready(Ok(None))));
+        lane.settle_end();
+        assert!(matches!(lane.poll_settled(&mut cx), Poll::Ready(Ok(()))));
+    }
+
+    #[test]
+    fn bytes_that_came_during_a_flush_are_not_settled_by_it() {
+        let (lane, mut cx) = (Lane::default(), context());
+        assert!(lane.poll_put(&mut cx, b"one").is_ready());
+        assert!(lane.poll_take_all(&mut cx).is_ready());
+        assert!(lane.poll_put(&mut cx, b"two").is_ready());
+        lane.settle();
+        assert!(lane.poll_settled(&mut cx).is_pending());
+        assert!(lane.poll_take_all(&mut cx).is_ready());
+        lane.settle();
+        assert!(lane.poll_settled(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn an_end_that_fails_is_told_to_who_waits_for_it() {
+        let (lane, mut cx) = (Lane::default(), context());
+        lane.end(Ok(()));
+        assert!(lane.poll_settled(&mut cx).is_pending());
+        lane.refuse(ErrorKind::ConnectionReset);
+        let Poll::Ready(Err(error)) = lane.poll_settled(&mut cx) else { panic!("it waits") };
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
 }
