@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Type-checks the crates for other Unix systems, by a compiler of Debian.
 #
-#   ci/unix.sh                          macOS, FreeBSD, Android, Linux on 32-bit x86
+#   ci/unix.sh                          macOS, FreeBSD, Android, Linux on other processors
 #   ci/unix.sh aarch64-linux-android    this one
 #   ci/unix.sh --tests [SYSTEM …]       tests and more crates, too, which takes several times as long
 #
@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 every="aarch64-apple-darwin x86_64-unknown-freebsd aarch64-linux-android"
-every="$every i686-unknown-linux-gnu"
+every="$every aarch64-unknown-linux-gnu i686-unknown-linux-gnu"
 target_dir="${CARGO_TARGET_DIR:-$PWD/target}"
 
 rust=$(ci/debian_rust.sh 1.96 "$target_dir/rust-1.96" src)
