@@ -199,6 +199,7 @@ function showColumns() {
 
 function showTasks(listing) {
   showColumns();
+  if (listing.tasks.length === 0 && listing.silent.length > 0) return;
   $("shown").textContent = listing.taken === listing.count
     ? `${number(listing.count)} tasks`
     : `${number(listing.taken)} of ${number(listing.count)} tasks`;
@@ -206,7 +207,6 @@ function showTasks(listing) {
     $("tasks-states").textContent = Object.entries(listing.states)
       .map(([name, count]) => `${number(count)} ${name}`).join(" · ");
   }
-  if (listing.tasks.length === 0 && listing.silent.length > 0) return;
   keepRows($("rows"), listing.tasks, showTask, COLUMNS.length + 1, "No task is like that");
   state.there = { offset: listing.offset, count: listing.tasks.length, taken: listing.taken };
   const height = rowHeight();
@@ -218,7 +218,7 @@ function showTasks(listing) {
 // All rows are equally high.
 function rowHeight() {
   const row = $("rows").querySelector("tr[data-id]");
-  return row ? row.getBoundingClientRect().height : 50;
+  return row ? row.getBoundingClientRect().height : 54;
 }
 
 // Only the rows around those that are seen are there. Scrolling asks for others.

@@ -1,6 +1,7 @@
 //! Tables of text.
 
-/// A table whose columns are as wide as their widest cell. A table of many tasks has hundreds of
+/// A table whose columns are as wide as their widest cell, up to a limit: a long type of one task
+/// would make the table of all others mostly blanks. A table of many tasks has hundreds of
 /// thousands of cells, so they are in one piece of memory.
 pub(crate) struct Table {
     header: Vec<&'static str>,
@@ -12,6 +13,8 @@ pub(crate) struct Table {
 
 /// Between two columns.
 const GAP: usize = 2;
+/// A cell that is longer moves the rest of its row.
+const WIDEST: usize = 48;
 static BLANKS: [u8; 64] = [b' '; 64];
 
 impl Table {
@@ -30,7 +33,7 @@ impl Table {
         write(&mut self.text);
         let column = self.ends.len() % self.widths.len();
         let width = &mut self.widths[column];
-        *width = (*width).max(length(&self.text[start..]));
+        *width = (*width).max(length(&self.text[start..]).min(WIDEST));
         self.ends.push(self.text.len());
     }
 
@@ -53,7 +56,7 @@ fn write_row<'a>(out: &mut String, cells: impl Iterator<Item = &'a str>, widths:
     let begin = out.len();
     for (cell, width) in cells.zip(widths) {
         out.push_str(cell);
-        let mut blanks = width + GAP - length(cell);
+        let mut blanks = width.saturating_sub(length(cell)) + GAP;
         while blanks > 0 {
             let some = blanks.min(BLANKS.len());
             out.push_str(std::str::from_utf8(&BLANKS[..some]).unwrap_or_default());
@@ -84,5 +87,12 @@ mod tests {
         let text = table.finish();
         assert_eq!(text, format!("ID    Name  Wait\n1     main  {long}\n1000  ö\n"));
         assert_eq!(Table::new(&["ID"], 0).finish(), "ID\n");
+
+        let mut table = Table::new(&["Name", "Wait"], 2);
+        for cell in [&long, "-", "main", "-"] {
+            table.cell(|text| text.push_str(cell));
+        }
+        let (wide, text) = (WIDEST + GAP, table.finish());
+        assert_eq!(text, format!("{:wide$}Wait\n{long}  -\n{:wide$}-\n", "Name", "main"));
     }
 }

@@ -125,6 +125,8 @@ fn the_page_shows_and_cancels_tasks() {
         cancels(&browser, &program).await;
         tells_of_a_blocked_loop(&browser, &program).await;
         changes_its_colours(&browser).await;
+        records(&browser).await;
+        scrolls_through_many_tasks(&browser, &program).await;
         assert_eq!(browser.complaints().await, [""; 0], "nothing was loaded from elsewhere");
         drop(browser);
         sync_to_async(move || program.thread.stop()).await.unwrap();
@@ -224,6 +226,38 @@ async fn changes_its_colours(browser: &Browser) {
     browser.click("#theme").await;
     assert_ne!(browser.value(ground).await, light, "dark");
     browser.run("setTheme('auto')").await;
+}
+
+async fn records(browser: &Browser) {
+    let button = "document.getElementById('record').textContent";
+    browser.click("#tab-timeline").await;
+    let about = "document.getElementById('about-recording').textContent";
+    browser.wait_for(&format!("{about}.startsWith('Nothing is recorded')")).await;
+    assert_eq!(browser.value("document.getElementById('save').hidden").await, true);
+    browser.click("#record").await;
+    browser.wait_for(&format!("{button} === '■ Stop'")).await;
+    // It is drawn while it goes on, and stays when it has ended.
+    browser.wait_for("document.getElementById('timeline').width > 100").await;
+    browser.click("#record").await;
+    browser.wait_for(&format!("{button} === '● Record'")).await;
+    browser.wait_for(&format!("{about}.includes('events in')")).await;
+    assert_eq!(browser.value("document.getElementById('save').hidden").await, false);
+    let trace = "JSON.parse([...state.recordings.values()][0]).traceEvents.length > 2";
+    assert_eq!(browser.value(trace).await, true);
+    assert_eq!(browser.value("picture.lanes[0].name").await, "the loop");
+    browser.click("#tab-tasks").await;
+}
+
+/// The order is that of names, backwards, from an earlier part.
+async fn scrolls_through_many_tasks(browser: &Browser, program: &Program) {
+    let many =
+        async || (0..3000).for_each(|number| drop(spawn(&format!("many-{number}"), sleep(LONG))));
+    program.thread.submit(many).await.unwrap();
+    browser.wait_for("state.there.taken > 3000").await;
+    let rows = "document.querySelectorAll('#rows tr').length";
+    assert!(browser.value(rows).await.as_u64().unwrap() <= 120, "only those around the seen ones");
+    browser.run("const w = document.getElementById('window'); w.scrollTop = w.scrollHeight").await;
+    browser.wait_for(&format!("{NAMES}.includes('accept')")).await;
 }
 
 #[test]
