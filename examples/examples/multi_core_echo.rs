@@ -17,11 +17,11 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::time::Duration;
 
-use asyncio::event_loop::ThreadPromise;
+use asyncio::event_loop::{ThreadFuture, ThreadPromise};
 use asyncio::net::{Intake, ServerAddress, create_acceptor, round_robin};
 use asyncio::{
-    LoopThread, RunError, Runner, Server, StreamReader, StreamWriter, ThreadFuture, gather,
-    open_connection, start_server,
+    LoopThread, RunError, Runner, Server, StreamReader, StreamWriter, gather, open_connection,
+    start_server,
 };
 
 /// Clients that are not done so long after the end are cut off.

@@ -11,18 +11,17 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use asyncio::event_loop::ThreadPoolExecutor;
+use asyncio::event_loop::{LoopTime, ThreadPoolExecutor};
 use asyncio::inspect::{TaskInfo, TaskState, WaitDetail, WaitsFor};
 use asyncio::net::{sock_accept, sock_recv, sock_recv_into, sock_recvfrom, sock_recvmsg};
 use asyncio::sync::{Pool, RateLimiter, RateLimits, broadcast, watch};
 use asyncio::task::{Backoff, staggered_race};
 use asyncio::{
-    Barrier, Condition, Event, Lock, LoopTime, Queue, Runner, Semaphore, Signal, Signals,
-    StreamReader, StreamWriter, Task, Timeout, as_completed, catch_cancel, create_future,
-    create_subprocess_exec, create_task, critical, finally, fs, gather, interval, mixed,
-    open_connection, race, retry, running_loop, scope, shield, signal, sleep, sleep_until,
-    start_server, sync_to_async, task_group, timeout, to_thread, try_gather, wait, wait_for,
-    yield_now,
+    Barrier, Condition, Event, Lock, Queue, Runner, Semaphore, Signal, Signals, StreamReader,
+    StreamWriter, Task, Timeout, as_completed, catch_cancel, create_future, create_subprocess_exec,
+    create_task, critical, finally, fs, gather, interval, mixed, open_connection, race, retry,
+    running_loop, scope, shield, signal, sleep, sleep_until, start_server, sync_to_async,
+    task_group, timeout, to_thread, try_gather, wait, wait_for, yield_now,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
