@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What a hello world costs to build from nothing: with asyncio's default features, and with tokio's
-# `rt,net,time,macros`. Prints the seconds that pass and the seconds of CPU, and their ratios.
+# `rt,net,time,macros`. Prints the seconds that pass and the seconds of CPU, and their ratios; then
+# the crates that are built for it, and the size of the release program without symbols.
 #
 #   benches/build_time.sh                 one build of each, debug and release
 #   benches/build_time.sh 3               three builds of each, of which the quickest counts
@@ -49,6 +50,15 @@ build() {
     { time cargo build -q --offline --profile "$2" --manifest-path "$work/$1/Cargo.toml" \
         --target-dir "$work/target" 2>"$work/log" || { cat "$work/log" >&2; exit 1; }; } 2>&1 |
         awk '{ print $1, $2 + $3 }'
+    if [ "$2" = release ]; then
+        strip -o "$work/$1.program" "$work/target/release/hello"
+    fi
+}
+
+# The crates that package `$1` is built from, its own one not counted.
+crates() {
+    cargo tree -q --offline -e normal --prefix none --no-dedupe \
+        --manifest-path "$work/$1/Cargo.toml" | sort -u | grep -vc '^hello '
 }
 
 # The quickest of the builds of package `$1` in profile `$2`.
@@ -77,3 +87,8 @@ for profile in dev release; do
     echo "$profile $(quickest asyncio $profile) $(quickest tokio $profile)"
 done | awk '{ printf "%-10s %20s %20s %15s\n", $1, $2 "  " $3, $4 "  " $5,
     sprintf("%.2f  %.2f", $2 / $4, $3 / $5) }'
+echo
+printf '%-10s %20s %20s\n' "" asyncio tokio
+printf '%-10s %20s %20s\n' crates "$(crates asyncio)" "$(crates tokio)"
+printf '%-10s %20s %20s\n' "KiB" "$(($(stat -c %s "$work/asyncio.program") / 1024))" \
+    "$(($(stat -c %s "$work/tokio.program") / 1024))"

@@ -8,19 +8,19 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use asyncio_benches::contest::{Contest, run};
-use asyncio_benches::on_every_runtime;
+use asyncio_benches::on_both_of_tokio;
 use asyncio_benches::runtime::{Runtime, timed, timed_by_hand};
 
 const MANY: usize = 1000;
 
 fn main() {
     let contests = vec![
-        on_every_runtime!(Contest::new("spawn_one", 1).with("floor", floor::spawn_one), spawn_one),
-        on_every_runtime!(
+        on_both_of_tokio!(Contest::new("spawn_one", 1).with("floor", floor::spawn_one), spawn_one),
+        on_both_of_tokio!(
             Contest::new("spawn_1000_join", MANY as u64).with("floor", floor::spawn_many),
             spawn_many
         ),
-        on_every_runtime!(
+        on_both_of_tokio!(
             Contest::new("yield_among_1000", MANY as u64).with("floor", floor::yield_among),
             yield_among
         ),

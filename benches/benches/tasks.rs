@@ -6,18 +6,23 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_benches::contest::{Contest, run};
-use asyncio_benches::on_every_runtime;
+use asyncio_benches::on_both_of_tokio;
 use asyncio_benches::runtime::{Runtime, timed, timed_by_hand};
+use futures_util::future::join_all;
 
 const MANY: usize = 10_000;
 
 fn main() {
     let contests = vec![
-        on_every_runtime!(Contest::new("oneshot_same_task", 1), oneshot_same_task),
-        on_every_runtime!(Contest::new("oneshot_round_trip", 1), oneshot_round_trip),
-        on_every_runtime!(
+        on_both_of_tokio!(Contest::new("oneshot_same_task", 1), oneshot_same_task),
+        on_both_of_tokio!(Contest::new("oneshot_round_trip", 1), oneshot_round_trip),
+        on_both_of_tokio!(
             Contest::new("gather_10000", MANY as u64).with("floor", gather_by_hand),
             gather
+        ),
+        on_both_of_tokio!(
+            Contest::new("join_all_10000", MANY as u64).with("floor", gather_by_hand),
+            join_all_of_tasks
         ),
     ];
     run("tasks", contests);
@@ -67,6 +72,16 @@ fn gather<R: Runtime>(times: u64) -> Duration {
     timed::<R>(async move {
         for _ in 0..times {
             let results = R::gather((0..MANY).map(|number| async move { number })).await;
+            assert_eq!(black_box(results).len(), MANY);
+        }
+    })
+}
+
+/// The same by code that is equal for all: tasks under the combinator of the ecosystem.
+fn join_all_of_tasks<R: Runtime>(times: u64) -> Duration {
+    timed::<R>(async move {
+        for _ in 0..times {
+            let results = join_all((0..MANY).map(|number| R::spawn(async move { number }))).await;
             assert_eq!(black_box(results).len(), MANY);
         }
     })

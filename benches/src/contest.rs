@@ -9,6 +9,7 @@
 //! `cargo bench -- --times=N` does each piece of work N times, once, without looking at the clock:
 //! a profiler that counts instructions counts the same ones each time.
 
+use std::fmt;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
@@ -20,7 +21,7 @@ const ROUNDS: usize = 15;
 /// How long one contender's turn in a round should take.
 const TURN: Duration = Duration::from_millis(20);
 /// The columns of `--table`, in order.
-const COLUMNS: [&str; 5] = ["floor", "asyncio", "tokio", "smol", "monoio"];
+const COLUMNS: [&str; 6] = ["floor", "asyncio", "tokio", "tokio LocalSet", "smol", "monoio"];
 
 /// Does the work so many times and says how long that took.
 type Work = Box<dyn FnMut(u64) -> Duration>;
@@ -122,8 +123,31 @@ fn chosen(contests: Vec<Contest>, filter: &str) -> Vec<Contest> {
     chosen
 }
 
-/// Median nanoseconds per operation, by contender.
-fn interleave(mut contest: Contest) -> Vec<(&'static str, f64)> {
+/// Nanoseconds per operation.
+#[derive(Clone, Copy)]
+struct Figure {
+    median: f64,
+    /// The quarter of the rounds that was quickest took less, the one that was slowest more.
+    spread: (f64, f64),
+}
+
+impl Figure {
+    fn of(mut samples: Vec<f64>) -> Self {
+        samples.sort_by(f64::total_cmp);
+        let at = |quarters: usize| samples[samples.len() * quarters / 4];
+        Self { median: at(2), spread: (at(1), at(3)) }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (low, high) = self.spread;
+        write!(f, "{} ({}–{})", number(self.median), number(low), number(high))
+    }
+}
+
+/// Figures by contender.
+fn interleave(mut contest: Contest) -> Vec<(&'static str, Figure)> {
     let repeats: Vec<u64> =
         contest.contenders.iter_mut().map(|(_, work)| calibrate(work)).collect();
     let mut samples = vec![Vec::with_capacity(ROUNDS); repeats.len()];
@@ -135,7 +159,7 @@ fn interleave(mut contest: Contest) -> Vec<(&'static str, f64)> {
         }
     }
     let names = contest.contenders.iter().map(|(name, _)| *name);
-    names.zip(samples.into_iter().map(median)).collect()
+    names.zip(samples.into_iter().map(Figure::of)).collect()
 }
 
 /// How often the work must be repeated to fill a turn. Warms up on the way; the best of three,
@@ -152,22 +176,21 @@ fn calibrate(work: &mut Work) -> u64 {
     }
 }
 
-fn row(medians: &[(&'static str, f64)]) -> String {
-    let of = |name: &str| medians.iter().find(|(who, _)| *who == name).map(|(_, median)| *median);
-    let best_peer = COLUMNS[2..].iter().filter_map(|name| of(name)).reduce(f64::min);
-    let ratio = |peer: Option<f64>| Some(peer? / of("asyncio")?);
-    let mut cells: Vec<String> = COLUMNS.iter().map(|name| cell(of(name))).collect();
+fn row(figures: &[(&'static str, Figure)]) -> String {
+    let of = |name: &str| figures.iter().find(|(who, _)| *who == name).map(|(_, figure)| *figure);
+    let peers = COLUMNS[2..].iter().filter_map(|name| of(name));
+    let best_peer = peers.min_by(|one, other| one.median.total_cmp(&other.median));
+    let cell = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
+    let ratio = |peer: Option<Figure>| Some(number(peer?.median / of("asyncio")?.median));
+    let shown = |name: &&str| cell(of(name).map(|figure| figure.to_string()));
+    let mut cells: Vec<String> = COLUMNS.iter().map(shown).collect();
     cells.push(cell(ratio(of("tokio"))));
     cells.push(cell(ratio(best_peer)));
     cells.join(" | ")
 }
 
-fn cell(figure: Option<f64>) -> String {
-    match figure {
-        Some(figure) if figure < 100.0 => format!("{figure:.1}"),
-        Some(figure) => format!("{figure:.0}"),
-        None => "–".to_owned(),
-    }
+fn number(figure: f64) -> String {
+    if figure < 100.0 { format!("{figure:.1}") } else { format!("{figure:.0}") }
 }
 
 /// The middle of the samples.

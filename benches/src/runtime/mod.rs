@@ -8,7 +8,7 @@ mod tokio;
 pub use self::asyncio::Asyncio;
 pub use self::monoio::Monoio;
 pub use self::smol::Smol;
-pub use self::tokio::Tokio;
+pub use self::tokio::{Tokio, TokioLocalSet};
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -102,6 +102,15 @@ pub fn timed_with_others<R: Runtime>(work: impl Future<Output = ()> + 'static) -
 pub fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock of the thread");
     time.into()
+}
+
+/// As [`on_every_runtime`], and on the other scheduler that tokio has for tasks of one thread.
+#[macro_export]
+macro_rules! on_both_of_tokio {
+    ($contest:expr, $workload:ident) => {
+        $crate::on_every_runtime!($contest, $workload)
+            .with("tokio LocalSet", $workload::<$crate::runtime::TokioLocalSet>)
+    };
 }
 
 /// Adds the same workload, a function generic over [`Runtime`], on every runtime.

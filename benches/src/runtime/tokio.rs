@@ -1,9 +1,11 @@
-//! tokio's current_thread scheduler, as a `LocalRuntime`, so that tasks need not be `Send`.
+//! tokio's current_thread scheduler, as a `LocalRuntime` and with a `LocalSet`, so that tasks need
+//! not be `Send`.
 
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
 
 use super::Runtime;
 
@@ -57,6 +59,40 @@ impl Runtime for Tokio {
             consume(item);
         }
         thread.join().expect("the producer");
+    }
+}
+
+/// tokio, current_thread, with a `LocalSet`.
+#[derive(Debug)]
+pub struct TokioLocalSet;
+
+impl Runtime for TokioLocalSet {
+    const NAME: &'static str = "tokio LocalSet";
+
+    fn block_on<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a tokio runtime");
+        LocalSet::new().block_on(&runtime, async { Self::spawn(main).await })
+    }
+
+    fn spawn<T: 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output = T> + Unpin + 'static {
+        Tokio::spawn(task)
+    }
+
+    fn yield_now() -> impl Future<Output = ()> + 'static {
+        Tokio::yield_now()
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        Tokio::sleep(duration)
+    }
+
+    fn oneshot<T>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+    where
+        T: Clone + 'static,
+    {
+        Tokio::oneshot()
     }
 }
 
