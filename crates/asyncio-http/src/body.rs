@@ -1,5 +1,6 @@
 //! Bodies of one thread, in one type.
 
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -78,7 +79,11 @@ where
 }
 
 /// Any body, which need not be `Send`.
-pub(crate) struct LocalBody(Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>);
+pub(crate) enum LocalBody {
+    /// Axum's, which is in a box already.
+    Axum(axum_core::body::Body),
+    Other(Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>),
+}
 
 impl LocalBody {
     pub(crate) fn new<B>(body: B) -> Self
@@ -86,7 +91,14 @@ impl LocalBody {
         B: Body + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Box::pin(Converted { body }))
+        let mut body = Some(body);
+        let axum = (&mut body as &mut dyn Any).downcast_mut::<Option<axum_core::body::Body>>();
+        if let Some(axum) = axum.and_then(Option::take) {
+            return Self::Axum(axum);
+        }
+        // It was not taken.
+        let body = body.expect("a body of another type");
+        Self::Other(Box::pin(Converted { body }))
     }
 }
 
@@ -98,15 +110,26 @@ impl Body for LocalBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.0.as_mut().poll_frame(cx)
+        match &mut *self {
+            Self::Axum(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| Some(frame?.map_err(Into::into)))
+            }
+            Self::Other(body) => body.as_mut().poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        match self {
+            Self::Axum(body) => body.is_end_stream(),
+            Self::Other(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        match self {
+            Self::Axum(body) => body.size_hint(),
+            Self::Other(body) => body.size_hint(),
+        }
     }
 }
 

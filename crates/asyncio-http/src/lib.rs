@@ -64,6 +64,7 @@ mod body;
 mod client;
 mod peer;
 mod received;
+mod requests;
 mod router;
 pub mod rt;
 mod server;

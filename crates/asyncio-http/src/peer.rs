@@ -7,8 +7,8 @@ use std::sync::Arc;
 use axum_core::extract::FromRequestParts;
 use http::request::Parts;
 
-/// The other end of the connection that a request came over: an extractor of axum, and an extension
-/// of every request that a server of this crate serves.
+/// The other end of the connection that a request came over: an extractor of axum, and, by
+/// [`current`](Self::current), at hand wherever the request is answered.
 ///
 /// Behind a reverse proxy it is the proxy.
 ///
@@ -21,9 +21,8 @@ use http::request::Parts;
 /// ```
 /// use asyncio_http::{Peer, Request};
 ///
-/// async fn hello(request: Request) -> String {
-///     let peer: &Peer = request.extensions().get().expect("a server was asked");
-///     format!("hello {:?}\n", peer.addr())
+/// async fn hello(_: Request) -> String {
+///     format!("hello {:?}\n", Peer::current().addr())
 /// }
 ///
 /// async fn handler_of_axum(peer: Peer) -> String {
@@ -34,6 +33,12 @@ use http::request::Parts;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer(Arc<Ends>);
 
+asyncio_loop::context_var! {
+    /// Of the connection whose requests are answered. An extension of each request would cost it
+    /// three allocations.
+    static PEER: Peer = Peer::default();
+}
+
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Ends {
     addr: Option<SocketAddr>,
@@ -43,6 +48,18 @@ struct Ends {
 impl Peer {
     pub(crate) fn new(addr: Option<SocketAddr>, is_tls: bool) -> Self {
         Self(Arc::new(Ends { addr, is_tls }))
+    }
+
+    /// The peer of the request that is answered here: by the current task, or one that it was
+    /// started by. Elsewhere it is a peer without an address.
+    #[must_use]
+    pub fn current() -> Self {
+        PEER.get()
+    }
+
+    /// Has the current task, and those that it starts, answer requests of this peer.
+    pub(crate) fn enter(self) {
+        PEER.set(self);
     }
 
     /// The host and port; `None` over a Unix socket, and for a
@@ -59,11 +76,11 @@ impl Peer {
     }
 }
 
-/// For a request that no server of this crate has received it is a peer without an address.
+/// It is [`Peer::current`], unless the request has another one as an extension.
 impl<S: Sync> FromRequestParts<S> for Peer {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().cloned().unwrap_or_default())
+        Ok(parts.extensions.get().cloned().unwrap_or_else(Self::current))
     }
 }

@@ -1,36 +1,62 @@
 //! What a server can serve.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
+use asyncio_task::{Task, TaskOptions, create_task_with};
 use axum_core::extract::Request;
 use axum_core::response::IntoResponse;
 use http_body::Body;
 use hyper::body::Incoming;
+use pin_project_lite::pin_project;
 
 use crate::BoxError;
 use crate::body::LocalBody;
 use crate::received::Received;
+use crate::requests::Running;
 
 pub(crate) type Response = http::Response<LocalBody>;
-pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response, BoxError>>>>;
+/// The task that makes an answer.
+pub(crate) type Answer = Task<Result<Response, BoxError>>;
 
 /// A service in one type, for one loop.
 #[derive(Clone)]
-pub struct Service(Rc<dyn Fn(http::Request<Received>) -> Answer>);
+pub struct Service(Rc<dyn Fn(http::Request<Received>, Running) -> Answer>);
 
 impl Service {
     pub(crate) fn new<F>(call: impl Fn(http::Request<Received>) -> F + 'static) -> Self
     where
         F: Future<Output = Result<Response, BoxError>> + 'static,
     {
-        Self(Rc::new(move |request| Box::pin(call(request))))
+        Self(Rc::new(move |request, running| {
+            let answer = Making { answer: call(request), _running: running };
+            // Most answers are there without a wait.
+            create_task_with(answer, TaskOptions::new().eager_start(true))
+        }))
     }
 
-    pub(crate) fn call(&self, request: http::Request<Received>) -> Answer {
-        (self.0)(request)
+    /// Starts to answer a request.
+    pub(crate) fn call(&self, request: http::Request<Received>, running: Running) -> Answer {
+        (self.0)(request, running)
+    }
+}
+
+pin_project! {
+    /// An answer that is being made, which counts as such until this is dropped.
+    struct Making<F> {
+        #[pin]
+        answer: F,
+        _running: Running,
+    }
+}
+
+impl<F: Future> Future for Making<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().answer.poll(cx)
     }
 }
 
@@ -101,15 +127,50 @@ where
     B::Error: Into<BoxError>,
 {
     fn into_service(self) -> Service {
-        Service::new(move |request| {
-            let mut service = self.clone();
-            async move {
-                poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
-                let response =
-                    service.call(request.map(Received::into_body)).await.map_err(Into::into)?;
-                Ok(response.map(LocalBody::new))
-            }
+        Service::new(move |request| Asking::Waiting {
+            service: self.clone(),
+            request: Some(request),
         })
+    }
+}
+
+pin_project! {
+    /// A service of tower that is asked once it is ready. The answer takes the place of the
+    /// request, so that a task for it has no room for both.
+    #[project = AskingProjection]
+    enum Asking<S>
+    where
+        S: tower_service::Service<Request>,
+    {
+        Waiting { service: S, request: Option<http::Request<Received>> },
+        Asked { #[pin] answer: S::Future },
+    }
+}
+
+impl<S, B> Future for Asking<S>
+where
+    S: tower_service::Service<Request, Response = http::Response<B>>,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let answer = match self.as_mut().project() {
+                AskingProjection::Waiting { service, request } => {
+                    ready!(service.poll_ready(cx)).map_err(Into::into)?;
+                    let request = request.take().expect("it is asked once");
+                    service.call(request.map(Received::into_body))
+                }
+                AskingProjection::Asked { answer } => {
+                    let response = ready!(answer.poll(cx)).map_err(Into::into)?;
+                    return Poll::Ready(Ok(response.map(LocalBody::new)));
+                }
+            };
+            self.set(Self::Asked { answer });
+        }
     }
 }
 

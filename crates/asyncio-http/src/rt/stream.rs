@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use asyncio_loop::{LoopHandle, LoopTime};
@@ -46,6 +47,17 @@ pub struct LoopStream {
     /// `None` while it is dropped.
     inner: Option<SendWrapper<Inner>>,
     home: LoopHandle,
+    /// The number of the thread that it may be used on.
+    thread: u64,
+}
+
+/// A number that no other thread of the program has or had. Comparing it costs less than asking for
+/// the thread's identity.
+fn thread_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    thread_local!(static NUMBER: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
+    // Without one the thread is ending, and uses no stream any more.
+    NUMBER.try_with(|number| *number).unwrap_or(u64::MAX)
 }
 
 struct Inner {
@@ -190,7 +202,7 @@ impl LoopStream {
 
     fn with(stream: JoinedStream, activity: Option<Rc<Activity>>) -> Self {
         let inner = SendWrapper::new(Inner { stream, activity });
-        Self { inner: Some(inner), home: running_loop().handle() }
+        Self { inner: Some(inner), home: running_loop().handle(), thread: thread_number() }
     }
 
     /// The stream itself; `None` on another thread.
@@ -202,7 +214,7 @@ impl LoopStream {
 
     fn here(&mut self) -> io::Result<&mut Inner> {
         match &mut self.inner {
-            Some(inner) if inner.valid() => Ok(&mut **inner),
+            Some(inner) if self.thread == thread_number() => Ok(&mut **inner),
             _ => {
                 let text = "a stream of a loop is used on another thread";
                 Err(io::Error::new(io::ErrorKind::Unsupported, text))

@@ -3,23 +3,24 @@
 use std::error::Error;
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::LoopTime;
+use asyncio_loop::{Deadline, LoopTime, LoopWaker};
 use asyncio_net::{StreamReader, StreamWriter};
 use asyncio_sync::Event;
-use asyncio_task::{Sleep, running_loop, sleep_until};
+use asyncio_task::running_loop;
 use http::StatusCode;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::server::conn::auto;
 
 use super::limits::{Limit, Limits};
-use super::request::{Answering, Requests};
+use super::request::Answering;
 use crate::peer::Peer;
 use crate::received::Received;
+use crate::requests::Requests;
 use crate::rt::{Activity, LoopExecutor, LoopStream};
 use crate::service::Service;
 
@@ -58,6 +59,7 @@ impl Site {
     /// Serves one connection to its end.
     pub(crate) async fn serve(&self, reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
         let addr = writer.peer_addr().ok();
+        Peer::new(addr, self.is_tls).enter();
         let activity = Activity::new();
         let io = LoopStream::watched(reader.join(writer), &activity);
         let service = Connected {
@@ -65,18 +67,20 @@ impl Site {
             requests: Rc::clone(&self.requests),
             max_body_size: self.limits.max_body_size,
             activity: Rc::clone(&activity),
-            peer: Peer::new(addr, self.is_tls),
         };
         let mut connection = pin!(self.builder.serve_connection_with_upgrades(io, service));
         let mut closing = pin!(self.closing.wait());
-        let mut is_closing = false;
+        let (mut is_closing, mut is_waiting) = (false, false);
         let mut watch = Watch::new(&self.limits, &activity);
         poll_fn(|cx| {
             loop {
                 if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                     return Poll::Ready(ended.or_else(|error| judge(error, addr)));
                 }
-                if !is_closing && closing.as_mut().poll(cx).is_ready() {
+                // It stays registered: all polls are those of one task.
+                let asks = !is_closing && (!is_waiting || self.closing.is_set());
+                is_waiting = true;
+                if asks && closing.as_mut().poll(cx).is_ready() {
                     is_closing = true;
                     connection.as_mut().graceful_shutdown();
                     continue;
@@ -121,7 +125,8 @@ fn judge(
 struct Watch<'a> {
     limits: &'a Limits,
     activity: &'a Activity,
-    timer: Sleep,
+    /// `None` until it is waited for. It wakes the task that polled first, which polls always.
+    timer: Option<Deadline>,
     when: LoopTime,
     /// An idle connection was asked to end.
     is_ending: bool,
@@ -130,7 +135,7 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn new(limits: &'a Limits, activity: &'a Activity) -> Self {
         let when = running_loop().time() + limits.header_timeout;
-        Self { limits, activity, timer: sleep_until(when), when, is_ending: false }
+        Self { limits, activity, timer: None, when, is_ending: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Limit> {
@@ -139,10 +144,15 @@ impl<'a> Watch<'a> {
             if let Some((when, _)) = deadline.filter(|(when, _)| *when < self.when) {
                 self.set(when);
             }
-            if Pin::new(&mut self.timer).poll(cx).is_pending() {
+            if self.timer.as_ref().is_some_and(Deadline::is_pending) {
                 return Poll::Pending;
             }
-            let now = running_loop().time();
+            let event_loop = running_loop();
+            let now = event_loop.time();
+            if now < self.when {
+                self.timer = Some(event_loop.wake_at(self.when, LoopWaker::from_context(cx)));
+                return Poll::Pending;
+            }
             match deadline {
                 Some((when, Limit::Body)) if when <= now => {
                     self.set(now + self.limits.longest_look());
@@ -171,7 +181,7 @@ impl<'a> Watch<'a> {
 
     fn set(&mut self, when: LoopTime) {
         self.when = when;
-        self.timer = sleep_until(when);
+        self.timer = None;
     }
 }
 
@@ -181,7 +191,6 @@ struct Connected {
     requests: Rc<Requests>,
     max_body_size: usize,
     activity: Rc<Activity>,
-    peer: Peer,
 }
 
 impl hyper::service::Service<http::Request<Incoming>> for Connected {
@@ -189,15 +198,15 @@ impl hyper::service::Service<http::Request<Incoming>> for Connected {
     type Error = std::convert::Infallible;
     type Future = Answering;
 
-    fn call(&self, mut request: http::Request<Incoming>) -> Answering {
+    fn call(&self, request: http::Request<Incoming>) -> Answering {
         let in_flight = self.activity.request(request.version() == http::Version::HTTP_2);
         let max_size = self.max_body_size;
         if request.body().size_hint().lower() > max_size as u64 {
             return Answering::refuse(StatusCode::PAYLOAD_TOO_LARGE, in_flight);
         }
-        request.extensions_mut().insert(self.peer.clone());
         let watch = (!request.body().is_end_stream()).then(|| self.activity.body());
         let request = request.map(|body| Received::new(body, max_size, watch.as_ref()));
-        Answering::start(&self.requests, self.service.call(request), in_flight, watch)
+        let answer = self.service.call(request, self.requests.begin());
+        Answering::new(answer, in_flight, watch)
     }
 }

@@ -1,16 +1,13 @@
 //! A request is a task.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use asyncio_loop::ErrorContext;
-use asyncio_sync::Event;
-use asyncio_task::{JoinError, Task, TaskOptions, create_task_with, running_loop};
+use asyncio_task::{JoinError, running_loop};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
@@ -22,39 +19,6 @@ use crate::received::BodyWatch;
 use crate::rt::InFlight;
 use crate::service::{Answer, Response};
 
-/// The requests whose tasks have not ended.
-#[derive(Default)]
-pub(crate) struct Requests {
-    count: Cell<usize>,
-    idle: Event,
-}
-
-impl Requests {
-    fn begin(self: &Rc<Self>) -> Running {
-        self.count.set(self.count.get() + 1);
-        self.idle.clear();
-        Running(Rc::clone(self))
-    }
-
-    /// Waits until all have ended.
-    pub(crate) async fn wait_idle(&self) {
-        while self.count.get() > 0 {
-            self.idle.wait().await;
-        }
-    }
-}
-
-struct Running(Rc<Requests>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.count.set(self.0.count.get() - 1);
-        if self.0.count.get() == 0 {
-            self.0.idle.set();
-        }
-    }
-}
-
 /// The task that answers a request. Dropping this, as hyper does when the client has gone, cancels
 /// it, and its cleanup runs.
 pub(crate) struct Answering {
@@ -65,27 +29,15 @@ pub(crate) struct Answering {
 }
 
 enum State {
-    Running(Task<Result<Response, BoxError>>),
+    Running(Answer),
     /// It is not asked.
     Refused(StatusCode),
     Done,
 }
 
 impl Answering {
-    pub(crate) fn start(
-        requests: &Rc<Requests>,
-        answer: Answer,
-        in_flight: InFlight,
-        body: Option<Arc<BodyWatch>>,
-    ) -> Self {
-        let running = requests.begin();
-        let answer = async move {
-            let _running = running;
-            answer.await
-        };
-        // Most answers are there without a wait.
-        let task = create_task_with(answer, TaskOptions::new().eager_start(true));
-        Self { state: State::Running(task), in_flight: Some(in_flight), body }
+    pub(crate) fn new(answer: Answer, in_flight: InFlight, body: Option<Arc<BodyWatch>>) -> Self {
+        Self { state: State::Running(answer), in_flight: Some(in_flight), body }
     }
 
     /// Answers a request for which nobody is asked. Its body is not read.

@@ -7,6 +7,8 @@
 //! *flusher*, a task that exists for as long as there is such a rest. A stream that is no socket
 //! may keep bytes that it has taken; the flusher has it send them.
 
+#[cfg(feature = "hyper")]
+mod collected;
 mod ending;
 mod exclusive;
 mod flush;

@@ -187,7 +187,7 @@ impl Connection {
 
     /// The stream below has taken everything.
     #[inline]
-    fn all_taken(self: &Rc<Self>) {
+    pub(super) fn all_taken(self: &Rc<Self>) {
         match &self.io {
             Io::Socket(_) => self.flushed(),
             Io::Other(_) => self.transmitted(self.io.try_flush()),

@@ -26,15 +26,16 @@ impl Read for StreamReader {
     }
 }
 
-/// A write waits above the high-water mark; flushing waits until everything has left; shutting down
-/// is [`write_eof`](StreamWriter::write_eof).
+/// A write leaves at once, since hyper collects small pieces by itself, and waits above the
+/// high-water mark; flushing waits until everything has left; shutting down is
+/// [`write_eof`](StreamWriter::write_eof).
 impl Write for StreamWriter {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Self::poll_write(&self, cx, bytes)
+        self.connection().poll_write_collected(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -42,7 +43,7 @@ impl Write for StreamWriter {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Self::poll_write_vectored(&self, cx, slices)
+        self.connection().poll_write_collected(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -74,7 +75,7 @@ impl Write for JoinedStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.writer.poll_write(cx, bytes)
+        self.writer.connection().poll_write_collected(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -82,7 +83,7 @@ impl Write for JoinedStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.writer.poll_write_vectored(cx, slices)
+        self.writer.connection().poll_write_collected(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

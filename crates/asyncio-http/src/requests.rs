@@ -1,0 +1,41 @@
+//! How many requests are being answered.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use asyncio_sync::Event;
+
+/// The requests whose tasks have not ended.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    count: Cell<usize>,
+    idle: Event,
+}
+
+impl Requests {
+    pub(crate) fn begin(self: &Rc<Self>) -> Running {
+        self.count.set(self.count.get() + 1);
+        self.idle.clear();
+        Running(Rc::clone(self))
+    }
+
+    /// Waits until all have ended.
+    pub(crate) async fn wait_idle(&self) {
+        while self.count.get() > 0 {
+            self.idle.wait().await;
+        }
+    }
+}
+
+/// A request whose task has not ended, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running(Rc<Requests>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+        if self.0.count.get() == 0 {
+            self.0.idle.set();
+        }
+    }
+}

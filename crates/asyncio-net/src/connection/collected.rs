@@ -1,0 +1,62 @@
+//! Writing by polling, for those who collect small pieces by themselves, as hyper does.
+
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::write::DIRECT;
+use super::{ALONE, BLOCKED, CORKED, Connection, EOF_ASKED, NOT_OPEN};
+use crate::io::Io;
+use crate::outgoing::SLICES;
+
+/// So many bytes are copied together: that costs less than a call for several slices.
+const GATHERED: usize = 512;
+
+impl Connection {
+    /// As [`poll_write`](Self::poll_write), except that small pieces leave now, unless something
+    /// has to leave before them.
+    pub(crate) fn poll_write_collected(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        let may_wait = EOF_ASKED | ALONE | NOT_OPEN | BLOCKED | CORKED;
+        if (1..DIRECT).contains(&length) && !self.has(may_wait) {
+            match try_gathered(&self.io, slices, length) {
+                Ok(0) => {}
+                Ok(sent) => {
+                    self.all_taken();
+                    return Poll::Ready(Ok(sent));
+                }
+                Err(error) if is_for_now(&error) => {}
+                // Not to be tried again: the system says it once.
+                Err(error) => self.fail(error),
+            }
+        }
+        let mut parts = [&[][..]; SLICES];
+        let slices = slices.iter().filter(|slice| !slice.is_empty());
+        let count = parts.iter_mut().zip(slices).map(|(part, slice)| *part = slice).count();
+        self.poll_write(cx, &parts[..count])
+    }
+}
+
+fn is_for_now(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+fn try_gathered(io: &Io, slices: &[IoSlice<'_>], length: usize) -> io::Result<usize> {
+    if let [one] = slices {
+        return io.try_send(one);
+    }
+    let mut gathered = [0; GATHERED];
+    if length > gathered.len() {
+        return io.try_write(slices);
+    }
+    let mut end = 0;
+    for slice in slices {
+        gathered[end..][..slice.len()].copy_from_slice(slice);
+        end += slice.len();
+    }
+    io.try_send(&gathered[..end])
+}
