@@ -67,7 +67,7 @@ impl Memory {
             Some(class) if self.free[class].len() * layout.size() < self.bound => {
                 self.free[class].push(memory);
             }
-            Some(_) if self.bound == KEPT => {
+            Some(_) if self.bound < KEPT_BUSY => {
                 // It is a rush.
                 self.bound = KEPT_BUSY;
                 // SAFETY: the caller's promise.
