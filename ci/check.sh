@@ -28,14 +28,14 @@ check_clippy() {
 }
 
 check_test() {
-    cargo test --workspace --all-features
+    cargo test --workspace --all-features --no-fail-fast
 }
 
 # The tests of the loop and of what stands on it, with every loop a guest of another one.
 check_guest() {
     [ "$(uname)" = Linux ] || skip "its host watches by epoll"
     export RUSTFLAGS="--cfg guest"
-    cargo test --target-dir "$target/guest" --lib --tests \
+    cargo test --target-dir "$target/guest" --no-fail-fast --lib --tests \
         -p asyncio-loop -p asyncio-task -p asyncio-net -p asyncio
 }
 
