@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Set in the child.
 const CHILD: &str = "ASYNCIO_MONITOR_TEST_CHILD";
@@ -14,6 +15,15 @@ fn child() {
         let wait = || std::io::stdin().read_to_end(&mut Vec::new());
         asyncio::run(async move { asyncio::to_thread(wait).await }).unwrap().unwrap();
     }
+}
+
+/// What the console answers to `ps`.
+fn ps(address: &str) -> String {
+    let mut console = TcpStream::connect(address.trim_end_matches('/')).unwrap();
+    console.write_all(b"ps\nquit\n").unwrap();
+    let mut text = String::new();
+    console.read_to_string(&mut text).unwrap();
+    text
 }
 
 #[test]
@@ -31,10 +41,12 @@ fn the_feature_alone_is_enough() {
     BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim_end().strip_prefix("asyncio: a monitor is at http://").unwrap();
 
-    let mut console = TcpStream::connect(address.trim_end_matches('/')).unwrap();
-    console.write_all(b"ps\nquit\n").unwrap();
-    let mut text = String::new();
-    console.read_to_string(&mut text).unwrap();
+    // The monitor is there a little before the task.
+    let end = Instant::now() + Duration::from_secs(300);
+    let mut text = ps(address);
+    while text.starts_with("0 tasks\n") && Instant::now() < end {
+        text = ps(address);
+    }
     assert!(text.starts_with("1 task\n"), "{text}");
 
     drop(child.stdin.take());

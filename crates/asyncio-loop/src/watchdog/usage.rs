@@ -12,6 +12,10 @@ pub(super) struct Usage {
 }
 
 /// What a thread does at the moment of a look.
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "android")),
+    allow(dead_code, reason = "other systems are not asked")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// It runs, or would if it had a processor.
