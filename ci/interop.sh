@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs interop/: crates of the ecosystem against PostgreSQL, Redis and Mosquitto, and the table of
-# docs/ECOSYSTEM.md against what came of it. Ends with 77 where the servers are not installed.
+# Runs interop/: crates of the ecosystem against PostgreSQL, Redis, Mosquitto and NATS, and the
+# table of docs/ECOSYSTEM.md against what came of it. Ends with 77 where servers are not installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,6 +26,7 @@ if [ -n "$missing" ]; then
     echo "skipped: these packages are missing:$missing; .ci/run installs them"
     exit 77
 fi
+has nats-server || echo "no nats-server: the job queue over NATS is skipped"
 
 cd interop
 cargo fmt --check

@@ -4,11 +4,13 @@
 #![forbid(unsafe_code)]
 
 mod mosquitto;
+mod nats;
 mod postgres;
 mod redis_server;
 mod server;
 
 pub use mosquitto::Mosquitto;
+pub use nats::Nats;
 pub use postgres::Postgres;
 pub use redis_server::RedisServer;
 pub use server::find;

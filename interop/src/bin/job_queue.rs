@@ -33,8 +33,8 @@ const GROUP: &str = "workers";
 const DONE: &str = "done";
 /// A job that takes longer is thought to be lost.
 const VISIBILITY: Duration = Duration::from_millis(500);
-/// How long one job takes.
-const WORK: Duration = Duration::from_millis(20);
+/// How long one job takes, in milliseconds, if this variable of the environment does not say it.
+const WORK: (&str, u64) = ("JOB_MILLISECONDS", 20);
 /// So many jobs at once.
 const AT_ONCE: usize = 4;
 
@@ -167,7 +167,8 @@ impl Worker {
 /// The job itself, and then the end of its being pending.
 async fn work(connection: &mut MultiplexedConnection, job: &StreamId) -> Outcome {
     let number: u32 = job.get("number").ok_or("a job without a number")?;
-    sleep(WORK).await;
+    let work = env::var(WORK.0).ok().and_then(|text| text.parse().ok()).unwrap_or(WORK.1);
+    sleep(Duration::from_millis(work)).await;
     let _: usize = connection.sadd(DONE, number).await?;
     let _: usize = connection.xack(JOBS, GROUP, &[&job.id]).await?;
     Ok(())

@@ -1,12 +1,13 @@
 //! QUIC and HTTP/3.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use asyncio::{Task, create_task};
+use asyncio::quinn::LoopRuntime;
+use asyncio::{Task, create_task, running_loop};
 use bytes::{Buf, Bytes};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{Connection, Endpoint};
+use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig};
 
 use crate::row::{Gate, InUse, Outcome, Row, until};
 use crate::streams::tls_configs;
@@ -15,32 +16,64 @@ pub(crate) fn rows() -> Vec<Row> {
     vec![
         Row::new(
             &["quinn"],
-            "QUIC, server and client",
-            quic_natural,
-            quic_cancelled,
-            quic_shutdown,
-        ),
+            "QUIC, server and client, by `Endpoint::new`",
+            || quic_natural(endpoints),
+            || quic_cancelled(endpoints),
+            || quic_shutdown(endpoints),
+        )
+        .note("`quinn::LoopRuntime` of the feature `quinn` is its runtime"),
+        Row::new(
+            &["quinn"],
+            "QUIC, by `Endpoint::server` and `Endpoint::client`",
+            || quic_natural(tokios_endpoints),
+            || quic_cancelled(tokios_endpoints),
+            || quic_shutdown(tokios_endpoints),
+        )
+        .note("they look for tokio's runtime"),
         Row::new(
             &["h3", "h3-quinn"],
             "HTTP/3, server and client",
             h3_natural,
             h3_cancelled,
             h3_shutdown,
-        ),
+        )
+        .note("over endpoints with `quinn::LoopRuntime`"),
     ]
 }
 
-fn endpoints(protocol: &[u8]) -> Outcome<(Endpoint, Endpoint, SocketAddr)> {
+/// A server, a client, and where the server listens.
+type Endpoints = Outcome<(Endpoint, Endpoint, SocketAddr)>;
+
+fn configs(protocol: &[u8]) -> Outcome<(ServerConfig, ClientConfig)> {
     let (mut server, mut client) = tls_configs()?;
     server.alpn_protocols = vec![protocol.to_vec()];
     client.alpn_protocols = vec![protocol.to_vec()];
     let server = Arc::new(QuicServerConfig::try_from(server)?);
-    let server = quinn::ServerConfig::with_crypto(server);
-    let server = Endpoint::server(server, "127.0.0.1:0".parse()?)?;
+    let client = Arc::new(QuicClientConfig::try_from(client)?);
+    Ok((ServerConfig::with_crypto(server), ClientConfig::new(client)))
+}
+
+/// On our loop.
+fn endpoints(protocol: &[u8]) -> Endpoints {
+    let (server_config, client_config) = configs(protocol)?;
+    let runtime = Arc::new(LoopRuntime::new(&running_loop()));
+    let new = |config| {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        Endpoint::new(EndpointConfig::default(), config, socket, runtime.clone())
+    };
+    let (server, mut client) = (new(Some(server_config))?, new(None)?);
+    client.set_default_client_config(client_config);
     let address = server.local_addr()?;
-    let client_config = Arc::new(QuicClientConfig::try_from(client)?);
+    Ok((server, client, address))
+}
+
+/// On the runtime that quinn finds.
+fn tokios_endpoints(protocol: &[u8]) -> Endpoints {
+    let (server_config, client_config) = configs(protocol)?;
+    let server = Endpoint::server(server_config, "127.0.0.1:0".parse()?)?;
     let mut client = Endpoint::client("127.0.0.1:0".parse()?)?;
-    client.set_default_client_config(quinn::ClientConfig::new(client_config));
+    client.set_default_client_config(client_config);
+    let address = server.local_addr()?;
     Ok((server, client, address))
 }
 
@@ -92,7 +125,7 @@ async fn end(server: Endpoint, client: Endpoint, serving: Task<()>) -> Outcome {
     Ok(serving.await?)
 }
 
-async fn quic_natural() -> Outcome {
+async fn quic_natural(endpoints: fn(&[u8]) -> Endpoints) -> Outcome {
     let (server, client, address) = endpoints(b"capitals")?;
     let serving = serve_quic(&server, &InUse::default(), None);
     let connection = client.connect(address, "localhost")?.await?;
@@ -108,7 +141,7 @@ async fn quic_natural() -> Outcome {
 }
 
 /// One stream ends in the middle; the connection serves the next one.
-async fn quic_cancelled() -> Outcome {
+async fn quic_cancelled(endpoints: fn(&[u8]) -> Endpoints) -> Outcome {
     let (server, client, address) = endpoints(b"capitals")?;
     let in_use = InUse::default();
     let serving = serve_quic(&server, &in_use, None);
@@ -133,7 +166,7 @@ async fn quic_cancelled() -> Outcome {
     end(server, client, serving).await
 }
 
-async fn quic_shutdown() -> Outcome {
+async fn quic_shutdown(endpoints: fn(&[u8]) -> Endpoints) -> Outcome {
     let (server, client, address) = endpoints(b"capitals")?;
     let gate = Gate::new();
     let in_use = InUse::default();
