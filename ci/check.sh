@@ -17,7 +17,7 @@ target="${CARGO_TARGET_DIR:-$PWD/target}"
 crates=$(ls crates)
 
 steps="fmt clippy test release guest doc links rows lines book monitor examples alone deps benches"
-steps="$steps interop package instructions msrv unix loom asan miri"
+steps="$steps interop glib package instructions msrv unix loom asan miri"
 
 check_fmt() {
     cargo fmt --all --check
@@ -139,6 +139,15 @@ check_benches() {
 # The crates of docs/ECOSYSTEM.md, against databases, caches and brokers.
 check_interop() {
     ci/interop.sh
+}
+
+# The loop inside of glib's main loop.
+check_glib() {
+    pkg-config --exists glib-2.0 gobject-2.0 2>/dev/null || skip "no glib: libglib2.0-dev has it"
+    cd examples/glib
+    cargo fmt --check
+    cargo clippy --target-dir "$target/glib" -- -D warnings
+    timeout 60 cargo run --target-dir "$target/glib"
 }
 
 # Instructions for one operation of each kind, against the table of the last measurement.
