@@ -104,7 +104,8 @@ pub fn thread_time() -> Duration {
     time.into()
 }
 
-/// As [`on_every_runtime!`](crate::on_every_runtime), and on the other scheduler that tokio has for tasks of one thread.
+/// As [`on_every_runtime!`](crate::on_every_runtime), and on the other scheduler that tokio has for
+/// tasks of one thread.
 #[macro_export]
 macro_rules! on_both_of_tokio {
     ($contest:expr, $workload:ident) => {

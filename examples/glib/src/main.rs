@@ -114,7 +114,7 @@ async fn ask(lines: Rc<Queue<String>>, label: Rc<RefCell<String>>) -> io::Result
     let server = start_server("127.0.0.1:0", async |mut reader, writer| {
         let line = reader.read_line().await?;
         sleep(Duration::from_millis(10)).await;
-        writer.write(&line.to_ascii_uppercase());
+        writer.write(line.to_ascii_uppercase());
         writer.close().await
     })
     .await?;
