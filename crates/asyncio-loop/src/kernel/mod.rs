@@ -25,7 +25,7 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `panics`, `frames`, `lent`, `site`, `waits_for` | small things that stand alone |
+//! | `panics`, `frames`, `lent`, `site`, `waits_for`, `place` | small things that stand alone |
 //! | `members`, `ready`, `remote_queue`, `memory` | index list, ready queue, remote queue, kept memory |
 //! | `ring` | the last events of a loop |
 //! | `header`, `scheduler`, `host` | header, counts and end; the queues of a loop; the table |
@@ -103,6 +103,7 @@ mod loom_tests;
 mod members;
 mod memory;
 mod panics;
+mod place;
 mod ready;
 mod remote_queue;
 mod ring;
@@ -125,6 +126,7 @@ pub(crate) use host::{Failure, Host, Moment, report_panic};
 pub(crate) use lent::Lent;
 pub(crate) use local_scheduler::{LocalScheduler, RemoteScheduler, owner_of};
 pub(crate) use panics::{Payload, catch, drop_payload, panic_message};
+pub(crate) use place::Place;
 pub(crate) use ring::{Copied, Event, Kept, Ring, What, cause};
 pub(crate) use task::ErrorTexts;
 pub(crate) use task::LookAtWait;
@@ -132,7 +134,6 @@ pub(crate) use task::Spawn;
 pub use task::{
     Join, NumbersFromOne, Outcome, RawTask, Supervisor, TaskControl, TaskName, TaskRef, Verdict,
 };
-pub(crate) use trace::Place;
 pub(crate) use waits_for::Detail;
 pub use waits_for::{Wait, WaitsFor};
 pub use waker::{LoopWaker, move_wait, move_wait_out_of, poll_noted};

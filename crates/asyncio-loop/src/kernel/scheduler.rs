@@ -13,14 +13,14 @@ use std::task::Waker;
 use slab::Slab;
 
 use super::guest_queue::GuestQueue;
-use super::header::{self, Header, Runnable, TASK};
+use super::header::{self, Header, Runnable, RunnableRef, TASK};
 use super::host;
 use super::members::{Member, Members};
 use super::memory::Memory;
+use super::place::Place;
 use super::ready::ReadyQueue;
 use super::remote_queue::RemoteQueue;
 use super::ring::{Ring, cause};
-use super::trace::Request;
 use crate::clock::LoopTime;
 use crate::gauges::Gauges;
 use crate::primitives::{is_thread, thread_id};
@@ -78,6 +78,12 @@ pub(super) struct Local {
     pub(super) cause: u8,
     /// The tasks whose next poll is to be watched.
     pub(super) traced: Vec<Request>,
+}
+
+/// A trace that somebody has asked for.
+pub(super) struct Request {
+    pub(super) task: RunnableRef,
+    pub(super) tell: Box<dyn FnOnce(Vec<Place>)>,
 }
 
 /// Chooses one of so many.

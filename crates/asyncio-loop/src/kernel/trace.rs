@@ -11,7 +11,9 @@
 use std::cell::RefCell;
 use std::panic::Location;
 
-use super::header::{ENDING, RunnableRef, TRACED};
+use super::header::{ENDING, TRACED};
+use super::place::Place;
+use super::scheduler::Request;
 use super::task::{TaskPtr, TaskRef};
 use super::waits_for::Wait;
 
@@ -22,22 +24,6 @@ use super::waits_for::Wait;
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 const DEPTH: usize = 256;
-
-/// A place at which a task waits.
-#[derive(Clone)]
-pub(crate) struct Place {
-    /// Addresses inside of the calls that were active, innermost first. Empty where that cannot be
-    /// had.
-    pub(crate) calls: Vec<usize>,
-    /// What the future has said that it waits for, and where.
-    pub(crate) wait: Option<(Wait, &'static Location<'static>)>,
-}
-
-/// A trace that somebody has asked for.
-pub(super) struct Request {
-    task: RunnableRef,
-    tell: Box<dyn FnOnce(Vec<Place>)>,
-}
 
 /// A poll that is watched.
 struct Watched {

@@ -4,11 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, RawWakerVTable};
 
 use super::awaiter::Awaiter;
-use super::error_text::{self, unseen_error};
 use super::extra::Extra;
 use super::header::TaskPtr;
 use super::supervisor::Verdict;
 use super::traced::tell;
+use super::unseen::{self, unseen_error};
 use crate::kernel::callback::CallbackRef;
 use crate::kernel::frames;
 use crate::kernel::header::{
@@ -199,7 +199,7 @@ impl Emptied {
     fn finish_unseen(self, error: Option<String>) {
         let task = RunnableRef::share(self.0.get());
         self.finish(0);
-        error.into_iter().for_each(|error| error_text::report(&task, error));
+        error.into_iter().for_each(|error| unseen::report(&task, error));
     }
 
     /// Marks the task as ended, wakes those that wait for it, and gives up the reference of the

@@ -5,11 +5,11 @@ use std::marker::PhantomData;
 use std::task::{Context, Poll, Waker};
 
 use super::awaiter::Awaiter;
-use super::error_text::{self, unseen_error};
 use super::header::TaskPtr;
 use super::outcome::Outcome;
 use super::poll::drop_caught;
 use super::task_ref::TaskRef;
+use super::unseen::{self, unseen_error};
 use crate::kernel::frames;
 use crate::kernel::header::{
     CANCELLED, CHILD, DONE, ENDING, FULL, JOINED, LENT, LOOKED_FOR, OBSERVED, PANICKED, RunnableRef,
@@ -365,7 +365,7 @@ impl<T> Drop for RawTask<T> {
                 // SAFETY: an output of the task.
                 let error = unsafe { unseen_error(task, (&raw const output).cast()) };
                 drop_caught(task, output);
-                error.into_iter().for_each(|error| error_text::report(self.task.runnable(), error));
+                error.into_iter().for_each(|error| unseen::report(self.task.runnable(), error));
             }
             Some(Outcome::Panicked(payload)) if !observed => {
                 host::report(Failure::Task { task: self.task.runnable(), payload });

@@ -11,8 +11,7 @@ use crate::kernel::header::{CANCELLED, HIDDEN, PANICKED, Runnable, RunnableRef, 
 use crate::kernel::host::{self, Moment};
 use crate::kernel::local_scheduler::LocalScheduler;
 use crate::kernel::ring::{Ring, What, cause};
-use crate::kernel::scheduler::Local;
-use crate::kernel::trace::Request;
+use crate::kernel::scheduler::{Local, Request};
 use crate::kernel::waits_for::WaitsFor;
 
 /// Tells what happens to a task that is `TRACED`: the recorder, and the host if that wants to know.
