@@ -52,7 +52,7 @@ pub(super) const LENT: u32 = 1 << 14;
 pub(super) const LINKED: u32 = 1 << 15;
 /// The life of the task is told: see `task/traced.rs`.
 pub(super) const TRACED: u32 = 1 << 16;
-/// An error in the output is to be reported if nobody looks at it: see `task/error_text.rs`.
+/// An error in the output is to be reported if nobody looks at it: see `task/unseen.rs`.
 pub(super) const LOOKED_FOR: u32 = 1 << 17;
 /// The bits of [`WaitsFor`](super::WaitsFor): what the task waits for, as it has noted in this
 /// poll. A poll begins by clearing them.

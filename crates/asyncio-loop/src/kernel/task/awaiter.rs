@@ -1,4 +1,4 @@
-//! Who waits in `poll_join` for the end of a task: one word of its header.
+//! The waiter for the end of a task, in `poll_join`: one word of the header of the task.
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -16,7 +16,7 @@ pub(super) struct AwaiterSlot(Cell<*mut Header>);
 const OUTSIDE: usize = 1;
 const _: () = assert!(align_of::<Header>() > OUTSIDE);
 
-/// Who waits, taken out.
+/// A waiter that was taken out of its slot.
 pub(super) enum Awaiter {
     Here(RunnableRef),
     /// A waker of a combinator or of another executor.

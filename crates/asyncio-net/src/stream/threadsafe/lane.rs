@@ -151,7 +151,7 @@ impl Lane {
         });
     }
 
-    /// Nobody takes any more. Whoever puts something in is told so.
+    /// The taker is gone: the giver gets this error from here on.
     pub(super) fn refuse(&self, kind: ErrorKind) {
         self.change(|state| {
             state.refusal.get_or_insert(kind);
