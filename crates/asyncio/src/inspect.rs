@@ -1,7 +1,7 @@
-//! Looking inside of a running program: its tasks, where they wait and for what, and who awaits
-//! whom.
+//! A look inside a running program: its tasks, where each waits and for what, and which task awaits
+//! which.
 //!
-//! It is always on, in release builds too, and costs nearly nothing. The guide is
+//! Inspection is always on, in release builds too, and costs nearly nothing. The guide is
 //! `docs/DEBUGGING.md` of the repository.
 //!
 //! ```

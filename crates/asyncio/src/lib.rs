@@ -20,9 +20,9 @@
 //!
 //! # Where to look
 //!
-//! The root has the names that asyncio has at its root, and those that a program needs first. The
-//! modules have everything, also the names of futures, options and errors. The attributes are
-//! [`main`](macro@main) and [`testing::test`](macro@testing::test).
+//! The root has the names that asyncio has at its root, and the names that a program needs first.
+//! The modules have everything, including the names of futures, options and errors. The attributes
+//! are [`main`](macro@main) and [`testing::test`](macro@testing::test).
 //!
 //! * To start: [`run`](fn@run), [`Runner`]; a loop in a thread of its own is a [`LoopThread`].
 //! * Tasks, in [`task`]: [`create_task`], [`Task`], [`sleep`](fn@sleep), [`interval`](fn@interval),
@@ -54,9 +54,10 @@
 //!
 //! # From Python
 //!
-//! The names are asyncio's. `docs/PORTING.md` of the repository lists what has another name or
-//! behaves otherwise, and each item says so under "From asyncio". What raises there is a `Result`
-//! here. A coroutine is a future: it does nothing until it is awaited or made a task.
+//! The names are asyncio's. `docs/PORTING.md` of the repository lists every item that has another
+//! name or behaves differently, and each item says so under "From asyncio". A function that raises
+//! an exception in asyncio returns a `Result` here. A coroutine is a future: it does nothing until
+//! it is awaited or made a task.
 //!
 //! # From tokio
 //!
@@ -86,8 +87,8 @@
 //!
 //! Futures that need tokio's runtime (its timers, its sockets, `reqwest`) run beside ours on one
 //! thread with the feature `tokio-runtime` and `#[asyncio::main(tokio)]`. Futures that need only
-//! its traits do with the feature `tokio`, and the channels of `tokio::sync` as they are. HTTP and
-//! web sockets are in the module `http`.
+//! tokio's traits run with the feature `tokio`, and the channels of `tokio::sync` work without any
+//! feature. HTTP and web sockets are in the module `http`.
 //!
 //! # Features
 //!
@@ -103,16 +104,17 @@
 //! * `fs`: files, in the module `fs`; `tempfile`: temporary files, too.
 //! * `http`: HTTP servers and clients, web sockets, in the module `http`; `http-brotli` and
 //!   `http-zstd` decode more answers. With `tls` it has HTTPS.
-//! * `monitor`: a console and a web page inside of the running program, in the module `monitor`. A
-//!   program that is started with `ASYNCIO_MONITOR=1` has them without a line of code.
+//! * `monitor`: a console and a web page inside the running program, in the module `monitor`. A
+//!   program that is started with `ASYNCIO_MONITOR=1` has both without a line of code.
 //! * `hyper`: streams have `Read` and `Write` of `hyper::rt`.
 //! * `tls`: TLS under streams and protocols, in the module `tls`.
 //! * `futures-core`: [`AsCompleted`](task::AsCompleted), [`Interval`](task::Interval), [`Signals`],
 //!   and the lines of files are `Stream`s; readers, queues and receivers give one.
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`,
 //!   `AsyncBufRead` and `AsyncWrite` of the crate `futures-io`.
-//! * `tokio`: they have those of `tokio::io`. It brings the traits only, no runtime.
-//! * `testing`: in the module [`testing`], tests under many schedules, faults and tools; for the
+//! * `tokio`: the same types have `AsyncRead`, `AsyncBufRead` and `AsyncWrite` of `tokio::io`. The
+//!   feature brings the traits only, no runtime.
+//! * `testing`: in the module [`testing`], tests under many schedules, faults and tools; meant for
 //!   `[dev-dependencies]`.
 //! * `tokio-runtime`: the module `tokio_runtime`, for crates that need tokio's runtime; see
 //!   `docs/EMBEDDING.md` of the repository.

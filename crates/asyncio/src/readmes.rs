@@ -1,4 +1,4 @@
-//! Compiles and runs the examples of the READMEs with the documentation's.
+//! Compiles and runs the examples of the READMEs as documentation tests.
 
 #[doc = include_str!("../../../README.md")]
 struct Top;

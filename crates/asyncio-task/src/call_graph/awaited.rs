@@ -1,4 +1,4 @@
-//! What can be awaited, and edges that a user's own primitive adds.
+//! Awaitable types (tasks and promises), and await edges that a user's own primitive adds.
 
 use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{CallbackRef, TaskRef, try_running_loop};
@@ -7,7 +7,7 @@ use super::{CallGraph, Capture, Subject};
 use crate::promise::Promise;
 use crate::task::Task;
 
-/// What has a [`CallGraph`]: tasks and promises.
+/// Types that have a [`CallGraph`]: tasks and promises.
 pub trait Awaitable {
     /// See [`CallGraph::of`].
     #[doc(hidden)]
@@ -34,10 +34,10 @@ impl<T> Awaitable for Promise<T> {
     }
 }
 
-/// Says that the current task awaits `task`, until the result is dropped. For primitives of one's
-/// own that wait for a task by other means than its handle.
+/// Records that the current task awaits `task`, until the returned edge is dropped. Meant for your
+/// own primitives that wait for a task by other means than its handle.
 ///
-/// Does nothing outside of a task, or if `task` has ended.
+/// The call does nothing outside a task, or if `task` has ended.
 ///
 /// # From asyncio
 ///

@@ -1,4 +1,4 @@
-//! Who awaits whom: the call graph of a task or a promise.
+//! The call graph of a task or a promise: which tasks await it, and which tasks await those.
 
 mod awaited;
 mod show;
@@ -12,23 +12,23 @@ use asyncio_loop::{LoopRef, NoRunningLoop, TaskRef, try_running_loop};
 pub use self::awaited::{AwaitEdge, Awaitable, await_edge};
 pub use self::show::{format_call_graph, print_call_graph};
 
-/// A task or a promise with its stack, and everything that awaits it, outwards to the tasks that
-/// nobody awaits.
+/// A task or a promise with its stack, and all tasks that await it, directly or through other
+/// tasks.
 ///
 /// Its `Display` is the printed form: a header, the stack, and the awaiting tasks indented by four.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CallGraph {
-    /// What it is about.
+    /// The task or promise that the graph describes.
     pub subject: Subject,
     /// The stack, the newest frame first. A promise has none.
     pub call_stack: Vec<Frame>,
     /// The graphs of the tasks that await it. In a circle of awaits the first task appears once
-    /// more, without its stack and without what awaits it.
+    /// more, without its stack and its awaiting tasks.
     pub awaited_by: Vec<CallGraph>,
 }
 
-/// What a [`CallGraph`] is about.
+/// The task or promise that a [`CallGraph`] describes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Subject {
@@ -36,9 +36,9 @@ pub enum Subject {
     Task(Box<TaskInfo>),
     /// A promise.
     Promise {
-        /// A number that tells it from other promises that exist.
+        /// A number that is unique among the promises that exist now.
         id: usize,
-        /// Where it was made.
+        /// The place in the source where the promise was made.
         created_at: &'static Location<'static>,
     },
 }
@@ -49,7 +49,7 @@ pub enum Subject {
 ///
 /// # Errors
 ///
-/// [`NoRunningLoop`] where no loop runs.
+/// [`NoRunningLoop`] if no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -74,7 +74,7 @@ pub fn capture_call_graph() -> Result<Option<CallGraph>, NoRunningLoop> {
 }
 
 impl CallGraph {
-    /// The graph of a task or of a promise. It works inside and outside of a running loop.
+    /// The graph of a task or of a promise. The call works inside and outside a running loop.
     ///
     /// # Examples
     ///
@@ -96,14 +96,16 @@ impl CallGraph {
         subject.capture()
     }
 
-    /// Skips the newest `depth` frames of the outermost graph, which is that of the current task.
+    /// Skips the newest `depth` frames of the stack of this graph's own task. The stacks of the
+    /// awaiting tasks stay whole.
     #[must_use]
     pub fn depth(mut self, depth: usize) -> Self {
         self.call_stack.drain(..depth.min(self.call_stack.len()));
         self
     }
 
-    /// Keeps the `limit` newest frames of each stack, or if it is negative the oldest.
+    /// Keeps the `limit` newest frames of each stack, or the `-limit` oldest if `limit` is
+    /// negative.
     #[must_use]
     pub fn limit(mut self, limit: isize) -> Self {
         let kept = limit.unsigned_abs().min(self.call_stack.len());
@@ -120,7 +122,7 @@ impl CallGraph {
 /// Makes graphs of the tasks of one loop.
 struct Capture {
     tasks: HashMap<u64, TaskRef>,
-    /// The tasks between the subject and the one whose graph is being made.
+    /// The tasks on the path from the subject to the task whose graph is being made.
     path: Vec<u64>,
 }
 
@@ -141,7 +143,8 @@ impl Capture {
         CallGraph { subject: Subject::Task(Box::new(info)), call_stack, awaited_by }
     }
 
-    /// The graphs of these tasks. Those on the path are in a circle, and end it.
+    /// The graphs of these tasks. A task that is already on the path closes a circle, and is not
+    /// followed.
     fn tasks(&mut self, numbers: &[u64]) -> Vec<CallGraph> {
         let mut graphs = Vec::new();
         for number in numbers {

@@ -11,7 +11,7 @@ use super::{CallGraph, Subject, capture_call_graph};
 ///
 /// # Errors
 ///
-/// [`NoRunningLoop`] where no loop runs.
+/// [`NoRunningLoop`] if no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -33,7 +33,7 @@ pub fn format_call_graph() -> Result<Option<String>, NoRunningLoop> {
 ///
 /// # Errors
 ///
-/// Those of `writer`, and one of kind `Other` where no loop runs.
+/// The errors of `writer`, and an error of kind `Other` if no loop runs on this thread.
 ///
 /// # Examples
 ///

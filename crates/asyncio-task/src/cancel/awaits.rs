@@ -1,7 +1,7 @@
 //! Awaits of tasks that no request has reached.
 //!
-//! Most awaits end without one. So an await gets no node at first, but an entry in a list of the
-//! node that it stands in. The delivery makes nodes of the entries when it looks for handlers.
+//! Most awaits end without a request. So an await gets no node at first, but an entry in a list of
+//! the node that encloses it. The delivery makes nodes of the entries when it looks for handlers.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use slab::Slab;
 
 use super::scope::{Kind, Node, Scope, Task};
 
-/// The awaits that stand in one node.
+/// The awaits directly inside one node.
 pub(super) struct Awaits<T> {
     entries: RefCell<Slab<Entry<T>>>,
     /// Whether there may be entries without a node.
@@ -34,17 +34,17 @@ impl<T> Awaits<T> {
         matches!(self.entries.borrow()[place], Entry::Made(_))
     }
 
-    /// Gives a place back. Returns the node, if one was made.
+    /// Frees a place of the list. Returns the node, if one was made.
     pub(super) fn remove(&self, place: usize) -> Option<Rc<Node<T>>> {
-        // Nothing is borrowed when the task is dropped, which may be the last to hold values of a
-        // user.
+        // The task is dropped with nothing borrowed: it may hold the last reference to values of a
+        // user, whose destructors run then.
         let entry = self.entries.borrow_mut().remove(place);
         if let Entry::Made(node) = entry { Some(node) } else { None }
     }
 }
 
 impl<T: Task> Node<T> {
-    /// Takes an await in, and returns its place.
+    /// Lists an await, and returns its place.
     pub(super) fn add_await(&self, task: T, kind: Kind) -> usize {
         if self.is_asking() {
             self.asking.changed.set(true);
@@ -69,8 +69,8 @@ impl<T: Task> Node<T> {
     fn make_link(self: &Rc<Self>, entry: &mut Entry<T>) {
         if let Entry::Fresh(task, kind) = entry {
             let node = Self::new(Scope::new(*kind, Some(task.clone())));
-            // The kernel wakes the awaiter when the task ends, whatever its waker is. This one says
-            // that the task around may have to look by itself.
+            // The kernel wakes the awaiter when the task ends, whichever waker it has. This flag
+            // says that the enclosing task may have to check by itself.
             *node.waker.borrow_mut() = Some(LoopWaker::from_waker(Waker::noop()));
             node.put(Some(Rc::clone(self)));
             *entry = Entry::Made(node);

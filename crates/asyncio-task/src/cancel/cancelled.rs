@@ -1,4 +1,4 @@
-//! A request that was caught.
+//! A request to end that was caught.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -41,7 +41,7 @@ use super::tasks::{Node, deliver, run};
 #[doc(alias = "CancelledError")]
 pub struct Cancelled {
     reason: CancelReason,
-    /// The targets that had asked.
+    /// The targets whose request this is.
     targets: Vec<Rc<Node>>,
 }
 
@@ -50,7 +50,7 @@ impl Cancelled {
         Self { reason, targets }
     }
 
-    /// Where the request comes from, and its message.
+    /// The origin of the request, and its message.
     ///
     /// # Examples
     ///
@@ -96,14 +96,14 @@ impl Cancelled {
     }
 
     /// Passes the request on outwards, and never returns: the task or timeout that was asked to end
-    /// ends after all, at this await, and cleanup further out runs. If it is over (a timeout that
-    /// the value has outlived), the enclosing task ends.
+    /// does end, at this await, and cleanup further out runs. If that timeout is over already
+    /// (because this value has outlived it), the enclosing task ends.
     ///
-    /// Inside the cleanup of a [`finally`](crate::finally) it ends that cleanup only.
+    /// Inside the cleanup of a [`finally`](crate::finally) the call ends that cleanup only.
     ///
     /// # Cancel safety
     ///
-    /// Takes effect when it is called.
+    /// The request is passed on by the call itself, before the returned future is polled.
     ///
     /// # Examples
     ///
@@ -135,10 +135,10 @@ impl Cancelled {
     }
 }
 
-/// The rest of a future that has no way to go on: it waits to be dropped.
+/// The remainder of a future that cannot go on: it waits to be dropped.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    /// A handler that has passed the request on, so that no answer given beside it counts.
+    /// A handler that has passed the request on, so that no other answer in its place counts.
     slot: Slot,
     reason: CancelReason,
 }
@@ -155,7 +155,7 @@ impl Ending {
     }
 }
 
-/// Waits to be dropped, from where it stands.
+/// Waits to be dropped.
 pub(crate) async fn ending<T>(reason: CancelReason) -> T {
     let ending = Ending::new(reason);
     poll_fn(|cx| {
@@ -178,7 +178,7 @@ pub(crate) fn wait_to_be_dropped(node: &Rc<Node>, reason: &CancelReason) {
     }
 }
 
-/// Has targets end that are still there; false if none is.
+/// Ends the targets that still exist; false if none does.
 fn rearm(targets: Vec<Rc<Node>>) -> bool {
     let targets: Vec<_> = targets.into_iter().filter(|target| !target.is_gone()).collect();
     for target in &targets {
@@ -208,12 +208,12 @@ pub(super) fn end_enclosing(reason: CancelReason) {
     }
 }
 
-/// Asks a target that may have been asked before, without counting.
+/// Asks a target that may have been asked before, without counting the request again.
 fn ask_again(target: &Rc<Node>, reason: CancelReason) {
     let sleeping = target.task.as_ref().filter(|task| !task.is_running());
     if target.is_asking() {
         if !target.deliver_again() {
-            // To wake the target all the same would keep its task from sleeping.
+            // Waking the target again would keep its task from sleeping.
             return;
         }
     } else if let Some(task) = sleeping {
@@ -226,7 +226,7 @@ fn ask_again(target: &Rc<Node>, reason: CancelReason) {
 
 impl Drop for Cancelled {
     fn drop(&mut self) {
-        // The code that held it was cancelled before it could answer.
+        // The code that held this value was cancelled before it could answer.
         if is_cancelling() {
             rearm(std::mem::take(&mut self.targets));
         }

@@ -14,18 +14,20 @@ use super::scope::Kind;
 use super::slot::Slot;
 use super::tasks::{Node, run};
 
-/// Runs `body`; if that is asked to end while it waits, drops it and gives
-/// [`Err(Cancelled)`](Cancelled), and the code goes on.
+/// Runs `body`. If `body` is asked to end while it waits, it is dropped,
+/// [`Err(Cancelled)`](Cancelled) is returned, and the caller goes on.
 ///
-/// The code that asked expects an end: [`Cancelled::resume`] passes the request on when the work
-/// that was left has been done. For cleanup there is [`finally`](crate::finally), which cannot
-/// forget to.
+/// The code that made the request expects the end: call [`Cancelled::resume`] when the remaining
+/// work is done, to pass the request on. For cleanup use [`finally`](crate::finally), which always
+/// passes it on.
 ///
-/// A request is delivered once: a `catch_cancel` entered after that is not asked.
+/// A request is delivered once: a `catch_cancel` that is entered after the delivery does not get
+/// it.
 ///
 /// # Cancel safety
 ///
-/// Dropping it drops `body`. A request that it was asked about is then delivered elsewhere.
+/// Dropping the future drops `body`. A request that this future had not answered yet is then
+/// delivered to another handler.
 ///
 /// # From asyncio
 ///

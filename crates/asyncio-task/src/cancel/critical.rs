@@ -12,18 +12,20 @@ use super::cancelled::Ending;
 use super::scope::Kind;
 use super::slot::Slot;
 
-/// Runs `body` to its end: a request to end waits for it, and takes effect at the next await after.
+/// Runs `body` to its end: a request to end waits for `body`, and takes effect at the next await
+/// after it.
 ///
-/// For the few lines between which a program must not stop: *debit and credit*, *write and rename*.
-/// The code that asked waits as long, so keep it short.
+/// Meant for the few lines between which a program must not stop: *debit and credit*, *write and
+/// rename*. The code that asked for the end waits meanwhile, so keep `body` short.
 ///
 /// # Cancel safety
 ///
-/// Dropping it drops `body`.
+/// Dropping the future drops `body`.
 ///
 /// # From asyncio
 ///
-/// Not in asyncio; `shield` is often taken for this. [`shield`](crate::shield) is asyncio's.
+/// asyncio has no equivalent; its `shield` is often mistaken for one. [`shield`](crate::shield)
+/// here does what asyncio's does.
 ///
 /// # Examples
 ///

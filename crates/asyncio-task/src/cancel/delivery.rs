@@ -4,12 +4,12 @@
 //! tasks until the tree is at rest. The rules:
 //!
 //! 1. *Asking.* An asker is a target that has a request, or a handler that was asked. It asks the
-//!    handlers directly inside, and they ask the ones inside them, so a request reaches the
-//!    innermost. Through a timeout, and through a `catch_cancel` that is younger than the first
-//!    delivery, the request goes on inwards.
+//!    handlers directly inside it, and they ask the handlers inside them, so a request reaches the
+//!    innermost handlers. Through a timeout, and through a `catch_cancel` that is younger than the
+//!    first delivery, the request goes on inwards.
 //! 2. *Waiting.* While an asked or busy handler has not answered, the asker waits. `open` counts
-//!    these handlers. It is counted anew when something came (`changed`), and when it has
-//!    fallen to zero; so a wrong count costs a look, and a poll in between costs nothing.
+//!    these handlers. It is counted anew when a handler was added (`changed`), and when it has
+//!    fallen to zero. So a wrong count costs one recount, and a poll in between costs nothing.
 //! 3. *Acting.* With nothing open, [`Node::look`] decides. If a handler has passed, the handlers
 //!    that have absorbed are asked again, and then the asker acts (passing wins). Else, if an
 //!    answer was lost, the request is delivered afresh. Else, if a handler has absorbed, the
@@ -36,14 +36,14 @@ use asyncio_loop::CancelReason;
 use super::scope::{Answer, Asking, Came, Kind, Node, Presence, Task, moment};
 use super::work::Work;
 
-/// What an asker is to do.
+/// The next action of an asker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     /// Wait for handlers that have not answered.
     Wait,
-    /// Go on: the request was absorbed.
+    /// Go on, because the request was absorbed.
     Absorbed,
-    /// Drop the body, or do its part.
+    /// Drop the body (a target), or run cleanup or drop the body (a handler).
     Act,
 }
 
@@ -111,7 +111,7 @@ impl<T: Task> Node<T> {
 
 /// Asking.
 impl<T: Task> Node<T> {
-    /// Looks how the request stands, and asks the handlers that are next.
+    /// Evaluates the answers to the request, and asks the next handlers.
     pub(crate) fn look(self: &Rc<Self>, work: &mut Work<T>) -> Look {
         let asking = &self.asking;
         loop {
@@ -136,8 +136,8 @@ impl<T: Task> Node<T> {
         }
     }
 
-    /// Asks the handlers that were not asked yet, and counts the open ones. Returns whether any has
-    /// passed.
+    /// Asks the handlers that were not asked yet, and counts the open ones. Returns whether any
+    /// handler has passed the request on.
     fn ask_inside(self: &Rc<Self>, work: &mut Work<T>) -> bool {
         let handlers = self.handlers();
         let (first, round) = (self.asking.first.get(), self.asking.round.get());
@@ -220,7 +220,7 @@ impl<T: Task> Node<T> {
         }
     }
 
-    /// Whether this is the await of a task from which the request has come.
+    /// Whether this is the await of a task that the request came from.
     fn closes_a_circle(&self, work: &Work<T>) -> bool {
         matches!(self.kind, Kind::Link | Kind::OwnChild)
             && self.task.as_ref().is_some_and(|task| work.has_reached(task))
@@ -243,7 +243,7 @@ impl<T: Task> Node<T> {
         }
     }
 
-    /// Has awaits hear of a second request, which is otherwise one with the first.
+    /// Tells awaits about a second request, which other handlers treat as one with the first.
     pub(super) fn repeat(&self, reason: &CancelReason, work: &mut Work<T>) {
         for node in self.inside() {
             match (node.kind, &node.task) {
@@ -338,7 +338,7 @@ impl<T: Task> Node<T> {
         self.answer.set(Answer::Idle);
     }
 
-    /// This handler has done its part, and is to be dropped.
+    /// This handler has finished its cleanup, and is to be dropped.
     pub(crate) fn pass(self: &Rc<Self>, work: &mut Work<T>) {
         self.see();
         self.answer.set(Answer::Passed);
@@ -349,8 +349,7 @@ impl<T: Task> Node<T> {
         });
     }
 
-    /// This handler goes away, or stands elsewhere from now on. If it was asked, its answer is
-    /// lost.
+    /// This handler is removed or moved. If it was asked, its answer is lost.
     pub(super) fn lose(self: &Rc<Self>, work: &mut Work<T>) {
         let answer = self.answer.get();
         match answer {
@@ -374,8 +373,8 @@ impl<T: Task> Node<T> {
         });
     }
 
-    /// This node goes away, or stands elsewhere from now on. With it go the handlers that were
-    /// asked past it: through a timeout, or a `catch_cancel` that came too late.
+    /// This node is removed or moved, and with it the handlers inside that were asked through it:
+    /// through a timeout, or through a `catch_cancel` that came too late.
     pub(super) fn lose_with_inside(self: &Rc<Self>, work: &mut Work<T>) {
         match (self.kind, self.answer.get()) {
             (Kind::Timeout, _) | (Kind::Catch, Answer::Idle) => {
@@ -413,7 +412,7 @@ impl<T: Task> Node<T> {
         }
     }
 
-    /// Something new stands here: askers are to look.
+    /// A handler was added here: askers have to count again.
     pub(super) fn mark_askers(&self) {
         self.for_each_asker(|asker| asker.asking.changed.set(true));
     }
@@ -421,7 +420,7 @@ impl<T: Task> Node<T> {
 
 /// Presence.
 impl<T: Task> Node<T> {
-    /// Has a node polled that has something to do.
+    /// Wakes a node that has something to do.
     pub(super) fn expect(self: &Rc<Self>, work: &mut Work<T>) {
         self.expect_poll();
         work.wake(self);
@@ -441,13 +440,13 @@ impl<T: Task> Node<T> {
         }
     }
 
-    /// The node itself, or the group that polls this body.
+    /// The node to wake: this node, or the group that polls this body.
     fn polled_node(self: &Rc<Self>) -> Rc<Self> {
         let group = self.parent().filter(|_| self.kind == Kind::Body);
         group.unwrap_or_else(|| Rc::clone(self))
     }
 
-    /// Notes that a handler was polled, has answered, or goes.
+    /// Notes that a handler was polled, has answered, or is removed.
     #[inline]
     pub(super) fn see(&self) {
         if self.presence.get() != Presence::Seen
@@ -457,7 +456,7 @@ impl<T: Task> Node<T> {
         }
     }
 
-    /// Tells the root of the expected nodes that came along with this one.
+    /// Tells the root about the expected nodes that were moved along with this one.
     pub(super) fn tell_root_of_expected(self: &Rc<Self>) {
         if self.presence.get() == Presence::Expected {
             self.presence.set(Presence::Seen);
@@ -469,7 +468,7 @@ impl<T: Task> Node<T> {
     }
 
     /// The task of this root sleeps, and nothing is going to wake it: expected nodes that were not
-    /// polled are dormant. Returns whether there was any.
+    /// polled become dormant. Returns whether there was any.
     pub(super) fn find_dormant(self: &Rc<Self>, work: &mut Work<T>) -> bool {
         let mut expected = self.root.expected.take();
         let (mut found, mut woken) = (false, HashSet::new());
@@ -477,7 +476,7 @@ impl<T: Task> Node<T> {
             if node.presence.get() != Presence::Expected || !self.is_root_of(node) {
                 return false;
             }
-            // An asker that was woken just now has its turn first.
+            // An asker that was woken just now is polled first.
             if node.awaits_answer() || woken.contains(&Rc::as_ptr(node)) {
                 return true;
             }
@@ -509,7 +508,7 @@ impl<T: Task> Node<T> {
 }
 
 impl Asking {
-    /// Forgets the delivery; the next look delivers afresh.
+    /// Forgets the delivery; the next `look` delivers afresh.
     fn restart(&self) {
         self.first.set(0);
         self.open.set(0);
@@ -517,7 +516,8 @@ impl Asking {
         self.came.set(Came::Nothing);
     }
 
-    /// Takes over a request that `asker` has delivered. Answers to an earlier one do not count.
+    /// Starts the round of a request that `asker` has delivered. Answers to an earlier request do
+    /// not count.
     fn inherit(&self, asker: &Self) {
         self.first.set(asker.first.get());
         self.round.set(moment());
@@ -525,7 +525,7 @@ impl Asking {
         self.changed.set(true);
     }
 
-    /// One handler has answered; true if none is left that has not.
+    /// Counts the answer of one handler; true if no handler is left that has not answered.
     fn one_less(&self) -> bool {
         self.open.set(self.open.get().saturating_sub(1));
         self.open.get() == 0

@@ -31,11 +31,11 @@ use super::tasks::run;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<'a, T> {
-    /// It returned this value.
+    /// The body returned this value.
     Finished(&'a T),
-    /// It was asked to end, and has been dropped.
+    /// The body was asked to end, and has been dropped.
     Cancelled,
-    /// It panicked, which goes on after the cleanup.
+    /// The body panicked. The panic goes on after the cleanup.
     Panicked,
 }
 
@@ -53,16 +53,17 @@ impl<T> Outcome<'_, T> {
     }
 }
 
-/// Runs `body`, then `cleanup`, which may await: whether the body finished, panicked, or was asked
-/// to end.
+/// Runs `body`, then `cleanup`, which may await. The cleanup runs whether the body finished,
+/// panicked, or was asked to end.
 ///
-/// The cleanup is shielded from requests to end; they wait until it is done. Of several around each
-/// other the inner ones run first. Then a value is returned, a panic goes on, and a request to end
-/// is passed on outwards. A body that was never polled has nothing to clean up.
+/// The cleanup is shielded from requests to end; they wait until it is done. When `finally` calls
+/// are nested, the inner cleanup runs first. After the cleanup the value is returned, the panic
+/// goes on, or the request to end is passed on outwards. A body that was never polled has nothing
+/// to clean up.
 ///
 /// # Panics
 ///
-/// With the panic of `body`, or of `cleanup`.
+/// With the panic of `body` or of `cleanup`.
 ///
 /// # Cancel safety
 ///
@@ -204,7 +205,7 @@ async fn shielded(slot: &Slot, cleanup: impl Future<Output = ()>) {
         }
         slot.suspended(cx).answer.set(Answer::Busy);
         if region.node().is_some_and(|node| node.must_end()) {
-            // It has given up: `resume` inside a cleanup ends that, and no more.
+            // The cleanup was ended by `resume`, which ends the cleanup and nothing else.
             slot.run(|| region.run(|| while_cancelling(|| cleanup.set(None))));
             return Poll::Ready(());
         }

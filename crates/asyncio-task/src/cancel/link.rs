@@ -26,12 +26,12 @@ pub(crate) struct Link(Place);
 
 #[derive(Debug, Default)]
 enum Place {
-    /// None, or one that only the kernel knows.
+    /// No place, or one that only the kernel knows.
     #[default]
     Unknown,
     /// In the list of the node around it.
     Listed(Rc<Node>, usize),
-    /// A node of its own.
+    /// The await has a node of its own.
     Node(Rc<Node>),
 }
 
@@ -51,7 +51,7 @@ impl Link {
         value
     }
 
-    /// Leaves its place. Returns its node, if it has one.
+    /// Leaves its place in the tree. Returns its node, if it has one.
     fn take_node(&mut self) -> Option<Rc<Node>> {
         match std::mem::take(&mut self.0) {
             Place::Unknown => None,
@@ -60,7 +60,7 @@ impl Link {
         }
     }
 
-    /// Polls the awaited task; pending for good once the request was passed on.
+    /// Polls the awaited task; stays pending once the request was passed on.
     #[inline]
     #[track_caller]
     pub(crate) fn poll<T>(
@@ -104,7 +104,7 @@ impl Link {
         }
     }
 
-    /// Answers, if it was asked.
+    /// Answers the request, if this await was asked.
     #[cold]
     fn finish<T>(
         &mut self,
@@ -119,8 +119,8 @@ impl Link {
         let Some(node) = node else { return Poll::Ready(outcome) };
         if node.answer.get() == Answer::Passed {
             if !stands_right(&node) {
-                // The scope that the request was passed on to is over, or elsewhere: a handle that
-                // was lent to it is awaited once more.
+                // The scope that the request was passed on to has ended or moved: a handle that was
+                // lent to it is awaited once more.
                 node.leave();
                 return Poll::Ready(outcome);
             }

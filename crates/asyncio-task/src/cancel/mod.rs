@@ -1,16 +1,16 @@
 //! Cancellation that runs cleanup.
 //!
 //! A task has a tree of *scopes*, nested as its futures are. Some are *targets*, which can be asked
-//! to end: the task, a timeout, the body of a group. Others are *handlers*, which have something to
-//! do before that: `catch_cancel`, `finally`, a group, the await of another task. A request goes to
+//! to end: the task, a timeout, the body of a group. Others are *handlers*, which act before a
+//! target ends: `catch_cancel`, `finally`, a group, the await of another task. A request goes to
 //! the innermost handlers below its target, then outwards; at the end the target drops its body.
-//! `docs/CANCELLATION.md` has the model, the files here the mechanism. Each uses only the ones
-//! above:
+//! `docs/CANCELLATION.md` explains the model; the files here are the mechanism. Each file uses only
+//! the files above it:
 //!
-//! * `tree`: which node stands in which,
-//! * `scope`: the kinds and the state of nodes,
-//! * `awaits`: awaits of tasks that are no nodes yet,
-//! * `work`: requests and wakes that are left when the tree has changed,
+//! * `tree`: which node is inside which,
+//! * `scope`: the kinds of nodes, and their state,
+//! * `awaits`: awaits of tasks, as long as they have no node,
+//! * `work`: requests and wakes that are still to be done when the tree has changed,
 //! * `delivery`: the rules by which requests are asked for, answered and lost,
 //! * `tasks`: requests to tasks, and the supervisor that looks at them at each poll,
 //! * `slot`: how a scope becomes a node, at the place where it is polled,

@@ -42,10 +42,10 @@ pub(crate) enum Kind {
     OwnChild,
 }
 
-/// How far a handler has come with a request.
+/// How far a handler has got with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// No request has reached it, or it has absorbed the last one.
+    /// No request has reached the handler, or it has absorbed the last one.
     Idle,
     /// It was asked, and acts once the handlers inside have passed the request on.
     Asked,
@@ -66,11 +66,11 @@ pub(crate) enum Presence {
     Dormant,
 }
 
-/// A task, as far as the delivery has to know it.
+/// The operations on tasks that the delivery needs.
 pub(crate) trait Task: Clone {
     fn is_done(&self) -> bool;
 
-    /// Whether it has a request that is not answered.
+    /// Whether the task has a request that is not answered.
     fn is_ending(&self) -> bool;
 
     fn set_ending(&self, ending: bool);
@@ -87,7 +87,7 @@ pub(crate) struct Scope<T> {
     pub(crate) kind: Kind,
     /// The moment at which the node was made.
     pub(super) born: u64,
-    /// Of a root: its task. Of a link: the awaited task.
+    /// In a root: its task. In a link: the awaited task.
     pub(super) task: Option<T>,
     pub(super) waker: RefCell<Option<LoopWaker>>,
 
@@ -104,8 +104,8 @@ pub(crate) struct Scope<T> {
 /// The state of a request on the side of its asker.
 #[derive(Debug)]
 pub(super) struct Asking {
-    /// Of a body, a timeout and a region: it has a request that is not answered. (A root keeps this
-    /// in its task, a handler in its answer.)
+    /// In a body, a timeout and a region: whether it has a request that is not answered. (A root
+    /// keeps this in its task, a handler in its answer.)
     pub(super) ending: Cell<bool>,
     /// The moment of the first delivery, 0 before: a `catch_cancel` that is younger is not asked.
     pub(super) first: Cell<u64>,
@@ -113,7 +113,7 @@ pub(super) struct Asking {
     pub(super) round: Cell<u64>,
     /// The number of handlers that were asked and have not answered.
     pub(super) open: Cell<usize>,
-    /// Handlers may have come that were not asked: `open` is to be counted anew.
+    /// Handlers may have been added that were not asked: `open` has to be counted anew.
     pub(super) changed: Cell<bool>,
     pub(super) came: Cell<Came>,
     pub(super) reason: RefCell<Option<CancelReason>>,
@@ -134,7 +134,7 @@ pub(super) enum Came {
 pub(super) struct Root<T> {
     /// The last request was made while the task was polled, in this very poll.
     pub(super) asked_in_poll: Cell<bool>,
-    /// The task was stepped since the request.
+    /// The task was polled since the request.
     pub(super) stepped: Cell<bool>,
     /// The moment of the last request that has reached the task.
     pub(super) reached_at: Cell<u64>,
@@ -200,7 +200,7 @@ impl<T> Scope<T> {
 
 /// The askers of a node.
 impl<T: Task> Node<T> {
-    /// Whether it asks the handlers inside.
+    /// Whether this node asks the handlers inside.
     pub(crate) fn is_asking(&self) -> bool {
         match (self.kind, &self.task) {
             (Kind::Root, Some(task)) => task.is_ending(),
@@ -228,19 +228,19 @@ impl<T: Task> Node<T> {
         .flatten()
     }
 
-    /// The innermost task, child or region that this is or stands in.
+    /// The innermost task, child or region that this node is or is inside of.
     pub(super) fn region(self: &Rc<Self>) -> Option<Rc<Self>> {
         let is_it = |node: &Self| matches!(node.kind, Kind::Root | Kind::Region);
         if is_it(self) { Some(Rc::clone(self)) } else { self.find_outwards(is_it) }
     }
 
-    /// The task or child that this stands in.
+    /// The task or child that this node is inside of.
     pub(super) fn root_around(&self) -> Option<Rc<Self>> {
         self.find_outwards(|node| node.kind == Kind::Root)
     }
 
-    /// Calls `f` with the askers around this node: the targets up to the innermost asked handler,
-    /// and that.
+    /// Calls `f` with the askers around this node: the innermost asked handler, and the targets
+    /// between it and this node.
     pub(super) fn for_each_asker(&self, mut f: impl FnMut(&Rc<Self>)) {
         self.outwards(|node| {
             let asks = node.is_asking();

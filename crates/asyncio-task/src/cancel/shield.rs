@@ -1,4 +1,4 @@
-//! Keeping a cancellation from a task that is awaited.
+//! Protects an awaited task from the cancellation of its awaiter.
 
 use std::borrow::BorrowMut;
 use std::fmt;
@@ -9,18 +9,19 @@ use std::task::{Context, Poll};
 use crate::error::JoinError;
 use crate::task::Task;
 
-/// Awaits `task` without passing requests to end on to it: the caller ends, the task goes on.
+/// Awaits `task` without passing requests to end on to it: if the caller is cancelled, the caller
+/// ends and the task goes on.
 ///
-/// Takes the handle, or `&mut` of it to keep it.
+/// Pass the handle, or `&mut` of the handle to keep it.
 ///
 /// # Cancel safety
 ///
-/// Dropping it leaves the task alone.
+/// Dropping the future leaves the task running.
 ///
 /// # From asyncio
 ///
-/// The same, for tasks; wrap a future in [`create_task`](crate::create_task()) first. To have
-/// requests *wait* for a few lines instead, see [`critical`](crate::critical()).
+/// `asyncio.shield`, for tasks only; wrap a future in [`create_task`](crate::create_task()) first.
+/// To make requests *wait* for a few lines instead, see [`critical`](crate::critical()).
 ///
 /// # Examples
 ///

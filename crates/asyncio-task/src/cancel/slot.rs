@@ -1,8 +1,8 @@
 //! Scopes and the tree: how a scope becomes a node, at the place where it is polled.
 //!
 //! A scope is a frame on the thread's stack while its body is polled, and nothing else, until
-//! something inside it registers or its body suspends: then it gets a node. So code that nobody
-//! cancels pays for pushing and popping frames.
+//! something inside it registers or its body suspends: then it gets a node. So code that is never
+//! cancelled pays only for pushing and popping frames.
 
 use std::any::Any;
 use std::cell::OnceCell;
@@ -34,7 +34,7 @@ impl Slot {
         with_frame(self, f)
     }
 
-    /// Runs `f`, which steps or drops children of this group.
+    /// Runs `f`, which polls or drops children of this group.
     pub(crate) fn run_children<R>(&self, f: impl FnOnce() -> R) -> R {
         with_boundary(self, f)
     }
@@ -46,7 +46,7 @@ impl Slot {
             .unwrap_or(false)
     }
 
-    /// Whether the code that runs stands in this scope, in the same task.
+    /// Whether the code that runs is inside this scope, in the same task.
     pub(crate) fn is_around(&self) -> bool {
         visit_frames(|frame, boundary| match boundary {
             true => ControlFlow::Break(false),
@@ -77,7 +77,7 @@ impl Slot {
         node
     }
 
-    /// To be called at the start of a poll: puts the node where the scope is being polled. `None`
+    /// Call this at the start of a poll: it puts the node where the scope is being polled. `None`
     /// without a node.
     #[inline]
     pub(crate) fn refresh(&self, cx: &Context<'_>) -> Option<&Rc<Node>> {
@@ -87,7 +87,7 @@ impl Slot {
         Some(node)
     }
 
-    /// To be called when the body has suspended: registers the scope.
+    /// Call this when the body has suspended: it registers the scope.
     pub(crate) fn suspended(&self, cx: &Context<'_>) -> &Rc<Node> {
         let node = self.register();
         node.note(cx);
@@ -116,14 +116,14 @@ impl fmt::Debug for Slot {
     }
 }
 
-/// Puts a node into the scope that is being polled, unless it is there.
+/// Puts a node into the scope that is being polled, unless it is there already.
 pub(super) fn follow_frames(node: &Rc<Node>) {
     if !stands_right(node) {
         node.move_to(enclosing(None));
     }
 }
 
-/// Whether `node` stands in the scope that is being polled.
+/// Whether `node` is directly inside the scope that is being polled.
 pub(super) fn stands_right(node: &Node) -> bool {
     node.parent().is_some_and(|parent| is_polled(&parent))
 }
@@ -166,9 +166,9 @@ pub(super) fn enclosing(of: Option<&Slot>) -> Option<Rc<Node>> {
     found.unwrap_or_else(|| root_outwards(outwards, None))
 }
 
-/// The number of frames inside the one of `slot`. A group that only steps or drops its children,
-/// without being polled, has boundaries on the stack but no frame: then its outermost boundary
-/// counts, since the group stands where that was pushed.
+/// The number of frames inside the one of `slot`. A group that only polls or drops its children,
+/// without being polled itself, has boundaries on the stack but no frame. Then its outermost
+/// boundary counts, because it was pushed at the group's place.
 fn depth_of(slot: &Slot) -> Option<usize> {
     let (mut depth, mut outermost) = (0, None);
     let own_frame = visit_frames(|frame, boundary| {
@@ -184,7 +184,7 @@ fn depth_of(slot: &Slot) -> Option<usize> {
     own_frame.or(outermost)
 }
 
-/// Makes a node for the group that steps the running child, if that has no scope of its own.
+/// Makes a node for the group that polls the running child, if that child has no scope of its own.
 #[inline]
 pub(super) fn register_group() {
     visit_frames(|frame, boundary| {
@@ -196,13 +196,13 @@ pub(super) fn register_group() {
     });
 }
 
-/// The node of the task that is being stepped.
+/// The node of the task that is being polled.
 pub(super) fn current_root() -> Option<Rc<Node>> {
     root_outwards(0, None)
 }
 
-/// The node of the task that is being stepped, or of the one so many groups further out. It is a
-/// child of `group` if that is given.
+/// The node of the task that is being polled, or of the task that many groups further out. The task
+/// is a child of `group` if that is given.
 fn root_outwards(outwards: usize, group: Option<&Slot>) -> Option<Rc<Node>> {
     let mut task = stepped_task()?;
     for _ in 0..outwards {
@@ -216,7 +216,7 @@ fn root_outwards(outwards: usize, group: Option<&Slot>) -> Option<Rc<Node>> {
     Some(root)
 }
 
-/// How many scopes around the caller have a request, if `task` is the one that runs.
+/// How many scopes around the caller have a request, if `task` is the running task.
 pub(crate) fn ending_scopes_of(task: &TaskRef) -> usize {
     if stepped_task().as_ref() != Some(task) {
         return 0;
@@ -229,7 +229,7 @@ pub(crate) fn ending_scopes_of(task: &TaskRef) -> usize {
         let node = frame.downcast_ref::<Slot>().and_then(Slot::node);
         count += usize::from(node.is_some_and(|node| match node.kind {
             Kind::Timeout => node.is_asking(),
-            // If the group was asked, the request is counted where that came from.
+            // If the group was asked, the request is counted at its origin.
             Kind::Body => node.is_asking() && node.parent().is_none_or(|group| !group.is_asking()),
             _ => false,
         }));
@@ -238,8 +238,8 @@ pub(crate) fn ending_scopes_of(task: &TaskRef) -> usize {
     count
 }
 
-/// Whether a target around the caller has a request: up to the task, the region, or the body of the
-/// group that the caller stands in.
+/// Whether a target around the caller has a request. The search ends at the task, the region, or
+/// the group's body that the caller is in.
 pub(crate) fn is_ending_here() -> bool {
     let ending = visit_frames(|frame, boundary| {
         let slot = frame.downcast_ref::<Slot>().filter(|_| !boundary);
@@ -259,7 +259,7 @@ pub(crate) fn is_ending_here() -> bool {
 mod tests {
     use super::*;
 
-    // Case scope_overflow: the group is stepping or dropping children, and is not polled itself.
+    // Case scope_overflow: the group is polling or dropping children, and is not polled itself.
     #[test]
     fn a_group_that_is_a_boundary_only_stands_where_that_was_pushed() {
         crate::run(async {

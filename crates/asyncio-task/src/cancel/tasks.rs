@@ -1,4 +1,4 @@
-//! Tasks and the tree: asking a task to end, and the supervisor that decides how it goes about it.
+//! Tasks and the tree: asking a task to end, and the supervisor that decides how the task ends.
 //!
 //! This is the layer between the delivery and the loop. It wakes nodes, forwards requests to
 //! awaited tasks, and looks at the request of a task before and after each of its polls.
@@ -28,7 +28,7 @@ pub(crate) fn cancel(task: &TaskRef, reason: CancelReason) -> bool {
 }
 
 /// Asks each of `tasks` to end, as `cancel` does. A task that another one of them awaits is asked
-/// once, so this takes time that grows with their number.
+/// once, so the time is linear in the number of tasks.
 pub fn cancel_all(tasks: impl IntoIterator<Item = TaskRef>, reason: &CancelReason) {
     let batch = moment();
     for task in tasks {
@@ -44,7 +44,7 @@ pub(crate) fn reason(message: Option<&str>, site: &'static Location<'static>) ->
     }
 }
 
-/// Counts one request less; the last takes back a request that has not been stepped.
+/// Counts one request less. At the last one, a request that was not delivered is withdrawn.
 pub(crate) fn uncancel(task: &TaskRef) -> usize {
     let left = task.remove_request();
     if left == 0 && task.is_ending() {
@@ -57,12 +57,12 @@ pub(crate) fn uncancel(task: &TaskRef) -> usize {
     left
 }
 
-/// Changes the tree by `f`, then does the work that this has left.
+/// Changes the tree by `f`, then does the work that `f` has queued.
 pub(crate) fn run<R>(f: impl FnOnce(&mut Work) -> R) -> R {
     finish(Work::default(), f)
 }
 
-/// As [`run`].
+/// Does the same as [`run`].
 fn finish<R>(mut work: Work, f: impl FnOnce(&mut Work) -> R) -> R {
     let result = f(&mut work);
     if !work.is_empty() {
@@ -86,7 +86,7 @@ fn work_off(mut work: Work) {
 
 /// Counts a request, and delivers it.
 fn request(task: &TaskRef, reason: CancelReason, work: &mut Work) {
-    // A request that comes round to a task which it has reached before goes no further, and counts
+    // A request that returns to a task which it has reached before goes no further, and counts
     // once.
     if task.is_done() || work.has_covered(task) {
         return;
@@ -122,7 +122,8 @@ pub(super) fn deliver(task: &TaskRef, reason: CancelReason, work: &mut Work) {
     }
 }
 
-/// In debug mode, has the loop report the task if it goes on for long. One without a node does not.
+/// In debug mode, makes the loop report the task if it goes on for long. A task without a node ends
+/// at once, so it is not watched.
 fn expect_end(task: &TaskRef) {
     let is_debug = with_running(|event_loop| event_loop.is_debug()).unwrap_or(false);
     if let Some(event_loop) = task.event_loop().filter(|_| is_debug) {
@@ -135,7 +136,7 @@ pub(super) fn root_of(task: &TaskRef) -> Option<Rc<Node>> {
     task.supervisor()?.into_any().downcast().ok()
 }
 
-/// A new node for a task, in charge of it.
+/// A new node for a task, and its supervisor.
 pub(super) fn new_root(task: TaskRef) -> Rc<Node> {
     let root = Node::new(Scope::new(Kind::Root, Some(task.clone())));
     // Without a node an earlier request would have ended the task before this poll.
@@ -154,7 +155,7 @@ fn root_or_link(task: &TaskRef) -> Option<Rc<Node>> {
     Some(root)
 }
 
-/// Has an await that was asked polled once the awaited task has ended.
+/// Makes sure that an await that was asked is polled once the awaited task has ended.
 fn expect_after(link: &Rc<Node>) {
     if link.waker.borrow().is_none() {
         // Only the kernel knew the await. Its task drops the link if the handle is not polled.
@@ -237,7 +238,7 @@ impl Node {
         self.mark_askers();
     }
 
-    /// Puts it into another parent, with the nodes inside.
+    /// Moves the node into another parent, with the nodes inside.
     pub(super) fn move_to(self: &Rc<Self>, parent: Option<Rc<Self>>) {
         if self.is_cleared() || self.is_in(parent.as_ref()) {
             return;
@@ -249,7 +250,7 @@ impl Node {
         self.tell_root_of_expected();
     }
 
-    /// The end of its scope.
+    /// Ends the node with its scope.
     pub(crate) fn leave(self: &Rc<Self>) {
         if self.is_cleared() {
             return;
@@ -277,18 +278,18 @@ impl Node {
         self.is_asking() && run(|work| self.is_to_end(work))
     }
 
-    /// Whether this handler is to do its part now.
+    /// Whether this handler is to act now.
     pub(crate) fn must_act(self: &Rc<Self>) -> bool {
         self.is_asking() && run(|work| self.is_to_act(work))
     }
 
-    /// Whether its scope is over.
+    /// Whether the node's scope is over.
     pub(crate) fn is_gone(&self) -> bool {
         let is_done = self.kind == Kind::Root && self.task.as_ref().is_some_and(TaskRef::is_done);
         is_done || self.is_cleared()
     }
 
-    /// Notes that its scope is being polled.
+    /// Notes that the node's scope is being polled.
     pub(crate) fn note(&self, cx: &Context<'_>) {
         self.see();
         if self.waker.borrow().as_ref().is_none_or(|waker| !waker.will_wake(cx)) {
@@ -298,7 +299,7 @@ impl Node {
         }
     }
 
-    /// Has its scope polled.
+    /// Wakes the task that polls the node's scope.
     pub(crate) fn wake(&self) {
         match (self.kind, &self.task) {
             (Kind::Root, Some(task)) => task.wake(),
@@ -320,8 +321,8 @@ impl Node {
         }
     }
 
-    /// The root around it, if its waker is not the one of that task. The waker of a combinator that
-    /// is not polled any more wakes no task, so this task has to look.
+    /// The root around the node, if the node's waker is not the task's own. The waker of a
+    /// combinator that is not polled any more wakes no task, so the task of the root has to check.
     fn root_with_other_waker(&self) -> Option<Rc<Self>> {
         let woken = self.waker.borrow().as_ref()?.task();
         self.root_around().filter(|root| woken.as_ref() != root.task.as_ref())

@@ -1,4 +1,4 @@
-//! The tree: which node stands in which.
+//! The tree: which node is inside which.
 //!
 //! This is a data structure only. It knows neither requests nor tasks, and calls no code but its
 //! own. The rules:
@@ -51,7 +51,7 @@ impl<T> Node<T> {
         self.parent.borrow().as_ref().map(Rc::as_ptr) == parent.map(Rc::as_ptr)
     }
 
-    /// Shows the nodes around this one to `visit`, the innermost first, until that breaks.
+    /// Calls `visit` with the nodes around this one, the innermost first, until it breaks.
     pub(super) fn outwards<R>(
         &self,
         mut visit: impl FnMut(&Rc<Self>) -> ControlFlow<R>,
@@ -66,7 +66,7 @@ impl<T> Node<T> {
         None
     }
 
-    /// The innermost of the nodes around this one that is as `is_it` says.
+    /// The innermost of the nodes around this one for which `is_it` returns true.
     pub(super) fn find_outwards(&self, is_it: impl Fn(&Self) -> bool) -> Option<Rc<Self>> {
         self.outwards(|node| match is_it(node) {
             true => ControlFlow::Break(Rc::clone(node)),
@@ -104,7 +104,7 @@ impl<T> Node<T> {
         drop(old);
     }
 
-    /// Has a node lead outwards to `parent`, which does not list it.
+    /// Makes a node lead outwards to `parent`, which does not list it.
     pub(super) fn hang(&self, parent: Option<Rc<Self>>) {
         let old = self.parent.replace(parent);
         drop(old);

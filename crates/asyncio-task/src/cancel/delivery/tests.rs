@@ -63,7 +63,7 @@ fn enter_with(kind: Kind, task: Option<Fake>, parent: &Scoped) -> Scoped {
     node
 }
 
-/// Does `f`, and returns the nodes that it wakes.
+/// Calls `f`, and returns the nodes that it wakes.
 fn does<R>(f: impl FnOnce(&mut Work<Fake>) -> R) -> (R, Vec<Scoped>) {
     let mut work = Work::default();
     let result = f(&mut work);
@@ -95,7 +95,7 @@ fn pass(node: &Scoped) -> Vec<Scoped> {
     does(|work| node.pass(work)).1
 }
 
-/// As a `catch_cancel` that was asked does. Returns the targets.
+/// Answers as a `catch_cancel` that was asked does. Returns the targets.
 fn absorb(node: &Scoped) -> Vec<Scoped> {
     node.detach();
     let targets = does(|work| node.absorb(work)).0;
@@ -221,7 +221,8 @@ fn a_lost_answer_has_the_request_delivered_afresh() {
     assert_eq!(late.answer.get(), Answer::Asked, "it is a new delivery");
 }
 
-// Rule 2: else the loss of many handlers would take time that grows with their square.
+// Rule 2: without it, the loss of many handlers would take time that grows with the square of their
+// number.
 #[test]
 fn a_lost_handler_is_counted_out_without_a_look() {
     let root = root();
@@ -319,18 +320,18 @@ fn an_await_forwards_a_request() {
     assert_eq!((looked, circle.0.requests.get()), (Look::Act, 0));
 }
 
-/// What happens to a random tree, each to a node that `usize` chooses.
+/// An event in a random tree; the `usize` chooses the node.
 #[derive(Clone, Debug)]
 enum Step {
     Enter(u8, usize),
     Await(usize),
     Ask(usize),
     Withdraw(usize),
-    /// Foreign code drops it.
+    /// Foreign code drops the node.
     Drop(usize),
-    /// Foreign code polls it from now on, or not any more.
+    /// Foreign code starts to poll the node, or stops.
     Aside(usize),
-    /// All that were woken are polled, and again, until none is.
+    /// All woken nodes are polled, again and again until no node is woken.
     Settle,
 }
 
@@ -351,7 +352,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// A task with a random tree of scopes.
 struct World {
     root: Scoped,
-    /// Without the root.
+    /// The nodes, without the root.
     nodes: Vec<Scoped>,
     /// Nodes that foreign code has stopped polling.
     aside: Vec<Scoped>,
@@ -470,7 +471,7 @@ impl World {
         }
     }
 
-    /// Polls the task, which polls down to `node`.
+    /// Polls the task, and the scopes from there down to `node`.
     fn poll(&mut self, node: &Scoped) {
         if self.ended || node.is_cleared() {
             return;
@@ -484,7 +485,7 @@ impl World {
         self.poll_along(&path);
     }
 
-    /// Each looks before it polls the next one, and again when that is pending.
+    /// Each scope calls `look` before it polls the next scope, and again when that is pending.
     fn poll_along(&mut self, path: &[Scoped]) {
         let Some((node, inner)) = path.split_first() else { return };
         if node.is_cleared() || is_one_of(node, &self.aside) {
@@ -542,7 +543,8 @@ impl World {
         true
     }
 
-    /// With no request around it any more, what has passed it on ends the task.
+    /// When no enclosing target has a request any more, a handler that has passed its request on
+    /// ends the task.
     fn wait_to_be_dropped(&mut self, node: &Scoped) {
         if node.answer.get() == Answer::Passed && node.ending_target().is_none() {
             let root = Rc::clone(&self.root);
@@ -567,7 +569,7 @@ impl World {
 /// The same trees in every run. `PROPTEST_CASES` asks for more of them, `PROPTEST_RNG_SEED` for
 /// others.
 fn config() -> ProptestConfig {
-    /// Any number.
+    /// Any node.
     const SEED: u64 = 20_261_130;
     let seed = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok());
     ProptestConfig {
