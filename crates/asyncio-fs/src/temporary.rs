@@ -141,7 +141,7 @@ impl DerefMut for NamedTemporaryFile {
 
 /// A directory that is removed, with everything in it, when this is dropped.
 ///
-/// Dropping hands the work to the executor, or does it in place where no loop runs;
+/// Dropping hands the work to the executor, or does it in place if no loop runs on this thread;
 /// [`close`](Self::close) waits for it and tells whether it went well.
 ///
 /// # Examples

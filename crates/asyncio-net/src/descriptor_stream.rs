@@ -82,7 +82,7 @@ impl DescriptorStream {
     ///
     /// # Panics
     ///
-    /// Where no loop runs.
+    /// If no loop runs on this thread.
     ///
     /// # Examples
     ///

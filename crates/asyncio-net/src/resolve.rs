@@ -269,7 +269,7 @@ pub struct AddrInfo {
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
@@ -304,7 +304,7 @@ pub fn getaddrinfo(
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///

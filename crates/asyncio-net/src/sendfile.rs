@@ -298,7 +298,7 @@ pub fn sendfile(
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///

@@ -18,7 +18,7 @@ use crate::transport::Transport;
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Cancel safety
 ///
@@ -55,7 +55,7 @@ pub fn open_unix_connection(
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Cancel safety
 ///
@@ -104,7 +104,7 @@ pub fn create_unix_connection<'a, P: Protocol + 'static>(
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Examples
 ///
@@ -139,7 +139,7 @@ where
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Examples
 ///

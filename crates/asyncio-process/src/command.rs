@@ -453,7 +453,7 @@ impl Command {
     ///
     /// # Panics
     ///
-    /// Where no loop runs.
+    /// If no loop runs on this thread.
     ///
     /// # Cancel safety
     ///
@@ -475,7 +475,7 @@ impl Command {
     ///
     /// # Panics
     ///
-    /// Where no loop runs.
+    /// If no loop runs on this thread.
     ///
     /// # Cancel safety
     ///
@@ -512,7 +512,7 @@ impl Command {
     ///
     /// # Panics
     ///
-    /// Where no loop runs.
+    /// If no loop runs on this thread.
     ///
     /// # Cancel safety
     ///

@@ -25,7 +25,7 @@ use crate::waiters::Waiters;
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///

@@ -1,4 +1,4 @@
-//! How tasks and promises fail.
+//! The errors of tasks and promises.
 
 use std::error::Error;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use asyncio_loop::{CancelReason, Panic};
 
-/// Why a task has no value.
+/// The reason why a task has no value.
 ///
 /// # Examples
 ///
@@ -21,7 +21,8 @@ use asyncio_loop::{CancelReason, Panic};
 /// });
 /// ```
 ///
-/// It converts into an [`io::Error`], so a task that gives an `io::Result` is awaited with `??`:
+/// It converts into an [`io::Error`], so in a function of `io::Result`, a task that returns an
+/// `io::Result` is awaited with `??`:
 ///
 /// ```
 /// use std::io;
@@ -37,9 +38,9 @@ use asyncio_loop::{CancelReason, Panic};
 /// ```
 #[derive(Debug)]
 pub enum JoinError {
-    /// It was cancelled.
+    /// The task was cancelled.
     Cancelled(CancelReason),
-    /// It panicked.
+    /// The task panicked.
     Panicked(Panic),
 }
 
@@ -97,8 +98,8 @@ impl From<JoinError> for io::Error {
     }
 }
 
-/// An error that a promise was given; shared by all its awaiters. It may go to other threads, so
-/// `?` turns a [`PromiseError`] into any boxed error.
+/// The error of a promise, shared by all its awaiters. It is `Send + Sync`, so `?` turns a
+/// [`PromiseError`] into any boxed error.
 ///
 /// # Examples
 ///
@@ -121,7 +122,7 @@ impl From<JoinError> for io::Error {
 /// ```
 pub type Exception = Arc<dyn Error + Send + Sync>;
 
-/// Why a promise has no value.
+/// The reason why a promise has no value.
 ///
 /// # Examples
 ///
@@ -137,11 +138,11 @@ pub type Exception = Arc<dyn Error + Send + Sync>;
 /// ```
 #[derive(Clone, Debug)]
 pub enum PromiseError {
-    /// It is pending: only asked without waiting.
+    /// The promise is pending. Only calls that do not wait return this.
     Pending,
-    /// It was cancelled.
+    /// The promise was cancelled.
     Cancelled(CancelReason),
-    /// It was given an error instead.
+    /// The promise was given an error instead of a value.
     Exception(Exception),
 }
 
@@ -164,7 +165,7 @@ impl PromiseError {
         matches!(self, Self::Cancelled(_))
     }
 
-    /// The error that it was given.
+    /// The error that the promise was given.
     ///
     /// # Examples
     ///
@@ -205,7 +206,7 @@ impl Error for PromiseError {
     }
 }
 
-/// The promise is done already; the value that was refused comes back in the field.
+/// The error of setting a promise that is done already. The field gives the refused value back.
 ///
 /// # Examples
 ///

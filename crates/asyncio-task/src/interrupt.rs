@@ -1,4 +1,4 @@
-//! What Ctrl-C does to a run.
+//! Ctrl-C during a run.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -27,7 +27,7 @@ struct State {
 }
 
 impl MainInterrupt {
-    /// Only on the main thread, and only where nobody else handles the signal.
+    /// `None` except on the main thread, and if another handler of the signal is installed.
     pub(crate) fn new(event_loop: &LoopRef) -> Option<Self> {
         let state = Rc::new(State::default());
         let (told, this) = (Rc::clone(&state), event_loop.clone());
@@ -35,12 +35,12 @@ impl MainInterrupt {
         Some(Self { state, _interrupt: interrupt })
     }
 
-    /// Says what a run came to, if Ctrl-C had a part in it.
+    /// The result of a run that Ctrl-C has ended.
     pub(crate) fn explain<T>(&self, result: Result<T, RunError>) -> Result<T, RunError> {
         let count = self.state.count.get();
         match result {
             Err(RunError::Stopped) if count > 1 => Err(RunError::Interrupted),
-            // If somebody else had cancelled the task as well, that is what counts.
+            // If other code had cancelled the task as well, that cancellation counts.
             Err(RunError::Cancelled) if count > 0 && self.state.is_only_reason() => {
                 Err(RunError::Interrupted)
             }
@@ -49,11 +49,12 @@ impl MainInterrupt {
     }
 }
 
-/// Ends the process as Ctrl-C does where nobody handles it. Returns if somebody handles it by now.
+/// Ends the process as Ctrl-C does when it is not handled. Returns if a handler is installed by
+/// now.
 #[cold]
 pub(crate) fn end_process() {
     if is_default_signal(Signal::INT) {
-        // What was printed is kept, as at any other end of a process. Its reader may be gone.
+        // Printed output is flushed, as at any other end of a process. Its reader may be gone.
         let _ = io::stdout().flush();
         // It returns if the signal is blocked.
         let _ = raise_signal(Signal::INT);
@@ -86,7 +87,7 @@ impl fmt::Debug for MainInterrupt {
 }
 
 pin_project! {
-    /// The main future, which says which task it is.
+    /// The main future, which notes its task when it is polled.
     pub(crate) struct Main<F> {
         #[pin]
         future: F,

@@ -1,4 +1,4 @@
-//! Doing something at regular moments.
+//! Intervals: ticks at regular moments.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,7 +16,7 @@ use crate::sleep::{Sleep, sleep_until};
 ///
 /// # Panics
 ///
-/// If `period` is zero. The first [`tick`](Interval::tick) panics where no loop runs.
+/// If `period` is zero. The first [`tick`](Interval::tick) panics if no loop runs on this thread.
 ///
 /// # From asyncio
 ///
@@ -44,11 +44,11 @@ pub fn interval(period: Duration) -> Interval {
 
 /// Ticks at `start`, and then every `period`.
 ///
-/// A `start` that is over counts as missed ticks.
+/// If `start` is in the past, the ticks up to now count as missed.
 ///
 /// # Panics
 ///
-/// As for [`interval`](fn@interval).
+/// As [`interval`](fn@interval).
 ///
 /// # Examples
 ///
@@ -67,7 +67,7 @@ pub fn interval_at(start: LoopTime, period: Duration) -> Interval {
     Interval::new(Some(start), period)
 }
 
-/// What an [`Interval`] does about moments that went by before it was asked for the next tick.
+/// How an [`Interval`] treats moments that passed before the next tick was asked for.
 ///
 /// With a period of 1 s, and work that takes 2.5 s after the tick at 0:
 ///
@@ -79,13 +79,13 @@ pub fn interval_at(start: LoopTime, period: Duration) -> Interval {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[doc(alias = "MissedTickBehavior")]
 pub enum MissedTicks {
-    /// Every moment has its tick: those that were missed come one a turn, until the interval has
-    /// caught up.
+    /// Every moment gets its tick: the missed ones come one per turn, until the interval has caught
+    /// up.
     #[default]
     Burst,
     /// The next tick comes a whole period after the late one, and so do all others.
     Delay,
-    /// Moments that were missed have one tick together; the next tick is on time again.
+    /// All missed moments get one tick together; the next tick is on time again.
     Skip,
 }
 
@@ -107,7 +107,7 @@ impl Interval {
         Self { period, missed: MissedTicks::default(), next, sleep: None }
     }
 
-    /// Says what happens to ticks that were missed. [`MissedTicks::Burst`] unless it is said.
+    /// Sets what happens to missed ticks. Default: [`MissedTicks::Burst`].
     ///
     /// # Examples
     ///
@@ -131,18 +131,18 @@ impl Interval {
         Self { missed, ..self }
     }
 
-    /// Waits for the next tick. Returns the moment that it stands for, which is over if the tick is
-    /// late.
+    /// Waits for the next tick, and returns its moment, which is in the past if the tick is late.
     ///
-    /// It takes one turn of the loop at least, so a burst of late ticks lets other tasks run.
+    /// The wait takes at least one turn of the loop, so other tasks run during a burst of late
+    /// ticks.
     ///
     /// # Panics
     ///
-    /// When polled where no loop runs.
+    /// When polled if no loop runs on this thread.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has taken no tick: the next call gives it.
+    /// Dropping the future loses no tick: the next call returns it.
     pub fn tick(&mut self) -> Tick<'_> {
         Tick { interval: self }
     }
@@ -153,16 +153,16 @@ impl Interval {
         self.period
     }
 
-    /// Starts anew: the next tick comes one period from now.
+    /// Restarts the interval: the next tick comes one period from now.
     ///
     /// # Panics
     ///
-    /// Where no loop runs.
+    /// If no loop runs on this thread.
     pub fn reset(&mut self) {
         self.reset_at(running_loop().time() + self.period);
     }
 
-    /// Starts anew: the next tick comes at `start`.
+    /// Restarts the interval: the next tick comes at `start`.
     pub fn reset_at(&mut self, start: LoopTime) {
         (self.next, self.sleep) = (Some(start), None);
     }
@@ -177,7 +177,7 @@ impl Interval {
         Poll::Ready(due)
     }
 
-    /// Takes the tick that is due, and finds the moment of the one after it.
+    /// Takes the due tick, and computes the moment of the tick after it.
     fn advance(&mut self, due: LoopTime, now: LoopTime) {
         let next = due + self.period;
         self.next = Some(match self.missed {

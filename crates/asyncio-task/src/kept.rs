@@ -1,4 +1,4 @@
-//! What belongs to a loop, owned by something that any thread may drop.
+//! Values that belong to a loop, with an owner that any thread may drop.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -12,8 +12,9 @@ use send_wrapper::SendWrapper;
 
 /// A value that the loop keeps until this is dropped, or until the loop is closed.
 ///
-/// What other libraries are given as `Send` is dropped on any thread, and after the loop, too. The
-/// value itself never leaves the loop's thread, and is always dropped there.
+/// Other libraries drop the `Send` values that they are given on any thread, even after the loop
+/// has been closed. The kept value itself never leaves the loop's thread, and is always dropped
+/// there.
 pub struct Kept<T: 'static> {
     /// `None` while this is dropped.
     place: Option<SendWrapper<Place<T>>>,
@@ -31,7 +32,7 @@ struct Place<T> {
 }
 
 impl<T> Kept<T> {
-    /// On the thread of the loop.
+    /// Keeps `value` in the loop. Call this on the loop's thread.
     #[must_use]
     pub fn new(event_loop: &LoopRef, value: T) -> Self {
         let (value, keeper) = (Rc::new(value), event_loop.local::<Keeper>());
@@ -54,8 +55,8 @@ impl<T> Kept<T> {
         place.value.upgrade()
     }
 
-    /// Has the loop do this with the value, which it keeps no longer. False if the loop is closed,
-    /// and the value gone.
+    /// Makes the loop call `what` with the value, and then keep the value no longer. False if the
+    /// loop is closed, and the value dropped.
     pub fn send_home(mut self, what: impl FnOnce(Rc<T>) + Send + 'static) -> bool {
         let Some(place) = self.place.take() else { return false };
         give_back(&self.home, place, |place| {
@@ -74,14 +75,15 @@ fn give_back<T: 'static>(
     what: impl FnOnce(Place<T>) + Send + 'static,
 ) -> bool {
     let sent = home.call_soon_threadsafe(move || what(place.take()));
-    // Refused: the loop is closed, and has dropped the value. Bare memory is left.
+    // The call was refused: the loop is closed, and has dropped the value. Only bare memory is
+    // left.
     sent.map_err(mem::forget).is_ok()
 }
 
 impl<T> Drop for Place<T> {
     fn drop(&mut self) {
         let Some(keeper) = self.keeper.upgrade() else { return };
-        // Dropped when nothing is borrowed.
+        // The value is dropped with nothing borrowed.
         let _value = keeper.0.borrow_mut().remove(self.key);
     }
 }

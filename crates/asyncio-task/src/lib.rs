@@ -1,7 +1,7 @@
 //! Tasks, promises, cancellation, timeouts, groups and runners of `asyncio`.
 //!
-//! Most programs use the facade crate `asyncio`. This crate stands on the loop
-//! ([`asyncio_loop`]) and knows nothing of sockets.
+//! Most programs use the facade crate `asyncio`. This crate is built on the loop ([`asyncio_loop`])
+//! and knows nothing of sockets.
 //!
 //! ```
 //! use std::time::Duration;
@@ -18,11 +18,11 @@
 //! assert_eq!(total, 42);
 //! ```
 //!
-//! Where next: [`run`] and [`Runner`] to start, [`create_task`] and [`Task`], [`sleep`](fn@sleep)
-//! and [`yield_now`], [`create_future`] and [`Promise`] to bridge from callbacks. Several at once:
-//! [`task_group`], [`scope`](fn@scope), [`gather`](fn@gather), [`race`](fn@race),
-//! [`wait`](fn@wait). To end them: [`timeout`](fn@timeout), [`Task::cancel`],
-//! [`finally`](fn@finally), [`catch_cancel`](fn@catch_cancel). With threads: [`to_thread`],
+//! Where to look next: [`run`] and [`Runner`] to start, [`create_task`] and [`Task`],
+//! [`sleep`](fn@sleep) and [`yield_now`], [`create_future`] and [`Promise`] to bridge from
+//! callbacks. Several tasks at once: [`task_group`], [`scope`](fn@scope), [`gather`](fn@gather),
+//! [`race`](fn@race), [`wait`](fn@wait). Endings: [`timeout`](fn@timeout), [`Task::cancel`],
+//! [`finally`](fn@finally), [`catch_cancel`](fn@catch_cancel). Threads: [`to_thread`],
 //! [`LoopThread`], [`LoopPool`], [`run_coroutine_threadsafe`].
 //!
 //! # Features

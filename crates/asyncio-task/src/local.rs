@@ -1,4 +1,4 @@
-//! A future that stays on its thread, for callers that ask for `Send`.
+//! `local`: futures that stay on their thread, for libraries that require `Send`.
 
 use std::fmt;
 use std::panic::Location;
@@ -9,13 +9,14 @@ use std::thread;
 use pin_project_lite::pin_project;
 use send_wrapper::SendWrapper;
 
-/// Makes a future `Send` that must stay on this thread, and checks at every poll that it does.
+/// Wraps a future that must stay on this thread in one that is `Send`, and checks the thread at
+/// every poll.
 ///
 /// Futures of `asyncio` are not `Send`: [`sleep`](crate::sleep()), [`timeout`](crate::timeout()),
 /// [`gather`](crate::gather()), [`to_thread`](crate::to_thread), tasks and promises belong to the
-/// loop of the thread that polls them. Some libraries ask for `Send` futures although they poll
-/// them where they were made: axum's handlers, tower's services, `async_trait`. Wrap the body of
-/// such a handler:
+/// loop of the thread that polls them. Some libraries require `Send` futures although they poll
+/// them on the thread where they were made: axum's handlers, tower's services, `async_trait`. Wrap
+/// the body of such a handler:
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,12 +38,12 @@ use send_wrapper::SendWrapper;
 /// assert_eq!(run(route(handler)), "slow");
 /// ```
 ///
-/// With the feature `send`.
+/// Needs the feature `send`.
 ///
 /// # Panics
 ///
-/// When it is polled or dropped on another thread than the one on which `local` was called: a
-/// library that moves its futures between threads cannot have this one. The future is leaked then.
+/// When it is polled or dropped on another thread than the one on which `local` was called, because
+/// a library moves its futures between threads. The inner future is leaked then.
 ///
 /// # Cancel safety
 ///

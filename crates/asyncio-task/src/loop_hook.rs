@@ -1,5 +1,5 @@
-//! A function that is told of each loop that a runner makes. The monitor of asyncio-monitor comes
-//! by it; a program without one has an empty cell here.
+//! A function that is called with each loop that a runner makes. asyncio-monitor installs its
+//! monitor by it; in a program without a monitor this is an empty cell.
 
 use std::sync::OnceLock;
 
@@ -7,8 +7,8 @@ use asyncio_loop::LoopRef;
 
 static HOOK: OnceLock<fn(&LoopRef)> = OnceLock::new();
 
-/// Has `hook` called with each loop that a [`Runner`](crate::Runner) makes from now on, on its
-/// thread and before its first run. Later calls do nothing.
+/// From now on, calls `hook` with each loop that a [`Runner`](crate::Runner) makes, on the loop's
+/// thread and before its first run. Later calls of `set_loop_hook` do nothing.
 pub fn set_loop_hook(hook: fn(&LoopRef)) {
     let _ = HOOK.set(hook);
 }

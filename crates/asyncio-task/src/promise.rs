@@ -1,4 +1,4 @@
-//! A value that comes later: asyncio's future.
+//! Promises: values that are set later (asyncio's `Future`).
 
 mod waiting;
 
@@ -21,11 +21,11 @@ use waiting::{DoneCallback, Place, Waiting};
 
 use crate::error::{Exception, InvalidState, PromiseError};
 
-/// A promise of the running loop.
+/// Makes a promise that belongs to the running loop.
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -48,26 +48,25 @@ pub fn create_future<T>() -> Promise<T> {
     promise.unwrap_or_else(|error| panic!("cannot create a future: {error}"))
 }
 
-/// A value that somebody sets once and any number of others wait for: `asyncio.Future`.
+/// A value that is set once, and that any number of tasks can await: `asyncio.Future`.
 ///
-/// Clones are handles to the same promise. Awaiting one gives a clone of the value; once it is
-/// there, awaiting does not suspend. Callbacks run in the turn after.
+/// Clones are handles to the same promise. Awaiting a promise gives a clone of the value, and does
+/// not suspend once the value is set. Callbacks run in the turn after the value was set.
 ///
-/// A promise that was given an error which nobody looked at is reported to the loop's exception
-/// handler when its last handle goes.
+/// If a promise was given an error that was never retrieved, the loop's exception handler gets a
+/// report when the last handle is dropped.
 ///
 /// # Cancel safety
 ///
 /// Dropping a handle that waits leaves the promise as it is. When the wait is *cancelled*, with its
-/// task or by a timeout or group around it, so is the promise; keep a promise that others need in
-/// a task, and [`shield`](crate::shield()) that.
+/// task or by a timeout or group around it, the promise is cancelled too. To protect a promise that
+/// others need, await it in a task of its own and [`shield`](crate::shield()) that task.
 ///
 /// # From asyncio
 ///
 /// Errors are `Arc<dyn Error + Send + Sync>`, shared by all waiters. The value must be `Clone` to
 /// be awaited or taken by [`result`](Self::result); [`with_result`](Self::with_result) lends it.
-/// Reading and awaiting are by value: `InvalidStateError` of a pending promise is
-/// [`PromiseError::Pending`].
+/// `InvalidStateError` for reading a pending promise is [`PromiseError::Pending`].
 ///
 /// # Examples
 ///
@@ -87,13 +86,13 @@ pub fn create_future<T>() -> Promise<T> {
 #[doc(alias = "Future")]
 pub struct Promise<T> {
     shared: Rc<Shared<T>>,
-    /// Where this handle waits, if it does.
+    /// The place of this handle among the waiters, if it waits.
     place: Cell<Place>,
 }
 
 struct Shared<T> {
     state: RefCell<State<T>>,
-    /// Whether somebody has looked at the error.
+    /// Whether the error was retrieved.
     observed: Cell<bool>,
     event_loop: OnceCell<LoopRef>,
     site: Cell<&'static Location<'static>>,
@@ -105,8 +104,9 @@ enum State<T> {
 }
 
 impl<T> Shared<T> {
-    /// All of it known beforehand, and the rest filled in where it is: what is built in pieces on
-    /// the stack and moved to the heap makes the processor wait for its own stores.
+    /// The initial value is a constant, and the other fields are set in place. A value that is
+    /// built in pieces on the stack and then moved to the heap makes the processor wait for its own
+    /// stores.
     const fn new() -> Self {
         Self {
             state: RefCell::new(State::Pending(Waiting::NOBODY)),
@@ -121,7 +121,7 @@ impl<T> Shared<T> {
     }
 }
 
-/// Calls back with the promise that is there by then.
+/// Calls the callback with a new handle to the promise.
 fn call<T, F>(callback: F, promise: Rc<Cell<Option<Promise<T>>>>) -> impl FnOnce()
 where
     F: FnOnce(&Promise<T>),
@@ -134,7 +134,7 @@ where
 }
 
 impl<T> Promise<T> {
-    /// A pending promise of a loop.
+    /// Makes a pending promise that belongs to `event_loop`.
     ///
     /// # Examples
     ///
@@ -189,7 +189,7 @@ impl<T> Promise<T> {
         })
     }
 
-    /// Gives it an error instead of a value.
+    /// Gives the promise an error instead of a value.
     ///
     /// # Errors
     ///
@@ -218,8 +218,8 @@ impl<T> Promise<T> {
         })
     }
 
-    /// Cancels the promise: its awaiters get [`PromiseError::Cancelled`]. False if it is done
-    /// already.
+    /// Cancels the promise: its awaiters get [`PromiseError::Cancelled`]. Returns false if the
+    /// promise is done already.
     ///
     /// # Examples
     ///
@@ -257,7 +257,7 @@ impl<T> Promise<T> {
         self.settle(Err(PromiseError::Cancelled(CancelReason::new(message)))).is_ok()
     }
 
-    /// To cancel a promise that was given an error says that somebody knows of the error.
+    /// Cancelling a promise that was given an error counts as retrieving the error.
     fn mark_seen(&self) {
         if self.is_done() {
             self.shared.observed.set(true);
@@ -274,7 +274,8 @@ impl<T> Promise<T> {
         Ok(())
     }
 
-    /// The state, to be changed, unless somebody looks at it: that is only ever so when it is done.
+    /// The state, to be changed. `None` while it is borrowed, which happens only when the promise
+    /// is done.
     fn state_if_pending(&self) -> Option<RefMut<'_, State<T>>> {
         self.shared.state.try_borrow_mut().ok()
     }
@@ -299,7 +300,7 @@ impl<T> Promise<T> {
         matches!(*self.shared.state.borrow(), State::Done(_))
     }
 
-    /// Whether it was cancelled.
+    /// Whether the promise was cancelled.
     ///
     /// # Examples
     ///
@@ -322,7 +323,7 @@ impl<T> Promise<T> {
     ///
     /// # Errors
     ///
-    /// [`PromiseError`]: it is pending, was cancelled, or was given an error.
+    /// [`PromiseError`] if the promise is pending, was cancelled, or was given an error.
     ///
     /// # Examples
     ///
@@ -343,7 +344,7 @@ impl<T> Promise<T> {
         self.with_result(|result| result.cloned().map_err(Clone::clone))
     }
 
-    /// Shows the outcome to `look`, whose result is returned.
+    /// Calls `look` with the outcome, and returns its result.
     ///
     /// # Examples
     ///
@@ -370,11 +371,11 @@ impl<T> Promise<T> {
         }
     }
 
-    /// The error that it was given, or `None` if it has a value.
+    /// The error that the promise was given, or `None` if it has a value.
     ///
     /// # Errors
     ///
-    /// [`PromiseError`]: it is pending, or was cancelled.
+    /// [`PromiseError`] if the promise is pending or was cancelled.
     ///
     /// # Examples
     ///
@@ -401,8 +402,7 @@ impl<T> Promise<T> {
     /// context; in the next turn if it is done already. Callbacks run in the order in which they
     /// were added.
     ///
-    /// What is returned is the registration, for
-    /// [`remove_done_callback`](Self::remove_done_callback).
+    /// Returns the registration, for [`remove_done_callback`](Self::remove_done_callback).
     ///
     /// # Examples
     ///
@@ -471,8 +471,8 @@ impl<T> Promise<T> {
         callback
     }
 
-    /// Takes a callback back that has not been scheduled yet; returns how many registrations that
-    /// ended: 1, or 0 if the promise is done or does not know it.
+    /// Removes a callback that has not been scheduled yet. Returns the number of removed
+    /// registrations: 1, or 0 if the promise is done or does not have the callback.
     ///
     /// # Examples
     ///
@@ -499,7 +499,7 @@ impl<T> Promise<T> {
         usize::from(removed.is_some())
     }
 
-    /// The loop that it belongs to.
+    /// The loop that the promise belongs to.
     ///
     /// # Examples
     ///
@@ -561,7 +561,8 @@ impl<T: Clone> Future for Promise<T> {
             });
         }
         self.check_loop();
-        // Made while nothing is borrowed: a foreign one may use the promise when it is cloned.
+        // The waker is cloned with nothing borrowed: the clone function of a foreign waker may use
+        // the promise.
         let waker = LoopWaker::waiting(cx, Wait::promise(self.shared.site.get()));
         let mut state = self.shared.state.borrow_mut();
         let State::Pending(waiting) = &mut *state else {
@@ -589,7 +590,7 @@ impl<T> Drop for Promise<T> {
             return;
         }
         if is_cancelling() {
-            // The task that waits here was cancelled: the value is not wanted any more.
+            // The task that waits here was cancelled, so the promise is cancelled too.
             self.cancel();
             return;
         }

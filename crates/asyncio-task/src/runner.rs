@@ -16,30 +16,30 @@ use crate::shutdown::{EXECUTOR_TIMEOUT, GRACE_PERIOD, Leftovers, end_jobs};
 
 /// Runs `future` as the main task of a new loop, and returns its value.
 ///
-/// When it is done, every task that is left is cancelled and waited for, the default executor's
-/// jobs are waited for, and the loop is closed. Tasks that take longer over their cleanup than the
-/// [grace period](RunnerBuilder::grace_period) are named in a report, and dropped.
+/// When the future is done, all remaining tasks are cancelled and awaited, the default executor's
+/// jobs are awaited, and the loop is closed. Tasks whose cleanup takes longer than the [grace
+/// period](RunnerBuilder::grace_period) are reported by name, and dropped.
 ///
 /// On the main thread of a program that does not handle it, Ctrl-C cancels the main task, and a
-/// second one ends it at once. When all is cleaned up as above, the process ends by `SIGINT`, as it
-/// would have without a handler: the process that waits for it sees that, and a shell stops the
-/// script that it runs. What the caller holds is not dropped then. To go on instead, catch the
-/// request ([`catch_cancel`](crate::catch_cancel())), or use [`Runner::run`], which returns
-/// [`RunError::Interrupted`]; or listen yourself ([`ctrl_c`](asyncio_loop::ctrl_c()),
-/// [`Signals`](asyncio_loop::Signals)): while somebody on this loop does, the main task is not
+/// second Ctrl-C stops the run at once. After the cleanup described above, the process ends by
+/// `SIGINT`, as it would without a handler: its parent sees that, and a shell stops the script that
+/// it runs. Values of the caller are not dropped then. To go on instead, catch the request
+/// ([`catch_cancel`](crate::catch_cancel())), or use [`Runner::run`], which returns
+/// [`RunError::Interrupted`], or listen for the signal ([`ctrl_c`](asyncio_loop::ctrl_c()),
+/// [`Signals`](asyncio_loop::Signals)): while a listener exists on this loop, the main task is not
 /// cancelled.
 ///
 /// # Panics
 ///
-/// With the future's own panic. If a loop is running on this thread already (the message names
-/// where it was started), if the operating system gives no poller, and if the main task is
-/// cancelled. [`Runner::run`] has errors for these.
+/// With the future's own panic. Also if a loop is running on this thread already (the message names
+/// where it was started), if the operating system refuses a poller, and if the main task is
+/// cancelled. [`Runner::run`] returns errors for a running loop and a cancelled task.
 ///
 /// # From asyncio
 ///
-/// `asyncio.run`. An exception of the main coroutine is a panic or a value here: return a `Result`.
-/// There is no `KeyboardInterrupt` on its way through the callers: the process ends where it would
-/// be raised.
+/// `asyncio.run`. Where the main coroutine raises an exception, the main future returns a `Result`.
+/// No `KeyboardInterrupt` travels through the callers: the process ends at the point where asyncio
+/// raises it.
 ///
 /// # Examples
 ///
@@ -51,9 +51,9 @@ pub fn run<F: IntoFuture>(future: F) -> F::Output {
     Runner::builder().run(future)
 }
 
-/// A step that takes longer is reported while it does.
+/// The watchdog's default limit: a step that takes longer is reported while it runs.
 const STUCK_AFTER: Duration = Duration::from_millis(100);
-/// How many events a runner has recorded, at most: 32 MB of them.
+/// The maximum number of recorded events of a runner, which take 32 MB.
 const RECORDED_EVENTS: usize = 1 << 20;
 
 type LoopFactory = Box<dyn FnOnce() -> io::Result<EventLoop>>;
@@ -87,7 +87,8 @@ pub struct RunnerBuilder {
 }
 
 impl RunnerBuilder {
-    /// Turns the loop's debug mode on or off. Default: as `ASYNCIO_DEBUG` in the environment says.
+    /// Turns the loop's debug mode on or off. Default: the value of `ASYNCIO_DEBUG` in the
+    /// environment.
     ///
     /// # Examples
     ///
@@ -101,9 +102,9 @@ impl RunnerBuilder {
         self
     }
 
-    /// How long a callback or a poll may take until a watchdog reports that it blocks the loop,
-    /// while it still does: 100 ms without a call of this. `None` switches the watchdog off. A loop
-    /// with virtual time has none. See [`LoopRef::set_watchdog`].
+    /// The time after which a watchdog reports a callback or a poll that blocks the loop, while it
+    /// still runs. Default: 100 ms. `None` switches the watchdog off. A loop with virtual time has
+    /// no watchdog. See [`LoopRef::set_watchdog`].
     ///
     /// # Examples
     ///
@@ -121,8 +122,8 @@ impl RunnerBuilder {
         self
     }
 
-    /// Has the loop report tasks that return a `Result<T, E>` with an error at which nobody looks.
-    /// Call it once for each type of output. See [`LoopRef::report_errors`].
+    /// Makes the loop report tasks that return an error of a `Result<T, E>` which is never
+    /// retrieved. Call it once for each type of output. See [`LoopRef::report_errors`].
     ///
     /// # Examples
     ///
@@ -141,13 +142,13 @@ impl RunnerBuilder {
         self
     }
 
-    /// Records the last million events of the loop, and writes them to this file when the runner is
-    /// closed, in the format of Perfetto and `chrome://tracing`: see
-    /// [`LoopRef::record`] and [`Recorder::keep_in`](asyncio_loop::inspect::Recorder::keep_in).
+    /// Records the last million events of the loop, and writes them to `file` when the runner is
+    /// closed, in the format of Perfetto and `chrome://tracing`: see [`LoopRef::record`] and
+    /// [`Recorder::keep_in`](asyncio_loop::inspect::Recorder::keep_in).
     ///
-    /// Without a call of this, `ASYNCIO_RECORD=FILE` in the environment does the same for the first
-    /// runner of the process. Child processes inherit the variable, and those that have a runner
-    /// write the same file, unless they are started without it.
+    /// Without this call, `ASYNCIO_RECORD=FILE` in the environment does the same for the first
+    /// runner of the process. Child processes inherit the variable, and a child that has a runner
+    /// writes the same file, unless it is started without the variable.
     ///
     /// # Examples
     ///
@@ -165,7 +166,7 @@ impl RunnerBuilder {
         self
     }
 
-    /// Has the loop made by `factory`, once, when it is first needed.
+    /// Makes the loop by `factory`, which is called once, when the loop is first needed.
     ///
     /// # Examples
     ///
@@ -187,8 +188,8 @@ impl RunnerBuilder {
         self
     }
 
-    /// Has the loop run inside another one, on this thread: as the guest of the host that `make`
-    /// gives, once, when the loop is made (see [`LoopRef::set_host`]).
+    /// Runs the loop inside another one, on this thread, as the guest of the host that `make`
+    /// returns. `make` is called once, when the loop is made (see [`LoopRef::set_host`]).
     ///
     /// # Examples
     ///
@@ -214,8 +215,8 @@ impl RunnerBuilder {
         self
     }
 
-    /// Has virtual time on the loop (see [`LoopBuilder::virtual_time`]), unless a loop factory
-    /// makes it.
+    /// Gives the loop virtual time (see [`LoopBuilder::virtual_time`]), unless a loop factory makes
+    /// the loop.
     ///
     /// [`LoopBuilder::virtual_time`]: asyncio_loop::LoopBuilder::virtual_time
     ///
@@ -235,8 +236,8 @@ impl RunnerBuilder {
         self
     }
 
-    /// How long closing waits for the cleanup of tasks that are left, before it reports each of
-    /// them to the exception handler and drops it. Default: 10 seconds.
+    /// How long closing waits for the cleanup of remaining tasks, before it reports each of them to
+    /// the exception handler and drops it. Default: 10 seconds.
     ///
     /// # Examples
     ///
@@ -339,12 +340,12 @@ impl fmt::Debug for RunnerBuilder {
     }
 }
 
-/// A loop for several runs.
+/// A loop that is used for several runs.
 ///
-/// Tasks that are left over from one run stand still until the next. Closing the runner, or
-/// dropping it, cancels what is left, waits for that and for the default executor's jobs, and
-/// closes the loop. All runs share one
-/// context: what one sets the next one sees, and nobody outside.
+/// Tasks that remain after one run stand still until the next. Closing or dropping the runner
+/// cancels the remaining tasks, waits for them and for the default executor's jobs, and closes the
+/// loop. All runs share one context: a variable that one run sets is visible in the next, and not
+/// outside.
 ///
 /// # Examples
 ///
@@ -360,7 +361,7 @@ impl fmt::Debug for RunnerBuilder {
 /// ```
 pub struct Runner {
     state: State,
-    /// What is done with the loop when it is made.
+    /// Called with the loop when it is made.
     prepare: Vec<fn(&LoopRef)>,
     debug: Option<bool>,
     record: Option<PathBuf>,
@@ -420,9 +421,11 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// [`RunError::AlreadyRunning`] if a loop is running on this thread, [`RunError::Closed`] after
-    /// [`close`](Self::close); the future is dropped unpolled. [`RunError::Stopped`] if the loop
-    /// was stopped first, [`RunError::Cancelled`] if the main task was cancelled.
+    /// [`RunError::AlreadyRunning`] if a loop is running on this thread, and [`RunError::Closed`]
+    /// after [`close`](Self::close); in both cases the future is dropped unpolled.
+    /// [`RunError::Stopped`] if the loop was stopped before the future was done,
+    /// [`RunError::Cancelled`] if the main task was cancelled, and [`RunError::Interrupted`] if
+    /// Ctrl-C has ended the run.
     ///
     /// # Panics
     ///
@@ -504,7 +507,7 @@ impl Runner {
         }
     }
 
-    /// The loop, which is made if this is the first use.
+    /// The loop. It is made at the first use.
     ///
     /// # Errors
     ///
@@ -562,10 +565,10 @@ impl Runner {
         }
     }
 
-    /// Cancels every task that is left, waits for them and for the default executor, and closes the
+    /// Cancels all remaining tasks, waits for them and for the default executor, and closes the
     /// loop. A second call does nothing.
     ///
-    /// Inside the run of another loop nothing can be waited for: the tasks are dropped.
+    /// Inside the run of another loop this cannot wait: the tasks are dropped without cleanup.
     ///
     /// # Examples
     ///
@@ -583,10 +586,11 @@ impl Runner {
             let ended = cancel_all_tasks(&event_loop, self.grace_period);
             self.shutdown_executor(&event_loop);
             if ended {
-                // Jobs that ended meanwhile may have left some.
+                // Jobs that ended meanwhile may have made new tasks.
                 cancel_all_tasks(&event_loop, self.grace_period);
             }
-            // Refused inside of its own run only, at the end of which it is closed.
+            // Closing is refused only inside the loop's own run, and the loop is closed at the end
+            // of that run.
             let _ = event_loop.close();
         }
     }
@@ -605,8 +609,8 @@ fn record_by_environment() -> Option<PathBuf> {
     (!TAKEN.swap(true, Ordering::Relaxed)).then(|| file.into())
 }
 
-/// Cancels what is left on a loop, and runs it until that has ended, or the grace period has; false
-/// then.
+/// Cancels the remaining tasks of a loop, and runs it until they have ended. False if the grace
+/// period is over before.
 fn cancel_all_tasks(event_loop: &EventLoop, grace: Duration) -> bool {
     let mut leftovers = Leftovers::new(event_loop, grace);
     while let Some(wait) = leftovers.ask() {

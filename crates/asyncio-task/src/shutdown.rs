@@ -15,21 +15,21 @@ use crate::cancel::cancel_all;
 use crate::promise::Promise;
 use crate::timeout::timeout;
 
-/// How long the tasks that were cancelled are waited for.
+/// How long to wait for cancelled tasks.
 pub(crate) const GRACE_PERIOD: Duration = Duration::from_secs(10);
 
-/// How long the jobs of the default executor are waited for.
+/// How long to wait for jobs of the default executor.
 pub(crate) const EXECUTOR_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Cancels every other task of a loop, and waits for them and for the jobs of the default executor:
-/// what [`run`](crate::run) does at its end. The loop can be closed then.
+/// Cancels every other task of a loop, and waits for them and for the jobs of the default executor,
+/// as [`run`](crate::run) does at its end. Afterwards the loop can be closed.
 ///
-/// For programs that drive a loop themselves, as the guest of another one. Await it in a task that
-/// no other task waits for.
+/// Meant for programs that drive a loop themselves, as the guest of another one. Await it in a task
+/// that no other task awaits.
 ///
 /// # Cancel safety
 ///
-/// What was cancelled stays so; a second call goes on.
+/// Tasks that were cancelled stay cancelled; a second call continues the wait.
 ///
 /// # Examples
 ///
@@ -62,15 +62,15 @@ pub struct ShutdownLoop {
 }
 
 impl ShutdownLoop {
-    /// How long tasks that are cancelled are waited for, before they are reported to the exception
-    /// handler and left behind. Default: 10 seconds.
+    /// How long to wait for the cancelled tasks. Then they are reported to the exception handler
+    /// and left behind. Default: 10 seconds.
     pub fn grace_period(mut self, limit: Duration) -> Self {
         self.grace_period = limit;
         self
     }
 
-    /// How long jobs of the default executor are waited for, before they are reported to the
-    /// exception handler and left behind. Default: 5 minutes. With virtual time there is no limit.
+    /// How long to wait for jobs of the default executor. Then they are reported to the exception
+    /// handler and left behind. Default: 5 minutes. With virtual time there is no limit.
     pub fn executor_timeout(mut self, limit: Duration) -> Self {
         self.executor_timeout = limit;
         self
@@ -80,7 +80,7 @@ impl ShutdownLoop {
         let ended = self.cancel_tasks().await;
         end_jobs(&self.event_loop, self.executor_timeout).await;
         if ended {
-            // Jobs that ended meanwhile may have left some.
+            // Jobs that ended meanwhile may have made new tasks.
             self.cancel_tasks().await;
         }
     }
@@ -120,16 +120,16 @@ pub(crate) async fn end_jobs(event_loop: &LoopRef, limit: Duration) {
     }
 }
 
-/// The tasks that are left on a loop, which are cancelled and waited for until a moment. What is
-/// made meanwhile is cancelled as well, whether the others end or not: it is looked for after a
-/// millisecond, then after two, and so on.
+/// The remaining tasks of a loop, which are cancelled and awaited until a deadline. Tasks that are
+/// made meanwhile are cancelled as well, whether the others end or not: the loop is searched for
+/// them after one millisecond, then after two, and so on.
 pub(crate) struct Leftovers {
     event_loop: LoopRef,
     deadline: LoopTime,
     /// The youngest task that was cancelled.
     asked: u64,
     pause: Duration,
-    /// The wait that goes on is the last.
+    /// The current wait is the last one.
     is_last: bool,
 }
 
@@ -144,8 +144,8 @@ impl Leftovers {
         }
     }
 
-    /// Cancels the tasks that are new; `None` if there are none left. The future waits a while, and
-    /// says whether all have ended.
+    /// Cancels the new tasks; `None` if no tasks remain. The future waits a while, and returns
+    /// whether all tasks have ended.
     pub(crate) fn ask(&mut self) -> Option<impl Future<Output = bool> + use<>> {
         let tasks = self.tasks();
         if tasks.is_empty() {
@@ -162,8 +162,8 @@ impl Leftovers {
         Some(async move { wait.await.is_ok() })
     }
 
-    /// After a wait in which not all have ended: whether the time is over, in which case those that
-    /// are left are reported.
+    /// Called after a wait in which not all tasks have ended. Returns whether the time is over; if
+    /// so, reports the remaining tasks.
     pub(crate) fn give_up(&mut self) -> bool {
         if self.is_last {
             self.report();
@@ -173,8 +173,8 @@ impl Leftovers {
         self.is_last
     }
 
-    /// The tasks of the loop, without the one that asks; the children of groups end with their
-    /// parents.
+    /// The tasks of the loop, without the calling one, and without children of groups, which end
+    /// with their parents.
     fn tasks(&self) -> Vec<TaskRef> {
         let this = self.event_loop.current_task();
         let mut tasks = self.event_loop.all_tasks();
@@ -182,7 +182,7 @@ impl Leftovers {
         tasks
     }
 
-    /// After a wait that somebody has stopped: whether the time is over, as `give_up` says.
+    /// Called after a wait that was stopped. Returns whether the time is over, as `give_up` does.
     pub(crate) fn is_late(&self) -> bool {
         let is_late = self.event_loop.time() >= self.deadline;
         if is_late {
@@ -191,7 +191,7 @@ impl Leftovers {
         is_late
     }
 
-    /// Names what did not end within the grace period.
+    /// Reports the tasks that did not end within the grace period.
     fn report(&self) {
         for task in self.tasks() {
             let message = "a cancelled task did not end within the grace period, and is dropped";
@@ -200,7 +200,7 @@ impl Leftovers {
     }
 }
 
-/// A promise that is kept when all tasks have ended.
+/// A promise that is set when all tasks have ended.
 fn all_ended(event_loop: &LoopRef, tasks: &[TaskRef]) -> Promise<()> {
     let ended = Promise::of(event_loop);
     let left = Rc::new(Cell::new(tasks.len()));

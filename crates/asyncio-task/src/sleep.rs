@@ -1,4 +1,4 @@
-//! Waiting for a moment, and for a turn.
+//! Waiting for a moment, and for one turn.
 
 use std::fmt;
 use std::panic::Location;
@@ -9,16 +9,16 @@ use std::time::Duration;
 use asyncio_loop::machinery::{Wait, with_running};
 use asyncio_loop::{Deadline, LoopTime, LoopWaker, WaitsFor};
 
-/// Waits until `duration` has gone by, counted from the first poll; for a zero duration, one turn.
+/// Waits for `duration`, counted from the first poll. A zero duration takes one turn of the loop.
 ///
-/// It is never early. On an idle loop it is late by some tens of microseconds.
+/// The wait never ends early. On an idle loop it ends some tens of microseconds late.
 ///
-/// It belongs to the loop, so it is not `Send`. In a function that has to be, such as a handler of
-/// axum, put it into `local(async { … })` (feature `send`).
+/// The future belongs to the loop, so it is not `Send`. Where `Send` is required, such as in a
+/// handler of axum, put it into `local(async { … })` (feature `send`).
 ///
 /// # Panics
 ///
-/// When polled where no loop runs.
+/// When polled if no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
@@ -26,7 +26,7 @@ use asyncio_loop::{Deadline, LoopTime, LoopWaker, WaitsFor};
 ///
 /// # From asyncio
 ///
-/// Gives no value back, and there is no negative duration to give.
+/// There is no `result` argument that comes back as the value, and a `Duration` cannot be negative.
 ///
 /// # Examples
 ///
@@ -42,13 +42,13 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep { state: State::New(duration) }
 }
 
-/// Waits until `when` on the loop's clock; one turn if that is over.
+/// Waits until `when` on the loop's clock, or for one turn if `when` is in the past.
 ///
 /// To do something at regular moments, use [`interval`](fn@crate::interval).
 ///
 /// # Panics
 ///
-/// When polled where no loop runs.
+/// When polled if no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
@@ -72,8 +72,8 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// });
 /// ```
 ///
-/// A moment is a time of the loop, `running_loop().time() + duration`. [`sleep`](fn@sleep) takes
-/// the duration itself:
+/// A moment is a time of the loop's clock, `running_loop().time() + duration`. To wait for a
+/// duration, use [`sleep`](fn@sleep):
 ///
 /// ```compile_fail,E0308
 /// # asyncio_task::run(async {
@@ -154,7 +154,7 @@ impl fmt::Debug for Sleep {
     }
 }
 
-/// Lets everything else that is ready run once: suspends for exactly one turn.
+/// Suspends the task for exactly one turn, in which everything else that is ready runs once.
 ///
 /// # Cancel safety
 ///

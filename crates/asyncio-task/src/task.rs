@@ -1,4 +1,4 @@
-//! Tasks: futures that the loop runs by themselves.
+//! Tasks: futures that the loop runs independently of the code that made them.
 
 use std::fmt::{self, Display};
 use std::ops::Deref;
@@ -16,14 +16,15 @@ use asyncio_loop::{
 use crate::cancel::{self, Kind, Link};
 use crate::error::JoinError;
 
-/// Has the running loop run `future` by itself, from its next turn on.
+/// Makes a task: the running loop polls `future` independently of the caller, from its next turn
+/// on.
 ///
-/// The task belongs to the loop: it goes on if the handle is dropped. It gets a copy of the current
-/// context, and a name that tells where it stands in the order of creation.
+/// The task belongs to the loop, so it goes on if the handle is dropped. It gets a copy of the
+/// current context, and a name with its number in the order of creation.
 ///
 /// # Panics
 ///
-/// Where no loop runs. See [`TaskLoopExt::create_task`] to make tasks before a run.
+/// If no loop runs on this thread. See [`TaskLoopExt::create_task`] to make tasks before a run.
 ///
 /// # Cancel safety
 ///
@@ -84,11 +85,11 @@ where
     }
 }
 
-/// The task that is being stepped; `None` inside a plain callback.
+/// The task that is being polled; `None` inside a plain callback.
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -109,11 +110,11 @@ pub fn current_task() -> Option<TaskRef> {
     }
 }
 
-/// Every unfinished task of the running loop, oldest first, the calling one among them.
+/// Every unfinished task of the running loop, oldest first, including the calling one.
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -133,15 +134,16 @@ pub fn all_tasks() -> Vec<TaskRef> {
     running_loop().all_tasks()
 }
 
-/// A task that the loop runs, and the way to its outcome.
+/// The handle of a task that the loop runs, by which its outcome is awaited.
 ///
-/// A future of `Result<T, JoinError>`. Dropping it detaches the task, which then goes on by itself;
-/// a panic that nobody looked at is reported to the loop's exception handler.
+/// A future of `Result<T, JoinError>`. Dropping the handle detaches the task, which goes on; a
+/// panic that was never retrieved is reported to the loop's exception handler.
 ///
-/// It dereferences to a [`TaskRef`]: name, number, context, loop, state and stack are there.
+/// The handle dereferences to a [`TaskRef`], which has the task's name, number, context, loop,
+/// state and stack.
 ///
-/// It is not `Send`. In a function that has to be, such as a handler of axum, put what it does into
-/// `local(async { … })` (feature `send`).
+/// The handle is not `Send`. Where `Send` is required, such as in a handler of axum, put the code
+/// into `local(async { … })` (feature `send`).
 ///
 /// # Examples
 ///
@@ -159,16 +161,16 @@ pub fn all_tasks() -> Vec<TaskRef> {
 #[doc(alias = "JoinHandle")]
 pub struct Task<T> {
     raw: RawTask<T>,
-    /// Its place among the scopes of the task that awaits it.
+    /// The place of this await in the cancel tree of the awaiting task.
     link: Link,
 }
 
 impl<T, E: Display> Task<Result<T, E>> {
-    /// Has an error that the task returns reported to the loop's exception handler, if nobody takes
-    /// it or looks at it: the task that nobody awaits does not fail unnoticed. The report has the
-    /// error's text and the place where the task was made.
+    /// Makes the loop report an error that the task returns, unless the outcome is taken or looked
+    /// at, so that a task that is not awaited does not fail unnoticed. The exception handler gets
+    /// the error's text and the place where the task was made.
     ///
-    /// [`LoopRef::report_errors`] does it for all tasks with outputs of a type.
+    /// [`LoopRef::report_errors`] does this for all tasks of an output type.
     ///
     /// # Examples
     ///
@@ -200,13 +202,13 @@ impl<T> Task<T> {
         Self { raw, link: Link::default() }
     }
 
-    /// Asks the task to end. Returns whether it was still there to be asked.
+    /// Asks the task to end. Returns false if it has ended already.
     ///
-    /// In the coming turn its future is dropped where it waits, after whatever asks to be asked has
-    /// had its say, from the inside out: [`catch_cancel`](crate::catch_cancel()),
+    /// In the next turn the future is dropped at the await where it waits, after its handlers have
+    /// run, from the inside out: [`catch_cancel`](crate::catch_cancel()),
     /// [`finally`](crate::finally()), groups, and tasks that it awaits, which are cancelled first.
-    /// A task that was never polled runs none of its code; one that cancels itself goes on to its
-    /// next wait.
+    /// A task that was never polled runs none of its code; a task that cancels itself goes on to
+    /// its next wait.
     ///
     /// # Examples
     ///
@@ -243,7 +245,7 @@ impl<T> Task<T> {
         self.raw.task().cancel_with(message)
     }
 
-    /// How many requests to end have been made, less those taken back.
+    /// The number of requests to end, less those that were taken back.
     ///
     /// # Examples
     ///
@@ -263,8 +265,8 @@ impl<T> Task<T> {
         self.raw.task().cancelling()
     }
 
-    /// Takes one request back, and returns how many are left. The last one is withdrawn if it has
-    /// not been delivered.
+    /// Takes one request back, and returns the number of those left. When none is left, a request
+    /// that was not delivered yet is withdrawn.
     ///
     /// # Examples
     ///
@@ -282,7 +284,8 @@ impl<T> Task<T> {
         self.raw.task().uncancel()
     }
 
-    /// Takes the outcome if the task has ended; `None` before, and after it was taken.
+    /// Takes the outcome if the task has ended. Returns `None` before the end, and when the outcome
+    /// was taken already.
     ///
     /// # Errors
     ///
@@ -306,7 +309,7 @@ impl<T> Task<T> {
         Some(into_result(self.raw.task(), outcome))
     }
 
-    /// Looks at the value, if the task has ended with one that nobody has taken.
+    /// Borrows the outcome if the task has ended and its outcome was not taken.
     ///
     /// # Examples
     ///
@@ -325,7 +328,7 @@ impl<T> Task<T> {
         self.raw.peek().map(|outcome| into_result(self.raw.task(), outcome))
     }
 
-    /// The task itself, without its type: to keep, to compare, to find it again.
+    /// The task without the type of its output: to store, to compare, and to look up.
     ///
     /// # Examples
     ///
@@ -346,8 +349,7 @@ impl<T> Task<T> {
     /// Runs `callback` with the task in the turn after its end, in a copy of the current context;
     /// in the next turn if it has ended. Callbacks run in the order in which they were added.
     ///
-    /// What is returned is the registration, for
-    /// [`remove_done_callback`](Self::remove_done_callback).
+    /// Returns the registration, for [`remove_done_callback`](Self::remove_done_callback).
     ///
     /// # Panics
     ///
@@ -379,15 +381,15 @@ impl<T> Task<T> {
         self.task_ref().add_done_callback(callback)
     }
 
-    /// As `poll`, without being a link of the tree.
+    /// Does the same as `poll`, without a link in the cancel tree.
     #[track_caller]
     pub(crate) fn poll_alone(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         let outcome = self.raw.poll_join(cx);
         outcome.map(|outcome| into_result(self.raw.task(), outcome))
     }
 
-    /// Takes a callback back that has not been scheduled yet; returns how many registrations that
-    /// ended: 1, or 0 if the task has ended or does not know it.
+    /// Removes a callback that has not been scheduled yet. Returns the number of removed
+    /// registrations: 1, or 0 if the task has ended or does not have the callback.
     ///
     /// # Examples
     ///
@@ -447,7 +449,7 @@ pub(crate) fn into_result<T>(task: &TaskRef, outcome: Outcome<T>) -> Result<T, J
     }
 }
 
-/// What this crate adds to a [`TaskRef`].
+/// Methods that this crate adds to [`TaskRef`].
 ///
 /// # Examples
 ///
@@ -495,11 +497,11 @@ pub trait TaskRefExt {
     #[track_caller]
     fn cancel_with(&self, message: &str) -> bool;
 
-    /// How many requests to end have been made, less those taken back. Of the running task: those
-    /// of the scopes around the caller are counted too, a timeout's for example.
+    /// The number of requests to end, less those that were taken back. For the running task,
+    /// requests to the scopes around the caller, such as a timeout's, are counted too.
     fn cancelling(&self) -> usize;
 
-    /// Takes one request back, and returns how many are left.
+    /// Takes one request back, and returns the number of those left.
     fn uncancel(&self) -> usize;
 
     /// Runs `callback` after the end of the task, as [`Task::add_done_callback`] does.
@@ -580,7 +582,7 @@ fn register(task: &TaskRef, callback: CallbackRef) -> CallbackRef {
     callback
 }
 
-/// What this crate adds to a loop.
+/// Methods that this crate adds to [`LoopRef`].
 ///
 /// # Examples
 ///
@@ -597,7 +599,7 @@ fn register(task: &TaskRef, callback: CallbackRef) -> CallbackRef {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait TaskLoopExt {
-    /// Makes a task of this loop, also while it is not running.
+    /// Makes a task of this loop, which need not be running.
     ///
     /// # Errors
     ///
@@ -621,7 +623,7 @@ pub trait TaskLoopExt {
     where
         F: IntoFuture<IntoFuture: 'static>;
 
-    /// A promise of this loop.
+    /// Makes a promise of this loop.
     ///
     /// # Examples
     ///
@@ -654,11 +656,11 @@ impl TaskLoopExt for LoopRef {
     }
 }
 
-/// A task factory that starts every task at once, inside the call that makes it, up to its first
-/// wait.
+/// A task factory that starts every task at once: inside the call that makes it, the task runs up
+/// to its first wait.
 ///
-/// A task that never waits is done when that call returns, and the loop has nothing to do with it.
-/// [`TaskOptions::eager_start`] says otherwise for a single task.
+/// A task that never waits is done when that call returns, and is never scheduled.
+/// [`TaskOptions::eager_start`] overrides this for a single task.
 ///
 /// # Examples
 ///

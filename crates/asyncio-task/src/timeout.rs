@@ -1,4 +1,4 @@
-//! Limits on time.
+//! Timeouts.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 
 use crate::cancel::{Kind, Slot, is_ending_here};
 
-/// The limit passed before the work was done.
+/// The error of a limit that passed before the work was done.
 ///
 /// # Examples
 ///
@@ -46,10 +46,11 @@ impl From<TimeoutError> for io::Error {
 /// Runs `body` for at most `limit`, counted from the first poll.
 ///
 /// When the limit passes, `body` is asked to end as a cancelled task is: its cleanup runs and is
-/// waited for, however long it takes. If the body catches the request and returns a value, the
-/// value comes out. A limit of zero lets the body run up to its first real wait.
+/// waited for, however long it takes. If the body catches the request and returns a value, that
+/// value is the result. A limit of zero lets the body run up to its first real wait.
 ///
-/// A request from outside beats an expired limit: then the task ends, without an error.
+/// A request to end from outside takes precedence over an expired limit: the task ends, and no
+/// error is returned.
 ///
 /// # Errors
 ///
@@ -61,7 +62,7 @@ impl From<TimeoutError> for io::Error {
 ///
 /// # From asyncio
 ///
-/// `async with asyncio.timeout(…)`, and `wait_for` for futures. [`Timeout`] can be looked at and
+/// `async with asyncio.timeout(…)`, and `wait_for` for futures. A [`Timeout`] can be queried and
 /// rescheduled.
 ///
 /// # Examples
@@ -104,7 +105,7 @@ pub fn timeout_at<F: IntoFuture>(when: LoopTime, body: F) -> TimeoutFuture<F::In
     TimeoutFuture::new(body.into_future(), Limit::At(when), None)
 }
 
-/// Waits for `future` for at most `limit`, or as long as it takes.
+/// Waits for `future` for at most `limit`, or without a limit for `None`.
 ///
 /// # Errors
 ///
@@ -116,8 +117,8 @@ pub fn timeout_at<F: IntoFuture>(when: LoopTime, body: F) -> TimeoutFuture<F::In
 ///
 /// # From asyncio
 ///
-/// The same, except that a limit of zero lets a future that was never polled run up to its first
-/// wait.
+/// `asyncio.wait_for`, except that a limit of zero lets a future that was never polled run up to
+/// its first wait.
 ///
 /// # Examples
 ///
@@ -139,7 +140,7 @@ where
     TimeoutFuture::new(future.into_future(), limit.map_or(Limit::Never, Limit::After), None)
 }
 
-/// A limit that can be looked at and moved while it runs. Clones are handles to the same one.
+/// A limit that can be queried and moved while it runs. Clones are handles to the same limit.
 ///
 /// # Examples
 ///
@@ -174,12 +175,12 @@ struct Control {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Limit {
     Never,
-    /// From the first poll on.
+    /// `Some` from the first poll on.
     After(Duration),
     At(LoopTime),
 }
 
-/// Where a [`Timeout`] is in its life.
+/// The phase of a [`Timeout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     New,
@@ -190,7 +191,7 @@ enum Phase {
 }
 
 impl Timeout {
-    /// A limit counted from the first poll of the future that is run under it.
+    /// Makes a limit that is counted from the first poll of the future that runs under it.
     ///
     /// # Examples
     ///
@@ -209,7 +210,7 @@ impl Timeout {
         Self::with(Limit::After(limit))
     }
 
-    /// A limit at a moment, or none.
+    /// Makes a limit at a moment of the loop's clock, or without one.
     ///
     /// # Examples
     ///
@@ -237,7 +238,7 @@ impl Timeout {
         }))
     }
 
-    /// Runs `body` under this limit, once.
+    /// Runs `body` under this limit. A limit can be used once.
     ///
     /// # Errors
     ///
@@ -245,7 +246,7 @@ impl Timeout {
     ///
     /// # Panics
     ///
-    /// When something was run under it before.
+    /// If a future was run under this limit before.
     ///
     /// # Examples
     ///
@@ -265,8 +266,8 @@ impl Timeout {
         TimeoutFuture::new(body.into_future(), self.0.limit.get(), Some(self.clone()))
     }
 
-    /// When the limit passes; `None` for never, and before the first poll if it was given as a
-    /// duration.
+    /// The moment at which the limit passes. `None` if there is none, and before the first poll if
+    /// the limit was given as a duration.
     ///
     /// # Examples
     ///
@@ -288,11 +289,13 @@ impl Timeout {
         }
     }
 
-    /// Moves the limit, or takes it away. One that is not after now passes in the next turn.
+    /// Moves the limit, or with `None` removes it. A limit that is not in the future passes in the
+    /// next turn.
     ///
     /// # Errors
     ///
-    /// [`RescheduleError`] unless something is running under it, in time.
+    /// [`RescheduleError`] unless a future is running under this limit and the limit has not
+    /// passed.
     ///
     /// # Examples
     ///
@@ -324,7 +327,7 @@ impl Timeout {
         Ok(())
     }
 
-    /// Whether the limit passed while something ran under it.
+    /// Whether the limit passed while a future ran under it.
     ///
     /// # Examples
     ///
@@ -354,7 +357,7 @@ impl fmt::Debug for Timeout {
     }
 }
 
-/// A [`Timeout`] cannot be moved in the state that it is in.
+/// The error of moving a [`Timeout`] before or after its run, or when it has expired.
 ///
 /// # Examples
 ///
@@ -385,7 +388,7 @@ impl fmt::Display for RescheduleError {
 impl Error for RescheduleError {}
 
 pin_project! {
-    /// The future of [`timeout`] and its kin.
+    /// The future of [`timeout`], [`timeout_at`], [`wait_for`] and [`Timeout::run`].
     #[must_use = "futures do nothing unless polled"]
     pub struct TimeoutFuture<F> {
         #[pin]
@@ -395,8 +398,8 @@ pin_project! {
     }
 }
 
-/// The watch over a limit, which begins at the end of the first poll: a future that is ready then
-/// needs none.
+/// The watch over a limit. It begins at the end of the first poll, because a future that is ready
+/// then needs none.
 #[derive(Debug)]
 enum Watching {
     NotYet(Limit),
@@ -404,7 +407,7 @@ enum Watching {
 }
 
 impl Watching {
-    /// The watch, which begins now if it has not.
+    /// The watch, which is started if it is not there yet.
     #[inline]
     fn begin(&mut self) -> &mut Watch {
         if let Self::NotYet(limit) = *self {
@@ -431,7 +434,7 @@ enum Alarm {
     New(Limit),
     Never,
     Set(Deadline),
-    /// The limit had passed when it was set: the next poll is the one.
+    /// The limit had passed when it was set: the next poll acts on it.
     Due,
     /// The limit has passed; the body was asked to end.
     Passed,
@@ -525,8 +528,7 @@ impl Watch {
             control.0.expired.set(true);
             control.0.phase.set(Phase::Expiring);
         }
-        // While a target further out is ending, a handler inside may register later, and is asked
-        // then.
+        // While an outer target is ending, a handler inside may register later, and is asked then.
         let node = if is_ending_here() { Some(slot.register()) } else { slot.node() };
         if let Some(node) = node {
             node.begin(CancelReason::new("timed out"));
@@ -572,13 +574,14 @@ impl Watch {
         }
     }
 
-    /// The body is gone: gives the error, unless a target further out is ending, which comes first.
+    /// The body has been dropped: returns the error, unless an outer target is ending, which takes
+    /// precedence.
     #[cold]
     fn give_up<T>(&mut self, slot: &Slot, cx: &mut Context<'_>) -> Poll<Result<T, TimeoutError>> {
         if is_ending_here() {
             let node = slot.suspended(cx);
             if !node.is_asking() {
-                // With a request of its own it is woken when the one further out is over.
+                // It has a request of its own, so it is woken when the outer request is over.
                 node.begin(CancelReason::new("timed out"));
             }
             return Poll::Pending;
@@ -588,7 +591,7 @@ impl Watch {
         Poll::Ready(Err(TimeoutError))
     }
 
-    /// It was dropped from outside, maybe at the very moment of its own limit.
+    /// The future was dropped from outside, possibly at the very moment of its own limit.
     #[cold]
     fn abandon(&mut self) {
         if let Some(control) = self.control.as_ref().filter(|_| self.has_passed()) {
@@ -639,7 +642,7 @@ fn is_to_end(slot: &Slot) -> bool {
 }
 
 impl Timeout {
-    /// Takes over a limit that was moved since the last poll. At the first, a duration becomes a
+    /// Applies a limit that was moved since the last poll. At the first poll, a duration becomes a
     /// moment.
     fn prepare(&self, alarm: &mut Alarm) {
         let moved = self.0.moved.take() && !matches!(alarm, Alarm::Passed);

@@ -15,7 +15,7 @@ struct Events(RefCell<Vec<String>>);
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -42,7 +42,7 @@ pub fn event(text: impl AsRef<str>) {
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///

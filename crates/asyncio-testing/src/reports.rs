@@ -13,7 +13,7 @@ use asyncio_loop::{ExceptionHandler, LoopRef, running_loop};
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///

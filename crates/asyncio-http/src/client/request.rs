@@ -37,7 +37,7 @@ use super::timeouts::Timeouts;
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Cancel safety
 ///

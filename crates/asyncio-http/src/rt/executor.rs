@@ -9,7 +9,7 @@ use hyper::rt::Executor;
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///

@@ -24,7 +24,7 @@ use crate::received::BodyWatch;
 ///
 /// # Panics
 ///
-/// [`new`](Self::new) where no loop runs.
+/// [`new`](Self::new) if no loop runs on this thread.
 ///
 /// # Examples
 ///

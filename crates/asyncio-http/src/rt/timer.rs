@@ -13,7 +13,7 @@ use send_wrapper::SendWrapper;
 ///
 /// # Panics
 ///
-/// Where no loop runs. A timer that is polled on another thread panics.
+/// If no loop runs on this thread. A timer that is polled on another thread panics.
 ///
 /// # Examples
 ///

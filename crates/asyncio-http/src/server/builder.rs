@@ -36,7 +36,7 @@ use crate::service::{IntoService, Service};
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # From aiohttp
 ///

@@ -55,7 +55,7 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// Where no loop runs.
+    /// If no loop runs on this thread.
     pub fn new<K>(service: impl IntoService<K>) -> Self {
         Self::of(serve_nothing(service.into_service()))
     }
@@ -64,7 +64,7 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// Where no loop runs.
+    /// If no loop runs on this thread.
     ///
     /// # Examples
     ///
@@ -90,7 +90,7 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// Where no loop runs; if the options are malformed.
+    /// If no loop runs on this thread; if the options are malformed.
     ///
     /// # Examples
     ///

@@ -89,7 +89,7 @@ impl WebSocketUpgrade {
     ///
     /// # Panics
     ///
-    /// Where no loop runs.
+    /// If no loop runs on this thread.
     #[must_use = "the response has to be returned"]
     pub fn on_upgrade<F, R>(self, serve: F) -> Response
     where

@@ -29,7 +29,7 @@ use crate::{LoopWaker, WaitsFor};
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
@@ -62,7 +62,7 @@ pub fn signal(signal: impl Into<Signal>) -> impl Future<Output = io::Result<()>>
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -122,7 +122,7 @@ impl Signals {
     ///
     /// # Panics
     ///
-    /// Where no loop runs.
+    /// If no loop runs on this thread.
     ///
     /// # Examples
     ///

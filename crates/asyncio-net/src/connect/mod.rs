@@ -31,7 +31,7 @@ use crate::transport::{Lent, Own, Transport, start};
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Cancel safety
 ///
@@ -67,7 +67,7 @@ pub fn open_connection(
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Cancel safety
 ///
@@ -119,7 +119,7 @@ pub fn create_connection<'a, P: Protocol + 'static>(
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Cancel safety
 ///
@@ -178,7 +178,7 @@ pub fn create_buffered_connection<'a, P: BufferedProtocol + 'static>(
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Cancel safety
 ///

@@ -32,7 +32,7 @@ use asyncio_loop::machinery::{AtAwait, at_await};
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Cancel safety
 ///

@@ -28,7 +28,7 @@ pub use self::transport::DatagramTransport;
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Cancel safety
 ///

@@ -24,7 +24,7 @@ use crate::stream::StreamReader;
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///

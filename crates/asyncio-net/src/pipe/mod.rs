@@ -39,7 +39,7 @@ use crate::transport::{Lent, Transport, start};
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -75,7 +75,7 @@ pub fn connect_read_pipe<P: Protocol + 'static>(
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -117,7 +117,7 @@ pub fn connect_write_pipe<P: Protocol + 'static>(
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -148,7 +148,7 @@ pub fn open_read_pipe(pipe: impl Into<OwnedFd>) -> io::Result<StreamReader> {
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///

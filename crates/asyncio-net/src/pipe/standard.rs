@@ -26,7 +26,7 @@ use crate::stream::{DEFAULT_LIMIT, StreamReader, StreamWriter, streams};
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -56,7 +56,7 @@ pub fn stdin() -> io::Result<StreamReader> {
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -80,7 +80,7 @@ pub fn stdout() -> io::Result<StreamWriter> {
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///

@@ -23,7 +23,7 @@ pub(crate) type HandOver = RefCell<Box<dyn FnMut(ConnectedSocket)>>;
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # From asyncio
 ///

@@ -18,7 +18,7 @@ use crate::transport::{Lent, Own, Receiver};
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Examples
 ///
@@ -57,7 +57,7 @@ pub fn create_server<P: Protocol + 'static>(
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Examples
 ///

@@ -35,7 +35,7 @@ use crate::transport::Transport;
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Examples
 ///

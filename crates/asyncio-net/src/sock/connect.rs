@@ -64,7 +64,7 @@ impl From<&Path> for SockTarget {
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
@@ -143,7 +143,7 @@ async fn connect(socket: &impl Pollable, address: &SocketAddrAny) -> io::Result<
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///

@@ -26,7 +26,7 @@ use crate::control::{self, Credentials};
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Cancel safety
 ///
@@ -156,7 +156,7 @@ impl fmt::Debug for SendMessage<'_> {
 ///
 /// # Panics
 ///
-/// Where no loop runs when it is awaited.
+/// If no loop runs on this thread when it is awaited.
 ///
 /// # Cancel safety
 ///

@@ -20,7 +20,7 @@ use crate::address::Address;
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
@@ -59,7 +59,7 @@ pub fn sock_recv(socket: &impl Pollable, count: usize) -> impl Future<Output = i
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
@@ -102,7 +102,7 @@ pub fn sock_recv_into(
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
@@ -147,7 +147,7 @@ pub fn sock_recvfrom(
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///

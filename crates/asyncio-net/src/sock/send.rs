@@ -17,7 +17,7 @@ use crate::sigpipe::{self, NO_SIGPIPE};
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
@@ -67,7 +67,7 @@ pub fn sock_sendall(socket: &impl Pollable, bytes: &[u8]) -> impl Future<Output 
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Cancel safety
 ///

@@ -69,7 +69,7 @@ impl JoinedStream {
     ///
     /// # Panics
     ///
-    /// Where no loop runs.
+    /// If no loop runs on this thread.
     ///
     /// # Examples
     ///

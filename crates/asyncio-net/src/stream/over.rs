@@ -14,7 +14,7 @@ use crate::network::Network;
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///

@@ -23,7 +23,7 @@ use crate::protocol::Protocol;
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///

@@ -18,13 +18,13 @@ use asyncio_loop::{CallbackRef, Deadline, LoopWaker, WaitsFor, running_loop};
 use crate::task::Task;
 use crate::timeout::TimeoutError;
 
-/// Gives tasks back one by one, as they end.
+/// Returns an iterator-like [`AsCompleted`] that gives the tasks back one by one, as they end.
 ///
-/// The tasks go on whether or not anybody asks for the next.
+/// The tasks go on whether or not [`next`](AsCompleted::next) is called.
 ///
 /// # Panics
 ///
-/// Where no loop runs.
+/// If no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -73,7 +73,7 @@ pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsC
     }
 }
 
-/// What [`as_completed`] gives: the tasks in the order in which they end.
+/// The tasks given to [`as_completed`], in the order in which they end.
 ///
 /// # From asyncio
 ///
@@ -83,7 +83,7 @@ pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsC
 pub struct AsCompleted<T> {
     shared: Rc<RefCell<Shared<T>>>,
     callbacks: Vec<CallbackRef>,
-    /// Where the `Stream` waits.
+    /// The place of the `Stream` among the waiting calls.
     #[cfg(feature = "futures-core")]
     stream: Cell<Option<WaitKey>>,
 }
@@ -121,7 +121,7 @@ impl<T> Shared<T> {
             drop(shared);
             Self::wake_one(this);
         } else {
-            // All of them: one that was woken before may never be polled.
+            // All waiters are woken: one that was woken before may never be polled.
             drop(shared);
             Self::wake_all(this);
         }
@@ -151,7 +151,7 @@ impl<T> Shared<T> {
         self.tasks[number].take()
     }
 
-    /// The next item, if that is known.
+    /// The next item, if it is known already.
     fn next(&mut self) -> Poll<Option<Result<Task<T>, TimeoutError>>> {
         if let Some(task) = self.take() {
             return Poll::Ready(Some(Ok(task)));
@@ -201,12 +201,13 @@ impl<T: 'static> AsCompleted<T> {
     ///
     /// # Errors
     ///
-    /// [`TimeoutError`], once, when the limit has passed and what has ended was handed out; `None`
-    /// from then on. The other tasks go on, and are dropped (detached) with this.
+    /// [`TimeoutError`], once, when the limit has passed and every task that has ended was handed
+    /// out; `None` from then on. The other tasks go on. Their handles are dropped with this value,
+    /// which detaches them.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost; the tasks go on.
+    /// Dropping the future loses no task; the tasks go on.
     ///
     /// # Examples
     ///
@@ -253,7 +254,7 @@ impl<T> Wait<'_, T> {
     }
 
     fn wait(&mut self, cx: &Context<'_>) {
-        // Made and dropped with nothing borrowed: both may be code of a user.
+        // The waker is cloned and dropped with nothing borrowed: both may run code of a user.
         let waiter = LoopWaker::for_wait(cx, WaitsFor::Tasks);
         let mut shared = self.shared.borrow_mut();
         let stale = match self.place.and_then(|place| shared.waiters.get_mut(place)) {

@@ -10,23 +10,24 @@ use crate::group::{scope, task_group};
 /// Runs futures side by side, and returns all their outputs, in the order in which they were given.
 ///
 /// Takes a tuple of up to twelve futures of any types, or an array, a `Vec` or a mapped iterator of
-/// futures of one type. They may borrow. Each runs as a child of its own: woken by itself, a task
-/// to everybody else. Futures of `Result` give their errors in place; [`try_gather`] stops at the
-/// first.
+/// futures of one type. They may borrow. Each future runs as a child task, which is woken on its
+/// own. Errors of futures of `Result` stay in their places in the output; [`try_gather`] stops at
+/// the first error.
 ///
 /// # Panics
 ///
-/// With the first panic of a future, after the others were cancelled and have ended. Where no loop
-/// runs.
+/// With the first panic of a future, after the others were cancelled and have ended. If no loop
+/// runs on this thread.
 ///
 /// # Cancel safety
 ///
-/// Cancelling it cancels all of them, and waits for their cleanup. Dropping it drops them.
+/// Cancelling it cancels all futures, and waits for their cleanup. Dropping it drops them without
+/// cleanup.
 ///
 /// # From asyncio
 ///
-/// `gather(…, return_exceptions=True)`; without that flag it is [`try_gather`]. Cancelling a single
-/// child of it ends the caller.
+/// `gather(…, return_exceptions=True)`; `gather` without that flag is [`try_gather`]. Cancelling a
+/// single child ends the caller.
 ///
 /// # Examples
 ///
@@ -81,7 +82,8 @@ pub fn gather<G: Gather>(futures: G) -> impl Future<Output = G::Output> {
 ///
 /// # From asyncio
 ///
-/// `gather`, which lets the others go on when it fails.
+/// `gather` without `return_exceptions`. asyncio's lets the others go on when one fails; here they
+/// are cancelled.
 ///
 /// # Examples
 ///
@@ -106,7 +108,7 @@ pub fn try_gather<G: TryGather>(futures: G) -> impl Future<Output = Result<G::Ou
     at_await(futures.try_gather())
 }
 
-/// What [`gather`] takes.
+/// Types that [`gather`] accepts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be gathered",
     label = "not a tuple, an array or an iterator of futures",
@@ -114,7 +116,7 @@ pub fn try_gather<G: TryGather>(futures: G) -> impl Future<Output = Result<G::Ou
             an iterator, `gather(list)`"
 )]
 pub trait Gather {
-    /// All the outputs.
+    /// The type of all outputs together.
     type Output;
 
     /// Runs the futures.
@@ -123,7 +125,7 @@ pub trait Gather {
     fn gather(self) -> impl Future<Output = Self::Output>;
 }
 
-/// What [`try_gather`] takes.
+/// Types that [`try_gather`] accepts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be gathered",
     label = "not a tuple, an array or an iterator of futures that give a `Result`",
@@ -131,9 +133,9 @@ pub trait Gather {
             into an iterator, `try_gather(list)`; all give a `Result` with the same error"
 )]
 pub trait TryGather {
-    /// All the values.
+    /// The type of all values together.
     type Output;
-    /// The error of any.
+    /// The error type of the futures.
     type Error;
 
     /// Runs the futures, up to the first error.

@@ -1,8 +1,8 @@
-//! Several futures at once: all of them, the first, one after the other as they come.
+//! Several futures at once: waiting for all of them, for the first, or for each as it ends.
 //!
-//! `gather`, `try_gather`, `race` and `staggered_race` stand on groups: what they run are children,
-//! which are all cancelled, and all waited for, when they are. `wait` and `as_completed` look at
-//! tasks that go on by themselves.
+//! `gather`, `try_gather`, `race` and `staggered_race` are built on groups: their futures are
+//! children. When the combinator is cancelled, all children are cancelled and awaited. `wait` and
+//! `as_completed` observe tasks that run independently.
 
 mod as_completed;
 mod gather;

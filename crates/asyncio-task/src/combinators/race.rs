@@ -13,17 +13,17 @@ use crate::group::task_group;
 /// been cancelled and have ended.
 ///
 /// Takes an array, a `Vec` or a mapped iterator of futures, or a tuple of futures with one type of
-/// output. Of several that are done in the same turn the one given first wins.
+/// output. If several are done in the same turn, the one given first wins.
 ///
 /// # Panics
 ///
-/// If there is none; with the first panic of a future. Where no loop runs.
+/// If there are no futures, with the first panic of a future, and if no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
-/// Cancelling it cancels all, and waits for their cleanup. Unlike `select!`, whose losers are
-/// dropped without any. A future that is cancelled alone is out of the race; if that was the last
-/// one, the caller ends.
+/// Cancelling it cancels all futures, and waits for their cleanup. (The losers of `select!` are
+/// dropped without cleanup.) A future that is cancelled alone is out of the race; if that was the
+/// last one, the caller ends.
 ///
 /// # From asyncio
 ///
@@ -74,7 +74,7 @@ pub fn race<R: Race>(futures: R) -> impl Future<Output = R::Output> {
     at_await(futures.race())
 }
 
-/// What [`race`] takes.
+/// Types that [`race`] accepts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot race",
     label = "not a tuple, an array or an iterator of futures",
@@ -82,7 +82,7 @@ pub fn race<R: Race>(futures: R) -> impl Future<Output = R::Output> {
             an iterator, `race(list)`; all give the same type"
 )]
 pub trait Race {
-    /// The output of any.
+    /// The output type of the futures.
     type Output;
 
     /// Runs the futures.
@@ -97,7 +97,7 @@ async fn race_all<F: IntoFuture>(
 ) -> F::Output {
     let futures: Vec<F> = futures.into_iter().collect();
     assert!(!futures.is_empty(), "a race of nobody has no winner");
-    // To be the first is what ends the group, so it is what the group calls a failure.
+    // The first output ends the group, so it is passed to the group as a failure.
     let raced = task_group(async move |group| {
         for future in futures {
             let racer = async move { Err::<(), _>(future.await) };
@@ -108,8 +108,8 @@ async fn race_all<F: IntoFuture>(
     winner(raced.await).await
 }
 
-/// Without a winner, since all were cancelled one by one, the caller ends as at the await of a
-/// cancelled child.
+/// If there is no winner because all were cancelled one by one, the caller ends as at the await of
+/// a cancelled child.
 async fn winner<T>(raced: Result<(), crate::ExceptionGroup<T>>) -> T {
     match raced.err().into_iter().flatten().next() {
         Some(output) => output,

@@ -1,4 +1,4 @@
-//! `staggered_race`: start the next one when the last takes too long.
+//! `staggered_race`: starts the next attempt when the previous one fails or takes too long.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use crate::group::task_group;
 use crate::promise::create_future;
 use crate::timeout::wait_for;
 
-/// Starts `attempts` one after the other, each when the one before has failed or `delay` has gone
-/// by; the first that succeeds cancels the others.
+/// Starts `attempts` one after the other, each when the previous one has failed or `delay` has
+/// passed. The first attempt that succeeds cancels the others.
 ///
-/// Without a delay the next one starts only when the one before has failed. This is the heart of
-/// "happy eyeballs": connect to the addresses of a name, in order, without waiting for those that
-/// do not answer.
+/// Without a delay, an attempt starts only when the previous one has failed. This is the core of
+/// "happy eyeballs" (RFC 8305): connect to the addresses of a name, in order, without waiting for
+/// addresses that do not answer.
 ///
 /// # Panics
 ///
-/// With the first panic of an attempt. Where no loop runs.
+/// With the first panic of an attempt, and if no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
@@ -82,8 +82,8 @@ where
     Staggered { value, winner, losses }
 }
 
-/// Gives the first value and the number of its attempt. Those that were started have a place in
-/// `losses`.
+/// Returns the first value and the number of its attempt. Each attempt that was started has a place
+/// in `losses`.
 async fn run<T, E, A: AsyncFnOnce() -> Result<T, E>>(
     attempts: Vec<A>,
     delay: Option<Duration>,
@@ -97,7 +97,7 @@ async fn run<T, E, A: AsyncFnOnce() -> Result<T, E>>(
             let told = failed.clone();
             let racer = async move {
                 match attempt().await {
-                    // To win ends the group, which is what a group calls a failure.
+                    // The winner ends the group, so its value is passed to the group as a failure.
                     Ok(value) => Err((value, number)),
                     Err(error) => {
                         losses.borrow_mut()[number] = Some(Loss::Failed(error));
@@ -114,22 +114,22 @@ async fn run<T, E, A: AsyncFnOnce() -> Result<T, E>>(
     raced.await.err().and_then(|winners| winners.into_iter().next())
 }
 
-/// How a [`staggered_race`] went.
+/// The outcome of a [`staggered_race`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staggered<T, E> {
-    /// What the first success returned.
+    /// The value that the first successful attempt returned.
     pub value: Option<T>,
-    /// Which attempt that was.
+    /// The number of that attempt, counted from 0.
     pub winner: Option<usize>,
-    /// What became of each attempt that was started; `None` for the winner.
+    /// Why each started attempt did not win; `None` for the winner.
     pub losses: Vec<Option<Loss<E>>>,
 }
 
 /// Why an attempt did not win.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loss<E> {
-    /// It failed by itself.
+    /// The attempt failed.
     Failed(E),
-    /// Another one was first.
+    /// Another attempt was first.
     Cancelled,
 }

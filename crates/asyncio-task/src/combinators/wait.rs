@@ -13,14 +13,14 @@ use asyncio_loop::{CallbackRef, Deadline, LoopWaker, WaitsFor, running_loop};
 
 use crate::task::Task;
 
-/// Waits until tasks have ended: all of them, or as [`WaitTasks::return_when`] says.
+/// Waits until all tasks have ended, or as many as [`WaitTasks::return_when`] says.
 ///
 /// Gives the tasks back: those that have ended, and those that have not, in the order in which they
 /// were given. Nothing is cancelled.
 ///
 /// # Panics
 ///
-/// When awaited, if there are no tasks, and where no loop runs.
+/// When awaited, if there are no tasks, and if no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
@@ -54,7 +54,7 @@ pub fn wait<T>(tasks: impl IntoIterator<Item = Task<T>>) -> WaitTasks<T> {
     }
 }
 
-/// What [`wait`] waits for.
+/// The condition that [`wait`] waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReturnWhen {
     /// All tasks have ended.
@@ -66,7 +66,7 @@ pub enum ReturnWhen {
     FirstException,
 }
 
-/// What [`wait`] is going to do; `.await` does it.
+/// The builder that [`wait`] returns; `.await` runs it.
 #[must_use = "does nothing unless awaited"]
 pub struct WaitTasks<T> {
     tasks: Vec<Task<T>>,
@@ -76,7 +76,8 @@ pub struct WaitTasks<T> {
 }
 
 impl<T> WaitTasks<T> {
-    /// Waits no longer than `limit`, and then gives what there is. That is no error.
+    /// Waits no longer than `limit`, and then returns the tasks as they are. Passing the limit is
+    /// no error.
     ///
     /// # Examples
     ///
@@ -148,7 +149,7 @@ impl<T, E> WaitTasks<Result<T, E>> {
     }
 }
 
-/// Whether a task has ended by a panic, which stays unlooked at.
+/// Whether a task has ended by a panic. The panic still counts as not retrieved.
 fn has_panicked<T>(task: &Task<T>) -> bool {
     task.is_done() && task.task_ref().is_panicked()
 }
@@ -175,7 +176,8 @@ impl<T> fmt::Debug for WaitTasks<T> {
     }
 }
 
-/// Counts the tasks that end, so that a wake costs as much as tasks have ended since the last.
+/// Counts the tasks that end, so that the cost of a wake grows with the tasks that ended since the
+/// last one, and not with all tasks.
 struct Watch<'a, T> {
     wait: &'a WaitTasks<T>,
     state: Rc<RefCell<State>>,
@@ -183,11 +185,11 @@ struct Watch<'a, T> {
 }
 
 struct State {
-    /// The tasks that have ended since the last look.
+    /// The tasks that have ended since the last poll.
     ended: Vec<usize>,
     /// How many tasks have not ended.
     open: usize,
-    /// Whether only the end of the last task is worth a wake.
+    /// Whether only the end of the last task wakes the waiter.
     last_only: bool,
     waker: Option<LoopWaker>,
 }
@@ -218,7 +220,7 @@ impl<'a, T> Watch<'a, T> {
         Self { wait, state, callbacks }
     }
 
-    /// Whether a task that has ended since the last look ends the wait.
+    /// Whether a task that has ended since the last poll ends the wait.
     fn is_over(&self) -> bool {
         let (ended, open) = {
             let mut state = self.state.borrow_mut();
@@ -247,7 +249,7 @@ impl<'a, T> Watch<'a, T> {
             (Some(_), Some(deadline)) if !deadline.set_waker(cx) => return Poll::Ready(()),
             _ => {}
         }
-        // Made and dropped with nothing borrowed: both may be code of a user.
+        // The waker is cloned and dropped with nothing borrowed: both may run code of a user.
         let waker = LoopWaker::for_wait(cx, WaitsFor::Tasks);
         let old = self.state.borrow_mut().waker.replace(waker);
         drop(old);

@@ -18,21 +18,21 @@ use crate::cancel::{Ending, Link, end_as_by_resume};
 use crate::task::TaskRefExt;
 
 /// The types that the body of a task group and its children may return: a `Result` with the group's
-/// error, or nothing, or `!`, for they may never return.
+/// error, `()`, or `!` for a future that never returns.
 #[diagnostic::on_unimplemented(
     message = "the body of a task group, or a child of it, cannot return `{Self}`",
     label = "neither `()` nor a `Result` with the error of the group",
     note = "end it with `Ok(value)`; or use `scope`, whose body and children may return anything"
 )]
 pub trait ChildOutput<E> {
-    /// The type that awaiting the child gives.
+    /// The type of the value that awaiting the child gives.
     type Value;
 
-    /// Tells a value from an error.
+    /// Separates the value from the error.
     ///
     /// # Errors
     ///
-    /// The error that the group is to fail with.
+    /// The error that the group fails with.
     #[doc(hidden)]
     fn into_result(self) -> Result<Self::Value, E>;
 }
@@ -53,7 +53,8 @@ impl<E> ChildOutput<E> for () {
     }
 }
 
-/// A body or a child that never returns: `loop`, or what ends by a panic or a cancel only.
+/// A body or a child that never returns: a `loop`, or code that ends only by a panic or a
+/// cancellation.
 impl<E> ChildOutput<E> for Never {
     type Value = Never;
 
@@ -62,7 +63,7 @@ impl<E> ChildOutput<E> for Never {
     }
 }
 
-/// The type `!`, which the oldest compiler knows only as what a function returns.
+/// The type `!`. On the oldest supported compiler it is stable only as a function's return type.
 type Never = <fn() -> ! as Returns>::Output;
 
 #[doc(hidden)]
@@ -74,7 +75,7 @@ impl<T> Returns for fn() -> T {
     type Output = T;
 }
 
-/// Why a child has no value.
+/// The reason why a child has no value.
 ///
 /// # Examples
 ///
@@ -96,13 +97,13 @@ impl<T> Returns for fn() -> T {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChildError {
-    /// It returned an error, which is the group's now.
+    /// The child returned an error, which the group returns.
     Failed,
-    /// It panicked, which goes on in the group.
+    /// The child panicked. The panic goes on in the group.
     Panicked,
-    /// It was cancelled.
+    /// The child was cancelled.
     Cancelled(CancelReason),
-    /// The group was ending when it was made.
+    /// The group was ending when the child was made.
     Refused,
 }
 
@@ -183,11 +184,11 @@ fn panicked<E>(group: &TaskGroup<'_, '_, E>, payload: Box<dyn Any + Send>) -> Ch
 /// });
 /// ```
 pub struct Child<'scope, T> {
-    /// `None` if the group did not take it.
+    /// `None` if the group refused the child.
     raw: Option<RawTask<Result<T, ChildError>>>,
     frames: Option<Rc<Frames>>,
     link: Link,
-    /// It gave no value; the code that awaits it is ending.
+    /// The child gave no value; the code that awaits it is ending.
     over: Option<Box<Ending>>,
     _scope: PhantomData<&'scope ()>,
 }
@@ -228,7 +229,7 @@ impl<T> Child<'_, T> {
         self.raw.as_ref().map(RawTask::task)
     }
 
-    /// Asks this child to end; the others go on. False if it has ended.
+    /// Asks this child to end; the others go on. Returns false if the child has ended already.
     ///
     /// # Examples
     ///
@@ -247,7 +248,7 @@ impl<T> Child<'_, T> {
     #[track_caller]
     pub fn cancel(&self) -> bool {
         match self.task_ref() {
-            // Not by `is_some_and`, in which the caller's place would be lost.
+            // Not by `is_some_and`: its closure would lose the caller's location.
             Some(task) => task.cancel(),
             None => false,
         }
@@ -297,11 +298,11 @@ impl<T> Child<'_, T> {
         self.task_ref().is_none_or(TaskRef::is_cancelled)
     }
 
-    /// Waits for the child, and gives its value, or why it has none.
+    /// Waits for the child, and returns its value, or the reason why it has none.
     ///
     /// # Errors
     ///
-    /// [`ChildError`].
+    /// [`ChildError`] if the child failed, panicked, was cancelled or was refused.
     ///
     /// # Examples
     ///
@@ -325,14 +326,15 @@ impl<T> Child<'_, T> {
             return Poll::Ready(Err(ChildError::Refused));
         };
         let outcome = if frames.body.is_on_top() {
-            // Requests to the group cancel all children at once, so this is no link for them.
+            // Requests to the group cancel all children at once, so they do not pass through this
+            // await.
             ready!(raw.poll_join(cx))
         } else {
             ready!(self.link.poll(raw, || frames.kind_of_await(), cx))
         };
         Poll::Ready(match outcome {
             Outcome::Value(result) => result,
-            // It is the destructor of its future that panicked.
+            // The destructor of the child's future has panicked.
             Outcome::Panicked(payload) => std::panic::resume_unwind(payload),
             Outcome::Cancelled => {
                 Err(ChildError::Cancelled(raw.task().cancel_reason().unwrap_or_default()))

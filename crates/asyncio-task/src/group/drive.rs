@@ -28,13 +28,13 @@ pin_project! {
     }
 }
 
-/// How a group comes to its end.
+/// The progress of a group's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Running,
     /// Body and children have been asked to end.
     Aborting,
-    /// It was asked from outside and has done its part.
+    /// The group was asked to end from outside, and all its children have ended.
     Passed,
 }
 
@@ -51,7 +51,8 @@ impl<'scope, 'env, B, T, E> Drive<'scope, 'env, B, T, E> {
     }
 }
 
-/// Has the group refuse children from its drop on: destructors in the body come after that.
+/// Makes the group refuse children once this is dropped, which is before the destructors in the
+/// body run.
 struct RefuseChildren<'scope, 'env, E>(&'scope TaskGroup<'scope, 'env, E>);
 
 impl<E> Drop for RefuseChildren<'_, '_, E> {
@@ -97,7 +98,7 @@ impl<B: Future<Output: ChildOutput<E, Value = T>>, T, E> Future for Drive<'_, '_
 }
 
 impl<B: Future<Output: ChildOutput<E, Value = T>>, T, E> Drive<'_, '_, B, T, E> {
-    /// Looks whether anything asks the group to end, from inside or outside, and does its part.
+    /// Checks whether the group is asked to end, from inside or outside, and acts on it.
     fn listen(mut self: Pin<&mut Self>, state: &State<'_, E>) {
         if state.frames.is_to_abort(self.body.is_some()) {
             state.frames.aborting.set(true);
@@ -169,7 +170,7 @@ impl<B: Future<Output: ChildOutput<E, Value = T>>, T, E> Drive<'_, '_, B, T, E> 
 }
 
 impl<E> State<'_, E> {
-    /// Steps the children that are ready now. Children that they wake wait for the next poll.
+    /// Polls the children that are ready now. Children that they wake wait for the next poll.
     fn step_children(&self) {
         let ready = self.children.ready();
         if ready == 0 {
@@ -203,7 +204,7 @@ impl Frames {
         self.group.run(|| self.body.run(f))
     }
 
-    /// Whether a request from outside has come through to the group, past its body.
+    /// Whether a request from outside has passed the body and reached the group.
     fn is_to_abort(&self, has_body: bool) -> bool {
         let Some(group) = self.group.node() else { return false };
         match group.answer.get() {
@@ -232,7 +233,7 @@ impl Frames {
     fn has_body_passed(&self, group: &Rc<Node>) -> bool {
         let Some(body) = self.body.node() else { return true };
         if !body.is_asking() {
-            // It was registered after the group was asked.
+            // The body was registered after the group was asked.
             body.begin(group.reason());
         }
         run(|work| match body.look(work) {
@@ -246,7 +247,7 @@ impl Frames {
         })
     }
 
-    /// Whether everything in the body has had its say.
+    /// Whether every handler in the body has answered.
     fn is_body_to_end(&self) -> bool {
         self.body.node().is_none_or(|body| body.must_end())
     }
@@ -266,7 +267,7 @@ impl Frames {
         wait_to_be_dropped(group, &group.reason());
     }
 
-    /// How an await of a child, inside other scopes, stands in the tree.
+    /// The place in the tree of an await of a child that is inside other scopes.
     pub(super) fn kind_of_await(&self) -> Kind {
         if self.body.is_around() { Kind::OwnChild } else { Kind::Link }
     }

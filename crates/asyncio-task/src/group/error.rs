@@ -4,8 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// Every error of a group: those of its children in the order in which they failed, then that of
-/// its body.
+/// All errors of a group: the children's in the order in which they failed, then the body's.
 ///
 /// It is empty only if the group was ended by [`TaskGroup::cancel`](crate::TaskGroup::cancel)
 /// before its body had a value.

@@ -1,7 +1,7 @@
-//! Task groups: children that borrow, and are over when the group is.
+//! Task groups: children may borrow, and all have ended when the group ends.
 //!
 //! * this file: [`TaskGroup`] and [`task_group`],
-//! * `scope`: the twin without errors,
+//! * `scope`: the variant without errors,
 //! * `child`: handles,
 //! * `drive`: the future that polls body and children,
 //! * `error`: the error of a group.
@@ -28,11 +28,11 @@ use crate::cancel::{Kind, Slot};
 use child::ChildFuture;
 use drive::Drive;
 
-/// Runs `body` with a group that it can give children to, and waits for them all.
+/// Runs `body` with a group in which it can start children, and waits for all of them.
 ///
 /// A child may borrow everything that lives longer than this call (not the body's own variables),
 /// and needs neither `'static` nor `Send`. Its future is polled by the task that awaits the group,
-/// when the child was woken. In all other respects it is a task of its own.
+/// and only when the child was woken. In all other respects the child is a task of its own.
 ///
 /// Body and children are futures of `Result<T, E>` or of `()`. When one fails, the others are
 /// cancelled; the group waits until all have ended, and returns every error. Without errors the
@@ -44,20 +44,20 @@ use drive::Drive;
 ///
 /// # Panics
 ///
-/// With the first panic of the body or a child, after the others were cancelled and have ended.
-/// Where no loop runs.
+/// With the first panic of the body or a child, after the others were cancelled and have ended. If
+/// no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
-/// Cancelling it cancels the body, then all children, and waits for their cleanup; errors in there
-/// are returned, and the request takes effect at the next await. If the body catches the request
-/// ([`catch_cancel`](crate::catch_cancel())), the children go on. Dropping it drops them all at
-/// once, without cleanup.
+/// Cancelling it cancels the body, then all children, and waits for their cleanup. If the cleanup
+/// fails, its errors are returned, and the request takes effect at the next await. If the body
+/// catches the request ([`catch_cancel`](crate::catch_cancel())), the children go on. Dropping it
+/// drops the body and all children at once, without cleanup.
 ///
 /// # From asyncio
 ///
-/// `async with asyncio.TaskGroup()`. Awaiting a child gives its value itself: one that failed ends
-/// the group instead. Where no child can fail, [`scope`](fn@scope) needs no `Ok`.
+/// `async with asyncio.TaskGroup()`. Awaiting a child gives its value and not a `Result`: a child
+/// that fails ends the group. If no child can fail, use [`scope`](fn@scope), which needs no `Ok`.
 ///
 /// # Examples
 ///
@@ -95,8 +95,8 @@ use drive::Drive;
 /// assert_eq!(result.unwrap_err().errors().len(), 1);
 /// ```
 ///
-/// Where neither body nor children can fail there is no error, and the compiler "cannot infer the
-/// type of the type parameter `E`": that is a [`scope`](fn@scope).
+/// If neither body nor children can fail, there is no error type, and the compiler "cannot infer
+/// the type of the type parameter `E`". Use a [`scope`](fn@scope) then.
 ///
 /// ```compile_fail,E0282
 /// # asyncio_task::run(async {
@@ -106,8 +106,8 @@ use drive::Drive;
 /// # });
 /// ```
 ///
-/// A body that gives a value and cannot fail belongs into a [`scope`](fn@scope); the compiler says
-/// so:
+/// For a body that returns a value and cannot fail use a [`scope`](fn@scope), as the compiler's
+/// message says:
 ///
 /// ```compile_fail,E0277
 /// # asyncio_task::run(async {
@@ -170,10 +170,10 @@ where
     result
 }
 
-/// A group of tasks, as the body of [`task_group`] sees it.
+/// The group of tasks that the body of [`task_group`] gets.
 ///
-/// `'scope` is the life of the group, which children may refer to, to add more children; `'env` is
-/// of values that live longer.
+/// `'scope` is the lifetime of the group, which children may refer to in order to add more
+/// children. `'env` is the lifetime of borrowed values, which outlive the group.
 ///
 /// # Examples
 ///
@@ -197,8 +197,8 @@ where
 /// ```
 #[doc(alias = "Nursery")]
 pub struct TaskGroup<'scope, 'env, E> {
-    /// Without a destructor, so that children may refer to the group that owns them: `End` empties
-    /// it. If the future of the group is leaked, all this leaks.
+    /// This has no destructor, so that children may refer to the group that owns them; `End`
+    /// empties it. If the future of the group is leaked, body and children leak.
     state: ManuallyDrop<RefCell<Option<State<'scope, E>>>>,
     _env: std::marker::PhantomData<Cell<&'env ()>>,
 }
@@ -215,11 +215,11 @@ pub(crate) struct State<'scope, E> {
 pub(crate) struct Frames {
     group: Slot,
     body: Slot,
-    /// Body and children are to end: something failed, or the group was asked to end.
+    /// Body and children have to end, because one of them failed or the group was asked to end.
     aborting: Cell<bool>,
 }
 
-/// Empties a group, whichever way its future ends.
+/// Empties a group, however its future ends.
 struct End<'scope, 'env, E>(&'scope TaskGroup<'scope, 'env, E>);
 
 impl<E> Drop for End<'_, '_, E> {
@@ -227,7 +227,7 @@ impl<E> Drop for End<'_, '_, E> {
         let state = self.0.state.borrow_mut().take();
         if let Some(state) = state {
             let frames = Rc::clone(&state.frames);
-            // Destructors run in the place of the children.
+            // Destructors run at the children's place in the cancel tree.
             frames.group.run_children(|| drop(state));
             frames.body.leave();
             frames.group.leave();
@@ -257,10 +257,10 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
         Ref::filter_map(self.state.borrow(), Option::as_ref).ok()
     }
 
-    /// Has the group run `future` beside its body. It starts when the body waits.
+    /// Starts a child: the group runs `future` beside its body, from the body's next wait on.
     ///
-    /// Also children may do this, as long as the group has not ended. A group that is
-    /// ending drops the future unpolled, and returns a child that was cancelled.
+    /// Children may call this too, as long as the group has not ended. A group that is ending drops
+    /// the future unpolled, and returns a child that counts as cancelled.
     ///
     /// # Examples
     ///
@@ -318,8 +318,8 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
         Child::new(raw, Rc::clone(&state.frames))
     }
 
-    /// Ends the group: cancels the body and every child. A body that has its value already still
-    /// gives it; else the group returns an [`ExceptionGroup`] without errors.
+    /// Ends the group: cancels the body and every child. If the body has returned its value
+    /// already, the group returns that; otherwise it returns an [`ExceptionGroup`] without errors.
     ///
     /// # Examples
     ///
@@ -341,8 +341,8 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
         }
     }
 
-    /// Whether the group is ending: something has failed, or it was cancelled. It takes no children
-    /// any more.
+    /// Whether the group is ending, because the body or a child has failed or the group was
+    /// cancelled. A group that is ending refuses children.
     ///
     /// # Examples
     ///
@@ -402,7 +402,7 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
 }
 
 impl<E> State<'_, E> {
-    /// Has the group end; the driver sees to it at the end of this poll, or in the next.
+    /// Marks the group as ending; its future acts on that at the end of this poll, or in the next.
     fn abort(&self) {
         if !self.frames.aborting.replace(true) {
             self.children.wake();

@@ -19,8 +19,8 @@ use super::{End, TaskGroup};
 ///
 /// # Panics
 ///
-/// With the first panic of the body or a child, after the others were cancelled and have ended.
-/// Where no loop runs.
+/// With the first panic of the body or a child, after the others were cancelled and have ended. If
+/// no loop runs on this thread.
 ///
 /// # Cancel safety
 ///
@@ -73,7 +73,7 @@ where
     }
 }
 
-/// A group of tasks that do not fail, as the body of [`scope`](fn@scope) sees it.
+/// The group of tasks that the body of [`scope`](fn@scope) gets; its tasks cannot fail.
 ///
 /// # Examples
 ///
@@ -95,7 +95,7 @@ pub struct Scope<'scope, 'env> {
 }
 
 impl<'scope> Scope<'scope, '_> {
-    /// Has `future` run beside the body. It starts when the body waits. See
+    /// Starts a child: `future` runs beside the body, from the body's next wait on. See
     /// [`TaskGroup::create_task`].
     ///
     /// # Examples

@@ -1,5 +1,4 @@
-//! What a pending promise has to tell: the tasks that await it and its done callbacks, in one
-//! order.
+//! The waiters of a pending promise: tasks that await it, and done callbacks, in one order.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -10,10 +9,10 @@ use asyncio_loop::{CallbackRef, LoopWaker};
 
 use super::Promise;
 
-/// The waiters of a promise, first come first served. Nearly always there is one, which therefore
-/// needs no allocation.
+/// The waiters of a promise, in order of arrival. Nearly always there is one, so the first needs no
+/// allocation.
 pub(super) struct Waiting<T> {
-    /// The earliest waiter, if it came when there was none.
+    /// The first waiter, stored inline. It came when there was none.
     first: Option<Waiter<T>>,
     more: Option<Box<More<T>>>,
 }
@@ -32,12 +31,12 @@ pub(super) enum Waiter<T> {
 
 pub(super) struct DoneCallback<T> {
     pub(super) callback: CallbackRef,
-    /// Empty until the callback is scheduled: a callback that owns the promise that owns it would
-    /// never be freed.
+    /// Empty until the callback is scheduled: a callback that owns the promise which owns the
+    /// callback would never be freed.
     pub(super) promise: Rc<Cell<Option<Promise<T>>>>,
 }
 
-/// Where a handle of the promise waits.
+/// The place of a waiting handle among the waiters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     None,
@@ -71,7 +70,7 @@ impl<T> More<T> {
 impl<T> Waiting<T> {
     pub(super) const NOBODY: Self = Self { first: None, more: None };
 
-    /// Wakes the tasks and schedules the callbacks, in the order in which they came.
+    /// Wakes the tasks and schedules the callbacks, in order of arrival.
     #[inline]
     pub(super) fn tell(self, promise: &Promise<T>) {
         if let Some(first) = self.first {
@@ -82,7 +81,7 @@ impl<T> Waiting<T> {
         }
     }
 
-    /// The numbers of the tasks that await it, the first first.
+    /// The numbers of the waiting tasks, in order of arrival.
     pub(super) fn awaiters(&self) -> Vec<u64> {
         let more = self.more.iter().flat_map(|more| more.list.iter());
         let wakers = self.first.iter().chain(more).filter_map(|waiter| match waiter {
@@ -114,8 +113,8 @@ impl<T> Waiting<T> {
         }
     }
 
-    /// Sets the waker of the handle that waits at `place`, which moves there if it is nowhere yet.
-    /// Gives back the waker from before.
+    /// Sets the waker of the handle that waits at `place`, and adds the handle if it does not wait
+    /// yet. Returns the previous waker.
     #[inline]
     pub(super) fn set_waker(&mut self, place: &Cell<Place>, waker: LoopWaker) -> Option<Waiter<T>> {
         let waiter = Waiter::Task(waker);

@@ -1,11 +1,11 @@
-//! How long to wait before the next attempt.
+//! Delays between attempts.
 
 use std::time::Duration;
 
-/// Growing delays with some chance in them: an iterator that does not end.
+/// Growing delays with random jitter: an endless iterator.
 ///
-/// The n-th delay is `first * factor^n`, at most `max`, less a random share of up to `jitter`.
-/// Chance keeps clients that failed together from coming back together.
+/// The n-th delay, counted from 0, is `first * factor^n`, at most `max`, less a random share of up
+/// to `jitter`. Jitter keeps clients that failed together from retrying together.
 ///
 /// | | default |
 /// |---|---|
@@ -26,7 +26,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Backoff {
-    /// The next delay, in seconds, before the chance.
+    /// The next delay in seconds, without jitter.
     next: f64,
     factor: f64,
     max: f64,
@@ -42,11 +42,11 @@ impl Backoff {
         Self { next: first.as_secs_f64(), factor: 2.0, max: 30.0, jitter: 0.5, random }
     }
 
-    /// Each delay is so many times as long as the one before; 1 keeps them equal.
+    /// Each delay is `factor` times as long as the previous one; 1 keeps them equal.
     ///
     /// # Panics
     ///
-    /// If `factor` is below 1, or no number.
+    /// If `factor` is below 1 or not a number.
     #[must_use]
     pub fn factor(self, factor: f64) -> Self {
         assert!(factor >= 1.0, "delays grow by a factor of 1 at least, not {factor}");
@@ -59,8 +59,8 @@ impl Backoff {
         Self { max: max.as_secs_f64(), ..self }
     }
 
-    /// Takes a random share off each delay: up to `jitter` of it. With 0 there is no chance in the
-    /// delays, with 1 a delay may be anything from nothing to its full length.
+    /// Subtracts a random share of up to `jitter` from each delay. With 0 the delays are exact;
+    /// with 1 a delay is between zero and its full length.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! Trying again what failed.
+//! Retrying failed operations.
 
 mod backoff;
 
@@ -24,7 +24,7 @@ use crate::sleep::sleep;
 ///
 /// # From asyncio
 ///
-/// asyncio has nothing of the kind; tenacity and backoff are what its programs use.
+/// asyncio has no such function; Python programs use the packages tenacity and backoff.
 ///
 /// # Examples
 ///
@@ -54,7 +54,7 @@ where
     Retry { attempt, times: 3, backoff: Backoff::default(), within: None, when: None }
 }
 
-/// Attempts to be made, from [`retry`]: await it to make them.
+/// The builder that [`retry`] returns. Await it to make the attempts.
 #[must_use = "nothing is tried before `.await`"]
 pub struct Retry<'a, F, E> {
     attempt: F,
@@ -64,11 +64,11 @@ pub struct Retry<'a, F, E> {
     when: Option<Predicate<'a, E>>,
 }
 
-/// Whether an attempt that ended with this error is to be tried again.
+/// Whether to try again after this error.
 type Predicate<'a, E> = Box<dyn FnMut(&E) -> bool + 'a>;
 
 impl<'a, F, E> Retry<'a, F, E> {
-    /// Makes so many attempts at most; `u32::MAX` stands for any number.
+    /// Makes at most this many attempts; `u32::MAX` stands for any number.
     ///
     /// # Panics
     ///
@@ -78,18 +78,20 @@ impl<'a, F, E> Retry<'a, F, E> {
         Self { times, ..self }
     }
 
-    /// Pauses between attempts as `backoff` says; [`Backoff::default`] unless it is said.
+    /// Sets the pauses between attempts. Default: [`Backoff::default`].
     pub fn backoff(self, backoff: Backoff) -> Self {
         Self { backoff, ..self }
     }
 
-    /// Starts no attempt later than this after the first one started. An attempt that is under way
-    /// then is not cut short: put a [`timeout`](fn@crate::timeout) into it, or around the whole.
+    /// Starts no attempt when `limit` has passed since the first one started. An attempt that is
+    /// under way then is not cut short: put a [`timeout`](fn@crate::timeout) into it, or around the
+    /// whole.
     pub fn within(self, limit: Duration) -> Self {
         Self { within: Some(limit), ..self }
     }
 
-    /// Tries again only after errors that `is_transient` accepts. Others end it at once.
+    /// Tries again only after errors for which `is_transient` returns true. Any other error is
+    /// returned at once.
     pub fn when(self, is_transient: impl FnMut(&E) -> bool + 'a) -> Self {
         Self { when: Some(Box::new(is_transient)), ..self }
     }

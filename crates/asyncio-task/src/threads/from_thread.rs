@@ -1,7 +1,7 @@
 //! Calls from a job back to the loop that it was submitted from.
 //!
 //! A function that [`to_thread`](crate::to_thread) or `run_in_executor` runs on another thread can
-//! have things done on the loop and wait for them:
+//! run code on the loop and wait for it:
 //!
 //! ```
 //! use asyncio_task::{from_thread, run, sleep, to_thread};
@@ -31,7 +31,7 @@ use super::bridge::run_blocking;
 ///
 /// # Errors
 ///
-/// [`JobError::Failed`] outside of such jobs; otherwise as
+/// [`JobError::Failed`] outside such jobs; otherwise as
 /// [`run_coroutine_threadsafe`](crate::run_coroutine_threadsafe).
 #[track_caller]
 pub fn run<F, Fut>(make: F) -> Result<Fut::Output, JobError>

@@ -1,4 +1,4 @@
-//! A loop in a thread of its own, for programs that are not asynchronous themselves.
+//! `LoopThread`: a loop in a thread of its own, for programs that are not asynchronous themselves.
 
 use std::fmt;
 use std::io;
@@ -16,7 +16,7 @@ use crate::runner::Runner;
 /// An event loop that runs in a thread of its own.
 ///
 /// It runs until it is stopped or dropped. Then its tasks are cancelled and awaited, as at the end
-/// of [`run`](crate::run), the loop is closed, and the thread joined.
+/// of [`run`](crate::run), the loop is closed, and the thread is joined.
 ///
 /// # Examples
 ///
@@ -46,7 +46,7 @@ impl LoopThread {
     ///
     /// # Errors
     ///
-    /// If the system has no thread, or no descriptors for a loop.
+    /// If the system cannot start a thread or has no descriptors left for a loop.
     ///
     /// # Examples
     ///
@@ -61,7 +61,7 @@ impl LoopThread {
         Self::builder().start()
     }
 
-    /// Starts to describe a loop and its thread.
+    /// Returns a builder for a loop thread with options.
     ///
     /// # Examples
     ///
@@ -148,10 +148,10 @@ impl LoopThread {
         run_coroutine_threadsafe(&self.handle, make)
     }
 
-    /// Cancels what runs on the loop, waits for it, closes the loop and joins the thread.
+    /// Cancels all tasks of the loop, waits for them, closes the loop and joins the thread.
     ///
-    /// On the loop's own thread it only asks for that: the loop ends when the caller has returned
-    /// to it.
+    /// On the loop's own thread the call only requests this: the loop ends when the caller has
+    /// returned to it.
     ///
     /// # Examples
     ///
@@ -176,7 +176,7 @@ impl Drop for LoopThread {
             return;
         }
         if let Some(thread) = self.thread.take() {
-            // A panic there has been written by the panic hook.
+            // The panic hook has reported a panic of the thread.
             let _ = thread.join();
         }
     }
@@ -200,7 +200,7 @@ impl LoopThreadBuilder {
         self
     }
 
-    /// Has the loop made by `make`, on the new thread.
+    /// Makes the loop by `make`, which is called on the new thread.
     pub fn loop_factory(
         mut self,
         make: impl FnOnce() -> io::Result<EventLoop> + Send + 'static,
@@ -209,7 +209,7 @@ impl LoopThreadBuilder {
         self
     }
 
-    /// Has the loop run inside another one: as the guest of the host that `make` gives, on the new
+    /// Runs the loop inside another one: as the guest of the host that `make` returns, on the new
     /// thread (see [`LoopRef::set_host`](asyncio_loop::LoopRef::set_host)).
     pub fn host(
         mut self,
@@ -223,7 +223,7 @@ impl LoopThreadBuilder {
     ///
     /// # Errors
     ///
-    /// If the system has no thread, or the loop or its host cannot be made.
+    /// If the system cannot start a thread, or the loop or its host cannot be made.
     pub fn start(self) -> io::Result<LoopThread> {
         let (stop, stopped) = ThreadPromise::new();
         let (started, told) = ThreadPromise::new();
@@ -267,7 +267,7 @@ fn run_loop(
     };
     Runner::builder().loop_factory(move || Ok(event_loop)).run(async move {
         started.set_result(Ok(running_loop().handle()));
-        // It never has a value: it is dropped.
+        // The channel never carries a value: its end is dropped.
         let _ = stopped.await;
     });
 }

@@ -1,4 +1,4 @@
-//! Between threads and loops.
+//! Calls between threads and loops.
 //!
 //! `to_thread` sends a function from a loop to a thread, `submit` a future from a thread to a loop,
 //! `from_thread` calls back from a job to its loop. `loop_thread` is a loop with a thread of its

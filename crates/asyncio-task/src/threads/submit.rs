@@ -1,4 +1,4 @@
-//! A future handed to a loop from another thread.
+//! Futures that another thread submits to a loop.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -18,8 +18,8 @@ use crate::task::{TaskRefExt, create_task_with};
 
 /// Runs a future as a task of another thread's loop.
 ///
-/// `make` is called there, so the future itself need not be `Send`. The task sees the values of the
-/// calling thread's context that can travel.
+/// `make` is called on the loop's thread, so the future itself need not be `Send`. The task sees
+/// the values of the calling thread's context that can travel between threads.
 ///
 /// Wait for the value with [`ThreadFuture::result`], or await it, on whatever loop or executor.
 /// [`ThreadFuture::cancel`] cancels the task.
@@ -29,8 +29,8 @@ use crate::task::{TaskRefExt, create_task_with};
 ///
 /// # From asyncio
 ///
-/// A coroutine cannot be made here and run there unless it is `Send`; so a function travels that
-/// makes it.
+/// asyncio passes the coroutine itself. A future that is made here could run there only if it were
+/// `Send`, so this takes a function that makes it.
 ///
 /// # Examples
 ///
@@ -84,7 +84,7 @@ where
     (future, task)
 }
 
-/// A task of a loop, as other threads see it.
+/// The handle of other threads to a task of a loop.
 #[derive(Clone)]
 pub(super) struct RemoteTask {
     event_loop: LoopHandle,
@@ -100,7 +100,7 @@ impl RemoteTask {
 
     pub(super) fn cancel(&self) {
         let number = self.number;
-        // Refused by a loop that is closed, which has dropped the task.
+        // A closed loop refuses the call; it has dropped the task.
         let _ = self.event_loop.call_soon_threadsafe(move || {
             let tasks = running_loop().local::<SubmittedTasks>();
             let task = tasks.0.borrow().get(&number).cloned();
@@ -128,7 +128,7 @@ impl Drop for Listed {
     }
 }
 
-/// What this crate adds to a loop's handle for other threads.
+/// Methods that this crate adds to [`LoopHandle`].
 pub trait TaskHandleExt {
     /// Runs a future as a task of this loop; see [`run_coroutine_threadsafe`].
     #[track_caller]
@@ -165,8 +165,8 @@ fn start<F, Fut>(
     if promise.is_cancelled() {
         return;
     }
-    // Where both the task and this function can reach it: if there is no task after all, because a
-    // task factory panics, it has to be told.
+    // Both the task and this function can reach the promise: if a task factory panics and no task
+    // is made, this function has to settle the promise.
     let promise = Rc::new(Cell::new(Some(promise)));
     let tasks = running_loop().local::<SubmittedTasks>();
     let listed = Listed { tasks: Rc::clone(&tasks), number };
@@ -175,7 +175,7 @@ fn start<F, Fut>(
         create_task_with(future, TaskOptions::new().site(site))
     }));
     match task {
-        // An eager task may have ended.
+        // An eager task may have ended already.
         Ok(task) if task.is_done() => {}
         Ok(task) => {
             tasks.0.borrow_mut().insert(number, task.task_ref().clone());
@@ -192,7 +192,7 @@ fn start<F, Fut>(
     }
 }
 
-/// The task: keeps the promise with what `future` ends with.
+/// The body of the task: settles the promise with the outcome of `future`.
 async fn keep<Fut: Future>(
     future: Fut,
     promise: Rc<Cell<Option<ThreadPromise<Fut::Output>>>>,

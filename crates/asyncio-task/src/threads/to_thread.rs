@@ -1,4 +1,4 @@
-//! A blocking function, away from the loop.
+//! `to_thread`: runs a blocking function away from the loop.
 
 use std::panic::Location;
 
@@ -8,8 +8,8 @@ use asyncio_loop::{JobError, SendContext, running_loop, wrap_future};
 /// Runs a blocking function on a thread of the loop's default executor, in a copy of the caller's
 /// context.
 ///
-/// The function is handed over at the first poll. It sees the values of the context variables that
-/// can travel (those of `Send + Sync` types); what it sets is gone afterwards.
+/// The function is submitted at the first poll. It sees the values of the context variables that
+/// can travel between threads (those of `Send + Sync` types). Values that it sets are discarded.
 ///
 /// # Errors
 ///
@@ -18,7 +18,7 @@ use asyncio_loop::{JobError, SendContext, running_loop, wrap_future};
 ///
 /// # Panics
 ///
-/// When polled where no loop runs.
+/// When polled if no loop runs on this thread.
 ///
 /// # Cancel safety
 ///

@@ -114,7 +114,7 @@ impl ThreadsafeStream {
     ///
     /// # Panics
     ///
-    /// Where no loop runs.
+    /// If no loop runs on this thread.
     #[must_use]
     pub fn new(stream: JoinedStream) -> Self {
         let place = RefCell::new(Some(stream));

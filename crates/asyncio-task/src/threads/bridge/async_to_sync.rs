@@ -1,4 +1,4 @@
-//! Asynchronous code called by a synchronous function.
+//! `async_to_sync`: a synchronous function calls asynchronous code.
 
 use asyncio_loop::{JobError, LoopHandle, SendContext, calling_loop, try_running_loop};
 
@@ -10,13 +10,13 @@ use crate::threads::submit::submit;
 /// Calls asynchronous code from a synchronous function: blocks this thread until the future that
 /// `make` makes is done, and returns its value.
 ///
-/// Below [`sync_to_async`](crate::sync_to_async), `to_thread` or `run_in_executor` it runs on the
-/// loop that the function was called from, otherwise on a loop of its own, in a helper thread (see
-/// [`single_thread_scope`](crate::single_thread_scope)). Meanwhile this thread runs the
+/// Below [`sync_to_async`](crate::sync_to_async), `to_thread` or `run_in_executor` the future runs
+/// on the loop that called the function; elsewhere it runs on a loop of its own, in a helper thread
+/// (see [`single_thread_scope`](crate::single_thread_scope)). Meanwhile this thread runs the
 /// thread-sensitive functions that the future calls.
 ///
-/// Context variables that can travel are visible to the future, and what it sets is visible
-/// afterwards.
+/// The future sees the context variables that can travel between threads, and the caller sees the
+/// values that the future has set.
 ///
 /// # Errors
 ///
@@ -78,7 +78,7 @@ where
     Ok(value)
 }
 
-/// The loop that the function on this thread was called from, if it is there still.
+/// The loop that called the function on this thread, if the loop still exists.
 fn outer_loop() -> Option<LoopHandle> {
     calling_loop().filter(|outer| !LoopHandle::is_closed(outer))
 }

@@ -1,4 +1,5 @@
-//! Blocking a thread on a loop: meanwhile the thread runs the functions that belong to it.
+//! Blocks a thread on a loop. Meanwhile the thread runs the thread-sensitive functions that belong
+//! to it.
 
 use asyncio_loop::{JobError, LoopHandle};
 
@@ -7,8 +8,8 @@ use super::place::is_sensitive;
 use crate::threads::submit::run_coroutine_threadsafe;
 
 /// Runs a future on a loop and blocks this thread until it is done. In the middle of a
-/// thread-sensitive function the thread runs those that the future calls: they could not run
-/// elsewhere.
+/// thread-sensitive function, the thread meanwhile runs the thread-sensitive functions that the
+/// future calls, because they cannot run elsewhere.
 #[track_caller]
 pub(in crate::threads) fn run_blocking<F, Fut>(
     event_loop: &LoopHandle,
@@ -19,7 +20,7 @@ where
     Fut: Future + 'static,
     Fut::Output: Send + 'static,
 {
-    // The loop's own thread must not wait at all, which `result` says.
+    // The loop's own thread must not wait at all; `result` returns the error for that.
     if !is_sensitive() || event_loop.is_loop_thread() {
         return run_coroutine_threadsafe(event_loop, make).result(None);
     }

@@ -13,13 +13,13 @@ context_var! {
     pub(super) static CALLER: Option<Caller> = None;
 }
 
-/// How jobs get to the thread.
+/// The channel by which jobs reach the thread.
 #[derive(Clone)]
 pub(super) struct Caller(Arc<Shared>);
 
 struct Shared {
     thread: ThreadId,
-    /// The thread that waits further out.
+    /// The next waiting thread further out.
     outer: Option<Caller>,
     state: Mutex<State>,
     changed: Condvar,
@@ -35,9 +35,9 @@ struct State {
 enum Phase {
     #[default]
     Waiting,
-    /// The wait is over as soon as there are no jobs.
+    /// The wait ends as soon as there are no jobs.
     Done,
-    /// No job would be run any more.
+    /// The wait has ended: no more jobs are run.
     Gone,
 }
 
@@ -48,7 +48,8 @@ impl Shared {
 }
 
 impl Caller {
-    /// The calling thread, and what it has to [`serve`](Waiting::serve).
+    /// Registers the calling thread, and returns it with the [`Waiting`] that it has to
+    /// [`serve`](Waiting::serve).
     pub(super) fn new() -> (Self, Waiting) {
         let shared = Shared {
             thread: thread::current().id(),
@@ -70,12 +71,12 @@ impl Caller {
         Some(caller)
     }
 
-    /// Whether it is this very thread: then something keeps it from running jobs.
+    /// Whether the caller is this very thread, which cannot run jobs then.
     pub(super) fn is_blocked(&self) -> bool {
         self.0.thread == thread::current().id()
     }
 
-    /// Has the thread run a job. `Err`: it waits no more; here is the job back.
+    /// Makes the thread run a job. Returns `Err` with the job if the thread does not wait any more.
     pub(super) fn send(&self, job: Job) -> Result<(), Job> {
         let mut state = self.0.lock();
         if state.phase == Phase::Gone {
@@ -98,18 +99,18 @@ impl Caller {
     }
 }
 
-/// The thread's side.
+/// The side of the waiting thread.
 pub(super) struct Waiting(Arc<Shared>);
 
 impl Waiting {
-    /// Runs jobs until the wait is over; those that came before its end are run, too.
+    /// Runs jobs until the wait is over, including all jobs that came before its end.
     pub(super) fn serve(self) {
         while let Some(job) = self.next_job() {
             job.run();
         }
     }
 
-    /// Waits for a job. `None`: the wait is over, and later jobs are refused.
+    /// Waits for a job. Returns `None` when the wait is over; later jobs are refused.
     fn next_job(&self) -> Option<Job> {
         let mut state = self.0.lock();
         loop {
@@ -125,8 +126,8 @@ impl Waiting {
     }
 }
 
-/// Waits for `future`, which asynchronous code below this thread completes, and serves that
-/// meanwhile.
+/// Waits for `future`, which asynchronous code below this thread completes, and meanwhile runs the
+/// jobs of that code.
 pub(super) fn serve_until_done<T: Send + 'static>(
     future: &ThreadFuture<T>,
     caller: Caller,
@@ -138,7 +139,7 @@ pub(super) fn serve_until_done<T: Send + 'static>(
 }
 
 impl Drop for Waiting {
-    /// There are jobs left only if a panic ends the wait; they are cancelled.
+    /// Jobs remain only if a panic ends the wait; they are cancelled.
     fn drop(&mut self) {
         let jobs = {
             let mut state = self.0.lock();

@@ -1,5 +1,5 @@
-//! A cancellation on its way inwards: from a task that waits in `sync_to_async`, through the
-//! function that it waits for, to the task that this function waits for in `async_to_sync`.
+//! Carries a cancellation inwards: from a task that waits in `sync_to_async`, through the function
+//! that it waits for, to the task that this function waits for in `async_to_sync`.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Chain>> = const { RefCell::new(None) };
 }
 
-/// Ties a function to the task that it waits for.
+/// Connects a function with the task that it waits for.
 #[derive(Clone, Default)]
 pub(super) struct Chain(Arc<Mutex<State>>);
 
@@ -23,7 +23,7 @@ struct State {
     inner: Option<Inner>,
 }
 
-/// The task, and whether it came to its end: false if it was cancelled.
+/// The task, and whether it finished: false if it was cancelled.
 #[derive(Clone)]
 struct Inner {
     task: RemoteTask,
@@ -40,7 +40,7 @@ impl Chain {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls `function` as the one that is cancelled by this chain.
+    /// Calls `function`, which this chain cancels.
     pub(super) fn call<T>(&self, function: impl FnOnce() -> T) -> T {
         struct Restore(Option<Chain>);
         impl Drop for Restore {
@@ -52,13 +52,14 @@ impl Chain {
         function()
     }
 
-    /// Asks the task that the function waits for to end; none is waited for after this.
+    /// Asks the task that the function waits for to end. From now on the function waits for no
+    /// task.
     pub(super) fn cancel(&self) {
         self.ask();
     }
 
-    /// Asks the task that the function waits for to end, and waits for that. True if it came to its
-    /// end all the same: then it has absorbed the request.
+    /// Asks the task that the function waits for to end, and waits until it has ended. True if the
+    /// task finished all the same, which means that it has absorbed the request.
     pub(super) async fn cancel_and_wait(&self) -> bool {
         match self.ask() {
             Some(inner) => inner.finished.await.unwrap_or(false),
@@ -78,8 +79,8 @@ impl Chain {
         inner
     }
 
-    /// Says that the function waits for this task until the guard is dropped. `None`: it is to be
-    /// cancelled instead.
+    /// Records that the function waits for this task until the guard is dropped. `None` if the
+    /// chain was cancelled, so the function has to cancel the task instead.
     pub(super) fn waits_for(&self, task: RemoteTask) -> Option<Waits> {
         let mut state = self.lock();
         if state.cancelled {

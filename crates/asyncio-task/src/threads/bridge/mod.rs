@@ -1,10 +1,10 @@
-//! Synchronous code that calls asynchronous code that calls synchronous code: what Django's asgiref
-//! does for Python.
+//! Calls between synchronous and asynchronous code, nested in each other, as Django's asgiref
+//! offers them for Python.
 //!
-//! `sync_to_async` and `async_to_sync` are the two crossings; `place` says on which thread
-//! synchronous code belongs, `caller` is the thread that waits in `async_to_sync`, `block` waits
-//! for a loop in other ways, `cancel` carries cancellations inwards, and `scope` bounds the life of
-//! helper threads.
+//! `sync_to_async` and `async_to_sync` are the two directions. `place` chooses the thread of
+//! synchronous code, `caller` is the thread that waits in `async_to_sync`, `block` waits for a loop
+//! in other ways, `cancel` carries cancellations inwards, and `scope` limits the life of helper
+//! threads.
 
 mod async_to_sync;
 mod block;

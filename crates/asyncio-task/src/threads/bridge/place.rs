@@ -1,4 +1,4 @@
-//! On which thread a thread-sensitive function runs.
+//! The thread on which a thread-sensitive function runs.
 
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +14,7 @@ context_var! {
 }
 
 thread_local! {
-    /// The thread that this one is, while it runs a job.
+    /// The sensitive thread that the current thread is, while it runs a job.
     static CURRENT: RefCell<Option<Arc<SensitiveThread>>> = const { RefCell::new(None) };
     /// Whether a thread-sensitive function runs on this thread.
     static SENSITIVE: Cell<bool> = const { Cell::new(false) };
@@ -25,12 +25,12 @@ pub(super) fn is_sensitive() -> bool {
     SENSITIVE.get()
 }
 
-/// One thread for thread-sensitive functions, started at the first.
+/// A thread for thread-sensitive functions, started at the first of them.
 #[derive(Default)]
 pub(super) struct SensitiveThread(OnceLock<ThreadPoolExecutor>);
 
 impl SensitiveThread {
-    /// The one for all that is in no scope.
+    /// The thread for all functions outside scopes.
     fn global() -> Arc<Self> {
         static GLOBAL: OnceLock<Arc<SensitiveThread>> = OnceLock::new();
         Arc::clone(GLOBAL.get_or_init(Arc::default))
@@ -40,7 +40,7 @@ impl SensitiveThread {
         self.0.get_or_init(|| {
             ThreadPoolExecutor::builder()
                 .max_workers(1)
-                // The same thread, for ever: that is the point.
+                // The thread never ends, so that all these functions run on the same one.
                 .idle_timeout(Duration::MAX)
                 .thread_name_prefix("asyncio_sensitive")
                 .build()
@@ -58,7 +58,7 @@ impl SensitiveThread {
         })
     }
 
-    /// Marks the calling thread as this one while `function` runs.
+    /// Marks the calling thread as this sensitive thread while `function` runs.
     fn mark<T>(self: Arc<Self>, function: impl FnOnce() -> T) -> T {
         struct Restore(Option<Arc<SensitiveThread>>);
         impl Drop for Restore {
@@ -71,8 +71,8 @@ impl SensitiveThread {
     }
 }
 
-/// Runs a thread-sensitive function where it belongs: on the thread that waits in `async_to_sync`,
-/// or the thread of the scope, or the one that the whole program shares.
+/// Runs a thread-sensitive function on its thread: the thread that waits in `async_to_sync`, else
+/// the thread of the scope, else the thread that the whole program shares.
 pub(super) fn run_sensitive<F, T>(make_job: impl FnOnce(Wrapped<F>) -> (Job, T), function: F) -> T {
     let thread = SCOPE.get().unwrap_or_else(SensitiveThread::global);
     if let Some(caller) = Caller::innermost() {
@@ -80,7 +80,7 @@ pub(super) fn run_sensitive<F, T>(make_job: impl FnOnce(Wrapped<F>) -> (Job, T),
         if caller.is_blocked() {
             job.fail(stuck());
         } else if let Err(job) = caller.send(job) {
-            // Its wait has just ended.
+            // The thread's wait has just ended.
             thread.pool().execute(job);
         }
         return future;
@@ -101,7 +101,7 @@ fn stuck() -> JobError {
     )
 }
 
-/// A function with the thread that it is going to run on.
+/// A function with the thread that it will run on.
 pub(super) struct Wrapped<F> {
     thread: Option<Arc<SensitiveThread>>,
     function: F,

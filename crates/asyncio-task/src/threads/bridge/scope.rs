@@ -1,4 +1,4 @@
-//! How long helper threads live.
+//! Scopes that limit the life of helper threads.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use super::place::{SCOPE, SensitiveThread};
 use crate::threads::LoopThread;
 
 context_var! {
-    /// Where the calls of `async_to_sync` in this scope find their helper.
+    /// The slot in which calls of `async_to_sync` in this scope find their helper.
     static SINGLE: Option<Arc<Slot>> = None;
 }
 
@@ -39,9 +39,9 @@ impl Helper {
     }
 }
 
-/// Has all calls of [`async_to_sync`](crate::async_to_sync) in `function` use one helper thread and
-/// its loop, in place of one for each call. It ends with the scope. A scope inside another one is
-/// the same.
+/// Makes all calls of [`async_to_sync`](crate::async_to_sync) in `function` share one helper thread
+/// and its loop, instead of starting one for each call. The thread ends with the scope. A nested
+/// scope shares the thread of the outer one.
 ///
 /// # Examples
 ///
@@ -65,7 +65,7 @@ pub fn single_thread_scope<T>(function: impl FnOnce() -> T) -> T {
     function()
 }
 
-/// Stops the helper, also if tasks that are left there keep its slot.
+/// Stops the helper, even if remaining tasks there keep its slot alive.
 struct StopAtEnd(Arc<Slot>);
 
 impl Drop for StopAtEnd {
@@ -75,16 +75,16 @@ impl Drop for StopAtEnd {
     }
 }
 
-/// Has all thread-sensitive calls of [`sync_to_async`](crate::sync_to_async) in `body` use a thread
-/// of this scope, in place of the one that the whole program shares: two scopes do not wait for
-/// each other.
+/// Makes all thread-sensitive calls of [`sync_to_async`](crate::sync_to_async) in `body` use a
+/// thread of this scope, instead of the thread that the whole program shares. So two scopes do not
+/// wait for each other.
 ///
-/// The thread is started at the first call, and the scope waits for its end without blocking the
-/// loop. A scope inside another one is the same.
+/// The thread is started at the first call, and the scope waits for the thread's end without
+/// blocking the loop. A nested scope shares the thread of the outer one.
 ///
 /// # Cancel safety
 ///
-/// Dropping it ends the body; the thread ends by itself.
+/// Dropping the future drops the body; the thread ends by itself.
 ///
 /// # Examples
 ///
@@ -109,7 +109,7 @@ pub async fn thread_sensitive_scope<T>(body: impl AsyncFnOnce() -> T) -> T {
     let value = body().await;
     drop(inside);
     if let Some(ended) = thread.shutdown() {
-        // It has no other end.
+        // Nothing else ends the thread.
         let _ = ended.await;
     }
     value

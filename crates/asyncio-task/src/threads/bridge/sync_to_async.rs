@@ -1,4 +1,4 @@
-//! A synchronous function called by asynchronous code.
+//! `sync_to_async`: asynchronous code calls a synchronous function.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -15,33 +15,35 @@ use super::cancel::{CancelOnDrop, Chain};
 use super::place::run_sensitive;
 use crate::cancel::catch_cancel;
 
-/// Calls a synchronous function from a task: `.await` it for its value.
+/// Calls a synchronous function from a task; `.await` gives the function's value.
 ///
-/// By default the function is *thread-sensitive*: all such functions run on one and the same
-/// thread, one after the other, so that code which is bound to its thread (a database connection, a
-/// GUI) can be called from anywhere. Which thread:
+/// By default the function is *thread-sensitive*: all such functions run on the same thread, one
+/// after the other, so that code which is bound to a thread (a database connection, a GUI) can be
+/// called from anywhere. The thread is:
 ///
-/// * below [`async_to_sync`](crate::async_to_sync), the very thread that called it and waits;
+/// * below [`async_to_sync`](crate::async_to_sync), the thread that called it and waits;
 /// * inside a [`thread_sensitive_scope`](crate::thread_sensitive_scope), the thread of that scope;
-/// * otherwise one that the whole program shares.
+/// * otherwise a thread that the whole program shares.
 ///
 /// With [`thread_sensitive(false)`](SyncToAsync::thread_sensitive) it runs on the default executor,
 /// like [`to_thread`](crate::to_thread).
 ///
-/// Context variables that can travel are visible in the function, and what it sets is visible to
-/// the caller afterwards.
+/// The function sees the context variables that can travel between threads, and the caller sees the
+/// values that the function has set.
 ///
 /// # Errors
 ///
-/// [`JobError::Panicked`] if the function panics. [`JobError::WouldDeadlock`] if it is
-/// thread-sensitive and the loop itself blocks the thread that it belongs to.
+/// [`JobError::Panicked`] if the function panics. [`JobError::WouldDeadlock`] if the function is
+/// thread-sensitive and its thread is blocked by the loop itself. [`JobError::Cancelled`] if the
+/// function was dropped before it started, and [`JobError::ExecutorShutdown`] if its executor is
+/// shut down.
 ///
 /// # Cancel safety
 ///
-/// Cancelling the caller, or dropping this, cancels a function that has not started. In one that
-/// waits in `async_to_sync` the task that it waits for is cancelled; if that absorbs the request
-/// the caller goes on, too, and otherwise the function gets [`JobError::Cancelled`]. Any other
-/// function goes on to its end without its caller.
+/// Cancelling the caller, or dropping this future, cancels a function that has not started. If a
+/// running function waits in `async_to_sync`, the task that it waits for is cancelled. If that task
+/// absorbs the request, the caller goes on too; otherwise the function gets
+/// [`JobError::Cancelled`]. Any other running function goes on to its end without its caller.
 ///
 /// # Examples
 ///
@@ -82,12 +84,12 @@ pub struct SyncToAsync<F> {
 }
 
 impl<F> SyncToAsync<F> {
-    /// Sets whether the function belongs to a certain thread. It does by default, unless an
-    /// [executor](Self::executor) is given. Otherwise it runs on the default executor.
+    /// Sets whether the function is thread-sensitive. Default: yes, unless an
+    /// [executor](Self::executor) is given. A function that is not runs on the default executor.
     ///
     /// # Panics
     ///
-    /// If `yes` and an executor was given.
+    /// If `yes` is true and an executor was given.
     #[track_caller]
     pub fn thread_sensitive(mut self, yes: bool) -> Self {
         self.thread_sensitive = Some(yes);
@@ -95,11 +97,11 @@ impl<F> SyncToAsync<F> {
         self
     }
 
-    /// Runs the function on this executor: it is not thread-sensitive.
+    /// Runs the function on this executor, which makes it not thread-sensitive.
     ///
     /// # Panics
     ///
-    /// If the function was said to be thread-sensitive.
+    /// If [`thread_sensitive(true)`](Self::thread_sensitive) was called.
     #[track_caller]
     pub fn executor(mut self, executor: Rc<dyn Executor>) -> Self {
         self.executor = Some(executor);
@@ -107,8 +109,8 @@ impl<F> SyncToAsync<F> {
         self
     }
 
-    /// Runs the function in this context: it sees the values that can travel, and what it sets is
-    /// set there and not in the caller's context.
+    /// Runs the function in this context. The function sees the context's values that can travel
+    /// between threads, and the values that it sets go into this context, not into the caller's.
     ///
     /// # Examples
     ///
@@ -184,8 +186,8 @@ where
     }
 }
 
-/// Waits for the function. A cancellation goes to the task that the function waits for; if that
-/// absorbs it the function goes on, and so does the wait.
+/// Waits for the function. A cancellation goes to the task that the function waits for. If that
+/// task absorbs it, the function and this wait go on.
 async fn wait<T: Send + 'static>(future: ThreadFuture<T>, chain: Chain) -> Result<T, JobError> {
     let mut on_drop = CancelOnDrop(Some(chain.clone()));
     let outcome = match catch_cancel(wrap_future(future.clone())).await {

@@ -39,31 +39,31 @@ impl LoopPoolBuilder {
         }
     }
 
-    /// How many loops there are. Default: as many as the program can have threads at the same time
+    /// The number of loops. Default: the number of threads that can run at the same time
     /// ([`available_parallelism`](thread::available_parallelism)).
     pub fn loops(mut self, count: usize) -> Self {
         self.loops = Some(count);
         self
     }
 
-    /// The names of the threads begin with this; a dash and the loop's number follow. Default:
+    /// The prefix of the threads' names; a dash and the loop's number follow. Default:
     /// "asyncio_loop".
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Whether each thread stays on one of the processors that the calling thread may use, by
-    /// turns. Default: no. Only Linux and Android can.
+    /// Whether each thread is pinned to one of the processors that the calling thread may use, in
+    /// turn. Default: no. Supported on Linux and Android only.
     ///
-    /// It helps when the loops have the machine to themselves. Otherwise a loop may wait for its
-    /// processor while another one is idle.
+    /// Pinning helps when the loops have the machine to themselves. Otherwise a loop may wait for
+    /// its processor while another processor is idle.
     pub fn pin(mut self, yes: bool) -> Self {
         self.pin = yes;
         self
     }
 
-    /// Has each loop made by `make`, which is called on its thread with the loop's number.
+    /// Makes each loop by `make`, which is called on the loop's thread with the loop's number.
     pub fn loop_factory(
         mut self,
         make: impl Fn(usize) -> io::Result<EventLoop> + Send + Sync + 'static,
@@ -72,8 +72,8 @@ impl LoopPoolBuilder {
         self
     }
 
-    /// How long tasks that are cancelled at the end are waited for, before they are reported to the
-    /// exception handler and dropped. Default: 10 seconds.
+    /// How long to wait at the end for cancelled tasks, before they are reported to the exception
+    /// handler and dropped. Default: 10 seconds.
     pub fn grace_period(mut self, limit: Duration) -> Self {
         self.grace_period = limit;
         self
@@ -83,13 +83,13 @@ impl LoopPoolBuilder {
     ///
     /// # Errors
     ///
-    /// If the system has no threads, if a loop cannot be made, or if a thread cannot be pinned
-    /// ([`io::ErrorKind::Unsupported`] where the system cannot do that). The loops that run already
+    /// If the system cannot start a thread, if a loop cannot be made, or if a thread cannot be
+    /// pinned ([`io::ErrorKind::Unsupported`] if the system has no pinning). Loops that run already
     /// are stopped.
     ///
     /// # Panics
     ///
-    /// If there are to be no loops.
+    /// If the number of loops is 0.
     pub fn start(self) -> io::Result<LoopPool> {
         let count = match self.loops {
             Some(count) => count,
@@ -119,7 +119,7 @@ impl LoopPoolBuilder {
         }
         let workers: Box<[Worker]> = workers.into();
         let pool = LoopPool { workers, turn: AtomicUsize::new(0), end };
-        // Dropping the pool stops those that run.
+        // Dropping the pool stops the loops that run.
         failed.map_or(Ok(pool), Err)
     }
 }

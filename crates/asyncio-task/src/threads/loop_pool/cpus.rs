@@ -1,4 +1,4 @@
-//! Threads that stay on one processor each.
+//! Pinning threads to processors.
 
 use std::io;
 
@@ -14,7 +14,7 @@ pub(super) fn allowed() -> io::Result<Vec<Cpu>> {
     Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
 }
 
-/// Has this thread run on one processor only.
+/// Pins this thread to one processor.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn stay_on(cpu: Cpu) -> io::Result<()> {
     use rustix::thread::{CpuSet, sched_setaffinity};

@@ -1,4 +1,4 @@
-//! The end of a pool: when all of its threads have ended.
+//! The end of a pool, which comes when all of its threads have ended.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,9 +14,9 @@ pub(super) struct End {
 
 #[derive(Debug)]
 struct State {
-    /// Threads that have not ended.
+    /// The number of threads that have not ended.
     left: usize,
-    /// What the first loop that ended by a panic has said.
+    /// The panic message of the first loop that ended by a panic.
     panic: Option<String>,
     waiting: Vec<ThreadPromise<()>>,
 }
@@ -27,7 +27,7 @@ impl End {
         Self { begun: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
-    /// Refuses what comes from now on.
+    /// Refuses new futures from now on.
     pub(super) fn begin(&self) {
         self.begun.store(true, Ordering::SeqCst);
     }
@@ -61,7 +61,7 @@ impl End {
             return;
         }
         let (waiting, panic) = (std::mem::take(&mut state.waiting), state.panic.clone());
-        // Those that wait may call code of a user.
+        // Waking the waiters may call code of a user, so it happens with nothing locked.
         drop(state);
         for promise in waiting {
             promise.set_outcome(match &panic {

@@ -1,4 +1,4 @@
-//! What the tasks of a pool's loop know about its end.
+//! The event by which the tasks of a pool's loop learn that the pool is stopping.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -8,7 +8,7 @@ use std::task::Poll;
 use asyncio_loop::machinery::{WaitKey, WaitList, at_await};
 use asyncio_loop::{LoopWaker, WaitsFor, running_loop};
 
-/// Whether the loop is to stop: one for each loop.
+/// Whether the loop has to stop. Each loop has one gate.
 pub(super) struct Gate {
     open: Cell<bool>,
     waiting: RefCell<WaitList<LoopWaker>>,
@@ -21,7 +21,7 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Wakes those that wait, and lets everybody pass from now on.
+    /// Wakes all waiters. From now on nobody has to wait.
     pub(super) fn open(&self) {
         self.open.set(true);
         let waiting = self.waiting.replace(WaitList::new());
@@ -41,7 +41,7 @@ impl Gate {
     }
 }
 
-/// The place of one that waits, until dropped.
+/// The place of a waiter, until dropped.
 struct Place<'a> {
     gate: &'a Gate,
     key: Option<WaitKey>,

@@ -1,4 +1,4 @@
-//! How much was given to a loop, as every thread sees it.
+//! The load of a loop, visible to every thread.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,11 +9,11 @@ use std::task::{Poll, Waker};
 #[derive(Debug, Default)]
 pub(super) struct Load {
     count: AtomicUsize,
-    /// The loop that waits until there are none.
+    /// The waker of the loop that waits until there are none.
     waiting: Mutex<Option<Waker>>,
 }
 
-/// One that is counted, until dropped.
+/// A counted future, until dropped.
 #[derive(Debug)]
 pub(super) struct Counted(Arc<Load>);
 
@@ -30,14 +30,16 @@ impl Load {
     /// Waits until all have ended.
     pub(super) async fn until_none(&self) {
         poll_fn(|cx| {
-            // Noted before the count is read: the last one that ends looks for a waker after that.
+            // The waker is stored before the count is read. The last future looks for a waker after
+            // it has counted down, so one of the two sees the other.
             drop(self.note(Some(cx.waker().clone())));
             if self.get() == 0 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
 
-    /// Replaces the waker of the loop that waits. The one before is used when nothing is locked.
+    /// Replaces the waker of the waiting loop, and returns the previous one, to be used with
+    /// nothing locked.
     fn note(&self, waker: Option<Waker>) -> Option<Waker> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *waiting, waker)

@@ -2,10 +2,10 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `gate`, `load`, `cpus` | small things that stand alone |
-//! | `worker` | one loop with its thread, and how it stops |
-//! | `end` | the end of all of them |
-//! | `builder` | options, and the start |
+//! | `gate`, `load`, `cpus` | small parts that depend on nothing else here |
+//! | `worker` | one loop with its thread, and its stop |
+//! | `end` | the end of all threads |
+//! | `builder` | the options, and the start |
 
 mod builder;
 mod cpus;
@@ -27,18 +27,18 @@ use self::end::End;
 use self::worker::Worker;
 use super::submit::run_coroutine_threadsafe;
 
-/// Event loops in threads of their own, among which work is spread.
+/// A pool of event loops, each in a thread of its own, with work spread among them.
 ///
-/// A future stays on the loop that it was given to, so it need not be `Send`: what travels is the
-/// function that makes it, and the value that it ends with. The pool can be used from every thread,
-/// from its own loops too; share it in an [`Arc`].
+/// A future stays on the loop that it was given to, so it need not be `Send`. Only the function
+/// that makes the future, and the value that it returns, move between threads. The pool can be used
+/// from every thread, from its own loops too; share it in an [`Arc`].
 ///
 /// Dropping the pool stops it, as [`stop`](Self::stop) does.
 ///
 /// # From asyncio
 ///
-/// asyncio has none. `LocalPoolHandle` of tokio-util and `LocalExecutorPoolBuilder` of glommio are
-/// the same idea.
+/// asyncio has no pool of loops. `LocalPoolHandle` of tokio-util and `LocalExecutorPoolBuilder` of
+/// glommio are similar.
 ///
 /// # Examples
 ///
@@ -60,7 +60,7 @@ use super::submit::run_coroutine_threadsafe;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// The value has to travel, so its type is checked:
+/// The value moves to another thread, so the compiler requires `Send` of it:
 ///
 /// ```compile_fail,E0277
 /// # use asyncio_task::LoopPool;
@@ -71,17 +71,19 @@ use super::submit::run_coroutine_threadsafe;
 #[doc(alias = "LocalExecutorPool")]
 pub struct LoopPool {
     workers: Box<[Worker]>,
-    /// Where the search for the least loaded loop begins, so that equal ones take turns.
+    /// The loop at which the search for the least loaded one begins, so that equally loaded loops
+    /// take turns.
     turn: AtomicUsize,
     end: Arc<End>,
 }
 
 impl LoopPool {
-    /// Starts so many loops in threads named "asyncio_loop-0" and so on, and returns when all run.
+    /// Starts `loops` loops in threads named "asyncio_loop-0" and so on, and returns when all run.
     ///
     /// # Errors
     ///
-    /// If the system has no threads, or no descriptors for the loops. None is left running then.
+    /// If the system cannot start a thread or has no descriptors left for the loops. No loop is
+    /// left running then.
     ///
     /// # Panics
     ///
@@ -100,7 +102,7 @@ impl LoopPool {
         Self::builder().loops(loops).start()
     }
 
-    /// Starts to describe a pool.
+    /// Returns a builder for a pool with options.
     ///
     /// # Examples
     ///
@@ -116,15 +118,15 @@ impl LoopPool {
         LoopPoolBuilder::new()
     }
 
-    /// Runs a future on the loop that has the fewest unfinished ones, and returns at once.
+    /// Runs a future on the loop that has the fewest unfinished futures, and returns at once.
     ///
-    /// A loop that is blocked ends none, so it is avoided after a while; a loop that has ended is
+    /// A blocked loop finishes no futures, so it is avoided after a while; a loop that has ended is
     /// avoided at once.
     ///
     /// Wait for the value with [`ThreadFuture::result`], or await it, on whatever loop or executor.
     /// [`ThreadFuture::cancel`] cancels the task. The future fails with [`JobError::Panicked`] if
     /// the task panics, with [`JobError::Cancelled`] if it is cancelled, and with
-    /// [`JobError::LoopClosed`] if the pool has been told to stop before.
+    /// [`JobError::LoopClosed`] if the pool was told to stop before.
     ///
     /// # Examples
     ///
@@ -150,7 +152,7 @@ impl LoopPool {
     ///
     /// # Panics
     ///
-    /// If there is no such loop.
+    /// If `number` is not below [`loop_count`](Self::loop_count).
     ///
     /// # Examples
     ///
@@ -172,7 +174,8 @@ impl LoopPool {
         Fut::Output: Send + 'static,
     {
         let worker = &self.workers[number];
-        // Counted before the test, so that a loop that stops sees it or this call sees the stop.
+        // The future is counted before the test: either the stopping loop sees it, or this call
+        // sees the stop.
         let counted = worker.load().count();
         if self.end.has_begun() {
             let (promise, refused) = ThreadPromise::new();
@@ -214,7 +217,7 @@ impl LoopPool {
         numbers.map(each).collect()
     }
 
-    /// How many loops the pool was started with.
+    /// The number of loops that the pool was started with.
     #[doc(alias = "num_threads")]
     #[must_use]
     pub fn loop_count(&self) -> usize {
@@ -223,17 +226,17 @@ impl LoopPool {
 
     /// The handle of the loop with this number.
     ///
-    /// What is scheduled by it is not counted in [`loads`](Self::loads).
+    /// Tasks that are scheduled by it are not counted in [`loads`](Self::loads).
     ///
     /// # Panics
     ///
-    /// If there is no such loop.
+    /// If `number` is not below [`loop_count`](Self::loop_count).
     #[must_use]
     pub fn handle(&self, number: usize) -> &LoopHandle {
         self.workers[number].handle()
     }
 
-    /// How many futures were given to each loop and have not ended.
+    /// For each loop, the number of futures that were given to it and have not ended.
     ///
     /// # Examples
     ///
@@ -253,15 +256,16 @@ impl LoopPool {
         self.workers.iter().map(|worker| worker.load().get()).collect()
     }
 
-    /// Refuses new futures, gives those that run `grace` to end, and then cancels what is left, as
-    /// [`stop`](Self::stop) does. Returns at once; the result comes when all threads have ended.
+    /// Refuses new futures, gives the running ones the time `grace` to end, and then cancels the
+    /// rest, as [`stop`](Self::stop) does. Returns at once; the returned future is done when all
+    /// threads have ended.
     ///
-    /// A future that serves until then awaits [`stopping`](Self::stopping). A second call, and a
-    /// drop of the pool, can shorten the time, and not lengthen it.
+    /// A future that serves until the pool stops awaits [`stopping`](Self::stopping). A second
+    /// call, or dropping the pool, can shorten the time but not lengthen it.
     ///
-    /// The result fails with [`JobError::Panicked`] if one of the loops has ended by a panic: now
-    /// or before, for example because something called `stop` of that loop. The panic hook has
-    /// reported it; the other loops are not affected.
+    /// The returned future fails with [`JobError::Panicked`] if one of the loops has ended by a
+    /// panic, now or before, for example because code called `stop` of that loop. The panic hook
+    /// has reported the panic; the other loops are not affected.
     ///
     /// # Examples
     ///
@@ -283,10 +287,10 @@ impl LoopPool {
         self.end.wait()
     }
 
-    /// Cancels what runs on the loops, waits for it, closes the loops and joins the threads.
+    /// Cancels all tasks of the loops, waits for them, closes the loops and joins the threads.
     ///
-    /// On a thread of the pool it only asks for that: a loop ends when what runs there has
-    /// returned to it.
+    /// On a thread of the pool the call only requests this: that loop ends when the running code
+    /// has returned to it.
     ///
     /// # Examples
     ///
@@ -303,12 +307,12 @@ impl LoopPool {
         drop(self);
     }
 
-    /// Waits until the pool that the running loop belongs to is told to stop; for ever, if the loop
-    /// belongs to none.
+    /// Waits until the pool that the running loop belongs to is told to stop. On a loop outside
+    /// pools it waits for ever.
     ///
     /// # Cancel safety
     ///
-    /// It can be dropped and awaited again.
+    /// The future can be dropped and a new one awaited.
     ///
     /// # Examples
     ///

@@ -23,7 +23,7 @@ pub(super) struct Worker {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a worker's thread starts with.
+/// The values that a worker's thread starts with.
 pub(super) struct Plan {
     pub(super) name: String,
     pub(super) make: Box<dyn FnOnce() -> io::Result<EventLoop> + Send>,
@@ -33,7 +33,7 @@ pub(super) struct Plan {
     pub(super) end: Arc<End>,
 }
 
-/// A thread that has been started, and may not have made its loop yet.
+/// A thread that has been started, and may not have its loop yet.
 pub(super) struct Starting {
     started: ThreadFuture<io::Result<LoopHandle>>,
     load: Arc<Load>,
@@ -72,14 +72,14 @@ impl Worker {
         &self.load
     }
 
-    /// Has the loop stop when nothing is left to do, or `grace` is over.
+    /// Stops the loop when nothing is left to do, or when `grace` is over.
     pub(super) fn stop(&self, grace: Duration) {
-        // Refused by a loop that has ended.
+        // A loop that has ended refuses the call.
         let _ = self.handle.call_soon_threadsafe(move || {
             let stop = running_loop().local::<Stop>();
             if let Some(limit) = stop.limit.get() {
                 let when = running_loop().time() + grace;
-                // Refused when the time is over already.
+                // The loop refuses the call when the time is over already.
                 let _ = limit.reschedule(Some(limit.when().map_or(when, |set| set.min(when))));
             }
             running_loop().local::<Gate>().open();
@@ -88,7 +88,7 @@ impl Worker {
 
     pub(super) fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
-            // A panic has been caught there.
+            // The thread has caught its panic itself.
             let _ = thread.join();
         }
     }
@@ -122,7 +122,7 @@ fn run_loop(plan: Plan, load: &Load, ready: ThreadPromise<io::Result<LoopHandle>
             gate.passed().await;
             load.until_none().await;
         });
-        // What has not ended in time is cancelled with the rest.
+        // Futures that have not ended in time are cancelled with the other tasks.
         let _ = work.await;
     });
 }
