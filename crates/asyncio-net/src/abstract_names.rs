@@ -1,4 +1,4 @@
-//! Names of Unix sockets that are no files. Linux and Android have them.
+//! Abstract names of Unix sockets, which are no files. Linux and Android have them.
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 mod supported {

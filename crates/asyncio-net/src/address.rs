@@ -11,7 +11,7 @@ use socket2::SockAddr;
 
 use crate::abstract_names;
 
-/// The name of one end of a connection.
+/// The address of one end of a connection.
 ///
 /// # Examples
 ///
@@ -31,15 +31,15 @@ pub enum Address {
     Inet(SocketAddr),
     /// A Unix socket's path.
     Unix(PathBuf),
-    /// A Unix socket's name in Linux' abstract namespace, without the zero in front. Elsewhere, a
-    /// call that uses it fails with [`Unsupported`](io::ErrorKind::Unsupported).
+    /// A Unix socket's name in Linux' abstract namespace, without the leading zero byte. On other
+    /// systems, a call that uses it fails with [`Unsupported`](io::ErrorKind::Unsupported).
     Abstract(Vec<u8>),
-    /// None: the calling end of a Unix socket, a pipe, memory.
+    /// No address: the connecting end of a Unix socket, a pipe, a stream in memory.
     Unnamed,
 }
 
 impl Address {
-    /// Host and port, if it has them.
+    /// The host and port, if the address has them.
     ///
     /// # Examples
     ///
@@ -58,7 +58,7 @@ impl Address {
         }
     }
 
-    /// The path, if it has one.
+    /// The path, if the address is one.
     ///
     /// # Examples
     ///
@@ -79,7 +79,7 @@ impl Address {
 }
 
 impl Address {
-    /// The host and port; an error if it has none.
+    /// The host and port; an error if the address has none.
     pub(crate) fn to_inet(&self) -> io::Result<SocketAddr> {
         let error = || io::Error::new(io::ErrorKind::NotConnected, "no internet address");
         self.as_inet().ok_or_else(error)
@@ -112,7 +112,8 @@ impl From<unix::SocketAddr> for Address {
     }
 }
 
-/// A path; in Linux' abstract namespace if it begins with a zero byte, as in Python.
+/// Makes the address of a path, or a name in Linux' abstract namespace if the path begins with a
+/// zero byte, as in Python.
 impl From<&Path> for Address {
     fn from(path: &Path) -> Self {
         match path.as_os_str().as_bytes().strip_prefix(b"\0") {
@@ -145,7 +146,7 @@ impl Address {
         })
     }
 
-    /// As the system wants it.
+    /// The address in the system's form.
     pub(crate) fn to_sock_addr(&self) -> io::Result<SockAddr> {
         match self {
             Self::Inet(address) => Ok((*address).into()),

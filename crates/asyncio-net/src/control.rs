@@ -13,23 +13,23 @@ use rustix::net::{
 use crate::address::Address;
 use crate::sigpipe::{self, NO_SIGPIPE};
 
-/// The process that sent a message, as the system knows it.
+/// The process that sent a message, as the system reports it.
 ///
 /// # Examples
 ///
-/// There is one at [`sock_recvmsg`](crate::sock_recvmsg).
+/// See [`sock_recvmsg`](crate::sock_recvmsg).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// The number of the process.
+    /// The process ID.
     pub pid: i32,
-    /// The number of its user.
+    /// The ID of its user.
     pub uid: u32,
-    /// The number of its group.
+    /// The ID of its group.
     pub gid: u32,
 }
 
-/// One call's bytes and what came with them.
+/// The result of one receiving call: the bytes, and the control messages that came with them.
 pub(crate) struct Arrived {
     pub(crate) length: usize,
     pub(crate) descriptors: Vec<OwnedFd>,
@@ -37,7 +37,7 @@ pub(crate) struct Arrived {
     pub(crate) sender: Address,
     /// The buffer was too short for the message.
     pub(crate) is_cut: bool,
-    /// More descriptors came than there was room for; the system has closed them.
+    /// More descriptors came than there was room for; the system has closed the extra ones.
     pub(crate) lost_descriptors: bool,
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn receive(
             _ => {}
         }
     }
-    // The room is rounded up, so that one more may come.
+    // The room is rounded up, so one more descriptor may come.
     if arrived.descriptors.len() > most {
         arrived.descriptors.truncate(most);
         arrived.lost_descriptors = true;
@@ -95,7 +95,7 @@ fn control_space(descriptors: usize) -> usize {
     cmsg_space!(ScmRights(descriptors))
 }
 
-/// A child that another thread starts meanwhile does not inherit the descriptors.
+/// With this flag, a child that another thread starts meanwhile does not inherit the descriptors.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 fn receive_flags() -> RecvFlags {
     RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC
@@ -111,7 +111,7 @@ fn close_on_exec(_: &OwnedFd) {}
 
 #[cfg(not(all(any(target_os = "linux", target_os = "android"), not(portable))))]
 fn close_on_exec(descriptor: &OwnedFd) {
-    // It fails for no open descriptor.
+    // The call cannot fail for an open descriptor.
     let _ = rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC);
 }
 

@@ -1,4 +1,4 @@
-//! A stream of bytes that descriptors travel with.
+//! A stream of bytes that carries descriptors too.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -17,13 +17,13 @@ use crate::control;
 use crate::io::failure;
 use crate::io::{ByteSource, ByteStream};
 
-/// The number of descriptors that a system sends at once.
+/// The maximum number of descriptors that the system sends at once.
 const AT_ONCE: usize = 253;
 
-/// The number of descriptors that may wait to be taken.
+/// The maximum number of descriptors that wait to be taken.
 const WAITING: usize = 512;
 
-/// A Unix stream socket that passes descriptors along with its bytes.
+/// A Unix stream socket that passes descriptors with its bytes.
 ///
 /// Put streams over it by [`stream_over`](crate::stream_over), and keep a clone: clones are the
 /// same stream. Descriptors arrive in the order in which they were passed, and no later than the
@@ -61,24 +61,24 @@ const WAITING: usize = 512;
 pub struct DescriptorStream(Rc<Shared>);
 
 struct Shared {
-    /// `None` when it is closed.
+    /// `None` when the stream is closed.
     source: RefCell<Option<Source<OwnedFd>>>,
-    /// To leave with the next bytes.
+    /// Descriptors to send with the next bytes.
     outgoing: RefCell<VecDeque<OwnedFd>>,
     incoming: RefCell<VecDeque<OwnedFd>>,
-    /// The other side was told that no more comes.
+    /// The end of the output was sent.
     said_end: Cell<bool>,
     local: OnceCell<Address>,
     peer: OnceCell<Address>,
 }
 
 impl DescriptorStream {
-    /// Takes a connected Unix stream socket. It may be blocking; its mode is not changed.
+    /// Takes a connected Unix stream socket. The socket may be blocking; its mode is not changed.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a socket that is no stream socket; the
-    /// system's.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a socket that is no stream socket;
+    /// otherwise the system's errors.
     ///
     /// # Panics
     ///
@@ -86,7 +86,7 @@ impl DescriptorStream {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn new(socket: impl Into<OwnedFd>) -> io::Result<Self> {
         let socket = socket.into();
         if sockopt::socket_type(&socket)? != SocketType::STREAM {
@@ -102,24 +102,24 @@ impl DescriptorStream {
         })))
     }
 
-    /// Passes descriptors with the next bytes that are written; without bytes, they do not leave.
-    /// Ours are closed when they have left.
+    /// Passes descriptors with the next bytes that are written; without bytes they are not sent.
+    /// This process's copies are closed when they have been sent.
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn pass<D: Into<OwnedFd>>(&self, descriptors: impl IntoIterator<Item = D>) {
         let descriptors = descriptors.into_iter().map(Into::into);
         self.0.outgoing.borrow_mut().extend(descriptors);
     }
 
-    /// Takes the descriptor that came first; `None` if none has come with the bytes that were read.
+    /// Takes the oldest descriptor that came with bytes which were read; `None` if there is none.
     ///
-    /// If more than 512 wait to be taken, reading fails.
+    /// If more than 512 descriptors wait to be taken, reading fails.
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn take(&self) -> Option<OwnedFd> {
         self.0.incoming.borrow_mut().pop_front()
     }
@@ -135,7 +135,7 @@ impl DescriptorStream {
         Ok(arrived.length)
     }
 
-    /// Sends bytes, and as many descriptors as go with them.
+    /// Sends bytes, and as many descriptors as fit into the messages.
     fn send(&self, socket: &OwnedFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut outgoing = self.0.outgoing.borrow_mut();
         let count = outgoing.len().min(AT_ONCE);
@@ -145,7 +145,8 @@ impl DescriptorStream {
             outgoing.clear();
             return Ok(sent);
         }
-        // One byte for each load of descriptors: the last of them leaves with the rest.
+        // Each full load of descriptors is sent with one byte; the last load is sent with the
+        // remaining bytes.
         let descriptors: Vec<_> = outgoing.iter().take(count).map(AsFd::as_fd).collect();
         let first =
             slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| &slice[..1]);

@@ -1,12 +1,12 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Where to connect to, or to listen: a host by name or address, and a port by number or service
-/// name.
+/// A host and port to connect to or to listen on. The host is a name or an address, the port a
+/// number or a service name.
 ///
 /// Functions take `impl Into<Endpoint>`: `"localhost:8080"`, `("example.org", 443)`,
-/// `("example.org", "https")`, a [`SocketAddr`], a list of them. Without a host (`(None, 8080)`,
-/// `":8080"`) it means all interfaces to a server and this machine to a client.
+/// `("example.org", "https")`, a [`SocketAddr`], or a list of them. Without a host (`(None, 8080)`,
+/// `":8080"`) a server listens on all interfaces, and a client connects to this machine.
 ///
 /// # Examples
 ///
@@ -26,7 +26,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Several hosts, for a server that listens on all of them.
+    /// Makes an endpoint of several hosts, for a server that listens on all of them.
     ///
     /// # Examples
     ///
@@ -44,7 +44,7 @@ impl Endpoint {
         Self { hosts, port: port.into().0, addresses: Vec::new() }
     }
 
-    /// The host, if there is only one: a name or an address.
+    /// The host, by its name or address, if there is exactly one.
     pub(crate) fn only_host(&self) -> Option<String> {
         match (&self.hosts[..], &self.addresses[..]) {
             ([host], []) => host.clone(),
@@ -61,8 +61,8 @@ impl Endpoint {
     }
 }
 
-/// A port: a number, or what the system's services file calls it. None, or an empty text, is 0 to a
-/// server, which then has the system choose; a client must name one.
+/// A port: a number, or a name from the system's services file. `None` or an empty text stands for
+/// 0, with which the system chooses a server's port; a client must name a port.
 ///
 /// # Examples
 ///
@@ -104,7 +104,7 @@ fn non_empty(host: String) -> Option<String> {
 }
 
 impl From<&str> for Endpoint {
-    /// `host:port`; an IPv6 address stands in brackets. `:port` has no host, `host` no port.
+    /// `host:port`; an IPv6 address is in brackets. `:port` has no host, `host` has no port.
     fn from(text: &str) -> Self {
         let split = if text.ends_with(']') { None } else { text.rsplit_once(':') };
         let (host, port) = split.unwrap_or((text, ""));

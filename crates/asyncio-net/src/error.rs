@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// The stream ended before all the bytes of a read were there.
+/// The error of a read when the stream ended before all the bytes had come.
 ///
 /// # Examples
 ///
@@ -22,9 +22,9 @@ use bytes::Bytes;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncompleteReadError {
-    /// What came before the end.
+    /// The bytes that came before the end.
     pub partial: Bytes,
-    /// How many bytes were asked for, if that was a number.
+    /// The number of bytes that were asked for, if the read asked for a number.
     pub expected: Option<usize>,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for IncompleteReadError {
 
 impl Error for IncompleteReadError {}
 
-/// No separator within the reader's limit.
+/// The error of a read that found no separator within the reader's limit.
 ///
 /// # Examples
 ///
@@ -58,7 +58,7 @@ impl Error for IncompleteReadError {}
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitOverrunError {
-    /// So many bytes certainly stand before the separator.
+    /// The number of bytes that certainly come before the separator.
     pub consumed: usize,
     /// The reader's limit.
     pub limit: usize,
@@ -72,7 +72,7 @@ impl fmt::Display for LimitOverrunError {
 
 impl Error for LimitOverrunError {}
 
-/// Why a read that asked for something definite did not get it.
+/// The error of a read that asked for a fixed number of bytes or for a separator.
 ///
 /// With `?` it becomes an [`io::Error`]: [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) for an
 /// early end, [`InvalidData`](io::ErrorKind::InvalidData) for an overrun, with the original inside.
@@ -140,7 +140,7 @@ impl From<ReadError> for io::Error {
     }
 }
 
-/// An error that many may be told of, each getting one of its own.
+/// An error that several callers get, each a copy of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedError(Arc<io::Error>);
 
@@ -170,8 +170,8 @@ impl Error for SharedError {
     }
 }
 
-/// An error of the system with what was tried, which names an address; the system's error is its
-/// source.
+/// An error of the system together with the operation that failed, which names an address. The
+/// system's error is its source.
 pub(crate) fn explain(error: io::Error, tried: impl fmt::Display) -> io::Error {
     io::Error::new(error.kind(), Explained { text: format!("{tried}: {error}"), error })
 }

@@ -1,8 +1,8 @@
 //! The fence around user code that runs where several connections share a task, a hook or a list.
 //!
-//! Protocols, factories, destructors, wakers and streams of users may panic. Where the panic would
-//! unwind through work that belongs to others, it stops here: it is reported once, and only the
-//! connection that it came from ends.
+//! Protocols, factories, destructors, wakers and streams of users may panic. Where such a panic
+//! would unwind through work for other connections, it stops here: it is reported once, and only
+//! the connection that it came from ends.
 
 use std::any::Any;
 use std::fmt;
@@ -33,7 +33,7 @@ pub(crate) fn wake(event_loop: &LoopRef, waker: LoopWaker) {
     }
 }
 
-/// The payload of a panic of user code.
+/// The payload of a panic in user code.
 pub(crate) struct Panic(Option<Box<dyn Any + Send>>);
 
 impl Panic {
@@ -46,7 +46,7 @@ impl Panic {
         }
     }
 
-    /// An error that says that `who` panicked, and with which text.
+    /// An error that says that `who` panicked, with the text of the panic.
     #[cold]
     pub(crate) fn to_error(&self, who: &str) -> io::Error {
         let context = self.describe(ErrorContext::new(""));
@@ -59,8 +59,8 @@ impl Panic {
     }
 }
 
-/// The destructor of a payload is user code, too. If it panics, the second payload is leaked: to
-/// drop that one could go on without end.
+/// The destructor of a payload is user code, too. If it panics, the second payload is leaked,
+/// because dropping payloads could go on without end.
 impl Drop for Panic {
     fn drop(&mut self) {
         let payload = self.0.take();

@@ -4,23 +4,23 @@
 //!
 //! | you want | take |
 //! |---|---|
-//! | a client, one task that reads and writes | [`open_connection`], [`open_unix_connection`] |
+//! | a client: one task that reads and writes | [`open_connection`], [`open_unix_connection`] |
 //! | a server with a task for each client | [`start_server`], [`start_unix_server`] |
-//! | to be called back, with the loop's own buffer: least work for each byte | [`Protocol`] with [`create_connection`], [`create_server`] |
-//! | the same with a buffer of yours | [`BufferedProtocol`] with [`create_buffered_connection`], [`create_buffered_server`] |
+//! | callbacks, with the loop's own buffer: the least work for each byte | [`Protocol`] with [`create_connection`], [`create_server`] |
+//! | callbacks with your own buffer | [`BufferedProtocol`] with [`create_buffered_connection`], [`create_buffered_server`] |
 //! | datagrams | [`DatagramProtocol`] with [`create_datagram_endpoint`] |
 //! | pipes, the program's own input and output | [`open_read_pipe`], [`open_write_pipe`], [`stdin`], [`stdout`] |
 //! | a file over a connection | [`sendfile`] |
-//! | a socket that stays yours | [`sock_recv`], [`sock_sendall`], [`sock_accept`] and their like |
+//! | calls on your own socket | [`sock_recv`], [`sock_sendall`], [`sock_accept`] and their like |
 //! | to pass descriptors | [`DescriptorStream`]; [`sock_sendmsg`], [`sock_recvmsg`] |
-//! | sockets from a service manager | [`listen_fds`] |
+//! | listening sockets from a service manager | [`listen_fds`] |
 //! | another crate's protocol over a connection | [`JoinedStream`] with a feature, [`upgrade_streams`] |
 //! | streams over something else that carries bytes | [`ByteStream`] with [`stream_over`], [`transport_over`]; [`memory_pair`], [`feed_reader`] in tests |
 //! | a stream under all connections of a client or server: TLS, a tunnel | [`Layer`] with [`Connect::layer`], [`StartServer::layer`] |
 //!
-//! A [`Server`] ends with [`shutdown`](Server::shutdown). Names, several addresses and happy
-//! eyeballs are in [`Connect`]; what a server listens on, and how, in [`ServerAddress`] and
-//! [`StartServer`].
+//! A [`Server`] ends with [`shutdown`](Server::shutdown). See [`Connect`] for names, several
+//! addresses and happy eyeballs, and [`ServerAddress`] and [`StartServer`] for the addresses and
+//! options of servers.
 //!
 //! ```
 //! use asyncio_net::{open_connection, start_server};
@@ -43,21 +43,23 @@
 //!
 //! # Several cores
 //!
-//! A loop is one thread. One port is served by several loops in one of two ways: each listens on it
+//! A loop runs on one thread. Several loops serve one port in one of two ways: each listens on it
 //! ([`StartServer::reuse_port`]), or one accepts for all and hands the sockets over
-//! ([`create_acceptor`], [`Server::intake`]). `docs/MULTICORE.md` says when to take which.
+//! ([`create_acceptor`], [`Server::intake`]). `docs/MULTICORE.md` of the repository compares them.
 //!
 //! # Features
 //!
-//! All are off by default, and bring no more than the traits.
+//! All are off by default. Those for other crates bring only the traits.
 //!
 //! * `futures-core`: the lines of a [`StreamReader`] are a `Stream`.
 //! * `futures-io`: [`StreamReader`], [`StreamWriter`] and [`JoinedStream`] have `AsyncRead`,
-//!   `AsyncBufRead` and `AsyncWrite` of the crate `futures-io`; `from_futures_io` makes streams of
-//!   ours of what has these traits.
-//! * `hyper`: they have `Read` and `Write` of `hyper::rt`, so hyper takes them as they are.
-//! * `send`: `ThreadsafeStream`, which may travel to another thread.
-//! * `tokio`: they have those of `tokio::io`; `from_tokio`.
+//!   `AsyncBufRead` and `AsyncWrite` of the crate `futures-io`; `from_futures_io` makes a
+//!   [`ByteStream`] of a type that has these traits.
+//! * `hyper`: the three types have `Read` and `Write` of `hyper::rt`, so hyper accepts them without
+//!   an adapter.
+//! * `send`: `ThreadsafeStream`, which can be moved to another thread.
+//! * `tokio`: the three types have `AsyncRead`, `AsyncBufRead` and `AsyncWrite` of `tokio::io`;
+//!   `from_tokio` makes a [`ByteStream`] of a type that has these traits.
 #![deny(unsafe_code)]
 
 mod abstract_names;

@@ -11,10 +11,10 @@ use asyncio_loop::LoopWaker;
 
 use crate::io::{ByteSource, ByteStream};
 
-/// Two streams in memory: what is written to one is read from the other. For tests, and for parts
-/// of a program that talk by streams.
+/// Makes two connected streams in memory: bytes that are written to one are read from the other.
+/// Use it for tests, and between parts of a program that communicate by streams.
 ///
-/// Each direction holds up to `capacity` bytes; a writer waits for room as it waits for a socket.
+/// Each direction holds up to `capacity` bytes; a writer waits for room as it would for a socket.
 /// No system call is made, and virtual time stands still as long as there is something to do.
 ///
 /// # Panics
@@ -50,14 +50,14 @@ pub fn memory_pair(capacity: usize) -> (MemoryStream, MemoryStream) {
 /// One end of a [`memory_pair`]. Streams and protocols over it are made by
 /// [`stream_over`](crate::stream_over) and [`transport_over`](crate::transport_over).
 ///
-/// Dropping it closes it. Like a socket, it fails with
-/// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the other end is closed and it is written to, and
-/// reads the end of the stream. After an abort the other end reads what was sent, and then fails
-/// with [`ConnectionReset`](io::ErrorKind::ConnectionReset).
+/// Dropping an end closes it. As with a socket, when the other end is closed, writes fail with
+/// [`BrokenPipe`](io::ErrorKind::BrokenPipe), and reads get the end of the stream. After an abort,
+/// the other end reads the bytes that were sent, and then fails with
+/// [`ConnectionReset`](io::ErrorKind::ConnectionReset).
 ///
 /// # Examples
 ///
-/// There is one at [`memory_pair`].
+/// See [`memory_pair`].
 pub struct MemoryStream {
     incoming: Rc<Channel>,
     outgoing: Rc<Channel>,
@@ -67,11 +67,11 @@ pub struct MemoryStream {
 struct Channel {
     bytes: RefCell<VecDeque<u8>>,
     capacity: usize,
-    /// No more comes.
+    /// The writing end is finished: no more bytes come.
     at_end: Cell<bool>,
-    /// Nobody reads any more.
+    /// The reading end is closed.
     is_deaf: Cell<bool>,
-    /// Its writing end was aborted.
+    /// The writing end was aborted.
     is_reset: Cell<bool>,
     reader: Cell<Option<LoopWaker>>,
     writer: Cell<Option<LoopWaker>>,
@@ -179,7 +179,7 @@ impl ByteStream for MemoryStream {
     }
 
     fn abort(&self) {
-        // What was closed or dropped before has told the other end already.
+        // An end that was closed or dropped before has informed the other end already.
         self.outgoing.is_reset.set(!self.outgoing.at_end.get());
         self.close();
     }

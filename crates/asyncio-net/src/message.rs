@@ -1,4 +1,4 @@
-//! Receiving a datagram, or another message with bounds, that is never cut in silence.
+//! Receives datagrams and other messages with boundaries, and reports a message that was cut.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,7 +7,7 @@ use rustix::net::RecvFlags;
 
 use crate::address::Address;
 
-/// Receives one message without waiting: its length and its sender.
+/// Receives one message without waiting; returns its length and its sender.
 ///
 /// # Errors
 ///
@@ -19,9 +19,9 @@ pub(crate) fn receive_message(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result
     if length > room { Err(too_long(length, room, &sender)) } else { Ok((length, sender)) }
 }
 
-/// The length is greater than the buffer's for a message that was cut.
+/// For a message that was cut, the length is greater than the buffer's.
 ///
-/// `recvfrom` tells so on Linux, and is a fifth cheaper than `recvmsg`.
+/// On Linux, `recvfrom` can report that, and is a fifth cheaper than `recvmsg`.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> rustix::io::Result<(usize, Address)> {
     let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;

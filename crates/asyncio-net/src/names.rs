@@ -1,4 +1,4 @@
-//! The names of a socket by the number of its descriptor, for those who look at waiting tasks.
+//! The addresses of a socket by the number of its descriptor, for the inspection of waiting tasks.
 
 use std::os::fd::RawFd;
 
@@ -8,7 +8,7 @@ use rustix::net::{getpeername, getsockname};
 use crate::address::Address;
 use crate::inherited::with_descriptor;
 
-/// The addresses of both ends; `None` if it is no socket.
+/// The addresses of both ends; `None` if the descriptor is no socket.
 pub(crate) fn socket_names(fd: RawFd) -> Option<SocketNames> {
     with_descriptor(fd, |fd| {
         let local = Address::from_any(Some(getsockname(fd).ok()?));

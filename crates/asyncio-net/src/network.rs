@@ -17,7 +17,7 @@ use crate::outgoing::WriteQueue;
 use crate::outgoing::{BEHIND, Cork, Corked};
 use crate::sockets::Sockets;
 
-/// Empty queues that are kept with their memory.
+/// The maximum number of empty queues that are kept with their memory.
 const QUEUES: usize = 2 * BEHIND;
 
 /// The loop, the connections whose small writes wait for the end of the turn, and buffers.
@@ -25,28 +25,28 @@ pub(crate) struct Network {
     event_loop: LoopRef,
     cork: Cork,
     at_turn_end: Rc<dyn Fn()>,
-    /// The end of this turn has been asked for.
+    /// A call at the end of this turn has been requested.
     asked: Cell<bool>,
     /// The buffer that protocols receive into; `None` while it is lent.
     buffer: Cell<Option<Box<Buffer>>>,
-    /// The empty queue that was used last: it is still in the cache.
+    /// The empty queue that was used last, which is still in the cache.
     last_queue: Cell<Option<Box<WriteQueue>>>,
-    /// Other empty ones.
+    /// Other empty queues.
     #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
     queues: RefCell<Vec<Box<WriteQueue>>>,
     lingering: OnceCell<Rc<Lingering>>,
-    /// Where sockets come from, if not from the system.
+    /// The simulated network that sockets come from, if there is one.
     sockets: RefCell<Option<Rc<dyn Sockets>>>,
 }
 
 impl Network {
-    /// That of a loop, made at the first call.
+    /// The state of a loop, made at the first call.
     pub(crate) fn of(event_loop: &LoopRef) -> Rc<Self> {
         let slot = event_loop.local::<OnceCell<Rc<Self>>>();
         slot.get_or_init(|| Self::new(event_loop.clone())).clone()
     }
 
-    /// That of the running loop.
+    /// The state of the running loop.
     ///
     /// # Panics
     ///
@@ -56,7 +56,7 @@ impl Network {
         Self::of(&running_loop())
     }
 
-    /// That of the running loop, for a builder that was made at `site`.
+    /// The state of the running loop, for a builder that was made at `site`.
     ///
     /// # Panics
     ///
@@ -96,7 +96,7 @@ impl Network {
         &self.event_loop
     }
 
-    /// Where sockets come from; `None`: from the system.
+    /// The simulated network that sockets come from; `None` for the system.
     pub(crate) fn sockets(&self) -> Option<Rc<dyn Sockets>> {
         self.sockets.borrow().clone()
     }
@@ -106,7 +106,7 @@ impl Network {
         drop(before);
     }
 
-    /// Has `connection` send at the end of the turn, after the connections that were added before
+    /// Makes `connection` send at the end of the turn, after the connections that were added before
     /// it.
     #[inline]
     pub(crate) fn cork(&self, connection: Rc<dyn Corked>) {
@@ -115,8 +115,8 @@ impl Network {
         }
     }
 
-    /// Has a connection send that is the only one: the task that wrote to it waits for the answer
-    /// now.
+    /// Makes a corked connection send now if it is the only one: the task that wrote to it waits
+    /// for the answer.
     #[inline]
     pub(crate) fn uncork_lone(&self) {
         self.cork.uncork_lone();
@@ -143,7 +143,7 @@ impl Network {
         self.queues.borrow_mut().pop().unwrap_or_default()
     }
 
-    /// Keeps an empty queue for the next one to write.
+    /// Keeps an empty queue for the next writer.
     #[inline]
     pub(crate) fn give_queue(&self, queue: Box<WriteQueue>) {
         debug_assert!(queue.len() == 0, "only empty queues are kept");
@@ -160,7 +160,7 @@ impl Network {
         }
     }
 
-    /// Closes a socket without destroying what was sent to the other side.
+    /// Closes a socket without destroying bytes that were sent to the peer.
     pub(crate) fn close_gently(
         &self,
         socket: &SocketStream,
@@ -173,17 +173,16 @@ impl Network {
         }
     }
 
-    /// Closes what is left of an owner's sockets, whether or not the other sides have read
-    /// everything.
+    /// Closes the remaining sockets of an owner, whether or not the peers have read everything.
     pub(crate) fn close_lingering(&self, owner: &dyn Owner) {
         if let Some(lingering) = self.lingering.get() {
             lingering.close_all_of(owner);
         }
     }
 
-    /// Runs `future` as a part of the machinery, until it is done or the loop is closed.
+    /// Runs `future` in a hidden task, until it is done or the loop is closed.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
-        // On a closed loop nothing runs any more, this neither.
+        // A closed loop refuses the task.
         let _ = self.event_loop.spawn(future, TaskOptions::new().hidden());
     }
 }

@@ -91,7 +91,7 @@ impl Multipart {
 ///
 /// # Examples
 ///
-/// There is one at [`Multipart`].
+/// See [`Multipart`].
 #[derive(Clone, Debug)]
 pub struct Part {
     bytes: Bytes,

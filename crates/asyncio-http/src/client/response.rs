@@ -177,7 +177,7 @@ impl ClientResponse {
     ///
     /// # Examples
     ///
-    /// There is one at [`ClientError`].
+    /// See [`ClientError`].
     pub fn raise_for_status(self) -> Result<Self, ClientError> {
         if self.is_ok() {
             return Ok(self);
@@ -198,7 +198,7 @@ impl ClientResponse {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, ClientError>> {
         at_await(async move {
             let piece =

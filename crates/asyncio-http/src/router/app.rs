@@ -125,7 +125,7 @@ impl App {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn get<A>(self, path: &str, handler: impl Handler<A>) -> Self {
         self.route(Method::GET, path, handler)
     }
@@ -306,7 +306,7 @@ impl Next {
     ///
     /// # Examples
     ///
-    /// There is one at [`App::middleware`].
+    /// See [`App::middleware`].
     pub fn run(mut self, mut request: Request) -> impl Future<Output = Response> {
         around_user(
             async move {

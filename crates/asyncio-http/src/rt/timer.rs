@@ -17,7 +17,7 @@ use send_wrapper::SendWrapper;
 ///
 /// # Examples
 ///
-/// There is one at [`LoopExecutor`](super::LoopExecutor).
+/// See [`LoopExecutor`](super::LoopExecutor).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoopTimer;
 

@@ -119,7 +119,7 @@ impl HttpServer {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn shutdown(&self, grace: Duration) -> impl Future<Output = ()> {
         at_await(async move {
             let rest = self.0.rest.borrow_mut().take();

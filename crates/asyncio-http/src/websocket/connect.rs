@@ -25,7 +25,7 @@ impl ClientSession {
     ///
     /// # Examples
     ///
-    /// There is one at [`WebSocket`].
+    /// See [`WebSocket`].
     pub fn ws_connect(&self, url: impl AsRef<str>) -> WebSocketConnect {
         let url = url.as_ref();
         let url = match url.split_once(':') {
@@ -58,7 +58,7 @@ impl ClientSession {
 ///
 /// # Examples
 ///
-/// There is one at [`WebSocket`].
+/// See [`WebSocket`].
 #[must_use = "nothing is opened before `.await`"]
 pub struct WebSocketConnect {
     request: ClientRequest,

@@ -59,7 +59,7 @@ impl ReadyList {
     ///
     /// # Examples
     ///
-    /// There is one at [`new`](Self::new).
+    /// See [`new`](Self::new).
     pub fn push(&self, number: u32) {
         let waiter = self.driver.shared.slots.borrow_mut().lists.add(self.id, number);
         if let Some(waiter) = waiter {
@@ -74,7 +74,7 @@ impl ReadyList {
     ///
     /// # Examples
     ///
-    /// There is one at the [list](Self).
+    /// See the [list](Self).
     pub fn poll_take(&self, cx: &Context<'_>, ready: &mut Vec<u32>) -> Poll<()> {
         debug_assert!(ready.is_empty(), "what was taken before is done");
         let waits = {

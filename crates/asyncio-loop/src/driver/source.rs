@@ -452,7 +452,7 @@ impl<S: Pollable> Source<S> {
     ///
     /// # Examples
     ///
-    /// There is one at [`ReadyList`].
+    /// See [`ReadyList`].
     pub fn join_list(&self, list: &ReadyList, number: u32) -> io::Result<()> {
         self.registration.join_list(list, number)
     }

@@ -9,12 +9,13 @@ use futures_io::{AsyncRead, AsyncWrite};
 use super::{Adapter, PollIo};
 use crate::io::ByteStream;
 
-/// Makes a [`ByteStream`] of anything that has `AsyncRead` and `AsyncWrite` of the crate
-/// `futures-io`. Streams and protocols over it are made by [`stream_over`](crate::stream_over),
+/// Makes a [`ByteStream`] of any value that has `AsyncRead` and `AsyncWrite` of the crate
+/// `futures-io`. To get streams or a protocol over it, use [`stream_over`](crate::stream_over),
 /// [`transport_over`](crate::transport_over) and
 /// [`ClientAddress::over`](crate::ClientAddress::over).
 ///
-/// What is written is copied once. At its end it is closed, which may take 30 seconds.
+/// Written bytes are copied once. At the end of the connection `poll_close` is called, which may
+/// take up to 30 seconds.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! Streams of other crates as streams of ours.
+//! Adapters that make a [`ByteStream`] of other crates' streams.
 
 #[cfg(feature = "futures-io")]
 mod futures_io;
@@ -19,9 +19,9 @@ pub use self::futures_io::from_futures_io;
 pub use self::tokio_io::from_tokio;
 use crate::io::{ByteSource, ByteStream};
 
-/// One write takes no more than this.
+/// The maximum number of bytes that one write takes.
 const AT_ONCE: usize = 64 * 1024;
-/// How long the end may take.
+/// The limit on the time for closing the stream.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The methods that the traits of other crates have in common.
@@ -32,10 +32,10 @@ trait PollIo {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// A stream of another crate. It can be written to only with a waker, which `try_write` has not: so
-/// bytes are copied, and written when the connection's flusher asks.
+/// A stream of another crate. Writing to it needs a waker, which `try_write` does not have. So
+/// bytes are copied, and written when the connection's flusher polls.
 struct Adapter<T> {
-    /// `None` when it is closed.
+    /// `None` when the stream is closed.
     io: RefCell<Option<T>>,
     out: RefCell<Out>,
     end: Cell<End>,
@@ -47,11 +47,11 @@ struct Adapter<T> {
 struct Out {
     bytes: Vec<u8>,
     start: usize,
-    /// All is written, and not flushed.
+    /// All bytes are written, and not flushed yet.
     is_unflushed: bool,
 }
 
-/// Whether the other side knows that no more comes.
+/// Whether the end of the output has been sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Open,
@@ -69,7 +69,8 @@ impl<T: PollIo> Adapter<T> {
         }
     }
 
-    /// Writes what was taken, flushes it, and tells the end if that was asked for.
+    /// Writes the bytes that were taken, flushes them, and sends the end of the output if that was
+    /// requested.
     fn poll_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut io = self.io.borrow_mut();
         let Some(io) = &mut *io else { return Poll::Ready(Ok(())) };

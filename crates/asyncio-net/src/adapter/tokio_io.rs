@@ -9,12 +9,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{Adapter, PollIo};
 use crate::io::ByteStream;
 
-/// Makes a [`ByteStream`] of anything that has `AsyncRead` and `AsyncWrite` of `tokio::io`: a
-/// channel of SSH, a session of another TLS crate. Streams and protocols over it are made by
+/// Makes a [`ByteStream`] of any value that has `AsyncRead` and `AsyncWrite` of `tokio::io`, such
+/// as a channel of SSH or a session of another TLS crate. To get streams or a protocol over it, use
 /// [`stream_over`](crate::stream_over), [`transport_over`](crate::transport_over) and
 /// [`ClientAddress::over`](crate::ClientAddress::over).
 ///
-/// What is written is copied once. At its end it is shut down, which may take 30 seconds.
+/// Written bytes are copied once. At the end of the connection `poll_shutdown` is called, which may
+/// take up to 30 seconds.
 ///
 /// # Examples
 ///

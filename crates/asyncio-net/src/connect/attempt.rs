@@ -29,7 +29,7 @@ pub(super) async fn connect(
     Ok(SocketStream::from_source(source, Some(Address::Inet(address))))
 }
 
-/// Connects a fresh socket.
+/// Connects a new socket.
 pub(crate) async fn connect_socket(
     event_loop: &LoopRef,
     socket: Socket,
@@ -50,13 +50,13 @@ pub(crate) async fn connect_socket(
     Ok(source)
 }
 
-/// Whether the system connects in the background. `WouldBlock` is another case: the backlog of a
-/// Unix server is full.
+/// Whether the error says that the system connects in the background. `WouldBlock` has another
+/// meaning: the backlog of a Unix server is full.
 fn is_in_progress(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
 }
 
-/// Binds to the first of `local` that fits the family of `address` and can be bound to.
+/// Binds to the first address of `local` that has the family of `address` and can be bound.
 fn bind(socket: &Socket, address: SocketAddr, local: &[SocketAddr]) -> io::Result<()> {
     let mut refused = None;
     for local in local.iter().filter(|local| local.is_ipv4() == address.is_ipv4()) {

@@ -20,19 +20,19 @@ use crate::resolve::Family;
 use crate::stream::{StreamReader, StreamWriter};
 use asyncio_loop::machinery::{AtAwait, at_await};
 
-/// A connection that opens when it is awaited.
+/// The builder of a connection. Awaiting it opens the connection.
 ///
 /// [`open_connection`](crate::open_connection), [`create_connection`](crate::create_connection) and
-/// their like give it. Its methods are asyncio's keyword arguments, and come in any order.
+/// similar functions return it. Its methods are asyncio's keyword arguments, in any order.
 ///
-/// It is no future itself. Where one is wanted, say `.into_future()`.
+/// The builder itself is no future. Where a future is required, call `.into_future()`.
 ///
 /// # Errors
 ///
-/// When the name cannot be resolved; when none of its addresses connects, with
-/// [`ConnectErrors`](crate::ConnectErrors) inside.
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) when an option about internet addresses is given
-/// together with a socket or a Unix path.
+/// If the name cannot be resolved, and if none of its addresses connects, with
+/// [`ConnectErrors`](crate::ConnectErrors) inside. [`InvalidInput`](io::ErrorKind::InvalidInput) if
+/// an option for internet addresses is given together with a socket or a Unix path. The error of a
+/// [layer](Self::layer), such as a failed handshake.
 ///
 /// # Panics
 ///
@@ -65,7 +65,7 @@ pub struct Connect<'a, T, Role = Connecting> {
     options: Options,
     layers: Layers<Role>,
     hand_over: HandOver<'a, T>,
-    /// The call that made this.
+    /// The place of the call that made the builder.
     site: &'static Location<'static>,
 }
 
@@ -87,7 +87,7 @@ impl<'a, T, Role: 'static> Connect<'a, T, Role> {
         }
     }
 
-    /// The address of our own end, instead of one that the system chooses.
+    /// Sets the address of the local end. By default the system chooses one.
     ///
     /// # Examples
     ///
@@ -125,9 +125,9 @@ impl<'a, T, Role: 'static> Connect<'a, T, Role> {
         self
     }
 
-    /// Starts with the next address when the one before has not connected for so long, and goes on
-    /// with both: the first to connect wins (RFC 8305, which recommends 250 ms). By default the
-    /// next address waits until the one before has failed.
+    /// Starts an attempt with the next address when the previous attempt has not connected within
+    /// `delay`. All attempts go on, and the first that connects wins (RFC 8305, which recommends
+    /// 250 ms). By default the next attempt starts only when the previous one has failed.
     ///
     /// # Examples
     ///
@@ -151,8 +151,9 @@ impl<'a, T, Role: 'static> Connect<'a, T, Role> {
         self
     }
 
-    /// Alternates between the address families, after so many of the first one; 0 keeps the
-    /// resolver's order. The default is 1 with a happy-eyeballs delay and 0 without.
+    /// Alternates between the address families, after `first_family_count` addresses of the first
+    /// family; 0 keeps the resolver's order. The default is 1 with a happy-eyeballs delay and 0
+    /// without.
     ///
     /// # Examples
     ///
@@ -179,19 +180,19 @@ impl<'a, T, Role: 'static> Connect<'a, T, Role> {
     }
 
     /// Puts TLS over the connection: asyncio's `ssl=`. `tls` is `TlsClient` of asyncio-tls, or
-    /// `TlsServer` for an accepted socket; any other [`Layer`] that can be cloned would do.
+    /// `TlsServer` for an accepted socket. Any other [`Layer`] that can be cloned is accepted too.
     ///
-    /// It checks the host that was named: the one to connect to, if it is one.
+    /// The layer checks the certificate against the host to connect to, if a single host was named.
     pub fn tls(self, tls: &(impl Layer<Role> + Clone)) -> Self {
         self.layer(tls.clone())
     }
 
-    /// Puts a stream of another kind over the connection, before streams or a protocol get it. With
-    /// several layers, each is put over the one before.
+    /// Puts a layer over the connection, before streams or a protocol get it. With several layers,
+    /// each is put over the previous one.
     ///
     /// # Examples
     ///
-    /// There is one at [`Layer`].
+    /// See [`Layer`].
     pub fn layer(mut self, layer: impl Layer<Role>) -> Self {
         self.layers.push(layer);
         self
@@ -214,7 +215,8 @@ impl<'a, T, Role: 'static> Connect<'a, T, Role> {
 }
 
 impl<Role> Connect<'_, (StreamReader, StreamWriter), Role> {
-    /// The stream reader's limit. The default is [`DEFAULT_LIMIT`](crate::DEFAULT_LIMIT).
+    /// Sets the stream reader's limit, in bytes. The default is
+    /// [`DEFAULT_LIMIT`](crate::DEFAULT_LIMIT).
     ///
     /// # Examples
     ///
@@ -249,7 +251,7 @@ async fn open(network: &Rc<Network>, address: ClientAddress, options: &Options) 
     })
 }
 
-/// Boxed once: whoever awaits it is small.
+/// Boxed once, so that futures which await it stay small.
 impl<'a, T: 'a, Role: 'static> IntoFuture for Connect<'a, T, Role> {
     type Output = io::Result<T>;
     type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = io::Result<T>> + 'a>>>;

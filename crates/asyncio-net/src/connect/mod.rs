@@ -75,7 +75,8 @@ pub fn open_connection(
 ///
 /// # From asyncio
 ///
-/// It returns the transport; to reach the protocol as well, give it an `Rc<RefCell<_>>` of yours.
+/// Only the transport is returned. To reach the protocol as well, make it an `Rc<RefCell<_>>` and
+/// keep a clone.
 ///
 /// # Examples
 ///
@@ -169,12 +170,12 @@ pub fn create_buffered_connection<'a, P: BufferedProtocol + 'static>(
     Connect::new(address.into(), |connection, _| start(connection, Box::new(Own(factory()))))
 }
 
-/// Hands a socket that was accepted elsewhere, on another thread perhaps, to the protocol that
+/// Hands a socket that was accepted elsewhere, for example on another thread, to the protocol that
 /// `factory` makes.
 ///
 /// # Errors
 ///
-/// The system's, if the socket is of no use.
+/// The system's error if the socket cannot be used. If a layer was put over it, the layer's.
 ///
 /// # Panics
 ///

@@ -7,7 +7,7 @@ use crate::endpoint::Endpoint;
 use crate::resolve::Family;
 use crate::stream::DEFAULT_LIMIT;
 
-/// What the methods of [`Connect`](super::Connect) set.
+/// The options that the methods of [`Connect`](super::Connect) set.
 #[derive(Debug)]
 pub(super) struct Options {
     pub(super) local: Option<Endpoint>,
@@ -24,7 +24,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether one is set that says something about internet addresses.
+    /// Whether an option for internet addresses is set.
     pub(super) fn has_internet_ones(&self) -> bool {
         self.local.is_some()
             || self.family.is_some()
@@ -32,7 +32,7 @@ impl Options {
             || self.interleave.is_some()
     }
 
-    /// The addresses in the order in which they are to be tried.
+    /// The addresses in the order of the attempts.
     pub(super) fn order(&self, addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
         let fitting = addresses
             .into_iter()
@@ -42,7 +42,8 @@ impl Options {
     }
 }
 
-/// `count` addresses of the first one's family, then by turns.
+/// Puts `count` addresses of the first one's family first, and then alternates between the
+/// families.
 fn interleave(addresses: Vec<SocketAddr>, count: usize) -> Vec<SocketAddr> {
     let Some(first) = addresses.first().map(Family::of) else { return addresses };
     let (firsts, others): (Vec<_>, Vec<_>) =

@@ -81,7 +81,8 @@ struct Race<'a> {
 }
 
 impl Race<'_> {
-    /// Polls the attempts until one connects, one fails, or the latest has had its head start.
+    /// Polls the attempts until one connects, one fails, or the delay of the latest attempt is
+    /// over.
     async fn run(&mut self, head_start: impl Future<Output = ()>) -> Option<Io> {
         let mut head_start = std::pin::pin!(head_start);
         let failed = self.errors.attempts.len();
@@ -114,10 +115,10 @@ impl Race<'_> {
     }
 }
 
-/// Every address that was tried, and its error.
+/// The addresses that were tried, and the error of each.
 ///
-/// It is inside the [`io::Error`] of a connection that failed (`get_ref`, `downcast_ref`), which
-/// has the kind of the first.
+/// It is inside the [`io::Error`] of a connection that failed (use `get_ref` and `downcast_ref`).
+/// The kind of that error is the kind of the first one.
 ///
 /// # Examples
 ///

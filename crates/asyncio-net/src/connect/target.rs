@@ -14,7 +14,7 @@ use crate::address::Address;
 use crate::endpoint::Endpoint;
 use crate::io::{ByteStream, Io, SocketStream};
 
-/// The address that a client connects to: an [`Endpoint`] and whatever converts into one, a Unix
+/// The target that a client connects to: an [`Endpoint`] or a value that converts into one, a Unix
 /// path, or a socket that is connected already.
 ///
 /// # Examples
@@ -35,15 +35,15 @@ pub struct ClientAddress(pub(super) Kind);
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// To be resolved and connected to.
+    /// An endpoint to resolve and connect to.
     Endpoint(Endpoint),
     Unix(Address),
-    /// Connected already.
+    /// A socket that is connected already.
     Socket(ConnectedSocket),
     Stream(OtherStream),
 }
 
-/// A stream that is no socket.
+/// A stream that is not a socket.
 pub(super) struct OtherStream(Box<dyn FnOnce(&LoopRef) -> Io>);
 
 impl OtherStream {
@@ -63,13 +63,13 @@ impl ClientAddress {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn unix(path: impl AsRef<Path>) -> Self {
         Self(Kind::Unix(Address::from(path.as_ref())))
     }
 
-    /// The other end of a stream that is there already, of any kind: memory, a channel of SSH, a
-    /// tunnel. So layers can be put over it, and protocols, too.
+    /// Uses an existing stream of any kind as the connection: a stream in memory, a channel of SSH,
+    /// a tunnel. Layers and protocols can be put over it.
     ///
     /// # Examples
     ///
@@ -89,7 +89,7 @@ impl ClientAddress {
         Self(Kind::Stream(OtherStream(Box::new(|event_loop| Io::other(event_loop, stream)))))
     }
 
-    /// The one host to connect to, by its name or address.
+    /// The host to connect to, by its name or address, if there is exactly one.
     pub(super) fn host(&self) -> Option<String> {
         match &self.0 {
             Kind::Endpoint(endpoint) => endpoint.only_host(),
@@ -98,9 +98,9 @@ impl ClientAddress {
     }
 }
 
-/// A stream socket that is connected.
+/// A connected stream socket.
 ///
-/// It may be sent to other threads: to one with a loop that serves it, for example.
+/// It can be sent to another thread, for example to a thread with a loop that serves it.
 ///
 /// # Examples
 ///
@@ -133,7 +133,7 @@ impl<E: Into<Endpoint>> From<E> for ClientAddress {
     }
 }
 
-/// Of a server, or the other end of a connection.
+/// Converts the address of a server, or of the other end of a connection.
 impl From<Address> for ClientAddress {
     fn from(address: Address) -> Self {
         match address {
@@ -179,11 +179,11 @@ impl From<UnixStream> for ConnectedSocket {
     }
 }
 
-/// Unix only: a descriptor that was inherited, or came with a message.
+/// Converts a descriptor, for example one that was inherited or came with a message. Unix only.
 impl TryFrom<OwnedFd> for ConnectedSocket {
     type Error = io::Error;
 
-    /// As that of [`Socket`].
+    /// As the conversion of [`Socket`].
     fn try_from(fd: OwnedFd) -> io::Result<Self> {
         Socket::from(fd).try_into()
     }
@@ -235,8 +235,8 @@ impl AsFd for ConnectedSocket {
 }
 
 impl ConnectedSocket {
-    /// The address of the other end; [`Unnamed`](Address::Unnamed) when it is not connected any
-    /// more.
+    /// The address of the other end; [`Unnamed`](Address::Unnamed) if the socket is not connected
+    /// any more.
     ///
     /// # Examples
     ///
@@ -264,7 +264,8 @@ impl ConnectedSocket {
         }
     }
 
-    /// A stream of ours. The peer's address is asked for now: later it may be gone.
+    /// Makes a stream of the socket. The peer's address is read now, because the system may have
+    /// forgotten it later.
     pub(crate) fn open(self, event_loop: &LoopRef) -> io::Result<SocketStream> {
         let peer = Some(self.peer_address()).filter(|peer| *peer != Address::Unnamed);
         self.set_nonblocking(true)?;

@@ -14,7 +14,7 @@ use crate::error::explain;
 use crate::io::{Io, SocketStream};
 use crate::network::Network;
 
-/// The longest pause before a client asks a server again that has no room for it.
+/// The longest pause before a client tries again to connect to a server whose backlog is full.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) async fn connect(network: &Network, address: Address) -> io::Result<Io> {
@@ -27,8 +27,8 @@ pub(super) async fn connect(network: &Network, address: Address) -> io::Result<I
     Ok(SocketStream::from_source(source, Some(address)).into())
 }
 
-/// Connects, and waits while the server's backlog is full. A blocking `connect` would wait for it;
-/// a non-blocking one fails, and the system does not tell when to come again.
+/// Connects, and waits while the server's backlog is full. A blocking `connect` would wait. A
+/// non-blocking one fails, and the system does not signal when there is room.
 async fn connect_patiently(network: &Network, address: &Address) -> io::Result<Source<OwnedFd>> {
     let system_address = address.to_sock_addr()?;
     let mut pause = Duration::from_millis(1);

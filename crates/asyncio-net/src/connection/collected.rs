@@ -1,4 +1,4 @@
-//! Writing by polling, for those who collect small pieces by themselves, as hyper does.
+//! Writing by polling, for callers that collect small pieces by themselves, as hyper does.
 
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -9,12 +9,13 @@ use super::{ALONE, BLOCKED, CORKED, Connection, EOF_ASKED, NOT_OPEN};
 use crate::io::Io;
 use crate::outgoing::SLICES;
 
-/// So many bytes are copied together: that costs less than a call for several slices.
+/// Slices up to this total length are copied together, which costs less than a system call with
+/// several slices.
 const GATHERED: usize = 512;
 
 impl Connection {
-    /// As [`poll_write`](Self::poll_write), except that small pieces leave now, unless something
-    /// has to leave before them.
+    /// As [`poll_write`](Self::poll_write), except that small pieces are sent now, unless queued
+    /// bytes have to be sent before them.
     pub(crate) fn poll_write_collected(
         self: &Rc<Self>,
         cx: &mut Context<'_>,
@@ -30,7 +31,7 @@ impl Connection {
                     return Poll::Ready(Ok(sent));
                 }
                 Err(error) if is_for_now(&error) => {}
-                // Not to be tried again: the system says it once.
+                // The call must not be repeated: the system reports the error only once.
                 Err(error) => self.fail(error),
             }
         }

@@ -1,4 +1,4 @@
-//! The end of a connection: how far it has come, and why.
+//! The end of a connection: its stages, and the error that caused it.
 //!
 //! ```text
 //!   Open ──close()──▶ Closing: flushes ──▶ Finishing ──▶ Ended ───▶ Closed: no descriptor
@@ -7,13 +7,13 @@
 //!    └──an error────────┴▶ Lost ◀──────────────────┘───────────────────┘
 //! ```
 //!
-//! Only a stream that is no socket may be `Finishing`: it says what it has to say at its end, and
-//! waits for the answer.
+//! Only a stream that is not a socket can be `Finishing`: it exchanges its own closing messages,
+//! such as an alert of TLS.
 //!
-//! A stream's connection is closed as soon as it has ended or was aborted. One that was lost keeps
-//! its descriptor until the writer is closed or the reader has met the error: what the other side
-//! sent before may still be read. A protocol's connection is closed by the protocols' task, which
-//! calls `connection_lost` first, in a later turn.
+//! A stream's connection is closed as soon as it has ended or was aborted. A lost connection keeps
+//! its descriptor until the writer is closed or the reader has got the error, because bytes that
+//! the peer sent before can still be read. A protocol's connection is closed by the protocols'
+//! task, which calls `connection_lost` first, in a later turn.
 
 use std::future::poll_fn;
 use std::io;
@@ -27,29 +27,29 @@ use crate::error::SharedError;
 use crate::io::{Io, Owner};
 use crate::waiters::Place;
 
-/// How far a connection has come on the way to its end.
+/// The stage of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
-    /// Bytes go both ways.
+    /// Bytes are sent and received.
     Open,
-    /// `close` was called: what is queued still leaves, and nothing is received.
+    /// `close` was called: queued bytes are still sent, and nothing is received.
     Closing,
-    /// Everything that was written has been taken; the stream below exchanges its own ends.
+    /// All written bytes have been taken; the stream below exchanges its closing messages.
     Finishing,
-    /// It failed: nothing leaves any more.
+    /// The connection failed: nothing is sent any more.
     Lost,
-    /// It was closed, and everything has left.
+    /// The connection was closed, and everything has been sent.
     Ended,
-    /// It was aborted: what was queued is gone.
+    /// The connection was aborted: queued bytes were dropped.
     Aborted,
-    /// The descriptor is gone.
+    /// The descriptor is closed.
     Closed,
 }
 
-/// The end of a stream that is no socket, in a task of its own.
+/// The closing exchange of a stream that is not a socket, in a task of its own.
 struct Finishing {
     connection: Rc<Connection>,
-    /// Where the task waits for the connection to be aborted.
+    /// The waker of the task, for when the connection is aborted.
     place: Place,
 }
 
@@ -77,25 +77,25 @@ impl Drop for Finishing {
 }
 
 impl Connection {
-    /// Whether the way out works: writers are not asked to stop, and bytes leave.
+    /// Whether output works: writers need not stop, and bytes are sent.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
         !self.has(NOT_OPEN)
     }
 
-    /// Whether nothing leaves any more.
+    /// Whether nothing is sent any more.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.stage.get() >= Stage::Lost
     }
 
-    /// Whether it was closed from this side: readers are at their end.
+    /// Whether the connection was closed from this side, so that readers are at the end.
     #[inline]
     pub(crate) fn is_shut(&self) -> bool {
         !matches!(self.stage.get(), Stage::Open | Stage::Lost)
     }
 
-    /// Whether what is queued leaves, and then the connection ends.
+    /// Whether the connection ends once queued bytes are sent.
     #[inline]
     pub(super) fn is_closing(&self) -> bool {
         self.stage.get() == Stage::Closing
@@ -107,18 +107,18 @@ impl Connection {
         self.stage.get() == Stage::Closed
     }
 
-    /// Goes on to `stage`; returns the one before.
+    /// Moves on to `stage`, and returns the previous one.
     fn enter(&self, stage: Stage) -> Stage {
         self.set(NOT_OPEN);
         self.stage.replace(stage)
     }
 
-    /// The error that ended it, if one did.
+    /// The error that ended the connection, if one did.
     pub(crate) fn error(&self) -> Option<io::Error> {
         Some(self.rare.get()?.error.get()?.to_io())
     }
 
-    /// Takes no more, sends what is queued, and ends.
+    /// Accepts no more bytes, sends the queued ones, and ends.
     pub(crate) fn close(self: &Rc<Self>) {
         match self.stage.get() {
             Stage::Open => {
@@ -133,7 +133,7 @@ impl Connection {
         }
     }
 
-    /// Ends at once; what is queued is dropped.
+    /// Ends at once; queued bytes are dropped.
     pub(crate) fn abort(&self) {
         match self.stage.get() {
             Stage::Open | Stage::Closing | Stage::Finishing | Stage::Ended => {
@@ -144,7 +144,7 @@ impl Connection {
         }
     }
 
-    /// Everything has left that was to leave.
+    /// Called when everything has been sent.
     pub(crate) fn ended(self: &Rc<Self>) {
         match self.io {
             Io::Socket(_) => self.finish(Stage::Ended),
@@ -152,10 +152,10 @@ impl Connection {
         }
     }
 
-    /// Has the stream below say what it has to say at its end.
+    /// Starts the closing exchange of the stream below.
     fn finish_stream(self: &Rc<Self>) {
         self.enter(Stage::Finishing);
-        // Most streams have nothing to say, and need no task.
+        // Most streams have no closing exchange, and need no task.
         match self.io.poll_close(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(finished) => self.finished(finished),
             Poll::Pending => {
@@ -173,7 +173,7 @@ impl Connection {
         }
     }
 
-    /// The connection is over because of `error`.
+    /// Ends the connection because of `error`.
     pub(crate) fn fail(&self, error: io::Error) {
         if self.is_over() {
             return;
@@ -183,13 +183,13 @@ impl Connection {
         if self.has(HAS_PROTOCOL) || !was_open {
             return self.finish(Stage::Lost);
         }
-        // What the other side sent before may still be read, until the writer is closed.
+        // Bytes that the peer sent before can still be read, until the writer is closed.
         self.enter(Stage::Lost);
         self.drop_queue();
         self.wake_waiters();
     }
 
-    /// Nothing leaves any more. A protocol is told of it before the descriptor goes.
+    /// Ends the output. A protocol is informed before the descriptor is closed.
     fn finish(&self, stage: Stage) {
         self.enter(stage);
         self.drop_queue();
@@ -209,13 +209,13 @@ impl Connection {
         }
     }
 
-    /// Whether not everything that was written has left, nor ever will.
+    /// Whether some written bytes were not sent, and never will be.
     pub(super) fn is_cut(&self) -> bool {
         self.rare.get().is_some_and(|rare| rare.is_cut.get())
     }
 
-    /// A stream's reader met an error: the connection is over for its writer, too. There is nothing
-    /// left to be read, so the descriptor goes.
+    /// A stream's reader met an error: the connection is over for its writer, too. Nothing remains
+    /// to be read, so the descriptor is closed.
     #[cold]
     pub(super) fn stream_failed<T>(&self, read: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let Poll::Ready(Err(error)) = read else { return read };
@@ -226,8 +226,8 @@ impl Connection {
         Poll::Ready(Err(self.error().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into())))
     }
 
-    /// Reads from a connection that has ended: what came before, then the error, if one ended it,
-    /// or the end of the stream.
+    /// Reads from a connection that has ended: first bytes that came before, then the error that
+    /// ended it, or the end of the stream.
     #[cold]
     pub(super) fn poll_rest(
         &self,
@@ -238,31 +238,31 @@ impl Connection {
         let Some(error) = self.error() else { return read };
         match read {
             Poll::Ready(Ok(1..)) => read,
-            // The other side took no more, but it had sent everything, its end too.
+            // The peer accepted no more bytes, but it had sent everything, including its end.
             Poll::Ready(Ok(0)) | Poll::Pending if self.is_half_broken(&error) => read,
             _ => Poll::Ready(Err(error)),
         }
     }
 
-    /// Whether `error` ended the way out only, and what the other side sent may still be read.
+    /// Whether `error` ended the output only, so that bytes from the peer can still be read.
     fn is_half_broken(&self, error: &io::Error) -> bool {
         error.kind() == io::ErrorKind::BrokenPipe && !self.is_shut()
     }
 
-    /// Lets go of the socket, which stays open; to everybody here the connection is closed.
-    /// `None` if there is none to be had.
+    /// Gives the socket away, open; for everything here the connection is closed. `None` if there
+    /// is no socket.
     pub(crate) fn take_socket(&self) -> Option<Socket> {
         let socket = self.io.take_socket()?;
         self.closed();
         Some(socket)
     }
 
-    /// Gives the descriptor up and tells everybody.
+    /// Closes the descriptor, and wakes all waiters.
     pub(crate) fn closed(&self) {
         let before = self.enter(Stage::Closed);
         if self.has(KEPT) {
-            // They are remembered once they were asked for, which costs too much to do it for
-            // nobody.
+            // The addresses are kept once they were read. Reading them costs too much to do it
+            // without need.
             self.io.local_address();
             self.io.peer_address();
         }

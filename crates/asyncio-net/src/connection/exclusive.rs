@@ -1,11 +1,11 @@
-//! Keeping everybody else from writing.
+//! Exclusive output: all other writers are refused.
 
 use std::io;
 use std::rc::Rc;
 
 use super::{ALONE, Connection, EOF_ASKED};
 
-/// Until this is dropped, writes to the connection panic.
+/// A guard. Until it is dropped, writes to the connection panic.
 pub(crate) struct Exclusive(Rc<Connection>);
 
 impl Drop for Exclusive {
@@ -15,12 +15,12 @@ impl Drop for Exclusive {
 }
 
 impl Connection {
-    /// From now on nothing may be written, until the result is dropped. Bytes that were written
-    /// before are on their way.
+    /// Forbids writes until the returned guard is dropped. Bytes that were written before are still
+    /// sent.
     ///
     /// # Panics
     ///
-    /// After `write_eof`, and while somebody else is alone.
+    /// After `write_eof`, and while another guard exists.
     pub(crate) fn exclusive(self: &Rc<Self>) -> io::Result<Exclusive> {
         assert!(!self.has(EOF_ASKED), "cannot write after write_eof");
         assert!(!self.has(ALONE), "the connection is in other hands");

@@ -36,7 +36,7 @@ impl Connection {
         Poll::Ready(())
     }
 
-    /// Everything has left.
+    /// Called when everything has been sent.
     #[inline]
     pub(super) fn flushed(self: &Rc<Self>) {
         if self.has(FULL | FLUSH_ASKED | EOF_ASKED | NOT_OPEN) {
@@ -46,7 +46,7 @@ impl Connection {
 
     fn tell_flushed(self: &Rc<Self>) {
         if self.check_low() && self.queued() > 0 {
-            // Somebody was told to go on, and has.
+            // Writers were told to go on, and have written.
             return;
         }
         if self.has(FLUSH_ASKED) {
@@ -61,7 +61,7 @@ impl Connection {
         }
     }
 
-    /// Waits until everything that was written has left.
+    /// Waits until everything that was written has been sent.
     pub(crate) async fn drained(&self) -> io::Result<()> {
         let waiting = Waiting::new(self);
         poll_fn(|cx| self.poll_flushed(cx, waiting.place())).await
@@ -82,7 +82,7 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Tells the other side that no more comes, once everything has left.
+    /// Sends the end of the output, once everything has been sent.
     pub(crate) fn write_eof(self: &Rc<Self>) {
         if self.has(EOF_ASKED) || !self.is_open() {
             return;

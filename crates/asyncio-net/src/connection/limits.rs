@@ -1,4 +1,4 @@
-//! The high-water mark, and what happens on the way up and down.
+//! The high-water and low-water marks, and the actions when the queue crosses them.
 
 use std::io;
 use std::rc::Rc;
@@ -7,14 +7,14 @@ use std::task::{Context, Poll};
 use super::{Connection, FULL, GAVE_WAY, NOT_OPEN, PAUSED};
 use crate::waiters::Place;
 
-/// So many system calls a writer may make before it gives way to others.
+/// The number of system calls that a writer makes before it yields to other tasks.
 ///
-/// A count of the connection rather than the budget of the step (`asyncio_loop::machinery::Share`):
-/// `write` is no future and cannot be refused, and a `drain` for which nothing was sent must not
-/// spend what reads need. The number is the budget's.
+/// The connection counts these calls itself, instead of using the budget of the step
+/// (`asyncio_loop::machinery::Share`): `write` is no future and cannot be refused, and a `drain`
+/// that sends nothing must not use up the budget for reads. The number is the same as the budget's.
 const SENDS_IN_A_ROW: u8 = 16;
 
-/// How much may be queued before writers are asked to wait, and how little for them to go on.
+/// The size of the queue above which writers have to wait, and the size at which they go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) high: usize,
@@ -28,10 +28,10 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The high mark unless told otherwise.
+    /// The default of the high mark.
     const HIGH: usize = 64 * 1024;
 
-    /// Fills in what is not given: 64 KiB, and a factor of four between the two.
+    /// Fills in missing marks: 64 KiB, and a factor of four between the two.
     ///
     /// # Panics
     ///
@@ -49,13 +49,13 @@ impl Connection {
         self.rare.get().map(|rare| rare.limits.get()).unwrap_or_default()
     }
 
-    /// Whether so many bytes are more than the high-water mark allows.
+    /// Whether `bytes` is above the high-water mark.
     #[inline]
     pub(super) fn exceeds_high(&self, queued: usize) -> bool {
         queued > self.rare.get().map_or(Limits::HIGH, |rare| rare.limits.get().high)
     }
 
-    /// How many bytes wait to leave: those in the queue, and those that the stream below holds.
+    /// The number of unsent bytes, in the queue and in the stream below.
     pub(crate) fn queued(&self) -> usize {
         let queue = self.queue.take();
         let queued = queue.as_ref().map_or(0, |queue| queue.len());
@@ -65,14 +65,15 @@ impl Connection {
 }
 
 impl Connection {
-    /// Takes the marks of a connection that this one goes on for.
+    /// Copies the marks of the connection that this one replaces.
     pub(crate) fn adopt_limits(&self, before: &Connection) {
         if before.limits() != Limits::default() {
             self.rare().limits.set(before.limits());
         }
     }
 
-    /// Calls `pause_writing` or `resume_writing` at once, as the caller may expect of new limits.
+    /// Calls `pause_writing` or `resume_writing` at once, because the caller may expect new limits
+    /// to have an immediate effect.
     pub(crate) fn set_limits(self: &Rc<Self>, limits: Limits) {
         self.rare().limits.set(limits);
         self.check_high(self.queued());
@@ -81,7 +82,7 @@ impl Connection {
         }
     }
 
-    /// Asks writers to wait if too much is queued.
+    /// Makes writers wait if too much is queued.
     #[inline]
     pub(super) fn check_high(self: &Rc<Self>, queued: usize) {
         if queued > 0 && !self.has(FULL) && !self.is_closed() && queued > self.limits().high {
@@ -90,8 +91,9 @@ impl Connection {
         }
     }
 
-    /// Lets writers go on if little enough is queued; whether they had been waiting. The protocols'
-    /// task calls `resume_writing`, in its own context: what is sent here may be of many writers.
+    /// Lets writers go on if little enough is queued. Returns whether they had been waiting. The
+    /// protocols' task calls `resume_writing`, in its own context, because the bytes that are sent
+    /// here may come from many writers.
     #[inline]
     pub(super) fn check_low(self: &Rc<Self>) -> bool {
         let goes_on = self.lets_writers_go_on();
@@ -111,8 +113,8 @@ impl Connection {
         goes_on
     }
 
-    /// Calls `pause_writing` or `resume_writing`, unless the protocol is being called already: then
-    /// this is done when that returns.
+    /// Calls `pause_writing` or `resume_writing`. If the protocol is being called already, this
+    /// happens when that call returns.
     #[inline]
     pub(crate) fn tell_protocol(self: &Rc<Self>) {
         if self.has(FULL) != self.has(PAUSED) {
@@ -125,7 +127,7 @@ impl Connection {
         while self.has(FULL) != self.has(PAUSED) && !self.is_closed() {
             let full = self.has(FULL);
             let told = self.with_receiver(|receiver, transport| {
-                // Before the call: it may write, and come here again.
+                // Set before the call, because the call may write, and get here again.
                 transport.connection().note_paused(full);
                 if full {
                     receiver.pause_writing(transport);
@@ -163,13 +165,13 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether a writer need neither wait nor let others run.
+    /// Whether a writer needs neither to wait nor to yield.
     #[inline]
     pub(crate) fn is_drained(&self) -> bool {
         !self.has(FULL | GAVE_WAY | NOT_OPEN) && self.sends.get() < SENDS_IN_A_ROW
     }
 
-    /// Whether a writer that never has to wait should let others run now; at most once in a row.
+    /// Whether a writer that never has to wait should yield now. True at most once in a row.
     pub(crate) fn must_give_way(&self) -> bool {
         if self.is_shut() && !self.is_closed() && !self.has(GAVE_WAY)
             || self.sends.get() >= SENDS_IN_A_ROW

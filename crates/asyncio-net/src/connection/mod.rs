@@ -1,11 +1,11 @@
-//! A connection, as stream writers and transports share it: its output and its end.
+//! The connection that stream writers and transports share: its output and its end.
 //!
-//! How it ends is in [`ending`].
+//! Its end is in [`ending`].
 //!
-//! Small writes are corked: appended to a queue that leaves at the end of the turn. Large ones
-//! leave at once, with what is queued before them. What the socket does not take is left to a
-//! *flusher*, a task that exists for as long as there is such a rest. A stream that is no socket
-//! may keep bytes that it has taken; the flusher has it send them.
+//! Small writes are corked: appended to a queue that is sent at the end of the turn. Large ones are
+//! sent at once, with the bytes queued before them. Bytes that the socket does not take are left to
+//! a *flusher*, a task that exists for as long as there are such bytes. A stream that is not a
+//! socket may hold bytes that it has taken; the flusher makes it send them.
 
 #[cfg(feature = "hyper")]
 mod collected;
@@ -43,13 +43,13 @@ use crate::waiters::{Awaited, Place, WaiterSet};
 pub(crate) struct Connection {
     network: Rc<Network>,
     flags: Cell<u16>,
-    /// System calls made by writers since one of them last gave way to others.
+    /// The number of system calls by writers since one of them last yielded.
     sends: Cell<u8>,
-    /// How far it has come on the way to its end.
+    /// The stage of the connection.
     stage: Cell<Stage>,
     /// Its number with the server that accepted it.
     client: Cell<u32>,
-    /// Bytes that were written and have not left; `None` if there are none.
+    /// Bytes that were written and not sent; `None` if there are none.
     queue: Cell<Option<Box<WriteQueue>>>,
     rare: OnceCell<Box<Rare>>,
     /// The protocol; `None` for streams, and while the protocol is being called.
@@ -67,34 +67,34 @@ struct Rare {
     limits: Cell<Limits>,
     /// The error that ended the connection.
     error: OnceCell<SharedError>,
-    /// Not everything that was written has left, nor ever will.
+    /// Some written bytes were not sent, and never will be.
     is_cut: Cell<bool>,
     /// The tasks that wait for room, or for the end.
     waiters: WaiterSet,
-    /// The places of the task that writes by polling, and of the task that flushes so.
+    /// The places of the task that writes by polling, and of the task that flushes by polling.
     writing: Place,
     flushing: Place,
     ignored_writes: Cell<u32>,
-    /// The call that made it, in debug mode.
+    /// The place of the call that made the connection, in debug mode.
     made_at: Cell<Option<&'static Location<'static>>>,
-    /// Another stream is being put over this one, or is; the protocol receives nothing.
+    /// Another stream is over this one, or is being put there; the protocol receives nothing.
     is_covered: Cell<bool>,
-    /// The connection that was put over this one, and is closed in its place.
+    /// The connection that was put over this one, and that is closed instead of it.
     cover: RefCell<Option<Weak<Connection>>>,
 }
 
-/// The connection stands in the cork, and sends at the end of the turn.
+/// The connection is in the cork, and sends at the end of the turn.
 pub(crate) const CORKED: u16 = 1;
-/// A flusher is at work: the socket takes nothing now.
+/// A flusher is running: the socket takes nothing now.
 pub(crate) const BLOCKED: u16 = 1 << 1;
-/// There is a writer, which closes it when it is dropped.
+/// A writer exists, which closes the connection when it is dropped.
 pub(crate) const STREAMS: u16 = 1 << 2;
-/// A reader holds bytes that nobody has taken.
+/// A reader holds bytes that were not consumed.
 const UNREAD: u16 = 1 << 3;
-/// The other side is to be told that no more comes.
+/// The end of the output has to be sent.
 pub(crate) const EOF_ASKED: u16 = 1 << 5;
-/// The stage is not the first one any more; kept here, too, so that one look at the flags answers
-/// most questions.
+/// The stage is not the first one any more. It is repeated here so that one test of the flags
+/// covers most cases.
 pub(crate) const NOT_OPEN: u16 = 1 << 4;
 /// More is queued than the high-water mark allows, and has not fallen to the low one since.
 pub(crate) const FULL: u16 = 1 << 6;
@@ -104,15 +104,15 @@ pub(crate) const PAUSED: u16 = 1 << 7;
 pub(crate) const READING_PAUSED: u16 = 1 << 8;
 /// The protocol was told of the end of the stream and keeps the connection.
 pub(crate) const READ_EOF: u16 = 1 << 9;
-/// Only one may write: a file that is being sent, a stream that was put over this one.
+/// The output is exclusive: a file is being sent, or a stream was put over this one.
 pub(crate) const ALONE: u16 = 1 << 10;
-/// A writer that drains a closing connection has let others run.
+/// A writer that drains a closing connection has yielded.
 pub(crate) const GAVE_WAY: u16 = 1 << 11;
-/// Somebody waits until everything has left.
+/// A task waits until everything has been sent.
 pub(crate) const FLUSH_ASKED: u16 = 1 << 12;
-/// A task watches for the failure of the descriptor.
+/// A task watches the descriptor for failure.
 const WATCHED: u16 = 1 << 13;
-/// A transport was cloned: somebody may ask for the addresses after the end.
+/// A transport was cloned, so the addresses may be read after the end.
 pub(crate) const KEPT: u16 = 1 << 14;
 /// A protocol has the connection; a task calls it.
 pub(crate) const HAS_PROTOCOL: u16 = 1 << 15;
@@ -134,7 +134,7 @@ impl Connection {
         })
     }
 
-    /// A connection over a stream that is no socket.
+    /// Makes a connection over a stream that is not a socket.
     pub(crate) fn over(network: &Rc<Network>, stream: impl ByteStream + 'static) -> Rc<Self> {
         Self::new(network, Io::other(network.event_loop(), stream))
     }
@@ -167,26 +167,26 @@ impl Connection {
         self.flags.set(self.flags.get() & !flags);
     }
 
-    /// Notes the call that made it, in debug mode.
+    /// Notes the call that made the connection, in debug mode.
     pub(crate) fn made_at(&self, site: &'static Location<'static>) {
         if self.network.event_loop().is_debug() {
             self.rare().made_at.set(Some(site));
         }
     }
 
-    /// The call that made it, or that made its server.
+    /// The call that made the connection or its server.
     pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
         let own = self.rare.get().and_then(|rare| rare.made_at.get());
         own.or_else(|| self.server().map(|server| server.site()))
     }
 
-    /// Takes note of whether a reader holds bytes that nobody has taken.
+    /// Notes whether a reader holds bytes that were not consumed.
     #[inline]
     pub(crate) fn set_unread(&self, unread: bool) {
         if unread { self.set(UNREAD) } else { self.clear(UNREAD) }
     }
 
-    /// Puts the connection under the care of the server that accepted it.
+    /// Hands the connection to the server that accepted it.
     pub(crate) fn join(&self, server: Rc<server::Shared>, client: u32) {
         self.client.set(client);
         let joined = self.server.set(server);
@@ -216,7 +216,7 @@ impl Connection {
         self.task().is_some()
     }
 
-    /// The task that serves it, until that has ended.
+    /// The task that serves the connection, until the task has ended.
     pub(crate) fn task(&self) -> Option<TaskRef> {
         let task = self.task.take();
         self.task.set(task.clone());
@@ -229,7 +229,7 @@ impl Connection {
         cover.map_or_else(|| self.clone(), |cover| cover.uppermost())
     }
 
-    /// From now on the protocol receives nothing. Returns whether it wanted nothing before.
+    /// Stops receiving for the protocol. Returns whether it was paused before.
     pub(crate) fn begin_cover(&self) -> bool {
         self.rare().is_covered.set(true);
         let wanted_nothing = self.has(READING_PAUSED);
@@ -237,7 +237,7 @@ impl Connection {
         wanted_nothing
     }
 
-    /// Has the protocol receive again, unless another stream is over this one.
+    /// Starts receiving for the protocol again, unless another stream is over this one.
     pub(crate) fn resume_reading(&self) {
         if !self.rare.get().is_some_and(|rare| rare.is_covered.get()) {
             self.clear(READING_PAUSED);
@@ -260,7 +260,8 @@ impl Connection {
         fence::drop_value(self.network.event_loop(), receiver.type_name(), receiver);
     }
 
-    /// Whether there is a protocol that is not being called: while one is, that it was replaced.
+    /// Whether a protocol is present. While the protocol is being called, true means that it was
+    /// replaced.
     pub(crate) fn has_receiver(&self) -> bool {
         let receiver = self.receiver.take();
         let has = receiver.is_some();
@@ -276,7 +277,7 @@ impl Connection {
         self.rare.get_or_init(Box::default)
     }
 
-    /// Has the task of `cx` woken at the next change.
+    /// Registers the task of `cx` to be woken at the next change.
     fn wait(&self, cx: &Context<'_>, place: &Place) {
         self.rare().waiters.wait(cx, place);
     }
@@ -285,8 +286,9 @@ impl Connection {
         self.rare().waiters.leave(place);
     }
 
-    /// A reader waits. If it has just been written to, it is for the answer: that leaves now, with
-    /// the connection still in the cache, unless others wait to leave with it.
+    /// Called when a reader waits. If bytes were just written, the reader waits for the answer to
+    /// them. So they are sent now, while the connection is still in the cache, unless other
+    /// connections are corked too.
     #[inline]
     fn waits_for_data(&self) {
         if self.has(CORKED) {
@@ -301,7 +303,7 @@ impl Connection {
     }
 }
 
-/// The last reference may be dropped by anything: what a user put into it drops behind a fence.
+/// Any code may drop the last reference, so values of a user are dropped behind a fence.
 impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(receiver) = self.take_receiver() {
@@ -351,7 +353,7 @@ impl Connection {
         }
     }
 
-    /// Reads from a stream that may have to send something because of what it read.
+    /// Reads from a stream that may have to send something because of the bytes it read.
     fn poll_other(
         self: &Rc<Self>,
         stream: &Foreign,

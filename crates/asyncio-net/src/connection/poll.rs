@@ -10,12 +10,12 @@ use super::write::DIRECT;
 use super::{Connection, EOF_ASKED, FLUSH_ASKED, FULL};
 use crate::waiters::{Place, Waiting};
 
-/// One write queues no more than this: so the queue never exceeds the high-water mark by more.
+/// The maximum that one write queues, so that the queue never exceeds the high-water mark by more.
 const QUEUED_AT_ONCE: usize = 64 * 1024;
 
 impl Connection {
-    /// Takes bytes from the beginning of `parts` and returns how many. Waits above the high-water
-    /// mark.
+    /// Takes bytes from the beginning of `parts`, and returns their number. Waits above the
+    /// high-water mark.
     pub(crate) fn poll_write(
         self: &Rc<Self>,
         cx: &mut Context<'_>,
@@ -42,7 +42,7 @@ impl Connection {
         Poll::Ready(Ok(self.queue_some(parts)))
     }
 
-    /// Queues the beginning of `parts`; returns how much.
+    /// Queues the beginning of `parts`; returns its length.
     fn queue_some(self: &Rc<Self>, parts: &[&[u8]]) -> usize {
         let mut room = QUEUED_AT_ONCE;
         self.queue(|queue| {
@@ -55,7 +55,7 @@ impl Connection {
         QUEUED_AT_ONCE - room
     }
 
-    /// The error that ended the way out, also if that is our own end of it.
+    /// The error that ended the output, also if it was ended from this side.
     fn check_open(&self) -> io::Result<()> {
         match self.error() {
             Some(error) => Err(error),
@@ -93,13 +93,13 @@ impl Connection {
         poll_fn(|cx| self.poll_flush(cx, waiting.place())).await
     }
 
-    /// Flushes for a task that polls; one task at a time does.
+    /// Flushes for a task that polls. One task at a time can do so.
     pub(crate) fn poll_flush_alone(self: &Rc<Self>, cx: &Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx, &self.rare().flushing)
     }
 
-    /// Ends the way out, and waits until everything has left. Where that is not possible without
-    /// the way in, the connection is closed.
+    /// Ends the output, and waits until everything has been sent. If the output cannot be ended
+    /// alone, the connection is closed.
     pub(crate) fn poll_write_eof(self: &Rc<Self>, cx: &Context<'_>) -> Poll<io::Result<()>> {
         if self.io.can_write_eof() {
             self.write_eof();

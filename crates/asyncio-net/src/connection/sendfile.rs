@@ -1,4 +1,4 @@
-//! Sending a file in between writes.
+//! Sending a file between writes.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{ALONE, Connection};
 
 impl Connection {
-    /// Has the system send a part of the file.
+    /// Lets the system send a part of the file.
     pub(crate) fn poll_sendfile(
         self: &Rc<Self>,
         cx: &mut Context<'_>,
@@ -45,7 +45,7 @@ impl Connection {
     }
 }
 
-/// Whether the connection is no more.
+/// Whether the connection is gone.
 fn is_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut};
     matches!(

@@ -1,4 +1,4 @@
-//! Waiting for the end of a connection. The task that waits may be the only one that uses the
+//! Waiting for the end of a connection. The waiting task may be the only one that uses the
 //! connection, so a hidden task watches the descriptor meanwhile.
 
 use std::future::poll_fn;
@@ -10,7 +10,7 @@ use super::{Connection, WATCHED};
 use crate::waiters::Place;
 
 impl Connection {
-    /// Waits until the connection has ended: the descriptor is gone, or it failed.
+    /// Waits until the connection has ended: the descriptor is closed, or the connection failed.
     pub(crate) fn poll_closed(
         self: &Rc<Self>,
         cx: &Context<'_>,
@@ -24,7 +24,8 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Has a task notice when the connection is lost. While it is closing, the flusher does.
+    /// Starts a task that notices when the connection is lost. While the connection is closing, the
+    /// flusher notices it.
     fn watch(self: &Rc<Self>) {
         if self.has(WATCHED) || !self.is_open() {
             return;
@@ -36,7 +37,7 @@ impl Connection {
             if !connection.is_open() || connection.poll_lost(cx).is_ready() {
                 return Poll::Ready(());
             }
-            // For an end of another kind.
+            // Wakes this wait when the connection ends otherwise.
             connection.wait(cx, &place);
             Poll::Pending
         }));

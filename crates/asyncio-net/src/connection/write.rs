@@ -1,4 +1,4 @@
-//! The way out.
+//! Output: writing and sending.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -11,13 +11,13 @@ use crate::io::Io;
 use crate::outgoing::Corked;
 use crate::outgoing::{SLICES, WriteQueue};
 
-/// From this length on, bytes are sent at once rather than copied for later.
+/// From this length on, bytes are sent at once instead of being copied to the queue.
 pub(super) const DIRECT: usize = 4 * 1024;
-/// This many writes to a connection that is gone are ignored in silence.
+/// The number of writes to a lost connection that are ignored without a report.
 const IGNORED: u32 = 5;
 
 impl Connection {
-    /// Sends `bytes`, soon.
+    /// Sends `bytes`: at once if they are long, else at the end of the turn.
     ///
     /// # Panics
     ///
@@ -38,7 +38,7 @@ impl Connection {
         self.queue(|queue| queue.push(&bytes[sent..]));
     }
 
-    /// Sends formatted text, soon.
+    /// Sends formatted text, as [`write`](Self::write) does.
     ///
     /// # Panics
     ///
@@ -48,7 +48,7 @@ impl Connection {
         assert!(written.is_ok(), "a formatting trait returned an error");
     }
 
-    /// Sends `bytes`, soon, and never copies them.
+    /// Sends `bytes` as [`write`](Self::write) does, and never copies them.
     pub(crate) fn write_bytes(self: &Rc<Self>, bytes: Bytes) {
         if self.takes(bytes.len()) {
             if bytes.len() < DIRECT {
@@ -59,7 +59,8 @@ impl Connection {
         }
     }
 
-    /// Sends all of `parts`, soon, in one system call if it takes them.
+    /// Sends all of `parts` as [`write`](Self::write) does, in one system call if the socket takes
+    /// them.
     pub(crate) fn write_vectored(self: &Rc<Self>, parts: &[&[u8]]) {
         let length = parts.iter().map(|part| part.len()).sum();
         if self.takes(length) {
@@ -102,7 +103,7 @@ impl Connection {
         }
     }
 
-    /// Sends now: what is queued, then `parts`. Returns how much of `parts` has left.
+    /// Sends the queued bytes and then `parts` now. Returns how many bytes of `parts` were sent.
     pub(super) fn send(self: &Rc<Self>, parts: &[&[u8]]) -> usize {
         if self.has(BLOCKED) {
             return 0;
@@ -113,7 +114,7 @@ impl Connection {
         sent
     }
 
-    /// Queues what `push` pushes, and sees to it that it leaves.
+    /// Queues the bytes that `push` pushes, and makes sure that they are sent.
     #[inline]
     pub(super) fn queue(self: &Rc<Self>, push: impl FnOnce(&mut WriteQueue)) {
         if self.is_over() {
@@ -129,20 +130,21 @@ impl Connection {
             self.set(CORKED);
             self.network.cork(self.clone());
         } else if self.has(BLOCKED) {
-            // The stream below may hold some, too.
+            // The stream below may hold unsent bytes too.
             self.check_high(self.queued());
         }
     }
 
-    /// More is queued than the mark allows. But that is for what the socket does not take.
+    /// More is queued than the mark allows. Flush first: the mark counts only bytes that the socket
+    /// refused.
     #[cold]
     fn exceeded(self: &Rc<Self>) {
         self.send(&[]);
         self.check_high(self.queued());
     }
 
-    /// Puts a queue back: an empty one where the next writer gets it, so that a connection has
-    /// none.
+    /// Puts a queue back. An empty one goes to the loop's spare queues, where the next writer gets
+    /// it.
     #[inline]
     fn keep_queue(&self, queue: Box<WriteQueue>) {
         if queue.len() == 0 {
@@ -152,7 +154,7 @@ impl Connection {
         }
     }
 
-    /// The turn is over.
+    /// Called at the end of the turn.
     #[inline]
     fn send_corked(self: &Rc<Self>) {
         self.clear(CORKED);
@@ -160,17 +162,17 @@ impl Connection {
         self.flush();
     }
 
-    /// Sends what is queued, unless a flusher does.
+    /// Sends the queued bytes, unless a flusher does.
     pub(super) fn flush(self: &Rc<Self>) {
         if self.has(BLOCKED) || self.is_over() {
             return;
         }
         let Some(mut queue) = self.queue.take() else { return };
-        // Mostly everything is in one piece, and leaves.
+        // Usually all bytes are in one piece, and the socket takes them.
         match queue.single().map(|only| self.io.try_send(only)) {
             Some(Ok(count)) => drop(queue.advance_up_to(count)),
-            // Not to be tried again: the system says only once that the other side reset the
-            // connection.
+            // The call must not be repeated: the system reports only once that the peer has reset
+            // the connection.
             Some(Err(error)) if error.kind() != io::ErrorKind::Interrupted => {
                 self.keep_queue(queue);
                 return self.transmitted(Err(error));
@@ -194,7 +196,7 @@ impl Connection {
         }
     }
 
-    /// Has the stream below send what it holds, unless a flusher does.
+    /// Makes the stream below send the bytes that it holds, unless a flusher does.
     #[cold]
     pub(super) fn flush_stream(self: &Rc<Self>) {
         if !self.has(BLOCKED) && !self.is_over() {
@@ -202,8 +204,8 @@ impl Connection {
         }
     }
 
-    /// Sends `queue`, which is the connection's, then `parts`, until everything has left (`Ok`) or
-    /// no more goes. Returns how much of `parts` has left.
+    /// Sends `queue`, which is the connection's, then `parts`, until everything has been sent
+    /// (`Ok`) or the stream takes no more. Returns how many bytes of `parts` were sent.
     pub(super) fn transmit(
         &self,
         mut queue: Option<Box<WriteQueue>>,
@@ -250,7 +252,7 @@ impl Corked for Connection {
     }
 }
 
-/// Queues formatted text as it comes.
+/// Queues formatted text piece by piece.
 struct Pieces<'a>(&'a Rc<Connection>);
 
 impl fmt::Write for Pieces<'_> {
@@ -260,15 +262,15 @@ impl fmt::Write for Pieces<'_> {
     }
 }
 
-/// One system call for what is queued and then `parts`, of which so much has left. There is
-/// something to send.
+/// Makes one system call for the queued bytes and the rest of `parts`, of which some bytes were
+/// sent already. There must be something to send.
 fn try_send(
     io: &Io,
     queue: Option<&WriteQueue>,
     parts: &[&[u8]],
     skip: usize,
 ) -> io::Result<usize> {
-    // The usual cases by themselves: sixteen slices take a while to set up.
+    // The usual cases are separate, because sixteen slices take a while to set up.
     match (queue, parts) {
         (None, [part]) => return io.try_send(&part[skip..]),
         (Some(queue), []) => {

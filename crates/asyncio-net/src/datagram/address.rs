@@ -10,8 +10,8 @@ use crate::address::Address;
 use crate::endpoint::Endpoint;
 use crate::resolve::{Family, resolve, resolve_passive};
 
-/// An end of a datagram endpoint: an [`Endpoint`] (and whatever can be one), or a Unix socket's
-/// path.
+/// The local or remote address of a datagram endpoint: an [`Endpoint`] or a value that converts
+/// into one, or a Unix socket's path.
 ///
 /// # Examples
 ///
@@ -24,7 +24,7 @@ use crate::resolve::{Family, resolve, resolve_passive};
 /// ```
 #[derive(Clone, Debug)]
 pub enum DatagramAddress {
-    /// To be resolved.
+    /// An endpoint to resolve.
     Endpoint(Endpoint),
     /// A Unix socket.
     Path(PathBuf),
@@ -36,7 +36,7 @@ impl<E: Into<Endpoint>> From<E> for DatagramAddress {
     }
 }
 
-/// Of another endpoint.
+/// Converts the address of another endpoint.
 impl From<Address> for DatagramAddress {
     fn from(address: Address) -> Self {
         match address {
@@ -68,7 +68,7 @@ impl From<&PathBuf> for DatagramAddress {
     }
 }
 
-/// A local and a remote address that fit.
+/// A local and a remote address of the same family.
 pub(super) type Pair = (Option<Address>, Option<Address>);
 
 /// All combinations of addresses to try.

@@ -14,21 +14,20 @@ use crate::network::Network;
 use crate::resolve::Family;
 use asyncio_loop::machinery::{AtAwait, at_await};
 
-/// A datagram endpoint that opens when it is awaited.
+/// The builder of a datagram endpoint. Awaiting it opens the endpoint.
 ///
-/// [`create_datagram_endpoint`](crate::create_datagram_endpoint) gives it. Its methods are
-/// asyncio's keyword arguments, and come in any order. At least an address, a family or a socket is
-/// needed.
+/// [`create_datagram_endpoint`](crate::create_datagram_endpoint) returns it. Its methods are
+/// asyncio's keyword arguments, in any order. At least an address, a family or a socket is needed.
 ///
-/// It is no future itself. Where one is wanted, say `.into_future()`.
+/// The builder itself is no future. Where a future is required, call `.into_future()`.
 ///
 /// # Errors
 ///
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) when neither an address, a family nor a socket is
-/// given, when the addresses have no family in common, for a socket that does not carry datagrams,
-/// and for a socket together with options of a new one. When a name cannot be resolved;
-/// [`AddrInUse`](io::ErrorKind::AddrInUse) for the path of a Unix socket that is in use; the
-/// system's.
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) if neither an address, a family nor a socket is
+/// given, if the addresses have no family in common, for a socket that does not carry datagrams,
+/// and for a socket together with options of a new one. The resolver's error if a name cannot be
+/// resolved. [`AddrInUse`](io::ErrorKind::AddrInUse) for the path of a Unix socket that is in use.
+/// Otherwise the system's errors.
 ///
 /// # Panics
 ///
@@ -64,11 +63,11 @@ use asyncio_loop::machinery::{AtAwait, at_await};
 pub struct CreateDatagramEndpoint<'a> {
     options: Options,
     hand_over: HandOver<'a>,
-    /// The call that made this.
+    /// The place of the call that made the builder.
     site: &'static Location<'static>,
 }
 
-/// Starts an endpoint with the protocol of the factory.
+/// Starts an endpoint with the protocol that the factory makes.
 type HandOver<'a> = Box<dyn FnOnce(&Rc<Network>, Opened) -> io::Result<DatagramTransport> + 'a>;
 
 impl<'a> CreateDatagramEndpoint<'a> {
@@ -81,30 +80,31 @@ impl<'a> CreateDatagramEndpoint<'a> {
         Self { options, hand_over: Box::new(hand_over), site }
     }
 
-    /// The address to receive at.
+    /// Sets the address to receive at.
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn local_addr(mut self, address: impl Into<DatagramAddress>) -> Self {
         self.options.local = Some(address.into());
         self
     }
 
-    /// The address that [`send`](DatagramTransport::send) sends to. The socket is connected to it,
-    /// and receives only datagrams from there, unless the endpoint is [allowed to
+    /// Sets the address that [`send`](DatagramTransport::send) sends to. The socket is connected to
+    /// it, and receives only datagrams from there, unless the endpoint is [allowed to
     /// broadcast](Self::allow_broadcast).
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn remote_addr(mut self, address: impl Into<DatagramAddress>) -> Self {
         self.options.remote = Some(address.into());
         self
     }
 
-    /// A socket made elsewhere: std's, `socket2`'s, any that can become an [`OwnedFd`]. Its mode is
-    /// not changed, and its file stays.
+    /// Uses a socket that was made elsewhere: a socket of std or `socket2`, or any that converts
+    /// into an [`OwnedFd`]. Its blocking mode is not changed, and the file of a Unix socket is not
+    /// removed.
     ///
     /// # Examples
     ///
@@ -136,7 +136,7 @@ impl<'a> CreateDatagramEndpoint<'a> {
         self
     }
 
-    /// Uses addresses of one family only; without any address, the family of the socket.
+    /// Uses addresses of one family only. Without any address, this is the family of the socket.
     ///
     /// # Examples
     ///
@@ -172,47 +172,48 @@ impl<'a> CreateDatagramEndpoint<'a> {
         self
     }
 
-    /// Whether datagrams may be sent to everybody. The default is false.
+    /// Whether datagrams may be sent to broadcast addresses. The default is false.
     ///
-    /// The socket is then not connected to the remote address, so that answers from all hosts
+    /// If true, the socket is not connected to the remote address, so that answers from all hosts
     /// arrive.
     pub fn allow_broadcast(mut self, yes: bool) -> Self {
         self.options.allow_broadcast = yes;
         self
     }
 
-    /// Whether the file of a Unix socket's local address is removed in the end, if it is still the
-    /// endpoint's. The default is true.
+    /// Whether the file of a Unix socket's local address is removed when the endpoint ends, if the
+    /// file is still the endpoint's. The default is true.
     pub fn cleanup_socket(mut self, yes: bool) -> Self {
         self.options.cleanup_socket = yes;
         self
     }
 
-    /// Whether a Unix socket takes the place of a living one at the same path, which then receives
-    /// nothing more. The default is false: the path of a socket in use is an error, and only the
-    /// file of a dead socket is replaced.
+    /// Whether a Unix socket replaces a living one at the same path, which then receives nothing
+    /// more. The default is false: the path of a socket in use is an error, and only the file of a
+    /// dead socket is replaced.
     pub fn replace_socket(mut self, yes: bool) -> Self {
         self.options.replace_socket = yes;
         self
     }
 
-    /// The length of the longest datagram that is received. The default is 256 KiB; no internet
-    /// datagram is longer.
+    /// Sets the length of the longest datagram that is received. The default is 256 KiB; no
+    /// internet datagram is longer.
     ///
-    /// A longer one is dropped, and told to
-    /// [`error_received`](DatagramProtocol::error_received).
+    /// A longer datagram is dropped, and [`error_received`](DatagramProtocol::error_received) is
+    /// called.
     pub fn limit(mut self, bytes: usize) -> Self {
         self.options.limit = bytes;
         self
     }
 
-    /// Receives up to so many descriptors with each datagram of a Unix socket, and hands them to
-    /// [`descriptors_received`](DatagramProtocol::descriptors_received). The default is none: those
-    /// that come are closed. A datagram with more is dropped, and told as an error.
+    /// Receives up to `most` descriptors with each datagram of a Unix socket, and hands them to
+    /// [`descriptors_received`](DatagramProtocol::descriptors_received). The default is 0:
+    /// descriptors that come are closed. A datagram with more is dropped, and
+    /// [`error_received`](DatagramProtocol::error_received) is called.
     ///
     /// # Examples
     ///
-    /// There is one at [`DatagramTransport::send_descriptors`].
+    /// See [`DatagramTransport::send_descriptors`].
     #[doc(alias = "SCM_RIGHTS")]
     pub fn descriptors(mut self, most: usize) -> Self {
         self.options.descriptors = most;

@@ -1,7 +1,7 @@
-//! The life of a datagram endpoint.
+//! A datagram endpoint: sending, receiving, and its end.
 //!
-//! One hidden task, the pump, does all of it: it sends queued datagrams, receives, and calls the
-//! protocol. It runs in the context of the program part that made the endpoint.
+//! One hidden task, the pump, sends queued datagrams, receives, and calls the protocol. It runs in
+//! the context of the code that made the endpoint.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -24,22 +24,22 @@ use crate::io::buffer_pool;
 use crate::network::Network;
 use crate::socket_file::SocketFile;
 
-/// The number of datagrams that are sent, and received, before other tasks run. The task of the
-/// endpoint does nothing else in a step. So the budget of the step, which bounds loops in code of
-/// users, would only make its steps shorter.
+/// The number of datagrams that are sent, and received, before other tasks run. The pump does
+/// nothing else in a step, so the budget of the step, which limits loops in code of users, is not
+/// used: it would only make the steps shorter.
 const IN_A_ROW: usize = 32;
 
-/// The number of errors that wait to be told; further ones are dropped.
+/// The maximum number of errors that wait to be reported to the protocol; further ones are dropped.
 const ERRORS: usize = 1024;
 
 /// A socket, ready to be served.
 pub(super) struct Opened {
     pub(super) socket: Opening,
-    /// The file to be removed in the end.
+    /// The file to remove when the endpoint ends.
     pub(super) file: Option<SocketFile>,
     /// The address that the socket is connected to.
     pub(super) peer: Option<Address>,
-    /// The destination of datagrams that name none, for a socket that is not connected.
+    /// The destination of datagrams without an address, for a socket that is not connected.
     pub(super) destination: Option<Address>,
     /// The length of the longest datagram that is received.
     pub(super) limit: usize,
@@ -48,7 +48,7 @@ pub(super) struct Opened {
 }
 
 pub(super) struct Endpoint {
-    /// The call that made it.
+    /// The place of the call that made the endpoint.
     site: &'static Location<'static>,
     network: Rc<Network>,
     medium: RefCell<Option<Medium>>,
@@ -61,9 +61,9 @@ pub(super) struct Endpoint {
     outgoing: Outgoing,
     limit: usize,
     descriptors: usize,
-    /// For a limit above the length of pooled buffers.
+    /// The buffer for a limit above the length of pooled buffers.
     own_buffer: Cell<Option<Box<[u8]>>>,
-    /// To be told to the protocol.
+    /// Errors to report to the protocol.
     errors: RefCell<VecDeque<io::Error>>,
     fatal: Cell<Option<io::Error>>,
     closing: Cell<bool>,
@@ -72,8 +72,8 @@ pub(super) struct Endpoint {
     paused: Cell<bool>,
 }
 
-/// Ends the endpoint when the pump ends, or when the loop drops the pump: a protocol that holds its
-/// transport would otherwise keep the socket open for ever.
+/// Ends the endpoint when the pump ends or the loop drops the pump. Otherwise a protocol that holds
+/// its transport would keep the socket open for ever.
 struct Pumped(Rc<Endpoint>);
 
 impl Drop for Pumped {
@@ -176,7 +176,7 @@ impl Endpoint {
 
 /// Receiving.
 impl Endpoint {
-    /// False if there may be more.
+    /// Receives datagrams. False if there may be more.
     fn receive(self: &Rc<Self>, cx: &mut Context<'_>) -> bool {
         match self.own_buffer.take() {
             Some(mut buffer) => {
@@ -303,7 +303,7 @@ impl Endpoint {
 
 /// The end.
 impl Endpoint {
-    /// Receives no more, and ends when all has been sent.
+    /// Receives no more, and ends when all datagrams have been sent.
     pub(super) fn close(&self) {
         if !self.closing.replace(true) {
             self.wake_pump();
@@ -323,8 +323,7 @@ impl Endpoint {
         self.give_up_socket();
     }
 
-    /// The file goes first: while the socket is open, its file's identity is not given to another
-    /// one.
+    /// The file is removed first: while the socket is open, no other file can get its identity.
     fn give_up_socket(&self) {
         drop(self.file.take());
         drop(self.medium.take());
@@ -348,7 +347,7 @@ impl Endpoint {
         called
     }
 
-    /// Calls `pause_writing` or `resume_writing`, if it is time and the protocol is not being
+    /// Calls `pause_writing` or `resume_writing`, if it is due and the protocol is not being
     /// called.
     fn tell_paused(self: &Rc<Self>) {
         while self.outgoing.is_full() != self.paused.get() && !self.over.get() {
@@ -368,8 +367,8 @@ impl Endpoint {
         }
     }
 
-    /// Tells the errors so far: of a send that fails while they are told, the protocol hears in the
-    /// next turn.
+    /// Reports the errors so far to the protocol. The error of a send that fails meanwhile is
+    /// reported in the next turn.
     fn tell_errors(self: &Rc<Self>) {
         for error in self.errors.take() {
             self.call(|protocol, transport| protocol.error_received(transport, error));

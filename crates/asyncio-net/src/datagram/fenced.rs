@@ -17,9 +17,9 @@ pub(super) struct FencedProtocol {
 /// The outcome of a call.
 pub(super) enum Called {
     Returned,
-    /// And was reported.
+    /// The method panicked, and the panic was reported.
     Panicked(Panic),
-    /// The protocol is in a method already, or gone.
+    /// The protocol is being called already, or is gone.
     Not,
 }
 

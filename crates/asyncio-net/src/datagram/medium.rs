@@ -1,5 +1,4 @@
-//! What a datagram endpoint sends and receives by: a socket of the system, or of a simulated
-//! network.
+//! The socket of a datagram endpoint: of the system, or of a simulated network.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -19,8 +19,8 @@ pub use self::transport::DatagramTransport;
 
 /// Makes a socket for datagrams and hands it to the protocol that `factory` makes.
 ///
-/// It is bound to the local address and connected to the remote one, as far as they are given. The
-/// file of a Unix socket is removed in the end.
+/// The socket is bound to the local address and connected to the remote one, if they are given. The
+/// file of a Unix socket is removed when the endpoint ends.
 ///
 /// # Errors
 ///

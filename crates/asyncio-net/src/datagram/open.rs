@@ -17,7 +17,7 @@ use crate::network::Network;
 use crate::socket_file::{InUse, SocketFile, bind};
 use crate::sockets::{DatagramOptions, Sockets};
 
-/// Takes the given socket, or makes one for the first addresses for which that works.
+/// Takes the given socket, or makes one for the first pair of addresses for which that works.
 pub(super) async fn open(network: &Rc<Network>, mut options: Options) -> io::Result<Opened> {
     if let Some(socket) = options.socket.take() {
         return adopt(socket, &options);
@@ -72,7 +72,7 @@ fn make(local: Option<&Address>, remote: Option<Address>, options: &Options) -> 
             file = SocketFile::of(local)?;
         }
     }
-    // A broadcast is answered by many.
+    // Many hosts answer a broadcast, so the socket is not connected.
     let (peer, destination) = if options.allow_broadcast { (None, remote) } else { (remote, None) };
     if let Some(peer) = &peer {
         let connected = peer.to_sock_addr().and_then(|address| socket.connect(&address));
@@ -105,7 +105,7 @@ fn simulate(
     Ok(Opened { socket, file: None, peer, destination, limit, descriptors })
 }
 
-/// An error that does not tell which of the two addresses it is about.
+/// Names both addresses in an error that does not say which of them caused it.
 fn unnamed(error: io::Error, local: Option<&Address>, remote: Option<&Address>) -> io::Error {
     match (local, remote) {
         (Some(local), _) => named("bind to", local, error),

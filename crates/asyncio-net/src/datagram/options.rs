@@ -45,7 +45,7 @@ impl Options {
         self.local.is_some() || self.remote.is_some() || self.family.is_some()
     }
 
-    /// Whether there are options that only a new socket can have.
+    /// Whether options are set that only a new socket can have.
     pub(super) fn has_those_of_a_new_socket(&self) -> bool {
         self.has_address() || self.reuse_port || self.allow_broadcast || self.replace_socket
     }

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use crate::address::Address;
 use crate::connection::Limits;
 
-/// The size that a queued datagram counts besides its data, as in asyncio: empty ones fill the
-/// queue, too.
+/// The size that a queued datagram counts in addition to its data, as in asyncio, so that empty
+/// datagrams fill the queue too.
 const OVERHEAD: usize = 8;
 
 /// A datagram that is to be sent.
 pub(super) struct Datagram<B> {
     pub(super) data: B,
-    /// They leave with the data.
+    /// Descriptors that are sent with the data.
     pub(super) descriptors: Vec<OwnedFd>,
     /// The destination, unless that is the peer the socket is connected to.
     pub(super) address: Option<Address>,
@@ -41,7 +41,8 @@ impl Outgoing {
         self.size.get()
     }
 
-    /// Above the high-water mark, and from then on until the size falls to the low one.
+    /// True from the moment at which the size exceeds the high-water mark until it falls to the low
+    /// one.
     pub(super) fn is_full(&self) -> bool {
         self.full.get()
     }
@@ -62,7 +63,7 @@ impl Outgoing {
         self.queue.borrow_mut().push_back(Datagram { data, descriptors, address });
     }
 
-    /// Looks at the datagram to be sent next, which stays in the queue.
+    /// The next datagram to send, which stays in the queue.
     pub(super) fn with_first<R>(&self, look: impl FnOnce(&Datagram<Bytes>) -> R) -> Option<R> {
         self.queue.borrow().front().map(look)
     }

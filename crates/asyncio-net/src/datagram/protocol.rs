@@ -12,13 +12,13 @@ use crate::address::Address;
 /// A method that panics is reported, and the endpoint goes on; only a panic in `connection_made`
 /// ends it, with an error.
 ///
-/// A datagram longer than the endpoint's limit is dropped, and told as an error of the kind
+/// A datagram longer than the endpoint's limit is dropped, and reported as an error of the kind
 /// [`InvalidData`](io::ErrorKind::InvalidData). Descriptors that come with a datagram are closed,
 /// unless the endpoint [wants them](super::CreateDatagramEndpoint::descriptors).
 ///
 /// # From asyncio
 ///
-/// Every method is given the transport. The data is lent, and has to be copied to be kept.
+/// Every method gets the transport. The data is lent: copy it to keep it.
 ///
 /// # Examples
 ///
@@ -56,7 +56,7 @@ use crate::address::Address;
 /// }).unwrap();
 /// ```
 pub trait DatagramProtocol {
-    /// The endpoint is there.
+    /// The endpoint has been opened.
     ///
     /// # Examples
     ///
@@ -85,7 +85,7 @@ pub trait DatagramProtocol {
         let _ = transport;
     }
 
-    /// One datagram came, perhaps an empty one.
+    /// One datagram came. It may be empty.
     ///
     /// # Examples
     ///
@@ -125,7 +125,7 @@ pub trait DatagramProtocol {
     ///
     /// # Examples
     ///
-    /// There is one at [`DatagramTransport::send_descriptors`].
+    /// See [`DatagramTransport::send_descriptors`].
     fn descriptors_received(&mut self, transport: &DatagramTransport, descriptors: Vec<OwnedFd>) {
         let _ = (transport, descriptors);
     }
@@ -133,8 +133,8 @@ pub trait DatagramProtocol {
     /// Sending or receiving failed; the endpoint goes on. Often an earlier datagram could not be
     /// delivered.
     ///
-    /// An error of a send is told in a step of its own. If 1024 wait for that already, it is
-    /// dropped.
+    /// The error of a send is reported in a step of its own. If 1024 errors wait for that already,
+    /// it is dropped.
     ///
     /// # Examples
     ///
@@ -207,12 +207,12 @@ pub trait DatagramProtocol {
         let _ = (transport, error);
     }
 
-    /// More is waiting to leave than the high-water mark allows.
+    /// More is queued than the high-water mark allows: stop sending.
     fn pause_writing(&mut self, transport: &DatagramTransport) {
         let _ = transport;
     }
 
-    /// The queue has fallen to the low-water mark.
+    /// The queue has fallen to the low-water mark: go on sending.
     fn resume_writing(&mut self, transport: &DatagramTransport) {
         let _ = transport;
     }

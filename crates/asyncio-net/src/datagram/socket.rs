@@ -1,4 +1,4 @@
-//! A datagram socket, used without changing its mode: every call says that it does not wait.
+//! A datagram socket. Its blocking mode is not changed: every call has a flag not to wait.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,7 +24,7 @@ impl Socket {
         }
     }
 
-    /// Receives one datagram: its length and its sender.
+    /// Receives one datagram; returns its length and its sender.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
         receive_message(&self.0, buffer)
     }

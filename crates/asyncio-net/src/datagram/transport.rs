@@ -11,7 +11,7 @@ use super::endpoint::Endpoint;
 use crate::address::Address;
 use crate::connection::Limits;
 
-/// A datagram endpoint, as its protocol has it: to send and to close.
+/// The handle of a datagram endpoint, by which its protocol sends and closes.
 ///
 /// Clones are the same transport.
 ///
@@ -49,7 +49,7 @@ impl DatagramTransport {
     /// Sends one datagram to the endpoint's remote address; never waits. A datagram that the socket
     /// does not take now is copied and sent later, in order.
     ///
-    /// Failures are told to the protocol. On an endpoint that is closing it does nothing.
+    /// Failures are reported to the protocol. On an endpoint that is closing the call does nothing.
     ///
     /// # Examples
     ///
@@ -80,11 +80,11 @@ impl DatagramTransport {
         self.0.send(data.as_ref(), Vec::new(), None);
     }
 
-    /// Sends one datagram to `address`.
+    /// Sends one datagram to `address`, as [`send`](Self::send) does.
     ///
     /// # Panics
     ///
-    /// If the endpoint is connected to another one.
+    /// If the endpoint is connected to another address.
     ///
     /// # Examples
     ///
@@ -122,8 +122,8 @@ impl DatagramTransport {
         None
     }
 
-    /// As [`send`](Self::send), with descriptors, for a Unix socket. Ours are closed when they have
-    /// left.
+    /// As [`send`](Self::send), with descriptors, for a Unix socket. This process's copies are
+    /// closed when they have been sent.
     ///
     /// # Examples
     ///
@@ -177,11 +177,11 @@ impl DatagramTransport {
     ///
     /// # Panics
     ///
-    /// If the endpoint is connected to another one.
+    /// If the endpoint is connected to another address.
     ///
     /// # Examples
     ///
-    /// There is one at [`send_descriptors`](Self::send_descriptors).
+    /// See [`send_descriptors`](Self::send_descriptors).
     pub fn send_descriptors_to<D: Into<OwnedFd>>(
         &self,
         data: &[u8],
@@ -248,7 +248,7 @@ impl DatagramTransport {
         self.0.abort();
     }
 
-    /// Whether it is closed, or about to be.
+    /// Whether the endpoint is closed or closing.
     ///
     /// # Examples
     ///
@@ -336,7 +336,7 @@ impl DatagramTransport {
     }
 
     /// The size of the queue: the bytes of the datagrams in it, and 8 more for each, so that empty
-    /// ones count, too.
+    /// ones count too.
     ///
     /// # Examples
     ///
@@ -366,11 +366,11 @@ impl DatagramTransport {
         self.0.outgoing().size()
     }
 
-    /// The host and port that it receives at.
+    /// The host and port that the endpoint receives at.
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) for anything that has no host and port.
+    /// [`NotConnected`](io::ErrorKind::NotConnected) for a socket that has no host and port.
     ///
     /// # Examples
     ///
@@ -397,12 +397,12 @@ impl DatagramTransport {
         self.local_address().to_inet()
     }
 
-    /// The host and port that it is connected to.
+    /// The host and port that the endpoint is connected to.
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) when it is not connected, or to no host and
-    /// port.
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if the endpoint is not connected, or not to a
+    /// host and port.
     ///
     /// # Examples
     ///
@@ -431,7 +431,7 @@ impl DatagramTransport {
         self.peer_address().to_inet()
     }
 
-    /// Where it receives.
+    /// The address that the endpoint receives at.
     ///
     /// # Examples
     ///
@@ -458,7 +458,7 @@ impl DatagramTransport {
         self.0.local().cloned().unwrap_or(Address::Unnamed)
     }
 
-    /// Where it is connected to.
+    /// The address that the endpoint is connected to.
     ///
     /// # Examples
     ///
@@ -485,8 +485,8 @@ impl DatagramTransport {
         self.0.peer().cloned().unwrap_or(Address::Unnamed)
     }
 
-    /// Looks at the socket, for options and the like; `None` once it is closed, and on a simulated
-    /// network.
+    /// Calls `look` with the socket, for example to set options. `None` once the socket is closed,
+    /// and on a simulated network.
     ///
     /// # Examples
     ///

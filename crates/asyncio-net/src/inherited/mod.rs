@@ -9,34 +9,35 @@ use std::process;
 
 pub(crate) use sys::with_descriptor;
 
-/// More than a system lets a process have.
+/// More descriptors than a system lets a process have.
 const MOST: RawFd = 1 << 20;
 
 /// A descriptor that a service manager passed to the program, and its name.
 ///
 /// # Examples
 ///
-/// There is one at [`listen_fds`].
+/// See [`listen_fds`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct InheritedFd {
-    /// The name in the unit of the service, `FileDescriptorName=`; `unknown` without names.
+    /// The name from the unit of the service (`FileDescriptorName=`), or `unknown` if no names were
+    /// passed.
     pub name: String,
-    /// A listening socket, as a rule.
+    /// The descriptor, usually a listening socket.
     pub fd: OwnedFd,
 }
 
 /// Takes the sockets that a service manager opened for this program: socket activation, as systemd
 /// and other managers do it (`sd_listen_fds(3)`).
 ///
-/// The first call returns them all, with names, and every later one returns none. They are none as
-/// well if the program was not started that way, or if they are meant for another process
-/// (`LISTEN_PID`). Children that are started do not inherit them.
+/// The first call returns all of them, with names, and every later call returns none. The result is
+/// empty, too, if the program was not started that way, or if the sockets are meant for another
+/// process (`LISTEN_PID`). Child processes do not inherit the sockets.
 ///
 /// # Errors
 ///
-/// [`InvalidData`](io::ErrorKind::InvalidData) when `LISTEN_FDS` is no sensible number; the
-/// system's, when a descriptor is not open.
+/// [`InvalidData`](io::ErrorKind::InvalidData) if `LISTEN_FDS` is no sensible number; the system's
+/// error if a descriptor is not open.
 ///
 /// # Examples
 ///

@@ -10,11 +10,11 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 /// The first descriptor that a service manager passes, by the protocol.
 const FIRST: RawFd = 3;
 
-/// They have been taken.
+/// The descriptors have been taken.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Takes so many descriptors that the environment says are this process's to take, and has them
-/// closed in children that are started. They are none after the first call that succeeds.
+/// Takes the first `count` descriptors that the environment assigns to this process, and marks them
+/// to be closed in child processes. After the first call that succeeds, the result is empty.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The stream under a connection: mostly a socket, which is called without a virtual call.
+//! The stream under a connection. It is mostly a socket, whose methods need no virtual call.
 
 use std::io::{IoSlice, Result};
 use std::ops::Deref;
@@ -23,7 +23,7 @@ impl From<SocketStream> for Io {
     }
 }
 
-/// The calls that are made for each message.
+/// The methods that are called for each message.
 impl Io {
     pub(crate) fn other(event_loop: &LoopRef, stream: impl ByteStream + 'static) -> Self {
         Self::Other(Foreign::new(event_loop, stream))
@@ -78,7 +78,7 @@ impl Io {
     }
 }
 
-/// The rest.
+/// All other methods.
 impl Deref for Io {
     type Target = dyn ByteStream;
 

@@ -1,4 +1,4 @@
-//! What is known about a stream beyond its addresses, asked for by type.
+//! Information about a stream beyond its addresses, requested by type.
 
 use std::any::Any;
 use std::fmt;
@@ -55,7 +55,7 @@ impl Extra<'_> {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn offer<T: 'static>(&mut self, make: impl FnOnce() -> T) {
         if let Some(slot) = self.slot.downcast_mut::<Option<T>>() {
             slot.get_or_insert_with(make);
@@ -69,7 +69,7 @@ impl fmt::Debug for Extra<'_> {
     }
 }
 
-/// Has `ask` pass the request for a `T` to a stream.
+/// Makes a request for a `T`, which `ask` passes to a stream.
 pub(crate) fn extra<T: 'static>(ask: impl FnOnce(&mut Extra<'_>)) -> Option<T> {
     let mut slot: Option<T> = None;
     ask(&mut Extra { slot: &mut slot });

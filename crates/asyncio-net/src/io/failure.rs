@@ -1,4 +1,4 @@
-//! Whether a descriptor has failed, asked without reading or writing.
+//! Finds out whether a descriptor has failed, without reading or writing.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -6,11 +6,11 @@ use std::os::fd::OwnedFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt;
 
-/// The error of a socket that has failed, which the system tells once.
+/// The error of a socket that has failed. The system reports it once.
 ///
-/// Without an error, a Unix socket whose peer has closed is broken, too. A TCP socket cannot tell
-/// that from the end of the peer's stream. `said_end`: so has ours ended; then the system shows the
-/// two ends as it shows a peer that has gone.
+/// Even without an error, a Unix socket whose peer has closed it is broken. For a TCP socket this
+/// cannot be distinguished from the end of the peer's stream. `said_end` says that our output has
+/// ended too: then the system reports the two ends as it reports a peer that has gone.
 pub(crate) fn of_socket(socket: &OwnedFd, said_end: bool) -> Option<io::Error> {
     if let Ok(Err(error)) = sockopt::socket_error(socket) {
         return Some(error.into());
@@ -18,7 +18,7 @@ pub(crate) fn of_socket(socket: &OwnedFd, said_end: bool) -> Option<io::Error> {
     (!said_end && shows(socket, PollFlags::HUP)).then(|| io::ErrorKind::BrokenPipe.into())
 }
 
-/// The error of the writing end of a pipe that nobody reads, or of a terminal that has hung up.
+/// The error of the writing end of a pipe without readers, or of a terminal that has hung up.
 pub(crate) fn of_pipe(fd: &OwnedFd) -> Option<io::Error> {
     shows(fd, PollFlags::ERR | PollFlags::HUP).then(|| io::ErrorKind::BrokenPipe.into())
 }

@@ -21,7 +21,7 @@ pub(crate) struct Foreign {
     stream: Option<Box<dyn ByteStream>>,
     type_name: &'static str,
     event_loop: LoopRef,
-    /// The task that waits to read. The end of the stream reads in its place, and wakes it.
+    /// The task that waits to read. The closing exchange reads in its place, and wakes it.
     reader: Cell<Option<LoopWaker>>,
 }
 
@@ -43,7 +43,7 @@ impl Foreign {
         }
     }
 
-    /// Takes note of the task that waits to read.
+    /// Notes the task that waits to read.
     fn note_reader<T>(&self, cx: &Context<'_>, read: Poll<T>) -> Poll<T> {
         self.reader.set(read.is_pending().then(|| LoopWaker::from_context(cx)));
         read
@@ -136,7 +136,7 @@ impl ByteStream for Foreign {
     }
 
     fn close(&self) {
-        // The panic has been reported, and there is nothing else to close.
+        // The panic has been reported, and nothing else has to be closed.
         let _ = self.call(|stream| stream.close());
     }
 
@@ -160,7 +160,7 @@ impl ByteStream for Foreign {
         let _ = self.call(|stream| stream.extra(request));
     }
 
-    /// Not fenced: `look` is code of the caller, and a panic in it is for the caller.
+    /// Not fenced: `look` is the caller's code, and its panic goes to the caller.
     fn with_socket(&self, look: &mut dyn FnMut(SockRef<'_>)) {
         if let Some(stream) = &self.stream {
             stream.with_socket(look);

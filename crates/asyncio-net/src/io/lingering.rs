@@ -1,15 +1,15 @@
 //! Sockets that were closed here before the other side has sent its end.
 //!
-//! The system answers bytes that nobody has read at the close, and bytes that come later, with a
-//! reset, and a reset destroys what was sent before and has not been read yet: an early answer
-//! would be lost. So such a socket is closed in two steps. The way out is shut, and what still
-//! comes is read and dropped until the other side has sent its end, or a limit passes. All sockets
-//! of a loop share one hidden task, one timer and the loop's buffer for that.
+//! If unread bytes are left at the close, or if bytes come later, the system answers with a reset.
+//! A reset destroys bytes that were sent before and that the peer has not read yet: an early answer
+//! would be lost. So such a socket is closed in two steps: its output is shut down, and then input
+//! is read and dropped until the peer has sent its end, or a limit passes. All sockets of a loop
+//! share one hidden task, one timer and the loop's buffer for that.
 //!
-//! The other side of most of them is *quiet*: it has sent nothing since, and is about to close.
-//! Nobody waits for a quiet one, and only so many are kept.
+//! Most of these sockets are *quiet*: the peer has sent nothing since, and is about to close.
+//! Nothing waits for a quiet socket, and only a limited number of them is kept.
 //!
-//! The limits of time are those of nginx (`lingering_timeout`, `lingering_time`).
+//! The time limits are those of nginx (`lingering_timeout`, `lingering_time`).
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
@@ -29,27 +29,28 @@ use slab::Slab;
 
 use super::buffer_pool;
 
-/// A socket is closed when nothing has come for so long.
+/// A socket is closed when nothing has come for this long.
 const QUIET: Duration = Duration::from_secs(5);
-/// A socket is closed after so long, whatever comes.
+/// A socket is closed after this time in any case.
 const LONGEST: Duration = Duration::from_secs(30);
 /// A socket is closed when more than this has come.
 const MOST: usize = 64 * 1024 * 1024;
-/// More than this is not read from a socket before the others have their turn.
+/// The maximum that is read from a socket before the others are read.
 const AT_ONCE: usize = 1024 * 1024;
-/// When so many quiet sockets are there, the next is closed at once: each keeps a descriptor.
+/// The maximum number of quiet sockets, since each keeps a descriptor. Further ones are closed at
+/// once.
 const QUIET_ONES: usize = 256;
 
-/// The part of the program that closed a socket, and may wait until it is gone.
+/// The part of the program that closed a socket, and that may wait until the socket is gone.
 pub(crate) trait Owner {
-    /// So many more sockets are being closed while their other sides send.
+    /// Adds to the number of sockets that are being closed while their peers send.
     fn linger(&self, change: isize);
 }
 
-/// A socket whose way out was shut, while the other side may still send.
+/// A socket whose output was shut down, while the peer may still send.
 pub(crate) struct Lingerer {
     pub(crate) source: Source<OwnedFd>,
-    /// It has sent something that nobody has read.
+    /// The peer has sent bytes that were not read.
     pub(crate) sends: bool,
 }
 
@@ -58,33 +59,33 @@ pub(crate) struct Lingering {
     event_loop: LoopRef,
     list: OnceCell<ReadyList>,
     sockets: RefCell<Slab<Socket>>,
-    /// The number of those that have sent nothing.
+    /// The number of quiet sockets.
     quiet: Cell<usize>,
-    /// When to look whether a socket was quiet for too long.
+    /// The time of the next check for sockets that were quiet for too long.
     checks: RefCell<BTreeSet<(LoopTime, usize)>>,
-    /// The hidden task is there.
+    /// Whether the hidden task exists.
     has_task: Cell<bool>,
 }
 
 struct Socket {
     source: Source<OwnedFd>,
-    /// So many bytes may still come.
+    /// The number of bytes that may still come.
     left: usize,
-    /// When something came last.
+    /// The time at which bytes came last.
     heard: LoopTime,
     end: LoopTime,
-    /// Something has come that was not read before the close; the owner waits for the end.
+    /// Bytes came that were not read before the close, so the owner waits for the socket's end.
     sends: bool,
     owner: Option<Rc<dyn Owner>>,
 }
 
 impl Socket {
-    /// When it is to be closed if nothing comes.
+    /// The time at which to close the socket if nothing comes.
     fn due(&self) -> LoopTime {
         (self.heard + QUIET).min(self.end)
     }
 
-    /// Reads what there is; whether more may come.
+    /// Reads the available bytes. Returns whether more may come.
     fn look(&mut self, all: &Lingering, number: u32, buffer: &mut [u8]) -> bool {
         let count = match drop_unread(self.source.get_ref(), buffer) {
             Unread::Nothing => 0,
@@ -130,13 +131,13 @@ impl Drop for Socket {
 /// The unread input of a socket.
 pub(crate) enum Unread {
     Nothing,
-    /// The other side has sent its end, or has gone.
+    /// The peer has sent its end, or is gone.
     End,
-    /// So many bytes, and perhaps there are more.
+    /// This many bytes were read, and there may be more.
     Bytes(usize),
 }
 
-/// Reads what there is from a socket, up to about a megabyte, and drops it.
+/// Reads the available bytes from a socket, up to about a megabyte, and drops them.
 pub(crate) fn drop_unread(socket: &OwnedFd, buffer: &mut [u8]) -> Unread {
     let mut bytes = 0;
     while bytes < AT_ONCE {
@@ -164,7 +165,7 @@ impl Lingering {
         })
     }
 
-    /// Takes a socket whose way out was shut. A closed loop cannot wait, and closes it at once.
+    /// Takes a socket whose output was shut down. A closed loop cannot wait, and closes it at once.
     pub(crate) fn add(self: &Rc<Self>, lingerer: Lingerer, owner: Option<Rc<dyn Owner>>) {
         let Lingerer { source, sends } = lingerer;
         if !sends && self.quiet.get() >= QUIET_ONES || self.start().is_err() {
@@ -177,7 +178,7 @@ impl Lingering {
         let socket = Socket { source, left, heard: now, end, sends, owner };
         if sends {
             socket.tell_owner(1);
-            // The reader may not have read all that is there.
+            // The reader may have left bytes unread.
             self.list().push(key as u32);
         } else {
             self.quiet.set(self.quiet.get() + 1);
@@ -186,7 +187,7 @@ impl Lingering {
         self.sockets.borrow_mut().insert(socket);
     }
 
-    /// Has the number of a socket put into the list when something comes.
+    /// Registers a socket, so that its number is put into the list when bytes come.
     fn watch(&self, source: Source<OwnedFd>, number: u32) -> io::Result<Source<OwnedFd>> {
         let source = match source.is_listed() {
             true => Source::new(&self.event_loop, source.into_inner()),
@@ -230,7 +231,8 @@ impl Lingering {
         }
     }
 
-    /// Reads what there is from a socket, and closes it if that was the end, or too much.
+    /// Reads the available bytes from a socket, and closes it at the end of its input or when too
+    /// much has come.
     fn look_at(&self, key: usize, buffer: &mut [u8]) {
         let is_alive = match self.sockets.borrow_mut().get_mut(key) {
             Some(socket) => socket.look(self, key as u32, buffer),
@@ -241,7 +243,7 @@ impl Lingering {
         }
     }
 
-    /// Closes the sockets whose time has come; returns when to look again.
+    /// Closes the sockets whose time is over; returns the time of the next check.
     fn close_due(&self) -> Option<LoopTime> {
         loop {
             let first = self.checks.borrow().first().copied();
@@ -263,7 +265,7 @@ impl Lingering {
     }
 }
 
-/// The hidden task, which is there while there are sockets.
+/// The hidden task, which exists as long as there are sockets.
 struct Task {
     lingering: Rc<Lingering>,
     /// The keys of the sockets that became readable.
@@ -281,7 +283,7 @@ impl Task {
                 lingering.look_at(key as usize, buffer.storage());
             }
             buffer_pool::give(buffer);
-            // Waits for the list in the next step: others have their turn.
+            // The task waits for the list in the next step, so that other tasks run.
             cx.waker().wake_by_ref();
         }
         let next = lingering.close_due();
@@ -302,8 +304,8 @@ impl Task {
     }
 }
 
-/// No socket is left, or the loop was closed. What has come by then is read, so that it is no
-/// reason for a reset.
+/// No socket is left, or the loop was closed. Bytes that have come are read, so that they cause no
+/// reset.
 impl Drop for Task {
     fn drop(&mut self) {
         let sockets = self.lingering.sockets.take();

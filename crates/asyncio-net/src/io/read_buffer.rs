@@ -1,4 +1,4 @@
-//! Bytes that came and were not yet taken.
+//! The buffer of received bytes that were not consumed yet.
 
 use bytes::Bytes;
 
@@ -8,20 +8,21 @@ use super::buffer_pool;
 /// copied: they would keep a much larger buffer alive.
 const OWN_FROM: usize = 16 * 1024;
 
-/// Up to this length a rest is copied back into a pooled buffer when more is to be read.
+/// Up to this length, remaining bytes are copied back into a pooled buffer when more are read.
 const SMALL: usize = 4 * 1024;
 
 /// A buffer that has memory only while there are bytes in it.
 ///
-/// It reads into a pooled buffer. What is left over when nothing more comes moves to memory of its
-/// own size, so a reader that waits holds no pooled buffer, only one word.
+/// Bytes are read into a pooled buffer. When no more come for now, the remaining bytes move to
+/// memory of their own size. So a waiting reader holds no pooled buffer, and without bytes only one
+/// word.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBuffer(Option<Box<Buffer>>);
 
 /// Memory with bytes in it.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    /// All of it may be written to.
+    /// The whole memory, for writing.
     storage: Box<[u8]>,
     start: usize,
     end: usize,
@@ -37,7 +38,7 @@ impl Buffer {
         self.storage.len()
     }
 
-    /// All of it, to receive into.
+    /// The whole buffer, to receive into.
     #[inline]
     pub(crate) fn storage(&mut self) -> &mut [u8] {
         &mut self.storage
@@ -82,9 +83,11 @@ impl ReadBuffer {
         self.len() == 0
     }
 
-    /// Room to receive into, never empty, so that `want` bytes may be buffered in the end.
+    /// Room to receive into. It is never empty, and large enough that `want` bytes can be buffered
+    /// in the end.
     ///
-    /// If `want` is large it is not exceeded, so that the bytes can be handed out with the buffer.
+    /// A large `want` is not exceeded, so that the bytes can be handed out together with the
+    /// buffer.
     #[inline]
     pub(crate) fn room(&mut self, want: usize) -> &mut [u8] {
         let want = want.max(self.len() + 1);
@@ -99,9 +102,9 @@ impl ReadBuffer {
         &mut storage[*end..limit]
     }
 
-    /// How much to want of [`room`](Self::room) while nobody knows how many bytes will come: what
-    /// there is room for, and twice as much once that is full. So a byte is copied a bounded number
-    /// of times, in however small pieces the others come.
+    /// The size to request of [`room`](Self::room) when the number of bytes that will come is
+    /// unknown: the present room, and twice as much once that is full. So each byte is copied a
+    /// bounded number of times, in however small pieces the bytes come.
     pub(crate) fn growing(&self) -> usize {
         match self.0.as_deref() {
             Some(buffer) if buffer.end < buffer.capacity() => buffer.capacity() - buffer.start,
@@ -115,7 +118,7 @@ impl ReadBuffer {
         }
     }
 
-    /// `count` bytes were put into the room.
+    /// Notes that `count` bytes were put into the room.
     #[inline]
     pub(crate) fn advance(&mut self, count: usize) {
         let buffer = self.0.as_deref_mut().expect("room was asked for");
@@ -123,7 +126,7 @@ impl ReadBuffer {
         debug_assert!(buffer.end <= buffer.capacity());
     }
 
-    /// Nothing more comes for now: a pooled buffer is too good to wait in.
+    /// Called when nothing more comes for now. Gives a pooled buffer back to the pool.
     pub(crate) fn park(&mut self, want: usize) {
         if self.is_empty() {
             return self.clear();
@@ -172,7 +175,7 @@ impl ReadBuffer {
     }
 }
 
-/// Makes room for `want` bytes, those that are there included.
+/// Makes room for `want` bytes, including the buffered ones.
 #[cold]
 fn make_room(buffer: Option<Box<Buffer>>, want: usize) -> Box<Buffer> {
     let Some(mut buffer) = buffer else { return Box::new(Buffer::new(want)) };
@@ -187,7 +190,7 @@ fn make_room(buffer: Option<Box<Buffer>>, want: usize) -> Box<Buffer> {
     }
 }
 
-/// Copies the bytes of `before`, which is given back, to the front of `to`.
+/// Copies the bytes of `before` to the front of `to`, and gives `before` back to the pool.
 fn moved(before: Box<Buffer>, mut to: Box<Buffer>) -> Box<Buffer> {
     let length = before.len();
     to.storage[..length].copy_from_slice(before.bytes());

@@ -23,34 +23,36 @@ use super::source::{ByteSource, ByteStream};
 use crate::address::Address;
 use crate::sigpipe::{self, NO_SIGPIPE};
 
-/// A socket until it is closed, and its addresses for ever.
+/// A socket until it is closed, and its addresses, which stay known.
 pub(crate) struct SocketStream {
-    /// `None` when it is closed.
+    /// `None` when the socket is closed.
     source: RefCell<Option<Source<OwnedFd>>>,
     names: OnceCell<Box<Names>>,
-    /// The address that most peers have, kept without an allocation; none has port 0.
+    /// The peer's address if it is an IPv4 one, as with most peers, kept without an allocation. No
+    /// peer has port 0.
     peer: SocketAddrV4,
     marks: Cell<u8>,
 }
 
-/// It is to be closed when it is not used any more.
+/// The socket has to be closed when it is not in use any more.
 const CLOSED: u8 = 1;
-/// It has joined a list.
+/// The socket has joined a list.
 const LISTED: u8 = 1 << 1;
-/// The other side has sent its end, and a read has met that, here or in a layer above.
+/// The peer has sent its end, and a read has got it, here or in a layer above.
 const HEARD_END: u8 = 1 << 2;
 
-/// A Unix socket, perhaps: a short read may have stopped at ancillary data, or at another sender.
+/// The socket may be a Unix one, where a short read may have stopped at ancillary data or at
+/// another sender.
 const SHORT_OF_ALL: u8 = 1 << 3;
 
-/// The other side was told that no more comes.
+/// The end of the output was sent.
 const SAID_END: u8 = 1 << 4;
-/// Something was sent.
+/// Bytes were sent.
 const WROTE: u8 = 1 << 5;
 
 const UNKNOWN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
-/// The addresses that were asked for.
+/// The addresses that were read.
 #[derive(Default)]
 struct Names {
     local: OnceCell<Address>,
@@ -58,7 +60,7 @@ struct Names {
 }
 
 impl SocketStream {
-    /// `peer` is asked for when it is not known.
+    /// The peer's address is read when it is needed if `peer` is not given.
     pub(crate) fn new(
         event_loop: &LoopRef,
         socket: impl Into<OwnedFd>,
@@ -82,8 +84,8 @@ impl SocketStream {
         Self { source: RefCell::new(Some(source)), names, peer, marks }
     }
 
-    /// Uses the socket, unless it is closed. It may be closed meanwhile, which then happens
-    /// afterwards.
+    /// Calls `f` with the socket, unless it is closed. If the socket is closed meanwhile, the
+    /// descriptor is closed afterwards.
     #[inline]
     fn with<R>(&self, action: impl FnOnce(&Source<OwnedFd>) -> R) -> Option<R> {
         let result = action(self.source.borrow().as_ref()?);
@@ -118,27 +120,27 @@ impl SocketStream {
     }
 }
 
-/// Whether the other side sends when the socket is being closed.
+/// The state of the peer when the socket is being closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sends {
-    /// It has sent its end, or there is nothing that a reset could destroy.
+    /// The peer has sent its end, or there is nothing that a reset could destroy.
     No,
-    /// Nothing that is unread, but more may come.
+    /// No bytes are unread, but more may come.
     Perhaps,
     Surely,
 }
 
 /// The result of a receive.
 pub(crate) enum Received {
-    /// So many bytes; zero at the end of the stream.
+    /// This many bytes; zero at the end of the stream.
     Bytes(usize),
-    /// So many bytes, and no more for now.
+    /// This many bytes, and no more for now.
     Last(usize),
     Nothing,
 }
 
 impl SocketStream {
-    /// Receives what is there; waits for nothing.
+    /// Receives the available bytes, without waiting.
     #[inline]
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         let received: Option<io::Result<_>> = self.with(|source| {
@@ -163,13 +165,13 @@ impl SocketStream {
         }
     }
 
-    /// Receives from a socket where a short read need not mean that nothing is left. The system
-    /// says so: it had ancillary data (descriptors, credentials of the sender) that nobody asked
-    /// for, and stops there.
+    /// Receives from a socket where a short read does not mean that nothing is left. The system
+    /// stops a read at ancillary data (descriptors, credentials of the sender), and sets a flag if
+    /// there was any.
     fn receive_to_bound(&self, source: &Source<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
         let length = buffer.len();
         let mut parts = [IoSliceMut::new(buffer)];
-        // It has no room, so it never holds a descriptor that a destructor would close.
+        // The buffer has no room, so it never holds a descriptor that a destructor would close.
         let mut ancillary = ManuallyDrop::new(RecvAncillaryBuffer::default());
         let flags = RecvFlags::empty();
         let received = recvmsg(source.get_ref(), &mut parts, &mut ancillary, flags)?;
@@ -182,10 +184,10 @@ impl SocketStream {
         Ok(received.bytes)
     }
 
-    /// Closes the socket. But if the other side may send more, and closing would destroy what was
-    /// sent to it, only the way out ends, and the socket is returned.
+    /// Closes the socket. But if the peer may send more, and closing would destroy bytes that were
+    /// sent to it, only the output is shut down, and the socket is returned.
     ///
-    /// `has_unread` says that a reader holds bytes that the other side has sent.
+    /// `has_unread` says that a reader holds bytes from the peer.
     pub(crate) fn close_gently(&self, has_unread: bool) -> Option<Lingerer> {
         let sends = self.peer_sends(has_unread);
         if sends != Sends::No && self.write_eof().is_ok() {
@@ -195,7 +197,7 @@ impl SocketStream {
         None
     }
 
-    /// Whether the other side sends; drops what it has sent.
+    /// Whether the peer sends. Drops the bytes that it has sent.
     fn peer_sends(&self, has_unread: bool) -> Sends {
         if self.has(HEARD_END) {
             return Sends::No;
@@ -207,7 +209,8 @@ impl SocketStream {
             None | Some(Unread::End) => Sends::No,
             Some(Unread::Bytes(_)) => Sends::Surely,
             Some(Unread::Nothing) if has_unread => Sends::Surely,
-            // A Unix socket answers bytes that come after the close with no more than an error.
+            // A Unix socket answers bytes that come after the close with an error only, so nothing
+            // is destroyed.
             Some(Unread::Nothing) if self.has(WROTE) && !self.has(SHORT_OF_ALL) => Sends::Perhaps,
             Some(Unread::Nothing) => Sends::No,
         }
@@ -215,13 +218,14 @@ impl SocketStream {
 
     fn take_source(&self) -> Option<Source<OwnedFd>> {
         self.mark(CLOSED);
-        // While it is being used, it is closed afterwards.
+        // A socket that is in use is closed afterwards.
         let source = self.source.try_borrow_mut().ok()?.take()?;
         source.wake_waiters();
         Some(source)
     }
 
-    /// Leaves the list that it has joined: a task that reads waits for itself again.
+    /// Leaves the list that the socket has joined: from now on the reading task registers itself
+    /// again.
     pub(crate) fn leave_list(&self, event_loop: &LoopRef) {
         if self.has(LISTED) {
             // A registration cannot leave its list, so the socket gets another one.
@@ -231,13 +235,14 @@ impl SocketStream {
         }
     }
 
-    /// Whether it has joined a list.
+    /// Whether the socket has joined a list.
     #[inline]
     pub(crate) fn is_listed(&self) -> bool {
         self.has(LISTED)
     }
 
-    /// Has `number` put into `list` when there is something to be received; once.
+    /// Registers the socket, so that `number` is put into `list`, once, when there are bytes to
+    /// receive.
     pub(crate) fn join_list(&self, list: &ReadyList, number: u32) -> io::Result<()> {
         let joined = self.with(|source| source.join_list(list, number)).unwrap_or(Ok(()));
         if joined.is_ok() {
@@ -258,7 +263,7 @@ impl SocketStream {
     }
 }
 
-/// Has the system send a part of a file, without waiting.
+/// Lets the system send a part of a file, without waiting.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 pub(crate) fn system_sendfile(
     socket: &impl AsFd,

@@ -9,12 +9,12 @@ use socket2::{SockRef, Socket};
 use super::extra::Extra;
 use crate::address::Address;
 
-/// Where a [`StreamReader`](crate::StreamReader) gets its bytes: a socket, a pipe, a TLS session,
-/// memory.
+/// The source of the bytes of a [`StreamReader`](crate::StreamReader): a socket, a pipe, a TLS
+/// session, memory.
 ///
 /// # Examples
 ///
-/// A source that has only zeros:
+/// A source of zeros:
 ///
 /// ```
 /// use std::{io, task::{Context, Poll}};
@@ -35,12 +35,13 @@ use crate::address::Address;
 /// # });
 /// ```
 pub trait ByteSource {
-    /// Puts bytes into the beginning of `buffer`, which is not empty, and returns how many; 0 is
-    /// the end. With nothing to give for now, the task of `cx` is woken when there may be.
+    /// Puts bytes into the beginning of `buffer`, which is not empty, and returns their number; 0
+    /// is the end. If there are no bytes for now, returns `Pending`, and wakes the task of `cx`
+    /// when there may be some.
     ///
     /// # Errors
     ///
-    /// Whatever went wrong; the reader hands it to its caller.
+    /// Any error of the source; the reader returns it to its caller.
     ///
     /// # Examples
     ///
@@ -68,8 +69,8 @@ pub trait ByteSource {
     /// ```
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Waits until [`poll_read`](Self::poll_read) is worth a try; it may still have nothing to
-    /// give. A source that knows spares its reader a buffer to wait with.
+    /// Waits until [`poll_read`](Self::poll_read) may have bytes; it may still have none. A source
+    /// that implements this spares its reader a buffer to wait with.
     ///
     /// # Errors
     ///
@@ -80,12 +81,12 @@ pub trait ByteSource {
     }
 }
 
-/// Both directions of a connection, as seen by [`StreamWriter`](crate::StreamWriter) and
-/// [`Transport`](crate::Transport).
+/// Both directions of a connection, as [`StreamWriter`](crate::StreamWriter) and
+/// [`Transport`](crate::Transport) use them.
 ///
 /// # Examples
 ///
-/// A stream that keeps what is written to it, and has nothing to say:
+/// A stream that keeps the bytes written to it, and sends none:
 ///
 /// ```
 /// use std::cell::RefCell;
@@ -129,25 +130,25 @@ pub trait ByteSource {
 /// }).unwrap();
 /// ```
 pub trait ByteStream: ByteSource {
-    /// Takes bytes from the beginning of `slices`, which are not all empty, and returns how many,
-    /// without waiting.
+    /// Takes bytes from the beginning of `slices`, which are not all empty, and returns their
+    /// number, without waiting.
     ///
-    /// Bytes that are taken belong to the stream: they will not be offered again. It need not have
-    /// sent them; then [`unsent`](Self::unsent) counts them and [`try_flush`](Self::try_flush)
-    /// sends them. Bytes that are not taken stay with the caller, and the stream must not remember
-    /// them: after [`poll_write_ready`](Self::poll_write_ready) the caller may offer the same bytes
-    /// cut differently, other bytes, or none any more.
+    /// Bytes that are taken belong to the stream: they will not be offered again. The stream may
+    /// send them later; until then [`unsent`](Self::unsent) counts them, and
+    /// [`try_flush`](Self::try_flush) sends them. Bytes that are not taken stay with the caller,
+    /// and the stream must not remember them: after [`poll_write_ready`](Self::poll_write_ready)
+    /// the caller may offer the same bytes cut differently, other bytes, or none any more.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when it takes none for now; anything else is
-    /// final.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the stream takes no bytes for now. Any other
+    /// error is final.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// How many bytes the stream holds that it still has to send: bytes it has taken, and bytes of
+    /// The number of bytes that the stream still has to send: bytes that it has taken, and bytes of
     /// its own, such as an answer that reading caused. They count as queued: `drain`, `flush` and
-    /// the end of the connection wait for them. 0, unless it is overridden; an estimate is good
-    /// enough, as long as it is 0 exactly when there is nothing to send.
+    /// the end of the connection wait for them. An estimate is good enough, as long as it is 0
+    /// exactly when there is nothing to send. Default: 0.
     fn unsent(&self) -> usize {
         0
     }
@@ -160,127 +161,126 @@ pub trait ByteStream: ByteSource {
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when something is left; anything else is final.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if bytes are left. Any other error is final.
     fn try_flush(&self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Has the system send up to `count` bytes of `file` from `offset` on, and returns how many,
-    /// without waiting; 0 at the end of the file.
+    /// Lets the system send up to `count` bytes of `file` from `offset` on, and returns their
+    /// number, without waiting; 0 at the end of the file.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) for now,
-    /// [`Unsupported`](io::ErrorKind::Unsupported) (the default) when it has to be read and written
-    /// instead; anything else is final.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the stream takes no bytes for now, and
+    /// [`Unsupported`](io::ErrorKind::Unsupported) (the default) if the file has to be read and
+    /// written instead. Any other error is final.
     fn try_sendfile(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
         let _ = (file, offset, count);
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Waits until [`try_write`](Self::try_write) or [`try_flush`](Self::try_flush) is worth a try.
+    /// Waits until [`try_write`](Self::try_write) or [`try_flush`](Self::try_flush) may succeed.
     ///
     /// # Errors
     ///
     /// When waiting is not possible.
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Waits until the stream has failed, or the other side has gone, and returns the error. It is
-    /// called while somebody waits for the end of the connection, who may neither read nor write,
-    /// and spares what was received and not read. The default never notices: such a failure is met
-    /// by the next read or write.
+    /// Waits until the stream has failed or the peer is gone, and returns the error. The connection
+    /// calls this while a task waits for its end and may neither read nor write. Received bytes
+    /// that were not read must be kept. The default never notices a failure: the next read or write
+    /// returns it.
     ///
-    /// An error is returned once; the other methods need not return it afterwards.
+    /// The error is returned once; the other methods need not return it afterwards.
     fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let _ = cx;
         Poll::Pending
     }
 
-    /// Whether there is anything to be received, now or later; not so for the writing end of a
-    /// pipe.
+    /// Whether bytes can be received, now or later. False for the writing end of a pipe.
     fn can_read(&self) -> bool {
         true
     }
 
-    /// Whether bytes can be written; not so for the reading end of a pipe.
+    /// Whether bytes can be written. False for the reading end of a pipe.
     fn can_write(&self) -> bool {
         true
     }
 
-    /// Whether the other side can be told that no more comes while it goes on sending.
+    /// Whether the output can be ended while the input goes on.
     fn can_write_eof(&self) -> bool {
         true
     }
 
-    /// Tells the other side that no more comes. A second call does nothing.
+    /// Ends the output, so that the peer reads the end of the stream. A second call does nothing.
     ///
     /// # Errors
     ///
     /// The system's.
     fn write_eof(&self) -> io::Result<()>;
 
-    /// Takes note that the other side sends no more, since a layer above has met its end. So the
-    /// end of the connection need not look for bytes that nobody has read, which the system would
-    /// answer with a reset. By default it does nothing.
+    /// Notes that the peer sends no more, because a layer above has read its end. So the end of the
+    /// connection need not look for unread bytes, which the system would answer with a reset. The
+    /// default does nothing.
     fn note_end(&self) {}
 
-    /// Says what the stream itself still has to say before it ends, such as a closing alert, and
-    /// waits for the answer. It is called once everything that was written has been taken, until it
-    /// is ready; then comes [`close`](Self::close), or [`abort`](Self::abort) after an error. From
-    /// the first call on, nobody reads or writes; what still comes is to be dropped.
+    /// Sends the stream's own closing message, such as an alert of TLS, and waits for the answer.
+    /// The connection polls this when all written bytes have been taken, until it is ready; then it
+    /// calls [`close`](Self::close), or [`abort`](Self::abort) after an error. From the first call
+    /// on, nothing is read or written; the stream drops bytes that still come.
     ///
-    /// The stream limits the time that this takes. By default there is nothing to say.
+    /// The stream itself limits the time that this takes. By default there is no closing message.
     ///
     /// # Errors
     ///
-    /// Why the stream did not end as it should; the connection ends with this error.
+    /// The reason why the stream did not end properly; the connection ends with this error.
     fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = cx;
         Poll::Ready(Ok(()))
     }
 
-    /// Gives the descriptor up, at once. A read that waits ends with the end of the stream, as do
-    /// all later ones.
+    /// Closes the descriptor, at once. A waiting read, and all later ones, return the end of the
+    /// stream.
     fn close(&self);
 
-    /// As [`close`](Self::close), for a connection that was aborted or has failed: what was sent
-    /// and has not been read by the other side need not arrive. The same as `close`, unless it is
-    /// overridden.
+    /// As [`close`](Self::close), for a connection that was aborted or has failed: sent bytes that
+    /// the peer has not read need not arrive. By default the same as `close`.
     fn abort(&self) {
         self.close();
     }
 
-    /// Gives the socket away, open, instead of closing it; from then on this is as after
-    /// [`close`](Self::close). `None`, the default, where there is none, or it is of no use by
-    /// itself.
+    /// Gives the socket away, open, instead of closing it; afterwards the stream is as after
+    /// [`close`](Self::close). `None`, the default, if there is no socket, or if it cannot be used
+    /// by itself.
     fn take_socket(&self) -> Option<Socket> {
         None
     }
 
-    /// Our end's address; known also after [`close`](Self::close), if it was asked for before.
+    /// The address of the local end. It is known after [`close`](Self::close) too, if it was read
+    /// before.
     fn local_address(&self) -> Address {
         Address::Unnamed
     }
 
-    /// The other end's address; known also after [`close`](Self::close), if it was asked for
+    /// The address of the other end. It is known after [`close`](Self::close) too, if it was read
     /// before.
     fn peer_address(&self) -> Address {
         Address::Unnamed
     }
 
-    /// Offers what is known about the stream beyond its addresses, for
+    /// Offers information about the stream beyond its addresses, for
     /// [`StreamWriter::extra`](crate::StreamWriter::extra) and
     /// [`Transport::extra`](crate::Transport::extra). A stream over another one passes the request
     /// on to the one below after its own offers.
     ///
     /// # Examples
     ///
-    /// There is one at [`Extra`].
+    /// See [`Extra`].
     fn extra(&self, request: &mut Extra<'_>) {
         let _ = request;
     }
 
-    /// Lends the socket, if there is one and it is open. A pipe or a file is lent in the same way:
-    /// it has no options of sockets, and calls for them are errors.
+    /// Lends the socket, if there is one and it is open. A pipe or a file is lent in the same way;
+    /// calls for socket options fail on it.
     fn with_socket(&self, _look: &mut dyn FnMut(SockRef<'_>)) {}
 }

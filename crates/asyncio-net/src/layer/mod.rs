@@ -1,8 +1,8 @@
 //! Streams that are put over other streams: TLS, a proxy's tunnel, compression.
 //!
-//! A [`Layer`] makes such a stream. A connection that opens, and a server that accepts, put their
-//! layers over the socket before anybody has it; `upgrade_streams` and `upgrade_transport` put a
-//! stream over a connection that is in use.
+//! A [`Layer`] makes such a stream. Connections and servers put their layers over a new socket
+//! before streams or a protocol get it; `upgrade_streams` and `upgrade_transport` put a stream over
+//! a connection that is in use.
 
 mod plain;
 mod upgrade;
@@ -18,18 +18,18 @@ pub use self::upgrade::{upgrade_streams, upgrade_transport};
 use crate::io::{ByteStream, Io};
 use crate::network::Network;
 
-/// The side that connects, of a [`Layer`].
+/// The role of a [`Layer`] on the connecting side.
 #[derive(Debug)]
 pub enum Connecting {}
 
-/// The side that accepts, of a [`Layer`].
+/// The role of a [`Layer`] on the accepting side.
 #[derive(Debug)]
 pub enum Accepting {}
 
 /// Makes a stream over each connection of a client ([`Connecting`]) or a server ([`Accepting`]),
 /// before streams or a protocol get the connection.
 ///
-/// It is given to [`Connect::layer`](crate::Connect::layer) or
+/// Pass it to [`Connect::layer`](crate::Connect::layer) or
 /// [`StartServer::layer`](crate::StartServer::layer). A type that serves both sides implements the
 /// trait for both.
 ///
@@ -85,26 +85,27 @@ pub enum Accepting {}
             goes with what connects, `TlsServer` with what accepts"
 )]
 pub trait Layer<Role>: 'static {
-    /// The stream that it makes.
+    /// The stream that the layer makes.
     type Stream: ByteStream + 'static;
 
-    /// Whether the layer can do with this host, before anything is connected or listened on.
+    /// Checks whether the layer can serve this host, before anything is connected or listened on.
     ///
     /// # Errors
     ///
-    /// Why it cannot. By default it always can.
+    /// The reason why it cannot. The default accepts every host.
     fn check(&self, host: Option<&str>) -> io::Result<()> {
         let _ = host;
         Ok(())
     }
 
-    /// Makes the stream over `plain`; it may wait, for a handshake, and limits how long. `host` is
-    /// the name or address that a client was told to connect to, unless there are several or none;
-    /// a server has none.
+    /// Makes the stream over `plain`. The layer may wait, for example for a handshake, and limits
+    /// the time itself. `host` is the name or address that a client was told to connect to. It is
+    /// `None` for several hosts or no host, and on a server.
     ///
     /// # Errors
     ///
-    /// Why there is no stream. The connection is closed then, as it is when the future is dropped.
+    /// The reason why there is no stream. The connection is closed then, as it is when the future
+    /// is dropped.
     fn wrap(
         &self,
         host: Option<&str>,

@@ -42,7 +42,7 @@ use crate::stream::StreamReader;
 pub struct PlainStream(Below);
 
 enum Below {
-    /// A connection that nobody has had yet.
+    /// A new connection that was not used yet.
     New { network: Rc<Network>, io: Io, is_server_side: bool },
     /// A connection that was in use, by a protocol or by streams.
     Used { connection: Rc<Connection>, reader: Option<RefCell<StreamReader>>, _alone: Exclusive },
@@ -76,7 +76,7 @@ impl PlainStream {
         }
     }
 
-    /// The error that ended a connection that was in use, in place of a later one.
+    /// The error that ended a connection that was in use; it replaces a later one.
     fn first_error(&self, error: io::Error) -> io::Error {
         match &self.0 {
             Below::New { .. } => error,
@@ -84,7 +84,7 @@ impl PlainStream {
         }
     }
 
-    /// Whether a server accepted the connection: then it is for the other side to begin.
+    /// Whether a server accepted the connection. Then the peer, as the client, begins a handshake.
     ///
     /// # Examples
     ///

@@ -12,16 +12,17 @@ use crate::stream::{StreamReader, StreamWriter, feed_reader_with_limit};
 use crate::transport::Transport;
 
 /// Puts a stream that `wrap` makes over an established connection, in place: afterwards `reader`
-/// and `writer` are its two ends. This is what `start_tls` is made of.
+/// and `writer` belong to the new stream. `start_tls` is made of this.
 ///
-/// What was written before is sent first, unwrapped. Then `wrap` is given the connection as it was,
-/// with what `reader` had buffered in front; it may wait, for a handshake. A server's
-/// [`close_clients`](crate::Server::close_clients) closes the new stream. Clones of the old
-/// [`Transport`](crate::Transport) can still close the connection; writing to them panics.
+/// Bytes that were written before are sent first, unwrapped. Then `wrap` gets the old connection,
+/// which begins with the bytes that `reader` had buffered. `wrap` may wait, for example for a
+/// handshake. A server's [`close_clients`](crate::Server::close_clients) closes the new stream.
+/// Clones of the old [`Transport`](crate::Transport) can still close the connection; writing to
+/// them panics.
 ///
 /// # Errors
 ///
-/// The error that ended the connection; whatever `wrap` fails with. The connection is ended then.
+/// The error that ended the connection, or the error of `wrap`. The connection is ended then.
 ///
 /// # Panics
 ///
@@ -81,18 +82,18 @@ pub fn upgrade_streams<S: ByteStream + 'static>(
 }
 
 /// Puts a stream that `wrap` makes over the connection of a protocol. The protocol goes on with the
-/// transport that this returns, by which its methods are called from then on; `connection_made` is
-/// not called again. This is `loop.start_tls`.
+/// returned transport, which its methods get from then on; `connection_made` is not called again.
+/// `loop.start_tls` is made of this.
 ///
-/// What was written before is sent first, unwrapped, and the protocol receives nothing meanwhile:
-/// what the other side sends early is for `wrap`. A server's
+/// Bytes that were written before are sent first, unwrapped. Meanwhile the protocol receives
+/// nothing: bytes that the peer sends early go to `wrap`. A server's
 /// [`close_clients`](crate::Server::close_clients) closes the new transport. Clones of the old one
 /// can still close the connection; writing to them panics.
 ///
 /// # Errors
 ///
-/// The error that ended the connection; whatever `wrap` fails with. The connection is ended then,
-/// and the protocol's `connection_lost` is called.
+/// The error that ended the connection, or the error of `wrap`. The connection is ended then, and
+/// the protocol's `connection_lost` is called.
 ///
 /// # Panics
 ///
@@ -157,14 +158,14 @@ pub fn upgrade_transport<S: ByteStream + 'static>(
     )
 }
 
-/// Has the protocol of `before` go on over `after`.
+/// Moves the protocol of `before` to `after`.
 fn hand_over_protocol(before: &Connection, after: &Rc<Connection>) -> io::Result<()> {
     let aborted = || before.error().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into());
     if !before.is_open() {
         return Err(aborted());
     }
     let protocol = before.take_receiver().ok_or_else(aborted)?;
-    // The task that the protocol may have had to itself ends.
+    // If the protocol had a task of its own, that task ends.
     before.wake_protocols_task();
     before.clear(HAS_PROTOCOL);
     before.set_cover(after);

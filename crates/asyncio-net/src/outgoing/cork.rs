@@ -4,13 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::mem;
 use std::rc::Rc;
 
-/// So many connections wait behind the first before all of them send: what they wrote is still in
-/// the cache.
+/// The number of connections that wait behind the first before all of them send, while their bytes
+/// are still in the cache.
 pub(crate) const BEHIND: usize = 15;
 
 /// A connection that has something to send.
 pub(crate) trait Corked {
-    /// Sends it.
+    /// Sends the queued bytes.
     fn uncorked(self: Rc<Self>);
 }
 
@@ -24,8 +24,8 @@ pub(crate) struct Cork {
 }
 
 impl Cork {
-    /// Has `connection` send at the end of the turn. Returns whether it is the first one, so that
-    /// the end of the turn has to be asked for.
+    /// Makes `connection` send at the end of the turn. Returns whether it is the first one, for
+    /// which a call at the end of the turn has to be requested.
     #[inline]
     pub(crate) fn add(&self, connection: Rc<dyn Corked>) -> bool {
         match self.first.take() {
@@ -42,7 +42,7 @@ impl Cork {
         if self.behind.borrow().len() == BEHIND {
             self.uncork();
         }
-        // A protocol may have written while the others sent.
+        // A protocol may have written while other connections sent.
         let first = self.first.take();
         let is_first = first.is_none();
         if is_first {
@@ -54,8 +54,8 @@ impl Cork {
         is_first
     }
 
-    /// Has a connection send that is the only one: the task that wrote to it waits for the answer
-    /// now.
+    /// Makes a connection send now if it is the only one: the task that wrote to it waits for the
+    /// answer.
     #[inline]
     pub(crate) fn uncork_lone(&self) {
         if self.behind.borrow().is_empty() {
@@ -63,7 +63,7 @@ impl Cork {
         }
     }
 
-    /// Has all connections send.
+    /// Makes all connections send.
     #[inline]
     pub(crate) fn uncork(&self) {
         if let Some(first) = self.first.take() {

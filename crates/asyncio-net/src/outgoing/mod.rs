@@ -1,5 +1,4 @@
-//! Bytes on their way out: the queue of one connection, and the connections that send at the end of
-//! the turn.
+//! Output: the queue of one connection, and the connections that send at the end of the turn.
 
 mod cork;
 mod write_queue;

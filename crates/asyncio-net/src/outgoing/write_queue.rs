@@ -1,4 +1,4 @@
-//! Bytes that were written and have not left yet.
+//! The queue of bytes that were written and not sent yet.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -9,20 +9,20 @@ use bytes::Bytes;
 const FIRST: usize = 4 * 1024;
 /// Small writes share a chunk up to this length.
 const CHUNK: usize = 64 * 1024;
-/// As many slices go into one system call.
+/// The maximum number of slices in one system call.
 pub(crate) const SLICES: usize = 16;
 
-/// A queue of bytes; a connection has one only while something waits in it.
+/// A queue of bytes. A connection has one only while bytes wait in it.
 ///
-/// Most queues hold some small writes, which leave in one piece. Those are in `small`, which keeps
-/// its memory.
+/// Most queues hold a few small writes, which are sent in one piece. Those are in `small`, which
+/// keeps its memory.
 #[derive(Debug, Default)]
 pub(crate) struct WriteQueue {
-    /// The bytes that leave first.
+    /// The bytes that are sent first.
     small: Vec<u8>,
-    /// The bytes that leave after them.
+    /// The bytes that are sent after them.
     chunks: VecDeque<Chunk>,
-    /// How much of the first piece has left.
+    /// The number of bytes of the first piece that were sent.
     sent: usize,
     len: usize,
 }
@@ -74,7 +74,7 @@ impl WriteQueue {
         }
     }
 
-    /// The pieces, of which the first has left in part.
+    /// The pieces, of which the first may be sent in part.
     fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let small = (!self.small.is_empty()).then_some(&self.small[..]);
         small.into_iter().chain(self.chunks.iter().map(Chunk::as_ref))
@@ -92,7 +92,7 @@ impl WriteQueue {
         count
     }
 
-    /// All of it, if that is in one piece.
+    /// The whole queue, if it is in one piece.
     #[inline]
     pub(crate) fn single(&self) -> Option<&[u8]> {
         if self.chunks.is_empty() {
@@ -103,7 +103,7 @@ impl WriteQueue {
         pieces.next().is_none().then_some(&first[self.sent..])
     }
 
-    /// The first `count` bytes have left, or all if there are not so many; returns how many.
+    /// Removes the first `count` bytes, or all if there are fewer, and returns their number.
     #[inline]
     pub(crate) fn advance_up_to(&mut self, count: usize) -> usize {
         if count >= self.len && self.chunks.is_empty() {

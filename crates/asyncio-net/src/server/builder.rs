@@ -66,7 +66,7 @@ impl StartServer {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn backlog(mut self, connections: u32) -> Self {
         self.options.backlog = connections;
         self

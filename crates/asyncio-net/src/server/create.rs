@@ -61,7 +61,7 @@ pub fn create_server<P: Protocol + 'static>(
 ///
 /// # Examples
 ///
-/// There is one at [`BufferedProtocol`].
+/// See [`BufferedProtocol`].
 #[track_caller]
 pub fn create_buffered_server<P: BufferedProtocol + 'static>(
     address: impl Into<ServerAddress>,

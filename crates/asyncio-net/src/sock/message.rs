@@ -82,7 +82,7 @@ impl<'a> SendMessage<'a> {
     ///
     /// # Examples
     ///
-    /// There is one at [`sock_sendmsg`].
+    /// See [`sock_sendmsg`].
     pub fn descriptor(mut self, descriptor: &'a impl AsFd) -> Self {
         self.descriptors.push(descriptor.as_fd());
         self
@@ -198,7 +198,7 @@ pub struct ReceiveMessage<'a> {
 ///
 /// # Examples
 ///
-/// There is one at [`sock_sendmsg`].
+/// See [`sock_sendmsg`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Message {
@@ -221,7 +221,7 @@ impl<'a> ReceiveMessage<'a> {
     ///
     /// # Examples
     ///
-    /// There is one at [`sock_sendmsg`].
+    /// See [`sock_sendmsg`].
     pub fn descriptors(mut self, most: usize) -> Self {
         self.most = most;
         self

@@ -582,7 +582,7 @@ impl StreamWriter {
     ///
     /// # Examples
     ///
-    /// There is one at [`peer_addr`](Self::peer_addr).
+    /// See [`peer_addr`](Self::peer_addr).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.transport.local_addr()
     }
@@ -591,7 +591,7 @@ impl StreamWriter {
     ///
     /// # Examples
     ///
-    /// There is one at [`Extra`](crate::Extra).
+    /// See [`Extra`](crate::Extra).
     #[doc(alias = "get_extra_info")]
     pub fn extra<T: 'static>(&self) -> Option<T> {
         self.transport.extra()

@@ -82,7 +82,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     #[inline]
     pub fn write(&self, data: impl AsRef<[u8]>) {
         self.0.write(data.as_ref());
@@ -206,7 +206,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn can_write_eof(&self) -> bool {
         self.0.io().can_write_eof()
     }
@@ -218,7 +218,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn close(&self) {
         self.0.close();
     }
@@ -249,7 +249,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn is_closing(&self) -> bool {
         !self.0.is_open()
     }
@@ -290,7 +290,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// There is one at [`pause_reading`](Self::pause_reading).
+    /// See [`pause_reading`](Self::pause_reading).
     pub fn resume_reading(&self) {
         self.0.resume_reading();
     }
@@ -299,7 +299,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn is_reading(&self) -> bool {
         !self.0.has(READING_PAUSED | READ_EOF) && self.0.is_open()
     }
@@ -317,7 +317,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     pub fn set_write_buffer_limits(&self, high: Option<usize>, low: Option<usize>) {
         self.0.set_limits(Limits::new(high, low));
     }
@@ -326,7 +326,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// There is one at the [type](Self).
+    /// See the [type](Self).
     #[doc(alias = "get_write_buffer_limits")]
     pub fn write_buffer_limits(&self) -> (usize, usize) {
         let limits = self.0.limits();
@@ -404,7 +404,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// There is one at [`peer_addr`](Self::peer_addr).
+    /// See [`peer_addr`](Self::peer_addr).
     #[doc(alias = "sockname")]
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.local_address().to_inet()
@@ -414,7 +414,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// There is one at [`peer_addr`](Self::peer_addr).
+    /// See [`peer_addr`](Self::peer_addr).
     pub fn peer_address(&self) -> Address {
         self.0.io().peer_address()
     }
@@ -423,7 +423,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// There is one at [`peer_addr`](Self::peer_addr).
+    /// See [`peer_addr`](Self::peer_addr).
     pub fn local_address(&self) -> Address {
         self.0.io().local_address()
     }
@@ -434,7 +434,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// There is one at [`Extra`](crate::Extra).
+    /// See [`Extra`](crate::Extra).
     #[doc(alias = "get_extra_info")]
     pub fn extra<T: 'static>(&self) -> Option<T> {
         extra(|request| self.0.io().extra(request))

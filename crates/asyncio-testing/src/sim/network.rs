@@ -289,7 +289,7 @@ impl Network {
 ///
 /// # Examples
 ///
-/// There is one at [`Network::host`].
+/// See [`Network::host`].
 #[derive(Clone)]
 pub struct Host {
     machine: Rc<Machine>,
