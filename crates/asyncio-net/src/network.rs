@@ -50,7 +50,7 @@ impl Network {
     ///
     /// # Panics
     ///
-    /// Where none runs.
+    /// If no loop runs on this thread.
     #[track_caller]
     pub(crate) fn running() -> Rc<Self> {
         Self::of(&running_loop())
@@ -60,7 +60,7 @@ impl Network {
     ///
     /// # Panics
     ///
-    /// Where none runs.
+    /// If no loop runs on this thread.
     pub(crate) fn running_for(site: &Location<'_>) -> Rc<Self> {
         match try_running_loop() {
             Ok(event_loop) => Self::of(&event_loop),

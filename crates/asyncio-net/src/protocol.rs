@@ -12,15 +12,16 @@ use crate::transport::Transport;
 /// `connection_made`, any number of `data_received`, at most one `eof_received`, and
 /// `connection_lost` as the last.
 ///
-/// A method that panics ends its connection with an error, and is reported; the loop goes on.
+/// If a method panics, its connection ends with an error, and the panic is reported; the loop goes
+/// on.
 ///
 /// # From asyncio
 ///
-/// Every method is given the transport, so a protocol need not keep it. The data is lent: it is in
-/// the loop's own read buffer, which all connections share, and has to be copied to be kept.
-/// Writing inside a method never calls another method: `pause_writing` follows when the method has
-/// returned. To share a protocol's state with the rest of the program, make a connection with an
-/// `Rc<RefCell<impl Protocol>>`.
+/// Every method gets the transport, so a protocol need not keep it. The data is lent from the
+/// loop's read buffer, which all connections share: copy it to keep it. Writing inside a method
+/// never calls another method: `pause_writing` follows when the method has returned. To share a
+/// protocol's state with the rest of the program, make a connection with an `Rc<RefCell<impl
+/// Protocol>>`.
 ///
 /// # Examples
 ///
@@ -61,7 +62,7 @@ pub trait Protocol {
         let _ = transport;
     }
 
-    /// Bytes have come: at least one.
+    /// One or more bytes have come.
     ///
     /// # Examples
     ///
@@ -229,16 +230,15 @@ pub trait Protocol {
     }
 }
 
-/// A protocol that receives into memory of its own.
+/// A protocol that receives into its own memory.
 ///
-/// Instead of [`data_received`](Protocol::data_received), [`get_buffer`](Self::get_buffer) is asked
-/// for room and [`buffer_updated`](Self::buffer_updated) told how much of it was filled. The other
-/// methods are those of [`Protocol`].
+/// Instead of [`data_received`](Protocol::data_received), the loop calls
+/// [`get_buffer`](Self::get_buffer) for room and [`buffer_updated`](Self::buffer_updated) with the
+/// number of bytes received. The other methods are those of [`Protocol`].
 ///
 /// # From asyncio
 ///
-/// `get_buffer` may be called again without `buffer_updated` in between, when nothing had come
-/// after all.
+/// `get_buffer` may be called again without `buffer_updated` in between, if no bytes came.
 ///
 /// # Examples
 ///
@@ -279,8 +279,8 @@ pub trait BufferedProtocol {
         let _ = transport;
     }
 
-    /// Room to receive into; `size_hint` is how much would be useful. An empty buffer is an error
-    /// that ends the connection.
+    /// Returns room to receive into; `size_hint` is a useful size. An empty buffer is an error that
+    /// ends the connection.
     ///
     /// # Examples
     ///
@@ -308,7 +308,7 @@ pub trait BufferedProtocol {
     /// ```
     fn get_buffer(&mut self, size_hint: usize) -> &mut [u8];
 
-    /// So many bytes are in the buffer that was given last.
+    /// `count` bytes are in the buffer that was returned last.
     ///
     /// # Examples
     ///
@@ -358,8 +358,8 @@ pub trait BufferedProtocol {
     }
 }
 
-/// A protocol that others keep a hold of. It must not be borrowed while the loop runs other things,
-/// or the connection ends with an error.
+/// A protocol that other code shares. It must not stay borrowed while the loop runs, or the
+/// connection ends with an error.
 impl<P: Protocol> Protocol for Rc<RefCell<P>> {
     fn connection_made(&mut self, transport: &Transport) {
         self.borrow_mut().connection_made(transport);

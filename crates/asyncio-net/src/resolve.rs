@@ -1,4 +1,4 @@
-//! Names to addresses.
+//! Resolving names to addresses, and addresses to names.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,7 +11,7 @@ use crate::endpoint::{Endpoint, Port};
 use crate::network::Network;
 use crate::sockets::Sockets;
 
-/// A kind of internet address.
+/// The family of an internet address.
 ///
 /// # Examples
 ///
@@ -67,7 +67,7 @@ pub(crate) async fn resolve_passive(
 ) -> io::Result<Vec<SocketAddr>> {
     let numbers = |host: &&String| host.bytes().all(|byte| byte.is_ascii_digit());
     if let (Some(port), "") = (endpoint.hosts.iter().flatten().find(numbers), &*endpoint.port) {
-        // Resolvers make 0.0.34.184 of 8888.
+        // Resolvers turn 8888 into 0.0.34.184.
         return Err(invalid(format!(
             "no host to listen on: {port:?}; a port alone is \":{port}\""
         )));
@@ -76,7 +76,7 @@ pub(crate) async fn resolve_passive(
     resolve_all(event_loop, endpoint, &anywhere).await
 }
 
-/// Conditions for the resolver's answers.
+/// Options of [`getaddrinfo`].
 ///
 /// # Examples
 ///
@@ -134,7 +134,8 @@ impl AddrInfoHints {
         self
     }
 
-    /// For datagram sockets rather than stream sockets, which matters for service names.
+    /// Whether the addresses are for datagram sockets instead of stream sockets, which matters for
+    /// service names.
     ///
     /// # Examples
     ///
@@ -154,7 +155,7 @@ impl AddrInfoHints {
         self
     }
 
-    /// To listen: no host means every interface.
+    /// Whether the addresses are for listening. Then no host means every interface.
     ///
     /// # Examples
     ///
@@ -175,7 +176,7 @@ impl AddrInfoHints {
         self
     }
 
-    /// The host is an address; no server is asked.
+    /// Whether the host must be a numeric address, so that no name server is asked.
     ///
     /// # Examples
     ///
@@ -195,7 +196,7 @@ impl AddrInfoHints {
         self
     }
 
-    /// Gives the host's full name with the first answer.
+    /// Whether the first answer includes the host's full name.
     ///
     /// # Examples
     ///
@@ -255,7 +256,7 @@ impl AddrInfoHints {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddrInfo {
-    /// Host and port.
+    /// The host and port.
     pub address: SocketAddr,
     /// The host's full name, if it was asked for.
     pub canonical_name: Option<String>,
@@ -265,7 +266,7 @@ pub struct AddrInfo {
 ///
 /// # Errors
 ///
-/// The resolver's, with the name.
+/// The resolver's error, with the name.
 ///
 /// # Panics
 ///
@@ -273,7 +274,7 @@ pub struct AddrInfo {
 ///
 /// # Cancel safety
 ///
-/// Dropping it leaves the resolver to itself: the answer is not looked at.
+/// Dropping the future does not stop the resolver; its answer is dropped.
 ///
 /// # Examples
 ///
@@ -295,12 +296,12 @@ pub fn getaddrinfo(
     })
 }
 
-/// Asks the system's resolver for the name of a host and the service at a port, on the executor.
-/// Where there is none, the answer is the number.
+/// Asks the system's resolver for the name of a host and the service at a port, on the executor. If
+/// there is no name, the number is returned.
 ///
 /// # Errors
 ///
-/// The resolver's.
+/// The resolver's error.
 ///
 /// # Panics
 ///
@@ -383,7 +384,7 @@ async fn ask(
 ) -> io::Result<Vec<AddrInfo>> {
     let colon = if port.is_empty() { "" } else { ":" };
     let name = format!("{}{colon}{port}", host.as_deref().unwrap_or_default());
-    // Of too large a number, resolvers take the lower half.
+    // Of a number that is too large, resolvers use the lower 16 bits.
     if port.bytes().all(|byte| byte.is_ascii_digit()) && known_port(&port).is_none() {
         return Err(invalid(format!("cannot resolve {name}: there is no port {port}")));
     }
@@ -407,7 +408,7 @@ async fn ask(
     answer.map_err(|error| io::Error::new(error.kind(), format!("cannot resolve {name}: {error}")))
 }
 
-/// The answers of a simulated network, which knows hosts and no services.
+/// The answers of a simulated network, which knows hosts but no services.
 fn ask_simulated(
     sockets: &dyn Sockets,
     host: Option<&str>,

@@ -1,4 +1,4 @@
-//! Files to sockets, without a copy where the system can.
+//! Sends files over sockets, without a copy if the system supports that.
 
 use std::error::Error;
 use std::fmt;
@@ -16,12 +16,12 @@ use crate::io::system_sendfile;
 use crate::sock;
 use crate::transport::Transport;
 
-/// At most this much is sent by one system call, so that others get their turn.
+/// The maximum that one system call sends, so that other tasks get their turn.
 const AT_ONCE: u64 = 1 << 20;
-/// The fallback reads so many bytes at a time.
+/// The number of bytes that the fallback reads at a time.
 const BLOCK: usize = 256 * 1024;
 
-/// Which part of a file is sent, and how.
+/// Options of [`sendfile`]: the part of the file, and the method of sending.
 ///
 /// # Examples
 ///
@@ -37,7 +37,7 @@ pub struct SendfileOptions {
 }
 
 impl SendfileOptions {
-    /// All of the file, by whatever means.
+    /// The whole file, with the fallback allowed.
     ///
     /// # Examples
     ///
@@ -65,7 +65,7 @@ impl SendfileOptions {
         Self { offset: 0, count: None, fallback: true }
     }
 
-    /// Where in the file to begin, in bytes. 0, unless told.
+    /// The position in the file to begin at, in bytes. Default: 0.
     ///
     /// # Examples
     ///
@@ -95,7 +95,7 @@ impl SendfileOptions {
         self
     }
 
-    /// How many bytes to send. Up to the end of the file, unless told.
+    /// The number of bytes to send. Default: up to the end of the file.
     ///
     /// # Examples
     ///
@@ -125,7 +125,7 @@ impl SendfileOptions {
         self
     }
 
-    /// Whether to read and write in blocks where the system's call is of no use. True, unless told.
+    /// Whether to read and write in blocks if the system's call cannot be used. Default: true.
     ///
     /// # Examples
     ///
@@ -172,7 +172,8 @@ impl Default for SendfileOptions {
     }
 }
 
-/// The system cannot send this file over this connection by itself, and reading it was not allowed.
+/// The error of `sendfile` when the system cannot send this file over this connection itself, and
+/// the fallback was not allowed.
 ///
 /// It is inside an [`io::Error`] of kind [`Unsupported`](io::ErrorKind::Unsupported).
 ///
@@ -219,23 +220,24 @@ impl fmt::Display for SendfileNotAvailableError {
 
 impl Error for SendfileNotAvailableError {}
 
-/// Sends `file` over `transport`, after what was written before, and returns how many bytes that
-/// was.
+/// Sends `file` over `transport`, after bytes that were written before, and returns the number of
+/// bytes sent.
 ///
-/// While it is at work, nothing else may be written. Afterwards, also after an error or when it was
-/// dropped, the file's position tells how far it came.
+/// Meanwhile nothing else may be written. Afterwards, even after an error or a drop, the file's
+/// position tells how far sending has come.
 ///
 /// # Errors
 ///
-/// The error that ended the connection, or of reading the file; [`SendfileNotAvailableError`].
+/// The error that ended the connection, or the error of reading the file;
+/// [`SendfileNotAvailableError`].
 ///
 /// # Panics
 ///
-/// After `write_eof`, and while another one is at work.
+/// After `write_eof`, and while another `sendfile` on the transport is running.
 ///
 /// # Cancel safety
 ///
-/// Dropping it stops sending; the file's position says where.
+/// Dropping the future stops sending; the file's position says where.
 ///
 /// # Examples
 ///
@@ -279,7 +281,8 @@ pub fn sendfile(
         while let Some(block) = progress.next_block(event_loop).await? {
             let length = block.len();
             connection.write_block(block);
-            // Its own failure is an error here, so count only what has really left.
+            // A failure of the connection is an error here, so only bytes that were really sent are
+            // counted.
             connection.drained().await?;
             progress.offset += length as u64;
         }
@@ -287,14 +290,13 @@ pub fn sendfile(
     })
 }
 
-/// Sends `file` over a socket of yours, and returns how many bytes that was.
+/// Sends `file` over your own socket, and returns the number of bytes sent.
 ///
-/// Afterwards, also after an error or when it was dropped, the file's position tells how far it
-/// came.
+/// Afterwards, even after an error or a drop, the file's position tells how far sending has come.
 ///
 /// # Errors
 ///
-/// The system's; [`SendfileNotAvailableError`]; if a transport uses the socket.
+/// The system's errors; [`SendfileNotAvailableError`]; an error if a transport uses the socket.
 ///
 /// # Panics
 ///
@@ -302,7 +304,7 @@ pub fn sendfile(
 ///
 /// # Cancel safety
 ///
-/// Dropping it stops sending; the file's position says where.
+/// Dropping the future stops sending; the file's position says where.
 ///
 /// # Examples
 ///
@@ -350,7 +352,7 @@ pub fn sock_sendfile(
     })
 }
 
-/// Lets the system send. `false` if it cannot and the fallback has to.
+/// Lets the system send. `false` if it cannot, so that the fallback is needed.
 async fn native(
     progress: &mut Progress<'_>,
     mut send: impl FnMut(&mut Context<'_>, &File, u64, usize) -> Poll<io::Result<usize>>,
@@ -374,8 +376,8 @@ async fn native(
     Ok(true)
 }
 
-/// Whether the system cannot send this file over this socket: the file is a pipe or a device, or
-/// the socket is none.
+/// Whether the error says that the system cannot send this file over this socket: the file is a
+/// pipe or a device, or the descriptor is no socket.
 fn is_unavailable(error: &io::Error) -> bool {
     use rustix::io::Errno;
     error.kind() == io::ErrorKind::Unsupported
@@ -389,7 +391,7 @@ fn not_available() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, SendfileNotAvailableError)
 }
 
-/// How far it has come; leaves that as the file's position in the end.
+/// The progress of sending, which becomes the file's position at the end.
 struct Progress<'f> {
     file: &'f File,
     options: SendfileOptions,
@@ -407,7 +409,7 @@ impl<'f> Progress<'f> {
         self.offset - self.options.offset
     }
 
-    /// How many bytes to send next, up to `most`; `None` when all have been sent.
+    /// The number of bytes to send next, up to `most`; `None` when all have been sent.
     fn wanted(&self, most: u64) -> Option<usize> {
         let left = self.options.count.map_or(most, |count| count - self.sent());
         let next = left.min(most);
@@ -435,7 +437,7 @@ impl<'f> Progress<'f> {
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
         if !self.untouched {
-            // A file that cannot seek has no position to be wrong.
+            // The result is ignored: a file that cannot seek has no position.
             let mut file = self.file;
             let _ = file.seek(SeekFrom::Start(self.offset));
         }

@@ -1,8 +1,8 @@
-//! Sending to a peer that is gone is an error, and never the signal `SIGPIPE`.
+//! Makes sending to a peer that is gone an error instead of the signal `SIGPIPE`.
 //!
-//! Programs in Rust ignore that signal, unless something else has their `main`. Where a call has a
-//! flag against it, the flag is used. Apple's systems have an option of the socket instead, which
-//! sockets of std, mio and socket2 have set, and adopted ones perhaps not.
+//! Programs in Rust ignore that signal, unless their `main` belongs to another language. Where the
+//! call has a flag against the signal, the flag is used. Apple's systems have a socket option
+//! instead. Sockets of std, mio and socket2 have it set; adopted sockets may not.
 
 use std::os::fd::AsFd;
 
@@ -14,13 +14,14 @@ pub(crate) const NO_SIGPIPE: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 pub(crate) const NO_SIGPIPE: SendFlags = SendFlags::empty();
 
-/// Sets the option of the socket where there is no flag.
+/// Sets the socket option on systems without the flag.
 #[cfg(not(target_vendor = "apple"))]
 #[inline]
 pub(crate) fn never(_: &impl AsFd) {}
 
 #[cfg(target_vendor = "apple")]
 pub(crate) fn never(socket: &impl AsFd) {
-    // A socket whose peer has reset it refuses options. A write to it is an error before a signal.
+    // A socket that the peer has reset refuses options. A write to it returns the error before a
+    // signal is raised.
     let _ = rustix::net::sockopt::set_socket_nosigpipe(socket, true);
 }

@@ -1,8 +1,8 @@
-//! The files of Unix sockets: one that is in use stays, one that a dead socket left behind is
-//! replaced.
+//! The files of Unix sockets. The file of a socket in use stays; a file that a dead socket left
+//! behind is replaced.
 //!
-//! Whether a file is in use, the system tells by a `connect`. Two programs that replace the same
-//! dead file at once would remove each other's, so the directory is locked meanwhile.
+//! A `connect` finds out whether a file is in use. Two programs that replace the same dead file at
+//! once would remove each other's, so the directory is locked meanwhile.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,16 +18,17 @@ use socket2::{Domain, Socket, Type};
 use crate::address::Address;
 
 /// The number of tries to lock a directory, and the pause between two of them. A starting or ending
-/// program holds the lock for less; another one may hold it for ever, and is not waited for.
+/// program of ours holds the lock for less time. Another program may hold it for ever, so the wait
+/// is limited.
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The fate of the file of a socket in use.
+/// The treatment of the file of a socket in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InUse {
-    /// It stays, and binding fails.
+    /// The file stays, and binding fails.
     Refuse,
-    /// It is replaced: the other socket goes on without clients.
+    /// The file is replaced, and the other socket goes on without new clients.
     Replace,
 }
 
@@ -70,8 +71,8 @@ fn make_way(path: &Path, address: &Address, in_use: InUse) -> io::Result<()> {
 
 /// Whether a socket is bound to the file.
 ///
-/// A datagram socket asks: a stream socket is not connected to it, but known to the system all the
-/// same, listening or not.
+/// The test connects a datagram socket. Connecting it to a stream socket fails, but with an error
+/// that shows that the socket exists, listening or not.
 fn is_alive(address: &Address) -> io::Result<bool> {
     let probe = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
     let Err(error) = probe.connect(&address.to_sock_addr()?) else { return Ok(true) };
@@ -81,13 +82,13 @@ fn is_alive(address: &Address) -> io::Result<bool> {
             let text = format!("cannot tell whether the socket there is in use: {error}");
             Err(io::Error::new(error.kind(), text))
         }
-        // Of another kind, connected to somebody else, with a full backlog.
+        // The socket is of another kind, is connected to another one, or has a full backlog.
         _ => Ok(true),
     }
 }
 
 /// Locks the directory of `path` against others that replace or remove sockets, until the file is
-/// dropped. `None` where that is not possible, or somebody holds the lock for long.
+/// dropped. `None` if that is not possible, or if another program holds the lock for long.
 fn lock_directory(path: &Path) -> Option<File> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let directory = File::open(directory.unwrap_or(Path::new("."))).ok()?;
@@ -102,17 +103,18 @@ fn lock_directory(path: &Path) -> Option<File> {
 }
 
 /// The file of a bound socket. It is removed when this is dropped, unless another file has taken
-/// its place. That is to happen before the socket is closed: until then no other file has its
+/// its place. Drop this before the socket is closed: until then no other file can have its
 /// identity.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
-    /// Absolute: the program may change its directory.
+    /// The path is absolute, because the program may change its directory.
     path: PathBuf,
     identity: (u64, u64),
 }
 
 impl SocketFile {
-    /// The file of a socket with this address; `None` if it has none, or none any more.
+    /// The file of a socket with this address; `None` if the socket has no file, or its file is
+    /// gone.
     pub(crate) fn of(address: &Address) -> io::Result<Option<Self>> {
         let Some(path) = address.as_path() else { return Ok(None) };
         let path = std::path::absolute(path)?;
@@ -123,7 +125,7 @@ impl SocketFile {
         }
     }
 
-    /// Leaves the file where it is; there is nothing to be removed then.
+    /// Leaves the file in place, so that dropping removes nothing.
     pub(crate) fn keep(mut self) -> Option<Self> {
         self.path.clear();
         None
@@ -144,7 +146,7 @@ impl Drop for SocketFile {
         if self.is_ours() {
             let _lock = lock_directory(&self.path);
             if self.is_ours() {
-                // Nobody is there to be told of an error.
+                // A destructor cannot report the error.
                 let _ = fs::remove_file(&self.path);
             }
         }

@@ -74,7 +74,7 @@ pub trait ByteSource {
     ///
     /// # Errors
     ///
-    /// When waiting is not possible.
+    /// If waiting is not possible.
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = cx;
         Poll::Ready(Ok(()))
@@ -183,7 +183,7 @@ pub trait ByteStream: ByteSource {
     ///
     /// # Errors
     ///
-    /// When waiting is not possible.
+    /// If waiting is not possible.
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Waits until the stream has failed or the peer is gone, and returns the error. The connection

@@ -30,7 +30,8 @@ use crate::transport::Transport;
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is done, it ends the connection: nobody could tell which bytes were wrapped.
+/// Dropping the future before it is done ends the connection, because it is unknown which bytes
+/// were wrapped.
 ///
 /// # Examples
 ///
@@ -101,7 +102,8 @@ pub fn upgrade_streams<S: ByteStream + 'static>(
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is done, it ends the connection: nobody could tell which bytes were wrapped.
+/// Dropping the future before it is done ends the connection, because it is unknown which bytes
+/// were wrapped.
 ///
 /// # Examples
 ///

@@ -1,5 +1,5 @@
-//! How to read from, or write to, a descriptor without blocking the loop, and without changing an
-//! open file that others may share.
+//! Chooses the way to read from or write to a descriptor without blocking the loop, and without
+//! changing an open file that other processes may share.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -17,21 +17,21 @@ use super::threaded::ThreadedStream;
 use crate::connection::Connection;
 use crate::network::Network;
 
-/// A descriptor, and the way to use it.
+/// A descriptor, and the way to read and write it.
 #[derive(Debug)]
 pub(super) enum Access {
     /// A pipe or a terminal whose open file is non-blocking.
     NonBlocking(OwnedFd),
-    /// A socket: each call says that it does not wait.
+    /// A socket: each call has a flag not to wait.
     Socket(OwnedFd),
     /// A file or device that is always ready.
     Ready(OwnedFd),
-    /// A blocking open file that others share: a thread makes the calls.
+    /// A blocking open file that other processes share: a thread makes the calls.
     Threaded(OwnedFd),
 }
 
 impl Access {
-    /// Access to a descriptor of the caller. If nothing else helps, its open file is made
+    /// Access to a descriptor of the caller. If there is no other way, its open file is made
     /// non-blocking.
     pub(super) fn to_owned(fd: OwnedFd, end: End) -> io::Result<Self> {
         let refused = || {
@@ -63,7 +63,8 @@ impl Access {
         check_mode(&fd, end)?;
         match kind(&fd)? {
             Kind::Socket => Ok(Self::Socket(fd)),
-            // Also if it is non-blocking now: another program may make it block at any time.
+            // This holds even if the open file is non-blocking now: another program may make it
+            // blocking at any time.
             Kind::Waits => Ok(reopen(&fd).map_or(Self::Threaded(fd), Self::NonBlocking)),
             Kind::File | Kind::ReadyDevice => Ok(Self::Ready(fd)),
             Kind::Other => Err(refused()),
@@ -87,7 +88,7 @@ impl Access {
 
 enum Kind {
     Socket,
-    /// A pipe, a terminal, another device that may have nothing for now.
+    /// A pipe, a terminal, or another device that may have no bytes for now.
     Waits,
     /// A device that is always ready, `/dev/null` for one.
     ReadyDevice,
@@ -106,7 +107,7 @@ fn kind(fd: &OwnedFd) -> io::Result<Kind> {
     })
 }
 
-/// Whether there is anything to wait for: the poller refuses a device that is always ready.
+/// Whether the descriptor can be waited for: the poller refuses a device that is always ready.
 fn is_pollable(fd: &OwnedFd) -> io::Result<bool> {
     if fd.is_terminal() {
         return Ok(true);
@@ -120,8 +121,8 @@ fn is_pollable(fd: &OwnedFd) -> io::Result<bool> {
     }
 }
 
-/// Whether the poller says that this is nothing to wait for. The codes are those of epoll, and of
-/// kqueue on different systems.
+/// Whether the poller's error says that the descriptor cannot be waited for. The codes are those of
+/// epoll, and of kqueue on several systems.
 fn is_refusal(error: &io::Error) -> bool {
     let refusals: &[Errno] = if cfg!(any(target_os = "linux", target_os = "android")) {
         &[Errno::PERM]
@@ -148,8 +149,8 @@ fn is_nonblocking(fd: &OwnedFd) -> io::Result<bool> {
     Ok(fcntl_getfl(fd)?.contains(OFlags::NONBLOCK))
 }
 
-/// Opens the same pipe or terminal once more, non-blocking. `None` where that is not possible:
-/// without `/proc`, for lack of a permission, for a device of which opening gives another one.
+/// Opens the same pipe or terminal once more, non-blocking. `None` if that is not possible: without
+/// `/proc`, for lack of permission, and for a device where each opening makes a new one.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 fn reopen(fd: &OwnedFd) -> Option<OwnedFd> {
     use rustix::fs::{Mode, fcntl_setfl};
@@ -158,11 +159,12 @@ fn reopen(fd: &OwnedFd) -> Option<OwnedFd> {
     }
     let flags = fcntl_getfl(fd).ok()?;
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    // The same mode: the reading end of a named pipe that is open for writing, too, never ends.
+    // With the same access mode: the reading end of a named pipe that is also open for writing
+    // never ends.
     let wanted = flags & OFlags::ACCMODE | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let own = rustix::fs::open(path, wanted, Mode::empty()).ok()?;
     if flags.contains(OFlags::DIRECT) {
-        // A pipe that keeps the bounds of writes.
+        // A pipe that keeps the boundaries of writes.
         fcntl_setfl(&own, OFlags::NONBLOCK | OFlags::DIRECT).ok()?;
     }
     let is_same = identity(&own)? == identity(fd)?;
@@ -174,8 +176,7 @@ fn reopen(_: &OwnedFd) -> Option<OwnedFd> {
     None
 }
 
-/// Pipes, and terminals of which this is not the controlling side: to open that makes a new
-/// terminal.
+/// Pipes, and terminals except for their controlling side: opening that side makes a new terminal.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 fn is_reopenable(fd: &OwnedFd) -> bool {
     if fd.is_terminal() {

@@ -11,7 +11,7 @@ use super::End;
 use crate::io::{ByteSource, ByteStream};
 
 pub(super) struct PlainFile {
-    /// `None` when it is closed.
+    /// `None` when the file is closed.
     file: RefCell<Option<File>>,
     end: End,
 }

@@ -1,4 +1,4 @@
-//! Asking the user.
+//! `input`: asks the user for a line.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
@@ -13,14 +13,14 @@ use crate::stream::StreamReader;
 
 /// Shows `prompt`, reads a line from standard input, and returns it without its end.
 ///
-/// Several calls read on from each other, also when input is a file or a pipe. So a program uses
-/// either this or [`stdin`], not both.
+/// All calls share one buffer, so none loses bytes when the input is a file or a pipe. So a program
+/// must use either this or [`stdin`], not both.
 ///
 /// # Errors
 ///
 /// [`UnexpectedEof`](ErrorKind::UnexpectedEof) at the end of the input: Ctrl-D on a terminal.
 /// [`ResourceBusy`](ErrorKind::ResourceBusy) while another task waits for a line. `InvalidData` for
-/// a line that is not UTF-8. Those of [`stdin`] and [`stdout`].
+/// a line that is not UTF-8. Also the errors of [`stdin`] and [`stdout`].
 ///
 /// # Panics
 ///
@@ -28,12 +28,12 @@ use crate::stream::StreamReader;
 ///
 /// # Cancel safety
 ///
-/// A line that was not returned is there for the next call.
+/// Dropping the future loses no line: the next call returns it.
 ///
 /// # From asyncio
 ///
-/// `input()`, which blocks the whole loop there; programs call it by `to_thread`, where it cannot
-/// be cancelled.
+/// Python's `input()` blocks the whole loop; programs call it by `to_thread`, where it cannot be
+/// cancelled.
 ///
 /// # Examples
 ///
@@ -87,7 +87,7 @@ impl Borrowed {
             State::Lent => return Err(ErrorKind::ResourceBusy.into()),
             State::New => stdin(),
         };
-        // Made before the error leaves, so that the next call tries again.
+        // The reader is given back before the error is returned, so that the next call tries again.
         let mut borrowed = Self { from, reader: None };
         borrowed.reader = Some(reader?);
         Ok(borrowed)

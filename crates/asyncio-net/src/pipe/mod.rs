@@ -25,17 +25,18 @@ use crate::protocol::Protocol;
 use crate::stream::{DEFAULT_LIMIT, StreamReader, StreamWriter, streams};
 use crate::transport::{Lent, Transport, start};
 
-/// Has the protocol that `factory` makes receive from the reading end of a pipe.
+/// Connects the protocol that `factory` makes to the reading end of a pipe.
 ///
-/// The descriptor may be blocking, and others may share its open file, which is not changed if
-/// there is another way: each call on a socket says that it does not wait; a pipe or a terminal is
-/// opened anew. Only where neither will do (the controlling side of a terminal, other devices,
-/// systems without `/proc`) the open file is made non-blocking.
+/// The descriptor may be blocking, and other processes may share its open file, which is changed
+/// only if there is no other way. A socket is used by calls with a flag not to wait. A pipe or a
+/// terminal is opened anew. Where neither is possible (the controlling side of a terminal, other
+/// devices, systems without `/proc`), the open file is made non-blocking.
 ///
 /// # Errors
 ///
 /// [`InvalidInput`](io::ErrorKind::InvalidInput) for anything that is not a pipe, a socket or a
-/// character device, and for a descriptor that is not open for that direction; the system's.
+/// character device, and for a descriptor that is not open for that direction. Otherwise the
+/// system's errors.
 ///
 /// # Panics
 ///
@@ -63,11 +64,11 @@ pub fn connect_read_pipe<P: Protocol + 'static>(
     start(open(pipe.into(), End::Reading)?, Box::new(Lent(factory())))
 }
 
-/// Has the protocol that `factory` makes write to the writing end of a pipe. Its open file is
+/// Connects the protocol that `factory` makes to the writing end of a pipe. Its open file is
 /// treated as [`connect_read_pipe`] says.
 ///
-/// `close` and `write_eof` are one and the same there. The protocol hears of it when nobody reads
-/// any more.
+/// For a pipe, `close` and `write_eof` are the same. When the reading end is closed, the connection
+/// is lost, and `connection_lost` is called.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! The program's standard streams.
 //!
-//! The open file behind one of them is shared: with the shell, with other programs of a pipeline,
-//! with `println!`. Nothing of it is changed, its mode least of all.
+//! The open file behind a standard stream is shared with the shell, with other programs of a
+//! pipeline, and with `println!`. So nothing of it is changed, in particular not its blocking mode.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,16 +13,16 @@ use crate::connection::Connection;
 use crate::network::Network;
 use crate::stream::{DEFAULT_LIMIT, StreamReader, StreamWriter, streams};
 
-/// The program's standard input as a stream.
+/// Returns the program's standard input as a stream.
 ///
-/// It may be a pipe, a socket, either side of a terminal, a device or a file. Its open file is
-/// shared with other programs and is not changed. Where a pipe or a terminal cannot be opened anew,
-/// a thread makes the calls. A read that waits does not hold up the program's end, and takes
-/// nothing when it is given up.
+/// Standard input may be a pipe, a socket, either side of a terminal, a device or a file. Its open
+/// file is shared with other programs and is not changed. If a pipe or a terminal cannot be opened
+/// anew, a thread makes the calls. A waiting read does not delay the program's end, and takes no
+/// bytes when it is dropped.
 ///
 /// # Errors
 ///
-/// When it is closed, not open for that direction, or of no known kind.
+/// If the stream is closed, is not open for that direction, or is of an unknown kind.
 ///
 /// # Panics
 ///
@@ -44,11 +44,11 @@ pub fn stdin() -> io::Result<StreamReader> {
     Ok(StreamReader::of(connection, DEFAULT_LIMIT))
 }
 
-/// The program's standard output as a stream.
+/// Returns the program's standard output as a stream.
 ///
-/// Bytes that have not left are lost when the program ends: [`close`](StreamWriter::close) it, or
-/// [`flush`](StreamWriter::flush). It does not share `std::io::stdout`'s buffer, and may be
-/// whatever [`stdin`] may be.
+/// Bytes that have not been sent are lost when the program ends: [`close`](StreamWriter::close) or
+/// [`flush`](StreamWriter::flush) the writer. It does not share `std::io::stdout`'s buffer.
+/// Standard output may be of any kind that [`stdin`] accepts.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ pub fn stdout() -> io::Result<StreamWriter> {
     Ok(streams(connection, DEFAULT_LIMIT).1)
 }
 
-/// The program's standard error as a stream; see [`stdout`].
+/// Returns the program's standard error as a stream; see [`stdout`].
 ///
 /// # Errors
 ///

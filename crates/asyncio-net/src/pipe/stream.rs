@@ -21,7 +21,8 @@ use crate::sigpipe::{self, NO_SIGPIPE};
 /// The length of the longest packet of a pipe.
 const PIPE_BUF: usize = 4096;
 
-/// The end until it is closed. A short read says nothing: terminals and packet pipes make them.
+/// The end until it is closed. A short read does not mean that no more bytes are there: terminals
+/// and packet pipes cause short reads.
 pub(super) struct PipeStream {
     source: RefCell<Option<Source<OwnedFd>>>,
     end: End,
@@ -32,14 +33,14 @@ pub(super) struct PipeStream {
 /// The system calls that move bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Calls {
-    /// `read` and `writev`, for a pipe whose open file is non-blocking. The poller tells its
-    /// writing end that nobody reads any more.
+    /// `read` and `writev`, for a pipe whose open file is non-blocking. The poller reports to its
+    /// writing end that the reading end is closed.
     Pipe,
     /// The same for a terminal or another device.
     Device,
-    /// The calls for sockets, with a flag, for a socket that carries a stream.
+    /// The calls for sockets, with a flag not to wait, for a stream socket.
     Stream,
-    /// The same for a socket that carries messages.
+    /// The same for a socket of messages.
     Messages,
 }
 
@@ -62,13 +63,14 @@ impl PipeStream {
     fn new(event_loop: &LoopRef, fd: OwnedFd, end: End, calls: Calls) -> Self {
         let source = Source::new(event_loop, fd);
         if end == End::Writing {
-            // Readable means that the reader is gone, which is not to be assumed.
+            // On a writing end, "readable" means that the reader is gone, which must not be assumed
+            // here.
             source.clear_ready(Direction::Read);
         }
         Self { source: RefCell::new(Some(source)), end, calls, left: Left::default() }
     }
 
-    /// Reads. Of a message or a packet that is longer than the buffer, the rest is kept.
+    /// Reads. If a message or a packet is longer than the buffer, its rest is kept.
     fn read(&self, fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
         let needed = self.calls.needed();
         if buffer.len() >= needed {
@@ -82,7 +84,7 @@ impl PipeStream {
 }
 
 impl Calls {
-    /// The buffer that a read needs, so that no message or packet is cut.
+    /// The length of the buffer that a read needs, so that no message or packet is cut.
     fn needed(self) -> usize {
         match self {
             Self::Pipe => PIPE_BUF,
@@ -103,7 +105,7 @@ impl Calls {
         match self {
             Self::Pipe | Self::Device => failure::of_pipe(fd),
             Self::Stream => failure::of_socket(fd, false),
-            // After an error the next message may well arrive.
+            // After an error, the next message may still arrive.
             Self::Messages => None,
         }
     }

@@ -1,8 +1,7 @@
-//! A descriptor whose open file blocks and is shared: a thread makes each call, for as long as it
-//! lasts.
+//! A descriptor whose open file is blocking and shared: each call runs on a thread.
 //!
-//! A reading thread starts only when there is something to be read. So it does not wait for long,
-//! and takes nothing that nobody wants any more.
+//! A reading thread starts only when there are bytes to read. So it does not block for long, and
+//! takes no bytes for a read that was dropped.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -24,7 +23,7 @@ use crate::io::{ByteSource, ByteStream};
 const AT_ONCE: usize = 64 * 1024;
 
 pub(super) struct ThreadedStream {
-    /// `None` when it is closed.
+    /// `None` when the stream is closed.
     source: RefCell<Option<Source<Arc<OwnedFd>>>>,
     end: End,
     reading: Cell<Option<Call<Vec<u8>>>>,
@@ -43,7 +42,7 @@ impl ThreadedStream {
         }
     }
 
-    /// Waits for the bytes that a thread reads; `None` if none does.
+    /// Waits for the bytes that a thread reads; `None` if no thread reads.
     fn poll_call(&self, cx: &Context<'_>) -> Poll<Option<io::Result<Vec<u8>>>> {
         let Some(call) = self.reading.take() else { return Poll::Ready(None) };
         let read = call.poll(cx);
@@ -183,7 +182,7 @@ impl<R: Send + 'static> Call<R> {
         let (fd, shared) = (fd.clone(), state.clone());
         let run = move || {
             let result = make(&fd, readiness, call);
-            // Closed before its owner goes on, if that is done with it.
+            // The descriptor is closed before its owner goes on, if the owner has closed it.
             drop(fd);
             let waiter = {
                 let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,19 +194,20 @@ impl<R: Send + 'static> Call<R> {
             }
         };
         let thread = thread::Builder::new().name("asyncio-stdio".to_owned()).spawn(run);
-        // Its kind may be `WouldBlock`, but nothing would come later.
+        // The kind of the error may be `WouldBlock`, but no later wake would follow.
         thread.map_err(io::Error::other)?;
         Ok(Self(state))
     }
 
-    /// The result, once there is one.
+    /// The result, once the call has returned.
     fn take(&self) -> Option<io::Result<R>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).result.take()
     }
 
-    /// Waits until there is a result.
+    /// Waits until the call has returned.
     fn poll_done(&self, cx: &Context<'_>) -> Poll<()> {
-        // Cloned and dropped out here: it may be foreign, and do anything.
+        // The waker is cloned and dropped with nothing locked, because a foreign waker may run any
+        // code.
         let waker = cx.waker().clone();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.result.is_some() {
@@ -224,14 +224,14 @@ impl<R: Send + 'static> Call<R> {
         self.take().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Leaves the thread to itself. Returns the waker that it would have called.
+    /// Abandons the thread. Returns the waker that it would have called.
     fn give_up(self) -> Option<Waker> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).waiter.take()
     }
 }
 
-/// Makes a call that may block. The open file may be non-blocking all the same: whoever shares it
-/// can change that.
+/// Makes a call that may block. The open file may be non-blocking all the same, because every
+/// process that shares it can change that.
 fn make<R>(
     fd: &OwnedFd,
     readiness: PollFlags,

@@ -20,10 +20,10 @@ use crate::io::SocketStream;
 use crate::network::Network;
 use crate::socket_file::SocketFile;
 
-/// The pause in accepting after the descriptors have run out.
+/// The pause in accepting when the process has no descriptors left.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A socket that listens.
+/// A listening socket.
 pub(super) trait ListenSocket: AsFd + Into<OwnedFd> + 'static {
     fn accept(&self) -> io::Result<(ConnectedSocket, Address)>;
     fn local(&self) -> io::Result<Address>;
@@ -56,7 +56,7 @@ pub(super) trait Listening {
     fn start(self: Rc<Self>, shared: &Rc<Shared>);
     fn address(&self) -> Address;
     fn close(&self);
-    /// Gives the socket away. It goes on listening, and its file stays.
+    /// Gives the socket away, which goes on listening. The file of a Unix socket stays.
     fn take_fd(&self) -> Option<OwnedFd>;
     fn with_fd(&self, look: &mut dyn FnMut(BorrowedFd<'_>));
 }
@@ -67,9 +67,9 @@ pub(super) struct Listener<L: ListenSocket> {
     address: Address,
     /// The file, removed when the socket is closed.
     file: Cell<Option<SocketFile>>,
-    /// The end of a pause.
+    /// The time at which a pause ends.
     paused: RefCell<Option<Deadline>>,
-    /// The share of each step's budget: accepted clients are served between two steps.
+    /// The share of each step's budget, so that accepted clients are served between two steps.
     share: Share,
 }
 
@@ -138,7 +138,7 @@ impl<L: ListenSocket> Listener<L> {
     }
 }
 
-/// Whether the error concerns a single connection, which is gone.
+/// Whether the error concerns only one connection, which is gone.
 fn is_of_the_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | TimedOut)

@@ -1,4 +1,4 @@
-//! Accepting connections that somebody else serves.
+//! Servers that accept connections and hand them over to another loop or program.
 
 use std::cell::RefCell;
 
@@ -11,15 +11,16 @@ use crate::fence;
 /// The user's function that takes an accepted socket.
 pub(crate) type HandOver = RefCell<Box<dyn FnMut(ConnectedSocket)>>;
 
-/// Listens on `address` and gives each accepted socket to `hand_over`, which has somebody else
-/// serve it: a loop on another thread, by its server's [`Intake`], or another program.
+/// Listens on `address` and passes each accepted socket to `hand_over`, which gives it to another
+/// server: on a loop of another thread, by its [`Intake`], or in another program.
 ///
 /// The server that this returns has no clients of its own: closing it, or waiting for its end, does
-/// not concern what it has accepted. A `hand_over` that panics is reported, and the server goes on.
+/// not affect sockets that it has accepted. A `hand_over` that panics is reported, and the server
+/// goes on.
 ///
 /// # Errors
 ///
-/// When the address cannot be resolved or listened on.
+/// If the address cannot be resolved or listened on.
 ///
 /// # Panics
 ///
@@ -27,11 +28,12 @@ pub(crate) type HandOver = RefCell<Box<dyn FnMut(ConnectedSocket)>>;
 ///
 /// # From asyncio
 ///
-/// There is none there; one would `sock_accept`, and `connect_accepted_socket` elsewhere.
+/// asyncio has no such function; programs call `sock_accept` on one loop and
+/// `connect_accepted_socket` on another.
 ///
 /// # Examples
 ///
-/// To the one of several loops that has least to do; [`round_robin`] is simpler.
+/// This hands each socket to the loop with the fewest clients. [`round_robin`] is simpler.
 ///
 /// ```
 /// use asyncio_net::{ServerAddress, create_acceptor, open_connection, start_server};
@@ -66,8 +68,8 @@ pub fn create_acceptor(
     StartServer::new(address.into(), Serve::Acceptor(RefCell::new(Box::new(hand_over))))
 }
 
-/// Gives one socket to each of `intakes` by turns, for [`create_acceptor`]. Closed ones are passed
-/// over; with none left, the socket is closed.
+/// Returns a function for [`create_acceptor`] that hands sockets to `intakes` in turn. Closed
+/// intakes are skipped. If all are closed, the socket is closed.
 ///
 /// # Examples
 ///

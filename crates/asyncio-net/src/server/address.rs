@@ -20,8 +20,8 @@ use crate::network::Network;
 use crate::resolve::resolve_passive;
 use crate::socket_file::SocketFile;
 
-/// What a server listens on: an [`Endpoint`] (and whatever can be one), a socket that listens
-/// already, or [`nothing`](Self::nothing).
+/// The address that a server listens on: an [`Endpoint`] or a value that converts into one, a
+/// socket that listens already, or [`nothing`](Self::nothing).
 ///
 /// # Examples
 ///
@@ -51,7 +51,7 @@ pub struct ServerAddress(Kind);
 enum Kind {
     Endpoint(Endpoint),
     Tcp(TcpListener),
-    /// A Unix socket by its name.
+    /// A Unix socket, by its path or abstract name.
     Named(Address),
     Unix(UnixListener),
     Nothing,
@@ -63,7 +63,7 @@ impl<E: Into<Endpoint>> From<E> for ServerAddress {
     }
 }
 
-/// Of another server or transport.
+/// Converts the address of another server or transport.
 impl From<Address> for ServerAddress {
     fn from(address: Address) -> Self {
         match address {
@@ -91,7 +91,7 @@ impl From<UnixListener> for ServerAddress {
     }
 }
 
-/// Any listening socket: one of `socket2`, and by it those of other crates.
+/// Converts any listening socket of `socket2`, and so those of other crates.
 ///
 /// # Examples
 ///
@@ -112,7 +112,7 @@ impl From<UnixListener> for ServerAddress {
 impl TryFrom<Socket> for ServerAddress {
     type Error = io::Error;
 
-    /// Fails for anything but a TCP or Unix stream socket.
+    /// Fails unless the socket is a TCP or Unix stream socket.
     fn try_from(socket: Socket) -> io::Result<Self> {
         Ok(match ConnectedSocket::try_from(socket)? {
             ConnectedSocket::Tcp(socket) => TcpListener::from(OwnedFd::from(socket)).into(),
@@ -121,18 +121,18 @@ impl TryFrom<Socket> for ServerAddress {
     }
 }
 
-/// Unix only: a descriptor that was inherited, or came with a message.
+/// Converts a descriptor, for example one that was inherited or came with a message. Unix only.
 impl TryFrom<OwnedFd> for ServerAddress {
     type Error = io::Error;
 
-    /// As that of [`Socket`].
+    /// As the conversion of [`Socket`].
     fn try_from(fd: OwnedFd) -> io::Result<Self> {
         Socket::from(fd).try_into()
     }
 }
 
 impl ServerAddress {
-    /// Nothing: the server serves the sockets that are handed to its [`Intake`](crate::Intake).
+    /// No address: the server serves only sockets that are handed to its [`Intake`](crate::Intake).
     ///
     /// # Examples
     ///
@@ -150,7 +150,7 @@ impl ServerAddress {
         Self(Kind::Nothing)
     }
 
-    /// A Unix socket at `path`: for functions that have no variant of their own for them.
+    /// A Unix socket at `path`, for functions that have no variant for Unix sockets.
     ///
     /// # Examples
     ///
@@ -208,7 +208,7 @@ impl ServerAddress {
     }
 }
 
-/// Refuses a socket that was handed over and could accept nothing.
+/// Refuses a given socket that cannot accept.
 fn check_listening(socket: impl AsFd) -> io::Result<()> {
     let refuse = |text| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     if sockopt::socket_type(&socket)? != SocketType::STREAM {
@@ -235,7 +235,8 @@ fn unix(
     Listener::open(network, mio::net::UnixListener::from_std(socket), file)
 }
 
-/// The file of a socket made elsewhere stays, unless it is said to go: its maker may use it again.
+/// The file of a socket that was made elsewhere stays by default, because its maker may use it
+/// again.
 fn file_to_remove(socket: &UnixListener, options: &Options) -> io::Result<Option<SocketFile>> {
     match options.cleanup_socket {
         Some(true) => SocketFile::of(&Address::from(socket.local_addr()?)),

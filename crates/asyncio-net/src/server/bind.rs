@@ -1,4 +1,4 @@
-//! Making sockets that listen.
+//! Makes listening sockets.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -8,9 +8,9 @@ use socket2::{Domain, Socket, Type};
 use super::options::Options;
 use crate::error::explain;
 
-/// A socket for each address; if one fails, none.
+/// Makes a socket for each address, or none if one fails.
 ///
-/// An address that this machine does not have is passed over, as long as another one works.
+/// An address that this machine does not have is skipped, as long as another one works.
 pub(super) fn listen_on<L>(
     addresses: &[SocketAddr],
     listen: impl Fn(SocketAddr) -> io::Result<L>,
@@ -41,7 +41,7 @@ fn is_missing(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
-/// A socket of the system that listens.
+/// Makes a listening socket of the system.
 pub(super) fn listen(address: SocketAddr, options: &Options) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if options.reuse_address {
@@ -56,7 +56,7 @@ pub(super) fn listen(address: SocketAddr, options: &Options) -> io::Result<TcpLi
     if address.is_ipv6() {
         socket.set_only_v6(options.ipv6_only)?;
     }
-    // Accepted sockets inherit it.
+    // Accepted sockets inherit the option.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;

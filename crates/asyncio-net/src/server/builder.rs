@@ -12,16 +12,16 @@ use crate::layer::{Accepting, Layer, Layers};
 use crate::network::Network;
 use asyncio_loop::machinery::{AtAwait, at_await};
 
-/// A server that listens when it is awaited.
+/// The builder of a server. Awaiting it makes the server listen.
 ///
-/// [`start_server`](crate::start_server), [`create_server`](crate::create_server) and their like
-/// give it. Its methods are asyncio's keyword arguments, and come in any order.
+/// [`start_server`](crate::start_server), [`create_server`](crate::create_server) and similar
+/// functions return it. Its methods are asyncio's keyword arguments, in any order.
 ///
-/// It is no future itself. Where one is wanted, say `.into_future()`.
+/// The builder itself is no future. Where a future is required, call `.into_future()`.
 ///
 /// # Errors
 ///
-/// When the address cannot be resolved or listened on.
+/// If the address cannot be resolved or listened on.
 ///
 /// # Panics
 ///
@@ -29,7 +29,7 @@ use asyncio_loop::machinery::{AtAwait, at_await};
 ///
 /// # Cancel safety
 ///
-/// Dropping it closes what it listens on already.
+/// Dropping the future closes the sockets that listen already.
 ///
 /// # Examples
 ///
@@ -51,7 +51,7 @@ pub struct StartServer {
     options: Options,
     serve: Serve,
     layers: Layers<Accepting>,
-    /// The call that made this.
+    /// The place of the call that made the builder.
     site: &'static Location<'static>,
 }
 
@@ -62,7 +62,7 @@ impl StartServer {
         Self { address, options, serve, layers, site: Location::caller() }
     }
 
-    /// How many connections may wait to be accepted. The default is 100.
+    /// Sets how many connections may wait to be accepted (`listen(2)`). The default is 100.
     ///
     /// # Examples
     ///
@@ -72,8 +72,8 @@ impl StartServer {
         self
     }
 
-    /// Whether to listen on a port that connections of a former server still linger on. The default
-    /// is true on Unix.
+    /// Whether to listen on a port on which connections of an earlier server still linger
+    /// (`SO_REUSEADDR`). The default is true on Unix.
     ///
     /// # Examples
     ///
@@ -92,10 +92,10 @@ impl StartServer {
         self
     }
 
-    /// Whether other sockets may listen on the same port, which then share the clients. The default
-    /// is false.
+    /// Whether other sockets may listen on the same port (`SO_REUSEPORT`), which then share the
+    /// clients. The default is false.
     ///
-    /// It is one way to serve one port from several loops on several threads; the other is
+    /// This is one way to serve one port from several loops on several threads; the other is
     /// [`create_acceptor`](crate::create_acceptor).
     ///
     /// # Examples
@@ -116,7 +116,7 @@ impl StartServer {
         self
     }
 
-    /// Whether the system looks for dead peers by probes. The default is false.
+    /// Whether the system finds dead peers by probes (`SO_KEEPALIVE`). The default is false.
     ///
     /// # Examples
     ///
@@ -135,7 +135,8 @@ impl StartServer {
         self
     }
 
-    /// Whether a socket with an IPv6 address leaves IPv4 alone. The default is true.
+    /// Whether a socket with an IPv6 address accepts IPv6 only (`IPV6_V6ONLY`). The default is
+    /// true.
     ///
     /// # Examples
     ///
@@ -155,8 +156,8 @@ impl StartServer {
         self
     }
 
-    /// Whether to accept at once. With `false` the server accepts from
-    /// [`Server::start_serving`] or [`Server::serve_forever`] on. The default is true.
+    /// Whether to accept at once. With `false` the server begins to accept at
+    /// [`Server::start_serving`] or [`Server::serve_forever`]. The default is true.
     ///
     /// # Examples
     ///
@@ -196,9 +197,9 @@ impl StartServer {
         self
     }
 
-    /// Whether a Unix server takes the place of a living one at the same path, which then goes on
-    /// without new clients. The default is false: the path of a socket in use is an error, and only
-    /// the file of a dead socket is replaced.
+    /// Whether a Unix server replaces a living one at the same path, which then goes on without new
+    /// clients. The default is false: the path of a socket in use is an error, and only the file of
+    /// a dead socket is replaced.
     ///
     /// # Examples
     ///
@@ -224,10 +225,10 @@ impl StartServer {
         self
     }
 
-    /// The permissions of the file of a Unix server's socket, such as `0o600`: clients need that of
-    /// writing. They are set before the socket listens, so that nobody comes in earlier. The
-    /// default is what the process's umask leaves. It does nothing for other sockets, and for one
-    /// that listens already.
+    /// Sets the permissions of the file of a Unix server's socket, such as `0o600`: clients need
+    /// write permission. They are set before the socket listens, so no client can connect earlier.
+    /// The default follows the process's umask. The option does nothing for other sockets, and for
+    /// a socket that listens already.
     ///
     /// # Examples
     ///
@@ -250,8 +251,8 @@ impl StartServer {
         self
     }
 
-    /// The limit of the clients' stream readers; protocols have none. The default is
-    /// [`DEFAULT_LIMIT`](crate::DEFAULT_LIMIT).
+    /// Sets the limit of the clients' stream readers, in bytes; protocols have no limit. The
+    /// default is [`DEFAULT_LIMIT`](crate::DEFAULT_LIMIT).
     ///
     /// # Examples
     ///
@@ -273,10 +274,10 @@ impl StartServer {
         self
     }
 
-    /// How many clients may be connected at once. When there are as many, the server accepts no
-    /// more until one of them goes; they wait in the [`backlog`](Self::backlog). The default is no
-    /// limit. Connections that are handed over by an [`Intake`](crate::Intake) count, but do not
-    /// wait.
+    /// Sets how many clients may be connected at once. When the number is reached, the server
+    /// accepts no more until one of them disconnects; new clients wait in the
+    /// [`backlog`](Self::backlog). The default is no limit. Connections that are handed over by an
+    /// [`Intake`](crate::Intake) count, but do not wait.
     ///
     /// # Panics
     ///
@@ -304,22 +305,22 @@ impl StartServer {
     }
 
     /// Puts TLS over each connection that is accepted: asyncio's `ssl=`. `tls` is `TlsServer` of
-    /// asyncio-tls; any other [`Layer`] that can be cloned would do.
+    /// asyncio-tls. Any other [`Layer`] that can be cloned is accepted too.
     ///
-    /// Each handshake has a task of its own, so a slow client holds nobody up. A handshake that
-    /// fails is a line of the log, at the level of debugging, and its handler or protocol never
-    /// comes to be. Until it is over, the client counts as one of the server's:
-    /// [`Server::close_clients`] and the end of [`Server::shutdown`]'s grace end it.
+    /// Each handshake runs in a task of its own, so a slow client delays no other. A handshake that
+    /// fails is logged at debug level, and no handler or protocol is made for it. During the
+    /// handshake the client counts as one of the server's: [`Server::close_clients`] and the end of
+    /// [`Server::shutdown`]'s grace period end it.
     pub fn tls(self, tls: &(impl Layer<Accepting> + Clone)) -> Self {
         self.layer(tls.clone())
     }
 
-    /// Puts a stream of another kind over each connection that is accepted, before its handler or
-    /// protocol gets it. With several layers, each is put over the one before.
+    /// Puts a layer over each accepted connection, before its handler or protocol gets it. With
+    /// several layers, each is put over the previous one.
     ///
     /// # Examples
     ///
-    /// There is one of a layer at [`Layer`].
+    /// See [`Layer`].
     pub fn layer(mut self, layer: impl Layer<Accepting>) -> Self {
         self.layers.push(layer);
         self
@@ -351,7 +352,7 @@ impl StartServer {
     }
 }
 
-/// Boxed once: whoever awaits it is small.
+/// Boxed once, so that futures which await it stay small.
 impl IntoFuture for StartServer {
     type Output = io::Result<Server>;
     type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = io::Result<Server>>>>>;

@@ -1,4 +1,4 @@
-//! Servers whose clients are served by a protocol each.
+//! Servers with a protocol for each client.
 
 use std::rc::Rc;
 
@@ -7,14 +7,14 @@ use crate::connection::Connection;
 use crate::protocol::{BufferedProtocol, Protocol};
 use crate::transport::{Lent, Own, Receiver};
 
-/// Listens on `address` and has a new protocol, made by `factory`, serve each client.
+/// Listens on `address` and serves each client by a new protocol, which `factory` makes.
 ///
-/// `address` is an [`Endpoint`](crate::Endpoint) or whatever converts into one, or a socket that
-/// listens already. The methods of [`StartServer`] are the keyword arguments.
+/// `address` is an [`Endpoint`](crate::Endpoint) or a value that converts into one, or a socket
+/// that listens already. The methods of [`StartServer`] are the keyword arguments.
 ///
 /// # Errors
 ///
-/// When the address cannot be resolved or listened on.
+/// If the address cannot be resolved or listened on.
 ///
 /// # Panics
 ///
@@ -53,7 +53,7 @@ pub fn create_server<P: Protocol + 'static>(
 ///
 /// # Errors
 ///
-/// When the address cannot be resolved or listened on.
+/// If the address cannot be resolved or listened on.
 ///
 /// # Panics
 ///
@@ -72,7 +72,7 @@ pub fn create_buffered_server<P: BufferedProtocol + 'static>(
 
 fn serve<R: Receiver + 'static>(factory: impl Fn() -> R + 'static) -> Serve {
     Serve::Client(Box::new(move |connection: Rc<Connection>| {
-        // Refused by a closed loop only.
+        // Only a closed loop refuses the call.
         let _ = connection.start(Box::new(factory()));
     }))
 }

@@ -1,4 +1,4 @@
-//! Clients on their way in: their connections get the layers of the server.
+//! New clients, over whose connections the layers of the server are being put.
 
 use std::io;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use super::shared::Client;
 use crate::connection::Connection;
 use crate::io::Io;
 
-/// Starts the task that puts the layers over a connection and then has it served.
+/// Starts the task that puts the layers over a connection and then serves it.
 pub(super) fn enter(server: &Rc<Shared>, io: Io) {
     let entering = Entering::new(server);
     let key = entering.key;
@@ -18,15 +18,15 @@ pub(super) fn enter(server: &Rc<Shared>, io: Io) {
             log::debug!(target: "asyncio", "no connection with {peer}: {error}");
         }
     };
-    // It must not run before the server knows of it.
+    // The task must not run before the server knows it.
     let options = server.task_options().eager_start(false);
-    // Refused by a closed loop only.
+    // Only a closed loop refuses the call.
     if let Ok(task) = server.network().event_loop().spawn(task, options) {
         server.set_client(key, Client::Entering(Some(task.task().clone())));
     }
 }
 
-/// A client that counts as one of the server's and is not served yet, until this is dropped.
+/// A guard for a client that counts as one of the server's and is not served yet.
 struct Entering {
     server: Rc<Shared>,
     key: usize,

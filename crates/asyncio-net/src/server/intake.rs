@@ -15,7 +15,8 @@ use super::shared::CloseAtEnd;
 use super::{Serve, Shared};
 use crate::connect::ConnectedSocket;
 
-/// Where other threads hand sockets to a server; see [`Server::intake`](crate::Server::intake).
+/// The queue by which other threads hand sockets to a server; see
+/// [`Server::intake`](crate::Server::intake).
 ///
 /// Clones are the same intake. It does not keep the server alive.
 ///
@@ -63,7 +64,7 @@ impl Intake {
         Self(Arc::new(Inner { waiting: Mutex::new(waiting), open: AtomicUsize::new(0) }))
     }
 
-    /// Has the server serve a connected socket, soon, on its own thread.
+    /// Hands a connected socket to the server, which serves it on its own thread. Returns at once.
     ///
     /// # Errors
     ///
@@ -101,7 +102,7 @@ impl Intake {
         Ok(())
     }
 
-    /// Whether the server is closed, or its loop.
+    /// Whether the server or its loop is closed.
     ///
     /// # Examples
     ///
@@ -122,10 +123,10 @@ impl Intake {
         self.waiting().is_closed
     }
 
-    /// How many connections the server has: open ones, and handed over ones that it has not taken
-    /// yet.
+    /// The number of the server's connections: open ones, and sockets that were handed over and not
+    /// taken yet.
     ///
-    /// Both may change at any time: it is for choosing the server that has least to do.
+    /// The number may change at any time. Use it to choose the server with the fewest clients.
     ///
     /// # Examples
     ///
@@ -151,7 +152,7 @@ impl Intake {
         self.0.open.store(count, Ordering::Relaxed);
     }
 
-    /// Refuses further sockets, and closes those that have not been taken.
+    /// Refuses further sockets, and closes those that were not taken.
     pub(super) fn close(&self) {
         let mut waiting = self.waiting();
         waiting.is_closed = true;

@@ -38,10 +38,10 @@ use crate::address::Address;
 use crate::waiters::Waiting;
 use asyncio_loop::machinery::at_await;
 
-/// A server: its listening sockets and the connections they accepted.
+/// The handle of a server: its listening sockets, and the connections that they accepted.
 ///
-/// Clones are the same server. Dropping all of them leaves it serving, for as long as the loop
-/// runs.
+/// Clones are handles to the same server. A server whose handles are all dropped goes on serving
+/// for as long as the loop runs.
 ///
 /// # Examples
 ///
@@ -70,7 +70,7 @@ use asyncio_loop::machinery::at_await;
 pub struct Server(Rc<Shared>);
 
 impl Server {
-    /// Starts to accept. Does nothing if it does already, or is closed.
+    /// Starts to accept. Does nothing if the server accepts already, or is closed.
     ///
     /// # Examples
     ///
@@ -89,22 +89,23 @@ impl Server {
         Shared::start(&self.0);
     }
 
-    /// Serves until somebody closes the server, and then until its last connection is gone.
+    /// Serves until the server is closed, and then until its last connection is gone.
     ///
     /// # Errors
     ///
     /// [`NotConnected`](io::ErrorKind::NotConnected) if the server is closed already, and
-    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while somebody else is in `serve_forever`.
+    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while another task is in `serve_forever`.
     ///
     /// # Cancel safety
     ///
-    /// *Cancelling* it, by a timeout or Ctrl-C for instance, closes the server and waits until its
-    /// connections are gone; how long at most is up to the runner's grace period. *Dropping* it
-    /// closes the server, and waits for nobody.
+    /// *Cancelling* it, for example by a timeout or Ctrl-C, closes the server and waits until its
+    /// connections are gone. That wait has no limit of its own, except for the grace period of a
+    /// runner that cancels the task at the end of its run; [`shutdown`](Self::shutdown) has one.
+    /// *Dropping* it closes the server without waiting.
     ///
     /// # From asyncio
     ///
-    /// It returns when the server is closed by somebody else, instead of ending cancelled.
+    /// When other code closes the server, this returns `Ok`; asyncio's ends cancelled.
     ///
     /// # Examples
     ///
@@ -146,7 +147,7 @@ impl Server {
         })
     }
 
-    /// Whether it accepts.
+    /// Whether the server accepts.
     ///
     /// # Examples
     ///
@@ -184,7 +185,7 @@ impl Server {
         self.0.close();
     }
 
-    /// Closes all open connections: what was written is sent.
+    /// Closes all open connections, after queued bytes have been sent.
     ///
     /// # Examples
     ///
@@ -211,7 +212,7 @@ impl Server {
         }
     }
 
-    /// Ends all open connections: what was not sent is dropped.
+    /// Ends all open connections at once; bytes that were not sent are dropped.
     ///
     /// # Examples
     ///
@@ -246,7 +247,7 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// Waiting changes nothing.
+    /// Dropping the future has no effect on the server.
     ///
     /// # Examples
     ///
@@ -268,16 +269,16 @@ impl Server {
         })
     }
 
-    /// Ends the server in an orderly way: stops listening, gives clients until the end of `grace`
-    /// to finish, then cancels what handlers are left and aborts what connections are left. Returns
-    /// when all are gone.
+    /// Ends the server in an orderly way: stops listening, gives clients the time `grace` to
+    /// finish, and then cancels the remaining handlers and aborts the remaining connections.
+    /// Returns when all are gone.
     ///
-    /// Clients that still send although their connection was closed are waited for within `grace`,
-    /// too.
+    /// Within `grace`, this also waits for clients that still send although their connection was
+    /// closed.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it leaves the server closed, and its clients as they are then.
+    /// Dropping the future leaves the server closed, and its clients as they are.
     ///
     /// # Examples
     ///
@@ -313,7 +314,7 @@ impl Server {
         })
     }
 
-    /// The addresses it listens on; none once it is closed.
+    /// The addresses that the server listens on; none once it is closed.
     ///
     /// # Examples
     ///
@@ -332,12 +333,12 @@ impl Server {
         self.0.listeners().iter().map(|listener| listener.address()).collect()
     }
 
-    /// The host and port it listens on: the first one, if there are several.
+    /// The host and port that the server listens on; the first one if there are several.
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) once it is closed, and for a server that has
-    /// no internet socket.
+    /// [`NotConnected`](io::ErrorKind::NotConnected) once the server is closed, and for a server
+    /// that has no internet socket.
     ///
     /// # Examples
     ///
@@ -358,7 +359,7 @@ impl Server {
         first.unwrap_or(&Address::Unnamed).to_inet()
     }
 
-    /// Looks at the listening sockets, for options and the like.
+    /// Calls `look` with each listening socket, for example to set options.
     ///
     /// # Examples
     ///
@@ -383,11 +384,11 @@ impl Server {
         }
     }
 
-    /// [`close`](Self::close)s the server but gives its sockets away, which go on listening, and
-    /// leaves their files: to serve them on another loop, or hand them to the next program. Clients
-    /// that come meanwhile wait.
+    /// Closes the server as [`close`](Self::close) does, but returns its sockets, which go on
+    /// listening, and leaves their files: to serve them on another loop, or to hand them to the
+    /// next program. Clients that connect meanwhile wait.
     ///
-    /// They are non-blocking, and can be given to [`create_server`] as a `TcpListener` or
+    /// The sockets are non-blocking, and can be passed to [`create_server`] as a `TcpListener` or
     /// `UnixListener`.
     ///
     /// # Examples
@@ -418,12 +419,12 @@ impl Server {
         sockets
     }
 
-    /// Where other threads hand sockets to this server, which serves them like those that it
-    /// accepts itself.
+    /// Returns the queue by which other threads hand sockets to this server, which serves them like
+    /// those that it accepts itself.
     ///
-    /// A server that has nothing else to serve listens on [`ServerAddress::nothing`]. What is
-    /// handed over before [`start_serving`](Self::start_serving) waits; what has not been taken
-    /// when the server or its loop is closed is closed.
+    /// A server without other clients listens on [`ServerAddress::nothing`]. Sockets that are
+    /// handed over before [`start_serving`](Self::start_serving) wait. Sockets that were not taken
+    /// when the server or its loop is closed are closed.
     ///
     /// # Examples
     ///
@@ -451,7 +452,7 @@ impl Server {
         Shared::intake(&self.0)
     }
 
-    /// How many connections are open.
+    /// The number of open connections.
     ///
     /// # Examples
     ///

@@ -2,7 +2,7 @@
 
 use crate::stream::DEFAULT_LIMIT;
 
-/// What the methods of [`StartServer`](super::StartServer) set.
+/// The options that the methods of [`StartServer`](super::StartServer) set.
 #[derive(Debug)]
 pub(super) struct Options {
     pub(super) backlog: u32,
@@ -11,13 +11,13 @@ pub(super) struct Options {
     pub(super) keep_alive: bool,
     pub(super) ipv6_only: bool,
     pub(super) start_serving: bool,
-    /// Unless told, the file of a socket that the server made is removed, and no other.
+    /// By default only the file of a socket that the server made is removed.
     pub(super) cleanup_socket: Option<bool>,
     pub(super) replace_socket: bool,
     /// Permissions of the file of a Unix socket.
     pub(super) socket_mode: Option<u32>,
     pub(super) limit: usize,
-    /// So many clients may be connected at once.
+    /// The maximum number of connected clients.
     pub(super) max_connections: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Servers whose clients are served by a coroutine each.
+//! Servers with a handler task for each client.
 
 use std::error::Error;
 use std::panic::Location;
@@ -15,23 +15,23 @@ use crate::fence;
 use crate::stream::{DEFAULT_LIMIT, StreamReader, StreamWriter, streams};
 use crate::transport::Transport;
 
-/// Listens on `address` and has `handler` serve each client, in a task of its own.
+/// Listens on `address` and serves each client by `handler`, in a task of its own.
 ///
-/// `address` is an [`Endpoint`](crate::Endpoint) or whatever converts into one, or a socket that
-/// listens already. The methods of [`StartServer`] are the keyword arguments.
+/// `address` is an [`Endpoint`](crate::Endpoint) or a value that converts into one, or a socket
+/// that listens already. The methods of [`StartServer`] are the keyword arguments.
 ///
-/// A handler that fails or panics is reported to the loop's exception handler, with the peer's
-/// address, and its connection is closed; the server goes on. When a handler returns, its
-/// connection is closed.
+/// When a handler returns, its connection is closed. If it fails or panics, the loop's exception
+/// handler gets a report with the peer's address, the connection is closed, and the server goes on.
 ///
-/// A closure whose last line is `Ok(())` has to say of which error: `Ok::<_, std::io::Error>(())`.
+/// A closure whose last line is `Ok(())` has to name the error's type: `Ok::<_,
+/// std::io::Error>(())`.
 ///
-/// The handler runs for many connections at a time, so it is an `AsyncFn`: what it counts or
-/// collects is in a `Cell` or `RefCell`.
+/// The handler runs for many connections at a time, so it is an `AsyncFn`: state that it changes
+/// has to be in a `Cell` or `RefCell`.
 ///
 /// # Errors
 ///
-/// When the address cannot be resolved or listened on.
+/// If the address cannot be resolved or listened on.
 ///
 /// # Panics
 ///
@@ -114,7 +114,7 @@ where
     let serving = Serving(connection.clone());
     let handler = handler.clone();
     let task = async move {
-        // Made here, so that the task has no room for them besides the handler's own.
+        // The streams are made here, so that the task holds them once, in the handler's future.
         let (reader, writer) = serving.streams();
         let Some(future) = serving.report_panic(|| handler(reader, writer)) else { return };
         match (CatchPanic { future }.await).map(R::failure) {
@@ -123,15 +123,15 @@ where
             Ok(None) => {}
         }
     };
-    // It must not run before the server knows of it.
+    // The task must not run before the server knows it.
     let options = TaskOptions::new().site(site).eager_start(false);
-    // Refused by a closed loop only.
+    // Only a closed loop refuses the call.
     if let Ok(task) = connection.network().event_loop().spawn(task, options) {
         connection.set_task(task.task().clone());
     }
 }
 
-/// A client is being served, until this is dropped.
+/// A guard: the client is being served until it is dropped.
 struct Serving(Rc<Connection>);
 
 impl Serving {
@@ -140,7 +140,7 @@ impl Serving {
         streams(self.0.clone(), limit)
     }
 
-    /// A handler may panic before it gives a future.
+    /// A handler may panic before it returns a future.
     fn report_panic<F>(&self, call: impl FnOnce() -> F) -> Option<F> {
         let report = |panic: fence::Panic| report(&self.0, |context| panic.describe(context));
         fence::call(call).map_err(report).ok()
@@ -150,7 +150,7 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         if !self.0.has_streams() {
-            // It never started.
+            // The handler never started.
             self.0.close();
         }
         if let Some(server) = self.0.server() {
@@ -160,7 +160,7 @@ impl Drop for Serving {
 }
 
 pin_project! {
-    /// A future whose panic is its output.
+    /// A future that returns a panic as its output.
     struct CatchPanic<F> {
         #[pin]
         future: F,
@@ -179,7 +179,7 @@ impl<F: Future> Future for CatchPanic<F> {
     }
 }
 
-/// What a client's handler may return: nothing, or a result.
+/// The types that a client's handler may return: `()` or a `Result`.
 ///
 /// # Examples
 ///
@@ -225,7 +225,7 @@ mod sealed {
     impl<T, E> Sealed for Result<T, E> {}
 }
 
-/// Tells the loop's exception handler that a client was not served to the end.
+/// Reports to the loop's exception handler that a client was not served to the end.
 #[cold]
 fn report(connection: &Rc<Connection>, how: impl FnOnce(ErrorContext) -> ErrorContext) {
     let transport = Transport(connection.clone());

@@ -21,14 +21,14 @@ use crate::network::Network;
 use crate::transport::ProtocolsTask;
 use crate::waiters::{Awaited, Place, WaiterSet};
 
-/// The use of a new connection.
+/// The way to serve a new connection.
 pub(crate) enum Serve {
     Client(Box<dyn Fn(Rc<Connection>)>),
     Acceptor(HandOver),
 }
 
 pub(crate) struct Shared {
-    /// The call that made the server.
+    /// The place of the call that made the server.
     site: &'static Location<'static>,
     network: Rc<Network>,
     pub(super) options: Options,
@@ -38,21 +38,22 @@ pub(crate) struct Shared {
     /// The context of the task that made the server; `None` while it is dropped.
     context: Option<Context>,
     listeners: RefCell<Vec<Rc<dyn Listening>>>,
-    /// Made when it is asked for.
+    /// Made at the first call of `Server::intake`.
     intake: OnceCell<Intake>,
-    /// By number: clients with an open connection, and clients whose handler has not ended.
+    /// The clients by their numbers: those with an open connection, and those whose handler has not
+    /// ended.
     clients: RefCell<Slab<Client>>,
     /// The number of clients with an open connection.
     open: Cell<usize>,
-    /// Tasks that accept again when a client has gone.
+    /// Tasks that accept again when a client has disconnected.
     full: RefCell<Vec<Waker>>,
-    /// So many sockets are closed, and their other sides go on sending.
+    /// The number of closed sockets whose peers go on sending.
     lingering: Cell<usize>,
     protocols_task: ProtocolsTask,
     state: Cell<State>,
     /// `serve_forever` has been called.
     is_forever: Cell<bool>,
-    /// Who waits for the end of the server, or of its handlers.
+    /// The tasks that wait for the end of the server or of its handlers.
     waiters: WaiterSet,
 }
 
@@ -63,13 +64,13 @@ pub(super) enum State {
     Closed,
 }
 
-/// A connection that was accepted.
+/// An accepted connection.
 pub(super) enum Client {
-    /// Its layers are being put over it, by a task.
+    /// A task is putting the layers over the connection.
     Entering(Option<TaskRef>),
-    /// The handler keeps it, or a task that the handler gave it to.
+    /// The handler owns the connection, or a task that the handler gave it to.
     Stream(Weak<Connection>),
-    /// The server keeps it for its protocol.
+    /// The server keeps the connection for its protocol.
     Protocol(Rc<Connection>),
 }
 
@@ -83,7 +84,7 @@ impl Client {
     }
 }
 
-/// A task of a server holds this: when the loop drops the task, the server is closed.
+/// A guard in a task of a server: when the loop drops the task, the server is closed.
 pub(super) struct CloseAtEnd(pub(super) Rc<Shared>);
 
 impl Drop for CloseAtEnd {
@@ -96,7 +97,8 @@ impl Drop for CloseAtEnd {
     }
 }
 
-/// The last reference may be dropped by any client, and the handler is the user's.
+/// Any client may drop the last reference, and the handler is code of the user, so it is dropped
+/// behind a fence.
 impl Drop for Shared {
     fn drop(&mut self) {
         if self.state.get() == State::Bound {
@@ -141,7 +143,7 @@ impl Shared {
     pub(super) fn start(this: &Rc<Self>) {
         if this.state.get() == State::Bound {
             this.state.set(State::Serving);
-            // A loop that is closed has the server closed at once.
+            // On a closed loop the server is closed at once.
             for listener in this.listeners() {
                 listener.start(this);
             }
@@ -160,12 +162,13 @@ impl Shared {
             intake.close();
         }
         self.wake_accepting();
-        // Without clients, the protocols' task ends.
+        // If there are no clients, the protocols' task ends.
         self.protocols_task.wake();
         self.wake_if_over();
     }
 
-    /// Reports, in debug mode, that it had to be closed. `message` says what became of it.
+    /// Reports, in debug mode, that the server was not closed by the program. `message` says how it
+    /// ended.
     fn report_unclosed(&self, message: &'static str) {
         let addresses = || self.listeners().iter().map(|one| one.address()).collect::<Vec<_>>();
         self.network.event_loop().report_unclosed(message, Some(self.site), |context| {
@@ -175,7 +178,7 @@ impl Shared {
         });
     }
 
-    /// The call that made the server.
+    /// The place of the call that made the server.
     pub(crate) fn site(&self) -> &'static Location<'static> {
         self.site
     }
@@ -188,7 +191,7 @@ impl Shared {
         self.listeners.take()
     }
 
-    /// The queue of connections from other threads.
+    /// The queue of sockets from other threads.
     pub(super) fn intake(this: &Rc<Self>) -> Intake {
         let make = || {
             let intake = Intake::new();
@@ -213,8 +216,8 @@ impl Shared {
         }
     }
 
-    /// Has a client that was admitted served. If a factory of the user panics, only this connection
-    /// is closed.
+    /// Serves a client that was admitted. If a factory of the user panics, only this connection is
+    /// closed.
     pub(super) fn serve(this: &Rc<Self>, key: usize, connection: Rc<Connection>) {
         connection.join(this.clone(), key as u32);
         let Some(Serve::Client(serve)) = &this.serve else { return };
@@ -226,21 +229,21 @@ impl Shared {
         }
     }
 
-    /// Takes a new client into the list; returns its number.
+    /// Adds a new client to the list; returns its number.
     pub(super) fn admit(&self, client: Client) -> usize {
         let key = self.clients.borrow_mut().insert(client);
         self.set_open(self.open.get() + 1);
         key
     }
 
-    /// Replaces what is known of a client.
+    /// Replaces the state of a client.
     pub(super) fn set_client(&self, key: usize, client: Client) {
         if let Some(place) = self.clients.borrow_mut().get_mut(key) {
             *place = client;
         }
     }
 
-    /// A client is gone before it was served.
+    /// Removes a client that disconnected before it was served.
     pub(super) fn turn_away(&self, key: usize) {
         let client = self.clients.borrow_mut().try_remove(key);
         drop(client);
@@ -248,7 +251,7 @@ impl Shared {
         self.wake_if_over();
     }
 
-    /// Cancels the tasks that put layers over connections, which closes these.
+    /// Cancels the tasks that put layers over connections, which closes those connections.
     pub(super) fn cancel_entering(&self) {
         let task = |(_, client): (usize, &Client)| match client {
             Client::Entering(task) => task.clone(),
@@ -263,7 +266,8 @@ impl Shared {
         self.open.get()
     }
 
-    /// Whether there are as many clients as there may be. The task of `cx` is woken when one goes.
+    /// Whether the maximum number of clients is reached. The task of `cx` is woken when one
+    /// disconnects.
     pub(super) fn is_full(&self, cx: &task::Context<'_>) -> bool {
         let is_full = self.open.get() >= self.options.max_connections;
         if is_full {
@@ -301,7 +305,7 @@ impl Shared {
         }
     }
 
-    /// The connection of this number, if it is kept for its protocol.
+    /// The connection with this number, if it is kept for its protocol.
     #[inline]
     pub(crate) fn protocol(&self, key: u32) -> Option<Rc<Connection>> {
         match self.clients.borrow().get(key as usize) {
@@ -319,14 +323,14 @@ impl Shared {
         self.clients.borrow().iter().filter_map(protocol).collect()
     }
 
-    /// A client's connection has been closed. Called once for each.
+    /// Notes that a client's connection was closed. Called once for each client.
     pub(crate) fn connection_closed(&self, connection: &Connection) {
         self.set_open(self.open.get() - 1);
         self.forget_if_gone(connection);
         self.wake_if_over();
     }
 
-    /// The task that serves a client has ended.
+    /// Notes that the task that serves a client has ended.
     pub(crate) fn handler_ended(&self, connection: &Connection) {
         drop(connection.take_task());
         self.forget_if_gone(connection);
@@ -341,16 +345,17 @@ impl Shared {
         }
     }
 
-    /// Cancels the tasks of the handlers, and what they await.
+    /// Cancels the tasks of the handlers, and the tasks that they await.
     pub(super) fn cancel_handlers(&self) {
-        // The task of a protocol is the loop's, and ends with its connection.
+        // The task of a protocol belongs to the loop, and ends with its connection.
         let clients = self.clients();
         let handlers = clients.iter().filter(|client| !client.has(HAS_PROTOCOL));
         let handlers: Vec<_> = handlers.filter_map(|client| client.task()).collect();
         cancel_all(handlers, &CancelReason::new("the server is shut down"));
     }
 
-    /// Options of a task that serves for the server, in a copy of the context it was made in.
+    /// Options of a task that works for the server, in a copy of the context in which the server
+    /// was made.
     pub(crate) fn task_options(&self) -> TaskOptions {
         let options = TaskOptions::new().hidden();
         match &self.context {
@@ -359,9 +364,9 @@ impl Shared {
         }
     }
 
-    /// Runs `future` as a part of the server, until it is done or the loop is closed.
+    /// Runs `future` as a task of the server, until it is done or the loop is closed.
     pub(super) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
-        // On a closed loop nothing runs any more.
+        // A closed loop refuses the task.
         let _ = self.network.event_loop().spawn(future, self.task_options());
     }
 
@@ -395,12 +400,12 @@ impl Shared {
         self.state.get() == State::Closed
     }
 
-    /// The server is closed and its connections are gone.
+    /// Whether the server is closed and its connections are gone.
     fn is_over(&self) -> bool {
         self.state.get() == State::Closed && self.open.get() == 0
     }
 
-    /// The server is over, and the tasks of its clients have ended.
+    /// Whether the server is over, and the tasks of its clients have ended.
     fn is_idle(&self) -> bool {
         self.is_over() && self.clients.borrow().is_empty() && self.lingering.get() == 0
     }

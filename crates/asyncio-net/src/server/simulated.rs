@@ -16,7 +16,7 @@ use crate::address::Address;
 use crate::io::Io;
 use crate::sockets::{Incoming, ListenOptions, Sockets};
 
-/// Listens at one address.
+/// Listens on one address.
 pub(super) fn listen(
     sockets: &dyn Sockets,
     address: &Address,
@@ -68,7 +68,7 @@ impl Listening for Simulated {
         self.incoming.close();
     }
 
-    /// There is no descriptor to give away.
+    /// A simulated socket has no descriptor to give away.
     fn take_fd(&self) -> Option<OwnedFd> {
         self.close();
         None

@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::error::explain;
 use crate::socket_file::{InUse, SocketFile, bind};
 
-/// A socket that listens at `path`, and its file, if the server is to remove that.
+/// Makes a socket that listens at `path`. Returns its file too, if the server has to remove it.
 pub(super) fn listen_on(
     address: &Address,
     options: &Options,
@@ -20,10 +20,10 @@ pub(super) fn listen_on(
     let listen = || {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         bind(&socket, address, InUse::replaced_if(options.replace_socket))?;
-        // If it does not listen, its file goes.
+        // If `listen` fails, the file is removed.
         let file = SocketFile::of(address)?;
         if let (Some(mode), Some(path)) = (options.socket_mode, address.as_path()) {
-            // Nobody can connect before it listens.
+            // No client can connect before the socket listens.
             fs::set_permissions(path, Permissions::from_mode(mode))?;
         }
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;

@@ -16,8 +16,8 @@ use crate::endpoint::Endpoint;
 use crate::error::explain;
 use crate::resolve::{Family, resolve};
 
-/// The address that [`sock_connect`] connects to: an [`Endpoint`] (and whatever can be one), or any
-/// [`Address`].
+/// The address that [`sock_connect`] connects to: an [`Endpoint`] or a value that converts into
+/// one, or any [`Address`].
 ///
 /// # Examples
 ///
@@ -29,9 +29,9 @@ use crate::resolve::{Family, resolve};
 /// ```
 #[derive(Debug)]
 pub enum SockTarget {
-    /// To be resolved.
+    /// An endpoint to resolve.
     Endpoint(Endpoint),
-    /// Known.
+    /// A known address.
     Address(Address),
 }
 
@@ -59,8 +59,8 @@ impl From<&Path> for SockTarget {
 ///
 /// # Errors
 ///
-/// The system's, with the address; if a transport uses the socket; in debug mode, if the socket is
-/// blocking.
+/// The system's error, with the address. An error if a transport uses the socket, and in debug
+/// mode, if the socket is blocking.
 ///
 /// # Panics
 ///
@@ -68,7 +68,8 @@ impl From<&Path> for SockTarget {
 ///
 /// # Cancel safety
 ///
-/// The socket stays usable: the system goes on connecting, and a second call waits for that.
+/// Dropping the future leaves the socket usable: the system goes on connecting, and a second call
+/// waits for that.
 ///
 /// # Examples
 ///
@@ -125,7 +126,7 @@ async fn connect(socket: &impl Pollable, address: &SocketAddrAny) -> io::Result<
     let attempt = |_: &mut Context<'_>| Poll::Ready(rustix::net::connect(socket, address));
     match poll_fn(|cx| share.poll(cx, attempt)).await {
         Ok(()) => return Ok(()),
-        // The latter: an earlier call was given up.
+        // The socket is connecting already, because an earlier call was dropped.
         Err(Errno::INPROGRESS | Errno::ALREADY) => {}
         Err(error) => return Err(error.into()),
     }
@@ -133,13 +134,14 @@ async fn connect(socket: &impl Pollable, address: &SocketAddrAny) -> io::Result<
     Ok(sockopt::socket_error(socket)??)
 }
 
-/// Accepts a connection: its socket, which is non-blocking, and the peer's address.
+/// Accepts a connection. Returns its socket, which is non-blocking, and the peer's address.
 ///
-/// Give the socket its type: by `TcpStream::from`, for example.
+/// Convert the socket into its type, for example by `TcpStream::from`.
 ///
 /// # Errors
 ///
-/// The system's; if a transport uses the socket; in debug mode, if the socket is blocking.
+/// The system's errors. An error if a transport uses the socket, and in debug mode, if the socket
+/// is blocking.
 ///
 /// # Panics
 ///
@@ -147,7 +149,7 @@ async fn connect(socket: &impl Pollable, address: &SocketAddrAny) -> io::Result<
 ///
 /// # Cancel safety
 ///
-/// Nothing is lost: a connection that was not accepted stays with the listener.
+/// Dropping the future loses no connection: one that was not accepted stays with the listener.
 ///
 /// # Examples
 ///
@@ -174,7 +176,8 @@ pub fn sock_accept(socket: &impl Pollable) -> impl Future<Output = io::Result<(S
     })
 }
 
-/// In one step, so that a child that another thread starts meanwhile does not inherit it.
+/// The flags are set in the same step, so that a child that another thread starts meanwhile does
+/// not inherit the socket.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 fn accept(socket: BorrowedFd<'_>) -> rustix::io::Result<(OwnedFd, Option<SocketAddrAny>)> {
     use rustix::net::SocketFlags;

@@ -1,8 +1,8 @@
 //! Operations that wait for the same descriptor and direction.
 //!
 //! The poller wakes one task for each direction. An operation that waits alone registers its own
-//! task. Where several wait, a waker of the line is registered, which wakes them all, and each
-//! tries again.
+//! task. If several wait, a waker of the line is registered. It wakes all of them, and each tries
+//! again.
 
 use std::cell::RefCell;
 use std::os::fd::RawFd;
@@ -15,7 +15,8 @@ use asyncio_loop::{Direction, LoopRef, LoopWaker, try_running_loop};
 
 use crate::fence;
 
-/// The lines of a loop, by the number of the descriptor: the line of readers, then of writers.
+/// The lines of a loop, by the number of the descriptor: the line of readers, then the line of
+/// writers.
 #[derive(Default)]
 pub(super) struct Lines(RefCell<Vec<[WaitList<LoopWaker>; 2]>>);
 
@@ -48,7 +49,7 @@ impl Place {
         Self { lines: event_loop.local(), fd, direction, key: None }
     }
 
-    /// Stands in line with the task of `cx`. Returns whether it is the only one.
+    /// Puts the task of `cx` in line. Returns whether it is the only one.
     pub(super) fn stand(&mut self, cx: &Context<'_>) -> bool {
         let waker = LoopWaker::from_context(cx);
         let (replaced, alone) = self.lines.with(self.fd, self.direction, |line| {
@@ -56,12 +57,12 @@ impl Place {
             self.key = Some(line.push(waker));
             (replaced, line.len() == 1)
         });
-        // Dropped out here: it may be foreign, and do anything.
+        // The waker is dropped with nothing borrowed, because a foreign waker may run any code.
         drop(replaced);
         alone
     }
 
-    /// A waker for all that stand in line.
+    /// A waker for all tasks in line.
     pub(super) fn waker_of_all(&self) -> Waker {
         Arc::new(WakeAll { fd: self.fd, direction: self.direction }).into()
     }
@@ -75,7 +76,7 @@ impl Drop for Place {
     }
 }
 
-/// Wakes a line. The poller calls it, in the loop that it belongs to.
+/// Wakes a line. The poller calls this on the thread of the line's loop.
 struct WakeAll {
     fd: RawFd,
     direction: Direction,

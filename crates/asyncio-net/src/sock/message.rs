@@ -16,13 +16,14 @@ use crate::control::{self, Credentials};
 /// Sends one message, with descriptors if the socket is a Unix one, and returns the number of bytes
 /// sent.
 ///
-/// A stream socket may take a part of the bytes; the descriptors have left with the first of them.
+/// A stream socket may take only a part of the bytes; the descriptors are sent with the first of
+/// them.
 ///
 /// # Errors
 ///
-/// The system's; if a transport uses the socket; in debug mode, if the socket is blocking.
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) for descriptors without a byte on a stream socket,
-/// which would be lost.
+/// The system's errors. An error if a transport uses the socket, and in debug mode, if the socket
+/// is blocking. [`InvalidInput`](io::ErrorKind::InvalidInput) for descriptors without a byte on a
+/// stream socket, which would be lost.
 ///
 /// # Panics
 ///
@@ -30,11 +31,11 @@ use crate::control::{self, Credentials};
 ///
 /// # Cancel safety
 ///
-/// Dropped while it waits, it has sent nothing.
+/// A future that is dropped while it waits has sent nothing.
 ///
 /// # From asyncio
 ///
-/// It has nothing of the kind: there, `socket.sendmsg` of Python would block.
+/// asyncio has no such function; Python's `socket.sendmsg` would block.
 ///
 /// # Examples
 ///
@@ -68,7 +69,7 @@ pub fn sock_sendmsg<'a>(socket: &'a impl Pollable, bytes: &'a [u8]) -> SendMessa
     SendMessage { socket: socket.as_fd(), bytes, descriptors: Vec::new(), address: None }
 }
 
-/// A message that is sent when it is awaited. [`sock_sendmsg`] gives it.
+/// The builder that [`sock_sendmsg`] returns. Awaiting it sends the message.
 #[must_use = "nothing is sent before `.await`"]
 pub struct SendMessage<'a> {
     socket: BorrowedFd<'a>,
@@ -78,7 +79,7 @@ pub struct SendMessage<'a> {
 }
 
 impl<'a> SendMessage<'a> {
-    /// Sends a copy of this descriptor, too.
+    /// Adds a descriptor; the receiver gets a copy of it.
     ///
     /// # Examples
     ///
@@ -88,7 +89,7 @@ impl<'a> SendMessage<'a> {
         self
     }
 
-    /// The receiver, for a socket that is not connected.
+    /// Sets the receiver's address, for a socket that is not connected.
     ///
     /// # Examples
     ///
@@ -147,8 +148,8 @@ impl fmt::Debug for SendMessage<'_> {
 /// Receives one message of up to `count` bytes, with the descriptors and the credentials that come
 /// with it.
 ///
-/// The caller decides how much is wanted, and is told what did not fit. Credentials come if the
-/// socket has `SO_PASSCRED` (`rustix::net::sockopt::set_socket_passcred`), on Linux.
+/// Flags in the [`Message`] say if bytes or descriptors did not fit. Credentials come if the socket
+/// has `SO_PASSCRED` (`rustix::net::sockopt::set_socket_passcred`), on Linux.
 ///
 /// # Errors
 ///
@@ -160,7 +161,7 @@ impl fmt::Debug for SendMessage<'_> {
 ///
 /// # Cancel safety
 ///
-/// Nothing is lost: a message that was not received stays in the socket.
+/// Dropping the future loses no message: one that was not received stays in the socket.
 ///
 /// # Examples
 ///
@@ -185,7 +186,7 @@ pub fn sock_recvmsg(socket: &impl Pollable, count: usize) -> ReceiveMessage<'_> 
     ReceiveMessage { socket: socket.as_fd(), count, most: 0 }
 }
 
-/// A message that is received when it is awaited. [`sock_recvmsg`] gives it.
+/// The builder that [`sock_recvmsg`] returns. Awaiting it receives a message.
 #[derive(Debug)]
 #[must_use = "nothing is received before `.await`"]
 pub struct ReceiveMessage<'a> {
@@ -194,7 +195,7 @@ pub struct ReceiveMessage<'a> {
     most: usize,
 }
 
-/// A message and what came with it.
+/// A message, with the descriptors and credentials that came with it.
 ///
 /// # Examples
 ///
@@ -204,20 +205,20 @@ pub struct ReceiveMessage<'a> {
 pub struct Message {
     /// The bytes; empty at the end of a stream.
     pub data: Bytes,
-    /// The descriptors, which are closed in children that are started.
+    /// The descriptors. Child processes do not inherit them.
     pub descriptors: Vec<OwnedFd>,
     /// The sending process, if the socket has `SO_PASSCRED`.
     pub credentials: Option<Credentials>,
     /// The sender's address.
     pub sender: Address,
-    /// Whether a datagram was longer than `count` bytes; its rest is lost.
+    /// Whether the datagram was longer than `count` bytes, so that its rest is lost.
     pub is_cut: bool,
-    /// Whether more descriptors came than were wanted; the system has closed them.
+    /// Whether more descriptors came than were allowed; the system has closed the extra ones.
     pub lost_descriptors: bool,
 }
 
 impl<'a> ReceiveMessage<'a> {
-    /// Receives up to so many descriptors. The default is none: those that come are closed.
+    /// Receives up to `most` descriptors. The default is 0: descriptors that come are closed.
     ///
     /// # Examples
     ///

@@ -1,8 +1,8 @@
-//! Operations on sockets that the caller keeps: `loop.sock_*`.
+//! Operations on the caller's own sockets: `loop.sock_*`.
 //!
-//! Each tries at once, and waits with the poller only if that would have blocked. The socket has to
-//! be non-blocking. A descriptor that a transport uses is refused. Several operations may wait for
-//! one socket: each is served in the end.
+//! Each operation tries its system call at once, and waits with the poller only if the call would
+//! have blocked. The socket has to be non-blocking. A descriptor that a transport uses is refused.
+//! Several operations may wait for one socket; all are completed in the end.
 
 mod connect;
 mod line;

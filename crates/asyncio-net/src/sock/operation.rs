@@ -12,7 +12,7 @@ use rustix::fs::{OFlags, fcntl_getfl};
 
 use super::line::Place;
 
-/// A socket in the care of the running loop, for the time of one operation.
+/// A socket that the running loop watches for the time of one operation.
 pub(crate) struct Operation<'fd> {
     event_loop: LoopRef,
     direction: Direction,
@@ -49,7 +49,7 @@ impl<'fd> Operation<'fd> {
         }
     }
 
-    /// Waits until the poller says that a call is worth a try.
+    /// Waits until the poller says that a call may succeed.
     fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         if try_running_loop().is_ok_and(|running| running != self.event_loop) {
             let text = "an operation on a socket that was begun in another loop";

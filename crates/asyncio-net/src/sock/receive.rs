@@ -8,15 +8,15 @@ use rustix::net::{RecvFlags, recv, recvfrom};
 use super::operation::operate;
 use crate::address::Address;
 
-/// Receives what is there, up to `count` bytes; empty at the end of the stream.
+/// Receives the available bytes, up to `count`, and waits if there are none. The result is empty at
+/// the end of the stream.
 ///
-/// The caller decides how much is wanted: the rest of a stream stays in the socket, the rest of a
-/// longer datagram is lost.
+/// Further bytes of a stream stay in the socket. The rest of a longer datagram is lost.
 ///
 /// # Errors
 ///
-/// The system's; if a transport uses the socket; in debug mode, if the socket is blocking; if it is
-/// polled in another loop than before.
+/// The system's errors. An error if a transport uses the socket, if the future is polled in another
+/// loop than before, and in debug mode, if the socket is blocking.
 ///
 /// # Panics
 ///
@@ -24,7 +24,7 @@ use crate::address::Address;
 ///
 /// # Cancel safety
 ///
-/// Nothing is lost: what was not received stays in the socket.
+/// Dropping the future loses no bytes: those that were not received stay in the socket.
 ///
 /// # Examples
 ///
@@ -50,8 +50,8 @@ pub fn sock_recv(socket: &impl Pollable, count: usize) -> impl Future<Output = i
     })
 }
 
-/// Receives into `buffer` and returns how many bytes; 0 at the end of the stream. The rest of a
-/// longer datagram is lost.
+/// Receives into `buffer` and returns the number of bytes; 0 at the end of the stream. The rest of
+/// a longer datagram is lost.
 ///
 /// # Errors
 ///
@@ -94,7 +94,8 @@ pub fn sock_recv_into(
     })
 }
 
-/// Receives one datagram and its sender. The rest of a datagram longer than `count` bytes is lost.
+/// Receives one datagram. Returns it with its sender. The rest of a datagram longer than `count`
+/// bytes is lost.
 ///
 /// # Errors
 ///

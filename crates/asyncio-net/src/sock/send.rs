@@ -8,12 +8,12 @@ use super::operation::operate;
 use crate::address::Address;
 use crate::sigpipe::{self, NO_SIGPIPE};
 
-/// Sends all of `bytes`, however often the socket would block.
+/// Sends all of `bytes`, and waits whenever the socket would block.
 ///
 /// # Errors
 ///
-/// The system's; nobody knows then how much was sent. If a transport uses the socket; in debug
-/// mode, if the socket is blocking.
+/// The system's errors; the number of sent bytes is unknown then. An error if a transport uses the
+/// socket, and in debug mode, if the socket is blocking.
 ///
 /// # Panics
 ///
@@ -21,7 +21,7 @@ use crate::sigpipe::{self, NO_SIGPIPE};
 ///
 /// # Cancel safety
 ///
-/// Dropped while it waits, it has sent an unknown part of the bytes.
+/// A future that is dropped while it waits has sent an unknown part of the bytes.
 ///
 /// # Examples
 ///
@@ -59,7 +59,7 @@ pub fn sock_sendall(socket: &impl Pollable, bytes: &[u8]) -> impl Future<Output 
     })
 }
 
-/// Sends one datagram to `address`, and returns how much of it was sent.
+/// Sends one datagram to `address`, and returns the number of bytes sent.
 ///
 /// # Errors
 ///
@@ -71,7 +71,7 @@ pub fn sock_sendall(socket: &impl Pollable, bytes: &[u8]) -> impl Future<Output 
 ///
 /// # Cancel safety
 ///
-/// Dropped while it waits, it has sent nothing.
+/// A future that is dropped while it waits has sent nothing.
 ///
 /// # Examples
 ///

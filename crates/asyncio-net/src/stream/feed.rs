@@ -11,8 +11,8 @@ use super::StreamReader;
 use crate::error::SharedError;
 use crate::io::ByteSource;
 
-/// Makes a [`StreamReader`] whose bytes come from your own hand: for tests, and for protocols that
-/// offer part of what they receive as a stream.
+/// Makes a [`StreamReader`] with a [`StreamFeeder`] that supplies its bytes: for tests, and for
+/// protocols that offer a part of their input as a stream.
 ///
 /// # Examples
 ///
@@ -28,7 +28,7 @@ pub fn feed_reader() -> (StreamFeeder, StreamReader) {
     (StreamFeeder(feed.clone()), StreamReader::new(feed))
 }
 
-/// As [`feed_reader`], with another limit.
+/// Does the same as [`feed_reader`], with the reader's limit in bytes.
 ///
 /// # Panics
 ///
@@ -49,7 +49,7 @@ pub fn feed_reader_with_limit(limit: usize) -> (StreamFeeder, StreamReader) {
     (StreamFeeder(feed.clone()), StreamReader::with_limit(feed, limit))
 }
 
-/// Feeds a [`StreamReader`] by hand; see [`feed_reader`].
+/// Supplies the bytes of a [`StreamReader`]; see [`feed_reader`].
 ///
 /// Dropping it ends the stream, as [`feed_eof`](Self::feed_eof) does.
 ///
@@ -67,7 +67,7 @@ pub fn feed_reader_with_limit(limit: usize) -> (StreamFeeder, StreamReader) {
 pub struct StreamFeeder(Rc<Feed>);
 
 impl StreamFeeder {
-    /// Adds bytes. There is no limit to what is kept for a reader that does not read.
+    /// Adds bytes. The number of bytes that wait for a slow reader is not limited.
     ///
     /// # Examples
     ///
@@ -101,7 +101,7 @@ impl StreamFeeder {
         self.0.wake();
     }
 
-    /// Makes the read that waits, and all later ones that need more bytes, fail with this error.
+    /// Makes the waiting read, and all later reads that need more bytes, fail with this error.
     ///
     /// # Examples
     ///

@@ -26,8 +26,8 @@ impl Read for StreamReader {
     }
 }
 
-/// A write leaves at once, since hyper collects small pieces by itself, and waits above the
-/// high-water mark; flushing waits until everything has left; shutting down is
+/// A write is sent at once, since hyper collects small pieces by itself, and waits above the
+/// high-water mark; flushing waits until everything has been sent; shutting down is
 /// [`write_eof`](StreamWriter::write_eof).
 impl Write for StreamWriter {
     fn poll_write(

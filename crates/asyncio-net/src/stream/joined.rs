@@ -1,4 +1,4 @@
-//! Both halves of a connection in one.
+//! `JoinedStream`: both halves of a connection in one value.
 
 use std::io;
 use std::panic::Location;
@@ -12,23 +12,23 @@ use crate::connection::Connection;
 use crate::network::Network;
 use asyncio_loop::machinery::at_await;
 
-/// A reader and a writer in one, as other crates want it: TLS, HTTP, web sockets.
+/// A reader and a writer in one value, as crates for TLS, HTTP or web sockets require it.
 ///
 /// It has the traits of `futures-io`, `hyper::rt` and `tokio::io`, with the features `futures-io`,
 /// `hyper` and `tokio`, both to read and to write. Writing keeps to the high-water mark; flushing
-/// waits until everything has left; shutting down, or closing, is
-/// [`write_eof`](StreamWriter::write_eof). Dropping it closes the connection, after what was
-/// written has been sent.
+/// waits until everything has been sent; shutting down, or closing, is
+/// [`write_eof`](StreamWriter::write_eof). Dropping it closes the connection, after written bytes
+/// have been sent.
 ///
-/// Nothing here is `Send`: a crate that spawns tasks of its own on other threads cannot be given
-/// it.
+/// It is not `Send`, so it cannot be passed to a crate that spawns tasks on other threads.
+/// `ThreadsafeStream` (feature `send`) can.
 ///
 /// It is made by [`StreamReader::join`], or from a socket of the standard library, and can be taken
 /// apart again.
 ///
 /// # From asyncio
 ///
-/// There is none there; a pair of reader and writer is passed around.
+/// asyncio passes a pair of reader and writer.
 ///
 /// # Examples
 ///
@@ -60,12 +60,12 @@ impl JoinedStream {
         Self { reader, writer }
     }
 
-    /// A stream over a connected TCP or Unix socket of the standard library, or one that was
-    /// accepted elsewhere. The socket is made non-blocking.
+    /// Makes a stream of a connected TCP or Unix socket of the standard library, or of a socket
+    /// that was accepted elsewhere. The socket is made non-blocking.
     ///
     /// # Errors
     ///
-    /// The system's, if the socket is of no use.
+    /// The system's error if the socket cannot be used.
     ///
     /// # Panics
     ///
@@ -96,15 +96,15 @@ impl JoinedStream {
         Ok(Self::new(reader, writer))
     }
 
-    /// Gives the socket back, blocking as the standard library has it, and what was received and
-    /// not yet read. Waits until everything that was written has left.
+    /// Returns the socket, blocking, as the standard library expects it, and the bytes that were
+    /// received and not yet read. Waits until everything that was written has been sent.
     ///
     /// # Errors
     ///
-    /// The error of the connection; [`Unsupported`](io::ErrorKind::Unsupported) when it has no
-    /// socket of its own; [`InvalidInput`](io::ErrorKind::InvalidInput) when reader and writer are
-    /// of different connections; [`NotConnected`](io::ErrorKind::NotConnected) once it is closed.
-    /// The connection is closed then.
+    /// The error of the connection; [`Unsupported`](io::ErrorKind::Unsupported) if the connection
+    /// has no socket of its own; [`InvalidInput`](io::ErrorKind::InvalidInput) if reader and writer
+    /// belong to different connections; [`NotConnected`](io::ErrorKind::NotConnected) once the
+    /// connection is closed. After an error the connection is closed.
     ///
     /// # Cancel safety
     ///
@@ -137,8 +137,8 @@ impl JoinedStream {
         })
     }
 
-    /// Gives the socket back, non-blocking, and what was received and not yet read. Waits until
-    /// everything that was written has left.
+    /// Returns the socket, non-blocking, and the bytes that were received and not yet read. Waits
+    /// until everything that was written has been sent.
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ impl JoinedStream {
     ///
     /// # Cancel safety
     ///
-    /// As there.
+    /// As [`into_std`](Self::into_std).
     ///
     /// # Examples
     ///
@@ -223,7 +223,7 @@ impl JoinedStream {
         &self.writer
     }
 
-    /// Both halves, to be used by different tasks.
+    /// Takes the stream apart into its halves, for example for two tasks.
     ///
     /// # Examples
     ///

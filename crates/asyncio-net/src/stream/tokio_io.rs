@@ -32,8 +32,8 @@ impl AsyncBufRead for StreamReader {
     }
 }
 
-/// A write waits above the high-water mark; flushing waits until everything has left; shutting down
-/// is [`write_eof`](StreamWriter::write_eof).
+/// A write waits above the high-water mark; flushing waits until everything has been sent; shutting
+/// down is [`write_eof`](StreamWriter::write_eof).
 impl AsyncWrite for StreamWriter {
     fn poll_write(
         self: Pin<&mut Self>,

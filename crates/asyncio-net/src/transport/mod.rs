@@ -510,7 +510,7 @@ impl Transport {
     ///
     /// # Examples
     ///
-    /// There is one of such a protocol at [`BufferedProtocol`].
+    /// See [`BufferedProtocol`].
     pub fn set_buffered_protocol(&self, protocol: impl BufferedProtocol + 'static) {
         self.0.set_receiver(Box::new(Own(protocol)));
         self.0.wake_protocols_task();
