@@ -14,7 +14,7 @@ use crate::transport::Transport;
 ///
 /// # Errors
 ///
-/// Those of [`Connect`]; they name the path.
+/// The errors of [`Connect`]; they name the path.
 ///
 /// # Panics
 ///
@@ -22,7 +22,7 @@ use crate::transport::Transport;
 ///
 /// # Cancel safety
 ///
-/// Dropping it closes the socket.
+/// Dropping the future closes the socket.
 ///
 /// # Examples
 ///
@@ -51,7 +51,7 @@ pub fn open_unix_connection(
 ///
 /// # Errors
 ///
-/// Those of [`Connect`]; they name the path.
+/// The errors of [`Connect`]; they name the path.
 ///
 /// # Panics
 ///
@@ -59,7 +59,7 @@ pub fn open_unix_connection(
 ///
 /// # Cancel safety
 ///
-/// Dropping it closes the socket.
+/// Dropping the future closes the socket.
 ///
 /// # Examples
 ///
@@ -90,7 +90,7 @@ pub fn create_unix_connection<'a, P: Protocol + 'static>(
     create_connection(ClientAddress::unix(path), factory)
 }
 
-/// Listens on a Unix socket at `path` and has `handler` serve each client, in a task of its own;
+/// Listens on a Unix socket at `path` and serves each client by `handler`, in a task of its own;
 /// see [`start_server`](crate::start_server).
 ///
 /// The file of a dead socket is replaced; a socket in use there is an error, unless
@@ -99,12 +99,16 @@ pub fn create_unix_connection<'a, P: Protocol + 'static>(
 ///
 /// # Errors
 ///
-/// When the path cannot be listened on. [`AddrInUse`](std::io::ErrorKind::AddrInUse) for the socket
+/// If the path cannot be listened on. [`AddrInUse`](std::io::ErrorKind::AddrInUse) for the socket
 /// of a living server, and for a file that is no socket.
 ///
 /// # Panics
 ///
 /// If no loop runs on this thread when it is awaited.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the sockets that listen already.
 ///
 /// # Examples
 ///
@@ -130,16 +134,20 @@ where
     start_server(ServerAddress::unix(path), handler)
 }
 
-/// Listens on a Unix socket at `path` and has a new protocol serve each client; see
+/// Listens on a Unix socket at `path` and serves each client by a new protocol; see
 /// [`create_server`](crate::create_server) and [`start_unix_server`].
 ///
 /// # Errors
 ///
-/// Those of [`start_unix_server`].
+/// The errors of [`start_unix_server`].
 ///
 /// # Panics
 ///
 /// If no loop runs on this thread when it is awaited.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the sockets that listen already.
 ///
 /// # Examples
 ///

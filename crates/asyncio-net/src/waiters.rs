@@ -1,4 +1,4 @@
-//! Tasks that wait for the same thing.
+//! Sets of tasks that wait for the same event.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -10,10 +10,10 @@ use slab::Slab;
 
 use crate::fence;
 
-/// The wakers of all tasks that wait for one thing.
+/// The wakers of all tasks that wait for one event.
 ///
-/// A wait has a [`Place`] here and gives it up in constant time, so a set never holds more wakers
-/// than there are waits. All waits are woken together, in the order in which they began.
+/// Each wait has a [`Place`] in the set, which it frees in constant time. So a set never holds more
+/// wakers than there are waits. All waits are woken together, in the order in which they began.
 #[derive(Default)]
 pub(crate) struct WaiterSet {
     waiters: RefCell<Slab<Waiter>>,
@@ -33,19 +33,20 @@ pub(crate) struct Place(Cell<Option<Key>>);
 #[derive(Clone, Copy, Debug)]
 struct Key {
     index: usize,
-    /// An index is used again, a number is not.
+    /// An index is reused, a number is not.
     number: u64,
 }
 
 impl WaiterSet {
-    /// Has the task of `cx` woken by the next [`wake_all`](Self::wake_all), in place of the task
+    /// Registers the task of `cx` for the next [`wake_all`](Self::wake_all). It replaces the task
     /// that waited at `place` before.
     pub(crate) fn wait(&self, cx: &Context<'_>, place: &Place) {
         WaitsFor::Connection.note(cx);
         if self.has(place, |waker| waker.will_wake(cx)) {
             return;
         }
-        // Made and dropped while nothing is borrowed: a foreign waker may do anything.
+        // Wakers are cloned and dropped with nothing borrowed, because a foreign waker may run any
+        // code.
         let waker = LoopWaker::from_context(cx);
         let _before = self.put(waker, place);
     }
@@ -111,12 +112,12 @@ impl fmt::Debug for WaiterSet {
     }
 }
 
-/// A thing that tasks wait for.
+/// A type with an event that tasks wait for.
 pub(crate) trait Awaited {
     fn waiters(&self) -> &WaiterSet;
 }
 
-/// A future's wait for a thing. Dropping it takes the future's task out of the set.
+/// A future's wait for an event. Dropping it removes the future's task from the set.
 #[derive(Debug)]
 pub(crate) struct Waiting<'a, T: Awaited> {
     of: &'a T,

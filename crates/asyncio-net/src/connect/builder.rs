@@ -40,7 +40,7 @@ use asyncio_loop::machinery::{AtAwait, at_await};
 ///
 /// # Cancel safety
 ///
-/// Dropping it closes the socket.
+/// Dropping the future closes the socket.
 ///
 /// # Examples
 ///

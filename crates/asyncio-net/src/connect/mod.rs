@@ -18,16 +18,16 @@ use crate::transport::{Lent, Own, Transport, start};
 
 /// Connects to `address`.
 ///
-/// `address` is an [`Endpoint`](crate::Endpoint) or whatever converts into one, a Unix path
+/// `address` is an [`Endpoint`](crate::Endpoint) or a value that converts into one, a Unix path
 /// ([`ClientAddress::unix`]), or a socket that is connected already. The methods of [`Connect`] are
 /// the keyword arguments.
 ///
-/// Keep the writer for as long as you read: dropping it closes the connection, and
-/// `let (reader, _) = …` drops it at once; `_writer` does not.
+/// Keep the writer for as long as you read: dropping it closes the connection. `let (reader, _) =
+/// …` drops it at once; `let (reader, _writer) = …` does not.
 ///
 /// # Errors
 ///
-/// Those of [`Connect`].
+/// The errors of [`Connect`].
 ///
 /// # Panics
 ///
@@ -35,7 +35,7 @@ use crate::transport::{Lent, Own, Transport, start};
 ///
 /// # Cancel safety
 ///
-/// Dropping it closes the socket.
+/// Dropping the future closes the socket.
 ///
 /// # Examples
 ///
@@ -58,12 +58,12 @@ pub fn open_connection(
 
 /// Connects to `address` and hands the connection to the protocol that `factory` makes.
 ///
-/// `address` is as for [`open_connection`]. The protocol has been told of the connection when this
-/// returns. The methods of [`Connect`] are the keyword arguments.
+/// `address` is as for [`open_connection`]. `connection_made` has been called when this returns.
+/// The methods of [`Connect`] are the keyword arguments.
 ///
 /// # Errors
 ///
-/// Those of [`Connect`].
+/// The errors of [`Connect`].
 ///
 /// # Panics
 ///
@@ -71,7 +71,7 @@ pub fn open_connection(
 ///
 /// # Cancel safety
 ///
-/// Dropping it closes the socket.
+/// Dropping the future closes the socket.
 ///
 /// # From asyncio
 ///
@@ -112,11 +112,11 @@ pub fn create_connection<'a, P: Protocol + 'static>(
     Connect::new(address.into(), |connection, _| start(connection, Box::new(Lent(factory()))))
 }
 
-/// [`create_connection`] for a protocol that brings its own buffer.
+/// [`create_connection`] for a protocol with its own buffer.
 ///
 /// # Errors
 ///
-/// Those of [`Connect`].
+/// The errors of [`Connect`].
 ///
 /// # Panics
 ///
@@ -124,7 +124,7 @@ pub fn create_connection<'a, P: Protocol + 'static>(
 ///
 /// # Cancel safety
 ///
-/// Dropping it closes the socket.
+/// Dropping the future closes the socket.
 ///
 /// # Examples
 ///
@@ -183,7 +183,7 @@ pub fn create_buffered_connection<'a, P: BufferedProtocol + 'static>(
 ///
 /// # Cancel safety
 ///
-/// Dropping it closes the socket.
+/// Dropping the future closes the socket.
 ///
 /// # Examples
 ///

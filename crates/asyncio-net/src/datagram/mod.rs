@@ -32,7 +32,7 @@ pub use self::transport::DatagramTransport;
 ///
 /// # Cancel safety
 ///
-/// Dropping it closes the socket.
+/// Dropping the future closes the socket.
 ///
 /// # From asyncio
 ///

@@ -26,6 +26,10 @@ pub(crate) type HandOver = RefCell<Box<dyn FnMut(ConnectedSocket)>>;
 ///
 /// If no loop runs on this thread when it is awaited.
 ///
+/// # Cancel safety
+///
+/// Dropping the future closes the sockets that listen already.
+///
 /// # From asyncio
 ///
 /// asyncio has no such function; programs call `sock_accept` on one loop and

@@ -20,6 +20,10 @@ use crate::transport::{Lent, Own, Receiver};
 ///
 /// If no loop runs on this thread when it is awaited.
 ///
+/// # Cancel safety
+///
+/// Dropping the future closes the sockets that listen already.
+///
 /// # Examples
 ///
 /// ```
@@ -49,7 +53,7 @@ pub fn create_server<P: Protocol + 'static>(
     StartServer::new(address.into(), serve(move || Lent(factory())))
 }
 
-/// [`create_server`] for protocols that bring their own buffers.
+/// [`create_server`] for protocols with their own buffers.
 ///
 /// # Errors
 ///
@@ -58,6 +62,10 @@ pub fn create_server<P: Protocol + 'static>(
 /// # Panics
 ///
 /// If no loop runs on this thread when it is awaited.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the sockets that listen already.
 ///
 /// # Examples
 ///

@@ -37,6 +37,10 @@ use crate::transport::Transport;
 ///
 /// If no loop runs on this thread when it is awaited.
 ///
+/// # Cancel safety
+///
+/// Dropping the future closes the sockets that listen already.
+///
 /// # Examples
 ///
 /// ```

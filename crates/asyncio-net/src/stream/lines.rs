@@ -11,19 +11,19 @@ use futures_core::Stream;
 use super::StreamReader;
 
 impl StreamReader {
-    /// Reads lines as a `Stream`, each as [`next_line`](Self::next_line) gives it. With the feature
-    /// `futures-core`.
+    /// Reads lines as a `Stream`, each as [`next_line`](Self::next_line) returns it. Needs the
+    /// feature `futures-core`.
     ///
     /// The stream goes on after an error, as `next_line` does; most programs stop at the first one,
     /// as `try_next` and `try_collect` of the crate `futures` do.
     ///
     /// # Errors
     ///
-    /// Items are those of [`read_line`](Self::read_line).
+    /// The items have the errors of [`read_line`](Self::read_line).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the stream loses nothing: what was not taken can be read.
+    /// Dropping the stream loses no bytes: lines that were not taken can still be read.
     ///
     /// # Examples
     ///
@@ -48,7 +48,7 @@ impl StreamReader {
 #[must_use = "streams do nothing unless polled"]
 pub struct Lines<'a> {
     reader: &'a mut StreamReader,
-    /// How many bytes of the next line are known not to have its end.
+    /// The number of bytes of the next line that are known not to contain its end.
     scanned: usize,
 }
 

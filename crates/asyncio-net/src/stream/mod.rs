@@ -1,4 +1,4 @@
-//! Streams: pulled by the reader, pushed by the writer.
+//! Streams: a reader that pulls bytes, and a writer that pushes them.
 
 mod feed;
 #[cfg(feature = "futures-io")]

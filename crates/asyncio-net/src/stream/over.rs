@@ -1,4 +1,4 @@
-//! Streams over anything that carries bytes.
+//! Streams over any [`ByteStream`].
 
 use std::panic::Location;
 use std::rc::Rc;
@@ -8,9 +8,10 @@ use crate::connection::{Connection, STREAMS};
 use crate::io::ByteStream;
 use crate::network::Network;
 
-/// A reader and a writer over a byte stream of any kind: a pipe, memory, a TLS session.
+/// Makes a reader and a writer over a byte stream of any kind: a pipe, memory, a TLS session.
 ///
-/// Dropping the writer closes the stream for both, as ever; to keep reading, keep it.
+/// As always, dropping the writer closes the stream for both: keep the writer for as long as you
+/// read.
 ///
 /// # Panics
 ///
@@ -18,7 +19,7 @@ use crate::network::Network;
 ///
 /// # Examples
 ///
-/// A stream that answers with zeros and takes everything:
+/// A stream that reads as zeros and takes all bytes:
 ///
 /// ```
 /// use std::io::{self, IoSlice};

@@ -16,22 +16,22 @@ use crate::io::ByteSource;
 use crate::io::buffer_pool;
 use asyncio_loop::machinery::at_await;
 
-/// The longest line or record a reader looks for, unless told otherwise: 64 KiB.
+/// The default limit of a reader, which is the longest line or record that it finds: 64 KiB.
 pub const DEFAULT_LIMIT: usize = 64 * 1024;
 
 /// The receiving half of a connection.
 ///
-/// It asks for bytes when somebody wants them, so a peer that sends faster than you read is slowed
-/// down by its own full socket. While nothing is buffered it holds no memory beyond itself.
+/// The reader receives only during a read, so a peer that sends faster than you read is slowed down
+/// by its full socket. While nothing is buffered, the reader holds no other memory.
 ///
 /// # Cancel safety
 ///
-/// All reads are cancel safe: what came stays buffered and is returned by the next read.
+/// All reads are cancel safe: bytes that came stay buffered, and the next read returns them.
 ///
 /// # From asyncio
 ///
-/// Reads return [`Bytes`], iteration is [`next_line`](Self::next_line). One read at a time is a
-/// rule of the types (`&mut self`) rather than an error. [`fill_buf`](Self::fill_buf) and
+/// Reads return [`Bytes`], iteration is [`next_line`](Self::next_line). The types enforce one read
+/// at a time (`&mut self`), where asyncio raises an error. [`fill_buf`](Self::fill_buf) and
 /// [`read_into`](Self::read_into) are new.
 ///
 /// # Examples
@@ -46,12 +46,12 @@ pub const DEFAULT_LIMIT: usize = 64 * 1024;
 /// # });
 /// ```
 pub struct StreamReader {
-    /// Boxed, so that futures which hold a reader stay small.
+    /// The state is boxed, so that futures which hold a reader stay small.
     state: Box<Reading>,
 }
 
 impl StreamReader {
-    /// A reader with the default limit.
+    /// Makes a reader with the default limit.
     ///
     /// # Examples
     ///
@@ -79,7 +79,7 @@ impl StreamReader {
         Self::with_limit(source, DEFAULT_LIMIT)
     }
 
-    /// A reader that looks for the end of a line or record within `limit` bytes.
+    /// Makes a reader that looks for the end of a line or record within `limit` bytes.
     ///
     /// # Panics
     ///
@@ -112,7 +112,7 @@ impl StreamReader {
         Self::from_origin(Origin::Other(source), limit)
     }
 
-    /// A reader of what `connection` receives.
+    /// Makes a reader of the bytes that `connection` receives.
     pub(crate) fn of(connection: Rc<Connection>, limit: usize) -> Self {
         Self::from_origin(Origin::Connection(connection), limit)
     }
@@ -122,12 +122,12 @@ impl StreamReader {
         Self { state: Box::new(Reading::new(origin, limit)) }
     }
 
-    /// Reads what is there, up to `count` bytes; waits only while nothing is. Empty at the end of
-    /// the stream.
+    /// Reads the available bytes, up to `count`, and waits only if there are none. The result is
+    /// empty at the end of the stream.
     ///
     /// # Errors
     ///
-    /// The connection's.
+    /// The error that ended the connection.
     ///
     /// # Examples
     ///
@@ -149,11 +149,11 @@ impl StreamReader {
         }))
     }
 
-    /// Reads everything until the end of the stream, however much that is.
+    /// Reads all bytes up to the end of the stream, without a limit on their number.
     ///
     /// # Errors
     ///
-    /// The connection's.
+    /// The error that ended the connection.
     ///
     /// # Examples
     ///
@@ -178,7 +178,8 @@ impl StreamReader {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Incomplete`] with what came when the stream ends before; [`ReadError::Io`].
+    /// [`ReadError::Incomplete`] with the bytes that came if the stream ends before;
+    /// [`ReadError::Io`] if the connection fails.
     ///
     /// # Examples
     ///
@@ -196,7 +197,7 @@ impl StreamReader {
         at_await(poll_fn(move |cx| {
             self.state.check()?;
             while self.state.buffer.len() < count {
-                // The length may be a lie of the peer's: memory is taken as bytes come.
+                // The peer may have announced a false length, so memory is allocated as bytes come.
                 let want = count.min(self.state.buffer.growing());
                 if !ready!(self.state.poll_fill(cx, want))? {
                     let partial = self.take(self.state.buffer.len());
@@ -209,19 +210,19 @@ impl StreamReader {
         }))
     }
 
-    /// Reads one line, with its `\n`. The last line may lack it; at the end of the stream the line
-    /// is empty.
+    /// Reads one line, with its `\n`. The last line may lack the `\n`; at the end of the stream the
+    /// result is empty.
     ///
     /// # Errors
     ///
-    /// The connection's; [`InvalidData`](io::ErrorKind::InvalidData) with a [`LimitOverrunError`]
-    /// inside for a line that is longer than the limit (its newline not counted). That line is
-    /// dropped: whatever is read next stands after it.
+    /// The error that ended the connection. [`InvalidData`](io::ErrorKind::InvalidData), with a
+    /// [`LimitOverrunError`] inside, for a line that is longer than the limit (without its
+    /// newline). That line is dropped: the next read begins after it.
     ///
     /// # From asyncio
     ///
-    /// There, what remains of a line that was too long is taken for a line of its own, if it had
-    /// not come yet when the error was raised.
+    /// If a part of a line that is too long has not come yet when asyncio raises the error, asyncio
+    /// returns that part as a line of its own.
     ///
     /// # Examples
     ///
@@ -245,8 +246,8 @@ impl StreamReader {
         }))
     }
 
-    /// Waits for a line to be buffered and returns its length. Looks for its end beyond the
-    /// `scanned` bytes that do not have it.
+    /// Waits for a line to be buffered and returns its length. The search for its end skips the
+    /// first `scanned` bytes, which do not contain it.
     #[inline]
     pub(super) fn poll_line(
         &mut self,
@@ -259,7 +260,7 @@ impl StreamReader {
         }
     }
 
-    /// As `poll_line`, for one that is not there as it should be.
+    /// The slow path of `poll_line`, for a line that is not complete or too long.
     fn poll_rest_of_line(
         &mut self,
         cx: &mut Context<'_>,
@@ -280,7 +281,7 @@ impl StreamReader {
         }
     }
 
-    /// Reads one line, or gives `None` at the end of the stream: `async for line in reader`.
+    /// Reads one line, or returns `None` at the end of the stream: `async for line in reader`.
     ///
     /// # Errors
     ///
@@ -312,12 +313,11 @@ impl StreamReader {
     /// Reads one line, with its `\n`, and appends it to `line`; returns its length, 0 at the end of
     /// the stream.
     ///
-    /// With the same `line` for every call, emptied in between, a loop over lines allocates
-    /// nothing.
+    /// A loop that clears and reuses the same `line` allocates nothing.
     ///
     /// # Errors
     ///
-    /// As [`read_line`](Self::read_line); `line` is as it was then.
+    /// As [`read_line`](Self::read_line); `line` is unchanged then.
     ///
     /// # Examples
     ///
@@ -348,13 +348,13 @@ impl StreamReader {
         }))
     }
 
-    /// Reads up to and with the first `separator`.
+    /// Reads up to and including the first `separator`.
     ///
     /// # Errors
     ///
-    /// [`ReadError::Incomplete`] with all that came when the stream ends before;
-    /// [`ReadError::LimitOverrun`] when more than the limit stands before the separator (the bytes
-    /// stay, to be read another way); [`ReadError::Io`].
+    /// [`ReadError::Incomplete`] with the bytes that came if the stream ends before;
+    /// [`ReadError::LimitOverrun`] if more bytes than the limit come before the separator (they
+    /// stay in the reader, to be read in another way); [`ReadError::Io`] if the connection fails.
     ///
     /// # Panics
     ///
@@ -378,7 +378,7 @@ impl StreamReader {
         at_await(async move { self.read_until_any(&[separator]).await })
     }
 
-    /// Reads up to and with the separator that ends first.
+    /// Reads up to and including the separator that ends first.
     ///
     /// # Errors
     ///
@@ -422,14 +422,14 @@ impl StreamReader {
         })
     }
 
-    /// The buffered bytes, after waiting for some if there are none. Empty at the end of the
-    /// stream.
+    /// Returns the buffered bytes, and waits if there are none. The result is empty at the end of
+    /// the stream.
     ///
-    /// Together with [`consume`](Self::consume) it is the way to parse without a copy.
+    /// Together with [`consume`](Self::consume), this parses without a copy.
     ///
     /// # Errors
     ///
-    /// The connection's.
+    /// The error that ended the connection.
     ///
     /// # Examples
     ///
@@ -471,7 +471,7 @@ impl StreamReader {
     ///
     /// # Panics
     ///
-    /// If fewer are buffered.
+    /// If fewer than `count` bytes are buffered.
     ///
     /// # Examples
     ///
@@ -489,11 +489,11 @@ impl StreamReader {
         self.state.consume(count);
     }
 
-    /// Reads into memory of your own and returns how many bytes; 0 is the end of the stream.
+    /// Reads into your own memory and returns the number of bytes; 0 is the end of the stream.
     ///
     /// # Errors
     ///
-    /// The connection's.
+    /// The error that ended the connection.
     ///
     /// # Examples
     ///
@@ -514,7 +514,7 @@ impl StreamReader {
     ///
     /// # Errors
     ///
-    /// The connection's.
+    /// The error that ended the connection.
     ///
     /// # Examples
     ///
@@ -538,16 +538,16 @@ impl StreamReader {
         self.state.poll_read_into(cx, buffer)
     }
 
-    /// Waits until [`poll_read_into`](Self::poll_read_into) is worth a try.
+    /// Waits until [`poll_read_into`](Self::poll_read_into) may succeed.
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.state.poll_read_ready(cx)
     }
 
-    /// Waits until something is buffered; `false` at the end of the stream.
+    /// Waits until bytes are buffered; `false` at the end of the stream.
     ///
     /// # Errors
     ///
-    /// The connection's.
+    /// The error that ended the connection.
     ///
     /// # Examples
     ///
@@ -572,11 +572,11 @@ impl StreamReader {
         }
     }
 
-    /// Whether the stream has ended and everything was read.
+    /// Whether the stream has ended and all bytes were read.
     ///
     /// # From asyncio
     ///
-    /// The end is known once a read has met it: the reader does not look ahead.
+    /// The reader knows the end only when a read has got there: it does not read ahead.
     ///
     /// # Examples
     ///
@@ -595,7 +595,7 @@ impl StreamReader {
         self.state.at_end && self.state.buffer.is_empty()
     }
 
-    /// How far [`read_line`](Self::read_line) and [`read_until`](Self::read_until) look.
+    /// The limit of [`read_line`](Self::read_line) and [`read_until`](Self::read_until), in bytes.
     ///
     /// # Examples
     ///
@@ -607,7 +607,7 @@ impl StreamReader {
         self.state.limit
     }
 
-    /// Changes how far [`read_line`](Self::read_line) and [`read_until`](Self::read_until) look, in
+    /// Sets the limit of [`read_line`](Self::read_line) and [`read_until`](Self::read_until), in
     /// bytes.
     ///
     /// # Panics
@@ -630,7 +630,7 @@ impl StreamReader {
         self.state.limit = limit;
     }
 
-    /// From now on every read fails with this error, also if bytes are buffered.
+    /// Makes every read fail with this error from now on, even if bytes are buffered.
     ///
     /// # Examples
     ///
@@ -649,8 +649,8 @@ impl StreamReader {
         self.state.set_error(error);
     }
 
-    /// Makes one stream of this and a writer, usually that of the same connection: for crates that
-    /// want something to read from and to write to.
+    /// Joins this reader and a writer, usually of the same connection, for crates that require one
+    /// stream to read and write.
     ///
     /// # Examples
     ///
@@ -671,17 +671,17 @@ impl StreamReader {
         JoinedStream::new(self, writer)
     }
 
-    /// Whether this reads from the connection that `writer` writes to.
+    /// Whether this reader and `writer` belong to the same connection.
     pub(super) fn is_of(&self, writer: &StreamWriter) -> bool {
         self.state.is_of(writer.connection())
     }
 
-    /// The error that a read would return at once.
+    /// The error that a read would return now.
     pub(super) fn check(&self) -> io::Result<()> {
         self.state.check()
     }
 
-    /// All that is buffered.
+    /// Takes all buffered bytes.
     pub(super) fn take_buffered(&mut self) -> Bytes {
         self.take(self.state.buffer.len())
     }

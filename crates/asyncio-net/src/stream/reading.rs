@@ -1,4 +1,4 @@
-//! The buffer of a reader, and how it is filled.
+//! The buffer of a reader, and filling it.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,16 +19,16 @@ pub(super) struct Reading {
     pub(super) buffer: ReadBuffer,
     pub(super) limit: usize,
     pub(super) at_end: bool,
-    /// The next bytes are the rest of a line that was too long, and are dropped.
+    /// Whether the next bytes are the rest of a line that was too long, which is dropped.
     in_long_line: bool,
-    /// The origin is a `Broken` one.
+    /// Whether the origin is a `Broken` one.
     is_broken: bool,
-    /// The read before got something, so that mostly nothing is left.
+    /// Whether the previous read got bytes, after which usually none are left.
     has_read: bool,
     share: Share,
 }
 
-/// Where the bytes come from.
+/// The origin of the bytes.
 pub(super) enum Origin {
     Connection(Rc<Connection>),
     Other(Rc<dyn ByteSource>),
@@ -60,7 +60,7 @@ impl Origin {
         }
     }
 
-    /// Tells the connection whether the reader holds bytes that nobody has taken.
+    /// Tells the connection whether the reader holds bytes that were not consumed.
     #[inline]
     fn set_unread(&self, unread: bool) {
         if let Self::Connection(connection) = self {
@@ -88,8 +88,8 @@ impl Reading {
         matches!(&self.origin, Origin::Connection(ours) if Rc::ptr_eq(ours, connection))
     }
 
-    /// Waits for more bytes; `false` at the end of the stream. `want` is how many the caller would
-    /// like to have buffered in the end.
+    /// Waits for more bytes; `false` at the end of the stream. `want` is the number of bytes that
+    /// the caller wants to have buffered in the end.
     pub(super) async fn fill(&mut self, want: usize) -> io::Result<bool> {
         poll_fn(|cx| self.poll_fill(cx, want)).await
     }
@@ -113,7 +113,7 @@ impl Reading {
 
     fn poll_receive(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<()>> {
         if self.has_read && self.buffer.is_empty() {
-            // A reader that waits needs no buffer.
+            // A waiting reader needs no buffer.
             let ready = self.origin.poll_read_ready(cx);
             if ready.is_pending() {
                 self.has_read = false;
@@ -138,15 +138,15 @@ impl Reading {
         self.at_end = matches!(read, Poll::Ready(Ok(0)));
     }
 
-    /// The length of the next line, if all of it has come and nothing is wrong. So many bytes have
-    /// been looked at.
+    /// The length of the next line, if all of it has come and there is no error. The first
+    /// `scanned` bytes are known not to contain its end.
     #[inline]
     pub(super) fn find_line(&self, scanned: usize) -> Option<usize> {
         let newline = scanned + memchr::memchr(b'\n', &self.buffer.bytes()[scanned..])?;
         (newline <= self.limit && !self.is_broken).then_some(newline + 1)
     }
 
-    /// Drops a line that is longer than the limit; what the read of it fails with.
+    /// Drops a line that is longer than the limit, and returns the error for it.
     #[cold]
     pub(super) fn refuse_long_line(&mut self) -> ReadError {
         let bytes = self.buffer.bytes();
@@ -155,7 +155,8 @@ impl Reading {
         ReadError::LimitOverrun(LimitOverrunError { consumed, limit: self.limit })
     }
 
-    /// Drops what has come of a line that is too long, and notes whether its end is still to come.
+    /// Drops the received part of a line that is too long, and notes whether its end is still to
+    /// come.
     fn drop_long_line(&mut self) {
         let newline = memchr::memchr(b'\n', self.buffer.bytes());
         self.in_long_line = newline.is_none();
@@ -165,7 +166,7 @@ impl Reading {
         }
     }
 
-    /// Receives into memory of the caller's, if nothing is buffered; else copies from the buffer.
+    /// Receives into the caller's memory if nothing is buffered; else copies from the buffer.
     pub(super) fn poll_read_into(
         &mut self,
         cx: &mut Context<'_>,
@@ -185,7 +186,7 @@ impl Reading {
         Poll::Ready(Ok(count))
     }
 
-    /// Waits until [`poll_read_into`](Self::poll_read_into) is worth a try.
+    /// Waits until [`poll_read_into`](Self::poll_read_into) may succeed.
     pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.buffer.is_empty() && !self.at_end {
             return self.origin.poll_read_ready(cx);

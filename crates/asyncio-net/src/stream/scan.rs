@@ -1,4 +1,4 @@
-//! Where a separator ends, without looking at a byte twice.
+//! Finds the end of a separator without scanning a byte twice.
 
 use memchr::memmem;
 
@@ -12,7 +12,7 @@ pub(super) struct Scan<'s> {
     scanned: usize,
 }
 
-/// Where a separator was found.
+/// The position of a separator that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) start: usize,
@@ -22,7 +22,7 @@ pub(super) struct Found {
 impl<'s> Scan<'s> {
     /// # Panics
     ///
-    /// If there is no separator, or an empty one: it would be everywhere.
+    /// If there is no separator, or an empty one, which would match everywhere.
     pub(super) fn new(separators: &'s [&'s [u8]]) -> Self {
         let shortest = separators.iter().map(|separator| separator.len()).min();
         assert!(shortest.is_some_and(|length| length > 0), "separators must not be empty");
@@ -30,7 +30,7 @@ impl<'s> Scan<'s> {
         Self { separators, longest, scanned: 0 }
     }
 
-    /// Looks at the bytes that were added since the last time.
+    /// Scans the bytes that were added since the last call.
     pub(super) fn find(&mut self, bytes: &[u8]) -> Option<Found> {
         let from = self.safe(self.scanned);
         let found = self
@@ -42,7 +42,7 @@ impl<'s> Scan<'s> {
         found.map(|found| Found { start: from + found.start, end: from + found.end })
     }
 
-    /// So many bytes certainly stand before any separator that is still to come.
+    /// The number of bytes that certainly come before any separator that is still to come.
     pub(super) fn consumed(&self) -> usize {
         self.safe(self.scanned)
     }

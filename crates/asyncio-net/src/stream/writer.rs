@@ -17,19 +17,18 @@ use crate::waiters::Waiting;
 
 /// The sending half of a connection.
 ///
-/// [`write`](Self::write) never waits: what it is given leaves when the connection's reader waits
-/// for an answer, at the latest at the end of the turn, together with everything else written until
-/// then; or at once when it is large. [`drain`](Self::drain) waits for a peer that does not keep
-/// up.
+/// [`write`](Self::write) never waits. Small writes are collected, and sent when the connection's
+/// reader waits for an answer, or else at the end of the turn; large ones are sent at once.
+/// [`drain`](Self::drain) waits for a peer that does not keep up.
 ///
-/// Dropping the writer closes the connection, after what was written has been sent. Others write to
-/// the same connection by a clone of its [`transport`](Self::transport). Formatted text is written
-/// with `write!(writer, "…")`, which gives no result.
+/// Dropping the writer closes the connection, after written bytes have been sent. Other code writes
+/// to the same connection by a clone of its [`transport`](Self::transport). Formatted text is
+/// written with `write!(writer, "…")`, which returns no result.
 ///
 /// # From asyncio
 ///
-/// [`close`](Self::close) can be awaited: that is `wait_closed`. Limits and addresses are those of
-/// the [`transport`](Self::transport).
+/// [`close`](Self::close) can be awaited, which includes `wait_closed`. Limits and addresses are
+/// methods of the [`transport`](Self::transport).
 ///
 /// # Examples
 ///
@@ -56,7 +55,7 @@ impl StreamWriter {
         self.transport.connection()
     }
 
-    /// From now on it writes to this one.
+    /// Makes the writer write to this connection from now on.
     pub(crate) fn set_connection(&mut self, connection: Rc<Connection>) {
         self.transport = Transport(connection);
     }
@@ -64,7 +63,8 @@ impl StreamWriter {
     /// Sends bytes or text; never waits. Bytes that the socket does not take are copied and sent as
     /// soon as they can be.
     ///
-    /// On a connection that is closing or lost it does nothing; [`drain`](Self::drain) says so.
+    /// On a connection that is closing or lost the call does nothing; [`drain`](Self::drain)
+    /// returns the error.
     ///
     /// # Panics
     ///
@@ -91,7 +91,7 @@ impl StreamWriter {
         self.connection().write(data.as_ref());
     }
 
-    /// Sends formatted text: what `write!` and `writeln!` call. There is no result, as with
+    /// Sends formatted text: `write!` and `writeln!` call this. Returns no result, as
     /// [`write`](Self::write).
     ///
     /// # Panics
@@ -117,7 +117,7 @@ impl StreamWriter {
         self.connection().write_fmt(text);
     }
 
-    /// As [`write`](Self::write), for bytes that can be kept without copying them.
+    /// Sends bytes as [`write`](Self::write) does, but keeps them without a copy.
     ///
     /// # Panics
     ///
@@ -169,17 +169,18 @@ impl StreamWriter {
         self.connection().write_vectored(lines);
     }
 
-    /// Waits while more is queued than the high-water mark allows, until no more than the low one
-    /// is left.
+    /// Waits if more is queued than the high-water mark allows, until the queue has fallen to the
+    /// low-water mark.
     ///
     /// # Errors
     ///
     /// The error that ended the connection; [`ConnectionReset`](io::ErrorKind::ConnectionReset)
-    /// once it was closed. A connection that is closed while this waits is no error.
+    /// once the connection was closed. If the connection is closed while this waits, the result is
+    /// `Ok`.
     ///
     /// # Cancel safety
     ///
-    /// Waiting changes nothing: what was written is sent.
+    /// Dropping the future has no effect: written bytes are still sent.
     ///
     /// # Examples
     ///
@@ -223,20 +224,20 @@ impl StreamWriter {
         }))
     }
 
-    /// Sends what was written now, rather than at the end of the turn, and waits until all of it
-    /// has left.
+    /// Sends written bytes now, instead of at the end of the turn, and waits until the system has
+    /// taken all of them.
     ///
-    /// It is rarely needed: what was written leaves anyway. [`drain`](Self::drain) is what keeps
-    /// memory within bounds.
+    /// This is rarely needed, because written bytes are sent anyway. To keep memory within bounds,
+    /// use [`drain`](Self::drain).
     ///
     /// # Errors
     ///
     /// The error that ended the connection; [`ConnectionAborted`](io::ErrorKind::ConnectionAborted)
-    /// if it was aborted before all had left.
+    /// if the connection was aborted before all bytes were sent.
     ///
     /// # Cancel safety
     ///
-    /// Waiting changes nothing: what was written is sent.
+    /// Dropping the future has no effect: written bytes are still sent.
     ///
     /// # Examples
     ///
@@ -259,9 +260,9 @@ impl StreamWriter {
         self.connection().flushed_now()
     }
 
-    /// Takes bytes from the beginning of `bytes` and returns how many; waits while more is queued
-    /// than the high-water mark allows. For futures that are written by hand; other code uses
-    /// [`write`](Self::write) and [`drain`](Self::drain).
+    /// Takes bytes from the beginning of `bytes` and returns their number; waits while more is
+    /// queued than the high-water mark allows. Meant for futures that are written by hand; other
+    /// code uses [`write`](Self::write) and [`drain`](Self::drain).
     ///
     /// One call queues at most 64 KiB more than the high-water mark.
     ///
@@ -288,8 +289,8 @@ impl StreamWriter {
         self.connection().poll_write(cx, &[bytes])
     }
 
-    /// [`poll_write`](Self::poll_write) from several places, in their order; from the first
-    /// sixteen, that is.
+    /// [`poll_write`](Self::poll_write) of several slices, in their order. One call takes bytes of
+    /// at most the first sixteen.
     ///
     /// # Errors
     ///
@@ -382,12 +383,13 @@ impl StreamWriter {
         self.connection().poll_write_eof(cx)
     }
 
-    /// Tells the other side, after everything written so far, that no more comes; reading goes on.
+    /// Ends the output after everything written so far, so that the peer reads the end of the
+    /// stream; reading goes on.
     ///
     /// # Panics
     ///
-    /// Where one direction cannot be ended without the other, as with TLS:
-    /// [`can_write_eof`](Self::can_write_eof) is false there.
+    /// If one direction cannot be ended without the other, as with TLS: then
+    /// [`can_write_eof`](Self::can_write_eof) is false.
     ///
     /// # Examples
     ///
@@ -408,8 +410,8 @@ impl StreamWriter {
     /// }).unwrap();
     /// ```
     ///
-    /// It cannot fail; what became of the bytes before it, [`drain`](Self::drain),
-    /// [`flush`](Self::flush) and [`close`](Self::close) say:
+    /// The call cannot fail. [`drain`](Self::drain), [`flush`](Self::flush) and
+    /// [`close`](Self::close) say whether the bytes before it were sent:
     ///
     /// ```compile_fail,E0277
     /// # fn f(writer: asyncio_net::StreamWriter) -> std::io::Result<()> {
@@ -420,7 +422,7 @@ impl StreamWriter {
         self.connection().write_eof();
     }
 
-    /// Whether [`write_eof`](Self::write_eof) has the effect it says; not so with TLS, for one.
+    /// Whether [`write_eof`](Self::write_eof) is possible. False for TLS, for example.
     ///
     /// # Examples
     ///
@@ -439,19 +441,19 @@ impl StreamWriter {
         self.transport.can_write_eof()
     }
 
-    /// Closes the connection, after what was written has been sent. Awaiting the result waits for
+    /// Closes the connection, after written bytes have been sent. Awaiting the result waits for
     /// that.
     ///
-    /// The reader of the connection comes to its end. A peer that does not read what was written
-    /// keeps the connection open, and the task that awaits this waiting: put a limit on the wait,
-    /// and [abort](Transport::abort) when it passes.
+    /// The reader of the connection gets the end of the stream. A peer that does not read keeps the
+    /// connection open, and the awaiting task waits: put a timeout around the wait, and
+    /// [abort](Transport::abort) when it expires.
     ///
-    /// A peer that has sent bytes which nobody has read, or sends more later, receives what was
-    /// written all the same. Unless the peer has ended its stream, too, the loop keeps the socket,
-    /// and reads and drops what still comes, for up to 30 seconds, or 5 seconds in which nothing
-    /// comes, or 64 MiB. The result does not wait for that;
-    /// [`Server::shutdown`](crate::Server::shutdown) waits, within its grace, for peers that send.
-    /// Of sockets whose peers have sent nothing since, a loop keeps no more than 256.
+    /// The peer receives the written bytes even if it has sent bytes that were not read, or sends
+    /// more later. For this, unless the peer has ended its stream too, the loop keeps the socket,
+    /// and reads and drops further input: for up to 30 seconds, 5 seconds without input, or 64 MiB.
+    /// The result does not wait for that; [`Server::shutdown`](crate::Server::shutdown) waits,
+    /// within its grace period, for peers that send. A loop keeps at most 256 sockets whose peers
+    /// have sent nothing since.
     ///
     /// # Examples
     ///
@@ -475,17 +477,17 @@ impl StreamWriter {
         Closed::new(self.connection())
     }
 
-    /// Waits until the connection is closed, by whomever, or lost. It notices by itself that the
-    /// other side has reset the connection, or that the peer of a Unix socket has gone. The end of
-    /// the peer's stream alone is no end of the connection.
+    /// Waits until the connection is closed, by any task, or lost. The wait notices that the peer
+    /// has reset the connection, or that the peer of a Unix socket is gone. The end of the peer's
+    /// stream alone does not end the connection.
     ///
     /// # Errors
     ///
-    /// The error that ended the connection. What the other side sent before it may still be read.
+    /// The error that ended the connection. Bytes that the peer sent before can still be read.
     ///
     /// # Cancel safety
     ///
-    /// Waiting changes nothing.
+    /// Dropping the future has no effect on the connection.
     ///
     /// # Examples
     ///
@@ -508,7 +510,7 @@ impl StreamWriter {
         Closed::new(self.connection())
     }
 
-    /// Whether it is closed, or about to be.
+    /// Whether the connection is closed or closing.
     ///
     /// # Examples
     ///
@@ -529,7 +531,7 @@ impl StreamWriter {
         self.transport.is_closing()
     }
 
-    /// The transport: limits, addresses, abort.
+    /// The transport, which has limits, addresses and abort.
     ///
     /// # Examples
     ///
@@ -553,8 +555,8 @@ impl StreamWriter {
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) for anything that has no host and port; see
-    /// [`Transport::peer_address`].
+    /// [`NotConnected`](io::ErrorKind::NotConnected) for a connection that has no host and port;
+    /// see [`Transport::peer_address`].
     ///
     /// # Examples
     ///
@@ -574,11 +576,11 @@ impl StreamWriter {
         self.transport.peer_addr()
     }
 
-    /// The host and port of our end; see [`Transport::local_addr`].
+    /// The host and port of the local end; see [`Transport::local_addr`].
     ///
     /// # Errors
     ///
-    /// Those of [`peer_addr`](Self::peer_addr).
+    /// As [`peer_addr`](Self::peer_addr).
     ///
     /// # Examples
     ///
@@ -587,7 +589,7 @@ impl StreamWriter {
         self.transport.local_addr()
     }
 
-    /// What is known about the connection beyond its addresses; see [`Transport::extra`].
+    /// Information about the connection beyond its addresses; see [`Transport::extra`].
     ///
     /// # Examples
     ///
@@ -604,7 +606,7 @@ impl Drop for StreamWriter {
         if connection.is_shut() {
             return;
         }
-        // The end of a pipe's writer is how its reader sees the end.
+        // A pipe's reader gets the end of the stream only when the writing end is closed.
         let ended = connection.has(EOF_ASKED) || !connection.io().can_read();
         if !ended && !connection.network().event_loop().is_closed() {
             self.transport.report_unclosed("a stream writer was dropped without being closed");
@@ -620,7 +622,7 @@ impl fmt::Debug for StreamWriter {
 }
 
 /// The future of [`StreamWriter::close`]: ready when the connection is closed, with the error that
-/// ended it if one did. It need not be awaited.
+/// ended it if one did. Closing goes on if it is not awaited.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! Receiving for a protocol, and calling its methods.
+//! Receives for a protocol, and calls its methods.
 
 use std::io;
 use std::rc::Rc;
@@ -12,8 +12,8 @@ use crate::fence;
 use crate::io::Received;
 
 impl Connection {
-    /// Receives for the protocol; returns the number of bytes. If the protocol has answered, the
-    /// answer leaves.
+    /// Receives for the protocol; returns the number of bytes. If the protocol has answered, sends
+    /// the answer.
     pub(super) fn serve_protocol(self: &Rc<Self>, cx: &mut Context<'_>) -> usize {
         self.tell_protocol();
         if !self.wants_data() {
@@ -47,7 +47,7 @@ impl Connection {
         }
     }
 
-    /// Nothing can be received now: the task is woken when something can.
+    /// Called when nothing can be received now: the task is woken when bytes come.
     #[inline]
     pub(super) fn wait_for_data(&self) -> Stopped {
         match self.server_and_socket() {
@@ -61,7 +61,7 @@ impl Connection {
     }
 
     fn reading_failed(self: &Rc<Self>, error: io::Error) {
-        // A pipe has no peer that could reset it. A terminal that hangs up is nothing unusual.
+        // A pipe has no peer that could reset it. A terminal that hangs up is a normal end.
         let is_hang_up = error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
         if !self.io().can_write() && !is_hang_up {
             let context = ErrorContext::new("fatal error: reading from a pipe failed")
@@ -81,7 +81,7 @@ impl Connection {
     fn tell_eof(self: &Rc<Self>) {
         self.set(READ_EOF);
         if !self.io().can_read() {
-            // The reading end is gone. That is an error if bytes are still queued.
+            // The reading end is closed, which is an error if bytes are still queued.
             return if self.queued() > 0 {
                 self.fail(io::ErrorKind::BrokenPipe.into());
             } else {
@@ -95,7 +95,7 @@ impl Connection {
     }
 
     pub(super) fn tell_lost(self: &Rc<Self>) {
-        // The queue may have emptied in the step in which the connection ended.
+        // The queue may have become empty in the step in which the connection ended.
         self.tell_protocol();
         let error = self.error();
         self.with_receiver(|receiver, transport| receiver.connection_lost(transport, error));
@@ -124,7 +124,7 @@ impl Connection {
         let panicked = result.as_ref().err().map(|_| receiver.type_name());
         match self.take_receiver() {
             None => self.set_receiver(receiver),
-            // The method has put another protocol into the place of its own.
+            // The method has replaced its own protocol.
             Some(successor) => {
                 self.set_receiver(successor);
                 self.drop_receiver(receiver);

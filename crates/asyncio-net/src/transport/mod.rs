@@ -23,12 +23,12 @@ use crate::connection::{Connection, KEPT, Limits, READ_EOF, READING_PAUSED};
 use crate::io::extra;
 use crate::protocol::{BufferedProtocol, Protocol};
 
-/// The connection of a protocol: to write, to pause, to close.
+/// The handle of a protocol's connection, by which it writes, pauses and closes.
 ///
-/// Clones are the same transport. It may be kept and used at any time, also after the connection
-/// has ended.
+/// Clones are handles to the same connection. A transport can be kept and used at any time, even
+/// after the connection has ended.
 ///
-/// Small writes of one turn leave together when it ends; large ones leave at once.
+/// Small writes of one turn are sent together at its end; large ones are sent at once.
 ///
 /// # Examples
 ///
@@ -74,7 +74,7 @@ impl Transport {
     /// Sends bytes or text; never waits. Bytes that the socket does not take are copied, and sent
     /// as soon as it takes them.
     ///
-    /// On a connection that is closing or lost it does nothing.
+    /// On a connection that is closing or lost the call does nothing.
     ///
     /// # Panics
     ///
@@ -88,7 +88,7 @@ impl Transport {
         self.0.write(data.as_ref());
     }
 
-    /// Sends formatted text: `write!` and `writeln!` call it. There is no result, as with
+    /// Sends formatted text: `write!` and `writeln!` call this. Returns no result, as
     /// [`write`](Self::write).
     ///
     /// # Panics
@@ -121,7 +121,7 @@ impl Transport {
         self.0.write_fmt(text);
     }
 
-    /// As [`write`](Self::write), for bytes that can be kept without copying them.
+    /// Sends bytes as [`write`](Self::write) does, but keeps them without a copy.
     ///
     /// # Panics
     ///
@@ -172,13 +172,13 @@ impl Transport {
         self.0.write_vectored(lines);
     }
 
-    /// Tells the other side, after everything written so far, that no more comes; receiving goes
-    /// on.
+    /// Ends the output after everything written so far, so that the peer reads the end of the
+    /// stream; receiving goes on.
     ///
     /// # Panics
     ///
-    /// Where one direction cannot be ended without the other, as with TLS:
-    /// [`can_write_eof`](Self::can_write_eof) is false there.
+    /// If one direction cannot be ended without the other, as with TLS: then
+    /// [`can_write_eof`](Self::can_write_eof) is false.
     ///
     /// # Examples
     ///
@@ -202,7 +202,7 @@ impl Transport {
         self.0.write_eof();
     }
 
-    /// Whether [`write_eof`](Self::write_eof) has the effect it says; not so with TLS, for one.
+    /// Whether [`write_eof`](Self::write_eof) is possible. False for TLS, for example.
     ///
     /// # Examples
     ///
@@ -211,10 +211,10 @@ impl Transport {
         self.0.io().can_write_eof()
     }
 
-    /// Receives no more, sends what was written, then ends the connection.
+    /// Receives no more, sends written bytes, and then ends the connection.
     ///
-    /// A peer that has sent bytes which nobody has read, or sends more later, receives what was
-    /// written all the same; see [`StreamWriter::close`](crate::StreamWriter::close).
+    /// The peer receives the written bytes even if it has sent bytes that were not read, or sends
+    /// more later; see [`StreamWriter::close`](crate::StreamWriter::close).
     ///
     /// # Examples
     ///
@@ -223,7 +223,7 @@ impl Transport {
         self.0.close();
     }
 
-    /// Ends the connection without sending what is still queued.
+    /// Ends the connection without sending bytes that are still queued.
     ///
     /// # Examples
     ///
@@ -245,7 +245,7 @@ impl Transport {
         self.0.abort();
     }
 
-    /// Whether it is closed, or about to be.
+    /// Whether the connection is closed or closing.
     ///
     /// # Examples
     ///
@@ -254,7 +254,8 @@ impl Transport {
         !self.0.is_open()
     }
 
-    /// Receives nothing until [`resume_reading`](Self::resume_reading): no data, and no end either.
+    /// Stops receiving until [`resume_reading`](Self::resume_reading): neither data nor the end of
+    /// the stream is delivered.
     ///
     /// # Examples
     ///
@@ -286,7 +287,7 @@ impl Transport {
         self.0.set(READING_PAUSED);
     }
 
-    /// Receives again, beginning with the bytes that came meanwhile.
+    /// Receives again, beginning with the bytes that have come meanwhile.
     ///
     /// # Examples
     ///
@@ -308,8 +309,8 @@ impl Transport {
     /// bytes are queued, and [`resume_writing`](Protocol::resume_writing) when `low` or fewer are
     /// left.
     ///
-    /// `None` is 64 KiB, and a quarter of the high mark; with only the low one given, four times
-    /// that.
+    /// If `high` is `None`, it is 64 KiB, or four times `low` if that is given. If `low` is `None`,
+    /// it is a quarter of `high`.
     ///
     /// # Panics
     ///
@@ -333,7 +334,7 @@ impl Transport {
         (limits.low, limits.high)
     }
 
-    /// How many bytes are queued.
+    /// The number of queued bytes.
     ///
     /// # Examples
     ///
@@ -359,13 +360,13 @@ impl Transport {
 
     /// The host and port of the other end.
     ///
-    /// It is known also after the end, if it was asked for before, or a [clone](Self::clone) of the
-    /// transport was made; an accepted connection always knows it.
+    /// After the end, the address is known if it was read before, or if a [clone](Self::clone) of
+    /// the transport was made. An accepted connection always knows it.
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) for anything that has no host and port; see
-    /// [`peer_address`](Self::peer_address).
+    /// [`NotConnected`](io::ErrorKind::NotConnected) for a connection that has no host and port;
+    /// see [`peer_address`](Self::peer_address).
     ///
     /// # Examples
     ///
@@ -396,11 +397,11 @@ impl Transport {
         self.peer_address().to_inet()
     }
 
-    /// The host and port of our end; see [`peer_addr`](Self::peer_addr).
+    /// The host and port of the local end; see [`peer_addr`](Self::peer_addr).
     ///
     /// # Errors
     ///
-    /// Those of [`peer_addr`](Self::peer_addr).
+    /// As [`peer_addr`](Self::peer_addr).
     ///
     /// # Examples
     ///
@@ -410,7 +411,7 @@ impl Transport {
         self.local_address().to_inet()
     }
 
-    /// The address of the other end, of whatever kind.
+    /// The address of the other end, of any kind.
     ///
     /// # Examples
     ///
@@ -419,7 +420,7 @@ impl Transport {
         self.0.io().peer_address()
     }
 
-    /// The address of our end, of whatever kind.
+    /// The address of the local end, of any kind.
     ///
     /// # Examples
     ///
@@ -428,9 +429,9 @@ impl Transport {
         self.0.io().local_address()
     }
 
-    /// What is known about the connection beyond its addresses: with asyncio-tls,
-    /// `transport.extra::<TlsInfo>()` is what the handshake has agreed on. `None` if no stream of
-    /// the connection knows a `T`; of several, the uppermost answers.
+    /// Information about the connection beyond its addresses, requested by type: with asyncio-tls,
+    /// `transport.extra::<TlsInfo>()` is the result of the handshake. `None` if no stream of the
+    /// connection knows a `T`. If several layers know one, the uppermost answers.
     ///
     /// # Examples
     ///
@@ -440,7 +441,7 @@ impl Transport {
         extra(|request| self.0.io().extra(request))
     }
 
-    /// Looks at the socket, for options and the like; `None` once it is closed.
+    /// Calls `look` with the socket, for example to set options. `None` once the socket is closed.
     ///
     /// # Examples
     ///
@@ -462,11 +463,12 @@ impl Transport {
         result
     }
 
-    /// Calls another protocol from now on.
+    /// Replaces the protocol from now on.
     ///
     /// # From asyncio
     ///
-    /// The protocol before it is dropped; when it calls this itself, after its method has returned.
+    /// The previous protocol is dropped. If it calls this itself, it is dropped when its method has
+    /// returned.
     ///
     /// # Examples
     ///
@@ -506,7 +508,7 @@ impl Transport {
         self.0.wake_protocols_task();
     }
 
-    /// As [`set_protocol`](Self::set_protocol), for one that brings its own buffer.
+    /// Does the same as [`set_protocol`](Self::set_protocol), for a protocol with its own buffer.
     ///
     /// # Examples
     ///

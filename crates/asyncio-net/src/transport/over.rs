@@ -1,4 +1,4 @@
-//! Protocols over anything that carries bytes.
+//! Protocols over any [`ByteStream`].
 
 use std::io;
 use std::panic::Location;
@@ -10,16 +10,15 @@ use crate::io::ByteStream;
 use crate::network::Network;
 use crate::protocol::Protocol;
 
-/// Has `protocol` called with what comes over a byte stream of any kind: what
-/// [`stream_over`](crate::stream_over) is for streams. The protocol has been told of the connection
-/// when this returns.
+/// Connects `protocol` to a byte stream of any kind, as [`stream_over`](crate::stream_over) does
+/// for streams. `connection_made` has been called when this returns.
 ///
-/// A connection that is made by [`create_connection`](crate::create_connection) has its layers:
+/// To put a layer over a connection of [`create_connection`](crate::create_connection), use
 /// [`Connect::layer`](crate::Connect::layer).
 ///
 /// # Errors
 ///
-/// When the loop is closed.
+/// If the loop is closed.
 ///
 /// # Panics
 ///

@@ -1,8 +1,8 @@
 //! The tasks that receive for protocols and call them.
 //!
-//! All connections of a server share one task. A task for each would cost more memory than the
-//! connection itself, and all run in the same context anyhow, the server's. A connection without a
-//! server has a task of its own.
+//! All connections of a server share one task. A task for each connection would cost more memory
+//! than the connection itself, and all of them run in the same context anyway, the server's. A
+//! connection without a server has a task of its own.
 
 use std::cell::OnceCell;
 use std::future::poll_fn;
@@ -17,15 +17,15 @@ use crate::connection::{Connection, HAS_PROTOCOL};
 use crate::io::{Io, SocketStream};
 use crate::server;
 
-/// Connections that a server's task serves in one step. The budget of a step, which bounds loops in
-/// code of users, would let the task serve only sixteen: this loop bounds itself.
+/// The number of connections that a server's task serves in one step. The budget of a step, which
+/// limits loops in code of users, would allow only sixteen.
 const IN_A_STEP: usize = 64;
-/// A step ends after this many bytes.
+/// The number of bytes after which a step ends.
 const BYTES_IN_A_STEP: usize = 256 * 1024;
 
-/// In the list of a server's task: `connection_lost` is to be called.
+/// The entry in the list of a server's task that says that `connection_lost` has to be called.
 const ENDED: u32 = 1 << 31;
-/// The number of no connection.
+/// A number that no connection has.
 const NOBODY: u32 = u32::MAX;
 
 /// The list of a server's task, which begins with the first protocol.
@@ -58,7 +58,7 @@ impl ProtocolsTask {
         }
     }
 
-    /// Wakes the task, which ends if the server needs it no more.
+    /// Wakes the task, which ends if the server does not need it any more.
     pub(crate) fn wake(&self) {
         self.push(NOBODY);
     }
@@ -69,7 +69,7 @@ struct Work {
     server: Weak<server::Shared>,
     /// The numbers of the connections to serve.
     numbers: Vec<u32>,
-    /// The count of those that have been served.
+    /// The number of connections that have been served.
     done: usize,
 }
 
@@ -87,7 +87,7 @@ impl Work {
         Poll::Pending
     }
 
-    /// Serves some connections. Numbers that they add to the list wait for another turn:
+    /// Serves some connections. Numbers that are added to the list meanwhile wait for another turn:
     /// `connection_lost` is never called in the turn in which the connection ended.
     fn step(&mut self, cx: &mut Context<'_>, server: &server::Shared) {
         let end = self.numbers.len().min(self.done + IN_A_STEP);
@@ -99,7 +99,7 @@ impl Work {
         }
     }
 
-    /// Whether there are connections to serve. Without any, the task is woken when there are.
+    /// Whether there are connections to serve. If there are none, the task is woken when there are.
     #[inline]
     fn has_more(&mut self, cx: &Context<'_>, server: &server::Shared) -> bool {
         if self.done < self.numbers.len() {
@@ -112,7 +112,7 @@ impl Work {
     }
 }
 
-/// The loop was closed.
+/// Runs when the loop is closed.
 impl Drop for Work {
     fn drop(&mut self) {
         if let Some(server) = self.server.upgrade() {
@@ -153,17 +153,18 @@ impl Connection {
         Ok(())
     }
 
-    /// Calls a protocol from now on that was called by another connection before.
+    /// Takes over a protocol from another connection.
     pub(crate) fn resume(self: &Rc<Self>, receiver: Box<dyn Receiver>) -> Result<(), LoopClosed> {
         self.set_receiver(receiver);
         self.set(HAS_PROTOCOL);
         self.start_own_task()
     }
 
-    /// The loop was closed. Most protocols hold their transports, and would keep the sockets open.
+    /// Called when the loop is closed. Most protocols hold their transports, which would keep the
+    /// sockets open.
     fn give_up(self: &Rc<Self>) {
         if !self.has(HAS_PROTOCOL) {
-            // Another connection goes on with it.
+            // Another connection has taken the protocol over.
             return;
         }
         if self.is_open() {
@@ -192,7 +193,8 @@ impl Connection {
         let alone = Alone(self.clone());
         let task = poll_fn(move |cx| {
             let Alone(connection) = &alone;
-            // Before the protocol is called: it is told of the end in a later turn.
+            // Checked before the protocol is called, so that `connection_lost` comes in a later
+            // turn.
             if connection.is_over() {
                 connection.tell_lost();
                 return Poll::Ready(());
@@ -217,12 +219,12 @@ impl Connection {
         }
     }
 
-    /// Has the task serve the connection, if it has a protocol.
+    /// Makes the task serve the connection, if it has a protocol.
     pub(crate) fn wake_protocols_task(&self) {
         self.wake_task_for(0);
     }
 
-    /// Has the task call `connection_lost`.
+    /// Makes the task call `connection_lost`.
     pub(crate) fn end_protocol(&self) {
         self.wake_task_for(ENDED);
     }

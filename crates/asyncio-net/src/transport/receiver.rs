@@ -15,7 +15,7 @@ use crate::protocol::{BufferedProtocol, Protocol};
 pub(crate) trait Receiver {
     fn type_name(&self) -> &'static str;
     fn connection_made(&mut self, transport: &Transport);
-    /// Receives bytes and hands them over, while the protocol takes them and its turn lasts.
+    /// Receives bytes and hands them over, as long as the protocol takes them and its turn lasts.
     fn receive(&mut self, transport: &Transport, cx: &mut Context<'_>) -> Receipt;
     fn eof_received(&mut self, transport: &Transport) -> bool;
     fn connection_lost(&mut self, transport: &Transport, error: Option<io::Error>);
@@ -23,26 +23,26 @@ pub(crate) trait Receiver {
     fn resume_writing(&mut self, transport: &Transport);
 }
 
-/// How receiving went.
+/// The result of receiving.
 pub(crate) struct Receipt {
     /// The number of bytes received.
     pub(crate) bytes: usize,
     pub(crate) stopped: Stopped,
 }
 
-/// Why receiving has stopped.
+/// The reason why receiving has stopped.
 pub(crate) enum Stopped {
-    /// There is nothing, or nothing is wanted. The task is woken when there is.
+    /// No bytes are available, or the protocol takes none. The task is woken when that changes.
     Idle,
-    /// There may be more, but others have their turn first.
+    /// More bytes may be available, but other protocols have their turn first.
     Busy,
-    /// The other side sends no more.
+    /// The peer has ended its stream.
     End,
     Failed(io::Error),
 }
 
-/// Receives in a row before a protocol gives way to others. The budget of a step does not fit: the
-/// step is one for all protocols of a server, and this divides it among them.
+/// The number of receives in a row before other protocols have their turn. The budget of a step
+/// cannot be used, because all protocols of a server share one step, which this divides among them.
 const IN_A_ROW: usize = 4;
 
 /// Calls `receive`, which hands bytes over, until nothing comes or the protocol's turn is over.
@@ -56,7 +56,7 @@ fn receive_some(
         Ok(Received::Bytes(0)) => ControlFlow::Break(Stopped::End),
         Ok(Received::Bytes(count)) => {
             bytes += count;
-            // Further bytes are for the protocol that was put into the place of this one.
+            // Further bytes are for the protocol that has replaced this one.
             if connection.wants_data() && !connection.has_receiver() {
                 ControlFlow::Continue(())
             } else {

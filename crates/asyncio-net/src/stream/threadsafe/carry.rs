@@ -10,28 +10,28 @@ use asyncio_task::gather;
 use super::super::{JoinedStream, StreamReader, StreamWriter};
 use super::lane::Lane;
 
-/// Both directions, as the other thread names them.
+/// Both directions, named from the other thread's point of view.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     pub(super) incoming: Lane,
     pub(super) outgoing: Lane,
 }
 
-/// The end at home. Dropped with its loop, it lets the other thread know.
+/// The end on the loop's thread. If it is dropped with its loop, it informs the other thread.
 #[derive(Debug)]
 pub(super) struct Carrier(pub(super) Arc<Lanes>);
 
 impl Drop for Carrier {
     fn drop(&mut self) {
-        // A reader that wakes may write at once: that is refused by then.
+        // A reader that wakes may write at once, which is refused by then.
         self.0.outgoing.refuse(ErrorKind::ConnectionAborted);
         self.0.incoming.end(Err(ErrorKind::ConnectionAborted));
     }
 }
 
 impl Carrier {
-    /// Carries until both directions have ended, or the other thread has dropped its end and what
-    /// it wrote has left. Closes the connection then.
+    /// Carries bytes until both directions have ended, or until the other thread has dropped its
+    /// end and its bytes have been sent. Closes the connection then.
     pub(super) async fn carry(self, stream: JoinedStream) {
         let (mut reader, writer) = stream.split();
         gather((receive(&mut reader, &self.0.incoming), send(&writer, &self.0.outgoing))).await;
@@ -41,7 +41,8 @@ impl Carrier {
 async fn receive(reader: &mut StreamReader, incoming: &Lane) {
     let result = poll_fn(|cx| {
         loop {
-            // First: it also has this task woken when the other thread stops reading.
+            // This comes first, because it also registers the task to be woken when the other
+            // thread stops reading.
             ready!(incoming.poll_room(cx))?;
             if !ready!(reader.poll_fill_buf(cx))? {
                 return Poll::Ready(io::Result::Ok(()));

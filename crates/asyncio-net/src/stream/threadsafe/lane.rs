@@ -1,4 +1,4 @@
-//! One direction of a relayed stream: bytes that go from one thread to another.
+//! One direction of a relayed stream: bytes that move from one thread to another.
 
 use std::io::{self, ErrorKind};
 use std::mem;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 
-/// So many bytes wait for the other thread.
+/// The maximum number of bytes that wait for the other thread.
 const CAPACITY: usize = 64 * 1024;
 
 /// Bytes are put in by one thread, the *giver*, and taken out by another, the *taker*.
@@ -17,11 +17,11 @@ pub(super) struct Lane(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     bytes: BytesMut,
-    /// No more comes, or only this error.
+    /// The end: no more bytes come, or only this error.
     end: Option<Result<(), ErrorKind>>,
     /// The taker is gone, so bytes are refused.
     refusal: Option<ErrorKind>,
-    /// What was put in, or the end, has not left yet.
+    /// Bytes that were put in, or the end, have not been sent yet.
     is_unsettled: bool,
     giver: Option<Waker>,
     taker: Option<Waker>,
@@ -32,7 +32,7 @@ impl Lane {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, then wakes whom `change` names, without the lock.
+    /// Changes the state, then wakes the wakers that `change` returns, without the lock.
     fn change(&self, change: impl FnOnce(&mut State) -> [Option<Waker>; 2]) {
         let woken = change(&mut self.state());
         woken.into_iter().flatten().for_each(Waker::wake);
@@ -40,7 +40,7 @@ impl Lane {
 
     // The giver.
 
-    /// Puts in the beginning of `bytes`, as much as there is room for; waits while there is none.
+    /// Puts in as many of the first `bytes` as there is room for; waits while there is none.
     pub(super) fn poll_put(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.state();
         if state.end.is_some() {
@@ -70,12 +70,12 @@ impl Lane {
         if let Some(kind) = state.refusal {
             return Poll::Ready(Err(kind.into()));
         }
-        // Also when there is room: a taker that goes wakes the giver.
+        // The waker is stored even if there is room: a taker that ends wakes the giver.
         set(&mut state.giver, cx);
         if state.bytes.len() < CAPACITY { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
-    /// No more comes. The first end counts.
+    /// Ends the input. The first end counts.
     pub(super) fn end(&self, end: Result<(), ErrorKind>) {
         self.change(|state| {
             if state.end.is_some() {
@@ -87,7 +87,7 @@ impl Lane {
         });
     }
 
-    /// Waits until everything that was put in, and the end, has left.
+    /// Waits until everything that was put in, and the end, has been sent.
     pub(super) fn poll_settled(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state();
         if !state.is_unsettled {
@@ -102,8 +102,8 @@ impl Lane {
 
     // The taker.
 
-    /// Shows `take` the bytes that are there, and drops as many as it says; waits while there are
-    /// none. At the end `take` is not called.
+    /// Calls `take` with the available bytes, and drops as many as it returns; waits while there
+    /// are none. At the end `take` is not called.
     pub(super) fn poll_take(
         &self,
         cx: &mut Context<'_>,
@@ -128,14 +128,14 @@ impl Lane {
         Poll::Ready(Ok(()))
     }
 
-    /// All bytes that are there; `None` at the end.
+    /// Takes all available bytes; `None` at the end.
     pub(super) fn poll_take_all(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         let mut taken = None;
         let poll = self.poll_take(cx, |bytes| taken = Some(mem::take(bytes).freeze()));
         poll.map_ok(|()| taken)
     }
 
-    /// What was taken has left; an end that has come meanwhile has not.
+    /// Notes that the taken bytes have been sent. An end that has come meanwhile has not.
     pub(super) fn settle(&self) {
         self.change(|state| {
             state.is_unsettled = !state.bytes.is_empty() || state.end.is_some();
@@ -143,7 +143,7 @@ impl Lane {
         });
     }
 
-    /// The end has left, too.
+    /// Notes that the end has been sent too.
     pub(super) fn settle_end(&self) {
         self.change(|state| {
             state.is_unsettled = false;
@@ -151,7 +151,7 @@ impl Lane {
         });
     }
 
-    /// The taker is gone: the giver gets this error from here on.
+    /// Notes that the taker is gone: the giver gets this error from now on.
     pub(super) fn refuse(&self, kind: ErrorKind) {
         self.change(|state| {
             state.refusal.get_or_insert(kind);
@@ -161,7 +161,7 @@ impl Lane {
     }
 }
 
-/// A waker of the same task stays.
+/// Stores a waker, unless the stored one wakes the same task.
 fn set(place: &mut Option<Waker>, cx: &Context<'_>) {
     match place {
         Some(waker) => waker.clone_from(cx.waker()),
@@ -177,7 +177,7 @@ mod tests {
         Context::from_waker(Waker::noop())
     }
 
-    /// As when the other thread ends while the loop flushes what it has taken.
+    /// This is the case in which the other thread ends while the loop flushes taken bytes.
     #[test]
     fn an_end_is_settled_when_it_has_left_and_not_with_the_bytes_before_it() {
         let (lane, mut cx) = (Lane::default(), context());

@@ -1,4 +1,4 @@
-//! A stream that may travel to another thread.
+//! `ThreadsafeStream`: a stream that can be moved to another thread.
 
 mod carry;
 #[cfg(feature = "futures-io")]
@@ -23,26 +23,26 @@ use asyncio_task::{TaskOptions, create_task_with, running_loop};
 use self::carry::{Carrier, Lanes};
 use super::JoinedStream;
 
-/// A stream that may travel to another thread, for code that asks for `Send`.
+/// A stream that can be moved to another thread, for code that requires `Send`.
 ///
-/// On the thread of its loop it is the [`JoinedStream`] itself, which costs a comparison of thread
+/// On the thread of its loop it uses the [`JoinedStream`] directly, at the cost of comparing thread
 /// numbers: hold it in a `Send` future of axum, tower or tonic that never leaves the loop, or give
 /// it to a crate that spawns its tasks on tokio beside the loop.
 ///
-/// The first use on another thread leaves the connection where it is, and has a task of the loop
-/// carry the bytes from then on, also if the stream comes back. Up to 64 KiB wait in each
-/// direction. Flushing waits until the bytes have left the loop, too.
+/// The first use on another thread leaves the connection on its loop, and starts a task there that
+/// carries the bytes from then on, even if the stream returns. Up to 64 KiB wait in each direction.
+/// Flushing waits until the loop has sent the bytes.
 ///
-/// Dropped on any thread, it closes the connection at home, after what was written has been sent.
+/// Dropping it on any thread closes the connection on its loop, after written bytes have been sent.
 /// When the loop is closed, reads and writes elsewhere fail with
 /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted).
 ///
-/// It has the same traits as `JoinedStream`, with the same features. With the feature `send` and
-/// one of those.
+/// It has the same traits as `JoinedStream`. Needs the feature `send` and one of the features for
+/// those traits.
 ///
 /// # From asyncio
 ///
-/// There is none there: transports are not thread-safe.
+/// asyncio has no such type: its transports are not thread-safe.
 ///
 /// # Examples
 ///
@@ -82,17 +82,17 @@ pub struct ThreadsafeStream {
     state: State,
 }
 
-/// `None` when it has gone on as a stream of its own.
+/// `None` when the connection has been handed to the carrying task.
 type Place = RefCell<Option<JoinedStream>>;
 
 enum State {
     Home(Kept<Place>),
     Away(Arc<Lanes>),
-    /// The loop is closed, or this is dropped.
+    /// The loop is closed, or this value is dropped.
     Gone,
 }
 
-/// Where the bytes are for the calling thread.
+/// The access to the bytes for the calling thread.
 enum Side<'a> {
     Home(AtHome),
     Away(&'a Lanes),
@@ -110,7 +110,7 @@ impl AtHome {
 }
 
 impl ThreadsafeStream {
-    /// A stream of the loop that runs.
+    /// Makes a stream of the running loop.
     ///
     /// # Panics
     ///
@@ -188,7 +188,7 @@ impl ThreadsafeStream {
         }
     }
 
-    /// The connection stays, and a task there carries its bytes.
+    /// The connection stays on its loop, and a task there carries its bytes.
     fn leave_home(&mut self) {
         let State::Home(kept) = mem::replace(&mut self.state, State::Gone) else { return };
         let lanes = Arc::<Lanes>::default();
@@ -207,7 +207,7 @@ impl ThreadsafeStream {
 
 impl Drop for ThreadsafeStream {
     fn drop(&mut self) {
-        // At home it goes home by itself.
+        // On the loop's own thread the stream needs no message.
         if let State::Away(lanes) = &self.state {
             lanes.outgoing.end(Ok(()));
             lanes.incoming.refuse(io::ErrorKind::BrokenPipe);
