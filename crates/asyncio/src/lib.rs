@@ -97,6 +97,7 @@
 //! * `macros`: the attributes [`main`](macro@main) and [`testing::test`](macro@testing::test).
 //! * `net`: streams, transports, servers, datagrams, and the calls on sockets.
 //! * `process`: subprocesses; it needs `net`.
+//! * `stacks`: the watchdog's report of a task that blocks the loop shows the calls on its thread.
 //!
 //! Off by default:
 //!
@@ -121,6 +122,7 @@
 //! * `send`: `local` makes a future of this thread `Send`, for axum's handlers and the like, and
 //!   `net::ThreadsafeStream` a stream.
 //! * `quinn`: QUIC by the crate quinn, in the module `quinn`.
+//! * `tracing`: a runner gives each task a span of the crate tracing.
 
 #![forbid(unsafe_code)]
 // This page links to items of every feature.

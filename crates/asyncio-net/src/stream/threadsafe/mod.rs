@@ -207,7 +207,7 @@ impl ThreadsafeStream {
 
 impl Drop for ThreadsafeStream {
     fn drop(&mut self) {
-        // On the loop's own thread the stream needs no message.
+        // A stream in the state `Home` is dropped on its loop by the destructor of `Kept`.
         if let State::Away(lanes) = &self.state {
             lanes.outgoing.end(Ok(()));
             lanes.incoming.refuse(io::ErrorKind::BrokenPipe);
