@@ -35,7 +35,8 @@ pub(crate) async fn connect_socket(
     socket: Socket,
     address: &SockAddr,
 ) -> io::Result<Source<OwnedFd>> {
-    socket.set_nonblocking(true)?;
+    // One system call; `set_nonblocking` of socket2 makes two.
+    rustix::io::ioctl_fionbio(&socket, true)?;
     let connecting = match socket.connect(address) {
         Ok(()) => false,
         Err(error) if is_in_progress(&error) => true,
