@@ -1,4 +1,4 @@
-//! [`Barrier`]: nobody goes on until all are there.
+//! [`Barrier`]: tasks wait until all of them have arrived.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -9,15 +9,15 @@ use asyncio_loop::machinery::at_await;
 use crate::error::BrokenBarrier;
 use crate::line::{Line, Signal};
 
-/// A place where a fixed number of tasks wait for each other, again and again.
+/// A point at which a fixed number of tasks wait for each other, in rounds.
 ///
-/// A round fills up as tasks call [`wait`](Self::wait), and when the last one arrives, all go on. A
-/// task that comes while they leave waits for the next round.
+/// A round fills up as tasks call [`wait`](Self::wait). When the last one arrives, all go on. A
+/// task that arrives while others leave waits for the next round.
 ///
 /// # From asyncio
 ///
 /// `async with barrier as position` is `let position = barrier.wait().await?`. Positions stay
-/// distinct also after a waiting task was cancelled. [`reset`](Self::reset) and
+/// distinct even after a waiting task was cancelled. [`reset`](Self::reset) and
 /// [`abort`](Self::abort) need no `await`.
 ///
 /// # Examples
@@ -71,19 +71,23 @@ impl Barrier {
         }
     }
 
-    /// Waits until all parties have called it. Returns the position in the order of arrival, from
+    /// Waits until all parties have called this. Returns the position in the order of arrival, from
     /// 0.
     ///
-    /// The last one to arrive does not wait.
+    /// The last party to arrive does not wait.
     ///
     /// # Errors
     ///
     /// [`BrokenBarrier`] if the barrier was aborted, or was reset while this call waited.
     ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
+    ///
     /// # Cancel safety
     ///
-    /// Dropping the future before the round is complete takes this party out of it; the barrier is
-    /// not broken.
+    /// Dropping the future before the round is complete removes this party from the round; the
+    /// barrier is not broken.
     ///
     /// # Examples
     ///
@@ -130,7 +134,8 @@ impl Barrier {
 
     /// Ends every wait with an error and starts a new round.
     ///
-    /// Tasks that already wait for the next round take part in it. A broken barrier is whole again.
+    /// Tasks that already wait for the next round take part in it. A broken barrier can be used
+    /// again.
     ///
     /// # Examples
     ///
@@ -153,7 +158,7 @@ impl Barrier {
     /// Breaks the barrier: every wait ends with an error, and so does every later one until it is
     /// [reset](Self::reset).
     ///
-    /// Call it when one of the parties cannot come any more.
+    /// Call this when one of the parties cannot arrive any more.
     ///
     /// # Examples
     ///
@@ -171,7 +176,7 @@ impl Barrier {
         self.next_round.signal();
     }
 
-    /// How many tasks a round needs.
+    /// The number of tasks that a round needs.
     ///
     /// # Examples
     ///
@@ -182,7 +187,7 @@ impl Barrier {
         self.parties
     }
 
-    /// How many tasks wait for the round to be complete.
+    /// The number of tasks that wait for the round to be complete.
     ///
     /// # Examples
     ///
@@ -258,7 +263,7 @@ impl Arrivals {
         }
     }
 
-    /// How many came before. Only while there are no gaps.
+    /// The number of earlier arrivals. Valid only while there are no gaps.
     fn position(&self, number: u64) -> usize {
         position(&self.places, number)
     }

@@ -1,8 +1,8 @@
-//! A broadcast channel: every receiver gets every value, and the memory is bounded.
+//! A broadcast channel: every receiver gets every value, and the memory is limited.
 //!
-//! The channel keeps the newest `capacity` values. A receiver that lags further behind is told how
-//! many values it has missed, and goes on with the oldest one that is left. So a slow receiver
-//! holds up neither the senders nor the other receivers.
+//! The channel keeps the newest `capacity` values. A receiver that lags further behind gets the
+//! number of values that it has missed, and goes on with the oldest value in the channel. So a slow
+//! receiver delays neither the senders nor the other receivers.
 //!
 //! ```
 //! use asyncio_sync::broadcast;
@@ -43,7 +43,7 @@ use crate::line::{Line, Signal};
 ///
 /// # From asyncio
 ///
-/// asyncio has no broadcast channel; a list of queues is what programs write instead.
+/// asyncio has no broadcast channel; programs use a list of queues.
 ///
 /// # Examples
 ///
@@ -92,10 +92,10 @@ impl<T> Channel<T> {
 }
 
 impl<T: Clone> Channel<T> {
-    /// Reads the value at `next`, which moves on.
+    /// Reads the value at `next`, and advances `next`.
     #[inline]
     fn read(&self, next: &mut u64) -> Result<T, TryRecvError> {
-        // A clone runs code of the user: the ring is only shared meanwhile.
+        // `clone` runs code of the user, so the ring is only borrowed shared meanwhile.
         let read = self.ring.borrow().read(*next);
         match read {
             Read::Value(value) => {
@@ -120,17 +120,17 @@ impl<T: Clone> Channel<T> {
 
 /// The sending half of a broadcast [`channel`]. A clone sends into the same channel.
 ///
-/// When the last sender is dropped, the receivers get the values left, and then
+/// When the last sender is dropped, the receivers get the remaining values, and then
 /// [`RecvError::Closed`].
 pub struct Sender<T> {
     channel: Rc<Channel<T>>,
 }
 
 impl<T: Clone> Sender<T> {
-    /// Sends a value to every receiver that exists now. Returns how many there are.
+    /// Sends a value to every receiver that exists now, and returns their number.
     ///
-    /// It never waits. If the channel is full, its oldest value is dropped, and the receivers that
-    /// have not read that value find out by [`RecvError::Lagged`].
+    /// This never waits. If the channel is full, its oldest value is dropped, and the receivers
+    /// that have not read that value get [`RecvError::Lagged`].
     ///
     /// # Errors
     ///
@@ -158,7 +158,8 @@ impl<T: Clone> Sender<T> {
         }
         let evicted = channel.ring.borrow_mut().push(value, receivers);
         channel.line.signal();
-        // Its destructor is code of the user: it runs when the channel is whole again.
+        // The old value's destructor is code of the user: it runs when the channel is consistent
+        // again.
         drop(evicted);
         Ok(receivers)
     }
@@ -180,7 +181,7 @@ impl<T: Clone> Sender<T> {
         Receiver::new(&self.channel)
     }
 
-    /// How many receivers there are.
+    /// The number of receivers.
     #[must_use]
     pub fn receiver_count(&self) -> usize {
         self.channel.receivers.get()
@@ -234,8 +235,12 @@ impl<T: Clone> Receiver<T> {
     /// # Errors
     ///
     /// [`RecvError::Lagged`] with the number of values that were missed since the last call; the
-    /// next call goes on with the oldest value left. [`RecvError::Closed`] when there are no
-    /// senders any more and everything was read.
+    /// next call returns the oldest remaining value. [`RecvError::Closed`] if all senders are gone
+    /// and everything was read.
+    ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
     ///
     /// # Cancel safety
     ///
@@ -268,18 +273,18 @@ impl<T: Clone> Receiver<T> {
         Recv { channel: &self.channel, next: &mut self.next, signal }
     }
 
-    /// Reads the next value if there is one.
+    /// Reads the next value, if there is one, without waiting.
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] if there is none now, else as for [`recv`](Self::recv).
+    /// [`TryRecvError::Empty`] if there is no value now, otherwise as [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         self.channel.read(&mut self.next)
     }
 }
 
 impl<T> Receiver<T> {
-    /// How many values wait to be read, those included that the channel no longer has.
+    /// The number of unread values, including those that the channel has dropped.
     ///
     /// # Examples
     ///
@@ -301,7 +306,7 @@ impl<T> Receiver<T> {
         self.len() == 0
     }
 
-    /// Whether there are no senders any more. Values may be left all the same.
+    /// Whether all senders are gone. Unread values may remain.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.channel.is_closed()
@@ -363,7 +368,7 @@ impl<T: Clone> Future for Recv<'_, T> {
             }
             let joins = !self.signal.is_in_line();
             if self.signal.poll_signal(cx).is_pending() {
-                // A foreign waker may have sent a value when the line cloned it.
+                // Cloning a foreign waker may have sent a value.
                 return if joins { self.read() } else { Poll::Pending };
             }
         }

@@ -1,4 +1,4 @@
-//! [`Condition`]: waiting until something about a locked value has changed.
+//! [`Condition`]: waiting until a locked value has changed.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -14,22 +14,21 @@ use asyncio_loop::machinery::at_await;
 use crate::line::{Line, Turn};
 use crate::lock::{Acquire, Guard, Lock, LockGuard};
 
-/// A lock around a value, and tasks that wait until others have changed the value.
+/// A lock around a value, with a way to wait until other tasks have changed the value.
 ///
-/// A task that holds the lock and doesn't find the value as it needs it calls [`wait`](Self::wait),
-/// which releases the lock, waits to be notified, and takes the lock again. Wake-ups may come
-/// without need, so look again after each one: [`wait_for`](Self::wait_for) does.
+/// A task that holds the lock, and needs another state of the value, calls [`wait`](Self::wait),
+/// which releases the lock, waits for a notification, and takes the lock again. Spurious wake-ups
+/// are possible, so test the value after each one, as [`wait_for`](Self::wait_for) does.
 ///
-/// Tasks are notified first come, first served. A notification whose receiver is dropped, or is
-/// never polled again, goes to the next.
+/// Tasks are notified in order of arrival. If the notified future is dropped, or is never polled
+/// again, the notification goes to the next.
 ///
 /// # From asyncio
 ///
-/// `wait` takes the guard and gives it back, so that what runs between them cannot touch the value,
-/// and `notify` asks to be shown a guard. A wait that is cancelled is without the lock, and so is
-/// the code around it, whose guard is gone: Python takes the lock again first.
-/// [`wait_for`](Self::wait_for) always needs the guard, also if the predicate is true from the
-/// start.
+/// `wait` takes the guard and returns it, so code that runs meanwhile cannot touch the value, and
+/// `notify` requires a reference to a guard. A cancelled wait does not take the lock again, and the
+/// caller has no guard any more; Python takes the lock again first. [`wait_for`](Self::wait_for)
+/// always needs the guard, even if the predicate is true from the start.
 ///
 /// # Examples
 ///
@@ -99,9 +98,13 @@ impl<T> Condition<T> {
 
     /// Waits for the lock and takes it. See [`Lock::acquire`].
     ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
+    ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing.
+    /// As [`Lock::acquire`].
     ///
     /// # Examples
     ///
@@ -116,7 +119,7 @@ impl<T> Condition<T> {
         self.lock.acquire()
     }
 
-    /// Takes the lock if that is possible at once. See [`Lock::try_acquire`].
+    /// Takes the lock if it is free and no task waits for it. See [`Lock::try_acquire`].
     ///
     /// # Examples
     ///
@@ -130,7 +133,7 @@ impl<T> Condition<T> {
         self.lock.try_acquire()
     }
 
-    /// Whether somebody holds the lock.
+    /// Whether the lock is held.
     ///
     /// # Examples
     ///
@@ -143,19 +146,20 @@ impl<T> Condition<T> {
         self.lock.is_locked()
     }
 
-    /// Releases the lock, waits to be notified, and takes the lock again.
+    /// Releases the lock, waits for a notification, and takes the lock again.
     ///
-    /// It may return without a notification. Any guard of this condition's lock will do, borrowed
-    /// or owned.
+    /// The call may return without a notification. Any guard of this condition's lock is accepted,
+    /// borrowed or owned.
     ///
     /// # Panics
     ///
-    /// If the guard is one of another lock.
+    /// If the guard belongs to another lock. If the primitive belongs to another loop: see [One
+    /// loop](crate#one-loop).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the lock released, or gives it back. A notification that it had
-    /// received goes to the next one that waits.
+    /// Dropping the future leaves the lock released, or releases it. A notification that the future
+    /// had received goes to the next waiting task.
     ///
     /// # Examples
     ///
@@ -208,11 +212,12 @@ impl<T> Condition<T> {
 
     /// Waits until `predicate` holds for the value, and returns with the lock.
     ///
-    /// The predicate is asked first without waiting, and then after each notification.
+    /// The predicate is tested first without waiting, and then after each notification.
     ///
     /// # Panics
     ///
-    /// If the guard is one of another lock.
+    /// If the guard belongs to another lock. If the primitive belongs to another loop: see [One
+    /// loop](crate#one-loop).
     ///
     /// # Cancel safety
     ///
@@ -258,11 +263,11 @@ impl<T> Condition<T> {
 
     /// Notifies the `n` tasks that have waited longest, or all if there are fewer.
     ///
-    /// They go on when they have the lock again, one after the other.
+    /// They go on one after the other, as each gets the lock again.
     ///
     /// # Panics
     ///
-    /// If the guard is one of another lock.
+    /// If the guard belongs to another lock.
     ///
     /// # Examples
     ///
@@ -287,7 +292,7 @@ impl<T> Condition<T> {
     ///
     /// # Panics
     ///
-    /// If the guard is one of another lock.
+    /// If the guard belongs to another lock.
     ///
     /// # Examples
     ///
@@ -315,13 +320,14 @@ impl<T> Condition<T> {
     }
 }
 
-/// Ready when notified. A future that was passed over is woken without need: it may have been
-/// entitled to the notification that went on to another.
+/// Ready when notified. A future that was passed over counts as notified too (a spurious wake-up):
+/// the notification that went to another future may have been meant for it.
 fn poll_notified(turn: &mut Turn<'_>, cx: &Context<'_>) -> Poll<()> {
     if turn.was_passed_over() { Poll::Ready(()) } else { turn.poll(0, cx) }
 }
 
-/// A notification that was received and has had no effect yet. Dropped, it goes to the next.
+/// A notification that was received and has had no effect yet. Dropping it passes it on to the
+/// next.
 struct Notification<'a>(Option<&'a Line>);
 
 impl Notification<'_> {

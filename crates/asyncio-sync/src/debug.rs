@@ -1,10 +1,10 @@
-//! What debug mode knows of locks: which task holds one, which task waits for one, and what is
-//! wrong.
+//! Debug mode's data about locks: which task holds a lock, which task waits for it, and the faults
+//! that follow.
 //!
-//! Nothing of this is kept unless the running loop is in debug mode, and then it is kept with the
-//! loop, so that a lock is no larger for it. A wait that closes a circle is reported when it
-//! begins. It is a report and not an error, because a task that waits may have another branch that
-//! goes on: of two branches of one `join!`, one may wait for a lock that the other holds.
+//! The data exists only while the running loop is in debug mode, and is kept with the loop, so
+//! locks are not larger for it. A wait that closes a circle is reported when it begins. It is a
+//! report and not an error, because the waiting task may have another branch that goes on: of two
+//! branches of one `join!`, one may wait for a lock that the other holds.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -15,10 +15,10 @@ use std::rc::{Rc, Weak};
 use asyncio_loop::machinery::{TaskControl, with_running};
 use asyncio_loop::{ErrorContext, LoopRef, TaskRef};
 
-/// Where in the program something was done.
+/// The place in the program of an operation on a lock.
 pub(crate) type Site = &'static Location<'static>;
 
-/// A lock that is held, or waited for, cannot move: its address is its name.
+/// Identifies a lock by its address, since a lock that is held or waited for cannot move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LockId(usize);
 
@@ -32,20 +32,20 @@ impl LockId {
 #[derive(Debug, Default)]
 struct Locks {
     held: RefCell<HashMap<LockId, Deed>>,
-    /// By the waiting task. A task with several branches may wait for several locks.
+    /// The waits by waiting task. A task with several branches may wait for several locks.
     waits: RefCell<HashMap<u64, Vec<(LockId, Deed)>>>,
-    /// Holders that somebody waits for, whose end we look at.
+    /// Holders whose end is watched because tasks wait for their locks.
     watched: RefCell<HashSet<u64>>,
 }
 
-/// That a task took a lock, or began to wait for it.
+/// A record that a task took a lock, or began to wait for it.
 #[derive(Clone, Debug)]
 struct Deed {
     task: TaskRef,
     site: Site,
 }
 
-/// A wait that debug mode knows of, until dropped.
+/// A wait that debug mode has recorded, until dropped.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     locks: Weak<Locks>,
@@ -53,13 +53,13 @@ pub(crate) struct Waiting {
     lock: LockId,
 }
 
-/// Whether anything is to be noted.
+/// Whether debug mode records.
 #[inline]
 pub(crate) fn is_on() -> bool {
     with_running(LoopRef::is_debug).unwrap_or(false)
 }
 
-/// Whether anything is to be noted, and the number of the current task; zero if there is none.
+/// The number of the current task if debug mode records; zero if there is no task.
 #[inline]
 pub(crate) fn current() -> (bool, u64) {
     with_running(|event_loop| (event_loop.is_debug(), event_loop.current_task_number()))
@@ -86,7 +86,7 @@ pub(crate) fn released(lock: LockId) {
     });
 }
 
-/// Notes that the current task waits for a lock, and reports what it finds wrong with that.
+/// Notes that the current task waits for a lock, and reports faults that it finds.
 #[cold]
 pub(crate) fn waits(lock: LockId, site: Site) -> Option<Box<Waiting>> {
     with_running(|event_loop| {
@@ -102,7 +102,8 @@ pub(crate) fn waits(lock: LockId, site: Site) -> Option<Box<Waiting>> {
 }
 
 impl Locks {
-    /// Looks for a circle behind this wait, and for a holder that will never release.
+    /// Looks for a circle of waits behind this wait, and for a holder that will never release its
+    /// lock.
     fn examine(self: &Rc<Self>, event_loop: &LoopRef, task: &TaskRef, lock: LockId) {
         if let Some(circle) = self.circle(task.id(), lock) {
             let message = match circle.len() {
@@ -118,7 +119,7 @@ impl Locks {
         }
     }
 
-    /// Has the end of a task looked at, once.
+    /// Registers the end of a task to be watched, once.
     fn watch_the_end(self: &Rc<Self>, event_loop: &LoopRef, task: TaskRef) {
         if !self.watched.borrow_mut().insert(task.id()) {
             return;
@@ -158,7 +159,7 @@ impl Locks {
         self.held.borrow().get(&lock).cloned()
     }
 
-    /// A task has ended. Reports the locks it still holds, if somebody waits for them.
+    /// Called when a task has ended. Reports the locks that it still holds, if tasks wait for them.
     fn report_orphans(&self, ended: &TaskRef) {
         let mut orphans = vec![];
         for (lock, wait) in self.waits.borrow().values().flatten() {

@@ -1,9 +1,9 @@
-//! What can go wrong.
+//! The errors of the primitives.
 
 use std::error::Error;
 use std::fmt;
 
-/// A semaphore was released more often than it was acquired.
+/// The error of releasing a semaphore more often than it was acquired.
 ///
 /// From [`BoundedSemaphore::release`](crate::BoundedSemaphore::release).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ impl fmt::Display for ReleaseError {
 
 impl Error for ReleaseError {}
 
-/// The queue was shut down, and there is nothing left to get.
+/// The queue was shut down, and no item is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueShutDown;
 
@@ -29,7 +29,7 @@ impl fmt::Display for QueueShutDown {
 
 impl Error for QueueShutDown {}
 
-/// The queue was shut down and takes no more items. This one comes back.
+/// The queue was shut down and takes no more items. The field gives the refused item back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[doc(alias = "QueueShutDown")]
 pub struct PutError<T>(pub T);
@@ -61,10 +61,10 @@ impl<T> fmt::Display for PutError<T> {
 
 impl<T> Error for PutError<T> {}
 
-/// An item could not be put at once, or in time. It comes back.
+/// An item could not be put at once, or in time. The field gives it back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TryPutError<T> {
-    /// The queue holds as many items as it may.
+    /// The queue is full.
     #[doc(alias = "QueueFull")]
     Full(T),
     /// The queue was shut down and takes no more items.
@@ -135,13 +135,13 @@ impl<T> From<PutError<T>> for TryPutError<T> {
     }
 }
 
-/// There is no item to get, at once or in time.
+/// No item could be taken at once, or in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryGetError {
     /// The queue holds no item now.
     #[doc(alias = "QueueEmpty")]
     Empty,
-    /// The queue holds no item and never will: it was shut down.
+    /// The queue was shut down, and no item is left.
     #[doc(alias = "QueueShutDown")]
     ShutDown,
 }

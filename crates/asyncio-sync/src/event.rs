@@ -1,4 +1,4 @@
-//! [`Event`]: something has happened.
+//! [`Event`]: a flag that tasks wait for.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,12 +11,12 @@ use crate::line::{Line, Signal};
 
 /// A flag that tasks can wait for.
 ///
-/// [`set`](Self::set) lets every waiting task through, and every later one while the flag stays
-/// set.
+/// [`set`](Self::set) wakes every waiting task. While the flag stays set, [`wait`](Self::wait)
+/// returns at once.
 ///
 /// # From asyncio
 ///
-/// No difference: setting and clearing in the same turn still frees the tasks that waited.
+/// No difference: setting and clearing in the same turn still wakes the tasks that waited.
 ///
 /// # Examples
 ///
@@ -54,7 +54,7 @@ impl Event {
         Self { set: Cell::new(false), line: Line::new(WaitsFor::Event) }
     }
 
-    /// Sets the flag and lets every waiting task through.
+    /// Sets the flag and wakes every waiting task.
     ///
     /// # Examples
     ///
@@ -70,7 +70,8 @@ impl Event {
         }
     }
 
-    /// Clears the flag: later tasks wait. Tasks that were let through stay so.
+    /// Clears the flag, so that later calls of [`wait`](Self::wait) wait. Tasks that were woken go
+    /// on.
     ///
     /// # Examples
     ///
@@ -96,11 +97,15 @@ impl Event {
         self.set.get()
     }
 
-    /// Waits until the flag is set. If it is, this does not suspend.
+    /// Waits until the flag is set. If it is set already, this does not suspend.
+    ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future changes nothing for the event or for others.
+    /// Dropping the future has no effect on the event or on other tasks.
     ///
     /// # Examples
     ///
@@ -141,7 +146,7 @@ impl Future for EventWait<'_> {
     #[inline]
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // One that waits was notified if the event has been set, even if it was cleared again.
+        // A waiting future was notified if the event was set, even if it was cleared again.
         if !self.signal.is_in_line() && self.event.is_set() {
             return Poll::Ready(());
         }

@@ -24,30 +24,38 @@
 //! # });
 //! ```
 //!
-//! * [`Lock`] lets one in at a time, [`Semaphore`] and [`BoundedSemaphore`] a few.
-//! * [`Event`] wakes every waiting task, [`Condition`] tasks that wait for a change under a lock.
-//! * [`Barrier`] has tasks wait for each other.
+//! * [`Lock`] admits one task at a time, [`Semaphore`] and [`BoundedSemaphore`] a limited number.
+//! * [`Event`] wakes every waiting task, [`Condition`] the tasks that wait for a change of a locked
+//!   value.
+//! * [`Barrier`] makes tasks wait for each other.
 //! * [`Queue`], [`LifoQueue`] and [`PriorityQueue`] pass items from task to task.
 //! * [`mixed::Queue`] passes items between threads and tasks; a [`broadcast`] channel gives every
 //!   value to each of several receivers, a [`watch`] channel the latest one.
-//! * [`RateLimiter`] and [`RateLimits`] let so many through in a period, a [`Pool`] keeps objects
-//!   that are costly to make, and [`Shared`] is a value that names both places when two borrows
-//!   collide.
+//! * [`RateLimiter`] and [`RateLimits`] limit how many tasks go on in a period, a [`Pool`] keeps
+//!   objects that are costly to make, and [`Shared`] is a value whose panics name both places when
+//!   two borrows collide.
 //!
-//! They are fair, and lose nothing when a waiting future is dropped, also right after it was woken.
-//! They use no atomics, allocate only when somebody has to wait for the first time, and need
-//! nothing but wakers, so they work on any single-threaded executor. On the loop of `asyncio` they
-//! are fastest.
+//! They are fair. No permit, item or notification is lost when a waiting future is dropped, even
+//! right after it was woken. Except for [`mixed`], they use no atomics; they allocate only when a
+//! task has to wait for the first time; and they need only wakers, so they work on any
+//! single-threaded executor. On the loop of `asyncio` they are fastest.
+//!
+//! # One loop
+//!
+//! A primitive that tasks of an `asyncio` loop wait for belongs to that loop until the loop is
+//! closed. A wait on another loop panics, and the message names both loops. The queues of [`mixed`]
+//! belong to no loop.
 //!
 //! # No futurelock
 //!
-//! A future that waits for a lock may be kept aside and never be polled again, for instance after a
-//! `select!` to which it was given by reference. When its turn comes, a lock that hands itself over
-//! hangs for ever, and everybody behind with it. Here the first in line is *called*, and passed
-//! over if it doesn't come although its task has run. On the loop of `asyncio` a callback of the
-//! loop sees to that, for any number of futures. On other executors the next in line does, which is
-//! woken to look; only when that one was kept aside as well does it take a newcomer, or the drop of
-//! one of the two, to go on. A future that was passed over and is polled later joins the line anew.
+//! A future that waits for a lock may be kept and never be polled again, for instance after a
+//! `select!` to which it was passed by reference. A lock that hands ownership to the first waiter
+//! then hangs for ever when that future's turn comes, and so do all tasks behind it. Here the first
+//! waiter is *notified*, and passed over if its task has run without taking the lock. On the loop
+//! of `asyncio` a callback of the loop checks that, for any number of futures. On other executors
+//! the next waiter is woken to check. Only if that one is never polled either, the others wait
+//! until a new waiter comes or one of the two is dropped. A future that was passed over and is
+//! polled later joins the line again, at its end.
 //!
 //! # Features
 //!
@@ -56,7 +64,7 @@
 //!
 //! # Which one when
 //!
-//! `docs/SYNC.md` in the repository has a table, and says how all this differs from the standard
+//! `docs/SYNC.md` in the repository has a table, and lists the differences from the standard
 //! library, tokio and Python.
 
 #![forbid(unsafe_code)]

@@ -1,8 +1,7 @@
 //! The line of one primitive: a [`WaiterList`] of local wakers, and the futures that wait in it.
 //!
-//! There are two ways to wait. A [`Signal`] reaches every future that waits when it is given: an
-//! event is set, a queue has no work left. A [`Turn`] reaches one future at a time: see
-//! [`turn`](crate::turn).
+//! There are two ways to wait. A [`Signal`] wakes every waiting future at once: an event is set, a
+//! queue has no work left. A [`Turn`] wakes one future at a time: see [`turn`](crate::turn).
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
@@ -24,19 +23,19 @@ type List = WaiterList<LoopWaker>;
 /// The waiting futures of one primitive. It allocates when the first future has to wait.
 pub(crate) struct Line {
     shared: OnceCell<Rc<Shared>>,
-    /// What those in the line wait for.
+    /// The kind of wait, for the inspection of tasks.
     what: WaitsFor,
-    /// Where the primitive was made.
+    /// The place where the primitive was made.
     made: Site,
 }
 
-/// The list itself, which the watch shares.
+/// The list of waiters, which is shared with the watch for stalled futures.
 #[derive(Debug)]
 pub(crate) struct Shared {
     list: List,
     made: Site,
     holder: Cell<Option<Holder>>,
-    /// The loop on which the last future joined, if one of ours ran.
+    /// The loop on which the last future joined, if it was one of this project.
     home: RefCell<Option<LoopRef>>,
     watched: Cell<bool>,
 }
@@ -51,20 +50,20 @@ impl fmt::Debug for Line {
 }
 
 impl Line {
-    /// A line of a primitive that is made by the caller.
+    /// Makes the line of a primitive that the caller makes.
     #[track_caller]
     pub(crate) fn new(what: WaitsFor) -> Self {
         Self { shared: OnceCell::new(), what, made: Location::caller() }
     }
 
-    /// Notes that the task being polled waits in the line, at the place of the caller. For a task
-    /// that was polled again there: joining has noted it.
+    /// Notes that the task being polled waits in the line, at the place of the caller. Used when a
+    /// task in line is polled again; joining notes it for the first poll.
     #[track_caller]
     fn note(&self, cx: &Context<'_>) {
         Wait::shared(self.what, &**self.shared()).note(cx);
     }
 
-    /// Says which task holds the primitive, if somebody has ever waited for it.
+    /// Notes which task holds the primitive, if a task has ever waited for it.
     #[inline]
     pub(crate) fn held_by(&self, holder: impl FnOnce() -> Option<Holder>) {
         if let Some(shared) = self.shared.get() {
@@ -72,7 +71,7 @@ impl Line {
         }
     }
 
-    /// Says that nobody holds the primitive, and notifies the first one that is waiting, if any.
+    /// Notes that no task holds the primitive, and notifies the first waiting future, if any.
     #[inline]
     pub(crate) fn released(&self) {
         if let Some(shared) = self.shared.get() {
@@ -83,24 +82,24 @@ impl Line {
         }
     }
 
-    /// How many futures were notified and have not been polled since.
+    /// The number of futures that were notified and have not been polled since.
     #[inline]
     pub(crate) fn notified(&self) -> usize {
         self.shared.get().map_or(0, |shared| shared.list.notified())
     }
 
-    /// How many futures wait to be notified.
+    /// The number of futures that wait for a notification.
     #[inline]
     pub(crate) fn waiting(&self) -> usize {
         self.shared.get().map_or(0, |shared| shared.list.waiting())
     }
 
-    /// How many futures are in line, notified or not.
+    /// The number of futures in line, notified or not.
     pub(crate) fn len(&self) -> usize {
         self.shared.get().map_or(0, |shared| shared.list.len())
     }
 
-    /// Notifies the first one that is waiting, if any.
+    /// Notifies the first waiting future, if any.
     #[inline]
     pub(crate) fn notify_one(&self) {
         if let Some(shared) = self.shared.get() {
@@ -110,7 +109,7 @@ impl Line {
         }
     }
 
-    /// Notifies as many waiting futures as there are units that no future was promised.
+    /// Notifies as many waiting futures as there are units that were not promised to a future.
     #[inline]
     pub(crate) fn offer(&self, free: usize) {
         while self.waiting() > 0 && self.notified() < free {
@@ -121,14 +120,14 @@ impl Line {
     /// Notifies every future that waits now.
     pub(crate) fn notify_all(&self) {
         let Some(shared) = self.shared.get() else { return };
-        // Counted beforehand: a foreign waker could let new ones join while we call the others.
+        // Counted beforehand, because a foreign waker could make new futures join meanwhile.
         let waiting = shared.list.waiting();
         for _ in 0..waiting {
             shared.call_next();
         }
     }
 
-    /// Calls every future that waits now, for a [`Signal`].
+    /// Notifies every future that waits now, for a [`Signal`].
     #[inline]
     pub(crate) fn signal(&self) {
         let Some(shared) = self.shared.get() else { return };
@@ -141,7 +140,8 @@ impl Line {
         }
     }
 
-    /// Takes the newest unanswered notification back, because what it promised was taken by force.
+    /// Takes the newest unanswered notification back, because the promised unit was taken by a call
+    /// that does not wait.
     pub(crate) fn withdraw(&self) {
         self.shared().list.withdraw();
     }
@@ -177,12 +177,12 @@ impl Shared {
         })
     }
 
-    /// Takes a place at the end, for a future of the running loop. Its task waits for `what`, at
+    /// Adds a future of the running loop at the end. Its task is shown as waiting for `what`, at
     /// the place of the caller.
     #[inline(always)]
     #[track_caller]
     fn join(self: &Rc<Self>, what: WaitsFor, cx: &Context<'_>) -> Key {
-        // Where no loop of ours runs, any executor will do.
+        // If no loop of this project runs, any executor is accepted.
         let is_home = with_running(|running| self.home.borrow().as_ref() == Some(running));
         if is_home == Ok(false) {
             self.settle();
@@ -190,7 +190,8 @@ impl Shared {
         self.list.join_as(LoopWaker::waiting(cx, Wait::shared(what, &**self)))
     }
 
-    /// Binds the line to the running loop. A loop that is closed gives it up: nothing waits there.
+    /// Binds the line to the running loop. A closed loop loses the line, because nothing waits
+    /// there.
     #[cold]
     fn settle(self: &Rc<Self>) {
         let running = running_loop();
@@ -205,8 +206,8 @@ impl Shared {
         }
     }
 
-    /// Notifies the first one that is waiting, and sees to it that its answer is not awaited for
-    /// ever.
+    /// Notifies the first waiting future, and makes sure that the others do not wait for ever if it
+    /// does not answer.
     fn notify(self: &Rc<Self>) {
         match self.list.notify() {
             None => self.guard(),
@@ -240,7 +241,7 @@ impl Shared {
         }
     }
 
-    /// Has notified futures looked after, if others wait behind them.
+    /// Starts the check of notified futures, if others wait behind them.
     fn guard(self: &Rc<Self>) {
         let Some(call) = self.call_that_holds_up() else { return };
         if !self.is_watched(call) {
@@ -251,7 +252,7 @@ impl Shared {
         }
     }
 
-    /// Whether our loop looks after this line; it does from now on if it can.
+    /// Whether the loop checks this line. Starts the check if possible.
     fn is_watched(self: &Rc<Self>, call: Call) -> bool {
         self.watched.get() || watch(self, call)
     }
@@ -260,12 +261,12 @@ impl Shared {
         self.watched.set(yes);
     }
 
-    /// The oldest unanswered call, if others wait behind.
+    /// The oldest unanswered notification, if others wait behind it.
     pub(crate) fn call_that_holds_up(&self) -> Option<Call> {
         if self.list.is_held_up() { self.list.oldest_call() } else { None }
     }
 
-    /// Gives the oldest unanswered call to the next in line.
+    /// Passes the oldest unanswered notification on to the next in line.
     pub(crate) fn pass_over(&self) {
         self.list.pass_over();
         self.call_next();
@@ -284,7 +285,7 @@ impl<'a> Turn<'a> {
         Self { line, place: None }
     }
 
-    /// Ready when the caller may take one of the `free` units, which it then has to do.
+    /// Ready when the caller may take one of the `free` units. The caller then has to take it.
     #[inline(always)]
     #[track_caller]
     pub(crate) fn poll(&mut self, free: usize, cx: &Context<'_>) -> Poll<()> {
@@ -309,7 +310,7 @@ impl<'a> Turn<'a> {
     #[track_caller]
     fn poll_in_line(&mut self, key: Key, free: usize, cx: &Context<'_>) -> Poll<()> {
         match self.line.shared.get() {
-            // The only one in line was called. This usual way calls no function.
+            // The only future in line was notified. This usual path calls no function.
             Some(shared) if shared.list.answer_alone(key) => {
                 self.place = None;
                 Poll::Ready(())
@@ -340,7 +341,7 @@ impl<'a> Turn<'a> {
         polled.settle(cx)
     }
 
-    /// Whether this future was notified, didn't come, and was passed over. It is out of the line
+    /// Whether this future was notified, did not answer, and was passed over. It is out of the line
     /// then.
     pub(crate) fn was_passed_over(&mut self) -> bool {
         let Some(key) = self.place else { return false };
@@ -353,7 +354,7 @@ impl<'a> Turn<'a> {
         passed
     }
 
-    /// Leaves the line without having had a turn.
+    /// Leaves the line without taking a turn.
     #[cold]
     fn give_up(&mut self, key: Key) {
         let shared = self.line.shared();
@@ -376,7 +377,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// One future's wait for a signal to everybody.
+/// One future's wait for a signal to all.
 #[derive(Debug)]
 pub(crate) struct Signal<'a> {
     line: &'a Line,
@@ -388,7 +389,7 @@ impl<'a> Signal<'a> {
         Self { line, place: None }
     }
 
-    /// Ready when everybody was called since the first poll.
+    /// Ready when a signal was sent since the first poll.
     #[inline]
     #[track_caller]
     pub(crate) fn poll_signal(&mut self, cx: &Context<'_>) -> Poll<()> {
@@ -413,12 +414,12 @@ impl<'a> Signal<'a> {
         let stale = list.refresh(key, cx);
         drop(stale);
         if list.was_called(key) {
-            // By its own waker, when that was cloned.
+            // Its own waker may have caused that while it was cloned.
             cx.waker().wake_by_ref();
         }
     }
 
-    /// Whether this future waits, or was called and has not been polled since.
+    /// Whether this future waits, or was notified and has not been polled since.
     #[inline]
     pub(crate) fn is_in_line(&self) -> bool {
         self.place.is_some()

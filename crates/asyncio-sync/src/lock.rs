@@ -1,4 +1,4 @@
-//! [`Lock`]: one at a time.
+//! [`Lock`]: mutual exclusion of tasks.
 
 use std::cell::Cell;
 use std::fmt;
@@ -18,20 +18,20 @@ use crate::line::{Line, Turn};
 
 /// Mutual exclusion between tasks of one thread, around a value.
 ///
-/// Use it to keep others out *across an `.await`*. Between two awaits nothing else runs, so plain
-/// [`Cell`]s and `RefCell`s do without it.
+/// Use it to exclude other tasks *across an `.await`*. Between two awaits no other task runs, so
+/// plain [`Cell`]s and `RefCell`s are enough there.
 ///
-/// The lock is fair: the first to ask is served first, and no task overtakes one that has already
-/// been woken to take the lock. Releasing does not hand the lock over but wakes the next in line; a
-/// future that is woken and never polled again is passed over, so it cannot keep the others out.
+/// The lock is fair: tasks are served in order of arrival, and no task overtakes one that was woken
+/// to take the lock. Releasing does not hand the lock over but wakes the next in line. A future
+/// that is woken and never polled again is passed over, so it cannot block the others.
 ///
 /// In debug mode of the loop (`set_debug`), reports name the tasks that wait for each other's
 /// locks, a task that waits for a lock it holds itself, a task that has ended while its guard lives
 /// on and somebody waits, and a task whose wait was passed over. They are reports, not errors: a
-/// branch of a `join!` may well wait for what another one holds.
+/// branch of a `join!` may wait for a lock that another branch holds.
 ///
 /// The lock is not tied to a task. The guard may be moved to another task of the thread and dropped
-/// there. There is no poisoning: a panic releases the lock like any other way out.
+/// there. There is no poisoning: a panic releases the lock like any other exit.
 ///
 /// `Lock` is neither `Send` nor `Sync`:
 ///
@@ -42,9 +42,9 @@ use crate::line::{Line, Turn};
 ///
 /// # From asyncio
 ///
-/// The lock holds what it protects. `async with lock:` is `let guard = lock.acquire().await`, and
-/// the end of the guard's scope releases it; there is no `release()` that could be called once too
-/// often.
+/// The lock owns the value that it protects. `async with lock:` is `let guard =
+/// lock.acquire().await`, and the end of the guard's scope releases it; there is no `release()`
+/// that could be called once too often.
 ///
 /// # Examples
 ///
@@ -62,12 +62,13 @@ use crate::line::{Line, Turn};
 /// ```
 #[doc(alias = "Mutex")]
 pub struct Lock<T = ()> {
-    /// Absent while a guard has it. Boxed, so that a guard of any kind can carry it.
+    /// The value. Absent while a guard has it. Boxed, so that a guard of any kind can carry it.
     value: Cell<Option<Box<T>>>,
     line: Line,
     /// Whether debug mode knows the holder.
     noted: Cell<bool>,
-    /// The number of the task that took the lock last, and where. Zero is no task.
+    /// The number of the task that took the lock last (zero for no task), and the place where it
+    /// did.
     holder: Cell<(u64, Site)>,
 }
 
@@ -87,10 +88,14 @@ impl<T> Lock<T> {
 
     /// Waits for the lock and takes it.
     ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
+    ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up its place in line. If it had been woken already, the next in
-    /// line is woken instead.
+    /// Dropping the future gives up its place in line. If it was woken already, the next in line is
+    /// woken instead.
     ///
     /// # Examples
     ///
@@ -113,6 +118,10 @@ impl<T> Lock<T> {
     }
 
     /// Like [`acquire`](Self::acquire), with a guard that keeps the lock alive and borrows nothing.
+    ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
     ///
     /// # Cancel safety
     ///
@@ -138,7 +147,7 @@ impl<T> Lock<T> {
         at_await(Guard::acquire(self, Location::caller()))
     }
 
-    /// Takes the lock if that is possible at once: if it is free and nobody waits for it.
+    /// Takes the lock if it is free and no task waits for it.
     ///
     /// # Examples
     ///
@@ -179,7 +188,7 @@ impl<T> Lock<T> {
         Some(Guard { lock: self, value })
     }
 
-    /// Whether somebody holds the lock.
+    /// Whether the lock is held.
     ///
     /// A lock that was released is free, although the next in line, already woken, may be about to
     /// take it.
@@ -201,7 +210,7 @@ impl<T> Lock<T> {
         locked
     }
 
-    /// The value, without locking: nobody else can have a guard.
+    /// The value, without locking: `&mut self` proves that there is no guard.
     ///
     /// # Panics
     ///
@@ -219,7 +228,7 @@ impl<T> Lock<T> {
         self.value.get_mut().as_deref_mut().expect(LEAKED)
     }
 
-    /// Gives the value back and ends the lock.
+    /// Consumes the lock and returns the value.
     ///
     /// # Panics
     ///
@@ -258,7 +267,7 @@ impl<T> From<T> for Lock<T> {
     }
 }
 
-/// A value that is out to be looked at, and goes back also if that panics.
+/// A value that is taken out for `Debug`, and put back even if that panics.
 struct Shown<'a, T> {
     lock: &'a Lock<T>,
     value: Option<Box<T>>,
@@ -287,8 +296,8 @@ impl<T: fmt::Debug> fmt::Debug for Lock<T> {
 pub struct Acquire<'a, T = ()> {
     lock: &'a Lock<T>,
     turn: Turn<'a>,
-    /// Where the lock was asked for, and the wait that debug mode keeps of it. The destructor of
-    /// this future tests it by hand, so that it is short enough to be inlined.
+    /// The place of the call, and the wait that debug mode has recorded. The destructor of this
+    /// future tests it by hand, so that it is short enough to be inlined.
     site: Site,
     waiting: ManuallyDrop<Option<Box<Waiting>>>,
 }
@@ -349,7 +358,7 @@ pub type OwnedLockGuard<T = ()> = Guard<T, Rc<Lock<T>>>;
 #[clippy::has_significant_drop]
 pub struct Guard<T, L: Deref<Target = Lock<T>>> {
     lock: L,
-    /// Absent only in a guard that has given it up and is about to be dropped.
+    /// Absent only in a guard that has given up the value and is about to be dropped.
     value: Option<Box<T>>,
 }
 
@@ -384,13 +393,13 @@ impl<T, L: Deref<Target = Lock<T>>> Guard<T, L> {
         Self { lock, value }
     }
 
-    /// Waits for the lock that `lock` leads to.
+    /// Waits for the lock behind `lock`.
     pub(crate) async fn acquire(lock: L, site: Site) -> Self {
         let value = lock.acquire_at(site).await.disarm();
         Self { lock, value }
     }
 
-    /// Lets the guard go, and the lock stay taken.
+    /// Drops the guard without releasing the lock.
     fn disarm(mut self) -> Option<Box<T>> {
         self.value.take()
     }

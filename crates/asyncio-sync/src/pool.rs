@@ -123,6 +123,10 @@ impl<T, F> Pool<T, F> {
     ///
     /// Those of the function that makes objects.
     ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
+    ///
     /// # Cancel safety
     ///
     /// A future that is dropped has taken nothing; an object that was being made is dropped with

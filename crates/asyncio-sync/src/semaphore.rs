@@ -63,6 +63,10 @@ impl Semaphore {
 
     /// Waits for a permit and takes it.
     ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future gives up its place in line. If it had been woken already, the next in
@@ -86,6 +90,10 @@ impl Semaphore {
 
     /// Like [`acquire`](Self::acquire), with a permit that keeps the semaphore alive and borrows
     /// nothing.
+    ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
     ///
     /// # Cancel safety
     ///
@@ -340,6 +348,10 @@ impl BoundedSemaphore {
     }
 
     /// Waits for a permit that borrows nothing. See [`Semaphore::acquire_owned`].
+    ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
     ///
     /// # Cancel safety
     ///

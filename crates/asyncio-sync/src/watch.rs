@@ -181,6 +181,10 @@ impl<T> Sender<T> {
 
     /// Waits until there is no receiver.
     ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
@@ -271,6 +275,10 @@ impl<T> Receiver<T> {
     ///
     /// [`Closed`] if there is none and every sender is gone.
     ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
+    ///
     /// # Cancel safety
     ///
     /// A future that is dropped has seen nothing.
@@ -300,6 +308,10 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// [`Closed`] if it does not hold and every sender is gone.
+    ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
     ///
     /// # Cancel safety
     ///

@@ -1,4 +1,4 @@
-//! Why a value of a broadcast channel was not sent or not received.
+//! The errors of broadcast channels.
 
 use std::error::Error;
 use std::fmt;
@@ -28,11 +28,11 @@ impl<T> fmt::Display for SendError<T> {
 
 impl<T> Error for SendError<T> {}
 
-/// [`Receiver::recv`](super::Receiver::recv) got no value.
+/// The error of [`Receiver::recv`](super::Receiver::recv).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvError {
-    /// The receiver was too slow: so many values are gone. The next call goes on with the oldest
-    /// one left.
+    /// The receiver was too slow, and has missed this many values. The next call returns the oldest
+    /// remaining one.
     Lagged(u64),
     /// Every sender is gone, and everything was read.
     Closed,
@@ -51,13 +51,13 @@ impl fmt::Display for RecvError {
 
 impl Error for RecvError {}
 
-/// [`Receiver::try_recv`](super::Receiver::try_recv) got no value.
+/// The error of [`Receiver::try_recv`](super::Receiver::try_recv).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
     /// There is no value now.
     Empty,
-    /// The receiver was too slow: so many values are gone. The next call goes on with the oldest
-    /// one left.
+    /// The receiver was too slow, and has missed this many values. The next call returns the oldest
+    /// remaining one.
     Lagged(u64),
     /// Every sender is gone, and everything was read.
     Closed,

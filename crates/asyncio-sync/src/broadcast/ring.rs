@@ -18,10 +18,10 @@ struct Slot<T> {
     unread: Cell<usize>,
 }
 
-/// The outcome of a look at one number.
+/// The result of reading the value with a given number.
 pub(super) enum Read<T> {
     Value(T),
-    /// The caller is the last one to read this value, and takes it out.
+    /// The caller is the last receiver to read this value, and takes it out.
     Last,
     /// The ring does not have the value any more; this is the oldest number it has.
     Lagged {
@@ -40,7 +40,7 @@ impl<T> Ring<T> {
         self.oldest + self.slots.len() as u64
     }
 
-    /// Adds a value for so many receivers. Returns the value that had to make room.
+    /// Adds a value for `receivers` receivers. Returns the value that was removed to make room.
     pub(super) fn push(&mut self, value: T, receivers: usize) -> Option<T> {
         let evicted = if self.slots.len() == self.capacity { self.pop() } else { None };
         self.slots.push_back(Slot { value: Some(value), unread: Cell::new(receivers) });
@@ -54,8 +54,8 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Notes that a receiver will not read what is left from `next` on. Returns the values that
-    /// nobody is going to read.
+    /// Notes that a receiver will not read the values from `next` on. Returns the values that no
+    /// receiver is going to read.
     pub(super) fn remove_reader(&mut self, next: u64) -> Vec<T> {
         let mut unread = Vec::new();
         let from = self.index_from(next);
@@ -93,7 +93,7 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Where the values from `next` on begin.
+    /// The index at which the values from `next` on begin.
     #[inline]
     fn index_from(&self, next: u64) -> usize {
         usize::try_from(next.saturating_sub(self.oldest))

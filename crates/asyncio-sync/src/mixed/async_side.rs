@@ -1,4 +1,4 @@
-//! The side of tasks.
+//! The side of a mixed queue for tasks.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -15,10 +15,10 @@ use crate::error::{PutError, QueueShutDown};
 use crate::queue::{Fifo, Order};
 use crate::waiters::Key;
 
-/// The side of a [mixed queue](super) that tasks use: its calls are awaited.
+/// The side of a [mixed queue](super) for tasks: its calls are awaited.
 ///
-/// It works like [`Queue`](crate::Queue). Tasks are served first come, first served among each
-/// other; threads of the other side may come in between.
+/// It works like [`Queue`](crate::Queue). Tasks are served in order of arrival among each other;
+/// threads of the other side may come in between.
 ///
 /// # Examples
 ///
@@ -46,12 +46,12 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
     ///
     /// # Errors
     ///
-    /// [`PutError`] with the item if the queue was shut down, before or while we waited.
+    /// [`PutError`] with the item if the queue was shut down, before or during the wait.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops its item, which was not put. Room that was promised to it goes to
-    /// the next.
+    /// Dropping the future drops its item, which was not put. Room that was promised to the future
+    /// goes to the next one.
     ///
     /// # Examples
     ///
@@ -82,7 +82,7 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
     ///
     /// # Errors
     ///
-    /// [`QueueShutDown`] if there will be no more.
+    /// [`QueueShutDown`] if the queue was shut down and no item is left.
     ///
     /// # Cancel safety
     ///
@@ -112,11 +112,12 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
         })
     }
 
-    /// Waits until every item that was put, on either side, has been dealt with.
+    /// Waits until [`task_done`](BaseQueue::task_done) was called for every item that was put, on
+    /// either side.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future changes nothing for the queue or for others.
+    /// Dropping the future has no effect on the queue or on other tasks.
     ///
     /// # Examples
     ///
@@ -139,7 +140,7 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
     }
 }
 
-/// Waits for something that is told to everybody, unless it is so already.
+/// Waits for a signal to all, unless its condition holds already.
 pub(super) async fn wait_for<T, O: Order<T>>(
     core: &Core<T, O>,
     what: For,

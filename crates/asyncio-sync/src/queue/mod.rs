@@ -167,6 +167,10 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// [`PutError`] with the item if the queue was shut down, before or while we waited.
     ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future drops its item, which was not put, and gives its place in line up. Room
@@ -191,6 +195,10 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// # Errors
     ///
     /// [`QueueShutDown`] if the queue was shut down and has no items left.
+    ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
     ///
     /// # Cancel safety
     ///
@@ -294,6 +302,10 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
 
     /// Waits until every item that was put has been dealt with: as many
     /// [`task_done`](Self::task_done) as puts.
+    ///
+    /// # Panics
+    ///
+    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
     ///
     /// # Cancel safety
     ///
