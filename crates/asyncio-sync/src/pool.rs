@@ -13,17 +13,16 @@ use crate::semaphore::{OwnedPermit, Semaphore};
 
 /// A pool of objects that are costly to make, such as connections.
 ///
-/// [`get`](Self::get) hands out an idle object, or makes one; at most so many are out at a time,
-/// and waiting tasks are served first come, first served. Dropping the [`Pooled`] object gives it
-/// back. The one that was given back last is handed out first, so objects that are not needed grow
-/// old, and [`idle_timeout`](Self::idle_timeout) drops them.
+/// [`get`](Self::get) hands out an idle object, or makes one. A maximum number of objects is in use
+/// at a time, and waiting tasks are served in order of arrival. Dropping the [`Pooled`] object
+/// gives it back. The object that was given back last is handed out first, so objects that are not
+/// needed age, and [`idle_timeout`](Self::idle_timeout) drops them.
 ///
-/// A pool that is dropped drops its idle objects; those that are out are dropped when they come
-/// back.
+/// Dropping the pool drops its idle objects; objects in use are dropped when they are given back.
 ///
 /// # From asyncio
 ///
-/// asyncio has none; the drivers of databases bring their own.
+/// asyncio has no pool; drivers of databases bring their own.
 ///
 /// # Examples
 ///
@@ -66,17 +65,17 @@ type Check<T> = Box<dyn Fn(&mut T) -> bool>;
 
 struct Resting<T> {
     object: T,
-    /// When it was given back; `None` outside of a loop.
+    /// When the object was given back; `None` outside a loop.
     since: Option<LoopTime>,
 }
 
 impl<T, F> Pool<T, F> {
-    /// Creates an empty pool that lets at most `max` objects be out at a time, and makes them by
-    /// `make`.
+    /// Creates an empty pool of which at most `max` objects are in use at a time. `make` makes the
+    /// objects.
     ///
     /// # Panics
     ///
-    /// If `max` is 0: no object could ever be had.
+    /// If `max` is 0, since no object could ever be handed out.
     #[must_use]
     #[track_caller]
     pub fn new<E>(max: usize, make: F) -> Self
@@ -89,39 +88,40 @@ impl<T, F> Pool<T, F> {
         Self { make, slots: Rc::new(Semaphore::new(max)), idle: Rc::new(idle) }
     }
 
-    /// Keeps at most so many idle objects; as many as may be out unless it is said.
+    /// Keeps at most `max` idle objects. Default: the maximum number of objects in use.
     #[must_use]
     pub fn max_idle(mut self, max: usize) -> Self {
         self.settings().max = max;
         self
     }
 
-    /// Drops objects that nobody has used for so long. The time is looked at when an object is
-    /// taken or given back, on the clock of the running loop; without a loop, objects do not age.
+    /// Drops objects that were idle for `timeout`. This is checked when an object is taken or given
+    /// back, on the clock of the running loop; without a loop, objects do not age.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.settings().timeout = Some(timeout);
         self
     }
 
-    /// Looks at each object when it is given back and before it is handed out again: those for
-    /// which `is_sound` returns false are dropped.
+    /// Checks each object when it is given back and before it is handed out again: an object for
+    /// which `is_sound` returns false is dropped.
     #[must_use]
     pub fn check(mut self, is_sound: impl Fn(&mut T) -> bool + 'static) -> Self {
         self.settings().check = Some(Box::new(is_sound));
         self
     }
 
-    /// The settings, before there is a second handle to them.
+    /// The settings, which are changed before a second handle exists.
     fn settings(&mut self) -> &mut Idle<T> {
         Rc::get_mut(&mut self.idle).expect("no object is out while the pool is being made")
     }
 
-    /// Waits until one more object may be out, and hands out an idle one or a new one.
+    /// Waits until fewer than the maximum number of objects are in use, and hands out an idle
+    /// object or a new one.
     ///
     /// # Errors
     ///
-    /// Those of the function that makes objects.
+    /// The errors of the function that makes objects.
     ///
     /// # Panics
     ///
@@ -129,8 +129,7 @@ impl<T, F> Pool<T, F> {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has taken nothing; an object that was being made is dropped with
-    /// it.
+    /// Dropping the future takes no object; an object that was being made is dropped with it.
     pub fn get<E>(&self) -> impl Future<Output = Result<Pooled<T>, E>>
     where
         F: AsyncFn() -> Result<T, E>,
@@ -146,7 +145,7 @@ impl<T, F> Pool<T, F> {
         around_user(get, &file!())
     }
 
-    /// Hands out an idle object if there is one and nobody waits for it.
+    /// Hands out an idle object if there is one and no task waits for it.
     #[must_use = "the object is given back at once if it is not used"]
     pub fn try_get(&self) -> Option<Pooled<T>> {
         let permit = Rc::clone(&self.slots).try_acquire_owned()?;
@@ -158,13 +157,13 @@ impl<T, F> Pool<T, F> {
         Pooled { object: Some(object), idle: Rc::downgrade(&self.idle), _permit: permit }
     }
 
-    /// How many objects wait to be used.
+    /// The number of idle objects.
     #[must_use]
     pub fn idle(&self) -> usize {
         self.idle.objects.borrow().len()
     }
 
-    /// How many more objects may be out.
+    /// How many more objects can be handed out.
     #[must_use]
     pub fn available(&self) -> usize {
         self.slots.available()
@@ -197,7 +196,7 @@ impl<T> Idle<T> {
         }
     }
 
-    /// Calls code of the user: nothing is borrowed meanwhile.
+    /// Calls code of the user, so nothing is borrowed meanwhile.
     fn is_sound(&self, object: &mut T) -> bool {
         self.check.as_ref().is_none_or(|check| check(object))
     }
@@ -232,12 +231,13 @@ pub struct Pooled<T> {
     /// `None` once it was taken out.
     object: Option<T>,
     idle: Weak<Idle<T>>,
-    /// Released after the object is back, as the fields are dropped after `drop`.
+    /// The permit is released after the object was given back, because fields are dropped after
+    /// `drop` has run.
     _permit: OwnedPermit,
 }
 
 impl<T> Pooled<T> {
-    /// Takes the object out of the pool for good: the pool may make another one in its place.
+    /// Takes the object out of the pool for good; the pool may make another one in its place.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! [`Semaphore`] and [`BoundedSemaphore`]: at most so many at a time.
+//! [`Semaphore`] and [`BoundedSemaphore`]: a limited number of permits.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,15 +15,15 @@ use crate::line::{Line, Turn};
 
 /// A number of permits that tasks take and give back.
 ///
-/// It is as fair as [`Lock`](crate::Lock): first come, first served, and nobody overtakes a task
-/// that has already been woken to take a permit. A future that is woken and never polled again is
+/// It is as fair as [`Lock`](crate::Lock): tasks are served in order of arrival, and no task
+/// overtakes one that was woken to take a permit. A future that is woken and never polled again is
 /// passed over.
 ///
 /// # From asyncio
 ///
-/// A [`Permit`] releases itself when it is dropped. [`release`](Self::release) adds a permit, also
-/// beyond the initial number, and goes together with [`Permit::forget`]. A negative initial value
-/// cannot be written.
+/// A [`Permit`] releases itself when it is dropped. [`release`](Self::release) adds a permit, even
+/// beyond the initial number; use it together with [`Permit::forget`]. A negative initial value
+/// does not compile.
 ///
 /// # Examples
 ///
@@ -49,7 +49,7 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
-    /// Creates a semaphore with `permits` permits. With 0, everybody waits for a
+    /// Creates a semaphore with `permits` permits. With 0, all tasks wait for a
     /// [`release`](Self::release).
     #[must_use]
     #[track_caller]
@@ -120,7 +120,7 @@ impl Semaphore {
         })
     }
 
-    /// Takes a permit if that is possible at once: if one is free that nobody waits for.
+    /// Takes a permit if one is free and no task waits for it.
     ///
     /// # Examples
     ///
@@ -130,7 +130,7 @@ impl Semaphore {
     /// assert!(Semaphore::new(0).try_acquire().is_none());
     /// ```
     ///
-    /// It is an `Option`, not a `Result`: there is one reason why it may give none.
+    /// It returns an `Option`, not a `Result`, since there is only one reason to fail.
     ///
     /// ```compile_fail,E0308
     /// # use asyncio_sync::Semaphore;
@@ -165,7 +165,7 @@ impl Semaphore {
     /// Adds a permit, and wakes the next in line for it.
     ///
     /// Permits in guards release themselves: call this for permits that were
-    /// [forgotten](HeldPermit::forget), or to have more of them.
+    /// [forgotten](HeldPermit::forget), or to add permits.
     ///
     /// # Panics
     ///
@@ -184,7 +184,7 @@ impl Semaphore {
         self.give_back();
     }
 
-    /// How many permits are free, those included that were promised to tasks that are about to run.
+    /// The number of free permits, including those that were promised to woken tasks.
     ///
     /// # Examples
     ///
@@ -247,7 +247,7 @@ impl<'a> Future for AcquirePermit<'a> {
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let semaphore = self.semaphore;
-        // Woken futures go first, even if there is enough for all.
+        // Woken futures go first, even if there are enough permits for all.
         let free = if semaphore.line.notified() > 0 { 0 } else { semaphore.free.get() };
         let polled = self.turn.poll(free, cx);
         if polled.is_pending() {
@@ -278,7 +278,7 @@ impl<S: Deref<Target = Semaphore>> HeldPermit<S> {
         Self { semaphore, armed: true }
     }
 
-    /// Lets the guard go and keeps the permit taken, until somebody calls `release`.
+    /// Drops the guard without giving the permit back. Call `release` to give it back.
     ///
     /// # Examples
     ///
@@ -312,13 +312,13 @@ impl<S: Deref<Target = Semaphore>> Drop for HeldPermit<S> {
 
 /// A [`Semaphore`] that never has more permits than it began with.
 ///
-/// It finds the mistake of releasing more often than acquiring. The other methods are those of the
-/// [`Semaphore`] that it dereferences to.
+/// It detects a release without an acquire. It dereferences to a [`Semaphore`], which has the other
+/// methods.
 ///
 /// # From asyncio
 ///
-/// A permit that still lives releases itself, so [`release`](Self::release) refuses to do that for
-/// it: only a [forgotten](HeldPermit::forget) permit can be released by hand.
+/// A living permit releases itself, so [`release`](Self::release) refuses to release it: only a
+/// [forgotten](HeldPermit::forget) permit can be released by hand.
 ///
 /// # Examples
 ///
@@ -355,7 +355,7 @@ impl BoundedSemaphore {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing.
+    /// As [`Semaphore::acquire`].
     ///
     /// # Examples
     ///
@@ -376,8 +376,8 @@ impl BoundedSemaphore {
     ///
     /// # Errors
     ///
-    /// If no permit was forgotten: there would be more permits than at the beginning. Nothing
-    /// changes.
+    /// [`ReleaseError`] if no permit was forgotten, since there would be more permits than at the
+    /// beginning. The number does not change then.
     ///
     /// # Examples
     ///

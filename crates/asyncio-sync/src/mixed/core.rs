@@ -1,14 +1,14 @@
-//! What both sides share: the items, and the threads and tasks that wait for them.
+//! The state that both sides share: the items, and the threads and tasks that wait for them.
 //!
-//! There are two locks, so that putting and getting seldom meet. Items are put in behind one,
-//! `inside`, which also holds the state of the queue. If the order allows it, items are taken out
-//! behind the other, `front`: a get that finds it empty moves all items there. So most of the time
-//! a get locks nothing that a put locks, and counts the item it took in an atomic number. It goes
+//! There are two locks, so that putting and getting seldom contend. Items are put in under one,
+//! `inside`, which also guards the state of the queue. If the order allows it, items are taken out
+//! under the other, `front`: a get that finds it empty moves all items there. So most of the time a
+//! get locks nothing that a put locks, and counts the taken item in an atomic number. It goes
 //! through `inside` only if the front is empty, if tasks wait for an item, which come first, or if
 //! room is wanted.
 //!
-//! `room_wanted` is an atomic flag. A put that waits for room sets it and then looks once more
-//! whether there is room; a get counts its item and then looks at the flag. One of the two sees the
+//! `room_wanted` is an atomic flag. A put that waits for room sets it and then checks once more
+//! whether there is room; a get counts its item and then checks the flag. One of the two sees the
 //! other.
 
 use std::fmt;
@@ -38,7 +38,7 @@ pub(super) struct Core<T, O> {
     room_wanted: AtomicBool,
     /// Whether tasks are in line for items. Set with both locks held.
     tasks_in_line: AtomicBool,
-    /// What threads sleep on. Tasks wait in [`Tasks`].
+    /// The condition variables of sleeping threads. Tasks wait in [`Tasks`].
     not_empty: Condvar,
     not_full: Condvar,
     all_done: Condvar,
@@ -47,16 +47,16 @@ pub(super) struct Core<T, O> {
     item: PhantomData<fn() -> T>,
 }
 
-/// Where the next items come from. Locked before `inside`, if both are.
+/// The next items to get. Locked before `inside`, if both are.
 #[derive(Debug, Default)]
 struct Front<O> {
     items: Mutex<O>,
-    /// How many were taken that `Inside::set_apart` still counts.
+    /// The number of taken items that `Inside::set_apart` still counts.
     taken: AtomicUsize,
 }
 
-/// In a cache line of its own (two, as the processor fetches them in pairs), so that threads that
-/// work on neighbours don't slow each other down.
+/// A value in a cache line of its own (two, as the processor fetches them in pairs), so that
+/// threads which write neighbouring values do not slow each other down.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Apart<T>(T);
@@ -64,10 +64,10 @@ struct Apart<T>(T);
 #[derive(Debug, Default)]
 pub(super) struct Inside<O> {
     items: O,
-    /// How many items are at the front, or were and are not known to be taken.
+    /// The number of items that were moved to the front and are not known to be taken.
     set_apart: usize,
     pub(super) unfinished: usize,
-    /// How often `unfinished` came down to 0: `join` waits for the next time.
+    /// How often `unfinished` has reached 0: `join` waits for the next time.
     times_done: usize,
     pub(super) shut_down: bool,
     closing: bool,
@@ -75,7 +75,7 @@ pub(super) struct Inside<O> {
     threads: Threads,
 }
 
-/// How long a thread is ready to wait.
+/// The time limit of a waiting thread.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Patience {
     None,
@@ -83,12 +83,12 @@ pub(super) enum Patience {
     Forever,
 }
 
-/// How often a thread looks for room before it sleeps: first at once, with longer and longer
-/// pauses, then whenever the others had a chance to run. Together that takes as long as to be woken
-/// would, some tens of microseconds.
+/// How often a thread checks for room before it sleeps: first with growing pauses, then each time
+/// after yielding the processor. Together that takes as long as being woken, some tens of
+/// microseconds.
 const LOOKS: u32 = 100;
 
-/// How many of these looks are the first ones.
+/// The number of the first checks, with pauses.
 const PAUSES: u32 = 6;
 
 type Lock<'a, O> = MutexGuard<'a, Inside<O>>;
@@ -106,7 +106,7 @@ impl<O> Inside<O> {
         }
     }
 
-    /// Calls every task that waits for this.
+    /// Notifies every task that waits for this.
     fn call_all(&mut self, what: For, wakers: &mut Vec<Waker>) {
         let line = self.line(what);
         for _ in 0..line.waiting() {
@@ -124,7 +124,7 @@ impl<O> Inside<O> {
         self.threads.putters.asleep + self.tasks.putters.len()
     }
 
-    /// How many threads and tasks wait until all is done.
+    /// How many threads and tasks wait until all items are done.
     pub(super) fn joiners(&self) -> usize {
         self.threads.joiners.asleep + self.tasks.joiners.len()
     }
@@ -154,7 +154,8 @@ impl<T, O: Order<T>> Core<T, O> {
         }
     }
 
-    /// Only an item's `Ord` can panic in here, and a heap survives that: poison says nothing.
+    /// Only an item's `Ord` can panic under the lock, and the heap stays consistent then, so
+    /// poisoning is ignored.
     fn lock(&self) -> Lock<'_, O> {
         self.inside.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,7 +189,7 @@ impl<T, O: Order<T>> Core<T, O> {
         self.count(&mut self.lock())
     }
 
-    /// How many items there are.
+    /// The number of items.
     fn count(&self, inside: &mut Inside<O>) -> usize {
         inside.set_apart -= self.front.0.taken.swap(0, Ordering::SeqCst);
         inside.items.count() + inside.set_apart
@@ -198,7 +199,7 @@ impl<T, O: Order<T>> Core<T, O> {
         self.maxsize.saturating_sub(self.count(inside))
     }
 
-    /// Whether there is room, without asking the front if there is anyway.
+    /// Whether there is room. The front is read only if the count alone does not show room.
     fn has_room(&self, inside: &mut Inside<O>) -> bool {
         inside.items.count() + inside.set_apart < self.maxsize || self.room(inside) > 0
     }
@@ -240,8 +241,9 @@ impl<T, O: Order<T>> Core<T, O> {
         }
     }
 
-    /// Gives other threads a moment to make room, which is cheaper than to sleep and be woken. To
-    /// come back for a single place would be to be back here at once.
+    /// Gives other threads a moment to make room, which is cheaper than sleeping and being woken.
+    /// It waits for more than one place, because with a single one the thread would be back here at
+    /// once.
     #[cold]
     fn look_for_room(&self) {
         let worth_while = (self.maxsize / 8).max(1);
@@ -277,7 +279,7 @@ impl<T, O: Order<T>> Core<T, O> {
         }
     }
 
-    /// Waits until all is done, for a thread. False if that did not happen in time.
+    /// Waits until all items are done, for a thread. False if that did not happen in time.
     pub(super) fn join(&self, patience: Patience) -> bool {
         let mut inside = self.lock();
         let begun = inside.times_done;
@@ -341,7 +343,7 @@ impl<T, O: Order<T>> Core<T, O> {
         polled.settle(cx).map(|()| item)
     }
 
-    /// Waits for a signal to everybody, for a task: ready at once if `is_there` says so.
+    /// Waits for a signal to all, for a task: ready at once if `is_there` returns true.
     pub(super) fn poll_signal(
         &self,
         what: For,
@@ -359,7 +361,7 @@ impl<T, O: Order<T>> Core<T, O> {
         polled
     }
 
-    /// Gives up the place of a task, which may have been called.
+    /// Gives up the place of a task, which may have been notified.
     pub(super) fn leave(&self, what: For, key: Key) {
         let mut inside = self.lock();
         let line = inside.line(what);
@@ -446,7 +448,7 @@ impl<T, O: Order<T>> Core<T, O> {
         pushed.unwrap_or_else(|panic| resume_unwind(panic));
     }
 
-    /// Takes an item without asking anybody, if it lies ready and nobody comes first.
+    /// Takes an item under the front's lock alone, if one is there and no waiting task comes first.
     fn take_from_front(&self) -> Option<T> {
         if !O::FIRST_COME {
             return None;
@@ -494,7 +496,7 @@ impl<T, O: Order<T>> Core<T, O> {
         Ok(item)
     }
 
-    /// An item was dropped, because its comparison panicked when it was to be taken.
+    /// Called when an item was dropped because its comparison panicked while it was being taken.
     #[cold]
     fn lost(&self, mut inside: Lock<'_, O>) {
         let mut wakers = Vec::new();
@@ -530,8 +532,8 @@ impl<T, O: Order<T>> Core<T, O> {
         wake(wakers.into_iter().map(Some));
     }
 
-    /// Whether a thread that waits for room is to be woken, which the caller then does. One at a
-    /// time: it wakes the next one itself when it has put its item in and there is more room.
+    /// Whether a thread that waits for room has to be woken, which the caller then does. One is
+    /// woken at a time: it wakes the next one when it has put its item in and there is more room.
     fn next_putter(&self, inside: &mut Inside<O>) -> bool {
         inside.threads.putters.wants_wake()
             && self.has_room(inside)
@@ -551,7 +553,8 @@ impl<T, O: Order<T>> Core<T, O> {
         }
     }
 
-    /// Somebody no longer waits: if the queue is closed, that may have been the last one.
+    /// Called when a thread or task stops waiting. On a closed queue, it may have been the last
+    /// one.
     #[inline]
     fn left<'a>(&'a self, mut inside: Lock<'a, O>) -> Lock<'a, O> {
         if !inside.is_closed() {
@@ -565,13 +568,13 @@ impl<T, O: Order<T>> Core<T, O> {
     }
 }
 
-/// Calls the order of a queue, which may compare items: that is code of a user. An order that
-/// compares nothing cannot panic.
+/// Calls the order of a queue, which may compare items by code of the user. An order that compares
+/// nothing cannot panic.
 fn caught<T, O: Order<T>, R>(f: impl FnOnce() -> R) -> thread::Result<R> {
     if O::FIRST_COME { Ok(f()) } else { catch_unwind(AssertUnwindSafe(f)) }
 }
 
-/// Has the thread wait. The flag says whether it has patience left.
+/// Makes the thread wait. Returns false if its time is over.
 fn wait<'a, O>(
     condition: &Condvar,
     inside: Lock<'a, O>,

@@ -1,9 +1,9 @@
-//! What can go wrong when a mixed queue is closed. The other errors are those of the other queues.
+//! The error of closing a mixed queue. Its other errors are those of the other queues.
 
 use std::error::Error;
 use std::fmt;
 
-/// `wait_closed` was called before `close`: it might wait for ever.
+/// `wait_closed` was called before `close`, when it might wait for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotClosedError(pub(super) ());
 

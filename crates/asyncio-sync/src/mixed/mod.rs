@@ -24,12 +24,12 @@
 //! ```
 //!
 //! Both sides see the same items in the same order, the same count of unfinished items, and the
-//! same shutdown. Neither needs a loop to be made, and a loop that has closed is nothing to either.
+//! same shutdown. A queue can be made without a loop, and closing a loop does not affect it.
 //!
 //! # From janus
 //!
 //! `queue.sync_q` is [`BaseQueue::sync_side`], `queue.async_q` is [`BaseQueue::async_side`]; both
-//! are handles that may be kept. A blocking call with a timeout has a name of its own, such as
+//! are handles that can be kept. A blocking call with a timeout is a method of its own, such as
 //! [`SyncQueue::put_timeout`]. The async side is not bound to a loop: any number of loops may use
 //! it.
 
@@ -66,10 +66,10 @@ pub type LifoQueue<T> = BaseQueue<T, Lifo<T>>;
 /// A mixed queue that gives the smallest item out first.
 pub type PriorityQueue<T> = BaseQueue<T, Priority<T>>;
 
-/// What [`Queue`], [`LifoQueue`] and [`PriorityQueue`] have in common, which is all but the order.
+/// The queue behind [`Queue`], [`LifoQueue`] and [`PriorityQueue`], which differ only in their
+/// order.
 ///
-/// Both sides dereference to this, so its methods are there on either side, too. None of them
-/// blocks.
+/// Both sides dereference to this, so they have its methods too. None of the methods blocks.
 pub struct BaseQueue<T, O> {
     core: Arc<Core<T, O>>,
 }
@@ -79,7 +79,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// # Panics
     ///
-    /// If `maxsize` is 0: nothing could ever be put.
+    /// If `maxsize` is 0, since no item could ever be put.
     ///
     /// # Examples
     ///
@@ -120,7 +120,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         Self::bounded(usize::MAX)
     }
 
-    /// The side for threads.
+    /// Returns the side for threads.
     ///
     /// # Examples
     ///
@@ -136,7 +136,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         SyncQueue { queue: self.clone() }
     }
 
-    /// The side for tasks.
+    /// Returns the side for tasks.
     ///
     /// # Examples
     ///
@@ -150,7 +150,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         AsyncQueue { queue: self.clone() }
     }
 
-    /// The most items the queue may hold, if there is a limit.
+    /// The maximum number of items, if there is a limit.
     ///
     /// # Examples
     ///
@@ -166,7 +166,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// # Errors
     ///
-    /// With the item: [`TryPutError::Full`], [`TryPutError::ShutDown`].
+    /// [`TryPutError::Full`] or [`TryPutError::ShutDown`], with the item.
     ///
     /// # Examples
     ///
@@ -184,7 +184,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// # Errors
     ///
-    /// [`TryGetError::Empty`], [`TryGetError::ShutDown`].
+    /// [`TryGetError::Empty`] or [`TryGetError::ShutDown`].
     ///
     /// # Examples
     ///
@@ -197,11 +197,12 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.core.get(Patience::None)
     }
 
-    /// Says that an item taken from the queue, on either side, has been dealt with.
+    /// Reports that an item taken from the queue, on either side, has been processed.
     ///
     /// # Errors
     ///
-    /// If it is called more often than items were put. Nothing changes.
+    /// [`TaskDoneError`] if this is called more often than items were put. The count does not
+    /// change then.
     ///
     /// # Examples
     ///
@@ -216,10 +217,10 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.core.task_done()
     }
 
-    /// Ends the queue gently, for both sides: nothing can be put any more, what is in it can be
-    /// taken.
+    /// Shuts the queue down, for both sides: no item can be put any more, and remaining items can
+    /// be taken.
     ///
-    /// Threads and tasks that are blocked are woken.
+    /// Threads and tasks that wait in vain are woken.
     ///
     /// # Examples
     ///
@@ -233,7 +234,8 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.core.shut_down(false, false);
     }
 
-    /// Ends the queue at once, for both sides: what is in it is dropped, and counts as done.
+    /// Shuts the queue down at once, for both sides: remaining items are dropped, and count as
+    /// done.
     ///
     /// # Examples
     ///
@@ -260,7 +262,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.core.look(|inside| inside.shut_down)
     }
 
-    /// How many items there are to get. By the time you look at it, it may have changed.
+    /// The number of items in the queue. Other threads may change it at any time.
     ///
     /// # Examples
     ///
@@ -299,7 +301,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.len() == self.core.maxsize
     }
 
-    /// How many items were put and not yet reported by [`task_done`](Self::task_done).
+    /// The number of items that were put and not yet reported by [`task_done`](Self::task_done).
     ///
     /// # Examples
     ///
@@ -311,8 +313,8 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.core.look(|inside| inside.unfinished)
     }
 
-    /// Shuts the queue down at once: what is left in it is dropped, and every waiting thread and
-    /// task is woken.
+    /// Shuts the queue down at once: remaining items are dropped, and every waiting thread and task
+    /// is woken.
     ///
     /// # Examples
     ///
@@ -328,11 +330,12 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
 
     /// Waits until no thread and no task is blocked in the queue any more.
     ///
-    /// Those in `join` are until [`task_done`](Self::task_done) was called for what is in work.
+    /// Threads and tasks in `join` are blocked until [`task_done`](Self::task_done) was called for
+    /// the items that are being processed.
     ///
     /// # Errors
     ///
-    /// If the queue was not [closed](Self::close).
+    /// [`NotClosedError`] if the queue was not [closed](Self::close).
     ///
     /// # Cancel safety
     ///
@@ -363,7 +366,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the queue is closed, whether the future is dropped or not.
+    /// The first poll closes the queue. Dropping the future then only ends the wait.
     ///
     /// # Examples
     ///
@@ -382,7 +385,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         })
     }
 
-    /// Whether the queue was closed, and nobody is blocked in it any more.
+    /// Whether the queue was closed, and no thread or task is blocked in it any more.
     ///
     /// # Examples
     ///

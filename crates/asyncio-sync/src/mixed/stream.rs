@@ -11,7 +11,7 @@ use super::waiting::For;
 use crate::queue::Order;
 
 impl<T, O: Order<T>> AsyncQueue<T, O> {
-    /// Takes the items as a `Stream`, which ends when the queue was shut down and is empty. With
+    /// Takes the items as a `Stream`, which ends when the queue was shut down and is empty. Needs
     /// the feature `futures-core`.
     ///
     /// # Cancel safety

@@ -1,4 +1,4 @@
-//! The side of threads.
+//! The side of a mixed queue for threads.
 
 use std::fmt;
 use std::ops::Deref;
@@ -9,11 +9,11 @@ use super::core::Patience;
 use crate::error::{PutError, QueueShutDown, TryGetError, TryPutError};
 use crate::queue::{Fifo, Order};
 
-/// The side of a [mixed queue](super) that threads use: its calls block.
+/// The side of a [mixed queue](super) for threads: its calls block.
 ///
-/// It may be cloned and sent to any number of threads, and needs no loop. On the thread of a loop
-/// call the `_nowait` methods only: the others hold up the whole loop, and for ever if one of its
-/// tasks is to answer.
+/// It can be cloned and sent to any number of threads, and needs no loop. On the thread of a loop
+/// call the `_nowait` methods only: the others block the whole loop, and for ever if one of its
+/// tasks has to answer.
 ///
 /// # Examples
 ///
@@ -37,7 +37,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     ///
     /// # Errors
     ///
-    /// [`PutError`] with the item if the queue was shut down, before or meanwhile.
+    /// [`PutError`] with the item if the queue was shut down, before or during the call.
     ///
     /// # Examples
     ///
@@ -52,12 +52,12 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
         put.map_err(|refused| PutError(refused.into_inner()))
     }
 
-    /// Puts an item in, blocking the thread at most that long.
+    /// Puts an item in, blocking the thread for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// With the item: [`TryPutError::Full`] if there was no room in time,
-    /// [`TryPutError::ShutDown`].
+    /// With the item: [`TryPutError::Full`] if there was no room in time, [`TryPutError::ShutDown`]
+    /// if the queue was shut down.
     ///
     /// # Examples
     ///
@@ -77,7 +77,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     ///
     /// # Errors
     ///
-    /// [`QueueShutDown`] if there will be no more.
+    /// [`QueueShutDown`] if the queue was shut down and no item is left.
     ///
     /// # Examples
     ///
@@ -93,11 +93,12 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
         self.queue.core.get(Patience::Forever).map_err(|_| QueueShutDown)
     }
 
-    /// Takes an item, blocking the thread at most that long.
+    /// Takes an item, blocking the thread for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// [`TryGetError::Empty`] if none came in time, [`TryGetError::ShutDown`].
+    /// [`TryGetError::Empty`] if no item came in time, [`TryGetError::ShutDown`] if the queue was
+    /// shut down and no item is left.
     ///
     /// # Examples
     ///
@@ -111,7 +112,8 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
         self.queue.core.get(patience(timeout))
     }
 
-    /// Blocks the thread until every item that was put has been dealt with.
+    /// Blocks the thread until [`task_done`](BaseQueue::task_done) was called for every item that
+    /// was put.
     ///
     /// # Examples
     ///
@@ -131,7 +133,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
         self.queue.core.join(Patience::Forever);
     }
 
-    /// [`join`](Self::join) for at most that long. False if it was not enough.
+    /// [`join`](Self::join) for at most `timeout`. Returns false if the time was over first.
     ///
     /// # Examples
     ///

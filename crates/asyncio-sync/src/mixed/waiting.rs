@@ -32,28 +32,28 @@ pub(super) struct Sleepers {
 }
 
 impl Sleepers {
-    /// Whether a thread is to be woken, and no woken one is on its way. For threads that wake the
-    /// next one themselves if there is more to be had.
+    /// Whether a thread has to be woken, and no woken one has yet to run. Used where a thread that
+    /// was woken wakes the next one if there is more.
     pub(super) fn wants_wake(&self) -> bool {
         self.asleep > 0 && self.woken == 0
     }
 
-    /// Whether there is one to be woken, which the caller then does.
+    /// Whether a thread has to be woken, which the caller then does.
     pub(super) fn wake_one(&mut self) -> bool {
         let any = self.asleep > self.woken;
         self.woken += usize::from(any);
         any
     }
 
-    /// One has woken up. It may have been its own idea; then another one's wake-up is taken for
-    /// its, and one more may be woken than necessary.
+    /// Notes that a thread has woken up. If it woke up spuriously, it counts as another thread's
+    /// wake-up, and one more thread than necessary may be woken.
     pub(super) fn woke(&mut self) {
         self.asleep -= 1;
         self.woken = self.woken.saturating_sub(1);
     }
 }
 
-/// What a task waits for.
+/// The condition that a task waits for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum For {
     Item,
@@ -62,7 +62,7 @@ pub(super) enum For {
     Closed,
 }
 
-/// Calls the next task in line, and its deputy to look whether it comes.
+/// Notifies the next task in line, and its deputy to check whether it answers.
 pub(super) fn call(line: &mut WaiterList<Waker>) -> [Option<Waker>; 2] {
     if line.waiting() == 0 { [None, None] } else { [line.notify(), line.deputy()] }
 }

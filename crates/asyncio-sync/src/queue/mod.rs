@@ -1,4 +1,4 @@
-//! [`Queue`], [`LifoQueue`] and [`PriorityQueue`]: items handed from task to task.
+//! [`Queue`], [`LifoQueue`] and [`PriorityQueue`]: queues between tasks.
 
 mod order;
 #[cfg(feature = "futures-core")]
@@ -47,20 +47,19 @@ pub type PriorityQueue<T> = BaseQueue<T, Priority<T>>;
 
 /// What [`Queue`], [`LifoQueue`] and [`PriorityQueue`] have in common, which is all but the order.
 ///
-/// Tasks that wait, to get an item or to put one into a full queue, are served first come, first
-/// served. A newcomer takes an item, or a slot, only if there are more than were promised to tasks
-/// that have been woken. A future that is woken and never polled again is passed over, so it keeps
-/// nothing from the others. Only [`get_nowait`](Self::get_nowait) and
-/// [`put_nowait`](Self::put_nowait) may take what a woken task was about to take; that task then
-/// stays the first in line.
+/// Tasks that wait to get an item, or to put one into a full queue, are served in order of arrival.
+/// A newcomer takes an item or a slot only if more are available than were promised to tasks that
+/// have been woken. A future that is woken and never polled again is passed over, so it does not
+/// block the others. Only [`get_nowait`](Self::get_nowait) and [`put_nowait`](Self::put_nowait) may
+/// take an item or slot that was promised to a woken task; that task then stays the first in line.
 ///
-/// An empty queue owns no memory beyond itself.
+/// An empty queue allocates no memory.
 ///
 /// # From asyncio
 ///
-/// `Queue()` is `Queue::new()` and `Queue(maxsize=5)` is `Queue::bounded(5)`. A refused item
-/// comes back in the error. A newcomer in [`get`](Self::get) or [`put`](Self::put) doesn't take
-/// what a task was woken for that has not run yet, as it may in Python.
+/// `Queue()` is `Queue::new()` and `Queue(maxsize=5)` is `Queue::bounded(5)`. A refused item comes
+/// back in the error. A newcomer in [`get`](Self::get) or [`put`](Self::put) does not take the item
+/// or slot for which another task was woken, as it may in Python.
 ///
 /// # Examples
 ///
@@ -89,7 +88,7 @@ pub struct BaseQueue<T, O> {
     items: RefCell<O>,
     /// `usize::MAX` if there is no limit.
     maxsize: usize,
-    /// Items that were put and not yet done.
+    /// The number of items that were put and not yet done.
     unfinished: Cell<usize>,
     shut_down: Cell<bool>,
     getters: Line,
@@ -165,7 +164,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// # Errors
     ///
-    /// [`PutError`] with the item if the queue was shut down, before or while we waited.
+    /// [`PutError`] with the item if the queue was shut down, before or during the wait.
     ///
     /// # Panics
     ///
@@ -173,7 +172,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops its item, which was not put, and gives its place in line up. Room
+    /// Dropping the future drops its item, which was not put, and gives up its place in line. Room
     /// that was promised to it goes to the next in line.
     ///
     /// # Examples
@@ -202,7 +201,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses no item: one that was promised to it goes to the next in line.
+    /// Dropping the future loses no item: an item that was promised to it goes to the next in line.
     ///
     /// # Examples
     ///
@@ -250,7 +249,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// # Errors
     ///
-    /// [`TryGetError`] if the queue is empty, and says whether it was shut down.
+    /// [`TryGetError`] if the queue is empty. The variant says whether it was shut down.
     ///
     /// # Examples
     ///
@@ -277,11 +276,12 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         Ok(item)
     }
 
-    /// Says that an item taken from the queue has been dealt with, for [`join`](Self::join).
+    /// Reports that an item taken from the queue has been processed, for [`join`](Self::join).
     ///
     /// # Errors
     ///
-    /// If it is called more often than items were put. Nothing changes.
+    /// [`TaskDoneError`] if this is called more often than items were put. The count does not
+    /// change then.
     ///
     /// # Examples
     ///
@@ -300,8 +300,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         Ok(())
     }
 
-    /// Waits until every item that was put has been dealt with: as many
-    /// [`task_done`](Self::task_done) as puts.
+    /// Waits until [`task_done`](Self::task_done) was called for every item that was put.
     ///
     /// # Panics
     ///
@@ -309,7 +308,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future changes nothing for the queue or for others.
+    /// Dropping the future has no effect on the queue or on other tasks.
     ///
     /// # Examples
     ///
@@ -334,10 +333,11 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         })
     }
 
-    /// Ends the queue gently: nothing can be put any more, what is in it can still be taken.
+    /// Shuts the queue down: no item can be put any more, and remaining items can still be taken.
     ///
-    /// Waiting putters end with [`PutError`], getters with [`QueueShutDown`] when no item is left.
-    /// [`join`](Self::join) goes on waiting for `task_done`.
+    /// Waiting calls of [`put`](Self::put) end with [`PutError`], those of [`get`](Self::get) with
+    /// [`QueueShutDown`] when no item is left. [`join`](Self::join) goes on waiting for
+    /// `task_done`.
     ///
     /// # Examples
     ///
@@ -356,7 +356,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.putters.notify_all();
     }
 
-    /// Ends the queue at once: what is in it is dropped, and counts as done for
+    /// Shuts the queue down at once: remaining items are dropped, and count as done for
     /// [`join`](Self::join).
     ///
     /// # Examples
@@ -378,7 +378,8 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.putters.notify_all();
     }
 
-    /// Whether the queue was shut down, one way or the other.
+    /// Whether the queue was shut down, by [`shutdown`](Self::shutdown) or
+    /// [`shutdown_now`](Self::shutdown_now).
     ///
     /// # Examples
     ///
@@ -393,7 +394,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.shut_down.get()
     }
 
-    /// How many items there are to get.
+    /// The number of items in the queue.
     ///
     /// # Examples
     ///
@@ -435,7 +436,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         self.room() == 0
     }
 
-    /// The most items the queue may hold, if there is a limit.
+    /// The maximum number of items, if there is a limit.
     ///
     /// # Examples
     ///
@@ -499,7 +500,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     }
 }
 
-/// Keeps the books right when the comparison of two items panics.
+/// Keeps the counts right when the comparison of two items panics.
 struct OnPanic<'a, T, O: Order<T>> {
     queue: &'a BaseQueue<T, O>,
     /// The line of the task that panics, whose turn goes to the next.

@@ -1,4 +1,4 @@
-//! In which order a queue gives its items out.
+//! The orders in which queues give their items out.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -6,14 +6,14 @@ use std::fmt;
 
 use items::Items;
 
-/// The order of a queue: [`Fifo`], [`Lifo`] or [`Priority`]. Nobody else can implement it.
+/// The order of a queue: [`Fifo`], [`Lifo`] or [`Priority`]. The trait is sealed.
 pub trait Order<T>: Items<T> {}
 
 mod items {
-    /// What a queue asks of its order. Out of reach, so that it may grow.
+    /// The methods that a queue needs of its order. Private, so that methods can be added.
     pub trait Items<T>: Default {
-        /// Whether items that are put later never come out sooner: then some may be set apart to be
-        /// taken.
+        /// Whether items that are put later never come out sooner, so that the next items can be
+        /// set apart.
         const FIRST_COME: bool;
         /// Whether items are compared, which is code of the user and may panic.
         const COMPARES: bool;

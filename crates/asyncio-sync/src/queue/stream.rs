@@ -9,7 +9,7 @@ use futures_core::Stream;
 use super::{BaseQueue, Get, Order};
 
 impl<T, O: Order<T>> BaseQueue<T, O> {
-    /// Takes the items as a `Stream`, which ends when the queue was shut down and is empty. With
+    /// Takes the items as a `Stream`, which ends when the queue was shut down and is empty. Needs
     /// the feature `futures-core`.
     ///
     /// Each item is taken as by [`get`](Self::get): several streams of one queue share its items.

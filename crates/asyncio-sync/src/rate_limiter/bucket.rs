@@ -1,13 +1,13 @@
-//! The token bucket: how many tokens there are at a moment.
+//! The token bucket.
 
 use std::time::Duration;
 
 use asyncio_loop::LoopTime;
 
-/// Tokens that come in at regular moments, up to a limit.
+/// A bucket that gets tokens at regular moments, up to a limit.
 ///
-/// The state is one moment: when the bucket was, or will be, empty. Every token taken moves it on
-/// by the time that one token takes to come, so there is nothing to refill and nothing to round.
+/// The state is one moment: the time at which the bucket was, or will be, empty. Taking a token
+/// moves it forward by the time of one token. So nothing has to be refilled or rounded.
 #[derive(Debug)]
 pub(super) struct Bucket {
     /// Nanoseconds for one token.
@@ -33,13 +33,13 @@ impl Bucket {
         usize::try_from(tokens).unwrap_or(usize::MAX)
     }
 
-    /// When the next token is there; `now` if one is already.
+    /// The time of the next token; `now` if there is one already.
     pub(super) fn next_token(&self, now: LoopTime) -> LoopTime {
         let wait = (self.empty_at(now) + self.interval - at(now)).max(0);
         now + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
     }
 
-    /// Takes so many tokens, also more than there are: what comes next pays the debt.
+    /// Takes `tokens` tokens, even more than there are: the following ones pay the debt.
     pub(super) fn take(&mut self, now: LoopTime, tokens: u32) {
         self.empty_at = Some(self.empty_at(now) + self.interval * i128::from(tokens));
     }
@@ -48,7 +48,8 @@ impl Bucket {
         at(now) - self.empty_at(now) >= self.full
     }
 
-    /// Tokens that did not fit are lost, so it was empty one whole bucket ago at the earliest.
+    /// Tokens that did not fit are lost, so the bucket was empty at the earliest one full bucket
+    /// ago.
     fn empty_at(&self, now: LoopTime) -> i128 {
         let earliest = at(now) - self.full;
         self.empty_at.map_or(earliest, |empty_at| empty_at.max(earliest))

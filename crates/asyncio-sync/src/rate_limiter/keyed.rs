@@ -13,13 +13,13 @@ use asyncio_loop::running_loop;
 
 use super::RateLimiter;
 
-/// The number of limiters from which on unused ones are looked for.
+/// The number of limiters from which on unused ones are dropped.
 const FEW: usize = 64;
 
 /// A [`RateLimiter`] for each key: for each client, host or user.
 ///
 /// Limiters are made when a key is first used, and dropped when they have been full and unused for
-/// a while, so the memory follows the number of busy keys.
+/// a while, so the memory grows only with the number of busy keys.
 ///
 /// # Examples
 ///
@@ -40,12 +40,12 @@ pub struct RateLimits<K> {
     period: Duration,
     burst: u32,
     limiters: RefCell<HashMap<K, Rc<RateLimiter>>>,
-    /// Unused limiters are looked for when there are so many.
+    /// The number of limiters at which unused ones are dropped next.
     look_at: Cell<usize>,
 }
 
 impl<K: Hash + Eq> RateLimits<K> {
-    /// Lets `tokens` through in each `period` for each key, and as many at once.
+    /// Admits `tokens` tasks in each `period` for each key, and as many at once.
     ///
     /// # Panics
     ///
@@ -55,7 +55,7 @@ impl<K: Hash + Eq> RateLimits<K> {
         Self::with_burst(tokens, period, tokens)
     }
 
-    /// Lets `tokens` through in each `period` for each key, and up to `burst` at once after a
+    /// Admits `tokens` tasks in each `period` for each key, and up to `burst` at once after a
     /// pause.
     ///
     /// # Panics
@@ -63,7 +63,7 @@ impl<K: Hash + Eq> RateLimits<K> {
     /// If `tokens` or `burst` is 0, or `period` is zero.
     #[must_use]
     pub fn with_burst(tokens: u32, period: Duration, burst: u32) -> Self {
-        // Refuses here what it would refuse at the first use.
+        // Refuses here the arguments that would be refused at the first use.
         drop(RateLimiter::with_burst(tokens, period, burst));
         Self { tokens, period, burst, limiters: RefCell::default(), look_at: Cell::new(FEW) }
     }
@@ -72,7 +72,7 @@ impl<K: Hash + Eq> RateLimits<K> {
     ///
     /// # Panics
     ///
-    /// When polled where no loop of `asyncio` runs.
+    /// When polled on a thread where no loop of `asyncio` runs.
     ///
     /// # Cancel safety
     ///
@@ -88,7 +88,7 @@ impl<K: Hash + Eq> RateLimits<K> {
         })
     }
 
-    /// Takes a token of this key if there is one that nothing waits for. Returns whether it did.
+    /// Takes a token of this key if there is one and no task waits for it. Returns whether it did.
     ///
     /// # Panics
     ///
@@ -102,7 +102,7 @@ impl<K: Hash + Eq> RateLimits<K> {
         self.limiter(key).try_acquire()
     }
 
-    /// How many keys have a limiter now.
+    /// The number of keys that have a limiter now.
     #[must_use]
     pub fn len(&self) -> usize {
         self.limiters.borrow().len()
@@ -128,7 +128,7 @@ impl<K: Hash + Eq> RateLimits<K> {
         limiter
     }
 
-    /// Drops the limiters that are full and unused, each time that their number has doubled.
+    /// Drops the full and unused limiters, each time the number of limiters has doubled.
     fn drop_unused(&self) {
         if self.len() < self.look_at.get() {
             return;

@@ -1,4 +1,4 @@
-//! [`RateLimiter`] and [`RateLimits`]: at most so many in a period.
+//! [`RateLimiter`] and [`RateLimits`]: limits on the number of operations in a period.
 
 mod bucket;
 mod keyed;
@@ -17,16 +17,16 @@ use self::bucket::Bucket;
 pub use self::keyed::RateLimits;
 use crate::line::{Line, Turn};
 
-/// Lets at most so many through in a period, first come, first served.
+/// Limits how many operations start in a period. Tasks are admitted in order of arrival.
 ///
-/// It is a token bucket: a token comes in every `period / tokens`, up to a limit, the *burst*;
-/// each task that goes through takes one. At the start the bucket is full.
+/// It is a token bucket: a token is added every `period / tokens`, up to a limit, the *burst*, and
+/// each operation takes one. At the start the bucket is full.
 ///
-/// It needs a running loop of `asyncio`, whose clock it follows. Use it on one loop only.
+/// It needs a running loop of `asyncio`, whose clock it uses. Use it on one loop only.
 ///
 /// # From asyncio
 ///
-/// asyncio has none; the crate aiolimiter is what its programs use.
+/// asyncio has no rate limiter; Python programs use the package aiolimiter.
 ///
 /// # Examples
 ///
@@ -57,7 +57,7 @@ struct Inner {
 }
 
 impl RateLimiter {
-    /// Lets `tokens` through in each `period`, and as many at once.
+    /// Admits `tokens` operations in each `period`, and as many at once.
     ///
     /// # Panics
     ///
@@ -68,7 +68,7 @@ impl RateLimiter {
         Self::with_burst(tokens, period, tokens)
     }
 
-    /// Lets `tokens` through in each `period`, and up to `burst` at once after a pause.
+    /// Admits `tokens` operations in each `period`, and up to `burst` at once after a pause.
     ///
     /// # Panics
     ///
@@ -109,16 +109,16 @@ impl RateLimiter {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has taken no token. Its place in line goes to the next.
+    /// Dropping the future takes no token. Its turn goes to the next in line.
     pub fn acquire(&self) -> AcquireToken<'_> {
         self.acquire_many(1)
     }
 
-    /// Waits for a token, and takes `tokens` of them: work that costs more than others.
+    /// Waits for a token, and takes `tokens` of them, for an operation that costs more than others.
     ///
-    /// It does not wait until so many are there. The bucket goes into debt instead, which those
-    /// behind pay by waiting longer. So a large piece of work is not starved by small ones, and may
-    /// be larger than the burst.
+    /// This does not wait until `tokens` are there. The bucket goes into debt instead, and the
+    /// operations behind wait longer. So small operations do not starve a large one, and it may be
+    /// larger than the burst.
     ///
     /// # Panics
     ///
@@ -150,7 +150,7 @@ impl RateLimiter {
         AcquireToken { inner: &self.inner, turn: Turn::new(&self.inner.line), tokens }
     }
 
-    /// Takes a token if there is one that nothing waits for. Returns whether it did.
+    /// Takes a token if there is one and no task waits for it. Returns whether it did.
     ///
     /// # Panics
     ///
@@ -165,7 +165,7 @@ impl RateLimiter {
         is_free
     }
 
-    /// How many tokens there are now.
+    /// The number of tokens now.
     ///
     /// # Panics
     ///
@@ -175,7 +175,7 @@ impl RateLimiter {
         self.inner.free(running_loop().time())
     }
 
-    /// Whether the bucket is full and nothing waits: a new limiter would do the same.
+    /// Whether the bucket is full and no task waits, as in a new limiter.
     fn is_idle(&self, now: LoopTime) -> bool {
         self.inner.line.len() == 0 && self.inner.bucket.borrow().is_full(now)
     }
@@ -186,9 +186,9 @@ impl Inner {
         self.bucket.borrow().tokens(now)
     }
 
-    /// Gives the next in line its turn if there is a token, else has the loop do so when one comes.
+    /// Notifies the next in line if there is a token, else sets a timer for the next token.
     ///
-    /// It calls one at a time: that one may take several tokens.
+    /// One task is notified at a time, because it may take several tokens.
     fn serve(self: &Rc<Self>, now: LoopTime) {
         if self.line.waiting() == 0 || self.line.notified() > 0 {
             return;
@@ -253,7 +253,7 @@ impl Future for AcquireToken<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let inner = self.inner;
         let now = running_loop().time();
-        // A newcomer does not overtake: a waiting task may be owed the token that is there.
+        // A newcomer does not overtake, because the token may be promised to a waiting task.
         let free = if inner.line.waiting() > 0 { 0 } else { inner.free(now) };
         let polled = self.turn.poll(free, cx);
         match polled {
