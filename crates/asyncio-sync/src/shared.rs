@@ -10,9 +10,9 @@ type Site = &'static Location<'static>;
 
 /// A value that several owners on one thread may read and change, as `Rc<RefCell<T>>`.
 ///
-/// A clone is another handle to the same value. Where two borrows collide, the panic names both
-/// places in the source: with tasks the other one is often far away, a guard that was kept across
-/// an `.await`.
+/// A clone is another handle to the same value. If two borrows collide, the panic names both places
+/// in the source. The other borrow is often far away: a guard that another task has kept across an
+/// `.await`.
 ///
 /// # Examples
 ///
@@ -31,19 +31,19 @@ pub struct Shared<T> {
 
 struct Inner<T> {
     value: RefCell<T>,
-    /// Where the borrows that are alive began.
+    /// The places of the living borrows.
     borrows: RefCell<Vec<Site>>,
 }
 
 impl<T> Shared<T> {
-    /// Creates a value with one handle.
+    /// Creates a shared value, and returns its first handle.
     #[must_use]
     pub fn new(value: T) -> Self {
         let inner = Inner { value: RefCell::new(value), borrows: RefCell::default() };
         Self { inner: Rc::new(inner) }
     }
 
-    /// Borrows the value to read it. Several may do so at a time.
+    /// Borrows the value to read it. Several such borrows can exist at a time.
     ///
     /// # Panics
     ///
@@ -120,7 +120,7 @@ impl<T> Shared<T> {
         f(&mut self.borrow_mut())
     }
 
-    /// A copy of the value.
+    /// Returns a clone of the value.
     ///
     /// # Panics
     ///
@@ -134,7 +134,7 @@ impl<T> Shared<T> {
         self.borrow().clone()
     }
 
-    /// Puts another value in its place, and drops the old one when nothing is borrowed.
+    /// Replaces the value, and drops the old one with nothing borrowed.
     ///
     /// # Panics
     ///
@@ -144,7 +144,7 @@ impl<T> Shared<T> {
         drop(self.replace(value));
     }
 
-    /// Puts another value in its place, and returns the old one.
+    /// Replaces the value, and returns the old one.
     ///
     /// # Panics
     ///
@@ -172,7 +172,8 @@ impl<T> Inner<T> {
     #[cold]
     #[track_caller]
     fn collide(&self, wanted: &str, held: &str) -> ! {
-        // The latest one that is alive; a `RefCell` refuses only while there is one.
+        // The latest living borrow. There is one, because a `RefCell` refuses only while it is
+        // borrowed.
         let other = self.borrows.borrow().last().copied();
         let other =
             other.map_or_else(String::new, |site| format!(" at {}:{}", site.file(), site.line()));
@@ -227,7 +228,7 @@ impl Drop for Borrow<'_> {
     fn drop(&mut self) {
         let mut borrows = self.borrows.borrow_mut();
         let at = borrows.iter().rposition(|site| std::ptr::eq(*site, self.site));
-        // Equal sites are alike, so it does not matter which of them goes.
+        // Equal places are interchangeable, so any of them can be removed.
         borrows.swap_remove(at.expect("the borrow was noted"));
     }
 }

@@ -1,12 +1,12 @@
-//! Passes over notified futures that are not polled, on our own loop.
+//! Passes over notified futures that are not polled, on this project's loop.
 //!
-//! The loop runs what is ready in the order in which it became ready. So a callback that is
-//! scheduled after a future was notified runs after that future's task. When it finds the same call
-//! still unanswered, the future is not going to be polled. Unlike a [deputy](crate::turn) this
-//! needs no waiting future to be awake, so it gets past any number of futures that were kept aside.
-//! It costs nothing for each notification: one timer that is due at once schedules the callback
-//! when the loop next polls its driver, for all lines together, some tens of microseconds later on
-//! a busy loop.
+//! The loop runs tasks and callbacks in the order in which they became ready. So a callback that is
+//! scheduled after a future was notified runs after that future's task. If it finds the same
+//! notification still unanswered, the future is not going to be polled. Unlike a
+//! [deputy](crate::turn) this needs no other waiting future to be polled, so it passes over any
+//! number of stalled futures. It costs nothing for each notification: one timer that is due at once
+//! schedules the callback when the loop next polls its driver, for all lines together, some tens of
+//! microseconds later on a busy loop.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use asyncio_loop::{ErrorContext, LoopRef, TaskRef};
 use crate::line::Shared;
 use crate::waiters::Call;
 
-/// The lines that have called somebody, of one loop.
+/// The lines of one loop that have unanswered notifications.
 #[derive(Debug, Default)]
 struct Watch {
     lines: RefCell<Vec<Watched>>,
@@ -27,15 +27,15 @@ struct Watch {
 #[derive(Debug)]
 struct Watched {
     line: Rc<Shared>,
-    /// The oldest unanswered call when we last looked.
+    /// The oldest unanswered notification at the last check.
     seen: Call,
-    /// The next check may be in the ready queue already, in front of the future that was called.
+    /// The next check may be in the ready queue already, in front of the notified future.
     is_new: bool,
-    /// In debug mode, the tasks that were called.
+    /// In debug mode, the tasks that were notified.
     called: Vec<(Call, TaskRef)>,
 }
 
-/// Has the running loop watch a line. False if no loop of ours runs on this thread.
+/// Makes the running loop watch a line. False if no loop of this project runs on this thread.
 #[cold]
 pub(crate) fn watch(line: &Rc<Shared>, call: Call) -> bool {
     with_running(|event_loop| {
@@ -49,11 +49,10 @@ pub(crate) fn watch(line: &Rc<Shared>, call: Call) -> bool {
     .is_ok()
 }
 
-/// Remembers the task that was called, for a report if it does not answer. For lines that are
-/// watched.
+/// Remembers the notified task of a watched line, for a report if it does not answer.
 #[cold]
 pub(crate) fn remember(line: &Rc<Shared>, call: Call, task: TaskRef) {
-    // Outside of a run nothing is watched.
+    // Outside a run nothing is watched.
     let _ = with_running(|event_loop| {
         let watch = event_loop.local::<Watch>();
         let mut lines = watch.lines.borrow_mut();
@@ -64,7 +63,8 @@ pub(crate) fn remember(line: &Rc<Shared>, call: Call, task: TaskRef) {
 }
 
 impl Watch {
-    /// Has the lines checked when the loop next looks up, after all that is ready now.
+    /// Schedules a check of the lines for when the loop next polls, after everything that is ready
+    /// now.
     fn arm(self: &Rc<Self>, event_loop: &LoopRef) {
         if !self.armed.replace(true) {
             let this = self.clone();
@@ -76,7 +76,7 @@ impl Watch {
         self.armed.set(false);
         let mut lines = self.lines.take();
         lines.retain_mut(Watched::check);
-        // Passing over wakes others, and a foreign waker may have had another line watched.
+        // Passing over wakes other futures, and a foreign waker may have added another line.
         self.lines.borrow_mut().append(&mut lines);
         if !self.lines.borrow().is_empty() {
             // A callback runs inside a run, so there is a loop.
@@ -86,8 +86,8 @@ impl Watch {
 }
 
 impl Watched {
-    /// Passes over the future that was called before the last look and has not answered. False if
-    /// no call is left unanswered.
+    /// Passes over the future that was notified before the last check and has not answered. False
+    /// if no notification is unanswered.
     fn check(&mut self) -> bool {
         let was_new = std::mem::take(&mut self.is_new);
         if !was_new && self.line.call_that_holds_up() == Some(self.seen) {
@@ -120,7 +120,7 @@ impl Watched {
 }
 
 impl Drop for Watch {
-    /// The loop is closed. Others may still use the lines.
+    /// The loop is closed. Other loops may still use the lines.
     fn drop(&mut self) {
         for watched in self.lines.get_mut() {
             watched.line.set_watched(false);

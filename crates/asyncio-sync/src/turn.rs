@@ -1,57 +1,57 @@
-//! What a notification means when there is one thing and several futures want it.
+//! The meaning of a notification when several futures wait for one unit.
 //!
-//! The thing is a lock, a permit, an item or a slot; here it is a *unit*. Four rules make the
-//! primitives fair, and keep units from being lost:
+//! A *unit* is a lock, a permit, an item or a slot. Four rules make the primitives fair, and
+//! prevent that units are lost:
 //!
-//! 1. *A notification reserves, it doesn't hand over.* The unit stays with the primitive until
-//!    the notified future is polled and takes it.
+//! 1. *A notification reserves a unit and does not hand it over.* The unit stays with the primitive
+//!    until the notified future is polled and takes it.
 //! 2. *No future overtakes.* A newcomer takes a unit only if more are free than were promised to
-//!    notified futures (a semaphore even then lets those go first). Otherwise it queues, although
-//!    the primitive may look free.
+//!    notified futures (with a semaphore, notified futures go first even then). Otherwise it
+//!    queues, although the primitive may look free.
 //! 3. *A promise is never lost.* A notified future that is dropped passes its turn on to the next.
-//! 4. *A promise isn't kept for ever.* A notified future that is not polled is passed over.
+//! 4. *A promise ends.* A notified future that is not polled is passed over.
 //!
-//! The fourth is the hard one. A program may keep a future aside, for instance one that lost a
-//! `select!` to which it was given by reference. A notification wakes its task, but nothing polls
-//! the future. With a lock that hands itself over, or that keeps its promise, every future behind
-//! is stuck: a *futurelock*. No executor tells a primitive that a future is not going to be polled
-//! again, so the primitive has to look.
+//! The fourth rule is the hard one. A program may keep a future without polling it, for instance
+//! one that lost a `select!` to which it was passed by reference. A notification wakes its task,
+//! but nothing polls the future. With a lock that hands over ownership, or that keeps its promise
+//! for ever, every future behind is stuck: a *futurelock*. No executor tells a primitive that a
+//! future is not going to be polled again, so the primitive has to find out.
 //!
-//! On our own loop a callback of the loop looks: see [`stalled`](crate::stalled).
+//! On this project's loop a callback of the loop checks: see [`stalled`](crate::stalled).
 //!
-//! On any other executor the futures in line look. A notification also wakes the future behind the
-//! notified one, its **deputy**. A deputy that finds the call answered goes on waiting. One that
-//! finds the call unanswered wakes itself once more, and when it comes back to the same unanswered
-//! call, it passes the notified future over and takes the turn. A newcomer that finds an unanswered
-//! call does the same on behalf of the first waiting future. Executors run tasks in the order in
-//! which they were woken, so by then the notified future was polled if it was ever going to be. If
-//! an executor has another order, fairness is lost for one turn and nothing else. There is one
-//! limit: when a notified future and its deputy are both kept aside, the others get past them only
-//! when a newcomer joins, or one of the two is dropped.
+//! On any other executor the futures in line check. A notification also wakes the future behind the
+//! notified one, its **deputy**. A deputy that finds the notification answered goes on waiting. A
+//! deputy that finds it unanswered wakes itself once more. If it finds the same notification
+//! unanswered again, it passes the notified future over and takes the turn. A newcomer that finds
+//! an unanswered notification does the same on behalf of the first waiting future. Executors run
+//! tasks in the order in which they were woken, so by then the notified future was polled if it was
+//! ever going to be. If an executor has another order, fairness is lost for one turn and nothing
+//! else. There is one limit: if neither a notified future nor its deputy is polled again, the
+//! others go on only when a newcomer joins, or when one of the two is dropped.
 //!
-//! A future that was passed over and is polled later joins the line anew, at its end.
+//! A future that was passed over and is polled later joins the line again, at its end.
 
 use std::task::{Context, Poll};
 
 use crate::waiters::{Call, Key, State, WaiterList, Wake};
 
-/// What a waiter found when it was polled, and what to do about it once nothing is borrowed or
+/// The result of polling a waiter, with the wakers to wake and drop once nothing is borrowed or
 /// locked.
 #[must_use]
 pub(crate) struct Polled<W> {
     found: Found,
-    /// To be woken.
+    /// The waker to wake.
     wake: Option<W>,
-    /// To be dropped.
+    /// The waker to drop.
     stale: Option<W>,
 }
 
 enum Found {
     /// It is the caller's turn.
     Ours,
-    /// Somebody will notify it.
+    /// The waiter will be notified.
     Wait,
-    /// Somebody ahead was called and has not come: look again when it had its chance.
+    /// A future ahead was notified and has not answered: check again when it had its chance.
     LookAgain,
 }
 
@@ -65,7 +65,7 @@ impl<W: Wake> Polled<W> {
         matches!(self.found, Found::Ours)
     }
 
-    /// Does what is to be done.
+    /// Wakes and drops the wakers.
     #[inline]
     pub(crate) fn settle(self, cx: &Context<'_>) -> Poll<()> {
         if let Some(waker) = self.wake {
@@ -99,9 +99,9 @@ impl<W: Wake> WaiterList<W> {
         }
     }
 
-    /// Polls a waiter that has to join the line, or is in it and was not called.
+    /// Polls a waiter that has to join the line, or is in it and was not notified.
     ///
-    /// `watched` says whether somebody else looks after those.
+    /// `watched` says whether a loop checks the notified futures.
     pub(crate) fn poll_carefully(
         &self,
         place: &mut Option<Key>,
@@ -114,7 +114,7 @@ impl<W: Wake> WaiterList<W> {
             Some(key) if self.state(key) != State::Out => {
                 polled.stale = self.refresh(key, cx);
                 if self.was_called(key) {
-                    // By its own waker, when that was cloned.
+                    // Its own waker may have caused that while it was cloned.
                     polled.found = Found::LookAgain;
                     return polled;
                 }
@@ -139,7 +139,7 @@ impl<W: Wake> WaiterList<W> {
         }
     }
 
-    /// Polls a waiter that waits for the next signal to everybody; also hands back a stale waker.
+    /// Polls a waiter that waits for the next signal to all; also returns a stale waker.
     #[inline]
     pub(crate) fn poll_signal(
         &self,
@@ -165,7 +165,7 @@ impl<W: Wake> WaiterList<W> {
         called
     }
 
-    /// Passes a notified future over, if it was called before the last look.
+    /// Passes a notified future over, if it was notified before the last check.
     #[cold]
     fn look_after_calls(
         &self,

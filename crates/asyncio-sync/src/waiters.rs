@@ -3,20 +3,20 @@
 //! Each future that joins gets a number, and the numbers rise. So a future finds its place by its
 //! number, and comparing two numbers says which future came first. The list has two parts, in this
 //! order: *notified* futures, which were woken and have not been polled since, and *waiting*
-//! futures. Notifying moves the boundary by one, so order is decided in this one place. Calling
-//! *everybody* empties the list instead: a future whose number is below the boundary and that has
-//! no place was called.
+//! futures. Notifying moves the boundary by one, so order is decided in this one place. Notifying
+//! *all* empties the list instead: a future whose number is below the boundary and that has no
+//! place was notified.
 //!
 //! Most lists hold one future. Its waker is in the list itself, its number is the newest, and it
 //! joins, is notified, answers and leaves without a search. When a second future comes, both move
 //! to the ring, which keeps places in order until it is empty. A future that leaves from between
-//! two others leaves a gap, until the gap comes to an end of the ring, or until half of the ring is
-//! gaps; then they are closed. So joining and notifying take constant time, leaving takes a binary
-//! search at most, and a list that has seen its peak never allocates.
+//! two others leaves a gap. Gaps are removed when they are at an end of the ring, or when half of
+//! the ring is gaps. So joining and notifying take constant time, leaving takes a binary search at
+//! most, and a list never allocates again after its peak.
 //!
-//! The list wakes nothing. It hands wakers out, and its owner wakes or drops them when nothing is
-//! borrowed or locked: both may run code of a user. [`turn`](crate::turn) decides what a
-//! notification means, and what happens when the notified future is not polled.
+//! The list itself wakes nothing. It hands wakers out, and its owner wakes or drops them with
+//! nothing borrowed or locked, because both may run code of a user. [`turn`](crate::turn) defines
+//! the meaning of a notification, and handles notified futures that are not polled.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -27,13 +27,13 @@ use std::task::{Context, Waker};
 
 use asyncio_loop::LoopWaker;
 
-/// What a line keeps of a waiting task.
+/// The waker type that a line stores for a waiting task.
 pub(crate) trait Wake {
-    /// Takes the waker of the task being polled, which is going to wait.
+    /// Makes a waker of the task being polled, which is going to wait.
     fn of(cx: &Context<'_>) -> Self;
     /// Whether this waker wakes the task being polled.
     fn is_current(&self, cx: &Context<'_>) -> bool;
-    /// Has the task polled again.
+    /// Wakes the task.
     fn wake(self);
 }
 
@@ -76,52 +76,53 @@ pub(crate) struct Key(NonZeroU64);
 /// The state of one future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// In line.
+    /// In line, waiting.
     Waiting,
-    /// Called, and the call is still this waiter's.
+    /// Notified, and the notification still belongs to this waiter.
     Notified,
-    /// No longer in line. It was called, and either everybody was, or it did not come and its call
-    /// went to another.
+    /// No longer in line. Either all were notified, or it was notified, did not answer, and its
+    /// notification went to another one.
     Out,
 }
 
-/// Numbers the notifications of one line, from 1. It may wrap: it only tells neighbours in time
-/// apart.
+/// The number of a notification in its line, from 1. It may wrap, since it only distinguishes
+/// notifications that are close in time.
 pub(crate) type Call = u32;
 
 /// The line.
 pub(crate) struct WaiterList<W> {
     /// The number of the newest future that joined.
     newest: Cell<u64>,
-    /// The number of the newest future that was called: all up to it were.
+    /// The number of the newest notified future. All futures up to it were notified.
     called: Cell<u64>,
     notified: Cell<u32>,
     waiting: Cell<u32>,
     calls: Cell<Call>,
-    /// Whether the futures are in the ring. If not, there is one at most, the newest.
+    /// Whether the futures are in the ring. If not, there is at most one, the newest.
     in_ring: Cell<bool>,
     /// The waker of the only future.
     only: Cell<Option<W>>,
     ring: RefCell<Ring<W>>,
 }
 
-/// The places of those in line, in order.
+/// The places of the futures in line, in order.
 #[derive(Debug)]
 struct Ring<W> {
     places: VecDeque<Place<W>>,
-    /// How many of the places, gaps included, were called.
+    /// The number of notified places, including gaps.
     ahead: usize,
     gaps: usize,
 }
 
 #[derive(Debug)]
 struct Place<W> {
-    /// Taken when the waiter is woken; its next poll puts one back.
+    /// Taken when the waiter is woken; the waiter's next poll stores a new one.
     waker: Option<W>,
     key: Key,
-    /// Notified: its call. Waiting: the unanswered call that it has noted, or 0.
+    /// If notified: the number of its notification. If waiting: the unanswered notification that it
+    /// has noted, or 0.
     call: Call,
-    /// The future has left. The first place of a ring and the last are no gaps.
+    /// A gap: the future has left. The first and the last place of a ring are never gaps.
     gap: bool,
 }
 
@@ -151,37 +152,37 @@ impl<W> fmt::Debug for WaiterList<W> {
 }
 
 impl<W> WaiterList<W> {
-    /// How many were called and have not come yet.
+    /// The number of notified futures that have not answered.
     #[inline]
     pub(crate) fn notified(&self) -> usize {
         self.notified.get() as usize
     }
 
-    /// How many are still waiting to be called.
+    /// The number of futures that wait for a notification.
     #[inline]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.get() as usize
     }
 
-    /// Everybody in line, notified or not.
+    /// The number of futures in line, notified or not.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.notified() + self.waiting()
     }
 
-    /// Whether futures wait behind others that were called.
+    /// Whether futures wait behind notified ones.
     #[inline]
     pub(crate) fn is_held_up(&self) -> bool {
         self.notified() > 0 && self.waiting() > 0
     }
 
-    /// Whether this waiter was called since it joined, by a notification or with everybody.
+    /// Whether this waiter was notified since it joined, alone or with all others.
     #[inline]
     pub(crate) fn was_called(&self, key: Key) -> bool {
         key.0.get() <= self.called.get()
     }
 
-    /// Whether this waiter is in line and has it for itself.
+    /// Whether this waiter is the only one in line.
     #[inline]
     fn is_only(&self, key: Key) -> bool {
         !self.in_ring.get() && key.0.get() == self.newest.get() && self.len() > 0
@@ -195,14 +196,14 @@ impl<W: Wake> WaiterList<W> {
         self.join_as(W::of(cx))
     }
 
-    /// As [`join`](Self::join), with the waker of the task being polled.
+    /// Does the same as [`join`](Self::join), with the waker of the task being polled.
     #[inline]
     pub(crate) fn join_as(&self, waker: W) -> Key {
         let key = Key(NonZeroU64::MIN.saturating_add(self.newest.get()));
         if self.len() > 0 {
             self.join_ring(key, waker);
         } else {
-            // It is empty, and forgetting an empty place spares the check for a destructor.
+            // The place is empty, and forgetting it saves the check for a destructor.
             mem::forget(self.only.replace(Some(waker)));
             self.waiting.set(1);
         }
@@ -219,7 +220,7 @@ impl<W: Wake> WaiterList<W> {
         self.waiting.set(self.waiting.get() + 1);
     }
 
-    /// The only one in line is not going to be the only one.
+    /// Moves the only future in line to the ring, because another one joins.
     #[cold]
     fn move_to_ring(&self) {
         if self.in_ring.replace(true) {
@@ -237,7 +238,7 @@ impl<W: Wake> WaiterList<W> {
         ring.ahead = self.notified();
     }
 
-    /// Answers a call: gives the place up if this waiter was notified.
+    /// Answers a notification: gives the place up if this waiter was notified.
     #[inline]
     pub(crate) fn answer(&self, key: Key) -> bool {
         if !self.was_called(key) {
@@ -246,10 +247,10 @@ impl<W: Wake> WaiterList<W> {
         if self.in_ring.get() { self.answer_from_ring(key) } else { self.answer_alone(key) }
     }
 
-    /// As [`answer`](Self::answer); false if there are others in line, too.
+    /// Does the same as [`answer`](Self::answer); false if other futures are in line too.
     #[inline]
     pub(crate) fn answer_alone(&self, key: Key) -> bool {
-        // Its waker was taken when it was called.
+        // Its waker was taken when it was notified.
         let called = self.was_called(key) && !self.in_ring.get() && self.is_only(key);
         if called {
             self.notified.set(0);
@@ -270,7 +271,7 @@ impl<W: Wake> WaiterList<W> {
         true
     }
 
-    /// Gives a place up. The waker comes back to be dropped when nothing is borrowed.
+    /// Gives a place up. Returns the waker, to be dropped with nothing borrowed.
     pub(crate) fn leave(&self, key: Key) -> (State, Option<W>) {
         let waker = if self.in_ring.get() {
             let mut ring = self.ring.borrow_mut();
@@ -303,13 +304,14 @@ impl<W: Wake> WaiterList<W> {
         }
     }
 
-    /// Makes sure that the waker of one that waits is that of the task being polled; gives back a
-    /// stale one.
+    /// Makes sure that a waiting future's waker is that of the task being polled; returns a stale
+    /// one.
     pub(crate) fn refresh(&self, key: Key, cx: &Context<'_>) -> Option<W> {
         if self.has_waker(key, cx) {
             return None;
         }
-        // Made while nothing is borrowed: a foreign one may use the line when it is cloned.
+        // The waker is cloned with nothing borrowed: the clone function of a foreign waker may use
+        // the line.
         let waker = W::of(cx);
         if self.was_called(key) {
             return Some(waker);
@@ -337,8 +339,8 @@ impl<W: Wake> WaiterList<W> {
         place.and_then(|place| place.waker.as_ref()).is_some_and(|waker| waker.is_current(cx))
     }
 
-    /// Calls the first one that is waiting. There is no waker if it has been woken already and not
-    /// been polled since.
+    /// Notifies the first waiting future. Returns no waker if that future was woken already and not
+    /// polled since.
     #[inline]
     pub(crate) fn notify(&self) -> Option<W> {
         let waiting = self.waiting.get().checked_sub(1)?;
@@ -363,7 +365,8 @@ impl<W: Wake> WaiterList<W> {
         waker
     }
 
-    /// Calls every future and empties the list. Hands out the waker of the only one, or all wakers.
+    /// Notifies every future and empties the list. Returns the waker of the only one, or all
+    /// wakers.
     #[inline]
     pub(crate) fn call_everybody(&self) -> (Option<W>, Option<Everybody<W>>) {
         self.called.set(self.newest.get());
@@ -378,7 +381,7 @@ impl<W: Wake> WaiterList<W> {
         Everybody(mem::take(&mut ring.places))
     }
 
-    /// Uses the memory of a line that was called again.
+    /// Reuses the memory of a line whose futures were all notified.
     pub(crate) fn recycle(&self, called: Everybody<W>) {
         let mut ring = self.ring.borrow_mut();
         if ring.places.is_empty() {
@@ -386,7 +389,7 @@ impl<W: Wake> WaiterList<W> {
         }
     }
 
-    /// Takes the newest unanswered call back: its waiter is the first in line again.
+    /// Takes the newest unanswered notification back: its waiter is the first in line again.
     pub(crate) fn withdraw(&self) {
         if self.notified() == 0 {
             return;
@@ -403,7 +406,7 @@ impl<W: Wake> WaiterList<W> {
         self.notified.set(self.notified.get() - 1);
     }
 
-    /// Takes the oldest unanswered call from its waiter, which leaves the line.
+    /// Takes the oldest unanswered notification from its waiter, which leaves the line.
     pub(crate) fn pass_over(&self) {
         if self.notified() == 0 {
             return;
@@ -413,7 +416,7 @@ impl<W: Wake> WaiterList<W> {
         self.leave(first);
     }
 
-    /// The oldest call nobody has answered.
+    /// The oldest unanswered notification.
     #[inline]
     pub(crate) fn oldest_call(&self) -> Option<Call> {
         match (self.notified() > 0, self.in_ring.get()) {
@@ -423,20 +426,20 @@ impl<W: Wake> WaiterList<W> {
         }
     }
 
-    /// The newest call, answered or not.
+    /// The newest notification, answered or not.
     pub(crate) fn latest_call(&self) -> Call {
         self.calls.get()
     }
 
-    /// Whether the oldest unanswered call is one that this waiter has already noted.
+    /// Whether this waiter has noted the oldest unanswered notification already.
     pub(crate) fn has_seen_unanswered(&self, key: Key) -> bool {
         let ring = self.ring.borrow();
         let noted = ring.position(key).map(|at| ring.places[at].call);
         noted.is_some() && noted == self.oldest_call()
     }
 
-    /// Has a waiter note the oldest unanswered call, if it is its task to look after calls: if it
-    /// is the next in line, or has not noted a call yet. True if it did.
+    /// Makes a waiter note the oldest unanswered notification, if it is responsible for the check:
+    /// if it is the next in line, or has not noted a notification yet. True if it did.
     pub(crate) fn note_unanswered(&self, key: Key) -> bool {
         let Some(call) = self.oldest_call() else { return false };
         let mut ring = self.ring.borrow_mut();
@@ -450,7 +453,7 @@ impl<W: Wake> WaiterList<W> {
         looks
     }
 
-    /// Has a waiter forget the call it noted.
+    /// Makes a waiter forget the notification that it has noted.
     pub(crate) fn forget_call(&self, key: Key) {
         let mut ring = self.ring.borrow_mut();
         if let Some(at) = ring.position(key) {
@@ -458,7 +461,7 @@ impl<W: Wake> WaiterList<W> {
         }
     }
 
-    /// The deputy's waker, if it is needed and not awake already.
+    /// The deputy's waker, if the deputy is needed and was not woken already.
     pub(crate) fn deputy(&self) -> Option<W> {
         if self.is_held_up() { self.ring.borrow_mut().next()?.waker.take() } else { None }
     }
@@ -481,7 +484,7 @@ impl<W> Ring<W> {
         }
     }
 
-    /// Where a waiter stands. Numbers are consecutive but for gaps that were squeezed out.
+    /// The index of a waiter. Numbers are consecutive except for gaps that were removed.
     fn position(&self, key: Key) -> Option<usize> {
         let first = self.places.front()?.key;
         let guess = usize::try_from(key.0.get().checked_sub(first.0.get())?).ok()?;
@@ -501,7 +504,7 @@ impl<W> Ring<W> {
         waker
     }
 
-    /// Removes the gaps at both ends, and all of them if there are too many.
+    /// Removes the gaps at both ends, and all gaps if there are too many.
     fn tidy(&mut self) {
         while self.places.front().is_some_and(|place| place.gap) {
             self.places.pop_front();
@@ -522,7 +525,7 @@ impl<W> Ring<W> {
     }
 }
 
-/// The places of the futures that were called together.
+/// The places of the futures that were notified together.
 #[derive(Debug)]
 pub(crate) struct Everybody<W>(VecDeque<Place<W>>);
 

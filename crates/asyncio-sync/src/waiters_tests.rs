@@ -1,4 +1,4 @@
-//! The line beside a simple model: the futures that joined, in order, and the state of each.
+//! Compares the list with a simple model: the futures that joined, in order, and the state of each.
 
 use std::cell::Cell;
 use std::task::{Context, Waker};
@@ -33,7 +33,7 @@ enum Step {
     Notify,
     Withdraw,
     PassOver,
-    /// By a future that has not left.
+    /// The state belongs to a future that has not left.
     Answer(usize),
     Leave(usize),
     Refresh(usize),
@@ -139,7 +139,7 @@ proptest! {
         }
     }
 
-    /// Futures that have left are not called, and the others are, in order.
+    /// Futures that have left are not notified, and the others are, in order.
     #[test]
     fn everybody_is_called_in_order(leaves in prop::collection::vec(any::<bool>(), 0..20)) {
         JOINED.set(0);

@@ -1,7 +1,7 @@
 //! A watch channel: receivers see the latest value, and wait for it to change.
 //!
-//! Values in between may be missed, so a slow receiver costs nothing: settings, progress and states
-//! are passed on in this way.
+//! A receiver may miss values in between, so a slow receiver costs nothing. Use it for settings,
+//! progress and states.
 //!
 //! ```
 //! use asyncio_sync::watch;
@@ -35,11 +35,11 @@ use asyncio_loop::machinery::at_await;
 
 use crate::line::{Line, Signal};
 
-/// Creates a channel with a first value, which the receiver has seen.
+/// Creates a channel with an initial value, which counts as seen by the receiver.
 ///
 /// # From asyncio
 ///
-/// asyncio has none; programs use a condition and a variable.
+/// asyncio has no watch channel; programs use a condition and a variable.
 #[must_use]
 #[track_caller]
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
@@ -69,7 +69,7 @@ struct Channel<T> {
 }
 
 impl<T> Channel<T> {
-    /// Tells the receivers that there is another value.
+    /// Notifies the receivers of a new value.
     #[inline]
     fn announce(&self) {
         self.version.set(self.version.get() + 1);
@@ -79,16 +79,16 @@ impl<T> Channel<T> {
 
 /// The sending half of a watch [`channel`]. A clone sends into the same channel.
 ///
-/// When the last sender is dropped, waiting receivers get [`Closed`], and go on to see the last
+/// When the last sender is dropped, waiting receivers get [`Closed`]. They can still read the last
 /// value.
 pub struct Sender<T> {
     channel: Rc<Channel<T>>,
 }
 
 impl<T> Sender<T> {
-    /// Puts a value in the place of the latest one, and wakes the receivers that wait.
+    /// Replaces the value, and wakes the waiting receivers.
     ///
-    /// It does so without receivers, too: later receivers see it.
+    /// This works without receivers too: later receivers see the value.
     ///
     /// # Panics
     ///
@@ -108,7 +108,7 @@ impl<T> Sender<T> {
         drop(self.send_replace(value));
     }
 
-    /// [`send`](Self::send) that returns the value before.
+    /// Does the same as [`send`](Self::send), and returns the previous value.
     ///
     /// # Panics
     ///
@@ -119,11 +119,12 @@ impl<T> Sender<T> {
         old
     }
 
-    /// Changes the latest value in place, and wakes the receivers that wait.
+    /// Changes the value in place, and wakes the waiting receivers.
     ///
     /// # Panics
     ///
-    /// While the value is [borrowed](Self::borrow). If `change` panics, receivers are told nothing.
+    /// While the value is [borrowed](Self::borrow). If `change` panics, the receivers are not
+    /// woken.
     ///
     /// # Examples
     ///
@@ -141,8 +142,8 @@ impl<T> Sender<T> {
         });
     }
 
-    /// Changes the latest value in place, and wakes the receivers if `change` returns true. Returns
-    /// what `change` returned.
+    /// Changes the value in place, and wakes the waiting receivers if `change` returns true.
+    /// Returns the result of `change`.
     ///
     /// # Panics
     ///
@@ -166,14 +167,14 @@ impl<T> Sender<T> {
         Ref(self.channel.value.borrow())
     }
 
-    /// Adds a receiver, which has seen the value that is there.
+    /// Adds a receiver. The present value counts as seen by it.
     #[must_use]
     pub fn subscribe(&self) -> Receiver<T> {
         self.channel.receivers.set(self.channel.receivers.get() + 1);
         Receiver { channel: Rc::clone(&self.channel), seen: self.channel.version.get() }
     }
 
-    /// How many receivers there are.
+    /// The number of receivers.
     #[must_use]
     pub fn receiver_count(&self) -> usize {
         self.channel.receivers.get()
@@ -187,7 +188,7 @@ impl<T> Sender<T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future changes nothing.
+    /// Dropping the future only ends the wait.
     ///
     /// # Examples
     ///
@@ -234,16 +235,16 @@ impl<T: fmt::Debug> fmt::Debug for Sender<T> {
     }
 }
 
-/// The receiving half of a watch [`channel`]. A clone has seen what this one has.
+/// The receiving half of a watch [`channel`]. A clone has seen the same values.
 pub struct Receiver<T> {
     channel: Rc<Channel<T>>,
-    /// The newest value that it has seen, by number.
+    /// The number of the newest value that the receiver has seen.
     seen: u64,
 }
 
 impl<T> Receiver<T> {
-    /// The latest value, which does not count as seen by this. While the guard lives, nothing can
-    /// be sent: do not keep it across an `.await`.
+    /// The latest value, which does not count as seen then. While the guard lives, nothing can be
+    /// sent: do not keep it across an `.await`.
     ///
     /// # Panics
     ///
@@ -253,7 +254,7 @@ impl<T> Receiver<T> {
         Ref(self.channel.value.borrow())
     }
 
-    /// The latest value, which counts as seen: [`changed`](Self::changed) waits for the next.
+    /// The latest value, which counts as seen then: [`changed`](Self::changed) waits for the next.
     ///
     /// # Panics
     ///
@@ -263,17 +264,17 @@ impl<T> Receiver<T> {
         self.borrow()
     }
 
-    /// Whether there is a value that was not seen.
+    /// Whether there is an unseen value.
     #[must_use]
     pub fn has_changed(&self) -> bool {
         self.seen != self.channel.version.get()
     }
 
-    /// Waits until there is a value that was not seen, which then counts as seen.
+    /// Waits until there is an unseen value, which then counts as seen.
     ///
     /// # Errors
     ///
-    /// [`Closed`] if there is none and every sender is gone.
+    /// [`Closed`] if there is no unseen value and every sender is gone.
     ///
     /// # Panics
     ///
@@ -281,7 +282,7 @@ impl<T> Receiver<T> {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has seen nothing.
+    /// Dropping the future marks no value as seen.
     ///
     /// # Examples
     ///
@@ -302,12 +303,12 @@ impl<T> Receiver<T> {
         Changed { channel: &self.channel, seen: &mut self.seen, signal }
     }
 
-    /// Waits until `condition` holds for the latest value, also if it does so already. Returns that
-    /// value, which counts as seen.
+    /// Waits until `condition` holds for the latest value; returns at once if it holds already.
+    /// Returns that value, which counts as seen.
     ///
     /// # Errors
     ///
-    /// [`Closed`] if it does not hold and every sender is gone.
+    /// [`Closed`] if the condition does not hold and every sender is gone.
     ///
     /// # Panics
     ///
@@ -315,7 +316,7 @@ impl<T> Receiver<T> {
     ///
     /// # Cancel safety
     ///
-    /// A value that was looked at in vain counts as seen.
+    /// Values for which the condition did not hold count as seen.
     ///
     /// # Examples
     ///
@@ -411,7 +412,7 @@ impl<T> Future for Changed<'_, T> {
         let joins = !self.signal.is_in_line();
         let signalled = self.signal.poll_signal(cx);
         debug_assert!(signalled.is_pending(), "a signal comes with a change or the last sender");
-        // A foreign waker may have sent a value when the line cloned it.
+        // Cloning a foreign waker may have sent a value.
         if joins { self.look() } else { Poll::Pending }
     }
 }
