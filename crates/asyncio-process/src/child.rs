@@ -32,28 +32,29 @@ pub(crate) struct Child {
     /// The loop is closed, and a thread reaps the process.
     is_orphaned: Cell<bool>,
     event_loop: LoopRef,
-    /// In debug mode, until it was reported that the process had no proper end.
+    /// In debug mode: the data for a report that the process was not ended by the program. `None`
+    /// once reported.
     made: Cell<Option<Made>>,
 }
 
-/// What a report says of a process.
+/// The contents of a report about a process.
 struct Made {
     program: OsString,
     site: &'static Location<'static>,
 }
 
-/// How a process and the processes of its group end.
+/// The options for the end of a process and of its group.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fate {
     /// The process may outlive its owner.
     pub(crate) orphan: bool,
-    /// The process leads a group, which is signalled as one and killed with it.
+    /// The process leads a group, which is signalled as a whole and killed with it.
     pub(crate) group: bool,
 }
 
 impl Child {
-    /// Takes a process over. It is reaped as soon as it has ended, whether or not a future waits
-    /// for it. If that cannot be arranged the process is killed and reaped at once.
+    /// Takes ownership of a process. It is reaped as soon as it has ended, whether or not a future
+    /// waits for it. If the process cannot be watched, it is killed and reaped at once.
     pub(crate) fn adopt(
         event_loop: &LoopRef,
         process: std::process::Child,
@@ -66,7 +67,7 @@ impl Child {
             watch: OnceCell::new(),
             status: Cell::new(None),
             waiters: Waiters::default(),
-            // Until it is watched and reaped.
+            // Kills the process unless the setup below is completed.
             fate: Cell::new(Fate { orphan: false, ..fate }),
             is_orphaned: Cell::new(false),
             event_loop: event_loop.clone(),
@@ -84,7 +85,7 @@ impl Child {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// Notes, in debug mode, which program it runs and which call described it.
+    /// Notes, in debug mode, the program and the place of the call that described it.
     pub(crate) fn made_at(&self, program: &OsStr, site: &'static Location<'static>) {
         self.made.set(Some(Made { program: program.to_owned(), site }));
     }
@@ -101,13 +102,13 @@ impl Child {
         self.status.get()
     }
 
-    /// Waits for the end; any number of callers may.
+    /// Waits for the end. Any number of callers may wait.
     pub(crate) fn wait(&self) -> impl Future<Output = ExitStatus> {
         self.waiters.until(Wait::process(self.pid()), || self.status())
     }
 
-    /// Signals the process. In the short time between its death and its reaping that does nothing;
-    /// afterwards there is no such process.
+    /// Signals the process. In the short time between its death and its reaping this does nothing;
+    /// afterwards it is the error "no such process".
     pub(crate) fn send_signal(&self, signal: Signal) -> io::Result<()> {
         let gone = rustix::io::Errno::SRCH;
         if self.status.get().is_some() {
@@ -115,15 +116,15 @@ impl Child {
         }
         let Some(watch) = self.watch.get() else { return Err(gone.into()) };
         if signal == Signal::KILL {
-            // It is ended on purpose.
+            // The program ends the process on purpose, so nothing is reported.
             self.made.set(None);
         }
         let signal = sendable(signal)?;
         let sent = if self.is_orphaned.get() {
-            // Its number may be that of another process by now. Only a descriptor knows.
+            // Its process ID may belong to another process by now. Only a descriptor is safe.
             watch.send_signal_by_descriptor(signal)
         } else if self.fate.get().group {
-            // The number of the group is not given out anew before its leader is reaped.
+            // The group's ID is not reused before its leader is reaped.
             kill_process_group(self.pid, signal).map_err(io::Error::from)
         } else {
             watch.send_signal(self.pid, signal)
@@ -134,7 +135,8 @@ impl Child {
         }
     }
 
-    /// The owner was dropped. Kills the process unless it may go on; it is reaped in either case.
+    /// Called when the owner was dropped. Kills the process unless it may go on; it is reaped in
+    /// either case.
     pub(crate) fn release(&self) {
         if !self.fate.get().orphan && !self.reap() {
             if !self.event_loop.is_closed() {
@@ -147,7 +149,7 @@ impl Child {
     /// Kills the process, unless it has ended.
     pub(crate) fn kill(&self) {
         if !self.reap() {
-            // It fails only for a process that has ended.
+            // The call fails only for a process that has ended.
             let _ = self.send_signal(Signal::KILL);
         }
     }
@@ -161,7 +163,7 @@ impl Child {
             return false;
         }
         if self.fate.get().group && self.is_zombie() {
-            // Kills the rest of the group, while the number still belongs to it.
+            // Kills the rest of the group, while the ID still belongs to it.
             let _ = kill_process_group(self.pid, rustix::process::Signal::KILL);
         }
         match self.process.borrow_mut().try_wait() {
@@ -178,13 +180,13 @@ impl Child {
         matches!(waitid(WaitId::Pid(self.pid), how), Ok(Some(_)))
     }
 
-    /// Has a thread reap the process, which outlives its loop: otherwise it would be a zombie after
-    /// its end.
+    /// Starts a thread that reaps the process, which outlives its loop; otherwise it would be a
+    /// zombie after its end.
     fn leave_to_a_thread(&self) {
         self.is_orphaned.set(true);
         let pid = self.pid;
         let reap = move || {
-            // It fails only if other code of the program has reaped it.
+            // The call fails only if other code of the program has reaped the process.
             while waitpid(Some(pid), WaitOptions::empty()).is_err_and(|error| error == Errno::INTR)
             {
             }
@@ -201,7 +203,7 @@ impl Child {
             let _ = kill_process_group(self.pid, rustix::process::Signal::KILL);
         }
         let mut process = self.process.borrow_mut();
-        // Both fail only if other code of the program has reaped it.
+        // Both calls fail only if other code of the program has reaped the process.
         let _ = process.kill();
         let _ = process.wait();
     }
@@ -237,8 +239,8 @@ impl Drop for Owned {
     }
 }
 
-/// Reaps a child when it has ended. When the loop closes before that, the child is killed, unless
-/// it may go on: then a thread waits for it.
+/// Reaps a child when it has ended. If the loop is closed before that, the child is killed, or, if
+/// it may go on, a thread waits for it.
 struct Reaper(Rc<Child>);
 
 impl Reaper {

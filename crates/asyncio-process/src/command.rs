@@ -1,4 +1,4 @@
-//! What to start, and how.
+//! `Command`: the program to start, with its options.
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -31,7 +31,7 @@ use crate::stdio::{Kind, Stdio};
 use crate::sys;
 use crate::watcher::Watcher;
 
-/// Describes a program to start with these arguments, without a shell: `.await` it to start it.
+/// Describes a program with arguments, without a shell. `.await` starts it.
 ///
 /// # Examples
 ///
@@ -53,9 +53,9 @@ where
     Command::new(program).args(arguments)
 }
 
-/// Describes a command line for the system's shell: `.await` it to start it.
+/// Describes a command line for the system's shell. `.await` starts it.
 ///
-/// Mind what gets into the line: the shell interprets all of it.
+/// The shell interprets the whole line, so do not put untrusted text into it.
 ///
 /// # Examples
 ///
@@ -71,11 +71,11 @@ pub fn create_subprocess_shell(line: impl AsRef<OsStr>) -> Command {
     Command::shell(line)
 }
 
-/// A process to be started: program, arguments, environment, and where its streams lead.
+/// A process to start: its program, arguments, environment and standard streams.
 ///
-/// Streams lead where ours do unless told otherwise. Start it with [`spawn`](Self::spawn), which is
-/// also what `.await` does; or run it to its end with [`status`](Self::status), or with
-/// [`output`](Self::output), which pipes them.
+/// By default the process inherits this program's standard streams. Start it with
+/// [`spawn`](Self::spawn), which `.await` calls; or run it to its end with
+/// [`status`](Self::status), or with [`output`](Self::output), which collects its output.
 ///
 /// # From asyncio
 ///
@@ -108,12 +108,12 @@ pub struct Command {
     kill_on_drop: bool,
     kill_group: bool,
     watcher: Watcher,
-    /// The call that made this; `None` if what it starts has no owner who could end it.
+    /// The place of the call that made this; `None` if the process has no owner that could end it.
     site: Option<&'static Location<'static>>,
 }
 
 impl Command {
-    /// Describes a program to be found as `PATH` says, without arguments.
+    /// Describes a program without arguments, which is looked up in `PATH`.
     #[track_caller]
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Command {
@@ -167,15 +167,16 @@ impl Command {
         self
     }
 
-    /// Sets the name that the program sees as its own, in place of the one it is started by.
+    /// Sets the name that the program sees as its own (`argv[0]`), instead of the name by which it
+    /// is started.
     pub fn arg0(mut self, name: impl AsRef<OsStr>) -> Self {
         self.command.arg0(name);
         self
     }
 
-    /// Sets a variable of the environment; the others are ours. The command does not start, with an
-    /// error of the kind [`InvalidInput`](io::ErrorKind::InvalidInput), if the name is empty or has
-    /// a `=`.
+    /// Sets a variable of the environment; the other variables are inherited. If the name is empty
+    /// or has a `=`, starting fails with an error of the kind
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput).
     ///
     /// # Examples
     ///
@@ -204,13 +205,13 @@ impl Command {
         self
     }
 
-    /// Takes a variable out of the environment.
+    /// Removes a variable from the environment.
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.command.env_remove(name);
         self
     }
 
-    /// Starts with an empty environment; what is set afterwards is all there is.
+    /// Clears the environment: the process gets only variables that are set afterwards.
     pub fn env_clear(mut self) -> Self {
         self.command.env_clear();
         self
@@ -235,8 +236,8 @@ impl Command {
         self
     }
 
-    /// Puts the process into a group, so that it and its children can be signalled as one, and
-    /// Ctrl-C in the terminal does not reach them; 0 is a new group of its own.
+    /// Puts the process into a process group, so that it and its children can be signalled
+    /// together, and Ctrl-C in the terminal does not reach them; 0 makes a new group.
     ///
     /// With [`new_session`](Self::new_session) or [`kill_group`](Self::kill_group) it has a group
     /// of its own in any case.
@@ -245,8 +246,8 @@ impl Command {
         self
     }
 
-    /// Has the process lead a session of its own, without a terminal: what a daemon does. It has a
-    /// group of its own, too.
+    /// Makes the process the leader of a new session without a terminal, as a daemon is
+    /// (`setsid(2)`). It has a group of its own too.
     ///
     /// # Examples
     ///
@@ -267,30 +268,31 @@ impl Command {
         self
     }
 
-    /// Runs it as another user, by number; needs the privilege. Without [`groups`](Self::groups) it
-    /// loses the supplementary groups of the superuser.
+    /// Runs the process as another user, by ID; needs the privilege. Without
+    /// [`groups`](Self::groups) the process loses the supplementary groups of the superuser.
     #[doc(alias = "user")]
     pub fn uid(mut self, user: u32) -> Self {
         self.setup.uid = Some(user);
         self
     }
 
-    /// Runs it as another group, by number; needs the privilege.
+    /// Runs the process as another group, by ID; needs the privilege.
     #[doc(alias = "group")]
     pub fn gid(mut self, group: u32) -> Self {
         self.setup.gid = Some(group);
         self
     }
 
-    /// Gives it these supplementary groups, by number, in place of ours; needs the privilege.
+    /// Gives the process these supplementary groups, by ID, instead of this program's; needs the
+    /// privilege.
     #[doc(alias = "extra_groups")]
     pub fn groups(mut self, groups: impl IntoIterator<Item = u32>) -> Self {
         self.setup.groups = Some(groups.into_iter().collect());
         self
     }
 
-    /// Sets which permissions the files that it makes do *not* get, as `0o077` for all but the
-    /// owner's.
+    /// Sets the umask: the permissions that files which the process makes do *not* get. `0o077`
+    /// leaves only the owner's.
     ///
     /// # Examples
     ///
@@ -309,11 +311,12 @@ impl Command {
         self
     }
 
-    /// Limits how much of a resource it may use, for good: it can lower the limit but not raise it.
+    /// Limits how much of a resource the process may use (`setrlimit(2)`). The limit is final: the
+    /// process can lower it but not raise it.
     ///
-    /// The units are the resource's; `u64::MAX` is no limit. A limit above ours needs the
-    /// privilege, which this process has to have, not the [user](Self::uid) that the other one runs
-    /// as. What the process starts in its turn has the same limits, each for itself.
+    /// The unit depends on the resource; `u64::MAX` stands for no limit. A limit above this
+    /// program's own needs the privilege, which this program must have, not the [user](Self::uid)
+    /// of the new process. Children of the process have the same limits, each for itself.
     ///
     /// # Examples
     ///
@@ -335,20 +338,20 @@ impl Command {
         self
     }
 
-    /// Limits how much of a resource it may use, as long as it does not raise the limit itself, to
-    /// what it could have had: to the "hard" one. See [`resource_limit`](Self::resource_limit).
+    /// Sets the "soft" limit of a resource, which the process itself may raise up to the "hard"
+    /// limit that it would have otherwise. See [`resource_limit`](Self::resource_limit).
     #[doc(alias = "setrlimit")]
     pub fn soft_resource_limit(mut self, resource: Resource, limit: u64) -> Self {
         self.setup.limits.push(Limit { resource, soft: limit, hard: None });
         self
     }
 
-    /// Has the system send this signal to the process when the *thread* that starts it has ended,
-    /// in whatever way: with [`Signal::KILL`] it does not outlive this program even if that is
-    /// killed.
+    /// Makes the system send this signal to the process when the *thread* that starts it ends, in
+    /// any way (`prctl(2)`, `PR_SET_PDEATHSIG`). With [`Signal::KILL`], the process does not
+    /// outlive this program even if this program is killed.
     ///
-    /// Nothing else does that: a program that is killed drops nothing. What the process starts in
-    /// its turn is not signalled, and a program that changes its user as it starts is not, either.
+    /// Nothing else ensures that, because a program that is killed runs no destructors. Children of
+    /// the process are not signalled, nor is a program that changes its user when it starts.
     ///
     /// # Examples
     ///
@@ -370,32 +373,33 @@ impl Command {
         self
     }
 
-    /// Sets where standard input comes from.
+    /// Sets the source of standard input.
     pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
         self.stdin = Some(stdin.into().0);
         self
     }
 
-    /// Sets where standard output leads.
+    /// Sets the destination of standard output.
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
         self.stdout = Some(stdout.into().0);
         self
     }
 
-    /// Sets where standard error leads.
+    /// Sets the destination of standard error.
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.stderr = Some(stderr.into().0);
         self
     }
 
-    /// Sets within how many bytes the stream readers look for the end of a line.
+    /// Sets the limit of the stream readers, in bytes: the longest line that they find.
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
         self
     }
 
-    /// Sets whether the process is killed when its [`Process`] is dropped or the loop is closed,
-    /// which is the default. With `false` it goes on; it is reaped as long as the loop runs.
+    /// Sets whether the process is killed when its [`Process`] is dropped or the loop is closed.
+    /// The default is true. With `false` the process goes on, and is reaped by the loop, or after
+    /// the end of the loop by a thread.
     ///
     /// # Examples
     ///
@@ -413,9 +417,9 @@ impl Command {
         self
     }
 
-    /// Puts the process into a group of its own and treats that as one: signals go to all of the
-    /// group, and when the process has ended, what is left of its group is killed. So a shell takes
-    /// what it has started along.
+    /// Puts the process into a group of its own and treats the group as a unit: signals go to the
+    /// whole group, and when the process has ended, the rest of its group is killed. So the
+    /// programs that a shell has started end with the shell.
     ///
     /// # Examples
     ///
@@ -437,7 +441,7 @@ impl Command {
         self
     }
 
-    /// Sets how its end is noticed.
+    /// Sets how the end of the process is noticed.
     pub fn watcher(mut self, watcher: Watcher) -> Self {
         self.watcher = watcher;
         self
@@ -447,9 +451,9 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// The system's: there is no such program, or no right to run it, or no more processes or
-    /// descriptors. Then nothing is left behind. The text names the program and the directory; the
-    /// error with the system's number is the [source](std::error::Error::source).
+    /// The system's error: the program does not exist, may not be run, or no more processes or
+    /// descriptors are available. No process is left behind then. The text names the program and
+    /// the directory; the system's error is the [source](std::error::Error::source).
     ///
     /// # Panics
     ///
@@ -457,17 +461,17 @@ impl Command {
     ///
     /// # Cancel safety
     ///
-    /// It does not wait: once polled it is done. Dropping the [`Process`] kills it, and the loop
-    /// reaps it.
+    /// The future does not wait: the first poll completes it. Dropping the [`Process`] kills the
+    /// process, and the loop reaps it.
     pub fn spawn(self) -> impl Future<Output = io::Result<Process>> {
         at_await(async move { self.start() })
     }
 
-    /// Starts the process and waits for its end. Its streams lead where ours do unless told
-    /// otherwise.
+    /// Starts the process and waits for its end. By default it inherits this program's standard
+    /// streams.
     ///
-    /// A stream that is piped is closed at once, since no code would read or write it; to have what
-    /// it writes there is [`output`](Self::output).
+    /// A piped stream is closed at once, since no code would read or write it; to collect the
+    /// output, use [`output`](Self::output).
     ///
     /// # Errors
     ///
@@ -479,7 +483,7 @@ impl Command {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it kills the process, and the loop reaps it.
+    /// Dropping the future kills the process, and the loop reaps it.
     ///
     /// # Examples
     ///
@@ -500,11 +504,11 @@ impl Command {
         })
     }
 
-    /// Starts the process, collects what it writes to the streams that are piped, and waits for its
-    /// end. See [`Process::communicate`].
+    /// Starts the process, collects its output from the piped streams, and waits for its end. See
+    /// [`Process::communicate`].
     ///
-    /// Here standard output and standard error are piped unless told otherwise, and standard input
-    /// is [null](Stdio::null).
+    /// Here the default is that standard output and standard error are piped, and standard input is
+    /// [null](Stdio::null).
     ///
     /// # Errors
     ///
@@ -516,7 +520,7 @@ impl Command {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it kills the process, and the loop reaps it.
+    /// Dropping the future kills the process, and the loop reaps it.
     ///
     /// # Examples
     ///
@@ -544,7 +548,7 @@ impl Command {
         self.launch().map(|(child, pipes)| Process::new(child, pipes, limit))
     }
 
-    /// Starts the process; it is killed if anything fails afterwards.
+    /// Starts the process, which is killed if a later step fails.
     pub(crate) fn launch(mut self) -> io::Result<(Owned, Pipes)> {
         let event_loop = running_loop();
         self.check_environment()?;
@@ -563,7 +567,7 @@ impl Command {
         Ok((child, Pipes { stdin: pipe(stdin)?, stdout: pipe(stdout)?, stderr: pipe(stderr)? }))
     }
 
-    /// Refuses names of variables that the child would read as other names.
+    /// Refuses names of variables that the child would parse as other names.
     fn check_environment(&self) -> io::Result<()> {
         let set = self.command.get_envs().filter(|(_, value)| value.is_some());
         for (name, _) in set {
@@ -575,7 +579,8 @@ impl Command {
         Ok(())
     }
 
-    /// Which program did not start; and where, since a missing directory gives the same error.
+    /// The program that did not start, and its directory, since a missing directory gives the same
+    /// error.
     fn explain(&self, error: io::Error) -> io::Error {
         let program = self.command.get_program();
         let what = match self.command.get_current_dir() {
@@ -585,9 +590,9 @@ impl Command {
         io::Error::new(error.kind(), StartError { what, error })
     }
 
-    /// Tells the standard library what the process is to be.
+    /// Configures the standard library's command.
     fn set_up(&mut self) -> io::Result<()> {
-        // The leader of a session cannot join a group, and has one.
+        // The leader of a session cannot join a group, and has its own.
         if !self.setup.session {
             let group = if self.kill_group { Some(0) } else { self.group };
             group.map(|group| self.command.process_group(group));
@@ -602,8 +607,8 @@ impl Command {
         Ok(())
     }
 
-    /// Tells the standard library where the streams lead; returns our end of a pipe that both
-    /// standard output and standard error lead to.
+    /// Configures the standard streams; returns this program's end of a pipe that both standard
+    /// output and standard error write to.
     fn connect(&mut self) -> io::Result<Option<OwnedFd>> {
         let take = |kind: &mut Option<Kind>| kind.take().unwrap_or(Kind::Inherit);
         let (stdin, stdout, stderr) =
@@ -619,7 +624,7 @@ impl Command {
     }
 }
 
-/// What did not start, and the system's own error as the source.
+/// The error of a program that did not start, with the system's error as the source.
 #[derive(Debug)]
 struct StartError {
     what: String,

@@ -1,4 +1,4 @@
-//! Input, output and errors of a process, all at once.
+//! `communicate`: input, output and errors of a process at the same time.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -10,18 +10,17 @@ use asyncio_net::{Bytes, StreamReader, StreamWriter};
 
 use crate::pipe::Pipe;
 
-/// Read at least this much at once: what a pipe holds by default.
+/// The minimum size of a read: the default capacity of a pipe.
 const CHUNK: usize = 64 * 1024;
 
-/// What a process may be given as its input by
-/// [`communicate`](crate::Process::communicate): text, bytes or `None`.
+/// Types of input for [`communicate`](crate::Process::communicate): text, bytes or `None`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the input of a process",
     label = "neither text nor bytes nor `None`",
     note = "an `Option` is one of `&[u8]`, as in `text.as_deref().map(str::as_bytes)`"
 )]
 pub trait ProcessInput {
-    /// The bytes; `None` is as good as no bytes.
+    /// The bytes. `None` is the same as no bytes.
     #[doc(hidden)]
     fn bytes(&self) -> &[u8];
 }
@@ -56,7 +55,7 @@ impl ProcessInput for Option<&[u8]> {
     }
 }
 
-/// An exchange under way. It works on the pipes themselves, so bytes are copied once: by the
+/// A running exchange. It works on the pipes themselves, so bytes are copied only once, by the
 /// system.
 pub(crate) struct Communication<'a> {
     input: Feed<'a>,
@@ -98,7 +97,7 @@ impl<'a> Communication<'a> {
     }
 }
 
-/// The way in.
+/// The input of the process.
 struct Feed<'a> {
     left: &'a [u8],
     stdin: Option<(StreamWriter, Rc<Pipe>)>,
@@ -108,7 +107,7 @@ struct Feed<'a> {
 impl<'a> Feed<'a> {
     fn new(input: &'a [u8], stdin: Option<(StreamWriter, Rc<Pipe>)>) -> Self {
         let (left, stdin) = match stdin {
-            // Behind what was written before and has not left.
+            // After bytes that were written before and not sent yet.
             Some((writer, _)) if writer.transport().write_buffer_size() > 0 => {
                 writer.write(input);
                 writer.write_eof();
@@ -120,7 +119,7 @@ impl<'a> Feed<'a> {
         Feed { left, stdin, share: Share::default() }
     }
 
-    /// Errors don't matter: a process need not read its input.
+    /// Errors are ignored, because a process need not read its input.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some((_, pipe)) = &self.stdin else { return Poll::Ready(()) };
         while let Ok(count) = ready!(self.share.poll(cx, |cx| pipe.poll_write(cx, self.left))) {
@@ -134,7 +133,7 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// One way out.
+/// One output of the process.
 struct Collect {
     /// Dropped at the end of the stream.
     stream: Option<(StreamReader, Rc<Pipe>)>,

@@ -12,8 +12,9 @@
 //! }).unwrap();
 //! ```
 //!
-//! Where next: [`Command`] says what to start, and [`Process`] is what was started. With the
-//! feature `pool`, `ProcessPoolExecutor` runs functions of this program in worker processes.
+//! Where to look next: a [`Command`] describes a process to start, and a [`Process`] is a started
+//! one. With the feature `pool`, `ProcessPoolExecutor` runs functions of this program in worker
+//! processes.
 
 #![deny(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Our ends of the pipes to a child.
+//! This program's ends of the pipes to a child.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,20 +13,19 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionbio;
 
-/// The length of the longest packet of a pipe. A child can make packets of what it writes
-/// (`O_DIRECT`, `pipe(7)`). Then a read ends with a packet, and what does not fit its buffer is
-/// lost.
+/// The length of the longest packet of a pipe. A child can write packets (`O_DIRECT`, `pipe(7)`).
+/// Then a read ends with a packet, and bytes that do not fit the buffer are lost.
 const PIPE_BUF: usize = 4096;
 
-/// One end of a pipe, non-blocking, until it is closed. A short read says nothing: there may be
-/// more packets.
+/// One end of a pipe, non-blocking, until it is closed. A short read does not mean that the pipe is
+/// empty: there may be more packets.
 pub(crate) struct Pipe {
     source: RefCell<Option<Source<OwnedFd>>>,
     /// The rest of a packet for which a reader had no room.
     left: RefCell<VecDeque<u8>>,
 }
 
-/// Our ends of a process's pipes.
+/// This program's ends of a process's pipes.
 pub(crate) struct Pipes {
     pub(crate) stdin: Option<Rc<Pipe>>,
     pub(crate) stdout: Option<Rc<Pipe>>,
@@ -40,7 +39,7 @@ impl Pipe {
         Ok(Rc::new(Pipe { source, left: RefCell::default() }))
     }
 
-    /// Closes our end. A read that waits finds the end, a write fails.
+    /// Closes this end. A waiting read gets the end of the stream, and a write fails.
     pub(crate) fn close(&self) {
         if let Some(source) = self.source.take() {
             source.wake_waiters();
@@ -51,14 +50,14 @@ impl Pipe {
         self.source.borrow().is_none()
     }
 
-    /// Gives the descriptor up, blocking as it was before.
+    /// Returns the descriptor, blocking as it was before.
     pub(crate) fn into_fd(self: Rc<Self>) -> Option<OwnedFd> {
         let fd = self.source.take()?.into_inner();
         ioctl_fionbio(&fd, false).ok()?;
         Some(fd)
     }
 
-    /// Appends what is there to `bytes`, which has room for a packet. `Ok(0)` is the end.
+    /// Appends the available bytes to `bytes`, which has room for a packet. `Ok(0)` is the end.
     pub(crate) fn poll_append(
         &self,
         cx: &Context<'_>,
@@ -87,11 +86,11 @@ impl Pipe {
         })
     }
 
-    /// Waits until the reading end is gone or this end is closed. True: this end is closed.
+    /// Waits until the reading end is gone or this end is closed. Returns true in the second case.
     pub(crate) fn poll_broken(&self, cx: &Context<'_>) -> Poll<bool> {
         let source = self.source.borrow();
         let Some(source) = &*source else { return Poll::Ready(true) };
-        // The poller shows a broken pipe as one to be read, which otherwise it never is.
+        // The poller reports a broken pipe as readable, which a writing end never is otherwise.
         while let Poll::Ready(result) = source.poll_ready(cx, Direction::Read) {
             if result.is_err() || is_broken(source.get_ref()) {
                 return Poll::Ready(false);
@@ -112,7 +111,7 @@ fn closed() -> io::Error {
     io::ErrorKind::BrokenPipe.into()
 }
 
-/// The end that we read.
+/// The end that this program reads.
 impl ByteSource for Pipe {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut left = self.left.borrow_mut();
@@ -137,7 +136,7 @@ impl ByteSource for Pipe {
     }
 }
 
-/// The end that we write to; reads find the end of the stream.
+/// The end that this program writes to; reads return the end of the stream.
 pub(crate) struct Input(pub(crate) Rc<Pipe>);
 
 impl ByteSource for Input {

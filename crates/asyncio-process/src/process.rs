@@ -1,4 +1,4 @@
-//! A process that was started.
+//! `Process`: a started process.
 
 use std::fmt;
 use std::io;
@@ -17,16 +17,17 @@ use crate::child::Owned;
 use crate::communicate::{Communication, ProcessInput};
 use crate::pipe::{Input, Pipe, Pipes};
 
-/// A child process, its standard streams as far as they are piped, and its end.
+/// The handle of a child process: its piped standard streams, its signals and its end.
 ///
-/// Dropping it kills the process, unless [`kill_on_drop`](crate::Command::kill_on_drop) says
-/// otherwise. It is reaped by the loop as soon as it has ended, whether or not a task waits: there
-/// are no zombies.
+/// Dropping the handle kills the process, unless
+/// [`kill_on_drop(false)`](crate::Command::kill_on_drop) was set. The loop reaps the process as
+/// soon as it has ended, whether or not a task waits, so there are no zombies.
 ///
 /// # From asyncio
 ///
-/// Dropping kills. [`wait`](Self::wait) returns when the process has ended, also if a grandchild
-/// keeps its pipes open (as Python 3.15 does); what is in the pipes can still be read.
+/// Dropping the handle kills the process. [`wait`](Self::wait) returns when the process has ended,
+/// even if a grandchild keeps its pipes open (as in Python 3.15); the contents of the pipes can
+/// still be read.
 ///
 /// # Examples
 ///
@@ -60,14 +61,14 @@ impl Process {
         }
     }
 
-    /// Returns the process's number.
+    /// Returns the process ID.
     #[doc(alias = "pid")]
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.pid()
     }
 
-    /// Returns how the process ended; `None` while it runs.
+    /// Returns the status with which the process has ended; `None` while it runs.
     ///
     /// # Examples
     ///
@@ -87,8 +88,8 @@ impl Process {
         self.child.status()
     }
 
-    /// Returns how it ended as Python does: the exit code, or minus the number of the signal that
-    /// ended it; `None` while it runs.
+    /// Returns Python's form of the status: the exit code, or the negative number of the signal
+    /// that ended the process; `None` while it runs.
     ///
     /// # Examples
     ///
@@ -110,7 +111,7 @@ impl Process {
         status.code().or_else(|| status.signal().map(|signal| -signal))
     }
 
-    /// Returns the writer of its standard input, if that is piped.
+    /// Returns the writer of the process's standard input, if that is piped.
     ///
     /// # Examples
     ///
@@ -132,37 +133,37 @@ impl Process {
         self.stdin.as_ref().map(|(writer, _)| writer)
     }
 
-    /// Returns its standard output, if that is piped.
+    /// Returns the reader of the process's standard output, if that is piped.
     #[must_use]
     pub fn stdout(&mut self) -> Option<&mut StreamReader> {
         self.stdout.as_mut().map(|(reader, _)| reader)
     }
 
-    /// Returns its standard error, if that is piped.
+    /// Returns the reader of the process's standard error, if that is piped.
     #[must_use]
     pub fn stderr(&mut self) -> Option<&mut StreamReader> {
         self.stderr.as_mut().map(|(reader, _)| reader)
     }
 
-    /// Takes the writer of its standard input out, to be used elsewhere. Dropping the writer closes
-    /// the pipe.
+    /// Takes the writer of standard input, for use elsewhere. Dropping the writer closes the pipe.
     pub fn take_stdin(&mut self) -> Option<StreamWriter> {
         self.stdin.take().map(|(writer, _)| writer)
     }
 
-    /// Takes its standard output out, to be used elsewhere.
+    /// Takes the reader of standard output, for use elsewhere.
     pub fn take_stdout(&mut self) -> Option<StreamReader> {
         self.stdout.take().map(|(reader, _)| reader)
     }
 
-    /// Takes its standard error out, to be used elsewhere.
+    /// Takes the reader of standard error, for use elsewhere.
     pub fn take_stderr(&mut self) -> Option<StreamReader> {
         self.stderr.take().map(|(reader, _)| reader)
     }
 
-    /// Takes the descriptor of its standard output out, to be another process's standard input.
+    /// Takes the descriptor of standard output, for use as another process's standard input.
     ///
-    /// `None` if it is not piped, or was taken; what the stream reader had buffered is lost.
+    /// `None` if standard output is not piped, or was taken. Bytes that the stream reader had
+    /// buffered are lost.
     ///
     /// # Examples
     ///
@@ -185,16 +186,16 @@ impl Process {
 
     /// Waits until the process has ended.
     ///
-    /// Any number of callers may wait, also afterwards; all get the same status. If other code of
-    /// this program has reaped the process, its status is lost: then it is 255, and a warning is
-    /// logged.
+    /// Any number of callers may wait, even after the end; all get the same status. If other code
+    /// of this program has reaped the process, its status is lost: then the result is 255, and a
+    /// warning is logged.
     ///
     /// A process that writes more into a pipe than fits blocks until the pipe is read: use
     /// [`communicate`](Self::communicate).
     ///
     /// # Cancel safety
     ///
-    /// Dropping it only ends the wait.
+    /// Dropping the future only ends the wait.
     ///
     /// # Examples
     ///
@@ -209,8 +210,8 @@ impl Process {
     /// }).unwrap();
     /// ```
     ///
-    /// Waiting cannot fail, so there is no `?`; an exit code other than 0 is a status like any
-    /// other:
+    /// Waiting cannot fail, so the result is not a `Result`; an exit code other than 0 is a status
+    /// like any other:
     ///
     /// ```compile_fail,E0277
     /// # async fn f(process: asyncio_process::Process) -> std::io::Result<()> {
@@ -221,13 +222,14 @@ impl Process {
         at_await(async move { self.child.wait().await })
     }
 
-    /// Sends a signal; to its whole group if that [is killed with it](crate::Command::kill_group).
+    /// Sends a signal to the process, or to its whole group with
+    /// [`kill_group(true)`](crate::Command::kill_group).
     ///
     /// # Errors
     ///
-    /// "No such process" when the process has ended, as [`exit_status`](Self::exit_status) shows.
-    /// Between its death and the moment in which the loop learns of it, this does nothing. For
-    /// numbers that are no signals, "invalid input".
+    /// "No such process" if the process has ended, as [`exit_status`](Self::exit_status) shows.
+    /// Between the death of the process and the moment at which the loop learns of it, this does
+    /// nothing. "Invalid input" for a number that is no signal.
     ///
     /// # Examples
     ///
@@ -266,16 +268,16 @@ impl Process {
         self.send_signal(Signal::KILL)
     }
 
-    /// Asks the process to end, waits for that at most for `grace`, then ends it. Returns its
-    /// status, also if it had ended before.
+    /// Ends the process: sends `SIGTERM`, waits at most for `grace`, then sends `SIGKILL` and
+    /// waits. Returns the status, even if the process had ended before.
     ///
     /// # Errors
     ///
-    /// The system's, if the process may not be signalled.
+    /// The system's error if the process may not be signalled.
     ///
     /// # Cancel safety
     ///
-    /// What was sent was sent; the process is not killed any more by this call.
+    /// A signal that was sent stays sent. A dropped future sends no further signal.
     ///
     /// # Examples
     ///
@@ -299,7 +301,7 @@ impl Process {
             if let Ok(status) = timeout(grace, self.wait()).await {
                 return Ok(status);
             }
-            // It may have ended in the very turn in which its time was over.
+            // The process may have ended in the very turn in which its time was over.
             if self.exit_status().is_none() {
                 self.kill()?;
             }
@@ -310,12 +312,12 @@ impl Process {
     /// Writes `input` to standard input and closes it, reads standard output and standard error to
     /// their end, and waits for the end of the process.
     ///
-    /// The three run at the same time, so no pipe blocks, however much there is. A process that
-    /// does not read all its input is no error. Streams that are not piped, or were taken, are
-    /// empty in the output. `communicate(None)` gives no input.
+    /// All three happen at the same time, so no pipe blocks, however many bytes there are. It is no
+    /// error if the process does not read all its input. Streams that are not piped, or were taken,
+    /// are empty in the output. `communicate(None)` gives no input.
     ///
     /// A stream ends when all its writing ends are closed. A process that the child has started in
-    /// the background may hold one. This waits for it, too, unless it is [killed with the
+    /// the background may hold one. This waits for that process too, unless it is [killed with the
     /// child](crate::Command::kill_group).
     ///
     /// # Errors
@@ -324,7 +326,7 @@ impl Process {
     ///
     /// # Cancel safety
     ///
-    /// What was read so far is lost. The process goes on.
+    /// Dropping the future loses the output that was read so far. The process goes on.
     ///
     /// # Examples
     ///
@@ -358,8 +360,8 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`FileTooLarge`](io::ErrorKind::FileTooLarge) if there is more; the process goes on, and the
-    /// streams are closed. The errors of reading.
+    /// [`FileTooLarge`](io::ErrorKind::FileTooLarge) if a stream has more bytes; the process goes
+    /// on, and the streams are closed. The errors of reading.
     ///
     /// # Cancel safety
     ///

@@ -1,4 +1,4 @@
-//! What a subprocess tells its protocol.
+//! Protocols: the callbacks of a subprocess.
 
 use std::cell::RefCell;
 use std::io;
@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::transport::SubprocessTransport;
 
-/// What a subprocess tells: started, output, pipes that close, its end.
+/// The callbacks of a subprocess: its start, its output, the closing of pipes, its end.
 ///
 /// The loop calls these methods; they must not block. The order is: `connection_made` first; then
 /// per descriptor its data, and after that its `pipe_connection_lost`; `process_exited` once;
@@ -15,11 +15,11 @@ use crate::transport::SubprocessTransport;
 ///
 /// Descriptor 0 is standard input, 1 standard output, 2 standard error.
 ///
-/// A method that panics is reported, and the transport is closed.
+/// If a method panics, the panic is reported, and the transport is closed.
 ///
 /// # From asyncio
 ///
-/// Every method is given the transport. The data is lent: copy what is to be kept.
+/// Every method gets the transport. The data is lent: copy it to keep it.
 ///
 /// # Examples
 ///
@@ -57,7 +57,7 @@ pub trait SubprocessProtocol {
         let _ = (transport, fd, data);
     }
 
-    /// A pipe is closed: because of an error, or without one at its end, or by us.
+    /// A pipe is closed: with an error, or without one at its end or when this program closed it.
     fn pipe_connection_lost(
         &mut self,
         transport: &SubprocessTransport,
@@ -67,7 +67,7 @@ pub trait SubprocessProtocol {
         let _ = (transport, fd, error);
     }
 
-    /// The process has ended; the transport knows how.
+    /// The process has ended; the transport has its status.
     fn process_exited(&mut self, transport: &SubprocessTransport) {
         let _ = transport;
     }
@@ -78,7 +78,7 @@ pub trait SubprocessProtocol {
     }
 }
 
-/// A protocol that others keep a hold of. It must not be borrowed while the loop runs other things.
+/// A protocol that other code shares. It must not stay borrowed while the loop runs.
 impl<P: SubprocessProtocol> SubprocessProtocol for Rc<RefCell<P>> {
     fn connection_made(&mut self, transport: &SubprocessTransport) {
         self.borrow_mut().connection_made(transport);

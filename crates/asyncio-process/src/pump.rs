@@ -1,4 +1,4 @@
-//! The task that calls a protocol with what its subprocess does.
+//! The task that calls the protocol of a subprocess.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -14,7 +14,7 @@ use asyncio_net::ByteSource;
 use crate::protocol::SubprocessProtocol;
 use crate::transport::{Inner, SubprocessTransport};
 
-/// The longest piece of data that a protocol is given.
+/// The longest piece of data that a protocol gets.
 const CHUNK: usize = 64 * 1024;
 
 /// A buffer that all protocols of a loop share; it is lent to `pipe_data_received`.
@@ -24,16 +24,16 @@ struct SharedBuffer(RefCell<Vec<u8>>);
 pub(crate) struct Pump<P> {
     transport: SubprocessTransport,
     protocol: P,
-    /// What the protocol has not been told of yet: the end of each pipe, and of the process.
+    /// The events that the protocol has not got yet: the end of each pipe, and of the process.
     input_open: bool,
     outputs_open: [bool; 2],
     running: bool,
-    /// The output that is read first, which changes with each step: both share the budget of the
-    /// step.
+    /// The output that is read first. It alternates with each step, because both outputs share the
+    /// budget of the step.
     first: usize,
 }
 
-/// Wakes whatever waits for the end of the transport, however the task ends.
+/// Wakes the futures that wait for the end of the transport, however the task ends.
 struct Over(Rc<Inner>);
 
 impl Drop for Over {

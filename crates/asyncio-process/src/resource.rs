@@ -1,8 +1,8 @@
-//! What a process may use.
+//! Resources that can be limited.
 
 use rustix::process as sys;
 
-/// Something of which a process may use a limited amount: see
+/// A resource of which a process may use a limited amount (`setrlimit(2)`): see
 /// [`resource_limit`](crate::Command::resource_limit).
 ///
 /// # From asyncio
@@ -11,21 +11,22 @@ use rustix::process as sys;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Resource {
-    /// The address space, in bytes: all that is mapped, used or not. Beyond it, allocating fails.
+    /// The address space, in bytes: all mapped memory, used or not. Beyond the limit, allocations
+    /// fail.
     #[doc(alias = "RLIMIT_AS")]
     AddressSpace,
-    /// The size of a core dump, in bytes; 0 is none.
+    /// The size of a core dump, in bytes; with 0 there is none.
     #[doc(alias = "RLIMIT_CORE")]
     CoreDump,
-    /// Time on a processor, in seconds. Beyond it, `SIGXCPU`, which ends the process by default; at
-    /// the hard limit it is killed.
+    /// Processor time, in seconds. Beyond the limit the process gets `SIGXCPU`, which ends it by
+    /// default; at the hard limit it is killed.
     #[doc(alias = "RLIMIT_CPU")]
     CpuTime,
-    /// Heap and data, in bytes. Beyond it, allocating fails.
+    /// Heap and data, in bytes. Beyond the limit, allocations fail.
     #[doc(alias = "RLIMIT_DATA")]
     Data,
-    /// The size of a file that is written, in bytes. Beyond it, `SIGXFSZ`, which ends the process
-    /// by default.
+    /// The size of a file that is written, in bytes. Beyond the limit the process gets `SIGXFSZ`,
+    /// which ends it by default.
     #[doc(alias = "RLIMIT_FSIZE")]
     FileSize,
     /// Memory that is locked against being paged out, in bytes.
@@ -34,11 +35,11 @@ pub enum Resource {
     /// Open descriptors: one more than the highest number.
     #[doc(alias = "RLIMIT_NOFILE")]
     OpenFiles,
-    /// Processes and threads of the *user*, in other programs as well. Beyond it, starting another
-    /// fails. Does not hold for the superuser.
+    /// Processes and threads of the *user*, including other programs. Beyond the limit, starting
+    /// another one fails. The superuser is not limited.
     #[doc(alias = "RLIMIT_NPROC")]
     Processes,
-    /// The stack of the main thread, in bytes. Beyond it, `SIGSEGV`.
+    /// The stack of the main thread, in bytes. Beyond the limit the process gets `SIGSEGV`.
     #[doc(alias = "RLIMIT_STACK")]
     Stack,
 }

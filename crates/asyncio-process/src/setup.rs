@@ -1,4 +1,4 @@
-//! What a new process does to itself before it becomes its program.
+//! The setup of a new process between `fork` and `exec`.
 
 use std::io;
 
@@ -12,11 +12,11 @@ use rustix::process::{Rlimit, geteuid, getrlimit, setrlimit, setsid, umask};
 use crate::resource::Resource;
 use crate::sys;
 
-/// As a limit: none.
+/// The value that stands for no limit.
 const UNLIMITED: u64 = u64::MAX;
 
-/// Everything that [`std::process::Command`] has no option for, and the user, which has to come
-/// after the limits: that is where the privilege to raise them ends.
+/// All options that [`std::process::Command`] lacks, and the user, which has to be set after the
+/// limits, because the privilege to raise them ends there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     pub(crate) session: bool,
@@ -29,17 +29,17 @@ pub(crate) struct Setup {
     pub(crate) on_parent_death: Option<OnParentDeath>,
 }
 
-/// How much of a resource there is.
+/// A limit on a resource.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
     pub(crate) resource: Resource,
     pub(crate) soft: u64,
-    /// `None`: as it is.
+    /// `None` leaves it as it is.
     pub(crate) hard: Option<u64>,
 }
 
 impl Setup {
-    /// Whether there is nothing to do. Then the process can be started in a cheaper way.
+    /// Whether there is nothing to set up. Then the process can be started in a cheaper way.
     pub(crate) fn is_empty(&self) -> bool {
         #[cfg(target_os = "linux")]
         if self.on_parent_death.is_some() {
@@ -59,7 +59,7 @@ impl Setup {
         self.limits.iter().any(|limit| memory.contains(&limit.resource))
     }
 
-    /// Does it all, in the new process. It must not allocate or lock: see [`sys::prepare`].
+    /// Applies the options, in the new process. It must not allocate or lock: see [`sys::prepare`].
     pub(crate) fn apply(&self) -> io::Result<()> {
         if self.session {
             setsid()?;
@@ -71,7 +71,7 @@ impl Setup {
         if let Some(mask) = self.umask {
             umask(Mode::from_raw_mode(mask as RawMode));
         }
-        // Last: the system forgets it when the user changes.
+        // This comes last, because the system resets it when the user changes.
         #[cfg(target_os = "linux")]
         if let Some(on_parent_death) = &self.on_parent_death {
             on_parent_death.apply()?;
@@ -79,11 +79,11 @@ impl Setup {
         Ok(())
     }
 
-    /// Sets the groups first: another user may not change them any more.
+    /// Sets the groups first, because another user may not change them any more.
     fn change_user(&self) -> io::Result<()> {
         match &self.groups {
             Some(groups) => sys::set_groups(groups)?,
-            // The superuser's groups are not for others to have.
+            // Another user must not keep the superuser's groups.
             None if self.uid.is_some() && geteuid().is_root() => {
                 sys::set_groups(&[])?;
             }
@@ -104,7 +104,7 @@ impl Limit {
     }
 }
 
-/// The signal to get when the parent dies.
+/// The signal that the process gets when the parent dies.
 #[cfg(target_os = "linux")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OnParentDeath {
@@ -114,14 +114,14 @@ pub(crate) struct OnParentDeath {
 
 #[cfg(target_os = "linux")]
 impl OnParentDeath {
-    /// To be called in the parent.
+    /// Makes the option. Call this in the parent.
     pub(crate) fn new(signal: Signal) -> Self {
         OnParentDeath { signal, parent: getpid() }
     }
 
     fn apply(self) -> io::Result<()> {
         set_parent_process_death_signal(Some(self.signal))?;
-        // It may have died before.
+        // The parent may have died before the call.
         if getppid() == Some(self.parent) { Ok(()) } else { Err(Errno::SRCH.into()) }
     }
 }

@@ -1,11 +1,11 @@
-//! Where a child's standard streams lead.
+//! The standard streams of a child.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process;
 
-/// Where one of a child's standard streams leads.
+/// The source or destination of one of a child's standard streams.
 ///
 /// # From asyncio
 ///
@@ -37,27 +37,27 @@ pub(crate) enum Kind {
 }
 
 impl Stdio {
-    /// To where ours leads: the default.
+    /// The stream of this program, which is the default.
     #[must_use]
     pub fn inherit() -> Self {
         Stdio(Kind::Inherit)
     }
 
-    /// Nowhere: reading finds the end, and what is written is gone.
+    /// The null device: reading gets the end of the stream, and written bytes are discarded.
     #[doc(alias = "DEVNULL")]
     #[must_use]
     pub fn null() -> Self {
         Stdio(Kind::Null)
     }
 
-    /// To this program, by a pipe.
+    /// A pipe to this program.
     #[doc(alias = "PIPE")]
     #[must_use]
     pub fn piped() -> Self {
         Stdio(Kind::Piped)
     }
 
-    /// For standard error: to where standard output leads. For the other two it means
+    /// For standard error: the destination of standard output. For the other two this means
     /// [`inherit`](Self::inherit).
     ///
     /// # Examples
@@ -91,7 +91,7 @@ impl From<File> for Stdio {
 }
 
 impl Kind {
-    /// What to give the standard library, for a stream that is not merged.
+    /// The standard library's `Stdio` for a stream that is not merged.
     pub(crate) fn into_std(self) -> process::Stdio {
         match self {
             Kind::Inherit | Kind::Merged => process::Stdio::inherit(),
@@ -101,8 +101,8 @@ impl Kind {
         }
     }
 
-    /// Makes standard output and a merged standard error of this standard output: both streams, and
-    /// our end if it is a pipe.
+    /// Makes standard output and a merged standard error: returns both streams, and this program's
+    /// end if it is a pipe.
     pub(crate) fn merge(self) -> io::Result<(process::Stdio, process::Stdio, Option<OwnedFd>)> {
         match self {
             Kind::Null => Ok((process::Stdio::null(), process::Stdio::null(), None)),
@@ -123,14 +123,14 @@ impl Kind {
     }
 }
 
-/// A pipe of which no child inherits the ends.
+/// A pipe whose ends no child inherits.
 #[cfg(all(not(target_vendor = "apple"), not(portable)))]
 fn close_on_exec_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }
 
-/// Apple's systems make the pipe and mark it in two steps. A child that another thread starts in
-/// between inherits both ends.
+/// Apple's systems make the pipe and set the close-on-exec flags in separate steps. A child that
+/// another thread starts in between inherits both ends.
 #[cfg(any(target_vendor = "apple", portable))]
 fn close_on_exec_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     use rustix::io::{FdFlags, fcntl_setfd};

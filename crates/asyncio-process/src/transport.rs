@@ -1,4 +1,4 @@
-//! A subprocess that calls its protocol.
+//! Subprocesses with a protocol.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::protocol::SubprocessProtocol;
 use crate::pump::Pump;
 use crate::waiters::Waiters;
 
-/// Starts a process that calls the protocol made by `factory`.
+/// Starts a process, and calls the protocol that `factory` makes with its events.
 ///
 /// # Errors
 ///
@@ -29,7 +29,8 @@ use crate::waiters::Waiters;
 ///
 /// # Cancel safety
 ///
-/// It does not wait: once polled it is done. See [`SubprocessTransport::close`] to end the process.
+/// The future does not wait: the first poll completes it. See [`SubprocessTransport::close`] to end
+/// the process.
 #[doc(alias = "subprocess_shell")]
 pub fn subprocess_exec<P: SubprocessProtocol + 'static>(
     command: Command,
@@ -46,15 +47,15 @@ pub fn subprocess_exec<P: SubprocessProtocol + 'static>(
     })
 }
 
-/// A process that was started with a [`SubprocessProtocol`]; clones are the same one.
+/// The handle of a process with a [`SubprocessProtocol`]. Clones are handles to the same process.
 ///
-/// The process goes on if this is dropped; the loop keeps it, until it is [closed](Self::close) or
-/// the loop is.
+/// The process goes on if all handles are dropped; the loop keeps it until it is
+/// [closed](Self::close), or until the loop is closed.
 ///
 /// # From asyncio
 ///
-/// `get_pipe_transport(0)` is [`stdin`](Self::stdin); reading from descriptors 1 and 2 is paused
-/// and resumed here.
+/// `get_pipe_transport(0)` is [`stdin`](Self::stdin). Reading from descriptors 1 and 2 is paused
+/// and resumed by methods of this type.
 #[derive(Clone)]
 pub struct SubprocessTransport(pub(crate) Rc<Inner>);
 
@@ -69,7 +70,7 @@ pub(crate) struct Inner {
     waiters: Waiters,
 }
 
-/// A pipe that the process writes to.
+/// The state of a pipe that the process writes to.
 pub(crate) struct Outlet {
     pub(crate) pipe: Rc<Pipe>,
     pub(crate) paused: Cell<bool>,
@@ -101,8 +102,7 @@ impl Inner {
         }
     }
 
-    /// The transport has ended.
-    /// Wakes the futures that wait for the end, which has come.
+    /// Notes that the transport has ended, and wakes the futures that wait for that.
     pub(crate) fn over(&self) {
         self.closing.set(true);
         self.waiters.wake_all();
@@ -114,41 +114,41 @@ impl Inner {
 }
 
 impl SubprocessTransport {
-    /// Returns the process's number.
+    /// Returns the process ID.
     #[doc(alias = "get_pid")]
     #[must_use]
     pub fn id(&self) -> u32 {
         self.0.child.pid()
     }
 
-    /// Returns how the process ended; `None` while it runs.
+    /// Returns the status with which the process has ended; `None` while it runs.
     #[doc(alias = "get_returncode")]
     #[must_use]
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.0.child.status()
     }
 
-    /// Returns the way to its standard input, if that is piped.
+    /// Returns the transport of the process's standard input, if that is piped.
     #[doc(alias = "get_pipe_transport")]
     #[must_use]
     pub fn stdin(&self) -> Option<&Transport> {
         self.0.stdin.as_ref().map(StreamWriter::transport)
     }
 
-    /// Returns true if this descriptor leads here by a pipe.
+    /// Returns true if this descriptor of the process is a pipe to this program.
     #[must_use]
     pub fn is_piped(&self, fd: i32) -> bool {
         (fd == 0 && self.0.stdin.is_some()) || self.0.outlet(fd).is_some()
     }
 
-    /// Stops reading what the process writes to `fd`: it blocks when the pipe is full.
+    /// Stops reading the output of the process to `fd`: the process blocks when the pipe is full.
     pub fn pause_reading(&self, fd: i32) {
         if let Some(outlet) = self.0.outlet(fd) {
             outlet.paused.set(true);
         }
     }
 
-    /// Reads again what the process writes to `fd`.
+    /// Reads the output of the process to `fd` again.
     pub fn resume_reading(&self, fd: i32) {
         if let Some(outlet) = self.0.outlet(fd) {
             outlet.paused.set(false);
@@ -156,16 +156,16 @@ impl SubprocessTransport {
         }
     }
 
-    /// Closes our end of descriptor 0, 1 or 2 of the process, if it is piped. The protocol is told
-    /// by `pipe_connection_lost`, without an error. What was written to descriptor 0 and has not
-    /// left is lost.
+    /// Closes this program's end of descriptor 0, 1 or 2 of the process, if it is piped.
+    /// `pipe_connection_lost` is called, without an error. Bytes that were written to descriptor 0
+    /// and not sent yet are lost.
     ///
-    /// A process that writes to a pipe that is closed gets `SIGPIPE`.
+    /// A process that writes to a closed pipe gets `SIGPIPE`.
     ///
     /// # From asyncio
     ///
-    /// `get_pipe_transport(fd).close()`; for descriptor 0 that is `stdin().close()`, which waits
-    /// until what was written has left.
+    /// `get_pipe_transport(fd).close()`. For descriptor 0 use `stdin().close()`, which sends
+    /// written bytes first.
     ///
     /// # Examples
     ///
@@ -219,8 +219,8 @@ impl SubprocessTransport {
         self.send_signal(Signal::KILL)
     }
 
-    /// Closes the pipes, and kills the process if it has not ended. The protocol is told of all
-    /// this. A second call does nothing.
+    /// Closes the pipes, and kills the process if it has not ended. The protocol's methods are
+    /// called for each of these events. A second call does nothing.
     pub fn close(&self) {
         if self.0.closing.replace(true) {
             return;
@@ -231,17 +231,18 @@ impl SubprocessTransport {
         self.0.wake_pump();
     }
 
-    /// Returns true if [`close`](Self::close) was called, or everything is over.
+    /// Returns true if [`close`](Self::close) was called, or the process has ended and all pipes
+    /// are closed.
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.0.closing.get()
     }
 
-    /// Waits until the protocol has been told of the end of everything.
+    /// Waits until `connection_lost` has been called.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it only ends the wait.
+    /// Dropping the future only ends the wait.
     pub fn wait_closed(&self) -> impl Future<Output = ()> {
         at_await(async move {
             let wait = Wait::process(self.0.child.pid());

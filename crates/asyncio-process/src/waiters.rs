@@ -1,4 +1,4 @@
-//! Futures that wait for one event, each woken once and forgotten when it is dropped.
+//! Sets of futures that wait for one event. Each is woken once, and removed when it is dropped.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use slab::Slab;
 pub(crate) struct Waiters(RefCell<Slab<LoopWaker>>);
 
 impl Waiters {
-    /// Waits until `outcome` gives a value. It is asked when the future is polled.
+    /// Waits until `outcome` returns a value. It is called at each poll.
     pub(crate) fn until<T, F: Fn() -> Option<T> + Unpin>(
         &self,
         wait: Wait,
@@ -46,7 +46,7 @@ impl<T, F: Fn() -> Option<T> + Unpin> Future for Until<'_, F> {
             self.place = None;
             return Poll::Ready(outcome);
         }
-        // Made and dropped with nothing borrowed: both may be code of a user.
+        // The waker is cloned and dropped with nothing borrowed: both may run code of a user.
         let mut waker = LoopWaker::waiting(cx, self.wait);
         let mut waiters = self.waiters.0.borrow_mut();
         match self.place.and_then(|place| waiters.get_mut(place)) {

@@ -15,7 +15,7 @@ use crate::child::lost_status;
 use crate::setup::Setup;
 use crate::sys;
 
-/// How long a worker that is told to end may take before it is killed.
+/// How long a worker may take to end before it is killed.
 const GRACE: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
@@ -24,14 +24,14 @@ pub(super) struct Worker {
     jobs: usize,
 }
 
-/// The process alone, to be killed while a job runs in it.
+/// The process alone, so that it can be killed while a job runs in it.
 #[derive(Clone)]
 pub(super) struct WorkerProcess {
     pid: u32,
     child: Arc<Mutex<Child>>,
 }
 
-/// Why a call gave no reply.
+/// The reason why a call gave no reply.
 #[derive(Debug)]
 pub(super) enum CallError {
     Died(ExitStatus),
@@ -40,8 +40,8 @@ pub(super) enum CallError {
 }
 
 impl Worker {
-    /// Starts this executable anew, with a socket as standard input and a process group of its own:
-    /// Ctrl-C is for the parent to handle.
+    /// Starts this executable again, with a socket as standard input. It has a process group of its
+    /// own, so that only the parent handles Ctrl-C.
     pub(super) fn start(arguments: &[String], setup: &Setup) -> io::Result<Worker> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(std::env::current_exe()?);
@@ -51,9 +51,8 @@ impl Worker {
             sys::prepare(&mut command, setup.clone());
         }
         if setup.limits_memory() {
-            // To write a backtrace takes memory. Where there is none left the standard library
-            // comes to the same place again, which it has locked: the worker would hang instead of
-            // ending.
+            // Writing a backtrace takes memory. If none is left, the standard library gets to the
+            // same lock again while it holds it, and the worker would hang instead of ending.
             command.env("RUST_BACKTRACE", "0");
         }
         let child = command.spawn()?;
@@ -65,12 +64,13 @@ impl Worker {
         &self.process
     }
 
-    /// How many calls it has answered.
+    /// The number of calls that it has answered.
     pub(super) fn jobs(&self) -> usize {
         self.jobs
     }
 
-    /// Sends a request and blocks until the reply is there. After an error the worker is of no use.
+    /// Sends a request and blocks until the reply has come. After an error the worker cannot be
+    /// used any more.
     pub(super) fn call(
         &mut self,
         request: &[u8],
@@ -98,14 +98,14 @@ impl Worker {
         }
     }
 
-    /// It closed its socket: it has ended, or is about to.
+    /// The worker has closed its socket, so it has ended or is about to.
     fn died(&self) -> CallError {
         CallError::Died(self.process.end())
     }
 }
 
 impl Drop for Worker {
-    /// Tells the worker to end, kills it if it does not, and reaps it.
+    /// Asks the worker to end, kills it if it does not, and reaps it.
     fn drop(&mut self) {
         let _ = self.socket.shutdown(Shutdown::Write);
         let deadline = Instant::now().checked_add(GRACE);
@@ -119,7 +119,7 @@ impl WorkerProcess {
         self.pid
     }
 
-    /// Whether it has ended by itself, or was killed; it is reaped then.
+    /// Whether the process has ended by itself or was killed; it is reaped then.
     pub(super) fn has_ended(&self) -> bool {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         !matches!(child.try_wait(), Ok(None))
@@ -130,7 +130,7 @@ impl WorkerProcess {
         self.child.lock().unwrap_or_else(PoisonError::into_inner).kill()
     }
 
-    /// Makes sure that it has ended, and reaps it.
+    /// Makes sure that the process has ended, and reaps it.
     fn end(&self) -> ExitStatus {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = child.try_wait().and_then(|status| match status {

@@ -1,4 +1,4 @@
-//! What can go wrong between a pool and its workers.
+//! The errors between a pool and its workers.
 
 use std::error::Error;
 use std::fmt;
@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use asyncio_loop::JobError;
 
-/// Why a job of a [`ProcessPoolExecutor`](crate::ProcessPoolExecutor) failed, other than by a
-/// panic.
+/// The reason why a job of a [`ProcessPoolExecutor`](crate::ProcessPoolExecutor) failed, other than
+/// a panic.
 ///
-/// It is the source of [`JobError::Failed`].
+/// This error is the source of [`JobError::Failed`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// [`init_process_pool`](crate::init_process_pool) was not called: workers would not know what
-    /// to do.
+    /// [`init_process_pool`](crate::init_process_pool) was not called, so workers would know no
+    /// functions.
     NotInitialised,
-    /// The function was not named to [`init_process_pool`](crate::init_process_pool).
+    /// The function was not passed to [`init_process_pool`](crate::init_process_pool).
     NotRegistered {
         /// The function's name.
         function: &'static str,
@@ -29,9 +29,9 @@ pub enum PoolError {
     WorkerDied {
         /// The function's name.
         function: &'static str,
-        /// The worker's process number.
+        /// The worker's process ID.
         pid: u32,
-        /// How it ended; exit code 255 if other code has reaped it.
+        /// The status of the worker; exit code 255 if other code has reaped it.
         status: ExitStatus,
     },
     /// The job ran past its time limit, and its worker was killed.
@@ -41,14 +41,14 @@ pub enum PoolError {
         /// The limit.
         limit: Duration,
     },
-    /// Arguments or result could not be encoded or decoded; the text says why.
+    /// The arguments or the result could not be encoded or decoded; the text gives the reason.
     Encoding {
         /// The function's name.
         function: &'static str,
-        /// What serde or the encoder said.
+        /// The message of serde or of the encoder.
         reason: String,
     },
-    /// Talking to the worker failed.
+    /// The communication with the worker failed.
     Io(io::Error),
 }
 

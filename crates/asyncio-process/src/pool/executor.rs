@@ -1,4 +1,4 @@
-//! The process pool as its users see it: a thread pool, each of whose jobs talks to one worker.
+//! The process pool: a thread pool whose jobs each communicate with one worker.
 
 use std::fmt;
 use std::num::NonZero;
@@ -25,17 +25,17 @@ use crate::setup::{Limit, Setup};
 ///
 /// # When to use it
 ///
-/// In Python it is the way to use several processors. In Rust threads do that, and
-/// [`ThreadPoolExecutor`] hands a job over ten times faster and without encoding anything.
-/// Processes are for *isolation*: a function that may crash (a C library, hostile input), leak, or
-/// run for ever fails alone here. Its job gets a clear error, its worker is killed and replaced,
-/// and nothing else notices.
+/// In Python a process pool is the way to use several processors. In Rust threads do that, and a
+/// [`ThreadPoolExecutor`] hands a job over ten times faster and without encoding. Processes give
+/// *isolation*: a function that may crash (a C library, hostile input), leak, or run for ever
+/// affects only itself. Its job gets a clear error, its worker is killed and replaced, and all
+/// other jobs go on.
 ///
 /// # How it works
 ///
 /// Workers are started on demand, up to [`max_workers`](ProcessPoolBuilder::max_workers), and end
-/// with the pool or with the process that owns it, however that ends. Arguments and results travel
-/// by `serde`. See [`init_process_pool`](crate::init_process_pool) for what `main` has to do.
+/// with the pool or with the process that owns it, however that ends. Arguments and results are
+/// encoded by `serde`. `main` has to call [`init_process_pool`](crate::init_process_pool).
 ///
 /// In a task, await the future of a job. In [`wrap_future`](asyncio_loop::wrap_future), a job that
 /// has not started is cancelled with the task that waits for it.
@@ -62,10 +62,10 @@ use crate::setup::{Limit, Setup};
 /// }
 /// ```
 pub struct ProcessPoolExecutor {
-    /// As many threads as there may be workers, so a job that has a thread has a worker.
+    /// It has as many threads as there may be workers, so a job that has a thread gets a worker.
     threads: ThreadPoolExecutor,
     shared: Arc<Shared>,
-    /// The call that made it.
+    /// The place of the call that made the pool.
     site: &'static Location<'static>,
 }
 
@@ -85,8 +85,8 @@ struct Workers {
 }
 
 impl ProcessPoolExecutor {
-    /// Makes a pool of at most `max_workers` workers; it has none yet. `default()` makes one with
-    /// as many as there are processors.
+    /// Makes a pool of at most `max_workers` workers, which start on demand. `default()` allows as
+    /// many workers as there are processors.
     ///
     /// # Panics
     ///
@@ -97,16 +97,16 @@ impl ProcessPoolExecutor {
         Self::builder().max_workers(max_workers).build()
     }
 
-    /// Starts to describe a pool with other options.
+    /// Returns a builder for a pool with options.
     pub fn builder() -> ProcessPoolBuilder {
         ProcessPoolBuilder::new()
     }
 
-    /// Has `function` called with `arguments` in a worker, and returns the future of its value.
+    /// Calls `function` with `arguments` in a worker, and returns the future of its value.
     ///
     /// The future fails with [`JobError::Panicked`] if the function panics, with
     /// [`JobError::ExecutorShutdown`] after a shutdown, and with [`JobError::Failed`] and a
-    /// [`PoolError`] if the worker dies, is killed or cannot be talked to.
+    /// [`PoolError`] if the worker dies, is killed or does not communicate properly.
     #[track_caller]
     pub fn submit<A, R>(
         &self,
@@ -120,10 +120,11 @@ impl ProcessPoolExecutor {
         self.submit_within(self.shared.time_limit, function, arguments)
     }
 
-    /// As [`submit`](Self::submit), with a time limit of its own; `None` is no limit.
+    /// Does the same as [`submit`](Self::submit), with its own time limit; `None` stands for no
+    /// limit.
     ///
-    /// The time runs from when a worker gets the job. When it is over the worker is killed, and the
-    /// future fails with [`PoolError::TimeLimit`].
+    /// The time is counted from the moment at which a worker gets the job. When it is over, the
+    /// worker is killed, and the future fails with [`PoolError::TimeLimit`].
     #[track_caller]
     pub fn submit_within<A, R>(
         &self,
@@ -139,7 +140,7 @@ impl ProcessPoolExecutor {
         self.execute(move |shared| shared.call(limit, Calls::One, name, &arguments))
     }
 
-    /// Has `function` called with each of `arguments` in one worker.
+    /// Calls `function` with each of `arguments` in one worker.
     #[track_caller]
     pub(super) fn submit_chunk<A, R>(
         &self,
@@ -165,7 +166,7 @@ impl ProcessPoolExecutor {
         future
     }
 
-    /// Lets the workers end when the queue is empty, and refuses new jobs from now on. See
+    /// Refuses new jobs from now on, and ends the workers when the queue is empty. See
     /// [`ThreadPoolExecutor::shutdown`].
     pub fn shutdown(&self) -> ThreadFuture<()> {
         let idle = {
@@ -196,7 +197,8 @@ impl ProcessPoolExecutor {
     ///
     /// # Errors
     ///
-    /// The jobs that run still. Kill them with [`kill_workers`](Self::kill_workers).
+    /// [`StuckJobs`] with the jobs that still run. Kill them with
+    /// [`kill_workers`](Self::kill_workers).
     pub fn join(&self, timeout: Option<Duration>) -> Result<(), StuckJobs> {
         drop(self.shutdown());
         self.threads.join(timeout)
@@ -214,7 +216,7 @@ impl ProcessPoolExecutor {
         self.threads.queued()
     }
 
-    /// Returns the process numbers of the workers, busy or idle.
+    /// Returns the process IDs of the workers, busy or idle.
     #[must_use]
     pub fn worker_pids(&self) -> Vec<u32> {
         let workers = self.shared.workers();
@@ -308,7 +310,7 @@ impl Shared {
         Ok(worker)
     }
 
-    /// One that waits for work, and has not died meanwhile.
+    /// An idle worker that has not died meanwhile.
     fn take_idle(&self) -> Option<Worker> {
         loop {
             let worker = self.workers().idle.pop()?;
@@ -318,8 +320,8 @@ impl Shared {
         }
     }
 
-    /// Keeps a worker for the next job, unless it has failed, has done its share, or the pool is
-    /// closing: then it is killed or told to end.
+    /// Keeps a worker for the next job. If it has failed, has reached its maximum number of jobs,
+    /// or the pool is closing, it is killed or asked to end.
     fn give_back(&self, worker: Worker, sound: bool) {
         let worn = self.max_tasks_per_child.is_some_and(|max| worker.jobs() >= max.get());
         let mut workers = self.workers();
@@ -330,7 +332,7 @@ impl Shared {
         }
         drop(workers);
         if !sound {
-            // An error means that it has ended by itself.
+            // An error means that the worker has ended by itself.
             let _ = worker.process().kill();
         }
         drop(worker);
@@ -366,7 +368,7 @@ impl ProcessPoolBuilder {
         }
     }
 
-    /// Sets how many workers there may be; by default the number of processors.
+    /// Sets the maximum number of workers. Default: the number of processors.
     ///
     /// # Panics
     ///
@@ -377,21 +379,21 @@ impl ProcessPoolBuilder {
         self
     }
 
-    /// Sets how long a job may run before its worker is killed; by default for ever.
+    /// Sets how long a job may run before its worker is killed. Default: no limit.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);
         self
     }
 
-    /// Sets after how many jobs a worker is replaced by a new one; by default never. It keeps leaks
-    /// of the functions small.
+    /// Sets the number of jobs after which a worker is replaced by a new one, which limits leaks of
+    /// the functions. Default: never.
     pub fn max_tasks_per_child(mut self, jobs: NonZero<usize>) -> Self {
         self.max_tasks_per_child = Some(jobs);
         self
     }
 
-    /// Sets the command line arguments of the workers; by default there are none. For programs that
-    /// look at theirs before they come to [`init_process_pool`](crate::init_process_pool).
+    /// Sets the command line arguments of the workers. Default: none. Meant for programs that read
+    /// their arguments before they call [`init_process_pool`](crate::init_process_pool).
     pub fn worker_args<I>(mut self, arguments: I) -> Self
     where
         I: IntoIterator,
@@ -404,9 +406,9 @@ impl ProcessPoolBuilder {
     /// Limits how much of a resource each worker may use, over all its jobs. See
     /// [`Command::resource_limit`](crate::Command::resource_limit).
     ///
-    /// A job that runs into a limit mostly ends its worker: [`PoolError::WorkerDied`]. A limit that
-    /// the system refuses shows as [`PoolError::Start`]. With a limit on memory the workers write
-    /// no backtraces, which would need some.
+    /// A job that reaches a limit usually ends its worker: [`PoolError::WorkerDied`]. If the system
+    /// refuses the limit, jobs fail with [`PoolError::Start`]. With a limit on memory the workers
+    /// write no backtraces, because those need memory.
     pub fn resource_limit(mut self, resource: Resource, limit: u64) -> Self {
         self.worker_setup.limits.push(Limit { resource, soft: limit, hard: Some(limit) });
         self

@@ -1,18 +1,18 @@
-//! What travels between a pool and its workers: a length, then so many bytes.
+//! The messages between a pool and its workers: a length, then that many bytes.
 //!
-//! A request holds a tag, the function's name and the encoded arguments; a reply a tag and what
-//! belongs to it.
+//! A request has a tag, the function's name and the encoded arguments; a reply has a tag and its
+//! contents.
 
 use std::io::{self, ErrorKind, Read, Write};
 
-/// What a worker answers.
+/// The answer of a worker.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     /// The function's encoded result.
     Value(Vec<u8>),
     /// The message of its panic.
     Panicked(String),
-    /// Arguments or result could not be encoded or decoded; the text says why.
+    /// The arguments or the result could not be encoded or decoded; the text gives the reason.
     Unreadable(String),
     /// The worker knows no such function.
     Unknown,
@@ -23,7 +23,7 @@ const PANICKED: u8 = 1;
 const UNREADABLE: u8 = 2;
 const UNKNOWN: u8 = 3;
 
-/// How often a request wants its function called.
+/// How often a request calls its function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Calls {
     /// Once.
@@ -85,7 +85,7 @@ impl Reply {
     }
 }
 
-/// What a frame begins with: its length without this, the lowest byte first.
+/// The header of a frame: the length of the rest, the lowest byte first.
 const HEADER: usize = size_of::<u64>();
 
 /// Puts the length before the parts.
@@ -97,7 +97,7 @@ fn frame(parts: &[&[u8]]) -> Vec<u8> {
     frame
 }
 
-/// Reads one frame, without its length. `None`: the other side closed between frames.
+/// Reads one frame, without its length. `None` if the peer has closed between frames.
 pub(super) fn read(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut header = [0; HEADER];
     let first = loop {

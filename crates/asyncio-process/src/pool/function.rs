@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 /// A function that can be run in a worker process.
 ///
-/// Make it a `static` and name it to [`init_process_pool`](crate::init_process_pool), so that
-/// parent and worker mean the same code by the same name.
+/// Make it a `static` and pass it to [`init_process_pool`](crate::init_process_pool), so that
+/// parent and worker know the same code by the same name.
 ///
 /// ```
 /// use asyncio_process::PoolFunction;
@@ -48,7 +48,7 @@ impl<A, R> fmt::Debug for PoolFunction<A, R> {
     }
 }
 
-/// A [`PoolFunction`] of any argument and result; there are no others.
+/// A [`PoolFunction`] of any argument and result. The trait is sealed.
 pub trait Registrable: Sync + private::Call {
     /// Returns its name.
     #[doc(hidden)]
@@ -62,7 +62,7 @@ impl<A: DeserializeOwned, R: Serialize> Registrable for PoolFunction<A, R> {
 }
 
 mod private {
-    /// Out of reach, so that the way arguments travel can change.
+    /// Private, so that the encoding of arguments can change.
     pub trait Call {
         /// Calls the function with encoded arguments, and encodes the result.
         fn call_encoded(&self, arguments: &[u8]) -> Result<Vec<u8>, postcard::Error>;

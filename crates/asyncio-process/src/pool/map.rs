@@ -15,12 +15,12 @@ use super::executor::ProcessPoolExecutor;
 use super::function::PoolFunction;
 
 impl ProcessPoolExecutor {
-    /// Calls `function` with each of `arguments`, on all workers, and gives the values in the order
-    /// of the arguments.
+    /// Calls `function` with each of `arguments`, on all workers, and returns the values in the
+    /// order of the arguments.
     ///
     /// The jobs are submitted when the map is awaited, or when [`result`](PoolMap::result) blocks
-    /// for it. Each job is a chunk of arguments: of one, unless
-    /// [`chunk_size`](PoolMap::chunk_size) says more.
+    /// for it. Each job has a chunk of the arguments: one, or as many as
+    /// [`chunk_size`](PoolMap::chunk_size) sets.
     ///
     /// # Errors
     ///
@@ -29,12 +29,12 @@ impl ProcessPoolExecutor {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the chunks that have not started; the others run on, and their
+    /// Dropping the future cancels the chunks that have not started; the others go on, and their
     /// values are dropped.
     ///
     /// # From asyncio
     ///
-    /// `Executor.map`, which gives an iterator; `chunksize` is a method.
+    /// `Executor.map`, which returns an iterator there; `chunksize` is a method here.
     ///
     /// # Examples
     ///
@@ -67,7 +67,7 @@ impl ProcessPoolExecutor {
     }
 }
 
-/// One function over many arguments, from [`ProcessPoolExecutor::map`].
+/// The builder that [`ProcessPoolExecutor::map`] returns.
 #[must_use = "nothing is submitted unless it is awaited"]
 pub struct PoolMap<'a, A: 'static, R: 'static> {
     pool: &'a ProcessPoolExecutor,
@@ -81,9 +81,8 @@ where
     A: Serialize + Send + 'static,
     R: DeserializeOwned + Send + 'static,
 {
-    /// Sets how many arguments travel together; by default one. With quick functions and many
-    /// arguments, larger chunks save most of the way to the worker and back. A time limit holds for
-    /// a chunk.
+    /// Sets the number of arguments in a job. Default: 1. With quick functions and many arguments,
+    /// larger chunks save most of the communication. A time limit applies to a chunk.
     ///
     /// # Panics
     ///
@@ -94,7 +93,7 @@ where
         self
     }
 
-    /// Submits the jobs and blocks this thread until all values are there, at most for `timeout`.
+    /// Submits the jobs and blocks this thread until all values have come, at most for `timeout`.
     ///
     /// # Errors
     ///
@@ -104,7 +103,7 @@ where
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let mut values = Vec::with_capacity(self.arguments.len());
-        // Wrapped, so that an error cancels the rest.
+        // Wrapped, so that an error cancels the other jobs.
         let waits: Vec<_> = self.submit();
         let cancelled_if_dropped: Vec<_> = waits.iter().cloned().map(wrap_future).collect();
         for chunk in &waits {
@@ -158,7 +157,7 @@ impl<A, R> fmt::Debug for PoolMap<'_, A, R> {
 /// The future of [`ProcessPoolExecutor::map`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct PoolMapFuture<R: Send + 'static> {
-    /// Those whose values are missing, in the order of the arguments.
+    /// The jobs whose values are missing, in the order of the arguments.
     chunks: VecDeque<WrapFuture<Vec<R>>>,
     values: Vec<R>,
 }

@@ -1,8 +1,8 @@
 //! Worker processes for registered functions.
 //!
-//! `function` names what can be called, `frame` is what travels, `worker` answers in the worker
-//! process, `child` is the pool's side of one worker, `executor` is what users see,
-//! and `map` has it work on many arguments.
+//! `function` has the functions that can be called, `frame` the messages, `worker` the side of the
+//! worker process, `child` the pool's side of one worker, `executor` the pool itself, and `map`
+//! calls a function with many arguments.
 
 mod child;
 mod error;

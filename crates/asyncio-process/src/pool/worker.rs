@@ -1,5 +1,5 @@
-//! The worker's side: called with a socket as standard input, it answers requests until that
-//! closes.
+//! The worker's side: started with a socket as standard input, it answers requests until the socket
+//! is closed.
 
 use std::any::Any;
 use std::io;
@@ -15,17 +15,18 @@ use asyncio_loop::Panic;
 use super::frame::{self, Calls, Reply};
 use super::function::{self, Registrable};
 
-/// Set for worker processes, to the number of the process that started them. What a worker starts
-/// in its turn inherits the variable, but not the socket.
+/// The variable that is set for worker processes, to the ID of their parent. Children of a worker
+/// inherit the variable, but not the socket.
 pub(super) const PARENT: &str = "ASYNCIO_POOL_PARENT";
 
-/// Names the program's pool functions, and in a worker process serves them and never returns.
+/// Registers the program's pool functions. In a worker process, serves them and never returns.
 ///
-/// Call it first thing in `main`: worker processes are started from the same executable, run `main`
-/// too, and go no further than this. It is what `if __name__ == "__main__"` guards in Python.
+/// Call it at the beginning of `main`: worker processes are started from the same executable, run
+/// `main` too, and get no further than this call. In Python, `if __name__ == "__main__"` has this
+/// purpose.
 ///
-/// It may also be the first thing in an `async fn main` with `#[asyncio::main]`: a worker then
-/// makes a loop that it does not run. A second call changes nothing.
+/// It may also be the first call in an `async fn main` with `#[asyncio::main]`. A second call
+/// changes nothing.
 ///
 /// ```standalone_crate
 /// use asyncio_process::{PoolFunction, ProcessPoolExecutor, init_process_pool};
@@ -43,7 +44,7 @@ pub fn init_process_pool(functions: &[&'static dyn Registrable]) {
     if !is_worker() {
         return;
     }
-    // An error means that the parent is gone, or considers this worker dead.
+    // An error means that the parent is gone, or that it considers this worker dead.
     let code = i32::from(serve().is_err());
     process::exit(code)
 }
@@ -53,7 +54,7 @@ fn is_worker() -> bool {
     parent.is_some_and(is_started_by)
 }
 
-/// Whether standard input is a socket that this process made, which may have died since.
+/// Whether standard input is a socket that the given process made, which may have ended since.
 #[cfg(all(target_os = "linux", not(portable)))]
 fn is_started_by(parent: i32) -> bool {
     let peer = rustix::net::sockopt::socket_peercred(io::stdin());
@@ -76,7 +77,7 @@ fn serve() -> io::Result<()> {
     Ok(())
 }
 
-/// Moves the socket out of standard input, which is empty for the functions then.
+/// Moves the socket away from standard input, so that functions read an empty standard input.
 fn take_socket() -> io::Result<UnixStream> {
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
@@ -84,7 +85,7 @@ fn take_socket() -> io::Result<UnixStream> {
 }
 
 /// Reads requests on a thread of its own, which ends the process as soon as the parent is gone,
-/// also in the middle of a job.
+/// even in the middle of a job.
 fn read_ahead(mut socket: UnixStream) -> Receiver<Vec<u8>> {
     fn read_all(socket: &mut UnixStream, requests: &Sender<Vec<u8>>) {
         while let Ok(Some(request)) = frame::read(socket) {
@@ -117,8 +118,7 @@ fn answer(calls: Calls, name: &str, arguments: &[u8]) -> Reply {
 fn panic_text(payload: Box<dyn Any + Send>) -> String {
     let panic = Panic::new(payload);
     let text = panic.message();
-    // What it holds may panic as well, when it is dropped; there is nothing to be done with that
-    // one.
+    // The payload may panic as well when it is dropped. That second panic is ignored.
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         std::mem::forget(another);
     }

@@ -1,5 +1,5 @@
-//! How the loop learns that a child has ended: by a descriptor where the system has one for
-//! processes, else by a thread that waits.
+//! Watching a child for its end: by a descriptor if the system has descriptors for processes
+//! (pidfd), else by a thread that waits.
 
 #[cfg(all(target_os = "linux", not(portable)))]
 mod pidfd;
@@ -16,14 +16,14 @@ use self::pidfd::Pidfd;
 /// The ways to watch a child.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Watcher {
-    /// By a descriptor of the process where there is one, otherwise by a thread.
+    /// By a descriptor of the process if the system has them, otherwise by a thread.
     #[default]
     Auto,
-    /// By a thread that waits for it.
+    /// By a thread that waits for the process.
     Thread,
 }
 
-/// Watches one child; made while that is surely there, not reaped yet.
+/// Watches one child. Make it while the child exists and is not reaped.
 pub(crate) enum Watch {
     #[cfg(all(target_os = "linux", not(portable)))]
     Pidfd(Pidfd),
@@ -42,19 +42,20 @@ impl Watch {
         thread::wait(pid).map(Watch::Thread)
     }
 
-    /// Waits until the child has probably ended; to be called again if it has not.
+    /// Waits until the child has probably ended. Call it again if it has not.
     pub(crate) async fn ended(&self) {
         match self {
             #[cfg(all(target_os = "linux", not(portable)))]
             Watch::Pidfd(pidfd) => pidfd.ended().await,
             Watch::Thread(ended) => {
-                // An error means that the thread is gone: then so is the child.
+                // An error means that the thread is gone, and so is the child.
                 let _ = ended.clone().await;
             }
         }
     }
 
-    /// Sends a signal if the process is known by a descriptor, which stays right after its end.
+    /// Sends a signal by the descriptor, if there is one, which stays valid after the end of the
+    /// process.
     pub(crate) fn send_signal_by_descriptor(&self, signal: Signal) -> io::Result<()> {
         match self {
             #[cfg(all(target_os = "linux", not(portable)))]
@@ -66,7 +67,7 @@ impl Watch {
         }
     }
 
-    /// Sends a signal to the child, never to another process that has got its number since.
+    /// Sends a signal to the child, never to another process that has got its ID since.
     pub(crate) fn send_signal(&self, pid: Pid, signal: Signal) -> io::Result<()> {
         match self {
             #[cfg(all(target_os = "linux", not(portable)))]

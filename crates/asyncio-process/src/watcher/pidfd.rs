@@ -11,13 +11,13 @@ pub(crate) struct Pidfd(Source<OwnedFd>);
 impl Pidfd {
     pub(super) fn new(event_loop: &LoopRef, pid: Pid) -> io::Result<Self> {
         let source = Source::new(event_loop, pidfd_open(pid, PidfdFlags::empty())?);
-        // It has only just been started: don't ask before the poller says so.
+        // The process has just been started, so do not check before the poller reports it.
         source.clear_ready(Direction::Read);
         Ok(Pidfd(source))
     }
 
     pub(super) async fn ended(&self) {
-        // An error of the poller counts as an end: the caller looks, and asks again.
+        // An error of the poller counts as an end: the caller checks, and calls again.
         let _ = self.0.ready(Direction::Read).await;
         self.0.clear_ready(Direction::Read);
     }
