@@ -160,4 +160,5 @@ pub mod machinery {
     pub use crate::sockets::{
         DatagramOptions, Datagrams, Incoming, ListenOptions, OpeningStream, Sockets, set_sockets,
     };
+    pub use crate::stream::Closer;
 }

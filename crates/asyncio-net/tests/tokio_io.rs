@@ -2,15 +2,18 @@
 
 mod common;
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use asyncio_net::{ByteSource, ByteStream, JoinedStream, feed_reader, start_server, stream_over};
 use asyncio_task::create_task;
 use common::{bytes, run, turn};
 use futures::FutureExt;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, ReadBuf};
 
 fn pair() -> io::Result<(JoinedStream, JoinedStream)> {
     let (ours, theirs) = UnixStream::pair()?;
@@ -37,6 +40,44 @@ fn copy_echoes_until_the_half_close() {
         sending?;
         assert_eq!(count?, 3_000_000);
         assert!(received == sent);
+        Ok(())
+    });
+}
+
+async fn read_some(stream: &mut JoinedStream, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+    poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, buffer)).await
+}
+
+/// Zeros would be written over memory that is as large as the caller likes, also by a read that
+/// waits.
+#[test]
+fn memory_that_is_not_initialised_is_not_filled_with_zeros() {
+    run(async || {
+        let (mut stream, theirs) = pair()?;
+        let mut memory = [MaybeUninit::uninit(); 1000];
+        let mut buffer = ReadBuf::uninit(&mut memory);
+        assert!(read_some(&mut stream, &mut buffer).now_or_never().is_none());
+        assert_eq!(buffer.initialized().len(), 0);
+        theirs.writer().write(b"hello");
+        read_some(&mut stream, &mut buffer).await?;
+        assert_eq!((buffer.filled(), buffer.initialized().len()), (&b"hello"[..], 5));
+
+        // What there is no room for stays where it is, and goes into other memory.
+        theirs.writer().write(b"0123456789");
+        let mut memory = [MaybeUninit::uninit(); 4];
+        let mut small = ReadBuf::uninit(&mut memory);
+        read_some(&mut stream, &mut small).await?;
+        assert_eq!(small.filled(), b"0123");
+        read_some(&mut stream, &mut small).await?;
+        assert_eq!(small.filled(), b"0123", "it is full");
+        let mut array = [0; 100];
+        let mut initialised = ReadBuf::new(&mut array);
+        read_some(&mut stream, &mut initialised).await?;
+        assert_eq!(initialised.filled(), b"456789");
+
+        theirs.writer().write_eof();
+        read_some(&mut stream, &mut buffer).await?;
+        assert_eq!(buffer.filled(), b"hello", "the end");
         Ok(())
     });
 }

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use asyncio_loop::{LoopHandle, LoopTime};
+use asyncio_loop::LoopTime;
 use asyncio_net::JoinedStream;
+use asyncio_net::machinery::Closer;
+use asyncio_task::machinery::Kept;
 use asyncio_task::running_loop;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use send_wrapper::SendWrapper;
@@ -20,7 +22,8 @@ use crate::received::BodyWatch;
 /// A stream of a loop that may travel to another thread, as hyper's upgrades ask for it.
 ///
 /// It is used on the thread of its loop only. On another thread reading and writing fail; dropped
-/// there, it is sent home, and the connection is closed by its loop.
+/// there, it is sent home, and the connection is closed by its loop. A loop that is closed closes
+/// the connection, wherever this is.
 ///
 /// # Panics
 ///
@@ -46,7 +49,8 @@ use crate::received::BodyWatch;
 pub struct LoopStream {
     /// `None` while it is dropped.
     inner: Option<SendWrapper<Inner>>,
-    home: LoopHandle,
+    /// The loop has it, and closes the connection at its end. `None` while this is dropped.
+    closer: Option<Kept<Closer>>,
     /// The number of the thread that it may be used on.
     thread: u64,
 }
@@ -201,14 +205,18 @@ impl LoopStream {
     }
 
     fn with(stream: JoinedStream, activity: Option<Rc<Activity>>) -> Self {
+        let closer = Kept::new(&running_loop(), Closer::new(stream.writer()));
         let inner = SendWrapper::new(Inner { stream, activity });
-        Self { inner: Some(inner), home: running_loop().handle(), thread: thread_number() }
+        Self { inner: Some(inner), closer: Some(closer), thread: thread_number() }
     }
 
     /// The stream itself; `None` on another thread.
     #[must_use]
     pub fn into_inner(mut self) -> Option<JoinedStream> {
         let inner = self.inner.take_if(|inner| inner.valid())?;
+        if let Some(closer) = self.closer.as_ref().and_then(Kept::get) {
+            closer.disarm();
+        }
         Some(inner.take().stream)
     }
 
@@ -225,16 +233,19 @@ impl LoopStream {
 
 impl Drop for LoopStream {
     fn drop(&mut self) {
-        let Some(inner) = self.inner.take() else { return };
+        let (inner, closer) = (self.inner.take(), self.closer.take());
+        // Gone already, at home.
+        let (Some(inner), Some(closer)) = (inner, closer) else { return };
         if inner.valid() {
-            // It was handed over, and its end is no neglect.
-            inner.stream.writer().transport().close();
+            // First the connection: it was handed over, and its end is no neglect.
+            drop(closer);
             return drop(inner);
         }
-        if let Err(refused) = self.home.call_soon_threadsafe(move || drop(inner)) {
-            // The loop is closed, and its descriptors with it.
-            std::mem::forget(refused);
-        }
+        // If the loop is closed, so is the connection, and bare memory is left.
+        closer.send_home(move |closer| {
+            drop(closer);
+            drop(inner);
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! Streams: a reader that pulls bytes, and a writer that pushes them.
 
+mod closer;
 mod feed;
 #[cfg(feature = "futures-io")]
 mod futures_io;
@@ -18,6 +19,7 @@ mod threadsafe;
 mod tokio_io;
 mod writer;
 
+pub use closer::Closer;
 pub use feed::{StreamFeeder, feed_reader, feed_reader_with_limit};
 pub use joined::JoinedStream;
 #[cfg(feature = "futures-core")]

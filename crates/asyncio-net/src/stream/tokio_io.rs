@@ -8,14 +8,23 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{JoinedStream, StreamReader, StreamWriter};
 
+/// Initialised memory is received into. Any other would have to be filled with zeros first, at each
+/// poll: the bytes that have come are copied there from the reader's buffer.
 impl AsyncRead for StreamReader {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let count = ready!(self.get_mut().poll_read_into(cx, buffer.initialize_unfilled()))?;
-        buffer.advance(count);
+        let reader = self.get_mut();
+        if buffer.initialized().len() == buffer.capacity() {
+            let count = ready!(reader.poll_read_into(cx, buffer.initialize_unfilled()))?;
+            buffer.advance(count);
+        } else if buffer.remaining() > 0 && ready!(reader.poll_fill_buf(cx))? {
+            let count = reader.buffered().len().min(buffer.remaining());
+            buffer.put_slice(&reader.buffered()[..count]);
+            reader.consume(count);
+        }
         Poll::Ready(Ok(()))
     }
 }

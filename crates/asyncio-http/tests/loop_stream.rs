@@ -1,0 +1,81 @@
+//! Streams of a loop that are left on other threads.
+
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use asyncio_http::rt::LoopStream;
+use asyncio_net::JoinedStream;
+use hyper::rt::{Read as _, ReadBuf};
+
+fn pair() -> io::Result<(LoopStream, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    theirs.set_nonblocking(true)?;
+    Ok((LoopStream::new(JoinedStream::from_std(ours)?), theirs))
+}
+
+fn is_open(mut peer: &UnixStream) -> bool {
+    match peer.read(&mut [0; 10]) {
+        Ok(count) => count > 0,
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    }
+}
+
+fn read(mut stream: LoopStream) -> Poll<io::Result<usize>> {
+    let mut memory = [0; 10];
+    let mut buffer = ReadBuf::new(&mut memory);
+    let cx = &mut Context::from_waker(Waker::noop());
+    let read = Pin::new(&mut stream).poll_read(cx, buffer.unfilled());
+    read.map_ok(|()| buffer.filled().len())
+}
+
+#[test]
+fn a_loop_that_is_closed_closes_the_stream_that_another_thread_has() -> io::Result<()> {
+    let (closed, is_closed) = mpsc::channel();
+    let (thread, peer) = asyncio_task::run(async move {
+        let (stream, peer) = pair()?;
+        // So much that the socket does not take it.
+        let inner = stream.into_inner().expect("it is at home");
+        inner.writer().write(vec![b'x'; 4 << 20]);
+        let stream = LoopStream::new(inner);
+        let thread = thread::spawn(move || {
+            is_closed.recv().unwrap();
+            drop(stream);
+        });
+        io::Result::Ok((thread, peer))
+    })?;
+    while matches!((&peer).read(&mut [0; 65536]), Ok(1..)) {}
+    assert!(!is_open(&peer), "the loop has given its descriptors up");
+    closed.send(()).unwrap();
+    thread.join().unwrap();
+    Ok(())
+}
+
+#[test]
+fn on_another_thread_it_fails_and_at_home_it_has_ended_with_the_loop() -> io::Result<()> {
+    let (here, there, peers) = asyncio_task::run(async {
+        let ((here, one), (there, two)) = (pair()?, pair()?);
+        io::Result::Ok((here, there, [one, two]))
+    })?;
+    assert!(peers.iter().all(|peer| !is_open(peer)));
+    let elsewhere = thread::spawn(move || read(there)).join().unwrap();
+    assert!(matches!(elsewhere, Poll::Ready(Err(error)) if error.kind() == ErrorKind::Unsupported));
+    assert!(matches!(read(here), Poll::Ready(Ok(0))));
+    Ok(())
+}
+
+#[test]
+fn what_is_taken_out_is_no_longer_the_loops_to_close() {
+    asyncio_task::run(async {
+        let (stream, peer) = pair()?;
+        let inner = stream.into_inner().expect("it is at home");
+        assert!(is_open(&peer));
+        drop(inner);
+        assert!(!is_open(&peer));
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
