@@ -1,8 +1,9 @@
-//! The user's line for a wait inside of our own code.
+//! Shows the user's line for a wait inside this project's code.
 //!
-//! A leaf notes where it waits by `#[track_caller]` on its `poll`: the place of `.await`. Inside of
-//! an `async fn` of this project that is a line of ours, which says nothing to a user. So what we
-//! hand to users is wrapped, and the wrapper replaces that line by the one at which it is polled.
+//! A leaf notes where it waits by `#[track_caller]` on its `poll`: the place of `.await`. Inside an
+//! `async fn` of this project that is a line of this project, which is of no use to a user. So
+//! futures that users get are wrapped, and the wrapper replaces that line by the one at which it is
+//! polled.
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -13,8 +14,8 @@ use pin_project_lite::pin_project;
 use crate::kernel::{move_wait, move_wait_out_of};
 
 pin_project! {
-    /// A future of ours that runs no code of a user. While it is pending, its task waits at the
-    /// place where this is polled, wherever the wait is inside.
+    /// Wraps a future of this project that runs no code of a user. While it is pending, its task is
+    /// shown as waiting at the place where this wrapper is polled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct AtAwait<F> {
@@ -44,8 +45,9 @@ impl<F: Future> Future for AtAwait<F> {
 }
 
 pin_project! {
-    /// A future of ours that polls a future of a user. While it is pending, and its task waits in
-    /// the source file `inside`, it waits at the place where this is polled.
+    /// Wraps a future of this project that polls a future of a user. While it is pending, and its
+    /// task is shown as waiting in the source file `inside`, the place is replaced by the one where
+    /// this wrapper is polled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct AroundUser<F> {

@@ -1,10 +1,10 @@
-//! How many operations a step may complete before it gives way to other tasks.
+//! The budget of operations that a step may complete before it yields to other tasks.
 //!
-//! An operation that is ready at once returns without a trip through the loop. A task that loops
-//! over such operations would run for ever: no other task, no timer, no descriptor would be
-//! served. So the loop keeps one budget for each step, and every operation on a descriptor that
-//! completes spends one unit of it. When nothing is left, the next operation wakes its task and
-//! returns `Pending`.
+//! An operation that is ready at once returns without suspending. A task that loops over such
+//! operations would run for ever, and no other task, timer or descriptor would be served. So the
+//! loop keeps one budget for each step, and every operation on a descriptor that completes spends
+//! one unit of it. When the budget is used up, the next operation wakes its task and returns
+//! `Pending`.
 //!
 //! Several futures of one task share the step, and the first of them may spend all of it each time.
 //! So an operation that one step has refused is allowed in the next step that polls it.
@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use crate::event_loop::LoopRef;
 use crate::event_loop::running::with_running;
 
-/// Operations in one step.
+/// The number of operations in one step.
 const UNITS: u32 = 16;
 
 /// The budget of the step that runs now, kept by the loop.
@@ -36,7 +36,7 @@ impl StepBudget {
         spent < UNITS
     }
 
-    /// Takes back what the running step spent last.
+    /// Returns the unit that the running step spent last.
     #[inline]
     fn refund(&self) {
         self.spent.set(self.spent.get().saturating_sub(1));
@@ -74,7 +74,7 @@ impl Share {
     /// Polls `operation`, which spends one unit of the step's budget if it completes. If none is
     /// left, wakes the task and returns `Pending` instead.
     ///
-    /// Outside of a loop there is no limit.
+    /// Outside a loop there is no limit.
     #[inline]
     pub fn poll<R>(
         &self,
@@ -88,7 +88,7 @@ impl Share {
         }
         let result = operation(cx);
         if result.is_pending() {
-            // It fails outside of a loop.
+            // The call fails outside a loop.
             let _ = with_running(|event_loop| event_loop.step_budget().refund());
         }
         result

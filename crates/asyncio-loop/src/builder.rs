@@ -8,11 +8,11 @@ use crate::clock::Clock;
 use crate::event_loop::EventLoop;
 
 impl EventLoop {
-    /// A loop for this thread.
+    /// Makes a loop for this thread.
     ///
     /// # Errors
     ///
-    /// Of the operating system, when it has no descriptors left for the poller.
+    /// The operating system's error if it has no descriptors left for the poller.
     ///
     /// # Examples
     ///
@@ -29,7 +29,7 @@ impl EventLoop {
         Self::builder().build()
     }
 
-    /// A loop with options.
+    /// Returns a builder for a loop with options.
     ///
     /// # Examples
     ///
@@ -45,11 +45,11 @@ impl EventLoop {
     }
 }
 
-/// How exactly the timers of a loop fire.
+/// The precision with which the timers of a loop fire.
 ///
-/// No timer fires early. A timer that is alone fires when its moment has come, whatever this says;
-/// when there are many, the loop wakes for several at once. A wake-up costs 10 to 20 µs of
-/// processor time, most of it the system's. With virtual time all timers are exact.
+/// No timer fires early. A single timer fires on time with every precision; when there are many,
+/// the loop wakes for several at once. A wake-up costs 10 to 20 µs of processor time, most of it in
+/// the system. With virtual time all timers are exact.
 ///
 /// # Examples
 ///
@@ -71,7 +71,7 @@ pub enum TimerPrecision {
 }
 
 impl TimerPrecision {
-    /// Nanoseconds between two wakes for timers, at least.
+    /// The minimum time between two wakes for timers, in nanoseconds.
     fn gap(self) -> u64 {
         match self {
             Self::Precise => 0,
@@ -81,7 +81,7 @@ impl TimerPrecision {
     }
 }
 
-/// Makes an [`EventLoop`] that is not the usual one.
+/// The builder of an [`EventLoop`] with options.
 ///
 /// # Examples
 ///
@@ -121,8 +121,9 @@ impl LoopBuilder {
         }
     }
 
-    /// Whether time is virtual: it stands still while anything can run and jumps to the next
-    /// deadline when nothing can. For tests: hours pass in microseconds, and always alike.
+    /// Whether time is virtual: it stands still while anything can run, and jumps to the next
+    /// deadline when nothing can. Meant for tests: hours pass in microseconds, and each run is the
+    /// same.
     ///
     /// Default: false, the system's monotonic clock.
     ///
@@ -144,8 +145,8 @@ impl LoopBuilder {
         self
     }
 
-    /// A clock that moves by `step` each time the loop reads it. The loop then polls its driver
-    /// after a fixed amount of work, which makes instruction counts repeatable.
+    /// Uses a clock that moves by `step` each time the loop reads it. The loop then polls its
+    /// driver after a fixed amount of work, which makes instruction counts repeatable.
     #[doc(hidden)]
     pub fn counted_time(mut self, step: Duration) -> Self {
         self.counted_time = Some(step);
@@ -169,7 +170,7 @@ impl LoopBuilder {
         self
     }
 
-    /// In debug mode, how long a step may take before it is reported as slow.
+    /// The time that a step may take in debug mode before it is reported as slow.
     ///
     /// Default: 100 ms.
     ///
@@ -189,7 +190,8 @@ impl LoopBuilder {
         self
     }
 
-    /// How exactly timers fire, which many timers pay for by wake-ups of the loop.
+    /// Sets the precision of timers. A higher precision costs more wake-ups if there are many
+    /// timers.
     ///
     /// # Examples
     ///
@@ -209,7 +211,7 @@ impl LoopBuilder {
     ///
     /// # Errors
     ///
-    /// Of the operating system, when it has no descriptors left for the poller.
+    /// The operating system's error if it has no descriptors left for the poller.
     ///
     /// # Examples
     ///

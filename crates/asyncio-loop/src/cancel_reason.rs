@@ -1,4 +1,4 @@
-//! What a cancellation says about itself.
+//! The reason of a cancellation.
 
 use std::cell::Cell;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
 
-/// Why something was cancelled: a message, who asked, and where.
+/// The reason of a cancellation: a message, the task that asked for it, and the place of the call.
 ///
 /// # Examples
 ///
@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct CancelReason(pub(crate) Option<Arc<Reason>>);
 
-/// Shared, since one request is told to many: those that were asked, and whoever awaits them.
+/// Shared, because one request reaches many tasks: those that were asked, and their awaiters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reason {
     message: Option<Arc<str>>,
@@ -28,7 +28,7 @@ pub(crate) struct Reason {
     site: Option<&'static Location<'static>>,
 }
 
-/// A task that asked. Most have no name of their own, and then nothing is allocated.
+/// The task that asked. Most tasks have no given name, and then nothing is allocated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum By {
     Number(u64),
@@ -36,12 +36,13 @@ pub(crate) enum By {
 }
 
 thread_local! {
-    /// The last reason without a message. Who cancels many tasks does it in one place.
+    /// The last reason without a message. It is reused, because many tasks are usually cancelled at
+    /// one place.
     static LAST: Cell<Option<Arc<Reason>>> = const { Cell::new(None) };
 }
 
 impl CancelReason {
-    /// A reason with a message.
+    /// Makes a reason with a message.
     ///
     /// # Examples
     ///
@@ -59,7 +60,7 @@ impl CancelReason {
         Self(Some(Arc::new(reason)))
     }
 
-    /// A reason without a message: the place, and the task that asked, by its number.
+    /// Makes a reason without a message, of the place and the number of the task that asked.
     #[inline]
     pub(crate) fn at_by(site: &'static Location<'static>, id: u64) -> Self {
         let is_it = |last: &Reason| {
@@ -68,14 +69,14 @@ impl CancelReason {
         };
         let make =
             || Arc::new(Reason { message: None, by: Some(By::Number(id)), site: Some(site) });
-        // During the thread's end there is none.
+        // While the thread ends, the thread-local is gone.
         let last = LAST.try_with(Cell::take).ok().flatten();
         let reason = last.filter(|last| is_it(last)).unwrap_or_else(make);
         let _ = LAST.try_with(|last| last.set(Some(Arc::clone(&reason))));
         Self(Some(reason))
     }
 
-    /// Adds the place in the program that asked.
+    /// Adds the place of the call that asked.
     ///
     /// # Examples
     ///
@@ -114,7 +115,7 @@ impl CancelReason {
         self.0.as_ref()?.message.as_deref()
     }
 
-    /// The name of the task that asked, if it was one.
+    /// The name of the task that asked, if a task did.
     ///
     /// # Examples
     ///
@@ -139,7 +140,7 @@ impl CancelReason {
         }
     }
 
-    /// Where in the program it was asked for.
+    /// The place of the call that asked.
     ///
     /// # Examples
     ///

@@ -15,8 +15,8 @@ pub(crate) use self::ticks::{Mark, Scale, Ticks};
 
 /// A moment on a loop's clock.
 ///
-/// It counts nanoseconds from the start of that clock, and means nothing on another loop.
-/// Arithmetic stays within bounds: no duration is too long to add.
+/// It counts nanoseconds from the start of that clock, and has no meaning on another loop.
+/// Arithmetic saturates: adding any duration is allowed.
 ///
 /// # Examples
 ///
@@ -39,7 +39,7 @@ impl LoopTime {
     /// A moment that never comes (584 years after the start of the clock).
     pub const MAX: Self = Self(u64::MAX);
 
-    /// The moment that many nanoseconds after the start of the clock.
+    /// The moment `nanos` nanoseconds after the start of the clock.
     ///
     /// # Examples
     ///
@@ -94,7 +94,7 @@ impl Add<Duration> for LoopTime {
 }
 
 impl AddAssign<Duration> for LoopTime {
-    /// Moves it by `duration`, to [`LoopTime::MAX`] at most.
+    /// Moves the moment by `duration`, to [`LoopTime::MAX`] at most.
     fn add_assign(&mut self, duration: Duration) {
         *self = *self + duration;
     }
@@ -112,7 +112,7 @@ impl Sub<Duration> for LoopTime {
 impl Sub for LoopTime {
     type Output = Duration;
 
-    /// How long after `earlier` this is; zero if it is before.
+    /// The time from `earlier` to this moment; zero if this is before `earlier`.
     fn sub(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -124,14 +124,14 @@ impl fmt::Display for LoopTime {
     }
 }
 
-/// What a loop reads its time from.
+/// The clock of a loop.
 #[derive(Debug)]
 pub(crate) enum Clock {
-    /// The system's monotonic clock, from this moment of it on.
+    /// The system's monotonic clock, counted from this moment of it.
     Monotonic { start: u64 },
-    /// Moves when the loop says so.
+    /// A virtual clock, which the loop moves.
     Virtual(Cell<u64>),
-    /// Moves by `step` each time it is read.
+    /// A clock that moves by `step` each time it is read.
     Counted { now: Cell<u64>, step: u64 },
 }
 

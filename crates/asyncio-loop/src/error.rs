@@ -1,4 +1,4 @@
-//! What can go wrong with a loop.
+//! The errors of a loop.
 
 use std::error::Error;
 use std::fmt;
@@ -24,9 +24,9 @@ impl fmt::Display for NoRunningLoop {
 
 impl Error for NoRunningLoop {}
 
-/// The loop is closed: it takes no work any more.
+/// The error of a closed loop, which accepts no work any more.
 ///
-/// Where something was handed over (a callback from another thread), it comes back in the field.
+/// If a value was handed over (a callback from another thread), the field gives it back.
 ///
 /// # Examples
 ///
@@ -58,7 +58,7 @@ impl<T> fmt::Display for LoopClosed<T> {
 
 impl<T> Error for LoopClosed<T> {}
 
-/// Why a run did not give the value of its future.
+/// The reason why a run did not return the value of its future.
 ///
 /// # Examples
 ///
@@ -87,7 +87,7 @@ pub enum RunError {
     Stopped,
     /// The future was cancelled.
     Cancelled,
-    /// Ctrl-C ended the future.
+    /// Ctrl-C ended the run.
     #[doc(alias = "KeyboardInterrupt")]
     Interrupted,
 }
@@ -108,7 +108,7 @@ impl fmt::Display for RunError {
 
 impl Error for RunError {}
 
-/// Closing was refused: the loop is running.
+/// The error of closing a loop that is running.
 ///
 /// # Examples
 ///

@@ -1,16 +1,16 @@
-//! What a context holds: values by variable, shared between copies until one of them changes.
+//! The values of a context by variable, shared between copies until one of them changes.
 
 use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// A value of some variable, shared by every context it was copied to.
+/// A value of a variable, shared by every context it was copied to.
 #[derive(Clone)]
 pub(super) enum Value {
-    /// Stays on its thread.
+    /// A value that stays on its thread.
     Local(Rc<dyn Any>),
-    /// Follows executor jobs to other threads.
+    /// A value that executor jobs see on other threads.
     Send(Arc<dyn Any + Send + Sync>),
 }
 
@@ -31,7 +31,7 @@ impl Value {
     }
 }
 
-/// A variable's value in one context, as [`Context::iter`](super::Context::iter) shows it.
+/// A variable and its value in one context, from [`Context::iter`](super::Context::iter).
 ///
 /// # Examples
 ///

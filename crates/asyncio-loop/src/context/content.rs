@@ -1,4 +1,4 @@
-//! One word that says what runs with which values, and the thread's current one.
+//! The content of a context in one word, and the thread's current content.
 //!
 //! ```text
 //!   Content ── None                  no values: the usual case, free to copy and to enter
@@ -17,12 +17,12 @@ use std::rc::Rc;
 use super::bindings::{Binding, Bindings, Value};
 
 thread_local! {
-    /// Every step of every task looks here, so it has no destructor: reading a thread-local that
-    /// has one costs more than all the rest.
+    /// Every step of every task reads this, so it has no destructor: reading a thread-local that
+    /// has one costs more than the rest of the step's switch.
     static CURRENT: Cell<ManuallyDrop<Content>> =
         const { Cell::new(ManuallyDrop::new(Content(None))) };
 
-    /// Drops what is current when the thread ends, once something was set on it.
+    /// Drops the current content when the thread ends, if a content was set.
     static LAST: DropCurrent = const { DropCurrent };
 }
 
@@ -34,7 +34,7 @@ impl Drop for DropCurrent {
     }
 }
 
-/// What a context holds, or a context.
+/// The values of a context, or a context with an identity.
 #[derive(Default)]
 pub(super) struct Content(Option<Rc<Node>>);
 
@@ -129,7 +129,7 @@ impl Content {
     #[inline]
     pub(super) fn enter(self) -> Previous {
         if self.0.is_none() && peek(|current| current.0.is_none()) {
-            // Nothing takes the place of nothing: the usual step.
+            // Both contents are empty, as in the usual step.
             return Previous(self);
         }
         if let Some(root) = self.root() {
@@ -225,7 +225,8 @@ fn change<R>(change: impl FnOnce(&mut Bindings) -> R) -> (R, Content) {
     let mut stays = true;
     if context.root().is_none() {
         context = Content::new_context(context, 1);
-        // While a thread drops its thread-locals, nobody would drop what is set now.
+        // While the thread drops its thread-locals, a content that is set now would never be
+        // dropped.
         stays = LAST.try_with(|_| ()).is_ok();
     }
     let root = context.root().expect("the current content was made a context");

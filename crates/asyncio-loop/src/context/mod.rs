@@ -16,20 +16,20 @@ use std::fmt;
 
 use content::{Content, Previous};
 
-/// Values of [context variables](ContextVar), for the code that runs in it.
+/// A set of values of [context variables](ContextVar), for the code that runs in it.
 ///
 /// Every task and every callback of the loop runs in a context: a copy of the one that was current
 /// when it was created, or one it was given. The copy shares its values with the original and costs
 /// next to nothing.
 ///
-/// A clone is the same context, as with `Rc`. A [`copy`](Self::copy) has the same values, and from
-/// then on the two change apart. The values themselves are shared: one with interior mutability,
-/// changed through one copy, is changed for all.
+/// A clone is the same context, as with `Rc`. A [`copy`](Self::copy) has the same values, and
+/// afterwards the two change independently. The values themselves are shared: changing a value with
+/// interior mutability in one copy changes it for all.
 ///
 /// # From asyncio
 ///
-/// A context is bound to its thread, as everything of the loop is. [`to_send`](Self::to_send) takes
-/// those of its values that may travel.
+/// A context is bound to its thread, like everything of the loop. [`to_send`](Self::to_send) copies
+/// the values that can move to other threads.
 ///
 /// # Examples
 ///
@@ -50,7 +50,7 @@ pub struct Context {
     content: Content,
 }
 
-/// The error of [`Context::try_run`]: this very context is running already.
+/// The error of [`Context::try_run`]: this context is running already.
 ///
 /// # Examples
 ///
@@ -140,8 +140,8 @@ impl Context {
         Self { content: self.content.copy().into_context() }
     }
 
-    /// Runs `f` in this context. What it sets stays here, also if it panics, and the previous
-    /// context is current again.
+    /// Runs `f` in this context. Values that `f` sets stay in this context, even if `f` panics.
+    /// Afterwards the previous context is current again.
     ///
     /// # Panics
     ///
@@ -169,7 +169,7 @@ impl Context {
         }
     }
 
-    /// As [`run`](Self::run), with an error instead of a panic.
+    /// Does the same as [`run`](Self::run), with an error instead of a panic.
     ///
     /// # Errors
     ///
@@ -191,7 +191,7 @@ impl Context {
         Ok(run_in(self.content.share(), f))
     }
 
-    /// The value a variable has here. The variable's default does not count.
+    /// The value of a variable in this context. The variable's default does not count.
     ///
     /// # Examples
     ///
@@ -207,7 +207,7 @@ impl Context {
         self.content.copy().get(var.id())?.downcast_ref().cloned()
     }
 
-    /// Whether a variable has a value here. Its default does not count.
+    /// Whether a variable has a value in this context. Its default does not count.
     ///
     /// # Examples
     ///
@@ -226,7 +226,7 @@ impl Context {
         self.content.copy().get(var.id()).is_some()
     }
 
-    /// The number of variables that have a value here.
+    /// The number of variables that have a value in this context.
     ///
     /// # Examples
     ///
@@ -247,7 +247,7 @@ impl Context {
         self.content.copy().bindings().len()
     }
 
-    /// Whether no variable has a value here.
+    /// Whether no variable has a value in this context.
     ///
     /// # Examples
     ///
@@ -261,7 +261,7 @@ impl Context {
         self.len() == 0
     }
 
-    /// The variables that have a value here, as they are now.
+    /// A snapshot of the variables that have a value in this context.
     ///
     /// # Examples
     ///

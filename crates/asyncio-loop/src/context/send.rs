@@ -1,4 +1,4 @@
-//! Contexts that travel: the values other threads may see.
+//! Contexts for other threads: the values that can move between threads.
 
 use std::any::Any;
 use std::fmt;
@@ -9,8 +9,8 @@ use super::{Context, run_in};
 
 /// A snapshot of a context for another thread, made by [`Context::to_send`].
 ///
-/// It has the values of all variables but the `local` ones. Cloning it and taking it along cost
-/// nothing if there are none.
+/// It has the values of all variables except the `local` ones. Without values, making and cloning
+/// it costs nothing.
 ///
 /// # Examples
 ///
@@ -37,7 +37,7 @@ struct SendBinding {
 }
 
 impl SendContext {
-    /// The values of the current context that may travel.
+    /// The values of the current context that can move to other threads.
     ///
     /// # Examples
     ///
@@ -57,7 +57,7 @@ impl SendContext {
         Self::from_bindings(super::Content::copy_current().bindings())
     }
 
-    /// Whether no value travels.
+    /// Whether there are no values.
     ///
     /// # Examples
     ///
@@ -77,7 +77,7 @@ impl SendContext {
         self.bindings.is_none()
     }
 
-    /// Runs `f` with these values and no others. What it sets is gone afterwards.
+    /// Runs `f` with these values and no others. Values that `f` sets are discarded.
     ///
     /// # Examples
     ///
@@ -96,7 +96,7 @@ impl SendContext {
         run_in(self.to_bindings().into(), f)
     }
 
-    /// A context of the calling thread with these values.
+    /// Makes a context of the calling thread with these values.
     ///
     /// # Examples
     ///
@@ -115,7 +115,7 @@ impl SendContext {
         Context { content: super::Content::from(self.to_bindings()).into_context() }
     }
 
-    /// Sets these values in the current context, where they differ from those it has.
+    /// Sets these values in the current context, if they differ from its own.
     ///
     /// # Examples
     ///
@@ -160,7 +160,7 @@ impl SendBinding {
         Some(Self { id: binding.id, name: binding.name, value: value.clone() })
     }
 
-    /// Whether this very value is that of the current context.
+    /// Whether the current context has this very value.
     fn is_current(&self) -> bool {
         let current = super::Content::copy_current();
         match current.get(self.id) {

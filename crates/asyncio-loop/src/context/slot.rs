@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::Context;
 use super::content::{self, Content, Previous};
 
-/// What a task or callback runs in: a copy of its own, or a context it was given.
+/// The context of a task or callback: a copy of its own, or a context that it was given.
 ///
 /// A step is `let entered = slot.enter(); …; slot.exit(entered);`. In between the slot is empty, so
 /// it may be dropped. Entering never fails: a step in a context that is entered further up the

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::bindings::{Binding, Value};
 use super::content::{self, Content};
 
-/// A variable whose value follows the task, and everything the task starts.
+/// A variable whose value belongs to a task, and is inherited by everything that the task starts.
 ///
-/// Declare one with [`context_var!`](crate::context_var). There are two kinds: the values of a
-/// usual variable are `Send + Sync` and go along to executor jobs and other threads; those of a
-/// `local` variable may be anything `'static` and stay on their thread.
+/// Declare one with [`context_var!`](crate::context_var). There are two kinds. The values of a
+/// usual variable are `Send + Sync`, and executor jobs on other threads see them. The values of a
+/// `local` variable can be of any `'static` type, and stay on their thread.
 ///
 /// # From asyncio
 ///
@@ -46,7 +46,7 @@ pub struct ContextVar<T: 'static> {
 
 /// Declares [`ContextVar`]s.
 ///
-/// Each is a `static` with a type and, if you like, a default. `local static` makes one whose
+/// Each is a `static` with a type and an optional default. `local static` declares a variable whose
 /// values stay on their thread and need not be `Send`.
 ///
 /// # Examples
@@ -99,7 +99,7 @@ macro_rules! context_var {
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
 impl<T: 'static> ContextVar<T> {
-    /// A variable whose values go along to other threads. The name is for messages and tools.
+    /// Makes a variable whose values can move to other threads. The name is for messages and tools.
     ///
     /// # Examples
     ///
@@ -120,7 +120,7 @@ impl<T: 'static> ContextVar<T> {
         Self { name, id: AtomicU32::new(0), wrap: Value::send::<T>, default: None }
     }
 
-    /// A variable whose values stay on their thread.
+    /// Makes a variable whose values stay on their thread.
     ///
     /// # Examples
     ///
@@ -139,7 +139,7 @@ impl<T: 'static> ContextVar<T> {
         Self { name, id: AtomicU32::new(0), wrap: Value::local::<T>, default: None }
     }
 
-    /// The value where nothing was set.
+    /// Sets the default, for contexts without a value.
     ///
     /// # Examples
     ///
@@ -176,7 +176,8 @@ impl<T: 'static> ContextVar<T> {
     ///
     /// # Panics
     ///
-    /// If there is neither; see [`try_get`](Self::try_get) and [`get_or`](Self::get_or).
+    /// If there is neither a value nor a default; see [`try_get`](Self::try_get) and
+    /// [`get_or`](Self::get_or).
     ///
     /// # Examples
     ///
@@ -219,7 +220,7 @@ impl<T: 'static> ContextVar<T> {
         self.try_with(T::clone)
     }
 
-    /// The value in the current context, else `fallback`, which wins over the default.
+    /// The value in the current context, else `fallback`, which takes precedence over the default.
     ///
     /// # Examples
     ///
@@ -242,7 +243,7 @@ impl<T: 'static> ContextVar<T> {
     ///
     /// # Panics
     ///
-    /// If there is neither; see [`try_with`](Self::try_with).
+    /// If there is neither a value nor a default; see [`try_with`](Self::try_with).
     ///
     /// # Examples
     ///
@@ -282,7 +283,8 @@ impl<T: 'static> ContextVar<T> {
         }
     }
 
-    /// Sets the value in the current context. The token undoes it; drop it if it stays.
+    /// Sets the value in the current context. The token undoes this; drop the token to keep the
+    /// value.
     ///
     /// # Examples
     ///
@@ -300,13 +302,13 @@ impl<T: 'static> ContextVar<T> {
         Token { var: self, old, context }
     }
 
-    /// Gives the variable the value it had before the [`set`](Self::set) that made the token.
-    /// Tokens may be used in any order, each once.
+    /// Gives the variable the value that it had before the [`set`](Self::set) that made the token.
+    /// Tokens can be used in any order, each once.
     ///
     /// # Errors
     ///
-    /// The token comes back if it is another variable's, or if it was made in another context than
-    /// the current one. Nothing has changed then.
+    /// [`ResetError`] with the token, if the token belongs to another variable, or was made in
+    /// another context than the current one. The value does not change then.
     ///
     /// # Examples
     ///
@@ -370,7 +372,7 @@ impl<T> fmt::Debug for ContextVar<T> {
 ///
 /// # From asyncio
 ///
-/// That a token serves once is a matter of types: [`reset`](ContextVar::reset) consumes it.
+/// The types ensure that a token is used once: [`reset`](ContextVar::reset) consumes it.
 ///
 /// # Examples
 ///
@@ -478,7 +480,7 @@ pub struct TokenGuard<T: 'static> {
 impl<T: 'static> Drop for TokenGuard<T> {
     fn drop(&mut self) {
         let refused = self.token.take().map(|token| token.var.reset(token));
-        // In another context there is nothing of ours to undo.
+        // In another context there is nothing to undo.
         drop(refused);
     }
 }
@@ -509,7 +511,7 @@ enum ResetErrorKind {
 }
 
 impl<T: 'static> ResetError<T> {
-    /// Whether the token is another variable's.
+    /// Whether the token belongs to another variable.
     ///
     /// # Examples
     ///

@@ -1,4 +1,5 @@
-//! Lists of sources that have become readable, each for one task that reads from them all.
+//! Lists of sources that have become readable. Each list is for one task that reads from all its
+//! sources.
 
 use slab::Slab;
 
@@ -11,9 +12,10 @@ pub(super) struct Lists(Slab<List>);
 
 #[derive(Debug)]
 struct List {
-    /// Numbers of sources, in the order they became readable.
+    /// Numbers of sources, in the order in which they became readable.
     ready: Vec<u32>,
-    /// The task that takes them. It stays after it was woken, for it will wait again.
+    /// The waker of the task that takes the numbers. It stays stored after a wake, because the task
+    /// will wait again.
     waiter: Option<LoopWaker>,
     is_awaited: bool,
     /// References to the list: its sources, and its taker.
@@ -29,7 +31,7 @@ impl Lists {
         Some(id)
     }
 
-    /// Closes the list: its taker is gone. The caller drops the waker when nothing is borrowed.
+    /// Closes the list, whose taker is gone. The caller drops the waker with nothing borrowed.
     pub(super) fn close(&mut self, id: u16) -> Option<LoopWaker> {
         let list = self.list(id);
         list.ready = Vec::new();
@@ -39,12 +41,12 @@ impl Lists {
         waiter
     }
 
-    /// A source has joined.
+    /// Counts a source that has joined.
     pub(super) fn joined(&mut self, id: u16) {
         self.list(id).users += 1;
     }
 
-    /// A source has left.
+    /// Counts a source that has left.
     pub(super) fn left(&mut self, id: u16) {
         let list = self.list(id);
         list.users -= 1;
@@ -71,7 +73,7 @@ impl Lists {
         if std::mem::take(&mut list.is_awaited) { list.waiter.clone() } else { None }
     }
 
-    /// Swaps what is in the list with `taken`, which is empty; false if nothing was.
+    /// Swaps the contents of the list with `taken`, which is empty; false if the list was empty.
     #[inline]
     pub(super) fn take(&mut self, id: u16, taken: &mut Vec<u32>) -> bool {
         let list = self.list(id);
@@ -79,7 +81,7 @@ impl Lists {
         !taken.is_empty()
     }
 
-    /// Has the waiter woken by the next number, if it is the one of `cx`.
+    /// Makes the next number wake the stored waiter, if that is the one of `cx`.
     #[inline]
     pub(super) fn waits_again(&mut self, id: u16, cx: &std::task::Context<'_>) -> bool {
         let list = self.list(id);
@@ -87,7 +89,7 @@ impl Lists {
         list.is_awaited
     }
 
-    /// Has `waiter` woken by the next number; gives the one before out.
+    /// Makes the next number wake `waiter`; returns the previous waiter.
     pub(super) fn set_waiter(&mut self, id: u16, waiter: LoopWaker) -> Option<LoopWaker> {
         let list = self.list(id);
         list.is_awaited = true;

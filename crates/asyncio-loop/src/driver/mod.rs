@@ -1,22 +1,22 @@
-//! The promises of the driver.
+//! The driver, and its invariants.
 //!
 //! The driver waits until a descriptor is ready, a deadline has come or another thread calls, and
 //! wakes the waiters of ready descriptors.
 //!
 //! 1. **One registration** per descriptor, for both directions, edge-triggered, for as long as the
-//!    [`Source`] lives. It is made at the first wait that has to wait: until then a descriptor is
-//!    taken to be ready, so a connection that is served at once is never registered.
+//!    [`Source`] lives. It is made at the first wait that has to wait. Until then a descriptor is
+//!    assumed to be ready, so a connection that is served at once is never registered.
 //! 2. **Readiness is remembered** until an operation finds the descriptor drained: an event that
 //!    comes before a wait is not lost.
-//! 3. **One waiter** per direction: the last one. A reader is remembered after its wake, so that no
+//! 3. **One waiter** per direction: the last one. A reader stays stored after its wake, so that no
 //!    reference is counted for each wait; it is woken once for each wait.
-//! 4. **Tokens carry a generation**, so an event for a descriptor that is gone wakes no task, also
-//!    if another descriptor has taken its place.
+//! 4. **Tokens carry a generation**, so an event for a descriptor that is gone wakes no task, even
+//!    if another descriptor has its place.
 //! 5. **Nothing is borrowed while other code runs**: wakers are collected first and woken (or
 //!    dropped) after every borrow has ended, so their code may use the driver.
 //! 6. **A wait is never too short** except for a spurious return: [`Driver::poll`] may return
-//!    without an event, and the loop polls again. It is late by tens of microseconds at most where
-//!    the system has a precise timer (Linux), by a millisecond elsewhere.
+//!    without an event, and the loop polls again. It is late by tens of microseconds at most on
+//!    systems with a precise timer (Linux), by a millisecond on others.
 
 mod lists;
 mod precise;
@@ -51,10 +51,10 @@ use crate::LoopClosed;
 pub(crate) enum Wait {
     /// Do not wait.
     Now,
-    /// Until something happens or this moment has come, on the clock of
+    /// Until an event comes or this moment is reached, on the clock of
     /// [`system_nanos`](crate::clock::system_nanos).
     Until(u64),
-    /// Until something happens.
+    /// Until an event comes.
     Forever,
 }
 
@@ -66,8 +66,8 @@ pub(crate) struct Driver {
 
 #[derive(Debug)]
 struct Shared {
-    /// `None` when the loop is closed: a source that is left does not keep the poller's
-    /// descriptors.
+    /// `None` when the loop is closed, so that a remaining source does not keep the poller's
+    /// descriptors open.
     poller: RefCell<Option<Poller>>,
     slots: RefCell<Slots>,
     /// Empty between polls; kept for its capacity.
@@ -91,7 +91,7 @@ impl PollWaker {
     /// Ends the current wait, or the next one if the driver does not wait now.
     pub(crate) fn wake(&self) {
         if let Some(waker) = self.0.upgrade() {
-            // It fails only when its counter is full, which ends the wait as well.
+            // The call fails only when the counter is full, which ends the wait as well.
             let _ = waker.wake();
         }
     }
@@ -112,20 +112,20 @@ impl Driver {
         })
     }
 
-    /// What ends a wait from another thread.
+    /// The waker by which another thread ends a wait.
     pub(crate) fn waker(&self) -> PollWaker {
         let poller = self.shared.poller.borrow();
         let waker = poller.as_ref().map(|poller| Arc::downgrade(&poller.waker));
         PollWaker(waker.unwrap_or_default())
     }
 
-    /// Closes all descriptors of the driver, whoever still has a handle. Nothing can be waited for
+    /// Closes all descriptors of the driver, even if handles still exist. Waiting is not possible
     /// any more.
     pub(crate) fn close(&self) {
         self.shared.poller.take();
     }
 
-    /// How many descriptors it knows.
+    /// The number of known descriptors.
     pub(crate) fn watched(&self) -> usize {
         self.shared.slots.borrow().len()
     }
@@ -146,8 +146,8 @@ impl Driver {
         self.shared.with_selector(Selector::duplicate)
     }
 
-    /// Has the poller's descriptor be readable when the wait is over, where the system has a timer
-    /// for that.
+    /// Makes the poller's descriptor readable when the wait is over, if the system has a timer for
+    /// that.
     pub(crate) fn arm(&self, wait: Wait) -> io::Result<()> {
         let poller = self.shared.poller.borrow();
         poller.as_ref().ok_or_else(closed)?.precise.timeout(wait)?;
@@ -187,7 +187,7 @@ impl Shared {
     }
 }
 
-/// Whether the event is one of a descriptor.
+/// Whether the event belongs to a descriptor.
 fn dispatch(event: &Event, precise: &Precise, slots: &mut Slots, woken: &mut WakeList) -> bool {
     match event.token() {
         selector::WAKER => {}

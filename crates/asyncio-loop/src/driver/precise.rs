@@ -8,10 +8,10 @@ pub(super) use self::timeout::Precise;
 
 /// A kernel timer among the watched descriptors.
 ///
-/// It is armed with an absolute time and only when it would fire too late: a timer that is armed
-/// for an earlier moment stays as it is, fires for nothing and is set anew then. So timeouts that
-/// are started and cancelled by the million cost no system call. Edge-triggered, it need not be
-/// read.
+/// It is armed with an absolute time, and only when it would fire too late. A timer that is armed
+/// for an earlier moment stays as it is, fires without need, and is armed again then. So timeouts
+/// that are started and cancelled by the million cost no system call. Edge-triggered, it need not
+/// be read.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(any(miri, portable))))]
 mod timerfd {
     use std::cell::Cell;
@@ -54,7 +54,8 @@ mod timerfd {
             Ok(None)
         }
 
-        /// The timer's event was seen: it has to be armed again for the next deadline.
+        /// Notes that the timer's event has come, so it has to be armed again for the next
+        /// deadline.
         pub(in crate::driver) fn fired(&self) {
             self.armed.set(None);
         }
@@ -109,7 +110,7 @@ mod timeout {
     use crate::clock::system_nanos;
     use crate::driver::Wait;
 
-    /// Systems refuse what is too long; a wait that ends too early is asked for again.
+    /// Systems refuse timeouts that are too long; a wait that ends too early is repeated.
     const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
     #[derive(Debug)]

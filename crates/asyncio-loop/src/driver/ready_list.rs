@@ -5,11 +5,11 @@ use std::task::{Context, Poll};
 use super::{Driver, Shared};
 use crate::{LoopWaker, WaitsFor};
 
-/// Which of many sources have become readable, for one task that reads from them all.
+/// A list of the sources that have become readable, for one task that reads from many.
 ///
 /// A source that has [joined](super::Source::join_list) puts its number into the list whenever it
 /// becomes readable. So a task that serves a thousand connections learns which of them to serve,
-/// and each costs it neither a waker nor a step of its own.
+/// and a connection needs neither a waker nor a step of its own.
 ///
 /// # Examples
 ///
@@ -55,7 +55,7 @@ impl ReadyList {
         &self.driver.shared
     }
 
-    /// Puts a number into the list by hand, for a source that has to be served for another reason.
+    /// Puts a number into the list, for a source that has to be served for another reason.
     ///
     /// # Examples
     ///
@@ -67,10 +67,10 @@ impl ReadyList {
         }
     }
 
-    /// Waits until something is in the list and moves it into `ready`, which is empty. A number may
+    /// Waits until the list has numbers, and moves them into `ready`, which is empty. A number may
     /// be there twice.
     ///
-    /// One task at a time can wait; a second one takes the place of the first.
+    /// One task at a time can wait; a second one replaces the first.
     ///
     /// # Examples
     ///
@@ -88,7 +88,7 @@ impl ReadyList {
             WaitsFor::Descriptor.note(cx);
         } else {
             let waiter = LoopWaker::for_wait(cx, WaitsFor::Descriptor);
-            // Dropped out here: it may be foreign, and do anything.
+            // The waker is dropped with nothing borrowed, because a foreign waker may run any code.
             let _before = self.driver.shared.slots.borrow_mut().lists.set_waiter(self.id, waiter);
         }
         Poll::Pending

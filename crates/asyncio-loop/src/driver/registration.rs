@@ -1,4 +1,4 @@
-//! A descriptor's place with the driver.
+//! The registration of a descriptor with the driver.
 
 use std::error::Error;
 use std::fmt;
@@ -41,7 +41,7 @@ impl Registration {
         self.with_slot(|slot| slot.is_registered())
     }
 
-    /// Whether an attempt is worth its system call.
+    /// Whether an attempt may succeed.
     #[inline]
     pub(crate) fn is_ready(&self, direction: Direction) -> bool {
         self.with_slot(|slot| slot.is_ready(direction))
@@ -54,12 +54,12 @@ impl Registration {
         total.set(total.get().wrapping_add(bytes as u64));
     }
 
-    /// An attempt would have blocked.
+    /// Notes that an attempt would have blocked.
     pub(crate) fn clear(&self, direction: Direction) {
         self.with_slot(|slot| slot.clear(direction));
     }
 
-    /// An attempt moved fewer bytes than it could have.
+    /// Notes that an attempt moved fewer bytes than it could have.
     #[inline]
     pub(crate) fn drained(&self, direction: Direction) {
         self.with_slot(|slot| slot.drained(direction));
@@ -98,7 +98,7 @@ impl Registration {
             self.register()?;
         }
         let waker = LoopWaker::waiting(cx, Wait::descriptor(fd, direction == Direction::Write));
-        // Dropped out here: it may be foreign, and do anything.
+        // The waker is dropped with nothing borrowed, because a foreign waker may run any code.
         let _replaced = self.with_slot(|slot| slot.set_waiter(direction, waker));
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Registration {
         self.register()?;
         let fd = self.with_slot(|slot| slot.fd());
         let waker = LoopWaker::waiting(cx, Wait::descriptor(fd, false));
-        // Dropped out here: it may be foreign, and do anything.
+        // The waker is dropped with nothing borrowed, because a foreign waker may run any code.
         let _replaced = self.with_slot(|slot| slot.set_watcher(waker));
         Poll::Pending
     }
@@ -141,7 +141,7 @@ impl Registration {
         self.with_slot(|slot| slot.is_listed())
     }
 
-    /// Has the poller watch the descriptor, unless it does.
+    /// Makes the poller watch the descriptor, unless it does already.
     #[cold]
     pub(crate) fn register(&self) -> io::Result<()> {
         let (is_registered, fd) = self.with_slot(|slot| (slot.is_registered(), slot.fd()));
@@ -154,8 +154,9 @@ impl Registration {
         Ok(())
     }
 
-    /// The same for a slot that others have used before. One of them may have closed the
-    /// descriptor, and its number is now that of another one, which the poller has never heard of.
+    /// The same for a slot that other registrations have used before. One of them may have closed
+    /// the descriptor, and its number may now belong to another one, which the poller does not
+    /// know.
     #[cold]
     pub(crate) fn register_shared(&self) -> io::Result<()> {
         if self.with_slot(|slot| slot.is_registered()) {
@@ -217,15 +218,15 @@ impl Error for InUse {}
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // Its wakers may be foreign and do anything when they drop: nothing is borrowed by then.
+        // Dropping foreign wakers may run any code, so nothing is borrowed here.
         let shared = &self.driver.shared;
         let slot = shared.slots.borrow_mut().remove(self.token);
         let Some(slot) = slot.filter(Slot::is_registered) else { return };
-        // A descriptor that was closed too early is forgotten by the poller. Its number may be
+        // The poller has forgotten a descriptor that was closed too early. Its number may be
         // registered for another one by now, which stays.
         if !shared.slots.borrow_mut().is_registered(slot.fd()) {
-            // It fails for a number that is closed, and after the end of the loop, which was the
-            // poller's.
+            // The call fails for a number that is closed, and after the end of the loop, whose
+            // poller is gone.
             let _ = shared.with_selector(|selector| selector.deregister(&mut SourceFd(&slot.fd())));
         }
     }

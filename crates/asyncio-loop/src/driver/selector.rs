@@ -8,21 +8,21 @@ use std::time::Duration;
 use mio::event::{self, Event};
 use mio::{Events, Interest, Poll, Registry};
 
-/// Both directions, and urgent data where the system tells of it.
+/// Both directions, and urgent data if the system reports it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// Events taken per system call; what does not fit comes with the next one.
+/// The number of events per system call; further ones come with the next call.
 const BATCH: usize = 1024;
 
-/// The token of the wake-up from other threads. No slot gets that far.
+/// The token of the wake-up from other threads. No slot has such a high index.
 pub(super) const WAKER: mio::Token = mio::Token(usize::MAX);
 /// The token of the precise timer.
 pub(super) const TIMER: mio::Token = mio::Token(usize::MAX - 1);
 
-/// The poller and the place its events go.
+/// The poller, and its buffer of events.
 pub(super) struct Selector {
     poll: Poll,
     events: Events,

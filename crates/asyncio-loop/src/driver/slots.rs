@@ -185,7 +185,7 @@ pub(super) struct Slot {
     number: u32,
     list: u16,
     flags: u8,
-    /// The task that reads. It stays after it was woken, for it will wait again.
+    /// The reading task. It stays stored after a wake, because it will wait again.
     reader: Option<RunnableRef>,
     /// Boxed because few have any.
     others: Option<Box<Others>>,
@@ -197,7 +197,7 @@ struct Others {
     /// A reader of another executor.
     reader: Option<LoopWaker>,
     writer: Option<LoopWaker>,
-    /// Whoever waits for the descriptor to fail.
+    /// The task that waits for the descriptor to fail.
     watcher: Option<LoopWaker>,
 }
 
@@ -205,7 +205,8 @@ struct Others {
 const READABLE: u8 = 1;
 /// An attempt to write may succeed.
 const WRITABLE: u8 = 1 << 1;
-/// After a short read there is more to be seen: an end of file, or what stands behind urgent data.
+/// A short read does not mean that nothing is left: an end of file, or bytes after urgent data, may
+/// follow.
 const SHORT_OF_ALL: u8 = 1 << 2;
 /// The selector knows the descriptor.
 const REGISTERED: u8 = 1 << 3;
@@ -213,9 +214,9 @@ const REGISTERED: u8 = 1 << 3;
 const SHARED: u8 = 1 << 4;
 /// The reader is to be woken.
 const AWAITED: u8 = 1 << 5;
-/// Goes into a list when it becomes readable.
+/// The slot pushes a number to a list when the descriptor becomes readable.
 const LISTED: u8 = 1 << 6;
-/// The descriptor has failed, or the other side has gone.
+/// The descriptor has failed, or its peer is gone.
 const HUNG_UP: u8 = 1 << 7;
 
 impl Slot {
@@ -259,8 +260,8 @@ impl Slot {
         };
     }
 
-    /// An operation moved fewer bytes than it could have: nothing is left, but perhaps an end of
-    /// file.
+    /// Notes that an operation moved fewer bytes than it could have, so that at most an end of file
+    /// is left.
     #[inline]
     pub(super) fn drained(&mut self, direction: Direction) {
         if direction == Direction::Write || self.flags & SHORT_OF_ALL == 0 {
@@ -308,7 +309,7 @@ impl Slot {
         self.flags & HUNG_UP != 0
     }
 
-    /// The descriptor works all the same.
+    /// The descriptor still works.
     pub(super) fn clear_hang_up(&mut self) {
         self.flags &= !HUNG_UP;
     }
@@ -338,7 +339,7 @@ impl Slot {
         }
     }
 
-    /// A failed descriptor is ready for both, so that operations meet the error.
+    /// A failed descriptor is ready in both directions, so that operations get the error.
     #[inline]
     fn on_event(&mut self, event: &Event, lists: &mut Lists, woken: &mut WakeList) {
         let read_closed = event.is_read_closed();

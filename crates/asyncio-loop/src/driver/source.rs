@@ -9,7 +9,7 @@ use super::{Driver, ReadyList};
 use crate::at_await::at_await;
 use crate::budget::Share;
 
-/// Which way bytes go.
+/// The direction of bytes.
 ///
 /// # Examples
 ///
@@ -25,13 +25,13 @@ use crate::budget::Share;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// In: receiving, accepting, the end of the stream.
+    /// Input: receiving, accepting, the end of the stream.
     Read,
-    /// Out: sending, and the end of connecting.
+    /// Output: sending, and the end of connecting.
     Write,
 }
 
-/// What a loop can watch: on Unix whatever has a descriptor.
+/// Types that a loop can watch: on Unix, all types that have a descriptor.
 ///
 /// The descriptor has to be non-blocking for the operations of a [`Source`], and stay the same one
 /// for as long as the value lives.
@@ -41,11 +41,11 @@ impl<S: AsFd + ?Sized> Pollable for S {}
 
 /// A descriptor together with its readiness on one loop.
 ///
-/// It starts out as ready: the first operation is simply tried, and only the first wait registers
-/// the descriptor with the poller, once, for both directions. Dropping the source ends the
-/// registration.
+/// It is assumed to be ready at first: the first operation is tried without waiting, and only the
+/// first wait registers the descriptor with the poller, once, for both directions. Dropping the
+/// source ends the registration.
 ///
-/// One task at a time can wait for each [`Direction`]; a second one takes the place of the first.
+/// One task at a time can wait for each [`Direction`]; a second one replaces the first.
 ///
 /// # Examples
 ///
@@ -73,7 +73,7 @@ impl<S: AsFd + ?Sized> Pollable for S {}
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Source<S: Pollable> {
-    // Before `io`: it has to go while the descriptor is open.
+    // Declared before `io`, because it has to be dropped while the descriptor is open.
     registration: Registration,
     io: S,
 }
@@ -96,8 +96,8 @@ impl<S: Pollable> Source<S> {
 
     /// The descriptor's owner.
     ///
-    /// Operations on it that may block belong into [`try_io`](Self::try_io) or
-    /// [`poll_io`](Self::poll_io), which keep the readiness right.
+    /// Make operations that may block by [`try_io`](Self::try_io) or [`poll_io`](Self::poll_io),
+    /// which keep the readiness right.
     ///
     /// # Examples
     ///
@@ -133,7 +133,7 @@ impl<S: Pollable> Source<S> {
         self.io
     }
 
-    /// Whether an operation would be tried now rather than waited for.
+    /// Whether an operation would be tried now instead of waiting.
     ///
     /// # Examples
     ///
@@ -151,10 +151,9 @@ impl<S: Pollable> Source<S> {
         self.registration.is_ready(direction)
     }
 
-    /// Declares that there is nothing to be had until the poller says otherwise: the next wait will
-    /// wait.
+    /// Clears the readiness: the next wait waits for the poller.
     ///
-    /// For what `Source` cannot see itself, such as a connect in progress.
+    /// Meant for operations that `Source` does not see, such as a connect in progress.
     ///
     /// # Examples
     ///
@@ -172,7 +171,7 @@ impl<S: Pollable> Source<S> {
         self.registration.clear(direction);
     }
 
-    /// Waits until an operation is worth trying.
+    /// Waits until an operation may succeed.
     ///
     /// # Errors
     ///
@@ -185,9 +184,9 @@ impl<S: Pollable> Source<S> {
         self.registration.poll_ready(cx, direction)
     }
 
-    /// Waits until an operation is worth trying.
+    /// Waits until an operation may succeed.
     ///
-    /// A task that is always ready gives way to others every few calls.
+    /// A task whose source is always ready yields to other tasks every few calls.
     ///
     /// # Errors
     ///
@@ -195,7 +194,7 @@ impl<S: Pollable> Source<S> {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost: readiness stays until an operation uses it up.
+    /// Dropping the future has no effect: readiness stays until an operation uses it up.
     ///
     /// # Examples
     ///
@@ -223,8 +222,8 @@ impl<S: Pollable> Source<S> {
     /// gone. It is called when the poller says that one of the two may be so, and returns `None` if
     /// neither is.
     ///
-    /// It uses up no readiness, and one task at a time can wait for this beside those that wait for
-    /// the two directions.
+    /// This uses up no readiness. One task at a time can wait for it, beside the tasks that wait
+    /// for the two directions.
     ///
     /// # Errors
     ///
@@ -259,12 +258,12 @@ impl<S: Pollable> Source<S> {
         }
     }
 
-    /// Tries `operation` if the source is ready, and takes note when it would have blocked.
+    /// Tries `operation` if the source is ready, and clears the readiness if it would have blocked.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the source is not ready, without a call; else
-    /// what `operation` returned.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the source is not ready, without a call;
+    /// otherwise the error of `operation`.
     ///
     /// # Examples
     ///
@@ -298,9 +297,10 @@ impl<S: Pollable> Source<S> {
     }
 
     /// As [`try_io`](Self::try_io), for a send or receive of up to `length` bytes: moving fewer of
-    /// them means that nothing is left (or no room), which saves the call that would only say so.
+    /// them means that nothing is left (or no room), which saves the call that would return
+    /// `WouldBlock`.
     ///
-    /// What a short read means depends on the descriptor:
+    /// The meaning of a short read depends on the descriptor:
     ///
     /// | descriptor | a short read |
     /// |---|---|
@@ -345,8 +345,8 @@ impl<S: Pollable> Source<S> {
         self.registration.count(direction, bytes);
     }
 
-    /// Takes note that an operation moved fewer bytes than it could have, and that this means that
-    /// nothing is left (or no room): the next operation waits for the poller.
+    /// Notes that an operation moved fewer bytes than it could have, so that nothing is left (or no
+    /// room): the next operation waits for the poller.
     ///
     /// # Examples
     ///
@@ -373,7 +373,7 @@ impl<S: Pollable> Source<S> {
     ///
     /// # Errors
     ///
-    /// Those of `operation` and of [`poll_ready`](Self::poll_ready).
+    /// The errors of `operation` and of [`poll_ready`](Self::poll_ready).
     #[inline]
     #[track_caller]
     pub fn poll_transfer(
@@ -419,7 +419,7 @@ impl<S: Pollable> Source<S> {
     ///
     /// # Errors
     ///
-    /// Those of `operation` and of [`poll_ready`](Self::poll_ready).
+    /// The errors of `operation` and of [`poll_ready`](Self::poll_ready).
     #[inline]
     #[track_caller]
     pub fn poll_io<R>(
@@ -437,9 +437,9 @@ impl<S: Pollable> Source<S> {
         }
     }
 
-    /// Puts `number` into `list` whenever the source becomes readable from now on, and wakes nobody
-    /// else for that. What is there already goes unnoticed, so this comes after a read that would
-    /// have blocked.
+    /// From now on puts `number` into `list` whenever the source becomes readable, and wakes no
+    /// reader for that. Bytes that are there already are not noticed, so call this after a read
+    /// that would have blocked.
     ///
     /// # Errors
     ///
@@ -447,7 +447,7 @@ impl<S: Pollable> Source<S> {
     ///
     /// # Panics
     ///
-    /// If the list is of another loop, and for a source that has joined one or is
+    /// If the list belongs to another loop, and for a source that has joined a list or is
     /// [shared](Self::share).
     ///
     /// # Examples
@@ -478,8 +478,8 @@ impl<S: Pollable> Source<S> {
         self.registration.is_listed()
     }
 
-    /// Wakes all waiters, as if both directions had become ready: for an owner that is about to
-    /// drop the source while others wait for it.
+    /// Wakes all waiters, as if both directions had become ready. Meant for an owner that drops the
+    /// source while other tasks wait for it.
     pub fn wake_waiters(&self) {
         for direction in [Direction::Read, Direction::Write] {
             self.registration.wake_waiter(direction);

@@ -11,7 +11,7 @@ impl WakeList {
         self.0.extend(waker);
     }
 
-    /// Wakes them all. A foreign waker that panics is reported, and keeps nobody from waking.
+    /// Wakes them all. If a foreign waker panics, that is reported, and the others are woken.
     pub(super) fn wake_all(&mut self) {
         self.0.drain(..).for_each(LoopWaker::wake);
     }
