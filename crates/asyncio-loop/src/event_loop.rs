@@ -58,11 +58,11 @@ use crate::spawn::TaskOptions;
 use crate::timers::Timers;
 use crate::watchdog::{self, Watched};
 
-/// Turns without rest after which a virtual clock moves all the same, so that tasks which only
-/// yield do not keep it from ever moving.
+/// The number of turns without rest after which a virtual clock moves anyway, so that tasks which
+/// only yield do not stop it for ever.
 const RESTLESS_TURNS: u64 = 10_000;
 
-/// A task factory: it sees the options of each new task, and may change them.
+/// A task factory: it gets the options of each new task, and may change them.
 ///
 /// # Examples
 ///
@@ -101,8 +101,8 @@ pub type ExceptionHandler = Rc<dyn Fn(&LoopRef, &ErrorContext)>;
 
 /// An event loop: callbacks, timers, readiness and tasks of one thread.
 ///
-/// It derefs to [`LoopRef`], which has the methods. Dropping it closes it. In debug mode that is
-/// reported: a call of [`close`](LoopRef::close) says where the loop ends, and fails inside a run.
+/// It dereferences to [`LoopRef`], which has the methods. Dropping it closes the loop. In debug
+/// mode that is reported: call [`close`](LoopRef::close), which returns an error inside a run.
 ///
 /// # Examples
 ///
@@ -117,7 +117,7 @@ pub type ExceptionHandler = Rc<dyn Fn(&LoopRef, &ErrorContext)>;
 pub struct EventLoop(LoopRef);
 
 impl EventLoop {
-    /// Another handle to this loop, to keep in callbacks.
+    /// Returns another handle to this loop, for example for callbacks.
     ///
     /// # Examples
     ///
@@ -151,7 +151,7 @@ impl Drop for EventLoop {
             let message = "an event loop was dropped without being closed";
             self.0.report_unclosed(message, Some(self.0.0.made_at), |context| context);
         }
-        // Refused only inside a run of this very loop, which closes it at its end then.
+        // Refused only inside a run of this very loop, which is closed at the end of that run.
         if self.0.close().is_err() {
             self.0.0.orphan.set(true);
         }
@@ -160,7 +160,7 @@ impl Drop for EventLoop {
 
 /// A handle to an [`EventLoop`] on its own thread: cheap to clone, neither `Send` nor `Sync`.
 ///
-/// It does not keep the loop open. On a closed loop each method fails or does nothing, as its own
+/// It does not keep the loop open. On a closed loop each method fails or does nothing, as its
 /// documentation says.
 ///
 /// # Examples
@@ -179,7 +179,7 @@ impl Drop for EventLoop {
 pub struct LoopRef(Rc<Inner>);
 
 pub(crate) struct Inner {
-    /// The director, of a loop under test. Before `scheduler`, so that it is dropped first.
+    /// The director of a loop under test. Declared before `scheduler`, so that it is dropped first.
     guided: RefCell<Option<Guided>>,
     scheduler: LocalScheduler,
     clock: Clock,
@@ -193,7 +193,7 @@ pub(crate) struct Inner {
     pace: Pace,
     step_budget: StepBudget,
     marks: Marks,
-    /// The call that made it.
+    /// The place of the call that made the loop.
     made_at: &'static Location<'static>,
     /// The `EventLoop` was dropped inside a run.
     orphan: Cell<bool>,
@@ -207,7 +207,7 @@ pub(crate) struct Inner {
     factory: RefCell<Option<TaskFactory>>,
     /// Whether `factory` is set.
     has_factory: Cell<bool>,
-    /// Whether outputs of some types are looked at for errors.
+    /// Whether outputs of some types are checked for errors.
     looks_for_errors: Cell<bool>,
     /// Values that other crates keep for each loop, by type.
     locals: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
@@ -215,14 +215,15 @@ pub(crate) struct Inner {
     measure: Measure,
     hooks: Hooks,
     watched: RefCell<Option<Watched>>,
-    /// Whether it was reported that nothing can wake the loop, since it ran last.
+    /// Whether it was reported since the last step that nothing can wake the loop.
     deadlock_told: Cell<bool>,
 }
 
 /// The turn.
 impl Inner {
-    /// One turn: poll for events, then run all that is ready now. Callbacks and tasks that are
-    /// scheduled meanwhile wait for the next turn. Returns whether the next turn has to poll.
+    /// Makes one turn: polls for events, then runs everything that is ready now. Callbacks and
+    /// tasks that are scheduled meanwhile wait for the next turn. Returns whether the next turn has
+    /// to poll.
     ///
     /// While there is work, polls are skipped until a bounded time has gone by (see [`Pace`]).
     #[inline]
@@ -252,8 +253,8 @@ impl Inner {
         Ok(poll)
     }
 
-    /// Makes turns until `done`, as long as no flag is set and the clock need not be read. Tasks
-    /// that wake each other spend most turns here.
+    /// Makes turns until `done`, as long as no flag is set and the clock need not be read. Most
+    /// turns of tasks that wake each other are made here.
     #[inline]
     fn short_turns(&self, done: &impl Fn() -> bool) {
         while !done() && !self.marks.any() {
@@ -324,8 +325,8 @@ impl Inner {
     /// turn if this one is not over.
     ///
     /// A poll is skipped until the tasks found ready by the previous poll have run. They keep the
-    /// loop busy, and tasks that became ready since queue up behind them anyway; one poll costs a
-    /// third of handling a small message.
+    /// loop busy, and tasks that became ready meanwhile have to queue behind them anyway; one poll
+    /// costs a third of handling a small message.
     fn poll_driver(&self, wait: Wait, ran: usize, left: usize) -> io::Result<()> {
         if wait == Wait::Now && self.has_to_serve(ran) {
             return Ok(());
@@ -343,7 +344,7 @@ impl Inner {
         (self.scheduler.turns(), ran) < self.served.get() && self.scheduler.ready() > 0
     }
 
-    /// How long the poll may wait.
+    /// The maximum time that the poll may wait.
     fn wait(&self) -> Wait {
         if !self.is_idle() {
             return Wait::Now;
@@ -355,13 +356,13 @@ impl Inner {
         deadline.map_or(Wait::Forever, |deadline| Wait::Until(self.wake_for(deadline)))
     }
 
-    /// When to wake for a deadline, by the system's clock.
+    /// The time to wake for a deadline, on the system's clock.
     fn wake_for(&self, deadline: u64) -> u64 {
         let wake = deadline.max(self.timer_wake.get().saturating_add(self.timer_gap));
         self.clock.system(wake).unwrap_or(u64::MAX)
     }
 
-    /// When to wake for these deadlines, after a wake for a timer at `wake`.
+    /// The time to wake for these deadlines, after a wake for a timer at `wake`.
     #[cfg(test)]
     pub(crate) fn wakes_after(&self, wake: u64, deadlines: &[u64]) -> Vec<u64> {
         self.timer_wake.set(wake);
@@ -382,7 +383,7 @@ impl Inner {
         }
     }
 
-    /// Whether there is nothing to do before the next event.
+    /// Whether nothing can run before the next event.
     fn is_idle(&self) -> bool {
         self.scheduler.ready() == 0 && !self.marks.has(STOPPING | HOOKS)
     }
@@ -445,12 +446,13 @@ impl Inner {
         self.marks.set(HOOKS, false);
         let mut hooks = self.turn_end.take();
         for hook in hooks.drain(..) {
-            // Moved in, since its destructor is the user's as well.
+            // The hook is moved into the closure, since its destructor is code of the user too.
             caught("the end of a turn", move || hook());
         }
         let mut asked_meanwhile = self.turn_end.borrow_mut();
         if asked_meanwhile.is_empty() {
-            // Kept for its memory: a server asks for the end of most turns.
+            // The vector is kept for its memory, because a server requests a call at the end of
+            // most turns.
             *asked_meanwhile = hooks;
         }
     }
@@ -458,8 +460,8 @@ impl Inner {
 
 /// For the crates above.
 impl LoopRef {
-    /// The value that another crate keeps for this loop: one for each type, made at the first call,
-    /// and dropped when the loop is closed.
+    /// The value that another crate keeps for this loop. There is one for each type. It is made at
+    /// the first call, and dropped when the loop is closed.
     ///
     /// # Examples
     ///
@@ -480,7 +482,7 @@ impl LoopRef {
         let known = || self.0.locals.borrow().get(&TypeId::of::<T>()).cloned();
         let value = known().unwrap_or_else(|| {
             let value: Rc<dyn Any> = Rc::new(T::default());
-            // Making it may have made it already.
+            // `default` may have made the value already by calling this.
             known().unwrap_or_else(|| {
                 if !self.is_closed() {
                     self.0.locals.borrow_mut().insert(TypeId::of::<T>(), Rc::clone(&value));

@@ -1,7 +1,7 @@
 //! Turns of a loop beside another one on the same thread: for a director of several loops.
 //!
-//! One of them is run as usual. Between two of its turns, when nothing of it runs, its director has
-//! the others make theirs.
+//! One of the loops is run as usual. Between two of its turns its director makes the turns of the
+//! others.
 
 use std::panic::Location;
 
@@ -11,11 +11,11 @@ use super::running::run_aside;
 use crate::clock::LoopTime;
 
 impl LoopRef {
-    /// Makes one turn of a loop that has a director, whatever loop runs.
+    /// Makes one turn of a loop that has a director, whichever loop runs.
     ///
     /// # Panics
     ///
-    /// In the step of a task, and without a director.
+    /// If called in the step of a task, and without a director.
     #[doc(hidden)]
     #[track_caller]
     pub fn turn_aside(&self) {
@@ -28,22 +28,22 @@ impl LoopRef {
         self.0.marks.set(STOPPING, false);
     }
 
-    /// Runs `f` as code of this loop, whatever loop runs.
+    /// Runs `f` as code of this loop, whichever loop runs.
     ///
     /// # Panics
     ///
-    /// In the step of a task.
+    /// If called in the step of a task.
     #[doc(hidden)]
     #[track_caller]
     pub fn aside<R>(&self, f: impl FnOnce() -> R) -> R {
         run_aside(self, Location::caller(), f)
     }
 
-    /// Closes the loop, whatever loop runs.
+    /// Closes the loop, whichever loop runs.
     ///
     /// # Panics
     ///
-    /// In the step of a task.
+    /// If called in the step of a task.
     #[doc(hidden)]
     #[track_caller]
     pub fn close_aside(&self) {

@@ -1,4 +1,4 @@
-//! What decides the order of a loop under test.
+//! The director, which decides the order of a loop under test.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::clock::LoopTime;
 use crate::executor::Job;
 use crate::kernel::{Candidates, TaskRef};
 
-/// What the loop does next.
+/// The next action of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Runs the candidate with this index.
@@ -21,25 +21,25 @@ pub enum Step {
     Stop,
 }
 
-/// How a loop goes on that has nothing to run.
+/// How a loop that has nothing to run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
     /// Its clock moves.
     MoveTo(LoopTime),
-    /// It looks again: something else may have given it work.
+    /// It checks again, because other code may have given it work.
     Again,
     /// There is no deadline to wait for.
     Stall,
 }
 
-/// Decides what a loop may decide: the order of what is ready, of equal deadlines and of wakes from
-/// other threads, and when jobs run.
+/// Decides the order of ready tasks and callbacks, of equal deadlines and of wakes from other
+/// threads, and when jobs run.
 ///
 /// The loop calls it on its own thread, with virtual time. A loop without a director runs
 /// everything in first-in-first-out order, and pays nothing.
 pub trait Director {
-    /// Comes before each turn, when nothing of the loop runs: other loops may have theirs. False
-    /// stops the run.
+    /// Called before each turn, when no code of the loop runs, so that other loops can make their
+    /// turns. False stops the run.
     fn between_turns(&self) -> bool {
         true
     }
@@ -47,31 +47,33 @@ pub trait Director {
     /// Chooses what runs next. It must not use the loop.
     fn next(&self, ready: &Candidates, now: LoopTime) -> Step;
 
-    /// Looks at a task (`None`: a callback) that is about to run.
+    /// Called with the task (`None` for a callback) that is about to run.
     fn before(&self, task: Option<&TaskRef>);
 
-    /// Chooses one of `count` things that the loop may take in any order; 0 is the first.
+    /// Chooses one of `count` items that the loop may take in any order; 0 is the first.
     fn pick(&self, count: usize) -> usize;
 
-    /// Whether the loop takes what other threads have scheduled, while it has other things to run.
+    /// Whether the loop takes callbacks and tasks that other threads have scheduled, while it has
+    /// others to run.
     fn takes_remote(&self) -> bool;
 
-    /// Says how the loop goes on when nothing is ready (`idle`), or when something has been for
+    /// Says how the loop goes on when nothing is ready (`idle`), or when the loop has been busy for
     /// very long. `deadline` is the next one.
     fn rest(&self, deadline: Option<LoopTime>, idle: bool) -> Rest {
         let _ = idle;
         deadline.map_or(Rest::Stall, Rest::MoveTo)
     }
 
-    /// Hears that the clock has moved to the next deadline: because nothing was ready (`idle`), or
-    /// because something has been for very long.
+    /// Called when the clock has moved to the next deadline, because nothing was ready (`idle`), or
+    /// because the loop has been busy for very long.
     fn moved(&self, to: LoopTime, idle: bool);
 
-    /// Hears that nothing is ready and no deadline is to come. `reachable` says whether something
-    /// else could still wake the loop. Returns how long to wait for that; `None` stops the run.
+    /// Called when nothing is ready and there is no deadline. `reachable` says whether another
+    /// thread or a descriptor could still wake the loop. Returns how long to wait for that; `None`
+    /// stops the run.
     fn stalled(&self, event_loop: &LoopRef, reachable: bool) -> Option<Duration>;
 
-    /// Sees to it that a job is run that was meant for an executor.
+    /// Takes a job that was meant for an executor, and makes sure that it is run.
     fn execute(&self, event_loop: &LoopRef, job: Job);
 
     /// A random number.
@@ -79,12 +81,12 @@ pub trait Director {
 }
 
 impl LoopRef {
-    /// Has `director` decide the order from now on; `None` is first-in-first-out again. Outside of
-    /// a run, and only with virtual time.
+    /// Makes `director` decide the order from now on; `None` restores first-in-first-out order.
+    /// Call it outside a run. It needs virtual time.
     ///
     /// # Panics
     ///
-    /// In a run, and if the loop's time is not virtual.
+    /// If called in a run, and if the loop's time is not virtual.
     #[doc(hidden)]
     pub fn set_director(&self, director: Option<Rc<dyn Director>>) {
         assert!(!self.is_running(), "a running loop keeps its director");
@@ -115,7 +117,7 @@ impl LoopRef {
 
 /// For helpers of tests.
 impl LoopRef {
-    /// How many callbacks and tasks are ready, besides the one that runs.
+    /// The number of callbacks and tasks that are ready, without the running one.
     #[doc(hidden)]
     #[must_use]
     pub fn ready_count(&self) -> usize {

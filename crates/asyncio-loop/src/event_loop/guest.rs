@@ -17,14 +17,14 @@ use crate::error::RunError;
 use crate::kernel::{TaskRef, What, cause};
 use crate::watchdog;
 
-/// How long a burst may take.
+/// The default time limit of a burst.
 const BUDGET: Duration = Duration::from_micros(50);
-/// How often in a row another look at the poller is worth its cost after one that found something.
+/// The number of further polls in a row that are worth their cost after one that found events.
 const LOOKS: i8 = 4;
-/// How many looks are left out after those that found nothing.
+/// The number of further polls that are skipped after polls without events.
 const LOOKS_LEFT_OUT: i8 = 16;
 
-/// What a burst of turns came to.
+/// The result of a burst of turns.
 ///
 /// # Examples
 ///
@@ -43,21 +43,20 @@ const LOOKS_LEFT_OUT: i8 = 16;
 pub enum Burst {
     /// The run is over: the loop was stopped, or the task of [`Guest::until`] is done.
     Over,
-    /// There is more to run: the next burst is due when the host has had a turn of its own.
+    /// There is more to run: the next burst is due after a turn of the host.
     Busy,
     /// There is nothing to run. The next burst is due when the poller's descriptor is readable,
     /// when the waker was woken, or when the time that [`Guest::timeout`] said is over.
     Idle,
 }
 
-/// A run of a loop whose turns another loop makes, the *host*, on the same thread.
+/// A run of a loop whose turns are made by another loop, the *host*, on the same thread.
 ///
 /// A host watches the [poller](Self::poller) for readability, beside its own descriptors, and
 /// calls [`burst`](Self::burst): once at the beginning, and then as each [`Burst`] says. Between
 /// two bursts this loop is not the running one of the thread.
 ///
-/// Dropping the guest leaves the loop as a run does that ends: what is not done waits for another
-/// run, or for `close`.
+/// Dropping the guest ends the run: unfinished tasks wait for another run, or for `close`.
 ///
 /// # Examples
 ///
@@ -112,9 +111,9 @@ pub struct Guest {
     site: &'static Location<'static>,
     task: Option<TaskRef>,
     budget: u64,
-    /// How many are still to run of the turn that a burst has interrupted.
+    /// The number of steps still to run of the turn that a burst has interrupted.
     left: Cell<usize>,
-    /// How many of it have run.
+    /// The number of steps of that turn that have run.
     ran: Cell<usize>,
     /// The poller may have events that were not taken.
     unread: Cell<bool>,
@@ -122,15 +121,14 @@ pub struct Guest {
     overtake: Cell<bool>,
     /// How many of those are still to run.
     at_front: Cell<usize>,
-    /// Whether another look at the poller before a rest pays: looks to take, or (below 0) to leave
-    /// out.
+    /// Whether another poll before a rest pays: the number of polls to make, or (below 0) to skip.
     looks: Cell<i8>,
     /// The waker of the last rest.
     host: RefCell<Option<Rc<Waker>>>,
 }
 
 impl LoopRef {
-    /// Begins a run whose turns the caller makes.
+    /// Begins a run whose turns the caller makes, as a host.
     ///
     /// A loop is the guest of one host at a time.
     ///
@@ -164,7 +162,7 @@ impl Guest {
         }
     }
 
-    /// Has the run be over when `task` is done, too.
+    /// Makes the run end when `task` is done too.
     ///
     /// # Examples
     ///
@@ -184,9 +182,8 @@ impl Guest {
         self
     }
 
-    /// Sets how long a burst may take: after that it ends as [`Burst::Busy`], in the middle of a
-    /// turn too. Only a callback or a poll that takes longer by itself makes it longer. Default:
-    /// 50 µs.
+    /// Sets the time limit of a burst: then it ends as [`Burst::Busy`], even in the middle of a
+    /// turn. A single callback or poll that takes longer makes the burst longer. Default: 50 µs.
     ///
     /// # Examples
     ///
@@ -212,20 +209,20 @@ impl Guest {
     /// A duplicate of the descriptor of the loop's poller. It is readable when a descriptor of the
     /// loop is ready, when another thread calls, and on Linux when a timer is due.
     ///
-    /// A host that watches it edge-triggered (as epoll can) takes notice of an edge before it calls
+    /// A host that watches it edge-triggered (as epoll can) consumes an edge before it calls
     /// [`burst`](Self::burst), not after.
     ///
     /// # Errors
     ///
-    /// Of the operating system, when it has no descriptors left; and if the loop is closed.
+    /// The operating system's error if it has no descriptors left; an error if the loop is closed.
     pub fn poller(&self) -> io::Result<OwnedFd> {
         self.event_loop.driver().duplicate_poller()
     }
 
     /// The time until the next timer is due; `None` without timers. Zero when it is due already.
     ///
-    /// On Linux a host need not ask: the poller's descriptor becomes readable then, to the
-    /// microsecond. Elsewhere it has to come back after this time.
+    /// On Linux a host need not call this: the poller's descriptor becomes readable then, to the
+    /// microsecond. On other systems the host has to call [`burst`](Self::burst) after this time.
     ///
     /// # Examples
     ///
@@ -249,25 +246,25 @@ impl Guest {
 
     /// Makes turns of the loop for a bounded time.
     ///
-    /// `readable` says whether the poller's descriptor was. A host that does not know says true,
-    /// which costs a system call.
+    /// `readable` says whether the poller's descriptor was readable. A host that does not know
+    /// passes true, which costs a system call.
     ///
-    /// `waker` is woken once after [`Burst::Idle`] if code of the host gives the loop something to
-    /// do: on this thread, outside of bursts, inside of the call that does it. So it must not use
-    /// the loop itself; it notes that a burst is due. It is not needed for other threads and for
-    /// what happens to descriptors, which make the poller readable.
+    /// `waker` is woken once after [`Burst::Idle`] if code of the host schedules something on the
+    /// loop. It is woken on this thread, outside bursts, inside the call that schedules. So it must
+    /// not use the loop; it only notes that a burst is due. Other threads and descriptors make the
+    /// poller readable instead.
     ///
-    /// Tasks that the host wakes between two bursts run first in the next one, so that they do not
-    /// wait for the end of a long turn. Callbacks keep their order.
+    /// Tasks that the host wakes between two bursts run first in the next one, so that they need
+    /// not wait for the end of a long turn. Callbacks keep their order.
     ///
-    /// With virtual time, each burst makes one turn, and one that finds nothing to run moves the
-    /// clock to the next deadline. What the host has yet to do does not stop the clock, as sockets
-    /// and threads do not.
+    /// With virtual time, each burst makes one turn. A burst that finds nothing to run moves the
+    /// clock to the next deadline. Pending work of the host does not stop the clock, as sockets and
+    /// threads do not.
     ///
     /// # Errors
     ///
-    /// [`RunError::AlreadyRunning`] inside of a burst, or of a run of any loop on this thread;
-    /// [`RunError::Closed`].
+    /// [`RunError::AlreadyRunning`] inside a burst, or inside a run of any loop on this thread;
+    /// [`RunError::Closed`] if the loop is closed.
     ///
     /// # Panics
     ///
@@ -300,7 +297,7 @@ impl Guest {
         burst
     }
 
-    /// A director sees one turn for each burst, in which it may wait, too.
+    /// Makes one turn, in which a director may also wait.
     #[cold]
     fn guided_turn(&self) -> Burst {
         let inner = &*self.event_loop.0;
@@ -346,7 +343,8 @@ impl Guest {
         }
     }
 
-    /// Begins a burst: takes what the host, other threads, timers and descriptors have brought.
+    /// Begins a burst: takes everything that the host, other threads, timers and descriptors have
+    /// scheduled.
     fn come_back(&self, readable: bool) {
         let inner = &*self.event_loop.0;
         inner.marks.set(RESTING, false);
@@ -354,7 +352,7 @@ impl Guest {
         self.overtake.set(at_front == 0);
         self.at_front.set(at_front);
         if self.left.get() > 0 {
-            // Another run may have brought the turn to its end.
+            // Another run may have finished the turn.
             self.left.set((self.left.get() + at_front).min(inner.scheduler.ready()));
         }
         if inner.marks.has(GUIDED) {
@@ -380,8 +378,7 @@ impl Guest {
         inner.pace.polled_until(now, now.saturating_add(self.budget));
     }
 
-    /// Runs what is left of the turn, or a part of it. Returns whether the time of the burst is
-    /// over.
+    /// Runs the rest of the turn, or a part of it. Returns whether the time of the burst is over.
     fn run_turn(&self) -> bool {
         let inner = &*self.event_loop.0;
         let timed = inner.marks.has(DEBUG | MEASURED | RECORDED);
@@ -405,7 +402,8 @@ impl Guest {
         inner.marks.has(VIRTUAL)
     }
 
-    /// Ends a burst that has nothing to run. Returns `None` if there is something after all.
+    /// Ends a burst that has nothing to run. Returns `None` if something has become ready
+    /// meanwhile.
     fn rest(&self, waker: &Waker, readable: bool) -> Option<Burst> {
         let inner = &*self.event_loop.0;
         if self.unread.get() {
@@ -448,8 +446,8 @@ impl Guest {
         self.unread.set(inner.driver.was_batch_full());
     }
 
-    /// Looks at the poller once more before the host does, as long as that finds something: it
-    /// saves the host a wait, and the way here.
+    /// Polls once more before the host waits, as long as that finds events, which saves a wait of
+    /// the host and another burst.
     fn look_again(&self) -> bool {
         let looks = self.looks.get();
         if looks < 0 {

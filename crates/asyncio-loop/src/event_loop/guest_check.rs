@@ -1,7 +1,7 @@
 //! Under `--cfg guest` every loop is a guest, so that the tests of all crates run as guests too.
 //!
-//! The host is the smallest that can be, and hard to please: it watches the guest edge-triggered,
-//! calls it only when a burst said so, and says that the poller was readable only when it was.
+//! The host is minimal and strict: it watches the guest edge-triggered, calls it only when a burst
+//! said so, and passes `readable` only when the poller was readable.
 
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -42,7 +42,7 @@ impl Host for EpollHost {
     }
 }
 
-/// What a host waits for.
+/// The descriptors that a host waits for.
 struct Watch {
     epoll: OwnedFd,
     woken: Arc<Woken>,
@@ -70,7 +70,7 @@ impl Watch {
         Ok(Self { epoll, woken, waker, _poller: poller })
     }
 
-    /// Whether the guest's poller is readable, after waiting for it if told to.
+    /// Whether the guest's poller is readable, after waiting for it if `timeout` allows.
     fn wait(&self, wait: bool) -> Result<bool> {
         let zero = Timespec::default();
         let timeout = (!wait).then_some(&zero);

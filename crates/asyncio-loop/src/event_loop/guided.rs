@@ -14,8 +14,8 @@ use crate::kernel::{Candidate, Candidates, LocalScheduler, LoopWaker};
 /// Turns between two polls for descriptors, while there is work.
 const POLL_TURNS: u64 = 16;
 
-/// The director of a loop, and what it may choose from. Between runs the candidates are in the
-/// ready queue.
+/// The director of a loop, and the candidates that it may choose from. Between runs the candidates
+/// are in the ready queue.
 #[derive(Debug)]
 pub(super) struct Guided {
     director: Rc<dyn Director>,
@@ -33,7 +33,7 @@ impl Guided {
         Self { director, candidates: Candidates::new(scheduler) }
     }
 
-    /// How many candidates there are, without what is in the ready queue.
+    /// The number of candidates, without the entries of the ready queue.
     pub(super) fn ready(&self) -> usize {
         self.candidates.total()
     }
@@ -160,8 +160,8 @@ impl Inner {
         }
     }
 
-    /// Nothing is ready and no deadline is to come: waits for other threads and descriptors as long
-    /// as the director says.
+    /// Called when nothing is ready and there is no deadline: waits for other threads and
+    /// descriptors as long as the director says.
     fn stall(&self, director: &dyn Director) -> io::Result<()> {
         let Ok(event_loop) = try_running_loop() else { return Ok(()) };
         let reachable = self.scheduler.is_held_elsewhere() || self.driver.is_watching();

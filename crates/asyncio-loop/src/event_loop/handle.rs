@@ -10,7 +10,7 @@ use crate::timers::TimerKey;
 
 /// A callback that was handed to [`LoopRef::call_soon`](crate::LoopRef::call_soon).
 ///
-/// Dropping the handle changes nothing: the callback runs.
+/// Dropping the handle has no effect: the callback runs.
 ///
 /// # Examples
 ///
@@ -35,10 +35,10 @@ impl Handle {
         Self { callback }
     }
 
-    /// Keeps the callback from running, and drops it and what it captured at once.
+    /// Prevents the callback from running, and drops it with its captured values at once.
     ///
-    /// May be called at any time and any number of times; once the callback runs or has run, this
-    /// only sets what [`is_cancelled`](Self::is_cancelled) says.
+    /// This can be called at any time and any number of times. Once the callback runs or has run,
+    /// the call only makes [`is_cancelled`](Self::is_cancelled) return true.
     ///
     /// # Examples
     ///
@@ -80,7 +80,7 @@ impl Handle {
 /// A callback that was handed to [`LoopRef::call_later`](crate::LoopRef::call_later) or
 /// [`LoopRef::call_at`](crate::LoopRef::call_at).
 ///
-/// Dropping the handle changes nothing: the callback runs.
+/// Dropping the handle has no effect: the callback runs.
 ///
 /// # Examples
 ///
@@ -113,10 +113,10 @@ impl TimerHandle {
         Self { callback, when, key, event_loop }
     }
 
-    /// Keeps the callback from running, drops it and what it captured, and takes the timer out of
-    /// the loop, all at once.
+    /// Prevents the callback from running, drops it with its captured values, and removes the timer
+    /// from the loop, at once.
     ///
-    /// May be called at any time and any number of times, as for [`Handle::cancel`].
+    /// This can be called at any time and any number of times, as [`Handle::cancel`].
     ///
     /// # Examples
     ///
@@ -157,7 +157,7 @@ impl TimerHandle {
         self.callback.is_cancelled()
     }
 
-    /// When the callback falls due, on the loop's clock.
+    /// The time at which the callback falls due, on the loop's clock.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Functions that are called as tasks begin, go on and end.
+//! Task hooks: functions that are called when tasks are made, are polled, and end.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,27 +10,27 @@ use crate::kernel::{Moment, RunnableRef, TaskRef, caught};
 /// Functions that a loop calls when something happens to one of its tasks: see
 /// [`LoopRef::add_task_hooks`]. Each does nothing unless it is written.
 ///
-/// They run on the loop's thread, between the steps of the code that they tell about, so they
-/// should be short. A panic in one is reported, and nothing else happens.
+/// They run on the loop's thread, between the steps of tasks, so they should be short. A panic in a
+/// hook is reported, and the loop goes on.
 pub trait TaskHooks {
     /// The task was made. It has not run yet.
     fn created(&self, task: &TaskRef) {
         let _ = task;
     }
 
-    /// A poll of the task begins. The hook runs inside of the task: that is the current one.
+    /// A poll of the task begins. The hook runs with the task as the current one.
     fn poll_begins(&self, task: &TaskRef) {
         let _ = task;
     }
 
-    /// The poll has ended, also if it was the last one. There is one call for each `poll_begins`,
+    /// The poll has ended, even if it was the last one. There is one call for each `poll_begins`,
     /// unless the hooks were added or removed during the poll.
     fn poll_ends(&self, task: &TaskRef) {
         let _ = task;
     }
 
-    /// The task has returned, was cancelled, or has panicked: its state says which. Those who await
-    /// it have not gone on yet.
+    /// The task has returned, was cancelled, or has panicked: its state says which. Its awaiters
+    /// have not gone on yet.
     fn ended(&self, task: &TaskRef) {
         let _ = task;
     }
@@ -63,16 +63,16 @@ impl fmt::Debug for Hooks {
 }
 
 impl LoopRef {
-    /// Has functions called when tasks of this loop are made, polled and end, also those of groups,
-    /// and those that exist already. Hooks that were added first are called first. Tasks of the
-    /// machinery are not told about. A closed loop ignores this.
+    /// Calls functions when tasks of this loop are made, are polled, and end, including tasks of
+    /// groups, and tasks that exist already. Hooks that were added first are called first. Hidden
+    /// tasks are not reported. A closed loop ignores this.
     ///
-    /// A loop without hooks does not look for them: each task has a mark, among others that are
-    /// tested anyway.
+    /// A loop without hooks pays nothing: each task has a flag for hooks, which is tested together
+    /// with other flags.
     ///
     /// # From asyncio
     ///
-    /// asyncio has a task factory for the first of these moments, and nothing for the others.
+    /// asyncio has a task factory for the making of tasks, and nothing for the other events.
     ///
     /// # Examples
     ///
@@ -101,7 +101,7 @@ impl LoopRef {
     /// ```
     pub fn add_task_hooks(&self, hooks: Rc<dyn TaskHooks>) {
         if self.is_closed() {
-            // They would be kept for nothing, and may keep this very loop.
+            // A closed loop must not keep them, because they may own a reference to the loop.
             return;
         }
         let mut all = self.0.hooks.all().to_vec();
@@ -111,7 +111,7 @@ impl LoopRef {
     }
 
     /// Removes hooks that [`add_task_hooks`](Self::add_task_hooks) has added. Returns whether they
-    /// were there.
+    /// had been added.
     ///
     /// # Examples
     ///
@@ -140,7 +140,7 @@ impl LoopRef {
     }
 }
 
-/// What the kernel calls.
+/// The function that the kernel calls.
 pub(super) fn traced(task: &RunnableRef, moment: Moment) {
     let Ok(task) = TaskRef::from_runnable(task.clone()) else { return };
     let Some(event_loop) = task.event_loop() else { return };

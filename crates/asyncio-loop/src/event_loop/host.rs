@@ -1,4 +1,4 @@
-//! The loop that runs this one.
+//! Hosts: loops that run this one.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -10,8 +10,8 @@ use super::{Guest, LoopRef};
 use crate::error::LoopRunning;
 use crate::kernel::{TaskRef, caught};
 
-/// Another loop, which runs this one on its thread: the turns of each run, and the surroundings in
-/// which code of this loop runs.
+/// Another loop, which makes the turns of each run of this one on its thread, and sets up the
+/// environment in which code of this loop runs.
 ///
 /// [`set_host`](LoopRef::set_host) gives a loop its host. For a loop inside another one that is
 /// running already, see [`Guest`].
@@ -41,41 +41,41 @@ use crate::kernel::{TaskRef, caught};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Host {
-    /// Is called once, when a loop gets this host. Default: nothing.
+    /// Called once, when a loop gets this host. Default: does nothing.
     fn attach(&self, event_loop: &LoopRef) {
         let _ = event_loop;
     }
 
     /// Makes the turns of a run: calls [`Guest::burst`] until the run is over. A run whose host
-    /// returns earlier counts as stopped. A host that panics is let go: later runs make their turns
-    /// without it, so that the loop can be cleaned up.
+    /// returns earlier counts as stopped. A host that panics is not used any more: later runs make
+    /// their turns without it, so that the loop can be cleaned up.
     fn drive(&self, guest: Guest);
 
-    /// Whether code of the host itself may wake tasks that nothing of the loop can wake. If not,
-    /// debug mode reports tasks that wait for ever, as for a loop without a host. Default: yes.
+    /// Whether code of the host itself may wake tasks that nothing in the loop can wake. If false,
+    /// debug mode reports tasks that wait for ever, as for a loop without a host. Default: true.
     fn may_wake(&self) -> bool {
         true
     }
 
-    /// Calls `code`, once, in the surroundings that code of the loop expects. It is called around
+    /// Calls `code`, once, in the environment that code of the loop expects. It is called around
     /// each run, and when the loop is closed. Default: calls `code`.
     fn enter(&self, code: &mut dyn FnMut()) {
         code();
     }
 }
 
-/// The host of a loop, if it has one, and whether that runs.
+/// The host of a loop, if it has one, and its state.
 #[derive(Default)]
 pub(super) struct Hosting {
     host: RefCell<Option<Rc<dyn Host>>>,
-    /// The host makes the turns of the run that goes on.
+    /// The host makes the turns of the current run.
     drives: Cell<bool>,
     /// A burst runs.
     in_burst: Cell<bool>,
 }
 
 impl LoopRef {
-    /// Has `host` make the turns of this loop's runs from now on. It is dropped when the loop has
+    /// Makes `host` make the turns of this loop's runs from now on. It is dropped when the loop has
     /// been closed. A closed loop ignores this.
     ///
     /// # Errors
@@ -102,22 +102,22 @@ impl LoopRef {
         self.0.hosting.host.borrow().clone()
     }
 
-    /// Drops the host: the loop is closed.
+    /// Drops the host, because the loop is closed.
     pub(super) fn leave_host(&self) {
         let host = self.0.hosting.host.take();
         caught("the end of a loop's host", move || drop(host));
     }
 
-    /// Calls `f` in the surroundings of the host, if there is one.
+    /// Calls `f` in the environment of the host, if there is one.
     pub(super) fn with_host<R>(&self, f: impl FnOnce() -> R) -> R {
         let Some(host) = self.host() else { return f() };
         let (mut f, mut result) = (Some(f), None);
         host.enter(&mut || result = f.take().map(|f| f()).or(result.take()));
-        // A host that does not call it must not keep the loop from being closed.
+        // The loop has to be closed even if the host does not call `code`.
         result.or_else(|| f.take().map(|f| f())).expect("called by the host, or here")
     }
 
-    /// Has the host make the turns of a run.
+    /// Makes the host make the turns of a run.
     pub(super) fn drive_by(
         &self,
         host: &dyn Host,
@@ -134,14 +134,13 @@ impl LoopRef {
         self.0.hosting.drives.get() && !self.0.hosting.in_burst.get()
     }
 
-    /// Calls `turns`, a burst inside of which there is no other.
+    /// Calls `turns`, a burst that must not contain another one.
     pub(super) fn in_burst<R>(&self, turns: impl FnOnce() -> R) -> R {
         let _in_burst = Flag::raise(&self.0.hosting.in_burst);
         turns()
     }
 
-    /// Wakes the host of a guest that rests: something that the loop has not been asked to run has
-    /// changed.
+    /// Wakes the host of a resting guest, because a timer, a hook or a stop was added.
     #[inline]
     pub(super) fn wake_host(&self) {
         if self.0.marks.has(RESTING) {
@@ -149,7 +148,7 @@ impl LoopRef {
         }
     }
 
-    /// Takes the loop back from its host, which is woken: somebody else runs it, or closes it.
+    /// Takes the loop back from its host, which is woken: other code runs or closes the loop.
     pub(super) fn end_rest(&self) {
         self.wake_host();
         self.0.marks.set(RESTING, false);
@@ -179,12 +178,12 @@ impl Drop for Driving<'_> {
         let hosting = &self.0.0.hosting;
         hosting.drives.set(false);
         self.0.end_rest();
-        // The caller still has a reference to it.
+        // The caller still has a reference to the host.
         drop(hosting.host.take());
     }
 }
 
-/// A flag that is up as long as this exists.
+/// Sets a flag for as long as this exists.
 struct Flag<'a>(&'a Cell<bool>);
 
 impl<'a> Flag<'a> {

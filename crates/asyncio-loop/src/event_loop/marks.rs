@@ -1,5 +1,5 @@
-//! Flags that take a turn off the fast path, in one word: between two polls of 20 ns there is no
-//! time to test each of them.
+//! Flags that take a turn off the fast path, in one word, because a turn of one poll takes 20 ns,
+//! and testing each flag would be too slow.
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,7 +14,7 @@ pub(crate) const VIRTUAL: u8 = 1 << 2;
 pub(crate) const HOOKS: u8 = 1 << 3;
 /// A director decides the order.
 pub(crate) const GUIDED: u8 = 1 << 4;
-/// The loop is a guest that rests: its host has to be woken when something is to do.
+/// The loop is a resting guest: its host has to be woken when something is scheduled.
 pub(crate) const RESTING: u8 = 1 << 5;
 /// Steps are timed.
 pub(crate) const MEASURED: u8 = 1 << 6;

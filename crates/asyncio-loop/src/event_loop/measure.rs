@@ -1,4 +1,4 @@
-//! Statistics: what a loop counts, and the turns of a loop that is measured.
+//! Statistics: the counters of a loop, and the turns of a measured loop.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use crate::kernel::{RunnableRef, TaskRef};
 use crate::loop_handle::LoopHandle;
 use crate::report;
 
-/// A loop spends one part in so many on counting its tasks.
+/// A loop spends at most this fraction (1 / `COUNTING`) of its time on counting its tasks.
 const COUNTING: u64 = 500;
 /// Nanoseconds between two counts of the tasks, at least.
 const COUNT_AFTER: u64 = 100_000_000;
@@ -25,15 +25,16 @@ pub(super) struct Measure(RefCell<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Up to which number of a step, and since when. In ascending order of numbers.
+    /// Ranges of steps: the number at their end, and the time since when they have been ready. In
+    /// ascending order.
     waiting: VecDeque<(u64, u64)>,
     /// The number up to which entries are noted.
     noted: u64,
     /// When the last poll for events ended.
     polled: u64,
-    /// The first deadline that had come then, or the time of that poll.
+    /// The first deadline that had been reached then, or the time of that poll.
     due: u64,
-    /// When the tasks are counted again.
+    /// The time of the next count of the tasks.
     count_at: u64,
 }
 
@@ -56,9 +57,9 @@ impl State {
 }
 
 impl LoopRef {
-    /// What the loop has done so far, in numbers.
+    /// Returns the numbers of the loop so far.
     ///
-    /// Takes a time that grows with the number of tasks: they are counted.
+    /// The call counts the tasks, so its time grows with their number.
     ///
     /// # Examples
     ///
@@ -81,15 +82,15 @@ impl LoopRef {
         self.handle().statistics()
     }
 
-    /// Starts or ends the measurement of times: how long steps take and how long what is ready
-    /// waits for its turn. Starting it sets them to zero; starting it twice does nothing.
+    /// Starts or ends the measurement of times: the time that steps take, and the time that ready
+    /// callbacks and tasks wait for their turn. Starting sets them to zero; starting twice does
+    /// nothing.
     ///
-    /// A loop that is measured also writes down its numbers in each turn, so that other threads get
-    /// them by [`LoopHandle::statistics`] while the loop's thread is blocked. It reads the clock at
-    /// each step. A loop that is not measured does nothing of this.
+    /// A measured loop also publishes its numbers in each turn, so that other threads get them by
+    /// [`LoopHandle::statistics`] while the loop's thread is blocked. It reads the clock at each
+    /// step. A loop that is not measured pays nothing.
     ///
-    /// A loop in debug mode is measured as others are. One whose steps a director of tests chooses
-    /// counts no times.
+    /// A loop in debug mode can be measured too. A loop with a director of tests measures no times.
     ///
     /// # Examples
     ///
@@ -130,12 +131,12 @@ impl LoopRef {
 }
 
 impl LoopHandle {
-    /// What the loop has done so far, in numbers, as its thread has written them down last: a
-    /// [measured](LoopRef::measure) loop in each turn, another one when its own thread asked. Only
-    /// the number of turns is always of this moment.
+    /// The numbers of the loop so far, as its thread has published them last: a
+    /// [measured](LoopRef::measure) loop does so in each turn, any other loop when its own thread
+    /// calls [`LoopRef::statistics`]. Only the number of turns is always current.
     ///
-    /// It does not disturb the loop, and works while the loop's thread is blocked: `running` says
-    /// by what.
+    /// The call does not disturb the loop, and works while the loop's thread is blocked: `running`
+    /// names the blocking step.
     ///
     /// # Examples
     ///
@@ -159,7 +160,7 @@ impl LoopHandle {
 }
 
 impl Inner {
-    /// Writes down what costs little to know.
+    /// Publishes the numbers that are cheap to get.
     fn publish(&self) {
         let gauges = self.scheduler.gauges();
         gauges.at.set(self.clock.now());
@@ -182,8 +183,8 @@ impl Inner {
         self.measure.0.borrow_mut().note(end, since);
     }
 
-    /// Before the loop waits: polls for what is ready already, to tell that from what it has waited
-    /// for. Returns whether there is anything to wait for.
+    /// Called before the loop waits: polls for events that are there already, to distinguish them
+    /// from those that come during the wait. Returns whether the loop has to wait.
     pub(super) fn measure_before_wait(
         &self,
         wait: Wait,
@@ -198,8 +199,8 @@ impl Inner {
         Ok(self.scheduler.ready() == 0 && !self.scheduler.has_remote())
     }
 
-    /// After a poll for events, and before timers expire. What it found was ready before, unless it
-    /// has waited for it. Timers have been due since their deadlines.
+    /// Called after a poll for events, before timers expire. Events that were found had come
+    /// before, unless the loop has waited for them. Timers have been due since their deadlines.
     pub(super) fn measure_poll(&self, waited: bool) {
         let now = system_nanos();
         let polled = std::mem::replace(&mut self.measure.0.borrow_mut().polled, now);
@@ -251,7 +252,7 @@ impl Inner {
         let number = self.scheduler.steps() as u64;
         let since = {
             let mut state = self.measure.0.borrow_mut();
-            // What nobody has noted was woken by timers.
+            // Entries without a note were woken by timers.
             let (end, due) = (number + self.scheduler.ready() as u64, state.due);
             state.note(end, due);
             state.ready_since(number)

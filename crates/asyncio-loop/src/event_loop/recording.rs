@@ -10,15 +10,14 @@ use crate::loop_handle::LoopHandle;
 use crate::report;
 
 impl LoopRef {
-    /// Records what happens from now on: tasks that are made, woken, polled and end, callbacks,
-    /// when the loop looks for events, and reports. The last `events` of them are kept, in 32 bytes
-    /// each; the number is rounded up to a power of two from 16 to 16,777,216. Ends an earlier
-    /// recording as [`stop_recording`](Self::stop_recording) does.
+    /// Records events from now on: tasks that are made, woken, polled and end, callbacks, polls for
+    /// events, and reports. The last `events` of them are kept, in 32 bytes each; the number is
+    /// rounded up to a power of two from 16 to 16,777,216. Ends an earlier recording as
+    /// [`stop_recording`](Self::stop_recording) does.
     ///
-    /// A loop whose steps a director of tests chooses records its tasks only.
+    /// A loop with a director of tests records only its tasks.
     ///
-    /// A loop that does not record pays nothing for this. What it costs otherwise is in
-    /// `docs/DEBUGGING.md`.
+    /// A loop that does not record pays nothing. `docs/DEBUGGING.md` has the cost of recording.
     ///
     /// # Examples
     ///
@@ -40,7 +39,7 @@ impl LoopRef {
         recorder
     }
 
-    /// Records no more. The recorder keeps what it has, and writes its file, if it was given one.
+    /// Stops recording. The recorder keeps its events, and writes its file, if it was given one.
     pub fn stop_recording(&self) {
         self.set_recorder(None);
     }
@@ -71,7 +70,7 @@ impl LoopRef {
 }
 
 impl Inner {
-    /// Records that the loop begins or ends to look for events, and what wakes tasks from here on.
+    /// Records that the loop begins or ends a poll for events, and the cause of wakes from here on.
     #[inline]
     pub(super) fn record_look(&self, what: Option<What>, due_to: u8) {
         if self.marks.has(RECORDED) {

@@ -15,15 +15,15 @@ use crate::report::{self, ErrorContext};
 pub(super) static HOST: Host =
     Host { report: report_failure, notice_panic, check_await, polled, traced };
 
-/// How tokio's panics begin where its runtime is missing.
+/// The beginnings of the messages with which tokio panics when its runtime is missing.
 const NO_REACTOR: &str = "there is no reactor running";
 
-/// Says what to do about a crate that needs tokio's runtime. Its panic itself may end in the handle
-/// of the task, and its message does not know this project.
+/// Logs advice about a crate that needs tokio's runtime. The panic itself may end in the handle of
+/// the task, and its message does not know this project.
 fn notice_panic(task: &RunnableRef, payload: &Payload) {
     let event_loop = owner_of(task).and_then(LoopRef::from_owner);
     if let Some(recorder) = event_loop.and_then(|event_loop| event_loop.recorder()) {
-        // A logger may panic, and this is in the middle of the end of a task.
+        // A logger may panic, and this runs in the middle of the end of a task.
         report::quietly(|| recorder.keep(Some("panic")), || ());
     }
     if panic_message(&**payload).starts_with(NO_REACTOR) {
@@ -35,8 +35,8 @@ fn notice_panic(task: &RunnableRef, payload: &Payload) {
     }
 }
 
-/// Reports to the running loop, or where none runs to the default handler. It does not unwind: the
-/// kernel calls it where a task is half taken apart.
+/// Reports to the running loop, or if none runs to the default handler. It does not unwind, because
+/// the kernel calls it while a task is being taken apart.
 fn report_failure(failure: Failure<'_>) {
     let task = |runnable: &RunnableRef| TaskRef::from_runnable(runnable.clone()).ok();
     match failure {
@@ -95,7 +95,8 @@ fn check_await(task: &RunnableRef, waiter: Option<&RunnableRef>) {
 /// Calls the handler, or the default one. A panic of the handler does not stop the loop.
 fn call_handler(handler: Option<ExceptionHandler>, event_loop: &LoopRef, context: &ErrorContext) {
     let Some(handler) = handler else { return report::last_resort(context) };
-    // Moved in, since it may have replaced itself and be dropped here.
+    // The handler is moved into the closure, since it may have replaced itself, and is dropped here
+    // then.
     if let Err(payload) = catch(move || handler(event_loop, context)) {
         let second = ErrorContext::new("unhandled panic in the exception handler")
             .with_panic(&*payload)
@@ -106,8 +107,8 @@ fn call_handler(handler: Option<ExceptionHandler>, event_loop: &LoopRef, context
 }
 
 impl LoopRef {
-    /// Sets the handler of failures that nobody awaits, or goes back to the default one, which
-    /// writes an error record of the `log` crate. A closed loop ignores this.
+    /// Sets the handler of failures that are not awaited, or restores the default one, which writes
+    /// an error record of the `log` crate. A closed loop ignores this.
     ///
     /// # Examples
     ///
@@ -129,7 +130,7 @@ impl LoopRef {
     /// ```
     pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
         if self.is_closed() {
-            // It would be kept for nothing, and may keep this very loop.
+            // A closed loop must not keep the handler, because it may own a reference to the loop.
             return;
         }
         let old = self.0.handler.replace(handler);
@@ -169,9 +170,9 @@ impl LoopRef {
         report::default_handler(context);
     }
 
-    /// Tells the exception handler, which runs in the context of the task that `context` names.
+    /// Calls the exception handler, in the context of the task that `context` names.
     ///
-    /// A handler that panics is reported in turn, and the loop goes on.
+    /// If the handler panics, that is reported too, and the loop goes on.
     ///
     /// # Examples
     ///
@@ -233,7 +234,7 @@ impl LoopRef {
         self.0.marks.set(DEBUG, yes);
     }
 
-    /// How long a callback or a poll may take in debug mode before it is reported.
+    /// The time that a callback or a poll may take in debug mode before it is reported.
     ///
     /// # Examples
     ///
@@ -249,7 +250,7 @@ impl LoopRef {
         self.0.slow_callback.get()
     }
 
-    /// Sets how long a callback or a poll may take in debug mode before it is reported.
+    /// Sets the time that a callback or a poll may take in debug mode before it is reported.
     ///
     /// # Examples
     ///

@@ -19,12 +19,12 @@ impl LoopRef {
     ///
     /// # Errors
     ///
-    /// [`RunError::AlreadyRunning`] inside any run on this thread, [`RunError::Closed`],
-    /// [`RunError::Interrupted`] by Ctrl-C.
+    /// [`RunError::AlreadyRunning`] inside any run on this thread, [`RunError::Closed`] if the loop
+    /// is closed, [`RunError::Interrupted`] if Ctrl-C has ended the run.
     ///
     /// # Panics
     ///
-    /// If the operating system's poller fails, which it does only when the program closed its
+    /// If the operating system's poller fails, which happens only if the program has closed its
     /// descriptor.
     ///
     /// # Examples
@@ -50,16 +50,17 @@ impl LoopRef {
         }
     }
 
-    /// Runs until `future` is done, as a task, and returns its value.
+    /// Runs the loop until `future` is done, as a task, and returns its value.
     ///
-    /// The future may borrow. If it does not get to its end, it is dropped before this returns;
-    /// other tasks stay where they are and go on in the next run.
+    /// The future may borrow. If it is not done at the end of the run, it is dropped before this
+    /// returns; other tasks keep their state and go on in the next run.
     ///
     /// # Errors
     ///
-    /// [`RunError::AlreadyRunning`] and [`RunError::Closed`] (the future is dropped unpolled),
-    /// [`RunError::Stopped`] when [`stop`](Self::stop) came first, [`RunError::Cancelled`];
-    /// [`RunError::Interrupted`] by Ctrl-C, as for [`run_forever`](Self::run_forever).
+    /// [`RunError::AlreadyRunning`] and [`RunError::Closed`], with the future dropped unpolled;
+    /// [`RunError::Stopped`] if [`stop`](Self::stop) was called first; [`RunError::Cancelled`] if
+    /// the task was cancelled; [`RunError::Interrupted`] if Ctrl-C has ended the run, as for
+    /// [`run_forever`](Self::run_forever).
     ///
     /// # Panics
     ///
@@ -89,11 +90,11 @@ impl LoopRef {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`run_until_complete`](Self::run_until_complete).
     ///
     /// # Panics
     ///
-    /// As there.
+    /// As [`run_until_complete`](Self::run_until_complete).
     ///
     /// # Examples
     ///
@@ -147,13 +148,13 @@ impl LoopRef {
         watchdog::wake();
         let result = self.with_host(|| run_within(self, site, f));
         if self.0.orphan.get() {
-            // Not refused: nothing runs any more.
+            // This is not refused, because nothing runs any more.
             let _ = self.close();
         }
         result
     }
 
-    /// Turns until the task is done, or the loop stopped.
+    /// Makes turns until the task is done, or the loop is stopped.
     fn drive(&self, site: &'static Location<'static>, task: Option<TaskRef>) {
         match (self.host(), task) {
             (Some(host), task) => self.drive_by(&*host, site, task),
@@ -182,7 +183,7 @@ impl LoopRef {
 
     /// Ends the current run after this turn; outside a run, the next one after its first turn.
     ///
-    /// Callbacks that are ready then, and all tasks, wait for the next run.
+    /// Callbacks that are ready then, and all unfinished tasks, wait for the next run.
     ///
     /// # Examples
     ///
@@ -222,12 +223,12 @@ impl LoopRef {
         running_site(self).is_some()
     }
 
-    /// Closes the loop: drops every callback and every task, on this thread, and runs nothing any
+    /// Closes the loop: drops every callback and every task, on this thread. Nothing runs on it any
     /// more. Tasks that had not ended are reported. A second call does nothing.
     ///
     /// # Errors
     ///
-    /// [`LoopRunning`] while it runs; nothing has changed then.
+    /// [`LoopRunning`] while the loop runs; the loop is unchanged then.
     ///
     /// # Examples
     ///
@@ -260,8 +261,8 @@ impl LoopRef {
         Ok(())
     }
 
-    /// Drops all that a loop holds, one by one, so that a destructor that panics does not stop the
-    /// others.
+    /// Drops everything that the loop owns, one by one, so that a destructor that panics does not
+    /// stop the others.
     pub(super) fn discard(&self) {
         fn drop_each<T>(what: &'static str, things: impl IntoIterator<Item = T>) {
             things.into_iter().for_each(|thing| caught(what, || drop(thing)));

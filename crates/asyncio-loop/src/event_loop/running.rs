@@ -1,4 +1,4 @@
-//! Which loop runs on this thread.
+//! The running loop of a thread.
 
 use std::fmt;
 use std::panic::Location;
@@ -20,8 +20,8 @@ struct Running {
 ///
 /// # Panics
 ///
-/// Where none runs: outside [`run_until_complete`](LoopRef::run_until_complete) and its kin. See
-/// [`try_running_loop`].
+/// If no loop runs on this thread: outside [`run_until_complete`](LoopRef::run_until_complete) and
+/// similar functions. See [`try_running_loop`].
 ///
 /// # From asyncio
 ///
@@ -49,7 +49,7 @@ pub fn running_loop() -> LoopRef {
 ///
 /// # Errors
 ///
-/// [`NoRunningLoop`] where none runs.
+/// [`NoRunningLoop`] if no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -69,7 +69,7 @@ pub fn try_running_loop() -> Result<LoopRef, NoRunningLoop> {
 ///
 /// # Errors
 ///
-/// [`NoRunningLoop`] where none runs.
+/// [`NoRunningLoop`] if no loop runs on this thread.
 ///
 /// # Examples
 ///
@@ -104,12 +104,12 @@ pub(crate) fn run_within<R>(
     Ok(RUNNING.with(|lent| lent.lend(&running, f)))
 }
 
-/// Runs `f` with `event_loop` as the running loop, between two steps of the one that runs now, if
-/// any does.
+/// Runs `f` with `event_loop` as the running loop, between two steps of the loop that runs now, if
+/// there is one.
 ///
 /// # Panics
 ///
-/// In the step of a task.
+/// If called in the step of a task.
 pub(crate) fn run_aside<R>(
     event_loop: &LoopRef,
     site: &'static Location<'static>,

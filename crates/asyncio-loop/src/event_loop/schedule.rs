@@ -1,4 +1,4 @@
-//! Callbacks, and the time they run at.
+//! Scheduling callbacks: soon, and at a time.
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,8 +16,8 @@ use crate::timers::TimerKey;
 const YEAR_2000: Duration = Duration::from_secs(946_684_800);
 
 impl LoopRef {
-    /// Runs `callback` in the next turn, after what is scheduled already, in a copy of the current
-    /// context. On a closed loop it is dropped.
+    /// Runs `callback` in the next turn, after everything that is scheduled already, in a copy of
+    /// the current context. On a closed loop the callback is dropped.
     ///
     /// # Examples
     ///
@@ -69,7 +69,7 @@ impl LoopRef {
         Handle::new(callback)
     }
 
-    /// A callback of this loop that runs when something schedules it.
+    /// Makes a callback of this loop that runs when it is scheduled.
     ///
     /// # Examples
     ///
@@ -132,10 +132,10 @@ impl LoopRef {
         callback
     }
 
-    /// Runs `callback` once `delay` has gone by; never earlier, and never inside this call.
+    /// Runs `callback` after `delay`; never earlier, and never inside this call.
     ///
     /// Timers run in the order of their deadlines, equal ones in the order of creation. A delay
-    /// too long to add never ends. On a closed loop the callback is dropped.
+    /// that is too long for the clock never ends. On a closed loop the callback is dropped.
     ///
     /// # Examples
     ///
@@ -185,7 +185,7 @@ impl LoopRef {
         self.call_at_slot(self.time() + delay, callback, ContextSlot::explicit(context))
     }
 
-    /// Runs `callback` at `when`; in the next turn if that is over.
+    /// Runs `callback` at `when`, or in the next turn if `when` is in the past.
     ///
     /// # Examples
     ///
@@ -270,12 +270,12 @@ impl LoopRef {
         LoopTime::from_nanos(self.0.clock.now())
     }
 
-    /// The time of day. With virtual time it follows the loop's clock, and began with the year
-    /// 2000, so that a test sees the same dates in each run.
+    /// The time of day. With virtual time it follows the loop's clock and starts at the beginning
+    /// of the year 2000, so that a test sees the same dates in each run.
     ///
     /// # From asyncio
     ///
-    /// What `time.time()` gives there.
+    /// `time.time()`, which asyncio programs call directly.
     ///
     /// # Examples
     ///
@@ -297,8 +297,8 @@ impl LoopRef {
         }
     }
 
-    /// Whether its time is virtual, as
-    /// [`LoopBuilder::virtual_time`](crate::LoopBuilder::virtual_time) made it.
+    /// Whether the loop's time is virtual: see
+    /// [`LoopBuilder::virtual_time`](crate::LoopBuilder::virtual_time).
     ///
     /// # Examples
     ///
@@ -357,8 +357,8 @@ impl LoopRef {
     }
 
     /// Calls `hook` once at the end of this turn: after everything that was ready at its start has
-    /// run, and before the loop waits for anything. A hook that is added later, by a hook or
-    /// outside of a run, is called at the end of the next turn, which comes at once.
+    /// run, and before the loop waits for events. A hook that is added by a hook, or outside a run,
+    /// is called at the end of the next turn, which comes without a wait.
     ///
     /// # Examples
     ///
@@ -389,7 +389,7 @@ impl LoopRef {
         }
     }
 
-    /// The loop as other threads see it.
+    /// Returns a handle to the loop for other threads.
     ///
     /// # Examples
     ///

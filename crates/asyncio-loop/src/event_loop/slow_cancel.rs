@@ -1,4 +1,4 @@
-//! In debug mode: tasks that were asked to end, and go on.
+//! Reports, in debug mode, tasks that were asked to end and go on.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -41,7 +41,7 @@ impl Asked {
 }
 
 impl LoopRef {
-    /// How long a task that was cancelled may go on in debug mode before it is reported.
+    /// The time that a cancelled task may go on in debug mode before it is reported.
     ///
     /// # Examples
     ///
@@ -57,10 +57,11 @@ impl LoopRef {
         self.local::<Asked>().limit.0.get()
     }
 
-    /// Sets how long a task that was cancelled may go on in debug mode, with its cleanup or by
-    /// waiting for what it awaits, before it is reported: once for each request, by name, the place
-    /// where it was made, who has cancelled it, and where it waits then. It counts from the next
-    /// request on, by the loop's clock.
+    /// Sets the time that a cancelled task may go on in debug mode, with its cleanup or by waiting
+    /// for awaited tasks, before it is reported. The report comes once for each request. It has the
+    /// task's name, the place where the task was made, the origin of the request, and the place
+    /// where the task waits. The setting applies to later requests, and is measured by the loop's
+    /// clock.
     ///
     /// # From asyncio
     ///
@@ -81,8 +82,8 @@ impl LoopRef {
         self.local::<Asked>().limit.0.set(duration);
     }
 
-    /// In debug mode, has `task` reported if it has not ended after
-    /// [`slow_cancel_duration`](Self::slow_cancel_duration). It was asked to end just now.
+    /// In debug mode, reports `task`, which was just asked to end, if it has not ended after
+    /// [`slow_cancel_duration`](Self::slow_cancel_duration).
     ///
     /// A loop with a director has no such timers: they would change its choices.
     #[doc(hidden)]

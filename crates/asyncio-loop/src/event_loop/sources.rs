@@ -32,9 +32,9 @@ impl<S: Pollable> Source<S> {
         Self::with_driver(event_loop.driver(), io)
     }
 
-    /// Watches a descriptor that others may watch at the same time, by `share` too.
+    /// Watches a descriptor that several sources made by `share` may watch at the same time.
     ///
-    /// Each direction still has one waiter: the last.
+    /// Each direction still has one waiter, the last one.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl<S: Pollable> Source<S> {
 }
 
 impl ReadyList {
-    /// An empty list.
+    /// Makes an empty list.
     ///
     /// # Panics
     ///

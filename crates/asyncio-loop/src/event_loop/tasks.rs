@@ -33,7 +33,7 @@ impl LoopRef {
         mut options: TaskOptions,
     ) -> Result<RawTask<F::Output>, LoopClosed> {
         self.apply_factory(&mut options);
-        // Tested after the factory, which may have closed it.
+        // Tested after the factory, which may have closed the loop.
         if self.is_closed() {
             return Err(LoopClosed(()));
         }
@@ -52,17 +52,18 @@ impl LoopRef {
         self.local::<ErrorTexts>().look_at(task);
     }
 
-    /// From now on, tasks of this loop whose output is a `Result<T, E>` are reported to the
-    /// exception handler if that is an error, and nobody takes it or looks at it. Call it once for
-    /// each type of output. Children of groups are not meant: their group has their errors.
+    /// From now on, if a task of this loop returns an error of the type `Result<T, E>`, and that is
+    /// never taken or looked at, it is reported to the exception handler. Call this once for each
+    /// type of output. Children of groups are not reported, because their group returns their
+    /// errors.
     ///
-    /// A single task has it by `Task::report_errors`.
+    /// For a single task there is `Task::report_errors`.
     ///
     /// # From asyncio
     ///
-    /// asyncio reports each exception that was never retrieved. Here panics are reported so. An
-    /// error is a value like any other, and what can be shown of it only its type knows, which the
-    /// loop has to be told.
+    /// asyncio reports each exception that was never retrieved, as this loop reports panics. An
+    /// error is a value like any other, and only its type knows how to show it, so the loop needs
+    /// the type.
     ///
     /// # Examples
     ///
@@ -108,7 +109,7 @@ impl LoopRef {
         }
     }
 
-    /// Sets or removes the task factory, which sees the options of each new task. A closed loop
+    /// Sets or removes the task factory, which gets the options of each new task. A closed loop
     /// ignores this.
     ///
     /// # From asyncio
@@ -134,7 +135,7 @@ impl LoopRef {
     /// ```
     pub fn set_task_factory(&self, factory: Option<TaskFactory>) {
         if self.is_closed() {
-            // It would be kept for nothing, and may keep this very loop.
+            // A closed loop must not keep the factory, because it may own a reference to the loop.
             return;
         }
         self.0.has_factory.set(factory.is_some());
@@ -158,7 +159,7 @@ impl LoopRef {
         self.0.factory.borrow().clone()
     }
 
-    /// The task that is being stepped; `None` inside a plain callback, and outside of steps.
+    /// The task that is being polled; `None` inside a plain callback, and outside steps.
     ///
     /// # Examples
     ///
@@ -175,7 +176,7 @@ impl LoopRef {
         self.0.scheduler.current()
     }
 
-    /// The number of the task that `current_task` gives; zero if it gives none.
+    /// The number of the task that `current_task` returns; zero for `None`.
     #[doc(hidden)]
     #[inline]
     #[must_use]
@@ -183,7 +184,7 @@ impl LoopRef {
         self.0.scheduler.current_number()
     }
 
-    /// The task that is being stepped, also one of the machinery.
+    /// The task that is being polled, including hidden tasks.
     ///
     /// # Examples
     ///
@@ -225,9 +226,9 @@ impl LoopRef {
     }
 }
 
-/// What a task knows of its loop.
+/// A task's access to its loop.
 impl TaskRef {
-    /// The loop that it belongs to, unless that is gone.
+    /// The loop that the task belongs to, unless the loop is gone.
     ///
     /// # Examples
     ///

@@ -1,4 +1,5 @@
-//! In debug mode: things that had to be closed, and were dropped or outlived their loop instead.
+//! Reports, in debug mode, objects that should have been closed, and were dropped or outlived their
+//! loop instead.
 
 use std::panic::Location;
 use std::thread;
@@ -9,9 +10,9 @@ use crate::inspect::is_of_user;
 use crate::report::ErrorContext;
 
 impl LoopRef {
-    /// Reports, in debug mode, something that had to be closed. `message` says what became of it,
-    /// `describe` adds what it is. Nothing is reported while a panic unwinds: that is why it is
-    /// dropped.
+    /// Reports, in debug mode, an object that should have been closed. `message` says how it ended,
+    /// and `describe` adds its properties. Nothing is reported while a panic unwinds, because then
+    /// the panic drops it.
     #[doc(hidden)]
     pub fn report_unclosed(
         &self,
@@ -30,8 +31,7 @@ impl LoopRef {
     }
 }
 
-/// [`LoopRef::report_unclosed`] of the loop that runs on this thread, for things that belong to no
-/// loop.
+/// Calls [`LoopRef::report_unclosed`] of the running loop, for objects that belong to no loop.
 #[doc(hidden)]
 pub fn report_unclosed(
     message: &'static str,

@@ -1,4 +1,4 @@
-//! Having the loop watched.
+//! The watchdog of a loop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,26 +8,28 @@ use crate::inspect::StuckStep;
 use crate::watchdog::{Watch, Watched};
 
 impl LoopRef {
-    /// Has a thread watch this loop, and tell when a callback or a poll takes longer than `limit`,
-    /// while it still does: by name, by the place where it was made, and with the calls that are
-    /// active on the loop's thread. `None` ends it. A `Runner` does this for its loop.
+    /// Makes a thread watch this loop, and report a callback or a poll that takes longer than
+    /// `limit`, while it still runs: with its name, the place where it was made, and the calls that
+    /// are active on the loop's thread. `None` ends the watch. A `Runner` sets a watchdog for its
+    /// loop.
     ///
     /// The report is a record of the level `warn` with the target `asyncio`, or goes to standard
     /// error in a program without a logger. [`set_watchdog_with`](Self::set_watchdog_with) sends it
-    /// elsewhere. A loop is told about once for each step. If it records, the recording is written
+    /// elsewhere. There is one report for each step. If the loop records, the recording is written
     /// to the file for stalls: see [`Recorder::keep_in`](crate::inspect::Recorder::keep_in).
     ///
-    /// It costs the loop nothing. There is one thread for all loops of the process, which wakes up
-    /// every 25 ms while one of them works, and once a second while all of them wait. What counts
-    /// is the time in which the thread computes or is blocked. A process that was stopped is not
-    /// stuck, nor is a thread that is ready while other threads have the processors.
+    /// The watchdog costs the loop nothing. One thread watches all loops of the process; it wakes
+    /// up every 25 ms while a loop works, and once a second while all loops wait. Only the time
+    /// counts in which the loop's thread computes or is blocked, not the time in which the process
+    /// was stopped, or in which other threads had the processors.
     ///
-    /// To find out what a stuck thread does, it gets the signal `SIGURG` (unless the program
-    /// handles that itself). So a system call that it is blocked in may return `EINTR`.
+    /// To find the active calls, the watchdog sends the stuck thread the signal `SIGURG` (unless
+    /// the program handles that itself). So a system call in which the thread is blocked may return
+    /// `EINTR`.
     ///
     /// # From asyncio
     ///
-    /// asyncio tells about slow callbacks after they have ended, in debug mode.
+    /// asyncio reports slow callbacks only after they have ended, and only in debug mode.
     ///
     /// # Examples
     ///
@@ -47,15 +49,14 @@ impl LoopRef {
         self.set_watch(limit.map(|limit| self.new_watch(limit)));
     }
 
-    /// How long a step may take until the watchdog tells about it; `None` if the loop is not
-    /// watched.
+    /// The time after which the watchdog reports a step; `None` if the loop is not watched.
     #[must_use]
     pub fn watchdog(&self) -> Option<Duration> {
         self.0.watched.borrow().as_ref().map(Watched::limit)
     }
 
-    /// [`set_watchdog`](Self::set_watchdog), with a function that is called instead of the log. It
-    /// runs on the watchdog's thread.
+    /// [`set_watchdog`](Self::set_watchdog), with a function that gets the reports instead of the
+    /// log. It runs on the watchdog's thread.
     ///
     /// # Examples
     ///
