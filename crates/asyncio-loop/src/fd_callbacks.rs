@@ -47,7 +47,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// Drops the callback now. It is not called any more.
+    /// Drops the callback now, so that it is not called any more.
     fn end(self) {
         self.task.request_cancel();
         self.callback.end();
@@ -55,9 +55,10 @@ impl Watcher {
 }
 
 struct Callback {
-    /// `None` while it is being called, and once it has ended.
+    /// `None` while the callback is being called, and once it has ended.
     function: RefCell<Option<Box<dyn FnMut()>>>,
-    /// `None` once it has ended: the owner may close the descriptor before the task is stepped.
+    /// `None` once the callback has ended, because the owner may close the descriptor before the
+    /// task is polled.
     registration: RefCell<Option<Rc<Registration>>>,
     type_name: &'static str,
 }
@@ -68,7 +69,7 @@ impl Callback {
         Self { function, registration: RefCell::default(), type_name: type_name::<F>() }
     }
 
-    /// Calls the callback each time that the descriptor is ready; done once it has ended.
+    /// Calls the callback each time the descriptor is ready; done once the callback has ended.
     fn poll(&self, cx: &Context<'_>, direction: Direction) -> Poll<()> {
         let Some(registration) = self.registration.borrow().clone() else { return Poll::Ready(()) };
         if registration.poll_ready(cx, direction).is_pending() {
@@ -77,7 +78,7 @@ impl Callback {
         drop(registration);
         self.call();
         let Some(registration) = self.registration.borrow().clone() else { return Poll::Ready(()) };
-        // It fails if the descriptor was closed.
+        // The call fails if the descriptor was closed.
         match expect_event(&registration, direction) {
             Ok(()) => registration.poll_ready(cx, direction).map(drop),
             Err(_) => Poll::Ready(()),
@@ -89,7 +90,7 @@ impl Callback {
         if let Err(payload) = catch(&mut function) {
             report_panic(self.type_name, payload);
         }
-        // It may have removed itself.
+        // The callback may have removed itself.
         if self.registration.borrow().is_some() {
             self.function.replace(Some(function));
         } else {
@@ -111,24 +112,24 @@ impl Callback {
 
 impl Drop for Callback {
     fn drop(&mut self) {
-        // When the loop is closed.
+        // Runs when the loop is closed.
         self.end();
     }
 }
 
 /// Watching descriptors.
 impl LoopRef {
-    /// Calls `callback` in every turn in which `fd` is readable: as long as there is something
-    /// unread, and at the end of the stream.
+    /// Calls `callback` in every turn in which `fd` is readable: as long as bytes are unread, and
+    /// at the end of the stream.
     ///
-    /// It takes the place of an earlier reader of `fd`, which is not called any more. The callback
-    /// runs in a copy of the current context; a panic is reported and does not end the watch. The
-    /// descriptor has to stay open until [`remove_reader`](Self::remove_reader).
+    /// It replaces an earlier reader of `fd`, which is not called any more. The callback runs in a
+    /// copy of the current context; a panic is reported and does not end the watch. The descriptor
+    /// has to stay open until [`remove_reader`](Self::remove_reader).
     ///
     /// # Errors
     ///
-    /// If the loop is closed, if a transport uses the descriptor, and the poller's: it
-    /// does not watch regular files.
+    /// If the loop is closed, and if a transport uses the descriptor. The poller's error, for
+    /// example for regular files, which it does not watch.
     ///
     /// # Examples
     ///
@@ -163,11 +164,11 @@ impl LoopRef {
 
     /// Calls `callback` in every turn in which `fd` is writable.
     ///
-    /// All else is as with [`add_reader`](Self::add_reader).
+    /// Otherwise it behaves as [`add_reader`](Self::add_reader).
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`add_reader`](Self::add_reader).
     ///
     /// # Examples
     ///
@@ -234,7 +235,7 @@ impl LoopRef {
             return Err(io::Error::other(LoopClosed(())));
         }
         let registration = self.registration(fd)?;
-        // Refused by the poller now, rather than later in the task.
+        // So the poller refuses the descriptor now, instead of later in the task.
         registration.register_shared()?;
         let new = self.start_watcher(registration.clone(), direction, callback)?;
         let watched = self.local::<Watched>();
@@ -256,7 +257,7 @@ impl LoopRef {
         if let Some(registration) = known.filter(|registration| registration.is_latest()) {
             return Ok(registration);
         }
-        // The descriptor was closed without `remove_reader`, and its number is in other hands.
+        // The descriptor was closed without `remove_reader`, and its number belongs to another one.
         let stale = watched.0.borrow_mut().remove(&fd);
         if let Some(stale) = stale {
             stale.end();
@@ -299,8 +300,8 @@ impl LoopRef {
     }
 }
 
-/// Forgets what was known, and has the poller tell of the descriptor again if it is ready: it tells
-/// of changes, and a watch is about states.
+/// Clears the readiness, and makes the poller report the descriptor again if it is ready: the
+/// poller reports changes, but the callbacks depend on the state.
 fn expect_event(registration: &Registration, direction: Direction) -> io::Result<()> {
     registration.clear(direction);
     registration.rearm()

@@ -1,4 +1,4 @@
-//! Numbers of a loop that other threads may read, also while its thread is blocked.
+//! Numbers of a loop that other threads may read, even while its thread is blocked.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,8 +7,8 @@ pub(crate) const LAG_BUCKETS: usize = 26;
 /// The upper bound of the first bucket, in nanoseconds. Each next one is twice as wide.
 pub(crate) const FIRST_BUCKET: u64 = 1_000;
 
-/// A number that one thread writes and all may read. Each value is right by itself; two of them
-/// may be of different moments.
+/// A number that one thread writes and all threads may read. Each value is right by itself; two
+/// values may be of different moments.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge(AtomicU64);
 
@@ -33,15 +33,16 @@ impl Gauge {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    /// Adds on the thread that writes it: without an atomic operation on the memory.
+    /// Adds to the number, on the thread that writes it, without an atomic read-modify-write
+    /// operation.
     #[inline]
     pub(crate) fn add(&self, count: u64) {
         self.set(self.get().wrapping_add(count));
     }
 }
 
-/// The numbers of one loop. Its own thread writes them: `turns` always, the others when it is
-/// measured or asked.
+/// The numbers of one loop. Its own thread writes them: `turns` always, the others if the loop is
+/// measured or on request.
 #[derive(Debug, Default)]
 pub(crate) struct Gauges {
     pub(crate) turns: Gauge,
@@ -70,7 +71,7 @@ pub(crate) struct Gauges {
 }
 
 impl Gauges {
-    /// Counts a step that waited so many nanoseconds for its turn.
+    /// Counts a step that waited `nanos` nanoseconds for its turn.
     pub(crate) fn count_lag(&self, nanos: u64) {
         let bucket = nanos.div_ceil(FIRST_BUCKET).max(1).next_power_of_two().ilog2() as usize;
         self.lag[bucket.min(LAG_BUCKETS - 1)].add(1);

@@ -1,4 +1,4 @@
-//! Which loop the job that runs on this thread was submitted from.
+//! The loop from which the job on this thread was submitted.
 
 use std::cell::RefCell;
 
@@ -9,7 +9,7 @@ thread_local! {
 }
 
 /// Returns the loop that the job on this thread was submitted from by
-/// [`run_in_executor`](crate::LoopRef::run_in_executor); `None` outside of such jobs.
+/// [`run_in_executor`](crate::LoopRef::run_in_executor); `None` outside such jobs.
 ///
 /// # Examples
 ///
@@ -35,13 +35,13 @@ pub(super) fn calling_loop_is<T>(event_loop: LoopHandle, function: impl FnOnce()
     function()
 }
 
-/// Gives the outer job its loop back, also after a panic.
+/// Restores the loop of the outer job, even after a panic.
 struct Restore(Option<LoopHandle>);
 
 impl Drop for Restore {
     fn drop(&mut self) {
         let before = self.0.take();
-        // Absent while the thread is torn down, where no job runs.
+        // The thread-local is gone while the thread ends, when no job runs.
         let _ = CALLING.try_with(|calling| calling.replace(before));
     }
 }

@@ -1,17 +1,17 @@
 //! The workers of a pool and the queue between them: which of them sleep, search, and are woken.
 //!
-//! Waking a sleeping thread costs more than most short jobs, so it is rationed:
+//! Waking a sleeping thread costs more than most short jobs, so it is done sparingly:
 //!
-//! * At most one worker at a time *searches*: it was woken or started for work it has not found
-//!   yet, or it looks for some microseconds longer before it goes to sleep. While there is one,
-//!   handing in a job wakes nobody.
-//! * A searcher that finds a job while more are queued calls the next helper before it starts. So a
-//!   burst wakes as many workers as it keeps busy, one after the other, and a job behind a slow one
-//!   is never stuck while another worker could be had.
-//! * The last one to fall asleep is woken first: its caches are warm, and those below it in the
-//!   stack sleep on until their time is over and they end.
+//! * At most one worker at a time *searches*: it was woken or started for a job that it has not
+//!   found yet, or it spins for some microseconds before it sleeps. While there is a searching
+//!   worker, submitting a job wakes no other.
+//! * A searching worker that finds a job while more are queued wakes the next worker before it
+//!   starts the job. So a burst wakes as many workers as it keeps busy, one after the other, and no
+//!   job waits behind a slow one while another worker is available.
+//! * The worker that fell asleep last is woken first: its caches are warm, and those below it in
+//!   the stack sleep until their idle time is over and they end.
 //!
-//! Invariant: with the lock released, a queued job means that somebody searches, or that every
+//! Invariant: with the lock released, a queued job means that a worker searches, or that every
 //! worker is busy and no more are allowed.
 
 use std::collections::VecDeque;
@@ -22,7 +22,7 @@ use super::Job;
 use crate::ThreadPromise;
 use crate::primitives::thread::Thread;
 
-/// Everything under a pool's lock.
+/// The state under a pool's lock.
 pub(super) struct Crew {
     queue: VecDeque<Job>,
     /// By worker's number; an empty seat is taken by the next worker that starts.
@@ -41,11 +41,11 @@ pub(super) struct Crew {
 
 #[derive(Clone, Default)]
 struct Seat {
-    /// Where the job that this worker runs was submitted.
+    /// The place where this worker's running job was submitted.
     running: Option<&'static Location<'static>>,
 }
 
-/// What to do, once the lock is released, so that a queued job is seen to.
+/// The action, to be done once the lock is released, by which a queued job gets a worker.
 #[must_use]
 pub(super) enum Help {
     NotNeeded,
@@ -86,7 +86,7 @@ impl Crew {
         seats.filter_map(|(number, seat)| Some((number, seat.as_ref()?.running?)))
     }
 
-    /// Queues a job. `Err`: the pool is closing; here it is back.
+    /// Queues a job. Returns `Err` with the job if the pool is closing.
     pub(super) fn push(&mut self, job: Job) -> Result<Help, Job> {
         if self.closing {
             return Err(job);
@@ -104,12 +104,12 @@ impl Crew {
         job
     }
 
-    /// Takes all that is queued.
+    /// Takes all queued jobs.
     pub(super) fn take_queue(&mut self) -> VecDeque<Job> {
         std::mem::take(&mut self.queue)
     }
 
-    /// Lets a worker that found nothing look a little longer, if no other does and it is worth it.
+    /// Lets a worker that found no job spin a little longer, if no other does and if it pays.
     pub(super) fn try_search(&mut self) -> bool {
         let may = self.searching == 0
             && !self.closing
@@ -118,7 +118,7 @@ impl Crew {
         may
     }
 
-    /// Has workers that find nothing sleep at once for some time.
+    /// For some time, makes workers that find no job sleep at once.
     pub(super) fn no_search_until(&mut self, until: Instant) {
         self.no_search_until = Some(until);
     }
@@ -133,7 +133,7 @@ impl Crew {
         self.asleep.push((worker, thread));
     }
 
-    /// Takes a worker out of the sleepers whose time is over. False: it was woken before.
+    /// Removes a worker whose idle time is over from the sleepers. False if it was woken before.
     pub(super) fn rise(&mut self, worker: usize) -> bool {
         let place = self.asleep.iter().position(|(number, _)| *number == worker);
         place.map(|place| self.asleep.remove(place)).is_some()
@@ -143,16 +143,17 @@ impl Crew {
         self.asleep.iter().any(|(number, _)| *number == worker)
     }
 
-    /// A worker ends. If it was the last, returns the promises that wait for the end of the pool.
+    /// Removes a worker that ends. If it was the last, returns the promises that wait for the end
+    /// of the pool.
     pub(super) fn leave(&mut self, worker: usize) -> Vec<ThreadPromise<()>> {
         self.seats[worker] = None;
         self.workers -= 1;
         self.ended()
     }
 
-    /// A worker that was called could not be started. The queued jobs wait for the other workers;
-    /// if there are none, the jobs are returned. If all work has ended with this, the promises of
-    /// the calls that wait for the end are returned as well.
+    /// Called when a worker could not be started. The queued jobs wait for the other workers; if
+    /// there are none, the jobs are returned. If the pool has ended with this, the promises of the
+    /// calls that wait for the end are returned as well.
     pub(super) fn start_failed(
         &mut self,
         worker: usize,
@@ -184,7 +185,7 @@ impl Crew {
         }
     }
 
-    /// Has a worker search, if a job needs one and a worker can be woken or started.
+    /// Makes a worker search, if a job needs one and a worker can be woken or started.
     fn call_help(&mut self) -> Help {
         if self.queue.is_empty() || self.searching > 0 {
             return Help::NotNeeded;

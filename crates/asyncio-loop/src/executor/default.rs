@@ -14,7 +14,8 @@ use crate::event_loop::LoopRef;
 use crate::thread_future::{WrapFuture, wrap_future};
 use crate::{JobError, LoopWaker, ThreadFuture};
 
-/// What a loop keeps; dropped when it closes, which shuts the executor down without waiting.
+/// The executor that a loop keeps; dropped when the loop is closed, which shuts the executor down
+/// without waiting.
 #[derive(Default)]
 struct DefaultExecutor(RefCell<State>);
 
@@ -30,16 +31,16 @@ impl LoopRef {
     /// Runs a blocking function on another thread: one of `executor`'s, or without one of the
     /// default executor's.
     ///
-    /// The function is handed over at once; await the result, or [`detach`](WrapFuture::detach) it.
-    /// It does not see the caller's context variables; `to_thread` carries them.
+    /// The function is submitted at once; await the result, or [`detach`](WrapFuture::detach) it.
+    /// The function does not see the caller's context variables; with `to_thread` it does.
     ///
     /// The result fails with [`JobError::Panicked`] if the function panics, and with
     /// [`JobError::ExecutorShutdown`] if the executor takes no jobs any more. A result that comes
-    /// when the loop is closed is dropped.
+    /// after the loop was closed is dropped.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the result cancels the job if it has not started; a running one goes on to its end.
+    /// Dropping the result cancels the job if it has not started; a running job goes on to its end.
     ///
     /// # Examples
     ///
@@ -70,7 +71,8 @@ impl LoopRef {
         wrap_future(future)
     }
 
-    /// Makes a job of this loop, for which [`calling_loop`](crate::calling_loop) finds it.
+    /// Makes a job of this loop, which [`calling_loop`](crate::calling_loop) returns inside the
+    /// job.
     ///
     /// # Examples
     ///
@@ -94,7 +96,7 @@ impl LoopRef {
         Job::new(move || calling_loop_is(event_loop, function))
     }
 
-    /// Hands a job that is made already to `executor`, or without one to the default executor.
+    /// Submits an existing job to `executor`, or without one to the default executor.
     ///
     /// # Examples
     ///
@@ -124,8 +126,8 @@ impl LoopRef {
         }
     }
 
-    /// Makes `executor` the default one, in place of the one before, which is shut down without
-    /// waiting when there is no other reference to it.
+    /// Makes `executor` the default executor. The previous one is shut down without waiting, unless
+    /// another reference to it exists.
     ///
     /// # Examples
     ///
@@ -174,21 +176,21 @@ impl LoopRef {
         }
     }
 
-    /// Refuses jobs for the default executor from now on, and waits until those submitted have run
-    /// and its threads have ended. The loop goes on meanwhile.
+    /// Refuses jobs for the default executor from now on, and waits until the submitted jobs have
+    /// run and the threads have ended. The loop goes on meanwhile.
     ///
     /// # Errors
     ///
-    /// After `timeout`, the jobs that run still; they go on. A program that ends may want to log
-    /// them.
+    /// [`StuckJobs`] after `timeout`, with the jobs that still run; they go on. A program that ends
+    /// may want to log them.
     ///
     /// # Cancel safety
     ///
-    /// The executor stays shut down; only the wait is lost.
+    /// Dropping the future only ends the wait; the executor stays shut down.
     ///
     /// # From asyncio
     ///
-    /// The warning "did not finish joining" is the error, so that it is seen.
+    /// asyncio's warning "did not finish joining" is an error here, so that it is not overlooked.
     ///
     /// # Examples
     ///
@@ -219,7 +221,7 @@ impl LoopRef {
         })
     }
 
-    /// Waits for `ended`; false if that took longer than `timeout`.
+    /// Waits for `ended`; false if that takes longer than `timeout`.
     async fn ends_within(&self, ended: ThreadFuture<()>, timeout: Option<Duration>) -> bool {
         let when = timeout.map(|timeout| self.time() + timeout);
         let mut timer = None;

@@ -1,4 +1,4 @@
-//! Why a job has no value.
+//! The error of a job.
 
 use std::error::Error;
 use std::fmt;
@@ -6,9 +6,10 @@ use std::io;
 
 use crate::Panic;
 
-/// Why a job, or another computation behind a [`ThreadFuture`](crate::ThreadFuture), has no value.
+/// The reason why a job, or another computation behind a [`ThreadFuture`](crate::ThreadFuture), has
+/// no value.
 ///
-/// The same type serves every executor and bridge, so that one `?` is enough:
+/// All executors and bridges use this type, so that one `?` is enough:
 ///
 /// ```
 /// use asyncio_loop::{JobError, ThreadPoolExecutor};
@@ -24,22 +25,22 @@ use crate::Panic;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JobError {
-    /// It was cancelled before it started, or its promise was dropped.
+    /// The job was cancelled before it started, or its promise was dropped.
     Cancelled,
-    /// Its code panicked.
+    /// The job's code panicked.
     Panicked(Panic),
-    /// No value came within the time given to [`result`](crate::ThreadFuture::result). The work
-    /// goes on; ask again later.
+    /// No value came within the time limit of [`result`](crate::ThreadFuture::result). The work
+    /// goes on, and `result` can be called again.
     TimedOut,
     /// The executor accepts no more jobs.
     ExecutorShutdown,
-    /// The loop that should have produced it is closed.
+    /// The loop that should have produced the value is closed.
     LoopClosed,
     /// The executor has no thread, and the system refused to start one.
     NoThread(io::Error),
-    /// Waiting here would never end; the text says why.
+    /// The wait would never end; the text gives the reason.
     WouldDeadlock(&'static str),
-    /// The executor failed in a way of its own: a worker process that died, for instance.
+    /// The executor failed in its own way: for example, a worker process died.
     Failed(Box<dyn Error + Send + Sync>),
 }
 
@@ -95,7 +96,7 @@ impl Error for JobError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             JobError::NoThread(error) => Some(error),
-            // It shows the text of `error`, so its own source comes next.
+            // This error shows the text of `error`, so its source is the source of `error`.
             JobError::Failed(error) => error.source(),
             _ => None,
         }

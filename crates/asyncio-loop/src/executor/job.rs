@@ -1,4 +1,4 @@
-//! A function on its way to a thread, with the place for its result: one allocation.
+//! Jobs: functions for another thread, with the place for their result in the same allocation.
 
 use std::any::type_name;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::{JobError, Panic, ThreadFuture};
 /// A function that waits to be run by an [`Executor`](crate::Executor).
 ///
 /// Run it with [`run`](Self::run); its panics are caught and become the error of its
-/// [`ThreadFuture`]. A job that is dropped instead is cancelled, so no task waits for ever.
+/// [`ThreadFuture`]. Dropping a job cancels it, so no task waits for ever.
 ///
 /// ```
 /// use asyncio_loop::Job;
@@ -43,7 +43,7 @@ struct JobCell<F, T> {
 }
 
 impl Job {
-    /// Makes a job of `function`, and the future of its value. The caller is remembered as the
+    /// Makes a job of `function`, and the future of its value. The place of this call counts as the
     /// place where the job was submitted.
     ///
     /// # Examples
@@ -66,8 +66,8 @@ impl Job {
         Self::try_new(move || Ok(function()))
     }
 
-    /// As [`new`](Self::new), for a function that says itself how its future ends: for executors
-    /// that can fail in ways of their own.
+    /// Does the same as [`new`](Self::new), for a function that returns the outcome of the future
+    /// itself: for executors that can fail in their own ways.
     ///
     /// ```
     /// use asyncio_loop::{Job, JobError};
@@ -89,7 +89,8 @@ impl Job {
         (Job { cell: Some(cell), site: Location::caller() }, future)
     }
 
-    /// Says where the job was submitted, for functions that submit jobs for their callers.
+    /// Sets the place where the job was submitted, for functions that submit jobs for their
+    /// callers.
     ///
     /// # Examples
     ///
@@ -141,7 +142,7 @@ impl Job {
         }
     }
 
-    /// Returns where the job was submitted.
+    /// Returns the place where the job was submitted.
     ///
     /// # Examples
     ///
@@ -177,7 +178,7 @@ impl<F, T> JobCell<F, T> {
         self.function.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Drops the function without running it. A destructor that panics is reported.
+    /// Drops the function without running it. If a destructor panics, that is reported.
     fn drop_function(&self) {
         if let Some(function) = self.take_function() {
             report::caught(type_name::<F>(), || drop(function));

@@ -1,8 +1,9 @@
-//! Executors: where blocking functions go, so that the loop does not wait for them.
+//! Executors, which run blocking functions on other threads, so that the loop does not wait for
+//! them.
 //!
 //! `job` is a function with the place for its result, `crew` decides which worker runs it and which
-//! is woken, `worker` is one thread, `pool` is what users see. `default` is a loop's own executor,
-//! and `calling` leads from a job back to its loop.
+//! is woken, `worker` is one thread, and `pool` is the public type. `default` is a loop's own
+//! executor, and `calling` finds the loop of a job.
 
 mod calling;
 mod crew;
@@ -24,9 +25,9 @@ pub use error::JobError;
 pub use job::Job;
 pub use pool::{RunningJob, StuckJobs, ThreadPoolBuilder, ThreadPoolExecutor};
 
-/// Something that runs jobs elsewhere.
+/// A type that runs jobs on other threads or in other processes.
 ///
-/// Implement it to send the jobs of a loop to threads of your own:
+/// Implement it to run the jobs of a loop on your own threads:
 ///
 /// ```
 /// use asyncio_loop::{Executor, Job};
@@ -45,10 +46,10 @@ pub use pool::{RunningJob, StuckJobs, ThreadPoolBuilder, ThreadPoolExecutor};
 /// assert_eq!(future.result(None).unwrap(), 42);
 /// ```
 pub trait Executor {
-    /// Sees to it that the job is run, soon and on another thread.
+    /// Makes sure that the job is run, soon and on another thread.
     ///
-    /// An executor that cannot do that calls [`Job::fail`] with the reason. A job that is dropped
-    /// is cancelled.
+    /// An executor that cannot do that calls [`Job::fail`] with the reason. Dropping the job
+    /// cancels it.
     fn execute(&self, job: Job);
 }
 

@@ -1,4 +1,4 @@
-//! The thread pool as its users see it.
+//! The thread pool.
 
 use std::error::Error;
 use std::fmt;
@@ -16,20 +16,20 @@ use crate::primitives::{AtomicUsize, Mutex, MutexGuard, Ordering, thread};
 use crate::report;
 use crate::{JobError, ThreadFuture, ThreadPromise};
 
-/// Threads that run blocking or heavy functions, started on demand.
+/// A pool of threads that run blocking or heavy functions. Threads are started on demand.
 ///
 /// A thread is started when a job waits and no thread is idle, up to
 /// [`max_workers`](ThreadPoolBuilder::max_workers); a thread without work for
 /// [`idle_timeout`](ThreadPoolBuilder::idle_timeout) ends. Jobs start in the order of their
-/// submission. A panic in a job is that job's error and leaves the pool intact.
+/// submission. A panic in a job is that job's error, and does not affect the pool.
 ///
-/// Dropping the pool shuts it down without waiting: what was submitted is still run. In debug mode
-/// of the running loop it is reported if there are such jobs, for which nobody waits any more.
+/// Dropping the pool shuts it down without waiting: submitted jobs are still run. If there are such
+/// jobs, for which no code waits any more, debug mode of the running loop reports that.
 ///
 /// # From asyncio
 ///
 /// `concurrent.futures.ThreadPoolExecutor`, with idle threads that end. `submit` after a shutdown
-/// gives a future that has failed, instead of an exception.
+/// returns a failed future, instead of raising an exception.
 ///
 /// # Examples
 ///
@@ -42,14 +42,14 @@ use crate::{JobError, ThreadFuture, ThreadPromise};
 /// ```
 pub struct ThreadPoolExecutor {
     shared: Arc<Shared>,
-    /// The call that made it.
+    /// The place of the call that made the pool.
     site: &'static Location<'static>,
 }
 
-/// What the pool shares with its workers.
+/// The state that the pool shares with its workers.
 pub(super) struct Shared {
     crew: Mutex<Crew>,
-    /// The length of the queue, for a worker that watches without the lock.
+    /// The length of the queue, for a worker that spins without the lock.
     pub(super) queued: AtomicUsize,
     pub(super) idle_timeout: Duration,
     thread_name_prefix: String,
@@ -58,8 +58,8 @@ pub(super) struct Shared {
 }
 
 impl ThreadPoolExecutor {
-    /// Makes a pool of at most `max_workers` threads; it has none yet. `default()` makes one with
-    /// as many as the [builder](ThreadPoolBuilder::max_workers) has by default.
+    /// Makes a pool of at most `max_workers` threads, which start on demand. `default()` has the
+    /// maximum that the [builder](ThreadPoolBuilder::max_workers) has by default.
     ///
     /// # Panics
     ///
@@ -79,7 +79,7 @@ impl ThreadPoolExecutor {
         Self::builder().max_workers(max_workers).build()
     }
 
-    /// Starts to describe a pool with other options.
+    /// Returns a builder for a pool with options.
     ///
     /// # Examples
     ///
@@ -93,7 +93,7 @@ impl ThreadPoolExecutor {
         ThreadPoolBuilder::new()
     }
 
-    /// Hands in a function to be run by one of the threads, and returns the future of its value.
+    /// Submits a function to one of the threads, and returns the future of its value.
     ///
     /// After [`shutdown`](Self::shutdown) the future has failed with
     /// [`JobError::ExecutorShutdown`], and the function is dropped.
@@ -118,9 +118,9 @@ impl ThreadPoolExecutor {
         future
     }
 
-    /// Lets the threads end when the queue is empty, and refuses new jobs from now on.
+    /// Refuses new jobs from now on, and ends the threads when the queue is empty.
     ///
-    /// The future completes when the last thread has left; wait for it on a thread
+    /// The future completes when the last thread has ended; wait for it on a thread
     /// ([`result`](ThreadFuture::result)), in a task, or not at all.
     ///
     /// # Examples
@@ -181,8 +181,8 @@ impl ThreadPoolExecutor {
     ///
     /// # Errors
     ///
-    /// The jobs that run still, with the place where each was submitted; they go on. One of the
-    /// pool's own jobs gets this at once, since it cannot wait for its own end.
+    /// [`StuckJobs`] with the jobs that still run, and the place where each was submitted; they go
+    /// on. A job of the pool itself gets this error at once, since it cannot wait for its own end.
     ///
     /// # Examples
     ///
@@ -211,7 +211,7 @@ impl ThreadPoolExecutor {
         }
     }
 
-    /// How many jobs run and are queued, if there are any and the pool was not shut down.
+    /// The numbers of running and queued jobs, if there are any and the pool was not shut down.
     fn left_alone(&self) -> Option<(usize, usize)> {
         let crew = self.shared.lock();
         let (running, queued) = (crew.running().count(), crew.queued());
@@ -317,7 +317,7 @@ impl Shared {
         self.crew.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Publishes the length of the queue for workers that look without the lock.
+    /// Publishes the length of the queue for workers that spin without the lock.
     pub(super) fn publish(&self, crew: &Crew) {
         self.queued.store(crew.queued(), Ordering::Relaxed);
     }
@@ -414,8 +414,8 @@ impl ThreadPoolBuilder {
         }
     }
 
-    /// Sets how many threads there may be; by default the number of processors and four more, at
-    /// most 32, as in Python.
+    /// Sets the maximum number of threads. Default: the number of processors plus four, at most 32,
+    /// as in Python.
     ///
     /// # Panics
     ///
@@ -437,14 +437,14 @@ impl ThreadPoolBuilder {
         self
     }
 
-    /// Sets after what time without work a thread ends; ten seconds by default.
+    /// Sets the time without work after which a thread ends. Default: ten seconds.
     pub fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
         self.idle_timeout = idle_timeout;
         self
     }
 
-    /// Sets the first part of the threads' names, "asyncio" by default; an underscore and a number
-    /// from 0 follow.
+    /// Sets the prefix of the threads' names, "asyncio" by default; an underscore and a number from
+    /// 0 follow.
     ///
     /// # Examples
     ///
@@ -460,14 +460,14 @@ impl ThreadPoolBuilder {
         self
     }
 
-    /// Sets the size of each thread's stack in bytes; by default that of `std::thread`.
+    /// Sets the size of each thread's stack in bytes. Default: that of `std::thread`.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self
     }
 
-    /// Calls `initializer` at the start of each thread, before its first job. Its panic is
-    /// reported, and the thread takes jobs all the same.
+    /// Calls `initializer` at the start of each thread, before its first job. If it panics, that is
+    /// reported, and the thread still takes jobs.
     ///
     /// # Examples
     ///
@@ -512,7 +512,7 @@ impl ThreadPoolBuilder {
     }
 }
 
-/// What each thread calls first.
+/// The function that each thread calls first.
 #[derive(Clone)]
 pub(super) struct Initializer(Arc<dyn Fn() + Send + Sync>);
 
@@ -555,7 +555,7 @@ pub struct RunningJob {
 }
 
 impl RunningJob {
-    /// Returns where the job was submitted.
+    /// Returns the place where the job was submitted.
     #[must_use]
     pub fn site(&self) -> &'static Location<'static> {
         self.site
@@ -574,7 +574,7 @@ impl fmt::Display for RunningJob {
     }
 }
 
-/// The error of [`ThreadPoolExecutor::join`]: its time was over, and these jobs run still.
+/// The error of [`ThreadPoolExecutor::join`]: the time was over, and these jobs still run.
 ///
 /// # Examples
 ///
@@ -598,13 +598,13 @@ pub struct StuckJobs {
 }
 
 impl StuckJobs {
-    /// Returns the jobs that run still.
+    /// Returns the jobs that still run.
     #[must_use]
     pub fn jobs(&self) -> &[RunningJob] {
         &self.jobs
     }
 
-    /// Returns how many more jobs wait behind them.
+    /// Returns the number of jobs that wait in the queue.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queued

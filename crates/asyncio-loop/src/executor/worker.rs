@@ -1,4 +1,5 @@
-//! One thread of a pool: take a job, run it, and when there is none look a little, sleep, end.
+//! One thread of a pool: it takes and runs jobs; without a job it spins a little, sleeps, and ends
+//! after the idle time.
 
 use std::cell::Cell;
 use std::ptr;
@@ -10,20 +11,20 @@ use super::pool::Shared;
 use crate::primitives::{Ordering, hint, thread};
 use crate::report;
 
-/// How long a worker looks for more before it sleeps: what it takes to wake a loop that waits for
-/// its result, on a processor that has gone to sleep as well, and to come back from there with the
-/// next job.
+/// How long a worker spins before it sleeps: about the time that it takes to wake a loop that waits
+/// for the result, on a processor that sleeps as well, and to get the next job from there.
 const LOOK: Duration = Duration::from_micros(30);
-/// So many looks in a row keep the processor, then others may have it.
+/// The number of checks in a row that keep the processor; then the worker yields it.
 const BUSY_LOOKS: u32 = if cfg!(loom) { 1 } else { 16 };
-/// When it comes back this late, others want it, for milliseconds each: a job that comes meanwhile
-/// waits for all of that, while it takes microseconds to wake a worker that sleeps ...
+/// If a yield takes longer than this, other threads want the processor, for milliseconds each. A
+/// job that comes meanwhile would wait for all of that, while waking a sleeping worker takes
+/// microseconds ...
 const LATE: Duration = Duration::from_micros(200);
-/// ... so for this many times as long as was lost a worker without work sleeps at once.
+/// ... so workers without a job sleep at once for this many times the lost time.
 const REST: u32 = 100;
 
 thread_local! {
-    /// The pool that this thread is one of; only its address counts.
+    /// The pool that this thread belongs to; only its address is used.
     static POOL: Cell<*const Shared> = const { Cell::new(ptr::null()) };
 }
 
@@ -36,12 +37,12 @@ pub(super) fn works_for(pool: &Arc<Shared>) -> bool {
 pub(super) struct Worker {
     pool: Arc<Shared>,
     number: usize,
-    /// It was woken or started for a job that it has not found yet, or looks for one on its own.
+    /// Whether it searches: it was woken or started for a job that it has not found yet, or spins.
     searching: bool,
 }
 
 impl Worker {
-    /// A worker that is called for help, and therefore searches.
+    /// Makes a worker that is started for a job, and therefore searches.
     pub(super) fn new(pool: Arc<Shared>, number: usize) -> Self {
         Worker { pool, number, searching: true }
     }
@@ -53,14 +54,14 @@ impl Worker {
             initializer.call();
         }
         while let Some(job) = self.next_job() {
-            // A panic of the job is its result. This is for the destructor of a value that is not
-            // taken.
+            // A panic of the job is its result. This catches panics in destructors of values that
+            // are not taken.
             report::caught("the end of a job", || job.run());
         }
         self.pool.leave(self.number);
     }
 
-    /// Returns the next job; `None` when the worker is to end.
+    /// Returns the next job; `None` if the worker has to end.
     fn next_job(&mut self) -> Option<Job> {
         loop {
             let mut crew = self.pool.lock();
@@ -87,7 +88,7 @@ impl Worker {
             }
             if self.searching {
                 self.searching = false;
-                // The queue is empty and locked: there is nothing to help with.
+                // The queue is empty and locked, so no help is needed.
                 let _ = crew.stop_search();
             }
             crew.fall_asleep(self.number, thread::current());
@@ -98,7 +99,7 @@ impl Worker {
         }
     }
 
-    /// Watches the queue without its lock. Returns until when that is better left.
+    /// Spins on the queue without its lock. Returns the time until which spinning does not pay.
     fn look(&self) -> Option<Instant> {
         let start = Instant::now();
         let mut now = start;

@@ -1,4 +1,4 @@
-//! Tasks that wait for each other.
+//! Circles of tasks that wait for each other.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use super::task_info::TaskInfo;
 use super::wait_info::WaitDetail;
 
-/// Circles of tasks in which each waits for the next one, and the last for the first: because it
-/// awaits it, or because that holds the lock for which it waits. Such tasks never go on by
-/// themselves. Each circle is a list of numbers of tasks and begins with the smallest.
+/// Finds circles of tasks in which each waits for the next one, and the last for the first: because
+/// it awaits that task, or because that task holds the lock for which it waits. Such tasks never go
+/// on by themselves. Each circle is a list of numbers of tasks, and begins with the smallest.
 ///
 /// # Examples
 ///

@@ -1,7 +1,7 @@
-//! Looking inside of a running loop: what its tasks are, where they wait and for what, and who
-//! awaits whom.
+//! Inspection of a running loop: its tasks, where each waits and for what, and which task awaits
+//! which.
 //!
-//! All of this is always known, in release builds too. It costs a task 16 bytes, and a few
+//! All of this is always available, in release builds too. It costs a task 16 bytes, and a few
 //! instructions when it is polled and when it waits.
 //!
 //! ```

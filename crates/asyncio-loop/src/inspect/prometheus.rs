@@ -8,8 +8,8 @@ impl Statistics {
     /// The numbers in the [text format 0.0.4] of Prometheus, to be served with the content type
     /// `text/plain; version=0.0.4`.
     ///
-    /// `loop_name` is the label `loop` of each sample, which tells the loops of a program apart.
-    /// The numbers that only a measured loop has are left out if it is not measured.
+    /// `loop_name` is the label `loop` of each sample, which distinguishes the loops of a program.
+    /// Numbers that only a measured loop has are left out for other loops.
     ///
     /// [text format 0.0.4]: https://prometheus.io/docs/instrumenting/exposition_formats/
     ///

@@ -15,90 +15,91 @@ use crate::kernel::{Copied, Event as Raw, Kept, Ring, WaitsFor, What, cause};
 
 /// Keeps the last events of a loop: see [`LoopRef::record`](crate::LoopRef::record).
 ///
-/// It may go to other threads, and reads there while the loop goes on, or is blocked.
+/// It can be sent to other threads, and read there while the loop runs or is blocked.
 #[derive(Clone)]
 pub struct Recorder(Arc<Ring>);
 
-/// A copy of what a [`Recorder`] has, in the order in which it happened.
+/// A copy of the events of a [`Recorder`], in order.
 #[derive(Clone, Debug)]
 pub struct Recording {
     copied: Copied,
     names: HashMap<u64, String>,
 }
 
-/// Something that happened.
+/// A recorded event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// When, since the recording began.
+    /// The time since the recording began.
     pub at: Duration,
-    /// What.
+    /// The kind of event, with its details.
     pub what: Happened,
 }
 
-/// What happened. Tasks are named by their numbers; those of the machinery are recorded too.
+/// The kind of an event, with its details. Tasks are named by their numbers; hidden tasks are
+/// recorded too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Happened {
     /// A task was made.
     Created {
-        /// Its number.
+        /// The task's number.
         task: u64,
-        /// Where.
+        /// The place where it was made.
         at: Option<&'static Location<'static>>,
     },
     /// A task was made ready.
     Woken {
-        /// Its number.
+        /// The task's number.
         task: u64,
-        /// By whom.
+        /// The cause of the wake.
         by: WokenBy,
     },
     /// A poll of a task began.
     PollBegan {
-        /// Its number.
+        /// The task's number.
         task: u64,
     },
     /// A poll of a task ended, and the task waits.
     Waits {
-        /// Its number.
+        /// The task's number.
         task: u64,
-        /// What for, if its future has said so.
+        /// What the task waits for, if its future has noted it.
         what: Option<WaitsFor>,
-        /// At which line.
+        /// The line of code at which the task waits.
         at: Option<&'static Location<'static>>,
     },
     /// A task ended, and with it its last poll.
     Ended {
-        /// Its number.
+        /// The task's number.
         task: u64,
-        /// How.
+        /// How the task ended.
         state: TaskState,
     },
     /// A callback began.
     CallbackBegan {
-        /// Its Rust type.
+        /// The Rust type of the callback.
         function: &'static str,
-        /// Where it was made.
+        /// The place where the callback was made.
         at: Option<&'static Location<'static>>,
     },
     /// The callback ended.
     CallbackEnded,
-    /// The loop began to look for events, and waits for them if nothing is ready.
+    /// The loop began to poll for events, and waits for them if nothing is ready.
     LookBegan,
-    /// The loop has found what there is.
+    /// The poll for events has ended.
     LookEnded,
-    /// The loop has reported something.
+    /// The loop has made a report.
     Reported(String),
 }
 
-/// What made a task ready.
+/// The cause by which a task became ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WokenBy {
-    /// A task, of whose number this is the lower half.
+    /// A task. This is the lower half of its number.
     Task(u32),
-    /// A task of the machinery, which users do not see.
+    /// A hidden task of this project.
     Machinery,
     /// A descriptor that became ready.
     Descriptor,
@@ -125,8 +126,8 @@ impl Recorder {
 
     /// Copies what was recorded up to now.
     ///
-    /// The loop is not stopped for it, on whatever thread this is called. A loop that gives a name
-    /// to a task, or reports, may have to wait for less than a millisecond.
+    /// This can be called on any thread, and does not stop the loop. A loop that names a task or
+    /// makes a report meanwhile may have to wait for less than a millisecond.
     ///
     /// # Examples
     ///
@@ -153,14 +154,14 @@ impl Recorder {
         Recording { copied, names }
     }
 
-    /// Has a file written in the format of [`Recording::write_chrome_trace`]: this one when the
-    /// recording ends, at the latest when the loop is closed, and beside it `NAME.panic.json` when
-    /// a task panics for the first time, and `NAME.stall.json` when the watchdog finds the loop
-    /// blocked for the first time.
+    /// Writes files in the format of [`Recording::write_chrome_trace`]: `file` when the recording
+    /// ends, at the latest when the loop is closed; beside it `NAME.panic.json` when a task panics
+    /// for the first time, and `NAME.stall.json` when the watchdog finds the loop blocked for the
+    /// first time.
     ///
     /// The file of a panic is written on the loop's thread, which takes up to some seconds for a
-    /// million events; that of a blocked loop is written on the watchdog's. A file that cannot be
-    /// written is reported to the log.
+    /// million events; the file of a blocked loop is written on the watchdog's thread. If a file
+    /// cannot be written, that is logged.
     pub fn keep_in(&self, file: impl Into<PathBuf>) {
         let kept = Kept { file: file.into(), written: Vec::new() };
         *self.0.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
@@ -201,20 +202,20 @@ impl Recording {
         })
     }
 
-    /// How many events were overwritten before this copy was made.
+    /// The number of events that were overwritten before this copy was made.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.copied.lost
     }
 
-    /// How long after the beginning of the recording the copy was made.
+    /// The time from the beginning of the recording to this copy.
     #[must_use]
     pub fn length(&self) -> Duration {
         Duration::from_nanos(self.copied.end.saturating_sub(self.copied.start))
     }
 
-    /// The name of a task: the one that it was given, or `Task-` and its number. The names of the
-    /// latest 4096 tasks that were given one are known.
+    /// The name of a task: its given name, or `Task-` and its number. The names of the latest 4096
+    /// tasks with a given name are kept.
     #[must_use]
     pub fn name(&self, task: u64) -> String {
         const HIDDEN: u64 = 1 << 63;
@@ -227,7 +228,7 @@ impl Recording {
 
     /// Writes the recording in the [trace event format] of Chrome, which <https://ui.perfetto.dev>
     /// and `chrome://tracing` open: a slice for each poll, callback and wait of the loop, arrows
-    /// from what woke a task to the poll that follows, and a bar for the life of each task.
+    /// from the cause of a wake to the poll that follows, and a bar for the life of each task.
     ///
     /// [trace event format]:
     /// https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU

@@ -1,4 +1,4 @@
-//! Locks, queues and the like that tasks wait for, as the loop knows them.
+//! The loop's table of locks, queues and similar resources that tasks wait for.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -6,18 +6,18 @@ use std::fmt;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
-/// What a resource says about itself.
+/// The description of a resource.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ResourceInfo {
-    /// Where it was made.
+    /// The place where it was made.
     pub created_at: &'static Location<'static>,
     /// The task that holds it, of a lock.
     pub holder: Option<Holder>,
 }
 
 impl ResourceInfo {
-    /// It was made here, and this task holds it.
+    /// Makes a description of a resource, with the place where it was made and its holder.
     #[doc(hidden)]
     #[must_use]
     pub fn new(created_at: &'static Location<'static>, holder: Option<Holder>) -> Self {
@@ -25,18 +25,18 @@ impl ResourceInfo {
     }
 }
 
-/// Which task holds a lock, and where it took it.
+/// The task that holds a lock, and the place where it took the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
     /// The number of the task.
     pub task: u64,
-    /// Where it asked for the lock.
+    /// The place where the task asked for the lock.
     pub at: &'static Location<'static>,
 }
 
 impl Holder {
-    /// The task with this number has asked for a lock at this place, and has it.
+    /// Makes a holder: the task with this number, which asked for the lock at this place.
     #[doc(hidden)]
     #[must_use]
     pub fn new(task: u64, at: &'static Location<'static>) -> Self {
@@ -44,9 +44,9 @@ impl Holder {
     }
 }
 
-/// A resource that can say something about itself.
+/// A resource that can describe itself.
 pub trait Describe {
-    /// What it is.
+    /// Returns the description.
     fn describe(&self) -> ResourceInfo;
 }
 
@@ -61,7 +61,7 @@ pub struct Resources {
 const SMALL: usize = 64;
 
 impl Resources {
-    /// Makes a resource known, under the address of its value.
+    /// Adds a resource, under the address of its value.
     pub fn add<T: Describe + 'static>(&self, resource: &Rc<T>) {
         let address = Rc::as_ptr(resource).addr();
         let mut known = self.known.borrow_mut();
@@ -72,7 +72,7 @@ impl Resources {
         known.insert(address, Rc::downgrade(&resource));
     }
 
-    /// What the resource of this address says about itself, if it is known and alive.
+    /// The description of the resource with this address, if it is known and alive.
     pub(super) fn find(&self, address: usize) -> Option<ResourceInfo> {
         let resource = self.known.borrow().get(&address)?.upgrade()?;
         Some(resource.describe())

@@ -1,5 +1,5 @@
-//! The stack of a suspended task, as far as it is always known: where it was made, and where it
-//! waits.
+//! The part of a suspended task's stack that is always known: the place where it was made, and the
+//! place where it waits.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -14,14 +14,15 @@ use crate::kernel::TaskRef;
 pub struct Frame {
     /// The line of code.
     pub location: &'static Location<'static>,
-    /// What is there: the function of the task, or what it waits for. Empty if it is not known.
+    /// The description of the frame: the function of the task, or what it waits for. Empty if it is
+    /// not known.
     pub what: String,
-    /// Whether it is inside of a future.
+    /// Whether the line is inside a future.
     pub is_async: bool,
 }
 
 impl Frame {
-    /// A line of code in a function that is no future.
+    /// Makes a frame of a function that is no future.
     #[doc(hidden)]
     #[must_use]
     pub fn plain(location: &'static Location<'static>) -> Self {

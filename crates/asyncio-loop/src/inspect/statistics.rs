@@ -1,4 +1,4 @@
-//! What a loop has done so far, in numbers.
+//! The statistics of a loop.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::gauges::{FIRST_BUCKET, Gauge, Gauges, LAG_BUCKETS};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Statistics {
-    /// When the loop wrote these numbers down, on its clock.
+    /// The time at which the loop published these numbers, on its clock.
     pub at: LoopTime,
     /// Whether the loop is measured.
     pub measured: bool,
@@ -26,22 +26,22 @@ pub struct Statistics {
     pub steps: u64,
     /// Callbacks and tasks that wait for their turn.
     pub ready: u64,
-    /// Tasks that have not ended: as many as `all_tasks` gives.
+    /// Tasks that have not ended: the length of `all_tasks`.
     pub tasks: u64,
-    /// Deadlines to come.
+    /// Deadlines that have not come yet.
     pub timers: u64,
-    /// Descriptors that are known to the loop: sockets, pipes, and what else it may have to watch.
+    /// Descriptors that the loop knows: sockets, pipes and others.
     pub descriptors: u64,
     /// Bytes that were read from descriptors by this project's transports and streams.
     pub bytes_in: u64,
     /// Bytes that were written to descriptors by them.
     pub bytes_out: u64,
-    /// Time inside of callbacks and polls, since the measurement began.
+    /// Time inside callbacks and polls, since the measurement began.
     pub busy: Duration,
     /// The longest single callback or poll since then. A longer one that has not ended yet is in
     /// `running` only.
     pub longest_step: Duration,
-    /// How long callbacks and tasks that were ready waited for their turn.
+    /// The times that ready callbacks and tasks waited for their turn.
     pub lag: Lag,
     /// The callback or poll that runs now.
     pub running: Option<RunningStep>,
@@ -53,16 +53,16 @@ pub struct Statistics {
 pub struct RunningStep {
     /// The number of the task; `None` for a callback.
     pub task: Option<u64>,
-    /// How long it has been running. While it goes on, the loop does nothing else.
+    /// The time for which it has been running. Meanwhile the loop does nothing else.
     pub lasts: Duration,
 }
 
-/// A histogram of waits: how long what was ready waited for its turn.
+/// A histogram of the times that ready callbacks and tasks waited for their turn.
 ///
 /// The first bucket holds waits of up to a microsecond, each next one those of up to twice as long.
 /// A callback or a task counts as ready since the beginning of the step that scheduled it. One that
 /// a descriptor, a timer or another thread woke while the loop was busy counts as ready since the
-/// loop looked for events the last time. So no wait is taken for shorter than it was.
+/// loop's previous poll for events. So no wait is counted as shorter than it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lag {
     counts: [u64; LAG_BUCKETS],
@@ -95,7 +95,7 @@ impl Lag {
         })
     }
 
-    /// How many waits there were.
+    /// The number of waits.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
@@ -114,8 +114,8 @@ impl Lag {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// A bound that this part (0.0 to 1.0) of the waits kept: the upper bound of the bucket in
-    /// which it is reached. `None` if there were no waits, or if it is in the last bucket.
+    /// An upper bound for the given part (0.0 to 1.0) of the waits: the upper bound of the bucket
+    /// in which the part is reached. `None` if there were no waits, or if that is the last bucket.
     ///
     /// # Examples
     ///

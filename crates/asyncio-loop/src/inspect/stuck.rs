@@ -1,4 +1,4 @@
-//! A step that does not end.
+//! Steps that block their loop.
 
 use std::fmt;
 use std::panic::Location;
@@ -10,14 +10,14 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StuckStep {
-    /// How long it has computed or was blocked, at least. The time in which other threads had the
-    /// processors does not count, nor that in which the process was stopped.
+    /// The minimum time for which the step has computed or was blocked. Time in which other threads
+    /// had the processors or the process was stopped does not count.
     pub lasts: Duration,
     /// The thread of the loop, by its name.
     pub thread: String,
-    /// What runs; `None` if the thread could not be asked.
+    /// The running task or callback; `None` if the thread could not be examined.
     pub step: Option<Stuck>,
-    /// Addresses inside of the calls that were active on the thread, innermost first.
+    /// Addresses inside the calls that were active on the thread, innermost first.
     #[allow(dead_code, reason = "their names are not found on every system")]
     pub(crate) calls: Vec<usize>,
 }
@@ -26,7 +26,7 @@ impl StuckStep {
     /// The calls that were active on the thread, innermost first, up to the poll. Empty if they are
     /// not known: they need the feature `stacks` and Linux on x86-64 or AArch64.
     ///
-    /// This finds the names, and so does writing a step as text. The first time in a process it
+    /// This looks up the names, and so does the step's `Display`. The first time in a process it
     /// takes milliseconds, or some tenths of a second in a program that was built without
     /// optimisation and with much debug information.
     #[must_use]
@@ -46,7 +46,7 @@ impl StuckStep {
     }
 }
 
-/// What runs in a [`StuckStep`].
+/// The task or callback of a [`StuckStep`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stuck {

@@ -1,4 +1,4 @@
-//! What a task is.
+//! Snapshots of tasks.
 
 use std::fmt;
 use std::panic::Location;
@@ -8,13 +8,13 @@ use super::wait_info::WaitInfo;
 use crate::clock::LoopTime;
 use crate::kernel::TaskRef;
 
-/// What a task is at one moment. It holds nothing of the task and may go to another thread.
+/// A snapshot of a task. It holds no reference to the task, and can be sent to another thread.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TaskInfo {
     /// Its number, unique in the process.
     pub id: u64,
-    /// Its name: the one it was given, or `Task-` and its number.
+    /// Its name: the given one, or `Task-` and its number.
     pub name: String,
     /// The Rust type of its future; for an `async` block or function the path of the function.
     pub future: &'static str,
@@ -22,25 +22,25 @@ pub struct TaskInfo {
     pub state: TaskState,
     /// Whether it has been asked to end, and has not ended.
     pub is_cancelling: bool,
-    /// Where it was made. The client tasks of a server name the call that made the server.
+    /// The place where it was made. For client tasks of a server, the call that made the server.
     pub created_at: &'static Location<'static>,
-    /// When it was made, in hundredths of a second.
+    /// The time at which it was made, in hundredths of a second.
     pub created: LoopTime,
-    /// When this was written down. [`age`](Self::age) and [`waited`](Self::waited) count to here.
+    /// The time of this snapshot. [`age`](Self::age) and [`waited`](Self::waited) count to it.
     pub now: LoopTime,
-    /// The number of the task that made it, unless that was a callback or a task that users do not
-    /// see. That task may have ended.
+    /// The number of the task that made it; `None` if a callback or a hidden task did. That task
+    /// may have ended.
     pub parent: Option<u64>,
-    /// How often it was polled without coming to an end. `u32::MAX` stands for more.
+    /// How often it was polled without ending. `u32::MAX` stands for more.
     pub polls: u32,
-    /// What it waits for. `None` if it does not, or if its future has not said: futures of other
-    /// crates do not.
+    /// What it waits for. `None` if it does not wait, or if its future has not noted it, as futures
+    /// of other crates do not.
     pub wait: Option<WaitInfo>,
     /// The numbers of the tasks that await it, in ascending order.
     pub awaited_by: Vec<u64>,
 }
 
-/// What a task does.
+/// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TaskState {
@@ -85,13 +85,14 @@ impl fmt::Display for TaskState {
 }
 
 impl TaskInfo {
-    /// How long ago it was made, in hundredths of a second.
+    /// The time since it was made, in hundredths of a second.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.now - self.created
     }
 
-    /// How long it has been waiting, in hundredths of a second; zero if it is not known to wait.
+    /// The time for which it has been waiting, in hundredths of a second; zero if it is not known
+    /// to wait.
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.wait.as_ref().map_or(Duration::ZERO, |wait| self.now - wait.since)
@@ -110,7 +111,7 @@ impl TaskInfo {
 }
 
 impl TaskRef {
-    /// What the task is at this moment.
+    /// Takes a snapshot of the task.
     ///
     /// # Examples
     ///

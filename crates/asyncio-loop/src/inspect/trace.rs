@@ -12,8 +12,8 @@ use super::task_info::TaskInfo;
 use super::wait_info::WaitInfo;
 use crate::kernel::{LookAtWait, LoopWaker, Place, TaskRef, WaitsFor};
 
-/// Where a task waits, with the calls of async functions that lead there, as addresses: see
-/// [`TaskRef::trace`]. It holds nothing of the task and may go to another thread.
+/// The places where a task waits, with the calls of async functions that lead there, as addresses:
+/// see [`TaskRef::trace`]. It holds no reference to the task, and can be sent to another thread.
 #[derive(Clone, Debug)]
 pub struct Trace {
     info: TaskInfo,
@@ -26,8 +26,8 @@ pub struct Trace {
 pub struct FullStack {
     /// The task, as it was when the trace was done.
     pub task: TaskInfo,
-    /// The places at which it waits, in the order in which they were polled. Several, if the task
-    /// waits for several things at once; none, if it has ended.
+    /// The places at which it waits, in the order in which they were polled: several if the task
+    /// waits for several futures at once, none if it has ended.
     pub branches: Vec<Branch>,
 }
 
@@ -36,10 +36,10 @@ pub struct FullStack {
 #[non_exhaustive]
 pub struct Branch {
     /// The calls that lead there, outermost first: the async functions of the program, and futures
-    /// of other crates. Those of this project and of the standard library are left out. Empty where
-    /// they cannot be had; see [`TaskRef::trace`].
+    /// of other crates. Those of this project and of the standard library are left out. Empty if
+    /// they cannot be found; see [`TaskRef::trace`].
     pub calls: Vec<StackFrame>,
-    /// What the innermost future has said that it waits for. `None` for one of another crate.
+    /// What the innermost future waits for, as it has noted. `None` for a future of another crate.
     pub wait: Option<WaitInfo>,
 }
 
@@ -50,9 +50,9 @@ impl Trace {
         &self.info
     }
 
-    /// Finds the names, files and lines of the calls. That takes milliseconds, and for the first
-    /// time in a process much longer, since it reads the program's debug information: do it on
-    /// another thread, by `to_thread` for instance.
+    /// Looks up the names, files and lines of the calls. That takes milliseconds, and the first
+    /// time in a process much longer, since it reads the program's debug information. So call it on
+    /// another thread, for example by `to_thread`.
     #[must_use]
     pub fn resolve(&self) -> FullStack {
         let mut branches: Vec<Branch> = Vec::new();
@@ -76,8 +76,8 @@ impl Branch {
     }
 }
 
-/// One line for the task, then for each place the calls that lead there and what is waited for. A
-/// place is indented by what it has in common with the one before.
+/// Shows one line for the task, and for each place the calls that lead there and the wait. Calls
+/// that a place has in common with the previous one are not repeated, and the rest is indented.
 impl fmt::Display for FullStack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let TaskInfo { id, name, state, created_at, .. } = &self.task;
@@ -124,31 +124,32 @@ impl fmt::Debug for Asked {
 }
 
 impl TaskRef {
-    /// Finds out where the task waits, with all async functions in between, by polling it once.
+    /// Finds the places where the task waits, with all async functions in between, by polling it
+    /// once.
     ///
     /// The task is polled in its turn, as if it had been woken, which every future has to expect.
-    /// The futures of this project write down the calls that are active before they go on waiting;
-    /// those of other crates are seen when they keep the waker. So nothing of the task is skipped,
-    /// told something untrue, or made to lose a wake: what is ready makes progress as in any other
-    /// poll, and then the place is shown at which the task waits next. A task that was asked to end
-    /// is polled without being watched, and shows no places before that is over.
+    /// The futures of this project record the active calls before they go on waiting; those of
+    /// other crates are seen when they keep the waker. So no future is skipped, gets a wrong
+    /// result, or loses a wake: ready futures make progress as in any other poll, and then the next
+    /// place at which the task waits is shown. A task that was asked to end is polled without a
+    /// trace, and shows no places until it has answered.
     ///
     /// Names need Linux on x86-64 or AArch64, the feature `stacks`, and a program that was not
     /// stripped. Files and lines need debug information (`debug = "line-tables-only"` does). So do
-    /// async functions that an optimizing compiler has put into their callers, which are most.
+    /// async functions that an optimizing compiler has inlined, which are most.
     ///
-    /// Not seen are the inner futures of a combinator that polls them only when their own wakers
-    /// are woken, such as `FuturesUnordered`: its own place is. A task that nobody polls, such as a
-    /// child of a group that is not polled, never answers.
+    /// The inner futures of a combinator that polls them only when their own wakers are woken, such
+    /// as `FuturesUnordered`, are not seen, but the combinator's own place is. For a task that is
+    /// never polled, such as a child of a group that is not polled, the future never completes.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it changes nothing.
+    /// Dropping the future has no effect on the task.
     ///
     /// # From asyncio
     ///
-    /// `Task.get_stack`, which in asyncio has the whole stack at no cost. Here the compiled program
-    /// keeps no trace of it.
+    /// `Task.get_stack`, which in asyncio has the whole stack at no cost. A compiled Rust program
+    /// does not keep that data.
     ///
     /// # Examples
     ///

@@ -10,24 +10,24 @@ use crate::clock::LoopTime;
 use crate::event_loop::LoopRef;
 use crate::kernel::{Detail, LookAtWait, WaitsFor};
 
-/// What a blocked task waits for, where, and since when. A task that waits in several places at
-/// once, inside of a `select!` or a `join!`, shows the place that was polled last.
+/// What a blocked task waits for, where, and since when. For a task that waits in several places at
+/// once, inside a `select!` or a `join!`, this is the place that was polled last.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WaitInfo {
-    /// The kind of thing.
+    /// The kind of wait.
     pub what: WaitsFor,
-    /// The line of code that waits: the place of `.await`. `None` if it is hidden behind a
-    /// `Box<dyn Future>` or a future that is not polled by `.await`: then
-    /// [`TaskInfo::created_at`](super::TaskInfo::created_at) has to do.
+    /// The line of code that waits: the place of `.await`. `None` if it is hidden behind a `Box<dyn
+    /// Future>` or a future that is not polled by `.await`: use
+    /// [`TaskInfo::created_at`](super::TaskInfo::created_at) then.
     pub at: Option<&'static Location<'static>>,
-    /// When the task was polled last, in hundredths of a second.
+    /// The time of the task's last poll, in hundredths of a second.
     pub since: LoopTime,
-    /// Which one of that kind.
+    /// The details of the wait.
     pub detail: WaitDetail,
 }
 
-/// Which thing a task waits for.
+/// The details of a wait.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum WaitDetail {
@@ -39,24 +39,24 @@ pub enum WaitDetail {
     Task {
         /// Its number.
         id: u64,
-        /// Its name, if the task waits for nothing else at the same time, nor inside of a limit or
-        /// the like.
+        /// Its name. Known only if the task waits for nothing else at the same time, and not inside
+        /// a timeout or another scope.
         name: Option<String>,
     },
     /// A descriptor.
     Descriptor {
         /// Its number.
         fd: RawFd,
-        /// Whether it is to become writable instead of readable.
+        /// Whether the task waits for it to become writable instead of readable.
         to_write: bool,
-        /// Its addresses, of a socket.
+        /// Its addresses, if it is a socket.
         socket: Option<SocketNames>,
     },
-    /// The place where it was made, of a promise.
+    /// The place where a promise was made.
     CreatedAt(&'static Location<'static>),
-    /// The number of a process.
+    /// The ID of a process.
     Number(u32),
-    /// Something that tasks share, such as a lock.
+    /// A resource that tasks share, such as a lock.
     Resource(ResourceInfo),
 }
 
