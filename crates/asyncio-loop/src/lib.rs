@@ -1,12 +1,13 @@
 //! The event loop under `asyncio`.
 //!
-//! Most programs use the facade crate `asyncio`. This crate is the ground floor: callbacks, timers,
-//! readiness of descriptors, calls from other threads, context variables, and the stepping of
-//! tasks, all on one thread and without atomics on the way from a wake to a step.
+//! Most programs use the facade crate `asyncio`. This crate is the lowest layer: callbacks, timers,
+//! readiness of descriptors, calls from other threads, context variables, and the polling of tasks.
+//! A task is woken and polled on one thread, without atomic operations.
 //!
-//! One *turn* of the loop: take what other threads left; poll for readiness, as long as the next
-//! deadline allows if nothing is ready; move due timers to the ready queue; run exactly what is
-//! ready now. What that schedules waits for the next turn.
+//! The loop works in *turns*. A turn takes the callbacks and tasks that other threads have
+//! scheduled; polls for readiness, and waits until the next deadline if nothing is ready; moves due
+//! timers to the ready queue; and runs exactly the callbacks and tasks that are ready now. Those
+//! that they schedule wait for the next turn.
 //!
 //! ```
 //! use std::cell::Cell;
@@ -27,7 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Where next: [`EventLoop`] to make and run a loop, [`running_loop`] to find it,
+//! Where to look next: [`EventLoop`] to make and run a loop, [`running_loop`] to find it,
 //! [`LoopWaker`] to write futures that wake without atomics, [`Source`] to watch a descriptor.
 
 mod at_await;

@@ -1,4 +1,4 @@
-//! The loop as other threads see it.
+//! The handle of a loop for other threads.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::inspect::StuckStep;
 use crate::kernel::{RemoteScheduler, Ring};
 use crate::watchdog;
 
-/// A loop as other threads see it: `Send`, `Sync`, and cheap to clone.
+/// A handle of a loop for other threads: `Send`, `Sync`, and cheap to clone.
 ///
 /// It does not keep the loop open.
 ///
@@ -39,11 +39,12 @@ impl LoopHandle {
         Self { scheduler }
     }
 
-    /// Runs `callback` on the loop's thread, in its next turn, and wakes the loop if it sleeps.
+    /// Runs `callback` on the loop's thread, in the loop's next turn, and wakes the loop if it
+    /// sleeps.
     ///
     /// Calls from one thread run in their order, and before callbacks that the loop's own thread
-    /// schedules later. The callback sees the values of the calling thread's context that can
-    /// travel (those of variables whose type is `Send + Sync`).
+    /// schedules later. The callback sees the values of the calling thread's context that can move
+    /// between threads (those of variables whose type is `Send + Sync`).
     ///
     /// # Errors
     ///
@@ -52,7 +53,8 @@ impl LoopHandle {
     ///
     /// # From asyncio
     ///
-    /// Returns no handle: a cancellation from another thread would have to travel too.
+    /// Returns no handle, because a cancellation from another thread would have to be sent to the
+    /// loop too.
     ///
     /// # Examples
     ///
@@ -102,7 +104,7 @@ impl LoopHandle {
         }
     }
 
-    /// Whether the loop is closed, and takes no more.
+    /// Whether the loop is closed, and refuses callbacks.
     ///
     /// # Examples
     ///
@@ -120,13 +122,13 @@ impl LoopHandle {
         self.scheduler.is_closed()
     }
 
-    /// Looks at what the loop's thread does now, without the help of the loop: which step runs, and
-    /// the calls that are active. It is what the watchdog reports of a step that is stuck, at any
-    /// moment, and the calls of the loop itself while it waits for events.
+    /// Examines the loop's thread without the help of the loop: the running step, and the active
+    /// calls. The result is that of the watchdog's report of a stuck step, but at any moment. While
+    /// the loop waits for events, it has the calls of the loop itself.
     ///
-    /// `None` if the loop is not [watched](crate::LoopRef::set_watchdog), or if it went on during
-    /// the look. The thread gets a signal, as for a report of the watchdog, and is waited for half
-    /// a second at most. To find the names of the calls may take longer.
+    /// `None` if the loop is not [watched](crate::LoopRef::set_watchdog), or if it went on
+    /// meanwhile. The thread gets a signal, as for a report of the watchdog. The call waits at most
+    /// half a second for it; looking up the names of the calls may take longer.
     ///
     /// # Examples
     ///
@@ -152,9 +154,8 @@ impl LoopHandle {
         watchdog::look_at(&self.scheduler)
     }
 
-    /// What the [watchdog](crate::LoopRef::set_watchdog) has reported of the step that still runs;
-    /// `None` if that has not been running for long, or the loop is not watched. It disturbs
-    /// nobody.
+    /// The [watchdog](crate::LoopRef::set_watchdog)'s report of the step that still runs; `None` if
+    /// the step was not reported, or the loop is not watched. The call does not disturb the loop.
     ///
     /// # Examples
     ///

@@ -1,13 +1,13 @@
-//! When a busy loop polls for events.
+//! The pace at which a busy loop polls for events.
 
 use std::cell::Cell;
 
 /// Nanoseconds of work between two polls for events, as long as there is work.
 const POLL_AFTER: u64 = 20_000;
-/// Nanoseconds of work between two readings of the clock, about.
+/// The approximate time of work between two readings of the clock, in nanoseconds.
 const READ_AFTER: u64 = 4_000;
-/// Runs between two readings of the clock, at most. A loop may be late by so many when quick runs
-/// turn slow.
+/// The maximum number of runs between two readings of the clock. A loop may be late by this number
+/// of runs when quick runs become slow.
 const MAX_STRIDE: u32 = 128;
 
 /// Paces a busy loop: says how many callbacks and tasks may run until the clock is read, and when
@@ -53,7 +53,7 @@ impl Pace {
         yes
     }
 
-    /// Has the clock read before the next step: the one that runs now has taken long.
+    /// Makes the loop read the clock before the next step, because the present one has taken long.
     pub(crate) fn read_next(&self) {
         self.left.set(0);
     }

@@ -1,4 +1,4 @@
-//! The panic of a task or a job, as a part of an error.
+//! The panic of a task or a job, for use in errors.
 
 use std::any::Any;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::kernel::panic_message;
 
-/// What a task or a job panicked with.
+/// The panic of a task or a job.
 ///
 /// Its text is the message of the panic. It is `Sync`, as errors should be, although the payload of
 /// a panic is not.
@@ -26,7 +26,8 @@ pub struct Panic {
 }
 
 impl Panic {
-    /// Wraps the payload that [`catch_unwind`](std::panic::catch_unwind) returned: for executors.
+    /// Wraps the payload that [`catch_unwind`](std::panic::catch_unwind) has returned. Meant for
+    /// executors.
     ///
     /// # Examples
     ///

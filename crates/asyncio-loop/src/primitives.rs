@@ -1,8 +1,7 @@
-//! What the cross-thread paths are made of, from std or, under `--cfg loom`, from the model
-//! checker.
+//! The primitives of cross-thread code: from std or, under `--cfg loom`, from the model checker.
 //!
-//! Code that crosses threads names these and nothing from `std::sync` and `std::thread`, so that it
-//! is written once and the models in the `loom_tests.rs` files run the real thing.
+//! Code that crosses threads uses these and nothing from `std::sync` and `std::thread`, so that it
+//! is written once, and the models in the `loom_tests.rs` files run the real code.
 
 #[cfg(loom)]
 pub(crate) use loom::{
@@ -34,13 +33,12 @@ pub(crate) mod thread {
 
 #[cfg(not(loom))]
 thread_local! {
-    /// This thread's number; 0 until it is asked for.
+    /// This thread's number; 0 until it is first needed.
     static THREAD: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// A number that no other thread of the process has or ever had.
-///
-/// An address would not do: thread-local storage is reused when a thread ends.
+/// A number that no other thread of the process has or ever had. The address of a thread-local is
+/// no alternative, because thread-local storage is reused when a thread ends.
 #[cfg(not(loom))]
 pub(crate) fn thread_id() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
@@ -52,7 +50,7 @@ pub(crate) fn thread_id() -> u64 {
     })
 }
 
-/// Whether this thread's number is `id`, which is one that was given out.
+/// Whether this thread's number is `id`, which was given out before.
 #[cfg(not(loom))]
 #[inline]
 pub(crate) fn is_thread(id: u64) -> bool {

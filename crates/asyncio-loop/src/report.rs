@@ -1,4 +1,4 @@
-//! Reports of failures that nobody awaits, and the default exception handler.
+//! Reports of failures that are not awaited, and the default exception handler.
 
 use std::any::Any;
 use std::error::Error;
@@ -30,7 +30,7 @@ pub struct ErrorContext {
 }
 
 impl ErrorContext {
-    /// A context with its message, one line.
+    /// Makes a context with a message of one line.
     ///
     /// # Examples
     ///
@@ -86,7 +86,7 @@ impl ErrorContext {
         self
     }
 
-    /// Adds the task that it happened in.
+    /// Adds the task in which it happened.
     ///
     /// # Examples
     ///
@@ -111,7 +111,7 @@ impl ErrorContext {
         self
     }
 
-    /// Adds the callback that it happened in, by the Rust type of its closure.
+    /// Adds the callback in which it happened, by the Rust type of its closure.
     ///
     /// # Examples
     ///
@@ -128,7 +128,7 @@ impl ErrorContext {
         self
     }
 
-    /// Adds any other fact: the peer's address, the transport.
+    /// Adds any other property, such as the peer's address or the transport.
     ///
     /// # Examples
     ///
@@ -187,7 +187,7 @@ impl ErrorContext {
         self.panic.as_deref()
     }
 
-    /// The task that it happened in.
+    /// The task in which it happened.
     ///
     /// # Examples
     ///
@@ -201,7 +201,7 @@ impl ErrorContext {
         self.task.as_ref()
     }
 
-    /// The callback that it happened in.
+    /// The callback in which it happened.
     ///
     /// # Examples
     ///
@@ -215,7 +215,7 @@ impl ErrorContext {
         self.callback
     }
 
-    /// The other facts, in the order in which they were added.
+    /// The other properties, in the order in which they were added.
     ///
     /// # Examples
     ///
@@ -247,8 +247,8 @@ impl fmt::Display for ErrorContext {
     }
 }
 
-/// The default of the exception handler: one error record of [`log`] with target `asyncio`, or a
-/// line on standard error in a program that has no logger at all.
+/// The default exception handler: it writes one error record of [`log`] with the target `asyncio`,
+/// or, in a program without a logger, a line on standard error.
 pub(crate) fn default_handler(context: &ErrorContext) {
     write_record(log::Level::Error, &shown(context));
 }

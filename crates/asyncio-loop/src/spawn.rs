@@ -1,4 +1,4 @@
-//! How a task is made.
+//! The options of a new task.
 
 use std::panic::Location;
 use std::rc::Rc;
@@ -28,7 +28,8 @@ pub struct TaskOptions {
 }
 
 impl TaskOptions {
-    /// A generated name, a copy of the current context, started in the next turn; made here.
+    /// The default options: a generated name, a copy of the current context, a start in the next
+    /// turn, and this call as the place where the task is made.
     ///
     /// # Examples
     ///
@@ -60,7 +61,7 @@ impl TaskOptions {
         self
     }
 
-    /// Runs the task in this very context instead of a copy of the current one.
+    /// Runs the task in this context itself instead of a copy of the current one.
     ///
     /// # Examples
     ///
@@ -80,9 +81,9 @@ impl TaskOptions {
         self
     }
 
-    /// Starts the task inside the call that makes it, up to its first wait, or says that it is not
-    /// to be, whatever the loop's task factory thinks. While the loop does not run there is nothing
-    /// to start it in, and it waits for the next run.
+    /// Sets whether the task starts inside the call that makes it, and runs up to its first wait.
+    /// This overrides the loop's task factory. While the loop does not run, the task waits for the
+    /// next run.
     ///
     /// # Examples
     ///
@@ -103,7 +104,7 @@ impl TaskOptions {
         self
     }
 
-    /// Says where the task was made, for functions that make tasks for their callers.
+    /// Sets the place where the task was made, for functions that make tasks for their callers.
     ///
     /// # Examples
     ///
@@ -123,7 +124,7 @@ impl TaskOptions {
         self
     }
 
-    /// Makes a task of the machinery: not in `all_tasks`, and never the current task.
+    /// Makes a hidden task: it is not in `all_tasks`, and never the current task.
     ///
     /// # Examples
     ///
@@ -143,7 +144,7 @@ impl TaskOptions {
         self
     }
 
-    /// The name that was asked for.
+    /// The name that was set.
     ///
     /// # Examples
     ///
@@ -157,7 +158,7 @@ impl TaskOptions {
         self.name.as_deref()
     }
 
-    /// The context that was asked for.
+    /// The context that was set.
     ///
     /// # Examples
     ///
@@ -172,7 +173,7 @@ impl TaskOptions {
         self.context.as_ref()
     }
 
-    /// Whether an eager start was asked for, or refused.
+    /// Whether an eager start was requested or refused; `None` if neither.
     ///
     /// # Examples
     ///
@@ -187,7 +188,7 @@ impl TaskOptions {
         self.eager
     }
 
-    /// How to make the task. It takes what it needs out of the options, which are not moved.
+    /// Takes the options that the kernel needs, without moving the whole.
     #[inline]
     pub(crate) fn take_spawn(&mut self) -> Spawn {
         let context = match &self.context {

@@ -1,7 +1,7 @@
-//! Threads that wait for a loop, as the simulation of a loop has to know them.
+//! Announces threads that wait for a loop, for the simulation of a loop.
 //!
-//! A simulated loop stands still while a job of it runs on another thread. It has to go on when the
-//! job waits for the loop.
+//! A simulated loop stands still while one of its jobs runs on another thread. It has to go on when
+//! the job waits for the loop.
 
 use std::cell::RefCell;
 
@@ -26,8 +26,8 @@ pub fn observe_waits<R>(observer: impl Fn() + 'static, f: impl FnOnce() -> R) ->
     f()
 }
 
-/// Tells the observer of this thread, if there is one, that the thread is about to block until a
-/// loop does something.
+/// Calls the observer of this thread, if there is one: the thread is about to block until a loop
+/// does something.
 pub fn announce_wait() {
     OBSERVER.with_borrow(|observer| {
         if let Some(observer) = observer {

@@ -1,7 +1,7 @@
 //! Deadlines in order: insert, cancel, expire.
 //!
-//! Nearly every timer is a timeout that gets cancelled, so removing one is as cheap as adding it,
-//! takes effect at once and gives the memory back (there are no tombstones to purge).
+//! Nearly every timer is a timeout that is cancelled. So removing a timer is as cheap as adding it,
+//! takes effect at once, and frees the memory (no tombstones have to be purged).
 //!
 //! ```text
 //!   heap   [ deadline | order | slot ]  16 bytes each; 4-ary; a parent is never after its children
@@ -252,8 +252,7 @@ impl<T> Timers<T> {
         Some(least)
     }
 
-    /// Looks at the storage now and then, so that a burst of timers does not hold its memory for
-    /// good.
+    /// Checks the storage now and then, so that memory of a burst of timers is not kept for ever.
     #[inline]
     fn shrink_sometimes(&mut self) {
         self.until_shrink -= 1;
@@ -262,8 +261,8 @@ impl<T> Timers<T> {
         }
     }
 
-    /// Gives memory back when less than a quarter is used. Costs a pass over the slots, so the next
-    /// look comes when a quarter may be reached, and not before an eighth as many removals.
+    /// Frees memory when less than a quarter is used. This costs a pass over the slots, so the next
+    /// check comes when a quarter may be reached, and not before an eighth as many removals.
     #[cold]
     fn shrink(&mut self) {
         if self.slots.len() > KEPT && self.heap.len() < self.slots.len() / 4 {

@@ -1,9 +1,9 @@
-//! A list of waiters: first come, first served, and each can leave from anywhere.
+//! A list of waiters in order of arrival, from which each can leave in constant time.
 
 /// Entries in the order in which they came. Each leaves by its key, in constant time.
 ///
-/// The entries are linked by index inside one vector, and a place that has become free is used
-/// again. So a list that has seen its peak allocates no more.
+/// The entries are linked by index inside one vector, and free places are reused. So a list does
+/// not allocate again after its peak.
 #[derive(Debug)]
 pub struct WaitList<T> {
     places: Vec<Place<T>>,
@@ -12,11 +12,11 @@ pub struct WaitList<T> {
     /// The first free place; free places are linked through `after`.
     free: u32,
     len: u32,
-    /// How many entries have come so far.
+    /// The number of entries that have come so far.
     arrivals: u64,
 }
 
-/// Says which entry of a [`WaitList`] is meant. No later entry gets an equal one.
+/// The key of an entry of a [`WaitList`]. Keys are not reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitKey {
     place: u32,
@@ -35,7 +35,7 @@ struct Place<T> {
 const END: u32 = u32::MAX;
 
 impl<T> WaitList<T> {
-    /// Creates an empty list, which owns no memory.
+    /// Creates an empty list, without an allocation.
     #[must_use]
     pub const fn new() -> Self {
         Self { places: Vec::new(), first: END, last: END, free: END, len: 0, arrivals: 0 }
@@ -108,7 +108,7 @@ impl<T> WaitList<T> {
         Some(value)
     }
 
-    /// The values, the first first.
+    /// The values, in order of arrival.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         let mut next = self.first;
         std::iter::from_fn(move || {

@@ -6,11 +6,11 @@ use super::LoopRef;
 use crate::kernel::{ChildSet, RawTask};
 use crate::spawn::TaskOptions;
 
-/// Tasks that are polled by the owner of this set, and may borrow all that lives for `'a`.
+/// Tasks that are polled by the owner of this set, and may borrow values that live for `'a`.
 ///
-/// Dropping it drops every future, and every output that was not taken, at once and on this
-/// thread. An output that was looked at by [`RawTask::peek`] stays with its handle. If the set is
-/// leaked instead, they leak with it, and are never polled again.
+/// Dropping it drops every future, and every output that was not taken, at once and on this thread.
+/// An output that was borrowed by [`RawTask::peek`] stays with its handle. If the set is leaked,
+/// the futures leak with it, and are never polled again.
 ///
 /// # Examples
 ///
@@ -55,7 +55,7 @@ impl<'a> Deref for Children<'a> {
 }
 
 impl<'a> Children<'a> {
-    /// An empty set of a loop.
+    /// Makes an empty set of a loop.
     ///
     /// # Examples
     ///

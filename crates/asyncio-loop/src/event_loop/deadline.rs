@@ -1,4 +1,4 @@
-//! Deadlines that futures wait for.
+//! Deadlines for futures to wait for.
 
 use std::task::Context;
 
@@ -66,7 +66,7 @@ impl LoopRef {
 }
 
 impl Deadline {
-    /// Wakes this instead of the waker given before. False if the moment has come already.
+    /// Replaces the waker by the one of `cx`. False if the moment has come already.
     pub fn set_waker(&self, cx: &Context<'_>) -> bool {
         let timers = &self.event_loop.0.timers;
         match timers.borrow_mut().get_mut(self.key) {
@@ -74,7 +74,7 @@ impl Deadline {
             Some(waker) if waker.will_wake(cx) => return true,
             Some(_) => {}
         }
-        // Made and dropped out here: both may be code of a user.
+        // The waker is cloned and dropped with nothing borrowed: both may run code of a user.
         let waker = LoopWaker::from_context(cx);
         let old = match timers.borrow_mut().get_mut(self.key) {
             Some(place) => Ok(std::mem::replace(place, waker)),

@@ -147,7 +147,7 @@ pub(super) unsafe fn take_foreign<F: FnOnce()>(callback: NonNull<Header>) -> F {
 }
 
 /// Ends a callback without running it, unless it runs or has ended. It is never scheduled again,
-/// and if it is in the queue it is skipped there. A task stays as it is.
+/// and if it is in the queue it is skipped there. A task is not changed.
 pub(super) fn discard(callback: Runnable) {
     if callback.has(DONE | RUNNING | TASK) {
         return;
@@ -161,9 +161,9 @@ pub(super) fn discard(callback: Runnable) {
     callback.clear(RUNNING);
 }
 
-/// A callback of a loop: what [`Handle`](crate::Handle) is made of.
+/// A callback of a loop, on which [`Handle`](crate::Handle) is built.
 ///
-/// Anything may hold one and schedule it later: a timer, a promise, a finished task.
+/// A timer, a promise or a finished task can hold one and schedule it later.
 ///
 /// # Examples
 ///
@@ -295,7 +295,8 @@ impl CallbackRef {
         self.0.header().type_name()
     }
 
-    /// Returns where the callback was made: the call of `call_soon`, `call_later` and so on.
+    /// Returns the place where the callback was made: the call of `call_soon`, `call_later` and so
+    /// on.
     ///
     /// # Examples
     ///

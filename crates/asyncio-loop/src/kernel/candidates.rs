@@ -1,4 +1,4 @@
-//! Ready callbacks and tasks, laid open for a director that chooses which of them runs next.
+//! The ready callbacks and tasks from which a director chooses the next one to run.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,7 +12,8 @@ use super::waker::LoopWaker;
 /// The ready callbacks and tasks that a director may choose from: every ready task, and the first
 /// of the ready callbacks, since callbacks run in the order in which they were scheduled.
 ///
-/// Index 0 is what the ready queue would run next. Entries are `SCHEDULED`, as in the ready queue.
+/// Index 0 is the entry that the ready queue would run next. Entries are `SCHEDULED`, as in the
+/// ready queue.
 pub struct Candidates {
     /// Kept alive by a share.
     scheduler: SchedulerPtr,
@@ -32,7 +33,7 @@ struct Entry {
     runnable: Runnable,
 }
 
-/// Where a candidate is kept.
+/// The place of a candidate.
 enum Place {
     Task(usize),
     Callback,
@@ -46,7 +47,7 @@ impl Candidates {
         Self { scheduler, tasks: Vec::new(), callbacks: VecDeque::new(), arrivals: 0, turn: 0 }
     }
 
-    /// Takes over what is in the ready queue.
+    /// Takes over the entries of the ready queue.
     pub(crate) fn absorb(&mut self) {
         while let Some(runnable) = self.scheduler.with(|local| local.ready.pop()) {
             let task = if runnable.has(TASK) { TaskPtr::of(runnable) } else { None };
@@ -70,7 +71,7 @@ impl Candidates {
         self.tasks.len() + self.callbacks.len()
     }
 
-    /// Puts everything back into the ready queue, before what is there.
+    /// Puts everything back into the ready queue, before its entries.
     pub(crate) fn restore(&mut self) {
         self.absorb();
         let mut entries: Vec<Entry> =
@@ -94,7 +95,7 @@ impl Candidates {
         Candidate(entry.runnable)
     }
 
-    /// How many there are to choose from.
+    /// The number of candidates.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tasks.len() + usize::from(!self.callbacks.is_empty())
@@ -202,7 +203,7 @@ impl Candidate {
         LocalScheduler::run_one(self.0);
     }
 
-    /// Does not run it, and returns what schedules it again.
+    /// Does not run it, and returns a reference that schedules it again.
     pub(crate) fn put_off(self) -> Option<LoopWaker> {
         let kept = RunnableRef::share(self.0);
         self.0.clear(SCHEDULED);

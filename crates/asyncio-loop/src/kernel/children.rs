@@ -1,9 +1,9 @@
 //! Tasks that belong to a future instead of the loop: the children of a task group.
 //!
-//! Their futures may borrow all that the owner of the set may. The owner polls them, one at a time
-//! by [`step`](Children::step), so they run only while their borrows are alive; everything else
-//! that points at them sees headers. A child that is woken is queued in its set, and wakes the task
-//! that polls the set.
+//! Their futures may borrow everything that the owner of the set may borrow. The owner polls them,
+//! one at a time by [`step`](Children::step), so they run only while their borrows are alive; all
+//! other pointers to them see only headers. A child that is woken is queued in its set, and wakes
+//! the task that polls the set.
 
 use std::alloc::Layout;
 use std::any::type_name;
@@ -39,7 +39,7 @@ struct ChildMemory<F: Future> {
     stage: UnsafeCell<Stage<F>>,
 }
 
-/// What a set does for each of its members.
+/// The functions of a set for its members.
 static SET: SetVTable = SetVTable { push_ready, ended, leave_if_empty };
 
 impl<F: Future> ChildMemory<F> {
@@ -54,7 +54,7 @@ impl<F: Future> ChildMemory<F> {
     };
 }
 
-/// What a set does with a child that becomes ready.
+/// The reaction of a set to a child that becomes ready.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SetState {
     /// Queues it.
@@ -94,8 +94,8 @@ impl Core {
 
     fn wake(&self) {
         let Some(waker) = self.replace_waker(None) else { return };
-        // A waker of ours is kept for the next time. Cloning or waking another may be code of a
-        // user, which may drop this very set, so nothing comes after that.
+        // A waker of this project is kept for the next time. Cloning or waking another one may run
+        // code of a user, which may drop this very set, so nothing comes after that.
         self.replace_waker(waker.clone_local());
         waker.wake();
     }
@@ -159,8 +159,8 @@ fn push_picked(core: &Core, child: Runnable) {
     }
 }
 
-/// A child is counted out before its waiters are told: they may take the output, and with that the
-/// child out of the set.
+/// A child is counted as ended before its waiters are woken, because they may take the output, and
+/// so remove the child from the set.
 fn ended(child: Runnable) {
     if let Some(core) = set_of(child) {
         core.live.set(core.live.get() - 1);
@@ -216,7 +216,7 @@ impl TaskRef {
     }
 }
 
-/// Tasks that are polled by the owner of this set, and may borrow all that lives for `'a`. See
+/// Tasks that are polled by the owner of this set, and may borrow values that live for `'a`. See
 /// [`Children`](crate::machinery::Children).
 pub struct ChildSet<'a> {
     core: NonNull<Core>,
@@ -292,8 +292,8 @@ impl<'a> ChildSet<'a> {
         raw
     }
 
-    /// Wakes the task of `cx` when a child becomes ready. Call it in each poll: the waker of
-    /// another executor serves once.
+    /// Registers the task of `cx` to be woken when a child becomes ready. Call it in each poll: the
+    /// waker of another executor is used once.
     ///
     /// # Examples
     ///
@@ -453,7 +453,8 @@ impl<'a> ChildSet<'a> {
         true
     }
 
-    /// Calls `poll`, which polls a child and does not unwind, and notes in whose poll that is.
+    /// Calls `poll`, which polls a child and does not unwind, and notes in which task's poll that
+    /// happens.
     fn within_current(&self, poll: impl FnOnce()) {
         let core = self.core();
         let current = core.scheduler.running().and_then(TaskPtr::of);

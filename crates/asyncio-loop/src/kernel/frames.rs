@@ -14,7 +14,7 @@ thread_local! {
     static CANCELLING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A frame and where the next one is. It lives in the stack frame of the call that pushed it.
+/// A frame and a pointer to the next one. It lives in the stack frame of the call that pushed it.
 #[derive(Clone, Copy)]
 struct Link {
     frame: NonNull<dyn Any>,
@@ -82,7 +82,7 @@ pub(super) fn isolated<R>(f: impl FnOnce() -> R) -> R {
     without_cancelling(f)
 }
 
-/// Shows the frames to `visit`, the innermost one first, until that breaks; the second argument
+/// Calls `visit` with the frames, the innermost one first, until it breaks; the second argument
 /// says whether the frame is a boundary.
 ///
 /// # Examples
@@ -168,8 +168,8 @@ impl Drop for Reset {
     }
 }
 
-/// Whether futures are being dropped on this thread because they were cancelled, rather than by
-/// code that has no more use for them.
+/// Whether futures are being dropped on this thread because they were cancelled, and not because
+/// code simply drops them.
 ///
 /// # Examples
 ///

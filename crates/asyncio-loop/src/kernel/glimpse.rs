@@ -1,8 +1,8 @@
-//! What a signal handler may see of the callback or task that it has interrupted.
+//! The data that a signal handler may read of the callback or task that it has interrupted.
 //!
-//! The handler runs on the loop's thread, in the middle of any code. What it reads is written once,
-//! before the callback or task can run, but for a task's name: that is read only while no code on
-//! this thread is about to change it.
+//! The handler runs on the loop's thread, in the middle of any code. It reads only data that is
+//! written once, before the callback or task can run, and a task's name, which it reads only while
+//! no code on this thread is changing it.
 
 use std::panic::Location;
 
@@ -11,7 +11,7 @@ use super::header::{Runnable, VTable};
 use super::site::Site;
 use super::task::TaskPtr;
 
-/// The bytes of a name that are copied, at most.
+/// The maximum number of bytes of a name that are copied.
 const NAME: usize = 96;
 
 /// See the top of this file. Making one allocates nothing, takes no lock, and calls no user.
@@ -20,9 +20,9 @@ pub(crate) struct Glimpse {
     /// The number of the task; zero for a callback.
     task: u64,
     kind: &'static VTable,
-    /// Of a task, as a number: to look it up may take a lock.
+    /// The place of a task, as a number, because looking it up may take a lock.
     site: Site,
-    /// Of a callback.
+    /// The place of a callback.
     place: Option<&'static Location<'static>>,
     name: [u8; NAME],
     length: u8,

@@ -1,12 +1,12 @@
 //! The ready queue of a loop that is a guest, between the bursts of its turns.
 //!
-//! While the host runs, the loop's queue is put aside. Of what the host schedules meanwhile, tasks
-//! go before everything that was ready, so that they do not wait behind a long turn, and callbacks
+//! While the host runs, the loop's queue is put aside. Tasks that the host schedules meanwhile go
+//! before everything that was ready, so that they do not wait behind a long turn. Callbacks go
 //! behind it, so that callbacks keep their order.
 //!
-//! A guest with nothing to do *rests*: its queue refuses entries, so the next one takes the way of
-//! a closed queue, finds the guest there, and wakes the host. A push to any other loop pays nothing
-//! for that.
+//! A guest with nothing to do *rests*: its queue refuses entries, so the next push takes the path
+//! of a closed queue, finds the guest there, and wakes the host. A push to any other loop pays
+//! nothing for that.
 
 use std::rc::Rc;
 use std::task::Waker;
@@ -16,8 +16,8 @@ use super::ready::ReadyQueue;
 pub(super) struct GuestQueue<T> {
     /// The loop's queue, while the host runs.
     aside: Option<ReadyQueue<T>>,
-    /// An empty queue, for what the host schedules; in use while the host runs and the guest does
-    /// not rest.
+    /// An empty queue for entries that the host schedules; in use while the host runs and the guest
+    /// does not rest.
     spare: Option<ReadyQueue<T>>,
     /// Of a resting guest: the host's waker, which the next push wakes.
     host: Option<Rc<Waker>>,
@@ -39,15 +39,15 @@ impl<T: Copy> GuestQueue<T> {
         self.aside = Some(std::mem::replace(ready, meanwhile));
     }
 
-    /// Has the queue of a resting guest take entries. Returns the waker of its host.
+    /// Makes the queue of a resting guest accept entries. Returns the waker of its host.
     pub(super) fn end_rest(&mut self, ready: &mut ReadyQueue<T>) -> Option<Rc<Waker>> {
         let host = self.host.take()?;
         *ready = self.spare.take().unwrap_or_else(ReadyQueue::new);
         Some(host)
     }
 
-    /// Takes the queue back, with what the host has scheduled. What `goes_first` of that is at the
-    /// front now, if others were ready before.
+    /// Takes the queue back, with the entries that the host has scheduled. Entries for which
+    /// `goes_first` is true are at the front now, if others were ready before.
     pub(super) fn come_back(
         &mut self,
         ready: &mut ReadyQueue<T>,
@@ -76,12 +76,12 @@ impl<T: Copy> GuestQueue<T> {
     }
 }
 
-/// What a guest finds when it comes back.
+/// The result of taking the queue back.
 #[derive(Default)]
 pub(super) struct Back {
-    /// How many entries that the host has scheduled are at the front.
+    /// The number of entries at the front that the host has scheduled.
     pub(super) at_front: usize,
-    /// The waker of the host, if the guest rested: to be dropped where nothing is borrowed.
+    /// The waker of the host, if the guest rested, to be dropped with nothing borrowed.
     pub(super) host: Option<Rc<Waker>>,
 }
 
@@ -103,7 +103,7 @@ mod tests {
         std::iter::from_fn(|| ready.pop()).map(Entry::get).collect()
     }
 
-    /// As tasks do.
+    /// In the test, even numbers go first, as tasks do.
     fn is_even(entry: Entry) -> bool {
         entry.get() % 2 == 0
     }

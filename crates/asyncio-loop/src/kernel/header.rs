@@ -37,7 +37,7 @@ pub(super) const ENDING: u32 = 1 << 7;
 pub(super) const SUPERVISED: u32 = 1 << 8;
 /// It is a task: its memory begins with a `TaskHeader`.
 pub(super) const TASK: u32 = 1 << 9;
-/// A task of the machinery: `current_task` and `all_tasks` leave it out.
+/// A hidden task: `current_task` and `all_tasks` leave it out.
 pub(super) const HIDDEN: u32 = 1 << 10;
 /// The panic in the stage has been seen: it is not reported.
 pub(super) const OBSERVED: u32 = 1 << 11;
@@ -50,9 +50,9 @@ pub(super) const CHILD: u32 = 1 << 13;
 pub(super) const LENT: u32 = 1 << 14;
 /// The task waits for another one, which its `detail` names (promise 10).
 pub(super) const LINKED: u32 = 1 << 15;
-/// The life of the task is told: see `task/traced.rs`.
+/// The task's events are reported to hooks or the recorder: see `task/traced.rs`.
 pub(super) const TRACED: u32 = 1 << 16;
-/// An error in the output is to be reported if nobody looks at it: see `task/unseen.rs`.
+/// An error in the output has to be reported unless it is retrieved: see `task/unseen.rs`.
 pub(super) const LOOKED_FOR: u32 = 1 << 17;
 /// The bits of [`WaitsFor`](super::WaitsFor): what the task waits for, as it has noted in this
 /// poll. A poll begins by clearing them.
@@ -95,7 +95,7 @@ pub(super) struct VTable {
     pub(super) type_name: TypeName,
 }
 
-/// What a set of children does for its members.
+/// The functions of a set of children for its members.
 pub(super) struct SetVTable {
     /// Queues a child, which is marked as `SCHEDULED`.
     pub(super) push_ready: fn(Runnable),
@@ -124,9 +124,9 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Writes a header with so many local references, field by field: a header that is built
-    /// elsewhere and moved here is written in small pieces and read in large ones, which stalls
-    /// processors.
+    /// Writes a header with the given number of local references, field by field. A header that is
+    /// built elsewhere and moved here would be written in small pieces and read in large ones,
+    /// which stalls processors.
     ///
     /// # Safety
     ///
@@ -314,7 +314,7 @@ impl Runnable {
         }
     }
 
-    /// Puts a child, or a task whose life is told, where it belongs.
+    /// Schedules a child, or a task with hooks or a recorder.
     fn push_elsewhere(self) {
         if self.has(TRACED) {
             self.scheduler().with(|local| local.woken)(self);
@@ -326,7 +326,8 @@ impl Runnable {
         }
     }
 
-    /// The ready queue has refused it: the loop is closed, or a guest that rests.
+    /// Called when the ready queue has refused the entry: the loop is closed, or it is a resting
+    /// guest.
     #[cold]
     fn push_refused(self) {
         if !self.scheduler().push_for_host(self) {

@@ -1,23 +1,23 @@
-//! What the kernel asks of the loop above it: one small table of functions.
+//! The functions of the loop that the kernel calls: one small table.
 
 use std::sync::OnceLock;
 
 use super::header::RunnableRef;
 use super::panics::{Payload, catch};
 
-/// A failure that has no other place to go than the exception handler.
+/// A failure that only the exception handler can get.
 pub(crate) enum Failure<'a> {
-    /// A callback, a destructor or a waker panicked. `name` is its Rust type, or says what it is.
+    /// A callback, a destructor or a waker panicked. `name` is its Rust type, or a description.
     Callback { name: &'static str, payload: Payload },
     /// A task panicked and has no handle.
     Task { task: &'a RunnableRef, payload: Payload },
-    /// A task returned an error, and nobody looked at it.
+    /// A task returned an error, which was not retrieved.
     Error { task: &'a RunnableRef, text: String },
     /// The loop was closed before the task had ended.
     Destroyed { task: &'a RunnableRef },
 }
 
-/// What happens to a task.
+/// An event of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     Created,
@@ -29,19 +29,20 @@ pub(crate) enum Moment {
     Ends,
 }
 
-/// The functions of the loop that the kernel calls. There is nothing else above the kernel that it
-/// knows.
+/// The functions of the loop that the kernel calls. The kernel knows nothing else of the layers
+/// above it.
 pub(crate) struct Host {
     /// Reports a failure. It must not unwind (promise 7).
     pub(crate) report: fn(Failure<'_>),
-    /// Is told of each panic of a task, whoever gets it in the end. It must not unwind (promise 7).
+    /// Called for each panic of a task, whichever code gets the panic in the end. It must not
+    /// unwind (promise 7).
     pub(crate) notice_panic: fn(&RunnableRef, &Payload),
-    /// Panics if a task must not be awaited by this waiter (`None` for a waiter that is none of
-    /// ours), because another loop runs than the task's.
+    /// Panics if this waiter (`None` for a foreign waker) must not await a task, because another
+    /// loop than the task's is running.
     pub(crate) check_await: fn(&RunnableRef, waiter: Option<&RunnableRef>),
-    /// The task that is being polled on this thread, one of the machinery too.
+    /// The task that is being polled on this thread, including hidden tasks.
     pub(crate) polled: fn() -> Option<RunnableRef>,
-    /// Is told what happens to a task, if the loop has asked for it. It must not unwind
+    /// Called with the events of a task, if the loop has asked for them. It must not unwind
     /// (promise 7).
     pub(crate) traced: fn(&RunnableRef, Moment),
 }

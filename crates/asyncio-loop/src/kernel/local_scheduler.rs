@@ -24,7 +24,7 @@ use crate::context::ContextSlot;
 use crate::gauges::Gauges;
 use crate::primitives::Arc;
 
-/// A scheduler, as other threads see it.
+/// The handle of a scheduler for other threads.
 #[derive(Clone, Debug)]
 pub(crate) struct RemoteScheduler(Arc<Scheduler>);
 
@@ -63,13 +63,13 @@ impl RemoteScheduler {
         self.0.ring()
     }
 
-    /// A number that is another one in each turn, and one that is another one in each step of a
-    /// turn; the latter is 0 between steps.
+    /// The number of the turn, and a number that differs for each step of a turn and is 0 between
+    /// steps.
     pub(crate) fn position(&self) -> (u64, usize) {
         (self.0.gauges.turns.get(), self.0.running().addr())
     }
 
-    /// Looks at what runs now, in a signal handler too.
+    /// Reads the running callback or task. Allowed in a signal handler.
     ///
     /// # Safety
     ///
@@ -85,7 +85,7 @@ impl RemoteScheduler {
         Some(unsafe { Glimpse::of(running) })
     }
 
-    /// What the loop has written down for others.
+    /// The numbers that the loop has published for other threads.
     pub(crate) fn gauges(&self) -> &Gauges {
         &self.0.gauges
     }
@@ -96,14 +96,14 @@ impl RemoteScheduler {
     }
 }
 
-/// A scheduler, as the loop on its thread sees it. Dropping it closes the scheduler.
+/// The handle of a scheduler for the loop on its thread. Dropping it closes the scheduler.
 pub(crate) struct LocalScheduler {
     scheduler: SchedulerPtr,
     _not_send: PhantomData<*const ()>,
 }
 
 impl LocalScheduler {
-    /// A scheduler for this thread; `unpark` ends the poll that its owner is parked in.
+    /// Makes a scheduler for this thread; `unpark` ends the poll in which its owner is parked.
     pub(crate) fn new(host: &'static Host, unpark: impl Fn() + Send + Sync + 'static) -> Self {
         host::set_host(host);
         let scheduler = Arc::into_raw(Arc::new(Scheduler::new(unpark))).cast_mut();
@@ -122,7 +122,7 @@ impl LocalScheduler {
         unsafe { self.scheduler.as_ptr().as_ref() }
     }
 
-    /// Says which loop it is part of.
+    /// Sets the loop that the scheduler is part of.
     pub(crate) fn set_owner<T: 'static>(&self, owner: &Rc<T>) {
         let owner: Rc<dyn Any> = owner.clone();
         self.scheduler.with(|local| local.owner = Rc::downgrade(&owner));
@@ -255,15 +255,15 @@ impl LocalScheduler {
         unsafe { header::scheduler_count(self.scheduler.as_ptr()) - 1 }
     }
 
-    /// Has `pick` choose the place of each child that becomes ready, in sets made from now on.
+    /// Makes `pick` choose the place of each child that becomes ready, in sets made from now on.
     pub(crate) fn set_pick(&self, pick: Option<Pick>) {
         let before = self.scheduler.with(|local| std::mem::replace(&mut local.pick, pick));
         drop(before);
     }
 
-    /// Notes that the loop is going to park. Returns false if it must not.
+    /// Notes that the loop is going to park. Returns false if it must not park.
     pub(crate) fn prepare_park(&self) -> bool {
-        // The memory of a rush is not kept for good.
+        // Memory of a burst of tasks is not kept for ever.
         self.scheduler.with(|local| {
             local.ready.relax();
             local.tasks.shrink();
@@ -383,12 +383,12 @@ impl LocalScheduler {
         unsafe { next.end_if_unused() };
     }
 
-    /// The task that is being polled, if it is one that users see.
+    /// The task that is being polled, unless it is hidden.
     pub(crate) fn current(&self) -> Option<TaskRef> {
         self.polled().filter(|task| !task.ptr().has(HIDDEN))
     }
 
-    /// The number of the task that is being polled; zero if it is none that users see.
+    /// The number of the task that is being polled; zero if there is none or it is hidden.
     #[inline]
     pub(crate) fn current_number(&self) -> u64 {
         let Some(current) = self.scheduler.current() else { return 0 };
@@ -397,12 +397,12 @@ impl LocalScheduler {
         if task.has(HIDDEN) { 0 } else { task.number() }
     }
 
-    /// The task that is being polled, one of the machinery too.
+    /// The task that is being polled, including hidden tasks.
     pub(crate) fn polled(&self) -> Option<TaskRef> {
         self.scheduler.running().and_then(TaskPtr::of).map(TaskRef::share)
     }
 
-    /// Every unfinished task that users see, oldest first.
+    /// Every unfinished task that is not hidden, oldest first.
     pub(crate) fn tasks(&self) -> Vec<TaskRef> {
         let mut tasks: Vec<TaskRef> = self.scheduler.with(|local| {
             let own = local.tasks.iter().filter_map(TaskPtr::of);
@@ -422,7 +422,7 @@ impl LocalScheduler {
         runnable.get().scheduler() == self.scheduler
     }
 
-    /// The number of unfinished tasks that users see.
+    /// The number of unfinished tasks that are not hidden.
     pub(crate) fn task_count(&self) -> usize {
         let is_seen = |task: &Runnable| !task.has(HIDDEN | DONE);
         self.scheduler.with(|local| {

@@ -1,4 +1,4 @@
-//! Memory of callbacks and tasks that is kept for the next one.
+//! Memory of callbacks and tasks that is kept for reuse.
 //!
 //! Tasks come and go by the thousand and in few sizes. A loop keeps memory that its own thread
 //! frees, up to a bound, which costs a fraction of a call of the allocator. It is ordinary memory
@@ -15,7 +15,7 @@ const LARGEST: usize = 512;
 const KEPT: usize = if cfg!(asan) { 0 } else { 128 * 1024 };
 /// Bytes kept of each size while the loop is busy.
 const KEPT_BUSY: usize = 8 * KEPT;
-/// How much of one size goes back to the allocator in one pause of the loop.
+/// The number of blocks of one size that go back to the allocator in one pause of the loop.
 const AT_ONCE: usize = 256;
 
 /// The kept memory, by size.
@@ -68,7 +68,7 @@ impl Memory {
                 self.free[class].push(memory);
             }
             Some(_) if self.bound < KEPT_BUSY => {
-                // It is a rush.
+                // Many tasks come and go.
                 self.bound = KEPT_BUSY;
                 // SAFETY: the caller's promise.
                 unsafe { self.put(memory, layout) };
@@ -78,7 +78,7 @@ impl Memory {
         }
     }
 
-    /// The loop pauses: some of what a rush has left goes back to the allocator.
+    /// Called when the loop pauses: some of the memory of a burst goes back to the allocator.
     #[inline]
     pub(super) fn relax(&mut self) {
         if self.bound > KEPT && !self.shrink(KEPT, AT_ONCE) {
@@ -92,8 +92,8 @@ impl Memory {
         self.free.fill_with(Vec::new);
     }
 
-    /// Gives up to `at_once` of each size back while there are more than so many bytes of it.
-    /// Returns whether there still are.
+    /// Gives up to `at_once` blocks of each size back while more than `bytes` bytes of it are kept.
+    /// Returns whether there are still more.
     #[cold]
     fn shrink(&mut self, bytes: usize, at_once: usize) -> bool {
         let mut rich = false;

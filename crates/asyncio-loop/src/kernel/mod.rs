@@ -1,4 +1,4 @@
-//! The unit the loop runs, and the one place with unsafe code.
+//! The kernel: callbacks and tasks, which the loop runs, and most of the unsafe code.
 //!
 //! # Picture
 //!
@@ -19,24 +19,24 @@
 //!
 //! # Layers
 //!
-//! Each file uses those above it in this list. Outside of the kernel it uses `primitives`,
+//! Each file uses only files above it in this list. Outside the kernel it uses `primitives`,
 //! `context` and `cancel_reason`, and nothing that knows a loop: the loop gives it a table of
-//! functions ([`Host`]), and stands in the scheduler as a `dyn Any`.
+//! functions ([`Host`]), and is stored in the scheduler as a `dyn Any`.
 //!
 //! | file | contents |
 //! |---|---|
-//! | `panics`, `frames`, `lent`, `site`, `waits_for`, `place` | small things that stand alone |
+//! | `panics`, `frames`, `lent`, `site`, `waits_for`, `place` | small parts without dependencies |
 //! | `members`, `ready`, `remote_queue`, `memory` | index list, ready queue, remote queue, kept memory |
 //! | `ring` | the last events of a loop |
 //! | `header`, `scheduler`, `host` | header, counts and end; the queues of a loop; the table |
-//! | `guest_queue` | the ready queue of a loop that another loop runs, while that runs |
+//! | `guest_queue` | the ready queue of a guest, while its host runs |
 //! | `callback`, `waker` | closures that run once; wakers |
 //! | `task/` | tasks: header, polling, ending, handles |
 //! | `children` | tasks that belong to a future |
-//! | `trace` | polls that are watched: where the futures of a task wait |
-//! | `local_scheduler` | what the loop calls |
-//! | `glimpse` | what a signal handler may see of what runs |
-//! | `candidates` | the ready queue, laid open for a director of tests |
+//! | `trace` | traced polls, which record where the futures of a task wait |
+//! | `local_scheduler` | the functions that the loop calls |
+//! | `glimpse` | data of the running step for a signal handler |
+//! | `candidates` | the ready queue as a list, for a director of tests |
 //!
 //! # The promises
 //!

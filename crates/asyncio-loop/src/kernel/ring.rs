@@ -1,8 +1,9 @@
-//! The last events of a loop, for those who want to know what led here.
+//! The ring of a loop's last events, for the flight recorder.
 //!
 //! One thread writes, others read a copy while it goes on. An event is a few words, which are
 //! written and read one by one: a reader finds out afterwards which events were overwritten
-//! meanwhile, and leaves these out. All words are atomics, so a torn event is wrong, but no race.
+//! meanwhile, and leaves these out. All words are atomics, so a torn event is wrong, but not a data
+//! race.
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -15,10 +16,10 @@ use super::site::Site;
 use super::waits_for::WaitsFor;
 use crate::clock::{Mark, Scale, Ticks};
 
-/// Names and notes that are kept, at most.
+/// The maximum number of names and notes that are kept.
 const TEXTS: usize = 4096;
 
-/// What an event is. The numbers are stored.
+/// The kind of an event. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum What {
@@ -53,7 +54,7 @@ impl What {
     }
 }
 
-/// What woke a task, if it was no task.
+/// The cause of a wake, if it was not a task.
 pub(crate) mod cause {
     pub(crate) const NONE: u8 = 0;
     pub(crate) const TASK: u8 = 1;
@@ -99,7 +100,7 @@ struct Slot {
 /// See the top of this file.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    /// As many as a power of two.
+    /// The events. Their number is a power of two.
     slots: Box<[Slot]>,
     /// Events whose writing has begun.
     begun: AtomicU64,
@@ -111,11 +112,11 @@ pub(crate) struct Ring {
     start: Mark,
     names: Mutex<VecDeque<(u64, String)>>,
     notes: Mutex<VecDeque<(u64, String)>>,
-    /// The file that it is to be written to.
+    /// The file that the recording is written to.
     pub(crate) file: Mutex<Option<Kept>>,
 }
 
-/// A file to be written, and the occasions on which it was.
+/// The file of a recording, and the occasions on which it was written.
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) file: PathBuf,
@@ -139,7 +140,7 @@ pub(crate) struct Copied {
 }
 
 impl Ring {
-    /// For so many events, at least.
+    /// Makes a ring for at least `events` events.
     pub(crate) fn new(events: usize) -> Self {
         let ticks = Ticks::new();
         let length = events.clamp(16, 1 << 24).next_power_of_two();
@@ -181,8 +182,8 @@ impl Ring {
         self.done.store(number + 1, Ordering::Release);
     }
 
-    /// The poll that begins next does so when the last event happened: nothing but the loop's own
-    /// work is in between. To read the processor's counter is the larger part of an event.
+    /// Makes the next poll begin at the time of the last event, since only the loop's own work is
+    /// in between. Reading the processor's counter is the larger part of the cost of an event.
     #[inline]
     pub(super) fn go_on(&self, yes: bool) {
         let last = self.done.load(Ordering::Relaxed).wrapping_sub(1);

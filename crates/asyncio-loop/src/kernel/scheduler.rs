@@ -25,7 +25,8 @@ use crate::clock::LoopTime;
 use crate::gauges::Gauges;
 use crate::primitives::{is_thread, thread_id};
 
-/// One for each loop. Other threads reach the remote queue, the owner's thread all of it.
+/// The scheduler of a loop. Other threads can reach the remote queue, the owner's thread
+/// everything.
 pub(crate) struct Scheduler {
     thread: u64,
     pub(super) remote: RemoteQueue<Header>,
@@ -36,7 +37,8 @@ pub(crate) struct Scheduler {
     /// The callback or task that runs now. It is written on the owner's thread. Others may compare
     /// it; a signal handler on the owner's thread may look at what it points to.
     current: AtomicPtr<Header>,
-    /// Whether the owner's thread is about to change the name of a task. For signal handlers there.
+    /// Whether the owner's thread is changing the name of a task. Read by signal handlers on that
+    /// thread.
     renaming: AtomicBool,
     /// Where events are recorded, for other threads.
     pub(super) ring: Mutex<Option<Arc<Ring>>>,
@@ -55,8 +57,8 @@ pub(super) struct Local {
     shares: usize,
     pub(super) closed: bool,
     pub(super) memory: Memory,
-    /// Wakers that wait for the end of a task and are not ours, each with the number of the task
-    /// inside of which it was polled, or zero.
+    /// Foreign wakers that wait for the end of a task, each with the number of the task inside
+    /// which it was polled, or zero.
     pub(super) outside: Slab<(Waker, u64)>,
     /// When the loop last read its clock.
     pub(super) tick: Tick,
@@ -64,29 +66,29 @@ pub(super) struct Local {
     pub(super) owner: Weak<dyn Any>,
     /// Chooses the place of a child that becomes ready, for tests.
     pub(super) pick: Option<Pick>,
-    /// Of a loop that another loop runs.
+    /// The queue of a guest.
     pub(super) guest: Option<Box<GuestQueue<Runnable>>>,
-    /// The flags that a new task gets: `TRACED` if lives are told.
+    /// The flags that a new task gets: `TRACED` if its events are reported.
     pub(super) new_flags: u32,
-    /// Is called with each of them that becomes ready.
+    /// Called with each traced task that becomes ready.
     pub(super) woken: fn(Runnable),
-    /// Whether the host is told.
+    /// Whether the loop's hooks get the events.
     pub(super) hooked: bool,
     /// Where events are recorded.
     pub(super) ring: Option<Arc<Ring>>,
-    /// What wakes tasks now, if it is no task: one of `ring::cause`.
+    /// The present cause of wakes, if it is not a task: one of `ring::cause`.
     pub(super) cause: u8,
-    /// The tasks whose next poll is to be watched.
+    /// The tasks whose next poll is traced.
     pub(super) traced: Vec<Request>,
 }
 
-/// A trace that somebody has asked for.
+/// A requested trace.
 pub(super) struct Request {
     pub(super) task: RunnableRef,
     pub(super) tell: Box<dyn FnOnce(Vec<Place>)>,
 }
 
-/// Chooses one of so many.
+/// Chooses one of `count` items.
 pub(crate) type Pick = Rc<dyn Fn(usize) -> usize>;
 
 /// A moment of the loop's clock, in hundredths of a second. It overflows after 497 days, so only
@@ -113,8 +115,8 @@ impl Tick {
 /// The part of a set of children that the scheduler knows: `all_tasks` looks there.
 pub(super) struct Set {
     place: Cell<u32>,
-    /// Unfinished children, and finished ones whose output nobody has taken; each entry owns a
-    /// local reference.
+    /// Unfinished children, and finished ones whose output was not taken; each entry owns a local
+    /// reference.
     members: UnsafeCell<Members<Runnable>>,
 }
 

@@ -1,12 +1,12 @@
-//! Polls that are watched: where in the program the futures of a task wait.
+//! Traced polls, which record where in the program the futures of a task wait.
 //!
 //! A trace is a poll like any other, which every future has to expect: the task is polled as if it
-//! had been woken, in its turn. Only its waker differs. The futures of this project find in it a
-//! waker that is none of the usual ones, and take a slow path, on which the calls that are active
-//! are written down. A future of another crate that keeps the waker clones it, since it is not the
-//! waker that it has, and is seen when it does so; it gets a usual one.
+//! had been woken, in its turn. Only its waker differs. The futures of this project do not find the
+//! usual waker, and take a slow path, on which the active calls are recorded. A future of another
+//! crate that keeps the waker clones it, since it differs from the one that it has; the clone
+//! records the calls, and is a usual waker.
 //!
-//! No future is kept from making progress, and none is told anything else than in any other poll.
+//! Every future can make progress, and gets the same results as in any other poll.
 
 use std::cell::RefCell;
 use std::panic::Location;
@@ -17,7 +17,7 @@ use super::scheduler::Request;
 use super::task::{TaskPtr, TaskRef};
 use super::waits_for::Wait;
 
-/// Calls that are written down, at most.
+/// The maximum number of calls that are recorded.
 #[cfg(all(
     feature = "stacks",
     target_os = "linux",
@@ -25,7 +25,7 @@ use super::waits_for::Wait;
 ))]
 const DEPTH: usize = 256;
 
-/// A poll that is watched.
+/// A traced poll.
 struct Watched {
     task: u64,
     places: Vec<Place>,
@@ -45,8 +45,8 @@ fn with_places<R>(task: TaskPtr, f: impl FnOnce(&mut Vec<Place>) -> R) -> Option
 }
 
 impl TaskRef {
-    /// Has the task polled, and calls `tell` when that poll, or the task, has ended, with the
-    /// places at which the task waits. `tell` must not unwind (promise 7).
+    /// Schedules a traced poll of the task, and calls `tell` with the places at which the task
+    /// waits, when that poll or the task has ended. `tell` must not unwind (promise 7).
     pub(crate) fn trace_next_poll(&self, tell: impl FnOnce(Vec<Place>) + 'static) {
         let (task, tell) = (self.runnable().clone(), Box::new(tell));
         let request = Request { task, tell };
@@ -63,8 +63,8 @@ impl Request {
     }
 }
 
-/// Begins to watch a poll, if somebody has asked for it. A task that was asked to end is not
-/// watched: it looks for that in its waker.
+/// Begins to trace a poll, if a trace was requested. A task that was asked to end is not traced,
+/// because its futures find that request by the usual waker.
 pub(super) fn begin(task: TaskPtr) -> bool {
     let asked = |request: &Request| request.task.get() == task.get();
     let is_asked = task.get().scheduler().with(|local| local.traced.iter().any(asked));
@@ -79,7 +79,7 @@ pub(super) fn begin(task: TaskPtr) -> bool {
 /// The end of a poll, or of the task if it `is_over`.
 pub(super) fn end(task: TaskPtr, is_over: bool) {
     if task.get().scheduler().with(|local| local.traced.is_empty()) {
-        // The life of the task is told to somebody else.
+        // The task keeps the flag for hooks or the recorder.
         return;
     }
     let watched = WATCHED.with_borrow_mut(|watched| {

@@ -1,4 +1,4 @@
-//! What a blocked task waits for, as its future has noted it.
+//! Notes of what a blocked task waits for.
 
 use std::fmt;
 use std::panic::Location;
@@ -14,8 +14,8 @@ pub(super) const WAIT_BITS: u32 = 0xff << WAIT_SHIFT;
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $text:literal;)+) => {
-        /// The kind of thing that a task waits for: shown by its `Debug`, and by
-        /// [`TaskRef::waits_for`](super::TaskRef::waits_for).
+        /// The kind of wait of a task, which its `Debug` and
+        /// [`TaskRef::waits_for`](super::TaskRef::waits_for) show.
         ///
         /// A future that is about to return `Pending` notes it, with the line of code that polls
         /// the future: in `future.await` the line of `.await`. It costs no memory, and the next
@@ -79,7 +79,7 @@ kinds! {
     Thread = 5, "a thread";
     /// A signal to arrive.
     Signal = 6, "a signal";
-    /// Something that tasks share, of a kind that has no name here.
+    /// A resource that tasks share, of any other kind.
     Resource = 7, "a resource";
     /// A lock.
     Lock = 8, "a lock";
@@ -128,7 +128,7 @@ impl WaitsFor {
     /// Notes that the task being polled is going to wait for this, at the place that calls this
     /// function. A `poll` that has `#[track_caller]` passes on the place of its own caller.
     ///
-    /// Does nothing if no task of ours is being polled.
+    /// Does nothing if no task of this project is being polled.
     #[inline]
     #[track_caller]
     pub fn note(self, cx: &Context<'_>) {
@@ -142,7 +142,7 @@ impl fmt::Display for WaitsFor {
     }
 }
 
-/// A kind, and which one of that kind.
+/// A kind of wait, with its details.
 ///
 /// The fields are private to this file, so that the details fit the kind.
 #[derive(Clone, Copy, Debug)]
@@ -152,7 +152,7 @@ pub struct Wait {
     detail: u64,
 }
 
-/// What the details of a wait say.
+/// The details of a wait.
 pub(crate) enum Detail {
     Unknown,
     Until(LoopTime),
@@ -163,7 +163,7 @@ pub(crate) enum Detail {
     MadeAt(&'static Location<'static>),
     Number(u32),
     Task(u64),
-    /// The address of something that tasks share.
+    /// The address of a resource that tasks share.
     Address(usize),
 }
 
@@ -212,7 +212,7 @@ impl Wait {
         Self { what: WaitsFor::Process, detail: u64::from(number) }
     }
 
-    /// For something that tasks share, which the loop knows by its address: see
+    /// A wait for a resource that tasks share, which the loop knows by its address: see
     /// [`Resources`](crate::inspect::Resources). Other kinds have no details.
     #[inline]
     #[must_use]

@@ -1,4 +1,4 @@
-//! Wakers of tasks and callbacks: the one for every thread, and the one that stays.
+//! Wakers of tasks and callbacks: `Waker` for all threads, and `LoopWaker` for the loop's thread.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,10 +15,10 @@ use super::task::TaskPtr;
 use super::trace;
 use super::waits_for::{Wait, WaitsFor};
 
-/// A static, so that its address says that a waker is ours.
+/// A static, so that its address identifies wakers of this project.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, release);
 
-/// The one for a poll that is watched (see `trace`). Its clones are of the usual kind.
+/// The table for a traced poll (see `trace`). Clones of its wakers are of the usual kind.
 static WATCHED: RawWakerVTable = RawWakerVTable::new(clone_watched, wake, wake_by_ref, release);
 
 /// The functions of the wakers of polls.
@@ -113,13 +113,13 @@ pub(super) unsafe fn borrowed(
     ManuallyDrop::new(unsafe { Waker::new(task.as_ptr().as_ptr().cast_const().cast(), vtable) })
 }
 
-/// A waker that stays on the thread it was taken on.
+/// A waker that stays on the thread on which it was made.
 ///
 /// Futures of one thread keep this instead of a [`Waker`]. When the task being polled is one of
 /// this thread's loop, taking, cloning, dropping and waking it cost a counter and a queue push,
-/// without atomics and without a virtual call. Under any other executor, and under combinators that
-/// bring wakers of their own, it is a plain [`Waker`] inside. So a primitive written with
-/// `LoopWaker` works everywhere, and is fast at home.
+/// without atomics and without a virtual call. Under any other executor, and under combinators with
+/// their own wakers, it holds a plain [`Waker`]. So a primitive written with `LoopWaker` works
+/// everywhere, and is fast on this project's loop.
 ///
 /// # Examples
 ///
@@ -155,8 +155,8 @@ enum Kind {
     Other(Foreign),
 }
 
-/// A waker that is not ours. It is code of a user: if waking or dropping it panics, that is
-/// reported, and goes on with the others that are woken beside it.
+/// A foreign waker, which is code of a user. If waking or dropping it panics, that is reported, and
+/// other wakers are still woken.
 #[derive(Clone)]
 pub(super) struct Foreign(Option<Waker>, PhantomData<*const ()>);
 
@@ -208,8 +208,8 @@ impl LoopWaker {
         Self::from_waker(cx.waker())
     }
 
-    /// Takes the waker of the task being polled, and notes what that task is going to wait for: as
-    /// [`from_context`](Self::from_context) and [`WaitsFor::note`] in one.
+    /// Takes the waker of the task being polled, and notes what that task is going to wait for:
+    /// [`from_context`](Self::from_context) and [`WaitsFor::note`] in one call.
     ///
     /// # Examples
     ///
@@ -308,7 +308,7 @@ impl LoopWaker {
         }
     }
 
-    /// Has the task polled again, and gives up the reference.
+    /// Wakes the task, and gives up the reference.
     ///
     /// # Examples
     ///
@@ -337,7 +337,7 @@ impl LoopWaker {
         }
     }
 
-    /// A copy, if it is of this thread's loop: to make one calls nobody.
+    /// A clone, if the waker is of this thread's loop, which calls no code of a user.
     #[inline]
     pub(super) fn clone_local(&self) -> Option<Self> {
         match &self.0 {
@@ -355,7 +355,7 @@ impl LoopWaker {
         }
     }
 
-    /// Has the task polled again.
+    /// Wakes the task.
     ///
     /// # Examples
     ///
@@ -385,7 +385,7 @@ impl LoopWaker {
 
     /// Whether waking this wakes the task being polled with `cx`.
     ///
-    /// As with [`Waker::will_wake`], false says nothing.
+    /// As with [`Waker::will_wake`], false may be wrong.
     ///
     /// # Examples
     ///
@@ -411,7 +411,7 @@ impl LoopWaker {
         }
     }
 
-    /// The task or callback that is woken, if it is one of ours.
+    /// The task or callback that this wakes, if it is one of this project.
     pub(super) fn runnable(&self) -> Option<&RunnableRef> {
         match &self.0 {
             Kind::Local(runnable) => Some(runnable),

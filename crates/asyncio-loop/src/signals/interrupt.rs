@@ -11,18 +11,18 @@ use crate::event_loop::LoopRef;
 
 /// Calls a callback on its loop at each Ctrl-C until it is dropped.
 ///
-/// The callback is not called while a task of the loop listens for the signal itself. If the thread
-/// is blocked, so that the callback of the first Ctrl-C has not run within a tenth of a second, the
+/// The callback is not called while a task of the loop itself listens for the signal. If the thread
+/// is blocked, so that the callback of a first Ctrl-C has not run within a tenth of a second, the
 /// next Ctrl-C ends the process as it would without a handler.
 pub struct Interrupt {
     event_loop: LoopRef,
-    /// Gone once the program has set a handler of its own in its place.
+    /// Removed when the program sets its own handler.
     armed: Weak<sys::Armed>,
 }
 
 impl Interrupt {
-    /// Begins to handle Ctrl-C. `None` on other threads than the main one, where the process does
-    /// not do the default at Ctrl-C, and where the system refuses.
+    /// Begins to handle Ctrl-C. `None` on other threads than the main one, if Ctrl-C does not have
+    /// its default effect in this process, and if the system refuses.
     pub fn handle(event_loop: &LoopRef, mut callback: impl FnMut() + 'static) -> Option<Self> {
         if thread::current().name() != Some("main") || !is_default_signal(Signal::INT) {
             return None;
@@ -45,7 +45,7 @@ impl Interrupt {
 impl Drop for Interrupt {
     fn drop(&mut self) {
         if self.armed.strong_count() > 0 {
-            // The system took the handler, so it takes the earlier disposition back.
+            // The system accepted the handler, so it accepts the earlier disposition too.
             let _ = self.event_loop.remove_signal_handler(Signal::INT);
         }
     }
@@ -57,7 +57,7 @@ impl fmt::Debug for Interrupt {
     }
 }
 
-/// Runs `run`, which Ctrl-C stops. Returns whether it has.
+/// Calls `run`, which Ctrl-C stops. Returns whether Ctrl-C has stopped it.
 pub(crate) fn run_interruptible<R>(event_loop: &LoopRef, run: impl FnOnce() -> R) -> (R, bool) {
     let interrupted = Rc::new(Cell::new(false));
     let (mark, stopped) = (Rc::clone(&interrupted), event_loop.clone());

@@ -20,8 +20,8 @@ use crate::{LoopWaker, WaitsFor};
 
 /// Waits until `signal` arrives.
 ///
-/// The signal is caught from the first poll until the future is dropped or done. To miss none in
-/// between, keep a [`Signals`].
+/// The signal is caught from the first poll until the future is dropped or done. To miss no signal
+/// between two waits, keep a [`Signals`].
 ///
 /// # Errors
 ///
@@ -33,7 +33,7 @@ use crate::{LoopWaker, WaitsFor};
 ///
 /// # Cancel safety
 ///
-/// Dropping it stops listening; a signal that came in the same turn is lost.
+/// Dropping the future stops listening; a signal that came in the same turn is lost.
 ///
 /// # Examples
 ///
@@ -79,11 +79,11 @@ pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
     signal(Signal::INT)
 }
 
-/// Listens for signals, from when it is made until it is dropped.
+/// Listens for signals, from the moment it is made until it is dropped.
 ///
-/// Each that arrives is handed out once; the same signal again, before it was taken, counts as one.
-/// Listeners and handlers of the same signal are all told. With the feature `futures-core` it is a
-/// `Stream`.
+/// Each arriving signal is returned once. If the same signal arrives again before it was taken, the
+/// two count as one. All listeners and handlers of a signal get it. With the feature `futures-core`
+/// this is a `Stream`.
 ///
 /// # Examples
 ///
@@ -106,7 +106,7 @@ pub struct Signals {
     claims: Vec<Claim>,
 }
 
-/// Where signals lie until they are taken.
+/// The signals that have arrived and were not taken.
 #[derive(Default)]
 pub(super) struct Mailbox {
     arrived: RefCell<VecDeque<Signal>>,
@@ -168,7 +168,7 @@ impl Signals {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost: a signal stays until it is taken.
+    /// Dropping the future loses no signal: it stays until it is taken.
     ///
     /// # Examples
     ///

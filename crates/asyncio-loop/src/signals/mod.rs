@@ -1,7 +1,7 @@
 //! Signals as events of a loop.
 //!
-//! `sys` is what the system calls, `registry` knows which loops want what, `table` is one loop's
-//! share, and `listen` is how tasks wait.
+//! `sys` has the handler that the system calls, `registry` the loops that want each signal, `table`
+//! the handlers and listeners of one loop, and `listen` the waits of tasks.
 
 mod by_signal;
 mod interrupt;
@@ -22,32 +22,34 @@ pub use signal::Signal;
 use self::table::{Handler, SignalTable};
 use crate::event_loop::LoopRef;
 
-/// For how many signals the machinery listens; `None` if the user of the loop does.
+/// The number of signals for which only this project's own code listens; `None` if the user's code
+/// listens too.
 pub(crate) fn internal_listeners(event_loop: &LoopRef) -> Option<usize> {
     event_loop.local::<SignalTable>().internal()
 }
 
 impl LoopRef {
-    /// Calls `callback` on this loop whenever `signal` arrives, in place of what the signal did so
-    /// far.
+    /// Calls `callback` on this loop whenever `signal` arrives, instead of the signal's previous
+    /// effect.
     ///
-    /// It runs as any other callback does, soon after the signal, in a copy of the current context;
-    /// so it may do everything that signal handlers must not. Signals that arrive faster than it
-    /// runs count as one. A second handler for the same signal replaces the first. If it panics
-    /// that is reported, and it stays registered.
+    /// It runs like any other callback, soon after the signal, in a copy of the current context; so
+    /// it may run any code, unlike a signal handler. Signals that arrive faster than it runs count
+    /// as one. A second handler for the same signal replaces the first. If it panics, that is
+    /// reported, and it stays registered.
     ///
-    /// Any number of loops may handle the same signal, each on its own thread; every one is told.
-    /// When the last one stops, or is closed, the signal does again what it did before.
+    /// Any number of loops may handle the same signal, each on its own thread; all of them get it.
+    /// When the last one stops handling it, or is closed, the signal gets its previous disposition
+    /// back.
     ///
     /// # Errors
     ///
-    /// For numbers that are no signals, for signals that cannot be caught (`SIGKILL`, `SIGSTOP`),
-    /// and for signals that a fault of the running thread raises (`SIGSEGV`, `SIGBUS`, `SIGFPE`,
-    /// `SIGILL`). If the system refuses; then nothing has changed.
+    /// An error for numbers that are no signals, for signals that cannot be caught (`SIGKILL`,
+    /// `SIGSTOP`), for signals that a fault of the running thread raises (`SIGSEGV`, `SIGBUS`,
+    /// `SIGFPE`, `SIGILL`), and if the system refuses. After an error nothing has changed.
     ///
     /// # From asyncio
     ///
-    /// There only the main thread's loop may handle signals.
+    /// In asyncio, only the main thread's loop may handle signals.
     ///
     /// # Examples
     ///
@@ -78,14 +80,14 @@ impl LoopRef {
         self.local::<SignalTable>().set_handler(self, number, Handler::new(number, callback))
     }
 
-    /// Stops calling the handler of `signal`, which does again what it did before. Returns whether
+    /// Removes the handler of `signal`, which gets its previous disposition back. Returns whether
     /// there was a handler.
     ///
     /// A signal that has arrived, but whose handler has not run yet, is forgotten.
     ///
     /// # Errors
     ///
-    /// For numbers that are no signals, and if the system refuses.
+    /// An error for numbers that are no signals, and if the system refuses.
     ///
     /// # Examples
     ///
@@ -128,7 +130,7 @@ impl LoopRef {
     }
 }
 
-/// Whether `signal` does what it does by default: this process neither handles nor ignores it.
+/// Whether `signal` has its default disposition: this process neither handles nor ignores it.
 ///
 /// # Examples
 ///
@@ -147,12 +149,12 @@ pub fn is_default_signal(signal: impl Into<Signal>) -> bool {
     known(signal.into()).is_ok_and(sys::is_default)
 }
 
-/// Sends `signal` to the calling thread, and returns when its handler has run, if it has one; by
-/// default many end the process.
+/// Sends `signal` to the calling thread, and returns when its handler has run, if it has one. By
+/// default many signals end the process.
 ///
 /// # Errors
 ///
-/// For numbers that are no signals.
+/// An error for numbers that are no signals.
 ///
 /// # Examples
 ///
@@ -180,7 +182,7 @@ fn known(signal: Signal) -> io::Result<c_int> {
 }
 
 fn catchable(signal: Signal) -> io::Result<c_int> {
-    // A handler that returns from a fault runs into it again, for ever.
+    // A handler that returns from a fault would meet the same fault again, for ever.
     const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
     let number = known(signal)?;
     if [libc::SIGKILL, libc::SIGSTOP].contains(&number) || FAULTS.contains(&number) {

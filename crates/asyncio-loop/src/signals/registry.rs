@@ -1,7 +1,8 @@
-//! Which loops want which signals: one table for the process, since dispositions belong to it.
+//! The table of signals and the loops that want them. There is one for the process, since
+//! dispositions belong to it.
 //!
-//! The handler's pipe has one reading end, of which every loop that wants signals watches a copy.
-//! The loop that wakes first empties the pipe and tells *all* loops. So the order of the loops does
+//! The handler's pipe has one reading end. Every loop that wants signals watches a copy of it. The
+//! loop that wakes first empties the pipe and notifies *all* loops. So the order of the loops does
 //! not matter, and a busy loop delays only itself.
 
 use std::ffi::c_int;
@@ -14,7 +15,7 @@ use super::sys::{self, Disposition};
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
 
-/// Tells a loop about a signal, from any thread.
+/// Notifies a loop of a signal, from any thread.
 pub(super) type Tell = Box<dyn Fn(c_int) + Send>;
 
 /// The number of a loop that wants signals.
@@ -43,7 +44,7 @@ pub(super) fn join() -> io::Result<(Listener, UnixStream)> {
     Ok((registry.last_listener, registry.pipe()?.try_clone()?))
 }
 
-/// Begins to tell a loop about a signal, and installs the handler for the first one that asks.
+/// Begins to notify a loop of a signal. Installs the handler for the first loop.
 pub(super) fn add(signal: c_int, listener: Listener, tell: Tell) -> io::Result<()> {
     let mut registry = lock();
     let install = || Ok(Entry { previous: sys::install(signal)?, listeners: Vec::new() });
@@ -52,7 +53,7 @@ pub(super) fn add(signal: c_int, listener: Listener, tell: Tell) -> io::Result<(
     Ok(())
 }
 
-/// Stops telling a loop about a signal, and restores the disposition after the last one.
+/// Stops notifying a loop of a signal. Restores the disposition after the last loop.
 pub(super) fn remove(signal: c_int, listener: Listener) -> io::Result<()> {
     let mut registry = lock();
     let Some(entry) = registry.signals.get_mut(signal) else { return Ok(()) };
@@ -64,9 +65,10 @@ pub(super) fn remove(signal: c_int, listener: Listener) -> io::Result<()> {
     entry.map_or(Ok(()), |entry| sys::restore(signal, &entry.previous))
 }
 
-/// Empties the pipe, then tells every loop about the signals that are pending.
+/// Empties the pipe, then notifies every loop of the pending signals.
 pub(super) fn dispatch(mut pipe: &UnixStream) {
-    // Emptied before looking: the handler marks its signal before it writes.
+    // The pipe is emptied before the marks are read, because the handler marks its signal before it
+    // writes.
     let mut bytes = [0; 64];
     while matches!(pipe.read(&mut bytes), Ok(1..)) {}
 

@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 
 /// A Unix signal.
 ///
-/// Any number can be one; whether the system knows it shows when it is used.
+/// It can hold any number. A number that the system does not know is an error when the signal is
+/// used.
 ///
 /// ```
 /// use asyncio_loop::Signal;
@@ -23,9 +24,9 @@ impl Signal {
     pub const ALRM: Signal = Signal(libc::SIGALRM);
     /// `SIGCHLD`: a child process ended or stopped.
     pub const CHLD: Signal = Signal(libc::SIGCHLD);
-    /// `SIGCONT`: go on after a stop.
+    /// `SIGCONT`: continues a stopped process.
     pub const CONT: Signal = Signal(libc::SIGCONT);
-    /// `SIGHUP`: the terminal is gone; by custom: read the configuration again.
+    /// `SIGHUP`: the terminal is gone; by convention, a daemon reads its configuration again.
     pub const HUP: Signal = Signal(libc::SIGHUP);
     /// `SIGINT`: Ctrl-C.
     pub const INT: Signal = Signal(libc::SIGINT);
@@ -37,7 +38,7 @@ impl Signal {
     pub const QUIT: Signal = Signal(libc::SIGQUIT);
     /// `SIGSTOP`: stops the process; it cannot be handled.
     pub const STOP: Signal = Signal(libc::SIGSTOP);
-    /// `SIGTERM`: please end.
+    /// `SIGTERM`: asks the process to end.
     pub const TERM: Signal = Signal(libc::SIGTERM);
     /// `SIGTSTP`: Ctrl-Z.
     pub const TSTP: Signal = Signal(libc::SIGTSTP);
@@ -63,7 +64,7 @@ impl Signal {
     }
 
     /// Returns the real-time signal with this number among them, `SIGRTMIN + number`, if there is
-    /// one: there is none on systems other than Linux. What they mean is for programs to agree on.
+    /// one: other systems than Linux have none. Programs define their meaning.
     ///
     /// # Examples
     ///

@@ -1,9 +1,8 @@
-//! The handler that the system calls, and how it gets there.
+//! The handler that the system calls, and its installation.
 //!
-//! The handler may interrupt any code on any thread, so all it does is to mark the signal as
-//! pending and to write one byte into a pipe. The loop that reads the pipe then looks at the marks;
-//! see `registry`. A Ctrl-C that follows one without an answer ends the process in the handler
-//! itself.
+//! The handler may interrupt any code on any thread, so it only marks the signal as pending and
+//! writes one byte into a pipe. The loop that reads the pipe then reads the marks; see `registry`.
+//! A Ctrl-C that follows an unanswered one ends the process in the handler itself.
 
 use std::ffi::c_int;
 use std::fmt;
@@ -45,7 +44,7 @@ pub(super) fn is_signal(number: c_int) -> bool {
 
 /// Makes the handler the signal's disposition. Interrupted system calls are restarted.
 pub(super) fn install(signal: c_int) -> io::Result<Disposition> {
-    // A mark left from an earlier time is not ours.
+    // An old mark does not count.
     take_pending(signal);
     let handler: extern "C" fn(c_int) = on_signal;
     // SAFETY: all zeroes is a valid `sigaction`: default disposition, empty mask, no flags.
@@ -55,7 +54,7 @@ pub(super) fn install(signal: c_int) -> io::Result<Disposition> {
     exchange(signal, &action).map(Disposition)
 }
 
-/// Whether a signal does what it does by default.
+/// Whether a signal has its default disposition.
 pub(super) fn is_default(signal: c_int) -> bool {
     let mut now = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: nothing is set, and the pointer is valid for the call.
@@ -97,17 +96,17 @@ fn slot(signal: c_int) -> Option<&'static AtomicBool> {
 const OFF: u64 = 0;
 /// Each Ctrl-C so far was answered.
 const ANSWERED: u64 = 1;
-/// Nanoseconds that an answer may take. A wrapper that passes a Ctrl-C on may send it twice at
-/// once.
+/// The time that an answer may take, in nanoseconds. A wrapper program that passes a Ctrl-C on may
+/// send it twice at once.
 const PATIENCE: u64 = 100_000_000;
 
 /// `OFF`, `ANSWERED`, or the moment of the first Ctrl-C that was not answered.
 static UNANSWERED: AtomicU64 = AtomicU64::new(OFF);
-/// How many handlers and listeners of the program's own wait for Ctrl-C.
+/// The number of the program's own handlers and listeners for Ctrl-C.
 static CLAIMS: AtomicUsize = AtomicUsize::new(0);
 
-/// While this exists, a Ctrl-C ends the process if an earlier one is left without an answer, and
-/// the program has no [`Claim`].
+/// While this exists, a Ctrl-C ends the process if an earlier one was not answered, and the program
+/// has no [`Claim`].
 pub(super) struct Armed(());
 
 impl Armed {
@@ -116,7 +115,7 @@ impl Armed {
         Self(())
     }
 
-    /// The loop has noticed the latest Ctrl-C.
+    /// Notes that the loop has noticed the latest Ctrl-C.
     pub(super) fn answer(&self) {
         UNANSWERED.store(ANSWERED, Ordering::Relaxed);
     }
@@ -128,7 +127,7 @@ impl Drop for Armed {
     }
 }
 
-/// The program handles Ctrl-C in a way of its own.
+/// A guard: the program handles Ctrl-C itself.
 pub(super) struct Claim(());
 
 impl Claim {
@@ -147,8 +146,7 @@ impl Drop for Claim {
     }
 }
 
-/// Whether a Ctrl-C that comes now follows one that is left without an answer. Runs in signal
-/// context.
+/// Whether a Ctrl-C that comes now follows an unanswered one. Runs in signal context.
 fn is_left_unanswered(now: u64) -> bool {
     match UNANSWERED.compare_exchange(ANSWERED, now, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) | Err(OFF) => false,
@@ -166,7 +164,8 @@ fn monotonic_nanos() -> u64 {
     (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64).max(2)
 }
 
-/// Does what the signal does by default, which ends the process, as soon as the handler returns.
+/// Restores the default disposition and raises the signal again, which ends the process as soon as
+/// the handler returns.
 fn end_by_default(signal: c_int) {
     // SAFETY: all zeroes is a valid `sigaction`: default disposition, empty mask, no flags.
     let action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };

@@ -34,7 +34,7 @@ struct State {
     signals: BySignal<Interest>,
 }
 
-/// What ties the loop to the registry while it wants any signal.
+/// The loop's entry in the registry, while it wants any signal.
 struct Connection {
     listener: Listener,
     /// Watches the pipe.
@@ -58,12 +58,12 @@ pub(super) struct Handler {
 }
 
 impl Handler {
-    /// A handler of the program's own.
+    /// A handler of the program.
     pub(super) fn new<F: FnMut() + 'static>(signal: c_int, callback: F) -> Rc<Self> {
         Self::with(callback, Claim::of(signal), false)
     }
 
-    /// A handler of the machinery.
+    /// A handler of this project.
     pub(super) fn internal<F: FnMut() + 'static>(callback: F) -> Rc<Self> {
         Self::with(callback, None, true)
     }
@@ -85,7 +85,7 @@ impl Handler {
     }
 
     fn call(&self) {
-        // Only the loop calls, one step at a time, so neither is in use.
+        // Only the loop calls this, one step at a time, so neither is in use.
         let mut callback = self.callback.borrow_mut();
         if let Some(callback) = &mut *callback {
             report::caught(self.type_name, || self.context.run(callback));
@@ -148,10 +148,10 @@ impl SignalTable {
         state.signals.get(signal).is_some_and(|interest| !interest.mailboxes.is_empty())
     }
 
-    /// Tells the handler and the listeners of this loop. A signal that none of them wants is
-    /// forgotten.
-    /// For how many signals the machinery listens, which then holds a handle of the loop for each,
-    /// and watches one descriptor. `None` if the user listens as well.
+    /// Notifies the handler and the listeners of this loop. A signal that none of them wants is
+    /// dropped. The number of signals for which only this project's own code listens, which then
+    /// holds a handle of the loop for each, and watches one descriptor; `None` if the user's code
+    /// listens as well.
     pub(super) fn internal(&self) -> Option<usize> {
         let state = self.state.borrow();
         let is_internal = |interest: &Interest| {
@@ -251,10 +251,10 @@ fn register(event_loop: &LoopRef, signal: c_int, listener: Listener) -> io::Resu
     registry::add(signal, listener, Box::new(tell))
 }
 
-/// Passes on whatever comes through the pipe, until it is dropped.
+/// Passes on the signals that come through the pipe, until it is dropped.
 async fn watch(pipe: Source<UnixStream>) {
     while pipe.ready(Direction::Read).await.is_ok() {
-        // Cleared first: what comes while the pipe is emptied is seen again.
+        // Cleared first, so that a signal that comes while the pipe is being emptied is noticed.
         pipe.clear_ready(Direction::Read);
         registry::dispatch(pipe.get_ref());
     }

@@ -1,9 +1,9 @@
-//! The cell that the two sides of a thread future share: the outcome, and what is woken or called
-//! then.
+//! The cell that the two sides of a thread future share: the outcome, and the wakers and callbacks
+//! for it.
 //!
-//! One lock guards it all, and no foreign code (wakers, callbacks, destructors of values) runs
-//! while it is held. A cell moves from waiting to running to done, or from waiting straight to done
-//! when it is cancelled; nothing ever leaves done.
+//! One lock guards everything, and no foreign code (wakers, callbacks, destructors of values) runs
+//! while it is held. A cell moves from waiting to running to done, or from waiting directly to done
+//! when it is cancelled. Done is final.
 
 use std::mem;
 use std::sync::PoisonError;
@@ -18,11 +18,11 @@ use crate::report;
 pub(crate) type Outcome<T> = Result<T, JobError>;
 pub(super) type Callback<T> = Box<dyn FnOnce(&ThreadFuture<T>) + Send>;
 
-/// What a [`ThreadFuture`] points at: a bare cell, or a job with its cell in the same allocation.
+/// The target of a [`ThreadFuture`]: a bare cell, or a job with its cell in the same allocation.
 pub(crate) trait HasCell<T>: Send + Sync {
     fn cell(&self) -> &Cell<T>;
 
-    /// Drops what would have computed the value; called when the cell was cancelled.
+    /// Drops the code that would have computed the value; called when the cell was cancelled.
     fn discard(&self) {}
 
     /// Whether a loop has to produce the value.
@@ -53,7 +53,7 @@ enum Phase<T> {
     Taken { cancelled: bool },
 }
 
-/// What is woken and called at the end.
+/// The wakers and callbacks for the end.
 struct Listeners<T> {
     waker: Option<Waker>,
     blocked_threads: usize,
@@ -76,7 +76,7 @@ impl<T> Cell<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From waiting to running. False: it was cancelled in the meantime.
+    /// Moves from waiting to running. False if the cell was cancelled meanwhile.
     pub(crate) fn start(&self) -> bool {
         let mut state = self.lock();
         let waiting = matches!(state.phase, Phase::Waiting);
@@ -102,13 +102,13 @@ impl<T> Cell<T> {
         }
     }
 
-    /// Keeps the outcome and wakes the waiters. `Err`: it was done before; here is the outcome
-    /// back.
+    /// Stores the outcome and wakes the waiters. Returns `Err` with the outcome if the cell was
+    /// done before.
     pub(super) fn complete(&self, outcome: Outcome<T>) -> Result<Vec<Callback<T>>, Outcome<T>> {
         self.complete_if(outcome, |state| !state.is_done())
     }
 
-    /// As `complete` with "cancelled", but only if the work has not started.
+    /// Does the same as `complete` with "cancelled", but only if the work has not started.
     pub(super) fn cancel(&self) -> Result<Vec<Callback<T>>, Outcome<T>> {
         self.complete_if(Err(JobError::Cancelled), |state| matches!(state.phase, Phase::Waiting))
     }
@@ -130,13 +130,14 @@ impl<T> Cell<T> {
             self.completed.notify_all();
         }
         if let Some(waker) = listeners.waker {
-            // It may be of another executor; the callbacks are called all the same.
+            // The waker may belong to another executor and panic; the callbacks are called all the
+            // same.
             report::caught("the waker of a thread future", || waker.wake());
         }
         Ok(listeners.callbacks)
     }
 
-    /// Keeps the callback for the end. `Err`: this is the end already; here it is back.
+    /// Stores a callback for the end. Returns `Err` with the callback if the cell is done already.
     pub(super) fn add_callback(&self, callback: Callback<T>) -> Result<(), Callback<T>> {
         let mut state = self.lock();
         if state.is_done() {
@@ -171,7 +172,7 @@ impl<T> Cell<T> {
 
     /// Blocks this thread until the cell is done, or for `timeout`.
     pub(super) fn wait(&self, timeout: Option<Duration>) -> Outcome<T> {
-        // A time-out beyond what the clock can express is none.
+        // A timeout that the clock cannot express counts as none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.lock();
         loop {

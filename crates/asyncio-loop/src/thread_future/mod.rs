@@ -1,4 +1,4 @@
-//! A result that another thread computes: what Python calls `concurrent.futures.Future`.
+//! Futures of results that other threads compute: Python's `concurrent.futures.Future`.
 
 mod cell;
 #[cfg(all(test, loom))]
@@ -22,17 +22,17 @@ use crate::{JobError, WaitsFor, report};
 
 /// A value that is computed on another thread, or by a loop on another thread.
 ///
-/// It can be waited for with a blocking call ([`result`](Self::result)) and awaited in any
-/// executor. It is `Send` and `Sync`, and its clones are one and the same future. Dropping it does
-/// not stop the work; the value is then dropped.
+/// A blocking call ([`result`](Self::result)) can wait for it, and it can be awaited on any
+/// executor. It is `Send` and `Sync`, and its clones are handles to the same future. Dropping it
+/// does not stop the work, whose value is then dropped.
 ///
-/// The value is handed out once, to the first caller. Of several tasks that await clones, the one
-/// that polled last is woken; use [`add_done_callback`](Self::add_done_callback) to tell more.
+/// The value is handed out once, to the first caller. If several tasks await clones, only the one
+/// that polled last is woken; use [`add_done_callback`](Self::add_done_callback) to notify several.
 ///
 /// # From asyncio
 ///
-/// `concurrent.futures.Future` hands out its value as often as it is asked; `exception()` is the
-/// `Err` of [`result`](Self::result).
+/// `concurrent.futures.Future` hands out its value any number of times; `exception()` is the `Err`
+/// of [`result`](Self::result).
 ///
 /// # Examples
 ///
@@ -49,13 +49,13 @@ pub struct ThreadFuture<T> {
 }
 
 impl<T: Send + 'static> ThreadFuture<T> {
-    /// Blocks the calling thread until the value is there, at most for `timeout`.
+    /// Blocks the calling thread until the value has come, at most for `timeout`.
     ///
     /// # Errors
     ///
     /// [`JobError::TimedOut`] after `timeout`: the work goes on, and `result` may be called again.
     /// [`JobError::WouldDeadlock`] on the thread of the loop that has to produce the value, unless
-    /// it is there. Otherwise whatever the work ended with.
+    /// the value has come already. Otherwise the error of the work.
     ///
     /// # Panics
     ///
@@ -82,11 +82,11 @@ impl<T: Send + 'static> ThreadFuture<T> {
         self.cell.cell().wait(timeout)
     }
 
-    /// Cancels the work if it has not started, and returns true if the future is cancelled now.
+    /// Cancels the work if it has not started. Returns true if the future is cancelled now.
     ///
-    /// The function that was waiting to be run is dropped before this returns, and waiters get
-    /// [`JobError::Cancelled`]. Work that runs cannot be stopped from outside: then this returns
-    /// false and changes nothing.
+    /// The waiting function is dropped before this returns, and waiters get
+    /// [`JobError::Cancelled`]. Running work cannot be stopped from outside: then this returns
+    /// false and has no effect.
     ///
     /// # Examples
     ///
@@ -128,7 +128,7 @@ impl<T: Send + 'static> ThreadFuture<T> {
         self.cell.cell().is_running()
     }
 
-    /// Returns true if there is a value or an error, or there was before it was taken.
+    /// Returns true if the work has ended, even if its value was taken.
     ///
     /// # Examples
     ///
@@ -166,8 +166,8 @@ impl<T: Send + 'static> ThreadFuture<T> {
     /// Calls `callback` when the future is done, on the thread that completes or cancels it; at
     /// once, on this thread, if it is done already.
     ///
-    /// Callbacks run in the order of their registration, after waiters were woken. One that panics
-    /// is reported, and the others still run.
+    /// Callbacks run in the order of their registration, after waiters were woken. If one panics,
+    /// that is reported, and the others still run.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The giving side of a thread future.
+//! The side of a thread future that completes it.
 
 use std::error::Error;
 use std::fmt;
@@ -34,7 +34,7 @@ impl<T: Send> HasCell<T> for LoopCell<T> {
     }
 }
 
-/// The giving side of a [`ThreadFuture`]: its owner completes the future, from any thread.
+/// The side of a [`ThreadFuture`] that completes it, from any thread.
 ///
 /// Dropping it without a result cancels the future, so that no task waits for ever.
 ///
@@ -47,7 +47,7 @@ impl<T: Send> HasCell<T> for LoopCell<T> {
 /// ```
 pub struct ThreadPromise<T: Send + 'static> {
     future: ThreadFuture<T>,
-    /// The loop that produces the value, if it is one.
+    /// The loop that produces the value, if a loop does.
     event_loop: Option<LoopHandle>,
 }
 
@@ -60,10 +60,10 @@ impl<T: Send + 'static> ThreadPromise<T> {
         (ThreadPromise { future: future.clone(), event_loop: None }, future)
     }
 
-    /// Makes a promise that is going to be kept on the thread of `event_loop`.
+    /// Makes a promise that is completed on the thread of `event_loop`.
     ///
-    /// To block that thread on the future is an error, and a promise that is dropped because the
-    /// loop is closed says so.
+    /// Blocking that thread on the future is an error. If the promise is dropped because the loop
+    /// is closed, the future fails with [`JobError::LoopClosed`].
     ///
     /// ```
     /// use asyncio_loop::{EventLoop, JobError, ThreadPromise};
@@ -102,7 +102,7 @@ impl<T: Send + 'static> ThreadPromise<T> {
 
     /// Marks the work as started: from now on the future cannot be cancelled.
     ///
-    /// Returns false if it was cancelled before; then there is no use in doing the work.
+    /// Returns false if the future was cancelled before; then the work need not be done.
     ///
     /// # Examples
     ///
@@ -152,8 +152,8 @@ impl<T: Send + 'static> ThreadPromise<T> {
         self.set_outcome(Ok(value));
     }
 
-    /// Completes the future with an error: a [`JobError`], or any other, which the future gives as
-    /// [`JobError::Failed`].
+    /// Completes the future with an error: a [`JobError`], or any other error, which the future
+    /// returns as [`JobError::Failed`].
     ///
     /// If the future was cancelled before, the error is dropped.
     ///

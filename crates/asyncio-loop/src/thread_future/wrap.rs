@@ -1,4 +1,4 @@
-//! A thread future as a loop awaits it: a cancellation travels to the thread's side.
+//! Wraps a thread future for a loop, so that a cancellation reaches the thread's side.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use super::ThreadFuture;
 use crate::JobError;
 
-/// Awaits `future`, and cancels it when this is dropped.
+/// Awaits `future`. Dropping the wrapper cancels `future`.
 ///
 /// # Examples
 ///
@@ -24,13 +24,13 @@ pub fn wrap_future<T: Send + 'static>(future: ThreadFuture<T>) -> WrapFuture<T> 
     WrapFuture { future: Some(future) }
 }
 
-/// The future of a job as a loop sees it: see [`wrap_future`] and
+/// The future of a job on a loop: see [`wrap_future`] and
 /// [`run_in_executor`](crate::LoopRef::run_in_executor).
 ///
 /// # Cancel safety
 ///
-/// Dropping it cancels the job if that has not started; a job that runs goes on to its end, and its
-/// value is dropped. [`detach`](Self::detach) lets the job run without a wait.
+/// Dropping it cancels the job if the job has not started. A running job goes on to its end, and
+/// its value is dropped. [`detach`](Self::detach) lets the job run without a wait.
 ///
 /// # Examples
 ///
@@ -51,8 +51,8 @@ pub struct WrapFuture<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> WrapFuture<T> {
-    /// Ends the wait at once: the task that awaits it gets [`JobError::Cancelled`]. The job is
-    /// cancelled if it has not started; otherwise it goes on to its end, and its value is dropped.
+    /// Ends the wait at once: the awaiting task gets [`JobError::Cancelled`]. The job is cancelled
+    /// if it has not started; otherwise it goes on to its end, and its value is dropped.
     ///
     /// Returns false if it was awaited to its end, or cancelled before.
     ///
@@ -93,7 +93,7 @@ impl<T: Send + 'static> WrapFuture<T> {
         self.future = None;
     }
 
-    /// Returns the job's future for other threads; the job goes on if that is dropped.
+    /// Returns the job's future for other threads; dropping that does not cancel the job.
     ///
     /// `None` if it was cancelled or awaited to its end.
     ///

@@ -1,4 +1,4 @@
-//! Systems on which a thread cannot be looked at: a report names no task there.
+//! Systems on which a thread cannot be examined, so that reports name no task.
 
 use super::usage::{State, Usage};
 use crate::kernel::{Glimpse, RemoteScheduler};

@@ -1,14 +1,14 @@
-//! The watchdog: one thread of the process that looks whether loops are stuck in a step.
+//! The watchdog: one thread of the process that checks whether loops are stuck in a step.
 //!
-//! A loop does nothing for it. The number of its turn and the address of what it runs are there
-//! anyway; if both are what they were at an earlier look, the same step has been running since.
+//! A loop does nothing for the watchdog. The number of its turn and the address of the running step
+//! exist anyway; if both are the same as at an earlier check, the same step has been running since.
 //!
-//! The watchdog does not take a machine that is slow for a loop that is stuck. What counts is the
-//! time in which the loop's thread has computed or was blocked (`usage`), not that in which other
-//! threads had the processor, or in which the process was stopped.
+//! The watchdog distinguishes a slow machine from a stuck loop. Only the time counts in which the
+//! loop's thread has computed or was blocked (`usage`), not the time in which other threads had the
+//! processor, or in which the process was stopped.
 //!
-//! The thread begins with the first loop that is watched and ends with the last one. While all of
-//! them wait for events it looks once a second, and a loop that goes on wakes it up.
+//! The thread begins with the first watched loop and ends with the last one. While all of them wait
+//! for events it checks once a second, and a loop that goes on wakes it up.
 
 #[cfg(all(
     feature = "stacks",
@@ -48,16 +48,16 @@ use crate::inspect::{Recorder, Stuck, StuckStep};
 use crate::kernel::RemoteScheduler;
 use crate::report;
 
-/// The time between two looks, at most, while a loop is busy.
+/// The maximum time between two checks, while a loop is busy.
 const LONGEST: Duration = Duration::from_millis(25);
 const SHORTEST: Duration = Duration::from_millis(2);
-/// After so long without work all loops are at rest, and the looks are `SELDOM`.
+/// After this time without work all loops are at rest, and the checks are `SELDOM`.
 const REST: Duration = Duration::from_secs(1);
 const SELDOM: Duration = Duration::from_secs(1);
-/// By how much a look may be late for no reason that is known until the rest does not count.
+/// The delay of a check, without a known cause, beyond which the rest of the delay does not count.
 const LATE: Duration = Duration::from_millis(5);
 
-/// What a loop asks for.
+/// The settings of a loop.
 pub(crate) struct Watch {
     pub(crate) scheduler: RemoteScheduler,
     /// How long a step may take.
@@ -91,7 +91,7 @@ fn lock() -> MutexGuard<'static, Option<Watchdog>> {
 }
 
 impl Watched {
-    /// Watches a loop of the calling thread. Without a thread to be had, nobody watches.
+    /// Watches a loop of the calling thread. If no thread can be started, the loop is not watched.
     pub(crate) fn new(watch: Watch) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -123,7 +123,7 @@ impl Drop for Watched {
     }
 }
 
-/// Called by a loop that goes on after a wait.
+/// Called by a loop when it goes on after a wait.
 #[inline]
 pub(crate) fn wake() {
     if RESTS.load(Ordering::Relaxed) {
@@ -201,7 +201,7 @@ fn wait(busy: &mut Instant, soonest: Option<Duration>) -> Option<(Vec<Arc<Place>
     Some((places.collect(), pause))
 }
 
-/// Looks at a loop that is stuck, and tells about it.
+/// Examines a stuck loop, and reports it.
 fn report(place: &Place, lasts: Duration) {
     let Some(step) = look(place, lasts) else { return };
     place.keep(step.clone());
@@ -214,8 +214,8 @@ fn report(place: &Place, lasts: Duration) {
     }
 }
 
-/// What the thread of a watched loop does now; `None` if the loop is not watched, or went on while
-/// it was looked at.
+/// The present step of a watched loop's thread; `None` if the loop is not watched, or went on
+/// meanwhile.
 pub(crate) fn look_at(scheduler: &RemoteScheduler) -> Option<StuckStep> {
     let place = place_of(scheduler)?;
     look(&place, place.lasts())

@@ -21,7 +21,7 @@ use crate::kernel::waker::{self, LoopWaker};
 
 /// The one handle that takes a task's output.
 ///
-/// Dropping it lets the task go on by itself.
+/// Dropping it detaches the task, which goes on.
 ///
 /// # Examples
 ///
@@ -66,7 +66,7 @@ impl<T> RawTask<T> {
         &self.task
     }
 
-    /// Looks at the outcome, once the task has ended and while nobody has taken it.
+    /// Borrows the outcome, once the task has ended and as long as the outcome was not taken.
     ///
     /// # Examples
     ///
@@ -182,7 +182,7 @@ impl<T> RawTask<T> {
     ///
     /// # Panics
     ///
-    /// When the task waits for itself, or the outcome was taken before.
+    /// If the task waits for itself, or if the outcome was taken before.
     ///
     /// # Examples
     ///

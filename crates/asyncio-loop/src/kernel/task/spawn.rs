@@ -1,4 +1,4 @@
-//! How a task is made.
+//! Making a task.
 
 use std::alloc::Layout;
 use std::any::type_name;
@@ -53,8 +53,8 @@ pub(crate) struct Spawn {
     pub(crate) eager: bool,
 }
 
-/// Numbers for the tasks of the machinery, far from those of users: the first task of a program is
-/// `Task-1`.
+/// The numbers of hidden tasks, which are far from the numbers of users' tasks: the first task of a
+/// program is `Task-1`.
 #[cold]
 fn next_hidden_id() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,7 +69,7 @@ fn next_hidden_id() -> u64 {
     }
 }
 
-/// The first number of a task of the machinery.
+/// The first number of a hidden task.
 const FIRST_HIDDEN: u64 = 1 << 63;
 /// Numbers that a thread takes at once, so that a task costs no atomic operation.
 const BLOCK: u64 = 1 << 10;
@@ -81,8 +81,8 @@ thread_local! {
     static OWN_HIDDEN: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Has the tasks of this thread numbered from 1 while it exists, whatever ran before and whatever
-/// other threads do, so that two runs of a test give the same names.
+/// While this exists, the tasks of this thread are numbered from 1, regardless of earlier tasks and
+/// other threads, so that two runs of a test give the same names.
 #[derive(Debug)]
 pub struct NumbersFromOne {
     last: u64,

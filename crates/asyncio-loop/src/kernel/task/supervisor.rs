@@ -1,13 +1,13 @@
-//! The seam between the loop, which polls tasks, and cancellation scopes.
+//! The interface between the loop, which polls tasks, and cancellation scopes.
 
 use std::any::Any;
 use std::rc::Rc;
 
-/// Decides, poll by poll, how a task that was asked to end goes about it.
+/// Decides, at each poll, how a task that was asked to end goes on.
 ///
-/// A task without one drops its future at its next step once it was asked to end. One with a
-/// supervisor is polled and dropped as that says. This is the seam between the loop, which polls
-/// tasks, and what knows about cancellation scopes.
+/// A task without a supervisor drops its future at its next step after it was asked to end. A task
+/// with a supervisor is polled and dropped as the supervisor decides. This is the interface between
+/// the loop, which polls tasks, and the code for cancellation scopes.
 ///
 /// # Examples
 ///
@@ -57,14 +57,14 @@ pub trait Supervisor {
     /// Told when the task has ended, however it did.
     fn ended(self: Rc<Self>) {}
 
-    /// The supervisor as its own type.
+    /// Returns the supervisor as `dyn Any`, for downcasts.
     fn into_any(self: Rc<Self>) -> Rc<dyn Any>;
 }
 
-/// What a [`Supervisor`], which has an example, wants.
+/// The decision of a [`Supervisor`]; see its example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Go on as if nobody had asked.
+    /// Go on as if there were no request.
     Continue,
     /// Drop the future, or the output if there is one already: the task ends cancelled.
     End,

@@ -1,4 +1,4 @@
-//! A reference to a task, whatever it returns.
+//! A reference to a task of any output type.
 
 use std::fmt;
 use std::panic::Location;
@@ -15,7 +15,7 @@ use crate::kernel::header::{
 use crate::kernel::waits_for::WaitsFor;
 use crate::kernel::waker::LoopWaker;
 
-/// A reference to a task, whatever it returns.
+/// A reference to a task of any output type.
 ///
 /// # Examples
 ///
@@ -96,7 +96,7 @@ impl TaskRef {
         self.ptr().id
     }
 
-    /// The name it was given, or `Task-N` with its number.
+    /// The task's given name, or `Task-N` with its number.
     ///
     /// # Examples
     ///
@@ -116,7 +116,7 @@ impl TaskRef {
         }
     }
 
-    /// Gives it another name.
+    /// Changes the task's name.
     ///
     /// # Examples
     ///
@@ -138,7 +138,7 @@ impl TaskRef {
         scheduler.renaming(|| self.with_extra(|extra| extra.name = name));
     }
 
-    /// Where it was made.
+    /// The place where the task was made.
     ///
     /// # Examples
     ///
@@ -155,7 +155,7 @@ impl TaskRef {
         self.ptr().site()
     }
 
-    /// The Rust type of its future.
+    /// The Rust type of the task's future.
     ///
     /// # Examples
     ///
@@ -174,7 +174,7 @@ impl TaskRef {
         self.ptr().type_name()
     }
 
-    /// The context it runs in: its own copy, unless it was made in a given one.
+    /// The context that the task runs in: its own copy, or the context that it was given.
     ///
     /// # Examples
     ///
@@ -200,7 +200,7 @@ impl TaskRef {
         }
     }
 
-    /// Whether it has ended.
+    /// Whether the task has ended.
     ///
     /// # Examples
     ///
@@ -220,7 +220,7 @@ impl TaskRef {
         self.ptr().has(DONE)
     }
 
-    /// Whether it has ended without returning and without a panic.
+    /// Whether the task has ended by a cancellation.
     ///
     /// # Examples
     ///
@@ -240,7 +240,7 @@ impl TaskRef {
         self.ptr().has(CANCELLED)
     }
 
-    /// Whether it was asked to end and has not yet.
+    /// Whether the task was asked to end and has not ended yet.
     ///
     /// # Examples
     ///
@@ -259,7 +259,7 @@ impl TaskRef {
         self.ptr().has(ENDING)
     }
 
-    /// Whether it has ended by a panic.
+    /// Whether the task has ended by a panic.
     ///
     /// # Examples
     ///
@@ -279,7 +279,7 @@ impl TaskRef {
         self.ptr().has(PANICKED)
     }
 
-    /// Whether it is being stepped.
+    /// Whether the task is being polled.
     ///
     /// # Examples
     ///
@@ -300,7 +300,7 @@ impl TaskRef {
         self.ptr().has(RUNNING)
     }
 
-    /// Whether it stands in line to be stepped.
+    /// Whether the task is in the ready queue.
     ///
     /// # Examples
     ///
@@ -324,9 +324,9 @@ impl TaskRef {
         self.ptr().has(SCHEDULED)
     }
 
-    /// What it waits for, if it is blocked and has said so.
+    /// What the task waits for, if it is blocked and its future has noted that.
     ///
-    /// If it waits for several things at once, the last one that it polled.
+    /// If the task waits for several futures at once, this is the last one that it polled.
     ///
     /// # Examples
     ///
@@ -353,7 +353,7 @@ impl TaskRef {
         is_blocked.then(|| WaitsFor::of_flags(flags)).flatten()
     }
 
-    /// What the last request to end said.
+    /// The reason of the last request to end.
     ///
     /// # Examples
     ///
@@ -374,7 +374,7 @@ impl TaskRef {
         self.ptr().with_extra(|extra| extra.reason())
     }
 
-    /// Has it stepped again, as its waker would.
+    /// Wakes the task, as its waker does.
     ///
     /// # Examples
     ///
@@ -404,7 +404,7 @@ impl TaskRef {
 }
 
 impl LoopWaker {
-    /// The task that is woken, if it is one of ours.
+    /// The task that this wakes, if it is a task of this project.
     ///
     /// # Examples
     ///

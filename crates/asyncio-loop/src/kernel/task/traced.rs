@@ -1,7 +1,7 @@
-//! The life of a task, told to those who asked: hooks of the loop, and the recorder.
+//! The events of a task, for hooks of the loop and for the recorder.
 //!
-//! A task with the flag `TRACED` leaves the fast path at each of its moments, where other flags are
-//! tested anyway. So a loop that tells nobody pays nothing.
+//! A task with the flag `TRACED` leaves the fast path at each event, where other flags are tested
+//! anyway. So a loop without hooks and recorder pays nothing.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::kernel::ring::{Ring, What, cause};
 use crate::kernel::scheduler::{Local, Request};
 use crate::kernel::waits_for::WaitsFor;
 
-/// Tells what happens to a task that is `TRACED`: the recorder, and the host if that wants to know.
-/// The host is told neither of tasks that users do not see nor of wakes.
+/// Reports an event of a `TRACED` task to the recorder, and to the host if that wants it. The host
+/// gets no events of hidden tasks, and no wakes.
 #[inline]
 pub(super) fn tell(task: TaskPtr, moment: Moment) {
     let by = task.get().scheduler().running();
@@ -30,7 +30,7 @@ pub(super) fn tell(task: TaskPtr, moment: Moment) {
     }
 }
 
-/// Tells that a task was made.
+/// Reports that a task was made.
 #[cold]
 pub(in crate::kernel) fn created(task: Runnable) {
     if let Some(task) = TaskPtr::of(task) {
@@ -95,13 +95,13 @@ impl TaskRef {
 }
 
 impl LocalScheduler {
-    /// Has the host told of each moment of each task, or no more.
+    /// Switches the events for the host on or off.
     pub(crate) fn set_hooked(&self, yes: bool) {
         self.ptr().with(|local| local.hooked = yes);
         self.trace();
     }
 
-    /// Has events recorded, or no more.
+    /// Switches recording on or off.
     pub(crate) fn set_ring(&self, ring: Option<Arc<Ring>>) {
         self.share_ring(ring.clone());
         let before = self.ptr().with(|local| std::mem::replace(&mut local.ring, ring));
@@ -114,7 +114,7 @@ impl LocalScheduler {
         }
     }
 
-    /// Marks the tasks that there are, and those to come, as what is wanted.
+    /// Sets the flag of all tasks, and of new ones, accordingly.
     fn trace(&self) {
         self.ptr().with(|local| {
             let yes = local.hooked || local.ring.is_some();

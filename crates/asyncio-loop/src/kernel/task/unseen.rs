@@ -1,4 +1,4 @@
-//! Errors that nobody has looked at, in outputs that the kernel drops.
+//! Unretrieved errors, in outputs that the kernel drops.
 
 use super::error_text::ErrorText;
 use super::header::TaskPtr;
@@ -6,7 +6,7 @@ use crate::kernel::header::RunnableRef;
 use crate::kernel::host::{self, Failure, report_panic};
 use crate::kernel::panics::catch;
 
-/// The text of the error in an output that is about to be dropped, if somebody asked for it.
+/// The text of the error in an output that is about to be dropped, if reports were requested.
 ///
 /// # Safety
 ///
@@ -22,7 +22,7 @@ pub(super) unsafe fn unseen_error(task: TaskPtr, output: *const ()) -> Option<St
     })
 }
 
-/// Reports an error that nobody has looked at.
+/// Reports an unretrieved error.
 #[cold]
 pub(super) fn report(task: &RunnableRef, text: String) {
     host::report(Failure::Error { task, text });
