@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use asyncio::net::connect_accepted_socket;
 use asyncio::prelude::TaskLoopExt;
+use asyncio::sync::{broadcast, watch};
 use asyncio::{
     Event, EventLoop, Lock, Protocol, Queue, Transport, create_future, create_task, gather,
     open_connection, running_loop, sleep, task_group, timeout, yield_now,
@@ -50,6 +51,9 @@ const ROWS: &[Row] = &[
     ("queue_of_1024", 20_000, 1, queue::<1024>),
     ("event_round_trip", 10_000, 1, event_round_trip),
     ("promise_round_trip", 20_000, 1, promise_round_trip),
+    ("broadcast_burst_to_10", 100, 1000, broadcast::<100>),
+    ("broadcast_one_to_10", 2_000, 10, broadcast::<1>),
+    ("watch_by_10", 2_000, 10, watch_by_many),
     ("lock_uncontended", 20_000, 1, lock_uncontended),
     ("timeout_ready", 20_000, 1, timeout_ready),
     ("timeout_pending_once", 20_000, 1, timeout_pending_once),
@@ -229,6 +233,56 @@ fn event_round_trip(times: u64) {
             pong.clear();
         }
         other.await.expect("no panic");
+    });
+}
+
+/// So many values at a time for ten receivers.
+fn broadcast<const VALUES: u64>(times: u64) {
+    run(async move {
+        let (sender, _) = broadcast::channel(1024);
+        let receivers: Vec<_> = (0..10)
+            .map(|_| {
+                let mut receiver = sender.subscribe();
+                create_task(async move {
+                    while let Ok(value) = receiver.recv().await {
+                        black_box::<u64>(value);
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..times {
+            (0..VALUES).for_each(|value| _ = sender.send(value));
+            yield_now().await;
+        }
+        drop(sender);
+        for receiver in receivers {
+            receiver.await.expect("no panic");
+        }
+    });
+}
+
+/// A value that changes, and ten tasks that look at it each time.
+fn watch_by_many(times: u64) {
+    run(async move {
+        let (sender, _) = watch::channel(0);
+        let receivers: Vec<_> = (0..10)
+            .map(|_| {
+                let mut receiver = sender.subscribe();
+                create_task(async move {
+                    while receiver.changed().await.is_ok() {
+                        black_box::<u64>(*receiver.borrow_and_update());
+                    }
+                })
+            })
+            .collect();
+        for value in 0..times {
+            sender.send(value);
+            yield_now().await;
+        }
+        drop(sender);
+        for receiver in receivers {
+            receiver.await.expect("no panic");
+        }
     });
 }
 

@@ -33,7 +33,7 @@ use asyncio_loop::WaitsFor;
 use self::ring::{Read, Ring};
 #[cfg(feature = "futures-core")]
 pub use self::stream::Values;
-use crate::line::{Line, Signal};
+use crate::listeners::{Listeners, Seat};
 
 /// Creates a channel that keeps the newest `capacity` values for its receivers.
 ///
@@ -70,7 +70,7 @@ pub fn channel<T: Clone>(capacity: usize) -> (Sender<T>, Receiver<T>) {
         ring: RefCell::new(Ring::new(capacity)),
         receivers: Cell::new(0),
         senders: Cell::new(1),
-        line: Line::new(WaitsFor::Item),
+        listeners: Listeners::new(WaitsFor::Item),
     });
     let receiver = Receiver::new(&channel);
     (Sender { channel }, receiver)
@@ -82,7 +82,7 @@ struct Channel<T> {
     receivers: Cell<usize>,
     senders: Cell<usize>,
     /// The receivers that wait for a value.
-    line: Line,
+    listeners: Listeners,
 }
 
 impl<T> Channel<T> {
@@ -157,7 +157,7 @@ impl<T: Clone> Sender<T> {
             return Err(SendError(value));
         }
         let evicted = channel.ring.borrow_mut().push(value, receivers);
-        channel.line.signal();
+        channel.listeners.signal();
         // The old value's destructor is code of the user: it runs when the channel is consistent
         // again.
         drop(evicted);
@@ -201,7 +201,7 @@ impl<T> Drop for Sender<T> {
         let senders = self.channel.senders.get() - 1;
         self.channel.senders.set(senders);
         if senders == 0 {
-            self.channel.line.signal();
+            self.channel.listeners.signal();
         }
     }
 }
@@ -221,13 +221,14 @@ pub struct Receiver<T> {
     channel: Rc<Channel<T>>,
     /// The number of the next value to read.
     next: u64,
+    seat: Seat,
 }
 
 impl<T: Clone> Receiver<T> {
     fn new(channel: &Rc<Channel<T>>) -> Self {
         channel.receivers.set(channel.receivers.get() + 1);
         let next = channel.ring.borrow().end();
-        Self { channel: Rc::clone(channel), next }
+        Self { channel: Rc::clone(channel), next, seat: Seat::NONE }
     }
 
     /// Waits for the next value.
@@ -268,9 +269,9 @@ impl<T: Clone> Receiver<T> {
     /// assert_eq!(futures::join!(reader, writer).0, 10);
     /// # });
     /// ```
+    #[inline]
     pub fn recv(&mut self) -> Recv<'_, T> {
-        let signal = Signal::new(&self.channel.line);
-        Recv { channel: &self.channel, next: &mut self.next, signal }
+        Recv { receiver: self, waits: false }
     }
 
     /// Reads the next value, if there is one, without waiting.
@@ -278,6 +279,7 @@ impl<T: Clone> Receiver<T> {
     /// # Errors
     ///
     /// [`TryRecvError::Empty`] if there is no value now, otherwise as [`recv`](Self::recv).
+    #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         self.channel.read(&mut self.next)
     }
@@ -318,13 +320,14 @@ impl<T> Clone for Receiver<T> {
         let channel = Rc::clone(&self.channel);
         channel.receivers.set(channel.receivers.get() + 1);
         channel.ring.borrow_mut().add_reader(self.next);
-        Self { channel, next: self.next }
+        Self { channel, next: self.next, seat: Seat::NONE }
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         self.channel.receivers.set(self.channel.receivers.get() - 1);
+        self.channel.listeners.give_up(&self.seat);
         let unread = self.channel.ring.borrow_mut().remove_reader(self.next);
         drop(unread);
     }
@@ -339,14 +342,15 @@ impl<T> fmt::Debug for Receiver<T> {
 /// The future of [`Receiver::recv`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Recv<'a, T> {
-    channel: &'a Channel<T>,
-    next: &'a mut u64,
-    signal: Signal<'a>,
+    receiver: &'a mut Receiver<T>,
+    /// Whether the receiver was put into the line.
+    waits: bool,
 }
 
 impl<T: Clone> Recv<'_, T> {
+    #[inline]
     fn read(&mut self) -> Poll<Result<T, RecvError>> {
-        Poll::Ready(match self.channel.read(self.next) {
+        Poll::Ready(match self.receiver.try_recv() {
             Ok(value) => Ok(value),
             Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
             Err(TryRecvError::Closed) => Err(RecvError::Closed),
@@ -361,16 +365,22 @@ impl<T: Clone> Future for Recv<'_, T> {
     #[inline]
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            let read = self.read();
-            if read.is_ready() {
-                return read;
-            }
-            let joins = !self.signal.is_in_line();
-            if self.signal.poll_signal(cx).is_pending() {
-                // Cloning a foreign waker may have sent a value.
-                return if joins { self.read() } else { Poll::Pending };
-            }
+        let read = self.read();
+        if read.is_ready() {
+            return read;
+        }
+        self.waits = true;
+        let Receiver { channel, seat, .. } = &mut *self.receiver;
+        // Cloning a foreign waker may have sent a value.
+        if channel.listeners.wait(seat, cx) { self.read() } else { Poll::Pending }
+    }
+}
+
+impl<T> Drop for Recv<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.waits {
+            self.receiver.channel.listeners.leave(&self.receiver.seat);
         }
     }
 }

@@ -3,18 +3,19 @@
 //! There are two ways to wait. A [`Signal`] wakes every waiting future at once: an event is set, a
 //! queue has no work left. A [`Turn`] wakes one future at a time: see [`turn`](crate::turn).
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_loop::inspect::{Describe, Holder, ResourceInfo, Resources};
-use asyncio_loop::machinery::{Wait, with_running};
-use asyncio_loop::{LoopRef, LoopWaker, WaitsFor, running_loop};
+use asyncio_loop::inspect::{Describe, Holder, ResourceInfo};
+use asyncio_loop::machinery::Wait;
+use asyncio_loop::{LoopWaker, WaitsFor};
 
 use crate::debug::{self, Site};
+use crate::home::Home;
 use crate::stalled::{remember, watch};
 use crate::waiters::{Call, Everybody, Key, State, WaiterList};
 
@@ -35,8 +36,7 @@ pub(crate) struct Shared {
     list: List,
     made: Site,
     holder: Cell<Option<Holder>>,
-    /// The loop on which the last future joined, if it was one of this project.
-    home: RefCell<Option<LoopRef>>,
+    home: Home,
     watched: Cell<bool>,
 }
 
@@ -172,7 +172,7 @@ impl Shared {
             list: List::default(),
             made,
             holder: Cell::new(None),
-            home: RefCell::default(),
+            home: Home::default(),
             watched: Cell::new(false),
         })
     }
@@ -182,28 +182,8 @@ impl Shared {
     #[inline(always)]
     #[track_caller]
     fn join(self: &Rc<Self>, what: WaitsFor, cx: &Context<'_>) -> Key {
-        // If no loop of this project runs, any executor is accepted.
-        let is_home = with_running(|running| self.home.borrow().as_ref() == Some(running));
-        if is_home == Ok(false) {
-            self.settle();
-        }
+        self.home.check(self);
         self.list.join_as(LoopWaker::waiting(cx, Wait::shared(what, &**self)))
-    }
-
-    /// Binds the line to the running loop. A closed loop loses the line, because nothing waits
-    /// there.
-    #[cold]
-    fn settle(self: &Rc<Self>) {
-        let running = running_loop();
-        running.local::<Resources>().add(self);
-        let before = self.home.replace(Some(running.clone()));
-        if let Some(before) = before.filter(|before| !before.is_closed()) {
-            self.home.replace(Some(before.clone()));
-            panic!(
-                "this lock, event, queue or the like is attached to a different loop, {before:?}, \
-                 the one on which it is waited for, {running:?}"
-            );
-        }
     }
 
     /// Notifies the first waiting future, and makes sure that the others do not wait for ever if it

@@ -34,6 +34,7 @@ use asyncio_loop::WaitsFor;
 use asyncio_loop::machinery::at_await;
 
 use crate::line::{Line, Signal};
+use crate::listeners::{Listeners, Seat};
 
 /// Creates a channel with an initial value, which counts as seen by the receiver.
 ///
@@ -48,10 +49,10 @@ pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
         version: Cell::new(0),
         senders: Cell::new(1),
         receivers: Cell::new(1),
-        changes: Line::new(WaitsFor::Item),
+        changes: Listeners::new(WaitsFor::Item),
         leavers: Line::new(WaitsFor::Resource),
     });
-    let receiver = Receiver { channel: Rc::clone(&channel), seen: 0 };
+    let receiver = Receiver { channel: Rc::clone(&channel), seen: 0, seat: Seat::NONE };
     (Sender { channel }, receiver)
 }
 
@@ -63,7 +64,7 @@ struct Channel<T> {
     senders: Cell<usize>,
     receivers: Cell<usize>,
     /// The receivers that wait for a change.
-    changes: Line,
+    changes: Listeners,
     /// The senders that wait until there is no receiver.
     leavers: Line,
 }
@@ -171,7 +172,8 @@ impl<T> Sender<T> {
     #[must_use]
     pub fn subscribe(&self) -> Receiver<T> {
         self.channel.receivers.set(self.channel.receivers.get() + 1);
-        Receiver { channel: Rc::clone(&self.channel), seen: self.channel.version.get() }
+        let seen = self.channel.version.get();
+        Receiver { channel: Rc::clone(&self.channel), seen, seat: Seat::NONE }
     }
 
     /// The number of receivers.
@@ -240,6 +242,7 @@ pub struct Receiver<T> {
     channel: Rc<Channel<T>>,
     /// The number of the newest value that the receiver has seen.
     seen: u64,
+    seat: Seat,
 }
 
 impl<T> Receiver<T> {
@@ -298,9 +301,9 @@ impl<T> Receiver<T> {
     /// assert_eq!(*receiver.borrow(), 1);
     /// # });
     /// ```
+    #[inline]
     pub fn changed(&mut self) -> Changed<'_, T> {
-        let signal = Signal::new(&self.channel.changes);
-        Changed { channel: &self.channel, seen: &mut self.seen, signal }
+        Changed { receiver: self, waits: false }
     }
 
     /// Waits until `condition` holds for the latest value; returns at once if it holds already.
@@ -356,7 +359,7 @@ impl<T> Receiver<T> {
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
         self.channel.receivers.set(self.channel.receivers.get() + 1);
-        Self { channel: Rc::clone(&self.channel), seen: self.seen }
+        Self { channel: Rc::clone(&self.channel), seen: self.seen, seat: Seat::NONE }
     }
 }
 
@@ -364,6 +367,7 @@ impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let receivers = self.channel.receivers.get() - 1;
         self.channel.receivers.set(receivers);
+        self.channel.changes.give_up(&self.seat);
         if receivers == 0 {
             self.channel.leavers.signal();
         }
@@ -382,20 +386,21 @@ impl<T: fmt::Debug> fmt::Debug for Receiver<T> {
 /// The future of [`Receiver::changed`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Changed<'a, T> {
-    channel: &'a Channel<T>,
-    seen: &'a mut u64,
-    signal: Signal<'a>,
+    receiver: &'a mut Receiver<T>,
+    /// Whether the receiver was put into the line.
+    waits: bool,
 }
 
 impl<T> Changed<'_, T> {
     #[inline]
     fn look(&mut self) -> Poll<Result<(), Closed>> {
-        let version = self.channel.version.get();
-        if *self.seen != version {
-            *self.seen = version;
+        let Receiver { channel, seen, .. } = &mut *self.receiver;
+        let version = channel.version.get();
+        if *seen != version {
+            *seen = version;
             return Poll::Ready(Ok(()));
         }
-        if self.channel.senders.get() == 0 { Poll::Ready(Err(Closed(()))) } else { Poll::Pending }
+        if channel.senders.get() == 0 { Poll::Ready(Err(Closed(()))) } else { Poll::Pending }
     }
 }
 
@@ -409,11 +414,19 @@ impl<T> Future for Changed<'_, T> {
         if looked.is_ready() {
             return looked;
         }
-        let joins = !self.signal.is_in_line();
-        let signalled = self.signal.poll_signal(cx);
-        debug_assert!(signalled.is_pending(), "a signal comes with a change or the last sender");
+        self.waits = true;
+        let Receiver { channel, seat, .. } = &mut *self.receiver;
         // Cloning a foreign waker may have sent a value.
-        if joins { self.look() } else { Poll::Pending }
+        if channel.changes.wait(seat, cx) { self.look() } else { Poll::Pending }
+    }
+}
+
+impl<T> Drop for Changed<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.waits {
+            self.receiver.channel.changes.leave(&self.receiver.seat);
+        }
     }
 }
 

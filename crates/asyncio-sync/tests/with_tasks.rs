@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_loop::EventLoop;
-use asyncio_sync::{Barrier, Condition, Event, Lock, Queue, Semaphore};
+use asyncio_sync::broadcast::{self, Receiver, RecvError};
+use asyncio_sync::{Barrier, Condition, Event, Lock, Queue, Semaphore, watch};
 use asyncio_task::{
     JoinError, Task, TaskLoopExt, catch_cancel, create_task, finally, running_loop, scope, sleep,
     task_group, timeout, yield_now,
@@ -344,4 +345,96 @@ fn a_loop_that_closes_frees_what_its_tasks_held() {
     assert!(lock.is_locked());
     drop((task, event_loop));
     assert!(!lock.is_locked());
+}
+
+/// Takes values until the channel is closed, and notes each with a name.
+async fn note_all(mut values: Receiver<u32>, name: &str, seen: &RefCell<Vec<String>>) {
+    loop {
+        match values.recv().await {
+            Ok(value) => seen.borrow_mut().push(format!("{name}{value}")),
+            Err(RecvError::Closed) => return,
+            Err(RecvError::Lagged(missed)) => panic!("{name} missed {missed}"),
+        }
+    }
+}
+
+#[test]
+fn values_reach_tasks_and_children_of_a_group() {
+    run(async {
+        let (sender, _) = broadcast::channel(4);
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let task = |name: &'static str| {
+            let (values, seen) = (sender.subscribe(), Rc::clone(&seen));
+            create_task(async move { note_all(values, name, &seen).await })
+        };
+        let (first, last) = (task("a"), task("c"));
+        settle().await;
+        scope(async |scope| {
+            let child = scope.create_task(note_all(sender.subscribe(), "b", &seen));
+            settle().await;
+            for value in 1..=3 {
+                assert_eq!(sender.send(value), Ok(3));
+                settle().await;
+            }
+            // A group polls its children in the step of its own task, so they may be earlier.
+            let of = |name| seen.borrow().iter().filter(|value| value.starts_with(name)).count();
+            assert_eq!((of('a'), of('b'), of('c')), (3, 3, 3));
+            assert!(seen.borrow().is_sorted_by_key(|value| value[1..].to_owned()));
+            drop(sender);
+            for task in [first, last] {
+                assert!(task.await.is_ok());
+            }
+            child.await;
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_receiver_is_woken_in_the_task_that_it_is_in() {
+    run(async {
+        let (sender, mut receiver) = watch::channel(0);
+        for value in 1..=3 {
+            // The wait of a task that is given up leaves nothing behind.
+            let given_up = timeout(SECOND, receiver.changed()).await;
+            assert!(given_up.is_err());
+            let task = create_task(async move {
+                receiver.changed().await.expect("the sender is there");
+                receiver
+            });
+            settle().await;
+            sender.send(value);
+            receiver = task.await.expect("no panic");
+            assert_eq!(*receiver.borrow(), value);
+        }
+    });
+}
+
+#[test]
+fn a_task_that_waits_again_shows_the_line_of_that_wait() {
+    run(async {
+        let (values, mut value) = broadcast::channel(1);
+        let (states, mut state) = watch::channel(0);
+        let lines = [line!() + 4, line!() + 5, line!() + 6, line!() + 7];
+        let task = create_task(async move {
+            // One wait in each line, and two for each receiver.
+            let _ = (
+                value.recv().await,
+                state.changed().await,
+                value.recv().await,
+                state.changed().await,
+            );
+        });
+        for (number, line) in lines.into_iter().enumerate() {
+            settle().await;
+            let at = task.task_ref().info().wait.expect("it waits").at.expect("a line");
+            assert_eq!((at.file(), at.line()), (file!(), line));
+            if number % 2 == 0 {
+                assert_eq!(values.send(line), Ok(1));
+            } else {
+                states.send(line);
+            }
+        }
+        assert!(task.await.is_ok());
+    });
 }

@@ -314,6 +314,21 @@ impl Runnable {
         }
     }
 
+    /// As [`schedule`](Self::schedule), if that calls no code of a user; false if it would, and
+    /// then nothing was done.
+    #[inline]
+    pub(super) fn schedule_quietly(self) -> bool {
+        let flags = self.flags.get();
+        if flags & (SCHEDULED | DONE) != 0 {
+            return true;
+        }
+        let is_quiet = flags & (CHILD | TRACED) == 0 && self.scheduler().push_ready(self);
+        if is_quiet {
+            self.flags.set(flags | SCHEDULED);
+        }
+        is_quiet
+    }
+
     /// Schedules a child, or a task with hooks or a recorder.
     fn push_elsewhere(self) {
         if self.has(TRACED) {

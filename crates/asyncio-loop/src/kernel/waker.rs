@@ -337,9 +337,44 @@ impl LoopWaker {
         }
     }
 
-    /// A clone, if the waker is of this thread's loop, which calls no code of a user.
+    /// Notes what the task being polled is going to wait for, and where, if this is the waker of
+    /// that task. False if it is another one's, or if nothing can be noted quickly.
+    #[doc(hidden)]
     #[inline]
-    pub(super) fn clone_local(&self) -> Option<Self> {
+    #[must_use]
+    pub fn waits_again(
+        &self,
+        cx: &Context<'_>,
+        wait: Wait,
+        site: &'static Location<'static>,
+    ) -> bool {
+        let (Kind::Local(runnable), Some(near)) = (&self.0, Site::near(site)) else {
+            return false;
+        };
+        let is_polled = runnable.is_polled(cx);
+        if let (true, Some(task)) = (is_polled, TaskPtr::of(runnable.get())) {
+            task.set_wait(wait, near);
+        }
+        is_polled
+    }
+
+    /// Has the task polled again, if that calls no code of a user; false if it would, and then
+    /// nothing was done.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub fn wake_quietly(&self) -> bool {
+        match &self.0 {
+            Kind::Local(runnable) => runnable.get().schedule_quietly(),
+            Kind::Other(..) => false,
+        }
+    }
+
+    /// A clone, if the waker is of this thread's loop, which calls no code of a user.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub fn clone_local(&self) -> Option<Self> {
         match &self.0 {
             Kind::Local(runnable) => Some(Self::from_runnable(runnable.clone())),
             Kind::Other(..) => None,

@@ -106,10 +106,11 @@ impl<T: Clone> Ring<T> {
     /// Reads the value numbered `next` for one receiver.
     #[inline]
     pub(super) fn read(&self, next: u64) -> Read<T> {
-        if next < self.oldest {
+        let Some(ahead) = next.checked_sub(self.oldest) else {
             return Read::Lagged { oldest: self.oldest };
-        }
-        let Some(slot) = self.slots.get(self.index_from(next)) else { return Read::Nothing };
+        };
+        // A receiver is never ahead by more than the slots.
+        let Some(slot) = self.slots.get(ahead as usize) else { return Read::Nothing };
         match &slot.value {
             Some(_) if slot.unread.get() == 1 => Read::Last,
             Some(value) => {

@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 
 use super::{Receiver, Recv, RecvError};
-use crate::line::Signal;
 
 impl<T: Clone> Receiver<T> {
     /// Reads the values as a `Stream`, which ends when every sender is gone. With the feature
@@ -49,7 +48,6 @@ impl<T: Clone> Stream for Values<'_, T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let read = ready!(Pin::new(&mut self.0).poll(cx));
-        self.0.signal = Signal::new(&self.0.channel.line);
         Poll::Ready(match read {
             Err(RecvError::Closed) => None,
             read => Some(read),
