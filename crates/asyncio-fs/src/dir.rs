@@ -14,10 +14,10 @@ use asyncio_loop::machinery::at_await;
 
 use crate::job;
 
-/// Entries that one job reads.
+/// How many entries one job reads.
 const BATCH: usize = 128;
 
-/// Lists a directory, in the order in which the file system does, without `.` and `..`.
+/// Lists a directory, in the order of the file system, without `.` and `..`.
 ///
 /// # Errors
 ///
@@ -47,7 +47,7 @@ pub fn read_dir(path: impl AsRef<Path>) -> impl Future<Output = io::Result<ReadD
     })
 }
 
-/// The entries of a directory, from [`read_dir`]. Each job reads some hundred of them.
+/// The entries of a directory, from [`read_dir`]. Each job reads about a hundred of them.
 pub struct ReadDir {
     /// `None` at the end, and while a job reads.
     entries: Option<std::fs::ReadDir>,
@@ -55,7 +55,7 @@ pub struct ReadDir {
     job: Option<WrapFuture<Batch>>,
 }
 
-/// What a job has read; without the directory if that was the end.
+/// The entries that a job has read. The directory is `None` if the job reached the end.
 type Batch = (Option<std::fs::ReadDir>, VecDeque<io::Result<std::fs::DirEntry>>);
 
 impl ReadDir {
@@ -63,11 +63,11 @@ impl ReadDir {
     ///
     /// # Errors
     ///
-    /// Those of the operating system.
+    /// The operating system's errors.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has taken no entry.
+    /// A dropped future has taken no entry.
     pub fn next_entry(&mut self) -> impl Future<Output = io::Result<Option<DirEntry>>> {
         at_await(async move { future::poll_fn(|cx| self.poll_next_entry(cx)).await })
     }
@@ -124,13 +124,13 @@ impl DirEntry {
         self.0.file_name()
     }
 
-    /// The path: that of the directory with the name.
+    /// The path: the path of the directory, followed by the name.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.0.path()
     }
 
-    /// Size, times and permissions, of a symbolic link its own.
+    /// Size, times and permissions. For a symbolic link, those of the link itself.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl DirEntry {
         })
     }
 
-    /// Whether it is a file, a directory or a symbolic link.
+    /// Whether the entry is a file, a directory or a symbolic link.
     ///
     /// # Errors
     ///

@@ -1,9 +1,10 @@
-//! Files for asyncio: `std::fs`, and aiofiles' names, over the loop's executor.
+//! Files for asyncio: the functions of `std::fs` and aiofiles, run by the loop's executor.
 //!
-//! Operating systems have no readiness for files on disks, so every operation is a job of the
-//! loop's default executor: the loop goes on meanwhile. A hop to a thread and back costs some 15
-//! µs, which is why a [`File`] reads and writes in pieces of up to 256 KiB, and the functions for a
-//! whole file ([`read`](fn@read), [`write`](fn@write), [`copy`](fn@copy)) are one job each.
+//! Operating systems report no readiness for files on disks, so every operation is a job of the
+//! loop's default executor, and the loop keeps running meanwhile. Handing a job to a thread and its
+//! result back costs about 15 µs, which is why a [`File`] reads and writes in pieces of up to 256
+//! KiB, and the functions for a whole file ([`read`](fn@read), [`write`](fn@write),
+//! [`copy`](fn@copy)) are one job each.
 //!
 //! ```
 //! use asyncio_fs as fs;
@@ -27,23 +28,25 @@
 //!
 //! # Errors
 //!
-//! Each function has the errors of its twin in [`std::fs`]. When the executor takes no jobs any
-//! more, at the end of a run, the error is of the kind `Other` and says so.
+//! Each function has the errors of the function with the same name in [`std::fs`]. At the end of a
+//! run, when the executor takes no jobs any more, the error has the kind `Other` and says so.
 //!
 //! # Cancel safety
 //!
-//! A job that has started cannot be stopped: a future that is dropped leaves it to its end. What
-//! that means for a file, its methods say; functions on paths may or may not have had their effect.
+//! A job that has started cannot be stopped: if the future is dropped, the job still runs to its
+//! end. The methods of [`File`] say what that means for a file. A function on paths may or may not
+//! have had its effect.
 //!
 //! # From asyncio
 //!
 //! asyncio has no files; its programs use the package aiofiles, whose `async with aiofiles.open(…)`
-//! is [`File::open`], and whose `aiofiles.os` and `aiofiles.tempfile` are functions here.
+//! is [`File::open`], and whose `aiofiles.os` and `aiofiles.tempfile` correspond to functions of
+//! this crate.
 //!
 //! # Features
 //!
 //! * `futures-core`: [`Lines`] and [`ReadDir`] are streams.
-//! * `futures-io`, `tokio`: a [`File`] has the traits of these crates.
+//! * `futures-io`, `tokio`: [`File`] implements the traits of these crates.
 //! * `tempfile`: temporary files and directories.
 
 #![forbid(unsafe_code)]

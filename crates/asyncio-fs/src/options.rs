@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::{File, job};
 use asyncio_loop::machinery::at_await;
 
-/// How a file is opened: [`std::fs::OpenOptions`] with an `open` that is awaited.
+/// How a file is opened: [`std::fs::OpenOptions`] with an async `open`.
 ///
 /// # Examples
 ///
@@ -27,25 +27,25 @@ use asyncio_loop::machinery::at_await;
 pub struct OpenOptions(std::fs::OpenOptions);
 
 impl OpenOptions {
-    /// Options of which none is set.
+    /// No options are set.
     #[must_use]
     pub fn new() -> Self {
         Self(std::fs::OpenOptions::new())
     }
 
-    /// Opens it for reading.
+    /// Opens the file for reading.
     pub fn read(&mut self, yes: bool) -> &mut Self {
         self.0.read(yes);
         self
     }
 
-    /// Opens it for writing.
+    /// Opens the file for writing.
     pub fn write(&mut self, yes: bool) -> &mut Self {
         self.0.write(yes);
         self
     }
 
-    /// Writes go to the end of the file.
+    /// Writes append to the end of the file.
     pub fn append(&mut self, yes: bool) -> &mut Self {
         self.0.append(yes);
         self
@@ -57,13 +57,13 @@ impl OpenOptions {
         self
     }
 
-    /// Creates the file if there is none.
+    /// Creates the file if it does not exist.
     pub fn create(&mut self, yes: bool) -> &mut Self {
         self.0.create(yes);
         self
     }
 
-    /// Creates the file, and fails if there is one.
+    /// Creates the file, and fails if it exists.
     pub fn create_new(&mut self, yes: bool) -> &mut Self {
         self.0.create_new(yes);
         self
@@ -89,7 +89,8 @@ impl OpenOptions {
     ///
     /// # Cancel safety
     ///
-    /// A file that was opened is closed again; one that was created stays.
+    /// If the future is dropped, a file that was opened is closed again; a file that was created
+    /// stays.
     pub fn open(&self, path: impl AsRef<Path>) -> impl Future<Output = io::Result<File>> {
         at_await(async move {
             let (options, path) = (self.0.clone(), path.as_ref().to_owned());

@@ -1,4 +1,4 @@
-//! Functions on paths: those of [`std::fs`], each one job.
+//! Functions on paths: the functions of [`std::fs`], each in one job.
 
 use std::fs::{self, Metadata, Permissions};
 use std::io;
@@ -35,7 +35,7 @@ pub fn read(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Vec<u8>>>
 ///
 /// # Errors
 ///
-/// As [`std::fs::read_to_string`]; `InvalidData` if it is not UTF-8.
+/// As [`std::fs::read_to_string`]; `InvalidData` if the file is not UTF-8.
 pub fn read_to_string(path: impl AsRef<Path>) -> impl Future<Output = io::Result<String>> {
     at_await(async move {
         let path = path.as_ref().to_owned();
@@ -43,7 +43,7 @@ pub fn read_to_string(path: impl AsRef<Path>) -> impl Future<Output = io::Result
     })
 }
 
-/// Writes a whole file: creates it, or replaces what it held.
+/// Writes a whole file. Creates the file, or replaces its content.
 ///
 /// # Errors
 ///
@@ -51,7 +51,7 @@ pub fn read_to_string(path: impl AsRef<Path>) -> impl Future<Output = io::Result
 ///
 /// # Cancel safety
 ///
-/// A future that is dropped may leave the file unwritten, written or written in part.
+/// A dropped future may leave the file unwritten, written or written in part.
 pub fn write(
     path: impl AsRef<Path>,
     contents: impl AsRef<[u8]>,
@@ -74,7 +74,7 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> impl Future<Output 
     })
 }
 
-/// Renames a file or directory; a file that has the new name is replaced.
+/// Renames a file or directory. Replaces a file that has the new name.
 ///
 /// # Errors
 ///
@@ -134,11 +134,11 @@ pub fn set_permissions(
     })
 }
 
-/// Whether there is something at a path; a symbolic link to nothing is nothing.
+/// Whether a path exists. For a symbolic link, whether its target exists.
 ///
 /// # Errors
 ///
-/// As [`std::fs::exists`], when that cannot be found out.
+/// As [`std::fs::exists`], if the operating system cannot tell.
 #[doc(alias = "exists")]
 pub fn try_exists(path: impl AsRef<Path>) -> impl Future<Output = io::Result<bool>> {
     at_await(async move {
@@ -207,7 +207,7 @@ pub fn symlink_metadata(path: impl AsRef<Path>) -> impl Future<Output = io::Resu
     })
 }
 
-/// Where a symbolic link points.
+/// The target of a symbolic link.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Files and directories that are removed in the end.
+//! Files and directories that are removed when they are closed or dropped.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -9,12 +9,12 @@ use tempfile::{NamedTempFile, TempDir, TempPath};
 use crate::{File, job};
 use asyncio_loop::machinery::at_await;
 
-/// A file without a name, for reading and writing. Nobody else can open it, and it is gone when it
-/// is closed.
+/// A file without a name, for reading and writing. No other program can open it, and the operating
+/// system removes it when it is closed.
 ///
 /// # Errors
 ///
-/// Those of the operating system.
+/// The operating system's errors.
 ///
 /// # Examples
 ///
@@ -34,14 +34,14 @@ pub fn temporary_file() -> impl Future<Output = io::Result<File>> {
     at_await(async move { job::run(tempfile::tempfile).await.map(File::from_std) })
 }
 
-/// A file with a name that nobody can guess, which is removed when this is dropped.
+/// A file with an unguessable name, which is removed when this is dropped.
 ///
-/// It derefs to its [`File`]. Removing is a single system call, which dropping makes here;
-/// [`close`](Self::close) leaves it to the executor and tells whether it went well.
+/// It derefs to its [`File`]. Dropping it removes the file with a single system call on this
+/// thread; [`close`](Self::close) removes it on the executor and returns the error if that fails.
 ///
 /// # Examples
 ///
-/// A file that others see complete or not at all:
+/// A file that other programs see complete or not at all:
 ///
 /// ```
 /// use asyncio_fs::NamedTemporaryFile;
@@ -66,7 +66,7 @@ impl NamedTemporaryFile {
     ///
     /// # Errors
     ///
-    /// Those of the operating system.
+    /// The operating system's errors.
     pub fn new() -> impl Future<Output = io::Result<Self>> {
         at_await(async move { job::run(NamedTempFile::new).await.map(Self::from_tempfile) })
     }
@@ -75,7 +75,7 @@ impl NamedTemporaryFile {
     ///
     /// # Errors
     ///
-    /// Those of the operating system.
+    /// The operating system's errors.
     pub fn new_in(directory: impl AsRef<Path>) -> impl Future<Output = io::Result<Self>> {
         at_await(async move {
             let directory = directory.as_ref().to_owned();
@@ -88,18 +88,18 @@ impl NamedTemporaryFile {
         Self { file: File::from_std(file), path }
     }
 
-    /// Where it is.
+    /// The path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Flushes the file, and gives it a name for good; a file that has the name is replaced.
+    /// Flushes the file, and renames it to a permanent path. Replaces a file at that path.
     ///
     /// # Errors
     ///
-    /// Those of the operating system, for instance if the name is on another file system. The file
-    /// is removed then.
+    /// The operating system's errors, for instance if `path` is on another file system. The file is
+    /// removed then.
     pub fn persist(self, path: impl AsRef<Path>) -> impl Future<Output = io::Result<File>> {
         at_await(async move {
             let Self { mut file, path: temporary } = self;
@@ -114,7 +114,7 @@ impl NamedTemporaryFile {
     ///
     /// # Errors
     ///
-    /// Those of the operating system.
+    /// The operating system's errors.
     pub fn close(self) -> impl Future<Output = io::Result<()>> {
         at_await(async move {
             let Self { file, path } = self;
@@ -141,8 +141,9 @@ impl DerefMut for NamedTemporaryFile {
 
 /// A directory that is removed, with everything in it, when this is dropped.
 ///
-/// Dropping hands the work to the executor, or does it in place if no loop runs on this thread;
-/// [`close`](Self::close) waits for it and tells whether it went well.
+/// Dropping it removes the directory on the executor, or on this thread if no loop runs on it.
+/// [`close`](Self::close) waits until the directory is removed, and returns the error if that
+/// fails.
 ///
 /// # Examples
 ///
@@ -166,20 +167,20 @@ pub struct TemporaryDirectory {
 }
 
 impl TemporaryDirectory {
-    /// Creates a directory in the one for temporary files.
+    /// Creates a directory in the directory for temporary files.
     ///
     /// # Errors
     ///
-    /// Those of the operating system.
+    /// The operating system's errors.
     pub fn new() -> impl Future<Output = io::Result<Self>> {
         at_await(async move { job::run(TempDir::new).await.map(Self::from_tempfile) })
     }
 
-    /// Creates a directory in another one.
+    /// Creates a directory in another directory.
     ///
     /// # Errors
     ///
-    /// Those of the operating system.
+    /// The operating system's errors.
     pub fn new_in(directory: impl AsRef<Path>) -> impl Future<Output = io::Result<Self>> {
         at_await(async move {
             let directory = directory.as_ref().to_owned();
@@ -192,17 +193,17 @@ impl TemporaryDirectory {
         Self { directory: Some(directory), path }
     }
 
-    /// Where it is.
+    /// The path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Keeps the directory, and returns where it is.
+    /// Keeps the directory, and returns its path.
     #[must_use]
     pub fn keep(mut self) -> PathBuf {
         if let Some(directory) = self.directory.take() {
-            // The path, which is known.
+            // `keep` returns the path, which is known already.
             let _ = directory.keep();
         }
         std::mem::take(&mut self.path)
@@ -212,7 +213,7 @@ impl TemporaryDirectory {
     ///
     /// # Errors
     ///
-    /// Those of the operating system.
+    /// The operating system's errors.
     pub fn close(mut self) -> impl Future<Output = io::Result<()>> {
         at_await(async move {
             match self.directory.take() {

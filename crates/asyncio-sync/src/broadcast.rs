@@ -245,7 +245,7 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has read nothing.
+    /// A dropped future has read nothing.
     ///
     /// # Examples
     ///

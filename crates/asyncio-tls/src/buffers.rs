@@ -1,4 +1,5 @@
-//! Bytes that wait, with memory only while there are some; and the large buffers of a thread.
+//! Queues of bytes that use memory only while they are not empty, and the large buffers of a
+//! thread.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,27 +11,26 @@ use asyncio_net::ByteStream;
 /// How long a large buffer is: room for four full records of 2^14 bytes of text, with what a
 /// record adds (RFC 5246, 6.2.3: up to 2048 bytes and a header of 5).
 const LENGTH: usize = 4 * (16 * 1024 + 2048 + 5);
-/// So many large buffers are kept by a thread: one that is received into, and one that is encrypted
-/// into.
+/// How many large buffers a thread keeps: one to receive into, and one to encrypt into.
 const KEPT: usize = 2;
-/// Less is copied, so that a large buffer does not wait for it.
+/// A smaller remainder is copied, so that it does not keep a large buffer in use.
 const WORTH_KEEPING: usize = 16 * 1024;
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A large buffer, filled with anything.
+/// A large buffer with arbitrary content.
 pub(crate) fn take_large() -> Vec<u8> {
     let kept = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
     kept.unwrap_or_else(|| vec![0; LENGTH])
 }
 
-/// Gives a large buffer back.
+/// Returns a large buffer to the thread's store.
 pub(crate) fn give_large(mut buffer: Vec<u8>) {
-    // Mostly it is so long already.
+    // It usually has this length already.
     buffer.resize(LENGTH, 0);
-    // Frees it when the thread is ending.
+    // When the thread is ending, this frees the buffer.
     let _ = POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();
         if pool.len() < KEPT {
@@ -39,7 +39,7 @@ pub(crate) fn give_large(mut buffer: Vec<u8>) {
     });
 }
 
-/// Bytes that come at the end and leave at the front.
+/// A queue of bytes: appended at the end, taken at the front.
 #[derive(Default)]
 pub(crate) struct Rest {
     bytes: Vec<u8>,
@@ -59,7 +59,7 @@ impl Rest {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Waits for what is left of a large buffer; nothing else waits here.
+    /// Stores the unsent rest of a large buffer. The queue is empty before.
     pub(crate) fn keep(&mut self, mut large: Vec<u8>, left: Range<usize>) {
         debug_assert!(self.is_empty());
         if left.len() < WORTH_KEEPING {
@@ -70,12 +70,12 @@ impl Rest {
         *self = Self { bytes: large, start: left.start };
     }
 
-    /// Where more is appended.
+    /// The buffer to append to.
     pub(crate) fn end(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// The first `count` bytes have left.
+    /// Removes the first `count` bytes.
     pub(crate) fn advance(&mut self, count: usize) {
         self.start += count;
         if self.start >= self.bytes.len() {
@@ -93,7 +93,7 @@ impl Rest {
         count
     }
 
-    /// Drops everything, memory too.
+    /// Drops all bytes and the memory.
     pub(crate) fn clear(&mut self) {
         let Self { bytes, .. } = std::mem::take(self);
         if bytes.capacity() >= LENGTH {
@@ -102,16 +102,16 @@ impl Rest {
     }
 }
 
-/// Records that have come, in a large buffer while the session works on them. The beginning of a
-/// record whose rest is to come waits in memory of its own size.
+/// Received records. They are in a large buffer while the session processes them. An incomplete
+/// record waits in memory of its own size.
 ///
-/// However small the pieces are in which a record comes, a byte is moved a bounded number of times:
-/// what waits moves to a large buffer only when at least as much has come, and otherwise what has
-/// come is appended to it.
+/// However small the pieces of a record are, each byte is moved a bounded number of times: the
+/// waiting bytes move to a large buffer only when at least as many new bytes have arrived.
+/// Otherwise the new bytes are appended to them.
 #[derive(Default)]
 pub(crate) struct Received {
     large: Option<Vec<u8>>,
-    /// What is left in the large buffer, or where the rest of the beginning begins.
+    /// The unprocessed range of the large buffer, or the length of the waiting bytes.
     start: usize,
     end: usize,
     beginning: Vec<u8>,
@@ -125,24 +125,24 @@ impl Received {
         }
     }
 
-    /// The session is done with the first `count` bytes.
+    /// Removes the first `count` bytes, which the session has processed.
     pub(crate) fn advance(&mut self, count: usize) {
         self.start += count;
     }
 
-    /// The session has worked on everything that is whole.
+    /// Called when the session has processed all complete records.
     pub(crate) fn settle(&mut self) {
         if let Some(large) = self.large.take() {
             self.beginning = large[self.start..self.end].to_vec();
             give_large(large);
         } else if self.start > 0 {
-            // A part of what came last.
+            // A part of the last piece.
             self.beginning = self.beginning[self.start..].to_vec();
         }
         self.start = 0;
     }
 
-    /// Receives more, once it is settled. Returns the number of bytes; 0 is the end.
+    /// Receives more bytes. Returns their number; 0 is the end.
     pub(crate) fn poll_fill<S: ByteStream>(
         &mut self,
         cx: &mut Context<'_>,
@@ -163,7 +163,7 @@ impl Received {
         Poll::Ready(ready!(read))
     }
 
-    /// So many bytes have come, behind the place for what waits.
+    /// Takes over `count` new bytes, which were received behind the space for the waiting bytes.
     fn received(&mut self, mut large: Vec<u8>, count: usize) {
         let waiting = self.beginning.len();
         let all = waiting + count;
@@ -176,7 +176,7 @@ impl Received {
         (self.large, self.end) = (Some(large), all);
     }
 
-    /// Drops everything.
+    /// Drops all bytes.
     pub(crate) fn clear(&mut self) {
         self.beginning = Vec::new();
         self.start = 0;

@@ -19,8 +19,7 @@ use crate::session::Session;
 
 /// The client's side of TLS: the roots that it trusts, and the protocols that it offers.
 ///
-/// Sessions are resumed where the server allows it, by all connections of one `TlsClient` and its
-/// clones.
+/// All connections of one `TlsClient` and its clones resume sessions if the server allows it.
 ///
 /// # Examples
 ///
@@ -45,7 +44,7 @@ impl TlsClient {
     ///
     /// # Errors
     ///
-    /// When the operating system has no roots.
+    /// If the operating system has no roots.
     #[cfg(feature = "platform-verifier")]
     pub fn new() -> io::Result<Self> {
         Self::builder().build()
@@ -65,7 +64,7 @@ impl TlsClient {
         }
     }
 
-    /// A client with a configuration of rustls.
+    /// A client with a rustls configuration.
     #[must_use]
     pub fn from_config(config: impl Into<Arc<ClientConfig>>) -> Self {
         Self {
@@ -76,18 +75,18 @@ impl TlsClient {
         }
     }
 
-    /// The configuration of rustls, for crates that want one.
+    /// The rustls configuration, for crates that need one.
     #[must_use]
     pub fn config(&self) -> &Arc<ClientConfig> {
         &self.config
     }
 
-    /// The same client, which asks for this name and checks it, whatever host it connects to. The
-    /// two share their sessions.
+    /// The same client, but it asks for this name and checks it, regardless of the host that it
+    /// connects to. Both clients share their sessions.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when it is neither a name nor an IP address.
+    /// `InvalidInput` if `name` is neither a DNS name nor an IP address.
     ///
     /// # Examples
     ///
@@ -108,7 +107,7 @@ impl TlsClient {
         Ok(Self { server_name: Some(parse_name(name)?), ..self.clone() })
     }
 
-    /// The name that is asked for and checked, when a connection goes to `host`.
+    /// The name to ask for and check when connecting to `host`.
     pub(crate) fn name_for(&self, host: Option<&str>) -> io::Result<ServerName<'static>> {
         match (&self.server_name, host) {
             (Some(name), _) => Ok(name.clone()),
@@ -121,7 +120,7 @@ impl TlsClient {
         }
     }
 
-    /// The same client, which offers these protocols, the preferred one first (ALPN, RFC 7301).
+    /// The same client, but it offers these protocols, the preferred one first (ALPN, RFC 7301).
     #[must_use]
     pub fn with_alpn<P: AsRef<[u8]>>(&self, protocols: impl IntoIterator<Item = P>) -> Self {
         let mut config = ClientConfig::clone(&self.config);
@@ -129,7 +128,7 @@ impl TlsClient {
         Self { config: Arc::new(config), ..self.clone() }
     }
 
-    /// A new session with the server of that name, unless another name was set.
+    /// A new session with the server `host`, or with the name that was set.
     pub(crate) fn session(&self, host: Option<&str>) -> io::Result<Session> {
         let name = self.name_for(host)?;
         let session = UnbufferedClientConnection::new(Arc::clone(&self.config), name);
@@ -141,7 +140,7 @@ impl TlsClient {
 #[derive(Debug)]
 #[must_use = "`build` makes the client"]
 pub struct TlsClientBuilder {
-    /// `None` for those of the operating system.
+    /// `None` for the operating system's roots.
     roots: Option<RootCertStore>,
     verifies: bool,
     checks_names: bool,
@@ -153,11 +152,11 @@ pub struct TlsClientBuilder {
 }
 
 impl TlsClientBuilder {
-    /// Trusts the certificates of a PEM file, and no others; of several files, those of all.
+    /// Trusts only the certificates of this PEM file. May be called several times.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read; `InvalidData` when there is no certificate in it.
+    /// If the file cannot be read; `InvalidData` if it contains no certificate.
     #[doc(alias = "cafile")]
     #[doc(alias = "load_verify_locations")]
     pub fn roots_pem_file(self, path: impl AsRef<Path>) -> io::Result<Self> {
@@ -165,11 +164,11 @@ impl TlsClientBuilder {
         self.roots_pem(&pem)
     }
 
-    /// Trusts the certificates of a PEM text, and no others; of several texts, those of all.
+    /// Trusts only the certificates of this PEM text. May be called several times.
     ///
     /// # Errors
     ///
-    /// `InvalidData` when there is no certificate in it.
+    /// `InvalidData` if the text contains no certificate.
     #[doc(alias = "cadata")]
     pub fn roots_pem(mut self, pem: &[u8]) -> io::Result<Self> {
         let roots = self.roots.get_or_insert_with(RootCertStore::empty);
@@ -193,49 +192,49 @@ impl TlsClientBuilder {
         self
     }
 
-    /// Asks for this name, and checks it, whatever host is connected to.
+    /// Asks for this name and checks it, regardless of the host that the client connects to.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when it is neither a name nor an IP address.
+    /// `InvalidInput` if `name` is neither a DNS name nor an IP address.
     #[doc(alias = "server_hostname")]
     pub fn server_name(mut self, name: &str) -> io::Result<Self> {
         self.server_name = Some(parse_name(name)?);
         Ok(self)
     }
 
-    /// Whether sessions are resumed. They are unless it is said.
+    /// Whether sessions are resumed. Default: `true`.
     pub fn resumption(mut self, yes: bool) -> Self {
         self.resumes = yes;
         self
     }
 
-    /// A handshake that takes longer fails. The limit is 60 s unless it is said.
+    /// How long a handshake may take before it fails. Default: 60 s.
     #[doc(alias = "ssl_handshake_timeout")]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.limits.handshake = limit;
         self
     }
 
-    /// A peer that does not answer the closing alert for so long is cut off, and closing fails with
-    /// `TimedOut`. The limit is 30 s unless it is said.
+    /// How long closing waits for the peer's closing alert. Then the connection is aborted, and
+    /// closing fails with `TimedOut`. Default: 30 s.
     #[doc(alias = "ssl_shutdown_timeout")]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.limits.shutdown = limit;
         self
     }
 
-    /// Accepts a certificate of any name, as long as a root that is trusted has signed it: whoever
-    /// has a certificate of that root can stand in for the server. For private roots that sign for
-    /// one service. No host is needed then.
+    /// Accepts a certificate for any name, as long as a trusted root has signed it. Anyone with a
+    /// certificate from that root can impersonate the server, so this is for private roots that
+    /// sign for one service. The client needs no host name then.
     #[doc(alias = "check_hostname")]
     pub fn danger_accept_any_name(mut self) -> Self {
         self.checks_names = false;
         self
     }
 
-    /// Accepts any certificate of any server. The bytes can be read and changed by anybody on
-    /// the way: this is for tests.
+    /// Accepts any certificate of any server. Anyone on the network path can read and change the
+    /// bytes, so this is for tests only.
     pub fn danger_accept_any_certificate(mut self) -> Self {
         self.verifies = false;
         self.checks_names = false;
@@ -246,7 +245,7 @@ impl TlsClientBuilder {
     ///
     /// # Errors
     ///
-    /// When the operating system has no roots, and none were given.
+    /// If no roots were given and the operating system has none.
     pub fn build(self) -> io::Result<TlsClient> {
         let provider = provider();
         let verifier = self.verifier()?;
@@ -309,7 +308,7 @@ fn parse_name(name: &str) -> io::Result<ServerName<'static>> {
     })
 }
 
-/// An address is not sent to the server; it stands for no name.
+/// An IP address is not sent to the server; it stands for a client without a name.
 fn no_name() -> ServerName<'static> {
     ServerName::IpAddress(Ipv4Addr::UNSPECIFIED.into())
 }

@@ -1,4 +1,4 @@
-//! Verifiers that leave checks out.
+//! Verifiers that omit checks.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ impl ServerCertVerifier for NoVerification {
 pub(crate) struct AnyName(pub(crate) Arc<dyn ServerCertVerifier>);
 
 impl ServerCertVerifier for AnyName {
-    /// The verifiers of rustls look at the names last, when everything else is right.
+    /// rustls's verifiers check the names last, after all other checks have passed.
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

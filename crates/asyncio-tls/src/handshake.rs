@@ -1,4 +1,4 @@
-//! The handshake, and how long it may take.
+//! The handshake and its time limit.
 
 use std::future::poll_fn;
 use std::io;
@@ -11,7 +11,7 @@ use rustls::InvalidMessage;
 use crate::TlsStream;
 use crate::session::Session;
 
-/// How long things may take.
+/// The time limits of a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) handshake: Duration,
@@ -25,7 +25,7 @@ impl Default for Limits {
     }
 }
 
-/// Makes a session over `below`, and waits until both sides have agreed.
+/// Creates a session over `below`, and waits until the handshake is done.
 pub(crate) async fn shake_hands<S: ByteStream>(
     session: Session,
     below: S,
@@ -39,7 +39,7 @@ pub(crate) async fn shake_hands<S: ByteStream>(
     Ok(stream)
 }
 
-/// An error of rustls in an error of input and output.
+/// Converts a rustls error to an I/O error.
 pub(crate) fn failed(error: rustls::Error) -> io::Error {
     let not_tls = matches!(
         error,

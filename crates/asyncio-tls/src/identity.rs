@@ -11,8 +11,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::provider::provider;
 
-/// A chain of certificates, and the private key of the first one: by this, one side shows who it
-/// is.
+/// A certificate chain and the private key of its first certificate. It proves the identity of a
+/// server or client.
 ///
 /// # Examples
 ///
@@ -33,13 +33,13 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads the chain, the own certificate first, and the key from PEM files. One file may hold
+    /// Reads the chain (its own certificate first) and the key from PEM files. One file may contain
     /// both.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read; `InvalidData` when it holds no certificate or key, or when they
-    /// do not belong together. The error names the file.
+    /// If a file cannot be read; `InvalidData` if it contains no certificate or key, or if the key
+    /// does not match the certificate. The error names the file.
     pub fn from_pem_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> io::Result<Self> {
         let (chain, key) = (chain.as_ref(), key.as_ref());
         Self::from_pem(&read(chain)?, &read(key)?).map_err(|error| {
@@ -48,11 +48,12 @@ impl Identity {
         })
     }
 
-    /// Reads the chain, the own certificate first, and the key from PEM text.
+    /// Reads the chain (its own certificate first) and the key from PEM text.
     ///
     /// # Errors
     ///
-    /// `InvalidData` when there is no certificate or key, or when they do not belong together.
+    /// `InvalidData` if there is no certificate or key, or if the key does not match the
+    /// certificate.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> io::Result<Self> {
         let chain = certificates(chain)?;
         let key = PrivateKeyDer::from_pem_slice(key)
@@ -60,11 +61,11 @@ impl Identity {
         Self::from_der(chain, key)
     }
 
-    /// Takes a chain, the own certificate first, and its key.
+    /// Takes a chain (its own certificate first) and its key.
     ///
     /// # Errors
     ///
-    /// `InvalidData` when they do not belong together.
+    /// `InvalidData` if the key does not match the certificate.
     pub fn from_der(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -79,7 +80,7 @@ impl Identity {
 }
 
 impl fmt::Debug for Identity {
-    /// Shows nothing of the key.
+    /// Does not show the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").field("chain", &self.key.cert.len()).finish_non_exhaustive()
     }

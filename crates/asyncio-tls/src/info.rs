@@ -1,4 +1,4 @@
-//! [`TlsInfo`]: what a handshake has agreed on.
+//! [`TlsInfo`]: the result of a handshake.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::session::Session;
 
-/// What a handshake has agreed on.
+/// The result of a handshake.
 #[derive(Clone)]
 #[doc(alias = "get_extra_info")]
 pub struct TlsInfo {
@@ -37,14 +37,14 @@ impl TlsInfo {
         }
     }
 
-    /// The protocol that both sides agreed on by ALPN, if they did.
+    /// The protocol that both sides agreed on by ALPN, if any.
     #[must_use]
     #[doc(alias = "selected_alpn_protocol")]
     pub fn alpn_protocol(&self) -> Option<&[u8]> {
         self.alpn.as_deref()
     }
 
-    /// The version of TLS, as `"TLSv1.3"`.
+    /// The TLS version, for instance `"TLSv1.3"`.
     #[must_use]
     pub fn version(&self) -> &'static str {
         match self.version {
@@ -54,14 +54,14 @@ impl TlsInfo {
         }
     }
 
-    /// The ciphers, by the name that IANA gives them.
+    /// The cipher suite's IANA name.
     #[must_use]
     #[doc(alias = "cipher")]
     pub fn cipher_suite(&self) -> &'static str {
         self.cipher_suite.and_then(|suite| suite.suite().as_str()).unwrap_or("unknown")
     }
 
-    /// The length of the ciphers' key, in bits; 0 if it is not known.
+    /// The key length of the cipher, in bits; 0 if it is unknown.
     #[must_use]
     pub fn cipher_bits(&self) -> u16 {
         let name = self.cipher_suite();
@@ -69,7 +69,8 @@ impl TlsInfo {
         lengths.iter().find(|(part, _)| name.contains(part)).map_or(0, |(_, bits)| *bits)
     }
 
-    /// The certificates that the peer has shown, its own first, in DER; none if it was not asked.
+    /// The peer's certificate chain in DER, its own certificate first; empty if the peer presented
+    /// none.
     #[must_use]
     #[doc(alias = "peercert")]
     #[doc(alias = "getpeercert")]

@@ -1,5 +1,4 @@
-//! TLS as a layer of connections that open and of servers that accept: the `.tls(…)` of their
-//! builders.
+//! TLS as a layer over connections of clients and servers: the `.tls(…)` of their builders.
 
 use std::io;
 

@@ -2,8 +2,8 @@
 //! Python.
 //!
 //! A [`TlsClient`] holds the roots that a client trusts, a [`TlsServer`] the certificates that a
-//! server shows. Both are cheap to clone, and may be used on every loop of a program. They are
-//! given to the `.tls(…)` of what connects or serves.
+//! server presents. Both are cheap to clone, and may be used on every loop of a program. Pass them
+//! to the method `.tls(…)` of the builders that connect or serve.
 //!
 //! ```no_run
 //! use asyncio_net::open_connection;
@@ -18,33 +18,33 @@
 //! # }
 //! ```
 //!
-//! A connection that is open already begins TLS by [`start_tls`] and [`accept_tls`], one of a
-//! protocol by [`start_transport_tls`] and [`accept_transport_tls`].
+//! [`start_tls`] and [`accept_tls`] begin TLS on an open connection. [`start_transport_tls`] and
+//! [`accept_transport_tls`] do that for the connection of a protocol.
 //!
 //! # Checks
 //!
-//! A client checks the certificate of the server: that a root it trusts has signed it, that it is
-//! valid today, and that it is for the name that the client asked for. It has TLS 1.2 and 1.3.
-//! A method that switches a check off has `danger` in its name.
+//! A client checks that the server's certificate is signed by a trusted root, is valid today, and
+//! is for the name that the client asked for. It supports TLS 1.2 and 1.3. Each method that
+//! disables a check has `danger` in its name.
 //!
 //! # Ends
 //!
-//! A peer that has nothing more to say sends a closing alert, and the reader is at its end. A
-//! connection that ends without one was cut, perhaps by an attacker: reading fails with
-//! [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof). Closing sends our alert and waits for the
-//! peer's; see [`TlsStream`].
+//! A peer that closes its side sends a closing alert, and the reader reads the end of the stream. A
+//! connection that ends without a closing alert was cut, perhaps by an attacker: reading fails with
+//! [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof). Closing sends a closing alert and waits
+//! for the peer's; see [`TlsStream`].
 //!
 //! # Cryptography
 //!
-//! The feature `ring` (default) or `aws-lc-rs` chooses the crate that computes; no provider of the
-//! whole process is asked for or set. With [`TlsClient::from_config`] and
-//! [`TlsServer::from_config`] any other provider of rustls can be used.
+//! The feature `ring` (default) or `aws-lc-rs` chooses the cryptography crate. rustls's
+//! process-wide default provider is neither used nor set. [`TlsClient::from_config`] and
+//! [`TlsServer::from_config`] accept configurations with any other rustls provider.
 //!
 //! # From asyncio
 //!
 //! An `SSLContext` is a [`TlsClient`] or a [`TlsServer`]; `ssl_handshake_timeout` and
-//! `ssl_shutdown_timeout` are methods of their builders. OpenSSL's cipher strings and files of CAs
-//! by directory are not there.
+//! `ssl_shutdown_timeout` are methods of their builders. OpenSSL's cipher strings and CA
+//! directories (`capath`) are not supported.
 
 #![forbid(unsafe_code)]
 

@@ -1,10 +1,10 @@
-//! The cryptography that rustls computes with.
+//! The cryptography provider for rustls.
 
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
-/// The provider that the crate's features name.
+/// The provider that the crate's features select.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     #[cfg(feature = "aws-lc-rs")]
     return Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -18,8 +18,8 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
         .clone();
 }
 
-/// Makes session tickets, by which a client resumes its session with any server that has the same
-/// keys. `None` where the provider cannot.
+/// Issues session tickets, with which a client resumes its session at any server that has the same
+/// keys. `None` if the provider does not support tickets.
 pub(crate) fn ticketer() -> Option<Arc<dyn rustls::server::ProducesTickets>> {
     #[cfg(feature = "aws-lc-rs")]
     return rustls::crypto::aws_lc_rs::Ticketer::new().ok();

@@ -1,4 +1,4 @@
-//! [`Session`]: a connection of rustls that keeps no bytes of its own.
+//! [`Session`]: a rustls connection without buffers of its own.
 
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
@@ -10,16 +10,16 @@ use rustls::{CommonState, Error};
 
 use crate::server::take_name_asked_for;
 
-/// One side's state of TLS. Bytes are in the buffers of its callers alone, so that a connection
-/// that waits has none.
+/// The TLS state of one side. All bytes are in its callers' buffers, so a waiting connection needs
+/// no buffer.
 ///
-/// It is shown the records that have come, and works on them step by step. What it leaves of them
-/// it has to be shown again, with more behind.
+/// The caller passes the received records, and the session processes them step by step. The caller
+/// passes the unprocessed rest again, with more bytes appended.
 pub(crate) struct Session {
     side: Side,
     /// On a server, the name that the client asked for.
     server_name: Option<Box<str>>,
-    /// The peer's closing alert has come, and what came before it was handed out.
+    /// Whether the peer's closing alert was received and all text before it was returned.
     heard_end: bool,
 }
 
@@ -28,16 +28,16 @@ enum Side {
     Server(UnbufferedServerConnection),
 }
 
-/// What follows a step.
+/// What the caller does after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Another step.
     GoOn,
-    /// Nothing, before more has come.
+    /// Receive more before the next step.
     Receive,
 }
 
-/// What a session encrypts.
+/// The data to encrypt.
 #[derive(Clone, Copy)]
 pub(crate) enum Outgoing<'a> {
     Text(&'a [u8]),
@@ -73,8 +73,8 @@ impl Session {
         self.heard_end
     }
 
-    /// Takes one step: hands the text of a record to `text`, or appends something that is to be
-    /// sent to `records`. Returns how many bytes of `received` are done with.
+    /// Takes one step: passes the text of a record to `text`, or appends data to be sent to
+    /// `records`. Returns how many bytes of `received` were processed.
     pub(crate) fn step(
         &mut self,
         received: &mut [u8],
@@ -93,8 +93,8 @@ impl Session {
         }
     }
 
-    /// Encrypts to the front of `records`, which becomes longer if it has to; returns how many
-    /// bytes that are. `received` is what the last step left.
+    /// Encrypts into the front of `records`, which grows if necessary. Returns the number of bytes.
+    /// `received` is what the last step left unprocessed.
     pub(crate) fn encrypt(
         &mut self,
         what: Outgoing<'_>,
@@ -108,7 +108,7 @@ impl Session {
     }
 }
 
-/// Either connection of rustls.
+/// A client's or server's rustls connection.
 trait Unbuffered {
     type Data;
 
@@ -164,7 +164,7 @@ fn step<C: Unbuffered>(
             let end = records.len();
             encode(&mut data, records, end).map(|_| Next::GoOn)
         }
-        // It is with the callers, who will send it.
+        // The caller has the data and will send it.
         Ok(ConnectionState::TransmitTlsData(data)) => {
             data.done();
             Ok(Next::GoOn)
@@ -178,7 +178,7 @@ fn step<C: Unbuffered>(
             | ConnectionState::BlockedHandshake
             | ConnectionState::Closed,
         ) => Ok(Next::Receive),
-        // Servers take no early data.
+        // These servers accept no early data.
         Ok(state) => Err(unexpected(&state)),
     };
     (discard, next)
@@ -230,7 +230,7 @@ fn encrypt_now<D>(
     }
 }
 
-/// Puts what the session has made at `at`.
+/// Writes the session's output at `at`.
 fn encode<D>(
     data: &mut EncodeTlsData<'_, D>,
     records: &mut Vec<u8>,

@@ -1,4 +1,4 @@
-//! TLS over connections that are open already.
+//! TLS over open connections.
 
 use std::io;
 
@@ -9,21 +9,21 @@ use crate::handshake::{Limits, shake_hands};
 use crate::session::Session;
 use crate::{TlsClient, TlsInfo, TlsServer};
 
-/// Begins TLS as the client on streams that are open: right after connecting, or when both sides
-/// have agreed on it in their own protocol (`STARTTLS`).
+/// Begins TLS as the client on open streams: right after connecting, or when both sides have agreed
+/// on it in their own protocol (`STARTTLS`).
 ///
-/// `host` is the name that is asked for and checked, unless the client was made with another
+/// `host` is the name to ask for and check, unless the client has another
 /// [`server_name`](crate::TlsClientBuilder::server_name).
 ///
 /// # Errors
 ///
-/// `InvalidData` with the [`rustls::Error`] inside when the certificate is refused or the peer
-/// breaks the protocol, `TimedOut` when the handshake takes too long, `UnexpectedEof` when the peer
-/// ends the connection; the error of the connection. The connection is ended then.
+/// `InvalidData` with the [`rustls::Error`] inside if the certificate is refused or the peer breaks
+/// the protocol; `TimedOut` if the handshake takes too long; `UnexpectedEof` if the peer ends the
+/// connection; otherwise the error of the connection. On any error the connection is closed.
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is done, it ends the connection.
+/// Dropping the future before it is done closes the connection.
 ///
 /// # Examples
 ///
@@ -53,7 +53,7 @@ pub fn start_tls(
     })
 }
 
-/// Begins TLS as the server on streams that are open.
+/// Begins TLS as the server on open streams.
 ///
 /// # Errors
 ///
@@ -61,7 +61,7 @@ pub fn start_tls(
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is done, it ends the connection.
+/// Dropping the future before it is done closes the connection.
 pub fn accept_tls(
     reader: &mut StreamReader,
     writer: &mut StreamWriter,
@@ -70,9 +70,9 @@ pub fn accept_tls(
     at_await(async move { upgrade(reader, writer, server.session()?, server.limits).await })
 }
 
-/// Begins TLS as the client over the connection of a protocol, which goes on over the transport
-/// that this returns: asyncio's `loop.start_tls`. `connection_made` is not called again, and the
-/// protocol receives nothing before the handshake is over.
+/// Begins TLS as the client over the connection of a protocol, which continues over the returned
+/// transport: asyncio's `loop.start_tls`. `connection_made` is not called again, and the protocol
+/// receives nothing before the handshake is over.
 ///
 /// # Errors
 ///
@@ -84,7 +84,7 @@ pub fn accept_tls(
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is done, it ends the connection.
+/// Dropping the future before it is done closes the connection.
 ///
 /// # Examples
 ///
@@ -123,7 +123,7 @@ pub fn start_transport_tls(
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is done, it ends the connection.
+/// Dropping the future before it is done closes the connection.
 pub fn accept_transport_tls(
     transport: &Transport,
     server: &TlsServer,

@@ -15,19 +15,19 @@ use crate::buffers::{Received, Rest, give_large, take_large};
 use crate::handshake::{Limits, failed};
 use crate::session::{Next, Outgoing, Session};
 
-/// So much text is encrypted and sent at once: four full records.
+/// How much text is encrypted and sent at once: four full records.
 const AT_ONCE: usize = 64 * 1024;
 
-/// A session of TLS over another stream: plain text on this side, records on the other.
+/// A TLS session over another stream: plain text on this side, records on the other.
 ///
-/// `.tls(…)` of the builders, [`start_tls`](crate::start_tls) and
-/// [`accept_tls`](crate::accept_tls) make it.
+/// The builders' `.tls(…)`, [`start_tls`](crate::start_tls) and [`accept_tls`](crate::accept_tls)
+/// create it.
 ///
 /// # Ends
 ///
-/// Closing it sends the closing alert and waits for the peer's, for as long as the shutdown limit
-/// allows; what comes meanwhile is dropped. Aborting it sends no alert, so the peer learns that the
-/// text is cut. One direction cannot be ended without the other.
+/// Closing it sends the closing alert and waits for the peer's until the shutdown limit; text that
+/// arrives meanwhile is dropped. Aborting it sends no alert, so the peer learns that the text is
+/// incomplete. One direction cannot be closed without the other.
 pub struct TlsStream<S> {
     state: RefCell<State>,
     below: S,
@@ -37,25 +37,25 @@ pub struct TlsStream<S> {
     deadline: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
 }
 
-/// The session, and what waits on its two sides.
+/// The session and its buffers on both sides.
 struct State {
     session: Session,
-    /// Records that the session has not worked on.
+    /// Received records that the session has not processed.
     received: Received,
-    /// Text that a reader had no room for.
+    /// Decrypted text that did not fit into a reader's buffer.
     unread: Rest,
-    /// Records that the stream below has not taken.
+    /// Records that the stream below has not accepted yet.
     unsent: Rest,
-    /// The session can do nothing before more has come.
+    /// Whether the session needs more input.
     is_hungry: bool,
-    /// Our closing alert was made.
+    /// Whether our closing alert was created.
     said_end: bool,
-    /// Why the session can go on no more.
+    /// Why the session cannot continue.
     broken: Option<rustls::Error>,
 }
 
 impl State {
-    /// Sends the records that were made.
+    /// Sends the records that are ready.
     fn send<S: ByteStream>(&mut self, below: &S) -> io::Result<()> {
         while !self.unsent.is_empty() {
             let count = below.try_write(&[IoSlice::new(self.unsent.as_slice())])?;
@@ -64,8 +64,8 @@ impl State {
         below.try_flush()
     }
 
-    /// Has the session work on what has come, until it wants more or `buffer` is full; without a
-    /// buffer, until there is text. Returns how many bytes of text are in `buffer`.
+    /// Lets the session process the received records until it needs more input or `buffer` is full.
+    /// Without a buffer, stops at the first text. Returns the number of bytes of text in `buffer`.
     fn work(&mut self, buffer: &mut [u8]) -> usize {
         let mut filled = self.unread.move_to(buffer);
         while !self.is_hungry && self.broken.is_none() && self.unread.is_empty() {
@@ -92,11 +92,11 @@ impl State {
 
     fn settle(&mut self) {
         self.is_hungry = true;
-        // After the peer's closing alert nothing counts.
+        // Bytes after the peer's closing alert are ignored.
         if self.session.heard_end() { self.received.clear() } else { self.received.settle() }
     }
 
-    /// The session can go on no more. It may have made an alert that says why.
+    /// Marks the session as failed. It may have created an alert that says why.
     #[cold]
     fn fail(&mut self, error: rustls::Error) {
         while self.session.common().wants_write() {
@@ -111,7 +111,7 @@ impl State {
         self.broken = Some(error);
     }
 
-    /// Whether the session can go on.
+    /// Whether the session can continue.
     fn check(&self) -> io::Result<()> {
         self.broken.clone().map_or(Ok(()), |error| Err(failed(error)))
     }
@@ -120,11 +120,11 @@ impl State {
         self.session.heard_end() || self.broken.is_some()
     }
 
-    /// Encrypts to the front of `records`; returns how many bytes that are.
+    /// Encrypts into the front of `records`. Returns the number of bytes.
     fn encrypt(&mut self, what: Outgoing<'_>, records: &mut Vec<u8>) -> io::Result<usize> {
         self.check()?;
-        // Records that nobody has read yet stay as they are. Otherwise there is no whole one, but
-        // the session wants to see the parts that it knows.
+        // Received records that were not read yet stay as they are. Otherwise there is only an
+        // incomplete record, which the session needs to see again.
         let received = if self.is_hungry { self.received.as_mut_slice() } else { &mut [] };
         self.session.encrypt(what, received, records).map_err(|error| {
             self.fail(error.clone());
@@ -132,7 +132,7 @@ impl State {
         })
     }
 
-    /// Sends the front of `records`; what does not leave now waits.
+    /// Sends the front of `records`, and keeps the rest that cannot be sent now.
     fn send_new<S: ByteStream>(
         &mut self,
         below: &S,
@@ -161,7 +161,7 @@ impl State {
         }
     }
 
-    /// Makes our closing alert, once.
+    /// Creates our closing alert, once.
     fn say_end(&mut self) {
         if !self.said_end && self.broken.is_none() {
             self.said_end = true;
@@ -204,14 +204,14 @@ impl<S: ByteStream> TlsStream<S> {
             if !self.state.borrow().session.common().is_handshaking() {
                 return sent.map(Ok);
             }
-            // Also while sending waits: the peer may send before it reads.
+            // This also receives while sending waits: the peer may send before it reads.
             if ready!(self.poll_receive(cx))? == 0 {
                 return Poll::Ready(Err(cut_off()));
             }
         }
     }
 
-    /// Sends the records that were made, waiting in between.
+    /// Sends the records that are ready, and waits as needed.
     fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let sent = self.state.borrow_mut().send(&self.below);
@@ -224,7 +224,7 @@ impl<S: ByteStream> TlsStream<S> {
         }
     }
 
-    /// Receives something, once the session is hungry. Returns the number of bytes; 0 is the end.
+    /// Receives bytes if the session needs more. Returns their number; 0 is the end.
     fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut state = self.state.borrow_mut();
         let count = ready!(state.received.poll_fill(cx, &self.below))?;
@@ -238,13 +238,13 @@ impl<S: ByteStream> TlsStream<S> {
         let was_broken = state.broken.is_some();
         let filled = state.work(buffer);
         if !was_broken && state.broken.is_some() {
-            // An alert that says why. If it cannot leave now, the peer sees the end alone.
+            // Send the alert that says why. If it cannot be sent now, the peer sees only the end.
             let _ = state.send(&self.below);
         }
         filled
     }
 
-    /// Sends the closing alert and waits for the peer's, or for its end.
+    /// Sends the closing alert, and waits for the peer's alert or the end of the connection.
     fn poll_exchange(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let sent = self.poll_send(cx)?;
@@ -254,7 +254,7 @@ impl<S: ByteStream> TlsStream<S> {
             if self.state.borrow().is_hungry && ready!(self.poll_receive(cx))? == 0 {
                 return Poll::Ready(Ok(()));
             }
-            // Text that nobody will read any more.
+            // This text will not be read.
             self.state.borrow_mut().unread.clear();
             self.work(&mut []);
         }
@@ -275,7 +275,7 @@ impl<S: ByteStream> ByteSource for TlsStream<S> {
         loop {
             let filled = self.work(buffer);
             if filled > 0 {
-                // What comes after the bytes is met by the next read.
+                // The next read returns an end or an error after these bytes.
                 return Poll::Ready(Ok(filled));
             }
             let state = self.state.borrow();
@@ -300,7 +300,7 @@ impl<S: ByteStream> ByteSource for TlsStream<S> {
 }
 
 impl<S: ByteStream> ByteStream for TlsStream<S> {
-    /// Takes no more while records of an earlier write are left.
+    /// Accepts no text while records of an earlier write are unsent.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let state = &mut *self.state.borrow_mut();
         state.send(&self.below)?;
@@ -353,8 +353,8 @@ impl<S: ByteStream> ByteStream for TlsStream<S> {
     fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.state.borrow_mut().say_end();
         match self.poll_exchange(cx) {
-            // What was written has left. A peer that is gone cannot be told of the end, and need
-            // not be.
+            // All records were sent. A peer that has gone cannot receive the alert, which is no
+            // error.
             Poll::Ready(_) => self.below.poll_close(cx),
             Poll::Pending => self.poll_deadline(cx).map(|()| Err(too_late(self.patience))),
         }
@@ -363,7 +363,7 @@ impl<S: ByteStream> ByteStream for TlsStream<S> {
     fn close(&self) {
         let mut state = self.state.borrow_mut();
         state.say_end();
-        // What does not leave now is not waited for: `poll_close` does that.
+        // This does not wait until all records are sent: `poll_close` does that.
         let _ = state.send(&self.below);
         if state.session.heard_end() {
             self.below.note_end();
@@ -371,7 +371,7 @@ impl<S: ByteStream> ByteStream for TlsStream<S> {
         self.below.close();
     }
 
-    /// Without a closing alert: what was written need not have left.
+    /// No closing alert is sent, and written text may be unsent.
     fn abort(&self) {
         self.below.abort();
     }
@@ -400,7 +400,7 @@ impl<S: fmt::Debug> fmt::Debug for TlsStream<S> {
     }
 }
 
-/// Copies what is encrypted at once, so that small pieces share a record.
+/// Copies small pieces together, so that they share a record.
 fn gather(slices: &[IoSlice<'_>]) -> Vec<u8> {
     let mut gathered = Vec::new();
     for slice in slices {

@@ -1,8 +1,8 @@
-//! The state of a file: what was read ahead, what has yet to be written, and the job under way.
+//! The state of a file: input that was read ahead, output to be written, and the job under way.
 //!
-//! At most one job works on the file. It belongs to the file and not to the future that started it,
-//! so a future that is dropped loses nothing: the next operation waits for the job first, and takes
-//! over what it brings.
+//! At most one job works on the file. The job belongs to the file and not to the future that
+//! started it, so a dropped future loses nothing: the next operation waits for the job first, and
+//! takes over its result.
 
 use std::error::Error;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -26,17 +26,17 @@ pub(super) struct Core {
     input: Input,
     output: Output,
     job: Option<WrapFuture<Done>>,
-    /// The job under way reads.
+    /// Whether the job under way reads.
     reading: bool,
-    /// Where the job under way moves to.
+    /// The position that the job under way moves to.
     seeking: Option<SeekFrom>,
-    /// An error that no caller has been told of.
+    /// An error that has not been returned to a caller yet.
     error: Option<io::Error>,
-    /// Where the last seek led.
+    /// The position after the last seek.
     position: u64,
 }
 
-/// Bytes that were read and not consumed: `bytes[start..end]`.
+/// Bytes that were read and not consumed yet: `bytes[start..end]`.
 struct Input {
     bytes: Vec<u8>,
     start: usize,
@@ -45,17 +45,18 @@ struct Input {
     chunk: usize,
 }
 
-/// Bytes that were taken from the caller and not yet handed to a job.
+/// Bytes that the caller wrote and no job has taken yet.
 #[derive(Default)]
 struct Output {
     bytes: Vec<u8>,
-    /// The memory of the write before.
+    /// The buffer of the previous write, for reuse.
     spare: Vec<u8>,
-    /// How far the file is ahead of the caller, because of input that was read and given up.
+    /// How far the file's position is ahead of the caller's, because of input that was read and
+    /// discarded.
     ahead: usize,
 }
 
-/// What a job brings back.
+/// The result of a job.
 enum Done {
     Read { whole: bool, bytes: Vec<u8>, end: usize, result: io::Result<()> },
     Written { bytes: Vec<u8>, result: io::Result<()> },
@@ -81,7 +82,7 @@ impl Core {
         &self.std
     }
 
-    /// What was read and not consumed.
+    /// The bytes that were read and not consumed yet.
     #[inline]
     pub(super) fn buffered(&self) -> &[u8] {
         &self.input.bytes[self.input.start..self.input.end]
@@ -92,12 +93,12 @@ impl Core {
         self.input.start = (self.input.start + count).min(self.input.end);
     }
 
-    /// Waits until there is input, or the file has ended.
+    /// Waits for input or the end of the file.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read(cx, false)
     }
 
-    /// Waits until everything up to the end of the file is in the input.
+    /// Waits until the input holds everything up to the end of the file.
     pub(super) fn poll_fill_whole(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read(cx, true)
     }
@@ -122,7 +123,7 @@ impl Core {
         }
     }
 
-    /// Takes bytes to be written: all that a chunk has room for, at least one.
+    /// Takes bytes to be written: as many as the chunk has room for, at least one.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -137,8 +138,8 @@ impl Core {
         Poll::Ready(Ok(count))
     }
 
-    /// Waits until there is room for output, and gives up input: the caller continues where it has
-    /// read to.
+    /// Waits until there is room for output, and discards input: output starts at the caller's
+    /// position.
     fn poll_before_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let is_full = self.output.bytes.len() == CHUNK;
         if is_full || self.reading {
@@ -154,7 +155,7 @@ impl Core {
         Poll::Ready(Ok(()))
     }
 
-    /// Waits until all output is with the operating system.
+    /// Waits until the operating system has all output.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.poll_job(cx));
@@ -168,7 +169,7 @@ impl Core {
         }
     }
 
-    /// Starts to move to `to`. There is no output, and no job.
+    /// Starts to move to `to`. The caller makes sure that there is neither output nor a job.
     pub(super) fn start_seek(&mut self, to: SeekFrom) {
         self.give_up_input();
         let ahead = std::mem::take(&mut self.output.ahead);
@@ -181,7 +182,7 @@ impl Core {
         });
     }
 
-    /// Waits until the seek has come to its end. Returns the position.
+    /// Waits until the seek is done. Returns the position.
     pub(super) fn poll_seek(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         ready!(self.poll_flush(cx))?;
         Poll::Ready(Ok(self.position))
@@ -197,8 +198,8 @@ impl Core {
         taken
     }
 
-    /// Waits for the job under way, if any. If it was a read, returns whether it was one up to the
-    /// end of the file.
+    /// Waits for the job under way, if any. If it was a read, returns whether it read up to the end
+    /// of the file.
     fn poll_job(&mut self, cx: &mut Context<'_>) -> Poll<Option<bool>> {
         let Some(job) = &mut self.job else { return Poll::Ready(None) };
         let done = ready!(Pin::new(job).poll(cx));
@@ -206,7 +207,7 @@ impl Core {
         match done {
             Ok(Done::Read { whole, bytes, end, result }) => {
                 self.error = result.err();
-                // A full read asks for more at a time.
+                // After a full read, the next one is larger.
                 if end == self.input.chunk {
                     self.input.chunk = (self.input.chunk * 2).min(CHUNK);
                 }
@@ -245,7 +246,7 @@ impl Core {
         self.start(work);
     }
 
-    /// Takes the output out. The work returned writes it.
+    /// Takes the output out, and returns the job that writes it.
     fn write_work(&mut self) -> impl FnOnce() -> Done + Send + use<> {
         let Output { bytes, spare, ahead } = &mut self.output;
         let mut bytes = std::mem::replace(bytes, std::mem::take(spare));
@@ -270,19 +271,19 @@ impl Core {
         self.job.is_some() || self.has_output()
     }
 
-    /// Where the job under way moves to, if it does.
+    /// The position that the job under way moves to, if it is a seek.
     #[cfg(feature = "futures-io")]
     pub(super) fn seeking(&self) -> Option<SeekFrom> {
         self.seeking
     }
 
-    /// Drops what was read ahead, and notes by how much the file is ahead.
+    /// Drops the input that was read ahead, and notes how far the file is ahead.
     fn give_up_input(&mut self) {
         self.output.ahead += self.buffered().len();
         self.input.start = self.input.end;
     }
 
-    /// Waits until nothing is under way, and moves the file back to where the caller is.
+    /// Waits until no job is under way, and moves the file back to the caller's position.
     pub(super) fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(cx))?;
         self.give_up_input();
@@ -290,7 +291,7 @@ impl Core {
     }
 }
 
-/// A file that was read ahead goes back to where its caller is.
+/// The job that moves a file that was read ahead back to its caller's position.
 fn step_back(mut file: &std::fs::File, ahead: usize) -> io::Result<()> {
     if ahead > 0 {
         let ahead = i64::try_from(ahead).map_err(io::Error::other)?;
@@ -319,13 +320,13 @@ fn read_rest(mut file: &std::fs::File, mut bytes: Vec<u8>) -> Done {
 }
 
 impl Drop for Core {
-    /// Hands to the executor what has yet to be written; without a loop, writes it here.
+    /// Hands the remaining output to the executor. Without a loop, writes it on this thread.
     fn drop(&mut self) {
         let writes = !self.reading && self.seeking.is_none();
         let before = self.job.take().and_then(WrapFuture::into_thread_future);
         let reporter = Reporter::of_this_thread();
         if self.output.bytes.is_empty() {
-            // The job under way goes on: it has its own handle of the file.
+            // The job under way goes on, since it has its own handle of the file.
             if let Some(before) = before.filter(|_| writes) {
                 before.add_done_callback(move |before| reporter.look_at(before.result(None)));
             }
@@ -333,7 +334,7 @@ impl Drop for Core {
         }
         let write = self.write_work();
         job::start_detached(move || {
-            // Jobs start in their order, so the one before is under way or over.
+            // Jobs start in their order, so the previous one is under way or done.
             let earlier = before.map(|before| before.result(None)).filter(|_| writes);
             let done = write();
             reporter.look_at(earlier.filter(is_lost).unwrap_or(Ok(done)));
@@ -341,7 +342,7 @@ impl Drop for Core {
     }
 }
 
-/// Whether what a job was to write has not been written.
+/// Whether the job has lost output.
 fn is_lost(done: &Result<Done, JobError>) -> bool {
     matches!(done, Err(_) | Ok(Done::Written { result: Err(_), .. }))
 }
@@ -365,7 +366,7 @@ impl Reporter {
             running_loop().report(&context.with_error(error as Box<dyn Error>));
         };
         if let Some(event_loop) = &self.0 {
-            // A closed loop has nobody left to tell.
+            // A closed loop has no exception handler to report to.
             let _ = event_loop.call_soon_threadsafe(report);
         }
     }

@@ -59,7 +59,7 @@ impl AsyncSeek for File {
         cx: &mut Context<'_>,
         to: SeekFrom,
     ) -> Poll<io::Result<u64>> {
-        // It is called again with the same place until it is ready.
+        // The trait calls this again with the same position until it is ready.
         if self.core.seeking() != Some(to) {
             ready!(self.core.poll_flush(cx))?;
             self.core.start_seek(to);

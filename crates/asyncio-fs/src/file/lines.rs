@@ -10,7 +10,7 @@ use asyncio_loop::machinery::at_await;
 #[derive(Debug)]
 pub struct Lines {
     file: File,
-    /// The start of a line whose end has not been read.
+    /// The start of a line whose end has not been read yet.
     partial: Vec<u8>,
 }
 
@@ -23,12 +23,12 @@ impl Lines {
     ///
     /// # Errors
     ///
-    /// `InvalidData` if the line is not UTF-8: the next call goes on behind it. Else those of the
-    /// operating system.
+    /// `InvalidData` if the line is not UTF-8: the next call returns the line after it. Otherwise
+    /// the operating system's errors.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has taken no line.
+    /// A dropped future has taken no line.
     pub fn next_line(&mut self) -> impl Future<Output = io::Result<Option<String>>> {
         at_await(async move {
             if self.file.read_until(b'\n', &mut self.partial).await? == 0 && self.partial.is_empty()
@@ -50,9 +50,9 @@ impl Lines {
         String::from_utf8(line).map_err(|error| not_utf8(error.utf8_error()))
     }
 
-    /// The file, behind the last line that was taken.
+    /// The file, positioned after the last line that was returned.
     ///
-    /// A part of a line that a dropped future has read is lost.
+    /// If a dropped future has read a part of a line, that part is lost.
     #[must_use]
     pub fn into_inner(self) -> File {
         self.file

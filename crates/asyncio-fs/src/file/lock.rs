@@ -1,4 +1,4 @@
-//! Locks of files, between processes and between files that were opened apart.
+//! File locks between processes, and between files that were opened separately.
 
 use std::io;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use rustix::fs::{FlockOperation, flock};
 use super::File;
 use asyncio_loop::machinery::at_await;
 
-/// The pause after a first look at a lock that another holds.
+/// The pause after the first attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
-/// The longest pause between two looks.
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 impl File {
-    /// Waits until this file has the lock for itself.
+    /// Waits until this file has the exclusive lock.
     ///
-    /// The lock is that of flock(2): it is advisory, it belongs to the open file, and it ends with
-    /// the last handle of that or with [`unlock`](Self::unlock). The operating system can only be
-    /// asked by a call that blocks, which nothing could cancel; so this looks again and again,
-    /// after pauses that grow to 50 ms. It is not fair.
+    /// The lock is the one of flock(2): it is advisory, it belongs to the open file, and it ends
+    /// with [`unlock`](Self::unlock) or with the last handle of the open file. The operating system
+    /// can wait for a lock only in a call that blocks and cannot be cancelled. This method tries to
+    /// take the lock repeatedly instead, after pauses that grow to 50 ms. The lock is not fair.
     ///
     /// # Errors
     ///
-    /// Those of the operating system, for instance where the file system has no locks.
+    /// The operating system's errors, for instance if the file system has no locks.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped does not have the lock.
+    /// A dropped future does not have the lock.
     ///
     /// # Examples
     ///
@@ -50,7 +50,7 @@ impl File {
         at_await(async move { self.lock_by(FlockOperation::NonBlockingLockExclusive).await })
     }
 
-    /// Waits until this file has the lock together with others that share it.
+    /// Waits until this file has a shared lock.
     ///
     /// # Errors
     ///
@@ -58,12 +58,12 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped does not have the lock.
+    /// A dropped future does not have the lock.
     pub fn lock_shared(&self) -> impl Future<Output = io::Result<()>> {
         at_await(async move { self.lock_by(FlockOperation::NonBlockingLockShared).await })
     }
 
-    /// Takes the lock for this file alone if nobody has it. Returns whether it did.
+    /// Takes the exclusive lock if no other open file has a lock. Returns whether it did.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl File {
         self.try_lock_by(FlockOperation::NonBlockingLockExclusive)
     }
 
-    /// Takes the lock together with others unless one has it alone. Returns whether it did.
+    /// Takes a shared lock unless another open file has the exclusive one. Returns whether it did.
     ///
     /// # Errors
     ///
@@ -81,11 +81,11 @@ impl File {
         self.try_lock_by(FlockOperation::NonBlockingLockShared)
     }
 
-    /// Gives the lock back.
+    /// Releases the lock.
     ///
     /// # Errors
     ///
-    /// Those of the operating system.
+    /// The operating system's errors.
     pub fn unlock(&self) -> io::Result<()> {
         Ok(flock(self, FlockOperation::NonBlockingUnlock)?)
     }
@@ -99,7 +99,8 @@ impl File {
         Ok(())
     }
 
-    /// Asks here, and not by a job: a future that is dropped could leave the lock taken.
+    /// Makes the system call on this thread and not in a job: a dropped future could leave the lock
+    /// taken.
     fn try_lock_by(&self, operation: FlockOperation) -> io::Result<bool> {
         match flock(self, operation) {
             Ok(()) => Ok(true),

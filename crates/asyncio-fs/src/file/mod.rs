@@ -23,20 +23,21 @@ pub use self::lines::Lines;
 use crate::{OpenOptions, job};
 use asyncio_loop::machinery::at_await;
 
-/// An open file, read and written in pieces of up to 256 KiB by the loop's executor.
+/// An open file. The loop's executor reads and writes it in pieces of up to 256 KiB.
 ///
-/// Reads go ahead of the caller, and writes are collected: [`flush`](Self::flush) hands them to the
-/// operating system, [`sync_all`](Self::sync_all) to the disk. [`close`](Self::close) flushes as
-/// well, and says whether that went well. A file that is dropped has the rest of its output written
-/// in the background; an error is reported to the loop's exception handler then.
+/// Reads read ahead, and writes are buffered: [`flush`](Self::flush) hands them to the operating
+/// system, and [`sync_all`](Self::sync_all) waits until they are on the disk.
+/// [`close`](Self::close) flushes as well, and returns the error if that fails. When a file is
+/// dropped, its remaining output is written in the background; an error is then reported to the
+/// loop's exception handler.
 ///
-/// A file has one position for reading and writing, as the file of the operating system does.
+/// A file has one position for both reading and writing, as in the operating system.
 ///
 /// # Cancel safety
 ///
 /// An operation that is dropped while it waits leaves its job under way. The next operation waits
 /// for that job and takes over what it has read, so neither bytes nor the position are lost. An
-/// error that nobody has been told of is the result of the next operation.
+/// error that has not been returned yet is the result of the next operation.
 ///
 /// # Examples
 ///
@@ -70,7 +71,7 @@ impl File {
         at_await(async move { OpenOptions::new().read(true).open(path).await })
     }
 
-    /// Opens a file for writing: creates it, or empties it.
+    /// Opens a file for writing. Creates the file, or empties one that exists.
     ///
     /// # Errors
     ///
@@ -81,7 +82,7 @@ impl File {
         })
     }
 
-    /// Creates a file for reading and writing, and fails if there is one.
+    /// Creates a file for reading and writing. Fails if the file exists.
     ///
     /// # Errors
     ///
@@ -92,7 +93,7 @@ impl File {
         })
     }
 
-    /// Says how a file is to be opened.
+    /// Options for opening a file.
     #[must_use]
     pub fn options() -> OpenOptions {
         OpenOptions::new()
@@ -104,12 +105,12 @@ impl File {
         Self { core: Core::new(file) }
     }
 
-    /// Writes the rest of the output, and gives the file of the standard library back, at the
-    /// position that this file had for its caller.
+    /// Writes the remaining output, and returns the file of the standard library at this file's
+    /// position.
     ///
     /// # Errors
     ///
-    /// Those of the operating system, when the rest is written. The file is closed then.
+    /// The operating system's errors from writing the remaining output. The file is closed then.
     ///
     /// # Examples
     ///
@@ -145,7 +146,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of the operating system, of earlier writes too. The file is closed all the same.
+    /// The operating system's errors, including those of earlier writes. The file is closed even
+    /// then.
     pub fn close(mut self) -> impl Future<Output = io::Result<()>> {
         at_await(async move {
             let flushed = self.flush().await;
@@ -156,11 +158,11 @@ impl File {
         })
     }
 
-    /// Moves to another position. Returns it, counted from the start.
+    /// Moves to another position. Returns the new position, counted from the start.
     ///
     /// # Errors
     ///
-    /// As [`std::io::Seek::seek`], and those of earlier writes.
+    /// As [`std::io::Seek::seek`], and errors of earlier writes.
     pub fn seek(&mut self, to: SeekFrom) -> impl Future<Output = io::Result<u64>> {
         at_await(async move {
             self.flush().await?;
@@ -188,15 +190,15 @@ impl File {
         at_await(async move { self.seek(SeekFrom::Current(0)).await })
     }
 
-    /// Cuts the file, or fills it up with zeros, to so many bytes. The position stays.
+    /// Sets the length of the file: cuts it, or extends it with zeros. The position stays the same.
     ///
     /// # Errors
     ///
-    /// As [`std::fs::File::set_len`], and those of earlier writes.
+    /// As [`std::fs::File::set_len`], and errors of earlier writes.
     #[doc(alias = "truncate")]
     pub fn set_len(&mut self, len: u64) -> impl Future<Output = io::Result<()>> {
         at_await(async move {
-            // What was read ahead may be cut off.
+            // The input that was read ahead may be beyond the new end.
             poll_fn(|cx| self.core.poll_settle(cx)).await?;
             self.run(move |file| file.set_len(len)).await
         })
@@ -206,7 +208,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`std::fs::File::sync_all`], and those of earlier writes.
+    /// As [`std::fs::File::sync_all`], and errors of earlier writes.
     #[doc(alias = "fsync")]
     pub fn sync_all(&mut self) -> impl Future<Output = io::Result<()>> {
         at_await(async move {
@@ -219,7 +221,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`std::fs::File::sync_data`], and those of earlier writes.
+    /// As [`std::fs::File::sync_data`], and errors of earlier writes.
     #[doc(alias = "fdatasync")]
     pub fn sync_data(&mut self) -> impl Future<Output = io::Result<()>> {
         at_await(async move {
@@ -228,7 +230,7 @@ impl File {
         })
     }
 
-    /// Size, times and permissions. Output that was not flushed does not count.
+    /// Size, times and permissions. They do not include output that was not flushed.
     ///
     /// # Errors
     ///
@@ -249,8 +251,8 @@ impl File {
         at_await(async move { self.run(move |file| file.set_permissions(permissions)).await })
     }
 
-    /// A second handle, with buffers of its own, to the same open file and so to the same position.
-    /// Flush this one before the other writes.
+    /// A second handle to the same open file, with buffers of its own. The two share one position
+    /// in the operating system: flush this handle before the other one writes.
     ///
     /// # Errors
     ///
@@ -259,7 +261,7 @@ impl File {
         at_await(async move { self.run(|file| file.try_clone()).await.map(Self::from_std) })
     }
 
-    /// The lines, from the position on.
+    /// The lines of the file, from the current position on.
     ///
     /// # Examples
     ///

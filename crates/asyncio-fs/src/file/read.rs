@@ -7,16 +7,16 @@ use super::File;
 use asyncio_loop::machinery::at_await;
 
 impl File {
-    /// Reads what there is, at most as much as fits; 0 says that the file has ended, or that
-    /// `buffer` is empty.
+    /// Reads available bytes into `buffer`. Returns their number; 0 means that the file has ended,
+    /// or that `buffer` is empty.
     ///
     /// # Errors
     ///
-    /// As [`std::io::Read::read`], and those of earlier writes.
+    /// As [`std::io::Read::read`], and errors of earlier writes.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has read nothing.
+    /// A dropped future has read nothing.
     pub fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         at_await(async move {
             if buffer.is_empty() {
@@ -34,11 +34,11 @@ impl File {
     ///
     /// # Errors
     ///
-    /// `UnexpectedEof` if the file ends before that, else as for [`read`](Self::read).
+    /// `UnexpectedEof` if the file ends before that, otherwise as for [`read`](Self::read).
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped may have read some bytes into `buffer`.
+    /// A dropped future may have read some bytes into `buffer`.
     #[doc(alias = "readexactly")]
     pub fn read_exact(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<()>> {
         at_await(async move {
@@ -53,15 +53,16 @@ impl File {
         })
     }
 
-    /// Reads up to the end of the file, by one job. Returns how many bytes were added to `buffer`.
+    /// Reads up to the end of the file, in one job. Returns how many bytes were added to `buffer`.
     ///
     /// # Errors
     ///
-    /// As for [`read`](Self::read). What was read before the error is kept for the next read.
+    /// As for [`read`](Self::read). Bytes that were read before the error are kept for the next
+    /// read.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has read nothing.
+    /// A dropped future has read nothing.
     pub fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> impl Future<Output = io::Result<usize>> {
         at_await(async move {
             self.fill_whole().await?;
@@ -76,17 +77,17 @@ impl File {
         })
     }
 
-    /// Reads text up to the end of the file, by one job. Returns how many bytes were added to
+    /// Reads text up to the end of the file, in one job. Returns how many bytes were added to
     /// `text`.
     ///
     /// # Errors
     ///
-    /// `InvalidData` if it is not UTF-8, else as for [`read`](Self::read). The bytes are kept for
-    /// the next read.
+    /// `InvalidData` if the text is not UTF-8, otherwise as for [`read`](Self::read). The bytes are
+    /// kept for the next read.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has read nothing.
+    /// A dropped future has read nothing.
     pub fn read_to_string(&mut self, text: &mut String) -> impl Future<Output = io::Result<usize>> {
         at_await(async move {
             self.fill_whole().await?;
@@ -102,8 +103,8 @@ impl File {
         poll_fn(|cx| self.core.poll_fill_whole(cx)).await
     }
 
-    /// Waits until some bytes are buffered, and shows them; none if the file has ended.
-    /// [`consume`](Self::consume) takes them.
+    /// Waits until some bytes are buffered, and returns them; none if the file has ended.
+    /// [`consume`](Self::consume) marks them as read.
     ///
     /// # Errors
     ///
@@ -111,7 +112,7 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has consumed nothing.
+    /// A dropped future has consumed nothing.
     pub fn fill_buf(&mut self) -> impl Future<Output = io::Result<&[u8]>> {
         at_await(async move {
             if self.core.buffered().is_empty() {
@@ -121,12 +122,12 @@ impl File {
         })
     }
 
-    /// Takes so many of the bytes that [`fill_buf`](Self::fill_buf) showed.
+    /// Marks `count` of the bytes that [`fill_buf`](Self::fill_buf) returned as read.
     pub fn consume(&mut self, count: usize) {
         self.core.consume(count);
     }
 
-    /// Reads up to `byte`, and that too, or up to the end of the file. Returns how many bytes were
+    /// Reads up to and including `byte`, or up to the end of the file. Returns how many bytes were
     /// added to `buffer`; 0 at the end.
     ///
     /// # Errors
@@ -135,7 +136,7 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped leaves what it has read in `buffer`: calling it again goes on.
+    /// A dropped future leaves the bytes that it has read in `buffer`. Another call continues.
     pub fn read_until(
         &mut self,
         byte: u8,
@@ -156,17 +157,17 @@ impl File {
         })
     }
 
-    /// Reads a line, with its end, or what is left of the file. Returns how many bytes were added
-    /// to `line`; 0 at the end.
+    /// Reads a line with its end, or the rest of the file. Returns how many bytes were added to
+    /// `line`; 0 at the end.
     ///
     /// # Errors
     ///
-    /// `InvalidData` if it is not UTF-8: the line is read, and `line` is as it was. Else as for
-    /// [`read`](Self::read).
+    /// `InvalidData` if the line is not UTF-8: the line is consumed, and `line` is unchanged.
+    /// Otherwise as for [`read`](Self::read).
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped may have read a part of the line, which is lost.
+    /// A dropped future may have read a part of the line, which is lost.
     /// [`Lines::next_line`](super::Lines::next_line) loses nothing.
     pub fn read_line(&mut self, line: &mut String) -> impl Future<Output = io::Result<usize>> {
         at_await(async move {

@@ -54,7 +54,7 @@ impl AsyncWrite for File {
 }
 
 impl AsyncSeek for File {
-    /// An error of an earlier write comes out of `poll_complete`: only that can wait.
+    /// `poll_complete` returns errors of earlier writes, since only that method can wait.
     fn start_seek(mut self: Pin<&mut Self>, to: SeekFrom) -> io::Result<()> {
         if self.core.is_busy() {
             return Err(io::Error::other("the file is busy: flush it before it seeks"));

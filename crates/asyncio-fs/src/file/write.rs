@@ -7,18 +7,18 @@ use super::File;
 use asyncio_loop::machinery::at_await;
 
 impl File {
-    /// Takes bytes to be written, one at least. Returns how many.
+    /// Takes bytes to be written, at least one. Returns how many.
     ///
-    /// They leave when 256 KiB have come together, or with [`flush`](Self::flush),
+    /// They are written when 256 KiB are buffered, or by [`flush`](Self::flush),
     /// [`close`](Self::close) or [`seek`](Self::seek).
     ///
     /// # Errors
     ///
-    /// Those of earlier writes.
+    /// Errors of earlier writes.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has taken nothing.
+    /// A dropped future has taken nothing.
     pub fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
         at_await(async move {
             if bytes.is_empty() {
@@ -32,11 +32,11 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of earlier writes.
+    /// Errors of earlier writes.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped may have taken some of the bytes.
+    /// A dropped future may have taken some of the bytes.
     pub fn write_all(&mut self, mut bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
         at_await(async move {
             while !bytes.is_empty() {
@@ -51,12 +51,12 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`std::io::Write::write_all`]. Some of the bytes may have been written then; the others
-    /// are lost.
+    /// As [`std::io::Write::write_all`]. Some of the bytes may have been written before the error;
+    /// the others are lost.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped leaves the write under way; the next operation waits for it.
+    /// A dropped future leaves the write under way; the next operation waits for it.
     pub fn flush(&mut self) -> impl Future<Output = io::Result<()>> {
         at_await(async move { poll_fn(|cx| self.core.poll_flush(cx)).await })
     }

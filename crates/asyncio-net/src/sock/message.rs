@@ -31,7 +31,7 @@ use crate::control::{self, Credentials};
 ///
 /// # Cancel safety
 ///
-/// A future that is dropped while it waits has sent nothing.
+/// A dropped future while it waits has sent nothing.
 ///
 /// # From asyncio
 ///

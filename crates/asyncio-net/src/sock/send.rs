@@ -21,7 +21,7 @@ use crate::sigpipe::{self, NO_SIGPIPE};
 ///
 /// # Cancel safety
 ///
-/// A future that is dropped while it waits has sent an unknown part of the bytes.
+/// A dropped future while it waits has sent an unknown part of the bytes.
 ///
 /// # Examples
 ///
@@ -71,7 +71,7 @@ pub fn sock_sendall(socket: &impl Pollable, bytes: &[u8]) -> impl Future<Output 
 ///
 /// # Cancel safety
 ///
-/// A future that is dropped while it waits has sent nothing.
+/// A dropped future while it waits has sent nothing.
 ///
 /// # Examples
 ///

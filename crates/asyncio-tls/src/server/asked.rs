@@ -1,5 +1,5 @@
-//! The name that a client asks for. A session without buffers does not tell it, but it shows it to
-//! whoever chooses the certificate.
+//! The name that a client asks for. rustls's unbuffered session has no method that returns the
+//! name, but passes it to the certificate resolver.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ thread_local! {
     static NAME: Cell<Option<Box<str>>> = const { Cell::new(None) };
 }
 
-/// The name that was asked for in the step of a session that is just over.
+/// The name that the client asked for in the session step that has just ended.
 pub(crate) fn take_name_asked_for() -> Option<Box<str>> {
     NAME.try_with(Cell::take).ok().flatten()
 }
 
-/// Takes note of the name, and leaves the choice to another one.
+/// Notes the name, and leaves the choice of the certificate to another resolver.
 #[derive(Debug)]
 pub(super) struct Noting(pub(super) Arc<dyn ResolvesServerCert>);
 

@@ -1,4 +1,4 @@
-//! Which certificate a server shows to which client; it may change while the server runs.
+//! The certificates that a server presents, which may change while it runs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -11,9 +11,9 @@ use crate::Identity;
 /// Certificates by the name that a client asks for (SNI, RFC 6066).
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    /// For clients that ask for no name, or for another one.
+    /// For clients that ask for no name or for an unknown one.
     pub(super) default: Option<Identity>,
-    /// In lower case; `*.example.org` stands for one label.
+    /// In lower case; the `*` of `*.example.org` stands for one label.
     pub(super) by_name: HashMap<String, Identity>,
 }
 
@@ -36,7 +36,7 @@ impl Table {
     }
 }
 
-/// The table that is in force.
+/// The current table.
 #[derive(Debug)]
 pub(super) struct Certificates(RwLock<Arc<Table>>);
 
@@ -46,7 +46,7 @@ impl Certificates {
     }
 
     pub(super) fn table(&self) -> Arc<Table> {
-        // A lock that is poisoned has a whole table all the same: it is replaced in one piece.
+        // A poisoned lock still holds a complete table, since the table is replaced as a whole.
         Arc::clone(&self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 

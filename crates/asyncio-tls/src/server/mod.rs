@@ -1,4 +1,4 @@
-//! [`TlsServer`]: the certificates that a server shows, and the clients that it accepts.
+//! [`TlsServer`]: the certificates that a server presents, and the clients that it accepts.
 
 mod asked;
 mod certificates;
@@ -38,7 +38,7 @@ use crate::session::Session;
 /// # }
 /// ```
 ///
-/// What connects takes a [`TlsClient`](crate::TlsClient):
+/// The client's side takes a [`TlsClient`](crate::TlsClient):
 ///
 /// ```compile_fail,E0277
 /// # fn example(tls: asyncio_tls::TlsServer) {
@@ -48,15 +48,15 @@ use crate::session::Session;
 #[derive(Clone, Debug)]
 pub struct TlsServer {
     config: Arc<ServerConfig>,
-    /// The same, for sessions: it takes note of names.
+    /// The same configuration for sessions, with a resolver that notes the names.
     noting: Arc<ServerConfig>,
-    /// `None` for a configuration that was made elsewhere.
+    /// `None` for a configuration that the caller built.
     certificates: Option<Arc<Certificates>>,
     files: Arc<Vec<Files>>,
     pub(crate) limits: Limits,
 }
 
-/// PEM files that were named, to be read again.
+/// The PEM files to read again.
 #[derive(Debug)]
 struct Files {
     /// `None` for the default.
@@ -66,8 +66,8 @@ struct Files {
 }
 
 impl TlsServer {
-    /// A server with one certificate, from PEM files: the chain, the own certificate first, and the
-    /// key.
+    /// A server with one certificate, from PEM files with the chain (its own certificate first) and
+    /// the key.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl TlsServer {
         }
     }
 
-    /// A server with a configuration of rustls.
+    /// A server with a rustls configuration.
     #[must_use]
     pub fn from_config(config: impl Into<Arc<ServerConfig>>) -> Self {
         let config = config.into();
@@ -102,14 +102,14 @@ impl TlsServer {
         }
     }
 
-    /// The configuration of rustls, for crates that want one.
+    /// The rustls configuration, for crates that need one.
     #[must_use]
     pub fn config(&self) -> &Arc<ServerConfig> {
         &self.config
     }
 
-    /// The same server, which takes these protocols, the preferred one first (ALPN, RFC 7301). Both
-    /// get the certificates that are read again by one of them.
+    /// The same server, but it accepts these protocols, the preferred one first (ALPN, RFC 7301).
+    /// When one of the two reloads its certificates, both get the new ones.
     #[must_use]
     pub fn with_alpn<P: AsRef<[u8]>>(&self, protocols: impl IntoIterator<Item = P>) -> Self {
         let mut config = ServerConfig::clone(&self.config);
@@ -118,15 +118,15 @@ impl TlsServer {
         Self { noting: noting(&config), config, ..self.clone() }
     }
 
-    /// Reads the PEM files again that the server was made with. Handshakes that begin from now on
-    /// get the new certificates, on every loop; connections that are open stay as they are.
+    /// Reads again the PEM files that the server was built with. Later handshakes get the new
+    /// certificates, on every loop; open connections are unchanged.
     ///
-    /// It reads files: on a loop, call it by `to_thread`.
+    /// It reads files and so blocks: on a loop, call it by `to_thread`.
     ///
     /// # Errors
     ///
-    /// As [`Identity::from_pem_files`]; `InvalidInput` when the server was made without files.
-    /// Nothing changes then.
+    /// As [`Identity::from_pem_files`]; `InvalidInput` if the server was built without files. On an
+    /// error the server keeps its certificates.
     ///
     /// # Examples
     ///
@@ -154,11 +154,11 @@ impl TlsServer {
     }
 
     /// Replaces the certificate for clients that ask for no name, or for one that has no
-    /// certificate of its own. Connections that are open stay as they are.
+    /// certificate of its own. Open connections are unchanged.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when the server was made by [`from_config`](Self::from_config).
+    /// `InvalidInput` if the server was built by [`from_config`](Self::from_config).
     pub fn set_identity(&self, identity: Identity) -> io::Result<()> {
         let Some(certificates) = &self.certificates else {
             let text = "the certificates of this server are in a configuration of rustls";
@@ -176,11 +176,11 @@ impl TlsServer {
     }
 }
 
-/// A configuration whose sessions take note of the names that clients ask for.
+/// A configuration whose sessions note the names that clients ask for.
 fn noting(config: &ServerConfig) -> Arc<ServerConfig> {
     let mut config = ServerConfig::clone(config);
     config.cert_resolver = Arc::new(Noting(config.cert_resolver));
-    // Nobody would read it.
+    // No code would read the name.
     config.max_early_data_size = 0;
     Arc::new(config)
 }
@@ -198,7 +198,7 @@ fn set(table: &mut Table, name: Option<&str>, identity: Identity) {
 pub struct TlsServerBuilder {
     table: Table,
     files: Vec<Files>,
-    /// The roots of clients' certificates; `None` to ask for none.
+    /// The roots of clients' certificates; `None` if clients are not asked for certificates.
     clients: Option<RootCertStore>,
     clients_may_be_unknown: bool,
     alpn: Vec<Vec<u8>>,
@@ -228,7 +228,8 @@ impl TlsServerBuilder {
         self.read_files(None, chain.as_ref(), key.as_ref())
     }
 
-    /// The certificate for clients that ask for `name`; `*.example.org` stands for one label.
+    /// The certificate for clients that ask for `name`. The `*` of `*.example.org` stands for one
+    /// label.
     pub fn identity_for(mut self, name: &str, identity: Identity) -> Self {
         set(&mut self.table, Some(name), identity);
         self
@@ -255,12 +256,11 @@ impl TlsServerBuilder {
         Ok(self)
     }
 
-    /// Lets only clients in that show a certificate which one of these roots, a PEM text, has
-    /// signed.
+    /// Accepts only clients that present a certificate signed by one of these roots (PEM text).
     ///
     /// # Errors
     ///
-    /// `InvalidData` when there is no certificate in it.
+    /// `InvalidData` if the text contains no certificate.
     #[doc(alias = "CERT_REQUIRED")]
     pub fn client_roots_pem(mut self, pem: &[u8]) -> io::Result<Self> {
         let roots = self.clients.get_or_insert_with(RootCertStore::empty);
@@ -274,13 +274,14 @@ impl TlsServerBuilder {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read; `InvalidData` when there is no certificate in it.
+    /// If the file cannot be read; `InvalidData` if it contains no certificate.
     pub fn client_roots_pem_file(self, path: impl AsRef<Path>) -> io::Result<Self> {
         let pem = read(path.as_ref())?;
         self.client_roots_pem(&pem)
     }
 
-    /// Lets clients without a certificate in as well. One that is shown is checked all the same.
+    /// Accepts clients without a certificate as well. If a client presents one, the server still
+    /// checks it.
     #[doc(alias = "CERT_OPTIONAL")]
     pub fn client_certificates_optional(mut self) -> Self {
         self.clients_may_be_unknown = true;
@@ -288,39 +289,39 @@ impl TlsServerBuilder {
     }
 
     /// Accepts these protocols, the preferred one first (ALPN, RFC 7301). A client that offers only
-    /// others is refused; one that offers none is not.
+    /// other protocols is refused; a client that offers none is accepted.
     #[doc(alias = "set_alpn_protocols")]
     pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.alpn = protocols.into_iter().map(|name| name.as_ref().to_vec()).collect();
         self
     }
 
-    /// Whether clients may resume their sessions, by tickets. They may unless it is said.
+    /// Whether clients may resume their sessions with tickets. Default: `true`.
     pub fn resumption(mut self, yes: bool) -> Self {
         self.resumes = yes;
         self
     }
 
-    /// A handshake that takes longer fails. The limit is 60 s unless it is said.
+    /// How long a handshake may take before it fails. Default: 60 s.
     #[doc(alias = "ssl_handshake_timeout")]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.limits.handshake = limit;
         self
     }
 
-    /// A peer that does not answer the closing alert for so long is cut off, and closing fails with
-    /// `TimedOut`. The limit is 30 s unless it is said.
+    /// How long closing waits for the peer's closing alert. Then the connection is aborted, and
+    /// closing fails with `TimedOut`. Default: 30 s.
     #[doc(alias = "ssl_shutdown_timeout")]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.limits.shutdown = limit;
         self
     }
 
-    /// Makes the server.
+    /// Builds the server.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when no certificate was given.
+    /// `InvalidInput` if no certificate was given.
     pub fn build(self) -> io::Result<TlsServer> {
         if self.table.is_empty() {
             let text = "a TLS server needs a certificate";
