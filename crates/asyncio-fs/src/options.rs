@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
+use std::panic::Location;
 use std::path::Path;
 
 use crate::{File, job};
@@ -91,11 +92,19 @@ impl OpenOptions {
     ///
     /// If the future is dropped, a file that was opened is closed again; a file that was created
     /// stays.
+    #[track_caller]
     pub fn open(&self, path: impl AsRef<Path>) -> impl Future<Output = io::Result<File>> {
-        at_await(async move {
-            let (options, path) = (self.0.clone(), path.as_ref().to_owned());
-            job::run(move || options.open(path)).await.map(File::from_std)
-        })
+        let site = Location::caller();
+        at_await(async move { self.open_at(path, site).await })
+    }
+
+    pub(crate) async fn open_at(
+        &self,
+        path: impl AsRef<Path>,
+        site: &'static Location<'static>,
+    ) -> io::Result<File> {
+        let (options, path) = (self.0.clone(), path.as_ref().to_owned());
+        job::run(move || options.open(path)).await.map(|file| File::made_at(file, site))
     }
 }
 

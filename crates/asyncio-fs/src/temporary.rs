@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir, TempPath};
@@ -31,7 +32,7 @@ use asyncio_loop::machinery::at_await;
 /// ```
 #[doc(alias = "TemporaryFile")]
 pub fn temporary_file() -> impl Future<Output = io::Result<File>> {
-    at_await(async move { job::run(tempfile::tempfile).await.map(File::from_std) })
+    at_await(async move { job::run(tempfile::tempfile).await.map(File::temporary) })
 }
 
 /// A file with an unguessable name, which is removed when this is dropped.
@@ -85,7 +86,7 @@ impl NamedTemporaryFile {
 
     fn from_tempfile(file: NamedTempFile) -> Self {
         let (file, path) = file.into_parts();
-        Self { file: File::from_std(file), path }
+        Self { file: File::temporary(file), path }
     }
 
     /// The path.
@@ -100,12 +101,15 @@ impl NamedTemporaryFile {
     ///
     /// The operating system's errors, for instance if `path` is on another file system. The file is
     /// removed then.
+    #[track_caller]
     pub fn persist(self, path: impl AsRef<Path>) -> impl Future<Output = io::Result<File>> {
+        let site = Location::caller();
         at_await(async move {
             let Self { mut file, path: temporary } = self;
             file.flush().await?;
             let path = path.as_ref().to_owned();
             job::run(move || temporary.persist(path).map_err(io::Error::from)).await?;
+            file.persist(site);
             Ok(file)
         })
     }

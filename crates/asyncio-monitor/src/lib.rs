@@ -84,6 +84,7 @@ mod place;
 mod server;
 mod silence;
 mod snapshot;
+mod stack;
 mod state;
 mod views;
 mod walks;

@@ -57,9 +57,13 @@ impl Slices {
 
     /// Goes on for a slice, and then in the next turn.
     fn go_on(mut self: Box<Self>, start: Instant) {
+        let event_loop = running_loop();
+        // The clock is read once for a slice.
+        let now = event_loop.time();
+        let info = |task: TaskRef| task.info_at(Some(&event_loop), now);
         while self.left.len() > 0 && start.elapsed() < SLICE {
             let some = self.left.by_ref().take(AT_ONCE);
-            self.snapshot.tasks.extend(some.filter(|task| !task.is_done()).map(|task| task.info()));
+            self.snapshot.tasks.extend(some.filter(|task| !task.is_done()).map(info));
         }
         self.snapshot.longest_pause = self.snapshot.longest_pause.max(start.elapsed());
         self.question.count_step();
@@ -67,7 +71,7 @@ impl Slices {
             let Self { snapshot, question, .. } = *self;
             question.answer(snapshot);
         } else if !self.question.is_given_up() {
-            running_loop().call_soon(move || self.go_on(Instant::now()));
+            event_loop.call_soon(move || self.go_on(Instant::now()));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use asyncio_task::{Promise, Task, create_future, create_task};
 
@@ -18,9 +18,24 @@ use crate::watched::Watched;
 
 pub(crate) type Answer = Result<Rc<Snapshot>, Silence>;
 
-/// The last walk of each loop, by the loop's number, while a client waits for it.
+/// The tasks of a loop are remembered for the time when it does not answer, if there are not more.
+const REMEMBERED: usize = 10_000;
+
+/// The walks over the tasks of all loops, by the loops' numbers.
 #[derive(Default)]
-pub(crate) struct Walks(RefCell<HashMap<u64, Weak<Walk>>>);
+pub(crate) struct Walks {
+    /// The last walk of each loop, while a client waits for it.
+    under_way: RefCell<HashMap<u64, Weak<Walk>>>,
+    /// What the last walk that came to its end has seen.
+    seen: Rc<RefCell<HashMap<u64, Seen>>>,
+}
+
+/// The tasks of a loop at an earlier moment.
+#[derive(Clone)]
+pub(crate) struct Seen {
+    pub(crate) at: Instant,
+    pub(crate) snapshot: Rc<Snapshot>,
+}
 
 /// A walk that clients wait for. When the last of them goes, it is given up.
 struct Walk {
@@ -42,12 +57,13 @@ impl Walks {
         watched: &Arc<Watched>,
         limit: Duration,
     ) -> impl Future<Output = Answer> + use<> {
-        let last = self.0.borrow().get(&watched.number).and_then(Weak::upgrade);
+        let last = self.under_way.borrow().get(&watched.number).and_then(Weak::upgrade);
         let walk = match last {
             Some(walk) if !walk.has_begun.load(Ordering::Acquire) => walk,
             last => {
-                let walk = Rc::new(Walk::start(watched, limit, last.as_deref()));
-                let mut walks = self.0.borrow_mut();
+                let seen = Rc::clone(&self.seen);
+                let walk = Rc::new(Walk::start(watched, limit, last.as_deref(), seen));
+                let mut walks = self.under_way.borrow_mut();
                 walks.retain(|_, walk| walk.strong_count() > 0);
                 walks.insert(watched.number, Rc::downgrade(&walk));
                 walk
@@ -55,10 +71,20 @@ impl Walks {
         };
         async move { end_of(&walk.answer).await.unwrap_or(Err(Silence::Closed)) }
     }
+
+    /// The tasks of a loop as they were seen last, if they are remembered.
+    pub(crate) fn last_seen(&self, of_loop: u64) -> Option<Seen> {
+        self.seen.borrow().get(&of_loop).cloned()
+    }
 }
 
 impl Walk {
-    fn start(watched: &Arc<Watched>, limit: Duration, before: Option<&Self>) -> Self {
+    fn start(
+        watched: &Arc<Watched>,
+        limit: Duration,
+        before: Option<&Self>,
+        seen: Rc<RefCell<HashMap<u64, Seen>>>,
+    ) -> Self {
         let (has_begun, answer) = (Arc::<AtomicBool>::default(), create_future());
         let (watched, begins) = (Arc::clone(watched), Arc::clone(&has_begun));
         let sets = Sets(answer.clone());
@@ -67,10 +93,22 @@ impl Walk {
             if let Some(before) = before {
                 end_of(&before).await;
             }
-            let snapshot = snapshot::take(&watched, limit, begins).await;
-            let _ = sets.0.set_result(snapshot.map(Rc::new));
+            let snapshot = snapshot::take(&watched, limit, begins).await.map(Rc::new);
+            if let Ok(snapshot) = &snapshot {
+                remember(&mut seen.borrow_mut(), watched.number, snapshot);
+            }
+            let _ = sets.0.set_result(snapshot);
         });
         Self { has_begun, answer, task }
+    }
+}
+
+fn remember(seen: &mut HashMap<u64, Seen>, of_loop: u64, snapshot: &Rc<Snapshot>) {
+    if snapshot.tasks.len() <= REMEMBERED {
+        let snapshot = Rc::clone(snapshot);
+        seen.insert(of_loop, Seen { at: Instant::now(), snapshot });
+    } else {
+        seen.remove(&of_loop);
     }
 }
 
@@ -118,7 +156,7 @@ mod tests {
             let (one, two) = (walks.join(&watched, LIMIT), walks.join(&watched, LIMIT));
             let one = create_task(one);
             let begun = |walks: &Walks| {
-                let walk = walks.0.borrow().get(&watched.number).and_then(Weak::upgrade);
+                let walk = walks.under_way.borrow().get(&watched.number).and_then(Weak::upgrade);
                 walk.is_some_and(|walk| walk.has_begun.load(Ordering::Acquire))
             };
             while !begun(&walks) {
@@ -152,7 +190,7 @@ mod tests {
             assert!(stays.await.is_ok(), "it is not cancelled with another client");
 
             drop(walks.join(&watched, LIMIT));
-            assert!(walks.0.borrow()[&watched.number].upgrade().is_none());
+            assert!(walks.under_way.borrow()[&watched.number].upgrade().is_none());
             assert!(walks.join(&watched, LIMIT).await.is_ok(), "a new one");
         });
     }

@@ -134,6 +134,15 @@ impl Watched {
         format!("it has been in task {id}{name} for {lasts} ms{what}")
     }
 
+    /// Whether the loop is in this task now, as far as other threads can see.
+    pub(crate) fn is_in(&self, id: u64) -> bool {
+        let step = self.handle.statistics().running;
+        let polled = self.observed.polled().map(|polled| polled.id);
+        step.is_some_and(|step| {
+            step.task == Some(id) || (step.task.is_some() && polled == Some(id))
+        })
+    }
+
     /// The name that a task was given, if it has been seen.
     fn name(&self, id: u64) -> Option<String> {
         let stuck = self.handle.stuck_step().and_then(|step| step.step);

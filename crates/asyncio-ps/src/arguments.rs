@@ -13,7 +13,8 @@ usage: asyncio-ps                       the processes that can be looked at
                  -r                     reversed
                  -n COUNT               the first COUNT
        asyncio-ps pstree PID            who awaits whom; status 1 if tasks wait for each other
-       asyncio-ps where PID TASK        who made a task, and where it waits
+       asyncio-ps where PID TASK        who made a task, where it waits, and its full stack, for
+                                        which the task is polled once
        asyncio-ps top PID [-n ROWS] [-i SECONDS] [-c TIMES]
                                         the tasks that run most often, again and again
        asyncio-ps stats PID             figures of the loops

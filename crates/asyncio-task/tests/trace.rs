@@ -237,6 +237,39 @@ fn several_may_ask_for_the_same_task() {
 }
 
 #[test]
+fn a_look_does_not_change_since_when_a_task_waits() {
+    run(async {
+        let (sleeps, promise) = (waiting(outer()).await, create_future::<()>());
+        let kept = promise.clone();
+        let awaits = waiting(async move { drop(kept.await) }).await;
+        let moves_on = waiting(async {
+            let mut polls = 0;
+            poll_fn(|cx| {
+                polls += 1;
+                let what = if polls == 1 { WaitsFor::Resource } else { WaitsFor::Signal };
+                what.note(cx);
+                Poll::<()>::Pending
+            })
+            .await;
+        })
+        .await;
+        sleep(MINUTE / 2).await;
+        for task in [&sleeps, &awaits] {
+            for _ in 0..2 {
+                stack_of(task.task_ref()).await;
+                assert_eq!(task.task_ref().info().waited(), MINUTE / 2);
+            }
+            assert_eq!(task.task_ref().info().polls, 3);
+        }
+        stack_of(moves_on.task_ref()).await;
+        assert_eq!(moves_on.task_ref().info().waited(), Duration::ZERO, "for something else");
+        for task in [sleeps, awaits, moves_on] {
+            task.cancel();
+        }
+    });
+}
+
+#[test]
 fn a_task_that_is_asked_to_end_does() {
     run(async {
         let task = waiting(finally(pending::<()>(), async |_| sleep(MINUTE).await)).await;

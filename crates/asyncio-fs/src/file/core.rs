@@ -6,10 +6,12 @@
 
 use std::error::Error;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use asyncio_loop::machinery::report_unclosed;
 use asyncio_loop::{
     ErrorContext, JobError, LoopHandle, WrapFuture, running_loop, try_running_loop,
 };
@@ -23,6 +25,8 @@ const CHUNK: usize = 256 * 1024;
 
 pub(super) struct Core {
     std: Arc<std::fs::File>,
+    /// Where it was opened. `None` if it is a temporary file.
+    site: Option<&'static Location<'static>>,
     input: Input,
     output: Output,
     job: Option<WrapFuture<Done>>,
@@ -64,10 +68,11 @@ enum Done {
 }
 
 impl Core {
-    pub(super) fn new(std: std::fs::File) -> Self {
+    pub(super) fn new(std: std::fs::File, site: Option<&'static Location<'static>>) -> Self {
         let input = Input { bytes: Vec::new(), start: 0, end: 0, chunk: FIRST_CHUNK };
         Self {
             std: Arc::new(std),
+            site,
             input,
             output: Output::default(),
             job: None,
@@ -76,6 +81,10 @@ impl Core {
             error: None,
             position: 0,
         }
+    }
+
+    pub(super) fn set_site(&mut self, site: &'static Location<'static>) {
+        self.site = Some(site);
     }
 
     pub(super) fn std(&self) -> &Arc<std::fs::File> {
@@ -271,6 +280,18 @@ impl Core {
         self.job.is_some() || self.has_output()
     }
 
+    /// Reports, in debug mode, output that was not flushed. Dropping a file that was only read, or
+    /// that was flushed, loses nothing.
+    fn report_unflushed(&self, is_writing: bool) {
+        let Some(site) = self.site.filter(|_| is_writing || !self.output.bytes.is_empty()) else {
+            return;
+        };
+        let message = "a file was dropped with output that was not flushed";
+        report_unclosed(message, site, |context| {
+            context.field("file", format_args!("{:?}", self.std))
+        });
+    }
+
     /// The position that the job under way moves to, if it is a seek.
     #[cfg(feature = "futures-io")]
     pub(super) fn seeking(&self) -> Option<SeekFrom> {
@@ -323,6 +344,7 @@ impl Drop for Core {
     /// Hands the remaining output to the executor. Without a loop, writes it on this thread.
     fn drop(&mut self) {
         let writes = !self.reading && self.seeking.is_none();
+        self.report_unflushed(writes && self.job.is_some());
         let before = self.job.take().and_then(WrapFuture::into_thread_future);
         let reporter = Reporter::of_this_thread();
         if self.output.bytes.is_empty() {

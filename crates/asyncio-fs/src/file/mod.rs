@@ -15,6 +15,7 @@ use std::fs::{Metadata, Permissions};
 use std::future::poll_fn;
 use std::io::{self, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::Location;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,7 +30,8 @@ use asyncio_loop::machinery::at_await;
 /// system, and [`sync_all`](Self::sync_all) waits until they are on the disk.
 /// [`close`](Self::close) flushes as well, and returns the error if that fails. When a file is
 /// dropped, its remaining output is written in the background; an error is then reported to the
-/// loop's exception handler.
+/// loop's exception handler. Debug mode reports such a drop, with the place where the file was
+/// opened.
 ///
 /// A file has one position for both reading and writing, as in the operating system.
 ///
@@ -67,8 +69,10 @@ impl File {
     /// # Errors
     ///
     /// As [`std::fs::File::open`].
+    #[track_caller]
     pub fn open(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Self>> {
-        at_await(async move { OpenOptions::new().read(true).open(path).await })
+        let site = Location::caller();
+        at_await(async move { OpenOptions::new().read(true).open_at(path, site).await })
     }
 
     /// Opens a file for writing. Creates the file, or empties one that exists.
@@ -76,9 +80,11 @@ impl File {
     /// # Errors
     ///
     /// As [`std::fs::File::create`].
+    #[track_caller]
     pub fn create(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Self>> {
+        let site = Location::caller();
         at_await(async move {
-            OpenOptions::new().write(true).create(true).truncate(true).open(path).await
+            OpenOptions::new().write(true).create(true).truncate(true).open_at(path, site).await
         })
     }
 
@@ -87,9 +93,11 @@ impl File {
     /// # Errors
     ///
     /// As [`std::fs::File::create_new`].
+    #[track_caller]
     pub fn create_new(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Self>> {
+        let site = Location::caller();
         at_await(async move {
-            OpenOptions::new().read(true).write(true).create_new(true).open(path).await
+            OpenOptions::new().read(true).write(true).create_new(true).open_at(path, site).await
         })
     }
 
@@ -101,8 +109,23 @@ impl File {
 
     /// Takes over a file of the standard library.
     #[must_use]
+    #[track_caller]
     pub fn from_std(file: std::fs::File) -> Self {
-        Self { core: Core::new(file) }
+        Self::made_at(file, Location::caller())
+    }
+
+    pub(crate) fn made_at(file: std::fs::File, site: &'static Location<'static>) -> Self {
+        Self { core: Core::new(file, Some(site)) }
+    }
+
+    /// A file that is removed when it is closed, so that losing its output is no fault.
+    pub(crate) fn temporary(file: std::fs::File) -> Self {
+        Self { core: Core::new(file, None) }
+    }
+
+    /// Makes a temporary file a file like others.
+    pub(crate) fn persist(&mut self, site: &'static Location<'static>) {
+        self.core.set_site(site);
     }
 
     /// Writes the remaining output, and returns the file of the standard library at this file's
@@ -257,8 +280,12 @@ impl File {
     /// # Errors
     ///
     /// As [`std::fs::File::try_clone`].
+    #[track_caller]
     pub fn try_clone(&self) -> impl Future<Output = io::Result<Self>> {
-        at_await(async move { self.run(|file| file.try_clone()).await.map(Self::from_std) })
+        let site = Location::caller();
+        at_await(async move {
+            self.run(|file| file.try_clone()).await.map(|file| Self::made_at(file, site))
+        })
     }
 
     /// The lines of the file, from the current position on.
@@ -298,6 +325,7 @@ impl File {
 }
 
 impl From<std::fs::File> for File {
+    #[track_caller]
     fn from(file: std::fs::File) -> Self {
         Self::from_std(file)
     }

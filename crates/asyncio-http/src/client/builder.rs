@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::panic::Location;
 use std::path::Path;
 use std::time::Duration;
 
@@ -244,6 +245,7 @@ impl ClientSessionBuilder {
     /// # Errors
     ///
     /// When the base URL, a header or the URL of the proxy was malformed.
+    #[track_caller]
     pub fn build(mut self) -> Result<ClientSession, ClientError> {
         match self.failure.take() {
             Some(error) => Err(error),
@@ -252,6 +254,7 @@ impl ClientSessionBuilder {
     }
 
     /// For options that cannot be malformed.
+    #[track_caller]
     pub(crate) fn build_unchecked(mut self) -> ClientSession {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
@@ -264,6 +267,7 @@ impl ClientSessionBuilder {
             }
         }
         ClientSession(std::rc::Rc::new(Shared {
+            site: Location::caller(),
             pool: Pool::new(self.connector, self.limits),
             headers: self.headers,
             base_url: self.base_url,

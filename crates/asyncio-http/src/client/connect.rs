@@ -56,6 +56,11 @@ const HAPPY_EYEBALLS: Duration = Duration::from_millis(250);
 type Streams = (StreamReader, StreamWriter);
 
 impl Connector {
+    /// Whether it is one of a test client.
+    pub(super) fn is_test(&self) -> bool {
+        matches!(self.to, Destination::Function(_))
+    }
+
     /// The proxy for a URL, if there is one.
     pub(super) fn proxy(&self, uri: &http::Uri) -> Option<Rc<Intercept>> {
         match &self.to {

@@ -40,6 +40,7 @@ use super::shared::Shared;
 pub struct ClientSession(pub(super) Rc<Shared>);
 
 impl Default for ClientSession {
+    #[track_caller]
     fn default() -> Self {
         Self::new()
     }
@@ -59,6 +60,7 @@ macro_rules! methods {
 impl ClientSession {
     /// A session with the usual options.
     #[must_use]
+    #[track_caller]
     pub fn new() -> Self {
         Self::builder().build_unchecked()
     }
@@ -99,7 +101,8 @@ impl ClientSession {
     /// Closes the connections that are not in use; those that are in use, when they are done.
     /// Requests that come later fail.
     ///
-    /// Dropping the last clone of a session does the same.
+    /// Dropping the last clone of a session does the same; debug mode reports it, with the place
+    /// where the session was made, if connections were open.
     pub fn close(&self) {
         self.0.pool.close();
     }

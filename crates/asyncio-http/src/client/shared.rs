@@ -1,7 +1,9 @@
 //! The part of a session that its requests need.
 
+use std::panic::Location;
 use std::rc::Rc;
 
+use asyncio_loop::machinery::report_unclosed;
 use http::HeaderMap;
 use url::Url;
 
@@ -10,6 +12,8 @@ use super::timeouts::Timeouts;
 
 /// What the requests of a session share.
 pub(super) struct Shared {
+    /// Where the session was made.
+    pub(super) site: &'static Location<'static>,
     pub(super) pool: Rc<Pool>,
     pub(super) headers: HeaderMap,
     pub(super) base_url: Option<Url>,
@@ -20,4 +24,19 @@ pub(super) struct Shared {
     pub(super) raises: bool,
     #[cfg(feature = "cookies")]
     pub(super) cookies: Option<super::cookies::Jar>,
+}
+
+impl Drop for Shared {
+    /// Reports, in debug mode, connections that nobody has closed. A session without connections
+    /// has nothing to close, and that of a test client ends with it.
+    fn drop(&mut self) {
+        let (pool, is_test) = (&self.pool, self.pool.connector().is_test());
+        if is_test || pool.is_closed() || pool.open_count() == 0 {
+            return;
+        }
+        let message = "an HTTP client session was dropped without being closed";
+        report_unclosed(message, self.site, |context| {
+            context.field("connections", pool.open_count())
+        });
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::wait_info::WaitInfo;
 use crate::clock::LoopTime;
+use crate::event_loop::LoopRef;
 use crate::kernel::TaskRef;
 
 /// A snapshot of a task. It holds no reference to the task, and can be sent to another thread.
@@ -59,6 +60,19 @@ pub enum TaskState {
 }
 
 impl TaskState {
+    /// The word for it, such as `waiting`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Ready => "ready",
+            Self::Waiting => "waiting",
+            Self::Finished => "finished",
+            Self::Cancelled => "cancelled",
+            Self::Panicked => "panicked",
+        }
+    }
+
     fn of(task: &TaskRef) -> Self {
         match () {
             () if task.is_cancelled() => Self::Cancelled,
@@ -73,14 +87,7 @@ impl TaskState {
 
 impl fmt::Display for TaskState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Running => "running",
-            Self::Ready => "ready",
-            Self::Waiting => "waiting",
-            Self::Finished => "finished",
-            Self::Cancelled => "cancelled",
-            Self::Panicked => "panicked",
-        })
+        f.pad(self.as_str())
     }
 }
 
@@ -131,13 +138,20 @@ impl TaskRef {
     #[must_use]
     pub fn info(&self) -> TaskInfo {
         let event_loop = self.event_loop();
-        let look = self.look();
         let now = event_loop.as_ref().map_or(LoopTime::default(), |event_loop| event_loop.time());
+        self.info_at(event_loop.as_ref(), now)
+    }
+
+    /// [`info`](Self::info), for those who look at many tasks: with the task's loop, unless that is
+    /// gone, and the time there.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn info_at(&self, event_loop: Option<&LoopRef>, now: LoopTime) -> TaskInfo {
+        let look = self.look();
         let since = look.since.before(now);
-        let wait = look.wait.map(|wait| WaitInfo::new(wait, since, event_loop.as_ref()));
         TaskInfo {
             id: self.id(),
-            name: self.name().to_string(),
+            name: self.name_text(),
             future: self.type_name(),
             state: TaskState::of(self),
             is_cancelling: self.is_ending() && !self.is_done(),
@@ -146,7 +160,7 @@ impl TaskRef {
             now,
             parent: look.parent,
             polls: look.polls,
-            wait,
+            wait: look.wait.map(|wait| WaitInfo::new(wait, since, event_loop)),
             awaited_by: self.awaiters(),
         }
     }

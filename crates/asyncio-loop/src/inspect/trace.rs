@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::async_calls;
@@ -107,12 +107,19 @@ impl fmt::Display for FullStack {
 #[must_use = "the task is polled by `.await`"]
 pub struct TraceTask {
     task: TaskRef,
-    asked: Option<Rc<Asked>>,
+    asked: Option<Asked>,
 }
 
-/// What the poll is to answer.
-#[derive(Default)]
+/// A poll that was asked for, until this is dropped.
 struct Asked {
+    answer: Rc<Answer>,
+    /// What the kernel calls, while it is there.
+    _tell: Rc<dyn Fn(Vec<Place>)>,
+}
+
+/// What the poll has answered.
+#[derive(Default)]
+struct Answer {
     places: Cell<Option<Vec<Place>>>,
     waker: RefCell<Option<LoopWaker>>,
 }
@@ -141,6 +148,9 @@ impl TaskRef {
     /// The inner futures of a combinator that polls them only when their own wakers are woken, such
     /// as `FuturesUnordered`, are not seen, but the combinator's own place is. For a task that is
     /// never polled, such as a child of a group that is not polled, the future never completes.
+    ///
+    /// If the task still waits for the same thing after the poll, the poll does not change
+    /// [`TaskInfo::waited`]. [`TaskInfo::polls`] counts it.
     ///
     /// # Cancel safety
     ///
@@ -187,16 +197,16 @@ impl TaskRef {
 
 impl TraceTask {
     /// Asks for the poll.
-    fn ask(&self) -> Rc<Asked> {
-        let asked = Rc::new(Asked::default());
-        let answer: Weak<Asked> = Rc::downgrade(&asked);
-        self.task.trace_next_poll(move |places| {
-            let Some(asked) = answer.upgrade() else { return };
-            asked.places.set(Some(places));
-            let waker = asked.waker.take();
+    fn ask(&self) -> Asked {
+        let answer = Rc::<Answer>::default();
+        let told = Rc::clone(&answer);
+        let tell: Rc<dyn Fn(Vec<Place>)> = Rc::new(move |places| {
+            told.places.set(Some(places));
+            let waker = told.waker.take();
             waker.into_iter().for_each(LoopWaker::wake);
         });
-        asked
+        self.task.trace_next_poll(Rc::downgrade(&tell));
+        Asked { answer, _tell: tell }
     }
 }
 
@@ -211,12 +221,12 @@ impl Future for TraceTask {
             }
             self.asked = Some(self.ask());
         }
-        let asked = self.asked.as_ref().expect("asked above");
-        if let Some(places) = asked.places.take() {
+        let answer = &self.asked.as_ref().expect("asked above").answer;
+        if let Some(places) = answer.places.take() {
             return Poll::Ready(Trace::new(&self.task, places));
         }
         let waker = LoopWaker::for_wait(cx, WaitsFor::Resource);
-        let before = asked.waker.replace(Some(waker));
+        let before = answer.waker.replace(Some(waker));
         drop(before);
         Poll::Pending
     }

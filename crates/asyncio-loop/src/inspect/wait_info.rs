@@ -1,5 +1,6 @@
 //! What a task waits for.
 
+use std::cell::Cell;
 use std::fmt;
 use std::os::fd::RawFd;
 use std::panic::Location;
@@ -63,12 +64,12 @@ pub enum WaitDetail {
 impl WaitInfo {
     pub(super) fn new(look: LookAtWait, since: LoopTime, event_loop: Option<&LoopRef>) -> Self {
         let detail = match look.awaited {
-            Some(task) => WaitDetail::Task { id: task.id(), name: Some(task.name().to_string()) },
+            Some(task) => WaitDetail::Task { id: task.id(), name: Some(task.name_text()) },
             None => shown(look.wait.detail(), event_loop),
         };
         Self {
             what: look.wait.what(),
-            at: look.site.filter(|site| is_of_user(site)),
+            at: look.site.filter(|site| is_known_of_user(site)),
             since,
             detail,
         }
@@ -115,9 +116,28 @@ pub(crate) fn is_of_user(site: &Location<'_>) -> bool {
     !is_std && !OURS.iter().any(|ours| file.contains(ours))
 }
 
+/// [`is_of_user`], with a memory: of many tasks most wait at the same few places.
+fn is_known_of_user(site: &'static Location<'static>) -> bool {
+    const PLACES: usize = 64;
+    thread_local! {
+        /// Addresses of places, and whether each is in a program.
+        static KNOWN: [Cell<(usize, bool)>; PLACES] =
+            const { [const { Cell::new((0, false)) }; PLACES] };
+    }
+    let address = std::ptr::from_ref(site).addr();
+    KNOWN.with(|known| {
+        let known = &known[address / size_of::<Location<'static>>() % PLACES];
+        if known.get().0 != address {
+            known.set((address, is_of_user(site)));
+        }
+        known.get().1
+    })
+}
+
 impl fmt::Display for WaitInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.what, self.detail)
+        fmt::Display::fmt(&self.what, f)?;
+        fmt::Display::fmt(&self.detail, f)
     }
 }
 

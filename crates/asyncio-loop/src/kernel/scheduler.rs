@@ -21,6 +21,7 @@ use super::place::Place;
 use super::ready::ReadyQueue;
 use super::remote_queue::RemoteQueue;
 use super::ring::{Ring, cause};
+use super::task::Noted;
 use crate::clock::LoopTime;
 use crate::gauges::Gauges;
 use crate::primitives::{is_thread, thread_id};
@@ -85,7 +86,10 @@ pub(super) struct Local {
 /// A requested trace.
 pub(super) struct Request {
     pub(super) task: RunnableRef,
-    pub(super) tell: Box<dyn FnOnce(Vec<Place>)>,
+    /// Gone when nobody waits for the answer any more.
+    pub(super) tell: Weak<dyn Fn(Vec<Place>)>,
+    /// What the task waited for, and since when, if it was blocked.
+    pub(super) before: Option<(Noted, Tick)>,
 }
 
 /// Chooses one of `count` items.

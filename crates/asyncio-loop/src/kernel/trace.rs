@@ -10,8 +10,9 @@
 
 use std::cell::RefCell;
 use std::panic::Location;
+use std::rc::Weak;
 
-use super::header::{ENDING, TRACED};
+use super::header::{DONE, ENDING, RUNNING, SCHEDULED, TRACED};
 use super::place::Place;
 use super::scheduler::Request;
 use super::task::{TaskPtr, TaskRef};
@@ -46,12 +47,23 @@ fn with_places<R>(task: TaskPtr, f: impl FnOnce(&mut Vec<Place>) -> R) -> Option
 
 impl TaskRef {
     /// Schedules a traced poll of the task, and calls `tell` with the places at which the task
-    /// waits, when that poll or the task has ended. `tell` must not unwind (promise 7).
-    pub(crate) fn trace_next_poll(&self, tell: impl FnOnce(Vec<Place>) + 'static) {
-        let (task, tell) = (self.runnable().clone(), Box::new(tell));
-        let request = Request { task, tell };
-        self.ptr().get().scheduler().with(|local| local.traced.push(request));
-        self.ptr().set(TRACED);
+    /// waits, when that poll or the task has ended, unless `tell` has been dropped by then. `tell`
+    /// must not unwind (promise 7).
+    pub(crate) fn trace_next_poll(&self, tell: Weak<dyn Fn(Vec<Place>)>) {
+        let task = self.ptr();
+        let is_blocked = task.flags.get() & (DONE | RUNNING | SCHEDULED) == 0;
+        let before = is_blocked.then(|| (task.noted(), task.since.get()));
+        let request = Request { task: self.runnable().clone(), tell, before };
+        let given_up: Vec<Request> = task.get().scheduler().with(|local| {
+            let is_wanted = |request: &Request| request.tell.strong_count() > 0;
+            let (wanted, given_up) =
+                std::mem::take(&mut local.traced).into_iter().partition(is_wanted);
+            local.traced = wanted;
+            local.traced.push(request);
+            given_up
+        });
+        drop(given_up);
+        task.set(TRACED);
         self.runnable().schedule();
     }
 }
@@ -99,7 +111,14 @@ pub(super) fn end(task: TaskPtr, is_over: bool) {
         local.traced = left;
         told
     });
-    told.into_iter().for_each(|request| (request.tell)(places.clone()));
+    // If the task still waits for the same thing, the traced poll does not count as progress.
+    let before = told.iter().find_map(|request| request.before);
+    if let Some((_, since)) = before.filter(|(noted, _)| !is_over && *noted == task.noted()) {
+        task.since.set(since);
+    }
+    for tell in told.iter().filter_map(|request| request.tell.upgrade()) {
+        tell(places.clone());
+    }
 }
 
 /// Writes down where `task` waits, if this poll of it is watched.

@@ -47,6 +47,11 @@ impl Tasks {
         all
     }
 
+    /// Whether this loop has answered.
+    pub(super) fn has(&self, of_loop: u64) -> bool {
+        self.snapshots.iter().any(|(number, _)| *number == of_loop)
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.snapshots.iter().map(|(_, snapshot)| snapshot.tasks.len()).sum()
     }
@@ -64,15 +69,16 @@ impl Tasks {
         if self.silent.is_empty() {
             return Reply { text, is_ok };
         }
-        let mut all = String::new();
-        for silent in &self.silent {
-            all.push_str(silent);
-            all.push('\n');
-        }
+        let mut all = self.silence();
         if self.count() > 0 {
             all.push_str(&text);
         }
         Reply { text: all, is_ok }
+    }
+
+    /// A line for each loop that has not answered.
+    pub(super) fn silence(&self) -> String {
+        self.silent.iter().map(|silent| format!("{silent}\n")).collect()
     }
 }
 
@@ -135,7 +141,7 @@ fn table(tasks: &[Listed<'_>], has_loops: bool) -> String {
             table.cell(|text| write_number(text, *of_loop));
         }
         table.cell(|text| {
-            let _ = write!(text, "{}", info.state);
+            text.push_str(info.state.as_str());
             if info.is_cancelling {
                 text.push_str(", cancelling");
             }
@@ -154,15 +160,6 @@ fn table(tasks: &[Listed<'_>], has_loops: bool) -> String {
         });
     }
     table.finish()
-}
-
-pub(super) async fn describe(state: &State, id: &str) -> Reply {
-    let id = match task_id(id) {
-        Ok(id) => id,
-        Err(text) => return Reply::failed(text),
-    };
-    let all = state.tasks().await;
-    all.reply(views::describe(id, &all.listed()).ok_or_else(|| format!("No task {id}\n")))
 }
 
 pub(super) async fn graph(state: &State) -> Reply {

@@ -3,6 +3,7 @@
 mod cancel;
 mod custom;
 mod look;
+mod one_task;
 mod process;
 mod record;
 
@@ -47,7 +48,8 @@ static BUILTINS: [Builtin; 12] = [
     Builtin { names: &["ps", "p"], usage: "ps [-f TEXT] [-s COLUMN] [-r] [-n COUNT]",
         help: "lists tasks: those that contain TEXT, sorted by COLUMN, reversed, COUNT of them" },
     Builtin { names: &["where", "w"], usage: "where ID",
-        help: "shows who made a task, where it waits, and who awaits it" },
+        help: "shows who made a task, where it waits, who awaits it, and its full stack, for which \
+               it is polled once" },
     Builtin { names: &["ps-terminated", "pt", "pst"], usage: "ps-terminated [-f TEXT] [-n COUNT]",
         help: "lists the tasks that have ended, the newest first" },
     Builtin { names: &["where-terminated", "wt"], usage: "where-terminated ID",
@@ -79,7 +81,7 @@ pub(crate) async fn run(state: &State, line: &str) -> Reply {
     match (builtin.names[0], words) {
         ("help", []) => Reply::ok(help(state)),
         ("ps", words) => look::ps(state, words).await,
-        ("where", [id]) => look::describe(state, id).await,
+        ("where", [id]) => one_task::describe(state, id).await,
         ("ps-terminated", words) => look::ps_terminated(state, words),
         ("where-terminated", [id]) => look::describe_ended(state, id),
         ("graph", []) => look::graph(state).await,

@@ -77,7 +77,7 @@ pub(super) async fn stacktrace(state: &State) -> Reply {
 }
 
 /// The stack of a loop's thread without the help of the loop, as the watchdog has it.
-async fn stack_of_blocked(handle: LoopHandle) -> String {
+pub(super) async fn stack_of_blocked(handle: LoopHandle) -> String {
     let look = to_thread(move || handle.look().map(|step| step.stack()));
     let stack = match timeout(LOOK, look).await {
         Ok(Ok(stack)) => stack,

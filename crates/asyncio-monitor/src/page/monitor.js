@@ -49,6 +49,8 @@ const state = {
   closed: new Set(),
   // What the tree shows.
   tree: null,
+  // What the dialog is to show.
+  explained: null,
 };
 
 // Asking ---------------------------------------------------------------------------------------
@@ -300,15 +302,26 @@ async function cancelTask(task) {
   refresh();
 }
 
+// What is known at once, and then with the full stack, for which the task is polled.
 function detail(task) {
-  return explain(task, async () => ({ text: await (await ask(`api/task?id=${task.id}`)).text() }));
+  const known = async () => {
+    const text = await (await ask(`api/task?id=${task.id}`)).text();
+    return { text: `${text.trimEnd()}\nThe full stack is looked for…\n` };
+  };
+  return explain(task, known, () => command(`where ${task.id}`));
 }
 
-async function explain(task, look) {
-  const { text } = await look();
-  $("detail-title").textContent = `${task.name} (${task.id})`;
-  $("detail-text").textContent = text;
-  if (!$("detail").open) $("detail").showModal();
+// Shows what each of these finds, one after the other, until something else is shown.
+async function explain(task, ...looks) {
+  state.explained = looks;
+  for (const look of looks) {
+    const { text } = await look();
+    const isFirst = look === looks[0];
+    if (state.explained !== looks || (!isFirst && !$("detail").open)) return;
+    $("detail-title").textContent = `${task.name} (${task.id})`;
+    $("detail-text").textContent = text;
+    if (!$("detail").open) $("detail").showModal();
+  }
 }
 
 function showTree(all) {
@@ -387,6 +400,7 @@ const ENDINGS = { finished: "good", cancelled: "warm", panicked: "bad" };
 // Stacks and recordings ------------------------------------------------------------------------
 
 $("alarm-stack").addEventListener("click", async () => {
+  state.explained = null;
   const { text } = await command("stacktrace");
   $("detail-title").textContent = "The stacks of the loops' threads";
   $("detail-text").textContent = text;

@@ -11,11 +11,10 @@ pub(crate) use ended::{EndedRow, describe_ended, table_of_ended};
 pub(crate) use function::{function, function_of};
 pub(crate) use row::{Filter, Listed, Order, Row, Wanted, list, states};
 pub(crate) use table::Table;
-pub(crate) use task::describe;
+pub(crate) use task::{describe, full_stack};
 pub(crate) use tree::{Circle, Tree};
 
 use std::borrow::Cow;
-use std::fmt::Write;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -60,8 +59,20 @@ pub(crate) fn write_short(text: &mut String, duration: Duration) {
     text.push_str(unit);
 }
 
-pub(crate) fn write_number(text: &mut String, number: u64) {
-    let _ = write!(text, "{number}");
+/// A number at the end of a text. A table of many tasks has hundreds of thousands of them.
+pub(crate) fn write_number(text: &mut String, mut number: u64) {
+    // As many digits as the largest number has.
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    text.push_str(std::str::from_utf8(&digits[start..]).unwrap_or_default());
 }
 
 /// `1 task`, `2 tasks`.
@@ -89,7 +100,8 @@ pub(crate) fn plain(name: &str) -> Cow<'_, str> {
     let is_embedding = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let is_mark = |c: char| is_embedding(c) || matches!(c, '\u{200e}' | '\u{200f}');
     let is_harmful = |c: char| c.is_control() || is_mark(c);
-    if !name.contains(is_harmful) {
+    let is_printed = |byte: u8| (b' '..=b'~').contains(&byte);
+    if name.bytes().all(is_printed) || !name.contains(is_harmful) {
         return Cow::Borrowed(name);
     }
     let mut clean = String::with_capacity(name.len());
@@ -119,6 +131,15 @@ mod tests {
         assert_eq!(short(61.0), "1 min 01 s");
         assert_eq!(short(7380.0), "2 h 03 min");
         assert_eq!(short(90_000.0), "1 d 01 h");
+    }
+
+    #[test]
+    fn numbers_are_written_whole() {
+        for number in [0, 9, 10, 1_234_567_890, u64::MAX] {
+            let mut text = "#".to_owned();
+            write_number(&mut text, number);
+            assert_eq!(text, format!("#{number}"));
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Filter {
     }
 
     fn takes_state(&self, state: TaskState) -> bool {
-        self.state.as_ref().is_none_or(|wanted| *wanted == state.to_string())
+        self.state.as_ref().is_none_or(|wanted| wanted == state.as_str())
     }
 
     fn takes_text(&self, task: &TaskInfo) -> bool {
@@ -88,7 +88,7 @@ impl Order {
         match self {
             Self::Id => tasks.sort_by_key(|task| task.info.id),
             Self::Name => tasks.sort_by(|a, b| a.info.name.cmp(&b.info.name)),
-            Self::State => tasks.sort_by_cached_key(|task| task.info.state.to_string()),
+            Self::State => tasks.sort_by_key(|task| task.info.state.as_str()),
             Self::Function => tasks.sort_by_key(|task| function(task.info)),
             // By moments: each age is counted to another one.
             Self::Age => tasks.sort_by_key(|task| task.info.created),
@@ -134,7 +134,7 @@ pub(crate) struct Row {
     #[serde(rename = "loop")]
     of_loop: u64,
     name: String,
-    state: String,
+    state: &'static str,
     is_cancelling: bool,
     function: &'static str,
     created_at: String,
@@ -155,7 +155,7 @@ impl Row {
             id: info.id,
             of_loop,
             name: info.name.clone(),
-            state: info.state.to_string(),
+            state: info.state.as_str(),
             is_cancelling: info.is_cancelling,
             function: function(info),
             created_at: place(info.created_at),

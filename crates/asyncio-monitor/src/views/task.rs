@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use asyncio_loop::inspect::TaskInfo;
+use asyncio_loop::inspect::{FullStack, TaskInfo, TaskState};
 
 use super::row::Listed;
-use super::{function, place, short};
+use super::{function, place, plain, short};
 
 /// A task, who made it, where it waits, and who awaits it. `tasks` are all that there are.
 pub(crate) fn describe(id: u64, tasks: &[Listed<'_>]) -> Option<String> {
@@ -41,6 +41,28 @@ pub(crate) fn describe(id: u64, tasks: &[Listed<'_>]) -> Option<String> {
         write(format!("Awaited by task {awaiter} {name:?}"));
     }
     Some(text)
+}
+
+/// The calls that lead to each place at which a task waits.
+pub(crate) fn full_stack(stack: &FullStack) -> String {
+    let mut text =
+        "Full stack (most recent call last), found by polling the task once:\n".to_owned();
+    let instead = match stack.task.state {
+        TaskState::Finished | TaskState::Cancelled | TaskState::Panicked => {
+            Some("  The task has ended by this poll.")
+        }
+        _ if !stack.branches.is_empty() => None,
+        _ if stack.task.is_cancelling => Some("  The task was asked to end, and has not answered."),
+        _ => Some("  The task has not said where it waits."),
+    };
+    // The first line is the task.
+    let all = stack.to_string();
+    let lines = instead.into_iter().chain(all.lines().skip(1).take_while(|_| instead.is_none()));
+    for line in lines {
+        text.push_str(&plain(line));
+        text.push('\n');
+    }
+    text
 }
 
 /// The tasks that made it, from the first one to itself, each with the place where it was made.

@@ -4,6 +4,7 @@ mod access;
 mod common;
 mod console;
 mod environment;
+mod full_stack;
 mod history;
 mod limits;
 mod stuck;

@@ -147,6 +147,10 @@ impl Pool {
         &self.connector
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.get()
+    }
+
     /// Connections that are open or being opened.
     pub(crate) fn open_count(&self) -> usize {
         self.open.get()

@@ -31,7 +31,7 @@ pub(in crate::kernel) struct TaskHeader {
     wait_site: Cell<Site>,
     /// The tick in which it was made, and the one in which its last poll ended.
     pub(super) created: Tick,
-    pub(super) since: Cell<Tick>,
+    pub(in crate::kernel) since: Cell<Tick>,
     /// How often it was polled without an end; 2^32 - 1 stands for more.
     pub(super) polls: Cell<u32>,
     /// The lower half of the number of the task that made it, or zero.
@@ -46,7 +46,7 @@ union Detail {
 }
 
 /// What a task has noted that it waits for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::kernel) struct Noted {
     /// As in the flags.
     kind: u32,

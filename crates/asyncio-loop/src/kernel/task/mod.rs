@@ -19,7 +19,7 @@ mod traced;
 mod unseen;
 
 pub use control::TaskControl;
-pub(super) use header::{Stage, TaskHeader, TaskPtr};
+pub(super) use header::{Noted, Stage, TaskHeader, TaskPtr};
 pub(crate) use look::LookAtWait;
 pub use name::TaskName;
 pub use outcome::Outcome;

@@ -116,6 +116,12 @@ impl TaskRef {
         }
     }
 
+    /// [`name`](Self::name), as a text of its own.
+    pub(crate) fn name_text(&self) -> String {
+        let given = self.if_extra(|extra| extra.name.as_deref().map(str::to_owned));
+        given.unwrap_or_else(|| format!("Task-{}", self.id()))
+    }
+
     /// Changes the task's name.
     ///
     /// # Examples
