@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use asyncio::tls::{Identity, TlsClient, TlsServer};
 use asyncio::{
-    Server, Signal, StreamReader, StreamWriter, create_task, open_connection, signal, start_server,
-    timeout, to_thread, try_gather,
+    Server, Signal, Signals, StreamReader, StreamWriter, create_task, open_connection,
+    start_server, timeout, to_thread, try_gather,
 };
 
 /// How long connecting to the server behind may take.
@@ -39,8 +39,9 @@ async fn main() -> io::Result<()> {
 
 /// Reads the certificate again whenever it is told to. A broken file changes nothing.
 async fn reload(tls: TlsServer) -> io::Result<()> {
+    let mut signals = Signals::new([Signal::HUP])?;
     loop {
-        signal(Signal::HUP).await?;
+        signals.next().await;
         let tls = tls.clone();
         match to_thread(move || tls.reload()).await? {
             Ok(()) => println!("the certificate was read again"),

@@ -20,8 +20,9 @@ use crate::{LoopWaker, WaitsFor};
 
 /// Waits until `signal` arrives.
 ///
-/// The signal is caught from the first poll until the future is dropped or done. To miss no signal
-/// between two waits, keep a [`Signals`].
+/// The signal is caught from the first poll until the future is dropped or done. Before and after
+/// that, it does what it does by default: most signals end the process. A loop over `signal` misses
+/// or dies of a signal that arrives between two waits; keep a [`Signals`] for it.
 ///
 /// # Errors
 ///
