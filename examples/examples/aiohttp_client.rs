@@ -41,7 +41,7 @@ impl Crawl {
             session,
             seen: RefCell::default(),
             failed: RefCell::default(),
-            queue: Queue::unbounded(),
+            queue: Queue::new(),
         };
         crawl.found("/");
         Ok(crawl)

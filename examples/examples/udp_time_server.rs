@@ -65,7 +65,7 @@ impl DatagramProtocol for Question {
 }
 
 async fn ask(address: &str) -> io::Result<u32> {
-    let answers = Rc::new(Queue::unbounded());
+    let answers = Rc::new(Queue::new());
     let protocol = Question { answers: answers.clone() };
     // Connected: answers of others do not get through, and that nobody listens is an error.
     let transport = create_datagram_endpoint(|| protocol).remote_addr(address).await?;

@@ -65,7 +65,7 @@ async fn worker(name: usize, queue: Rc<PriorityQueue<Job>>, done: Rc<RefCell<Vec
 
 #[asyncio::main]
 async fn main() {
-    let (queue, done) = (Rc::new(PriorityQueue::unbounded()), Rc::new(RefCell::new(vec![])));
+    let (queue, done) = (Rc::new(PriorityQueue::new()), Rc::new(RefCell::new(vec![])));
     for number in 1..=15 {
         let urgency = match number % 5 {
             0 => Urgency::Now,

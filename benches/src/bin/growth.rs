@@ -296,7 +296,7 @@ fn lock(n: usize) -> Duration {
 
 fn getters(n: usize) -> Duration {
     run(async {
-        let queue = Rc::new(Queue::<u8>::unbounded());
+        let queue = Rc::new(Queue::<u8>::new());
         timed(async {
             let get = |queue: Rc<Queue<u8>>| async move { queue.get().await.is_ok() };
             let tasks: Vec<_> = (0..n).map(|_| create_task(get(queue.clone()))).collect();

@@ -54,7 +54,7 @@ impl Runtime for Asyncio {
         produce: impl FnOnce(&dyn Fn(u64)) + Send + 'static,
         mut consume: impl FnMut(u64) + 'static,
     ) {
-        let queue = mixed::Queue::unbounded();
+        let queue = mixed::Queue::new();
         let items = queue.async_side();
         let thread = std::thread::spawn(move || {
             let side = queue.sync_side();

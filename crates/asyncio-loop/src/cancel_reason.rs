@@ -7,16 +7,6 @@ use std::ptr;
 use std::sync::Arc;
 
 /// The reason of a cancellation: a message, the task that asked for it, and the place of the call.
-///
-/// # Examples
-///
-/// ```
-/// use asyncio_loop::CancelReason;
-///
-/// let reason = CancelReason::new("too slow");
-/// assert_eq!(reason.message(), Some("too slow"));
-/// assert_eq!(reason.to_string(), "cancelled: too slow");
-/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct CancelReason(pub(crate) Option<Arc<Reason>>);
 
@@ -51,6 +41,7 @@ impl CancelReason {
     ///
     /// assert_eq!(CancelReason::new("too slow").message(), Some("too slow"));
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn new(message: impl Into<Arc<str>>) -> Self {
         Self::of(Reason { message: Some(message.into()), ..Reason::default() })
@@ -87,6 +78,7 @@ impl CancelReason {
     /// let here = Location::caller();
     /// assert_eq!(CancelReason::default().at(here).site(), Some(here));
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn at(mut self, site: &'static Location<'static>) -> Self {
         Arc::make_mut(self.0.get_or_insert_default()).site = Some(site);

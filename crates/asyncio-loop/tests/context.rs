@@ -48,7 +48,6 @@ fn a_token_of_another_variable_is_refused() {
     in_fresh_context(|| {
         let token = NUMBER.set(1);
         let error = OTHER.reset(token).unwrap_err();
-        assert!(error.is_other_variable());
         assert_eq!(error.to_string(), "the token was made by `NUMBER`");
         assert_eq!((NUMBER.get(), OTHER.try_get()), (1, None));
         NUMBER.reset(error.into_token()).unwrap();
@@ -62,7 +61,6 @@ fn a_token_of_another_context_is_refused() {
     in_fresh_context(|| {
         let token = NUMBER.set(1);
         let error = copy_context().run(|| NUMBER.reset(token)).unwrap_err();
-        assert!(error.is_other_context());
         assert_eq!(error.to_string(), "the token of `NUMBER` was made in a different context");
         let untouched = Context::new();
         let error = untouched.run(|| NUMBER.reset(error.into_token())).unwrap_err();

@@ -233,7 +233,8 @@ fn a_callback_runs_in_the_context_of_its_registration() {
         event_loop.call_soon(look());
         LEVEL.set(2);
         event_loop.call_soon(look());
-        event_loop.call_soon_in(&given, look());
+        let (given, look) = (given.clone(), look());
+        event_loop.call_soon(move || given.run(look));
     });
     run_ready(&event_loop);
     assert_eq!(*seen.borrow(), [1, 2, 7]);

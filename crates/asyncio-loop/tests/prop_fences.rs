@@ -206,7 +206,7 @@ impl Program {
                 let (context, function) = (Context::new(), self.function());
                 let value = Value { _bomb: Arc::new(self.random.bomb()) };
                 context.run(|| drop(VALUE.set(Some(value))));
-                self.event_loop.call_soon_in(&context, function);
+                self.event_loop.call_soon(move || context.run(function));
             }
             6 => self.deadline(delay),
             7 => self.job(),

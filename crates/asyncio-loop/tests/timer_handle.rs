@@ -181,7 +181,7 @@ fn a_timer_runs_in_the_context_of_its_registration() {
         event_loop.call_later(SECOND, move || first.set((LEVEL.get(), 0)));
         let second = seen.clone();
         let look = move || second.set((second.get().0, LEVEL.get()));
-        event_loop.call_later_in(&given, SECOND, look);
+        event_loop.call_later(SECOND, move || given.run(look));
         LEVEL.set(2);
     });
     event_loop.run_until_complete(sleep(SECOND)).unwrap();

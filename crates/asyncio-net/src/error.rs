@@ -45,9 +45,10 @@ impl Error for IncompleteReadError {}
 /// # Examples
 ///
 /// ```
-/// use asyncio_net::{ReadError, feed_reader_with_limit};
+/// use asyncio_net::{ReadError, feed_reader};
 ///
-/// let (feeder, mut reader) = feed_reader_with_limit(4);
+/// let (feeder, mut reader) = feed_reader();
+/// reader.set_limit(4);
 /// feeder.feed_data(b"a long record;");
 /// # asyncio_task::run(async {
 /// match reader.read_until(b";").await {

@@ -145,8 +145,7 @@ pub use stream::Lines;
 ))]
 pub use stream::ThreadsafeStream;
 pub use stream::{
-    Closed, DEFAULT_LIMIT, JoinedStream, StreamFeeder, StreamReader, StreamWriter, feed_reader,
-    feed_reader_with_limit, stream_over,
+    Closed, JoinedStream, StreamFeeder, StreamReader, StreamWriter, feed_reader, stream_over,
 };
 pub use transport::{Transport, transport_over};
 pub use unix::{
@@ -160,5 +159,5 @@ pub mod machinery {
     pub use crate::sockets::{
         DatagramOptions, Datagrams, Incoming, ListenOptions, OpeningStream, Sockets, set_sockets,
     };
-    pub use crate::stream::Closer;
+    pub use crate::stream::{Closer, DEFAULT_LIMIT};
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use asyncio_net::{feed_reader, feed_reader_with_limit};
+use asyncio_net::feed_reader;
 use asyncio_task::{Runner, create_task, run, timeout, yield_now};
 use futures::{StreamExt, TryStreamExt};
 
@@ -29,7 +29,8 @@ fn lines_come_as_they_are_complete() {
 #[test]
 fn a_line_over_the_limit_is_an_item_and_the_next_one_comes() {
     run(async {
-        let (feeder, mut reader) = feed_reader_with_limit(4);
+        let (feeder, mut reader) = feed_reader();
+        reader.set_limit(4);
         feeder.feed_data(b"much too long\nok\n");
         feeder.feed_eof();
         let lines: Vec<_> = reader.line_stream().collect().await;

@@ -6,9 +6,7 @@ use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use asyncio_net::{
-    LimitOverrunError, ReadError, StreamFeeder, StreamReader, feed_reader_with_limit,
-};
+use asyncio_net::{LimitOverrunError, ReadError, StreamFeeder, StreamReader, feed_reader};
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -204,7 +202,8 @@ impl Model<'_> {
 
 /// Asks a reader, fed in pieces, and the model, and compares.
 fn check(bytes: &[u8], cuts: &[usize], asks: &[Ask]) -> Result<(), TestCaseError> {
-    let (feeder, mut reader) = feed_reader_with_limit(LIMIT);
+    let (feeder, mut reader) = feed_reader();
+    reader.set_limit(LIMIT);
     let mut peer = Peer::new(bytes, cuts, feeder);
     let mut model = Model(bytes);
     for ask in asks {
@@ -249,7 +248,8 @@ proptest! {
         counts in prop::collection::vec(1..200_000_usize, 1..12),
     ) {
         let bytes: Vec<u8> = (0..length).map(|at| (at ^ at >> 8) as u8).collect();
-        let (feeder, mut reader) = feed_reader_with_limit(LIMIT);
+        let (feeder, mut reader) = feed_reader();
+        reader.set_limit(LIMIT);
         let mut peer = Peer::new(&bytes, &cuts, feeder);
         let mut read = Vec::new();
         for count in counts.iter().cycle() {

@@ -8,9 +8,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use asyncio_loop::running_loop;
-use asyncio_net::{
-    LimitOverrunError, ReadError, StreamReader, feed_reader, feed_reader_with_limit,
-};
+use asyncio_net::{LimitOverrunError, ReadError, StreamFeeder, StreamReader, feed_reader};
 use bytes::Bytes;
 
 fn poll<T>(future: impl Future<Output = T>) -> Poll<T> {
@@ -24,12 +22,18 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+fn feed(limit: usize) -> (StreamFeeder, StreamReader) {
+    let (feeder, mut reader) = feed_reader();
+    reader.set_limit(limit);
+    (feeder, reader)
+}
+
 fn fed(pieces: &[&str]) -> StreamReader {
-    fed_with_limit(pieces, asyncio_net::DEFAULT_LIMIT)
+    fed_with_limit(pieces, 64 * 1024)
 }
 
 fn fed_with_limit(pieces: &[&str], limit: usize) -> StreamReader {
-    let (feeder, reader) = feed_reader_with_limit(limit);
+    let (feeder, reader) = feed(limit);
     for piece in pieces {
         feeder.feed_data(piece.as_bytes());
     }
@@ -80,7 +84,7 @@ fn at_the_end_every_read_is_empty() {
 // S-004
 #[test]
 fn reading_to_the_end_knows_no_limit() {
-    let (feeder, mut reader) = feed_reader_with_limit(4);
+    let (feeder, mut reader) = feed(4);
     let mut reading = pin!(reader.read_to_end());
     let mut cx = Context::from_waker(Waker::noop());
     let mut sent = Vec::new();
@@ -103,7 +107,7 @@ fn reading_to_the_end_knows_no_limit() {
 #[test]
 #[should_panic(expected = "limit cannot be zero")]
 fn a_limit_of_zero_is_refused() {
-    feed_reader_with_limit(0);
+    feed(0);
 }
 
 // S-007
@@ -185,7 +189,7 @@ fn read_exactly_takes_no_more() {
 // S-013
 #[test]
 fn read_exactly_goes_beyond_the_limit_and_the_pool() {
-    let (feeder, mut reader) = feed_reader_with_limit(8);
+    let (feeder, mut reader) = feed(8);
     for count in [9, 20_000, 300_000, 1_000_000] {
         let sent: Vec<u8> = (0..count).map(|at| at as u8).collect();
         feeder.feed_data(&sent);
@@ -249,7 +253,7 @@ fn the_limit_counts_a_line_without_its_newline() {
 // S-018
 #[test]
 fn a_line_too_long_is_dropped_with_what_is_still_to_come_of_it() {
-    let (feeder, mut reader) = feed_reader_with_limit(3);
+    let (feeder, mut reader) = feed(3);
     feeder.feed_data(b"line1");
     assert!(now(reader.read_line()).is_err());
     assert_eq!(reader.buffered(), b"");
@@ -295,7 +299,7 @@ fn the_end_before_the_separator_gives_everything_that_came() {
 // S-023
 #[test]
 fn over_the_limit_the_bytes_stay() {
-    let (feeder, mut reader) = feed_reader_with_limit(3);
+    let (feeder, mut reader) = feed(3);
     feeder.feed_data(b"some data");
     assert_eq!(overrun(now(reader.read_until(b"AAA"))), 7);
     assert_eq!(reader.buffered(), b"some data");

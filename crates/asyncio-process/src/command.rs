@@ -16,7 +16,7 @@ use std::process::{self, ExitStatus, Output};
 use asyncio_loop::Signal;
 use asyncio_loop::machinery::{AtAwait, at_await};
 use asyncio_loop::running_loop;
-use asyncio_net::DEFAULT_LIMIT;
+use asyncio_net::machinery::DEFAULT_LIMIT;
 
 #[cfg(target_os = "linux")]
 use crate::child::sendable;

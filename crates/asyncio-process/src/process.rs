@@ -52,7 +52,11 @@ pub struct Process {
 
 impl Process {
     pub(crate) fn new(child: Owned, pipes: Pipes, limit: usize) -> Self {
-        let reader = |pipe: Rc<Pipe>| (StreamReader::with_limit(pipe.clone(), limit), pipe);
+        let reader = |pipe: Rc<Pipe>| {
+            let mut reader = StreamReader::new(pipe.clone());
+            reader.set_limit(limit);
+            (reader, pipe)
+        };
         Process {
             child,
             stdin: pipes.stdin.map(|pipe| (stream_over(Input(pipe.clone())).1, pipe)),

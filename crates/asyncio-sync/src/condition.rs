@@ -12,7 +12,7 @@ use asyncio_loop::WaitsFor;
 use asyncio_loop::machinery::at_await;
 
 use crate::line::{Line, Turn};
-use crate::lock::{Acquire, Guard, Lock, LockGuard};
+use crate::lock::{Guard, Lock};
 
 /// A lock around a value, with a way to wait until other tasks have changed the value.
 ///
@@ -22,6 +22,9 @@ use crate::lock::{Acquire, Guard, Lock, LockGuard};
 ///
 /// Tasks are notified in order of arrival. If the notified future is dropped, or is never polled
 /// again, the notification goes to the next.
+///
+/// It dereferences to its [`Lock`]: [`acquire`](Lock::acquire), [`try_acquire`](Lock::try_acquire)
+/// and [`is_locked`](Lock::is_locked) are there.
 ///
 /// # From asyncio
 ///
@@ -67,83 +70,26 @@ impl<T> Condition<T> {
     ///
     /// # Examples
     ///
-    /// ```
-    /// use std::rc::Rc;
-    /// use asyncio_sync::{Condition, Lock};
-    ///
-    /// let lock = Rc::new(Lock::new(Vec::<u8>::new()));
-    /// let not_empty = Condition::with_lock(lock.clone());
-    /// let not_full = Condition::with_lock(lock.clone());
-    /// let guard = not_empty.try_acquire();
-    /// assert!(not_full.is_locked());
-    /// ```
+    /// There is one at [`lock`](Self::lock).
     #[must_use]
     #[track_caller]
     pub fn with_lock(lock: Rc<Lock<T>>) -> Self {
         Self { lock, line: Line::new(WaitsFor::Condition) }
     }
 
-    /// The lock of this condition.
+    /// The lock of this condition, for another condition on it.
     ///
     /// # Examples
     ///
     /// ```
     /// # use asyncio_sync::Condition;
-    /// let condition = Condition::new(7);
-    /// assert_eq!(*condition.lock().try_acquire().unwrap(), 7);
+    /// let not_empty = Condition::new(Vec::<u8>::new());
+    /// let not_full = Condition::with_lock(not_empty.lock().clone());
+    /// let guard = not_empty.try_acquire();
+    /// assert!(not_full.is_locked());
     /// ```
     pub fn lock(&self) -> &Rc<Lock<T>> {
         &self.lock
-    }
-
-    /// Waits for the lock and takes it. See [`Lock::acquire`].
-    ///
-    /// # Panics
-    ///
-    /// If the primitive belongs to another loop: see [One loop](crate#one-loop).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Lock::acquire`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::Condition;
-    /// # futures::executor::block_on(async {
-    /// assert_eq!(*Condition::new(7).acquire().await, 7);
-    /// # });
-    /// ```
-    #[track_caller]
-    pub fn acquire(&self) -> Acquire<'_, T> {
-        self.lock.acquire()
-    }
-
-    /// Takes the lock if it is free and no task waits for it. See [`Lock::try_acquire`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::Condition;
-    /// assert!(Condition::new(()).try_acquire().is_some());
-    /// ```
-    #[must_use = "if unused the lock is released at once"]
-    #[track_caller]
-    pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
-        self.lock.try_acquire()
-    }
-
-    /// Whether the lock is held.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::Condition;
-    /// assert!(!Condition::new(()).is_locked());
-    /// ```
-    #[doc(alias = "locked")]
-    pub fn is_locked(&self) -> bool {
-        self.lock.is_locked()
     }
 
     /// Releases the lock, waits for a notification, and takes the lock again.
@@ -341,6 +287,14 @@ impl Drop for Notification<'_> {
         if let Some(line) = self.0 {
             line.notify_one();
         }
+    }
+}
+
+impl<T> Deref for Condition<T> {
+    type Target = Lock<T>;
+
+    fn deref(&self) -> &Lock<T> {
+        &self.lock
     }
 }
 

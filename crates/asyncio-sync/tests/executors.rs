@@ -194,7 +194,7 @@ fn refusal<F: Future>(wait: F) -> String {
 #[test]
 fn is_bound_to_the_loop_on_which_it_was_waited_for() {
     let (lock, event) = (Rc::new(Lock::new(())), Rc::new(Event::new()));
-    let (queue, semaphore) = (Rc::new(Queue::<u8>::unbounded()), Rc::new(Semaphore::new(0)));
+    let (queue, semaphore) = (Rc::new(Queue::<u8>::new()), Rc::new(Semaphore::new(0)));
     let guard = lock.clone().try_acquire_owned();
     let first = waits_on_a_loop(lock.clone().acquire_owned());
     let text = refusal(lock.clone().acquire_owned());

@@ -143,7 +143,7 @@ fn condition_kept_aside_at_its_lock() {
 
 #[test]
 fn queue_get() {
-    let (turns, log, queue) = (Turns::new(), Log::new(), Rc::new(Queue::unbounded()));
+    let (turns, log, queue) = (Turns::new(), Log::new(), Rc::new(Queue::new()));
     let aside = queue.clone();
     keep_aside(&turns, async move { aside.get().await });
     let shared = queue.clone();

@@ -157,7 +157,7 @@ fn event() {
 #[test]
 fn queue_getters() {
     sweep(|| {
-        let queue = Rc::new(Queue::unbounded());
+        let queue = Rc::new(Queue::new());
         let (getting, putting) = (queue.clone(), queue.clone());
         Scenario::new(
             move |_| {
@@ -190,7 +190,7 @@ fn queue_putters() {
 #[test]
 fn mixed_getters() {
     sweep(|| {
-        let queue = mixed::Queue::unbounded();
+        let queue = mixed::Queue::new();
         let (getting, putting) = (queue.async_side(), queue.sync_side());
         Scenario::new(
             move |_| {

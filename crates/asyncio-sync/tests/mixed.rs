@@ -64,7 +64,7 @@ fn any_put_wakes_a_thread_in_get() {
         |queue| queue.sync_side().put(1).expect("open"),
     ];
     for put in puts {
-        let queue = mixed::Queue::unbounded();
+        let queue = mixed::Queue::new();
         let side = queue.sync_side();
         let getter = thread::spawn(move || side.get());
         until(&queue, "getters: 1");
@@ -82,7 +82,7 @@ fn any_put_wakes_a_task_in_get() {
         |queue| drop(thread::spawn(move || queue.sync_side().put(1))),
     ];
     for put in puts {
-        let queue = mixed::Queue::unbounded();
+        let queue = mixed::Queue::new();
         let event_loop = EventLoop::new().expect("a poller");
         let (side, other) = (queue.async_side(), queue.clone());
         event_loop.call_soon(move || put(other));
@@ -167,7 +167,7 @@ fn any_get_wakes_a_task_in_put() {
 #[test]
 fn each_side_joins_what_the_other_does() {
     //
-    let queue = mixed::Queue::unbounded();
+    let queue = mixed::Queue::new();
     let (sync_side, async_side) = (queue.sync_side(), queue.async_side());
     sync_side.put(1).expect("open");
     let joining = sync_side.clone();
@@ -191,7 +191,7 @@ fn each_side_joins_what_the_other_does() {
 #[test]
 fn needs_no_loop_and_any_loop_will_do() {
     //
-    let queue = mixed::Queue::unbounded();
+    let queue = mixed::Queue::new();
     queue.sync_side().put(0).expect("open");
     assert_eq!(queue.sync_side().get(), Ok(0));
     for n in 1..=2 {
@@ -220,7 +220,7 @@ fn nowait_on_each_side_has_errors_of_its_own() {
 #[test]
 fn task_done_too_often_is_an_error_on_both_sides() {
     //
-    let queue = mixed::Queue::unbounded();
+    let queue = mixed::Queue::new();
     queue.sync_side().put(1).expect("open");
     assert!(queue.async_side().task_done().is_ok());
     assert!(queue.async_side().task_done().is_err());
@@ -321,7 +321,7 @@ fn timeouts_end() {
 #[test]
 fn close_discards_and_forbids() {
     //
-    let queue = mixed::Queue::unbounded();
+    let queue = mixed::Queue::new();
     let (sync_side, async_side) = (queue.sync_side(), queue.async_side());
     sync_side.put(1).expect("open");
     let mut join = pin!(async_side.join());
@@ -341,7 +341,7 @@ fn close_discards_and_forbids() {
 #[test]
 fn closed_when_nobody_is_blocked_any_more() {
     //
-    let queue = mixed::Queue::<i32>::unbounded();
+    let queue = mixed::Queue::<i32>::new();
     let error = block_on(queue.wait_closed()).expect_err("not closed");
     assert_eq!(error.to_string(), "the queue was not closed");
 
@@ -356,7 +356,7 @@ fn closed_when_nobody_is_blocked_any_more() {
     assert!(queue.is_closed());
     assert_eq!(poll(closed), Poll::Ready(Ok(())));
 
-    let queue = mixed::Queue::unbounded();
+    let queue = mixed::Queue::new();
     queue.sync_side().put(1).expect("open");
     queue.sync_side().get().expect("one there");
     let (side, (left, has_left)) = (queue.sync_side(), mpsc::channel());
@@ -366,10 +366,11 @@ fn closed_when_nobody_is_blocked_any_more() {
         left.send(()).expect("somebody listens");
     });
     until(&queue, "joiners: 1");
-    let mut closed = pin!(queue.aclose());
+    queue.close();
+    let mut closed = pin!(queue.wait_closed());
     assert!(poll(closed.as_mut()).is_pending(), "one item is in work");
     side.task_done().expect("one was put");
-    block_on(closed);
+    block_on(closed).expect("closed");
     has_left.recv().expect("joined");
     assert!(queue.is_closed());
 }
@@ -382,9 +383,9 @@ fn orders() {
         }
         std::iter::from_fn(|| queue.async_side().get_nowait().ok()).collect()
     }
-    assert_eq!(through(&mixed::Queue::unbounded()), [1, 3, 2]);
-    assert_eq!(through(&mixed::LifoQueue::unbounded()), [2, 3, 1]);
-    assert_eq!(through(&mixed::PriorityQueue::unbounded()), [1, 2, 3]);
+    assert_eq!(through(&mixed::Queue::new()), [1, 3, 2]);
+    assert_eq!(through(&mixed::LifoQueue::new()), [2, 3, 1]);
+    assert_eq!(through(&mixed::PriorityQueue::new()), [1, 2, 3]);
 }
 
 #[test]
@@ -410,7 +411,7 @@ fn tasks_lose_nothing_when_dropped() {
 
 #[test]
 fn a_thread_that_comes_in_between_costs_a_task_its_item_not_its_place() {
-    let queue = mixed::Queue::unbounded();
+    let queue = mixed::Queue::new();
     let side = queue.async_side();
     let (mut first, mut second) = (Box::pin(side.get()), Box::pin(side.get()));
     assert!(poll(first.as_mut()).is_pending());

@@ -152,7 +152,7 @@ fn of_a_few_places() {
 
 #[test]
 fn unbounded() {
-    through(&Queue::unbounded(), false);
+    through(&Queue::new(), false);
 }
 
 #[test]

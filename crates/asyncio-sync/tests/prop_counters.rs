@@ -12,7 +12,7 @@ use proptest::prelude::*;
 /// The case `queue_shutdown_now`: `task_done` for an item that is still in the queue.
 #[test]
 fn queue_shutdown_now() {
-    let queue = Queue::unbounded();
+    let queue = Queue::new();
     queue.put_nowait(1).unwrap();
     queue.task_done().unwrap();
     queue.shutdown_now();
@@ -22,7 +22,7 @@ fn queue_shutdown_now() {
 
 #[test]
 fn queue_shutdown_now_of_a_mixed_queue() {
-    let queue = mixed::Queue::unbounded();
+    let queue = mixed::Queue::new();
     let (sync, tasks) = (queue.sync_side(), queue.async_side());
     sync.put(1).unwrap();
     tasks.task_done().unwrap();
@@ -104,7 +104,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 proptest! {
     #[test]
     fn queues_count_as_cpython_does(calls in calls()) {
-        let (queue, mut model) = (Queue::unbounded(), Model::default());
+        let (queue, mut model) = (Queue::new(), Model::default());
         for call in calls {
             let fine = match call {
                 Call::Put => queue.put_nowait(()).is_ok(),
@@ -123,7 +123,7 @@ proptest! {
 
     #[test]
     fn mixed_queues_count_as_cpython_does(calls in calls()) {
-        let (queue, mut model) = (mixed::Queue::unbounded(), Model::default());
+        let (queue, mut model) = (mixed::Queue::new(), Model::default());
         let side = queue.async_side();
         for call in calls {
             let fine = match call {

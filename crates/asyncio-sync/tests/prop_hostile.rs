@@ -194,7 +194,7 @@ impl World {
                 tolerate(|| drop(promise));
             }
             _ => {
-                let queue = Queue::unbounded();
+                let queue = Queue::new();
                 for _ in 0..2 {
                     queue.put_nowait(BadValue(random.below(2) == 0)).unwrap();
                 }
@@ -333,7 +333,7 @@ impl Priorities for Rc<PriorityQueue<Item>> {
 
 impl Priorities for mixed::PriorityQueue<Item> {
     fn new() -> Self {
-        Self::unbounded()
+        Self::new()
     }
     fn put(&self, item: Item) {
         assert!(self.sync_side().put_nowait(item).is_ok());

@@ -40,7 +40,7 @@ fn drain<O: Order<i32>>(queue: &BaseQueue<i32, O>) -> Vec<i32> {
 #[test]
 fn unbounded_is_never_full() {
     //
-    let queue = Queue::unbounded();
+    let queue = Queue::new();
     for item in 0..1000 {
         assert!(poll(pin!(queue.put(item))).is_ready());
     }
@@ -57,9 +57,9 @@ fn orders() {
         }
         drain(&queue)
     }
-    assert_eq!(through(Queue::unbounded()), [1, 3, 2]);
-    assert_eq!(through(LifoQueue::unbounded()), [2, 3, 1]);
-    assert_eq!(through(PriorityQueue::unbounded()), [1, 2, 3]);
+    assert_eq!(through(Queue::new()), [1, 3, 2]);
+    assert_eq!(through(LifoQueue::new()), [2, 3, 1]);
+    assert_eq!(through(PriorityQueue::new()), [1, 2, 3]);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn blocked_putters_enter_in_order() {
 #[test]
 fn cancelled_getter_leaves_no_entry() {
     //
-    let (turns, queue, got) = (Turns::new(), Rc::new(Queue::unbounded()), Log::new());
+    let (turns, queue, got) = (Turns::new(), Rc::new(Queue::new()), Log::new());
     let first = getter(&turns, &queue, &got);
     turns.run();
     turns.cancel(first);
@@ -166,7 +166,7 @@ fn cancelled_getter_leaves_no_entry() {
 #[test]
 fn getter_cancelled_after_it_was_woken_loses_nothing() {
     //
-    let (turns, queue, got) = (Turns::new(), Rc::new(Queue::unbounded()), Log::new());
+    let (turns, queue, got) = (Turns::new(), Rc::new(Queue::new()), Log::new());
     let first = getter(&turns, &queue, &got);
     turns.run();
     queue.put_nowait(1).expect("open");
@@ -178,7 +178,7 @@ fn getter_cancelled_after_it_was_woken_loses_nothing() {
 #[test]
 fn items_pass_to_the_getters_that_remain() {
     //
-    let (turns, queue, got) = (Turns::new(), Rc::new(Queue::unbounded()), Log::new());
+    let (turns, queue, got) = (Turns::new(), Rc::new(Queue::new()), Log::new());
     let first = getter(&turns, &queue, &got);
     getter(&turns, &queue, &got);
     getter(&turns, &queue, &got);
@@ -237,7 +237,7 @@ fn slot_of_a_woken_and_cancelled_putter_goes_on() {
 #[test]
 fn join_with_nothing_to_do_returns() {
     //
-    let queue = Queue::unbounded();
+    let queue = Queue::new();
     assert!(poll(pin!(queue.join())).is_ready());
     assert!(poll(pin!(queue.join())).is_ready());
     queue.put_nowait(1).expect("open");
@@ -267,7 +267,7 @@ fn puts_count_and_task_done_counts_down() {
 #[test]
 fn task_done_too_often_is_an_error() {
     //
-    let queue = Queue::unbounded();
+    let queue = Queue::new();
     assert!(queue.task_done().is_err());
     queue.put_nowait(1).expect("open");
     assert!(queue.task_done().is_ok());
@@ -368,7 +368,7 @@ fn shutdown_ends_blocked_putters_with_their_items() {
 
 #[test]
 fn shutdown_leaves_the_items_to_getters_that_were_woken() {
-    let (turns, queue, got) = (Turns::new(), Rc::new(Queue::unbounded()), Log::new());
+    let (turns, queue, got) = (Turns::new(), Rc::new(Queue::new()), Log::new());
     for _ in 0..3 {
         getter(&turns, &queue, &got);
     }
@@ -381,7 +381,7 @@ fn shutdown_leaves_the_items_to_getters_that_were_woken() {
 
 #[test]
 fn newcomers_do_not_overtake_but_nowait_does() {
-    let (turns, queue, got) = (Turns::new(), Rc::new(Queue::unbounded()), Log::new());
+    let (turns, queue, got) = (Turns::new(), Rc::new(Queue::new()), Log::new());
     getter(&turns, &queue, &got);
     turns.run();
     queue.put_nowait(1).expect("open");
@@ -421,7 +421,7 @@ fn items_left_are_dropped_outside_of_the_queue() {
             self.1.set(self.1.get() + self.0.len() + 1);
         }
     }
-    let (queue, dropped) = (Rc::new(Queue::unbounded()), Rc::new(Cell::new(0)));
+    let (queue, dropped) = (Rc::new(Queue::new()), Rc::new(Cell::new(0)));
     for _ in 0..3 {
         assert!(queue.put_nowait(Item(queue.clone(), dropped.clone())).is_ok());
     }

@@ -13,8 +13,7 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::machinery::{Wait, with_running};
 use asyncio_loop::{
-    CallbackRef, CancelReason, Context as Variables, ErrorContext, LoopRef, LoopWaker,
-    is_cancelling, running_loop,
+    CallbackRef, CancelReason, ErrorContext, LoopRef, LoopWaker, is_cancelling, running_loop,
 };
 
 use waiting::{DoneCallback, Place, Waiting};
@@ -427,37 +426,6 @@ impl<T> Promise<T> {
         T: 'static,
     {
         self.register(|promise| self.shared.event_loop().callback(call(callback, promise)))
-    }
-
-    /// [`add_done_callback`](Self::add_done_callback) in the given context.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{Context, context_var};
-    /// use asyncio_task::{create_future, run, yield_now};
-    ///
-    /// context_var! { static SEEN: u32 = 0; }
-    ///
-    /// run(async {
-    ///     let (promise, context) = (create_future(), Context::new());
-    ///     promise.add_done_callback_in(&context, |promise| {
-    ///         drop(SEEN.set(promise.result().unwrap()));
-    ///     });
-    ///     promise.set_result(7).unwrap();
-    ///     yield_now().await;
-    ///     assert_eq!(context.run(|| SEEN.get()), 7);
-    ///     assert_eq!(SEEN.get(), 0);
-    /// });
-    /// ```
-    pub fn add_done_callback_in<F>(&self, context: &Variables, callback: F) -> CallbackRef
-    where
-        F: FnOnce(&Promise<T>) + 'static,
-        T: 'static,
-    {
-        self.register(|promise| {
-            self.shared.event_loop().callback_in(context, call(callback, promise))
-        })
     }
 
     fn register(&self, make: impl FnOnce(Rc<Cell<Option<Self>>>) -> CallbackRef) -> CallbackRef {

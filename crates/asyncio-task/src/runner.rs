@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use asyncio_loop::{Context, EventLoop, Host, LoopRef, RunError, TaskOptions};
+use asyncio_loop::{Context, EventLoop, Host, LoopRef, RunError, TaskOptions, copy_context};
 
 use crate::interrupt::{self, Main, MainInterrupt};
 use crate::loop_hook;
@@ -491,7 +491,7 @@ impl Runner {
     ) -> Result<F::Output, RunError> {
         let options = TaskOptions::new().site(Location::caller());
         self.open()?;
-        let own = self.context.get_or_insert_with(Context::current);
+        let own = self.context.get_or_insert_with(copy_context);
         let options = options.context(context.unwrap_or(own));
         match &self.state {
             State::Open(event_loop) => {

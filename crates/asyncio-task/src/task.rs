@@ -9,8 +9,7 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{
-    CallbackRef, Context as Variables, LoopClosed, LoopRef, Outcome, Panic, RawTask, TaskOptions,
-    TaskRef, running_loop,
+    CallbackRef, LoopClosed, LoopRef, Outcome, Panic, RawTask, TaskOptions, TaskRef, running_loop,
 };
 
 use crate::cancel::{self, Kind, Link};
@@ -514,16 +513,6 @@ pub trait TaskRefExt {
     where
         F: FnOnce(&TaskRef) + 'static;
 
-    /// [`add_done_callback`](Self::add_done_callback) in the given context.
-    ///
-    /// # Panics
-    ///
-    /// If the loop is gone.
-    #[track_caller]
-    fn add_done_callback_in<F>(&self, context: &Variables, callback: F) -> CallbackRef
-    where
-        F: FnOnce(&TaskRef) + 'static;
-
     /// Takes a callback back, as [`Task::remove_done_callback`] does.
     fn remove_done_callback(&self, callback: &CallbackRef) -> usize;
 }
@@ -556,15 +545,6 @@ impl TaskRefExt for TaskRef {
     {
         let this = self.clone();
         register(self, home(self).callback(move || callback(&this)))
-    }
-
-    #[track_caller]
-    fn add_done_callback_in<F>(&self, context: &Variables, callback: F) -> CallbackRef
-    where
-        F: FnOnce(&TaskRef) + 'static,
-    {
-        let this = self.clone();
-        register(self, home(self).callback_in(context, move || callback(&this)))
     }
 
     fn remove_done_callback(&self, callback: &CallbackRef) -> usize {

@@ -157,7 +157,8 @@ fn a_done_callback_runs_in_the_context_of_its_registration() {
         };
         WHO.set("registrar");
         promise.add_done_callback(note());
-        promise.add_done_callback_in(&given, note());
+        let in_given = note();
+        promise.add_done_callback(move |promise| given.run(|| in_given(promise)));
         WHO.set("settler");
         promise.set_result(()).unwrap();
         yield_now().await;
@@ -178,7 +179,8 @@ fn a_done_callback_of_a_task_runs_in_the_context_of_its_registration() {
             move |_: &_| log.add(WHO.get())
         };
         task.add_done_callback(note());
-        task.add_done_callback_in(&given, note());
+        let in_given = note();
+        task.add_done_callback(move |task| given.run(|| in_given(task)));
         task.await.unwrap();
         yield_now().await;
         assert_eq!(log.take(), ["registrar", "given"]);

@@ -111,7 +111,7 @@ bugs! {
 
     /// A worker that is cancelled between taking an item and storing its result loses the item.
     cancel_race => {
-        let (queue, done) = (Rc::new(Queue::unbounded()), Rc::new(RefCell::new(Vec::new())));
+        let (queue, done) = (Rc::new(Queue::new()), Rc::new(RefCell::new(Vec::new())));
         (0..3).for_each(|item| queue.put_nowait(item).unwrap());
         let (items, results) = (Rc::clone(&queue), Rc::clone(&done));
         let worker = create_task(async move {
@@ -231,7 +231,7 @@ bugs! {
 
     /// The first producer that is done shuts the queue down, although the other is not.
     early_shutdown => {
-        let queue = Rc::new(Queue::unbounded());
+        let queue = Rc::new(Queue::new());
         let producers = [4, 2].map(|items| {
             let queue = Rc::clone(&queue);
             create_task(async move {

@@ -217,7 +217,7 @@ fn a_barrier_lets_all_go_or_breaks() {
 #[test]
 fn a_priority_queue_gives_the_least_of_what_it_has() {
     Simulation::new().seeds(300).run(async || {
-        let queue = Rc::new(PriorityQueue::unbounded());
+        let queue = Rc::new(PriorityQueue::new());
         let producers = (0..3).map(|producer| {
             let queue = Rc::clone(&queue);
             create_task(async move {

@@ -97,7 +97,6 @@
 //! * `macros`: the attributes [`main`](macro@main) and [`testing::test`](macro@testing::test).
 //! * `net`: streams, transports, servers, datagrams, and the calls on sockets.
 //! * `process`: subprocesses; it needs `net`.
-//! * `stacks`: the watchdog's report of a task that blocks the loop shows the calls on its thread.
 //!
 //! Off by default:
 //!
@@ -106,7 +105,10 @@
 //! * `http`: HTTP servers and clients, web sockets, in the module `http`; `http-brotli` and
 //!   `http-zstd` decode more answers. With `tls` it has HTTPS.
 //! * `monitor`: a console and a web page inside the running program, in the module `monitor`. A
-//!   program that is started with `ASYNCIO_MONITOR=1` has both without a line of code.
+//!   program that is started with `ASYNCIO_MONITOR=1` has both without a line of code. It switches
+//!   `stacks` on.
+//! * `stacks`: the watchdog's report of a task that blocks the loop shows the calls on its thread,
+//!   and [`TaskRef::trace`] the async functions of a task. It brings readers of debug information.
 //! * `hyper`: streams have `Read` and `Write` of `hyper::rt`.
 //! * `tls`: TLS under streams and protocols, in the module `tls`.
 //! * `futures-core`: [`AsCompleted`](task::AsCompleted), [`Interval`](task::Interval), [`Signals`],

@@ -259,7 +259,7 @@ fn locks_queues_and_the_like() {
             let guard = c.acquire().await;
             drop(c.wait_for(guard, |()| false).await); // here
         });
-        case!(cases, Item, { drop(Queue::<u8>::unbounded().get().await); });
+        case!(cases, Item, { drop(Queue::<u8>::new().get().await); });
         case!(cases, Room, {
             let q = Queue::bounded(1);
             q.put_nowait(1).unwrap();
@@ -302,7 +302,7 @@ fn locks_queues_and_the_like() {
             };
             drop(Pool::new(1, make).get().await);
         });
-        case!(cases, Item, { drop(mixed::Queue::<u8>::unbounded().async_side().get().await); });
+        case!(cases, Item, { drop(mixed::Queue::<u8>::new().async_side().get().await); });
         case!(cases, Room, {
             let q = mixed::Queue::bounded(1);
             q.async_side().put_nowait(1).unwrap();

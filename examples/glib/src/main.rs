@@ -139,7 +139,7 @@ async fn ask(lines: Rc<Queue<String>>, label: Rc<RefCell<String>>) -> io::Result
 
 fn main() -> Result<(), Box<dyn Error>> {
     let event_loop = EventLoop::new()?;
-    let (lines, label) = (Rc::new(Queue::unbounded()), Rc::new(RefCell::new(String::new())));
+    let (lines, label) = (Rc::new(Queue::new()), Rc::new(RefCell::new(String::new())));
 
     // glib's part: each frame gives the guest a line, which wakes a task of it.
     let (given, typed) = (Rc::clone(&lines), Cell::new(0));

@@ -64,7 +64,7 @@ pub struct Context {
 #[non_exhaustive]
 pub struct ContextEntered;
 
-/// A copy of the current context: the same as [`Context::current`].
+/// A copy of the current context.
 ///
 /// # Examples
 ///
@@ -81,7 +81,7 @@ pub struct ContextEntered;
 #[doc(alias = "contextvars.copy_context")]
 #[must_use]
 pub fn copy_context() -> Context {
-    Context::current()
+    Context { content: Content::copy_current().into_context() }
 }
 
 impl Context {
@@ -100,25 +100,6 @@ impl Context {
     #[must_use]
     pub fn new() -> Self {
         Self { content: Content::default().into_context() }
-    }
-
-    /// A copy of the current context.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{Context, context_var};
-    ///
-    /// context_var! { static LEVEL: u32 = 0; }
-    ///
-    /// LEVEL.set(1);
-    /// let before = Context::current();
-    /// LEVEL.set(2);
-    /// assert_eq!(before.get(&LEVEL), Some(1));
-    /// ```
-    #[must_use]
-    pub fn current() -> Self {
-        Self { content: Content::copy_current().into_context() }
     }
 
     /// A new context with the same values.

@@ -490,13 +490,13 @@ impl<T: 'static> Drop for TokenGuard<T> {
 /// # Examples
 ///
 /// ```
-/// use asyncio_loop::{Context, context_var};
+/// use asyncio_loop::{copy_context, context_var};
 ///
 /// context_var! { static LEVEL: u32 = 0; }
 ///
 /// let token = LEVEL.set(1);
-/// let error = Context::current().run(|| LEVEL.reset(token)).unwrap_err();
-/// assert!(error.is_other_context());
+/// let error = copy_context().run(|| LEVEL.reset(token)).unwrap_err();
+/// assert_eq!(error.to_string(), "the token of `LEVEL` was made in a different context");
 /// assert!(LEVEL.reset(error.into_token()).is_ok());
 /// ```
 pub struct ResetError<T: 'static> {
@@ -511,43 +511,6 @@ enum ResetErrorKind {
 }
 
 impl<T: 'static> ResetError<T> {
-    /// Whether the token belongs to another variable.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::context_var;
-    ///
-    /// context_var! {
-    ///     static ONE: u32 = 0;
-    ///     static TWO: u32 = 0;
-    /// }
-    ///
-    /// let error = TWO.reset(ONE.set(1)).unwrap_err();
-    /// assert!(error.is_other_variable());
-    /// ```
-    #[must_use]
-    pub fn is_other_variable(&self) -> bool {
-        self.kind == ResetErrorKind::OtherVariable
-    }
-
-    /// Whether the token was made in another context.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{Context, context_var};
-    ///
-    /// context_var! { static LEVEL: u32 = 0; }
-    ///
-    /// let token = Context::new().run(|| LEVEL.set(1));
-    /// assert!(LEVEL.reset(token).unwrap_err().is_other_context());
-    /// ```
-    #[must_use]
-    pub fn is_other_context(&self) -> bool {
-        self.kind == ResetErrorKind::OtherContext
-    }
-
     /// The token, unused.
     ///
     /// # Examples

@@ -7,7 +7,7 @@ use super::handle::{Handle, TimerHandle};
 use super::marks::HOOKS;
 use super::{Inner, LoopRef};
 use crate::clock::LoopTime;
-use crate::context::{Context, ContextSlot};
+use crate::context::ContextSlot;
 use crate::kernel::{CallbackRef, LoopWaker};
 use crate::loop_handle::LoopHandle;
 use crate::timers::TimerKey;
@@ -18,6 +18,11 @@ const YEAR_2000: Duration = Duration::from_secs(946_684_800);
 impl LoopRef {
     /// Runs `callback` in the next turn, after everything that is scheduled already, in a copy of
     /// the current context. On a closed loop the callback is dropped.
+    ///
+    /// # From asyncio
+    ///
+    /// `context=`: the callback enters the context itself, by `move || context.run(…)`. So it does
+    /// with [`call_later`](Self::call_later) and [`call_at`](Self::call_at).
     ///
     /// # Examples
     ///
@@ -37,34 +42,9 @@ impl LoopRef {
     /// ```
     #[track_caller]
     pub fn call_soon<F: FnOnce() + 'static>(&self, callback: F) -> Handle {
-        self.call_soon_slot(callback, ContextSlot::copy_current())
-    }
-
-    /// [`call_soon`](Self::call_soon) in the given context.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{Context, EventLoop, context_var};
-    ///
-    /// context_var! { static USER: &'static str = "nobody"; }
-    ///
-    /// let (event_loop, context) = (EventLoop::new()?, Context::new());
-    /// event_loop.call_soon_in(&context, || drop(USER.set("ada")));
-    /// event_loop.run_until_complete(async {})?;
-    /// assert_eq!(context.run(|| USER.get()), "ada");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[track_caller]
-    pub fn call_soon_in<F: FnOnce() + 'static>(&self, context: &Context, callback: F) -> Handle {
-        self.call_soon_slot(callback, ContextSlot::explicit(context))
-    }
-
-    #[track_caller]
-    fn call_soon_slot<F: FnOnce() + 'static>(&self, callback: F, context: ContextSlot) -> Handle {
         // Callbacks that another thread scheduled earlier run earlier.
         self.0.scheduler.take_remote();
-        let callback = self.callback_slot(callback, context);
+        let callback = self.callback(callback);
         callback.schedule();
         Handle::new(callback)
     }
@@ -91,41 +71,7 @@ impl LoopRef {
     #[doc(hidden)]
     #[track_caller]
     pub fn callback<F: FnOnce() + 'static>(&self, callback: F) -> CallbackRef {
-        self.callback_slot(callback, ContextSlot::copy_current())
-    }
-
-    /// [`callback`](Self::callback) in the given context.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{Context, EventLoop, context_var};
-    ///
-    /// context_var! { static DONE: bool = false; }
-    ///
-    /// let (event_loop, context) = (EventLoop::new()?, Context::new());
-    /// event_loop.callback_in(&context, || drop(DONE.set(true))).schedule();
-    /// event_loop.run_until_complete(async {})?;
-    /// assert!(context.run(|| DONE.get()));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[doc(hidden)]
-    #[track_caller]
-    pub fn callback_in<F: FnOnce() + 'static>(
-        &self,
-        context: &Context,
-        callback: F,
-    ) -> CallbackRef {
-        self.callback_slot(callback, ContextSlot::explicit(context))
-    }
-
-    #[track_caller]
-    fn callback_slot<F: FnOnce() + 'static>(
-        &self,
-        callback: F,
-        context: ContextSlot,
-    ) -> CallbackRef {
-        let callback = self.0.scheduler.callback(callback, context);
+        let callback = self.0.scheduler.callback(callback, ContextSlot::copy_current());
         if self.is_closed() {
             callback.cancel();
         }
@@ -155,36 +101,6 @@ impl LoopRef {
         self.call_at(self.time() + delay, callback)
     }
 
-    /// [`call_later`](Self::call_later) in the given context.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use asyncio_loop::{Context, EventLoop, context_var};
-    ///
-    /// context_var! { static USER: &'static str = "nobody"; }
-    ///
-    /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
-    /// let (context, this) = (Context::new(), event_loop.loop_ref());
-    /// event_loop.call_later_in(&context, Duration::from_secs(1), move || {
-    ///     USER.set("ada");
-    ///     this.stop();
-    /// });
-    /// event_loop.run_forever()?;
-    /// assert_eq!(context.run(|| USER.get()), "ada");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[track_caller]
-    pub fn call_later_in<F: FnOnce() + 'static>(
-        &self,
-        context: &Context,
-        delay: Duration,
-        callback: F,
-    ) -> TimerHandle {
-        self.call_at_slot(self.time() + delay, callback, ContextSlot::explicit(context))
-    }
-
     /// Runs `callback` at `when`, or in the next turn if `when` is in the past.
     ///
     /// # Examples
@@ -203,46 +119,7 @@ impl LoopRef {
     /// ```
     #[track_caller]
     pub fn call_at<F: FnOnce() + 'static>(&self, when: LoopTime, callback: F) -> TimerHandle {
-        self.call_at_slot(when, callback, ContextSlot::copy_current())
-    }
-
-    /// [`call_at`](Self::call_at) in the given context.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use asyncio_loop::{Context, EventLoop, context_var};
-    ///
-    /// context_var! { static FIRED: bool = false; }
-    ///
-    /// let event_loop = EventLoop::builder().virtual_time(true).build()?;
-    /// let (context, this) = (Context::new(), event_loop.loop_ref());
-    /// event_loop.call_at_in(&context, event_loop.time(), move || {
-    ///     FIRED.set(true);
-    ///     this.stop();
-    /// });
-    /// event_loop.run_forever()?;
-    /// assert!(context.run(|| FIRED.get()));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[track_caller]
-    pub fn call_at_in<F: FnOnce() + 'static>(
-        &self,
-        context: &Context,
-        when: LoopTime,
-        callback: F,
-    ) -> TimerHandle {
-        self.call_at_slot(when, callback, ContextSlot::explicit(context))
-    }
-
-    #[track_caller]
-    fn call_at_slot<F: FnOnce() + 'static>(
-        &self,
-        when: LoopTime,
-        callback: F,
-        context: ContextSlot,
-    ) -> TimerHandle {
-        let callback = self.callback_slot(callback, context);
+        let callback = self.callback(callback);
         let waker = LoopWaker::from_runnable(callback.clone().into_runnable());
         let key = self.0.timers.borrow_mut().insert(when.as_nanos(), waker);
         self.wake_host();

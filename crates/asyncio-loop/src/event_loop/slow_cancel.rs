@@ -103,7 +103,7 @@ impl LoopRef {
     /// One timer for all of them.
     fn look_for_late(&self, when: LoopTime) {
         let this = self.clone();
-        self.call_at_in(&Context::new(), when, move || {
+        let look = move || {
             let asked = this.local::<Asked>();
             for task in asked.take_late(this.time()) {
                 this.report_late(&task);
@@ -111,7 +111,9 @@ impl LoopRef {
             if let Some(next) = asked.next() {
                 this.look_for_late(next);
             }
-        });
+        };
+        // It keeps no value of whoever cancels.
+        Context::new().run(|| self.call_at(when, look));
     }
 
     fn report_late(&self, task: &TaskRef) {

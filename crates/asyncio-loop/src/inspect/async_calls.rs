@@ -2,6 +2,17 @@
 
 use super::stuck::StackFrame;
 
+/// What a report says in the place of the calls, where only the feature is missing.
+pub(super) const MISSING: Option<&str> = if cfg!(all(
+    not(feature = "stacks"),
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)) {
+    Some("the feature \"stacks\" of the crate asyncio shows the calls here")
+} else {
+    None
+};
+
 /// The beginnings of functions that say nothing to a user.
 #[cfg(all(
     feature = "stacks",

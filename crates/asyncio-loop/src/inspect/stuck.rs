@@ -24,7 +24,8 @@ pub struct StuckStep {
 
 impl StuckStep {
     /// The calls that were active on the thread, innermost first, up to the poll. Empty if they are
-    /// not known: they need the feature `stacks` and Linux on x86-64 or AArch64.
+    /// not known: they need the feature `stacks`, which is off by default, and Linux on x86-64 or
+    /// AArch64.
     ///
     /// This looks up the names, and so does the step's `Display`. The first time in a process it
     /// takes milliseconds, or some tenths of a second in a program that was built without
@@ -78,6 +79,9 @@ impl fmt::Display for StuckStep {
         write!(f, " for {:.3} seconds already", self.lasts.as_secs_f64())?;
         if let Some(step) = &self.step {
             write!(f, " by {step}")?;
+        }
+        if let Some(hint) = super::async_calls::MISSING {
+            write!(f, "\n    {hint}")?;
         }
         self.stack().iter().try_for_each(|frame| write!(f, "\n    {frame}"))
     }

@@ -98,6 +98,9 @@ impl fmt::Display for FullStack {
             }
             before = calls;
         }
+        if let Some(hint) = async_calls::MISSING {
+            write!(f, "\n  {hint}")?;
+        }
         Ok(())
     }
 }
@@ -141,9 +144,10 @@ impl TaskRef {
     /// place at which the task waits is shown. A task that was asked to end is polled without a
     /// trace, and shows no places until it has answered.
     ///
-    /// Names need Linux on x86-64 or AArch64, the feature `stacks`, and a program that was not
-    /// stripped. Files and lines need debug information (`debug = "line-tables-only"` does). So do
-    /// async functions that an optimizing compiler has inlined, which are most.
+    /// Names need Linux on x86-64 or AArch64, the feature `stacks`, which is off by default, and a
+    /// program that was not stripped. Files and lines need debug information (`debug =
+    /// "line-tables-only"` does). So do async functions that an optimizing compiler has inlined,
+    /// which are most.
     ///
     /// The inner futures of a combinator that polls them only when their own wakers are woken, such
     /// as `FuturesUnordered`, are not seen, but the combinator's own place is. For a task that is

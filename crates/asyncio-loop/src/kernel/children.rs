@@ -205,6 +205,7 @@ impl TaskRef {
     }
 
     /// The task inside whose poll this one, a child of a group, is being polled.
+    #[doc(hidden)]
     #[must_use]
     pub fn stepper(&self) -> Option<Self> {
         let task = self.ptr();

@@ -215,8 +215,7 @@ impl<'a, T, Role: 'static> Connect<'a, T, Role> {
 }
 
 impl<Role> Connect<'_, (StreamReader, StreamWriter), Role> {
-    /// Sets the stream reader's limit, in bytes. The default is
-    /// [`DEFAULT_LIMIT`](crate::DEFAULT_LIMIT).
+    /// Sets the stream reader's limit, in bytes. The default is 64 KiB.
     ///
     /// # Examples
     ///

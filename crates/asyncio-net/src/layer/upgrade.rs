@@ -8,7 +8,7 @@ use asyncio_loop::machinery::around_user;
 use super::PlainStream;
 use crate::connection::{Connection, HAS_PROTOCOL, KEPT, PAUSED, READING_PAUSED};
 use crate::io::{ByteStream, Io};
-use crate::stream::{StreamReader, StreamWriter, feed_reader_with_limit};
+use crate::stream::{StreamReader, StreamWriter, feed_reader};
 use crate::transport::Transport;
 
 /// Puts a stream that `wrap` makes over an established connection, in place: afterwards `reader`
@@ -67,13 +67,13 @@ pub fn upgrade_streams<S: ByteStream + 'static>(
             let unfinished = Unfinished(Some(connection.clone()));
             let alone = connection.exclusive()?;
             connection.drained().await?;
-            let (_, ended) = feed_reader_with_limit(reader.limit());
+            let (limit, (_, ended)) = (reader.limit(), feed_reader());
             let reading = std::mem::replace(reader, ended);
             let plain = PlainStream::used(connection.clone(), Some(reading), alone);
             let upgraded = Connection::over(connection.network(), wrap(plain).await?);
             connection.site().into_iter().for_each(|site| upgraded.made_at(site));
             connection.set_cover(&upgraded);
-            *reader = StreamReader::of(upgraded.clone(), reader.limit());
+            *reader = StreamReader::of(upgraded.clone(), limit);
             writer.set_connection(upgraded);
             unfinished.finish();
             Ok(())

@@ -252,7 +252,7 @@ impl StartServer {
     }
 
     /// Sets the limit of the clients' stream readers, in bytes; protocols have no limit. The
-    /// default is [`DEFAULT_LIMIT`](crate::DEFAULT_LIMIT).
+    /// default is 64 KiB.
     ///
     /// # Examples
     ///
@@ -260,12 +260,13 @@ impl StartServer {
     /// use asyncio_net::{StreamReader, StreamWriter, open_connection, start_server};
     ///
     /// asyncio_task::run(async {
-    ///     let handler = async |reader: StreamReader, writer: StreamWriter| {
-    ///         write!(writer, "{}", reader.limit());
+    ///     let handler = async |mut reader: StreamReader, writer: StreamWriter| {
+    ///         write!(writer, "too long: {}", reader.read_line().await.is_err());
     ///     };
-    ///     let server = start_server("127.0.0.1:0", handler).limit(1000).await?;
-    ///     let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
-    ///     assert_eq!(reader.read_to_end().await?, "1000");
+    ///     let server = start_server("127.0.0.1:0", handler).limit(10).await?;
+    ///     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
+    ///     writer.write("eleven bytes\n");
+    ///     assert_eq!(reader.read_to_end().await?, "too long: true");
     ///     std::io::Result::Ok(())
     /// }).unwrap();
     /// ```

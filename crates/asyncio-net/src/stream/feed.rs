@@ -28,27 +28,6 @@ pub fn feed_reader() -> (StreamFeeder, StreamReader) {
     (StreamFeeder(feed.clone()), StreamReader::new(feed))
 }
 
-/// Does the same as [`feed_reader`], with the reader's limit in bytes.
-///
-/// # Panics
-///
-/// If `limit` is zero.
-///
-/// # Examples
-///
-/// ```
-/// let (feeder, mut reader) = asyncio_net::feed_reader_with_limit(3);
-/// feeder.feed_data(b"long line\nok\n");
-/// # asyncio_task::run(async {
-/// assert!(reader.read_line().await.is_err());
-/// assert_eq!(reader.read_line().await.unwrap(), "ok\n");
-/// # });
-/// ```
-pub fn feed_reader_with_limit(limit: usize) -> (StreamFeeder, StreamReader) {
-    let feed = Rc::new(Feed::default());
-    (StreamFeeder(feed.clone()), StreamReader::with_limit(feed, limit))
-}
-
 /// Supplies the bytes of a [`StreamReader`]; see [`feed_reader`].
 ///
 /// Dropping it ends the stream, as [`feed_eof`](Self::feed_eof) does.

@@ -20,7 +20,7 @@ mod tokio_io;
 mod writer;
 
 pub use closer::Closer;
-pub use feed::{StreamFeeder, feed_reader, feed_reader_with_limit};
+pub use feed::{StreamFeeder, feed_reader};
 pub use joined::JoinedStream;
 #[cfg(feature = "futures-core")]
 pub use lines::Lines;

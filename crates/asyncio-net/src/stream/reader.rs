@@ -76,40 +76,7 @@ impl StreamReader {
     /// # });
     /// ```
     pub fn new(source: Rc<dyn ByteSource>) -> Self {
-        Self::with_limit(source, DEFAULT_LIMIT)
-    }
-
-    /// Makes a reader that looks for the end of a line or record within `limit` bytes.
-    ///
-    /// # Panics
-    ///
-    /// If `limit` is zero.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::io;
-    /// use std::rc::Rc;
-    /// use std::task::{Context, Poll};
-    /// use asyncio_net::{ByteSource, StreamReader};
-    ///
-    /// /// Never ends a line.
-    /// struct Zeros;
-    ///
-    /// impl ByteSource for Zeros {
-    ///     fn poll_read(&self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-    ///         buffer.fill(0);
-    ///         Poll::Ready(Ok(buffer.len()))
-    ///     }
-    /// }
-    ///
-    /// let mut reader = StreamReader::with_limit(Rc::new(Zeros), 1000);
-    /// # asyncio_task::run(async {
-    /// assert!(reader.read_line().await.is_err());
-    /// # });
-    /// ```
-    pub fn with_limit(source: Rc<dyn ByteSource>, limit: usize) -> Self {
-        Self::from_origin(Origin::Other(source), limit)
+        Self::from_origin(Origin::Other(source), DEFAULT_LIMIT)
     }
 
     /// Makes a reader of the bytes that `connection` receives.
@@ -595,20 +562,12 @@ impl StreamReader {
         self.state.at_end && self.state.buffer.is_empty()
     }
 
-    /// The limit of [`read_line`](Self::read_line) and [`read_until`](Self::read_until), in bytes.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let (_feeder, reader) = asyncio_net::feed_reader_with_limit(1000);
-    /// assert_eq!(reader.limit(), 1000);
-    /// ```
-    pub fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.state.limit
     }
 
     /// Sets the limit of [`read_line`](Self::read_line) and [`read_until`](Self::read_until), in
-    /// bytes.
+    /// bytes. The first limit is 64 KiB, or the one that the reader's maker was given.
     ///
     /// # Panics
     ///

@@ -58,7 +58,7 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
     /// ```
     /// # use asyncio_sync::mixed;
     /// # futures::executor::block_on(async {
-    /// let queue = mixed::Queue::unbounded();
+    /// let queue = mixed::Queue::new();
     /// queue.async_side().put("item").await.unwrap();
     /// assert_eq!(queue.sync_side().get(), Ok("item"));
     /// # });
@@ -93,7 +93,7 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
     /// ```
     /// # use asyncio_sync::mixed;
     /// # futures::executor::block_on(async {
-    /// let queue = mixed::Queue::unbounded();
+    /// let queue = mixed::Queue::new();
     /// queue.sync_side().put("item").unwrap();
     /// assert_eq!(queue.async_side().get().await, Ok("item"));
     /// # });
@@ -124,7 +124,7 @@ impl<T, O: Order<T>> AsyncQueue<T, O> {
     /// ```
     /// # use asyncio_sync::mixed;
     /// # futures::executor::block_on(async {
-    /// let queue = mixed::Queue::unbounded();
+    /// let queue = mixed::Queue::new();
     /// let side = queue.sync_side();
     /// side.put(1).unwrap();
     /// std::thread::spawn(move || {

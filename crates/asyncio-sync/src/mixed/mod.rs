@@ -94,7 +94,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         Self { core: Arc::new(Core::new(maxsize)) }
     }
 
-    /// Creates a queue without a limit, as [`unbounded`](Self::unbounded) does.
+    /// Creates a queue that is never full.
     ///
     /// # Examples
     ///
@@ -104,19 +104,6 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// ```
     #[must_use]
     pub fn new() -> Self {
-        Self::unbounded()
-    }
-
-    /// Creates a queue that is never full.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// assert_eq!(mixed::LifoQueue::<i32>::unbounded().maxsize(), None);
-    /// ```
-    #[must_use]
-    pub fn unbounded() -> Self {
         Self::bounded(usize::MAX)
     }
 
@@ -126,7 +113,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::mixed;
-    /// let queue = mixed::PriorityQueue::unbounded();
+    /// let queue = mixed::PriorityQueue::new();
     /// queue.sync_side().put(2).unwrap();
     /// queue.sync_side().put(1).unwrap();
     /// assert_eq!(queue.sync_side().get(), Ok(1));
@@ -142,7 +129,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::mixed;
-    /// let queue = mixed::Queue::unbounded();
+    /// let queue = mixed::Queue::new();
     /// assert!(queue.async_side().put_nowait(1).is_ok());
     /// ```
     #[doc(alias = "async_q")]
@@ -190,7 +177,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::{TryGetError, mixed};
-    /// let queue = mixed::Queue::<i32>::unbounded();
+    /// let queue = mixed::Queue::<i32>::new();
     /// assert_eq!(queue.get_nowait(), Err(TryGetError::Empty));
     /// ```
     pub fn get_nowait(&self) -> Result<T, TryGetError> {
@@ -208,7 +195,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::mixed;
-    /// let queue = mixed::Queue::unbounded();
+    /// let queue = mixed::Queue::new();
     /// queue.put_nowait(1).unwrap();
     /// assert!(queue.task_done().is_ok());
     /// assert!(queue.task_done().is_err());
@@ -226,7 +213,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::mixed;
-    /// let queue = mixed::Queue::unbounded();
+    /// let queue = mixed::Queue::new();
     /// queue.shutdown();
     /// assert!(queue.put_nowait(1).unwrap_err().is_shut_down());
     /// ```
@@ -241,7 +228,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::{TryGetError, mixed};
-    /// let queue = mixed::Queue::unbounded();
+    /// let queue = mixed::Queue::new();
     /// queue.put_nowait(1).unwrap();
     /// queue.shutdown_now();
     /// assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown));
@@ -256,7 +243,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::mixed;
-    /// assert!(!mixed::Queue::<i32>::unbounded().is_shut_down());
+    /// assert!(!mixed::Queue::<i32>::new().is_shut_down());
     /// ```
     pub fn is_shut_down(&self) -> bool {
         self.core.look(|inside| inside.shut_down)
@@ -268,7 +255,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::mixed;
-    /// assert_eq!(mixed::Queue::<i32>::unbounded().len(), 0);
+    /// assert_eq!(mixed::Queue::<i32>::new().len(), 0);
     /// ```
     #[doc(alias = "qsize")]
     pub fn len(&self) -> usize {
@@ -281,7 +268,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::mixed;
-    /// assert!(mixed::Queue::<i32>::unbounded().is_empty());
+    /// assert!(mixed::Queue::<i32>::new().is_empty());
     /// ```
     #[doc(alias = "empty")]
     pub fn is_empty(&self) -> bool {
@@ -294,7 +281,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::mixed;
-    /// assert!(!mixed::Queue::<i32>::unbounded().is_full());
+    /// assert!(!mixed::Queue::<i32>::new().is_full());
     /// ```
     #[doc(alias = "full")]
     pub fn is_full(&self) -> bool {
@@ -307,7 +294,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::mixed;
-    /// assert_eq!(mixed::Queue::<i32>::unbounded().unfinished(), 0);
+    /// assert_eq!(mixed::Queue::<i32>::new().unfinished(), 0);
     /// ```
     pub fn unfinished(&self) -> usize {
         self.core.look(|inside| inside.unfinished)
@@ -320,7 +307,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::mixed;
-    /// let queue = mixed::Queue::unbounded();
+    /// let queue = mixed::Queue::new();
     /// queue.close();
     /// assert!(queue.sync_side().put(1).is_err());
     /// ```
@@ -346,7 +333,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// ```
     /// # use asyncio_sync::mixed;
     /// # futures::executor::block_on(async {
-    /// let queue = mixed::Queue::<i32>::unbounded();
+    /// let queue = mixed::Queue::<i32>::new();
     /// assert!(queue.wait_closed().await.is_err());
     /// queue.close();
     /// assert!(queue.wait_closed().await.is_ok());
@@ -362,36 +349,13 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         })
     }
 
-    /// [`close`](Self::close), then [`wait_closed`](Self::wait_closed).
-    ///
-    /// # Cancel safety
-    ///
-    /// The first poll closes the queue. Dropping the future then only ends the wait.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::mixed;
-    /// # futures::executor::block_on(async {
-    /// let queue = mixed::Queue::<i32>::unbounded();
-    /// queue.aclose().await;
-    /// assert!(queue.is_closed());
-    /// # });
-    /// ```
-    pub fn aclose(&self) -> impl Future<Output = ()> {
-        at_await(async move {
-            self.close();
-            async_side::wait_for(&self.core, For::Closed, |inside| inside.is_closed()).await;
-        })
-    }
-
     /// Whether the queue was closed, and no thread or task is blocked in it any more.
     ///
     /// # Examples
     ///
     /// ```
     /// # use asyncio_sync::mixed;
-    /// let queue = mixed::Queue::<i32>::unbounded();
+    /// let queue = mixed::Queue::<i32>::new();
     /// assert!(!queue.is_closed());
     /// queue.close();
     /// assert!(queue.is_closed());
@@ -410,7 +374,7 @@ impl<T, O> Clone for BaseQueue<T, O> {
 
 impl<T, O: Order<T>> Default for BaseQueue<T, O> {
     fn default() -> Self {
-        Self::unbounded()
+        Self::new()
     }
 }
 

@@ -43,7 +43,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::mixed;
-    /// let side = mixed::Queue::unbounded().sync_side();
+    /// let side = mixed::Queue::new().sync_side();
     /// side.put("item").unwrap();
     /// assert_eq!(side.len(), 1);
     /// ```
@@ -83,7 +83,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::{QueueShutDown, mixed};
-    /// let side = mixed::Queue::unbounded().sync_side();
+    /// let side = mixed::Queue::new().sync_side();
     /// side.put(1).unwrap();
     /// side.shutdown();
     /// assert_eq!(side.get(), Ok(1));
@@ -105,7 +105,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     /// ```
     /// # use std::time::Duration;
     /// # use asyncio_sync::{TryGetError, mixed};
-    /// let side = mixed::Queue::<i32>::unbounded().sync_side();
+    /// let side = mixed::Queue::<i32>::new().sync_side();
     /// assert_eq!(side.get_timeout(Duration::from_millis(1)), Err(TryGetError::Empty));
     /// ```
     pub fn get_timeout(&self, timeout: Duration) -> Result<T, TryGetError> {
@@ -119,7 +119,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::mixed;
-    /// let side = mixed::Queue::unbounded().sync_side();
+    /// let side = mixed::Queue::new().sync_side();
     /// side.put(1).unwrap();
     /// let worker = side.clone();
     /// std::thread::spawn(move || {
@@ -140,7 +140,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     /// ```
     /// # use std::time::Duration;
     /// # use asyncio_sync::mixed;
-    /// let side = mixed::Queue::unbounded().sync_side();
+    /// let side = mixed::Queue::new().sync_side();
     /// side.put(1).unwrap();
     /// assert!(!side.join_timeout(Duration::from_millis(1)));
     /// ```

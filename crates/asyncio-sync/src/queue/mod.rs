@@ -128,8 +128,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
         }
     }
 
-    /// Creates a queue without a limit, as [`unbounded`](Self::unbounded) does, under asyncio's
-    /// name.
+    /// Creates a queue that is never full: [`put`](Self::put) never waits.
     ///
     /// # Examples
     ///
@@ -140,23 +139,8 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// assert_eq!(queue.maxsize(), None);
     /// ```
     #[must_use]
-    pub fn new() -> Self {
-        Self::unbounded()
-    }
-
-    /// Creates a queue that is never full: [`put`](Self::put) never waits.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use asyncio_sync::Queue;
-    /// let queue = Queue::unbounded();
-    /// queue.put_nowait(1).unwrap();
-    /// assert!(!queue.is_full());
-    /// ```
-    #[must_use]
     #[track_caller]
-    pub fn unbounded() -> Self {
+    pub fn new() -> Self {
         Self::bounded(usize::MAX)
     }
 
@@ -180,7 +164,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// ```
     /// # use asyncio_sync::Queue;
     /// # futures::executor::block_on(async {
-    /// let queue = Queue::unbounded();
+    /// let queue = Queue::new();
     /// queue.put("item").await.unwrap();
     /// assert_eq!(queue.len(), 1);
     /// # });
@@ -208,7 +192,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// ```
     /// # use asyncio_sync::Queue;
     /// # futures::executor::block_on(async {
-    /// let queue = Queue::unbounded();
+    /// let queue = Queue::new();
     /// queue.put_nowait("item").unwrap();
     /// assert_eq!(queue.get().await, Ok("item"));
     /// # });
@@ -255,7 +239,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::{PriorityQueue, TryGetError};
-    /// let queue = PriorityQueue::unbounded();
+    /// let queue = PriorityQueue::new();
     /// queue.put_nowait(2).unwrap();
     /// queue.put_nowait(1).unwrap();
     /// assert_eq!(queue.get_nowait(), Ok(1));
@@ -287,7 +271,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::Queue;
-    /// let queue = Queue::unbounded();
+    /// let queue = Queue::new();
     /// queue.put_nowait(1).unwrap();
     /// assert!(queue.task_done().is_ok());
     /// assert!(queue.task_done().is_err());
@@ -315,7 +299,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// ```
     /// # use asyncio_sync::Queue;
     /// # futures::executor::block_on(async {
-    /// let queue = Queue::unbounded();
+    /// let queue = Queue::new();
     /// queue.put_nowait("work").unwrap();
     /// let worker = async {
     ///     queue.get().await.unwrap();
@@ -343,7 +327,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::{Queue, TryGetError};
-    /// let queue = Queue::unbounded();
+    /// let queue = Queue::new();
     /// queue.put_nowait(1).unwrap();
     /// queue.shutdown();
     /// assert!(queue.put_nowait(2).unwrap_err().is_shut_down());
@@ -363,7 +347,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::{Queue, TryGetError};
-    /// let queue = Queue::unbounded();
+    /// let queue = Queue::new();
     /// queue.put_nowait(1).unwrap();
     /// queue.shutdown_now();
     /// assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown));
@@ -385,7 +369,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::Queue;
-    /// let queue = Queue::<i32>::unbounded();
+    /// let queue = Queue::<i32>::new();
     /// assert!(!queue.is_shut_down());
     /// queue.shutdown();
     /// assert!(queue.is_shut_down());
@@ -400,7 +384,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::Queue;
-    /// let queue = Queue::unbounded();
+    /// let queue = Queue::new();
     /// queue.put_nowait('x').unwrap();
     /// assert_eq!(queue.len(), 1);
     /// ```
@@ -414,7 +398,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// # Examples
     ///
     /// ```
-    /// assert!(asyncio_sync::Queue::<i32>::unbounded().is_empty());
+    /// assert!(asyncio_sync::Queue::<i32>::new().is_empty());
     /// ```
     #[doc(alias = "empty")]
     pub fn is_empty(&self) -> bool {
@@ -443,7 +427,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// ```
     /// # use asyncio_sync::Queue;
     /// assert_eq!(Queue::<i32>::bounded(3).maxsize(), Some(3));
-    /// assert_eq!(Queue::<i32>::unbounded().maxsize(), None);
+    /// assert_eq!(Queue::<i32>::new().maxsize(), None);
     /// ```
     pub fn maxsize(&self) -> Option<usize> {
         (self.maxsize < usize::MAX).then_some(self.maxsize)
@@ -455,7 +439,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     ///
     /// ```
     /// # use asyncio_sync::Queue;
-    /// let queue = Queue::unbounded();
+    /// let queue = Queue::new();
     /// queue.put_nowait(1).unwrap();
     /// queue.get_nowait().unwrap();
     /// assert_eq!(queue.unfinished(), 1);
@@ -533,7 +517,7 @@ impl<T, O: Order<T>> Drop for OnPanic<'_, T, O> {
 impl<T, O: Order<T>> Default for BaseQueue<T, O> {
     #[track_caller]
     fn default() -> Self {
-        Self::unbounded()
+        Self::new()
     }
 }
 
