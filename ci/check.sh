@@ -115,6 +115,10 @@ check_alone() {
         echo "a program without HTTP builds hyper"
         return 1
     fi
+    if cargo tree -q -p asyncio -e normal | grep -w gimli; then
+        echo "a program without stacks builds readers of debug information"
+        return 1
+    fi
 }
 
 # The monitor's page in a browser without a window.

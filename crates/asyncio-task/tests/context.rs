@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use asyncio_loop::{Context, context_var, running_loop};
 use asyncio_task::{
-    Runner, TaskOptions, TaskRefExt, create_future, create_task, create_task_with, gather, race,
-    scope, staggered_race, task_group, yield_now,
+    Runner, TaskOptions, create_future, create_task, create_task_with, gather, race, scope,
+    staggered_race, task_group, yield_now,
 };
 use common::{Log, run};
 
