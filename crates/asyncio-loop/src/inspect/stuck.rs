@@ -110,3 +110,19 @@ impl fmt::Display for StackFrame {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_without_calls_says_which_feature_shows_them() {
+        let (lasts, thread) = (Duration::from_millis(101), "main".to_owned());
+        let step = StuckStep { lasts, thread, step: None, calls: Vec::new() };
+        let (text, is_missing) = (step.to_string(), !cfg!(feature = "stacks"));
+        let can_show =
+            cfg!(target_os = "linux") && cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+        assert!(text.starts_with("the loop of the thread \"main\" is blocked for 0.101 seconds"));
+        assert_eq!(text.contains("\n    the feature \"stacks\""), is_missing && can_show, "{text}");
+    }
+}
