@@ -279,7 +279,7 @@ mod with_asyncio {
         type Receiver = Rc<asyncio::Queue<u64>>;
         fn queue(size: usize) -> (Self::Sender, Self::Receiver) {
             let queue = Rc::new(if size == UNBOUNDED {
-                asyncio::Queue::unbounded()
+                asyncio::Queue::new()
             } else {
                 asyncio::Queue::bounded(size)
             });
