@@ -1,4 +1,4 @@
-//! Bodies of one thread, in one type.
+//! Bodies that belong to one thread, boxed in one type.
 
 use std::any::Any;
 use std::fmt;
@@ -13,9 +13,9 @@ use send_wrapper::SendWrapper;
 
 use crate::BoxError;
 
-/// The body of an answer that is made piece by piece, by a stream of this thread.
+/// The body of an answer, produced piece by piece by a stream of this thread.
 ///
-/// Axum's bodies are `Send`; this one is checked at run time.
+/// Axum's bodies are `Send`. This one checks at run time that it stays on its thread.
 ///
 /// # Panics
 ///
@@ -78,9 +78,9 @@ where
     }
 }
 
-/// Any body, which need not be `Send`.
+/// Any body. It need not be `Send`.
 pub(crate) enum LocalBody {
-    /// Axum's, which is in a box already.
+    /// Axum's body, which is boxed already.
     Axum(axum_core::body::Body),
     Other(Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>),
 }
@@ -140,7 +140,7 @@ impl fmt::Debug for LocalBody {
 }
 
 pin_project! {
-    /// A body whose data are `Bytes`, without a copy where they are already.
+    /// A body whose data are `Bytes`. Data that are `Bytes` already are not copied.
     struct Converted<B> {
         #[pin]
         body: B,

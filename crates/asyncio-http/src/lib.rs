@@ -1,14 +1,14 @@
-//! HTTP servers and clients for asyncio, on hyper: what aiohttp is in Python.
+//! HTTP servers and clients for asyncio, on hyper: the counterpart of Python's aiohttp.
 //!
-//! | you want | take |
+//! | to | use |
 //! |---|---|
-//! | to serve an axum `Router`, or a service of tower or hyper | [`serve`](fn@serve) |
-//! | handlers that share data by `Rc` and await everything of asyncio | [`App`] with [`serve`](fn@serve) |
-//! | a handler of axum that awaits [`sleep`](asyncio_task::sleep()) and the like | [`local`] |
-//! | to ask servers | [`ClientSession`] |
-//! | web sockets | [`websocket::WebSocketUpgrade`], [`ClientSession::ws_connect`] |
-//! | to test a server without sockets | [`testing::TestClient`] |
-//! | hyper itself on the loop | [`rt`], and the feature `hyper` of asyncio-net |
+//! | serve an axum `Router`, or a service of tower or hyper | [`serve`](fn@serve) |
+//! | write handlers that share data by `Rc` and await everything of asyncio | [`App`] with [`serve`](fn@serve) |
+//! | await [`sleep`](asyncio_task::sleep()) and the like in a handler of axum | [`local`] |
+//! | send requests | [`ClientSession`] |
+//! | open web sockets | [`websocket::WebSocketUpgrade`], [`ClientSession::ws_connect`] |
+//! | test a server without sockets | [`testing::TestClient`] |
+//! | run hyper itself on the loop | [`rt`], and the feature `hyper` of asyncio-net |
 //!
 //! ```
 //! use std::cell::Cell;
@@ -35,10 +35,10 @@
 //!
 //! # The message of the compiler
 //!
-//! axum's handlers are `Send`. If one awaits something of asyncio, or holds an `Rc` while it waits,
-//! the compiler says ``the trait bound `…: Handler<_, _>` is not satisfied`` or ``future cannot be
-//! sent between threads safely``. Put its body into [`local`], which checks at run time that it
-//! stays on its thread, or use an [`App`].
+//! axum's handlers must be `Send`. If a handler awaits a future of asyncio, or holds an `Rc` while
+//! it waits, the compiler says ``the trait bound `…: Handler<_, _>` is not satisfied`` or ``future
+//! cannot be sent between threads safely``. Put its body into [`local`], which checks at run time
+//! that it stays on its thread, or use an [`App`].
 //!
 //! ```compile_fail
 //! use std::time::Duration;
@@ -54,7 +54,7 @@
 //! # Features
 //!
 //! * `cookies` (on): a session keeps cookies.
-//! * `gzip` (on), `brotli`, `zstd`: a session asks for compressed answers.
+//! * `gzip` (on), `brotli`, `zstd`: a session accepts compressed answers.
 //! * `websocket` (on): web sockets.
 //! * `tls`: HTTPS, by asyncio-tls.
 
@@ -73,7 +73,7 @@ pub mod testing;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
-/// An error of any type, as bodies and services have it.
+/// An error of any type, for bodies and services.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pub use asyncio_task::local;

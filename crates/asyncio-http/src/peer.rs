@@ -1,4 +1,4 @@
-//! [`Peer`]: who sent a request.
+//! [`Peer`]: the sender of a request.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use axum_core::extract::FromRequestParts;
 use http::request::Parts;
 
-/// The other end of the connection that a request came over: an extractor of axum, and, by
-/// [`current`](Self::current), at hand wherever the request is answered.
+/// The other end of the connection that a request arrived on. It is an axum extractor;
+/// [`current`](Self::current) returns it anywhere in the code that answers the request.
 ///
 /// Behind a reverse proxy it is the proxy.
 ///
@@ -34,8 +34,7 @@ use http::request::Parts;
 pub struct Peer(Arc<Ends>);
 
 asyncio_loop::context_var! {
-    /// Of the connection whose requests are answered. An extension of each request would cost it
-    /// three allocations.
+    /// The peer of the current request. An extension of each request would cost three allocations.
     static PEER: Peer = Peer::default();
 }
 
@@ -50,14 +49,14 @@ impl Peer {
         Self(Arc::new(Ends { addr, is_tls }))
     }
 
-    /// The peer of the request that is answered here: by the current task, or one that it was
-    /// started by. Elsewhere it is a peer without an address.
+    /// The peer of the request that the current task answers, or that an ancestor of the task
+    /// answers. In other tasks, a peer without an address.
     #[must_use]
     pub fn current() -> Self {
         PEER.get()
     }
 
-    /// Has the current task, and those that it starts, answer requests of this peer.
+    /// Sets the peer for the current task and the tasks that it starts.
     pub(crate) fn enter(self) {
         PEER.set(self);
     }
@@ -69,14 +68,14 @@ impl Peer {
         self.0.addr
     }
 
-    /// Whether the request came over TLS.
+    /// Whether the connection uses TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.0.is_tls
     }
 }
 
-/// It is [`Peer::current`], unless the request has another one as an extension.
+/// The request's extension of this type if it has one, otherwise [`Peer::current`].
 impl<S: Sync> FromRequestParts<S> for Peer {
     type Rejection = Infallible;
 

@@ -1,4 +1,4 @@
-//! The body of a request, under the limits of its server.
+//! The body of a request, with the server's limits.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 
 use crate::BoxError;
 
-/// The body of a request as it came, and its limits.
+/// The body of a request as hyper received it, and its limits.
 pub(crate) struct Received {
     incoming: Incoming,
     max_size: usize,
@@ -27,20 +27,20 @@ impl Received {
         Self { incoming, max_size, watch: watch.cloned() }
     }
 
-    /// For services that take hyper's body, which has no limits.
+    /// hyper's body, which has no limits, for services that take it.
     pub(crate) fn into_incoming(self) -> Incoming {
         self.incoming
     }
 
     pub(crate) fn into_body(self) -> axum_core::body::Body {
-        // Most requests have none, which allocates nothing.
+        // Most requests have no body, and allocate nothing here.
         let Some(watch) = self.watch else { return axum_core::body::Body::empty() };
         let body = Limited::new(self.incoming, self.max_size);
         axum_core::body::Body::new(Watched { body, watch })
     }
 }
 
-/// Since when a body waits for its client. It may be read on any thread.
+/// The time since which a body waits for its client. Any thread may read it.
 #[derive(Debug, Default)]
 pub(crate) struct BodyWatch {
     /// Nanoseconds of the loop's clock, plus one; zero while it does not wait.
@@ -50,13 +50,13 @@ pub(crate) struct BodyWatch {
 }
 
 impl BodyWatch {
-    /// Since when a reader waits for the client.
+    /// The time since which a reader waits for the client.
     pub(crate) fn waits_since(&self) -> Option<LoopTime> {
         let since = self.since.load(Ordering::Relaxed).checked_sub(1)?;
         Some(LoopTime::from_nanos(since))
     }
 
-    /// Has the reader fail.
+    /// Makes the reader fail.
     pub(crate) fn expire(&self) {
         self.is_late.store(true, Ordering::Release);
         self.since.store(0, Ordering::Relaxed);
@@ -71,7 +71,7 @@ impl BodyWatch {
     }
 
     fn waits(&self, cx: &Context<'_>) {
-        // On a thread without a loop there is no clock, and no limit.
+        // A thread without a loop has no clock, so no limit applies there.
         let Ok(event_loop) = try_running_loop() else { return };
         *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
         if self.since.load(Ordering::Relaxed) == 0 {
@@ -80,7 +80,7 @@ impl BodyWatch {
     }
 }
 
-/// A body whose waits are noted.
+/// A body that notes its waits.
 struct Watched {
     body: Limited<Incoming>,
     watch: Arc<BodyWatch>,

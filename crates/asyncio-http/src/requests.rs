@@ -1,11 +1,11 @@
-//! How many requests are being answered.
+//! Counting the requests that are being answered.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use asyncio_sync::Event;
 
-/// The requests whose tasks have not ended.
+/// The number of requests whose tasks have not ended.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     count: Cell<usize>,
@@ -27,7 +27,7 @@ impl Requests {
     }
 }
 
-/// A request whose task has not ended, until this is dropped.
+/// Counts a request until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Running(Rc<Requests>);
 

@@ -1,4 +1,4 @@
-//! What a server can serve.
+//! The types that a server can serve.
 
 use std::fmt;
 use std::pin::Pin;
@@ -18,10 +18,10 @@ use crate::received::Received;
 use crate::requests::Running;
 
 pub(crate) type Response = http::Response<LocalBody>;
-/// The task that makes an answer.
+/// The task that computes an answer.
 pub(crate) type Answer = Task<Result<Response, BoxError>>;
 
-/// A service in one type, for one loop.
+/// A type-erased service for one loop.
 #[derive(Clone)]
 pub struct Service(Rc<dyn Fn(http::Request<Received>, Running) -> Answer>);
 
@@ -32,19 +32,19 @@ impl Service {
     {
         Self(Rc::new(move |request, running| {
             let answer = Making { answer: call(request), _running: running };
-            // Most answers are there without a wait.
+            // Most answers are ready at the first poll.
             create_task_with(answer, TaskOptions::new().eager_start(true))
         }))
     }
 
-    /// Starts to answer a request.
+    /// Begins to answer a request.
     pub(crate) fn call(&self, request: http::Request<Received>, running: Running) -> Answer {
         (self.0)(request, running)
     }
 }
 
 pin_project! {
-    /// An answer that is being made, which counts as such until this is dropped.
+    /// An answer in progress, which is counted until this is dropped.
     struct Making<F> {
         #[pin]
         answer: F,
@@ -67,12 +67,12 @@ impl fmt::Debug for Service {
 }
 
 /// What [`serve`](crate::serve()) takes: an [`App`](crate::App), an axum `Router` or any other
-/// service of tower, a service of hyper, or an async function from a [`Request`] to whatever axum
-/// takes as an answer.
+/// service of tower, a service of hyper, or an async function that takes a [`Request`] and returns
+/// a type that axum accepts as an answer.
 ///
-/// `Kind` is found by the compiler. Services of tower must be `Clone`, as axum's are, and take
-/// axum's [`Body`](crate::Body). Services of hyper take hyper's `Incoming`, which knows none of the
-/// server's limits for bodies.
+/// The compiler infers `Kind`. Services of tower must be `Clone`, as axum's are, and take axum's
+/// [`Body`](crate::Body). Services of hyper take hyper's `Incoming`, to which the server's limits
+/// for bodies do not apply.
 ///
 /// # Examples
 ///
@@ -135,8 +135,8 @@ where
 }
 
 pin_project! {
-    /// A service of tower that is asked once it is ready. The answer takes the place of the
-    /// request, so that a task for it has no room for both.
+    /// Calls a service of tower when it is ready. The answer's future replaces the request in
+    /// memory, so the task is not large enough for both.
     #[project = AskingProjection]
     enum Asking<S>
     where

@@ -1,11 +1,12 @@
-//! Errors the compiler shows at the token they are about.
+//! Errors that the compiler shows at the offending token.
 
 use proc_macro::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
 
 pub(crate) struct Error {
     span: Span,
     message: String,
-    /// Defined in spite of the error, so that nobody complains that it is missing.
+    /// The item is defined despite the error, so that the compiler does not also report it as
+    /// missing.
     function: Option<Ident>,
 }
 

@@ -1,4 +1,4 @@
-//! What the attributes turn a function into.
+//! The expansion of the attributes.
 
 use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 
@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::function::Function;
 use crate::options::Options;
 
-/// What `asyncio::testing::test` knows.
+/// The options of `asyncio::testing::test`.
 const TEST_OPTIONS: &[&str] = &[
     "debug",
     "virtual_time",
@@ -21,7 +21,7 @@ const TEST_OPTIONS: &[&str] = &[
     "crate",
 ];
 
-/// What `asyncio::main` knows.
+/// The options of `asyncio::main`.
 const MAIN_OPTIONS: &[&str] = &["debug", "virtual_time", "watchdog", "record", "tokio", "crate"];
 
 pub(crate) fn main(attribute: TokenStream, item: TokenStream) -> Result<TokenStream, Error> {
@@ -81,7 +81,7 @@ fn argument(value: TokenStream) -> TokenTree {
     Group::new(Delimiter::Parenthesis, value).into()
 }
 
-/// The path of what runs the future.
+/// The path of the function that runs the future.
 fn run(options: &Options) -> String {
     let asyncio = &options.asyncio;
     let is_plain = options.debug.is_none() && options.virtual_time.is_none();

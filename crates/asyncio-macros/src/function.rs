@@ -1,4 +1,4 @@
-//! The function under an attribute, taken apart just enough to wrap it.
+//! The function under an attribute, parsed just enough to wrap it.
 
 use proc_macro::{Delimiter, Ident, Span, TokenStream, TokenTree};
 
@@ -85,7 +85,7 @@ fn check_signature(tokens: &[TokenTree]) -> Result<Ident, Error> {
     }
 }
 
-/// The name after `fn`, for an item that may be anything.
+/// The name after `fn`, for an arbitrary item.
 fn name(tokens: &[TokenTree]) -> Option<Ident> {
     let after_fn = tokens.iter().skip_while(|token| !is_ident(token, "fn")).nth(1)?;
     match after_fn {

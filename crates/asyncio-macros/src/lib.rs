@@ -26,7 +26,7 @@ use proc_macro::TokenStream;
 ///   feature `tokio-runtime`;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
 ///
-/// `debug` and `virtual_time` by themselves mean `true`.
+/// `debug` and `virtual_time` without a value mean `true`.
 ///
 /// # Examples
 ///
@@ -38,7 +38,7 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// Beside a runtime of tokio:
+/// With a tokio runtime:
 ///
 /// ```
 /// #[asyncio::main(tokio)]
@@ -136,7 +136,7 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 ///   feature `tokio-runtime`;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
 ///
-/// `debug` and `virtual_time` by themselves mean `true`.
+/// `debug` and `virtual_time` without a value mean `true`.
 ///
 /// # Examples
 ///
@@ -161,7 +161,7 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// Options of schedules are checked:
+/// The options for schedules are checked:
 ///
 /// ```compile_fail
 /// #[asyncio::testing::test(seeds = "many")]
@@ -178,7 +178,7 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// async fn passes() {}
 /// ```
 ///
-/// `#[test]` would be the second one:
+/// The attribute adds `#[test]`, so the function must not have it:
 ///
 /// ```compile_fail
 /// #[asyncio::testing::test]
@@ -186,7 +186,7 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// async fn passes() {}
 /// ```
 ///
-/// The rules of [`main`](macro@main) hold:
+/// The rules of [`main`](macro@main) apply:
 ///
 /// ```compile_fail
 /// #[asyncio::testing::test]

@@ -4,15 +4,15 @@ use proc_macro::{Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 
 use crate::error::Error;
 
-/// What an attribute says about the loop that runs the function.
+/// The options of an attribute for the loop that runs the function.
 pub(crate) struct Options {
     pub(crate) debug: Option<bool>,
     pub(crate) virtual_time: Option<bool>,
-    /// Methods of the builder of the runner, and their arguments.
+    /// Methods of the runner's builder, and their arguments.
     pub(crate) calls: Vec<(String, String)>,
-    /// What a test says about its schedules.
+    /// The options of a test for its schedules.
     pub(crate) simulation: Simulation,
-    /// Inside a runtime of tokio.
+    /// Whether the loop runs inside a tokio runtime.
     pub(crate) tokio: bool,
     /// The path of the facade crate.
     pub(crate) asyncio: String,
@@ -21,7 +21,7 @@ pub(crate) struct Options {
 /// Options of a test that runs under several schedules.
 #[derive(Default)]
 pub(crate) struct Simulation {
-    /// The expression that the others are added to.
+    /// The expression to which the methods are added.
     base: Option<String>,
     /// Methods and their arguments.
     calls: Vec<(String, String)>,
@@ -49,7 +49,7 @@ impl Simulation {
 }
 
 impl Options {
-    /// `known` are the options this attribute has.
+    /// `known` are the options of this attribute.
     pub(crate) fn parse(attribute: TokenStream, known: &[&str]) -> Result<Self, Error> {
         let mut options = Self {
             debug: None,
@@ -121,7 +121,7 @@ impl Options {
         let on = TokenTree::from(Ident::new("true", name.span()));
         let equals = TokenTree::from(Punct::new('=', Spacing::Alone));
         let pair = match pair {
-            // A switch by itself turns its option on.
+            // The name of a switch alone turns its option on.
             [_] if ["debug", "virtual_time"].contains(&text.as_str()) => {
                 &[pair[0].clone(), equals, on]
             }
@@ -171,7 +171,7 @@ fn parse_number(value: &TokenTree) -> Result<String, Error> {
     }
 }
 
-/// The variant of `Order` that a text names.
+/// The variant of `Order` with the given name.
 fn parse_order(value: &TokenTree) -> Result<&'static str, Error> {
     match value.to_string().as_str() {
         "\"any\"" => Ok("Any"),

@@ -1,10 +1,11 @@
-//! QUIC by quinn on the loop of `asyncio`, without a runtime beside it.
+//! QUIC by quinn on the loop of `asyncio`, without a second runtime.
 //!
 //! Most programs use the facade crate `asyncio` with the feature `quinn`, where this is the module
-//! `quinn`. HTTP/3 by the crates `h3` and `h3-quinn` stands on the same endpoints.
+//! `quinn`. The crates `h3` and `h3-quinn` provide HTTP/3 on the same endpoints.
 //!
-//! A [`LoopRuntime`] is what [`quinn::Endpoint::new`] takes as its runtime: sockets, timers and
-//! tasks of one loop. (`Endpoint::client` and `Endpoint::server` look for a runtime of tokio.)
+//! Pass a [`LoopRuntime`] to [`quinn::Endpoint::new`] as its runtime: it provides the sockets,
+//! timers and tasks of one loop. (`Endpoint::client` and `Endpoint::server` look for a tokio
+//! runtime.)
 //!
 //! ```
 //! use std::net::UdpSocket;

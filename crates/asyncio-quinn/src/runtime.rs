@@ -1,4 +1,4 @@
-//! [`LoopRuntime`]: a loop as the runtime of quinn.
+//! [`LoopRuntime`]: a loop as quinn's runtime.
 
 use std::io;
 use std::net::UdpSocket;
@@ -16,13 +16,13 @@ use crate::timer::Timer;
 
 /// A loop as the runtime of [`quinn::Endpoint::new`].
 ///
-/// Endpoints and connections are driven by tasks of this loop, which are hidden from `all_tasks`.
-/// As with quinn's other runtimes, handles may travel: another thread may open streams, connect,
-/// close and drop, while the loop carries the bytes. Sockets send and receive as quinn's do, in
-/// batches and with segmentation offload where the system has it.
+/// Tasks of this loop drive the endpoints and connections. The tasks are hidden from `all_tasks`.
+/// As with quinn's other runtimes, handles may be moved to other threads: another thread may open
+/// streams, connect, close and drop, while the loop sends and receives the bytes. Like quinn's own
+/// sockets, these send and receive in batches, with segmentation offload if the system supports it.
 ///
-/// When the loop is closed, its endpoints are lost for those who still have a handle, and their
-/// sockets are closed with the last handle.
+/// When the loop is closed, handles to its endpoints report that the endpoint is lost. An
+/// endpoint's socket is closed when the last handle is dropped.
 ///
 /// With virtual time, quinn's clock is the loop's.
 ///
@@ -50,19 +50,20 @@ pub struct LoopRuntime {
     virtual_clock: Option<Arc<VirtualClock>>,
 }
 
-/// The clock of a loop, for quinn, which counts in `Instant`s.
+/// The clock of a loop for quinn, which uses `Instant`s.
 #[derive(Debug)]
 struct VirtualClock {
-    /// Stands for the zero of the loop's clock.
+    /// The `Instant` that corresponds to zero of the loop's clock.
     zero: Instant,
-    /// The nanoseconds at the last look on the loop's thread: other threads cannot look.
+    /// The loop's time in nanoseconds when its thread last read it: other threads cannot read the
+    /// clock.
     seen: AtomicU64,
 }
 
 impl LoopRuntime {
-    /// A runtime whose tasks, timers and sockets are those of this loop.
+    /// A runtime with the tasks, timers and sockets of this loop.
     ///
-    /// Endpoints that are made before the loop runs begin when it does.
+    /// Endpoints that are created before the loop runs start working when it runs.
     #[must_use]
     pub fn new(event_loop: &LoopRef) -> Self {
         let clock = || {
@@ -93,7 +94,7 @@ impl Runtime for LoopRuntime {
 
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
         let start = || drop(create_task_with(future, TaskOptions::new().hidden()));
-        // A closed loop drops the future, and with it the endpoint or connection ends.
+        // A closed loop drops the future, which ends the endpoint or connection.
         let _ = self.home.call_soon_threadsafe(start);
     }
 

@@ -1,4 +1,4 @@
-//! A UDP socket as quinn wants it.
+//! A UDP socket for quinn.
 
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -15,22 +15,22 @@ use quinn_udp::UdpSocketState;
 
 use crate::writers::Writers;
 
-/// Sends from any thread. It is watched by the loop, whose tasks receive and wait.
+/// Any thread may send. The loop watches the socket, and its tasks receive and wait.
 #[derive(Debug)]
 pub(crate) struct Socket {
     io: Arc<UdpSocket>,
     state: UdpSocketState,
     home: LoopHandle,
-    /// Made by the first task that receives: sockets are wrapped on any thread.
+    /// Created by the first task that receives, since any thread may wrap a socket.
     source: OnceLock<Kept<Source<Arc<UdpSocket>>>>,
     writers: Arc<Writers>,
-    /// The same as a waker.
+    /// The `Writers` as a waker.
     wakes_writers: Waker,
 }
 
 impl Socket {
     pub(crate) fn new(home: LoopHandle, socket: UdpSocket) -> io::Result<Self> {
-        // This makes it non-blocking.
+        // This makes the socket non-blocking.
         let state = UdpSocketState::new((&socket).into())?;
         let writers = Arc::<Writers>::default();
         let wakes_writers = Waker::from(Arc::clone(&writers));
@@ -38,7 +38,7 @@ impl Socket {
         Ok(Self { io, state, home, source, writers, wakes_writers })
     }
 
-    /// For tasks of the loop.
+    /// The event source, for tasks of the loop.
     fn source(&self) -> io::Result<Rc<Source<Arc<UdpSocket>>>> {
         if !self.home.is_loop_thread() {
             let text = "a socket of a loop is waited for on another thread";
@@ -65,8 +65,8 @@ impl Socket {
     }
 }
 
-/// Whether this is the network's word on a datagram that was sent before. Anybody on the way can
-/// send it, so it is no failure of the endpoint.
+/// Whether an error reports the loss of an earlier datagram (an ICMP message). Any host on the path
+/// can send one, so the endpoint must not fail on it.
 fn is_about_a_datagram(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -81,7 +81,7 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        // On other threads there is no readiness to look at, or to note.
+        // Other threads cannot read or change the source's readiness.
         let Some(source) = self.source.get().and_then(Kept::get) else {
             return self.send(transmit);
         };
@@ -129,7 +129,7 @@ impl AsyncUdpSocket for Socket {
     }
 }
 
-/// One connection's wait until the socket is writable.
+/// Waits for one connection until the socket is writable.
 #[derive(Debug)]
 struct Poller {
     socket: Arc<Socket>,
@@ -196,7 +196,7 @@ mod tests {
         run(async {
             let socket = socket();
             let source = socket.source().unwrap();
-            // What the poller has to say is over, so nobody is woken by it any more.
+            // The poller reports once that the socket is writable, and wakes no task after that.
             source.clear_ready(Direction::Write);
             wait(&socket).await.unwrap();
             source.clear_ready(Direction::Write);
@@ -208,7 +208,7 @@ mod tests {
             assert_eq!(waiting(&socket), 2);
             source.wake_waiters();
             yield_now().await;
-            // They looked again, and wait again.
+            // The tasks have polled again and are waiting again.
             assert_eq!(waiting(&socket), 2);
             assert!(tasks.iter().all(|task| !task.is_done()));
         });
@@ -228,7 +228,7 @@ mod tests {
             socket.source().unwrap().clear_ready(Direction::Write);
             let refused = socket.try_send(&transmit).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::WouldBlock);
-            // Another thread has no readiness to look at, and sends.
+            // Another thread has no readiness to read, and tries to send.
             std::thread::scope(|scope| scope.spawn(|| socket.try_send(&transmit)).join())
                 .unwrap()
                 .unwrap();

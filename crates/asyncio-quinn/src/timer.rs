@@ -11,12 +11,12 @@ use quinn::{AsyncTimer, Runtime};
 
 use crate::runtime::LoopRuntime;
 
-/// Reset for nearly every packet, so the place of its deadline stays.
+/// quinn resets the timer for nearly every packet, so the deadline keeps its entry.
 #[derive(Debug)]
 pub(crate) struct Timer {
     when: Instant,
     runtime: LoopRuntime,
-    /// Made by the first poll that has to wait: timers are made on any thread.
+    /// Created by the first poll that has to wait, since any thread may create a timer.
     deadline: Option<Kept<RefCell<Option<Deadline>>>>,
 }
 
@@ -29,7 +29,7 @@ impl Timer {
 impl AsyncTimer for Timer {
     fn reset(mut self: Pin<&mut Self>, when: Instant) {
         self.when = when;
-        // Elsewhere the old moment wakes the task once more than it has to.
+        // On another thread the old deadline stays and wakes the task once unnecessarily.
         if let Some(deadline) = self.deadline.as_ref().and_then(Kept::get) {
             drop(deadline.take());
         }
@@ -39,7 +39,7 @@ impl AsyncTimer for Timer {
         let this = &mut *self;
         let event_loop = running_loop();
         let place = this.deadline.get_or_insert_with(|| Kept::new(&event_loop, RefCell::default()));
-        // The tasks that poll this end with the loop.
+        // The tasks that poll this timer end with the loop.
         let Some(deadline) = place.get() else { return Poll::Pending };
         if let Some(deadline) = &*deadline.borrow() {
             return if deadline.set_waker(cx) { Poll::Pending } else { Poll::Ready(()) };

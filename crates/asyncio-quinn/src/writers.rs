@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
-/// Each connection of an endpoint waits by itself, and a `Source` has one waiter for a direction.
-/// This is that waiter, and wakes all connections.
+/// Each connection of an endpoint waits separately, but a `Source` has only one waiter per
+/// direction. This is that waiter, and it wakes all connections.
 #[derive(Debug, Default)]
 pub(crate) struct Writers {
     waiting: Mutex<BTreeMap<u64, Waker>>,
@@ -15,12 +15,12 @@ pub(crate) struct Writers {
 }
 
 impl Writers {
-    /// The number of another connection.
+    /// A number for a new connection.
     pub(crate) fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Has the connection's task woken, in place of the one given before.
+    /// Sets the connection's waker, in place of its previous one.
     pub(crate) fn wait(&self, number: u64, waker: &Waker) {
         let mut waiting = self.waiting();
         let is_known = waiting.get(&number).is_some_and(|known| known.will_wake(waker));

@@ -1,4 +1,4 @@
-//! A run of the loop as a future of tokio.
+//! A run of the loop as a tokio future.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,17 +13,18 @@ use tokio::time::{Sleep, sleep};
 
 use crate::sys;
 
-/// Makes the turns of a guest until its run is over. Inside a runtime of tokio with I/O enabled.
+/// Makes the turns of an embedded loop until its run is over. It must be polled inside a tokio
+/// runtime with I/O enabled.
 pub(crate) async fn drive(guest: Guest) -> Result<(), RunError> {
     let drive = Drive::new(guest).expect("a descriptor for the loop in tokio's poller");
-    // tokio's budget is for one task. A burst has many, and would share it.
+    // tokio's budget is for one task. A burst polls many tasks, which would share it.
     unconstrained(drive).await
 }
 
 struct Drive {
     poller: AsyncFd<OwnedFd>,
     guest: Guest,
-    /// Where the poller does not tell of timers.
+    /// The timer for pollers that do not report timers.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -32,14 +33,14 @@ impl Drive {
         Ok(Self { poller: sys::watch(guest.poller()?)?, guest, timer: None })
     }
 
-    /// Whether the loop's poller is readable. Later edges wake this future again.
+    /// Whether the loop's poller is readable. Later readiness events wake this future again.
     fn take_readable(&self, cx: &mut Context<'_>) -> bool {
         let mut readable = false;
         while let Poll::Ready(ready) = self.poller.poll_read_ready(cx) {
             readable = true;
             match ready {
                 Ok(mut ready) => ready.clear_ready(),
-                // The runtime shuts down.
+                // The runtime is shutting down.
                 Err(_) => break,
             }
         }
@@ -63,7 +64,8 @@ impl Future for Drive {
         let readable = self.take_readable(cx);
         match self.guest.burst(cx.waker(), readable)? {
             Burst::Over => return Poll::Ready(Ok(())),
-            // It wakes this future when tokio has polled its own driver, not only its other tasks.
+            // This wakes the future after tokio has polled its driver, and not only after its other
+            // tasks.
             Burst::Busy => _ = pin!(yield_now()).poll(cx),
             Burst::Idle if cfg!(all(target_os = "linux", not(portable))) => {}
             Burst::Idle => self.wait_for_timer(cx),

@@ -1,4 +1,4 @@
-//! A future of `asyncio` inside a runtime of tokio that runs already.
+//! A future of `asyncio` inside a running tokio runtime.
 
 use std::fmt;
 use std::panic::{Location, resume_unwind};
@@ -10,32 +10,32 @@ use asyncio_task::{ShutdownLoop, shutdown_loop};
 
 use crate::drive::drive;
 
-/// Runs `future` as the main task of a new loop inside the runtime of tokio that awaits this, on
+/// Runs `future` as the main task of a new loop, inside the tokio runtime that awaits this and on
 /// its thread.
 ///
-/// When the future is done, what is left on the loop is ended as by [`asyncio_task::run`]: tasks
-/// are cancelled and waited for, and so are the default executor's jobs. tokio's other tasks go on
-/// meanwhile. The loop is the running one of the thread only while its own code runs.
+/// When the future is done, the loop shuts down as in [`asyncio_task::run`]: it cancels its
+/// remaining tasks, and waits for them and for the default executor's jobs. tokio's other tasks run
+/// meanwhile. The loop is the thread's running loop only while the loop's own code runs.
 ///
-/// This is not `Send`: await it in `main`, in a `LocalSet`, or in a task of a `LocalRuntime`. The
-/// runtime needs I/O enabled, and on systems other than Linux its timers. Several embedded loops
+/// The future is not `Send`: await it in `main`, in a `LocalSet`, or in a task of a `LocalRuntime`.
+/// The runtime needs I/O enabled, and timers on systems other than Linux. Several embedded loops
 /// may run on one thread.
 ///
 /// # Errors
 ///
 /// [`RunError::Stopped`] and [`RunError::Cancelled`] as for
 /// [`Runner::run`](asyncio_task::Runner::run); [`RunError::AlreadyRunning`] inside a run of a loop;
-/// [`RunError::Closed`] if somebody closes the loop.
+/// [`RunError::Closed`] if the loop is closed meanwhile.
 ///
 /// # Panics
 ///
-/// With the future's own panic, after the cleanup. Outside of a runtime of tokio, and if the system
-/// has no descriptors for a loop.
+/// With the future's own panic, after the cleanup. Also outside of a tokio runtime, and if the
+/// system has no file descriptors left for a loop.
 ///
 /// # Cancel safety
 ///
-/// Dropping this drops the future and all tasks of its loop without their cleanup, and reports the
-/// tasks. To end it well, cancel the main task.
+/// Dropping this drops the future and all tasks of its loop without running their cleanup, and
+/// reports the tasks. To end it with cleanup, cancel the main task.
 ///
 /// # Examples
 ///
@@ -69,7 +69,7 @@ where
     }
 }
 
-/// The options of [`embed`]; await it.
+/// The options of [`embed`]. Await this to run the future.
 #[must_use = "await it"]
 pub struct Embed<F> {
     future: F,
@@ -86,14 +86,14 @@ impl<F> Embed<F> {
         self
     }
 
-    /// How long the end waits for the cleanup of tasks that are left: see
+    /// How long the shutdown waits for the cleanup of remaining tasks: see
     /// [`ShutdownLoop::grace_period`]. Default: 10 seconds.
     pub fn grace_period(mut self, limit: Duration) -> Self {
         self.grace_period = Some(limit);
         self
     }
 
-    /// How long the end waits for jobs of the default executor: see
+    /// How long the shutdown waits for jobs of the default executor: see
     /// [`ShutdownLoop::executor_timeout`]. Default: 5 minutes.
     pub fn executor_timeout(mut self, limit: Duration) -> Self {
         self.executor_timeout = Some(limit);
@@ -140,7 +140,7 @@ where
     let spawned = event_loop.spawn(embed.future.into_future(), options);
     let mut main = spawned.expect("a new loop takes tasks");
     let result = drive(event_loop.guest().until(main.task())).await;
-    // Taken before the shutdown cancels what is left.
+    // The result is taken before the shutdown cancels the remaining tasks.
     let outcome = result.and_then(|()| taken(&mut main));
     if !event_loop.is_closed() {
         end(&event_loop, shutdown).await;
@@ -156,8 +156,7 @@ fn taken<T>(main: &mut RawTask<T>) -> Result<Outcome<T>, RunError> {
     main.take().ok_or(RunError::Stopped)
 }
 
-/// Runs the loop until everything on it has ended. `stop` interrupts that no more than it does for
-/// a runner.
+/// Runs the loop until all tasks on it have ended. As for a runner, `stop` does not interrupt this.
 async fn end(event_loop: &LoopRef, shutdown: ShutdownLoop) {
     let options = TaskOptions::new().hidden();
     let Ok(task) = event_loop.spawn(shutdown.into_future(), options) else { return };

@@ -1,4 +1,4 @@
-//! A runtime of tokio as the host of a loop.
+//! A tokio runtime as the host of a loop.
 
 use std::fmt;
 use std::io;
@@ -10,14 +10,14 @@ use tokio::runtime::{Builder, Handle, LocalOptions, LocalRuntime};
 
 use crate::drive::drive;
 
-/// A runtime of tokio inside of which a loop runs: see [`LoopRef::set_host`].
+/// A tokio runtime inside which a loop runs: see [`LoopRef::set_host`].
 ///
-/// The loop's default executor is one whose threads have entered the runtime. An executor that the
-/// program sets itself does that by its
-/// [`initializer`](asyncio_loop::ThreadPoolBuilder::initializer), if it has to.
+/// The threads of the loop's default executor have entered the runtime. If the program sets its own
+/// executor, the executor's threads can enter the runtime in its
+/// [`initializer`](asyncio_loop::ThreadPoolBuilder::initializer).
 ///
-/// When the loop has been closed, the runtime ends as tokio's do: its tasks are dropped, and
-/// functions that `spawn_blocking` has started are waited for.
+/// When the loop has been closed, the runtime is dropped, as usual in tokio: its tasks are dropped,
+/// and it waits for the functions that `spawn_blocking` has started.
 ///
 /// # Examples
 ///
@@ -33,22 +33,22 @@ use crate::drive::drive;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct TokioHost {
-    /// Taken when it is dropped.
+    /// `None` only while this is dropped.
     runtime: Option<LocalRuntime>,
 }
 
 impl TokioHost {
-    /// A runtime with I/O and timers.
+    /// Creates a host with a new runtime that has I/O and timers.
     ///
     /// # Errors
     ///
-    /// Of the operating system, when it has no descriptors left.
+    /// The operating system's error if no file descriptors are left.
     pub fn new() -> io::Result<Self> {
         let mut builder = Builder::new_current_thread();
         builder.enable_all().build_local(LocalOptions::default()).map(Self::with_runtime)
     }
 
-    /// A runtime that was built elsewhere. It needs I/O enabled.
+    /// Creates a host with an existing runtime, which needs I/O enabled.
     ///
     /// # Examples
     ///
@@ -82,13 +82,14 @@ impl TokioHost {
 impl Host for TokioHost {
     fn attach(&self, event_loop: &LoopRef) {
         let runtime = self.runtime().handle().clone();
-        // The thread stays in the context until its end.
+        // The thread stays in the runtime's context until it ends.
         let enter = move || mem::forget(runtime.enter());
         event_loop.set_default_executor(ThreadPoolExecutor::builder().initializer(enter).build());
     }
 
     fn drive(&self, guest: Guest) {
-        // A task of its own: were it the root of `block_on`, each of its wakes would cost more.
+        // This is a task of its own, since each wake would cost more if it were the root future of
+        // `block_on`.
         let runtime = self.runtime();
         match runtime.block_on(runtime.spawn_local(drive(guest))) {
             Ok(result) => result.expect("the host of a run makes its turns"),
@@ -99,10 +100,10 @@ impl Host for TokioHost {
         }
     }
 
-    /// Other tasks of the runtime may have something that tasks of the loop wait for. Wakers that
-    /// tokio keeps for tasks of the loop are known to the loop.
+    /// Tasks of the loop may wait for other tasks of the runtime. The loop knows the wakers that
+    /// tokio keeps for the loop's tasks.
     fn may_wake(&self) -> bool {
-        // One of them drives the loop.
+        // One of the tasks drives the loop.
         self.runtime().metrics().num_alive_tasks() > 1
     }
 
@@ -116,7 +117,7 @@ impl Drop for TokioHost {
     fn drop(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
         if Handle::try_current().is_ok() {
-            // Inside another runtime, which must not be blocked.
+            // This is inside another runtime, which must not be blocked.
             runtime.shutdown_background();
         }
     }

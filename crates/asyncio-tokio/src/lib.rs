@@ -1,4 +1,4 @@
-//! The loop of `asyncio` and a runtime of tokio on one thread.
+//! The loop of `asyncio` and a tokio runtime on one thread.
 //!
 //! Most programs use the facade crate `asyncio` with the feature `tokio-runtime`, where this is the
 //! module `tokio_runtime`: `#[asyncio::main(tokio)]`, `#[asyncio::testing::test(tokio)]`.
@@ -21,23 +21,23 @@
 //!
 //! There are two ways:
 //!
-//! * [`run`], [`runner`], [`TokioExt`] and [`TokioHost`]: the program is one of `asyncio`. Each run
-//!   of the loop happens inside a [`LocalRuntime`], whose context is there in tasks, callbacks,
-//!   cleanup, destructors, and jobs of the default executor. Tasks of tokio run during runs of the
-//!   loop, and find it by [`running_loop`](asyncio_task::running_loop).
-//! * [`embed`]: the program is one of tokio, and a part of it is `asyncio`'s.
+//! * [`run`], [`runner`], [`TokioExt`] and [`TokioHost`]: an `asyncio` program that uses tokio.
+//!   Each run of the loop happens inside a [`LocalRuntime`], whose context is set in tasks,
+//!   callbacks, cleanup, destructors, and jobs of the default executor. tokio's tasks run while the
+//!   loop runs, and get it from [`running_loop`](asyncio_task::running_loop).
+//! * [`embed`]: a tokio program, a part of which uses `asyncio`.
 //!
 //! # What to know
 //!
 //! * `tokio::task::block_in_place` and `Handle::block_on` panic inside tasks and callbacks, as in
 //!   every current-thread runtime. They would block the loop; use
 //!   [`to_thread`](asyncio_task::to_thread()).
-//! * A task that [`Task::cancel`](asyncio_task::Task::cancel) ends is dropped at its await, or runs
-//!   its cleanup. Tasks of tokio are not cancelled with it: dropping a `JoinHandle` detaches, so
-//!   abort what is to end.
-//! * tokio's cooperative budget does not limit tasks of `asyncio`. One that loops over a socket of
-//!   tokio which is always ready has to yield by itself.
-//! * Virtual time is that of the loop; tokio's timers keep real time.
+//! * [`Task::cancel`](asyncio_task::Task::cancel) drops the task's future at its await, or runs its
+//!   cleanup. It does not cancel tokio tasks that the task has started: dropping a `JoinHandle`
+//!   detaches the tokio task, so abort it explicitly.
+//! * tokio's cooperative budget does not apply to tasks of `asyncio`. A task that loops over a
+//!   tokio socket which is always ready must yield by itself.
+//! * Virtual time applies to the loop only; tokio's timers use real time.
 
 mod drive;
 mod embed;

@@ -1,4 +1,4 @@
-//! Runs inside a runtime of tokio.
+//! Runs inside a tokio runtime.
 
 use std::io;
 use std::rc::Rc;
@@ -8,12 +8,12 @@ use asyncio_task::{LoopThreadBuilder, Runner, RunnerBuilder};
 
 use crate::host::TokioHost;
 
-/// Runs `future` as [`asyncio_task::run`] does, inside a runtime of tokio.
+/// Runs `future` as [`asyncio_task::run`] does, inside a tokio runtime.
 ///
 /// # Panics
 ///
-/// As [`asyncio_task::run`]. Inside a runtime of tokio that is running already: see
-/// [`embed`](crate::embed()).
+/// As [`asyncio_task::run`]. Also inside a running tokio runtime: use [`embed`](crate::embed())
+/// there.
 ///
 /// # Examples
 ///
@@ -31,7 +31,7 @@ pub fn run<F: IntoFuture>(future: F) -> F::Output {
     runner().run(future)
 }
 
-/// A runner with options whose loop runs inside a runtime of tokio.
+/// A runner with options, whose loop runs inside a tokio runtime.
 ///
 /// # Examples
 ///
@@ -43,7 +43,7 @@ pub fn runner() -> RunnerBuilder {
     Runner::builder().tokio(true)
 }
 
-/// The option `tokio` of the builders that make loops.
+/// The option `tokio` of the builders that create loops.
 ///
 /// # Examples
 ///
@@ -59,7 +59,7 @@ pub fn runner() -> RunnerBuilder {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait TokioExt: Sized {
-    /// Whether the loop runs inside a runtime of tokio of its own, on the same thread.
+    /// Whether the loop runs inside its own tokio runtime, on the same thread.
     #[must_use]
     fn tokio(self, yes: bool) -> Self;
 }

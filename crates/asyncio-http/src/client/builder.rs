@@ -81,7 +81,8 @@ impl Default for ClientSessionBuilder {
 }
 
 impl ClientSessionBuilder {
-    /// The URL that the URLs of requests are relative to, as links of a page are: end it with `/`.
+    /// The URL that relative URLs of requests are resolved against, like links of a page: end it
+    /// with `/`.
     pub fn base_url(mut self, url: &str) -> Self {
         match Url::parse(url) {
             Ok(url) => self.base_url = Some(url),
@@ -90,7 +91,7 @@ impl ClientSessionBuilder {
         self
     }
 
-    /// A header of every request that does not set it itself.
+    /// A header for every request that does not set this header itself.
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
@@ -103,7 +104,7 @@ impl ClientSessionBuilder {
         self
     }
 
-    /// How many connections may be open; further requests wait. The default is 100.
+    /// How many connections may be open. Further requests wait. The default is 100.
     ///
     /// # Panics
     ///
@@ -114,8 +115,8 @@ impl ClientSessionBuilder {
         self
     }
 
-    /// How many connections may be open to one host and port; further requests wait. By default
-    /// only [`limit`](Self::limit) counts.
+    /// How many connections may be open to one host and port. Further requests wait. By default
+    /// only [`limit`](Self::limit) applies.
     ///
     /// # Panics
     ///
@@ -132,22 +133,22 @@ impl ClientSessionBuilder {
         self
     }
 
-    /// The limits of time of every request that has none of its own.
+    /// The time limits for every request without limits of its own.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// How many redirects are followed; 0 for none. The default is 10, and more are an error.
+    /// How many redirects are followed; 0 for none. More redirects are an error. The default is 10.
     pub fn max_redirects(mut self, count: usize) -> Self {
         self.max_redirects = count;
         self
     }
 
-    /// How long the body of an answer may be, decompressed, that is read at once by `bytes`, `text`
-    /// or `json`. The default is 256 MiB.
+    /// How long the decompressed body may be that `bytes`, `text` or `json` read. The default is
+    /// 256 MiB.
     ///
-    /// [`chunk`](super::ClientResponse::chunk) has no limit, and gives no more than 64 KiB of a
+    /// [`chunk`](super::ClientResponse::chunk) has no limit, and returns at most 64 KiB of a
     /// compressed answer at once.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
@@ -168,16 +169,16 @@ impl ClientSessionBuilder {
 
     /// Whether cookies are kept and sent back. The default is true. With the feature `cookies`.
     ///
-    /// There is no list of public suffixes: a server can set cookies for its whole registry, such
-    /// as `co.uk`, but not for a name without a dot.
+    /// The session has no list of public suffixes: a server can set cookies for its whole registry,
+    /// such as `co.uk`, but not for a name without a dot.
     #[cfg(feature = "cookies")]
     pub fn cookies(mut self, yes: bool) -> Self {
         self.keeps_cookies = yes;
         self
     }
 
-    /// Sends all requests through a proxy, as `"http://user:password@host:3128"`: for `https` by a
-    /// tunnel.
+    /// Sends all requests through a proxy, for instance `"http://user:password@host:3128"`.
+    /// Requests for `https` go through a tunnel.
     pub fn proxy(mut self, url: &str) -> Self {
         match Url::parse(url) {
             Ok(_) => {
@@ -204,7 +205,7 @@ impl ClientSessionBuilder {
         self
     }
 
-    /// The address of our own end.
+    /// The local address of connections.
     pub fn local_addr(mut self, address: SocketAddr) -> Self {
         self.connector.local_addr = Some(address);
         self
@@ -215,20 +216,20 @@ impl ClientSessionBuilder {
         self
     }
 
-    /// Whether HTTP/2 may be agreed on with a server, over TLS. The default is true.
+    /// Whether the session offers HTTP/2 over TLS. The default is true.
     pub fn http2(mut self, yes: bool) -> Self {
         self.connector.http2 = yes;
         self
     }
 
-    /// Speaks HTTP/2 only, also without TLS.
+    /// Uses only HTTP/2, also without TLS.
     pub fn http2_prior_knowledge(mut self) -> Self {
         self.connector.http2_only = true;
         self
     }
 
-    /// The roots that are trusted, and a certificate to show. By default those of the operating
-    /// system. With the feature `tls`.
+    /// The trusted roots and the client certificate. By default the session trusts the operating
+    /// system's roots and has no certificate. With the feature `tls`.
     #[cfg(feature = "tls")]
     #[doc(alias = "ssl")]
     pub fn tls(mut self, tls: &asyncio_tls::TlsClient) -> Self {
@@ -240,11 +241,11 @@ impl ClientSessionBuilder {
         self.failure.get_or_insert(error);
     }
 
-    /// Makes the session.
+    /// Builds the session.
     ///
     /// # Errors
     ///
-    /// When the base URL, a header or the URL of the proxy was malformed.
+    /// If the base URL, a header or the URL of the proxy is malformed.
     #[track_caller]
     pub fn build(mut self) -> Result<ClientSession, ClientError> {
         match self.failure.take() {
@@ -253,7 +254,7 @@ impl ClientSessionBuilder {
         }
     }
 
-    /// For options that cannot be malformed.
+    /// Builds a session whose options cannot be malformed.
     #[track_caller]
     pub(crate) fn build_unchecked(mut self) -> ClientSession {
         #[cfg(feature = "tls")]

@@ -1,4 +1,4 @@
-//! Opening connections: to the host, by a proxy, with TLS.
+//! Opening connections: to the host or through a proxy, with or without TLS.
 
 use std::io;
 use std::path::PathBuf;
@@ -21,9 +21,9 @@ use crate::rt::LoopStream;
 #[derive(Default)]
 pub(crate) struct Connector {
     pub(super) to: Destination,
-    /// HTTP/2 without asking.
+    /// Whether to use HTTP/2 without negotiation.
     pub(super) http2_only: bool,
-    /// Whether HTTP/2 may be agreed on.
+    /// Whether to offer HTTP/2.
     pub(super) http2: bool,
     #[cfg(feature = "tls")]
     pub(super) tls: std::cell::OnceCell<asyncio_tls::TlsClient>,
@@ -36,21 +36,21 @@ pub(super) enum Destination {
     /// To the host of the URL.
     #[default]
     Host,
-    /// To the proxies that are for it.
+    /// To the proxy for the URL, if there is one.
     Proxies(Box<Matcher>),
     /// To a Unix socket.
     Unix(PathBuf),
-    /// To whatever a function opens.
+    /// To the connection that a function opens.
     Function(Box<dyn Fn() -> JoinedStream>),
 }
 
-/// An open connection, and what is spoken over it.
+/// An open connection and its protocol.
 pub(super) struct Opened {
     pub(super) stream: JoinedStream,
     pub(super) is_http2: bool,
 }
 
-/// The delay of RFC 8305.
+/// The Connection Attempt Delay of RFC 8305.
 const HAPPY_EYEBALLS: Duration = Duration::from_millis(250);
 
 type Streams = (StreamReader, StreamWriter);
@@ -98,7 +98,7 @@ impl Connector {
         }
     }
 
-    /// To a proxy, and for HTTPS through it (RFC 9110, section 9.3.6).
+    /// Connects to a proxy, and for HTTPS through it (RFC 9110, section 9.3.6).
     async fn through(&self, proxy: &Intercept, key: &Key) -> io::Result<Streams> {
         let uri = proxy.uri();
         let scheme = uri.scheme_str().unwrap_or("http");
@@ -131,7 +131,8 @@ impl Connector {
         Err(io::Error::new(io::ErrorKind::Unsupported, text))
     }
 
-    /// The program's, or one that trusts what the system trusts; it offers what we speak.
+    /// The program's TLS client, or one that trusts the system's roots. It offers the protocols
+    /// that the session supports.
     #[cfg(feature = "tls")]
     fn tls(&self) -> io::Result<&asyncio_tls::TlsClient> {
         if let Some(tls) = self.tls.get() {
@@ -184,7 +185,7 @@ async fn tunnel(
     stream.map(JoinedStream::split).ok_or_else(|| io::Error::other("the proxy spoke too early"))
 }
 
-/// The task that moves the bytes; it ends with the request.
+/// The task that drives the connection. It ends with the request.
 struct Driver(asyncio_task::Task<hyper::Result<()>>);
 
 impl Drop for Driver {

@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::BoxError;
 use crate::body::{LocalBody, Streamed};
 
-/// What a request carries: text or bytes, or a stream of them, which need not be `Send`.
+/// The content of a request: text, bytes, or a stream of them, which need not be `Send`.
 ///
 /// # Examples
 ///
@@ -32,15 +32,15 @@ enum Kind {
     Nothing,
     Bytes(Bytes),
     Stream(LocalBody),
-    /// A stream that was sent.
+    /// A stream that was sent already.
     Spent,
 }
 
 impl Content {
-    /// Bytes that come one after the other, over HTTP/1 in chunks. An error ends the request, and
-    /// the connection with it.
+    /// A stream of bytes. HTTP/1 sends it in chunks. An error of the stream ends the request and
+    /// its connection.
     ///
-    /// A request with a stream is not sent again, so redirects that keep the body fail.
+    /// The session cannot send a stream twice, so redirects that keep the body fail.
     ///
     /// # Examples
     ///
@@ -76,7 +76,7 @@ impl Content {
         Self(Kind::Stream(LocalBody::new(body)))
     }
 
-    /// The same once more; a stream is gone then.
+    /// Takes the content for one attempt. A stream cannot be taken a second time.
     pub(crate) fn again(&mut self) -> Self {
         Self(match &mut self.0 {
             Kind::Nothing => Kind::Nothing,
@@ -86,12 +86,12 @@ impl Content {
         })
     }
 
-    /// Whether it can be sent, perhaps once more.
+    /// Whether the content can be sent (again).
     pub(crate) fn is_there(&self) -> bool {
         !matches!(self.0, Kind::Spent)
     }
 
-    /// The body for hyper, and what tells of its end.
+    /// The body for hyper, and the progress that tells when it was sent.
     pub(crate) fn upload(self) -> (Upload, Rc<Progress>) {
         let progress = Rc::<Progress>::default();
         (Upload { content: self.0, progress: Rc::clone(&progress) }, progress)
@@ -110,7 +110,7 @@ macro_rules! from_bytes {
 
 from_bytes!(Bytes Vec<u8> String &'static str &'static [u8]);
 
-/// Whether a request has been handed over to its end.
+/// Whether hyper has taken the whole body of a request.
 #[derive(Default)]
 pub(crate) struct Progress {
     is_done: Cell<bool>,
@@ -122,7 +122,7 @@ impl Progress {
         self.is_done.get()
     }
 
-    /// Whether it has been; if not, the task of `cx` is woken when it is.
+    /// Returns whether it has. If not, the task of `cx` is woken when it has.
     pub(crate) fn poll_done(&self, cx: &Context<'_>) -> Poll<()> {
         if self.is_done.get() {
             return Poll::Ready(());
@@ -139,14 +139,14 @@ impl Progress {
     }
 }
 
-/// A body as hyper takes it.
+/// A request body for hyper.
 pub(crate) struct Upload {
     content: Kind,
     progress: Rc<Progress>,
 }
 
 impl Upload {
-    /// What was not sent.
+    /// The content that was not sent.
     pub(crate) fn into_content(mut self) -> Content {
         Content(std::mem::take(&mut self.content))
     }
@@ -194,7 +194,7 @@ impl Body for Upload {
     }
 }
 
-/// hyper drops a body that has nothing (more) to give without asking it.
+/// hyper drops a body that reports its end, without polling it again.
 impl Drop for Upload {
     fn drop(&mut self) {
         if self.is_end_stream() {

@@ -31,7 +31,7 @@ impl Jar {
     }
 }
 
-/// A cookie for `com` would go to everybody's servers.
+/// A cookie for `com` would be sent to every server under `com`.
 fn is_for_a_registry(cookie: &RawCookie<'_>, url: &Url) -> bool {
     let Some(domain) = cookie.domain() else { return false };
     let domain = domain.trim_matches('.');

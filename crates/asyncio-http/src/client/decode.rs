@@ -1,15 +1,15 @@
-//! Decompressing answers as they come.
+//! Decompressing answers as they arrive.
 
 use std::io;
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderValue, header};
 
-/// No more comes out at once.
+/// The largest piece of output.
 #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
 const PIECE: usize = 64 * 1024;
 
-/// What we ask servers for.
+/// The value of `Accept-Encoding`.
 pub(super) fn accepted() -> Option<HeaderValue> {
     let mut names = Vec::new();
     if cfg!(feature = "gzip") {
@@ -24,7 +24,7 @@ pub(super) fn accepted() -> Option<HeaderValue> {
     HeaderValue::from_str(&names.join(", ")).ok().filter(|_| !names.is_empty())
 }
 
-/// The decoder of one answer, with what was received and not yet decoded.
+/// The decoder of one answer, with the bytes that were received and not decoded yet.
 pub(super) struct Decoder {
     kind: Kind,
     input: Bytes,
@@ -41,8 +41,8 @@ impl Decoder {
         Self { kind: Kind::Identity, input: Bytes::new() }
     }
 
-    /// For an answer with these headers, which then describe the decoded body. An encoding that is
-    /// not known, or several on top of each other, are left to the caller.
+    /// The decoder for an answer with these headers. Changes the headers so that they describe the
+    /// decoded body. The caller receives an unknown encoding, or several encodings, as they are.
     pub(super) fn for_headers(headers: &mut HeaderMap) -> Self {
         let kind = match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
             #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
@@ -56,7 +56,7 @@ impl Decoder {
         Self { kind, input: Bytes::new() }
     }
 
-    /// Adds what was received. What was there before has been decoded.
+    /// Adds received bytes. All earlier bytes have been decoded.
     pub(super) fn feed(&mut self, bytes: Bytes) {
         self.input = bytes;
     }
@@ -73,7 +73,7 @@ impl Decoder {
         }
     }
 
-    /// No more is received: what is left, or an error if something is missing.
+    /// At the end of the input: the remaining output, or an error if the input is incomplete.
     pub(super) fn end(&mut self) -> io::Result<Option<Bytes>> {
         match &mut self.kind {
             Kind::Identity => Ok(None),
@@ -90,7 +90,7 @@ struct Compressed {
     has_members: bool,
     was_fed: bool,
     is_done: bool,
-    /// The last piece filled its room, so the decoder may hold more.
+    /// The last piece filled its buffer, so the decoder may have more output.
     may_hold: bool,
 }
 
@@ -124,7 +124,7 @@ impl Compressed {
             self.was_fed = true;
             if self.is_done {
                 if !self.has_members {
-                    // Trailing bytes, which browsers ignore, too.
+                    // Trailing bytes are ignored, as in browsers.
                     input.clear();
                     return Ok(None);
                 }
@@ -140,7 +140,7 @@ impl Compressed {
         Ok(None)
     }
 
-    /// Decodes into room for one piece; whether the room was filled.
+    /// Decodes one piece. Returns whether the piece filled its buffer.
     fn step(&mut self, input: &mut Bytes) -> io::Result<(Bytes, bool)> {
         use compression_codecs::core::util::{PartialBuffer, WriteBuffer};
         let mut room = vec![0; PIECE];

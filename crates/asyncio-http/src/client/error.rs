@@ -8,11 +8,11 @@ use url::Url;
 
 use crate::BoxError;
 
-/// Why a request has failed.
+/// The error of a request.
 ///
 /// # From aiohttp
 ///
-/// `ClientError` and its subclasses are kinds of one type.
+/// aiohttp's `ClientError` and its subclasses are kinds of this one type.
 ///
 /// # Examples
 ///
@@ -42,11 +42,12 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ClientErrorKind {
-    /// The request cannot be made: its URL, a header or its body is unfit.
+    /// The request is invalid: its URL, a header or its body.
     Request,
-    /// No connection: no such name, refused, a proxy that refuses, a certificate.
+    /// The connection failed: an unknown host name, a refused connection, a proxy's refusal, an
+    /// invalid certificate.
     Connect,
-    /// A limit of time is over.
+    /// A time limit has expired.
     Timeout,
     /// The connection broke, or the server broke the protocol.
     Connection,
@@ -55,9 +56,9 @@ pub enum ClientErrorKind {
     /// The answer has a status of 400 or more, which
     /// [`raise_for_status`](crate::ClientResponse::raise_for_status) makes an error.
     Status,
-    /// The body of the answer cannot be decoded: as gzip, as JSON, as text.
+    /// The body of the answer cannot be decoded: as gzip, as JSON or as text.
     Decode,
-    /// The body of the answer is longer than the session takes.
+    /// The body of the answer is longer than the session allows.
     TooLarge,
     /// The session is closed.
     Closed,
@@ -103,7 +104,7 @@ impl ClientError {
     pub(crate) fn at(mut self, url: &Url) -> Self {
         if self.0.url.is_none() {
             let mut url = url.clone();
-            // No secret in a log.
+            // Keeps the password out of logs.
             let _ = url.set_password(None);
             self.0.url = Some(url);
         }
@@ -116,13 +117,13 @@ impl ClientError {
         self.0.kind
     }
 
-    /// Whether a limit of time is over.
+    /// Whether a time limit has expired.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.0.kind == ClientErrorKind::Timeout
     }
 
-    /// Whether there was no connection, so that the server has not seen the request.
+    /// Whether the connection failed, so that the server has not received the request.
     #[must_use]
     pub fn is_connect(&self) -> bool {
         self.0.kind == ClientErrorKind::Connect
@@ -134,7 +135,7 @@ impl ClientError {
         self.0.status
     }
 
-    /// The URL that was asked for, after redirects, without its password.
+    /// The URL of the request, after redirects, without its password.
     #[must_use]
     pub fn url(&self) -> Option<&str> {
         self.0.url.as_ref().map(Url::as_str)

@@ -18,7 +18,7 @@ use super::redirect::Hop;
 use super::shared::Shared;
 use super::timeouts::Timeouts;
 
-/// The head of an answer, with what its body comes over.
+/// The head of an answer, with the connection that its body arrives over.
 pub(super) struct Exchanged {
     pub(super) response: Response<Incoming>,
     pub(super) lease: Lease,
@@ -27,9 +27,9 @@ pub(super) struct Exchanged {
 
 /// Sends the request and waits for the head of its answer.
 ///
-/// A server may close a kept connection at the very moment in which we send. If nothing was sent,
-/// the request is sent again; if something was, only one that may be repeated is (RFC 9110, section
-/// 9.2.2), once, and over a new connection.
+/// A server may close a kept connection while the request is being sent. If nothing was sent, the
+/// request is sent again. If a part was sent, only an idempotent request is repeated (RFC 9110,
+/// section 9.2.2), once, and over a new connection.
 pub(super) async fn exchange(
     session: &Shared,
     hop: &mut Hop,
@@ -82,7 +82,7 @@ async fn lease(
     }
 }
 
-/// Waits for the head of the answer. The limit counts from the end of the request on.
+/// Waits for the head of the answer. The time limit starts at the end of the request.
 async fn head(
     send: impl Future<Output = Result<Response<Incoming>, Unanswered>>,
     progress: &Progress,
@@ -112,7 +112,7 @@ fn may_repeat(hop: &Hop) -> bool {
     is_idempotent && hop.content.is_there()
 }
 
-/// Whether the connection ended, rather than that the server talked nonsense.
+/// Whether the connection ended, as opposed to a violation of the protocol by the server.
 fn is_cut(error: &hyper::Error) -> bool {
     error.is_incomplete_message()
         || error.is_closed()
@@ -156,7 +156,7 @@ fn build(
     Ok(request)
 }
 
-/// The path, for a server; the whole URL, for a proxy and for HTTP/2.
+/// The request target: the path for a server, the whole URL for a proxy and for HTTP/2.
 fn target(url: &Url, lease: &Lease) -> Result<Uri, ClientError> {
     let path = &url[Position::BeforePath..Position::AfterQuery];
     if !lease.is_http2() && lease.forwarding_proxy().is_none() {

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::error::ClientError;
 
-/// The name and value of a header; one that is malformed is an error of the request.
+/// The name and value of a header. A malformed header is an error of the request.
 pub(super) fn parse_header<N, V>(
     name: N,
     value: V,

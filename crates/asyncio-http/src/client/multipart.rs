@@ -49,7 +49,7 @@ impl Multipart {
         Self { parts: Vec::new(), boundary: boundary() }
     }
 
-    /// Adds a field with a text.
+    /// Adds a text field.
     #[must_use]
     pub fn text(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.part(name, Part::new(value.into()))
@@ -106,14 +106,14 @@ impl Part {
         Self { bytes: bytes.into().into(), file_name: None, content_type: None }
     }
 
-    /// The field is a file of this name.
+    /// Makes the field a file with this name.
     #[must_use]
     pub fn file_name(mut self, name: impl Into<String>) -> Self {
         self.file_name = Some(name.into());
         self
     }
 
-    /// The field is of this type.
+    /// Sets the content type of the field.
     #[must_use]
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.content_type = Some(content_type.into());
@@ -121,8 +121,8 @@ impl Part {
     }
 }
 
-/// As browsers escape names (WHATWG HTML, "multipart/form-data encoding algorithm"): a name cannot
-/// end its line.
+/// Escapes a name as browsers do (WHATWG HTML, "multipart/form-data encoding algorithm"), so that a
+/// name cannot contain a line break.
 fn quoted(name: &str) -> String {
     name.replace('\r', "%0D").replace('\n', "%0A").replace('"', "%22")
 }
@@ -131,7 +131,7 @@ fn one_line(text: &str) -> String {
     text.chars().filter(|char| !char.is_control()).collect()
 }
 
-/// Random, so that no content can contain it on purpose.
+/// A random boundary, so that no content can contain it on purpose.
 fn boundary() -> String {
     use std::hash::{BuildHasher, RandomState};
     let random = || RandomState::new().hash_one(());

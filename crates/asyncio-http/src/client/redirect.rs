@@ -6,18 +6,19 @@ use url::Url;
 use super::content::Content;
 use super::error::{ClientError, ClientErrorKind};
 
-/// One request of a chain.
+/// One request of a chain of redirects.
 pub(super) struct Hop {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) content: Content,
-    /// The connection will change its protocol.
+    /// Whether the request asks for an upgrade of the connection.
     pub(super) upgrades: bool,
 }
 
 impl Hop {
-    /// Becomes the request that an answer asks for; whether there is one.
+    /// Turns this into the request that a redirect asks for. Returns whether the answer is a
+    /// redirect.
     pub(super) fn follow(
         &mut self,
         status: StatusCode,
@@ -47,7 +48,7 @@ impl Hop {
             return Err(ClientError::new(ClientErrorKind::Redirect, text).at(&self.url));
         }
         if url.origin() != self.url.origin() {
-            // What was for one host is no other's business.
+            // Credentials for one host must not be sent to another.
             for name in [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION] {
                 self.headers.remove(name);
             }

@@ -25,15 +25,15 @@ use super::session::ClientSession;
 use super::shared::Shared;
 use super::timeouts::Timeouts;
 
-/// A request that is sent when it is awaited.
+/// A request, which is sent when it is awaited.
 ///
-/// What is malformed in it is an error of the awaited request.
+/// Builder methods do not fail: awaiting the request returns the error of a malformed part.
 ///
 /// # Errors
 ///
-/// A [`ClientError`]: no connection, a broken one, a limit of time, too many redirects. A status of
-/// 400 or more is an answer, unless the session or
-/// [`raise_for_status`](Self::raise_for_status) says otherwise.
+/// A [`ClientError`] if the request is malformed, no connection can be opened, the connection
+/// breaks, a time limit expires, or there are too many redirects. An answer with a status of 400 or
+/// more is an error only if the session or [`raise_for_status`](Self::raise_for_status) says so.
 ///
 /// # Panics
 ///
@@ -41,8 +41,8 @@ use super::timeouts::Timeouts;
 ///
 /// # Cancel safety
 ///
-/// Dropping it gives a turn in the queue for connections to the next, and closes the connection
-/// that the request was sent over; over HTTP/2 the request is reset.
+/// Dropping the future while it waits for a connection passes its turn to the next request.
+/// Dropping it later closes the connection; over HTTP/2 only the request is reset.
 ///
 /// # Examples
 ///
@@ -63,7 +63,7 @@ use super::timeouts::Timeouts;
 pub struct ClientRequest {
     session: ClientSession,
     method: Method,
-    /// Malformed, or something else is.
+    /// The URL, or the first error of a builder method.
     url: Result<Url, ClientError>,
     headers: HeaderMap,
     content: Content,
@@ -98,7 +98,8 @@ impl ClientRequest {
         }
     }
 
-    /// Adds a header; several of one name are all sent. It takes the place of the session's.
+    /// Adds a header. Several headers with one name are all sent. It replaces the session's header
+    /// with that name.
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
@@ -123,7 +124,7 @@ impl ClientRequest {
         self
     }
 
-    /// Adds to the query of the URL: a list of pairs, a map or a struct.
+    /// Adds parameters to the query of the URL, from a list of pairs, a map or a struct.
     ///
     /// # Examples
     ///
@@ -154,7 +155,7 @@ impl ClientRequest {
         self
     }
 
-    /// Carries a value as JSON.
+    /// Sends a value as JSON.
     pub fn json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         match serde_json::to_vec(value) {
             Ok(bytes) => self.typed("application/json", bytes.into()),
@@ -163,7 +164,7 @@ impl ClientRequest {
         self
     }
 
-    /// Carries a form, `application/x-www-form-urlencoded`: a list of pairs, a map or a struct.
+    /// Sends a form (`application/x-www-form-urlencoded`) from a list of pairs, a map or a struct.
     #[doc(alias = "data")]
     pub fn form<T: Serialize + ?Sized>(mut self, form: &T) -> Self {
         match serde_urlencoded::to_string(form) {
@@ -173,7 +174,7 @@ impl ClientRequest {
         self
     }
 
-    /// Carries a form with files.
+    /// Sends a form with files.
     pub fn multipart(mut self, form: Multipart) -> Self {
         self.typed(&form.content_type(), form.into_content());
         self
@@ -186,20 +187,20 @@ impl ClientRequest {
         self.content = content;
     }
 
-    /// Carries a text, bytes, or a [stream](Content::stream) of them.
+    /// Sends a text, bytes, or a [stream](Content::stream) of them.
     pub fn body(mut self, content: impl Into<Content>) -> Self {
         self.content = content.into();
         self
     }
 
-    /// Name and password (RFC 7617). They are not sent on to other hosts by redirects.
+    /// Sends a name and a password (RFC 7617). Redirects to other hosts do not get them.
     pub fn basic_auth(mut self, user: &str, password: &str) -> Self {
         let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));
         self.secret(&format!("Basic {credentials}"));
         self
     }
 
-    /// A token (RFC 6750). It is not sent on to other hosts by redirects.
+    /// Sends a token (RFC 6750). Redirects to other hosts do not get it.
     pub fn bearer_auth(mut self, token: &str) -> Self {
         self.secret(&format!("Bearer {token}"));
         self
@@ -212,13 +213,13 @@ impl ClientRequest {
         }
     }
 
-    /// The limit for the whole request, the answer's body included.
+    /// The time limit for the whole request, including the answer's body.
     pub fn timeout(mut self, total: Duration) -> Self {
         self.timeouts.total = Some(total);
         self
     }
 
-    /// All limits of time.
+    /// All time limits.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
@@ -237,7 +238,7 @@ impl ClientRequest {
         self
     }
 
-    /// The connection will change its protocol, which HTTP/2 cannot.
+    /// Asks for an upgrade of the connection, which HTTP/2 does not have.
     #[cfg(feature = "websocket")]
     pub(crate) fn upgrading(mut self) -> Self {
         self.upgrades = true;
@@ -295,13 +296,13 @@ impl ClientRequest {
                 let text = format!("more than {} redirects", self.max_redirects);
                 return Err(ClientError::new(ClientErrorKind::Redirect, text).at(&url));
             }
-            // A short page is read, so that the connection can be kept.
+            // A short body is read to its end, so that the connection can be kept.
             ClientResponse::new(exchanged, url, Vec::new(), &rules).skip_short().await;
         }
     }
 }
 
-/// The request as it is written, with what the session adds.
+/// The request with everything that the session adds.
 fn first_hop(
     session: &Shared,
     method: Method,
@@ -335,15 +336,15 @@ fn first_hop(
     Ok(Hop { method, url, headers, content, upgrades: false })
 }
 
-/// Credentials of a URL are escaped in it.
+/// Unescapes the credentials of a URL.
 fn percent_decoded(text: &str) -> String {
-    // A form has the same escapes, but for the plus sign.
+    // Forms use the same escapes, except for the plus sign.
     let text = format!("={}", text.replace('+', "%2B"));
     let mut pairs = url::form_urlencoded::parse(text.as_bytes());
     pairs.next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
-/// Boxed once: whoever awaits it is small.
+/// Boxed, so that futures that await it stay small.
 impl IntoFuture for ClientRequest {
     type Output = Result<ClientResponse, ClientError>;
     type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = Self::Output>>>>;
@@ -353,7 +354,7 @@ impl IntoFuture for ClientRequest {
     }
 }
 
-/// hyper's futures do not tell the task what it waits for.
+/// hyper's futures do not tell the task what they wait for, so this note does.
 async fn noted<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     poll_fn(|cx| poll_noted(cx, WaitsFor::Connection, |cx| future.as_mut().poll(cx))).await

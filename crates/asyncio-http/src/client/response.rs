@@ -26,16 +26,16 @@ use super::error::{ClientError, ClientErrorKind};
 use super::exchange::Exchanged;
 use super::pool::Lease;
 
-/// The answer to a request: its head, and the body as it comes.
+/// The answer to a request: its head, and the body as it arrives.
 ///
-/// When the body has been read to its end, the connection is kept for the next request. When the
-/// answer is dropped before, the connection is closed, over HTTP/2 the request is reset.
+/// When the body has been read to its end, the connection is kept for the next request. If the
+/// answer is dropped before, the connection is closed; over HTTP/2 only the request is reset.
 ///
-/// It is a stream of the pieces of its body, too.
+/// It is also a stream of the pieces of its body.
 ///
 /// # From aiohttp
 ///
-/// `ClientResponse`; its body is read once, as it is not kept.
+/// `ClientResponse`. Unlike there, the body can be read only once, since it is not kept.
 ///
 /// # Examples
 ///
@@ -78,7 +78,7 @@ struct Reading {
     max_body: usize,
 }
 
-/// What a session says about the body of an answer.
+/// The session's options for the body of an answer.
 pub(super) struct Rules {
     pub(super) decompresses: bool,
     pub(super) deadline: Option<LoopTime>,
@@ -140,13 +140,13 @@ impl ClientResponse {
         self.status.as_u16() < 400
     }
 
-    /// The version of HTTP.
+    /// The HTTP version.
     #[must_use]
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// The headers. Those of a body that is decompressed say nothing of the compression.
+    /// The headers. If the body is decompressed, the headers describe the decompressed body.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
@@ -158,12 +158,12 @@ impl ClientResponse {
         self.url.as_str()
     }
 
-    /// The URLs that redirected here, the first one first.
+    /// The URLs of the redirects that led here, in order.
     pub fn history(&self) -> impl ExactSizeIterator<Item = &str> {
         self.history.iter().map(Url::as_str)
     }
 
-    /// The length of the body, if the server has said it.
+    /// The length of the body, if the server sent it.
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
@@ -173,7 +173,7 @@ impl ClientResponse {
     ///
     /// # Errors
     ///
-    /// Of the kind [`Status`](ClientErrorKind::Status).
+    /// An error of the kind [`Status`](ClientErrorKind::Status).
     ///
     /// # Examples
     ///
@@ -189,12 +189,12 @@ impl ClientResponse {
     ///
     /// # Errors
     ///
-    /// When the connection fails, the body cannot be decompressed, or a limit of time is over. The
+    /// If the connection fails, the body cannot be decompressed, or a time limit expires. The
     /// connection is closed then.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost: the next call goes on.
+    /// A dropped future loses nothing: the next call continues.
     ///
     /// # Examples
     ///
@@ -221,12 +221,12 @@ impl ClientResponse {
     ///
     /// # Errors
     ///
-    /// As [`chunk`](Self::chunk); [`TooLarge`](ClientErrorKind::TooLarge) above the session's
-    /// [`max_body`](super::ClientSessionBuilder::max_body).
+    /// As [`chunk`](Self::chunk); [`TooLarge`](ClientErrorKind::TooLarge) if the body is longer
+    /// than the session's [`max_body`](super::ClientSessionBuilder::max_body).
     ///
     /// # Cancel safety
     ///
-    /// Dropping it drops the answer.
+    /// Dropping the future drops the answer.
     #[doc(alias = "read")]
     pub fn bytes(mut self) -> impl Future<Output = Result<Bytes, ClientError>> {
         at_await(async move {
@@ -255,7 +255,7 @@ impl ClientResponse {
         })
     }
 
-    /// The whole body as text, which is taken as UTF-8; other bytes become `U+FFFD`.
+    /// The whole body as UTF-8 text. Invalid bytes become `U+FFFD`.
     ///
     /// # Errors
     ///
@@ -267,12 +267,12 @@ impl ClientResponse {
         })
     }
 
-    /// The whole body as JSON, whatever its type is said to be.
+    /// The whole body as JSON, regardless of its content type.
     ///
     /// # Errors
     ///
-    /// As [`bytes`](Self::bytes); [`Decode`](ClientErrorKind::Decode) when it is no JSON, or not of
-    /// the type `T`.
+    /// As [`bytes`](Self::bytes); [`Decode`](ClientErrorKind::Decode) if the body is not JSON or
+    /// does not match the type `T`.
     pub fn json<T: DeserializeOwned>(self) -> impl Future<Output = Result<T, ClientError>> {
         at_await(async move {
             let url = self.url.clone();
@@ -281,7 +281,7 @@ impl ClientResponse {
         })
     }
 
-    /// Reads the body of a redirect, if that is little work.
+    /// Reads the body of a redirect if it is short.
     pub(super) async fn skip_short(mut self) {
         let mut left = 16 * 1024;
         if self.content_length().is_some_and(|length| length > left) {
@@ -295,7 +295,7 @@ impl ClientResponse {
         }
     }
 
-    /// The connection, which changes its protocol.
+    /// The upgraded connection.
     #[cfg(feature = "websocket")]
     pub(crate) fn into_upgrade(mut self) -> Result<(OnUpgrade, Lease), ClientError> {
         match (self.upgrade.take(), self.body.lease.take()) {
@@ -326,7 +326,7 @@ impl Reading {
             self.timer = None;
             match frame {
                 Some(Ok(frame)) => {
-                    // Trailers are left out.
+                    // Trailers are skipped.
                     if let Ok(data) = frame.into_data() {
                         self.decoder.feed(data);
                     }
@@ -355,7 +355,7 @@ impl Reading {
         Pin::new(timer).poll(cx).map(|()| ClientError::timeout("the answer's body"))
     }
 
-    /// The body has been received to its end.
+    /// Marks the body as received to its end.
     fn end(&mut self) {
         self.is_over = true;
         self.timer = None;
@@ -366,7 +366,7 @@ impl Reading {
         }
     }
 
-    /// What follows on the connection is of no use.
+    /// Closes the connection, since the rest of the body will not be read.
     fn fail(&mut self) {
         self.is_over = true;
         self.lease = None;

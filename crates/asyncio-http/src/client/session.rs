@@ -10,18 +10,18 @@ use super::builder::ClientSessionBuilder;
 use super::request::ClientRequest;
 use super::shared::Shared;
 
-/// A client of HTTP/1 and HTTP/2: connections that are kept for the next request, cookies, headers
-/// and limits that its requests share.
+/// An HTTP/1 and HTTP/2 client. Its requests share a pool of connections, cookies, headers and
+/// limits.
 ///
-/// Make one for the program (on each loop that needs one) and clone it. It belongs to the loop it
-/// is used on. Cancelling a request, or dropping its future or its answer, closes its connection
-/// unless the answer was read to the end: what is left of one answer never becomes a part of the
-/// next.
+/// Create one session for the program (on each loop that needs one) and clone it. A session belongs
+/// to the loop that it is used on. Cancelling a request, or dropping its future or its answer,
+/// closes its connection unless the answer was read to the end, so the rest of one answer never
+/// becomes a part of the next.
 ///
 /// # From aiohttp
 ///
-/// The same, without `async with`: an answer that is dropped gives its connection back. `limit` and
-/// `limit_per_host` count idle connections, too.
+/// `ClientSession`, without `async with`: dropping an answer releases its connection. `limit` and
+/// `limit_per_host` also count idle connections.
 ///
 /// # Examples
 ///
@@ -50,7 +50,7 @@ macro_rules! methods {
     ($($name:ident $method:ident)*) => {$(
         #[doc = concat!("A request of the method `", stringify!($method), "`.")]
         ///
-        /// The URL may leave out what the session's base URL has.
+        /// The URL may be relative to the session's base URL.
         pub fn $name(&self, url: impl AsRef<str>) -> ClientRequest {
             self.request(Method::$method, url)
         }
@@ -58,7 +58,7 @@ macro_rules! methods {
 }
 
 impl ClientSession {
-    /// A session with the usual options.
+    /// A session with the default options.
     #[must_use]
     #[track_caller]
     pub fn new() -> Self {
@@ -72,7 +72,7 @@ impl ClientSession {
 
     methods! { get GET head HEAD post POST put PUT patch PATCH delete DELETE options OPTIONS }
 
-    /// A request of any method.
+    /// A request with any method.
     ///
     /// # Examples
     ///
@@ -98,8 +98,8 @@ impl ClientSession {
         self.0.pool.open_count()
     }
 
-    /// Closes the connections that are not in use; those that are in use, when they are done.
-    /// Requests that come later fail.
+    /// Closes idle connections now, and the others when their requests are done. Later requests
+    /// fail.
     ///
     /// Dropping the last clone of a session does the same; debug mode reports it, with the place
     /// where the session was made, if connections were open.

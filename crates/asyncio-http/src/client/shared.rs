@@ -10,7 +10,7 @@ use url::Url;
 use super::pool::Pool;
 use super::timeouts::Timeouts;
 
-/// What the requests of a session share.
+/// The state that the requests of a session share.
 pub(super) struct Shared {
     /// Where the session was made.
     pub(super) site: &'static Location<'static>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The limits of a request's time.
+/// The time limits of a request.
 ///
 /// # From aiohttp
 ///
@@ -30,7 +30,7 @@ pub struct Timeouts {
 }
 
 impl Default for Timeouts {
-    /// Five minutes in all, and 30 s to connect.
+    /// Five minutes in total, and 30 s to connect.
     fn default() -> Self {
         let (total, connect) = (Duration::from_secs(300), Duration::from_secs(30));
         Self { total: Some(total), connect: Some(connect), read: None }
@@ -51,7 +51,7 @@ impl Timeouts {
         self
     }
 
-    /// To get a connection: to wait for one of the pool, or to open one, with TLS.
+    /// To get a connection: to wait for one from the pool or to open one, including TLS.
     #[must_use]
     pub fn connect(mut self, limit: Duration) -> Self {
         self.connect = Some(limit);

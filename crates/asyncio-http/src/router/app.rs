@@ -19,10 +19,11 @@ use crate::service::{IntoService, Made, Service};
 ///
 /// A handler is an async function or closure. Its arguments are axum's extractors: `Json`, `Query`,
 /// `Form`, `HeaderMap`, a `String`, the [`Request`] itself; the last one may take the body. The
-/// parameters of a path come by [`Path`](super::Path). It returns whatever axum takes as an answer,
-/// also a `Result` of two such types.
+/// parameters of a path come by [`Path`](super::Path). It returns any type that axum accepts as an
+/// answer, or a `Result` of two such types.
 ///
-/// Paths are those of axum: `/users/{id}`, `/files/{*rest}`. A route for `GET` answers `HEAD`, too.
+/// Paths have axum's syntax: `/users/{id}`, `/files/{*rest}`. A route for `GET` also answers
+/// `HEAD`.
 ///
 /// # From aiohttp
 ///
@@ -94,7 +95,7 @@ impl Route {
         named(Some(method)).or_else(get).or_else(|| named(None))
     }
 
-    /// 405, with the methods that there are.
+    /// Status 405, with the allowed methods.
     fn refuse(&self) -> Response {
         let mut names: Vec<&str> = Vec::new();
         for method in self.0.iter().filter_map(|(method, _)| method.as_ref()) {
@@ -117,11 +118,11 @@ impl App {
         Self::default()
     }
 
-    /// Adds a handler of `GET`, which answers `HEAD`, too.
+    /// Adds a handler for `GET`, which also answers `HEAD`.
     ///
     /// # Panics
     ///
-    /// If the path is malformed, or contradicts one that was added before.
+    /// If the path is malformed or conflicts with an earlier one.
     ///
     /// # Examples
     ///
@@ -130,7 +131,7 @@ impl App {
         self.route(Method::GET, path, handler)
     }
 
-    /// Adds a handler of `POST`.
+    /// Adds a handler for `POST`.
     ///
     /// # Panics
     ///
@@ -157,7 +158,7 @@ impl App {
         self.route(Method::POST, path, handler)
     }
 
-    /// Adds a handler of `PUT`.
+    /// Adds a handler for `PUT`.
     ///
     /// # Panics
     ///
@@ -166,7 +167,7 @@ impl App {
         self.route(Method::PUT, path, handler)
     }
 
-    /// Adds a handler of `PATCH`.
+    /// Adds a handler for `PATCH`.
     ///
     /// # Panics
     ///
@@ -175,7 +176,7 @@ impl App {
         self.route(Method::PATCH, path, handler)
     }
 
-    /// Adds a handler of `DELETE`.
+    /// Adds a handler for `DELETE`.
     ///
     /// # Panics
     ///
@@ -184,7 +185,7 @@ impl App {
         self.route(Method::DELETE, path, handler)
     }
 
-    /// Adds a handler of any method.
+    /// Adds a handler for any method.
     ///
     /// # Panics
     ///
@@ -194,7 +195,7 @@ impl App {
         self
     }
 
-    /// Adds a handler of all methods that have none of their own.
+    /// Adds a handler for all methods without a handler of their own.
     ///
     /// # Panics
     ///
@@ -205,7 +206,7 @@ impl App {
     }
 
     fn add(&mut self, path: &str, method: Option<Method>, call: Call) {
-        // `at_mut` would match other routes, too.
+        // `at_mut` would also match other routes.
         match self.routes.remove(path) {
             Some(mut route) => {
                 route.add(path, method, call);
@@ -221,14 +222,14 @@ impl App {
         }
     }
 
-    /// Answers requests for paths that have no route; without it they get status 404.
+    /// Answers requests for paths without a route. By default they get status 404.
     pub fn fallback<A>(mut self, handler: impl Handler<A>) -> Self {
         self.fallback = Some(erase(handler));
         self
     }
 
-    /// Puts a function around all handlers, also the fallback. The first one that is added is the
-    /// outermost.
+    /// Wraps all handlers, including the fallback, in a function. The function that is added first
+    /// is the outermost.
     ///
     /// # Examples
     ///
@@ -265,14 +266,15 @@ impl App {
         self
     }
 
-    /// How long the body of a request may be that an extractor takes; more is refused with status
+    /// How long a request body may be for extractors; a longer one is refused with status
     /// 413. The default is 2 MB, as in axum. A handler that takes the [`Request`] has no limit.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.body_limit = Some(DefaultBodyLimit::max(bytes));
         self
     }
 
-    /// The route's handler, with the parameters of the path in the request; or a refusal.
+    /// Finds the route's handler and adds the path's parameters to the request, or returns a
+    /// refusal.
     fn find(&self, request: &mut Request) -> Result<&Call, Box<Response>> {
         let refuse = |status: StatusCode| Box::new(status.into_response());
         let Ok(found) = self.routes.at(request.uri().path()) else {
@@ -295,14 +297,14 @@ impl fmt::Debug for App {
     }
 }
 
-/// What a middleware goes on to: the next middleware, or the handler.
+/// The next middleware, or the handler.
 pub struct Next {
     app: Rc<App>,
     depth: usize,
 }
 
 impl Next {
-    /// The answer of what comes next.
+    /// Calls the next middleware or the handler, and returns its answer.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! [`Handler`]: what an [`App`](super::App) calls.
+//! [`Handler`]: the functions that an [`App`](super::App) calls.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,14 +8,14 @@ use axum_core::response::{IntoResponse, Response};
 
 type Answer = Pin<Box<dyn Future<Output = Response>>>;
 
-/// A handler in one type.
+/// A type-erased handler.
 pub(super) type Call = Rc<dyn Fn(Request) -> Answer>;
 
-/// An async function or closure with up to eight extractors of axum as its arguments, which returns
-/// what axum takes as an answer.
+/// An async function or closure with up to eight axum extractors as its arguments, which returns a
+/// type that axum accepts as an answer.
 ///
-/// All arguments but the last one are made of the head of the request (`FromRequestParts`); the
-/// last one may take the body (`FromRequest`). Neither the function nor its future need be `Send`.
+/// All arguments but the last are made from the head of the request (`FromRequestParts`); the last
+/// one may take the body (`FromRequest`). Neither the function nor its future needs to be `Send`.
 ///
 /// # Examples
 ///

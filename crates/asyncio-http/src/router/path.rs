@@ -53,7 +53,8 @@ pub struct Path<T>(pub T);
 pub(super) struct Parameters(Arc<Vec<(String, String)>>);
 
 impl Parameters {
-    /// `None` if there are none; the status of the answer if one is not UTF-8.
+    /// `None` if there are no parameters. The error is the status of the answer if a parameter is
+    /// not UTF-8.
     pub(super) fn new<'a>(
         parameters: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<Option<Self>, StatusCode> {
@@ -66,7 +67,7 @@ impl Parameters {
     }
 }
 
-/// `None` for what is not UTF-8. An escape that is malformed stays as it is, as browsers have it.
+/// `None` if the text is not UTF-8. A malformed escape stays as it is, as in browsers.
 fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -97,7 +98,7 @@ where
     }
 }
 
-/// The parameters of a path are not what the handler asks for; the answer has status 400.
+/// The parameters of a path do not match the handler's type. The answer has status 400.
 #[derive(Debug)]
 pub struct PathRejection(Error);
 

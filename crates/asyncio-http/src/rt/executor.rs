@@ -3,7 +3,7 @@
 use asyncio_task::{TaskOptions, create_task_with};
 use hyper::rt::Executor;
 
-/// Runs hyper's futures as tasks of the loop that runs. They are hidden from `all_tasks`.
+/// Runs hyper's futures as tasks of the running loop. The tasks are hidden from `all_tasks`.
 ///
 /// For crates that take a [`hyper::rt::Executor`].
 ///

@@ -1,4 +1,4 @@
-//! What hyper needs of a runtime, on our loop.
+//! hyper's runtime traits, implemented on the loop.
 
 mod executor;
 mod stream;

@@ -1,4 +1,4 @@
-//! [`LoopStream`]: a stream of the loop where hyper asks for `Send`.
+//! [`LoopStream`]: a stream of the loop for the places where hyper requires `Send`.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -19,10 +19,10 @@ use send_wrapper::SendWrapper;
 
 use crate::received::BodyWatch;
 
-/// A stream of a loop that may travel to another thread, as hyper's upgrades ask for it.
+/// A stream of a loop that may be moved to another thread, as hyper's upgrades require.
 ///
-/// It is used on the thread of its loop only. On another thread reading and writing fail; dropped
-/// there, it is sent home, and the connection is closed by its loop. A loop that is closed closes
+/// It works only on the thread of its loop. On another thread, reading and writing fail. If it is
+/// dropped there, it is sent to its loop, which closes the connection. A loop that is closed closes
 /// the connection, wherever this is.
 ///
 /// # Panics
@@ -47,20 +47,20 @@ use crate::received::BodyWatch;
 /// }).unwrap();
 /// ```
 pub struct LoopStream {
-    /// `None` while it is dropped.
+    /// `None` only while this is dropped.
     inner: Option<SendWrapper<Inner>>,
     /// The loop has it, and closes the connection at its end. `None` while this is dropped.
     closer: Option<Kept<Closer>>,
-    /// The number of the thread that it may be used on.
+    /// The number of the thread that may use it.
     thread: u64,
 }
 
-/// A number that no other thread of the program has or had. Comparing it costs less than asking for
-/// the thread's identity.
+/// A number that no other thread of the program has or had. Comparing it costs less than comparing
+/// thread ids.
 fn thread_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     thread_local!(static NUMBER: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
-    // Without one the thread is ending, and uses no stream any more.
+    // A thread without a number is ending, and uses no stream any more.
     NUMBER.try_with(|number| *number).unwrap_or(u64::MAX)
 }
 
@@ -70,7 +70,7 @@ struct Inner {
 }
 
 impl Inner {
-    /// Notes whether the client takes what is sent.
+    /// Notes whether the client accepts sent bytes.
     fn noted<T>(&mut self, send: impl FnOnce(Pin<&mut JoinedStream>) -> Poll<T>) -> Poll<T> {
         let result = send(Pin::new(&mut self.stream));
         if let Some(activity) = &self.activity {
@@ -81,27 +81,27 @@ impl Inner {
     }
 }
 
-/// What a server's connection has received and not yet answered.
+/// The activity of a server's connection: what it has received and not answered yet.
 #[derive(Debug)]
 pub(crate) struct Activity {
     /// Requests whose answers have not been sent.
     in_flight: Cell<u32>,
-    /// The client sends a request, and its headers are not complete.
+    /// Whether the client is sending a request whose headers are incomplete.
     in_headers: Cell<bool>,
-    /// When that began, or when the last answer was sent.
+    /// When the client began, or when the last answer was sent.
     since: Cell<LoopTime>,
-    /// Frames come between requests, too.
+    /// Whether the connection is HTTP/2, where frames also arrive between requests.
     is_http2: Cell<bool>,
     /// The bodies of requests in flight.
     bodies: RefCell<Vec<Arc<BodyWatch>>>,
-    /// Since when the client has taken nothing of what is there to be sent.
+    /// The time since which the client has accepted no bytes, while there are some to send.
     stuck_since: Cell<Option<LoopTime>>,
-    /// So many bytes were left then.
+    /// How many bytes were unsent at that time.
     left: Cell<usize>,
 }
 
 impl Activity {
-    /// A client that has connected is expected to send a request.
+    /// Starts with a client that has connected and is expected to send a request.
     pub(crate) fn new() -> Rc<Self> {
         Rc::new(Self {
             in_flight: Cell::new(0),
@@ -123,12 +123,13 @@ impl Activity {
         watch
     }
 
-    /// Since when the first of the bodies that are read waits for the client.
+    /// The longest wait for the client among the bodies that are being read: the time since which
+    /// it waits.
     pub(crate) fn body_waits_since(&self) -> Option<LoopTime> {
         self.bodies.borrow().iter().filter_map(|body| body.waits_since()).min()
     }
 
-    /// Has the bodies fail that have waited since this time.
+    /// Makes the bodies fail that have waited since this time or longer.
     pub(crate) fn expire_bodies(&self, since: LoopTime) {
         let mut bodies = self.bodies.take();
         bodies.retain(|body| {
@@ -141,12 +142,12 @@ impl Activity {
         self.bodies.borrow_mut().append(&mut bodies);
     }
 
-    /// Since when the client has taken nothing of what is there to be sent.
+    /// The time since which the client has accepted no bytes, while there are some to send.
     pub(crate) fn stuck_since(&self) -> Option<LoopTime> {
         self.stuck_since.get()
     }
 
-    /// The client has taken all, or so many bytes are `left`.
+    /// Notes how many bytes are unsent: none, or `left`.
     fn sent(&self, left: Option<usize>) {
         let Some(left) = left else { return self.stuck_since.set(None) };
         if self.stuck_since.get().is_none() || left != self.left.get() {
@@ -162,7 +163,8 @@ impl Activity {
         }
     }
 
-    /// The headers of a request are complete. Its answer has been sent when the guard is dropped.
+    /// Notes that the headers of a request are complete. Dropping the guard notes that its answer
+    /// was sent.
     pub(crate) fn request(self: &Rc<Self>, is_http2: bool) -> InFlight {
         self.in_flight.set(self.in_flight.get() + 1);
         self.in_headers.set(false);
@@ -185,7 +187,7 @@ impl Drop for InFlight {
         let in_flight = self.0.in_flight.get() - 1;
         self.0.in_flight.set(in_flight);
         if in_flight == 0 {
-            // Without a loop nobody waits any more.
+            // Without a loop no task waits any more.
             if let Ok(event_loop) = asyncio_task::try_running_loop() {
                 self.0.since.set(event_loop.time());
             }
@@ -194,7 +196,7 @@ impl Drop for InFlight {
 }
 
 impl LoopStream {
-    /// A stream of the loop that runs.
+    /// A stream of the running loop.
     #[must_use]
     pub fn new(stream: JoinedStream) -> Self {
         Self::with(stream, None)
@@ -234,14 +236,14 @@ impl LoopStream {
 impl Drop for LoopStream {
     fn drop(&mut self) {
         let (inner, closer) = (self.inner.take(), self.closer.take());
-        // Gone already, at home.
+        // `into_inner` has taken the stream.
         let (Some(inner), Some(closer)) = (inner, closer) else { return };
         if inner.valid() {
-            // First the connection: it was handed over, and its end is no neglect.
+            // The connection first. It was handed over, so its end is no error.
             drop(closer);
             return drop(inner);
         }
-        // If the loop is closed, so is the connection, and bare memory is left.
+        // If the loop is closed, it has closed the connection, and only memory is left to free.
         closer.send_home(move |closer| {
             drop(closer);
             drop(inner);

@@ -8,8 +8,8 @@ use asyncio_task::{running_loop, sleep};
 use hyper::rt::{Sleep, Timer};
 use send_wrapper::SendWrapper;
 
-/// Timers of the loop that runs, for crates that take a [`hyper::rt::Timer`]. They follow a virtual
-/// clock, too.
+/// Timers of the running loop, for crates that take a [`hyper::rt::Timer`]. They also follow a
+/// virtual clock.
 ///
 /// # Panics
 ///

@@ -19,20 +19,21 @@ use super::running::{Ending, HttpServer};
 use super::workers::Workers;
 use crate::service::{IntoService, Service};
 
-/// Serves HTTP/1 and HTTP/2 on `address`: an [`App`](crate::App), an axum `Router`, any service of
-/// tower or hyper, or an async function.
+/// Serves HTTP/1 and HTTP/2 on `address`. The service is an [`App`](crate::App), an axum `Router`,
+/// any service of tower or hyper, or an async function.
 ///
-/// `address` is whatever [`start_server`](asyncio_net::start_server) takes:
+/// `address` is anything that [`start_server`](asyncio_net::start_server) accepts:
 /// `"127.0.0.1:8080"`, `("localhost", 8080)`, a listening socket, `ServerAddress::unix(path)`.
 ///
-/// Each request is a task of its own, with a copy of the server's context. If the client goes away,
-/// it is cancelled, and its cleanup (`finally`) runs. A handler that panics or fails is reported to
-/// the loop's exception handler, and its client gets a page of status 500.
+/// Each request is a task of its own, with a copy of the server's context. If the client
+/// disconnects, the task is cancelled, and its cleanup (`finally`) runs. If a handler panics or
+/// fails, the failure is reported to the loop's exception handler, and the client gets an answer
+/// with status 500.
 ///
 /// # Errors
 ///
-/// When the address cannot be resolved or listened on, or a hook of
-/// [`on_startup`](Serve::on_startup) fails.
+/// If the address cannot be resolved or bound, or a hook of [`on_startup`](Serve::on_startup)
+/// fails.
 ///
 /// # Panics
 ///
@@ -82,16 +83,16 @@ where
     }
 }
 
-/// Serves what is handed to it.
+/// Serves the connections that are passed to it.
 pub(crate) fn serve_nothing(service: Service) -> Serve<Service> {
     serve(ServerAddress::nothing(), service)
 }
 
-/// A server of HTTP that listens when it is awaited; [`serve`] gives it.
+/// An HTTP server that starts when it is awaited. [`serve`] returns it.
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is done, it closes what it listens on already.
+/// Dropping the future before it is done closes the sockets that listen already.
 ///
 /// # Examples
 ///
@@ -128,11 +129,11 @@ pub struct Serve<S> {
     tls: Option<asyncio_tls::TlsServer>,
 }
 
-/// Makes the service of another loop, on its thread.
+/// Creates the service of another loop, on its thread.
 pub(crate) type MakeService = Box<dyn FnOnce() -> Service + Send>;
 
 impl<S> Serve<S> {
-    /// Listens on this address, too.
+    /// Listens on this address as well.
     pub fn bind(mut self, address: impl Into<ServerAddress>) -> Self {
         self.addresses.push(address.into());
         self
@@ -144,14 +145,14 @@ impl<S> Serve<S> {
         self
     }
 
-    /// Whether other programs may listen on the same port. The default is false.
+    /// Whether other processes may listen on the same port. The default is false.
     pub fn reuse_port(mut self, yes: bool) -> Self {
         self.reuse_port = yes;
         self
     }
 
-    /// Serves on `count` loops: this one, and others on threads of their own, which get connections
-    /// by turns. Every loop has a clone of the service. The default is 1.
+    /// Serves on `count` loops: this one, and others on threads of their own. The loops get
+    /// connections in turn. Every loop has a clone of the service. The default is 1.
     ///
     /// The hooks run on this loop.
     ///
@@ -190,9 +191,10 @@ impl<S> Serve<S> {
         self
     }
 
-    /// Serves HTTPS. HTTP/2 is offered by ALPN, unless `tls` offers something itself.
+    /// Serves HTTPS. The server offers HTTP/2 and HTTP/1.1 by ALPN, unless `tls` has protocols of
+    /// its own.
     ///
-    /// A handshake that fails is a line at debug level. With the feature `tls`.
+    /// A failed handshake is logged at debug level. With the feature `tls`.
     ///
     /// # Examples
     ///
@@ -213,9 +215,9 @@ impl<S> Serve<S> {
         self
     }
 
-    /// How long the headers of a request may take to come, counted from the first byte, and for
-    /// the first request from the connection on. Then the connection is closed. The default is
-    /// 30 s.
+    /// How long the headers of a request may take to arrive, from their first byte on; for the
+    /// first request, from the start of the connection. Then the connection is closed. The default
+    /// is 30 s.
     pub fn header_timeout(mut self, limit: Duration) -> Self {
         self.limits.header_timeout = limit;
         self
@@ -227,8 +229,8 @@ impl<S> Serve<S> {
         self
     }
 
-    /// How many bytes the headers of a request may take; more are refused with status 431. The
-    /// default is 64 KiB, and 8 KiB are the least.
+    /// How many bytes the headers of a request may have; more are refused with status 431. The
+    /// default is 64 KiB, and the minimum is 8 KiB.
     pub fn max_header_size(mut self, bytes: usize) -> Self {
         self.limits.max_header_size = bytes;
         self
@@ -241,30 +243,32 @@ impl<S> Serve<S> {
         self
     }
 
-    /// How long a client may leave a handler waiting for the next piece of a request's body. Then
-    /// reading the body fails, and if the handler makes an error of that, its client gets status
-    /// 408. The default is 60 s, as nginx's `client_body_timeout`.
+    /// How long a handler waits for the next piece of a request's body. Then reading the body
+    /// fails, and if the handler returns that error, its client gets status 408. The default is
+    /// 60 s, as for nginx's `client_body_timeout`.
     ///
-    /// A handler that does not read does not wait. A service of hyper takes hyper's body, which has
-    /// no limit.
+    /// The limit applies only while the handler reads. A service of hyper takes hyper's body, which
+    /// has no limit.
     pub fn body_timeout(mut self, limit: Duration) -> Self {
         self.limits.body_timeout = limit;
         self
     }
 
-    /// How long a client may take nothing of its answer while there is more to send. Then the
-    /// connection is closed, and its requests are cancelled. The default is 60 s, as nginx's
-    /// `send_timeout`. It is noticed after twice that time at the latest.
+    /// How long a client may accept no bytes of its answer while there are some to send. Then the
+    /// connection is closed, and its requests are cancelled. The server notices this after twice
+    /// the limit at the latest. The default is 60 s, as for nginx's `send_timeout`.
     pub fn send_timeout(mut self, limit: Duration) -> Self {
         self.limits.send_timeout = limit;
         self
     }
 
-    /// How many bytes the body of a request may have. If its headers say more, it is refused by
-    /// status 413, and no handler is asked; else reading it fails at the limit. The default is no
-    /// limit, but extractors have one of [their own](crate::App::max_body).
+    /// How many bytes the body of a request may have. If the headers announce more, the request is
+    /// refused with status 413 without calling the handler. Otherwise reading the body fails at the
+    /// limit. The default is no limit, but extractors have a limit of [their
+    /// own](crate::App::max_body).
     ///
-    /// A service of hyper takes hyper's body, where only what the headers say counts.
+    /// A service of hyper takes hyper's body, for which the server checks only the announced
+    /// length.
     ///
     /// # From aiohttp
     ///
@@ -274,10 +278,10 @@ impl<S> Serve<S> {
         self
     }
 
-    /// How many connections may be open at once. When there are as many, the server accepts no more
-    /// until one of them ends; they wait in the [`backlog`](Self::backlog). With several
-    /// [`loops`](Self::loops), further ones are accepted and closed at once. The default is no
-    /// limit.
+    /// How many connections may be open at once. At the limit, the server accepts no more until one
+    /// of them ends; new connections wait in the [`backlog`](Self::backlog). With several
+    /// [`loops`](Self::loops), further connections are accepted and closed immediately. The default
+    /// is no limit.
     ///
     /// # Panics
     ///
@@ -288,27 +292,27 @@ impl<S> Serve<S> {
         self
     }
 
-    /// How many requests may be in flight on one connection of HTTP/2. The default is 200.
+    /// How many requests may be in flight on one HTTP/2 connection. The default is 200.
     pub fn max_streams(mut self, count: u32) -> Self {
         self.limits.max_streams = count;
         self
     }
 
-    /// Whether a client of HTTP/1 may end its direction after its request, and still gets the
-    /// answer. By default that looks like a client that has gone.
+    /// Whether an HTTP/1 client may shut down its sending direction after its request and still get
+    /// the answer. By default the server treats that as a disconnect.
     pub fn half_close(mut self, yes: bool) -> Self {
         self.limits.half_close = yes;
         self
     }
 
-    /// How long requests may take to finish when [`HttpServer::serve_forever`] or
+    /// How long requests may take to finish after [`HttpServer::serve_forever`] or
     /// [`HttpServer::until_signal`] ends. The default is 60 s, as in aiohttp.
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Runs before the server listens. If it fails, the server does not start.
+    /// Adds a hook that runs before the server listens. If it fails, the server does not start.
     pub fn on_startup<H, R>(mut self, hook: H) -> Self
     where
         H: AsyncFnOnce() -> R + 'static,
@@ -318,8 +322,8 @@ impl<S> Serve<S> {
         self
     }
 
-    /// Runs when the server shuts down, after it has stopped listening and before it waits for its
-    /// requests: the place to end web sockets and other long answers.
+    /// Adds a hook that runs when the server shuts down, after it has stopped listening and before
+    /// it waits for its requests. End web sockets and other long answers here.
     pub fn on_shutdown<H, R>(mut self, hook: H) -> Self
     where
         H: AsyncFnOnce() -> R + 'static,
@@ -329,7 +333,7 @@ impl<S> Serve<S> {
         self
     }
 
-    /// Runs when the last request has ended: the place to close pools of databases.
+    /// Adds a hook that runs when the last request has ended. Close database pools here.
     pub fn on_cleanup<H, R>(mut self, hook: H) -> Self
     where
         H: AsyncFnOnce() -> R + 'static,
@@ -339,7 +343,7 @@ impl<S> Serve<S> {
         self
     }
 
-    /// What serves the connections of one loop.
+    /// The site that serves the connections of one loop.
     pub(crate) fn into_site(self) -> Site {
         let options = SiteOptions {
             limits: self.limits,
@@ -394,7 +398,7 @@ impl<S> Serve<S> {
     }
 }
 
-/// What the sites of all loops have in common.
+/// The options that the sites of all loops share.
 #[derive(Clone)]
 pub(crate) struct SiteOptions {
     limits: Limits,
@@ -429,7 +433,7 @@ impl SiteOptions {
     }
 }
 
-/// Gives connections to loops by turns; those beyond the limit are closed.
+/// Passes connections to the loops in turn. Closes connections beyond the limit.
 fn hand_over(intakes: Vec<Intake>, limit: Option<usize>) -> impl FnMut(ConnectedSocket) {
     let mut by_turns = round_robin(intakes.clone());
     move |socket| {
@@ -440,7 +444,7 @@ fn hand_over(intakes: Vec<Intake>, limit: Option<usize>) -> impl FnMut(Connected
     }
 }
 
-/// Closes what has started, if the rest does not.
+/// Closes the started parts if another part fails to start.
 struct Started(Vec<Server>);
 
 impl Drop for Started {
@@ -449,7 +453,7 @@ impl Drop for Started {
     }
 }
 
-/// Boxed once: whoever awaits it is small.
+/// Boxed, so that futures that await it stay small.
 impl<S: 'static> IntoFuture for Serve<S> {
     type Output = io::Result<HttpServer>;
     type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = io::Result<HttpServer>>>>>;

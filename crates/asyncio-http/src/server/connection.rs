@@ -24,14 +24,14 @@ use crate::requests::Requests;
 use crate::rt::{Activity, LoopExecutor, LoopStream};
 use crate::service::Service;
 
-/// What the connections of a server on one loop share.
+/// The state that the connections of a server on one loop share.
 pub(crate) struct Site {
     service: Service,
     limits: Limits,
     builder: auto::Builder<LoopExecutor>,
     requests: Rc<Requests>,
     closing: Event,
-    /// Whether connections come with TLS.
+    /// Whether connections use TLS.
     is_tls: bool,
 }
 
@@ -47,7 +47,7 @@ impl Site {
         }
     }
 
-    /// Finishes the requests that have come, and takes no more.
+    /// Finishes the received requests, and accepts no more.
     pub(crate) fn close(&self) {
         self.closing.set();
     }
@@ -77,7 +77,7 @@ impl Site {
                 if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                     return Poll::Ready(ended.or_else(|error| judge(error, addr)));
                 }
-                // It stays registered: all polls are those of one task.
+                // The waker stays registered, since one task makes all polls.
                 let asks = !is_closing && (!is_waiting || self.closing.is_set());
                 is_waiting = true;
                 if asks && closing.as_mut().poll(cx).is_ready() {
@@ -107,7 +107,8 @@ impl Site {
     }
 }
 
-/// Clients that vanish or talk nonsense are everyday; a body that fails is the program's fault.
+/// Disconnects and protocol violations of clients are normal; a failing body is an error of the
+/// program.
 fn judge(
     error: Box<dyn Error + Send + Sync>,
     peer: Option<std::net::SocketAddr>,
@@ -120,15 +121,15 @@ fn judge(
     Ok(())
 }
 
-/// Looks at the limits of a connection. The timer of an active connection is not moved for each
-/// request: when it fires, the deadline is looked up.
+/// Checks the limits of a connection. The timer is not moved for each request of an active
+/// connection: when it fires, the deadline is computed again.
 struct Watch<'a> {
     limits: &'a Limits,
     activity: &'a Activity,
-    /// `None` until it is waited for. It wakes the task that polled first, which polls always.
+    /// `None` until the first wait. It wakes the task that polled first, which makes all polls.
     timer: Option<Deadline>,
     when: LoopTime,
-    /// An idle connection was asked to end.
+    /// Whether an idle connection was asked to end.
     is_ending: bool,
 }
 
@@ -169,7 +170,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// A client that was asked to end an idle connection has as long as for headers to do it.
+    /// A client that was asked to end an idle connection has the time limit for headers to do so.
     fn deadline(&self) -> Option<(LoopTime, Limit)> {
         match self.limits.deadline(self.activity) {
             Some((_, Limit::Headers | Limit::Idle)) if self.is_ending => {

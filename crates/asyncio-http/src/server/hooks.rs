@@ -1,4 +1,4 @@
-//! What a program does when its server starts and ends.
+//! The program's hooks for the start and the end of its server.
 
 use std::error::Error;
 use std::io;
@@ -22,7 +22,7 @@ impl Hooks {
         self.0.push(Box::new(|| Box::pin(async move { hook().await.failure() })));
     }
 
-    /// Runs all; the first that fails is the last to run.
+    /// Runs all hooks, and stops at the first failure.
     pub(crate) async fn run(self) -> io::Result<()> {
         for hook in self.0 {
             if let Some(error) = hook().await {
@@ -32,7 +32,7 @@ impl Hooks {
         Ok(())
     }
 
-    /// Runs all, and reports those that fail.
+    /// Runs all hooks, and reports failures.
     pub(crate) async fn run_all(self, kind: &'static str) {
         for hook in self.0 {
             if let Some(error) = hook().await {

@@ -1,4 +1,4 @@
-//! Limits of connections, and what hyper is told of them.
+//! The limits of connections, and the hyper options for them.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use hyper_util::server::conn::auto;
 
 use crate::rt::{Activity, LoopExecutor, LoopTimer};
 
-/// How many headers a request may have by default: hyper's number.
+/// How many headers a request may have by default, as in hyper.
 const MAX_HEADERS: usize = 100;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// The headers of a request are complete within this time.
+    /// The time limit for the headers of a request.
     pub(crate) header_timeout: Duration,
-    /// An idle connection is kept so long.
+    /// How long an idle connection is kept.
     pub(crate) keep_alive_timeout: Duration,
     pub(crate) max_header_size: usize,
     pub(crate) max_headers: usize,
     pub(crate) max_streams: u32,
     pub(crate) half_close: bool,
-    /// The next piece of a request's body comes within this time.
+    /// The time limit for the next piece of a request's body.
     pub(crate) body_timeout: Duration,
-    /// The client takes a piece of its answer within this time.
+    /// The time limit for the client to accept a piece of its answer.
     pub(crate) send_timeout: Duration,
-    /// The body of a request has no more bytes.
+    /// The maximum length of a request's body.
     pub(crate) max_body_size: usize,
 }
 
@@ -44,7 +44,7 @@ impl Default for Limits {
     }
 }
 
-/// What a client has taken too long for.
+/// The limit that a client has exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
     Headers,
@@ -59,11 +59,11 @@ impl Limits {
         builder
             .http1()
             .timer(LoopTimer)
-            // Ours, which tells an idle connection from a slow request.
+            // Our own timeout distinguishes an idle connection from a slow request.
             .header_read_timeout(None)
             .max_buf_size(self.max_header_size.max(8192))
             .half_close(self.half_close);
-        // hyper keeps the headers of a request in a faster place if it is told no number.
+        // hyper parses headers on the stack if no number is set, which is faster.
         if self.max_headers != MAX_HEADERS {
             builder.http1().max_headers(self.max_headers);
         }
@@ -75,8 +75,8 @@ impl Limits {
         builder
     }
 
-    /// When a connection has taken too long on which nothing more happens, and for what; `None`
-    /// while a request is in flight for whose client nobody waits.
+    /// The deadline of the connection if nothing more happens on it, and its limit. `None` while a
+    /// request is in flight and does not wait for its client.
     pub(crate) fn deadline(&self, activity: &Activity) -> Option<(LoopTime, Limit)> {
         let request = match activity.waiting() {
             Some((true, since)) => Some((since + self.header_timeout, Limit::Headers)),
@@ -95,7 +95,7 @@ impl Limits {
         }
     }
 
-    /// How long nobody has to look at a connection with a request in flight.
+    /// The interval between checks of a connection with a request in flight.
     pub(crate) fn longest_look(&self) -> Duration {
         let in_requests = self.body_timeout.min(self.send_timeout);
         self.header_timeout.min(self.keep_alive_timeout).min(in_requests)

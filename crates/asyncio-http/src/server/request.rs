@@ -19,8 +19,8 @@ use crate::received::BodyWatch;
 use crate::rt::InFlight;
 use crate::service::{Answer, Response};
 
-/// The task that answers a request. Dropping this, as hyper does when the client has gone, cancels
-/// it, and its cleanup runs.
+/// The task that answers a request. hyper drops this when the client has disconnected. That cancels
+/// the task, and its cleanup runs.
 pub(crate) struct Answering {
     state: State,
     in_flight: Option<InFlight>,
@@ -30,7 +30,7 @@ pub(crate) struct Answering {
 
 enum State {
     Running(Answer),
-    /// It is not asked.
+    /// The service is not called.
     Refused(StatusCode),
     Done,
 }
@@ -40,12 +40,13 @@ impl Answering {
         Self { state: State::Running(answer), in_flight: Some(in_flight), body }
     }
 
-    /// Answers a request for which nobody is asked. Its body is not read.
+    /// Answers a request without calling the service. The body of the request is not read.
     pub(crate) fn refuse(status: StatusCode, in_flight: InFlight) -> Self {
         Self { state: State::Refused(status), in_flight: Some(in_flight), body: None }
     }
 
-    /// A client that was too slow is told so, where the handler says only that it failed.
+    /// If the client was too slow and the handler returned an error, the status tells the client
+    /// so.
     fn judge(&self, mut response: Response) -> Response {
         let is_late = self.body.as_ref().is_some_and(|body| body.is_late());
         if is_late && (response.status().is_client_error() || response.status().is_server_error()) {
@@ -87,14 +88,14 @@ impl Drop for Answering {
     }
 }
 
-/// Reports the failure, and answers that there was one.
+/// Reports the failure, and answers with an error status.
 fn failed(describe: impl FnOnce(ErrorContext) -> ErrorContext) -> Response {
     let context = ErrorContext::new("unhandled error in the handler of a request");
     running_loop().report(&describe(context));
     error_page(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// The connection ends with it, since the body is still to come.
+/// The answer ends the connection, since the request's body is unread.
 fn refusal(status: StatusCode) -> Response {
     let mut response = error_page(status);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

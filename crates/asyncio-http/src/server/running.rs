@@ -1,4 +1,4 @@
-//! [`HttpServer`]: a server that runs.
+//! [`HttpServer`]: a running server.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -17,17 +17,17 @@ use super::Site;
 use super::hooks::Hooks;
 use super::workers::Workers;
 
-/// What runs at the end of a server.
+/// The hooks for the end of a server.
 #[derive(Default)]
 pub(crate) struct Ending {
     pub(crate) shutdown: Hooks,
     pub(crate) cleanup: Hooks,
 }
 
-/// A server of HTTP; [`serve`](crate::serve()) starts it.
+/// An HTTP server. [`serve`](crate::serve()) starts it.
 ///
-/// Clones are the same server. Dropping all of them leaves it serving, for as long as the loop
-/// runs.
+/// Clones refer to the same server. After all of them are dropped, the server keeps serving while
+/// the loop runs.
 ///
 /// # Examples
 ///
@@ -48,7 +48,7 @@ pub struct HttpServer(Rc<Inner>);
 struct Inner {
     servers: Vec<Server>,
     site: Rc<Site>,
-    /// Taken by the task that shuts down.
+    /// The task that shuts down takes it.
     rest: RefCell<Option<Rest>>,
     is_over: Event,
     grace: Duration,
@@ -83,18 +83,18 @@ impl HttpServer {
         Self(Rc::new(Inner { servers, site, rest, is_over: Event::new(), grace }))
     }
 
-    /// The host and port it listens on: the first one, if there are several.
+    /// The host and port that it listens on; the first one if there are several.
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) once it is closed, and for a server that
-    /// listens on no internet address.
+    /// [`NotConnected`](io::ErrorKind::NotConnected) after the server was closed, and if it listens
+    /// on no internet address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         let inet = self.addresses().iter().find_map(Address::as_inet);
         inet.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// The addresses it listens on; none once it is closed.
+    /// The addresses that it listens on; none after it was closed.
     #[must_use]
     pub fn addresses(&self) -> Vec<Address> {
         self.0.servers.iter().flat_map(Server::addresses).collect()
@@ -106,16 +106,15 @@ impl HttpServer {
         self.0.servers.iter().map(Server::client_count).sum()
     }
 
-    /// Ends the server: it stops listening, runs the hooks of `on_shutdown`, closes idle
-    /// connections, finishes the requests that have begun, cuts off what is left after `grace`,
-    /// waits for the cleanup of cancelled requests, and runs the hooks of `on_cleanup`.
+    /// Ends the server. The server stops listening, runs the hooks of `on_shutdown`, closes idle
+    /// connections, waits up to `grace` for the requests in flight, cancels the remaining requests
+    /// and waits for their cleanup, and runs the hooks of `on_cleanup`.
     ///
-    /// If it is shut down already, this waits for the end.
+    /// If another call has begun the shutdown, this one waits for its end.
     ///
     /// # Cancel safety
     ///
-    /// Once it has begun, the server is shut down by a task of its own; dropping this only stops
-    /// waiting for it.
+    /// A task of its own shuts the server down. Dropping this future only stops waiting for it.
     ///
     /// # Examples
     ///
@@ -134,12 +133,12 @@ impl HttpServer {
         })
     }
 
-    /// Serves until somebody else shuts the server down.
+    /// Serves until another task shuts the server down.
     ///
     /// # Cancel safety
     ///
-    /// *Cancelling* it, by Ctrl-C for instance, shuts the server down within
-    /// [`shutdown_grace`](super::Serve::shutdown_grace). *Dropping* it leaves the server as it is.
+    /// *Cancelling* it, for instance by Ctrl-C, shuts the server down within
+    /// [`shutdown_grace`](super::Serve::shutdown_grace). *Dropping* it leaves the server running.
     ///
     /// # Examples
     ///
@@ -166,12 +165,12 @@ impl HttpServer {
         })
     }
 
-    /// Serves until the process gets SIGTERM or SIGINT (Ctrl-C), and shuts the server down within
-    /// [`shutdown_grace`](super::Serve::shutdown_grace): the last line of a `main`.
+    /// Serves until the process gets SIGTERM or SIGINT (Ctrl-C), and then shuts the server down
+    /// within [`shutdown_grace`](super::Serve::shutdown_grace). Usually the last line of `main`.
     ///
     /// # Errors
     ///
-    /// When the signals cannot be listened for; the server goes on then.
+    /// If the signal handlers cannot be installed. The server keeps running then.
     ///
     /// # Cancel safety
     ///
@@ -205,7 +204,7 @@ impl HttpServer {
 
 impl Inner {
     async fn end(&self, rest: Rest, grace: Duration) {
-        // Also if this task is cancelled at the end of the loop.
+        // This also holds if the task is cancelled at the end of the loop.
         struct Over<'a>(&'a Event);
         impl Drop for Over<'_> {
             fn drop(&mut self) {

@@ -56,7 +56,8 @@ impl Workers {
     }
 }
 
-/// What a worker's loop does: it serves what it is handed, until it is told to stop.
+/// The main function of a worker's loop: serves the connections that it receives until it is told
+/// to stop.
 async fn work(
     service: MakeService,
     options: SiteOptions,

@@ -13,11 +13,12 @@ use crate::client::{ClientSession, ClientSessionBuilder};
 use crate::server::{Serve, Site, serve_nothing};
 use crate::service::IntoService;
 
-/// A client of a service, without sockets: requests and answers travel through memory, as the bytes
+/// A client of a service, without sockets: requests and answers are passed in memory, as the bytes
 /// that a socket would carry.
 ///
 /// It is a [`ClientSession`] whose URLs may begin with the path, and whose requests all go to the
-/// service, whatever host they name. Nothing waits for the system, so a virtual clock is exact.
+/// service, regardless of their host. No task waits for the operating system, so a virtual clock is
+/// exact.
 ///
 /// # From aiohttp
 ///
@@ -51,7 +52,7 @@ pub struct TestClient {
 }
 
 impl TestClient {
-    /// A client of `service`, which is whatever [`serve`](crate::serve()) takes.
+    /// A client of `service`, which is anything that [`serve`](crate::serve()) accepts.
     ///
     /// # Panics
     ///
@@ -60,7 +61,7 @@ impl TestClient {
         Self::of(serve_nothing(service.into_service()))
     }
 
-    /// A client of a server with options. Its addresses, loops and hooks are left out.
+    /// A client of a server with options. The server's addresses, loops and hooks are ignored.
     ///
     /// # Panics
     ///
@@ -90,7 +91,7 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// If no loop runs on this thread; if the options are malformed.
+    /// If no loop runs on this thread, or if the options are malformed.
     ///
     /// # Examples
     ///
@@ -127,13 +128,13 @@ impl TestClient {
         Self { session, site }
     }
 
-    /// The session that the requests go through.
+    /// The session of the requests.
     #[must_use]
     pub fn session(&self) -> &ClientSession {
         &self.session
     }
 
-    /// A new connection to the server, for bytes that no client would send.
+    /// A new connection to the server, to send arbitrary bytes.
     #[must_use]
     pub fn connect(&self) -> JoinedStream {
         open(&self.site)

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use asyncio_net::{ByteSource, ByteStream, StreamReader, StreamWriter, stream_over};
 
-/// So much is on its way in one direction at most, as in a socket.
+/// How many bytes may be in transit in one direction, like a socket's buffer.
 const ROOM: usize = 64 * 1024;
 
 /// Both ends of a connection.
@@ -19,13 +19,13 @@ pub(crate) fn pair() -> ((StreamReader, StreamWriter), (StreamReader, StreamWrit
     (stream_over(near), stream_over(far))
 }
 
-/// The bytes on their way in one direction.
+/// The bytes in transit in one direction.
 #[derive(Default)]
 struct Direction {
     bytes: RefCell<VecDeque<u8>>,
-    /// No more are written.
+    /// Whether the writer has closed the direction.
     is_ended: Cell<bool>,
-    /// Nobody reads them.
+    /// Whether the reader is gone.
     is_unread: Cell<bool>,
     reader: Cell<Option<Waker>>,
     writer: Cell<Option<Waker>>,

@@ -18,10 +18,11 @@ use tungstenite::protocol::Role;
 use super::WebSocket;
 use super::socket::SocketOptions;
 
-/// A request for a web socket: an extractor, in an [`App`](crate::App) and in handlers of axum.
+/// A request for a web socket. It is an extractor for an [`App`](crate::App) and for handlers of
+/// axum.
 ///
-/// axum's own `WebSocketUpgrade` spawns on tokio's runtime, and panics without one. This one's
-/// sockets are served by a task of the loop, whose function need not be `Send`.
+/// axum's own `WebSocketUpgrade` spawns on tokio's runtime, and panics without one. This one runs a
+/// task of the loop, and its function need not be `Send`.
 ///
 /// # Examples
 ///
@@ -52,28 +53,27 @@ pub struct WebSocketUpgrade {
 }
 
 impl WebSocketUpgrade {
-    /// The protocols that the server speaks, the preferred one first. The first one that the client
-    /// asks for, too, is agreed on.
+    /// The subprotocols that the server supports, the preferred one first. The server selects the
+    /// first one that the client also asks for.
     pub fn protocols<'a>(mut self, protocols: impl IntoIterator<Item = &'a str>) -> Self {
         let is_asked = |protocol: &&str| self.asked.iter().any(|asked| asked == protocol);
         self.protocol = protocols.into_iter().find(is_asked).map(str::to_owned);
         self
     }
 
-    /// How long a message may be, in bytes. A longer one is an error of
-    /// [`receive`](WebSocket::receive). The default is 4 MiB, as in aiohttp.
+    /// How long a message may be, in bytes. [`receive`](WebSocket::receive) fails if a message is
+    /// longer. The default is 4 MiB, as in aiohttp.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.options.max_message_size = bytes;
         self
     }
 
-    /// Sends a ping whenever nothing has come for this time, and closes the connection if nothing
-    /// comes within half of it either: [`receive`](WebSocket::receive) and
-    /// [`send`](WebSocket::send) fail then, as timed out. The default is no heartbeat, as in
-    /// aiohttp.
+    /// Sends a ping when nothing was received for this time. If nothing arrives within half of it
+    /// after the ping, the connection is closed, and [`receive`](WebSocket::receive) and
+    /// [`send`](WebSocket::send) fail with `TimedOut`. The default is no heartbeat, as in aiohttp.
     ///
-    /// Behind proxies that close quiet connections, and against peers that vanish. While a message
-    /// waits to be received, the peer is not judged.
+    /// Use it behind proxies that close idle connections, and to detect peers that have vanished.
+    /// While a received message waits for the program, the peer is not checked.
     ///
     /// # Panics
     ///
@@ -84,8 +84,8 @@ impl WebSocketUpgrade {
         self
     }
 
-    /// Agrees, and has a task of its own run the function over the open web socket. What it fails
-    /// with is reported to the loop's exception handler.
+    /// Accepts the request, and runs the function with the open web socket in a task of its own. If
+    /// the function fails, the error is reported to the loop's exception handler.
     ///
     /// # Panics
     ///
@@ -152,7 +152,7 @@ impl<S: Sync> FromRequestParts<S> for WebSocketUpgrade {
     }
 }
 
-/// The words of a header that is a list.
+/// The elements of a header that is a list.
 pub(super) fn words<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -174,8 +174,8 @@ impl fmt::Debug for WebSocketUpgrade {
     }
 }
 
-/// A request that asks for no web socket, or in the wrong way. The answer has status 426, and says
-/// which version is spoken.
+/// The request does not ask for a web socket, or asks incorrectly. The answer has status 426 and
+/// names the supported version.
 #[derive(Debug)]
 pub struct WebSocketRejection(&'static str);
 

@@ -20,8 +20,8 @@ use crate::client::{ClientError, ClientErrorKind, ClientRequest, ClientSession};
 impl ClientSession {
     /// Opens a web socket. The URL begins with `ws:` or `wss:`, or with `http:` or `https:`.
     ///
-    /// The session's connections, headers, cookies, proxies and limits count. The connection takes
-    /// one place of the limits for as long as the web socket is open.
+    /// The session's headers, cookies, proxies and limits apply. The connection counts towards the
+    /// limits while the web socket is open.
     ///
     /// # Examples
     ///
@@ -46,15 +46,15 @@ impl ClientSession {
     }
 }
 
-/// A web socket that opens when it is awaited; [`ClientSession::ws_connect`] gives it.
+/// A web socket that opens when it is awaited. [`ClientSession::ws_connect`] returns it.
 ///
 /// # Errors
 ///
-/// A [`ClientError`], also when the server answers something else than a web socket.
+/// A [`ClientError`], also if the server does not accept the web socket.
 ///
 /// # Cancel safety
 ///
-/// Dropping it closes the connection.
+/// Dropping the future closes the connection.
 ///
 /// # Examples
 ///
@@ -68,7 +68,7 @@ pub struct WebSocketConnect {
 }
 
 impl WebSocketConnect {
-    /// Asks for one of these protocols.
+    /// Asks for one of these subprotocols.
     pub fn protocols<'a>(mut self, protocols: impl IntoIterator<Item = &'a str>) -> Self {
         self.protocols = protocols.into_iter().map(str::to_owned).collect();
         self
@@ -84,20 +84,19 @@ impl WebSocketConnect {
         self
     }
 
-    /// How long a message may be, in bytes. A longer one is an error of
-    /// [`receive`](WebSocket::receive). The default is 4 MiB, as in aiohttp.
+    /// How long a message may be, in bytes. [`receive`](WebSocket::receive) fails if a message is
+    /// longer. The default is 4 MiB, as in aiohttp.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.options.max_message_size = bytes;
         self
     }
 
-    /// Sends a ping whenever nothing has come for this time, and closes the connection if nothing
-    /// comes within half of it either: [`receive`](WebSocket::receive) and
-    /// [`send`](WebSocket::send) fail then, as timed out. The default is no heartbeat, as in
-    /// aiohttp.
+    /// Sends a ping when nothing was received for this time. If nothing arrives within half of it
+    /// after the ping, the connection is closed, and [`receive`](WebSocket::receive) and
+    /// [`send`](WebSocket::send) fail with `TimedOut`. The default is no heartbeat, as in aiohttp.
     ///
-    /// Behind proxies that close quiet connections, and against peers that vanish. While a message
-    /// waits to be received, the peer is not judged.
+    /// Use it behind proxies that close idle connections, and to detect peers that have vanished.
+    /// While a received message waits for the program, the peer is not checked.
     ///
     /// # Panics
     ///
@@ -136,7 +135,7 @@ impl WebSocketConnect {
     }
 }
 
-/// Boxed once: whoever awaits it is small.
+/// Boxed, so that futures that await it stay small.
 impl IntoFuture for WebSocketConnect {
     type Output = Result<WebSocket, ClientError>;
     type IntoFuture = AtAwait<Pin<Box<dyn Future<Output = Self::Output>>>>;

@@ -1,4 +1,4 @@
-//! Pings, and the end of a connection whose peer answers none.
+//! Sends pings, and closes a connection whose peer does not answer them.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use tungstenite::Message;
 
 use super::socket::Inner;
 
-/// Sends a ping when the peer was not heard of for `interval`, and cuts the connection if nothing
-/// comes within half of that. It ends when the web socket is dropped.
+/// Sends a ping when nothing was received for `interval`, and closes the connection if nothing
+/// arrives within half of that. It ends when the web socket is dropped.
 pub(super) fn start(inner: &Rc<Inner>, interval: Duration) {
     let socket = Rc::downgrade(inner);
     let beat = async move {
@@ -25,7 +25,7 @@ pub(super) fn start(inner: &Rc<Inner>, interval: Duration) {
             }
             let reads = inner.reads();
             inner.ask();
-            // Whoever drops the web socket meanwhile closes it at once.
+            // The task holds no reference meanwhile, so dropping the web socket closes it at once.
             drop(inner);
             sleep_until(running_loop().time() + interval / 2).await;
             let Some(inner) = socket.upgrade().filter(|inner| !inner.is_over()) else { return };
@@ -49,15 +49,16 @@ impl Inner {
         self.socket.borrow().get_ref().reads()
     }
 
-    /// Sends a ping. One that does not leave is as good as one that is not answered.
+    /// Sends a ping. A ping that cannot be sent has the same effect as one that is not answered.
     fn ask(&self) {
         let mut socket = self.socket.borrow_mut();
         let _ = socket.write(Message::Ping(bytes::Bytes::new()));
         let _ = socket.flush();
     }
 
-    /// Whether anything has come since there were so many reads, also if nobody receives. A message
-    /// that waits for the program hides what comes behind it, so the peer is not judged then.
+    /// Whether anything was received since the read counter had the given value, also while no task
+    /// receives. A message that waits for the program blocks the bytes behind it, so this returns
+    /// `true` then.
     fn hears_more_than(&self, reads: u64) -> bool {
         if self.reads() <= reads {
             self.look();

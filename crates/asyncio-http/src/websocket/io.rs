@@ -1,4 +1,5 @@
-//! An upgraded connection as tungstenite takes it: reads and writes that would block say so.
+//! An upgraded connection with the interface that tungstenite expects: reads and writes return
+//! `WouldBlock` instead of waiting.
 
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
@@ -11,21 +12,21 @@ use asyncio_task::running_loop;
 use hyper::rt::{Read as _, ReadBuf, Write as _};
 use hyper::upgrade::Upgraded;
 
-/// So much is read at once.
+/// How many bytes are read at once.
 const PIECE: usize = 8 * 1024;
 
 pub(super) struct SocketIo {
-    /// `None` when it is cut off.
+    /// `None` after the connection was closed.
     upgraded: Option<Upgraded>,
-    /// When the peer was last heard of.
+    /// When bytes were last received.
     heard: LoopTime,
-    /// How often something has come.
+    /// The number of reads that received bytes.
     reads: u64,
     reading: Arc<Fan>,
     writing: Arc<Fan>,
 }
 
-/// The tasks that wait for one direction: one receives, others send.
+/// The tasks that wait for one direction: at most one receives, others send.
 #[derive(Default)]
 struct Fan(Mutex<Vec<Waker>>);
 
@@ -66,7 +67,7 @@ impl SocketIo {
         self.reads
     }
 
-    /// Closes the connection, and has all who wait for it fail.
+    /// Closes the connection. All tasks that wait for it fail.
     pub(super) fn cut(&mut self) {
         drop(self.upgraded.take());
         Arc::clone(&self.reading).wake();
@@ -78,16 +79,16 @@ impl SocketIo {
         self.upgraded.as_mut().map(Pin::new).ok_or_else(cut)
     }
 
-    /// The task of `cx` is woken when reading, or writing, is worth a try.
+    /// Wakes the task of `cx` when reading or writing may succeed.
     pub(super) fn register(&self, cx: &Context<'_>, reads: bool) {
-        // An answer to a ping is written by the task that reads.
+        // The reading task writes the answer to a ping.
         self.writing.add(cx.waker());
         if reads {
             self.reading.add(cx.waker());
         }
     }
 
-    /// Ends our direction of the connection.
+    /// Shuts down the sending direction.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.open()?.poll_shutdown(cx)
     }

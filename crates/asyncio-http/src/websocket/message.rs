@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tungstenite::protocol::CloseFrame;
 
-/// A message of a [`WebSocket`](super::WebSocket). Pings are answered without the program.
+/// A message of a [`WebSocket`](super::WebSocket). Pings are answered automatically.
 ///
 /// # Examples
 ///
@@ -62,7 +62,7 @@ impl Message {
     }
 }
 
-/// What was received.
+/// A received frame.
 pub(super) enum Received {
     Message(Message),
     Closing(Option<(u16, String)>),

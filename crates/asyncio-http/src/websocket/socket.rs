@@ -22,18 +22,18 @@ use super::io::SocketIo;
 use super::message::{Message, Received};
 use crate::client::Lease;
 
-/// A peer that was told that the web socket ends has so long to agree.
+/// How long closing waits for the peer's answer.
 const CLOSING: Duration = Duration::from_secs(10);
 
 /// An open web socket.
 ///
-/// Clones are the same socket, so that one task can receive while others send. One task at a time
-/// may receive. Dropping all clones closes the connection without a word.
+/// Clones refer to the same web socket, so one task can receive while others send. Only one task at
+/// a time may receive. Dropping all clones closes the connection without a close frame.
 ///
 /// # From aiohttp
 ///
-/// `WebSocketResponse` and `ClientWebSocketResponse` in one type. `receive` gives `None` at the end
-/// instead of a message that says so.
+/// `WebSocketResponse` and `ClientWebSocketResponse` in one type. `receive` returns `None` at the
+/// end instead of a message of type `CLOSED`.
 ///
 /// # Examples
 ///
@@ -62,7 +62,7 @@ const CLOSING: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct WebSocket(pub(super) Rc<Inner>);
 
-/// What the two sides of a web socket may choose.
+/// The options of a web socket, on either side.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SocketOptions {
     pub(super) max_message_size: usize,
@@ -78,12 +78,12 @@ impl Default for SocketOptions {
 pub(super) struct Inner {
     pub(super) socket: RefCell<tungstenite::WebSocket<SocketIo>>,
     protocol: Option<String>,
-    /// A message that the heartbeat has found while nobody received.
+    /// A message that the heartbeat has read while no task received.
     found: RefCell<Option<Received>>,
-    /// What the peer gave as its reason to end.
+    /// The close code and reason that the peer sent.
     ending: RefCell<Option<(u16, String)>>,
     is_over: Cell<bool>,
-    /// The place in the limits of a session.
+    /// The connection's slot in the session's limits.
     _lease: Option<Lease>,
 }
 
@@ -114,29 +114,29 @@ impl WebSocket {
         Self(inner)
     }
 
-    /// The protocol that both sides agreed on.
+    /// The subprotocol that both sides agreed on.
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {
         self.0.protocol.as_deref()
     }
 
-    /// The code and the text with which the peer has ended the web socket, once it has.
+    /// The close code and reason of the peer, once it has closed the web socket.
     #[must_use]
     #[doc(alias = "close_code")]
     pub fn close_reason(&self) -> Option<(u16, String)> {
         self.0.ending.borrow().clone()
     }
 
-    /// The next message; `None` when the peer has ended the web socket, or it was closed here.
+    /// The next message; `None` when either side has closed the web socket.
     ///
     /// # Errors
     ///
-    /// When the connection fails, or the peer breaks the protocol or sends a message that is too
+    /// If the connection fails, or if the peer breaks the protocol or sends a message that is too
     /// long.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost.
+    /// A dropped future loses no message.
     pub fn receive(&self) -> impl Future<Output = io::Result<Option<Message>>> {
         at_await(async move { poll_fn(|cx| self.poll_receive(cx)).await.transpose() })
     }
@@ -154,7 +154,7 @@ impl WebSocket {
                 Ok(Received::Sign) => {}
                 Ok(Received::Closing(reason)) => {
                     *self.0.ending.borrow_mut() = reason;
-                    // The answer leaves with what is read next: the end.
+                    // The next read, which finds the end, sends the answer.
                 }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Poll::Pending;
@@ -167,11 +167,11 @@ impl WebSocket {
         }
     }
 
-    /// Sends a message, and waits until the system has taken it.
+    /// Sends a message, and waits until the operating system has taken it.
     ///
     /// # Errors
     ///
-    /// When the web socket is closed, or the connection fails.
+    /// If the web socket is closed or the connection fails.
     ///
     /// # Cancel safety
     ///
@@ -183,7 +183,7 @@ impl WebSocket {
         })
     }
 
-    /// Sends a ping; the answer is not waited for.
+    /// Sends a ping, and does not wait for the answer.
     ///
     /// # Errors
     ///
@@ -213,16 +213,16 @@ impl WebSocket {
         .await
     }
 
-    /// Ends the web socket, waits until the peer agrees or 10 s are over, and drops the messages
-    /// that come meanwhile.
+    /// Closes the web socket: sends a close frame and waits up to 10 s for the peer's. Drops the
+    /// messages that arrive meanwhile.
     ///
     /// # Errors
     ///
-    /// When the connection fails, or `code` is none that may be sent.
+    /// If the connection fails, or if `code` may not be sent.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the peer may not be told.
+    /// If the future is dropped, the close frame may not have been sent.
     pub fn close(&self, code: u16, reason: &str) -> impl Future<Output = io::Result<()>> {
         at_await(async move {
             let code = CloseCode::from(code);
@@ -252,27 +252,27 @@ impl WebSocket {
 }
 
 impl Inner {
-    /// Whether the web socket has ended.
+    /// Whether the web socket is closed.
     pub(super) fn is_over(&self) -> bool {
         self.is_over.get()
     }
 
-    /// Whether a message waits for somebody to receive it.
+    /// Whether a received message waits for a call of `receive`.
     pub(super) fn has_found(&self) -> bool {
         self.found.borrow().is_some()
     }
 
-    /// Reads what has come, unless a message waits already for somebody to receive it.
+    /// Reads a message if none waits already for a call of `receive`.
     pub(super) fn look(&self) {
         let mut found = self.found.borrow_mut();
         if found.is_none() {
-            // What fails, fails for the one who receives.
+            // The receiving task gets the error.
             *found = self.socket.borrow_mut().read().ok().map(Received::from);
         }
     }
 }
 
-/// A message that does not leave at once is kept, and leaves by flushing.
+/// A message that cannot be sent at once is kept, and flushing sends it.
 fn taken(written: Result<(), Error>) -> Poll<Result<(), Error>> {
     match written {
         Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Ready(Ok(())),
@@ -287,7 +287,7 @@ fn flushed(flushed: Result<(), Error>) -> Poll<Result<(), Error>> {
     }
 }
 
-/// The end that both sides have agreed on is none of the errors.
+/// The regular end of the protocol is no error.
 fn ended(error: Error) -> io::Result<()> {
     match error {
         Error::ConnectionClosed | Error::AlreadyClosed => Ok(()),
@@ -321,7 +321,7 @@ fn failed(error: Error) -> io::Error {
     }
 }
 
-/// The messages that are received.
+/// The received messages.
 impl Stream for WebSocket {
     type Item = io::Result<Message>;
 

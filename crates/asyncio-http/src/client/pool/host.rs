@@ -8,7 +8,7 @@ use asyncio_loop::LoopTime;
 use super::Key;
 use super::lease::{Exclusive, Lease, Shared};
 
-/// What a host was found to speak.
+/// The protocol version of a host, once known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Version {
     #[default]
@@ -19,21 +19,21 @@ pub(super) enum Version {
 
 #[derive(Default)]
 pub(super) struct Host {
-    /// Connections of HTTP/1 that nobody uses, the one that was used last at the end.
+    /// Idle HTTP/1 connections, the most recently used one at the end.
     pub(super) idle: Vec<Idle>,
-    /// The connection of HTTP/2.
+    /// The HTTP/2 connection.
     pub(super) shared: Option<Rc<Shared>>,
     /// Connections that are open or being opened.
     pub(super) open: usize,
     /// Connections that are being opened.
     pub(super) opening: usize,
-    /// Requests that wait.
+    /// The number of waiting requests.
     pub(super) waiting: usize,
     pub(super) version: Version,
 }
 
 impl Host {
-    /// A place on the connection of HTTP/2.
+    /// A stream of the HTTP/2 connection.
     pub(super) fn share(&mut self) -> Option<Lease> {
         if self.shared.as_ref().is_some_and(|shared| shared.is_closed()) {
             self.shared = None;
@@ -41,7 +41,8 @@ impl Host {
         self.shared.as_ref().map(|shared| Lease::of_shared(shared, true))
     }
 
-    /// Whether somebody finds out what the host speaks, which may make all others unnecessary.
+    /// Whether a request is opening a connection to an unknown host. If the host supports HTTP/2,
+    /// the other requests need no connection of their own.
     pub(super) fn is_asking(&self) -> bool {
         self.opening > 0 && self.version == Version::Unknown
     }
@@ -51,7 +52,7 @@ impl Host {
         !self.idle.is_empty() || self.shared.as_ref().is_some_and(|shared| !shared.is_closed())
     }
 
-    /// Takes out what is closed or idle for too long.
+    /// Removes connections that are closed or were idle for too long.
     pub(super) fn take_unusable(&mut self, now: LoopTime, limit: Duration) -> Vec<Idle> {
         let idle = std::mem::take(&mut self.idle);
         let (usable, unusable) = idle.into_iter().partition(|idle| idle.is_usable(now, limit));
@@ -64,7 +65,7 @@ impl Host {
     }
 }
 
-/// A connection of HTTP/1 that nobody uses.
+/// An idle HTTP/1 connection.
 pub(super) struct Idle {
     link: Exclusive,
     pub(super) since: LoopTime,

@@ -18,10 +18,10 @@ use crate::client::content::Upload;
 use crate::client::error::ClientError;
 use crate::rt::{LoopExecutor, LoopStream, LoopTimer};
 
-/// So much of one answer over HTTP/2 is on its way or unread.
+/// The HTTP/2 flow-control window of one answer.
 const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
-/// So much of all answers of a connection. If unread answers filled it, those that are being read
-/// would starve.
+/// The HTTP/2 flow-control window of a connection. It is large, since unread answers that filled it
+/// would block the answers that are being read.
 const CONNECTION_WINDOW: u32 = 128 * STREAM_WINDOW;
 
 /// A place for one open connection in the limits of the pool, until it is dropped.
@@ -52,14 +52,14 @@ impl Drop for Slot {
     }
 }
 
-/// The task that moves the bytes of a connection. The connection is closed when this is dropped.
+/// The task that drives a connection. Dropping this closes the connection.
 struct Driver(Task<()>);
 
 impl Driver {
     fn start(connection: impl Future<Output = hyper::Result<()>> + 'static) -> Self {
         let drive = async move {
             if let Err(error) = connection.await {
-                // The request that it concerns gets the error.
+                // The affected request returns the error.
                 log::debug!("a connection of an HTTP client ended: {error}");
             }
         };
@@ -73,7 +73,7 @@ impl Drop for Driver {
     }
 }
 
-/// A connection of HTTP/1: one request at a time.
+/// An HTTP/1 connection, which carries one request at a time.
 pub(super) struct Exclusive {
     sender: http1::SendRequest<Upload>,
     _driver: Driver,
@@ -90,7 +90,7 @@ impl Exclusive {
     }
 }
 
-/// A connection of HTTP/2, which many requests use.
+/// An HTTP/2 connection, which many requests share.
 pub(super) struct Shared {
     sender: http2::SendRequest<Upload>,
     _driver: Driver,
@@ -109,7 +109,7 @@ impl Shared {
     }
 }
 
-/// One of the requests on a connection of HTTP/2.
+/// One of the requests on an HTTP/2 connection.
 struct User(Rc<Shared>);
 
 impl User {
@@ -135,21 +135,21 @@ enum Link {
 
 /// A connection in use by one request.
 ///
-/// A connection of HTTP/1 that is dropped without [`finish`](Self::finish) is closed: nobody knows
-/// how much of an answer is still to come.
+/// An HTTP/1 connection that is dropped without [`finish`](Self::finish) is closed, since an
+/// unknown part of an answer may still arrive on it.
 pub(crate) struct Lease {
     link: Link,
     is_reused: bool,
 }
 
-/// Why a request was not answered; the request itself, if nothing of it was sent.
+/// Why a request got no answer, and the request itself if nothing of it was sent.
 pub(crate) struct Unanswered {
     pub(crate) error: hyper::Error,
     pub(crate) unsent: Option<Request<Upload>>,
 }
 
 impl Lease {
-    /// Begins to speak over an open connection.
+    /// Begins HTTP on an open connection.
     pub(super) async fn start(opened: Opened, slot: Slot) -> Result<Self, ClientError> {
         let io = LoopStream::new(opened.stream);
         if opened.is_http2 {
@@ -202,13 +202,13 @@ impl Lease {
         matches!(self.link, Link::Shared(_))
     }
 
-    /// The proxy that the request is sent to as it is.
+    /// The proxy that forwards the request, if there is one.
     pub(crate) fn forwarding_proxy(&self) -> Option<&Intercept> {
         let key = self.key();
         key.proxy.as_deref().filter(|_| key.is_forwarded())
     }
 
-    /// Whether it has been used before: the server may have closed it without our knowledge.
+    /// Whether the connection was used before. If so, the server may have closed it already.
     pub(crate) fn is_reused(&self) -> bool {
         self.is_reused
     }
@@ -227,8 +227,8 @@ impl Lease {
         })
     }
 
-    /// The answer has been read to its end, and the request was sent to its end: the connection can
-    /// be used again.
+    /// Returns the connection to the pool. The answer was read to its end, and the request was sent
+    /// to its end.
     pub(crate) fn finish(self) {
         let Link::Exclusive(link) = self.link else { return };
         if link.is_closed() {

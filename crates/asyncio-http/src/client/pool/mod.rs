@@ -1,5 +1,4 @@
-//! Connections of a session: those in use, those kept for later, and the requests that wait for
-//! one.
+//! The connections of a session, in use and idle, and the requests that wait for one.
 
 mod host;
 mod lease;
@@ -23,16 +22,16 @@ use self::waiting::Waiter;
 use super::connect::Connector;
 use super::error::{ClientError, ClientErrorKind};
 
-/// What tells connections apart.
+/// The properties by which connections are interchangeable.
 #[derive(Clone)]
 pub(crate) struct Key {
     pub(super) is_tls: bool,
     pub(super) host: Box<str>,
     pub(super) port: u16,
     pub(super) proxy: Option<Rc<Intercept>>,
-    /// The proxy, by name.
+    /// The name of the proxy.
     proxy_name: Option<Box<str>>,
-    /// HTTP/1 only.
+    /// Whether only HTTP/1 will do.
     pub(super) upgrades: bool,
 }
 
@@ -82,7 +81,7 @@ impl Key {
         }
     }
 
-    /// Requests are sent to a proxy, which forwards them.
+    /// Whether requests are sent to a proxy that forwards them.
     pub(super) fn is_forwarded(&self) -> bool {
         self.proxy.is_some() && !self.is_tls
     }
@@ -95,7 +94,7 @@ pub(crate) struct PoolLimits {
     pub(crate) total: usize,
     /// Open connections to one host.
     pub(crate) per_host: usize,
-    /// An idle connection is kept so long.
+    /// How long an idle connection is kept.
     pub(crate) idle: Duration,
 }
 
@@ -120,10 +119,10 @@ pub(crate) struct Pool {
     me: Weak<Self>,
 }
 
-/// What a request that wants a connection gets.
+/// The pool's answer to a request that needs a connection.
 enum Turn {
     Use(Lease),
-    /// It may open one.
+    /// Permission to open one.
     Open(Slot),
     Wait,
 }
@@ -156,9 +155,10 @@ impl Pool {
         self.open.get()
     }
 
-    /// A connection for one request: a kept one, or a new one when the limits allow it.
+    /// A connection for one request: an idle one, or a new one when the limits allow it.
     ///
-    /// Dropped before it is done, it closes what it opens, and gives its turn to the next.
+    /// If the future is dropped before it is done, the connection that it opens is closed, and its
+    /// turn goes to the next request.
     pub(crate) async fn lease(
         self: &Rc<Self>,
         key: Key,
@@ -174,12 +174,12 @@ impl Pool {
             }
             let turn = self.turn(&key, was_woken, fresh);
             if was_woken && !matches!(turn, Turn::Wait) {
-                // Those that came after it have waited for it.
+                // Later requests have waited for this one.
                 self.wake_next();
             }
             match turn {
                 Turn::Use(lease) => {
-                    // A connection whose answer has just ended tells so when it runs.
+                    // A connection whose answer has just ended becomes idle when its task runs.
                     if !lease.is_ready() {
                         yield_now().await;
                     }
@@ -219,7 +219,7 @@ impl Pool {
         let is_asking = host.is_asking() && self.connector.asks_version(key);
         let has_room = host.open - dropped.len() < self.limits.per_host && !is_asking;
         if has_room && self.open.get() - dropped.len() >= self.limits.total {
-            // An idle connection of another host makes room.
+            // Closes an idle connection of another host to make room.
             let oldest = hosts.values_mut().filter(|host| !host.idle.is_empty());
             let oldest = oldest.min_by_key(|host| host.idle[0].since);
             dropped.extend(oldest.map(|host| host.idle.remove(0)));
@@ -267,7 +267,7 @@ impl Pool {
         self.plan_sweep();
     }
 
-    /// Wakes the first request that waits and could go on.
+    /// Wakes the first waiting request that can continue.
     fn wake_next(&self) {
         let mut waiters = self.waiters.borrow_mut();
         let hosts = self.hosts.borrow();
@@ -299,7 +299,7 @@ impl Pool {
         woken.iter().for_each(|waiter: &Rc<Waiter>| waiter.wake());
     }
 
-    /// Closes connections that are idle for too long, when they are.
+    /// Closes each connection when it has been idle for too long.
     fn plan_sweep(self: &Rc<Self>) {
         if self.sweep.borrow().is_some() {
             return;
@@ -329,7 +329,7 @@ impl Pool {
         }
     }
 
-    /// Closes the connections that are not in use; those that are, when they are done.
+    /// Closes idle connections now, and the others when their requests are done.
     pub(crate) fn close(&self) {
         self.is_closed.set(true);
         if let Some(sweep) = self.sweep.take() {
@@ -350,7 +350,7 @@ impl Drop for Pool {
     }
 }
 
-/// A connection is being opened.
+/// A connection that is being opened.
 struct Opening<'a> {
     pool: &'a Rc<Pool>,
     key: Rc<Key>,
@@ -383,7 +383,8 @@ impl<'a> Opening<'a> {
 impl Drop for Opening<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            // Those that waited for what it would find out may try themselves.
+            // Requests that waited for the host's protocol version may now open a connection
+            // themselves.
             self.stop(self.pool.connector.asks_version(&self.key));
         }
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Key, Pool};
 
-/// A request that waits.
+/// A waiting request.
 pub(super) struct Waiter {
     pub(super) key: Rc<Key>,
     /// Its place in the order of arrival.
@@ -17,7 +17,7 @@ pub(super) struct Waiter {
 }
 
 impl Waiter {
-    /// Its turn has come; it is not in the queue any more.
+    /// Whether its turn has come. It is then no longer in the queue.
     pub(super) fn wake(&self) {
         self.is_woken.set(true);
         if let Some(waker) = self.waker.take() {
@@ -34,8 +34,8 @@ impl Waiter {
     }
 }
 
-/// Waits for a turn, behind the requests with lower tickets. A turn that is not taken goes to the
-/// next one.
+/// Waits for a turn, behind the requests with lower tickets. A turn that is not used goes to the
+/// next request.
 pub(super) async fn wait(pool: &Rc<Pool>, key: &Rc<Key>, ticket: u64) {
     let waiter = Rc::new(Waiter {
         key: Rc::clone(key),
