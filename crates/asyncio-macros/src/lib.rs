@@ -18,12 +18,12 @@ use proc_macro::TokenStream;
 ///
 /// * `debug = true` or `false` turns the loop's debug mode on or off, whatever the environment
 ///   says;
-/// * `virtual_time = true`: the loop's clock jumps to the next deadline when nothing else can run,
-///   for simulations and for trying something out;
-/// * `watchdog = false`, or a `Duration`: no watchdog, or one with another limit than 100 ms;
+/// * `virtual_time = true`: the loop's clock jumps to the next deadline when no task can run, for
+///   simulations and experiments;
+/// * `watchdog = false`, or a `Duration`: no watchdog, or one with a limit other than 100 ms;
 /// * `record = "file"`: the last million events of the loop are written to this file at the end;
-/// * `tokio`: the loop runs inside a runtime of tokio, so that crates which need one work; with the
-///   feature `tokio-runtime`;
+/// * `tokio`: the loop runs inside a tokio runtime, for crates that need one; with the feature
+///   `tokio-runtime`;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
 ///
 /// `debug` and `virtual_time` without a value mean `true`.
@@ -121,19 +121,19 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// Options, separated by commas:
 ///
-/// * `virtual_time = true`: the loop's clock jumps to the next deadline when nothing else can run,
-///   so that sleeping takes no time and timing is exact;
-/// * `seeds = 1000`: the test runs under that many schedules, each from a seed that replays, with
-///   virtual time; `seed = 17` runs one of them;
-/// * `systematic = 2`: it runs under all schedules with up to two preemptions;
-/// * `order = "any"`, `"turns"` or `"fifo"`: in which orders ready tasks run;
-/// * `simulation = expression`: a `Simulation` with further options, as `faults`;
+/// * `virtual_time = true`: the loop's clock jumps to the next deadline when no task can run, so
+///   that sleeping takes no time and timing is exact;
+/// * `seeds = 1000`: the test runs under that many schedules, each determined by a seed, with
+///   virtual time; `seed = 17` runs the schedule of that seed;
+/// * `systematic = 2`: the test runs under all schedules with up to two preemptions;
+/// * `order = "any"`, `"turns"` or `"fifo"`: the order in which ready tasks run;
+/// * `simulation = expression`: a `Simulation` with further options, such as `faults`;
 /// * `debug = true` or `false` turns the loop's debug mode on or off, whatever the environment
 ///   says;
-/// * `watchdog = false`, or a `Duration`: no watchdog, or one with another limit than 100 ms;
+/// * `watchdog = false`, or a `Duration`: no watchdog, or one with a limit other than 100 ms;
 /// * `record = "file"`: the last million events of the loop are written to this file at the end;
-/// * `tokio`: the loop runs inside a runtime of tokio, so that crates which need one work; with the
-///   feature `tokio-runtime`;
+/// * `tokio`: the loop runs inside a tokio runtime, for crates that need one; with the feature
+///   `tokio-runtime`;
 /// * `crate = "path"` names the facade crate if it is not `::asyncio`.
 ///
 /// `debug` and `virtual_time` without a value mean `true`.

@@ -1,15 +1,15 @@
-//! Waiting until everything else waits.
+//! Waiting until all other tasks wait.
 
 use std::cell::Cell;
 
 use asyncio_loop::running_loop;
 use asyncio_task::yield_now;
 
-/// How many tasks of a loop wait for the others to block.
+/// How many tasks of a loop are in `wait_all_tasks_blocked`.
 #[derive(Debug, Default)]
 struct Waiting(Cell<usize>);
 
-/// Counts a waiter, also if it is dropped.
+/// Counts a waiter until it is done or dropped.
 struct Waiter(std::rc::Rc<Waiting>);
 
 impl Drop for Waiter {
@@ -18,15 +18,15 @@ impl Drop for Waiter {
     }
 }
 
-/// Waits until every other task of this loop is blocked: nothing is ready, and the next thing to
-/// happen is a deadline, or comes from outside.
+/// Waits until every other task of this loop is blocked: no task is ready, and the next event is a
+/// deadline or comes from outside of the loop.
 ///
-/// The clock does not move meanwhile, virtual or not. Sockets, other threads and jobs are outside:
-/// a task that waits for one of them is blocked.
+/// A virtual clock does not advance meanwhile. Sockets, other threads and jobs are outside of the
+/// loop: a task that waits for one of them is blocked.
 ///
 /// # Cancel safety
 ///
-/// Nothing is lost.
+/// A dropped future has no effect.
 ///
 /// # Examples
 ///
@@ -51,7 +51,7 @@ pub async fn wait_all_tasks_blocked() {
     let waiter = Waiter(waiting);
     loop {
         yield_now().await;
-        // Others that wait for the same are ready all the time.
+        // Other tasks in `wait_all_tasks_blocked` are always ready.
         let waiters = waiter.0.0.get() - 1;
         if event_loop.ready_count() <= waiters && event_loop.remote_mark() == 0 {
             return;

@@ -1,4 +1,4 @@
-//! The decisions of a run: where each comes from, and what departs from the usual.
+//! The decisions of a run: their source, and the ones that differ from the default.
 
 use std::collections::HashMap;
 
@@ -8,18 +8,19 @@ use crate::order::Strategy;
 use crate::rng::Rng;
 use crate::schedule::{Schedule, Switch};
 
-/// Where decisions come from.
+/// The source of decisions.
 #[derive(Debug)]
 enum Source {
     /// A seed.
     Seed { strategy: Strategy, rng: Rng },
-    /// The switches of an earlier run; everything else is as usual.
+    /// The switches of an earlier run. All other decisions are the default.
     Replay(HashMap<u64, usize>),
-    /// Given choices for the first decisions; then as usual. Each decision is kept.
+    /// Given choices for the first decisions, and the default for later ones. Each decision is
+    /// recorded.
     Explore { prefix: Vec<usize>, made: Vec<Decision> },
 }
 
-/// A decision, and how many choices there were.
+/// A decision and the number of its choices.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decision {
     pub(crate) choice: usize,
@@ -30,7 +31,7 @@ pub(crate) struct Decision {
 #[derive(Debug)]
 pub(crate) struct Choices {
     source: Source,
-    /// Decisions so far.
+    /// The number of decisions so far.
     made: u64,
     switches: Vec<Switch>,
 }
@@ -51,7 +52,7 @@ impl Choices {
         }
     }
 
-    /// Decisions that begin with `prefix`.
+    /// Decisions that start with `prefix`.
     pub(crate) fn explore(prefix: Vec<usize>) -> Self {
         Self::new(Source::Explore { prefix, made: Vec::new() })
     }
@@ -65,7 +66,7 @@ impl Choices {
         self.decide(count, |strategy, rng| strategy.choose(ready, count, rng))
     }
 
-    /// Chooses one of `count`, each as likely; 0 is the usual.
+    /// Chooses one of `count` with equal probability. 0 is the default.
     pub(crate) fn pick(&mut self, count: usize) -> usize {
         self.decide(count, |strategy, rng| match strategy {
             Strategy::Fifo => 0,
@@ -73,7 +74,7 @@ impl Choices {
         })
     }
 
-    /// Whether something unusual happens that has this probability.
+    /// Decides whether an event with this probability happens. The default is that it does not.
     pub(crate) fn chance(&mut self, probability: f64) -> bool {
         probability > 0.0 && self.decide(2, |_, rng| usize::from(rng.chance(probability))) == 1
     }
@@ -103,7 +104,7 @@ impl Choices {
         choice
     }
 
-    /// What departed from the usual so far.
+    /// The decisions so far that differ from the default.
     pub(crate) fn switches(&self) -> &[Switch] {
         &self.switches
     }

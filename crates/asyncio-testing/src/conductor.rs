@@ -1,4 +1,4 @@
-//! The director of a simulated run: makes its decisions, and watches for runs that do not end.
+//! The director of a simulated run: makes its decisions, and detects runs that do not end.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,14 +17,14 @@ use crate::rng::Rng;
 use crate::trace::{MAIN, Trace, What, describe};
 use crate::watch::Watched;
 
-/// Steps between two looks at the system's clock.
+/// How many steps are made between two reads of the system's clock.
 const LOOK_EVERY: u64 = 1024;
-/// A job takes one of so many durations.
+/// How many durations a job may have.
 const JOB_DURATIONS: usize = 16;
-/// A fault's delay is one of so many.
+/// How many durations a fault's delay may have.
 const DELAYS: usize = 8;
 
-/// What all runs of a simulation have in common.
+/// The state that all runs of a simulation share.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) order: Order,
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) grace_period: Duration,
 }
 
-/// Decides one run.
+/// Makes the decisions of one run.
 #[derive(Debug)]
 pub(crate) struct Conductor {
     settings: Rc<Settings>,
@@ -45,51 +45,51 @@ pub(crate) struct Conductor {
     choices: RefCell<Choices>,
     rng: RefCell<Rng>,
     trace: RefCell<Trace>,
-    /// The decisions that departed from the usual, in words, if they are wanted.
+    /// Descriptions of the decisions that differ from the default, if requested.
     words: Option<RefCell<Vec<String>>>,
     failure: RefCell<Option<(FailureKind, String)>>,
-    /// The main task has ended or the run has failed: what is left is only cleaned up.
+    /// Whether the main task has ended or the run has failed, so that only cleanup remains.
     closing: Cell<bool>,
-    /// The run has failed: the trace ends there.
+    /// Whether the run has failed, which ends the trace.
     failed: Cell<bool>,
     steps: Cell<u64>,
-    /// The step after which nothing was ready the last time.
+    /// The last step after which no task was ready.
     rested: Cell<u64>,
     watched: Watched,
     stalled: Cell<Option<Instant>>,
     jobs: Jobs,
-    /// Loops that make their turns between those of the main one.
+    /// Loops that make their turns between the turns of the main loop.
     companions: RefCell<Option<Rc<dyn Companions>>>,
-    /// The run ends before the next turn of the main loop.
+    /// Whether the run ends before the next turn of the main loop.
     stops: Cell<bool>,
-    /// Main tasks, which no fault cancels.
+    /// Main tasks, which faults do not cancel.
     spared: RefCell<Vec<u64>>,
     reports: Reports,
     events: RefCell<Vec<String>>,
 }
 
-/// What was reported to the exception handlers of a run.
+/// The reports to the exception handlers of a run.
 type Reports = Rc<RefCell<Vec<String>>>;
 
 /// Loops beside the main one, on the same thread and clock.
 pub(crate) trait Companions: std::fmt::Debug {
-    /// Lets each of them make a turn, if it has something to do.
+    /// Lets each loop with work make a turn.
     fn turn(&self);
 
-    /// How the main loop goes on: see [`Director::rest`].
+    /// How the main loop continues: see [`Director::rest`].
     fn rest(&self, deadline: Option<LoopTime>, idle: bool) -> Rest;
 
-    /// Whether something outside could still wake one of them.
+    /// Whether an event from outside could still wake one of the loops.
     fn is_reachable(&self) -> bool;
 
-    /// Their tasks, in words.
+    /// A description of their tasks.
     fn tasks(&self) -> Vec<String>;
 
-    /// Closes them.
+    /// Closes the loops.
     fn end(&self);
 }
 
-/// How long the main loop waits at most for other threads while there are others beside it.
+/// How long the main loop waits at most for other threads while there are other loops.
 const SLICE: Duration = Duration::from_millis(1);
 
 impl Conductor {
@@ -123,10 +123,10 @@ impl Conductor {
         }
     }
 
-    /// The conductor of the simulation that runs on this thread, if one does.
+    /// The conductor of the simulation that runs on this thread, if any.
     pub(crate) fn current() -> Option<Rc<Self>> {
         let event_loop = try_running_loop().ok()?;
-        // Only loops with a director have one; this spares others the value.
+        // Only loops with a director have a conductor, so other loops need no lookup.
         event_loop.director()?;
         event_loop.local::<Current>().0.borrow().clone()
     }
@@ -150,7 +150,7 @@ impl Conductor {
         self.reports.take()
     }
 
-    /// Is the conductor of another loop, too, which has a director of its own.
+    /// Registers this conductor for another loop, which has a director of its own.
     #[cfg(feature = "net")]
     pub(crate) fn attend(self: &Rc<Self>, event_loop: &LoopRef, name: &str) {
         self.hear_reports(event_loop, format!("host {name}: "));
@@ -164,13 +164,13 @@ impl Conductor {
         self.seed
     }
 
-    /// The task is not cancelled by faults.
+    /// Excludes the task from cancellation by faults.
     #[cfg(feature = "net")]
     pub(crate) fn spare(&self, task: u64) {
         self.spared.borrow_mut().push(task);
     }
 
-    /// Whether the run is one that is told in words.
+    /// Whether the decisions of this run are described.
     #[cfg(feature = "net")]
     pub(crate) fn explains(&self) -> bool {
         self.words.is_some()
@@ -221,7 +221,7 @@ impl Conductor {
         self.failure.take()
     }
 
-    /// Ends the part of the run that is watched.
+    /// Ends the watched part of the run.
     pub(crate) fn close(&self, failed: bool) {
         self.closing.set(true);
         self.failed.set(failed);
@@ -252,7 +252,7 @@ impl Conductor {
         &self.settings.faults
     }
 
-    /// Whether a fault of this probability happens. `what` says it in words.
+    /// Decides whether a fault with this probability happens. `what` describes it.
     pub(crate) fn fault(&self, probability: f64, what: impl FnOnce() -> String) -> bool {
         let happens = !self.closing.get() && self.choices.borrow_mut().chance(probability);
         if happens {
@@ -261,7 +261,7 @@ impl Conductor {
         happens
     }
 
-    /// Chooses one of `count`, each as likely.
+    /// Chooses one of `count` with equal probability.
     pub(crate) fn choose(&self, count: usize) -> usize {
         self.choices.borrow_mut().pick(count)
     }
@@ -272,7 +272,7 @@ impl Conductor {
         self.trace.borrow_mut().push(running_time(), What::Event(text.into()));
     }
 
-    /// Tells what happens to the network.
+    /// Records an event of the network.
     #[cfg(feature = "net")]
     pub(crate) fn note(&self, text: &str) {
         if !self.failed.get() {
@@ -280,7 +280,7 @@ impl Conductor {
         }
     }
 
-    /// Says something about a decision, if words are wanted.
+    /// Adds a description of a decision, if requested.
     fn say(&self, what: impl FnOnce() -> String) {
         if let Some(words) = &self.words {
             let now = try_running_loop().map_or(0.0, |running| running.time().as_secs_f64());
@@ -289,7 +289,7 @@ impl Conductor {
         }
     }
 
-    /// Whether the run goes on; notes why not.
+    /// Whether the run continues. If not, notes why.
     fn goes_on(&self) -> bool {
         let steps = self.steps.get() + 1;
         self.steps.set(steps);
@@ -343,7 +343,7 @@ impl Conductor {
         self.say(|| format!("{} runs before {}{others}", name(index), name(0)));
     }
 
-    /// Whether the task at `index` is put off, and until when.
+    /// Decides whether the task at `index` is delayed, and until when.
     fn puts_off(&self, ready: &Candidates, index: usize, now: LoopTime) -> Option<LoopTime> {
         let faults = &self.settings.faults;
         if faults.delay == 0.0 || self.closing.get() || ready.task_id(index) == 0 {
@@ -361,7 +361,7 @@ impl Conductor {
         Some(now + delay)
     }
 
-    /// Cancels a task, if there is one to cancel.
+    /// Cancels a task, if there is one.
     fn cancel_one(&self) {
         let Ok(event_loop) = try_running_loop() else { return };
         let mut tasks = event_loop.all_tasks();
@@ -385,15 +385,15 @@ fn running_time() -> LoopTime {
     try_running_loop().map_or(LoopTime::from_nanos(0), |running| running.time())
 }
 
-/// Where the running loop is, as words to be appended; empty for the main one.
+/// A suffix that names the running loop; empty for the main loop.
 fn place() -> String {
     let running = try_running_loop().ok();
     running.and_then(|it| it.local::<Current>().1.borrow().clone()).unwrap_or_default()
 }
 
 impl Conductor {
-    /// The next step of a loop, whose own time is `now`, and that of the trace `shown`. `name` is
-    /// the loop's, if it is not the main one.
+    /// The next step of a loop. `now` is the loop's own time, `shown` is the time for the trace,
+    /// and `name` is the loop's name if it is not the main loop.
     pub(crate) fn step(
         &self,
         ready: &Candidates,
@@ -465,7 +465,7 @@ impl Director for Conductor {
         if idle {
             self.rested.set(self.steps.get());
         }
-        // Time may go on and on without a step.
+        // Time may advance forever without a step.
         if self.watched.is_late() && !self.closing.get() && !self.is_in_time() {
             self.stops.set(true);
         }
@@ -510,7 +510,7 @@ impl Director for Conductor {
     }
 }
 
-/// A deadlock in words: every task, and what it waits for.
+/// The description of a deadlock: every task, and what it waits for.
 fn deadlock(event_loop: &LoopRef, others: &[String]) -> String {
     let own = event_loop.all_tasks();
     let own = own.iter().map(|task| format!("{task:?}"));

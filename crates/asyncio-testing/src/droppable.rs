@@ -6,11 +6,11 @@ use std::task::Poll;
 
 use crate::conductor::Conductor;
 
-/// Awaits `future`, unless the simulation drops it at one of its awaits, as a lost race or a
-/// timeout would: then the result is `None`.
+/// Awaits `future`. The simulation may drop it at one of its awaits, as a timeout or a lost race
+/// would; the result is `None` then.
 ///
-/// How often is [`Faults::drop`](crate::Faults::drop). Outside of a simulation the future always
-/// runs to its end.
+/// [`Faults::drop`](crate::Faults::drop) sets the probability. Outside of a simulation the future
+/// always runs to its end.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! Events of a program, in their order.
+//! Events of a program, in order.
 
 use std::cell::RefCell;
 
@@ -10,8 +10,8 @@ use crate::conductor::Conductor;
 #[derive(Debug, Default)]
 struct Events(RefCell<Vec<String>>);
 
-/// Records that something happened, for [`assert_trace!`](crate::assert_trace). In a simulation it
-/// is part of the [`Trace`](crate::Trace) as well.
+/// Records an event for [`assert_trace!`](crate::assert_trace). In a simulation, the event is also
+/// part of the [`Trace`](crate::Trace).
 ///
 /// # Panics
 ///
@@ -69,7 +69,7 @@ pub fn take_events() -> Vec<String> {
 ///
 /// # Panics
 ///
-/// If they differ, with both lists.
+/// If they differ. The message shows both lists.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! A run that failed: what happened, in which schedule, and how to see it again.
+//! A run that failed: the failure, its schedule, and how to replay it.
 
 use std::fmt;
 
@@ -15,14 +15,14 @@ pub enum FailureKind {
     Error,
     /// The main task was cancelled, or the loop was stopped.
     Ended,
-    /// Nothing could run any more.
+    /// No task could run any more.
     Deadlock,
-    /// Something was always ready, for more steps than allowed.
+    /// Some task was always ready, for more steps than allowed.
     Runaway,
     /// The run took too much real time.
     TimeLimit,
-    /// The body ended well, and something was reported to the exception handler: a task that nobody
-    /// awaited panicked, say.
+    /// The body succeeded, but an error was reported to the exception handler, for instance the
+    /// panic of a task that is not awaited.
     Report,
 }
 
@@ -35,7 +35,7 @@ pub struct Failure {
     pub(crate) message: String,
     pub(crate) schedule: Schedule,
     pub(crate) found: Schedule,
-    /// Switches of the schedule as it was found.
+    /// The number of switches in the schedule as it was found.
     pub(crate) found_switches: usize,
     pub(crate) runs: u64,
     pub(crate) words: Vec<String>,
@@ -50,31 +50,31 @@ impl Failure {
         self.kind
     }
 
-    /// What went wrong, in words.
+    /// A description of the failure.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The seed that found it.
+    /// The seed that found the failure.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.found.seed()
     }
 
-    /// The schedule to replay: with as few switches as could be found.
+    /// The schedule to replay, with as few switches as could be found.
     #[must_use]
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
     }
 
-    /// How many runs it took to find it.
+    /// How many runs were made until the failure.
     #[must_use]
     pub fn runs(&self) -> u64 {
         self.runs
     }
 
-    /// The decisions of the schedule that depart from the usual, in words.
+    /// Descriptions of the schedule's decisions that differ from first-in-first-out.
     #[must_use]
     pub fn switches(&self) -> &[String] {
         &self.words
@@ -123,14 +123,14 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Switches that a report shows.
+/// How many switches a report shows.
 const SHOWN: usize = 40;
-/// Steps that a report shows.
+/// How many steps a report shows.
 const LAST_STEPS: usize = 12;
 
 impl std::error::Error for Failure {}
 
-/// What a simulation ran without a failure.
+/// The result of a simulation without a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     pub(crate) runs: u64,
@@ -145,14 +145,14 @@ impl Summary {
         self.runs
     }
 
-    /// How many steps they made: runs of callbacks and polls of tasks.
+    /// How many steps the schedules made: runs of callbacks and polls of tasks.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Whether these were all schedules that there are with the given number of preemptions: only
-    /// in [systematic](crate::Simulation::systematic) mode.
+    /// Whether all schedules with the given number of preemptions ran. Only in
+    /// [systematic](crate::Simulation::systematic) mode.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.complete

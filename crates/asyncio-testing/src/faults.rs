@@ -1,14 +1,15 @@
-//! What goes wrong in a simulation, and how often.
+//! The faults of a simulation and their probabilities.
 
 use std::time::Duration;
 
-/// What goes wrong in a simulation: each with a probability from 0 (never, the default) to 1.
+/// The faults of a simulation, each with a probability from 0 (never, the default) to 1.
 ///
-/// Whether a fault happens is decided by the seed, is part of the schedule, and is shrunk with it.
+/// The seed decides whether a fault happens. Faults are part of the schedule, and shrinking removes
+/// the unnecessary ones.
 ///
 /// # Examples
 ///
-/// A transfer that a cancellation tears:
+/// A transfer that a cancellation interrupts half-way:
 ///
 /// ```
 /// use std::cell::Cell;
@@ -77,27 +78,27 @@ impl Faults {
         Self::default()
     }
 
-    /// Before each step: a task other than the main one is cancelled, any that has not ended, the
-    /// children of groups too. It is asked as [`Task::cancel`](asyncio_task::Task::cancel) asks.
+    /// Before each step: an unfinished task other than the main one is cancelled, as by
+    /// [`Task::cancel`](asyncio_task::Task::cancel). It may be a child of a group.
     #[must_use]
     pub fn cancel(self, probability: f64) -> Self {
         Self { cancel: checked(probability), ..self }
     }
 
-    /// At each poll of a future in [`droppable`](crate::droppable()): the future is dropped there.
+    /// At each poll of a future in [`droppable`](crate::droppable()): the future is dropped.
     #[must_use]
     pub fn drop(self, probability: f64) -> Self {
         Self { drop: checked(probability), ..self }
     }
 
-    /// At each step of a task: it is put off by a random time of up to `longest`, or until it is
-    /// woken again. To tasks that use times this is a slow machine.
+    /// At each step of a task: the step is delayed by a random time of up to `longest`, or until
+    /// the task is woken again. To the program this looks like a slow machine.
     #[must_use]
     pub fn delay(self, probability: f64, longest: Duration) -> Self {
         Self { delay: checked(probability), longest_delay: longest, ..self }
     }
 
-    /// For each job of an executor: it ends by a panic instead of running.
+    /// For each job of an executor: the job panics instead of running.
     #[must_use]
     pub fn job_panic(self, probability: f64) -> Self {
         Self { job_panic: checked(probability), ..self }
@@ -113,14 +114,13 @@ impl Faults {
         Self { io_error: checked(probability), ..self }
     }
 
-    /// For each read and write of a faulty stream: only a part of the bytes goes through.
+    /// For each read and write of a faulty stream: only a part of the bytes is transferred.
     #[must_use]
     pub fn short_io(self, probability: f64) -> Self {
         Self { short_io: checked(probability), ..self }
     }
 
-    /// For each write of a faulty stream: its buffer takes nothing for some milliseconds of virtual
-    /// time.
+    /// For each write of a faulty stream: its buffer is full for some milliseconds of virtual time.
     #[must_use]
     pub fn full_buffer(self, probability: f64) -> Self {
         Self { full_buffer: checked(probability), ..self }

@@ -1,4 +1,4 @@
-//! Streams whose reads and writes go wrong.
+//! Streams with faulty reads and writes.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -17,14 +17,14 @@ use crate::conductor::Conductor;
 
 /// How many bytes a direction holds, in [`memory_stream_pair`].
 const CAPACITY: usize = 64 * 1024;
-/// A read or write that is cut short moves so many bytes at the most.
+/// The maximum number of bytes of a short read or write.
 const SHORT: usize = 64;
-/// A buffer is full for one of so many milliseconds.
+/// How many durations, in milliseconds, a buffer may stay full.
 const FULL_FOR: usize = 8;
 
-/// Two connected ends of a connection in memory, as streams. Each direction holds up to 64 KiB.
+/// Two ends of a connection in memory, as streams. Each direction holds up to 64 KiB.
 ///
-/// In a simulation the seed may cut reads and writes short, keep buffers full and reset the
+/// In a simulation, the seed may shorten reads and writes, keep buffers full and reset the
 /// connection: see [`Faults`](crate::Faults).
 ///
 /// # Examples
@@ -47,11 +47,11 @@ pub fn memory_stream_pair() -> ((StreamReader, StreamWriter), (StreamReader, Str
     (stream_over(one), stream_over(two))
 }
 
-/// A stream over another one, whose reads and writes go wrong as the seed of a simulation says:
-/// [`short_io`](crate::Faults::short_io), [`full_buffer`](crate::Faults::full_buffer) and
-/// [`io_error`](crate::Faults::io_error). Outside of a simulation nothing goes wrong.
+/// A stream over another one, with the faults [`short_io`](crate::Faults::short_io),
+/// [`full_buffer`](crate::Faults::full_buffer) and [`io_error`](crate::Faults::io_error), as the
+/// seed of a simulation decides. Outside of a simulation it has no faults.
 ///
-/// It is a [`ByteStream`], for [`stream_over`], transports, TLS, and what else takes one.
+/// It is a [`ByteStream`], for [`stream_over`], transports, TLS and other users of that trait.
 ///
 /// # Examples
 ///
@@ -71,12 +71,12 @@ pub fn memory_stream_pair() -> ((StreamReader, StreamWriter), (StreamReader, Str
 #[derive(Debug)]
 pub struct FaultyStream<S> {
     inner: S,
-    /// A fault has reset the connection; both ends of a pair share it.
+    /// Whether a fault has reset the connection. Both ends of a pair share this.
     reset: Rc<Cell<bool>>,
     full: Rc<Full>,
 }
 
-/// A buffer that a fault keeps full.
+/// Until when a fault keeps the buffer full.
 #[derive(Debug, Default)]
 struct Full {
     is_full: Cell<bool>,
@@ -94,12 +94,12 @@ impl<S> FaultyStream<S> {
     }
 }
 
-/// Makes a [`FaultyStream`] of each connection of a client or a server: for the `layer` of their
+/// Turns each connection of a client or server into a [`FaultyStream`]: for the `layer` of their
 /// builders.
 ///
 /// # Examples
 ///
-/// An echo server that answers all, however its reads and writes are cut:
+/// An echo server that answers everything, however its reads and writes are shortened:
 ///
 /// ```
 /// use asyncio_net::{open_connection, start_server};
@@ -158,7 +158,7 @@ impl<S: ByteStream> FaultyStream<S> {
         if self.reset.get() { Err(ErrorKind::ConnectionReset.into()) } else { Ok(()) }
     }
 
-    /// Whether a fault keeps the buffer full, from now on for a while.
+    /// Whether a fault keeps the buffer full, now or from an earlier write.
     fn fills(&self, conductor: Option<&Rc<Conductor>>) -> bool {
         let what = || "a fault keeps the buffer of a stream full".to_owned();
         let Some(conductor) = conductor.filter(|it| it.fault(it.faults().full_buffer, what)) else {
@@ -177,7 +177,7 @@ impl<S: ByteStream> FaultyStream<S> {
     }
 }
 
-/// How many of `count` bytes go through, one at least.
+/// How many of `count` bytes are transferred, at least one.
 fn part(count: usize, conductor: Option<&Rc<Conductor>>) -> usize {
     let what = || "a fault cuts a read or write of a stream short".to_owned();
     match conductor {

@@ -1,4 +1,4 @@
-//! Histories of operations, and whether they could have happened one after the other.
+//! Histories of operations, and a check that they are linearizable.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -6,15 +6,15 @@ use std::fmt::{self, Debug};
 use std::hash::Hash;
 use std::rc::Rc;
 
-/// Operations on something that tasks share, with the moments at which they began and ended.
+/// Operations on an object that tasks share, with the moments at which they began and ended.
 ///
 /// [`check`](Self::check) says whether the history is *linearizable*: whether each operation could
-/// have happened at one moment between its beginning and its end, so that all results are those of
-/// a program that does one operation after the other.
+/// have taken effect at one moment between its beginning and its end, so that all results are those
+/// of a sequential execution.
 ///
 /// # Examples
 ///
-/// A counter that two tasks raise, and that loses an update:
+/// A counter that two tasks increment, and that loses an update:
 ///
 /// ```
 /// use std::cell::Cell;
@@ -53,7 +53,7 @@ pub struct History<O, R>(Rc<RefCell<Events<O, R>>>);
 #[derive(Debug)]
 struct Events<O, R> {
     calls: Vec<Call<O, R>>,
-    /// Beginnings and ends so far: the clock of the history.
+    /// The number of beginnings and ends so far, which is the clock of the history.
     now: usize,
 }
 
@@ -61,7 +61,7 @@ struct Events<O, R> {
 struct Call<O, R> {
     operation: O,
     began: usize,
-    /// When it ended, and its result; `None` if it never did.
+    /// When the operation ended, and its result; `None` if it did not end.
     ended: Option<(usize, R)>,
 }
 
@@ -86,8 +86,8 @@ impl<O, R> History<O, R> {
 
     /// Notes that an operation begins.
     ///
-    /// If the result is dropped without [`end`](PendingCall::end), the operation may have happened
-    /// or not: so it is with a request whose answer was lost.
+    /// If the returned value is dropped without [`end`](PendingCall::end), the operation may have
+    /// taken effect or not, like a request whose answer was lost.
     pub fn begin(&self, operation: O) -> PendingCall<O, R> {
         let mut events = self.0.borrow_mut();
         let began = events.tick();
@@ -121,16 +121,16 @@ impl<O, R> PendingCall<O, R> {
 }
 
 impl<O: Debug, R: Debug + PartialEq> History<O, R> {
-    /// Looks for an order in which the operations could have happened. `step` does one operation on
-    /// the state of a program that does nothing else, and returns its result.
+    /// Searches for a sequential order that explains the results. `step` applies one operation to
+    /// the state of a sequential model, and returns its result.
     ///
-    /// The search is that of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993), with
-    /// the states that it has been in remembered, as Lowe proposed. Its time may grow with the
-    /// power of the operations that overlap.
+    /// The algorithm is the one of Wing and Gong ("Testing and Verifying Concurrent Objects",
+    /// 1993), with a cache of visited states as Lowe proposed. Its time may grow exponentially with
+    /// the number of overlapping operations.
     ///
     /// # Errors
     ///
-    /// If there is none; the error shows the history.
+    /// If there is no such order. The error shows the history.
     ///
     /// # Examples
     ///
@@ -176,7 +176,7 @@ struct Search<'a, O, R, S, F> {
     step: F,
     /// A bit for each call that is in `order`.
     taken: Vec<u64>,
-    /// What was taken, and the state that it led to.
+    /// The sets of operations that were tried, and the states that they led to.
     seen: HashSet<(Vec<u64>, S)>,
     order: Vec<usize>,
     /// The longest order that was found.
@@ -190,7 +190,7 @@ where
     S: Clone + Eq + Hash,
     F: Fn(&mut S, &O) -> R,
 {
-    /// Whether the operations that are left could have happened after those in `order`.
+    /// Whether the remaining operations could have happened after the ones in `order`.
     fn extend(&mut self, state: &S) -> bool {
         if self.order.len() > self.longest.len() {
             self.longest.clone_from(&self.order);
@@ -218,7 +218,7 @@ where
         false
     }
 
-    /// When the first of the operations that are left ended.
+    /// When the first of the remaining operations ended.
     fn first_end(&self) -> Option<usize> {
         let left = self.calls.iter().enumerate().filter(|(index, _)| !self.has(*index));
         left.filter_map(|(_, call)| call.ended.as_ref().map(|(ended, _)| *ended)).min()
@@ -246,7 +246,7 @@ where
     }
 }
 
-/// A history could not have happened one operation after the other.
+/// The history is not linearizable: no sequential order explains its results.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NotLinearizable {
     history: Vec<String>,
@@ -262,7 +262,7 @@ impl fmt::Display for NotLinearizable {
     }
 }
 
-/// As `Display`: a test that returns this error shows it by its `Debug`.
+/// As `Display`, since a test that returns this error shows it with `Debug`.
 impl Debug for NotLinearizable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

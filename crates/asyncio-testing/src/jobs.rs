@@ -1,4 +1,5 @@
-//! Jobs of executors, in a simulation: one after the other, each at a moment of virtual time.
+//! The executors' jobs in a simulation: they run one after another, each at a moment of virtual
+//! time.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,19 +10,19 @@ use std::time::Duration;
 use asyncio_loop::machinery::observe_waits;
 use asyncio_loop::{Job, LoopRef};
 
-/// How long a job may take, at the most, until the loop goes on without it. A job that waits for
-/// the loop says so, by [`observe_waits`]; this is for one that does it by means of its own.
+/// How long the loop waits for a job at most before it continues without it. [`observe_waits`]
+/// reports a job that waits for the loop; this limit is for jobs that wait for it by other means.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Counts the jobs that have not run.
 #[derive(Debug, Default)]
 pub(crate) struct Jobs {
     waiting: Rc<Cell<usize>>,
-    /// Jobs that the loop did not wait for.
+    /// Jobs that the loop has not waited for.
     left_alone: Rc<Cell<usize>>,
 }
 
-/// A job that waits; also one whose loop is closed first.
+/// Counts a waiting job, until it runs or its loop is closed.
 struct Waits(Rc<Cell<usize>>);
 
 impl Waits {
@@ -38,18 +39,18 @@ impl Drop for Waits {
 }
 
 impl Jobs {
-    /// Whether a job has yet to run.
+    /// Whether a job has not run yet.
     pub(crate) fn are_waiting(&self) -> bool {
         self.waiting.get() > 0
     }
 
-    /// How many jobs the loop did not wait for: what they do comes at moments that no seed decides.
+    /// How many jobs the loop did not wait for. The seed does not decide when their effects happen.
     pub(crate) fn left_alone(&self) -> usize {
         self.left_alone.get()
     }
 
-    /// Has the job run once `delay` has gone by, on a thread of its own. The loop stands still
-    /// meanwhile, so that the job takes no virtual time.
+    /// Runs the job after `delay`, on a thread of its own. The loop blocks meanwhile, so the job
+    /// takes no virtual time.
     pub(crate) fn run_later(&self, event_loop: &LoopRef, job: Job, delay: Duration) {
         let (waiting, left_alone) = (Rc::clone(&self.waiting), Rc::clone(&self.left_alone));
         let waits = Waits::new(waiting);
@@ -62,11 +63,11 @@ impl Jobs {
     }
 }
 
-/// Runs the job on another thread; false if the loop has to go on before it has ended, because it
-/// waits for the loop or takes long.
+/// Runs the job on another thread. Returns false if the loop has to continue before the job has
+/// ended, because the job waits for the loop or takes too long.
 fn runs_to_its_end(job: Job) -> bool {
     let (waits, news) = channel::<()>();
-    // Nothing listens any more if the loop has gone on.
+    // The receiver is gone if the loop has continued.
     let tell = move || waits.send(()).unwrap_or_default();
     // The sender is gone when the job has ended.
     thread::spawn(move || observe_waits(tell, || job.run()));

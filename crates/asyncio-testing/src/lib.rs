@@ -2,10 +2,11 @@
 //!
 //! Most programs use this as `asyncio::testing`, by the facade's feature `testing`.
 //!
-//! Bugs of concurrent programs hide in orders and faults that do not happen on a developer's
-//! machine. A [`Simulation`] runs a test under many schedules, each from a seed: it decides the
-//! order of ready tasks and equal deadlines, when jobs of executors end, and what goes wrong. A
-//! failure prints the seed, the schedule in words, and the line that replays it.
+//! Concurrent programs have bugs that show only in orders and with faults that do not occur on a
+//! developer's machine. A [`Simulation`] runs a test under many schedules, each determined by a
+//! seed: the seed decides the order of ready tasks and of equal deadlines, when jobs of executors
+//! end, and which faults happen. A failure prints the seed, a description of the schedule, and the
+//! command that replays it.
 //!
 //! ```should_panic
 //! use std::cell::Cell;
@@ -31,16 +32,16 @@
 //! });
 //! ```
 //!
-//! A loop outside of a simulation pays nothing for this.
+//! This costs nothing on a loop outside of a simulation.
 //!
 //! * Schedules: [`Simulation`], [`Order`], [`Schedule`], [`Failure`], [`Summary`].
 //! * Faults: [`Faults`], [`droppable`](fn@droppable).
 //! * Order in a test: [`wait_all_tasks_blocked`], [`Sequencer`], [`event`](fn@event),
 //!   [`assert_trace!`], [`Trace`].
-//! * Repeatable chance: [`rng`](fn@rng), [`Rng`], [`SeededState`].
-//! * Reports that nobody awaits: [`expect_no_reports`].
-//! * Results that fit together: [`History`].
-//! * With the feature `net`, streams that go wrong: `FaultyStream`, `FaultLayer`,
+//! * Repeatable random numbers: [`rng`](fn@rng), [`Rng`], [`SeededState`].
+//! * Reports to the exception handler: [`expect_no_reports`].
+//! * Linearizability: [`History`].
+//! * With the feature `net`, streams with faults: `FaultyStream`, `FaultLayer`,
 //!   `memory_stream_pair`.
 //! * With the feature `net`, several hosts on one clock: `Network`, `Host`, `Link`.
 

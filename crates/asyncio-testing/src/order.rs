@@ -1,4 +1,4 @@
-//! How a seed orders what is ready.
+//! How a seed orders ready callbacks and tasks.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,46 +6,46 @@ use asyncio_loop::machinery::Candidates;
 
 use crate::rng::{Rng, mix};
 
-/// In which order ready callbacks and tasks run.
+/// The order in which ready callbacks and tasks run.
 ///
-/// Callbacks of `call_soon` keep their own order in each of them, as asyncio promises.
+/// In each of them, callbacks of `call_soon` keep their own order, as asyncio guarantees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// Any ready task may run next, also one that became ready later than others. None is passed
-    /// over for ever.
+    /// Any ready task may run next, also one that became ready later than others. Every ready task
+    /// runs eventually.
     ///
-    /// So `yield_now` lets others run, but not each of them.
+    /// So `yield_now` lets other tasks run, but not necessarily each of them.
     #[default]
     Any,
-    /// Within each turn of the loop, the tasks run in any order. What becomes ready meanwhile waits
-    /// for the next turn: `yield_now` lets each ready task run once.
+    /// Within each turn of the loop, the tasks run in any order. Tasks that become ready meanwhile
+    /// wait for the next turn: `yield_now` lets each ready task run once.
     Turns,
-    /// First in, first out, as outside of tests. Seeds then vary only faults, jobs, and the random
-    /// numbers of the program.
+    /// First in, first out, as outside of tests. Seeds then vary only the faults, the jobs and the
+    /// program's random numbers.
     Fifo,
 }
 
-/// A candidate that waits longer than this many arrivals, and eight times as many as there are
-/// candidates, runs next.
+/// A candidate runs next after it has waited for this many arrivals and for eight times the number
+/// of candidates.
 const PATIENCE: u64 = 256;
-/// A task that runs so many times in a row is moved behind the others.
+/// After this many runs in a row, a task is moved behind the others.
 const IN_A_ROW: u32 = 8;
 
 /// A way to choose among candidates.
 #[derive(Debug)]
 pub(crate) enum Strategy {
-    /// The first.
+    /// The first candidate.
     Fifo,
-    /// Any, each as likely.
+    /// A random candidate, with equal probability.
     Uniform,
-    /// The first, but for one in so many, which is any.
+    /// The first candidate, and once in this many choices a random one.
     Occasional { one_in: usize },
-    /// Each task has a random priority; at a few moments the one that would run drops to the end.
-    /// Finds a bug that needs `d` such moments with a probability that does not depend on the
-    /// number of schedules (Burckhardt and others, "A Randomized Scheduler with Probabilistic
-    /// Guarantees of Finding Bugs", 2010).
+    /// Each task has a random priority, and at a few moments the task that would run drops to the
+    /// lowest one. This finds a bug that needs `d` such moments with a probability that does not
+    /// depend on the number of schedules (Burckhardt and others, "A Randomized Scheduler with
+    /// Probabilistic Guarantees of Finding Bugs", 2010).
     Priorities(Box<Priorities>),
-    /// One task runs only when nothing else can.
+    /// One task runs only when no other can.
     Starve { victim: u64, uniform: bool },
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Priorities {
     seed: u64,
     /// Steps at which the task that would run drops to the end.
     drops: BTreeSet<u64>,
-    /// By number of the task, up to [`KNOWN`]: its priority, once it has been seen.
+    /// The priorities by task number, up to [`KNOWN`], of the tasks seen so far.
     known: Vec<Option<u64>>,
     /// The priorities of other tasks that dropped.
     others: HashMap<u64, u64>,
@@ -63,7 +63,7 @@ pub(crate) struct Priorities {
     in_a_row: u32,
 }
 
-/// Numbers of tasks whose priorities are found without hashing.
+/// For lower task numbers, priorities are looked up without hashing.
 const KNOWN: usize = 1 << 16;
 /// The priority of a task that has not dropped has this bit.
 const NOT_DROPPED: u64 = 1 << 63;
@@ -86,7 +86,7 @@ impl Strategy {
         }
     }
 
-    /// Chooses among the first `count` candidates, of which there are several.
+    /// Chooses among the first `count` candidates. There is more than one.
     pub(crate) fn choose(&mut self, ready: &Candidates, count: usize, rng: &mut Rng) -> usize {
         if ready.age(0) > PATIENCE + 8 * ready.len() as u64 {
             return 0;
@@ -165,7 +165,7 @@ impl Priorities {
         }
     }
 
-    /// Puts a task below all others, those that dropped earlier too.
+    /// Puts a task below all others, including the ones that dropped earlier.
     fn drop_to_end(&mut self, task: u64) {
         let priority = NOT_DROPPED - 1 - self.step;
         match self.place(task) {

@@ -1,10 +1,10 @@
-//! What the body of a test returns.
+//! The return types of a test's body.
 
 use std::fmt::Debug;
 
-/// What the body of a test may return: nothing, or a `Result` whose error can be shown.
+/// A type that the body of a test may return: `()`, or a `Result` whose error is `Debug`.
 pub trait TestOutcome {
-    /// The error in words, if it is one.
+    /// The error's text, if the outcome is an error.
     fn failure(&self) -> Option<String>;
 }
 

@@ -1,4 +1,4 @@
-//! Panics of simulated runs: kept for the report instead of being printed in each run.
+//! Panics of simulated runs, which are kept for the report instead of being printed in each run.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -13,11 +13,11 @@ thread_local! {
 #[derive(Debug)]
 struct Kept {
     panics: Vec<String>,
-    /// They are printed as well.
+    /// Whether panics are printed as well.
     loud: bool,
 }
 
-/// Keeps the panics of this thread until it is dropped.
+/// Keeps the panics of this thread until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Quiet {
     outer: Option<Kept>,
@@ -39,7 +39,7 @@ impl Quiet {
     }
 }
 
-/// A panic in words: those of the last one that was kept, which name its place.
+/// The text of a panic. The last kept panic's text includes its location.
 pub(crate) fn words(payload: &(dyn Any + Send)) -> String {
     let kept = || KEPT.with_borrow(|kept| kept.as_ref()?.panics.last().cloned());
     let text = || {
@@ -55,7 +55,7 @@ impl Drop for Quiet {
     }
 }
 
-/// Keeps a panic, if those of this thread are kept. Returns whether it is not to be printed.
+/// Keeps a panic, if this thread keeps panics. Returns true if the panic must not be printed.
 fn keep(info: &PanicHookInfo<'_>) -> bool {
     let payload = info.payload();
     let text = payload.downcast_ref::<&str>().copied();

@@ -6,10 +6,10 @@ use std::thread;
 
 use asyncio_loop::{ExceptionHandler, LoopRef, running_loop};
 
-/// Collects the reports of the running loop from now on, and panics at its end if there is one.
+/// Collects the reports of the running loop from now on. Dropping the guard panics if there is one.
 ///
-/// A [`Simulation`](crate::Simulation) fails by itself when something is reported; this is for
-/// other tests, and for a part of a test.
+/// A [`Simulation`](crate::Simulation) fails by itself on a report. This is for other tests, and
+/// for a part of a test.
 ///
 /// # Panics
 ///
@@ -40,7 +40,7 @@ pub fn expect_no_reports() -> ExpectNoReports {
     ExpectNoReports { event_loop, seen, before }
 }
 
-/// Collects reports; made by [`expect_no_reports`].
+/// Collects reports. [`expect_no_reports`] returns it.
 pub struct ExpectNoReports {
     event_loop: LoopRef,
     seen: Rc<RefCell<Vec<String>>>,
@@ -48,7 +48,7 @@ pub struct ExpectNoReports {
 }
 
 impl ExpectNoReports {
-    /// Takes the reports so far; they are no failure then.
+    /// Takes the reports so far, which then count as no failure.
     #[must_use]
     pub fn take(&self) -> Vec<String> {
         self.seen.take()
@@ -59,7 +59,7 @@ impl Drop for ExpectNoReports {
     fn drop(&mut self) {
         self.event_loop.set_exception_handler(self.before.take());
         let seen = self.seen.take();
-        // A panic during another one would end the process.
+        // A panic during another panic would abort the process.
         if !thread::panicking() {
             assert!(seen.is_empty(), "reported: {}", seen.join("\nreported: "));
         }

@@ -1,12 +1,12 @@
-//! Random numbers of a run.
+//! The random numbers of a run.
 
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
 use std::time::Duration;
 
 use asyncio_loop::machinery::random;
 
-/// A small generator of random numbers (SplitMix64). Equal seeds give equal numbers, on every
-/// machine and in every version.
+/// A small random number generator (SplitMix64). Equal seeds give equal numbers, on every machine
+/// and in every version.
 ///
 /// # Examples
 ///
@@ -21,7 +21,7 @@ use asyncio_loop::machinery::random;
 pub struct Rng(u64);
 
 impl Rng {
-    /// A generator that begins with `seed`.
+    /// A generator with this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
@@ -33,7 +33,7 @@ impl Rng {
         mix(self.0)
     }
 
-    /// A number below `end`, each as likely as the others.
+    /// A number below `end`, with equal probability.
     ///
     /// # Panics
     ///
@@ -44,7 +44,7 @@ impl Rng {
         ((u128::from(self.next_u64()) * end as u128) >> 64) as usize
     }
 
-    /// True with this probability: never for 0, always for 1.
+    /// Returns true with this probability: never for 0, always for 1.
     pub fn chance(&mut self, probability: f64) -> bool {
         // 53 bits, as many as an `f64` has.
         let unit = (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
@@ -66,17 +66,17 @@ impl Rng {
     }
 }
 
-/// Spreads the bits of a number over all of it.
+/// Mixes the bits of a number.
 pub(crate) fn mix(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     number ^ (number >> 31)
 }
 
-/// A generator that is seeded by the run: in a simulation equal seeds give equal numbers, elsewhere
-/// the numbers differ in each program.
+/// A generator that the run seeds. In a simulation, equal seeds give equal numbers. Elsewhere the
+/// numbers differ in each process.
 ///
-/// A program that takes its random numbers from here is repeatable under test.
+/// A program that gets its random numbers from here is repeatable in tests.
 ///
 /// # Examples
 ///
@@ -96,11 +96,11 @@ pub fn rng() -> Rng {
     Rng::new(random())
 }
 
-/// Hashes for a `HashMap` or `HashSet` whose iteration order is the same in each run of a seed, and
-/// another with another seed.
+/// Hash keys for a `HashMap` or `HashSet`. In a simulation, the seed determines the iteration
+/// order.
 ///
-/// The standard library's maps have another order in each map of each run, which makes a test that
-/// iterates one unrepeatable.
+/// The standard library's default order differs for each map and run, so a test that iterates such
+/// a map is not repeatable.
 ///
 /// # Examples
 ///
@@ -124,7 +124,7 @@ pub fn rng() -> Rng {
 pub struct SeededState(u64);
 
 impl SeededState {
-    /// Hashes that are seeded by the run.
+    /// Hash keys that the run seeds.
     #[must_use]
     #[allow(clippy::new_without_default, reason = "two of them differ")]
     pub fn new() -> Self {

@@ -17,14 +17,14 @@ use crate::quiet::{self, Quiet};
 use crate::schedule::{Schedule, Switch};
 use crate::trace::Trace;
 
-/// What a run is to be.
+/// The plan of a run.
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) choices: Choices,
-    /// For the report of a failure: names tasks, says switches in words, and has locks remember who
-    /// holds them.
+    /// Whether this run is for the report of a failure: it names tasks, describes switches, and
+    /// makes locks record their holders.
     pub(crate) explain: bool,
-    /// Prints panics as they come.
+    /// Whether panics are printed when they happen.
     pub(crate) loud: bool,
 }
 
@@ -39,7 +39,7 @@ impl Plan {
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 pub(crate) struct Ended<R> {
     /// The value of the body, unless the run failed.
     pub(crate) result: Result<R, (FailureKind, String)>,
@@ -104,7 +104,7 @@ fn runner(conductor: &Rc<Conductor>, grace_period: Duration, explain: bool) -> R
     Runner::builder().grace_period(grace_period).loop_factory(make).build()
 }
 
-/// Says how the main task's end is to be taken.
+/// Converts the main task's end to a failure, if it is one.
 fn judge<R: TestOutcome>(
     conductor: &Conductor,
     ran: Result<Result<R, RunError>, Box<dyn Any + Send>>,
@@ -122,7 +122,7 @@ fn judge<R: TestOutcome>(
     }
 }
 
-/// Lets the jobs run that nobody awaited, as the end of a program would.
+/// Runs the jobs that are not awaited, as the end of a program does.
 fn finish_jobs(runner: &mut Runner, conductor: &Conductor) {
     while conductor.jobs().are_waiting() {
         if runner.run(sleep(Duration::from_millis(1))).is_err() {

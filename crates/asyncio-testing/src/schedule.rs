@@ -1,22 +1,22 @@
-//! A schedule as text: the seed, and where it departs from first-in-first-out.
+//! A schedule as text: the seed, and its differences from first-in-first-out.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// One decision that was not the usual one.
+/// One decision that differs from the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Switch {
-    /// Counts the decisions of the run from 0.
+    /// The number of the decision in its run, from 0.
     pub(crate) decision: u64,
-    /// What was chosen; 0 would be the usual.
+    /// The choice; 0 is the default.
     pub(crate) choice: usize,
 }
 
-/// What a run does where it has a choice.
+/// The decisions of a run.
 ///
-/// As text it is `17`, the schedule that the seed 17 makes, or `17:12=1,40=2`: first in, first out,
-/// but for decision 12, which takes the second candidate, and decision 40, which takes the third.
-/// The random numbers of the program come from the seed in both cases.
+/// The text `17` is the schedule of seed 17. The text `17:12=1,40=2` is first in, first out, except
+/// that decision 12 takes the second candidate and decision 40 the third. In both cases the seed
+/// determines the program's random numbers.
 ///
 /// # Examples
 ///
@@ -34,7 +34,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule that a seed makes. That of seed 0 is first in, first out.
+    /// The schedule of a seed. The schedule of seed 0 is first in, first out.
     #[must_use]
     pub fn of_seed(seed: u64) -> Self {
         Self { seed, switches: None }
@@ -50,7 +50,7 @@ impl Schedule {
         self.seed
     }
 
-    /// How many decisions depart from first-in-first-out; `None` if the seed decides.
+    /// How many decisions differ from first-in-first-out; `None` if the seed decides.
     #[must_use]
     pub fn switches(&self) -> Option<usize> {
         self.switches.as_ref().map(Vec::len)
@@ -73,7 +73,7 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// A text is no schedule.
+/// The text is not a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseScheduleError(String);
 

@@ -49,16 +49,17 @@ impl Sequencer {
         Self::default()
     }
 
-    /// Waits until all steps before this one are over. The step is over when the result is dropped.
+    /// Waits until all earlier steps are over. This step is over when the returned value is
+    /// dropped.
     ///
     /// # Panics
     ///
-    /// If another task has this step, and if a task gave up its wait for an earlier one: its step
-    /// would never come.
+    /// If another task has this step, or if a task gave up waiting for an earlier step, which then
+    /// would never be over.
     ///
     /// # Cancel safety
     ///
-    /// A wait that is given up breaks the sequencer: later steps panic, rather than wait for ever.
+    /// Dropping the future breaks the sequencer: later steps panic instead of waiting forever.
     pub async fn step(&self, number: u32) -> SequencerStep<'_> {
         let event = Rc::new(Event::new());
         let before = self.steps.borrow_mut().insert(number, Rc::clone(&event));
@@ -80,7 +81,7 @@ impl Sequencer {
     }
 }
 
-/// A step that runs, until dropped.
+/// A running step. Dropping it ends the step.
 #[derive(Debug)]
 #[must_use = "the step is over when this is dropped"]
 pub struct SequencerStep<'a> {

@@ -1,12 +1,12 @@
-//! Makes a failing schedule smaller: leaves out what it fails without.
+//! Makes a failing schedule smaller: removes switches that the failure does not need.
 
 use crate::schedule::Switch;
 
-/// Tries to leave out switches, first many at once, then fewer, down to single ones. `fails` runs a
-/// schedule; `runs` bounds how often. The result failed.
+/// Tries to remove switches, first many at once, then fewer, down to single ones. `fails` runs a
+/// schedule, and `runs` limits how often. The returned schedule failed.
 ///
 /// Delta debugging (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input",
-/// 2002), without its tests of small parts alone, which rarely fail here.
+/// 2002), without its tests of small subsets, which rarely fail here.
 pub(crate) fn shrink(
     mut switches: Vec<Switch>,
     mut runs: usize,

@@ -16,15 +16,15 @@ use crate::shrink::shrink;
 use crate::systematic::next_prefix;
 use crate::trace::Trace;
 
-/// The variable that names the one schedule to run.
+/// The environment variable with the single schedule to run.
 const VARIABLE: &str = "ASYNCIO_SEED";
 
-/// Runs a test under many schedules, and says of a failure how to see it again.
+/// Runs a test under many schedules, and reports how to replay a failure.
 ///
-/// Each run has a loop of its own, with virtual time. The seed decides what a loop may decide: the
-/// order of ready tasks and of equal deadlines, when jobs of executors end, when wakes from other
-/// threads arrive, and the faults. The same seed makes the same run. Tasks are numbered from 1 in
-/// each.
+/// Each run has a loop of its own, with virtual time. The seed decides everything that may vary:
+/// the order of ready tasks and of equal deadlines, when jobs of executors end, when wakes from
+/// other threads arrive, and the faults. The same seed gives the same run. Tasks are numbered from
+/// 1 in each run.
 ///
 /// | | default |
 /// |---|---|
@@ -37,7 +37,7 @@ const VARIABLE: &str = "ASYNCIO_SEED";
 ///
 /// # Examples
 ///
-/// Two tasks that lose an update, in some orders:
+/// Two tasks that lose an update in some orders:
 ///
 /// ```
 /// use std::cell::Cell;
@@ -85,7 +85,7 @@ impl Default for Simulation {
 
 /// Options.
 impl Simulation {
-    /// One run, with seed 0: first in, first out.
+    /// A simulation of one run, with seed 0: first in, first out.
     pub fn new() -> Self {
         Self {
             seeds: 0..1,
@@ -104,19 +104,19 @@ impl Simulation {
         }
     }
 
-    /// Runs that many schedules, with the seeds from 0 on.
+    /// Runs `count` schedules, with the seeds from 0 on.
     pub fn seeds(self, count: u64) -> Self {
         Self { seeds: 0..count, ..self }
     }
 
-    /// Runs one schedule, that of `seed`.
+    /// Runs one schedule, the one of `seed`.
     pub fn seed(self, seed: u64) -> Self {
         Self { seeds: seed..seed.saturating_add(1), ..self }
     }
 
-    /// Runs every schedule that departs from first-in-first-out at up to `preemptions` decisions,
-    /// instead of schedules by seed. For small programs: the number grows with the power of
-    /// `preemptions`.
+    /// Runs every schedule that differs from first-in-first-out in up to `preemptions` decisions,
+    /// instead of schedules by seed. This is for small programs, since the number of schedules
+    /// grows exponentially with `preemptions`.
     ///
     /// # Examples
     ///
@@ -139,53 +139,54 @@ impl Simulation {
         Self { systematic: Some(preemptions), ..self }
     }
 
-    /// How many schedules [`systematic`](Self::systematic) runs at the most. Default: 100,000.
+    /// The maximum number of schedules that [`systematic`](Self::systematic) runs. Default:
+    /// 100,000.
     pub fn max_schedules(self, count: u64) -> Self {
         Self { max_schedules: count, ..self }
     }
 
-    /// In which orders ready tasks run. Default: [`Order::Any`].
+    /// The order in which ready tasks run. Default: [`Order::Any`].
     pub fn order(self, order: Order) -> Self {
         self.with(|settings| settings.order = order)
     }
 
-    /// What goes wrong. Default: nothing.
+    /// The faults. Default: none.
     pub fn faults(self, faults: Faults) -> Self {
         self.with(|settings| settings.faults = faults)
     }
 
-    /// How many steps a run may make while something is always ready: a program that does nothing
-    /// but yield fails after them. Default: 2,000,000.
+    /// How many steps a run may make while some task is always ready. A program that only yields
+    /// fails after this many steps. Default: 2,000,000.
     pub fn max_steps(self, steps: u64) -> Self {
         self.with(|settings| settings.max_steps = steps)
     }
 
-    /// How much real time a run may take. It is looked at between steps; if a single step blocks
-    /// the thread for ten seconds more, the process ends with words. Default: 60 seconds.
+    /// How much real time a run may take. It is checked between steps. If a single step blocks the
+    /// thread for ten more seconds, the process aborts with a message. Default: 60 seconds.
     pub fn time_limit(self, limit: Duration) -> Self {
         self.with(|settings| settings.time_limit = limit)
     }
 
-    /// How long, in real time, a loop with nothing to do waits for other threads and descriptors
-    /// before it is a deadlock. If nothing else can wake the loop, it does not wait. Default: 1
+    /// How long, in real time, an idle loop waits for other threads and file descriptors before the
+    /// run fails with a deadlock. If none of them can wake the loop, it does not wait. Default: 1
     /// second.
     pub fn patience(self, patience: Duration) -> Self {
         self.with(|settings| settings.patience = patience)
     }
 
-    /// Whether a run passes although something was reported to the exception handler, such as the
-    /// panic of a task that nobody awaits. Default: no.
+    /// Whether a run passes despite reports to the exception handler, such as the panic of a task
+    /// that is not awaited. Default: no.
     pub fn allow_reports(self, yes: bool) -> Self {
         self.with(|settings| settings.allow_reports = yes)
     }
 
-    /// How much virtual time the tasks that are left have for their cleanup at the end of a run.
+    /// How much virtual time the remaining tasks have for their cleanup at the end of a run.
     /// Default: 10 seconds.
     pub fn grace_period(self, limit: Duration) -> Self {
         self.with(|settings| settings.grace_period = limit)
     }
 
-    /// How many runs may be spent on making a failing schedule smaller. Default: 500.
+    /// How many runs may be spent on shrinking a failing schedule. Default: 500.
     pub fn shrink_runs(self, runs: usize) -> Self {
         Self { shrink_runs: runs, ..self }
     }
@@ -198,13 +199,13 @@ impl Simulation {
 
 /// Running.
 impl Simulation {
-    /// Runs `body` under each schedule, and returns what it returned in the last one.
+    /// Runs `body` under each schedule, and returns the value of the last run.
     ///
-    /// If the variable `ASYNCIO_SEED` is in the environment, only its [`Schedule`] runs.
+    /// If the environment variable `ASYNCIO_SEED` is set, only its [`Schedule`] runs.
     ///
     /// # Panics
     ///
-    /// If a run fails, with the [`Failure`] in words.
+    /// If a run fails. The message is the [`Failure`]'s report.
     ///
     /// # Examples
     ///
@@ -223,7 +224,7 @@ impl Simulation {
         result.unwrap_or_else(|failure| panic!("{failure}"))
     }
 
-    /// Runs `body` under each schedule, whatever is in the environment, and says what ran.
+    /// Runs `body` under each schedule, regardless of the environment, and returns a summary.
     ///
     /// # Errors
     ///
@@ -248,7 +249,7 @@ impl Simulation {
         self.replay(schedule, false, &mut body)
     }
 
-    /// Runs `body` once, with the first seed, and returns what it did, whether it failed or not.
+    /// Runs `body` once, with the first seed, and returns its trace, whether it failed or not.
     ///
     /// # Examples
     ///
@@ -278,9 +279,9 @@ impl Simulation {
     ///
     /// # Panics
     ///
-    /// If the two traces differ: the message says where. Something that the seed does not decide is
-    /// in the way: the order of a `HashMap`, an address, the system's clock or random numbers,
-    /// another thread.
+    /// If the two traces differ. The message says where. The program then depends on something that
+    /// the seed does not decide: the order of a `HashMap`, an address, the system's clock or random
+    /// numbers, or another thread.
     pub fn assert_repeatable<R: TestOutcome>(&self, mut body: impl AsyncFnMut() -> R) {
         let settings = self.rc_settings();
         for seed in self.seeds.clone() {
@@ -358,7 +359,7 @@ impl Simulation {
         }
     }
 
-    /// Makes the schedule of a failed run smaller, and runs it once more for the report.
+    /// Shrinks the schedule of a failed run, and runs it once more for the report.
     fn explain<R: TestOutcome>(
         &self,
         settings: &Rc<Settings>,
@@ -430,7 +431,7 @@ fn failure_of<R>(
     })
 }
 
-/// The schedule that the environment asks for.
+/// The schedule in the environment.
 fn schedule_of_environment() -> Option<Schedule> {
     let text = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty())?;
     Some(text.parse().unwrap_or_else(|error| panic!("{VARIABLE}: {error}")))

@@ -1,12 +1,12 @@
-//! Every schedule up to a bound of preemptions, one after the other.
+//! Every schedule up to a number of preemptions, one after another.
 
 use crate::choices::Decision;
 
-/// The choices that the next schedule begins with, after one that made these decisions: the last
-/// decision that may be another takes its next choice. `None` after the last schedule.
+/// The initial choices of the next schedule, after one with these decisions: the last decision that
+/// has another choice takes it. `None` after the last schedule.
 ///
-/// A preemption is a choice that is not the usual one. This is the search of CHESS (Musuvathi and
-/// others, "Finding and Reproducing Heisenbugs in Concurrent Programs", 2008).
+/// A preemption is a choice that differs from the default. This is the search of CHESS (Musuvathi
+/// and others, "Finding and Reproducing Heisenbugs in Concurrent Programs", 2008).
 pub(crate) fn next_prefix(made: &[Decision], preemptions: usize) -> Option<Vec<usize>> {
     let mut before: Vec<usize> = Vec::with_capacity(made.len());
     let mut used = 0;
@@ -27,7 +27,7 @@ pub(crate) fn next_prefix(made: &[Decision], preemptions: usize) -> Option<Vec<u
 mod tests {
     use super::*;
 
-    /// All schedules of a program with these many choices at each decision.
+    /// All schedules of a program with the given number of choices at each decision.
     fn all(counts: &[usize], preemptions: usize) -> Vec<Vec<usize>> {
         let (mut prefix, mut found) = (Some(Vec::new()), Vec::new());
         while let Some(begin) = prefix {

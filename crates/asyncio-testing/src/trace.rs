@@ -1,4 +1,4 @@
-//! What a run did, step by step.
+//! The steps of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,15 +6,16 @@ use std::rc::Rc;
 
 use asyncio_loop::{LoopTime, TaskRef};
 
-/// What a run did: every step, every move of the clock, every fault, and the program's own events.
+/// The record of a run: every step, every move of the clock, every fault, and the program's own
+/// events.
 ///
 /// Two runs of one program with one seed have equal traces, unless the program depends on something
-/// that the seed does not decide. [`first_difference`](Self::first_difference) then says where they
-/// part.
+/// that the seed does not decide. [`first_difference`](Self::first_difference) then returns where
+/// they differ.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     entries: Vec<Entry>,
-    /// By number: the names of tasks, if they were noted.
+    /// The names of tasks by number, if they were noted.
     names: BTreeMap<u64, Rc<str>>,
 }
 
@@ -34,7 +35,7 @@ pub(crate) enum What {
     Job,
     JobFailed,
     Event(Rc<str>),
-    /// Of the network, not of the program.
+    /// An event of the network, not of the program.
     #[cfg_attr(not(feature = "net"), allow(dead_code, reason = "there is no network"))]
     Note(Rc<str>),
 }
@@ -53,13 +54,13 @@ impl Trace {
         self.names.entry(task.id()).or_insert_with(name);
     }
 
-    /// How many entries it has.
+    /// The number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether nothing happened.
+    /// Whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -73,7 +74,8 @@ impl Trace {
         })
     }
 
-    /// Where two runs part: the number of equal entries, and the next entry of each in words.
+    /// Where two runs differ: the number of equal entries, and a description of the next entry of
+    /// each.
     #[must_use]
     pub fn first_difference(&self, other: &Self) -> Option<(usize, String, String)> {
         let equal = self.entries.iter().zip(&other.entries).take_while(|(a, b)| a == b).count();
@@ -108,7 +110,7 @@ impl Trace {
         notes.map(|entry| self.words(entry))
     }
 
-    /// The last entries in words.
+    /// A description of the last entries.
     pub(crate) fn last(&self, count: usize) -> Vec<String> {
         let first = self.entries.len().saturating_sub(count);
         self.entries[first..].iter().map(|entry| self.words(entry)).collect()
@@ -131,10 +133,10 @@ impl fmt::Display for Trace {
 
 /// The number of the main task: tasks are numbered from 1 in each run.
 pub(crate) const MAIN: u64 = 1;
-/// The first number of a task of the machinery.
+/// The first number of the runner's own tasks.
 const HIDDEN: u64 = 1 << 63;
 
-/// A task that is known by its number only.
+/// A task that is known only by its number.
 pub(crate) fn task_words(id: u64) -> String {
     match id {
         0 => "a callback".to_owned(),
@@ -144,7 +146,7 @@ pub(crate) fn task_words(id: u64) -> String {
     }
 }
 
-/// A task in words: its name, and where it was made.
+/// The description of a task: its name, and where it was created.
 pub(crate) fn describe(task: &TaskRef) -> String {
     let site = task.site();
     match task.id() {

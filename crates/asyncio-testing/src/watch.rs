@@ -1,8 +1,9 @@
 //! Runs that take too long, and steps that block their thread.
 //!
-//! One thread watches all runs of the process. It marks a run whose time is over; the run looks at
-//! the mark before each step. A run that makes no step for some seconds after that is inside of one
-//! that does not end, which nothing can interrupt: the thread says so and ends the process.
+//! One thread watches all runs of the process. It marks a run whose time has expired, and the run
+//! checks the mark before each step. If the run makes no step for some seconds after that, its
+//! current step does not end, and nothing can interrupt it: the thread reports that and aborts the
+//! process.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
@@ -34,7 +35,7 @@ static NEWS: Condvar = Condvar::new();
 
 struct Entry {
     progress: Arc<Progress>,
-    /// When to look at it, and the step that it was in at its limit.
+    /// When to check it, and the step that it was in at its limit.
     look: Instant,
     step_then: Option<u64>,
 }
@@ -44,7 +45,7 @@ impl Watched {
         static WATCHER: Once = Once::new();
         WATCHER.call_once(|| {
             let watcher = thread::Builder::new().name("watch over simulations".to_owned());
-            // Without it, the limit holds between steps all the same.
+            // Without the thread, the limit still applies between steps.
             let _ = watcher.spawn(watch);
         });
         let started = Instant::now();
@@ -57,7 +58,7 @@ impl Watched {
             step: AtomicU64::new(0),
             task: AtomicU64::new(0),
         });
-        // A limit beyond all time is none.
+        // A limit beyond the range of time is no limit.
         if let Some(look) = started.checked_add(limit) {
             let mut runs = runs();
             let is_first = runs.iter().all(|run| look < run.look);
@@ -75,12 +76,12 @@ impl Watched {
         self.0.task.store(task, Ordering::Relaxed);
     }
 
-    /// Whether the time is over, as far as the watching thread has noticed.
+    /// Whether the watching thread has found that the time has expired.
     pub(crate) fn is_late(&self) -> bool {
         self.0.is_late.load(Ordering::Relaxed)
     }
 
-    /// What is left of the time.
+    /// The remaining time.
     pub(crate) fn left(&self) -> Duration {
         self.0.limit.saturating_sub(self.0.started.elapsed())
     }
@@ -115,7 +116,7 @@ fn watch() {
     }
 }
 
-/// Looks at a run whose time is over.
+/// Checks a run whose time has expired.
 fn look(run: &mut Entry) {
     let step = run.progress.step.load(Ordering::Relaxed);
     run.progress.is_late.store(true, Ordering::Relaxed);

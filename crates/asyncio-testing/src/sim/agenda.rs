@@ -1,4 +1,4 @@
-//! What is going to happen on the network, in order of time.
+//! The future events of the network, in order of time.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
@@ -7,7 +7,7 @@ use std::fmt;
 
 use asyncio_loop::LoopTime;
 
-/// Events that wait for their moment; equal moments in order of `at`.
+/// Events ordered by time. Events with equal times keep the order in which they were added.
 #[derive(Default)]
 pub(super) struct Agenda {
     entries: RefCell<BinaryHeap<Entry>>,
@@ -27,12 +27,12 @@ impl Agenda {
         self.entries.borrow_mut().push(Entry { when, number, event: Box::new(event) });
     }
 
-    /// The moment of the next event.
+    /// The time of the next event.
     pub(super) fn next(&self) -> Option<LoopTime> {
         self.entries.borrow().peek().map(|entry| entry.when)
     }
 
-    /// An event whose moment has come.
+    /// An event that is due.
     pub(super) fn take_due(&self, now: LoopTime) -> Option<Box<dyn FnOnce()>> {
         let mut entries = self.entries.borrow_mut();
         let is_due = entries.peek().is_some_and(|entry| entry.when <= now);
@@ -46,7 +46,7 @@ impl Agenda {
 }
 
 impl Ord for Entry {
-    /// The earliest is the greatest, since the heap gives the greatest first.
+    /// The earliest event is the greatest, since the heap returns the greatest first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.when, other.number).cmp(&(self.when, self.number))
     }

@@ -1,9 +1,9 @@
 //! One end of a connection.
 //!
-//! Bytes travel in segments, in order. A segment that leaves or arrives while its way is cut, or
-//! whose answer is lost, has the sender try again after a pause that doubles, as TCP does, and give
-//! up after a quarter of an hour. What the receiver has read comes back as credit: a peer that does
-//! not read stalls the writer.
+//! Bytes are sent in segments, in order. If a segment is lost, because its link is cut when it
+//! leaves or arrives, or if its answer is lost, the sender retries after a pause that doubles, as
+//! TCP does, and gives up after a quarter of an hour. The receiver returns credit for the bytes
+//! that it has read, so a peer that does not read stalls the writer.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -24,32 +24,32 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// When Linux gives up (`tcp_retries2` is 15).
 const PATIENCE: Duration = Duration::from_millis(924_600);
-/// How long a socket that was closed takes what still comes: see asyncio-net's `lingering`.
+/// How long a closed socket still accepts bytes: see asyncio-net's `lingering`.
 const LINGERS: Duration = Duration::from_secs(30);
 /// The most bytes of a segment.
 const SEGMENT: usize = 16 * 1024;
 
-/// One end, with its way out.
+/// One end, with its outgoing link.
 pub(super) struct Endpoint {
     wire: Rc<Wire>,
     host: HostId,
     remote_host: HostId,
     local: Address,
     remote: Address,
-    /// `None` once it has failed, or both ends have nothing more to say.
+    /// `None` after the connection has failed or both directions have ended.
     peer: RefCell<Option<Rc<Endpoint>>>,
     way: Rc<Link>,
     way_back: Rc<Link>,
 
     under_way: RefCell<VecDeque<Segment>>,
-    /// Segments that were lost, and those after them.
+    /// The lost segments, and the ones after them.
     waiting: RefCell<VecDeque<Segment>>,
-    /// Changes when what was under way is lost.
+    /// Changes when the segments in transit are lost.
     generation: Cell<u32>,
     last_arrival: Cell<LoopTime>,
-    /// Bytes that were taken and have not been read by the peer, as far as is known here.
+    /// Bytes that were accepted here and, as far as this end knows, not read by the peer.
     outstanding: Cell<usize>,
-    /// Bytes that the peer has read, and when it is known here.
+    /// Bytes that the peer has read, and when this end learns of it.
     credits: RefCell<VecDeque<(LoopTime, usize)>>,
     /// Credit whose message was lost.
     owed: Cell<usize>,
@@ -60,10 +60,10 @@ pub(super) struct Endpoint {
     heard_end: Cell<bool>,
     said_end: Cell<bool>,
     wrote: Cell<bool>,
-    /// Until when it takes what comes although it is closed.
+    /// Until when this end accepts bytes although it is closed.
     closed: Cell<Option<LoopTime>>,
     failure: Cell<Option<ErrorKind>>,
-    /// Called when the first segment comes: it enters the queue of its server.
+    /// Called when the first segment arrives: the connection enters the queue of its server.
     enter: Cell<Option<Enter>>,
 
     reader: Cell<Option<LoopWaker>>,
@@ -71,7 +71,7 @@ pub(super) struct Endpoint {
     watcher: Cell<Option<LoopWaker>>,
 }
 
-/// Takes a new connection; false refuses it.
+/// Accepts a new connection; false refuses it.
 pub(super) type Enter = Box<dyn FnOnce(Rc<Endpoint>) -> bool>;
 
 enum Segment {
@@ -86,7 +86,7 @@ impl Segment {
     }
 }
 
-/// Something was lost.
+/// Whether a segment was lost.
 #[derive(Clone, Copy)]
 struct Trouble {
     number: u64,
@@ -95,7 +95,7 @@ struct Trouble {
 }
 
 impl Endpoint {
-    /// Both ends of a new connection. The second one calls `enter` when the first segment comes.
+    /// Both ends of a new connection. The second one calls `enter` when the first segment arrives.
     pub(super) fn pair(
         wire: &Rc<Wire>,
         (one, one_address): (HostId, Address),
@@ -158,7 +158,7 @@ impl Endpoint {
         &self.local
     }
 
-    /// Whether the program has it no more.
+    /// Whether the program has dropped this end.
     pub(super) fn is_gone(&self) -> bool {
         self.closed.get().is_some() || self.failure.get().is_some()
     }
@@ -170,7 +170,7 @@ impl Endpoint {
 
 /// Sending.
 impl Endpoint {
-    /// Has the peer enter the queue of its server.
+    /// Makes the peer's end enter the queue of its server.
     pub(super) fn begin(self: &Rc<Self>) {
         self.send(Segment::Begin);
     }
@@ -213,7 +213,7 @@ impl Endpoint {
         if self.reaches_peer() {
             return self.deliver(segment);
         }
-        // What is behind it is lost as well, or comes too early and is dropped.
+        // Later segments are lost as well, or arrive too early and are dropped.
         self.generation.set(generation + 1);
         let mut lost = VecDeque::from([segment]);
         lost.append(&mut self.under_way.borrow_mut());
@@ -226,7 +226,7 @@ impl Endpoint {
         self.way.carries() && !self.wire.is_off(self.remote_host)
     }
 
-    /// A segment has come to the peer's host.
+    /// A segment has arrived at the peer's host.
     fn deliver(self: &Rc<Self>, segment: Segment) {
         let taken = self.peer().is_some_and(|peer| peer.receive(segment));
         if !self.way_back.carries() {
@@ -298,7 +298,7 @@ impl Endpoint {
         lost.into_iter().for_each(|segment| self.transmit(segment));
     }
 
-    /// Everything has come to the peer, but no answer has.
+    /// All bytes have reached the peer, but no answer has arrived.
     fn probe(self: &Rc<Self>) {
         if !self.way_back.carries() {
             return;
@@ -310,7 +310,7 @@ impl Endpoint {
         self.settle();
     }
 
-    /// The peer has read so many bytes.
+    /// The peer has read this many bytes.
     fn credit(self: &Rc<Self>, count: usize) {
         if count == 0 {
             return;
@@ -337,7 +337,7 @@ impl Endpoint {
         self.wake_writer_at(known);
     }
 
-    /// Takes the credit that is known by now.
+    /// Takes the credit that has arrived by now.
     fn take_credits(&self) {
         let now = self.wire.now();
         let mut credits = self.credits.borrow_mut();
@@ -357,7 +357,7 @@ impl Endpoint {
         }
     }
 
-    /// A writer that waits for room asks for it, if the answer may not come by itself.
+    /// If a credit message may have been lost, a writer that waits for room asks for credit.
     pub(super) fn look_after_writer(self: &Rc<Self>) {
         let waiter = self.writer.take();
         let waits = waiter.is_some();
@@ -367,7 +367,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether it may be that the peer is not there any more, or does not get through.
+    /// Whether the peer may be gone or unreachable.
     fn is_unsure(&self) -> bool {
         self.peer.borrow().is_none() || !self.reaches_peer() || !self.way_back.carries()
     }
@@ -380,7 +380,7 @@ impl Endpoint {
 
 /// Receiving.
 impl Endpoint {
-    /// Takes a segment; false says that there is no such connection.
+    /// Receives a segment. Returns false if there is no such connection.
     fn receive(self: &Rc<Self>, segment: Segment) -> bool {
         if self.failure.get().is_some() {
             return false;
@@ -397,7 +397,7 @@ impl Endpoint {
         true
     }
 
-    /// Takes a segment after the close.
+    /// Receives a segment after the close.
     fn receive_late(self: &Rc<Self>, segment: &Segment, until: LoopTime) -> bool {
         match segment {
             Segment::Begin => true,
@@ -444,7 +444,7 @@ impl Endpoint {
         self.part_if_done();
     }
 
-    /// Ends the connection at once, with a reset.
+    /// Ends the connection immediately, with a reset.
     pub(super) fn abort(self: &Rc<Self>) {
         if self.failure.get().is_some() {
             return;
@@ -460,7 +460,7 @@ impl Endpoint {
         });
     }
 
-    /// The end of its host: nobody is told.
+    /// Ends the connection with its host, without a message to the peer.
     pub(super) fn forget(&self) {
         self.fail(ErrorKind::ConnectionAborted);
     }
@@ -482,7 +482,7 @@ impl Endpoint {
         [&self.reader, &self.writer, &self.watcher].into_iter().for_each(wake);
     }
 
-    /// Both ends have said and heard everything: neither needs the other.
+    /// Both directions have ended, so neither end needs the other.
     fn part_if_done(&self) {
         let is_done = |it: &Self| it.is_gone() && it.heard_end.get() && it.said_end.get();
         let Some(peer) = self.peer() else { return };
@@ -492,7 +492,7 @@ impl Endpoint {
         }
     }
 
-    /// Lets go of the peer.
+    /// Drops the reference to the peer.
     pub(super) fn part(&self) {
         let peer = self.peer.take();
         drop(peer);
@@ -505,7 +505,7 @@ fn wake(waiter: &Cell<Option<LoopWaker>>) {
     }
 }
 
-/// An end as the program has it.
+/// The program's handle of an end.
 pub(super) struct Stream(pub(super) Rc<Endpoint>);
 
 impl Stream {

@@ -1,8 +1,8 @@
 //! Several hosts on one clock.
 //!
-//! The test's own loop is run as usual. Between two of its turns the hosts that have something to
-//! do make theirs, in an order that the seed decides. When nobody has, the clock moves to the next
-//! moment at which anybody has, or at which something arrives.
+//! The test's own loop runs as usual. Between two of its turns, each host with work makes one turn,
+//! in an order that the seed decides. When no host has work, the clock advances to the next
+//! deadline or arrival.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use super::machine::Machine;
 use super::sockets::Net;
 use crate::conductor::{Companions, Conductor};
 
-/// Turns without a rest after which time goes on nevertheless, as in a single loop.
+/// After this many turns without a rest, time advances nevertheless, as in a single loop.
 const RESTLESS: u32 = 10_000;
 
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Fleet {
     net: Net,
     conductor: Rc<Conductor>,
     machines: RefCell<Rc<[Rc<Machine>]>>,
-    /// The numbers of those that have something to do in a turn.
+    /// The numbers of the hosts with work in a turn.
     busy: RefCell<Vec<usize>>,
     restless: Cell<u32>,
 }

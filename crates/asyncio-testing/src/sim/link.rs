@@ -1,4 +1,4 @@
-//! The way from one host to another.
+//! The link from one host to another.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -7,13 +7,13 @@ use asyncio_loop::LoopTime;
 
 use crate::rng::Rng;
 
-/// What a link is like.
+/// The properties of a link.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Traits {
     pub(super) latency: Duration,
-    /// Up to this much more, drawn for each packet.
+    /// The maximum additional latency, chosen for each packet.
     pub(super) spread: Duration,
-    /// Bytes in a second; `None`: as many as come.
+    /// Bytes per second; `None` for no limit.
     pub(super) bandwidth: Option<u64>,
     pub(super) loss: f64,
     pub(super) duplicate: f64,
@@ -21,7 +21,7 @@ pub(super) struct Traits {
 }
 
 impl Default for Traits {
-    /// A network of a building.
+    /// A local network.
     fn default() -> Self {
         Self {
             latency: Duration::from_millis(1),
@@ -39,11 +39,11 @@ impl Default for Traits {
 pub(super) struct Link {
     traits: Cell<Traits>,
     is_cut: Cell<bool>,
-    /// From host to itself: no time passes.
+    /// Whether the link is from a host to itself, and takes no time.
     is_loopback: bool,
-    /// When the last byte so far has left.
+    /// When the last byte so far leaves.
     busy_until: Cell<LoopTime>,
-    /// A generator of its own: what happens elsewhere does not change the delays here.
+    /// The link's own generator, so that traffic on other links does not change its delays.
     rng: RefCell<Rng>,
 }
 
@@ -78,7 +78,7 @@ impl Link {
         self.traits.set(traits);
     }
 
-    /// Whether packets come through.
+    /// Whether packets get through.
     pub(super) fn carries(&self) -> bool {
         !self.is_cut.get()
     }
@@ -87,7 +87,7 @@ impl Link {
         self.is_cut.set(yes && !self.is_loopback);
     }
 
-    /// When a packet that leaves now arrives. It waits until the bytes before it have left.
+    /// When a packet that is sent now arrives. It waits until all earlier bytes have left.
     pub(super) fn arrival(&self, now: LoopTime, length: usize) -> LoopTime {
         let traits = self.traits.get();
         let mut left = now.max(self.busy_until.get());

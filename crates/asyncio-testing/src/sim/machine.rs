@@ -1,4 +1,4 @@
-//! A host: its program, and the loop that runs it.
+//! A host: its program and the loop that runs it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::conductor::Conductor;
 use crate::failure::FailureKind;
 use crate::quiet;
 
-/// A program, to be started as often as its host is; it ends with what went wrong.
+/// A program, which is called for each start of its host. It returns its failure, if any.
 pub(super) type Program = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<String>>>>>;
 
 pub(super) struct Machine {
@@ -28,17 +28,17 @@ pub(super) struct Machine {
     id: HostId,
     name: Rc<str>,
     program: Program,
-    /// The call that made the host.
+    /// The location of the call that created the host.
     site: &'static Location<'static>,
     run: RefCell<Option<Run>>,
-    /// What is to be done when no loop is in a step.
+    /// Requests to be handled when no loop is in a step.
     wish: Cell<Option<Wish>>,
     clock: Cell<Clock>,
     ended: Rc<Cell<bool>>,
     waiters: RefCell<Vec<Weak<Waiter>>>,
 }
 
-/// Who waits for the end of a host.
+/// The tasks that wait for the end of the host.
 pub(super) type Waiter = Cell<Option<LoopWaker>>;
 
 /// One run of the program.
@@ -84,7 +84,7 @@ impl Machine {
         &self.name
     }
 
-    /// Whether its program runs, or is about to.
+    /// Whether its program runs or is about to start.
     pub(super) fn is_running(&self) -> bool {
         match self.wish.get() {
             Some(Wish::Start | Wish::Restart) => true,
@@ -93,7 +93,7 @@ impl Machine {
         }
     }
 
-    /// Ends the program; its loop is closed before anything else runs on it.
+    /// Ends the program: its loop is closed before another step runs on it.
     pub(super) fn stop(&self, silently: bool) {
         if self.is_running() {
             self.net.end_host(self.id, silently);
@@ -105,7 +105,7 @@ impl Machine {
         self.wish.set(Some(Wish::Stop));
     }
 
-    /// Starts the program anew.
+    /// Restarts the program.
     pub(super) fn restart(&self) {
         if self.is_running() {
             self.stop(false);
@@ -130,7 +130,7 @@ impl Machine {
         }
     }
 
-    /// Does what is wished. No loop is in a step.
+    /// Handles the request. No loop is in a step.
     pub(super) fn fulfil(self: &Rc<Self>) {
         if self.ended.get() {
             self.end_run();
@@ -165,7 +165,7 @@ impl Machine {
         self.run.replace(Some(Run { event_loop, sockets }));
     }
 
-    /// The program, whose failure is that of the test.
+    /// The program. Its failure fails the test.
     fn main(self: &Rc<Self>) -> impl Future<Output = ()> + 'static {
         let this = Rc::clone(self);
         let program = Rc::clone(&self.program);
@@ -188,7 +188,7 @@ impl Machine {
         })
     }
 
-    /// Closes the loop, with all that the program has left.
+    /// Closes the loop, with everything that the program has left.
     pub(super) fn end_run(&self) {
         let run = self.run.take();
         let Some(Run { event_loop, sockets }) = run else { return };
@@ -196,13 +196,13 @@ impl Machine {
         event_loop.set_exception_handler(Some(Rc::new(|_, _| {})));
         sockets.end();
         event_loop.close_aside();
-        // What the program has leaked.
+        // This drops what the program has leaked.
         self.net.end_host(self.id, self.net.wire.is_off(self.id));
         self.ended.set(false);
         self.wake_waiters();
     }
 
-    /// Runs a turn, if there is something to do. Returns whether there was.
+    /// Runs a turn if there is work. Returns whether there was.
     pub(super) fn turn(&self) -> bool {
         let event_loop = self.run.borrow().as_ref().map(|run| run.event_loop.loop_ref());
         let Some(event_loop) = event_loop.filter(|it| self.is_running() && self.has_work(it))
@@ -213,7 +213,7 @@ impl Machine {
         true
     }
 
-    /// Whether something is to be done before time goes on.
+    /// Whether there is work to do before time advances.
     pub(super) fn is_busy(&self) -> bool {
         let has_work = |run: &Run| self.has_work(&run.event_loop);
         self.ended.get()
@@ -226,7 +226,7 @@ impl Machine {
         event_loop.has_work()
     }
 
-    /// The next deadline of its timers, by the clock of the network.
+    /// The next deadline of its timers, on the clock of the network.
     pub(super) fn deadline(&self) -> Option<LoopTime> {
         let deadline = self.run.borrow().as_ref()?.event_loop.next_deadline()?;
         Some(self.clock.get().world_at(deadline))
@@ -257,14 +257,14 @@ impl Machine {
     }
 }
 
-/// How the clock of a host differs.
+/// The difference of a host's clock from the network's.
 #[derive(Clone, Copy, Debug, Default)]
 struct Clock {
     ahead: Duration,
     behind: Duration,
-    /// Since when the rate holds.
+    /// The time since which the rate applies.
     world: LoopTime,
-    /// Millionths by which it is too fast.
+    /// By how many parts per million the clock is too fast.
     rate: i32,
 }
 
@@ -321,7 +321,7 @@ impl Director for Directs {
         self.machine.conductor.takes_remote()
     }
 
-    /// Time goes on for all hosts at once.
+    /// Time advances for all hosts at once.
     fn rest(&self, _deadline: Option<LoopTime>, _idle: bool) -> Rest {
         Rest::Again
     }

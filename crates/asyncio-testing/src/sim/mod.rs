@@ -1,8 +1,9 @@
 //! A network of hosts in one thread, on one virtual clock.
 //!
-//! `agenda` and `link` know nothing of hosts; `wire` has both and the hosts' addresses; `endpoint`,
-//! `tcp` and `udp` are sockets over it; `sockets` gives them to asyncio-net; a `machine` runs the
-//! program of a host, and the `fleet` all of them. `network` is what tests use.
+//! `agenda` and `link` do not depend on hosts. `wire` combines them with the hosts' addresses.
+//! `endpoint`, `tcp` and `udp` are sockets over the wire, and `sockets` provides them to
+//! asyncio-net. A `machine` runs the program of a host, and the `fleet` runs all machines.
+//! `network` is the public interface for tests.
 
 mod agenda;
 mod endpoint;

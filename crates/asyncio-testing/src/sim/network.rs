@@ -1,4 +1,4 @@
-//! The network, its hosts and links, as a test sees them.
+//! The public interface of the network, its hosts and links.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -21,14 +21,14 @@ use crate::outcome::TestOutcome;
 
 /// A simulated network, in a test with seeds.
 ///
-/// From its making on, `open_connection`, `start_server`, datagram endpoints, Unix sockets,
-/// `getaddrinfo` and what is built on them use it instead of the system's sockets, on the loop of
-/// the test and on the loops of its [hosts](Self::host). No program has to be changed for that.
+/// Once it is created, `open_connection`, `start_server`, datagram endpoints, Unix sockets,
+/// `getaddrinfo` and everything built on them use it instead of the system's sockets, on the loop
+/// of the test and on the loops of its [hosts](Self::host). The programs need no changes for that.
 ///
-/// The body of the test is the program of a host, too, whose name is `test`. All hosts are in one
-/// thread and on one virtual clock, each with a loop of its own. The seed decides the delays of
-/// packets, and which host runs first. The addresses are 10.0.0.1, 10.0.0.2 and so on, in order of
-/// making; host names are resolved to them.
+/// The body of the test is also the program of a host, with the name `test`. All hosts run on one
+/// thread and one virtual clock, each with a loop of its own. The seed decides the delays of
+/// packets, and which host runs first. The hosts have the addresses 10.0.0.1, 10.0.0.2 and so on,
+/// in order of creation, and their names resolve to these addresses.
 ///
 /// A host that panics or returns an error fails the test.
 ///
@@ -62,11 +62,11 @@ struct Inner {
 }
 
 impl Network {
-    /// A network whose only host so far is the test.
+    /// Creates a network whose only host so far is the test.
     ///
     /// # Panics
     ///
-    /// Outside of a simulation, and if this run has a network already.
+    /// Outside of a simulation, or if this run already has a network.
     #[must_use = "it has the hosts"]
     #[allow(clippy::new_without_default, reason = "it has an effect")]
     #[track_caller]
@@ -87,13 +87,13 @@ impl Network {
 
     /// Adds a host and starts its program, on a loop of its own.
     ///
-    /// The host ends with its program: its loop is closed, and its sockets with it.
-    /// [`Host::restart`] calls the program anew. What it keeps in its variables is lost then; what
-    /// the closure has captured is there again, as on a disk.
+    /// The host ends with its program: its loop and its sockets are closed. [`Host::restart`] calls
+    /// the program again. The program's variables are lost then, but the variables that the closure
+    /// captured persist, like data on a disk.
     ///
     /// # Panics
     ///
-    /// If there is a host of that name, or there are 254 hosts.
+    /// If there is a host with that name, or if there are 254 hosts.
     ///
     /// # Examples
     ///
@@ -136,7 +136,7 @@ impl Network {
     ///
     /// # Panics
     ///
-    /// If there is no host of that name.
+    /// If there is no host with that name.
     #[must_use]
     pub fn ip(&self, name: &str) -> IpAddr {
         self.0.net.wire.host(self.find(name)).ip.into()
@@ -146,7 +146,7 @@ impl Network {
     ///
     /// # Panics
     ///
-    /// If there is no host of a name.
+    /// If there is no host with one of the names.
     pub fn link(&self, one: &str, other: &str) -> Link {
         let (one, other) = (self.find(one), self.find(other));
         Link { net: self.0.net.clone(), ways: Ways::Some(vec![(one, other), (other, one)]) }
@@ -156,27 +156,27 @@ impl Network {
     ///
     /// # Panics
     ///
-    /// If there is no host of a name.
+    /// If there is no host with one of the names.
     pub fn link_one_way(&self, from: &str, to: &str) -> Link {
         let ways = Ways::Some(vec![(self.find(from), self.find(to))]);
         Link { net: self.0.net.clone(), ways }
     }
 
-    /// All links, those of later hosts as well.
+    /// All links, including the ones of later hosts.
     pub fn links(&self) -> Link {
         Link { net: self.0.net.clone(), ways: Ways::All }
     }
 
-    /// Lets nothing through between the hosts of one side and those of the other, until
-    /// [`heal`](Self::heal): packets that are under way are lost as well.
+    /// Drops all packets between the hosts of the two sides until [`heal`](Self::heal). Packets in
+    /// transit are lost as well.
     ///
-    /// Connections notice nothing. They send again what was lost, after pauses of 0.2, 0.4, 0.8
-    /// seconds and so on up to two minutes, and give up after a quarter of an hour
-    /// ([`TimedOut`](std::io::ErrorKind::TimedOut)). To connect is given up after 127 seconds.
+    /// Connections get no error at first. They send lost segments again, after pauses of 0.2, 0.4,
+    /// 0.8 seconds and so on up to two minutes, and give up after a quarter of an hour
+    /// ([`TimedOut`](std::io::ErrorKind::TimedOut)). Connecting gives up after 127 seconds.
     ///
     /// # Panics
     ///
-    /// If there is no host of a name.
+    /// If there is no host with one of the names.
     ///
     /// # Examples
     ///
@@ -207,11 +207,11 @@ impl Network {
         self.cut(&other, &one);
     }
 
-    /// As [`partition`](Self::partition), for the packets from one side to the other only.
+    /// As [`partition`](Self::partition), but only for packets from one side to the other.
     ///
     /// # Panics
     ///
-    /// If there is no host of a name.
+    /// If there is no host with one of the names.
     pub fn partition_one_way<'a, A, B>(&self, from: A, to: B)
     where
         A: IntoIterator<Item = &'a str>,
@@ -222,11 +222,11 @@ impl Network {
         self.cut(&from, &to);
     }
 
-    /// Cuts a host off from all others.
+    /// Isolates a host from all others.
     ///
     /// # Panics
     ///
-    /// If there is no host of that name.
+    /// If there is no host with that name.
     pub fn isolate(&self, name: &str) {
         let host = self.find(name);
         let others: Vec<_> =
@@ -242,8 +242,8 @@ impl Network {
         self.0.net.wire.heal();
     }
 
-    /// How many bytes of a connection are under way or wait to be read, in each direction; a writer
-    /// has to wait beyond that. 256 KiB, unless this says otherwise.
+    /// How many bytes of a connection may be in transit or unread, in each direction. At this limit
+    /// a writer waits. Default: 256 KiB.
     ///
     /// # Panics
     ///
@@ -271,7 +271,7 @@ impl Network {
         self.0.net.tcp.look_after_writers();
     }
 
-    /// Tells a partition in the trace.
+    /// Records a partition in the trace.
     fn say(&self, one: &[HostId], sign: &str, other: &[HostId]) {
         let names = |hosts: &[HostId]| {
             let names: Vec<_> =
@@ -285,7 +285,7 @@ impl Network {
 
 /// A host of a [`Network`].
 ///
-/// Clones are the same host, and dropping them changes nothing.
+/// Clones refer to the same host, and dropping them has no effect.
 ///
 /// # Examples
 ///
@@ -316,22 +316,21 @@ impl Host {
         self.machine.is_running()
     }
 
-    /// Kills the program: its futures are dropped, without cleanup that awaits. The machine stays:
-    /// peers get resets, and whoever connects is refused.
+    /// Kills the program: its futures are dropped, without async cleanup. The machine keeps
+    /// running: peers get resets, and new connections are refused.
     pub fn stop(&self) {
         self.say("stops");
         self.machine.stop(false);
     }
 
-    /// Takes the host's power away, as by a fault: as [`stop`](Self::stop), but nobody is told, and
-    /// nothing answers. Peers wait until they give up; after a [`restart`](Self::restart) they get
-    /// resets.
+    /// Simulates a power failure: as [`stop`](Self::stop), but the host sends nothing and does not
+    /// answer. Peers wait until they give up; after a [`restart`](Self::restart) they get resets.
     pub fn crash(&self) {
         self.say("crashes");
         self.machine.stop(true);
     }
 
-    /// Starts the program anew, after the end of the present run.
+    /// Starts the program again, after its current run has ended.
     pub fn restart(&self) {
         self.say("restarts");
         self.machine.restart();
@@ -341,7 +340,7 @@ impl Host {
     ///
     /// # Cancel safety
     ///
-    /// Waiting changes nothing.
+    /// A dropped future has no effect.
     pub async fn ended(&self) {
         let waiter = self.machine.waiter_for_end();
         poll_fn(|cx| {
@@ -354,8 +353,8 @@ impl Host {
         .await;
     }
 
-    /// Sets the host's clock forward, the loop's time and the time of day. Clocks cannot be set
-    /// back: for a host that is behind, set the others forward.
+    /// Sets the host's clock forward: the loop's time and the time of day. Clocks cannot be set
+    /// back. For a host that is behind, set the others forward.
     ///
     /// # Examples
     ///
@@ -378,12 +377,12 @@ impl Host {
         self.machine.advance_clock(by);
     }
 
-    /// Has the host's clock run too fast from now on by so many millionths; too slow, if the number
-    /// is negative.
+    /// Makes the host's clock run too fast by this many parts per million from now on, or too slow
+    /// if the number is negative.
     ///
     /// # Panics
     ///
-    /// If the clock would stand still or go back.
+    /// If the clock would stop or run backwards.
     pub fn clock_rate(&self, parts_per_million: i32) {
         assert!(parts_per_million > -1_000_000, "a clock goes forward");
         self.machine.set_clock_rate(parts_per_million);
@@ -394,9 +393,9 @@ impl Host {
     }
 }
 
-/// What links are like, to be changed: of a [`Network`].
+/// Sets the properties of one or more links of a [`Network`].
 ///
-/// At first a packet takes a millisecond, and up to one more.
+/// By default a packet takes between one and two milliseconds.
 ///
 /// # Examples
 ///
@@ -422,18 +421,18 @@ enum Ways {
 }
 
 impl Link {
-    /// How long a packet takes at least.
+    /// The minimum time that a packet takes.
     pub fn latency(self, latency: Duration) -> Self {
         self.change(|traits| traits.latency = latency)
     }
 
-    /// How much longer a packet may take: anything up to this, by the seed. Datagrams overtake each
-    /// other by that; the bytes of connections do not.
+    /// How much longer a packet may take. The seed decides the additional time. Datagrams can
+    /// overtake each other this way; the bytes of connections cannot.
     pub fn spread(self, spread: Duration) -> Self {
         self.change(|traits| traits.spread = spread)
     }
 
-    /// How many bytes of data leave in a second; what is sent faster waits. Headers do not count.
+    /// How many bytes of data are sent per second; further bytes wait. Headers do not count.
     ///
     /// # Panics
     ///
@@ -443,32 +442,32 @@ impl Link {
         self.change(|traits| traits.bandwidth = Some(bytes_per_second))
     }
 
-    /// The probability that a datagram is lost. A part of a connection that is lost comes 0.2
-    /// seconds later, with all that follows it.
+    /// The probability that a packet is lost. A lost segment of a connection arrives 0.2 seconds
+    /// later, and all later segments wait for it.
     ///
     /// # Panics
     ///
-    /// If it is no probability.
+    /// If the value is not between 0 and 1.
     pub fn loss(self, probability: f64) -> Self {
         let loss = checked(probability);
         self.change(|traits| traits.loss = loss)
     }
 
-    /// The probability that a datagram comes twice.
+    /// The probability that a datagram arrives twice.
     ///
     /// # Panics
     ///
-    /// If it is no probability.
+    /// If the value is not between 0 and 1.
     pub fn duplicate(self, probability: f64) -> Self {
         let duplicate = checked(probability);
         self.change(|traits| traits.duplicate = duplicate)
     }
 
-    /// The probability that a datagram comes late, behind several others.
+    /// The probability that a datagram arrives late, after several later ones.
     ///
     /// # Panics
     ///
-    /// If it is no probability.
+    /// If the value is not between 0 and 1.
     pub fn reorder(self, probability: f64) -> Self {
         let reorder = checked(probability);
         self.change(|traits| traits.reorder = reorder)

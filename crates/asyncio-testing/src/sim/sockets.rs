@@ -14,7 +14,7 @@ use super::tcp::Tcp;
 use super::udp::Udp;
 use super::wire::{HostId, Wire};
 
-/// What all hosts use.
+/// The state that all hosts share.
 #[derive(Clone, Debug)]
 pub(super) struct Net {
     pub(super) wire: Rc<Wire>,
@@ -28,7 +28,7 @@ impl Net {
         Self { wire, tcp, udp }
     }
 
-    /// The end of a host's program: others hear resets, or nothing.
+    /// Ends the sockets of a host: its peers get resets, or nothing.
     pub(super) fn end_host(&self, host: HostId, silently: bool) {
         self.tcp.end_host(host, silently);
         self.udp.end_host(host);
@@ -54,7 +54,7 @@ impl HostSockets {
         Rc::new(Self { net: net.clone(), host, is_over: Cell::new(false) })
     }
 
-    /// The program has ended: its destructors open nothing.
+    /// Whether the program has ended. Its destructors can open no sockets then.
     pub(super) fn end(&self) {
         self.is_over.set(true);
     }

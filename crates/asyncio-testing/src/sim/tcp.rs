@@ -18,9 +18,9 @@ use super::endpoint::{Endpoint, Stream};
 use super::link::Link;
 use super::wire::{HostId, Wire};
 
-/// How often Linux asks again (`tcp_syn_retries`): it gives up after 127 s.
+/// How often Linux retries a handshake (`tcp_syn_retries`): it gives up after 127 s.
 const RETRIES: u32 = 6;
-/// Ends in the list before it is tidied for the first time.
+/// How many ends the list may have before the first cleanup.
 const TIDY: usize = 64;
 
 /// All connections of a network.
@@ -89,7 +89,7 @@ impl Tcp {
         Ok(at)
     }
 
-    /// Whether somebody listens there already.
+    /// Whether the address already has a listener.
     fn is_taken(&self, host: HostId, at: SocketAddr, reuse: bool) -> bool {
         self.listeners.borrow().iter().any(|listener| {
             listener.host == host && listener.overlaps(at) && !(reuse && listener.reuse_port)
@@ -111,12 +111,12 @@ impl Tcp {
         listeners.iter().find(|it| it.host == host && it.address == *name).cloned()
     }
 
-    /// The listener that answers at an address; one of several that share it.
+    /// The listener that answers at an address; if several share it, one of them.
     fn listener_at(&self, host: HostId, to: SocketAddr) -> Option<Rc<Listener>> {
         let listeners = self.listeners.borrow();
         let mut fitting: Vec<_> =
             listeners.iter().filter(|it| it.host == host && it.overlaps(to)).collect();
-        // A listener of one address comes before one of all.
+        // A listener of a specific address takes precedence over one of all addresses.
         if fitting.iter().any(|it| it.address == Address::Inet(to)) {
             fitting.retain(|it| it.address == Address::Inet(to));
         }
@@ -128,7 +128,7 @@ impl Tcp {
         self.listeners.borrow_mut().retain(|it| !Rc::ptr_eq(it, listener));
     }
 
-    /// Notes an end, for the end of its host.
+    /// Registers an end, so that it can be ended with its host.
     fn note(&self, end: &Rc<Endpoint>) {
         let mut ends = self.ends.borrow_mut();
         if ends.len() >= self.tidy_at.get() {
@@ -143,7 +143,7 @@ impl Tcp {
         ends.iter().filter_map(Weak::upgrade).filter(|end| end.host() == host).collect()
     }
 
-    /// The end of a host: with resets, or without a word.
+    /// Ends the connections of a host, with or without resets.
     pub(super) fn end_host(&self, host: HostId, silently: bool) {
         let listeners: Vec<_> = {
             let listeners = self.listeners.borrow();
@@ -160,13 +160,14 @@ impl Tcp {
         self.look_after_writers();
     }
 
-    /// The way to some hosts has changed: writers that wait for room may wait in vain.
+    /// The links to some hosts have changed, so writers that wait for room may have lost their
+    /// credit messages.
     pub(super) fn look_after_writers(&self) {
         let ends: Vec<_> = self.ends.borrow().iter().filter_map(Weak::upgrade).collect();
         ends.iter().for_each(Endpoint::look_after_writer);
     }
 
-    /// The end of the network.
+    /// Ends the network.
     pub(super) fn end(&self) {
         let ends = self.ends.take();
         ends.iter().filter_map(Weak::upgrade).for_each(|end| end.part());
@@ -187,13 +188,13 @@ pub(super) fn check_own(wire: &Wire, host: HostId, ip: IpAddr) -> io::Result<()>
     if is_own { Ok(()) } else { Err(ErrorKind::AddrNotAvailable.into()) }
 }
 
-/// Whether a socket that is bound to `bound` is meant by `address`.
+/// Whether `address` reaches a socket that is bound to `bound`.
 pub(super) fn covers(bound: SocketAddr, address: SocketAddr) -> bool {
     let is_any = bound.ip().is_unspecified() || address.ip().is_unspecified();
     bound.port() == address.port() && (is_any || bound.ip() == address.ip())
 }
 
-/// A socket that listens.
+/// A listening socket.
 pub(super) struct Listener {
     tcp: Weak<Tcp>,
     host: HostId,
@@ -203,7 +204,7 @@ pub(super) struct Listener {
     queue: RefCell<VecDeque<Rc<Endpoint>>>,
     /// Clients whose handshake is not complete.
     half_open: Cell<usize>,
-    /// Clients of a Unix socket that wait for room.
+    /// Clients of a Unix socket that wait for room in the backlog.
     waiting: RefCell<VecDeque<Rc<Opening>>>,
     waiter: Cell<Option<LoopWaker>>,
     is_closed: Cell<bool>,
@@ -220,12 +221,12 @@ impl Listener {
         self.address.as_inet().is_some_and(|address| covers(address, at))
     }
 
-    /// Linux lets one more in than the number says.
+    /// Linux accepts one more than the backlog.
     fn is_full(&self) -> bool {
         self.queue.borrow().len() + self.half_open.get() > self.backlog
     }
 
-    /// Takes a new connection; false when it is closed.
+    /// Accepts a new connection. Returns false if the listener is closed.
     fn enter(&self, end: Rc<Endpoint>) -> bool {
         if self.is_closed.get() {
             return false;
@@ -235,7 +236,7 @@ impl Listener {
         true
     }
 
-    /// Has a client ask again that waits for room.
+    /// Makes a client that waits for room retry.
     fn let_one_in(&self) {
         while let Some(client) = self.next_waiting() {
             if !client.is_over.get() {
@@ -291,7 +292,7 @@ impl Incoming for Listener {
         self.address.clone()
     }
 
-    /// Connections that nobody has accepted are reset, as by Linux.
+    /// Connections that were not accepted are reset, as by Linux.
     fn close(&self) {
         self.is_closed.set(true);
         if let Some(tcp) = self.tcp.upgrade() {
@@ -299,14 +300,14 @@ impl Incoming for Listener {
         }
         let queue = self.queue.take();
         queue.iter().for_each(Endpoint::abort);
-        // They find out that nobody listens any more.
+        // They retry and find no listener.
         let waiting = self.waiting.take();
         waiting.iter().for_each(|client| client.ask(0));
         self.wake();
     }
 }
 
-/// A connection that opens.
+/// A connection that is being opened.
 pub(super) struct Connecting(Rc<Opening>);
 
 struct Opening {
@@ -384,7 +385,7 @@ impl Tcp {
 }
 
 impl Opening {
-    /// Sends the first packet of the handshake, which the server answers by the second.
+    /// Sends the first packet of the handshake, which the server answers with the second.
     fn ask(self: &Rc<Self>, tries: u32) {
         if self.is_over.get() {
             return;
@@ -408,7 +409,7 @@ impl Opening {
         }
     }
 
-    /// The first packet has come to the server.
+    /// The first packet has arrived at the server.
     fn asked(self: &Rc<Self>) {
         if self.is_over.get() {
             return;

@@ -16,9 +16,9 @@ use asyncio_net::machinery::{DatagramOptions, Datagrams};
 use super::tcp::{check_own, covers};
 use super::wire::{HostId, Wire};
 
-/// The most bytes of a datagram over IPv4.
+/// The maximum payload of a datagram over IPv4.
 const LONGEST: usize = 65507;
-/// Bytes that wait to be received; more are dropped. As in Linux (`rmem_default`).
+/// How many bytes may wait to be received; more are dropped. As in Linux (`rmem_default`).
 const ROOM: usize = 212_992;
 
 /// All datagram sockets of a network.
@@ -41,7 +41,7 @@ struct Socket {
     reader: Cell<Option<LoopWaker>>,
     /// Unix sockets that wait for room here.
     writers: RefCell<Vec<LoopWaker>>,
-    /// The Unix socket that had no room for the last datagram.
+    /// The Unix socket that had no room for this socket's last datagram.
     full: RefCell<Weak<Socket>>,
 }
 
@@ -90,7 +90,7 @@ impl Udp {
         Ok(socket)
     }
 
-    /// The address that a socket is bound to that asks for `wanted`.
+    /// The address to bind a socket to that asks for `wanted`.
     fn inet(
         &self,
         host: HostId,
@@ -101,7 +101,7 @@ impl Udp {
         check_own(&self.wire, host, wanted.ip())?;
         let mut ip = wanted.ip();
         if let (true, Some(Address::Inet(peer))) = (ip.is_unspecified(), peer) {
-            // A socket that is connected has the address of the way there.
+            // A connected socket has the source address of the route.
             let is_loopback = peer.ip().is_loopback();
             ip = if is_loopback { Ipv4Addr::LOCALHOST } else { self.wire.host(host).ip }.into();
         }
@@ -137,7 +137,8 @@ impl Udp {
         Ok(Rc::clone(found.ok_or(ErrorKind::NotFound)?))
     }
 
-    /// The socket that receives what comes from `from` to `to`; one of several that share it.
+    /// The socket that receives datagrams from `from` to `to`; if several share the address, one of
+    /// them.
     fn receiver(&self, host: HostId, from: SocketAddr, to: SocketAddr) -> Option<Rc<Socket>> {
         let sockets = self.sockets.borrow();
         let is_for = |it: &&Rc<Socket>| {
@@ -145,7 +146,7 @@ impl Udp {
             let is_theirs = it.peer.as_ref().is_none_or(|peer| *peer == Address::Inet(from));
             it.host == host && is_here && is_theirs
         };
-        // A connected socket comes before one that anybody may send to.
+        // A connected socket takes precedence over an unconnected one.
         sockets.iter().filter(is_for).max_by_key(|it| it.peer.is_some()).cloned()
     }
 
@@ -176,7 +177,7 @@ impl Udp {
         Ok(())
     }
 
-    /// Sends a datagram, which may be lost, come twice, or late.
+    /// Sends a datagram, which may be lost, duplicated or late.
     fn send_to_host(
         self: &Rc<Self>,
         socket: &Socket,
@@ -235,7 +236,7 @@ impl Udp {
         }
     }
 
-    /// Nobody receives there: a socket that is connected hears of it.
+    /// There is no receiver. A connected socket gets the error.
     fn refuse(self: &Rc<Self>, (here, there): (HostId, HostId), from: SocketAddr, to: SocketAddr) {
         let back = self.wire.link(here, there);
         if !back.carries() {
@@ -325,7 +326,8 @@ impl Datagrams for Socket {
         }
     }
 
-    /// What a link has no room for waits at the link; but a Unix socket waits for its receiver.
+    /// Datagrams wait at a slow link, so sending never waits; only a Unix socket waits for its
+    /// receiver.
     fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.full.borrow().upgrade().filter(|full| full.size.get() > 0) {
             Some(full) => {

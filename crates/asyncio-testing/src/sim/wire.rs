@@ -1,4 +1,5 @@
-//! What all sockets of a network share: hosts with their addresses, links, and the agenda.
+//! The state that all sockets of a network share: hosts with their addresses, links, and the
+//! agenda.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use super::link::{Link, Traits};
 use crate::conductor::Conductor;
 use crate::rng::mix;
 
-/// The number of a host, from 0 in order of their making.
+/// The number of a host, from 0 in order of creation.
 pub(super) type HostId = usize;
 
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(super) struct Wire {
     agenda: Agenda,
     hosts: RefCell<Vec<Rc<Station>>>,
     links: RefCell<BTreeMap<(HostId, HostId), Rc<Link>>>,
-    /// What links are like that nobody has changed.
+    /// The properties of unchanged links.
     usual: Cell<Traits>,
     window: Cell<usize>,
     seed: u64,
@@ -34,15 +35,15 @@ pub(super) struct Wire {
 pub(super) struct Station {
     pub(super) name: Rc<str>,
     pub(super) ip: Ipv4Addr,
-    /// It has no power: nothing answers.
+    /// Whether the host has no power and does not answer.
     pub(super) is_off: Cell<bool>,
     /// The next port to give to a socket that asks for none.
     port: Cell<u16>,
 }
 
-/// The ports that Linux gives out by itself.
+/// The ephemeral ports of Linux.
 const EPHEMERAL: std::ops::Range<u16> = 32768..60999;
-/// Bytes of a connection that are under way or wait to be read.
+/// How many bytes of a connection may be in transit or unread.
 const WINDOW: usize = 256 * 1024;
 
 impl Wire {
@@ -79,11 +80,11 @@ impl Wire {
         self.window.set(bytes);
     }
 
-    /// Adds a host; its number.
+    /// Adds a host. Returns its number.
     pub(super) fn add_host(&self, name: &str) -> HostId {
         let mut hosts = self.hosts.borrow_mut();
         let id = hosts.len();
-        // The address with 255 is that of all hosts.
+        // The address 10.0.0.255 is the broadcast address.
         assert!(id < 254, "a network has at most 254 hosts");
         let last = id as u8 + 1;
         hosts.push(Rc::new(Station {
@@ -120,7 +121,7 @@ impl Wire {
         self.hosts.borrow()[id].is_off.get()
     }
 
-    /// A port that nobody has been given for long.
+    /// A free port, the one least recently assigned.
     pub(super) fn next_port(&self, id: HostId, is_taken: impl Fn(u16) -> bool) -> Option<u16> {
         let host = self.host(id);
         for _ in EPHEMERAL {
@@ -133,7 +134,7 @@ impl Wire {
         None
     }
 
-    /// The way from a host to another.
+    /// The link from one host to another.
     pub(super) fn link(&self, from: HostId, to: HostId) -> Rc<Link> {
         let make = || match from == to {
             true => Rc::new(Link::loopback()),
@@ -145,7 +146,7 @@ impl Wire {
         Rc::clone(self.links.borrow_mut().entry((from, to)).or_insert_with(make))
     }
 
-    /// Changes what all links are like, also later ones.
+    /// Changes the properties of all links, including later ones.
     pub(super) fn change_all(&self, change: impl Fn(&mut Traits)) {
         let mut usual = self.usual.get();
         change(&mut usual);
