@@ -1,4 +1,4 @@
-//! Who may use a monitor.
+//! Access control.
 
 use std::net::IpAddr;
 
@@ -10,8 +10,8 @@ use crate::options::AccessOptions;
 pub(crate) type Refusal = (u16, &'static str);
 
 impl AccessOptions {
-    /// Whether this is the token, or none is needed. It takes the same time for every wrong one of
-    /// the same length.
+    /// Whether this is the token, or no token is needed. The comparison takes the same time for all
+    /// wrong tokens of one length.
     pub(crate) fn is_token(&self, given: Option<&str>) -> bool {
         match (&self.token, given) {
             (None, _) => true,
@@ -20,9 +20,9 @@ impl AccessOptions {
         }
     }
 
-    /// Checks where a request claims to be going to and to come from. A page of another origin can
-    /// have the user's browser send requests here; it can even have a name of its own point here,
-    /// but then that name is in `Host`.
+    /// Checks the `Host` and `Origin` of a request. A page of another origin can make the user's
+    /// browser send requests here. It can even make its own host name resolve to this address (DNS
+    /// rebinding), but then `Host` contains that name.
     pub(crate) fn check_origin(
         &self,
         host: Option<&str>,
@@ -48,7 +48,7 @@ impl AccessOptions {
     }
 }
 
-/// The name or address of `Host`, which may have a port behind it.
+/// The name or address in `Host`, without its port.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => name,
@@ -56,7 +56,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Whether an origin is that of this host. Pages come by HTTP, or by HTTPS through a proxy.
+/// Whether an origin belongs to this host. Pages are loaded by HTTP, or by HTTPS through a proxy.
 fn is_same(origin: &str, host: &str) -> bool {
     let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     rest.is_some_and(|rest| rest.eq_ignore_ascii_case(host))

@@ -1,4 +1,4 @@
-//! An answer on its way: its work, and its text.
+//! Computing and sending an answer.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,8 +12,9 @@ use asyncio_task::{sleep, timeout};
 /// How long a client may take to read an answer.
 const READING: Duration = Duration::from_secs(30);
 
-/// Runs what a client has asked for, unless the client goes away: `None` then. A client that has
-/// only ended its input may still read the answer, so it has `patience` from then on.
+/// Computes the answer to a client. Returns `None` if the client disconnects. A client that has
+/// only ended its input may still read the answer, so the work may continue for `patience` from
+/// then on.
 pub(crate) async fn unless_gone<T>(
     reader: &mut StreamReader,
     patience: Duration,
@@ -21,7 +22,7 @@ pub(crate) async fn unless_gone<T>(
 ) -> Option<T> {
     let gone = async {
         match reader.fill_buf().await {
-            // It has typed ahead: what comes behind that is not known.
+            // The client has sent more input, which may hide its end.
             Ok(bytes) if !bytes.is_empty() => std::future::pending().await,
             Ok(_) => sleep(patience).await,
             Err(_) => {}
@@ -35,7 +36,7 @@ pub(crate) async fn unless_gone<T>(
     .await
 }
 
-/// Sends text and waits until the client has it.
+/// Sends text, and waits until all of it was sent.
 pub(crate) async fn send(writer: &StreamWriter, text: impl AsRef<[u8]>) -> io::Result<()> {
     writer.write(text);
     timeout(READING, writer.flush()).await?

@@ -10,8 +10,8 @@ use asyncio_task::timeout;
 use crate::silence::Silence;
 use crate::watched::Watched;
 
-/// Where a loop puts its answer. A question that takes several turns counts its steps, so that the
-/// monitor does not take it for a loop that is stuck.
+/// Receives the answer of a loop. A question that takes several turns counts its steps, so that the
+/// monitor does not report the loop as blocked.
 pub(crate) struct Question<T: Send + 'static> {
     promise: ThreadPromise<T>,
     progress: Arc<Progress>,
@@ -38,7 +38,7 @@ impl<T: Send + 'static> Question<T> {
     }
 }
 
-/// Tells the loop when nobody waits for the answer.
+/// Tells the loop when the monitor no longer waits for the answer.
 struct Asker(Arc<Progress>);
 
 impl Drop for Asker {
@@ -47,8 +47,8 @@ impl Drop for Asker {
     }
 }
 
-/// Has `f` run on the loop, and waits for its answer: at most `limit` without a sign of life. When
-/// this ends, or is dropped, a loop that has not begun does not know of the question any more.
+/// Runs `f` on the loop and waits for its answer, at most `limit` without progress. If this ends or
+/// is dropped before the loop has begun, the question is removed.
 pub(crate) async fn ask<T: Send + 'static>(
     watched: &Watched,
     limit: Duration,

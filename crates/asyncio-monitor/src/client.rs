@@ -1,4 +1,4 @@
-//! One client: a console or a request, which its first line tells.
+//! One client. Its first line tells whether it is a console or a request.
 
 use std::io;
 use std::rc::Rc;
@@ -11,12 +11,12 @@ use crate::answer::send;
 use crate::state::State;
 use crate::{console, http};
 
-/// How long a client may say nothing before its first line.
+/// How long a client may take to send its first line.
 const FIRST_LINE: Duration = Duration::from_secs(60);
-/// After this silence somebody sits at the other end, who is greeted.
+/// After this time without input the client is assumed to be a person, who is greeted.
 const GREETING: Duration = Duration::from_millis(300);
 
-/// A client that counts.
+/// Counts a client until this is dropped.
 struct Place(Rc<State>);
 
 impl Place {
@@ -35,7 +35,7 @@ impl Drop for Place {
     }
 }
 
-/// Serves a client until it goes away. What fails here is the client's own business.
+/// Serves a client until it disconnects. Errors of its connection are ignored.
 pub(crate) async fn serve(state: &Rc<State>, mut reader: StreamReader, writer: StreamWriter) {
     let Some(_place) = Place::take(state) else {
         let _ = send(&writer, "HTTP/1.1 503 too many clients\r\nConnection: close\r\n\r\n").await;
@@ -50,13 +50,13 @@ pub(crate) async fn serve(state: &Rc<State>, mut reader: StreamReader, writer: S
         Err(error) => Err(error),
     };
     if result.is_err() {
-        // What it has not read is dropped.
+        // Unread output is dropped.
         writer.transport().abort();
     }
 }
 
-/// The first line; `None` if there is none. A console on a Unix socket is greeted: browsers, which
-/// open connections before they need them, come by others.
+/// The first line; `None` if there is none. A console on a Unix socket is greeted. On other sockets
+/// it is not, since browsers open connections before they use them.
 async fn first_line(
     state: &State,
     reader: &mut StreamReader,

@@ -10,7 +10,7 @@ use crate::views::count;
 type Running = Pin<Box<dyn Future<Output = Result<String, String>>>>;
 type Call = Rc<dyn Fn(&[String]) -> Result<Running, String>>;
 
-/// A command with a handler in one type.
+/// A command with a type-erased handler.
 #[derive(Clone)]
 pub(crate) struct Command {
     pub(crate) name: String,
@@ -28,14 +28,14 @@ impl Command {
         Self { name, help, call: Rc::new(move |words| Rc::clone(&handler).call(words)) }
     }
 
-    /// Parses the words behind the name, and calls the handler.
+    /// Parses the words after the name, and calls the handler.
     pub(crate) fn call(&self, words: &[String]) -> Result<Running, String> {
         (self.call)(words)
     }
 }
 
-/// An async function or closure with up to four arguments that are parsed by `FromStr`. Neither the
-/// function nor its future need be `Send`.
+/// An async function or closure with up to four arguments, which are parsed by `FromStr`. Neither
+/// the function nor its future needs to be `Send`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler of a command",
     label = "not a handler",
@@ -48,9 +48,9 @@ pub trait Handler<Arguments, Output>: 'static {
     fn call(self: Rc<Self>, words: &[String]) -> Result<Running, String>;
 }
 
-/// What a command prints: text, nothing, or a `Result` of these.
+/// The output of a command: text, nothing, or a `Result` of these.
 pub trait CommandOutput: 'static {
-    /// The text, or that of the error.
+    /// The text, or the error's text.
     #[doc(hidden)]
     fn into_text(self) -> Result<String, String>;
 }

@@ -12,22 +12,22 @@ use crate::commands;
 use crate::state::State;
 use crate::views::{count, harmless};
 
-/// How long a session may stand still.
+/// How long a session may be idle.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// How long a command may go on after the end of the client's input.
+/// How long a command may continue after the end of the client's input.
 const AFTER_END: Duration = Duration::from_secs(60);
 
 const PROMPT: &str = "monitor> ";
 
-/// What a session shows first.
+/// The greeting of a session.
 pub(crate) fn greeting(state: &State) -> String {
     let loops = count(state.loops.open().len(), "loop");
     let process = std::process::id();
     format!("asyncio monitor of process {process}, {loops}; help shows the commands\n{PROMPT}")
 }
 
-/// Serves a console whose first line is there.
+/// Serves a console whose first line was received.
 pub(crate) async fn serve(
     state: &Rc<State>,
     first: Bytes,
@@ -40,7 +40,7 @@ pub(crate) async fn serve(
         let Some(text) = typed(&text, state.is_unix) else { break };
         let work = session.line(state, text.trim());
         let Some(Some(answer)) = unless_gone(&mut reader, AFTER_END, work).await else { break };
-        // Somebody who has typed ahead, or a program, needs no prompt.
+        // A client that has sent further input, such as a program, needs no prompt.
         let prompt = if reader.buffered().is_empty() { PROMPT } else { "" };
         writer.write_bytes(harmless(answer));
         send(writer, prompt).await?;
@@ -49,9 +49,8 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// The text of a line; `None` if nobody has typed it. What comes by a network may be something else
-/// that a browser was made to send, such as the beginning of TLS with a name that was chosen with
-/// care: its first line is no text.
+/// The text of a line; `None` if the line is not text. A page can make a browser send other bytes
+/// over the network, such as a TLS handshake with a chosen host name; its first line is not text.
 fn typed(line: &[u8], is_unix: bool) -> Option<Cow<'_, str>> {
     if is_unix {
         return Some(String::from_utf8_lossy(line));
@@ -62,9 +61,9 @@ fn typed(line: &[u8], is_unix: bool) -> Option<Cow<'_, str>> {
 }
 
 struct Session {
-    /// Whether it has given the token, if there is one.
+    /// Whether the session has sent the token, if one is needed.
     is_known: bool,
-    /// The last command, which an empty line repeats.
+    /// The last command. An empty line repeats it.
     last: String,
 }
 
@@ -89,7 +88,7 @@ impl Session {
         Some(text)
     }
 
-    /// Takes the token. One try is enough for somebody who knows it.
+    /// Checks the token. A client has one attempt.
     fn introduce(&mut self, state: &State, line: &str) -> Option<String> {
         let given = line.strip_prefix("token ").map(str::trim);
         self.is_known = state.access.is_token(given);

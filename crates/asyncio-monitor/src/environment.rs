@@ -9,9 +9,9 @@ use crate::options::{Options, Place};
 use crate::server::ServerThread;
 use crate::watched::{Loops, Watched};
 
-/// Tells the runner of this crate before `main`: a program that is only linked with it does not
-/// mention it. The function stores a pointer and does nothing else, so it needs nothing of what the
-/// standard library sets up for `main`.
+/// Registers this crate with the runner before `main`, since a program that is only linked with the
+/// crate never calls it. The function only stores a pointer, so it does not need the standard
+/// library's setup for `main`.
 mod before_main {
     #![allow(unsafe_code)]
 
@@ -33,13 +33,12 @@ struct Running {
     thread: ServerThread,
 }
 
-/// Watches a loop that a runner has made, until it is closed. Starts the monitor if this is the
-/// first one.
+/// Watches a runner's loop until it is closed. Starts the monitor if this is the first loop.
 fn watch(event_loop: &LoopRef) {
     let Ok(value) = std::env::var("ASYNCIO_MONITOR") else { return };
     let Some(place) = Place::of_variable(&value) else { return };
     let mut server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
-    // A process that was forked has the monitor of its parent, without its thread.
+    // A forked process has its parent's monitor, but not the monitor's thread.
     let running = match server.take().filter(|running| running.thread.is_of_this_process()) {
         Some(running) => running,
         None => match start(place) {
@@ -50,7 +49,7 @@ fn watch(event_loop: &LoopRef) {
             }
         },
     };
-    // The loop ends the observation when it is closed.
+    // Closing the loop ends the observation.
     let (watched, _) = running.loops.add(event_loop, running.history, Vec::new());
     *server = Some(running);
     drop(server);
@@ -77,12 +76,12 @@ fn start(place: Place) -> std::io::Result<Running> {
     Ok(Running { loops, history: options.history, thread })
 }
 
-/// Somebody who sets the variable reads standard error, and may have no logger.
+/// A person who sets the variable reads standard error, and the program may have no logger.
 fn say(text: &str) {
     eprintln!("asyncio: {text}");
 }
 
-/// Kept by the loop, and dropped when it is closed.
+/// The loop keeps this, and drops it when it is closed.
 #[derive(Default)]
 struct Watch(std::cell::RefCell<Option<Arc<Watched>>>);
 
@@ -92,7 +91,7 @@ impl Drop for Watch {
         let mut server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
         let is_last = server.as_ref().is_some_and(|running| running.loops.remove(&watched));
         let ended = if is_last { server.take() } else { None };
-        // Within the lock: a loop that comes now finds the place free.
+        // This is done while holding the lock, so that a loop that starts now can bind the address.
         drop(ended);
         drop(server);
     }

@@ -1,4 +1,4 @@
-//! Figures of a loop.
+//! The statistics of a loop.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::silence::Silence;
 use crate::state::State;
 use crate::watched::Watched;
 
-/// What a loop has done. Times are in seconds.
+/// The statistics of a loop. Times are in seconds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
     tasks: u64,
@@ -23,27 +23,27 @@ pub(crate) struct Figures {
     steps: u64,
     bytes_in: u64,
     bytes_out: u64,
-    /// Time inside of steps, since the monitor came.
+    /// The time inside steps since the monitor started.
     busy: f64,
     longest_step: f64,
-    /// How long what was ready waited for its turn: the mean, and bounds that half of the waits
-    /// and 99 of 100 kept.
+    /// How long ready callbacks waited to run: the mean, and upper bounds for 50 % and 99 % of the
+    /// waits.
     lag_mean: f64,
     lag_half: Option<f64>,
     lag_99: Option<f64>,
 }
 
-/// A loop with its figures.
+/// A loop with its statistics.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) watched: Arc<Watched>,
     pub(crate) figures: Figures,
-    /// How long a question stood in line: a callback from another thread waits as long.
+    /// How long a question waited in the queue, as a callback from another thread would.
     pub(crate) answer: Result<Duration, Silence>,
 }
 
 impl State {
-    /// The figures of each loop, also of those that do not answer.
+    /// The statistics of each loop, including the ones that do not answer.
     pub(crate) async fn figures(&self) -> Vec<Measured> {
         let answers = self.ask_each(|watched, limit| async move {
             let asked = Instant::now();

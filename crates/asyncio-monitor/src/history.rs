@@ -1,4 +1,4 @@
-//! Tasks that have ended, as many as are remembered.
+//! A limited history of ended tasks.
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -7,26 +7,26 @@ use std::time::Instant;
 use asyncio_loop::TaskRef;
 use asyncio_loop::inspect::TaskInfo;
 
-/// A task that has ended.
+/// An ended task.
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
     pub(crate) info: TaskInfo,
     pub(crate) at: Instant,
-    /// Who cancelled it, if it was cancelled.
+    /// The requester of the cancellation, if the task was cancelled.
     pub(crate) request: Option<Request>,
 }
 
-/// The last request to end a task.
+/// The last cancellation request of a task.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) message: Option<String>,
-    /// The name of the task that asked.
+    /// The name of the requesting task.
     pub(crate) asked_by: Option<String>,
     pub(crate) site: Option<&'static Location<'static>>,
 }
 
 impl Ended {
-    /// Looks at a task that ends now.
+    /// Creates the entry of a task that ends now.
     pub(crate) fn new(task: &TaskRef) -> Self {
         let reason = task.cancel_reason().filter(|_| task.is_cancelled());
         let request = reason.map(|reason| Request {
@@ -38,7 +38,7 @@ impl Ended {
     }
 }
 
-/// The last tasks that have ended.
+/// The last ended tasks.
 #[derive(Debug)]
 pub(crate) struct History {
     /// The oldest first.
@@ -51,7 +51,7 @@ impl History {
         Self { ended: VecDeque::new(), limit }
     }
 
-    /// Adds a task, and gives back the one for which there is no room.
+    /// Adds a task. Returns the oldest one if there is no more room for it.
     #[must_use]
     pub(crate) fn push(&mut self, ended: Ended) -> Option<Ended> {
         if self.limit == 0 {

@@ -1,8 +1,8 @@
-//! A live monitor inside of a running program: what aiomonitor is in Python.
+//! A live monitor inside a running program: the counterpart of Python's aiomonitor.
 //!
-//! [`start`] opens a socket on a thread of its own. `nc` finds a console there, a browser a page,
-//! and the program `asyncio-ps` what it shows. The monitor goes on working while a task blocks the
-//! loop, and says which task it is.
+//! [`start`] opens a socket on a thread of its own. The socket serves a console to `nc`, a page to
+//! a browser, and data to the program `asyncio-ps`. The monitor keeps working while a task blocks
+//! the loop, and shows which task it is.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -35,8 +35,8 @@
 //!
 //! # Without a line of code
 //!
-//! A program that is linked with this crate has a monitor when it is started with
-//! `ASYNCIO_MONITOR` in the environment:
+//! A program that is linked with this crate starts a monitor if the environment variable
+//! `ASYNCIO_MONITOR` is set:
 //!
 //! | `ASYNCIO_MONITOR` | where it listens |
 //! |---|---|
@@ -54,14 +54,14 @@
 //!
 //! * By default it listens on a Unix socket that only the user can open, in a directory that only
 //!   the user can enter.
-//! * On a loopback address everybody on the machine can use it, unless there is a
+//! * On a loopback address every user of the machine can use it, unless there is a
 //!   [token](Options::token). Any other address needs a token.
-//! * A page of another origin cannot use it from the user's browser: requests have to name a host
-//!   that cannot be anybody else's (an address, `localhost`, or one of [`Options::allow_host`]),
-//!   their `Origin`, if there is one, has to be the same, and what changes something is a `POST`
-//!   with a header that no form can send.
-//! * Lines, headers and bodies are limited, and so are the number of clients and the time that each
-//!   may take to read an answer.
+//! * A page of another origin cannot use it from the user's browser: requests must name a host that
+//!   no other site can have (an address, `localhost`, or one of [`Options::allow_host`]), an
+//!   `Origin` must be the same host, and a request that changes something must be a `POST` with a
+//!   header that no form can send.
+//! * The monitor limits the length of lines, headers and bodies, the number of clients, and the
+//!   time that each may take to read an answer.
 
 #![deny(unsafe_code)]
 

@@ -1,7 +1,8 @@
-//! Questions on their way to a loop. A question that nobody waits for any more is taken out.
+//! Questions in transit to a loop. A question is removed when the monitor no longer waits for its
+//! answer.
 //!
-//! A loop that is blocked takes nothing from its own queue, so what is put there stays. There is
-//! one entry in it for all questions: a *bell*. The questions themselves wait here.
+//! A blocked loop takes nothing from its own queue, so entries would accumulate there. All
+//! questions share one entry in that queue, the *bell*. The questions themselves wait here.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,7 @@ use crate::silence::Silence;
 
 type Question = Box<dyn FnOnce() + Send>;
 
-/// The questions that a loop has not begun with.
+/// The questions that a loop has not begun to answer.
 #[derive(Default)]
 pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
@@ -31,7 +32,7 @@ impl Mailbox {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the loop run `question` on its thread, unless the letter is dropped before.
+    /// Makes the loop run `question` on its thread, unless the letter is dropped before.
     pub(crate) fn post(
         self: &Arc<Self>,
         handle: &LoopHandle,
@@ -45,7 +46,7 @@ impl Mailbox {
         drop(inner);
         if rings {
             let bell = Bell { mailbox: Arc::clone(self), is_heard: false };
-            // Of a closed loop: the bell is dropped, and the questions with it.
+            // If the loop is closed, the bell is dropped, and the questions with it.
             handle.call_soon_threadsafe(move || bell.answer()).map_err(|_| Silence::Closed)?;
         }
         Ok(letter)
@@ -64,7 +65,8 @@ impl std::fmt::Debug for Mailbox {
     }
 }
 
-/// A question on its way. Dropping it takes the question out, if the loop has not begun with it.
+/// A question in transit. Dropping this removes the question if the loop has not begun to answer
+/// it.
 #[derive(Debug)]
 pub(crate) struct Letter {
     mailbox: Arc<Mailbox>,
@@ -81,15 +83,15 @@ impl Drop for Letter {
     }
 }
 
-/// What is in the loop's queue.
+/// The entry in the loop's queue.
 struct Bell {
     mailbox: Arc<Mailbox>,
     is_heard: bool,
 }
 
 impl Bell {
-    /// Runs the oldest question. The next one is for another callback: the loop's own work goes on
-    /// in between.
+    /// Runs the oldest question. The next one runs in another callback, so that the loop's own work
+    /// continues in between.
     fn answer(mut self) {
         let mut inner = self.mailbox.inner();
         let question = inner.questions.pop_front();
@@ -108,7 +110,7 @@ impl Bell {
 }
 
 impl Drop for Bell {
-    /// A bell that is dropped unheard was in the queue of a loop that is closed.
+    /// A bell that is dropped without having run was in the queue of a closed loop.
     fn drop(&mut self) {
         if !self.is_heard {
             let mut inner = self.mailbox.inner();
@@ -144,7 +146,7 @@ mod tests {
         let (tell, answers) = channel();
         let letters: Vec<Letter> =
             (0..4).map(|number| mailbox.post(&handle, note(&tell, number)).unwrap()).collect();
-        // The loop does nothing; what the questions hold is let go all the same.
+        // The loop runs nothing, but the values that the questions hold are dropped.
         let mut letters = letters.into_iter();
         let (first, second) = (letters.next(), letters.next());
         drop(second);
@@ -153,7 +155,7 @@ mod tests {
         assert_eq!(told(&answers), [0, 2, 3]);
         drop((first, letters));
 
-        // The bell rings again.
+        // The bell is queued again.
         let letter = mailbox.post(&handle, note(&tell, 9)).unwrap();
         event_loop.run_until_complete(wait_until(|| mailbox.len() == 0)).unwrap();
         assert_eq!(told(&answers), [9]);

@@ -14,22 +14,22 @@ use crate::options::Options;
 use crate::server::ServerThread;
 use crate::watched::{Loops, Watched};
 
-/// Starts a monitor of a loop, on a thread of its own. Clients can come when it returns.
+/// Starts a monitor of a loop, on a thread of its own. Clients can connect when this returns.
 ///
-/// It is called on the loop's thread, before or while the loop runs. While there is a monitor, the
+/// Call this on the loop's thread, before or while the loop runs. While there is a monitor, the
 /// loop is [measured](LoopRef::measure), and its tasks have [hooks](LoopRef::add_task_hooks).
 ///
 /// # Errors
 ///
-/// When the place cannot be listened on; of kind
+/// If the socket cannot be bound, or if the loop is closed.
 /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) for an address that other machines can
-/// reach without a [token](Options::token), and for a directory that other users can enter; of kind
+/// reach without a [token](Options::token), and for a directory that other users can enter.
 /// [`InvalidInput`](io::ErrorKind::InvalidInput) for an empty token, and for a command whose name
-/// has blanks or is one of the monitor's own; and if the loop is closed.
+/// contains blanks or is a built-in command's.
 ///
 /// # From asyncio
 ///
-/// `aiomonitor.start_monitor`. Console and page share one socket.
+/// `aiomonitor.start_monitor`. The console and the page share one socket.
 ///
 /// # Examples
 ///
@@ -78,22 +78,22 @@ struct Running {
 }
 
 impl Monitor {
-    /// The address that it listens on; `None` for a Unix socket, and when it is closed.
+    /// The address that the monitor listens on; `None` for a Unix socket, and after it was closed.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.running.as_ref()?.server.local_addr()
     }
 
-    /// The path of its Unix socket; `None` for an address, and when it is closed.
+    /// The path of the monitor's Unix socket; `None` for an address, and after it was closed.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.running.as_ref()?.server.path().map(|path| path.as_path())
     }
 
-    /// Stops it: its clients are disconnected, commands that run are cancelled, its thread ends,
-    /// and the file of its socket is removed. A second call does nothing.
+    /// Stops the monitor: disconnects its clients, cancels running commands, ends its thread, and
+    /// removes the file of its socket. A second call does nothing.
     ///
-    /// It waits for the monitor's thread, which takes a moment at most.
+    /// This blocks until the monitor's thread has ended, which takes a moment at most.
     pub fn close(&mut self) {
         let Some(Running { server, observation }) = self.running.take() else { return };
         drop(server);

@@ -1,4 +1,4 @@
-//! What the monitor is told of the tasks of a loop as they go on.
+//! Observing the tasks of a loop as they run.
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -9,11 +9,12 @@ use asyncio_loop::{LoopRef, TaskHooks, TaskRef};
 
 use crate::history::{Ended, History};
 
-/// What the loop's thread writes and the monitor's thread reads. The locks are held for a moment
-/// only, never while a task is polled.
+/// The data that the loop's thread writes and the monitor's thread reads. The locks are held only
+/// briefly, never while a task is polled.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    /// The tasks that are being polled: a task, a child of its group, a child of that one's.
+    /// The tasks that are being polled: a task, a child of its group, a child of that child's
+    /// group.
     polled: Mutex<Vec<Polled>>,
     history: Mutex<History>,
 }
@@ -58,7 +59,7 @@ impl TaskHooks for Observer {
     }
 
     fn poll_ends(&self, task: &TaskRef) {
-        // The hooks may have come in the middle of this poll.
+        // The hooks may have been added in the middle of this poll.
         let mut polled = lock(&self.0.polled);
         if polled.last().is_some_and(|polled| polled.id == task.id()) {
             polled.pop();
@@ -72,7 +73,7 @@ impl TaskHooks for Observer {
     }
 }
 
-/// Has a loop tell of its tasks, and measure its steps, until [`stop`](Self::stop) or the end of
+/// Makes a loop report its tasks and measure its steps, until [`stop`](Self::stop) or the end of
 /// the loop.
 pub(crate) struct Observation {
     hooks: Rc<dyn TaskHooks>,
@@ -88,7 +89,7 @@ impl Observation {
 
     pub(crate) fn stop(self, event_loop: &LoopRef) {
         if event_loop.is_closed() {
-            // It has dropped the hooks, and everything else that was kept for it.
+            // A closed loop has dropped the hooks and all other data.
             return;
         }
         event_loop.remove_task_hooks(&self.hooks);
@@ -96,7 +97,8 @@ impl Observation {
     }
 }
 
-/// How many monitors need the loop's measurement, and whether the program wanted it before.
+/// How many monitors need the loop's measurement, and whether the program had switched it on
+/// before.
 #[derive(Default)]
 struct Measuring {
     monitors: Cell<usize>,

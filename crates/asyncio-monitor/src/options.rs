@@ -34,7 +34,7 @@ pub(crate) enum Place {
     Address(String),
 }
 
-/// Who may use it.
+/// The access control.
 #[derive(Clone, Default)]
 pub(crate) struct AccessOptions {
     pub(crate) token: Option<String>,
@@ -42,7 +42,8 @@ pub(crate) struct AccessOptions {
 }
 
 impl Options {
-    /// A Unix socket in the user's runtime directory, where `asyncio-ps` finds it, and no token.
+    /// The defaults: a Unix socket in the user's runtime directory, where `asyncio-ps` finds it,
+    /// and no token.
     pub fn new() -> Self {
         Self {
             place: Place::RuntimeDirectory,
@@ -62,27 +63,27 @@ impl Options {
     }
 
     /// Listens on a Unix socket at this path, which only the user can open. The file of a dead
-    /// socket is replaced; the new file is removed in the end.
+    /// socket is replaced. Closing the monitor removes the file.
     pub fn path(mut self, path: impl Into<PathBuf>) -> Self {
         self.place = Place::Path(path.into());
         self
     }
 
-    /// What clients have to know: consoles send a line `token …` first, and requests a header
-    /// `Authorization: Bearer …`. The page asks for it.
+    /// Requires a token. Consoles send a line `token …` first, and requests have a header
+    /// `Authorization: Bearer …`. The page asks the user for it.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.access.token = Some(token.into());
         self
     }
 
-    /// Takes requests that name this host, without a port: the name under which browsers reach a
-    /// monitor on another machine. Addresses and `localhost` are taken anyway.
+    /// Accepts requests for this host name (without a port), under which browsers reach a monitor
+    /// on another machine. Addresses and `localhost` are always accepted.
     pub fn allow_host(mut self, name: impl Into<String>) -> Self {
         self.access.hosts.push(name.into());
         self
     }
 
-    /// How many clients there can be at a time. Default: 32.
+    /// How many clients may be connected at the same time. Default: 32.
     pub fn max_clients(mut self, count: usize) -> Self {
         self.max_clients = count;
         self
@@ -94,19 +95,19 @@ impl Options {
         self
     }
 
-    /// How long the loop may take to answer before the monitor says that it is blocked. Default: 1
+    /// How long the loop may take to answer before the monitor reports it as blocked. Default: 1
     /// second.
     pub fn answer_timeout(mut self, limit: Duration) -> Self {
         self.answer_timeout = limit;
         self
     }
 
-    /// Adds a command to the console. Its words are parsed by `FromStr` as the arguments of
-    /// `handler`, which runs as a task on the loop; what it returns is printed. If the client goes
-    /// away, the task is cancelled; a console that ends its input may wait a minute for the answer.
+    /// Adds a command to the console. `FromStr` parses the command's words as the arguments of
+    /// `handler`, which runs as a task on the loop. The console prints the handler's result. If the
+    /// client disconnects, the task is cancelled; a console that only ends its input may wait a
+    /// minute for the answer.
     ///
-    /// A name that has blanks, or that is one of the monitor's own, is an error of
-    /// [`start`](crate::start).
+    /// [`start`](crate::start) fails if the name contains blanks or is a built-in command's.
     ///
     /// # Examples
     ///

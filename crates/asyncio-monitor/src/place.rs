@@ -10,7 +10,7 @@ use rustix::process::geteuid;
 
 use crate::options::Place;
 
-/// A place that has been looked up and may be listened on.
+/// A resolved and permitted place to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Bound {
     Path(PathBuf),
@@ -18,7 +18,7 @@ pub(crate) enum Bound {
 }
 
 impl Place {
-    /// What `ASYNCIO_MONITOR` says; `None` if it says no.
+    /// The place that `ASYNCIO_MONITOR` names; `None` if it disables the monitor.
     pub(crate) fn of_variable(value: &str) -> Option<Self> {
         match value {
             "" | "0" => None,
@@ -28,7 +28,7 @@ impl Place {
         }
     }
 
-    /// Looks the place up, and makes the directory if it is that of the user.
+    /// Resolves the place, and creates the user's directory if it is in there.
     pub(crate) fn look_up(&self, has_token: bool) -> io::Result<Bound> {
         match self {
             Self::RuntimeDirectory => {
@@ -56,8 +56,8 @@ fn resolve(address: &str, has_token: bool) -> io::Result<SocketAddr> {
     Ok(found)
 }
 
-/// The directory of the sockets, which is made if need be: `asyncio` in `$XDG_RUNTIME_DIR`, or
-/// where there is none, `asyncio-UID` among the temporary files.
+/// The directory of the sockets, which is created if necessary: `asyncio` in `$XDG_RUNTIME_DIR`, or
+/// `asyncio-UID` in the directory for temporary files if that variable is not set.
 fn runtime_directory() -> io::Result<PathBuf> {
     let user = geteuid().as_raw();
     let given = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty());
@@ -69,13 +69,13 @@ fn runtime_directory() -> io::Result<PathBuf> {
     Ok(directory)
 }
 
-/// Makes a directory that only the user can enter, or checks that it is one.
+/// Creates a directory that only the user can enter, or checks that an existing one is.
 fn make_private(directory: &Path, user: u32) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    // Not followed: a link may be somebody else's.
+    // The check does not follow a symbolic link, which another user may have created.
     match why_not_private(&fs::symlink_metadata(directory)?, user) {
         None => Ok(()),
         Some(why) => {

@@ -20,7 +20,7 @@ use crate::state::State;
 use crate::walks::Walks;
 use crate::watched::Loops;
 
-/// The longest line of a console, and of a request.
+/// The maximum length of a line of a console and of a request.
 const LINE_LIMIT: usize = 8 * 1024;
 
 /// Only the user may connect.
@@ -35,12 +35,12 @@ pub(crate) struct ServerThread {
     place: Bound,
     stop: Option<ThreadPromise<()>>,
     thread: Option<JoinHandle<()>>,
-    /// The process whose thread it is: one that was forked from it has none.
+    /// The process that owns the thread. A process that was forked from it has no such thread.
     process: u32,
 }
 
 impl ServerThread {
-    /// Listens, and returns when clients can come.
+    /// Listens, and returns when clients can connect.
     pub(crate) fn start(options: &Options, loops: &Arc<Loops>) -> io::Result<Self> {
         if options.access.token.as_deref() == Some("") {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty token is none"));
@@ -97,19 +97,20 @@ impl ServerThread {
 impl Drop for ServerThread {
     fn drop(&mut self) {
         if !self.is_of_this_process() {
-            // It would wake the parent's thread, and wait for one that is not there.
+            // It would wake the parent's thread, and join a thread that does not exist here.
             std::mem::forget(self.stop.take());
             return;
         }
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic there has been written by the panic hook.
+            // The panic hook has printed a panic of the thread.
             let _ = thread.join();
         }
     }
 }
 
-/// The thread. Its loop has no runner: no signals, and no monitor of its own.
+/// The main function of the thread. Its loop has no runner, so it handles no signals and has no
+/// monitor of its own.
 fn run(
     place: &Bound,
     state: State,
@@ -128,13 +129,13 @@ fn run(
             }
             Err(error) => return started.set_result(Err(error)),
         };
-        // It never has a value: it is dropped.
+        // The channel never carries a value; dropping the sender ends the wait.
         let _ = stopped.await;
         server.close();
         server.abort_clients();
         shutdown_loop(&asyncio_loop::running_loop()).grace_period(GRACE).await;
     };
-    // It fails only if the loop is stopped, which nobody here does.
+    // This fails only if the loop is stopped, which the monitor never does.
     let _ = event_loop.run_until_complete(serve);
 }
 

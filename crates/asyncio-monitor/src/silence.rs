@@ -1,12 +1,12 @@
-//! Why a loop has not answered.
+//! The reason for which a loop has not answered.
 
 use std::time::Duration;
 
 /// See the top of this file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Silence {
-    /// It was closed meanwhile.
+    /// The loop was closed meanwhile.
     Closed,
-    /// It has not answered for so long.
+    /// The loop has not answered for this long.
     Late(Duration),
 }

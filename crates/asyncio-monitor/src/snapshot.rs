@@ -1,4 +1,4 @@
-//! The tasks of a loop at one moment, written down in slices.
+//! A snapshot of a loop's tasks, taken in slices.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,20 +11,20 @@ use crate::call::{Question, ask};
 use crate::silence::Silence;
 use crate::watched::Watched;
 
-/// How long a slice takes, about: the loop goes on in between.
+/// The approximate duration of a slice. The loop continues between slices.
 const SLICE: Duration = Duration::from_millis(4);
-/// How many tasks are written down between two looks at the clock.
+/// How many tasks are recorded between two reads of the clock.
 const AT_ONCE: usize = 16;
 
 /// The tasks of a loop.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) tasks: Vec<TaskInfo>,
-    /// How long the loop was kept from its work at a time, at most.
+    /// The longest time for which the snapshot blocked the loop.
     pub(crate) longest_pause: Duration,
 }
 
-/// Has the loop write down its tasks. `begins` is set just before.
+/// Makes the loop record its tasks. `begins` is set just before.
 pub(crate) async fn take(
     watched: &Watched,
     limit: Duration,
@@ -39,7 +39,7 @@ pub(crate) async fn take(
     Ok(snapshot)
 }
 
-/// A snapshot that is being taken. It is on the loop's thread.
+/// A snapshot in progress, on the loop's thread.
 struct Slices {
     left: std::vec::IntoIter<TaskRef>,
     snapshot: Snapshot,
@@ -55,7 +55,7 @@ impl Slices {
         Box::new(Self { left, snapshot, question }).go_on(start);
     }
 
-    /// Goes on for a slice, and then in the next turn.
+    /// Records one slice, and schedules the next one for the next turn.
     fn go_on(mut self: Box<Self>, start: Instant) {
         let event_loop = running_loop();
         // The clock is read once for a slice.

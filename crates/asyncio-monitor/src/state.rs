@@ -1,4 +1,4 @@
-//! What the tasks of the monitor share.
+//! The shared state of the monitor's tasks.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::silence::Silence;
 use crate::walks::Walks;
 use crate::watched::{Loops, Watched};
 
-/// What the monitor's tasks share.
+/// The shared state of the monitor's tasks.
 pub(crate) struct State {
     pub(crate) loops: Arc<Loops>,
     pub(crate) walks: Walks,
@@ -20,12 +20,12 @@ pub(crate) struct State {
     pub(crate) max_clients: usize,
     pub(crate) clients: Cell<usize>,
     pub(crate) started: Instant,
-    /// Whether clients come by a Unix socket.
+    /// Whether clients connect by a Unix socket.
     pub(crate) is_unix: bool,
 }
 
 impl State {
-    /// Asks all open loops at once.
+    /// Asks all open loops concurrently.
     pub(crate) async fn ask_each<T, Fut>(
         &self,
         ask: impl Fn(Arc<Watched>, Duration) -> Fut,

@@ -1,7 +1,8 @@
-//! Walks over the tasks of loops, which clients share.
+//! Walks over the tasks of loops. Clients share walks.
 //!
-//! A client gets what a walk has found that began after it asked. So it joins a walk that has not
-//! begun, and those that come during a walk share the next one. No loop has two walks at a time.
+//! A client gets the result of a walk that began after its request. So it joins a walk that has not
+//! begun, and clients that arrive during a walk share the next one. No loop has two walks at the
+//! same time.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -37,7 +38,7 @@ pub(crate) struct Seen {
     pub(crate) snapshot: Rc<Snapshot>,
 }
 
-/// A walk that clients wait for. When the last of them goes, it is given up.
+/// A walk that clients wait for. When the last client is gone, the walk is cancelled.
 struct Walk {
     has_begun: Arc<AtomicBool>,
     answer: Promise<Answer>,
@@ -112,7 +113,7 @@ fn remember(seen: &mut HashMap<u64, Seen>, of_loop: u64, snapshot: &Rc<Snapshot>
     }
 }
 
-/// A promise that somebody will keep: it is broken when this is dropped.
+/// The sender's side of a promise. Dropping this breaks the promise.
 struct Sets(Promise<Answer>);
 
 impl Drop for Sets {
@@ -121,8 +122,8 @@ impl Drop for Sets {
     }
 }
 
-/// The value of a promise, when it has one; `None` if it is broken. A wait for the promise itself
-/// would break it when the waiting task is cancelled.
+/// Waits for the value of a promise; `None` if it is broken. Awaiting the promise itself would
+/// break it if the waiting task is cancelled.
 async fn end_of(promise: &Promise<Answer>) -> Option<Answer> {
     let own = create_future();
     let mine = own.clone();
@@ -146,7 +147,7 @@ mod tests {
         answer.as_ref().unwrap().tasks.iter().map(|task| task.name.clone()).collect()
     }
 
-    /// A loop that watches itself: its walks begin in later turns.
+    /// A loop that watches itself, so that its walks begin in later turns.
     #[test]
     fn clients_share_a_walk_that_began_after_they_asked() {
         run(async {

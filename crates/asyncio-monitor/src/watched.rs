@@ -15,21 +15,20 @@ use crate::observer::{Observation, Observed};
 use crate::silence::Silence;
 use crate::views::{function_of, place};
 
-/// A loop, as the monitor's thread sees it.
+/// The monitor thread's view of a loop.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    /// 1 for the first loop of a monitor, and so on.
+    /// The number of the loop in its monitor, from 1.
     pub(crate) number: u64,
     pub(crate) handle: LoopHandle,
     /// The name of its thread.
     pub(crate) thread: String,
-    /// Names and help of the commands that the program has added.
+    /// The names and help texts of the program's commands.
     pub(crate) commands: Vec<(String, String)>,
     pub(crate) observed: Arc<Observed>,
-    /// What the monitor asks it.
+    /// The monitor's questions to the loop.
     pub(crate) mailbox: Arc<Mailbox>,
-    /// The numbers and names of the tasks that the last snapshot has seen, of those that were given
-    /// a name.
+    /// The numbers and names of the named tasks in the last snapshot.
     names: Mutex<Vec<(u64, Box<str>)>>,
 }
 
@@ -68,14 +67,14 @@ impl Loops {
         (watched, observation)
     }
 
-    /// Takes a loop out. Returns whether it was the last one.
+    /// Removes a loop. Returns whether it was the last one.
     pub(crate) fn remove(&self, watched: &Arc<Watched>) -> bool {
         let mut list = self.list();
         list.retain(|other| !Arc::ptr_eq(other, watched));
         list.is_empty()
     }
 
-    /// Those that are open.
+    /// The open loops.
     pub(crate) fn open(&self) -> Vec<Arc<Watched>> {
         self.list().iter().filter(|watched| !watched.handle.is_closed()).cloned().collect()
     }
@@ -102,7 +101,7 @@ impl Watched {
         commands.iter().find(|command| command.name == name).cloned()
     }
 
-    /// Keeps the names of tasks by their numbers, for the time when the loop does not answer.
+    /// Keeps the names of tasks by their numbers, for times when the loop does not answer.
     pub(crate) fn keep_names<'a>(&self, tasks: impl Iterator<Item = (u64, &'a str)>) {
         let is_given = |name: &str, id: u64| {
             name.strip_prefix("Task-").is_none_or(|number| number.parse() != Ok(id))
@@ -112,10 +111,10 @@ impl Watched {
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
-    /// What the loop does now, as far as other threads can see.
+    /// The current activity of the loop, as far as other threads can see it.
     pub(crate) fn doing(&self) -> String {
         let Some(step) = self.handle.statistics().running else {
-            // A step is known by its beginning.
+            // The start time identifies a step.
             return "it stands still between two runs, or in the step that made the monitor"
                 .to_owned();
         };
@@ -123,7 +122,7 @@ impl Watched {
         let Some(id) = step.task else {
             return format!("it has been in a callback for {lasts} ms");
         };
-        // The children of a group are polled in the step of the task that has the group.
+        // The children of a group are polled in the step of the task that owns the group.
         let polled = self.observed.polled();
         let id = polled.map_or(id, |polled| polled.id);
         let name = self.name(id).map(|name| format!(" {name:?}")).unwrap_or_default();
@@ -143,7 +142,7 @@ impl Watched {
         })
     }
 
-    /// The name that a task was given, if it has been seen.
+    /// The name of a task, if it has one and a snapshot has seen it.
     fn name(&self, id: u64) -> Option<String> {
         let stuck = self.handle.stuck_step().and_then(|step| step.step);
         if let Some(name) = stuck.filter(|stuck| stuck.task == Some(id)).and_then(|s| s.name) {
@@ -153,7 +152,7 @@ impl Watched {
         names.iter().find(|(other, _)| *other == id).map(|(_, name)| name.to_string())
     }
 
-    /// Why the loop has not answered, in words.
+    /// A description of why the loop has not answered.
     pub(crate) fn why(&self, silence: &Silence) -> String {
         let (number, thread) = (self.number, &self.thread);
         match silence {
@@ -174,7 +173,7 @@ impl Watched {
     }
 }
 
-/// The commands that programs have added, by the keys of their watched loops. They stay on the
-/// thread of their loop.
+/// The program's commands, by the keys of their watched loops. They stay on the thread of their
+/// loop.
 #[derive(Default)]
 struct LocalCommands(RefCell<HashMap<usize, Rc<Vec<Command>>>>);

@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     pub(crate) action: Action,
 }
 
-/// The process to look at.
+/// The process to inspect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Process(u32),

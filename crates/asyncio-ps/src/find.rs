@@ -32,8 +32,7 @@ pub(crate) fn monitor(target: &Target) -> io::Result<Monitor> {
     Err(io::Error::new(io::ErrorKind::NotFound, text))
 }
 
-/// The processes with a monitor, and their sockets. Files that dead processes have left are
-/// removed.
+/// The processes with a monitor, and their sockets. Removes files that dead processes have left.
 pub(crate) fn processes() -> io::Result<Vec<(u32, PathBuf)>> {
     let directory = directory();
     check_directory(&directory)?;
@@ -56,15 +55,15 @@ pub(crate) fn processes() -> io::Result<Vec<(u32, PathBuf)>> {
     Ok(found)
 }
 
-/// The number in the name of a socket.
+/// The process id in the name of a socket.
 fn process_of(path: &Path) -> Option<u32> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     let name = path.file_name()?.to_str()?.strip_suffix(".sock")?;
     name.parse().ok().filter(|_| is_socket)
 }
 
-/// Whether nobody listens there any more: it refuses, and not only because it is just being made.
-/// The number says nothing: the process may be one of another container.
+/// Whether no process listens on a socket any more: it refuses connections, and not only because it
+/// is being created. The process id does not tell, since the process may be in another container.
 fn is_stale(path: &Path) -> bool {
     let refuses = || {
         UnixStream::connect(path)
@@ -78,7 +77,7 @@ fn is_stale(path: &Path) -> bool {
 
 fn is_alive(process: u32) -> bool {
     let number = i32::try_from(process).ok().and_then(Pid::from_raw);
-    // One that may not be signalled is alive, too.
+    // A process that this user may not signal is alive as well.
     number.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
@@ -90,7 +89,7 @@ fn directory() -> PathBuf {
     }
 }
 
-/// What is in a directory of somebody else is not to be trusted.
+/// Files in another user's directory cannot be trusted.
 fn check_directory(directory: &Path) -> io::Result<()> {
     let found = match fs::symlink_metadata(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -1,4 +1,4 @@
-//! `asyncio-ps`: shows the tasks of a running program of asyncio, from outside.
+//! `asyncio-ps`: shows the tasks of a running asyncio program from outside.
 
 #![forbid(unsafe_code)]
 
@@ -13,9 +13,10 @@ use std::process::ExitCode;
 use arguments::{Action, Arguments};
 use socket::{Answer, Monitor};
 
-/// The command has failed: there is a circle of tasks, or no such task.
+/// The command has failed: for instance, tasks wait for each other in a cycle, or there is no such
+/// task.
 const FAILED: u8 = 1;
-/// The command line makes no sense.
+/// The command line is invalid.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -26,14 +27,14 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(FAILED),
-        // The reader has had enough, as in `asyncio-ps ps 1 | head`.
+        // The reader has closed the pipe, as in `asyncio-ps ps 1 | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => complain(&error.to_string(), FAILED),
     }
 }
 
 fn complain(text: &str, status: u8) -> ExitCode {
-    // Nobody is there to be told of an error.
+    // There is no way to report an error.
     let _ = writeln!(io::stderr(), "asyncio-ps: {text}");
     ExitCode::from(status)
 }
@@ -59,7 +60,7 @@ fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Names are the program's, and may contain what terminals obey.
+/// The program chooses names, which may contain control sequences.
 fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }

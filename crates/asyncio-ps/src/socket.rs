@@ -1,4 +1,4 @@
-//! Questions to a monitor: one request of HTTP on its Unix socket.
+//! Requests to a monitor: HTTP on its Unix socket.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// How long a command may take: one of the program's own may take its time.
+/// The time limit for a command. A command of the program may take long.
 const COMMAND: Duration = Duration::from_secs(600);
-/// How long a look may take. A monitor answers at once, also while a task blocks the loop.
+/// The time limit for other requests. A monitor answers quickly, even while a task blocks the loop.
 const LOOK: Duration = Duration::from_secs(30);
-/// How long the name of the program may take, in a list of all: a process may have been stopped.
+/// The time limit for a program's name in the list of all programs. A process may be stopped.
 const NAME: Duration = Duration::from_secs(2);
 
 /// A monitor's socket.
@@ -19,7 +19,7 @@ pub(crate) struct Monitor {
     path: PathBuf,
 }
 
-/// What a command has to say.
+/// The answer of a command.
 pub(crate) struct Answer {
     pub(crate) is_ok: bool,
     pub(crate) text: String,
@@ -30,7 +30,7 @@ impl Monitor {
         Self { path }
     }
 
-    /// Runs a line of the console.
+    /// Runs a console command line.
     pub(crate) fn command(&self, line: &str) -> io::Result<Answer> {
         let (status, text) = self.ask(COMMAND, "POST", "/api/command", line)?;
         match status {
@@ -40,7 +40,7 @@ impl Monitor {
         }
     }
 
-    /// What the monitor knows under this path.
+    /// The monitor's data at this path.
     pub(crate) fn look(&self, path: &str) -> io::Result<Value> {
         self.look_within(LOOK, path)
     }
@@ -52,7 +52,7 @@ impl Monitor {
         }
     }
 
-    /// What the flight recorder has, as a file.
+    /// The events of the flight recorder, as a file.
     pub(crate) fn recording(&self) -> io::Result<String> {
         match self.ask(LOOK, "GET", "/api/record", "")? {
             (200, text) => Ok(text),
@@ -66,7 +66,7 @@ impl Monitor {
         Ok(version["program"].as_str().unwrap_or("?").to_owned())
     }
 
-    /// The status and the body. Each request has a connection, which ends with the answer.
+    /// The status and the body. Each request has its own connection, which ends with the answer.
     fn ask(
         &self,
         limit: Duration,

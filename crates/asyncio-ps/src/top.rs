@@ -10,12 +10,12 @@ use serde_json::Value;
 use crate::harmless;
 use crate::socket::Monitor;
 
-/// More tasks than anybody looks at; those beyond have seldom run.
+/// How many tasks are requested. Further ones have run rarely.
 const TASKS: usize = 2000;
-/// Clears a terminal and goes to its first line.
+/// Clears the terminal and moves to its first line.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
-/// Shows the tasks, `rounds` times or until it is ended.
+/// Shows the tasks `rounds` times, or until the program is ended.
 pub(crate) fn run(
     monitor: &Monitor,
     rounds: Option<u64>,
@@ -47,10 +47,10 @@ struct Look {
     listing: Value,
 }
 
-/// A task that is shown.
+/// A displayed task.
 struct Row<'a> {
     task: &'a Value,
-    /// How often it ran since the last look, each second.
+    /// How often per second it ran since the previous round.
     rate: f64,
 }
 

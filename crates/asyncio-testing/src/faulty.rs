@@ -76,7 +76,7 @@ pub struct FaultyStream<S> {
     full: Rc<Full>,
 }
 
-/// Until when a fault keeps the buffer full.
+/// Whether a fault keeps the buffer full, and the writer that waits for it.
 #[derive(Debug, Default)]
 struct Full {
     is_full: Cell<bool>,
@@ -158,7 +158,7 @@ impl<S: ByteStream> FaultyStream<S> {
         if self.reset.get() { Err(ErrorKind::ConnectionReset.into()) } else { Ok(()) }
     }
 
-    /// Whether a fault keeps the buffer full, now or from an earlier write.
+    /// Decides whether a fault fills the buffer, which then stays full for a while.
     fn fills(&self, conductor: Option<&Rc<Conductor>>) -> bool {
         let what = || "a fault keeps the buffer of a stream full".to_owned();
         let Some(conductor) = conductor.filter(|it| it.fault(it.faults().full_buffer, what)) else {

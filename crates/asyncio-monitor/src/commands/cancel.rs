@@ -12,15 +12,15 @@ use crate::silence::Silence;
 use crate::state::State;
 use crate::watched::Watched;
 
-/// How long the end of a task is waited for.
+/// How long to wait for the end of a task.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What became of a task.
+/// The result of cancelling a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Unknown,
     Ended,
-    /// It caught the request, or takes its time over its cleanup.
+    /// The task has not ended: it has caught the cancellation or is still in its cleanup.
     GoesOn,
 }
 
@@ -45,22 +45,22 @@ pub(super) async fn run(state: &State, id: &str) -> Reply {
     Reply::failed(format!("{silent}{id}: invalid or non-existent task ID\n"))
 }
 
-/// Cancels the task if it is one of this loop, and waits for its end.
+/// Cancels the task if it belongs to this loop, and waits for its end.
 async fn cancel_on(watched: Arc<Watched>, limit: Duration, id: u64) -> Result<Fate, Silence> {
     let (ended, end) = ThreadPromise::new();
     let cancel = move |question: Question<bool>| question.answer(cancel(id, ended));
     if !ask(&watched, limit, cancel).await? {
         return Ok(Fate::Unknown);
     }
-    // The cleanup of a task may take its time: that is no silence of the loop. If the loop is
-    // closed meanwhile, the promise is dropped, and so is the task.
+    // A long cleanup does not mean that the loop is blocked. If the loop is closed meanwhile, the
+    // promise and the task are dropped.
     match timeout(PATIENCE, end).await {
         Ok(_) => Ok(Fate::Ended),
         Err(TimeoutError) => Ok(Fate::GoesOn),
     }
 }
 
-/// Asks the task to end, on its loop. Returns whether there is one.
+/// Cancels the task, on its loop. Returns whether the task exists.
 fn cancel(id: u64, ended: ThreadPromise<()>) -> bool {
     let task = running_loop().all_tasks().into_iter().find(|task| task.id() == id);
     let Some(task) = task else { return false };

@@ -16,7 +16,7 @@ pub(super) async fn run(state: &State, name: &str, words: &[String]) -> Reply {
     let Some(watched) = state.loops.open().into_iter().find(has_it) else {
         return Reply::failed(format!("there is no command {name}: see help"));
     };
-    // A loop that is stuck is told of at once; the command itself may take its time.
+    // A blocked loop is reported at once; the command itself has no time limit.
     let ping = ask(&watched, state.answer_timeout, |question| question.answer(()));
     if let Err(silence) = ping.await {
         return Reply::failed(watched.why(&silence));
@@ -29,7 +29,7 @@ pub(super) async fn run(state: &State, name: &str, words: &[String]) -> Reply {
     }
 }
 
-/// The task, on the loop.
+/// The command's task, on the loop.
 async fn call(watched: Arc<Watched>, name: String, words: Vec<String>) -> Result<String, String> {
     if let Some(task) = current_task() {
         task.set_name(&format!("monitor: {name}"));

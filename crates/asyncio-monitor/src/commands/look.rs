@@ -1,4 +1,4 @@
-//! Commands that look and change nothing.
+//! Commands that only read.
 
 use std::cmp::Reverse;
 use std::fmt::Write;
@@ -15,11 +15,11 @@ use crate::views::{
     write_place, write_short,
 };
 
-/// What the loops had to say.
+/// The answers of the loops.
 pub(crate) struct Tasks {
     /// The numbers of loops, and their tasks.
     snapshots: Vec<(u64, Rc<Snapshot>)>,
-    /// The loops that have not answered, in words.
+    /// Descriptions of the loops that have not answered.
     pub(crate) silent: Vec<String>,
 }
 
@@ -56,13 +56,13 @@ impl Tasks {
         self.snapshots.iter().map(|(_, snapshot)| snapshot.tasks.len()).sum()
     }
 
-    /// How long a loop was kept from its work at a time, at most.
+    /// The longest time for which a snapshot blocked a loop.
     pub(crate) fn longest_pause(&self) -> Duration {
         let pauses = self.snapshots.iter().map(|(_, snapshot)| snapshot.longest_pause);
         pauses.max().unwrap_or_default()
     }
 
-    /// The text with a line for each loop that has not answered; that is a failure.
+    /// The text with a line for each loop that has not answered. The command fails if there is one.
     fn reply(&self, text: Result<String, String>) -> Reply {
         let is_ok = text.is_ok() && self.silent.is_empty();
         let text = text.unwrap_or_else(|text| text);
@@ -196,7 +196,7 @@ pub(super) async fn stats(state: &State) -> Reply {
 }
 
 impl State {
-    /// The tasks of all loops that have ended, the newest first.
+    /// The ended tasks of all loops, the newest first.
     pub(crate) fn ended(&self) -> Vec<Ended> {
         let loops = self.loops.open();
         let mut all: Vec<Ended> =
@@ -206,7 +206,7 @@ impl State {
     }
 }
 
-/// What the monitor knows by itself: it needs no answer of the loop.
+/// This uses only the monitor's own data and needs no answer of the loop.
 pub(super) fn ps_terminated(state: &State, words: &[String]) -> Reply {
     let wanted = match parse(words) {
         Ok(wanted) => wanted,

@@ -1,4 +1,4 @@
-//! The commands of the console. asyncio-ps and the page run them, too.
+//! The commands of the console, which asyncio-ps and the page also use.
 
 mod cancel;
 mod custom;
@@ -9,7 +9,7 @@ mod record;
 
 use crate::state::State;
 
-/// What a command has to say.
+/// The answer of a command.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) text: String,
@@ -35,7 +35,7 @@ impl From<Result<String, String>> for Reply {
     }
 }
 
-/// A command of the monitor's own.
+/// A built-in command.
 struct Builtin {
     names: &'static [&'static str],
     usage: &'static str,
@@ -70,7 +70,7 @@ pub(crate) fn is_builtin(name: &str) -> bool {
     BUILTINS.iter().any(|builtin| builtin.names.contains(&name))
 }
 
-/// Runs one line.
+/// Runs one command line.
 pub(crate) async fn run(state: &State, line: &str) -> Reply {
     let Some(words) = shlex::split(line) else {
         return Reply::failed("a quotation mark has no partner");
@@ -112,7 +112,7 @@ fn help(state: &State) -> String {
     lines.iter().map(|(usage, help)| format!("{usage:width$}  {help}\n")).collect()
 }
 
-/// The number of a task, which may have a `#` before it.
+/// The number of a task, with or without a `#` before it.
 fn task_id(word: &str) -> Result<u64, String> {
     let number = word.strip_prefix('#').unwrap_or(word);
     number.parse().map_err(|_| format!("{word:?} is not the number of a task"))

@@ -11,7 +11,7 @@ use super::Reply;
 use crate::call::ask;
 use crate::state::State;
 
-/// Sends the process a signal, by its name with or without `SIG`.
+/// Sends the process a signal, given by its name with or without `SIG`.
 pub(super) fn signal(name: &str) -> Reply {
     match find(name) {
         None => Reply::failed(format!("Unknown signal {name}\n")),
@@ -49,11 +49,10 @@ fn find(name: &str) -> Option<Signal> {
     }
 }
 
-/// How long the look at a loop that does not answer may take: the names of a large program have to
-/// be read.
+/// How long the stack of a blocked loop may take: the symbols of a large program take long to read.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// The stacks of the loops' threads. Symbols are looked up here, not on the loop.
+/// The stacks of the loops' threads. Symbols are resolved on this thread, not on the loop's.
 pub(super) async fn stacktrace(state: &State) -> Reply {
     let mut text = String::new();
     let mut is_ok = true;
@@ -76,7 +75,7 @@ pub(super) async fn stacktrace(state: &State) -> Reply {
     Reply { text, is_ok }
 }
 
-/// The stack of a loop's thread without the help of the loop, as the watchdog has it.
+/// The stack of a loop's thread, taken without the loop's cooperation, as the watchdog does.
 pub(super) async fn stack_of_blocked(handle: LoopHandle) -> String {
     let look = to_thread(move || handle.look().map(|step| step.stack()));
     let stack = match timeout(LOOK, look).await {

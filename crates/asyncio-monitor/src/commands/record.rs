@@ -1,4 +1,4 @@
-//! The flight recorder of the loops: on, off, and what it has.
+//! The flight recorder of the loops: switching it on and off, and showing its events.
 
 use asyncio_loop::running_loop;
 
@@ -6,10 +6,10 @@ use super::Reply;
 use crate::call::ask;
 use crate::state::State;
 
-/// How many events are kept, unless the command says so.
+/// How many events are kept by default.
 const EVENTS: usize = 100_000;
 
-/// `record on [EVENTS]`, `record off`, or `record` for what there is.
+/// `record on [EVENTS]`, `record off`, or `record` to show the state.
 pub(super) async fn run(state: &State, words: &[String]) -> Reply {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let events = match words[..] {

@@ -1,4 +1,4 @@
-//! What there is to be asked.
+//! The endpoints.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::figures::{Figures, Measured};
 use crate::state::State;
 use crate::views::{self, Circle, EndedRow, Filter, Order, Row, Tree, Wanted};
 
-/// How many tasks are listed, if the request names no number.
+/// How many tasks are listed by default.
 const ROWS: usize = 500;
 
 pub(crate) async fn answer(state: &State, request: &Request) -> Response {
@@ -22,7 +22,7 @@ pub(crate) async fn answer(state: &State, request: &Request) -> Response {
     }
 }
 
-/// Nothing in here changes anything.
+/// These endpoints change nothing.
 async fn look(state: &State, path: &str, request: &Request) -> Response {
     match path {
         "/" => Response::new(
@@ -60,7 +60,7 @@ async fn look(state: &State, path: &str, request: &Request) -> Response {
     }
 }
 
-/// Runs a line of the console. A command that fails is the status 422.
+/// Runs a console command line. A failed command has status 422.
 async fn command(state: &State, request: &Request) -> Response {
     match std::str::from_utf8(&request.body) {
         Ok(line) => {
@@ -104,11 +104,11 @@ struct OneLoop {
     number: u64,
     thread: String,
     figures: Figures,
-    /// How long a callback from another thread stands in line, in seconds; `None` if the loop has
-    /// not answered.
+    /// How long a callback from another thread waits in the queue, in seconds; `None` if the loop
+    /// has not answered.
     lag: Option<f64>,
     silence: Option<String>,
-    /// Whether its flight recorder is on.
+    /// Whether the loop's flight recorder is on.
     is_recorded: bool,
 }
 
@@ -134,16 +134,16 @@ async fn overview(state: &State) -> Overview {
 
 #[derive(Serialize)]
 struct Listing {
-    /// How many tasks there are, and how many the filter takes.
+    /// The number of tasks, and how many match the filter.
     count: usize,
     taken: usize,
-    /// How many of those come before the first one of these.
+    /// How many matching tasks precede the first one of these.
     offset: usize,
     tasks: Vec<Row>,
-    /// How many tasks there are in each state.
+    /// The number of tasks in each state.
     states: BTreeMap<String, usize>,
     silent: Vec<String>,
-    /// How long a loop was kept from its work for this at a time, at most, in seconds.
+    /// The longest time for which this blocked a loop, in seconds.
     longest_pause: f64,
 }
 
@@ -179,7 +179,7 @@ async fn tasks(state: &State, request: &Request) -> Response {
 struct TreeOfTasks {
     circles: Vec<Circle>,
     count: usize,
-    /// The first of them; who awaits a task is in its row.
+    /// The first tasks. Each row contains the task's waiters.
     tasks: Vec<Row>,
     silent: Vec<String>,
 }
@@ -195,7 +195,7 @@ async fn tree(state: &State) -> Response {
     })
 }
 
-/// What the flight recorder of a loop has, as a file for Perfetto and chrome://tracing. It needs no
+/// The events of a loop's flight recorder, as a file for Perfetto and chrome://tracing. It needs no
 /// answer of the loop.
 fn record(state: &State, request: &Request) -> Response {
     let wanted = request.word("loop").and_then(|number| number.parse().ok());
@@ -219,7 +219,7 @@ fn record(state: &State, request: &Request) -> Response {
     }
 }
 
-/// The statistics of all loops, as Prometheus reads them.
+/// The statistics of all loops in the format of Prometheus.
 fn metrics(state: &State) -> Response {
     let pages = state.loops.open().into_iter().map(|watched| {
         let name = format!("{}-{}", watched.thread, watched.number);
@@ -229,7 +229,7 @@ fn metrics(state: &State) -> Response {
     Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text.into_bytes())
 }
 
-/// Puts the samples of a metric together, below one description.
+/// Groups the samples of a metric below one description.
 fn in_groups(pages: impl Iterator<Item = String>) -> String {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     let mut current = 0;

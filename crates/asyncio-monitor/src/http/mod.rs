@@ -1,4 +1,4 @@
-//! The page, and what it asks for: one request a connection.
+//! The page and its requests: one request per connection.
 
 mod api;
 mod request;
@@ -16,19 +16,19 @@ use self::response::Response;
 use crate::answer::{send, unless_gone};
 use crate::state::State;
 
-/// How long a request may take to come.
+/// How long a request may take to arrive.
 const COMING: Duration = Duration::from_secs(10);
 
 /// How long an answer may take after the end of the client's output.
 const AFTER_END: Duration = Duration::from_secs(1);
 
-/// Whether this first line is one of HTTP.
+/// Whether this first line is HTTP.
 pub(crate) fn is_request(line: &[u8]) -> bool {
     let line = line.trim_ascii_end();
     line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
 }
 
-/// Serves a request whose first line is there.
+/// Serves a request whose first line was received.
 pub(crate) async fn serve(
     state: &Rc<State>,
     first: &[u8],
@@ -40,7 +40,7 @@ pub(crate) async fn serve(
             let response = match request.check(&state.access) {
                 Ok(()) => {
                     let answer = api::answer(state, &request);
-                    // A browser and asyncio-ps end their output only by going away.
+                    // A browser and asyncio-ps end their output only when they disconnect.
                     let answer = unless_gone(&mut reader, AFTER_END, answer).await;
                     answer.ok_or(io::ErrorKind::ConnectionAborted)?
                 }

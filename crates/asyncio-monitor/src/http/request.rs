@@ -1,4 +1,4 @@
-//! Requests: reading them, and refusing what may not be asked.
+//! Reading requests, and refusing the forbidden ones.
 
 use std::io;
 
@@ -7,13 +7,13 @@ use asyncio_net::{ReadError, StreamReader};
 use crate::access::Refusal;
 use crate::options::AccessOptions;
 
-/// The longest head, with all its lines, and the longest body.
+/// The maximum length of a head and of a body.
 const HEAD_LIMIT: usize = 16 * 1024;
 const BODY_LIMIT: usize = 4 * 1024;
 const HEADERS: usize = 64;
 
-/// The header that requests need which change something. No form can send it, and a script of
-/// another origin has to ask for leave first, which it never gets.
+/// The header that is required for requests that change something. No form can send it, and a
+/// script of another origin needs permission by CORS, which the monitor never gives.
 const CHANGE: &str = "x-asyncio-monitor";
 
 pub(crate) struct Request {
@@ -24,7 +24,7 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
 }
 
-/// Why there is no request.
+/// The reason for which reading a request failed.
 pub(crate) enum Bad {
     Refused(Refusal),
     Io(io::Error),
@@ -43,7 +43,7 @@ impl From<io::Error> for Bad {
 }
 
 impl Request {
-    /// Reads the rest of a request behind its first line.
+    /// Reads the rest of a request after its first line.
     pub(crate) async fn read(first: &[u8], reader: &mut StreamReader) -> Result<Self, Bad> {
         let mut head = first.to_vec();
         loop {
@@ -93,12 +93,12 @@ impl Request {
         })
     }
 
-    /// The value of a header, which is named in lower case. Of several the first one.
+    /// The value of the header with this lower-case name. If there are several, the first one.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value of a word of the query.
+    /// The value of a parameter of the query.
     pub(crate) fn word(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
@@ -121,7 +121,8 @@ impl Request {
         }
     }
 
-    /// Whether the client may ask this. The page itself needs no token: it asks for it.
+    /// Whether the client may make this request. The page itself needs no token: it asks the user
+    /// for it.
     pub(crate) fn check(&self, access: &AccessOptions) -> Result<(), Refusal> {
         let has_two = |name: &str| self.headers.iter().filter(|(n, _)| n == name).count() > 1;
         if has_two("host") || has_two("origin") || has_two("content-length") {
@@ -142,7 +143,7 @@ impl Request {
     }
 }
 
-/// The files of the page, which show nothing by themselves.
+/// The files of the page, which contain no data of the program.
 fn is_page(path: &str) -> bool {
     matches!(path, "/" | "/monitor.css" | "/monitor.js" | "/timeline.js")
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::access::Refusal;
 
-/// What a browser may do with the page: run its own script and ask its own host.
+/// The page's content security policy: it may run its own script and send requests to its own host.
 const HEADERS: &str = "Connection: close\r\n\
     Cache-Control: no-store\r\n\
     Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -20,7 +20,7 @@ pub(crate) struct Response {
     status: u16,
     kind: &'static str,
     body: Cow<'static, [u8]>,
-    /// The name under which a browser stores it.
+    /// The file name for the browser's download.
     pub(crate) file: Option<String>,
 }
 

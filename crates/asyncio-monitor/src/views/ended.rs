@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::{Table, function, place, plain, short, write_number, write_place};
 use crate::history::{Ended, Request};
 
-/// How long a chain of requests to end is followed.
+/// The maximum length of a chain of cancellations that is followed.
 const LINKS: usize = 32;
 
-/// A task that has ended, as the page gets it. Times are in seconds.
+/// An ended task in the format for the page. Times are in seconds.
 #[derive(Debug, Serialize)]
 pub(crate) struct EndedRow {
     id: u64,
@@ -19,11 +19,11 @@ pub(crate) struct EndedRow {
     function: &'static str,
     created_at: String,
     polls: u32,
-    /// How long it existed.
+    /// The lifetime of the task.
     lasted: f64,
-    /// How long ago it ended.
+    /// The time since the task ended.
     ago: f64,
-    /// Why it ended, if it was cancelled.
+    /// The reason for the cancellation, if it was cancelled.
     reason: Option<String>,
 }
 
@@ -79,8 +79,8 @@ pub(crate) fn table_of_ended(ended: &[&Ended]) -> String {
     table.finish()
 }
 
-/// An ended task in all detail: how it ended, and who cancelled it, and who cancelled that one.
-/// `all` are those that are remembered, the newest first.
+/// All details of an ended task: how it ended, which task cancelled it, and which task cancelled
+/// that one. `all` is the history, the newest task first.
 pub(crate) fn describe_ended(id: u64, all: &[Ended]) -> Option<String> {
     let ended = all.iter().find(|ended| ended.info.id == id)?;
     let info = &ended.info;
@@ -105,7 +105,7 @@ pub(crate) fn describe_ended(id: u64, all: &[Ended]) -> Option<String> {
     Some(text)
 }
 
-/// Follows who cancelled whom, as far as the tasks are remembered.
+/// Follows the chain of cancellations as far as the history goes.
 fn chain(first: &Request, all: &[Ended], text: &mut String) {
     let mut request = Some(first);
     for _ in 0..LINKS {

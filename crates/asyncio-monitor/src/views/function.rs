@@ -2,7 +2,7 @@
 
 use asyncio_loop::inspect::TaskInfo;
 
-/// Futures of this project that only hold a user's future, which is their first type argument.
+/// Futures of this project that only wrap a user's future, which is their first type argument.
 const WRAPPERS: [&str; 4] = [
     "asyncio_task::interrupt::Main",
     "asyncio_task::group::child::ChildFuture",
@@ -10,7 +10,7 @@ const WRAPPERS: [&str; 4] = [
     "asyncio_task::threads::submit::keep",
 ];
 
-/// The function of a task, as its user wrote it.
+/// The name of a task's function as its user wrote it.
 pub(crate) fn function(task: &TaskInfo) -> &'static str {
     function_of(task.future)
 }
@@ -29,7 +29,8 @@ pub(crate) fn function_of(mut path: &'static str) -> &'static str {
     }
 }
 
-/// The first argument that is no lifetime, of arguments up to and with the last `>`.
+/// The first argument that is not a lifetime. `text` holds the arguments up to and including the
+/// last `>`.
 fn first_type(arguments: &'static str) -> &'static str {
     let mut depth = 0;
     let mut start = 0;
@@ -37,7 +38,7 @@ fn first_type(arguments: &'static str) -> &'static str {
         match c {
             '<' | '(' | '[' => depth += 1,
             ')' | ']' => depth -= 1,
-            // The arrow of a function's type is no bracket.
+            // The `>` in the arrow of a function type is not a bracket.
             '>' if arguments[..at].ends_with('-') => {}
             '>' if depth > 0 => depth -= 1,
             ',' | '>' if depth == 0 => {

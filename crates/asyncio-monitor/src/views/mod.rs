@@ -1,4 +1,4 @@
-//! What a monitor knows, as text for consoles and as values for the page.
+//! The monitor's data as text for consoles and as values for the page.
 
 mod ended;
 mod function;
@@ -81,7 +81,7 @@ pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{s}")
 }
 
-/// Text for a terminal: names are the program's, and may contain what terminals obey.
+/// Escapes text for a terminal: the program chooses names, which may contain control sequences.
 pub(crate) fn harmless(text: String) -> String {
     if !may_be_harmful(text.as_bytes()) {
         return text;
@@ -94,8 +94,8 @@ pub(crate) fn harmless(text: String) -> String {
     clean
 }
 
-/// A name in a line of text: without line feeds, which would make lines of their own, and without
-/// marks that change the direction of what follows.
+/// Escapes a name for a line of text: line feeds would start new lines, and bidirectional marks
+/// would change the direction of the text after them.
 pub(crate) fn plain(name: &str) -> Cow<'_, str> {
     let is_embedding = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let is_mark = |c: char| is_embedding(c) || matches!(c, '\u{200e}' | '\u{200f}');
@@ -111,9 +111,9 @@ pub(crate) fn plain(name: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// Whether there is a byte of a control character. 0xC2 begins those behind ASCII, and others. A
-/// table of many tasks is megabytes, so this looks at all bytes, which the compiler does by many at
-/// a time.
+/// Whether the text has a byte of a control character. 0xC2 begins the control characters beyond
+/// ASCII (and some other characters). A table of many tasks has megabytes, so this checks all bytes
+/// in a loop that the compiler can vectorize.
 fn may_be_harmful(text: &[u8]) -> bool {
     let is_one = |byte: u8| (byte < b' ' && byte != b'\n') | (byte == 0x7f) | (byte == 0xc2);
     text.iter().fold(false, |found, byte| found | is_one(*byte))

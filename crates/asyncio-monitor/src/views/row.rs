@@ -1,4 +1,4 @@
-//! Tasks as rows: chosen, ordered, and ready to be shown.
+//! Tasks as rows: filtered, ordered, and ready to be shown.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -17,13 +17,13 @@ pub(crate) struct Listed<'a> {
     pub(crate) info: &'a TaskInfo,
 }
 
-/// Which rows are wanted.
+/// The requested rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) filter: Filter,
     pub(crate) order: Order,
     pub(crate) is_reversed: bool,
-    /// How many are left out, and how many follow.
+    /// How many rows are skipped, and how many follow.
     pub(crate) offset: usize,
     pub(crate) limit: usize,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Wanted {
 /// Which tasks are shown.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
-    /// What the name, the function or the thing that it waits for has to contain.
+    /// A text that the name, the function or the awaited object must contain.
     pub(crate) text: String,
     pub(crate) state: Option<String>,
 }
@@ -62,9 +62,9 @@ pub(crate) enum Order {
     Function,
     /// The oldest first.
     Age,
-    /// Those that were polled most often first.
+    /// The most often polled first.
     Polls,
-    /// Those that have waited longest first.
+    /// The longest waiting first.
     Waited,
 }
 
@@ -90,7 +90,7 @@ impl Order {
             Self::Name => tasks.sort_by(|a, b| a.info.name.cmp(&b.info.name)),
             Self::State => tasks.sort_by_key(|task| task.info.state.as_str()),
             Self::Function => tasks.sort_by_key(|task| function(task.info)),
-            // By moments: each age is counted to another one.
+            // This compares times, since the ages refer to different times.
             Self::Age => tasks.sort_by_key(|task| task.info.created),
             Self::Polls => tasks.sort_by_key(|task| Reverse(task.info.polls)),
             Self::Waited => tasks.sort_by_key(|task| {
@@ -100,12 +100,12 @@ impl Order {
     }
 }
 
-/// The tasks that are wanted, in order; and how many the filter takes.
+/// The requested tasks in order, and how many tasks match the filter.
 pub(crate) fn list<'a>(tasks: &[Listed<'a>], wanted: &Wanted) -> (Vec<Listed<'a>>, usize) {
     let is_taken = |task: &&Listed<'_>| wanted.filter.takes(task.info);
     let mut taken: Vec<Listed<'_>> = tasks.iter().filter(is_taken).copied().collect();
     let count = taken.len();
-    // By number first: equal ones stay in that order.
+    // First by number: the sort is stable and keeps this order for equal tasks.
     Order::Id.sort(&mut taken);
     if wanted.order != Order::Id {
         wanted.order.sort(&mut taken);
@@ -118,7 +118,7 @@ pub(crate) fn list<'a>(tasks: &[Listed<'a>], wanted: &Wanted) -> (Vec<Listed<'a>
     (taken, count)
 }
 
-/// How many tasks there are in each state.
+/// The number of tasks in each state.
 pub(crate) fn states(tasks: &[Listed<'_>]) -> BTreeMap<String, usize> {
     let mut states: HashMap<TaskState, usize> = HashMap::new();
     for task in tasks {
@@ -127,7 +127,7 @@ pub(crate) fn states(tasks: &[Listed<'_>]) -> BTreeMap<String, usize> {
     states.into_iter().map(|(state, count)| (state.to_string(), count)).collect()
 }
 
-/// A task, as the page and asyncio-ps get it. Times are in seconds.
+/// A task in the format for the page and asyncio-ps. Times are in seconds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     id: u64,
@@ -141,7 +141,7 @@ pub(crate) struct Row {
     age: f64,
     polls: u32,
     parent: Option<u64>,
-    /// What it waits for, where, and for how long.
+    /// The object that the task waits for, the place of the wait, and its duration.
     waits_for: Option<String>,
     waits_at: Option<String>,
     waited: f64,

@@ -1,19 +1,19 @@
 //! Tables of text.
 
-/// A table whose columns are as wide as their widest cell, up to a limit: a long type of one task
-/// would make the table of all others mostly blanks. A table of many tasks has hundreds of
-/// thousands of cells, so they are in one piece of memory.
+/// A table whose columns are as wide as their widest cell, up to a limit, since one task's long
+/// type would fill the rows of all others with blanks. A table of many tasks has hundreds of
+/// thousands of cells, so they share one allocation.
 pub(crate) struct Table {
     header: Vec<&'static str>,
-    /// All cells, row by row, and where each ends.
+    /// The text of all cells, row by row, and the end of each.
     text: String,
     ends: Vec<usize>,
     widths: Vec<usize>,
 }
 
-/// Between two columns.
+/// The gap between two columns.
 const GAP: usize = 2;
-/// A cell that is longer moves the rest of its row.
+/// The maximum width of a column. A longer cell shifts the rest of its row.
 const WIDEST: usize = 48;
 static BLANKS: [u8; 64] = [b' '; 64];
 
@@ -27,7 +27,7 @@ impl Table {
         }
     }
 
-    /// Adds a cell to the last row, or to a new one if that is full.
+    /// Adds a cell to the last row, or to a new one if the last row is full.
     pub(crate) fn cell(&mut self, write: impl FnOnce(&mut String)) {
         let start = self.text.len();
         write(&mut self.text);

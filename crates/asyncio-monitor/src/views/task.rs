@@ -1,4 +1,4 @@
-//! One task in all detail.
+//! All details of one task.
 
 use std::fmt::Write;
 
@@ -7,7 +7,8 @@ use asyncio_loop::inspect::{FullStack, TaskInfo, TaskState};
 use super::row::Listed;
 use super::{function, place, plain, short};
 
-/// A task, who made it, where it waits, and who awaits it. `tasks` are all that there are.
+/// A task, its creators, the place where it waits, and its waiters. `tasks` is the list of all
+/// tasks.
 pub(crate) fn describe(id: u64, tasks: &[Listed<'_>]) -> Option<String> {
     let find = |id: u64| tasks.iter().map(|task| task.info).find(|task| task.id == id);
     let task = find(id)?;
@@ -65,7 +66,8 @@ pub(crate) fn full_stack(stack: &FullStack) -> String {
     text
 }
 
-/// The tasks that made it, from the first one to itself, each with the place where it was made.
+/// The chain of tasks that created it, from the first one to itself, each with the place of its
+/// creation.
 fn creators<'a>(task: &TaskInfo, find: impl Fn(u64) -> Option<&'a TaskInfo>) -> Vec<String> {
     let mut lines = vec![line_of(task)];
     let mut parent = task.parent;

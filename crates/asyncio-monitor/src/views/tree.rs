@@ -1,4 +1,4 @@
-//! Who awaits whom, as a tree.
+//! The await graph as a tree.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
@@ -8,26 +8,26 @@ use asyncio_loop::inspect::{WaitDetail, find_circles};
 use super::row::Listed;
 use super::{function, place, plain};
 
-/// A tree is printed up to this depth, and with so many lines.
+/// The maximum depth and number of lines of a printed tree.
 const DEEP: usize = 64;
 const LINES: usize = 20_000;
 
-/// Tasks under the tasks that await them.
+/// Tasks below the tasks that await them.
 pub(crate) struct Tree<'a> {
     tasks: HashMap<u64, Listed<'a>>,
-    /// The tasks that nobody awaits.
+    /// The tasks that no task awaits.
     pub(crate) roots: Vec<u64>,
     awaits: HashMap<u64, Vec<u64>>,
     circles: Vec<Vec<u64>>,
 }
 
-/// Tasks that wait for each other, in words.
+/// Descriptions of tasks that wait for each other.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Circle {
     pub(crate) tasks: Vec<u64>,
     /// `a (2) → b (3) → a (2)`.
     pub(crate) text: String,
-    /// Why each waits for the next one.
+    /// The reason for which each task waits for the next one.
     pub(crate) waits: Vec<String>,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Tree<'a> {
         format!("{} ({id})", plain(name))
     }
 
-    /// Why one task waits for another one.
+    /// The reason for which one task waits for another.
     fn why(&self, task: u64, next: u64) -> String {
         let wait = self.tasks.get(&task).and_then(|task| task.info.wait.as_ref());
         let at = wait.and_then(|wait| wait.at).map(|at| format!(", at {}", place(at)));
@@ -95,15 +95,15 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// A line that is still to be written, below the lines of its parents.
+/// A line to be written, below the lines of its parents.
 struct Node {
     id: u64,
-    /// For each level above, whether it goes on below this node.
+    /// For each level above, whether more siblings follow below this node.
     bars: Vec<bool>,
 }
 
 impl Tree<'_> {
-    /// Writes a task with its frames; returns the bars of what it awaits.
+    /// Writes a task with its frames. Returns the bars for the tasks that it awaits.
     fn write_task(&self, f: &mut impl Write, node: &Node) -> Result<Vec<bool>, fmt::Error> {
         let Some(task) = self.tasks.get(&node.id) else { return Ok(Vec::new()) };
         let info = &task.info;
@@ -121,7 +121,7 @@ impl Tree<'_> {
         let name = format!("{}()", function(info));
         writeln!(f, "{}{name} {}", branch(&bars), place(info.created_at))?;
         if let Some(wait) = &info.wait {
-            // What it awaits by its number is below.
+            // An awaited task with a number is shown below.
             let what = match &wait.detail {
                 WaitDetail::Task { .. } if has_more => wait.what.to_string(),
                 _ => wait.to_string(),
@@ -147,7 +147,7 @@ fn branch(bars: &[bool]) -> String {
 
 impl fmt::Display for Tree<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without recursion: chains may be long. The last one is the next to be written.
+        // This does not recurse, since chains may be long. The last entry is written next.
         let mut left: Vec<Node> =
             self.roots.iter().rev().map(|id| Node { id: *id, bars: vec![false] }).collect();
         let mut lines = 0;
