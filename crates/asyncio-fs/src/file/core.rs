@@ -83,6 +83,7 @@ impl Core {
         }
     }
 
+    #[cfg(feature = "tempfile")]
     pub(super) fn set_site(&mut self, site: &'static Location<'static>) {
         self.site = Some(site);
     }

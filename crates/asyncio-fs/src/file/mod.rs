@@ -119,11 +119,13 @@ impl File {
     }
 
     /// A file that is removed when it is closed, so that losing its output is no fault.
+    #[cfg(feature = "tempfile")]
     pub(crate) fn temporary(file: std::fs::File) -> Self {
         Self { core: Core::new(file, None) }
     }
 
     /// Makes a temporary file a file like others.
+    #[cfg(feature = "tempfile")]
     pub(crate) fn persist(&mut self, site: &'static Location<'static>) {
         self.core.set_site(site);
     }
