@@ -6,7 +6,7 @@
 //! cargo run -p asyncio-examples --features http --example aiohttp_client http://127.0.0.1:8080/
 //! ```
 //!
-//! Without a URL it crawls a site of its own.
+//! Without a URL it crawls its own site.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use asyncio::{Queue, scope, sleep};
 use axum::response::Html;
 
 const WORKERS: usize = 8;
-/// No more pages are looked at.
+/// The maximum number of pages to visit.
 const MOST: usize = 1000;
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -51,7 +51,7 @@ impl Crawl {
     fn found(&self, path: &str) {
         let mut seen = self.seen.borrow_mut();
         if seen.len() < MOST && seen.insert(path.to_owned()) {
-            // Refused by a queue that is full or shut down.
+            // A queue that is full or shut down refuses the page.
             let _ = self.queue.put_nowait(path.to_owned());
         }
     }
@@ -62,7 +62,7 @@ impl Crawl {
                 Ok(text) => links(&text).for_each(|link| self.found(link)),
                 Err(error) => self.failed.borrow_mut().push(error.to_string()),
             }
-            // Refused if there were more of them than pages.
+            // `task_done` fails only if it is called more often than `put`.
             let _ = self.queue.task_done();
         }
     }
@@ -71,7 +71,7 @@ impl Crawl {
         self.session.get(path).await?.raise_for_status()?.text().await
     }
 
-    /// Returns when every page that was found has been looked at.
+    /// Returns when every page that was found has been visited.
     async fn run(&self) {
         scope(async |workers| {
             for _ in 0..WORKERS {
@@ -90,7 +90,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
     links.filter(|link| link.starts_with('/') && !link.starts_with("//"))
 }
 
-/// A site whose pages lead to two others each, and one to nowhere.
+/// A site whose pages link to two others each. One link is broken.
 fn site() -> App {
     let page = async |number: u32| {
         sleep(Duration::from_millis(2)).await;
@@ -127,7 +127,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         crawl.session.connection_count(),
         crawl.failed.borrow(),
     );
-    // The first page, 62 others, and the one that is lost.
+    // The first page, 62 others, and the missing one.
     assert_eq!(crawl.seen.borrow().len(), 64);
     assert_eq!(crawl.failed.borrow().len(), 1);
     assert!(crawl.session.connection_count() <= 4);

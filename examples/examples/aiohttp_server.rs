@@ -1,12 +1,12 @@
-//! A web application as aiohttp has it: routes, JSON, shared data, a background task, and an end in
-//! order.
+//! A web application in the style of aiohttp: routes, JSON, shared data, a background task, and a
+//! graceful shutdown.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features http --example aiohttp_server
 //! cargo run -p asyncio-examples --features http --example aiohttp_server 127.0.0.1:8080
 //! ```
 //!
-//! Without an address it is its own client; with one it serves until SIGTERM or Ctrl-C.
+//! Without an address it runs its own client; with one it serves until SIGTERM or Ctrl-C.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -22,7 +22,7 @@ use axum::Json;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
-/// Clients that are not done by then are cut off.
+/// How long clients may take to finish before their requests are cancelled.
 const GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -30,7 +30,7 @@ struct Note {
     text: String,
 }
 
-/// What all handlers share. They run on one loop, so it needs no lock.
+/// The state that all handlers share. They run on one loop, so it needs no lock.
 #[derive(Default)]
 struct Notes {
     list: RefCell<Vec<Note>>,
@@ -85,7 +85,7 @@ fn app(notes: &Rc<Notes>) -> App {
         })
 }
 
-/// Stands for what an application does beside its requests.
+/// Stands for the background work of an application.
 fn tick(notes: &Rc<Notes>) -> Task<()> {
     let notes = Rc::clone(notes);
     create_task(async move {

@@ -1,4 +1,4 @@
-//! A server beside blocking work: each request asks a database that may be called from one thread
+//! A server with blocking work: each request queries a database that may be called from one thread
 //! only and blocks that thread. Meanwhile the loop serves other clients.
 //!
 //! ```text
@@ -13,11 +13,11 @@ use std::time::Duration;
 use asyncio::{create_task, open_connection, start_server, sync_to_async};
 
 thread_local! {
-    /// Stands for a connection that must not leave its thread.
+    /// Stands for a database connection that must not leave its thread.
     static DATABASE: RefCell<BTreeMap<String, u64>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Counts visits. Blocks, as database drivers do.
+/// Counts visits. It blocks, as database drivers do.
 fn visit(name: String) -> u64 {
     std::thread::sleep(Duration::from_millis(2));
     DATABASE.with_borrow_mut(|visits| {
@@ -40,7 +40,7 @@ async fn main() -> io::Result<()> {
     let server = start_server("127.0.0.1:0", async |mut reader, writer| {
         while let Some(line) = reader.next_line().await? {
             let name = String::from_utf8_lossy(&line).trim_end().to_owned();
-            // Thread-sensitive: all calls run on one and the same thread, one after the other.
+            // Thread-sensitive: all calls run on the same thread, one after another.
             let count = sync_to_async(move || visit(name)).await?;
             writeln!(writer, "visit {count}");
             writer.drain().await?;

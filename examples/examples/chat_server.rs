@@ -16,22 +16,22 @@ use asyncio::{
     Server, StreamReader, StreamWriter, Transport, open_connection, start_server, timeout,
 };
 
-/// The longest line.
+/// The maximum length of a line.
 const MAX_LINE: usize = 4096;
-/// A client with more than this many unsent bytes does not read: it is disconnected, so that the
+/// A client with more than this many unsent bytes reads too slowly. It is disconnected, so that the
 /// others do not wait for it.
 const MAX_BEHIND: usize = 256 * 1024;
 /// How long a client may take to say its name.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Who is there. It is shared by tasks of one loop, and no method awaits: so it needs no lock.
+/// The members. Tasks of one loop share it, and no method awaits, so it needs no lock.
 #[derive(Default)]
 struct Room {
     members: RefCell<BTreeMap<String, Transport>>,
 }
 
 impl Room {
-    /// Takes a name, until the result is dropped; `None` if somebody has it.
+    /// Reserves a name until the returned value is dropped; `None` if the name is taken.
     fn enter(&self, name: String, transport: &Transport) -> Option<Membership<'_>> {
         let mut members = self.members.borrow_mut();
         if members.contains_key(&name) {
@@ -43,7 +43,7 @@ impl Room {
         Some(Membership { room: self, name })
     }
 
-    /// Tells everybody but the one who says it.
+    /// Sends a line to all members except its sender.
     fn say(&self, from: &str, text: &str) {
         for (name, transport) in &*self.members.borrow() {
             if name == from {
@@ -95,7 +95,7 @@ async fn start(address: &str) -> io::Result<Server> {
     start_server(address, handler).limit(MAX_LINE).await
 }
 
-/// One client. When this returns or fails, its connection is closed.
+/// Serves one client. When this returns or fails, the connection is closed.
 async fn serve(room: &Room, mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
     writer.write(b"* what is your name?\n");
     let Ok(name) = timeout(PATIENCE, next_text(&mut reader)).await else {
@@ -125,7 +125,7 @@ async fn next_text(reader: &mut StreamReader) -> io::Result<Option<String>> {
     Ok(line.map(|line| String::from_utf8_lossy(&line).trim().to_owned()))
 }
 
-/// One who takes part, and knows what to expect.
+/// A test client that checks the lines that it receives.
 struct Guest {
     reader: StreamReader,
     writer: StreamWriter,

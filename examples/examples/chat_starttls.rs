@@ -1,13 +1,13 @@
 //! A chat server whose clients may begin TLS at any time: after the line `STARTTLS` and the answer
-//! `go ahead`, both sides go on with the same conversation, encrypted. `openssl s_client` cannot
-//! say that line, so the program is its own client.
+//! `go ahead`, both sides continue the same conversation, encrypted. `openssl s_client` cannot send
+//! that line, so the program runs its own client.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features tls --example chat_starttls
 //! cargo run -p asyncio-examples --features tls --example chat_starttls 127.0.0.1:8888 CHAIN KEY
 //! ```
 //!
-//! With files of a certificate it runs until Ctrl-C.
+//! With the files of a certificate it runs until Ctrl-C.
 
 use std::cell::RefCell;
 use std::io;
@@ -39,7 +39,7 @@ async fn start(address: &str, tls: TlsServer) -> io::Result<Server> {
         .await
 }
 
-/// One client.
+/// The protocol of one client.
 async fn serve(
     room: &Room,
     tls: &TlsServer,
@@ -50,7 +50,7 @@ async fn serve(
     while let Some(line) = reader.next_line().await? {
         if line.trim_ascii() == b"STARTTLS" && writer.extra::<TlsInfo>().is_none() {
             drop(seat);
-            // It leaves unencrypted. What the client sends after its own line is TLS.
+            // This answer is sent unencrypted. After its own line the client sends TLS.
             writer.write("go ahead\n");
             accept_tls(&mut reader, &mut writer, tls).await?;
             seat = Seat::take(room, &writer);
@@ -64,7 +64,7 @@ async fn serve(
     writer.close().await
 }
 
-/// A place in the room, until it is dropped.
+/// A member's place in the room, until it is dropped.
 struct Seat<'a> {
     room: &'a Room,
     transport: Transport,
@@ -84,7 +84,7 @@ impl Drop for Seat<'_> {
     }
 }
 
-/// One who takes part.
+/// A test client.
 struct Guest {
     reader: StreamReader,
     writer: StreamWriter,
@@ -121,7 +121,7 @@ async fn show() -> io::Result<()> {
 
     let address = server.local_addr()?;
     let (mut ada, mut bob) = (Guest::connect(address).await?, Guest::connect(address).await?);
-    // Each is in the room as soon as the other hears of it.
+    // Each client is in the room once the other is told of it.
     ada.start_tls(&trusting).await?;
     bob.start_tls(&trusting).await?;
     ada.writer.write("can anybody read this?\n");
@@ -129,7 +129,7 @@ async fn show() -> io::Result<()> {
     bob.writer.write("only we\n");
     ada.hears("only we\n").await?;
 
-    // A client that trusts somebody else ends the connection.
+    // A client that trusts another root ends the connection.
     let other = rcgen::generate_simple_self_signed(["chat.example".to_owned()]).expect("a name");
     let misled = TlsClient::builder().roots_pem(other.cert.pem().as_bytes())?.build()?;
     let mut stranger = Guest::connect(address).await?;

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use asyncio::{Event, StreamReader, StreamWriter, Task};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What each client sends, and gets back.
+/// The message that each client sends and gets back.
 const MESSAGE: [u8; 1024] = [b'.'; 1024];
-/// Descriptors that are not connections.
+/// How many file descriptors are needed besides the connections.
 const OTHER_DESCRIPTORS: usize = 50;
 
 #[asyncio::main]
@@ -74,12 +74,12 @@ async fn echo(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> 
     }
 }
 
-/// What clients and the one who measures share.
+/// The state that the clients and the measuring task share.
 #[derive(Default)]
 struct Load {
     start: Event,
     over: Cell<bool>,
-    /// How long a client rests after an answer, about.
+    /// The approximate pause of a client after an answer.
     pause: Cell<Option<Duration>>,
     latencies: RefCell<Vec<Duration>>,
 }
@@ -94,7 +94,7 @@ async fn connect(
     for number in 0..connections {
         let (mut reader, writer) = asyncio::open_connection(server).await?;
         ask(&mut reader, &writer).await?;
-        // They rest differently long, so that they don't march in step.
+        // Their pauses differ, so that they do not all send at the same moment.
         let rest = 0.5 + number as f64 / connections as f64;
         clients.push(asyncio::create_task(client(reader, writer, rest, Rc::clone(load))));
     }
@@ -128,9 +128,9 @@ async fn ask(reader: &mut StreamReader, writer: &StreamWriter) -> io::Result<()>
 }
 
 impl Load {
-    /// Counts for so long, and shows how it goes.
+    /// Counts messages for this long, and shows the progress.
     async fn measure(&self, name: &str, duration: Duration) -> String {
-        // What was under way when this began belongs to the time before.
+        // Messages that were in transit at the start are not counted.
         asyncio::sleep(duration / 20).await;
         self.latencies.borrow_mut().clear();
         let start = Instant::now();
@@ -156,12 +156,12 @@ impl Load {
     }
 }
 
-/// Draws the progress, if somebody watches.
+/// Draws the progress if the output is a terminal.
 fn show(name: &str, share: f64, requests: usize) {
     if io::stdout().is_terminal() {
         let done = (share.min(1.0) * 40.0) as usize;
         print!("\r{name:<18}[{:<40}] {requests:>9} requests", "#".repeat(done));
-        // A progress that can't be seen is no reason to stop.
+        // Errors of the progress output are ignored.
         let _ = io::stdout().flush();
     }
 }
@@ -172,14 +172,14 @@ fn clear_line() {
     }
 }
 
-/// As many descriptors as the system lets us have.
+/// Raises the limit of file descriptors to the system's maximum.
 fn descriptors() -> io::Result<usize> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     Ok(limit.maximum.map_or(usize::MAX, |maximum| maximum as usize))
 }
 
-/// Bytes of memory this process has resident, where the system says.
+/// The resident memory of this process in bytes, if the system reports it.
 fn resident_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

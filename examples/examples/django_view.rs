@@ -1,11 +1,11 @@
-//! Asynchronous views, as Django has them, that call a slow API: several calls at once, a time
-//! limit, a cache, and code that blocks.
+//! Asynchronous views in the style of Django that call a slow API: several calls at once, a time
+//! limit, a cache, and blocking code.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features http --example django_view
 //! ```
 //!
-//! The slow API is a server of its own on the same loop; the program visits its views, and ends.
+//! The slow API is another server on the same loop. The program visits its views, and ends.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,11 +20,11 @@ use asyncio::http::{
 use asyncio::{gather, sleep, sync_to_async, timeout};
 use axum::Json;
 
-/// A visitor waits no longer.
+/// The time limit of a visitor.
 const PATIENCE: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The weather of a place, which takes a while; of the moon, for ever.
+/// The weather of a place, which takes a while; for the moon it takes forever.
 fn slow_api() -> App {
     App::new().get("/weather/{place}", async |Path(place): Path<String>| {
         let wait = if place == "moon" { 3600 * 1000 } else { 20 };
@@ -34,7 +34,7 @@ fn slow_api() -> App {
 }
 
 struct Views {
-    /// One for all requests: it keeps the connections.
+    /// One session for all requests, since it keeps the connections.
     api: ClientSession,
     cache: RefCell<BTreeMap<String, String>>,
 }
@@ -73,7 +73,7 @@ impl Views {
     }
 }
 
-/// A query by code that blocks, as Django's models do.
+/// A query by blocking code, as in Django's models.
 fn count_of_visitors() -> u32 {
     thread::sleep(Duration::from_millis(5));
     42
@@ -110,7 +110,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     assert_eq!(views.cache.borrow().len(), 3);
     site.shutdown(GRACE).await;
-    // What the moon's visitor did not wait for has ended.
+    // The call that the moon's visitor did not wait for has ended.
     api.shutdown(GRACE).await;
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! The loop as the guest of a hand-written loop around `poll(2)`.
+//! The loop embedded in a hand-written loop around `poll(2)`.
 //!
-//! The host has a descriptor and frames of its own, as a program with a window has. It passes lines
-//! from the descriptor to a task of the guest, and the guest's answers come back in its frames.
+//! The hand-written loop is the host, and the asyncio loop is the guest. The host has a file
+//! descriptor and draws frames, like a program with a window. It passes lines from the descriptor
+//! to a task of the guest, and shows the guest's answers in its frames.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example embed_poll
@@ -24,7 +25,7 @@ use asyncio::prelude::*;
 use asyncio::{EventLoop, LoopRef, Queue, Task, create_task, sleep};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// The host's note that the guest has something to do.
+/// The host's flag that the guest has work.
 #[derive(Default)]
 struct Due(AtomicBool);
 
@@ -34,7 +35,7 @@ impl Wake for Due {
     }
 }
 
-/// What host and guest share. They are on one thread, so it needs no lock.
+/// The state that host and guest share. They run on one thread, so it needs no lock.
 #[derive(Clone, Default)]
 struct Shared {
     requests: Rc<Queue<String>>,
@@ -87,7 +88,7 @@ impl Host {
         }
     }
 
-    /// The host's own work: what has come in, and what the guest has answered.
+    /// The host's own work: passes on input, and shows the guest's answers.
     fn frame(mut self) -> Result<Self, Box<dyn Error>> {
         let mut buffer = [0; 256];
         let ended = match self.input.read(&mut buffer) {
@@ -95,7 +96,7 @@ impl Host {
             Ok(read) => {
                 let text = String::from_utf8_lossy(&buffer[..read]);
                 for line in text.lines() {
-                    // This wakes a task of the guest, and so the host's note.
+                    // This wakes a task of the guest, which sets the host's flag.
                     self.shared.requests.put_nowait(line.to_owned())?;
                 }
                 false
@@ -117,7 +118,7 @@ impl Host {
         Ok(self)
     }
 
-    /// Waits for the host's descriptor and the guest's. Whether the guest's is readable.
+    /// Waits for the host's descriptor and the guest's. Returns whether the guest's is readable.
     fn wait(&self, timeout: Option<Duration>) -> io::Result<bool> {
         let timeout = timeout.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
         let input = if self.ending.is_some() { PollFlags::empty() } else { PollFlags::IN };

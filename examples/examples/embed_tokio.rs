@@ -1,7 +1,7 @@
-//! A program of tokio with a part of asyncio in it, on one thread.
+//! A tokio program with an asyncio part, on one thread.
 //!
-//! A server on tokio's sockets passes each question to a worker of asyncio, whose cleanup is
-//! awaited when the program ends.
+//! A server on tokio's sockets passes each question to an asyncio worker, whose cleanup is awaited
+//! when the program ends.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features tokio-runtime --example embed_tokio
@@ -19,10 +19,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 
-/// A question, and where its answer goes.
+/// A question, and the channel for its answer.
 type Question = (String, oneshot::Sender<String>);
 
-/// The part of asyncio: answers questions until it is cancelled.
+/// The asyncio part: answers questions until it is cancelled.
 async fn answer(mut questions: mpsc::Receiver<Question>) {
     let worker = async move {
         while let Some((text, answer)) = questions.recv().await {
@@ -40,7 +40,7 @@ async fn answer(mut questions: mpsc::Receiver<Question>) {
     .await;
 }
 
-/// The part of tokio: one connection.
+/// The tokio part: one connection.
 async fn serve(mut stream: TcpStream, questions: mpsc::Sender<Question>) -> io::Result<()> {
     let mut buffer = [0; 256];
     let read = stream.read(&mut buffer).await?;
@@ -61,7 +61,7 @@ async fn ask(address: std::net::SocketAddr, question: &str) -> io::Result<String
 async fn program() -> Result<(), Box<dyn Error>> {
     let (sender, receiver) = mpsc::channel(16);
     let (stop, stopped) = oneshot::channel::<()>();
-    // The main task of the loop ends when it is told; the worker is cancelled then.
+    // The main task of the loop ends when it is told to, and the worker is cancelled then.
     let embedded = embed(async move {
         create_task(answer(receiver));
         let _ = stopped.await;

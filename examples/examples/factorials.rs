@@ -1,4 +1,4 @@
-//! Factorials: three coroutines compute step by step and take turns; `gather` gives their results
+//! Factorials: three coroutines compute step by step and take turns; `gather` returns their results
 //! in order.
 //!
 //! ```text

@@ -19,9 +19,9 @@ use asyncio::{
     to_thread,
 };
 
-/// The longest head of a request.
+/// The maximum length of a request's head.
 const MAX_HEAD: usize = 16 * 1024;
-/// How long a client may take over it.
+/// How long a client may take to send it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[asyncio::main]
@@ -43,13 +43,13 @@ async fn start(address: &str, root: PathBuf) -> io::Result<Server> {
     start_server(address, handler).limit(MAX_HEAD).await
 }
 
-/// What a client asks for.
+/// A client's request.
 struct Request {
     path: PathBuf,
     wants_contents: bool,
 }
 
-/// One request; HTTP/1.0 has one for each connection.
+/// Serves one request; HTTP/1.0 has one per connection.
 async fn serve(root: &Path, mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
     let request = match timeout(PATIENCE, read_request(&mut reader)).await {
         Ok(Ok(request)) => request,
@@ -58,7 +58,7 @@ async fn serve(root: &Path, mut reader: StreamReader, writer: StreamWriter) -> i
     };
     let path = root.join(&request.path);
     let root = root.to_owned();
-    // A disk may take its time, and the loop must not.
+    // A disk may be slow, and the loop must not wait for it.
     let opened = to_thread(move || open(&root, &path)).await.map_err(io::Error::other)?;
     let Ok((file, length)) = opened else { return refuse(&writer, "404 Not Found").await };
     write!(writer, "HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n");
@@ -91,10 +91,10 @@ async fn read_request(reader: &mut StreamReader) -> Result<Request, &'static str
     Ok(Request { path: path.to_owned(), wants_contents })
 }
 
-/// A file below `root`, wherever links lead, and its length.
+/// Opens a file and returns its length. After resolving links, the file must be below `root`.
 fn open(root: &Path, path: &Path) -> io::Result<(File, u64)> {
     let path = fs::canonicalize(path)?;
-    // Not opened before it is known to be one: opening a pipe may wait for ever.
+    // Check that it is a file before opening it: opening a pipe may wait forever.
     if !path.starts_with(root) || !path.is_file() {
         return Err(io::ErrorKind::NotFound.into());
     }
@@ -136,7 +136,7 @@ async fn show() -> io::Result<()> {
     fs::remove_dir_all(root)
 }
 
-/// The status line and the contents.
+/// Returns the status line and the body of an answer.
 async fn fetch(address: SocketAddr, request: &str) -> io::Result<(String, Vec<u8>)> {
     let (mut reader, writer) = open_connection(address).await?;
     writer.write(request);

@@ -1,13 +1,13 @@
-//! Synchronous code that drives one loop: the views of a web site are plain functions, as Flask has
-//! them, and ask Redis by an asynchronous client.
+//! Synchronous code that drives a loop: the views of a web site are plain functions in the style of
+//! Flask, and query Redis through an asynchronous client.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features redis --example flask_with_redis
 //! cargo run -p asyncio-examples --features redis --example flask_with_redis redis://127.0.0.1/
 //! ```
 //!
-//! Without a URL it starts a `redis-server` for itself, which ends with it; where none is
-//! installed, it says so. It visits its own site, and ends.
+//! Without a URL it starts its own `redis-server`, which ends with it; if none is installed, it
+//! prints a message. It visits its own site, and ends.
 
 use std::env;
 use std::error::Error;
@@ -26,7 +26,7 @@ use redis::aio::MultiplexedConnection;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The loop and what lives on it. It runs while a view waits for it, and stands still otherwise.
+/// The loop and the objects on it. The loop runs only while a view waits for it.
 struct Site {
     runner: Runner,
     redis: MultiplexedConnection,
@@ -78,7 +78,7 @@ impl Site {
     }
 }
 
-/// What a browser does.
+/// Requests a page, as a browser does.
 fn get(site: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(site)?;
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
@@ -87,14 +87,14 @@ fn get(site: SocketAddr, path: &str) -> io::Result<String> {
     Ok(answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned())
 }
 
-/// A Redis server of the program's own, on a Unix socket.
+/// The program's own Redis server, on a Unix socket.
 struct Redis {
     process: Child,
     folder: PathBuf,
 }
 
 impl Redis {
-    /// `None` where there is no `redis-server`.
+    /// `None` if there is no `redis-server`.
     fn start() -> Outcome<Option<Self>> {
         let folder = env::temp_dir().join(format!("flask_with_redis-{}", id()));
         fs::create_dir(&folder)?;
@@ -109,7 +109,7 @@ impl Redis {
         }
     }
 
-    /// Until it listens.
+    /// Wait until it listens.
     fn wait(mut self) -> Outcome<Self> {
         while UnixStream::connect(self.folder.join("socket")).is_err() {
             if let Some(status) = self.process.try_wait()? {

@@ -15,12 +15,12 @@ fn look_up(name: &'static str, found: impl FnOnce(u32) + 'static) {
         .call_later(Duration::from_millis(200), move || found(name.len() as u32));
 }
 
-/// The same as something to await.
+/// The same operation as a future.
 fn look_up_soon(name: &'static str) -> Promise<u32> {
     let promise = asyncio::create_future();
     let answer = promise.clone();
     look_up(name, move |number| {
-        // Whoever waited may have cancelled it by now.
+        // The waiting task may have been cancelled by now.
         let _ = answer.set_result(number);
     });
     promise

@@ -1,5 +1,5 @@
-//! A server that shuts down in order on SIGTERM or Ctrl-C: it stops accepting, finishes the
-//! requests that have begun, runs its cleanup, and exits within a grace period.
+//! A server that shuts down gracefully on SIGTERM or Ctrl-C: it stops accepting, finishes the
+//! requests in progress, runs its cleanup, and exits within a grace period.
 //!
 //! To show this, the program sends a slow request to itself, and a SIGTERM in the middle of it.
 //!
@@ -16,9 +16,9 @@ use asyncio::{
     timeout,
 };
 
-/// Clients that are not done by then are cut off.
+/// How long clients may take to finish before they are disconnected.
 const GRACE: Duration = Duration::from_secs(5);
-/// Cleanup that is not done by then is dropped.
+/// How long cleanup may take before it is dropped.
 const CLEANUP: Duration = Duration::from_secs(60);
 
 async fn serve(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
@@ -32,7 +32,7 @@ async fn serve(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()>
     writer.close().await
 }
 
-/// Stands for what a server leaves in order: buffers written, leases given back.
+/// Stands for the cleanup of a server: writing buffers, returning leases.
 async fn clean_up() {
     sleep(Duration::from_millis(10)).await;
     println!("main: cleaned up");
@@ -48,7 +48,7 @@ async fn ask(address: std::net::SocketAddr) -> io::Result<String> {
 
 #[asyncio::main]
 async fn main() -> io::Result<()> {
-    // From here on these signals are ours, also while nobody waits for them.
+    // From here on the program handles these signals, also while no task waits for them.
     let mut signals = Signals::new([Signal::TERM, Signal::INT])?;
     let server = start_server("127.0.0.1:0", serve).await?;
     let address = server.local_addr()?;

@@ -26,7 +26,7 @@ async fn main() -> io::Result<()> {
     }
 }
 
-/// Connects, and says to whom.
+/// Connects, and prints the peer's address.
 async fn connect(to: impl Into<Endpoint>) -> io::Result<SocketAddr> {
     let start = Instant::now();
     let connecting = open_connection(to.into()).happy_eyeballs_delay(HEAD_START);
@@ -69,7 +69,7 @@ async fn show() -> io::Result<()> {
     Ok(())
 }
 
-/// An address that neither accepts nor refuses: its queue is full.
+/// An address that neither accepts nor refuses connections: its queue is full.
 struct Silent {
     address: SocketAddr,
     _listener: TcpListener,

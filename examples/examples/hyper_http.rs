@@ -1,14 +1,15 @@
 //! HTTP by hyper: a server that lets its clients finish when it shuts down, and a client.
 //!
-//! With the feature `hyper`, our streams have the traits of `hyper::rt`, so hyper takes them as
-//! they are. `asyncio::http`, which `aiohttp_server` and `aiohttp_client` show, stands on that.
+//! With the feature `hyper`, asyncio's streams implement the traits of `hyper::rt`, so hyper uses
+//! them directly. `asyncio::http`, which `aiohttp_server` and `aiohttp_client` show, builds on
+//! that.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features http --example hyper_http
 //! cargo run -p asyncio-examples --features http --example hyper_http 127.0.0.1:8888
 //! ```
 //!
-//! Without an address it is its own client; with one it serves until Ctrl-C.
+//! Without an address it runs its own client; with one it serves until Ctrl-C.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -27,12 +28,12 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, client, server};
 
-/// Clients that are not done by then are cut off.
+/// How long clients may take to finish before they are disconnected.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What all connections share. They are tasks of one loop, so it needs no lock.
+/// The state that all connections share. They are tasks of one loop, so it needs no lock.
 #[derive(Default)]
 struct Site {
     visits: Cell<u32>,
@@ -50,7 +51,7 @@ impl Site {
         Ok(Response::new(Full::from(text)))
     }
 
-    /// Serves the requests of one connection. When the site closes, requests that have begun are
+    /// Serves the requests of one connection. When the site closes, requests in progress are
     /// finished.
     async fn serve(&self, reader: StreamReader, writer: StreamWriter) -> hyper::Result<()> {
         let io = reader.join(writer);
@@ -70,12 +71,12 @@ impl Site {
     }
 }
 
-/// Asks for each path in turn, over one connection, which it keeps to the end.
+/// Requests each path in turn, over one connection.
 async fn visit(address: SocketAddr, paths: &[&str]) -> Result<Vec<String>, Box<dyn Error>> {
     let (reader, writer) = open_connection(address).await?;
     let io = reader.join(writer);
     let (mut sender, connection) = client::conn::http1::handshake(io).await?;
-    // It moves the bytes while others use the sender.
+    // This task drives the connection while other tasks use the sender.
     let connection = create_task(connection);
     let mut answers = Vec::new();
     for path in paths {
@@ -113,7 +114,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while site.visits.get() < 2 {
         sleep(Duration::from_millis(1)).await;
     }
-    // The second request is being answered: it is still, and the idle connection holds nobody up.
+    // The second request is in progress and is still answered. The idle connection delays the
+    // shutdown of no other.
     site.closing.set();
     server.shutdown(GRACE).await;
     let answers = visitor.await??;

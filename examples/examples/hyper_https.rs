@@ -1,12 +1,11 @@
-//! HTTPS by hyper and asyncio-tls: a server that takes HTTP/1.1 and HTTP/2, as the client likes,
-//! and clients of both.
+//! HTTPS by hyper and asyncio-tls: a server for HTTP/1.1 and HTTP/2, and clients for both.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features http,tls --example hyper_https
 //! cargo run -p asyncio-examples --features http,tls --example hyper_https 127.0.0.1:8443 CHAIN KEY
 //! ```
 //!
-//! Without an address it is its own client; with one it serves until Ctrl-C.
+//! Without an address it runs its own client; with one it serves until Ctrl-C.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -26,7 +25,7 @@ use hyper::{Request, Response, client, server};
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where hyper puts the tasks of HTTP/2.
+/// Runs hyper's HTTP/2 tasks.
 #[derive(Clone, Copy)]
 struct Tasks;
 
@@ -44,7 +43,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     Ok(Response::new(Full::from(text)))
 }
 
-/// One client, whose handshake is over: what it agreed on says what it speaks.
+/// Serves one client after its handshake. The agreed protocol tells which version of HTTP it uses.
 async fn serve(reader: StreamReader, writer: StreamWriter) -> hyper::Result<()> {
     let is_http2 = speaks_http2(&writer);
     let io = reader.join(writer);
@@ -63,7 +62,7 @@ async fn start(address: &str, tls: &TlsServer) -> io::Result<Server> {
     start_server(address, serve).tls(&tls.with_alpn(["h2", "http/1.1"])).await
 }
 
-/// The text at a path, by what the server and `tls` agree on.
+/// Requests the text at a path, with the protocol that the server and `tls` agree on.
 async fn get(address: (&str, u16), tls: &TlsClient, path: &str) -> Result<String, Box<dyn Error>> {
     let (reader, writer) = open_connection(address).tls(tls).await?;
     let is_http2 = speaks_http2(&writer);
@@ -71,7 +70,7 @@ async fn get(address: (&str, u16), tls: &TlsClient, path: &str) -> Result<String
     let request = Request::get(format!("https://{}{path}", address.0))
         .header("host", address.0)
         .body(Full::<Bytes>::default())?;
-    // A task of its own moves the bytes; it ends with the sender.
+    // A task of its own drives the connection. It ends when the sender is dropped.
     let response = if is_http2 {
         let (mut sender, connection) = client::conn::http2::handshake(Tasks, io).await?;
         create_task(connection);

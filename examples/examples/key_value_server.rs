@@ -1,5 +1,5 @@
-//! A key-value server that speaks the protocol of Redis: `redis-cli`, `redis-benchmark` and client
-//! libraries can talk to it.
+//! A key-value server with the Redis protocol: `redis-cli`, `redis-benchmark` and client libraries
+//! can talk to it.
 //!
 //! ```text
 //! cargo run --release -p asyncio-examples --example key_value_server
@@ -7,7 +7,7 @@
 //! redis-cli set greeting hello EX 60                                     in another terminal
 //! ```
 //!
-//! Without an address it is its own client; with one it serves until Ctrl-C. It knows PING, ECHO,
+//! Without an address it runs its own client; with one it serves until Ctrl-C. It knows PING, ECHO,
 //! SET (EX, PX, NX, XX), GET, DEL, EXISTS, INCR, DECR, INCRBY, EXPIRE, PERSIST, TTL, PTTL, KEYS,
 //! DBSIZE, FLUSHALL and QUIT.
 
@@ -27,7 +27,7 @@ use asyncio::{Server, StreamReader, StreamWriter, open_connection, sleep, start_
 use resp::{MAX_LINE, Reply, RequestError, read_request};
 use store::Store;
 
-/// So long a client that broke the protocol may take to notice.
+/// How long a client that broke the protocol may take to close its connection.
 const LINGER: Duration = Duration::from_secs(1);
 
 #[asyncio::main]
@@ -52,7 +52,7 @@ async fn start(address: &str) -> io::Result<Server> {
 }
 
 /// Serves one client. Requests that arrive together are answered together: all writes of one turn
-/// leave in one system call when the turn ends.
+/// are sent in one system call when the turn ends.
 async fn serve(
     store: &Rc<Store>,
     mut reader: StreamReader,
@@ -97,7 +97,7 @@ async fn hang_up(mut reader: StreamReader, writer: StreamWriter) -> io::Result<(
     writer.close().await
 }
 
-/// A conversation, with what is to be answered.
+/// Sends requests and checks the answers.
 async fn show(address: SocketAddr) -> io::Result<()> {
     let (mut reader, writer) = open_connection(address).await?;
     let mut ask = async |request: &[u8], answer: &str| -> io::Result<()> {
@@ -107,7 +107,7 @@ async fn show(address: SocketAddr) -> io::Result<()> {
         assert_eq!(got, answer);
         Ok(())
     };
-    // As people type, as programs send, and several at a time.
+    // A request as people type it, as programs send it, and several at a time.
     ask(b"PING\r\n", "+PONG\r\n").await?;
     ask(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\n1\r\n 2\r\n", "+OK\r\n").await?;
     ask(b"get a\nget b\n\r\nget", "$5\r\n1\r\n 2\r\n$-1\r\n").await?;
@@ -145,7 +145,7 @@ async fn show(address: SocketAddr) -> io::Result<()> {
     refuses(address, &[b'x'; 2 * MAX_LINE], "too big inline request").await
 }
 
-/// What breaks the protocol is answered with an error, and the connection closed.
+/// A violation of the protocol is answered with an error, and the connection is closed.
 async fn refuses(address: SocketAddr, request: &[u8], reason: &str) -> io::Result<()> {
     let (mut reader, writer) = open_connection(address).await?;
     writer.write(request);

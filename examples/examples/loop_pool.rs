@@ -1,11 +1,12 @@
-//! A server with a loop for each core: each loop accepts clients by itself, and all end gracefully.
+//! A server with a loop for each core: each loop accepts clients by itself, and all loops end
+//! gracefully.
 //!
 //! ```text
 //! cargo run --release -p asyncio-examples --example loop_pool
 //! cargo run --release -p asyncio-examples --example loop_pool 127.0.0.1:8888
 //! ```
 //!
-//! Without an address it is its own client; with one it serves until Ctrl-C.
+//! Without an address it runs its own client; with one it serves until Ctrl-C.
 
 use std::error::Error;
 use std::io;
@@ -15,7 +16,7 @@ use asyncio::event_loop::ThreadPromise;
 use asyncio::task::LoopPool;
 use asyncio::{Bytes, StreamReader, StreamWriter, gather, open_connection, start_server};
 
-/// Clients that are not done so long after the end are cut off.
+/// How long clients may take to finish before they are disconnected.
 const GRACE: Duration = Duration::from_secs(5);
 
 async fn upper(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
@@ -26,7 +27,7 @@ async fn upper(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()>
     writer.close().await
 }
 
-/// What runs on each loop.
+/// The main function of each loop.
 async fn serve(address: String, listening: ThreadPromise<String>) -> io::Result<()> {
     let server = start_server(address, upper).reuse_port(true).await?;
     listening.set_result(server.local_addr()?.to_string());

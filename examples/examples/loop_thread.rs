@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let event_loop = LoopThread::start()?;
     let address = event_loop.run(serve)??;
 
-    // One after the other, or many at a time.
+    // One after another, or many at a time.
     println!("{}", event_loop.run(move || shout(address, "hello".into()))??);
     let words = ["all", "at", "the", "same", "time"];
     let answers = words.map(|word| event_loop.submit(move || shout(address, word.into())));
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         assert_eq!(answer, word.to_uppercase());
     }
 
-    // What takes too long can be left, and cancelled.
+    // The program can stop waiting for a slow future, and cancel it.
     let slow = event_loop.submit(|| sleep(Duration::from_secs(1000)));
     println!("{}", slow.result(Some(Duration::from_millis(10))).expect_err("it takes longer"));
     assert!(slow.cancel());

@@ -5,11 +5,11 @@
 //! cargo run -p asyncio-examples --features monitor --example monitored serve
 //! ```
 //!
-//! The first asks itself, and ends; the second runs until Ctrl-C.
+//! The first command queries its own monitor, and ends; the second runs until Ctrl-C.
 //!
-//! Two tasks wait for each other's locks, a producer makes tasks that nobody ends, and now and then
-//! a report blocks the loop. While it serves, open the address that it prints in a browser, or type
-//! `help` into `nc HOST PORT`. docs/DEBUGGING.md finds the three faults.
+//! Two tasks wait for each other's locks, a producer creates tasks that never end, and from time to
+//! time a report blocks the loop. While it serves, open the printed address in a browser, or type
+//! `help` into `nc HOST PORT`. docs/DEBUGGING.md shows how to find the three faults.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -57,7 +57,7 @@ async fn report() {
     }
 }
 
-/// Each of two tasks takes its own lock first, and then that of the other one.
+/// Each of two tasks takes its own lock first, and then the other's.
 fn deadlock() -> [Task<()>; 2] {
     let (savings, current) = (Rc::new(Lock::new(100)), Rc::new(Lock::new(100)));
     let move_one = async |from: Rc<Lock<i32>>, to: Rc<Lock<i32>>| {
@@ -76,14 +76,14 @@ fn deadlock() -> [Task<()>; 2] {
     ]
 }
 
-/// Makes a task for each order, and forgets that an order may never be paid.
+/// Creates a task for each order, although an order may never be paid.
 async fn produce(pause: Rc<Cell<u64>>) {
     for order in 1.. {
         let paid = asyncio::create_future::<()>();
         let unpaid = paid.clone();
         let task = create_task(async move { drop(paid.await) });
         task.set_name(&format!("order {order}"));
-        // It keeps the promise, and never keeps it.
+        // The task holds the promise, but never sets its result.
         create_task(async move {
             sleep(Duration::from_secs(86_400)).await;
             drop(unpaid);

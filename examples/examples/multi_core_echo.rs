@@ -1,5 +1,5 @@
-//! An echo server on several cores: one loop accepts, and hands each client to one of several other
-//! loops, each on a thread of its own.
+//! An echo server on several cores: one loop accepts clients, and passes each to one of several
+//! other loops, each on a thread of its own.
 //!
 //! ```text
 //! cargo run --release -p asyncio-examples --example multi_core_echo
@@ -7,8 +7,8 @@
 //! cargo run --release -p asyncio-examples --example multi_core_echo 127.0.0.1:8888 4
 //! ```
 //!
-//! Without an address it is its own client; with one it serves until Ctrl-C. The number is that of
-//! threads.
+//! Without an address it runs its own client; with one it serves until Ctrl-C. The number is the
+//! number of threads.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -24,7 +24,7 @@ use asyncio::{
     start_server,
 };
 
-/// Clients that are not done so long after the end are cut off.
+/// How long clients may take to finish before they are disconnected.
 const GRACE: Duration = Duration::from_secs(5);
 
 async fn echo(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
@@ -45,7 +45,7 @@ fn thread_name() -> String {
     std::thread::current().name().unwrap_or_default().to_owned()
 }
 
-/// A loop that serves what it is handed.
+/// A loop that serves the clients that it receives.
 struct Worker {
     _thread: LoopThread,
     stop: ThreadPromise<()>,
@@ -62,18 +62,18 @@ impl Worker {
         Ok((Self { _thread: thread, stop, done }, intake))
     }
 
-    /// Waits for its clients, but not for ever.
+    /// Waits for its clients, up to a limit.
     fn stop(self) -> Result<(), Box<dyn Error>> {
         self.stop.set_result(());
         Ok(self.done.result(None)??)
     }
 }
 
-/// What runs on each worker's loop.
+/// The main function of each worker's loop.
 async fn serve(ready: ThreadPromise<Intake>, stop: ThreadFuture<()>) -> io::Result<()> {
     let server = start_server(ServerAddress::nothing(), echo).await?;
     ready.set_result(server.intake());
-    // Told to, or forgotten: it stops either way.
+    // The worker stops when it is told to, or when the sender is dropped.
     let _ = stop.await;
     server.shutdown(GRACE).await;
     Ok(())
@@ -98,7 +98,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             None => show(&acceptor, threads).await,
         }
     });
-    // The door is closed; now those inside.
+    // The server accepts no more. Now end the remaining clients.
     workers.into_iter().try_for_each(Worker::stop)?;
     match accepting {
         Err(RunError::Interrupted) => Ok(()),
@@ -106,7 +106,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Three clients for each thread, all at once.
+/// Three clients for each thread, concurrently.
 async fn show(acceptor: &Server, threads: usize) -> io::Result<()> {
     let address = acceptor.local_addr()?;
     let clients = (0..3 * threads).map(|number| asyncio::create_task(talk(address, number)));

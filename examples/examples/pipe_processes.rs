@@ -1,4 +1,5 @@
-//! The ten longest words of a file, by three processes in a row, like `… | … | head` in a shell.
+//! The ten longest words of a file, by a pipeline of three processes, like `… | … | head` in a
+//! shell.
 //!
 //! The bytes between the processes do not pass through this program.
 //!

@@ -1,5 +1,5 @@
-//! Tests large numbers for being prime on a thread pool and on a process pool. Meanwhile the loop
-//! counts ticks, which shows that nothing blocks it.
+//! Tests on a thread pool and on a process pool whether large numbers are prime. Meanwhile the loop
+//! counts ticks, which shows that it is not blocked.
 //!
 //! In Rust a thread pool is enough to use several processors. Worker processes are for functions
 //! that may crash or never return: one function here crashes, and only its own job fails.
@@ -38,7 +38,7 @@ fn is_prime(number: u64) -> bool {
 }
 
 fn main() {
-    // First of all: worker processes come here and go no further.
+    // This must be the first call: worker processes run it and do not return.
     asyncio::process::init_process_pool(&[&IS_PRIME, &CRASH, &HANG]);
     asyncio::run(test_all());
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use asyncio::Queue;
 
-/// An item: its number, who made it, and when.
+/// An item: its number, its producer, and the time of its creation.
 struct Item(usize, usize, Instant);
 
 async fn produce(name: usize, queue: Rc<Queue<Item>>) {

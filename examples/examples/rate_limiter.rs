@@ -1,7 +1,7 @@
 //! Two limits on requests: how many run at the same time, and how many start in each period.
 //!
-//! A semaphore is the first limit. A second semaphore is the other one: a request does not give its
-//! permit back; a callback of the loop gives all of them back when the period is over.
+//! Each limit is a semaphore. For the second one, a request does not release its permit; a callback
+//! of the loop releases all permits when the period is over.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example rate_limiter
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use asyncio::Semaphore;
 
-/// Lets `rate` pass in any `period`.
+/// Admits `rate` requests in each `period`.
 struct RateLimiter {
     tokens: Rc<Semaphore>,
     period: Duration,
@@ -23,7 +23,7 @@ impl RateLimiter {
         Self { tokens: Rc::new(Semaphore::new(rate)), period }
     }
 
-    /// Waits until one more may pass.
+    /// Waits until one more request is admitted.
     async fn pass(&self) {
         self.tokens.acquire().await.forget();
         let tokens = Rc::clone(&self.tokens);

@@ -1,4 +1,5 @@
-//! A register that three hosts keep together, with a bug that only partitions show; and mended.
+//! A register that is replicated on three hosts, with a bug that only partitions reveal, and its
+//! fix.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features testing --example replicated_register
@@ -14,7 +15,7 @@ use asyncio::testing::{History, Network, Simulation, rng};
 const HOSTS: [&str; 3] = ["a", "b", "c"];
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What a host remembers. The greatest one is the newest.
+/// An entry that a host stores. The greatest entry is the newest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     version: u64,
@@ -22,7 +23,7 @@ struct Entry {
     value: u32,
 }
 
-/// Sends an entry to a host, which keeps the newest it knows, and answers with that.
+/// Sends an entry to a host, which keeps the newest one and answers with it.
 async fn exchange(host: &str, entry: Entry) -> io::Result<Entry> {
     let (mut reader, writer) = asyncio::open_connection((host, 7000)).await?;
     writeln!(writer, "{} {} {}", entry.version, entry.writer, entry.value);
@@ -42,15 +43,15 @@ fn parse(line: &[u8]) -> io::Result<Entry> {
     }
 }
 
-/// The hosts' answers that come within a second.
+/// The hosts' answers that arrive within a second.
 async fn exchange_with_all(entry: Entry) -> Vec<Entry> {
     let answers = HOSTS.map(|host| asyncio::timeout(SECOND, exchange(host, entry)));
     let answers = asyncio::gather(answers).await;
     answers.into_iter().filter_map(|answer| answer.ok()?.ok()).collect()
 }
 
-/// How many hosts have to answer, the own one included. The bug is 1: "who does not answer is down,
-/// and will hear of it later".
+/// How many hosts have to answer, including this one. The bug is 1, on the assumption that a host
+/// that does not answer is down and will be updated later.
 type Needed = usize;
 
 const ANY: Needed = 1;
@@ -69,7 +70,7 @@ async fn write(writer: usize, value: u32, needed: Needed) -> Option<()> {
 
 async fn read(needed: Needed) -> Option<u32> {
     let found = newest(Entry::default(), needed).await?;
-    // Nobody shall read an older one after this.
+    // No later read may return an older entry.
     newest(found, needed).await?;
     Some(found.value)
 }
@@ -95,7 +96,7 @@ async fn member(number: usize, needed: Needed, history: Operations) -> io::Resul
     let mut rng = rng();
     for turn in 0..4 {
         asyncio::sleep(rng.duration(Duration::ZERO, SECOND)).await;
-        // What fails may have happened or not: it has no end in the history.
+        // A failed operation may have taken effect or not, so it has no end in the history.
         if rng.chance(0.5) {
             let value = (10 * (number + 1) + turn) as u32;
             let call = history.begin(Operation::Write(value));
@@ -109,13 +110,14 @@ async fn member(number: usize, needed: Needed, history: Operations) -> io::Resul
             }
         }
     }
-    // The others may not be done.
+    // The other hosts may not be done.
     asyncio::sleep(60 * SECOND).await;
     server.close();
     Ok(())
 }
 
-/// Three hosts, of which one is cut off now and then; what they saw has to fit one register.
+/// Three hosts, one of which is isolated from time to time. Their history must be the one of a
+/// single register.
 async fn three_hosts(needed: Needed, partitions: u32) {
     let (net, history) = (Network::new(), Operations::new());
     let hosts: Vec<_> = (0..HOSTS.len())

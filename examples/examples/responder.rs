@@ -1,13 +1,13 @@
-//! Greetings by routes, as responder has them, with a monitor that looks into the running site.
+//! Greetings by routes in the style of responder, with a monitor for the running site.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features http,monitor --example responder
 //! cargo run -p asyncio-examples --features http,monitor --example responder 127.0.0.1:8080
 //! ```
 //!
-//! Without an address it visits itself, asks its monitor, and ends. With one it serves until
-//! SIGTERM or Ctrl-C; open the monitor's address in a browser, or type `greeted` into
-//! `nc HOST PORT`.
+//! Without an address it visits itself, queries its monitor, and ends. With one it serves until
+//! SIGTERM or Ctrl-C; open the monitor's address in a browser, or type `greeted` into `nc HOST
+//! PORT`.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ fn api(greeted: Rc<Cell<u64>>) -> App {
             Json(BTreeMap::from([("hello", who)]))
         })
         .get("/later/{who}", async move |Path(who): Path<String>| {
-            // Goes on when the answer has been sent.
+            // This task continues after the answer was sent.
             let greeted = Rc::clone(&background);
             create_task(async move {
                 sleep(Duration::from_millis(5)).await; // writes a letter

@@ -1,5 +1,5 @@
-//! Tries again, with a limit for each attempt and a limit for all attempts together. The pauses
-//! grow, and are random so that many clients do not come back at the same moment.
+//! Retries an operation, with a time limit for each attempt and one for all attempts together. The
+//! pauses grow, and are random so that many clients do not retry at the same moment.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example retry
@@ -57,7 +57,7 @@ async fn show() {
     println!("client: gave up: {}", refused.unwrap_err());
     assert!(running_loop().time() - start <= Duration::from_secs(5));
 
-    // Cancelling it in a pause or an attempt ends it there.
+    // Cancelling it during a pause or an attempt ends it there.
     let task = create_task(async { retry(async || Err::<(), ()>(())).times(u32::MAX).await });
     sleep(Duration::from_millis(500)).await;
     task.cancel();

@@ -1,4 +1,4 @@
-//! Workers that stop in order: they take no new jobs and finish the current one. A job that takes
+//! Workers that stop gracefully: they take no new jobs and finish the current one. A job that takes
 //! longer than the grace period is cancelled and put back into the queue, so that no job is lost.
 //!
 //! ```text
@@ -47,7 +47,7 @@ impl Pool {
         println!("worker {name}: stops");
     }
 
-    /// Works until all is done, or the pool has stopped.
+    /// Works until all jobs are done or the pool has stopped.
     async fn run(&self) {
         let work = scope(async |scope| {
             for name in 0..WORKERS {
@@ -59,7 +59,7 @@ impl Pool {
             sleep(GRACE).await;
             println!("pool: the grace period is over");
         };
-        // Whichever is first cancels the other, and waits for what that has to clean up.
+        // The first one to finish cancels the other, and waits for its cleanup.
         race((work, limit)).await;
     }
 }

@@ -1,5 +1,5 @@
-//! Keeps processes running: a process that fails is started again after a pause. The pause doubles
-//! each time, and is short again after the process has run for a while. Ctrl-C stops all processes:
+//! Keeps processes running: a failed process is restarted after a pause. The pause doubles each
+//! time, and is short again after the process has run for a while. Ctrl-C stops all processes:
 //! first by SIGTERM, then by SIGKILL.
 //!
 //! The two children of this example fail a few times and then succeed, so the program ends by
@@ -16,7 +16,7 @@ use asyncio::{Command, create_task, ctrl_c, sleep};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// Who runs for so long is well again.
+/// After running this long, a process counts as healthy again.
 const STEADY: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -50,7 +50,7 @@ fn flaky(times: u32) -> impl Fn(u32) -> Command {
 
 #[asyncio::main]
 async fn main() -> io::Result<()> {
-    // Something that is asked before it is killed.
+    // A process that gets SIGTERM before SIGKILL.
     let helper = Command::new("sleep").arg("1000").await?;
 
     let children = create_task(async {

@@ -1,12 +1,12 @@
 //! A TCP proxy: copies bytes in both directions, no faster than the slower side reads. One side may
-//! end its output while the other goes on (a half-close); the proxy passes this on.
+//! end its output while the other continues (a half-close); the proxy passes this on.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example tcp_proxy
 //! cargo run -p asyncio-examples --example tcp_proxy 127.0.0.1:8080 example.org:80
 //! ```
 //!
-//! Without addresses it is its own client and server; with them it runs until Ctrl-C.
+//! Without addresses it runs its own client and server; with them it runs until Ctrl-C.
 
 use std::io;
 use std::time::Duration;
@@ -35,7 +35,8 @@ async fn start(listen: String, target: String) -> io::Result<Server> {
     start_server(listen, async move |reader, writer| serve(reader, writer, &target).await).await
 }
 
-/// One client. An error on one side ends both: whatever is left is dropped with the streams.
+/// Serves one client. An error on one side ends both sides: the remaining bytes are dropped with
+/// the streams.
 async fn serve(reader: StreamReader, writer: StreamWriter, target: &str) -> io::Result<()> {
     let connecting = open_connection(target).happy_eyeballs_delay(Duration::from_millis(250));
     let (target_reader, target_writer) = timeout(PATIENCE, connecting.into_future())
@@ -45,7 +46,7 @@ async fn serve(reader: StreamReader, writer: StreamWriter, target: &str) -> io::
     writer.close().await
 }
 
-/// Passes everything on, and then the end.
+/// Copies all bytes, and then passes on the end.
 async fn pass(mut from: StreamReader, to: &StreamWriter) -> io::Result<()> {
     loop {
         let bytes = from.fill_buf().await?;
@@ -56,12 +57,12 @@ async fn pass(mut from: StreamReader, to: &StreamWriter) -> io::Result<()> {
         let count = bytes.len();
         to.write(bytes);
         from.consume(count);
-        // Nothing more is read until the other side has taken most of it.
+        // This waits until the other side has taken most of the bytes.
         to.drain().await?;
     }
 }
 
-/// A server that answers when the request is over, and a client, with the proxy in between.
+/// A server that answers after the end of the request, and a client, with the proxy in between.
 async fn show() -> io::Result<()> {
     let target = start_server("127.0.0.1:0", async |mut reader, writer| {
         let request = reader.read_to_end().await?;
@@ -81,7 +82,7 @@ async fn show() -> io::Result<()> {
     assert_eq!(answer, "3000000 bytes, and the answer is:\n");
     assert_eq!(reader.read_to_end().await?, request.to_uppercase());
 
-    // Without the target, clients are let down at once rather than left waiting.
+    // If the target does not run, clients are disconnected at once instead of left waiting.
     target.close();
     let (mut reader, _writer) = open_connection(proxy.local_addr()?).await?;
     assert!(reader.read_to_end().await.unwrap_or_default().is_empty());

@@ -1,8 +1,8 @@
-//! Threads that block send items to a loop, and the loop sends results to a thread, by mixed
+//! Blocking threads send items to a loop, and the loop sends results to a thread, through mixed
 //! queues.
 //!
 //! Two threads read sensors, which blocks them. The loop averages the readings, and a third thread
-//! writes the averages down. The queues are bounded, so a side that is too fast has to wait.
+//! prints the averages. The queues are bounded, so a side that is too fast has to wait.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --example threads_feed_loop
@@ -18,7 +18,7 @@ struct Reading {
     value: f64,
 }
 
-/// Blocks as devices do.
+/// Blocks, as devices do.
 fn read_sensor(sensor: &'static str, base: f64, readings: &SyncQueue<Reading>) {
     for n in 0..20 {
         thread::sleep(Duration::from_millis(2));
@@ -29,7 +29,7 @@ fn read_sensor(sensor: &'static str, base: f64, readings: &SyncQueue<Reading>) {
     }
 }
 
-/// Writes lines until there are no more.
+/// Prints lines until there are no more.
 fn write_down(lines: &SyncQueue<String>) -> usize {
     let mut count = 0;
     while let Ok(line) = lines.get() {

@@ -1,5 +1,5 @@
-//! A proxy that takes TLS off: clients speak TLS with it, and it speaks plain TCP with the server
-//! behind it. The server learns the client's address by a line of the PROXY protocol.
+//! A TLS-terminating proxy: clients use TLS, and the proxy uses plain TCP with the server behind
+//! it. The server gets the client's address in a line of the PROXY protocol.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features tls --example tls_proxy
@@ -7,8 +7,8 @@
 //!     0.0.0.0:8443 127.0.0.1:8080 CHAIN KEY
 //! ```
 //!
-//! Without addresses it is its own client and server. With them it runs until Ctrl-C, and reads the
-//! certificate again on SIGHUP.
+//! Without addresses it runs its own client and server. With them it runs until Ctrl-C, and reads
+//! the certificate again on SIGHUP.
 
 use std::io;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use asyncio::{
     start_server, timeout, to_thread, try_gather,
 };
 
-/// How long connecting to the server behind may take.
+/// How long connecting to the server behind the proxy may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[asyncio::main]
@@ -37,7 +37,7 @@ async fn main() -> io::Result<()> {
     }
 }
 
-/// Reads the certificate again whenever it is told to. A broken file changes nothing.
+/// Reads the certificate again on each signal. If the file is invalid, the old certificate stays.
 async fn reload(tls: TlsServer) -> io::Result<()> {
     let mut signals = Signals::new([Signal::HUP])?;
     loop {
@@ -56,7 +56,7 @@ async fn start(listen: &str, behind: String, tls: &TlsServer) -> io::Result<Serv
         .await
 }
 
-/// One client, whose handshake is over.
+/// Serves one client after its handshake.
 async fn serve(reader: StreamReader, writer: StreamWriter, behind: &str) -> io::Result<()> {
     let (from_behind, to_behind) = timeout(PATIENCE, open_connection(behind).into_future())
         .await
@@ -69,7 +69,7 @@ async fn serve(reader: StreamReader, writer: StreamWriter, behind: &str) -> io::
     writer.close().await
 }
 
-/// Passes everything on, and then the end. TLS ends both directions at once, TCP one of them.
+/// Copies all bytes, and then passes on the end. TLS ends both directions at once, TCP only one.
 async fn pass(mut from: StreamReader, to: &StreamWriter) -> io::Result<()> {
     loop {
         let bytes = from.fill_buf().await?;
@@ -84,12 +84,12 @@ async fn pass(mut from: StreamReader, to: &StreamWriter) -> io::Result<()> {
         let count = bytes.len();
         to.write(bytes);
         from.consume(count);
-        // Nothing more is read until the other side has taken most of it.
+        // This waits until the other side has taken most of the bytes.
         to.drain().await?;
     }
 }
 
-/// A server of lines, and a client, with the proxy in between.
+/// A line-based server and a client, with the proxy in between.
 async fn show() -> io::Result<()> {
     let behind = start_server("127.0.0.1:0", async |mut reader, writer| {
         let origin = reader.read_line().await?;
@@ -119,7 +119,7 @@ async fn show() -> io::Result<()> {
     }
     writer.close().await?;
 
-    // A client that speaks no TLS is not let in, and the server behind hears nothing of it.
+    // A client without TLS is refused, and the server behind the proxy is not contacted.
     let (mut reader, writer) = open_connection(proxy.local_addr()?).await?;
     writer.write("GET / HTTP/1.1\r\n\r\n");
     let answer = reader.read_to_end().await.unwrap_or_default();

@@ -1,4 +1,5 @@
-//! A bank transfer that a cancellation tears, found by schedules from seeds, and mended.
+//! A bank transfer that a cancellation interrupts half-way. A simulation with seeds finds the bug;
+//! the fixed version passes.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features testing --example torn_transfer
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use asyncio::testing::{Faults, Simulation};
 
-/// Two accounts, at a bank that takes a millisecond for each entry.
+/// Two accounts at a bank that takes a millisecond for each entry.
 struct Bank {
     accounts: [Cell<i64>; 2],
 }
@@ -26,13 +27,13 @@ impl Bank {
     }
 }
 
-/// May be cancelled between the two entries.
+/// This transfer may be cancelled between the two entries.
 async fn torn(bank: &Bank, amount: i64) {
     bank.add(0, -amount).await;
     bank.add(1, amount).await;
 }
 
-/// Is done as a whole: a cancellation waits until both entries are made.
+/// This transfer is atomic: a cancellation waits until both entries are made.
 async fn whole(bank: &Bank, amount: i64) {
     asyncio::critical(torn(bank, amount)).await;
 }

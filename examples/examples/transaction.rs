@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use asyncio::{Outcome, Runner, TimeoutError, create_task, finally, sleep, timeout};
 
-/// What a round trip to the database takes.
+/// The duration of a round trip to the database.
 const ROUND_TRIP: Duration = Duration::from_millis(5);
 
-/// Two accounts, and what was asked of them.
+/// Two accounts, and a log of the statements.
 #[derive(Default)]
 struct Database {
     balance: RefCell<[i64; 2]>,
@@ -28,14 +28,15 @@ impl Database {
         sleep(ROUND_TRIP).await;
     }
 
-    /// Runs `work` in a transaction: all of it counts, or nothing.
+    /// Runs `work` in a transaction: either all of its changes take effect or none.
     async fn transaction<T, E>(
         &self,
         work: impl AsyncFnOnce(&mut [i64; 2]) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut balance = *self.balance.borrow();
         let changed = async {
-            // In here, since a cancel may come at any await, also at this one.
+            // This is inside the body, since a cancellation may happen at any await, including this
+            // one.
             self.execute("begin").await;
             let value = work(&mut balance).await?;
             Ok((value, balance))
@@ -64,7 +65,7 @@ impl Database {
     }
 }
 
-/// With virtual time, so that half a round trip is that.
+/// With virtual time, half a round trip is exact.
 fn main() {
     Runner::builder().virtual_time(true).run(show());
 }
@@ -79,12 +80,12 @@ async fn show() {
     assert_eq!(database.transfer(1000).await, Err("not enough"));
     assert_eq!(statements(), ["begin", "debit", "rollback"]);
 
-    // Out of time between debit and credit. The limit does not cut the rollback short.
+    // The time limit expires between debit and credit. It does not cut the rollback short.
     let late = timeout(ROUND_TRIP * 3 / 2, database.transfer(30)).await;
     assert_eq!(late, Err(TimeoutError));
     assert_eq!(statements(), ["begin", "debit", "rollback"]);
 
-    // Cancelled: by a shutdown, a group that fails, or as here.
+    // The task is cancelled: by a shutdown, by a failing group, or directly as here.
     let task = create_task({
         let database = Rc::clone(&database);
         async move { database.transfer(30).await }

@@ -20,15 +20,15 @@ const EPOCH: u64 = 2_208_988_800;
 const PATIENCE: Duration = Duration::from_millis(500);
 const ATTEMPTS: usize = 3;
 
-/// What the protocol says: it wraps in 2036.
+/// The protocol's seconds since 1900, which wrap in 2036.
 fn now() -> u32 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (since_1970.as_secs() + EPOCH) as u32
 }
 
-/// Answers whoever asks.
+/// Answers each request.
 struct Clock {
-    /// So many questions are lost on the way, to show what then happens.
+    /// How many requests to drop, to show the client's retries.
     lost: usize,
 }
 
@@ -46,14 +46,14 @@ async fn serve(address: &str, lost: usize) -> io::Result<DatagramTransport> {
     create_datagram_endpoint(|| Clock { lost }).local_addr(address).await
 }
 
-/// Hands the answers on, and errors.
+/// Passes on answers and errors.
 struct Question {
     answers: Rc<Queue<io::Result<u32>>>,
 }
 
 impl DatagramProtocol for Question {
     fn datagram_received(&mut self, _: &DatagramTransport, data: &[u8], _: &Address) {
-        // Anything else is not for us.
+        // Other datagrams are ignored.
         if let Ok(seconds) = data.try_into() {
             let _ = self.answers.put_nowait(Ok(u32::from_be_bytes(seconds)));
         }
@@ -67,7 +67,8 @@ impl DatagramProtocol for Question {
 async fn ask(address: &str) -> io::Result<u32> {
     let answers = Rc::new(Queue::new());
     let protocol = Question { answers: answers.clone() };
-    // Connected: answers of others do not get through, and that nobody listens is an error.
+    // The socket is connected, so it receives no datagrams of other hosts, and it gets an error if
+    // the server does not listen.
     let transport = create_datagram_endpoint(|| protocol).remote_addr(address).await?;
     let mut result = Err(io::ErrorKind::TimedOut.into());
     for _ in 0..ATTEMPTS {

@@ -19,23 +19,23 @@ async fn main() -> io::Result<()> {
         Some(path) => {
             let server = start(Path::new(&path)).await?;
             println!("serving on {path}");
-            // The socket's file is removed in the end, also after Ctrl-C.
+            // The socket's file is removed at the end, also after Ctrl-C.
             server.serve_forever().await
         }
         None => show().await,
     }
 }
 
-/// A file that an earlier server has left behind is replaced; one that is no socket is an error.
+/// Replaces a socket file that an earlier server has left. A file that is not a socket is an error.
 async fn start(path: &Path) -> io::Result<Server> {
     let server = start_unix_server(path, echo).await?;
-    // This user's programs only.
+    // Only programs of this user may connect.
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(server)
 }
 
 async fn echo(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
-    // One line's memory for all lines.
+    // One buffer for all lines.
     let mut line = Vec::new();
     while reader.read_line_into(&mut line).await? > 0 {
         writer.write(&line);

@@ -1,5 +1,5 @@
-//! A rate limiter under a week of virtual time, in many schedules: it never admits more than it
-//! may, and a client that comes each hour is never sent away.
+//! A rate limiter during a week of virtual time, in many schedules: it never admits more than its
+//! limit, and never refuses a client that sends one request per hour.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features testing --example virtual_days
@@ -14,10 +14,11 @@ use asyncio::testing::{Faults, Simulation, rng};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Requests an hour.
+/// Requests per hour.
 const RATE: u32 = 20;
 
-/// Comes at random times, on average so often as the limiter allows, and goes if it may not.
+/// A client that sends requests at random times, on average as often as the limiter allows, and
+/// does not retry.
 async fn visitor(limiter: Rc<RateLimiter>, admitted: Rc<RefCell<Vec<Duration>>>) {
     let (event_loop, mut rng) = (asyncio::running_loop(), rng());
     let start = event_loop.time();
@@ -51,7 +52,7 @@ async fn week() {
     let admitted = admitted.borrow();
     for (first, from) in admitted.iter().enumerate() {
         let within = admitted[first..].iter().take_while(|time| **time - *from < HOUR).count();
-        // A burst, and what has grown again within the hour.
+        // A burst, plus the requests that were added within the hour.
         assert!(within <= 2 * RATE as usize, "{within} within an hour, from {from:?} on");
     }
 }

@@ -1,6 +1,6 @@
-//! Tells of changes in a folder, by the crate `notify`, whose callback runs on a thread of its own:
-//! a queue between threads and tasks takes its events over. Without a folder the program makes the
-//! changes itself; with one it runs until Ctrl-C.
+//! Prints the changes in a folder, which the crate `notify` reports. Its callback runs on a thread
+//! of its own and passes the events to a task through a mixed queue. Without a folder the program
+//! makes the changes itself; with one it runs until Ctrl-C.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features watch --example watch_files -- [FOLDER]
@@ -14,7 +14,7 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 type Events = mixed::AsyncQueue<notify::Result<Event>>;
 
-/// Begins to watch. Dropping the watcher ends the events.
+/// Starts to watch a folder. Dropping the watcher ends the events.
 fn watch(folder: &Path) -> notify::Result<(RecommendedWatcher, Events)> {
     let queue = mixed::Queue::new();
     let side = queue.sync_side();
@@ -26,7 +26,7 @@ fn watch(folder: &Path) -> notify::Result<(RecommendedWatcher, Events)> {
     Ok((watcher, queue.async_side()))
 }
 
-/// Shows events until `is_last` says so of one.
+/// Prints events until `is_last` returns true for one.
 async fn show(events: Events, is_last: impl Fn(&Event) -> bool) -> Result<(), Box<dyn Error>> {
     while let Ok(event) = events.get().await {
         let event = event?;

@@ -1,14 +1,14 @@
 //! Web sockets by async-tungstenite: an echo server and a client.
 //!
-//! With the feature `futures-io`, our streams have the traits that async-tungstenite takes. In the
-//! same way tokio-tungstenite takes them with the feature `tokio`.
+//! With the feature `futures-io`, asyncio's streams implement the traits that async-tungstenite
+//! needs. With the feature `tokio`, they work with tokio-tungstenite in the same way.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features web-sockets --example web_socket
 //! cargo run -p asyncio-examples --features web-sockets --example web_socket 127.0.0.1:8888
 //! ```
 //!
-//! Without an address it is its own client; with one it serves until Ctrl-C.
+//! Without an address it runs its own client; with one it serves until Ctrl-C.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -19,9 +19,9 @@ use async_tungstenite::{accept_async, client_async};
 use asyncio::{StreamReader, StreamWriter, ctrl_c, open_connection, start_server, timeout};
 use futures_util::StreamExt;
 
-/// Clients that are not done by then are cut off.
+/// How long clients may take to finish before they are disconnected.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long a client may take to ask for a web socket.
+/// How long a client may take to request a web socket.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn echo(reader: StreamReader, writer: StreamWriter) -> Result<(), Box<dyn Error>> {

@@ -1,11 +1,12 @@
-//! A chat by web sockets: each message goes to all other clients; a slow client delays nobody.
+//! A chat by web sockets: each message goes to all other clients, and a slow client does not delay
+//! the others.
 //!
 //! ```text
 //! cargo run -p asyncio-examples --features http --example web_socket_chat
 //! cargo run -p asyncio-examples --features http --example web_socket_chat 127.0.0.1:8080
 //! ```
 //!
-//! Without an address it is its own clients; with one it serves until SIGTERM or Ctrl-C.
+//! Without an address it runs its own clients; with one it serves until SIGTERM or Ctrl-C.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use asyncio::http::websocket::{WebSocket, WebSocketUpgrade};
 use asyncio::http::{App, ClientSession, Path, serve};
 use asyncio::{Queue, create_task, gather};
 
-/// So many messages wait for a slow client; one that is slower is shown out.
+/// How many messages may wait for a client. A slower client is disconnected.
 const PATIENCE: usize = 100;
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -37,7 +38,7 @@ impl Room {
         }
     }
 
-    /// Serves one member: what it says goes to all, what is said goes to it.
+    /// Serves one member: sends its messages to all others, and the others' messages to it.
     async fn join(self: Rc<Self>, name: String, socket: WebSocket) -> io::Result<()> {
         let number = self.next.replace(self.next.get() + 1);
         let queue = Rc::new(Queue::bounded(PATIENCE));
@@ -63,7 +64,7 @@ impl Room {
         Ok(())
     }
 
-    /// Shows everybody out.
+    /// Disconnects all members.
     fn close(&self) {
         self.members.borrow().values().for_each(|queue| queue.shutdown());
     }

@@ -1,4 +1,4 @@
-//! A pool of workers over a priority queue: urgent jobs go first, a failed job is tried once more,
+//! A pool of workers with a priority queue: urgent jobs run first, a failed job is retried once,
 //! and the pool ends when every job is done.
 //!
 //! ```text
@@ -19,7 +19,7 @@ enum Urgency {
     Whenever,
 }
 
-/// Jobs come out by urgency, and then by number.
+/// Jobs are ordered by urgency, then by number.
 #[derive(Debug, PartialEq, Eq)]
 struct Job {
     urgency: Urgency,
@@ -58,7 +58,7 @@ async fn worker(name: usize, queue: Rc<PriorityQueue<Job>>, done: Rc<RefCell<Vec
                 queue.put(job).await.expect("open until all is done");
             }
         }
-        // After the put, so that `join` cannot return in between.
+        // This follows the put, so that `join` cannot return in between.
         queue.task_done().expect("a job was taken");
     }
 }

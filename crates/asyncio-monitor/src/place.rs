@@ -28,7 +28,7 @@ impl Place {
         }
     }
 
-    /// Resolves the place, and creates the user's directory if it is in there.
+    /// Resolves the place, and creates the user's runtime directory if the socket is in it.
     pub(crate) fn look_up(&self, has_token: bool) -> io::Result<Bound> {
         match self {
             Self::RuntimeDirectory => {

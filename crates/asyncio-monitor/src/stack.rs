@@ -1,4 +1,4 @@
-//! The full stack of a task: the task is polled for it, in its turn.
+//! The full stack of a task, taken while the loop polls the task.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -13,22 +13,23 @@ use crate::call::{Question, ask};
 use crate::silence::Silence;
 use crate::watched::Watched;
 
-/// How long names may take: those of a large program have to be read.
+/// The time limit for resolving names. The symbols of a large program take long to read.
 const NAMES: Duration = Duration::from_secs(30);
 
-/// Why there is no full stack.
+/// The reason for which there is no full stack.
 #[derive(Debug)]
 pub(crate) enum NoStack {
     /// The task has ended.
     Ended,
-    /// The loop goes on, but nobody has polled the task for so long.
+    /// The loop runs, but the task was not polled for this long.
     NotPolled(Duration),
-    /// The names of the calls were not found in time.
+    /// The names of the calls were not resolved in time.
     NoNames,
     Silent(Silence),
 }
 
-/// Finds the full stack of a task of this loop. Names are looked up away from the loop's thread.
+/// Takes the full stack of a task of this loop. Names are resolved on another thread than the
+/// loop's.
 pub(crate) async fn take(
     watched: &Watched,
     limit: Duration,
@@ -36,7 +37,7 @@ pub(crate) async fn take(
 ) -> Result<FullStack, NoStack> {
     let (promise, answer) = ThreadPromise::new();
     let begin = move |question: Question<bool>| question.answer(begin(id, promise));
-    // Dropping it tells the loop that nobody waits.
+    // Dropping this tells the loop that the monitor no longer waits.
     let answer = wrap_future(answer);
     if !ask(watched, limit, begin).await.map_err(NoStack::Silent)? {
         return Err(NoStack::Ended);
@@ -52,7 +53,7 @@ pub(crate) async fn take(
     }
 }
 
-/// The poll itself may be what blocks the loop.
+/// The poll itself may block the loop.
 async fn why_not_polled(watched: &Watched, limit: Duration) -> NoStack {
     match ask(watched, limit, |question| question.answer(())).await {
         Ok(()) => NoStack::NotPolled(limit),
@@ -60,16 +61,16 @@ async fn why_not_polled(watched: &Watched, limit: Duration) -> NoStack {
     }
 }
 
-/// On the loop: has the task polled, if it is there and has not ended.
+/// Runs on the loop: requests a poll of the task if it exists and has not ended.
 fn begin(id: u64, promise: ThreadPromise<Trace>) -> bool {
     let task = running_loop().all_tasks().into_iter().find(|task| task.id() == id);
     let Some(task) = task.filter(|task| !task.is_done()) else { return false };
-    // A closed loop drops the promise, which tells the monitor.
+    // A closed loop drops the promise, which notifies the monitor.
     drop(create_task_with(look(task, promise), TaskOptions::new().hidden()));
     true
 }
 
-/// The task that waits for the poll, until nobody waits for its answer any more.
+/// The task that waits for the poll, while the monitor waits for its answer.
 async fn look(task: TaskRef, promise: ThreadPromise<Trace>) {
     let (mut trace, mut answer) = (task.trace(), promise.future());
     let found = poll_fn(|cx| match Pin::new(&mut trace).poll(cx) {

@@ -1,9 +1,10 @@
 //! The receivers of one channel that wait for what comes next.
 //!
 //! A receiver waits again and again, mostly in the same task, and has one waiting future at a time.
-//! So it has a *seat*, which keeps the waker of that task. A receiver that waits is a number in the
-//! line, which says who is woken first. Calling everybody empties the line. Neither takes, counts
-//! or drops a waker, as a [`Line`](crate::line::Line) does, which is for futures that wait once.
+//! So it has a *seat*, which keeps the waker of that task. A waiting receiver is a number in the
+//! line, which determines the order of waking. Waking all receivers empties the line. Neither
+//! takes, counts or drops a waker, as a [`Line`](crate::line::Line) does, which is for futures that
+//! wait once.
 //!
 //! A seat keeps its waker when its receiver has stopped waiting. Until the receiver waits in
 //! another task or is dropped, the memory of the task stays, though not its future.
@@ -123,7 +124,7 @@ impl Listeners {
         }
     }
 
-    /// Calls everybody who waits, in the order in which they came.
+    /// Wakes all waiting receivers, in the order of their arrival.
     #[inline]
     pub(crate) fn signal(&self) {
         if let Some(shared) = self.shared.get() {

@@ -26,9 +26,9 @@ use crate::line::{Line, Turn};
 /// that is woken and never polled again is passed over, so it cannot block the others.
 ///
 /// In debug mode of the loop (`set_debug`), reports name the tasks that wait for each other's
-/// locks, a task that waits for a lock it holds itself, a task that has ended while its guard lives
-/// on and somebody waits, and a task whose wait was passed over. They are reports, not errors: a
-/// branch of a `join!` may wait for a lock that another branch holds.
+/// locks, a task that waits for a lock it holds itself, a task that has ended while its guard still
+/// exists and another task waits, and a task whose wait was passed over. They are reports, not
+/// errors: a branch of a `join!` may wait for a lock that another branch holds.
 ///
 /// The lock is not tied to a task. The guard may be moved to another task of the thread and dropped
 /// there. There is no poisoning: a panic releases the lock like any other exit.

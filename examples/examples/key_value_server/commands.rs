@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use asyncio::Bytes;
 use crate::resp::Reply;
 use crate::store::{Store, TimeToLive};
 
-/// The longest time to live: a hundred years, in seconds.
+/// The maximum time to live: a hundred years, in seconds.
 const LONGEST: u64 = 100 * 365 * 24 * 60 * 60;
 
-/// What is wrong with a request that could be read.
+/// An error in a well-formed request.
 type Refused = String;
 
-/// Carries a request out. `None` for an empty one.
+/// Executes a request. `None` for an empty one.
 pub fn execute(store: &Store, words: &[Bytes]) -> Option<Reply> {
     let (name, arguments) = words.split_first()?;
     let name = String::from_utf8_lossy(name).to_ascii_uppercase();
@@ -45,7 +45,7 @@ fn run(store: &Store, name: &str, arguments: &[Bytes]) -> Result<Reply, Refused>
             store.clear();
             Reply::OK
         }
-        // What redis-cli asks for when it starts.
+        // redis-cli sends this when it starts.
         ("COMMAND", _) => Reply::Array(Vec::new()),
         ("QUIT", _) => Reply::OK,
         _ if is_known(name) => {
@@ -82,7 +82,7 @@ fn set(store: &Store, key: &Bytes, value: &Bytes, options: &[Bytes]) -> Result<R
     Ok(Reply::OK)
 }
 
-/// Whether there was such a key. A time that is over removes it.
+/// Returns whether the key existed. A time in the past removes the key.
 fn expire(store: &Store, key: &Bytes, seconds: i64) -> Result<bool, Refused> {
     match u64::try_from(seconds) {
         Err(_) | Ok(0) => Ok(store.remove(key)),
@@ -104,7 +104,8 @@ fn count(keys: &[Bytes], mut is_one: impl FnMut(&[u8]) -> bool) -> Reply {
     Reply::Integer(keys.iter().filter(|key| is_one(key)).count() as i64)
 }
 
-/// In units of so many milliseconds, rounded up; -1 for ever, -2 without such a key.
+/// The time to live in the given unit (in milliseconds), rounded up; -1 without expiry, -2 if there
+/// is no such key.
 fn time_to_live(store: &Store, key: &[u8], unit: u128) -> i64 {
     match store.time_to_live(key) {
         TimeToLive::NoSuchKey => -2,

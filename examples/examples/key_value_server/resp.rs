@@ -4,19 +4,19 @@ use std::io;
 
 use asyncio::{Bytes, ReadError, StreamReader};
 
-/// The longest line: of an inline command, or of a length.
+/// The maximum length of a line: an inline command, or a length.
 pub const MAX_LINE: usize = 64 * 1024;
-/// How many words a request may have.
+/// The maximum number of words in a request.
 const MAX_WORDS: usize = 1024;
-/// How many bytes, all words together.
+/// The maximum number of bytes of all words together.
 const MAX_REQUEST: usize = 1024 * 1024;
 
-/// Why there is no request.
+/// The reason for which reading a request failed.
 #[derive(Debug)]
 pub enum RequestError {
-    /// The client does not keep to the protocol: it is told, and its connection closed.
+    /// The client violates the protocol. It gets an error, and its connection is closed.
     Protocol(&'static str),
-    /// The client is gone, perhaps in the middle of a request.
+    /// The client has disconnected, perhaps in the middle of a request.
     Gone,
 }
 
@@ -36,7 +36,7 @@ impl From<ReadError> for RequestError {
 }
 
 /// Reads the words of a request, which is an array (from a program) or a line (typed by a person).
-/// Gives `None` at the end of the stream.
+/// Returns `None` at the end of the stream.
 pub async fn read_request(reader: &mut StreamReader) -> Result<Option<Vec<Bytes>>, RequestError> {
     let Some(line) = reader.next_line().await? else { return Ok(None) };
     match line.first() {
@@ -60,7 +60,7 @@ async fn read_array(reader: &mut StreamReader, count: i64) -> Result<Vec<Bytes>,
     Ok(words)
 }
 
-/// One word: `$`, its length, a line end, itself, and a line end.
+/// Reads one word: `$`, its length, a line end, the word, and a line end.
 async fn read_bulk(reader: &mut StreamReader, limit: usize) -> Result<Bytes, RequestError> {
     let line = reader.read_line().await?;
     if line.first() != Some(&b'$') {
@@ -91,13 +91,13 @@ fn words(line: &Bytes) -> Vec<Bytes> {
     words.map(|word| line.slice_ref(word)).collect()
 }
 
-/// What a client is answered.
+/// A reply to a client.
 #[derive(Debug)]
 pub enum Reply {
     Status(&'static str),
     Error(String),
     Integer(i64),
-    /// A value, or that there is none.
+    /// A value, or the null value.
     Bulk(Option<Bytes>),
     Array(Vec<Bytes>),
 }
@@ -105,7 +105,7 @@ pub enum Reply {
 impl Reply {
     pub const OK: Self = Self::Status("OK");
 
-    /// Appends the reply as it is sent.
+    /// Appends the encoded reply.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Status(text) => out.extend(format!("+{text}\r\n").bytes()),

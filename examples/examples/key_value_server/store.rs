@@ -1,4 +1,4 @@
-//! What the server keeps: values under keys, some of them for a time only.
+//! The data of the server: values by key, some of which expire.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use asyncio::{Bytes, TimerHandle, running_loop};
 
-/// All keys. The tasks of one loop share it without a lock: no method awaits, so no other task runs
-/// in the middle of one.
+/// All keys. The tasks of one loop share it without a lock, since no method awaits, and so no other
+/// task runs in the middle of one.
 #[derive(Default)]
 pub struct Store {
     entries: RefCell<HashMap<Bytes, Entry>>,
-    /// Itself, for timers.
+    /// A reference to itself, for timers.
     this: Weak<Self>,
 }
 
 struct Entry {
     value: Bytes,
-    /// Removes it when its time is over.
+    /// Removes the entry when it expires.
     expiry: Option<Expiry>,
 }
 
-/// A timer of the loop, which goes with the entry.
+/// The loop's timer, which is dropped with the entry.
 struct Expiry(TimerHandle);
 
 impl Drop for Expiry {
@@ -31,7 +31,7 @@ impl Drop for Expiry {
     }
 }
 
-/// How long a key lives.
+/// The time to live of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub enum TimeToLive {
     NoSuchKey,
@@ -52,25 +52,25 @@ impl Store {
         self.entries.borrow().contains_key(key)
     }
 
-    /// Sets a value, for ever or for a time.
+    /// Sets a value, with or without an expiry.
     pub fn set(&self, key: Bytes, value: Bytes, ttl: Option<Duration>) {
         let expiry = ttl.map(|ttl| self.expire_later(&key, ttl));
         self.entries.borrow_mut().insert(key, Entry { value, expiry });
     }
 
-    /// Changes a value and leaves its time as it is.
+    /// Changes a value, and keeps its expiry.
     pub fn replace(&self, key: Bytes, value: Bytes) {
         let mut entries = self.entries.borrow_mut();
         entries.entry(key).or_insert_with(|| Entry { value: Bytes::new(), expiry: None }).value =
             value;
     }
 
-    /// Whether there was such a key.
+    /// Removes a key. Returns whether it existed.
     pub fn remove(&self, key: &[u8]) -> bool {
         self.entries.borrow_mut().remove(key).is_some()
     }
 
-    /// Has a key expire, or live for ever. Whether there is such a key.
+    /// Sets or removes the expiry of a key. Returns whether the key exists.
     pub fn expire(&self, key: &Bytes, ttl: Option<Duration>) -> bool {
         let expiry = ttl.map(|ttl| self.expire_later(key, ttl));
         match self.entries.borrow_mut().get_mut(key) {
@@ -92,7 +92,7 @@ impl Store {
         }
     }
 
-    /// The keys that a pattern fits, in order.
+    /// The keys that match a pattern, in order.
     pub fn keys(&self, pattern: &[u8]) -> Vec<Bytes> {
         let entries = self.entries.borrow();
         let mut keys: Vec<_> = entries.keys().filter(|key| fits(pattern, key)).cloned().collect();
@@ -121,7 +121,7 @@ impl Store {
 /// Whether `text` matches a pattern, in which `*` stands for any bytes and `?` for any one byte.
 fn fits(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut position) = (0, 0);
-    // The last `*`, and where what it stands for ends.
+    // The last `*`, and the end of the text that it matches.
     let mut star = None;
     while position < text.len() {
         match pattern.get(at) {
@@ -133,7 +133,7 @@ fn fits(pattern: &[u8], text: &[u8]) -> bool {
                 at += 1;
                 position += 1;
             }
-            // It has to stand for one byte more.
+            // It has to match one byte more.
             _ => match &mut star {
                 Some((star, end)) => {
                     *end += 1;

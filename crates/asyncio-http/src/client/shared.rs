@@ -12,7 +12,7 @@ use super::timeouts::Timeouts;
 
 /// The state that the requests of a session share.
 pub(super) struct Shared {
-    /// Where the session was made.
+    /// The place where the session was created.
     pub(super) site: &'static Location<'static>,
     pub(super) pool: Rc<Pool>,
     pub(super) headers: HeaderMap,
@@ -27,8 +27,8 @@ pub(super) struct Shared {
 }
 
 impl Drop for Shared {
-    /// Reports, in debug mode, connections that nobody has closed. A session without connections
-    /// has nothing to close, and that of a test client ends with it.
+    /// Reports unclosed connections in debug mode. A session without connections has nothing to
+    /// close, and a test client's session ends with the client.
     fn drop(&mut self) {
         let (pool, is_test) = (&self.pool, self.pool.connector().is_test());
         if is_test || pool.is_closed() || pool.open_count() == 0 {

@@ -112,7 +112,7 @@ impl LoopRef {
                 this.look_for_late(next);
             }
         };
-        // It keeps no value of whoever cancels.
+        // The empty context keeps no values of the cancelling task alive.
         Context::new().run(|| self.call_at(when, look));
     }
 

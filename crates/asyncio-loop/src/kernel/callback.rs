@@ -135,13 +135,13 @@ pub(super) unsafe fn new_foreign<F: FnOnce() + Send + 'static>(
 ///
 /// # Safety
 ///
-/// `callback` is from `new_foreign::<F>`, and nobody else knows it.
+/// `callback` is from `new_foreign::<F>`, and there is no other reference to it.
 pub(super) unsafe fn take_foreign<F: FnOnce()>(callback: NonNull<Header>) -> F {
     // SAFETY: for this function it is this thread's alone, and alive.
     let closure = unsafe { Runnable::new(callback) }.stage::<F>();
     // SAFETY: an untouched callback of `F`: the stage is full, and taken once.
     let closure = unsafe { closure.read() };
-    // SAFETY: nobody else knows it; an empty context needs no drop.
+    // SAFETY: there is no other reference to it; an empty context needs no drop.
     unsafe { header::free(callback) };
     closure
 }

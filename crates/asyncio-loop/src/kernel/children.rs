@@ -480,8 +480,8 @@ impl<'a> ChildSet<'a> {
             }
             if task.has(FULL) && !task.has(LENT) {
                 task.clear(FULL);
-                // SAFETY: promise 3: DONE, and FULL until now. The handle finds nothing any more,
-                // and nobody has a reference.
+                // SAFETY: promise 3: DONE, and FULL until now. The handle finds no output any more,
+                // and there is no reference to it.
                 unsafe { task::drop_output(task) };
             }
             leave(child);

@@ -435,14 +435,14 @@ pub(super) unsafe fn free(this: NonNull<Header>) {
 ///
 /// # Safety
 ///
-/// Promise 2: both sides have ended, and nobody looks at the header any more.
+/// Promise 2: both sides have ended, and no code reads the header any more.
 #[inline]
 unsafe fn drop_atomics(this: NonNull<Header>) {
     #[cfg(loom)]
     LIVE.with(|live| live.set(live.get() - 1));
     #[cfg(loom)]
-    // SAFETY: nobody else reaches the header, which `with_mut` has loom check; loom's atomics own
-    // memory of their own.
+    // SAFETY: there is no other access to the header, which loom checks in `with_mut`; loom's
+    // atomics own memory of their own.
     unsafe {
         (*this.as_ptr()).shared.with_mut(|_| ());
         std::ptr::drop_in_place(&raw mut (*this.as_ptr()).shared);

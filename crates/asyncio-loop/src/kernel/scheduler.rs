@@ -86,7 +86,7 @@ pub(super) struct Local {
 /// A requested trace.
 pub(super) struct Request {
     pub(super) task: RunnableRef,
-    /// Gone when nobody waits for the answer any more.
+    /// Dropped when no one waits for the answer any more.
     pub(super) tell: Weak<dyn Fn(Vec<Place>)>,
     /// What the task waited for, and since when, if it was blocked.
     pub(super) before: Option<(Noted, Tick)>,

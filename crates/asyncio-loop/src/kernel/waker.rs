@@ -381,8 +381,8 @@ impl LoopWaker {
         }
     }
 
-    /// Gives up the reference; a callback that would have been woken is dropped with it, whoever
-    /// else has a handle.
+    /// Drops the reference, and with it the callback that it would have woken, even if there are
+    /// other handles of the callback.
     pub(crate) fn discard(self) {
         match self.0 {
             Kind::Local(runnable) => callback::discard(runnable.get()),

@@ -198,7 +198,7 @@ impl Look {
         // SAFETY: the caller's promise.
         self.registers = unsafe { processor::registers(context) };
         let from = self.registers.0[STACK_POINTER] & !(size_of::<usize>() - 1);
-        // A stack pointer that is elsewhere is on a stack that somebody else has made.
+        // A stack pointer outside of this range is on a stack that other code has created.
         const NEAR: usize = 1 << 30;
         if from != 0 && (self.stack_end.saturating_sub(NEAR)..self.stack_end).contains(&from) {
             self.words = ((self.stack_end - from) / size_of::<usize>()).min(WORDS);

@@ -33,7 +33,7 @@ impl Drop for Closer {
         if self.is_armed.get() {
             self.connection.close();
             if self.connection.network().event_loop().is_closed() {
-                // Nobody is left to send what the socket has not taken.
+                // No task is left to send the bytes that the socket has not taken.
                 self.connection.abort();
             }
         }

@@ -211,8 +211,8 @@ impl TaskHeader {
     pub(in crate::kernel) fn peek_name(&self, f: impl FnOnce(&str)) {
         // SAFETY: promise 4: it runs, so its scheduler is alive.
         if !unsafe { self.scheduler.as_ref() }.is_renaming() {
-            // SAFETY: promise 1. A handler may have interrupted a call that has a mutable reference
-            // here, but of all that is behind it only the name is read, and that nobody changes.
+            // SAFETY: promise 1. A signal handler may have interrupted a call that has a mutable
+            // reference here, but the handler reads only the name, which that call does not change.
             let extra = unsafe { &*self.extra.get() };
             if let Some(name) = extra.get().and_then(|extra| extra.name.as_deref()) {
                 f(name);

@@ -1,4 +1,4 @@
-//! What the kernel knows of a task, for those who look at it.
+//! The kernel's data about a task, for inspection.
 
 use std::panic::Location;
 

@@ -194,7 +194,7 @@ impl Emptied {
         }
     }
 
-    /// Ends a task whose output nobody takes, and reports the error in that.
+    /// Ends a task whose output is not taken, and reports an error in it.
     #[cold]
     fn finish_unseen(self, error: Option<String>) {
         let task = RunnableRef::share(self.0.get());

@@ -353,7 +353,7 @@ impl<T> Drop for RawTask<T> {
         let task = self.task.ptr();
         task.clear(JOINED);
         if !task.has(DONE) {
-            // Nobody waits any more.
+            // No task waits any more.
             drop(task.take_awaiter());
             return;
         }

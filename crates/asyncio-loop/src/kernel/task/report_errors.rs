@@ -1,4 +1,4 @@
-//! Which tasks have an error in their output reported if nobody looks at it.
+//! Which tasks have an error in their output reported if it is not observed.
 
 use std::any::TypeId;
 use std::cell::RefCell;
@@ -36,7 +36,7 @@ fn set<T>(task: &RawTask<T>, text: ErrorText) {
 }
 
 impl<T, E: Display> RawTask<Result<T, E>> {
-    /// Has an error in the output reported if nobody looks at it.
+    /// Reports an error in the output if it is not observed.
     ///
     /// # Examples
     ///

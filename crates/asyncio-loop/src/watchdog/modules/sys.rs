@@ -35,7 +35,7 @@ impl<'a> Module<'a> {
     pub(in crate::watchdog) fn from(&self, address: usize) -> Option<&'a [u8]> {
         let mut segments = self.ranges(libc::PT_LOAD);
         let (_, segment) = segments.find(|(header, range)| {
-            // Nobody writes there.
+            // No code writes there.
             header.p_flags & (libc::PF_R | libc::PF_W) == libc::PF_R && range.contains(&address)
         })?;
         // SAFETY: within a segment of the module, which is mapped to be read and not to be written,

@@ -21,7 +21,7 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Wakes all waiters. From now on nobody has to wait.
+    /// Opens the gate: wakes all waiters, and later ones do not wait.
     pub(super) fn open(&self) {
         self.open.set(true);
         let waiting = self.waiting.replace(WaitList::new());
