@@ -1,4 +1,4 @@
-//! Limits on time, and cancellation.
+//! Timeouts and cancellation.
 
 use std::future::pending;
 use std::hint::black_box;
@@ -10,7 +10,7 @@ use asyncio_benches::contest::{Contest, run};
 use asyncio_benches::runtime::{Asyncio, Runtime, Smol, Tokio, thread_time, timed, timed_by_hand};
 use tokio::task::spawn_local;
 
-/// Far enough away never to come.
+/// A time that is never reached.
 const LIMIT: Duration = Duration::from_secs(60);
 const PARKED: usize = 10_000;
 
@@ -37,7 +37,7 @@ fn main() {
     );
 }
 
-/// A limit around a future that is pending so many times.
+/// A timeout around a future that is pending a number of times.
 fn timeout<const YIELDS: usize>(times: u64) -> Duration {
     timed::<Asyncio>(async move {
         for number in 0..times {

@@ -1,4 +1,4 @@
-//! What programs reach for every day: values for many receivers, and files.
+//! Everyday operations: values for many receivers, and files.
 //!
 //! One round of the file contests moves 100 MB. They are in time, not in CPU time, because other
 //! threads take part.

@@ -50,7 +50,7 @@ fn spawn_many<R: Runtime>(times: u64) -> Duration {
     })
 }
 
-/// A thousand tasks that each yield so many times.
+/// A thousand tasks that each yield a number of times.
 fn yield_among<R: Runtime>(times: u64) -> Duration {
     timed::<R>(async move {
         let yields = move || async move {
@@ -110,7 +110,7 @@ mod floor {
         }
     }
 
-    /// Pending so many times.
+    /// A future that is pending a number of times.
     struct Pending(u64);
 
     impl Future for Pending {

@@ -35,7 +35,7 @@ fn from_threads<const SIZE: usize, const THREADS: usize>(name: &'static str) -> 
         .with("smol", feed::<Smol, SIZE, THREADS>)
 }
 
-/// A task of another thread's loop sends so many items, a task of this one takes them all.
+/// A task of another thread's loop sends a number of items, and a task of this loop takes them all.
 fn between_loops<const SIZE: usize>(name: &'static str) -> Contest {
     Contest::new(name, 1)
         .with("asyncio", hand_over::<Asyncio, SIZE>)
@@ -72,7 +72,7 @@ trait FromThreads: Runtime {
     fn receive(receiver: &mut Self::Receiver) -> impl Future<Output = u64>;
 }
 
-/// Each thread sends so many items, a task takes them all.
+/// Each thread sends a number of items, and a task takes them all.
 fn feed<R: FromThreads, const SIZE: usize, const THREADS: usize>(times: u64) -> Duration {
     timed_with_others::<R>(async move {
         let (sender, mut receiver) = R::channel(SIZE);

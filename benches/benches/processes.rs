@@ -111,7 +111,7 @@ fn processes<R: Processes>(times: u64) -> Duration {
     })
 }
 
-/// The same without a loop: whoever was started first is waited for first.
+/// The same without a loop: processes are waited for in the order of their start.
 fn processes_by_hand(times: u64) -> Duration {
     let wait = |mut child: Child| assert!(child.wait().expect("a status").success());
     let start = Instant::now();

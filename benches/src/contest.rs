@@ -23,7 +23,7 @@ const TURN: Duration = Duration::from_millis(20);
 /// The columns of `--table`, in order.
 const COLUMNS: [&str; 6] = ["floor", "asyncio", "tokio", "tokio LocalSet", "smol", "monoio"];
 
-/// Does the work so many times and says how long that took.
+/// Does the work a number of times and returns how long that took.
 type Work = Box<dyn FnMut(u64) -> Duration>;
 
 /// One piece of work, and everyone who does it.
@@ -35,8 +35,8 @@ pub struct Contest {
 }
 
 impl Contest {
-    /// A contest in which one run of the work stands for so many operations: the figures are per
-    /// operation.
+    /// A contest in which one run of the work consists of a number of operations. The figures are
+    /// per operation.
     pub fn new(name: &'static str, operations: u64) -> Self {
         Self { name, operations, contenders: Vec::new() }
     }

@@ -21,11 +21,11 @@ pub struct DatagramLoad {
 }
 
 impl DatagramLoad {
-    /// Makes so many sockets, once somebody answers at the address.
+    /// Creates a number of sockets, once a server answers at the address.
     ///
     /// # Errors
     ///
-    /// When the system refuses; when nobody answers.
+    /// If the system refuses, or if no server answers.
     pub fn connect(address: SocketAddr, sockets: usize, message: Vec<u8>) -> io::Result<Self> {
         wait_for_answer(address)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -41,8 +41,8 @@ impl DatagramLoad {
         Ok(Self { epoll, sockets, message })
     }
 
-    /// Keeps all sockets busy for so long, then waits for what is under way; how many datagrams
-    /// came back.
+    /// Keeps all sockets busy for a duration, then waits for the datagrams in transit. Returns how
+    /// many datagrams came back.
     ///
     /// # Errors
     ///

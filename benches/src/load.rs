@@ -34,7 +34,8 @@ struct Connection {
 }
 
 impl EchoLoad {
-    /// Opens so many connections, and checks on the first that the message comes back unchanged.
+    /// Opens a number of connections, and checks on the first that the message comes back
+    /// unchanged.
     ///
     /// # Errors
     ///
@@ -58,7 +59,7 @@ impl EchoLoad {
         Ok(Self { epoll, connections, message, buffer, events, answered: 0, refill: true })
     }
 
-    /// Keeps all connections busy for so long; how many messages came back in that time.
+    /// Keeps all connections busy for a duration. Returns how many messages came back in that time.
     ///
     /// # Errors
     ///
@@ -180,8 +181,8 @@ fn check(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens connections, so many at a time, waits until the server closes each, and opens the next;
-/// how many that were in so much time.
+/// Opens a number of connections at a time, waits until the server closes each, and opens the next.
+/// Returns how many there were in the given time.
 ///
 /// # Errors
 ///

@@ -102,7 +102,7 @@ pub(crate) fn command(program: &str) -> io::Result<Command> {
     Ok(Command::new(find(program).ok_or_else(missing)?))
 }
 
-/// Has a command write what it says to a file of the folder, where nobody looks unless it fails.
+/// Redirects a command's output to a file in the folder, for inspection if it fails.
 pub(crate) fn log_to(command: &mut Command, folder: &Path) -> io::Result<()> {
     let log = fs::File::options().create(true).append(true).open(folder.join("log"))?;
     command.stdout(log.try_clone()?).stderr(log);

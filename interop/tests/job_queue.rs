@@ -11,7 +11,7 @@ use redis::{AsyncCommands, RedisResult};
 use worker::Worker;
 
 const JOBS: u32 = 200;
-/// So many jobs a worker does at once.
+/// The number of concurrent jobs of a worker.
 const AT_ONCE: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(120);
 

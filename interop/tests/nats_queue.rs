@@ -10,7 +10,7 @@ use asyncio_interop::{Nats, find};
 use worker::Worker;
 
 const JOBS: u64 = 200;
-/// So many jobs a worker does at once.
+/// The number of concurrent jobs of a worker.
 const AT_ONCE: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(120);
 

@@ -1,4 +1,4 @@
-//! Clients that ask for many small pages over few connections.
+//! Clients that request many small pages over few connections.
 
 use std::io::{self, BufRead};
 
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use crate::measure::{settle, wait_for_end};
 
 const REQUESTS: usize = 10_000;
-/// So many at once, each over a connection of its own.
+/// The number of concurrent requests, each on a connection of its own.
 const CONNECTIONS: usize = 32;
 
 /// Warms up, waits for a line of input, asks, and prints how many answers came.

@@ -11,7 +11,7 @@ use crate::measure::{LOAD_CORE, pin_to};
 /// Connections that ask at once, each for the next page when it has the last one.
 const CONNECTIONS: usize = 32;
 
-/// Asks for a page for so long, and counts the answers.
+/// Requests a page repeatedly for a duration, and counts the answers.
 pub(crate) fn ask_for(address: &str, page: &str, duration: Duration) -> io::Result<u64> {
     match wrk(address, page, duration) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -5,8 +5,8 @@
 //! cargo run --release -p asyncio-benches --bin busy
 //! ```
 //!
-//! Each of so many tasks does nothing but yield. The client sends a byte, waits for the answer, and
-//! pauses for up to 100 µs.
+//! Each of a number of tasks only yields. The client sends a byte, waits for the answer, and pauses
+//! for up to 100 µs.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -22,7 +22,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const ROUNDS: usize = 3;
 const ROUND_TRIPS: usize = 2000;
-/// Serves while so many tasks yield.
+/// Serves while a number of tasks yield.
 type Serve = fn(usize) -> Outcome<()>;
 
 const SERVERS: &[(&str, Serve)] = &[("asyncio", asyncio), ("tokio", tokio)];

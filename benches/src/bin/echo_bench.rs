@@ -42,7 +42,7 @@ enum Measure {
     Datagrams(usize, usize),
     /// Resident bytes per connection.
     Memory(usize),
-    /// What is left of so many connections that are gone, in resident bytes of each.
+    /// The resident bytes that remain for each of a number of closed connections.
     Growth(u64),
 }
 
@@ -294,7 +294,7 @@ impl Sample {
     }
 }
 
-/// Lines of 32 bytes, also where nobody looks for lines.
+/// Lines of 32 bytes, also for servers that do not read lines.
 fn message(bytes: usize) -> Vec<u8> {
     let line = b"get key 0123456789abcdefghijkl\r\n";
     line.iter().copied().cycle().take(bytes).collect()

@@ -236,7 +236,7 @@ fn event_round_trip(times: u64) {
     });
 }
 
-/// So many values at a time for ten receivers.
+/// A number of values at a time for ten receivers.
 fn broadcast<const VALUES: u64>(times: u64) {
     run(async move {
         let (sender, _) = broadcast::channel(1024);

@@ -61,7 +61,7 @@ struct Cost {
     bytes: usize,
 }
 
-/// Has so many clients ask at once.
+/// Makes a number of clients ask concurrently.
 async fn ask(address: SocketAddr, clients: usize) -> Outcome<Cost> {
     let (start, process, thread) = (Instant::now(), of_process(), of_thread());
     let asks = (0..clients).map(|_| to_thread(move || client(address)));

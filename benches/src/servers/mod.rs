@@ -16,7 +16,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 /// What a server does with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Sends back what it gets, read by read, through a buffer of so many bytes.
+    /// Echoes each read through a buffer of a given size.
     Echo(usize),
     /// Sends back each line by one write of its own, the way one writes it without thinking about
     /// system calls.

@@ -18,9 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What one connection does, again and again.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
-    /// So many bytes are sent,
+    /// The number of bytes sent,
     pub sent: usize,
-    /// and so many come back.
+    /// and the number of bytes that come back.
     pub received: usize,
 }
 
@@ -50,7 +50,7 @@ struct Connection {
 }
 
 impl TlsLoad {
-    /// Opens so many connections, one after the other, and has each make one exchange.
+    /// Opens a number of connections, one after another, and makes one exchange on each.
     ///
     /// # Errors
     ///
@@ -114,7 +114,7 @@ impl TlsLoad {
         Ok(Connection { stream, session, sent, received, has_ended: false })
     }
 
-    /// Keeps all connections busy for so long; how many exchanges were made.
+    /// Keeps all connections busy for a duration. Returns how many exchanges were made.
     ///
     /// # Errors
     ///
@@ -184,8 +184,9 @@ impl TlsLoad {
         Ok(())
     }
 
-    /// Opens connections, so many at a time, waits until the server closes each, and opens others;
-    /// how many that were in so much time. `resumed` says of what kind most handshakes have to be.
+    /// Opens a number of connections at a time, waits until the server closes each, and opens
+    /// others. Returns how many there were in the given time. `resumed` says of which kind most
+    /// handshakes have to be.
     ///
     /// # Errors
     ///

@@ -20,11 +20,11 @@ pub use self::load::{Exchange, TlsLoad};
 /// What a server does with a connection, once the handshake is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsService {
-    /// Sends back what it gets, read by read, through a buffer of so many bytes.
+    /// Echoes each read through a buffer of a given size.
     Echo(usize),
-    /// Reads so many bytes, then answers one.
+    /// Reads a number of bytes, then answers with one.
     Receive(usize),
-    /// Gets one byte, then sends so many.
+    /// Reads one byte, then sends a number of bytes.
     Send(usize),
     /// Closes at once.
     Close,

@@ -1,4 +1,4 @@
-//! Files: what is read and written, where, and that nothing is lost when a future is dropped.
+//! Files: reading, writing, positions, and that a dropped future loses nothing.
 
 use std::cell::RefCell;
 use std::future::poll_fn;

@@ -1,5 +1,5 @@
-//! A file agrees with the one of the standard library, whatever is done to it in which order, also
-//! when futures are dropped half-way.
+//! A file behaves like the standard library's under random operations, also when futures are
+//! dropped half-way.
 
 use std::future::poll_fn;
 use std::io::SeekFrom;

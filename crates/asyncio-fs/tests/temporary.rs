@@ -1,4 +1,4 @@
-//! Temporary files and directories: that they are gone in the end.
+//! Temporary files and directories, and that they are removed.
 
 use asyncio_fs::{self as fs, NamedTemporaryFile, TemporaryDirectory, temporary_file};
 use asyncio_task::run;

@@ -1,4 +1,4 @@
-//! Debug mode: files that are dropped with output that nobody has flushed.
+//! Debug mode: files that are dropped with unflushed output.
 // I-006
 
 use std::cell::RefCell;
@@ -106,7 +106,7 @@ fn a_file_with_nothing_to_lose_is_not_reported() {
         }
         drop(file);
 
-        // Nobody needs the output of a file that is gone.
+        // The output of a removed file is not needed.
         let mut file = temporary_file().await?;
         file.write_all(b"scratch").await?;
         drop(file);

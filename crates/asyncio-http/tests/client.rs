@@ -1,4 +1,4 @@
-//! The client against servers that behave, and servers that do not.
+//! The client with correct and with faulty servers.
 
 mod common;
 
@@ -243,7 +243,7 @@ fn limits_count_connections_and_requests_wait_in_order() {
             })
             .collect();
         yield_now().await;
-        // One that waits is cancelled, which holds up nobody.
+        // A waiting request is cancelled, which delays no other request.
         gets[5].cancel();
         for (number, get) in gets.into_iter().enumerate() {
             match get.await {

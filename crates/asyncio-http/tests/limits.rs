@@ -1,4 +1,4 @@
-//! What a server does with clients that are slow, greedy or hostile.
+//! A server's limits for slow, greedy and hostile clients.
 
 mod common;
 

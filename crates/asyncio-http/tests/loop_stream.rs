@@ -1,4 +1,4 @@
-//! Streams of a loop that are left on other threads.
+//! Streams of a loop that are dropped on other threads.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
@@ -37,7 +37,7 @@ fn a_loop_that_is_closed_closes_the_stream_that_another_thread_has() -> io::Resu
     let (closed, is_closed) = mpsc::channel();
     let (thread, peer) = asyncio_task::run(async move {
         let (stream, peer) = pair()?;
-        // So much that the socket does not take it.
+        // More bytes than the socket accepts.
         let inner = stream.into_inner().expect("it is at home");
         inner.writer().write(vec![b'x'; 4 << 20]);
         let stream = LoopStream::new(inner);

@@ -1,4 +1,5 @@
-//! Requests that end at any await: no answer is mixed up, and no connection is leaked.
+//! Requests that are cancelled or dropped at any await: answers are not mixed up, and no connection
+//! leaks.
 
 mod common;
 
@@ -52,7 +53,7 @@ async fn ask(client: &TestClient, kind: u8, id: &str) -> Result<(), ClientError>
     Ok(())
 }
 
-/// Ends its future, by dropping it, after so many polls.
+/// Drops its future after a number of polls.
 struct Stopped<F> {
     future: Option<Pin<Box<F>>>,
     polls: usize,

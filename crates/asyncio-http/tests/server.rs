@@ -1,4 +1,4 @@
-//! Servers, and what clients do to them.
+//! Servers with all kinds of clients.
 
 mod common;
 

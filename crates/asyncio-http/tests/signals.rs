@@ -1,4 +1,5 @@
-//! The end of a server by a signal. Signals are for the whole process: one test only.
+//! The end of a server by a signal. Signals affect the whole process, so this file has only one
+//! test.
 
 mod common;
 

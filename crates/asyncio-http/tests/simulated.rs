@@ -105,7 +105,7 @@ fn an_answer_that_is_given_up_is_never_a_part_of_the_next() {
         for customer in customers {
             let _ = customer.await;
         }
-        // Nobody is stuck, and places in the pool are free.
+        // No task is stuck, and the pool has free places.
         let last = session.get("http://server/last").timeouts(within(60));
         assert_eq!(last.await?.text().await?, answer_to("/last"));
         all.set(all.get() + whole.get());
@@ -133,7 +133,7 @@ fn kept_connections_of_a_server_that_restarts_are_no_trouble() {
                 sleep(rng().duration(Duration::ZERO, Duration::from_secs(5))).await;
             }
             host.restart();
-            // The resets of a host that stops are on their way; a crash tells nobody.
+            // The resets of a stopped host are in transit. A crashed host sends none.
             sleep(rng().duration(Duration::ZERO, 5 * MS)).await;
             if let Ok(response) = session.get("http://server/probe").await {
                 if let Ok(text) = response.text().await {

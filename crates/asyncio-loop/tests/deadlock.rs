@@ -95,7 +95,7 @@ fn nor_is_one_that_watches_a_descriptor() {
     assert!(reports.borrow().is_empty(), "{reports:?}");
 }
 
-/// Makes turns until the loop is stopped, or so many bursts.
+/// Makes turns until the loop is stopped, or up to a number of bursts.
 struct Spins {
     may_wake: bool,
     bursts: usize,

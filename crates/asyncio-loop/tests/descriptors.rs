@@ -1,4 +1,5 @@
-//! Descriptors of a closed loop. The only test of its process, so that it may count them.
+//! File descriptors of a closed loop. This is the only test of its process, so that it can count
+//! them.
 
 #![cfg(target_os = "linux")]
 

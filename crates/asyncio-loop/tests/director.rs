@@ -91,7 +91,7 @@ fn it_chooses_among_tasks_and_the_first_callback() {
     assert_eq!(log.0.take(), [3, 2, 4, 1]);
 }
 
-/// Waits for so many seconds.
+/// Waits for a number of seconds.
 fn sleep(event_loop: &LoopRef, seconds: u64) -> impl Future<Output = ()> {
     let event_loop = event_loop.clone();
     let when = event_loop.time() + Duration::from_secs(seconds);

@@ -11,7 +11,7 @@ use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{EventLoop, LoopWaker, Outcome, RawTask, TaskOptions, running_loop};
 use common::{DropGuard, Drops, run_ready, virtual_loop, yield_now};
 
-/// A loop that reports to nobody.
+/// A loop that ignores reports.
 fn quiet_loop() -> EventLoop {
     let event_loop = virtual_loop();
     event_loop.set_exception_handler(Some(Rc::new(|_, _| ())));

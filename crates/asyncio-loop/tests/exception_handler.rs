@@ -1,4 +1,4 @@
-//! Where failures go that nobody awaits.
+//! The reporting of failures that are not awaited.
 
 mod common;
 

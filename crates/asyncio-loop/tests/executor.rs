@@ -1,4 +1,4 @@
-//! `run_in_executor`, the default executor and its end, and thread futures that a loop awaits.
+//! `run_in_executor`, the default executor and its shutdown, and thread futures that a loop awaits.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -113,7 +113,7 @@ fn cancelling_a_running_job_ends_the_wait_at_once_and_the_job_goes_on() {
         assert!(!wait.cancel());
         assert!(wait.await.unwrap_err().is_cancelled());
     });
-    // It still runs: somebody is there to receive.
+    // The job still runs, since there is a receiver.
     release.send(()).unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! A loop inside another one: bursts, rest and wakes, order, limits, and runs by a host.
+//! A loop embedded in another one: bursts, rest and wakes, order, limits, and runs by a host.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -548,7 +548,7 @@ struct Recorded {
     inside: Cell<usize>,
     enters: Cell<usize>,
     dropped: Rc<Cell<bool>>,
-    /// Ends each run after so many bursts.
+    /// Ends each run after a number of bursts.
     give_up: Cell<Option<usize>>,
 }
 

@@ -1,4 +1,4 @@
-//! Hooks of tasks: what they are told, in which order, and that they harm nobody.
+//! Hooks of tasks: their calls, the order of the calls, and that failing hooks harm no task.
 
 use std::cell::RefCell;
 use std::rc::Rc;

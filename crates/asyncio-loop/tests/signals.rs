@@ -84,7 +84,7 @@ fn is_caught(signal: Signal) -> bool {
     is_in_mask("SigCgt:", signal)
 }
 
-/// A handler that counts, and wakes whoever waits for a count.
+/// A handler that counts, and wakes the task that waits for a count.
 #[derive(Clone, Default)]
 struct Counter(Rc<(Cell<u32>, RefCell<Option<std::task::Waker>>)>);
 

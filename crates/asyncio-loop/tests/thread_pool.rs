@@ -1,4 +1,4 @@
-//! `ThreadPoolExecutor`: who runs what, when threads come and go, and how it ends.
+//! `ThreadPoolExecutor`: which thread runs a job, when threads start and end, and the shutdown.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};

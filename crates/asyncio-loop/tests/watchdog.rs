@@ -1,4 +1,4 @@
-//! The watchdog: a step that blocks its loop is told about while it does, and nothing else is.
+//! The watchdog reports a step while it blocks its loop, and reports no other step.
 //!
 //! Tests end by events, not by times: a step blocks until it is told about. What must not be told
 //! about is followed by something that has to be.

@@ -1,4 +1,4 @@
-//! What `#[asyncio::main]` and `#[asyncio::testing::test]` make of a function.
+//! The expansions of `#[asyncio::main]` and `#[asyncio::testing::test]`.
 
 use std::io;
 use std::time::{Duration, Instant};

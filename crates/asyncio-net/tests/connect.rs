@@ -147,7 +147,7 @@ fn addresses_do_not_reach_the_resolver() {
     });
 }
 
-/// Without an executor nobody can ask it.
+/// Without an executor it cannot be called.
 async fn break_the_resolver() {
     let _ = running_loop().shutdown_default_executor(None).await;
 }

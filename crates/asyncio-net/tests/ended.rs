@@ -1,4 +1,4 @@
-//! A connection tells everybody who asks how it ended, every time.
+//! Every operation on an ended connection reports how the connection ended, every time.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Peers and addresses that do not do what they should.
+//! Faulty peers and addresses.
 
 mod common;
 
@@ -113,7 +113,7 @@ fn a_connection_that_is_reset_before_it_is_accepted_harms_nobody() {
     });
 }
 
-/// Sends and receives in pieces of so many bytes, with buffers as small as the system allows.
+/// Sends and receives in pieces of a given size, with buffers as small as the system allows.
 async fn echo_in_pieces(address: SocketAddr, length: usize, piece: usize) -> io::Result<()> {
     let (mut reader, writer) = open_connection(address).await?;
     writer.transport().with_socket(|socket| {
@@ -198,7 +198,7 @@ impl DatagramProtocol for NoDatagrams {
 #[test]
 fn a_name_that_cannot_be_resolved_is_an_error_wherever_it_stands() {
     run(async || {
-        // A label of a name has at most 63 characters, so nobody needs to be asked.
+        // A label of a name has at most 63 characters, so no name server is asked.
         let name = format!("{}.example", "x".repeat(64));
         let name = name.as_str();
         let check = |error: io::Error| assert!(error.to_string().contains(name), "{error}");

@@ -1,5 +1,5 @@
-//! User code that panics where several connections share a task or a hook: it is reported once, and
-//! hurts only the connection it belongs to.
+//! User code that panics in a task or hook that several connections share: the panic is reported
+//! once, and affects only its own connection.
 
 mod common;
 

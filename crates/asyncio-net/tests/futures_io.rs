@@ -144,7 +144,7 @@ fn flushing_waits_until_everything_has_left() {
         let (mut reader, _writer) = theirs.split();
         let mut written = 0;
         while writer.transport().write_buffer_size() == 0 {
-            // So little of it stays that nobody is told of falling to the low-water mark.
+            // So few bytes remain that the fall to the low-water mark is not reported.
             writer.write([1; 10_000]);
             written += 10_000;
         }

@@ -1,6 +1,6 @@
-//! Work that is given up in the middle, by a drop or by a cancel, at every await: no socket stays
-//! open, nobody is disturbed. In a process of its own, and one after the other: descriptors are
-//! counted.
+//! Operations that are dropped or cancelled at every await: no socket stays open, and other
+//! connections are not affected. These tests run in a process of their own and one after another,
+//! since they count file descriptors.
 
 mod common;
 

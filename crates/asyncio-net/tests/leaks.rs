@@ -1,5 +1,5 @@
-//! Many connections, one after the other and beside each other, and what the process has of them.
-//! In a process of its own, and one test after the other: memory and descriptors are counted.
+//! Many connections, one after another and concurrently, leave no memory or file descriptors
+//! behind. These tests run in a process of their own and one after another, since they count both.
 
 mod common;
 

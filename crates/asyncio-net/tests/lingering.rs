@@ -1,4 +1,4 @@
-//! Closing a connection does not destroy what was sent, while the other side still sends.
+//! Closing a connection does not destroy sent bytes while the other side still sends.
 
 mod common;
 
@@ -299,8 +299,8 @@ fn abort_stays_a_reset() {
     });
 }
 
-/// A connection that was closed with a request that nobody has read: the client, and how many
-/// sockets are open once the connection is gone.
+/// A connection that was closed with an unread request: the client, and how many sockets are open
+/// once the connection is gone.
 async fn lingering(server: &Server) -> io::Result<(TcpStream, usize)> {
     let client = client(server.local_addr()?, b"request\nbody")?;
     let before = open_sockets();
@@ -313,7 +313,7 @@ async fn lingering(server: &Server) -> io::Result<(TcpStream, usize)> {
 
 async fn answers() -> io::Result<Server> {
     start_server("127.0.0.1:0", async |mut reader: StreamReader, writer: StreamWriter| {
-        // The system keeps little of what nobody reads, so that it can be told from what was read.
+        // The system buffers few unread bytes, so that they can be distinguished from read ones.
         writer.transport().with_socket(|socket| {
             socket.set_recv_buffer_size(100_000).unwrap();
         });

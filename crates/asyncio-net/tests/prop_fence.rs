@@ -334,7 +334,7 @@ impl ByteStream for WildStream {
     }
 }
 
-/// Two servers, and whom they serve next.
+/// Two servers, and the clients that they serve next.
 struct Servers {
     servers: [Server; 2],
     kinds: [Kinds; 2],

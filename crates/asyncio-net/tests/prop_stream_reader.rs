@@ -15,11 +15,11 @@ const LIMIT: usize = 12;
 /// What a program may ask of a reader.
 #[derive(Clone, Debug)]
 enum Ask {
-    /// Some, up to so many.
+    /// Some bytes, up to a number.
     Read(usize),
     /// The same, into memory of the caller's.
     ReadInto(usize),
-    /// What is buffered, of which up to so many are used up.
+    /// The buffered bytes, of which up to a number are consumed.
     Fill(usize),
     ToEnd,
     Exactly(usize),

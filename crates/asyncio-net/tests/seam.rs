@@ -1,4 +1,5 @@
-//! What a connection asks of a stream that is no socket, and layers under connections.
+//! The calls that a connection makes on a stream that is not a socket, and layers under
+//! connections.
 
 mod common;
 
@@ -18,7 +19,7 @@ use asyncio_net::{
 use asyncio_task::{create_task, sleep, timeout, try_gather};
 use common::{bytes, reports, run, run_in_virtual_time, settle, until};
 
-/// Keeps up to so many bytes that it has taken, as a session of TLS keeps records, and never
+/// Keeps up to a number of bytes that it has taken, as a session of TLS keeps records, and never
 /// remembers what it has refused.
 struct Keeping {
     below: MemoryStream,
@@ -33,7 +34,7 @@ impl Keeping {
 }
 
 impl ByteSource for Keeping {
-    /// Answers each `?` by a `!`, without anybody's asking.
+    /// Answers each `?` with a `!`, without a call.
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let count = ready!(self.below.poll_read(cx, buffer))?;
         let questions = buffer[..count].iter().filter(|byte| **byte == b'?').count();
@@ -94,7 +95,7 @@ fn bytes_that_a_stream_keeps_leave_and_count_as_queued() {
         flushed?;
         assert_eq!(received?, "x".repeat(500));
         assert_eq!(writer.transport().write_buffer_size(), 0);
-        // And also if nobody waits.
+        // The same holds if no task waits.
         let much = bytes(100_000);
         writer.write(&much);
         assert!(peer.read_exactly(much.len()).await? == much);

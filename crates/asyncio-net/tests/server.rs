@@ -802,7 +802,7 @@ fn case_context_leak() {
             move || Contexts(log.clone())
         })
         .await?;
-        // The intake's task is started by somebody else.
+        // Other code starts the intake's task.
         MAKER.set("client");
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         assert!(server.intake().hand_over(theirs).is_ok());

@@ -1,4 +1,4 @@
-//! A read that gives less than was asked for is not always all there is. Case short_reads.
+//! A short read does not always mean that there are no more bytes. Case short_reads.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! The operations on sockets of the caller, when they are given up, closed, reset, doubled, or find
-//! themselves in another loop.
+//! The operations on the caller's sockets, when they are dropped, closed, reset, made twice, or
+//! made on another loop.
 
 mod common;
 
@@ -21,7 +21,7 @@ use asyncio_task::{Task, create_task};
 use common::{TempDir, deaf_socket, run, settle, silent_address};
 use socket2::{SockRef, Socket};
 
-/// More than a connection takes while nobody reads.
+/// More bytes than a connection accepts while its peer does not read.
 static MUCH: &[u8] = &[7; 20_000_000];
 
 fn listener() -> Rc<TcpListener> {
@@ -189,7 +189,7 @@ fn the_end_of_the_peer_ends_a_receive_and_a_send_that_wait() {
             async move { sock_sendall(&*ours, MUCH).await }
         });
         waits(&sending).await;
-        // With bytes that nobody read: a reset.
+        // With unread bytes: a reset.
         drop(theirs);
         let error = sending.await.unwrap().unwrap_err();
         let kinds = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
@@ -285,7 +285,7 @@ fn several_that_wait_for_one_socket_are_all_served() {
             let socket = datagrams();
             let receiving: Vec<_> = (0..4).map(|_| receive(which, &socket)).collect();
             settle().await;
-            // Those that are given up keep nobody out.
+            // Dropped operations do not block others.
             receiving[0].cancel();
             receiving[2].cancel();
             let peer = UdpSocket::bind("127.0.0.1:0")?;

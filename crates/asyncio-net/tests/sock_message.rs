@@ -254,7 +254,7 @@ fn a_stream_passes_more_descriptors_than_go_at_once() {
         let taken = std::iter::from_fn(|| theirs.take()).count();
         assert_eq!(taken, 300);
 
-        // A peer that sends more than anybody takes is stopped.
+        // A peer that sends more than its receiver reads is stopped.
         for _ in 0..3 {
             ours.pass(files(200));
             writer.write(b"x");

@@ -302,7 +302,7 @@ fn child_gives_up_reading() {
         assert!(reading.await.unwrap_err().is_cancelled());
         Ok(())
     });
-    // Nothing was taken from those who come later.
+    // Later readers still get all bytes.
     io::stdout().write_all(b"ready\n").unwrap();
     let mut line = String::new();
     io::stdin().read_line(&mut line).unwrap();

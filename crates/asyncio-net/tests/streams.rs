@@ -223,8 +223,7 @@ async fn written_after_a_reset(data: &[u8]) -> io::Result<[io::ErrorKind; 2]> {
     Ok([told, read])
 }
 
-// The system tells of a reset once: whoever comes first is told that, whoever comes later that all
-// is well.
+// The system reports a reset once: the first operation gets it, later ones learn that all is well.
 #[test]
 fn a_reset_that_a_writer_meets_is_not_a_regular_end_to_the_reader() {
     run(async || {

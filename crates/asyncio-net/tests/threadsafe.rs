@@ -1,4 +1,4 @@
-//! Streams that travel to another thread.
+//! Streams that are moved to another thread.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Streams by the traits of `tokio::io`, without a runtime of tokio's.
+//! Streams by the traits of `tokio::io`, without a tokio runtime.
 
 mod common;
 

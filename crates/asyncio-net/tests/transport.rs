@@ -36,7 +36,7 @@ fn sockets() -> io::Result<(TcpStream, TcpStream)> {
     Ok((ours, theirs))
 }
 
-/// Reads so much in a thread, while the loop runs.
+/// Reads this many bytes in a thread, while the loop runs.
 fn read_exact(socket: &TcpStream, length: usize) -> impl Future<Output = Vec<u8>> + use<> {
     let mut socket = socket.try_clone().unwrap();
     let read = asyncio_loop::running_loop().run_in_executor(None, move || {

@@ -1,4 +1,4 @@
-//! The files of Unix sockets: whose they are, and who removes them.
+//! The files of Unix sockets: their ownership and removal.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! `upgrade_streams`, with a toy of a cipher in place of TLS: every byte is turned round.
+//! `upgrade_streams`, with a toy cipher in place of TLS: every byte is inverted.
 
 mod common;
 

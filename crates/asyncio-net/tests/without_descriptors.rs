@@ -1,5 +1,5 @@
-//! Running out of descriptors, in a process of its own and one after the other: the limit is
-//! everybody's.
+//! Running out of file descriptors. These tests run in a process of their own and one after
+//! another, since the limit is the whole process's.
 
 mod common;
 

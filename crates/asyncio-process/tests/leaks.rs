@@ -1,5 +1,5 @@
-//! Nothing is left behind: no zombie, no orphan, no descriptor. Alone in its program, since it
-//! counts what the whole process has.
+//! No zombie, orphan or file descriptor is left behind. These tests have a program of their own,
+//! since they count those of the whole process.
 
 use std::collections::BTreeMap;
 use std::fs::{DirEntry, read_link};
@@ -51,15 +51,15 @@ fn alone() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until the loop has reaped whom it has to.
+/// Waits until the loop has reaped all ended processes.
 async fn until_childless() {
     while has_children() {
         sleep(Duration::from_micros(200)).await;
     }
 }
 
-/// Polls a future so many times, in a row or each time that it asks for it, then drops it. True: it
-/// was done before.
+/// Polls a future a number of times, in a row or each time that it asks for it, then drops it.
+/// True: it was done before.
 async fn abandon<F: Future>(future: F, polls: usize, in_a_row: bool) -> bool {
     let mut future = pin!(future);
     let mut left = polls;
@@ -147,7 +147,7 @@ fn works() -> [fn(Command) -> Work; 5] {
         |cat| {
             Box::pin(async move {
                 let transport = subprocess_exec(cat, || Silent).await?;
-                // The loop keeps a process that has a protocol, so somebody has to see to its end.
+                // The loop keeps a process that has a protocol, so the test has to end it.
                 let _close = Close(&transport);
                 transport.stdin().unwrap().write_eof();
                 transport.wait_closed().await;

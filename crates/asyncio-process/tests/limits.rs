@@ -1,4 +1,4 @@
-//! What a process may use, and as whom it runs: the options that it applies to itself as it starts.
+//! The limits, user and group of a process: the options that it applies to itself when it starts.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::process::ExitStatusExt;

@@ -1,4 +1,5 @@
-//! `Command` and `Process`: starting, streams, the end. Real processes, and no time in it.
+//! `Command` and `Process`: starting, streams, the end. The processes are real, and no test depends
+//! on time.
 
 use std::error::Error;
 use std::fs::File;

@@ -363,7 +363,7 @@ fn a_panic_on_the_way_is_the_jobs_error() {
         let what = format!("result, {stage:?}, {in_worker}");
         fails(error.map(|_| ()).expect_err(&what), &what);
     }
-    // Nobody takes the result, so it is dropped by the pool.
+    // The result is not taken, so the pool drops it.
     drop(pool.submit(&MAKE_WILD, (Stage::Drop, false, parent)));
     assert_eq!(pool.submit(&PID, ()).result(None).unwrap(), pid);
 }

@@ -1,4 +1,4 @@
-//! `SubprocessProtocol` and `SubprocessTransport`: who is told what, in which order.
+//! `SubprocessProtocol` and `SubprocessTransport`: the calls and their order.
 
 use std::cell::{Cell, RefCell};
 use std::io;

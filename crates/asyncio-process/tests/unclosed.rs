@@ -77,7 +77,7 @@ fn those_that_ended_were_killed_or_may_go_on_are_not_reported() {
         // It ends with its input.
         drop(left.take_stdin());
         drop(left);
-        // Nobody has these processes, so nobody could have closed them.
+        // The program has no handle of these processes, so it cannot close them.
         let limit = Duration::from_millis(1);
         assert!(timeout(limit, Command::new("sleep").arg("1000").output()).await.is_err());
         assert!(timeout(limit, Command::new("sleep").arg("1000").status()).await.is_err());

@@ -1,4 +1,4 @@
-//! The program, run on a monitor of this process.
+//! The program, run with a monitor of this process.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -192,7 +192,7 @@ fn the_token_is_in_the_environment() {
 fn sockets_of_dead_processes_are_removed() {
     run(async {
         let place = Place::new(Options::new());
-        // The number of a process that has ended: nobody has it while it is not reaped.
+        // The id of an ended process. No other process gets it until it is reaped.
         let mut child = command(place.folder.path(), &["help"])
             .stdout(std::process::Stdio::null())
             .spawn()

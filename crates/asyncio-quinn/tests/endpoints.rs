@@ -105,7 +105,7 @@ fn a_connect_that_is_cancelled_leaves_no_connection() -> Outcome {
     })
 }
 
-/// Nobody listens there, so the system says "connection refused". That is not the end.
+/// There is no listener, so the system reports "connection refused". The endpoint continues.
 #[test]
 fn what_the_network_says_about_a_datagram_does_not_end_the_endpoint() -> Outcome {
     run(async {

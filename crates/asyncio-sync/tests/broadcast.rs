@@ -1,4 +1,4 @@
-//! Broadcast channels: who gets which value, and what is kept.
+//! Broadcast channels: which receiver gets which value, and which values are kept.
 
 mod common;
 

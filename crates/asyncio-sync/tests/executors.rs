@@ -1,4 +1,4 @@
-//! The same program on our loop and on executors that have never heard of it.
+//! The same program on our loop and on unrelated executors.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! A future that holds a place in line and is never polled again keeps nobody else out.
+//! A future that has a place in the queue and is never polled again does not block the others.
 //!
 //! Each test keeps one waiting future aside, as `select!` by reference does, lets its turn come,
 //! and shows that the others are served: on an executor that knows nothing about this crate, and at

@@ -113,7 +113,7 @@ fn any_get_wakes_a_thread_in_put() {
 
 #[test]
 fn a_get_of_one_item_among_others_tells_of_the_room() {
-    // such a get locks nothing that a put locks, unless somebody wants to know
+    // such a get locks nothing that a put locks, unless a task wants to know
     let full = || {
         let queue = mixed::Queue::bounded(2);
         let side = queue.sync_side();

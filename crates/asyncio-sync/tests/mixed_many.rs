@@ -1,5 +1,5 @@
-//! The mixed queue between many threads and several loops at once: every item comes out once,
-//! whoever is dropped or runs out of time, and everybody ends.
+//! The mixed queue between many threads and several loops at once: every item is taken once, even
+//! if users are dropped or time out, and all users end.
 
 use std::collections::HashSet;
 use std::thread::{self, JoinHandle};
@@ -116,7 +116,7 @@ where
     })
 }
 
-/// Four puts to everybody's two gets.
+/// Each user makes four puts and two gets.
 fn through<O: Order<u32> + Send + 'static>(queue: &BaseQueue<u32, O>, end_by_task: bool) {
     let putters = [putter(queue, 0), putter(queue, 1), async_putter(queue, 2), putter(queue, 3)];
     let getters = [getter(queue), async_getters(queue), async_getters(queue), getter(queue)];

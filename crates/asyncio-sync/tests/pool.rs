@@ -1,4 +1,4 @@
-//! Pools: how many objects there are, which one comes, and that no place is lost.
+//! Pools: the number of objects, which object is returned, and that no place is lost.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Code of users that panics hurts its owner only: wakers, destructors, done callbacks, predicates,
+//! Panicking user code affects only its owner: wakers, destructors, done callbacks, predicates,
 //! task factories, clones and comparisons, among tasks that do nothing wrong.
 
 use std::cell::Cell;
@@ -141,7 +141,7 @@ impl World {
         drop(self.condition.wait_for(guard, |count| *count >= PEERS).await);
     }
 
-    /// A wait that somebody begins and never ends properly.
+    /// A wait that is begun and never ended properly.
     fn wait(&self, random: &mut Random) -> Pin<Box<dyn Future<Output = ()>>> {
         let world = self.clone();
         match random.below(8) {

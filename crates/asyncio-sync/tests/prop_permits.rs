@@ -138,8 +138,8 @@ proptest! {
         prop_assert!(free == 0 || waiting == 0, "{} free, {} waiting", free, waiting);
     }
 
-    /// Those who are not cancelled are served first come, first served: of a single permit, as two
-    /// that are called in one turn may be polled in any order.
+    /// Tasks that are not cancelled are served in the order of their arrival: of a single permit,
+    /// as two that are called in one turn may be polled in any order.
     #[test]
     fn a_permit_goes_round_in_order(
         steps in prop::collection::vec(prop_oneof![
@@ -183,7 +183,7 @@ proptest! {
         prop_assert!(!lock.is_locked());
     }
 
-    /// Each apple that is announced finds an eater, whoever is cancelled in between.
+    /// Each announced apple is eaten, regardless of which tasks are cancelled in between.
     #[test]
     fn notifications_are_conserved(
         eaters in 1_usize..6,

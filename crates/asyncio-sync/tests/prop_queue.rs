@@ -105,7 +105,7 @@ enum Step {
     GetNowait,
     /// Ends the n-th task where it waits.
     Cancel(usize),
-    /// Polls those who are ready.
+    /// Polls the ready tasks.
     Turn,
 }
 
@@ -179,7 +179,7 @@ impl<O: Order<u32> + 'static> World<O> {
         self.items
     }
 
-    /// When nobody is ready, nobody waits for what is there, and every item is somewhere.
+    /// When no task is ready, no task waits for an existing item, and no item is lost.
     fn check(self) {
         self.turns.run();
         let state = format!("{:?}", self.queue);

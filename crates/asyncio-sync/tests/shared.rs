@@ -1,4 +1,4 @@
-//! Shared values: what collides, and what the panic says.
+//! Shared values: conflicting borrows, and the message of the panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

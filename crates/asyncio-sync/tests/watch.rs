@@ -1,4 +1,4 @@
-//! Watch channels: the latest value, and who is told of it.
+//! Watch channels: the latest value, and which receivers are notified.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! With tasks of our own: cancelled, timed out, and in groups.
+//! With asyncio's tasks: cancelled, timed out, and in groups.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,7 +20,7 @@ fn run<T>(program: impl Future<Output = T>) -> T {
     event_loop.run_until_complete(program).expect("nobody stops it")
 }
 
-/// Turns enough for everybody to get as far as possible.
+/// Enough turns for all tasks to get as far as possible.
 async fn settle() {
     for _ in 0..5 {
         yield_now().await;

@@ -1,5 +1,5 @@
-//! `sync_to_async` and `async_to_sync`: which code runs on which thread, what travels, who is
-//! cancelled.
+//! `sync_to_async` and `async_to_sync`: which code runs on which thread, which values are passed,
+//! and cancellation.
 
 use std::cell::RefCell;
 use std::future::IntoFuture;

@@ -1,4 +1,4 @@
-//! Stacks and call graphs: who awaits whom, and where.
+//! Stacks and call graphs: which task awaits which, and where.
 
 use std::cell::Cell;
 use std::panic::Location;

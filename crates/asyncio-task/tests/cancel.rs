@@ -1,4 +1,4 @@
-//! Cancelling tasks: who is asked, in what order, and what comes out.
+//! Cancelling tasks: which tasks get the request, in what order, and the results.
 
 mod scopes;
 
@@ -799,7 +799,7 @@ fn a_scope_may_move_to_another_task() {
         turns(1).await;
         let second = poll_in(scope.clone());
         turns(1).await;
-        // The scope belongs to whoever polled it last.
+        // The scope belongs to the task that polled it last.
         first.cancel();
         assert!(first.await.unwrap_err().is_cancelled());
         second.cancel();

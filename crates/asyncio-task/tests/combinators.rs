@@ -187,7 +187,8 @@ fn who_is_cancelled_is_out_of_the_race() {
     run(async {
         let quitter: std::pin::Pin<Box<dyn Future<Output = u32>>> = Box::pin(quits());
         assert_eq!(race(vec![quitter, Box::pin(after(10, 1))]).await, 1);
-        // Nobody is left to win: the caller ends at this await, as at that of a cancelled child.
+        // No branch is left to win: the caller ends at this await, as at the await of a cancelled
+        // child.
         let task = create_task(async { catch_cancel(race([quits(), quits()])).await.is_err() });
         assert!(task.await.unwrap());
         let task = create_task(race((quits(), quits())));

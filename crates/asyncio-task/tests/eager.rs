@@ -1,4 +1,4 @@
-//! Eager start: tasks that begin inside the call that makes them.
+//! Eager start: tasks that begin inside the call that creates them.
 
 mod common;
 

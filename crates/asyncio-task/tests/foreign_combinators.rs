@@ -351,7 +351,7 @@ async fn start(branch: &mut Branch) {
     .await;
 }
 
-/// A branch that was asked in one task goes on in another, which nobody has asked.
+/// A branch that got a request in one task continues in another task, which got none.
 #[test]
 fn a_branch_that_moves_to_another_task_leaves_the_request_behind() {
     for (name, scope) in scopes_that_pass() {
@@ -384,7 +384,7 @@ fn a_branch_that_moves_to_another_task_leaves_the_request_behind() {
             assert_eq!(now(), 10, "{name}");
             match second.await {
                 Ok(value) => assert_eq!(value, "unharmed", "{name}"),
-                // A cleanup for a cancelled body has no value to give, whoever polls it.
+                // The cleanup of a cancelled body returns no value, whichever task polls it.
                 Err(error) => assert!(error.is_cancelled() && now() == 1005, "{name}: {error}"),
             }
         });
@@ -440,7 +440,7 @@ fn reports() -> Log {
     log
 }
 
-/// Nobody polls it, so it cannot clean up: that is reported, and the request does not wait for it.
+/// No task polls it, so it cannot clean up: that is reported, and the request does not wait for it.
 #[test]
 fn a_branch_that_is_kept_and_not_polled_holds_up_nobody() {
     for (name, scope) in scopes_that_pass().into_iter().chain(scopes_that_absorb()) {
@@ -527,7 +527,8 @@ fn handles_may_be_moved_between_polls() {
     });
 }
 
-/// A branch that nobody polls is counted out; the group around it is at work, and is not.
+/// A branch that is not polled is no longer counted; the group around it still works, and still
+/// counts.
 #[test]
 fn a_group_around_a_branch_that_is_kept_cleans_up() {
     run(async {

@@ -356,7 +356,7 @@ fn a_group_that_is_over_refuses_children() {
     });
 }
 
-// C-060: a group is a future, and as such entered once, and polled by whoever likes.
+// C-060: a group is a future: it is entered once, and any task may poll it.
 #[test]
 fn a_group_runs_in_a_callback_too() {
     run(async {
@@ -1114,7 +1114,7 @@ fn what_a_body_has_answered_before_is_no_answer_to_a_request_from_outside() {
         let task = create_task(async {
             let group = task_group(async |group| {
                 drop(group.create_task(async { Err::<(), _>("failed") }));
-                // Keeps the group's request open, as nobody polls it again.
+                // Keeps the group's request open, as no task polls it again.
                 let mut kept = pin!(catch_cancel(pending::<()>()));
                 poll_fn(|cx| Poll::Ready(kept.as_mut().poll(cx).is_pending())).await;
                 let caught = catch_cancel(pending::<()>()).await.unwrap_err();

@@ -110,7 +110,7 @@ fn child(what: &str) -> (Output, String) {
     (output, printed)
 }
 
-// Python ends so, too, when nobody catches its `KeyboardInterrupt`.
+// Python ends the same way when `KeyboardInterrupt` is not caught.
 fn run_ends_the_process_by_the_signal() {
     let (output, printed) = child("plain");
     assert_eq!(output.status.signal(), Some(Signal::INT.as_raw()));

@@ -1,4 +1,4 @@
-//! Whatever can be awaited can be passed on: builders that become a future at `.await`.
+//! Functions accept every awaitable value, including builders that become a future at `.await`.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Futures of this thread for callers that ask for `Send`.
+//! Futures of this thread for callers that require `Send`.
 
 mod common;
 

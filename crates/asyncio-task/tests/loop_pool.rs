@@ -256,7 +256,7 @@ fn a_loop_that_ends_by_itself_is_avoided_and_reported_at_the_end() {
     assert!(error.is_panicked(), "{error}");
 }
 
-/// The threads that so many futures run on.
+/// The threads that a number of futures run on.
 fn threads_of(pool: &LoopPool, count: usize) -> HashSet<ThreadId> {
     let futures: Vec<_> =
         (0..count).map(|_| pool.submit(|| async { thread::current().id() })).collect();

@@ -1,4 +1,4 @@
-//! Names of tasks, and looking at them.
+//! Names of tasks, and inspecting tasks.
 
 mod common;
 

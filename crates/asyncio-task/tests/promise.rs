@@ -168,7 +168,7 @@ fn a_removed_callback_is_dropped() {
     });
 }
 
-/// A promise that nobody settles is freed with its last handle, and its callbacks with it.
+/// A promise that is never settled is freed with its last handle, and its callbacks with it.
 #[test]
 fn an_abandoned_promise_drops_its_callbacks() {
     run(async {

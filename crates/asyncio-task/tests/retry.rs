@@ -1,4 +1,4 @@
-//! Trying again: how often, when, and what comes out.
+//! Retrying: how often, when, and the results.
 
 mod common;
 

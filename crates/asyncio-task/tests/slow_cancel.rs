@@ -1,4 +1,4 @@
-//! Debug mode: tasks that were cancelled and go on.
+//! Debug mode: tasks that were cancelled and keep running.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn run(debug: bool, test: impl AsyncFnOnce(&Log<(LoopTime, String)>)) {
     });
 }
 
-/// A task whose cleanup takes so many seconds.
+/// A task whose cleanup takes a number of seconds.
 fn cleans_up(name: &str, seconds: u32) -> Task<()> {
     let future = finally(pending::<()>(), async move |_| sleep(seconds * SECOND).await);
     create_task_with(future, TaskOptions::new().name(name))

@@ -86,7 +86,7 @@ fn cancelling_a_task_in_to_thread_ends_it_at_once_while_the_thread_continues() {
         starts.recv().unwrap();
         task.cancel();
         assert!(task.await.unwrap_err().is_cancelled());
-        // Somebody is still there to receive it.
+        // There is still a receiver.
         release.send(()).unwrap();
     });
 }

@@ -1,4 +1,4 @@
-//! Limits on time.
+//! Timeouts.
 
 mod scopes;
 

@@ -1,4 +1,4 @@
-//! Outcomes that nobody looked at.
+//! Outcomes that were not observed.
 
 mod common;
 

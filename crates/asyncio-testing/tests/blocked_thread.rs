@@ -1,5 +1,5 @@
-//! A step that blocks its thread: the process ends with words, since nothing else can end it. The
-//! only test here, since it starts the program again.
+//! A step that blocks its thread: the process aborts with a message, since nothing else can end the
+//! step. This is the only test here, since it starts the program again.
 
 use std::process::Command;
 use std::time::Duration;

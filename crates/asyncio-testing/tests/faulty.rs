@@ -1,4 +1,4 @@
-//! Streams whose reads and writes go wrong.
+//! Streams with faulty reads and writes.
 
 #![cfg(feature = "net")]
 

@@ -1,4 +1,4 @@
-//! The checker of histories.
+//! The linearizability checker.
 
 use asyncio_testing::{History, Rng};
 

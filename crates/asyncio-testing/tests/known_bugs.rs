@@ -167,7 +167,7 @@ bugs! {
         consumer.await.unwrap();
     }
 
-    /// Puts what it has read into the cache after somebody has changed it and cleared the cache.
+    /// Stores a value in the cache after another task has changed it and cleared the cache.
     stale_cache => {
         let (stored, cache) = (Rc::new(Cell::new(1)), Rc::new(Cell::new(None)));
         let (disk, cached) = (Rc::clone(&stored), Rc::clone(&cache));

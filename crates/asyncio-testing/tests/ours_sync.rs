@@ -95,7 +95,7 @@ impl Drop for Count<'_> {
     }
 }
 
-/// Each item is taken once or left, whatever becomes of those who put and take.
+/// Each item is taken once or left, regardless of what happens to the tasks that put and take.
 #[test]
 fn a_queue_loses_no_item() {
     hard_times().run(async || {
@@ -197,7 +197,7 @@ fn a_condition_wakes_as_many_as_it_is_told() {
 
 #[test]
 fn a_barrier_lets_all_go_or_breaks() {
-    // Nobody is cancelled: a wait that is given up breaks the barrier, which is its rule.
+    // No task is cancelled: dropping a wait breaks the barrier, by its rules.
     let faults = Faults::new().delay(0.1, Duration::from_millis(10));
     Simulation::new().seeds(300).faults(faults).run(async || {
         let barrier = Rc::new(Barrier::new(3));

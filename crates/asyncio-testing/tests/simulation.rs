@@ -10,7 +10,7 @@ use asyncio_sync::mixed;
 use asyncio_task::{create_future, create_task, gather, sleep, task_group, to_thread, yield_now};
 use asyncio_testing::{FailureKind, Faults, Order, Schedule, Simulation, event, take_events};
 
-/// The orders in which a body records its events, over so many seeds.
+/// The orders in which a body records its events, over a number of seeds.
 fn orders(simulation: Simulation, body: impl AsyncFn()) -> HashSet<Vec<String>> {
     let mut orders = HashSet::new();
     let check = simulation.check(async || {

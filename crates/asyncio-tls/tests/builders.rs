@@ -201,7 +201,7 @@ fn a_server_gives_a_handshake_so_much_time_and_no_more() {
                 slow.push(open_unix_connection(&path).await?);
             }
             let before = asyncio_loop::running_loop().time();
-            // They hold nobody up.
+            // They delay no other client.
             let client = authority.client().with_server_name("localhost")?;
             let (mut reader, writer) = open_unix_connection(&path).tls(&client).await?;
             greet(&mut reader, &writer).await?;

@@ -1,4 +1,5 @@
-//! Whom a client trusts, whom a server lets in, and which certificate it shows.
+//! Which servers a client trusts, which clients a server accepts, and which certificate it
+//! presents.
 
 mod common;
 

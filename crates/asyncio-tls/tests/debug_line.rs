@@ -1,4 +1,4 @@
-//! A handshake that fails is one line of the log, at the level of debugging.
+//! A failed handshake is logged as one line at debug level.
 
 mod common;
 
@@ -81,7 +81,7 @@ fn it_names_the_peer_and_the_reason() {
         let reason = "the peer ended the connection in the TLS handshake";
         assert_eq!(about(peer), [(Level::Debug, format!("no connection with {peer}: {reason}"))]);
 
-        // A client that trusts somebody else.
+        // A client that trusts another root.
         let socket = std::net::TcpStream::connect(address)?;
         let peer = socket.local_addr()?;
         let tls = stranger.client().with_server_name("localhost")?;

@@ -1,4 +1,4 @@
-//! Peers that do not mean well: what they send costs little, and holds nobody else up.
+//! Hostile peers: their input costs little, and delays no other connection.
 
 mod common;
 
@@ -217,8 +217,8 @@ fn a_flood_of_records_that_want_an_answer_ends_the_connection() {
     .unwrap();
 }
 
-/// Many that say half a hello and then nothing are in nobody's way, and leave when their time is
-/// over. In virtual time, what is sent has to be there at once: so not by TCP.
+/// Many clients that send half a hello and then nothing delay no other client, and are disconnected
+/// when their time is over. In virtual time, what is sent has to be there at once: so not by TCP.
 #[test]
 fn a_crowd_that_stops_in_the_hello_holds_nobody_up() {
     let authority = Authority::new();

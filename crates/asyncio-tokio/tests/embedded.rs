@@ -1,4 +1,4 @@
-//! Loops inside a runtime of tokio that runs already.
+//! Loops inside a running tokio runtime.
 
 use std::cell::{Cell, RefCell};
 use std::future::{IntoFuture, pending};

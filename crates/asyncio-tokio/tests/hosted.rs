@@ -1,4 +1,5 @@
-//! Programs of asyncio inside a runtime of tokio: where its context is, and who waits for whom.
+//! asyncio programs inside a tokio runtime: where its context is set, and which side waits for
+//! which.
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -211,7 +212,7 @@ fn tasks_of_tokio_wait_for_the_next_run_and_end_with_the_loop() {
     assert_eq!(*dropped.borrow(), [true]);
 }
 
-/// Waits, by timers of tokio, until so much has been counted.
+/// Waits with tokio's timers until a count is reached.
 async fn until(count: Rc<Cell<usize>>, least: usize) {
     while count.get() < least {
         tokio_sleep(1).await;
@@ -327,7 +328,7 @@ fn an_executor_of_the_program_enters_the_runtime_by_its_initializer() {
         let own = ThreadPoolExecutor::builder().initializer(enter).build();
         assert!(running_loop().run_in_executor(Some(&own), in_context).await.unwrap());
         let sum = to_thread(|| {
-            // A job may wait for tokio, since it blocks nobody.
+            // A job may wait for tokio, since it does not block the loop.
             Handle::current().block_on(async { tokio::spawn(async { 42 }).await.unwrap() })
         });
         assert_eq!(sum.await.unwrap(), 42);

@@ -35,7 +35,7 @@ const DONE: &str = "done";
 const VISIBILITY: Duration = Duration::from_millis(500);
 /// How long one job takes, in milliseconds, if this variable of the environment does not say it.
 const WORK: (&str, u64) = ("JOB_MILLISECONDS", 20);
-/// So many jobs at once.
+/// The number of concurrent jobs.
 const AT_ONCE: usize = 4;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;

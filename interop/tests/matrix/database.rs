@@ -115,7 +115,7 @@ macro_rules! pool_programs {
                 Ok(())
             }
 
-            /// A pool that closes waits for the transaction that runs, and serves nobody else.
+            /// A closing pool waits for the running transaction, and serves no other request.
             pub(crate) async fn shutdown() -> Outcome {
                 let (pool, _kept) = $start(2, "shutdown").await?;
                 let gate = Gate::new();

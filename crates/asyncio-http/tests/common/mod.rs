@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers for the tests.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::cell::RefCell;
@@ -33,7 +33,8 @@ pub(crate) fn reports() -> Rc<RefCell<Vec<String>>> {
     reports
 }
 
-/// An address that no other test has a port of: where nobody listens any more, nobody will.
+/// An address that no other test uses. So when a server there has stopped, no other one will listen
+/// on its port.
 pub(crate) const OWN_HOST: &str =
     if cfg!(target_os = "linux") { "127.0.0.2:0" } else { "127.0.0.1:0" };
 

@@ -1,4 +1,4 @@
-//! What several tests need: a log of events, loops, and sleep.
+//! Helpers for several tests: a log of events, loops, and sleep.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::cell::RefCell;

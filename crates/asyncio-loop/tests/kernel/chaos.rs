@@ -73,7 +73,7 @@ fn one_in(times: usize) -> bool {
     random(times) == 0
 }
 
-/// Takes one of them out: while it is used, nobody else finds it.
+/// Takes one of them out, so that no other code finds it while it is used.
 fn take<T>(list: List<T>) -> Option<T> {
     let len = WORLD.with_borrow_mut(|world| list(world).len());
     let at = random(len.max(1));

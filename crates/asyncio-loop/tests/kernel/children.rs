@@ -49,7 +49,7 @@ impl Supervisor for TakesTheOutput {
     }
 }
 
-// Else whoever waits for the last one waits for ever.
+// Otherwise a task that waits for the last one waits forever.
 #[test]
 fn a_child_whose_output_is_taken_while_it_ends_is_counted_out() {
     let event_loop = event_loop();

@@ -1,4 +1,4 @@
-//! A panic never takes the loop down, whoever's code it comes from.
+//! A panic never ends the loop, regardless of the code that panics.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -138,7 +138,7 @@ fn payloads_whose_destructors_panic_do_not_take_the_loop_down() {
     event_loop.call_soon(|| panic_any(Cascade));
     let cascade = Cascade;
     event_loop.call_soon(move || drop(cascade));
-    // Of a task that nobody joins.
+    // From a task that is not joined.
     event_loop.spawn(async { panic_any(Cascade) }, TaskOptions::new()).map(drop).unwrap();
     // Of a task whose future's destructor panics as well.
     let (cascade, counted) = (Cascade, tally.counted());
@@ -373,7 +373,7 @@ fn errors_that_cannot_be_shown_do_not_take_the_loop_down() {
     event_loop.report(&ErrorContext::new("mute").with_error(Mute));
 }
 
-/// A waker of somebody else that panics whatever it is used for.
+/// A foreign waker that panics in every operation.
 struct Hostile;
 
 impl Wake for Hostile {

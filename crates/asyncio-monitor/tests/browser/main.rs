@@ -20,7 +20,7 @@ use crate::webdriver::Browser;
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A name that is markup, if anybody takes it for that.
+/// A name that contains markup, which the page must escape.
 const EVIL: &str = "<img src=x onerror='window.evil=1'>";
 
 /// A program with tasks, on a loop of its own, so that this test goes on when it is blocked.

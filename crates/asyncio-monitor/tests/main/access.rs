@@ -1,4 +1,4 @@
-//! Who may use it.
+//! Access control.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +28,7 @@ fn a_unix_socket_is_the_users_own() {
         let again = asyncio_monitor::start(&running_loop(), Options::new().path(&path));
         assert_eq!(again.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
 
-        // Somebody who says nothing is greeted.
+        // A client that sends nothing is greeted.
         let there = path.clone();
         let text = to_thread(move || {
             let mut socket = UnixStream::connect(there).unwrap();

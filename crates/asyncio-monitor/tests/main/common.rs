@@ -1,4 +1,4 @@
-//! Clients that know nothing of asyncio, on threads of their own.
+//! Clients without asyncio, on threads of their own.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

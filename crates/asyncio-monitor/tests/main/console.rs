@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The console's commands.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! The monitor as its clients see it.
+//! The monitor, tested by its clients.
 
 mod access;
 mod common;

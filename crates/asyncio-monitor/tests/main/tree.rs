@@ -1,4 +1,4 @@
-//! Who awaits whom.
+//! The await tree.
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers for the tests.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::cell::{Cell, RefCell};
@@ -243,7 +243,7 @@ impl Log {
         .await;
     }
 
-    /// Waits until there are so many.
+    /// Waits until there are this many.
     pub(crate) async fn until_count(&self, count: usize) {
         poll_fn(|cx| {
             if self.0.lines.borrow().len() >= count {

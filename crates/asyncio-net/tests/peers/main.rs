@@ -1,5 +1,5 @@
-//! Talking to programs that others wrote: Python's asyncio, `nc` and `socat`. Where one of them is
-//! missing, its tests say so and do nothing.
+//! Communication with other programs: Python's asyncio, `nc` and `socat`. If one of them is
+//! missing, its tests print that and do nothing.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! `nc` and `socat`: by pipes, and as something in between.
+//! `nc` and `socat`: by pipes, and as a relay.
 
 use std::fs::File;
 use std::io;
@@ -26,7 +26,7 @@ async fn send_and_get_back(client: &mut Command, dir: &TempDir) -> io::Result<()
     Ok(())
 }
 
-/// Connects to a program that is about to listen, by a path that nobody else has.
+/// Connects to a program that is about to listen, at a path that no other program uses.
 async fn connect_soon<T>(connect: impl AsyncFn() -> io::Result<T>) -> io::Result<T> {
     loop {
         match connect().await {

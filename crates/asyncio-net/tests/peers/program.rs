@@ -1,4 +1,4 @@
-//! A program of somebody else's.
+//! Another program as the peer.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
@@ -22,7 +22,7 @@ pub(crate) fn is_missing(program: &str, option: &str) -> bool {
 pub(crate) struct Program {
     child: Option<Child>,
     output: Option<BufReader<ChildStdout>>,
-    /// Kept open to the end: a program that says something to nobody is killed for it.
+    /// Kept open to the end, since a program that writes to a closed pipe is killed.
     messages: Option<BufReader<ChildStderr>>,
 }
 

@@ -1,4 +1,4 @@
-//! A single-threaded executor whose every turn the test decides on.
+//! A single-threaded executor whose turns the test controls.
 
 #![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
@@ -17,7 +17,8 @@ pub struct Id(usize);
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 type Ready = Arc<Mutex<VecDeque<usize>>>;
 
-/// First woken, first polled, as in asyncio: a turn polls those who were woken before it began.
+/// First woken, first polled, as in asyncio: a turn polls the tasks that were woken before it
+/// began.
 #[derive(Default)]
 pub struct Turns {
     tasks: RefCell<Vec<Option<Task>>>,
@@ -61,7 +62,7 @@ impl Turns {
         self.tasks.borrow()[id.0].is_none()
     }
 
-    /// Polls those who are ready now. False if there were none.
+    /// Polls the tasks that are ready now. Returns false if there were none.
     pub fn turn(&self) -> bool {
         let batch: Vec<usize> = self.ready.lock().unwrap().drain(..).collect();
         for &id in &batch {
@@ -70,7 +71,7 @@ impl Turns {
         !batch.is_empty()
     }
 
-    /// Turns until nobody is ready.
+    /// Makes turns until no task is ready.
     pub fn run(&self) {
         for _ in 0..10_000 {
             if !self.turn() {

@@ -1,4 +1,4 @@
-//! What the tests of this crate share.
+//! Helpers for the tests of this crate.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::cell::RefCell;

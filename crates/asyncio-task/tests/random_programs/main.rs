@@ -248,7 +248,7 @@ fn found_2() {
     attack(program, vec![]);
 }
 
-// A group that waits for what is at work in its body is not one that nobody polls.
+// A group that waits for work in its body does not count as one that is not polled.
 #[test]
 fn found_3() {
     let sleep = |n| Box::new(Program::Sleep(n));
@@ -295,7 +295,7 @@ fn found_7() {
     attack(Program::Both(Box::new(critical), Box::new(finally)), vec![]);
 }
 
-// What resumes a request, beside a scope that nobody polls, keeps its task awake.
+// Resuming a request keeps its task awake, even beside a scope that is not polled.
 #[test]
 fn found_8() {
     let sleep = || Box::new(Program::Sleep(0));

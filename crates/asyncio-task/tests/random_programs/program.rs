@@ -38,9 +38,9 @@ pub(crate) enum Program {
     /// Foreign combinators, of which the first drops the second, or the other way round.
     Select(Part, Part),
     TokioSelect(Part, Part),
-    /// Foreign as well: so many of the parts are waited for, the others dropped.
+    /// Foreign as well: a number of the parts are awaited, and the others are dropped.
     Unordered(usize, Vec<Program>),
-    /// What is pending after so many polls is dropped.
+    /// The part is dropped if it is pending after a number of polls.
     DropAfter(u8, Part),
     /// The first is polled once and kept aside, while the second runs.
     Aside(Part, Part),

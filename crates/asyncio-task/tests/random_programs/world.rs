@@ -19,7 +19,7 @@ pub(crate) struct World {
     pub(crate) requests: Cell<usize>,
     /// How many of them have been delivered: not those that were made in this poll of the task.
     pub(crate) delivered: Cell<usize>,
-    /// Tasks that may be cancelled by anybody.
+    /// Tasks that any other task may cancel.
     pub(crate) victims: RefCell<Vec<TaskRef>>,
     /// The program has come to its end.
     pub(crate) has_ended: Cell<bool>,
@@ -55,7 +55,7 @@ impl World {
         }
     }
 
-    /// The task that runs may be cancelled by anybody.
+    /// Any task may cancel the running task.
     pub(crate) fn add_victim(&self) {
         self.victims.borrow_mut().extend(current_task());
     }

@@ -1,4 +1,4 @@
-//! Talking TLS with other programs. Where one is missing, the tests say so and do nothing.
+//! TLS with other programs. If one is missing, its tests print that and do nothing.
 
 #[path = "../common/mod.rs"]
 mod common;

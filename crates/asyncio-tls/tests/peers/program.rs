@@ -1,4 +1,4 @@
-//! A program of somebody else's, and the files that it is given.
+//! Another program as the peer, and the files for it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;

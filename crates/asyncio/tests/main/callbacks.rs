@@ -1,4 +1,4 @@
-//! Callbacks, for those who want them.
+//! The callback API.
 
 use std::cell::RefCell;
 use std::rc::Rc;

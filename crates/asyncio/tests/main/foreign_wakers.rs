@@ -24,7 +24,7 @@ use asyncio::{
 /// `on_clone` outlives the waker and all its copies.
 unsafe fn cloning(on_clone: &&dyn Fn()) -> Waker {
     fn clone(data: *const ()) -> RawWaker {
-        // SAFETY: the promise of whoever made the waker.
+        // SAFETY: the code that created the waker guarantees it.
         let on_clone = unsafe { *data.cast::<&dyn Fn()>() };
         on_clone();
         RawWaker::new(data, &VTABLE)
@@ -104,7 +104,7 @@ fn a_waker_may_drop_the_scope_that_it_is_to_wake() {
         let task = create_task(async {
             let drop_scope: &dyn Fn() = &|| drop(SCOPE.take());
             let mut scope = Box::pin(catch_cancel(pending::<()>()));
-            // SAFETY: a scope whose task has ended wakes nobody.
+            // SAFETY: a scope whose task has ended wakes no task.
             let waker = unsafe { cloning(&drop_scope) };
             assert!(scope.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
             SCOPE.set(Some(scope));
@@ -155,7 +155,7 @@ fn a_waker_may_cancel_what_it_is_to_wait_for_when_it_is_cloned() {
 fn a_waker_may_use_the_line_that_takes_it_when_it_is_cloned() {
     let semaphore = Semaphore::new(1);
     let release: &dyn Fn() = &|| semaphore.release();
-    // SAFETY: `release` outlives those who wait.
+    // SAFETY: `release` outlives the waiting tasks.
     let waker = unsafe { cloning(&release) };
     for others in [false, true] {
         let permit = poll(pin!(semaphore.acquire()));

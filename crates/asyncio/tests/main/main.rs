@@ -1,4 +1,4 @@
-//! Whole programs, written as users write them, with nothing but the facade.
+//! Whole programs, written as users write them, that use only the facade.
 
 mod callbacks;
 mod documented;

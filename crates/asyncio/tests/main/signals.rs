@@ -1,4 +1,4 @@
-//! A service that is told to end, and ends well.
+//! A service that is told to end, and shuts down gracefully.
 
 use std::io;
 use std::time::Duration;

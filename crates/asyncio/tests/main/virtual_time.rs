@@ -1,4 +1,4 @@
-//! What docs/TESTING.md promises of virtual time.
+//! The guarantees of docs/TESTING.md about virtual time.
 
 use std::cell::RefCell;
 use std::rc::Rc;
