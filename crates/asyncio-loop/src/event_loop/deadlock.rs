@@ -1,4 +1,4 @@
-//! Reports, in debug mode, that all tasks wait and nothing is left that could wake one.
+//! Reports, in debug mode, a deadlock: all tasks wait, and nothing could wake one.
 
 use super::running::try_running_loop;
 use super::{Inner, LoopRef};
@@ -7,9 +7,9 @@ use crate::report::ErrorContext;
 use crate::signals::internal_listeners;
 
 impl Inner {
-    /// Reports tasks that would wait for ever: nothing is ready, there is no deadline, no
-    /// descriptor is watched, no other thread has a waker or handle, and no task of the user
-    /// listens for signals. Once for each such rest.
+    /// Reports tasks that would wait forever: nothing is ready, there is no deadline, no file
+    /// descriptor is watched, no other thread has a waker or handle, and no user task listens for
+    /// signals. Reports once for each such rest of the loop.
     #[cold]
     pub(super) fn report_deadlock(&self) {
         if !self.is_idle() || self.scheduler.has_remote() || self.next_deadline().is_some() {

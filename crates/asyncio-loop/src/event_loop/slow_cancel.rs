@@ -1,4 +1,4 @@
-//! Reports, in debug mode, tasks that were asked to end and go on.
+//! Reports, in debug mode, cancelled tasks that keep running.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::kernel::TaskRef;
 use crate::report::ErrorContext;
 
-/// The tasks that were asked to end, and when each of them is late.
+/// The cancelled tasks, and the time from which each of them is late.
 #[derive(Default)]
 struct Asked {
     tasks: RefCell<VecDeque<(LoopTime, TaskRef)>>,
@@ -27,7 +27,7 @@ impl Default for Limit {
 }
 
 impl Asked {
-    /// Takes out the tasks that are late, and those that have ended before that.
+    /// Removes the late tasks, and the tasks that have ended in time.
     fn take_late(&self, now: LoopTime) -> Vec<TaskRef> {
         let mut tasks = self.tasks.borrow_mut();
         let is_over = |(when, task): &(LoopTime, TaskRef)| *when <= now || task.is_done();
@@ -41,7 +41,7 @@ impl Asked {
 }
 
 impl LoopRef {
-    /// The time that a cancelled task may go on in debug mode before it is reported.
+    /// How long a cancelled task may keep running in debug mode before it is reported.
     ///
     /// # Examples
     ///
@@ -57,11 +57,11 @@ impl LoopRef {
         self.local::<Asked>().limit.0.get()
     }
 
-    /// Sets the time that a cancelled task may go on in debug mode, with its cleanup or by waiting
-    /// for awaited tasks, before it is reported. The report comes once for each request. It has the
-    /// task's name, the place where the task was made, the origin of the request, and the place
-    /// where the task waits. The setting applies to later requests, and is measured by the loop's
-    /// clock.
+    /// Sets how long a cancelled task may keep running in debug mode, in its cleanup or while it
+    /// waits for awaited tasks, before it is reported. The report comes once for each request. It
+    /// has the task's name, the place where the task was created, the origin of the request, and
+    /// the place where the task waits. The setting applies to later requests, and is measured by
+    /// the loop's clock.
     ///
     /// # From asyncio
     ///
@@ -82,7 +82,7 @@ impl LoopRef {
         self.local::<Asked>().limit.0.set(duration);
     }
 
-    /// In debug mode, reports `task`, which was just asked to end, if it has not ended after
+    /// In debug mode, reports the just cancelled `task` if it has not ended after
     /// [`slow_cancel_duration`](Self::slow_cancel_duration).
     ///
     /// A loop with a director has no such timers: they would change its choices.
@@ -100,7 +100,7 @@ impl LoopRef {
         }
     }
 
-    /// One timer for all of them.
+    /// All tasks share one timer.
     fn look_for_late(&self, when: LoopTime) {
         let this = self.clone();
         let look = move || {

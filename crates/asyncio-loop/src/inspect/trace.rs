@@ -39,7 +39,8 @@ pub struct Branch {
     /// of other crates. Those of this project and of the standard library are left out. Empty if
     /// they cannot be found; see [`TaskRef::trace`].
     pub calls: Vec<StackFrame>,
-    /// What the innermost future waits for, as it has noted. `None` for a future of another crate.
+    /// The object that the innermost future waits for, as it has noted. `None` for a future of
+    /// another crate.
     pub wait: Option<WaitInfo>,
 }
 
@@ -113,14 +114,14 @@ pub struct TraceTask {
     asked: Option<Asked>,
 }
 
-/// A poll that was asked for, until this is dropped.
+/// A requested poll. Dropping this withdraws the request.
 struct Asked {
     answer: Rc<Answer>,
-    /// What the kernel calls, while it is there.
+    /// The function that the kernel calls while it exists.
     _tell: Rc<dyn Fn(Vec<Place>)>,
 }
 
-/// What the poll has answered.
+/// The result of the poll.
 #[derive(Default)]
 struct Answer {
     places: Cell<Option<Vec<Place>>>,
@@ -137,12 +138,12 @@ impl TaskRef {
     /// Finds the places where the task waits, with all async functions in between, by polling it
     /// once.
     ///
-    /// The task is polled in its turn, as if it had been woken, which every future has to expect.
-    /// The futures of this project record the active calls before they go on waiting; those of
-    /// other crates are seen when they keep the waker. So no future is skipped, gets a wrong
-    /// result, or loses a wake: ready futures make progress as in any other poll, and then the next
-    /// place at which the task waits is shown. A task that was asked to end is polled without a
-    /// trace, and shows no places until it has answered.
+    /// The task is polled in its turn, as if it had been woken, which every future must allow. The
+    /// futures of this project record the active calls before they wait again; futures of other
+    /// crates are shown if they keep the waker. So no future is skipped, gets a wrong result, or
+    /// loses a wake: ready futures make progress as in any other poll, and then the next place at
+    /// which the task waits is shown. A task that was asked to end is polled without a trace, and
+    /// shows no places until it has answered.
     ///
     /// Names need Linux on x86-64 or AArch64, the feature `stacks`, which is off by default, and a
     /// program that was not stripped. Files and lines need debug information (`debug =
@@ -200,7 +201,7 @@ impl TaskRef {
 }
 
 impl TraceTask {
-    /// Asks for the poll.
+    /// Requests the poll.
     fn ask(&self) -> Asked {
         let answer = Rc::<Answer>::default();
         let told = Rc::clone(&answer);
