@@ -96,7 +96,7 @@ fn drop_tasks(times: u64) -> Duration {
     total
 }
 
-/// Cancel tasks that wait for ever, and wait until they are gone.
+/// Cancel tasks that wait forever, and wait until they are gone.
 fn cancel_tasks(times: u64) -> Duration {
     cancel_all(times, pending)
 }

@@ -184,7 +184,7 @@ fn group(times: u64) {
     });
 }
 
-/// Cancels tasks that wait for ever, and waits for their ends.
+/// Cancels tasks that wait forever, and waits for their ends.
 fn cancel_parked(times: u64) {
     run(async move {
         for _ in 0..times {

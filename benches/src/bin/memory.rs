@@ -126,7 +126,7 @@ fn row<R: Runtime>() {
     println!("| {} | {bytes:.0} | {allocations:.2} |", R::NAME);
 }
 
-/// Memory of tasks that have been polled once and wait for ever, whose handles are kept. They are
+/// Memory of tasks that have been polled once and wait forever, whose handles are kept. They are
 /// started by and by, so that the ready queue stays short.
 fn parked_task<R: Runtime>() -> (f64, f64) {
     R::block_on(async {
@@ -144,7 +144,7 @@ fn parked_task<R: Runtime>() -> (f64, f64) {
     })
 }
 
-/// A small future that waits for ever and keeps a little state.
+/// A small future that waits forever and keeps a little state.
 fn parked() -> impl Future<Output = ()> + 'static {
     let state = [7_u64; 7];
     async move {

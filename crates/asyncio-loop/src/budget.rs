@@ -1,7 +1,7 @@
 //! The budget of operations that a step may complete before it yields to other tasks.
 //!
 //! An operation that is ready at once returns without suspending. A task that loops over such
-//! operations would run for ever, and no other task, timer or descriptor would be served. So the
+//! operations would run forever, and no other task, timer or descriptor would be served. So the
 //! loop keeps one budget for each step, and every operation on a descriptor that completes spends
 //! one unit of it. When the budget is used up, the next operation wakes its task and returns
 //! `Pending`.

@@ -59,7 +59,7 @@ use crate::timers::Timers;
 use crate::watchdog::{self, Watched};
 
 /// The number of turns without rest after which a virtual clock moves anyway, so that tasks which
-/// only yield do not stop it for ever.
+/// only yield do not stop it forever.
 const RESTLESS_TURNS: u64 = 10_000;
 
 /// A task factory: it gets the options of each new task, and may change them.

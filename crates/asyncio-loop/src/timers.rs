@@ -252,7 +252,7 @@ impl<T> Timers<T> {
         Some(least)
     }
 
-    /// Checks the storage now and then, so that memory of a burst of timers is not kept for ever.
+    /// Checks the storage now and then, so that memory of a burst of timers is not kept forever.
     #[inline]
     fn shrink_sometimes(&mut self) {
         self.until_shrink -= 1;

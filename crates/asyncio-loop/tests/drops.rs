@@ -22,7 +22,7 @@ fn spawn<F: Future + 'static>(event_loop: &EventLoop, future: F) -> RawTask<F::O
     event_loop.spawn(future, TaskOptions::new()).unwrap()
 }
 
-/// Holds a guard, and waits for ever.
+/// Holds a guard, and waits forever.
 async fn hold(guard: DropGuard) {
     pending::<()>().await;
     drop(guard);

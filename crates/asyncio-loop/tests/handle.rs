@@ -172,7 +172,7 @@ fn the_loop_goes_on_after_panics() {
     assert_eq!(*reports.borrow(), ["body", "captured", "captured"], "one report each");
 }
 
-// A callback that schedules itself for ever: timers and other threads are served all the same.
+// A callback that schedules itself forever: timers and other threads are served all the same.
 #[test]
 fn a_busy_loop_starves_nobody() {
     fn again(event_loop: asyncio_loop::LoopRef) {

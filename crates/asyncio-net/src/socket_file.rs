@@ -18,7 +18,7 @@ use socket2::{Domain, Socket, Type};
 use crate::address::Address;
 
 /// The number of tries to lock a directory, and the pause between two of them. A starting or ending
-/// program of ours holds the lock for less time. Another program may hold it for ever, so the wait
+/// program of ours holds the lock for less time. Another program may hold it forever, so the wait
 /// is limited.
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(1);

@@ -50,7 +50,7 @@
 //!
 //! A future that waits for a lock may be kept and never be polled again, for instance after a
 //! `select!` to which it was passed by reference. A lock that hands ownership to the first waiter
-//! then hangs for ever when that future's turn comes, and so do all tasks behind it. Here the first
+//! then hangs forever when that future's turn comes, and so do all tasks behind it. Here the first
 //! waiter is *notified*, and passed over if its task has run without taking the lock. On the loop
 //! of `asyncio` a callback of the loop checks that, for any number of futures. On other executors
 //! the next waiter is woken to check. Only if that one is never polled either, the others wait

@@ -186,7 +186,7 @@ impl Shared {
         self.list.join_as(LoopWaker::waiting(cx, Wait::shared(what, &**self)))
     }
 
-    /// Notifies the first waiting future, and makes sure that the others do not wait for ever if it
+    /// Notifies the first waiting future, and makes sure that the others do not wait forever if it
     /// does not answer.
     fn notify(self: &Rc<Self>) {
         match self.list.notify() {

@@ -14,7 +14,7 @@
 //! The fourth rule is the hard one. A program may keep a future without polling it, for instance
 //! one that lost a `select!` to which it was passed by reference. A notification wakes its task,
 //! but nothing polls the future. With a lock that hands over ownership, or that keeps its promise
-//! for ever, every future behind is stuck: a *futurelock*. No executor tells a primitive that a
+//! forever, every future behind is stuck: a *futurelock*. No executor tells a primitive that a
 //! future is not going to be polled again, so the primitive has to find out.
 //!
 //! On this project's loop a callback of the loop checks: see [`stalled`](crate::stalled).

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use asyncio_sync::{Condition, Lock, Queue, Semaphore};
 use common::{Id, Log, Turns};
 
-/// Spawns a task that polls `future` once and keeps it aside for ever.
+/// Spawns a task that polls `future` once and keeps it aside forever.
 fn keep_aside(turns: &Turns, future: impl Future + 'static) -> Id {
     turns.spawn(async move {
         let mut future: Pin<Box<_>> = Box::pin(future);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use asyncio_sync::{Guard, Lock, OwnedLockGuard};
 use common::{Id, Log, Turns, poll, yield_now};
 
-/// A task that takes the lock, says so, and holds it for ever.
+/// A task that takes the lock, says so, and holds it forever.
 fn holder(turns: &Turns, lock: &Rc<Lock>, log: &Log<&'static str>, name: &'static str) -> Id {
     let (lock, log) = (lock.clone(), log.clone());
     turns.spawn(async move {

@@ -14,7 +14,7 @@ use asyncio_loop::{Context, ExceptionHandler, context_var};
 use asyncio_task::*;
 use scopes::{Log, OnDrop, ms, now, run, turns};
 
-/// Waits for ever, noting its drop.
+/// Waits forever, noting its drop.
 async fn wait(log: &Log, name: &'static str) {
     let _dropped = OnDrop(log.clone(), name);
     pending().await

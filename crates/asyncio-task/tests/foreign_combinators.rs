@@ -152,7 +152,7 @@ fn assert_cancelled<T: std::fmt::Debug>(result: Result<T, JoinError>, name: &str
     assert!(matches!(result, Err(JoinError::Cancelled(_))), "{name}: {result:?}");
 }
 
-/// Fails where it would wait for ever.
+/// Fails where it would wait forever.
 async fn in_time<T>(task: Task<T>) -> Result<T, JoinError> {
     let limit = ms(60_000);
     timeout(limit, task).await.expect("it hangs")
@@ -559,7 +559,7 @@ fn a_group_around_a_branch_that_is_kept_cleans_up() {
     });
 }
 
-/// What resumes a request is not brought back by an answer beside it: it would wait for ever.
+/// What resumes a request is not brought back by an answer beside it: it would wait forever.
 #[test]
 fn a_request_resumed_in_one_branch_is_not_answered_by_another() {
     async fn resumes() {

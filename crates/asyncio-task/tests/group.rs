@@ -20,7 +20,7 @@ fn cancelling() -> usize {
     current_task().unwrap().cancelling()
 }
 
-/// Waits for ever; when it is cancelled, notes that after `delay`.
+/// Waits forever; when it is cancelled, notes that after `delay`.
 async fn cleans_up(log: &Log, name: &'static str, delay: u64) {
     finally(pending::<()>(), async |_| {
         sleep(ms(delay)).await;

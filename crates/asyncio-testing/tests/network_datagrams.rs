@@ -322,7 +322,7 @@ fn a_full_backlog_of_a_unix_socket_keeps_clients_waiting() {
         io::Result::Ok(())
     };
     Simulation::new().seeds(20).run(body).unwrap();
-    // A server that never accepts is a deadlock, and not a time that goes on for ever.
+    // A server that never accepts is a deadlock, and not a time that goes on forever.
     let never = Simulation::new().shrink_runs(0).check(async || {
         let _net = Network::new();
         let server = start_unix_server("/run/full", hello).backlog(1).start_serving(false);

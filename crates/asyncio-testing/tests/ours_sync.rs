@@ -125,7 +125,7 @@ fn a_queue_loses_no_item() {
             })
         });
         let (producers, consumers): (Vec<_>, Vec<_>) = (producers.collect(), consumers.collect());
-        // If faults end all consumers, the producers would wait for ever.
+        // If faults end all consumers, the producers would wait forever.
         let drain = create_task({
             let (queue, taken) = (Rc::clone(&queue), Rc::clone(&taken));
             async move {

@@ -115,7 +115,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes jobs for ever. A cancel leaves a job that was read, and not begun, to be taken over.
+    /// Takes jobs forever. A cancel leaves a job that was read, and not begun, to be taken over.
     async fn take_jobs(&mut self) -> Outcome {
         loop {
             // Read no more than there is room for: others may have room.

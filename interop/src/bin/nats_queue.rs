@@ -117,7 +117,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes jobs for ever. A cancel leaves a job that has come, and not begun, to be given again.
+    /// Takes jobs forever. A cancel leaves a job that has come, and not begun, to be given again.
     async fn take_jobs(&self) -> Outcome {
         loop {
             // Ask for no more than there is room for: others may have room.

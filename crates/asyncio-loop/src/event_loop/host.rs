@@ -52,7 +52,7 @@ pub trait Host {
     fn drive(&self, guest: Guest);
 
     /// Whether code of the host itself may wake tasks that nothing in the loop can wake. If false,
-    /// debug mode reports tasks that wait for ever, as for a loop without a host. Default: true.
+    /// debug mode reports tasks that wait forever, as for a loop without a host. Default: true.
     fn may_wake(&self) -> bool {
         true
     }

@@ -13,7 +13,7 @@ use crate::{JobError, Panic, ThreadFuture};
 /// A function that waits to be run by an [`Executor`](crate::Executor).
 ///
 /// Run it with [`run`](Self::run); its panics are caught and become the error of its
-/// [`ThreadFuture`]. Dropping a job cancels it, so no task waits for ever.
+/// [`ThreadFuture`]. Dropping a job cancels it, so no task waits forever.
 ///
 /// ```
 /// use asyncio_loop::Job;

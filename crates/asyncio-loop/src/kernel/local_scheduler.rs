@@ -263,7 +263,7 @@ impl LocalScheduler {
 
     /// Notes that the loop is going to park. Returns false if it must not park.
     pub(crate) fn prepare_park(&self) -> bool {
-        // Memory of a burst of tasks is not kept for ever.
+        // Memory of a burst of tasks is not kept forever.
         self.scheduler.with(|local| {
             local.ready.relax();
             local.tasks.shrink();

@@ -182,7 +182,7 @@ fn known(signal: Signal) -> io::Result<c_int> {
 }
 
 fn catchable(signal: Signal) -> io::Result<c_int> {
-    // A handler that returns from a fault would meet the same fault again, for ever.
+    // A handler that returns from a fault would meet the same fault again, forever.
     const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
     let number = known(signal)?;
     if [libc::SIGKILL, libc::SIGSTOP].contains(&number) || FAULTS.contains(&number) {

@@ -36,7 +36,7 @@ impl<T: Send> HasCell<T> for LoopCell<T> {
 
 /// The side of a [`ThreadFuture`] that completes it, from any thread.
 ///
-/// Dropping it without a result cancels the future, so that no task waits for ever.
+/// Dropping it without a result cancels the future, so that no task waits forever.
 ///
 /// ```
 /// use asyncio_loop::ThreadPromise;

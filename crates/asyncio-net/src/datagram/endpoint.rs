@@ -73,7 +73,7 @@ pub(super) struct Endpoint {
 }
 
 /// Ends the endpoint when the pump ends or the loop drops the pump. Otherwise a protocol that holds
-/// its transport would keep the socket open for ever.
+/// its transport would keep the socket open forever.
 struct Pumped(Rc<Endpoint>);
 
 impl Drop for Pumped {

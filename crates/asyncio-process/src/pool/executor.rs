@@ -27,7 +27,7 @@ use crate::setup::{Limit, Setup};
 ///
 /// In Python a process pool is the way to use several processors. In Rust threads do that, and a
 /// [`ThreadPoolExecutor`] hands a job over ten times faster and without encoding. Processes give
-/// *isolation*: a function that may crash (a C library, hostile input), leak, or run for ever
+/// *isolation*: a function that may crash (a C library, hostile input), leak, or run forever
 /// affects only itself. Its job gets a clear error, its worker is killed and replaced, and all
 /// other jobs go on.
 ///

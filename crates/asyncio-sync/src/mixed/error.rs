@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// `wait_closed` was called before `close`, when it might wait for ever.
+/// `wait_closed` was called before `close`, when it might wait forever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotClosedError(pub(super) ());
 

@@ -12,7 +12,7 @@ use crate::queue::{Fifo, Order};
 /// The side of a [mixed queue](super) for threads: its calls block.
 ///
 /// It can be cloned and sent to any number of threads, and needs no loop. On the thread of a loop
-/// call the `_nowait` methods only: the others block the whole loop, and for ever if one of its
+/// call the `_nowait` methods only: the others block the whole loop, and forever if one of its
 /// tasks has to answer.
 ///
 /// # Examples

@@ -35,7 +35,7 @@ use world::World;
 /// By then, in milliseconds, every program has ended, unless it hangs.
 const END: u64 = 100_000;
 
-/// Runs a program in a task that then waits for ever, so that a request is the only way for it to
+/// Runs a program in a task that then waits forever, so that a request is the only way for it to
 /// end.
 async fn body(program: Program, world: Rc<World>) {
     let mut program = pin!(go(program, Place::new(&world)));

@@ -308,7 +308,7 @@ impl LoopPool {
     }
 
     /// Waits until the pool that the running loop belongs to is told to stop. On a loop outside
-    /// pools it waits for ever.
+    /// pools it waits forever.
     ///
     /// # Cancel safety
     ///
