@@ -22,8 +22,8 @@ where
     start(function).await?
 }
 
-/// Hands a blocking function to the executor without waiting for the result. If the executor takes
-/// no jobs any more, the function runs on this thread.
+/// Hands a blocking function to the executor without waiting for the result. If the loop has no
+/// executor, or no loop runs on this thread, the function runs on this thread.
 pub(crate) fn start_detached(function: impl FnOnce() + Send + 'static) {
     let event_loop = try_running_loop().ok();
     match event_loop.and_then(|event_loop| event_loop.default_executor()) {

@@ -31,6 +31,10 @@
 //! Each function has the errors of the function with the same name in [`std::fs`]. At the end of a
 //! run, when the executor takes no jobs any more, the error has the kind `Other` and says so.
 //!
+//! # Panics
+//!
+//! A future that starts a job panics if no loop runs on the thread that polls it.
+//!
 //! # Cancel safety
 //!
 //! A job that has started cannot be stopped: if the future is dropped, the job still runs to its
