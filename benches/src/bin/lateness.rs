@@ -21,6 +21,8 @@ use asyncio::event_loop::{EventLoop, TimerPrecision};
 use asyncio_benches::contest::median;
 use asyncio_benches::process::{SERVER_CORE, pin_to, warn_if_busy};
 use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId, clock_gettime};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -134,34 +136,50 @@ fn table(experiment: &str, scale: f64) -> Outcome<()> {
     Ok(())
 }
 
-/// A contender's process: the mean lateness of ticks, and the lateness of the last, in µs.
+/// A contender's process: the lateness of ticks in the mean, the median, and that of the last, in
+/// µs.
 fn measure_interval(name: &str) -> Outcome<()> {
     pin_to(SERVER_CORE);
     let late = match name {
+        "floor" => interval_by_hand()?,
         "asyncio" => interval_of_asyncio(),
         _ => interval_of_tokio(),
     };
-    let mean = late.iter().sum::<f64>() / late.len() as f64;
-    println!("{mean} {}", late[late.len() - 1]);
+    let (mean, last) = (late.iter().sum::<f64>() / late.len() as f64, late[late.len() - 1]);
+    println!("{mean} {} {last}", median(late));
     Ok(())
 }
 
 fn interval_table() -> Outcome<()> {
-    println!("\n| an interval of 1 ms over 10 s | mean lateness µs | lateness of the last µs |");
-    println!("|---|---|---|");
-    for name in ["asyncio", "tokio"] {
+    println!("\n| an interval of 1 ms over 10 s | mean lateness µs | median µs | of the last µs |");
+    println!("|---|---|---|---|");
+    for name in ["floor", "asyncio", "tokio"] {
         let program = std::env::current_exe()?;
         let output = Command::new(program).args(["interval", name]).output()?;
         let line = String::from_utf8(output.stdout)?;
         let figures: Vec<f64> =
             line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        println!("| {name} | {:.0} | {:.0} |", figures[0], figures[1]);
+        println!("| {name} | {:.0} | {:.0} | {:.0} |", figures[0], figures[1], figures[2]);
     }
     Ok(())
 }
 
 const TICKS: u32 = 10_000;
 const PERIOD: Duration = Duration::from_millis(1);
+
+/// A thread that reads from a timerfd, one deadline after the other.
+fn interval_by_hand() -> Outcome<Vec<f64>> {
+    let timer = TimerFd::new(timerfd::ClockId::CLOCK_MONOTONIC, TimerFlags::empty())?;
+    let (start, begin) = (Instant::now(), clock_gettime(ClockId::CLOCK_MONOTONIC)?);
+    let mut late = Vec::with_capacity(TICKS as usize);
+    for number in 1..=TICKS {
+        let due = TimeSpec::from_duration(Duration::from(begin) + PERIOD * number);
+        timer.set(Expiration::OneShot(due), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        timer.wait()?;
+        late.push(lateness(start + PERIOD * number).as_secs_f64() * 1e6);
+    }
+    Ok(late)
+}
 
 /// Microseconds after the moment of each tick.
 fn interval_of_asyncio() -> Vec<f64> {

@@ -92,18 +92,23 @@ impl<T> Channel<T> {
 }
 
 impl<T: Clone> Channel<T> {
-    /// Reads the value at `next`, and advances `next`.
-    #[inline]
-    fn read(&self, next: &mut u64) -> Result<T, TryRecvError> {
+    /// Reads the value at `next`, if others will read it, too, and advances `next`.
+    #[inline(always)]
+    fn read_shared(&self, next: &mut u64) -> Option<T> {
         // `clone` runs code of the user, so the ring is only borrowed shared meanwhile.
-        let read = self.ring.borrow().read(*next);
-        match read {
+        let value = self.ring.borrow().read_shared(*next)?;
+        *next += 1;
+        Some(value)
+    }
+
+    /// Reads the value at `next`, and advances `next`.
+    fn read(&self, next: &mut u64) -> Result<T, TryRecvError> {
+        if let Some(value) = self.read_shared(next) {
+            return Ok(value);
+        }
+        let mut ring = self.ring.borrow_mut();
+        match ring.take_last(*next) {
             Read::Value(value) => {
-                *next += 1;
-                Ok(value)
-            }
-            Read::Last => {
-                let value = self.ring.borrow_mut().take(*next);
                 *next += 1;
                 Ok(value)
             }
@@ -279,7 +284,6 @@ impl<T: Clone> Receiver<T> {
     /// # Errors
     ///
     /// [`TryRecvError::Empty`] if there is no value now, otherwise as [`recv`](Self::recv).
-    #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         self.channel.read(&mut self.next)
     }
@@ -348,7 +352,6 @@ pub struct Recv<'a, T> {
 }
 
 impl<T: Clone> Recv<'_, T> {
-    #[inline]
     fn read(&mut self) -> Poll<Result<T, RecvError>> {
         Poll::Ready(match self.receiver.try_recv() {
             Ok(value) => Ok(value),
@@ -356,6 +359,19 @@ impl<T: Clone> Recv<'_, T> {
             Err(TryRecvError::Closed) => Err(RecvError::Closed),
             Err(TryRecvError::Empty) => return Poll::Pending,
         })
+    }
+
+    #[inline(never)]
+    #[track_caller]
+    fn read_or_wait(&mut self, cx: &Context<'_>) -> Poll<Result<T, RecvError>> {
+        let read = self.read();
+        if read.is_ready() {
+            return read;
+        }
+        self.waits = true;
+        let Receiver { channel, seat, .. } = &mut *self.receiver;
+        // Cloning a foreign waker may have sent a value.
+        if channel.listeners.wait(seat, cx) { self.read() } else { Poll::Pending }
     }
 }
 
@@ -365,14 +381,12 @@ impl<T: Clone> Future for Recv<'_, T> {
     #[inline]
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let read = self.read();
-        if read.is_ready() {
-            return read;
+        // What is usual while values are there is short, so that it becomes a part of the caller.
+        let Receiver { channel, next, .. } = &mut *self.receiver;
+        match channel.read_shared(next) {
+            Some(value) => Poll::Ready(Ok(value)),
+            None => self.read_or_wait(cx),
         }
-        self.waits = true;
-        let Receiver { channel, seat, .. } = &mut *self.receiver;
-        // Cloning a foreign waker may have sent a value.
-        if channel.listeners.wait(seat, cx) { self.read() } else { Poll::Pending }
     }
 }
 

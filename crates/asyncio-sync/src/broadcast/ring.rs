@@ -21,8 +21,6 @@ struct Slot<T> {
 /// The result of reading the value with a given number.
 pub(super) enum Read<T> {
     Value(T),
-    /// The caller is the last receiver to read this value, and takes it out.
-    Last,
     /// The ring does not have the value any more; this is the oldest number it has.
     Lagged {
         oldest: u64,
@@ -69,14 +67,16 @@ impl<T> Ring<T> {
         unread
     }
 
-    /// Takes the value that its last receiver reads.
-    pub(super) fn take(&mut self, next: u64) -> T {
-        let at = self.index_from(next);
-        let slot = &mut self.slots[at];
+    /// Takes the value numbered `next` for the last receiver that has yet to read it.
+    pub(super) fn take_last(&mut self, next: u64) -> Read<T> {
+        let Some(ahead) = next.checked_sub(self.oldest) else {
+            return Read::Lagged { oldest: self.oldest };
+        };
+        let Some(slot) = self.slots.get_mut(ahead as usize) else { return Read::Nothing };
         slot.unread.set(0);
-        let value = slot.value.take().expect("a value that was not read is there");
+        let Some(value) = slot.value.take() else { return Read::Nothing };
         self.drop_read();
-        value
+        Read::Value(value)
     }
 
     fn pop(&mut self) -> Option<T> {
@@ -103,22 +103,14 @@ impl<T> Ring<T> {
 }
 
 impl<T: Clone> Ring<T> {
-    /// Reads the value numbered `next` for one receiver.
-    #[inline]
-    pub(super) fn read(&self, next: u64) -> Read<T> {
-        let Some(ahead) = next.checked_sub(self.oldest) else {
-            return Read::Lagged { oldest: self.oldest };
-        };
+    /// Reads the value numbered `next` for one receiver of several that have yet to read it. `None`
+    /// if there are no others, or no such value.
+    #[inline(always)]
+    pub(super) fn read_shared(&self, next: u64) -> Option<T> {
         // A receiver is never ahead by more than the slots.
-        let Some(slot) = self.slots.get(ahead as usize) else { return Read::Nothing };
-        match &slot.value {
-            Some(_) if slot.unread.get() == 1 => Read::Last,
-            Some(value) => {
-                let value = value.clone();
-                slot.unread.set(slot.unread.get() - 1);
-                Read::Value(value)
-            }
-            None => Read::Nothing,
-        }
+        let slot = self.slots.get(next.checked_sub(self.oldest)? as usize)?;
+        let value = slot.value.as_ref().filter(|_| slot.unread.get() > 1)?.clone();
+        slot.unread.set(slot.unread.get() - 1);
+        Some(value)
     }
 }

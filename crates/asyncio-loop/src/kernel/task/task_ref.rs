@@ -122,7 +122,8 @@ impl TaskRef {
         given.unwrap_or_else(|| format!("Task-{}", self.id()))
     }
 
-    /// Changes the task's name.
+    /// Changes the task's name. To name a task where it is made, use
+    /// [`TaskOptions::name`](crate::TaskOptions::name).
     ///
     /// # Examples
     ///
