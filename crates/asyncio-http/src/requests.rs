@@ -9,19 +9,22 @@ use asyncio_sync::Event;
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     count: Cell<usize>,
+    /// Somebody waits until there are none: nobody else pays for the event.
+    is_awaited: Cell<bool>,
     idle: Event,
 }
 
 impl Requests {
     pub(crate) fn begin(self: &Rc<Self>) -> Running {
         self.count.set(self.count.get() + 1);
-        self.idle.clear();
         Running(Rc::clone(self))
     }
 
     /// Waits until all have ended.
     pub(crate) async fn wait_idle(&self) {
+        self.is_awaited.set(true);
         while self.count.get() > 0 {
+            self.idle.clear();
             self.idle.wait().await;
         }
     }
@@ -33,8 +36,9 @@ pub(crate) struct Running(Rc<Requests>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.count.set(self.0.count.get() - 1);
-        if self.0.count.get() == 0 {
+        let count = self.0.count.get() - 1;
+        self.0.count.set(count);
+        if count == 0 && self.0.is_awaited.get() {
             self.0.idle.set();
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Network {
     buffer: Cell<Option<Box<Buffer>>>,
     /// The empty queue that was used last, which is still in the cache.
     last_queue: Cell<Option<Box<WriteQueue>>>,
+    /// Memory for small pieces that leave together.
+    gathered: Cell<Vec<u8>>,
     /// Other empty queues.
     #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
     queues: RefCell<Vec<Box<WriteQueue>>>,
@@ -85,6 +87,7 @@ impl Network {
                 asked: Cell::new(false),
                 buffer: Cell::default(),
                 last_queue: Cell::default(),
+                gathered: Cell::default(),
                 queues: RefCell::default(),
                 lingering: OnceCell::new(),
                 sockets: RefCell::default(),
@@ -131,6 +134,16 @@ impl Network {
     #[inline]
     pub(crate) fn give_buffer(&self, buffer: Box<Buffer>) {
         self.buffer.set(Some(buffer));
+    }
+
+    /// Lends memory for small pieces that leave together.
+    #[inline]
+    pub(crate) fn with_gathered<R>(&self, use_it: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let mut gathered = self.gathered.take();
+        gathered.clear();
+        let result = use_it(&mut gathered);
+        self.gathered.set(gathered);
+        result
     }
 
     #[inline]

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use asyncio_loop::LoopTime;
+use asyncio_loop::machinery::with_running;
+use asyncio_loop::{LoopRef, LoopTime};
 use asyncio_net::JoinedStream;
 use asyncio_net::machinery::Closer;
 use asyncio_task::machinery::Kept;
@@ -159,7 +160,9 @@ impl Activity {
     fn bytes_came(&self) {
         if self.in_flight.get() == 0 && !self.in_headers.get() && !self.is_http2.get() {
             self.in_headers.set(true);
-            self.since.set(running_loop().time());
+            if let Ok(now) = with_running(LoopRef::time) {
+                self.since.set(now);
+            }
         }
     }
 
@@ -188,8 +191,8 @@ impl Drop for InFlight {
         self.0.in_flight.set(in_flight);
         if in_flight == 0 {
             // Without a loop no task waits any more.
-            if let Ok(event_loop) = asyncio_task::try_running_loop() {
-                self.0.since.set(event_loop.time());
+            if let Ok(now) = with_running(LoopRef::time) {
+                self.0.since.set(now);
             }
         }
     }

@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 
 use super::write::DIRECT;
 use super::{ALONE, BLOCKED, CORKED, Connection, EOF_ASKED, NOT_OPEN};
-use crate::io::Io;
 use crate::outgoing::SLICES;
 
 /// Slices up to this total length are copied together, which costs less than a system call with
@@ -24,7 +23,7 @@ impl Connection {
         let length: usize = slices.iter().map(|slice| slice.len()).sum();
         let may_wait = EOF_ASKED | ALONE | NOT_OPEN | BLOCKED | CORKED;
         if (1..DIRECT).contains(&length) && !self.has(may_wait) {
-            match try_gathered(&self.io, slices, length) {
+            match self.try_gathered(slices, length) {
                 Ok(0) => {}
                 Ok(sent) => {
                     self.all_taken();
@@ -40,24 +39,19 @@ impl Connection {
         let count = parts.iter_mut().zip(slices).map(|(part, slice)| *part = slice).count();
         self.poll_write(cx, &parts[..count])
     }
+
+    fn try_gathered(&self, slices: &[IoSlice<'_>], length: usize) -> io::Result<usize> {
+        match slices {
+            [one] => self.io.try_send(one),
+            _ if length > GATHERED => self.io.try_write(slices),
+            _ => self.network.with_gathered(|gathered| {
+                slices.iter().for_each(|slice| gathered.extend_from_slice(slice));
+                self.io.try_send(gathered)
+            }),
+        }
+    }
 }
 
 fn is_for_now(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-fn try_gathered(io: &Io, slices: &[IoSlice<'_>], length: usize) -> io::Result<usize> {
-    if let [one] = slices {
-        return io.try_send(one);
-    }
-    let mut gathered = [0; GATHERED];
-    if length > gathered.len() {
-        return io.try_write(slices);
-    }
-    let mut end = 0;
-    for slice in slices {
-        gathered[end..][..slice.len()].copy_from_slice(slice);
-        end += slice.len();
-    }
-    io.try_send(&gathered[..end])
 }

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::write::DIRECT;
-use super::{Connection, EOF_ASKED, FLUSH_ASKED, FULL};
+use super::{BLOCKED, CORKED, Connection, EOF_ASKED, FLUSH_ASKED, FULL, NOT_OPEN};
+use crate::io::Io;
 use crate::waiters::{Place, Waiting};
 
 /// The maximum that one write queues, so that the queue never exceeds the high-water mark by more.
@@ -95,6 +96,11 @@ impl Connection {
 
     /// Flushes for a task that polls. One task at a time can do so.
     pub(crate) fn poll_flush_alone(self: &Rc<Self>, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes several times for each message, mostly with nothing to send. A queue that
+        // is not empty is in the cork, or waits for the socket.
+        if !self.has(CORKED | BLOCKED | NOT_OPEN) && matches!(self.io, Io::Socket(_)) {
+            return Poll::Ready(Ok(()));
+        }
         self.poll_flush(cx, &self.rare().flushing)
     }
 
