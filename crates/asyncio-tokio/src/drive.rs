@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use asyncio_loop::{Burst, Guest, RunError};
 use tokio::io::unix::AsyncFd;
@@ -23,6 +25,8 @@ pub(crate) async fn drive(guest: Guest) -> Result<(), RunError> {
 
 struct Drive {
     poller: AsyncFd<OwnedFd>,
+    /// What the poller wakes; `None` before the first poll.
+    edge: Option<(Arc<Edge>, Waker)>,
     guest: Guest,
     /// The timer for pollers that do not report timers.
     timer: Option<Pin<Box<Sleep>>>,
@@ -30,13 +34,20 @@ struct Drive {
 
 impl Drive {
     fn new(guest: Guest) -> io::Result<Self> {
-        Ok(Self { poller: sys::watch(guest.poller()?)?, guest, timer: None })
+        Ok(Self { poller: sys::watch(guest.poller()?)?, edge: None, guest, timer: None })
     }
 
-    /// Whether the loop's poller is readable. Later readiness events wake this future again.
-    fn take_readable(&self, cx: &mut Context<'_>) -> bool {
-        let mut readable = false;
-        while let Poll::Ready(ready) = self.poller.poll_read_ready(cx) {
+    /// Whether the loop's poller is readable. Later readiness events wake this future again. If
+    /// none has come since the last call, the poller is not asked.
+    fn take_readable(&mut self, cx: &Context<'_>) -> bool {
+        let known = self.edge.take().filter(|(edge, _)| edge.drive.will_wake(cx.waker()));
+        let (edge, waker) = self.edge.insert(known.unwrap_or_else(|| Edge::new(cx.waker())));
+        if !edge.is_new.load(Ordering::Acquire) {
+            return false;
+        }
+        edge.is_new.store(false, Ordering::Relaxed);
+        let (mut readable, mut cx) = (false, Context::from_waker(waker));
+        while let Poll::Ready(ready) = self.poller.poll_read_ready(&mut cx) {
             readable = true;
             match ready {
                 Ok(mut ready) => ready.clear_ready(),
@@ -54,6 +65,31 @@ impl Drive {
                 cx.waker().wake_by_ref();
             }
         }
+    }
+}
+
+/// Wakes the drive, and notes that it was the loop's poller that did.
+struct Edge {
+    is_new: AtomicBool,
+    drive: Waker,
+}
+
+impl Edge {
+    /// Nobody has asked the poller yet: there is something new.
+    fn new(drive: &Waker) -> (Arc<Self>, Waker) {
+        let edge = Arc::new(Self { is_new: AtomicBool::new(true), drive: drive.clone() });
+        (Arc::clone(&edge), Waker::from(edge))
+    }
+}
+
+impl Wake for Edge {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_new.store(true, Ordering::Release);
+        self.drive.wake_by_ref();
     }
 }
 
