@@ -167,6 +167,8 @@ async fn shows_who_awaits_whom(browser: &Browser) {
     browser.wait_for("document.getElementById('detail').open").await;
     let detail = browser.value("document.getElementById('detail-text').textContent").await;
     assert!(detail.as_str().unwrap().contains("Created by"), "{detail}");
+    let full = "document.getElementById('detail-text').textContent.includes('Full stack')";
+    browser.wait_for(full).await;
     browser.click("#detail button").await;
 }
 
