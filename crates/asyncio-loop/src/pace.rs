@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 /// Nanoseconds of work between two polls for events, as long as there is work.
-const POLL_AFTER: u64 = 20_000;
+const POLL_AFTER: u64 = 10_000;
 /// The approximate time of work between two readings of the clock, in nanoseconds.
 const READ_AFTER: u64 = 4_000;
 /// The maximum number of runs between two readings of the clock. A loop may be late by this number

@@ -189,8 +189,11 @@ impl TaskOptions {
     }
 
     /// Takes the options that the kernel needs, without moving the whole.
-    #[inline]
-    pub(crate) fn take_spawn(&mut self) -> Spawn {
+    /// `may_start` is asked about an eager start.
+    ///
+    /// Always inlined: a copy of what was just written in smaller pieces makes the processor wait.
+    #[inline(always)]
+    pub(crate) fn take_spawn(&mut self, may_start: impl FnOnce() -> bool) -> Spawn {
         let context = match &self.context {
             Some(context) => ContextSlot::explicit(context),
             None => ContextSlot::copy_current(),
@@ -200,7 +203,7 @@ impl TaskOptions {
             context,
             site: self.site,
             hidden: self.hidden,
-            eager: self.eager.unwrap_or(false),
+            eager: self.eager.unwrap_or(false) && may_start(),
         }
     }
 }

@@ -40,6 +40,7 @@ use crate::error::{Exception, InvalidState, PromiseError};
 /// ```
 #[doc(alias = "oneshot")]
 #[must_use]
+#[inline]
 #[track_caller]
 pub fn create_future<T>() -> Promise<T> {
     let site = Location::caller();
@@ -155,6 +156,7 @@ impl<T> Promise<T> {
         Self::made_at(Location::caller(), event_loop)
     }
 
+    #[inline]
     fn made_at(site: &'static Location<'static>, event_loop: &LoopRef) -> Self {
         let shared = Rc::new(const { Shared::new() });
         let made = shared.event_loop.set(event_loop.clone());
@@ -181,6 +183,7 @@ impl<T> Promise<T> {
     ///     assert_eq!(promise.await.unwrap(), "first");
     /// });
     /// ```
+    #[inline]
     pub fn set_result(&self, value: T) -> Result<(), InvalidState<T>> {
         self.settle(Ok(value)).map_err(|refused| match refused {
             Ok(value) => InvalidState(value),
@@ -263,13 +266,16 @@ impl<T> Promise<T> {
         }
     }
 
+    #[inline]
     fn settle(&self, outcome: Result<T, PromiseError>) -> Result<(), Result<T, PromiseError>> {
         let Some(mut state) = self.state_if_pending() else { return Err(outcome) };
         let State::Pending(waiting) = &mut *state else { return Err(outcome) };
-        let waiting = std::mem::replace(waiting, Waiting::NOBODY);
+        let waiting = waiting.take();
         *state = State::Done(outcome);
         drop(state);
-        waiting.tell(self);
+        if let Some(waiting) = waiting {
+            waiting.tell(self);
+        }
         Ok(())
     }
 
@@ -518,6 +524,7 @@ impl<T> Promise<T> {
 impl<T: Clone> Future for Promise<T> {
     type Output = Result<T, PromiseError>;
 
+    #[inline]
     #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let State::Done(outcome) = &*self.shared.state.borrow() {
@@ -528,6 +535,15 @@ impl<T: Clone> Future for Promise<T> {
                 Err(error) => Err(error.clone()),
             });
         }
+        self.wait(cx);
+        Poll::Pending
+    }
+}
+
+impl<T> Promise<T> {
+    /// Notes the waker of a task that waits.
+    #[track_caller]
+    fn wait(&self, cx: &Context<'_>) {
         self.check_loop();
         // The waker is cloned with nothing borrowed: the clone function of a foreign waker may use
         // the promise.
@@ -537,16 +553,16 @@ impl<T: Clone> Future for Promise<T> {
             // It has settled it.
             drop(state);
             waker.wake();
-            return Poll::Pending;
+            return;
         };
         let replaced = waiting.set_waker(&self.place, waker);
         drop(state);
         drop(replaced);
-        Poll::Pending
     }
 }
 
 impl<T> Clone for Promise<T> {
+    #[inline]
     fn clone(&self) -> Self {
         Self { shared: Rc::clone(&self.shared), place: Cell::new(Place::None) }
     }

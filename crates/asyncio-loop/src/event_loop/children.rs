@@ -93,8 +93,7 @@ impl<'a> Children<'a> {
     /// ```
     pub fn spawn<F: Future + 'a>(&self, future: F, mut options: TaskOptions) -> RawTask<F::Output> {
         self.event_loop.apply_factory(&mut options);
-        let mut how = options.take_spawn();
-        how.eager = how.eager && self.event_loop.is_running();
+        let how = options.take_spawn(|| self.event_loop.is_running());
         self.set.spawn_with(future, how)
     }
 }

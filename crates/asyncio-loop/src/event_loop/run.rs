@@ -124,7 +124,7 @@ impl LoopRef {
     ) -> Result<F::Output, RunError> {
         let outcome = self.within(site, || {
             self.apply_factory(&mut options);
-            self.0.scheduler.run_scoped(future, options.take_spawn(), |task| {
+            self.0.scheduler.run_scoped(future, options.take_spawn(|| true), |task| {
                 self.drive(site, Some(task.task().clone()));
             })
         })?;

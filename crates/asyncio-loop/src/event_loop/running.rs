@@ -83,11 +83,9 @@ pub fn try_running_loop() -> Result<LoopRef, NoRunningLoop> {
 /// ```
 #[inline]
 pub fn with_running<R>(f: impl FnOnce(&LoopRef) -> R) -> Result<R, NoRunningLoop> {
-    RUNNING.with(|running| {
-        running.with(|running| match running {
-            Some(running) => Ok(f(&running.event_loop)),
-            None => Err(NoRunningLoop),
-        })
+    Lent::with(&RUNNING, |running| match running {
+        Some(running) => Ok(f(&running.event_loop)),
+        None => Err(NoRunningLoop),
     })
 }
 
@@ -97,7 +95,7 @@ pub(crate) fn run_within<R>(
     site: &'static Location<'static>,
     f: impl FnOnce() -> R,
 ) -> Result<R, RunError> {
-    if let Some(outer) = RUNNING.with(|running| running.with(|running| running.map(|r| r.site))) {
+    if let Some(outer) = Lent::with(&RUNNING, |running| running.map(|r| r.site)) {
         return Err(RunError::AlreadyRunning { outer });
     }
     let running = Running { event_loop: event_loop.clone(), site };
@@ -123,9 +121,7 @@ pub(crate) fn run_aside<R>(
 
 /// Where the run of this loop, if it is the one that runs here, was started.
 pub(crate) fn running_site(event_loop: &LoopRef) -> Option<&'static Location<'static>> {
-    RUNNING.with(|running| {
-        running.with(|r| r.filter(|running| running.event_loop == *event_loop).map(|r| r.site))
-    })
+    Lent::with(&RUNNING, |r| r.filter(|r| r.event_loop == *event_loop).map(|r| r.site))
 }
 
 impl fmt::Debug for LoopRef {

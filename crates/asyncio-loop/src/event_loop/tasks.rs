@@ -37,9 +37,8 @@ impl LoopRef {
         if self.is_closed() {
             return Err(LoopClosed(()));
         }
-        let mut how = options.take_spawn();
         // A poll outside of a run could be cut short by a close.
-        how.eager = how.eager && self.is_running();
+        let how = options.take_spawn(|| self.is_running());
         let task = self.0.scheduler.spawn(future, how);
         if self.0.looks_for_errors.get() {
             self.look_for_error(&task);

@@ -164,12 +164,20 @@ impl Header {
 
     #[inline]
     pub(super) fn set(&self, flags: u32) {
-        self.flags.set(self.flags.get() | flags);
+        self.store_flags(self.flags.get() | flags);
     }
 
     #[inline]
     pub(super) fn clear(&self, flags: u32) {
-        self.flags.set(self.flags.get() & !flags);
+        self.store_flags(self.flags.get() & !flags);
+    }
+
+    /// Stores the whole word. The compiler would make a store of one byte of a change of one bit,
+    /// and a load of the word soon after would have to wait until that byte is in the cache.
+    #[inline]
+    fn store_flags(&self, flags: u32) {
+        // SAFETY: the flags are a `Cell` of this thread (promise 1), without references into it.
+        unsafe { self.flags.as_ptr().write_volatile(flags) };
     }
 
     /// The Rust type of the callback or future.

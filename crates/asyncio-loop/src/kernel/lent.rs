@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ptr::NonNull;
+use std::thread::LocalKey;
 
 /// A reference that is lent for the length of a call. It belongs into a `const` thread-local: it
 /// has no destructor, so reading it is one load.
@@ -12,12 +13,14 @@ impl<T: 'static> Lent<T> {
         Self(Cell::new(None))
     }
 
-    /// Calls `f` with the reference that is lent now.
+    /// Calls `f` with the reference that is lent to this thread now. The thread-local is read
+    /// before `f` is called, so the reading is inlined, however large `f` is.
     #[inline]
-    pub(crate) fn with<R>(&self, f: impl FnOnce(Option<&T>) -> R) -> R {
+    pub(crate) fn with<R>(this: &'static LocalKey<Self>, f: impl FnOnce(Option<&T>) -> R) -> R {
+        let value = this.with(|lent| lent.0.get());
         // SAFETY: the call of `lend` that lent it is below on this thread's stack, and takes it
         // back before its borrow ends; `f` returns before that.
-        f(self.0.get().map(|value| unsafe { value.as_ref() }))
+        f(value.map(|value| unsafe { value.as_ref() }))
     }
 
     /// Lends `value` while `f` runs; the reference before is lent again afterwards.
@@ -43,7 +46,7 @@ mod tests {
     }
 
     fn number() -> Option<u32> {
-        NUMBER.with(|lent| lent.with(|number| number.copied()))
+        Lent::with(&NUMBER, |number| number.copied())
     }
 
     #[test]

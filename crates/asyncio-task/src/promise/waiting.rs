@@ -70,6 +70,16 @@ impl<T> More<T> {
 impl<T> Waiting<T> {
     pub(super) const NOBODY: Self = Self { first: None, more: None };
 
+    /// Takes out those who wait, if anybody does. Nothing is moved for nobody: the processor would
+    /// wait for the words of a promise that was made just now.
+    #[inline]
+    pub(super) fn take(&mut self) -> Option<Self> {
+        if self.first.is_none() && self.more.is_none() {
+            return None;
+        }
+        Some(std::mem::replace(self, Self::NOBODY))
+    }
+
     /// Wakes the tasks and schedules the callbacks, in order of arrival.
     #[inline]
     pub(super) fn tell(self, promise: &Promise<T>) {

@@ -44,17 +44,10 @@ impl TaskPtr {
     /// The task or callback of this thread that waits for this one.
     #[inline]
     pub(super) fn awaiter_here(self) -> Option<Runnable> {
-        let header =
-            NonNull::new(self.awaiter.0.get()).filter(|_| self.awaiter_outside().is_none());
+        let word = self.awaiter.0.get();
+        let here = NonNull::new(word).filter(|_| word.addr() & OUTSIDE == 0);
         // SAFETY: the reference that the slot owns keeps it alive.
-        header.map(|header| unsafe { Runnable::new(header) })
-    }
-
-    /// The number of the waker that is not ours and waits for this task.
-    #[inline]
-    fn awaiter_outside(self) -> Option<usize> {
-        let word = self.awaiter.0.get().addr();
-        (word & OUTSIDE != 0).then_some(word >> 1)
+        here.map(|header| unsafe { Runnable::new(header) })
     }
 
     /// Puts the awaiter into its empty place.
@@ -72,27 +65,28 @@ impl TaskPtr {
 
     /// The number of the task that waits, or inside of which the waker was polled.
     pub(super) fn awaiter_number(self) -> Option<u64> {
-        let Some(place) = self.awaiter_outside() else {
+        let word = self.awaiter.0.get().addr();
+        if word & OUTSIDE == 0 {
             return self.awaiter_here().and_then(Self::of).map(Self::number);
-        };
-        self.get().scheduler().with(|local| Some(local.outside[place].1).filter(|by| *by != 0))
+        }
+        let by = self.get().scheduler().with(|local| local.outside[word >> 1].1);
+        Some(by).filter(|by| *by != 0)
     }
 
     /// Takes out who waits for this task, and clears its link (promise 10).
     #[inline]
     pub(super) fn take_awaiter(self) -> Option<Awaiter> {
-        if self.awaiter.0.get().is_null() {
-            return None;
-        }
-        let (here, outside) = (self.awaiter_here(), self.awaiter_outside());
-        self.awaiter.0.set(ptr::null_mut());
+        let here = self.awaiter_here();
+        let word = self.awaiter.0.replace(ptr::null_mut());
         if let Some(here) = here {
             self.unlink(here);
             // SAFETY: the reference that the slot owned.
             return Some(Awaiter::Here(unsafe { RunnableRef::from_raw(here) }));
         }
-        let (waker, _) =
-            self.get().scheduler().with(|local| Some(local.outside.remove(outside?)))?;
-        Some(Awaiter::Outside(Foreign::new(waker)))
+        if word.is_null() {
+            return None;
+        }
+        let outside = |place| self.get().scheduler().with(|local| local.outside.remove(place).0);
+        Some(Awaiter::Outside(Foreign::new(outside(word.addr() >> 1))))
     }
 }

@@ -201,7 +201,6 @@ impl TaskHeader {
         self.polls.set(self.polls.get().saturating_add(1));
     }
 
-    /// Runs `f`, which calls no code of a user, with the rare parts.
     /// Calls `f` with the name that it was given, unless this thread is about to change it. For
     /// signal handlers.
     #[cfg_attr(
@@ -220,6 +219,7 @@ impl TaskHeader {
         }
     }
 
+    /// Runs `f`, which calls no code of a user, with the rare parts.
     #[inline]
     pub(super) fn with_extra<R>(&self, f: impl FnOnce(&mut ExtraSlot) -> R) -> R {
         // SAFETY: promises 1 and 5.

@@ -119,34 +119,16 @@ impl Active {
     unsafe fn end_with_output<F: Future>(self, output: F::Output) {
         let task = self.0;
         let (emptied, dropped) = self.drop_future();
-        let cancelled = match (dropped, is_to_end(task, Some(true))) {
-            (Ok(()), cancelled) => cancelled,
-            (Err(payload), Ok(_)) => Err(payload),
-            (Err(payload), Err(second)) => {
-                report_panic(task.type_name(), second);
-                Err(payload)
-            }
-        };
-        match cancelled {
-            Ok(false) if task.has(JOINED) => {
-                // SAFETY: promise 3: the stage is empty, the holder's, and made for an `F::Output`.
-                unsafe { task.get().stage::<F::Output>().write(output) };
-                emptied.finish(FULL);
-            }
-            Ok(false) if task.has(LOOKED_FOR) => {
-                // SAFETY: an output of the task.
-                let error = unsafe { unseen_error(task, (&raw const output).cast()) };
-                drop_caught(task, output);
-                emptied.finish_unseen(error);
-            }
-            Ok(cancelled) => {
-                drop_caught(task, output);
-                emptied.finish(if cancelled { CANCELLED } else { 0 });
-            }
-            Err(payload) => {
-                drop_caught(task, output);
-                emptied.finish_panicked(payload);
-            }
+        if dropped.is_err() || task.has(ENDING | SUPERVISED | LOOKED_FOR) {
+            // SAFETY: the caller's promise.
+            unsafe { emptied.end_rarely::<F>(output, dropped) }
+        } else if task.has(JOINED) {
+            // SAFETY: promise 3: the stage is empty, the holder's, and made for an `F::Output`.
+            unsafe { task.get().stage::<F::Output>().write(output) };
+            emptied.finish(FULL);
+        } else {
+            drop_caught(task, output);
+            emptied.finish(0);
         }
     }
 
@@ -179,6 +161,46 @@ impl Active {
 }
 
 impl Emptied {
+    /// Ends a task with the output of its future that has a supervisor, was asked to end or is
+    /// looked at for errors, or whose future has panicked when it was dropped.
+    ///
+    /// # Safety
+    ///
+    /// A task of `F`.
+    #[cold]
+    unsafe fn end_rarely<F: Future>(self, output: F::Output, dropped: Result<(), Payload>) {
+        let task = self.0;
+        let cancelled = match (dropped, is_to_end(task, Some(true))) {
+            (Ok(()), cancelled) => cancelled,
+            (Err(payload), Ok(_)) => Err(payload),
+            (Err(payload), Err(second)) => {
+                report_panic(task.type_name(), second);
+                Err(payload)
+            }
+        };
+        match cancelled {
+            Ok(false) if task.has(JOINED) => {
+                // SAFETY: promise 3: the stage is empty, the holder's, and made for an `F::Output`.
+                unsafe { task.get().stage::<F::Output>().write(output) };
+                self.finish(FULL);
+            }
+            Ok(false) if task.has(LOOKED_FOR) => {
+                // SAFETY: an output of the task.
+                let error = unsafe { unseen_error(task, (&raw const output).cast()) };
+                drop_caught(task, output);
+                self.finish_unseen(error);
+            }
+            Ok(cancelled) => {
+                drop_caught(task, output);
+                self.finish(if cancelled { CANCELLED } else { 0 });
+            }
+            Err(payload) => {
+                drop_caught(task, output);
+                self.finish_panicked(payload);
+            }
+        }
+    }
+
     /// Ends the task by a panic. Without a handle it is reported.
     fn finish_panicked(self, payload: Payload) {
         let task = self.0.get();
@@ -221,8 +243,8 @@ impl Emptied {
         let awaiter = task.take_awaiter();
         if task.with_extra(|extra| extra.get().is_some()) {
             wake_all(task, awaiter);
-        } else {
-            awaiter.into_iter().for_each(Awaiter::wake);
+        } else if let Some(awaiter) = awaiter {
+            awaiter.wake();
         }
         match set {
             Some(set) => (set.leave_if_empty)(runnable),
