@@ -8,7 +8,8 @@ usage: ci/instructions.py                  count every row
        ci/instructions.py --program=FILE   count with a program that was built before
 
 Each row runs twice, the second time twice as often. The difference of the two counts is the cost of
-the operations alone: start-up and the end of the process are the same in both runs.
+the operations alone: start-up and the end of the process are the same in both runs. glibc is told to
+use the same functions for memory on every processor.
 """
 
 import os
@@ -22,6 +23,17 @@ ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "benches" / "instructions.txt"
 # A row may grow by this factor.
 BOUND = 1.03
+# These spend a good part of theirs in the allocator, which depends on what was freed before.
+BOUNDS = {"gather_10000": 1.06, "join_all_10000": 1.06, "echo_protocol_stream": 1.05}
+# glibc chooses its memcpy by what the processor has, and where copies pass the caches by their size.
+# The choice moves `gather_10000` by 2 %. So it is told that the processor has nothing special.
+LACKING = ["AVX2", "AVX512F", "AVX512VL", "AVX_Fast_Unaligned_Load", "ERMS", "FSRM", "SSSE3", "SSE4_1"]
+TUNABLES = ":".join(
+    [
+        "glibc.cpu.hwcaps=" + ",".join("-" + feature for feature in LACKING),
+        "glibc.cpu.x86_non_temporal_threshold=0x10000000",
+    ]
+)
 
 
 def build():
@@ -41,7 +53,8 @@ def compiler():
 def count(program, row, times):
     """Instructions of a whole run."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, row, str(times)]
-    run = subprocess.run(command, capture_output=True, text=True)
+    environment = {**os.environ, "GLIBC_TUNABLES": TUNABLES}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
     collected = re.search(r"Collected : (\d+)", run.stderr)
     if run.returncode or not collected:
         sys.exit(f"{row} failed:\n{run.stderr}")
@@ -77,7 +90,7 @@ def main(arguments):
         line = f"{name:24} {value:10.1f}"
         if name in before:
             line += f"  {(value / before[name] - 1) * 100:+6.1f} %"
-            if value > before[name] * BOUND:
+            if value > before[name] * BOUNDS.get(name, BOUND):
                 grown.append(name)
         print(line)
     if "--write" in arguments:
@@ -88,7 +101,7 @@ def main(arguments):
         if version != compiler():
             print(f"not compared: the table is of rustc {version}, and this is {compiler()}")
         else:
-            sys.exit(f"more than {BOUND:.2f} times the instructions: {', '.join(grown)}")
+            sys.exit(f"too many more instructions: {', '.join(grown)}")
 
 
 main(sys.argv[1:])

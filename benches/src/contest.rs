@@ -20,8 +20,9 @@ use crate::process::warn_if_busy;
 const ROUNDS: usize = 15;
 /// How long one contender's turn in a round should take.
 const TURN: Duration = Duration::from_millis(20);
-/// The columns of `--table`, in order.
-const COLUMNS: [&str; 6] = ["floor", "asyncio", "tokio", "tokio LocalSet", "smol", "monoio"];
+/// The columns of `--table`, in order: those of a table in which somebody stands.
+const COLUMNS: [&str; 8] =
+    ["floor", "asyncio", "tokio", "tokio LocalSet", "smol", "monoio", "compio", "glommio"];
 
 /// Does the work a number of times and returns how long that took.
 type Work = Box<dyn FnMut(u64) -> Duration>;
@@ -86,14 +87,19 @@ fn run_criterion(contests: Vec<Contest>) {
 
 fn print_table(area: &str, contests: Vec<Contest>, filter: &str) {
     warn_if_busy();
+    let contests = chosen(contests, filter);
+    let stands = |name: &&str| {
+        contests.iter().flat_map(|contest| &contest.contenders).any(|(who, _)| who == name)
+    };
+    let columns: Vec<&str> = COLUMNS.into_iter().filter(stands).collect();
     println!(
         "\n| {area}: ns per operation | {} | tokio ÷ asyncio | best peer ÷ asyncio |",
-        COLUMNS.join(" | ")
+        columns.join(" | ")
     );
-    println!("|---|{}---|---|", "---|".repeat(COLUMNS.len()));
-    for contest in chosen(contests, filter) {
+    println!("|---|{}---|---|", "---|".repeat(columns.len()));
+    for contest in contests {
         let name = contest.name;
-        println!("| {name} | {} |", row(&interleave(contest)));
+        println!("| {name} | {} |", row(&columns, &interleave(contest)));
     }
 }
 
@@ -176,14 +182,15 @@ fn calibrate(work: &mut Work) -> u64 {
     }
 }
 
-fn row(figures: &[(&'static str, Figure)]) -> String {
+fn row(columns: &[&str], figures: &[(&'static str, Figure)]) -> String {
     let of = |name: &str| figures.iter().find(|(who, _)| *who == name).map(|(_, figure)| *figure);
-    let peers = COLUMNS[2..].iter().filter_map(|name| of(name));
+    let peers = columns.iter().filter(|name| !["floor", "asyncio"].contains(name));
+    let peers = peers.filter_map(|name| of(name));
     let best_peer = peers.min_by(|one, other| one.median.total_cmp(&other.median));
     let cell = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
     let ratio = |peer: Option<Figure>| Some(number(peer?.median / of("asyncio")?.median));
     let shown = |name: &&str| cell(of(name).map(|figure| figure.to_string()));
-    let mut cells: Vec<String> = COLUMNS.iter().map(shown).collect();
+    let mut cells: Vec<String> = columns.iter().map(shown).collect();
     cells.push(cell(ratio(of("tokio"))));
     cells.push(cell(ratio(best_peer)));
     cells.join(" | ")

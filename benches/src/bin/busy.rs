@@ -6,11 +6,12 @@
 //! ```
 //!
 //! Each of a number of tasks only yields. The client sends a byte, waits for the answer, and pauses
-//! for up to 100 µs.
+//! for up to 100 µs. The floor is a server that does nothing but look at its one socket: it shows the
+//! time of the client and of the system.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ const ROUND_TRIPS: usize = 2000;
 /// Serves while a number of tasks yield.
 type Serve = fn(usize) -> Outcome<()>;
 
-const SERVERS: &[(&str, Serve)] = &[("asyncio", asyncio), ("tokio", tokio)];
+const SERVERS: &[(&str, Serve)] = &[("floor", floor), ("asyncio", asyncio), ("tokio", tokio)];
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -79,6 +80,23 @@ fn spin<R: Runtime>(tasks: usize) {
                 R::yield_now().await;
             }
         }));
+    }
+}
+
+fn floor(_: usize) -> Outcome<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("{}", listener.local_addr()?.port());
+    let (mut stream, _) = listener.accept()?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    let mut buffer = [0; 64];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => stream.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::hint::spin_loop(),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

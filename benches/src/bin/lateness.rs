@@ -21,6 +21,8 @@ use asyncio::event_loop::{EventLoop, TimerPrecision};
 use asyncio_benches::contest::median;
 use asyncio_benches::process::{SERVER_CORE, pin_to, warn_if_busy};
 use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio};
+#[cfg(feature = "peers")]
+use asyncio_benches::runtime::{Compio, Glommio};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId, clock_gettime};
@@ -45,6 +47,10 @@ const CONTENDERS: &[Contender] = &[
     contender::<Tokio>(),
     contender::<Smol>(),
     contender::<Monoio>(),
+    #[cfg(feature = "peers")]
+    contender::<Compio>(),
+    #[cfg(feature = "peers")]
+    contender::<Glommio>(),
 ];
 
 /// asyncio with coarse timers.

@@ -12,6 +12,8 @@ use std::hint::black_box;
 use std::process::Command;
 
 use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio, TokioLocalSet};
+#[cfg(feature = "peers")]
+use asyncio_benches::runtime::{Compio, Glommio};
 use smol::{channel, lock};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::sync::{Mutex, Notify, Semaphore, mpsc};
@@ -37,6 +39,11 @@ fn main() {
     row::<TokioLocalSet>();
     row::<Smol>();
     row::<Monoio>();
+    #[cfg(feature = "peers")]
+    {
+        row::<Compio>();
+        row::<Glommio>();
+    }
 
     println!(
         "\n| of {RESIDENT_TASKS} parked tasks with a future of {} bytes | resident bytes each |",
@@ -86,6 +93,10 @@ const RESIDENT: &[Measure] = &[
     (TokioLocalSet::NAME, resident::<TokioLocalSet>),
     (Smol::NAME, resident::<Smol>),
     (Monoio::NAME, resident::<Monoio>),
+    #[cfg(feature = "peers")]
+    (Compio::NAME, resident::<Compio>),
+    #[cfg(feature = "peers")]
+    (Glommio::NAME, resident::<Glommio>),
 ];
 
 /// Resident memory of a parked task, whose handle is kept.

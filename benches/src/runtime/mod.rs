@@ -1,6 +1,10 @@
 //! What a workload asks of a runtime, and one module per runtime that gives it.
 
 mod asyncio;
+#[cfg(feature = "peers")]
+mod compio;
+#[cfg(feature = "peers")]
+mod glommio;
 mod monoio;
 mod smol;
 mod tokio;
@@ -9,6 +13,8 @@ pub use self::asyncio::Asyncio;
 pub use self::monoio::Monoio;
 pub use self::smol::Smol;
 pub use self::tokio::{Tokio, TokioLocalSet};
+#[cfg(feature = "peers")]
+pub use self::{compio::Compio, glommio::Glommio};
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -104,6 +110,27 @@ pub fn thread_time() -> Duration {
     time.into()
 }
 
+/// A oneshot channel for runtimes that have none of their own.
+fn channel_of_futures<T: 'static>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
+{
+    let (sender, receiver) = futures_channel::oneshot::channel();
+    let send = move |value| drop(sender.send(value));
+    (send, async { receiver.await.expect("a value") })
+}
+
+/// Lets others run, for runtimes that have no function for it: as their users write it.
+async fn yield_by_hand() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return std::task::Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
 /// As [`on_every_runtime!`](crate::on_every_runtime), and on the other scheduler that tokio has for
 /// tasks of one thread.
 #[macro_export]
@@ -118,10 +145,33 @@ macro_rules! on_both_of_tokio {
 #[macro_export]
 macro_rules! on_every_runtime {
     ($contest:expr, $workload:ident) => {
+        $crate::on_more_peers!(
+            $contest
+                .with("asyncio", $workload::<$crate::runtime::Asyncio>)
+                .with("tokio", $workload::<$crate::runtime::Tokio>)
+                .with("smol", $workload::<$crate::runtime::Smol>)
+                .with("monoio", $workload::<$crate::runtime::Monoio>),
+            $workload
+        )
+    };
+}
+
+/// The peers that only `benches/peers` builds.
+#[cfg(feature = "peers")]
+#[macro_export]
+macro_rules! on_more_peers {
+    ($contest:expr, $workload:ident) => {
         $contest
-            .with("asyncio", $workload::<$crate::runtime::Asyncio>)
-            .with("tokio", $workload::<$crate::runtime::Tokio>)
-            .with("smol", $workload::<$crate::runtime::Smol>)
-            .with("monoio", $workload::<$crate::runtime::Monoio>)
+            .with("compio", $workload::<$crate::runtime::Compio>)
+            .with("glommio", $workload::<$crate::runtime::Glommio>)
+    };
+}
+
+/// The peers that only `benches/peers` builds: none here.
+#[cfg(not(feature = "peers"))]
+#[macro_export]
+macro_rules! on_more_peers {
+    ($contest:expr, $workload:ident) => {
+        $contest
     };
 }

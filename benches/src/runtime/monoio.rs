@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use monoio::{FusionDriver, RuntimeBuilder};
 
-use super::Runtime;
+use super::{Runtime, yield_by_hand};
 
 /// monoio.
 #[derive(Debug)]
@@ -25,17 +25,8 @@ impl Runtime for Monoio {
         monoio::spawn(task)
     }
 
-    /// It has none of its own; this one is hand-written, as its users do.
-    async fn yield_now() {
-        let mut yielded = false;
-        std::future::poll_fn(|context| {
-            if std::mem::replace(&mut yielded, true) {
-                return std::task::Poll::Ready(());
-            }
-            context.waker().wake_by_ref();
-            std::task::Poll::Pending
-        })
-        .await;
+    fn yield_now() -> impl Future<Output = ()> + 'static {
+        yield_by_hand()
     }
 
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {

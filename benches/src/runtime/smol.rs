@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use smol::{LocalExecutor, Task};
 
-use super::Runtime;
+use super::{Runtime, channel_of_futures};
 
 thread_local! {
     /// The thread's executor. Leaked, so that tasks can reach it as smol programs do: by reference.
@@ -48,8 +48,6 @@ impl Runtime for Smol {
     where
         T: Clone + 'static,
     {
-        let (sender, receiver) = futures_channel::oneshot::channel();
-        let send = move |value| drop(sender.send(value));
-        (send, async { receiver.await.expect("a value") })
+        channel_of_futures()
     }
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use asyncio::net::Address;
 use asyncio::{
-    DatagramProtocol, DatagramTransport, Protocol, StreamReader, StreamWriter, Transport,
+    Bytes, DatagramProtocol, DatagramTransport, Protocol, StreamReader, StreamWriter, Transport,
 };
 
 use super::{Service, datagram_socket, lines_of};
@@ -16,6 +16,24 @@ pub(super) fn serve_streams(listener: TcpListener, service: Service) -> io::Resu
             Service::Echo(_) => echo(reader, writer).await,
             Service::Lines => lines(reader, writer).await,
             Service::Close | Service::Datagrams => Ok(()),
+        });
+        server.await?.serve_forever().await
+    })
+}
+
+/// Echo by `read`, which gives bytes to keep.
+pub(super) fn serve_reads(listener: TcpListener, service: Service) -> io::Result<()> {
+    let Service::Echo(length) = service else { return serve_streams(listener, service) };
+    asyncio::run(async move {
+        let server = asyncio::start_server(listener, async move |mut reader, writer| {
+            loop {
+                let data: Bytes = reader.read(length).await?;
+                if data.is_empty() {
+                    return io::Result::Ok(());
+                }
+                writer.write_bytes(data);
+                writer.drain().await?;
+            }
         });
         server.await?.serve_forever().await
     })

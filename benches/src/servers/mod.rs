@@ -35,6 +35,7 @@ impl Service {
             "tokio+BufWriter" => self == Self::Lines,
             "floor+watch" => self == Self::Close,
             "asyncio streams" => self != Self::Datagrams,
+            "asyncio read(n)" => matches!(self, Self::Echo(_)),
             _ => true,
         }
     }
@@ -75,6 +76,7 @@ pub const SERVERS: &[(&str, Serve)] = &[
     ("floor+watch", floor::serve_watching),
     ("asyncio protocol", asyncio::serve_protocol),
     ("asyncio streams", asyncio::serve_streams),
+    ("asyncio read(n)", asyncio::serve_reads),
     ("tokio", tokio::serve),
     ("tokio+BufWriter", tokio::serve_buffered),
     ("smol", smol::serve),
