@@ -192,16 +192,18 @@ mod tokio {
 
     pub(super) fn serve() -> Outcome<()> {
         let runtime = Builder::new_multi_thread().worker_threads(CORES).enable_all().build()?;
-        let accept = async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            println!("{}", listener.local_addr()?.port());
-            loop {
-                let (stream, _) = listener.accept().await?;
-                ::tokio::spawn(echo(stream));
-            }
-        };
         // A task, as the others are: the thread of `block_on` is none of the workers.
-        runtime.block_on(runtime.spawn(accept))?
+        runtime.block_on(runtime.spawn(accept()))??;
+        Ok(())
+    }
+
+    async fn accept() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        println!("{}", listener.local_addr()?.port());
+        loop {
+            let (stream, _) = listener.accept().await?;
+            ::tokio::spawn(echo(stream));
+        }
     }
 
     async fn echo(mut stream: TcpStream) -> io::Result<()> {
