@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Each of a number of tasks only yields. The client sends a byte, waits for the answer, and pauses
-//! for up to 100 µs. The floor is a server that does nothing but look at its one socket: it shows the
-//! time of the client and of the system.
+//! for up to 100 µs. The floor is a server that only looks at its one socket: it shows the time of
+//! the client and of the system.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
