@@ -338,6 +338,28 @@ fn a_timeout_around_serve_forever_waits_for_the_connections() {
     });
 }
 
+// V-013
+#[test]
+fn a_client_that_never_ends_holds_a_cancelled_serve_forever_up_for_ten_seconds() {
+    run_in_virtual_time(async || {
+        let ended = Rc::new(Cell::new(None));
+        let end = Rc::clone(&ended);
+        let server = start_server(LOOPBACK, async move |mut reader, _writer| {
+            let outcome = catch_cancel(reader.read(1)).await;
+            end.set(Some(outcome.is_err()));
+        })
+        .await?;
+        let (mut reader, _writer) = open_connection(server.local_addr()?).await?;
+        until(|| server.client_count() == 1).await;
+        let start = asyncio_loop::running_loop().time();
+        assert!(timeout(Duration::from_secs(3), server.serve_forever()).await.is_err());
+        assert_eq!(asyncio_loop::running_loop().time() - start, Duration::from_secs(13));
+        assert_eq!((server.client_count(), ended.get()), (0, Some(true)));
+        assert_eq!(reader.read(1).await?, "");
+        Ok(())
+    });
+}
+
 // V-019 V-020
 #[test]
 fn wait_closed_waits_for_the_server_and_its_connections() {

@@ -38,7 +38,7 @@ impl Home {
             self.0.replace(Some(before.clone()));
             panic!(
                 "this lock, event, queue or the like is attached to a different loop, {before:?}, \
-                 the one on which it is waited for, {running:?}"
+                 than the one it is awaited on, {running:?}"
             );
         }
     }

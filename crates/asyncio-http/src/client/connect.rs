@@ -182,7 +182,9 @@ async fn tunnel(
     let stream = upgraded.downcast::<LoopStream>().ok();
     let stream = stream.filter(|parts| parts.read_buf.is_empty());
     let stream = stream.and_then(|parts| parts.io.into_inner());
-    stream.map(JoinedStream::split).ok_or_else(|| io::Error::other("the proxy spoke too early"))
+    stream
+        .map(JoinedStream::split)
+        .ok_or_else(|| io::Error::other("the proxy sent data before the tunnel was open"))
 }
 
 /// The task that drives the connection. It ends with the request.

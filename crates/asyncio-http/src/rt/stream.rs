@@ -229,7 +229,7 @@ impl LoopStream {
         match &mut self.inner {
             Some(inner) if self.thread == thread_number() => Ok(&mut **inner),
             _ => {
-                let text = "a stream of a loop is used on another thread";
+                let text = "a LoopStream is used on another thread than its loop's";
                 Err(io::Error::new(io::ErrorKind::Unsupported, text))
             }
         }

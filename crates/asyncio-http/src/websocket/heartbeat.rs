@@ -30,7 +30,7 @@ pub(super) fn start(inner: &Rc<Inner>, interval: Duration) {
             sleep_until(running_loop().time() + interval / 2).await;
             let Some(inner) = socket.upgrade().filter(|inner| !inner.is_over()) else { return };
             if !inner.hears_more_than(reads) {
-                log::debug!("a web socket is cut: its peer answers no ping");
+                log::debug!("a web socket is cut: its peer did not answer a ping");
                 inner.socket.borrow_mut().get_mut().cut();
                 return;
             }

@@ -75,7 +75,7 @@ impl SocketIo {
     }
 
     fn open(&mut self) -> io::Result<Pin<&mut Upgraded>> {
-        let cut = || io::Error::new(io::ErrorKind::TimedOut, "the peer answers no ping");
+        let cut = || io::Error::new(io::ErrorKind::TimedOut, "the peer did not answer a ping");
         self.upgraded.as_mut().map(Pin::new).ok_or_else(cut)
     }
 

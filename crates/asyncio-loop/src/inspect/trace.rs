@@ -92,7 +92,7 @@ impl fmt::Display for FullStack {
             let depth = 2 * calls.len() + 2;
             match wait {
                 Some(wait) => write!(f, "\n{:depth$}waits for {wait}", "")?,
-                None => write!(f, "\n{:depth$}waits for what it has not said", "")?,
+                None => write!(f, "\n{:depth$}waits (not noted for what)", "")?,
             }
             if let Some(at) = wait.as_ref().and_then(|wait| wait.at) {
                 write!(f, " at {at}")?;

@@ -69,6 +69,10 @@ use asyncio_loop::machinery::at_await;
 #[derive(Clone)]
 pub struct Server(Rc<Shared>);
 
+/// How long a `serve_forever` that is cancelled waits for connections. A runner waits as long for
+/// tasks that it has cancelled.
+const GRACE: Duration = Duration::from_secs(10);
+
 impl Server {
     /// Starts to accept. Does nothing if the server accepts already, or is closed.
     ///
@@ -98,14 +102,16 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// *Cancelling* it, for example by a timeout or Ctrl-C, closes the server and waits until its
-    /// connections are gone. That wait has no limit of its own, except for the grace period of a
-    /// runner that cancels the task at the end of its run; [`shutdown`](Self::shutdown) has one.
+    /// *Cancelling* it, for example by a timeout or Ctrl-C, closes the server, gives its
+    /// connections 10 seconds to end, and then cancels the remaining handlers and aborts the
+    /// remaining connections. Call [`shutdown`](Self::shutdown) before for another limit.
     /// *Dropping* it closes the server without waiting.
     ///
     /// # From asyncio
     ///
-    /// When other code closes the server, this returns `Ok`; asyncio's ends cancelled.
+    /// When other code closes the server, this returns `Ok`; asyncio's ends cancelled. When it is
+    /// cancelled, asyncio's waits for the last connection without limit, so that an idle client
+    /// keeps the program from ending (cpython#123720).
     ///
     /// # Examples
     ///
@@ -138,11 +144,11 @@ impl Server {
             }
             self.start_serving();
             let close = Close(self);
-            let close_and_wait = async |_: Outcome<'_, ()>| {
+            let end = async |_: Outcome<'_, ()>| {
                 drop(close);
-                self.wait_closed().await;
+                self.shutdown(GRACE).await;
             };
-            finally(self.wait_closed(), close_and_wait).await;
+            finally(self.wait_closed(), end).await;
             Ok(())
         })
     }
