@@ -32,6 +32,7 @@ pub(crate) struct Network {
     /// The empty queue that was used last, which is still in the cache.
     last_queue: Cell<Option<Box<WriteQueue>>>,
     /// Memory for small pieces that leave together.
+    #[cfg(feature = "hyper")]
     gathered: Cell<Vec<u8>>,
     /// Other empty queues.
     #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
@@ -87,6 +88,7 @@ impl Network {
                 asked: Cell::new(false),
                 buffer: Cell::default(),
                 last_queue: Cell::default(),
+                #[cfg(feature = "hyper")]
                 gathered: Cell::default(),
                 queues: RefCell::default(),
                 lingering: OnceCell::new(),
@@ -137,6 +139,7 @@ impl Network {
     }
 
     /// Lends memory for small pieces that leave together.
+    #[cfg(feature = "hyper")]
     #[inline]
     pub(crate) fn with_gathered<R>(&self, use_it: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let mut gathered = self.gathered.take();
