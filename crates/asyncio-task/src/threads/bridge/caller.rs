@@ -73,7 +73,12 @@ impl Caller {
 
     /// Whether the caller is this very thread, which cannot run jobs then.
     pub(super) fn is_blocked(&self) -> bool {
-        self.0.thread == thread::current().id()
+        self.thread() == thread::current().id()
+    }
+
+    /// The thread that waits.
+    pub(super) fn thread(&self) -> ThreadId {
+        self.0.thread
     }
 
     /// Makes the thread run a job. Returns `Err` with the job if the thread does not wait any more.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, OnceLock};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use asyncio_loop::{Executor, Job, JobError, ThreadFuture, ThreadPoolExecutor, context_var};
@@ -76,17 +77,18 @@ impl SensitiveThread {
 pub(super) fn run_sensitive<F, T>(make_job: impl FnOnce(Wrapped<F>) -> (Job, T), function: F) -> T {
     let thread = SCOPE.get().unwrap_or_else(SensitiveThread::global);
     if let Some(caller) = Caller::innermost() {
-        let (job, future) = make_job(Wrapped { thread: None, function });
+        let waits = Some(caller.thread());
+        let (job, future) = make_job(Wrapped { thread: Arc::clone(&thread), waits, function });
         if caller.is_blocked() {
             job.fail(stuck());
         } else if let Err(job) = caller.send(job) {
-            // The thread's wait has just ended.
+            // The wait of that thread has just ended.
             thread.pool().execute(job);
         }
         return future;
     }
     let is_current = thread.is_current();
-    let (job, future) = make_job(Wrapped { thread: Some(Arc::clone(&thread)), function });
+    let (job, future) = make_job(Wrapped { thread: Arc::clone(&thread), waits: None, function });
     if is_current {
         job.fail(stuck());
     } else {
@@ -101,9 +103,12 @@ fn stuck() -> JobError {
     )
 }
 
-/// A function with the thread that it will run on.
+/// A function with the threads that it may run on.
 pub(super) struct Wrapped<F> {
-    thread: Option<Arc<SensitiveThread>>,
+    /// The sensitive thread, which is marked while the function runs there.
+    thread: Arc<SensitiveThread>,
+    /// The thread that waits in `async_to_sync` and is asked first.
+    waits: Option<ThreadId>,
     function: F,
 }
 
@@ -119,9 +124,29 @@ impl<F> Wrapped<F> {
             }
         }
         let _restore = Restore(SENSITIVE.replace(true));
-        match self.thread {
-            Some(thread) => thread.mark(self.function),
-            None => (self.function)(),
+        if self.waits == Some(thread::current().id()) {
+            (self.function)()
+        } else {
+            self.thread.mark(self.function)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A nested call on a thread that is not marked would wait for itself.
+    #[test]
+    fn a_job_that_the_waiting_thread_did_not_take_marks_the_sensitive_thread() {
+        let sensitive = Arc::<SensitiveThread>::default();
+        let here = thread::current().id();
+        let elsewhere = thread::spawn(|| thread::current().id()).join().unwrap();
+        for (waits, is_marked) in [(None, true), (Some(here), false), (Some(elsewhere), true)] {
+            let this = Arc::clone(&sensitive);
+            let function = move || this.is_current();
+            let wrapped = Wrapped { thread: Arc::clone(&sensitive), waits, function };
+            assert_eq!(wrapped.call(), is_marked);
         }
     }
 }
