@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use asyncio_loop::inspect::{FullStack, Trace};
-use asyncio_loop::{TaskOptions, TaskRef, ThreadPromise, running_loop, wrap_future};
+use asyncio_loop::{TaskOptions, TaskRef, ThreadFuture, ThreadPromise, running_loop};
 use asyncio_task::{TimeoutError, create_task_with, timeout, to_thread};
 
 use crate::call::{Question, ask};
@@ -36,9 +36,9 @@ pub(crate) async fn take(
     id: u64,
 ) -> Result<FullStack, NoStack> {
     let (promise, answer) = ThreadPromise::new();
-    let begin = move |question: Question<bool>| question.answer(begin(id, promise));
     // Dropping this tells the loop that the monitor no longer waits.
-    let answer = wrap_future(answer);
+    let (_waits, gone) = ThreadPromise::new();
+    let begin = move |question: Question<bool>| question.answer(begin(id, promise, gone));
     if !ask(watched, limit, begin).await.map_err(NoStack::Silent)? {
         return Err(NoStack::Ended);
     }
@@ -62,20 +62,21 @@ async fn why_not_polled(watched: &Watched, limit: Duration) -> NoStack {
 }
 
 /// Runs on the loop: requests a poll of the task if it exists and has not ended.
-fn begin(id: u64, promise: ThreadPromise<Trace>) -> bool {
+fn begin(id: u64, promise: ThreadPromise<Trace>, gone: ThreadFuture<()>) -> bool {
     let task = running_loop().all_tasks().into_iter().find(|task| task.id() == id);
     let Some(task) = task.filter(|task| !task.is_done()) else { return false };
     // A closed loop drops the promise, which notifies the monitor.
-    drop(create_task_with(look(task, promise), TaskOptions::new().hidden()));
+    drop(create_task_with(look(task, promise, gone), TaskOptions::new().hidden()));
     true
 }
 
-/// The task that waits for the poll, while the monitor waits for its answer.
-async fn look(task: TaskRef, promise: ThreadPromise<Trace>) {
-    let (mut trace, mut answer) = (task.trace(), promise.future());
+/// The task that waits for the poll, until the monitor is `gone`. A thread future wakes one task:
+/// the monitor awaits the promise's, so `gone` is another one.
+async fn look(task: TaskRef, promise: ThreadPromise<Trace>, mut gone: ThreadFuture<()>) {
+    let mut trace = task.trace();
     let found = poll_fn(|cx| match Pin::new(&mut trace).poll(cx) {
         Poll::Ready(trace) => Poll::Ready(Some(trace)),
-        Poll::Pending => Pin::new(&mut answer).poll(cx).map(|_| None),
+        Poll::Pending => Pin::new(&mut gone).poll(cx).map(|_| None),
     });
     if let Some(trace) = found.await {
         promise.set_result(trace);
