@@ -1,4 +1,4 @@
-//! Sums for whoever sits at the terminal, with a clock that goes on meanwhile. At the end of the
+//! Sums for the user at the terminal, with a clock that goes on meanwhile. At the end of the
 //! input it ends.
 
 use std::cell::Cell;

@@ -9,7 +9,7 @@ use asyncio_sync::Event;
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     count: Cell<usize>,
-    /// Somebody waits until there are none: nobody else pays for the event.
+    /// Whether a task waits until there are no requests. Only then is the event set and cleared.
     is_awaited: Cell<bool>,
     idle: Event,
 }

@@ -22,12 +22,12 @@ use asyncio_loop::{LoopWaker, WaitsFor};
 use crate::debug::Site;
 use crate::home::Home;
 
-/// The receivers that wait. It allocates when the first one has to.
+/// The receivers of a channel that wait. The first wait allocates.
 pub(crate) struct Listeners {
     shared: OnceCell<Rc<Shared>>,
-    /// What they wait for.
+    /// The kind of wait, for reports.
     what: WaitsFor,
-    /// Where the channel was made.
+    /// The place where the channel was made.
     made: Site,
 }
 
@@ -39,7 +39,7 @@ impl Seat {
     pub(crate) const NONE: Self = Self(u32::MAX);
 }
 
-/// The seats themselves, which the loop's reports know by their address.
+/// The seats. The loop's reports know a channel by their address.
 struct Shared {
     made: Site,
     home: Home,
@@ -51,7 +51,7 @@ struct Seats {
     places: Vec<Place>,
     /// Seats whose receivers are gone.
     free: Vec<u32>,
-    /// The seats of those that wait, first come first, and gaps.
+    /// The seats of the waiting receivers, in the order of arrival, and gaps.
     line: Vec<u32>,
     gaps: usize,
 }
@@ -63,11 +63,11 @@ struct Place {
     at: u32,
 }
 
-/// In the line: one that has left.
+/// The entry of the line whose receiver has left.
 const GAP: u32 = u32::MAX;
 
 impl Listeners {
-    /// For a channel that is made by the caller.
+    /// Creates the list for a channel that the caller creates.
     #[track_caller]
     pub(crate) fn new(what: WaitsFor) -> Self {
         Self { shared: OnceCell::new(), what, made: Location::caller() }
@@ -88,8 +88,8 @@ impl Listeners {
         true
     }
 
-    /// As [`wait`](Self::wait), for a receiver that has no seat, or one with the waker of another
-    /// task, or one that is no task of ours.
+    /// As [`wait`](Self::wait), for a receiver without a seat, and for one whose seat has the waker
+    /// of another task or of another crate.
     #[cold]
     #[inline(never)]
     #[track_caller]
@@ -102,13 +102,13 @@ impl Listeners {
             shared.seats.borrow_mut().join(seat.0);
             return;
         }
-        // Made while nothing is borrowed: a foreign one may use the channel when it is cloned.
+        // Nothing is borrowed here: a foreign waker may use the channel when it is cloned.
         let waker = LoopWaker::waiting(cx, wait);
         let stale = shared.seats.borrow_mut().sit_down(seat, waker);
         drop(stale);
     }
 
-    /// The receiver of this seat no longer waits.
+    /// Takes the receiver of this seat out of the line.
     #[inline]
     pub(crate) fn leave(&self, seat: &Seat) {
         if let Some(shared) = self.shared.get() {
@@ -116,7 +116,7 @@ impl Listeners {
         }
     }
 
-    /// The receiver of this seat is gone.
+    /// Frees the seat of a receiver that is dropped.
     pub(crate) fn give_up(&self, seat: &Seat) {
         if let Some(shared) = self.shared.get() {
             let waker = shared.seats.borrow_mut().give_up(seat.0);
@@ -154,8 +154,8 @@ impl Shared {
         Rc::new(Self { made, home: Home::default(), seats: RefCell::default() })
     }
 
-    /// Wakes those in these seats. To wake one may run code of a user, which may wait, leave and
-    /// send: it does so while nothing is borrowed.
+    /// Wakes the receivers of these seats. A foreign waker is code of a user, which may wait, leave
+    /// and send, so nothing is borrowed while it runs.
     #[cold]
     fn wake(&self, line: &[u32]) {
         for number in line {
@@ -183,8 +183,8 @@ impl Seats {
         place.and_then(|place| place.waker.as_ref()).is_some_and(|waker| waker.will_wake(cx))
     }
 
-    /// Takes a seat if there is none yet, and puts it into the line. The waker that was there comes
-    /// back, to be dropped when nothing is borrowed.
+    /// Gives the receiver a seat if it has none, and puts the seat into the line. Returns the old
+    /// waker, which the caller drops when nothing is borrowed.
     fn sit_down(&mut self, seat: &mut Seat, waker: LoopWaker) -> Option<LoopWaker> {
         if seat.0 == Seat::NONE.0 {
             seat.0 = self.free.pop().unwrap_or_else(|| {
@@ -241,8 +241,8 @@ impl Seats {
         place.waker.take()
     }
 
-    /// Empties the line and wakes those in it, as long as that runs no code of a user. Returns
-    /// those that are left.
+    /// Empties the line and wakes its receivers up to the first whose waker runs code of a user.
+    /// Returns the seats from that one on.
     #[inline]
     fn wake_quietly(&mut self) -> Option<Vec<u32>> {
         let places = &mut self.places;
@@ -268,8 +268,8 @@ impl Seats {
         rest
     }
 
-    /// A waker for this seat. One that is not ours is taken out: to clone it would run code of a
-    /// user.
+    /// The waker of this seat: a copy of a waker of this thread's loop. A foreign waker is taken
+    /// out, since cloning it would run code of a user.
     fn waker(&mut self, number: u32) -> Option<LoopWaker> {
         let place = self.places.get_mut(number as usize)?;
         let copy = place.waker.as_ref().and_then(LoopWaker::clone_local);

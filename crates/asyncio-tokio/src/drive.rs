@@ -75,7 +75,7 @@ struct Edge {
 }
 
 impl Edge {
-    /// Nobody has asked the poller yet: there is something new.
+    /// The poller counts as changed, because the drive has not asked it yet.
     fn new(drive: &Waker) -> (Arc<Self>, Waker) {
         let edge = Arc::new(Self { is_new: AtomicBool::new(true), drive: drive.clone() });
         (Arc::clone(&edge), Waker::from(edge))

@@ -142,8 +142,8 @@ impl TaskRef {
         self.info_at(event_loop.as_ref(), now)
     }
 
-    /// [`info`](Self::info), for those who look at many tasks: with the task's loop, unless that is
-    /// gone, and the time there.
+    /// As [`info`](Self::info), for a caller that reads many tasks: it passes the loop of the task
+    /// (`None` if that is gone) and its time, so that they are looked up once.
     #[doc(hidden)]
     #[must_use]
     pub fn info_at(&self, event_loop: Option<&LoopRef>, now: LoopTime) -> TaskInfo {

@@ -42,7 +42,7 @@ async fn full_stack(state: &State, watched: &Arc<Watched>, id: u64) -> String {
     match why {
         NoStack::Ended => "The task has ended meanwhile\n".to_owned(),
         NoStack::NotPolled(limit) => format!(
-            "No full stack: nobody has polled the task for {} ms, although it was woken\n",
+            "No full stack: the task was not polled for {} ms, although it was woken\n",
             limit.as_millis()
         ),
         NoStack::NoNames => "No full stack: the names of the calls were not found\n".to_owned(),

@@ -9,14 +9,15 @@ use crate::connection::Connection;
 
 /// Closes a connection when it is dropped, unless it was disarmed.
 ///
-/// A loop that keeps it gives the descriptor up when it is closed, wherever the stream is then.
+/// The loop keeps it: when the loop is closed, it drops the closer and thereby the descriptor, also
+/// if the stream is on another thread.
 pub struct Closer {
     connection: Rc<Connection>,
     is_armed: Cell<bool>,
 }
 
 impl Closer {
-    /// On the thread of the connection's loop.
+    /// Creates an armed closer, on the thread of the connection's loop.
     #[must_use]
     pub fn new(writer: &StreamWriter) -> Self {
         Self { connection: Rc::clone(writer.connection()), is_armed: Cell::new(true) }

@@ -70,8 +70,8 @@ impl<T> More<T> {
 impl<T> Waiting<T> {
     pub(super) const NOBODY: Self = Self { first: None, more: None };
 
-    /// Takes out those who wait, if anybody does. Nothing is moved for nobody: the processor would
-    /// wait for the words of a promise that was made just now.
+    /// Takes the waiters out; `None` if there are none. An empty list is not moved: the processor
+    /// would have to wait for the stores that created the promise just before.
     #[inline]
     pub(super) fn take(&mut self) -> Option<Self> {
         if self.first.is_none() && self.more.is_none() {
