@@ -479,7 +479,7 @@ fn a_waker_of_the_host_that_panics_is_reported() {
     event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
         told.borrow_mut().push(context.to_string());
     })));
-    let (guest, bad) = (event_loop.guest(), Waker::from(Arc::new(Bad)));
+    let (guest, bad) = (event_loop.guest().budget(PATIENCE), Waker::from(Arc::new(Bad)));
     assert_eq!(guest.burst(&bad, true), Ok(Burst::Idle));
     let ran = Rc::new(Cell::new(false));
     let run = Rc::clone(&ran);

@@ -9,7 +9,7 @@
 //!
 //! let event_loop = asyncio::EventLoop::new()?;
 //! let guest: Guest = event_loop.guest();
-//! assert_eq!(guest.burst(Waker::noop(), true)?, Burst::Idle);
+//! while guest.burst(Waker::noop(), true)? == Burst::Busy {}
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
