@@ -20,7 +20,7 @@ fn with_path<F: Future<Output = std::io::Result<()>>>(test: impl FnOnce(PathBuf)
     run(test(folder.path().join("file"))).unwrap();
 }
 
-/// Bytes of which each tells its place.
+/// Bytes that depend on their position, so that shifted data is noticed.
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|n| u8::try_from(n % 251).unwrap()).collect()
 }
@@ -37,8 +37,8 @@ async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     .await
 }
 
-/// Keeps the only worker of the loop busy until the sender is dropped, so that no job of a file is
-/// done before.
+/// Occupies the loop's only worker until the sender is dropped, so that no job of a file runs
+/// before.
 fn jobs_held_up() -> mpsc::Sender<()> {
     let event_loop = running_loop();
     event_loop.set_default_executor(ThreadPoolExecutor::builder().max_workers(1).build());
@@ -188,7 +188,7 @@ fn a_full_disk_is_an_error_of_close() {
     });
 }
 
-/// The reports of a run: what each says, and of what kind its error is.
+/// The reports made during a run: the message, and the kind of the I/O error if there is one.
 fn reports_of(test: impl AsyncFnOnce()) -> Vec<(String, Option<ErrorKind>)> {
     let reports = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&reports);
@@ -206,7 +206,7 @@ fn reports_of(test: impl AsyncFnOnce()) -> Vec<(String, Option<ErrorKind>)> {
 fn output_of_a_dropped_file_that_is_lost_is_reported_before_the_run_ends() {
     let lost =
         ("the output of a dropped file was not written".into(), Some(ErrorKind::StorageFull));
-    // Collected, under way, and both.
+    // The output is in the file's buffer, in a job, or in both.
     for (len, flushed, more) in [(9, false, 0), (9, true, 0), (9, true, 9), (700_000, true, 9)] {
         let reports = reports_of(async || {
             let mut file = File::options().write(true).open("/dev/full").await.unwrap();

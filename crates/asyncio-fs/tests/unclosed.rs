@@ -48,7 +48,7 @@ fn a_file_that_is_dropped_unflushed_is_reported_with_the_call_that_opened_it() {
         assert!(report.starts_with(what), "{report}");
         assert!(report.contains(&made_here(line)), "{report}");
 
-        // Every way to open one.
+        // Each way to open a file.
         let std = std::fs::File::create(&path)?;
         let (file, line) = (File::from_std(std), line!());
         let (cloning, of_clone) = (file.try_clone(), line!());
@@ -72,7 +72,7 @@ fn a_large_write_that_is_under_way_is_reported() {
     run(true, async |folder| {
         let reports = reports();
         let mut file = File::create(folder.path().join("log")).await?;
-        // The last chunk is full and handed to a job at once.
+        // The write fills a whole chunk, which becomes a job at once.
         file.write_all(&vec![0; 256 * 1024]).await?;
         drop(file);
         assert_eq!(reports.borrow().len(), 1, "{reports:?}");
@@ -106,7 +106,7 @@ fn a_file_with_nothing_to_lose_is_not_reported() {
         }
         drop(file);
 
-        // The output of a removed file is not needed.
+        // Unflushed output of a file that is removed anyway is not reported.
         let mut file = temporary_file().await?;
         file.write_all(b"scratch").await?;
         drop(file);
@@ -115,7 +115,7 @@ fn a_file_with_nothing_to_lose_is_not_reported() {
         drop(file);
         assert!(reports.borrow().is_empty(), "{reports:?}");
 
-        // One that was given a name for good is a file like others.
+        // A temporary file that was persisted is treated as an ordinary file.
         let file = NamedTemporaryFile::new_in(folder.path()).await?;
         let (keeping, line) = (file.persist(folder.path().join("result")), line!());
         let mut file = keeping.await?;

@@ -19,7 +19,8 @@ use asyncio_sync::Event;
 use asyncio_task::{create_task, gather, sleep, timeout, yield_now};
 use common::{OWN_HOST, TestResult, now, run, run_in_virtual_time};
 
-/// A server that answers each connection by hand; how many there were.
+/// A server whose connections are handled by `handler`, its URL, and the number of connections so
+/// far.
 async fn by_hand<F, R>(handler: F) -> TestResult<(Server, String, Rc<Cell<usize>>)>
 where
     F: AsyncFn(usize, StreamReader, StreamWriter) -> R + 'static,
@@ -38,7 +39,7 @@ where
     Ok((server, url, count))
 }
 
-/// Waits until the session has heard that the connections it keeps are of no use.
+/// Waits until the session has noticed that the server has closed its idle connections.
 async fn until_closed(session: &ClientSession) {
     while session.connection_count() > 0 {
         yield_now().await;
@@ -92,7 +93,7 @@ fn a_connection_that_the_server_has_ended_is_not_used_again() {
                 if read_head(&mut reader).await.is_ok() {
                     answer(&writer, &number.to_string());
                     writer.flush().await.ok();
-                    // Half of it: it would go on reading.
+                    // Only the sending half is shut down; the server could go on reading.
                     writer.write_eof();
                     closed.set();
                     reader.read(1).await.ok();
@@ -114,7 +115,7 @@ fn a_connection_that_the_server_has_ended_is_not_used_again() {
 fn a_request_that_meets_the_end_of_a_kept_connection_is_repeated_if_it_may_be() {
     run(async || {
         let (_server, url, count) = by_hand(async |_, mut reader, writer: StreamWriter| {
-            // One answer for each connection; the second request is read, and gets none.
+            // Each connection answers one request, and closes after it has read a second one.
             if let Ok(Some(_)) = read_head(&mut reader).await {
                 answer(&writer, "hello");
                 writer.flush().await.ok();
@@ -129,7 +130,7 @@ fn a_request_that_meets_the_end_of_a_kept_connection_is_repeated_if_it_may_be() 
         let error = session.post(&url).body("pay 10").await.unwrap_err();
         assert_eq!(error.kind(), ClientErrorKind::Connection);
         assert_eq!(count.get(), 2, "perhaps the server has paid");
-        // Over a new connection it is an error, too.
+        // A request that opened its own connection is not repeated either.
         let (_server, url, count) = by_hand(async |_, mut reader, _writer| {
             read_head(&mut reader).await.ok();
         })
@@ -303,13 +304,13 @@ fn limits_of_time() {
         let read = Timeouts::none().read(seconds(3));
         let error = client.get("/slow").timeouts(read).await.unwrap_err();
         assert!(error.is_timeout() && now() == 8.0, "{error}");
-        // Each piece is in time.
+        // The read timeout applies to each chunk, and each chunk arrives in time.
         assert_eq!(client.get("/trickle").timeouts(read).await?.text().await?, "xxxxx");
         assert_eq!(now(), 20.0);
         let read = Timeouts::none().read(seconds(1));
         let error = client.get("/trickle").timeouts(read).await?.text().await.unwrap_err();
         assert!(error.is_timeout() && now() == 21.0, "{error}");
-        // All of them are not.
+        // The total timeout applies to the whole body, which takes longer.
         let mut trickle = client.get("/trickle").timeout(seconds(5)).await?;
         assert!(trickle.chunk().await.is_ok() && trickle.chunk().await.is_ok());
         let error = trickle.chunk().await.unwrap_err();
@@ -385,7 +386,7 @@ fn redirects_do_not_carry_secrets_to_other_hosts() {
                 let there = names.iter().filter(|name| headers.contains_key(**name));
                 there.copied().collect::<Vec<_>>().join(" ")
             });
-        // Those of the session are secrets, too.
+        // Default headers of the session are dropped at redirects, too, if they are secrets.
         let client =
             TestClient::with_session(app, |session| session.header("authorization", "secret"));
         for (path, expected) in
@@ -620,7 +621,7 @@ fn a_task_shows_that_it_waits_for_a_connection_only_while_it_does() {
             let session = ClientSession::new();
             let text = session.get(&url).await.unwrap().text().await.unwrap();
             reads.set(text == "hello");
-            // It says nothing of what it waits for.
+            // `pending` does not note what it waits for.
             std::future::pending::<()>().await;
         });
         let waits_for = || task.task_ref().info().wait.map(|wait| wait.what);

@@ -45,7 +45,7 @@ fn a_body_that_stops_coming_is_answered_408() {
         let client = client_of(echo().body_timeout(seconds(10)));
         let mut stream = client.connect();
         post(&stream, "content-length: 10");
-        // Each piece has the whole time.
+        // The body timeout starts anew with each chunk.
         for piece in ["a", "bc", "d"] {
             sleep(seconds(9)).await;
             stream.writer().write(piece);
@@ -71,7 +71,7 @@ fn a_body_that_comes_in_time_is_taken() {
             stream.writer().write(piece.to_string());
         }
         assert_eq!(read_answer(&mut stream).await?.1, "0123456789");
-        // The connection is as good as new.
+        // The connection serves another request.
         post(&stream, "content-length: 2");
         stream.writer().write("ok");
         assert_eq!(read_answer(&mut stream).await?.1, "ok");
@@ -161,7 +161,7 @@ fn a_client_that_expects_100_is_told_when_its_body_is_wanted() {
         assert_eq!(go, "HTTP/1.1 100 Continue\r\n\r\n");
         stream.writer().write("ok");
         assert_eq!(read_answer(&mut stream).await?.1, "ok");
-        // A handler that does not read says nothing of that.
+        // If the handler does not read the body, the server sends no `100 Continue`.
         let head = "host: localhost\r\ncontent-length: 2\r\nexpect: 100-continue";
         write!(stream.writer(), "PUT / HTTP/1.1\r\n{head}\r\n\r\n");
         let (head, body) = read_answer(&mut stream).await?;
@@ -171,9 +171,9 @@ fn a_client_that_expects_100_is_told_when_its_body_is_wanted() {
     });
 }
 
-// Answers.
+// Timeouts and buffer limits of responses.
 
-/// An endless answer; notes when it is dropped.
+/// Serves an endless response, and records when the response is dropped.
 fn endless(ended: &Rc<Cell<f64>>) -> Serve<App> {
     struct AtDrop(Rc<Cell<f64>>);
     impl Drop for AtDrop {
@@ -200,7 +200,8 @@ fn a_client_that_does_not_read_is_cut() {
         let stream = client.connect();
         write!(stream.writer(), "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n");
         sleep(seconds(3600)).await;
-        // The last bytes left after the last look, which is the next one's beginning.
+        // The server checks at intervals of the timeout, so it notices the stall after one to two
+        // intervals.
         assert!((20.0..=40.0).contains(&ended.get()), "{}", ended.get());
         Ok(())
     });
@@ -215,7 +216,7 @@ fn a_client_that_reads_slowly_is_not_cut() {
         write!(stream.writer(), "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n");
         for _ in 0..20 {
             sleep(seconds(15)).await;
-            // As much as is on its way, so that there is room for more.
+            // Reads enough for the server to send more.
             stream.reader().read_exactly(100_000).await?;
         }
         assert_eq!(ended.get(), 0.0);

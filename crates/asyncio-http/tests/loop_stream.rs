@@ -37,7 +37,7 @@ fn a_loop_that_is_closed_closes_the_stream_that_another_thread_has() -> io::Resu
     let (closed, is_closed) = mpsc::channel();
     let (thread, peer) = asyncio_task::run(async move {
         let (stream, peer) = pair()?;
-        // More bytes than the socket accepts.
+        // Writes more bytes than the socket accepts.
         let inner = stream.into_inner().expect("it is at home");
         inner.writer().write(vec![b'x'; 4 << 20]);
         let stream = LoopStream::new(inner);

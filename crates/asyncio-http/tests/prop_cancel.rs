@@ -13,7 +13,7 @@ use asyncio_task::{create_task, sleep, yield_now};
 use common::run_in_virtual_time;
 use proptest::prelude::*;
 
-/// Answers with what was asked for, in several ways.
+/// Each route responds with the id of its path, each in a different way.
 fn app() -> App {
     App::new()
         .get("/plain/{id}", async |Path(id): Path<String>| id)
@@ -78,7 +78,7 @@ fn stop_after<F: Future>(polls: usize, future: F) -> Stopped<F> {
     Stopped { future: Some(Box::pin(future)), polls }
 }
 
-/// Whether nothing is in use any more, and the limits were kept.
+/// Asserts that the pool kept its limit, still works, and leaks no connection.
 async fn check(client: &TestClient, limit: usize) {
     assert!(client.connection_count() <= limit);
     ask(client, 2, "after-all-of-that").await.unwrap();
@@ -107,13 +107,14 @@ fn a_request_that_is_dropped_at_any_poll_leaves_the_pool_sound() {
     });
 }
 
-/// How many requests end in the middle. `ASYNCIO_CANCELS=100000` is the whole of it.
+/// The number of requests to cancel or drop. `ASYNCIO_CANCELS=100000` covers every await.
 fn cancels() -> usize {
     let told = std::env::var("ASYNCIO_CANCELS").ok();
     told.map_or(1000, |text| text.parse().expect("a number"))
 }
 
-/// Each await of each kind of request in turn, beside a request that is answered.
+/// Ends a request at each of its awaits in turn, for each kind of request, while another request
+/// completes.
 #[test]
 fn requests_that_end_at_every_await_beside_others_mix_up_no_answer() {
     run_in_virtual_time(async || {

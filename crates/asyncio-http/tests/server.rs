@@ -119,11 +119,11 @@ fn the_limit_for_headers_counts_from_the_first_byte() {
     run_in_virtual_time(async || {
         let serve = serve("127.0.0.1:0", App::new().get("/", async || "hello"));
         let client = TestClient::of(serve.header_timeout(Duration::from_secs(10)));
-        // Nothing is sent.
+        // A client that sends nothing.
         let mut stream = client.connect();
         assert_eq!(stream.reader().read(1).await?, "");
         assert_eq!(now(), 10.0);
-        // A part of a second request.
+        // A client that sends a part of a second request.
         let mut stream = client.connect();
         assert_eq!(ask(&mut stream, "/").await?.1, "hello");
         sleep(Duration::from_secs(30)).await;
@@ -180,7 +180,7 @@ fn a_body_that_nobody_reads_is_not_the_next_request() {
             );
             write!(stream.writer(), "GET /second HTTP/1.1\r\nhost: x\r\n\r\n");
             assert!(read_answer(&mut stream).await?.0.starts_with("HTTP/1.1 204"));
-            // Either the second one is answered, or the connection is at its end.
+            // The second request is answered, or the connection has been closed before.
             let _ = read_answer(&mut stream).await;
             drop(stream);
             sleep(Duration::from_secs(1)).await;
@@ -213,7 +213,8 @@ fn requests_whose_length_is_ambiguous_are_refused() {
             assert!(head.starts_with("HTTP/1.1 400"), "{lengths:?}: {head}");
             assert_eq!(stream.reader().read(1).await?, "", "{lengths:?}");
         }
-        // With both, the length is of no meaning, and the connection ends (RFC 9112, section 6.1).
+        // With both headers the length is ignored, and the server closes the connection after its
+        // response (RFC 9112, section 6.1).
         let mut stream = client.connect();
         let both = "transfer-encoding: chunked\r\ncontent-length: 3\r\n";
         write!(stream.writer(), "POST / HTTP/1.1\r\nhost: x\r\n{both}\r\n0\r\n\r\nGET /");
@@ -494,7 +495,7 @@ fn http2_answers_many_requests_over_one_connection() {
         assert_eq!(first.text().await?, "0");
         let sizes: Vec<usize> = (1..40).map(|number| number * 10_000).collect();
         let posts = sizes.iter().map(|size| session.post(&url).body(vec![b'x'; *size]));
-        // Answers that are read late do not starve those that are read early.
+        // Responses whose bodies are read late do not block the others of the same connection.
         for (answer, size) in gather(posts).await.into_iter().zip(&sizes).rev() {
             assert_eq!(answer?.bytes().await?.len(), *size);
         }

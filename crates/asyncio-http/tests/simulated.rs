@@ -13,15 +13,15 @@ use asyncio_testing::{Faults, Network, Simulation, rng};
 type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const MS: Duration = Duration::from_millis(1);
-/// Parts of an answer: several segments.
+/// Copies of the path in a response, enough for several segments.
 const PARTS: usize = 8000;
 
-/// The answer to a path, which tells it from all others at each place.
+/// The response to a path. It repeats the path, so that any mix-up of two responses is noticed.
 fn answer_to(path: &str) -> String {
     path.repeat(PARTS)
 }
 
-/// The program of a server that answers each path by its own text, after a while.
+/// The program of a server that responds to each path with its own text, after a delay.
 async fn server() -> std::io::Result<()> {
     let answer = async |request: Request| {
         sleep(rng().duration(Duration::ZERO, 20 * MS)).await;
@@ -56,8 +56,8 @@ fn a_session_asks_a_server_on_another_host() {
     Simulation::new().seeds(30).run(body).unwrap();
 }
 
-/// One of several tasks that share a session: asks for paths of its own, and gives some answers up
-/// in the middle.
+/// One of several tasks that share a session: requests its own paths, and drops some responses
+/// half-read.
 async fn customer(session: Rc<ClientSession>, name: usize, whole: Rc<Cell<u32>>) {
     for number in 0..6 {
         let path = format!("/{name}.{number}");
@@ -67,7 +67,7 @@ async fn customer(session: Rc<ClientSession>, name: usize, whole: Rc<Cell<u32>>)
             while let Some(chunk) = response.chunk().await? {
                 text.extend_from_slice(&chunk);
                 if rng().chance(0.1) {
-                    // The rest is given up.
+                    // Drops the rest of the response.
                     return Ok(None);
                 }
             }
@@ -105,7 +105,7 @@ fn an_answer_that_is_given_up_is_never_a_part_of_the_next() {
         for customer in customers {
             let _ = customer.await;
         }
-        // No task is stuck, and the pool has free places.
+        // No request still holds a place of the pool.
         let last = session.get("http://server/last").timeouts(within(60));
         assert_eq!(last.await?.text().await?, answer_to("/last"));
         all.set(all.get() + whole.get());
@@ -133,7 +133,7 @@ fn kept_connections_of_a_server_that_restarts_are_no_trouble() {
                 sleep(rng().duration(Duration::ZERO, Duration::from_secs(5))).await;
             }
             host.restart();
-            // The resets of a stopped host are in transit. A crashed host sends none.
+            // A stopped host's resets are still in transit. A crashed host sends none.
             sleep(rng().duration(Duration::ZERO, 5 * MS)).await;
             if let Ok(response) = session.get("http://server/probe").await {
                 if let Ok(text) = response.text().await {
@@ -146,7 +146,7 @@ fn kept_connections_of_a_server_that_restarts_are_no_trouble() {
     Simulation::new().seeds(100).run(body).unwrap();
 }
 
-/// A request that the server has begun to answer, and when it will be done.
+/// A request that the server has started to serve: when it started, and when it will finish.
 struct Begun {
     path: String,
     at: LoopTime,

@@ -83,7 +83,7 @@ fn a_certificate_that_nobody_has_signed_is_no_connection() {
         let error = session.get(&url).await.unwrap_err();
         assert!(error.is_connect(), "{error}");
         assert_eq!(session.connection_count(), 0);
-        // Nor does garbage hurt the server.
+        // A client that speaks plain HTTP is refused, and does the server no harm.
         let (mut reader, writer) = open_connection(server.local_addr()?).await?;
         writer.write("GET / HTTP/1.1\r\n\r\n");
         reader.read_to_end().await?;

@@ -105,7 +105,7 @@ fn what_is_no_web_socket_is_an_error() {
         let answer = client.get("/").await?;
         assert_eq!(answer.status(), 426);
         assert_eq!(answer.headers()["sec-websocket-version"], "13");
-        // A server that agrees to anything.
+        // A server that answers 101 without a valid handshake.
         let liar = App::new().get("/", async || {
             let headers = [("upgrade", "websocket"), ("connection", "upgrade")];
             (asyncio_http::StatusCode::SWITCHING_PROTOCOLS, headers)
@@ -124,7 +124,7 @@ fn a_message_that_is_too_long_ends_the_socket_and_is_reported() {
         let reports = reports();
         let client = TestClient::new(app());
         let socket = client.ws_connect("/").await?;
-        // The server may have gone before all of it has left.
+        // The server may close before the client has sent the whole message.
         let _ = socket.send(vec![0; 100_001]).await;
         assert!(!matches!(socket.receive().await, Ok(Some(_))));
         let reports = reports.borrow();
@@ -191,7 +191,7 @@ fn a_router_of_axum_opens_web_sockets_without_tokio() {
         let socket = session.ws_connect(format!("ws://{}/", server.local_addr()?)).await?;
         socket.send("hello").await?;
         assert_eq!(socket.receive().await?, Some(Message::from("hello")));
-        // The server cuts it at the end of its grace.
+        // The server aborts the web socket when its grace period has passed.
         server.shutdown(Duration::from_millis(10)).await;
         assert!(!matches!(socket.receive().await, Ok(Some(_))));
         Ok(())
@@ -202,7 +202,7 @@ fn a_router_of_axum_opens_web_sockets_without_tokio() {
 
 const BEAT: Duration = Duration::from_secs(10);
 
-/// A server with a heartbeat that receives; and how that has ended, and when.
+/// How and when the server's `receive` with a heartbeat ended.
 type Ended = Rc<RefCell<Option<(Option<ErrorKind>, f64)>>>;
 
 fn beating(ended: &Ended) -> App {
@@ -232,7 +232,7 @@ fn a_peer_that_answers_no_ping_is_cut() {
         write!(stream.writer(), "GET / HTTP/1.1\r\nhost: x\r\n{head}\r\n{key}\r\n\r\n");
         assert!(stream.reader().read_until(b"\r\n\r\n").await?.starts_with(b"HTTP/1.1 101"));
         sleep(Duration::from_secs(5)).await;
-        // Anything counts: an empty pong here.
+        // Any frame counts as a sign of life; this is an empty pong.
         stream.writer().write([0x8a, 0x80, 0, 0, 0, 0]);
         assert_eq!(stream.reader().read_exactly(2).await?, [0x89, 0][..]);
         assert_eq!(now(), 15.0);
@@ -268,7 +268,7 @@ fn answers_to_pings_count_while_nobody_receives() {
         let app = App::new().get("/", async |upgrade: WebSocketUpgrade| {
             upgrade.heartbeat(BEAT).on_upgrade(async |socket| {
                 sleep(Duration::from_secs(3600)).await;
-                // What came meanwhile is not lost.
+                // A message that arrived before the first `receive` is kept.
                 let message = socket.receive().await?.expect("a message");
                 socket.send(message).await
             })

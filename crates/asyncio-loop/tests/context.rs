@@ -69,7 +69,7 @@ fn a_token_of_another_context_is_refused() {
     });
 }
 
-// also once both sides of a copy were written to.
+// also after both copies have been written to.
 #[test]
 fn a_token_stays_with_its_context() {
     in_fresh_context(|| {
@@ -271,7 +271,7 @@ fn a_variable_may_be_declared_by_hand() {
     });
 }
 
-/// Uses context variables while it is being dropped.
+/// A value whose destructor reads context variables.
 struct OnDrop {
     number_at_drop: mpsc::Sender<u32>,
 }
@@ -313,6 +313,6 @@ fn a_thread_that_ends_drops_its_values() {
         NUMBER.set(8);
     });
     thread.join().unwrap();
-    // Its context is gone by then, so the value sees the default.
+    // The thread's context is gone by then, so the destructor reads the default.
     assert_eq!(drops.iter().collect::<Vec<_>>(), [3]);
 }

@@ -12,7 +12,7 @@ use asyncio_loop::{
 
 type Reports = Rc<RefCell<Vec<String>>>;
 
-/// A loop that stops when something is reported.
+/// A loop that stops at its first report.
 fn stopping(debug: bool) -> (EventLoop, Reports) {
     let event_loop = EventLoop::builder().debug(debug).build().unwrap();
     let reports = Reports::default();
@@ -95,7 +95,7 @@ fn nor_is_one_that_watches_a_descriptor() {
     assert!(reports.borrow().is_empty(), "{reports:?}");
 }
 
-/// Makes turns until the loop is stopped, or up to a number of bursts.
+/// A host that makes turns until the loop is stopped, for a number of bursts at most.
 struct Spins {
     may_wake: bool,
     bursts: usize,

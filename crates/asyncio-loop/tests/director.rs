@@ -9,7 +9,7 @@ use std::time::Duration;
 use asyncio_loop::machinery::{Candidates, Director, NumbersFromOne, Step};
 use asyncio_loop::{EventLoop, Job, LoopRef, LoopTime, RunError, TaskOptions, TaskRef};
 
-/// Takes what became ready last.
+/// A director that runs the task that became ready last.
 #[derive(Default)]
 struct LastInFirstOut {
     stop_after: Cell<Option<u32>>,
@@ -63,7 +63,7 @@ fn directed() -> (EventLoop, Rc<LastInFirstOut>) {
     (event_loop, director)
 }
 
-/// A log, and what writes to it.
+/// A log, and a function that makes callbacks which write to it.
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<Vec<u32>>>);
 

@@ -173,7 +173,7 @@ fn drop_value<T>(outcome: Outcome<T>) -> Outcome<()> {
     }
 }
 
-/// Hands its wakers out at its first poll, and counts its polls.
+/// A task that hands out its wakers at its first poll and counts its polls.
 fn wakers(event_loop: &EventLoop) -> (RawTask<()>, Waker, LoopWaker, Rc<Cell<u32>>, Drops) {
     let (polls, drops) = (Rc::new(Cell::new(0)), Drops::default());
     let handed = Rc::new(RefCell::new(None));
@@ -250,7 +250,7 @@ fn two_wakes_make_one_poll() {
     assert_eq!(polls.get(), 2);
 }
 
-/// A future that holds the waker of its own task is no cycle that keeps it alive.
+/// A future that owns a waker of its own task does not keep the task alive.
 #[test]
 fn a_task_that_holds_its_own_waker_goes_with_its_loop() {
     let (event_loop, drops) = (quiet_loop(), Drops::default());
@@ -269,7 +269,7 @@ fn a_task_that_holds_its_own_waker_goes_with_its_loop() {
     assert_eq!(drops.count(), 1);
 }
 
-/// Tasks of many sizes, each ended in another way, at another moment.
+/// Many tasks of different sizes, which end in different ways at different times.
 #[test]
 fn every_future_of_many_is_dropped_once() {
     let (event_loop, drops) = (quiet_loop(), Drops::default());

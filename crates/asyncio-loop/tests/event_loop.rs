@@ -111,7 +111,7 @@ fn a_stopped_run_leaves_other_tasks_where_they_are() {
     assert_eq!(log.take(), ["done"]);
 }
 
-// L-018, L-019: a future that does not get to its end is dropped.
+// L-018, L-019: an unfinished future is dropped.
 #[test]
 fn an_unfinished_future_is_dropped_by_its_run() {
     let (event_loop, drops) = (virtual_loop(), Drops::default());
@@ -249,7 +249,7 @@ fn a_closed_loop_takes_nothing() {
     assert_eq!((drops.count(), event_loop.timer_count()), (3, 0));
 }
 
-/// Destructors run with their loop as the running one, and may use it.
+/// While a loop closes, destructors see it as the running loop and may use it.
 #[test]
 fn destructors_may_use_the_loop_that_closes() {
     struct UsesLoop(Rc<RefCell<Vec<bool>>>);
@@ -292,7 +292,8 @@ fn dropping_the_loop_closes_it() {
 // I-001
 #[test]
 fn the_debug_flag_starts_from_the_environment() {
-    // The environment of a process is set by the one that starts it: this test, for itself.
+    // A process cannot safely change its own environment, so the test starts itself with the
+    // variable set.
     const EXPECTED: &str = "ASYNCIO_TEST_EXPECTED_DEBUG";
     if let Ok(expected) = std::env::var(EXPECTED) {
         let is_debug = EventLoop::new().unwrap().is_debug();
@@ -349,7 +350,7 @@ fn a_closed_loop_has_no_poller_whoever_keeps_its_sources() {
     assert_eq!(error.to_string(), "event loop is closed");
 }
 
-// F-024: the machinery takes no numbers from users' tasks.
+// F-024: hidden tasks do not use up numbers of users' tasks.
 #[test]
 fn tasks_are_numbered_one_after_the_other() {
     let event_loop = real_loop();

@@ -14,7 +14,7 @@ use asyncio_loop::{ErrorContext, EventLoop, LoopRef, Outcome, TaskOptions, conte
 use common::{Log, run_ready, virtual_loop};
 
 thread_local! {
-    /// What this thread's loops logged.
+    /// The log records of loops on this thread.
     static RECORDS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     static LOGGER_PANICS: Cell<bool> = const { Cell::new(false) };
 }
@@ -47,7 +47,7 @@ fn records() -> Vec<String> {
     RECORDS.take()
 }
 
-/// A loop whose handler writes down what it is told.
+/// A loop whose exception handler keeps its reports.
 fn watched_loop() -> (EventLoop, Rc<RefCell<Vec<String>>>) {
     let (event_loop, reports) = (virtual_loop(), Rc::new(RefCell::new(Vec::new())));
     event_loop.set_exception_handler(Some({
@@ -114,7 +114,7 @@ fn the_default_handler_may_be_called_by_a_custom_one() {
     assert_eq!(records(), ["ERROR asyncio: lost: broken"]);
 }
 
-// A handler that panics is reported in turn.
+// A panic in the exception handler is reported by the default handler.
 #[test]
 fn a_broken_handler_does_not_stop_the_loop() {
     install_logger();
@@ -148,7 +148,7 @@ fn a_handler_may_change_the_handler() {
     assert_eq!(log.take(), ["first", "second"]);
 }
 
-// L-043: in a process of its own, whose standard error is read.
+// L-043: a child process runs the loop, and the test reads its standard error.
 #[test]
 fn a_broken_default_handler_leaves_one_line() {
     let output = Command::new(std::env::current_exe().unwrap())
@@ -163,7 +163,7 @@ fn a_broken_default_handler_leaves_one_line() {
     assert_eq!(lines, [expected], "{stderr}");
 }
 
-/// The other half of `a_broken_default_handler_leaves_one_line`; nothing to see by itself.
+/// The child process of `a_broken_default_handler_leaves_one_line`; does nothing in other runs.
 #[test]
 fn child_with_a_broken_logger() {
     if std::env::var_os("CHILD_WITH_A_BROKEN_LOGGER").is_none() {

@@ -13,7 +13,8 @@ use asyncio_loop::{
     context_var, running_loop, wrap_future,
 };
 
-/// A job that tells when it starts and runs until it is let go, and both other ends.
+/// A job that blocks until it is released, the receiver of its start, and the sender that releases
+/// it.
 fn blocking_job() -> (impl FnOnce() + Send + 'static, Receiver<()>, Sender<()>) {
     let (started, starts) = mpsc::channel();
     let (release, held) = mpsc::channel();
@@ -113,7 +114,7 @@ fn cancelling_a_running_job_ends_the_wait_at_once_and_the_job_goes_on() {
         assert!(!wait.cancel());
         assert!(wait.await.unwrap_err().is_cancelled());
     });
-    // The job still runs, since there is a receiver.
+    // `send` succeeds, so the job still runs.
     release.send(()).unwrap();
 }
 
@@ -185,7 +186,7 @@ fn timers_go_on_while_the_default_executor_shuts_down() {
         let event_loop = running_loop();
         let wait = event_loop.run_in_executor(None, job);
         starts.recv().unwrap();
-        // Without the timer the job would never end.
+        // The timer releases the job, which would not end otherwise.
         event_loop.call_later(Duration::from_millis(1), move || release.send(()).unwrap());
         event_loop.shutdown_default_executor(None).await.unwrap();
         wait.await.unwrap();
@@ -234,7 +235,7 @@ fn closing_the_loop_does_not_wait_for_the_default_executor() {
     starts.recv().unwrap();
     event_loop.close().unwrap();
     assert!(event_loop.default_executor().is_none());
-    // The job is still there to receive it.
+    // `send` succeeds, so the job still runs.
     release.send(()).unwrap();
 }
 

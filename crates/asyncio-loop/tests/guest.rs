@@ -22,7 +22,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// A budget that no test uses up.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Counts the wakes of a host.
+/// A waker that counts how often the host is woken.
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 
@@ -32,7 +32,7 @@ impl Wake for Wakes {
     }
 }
 
-/// A host that is driven by hand.
+/// A host that the test drives itself.
 struct ByHand {
     guest: Guest,
     wakes: Arc<Wakes>,
@@ -41,12 +41,12 @@ struct ByHand {
 }
 
 impl ByHand {
-    /// Its bursts end when there is nothing to run, however busy the machine is.
+    /// A host whose bursts end only when nothing is ready, however busy the machine is.
     fn new(event_loop: &LoopRef) -> Self {
         Self::of(event_loop.guest().budget(PATIENCE))
     }
 
-    /// Its bursts end after the default budget.
+    /// A host whose bursts end after the default budget.
     fn hasty(event_loop: &LoopRef) -> Self {
         Self::of(event_loop.guest())
     }
@@ -72,7 +72,7 @@ impl ByHand {
         poll(&mut descriptors, timeout.as_ref()).unwrap() > 0
     }
 
-    /// Bursts until there is nothing to do.
+    /// Makes bursts until nothing is ready.
     fn settle(&self) -> Burst {
         loop {
             match self.burst(true) {
@@ -82,7 +82,7 @@ impl ByHand {
         }
     }
 
-    /// As a host does: until the run is over.
+    /// Drives the loop until the run is over.
     fn run(&self) {
         let mut readable = true;
         loop {
@@ -98,7 +98,7 @@ impl ByHand {
     }
 }
 
-/// Wakes itself until it is told to end.
+/// A task that wakes itself until `end` is set.
 async fn busy(end: Rc<Cell<bool>>, steps: Rc<Cell<usize>>) {
     poll_fn(|cx| {
         steps.set(steps.get() + 1);
@@ -188,10 +188,10 @@ fn the_poller_is_readable_for_descriptors_threads_and_timers() {
     let due = event_loop.time() + Duration::from_millis(2);
     event_loop.call_at(due, move || call.set(1));
     assert_eq!(host.settle(), Burst::Idle);
-    // A busy machine may have taken all of that time away by now.
+    // On a busy machine the 2 ms may be over already.
     assert!(called.get() == 0 || event_loop.time() >= due, "too early");
     while called.get() == 0 {
-        // Elsewhere the host waits for the time itself.
+        // Without a timerfd, the host has to limit its wait itself.
         let is_precise = cfg!(all(target_os = "linux", not(portable)));
         let timeout = if is_precise { None } else { host.guest.timeout() };
         host.is_readable(timeout);
@@ -229,7 +229,7 @@ fn more_events_than_a_poll_takes_are_all_seen() {
     let host = ByHand::new(&event_loop);
     assert_eq!(host.settle(), Burst::Idle);
     theirs.iter_mut().for_each(|their| their.write_all(b"x").unwrap());
-    // As from a host that is told of an edge once.
+    // An edge-triggered host reports the poller as readable once only.
     let mut readable = true;
     while host.burst(readable) == Burst::Busy {
         readable = false;
@@ -285,7 +285,7 @@ fn a_task_that_the_host_wakes_does_not_wait_behind_a_long_turn() {
         at.set(Some(count.get()));
     };
     drop(event_loop.spawn(waiter, TaskOptions::new()).unwrap());
-    // The budget is time that a busy machine may take away: the waiter runs first even so.
+    // On a busy machine the budget may be over after one step; the waiter runs first even then.
     let host = ByHand::of(event_loop.guest().budget(Duration::from_micros(20)));
     while gate.borrow().is_none() {
         assert_eq!(host.burst(false), Burst::Busy);
@@ -308,7 +308,7 @@ fn tasks_of_the_host_do_not_starve_the_others() {
         let task = busy(Rc::clone(&end), Rc::clone(&steps));
         drop(event_loop.spawn(task, TaskOptions::new()).unwrap());
     }
-    // A task that takes the whole burst each time it is woken.
+    // A task that uses up the whole burst each time it is polled.
     let (gate, slow) = (Rc::new(RefCell::new(None::<Waker>)), Rc::new(Cell::new(0)));
     let (wait, count, ends) = (Rc::clone(&gate), Rc::clone(&slow), Rc::clone(&end));
     let greedy = poll_fn(move |cx| {
@@ -541,14 +541,14 @@ fn debug_mode_times_the_steps_of_a_burst() {
     assert_eq!(ran.get(), 10);
 }
 
-/// What a host was asked to do.
+/// A host that counts the calls it gets.
 #[derive(Default)]
 struct Recorded {
     drives: Cell<usize>,
     inside: Cell<usize>,
     enters: Cell<usize>,
     dropped: Rc<Cell<bool>>,
-    /// Ends each run after a number of bursts.
+    /// Ends each run after this number of bursts.
     give_up: Cell<Option<usize>>,
 }
 

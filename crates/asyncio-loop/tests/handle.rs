@@ -41,7 +41,8 @@ fn what_a_callback_schedules_waits_for_the_next_turn() {
     assert_eq!(log.take(), ["a", "b", "end of the turn", "c"]);
 }
 
-// However short the turns are, of which a clock that does not stand still makes many at once.
+// A real clock makes the loop run many short turns at once; callbacks for the end of a turn are
+// called in each of them.
 #[test]
 fn what_is_asked_for_at_the_end_of_a_turn_comes_before_the_next_one() {
     let event_loop = real_loop();
@@ -144,7 +145,7 @@ fn captures_that_use_the_loop_while_they_are_dropped() {
     assert_eq!(log.take(), ["dropped"]);
 }
 
-// L-040: of several that panic, and whose captures panic when they are dropped.
+// L-040: several callbacks panic, and so do the destructors of their captures.
 #[test]
 fn the_loop_goes_on_after_panics() {
     struct PanicsOnDrop;
@@ -172,7 +173,7 @@ fn the_loop_goes_on_after_panics() {
     assert_eq!(*reports.borrow(), ["body", "captured", "captured"], "one report each");
 }
 
-// A callback that schedules itself forever: timers and other threads are served all the same.
+// A callback that schedules itself forever does not starve timers and other threads.
 #[test]
 fn a_busy_loop_starves_nobody() {
     fn again(event_loop: asyncio_loop::LoopRef) {
@@ -192,7 +193,8 @@ fn a_busy_loop_starves_nobody() {
         }
     };
     event_loop.call_later(std::time::Duration::from_millis(1), done.clone());
-    // What runs on behalf of the thread may not leave it; the loop's own storage is reached anew.
+    // A closure from another thread cannot capture the loop's local value; it looks the value up on
+    // the loop's thread.
     let arrived = event_loop.local::<Cell<bool>>();
     let thread = std::thread::spawn(move || {
         from_thread.call_soon_threadsafe(|| {
@@ -215,7 +217,7 @@ fn wait_for(arrived: Rc<Cell<bool>>, done: impl FnOnce() + 'static) {
 
 context_var! { static LEVEL: u32 = 0; }
 
-// A-021, for callbacks: each runs in the context it was registered in, or in the one it was given.
+// A-021, for callbacks: each runs in the context of its registration, or in the given one.
 #[test]
 fn a_callback_runs_in_the_context_of_its_registration() {
     let (event_loop, seen) = (virtual_loop(), Rc::new(RefCell::new(Vec::new())));

@@ -7,7 +7,7 @@ use asyncio_loop::inspect::TaskState;
 use asyncio_loop::machinery::{Children, TaskControl};
 use asyncio_loop::{EventLoop, TaskHooks, TaskOptions, TaskRef, running_loop};
 
-/// Writes down what it is told.
+/// Hooks that log their calls.
 #[derive(Default)]
 struct Log(RefCell<Vec<String>>);
 
@@ -16,7 +16,7 @@ impl Log {
         self.0.borrow_mut().push(format!("{} {what}", task.name()));
     }
 
-    /// What was told about this task.
+    /// The logged calls about one task.
     fn of(&self, name: &str) -> Vec<String> {
         let prefix = format!("{name} ");
         let lines = self.0.borrow();

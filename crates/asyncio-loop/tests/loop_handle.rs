@@ -9,7 +9,7 @@ use std::thread;
 use asyncio_loop::{LoopHandle, SendContext, context_var, running_loop};
 use common::{real_loop, run_ready};
 
-/// What happened, for several threads.
+/// A log of events, for several threads.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<&'static str>>>);
 
@@ -43,7 +43,7 @@ fn a_call_wakes_a_loop_that_sleeps() {
         stop(&handle);
         ran_on
     });
-    // No timer and nothing ready: from its next poll on the loop sleeps.
+    // The loop has no timer and nothing ready, so its next poll blocks.
     event_loop.call_soon(move || blocks.send(()).unwrap());
     event_loop.run_forever().unwrap();
     assert_eq!(*caller.join().unwrap().lock().unwrap(), Some(this));
@@ -124,8 +124,8 @@ fn close_races_with_calls() {
             let token = token.clone();
             thread::spawn(move || {
                 started.send(()).unwrap();
-                // An end of its own: a thread that is not run for a while leaves the loop as many
-                // calls as the other one can make meanwhile.
+                // The number of calls is limited: a thread that is not scheduled for a while would
+                // otherwise leave the loop all the calls that the other thread makes meanwhile.
                 for _ in 0..5_000 {
                     let token = token.clone();
                     if handle.call_soon_threadsafe(move || drop(token)).is_err() {

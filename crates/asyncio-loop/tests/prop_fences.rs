@@ -23,13 +23,13 @@ use asyncio_loop::{
 const PROGRAMS: u64 = 5_000;
 
 thread_local! {
-    /// The panics of this program, in order; each has a number of its own.
+    /// The numbers of the panics in this program, in order.
     static FIRED: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
-    /// All that was reported.
+    /// The text of all reports.
     static REPORTED: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Keeps the records of the crate's log, which are the reports that no handler has taken.
+/// A logger that keeps the reports of the default exception handler.
 struct Records;
 
 impl log::Log for Records {
@@ -44,7 +44,7 @@ impl log::Log for Records {
     fn flush(&self) {}
 }
 
-/// Panics with a number of its own. A destructor must not while its thread panics already.
+/// Panics with a number of its own, unless the thread is panicking already.
 fn fire() {
     static LAST: AtomicU32 = AtomicU32::new(0);
     if !std::thread::panicking() {
@@ -123,7 +123,7 @@ impl Random {
     }
 }
 
-/// Whatever runs to its end adds one here, panics or not.
+/// Counts functions and tasks that were run to their end, whether or not they panicked.
 type Served = Rc<Cell<u32>>;
 
 struct Program {
@@ -145,7 +145,7 @@ impl Program {
         Self { random, event_loop, served, expected: 0, futures, alarms, sockets }
     }
 
-    /// A function that counts as served, and may panic then or when it is dropped.
+    /// A function that counts as served, and may panic when it is called or dropped.
     fn function(&mut self) -> impl FnOnce() + use<> {
         self.expected += 1;
         let (fires, bomb, served) =
@@ -172,7 +172,7 @@ impl Program {
         self.event_loop.set_exception_handler(Some(Rc::new(handler)));
     }
 
-    /// Adds something to the program.
+    /// Adds a random element to the program.
     fn step(&mut self) {
         let delay = Duration::from_millis(self.random.below(5));
         match self.random.below(11) {
@@ -185,7 +185,7 @@ impl Program {
                 self.event_loop.call_later(delay, function);
             }
             2 => {
-                // Cancelled, so only its destructor runs.
+                // A cancelled timer: only its destructor runs.
                 let bomb = self.random.bomb();
                 let handle = self.event_loop.call_later(delay, move || drop(bomb));
                 self.event_loop.call_soon(move || handle.cancel());
@@ -221,7 +221,7 @@ impl Program {
         let random = Random::new(self.random.below(u64::MAX));
         let this = self.event_loop.loop_ref();
         self.event_loop.call_soon(move || {
-            // The one before may be dropped inside, and panic: in the call of its owner.
+            // Replacing the handler may drop the previous one, whose destructor may panic here.
             if random.one_in(2) {
                 this.set_exception_handler(None);
             }
@@ -255,7 +255,7 @@ impl Program {
         drop(task);
     }
 
-    /// A foreign waker that waits for a moment.
+    /// A foreign waker that waits for a timer.
     fn deadline(&mut self, delay: Duration) {
         let (fires, bomb) = (self.random.one_in(3), self.random.bomb());
         let alarm = Arc::new(Alarm { fires, rings: AtomicU32::new(0), _bomb: bomb });
@@ -350,7 +350,7 @@ impl Program {
         self.sockets.push((ours, theirs));
     }
 
-    /// Runs until everything has had its turn, and checks what was served and reported.
+    /// Runs the program to its end, and checks what was served and reported.
     fn run(mut self, seed: u64) {
         self.set_handler();
         for _ in 0..3 + self.random.below(12) {
@@ -362,7 +362,7 @@ impl Program {
         assert_eq!(self.served.get(), self.expected, "program {seed}: served");
         for alarm in self.alarms.drain(..) {
             assert_eq!(alarm.rings.load(Ordering::Relaxed), 1, "program {seed}: woken once");
-            // Its destructor belongs to this test.
+            // The destructor runs in this test, so its panic is caught here.
             fence(|| drop(alarm));
         }
         fence(|| drop(self.futures.drain(..)));
@@ -370,7 +370,7 @@ impl Program {
     }
 }
 
-/// Calls what may panic in the test itself, and takes note of that.
+/// Calls `f`, and counts its panic as reported.
 fn fence(f: impl FnOnce()) {
     if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
         let text = payload.downcast_ref::<String>().cloned().unwrap();
@@ -383,7 +383,7 @@ trait CallSoonThreadsafe {
 }
 
 impl CallSoonThreadsafe for EventLoop {
-    /// As another thread would.
+    /// Calls `call_soon_threadsafe`, as another thread would.
     fn call_soon_threadsafe_local(&self, fires: bool) {
         let bomb = Mutex::new(Bomb(fires));
         let called = self.handle().call_soon_threadsafe(move || drop(bomb));

@@ -39,7 +39,7 @@ fn text<'a>(event: &'a Value, key: &str) -> &'a str {
     event[key].as_str().unwrap_or_default()
 }
 
-/// Checks what every trace has to keep to. Returns the names of its slices.
+/// Checks the rules that hold for every trace. Returns the names of its slices.
 fn check(events: &[Value]) -> Vec<String> {
     let (mut open, mut names) = (Vec::new(), Vec::new());
     let (mut lives, mut arrows) = (BTreeMap::new(), HashSet::new());
@@ -224,7 +224,7 @@ fn hooks_and_a_measurement_go_together_with_it() {
     assert_eq!(names.iter().filter(|name| *name == "main").count(), 2);
 }
 
-/// A path that nothing uses yet, without its file.
+/// The path of a file that does not exist.
 fn fresh(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("asyncio-{}-{name}.json", std::process::id()));
     let _ = std::fs::remove_file(&path);

@@ -1,4 +1,4 @@
-//! Signals: real ones. Each test has signals of its own, so that they can run side by side.
+//! Real signals. Each test uses signals of its own, so that the tests can run in parallel.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -14,20 +14,21 @@ use asyncio_loop::{
 };
 use rustix::process::{Signal as Raw, getpid, kill_process};
 
-/// Sends a signal to this process: it comes when it comes.
+/// Sends a signal to this process. The system may deliver it later.
 fn send(signal: impl Into<Signal>) {
     let signal = Raw::from_named_raw(signal.into().as_raw()).expect("a signal with a name");
     kill_process(getpid(), signal).unwrap();
 }
 
-/// As [`send`], for signals without a name.
+/// Like [`send`], for signals without a name.
 #[cfg(target_os = "linux")]
 fn send_by_shell(signal: Signal) {
     let line = format!("kill -{} {}", signal.as_raw(), std::process::id());
     assert!(std::process::Command::new("/bin/sh").args(["-c", &line]).status().unwrap().success());
 }
 
-/// A loop on another thread that is told of a signal after those that wanted it before.
+/// A loop on another thread that registered for a signal after the tested loops, and so gets it
+/// after them.
 struct Witness {
     signal: Signal,
     told: Receiver<()>,
@@ -54,7 +55,7 @@ impl Witness {
         Witness { signal, told, event_loop: given.recv().unwrap(), thread: Some(thread) }
     }
 
-    /// Sends the signal; every loop has been told of it when this returns.
+    /// Sends the signal, and returns when every loop has been notified.
     fn send_and_see(&self) {
         send(self.signal);
         self.told.recv().unwrap();
@@ -142,7 +143,7 @@ fn a_signal_wakes_a_loop_that_waits_and_its_handler_runs_on_it() {
             count();
         })?;
         about_to_wait.send(()).unwrap();
-        // There is no timer: nothing but the signal ends this.
+        // There is no timer, so only the signal can end this wait.
         counter.reaches(1).await;
         io::Result::Ok(())
     })
@@ -218,8 +219,8 @@ fn loops_on_any_thread_may_handle_the_same_signal() {
 #[test]
 fn a_failed_registration_leaves_nothing_behind() {
     let event_loop = EventLoop::new().unwrap();
-    // Between the signals that have names and the real-time ones, where the C library keeps some
-    // for itself and refuses them.
+    // The C library reserves a few numbers between the named and the real-time signals, and refuses
+    // handlers for them.
     let kept = Signal::from(32);
     let error = event_loop.add_signal_handler(kept, || ()).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
@@ -276,7 +277,7 @@ fn closing_the_loop_restores_what_it_handled() {
 // N-012
 #[test]
 fn a_signal_whose_handler_was_removed_before_the_turn_is_ignored() {
-    // Urgent data on a socket: ignored by default, so it does no harm afterwards.
+    // SIGURG is ignored by default, so it does no harm after the handler has been removed.
     const URGENT: i32 = libc::SIGURG;
     run(async {
         let counter = Counter::default();
@@ -477,7 +478,7 @@ fn listeners_leave_in_any_order_and_the_others_hear_on() {
             io::Result::Ok(())
         };
         hear(1000, &mut listeners).await?;
-        // From the middle, from both ends, and places that are used again.
+        // Removes listeners from the middle and from both ends, and reuses their places.
         (0..1000).step_by(3).map(|at| at * 7 % 1000).for_each(|at| drop(listeners[at].take()));
         hear(666, &mut listeners).await?;
         listeners.extend((0..500).map(|_| Signals::new([signal]).ok()));

@@ -12,7 +12,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Writes down what happens to spans, by the names of their tasks.
+/// Logs what happens to spans, by the names of their tasks.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<State>>);
 
@@ -123,7 +123,8 @@ fn a_task_has_a_span_that_it_is_polled_in() {
     });
     let state = log.0.lock().unwrap();
     assert!(state.open.is_empty());
-    // A span is closed when its last handle goes; how many there are is not told here.
+    // A span is closed when its last handle is dropped. The number of handles is not fixed, so
+    // lines about closing are left out.
     let lines: Vec<&str> =
         state.lines.iter().map(String::as_str).filter(|line| !line.ends_with("closed")).collect();
     assert_eq!(

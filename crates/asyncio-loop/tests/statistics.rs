@@ -9,7 +9,7 @@ use asyncio_loop::{EventLoop, TaskOptions, running_loop};
 
 const BLOCK: Duration = Duration::from_millis(20);
 
-/// Has the task give way once.
+/// Yields once.
 async fn give_way() {
     let mut given = false;
     std::future::poll_fn(|cx| {
@@ -32,7 +32,7 @@ fn counts_are_known_without_a_measurement() {
     let event_loop = EventLoop::new().unwrap();
     let timer = event_loop.call_later(Duration::from_secs(3600), || unreachable!());
     event_loop.call_soon(|| ());
-    // More than the ready queue holds at first.
+    // More entries than the ready queue's first allocation.
     let tasks: Vec<_> =
         (0..1000).map(|_| event_loop.spawn(give_way(), TaskOptions::new()).unwrap()).collect();
     let hidden = event_loop.spawn(give_way(), TaskOptions::new().hidden()).unwrap();
@@ -42,7 +42,7 @@ fn counts_are_known_without_a_measurement() {
     assert_eq!((before.tasks, before.timers), (1000, 1), "a hidden task is nobody's");
     assert_eq!(before.tasks, event_loop.all_tasks().len() as u64);
 
-    // The task of the run is polled once, and all others twice.
+    // The main task of the run is polled once, the others twice.
     event_loop.run_until_complete(give_way()).unwrap();
     timer.cancel();
     let after = event_loop.statistics();
@@ -65,7 +65,7 @@ fn a_measured_loop_knows_how_long_steps_take_and_how_long_others_wait_for_them()
     assert!(numbers.busy >= BLOCK && numbers.longest_step >= BLOCK, "{numbers:?}");
     assert!(numbers.longest_step <= numbers.busy);
     assert_eq!(numbers.lag.count(), 3, "one wait for each step");
-    // The second task and that of the run.
+    // The second task and the main task waited for the blocking step.
     assert!(waits_of_at_least(&numbers, BLOCK) >= 2, "{numbers:?}");
     assert!(numbers.lag.sum() >= 2 * BLOCK && numbers.lag.mean() >= BLOCK / 2);
     assert!(numbers.lag.quantile(1.0).unwrap() >= BLOCK);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use asyncio_loop::{JobError, ThreadFuture, ThreadPoolExecutor};
 
-/// A job that runs until it is let go. Returns when it has started.
+/// Submits a job that blocks until it is released, and returns once the job has started.
 fn block(pool: &ThreadPoolExecutor) -> (Sender<()>, ThreadFuture<()>) {
     let (release, held) = mpsc::channel();
     let (started, starts) = mpsc::channel();
@@ -20,7 +20,7 @@ fn block(pool: &ThreadPoolExecutor) -> (Sender<()>, ThreadFuture<()>) {
     (release, future)
 }
 
-/// Sends a message when the thread that calls this ends.
+/// A value that sends a message when the current thread ends.
 fn tell_end(tell: Sender<()>) {
     struct End(Sender<()>);
     impl Drop for End {
@@ -277,7 +277,7 @@ fn dropping_the_pool_lets_queued_jobs_run() {
 
 #[test]
 fn a_system_without_threads_is_an_error_of_the_job() {
-    // No machine has this much address space for a stack.
+    // No machine has this much address space for a stack, so no thread can be started.
     let pool = ThreadPoolExecutor::builder().stack_size(1 << 60).build();
     let refused = pool.submit(|| 1);
     assert!(matches!(refused.result(None), Err(JobError::NoThread(_))));

@@ -102,7 +102,7 @@ fn cancelled_timers_are_not_stored() {
     assert!(!live.is_cancelled());
 }
 
-/// Has the loop wait for what its timers say, until another thread stops it.
+/// Runs the loop, which polls until its next timer is due, until another thread stops it.
 fn wait_until_stopped(event_loop: &LoopRef) {
     let (tell, told) = mpsc::channel();
     event_loop.call_soon(move || tell.send(()).unwrap());

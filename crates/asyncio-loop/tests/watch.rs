@@ -12,7 +12,7 @@ use std::time::Duration;
 use asyncio_loop::{Direction, EventLoop, LoopRef, Source, context_var};
 use common::{Drops, Log, real_loop, run_ready};
 
-/// A loop, a socket whose two halves do not block, and its peer.
+/// A loop, a non-blocking socket, and its peer.
 fn setup() -> (EventLoop, UnixStream, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
@@ -20,8 +20,8 @@ fn setup() -> (EventLoop, UnixStream, UnixStream) {
     (real_loop(), ours, theirs)
 }
 
-/// Enough turns that whatever is ready was seen: a run that is stopped beforehand is one turn, with
-/// a look at the world.
+/// Makes enough turns to notice every ready descriptor: a run that is stopped beforehand is one
+/// turn, with one poll.
 fn run_turns(event_loop: &EventLoop) {
     for _ in 0..10 {
         event_loop.stop();
@@ -140,7 +140,8 @@ fn a_second_reader_takes_the_place_of_the_first() {
     assert_eq!(log.take(), ["second"]);
 }
 
-// L-035: also if it is due in this very turn. Of two that are, the first replaces the second.
+// L-035: also if the reader is already scheduled in this turn. Of two scheduled readers, the first
+// one replaces the second.
 #[test]
 fn a_reader_that_is_due_is_replaced() {
     let (event_loop, ours, mut theirs) = setup();
@@ -263,7 +264,7 @@ fn a_regular_file_is_refused() {
     assert!(!event_loop.remove_reader(&file));
 }
 
-// L-040, for readers: the report is one for each call, and the reader stays.
+// L-040, for readers: each call is reported, and the reader stays registered.
 #[test]
 fn a_reader_that_panics_is_reported_and_stays() {
     let (event_loop, ours, mut theirs) = setup();
@@ -334,7 +335,7 @@ fn the_descriptor_of_a_transport_is_refused() {
     event_loop.add_reader(&ours, || {}).unwrap();
 }
 
-/// Has the next byte that comes to `socket` logged.
+/// Logs `entry` when the next byte arrives at `socket`, and then removes the reader.
 fn log_once(event_loop: &EventLoop, socket: UnixStream, log: &Log, entry: &'static str) {
     let (this, socket, log) = (event_loop.loop_ref(), Rc::new(socket), log.clone());
     let watched = socket.clone();
@@ -346,19 +347,18 @@ fn log_once(event_loop: &EventLoop, socket: UnixStream, log: &Log, entry: &'stat
     run_turns(event_loop);
 }
 
-/// Makes a turn that takes a while, and in whose first step something comes from `theirs`. Its last
-/// step is `last`.
+/// Schedules a long turn: `theirs` sends a byte in its first step, and `last` is its last step.
 fn long_turn(event_loop: &LoopRef, mut theirs: UnixStream, last: impl FnOnce() + 'static) {
     event_loop.call_soon(move || {
         theirs.write_all(b"a").unwrap();
         std::thread::sleep(Duration::from_millis(1));
     });
-    // More steps than the loop takes between two looks at the clock.
+    // More steps than the loop makes between two readings of the clock.
     (0..200).for_each(|_| drop(event_loop.call_soon(|| {})));
     event_loop.call_soon(last);
 }
 
-/// A step that has "later" logged in the next turn.
+/// A step that schedules the logging of "later" for the next turn.
 fn log_later(event_loop: &LoopRef, log: &Log) -> impl FnOnce() + 'static {
     let (this, later) = (event_loop.clone(), log.entry("later"));
     move || drop(this.call_soon(later))
@@ -391,14 +391,16 @@ fn the_poller_is_asked_as_soon_as_those_have_run_whom_it_named() {
     log_once(&event_loop, ours, &log, "reader");
     let (first, to_first) = UnixStream::pair().unwrap();
     log_once(&event_loop, first, &log, "named");
-    // It is named in the middle of one long turn, and runs at the beginning of another.
+    // The poll in the middle of one long turn finds the descriptor ready, and the reader runs at
+    // the beginning of the next turn.
     let (this, last) = (event_loop.loop_ref(), log_later(&event_loop, &log));
     long_turn(&event_loop, to_first, move || long_turn(&this, theirs, last));
     run_turns(&event_loop);
     assert_eq!(log.take(), ["named", "reader", "later"]);
 }
 
-/// Closes what `descriptor` is and puts another socket at its number. Returns the peer of that one.
+/// Replaces the file behind the number of `descriptor` with another socket. Returns that socket's
+/// peer.
 fn reuse_number(descriptor: &mut OwnedFd) -> UnixStream {
     let (new, peer) = UnixStream::pair().unwrap();
     new.set_nonblocking(true).unwrap();
@@ -486,7 +488,7 @@ fn a_reader_that_ends_late_leaves_the_next_owner_of_the_number_alone() {
         if removed {
             assert!(event_loop.remove_reader(&ours));
         } else {
-            // Due, but not called yet.
+            // The reader is scheduled, and not called yet.
             theirs.write_all(b"x").unwrap();
         }
         let mut peer = reuse_number(&mut ours);
@@ -496,7 +498,7 @@ fn a_reader_that_ends_late_leaves_the_next_owner_of_the_number_alone() {
         let (this, limit) = (event_loop.loop_ref(), event_loop.loop_ref());
         event_loop.call_later(Duration::from_millis(1), move || {
             peer.write_all(b"x").unwrap();
-            // Keeps the peer open.
+            // Keeps the peer open for as long as the loop runs.
             this.call_later(Duration::from_secs(600), || drop(peer));
         });
         event_loop.call_later(Duration::from_secs(300), move || limit.stop());
@@ -542,7 +544,7 @@ fn a_destructor_that_panics_is_reported_and_harms_nobody() {
     });
     event_loop.run_forever().unwrap();
     assert_eq!(reports.take(), ["dropped"; 3]);
-    // At the end of the loop.
+    // Dropped when the loop closes.
     let (reader, writer) = (Bomb, Bomb);
     event_loop.add_reader(&ours, move || _ = &reader).unwrap();
     event_loop.add_writer(&ours, move || _ = &writer).unwrap();

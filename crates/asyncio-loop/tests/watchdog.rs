@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use asyncio_loop::inspect::StuckStep;
 use asyncio_loop::{EventLoop, TaskOptions, running_loop};
 
-/// Longer than any test, so that a watchdog that is silent fails it.
+/// Longer than any test takes, so that a missing report fails the test.
 const PATIENCE: Duration = Duration::from_secs(300);
 const LIMIT: Duration = Duration::from_millis(20);
 
@@ -154,12 +154,12 @@ fn a_callback_and_an_unnamed_task_are_told_about_as_such() {
 fn short_steps_and_rest_are_not_told_about() {
     let (event_loop, told) = watched();
     let main = async move {
-        // Busy for longer than the limit, in steps that are much shorter.
+        // Busy for longer than the limit, in much shorter steps.
         let start = Instant::now();
         while start.elapsed() < 10 * LIMIT {
             give_way().await;
         }
-        // At rest for longer than the limit.
+        // Idle for longer than the limit.
         running_loop().call_later(10 * LIMIT, || running_loop().stop());
         std::future::pending::<()>().await;
     };
@@ -174,7 +174,7 @@ fn each_step_is_told_about_once_and_the_next_one_again() {
         let mut steps = Vec::new();
         for _ in 0..2 {
             steps.push(blocks_until_told(&told));
-            // A second report of the same step would be here by then.
+            // Long enough for a second report of the same step.
             thread::sleep(3 * LIMIT);
             give_way().await;
         }
@@ -205,7 +205,8 @@ fn several_loops_are_told_apart_and_one_that_is_not_watched_any_more_is_silent()
         }
     }
 
-    // The first of the two is silent: when the second one was told about, it would have been too.
+    // The first loop has no watchdog. The second loop blocks for as long, and its report shows that
+    // the first one would have been reported by then.
     let (event_loop, silent) = watched();
     event_loop.set_watchdog(None);
     let (tell, told) = mpsc::channel();

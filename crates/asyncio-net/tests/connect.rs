@@ -147,7 +147,7 @@ fn addresses_do_not_reach_the_resolver() {
     });
 }
 
-/// Without an executor it cannot be called.
+/// Shuts down the default executor, which name resolution needs.
 async fn break_the_resolver() {
     let _ = running_loop().shutdown_default_executor(None).await;
 }

@@ -19,7 +19,7 @@ use socket2::SockRef;
 
 const LOOPBACK: &str = "127.0.0.1:0";
 
-/// Writes down what it is told; answers if it is asked something.
+/// A protocol that logs its calls, and answers questions.
 #[derive(Clone, Default)]
 struct Recorder {
     log: Log,
@@ -73,7 +73,7 @@ fn bound(new: CreateDatagramEndpoint<'_>) -> CreateDatagramEndpoint<'_> {
     new.local_addr(LOOPBACK)
 }
 
-/// A socket of the test's own.
+/// A blocking socket for the test itself.
 fn socket() -> UdpSocket {
     let socket = UdpSocket::bind(LOOPBACK).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
@@ -259,7 +259,7 @@ fn empty_datagrams_fill_the_queue_too() {
         let (ours, _theirs) = UnixDatagram::pair()?;
         let recorder = Recorder::default();
         let transport = create_datagram_endpoint(|| recorder.clone()).socket(ours).await?;
-        // More than the peer's queue takes.
+        // Sends more than the peer's receive queue holds.
         let sent = (0..100_000).find(|_| {
             transport.send(b"");
             transport.write_buffer_size() > 0
@@ -368,13 +368,13 @@ fn descriptors_that_come_with_a_datagram_are_closed_and_the_data_is_whole() {
         sendmsg(&theirs, &data, &mut control, SendFlags::empty())?;
         drop(writing);
         recorder.log.until("17 bytes").await;
-        // All writing ends are closed.
+        // The loop has closed its copy of the pipe's writing end, too.
         assert_eq!(io::Read::read(&mut &reading, &mut [0])?, 0);
         Ok(())
     });
 }
 
-/// Writes down how many descriptors came, and the data after them.
+/// A protocol that logs the number of received descriptors, and the data after them.
 struct Takes(Log);
 
 impl DatagramProtocol for Takes {
@@ -626,7 +626,7 @@ fn abort_drops_what_is_queued() {
     });
 }
 
-/// Panics in the methods whose names it is given.
+/// A protocol that panics in the given methods.
 struct Panics {
     methods: &'static [&'static str],
     log: Log,
@@ -778,7 +778,7 @@ fn a_protocol_that_holds_its_transport_does_not_hold_the_socket_beyond_the_loop(
     }
     let address = RefCell::new(None);
     run(async || {
-        // An address of its own, whose ports no other test gets.
+        // The endpoint has an IP address of its own, so that no other test gets its port.
         let host = if cfg!(target_os = "linux") { "127.0.0.3:0" } else { LOOPBACK };
         let transport = create_datagram_endpoint(|| Holds(None)).local_addr(host).await?;
         address.replace(transport.local_addr().ok());

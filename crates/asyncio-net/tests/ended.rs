@@ -22,7 +22,7 @@ use rustix::event::PollFlags;
 use rustix::net::Shutdown;
 use socket2::SockRef;
 
-/// A stream, and the other end by hand.
+/// A stream, and its blocking peer.
 async fn pair() -> io::Result<(StreamReader, StreamWriter, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let ours = TcpStream::connect(listener.local_addr()?)?;
@@ -35,7 +35,7 @@ fn reset(socket: TcpStream) {
     SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
-/// Everything that can be asked of a connection that was reset says so, twice.
+/// Asserts that every operation on a reset connection fails with the reset, twice.
 async fn assert_reset(reader: &mut StreamReader, writer: &StreamWriter) {
     let expect = |result: io::Result<()>, what: &str| {
         let kind = result.err().map(|error| error.kind());
@@ -168,7 +168,7 @@ fn a_reset_while_a_connection_is_being_closed_is_no_regular_end() {
     });
 }
 
-/// A task that waits for the end of the connection, and does nothing else.
+/// A task that only waits for the end of the connection.
 fn waits(writer: &Rc<StreamWriter>) -> Task<io::Result<()>> {
     let writer = writer.clone();
     create_task(async move { writer.wait_closed().await })
@@ -306,7 +306,7 @@ fn a_wait_for_the_end_of_a_stream_over_another_hears_of_a_reset() {
     });
 }
 
-/// A stream that fails with an error of its own, which its reader meets.
+/// A stream whose reads fail with an error of its own.
 struct Garbled;
 
 impl ByteSource for Garbled {
@@ -355,8 +355,8 @@ impl Wake for Counted {
     fn wake(self: Arc<Self>) {}
 }
 
-/// Polls a future that has to wait, with a waker that is counted, and drops it; returns how often
-/// the waker is kept.
+/// Polls a pending future with a counted waker, drops the future, and returns how many copies of
+/// the waker are left.
 fn wakers_left_by(future: impl Future) -> usize {
     let counted = Arc::new(Counted);
     let waker = Waker::from(counted.clone());

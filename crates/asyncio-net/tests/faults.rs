@@ -14,7 +14,7 @@ use asyncio_task::{create_task, gather, timeout};
 use common::{Echo, Log, Recorder, bytes, reports, run, run_in_virtual_time, silent_address};
 use socket2::SockRef;
 
-/// A stream, and the other end by hand.
+/// A stream, and its blocking peer.
 async fn pair() -> io::Result<(StreamReader, StreamWriter, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let ours = TcpStream::connect(listener.local_addr()?)?;

@@ -21,8 +21,8 @@ use asyncio_net::{
 use common::{Echo, reports, run, settle, until};
 use socket2::SockRef;
 
-/// Sends everything back. Panics when it is dropped, if it was told to `boom`; `swap` has it put
-/// another protocol into its place first.
+/// A protocol that sends all data back. After `boom` its destructor panics; after `swap` it
+/// replaces itself with another protocol first.
 struct Fragile {
     bad: bool,
 }
@@ -43,7 +43,7 @@ impl Drop for Fragile {
     }
 }
 
-/// A client of a server that listens on nothing.
+/// A client of a server that does not listen.
 async fn client(server: &Server) -> io::Result<JoinedStream> {
     let (ours, theirs) = UnixStream::pair()?;
     assert!(server.intake().hand_over(theirs).is_ok());
@@ -85,7 +85,7 @@ fn case_protocol_drop_panics_swap() {
     run(async || case_protocol_drop_panics("swap").await);
 }
 
-/// Panics when the connection is gone.
+/// A protocol that panics in `connection_lost`.
 struct BadEnd;
 
 impl Protocol for BadEnd {
@@ -223,7 +223,7 @@ fn a_waker_that_panics_when_a_writer_may_go_on_ends_nothing() {
     });
 }
 
-/// Panics in the method of this name, and in its destructor.
+/// A stream that panics in the method of this name, and in its destructor.
 struct Faulty(&'static str);
 
 impl Faulty {
@@ -285,7 +285,7 @@ fn a_stream_that_panics_in_any_method_is_lost_alone() {
                 assert_eq!(error.to_string(), "the stream panicked: in poll_read");
             }
             writer.write_eof();
-            // What the writer meets is told by its own methods.
+            // The writer's own methods return errors of writing, which are not reported.
             let _ = writer.close().await;
             drop((reader, writer));
             settle().await;

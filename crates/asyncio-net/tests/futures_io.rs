@@ -16,7 +16,7 @@ use futures::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use futures::{FutureExt, StreamExt};
 use socket2::SockRef;
 
-/// A stream, and the other end by hand.
+/// A stream, and its blocking peer.
 fn half() -> io::Result<(JoinedStream, TcpStream)> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let ours = TcpStream::connect(listener.local_addr()?)?;
@@ -144,7 +144,7 @@ fn flushing_waits_until_everything_has_left() {
         let (mut reader, _writer) = theirs.split();
         let mut written = 0;
         while writer.transport().write_buffer_size() == 0 {
-            // So few bytes remain that the fall to the low-water mark is not reported.
+            // Too few bytes remain for `resume_writing` to be due.
             writer.write([1; 10_000]);
             written += 10_000;
         }
@@ -219,7 +219,7 @@ fn many_slices() {
         let (mut ours, mut theirs) = pair()?;
         let words: Vec<Vec<u8>> = (0..40_u8).map(|number| vec![number; number.into()]).collect();
         let slices: Vec<_> = words.iter().map(|word| IoSlice::new(word)).collect();
-        // Sixteen of those that are not empty.
+        // `write_vectored` takes sixteen non-empty buffers.
         assert_eq!(ours.write_vectored(&slices).await?, (1..=16).sum::<usize>());
         assert_eq!(ours.write_vectored(&[]).await?, 0);
         let read = theirs.reader().read_exactly(136).await?;

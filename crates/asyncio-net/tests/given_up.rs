@@ -21,7 +21,7 @@ use common::{Echo, bytes, open_sockets, reports, run, settle, silent_address, un
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// More than sockets take by themselves.
+/// More bytes than the sockets' buffers hold.
 const MUCH: usize = 8_000_000;
 
 #[track_caller]
@@ -36,8 +36,8 @@ enum Way {
     Cancel,
 }
 
-/// Gives `work` up when it has to wait for the `count`th time. `None` if it was given up, or done
-/// by then.
+/// Drops or cancels `work` at its `count`th wait. Returns `None` if `work` was given up, else its
+/// value.
 async fn give_up<T>(work: impl Future<Output = T>, way: Way, count: usize) -> Option<T> {
     let mut work = pin!(work);
     let mut waits = 0;
@@ -58,8 +58,8 @@ async fn give_up<T>(work: impl Future<Output = T>, way: Way, count: usize) -> Op
     .await
 }
 
-/// Runs `work`, and gives it up at its first wait, at its second, and so on until it is done
-/// before.
+/// Runs `work` again and again: gives it up at its first wait, at its second, and so on, until it
+/// completes.
 async fn at_every_await<T: 'static, F: Future<Output = T> + 'static>(
     work: impl Fn() -> F,
     after: impl AsyncFn(),
@@ -75,13 +75,14 @@ async fn at_every_await<T: 'static, F: Future<Output = T> + 'static>(
             if done.is_some() {
                 break;
             }
-            // How the bytes are cut is up to the system, so a run may wait more often than another.
+            // The system decides how the bytes are split, so the number of waits differs between
+            // runs.
             assert!(count < 10_000, "it never ends");
         }
     }
 }
 
-/// Sockets are closed in turns to come, however many these are.
+/// Waits until the other sockets are closed, which takes an unknown number of turns.
 async fn none_stays_open_but(before: usize) {
     for _ in 0..100_000 {
         if open_sockets() == before {
@@ -92,7 +93,7 @@ async fn none_stays_open_but(before: usize) {
     assert_eq!(open_sockets(), before);
 }
 
-/// Everything a client does.
+/// A client that connects, writes, reads, drains and closes.
 async fn client(server: Server) -> io::Result<()> {
     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
     writer.write(b"line\n");
@@ -101,8 +102,8 @@ async fn client(server: Server) -> io::Result<()> {
     writer.write(bytes(100_000));
     assert!(reader.read_exactly(100_000).await? == bytes(100_000));
     writer.write(bytes(MUCH));
-    // Its high-water mark is in the way until the server has sent much of it back, so somebody has
-    // to read.
+    // The bytes exceed the high-water mark, so `drain` returns only if the client reads what the
+    // server sends back.
     let mut received = 0;
     while received < MUCH {
         received += reader.read(1 << 20).await?.len();
@@ -122,7 +123,8 @@ fn a_client() {
         let work = || client(server.clone());
         at_every_await(work, async || {
             until(|| server.client_count() == 0).await;
-            // A socket that was closed with unread bytes goes when its other side has ended.
+            // A socket that was closed with unread bytes lingers until its peer has ended the
+            // stream.
             none_stays_open_but(before).await;
         })
         .await;
@@ -132,7 +134,7 @@ fn a_client() {
     });
 }
 
-/// Everything a handler does.
+/// A handler that reads, writes, drains and closes.
 async fn handler(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
     assert_eq!(reader.read_line().await?, "question\n");
     for chunk in bytes(MUCH).chunks(100_000) {
@@ -144,7 +146,7 @@ async fn handler(mut reader: StreamReader, writer: StreamWriter) -> io::Result<(
     writer.close().await
 }
 
-/// What its client may see.
+/// The client of `handler`. Returns the number of received bytes.
 async fn handled(server: &Server) -> io::Result<usize> {
     let (mut reader, writer) = open_connection(server.local_addr()?).await?;
     writer.write(b"question\n");
@@ -173,7 +175,7 @@ fn a_servers_handler() {
             let before = open_sockets();
             while !done.get() {
                 count.set(count.get() + 1);
-                // What was not read when the connection was closed becomes a reset.
+                // A connection that is closed with unread bytes ends with a reset.
                 let received = handled(&server).await.unwrap_or(0);
                 until(|| server.client_count() == 0).await;
                 none_stays_open_but(before).await;
@@ -199,12 +201,12 @@ fn closing_with_much_to_send() {
             writer.close().await
         };
         for way in [Way::Drop, Way::Cancel] {
-            // Not while it connects.
+            // The first wait is the connecting itself, which is tested elsewhere.
             for count in 2..4 {
                 let task = create_task(give_up(work(), way, count));
                 common::turn().await;
                 let (mut reader, theirs) = open_connection(listener.accept()?.0).await?;
-                // Given up, it is closed in an orderly way: what was written arrives all the same.
+                // A connection that is given up is closed in order: the written bytes still arrive.
                 assert!(reader.read_to_end().await? == bytes(MUCH));
                 theirs.close().await?;
                 let _ = task.await;
@@ -229,7 +231,7 @@ fn an_accept() {
             };
             let given_up = create_task(give_up(accepting, way, 1)).await;
             assert!(matches!(given_up, Ok(None) | Err(_)));
-            // The next one gets the connection.
+            // The next `sock_accept` gets the connection.
             let client = std::net::TcpStream::connect(listener.local_addr()?)?;
             let (_accepted, peer) = sock_accept(&*listener).await?;
             assert_eq!(peer.as_inet(), client.local_addr().ok());

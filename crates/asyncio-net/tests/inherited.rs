@@ -17,12 +17,12 @@ use socket2::{Domain, Socket, Type};
 
 const PART: &str = "ASYNCIO_NET_INHERITED_TEST";
 
-/// Starts a part of this program as a service manager does: with one or two descriptors from 3 on,
-/// and variables that say so, with the number of the new process.
+/// Starts one test of this binary as a service manager does: with one or two sockets as descriptors
+/// 3 and 4, and the variables that announce them.
 fn activate(part: &str, sockets: &[&dyn AsFd], variables: &str) -> Output {
     let copy = |at: usize| sockets.get(at).map(|socket| socket.as_fd().try_clone_to_owned());
     let socket = |at| copy(at).map_or_else(Stdio::null, |socket| socket.unwrap().into());
-    // The shell moves them to their places.
+    // The shell moves the sockets to descriptors 3 and 4.
     let places = ["exec 3<&0", "exec 3<&0 4<&1"][sockets.len() - 1];
     let run = "exec \"$0\" --exact \"$1\" --nocapture";
     let script = format!("{places} </dev/null >/dev/null; {variables}; {run}");
@@ -71,7 +71,7 @@ fn a_program_serves_the_sockets_of_its_service_manager() {
     let path = dir.path("socket");
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let unix = UnixListener::bind(&path).unwrap();
-    // They wait with the sockets: the program need not run yet.
+    // The clients connect before the program starts.
     let mut clients: [Box<dyn Read>; 2] = [
         Box::new(TcpStream::connect(tcp.local_addr().unwrap()).unwrap()),
         Box::new(UnixStream::connect(&path).unwrap()),
@@ -146,7 +146,7 @@ fn sockets_of_any_type_serve_and_connect() {
         let (datagrams, _other) = UnixDatagram::pair()?;
         assert!(ServerAddress::try_from(OwnedFd::from(datagrams)).is_err());
 
-        // What `sock_accept` gives is one, too.
+        // A socket from `sock_accept` is a connected socket, too.
         let listener = TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let mut client = TcpStream::connect(listener.local_addr()?)?;

@@ -20,13 +20,13 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 #[track_caller]
 fn run_alone(test: impl AsyncFnOnce() -> io::Result<()>) {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    // A page that becomes a huge one is two megabytes more.
+    // A huge page would count as two megabytes of growth.
     disable_transparent_huge_pages(true).unwrap();
     run(test);
 }
 
-/// Resident memory in bytes, without files. The page tables are looked through for it: the counter
-/// in `/proc/self/statm` may be wrong by many pages for each core.
+/// Resident anonymous memory in bytes, summed from the page tables: the counter in
+/// `/proc/self/statm` may be off by many pages for each core.
 fn memory() -> usize {
     let sums = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
     let line = sums.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
@@ -76,7 +76,7 @@ fn short_connections_leave_nothing_behind() {
             connect_and_close(&server, 8000).await?;
             let after = (open_sockets(), memory());
             assert_eq!(after.0, before.0);
-            // Less than a hundred bytes each.
+            // Less than a hundred bytes for each connection.
             let grown = after.1.saturating_sub(before.1);
             assert!(grown < 700_000, "{grown} bytes more after 8000 connections");
         }

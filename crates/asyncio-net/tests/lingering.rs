@@ -19,7 +19,7 @@ use socket2::SockRef;
 
 const ANSWER: usize = 200_000;
 
-/// Tests that count the sockets of the process are alone.
+/// Held by each test that counts the sockets of the process.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -47,13 +47,13 @@ async fn read_all(client: &mut impl Read) -> (usize, Option<ErrorKind>) {
     }
 }
 
-/// Answers the first line, and closes in one of several ways.
+/// A server that answers the first line and then calls `close`.
 async fn by_streams(
     close: impl AsyncFn(StreamReader, StreamWriter) + 'static,
 ) -> io::Result<Server> {
     let answer = async move |mut reader: StreamReader, writer: StreamWriter| {
         reader.read_line().await?;
-        // All that the client sends at first has come.
+        // Waits until all that the client sent has arrived.
         settle().await;
         writer.write_bytes(vec![8; ANSWER]);
         close(reader, writer).await;
@@ -123,7 +123,7 @@ fn an_answer_arrives_although_the_request_was_not_read() {
     });
 }
 
-/// Reads the request, answers, and closes in one of several ways, with nothing left unread.
+/// Servers that read the whole request, answer, and close in different ways.
 async fn all_read() -> io::Result<Vec<(&'static str, Server)>> {
     let by_streams = async |close: fn(&StreamWriter)| {
         let answer = async move |mut reader: StreamReader, writer: StreamWriter| {
@@ -182,7 +182,7 @@ fn an_answer_arrives_although_the_other_side_goes_on_sending_after_the_close() {
                 assert_eq!(read_all(&mut client).await, (ANSWER, None), "{name}");
             }
             drop(client);
-            // This one's handler is still there.
+            // In the case `close_clients` a handler still runs, so the server must not wait for it.
             let grace = if name == "close_clients" { Duration::ZERO } else { 2 * grace };
             timeout(Duration::from_secs(60), server.shutdown(grace)).await.unwrap();
         }
@@ -286,7 +286,7 @@ fn abort_stays_a_reset() {
     let _alone = alone();
     run(async || {
         let server = by_streams(async |_reader, writer| {
-            // The client has the first bytes, and sends more.
+            // Waits until the client has the first bytes and has sent more.
             settle().await;
             writer.transport().abort();
         })
@@ -299,8 +299,8 @@ fn abort_stays_a_reset() {
     });
 }
 
-/// A connection that was closed with an unread request: the client, and how many sockets are open
-/// once the connection is gone.
+/// Makes a connection that the server has closed with an unread request. Returns the client, and
+/// the number of open sockets without that connection.
 async fn lingering(server: &Server) -> io::Result<(TcpStream, usize)> {
     let client = client(server.local_addr()?, b"request\nbody")?;
     let before = open_sockets();
@@ -313,7 +313,7 @@ async fn lingering(server: &Server) -> io::Result<(TcpStream, usize)> {
 
 async fn answers() -> io::Result<Server> {
     start_server("127.0.0.1:0", async |mut reader: StreamReader, writer: StreamWriter| {
-        // The system buffers few unread bytes, so that they can be distinguished from read ones.
+        // With a small receive buffer the system distinguishes read from unread bytes.
         writer.transport().with_socket(|socket| {
             socket.set_recv_buffer_size(100_000).unwrap();
         });

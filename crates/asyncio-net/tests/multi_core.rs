@@ -18,7 +18,7 @@ use common::{Echo, reports, run};
 const LOOPBACK: &str = "127.0.0.1:0";
 const IN_TIME: Duration = Duration::from_secs(300);
 
-/// Tells its number, and then whatever it is told.
+/// Sends the server's number, and then echoes lines.
 async fn serve(number: u8, mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
     writer.write([number]);
     while let Some(line) = reader.next_line().await? {
@@ -33,7 +33,7 @@ fn loop_threads<const N: usize>() -> io::Result<[LoopThread; N]> {
     Ok(threads?.try_into().expect("as many as were asked for"))
 }
 
-/// Has a loop serve what is handed over.
+/// Starts a server without a listener on the loop; it serves the sockets that are handed over.
 fn start_worker(worker: &LoopThread, number: u8) -> io::Result<Intake> {
     let start = move || async move {
         let handler = async move |reader, writer| serve(number, reader, writer).await;
@@ -42,7 +42,7 @@ fn start_worker(worker: &LoopThread, number: u8) -> io::Result<Intake> {
     worker.run(start).expect("it starts")
 }
 
-/// Has a loop listen on a port that others listen on as well.
+/// Starts a server on the loop whose port other loops listen on as well.
 fn start_sharing(worker: &LoopThread, number: u8, address: SocketAddr) -> io::Result<SocketAddr> {
     let start = move || async move {
         let handler = async move |reader, writer| serve(number, reader, writer).await;
@@ -51,7 +51,7 @@ fn start_sharing(worker: &LoopThread, number: u8, address: SocketAddr) -> io::Re
     worker.run(start).expect("it starts")
 }
 
-/// Connects, and says who answered.
+/// Connects, and returns the number of the server that accepted.
 fn connect(address: SocketAddr) -> io::Result<(TcpStream, u8)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(IN_TIME))?;
@@ -168,7 +168,7 @@ fn many_clients_at_once() {
 #[test]
 fn what_nobody_takes_is_closed() {
     run(async || {
-        // It never starts to serve.
+        // This server never starts to serve.
         let server = start_server(ServerAddress::nothing(), async |_, _| ());
         let server = server.start_serving(false).await?;
         let intake = server.intake();
@@ -198,7 +198,7 @@ fn what_waits_when_a_loop_or_a_server_goes_is_closed() -> io::Result<()> {
     })?;
     assert!(intake.is_closed());
 
-    // A loop that ends in the turn in which the sockets come.
+    // The loop ends in the turn in which the sockets are handed over.
     let (intake, clients) = asyncio_task::run(async {
         let server = start_server(ServerAddress::nothing(), async |_, _| ()).await?;
         yield_now().await;
@@ -227,7 +227,7 @@ fn nothing_is_left_open_when_a_loop_stops_amid_hand_overs() -> io::Result<()> {
                 .map(|_| {
                     let (ours, theirs) = UnixStream::pair()?;
                     ours.set_read_timeout(Some(IN_TIME))?;
-                    // Refused: closed here.
+                    // A refused socket is dropped, and so closed, here.
                     let _ = intake.hand_over(theirs);
                     Ok(ours)
                 })
@@ -235,7 +235,7 @@ fn nothing_is_left_open_when_a_loop_stops_amid_hand_overs() -> io::Result<()> {
         })
     };
     let threads = [hand_over(), hand_over(), hand_over()];
-    // Some have been served by now, most have not.
+    // By now the loop has served some of the sockets, but not all.
     let (first, theirs) = UnixStream::pair()?;
     intake.hand_over(theirs).expect("it serves");
     (&first).read_exact(&mut [0])?;

@@ -321,7 +321,7 @@ fn packets_and_messages_are_whole_however_little_room_there_is() {
             let mut writing = File::from(writing);
             first.chunks(4000).try_for_each(|part| writing.write_all(part))?;
             let receiving = asyncio_task::create_task(async move {
-                // Room for ten bytes when the rest comes.
+                // `read_exactly` has room for ten more bytes when the rest arrives.
                 let start = reader.read_exactly(20_000).await?;
                 let rest = reader.read_exactly(10_000).await?;
                 io::Result::Ok([start, rest].concat())
@@ -334,7 +334,7 @@ fn packets_and_messages_are_whole_however_little_room_there_is() {
     });
 }
 
-/// A program of its own: this test binary, told to run just one part of it.
+/// A command that runs one test of this binary in a process of its own.
 fn this_program(part: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", part, "--nocapture"]).env("ASYNCIO_NET_PIPE_TEST", "1");

@@ -32,9 +32,9 @@ const PROGRAMS: u64 = 1_000;
 
 thread_local! {
     static RANDOM: Cell<u64> = const { Cell::new(1) };
-    /// Panics of user code so far.
+    /// Number of panics in user code.
     static THROWN: Cell<usize> = const { Cell::new(0) };
-    /// Panics that were reported so far, to the exception handler or the default one.
+    /// Number of panics reported to the exception handler or the default one.
     static REPORTED: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -51,7 +51,7 @@ fn add(counter: &'static std::thread::LocalKey<Cell<usize>>) {
     counter.set(counter.get() + 1);
 }
 
-/// What the panics here carry: a text, or something that panics when it is dropped.
+/// The payloads of the panics: a text, or a value that panics when it is dropped.
 const TEXT: &str = "wild";
 struct Payload;
 
@@ -63,7 +63,7 @@ impl Drop for Payload {
     }
 }
 
-/// User code is entered: once in a while it panics.
+/// Called at the start of user code: panics with a chance of one in twelve.
 fn enter() {
     if random(12) == 0 && !std::thread::panicking() {
         add(&THROWN);
@@ -74,7 +74,7 @@ fn enter() {
     }
 }
 
-/// A value of a user, whose destructor is code of a user.
+/// A user's value, whose destructor may panic.
 #[derive(Clone)]
 struct Value;
 
@@ -86,7 +86,7 @@ impl Drop for Value {
 
 static VALUE: ContextVar<Option<Value>> = ContextVar::local("value").with_default(|| None);
 
-/// What serves the next client: it is wild, or it sends everything back.
+/// For each client to come: whether its protocol is wild, or echoes.
 type Kinds = Rc<std::cell::RefCell<VecDeque<bool>>>;
 
 struct Client {
@@ -106,14 +106,14 @@ impl Client {
     }
 }
 
-/// `write` panics after `write_eof`, as it says: that is not what this is about.
+/// Writes; `write` panics after `write_eof`, as documented, which is not tested here.
 fn write(transport: &Transport, data: &[u8]) {
     if catch_unwind(AssertUnwindSafe(|| transport.write(data))).is_err() {
         transport.abort();
     }
 }
 
-/// Does something to the transport.
+/// Calls a random method of the transport.
 fn act(transport: &Transport) {
     match random(12) {
         0 => transport.close(),
@@ -171,7 +171,7 @@ impl Protocol for Client {
     }
 }
 
-/// The protocol of a datagram endpoint: it is wild, or it sends everything back.
+/// A datagram protocol that is wild or echoes.
 struct Datagrams(Client);
 
 impl DatagramProtocol for Datagrams {
@@ -230,7 +230,7 @@ impl Endpoint {
         Ok(Self { transport, peer })
     }
 
-    /// Has a good one send something back.
+    /// Sends a datagram to an echoing endpoint, and receives it back.
     async fn echo(&self) -> io::Result<()> {
         let message = vec![7; 1 + random(2000) as usize];
         self.peer.send(&message)?;
@@ -238,7 +238,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Sends to a wild one, and takes some of what has come from it.
+    /// Sends datagrams to a wild endpoint, and receives some of its datagrams.
     fn disturb(&self) {
         for _ in 0..random(5) {
             let _ = self.peer.send(&[5; 100]);
@@ -292,7 +292,7 @@ impl Drop for WildWaker {
     }
 }
 
-/// A stream of a user that goes wrong wherever it can.
+/// A user's stream that fails or panics at random.
 struct WildStream(#[allow(dead_code, reason = "for its destructor")] Value);
 
 impl ByteSource for WildStream {
@@ -334,7 +334,7 @@ impl ByteStream for WildStream {
     }
 }
 
-/// Two servers, and the clients that they serve next.
+/// Two servers, and the kinds of the clients that they will accept next.
 struct Servers {
     servers: [Server; 2],
     kinds: [Kinds; 2],
@@ -376,7 +376,7 @@ impl Servers {
     }
 }
 
-/// Has a client served a little more.
+/// Sends a message as an echo client, and receives it back.
 async fn echo(client: &mut JoinedStream) -> io::Result<()> {
     let message = vec![7; 1 + random(2000) as usize];
     client.writer().write(&message);
@@ -385,7 +385,8 @@ async fn echo(client: &mut JoinedStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Polls once under a wild waker. The waker's own panics while it is cloned are the caller's.
+/// Polls once with a wild waker. Its panics while it is cloned reach the caller, and count as
+/// reported.
 fn poll_wildly<F: Future>(future: Pin<&mut F>) {
     let waker = Waker::from(Arc::new(WildWaker));
     let poll = || drop(future.poll(&mut Context::from_waker(&waker)));
@@ -403,7 +404,7 @@ async fn program() -> io::Result<()> {
             add(&REPORTED);
         }
         if random(6) == 0 {
-            // The default handler is told of both.
+            // The default handler then reports both panics.
             panic_any(TEXT);
         }
     })));
@@ -414,7 +415,7 @@ async fn program() -> io::Result<()> {
     let mut good = Vec::new();
     for which in [0, 1] {
         good.push(JoinedStream::from_std(servers.connect(which, false)?)?);
-        // The factories see one client after the other.
+        // Waits for each client, so that the factories see the clients in this order.
         echo(good.last_mut().unwrap()).await?;
     }
     let good_endpoint = Endpoint::new(Client { is_wild: false, _value: None }).await?;
@@ -432,7 +433,7 @@ async fn program() -> io::Result<()> {
             0..=2 => {
                 let client = servers.connect(random(2) as usize, true)?;
                 client.set_nonblocking(true)?;
-                // It may be refused at once.
+                // The server may have refused the client already.
                 let _ = (&client).write(&vec![5; random(100) as usize]);
                 wild.push(client);
             }
@@ -525,7 +526,8 @@ fn whatever_panics_hurts_its_owner_only() {
         RANDOM.set(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         THROWN.set(0);
         REPORTED.set(0);
-        // In a task: what the main task puts into its context is dropped by the program itself.
+        // The program runs in a task of its own, so that its context's values are dropped inside
+        // the program.
         let main = async { timeout(Duration::from_secs(3600), create_task(program())).await };
         let run = || Runner::builder().virtual_time(true).run(main);
         let ended = catch_unwind(AssertUnwindSafe(run));

@@ -1,5 +1,5 @@
-//! `StreamReader` gives the same answers for every way of cutting the bytes: those of a simple
-//! model that has all of them at once.
+//! `StreamReader` gives the same results however the bytes are split: those of a simple model that
+//! has all bytes at once.
 
 use std::future::Future;
 use std::io;
@@ -12,26 +12,26 @@ use proptest::prelude::*;
 
 const LIMIT: usize = 12;
 
-/// What a program may ask of a reader.
+/// An operation on a reader.
 #[derive(Clone, Debug)]
 enum Ask {
-    /// Some bytes, up to a number.
+    /// Reads up to a number of bytes.
     Read(usize),
-    /// The same, into memory of the caller's.
+    /// The same, into the caller's buffer.
     ReadInto(usize),
-    /// The buffered bytes, of which up to a number are consumed.
+    /// Borrows the buffered bytes, and consumes up to a number of them.
     Fill(usize),
     ToEnd,
     Exactly(usize),
     Line,
-    /// Into memory that holds something already.
+    /// Appends a line to a buffer that is not empty.
     LineInto,
     Until(Vec<Vec<u8>>),
-    /// Give up a read that waits, then go on.
+    /// Drops a read that is pending, then goes on.
     GiveUp(Box<Ask>),
 }
 
-/// What it may get, in a form that doesn't depend on how the bytes were cut.
+/// A result, in a form that does not depend on how the bytes were split.
 #[derive(Clone, Debug, PartialEq)]
 enum Got {
     Bytes(Bytes),
@@ -103,7 +103,7 @@ async fn read_line_into(reader: &mut StreamReader) -> io::Result<Bytes> {
     result.map(|_| Bytes::copy_from_slice(read))
 }
 
-/// The one error that a line may have here.
+/// The only error that reading a line can return here.
 fn too_long(_: io::Error) -> ReadError {
     ReadError::LimitOverrun(LimitOverrunError { consumed: 0, limit: LIMIT })
 }
@@ -143,12 +143,12 @@ async fn answer(reader: &mut StreamReader, ask: &Ask) -> Got {
     }
 }
 
-/// A reader that has all bytes from the start.
+/// A model of a reader that has all bytes from the start.
 struct Model<'a>(&'a [u8]);
 
 impl Model<'_> {
-    /// What `ask` gives. How much a read gives depends on the cuts: as much as it `got`, if that is
-    /// possible.
+    /// The result of `ask`. The length of a read depends on how the bytes were split, so the model
+    /// takes the length of `got` if it is possible.
     fn answer(&mut self, ask: &Ask, got: &Got) -> Got {
         match ask {
             Ask::Read(most) | Ask::ReadInto(most) | Ask::Fill(most) => self.some(*most, got),
@@ -187,7 +187,7 @@ impl Model<'_> {
     fn until(&mut self, separators: &[Vec<u8>]) -> Got {
         let first = (0..=self.0.len()).find_map(|end| {
             let is_end = |separator: &&Vec<u8>| self.0[..end].ends_with(separator);
-            // Of several that end here the first one given counts.
+            // If several separators end here, the first in the list counts.
             Some((end - separators.iter().find(is_end)?.len(), end))
         });
         let longest = separators.iter().map(Vec::len).max().unwrap();
@@ -200,7 +200,8 @@ impl Model<'_> {
     }
 }
 
-/// Asks a reader, fed in pieces, and the model, and compares.
+/// Performs the same operations on a reader that is fed in pieces and on the model, and compares
+/// the results.
 fn check(bytes: &[u8], cuts: &[usize], asks: &[Ask]) -> Result<(), TestCaseError> {
     let (feeder, mut reader) = feed_reader();
     reader.set_limit(LIMIT);

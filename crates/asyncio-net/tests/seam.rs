@@ -19,8 +19,8 @@ use asyncio_net::{
 use asyncio_task::{create_task, sleep, timeout, try_gather};
 use common::{bytes, reports, run, run_in_virtual_time, settle, until};
 
-/// Keeps up to a number of bytes that it has taken, as a session of TLS keeps records, and never
-/// remembers what it has refused.
+/// A stream that buffers up to `limit` taken bytes, as a TLS session buffers records, and keeps
+/// none of the bytes that it has refused.
 struct Keeping {
     below: MemoryStream,
     kept: RefCell<Vec<u8>>,
@@ -34,7 +34,7 @@ impl Keeping {
 }
 
 impl ByteSource for Keeping {
-    /// Answers each `?` with a `!`, without a call.
+    /// Reading a `?` puts a `!` into the output, without a call of `poll_write`.
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let count = ready!(self.below.poll_read(cx, buffer))?;
         let questions = buffer[..count].iter().filter(|byte| **byte == b'?').count();
@@ -95,7 +95,7 @@ fn bytes_that_a_stream_keeps_leave_and_count_as_queued() {
         flushed?;
         assert_eq!(received?, "x".repeat(500));
         assert_eq!(writer.transport().write_buffer_size(), 0);
-        // The same holds if no task waits.
+        // The same holds if no task waits for the flush.
         let much = bytes(100_000);
         writer.write(&much);
         assert!(peer.read_exactly(much.len()).await? == much);
@@ -121,7 +121,7 @@ fn what_a_stream_keeps_leaves_before_the_end() {
 #[test]
 fn an_answer_that_reading_causes_leaves_although_nobody_writes() {
     run(async || {
-        // By streams, with a peer that takes nothing at first.
+        // With streams: the peer does not read at first.
         let (ours, theirs) = memory_pair(2);
         let (mut reader, _writer) = stream_over(Keeping::over(ours));
         let (mut peer, question) = stream_over(theirs);
@@ -131,7 +131,7 @@ fn an_answer_that_reading_causes_leaves_although_nobody_writes() {
         assert_eq!(peer.read_exactly(9).await?, "!!!!!!!!!");
         reading.await.unwrap()?;
 
-        // By a protocol.
+        // With a protocol.
         struct Deaf;
         impl Protocol for Deaf {
             fn data_received(&mut self, _: &Transport, _: &[u8]) {}
@@ -165,8 +165,8 @@ fn an_answer_that_reading_causes_does_not_take_the_wake_of_a_writer_that_waits()
     });
 }
 
-/// Writes by polling may change their mind about bytes that were refused; a stream takes what it
-/// reports, and nothing else.
+/// `poll_write` may be called with other bytes after some were refused; the stream sends only the
+/// bytes that it has reported as taken.
 #[test]
 fn a_writer_that_was_refused_may_offer_other_bytes() {
     run(async || {
@@ -177,7 +177,7 @@ fn a_writer_that_was_refused_may_offer_other_bytes() {
         let taken = expected.clone();
         let writing = create_task(async move {
             for round in 0..100_u32 {
-                // Each time other bytes, of another length, whatever was taken before.
+                // Each call offers other bytes, of another length.
                 let offered = vec![round as u8; 5000 + (round as usize * 37) % 4000];
                 let count = poll_fn(|cx| writer.poll_write(cx, &offered)).await?;
                 taken.borrow_mut().extend(&offered[..count]);
@@ -198,7 +198,7 @@ fn a_writer_that_was_refused_may_offer_other_bytes() {
     });
 }
 
-/// Says good bye, and waits for the answer.
+/// A stream whose close sends a message and waits for the answer.
 struct Polite {
     below: MemoryStream,
     has_asked: Cell<bool>,
@@ -353,7 +353,7 @@ fn the_ends_of_a_pair_in_memory_are_like_those_of_a_socket() {
         .await;
         sent?;
         assert!(received? == much);
-        // The other way still works; then the other end goes.
+        // The other direction still works; then the peer closes.
         answer.write("last");
         answer.close().await?;
         assert_eq!(reader.read_to_end().await?, "last");
@@ -368,11 +368,11 @@ fn the_ends_of_a_pair_in_memory_are_like_those_of_a_socket() {
     });
 }
 
-/// Turns every byte round, after a handshake of one byte each way.
+/// A layer that inverts every byte, after a handshake of one byte in each direction.
 #[derive(Clone)]
 struct Turning {
     key: u8,
-    /// How long it waits for the other side.
+    /// How long the handshake waits for the peer.
     patience: Duration,
 }
 
@@ -523,7 +523,8 @@ fn layers_stand_on_one_another_and_on_other_streams_and_accepted_sockets() {
         let inner = Turning { key: 3, ..Turning::GOOD };
         let outer = Turning { key: 5, ..Turning::GOOD };
         let client = open_connection(ClientAddress::over(ours)).layer(inner.clone()).tls(&outer);
-        // The other side, by hand: 3, then 5 turned by 3; then text turned by both.
+        // The peer sends both handshakes by hand: 3 for the inner layer, 5 through the inner layer,
+        // then text through both.
         let (mut peer, answer) = stream_over(theirs);
         answer.write([3, 3 ^ 5]);
         answer.write(b"hi".map(|byte| byte ^ 3 ^ 5).as_slice());
@@ -560,7 +561,7 @@ fn a_client_whose_layer_fails_is_no_client_and_no_report() {
         assert_eq!(error.kind(), ErrorKind::InvalidData);
         until(|| server.client_count() == 0).await;
         assert_eq!(made.get(), 0);
-        // It goes on serving others.
+        // The server goes on accepting clients.
         let (mut reader, writer) = open_connection(address).layer(Turning::GOOD).await?;
         writer.write("hello");
         assert_eq!(reader.read_exactly(5).await?, "hello");
@@ -582,7 +583,7 @@ fn clients_on_their_way_in_count_and_hold_nobody_up() {
         .layer(Turning::GOOD)
         .await?;
         let address = server.local_addr()?;
-        // Ten that never say their byte.
+        // Ten clients that never send their handshake.
         let mut slow = Vec::new();
         for _ in 0..10 {
             slow.push(open_connection(address).await?);
@@ -591,7 +592,7 @@ fn clients_on_their_way_in_count_and_hold_nobody_up() {
         let client = open_connection(address).layer(Turning::GOOD).await?;
         until(|| served.get() == 1).await;
         assert_eq!(server.client_count(), 11);
-        // Closing clients ends them, too.
+        // `close_clients` ends clients in their handshake, too.
         server.close_clients();
         for (reader, _) in &mut slow {
             reader.read_to_end().await?;
@@ -645,7 +646,7 @@ fn an_acceptor_has_no_layers() {
     });
 }
 
-/// What happened to a protocol.
+/// A protocol that logs its calls.
 #[derive(Clone, Default)]
 struct Noting(Rc<RefCell<Vec<String>>>);
 
@@ -667,7 +668,7 @@ impl Protocol for Noting {
 #[test]
 fn a_protocol_goes_on_over_a_stream_that_is_put_over_its_connection() {
     run(async || {
-        // On a server, whose protocols share a task and a list of sockets; and without one.
+        // With a server, whose protocols share a task and a ready list; and without one.
         for has_server in [true, false] {
             let noting = Noting::default();
             let transports = Rc::new(RefCell::new(Vec::new()));
@@ -694,7 +695,7 @@ fn a_protocol_goes_on_over_a_stream_that_is_put_over_its_connection() {
                 connect_accepted_socket(ours, factory).await?;
                 open_connection(theirs).await?
             };
-            // It has received before, so that its socket waits in a list.
+            // The protocol has received data before, so its socket is in the ready list.
             answer.write("plain");
             assert_eq!(peer.read_exactly(5).await?, "plain");
             settle().await;
@@ -707,7 +708,7 @@ fn a_protocol_goes_on_over_a_stream_that_is_put_over_its_connection() {
                 }
             });
             assert_eq!(peer.read_exactly(3).await?, [b'g', b'o', 0xff][..]);
-            // What comes early is not for the protocol.
+            // Bytes that arrive during the upgrade do not reach the protocol undecoded.
             answer.write([0xff]);
             answer.write(b"turned".map(|byte| !byte).as_slice());
             let after = upgrading.await.unwrap()?;

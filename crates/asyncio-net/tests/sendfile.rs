@@ -76,7 +76,7 @@ fn nothing_else_may_be_written_meanwhile() {
     });
 }
 
-/// Carries bytes, but cannot send files.
+/// A stream that carries bytes and cannot send files.
 struct Plain {
     written: Rc<std::cell::RefCell<Vec<u8>>>,
 }

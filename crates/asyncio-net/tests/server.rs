@@ -73,7 +73,7 @@ fn hosts_are_bound_once_each() {
 #[test]
 fn no_host_is_every_interface() {
     run(async || {
-        // Port 0 gives each socket another port; so a known one, which is kept from others.
+        // Port 0 would give each socket a port of its own, so the test reserves a port first.
         let kept = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         kept.set_reuse_address(true)?;
         kept.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?;
@@ -199,7 +199,7 @@ fn a_backlog_is_accepted_in_one_go() {
 // V-010
 #[test]
 fn clients_of_one_step_are_served_before_the_next_are_accepted() {
-    /// Writes down what it is told.
+    /// A protocol that logs its calls.
     struct Notes(Log);
     impl Protocol for Notes {
         fn connection_made(&mut self, _: &Transport) {
@@ -450,7 +450,7 @@ fn abort_clients_does_not_wait_for_a_peer_that_does_not_read() {
         let server = start_server(LOOPBACK, {
             let log = log.clone();
             async move |_, writer| {
-                // More than the sockets take.
+                // More bytes than the sockets' buffers hold.
                 writer.write(vec![0; 20_000_000]);
                 log.add("full");
                 sleep(Duration::from_secs(3600)).await;
@@ -486,7 +486,7 @@ fn shutdown_gives_clients_the_grace_period_and_no_more() {
         })
         .await?;
         let mut clients = Vec::new();
-        // The first one is served at once.
+        // The first client is served at once.
         for count in [2, 3] {
             clients.push(open_connection(server.local_addr()?).await?);
             log.until_count(count).await;
@@ -511,7 +511,7 @@ fn shutdown_is_done_when_the_clients_are() {
         let closing = create_task(async move {
             sleep(Duration::from_secs(1)).await;
             writer.close().await?;
-            // Time stands still until the server has heard of it.
+            // Keeps the virtual clock from jumping until the server has noticed the close.
             settle().await;
             io::Result::Ok(())
         });
@@ -776,7 +776,7 @@ context_var! {
     static MAKER: &'static str = "nobody";
 }
 
-/// Writes down whose context its methods run in.
+/// A protocol that logs in whose context its methods run.
 #[derive(Clone)]
 struct Contexts(Log);
 
@@ -824,7 +824,7 @@ fn case_context_leak() {
             move || Contexts(log.clone())
         })
         .await?;
-        // Other code starts the intake's task.
+        // The intake's task is started by code with another context.
         MAKER.set("client");
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         assert!(server.intake().hand_over(theirs).is_ok());

@@ -1,4 +1,4 @@
-//! A short read does not always mean that there are no more bytes. Case short_reads.
+//! A short read does not always mean that the socket is drained. Case short_reads.
 
 mod common;
 
@@ -58,7 +58,7 @@ async fn arrives(
     assert_eq!(received.unwrap(), expected.as_bytes(), "sent first: {first}");
 }
 
-/// What comes with descriptors in between.
+/// Sends bytes, some of which carry descriptors.
 fn send_descriptors_between(theirs: &UnixStream) -> io::Result<()> {
     send_with_fd(theirs, b"1")?;
     (&*theirs).write_all(b"23")?;
@@ -150,7 +150,7 @@ fn another_sender_of_a_unix_socket_that_asks_for_credentials() {
     });
 }
 
-/// Bytes, an urgent one, and bytes again.
+/// Sends bytes, an urgent byte, and bytes again.
 fn send_urgent(theirs: &TcpStream) {
     (&*theirs).write_all(b"before").unwrap();
     rustix::net::send(theirs, b"U", SendFlags::OOB).unwrap();
@@ -175,7 +175,7 @@ fn urgent_data_between_the_bytes_of_tcp() {
     });
 }
 
-// The event that tells of the urgent data may come before a read stops in front of it.
+// The poll may report the urgent data before a read stops in front of it.
 #[test]
 fn urgent_data_that_was_there_before_the_reader_looks() {
     run(async || {
@@ -240,7 +240,7 @@ fn address_space() -> usize {
     pages * 4096
 }
 
-// A peer may claim any length.
+// A length that a peer claims must not reserve memory at once.
 #[test]
 fn a_huge_read_exactly_takes_memory_as_bytes_come() {
     const GIBIBYTE: usize = 1024 * 1024 * 1024;
@@ -257,7 +257,7 @@ fn a_huge_read_exactly_takes_memory_as_bytes_come() {
             })
             .collect();
         settle().await;
-        // Threads of other tests take some as well.
+        // Threads of other tests in this process may take address space as well.
         let taken = address_space().saturating_sub(before);
         assert!(taken < 10 * GIBIBYTE, "{taken}");
         drop(feeders);

@@ -292,7 +292,7 @@ fn sendfile_sends_the_part_that_was_asked_for() {
 #[test]
 fn a_source_that_cannot_be_sent_by_the_system_is_read() {
     run(async || {
-        // The kernel's own files have no pages to send.
+        // Files of /proc have no pages, so `sendfile` cannot send them.
         let Ok(mut file) = File::open("/proc/self/environ") else {
             eprintln!("skipped: no /proc");
             return Ok(());
@@ -351,13 +351,13 @@ fn a_count_of_zero_sends_nothing() {
     });
 }
 
-/// Counts the turns of the loop until it is dropped: the number of times that others could run.
+/// Counts the loop's turns, in each of which other tasks can run.
 fn count_turns() -> impl Fn() -> u64 {
     let before = running_loop().turns();
     move || running_loop().turns() - before
 }
 
-// Case `starvation`: a loop over operations that are ready at once lets others run.
+// Case `starvation`: a task whose operations are always ready lets other tasks run.
 #[test]
 fn starvation() {
     run(async || {

@@ -1,5 +1,4 @@
-//! The operations on the caller's sockets, when they are dropped, closed, reset, made twice, or
-//! made on another loop.
+//! `sock_*` operations that are dropped, closed or reset, made twice, or made on another loop.
 
 mod common;
 
@@ -189,7 +188,7 @@ fn the_end_of_the_peer_ends_a_receive_and_a_send_that_wait() {
             async move { sock_sendall(&*ours, MUCH).await }
         });
         waits(&sending).await;
-        // With unread bytes: a reset.
+        // Closing a socket with unread bytes resets the connection.
         drop(theirs);
         let error = sending.await.unwrap().unwrap_err();
         let kinds = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];

@@ -147,7 +147,8 @@ fn a_send_waits_for_room() {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const PART: &str = "ASYNCIO_NET_MESSAGE_TEST";
 
-/// Has a socket as its standard input: receives a file, writes to it, sends it on.
+/// A child process whose standard input is a socket: it receives a file, writes to it, and sends it
+/// back.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[test]
 fn child_receives_a_file() {
@@ -201,7 +202,7 @@ fn a_file_for_another_process_and_the_credentials_of_both() {
     });
 }
 
-/// The number of a file that a descriptor refers to: which one it is.
+/// The inode number of the file that a descriptor refers to.
 fn inode(descriptor: impl AsFd) -> u64 {
     rustix::fs::fstat(descriptor).unwrap().st_ino
 }
@@ -254,7 +255,7 @@ fn a_stream_passes_more_descriptors_than_go_at_once() {
         let taken = std::iter::from_fn(|| theirs.take()).count();
         assert_eq!(taken, 300);
 
-        // A peer that sends more than its receiver reads is stopped.
+        // A sender is paused when its receiver does not read.
         for _ in 0..3 {
             ours.pass(files(200));
             writer.write(b"x");
@@ -276,7 +277,7 @@ fn a_descriptor_of_a_stream_that_is_closed_is_not_kept() {
         ours.pass([writing]);
         writer.write(b"x");
         writer.close().await?;
-        // Read without room for it: the system closes it.
+        // The receiver reads without room for descriptors, so the system closes the descriptor.
         theirs.read_exact(&mut [0])?;
         assert_eq!(reading.read(&mut [0])?, 0);
         let error = DescriptorStream::new(UnixDatagram::pair()?.0).unwrap_err();

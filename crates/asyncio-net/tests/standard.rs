@@ -1,4 +1,5 @@
-//! The program's standard streams: of every kind, and never changed for those who share them.
+//! The program's standard streams, of every kind. Their file flags, which other processes share,
+//! are never changed.
 //!
 //! Each test starts this binary once more, with descriptors 0 to 2 of some kind, and tells it to
 //! run one part of itself.
@@ -27,7 +28,7 @@ const LONG: usize = 300_000;
 
 fn this_program(part: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    // With one thread, libtest writes a name in front of what the test writes.
+    // With one test thread, libtest prints the test's name before its output.
     command.args(["--exact", part, "--nocapture", "--test-threads=2"]).env(PART, "1");
     command
 }
@@ -40,8 +41,7 @@ fn is_nonblocking(fd: impl AsFd) -> bool {
     fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
 }
 
-/// Two sides of a terminal: the controlling one, and the program's one, which passes bytes as they
-/// are.
+/// A pseudo terminal: the controller, and the terminal, which passes bytes unchanged.
 fn terminal() -> (OwnedFd, File) {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     fcntl_setfd(&controller, FdFlags::CLOEXEC).unwrap();
@@ -58,7 +58,8 @@ fn terminal() -> (OwnedFd, File) {
     (controller, terminal.into())
 }
 
-/// Writes much by the loop, then as much by std, which cannot wait for a non-blocking file.
+/// Writes a lot through the loop, then as much through std, whose writes would fail if the file had
+/// been made non-blocking.
 #[test]
 fn child_writes_much() {
     if !is_child() {
@@ -81,7 +82,7 @@ fn check_output(output: OwnedFd, reader: Option<File>) {
     let shared = output.try_clone().unwrap();
     let mut command = this_program("child_writes_much");
     let child = command.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn().unwrap();
-    // The command holds a copy, which would keep a pipe open.
+    // The command owns a copy of the child's output, which would keep a pipe open.
     drop(command);
     let reading = reader.map(|mut reader| {
         std::thread::spawn(move || {
@@ -142,7 +143,7 @@ fn standard_output_that_is_a_file_or_a_device() {
     check_output(File::options().write(true).open("/dev/null").unwrap().into(), None);
 }
 
-/// Copies lines to its standard error.
+/// Copies lines from standard input to standard error.
 #[test]
 fn child_reads_lines() {
     if !is_child() {
@@ -163,7 +164,7 @@ fn child_reads_lines() {
     assert!(!is_nonblocking(io::stdin()));
 }
 
-/// The same, while the system opens no further file: nothing can be opened anew.
+/// The same, with a limit of descriptors that prevents reopening the file.
 #[test]
 fn child_reads_lines_and_cannot_reopen() {
     if !is_child() {
@@ -171,8 +172,8 @@ fn child_reads_lines_and_cannot_reopen() {
     }
     run(async || {
         let limit = getrlimit(Resource::Nofile);
-        // The next two free numbers, for the two copies that are needed. They need not be
-        // neighbours: a child may inherit what other threads of its parent open meanwhile.
+        // The numbers of the two copies that the reader needs. They need not be adjacent: a child
+        // may inherit descriptors that other threads of its parent open meanwhile.
         let [first, second] = {
             let copy = || io::stdin().as_fd().try_clone_to_owned();
             [copy()?, copy()?].map(|copy| copy.as_raw_fd() as u64)
@@ -199,8 +200,8 @@ fn child_reads_lines_and_cannot_reopen() {
     assert!(!is_nonblocking(io::stdin()));
 }
 
-/// Starts a child that reads from `input`, and sends it lines by `writer`, each when the one before
-/// was answered.
+/// Starts a child that reads from `input`, and sends it lines through `writer`, each after the
+/// answer to the previous one.
 fn check_input(part: &str, input: OwnedFd, mut writer: File) {
     let shared = input.try_clone().unwrap();
     let mut command = this_program(part);
@@ -287,7 +288,7 @@ fn a_terminal_is_not_adopted() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Waits for input that does not come, with a thread and without one.
+/// Waits for input that does not come, in a task that is cancelled.
 #[test]
 fn child_gives_up_reading() {
     if !is_child() {
@@ -302,7 +303,7 @@ fn child_gives_up_reading() {
         assert!(reading.await.unwrap_err().is_cancelled());
         Ok(())
     });
-    // Later readers still get all bytes.
+    // Later readers of the file still get all bytes.
     io::stdout().write_all(b"ready\n").unwrap();
     let mut line = String::new();
     io::stdin().read_line(&mut line).unwrap();
@@ -327,7 +328,7 @@ fn a_read_that_is_given_up_takes_nothing() {
     }
 }
 
-/// Asks for lines until the input ends, and says what it got.
+/// Prompts for lines until the input ends, and prints the answers.
 #[test]
 fn child_asks() {
     if !is_child() {
@@ -361,7 +362,7 @@ fn child_asks() {
     });
 }
 
-/// Answers one prompt after the other.
+/// Starts a child that prompts, and answers each prompt.
 fn check_asking(input: OwnedFd, mut writer: File, at_once: bool) {
     let mut command = this_program("child_asks");
     command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -95,7 +95,7 @@ fn reading_to_the_end_knows_no_limit() {
         assert!(reading.as_mut().poll(&mut cx).is_pending());
     }
     feeder.feed_eof();
-    // It lets others run now and then.
+    // The read yields to other tasks from time to time.
     let read = (0..99).find_map(|_| match reading.as_mut().poll(&mut cx) {
         Poll::Ready(read) => Some(read),
         Poll::Pending => None,

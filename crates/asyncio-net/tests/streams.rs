@@ -20,7 +20,7 @@ use common::{Log, bytes, reports, run, settle, turn, wait_for};
 use rustix::event::PollFlags;
 use socket2::SockRef;
 
-/// A stream, and the other end by hand.
+/// A stream, and its blocking peer.
 async fn pair() -> io::Result<(StreamReader, StreamWriter, TcpStream)> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let ours = TcpStream::connect(listener.local_addr()?)?;
@@ -35,7 +35,8 @@ async fn streams() -> io::Result<[(StreamReader, StreamWriter); 2]> {
     Ok([(reader, writer), open_connection(theirs).await?])
 }
 
-/// Writes until no more goes, also after the peer's system has taken what is on its way.
+/// Writes until the buffer stays above the high-water mark, even when the peer's system has taken
+/// bytes. Returns the number of bytes.
 async fn fill(writer: &StreamWriter) -> usize {
     let mut written = 0;
     while writer.transport().write_buffer_size() <= 64 * 1024 {
@@ -206,8 +207,8 @@ fn writing_to_a_peer_that_is_gone_fails_after_a_while() {
     });
 }
 
-/// Writes `data` to a peer that has sent something and reset the connection: what the writer is
-/// told, and the reader.
+/// Writes `data` to a peer that has sent bytes and then reset the connection. Returns the errors
+/// that the writer and the reader get.
 async fn written_after_a_reset(data: &[u8]) -> io::Result<[io::ErrorKind; 2]> {
     let (mut reader, writer, mut theirs) = pair().await?;
     theirs.write_all(b"the beginning")?;
@@ -223,7 +224,7 @@ async fn written_after_a_reset(data: &[u8]) -> io::Result<[io::ErrorKind; 2]> {
     Ok([told, read])
 }
 
-// The system reports a reset once: the first operation gets it, later ones learn that all is well.
+// The system reports a reset to one operation only; later operations succeed.
 #[test]
 fn a_reset_that_a_writer_meets_is_not_a_regular_end_to_the_reader() {
     run(async || {
@@ -252,7 +253,7 @@ fn a_peer_that_has_said_all_ends_the_stream_also_if_it_takes_no_more() {
     });
 }
 
-/// Takes nothing: it panics.
+/// A stream whose `poll_write` panics.
 struct Panics;
 
 impl ByteSource for Panics {
@@ -508,7 +509,7 @@ fn what_the_peer_sent_before_it_reset_can_be_read() {
         let (mut reader, writer, mut theirs) = pair().await?;
         theirs.write_all(b"last words\n")?;
         drop(theirs);
-        // It answers a write with a reset.
+        // The closed peer answers a write with a reset.
         writer.write([0; 10]);
         writer.drain().await?;
         turn().await;
@@ -555,7 +556,7 @@ fn a_reader_and_a_writer_may_work_in_different_tasks() {
                     writer.drain().await?;
                 }
                 writer.write_eof();
-                // Dropped any earlier, it would end the reading of its own side.
+                // Dropping the writer earlier would end the connection while its peer still writes.
                 io::Result::Ok(writer)
             }));
             reading.push(create_task(async move { reader.read_to_end().await }));
@@ -597,14 +598,14 @@ fn a_producer_that_never_has_to_wait_lets_others_run() {
     });
 }
 
-/// Polls a future that has to wait, and gives it up, all in one turn.
+/// Polls a pending future once and drops it, within one turn.
 async fn waits_once(future: impl Future) {
     let mut future = pin!(future);
     let waits = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await;
     assert!(waits);
 }
 
-/// What arrives in one piece, sooner or later: it has been sent.
+/// Blocks until bytes arrive, and returns how many arrive in one piece.
 fn arrived(theirs: &TcpStream) -> io::Result<usize> {
     wait_for(theirs, PollFlags::IN);
     (&mut &*theirs).read(&mut [0; 64])
@@ -621,7 +622,8 @@ fn an_answer_leaves_when_its_reader_waits_but_several_wait_for_the_end_of_the_tu
     run(async || {
         let (mut from_first, first, to_first) = pair().await?;
         let (_r2, second, to_second) = pair().await?;
-        // One task, several connections: they wait, also when their reader does.
+        // If one task writes to several connections, the writes are corked even when the reader of
+        // one waits.
         first.write(b"1");
         second.write(b"2");
         first.write(b"3");
@@ -630,7 +632,7 @@ fn an_answer_leaves_when_its_reader_waits_but_several_wait_for_the_end_of_the_tu
         turn().await;
         assert_eq!((arrived(&to_first)?, arrived(&to_second)?), (2, 1));
 
-        // A request and its answer.
+        // A request and its answer: the answer is flushed when the reader waits for more.
         (&to_first).write_all(b"?")?;
         assert_eq!(from_first.read(1).await?, "?");
         first.write(b"4");

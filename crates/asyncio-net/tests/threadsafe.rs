@@ -19,7 +19,7 @@ fn pair() -> io::Result<(ThreadsafeStream, JoinedStream)> {
     Ok((ThreadsafeStream::new(JoinedStream::from_std(ours)?), JoinedStream::from_std(theirs)?))
 }
 
-/// Has a thread do this with a stream, while the loop goes on.
+/// Runs `what` with a stream on another thread, while the loop goes on.
 async fn away<T: Send + 'static>(
     stream: ThreadsafeStream,
     what: impl AsyncFnOnce(ThreadsafeStream) -> io::Result<T> + Send + 'static,
@@ -35,7 +35,7 @@ fn place(stream: &ThreadsafeStream) -> String {
 fn at_home_it_is_the_stream_itself() {
     run(async || {
         let (mut stream, mut peer) = pair()?;
-        // As the handler of a server that asks for `Send`.
+        // The future must be `Send`, as the handlers of some servers must be.
         fn is_send<F: Future + Send>(future: F) -> F {
             future
         }
@@ -60,7 +60,7 @@ fn at_home_it_is_the_stream_itself() {
     });
 }
 
-/// More than fits between the threads, so both sides wait for each other.
+/// More bytes than the lanes between the threads hold, so each side waits for the other.
 #[test]
 fn megabytes_go_through_in_both_directions() {
     run(async || {
@@ -99,7 +99,8 @@ fn a_peer_that_does_not_read_makes_the_thread_wait() {
         let (stream, mut peer) = pair()?;
         let (stream, written) = away(stream, async |mut stream| {
             let mut written = 0;
-            // Each look comes when the loop has had time to take more, until it takes no more.
+            // Between two attempts the loop has time to take more; a hundred refusals in a row mean
+            // that it takes no more.
             let mut refused = 0;
             while refused < 100 {
                 match stream.write(&[7; 16 * 1024]).now_or_never() {
@@ -152,7 +153,7 @@ fn a_flush_waits_until_the_bytes_have_left() {
             Ok(stream)
         });
         let stream = stream.await?;
-        // They are in the socket: a look finds them.
+        // The flushed bytes are in the socket, so one poll finds them.
         assert!(peer.reader().fill_buf().now_or_never().is_some());
         assert_eq!(peer.reader().read(100).await?, "hello");
         drop(stream);
@@ -222,7 +223,7 @@ fn a_stream_that_comes_back_goes_on_being_relayed() {
     });
 }
 
-/// The reader's task at home waits for the peer, and for the drop.
+/// The stream's task on the loop waits for the peer, or for the drop of the stream.
 #[test]
 fn a_drop_ends_a_read_that_waits_at_home() {
     run(async || {

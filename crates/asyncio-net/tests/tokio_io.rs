@@ -48,8 +48,7 @@ async fn read_some(stream: &mut JoinedStream, buffer: &mut ReadBuf<'_>) -> io::R
     poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, buffer)).await
 }
 
-/// Zeros would be written over memory that is as large as the caller likes, also by a read that
-/// waits.
+/// Zeroing would cost time for all of the caller's memory, also in reads that return `Pending`.
 #[test]
 fn memory_that_is_not_initialised_is_not_filled_with_zeros() {
     run(async || {
@@ -62,7 +61,7 @@ fn memory_that_is_not_initialised_is_not_filled_with_zeros() {
         read_some(&mut stream, &mut buffer).await?;
         assert_eq!((buffer.filled(), buffer.initialized().len()), (&b"hello"[..], 5));
 
-        // What there is no room for stays where it is, and goes into other memory.
+        // Bytes that do not fit stay in the reader's buffer, until a read with more room.
         theirs.writer().write(b"0123456789");
         let mut memory = [MaybeUninit::uninit(); 4];
         let mut small = ReadBuf::uninit(&mut memory);
@@ -157,7 +156,7 @@ fn a_socket_comes_back_with_what_was_not_read() {
         let (socket, rest) = reader.join(writer).into_std().await?;
         assert_eq!(rest, "and more");
 
-        // It blocks, and it is the same connection.
+        // The returned socket blocks, and belongs to the same connection.
         let mut socket = UnixStream::from(std::os::fd::OwnedFd::from(socket));
         socket.write_all(b"by hand")?;
         drop(socket);
@@ -231,7 +230,7 @@ impl ByteStream for Nothing {
     fn close(&self) {}
 }
 
-/// The other way round: what has the traits becomes a stream of ours.
+/// The other direction: a type with tokio's traits becomes a stream of this crate.
 #[test]
 fn a_stream_of_tokios_traits_carries_streams_and_protocols() {
     run(async || {
@@ -261,7 +260,7 @@ fn a_stream_of_tokios_traits_carries_streams_and_protocols() {
         assert_eq!(reader.read(1).await?, "");
         writer.close().await?;
 
-        // An end without write_eof is told, too.
+        // The peer sees the end of the stream, too, if the writer closes without `write_eof`.
         let (ours, mut theirs) = tokio::io::duplex(10);
         let (_reader, writer) = asyncio_net::stream_over(asyncio_net::from_tokio(ours));
         writer.write("all of this arrives");

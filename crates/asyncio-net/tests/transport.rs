@@ -17,7 +17,7 @@ use common::{Echo, Log, Recorder, bytes, reports, run, settle, turn, until, wait
 use rustix::event::PollFlags;
 use socket2::SockRef;
 
-/// A recorder's connection, and the other end by hand.
+/// A recorder's connection, and its blocking peer.
 async fn pair() -> io::Result<(Recorder, Transport, TcpStream)> {
     pair_with(Recorder::default()).await
 }
@@ -202,7 +202,7 @@ fn many_short_connections_leave_nothing_behind() {
                 clients.last().unwrap().write(b"x");
             }
             until(|| server.client_count() == round).await;
-            // In no particular order.
+            // Closes the clients in another order than that of their connections.
             while !clients.is_empty() {
                 let index = (clients.len() * 7919) % clients.len();
                 clients.swap_remove(index).close();
@@ -399,7 +399,7 @@ fn small_writes_are_not_held_back_by_the_system() {
     });
 }
 
-/// Receives into a buffer of its own.
+/// A protocol with a receive buffer of its own.
 #[derive(Clone)]
 struct OwnBuffer {
     buffer: Vec<u8>,
@@ -473,8 +473,7 @@ fn a_server_s_protocols_may_bring_their_buffers() {
 #[test]
 fn reading_goes_on_however_the_bytes_fall_into_the_buffer() {
     run(async || {
-        // Some of these end with a read that is not full just when the protocol has to give way to
-        // others.
+        // With some lengths, a short read and the protocol's yield to other tasks fall together.
         for length in 1..100 {
             let (ours, mut theirs) = sockets()?;
             let protocol = OwnBuffer::new(10);
@@ -635,7 +634,7 @@ fn a_peer_that_resets_ends_the_connection_with_an_error() {
 fn pause_writing_is_called_inside_the_write_that_is_too_much() {
     run(async || {
         let (recorder, transport, theirs) = pair().await?;
-        // The socket takes a lot by itself.
+        // The socket's own buffer takes many bytes before the transport's buffer grows.
         while recorder.log.lines().len() == 1 {
             let before = transport.write_buffer_size();
             transport.write(vec![1; 50_000]);
@@ -680,7 +679,7 @@ fn pause_writing_waits_for_the_callback_that_writes() {
 
 #[test]
 fn what_resume_writing_writes_leaves_before_the_end() {
-    /// Writes more than a socket takes when it is told to go on, and is then done.
+    /// A protocol whose `resume_writing` writes more than the socket takes, and closes.
     struct WritesTheRest(Log, bool);
     impl Protocol for WritesTheRest {
         fn connection_made(&mut self, transport: &Transport) {

@@ -17,7 +17,7 @@ use asyncio_net::{
 };
 use asyncio_task::{Runner, create_task, yield_now};
 
-/// Runs `main` with or without debug mode; returns what was reported up to the end of the loop.
+/// Runs `main` with or without debug mode. Returns the reports up to the end of the loop.
 fn reported<F: Future<Output = io::Result<()>>>(debug: bool, main: F) -> Vec<String> {
     let reports = Rc::new(RefCell::new(Vec::new()));
     let heard = Rc::clone(&reports);
@@ -31,7 +31,7 @@ fn reported<F: Future<Output = io::Result<()>>>(debug: bool, main: F) -> Vec<Str
     reports.take()
 }
 
-/// Checks that there is one report, which begins so and names all of these.
+/// Checks that there is one report, which begins with `message` and contains each of `names`.
 #[track_caller]
 fn assert_one(reports: &[String], message: &str, names: &[&str]) {
     let [report] = reports else { panic!("{} reports: {reports:#?}", reports.len()) };
@@ -45,7 +45,7 @@ fn made_at(line: u32) -> String {
     format!("created at: {}:{line}:", file!())
 }
 
-/// Keeps its transport, as most protocols do.
+/// A protocol that keeps its transport, as most protocols do.
 #[derive(Default)]
 struct Keeps(Option<Transport>);
 
@@ -129,7 +129,7 @@ fn closed_and_ended_writers_and_those_of_pipes_are_not_reported() {
         let (ours, _theirs) = UnixStream::pair()?;
         let (_reader, writer) = JoinedStream::from_std(ours)?.split();
         writer.write_eof();
-        // Its end is how the reader sees the end.
+        // Dropping the writing end of a pipe is the usual way to end it.
         let (_theirs, ours) = rustix::pipe::pipe()?;
         drop(open_write_pipe(ours)?);
         Ok(())

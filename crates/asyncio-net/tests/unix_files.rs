@@ -99,7 +99,7 @@ fn the_path_of_a_living_datagram_socket_is_an_error() {
     run(async || {
         let dir = TempDir::new();
         let path = dir.path("socket");
-        // Connected to another socket, it takes datagrams from there only.
+        // The socket is connected to another one, so it receives datagrams from that one only.
         let (other, living) = (dir.path("other"), UnixDatagram::bind(&path)?);
         let _peer = UnixDatagram::bind(&other)?;
         for _ in 0..2 {
@@ -139,7 +139,7 @@ fn the_file_of_a_datagram_socket_that_another_one_replaced_stays() {
 
 #[test]
 fn a_file_is_removed_from_where_it_was_though_the_directory_has_changed() {
-    // In a program of its own: the directory is the whole program's.
+    // The working directory belongs to the whole process, so the test runs in a child process.
     const PART: &str = "ASYNCIO_NET_UNIX_FILES_TEST";
     if std::env::var_os(PART).is_none() {
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
@@ -175,7 +175,7 @@ fn of_two_that_start_at_once_one_wins_and_keeps_its_clients() {
                         match create_unix_server(&path, || Echo).await {
                             Ok(server) => {
                                 won.fetch_add(1, Ordering::SeqCst);
-                                // The others have tried.
+                                // Waits until the other threads have tried to bind, too.
                                 barrier.wait();
                                 answers(&path).await?;
                                 server.close();

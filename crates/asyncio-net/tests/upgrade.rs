@@ -16,7 +16,7 @@ use asyncio_net::{
 use asyncio_task::{create_task, sleep, timeout};
 use common::{Log, bytes, run, run_in_virtual_time, settle, until};
 
-/// Turns every byte round, both ways.
+/// A stream that inverts every byte, in both directions.
 struct Turned(PlainStream);
 
 impl ByteSource for Turned {
@@ -54,7 +54,7 @@ async fn turn_round(reader: &mut StreamReader, writer: &mut StreamWriter) -> io:
     upgrade_streams(reader, writer, async |plain| Ok(Turned(plain))).await
 }
 
-/// A stream, and the other end by hand.
+/// A stream, and its blocking peer.
 async fn pair() -> io::Result<(StreamReader, StreamWriter, TcpStream)> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let ours = TcpStream::connect(listener.local_addr()?)?;

@@ -29,7 +29,7 @@ fn run_alone(test: impl AsyncFnOnce() -> io::Result<()>) {
     run_in_virtual_time(test);
 }
 
-/// Takes all descriptors that are left.
+/// Opens files until no descriptor is left.
 fn take_all() -> Vec<File> {
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
@@ -48,7 +48,7 @@ fn accepting_pauses_is_reported_once_and_recovers() {
         .await?;
         let mut clients = vec![TcpStream::connect(server.local_addr()?)?];
         recorder.log.until("made").await;
-        // The client's socket first, then nothing is left for the server's.
+        // The client's socket gets the last descriptor, so the server cannot accept it.
         clients.push(connect_unaccepted(&server.local_addr()?)?);
         let mut files = take_all();
         probe.until(|| !reports.borrow().is_empty()).await;
@@ -62,7 +62,7 @@ fn accepting_pauses_is_reported_once_and_recovers() {
         probe.settle().await;
         assert_eq!(server.client_count(), 1, "it waits for a while");
         let before = running_loop().time();
-        // Virtual ones.
+        // The clock is virtual.
         sleep(Duration::from_millis(1100)).await;
         probe.settle().await;
         assert!(running_loop().time() - before < Duration::from_secs(2));

@@ -16,10 +16,10 @@ use asyncio_task::{run, sleep};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
-/// More than a pipe holds, so that it takes several steps.
+/// More bytes than a pipe holds, so that writing takes several steps.
 const INPUT: &[u8] = &[7; 200_000];
 
-/// What each descriptor leads to, by number; less the one that lists them.
+/// The open files of this process by descriptor number, without the directory that lists them.
 fn open_descriptors() -> BTreeMap<String, PathBuf> {
     let entries = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap());
     let named = |entry: DirEntry| {
@@ -29,8 +29,8 @@ fn open_descriptors() -> BTreeMap<String, PathBuf> {
     entries.filter_map(named).filter(|(_, path)| !lists(path)).collect()
 }
 
-/// Asserts that there are no other descriptors than there were before. A thread that waited for a
-/// process has a part in its loop until it ends, which may be a moment after the process.
+/// Asserts that the same descriptors are open as before. The thread that waited for a process may
+/// end a moment after the process, and keeps a descriptor of the loop until then.
 fn assert_no_descriptors_but(before: &BTreeMap<String, PathBuf>, when: &str) {
     let patience = Instant::now() + Duration::from_secs(300);
     while open_descriptors() != *before && Instant::now() < patience {
@@ -45,7 +45,7 @@ fn has_children() -> bool {
     !matches!(waitid(WaitId::All, how), Err(Errno::CHILD))
 }
 
-/// The tests take turns.
+/// Held by each test, so that the tests run one after another.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -58,8 +58,8 @@ async fn until_childless() {
     }
 }
 
-/// Polls a future a number of times, in a row or each time that it asks for it, then drops it.
-/// True: it was done before.
+/// Polls a future a number of times, in a row or each time it wakes its task, and drops it. Returns
+/// whether it was ready before.
 async fn abandon<F: Future>(future: F, polls: usize, in_a_row: bool) -> bool {
     let mut future = pin!(future);
     let mut left = polls;
@@ -92,11 +92,12 @@ fn ten_thousand_starts_that_are_cancelled_leave_nothing() {
     let before = open_descriptors();
     run(async {
         for round in 0..rounds.unwrap_or(10_000) {
-            // Now and then by the other way to learn of the end, which costs a thread each.
+            // Every hundredth process is watched by a thread, which is slower.
             let watcher = if round % 100 == 0 { Watcher::Thread } else { Watcher::Auto };
             let command = sleeper().watcher(watcher);
             match round % 3 {
-                // Cancelled while it starts, while it communicates, while it is waited for.
+                // The future is dropped while the process starts, while it communicates, or while
+                // it is waited for.
                 0 => abandon(command.spawn(), round % 2, true).await,
                 1 => abandon(command.output(), round % 4, true).await,
                 _ => abandon(command.await?.wait(), round % 4, true).await,
@@ -116,7 +117,7 @@ impl SubprocessProtocol for Silent {}
 
 type Work = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
-/// Everything about a process that waits, from its start to its end.
+/// All operations of a process that wait, from its start to its end.
 fn works() -> [fn(Command) -> Work; 5] {
     [
         |cat| {
@@ -147,7 +148,8 @@ fn works() -> [fn(Command) -> Work; 5] {
         |cat| {
             Box::pin(async move {
                 let transport = subprocess_exec(cat, || Silent).await?;
-                // The loop keeps a process that has a protocol, so the test has to end it.
+                // A process with a protocol belongs to the loop, so the test has to close its
+                // transport.
                 let _close = Close(&transport);
                 transport.stdin().unwrap().write_eof();
                 transport.wait_closed().await;
@@ -202,7 +204,7 @@ fn a_process_that_outlives_its_loop_is_reaped() {
             let command = Command::shell("read line").stdin(Stdio::piped());
             command.kill_on_drop(false).watcher(watcher).await.unwrap()
         });
-        // Its end comes after that of the loop: the pipe is closed here.
+        // The process ends after the loop has closed, when the pipe is closed here.
         assert!(has_children());
         drop(process);
         while has_children() {

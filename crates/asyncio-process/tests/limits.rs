@@ -7,7 +7,7 @@ use asyncio_process::{Command, Resource, Stdio};
 use asyncio_task::run;
 use rustix::process::{Pid, geteuid, getpgid, getpgrp, getrlimit, getsid};
 
-/// What a shell writes that runs `line`, and is described further by `options`.
+/// The output of a shell that runs `line` with these options.
 fn shell(line: &str, options: impl FnOnce(Command) -> Command) -> io::Result<String> {
     let command = options(Command::shell(line)).stdin(Stdio::null()).stdout(Stdio::piped());
     let output = run(command.output())?;
@@ -25,7 +25,7 @@ fn raw_pid(pid: u32) -> Pid {
 
 #[test]
 fn every_resource_can_be_limited() {
-    // By what `ulimit` of a POSIX shell calls them, in its units.
+    // Each resource with the letter and the units of the shell's `ulimit`.
     let limits = [
         (Resource::AddressSpace, "v", 1 << 30, "1048576"),
         (Resource::CoreDump, "c", 0, "0"),
@@ -41,7 +41,7 @@ fn every_resource_can_be_limited() {
         let output = shell(&line, |command| command.resource_limit(resource, limit)).unwrap();
         assert_eq!(output, format!("{shown}\n{shown}\n"), "{resource:?}");
     }
-    // Lower than what is in use would not do, higher than ours might need the privilege.
+    // A limit below the present use would fail, and one above ours may need a privilege.
     let limit =
         getrlimit(rustix::process::Resource::Nproc).maximum.map_or(9999, |ours| ours.min(9999));
     let line = "exec grep processes /proc/self/limits";
@@ -77,7 +77,7 @@ fn limits_are_enforced() {
         let path = std::env::temp_dir().join(format!("asyncio-limits-{}", std::process::id()));
         let write = write.arg(&path).resource_limit(Resource::FileSize, 4096);
         let write = write.stderr(Stdio::null());
-        // By SIGXFSZ, or with an error where the tests were started with that ignored.
+        // The process is killed by SIGXFSZ, or gets an error if that signal is ignored.
         assert!(!write.await?.wait().await.success());
         assert_eq!(std::fs::metadata(&path)?.len(), 4096);
         std::fs::remove_file(path)?;
@@ -111,7 +111,8 @@ fn the_umask_is_that_of_the_child() {
 fn another_user_keeps_nothing_of_the_superusers() {
     let line = "id -u; id -g; id -G; ulimit -Hn";
     let another = |command: Command| {
-        // The limit comes first: the user might not be allowed to set it.
+        // The limit is set before the user is changed, since that user may not be allowed to set
+        // it.
         command.uid(65534).gid(65533).resource_limit(Resource::OpenFiles, 70)
     };
     if !geteuid().is_root() {
@@ -157,7 +158,7 @@ fn a_group_that_is_killed_is_one_of_its_own_whatever_else_is_said() {
     }
 }
 
-/// Set in the process that is to be killed by [`a_child_can_be_told_not_to_outlive_its_parent`].
+/// Set in the parent process that [`a_child_can_be_told_not_to_outlive_its_parent`] kills.
 #[cfg(target_os = "linux")]
 const PARENT: &str = "ASYNCIO_TEST_PARENT";
 
@@ -183,7 +184,7 @@ fn a_child_can_be_told_not_to_outlive_its_parent() {
         let mut stderr = parent.take_stderr().unwrap();
         assert_eq!(stderr.read_line().await?, "started\n");
         parent.kill()?;
-        // The child has it, too: the stream ends with the last of them.
+        // The child holds the stream, too, so its end shows that both processes have ended.
         let rest = timeout(Duration::from_secs(600), stderr.read_to_end()).await;
         assert_eq!(rest.expect("the child lives on")?, "");
         io::Result::Ok(())

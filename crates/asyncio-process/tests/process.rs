@@ -26,7 +26,7 @@ fn piped(command: Command) -> Command {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
-/// A process that runs until it is told otherwise.
+/// A process that runs until it is stopped.
 fn sleeper() -> Command {
     Command::new("sleep").arg("1000")
 }
@@ -118,7 +118,7 @@ fn dropping_a_process_kills_and_reaps_it() {
             let process = piped(sleeper()).watcher(watcher).await?;
             let pid = raw_pid(process.id());
             drop(process);
-            // The loop reaps it: until then it is ours, afterwards there is no such process.
+            // Sending a signal succeeds until the loop has reaped the process.
             while kill_process(pid, Raw::CONT).is_ok() {
                 sleep(Duration::from_micros(100)).await;
             }
@@ -140,8 +140,8 @@ fn closing_the_loop_kills_and_reaps_what_runs() {
     }
 }
 
-// Which loop of this program reaps the process is open, so the test asks the process itself: `cat`
-// answers once its handle and its loop are gone.
+// Any loop of this test program may reap the process, so the test communicates with the process
+// itself: `cat` still answers when its handle and its loop are gone.
 #[test]
 fn a_process_may_outlive_its_handle_and_the_loop_if_told_so() {
     let (input, mut to_process) = pipe();
@@ -194,7 +194,7 @@ fn any_number_of_callers_may_wait_also_afterwards() {
                 create_task(async move { process.wait().await })
             })
             .collect();
-        // A wait that is dropped is none.
+        // A wait that is dropped has no effect.
         let dropped = create_task({
             let process = process.clone();
             async move { process.wait().await }
@@ -218,7 +218,7 @@ fn signals_to_a_process_that_has_ended() {
     for watcher in WATCHERS {
         run(async move {
             let process = Command::shell("exit 4").watcher(watcher).await?;
-            // Dead, but the loop has not learnt of it.
+            // The process has ended, and the loop has not been notified yet.
             let pid = raw_pid(process.id());
             let how =
                 rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
@@ -428,7 +428,7 @@ fn a_drain_reports_a_process_that_does_not_read_its_input() {
     run(async {
         let process = Command::new("true").stdin(Stdio::piped()).await?;
         process.wait().await;
-        // A process that another test is about to start may hold the other end for a moment.
+        // A process that another test is starting may hold the reading end for a moment.
         let error = loop {
             process.stdin().unwrap().write(vec![0; 100_000]);
             if let Err(error) = process.stdin().unwrap().drain().await {
@@ -476,8 +476,8 @@ fn a_reader_with_a_small_limit_loses_nothing() {
     .unwrap();
 }
 
-/// A child that makes packets of what it writes to its standard output, tells on its standard error
-/// that all are written, and lives on.
+/// A child that writes packets to its standard output, writes `all` to its standard error
+/// afterwards, and then copies its input.
 fn packets() -> Command {
     let script = "seq 1 5000 | dd bs=3000 iflag=fullblock oflag=direct 2>&-; echo all >&2; cat";
     Command::shell(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped())
@@ -494,7 +494,7 @@ fn packets_of_a_child_arrive_whole_and_all() {
             let stdout = process.stdout().unwrap();
             let (mut received, mut buffer) = (Vec::new(), vec![0; room]);
             while received.len() < expected.len() {
-                // Straight into the buffer, in which a packet need not have room.
+                // Reads straight into a buffer that is smaller than a packet.
                 let count = stdout.read_into(&mut buffer).await?;
                 received.extend_from_slice(&buffer[..count]);
             }
@@ -545,7 +545,7 @@ fn pipes_are_not_inherited_by_other_children() {
         let mut cat = piped(Command::new("cat")).await?;
         let other = sleeper().await?;
         drop(cat.take_stdin());
-        // It ends although the other one lives.
+        // `cat` ends although the other child runs: the other child has not inherited its pipe.
         assert_eq!(cat.stdout().unwrap().read_to_end().await?, "");
         assert!(cat.wait().await.success());
         assert_eq!(other.exit_status(), None);
@@ -580,7 +580,8 @@ fn pipe() -> (File, File) {
     (reader.into(), writer.into())
 }
 
-/// A child of another test may inherit both ends, and then keeps the pipe open until it ends.
+/// Without `pipe2`, a child of another test may inherit both ends, and keeps the pipe open until it
+/// ends.
 #[cfg(target_vendor = "apple")]
 fn pipe() -> (File, File) {
     let (reader, writer) = rustix::pipe::pipe().unwrap();
@@ -639,12 +640,13 @@ fn stop_asks_first_and_kills_after_the_grace() {
 fn a_process_that_ends_in_the_turn_in_which_its_grace_does_was_stopped() {
     run(async {
         let process = sleeper().await?;
-        // The loop begins to watch it.
+        // In this turn the loop starts to watch the process.
         yield_now().await;
         let grace = Duration::from_millis(1);
         let mut stop = pin!(process.stop(grace));
         assert!(poll_fn(|cx| Poll::Ready(stop.as_mut().poll(cx).is_pending())).await);
-        // The loop learns of both at once.
+        // Blocks the loop until the process has ended and the grace period is over, so that the
+        // loop notices both at once.
         let over = Instant::now() + grace;
         let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         waitid(WaitId::Pid(raw_pid(process.id())), ended)?;
@@ -659,7 +661,7 @@ fn a_process_that_ends_in_the_turn_in_which_its_grace_does_was_stopped() {
 
 #[test]
 fn a_group_is_signalled_as_one_and_does_not_outlive_its_leader() {
-    // The grandchild holds the pipe open: the end of the stream is its end.
+    // The grandchild holds the pipe open, so the stream ends when the grandchild does.
     let line = "sleep 1000 & echo started; wait";
     type End = fn(&mut Process);
     let ends: [(&str, End); 2] = [
@@ -722,7 +724,7 @@ fn real_time_signals_can_be_sent() {
 fn what_is_no_signal_cannot_be_sent() {
     run(async {
         let process = sleeper().await?;
-        // 32 is one that the C library keeps for itself.
+        // The C library reserves signal 32 for itself.
         for number in [-1, 0, 32, 65, 99] {
             let error = process.send_signal(number).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{number}");
@@ -742,7 +744,7 @@ fn a_variable_whose_name_the_child_would_read_as_another_one_is_refused() {
             let many = [("FINE", "1"), (name, "2")];
             let error = Command::new("true").envs(many).output().await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}");
-            // To remove what cannot be there is no mistake.
+            // Removing a variable that cannot exist is no error.
             assert!(Command::new("true").env_remove(name).status().await?.success(), "{name}");
         }
         let output = Command::shell("echo $A").env("A", "=B").output().await?;

@@ -57,7 +57,7 @@ static READ_STDIN: PoolFunction<(), usize> =
     PoolFunction::new("read_stdin", |()| std::io::stdin().lines().count());
 static STRANGER: PoolFunction<(), ()> = PoolFunction::new("stranger", |()| ());
 
-/// Panics when it is dropped, also as the payload of a panic.
+/// A value that panics when it is dropped, also as a panic's payload.
 struct PanicsAgain;
 
 impl Drop for PanicsAgain {
@@ -66,7 +66,7 @@ impl Drop for PanicsAgain {
     }
 }
 
-/// Neither can be encoded nor decoded.
+/// A value that can be neither encoded nor decoded.
 struct Mute;
 
 impl Serialize for Mute {
@@ -85,7 +85,7 @@ static TAKE_WILD: PoolFunction<Wild, u32> = PoolFunction::new("take_wild", |_wil
 static MAKE_WILD: PoolFunction<(Stage, bool, u32), Wild> =
     PoolFunction::new("make_wild", |(stage, in_worker, parent)| Wild { stage, in_worker, parent });
 
-/// What is done to a value on its way.
+/// The step in which a value of this test panics.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum Stage {
     Encode,
@@ -93,7 +93,7 @@ enum Stage {
     Drop,
 }
 
-/// Panics when this is done to it, in the worker or in its parent.
+/// A value that panics in this step, in the worker or in its parent.
 struct Wild {
     stage: Stage,
     in_worker: bool,
@@ -283,14 +283,14 @@ fn large_values_travel_too() {
 
 fn jobs_run_in_other_processes() {
     let pool = ProcessPoolExecutor::builder().max_workers(3).build();
-    // Two that never end, and a third beside them.
+    // Two jobs that never end, and a third one beside them.
     let hanging = [pool.submit(&HANG, ()), pool.submit(&HANG, ())];
     let pid = pool.submit(&PID, ()).result(None).unwrap();
     assert_ne!(pid, process::id());
     assert_eq!(pool.kill_workers_until_done(&hanging), 2);
 }
 
-/// Kills until both jobs have started and died.
+/// Kills workers until these jobs have failed.
 trait KillUntilDone {
     fn kill_workers_until_done(&self, jobs: &[ThreadFuture<()>]) -> usize;
 }
@@ -340,8 +340,8 @@ fn a_panic_within_a_panic() {
     assert_eq!(pool.submit(&PID, ()).result(None).unwrap(), pid);
 }
 
-/// Code of the user that encodes, decodes and drops what goes there and back: whatever panics fails
-/// its own job, and the worker and the pool's thread go on.
+/// User code encodes, decodes and drops arguments and results. A panic there fails its own job
+/// only; the worker and the pool's thread go on.
 fn a_panic_on_the_way_is_the_jobs_error() {
     let pool = one_worker();
     let pid = pool.submit(&PID, ()).result(None).unwrap();
@@ -363,7 +363,7 @@ fn a_panic_on_the_way_is_the_jobs_error() {
         let what = format!("result, {stage:?}, {in_worker}");
         fails(error.map(|_| ()).expect_err(&what), &what);
     }
-    // The result is not taken, so the pool drops it.
+    // The future is dropped, so the pool drops the result.
     drop(pool.submit(&MAKE_WILD, (Stage::Drop, false, parent)));
     assert_eq!(pool.submit(&PID, ()).result(None).unwrap(), pid);
 }
@@ -386,7 +386,7 @@ fn a_worker_may_die_in_a_result() {
 
 fn kill(pid: u32) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    // It may have ended by itself.
+    // The process may have ended by itself.
     let _ = kill_process(pid, Signal::KILL);
 }
 
@@ -413,7 +413,7 @@ fn every_job_may_have_a_worker_of_its_own() {
     assert!(!pids.into_iter().any(is_alive));
 }
 
-/// While they start, while they work, while they wait: each job ends, and so does the pool.
+/// Workers are killed while they start, work and wait: each job ends, and so does the pool.
 fn workers_killed_at_any_time() {
     let pool = ProcessPoolExecutor::builder().max_workers(3).build();
     let jobs: Vec<_> = (0..200).map(|_| pool.submit(&ADD, (1, 1))).collect();
@@ -427,7 +427,7 @@ fn workers_killed_at_any_time() {
             Err(error) => assert!(matches!(error, JobError::Failed(_)), "{error}"),
         }
     }
-    // The last blow may fall on those that wait; after them it works as before.
+    // The last kill may have hit idle workers, which fail the next jobs; after them the pool works.
     let mut attempts = (0..10).map(|_| pool.submit(&ADD, (1, 1)).result(None));
     assert_eq!(attempts.find_map(Result::ok), Some(2));
     pool.join(None).unwrap();
@@ -466,7 +466,7 @@ fn a_worker_may_be_reaped_by_somebody_else() {
         let pid = pool.submit(&PID, ()).result(None).unwrap();
         let reaper = std::thread::spawn(move || {
             let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-            // The pool may be quicker.
+            // The pool may reap the process first.
             let _ = waitpid(Some(pid), WaitOptions::empty());
         });
         let error = pool_error(&pool.submit(&EXIT, 3));
@@ -501,7 +501,7 @@ fn workers_can_be_killed() {
     let hanging = [pool.submit(&HANG, ())];
     let next = pool.submit(&ADD, (1, 1));
     assert_eq!(pool.kill_workers_until_done(&hanging), 1);
-    // The worker of the next job may have been hit as well.
+    // A kill may have hit the worker of the next job as well.
     match next.result(None) {
         Ok(sum) => assert_eq!(sum, 2),
         Err(error) => assert!(matches!(error, JobError::Failed(_))),
@@ -529,7 +529,7 @@ fn workers_keep_to_their_limits() {
     assert_eq!(pool.submit(&ALLOCATE, 1 << 20).result(None).unwrap(), 1 << 20);
 }
 
-/// Set in the process that asks for backtraces.
+/// Set in the process that runs with backtraces.
 const ASKS_FOR_BACKTRACES: &str = "ASYNCIO_TEST_BACKTRACES";
 
 fn a_worker_without_any_memory_ends() {
@@ -542,7 +542,7 @@ fn a_worker_without_any_memory_ends() {
     let limited = ProcessPoolExecutor::builder().max_workers(1);
     let pool = limited.resource_limit(Resource::AddressSpace, 1 << 28).build();
     match pool.submit_within(Some(Duration::from_secs(600)), &HOARD, ()).result(None) {
-        // There was enough for the panic, or not.
+        // The worker may or may not have had enough memory to report its panic.
         Err(JobError::Panicked(_)) => {}
         Err(JobError::Failed(error)) => {
             let error = error.downcast::<PoolError>().unwrap();
@@ -552,10 +552,10 @@ fn a_worker_without_any_memory_ends() {
     }
 }
 
-/// It must not take itself for the program.
+/// A worker without a parent must not run the program's own `main`.
 fn a_worker_whose_parent_is_gone() {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    // The shell, its parent, ends at once.
+    // The shell is the worker's parent, and exits at once.
     let mut shell = process::Command::new("/bin/sh");
     shell
         .args(["-c", "exec 3<&0; \"$0\" \"no such test\" <&3 3<&- &"])
@@ -563,7 +563,7 @@ fn a_worker_whose_parent_is_gone() {
     shell.env("ASYNCIO_POOL_PARENT", process::id().to_string());
     shell.stdin(OwnedFd::from(theirs)).stderr(process::Stdio::piped());
     let shell = shell.spawn().unwrap();
-    // A worker ends with its socket and has nothing to say.
+    // A worker ends when its socket is closed, and prints nothing.
     drop(ours);
     let output = shell.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");

@@ -9,7 +9,7 @@ use asyncio_loop::{ErrorContext, LoopRef, running_loop};
 use asyncio_process::{Command, Stdio, SubprocessProtocol, SubprocessTransport, subprocess_exec};
 use asyncio_task::{run, yield_now};
 
-/// Writes down what it is told.
+/// A log of a protocol's calls.
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -113,7 +113,7 @@ fn what_happens_before_connection_made_is_told_after_it() {
     run(async {
         let command = Command::new("echo").arg("early").stdout(Stdio::piped());
         let transport = subprocess_exec(command, || log.clone()).await?;
-        // It has ended before the loop has had a turn.
+        // Waits until the process has ended, before the loop makes a turn.
         let pid = rustix::process::Pid::from_raw(transport.id().try_into().unwrap()).unwrap();
         let how = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
         rustix::process::waitid(rustix::process::WaitId::Pid(pid), how)?;

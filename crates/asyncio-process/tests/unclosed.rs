@@ -10,7 +10,7 @@ use asyncio_loop::running_loop;
 use asyncio_process::{Command, Process, Stdio};
 use asyncio_task::{Runner, timeout};
 
-/// Runs `main` with or without debug mode; returns what was reported up to the end of the loop.
+/// Runs `main` with or without debug mode. Returns the reports up to the end of the loop.
 fn reported<F: Future<Output = io::Result<()>>>(debug: bool, main: F) -> Vec<String> {
     let reports = Rc::new(RefCell::new(Vec::new()));
     let heard = Rc::clone(&reports);
@@ -24,7 +24,7 @@ fn reported<F: Future<Output = io::Result<()>>>(debug: bool, main: F) -> Vec<Str
     reports.take()
 }
 
-/// Checks that there is one report, which begins so and names the process.
+/// Checks that there is one report, which begins with `message` and names the process.
 #[track_caller]
 fn assert_one(reports: &[String], message: &str, pid: u32, line: u32) {
     let [report] = reports else { panic!("{} reports: {reports:#?}", reports.len()) };
@@ -74,7 +74,7 @@ fn those_that_ended_were_killed_or_may_go_on_are_not_reported() {
         killed.kill()?;
         drop(killed);
         let mut left = Command::new("cat").stdin(Stdio::piped()).kill_on_drop(false).await?;
-        // It ends with its input.
+        // The process ends when its input ends.
         drop(left.take_stdin());
         drop(left);
         // The program has no handle of these processes, so it cannot close them.

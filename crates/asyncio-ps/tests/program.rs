@@ -192,7 +192,8 @@ fn the_token_is_in_the_environment() {
 fn sockets_of_dead_processes_are_removed() {
     run(async {
         let place = Place::new(Options::new());
-        // The id of an ended process. No other process gets it until it is reaped.
+        // The id of an ended process. The system gives the id to no other process until this one is
+        // reaped.
         let mut child = command(place.folder.path(), &["help"])
             .stdout(std::process::Stdio::null())
             .spawn()

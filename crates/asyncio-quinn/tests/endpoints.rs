@@ -105,7 +105,8 @@ fn a_connect_that_is_cancelled_leaves_no_connection() -> Outcome {
     })
 }
 
-/// There is no listener, so the system reports "connection refused". The endpoint continues.
+/// Nothing listens at the address, so the system reports "connection refused". The endpoint goes
+/// on.
 #[test]
 fn what_the_network_says_about_a_datagram_does_not_end_the_endpoint() -> Outcome {
     run(async {
@@ -179,7 +180,7 @@ fn an_endpoint_is_made_before_the_run_and_by_another_thread() -> Outcome {
     Ok(())
 }
 
-/// The handles outlive the loop, on another thread: the port is free when the last one goes.
+/// The handles outlive the loop, on another thread. The port is free once the last one is dropped.
 #[test]
 fn what_is_left_when_the_loop_ends_can_be_dropped_anywhere() -> Outcome {
     let (client, server, connection, address): (_, _, Connection, _) = run(async {
@@ -191,7 +192,7 @@ fn what_is_left_when_the_loop_ends_can_be_dropped_anywhere() -> Outcome {
     })?;
     assert!(UdpSocket::bind(address).is_err(), "there is a handle");
     std::thread::spawn(move || {
-        // Nothing drives it any more.
+        // No loop drives the endpoint any more.
         assert!(client.connect(address, "localhost").is_err());
         drop((client, server, connection));
     })
@@ -228,7 +229,7 @@ fn timers_follow_a_virtual_clock() {
             runtime.now() - start
         };
         assert_eq!(wait(&mut timer).await, 2 * hour);
-        // Later, then earlier than it was.
+        // Moves the deadline back, and then forward.
         timer.as_mut().reset(start + 5 * hour);
         timer.as_mut().reset(start + 3 * hour);
         assert_eq!(wait(&mut timer).await, 3 * hour);

@@ -27,13 +27,14 @@ fn endpoints() -> Outcome<(Endpoint, Endpoint)> {
     Ok((server, client))
 }
 
-/// Answers each request with its path; those for `/forever` when the client goes.
+/// Answers each request with its path; a request for `/forever` is answered when the client has
+/// gone.
 fn serve(server: Endpoint, in_use: Rc<Cell<u32>>) -> Task<Outcome> {
     create_task(async move {
         let incoming = server.accept().await.ok_or("no connection")?;
         let quic = h3_quinn::Connection::new(incoming.await?);
         let mut connection = h3::server::Connection::<_, Bytes>::new(quic).await?;
-        // The end, or a client that has gone.
+        // Ends at the end of the connection, or with an error if the client has gone.
         while let Ok(Some(resolver)) = connection.accept().await {
             let in_use = Rc::clone(&in_use);
             drop(create_task(async move {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Writes its number down when it is woken.
+/// A waker that logs its number when it is woken.
 struct Numbered(usize, Arc<Mutex<Vec<usize>>>);
 
 impl Wake for Numbered {
@@ -19,10 +19,10 @@ impl Wake for Numbered {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Wait(usize),
-    /// In another task than before.
+    /// Waits again, in another task.
     Move(usize),
     Leave(usize),
-    /// The receiver is dropped; another one comes in its place.
+    /// Drops the receiver, and puts a new one in its place.
     Drop(usize),
     Signal,
 }
@@ -87,7 +87,7 @@ proptest! {
     }
 }
 
-/// What a hostile waker does when it is woken.
+/// The code that a hostile waker runs when it is woken.
 type Deed = Box<dyn Fn(&Listeners, &RefCell<Vec<Seat>>)>;
 
 #[test]
@@ -119,7 +119,7 @@ fn whoever_is_woken_may_wait_leave_and_signal() {
         SEATS.with(|seats| {
             seats.borrow_mut().extend((0..4).map(|_| Seat::NONE));
             (0..4).for_each(|number| wait(listeners, seats, number));
-            // From the last one to the first.
+            // The listeners are woken from the last to the first.
             let deeds: [Deed; 3] = [
                 Box::new(|listeners, seats| {
                     let gone = std::mem::replace(&mut seats.borrow_mut()[3], Seat::NONE);

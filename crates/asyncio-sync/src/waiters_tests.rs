@@ -33,7 +33,7 @@ enum Step {
     Notify,
     Withdraw,
     PassOver,
-    /// The state belongs to a future that has not left.
+    /// Reads the state of a future that has not left.
     Answer(usize),
     Leave(usize),
     Refresh(usize),

@@ -22,7 +22,7 @@ fn broken(outcomes: &[Outcome]) -> usize {
     outcomes.iter().filter(|outcome| outcome.is_err()).count()
 }
 
-/// Waits, polled by hand: the rounds of a barrier in slow motion.
+/// Polls `n` waits once each, so that a test can step through a round.
 fn waits(barrier: &Barrier, n: usize) -> Vec<Pin<Box<impl Future<Output = Outcome>>>> {
     let mut waits: Vec<_> = (0..n).map(|_| Box::pin(barrier.wait())).collect();
     for wait in &mut waits {

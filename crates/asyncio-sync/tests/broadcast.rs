@@ -131,7 +131,7 @@ fn a_destructor_may_send() {
     let (sender, mut receiver) = broadcast::channel(1);
     sender.send(Some(Rc::new(Echo(Some(sender.clone()))))).unwrap();
     sender.send(None).unwrap();
-    // The evicted value has sent another one, which evicted the second.
+    // Dropping the first value sent a third one, which evicted the second.
     assert!(matches!(receiver.try_recv(), Err(TryRecvError::Lagged(2))));
     assert!(matches!(receiver.try_recv(), Ok(None)));
 }
@@ -147,7 +147,7 @@ enum Step {
     TryRecv(usize),
     /// A task that takes the n-th receiver, reads one value, and gives the receiver back.
     Recv(usize),
-    /// Ends the n-th task where it waits.
+    /// Cancels the n-th task.
     Cancel(usize),
     Turn,
 }
@@ -168,7 +168,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 type Shared<T> = Rc<RefCell<T>>;
 
-/// A receiver, and what the model says it has yet to read. A slow one has missed some.
+/// A receiver, and the number of the value that the model expects it to read next. A slow receiver
+/// misses some.
 struct Reader {
     receiver: Receiver<Rc<u64>>,
     next: u64,
@@ -178,7 +179,7 @@ struct World {
     turns: Turns,
     capacity: u64,
     sender: Sender<Rc<u64>>,
-    /// The values themselves, to see which are kept.
+    /// Weak references to the sent values, which show the values that the channel keeps.
     sent: VecDeque<std::rc::Weak<u64>>,
     readers: Vec<Shared<Option<Reader>>>,
     tasks: Vec<Id>,
@@ -263,7 +264,7 @@ impl World {
         }));
     }
 
-    /// No more values are kept than fit.
+    /// The channel keeps no more values than its capacity.
     fn check_what_is_kept(&self) {
         let kept = self.sent.iter().filter(|value| value.upgrade().is_some()).count();
         assert!(kept as u64 <= self.capacity);
@@ -301,7 +302,7 @@ proptest! {
         for step in steps {
             world.step(step);
         }
-        // Every waiting receiver gets what was sent, and nothing is kept without readers.
+        // Every waiting receiver has got the sent values, and without receivers nothing is kept.
         world.turns.run();
         for task in world.tasks.drain(..) {
             world.turns.cancel(task);

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use asyncio_sync::{Condition, Lock};
 use common::{Id, Log, Turns, poll};
 
-/// A task that waits once, says so, and holds the lock no longer.
+/// A task that waits once, logs its name, and releases the lock.
 fn waiter(turns: &Turns, condition: &Rc<Condition>, log: &Log<i32>, name: i32) -> Id {
     let (condition, log) = (condition.clone(), log.clone());
     turns.spawn(async move {
@@ -38,7 +38,7 @@ fn notify_all(condition: &Condition) {
 #[test]
 #[should_panic(expected = "not one of this condition's lock")]
 fn notify_without_holding_the_lock() {
-    // Y-018: without any guard it cannot be written
+    // Y-018: calling `notify` without any guard does not compile
     let (condition, other) = (Condition::default(), Lock::new(()));
     condition.notify(&other.try_acquire().expect("free"), 1);
 }
@@ -192,7 +192,7 @@ fn notification_of_a_waiter_cancelled_at_the_lock_goes_to_the_next() {
 
 #[test]
 fn an_extra_wake_up_is_harmless() {
-    // Y-031: a predicate that is looked at again doesn't mind
+    // Y-031: the predicate is evaluated again, so an extra wake does no harm
     let (turns, condition, log) = (Turns::new(), Rc::new(Condition::new(0)), Log::new());
     for name in 1..=2 {
         let (condition, log) = (condition.clone(), log.clone());

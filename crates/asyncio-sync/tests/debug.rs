@@ -26,7 +26,7 @@ fn spawn(event_loop: &EventLoop, name: &str, future: impl Future<Output = ()> + 
     drop(task.expect("an open loop"));
 }
 
-/// Runs until the tasks have got as far as they can.
+/// Makes enough turns for all tasks to reach their waits.
 fn run(event_loop: &EventLoop) {
     let some_turns = async {
         for _ in 0..20 {
@@ -36,7 +36,7 @@ fn run(event_loop: &EventLoop) {
     assert!(event_loop.run_until_complete(some_turns).is_ok());
 }
 
-/// Takes one lock, lets others run, and then wants the other.
+/// Takes one lock, yields, and then waits for the other.
 async fn take_both(first: Rc<Lock>, second: Rc<Lock>) {
     let _first = first.acquire().await;
     yield_now().await;

@@ -18,7 +18,7 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 const TASKS: usize = 20;
 const ROUNDS: usize = 50;
 
-/// Tasks that use every primitive at once, and what they count to if all goes well.
+/// Tasks that use every primitive, and the count that they reach together.
 #[derive(Default)]
 struct Program {
     tasks: RefCell<Vec<Task>>,
@@ -166,14 +166,14 @@ fn tokio_local_set() {
 
 #[test]
 fn one_task_of_many() {
-    // Combinators bring wakers of their own.
+    // `join_all` polls its futures with wakers of its own.
     let program = Program::new();
     let joined = futures::future::join_all(program.tasks.take());
     futures::executor::block_on(joined);
     program.check();
 }
 
-/// A loop that is open, on which `future` has begun to wait.
+/// An open loop in which a task waits for `future`.
 fn waits_on_a_loop(future: impl Future + 'static) -> EventLoop {
     let event_loop = EventLoop::new().expect("a poller");
     let wait = async move { drop(future.await) };
@@ -211,14 +211,14 @@ fn is_bound_to_the_loop_on_which_it_was_waited_for() {
     let fourth = waits_on_a_loop(semaphore.clone().acquire_owned());
     assert!(refusal(semaphore.acquire()).contains("different loop"));
 
-    // What does not have to wait binds nothing.
+    // An operation that does not wait does not bind the primitive to a loop.
     event.set();
     let run = EventLoop::new().unwrap().run_until_complete(async { event.wait().await });
     assert!(run.is_ok());
     drop((first, second, third, fourth));
 }
 
-// Y-012: a loop that is closed gives it up.
+// Y-012: once a loop is closed, another loop may use its primitives.
 #[test]
 fn serves_one_loop_after_the_other() {
     let lock = Rc::new(Lock::new(0));

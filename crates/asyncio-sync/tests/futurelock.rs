@@ -1,4 +1,4 @@
-//! A future that has a place in the queue and is never polled again does not block the others.
+//! A future that is in the queue and is never polled again does not block the others.
 //!
 //! Each test keeps one waiting future aside, as `select!` by reference does, lets its turn come,
 //! and shows that the others are served: on an executor that knows nothing about this crate, and at
@@ -13,7 +13,7 @@ use std::rc::Rc;
 use asyncio_sync::{Condition, Lock, Queue, Semaphore};
 use common::{Id, Log, Turns};
 
-/// Spawns a task that polls `future` once and keeps it aside forever.
+/// Spawns a task that polls `future` once and then neither polls nor drops it.
 fn keep_aside(turns: &Turns, future: impl Future + 'static) -> Id {
     turns.spawn(async move {
         let mut future: Pin<Box<_>> = Box::pin(future);
@@ -28,7 +28,7 @@ fn keep_aside(turns: &Turns, future: impl Future + 'static) -> Id {
     })
 }
 
-/// Spawns tasks that wait for `wait(n)` in order, and log n.
+/// Spawns `n` tasks that wait for `wait(number)`, and log their numbers.
 fn queue_up<F: Future + 'static>(
     turns: &Turns,
     log: &Log<i32>,
@@ -58,8 +58,8 @@ fn lock() {
     assert!(!lock.is_locked());
 }
 
-/// The repro of RFD 609: a task waits for a lock in a `select!`, by reference, and in the other
-/// branch asks for the lock again.
+/// The example of RFD 609: a task waits for a lock in a `select!` by reference, and in the other
+/// branch waits for the same lock again.
 #[test]
 fn select_by_reference() {
     use futures::FutureExt;
@@ -121,7 +121,7 @@ fn condition() {
     }
 }
 
-/// It was notified, and then is kept aside while it queues for the lock again.
+/// The future was notified, and is not polled again while it queues for the lock.
 #[test]
 fn condition_kept_aside_at_its_lock() {
     use common::poll;
@@ -240,7 +240,7 @@ fn dropping_one_who_was_passed_over_passes_nothing_on() {
     assert!(semaphore.is_locked());
 }
 
-/// What our loop adds: any number of neighbours may be kept aside.
+/// On this project's loop, any number of neighbouring waiters may be kept unpolled.
 mod on_our_loop {
     use std::task::Poll;
     use std::time::Duration;
@@ -248,8 +248,8 @@ mod on_our_loop {
     use super::*;
     use asyncio_loop::{EventLoop, TaskOptions};
 
-    /// Takes a lock behind `neighbours` that don't come, as one of several tasks or with more to
-    /// do.
+    /// Takes a lock behind `neighbours` waiters that are never polled again. The taking task is
+    /// alone, or, if `busy`, waits for other things as well.
     fn get_past(neighbours: usize, busy: bool) {
         let event_loop = EventLoop::new().expect("a poller");
         let lock = Rc::new(Lock::new(0));

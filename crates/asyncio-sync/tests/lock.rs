@@ -116,7 +116,7 @@ fn exactly_one_of_the_rest_gets_it() {
 
 #[test]
 fn waiter_that_gives_up_after_it_was_woken_leaves_the_lock_free() {
-    // Y-008: a limit around the acquire drops it
+    // Y-008: a timeout around `acquire` drops it
     let (lock, guard) = held();
     let mut limited = Box::pin(lock.acquire());
     assert!(poll(limited.as_mut()).is_pending());

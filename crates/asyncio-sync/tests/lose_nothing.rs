@@ -1,10 +1,11 @@
-//! Whatever future is dropped, and whenever, what it was to get reaches the next in line.
+//! Whichever waiting future is dropped, at any time, the permit, item or notification that was
+//! meant for it goes to the next waiter.
 //!
-//! Each scenario has tasks that wait for something of which one comes in each turn. It is run again
-//! for every task, every turn, and both orders within the turn: the task is cancelled just before
-//! or just after something came, so also in the very turn in which it was woken. In the end nobody
-//! who stayed waits, and what was meant for the cancelled one is left over unless it had got it
-//! already.
+//! Each scenario has tasks that each wait for one thing, and supplies one thing in each turn. It
+//! runs once for every task, every turn, and both orders within the turn: the task is cancelled
+//! just before or just after the supply, so also in the turn in which it was woken. At the end no
+//! other task still waits, and the cancelled task's share is left over unless the task had received
+//! it before.
 
 mod common;
 
@@ -20,9 +21,9 @@ const TURNS: usize = TASKS + 3;
 struct Scenario {
     turns: Rc<Turns>,
     tasks: Vec<Id>,
-    /// Has one thing come.
+    /// Supplies one thing.
     supply: Box<dyn FnMut()>,
-    /// How many things are left over in the end.
+    /// The number of things left over at the end.
     left: Box<dyn Fn() -> usize>,
 }
 
@@ -89,7 +90,7 @@ fn semaphore() {
 
 #[test]
 fn lock() {
-    // What comes is the lock: a holder that lets go, and each task holds it for one turn.
+    // The supply is the release of the lock; each task holds the lock for one turn.
     sweep(|| {
         let lock = Rc::new(Lock::new(0_usize));
         let mut holder = lock.clone().try_acquire_owned();
@@ -222,7 +223,7 @@ fn mixed_putters() {
 
 #[test]
 fn barrier() {
-    // What comes is one more party; one that is cancelled in time is missing, and comes last.
+    // The supply is one more party. A party that was cancelled in time is replaced at the end.
     for victim in 0..TASKS {
         for when in 0..TURNS {
             let (turns, barrier) = (Rc::new(Turns::new()), Rc::new(Barrier::new(TASKS)));
@@ -237,7 +238,8 @@ fn barrier() {
                     tasks.push(party(&turns));
                 }
                 if turn == when && victim < tasks.len() {
-                    // Its last party completes a round in its first poll, which comes after this.
+                    // The last party completes a round in its first poll, which comes after this
+                    // cancel.
                     missing = !turns.is_done(tasks[victim]) && turn < TASKS;
                     turns.cancel(tasks[victim]);
                 }

@@ -14,7 +14,7 @@ use asyncio_sync::{PutError, QueueShutDown, TryGetError, TryPutError, mixed};
 use common::poll;
 use futures::executor::block_on;
 
-/// Lets other threads run until the queue looks like that: how many wait is in its debug output.
+/// Yields until the queue's debug output, which counts the waiters, contains `what`.
 fn until(queue: &mixed::Queue<i32>, what: &str) {
     while !format!("{queue:?}").contains(what) {
         thread::yield_now();
@@ -31,7 +31,7 @@ impl Wake for Woken {
     }
 }
 
-/// Long enough never to be reached.
+/// A timeout that no test reaches.
 const LONG: Duration = Duration::from_secs(3600);
 
 #[test]
@@ -113,7 +113,7 @@ fn any_get_wakes_a_thread_in_put() {
 
 #[test]
 fn a_get_of_one_item_among_others_tells_of_the_room() {
-    // such a get locks nothing that a put locks, unless a task wants to know
+    // such a `get` takes the lock for putting only if a task waits for room
     let full = || {
         let queue = mixed::Queue::bounded(2);
         let side = queue.sync_side();

@@ -14,7 +14,7 @@ use futures::future::join;
 const EACH: u32 = 1_500;
 const MOMENT: Duration = Duration::from_micros(20);
 
-/// Puts items in from a thread: waiting, waiting a moment again and again, or asking again and
+/// A thread that puts items: it waits without limit, waits with short timeouts, or tries again and
 /// again.
 fn putter<O>(queue: &BaseQueue<u32, O>, from: u32) -> JoinHandle<()>
 where
@@ -36,7 +36,7 @@ where
     })
 }
 
-/// Puts items in from a loop, where every third put is given up once while it waits.
+/// A loop that puts items, and drops every third put once while it waits.
 fn async_putter<O>(queue: &BaseQueue<u32, O>, from: u32) -> JoinHandle<()>
 where
     O: Order<u32> + Send + 'static,
@@ -55,12 +55,12 @@ where
     })
 }
 
-/// Polls a future once and drops it; true if it was not ready.
+/// Polls a future once and drops it. Returns whether it was pending.
 async fn give_up<T>(future: impl Future<Output = T>) -> bool {
     futures::poll!(std::pin::pin!(future)).is_pending()
 }
 
-/// Gets items until the queue is shut down, from a thread.
+/// A thread that gets items until the queue is shut down.
 fn getter<O>(queue: &BaseQueue<u32, O>) -> JoinHandle<Vec<u32>>
 where
     O: Order<u32> + Send + 'static,
@@ -84,8 +84,8 @@ where
     })
 }
 
-/// Gets items until the queue is shut down, by two tasks of a loop, which now and then give a get
-/// up while it waits.
+/// Two tasks of a loop that get items until the queue is shut down, and sometimes drop a pending
+/// get.
 fn async_getters<O>(queue: &BaseQueue<u32, O>) -> JoinHandle<Vec<u32>>
 where
     O: Order<u32> + Send + 'static,
@@ -165,7 +165,7 @@ fn smallest_first() {
     through(&PriorityQueue::bounded(3), false);
 }
 
-/// What a thread puts in comes out in that order, however often it had to wait for room.
+/// The items of one thread arrive in its order, however often the thread waited for room.
 #[test]
 fn each_threads_items_stay_in_order() {
     let queue = Queue::bounded(5);

@@ -16,7 +16,7 @@ fn run<T>(main: impl Future<Output = T>) -> T {
     Runner::builder().virtual_time(true).run(main)
 }
 
-/// A pool of numbers, which rise with every object that is made.
+/// A pool of numbers; each new object gets the next number.
 fn numbers(max: usize) -> Pool<u32, impl AsyncFn() -> Result<u32, ()>> {
     let made = Cell::new(0);
     Pool::new(max, async move || {

@@ -59,7 +59,7 @@ struct Model {
 }
 
 impl Model {
-    /// Whether the call is no error.
+    /// Whether the call succeeds.
     fn call(&mut self, call: Call) -> bool {
         match call {
             Call::Put if self.shut_down => return false,

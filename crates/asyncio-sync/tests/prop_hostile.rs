@@ -19,14 +19,14 @@ use asyncio_task::{
 
 const PROGRAMS: u64 = if cfg!(debug_assertions) { 1_500 } else { 20_000 };
 
-/// What hostile code panics with: the hook prints none of these.
+/// The payload of hostile panics. They unwind without calling the panic hook, which prints others.
 struct Hostile;
 
 fn hostile() -> ! {
     resume_unwind(Box::new(Hostile))
 }
 
-/// Calls hostile code, and whatever panics in it must be its own panic.
+/// Calls hostile code. A panic of any other code is passed on.
 fn tolerate<R>(f: impl FnOnce() -> R) -> Option<R> {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(value) => Some(value),
@@ -63,7 +63,7 @@ impl Drop for BadWaker {
     }
 }
 
-/// A value whose clone panics, and whose destructor may.
+/// A value whose clone panics, and whose destructor may panic.
 struct BadValue(bool);
 
 impl Clone for BadValue {
@@ -109,7 +109,7 @@ impl World {
         }
     }
 
-    /// A task that does nothing wrong, and whose every wait comes to an end.
+    /// A well-behaved task, each of whose waits must end.
     async fn peer(self, number: u64, mut random: Random) {
         for _ in 0..3 {
             match random.below(3) {
@@ -141,7 +141,7 @@ impl World {
         drop(self.condition.wait_for(guard, |count| *count >= PEERS).await);
     }
 
-    /// A wait that is begun and never ended properly.
+    /// A wait that hostile code starts, and then drops or abandons.
     fn wait(&self, random: &mut Random) -> Pin<Box<dyn Future<Output = ()>>> {
         let world = self.clone();
         match random.below(8) {
@@ -161,7 +161,7 @@ impl World {
         }
     }
 
-    /// Does something hostile.
+    /// Performs a random hostile action.
     fn attack(&self, random: &mut Random, held: &mut Vec<Pin<Box<dyn Future<Output = ()>>>>) {
         match random.below(9) {
             0..=2 => {
@@ -205,7 +205,8 @@ impl World {
     }
 }
 
-/// `wait` and `as_completed` with a waker that panics, over tasks that others wait for, too.
+/// Uses `wait` and `as_completed` with a waker that panics, on tasks that other tasks wait for,
+/// too.
 fn watched(random: &mut Random) -> Task<()> {
     let waker = Waker::from(Arc::new(BadWaker(false)));
     let tasks = || [create_task(yield_now()), create_task(yield_now())];
@@ -271,11 +272,11 @@ fn panics_of_users_hurt_their_owner_only() {
 }
 
 thread_local! {
-    /// How many comparisons there are until one panics.
+    /// The number of comparisons until the next one panics.
     static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
 }
 
-/// An item whose comparison panics now and then.
+/// An item whose comparison sometimes panics.
 #[derive(PartialEq, Eq)]
 struct Item(u64);
 
@@ -371,7 +372,7 @@ fn comparisons<Q: Priorities>(seed: u64) {
             let (len, unfinished) = queue.counts();
             assert_eq!(len + got, unfinished, "seed {seed}");
         }
-        // Everything that is in there reaches tasks that wait for it, one more after each panic.
+        // All items in the queue reach waiting tasks; each put that panics wakes one more.
         let waiting: Vec<_> =
             (0..queue.counts().0 + 1).map(|_| create_task(queue.clone().next())).collect();
         yield_now().await;
@@ -395,7 +396,7 @@ fn comparisons_that_panic_leave_the_books_right() {
     (1..=PROGRAMS).for_each(comparisons::<mixed::PriorityQueue<Item>>);
 }
 
-/// A waker that panics stands between two others.
+/// Of three waiters, the waker of the second panics.
 #[test]
 fn a_waker_that_panics_keeps_nobody_from_being_woken() {
     silence();

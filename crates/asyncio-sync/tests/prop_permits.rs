@@ -14,11 +14,11 @@ enum Step {
     /// A task that takes a permit for good.
     Acquire,
     TryAcquire,
-    /// A task that waits once and never again, as one does that was kept aside.
+    /// A task that polls its wait once and then neither polls nor drops it.
     KeepAside,
     /// Gives the n-th permit back.
     Release(usize),
-    /// Ends the n-th task where it waits.
+    /// Cancels the n-th task.
     Cancel(usize),
     /// Gives a permit back and ends a task, in one turn.
     ReleaseAndCancel(usize),
@@ -42,7 +42,7 @@ struct World {
     turns: Turns,
     semaphore: Rc<Semaphore>,
     tasks: Vec<Id>,
-    /// Who took a permit, and the permits that were not given back.
+    /// The tasks that have taken a permit, and the permits that are held.
     served: Rc<RefCell<Vec<usize>>>,
     held: Rc<RefCell<Vec<OwnedPermit>>>,
     aside: usize,
@@ -86,7 +86,8 @@ impl World {
         }
     }
 
-    /// One at most: neighbours that are both kept aside need a newcomer, or our loop.
+    /// Keeps at most one future unpolled: behind two neighbours, a wake needs a newcomer or this
+    /// project's loop.
     fn keep_aside(&mut self) {
         if self.aside > 0 {
             return;
@@ -138,8 +139,8 @@ proptest! {
         prop_assert!(free == 0 || waiting == 0, "{} free, {} waiting", free, waiting);
     }
 
-    /// Tasks that are not cancelled are served in the order of their arrival: of a single permit,
-    /// as two that are called in one turn may be polled in any order.
+    /// Tasks that are not cancelled are served in the order of their arrival. The test uses a
+    /// single permit, since two tasks that are woken in one turn may be polled in any order.
     #[test]
     fn a_permit_goes_round_in_order(
         steps in prop::collection::vec(prop_oneof![
@@ -154,7 +155,8 @@ proptest! {
         prop_assert!(world.served.borrow().is_sorted());
     }
 
-    /// One task at a time, whatever is dropped when; and all who stay get the lock.
+    /// One task holds the lock at a time, whatever is dropped when, and each task that is not
+    /// cancelled gets the lock.
     #[test]
     fn a_lock_excludes(
         work in prop::collection::vec((0_usize..3, prop::option::of(0_usize..8)), 1..12),
@@ -183,7 +185,7 @@ proptest! {
         prop_assert!(!lock.is_locked());
     }
 
-    /// Each announced apple is eaten, regardless of which tasks are cancelled in between.
+    /// For each notification one task takes an apple, whichever tasks are cancelled in between.
     #[test]
     fn notifications_are_conserved(
         eaters in 1_usize..6,

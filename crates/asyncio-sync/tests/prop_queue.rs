@@ -10,7 +10,7 @@ use asyncio_sync::{BaseQueue, LifoQueue, Order, PriorityQueue, Queue, TryGetErro
 use common::{Id, Turns};
 use proptest::prelude::*;
 
-/// What a queue is, without waiting.
+/// The order of a queue, without waiting.
 trait Model {
     fn push(&mut self, item: u8);
     fn pop(&mut self) -> Option<u8>;
@@ -41,7 +41,7 @@ impl Model for Vec<u8> {
     }
 }
 
-/// How many there are of each: the smallest comes first.
+/// A model of a priority queue: the count of each item, smallest first.
 #[derive(Default)]
 struct Sorted(BTreeMap<u8, usize>);
 
@@ -103,7 +103,7 @@ enum Step {
     Get,
     PutNowait,
     GetNowait,
-    /// Ends the n-th task where it waits.
+    /// Cancels the n-th task.
     Cancel(usize),
     /// Polls the ready tasks.
     Turn,
@@ -121,7 +121,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..80)
 }
 
-/// Tasks around a queue, and the fate of every item.
+/// A queue, its tasks, and a record of every item.
 struct World<O> {
     turns: Turns,
     queue: Rc<BaseQueue<u32, O>>,
@@ -179,7 +179,7 @@ impl<O: Order<u32> + 'static> World<O> {
         self.items
     }
 
-    /// When no task is ready, no task waits for an existing item, and no item is lost.
+    /// Once no task is ready, no task waits for an item that is there, and no item is lost.
     fn check(self) {
         self.turns.run();
         let state = format!("{:?}", self.queue);
@@ -214,8 +214,8 @@ proptest! {
         conserves::<asyncio_sync::Priority<u32>>(maxsize, &steps);
     }
 
-    /// Tasks that are not cancelled are served first come, first served: over one slot, where
-    /// nothing is ever there that was not promised, in the order in which they were made.
+    /// Tasks that are not cancelled are served in the order in which they were made. The queue has
+    /// one slot, so that each item is reserved for a waiter at once.
     #[test]
     fn those_who_stay_are_served_in_order(
         steps in prop::collection::vec(prop_oneof![

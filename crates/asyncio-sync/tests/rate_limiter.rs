@@ -129,8 +129,8 @@ fn keys_have_limits_of_their_own_and_unused_ones_are_forgotten() {
 }
 
 proptest! {
-    /// In no stretch of time do more go through than the bucket held and got; and all that stay
-    /// get through as soon as that allows, whatever is cancelled.
+    /// In any period no more tasks pass than the bucket held and gained, and every task that is not
+    /// cancelled passes as soon as that allows.
     #[test]
     fn no_token_is_lost_and_none_is_made(
         burst in 1_u32..4,
@@ -162,8 +162,8 @@ proptest! {
             times.take()
         });
         let interval = 200;
-        // The model: each goes through when it has come, the one before is through, and there is a
-        // token. Those that were cancelled took none.
+        // The model: a task passes once it has arrived, the previous task has passed, and there is
+        // a token. Cancelled tasks take no token.
         let (mut empty_at, mut last) = (i64::MIN / 2, 0);
         for (came, through) in times {
             let (came, through) = (i64::try_from(came).unwrap(), i64::try_from(through).unwrap());

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use asyncio_sync::Shared;
 
-/// What `f` panics with.
+/// The message of the panic of `f`.
 fn panic_of(f: impl FnOnce()) -> String {
     let payload = catch_unwind(AssertUnwindSafe(f)).expect_err("it collides");
     payload.downcast_ref::<String>().expect("a formatted message").clone()

@@ -59,7 +59,7 @@ fn a_stream_that_is_dropped_once_it_was_woken_passes_the_item_on() {
                 let item = second.next().await;
                 taken.borrow_mut().push(item);
             });
-            // First in line, and then dropped with its wake.
+            // The first stream in the queue is dropped after it was woken.
             assert!(timeout(MOMENT, first.next()).await.is_err());
             let early = queue.stream();
             queue.put_nowait("item").unwrap();

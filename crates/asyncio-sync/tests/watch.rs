@@ -97,14 +97,14 @@ fn a_sender_waits_until_nobody_listens() {
 enum Step {
     Send,
     Turn,
-    /// Ends the n-th task where it waits.
+    /// Cancels the n-th task.
     Cancel(usize),
     /// A task that follows the value until it is cancelled.
     Follow,
 }
 
 proptest! {
-    /// After every pause each receiver that was not cancelled has seen the latest value.
+    /// Whenever no task is ready, each receiver that was not cancelled has seen the latest value.
     #[test]
     fn nobody_misses_the_last_value(steps in prop::collection::vec(prop_oneof![
         3 => Just(Step::Send),

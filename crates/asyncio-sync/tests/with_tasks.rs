@@ -20,7 +20,7 @@ fn run<T>(program: impl Future<Output = T>) -> T {
     event_loop.run_until_complete(program).expect("nobody stops it")
 }
 
-/// Enough turns for all tasks to get as far as possible.
+/// Makes enough turns for all tasks to reach their waits.
 async fn settle() {
     for _ in 0..5 {
         yield_now().await;
@@ -63,7 +63,7 @@ fn a_limit_that_passes_as_the_lock_is_released() {
             async move { timeout(SECOND, lock.acquire()).await.is_err() }
         });
         settle().await;
-        // Created after the limit's, so it comes right after it in the same turn.
+        // This timer is made after the timeout's, so it fires after it in the same turn.
         running_loop().call_later(SECOND, move || drop(guard));
         assert!(limited.await.expect("not cancelled"), "the limit had passed");
         settle().await;
@@ -151,7 +151,7 @@ fn a_caught_cancellation_leaves_the_task_without_the_lock() {
                 let caught = catch_cancel(condition.wait(guard)).await;
                 assert!(caught.is_err());
                 drop(caught);
-                // The guard went with the wait: what is needed has to be taken again.
+                // The cancelled wait has released its guard, so the lock has to be acquired again.
                 *condition.acquire().await += 1;
             }
         });
@@ -347,7 +347,7 @@ fn a_loop_that_closes_frees_what_its_tasks_held() {
     assert!(!lock.is_locked());
 }
 
-/// Takes values until the channel is closed, and notes each with a name.
+/// Logs each value with a name, until the channel is closed.
 async fn note_all(mut values: Receiver<u32>, name: &str, seen: &RefCell<Vec<String>>) {
     loop {
         match values.recv().await {
@@ -376,7 +376,7 @@ fn values_reach_tasks_and_children_of_a_group() {
                 assert_eq!(sender.send(value), Ok(3));
                 settle().await;
             }
-            // A group polls its children in the step of its own task, so they may be earlier.
+            // A group polls its children in its own task's step, so `b` may come earlier.
             let of = |name| seen.borrow().iter().filter(|value| value.starts_with(name)).count();
             assert_eq!((of('a'), of('b'), of('c')), (3, 3, 3));
             assert!(seen.borrow().is_sorted_by_key(|value| value[1..].to_owned()));
@@ -395,7 +395,7 @@ fn a_receiver_is_woken_in_the_task_that_it_is_in() {
     run(async {
         let (sender, mut receiver) = watch::channel(0);
         for value in 1..=3 {
-            // The wait of a task that is given up leaves nothing behind.
+            // The timeout drops the wait, which leaves no entry in the channel's list.
             let given_up = timeout(SECOND, receiver.changed()).await;
             assert!(given_up.is_err());
             let task = create_task(async move {
@@ -417,7 +417,7 @@ fn a_task_that_waits_again_shows_the_line_of_that_wait() {
         let (states, mut state) = watch::channel(0);
         let lines = [line!() + 4, line!() + 5, line!() + 6, line!() + 7];
         let task = create_task(async move {
-            // One wait in each line, and two for each receiver.
+            // Each line has one wait, and each receiver waits twice.
             let _ = (
                 value.recv().await,
                 state.changed().await,

@@ -1,5 +1,5 @@
-//! Each future of each crate, when it waits, shows the user's line. `ci/check.sh release`
-//! runs this as a release build without debug information, where it has to hold as well.
+//! Every future of every crate shows, while it waits, the user's line that awaits it. `ci/check.sh
+//! release` runs this test as a release build without debug information too.
 #![allow(dropping_copy_types, reason = "a case drops whatever its future gives")]
 #![cfg(all(feature = "net", feature = "process", feature = "tempfile"))]
 
@@ -35,7 +35,7 @@ impl Cases {
         self.0.borrow_mut().push((line, what, create_task(future)));
     }
 
-    /// Checks all of them, and cancels them.
+    /// Checks that each task waits at its line, and cancels the tasks.
     async fn check(self) {
         let mut wrong = Vec::new();
         let cases = self.0.take();
@@ -58,7 +58,7 @@ impl Cases {
     }
 }
 
-/// Lets the task go on until it waits for `what`, or for a while.
+/// Runs the loop until the task waits for `what` or has finished, for 1000 turns at most.
 async fn waiting(task: &Task<()>, what: WaitsFor) -> TaskInfo {
     for round in 0..1000 {
         let info = task.task_ref().info();
@@ -71,8 +71,8 @@ async fn waiting(task: &Task<()>, what: WaitsFor) -> TaskInfo {
     task.task_ref().info()
 }
 
-/// The line at which a case that begins at `start` should wait: that line, or if its code has lines
-/// of its own the one that is marked.
+/// The line that a case starting at `start` should show: that line, or, if the case has several
+/// lines, the line marked with `// here`.
 fn expected(start: u32) -> u32 {
     let mut lines = (start..).zip(include_str!("await_lines.rs").lines().skip(start as usize - 1));
     let (_, first) = lines.next().expect("a line of this file");
@@ -92,7 +92,7 @@ macro_rules! case {
 #[test]
 #[rustfmt::skip]
 fn tasks_and_combinators() {
-    // What must not be cancelled waits for its hour, which virtual time lets pass at once.
+    // Code that cannot be cancelled waits out its hour, which takes no time on a virtual clock.
     Runner::builder().virtual_time(true).run(async {
         let cases = Cases::default();
         let hour = || sleep(HOUR);
@@ -404,7 +404,7 @@ fn sockets_signals_and_processes() {
     });
 }
 
-/// A transport that receives nothing that counts.
+/// A protocol that ignores the bytes it receives.
 #[cfg(feature = "tls")]
 struct Deaf;
 
@@ -435,7 +435,7 @@ fn handshakes_and_upgrades() {
         let server = start_server("127.0.0.1:0", silent).await.unwrap();
         let address = server.local_addr().unwrap();
         let client = TlsClient::builder().danger_accept_any_certificate().build().unwrap();
-        // No handshake comes so far that it would want a certificate.
+        // No handshake gets as far as asking for a certificate.
         let none = Arc::new(ResolvesServerCertUsingSni::new());
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
@@ -499,7 +499,7 @@ fn requests_and_web_sockets() {
         let server = serve("127.0.0.1:0", app).shutdown_grace(Duration::ZERO).await.unwrap();
         let server = Rc::new(server);
         let address = server.local_addr().unwrap();
-        // It sends half of an answer.
+        // This server sends half of a response.
         let half = start_server("127.0.0.1:0", async |mut reader, writer| {
             drop(reader.read_until(b"\r\n\r\n").await);
             writer.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");

@@ -1,5 +1,5 @@
-//! A program that only asks for the feature `monitor` has one when `ASYNCIO_MONITOR` says so. The
-//! program is this one, in a process of its own; nothing in here names the monitor.
+//! A program built with the feature `monitor` has a monitor when `ASYNCIO_MONITOR` is set. The test
+//! starts its own executable as that program, whose code never names the monitor.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ fn child() {
     }
 }
 
-/// What the console answers to `ps`.
+/// The console's answer to `ps`.
 fn ps(address: &str) -> String {
     let mut console = TcpStream::connect(address.trim_end_matches('/')).unwrap();
     console.write_all(b"ps\nquit\n").unwrap();
@@ -41,7 +41,7 @@ fn the_feature_alone_is_enough() {
     BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim_end().strip_prefix("asyncio: a monitor is at http://").unwrap();
 
-    // The monitor is there a little before the task.
+    // The monitor starts shortly before the task does.
     let end = Instant::now() + Duration::from_secs(300);
     let mut text = ps(address);
     while text.starts_with("0 tasks\n") && Instant::now() < end {

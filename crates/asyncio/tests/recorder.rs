@@ -1,4 +1,4 @@
-//! What woke a task, as the flight recorder has it, and recordings of whole programs.
+//! What the flight recorder says about who woke a task, and recordings of whole programs.
 
 use asyncio::inspect::{Happened, Recorder, WokenBy};
 use asyncio::{
@@ -9,7 +9,7 @@ use asyncio::{StreamReader, StreamWriter};
 use std::convert::Infallible;
 use std::time::Duration;
 
-/// What woke this task last.
+/// The last recorded waker of this task.
 fn woken_by(recorder: &Recorder, number: u64) -> Option<WokenBy> {
     let recording = recorder.recording();
     let wakes = recording.events().filter_map(|event| match event.what {
@@ -40,7 +40,7 @@ fn it_knows_what_has_woken_a_task() {
 
         let answer = |mut reader: StreamReader, writer: StreamWriter| async move {
             let byte = reader.read(1).await.unwrap();
-            // The client waits by now.
+            // By the next turn, the client waits for the answer.
             yield_now().await;
             writer.write(&byte);
             writer.drain().await.unwrap();

@@ -22,7 +22,7 @@ pub(crate) fn run_in_virtual_time(test: impl AsyncFnOnce() -> TestResult) {
     Runner::builder().virtual_time(true).run(test()).unwrap();
 }
 
-/// What the running loop's exception handler is told from now on.
+/// The reports that the running loop's exception handler gets from now on.
 pub(crate) fn reports() -> Rc<RefCell<Vec<String>>> {
     let reports = Rc::new(RefCell::new(Vec::new()));
     let handler = {
@@ -43,7 +43,7 @@ pub(crate) fn now() -> f64 {
     running_loop().time().as_secs_f64()
 }
 
-/// Reads the head of an answer and as much of a body as it says.
+/// Reads the head of a response, and a body of its `content-length`.
 pub(crate) async fn read_answer(stream: &mut JoinedStream) -> TestResult<(String, String)> {
     let mut head = String::new();
     loop {

@@ -1,4 +1,5 @@
-//! The crew without threads: every order of what workers and submitters do, by property.
+//! Property tests of the worker queue without threads: every interleaving of workers and
+//! submitters.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,12 @@ use super::crew::{Crew, Help};
 use crate::primitives::thread;
 use crate::{ThreadFuture, ThreadPromise};
 
-/// Where a worker stands between two locks.
+/// A worker's state between two critical sections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Worker {
-    /// Started or woken for a job, or looking for one on its own: it searches.
+    /// Searching for a job: the worker was started or woken for one, or has none left.
     Searching,
-    /// It has looked on its own, and searches.
+    /// Searching, and has found the queue empty once.
     Looked,
     Busy,
     Asleep,
@@ -24,9 +25,9 @@ enum Worker {
 #[derive(Clone, Copy, Debug)]
 enum Action {
     Submit,
-    /// This worker takes its next step.
+    /// The worker takes its next step.
     Step(usize),
-    /// This worker's time to sleep is over, if it sleeps.
+    /// The worker's idle timeout expires, if it sleeps.
     Expire(usize),
     Close,
 }
@@ -82,7 +83,8 @@ impl Model {
                 assert_eq!(self.workers[number], Worker::Gone);
                 self.workers[number] = Worker::Searching;
             }
-            // The model's threads are all the same: the one woken is the one that is missing.
+            // The model's threads are interchangeable: the woken worker is the one that is missing
+            // from the sleepers.
             Help::Wake(_) => self.notice_woken(),
         }
     }
@@ -144,8 +146,7 @@ impl Model {
         self.ended = Some(ended);
     }
 
-    /// A queued job means that somebody searches, or that every worker is busy and no more are
-    /// allowed.
+    /// If a job is queued, a worker searches, or all workers are busy and no more may be started.
     fn check(&self) {
         let alive = self.workers.iter().filter(|worker| **worker != Worker::Gone).count();
         assert_eq!(self.crew.workers(), alive);
@@ -158,7 +159,7 @@ impl Model {
         assert!(searched || all_busy, "{} queued, workers {:?}", self.crew.queued(), self.workers);
     }
 
-    /// Lets every worker that can do something do it until nobody can.
+    /// Steps the workers until none can make progress.
     fn settle(&mut self) {
         for _ in 0..10 * (self.futures.len() + self.max_workers) {
             for number in 0..self.max_workers {

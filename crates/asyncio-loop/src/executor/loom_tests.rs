@@ -20,7 +20,8 @@ fn pool(max_workers: usize) -> ThreadPoolExecutor {
 fn a_worker_that_falls_asleep_misses_no_job() {
     model(|| {
         let pool = pool(1);
-        // The first starts the worker, the second comes while it looks, sleeps or is about to.
+        // The first job starts the worker. The second arrives while the worker searches, falls
+        // asleep, or sleeps.
         assert_eq!(pool.submit(|| 1).result(None).unwrap(), 1);
         assert_eq!(pool.submit(|| 2).result(None).unwrap(), 2);
         pool.join(None).unwrap();
@@ -61,7 +62,7 @@ fn jobs_of_two_threads_are_all_run() {
     });
 }
 
-/// Whatever was accepted is run; what comes too late fails; every worker ends.
+/// An accepted job runs, a job submitted after the shutdown fails, and every worker ends.
 #[test]
 fn a_job_races_with_shutdown() {
     model(|| {

@@ -26,7 +26,7 @@ static HOST: Host = Host {
     traced: |_, _| (),
 };
 
-/// A scheduler with the loop's way to park.
+/// A scheduler that parks as the loop does.
 struct Owner {
     scheduler: LocalScheduler,
     sleep: Arc<Notify>,
@@ -106,7 +106,8 @@ impl Drop for OnOwner {
     }
 }
 
-/// At its first poll hands its waker to a thread that runs `wake`; is ready once `done` says so.
+/// A future whose first poll hands its waker to a thread that runs `wake`. It is ready once `done`
+/// returns true.
 struct Woken<W> {
     wake: Option<W>,
     thread: Rc<Cell<Option<JoinHandle<()>>>>,
@@ -147,8 +148,8 @@ fn join(thread: &Thread) {
     thread.take().expect("it was started").join().unwrap();
 }
 
-/// What was written before a wake is seen by the poll after it, also without further ordering; and
-/// an owner that is about to sleep, or sleeps, does not miss it.
+/// The poll after a wake sees what was written before the wake, without further ordering. An owner
+/// that is about to park, or is parked, does not miss the wake.
 #[test]
 fn a_wake_reaches_a_sleeping_owner() {
     model(|| {
@@ -223,7 +224,7 @@ fn wakes_of_two_threads_are_both_seen() {
     });
 }
 
-/// The loop closes, and its scheduler goes, while another thread wakes.
+/// The loop closes and its scheduler is dropped while another thread wakes the task.
 #[test]
 fn a_wake_races_with_close() {
     model(|| {
@@ -239,7 +240,7 @@ fn a_wake_races_with_close() {
     });
 }
 
-/// The same, with the owner taking its remote queue in between.
+/// The same, while the owner drains its remote queue.
 #[test]
 fn a_wake_races_with_mail_and_close() {
     model(|| {
@@ -261,7 +262,7 @@ fn a_wake_races_with_mail_and_close() {
     });
 }
 
-/// The last reference to a cell goes on either thread, or on both at the same moment.
+/// The last reference to a task is dropped on either thread, or on both at once.
 #[test]
 fn the_last_drop_may_be_on_another_thread() {
     model(|| {
@@ -276,7 +277,7 @@ fn the_last_drop_may_be_on_another_thread() {
     });
 }
 
-/// Clones and drops on another thread, against the end of the task and of the loop.
+/// Another thread clones and drops wakers while the task and the loop end.
 #[test]
 fn wakers_are_cloned_while_the_task_ends() {
     model(|| {
@@ -295,7 +296,7 @@ fn wakers_are_cloned_while_the_task_ends() {
     });
 }
 
-/// A `LoopWaker` that another thread makes of our waker is none of the owner's.
+/// A `LoopWaker` made on another thread from this loop's waker does not count as local.
 #[test]
 fn a_local_waker_of_another_thread_wakes_through_the_remote_queue() {
     model(|| {
@@ -317,7 +318,7 @@ fn a_local_waker_of_another_thread_wakes_through_the_remote_queue() {
     });
 }
 
-/// Counts, on whatever thread it is dropped.
+/// Counts its drops, on any thread.
 struct Dropped(std::sync::Arc<std::sync::atomic::AtomicU32>);
 
 impl Drop for Dropped {
@@ -326,7 +327,7 @@ impl Drop for Dropped {
     }
 }
 
-/// A callback from another thread runs, or comes back, or is dropped with the loop, and its
+/// A callback from another thread is run, refused, or dropped with the loop; in each case its
 /// captures are dropped once.
 #[test]
 fn a_call_races_with_close() {
@@ -357,7 +358,7 @@ fn a_call_races_with_close() {
     });
 }
 
-/// Calls of one thread run in their order, whatever another one does in between.
+/// Calls from one thread run in their order, whatever another thread does in between.
 #[test]
 fn calls_wake_the_owner_and_keep_their_order() {
     model(|| {

@@ -15,7 +15,7 @@ use loom::thread;
 use super::*;
 use crate::{Job, JobError};
 
-/// A task's way to sleep.
+/// A waker that unparks the waiting thread of the model.
 struct Sleep(Notify);
 
 impl Wake for Sleep {
@@ -24,7 +24,7 @@ impl Wake for Sleep {
     }
 }
 
-/// Waits as a task does: polls, and sleeps until it is woken.
+/// Waits as a task does: polls, and parks until it is woken.
 fn block_on<F: Future>(future: F) -> F::Output {
     let sleep = StdArc::new(Sleep(Notify::new()));
     let waker = Waker::from(StdArc::clone(&sleep));
@@ -71,7 +71,7 @@ fn a_result_reaches_a_task_that_sleeps() {
     });
 }
 
-/// The one that polls last is woken: a task that takes the wait over from another misses nothing.
+/// The waker of the last poll is woken, so a task that takes the future over misses no wake.
 #[test]
 fn a_wait_can_move_to_another_task() {
     model(|| {
@@ -119,7 +119,7 @@ fn a_job_is_run_or_cancelled_never_both_and_its_captures_are_dropped_once() {
     });
 }
 
-/// Of two that cancel, both are told that it is cancelled, or neither.
+/// When two threads cancel, either both get `true` or neither does.
 #[test]
 fn a_job_is_cancelled_by_two_while_it_starts() {
     model(|| {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use asyncio_loop::{EventLoop, LoopRef, LoopWaker, running_loop};
 
-/// What happened, in order.
+/// Events, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<&'static str>>>);
 
@@ -21,13 +21,13 @@ impl Log {
         self.0.borrow_mut().push(entry);
     }
 
-    /// A callback that writes `entry`.
+    /// A callback that logs `entry`.
     pub(crate) fn entry(&self, entry: &'static str) -> impl FnOnce() + use<> {
         let log = self.clone();
         move || log.push(entry)
     }
 
-    /// The entries so far, which are forgotten.
+    /// Removes and returns the entries logged so far.
     pub(crate) fn take(&self) -> Vec<&'static str> {
         self.0.take()
     }
@@ -75,7 +75,7 @@ pub(crate) fn run_ready(event_loop: &LoopRef) {
     event_loop.run_until_complete(yield_now()).unwrap();
 }
 
-/// Goes on in the next turn.
+/// Returns in the next turn.
 pub(crate) async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {

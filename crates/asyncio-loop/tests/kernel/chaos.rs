@@ -1,6 +1,6 @@
-//! Everything from everywhere: polls, callbacks, wakers, destructors, supervisors and handlers that
-//! each do what comes next in a random list, to whatever there is. AddressSanitizer sees what goes
-//! wrong with memory, the tally what is dropped twice or never.
+//! Random programs: polls, callbacks, wakers, destructors, supervisors and handlers each perform
+//! the next action of a random sequence on a random object. AddressSanitizer detects invalid memory
+//! accesses; a tally detects values that are dropped twice or never.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -21,15 +21,15 @@ use asyncio_loop::{
 
 use crate::support::{Counted, Tally, event_loop};
 
-/// How many programs there are, and how much each of them does.
+/// The number of programs, and the number of actions in each.
 const PROGRAMS: u64 = if cfg!(miri) { 2 } else { 250 };
 const BUDGET: u32 = 400;
-/// Things of a kind that are kept; the oldest one goes.
+/// How many objects of a kind are kept; one more drops the oldest.
 const KEPT: usize = 12;
-/// Calls inside calls.
+/// The limit of nested calls.
 const DEEPEST: u32 = 6;
 
-/// What there is.
+/// The state of a program: its budget and its objects.
 #[derive(Default)]
 struct World {
     random: u64,
@@ -48,7 +48,7 @@ struct World {
     contexts: Vec<Variables>,
 }
 
-/// A kind of things.
+/// Selects the list of one kind of object.
 type List<T> = fn(&mut World) -> &mut Vec<T>;
 
 thread_local! {
@@ -73,7 +73,7 @@ fn one_in(times: usize) -> bool {
     random(times) == 0
 }
 
-/// Takes one of them out, so that no other code finds it while it is used.
+/// Removes a random object from the list, so that no nested action finds it while it is used.
 fn take<T>(list: List<T>) -> Option<T> {
     let len = WORLD.with_borrow_mut(|world| list(world).len());
     let at = random(len.max(1));
@@ -95,7 +95,7 @@ fn copy<T: Clone>(list: List<T>) -> Option<T> {
     Some(thing)
 }
 
-/// A value whose destructor does something.
+/// A value whose destructor performs an action.
 struct Toy(Counted);
 
 impl Toy {
@@ -103,7 +103,7 @@ impl Toy {
         Self(TALLY.with(Tally::counted))
     }
 
-    /// Does something, and is there before and after it.
+    /// Performs an action; the value must be alive before and after it.
     fn act(&self) {
         self.0.check();
         act();
@@ -124,7 +124,7 @@ fn panic_sometimes() {
     }
 }
 
-/// A future that does something at each poll.
+/// A future that performs an action at each poll.
 struct Busy {
     toy: Toy,
     polls: usize,
@@ -178,7 +178,7 @@ fn await_something(cx: &Context<'_>) {
     give(|w| &mut w.handles, handle);
 }
 
-/// A waker of another executor, each of whose functions does something.
+/// A waker of another executor; each of its functions performs an action.
 static VTABLE: RawWakerVTable = {
     /// # Safety
     ///
@@ -259,9 +259,9 @@ fn delay() -> Duration {
     Duration::from_micros(random(50) as u64)
 }
 
-/// Does one thing, if there is anything left to do.
+/// Performs the next action, if the budget allows one.
 fn act() {
-    /// Counts the calls inside calls, also when they unwind.
+    /// Counts nested calls, and counts down when they return or unwind.
     struct Inside;
     impl Drop for Inside {
         fn drop(&mut self) {
@@ -377,7 +377,7 @@ fn work_on_handles() {
     give(|w| &mut w.handles, handle);
 }
 
-/// Awaits a task of the running loop; one of another loop is refused with a panic.
+/// Awaits a task of the running loop. (Awaiting a task of another loop panics.)
 fn await_it(handle: &mut RawTask<Toy>) {
     let own = handle.task().event_loop();
     let is_here = with_running(|running| own.as_ref() == Some(running)).unwrap_or(true);
@@ -471,7 +471,7 @@ fn work_on_deadlines() {
     give(|w| &mut w.contexts, context);
 }
 
-/// Calls `f`, which may panic on purpose.
+/// Calls `f`, and catches the panics that this test makes on purpose.
 fn quietly(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         if payload.downcast_ref() != Some(&"chaos") {
@@ -480,7 +480,7 @@ fn quietly(f: impl FnOnce()) {
     }
 }
 
-/// Drops all there is, one by one.
+/// Drops all objects, one by one.
 fn clear() {
     fn drop_each<T>(list: List<T>) -> bool {
         let things = WORLD.with_borrow_mut(|world| std::mem::take(list(world)));

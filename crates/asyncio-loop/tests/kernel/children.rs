@@ -11,7 +11,7 @@ use asyncio_loop::{Outcome, RawTask, TaskOptions, context_var};
 
 use crate::support::{Counted, Tally, event_loop, pending_with, run_turns};
 
-// What was looked at stays where it is for as long as it is looked at.
+// A borrowed output keeps its place while it is borrowed.
 #[test]
 fn an_output_that_is_looked_at_outlives_its_set() {
     let event_loop = event_loop();
@@ -49,7 +49,7 @@ impl Supervisor for TakesTheOutput {
     }
 }
 
-// Otherwise a task that waits for the last one waits forever.
+// Otherwise a task that awaits the last child would wait forever.
 #[test]
 fn a_child_whose_output_is_taken_while_it_ends_is_counted_out() {
     let event_loop = event_loop();
@@ -70,7 +70,7 @@ thread_local! {
     static ARMED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A waker that drops the set that keeps it when it is cloned or woken.
+/// A waker that drops its own set of children when it is cloned or woken.
 static VTABLE: RawWakerVTable = {
     fn drop_set() {
         if ARMED.take() {
@@ -106,7 +106,7 @@ fn a_waker_may_drop_the_set_that_keeps_it() {
     assert!(child.task().is_cancelled());
 }
 
-/// Calls a closure when the context that keeps it ends.
+/// A context value that calls a closure when its context is dropped.
 struct Call(Rc<dyn Fn()>);
 
 impl Drop for Call {
@@ -117,7 +117,7 @@ impl Drop for Call {
 
 context_var! { local static CALL: Rc<Call>; }
 
-// What keeps the context of the one that waited before is the child's own cell.
+// Only the child's own cell keeps the previous awaiter's context alive.
 #[test]
 fn a_child_that_ends_as_its_awaiter_is_replaced_wakes_the_new_one() {
     let event_loop = event_loop();

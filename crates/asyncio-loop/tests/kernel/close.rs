@@ -1,4 +1,4 @@
-//! Closing: what destructors may ask of a loop that goes away, and who may close it when.
+//! Closing a loop: what destructors may do meanwhile, and which code may close it when.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -11,7 +11,7 @@ use asyncio_loop::{EventLoop, LoopRef, LoopWaker, RunError, TaskOptions};
 
 use crate::support::{OnDrop, Tally, event_loop, pending_with, reporting_loop, run_turns, turn};
 
-/// Everything that a destructor can ask of its loop.
+/// Calls everything that a destructor may call on its loop.
 fn pester(event_loop: &LoopRef, tally: &Tally) {
     let counted = || tally.counted();
     event_loop.call_soon({
@@ -83,7 +83,7 @@ fn destructors_may_do_anything_while_the_loop_closes() {
     event_loop.close().unwrap();
     assert_eq!(calls.get(), 6);
     tally.expect_all_dropped();
-    // The first task that is dropped asks the others to end, which are no news then.
+    // The first task to be dropped cancels the others, so they are not reported as destroyed.
     reports.expect(&["pending"]);
     assert_eq!(event_loop.timer_count(), 0);
 }
@@ -132,7 +132,7 @@ fn a_deadline_inside_a_timers_callback_ends_with_it() {
     reports.expect(&[]);
 }
 
-// Promise 3: a task started outside of a run cannot close its loop under its own feet.
+// Promise 3: a task that was started outside of a run cannot close its own loop.
 #[test]
 fn a_task_started_eagerly_outside_of_a_run_cannot_lose_its_future() {
     let event_loop = event_loop();
@@ -151,7 +151,7 @@ fn a_task_started_eagerly_outside_of_a_run_cannot_lose_its_future() {
     tally.expect_all_dropped();
 }
 
-// The factory is code of the user, and may close the loop between the two looks at it.
+// The factory is user code, which may close the loop between the two checks for a closed loop.
 #[test]
 fn a_factory_that_closes_the_loop_gets_no_task() {
     let event_loop = event_loop();
@@ -167,7 +167,7 @@ fn a_factory_that_closes_the_loop_gets_no_task() {
     tally.expect_all_dropped();
 }
 
-// L-024: the owner is dropped inside its own run, and what it owns refers back to it.
+// L-024: the loop is dropped inside its own run, and its callbacks refer back to it.
 #[test]
 fn a_loop_that_is_dropped_inside_its_run_closes_at_the_end_of_it() {
     let tally = Tally::new();
@@ -188,7 +188,7 @@ fn a_loop_that_is_dropped_inside_its_run_closes_at_the_end_of_it() {
     assert_eq!(this.run_forever(), Err(RunError::Closed));
 }
 
-// L-024, L-025: a callback of one loop closes another one that rests.
+// L-024, L-025: a callback of one loop closes another loop that is not running.
 #[test]
 fn a_callback_may_close_another_loop() {
     let (outer, inner) = (event_loop(), event_loop());
@@ -203,7 +203,7 @@ fn a_callback_may_close_another_loop() {
     assert!(!outer.is_closed());
 }
 
-// L-025, L-032: what is left of a closed loop answers and does nothing.
+// L-025, L-032: handles of a closed loop can be called, and have no effect.
 #[test]
 fn handles_of_every_kind_survive_the_loop() {
     let tally = Tally::new();
@@ -282,7 +282,7 @@ thread_local! {
     static KEPT: RefCell<Vec<Box<dyn std::any::Any>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A future that keeps what refers to its cell in a thread-local.
+/// A future that stores references to its own task in a thread-local.
 async fn keeps_its_wakers() {
     poll_fn(|cx| {
         let wakers = (LoopWaker::from_context(cx), cx.waker().clone());
@@ -337,7 +337,8 @@ fn live_in_thread_locals(touch_first: fn()) {
     thread.join().unwrap();
 }
 
-// Promises 1 and 2: the loop ends among the thread's last destructors, in either order.
+// Promises 1 and 2: the loop and its tasks are destroyed with the thread-locals of a thread, in
+// either order.
 #[test]
 fn a_loop_in_a_thread_local_closes_when_the_thread_ends() {
     live_in_thread_locals(|| ());
@@ -353,7 +354,8 @@ fn a_loop_in_a_thread_local_closes_when_the_thread_ends() {
     });
 }
 
-// L-027: handles that nobody drops keep a little memory, and none of what the loop holds for them.
+// L-027: handles that are never dropped keep only their own memory alive, not the future or
+// closure.
 #[test]
 fn handles_that_are_never_dropped_do_no_harm() {
     let event_loop = event_loop();
@@ -368,6 +370,6 @@ fn handles_that_are_never_dropped_do_no_harm() {
     let forgotten = std::mem::ManuallyDrop::new((task, done, handle, timer));
     drop(event_loop);
     tally.expect_all_dropped();
-    // For the sanitizer, which looks for leaks.
+    // Frees the memory, so that the leak sanitizer does not report it.
     drop(std::mem::ManuallyDrop::into_inner(forgotten));
 }

@@ -79,7 +79,7 @@ fn a_future_and_its_output_are_dropped_once_however_the_task_ends() {
     }
 }
 
-// Promise 3: an output that nobody took, of a loop that is gone.
+// Promise 3: an output that was not taken before its loop was dropped.
 #[test]
 fn an_output_outlives_its_loop_and_is_taken_from_its_cell() {
     let tally = Tally::new();
@@ -97,7 +97,7 @@ fn an_output_outlives_its_loop_and_is_taken_from_its_cell() {
     tally.expect_all_dropped();
 }
 
-// Promise 2: the handle is dropped inside the task that it is the handle of.
+// Promise 2: a task drops its own handle.
 #[test]
 fn a_task_may_drop_its_own_handle() {
     for finish in [false, true] {
@@ -108,7 +108,8 @@ fn a_task_may_drop_its_own_handle() {
         let task = event_loop.spawn(
             async move {
                 if finish {
-                    // Dropped by the destructor of the future, between its end and its output's.
+                    // The handle is dropped by a destructor of the future, after the future has
+                    // returned and before the output is written.
                     let slot = Rc::clone(&slot);
                     turn().await;
                     let _later = OnDrop(move || drop(slot.take()));
@@ -128,7 +129,7 @@ fn a_task_may_drop_its_own_handle() {
     }
 }
 
-// Promise 2: the output holds the handle it would be taken from.
+// Promise 2: the output owns the handle of its own task.
 #[test]
 fn an_output_that_owns_its_own_handle_is_leaked_by_nobody_but_its_owner() {
     struct Knot(
@@ -142,7 +143,8 @@ fn an_output_that_owns_its_own_handle_is_leaked_by_nobody_but_its_owner() {
     *slot.borrow_mut() = Some(event_loop.spawn(async move { knot }, TaskOptions::new()).unwrap());
     run_turns(&event_loop, 2);
     assert_eq!(tally.dropped(), 0);
-    // Untying the knot drops the task, its output, and through that the last reference to the slot.
+    // Emptying the slot breaks the cycle: the task and its output are dropped, and with them the
+    // last reference to the slot.
     let task = slot.take();
     drop(task);
     tally.expect_all_dropped();
@@ -193,7 +195,8 @@ fn a_future_is_dropped_as_itself() {
     assert_eq!(PLACES.take(), expected);
 }
 
-// L-006: a callback's closure is dropped at the cancellation, in its own context, as no task.
+// L-006: cancelling a callback drops its closure at once, in the callback's context and without a
+// current task.
 #[test]
 fn a_cancelled_callback_is_dropped_at_once_in_its_context() {
     let event_loop = event_loop();
@@ -233,7 +236,7 @@ fn callbacks_may_cancel_themselves_and_each_other() {
     tally.expect_all_dropped();
 }
 
-// A closure that owns its own handle: a cycle that ends with the run or the cancellation.
+// A closure that owns its own handle: a cycle that is broken by the run or the cancellation.
 #[test]
 fn a_callback_may_own_its_own_handle() {
     for cancel in [false, true] {
@@ -297,7 +300,7 @@ fn a_borrowing_future_ends_before_its_run_returns() {
         let output = event_loop.run_task(async { &local[0] }, options).unwrap();
         output.check();
     }
-    // Everything it borrowed is gone; its wakers and its task are not.
+    // All borrowed values are dropped; the wakers and the task still exist.
     let (waker_, local) = waker.take().unwrap();
     waker_.wake();
     local.wake();
@@ -309,7 +312,7 @@ fn a_borrowing_future_ends_before_its_run_returns() {
     tally.expect_all_dropped();
 }
 
-// Promise 2: the last local reference goes inside the poll of another cell.
+// Promise 2: the last local reference of a task is dropped while another task is polled.
 #[test]
 fn references_to_finished_tasks_may_be_dropped_anywhere() {
     let event_loop = event_loop();
@@ -339,7 +342,8 @@ fn references_to_finished_tasks_may_be_dropped_anywhere() {
     assert_eq!(Rc::strong_count(&wakers), 1);
 }
 
-// Destructors of futures that end, wake, cancel and spawn other tasks, which do likewise.
+// Destructors of futures that complete, wake, cancel and spawn other tasks, whose destructors do
+// the same.
 #[test]
 fn destructors_of_futures_may_work_on_other_tasks() {
     let (event_loop, _reports) = reporting_loop();

@@ -1,4 +1,4 @@
-//! Wakers on other threads, under other executors, and of other loops.
+//! Wakers on other threads, of other executors, and of other loops.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -14,7 +14,7 @@ use asyncio_loop::{Direction, LoopWaker, Outcome, Source, TaskOptions};
 
 use crate::support::{OnDrop, Tally, event_loop, pending_with, reporting_loop, run_turns};
 
-/// Runs a task once and gives out its waker; the task stays pending, or ends.
+/// Polls a task once and returns its waker. The task then stays pending, or ends if `ends`.
 fn waker_of(event_loop: &asyncio_loop::EventLoop, tally: &Tally, ends: bool) -> Waker {
     let slot = Rc::new(RefCell::new(None));
     let (kept, counted) = (Rc::clone(&slot), tally.counted());
@@ -48,7 +48,7 @@ fn wakers_outlive_their_loop_and_its_thread() {
         let other = waker.clone();
         std::thread::spawn(move || {
             other.wake_by_ref();
-            // Not of this thread: a plain waker inside.
+            // On another thread, a `LoopWaker` holds a plain `Waker`.
             let local = LoopWaker::from_waker(&other);
             assert!(local.task().is_none());
             local.clone().wake();
@@ -161,7 +161,7 @@ fn a_refused_call_comes_back() {
     refused();
 }
 
-/// Another executor's waker, whose destructor does what it likes.
+/// A waker of another executor, whose destructor runs arbitrary code.
 struct Other {
     wakes: AtomicU32,
     on_drop: Option<Box<dyn Fn() + Send + Sync>>,
@@ -181,7 +181,8 @@ impl Drop for Other {
     }
 }
 
-// A task's handle is polled under another executor, then inside the loop, then the first goes.
+// A task's handle is polled by another executor and then inside the loop; then the other executor's
+// waker is dropped.
 #[test]
 fn a_handle_may_be_polled_under_any_executor() {
     let event_loop = event_loop();
@@ -197,7 +198,7 @@ fn a_handle_may_be_polled_under_any_executor() {
     assert_eq!(Arc::strong_count(&other), 1, "the task has let go of it");
 }
 
-// Promise 5: a foreign waker's destructor uses the loop it is replaced in.
+// Promise 5: a foreign waker that is being replaced uses its loop in its destructor.
 #[test]
 fn destructors_of_foreign_wakers_may_use_the_loop() {
     let event_loop = event_loop();
@@ -263,7 +264,7 @@ fn loops_of_one_thread_wake_each_others_tasks() {
     tally.expect_all_dropped();
 }
 
-// A future is polled by hand inside a task, with the task's own waker kept by another future.
+// A future is polled inside a task with the task's own waker, which another future keeps.
 #[test]
 fn wakers_of_one_poll_serve_another_future() {
     let event_loop = event_loop();
@@ -281,7 +282,7 @@ fn wakers_of_one_poll_serve_another_future() {
     tally.expect_all_dropped();
 }
 
-/// A waker whose clone gives the set that keeps it another one.
+/// A waker that, while it is cloned, replaces the waker of the set that stores it.
 mod replacing {
     use super::*;
     use asyncio_loop::machinery::Children;
@@ -313,7 +314,7 @@ mod replacing {
     }
 }
 
-// Promise 5: what a set keeps is out of its hands while a user's code runs on it.
+// Promise 5: the set does not hold its waker borrowed while the waker's own code runs.
 #[test]
 fn a_waker_may_be_replaced_while_it_is_cloned() {
     use asyncio_loop::machinery::Children;

@@ -66,7 +66,7 @@ fn futures_whose_destructors_panic_end_their_tasks() {
     let (bomb, counted) = (Bomb("finished"), tally.counted());
     let future = async move {
         counted.check();
-        // Lives until the end of the block, and panics inside the poll.
+        // Dropped at the end of the block, so the panic happens inside the poll.
         let _bomb = bomb;
     };
     let mut finished = event_loop.spawn(future, TaskOptions::new()).unwrap();
@@ -119,7 +119,8 @@ fn a_future_that_panics_and_whose_destructor_panics_ends_with_the_first_panic() 
 #[test]
 fn outputs_whose_destructors_panic_are_reported() {
     let (event_loop, reports) = reporting_loop();
-    // Detached before the end, detached after the end, and at its handle's end after the loop's.
+    // The handle is dropped before the task ends, after it has ended, and after the loop has
+    // closed.
     event_loop.spawn(async { Bomb("before") }, TaskOptions::new()).unwrap();
     run_turns(&event_loop, 1);
     reports.expect(&["before"]);
@@ -134,27 +135,27 @@ fn outputs_whose_destructors_panic_are_reported() {
 fn payloads_whose_destructors_panic_do_not_take_the_loop_down() {
     let (event_loop, reports) = reporting_loop();
     let tally = Tally::new();
-    // The payload of a callback, and of a closure's destructor.
+    // The payload of a callback's panic, and of a panic in a closure's destructor.
     event_loop.call_soon(|| panic_any(Cascade));
     let cascade = Cascade;
     event_loop.call_soon(move || drop(cascade));
-    // From a task that is not joined.
+    // The payload of a task without a handle.
     event_loop.spawn(async { panic_any(Cascade) }, TaskOptions::new()).map(drop).unwrap();
-    // Of a task whose future's destructor panics as well.
+    // The payload of a task whose future panics in its destructor too.
     let (cascade, counted) = (Cascade, tally.counted());
     let future = poll_fn(move |_| -> Poll<()> {
         let _both = (&cascade, &counted);
         panic!("first")
     });
     let task = event_loop.spawn(future, TaskOptions::new()).unwrap();
-    // Of an output.
+    // The payload of an output's destructor.
     let counted = tally.counted();
     let future = async move {
         counted.check();
         Cascade
     };
     event_loop.spawn(future, TaskOptions::new()).map(drop).unwrap();
-    // Of a cancelled output.
+    // The payload of a cancelled task's output.
     let counted = tally.counted();
     let joined = event_loop
         .spawn(
@@ -188,7 +189,7 @@ impl Supervisor for Rude {
     }
 }
 
-// Promise 3: a supervisor that panics ends its task, and only that.
+// Promise 3: a supervisor that panics ends its own task, and no other.
 #[test]
 fn supervisors_that_panic_end_their_tasks() {
     let rude: [fn(Option<bool>) -> Verdict; 4] = [
@@ -218,7 +219,7 @@ fn supervisors_that_panic_end_their_tasks() {
             run_turns(&event_loop, 4);
             assert!(task.task().is_done());
             let Some(Outcome::Panicked(payload)) = task.take() else { panic!("no panic") };
-            // A destructor that panics is the holder's business.
+            // The caller owns the payload now; dropping it would panic here.
             let _ = payload.downcast::<Cascade>().map(std::mem::forget);
             event_loop.close().unwrap();
             drop(task);
@@ -227,7 +228,7 @@ fn supervisors_that_panic_end_their_tasks() {
     }
 }
 
-// As above, for a future that borrows: nothing of it may be left when the run has returned.
+// The same for a future that borrows: all of it must be dropped before the run returns.
 #[test]
 fn supervisors_that_panic_end_borrowing_futures() {
     for eager in [false, true] {
@@ -277,7 +278,7 @@ fn supervisors_whose_destructors_panic_are_reported() {
 
 static MINE: ContextVar<Rc<Bomb>> = ContextVar::local("MINE");
 
-// Promise 2: the context is the last that is dropped of a cell.
+// Promise 2: the context is the last part of a task that is dropped.
 #[test]
 fn contexts_whose_destructors_panic_are_reported() {
     let (event_loop, reports) = reporting_loop();

@@ -42,7 +42,7 @@ fn runs_inside_runs_are_refused_everywhere() {
     tally.expect_all_dropped();
 }
 
-// Another loop may be made, closed and dropped wherever code runs.
+// Any code may make, close and drop another loop.
 #[test]
 fn other_loops_come_and_go_inside_a_run() {
     let outer = event_loop();
@@ -65,7 +65,7 @@ fn other_loops_come_and_go_inside_a_run() {
     tally.expect_all_dropped();
 }
 
-// A start inside the call that makes the task needs a loop that runs, as in Python.
+// Outside of a run, an eager task waits for the first turn, as in Python.
 #[test]
 fn an_eager_start_waits_for_a_run() {
     let event_loop = event_loop();
@@ -105,7 +105,7 @@ fn eager_tasks_nest_and_each_sees_itself() {
     assert!(event_loop.all_tasks().is_empty());
 }
 
-// An eager task that wakes, ends and drops itself before its maker has the handle.
+// An eager task wakes itself, ends, or drops its own handle before `spawn` has returned the handle.
 #[test]
 fn eager_tasks_may_end_themselves_inside_the_call_that_makes_them() {
     let event_loop = event_loop();
@@ -138,7 +138,8 @@ fn eager_tasks_may_end_themselves_inside_the_call_that_makes_them() {
     tally.expect_all_dropped();
 }
 
-// A hook that adds a hook gets it called at the end of the next turn, without anybody's wake.
+// A hook that is added by a hook is called at the end of the next turn, although nothing wakes the
+// loop.
 #[test]
 fn turn_end_hooks_may_add_hooks() {
     let event_loop = event_loop();
@@ -154,7 +155,7 @@ fn turn_end_hooks_may_add_hooks() {
     }
     let (this, kept) = (event_loop.loop_ref(), Rc::clone(&calls));
     event_loop.at_turn_end(Rc::new(move || hook(this.clone(), Rc::clone(&kept))));
-    // Nothing is ready and there is no timer: only the hooks keep the loop from blocking for good.
+    // Nothing is ready and there is no timer: without the hooks, the loop would block forever.
     event_loop.run_forever().unwrap();
     assert_eq!(calls.get(), 5);
 }
@@ -192,7 +193,7 @@ fn loop_locals_may_be_made_while_they_are_made() {
         .unwrap();
 }
 
-// Done callbacks, factories and handlers that set themselves anew from the inside.
+// Done callbacks, factories and handlers that replace themselves while they run.
 #[test]
 fn what_is_called_may_replace_itself() {
     let (event_loop, reports) = reporting_loop();

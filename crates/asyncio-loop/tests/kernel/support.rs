@@ -1,4 +1,4 @@
-//! What the attacks share.
+//! Helpers of the kernel's tests.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -24,7 +24,7 @@ pub(crate) fn reporting_loop() -> (EventLoop, Reports) {
     (event_loop, reports)
 }
 
-/// What the exception handler was told.
+/// The reports that the exception handler got.
 #[derive(Clone, Default)]
 pub(crate) struct Reports(Rc<RefCell<Vec<String>>>);
 
@@ -33,7 +33,8 @@ impl Reports {
         self.0.borrow().len()
     }
 
-    /// Takes what there is, and checks that each report contains the text at its place.
+    /// Takes the reports, and checks that there is one for each text, in order, which contains the
+    /// text.
     #[track_caller]
     pub(crate) fn expect(&self, texts: &[&str]) {
         let reports = self.0.take();
@@ -53,7 +54,7 @@ impl Tally {
         Self::default()
     }
 
-    /// One more value to count.
+    /// Makes a counted value.
     pub(crate) fn counted(&self) -> Counted {
         self.0.0.set(self.0.0.get() + 1);
         Counted { tally: self.clone(), text: "alive".to_owned() }
@@ -63,7 +64,7 @@ impl Tally {
         self.0.1.get()
     }
 
-    /// Checks that every value was dropped, once.
+    /// Checks that every counted value was dropped once.
     #[track_caller]
     pub(crate) fn expect_all_dropped(&self) {
         assert_eq!(self.0.0.get(), self.0.1.get(), "made and dropped");
@@ -77,7 +78,7 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// Reads the memory, for the sanitizer to see.
+    /// Reads the value's memory, so that the sanitizer notices a use after free.
     pub(crate) fn check(&self) {
         assert_eq!(self.text, "alive");
     }
@@ -100,7 +101,7 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// A value whose destructor panics, once it has dropped what it holds.
+/// A value whose destructor drops its contents and then panics.
 pub(crate) struct Bomb(pub(crate) &'static str);
 
 impl Drop for Bomb {
@@ -109,8 +110,8 @@ impl Drop for Bomb {
     }
 }
 
-/// A payload for a panic whose destructor panics as well, with a payload of the same kind. One of
-/// them has to be forgotten, which leaks nothing: it has no size.
+/// A panic payload whose destructor panics with another payload of the same type. The last one has
+/// to be forgotten, which leaks no memory, since the type has no size.
 pub(crate) struct Cascade;
 
 impl Drop for Cascade {
@@ -125,7 +126,7 @@ pub(crate) async fn pending_with<T>(value: T) {
     std::future::pending::<()>().await;
 }
 
-/// Lets everything that is ready run once.
+/// Waits for the next turn.
 pub(crate) async fn turn() {
     let mut yielded = false;
     poll_fn(|cx| {
@@ -138,7 +139,7 @@ pub(crate) async fn turn() {
     .await;
 }
 
-/// Runs what is ready, `turns` times.
+/// Makes `turns` turns.
 pub(crate) fn run_turns(event_loop: &EventLoop, turns: usize) {
     let turns = async {
         for _ in 0..turns {
@@ -148,7 +149,7 @@ pub(crate) fn run_turns(event_loop: &EventLoop, turns: usize) {
     event_loop.run_task(turns, TaskOptions::new().hidden()).unwrap();
 }
 
-/// What a panic said; panics if there was none.
+/// The message of the panic of `f`; panics if `f` does not.
 #[track_caller]
 pub(crate) fn panic_of(f: impl FnOnce()) -> String {
     let payload = catch_unwind(AssertUnwindSafe(f)).expect_err("a panic");

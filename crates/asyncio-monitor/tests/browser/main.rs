@@ -23,7 +23,8 @@ const LONG: Duration = Duration::from_secs(3600);
 /// A name that contains markup, which the page must escape.
 const EVIL: &str = "<img src=x onerror='window.evil=1'>";
 
-/// A program with tasks, on a loop of its own, so that this test goes on when it is blocked.
+/// The monitored program. It has a thread and a loop of its own, so that the test can go on while
+/// that loop is blocked.
 struct Program {
     thread: LoopThread,
     url: String,
@@ -41,7 +42,7 @@ impl Program {
             }
             let monitor = asyncio_monitor::start(&event_loop, options).unwrap();
             let url = format!("http://{}/", monitor.local_addr().unwrap());
-            // The loop keeps it until it is closed.
+            // The loop keeps the monitor until the loop is closed.
             event_loop.local::<Kept>().0.replace(Some(monitor));
             for name in ["accept", EVIL, "worker-1", "worker-2"] {
                 spawn(name, sleep(LONG));
@@ -150,7 +151,7 @@ async fn filters_and_sorts(browser: &Browser) {
 
 async fn shows_who_awaits_whom(browser: &Browser) {
     browser.click("#tab-tree").await;
-    // `inner` is below `outer`.
+    // The tree shows `inner` below `outer`.
     browser
         .wait_for(
             "[...document.querySelectorAll('#tree details > ul .link')]\
@@ -162,7 +163,7 @@ async fn shows_who_awaits_whom(browser: &Browser) {
     let circle = circle.as_str().unwrap();
     assert!(circle.contains("left (") && circle.contains("→ right ("), "{circle}");
 
-    // A task in all detail.
+    // The details of a task.
     browser.click("#tree summary .link").await;
     browser.wait_for("document.getElementById('detail').open").await;
     let detail = browser.value("document.getElementById('detail-text').textContent").await;
@@ -184,7 +185,7 @@ async fn cancels(browser: &Browser, program: &Program) {
     assert!(program.has_task("worker-1").await);
     browser.wait_for(&format!("{NAMES}.includes('worker-1')")).await;
     browser.run("window.asked = document.querySelectorAll('#rows tr').length").await;
-    // Paused, so that the row does not move away under the mouse.
+    // Pauses the updates, so that the row does not move under the mouse.
     browser.click("#pause").await;
     let row = "[...document.querySelectorAll('#rows tr')]\
                .find(e => e.textContent.includes('worker-1'))";
@@ -238,7 +239,7 @@ async fn records(browser: &Browser) {
     assert_eq!(browser.value("document.getElementById('save').hidden").await, true);
     browser.click("#record").await;
     browser.wait_for(&format!("{button} === '■ Stop'")).await;
-    // It is drawn while it goes on, and stays when it has ended.
+    // The page draws the recording while it runs, and keeps the drawing afterwards.
     browser.wait_for("document.getElementById('timeline').width > 100").await;
     browser.click("#record").await;
     browser.wait_for(&format!("{button} === '● Record'")).await;
@@ -250,7 +251,7 @@ async fn records(browser: &Browser) {
     browser.click("#tab-tasks").await;
 }
 
-/// The order is that of names, backwards, from an earlier part.
+/// Scrolls back through a table that is sorted by name, in descending order.
 async fn scrolls_through_many_tasks(browser: &Browser, program: &Program) {
     let many =
         async || (0..3000).for_each(|number| drop(spawn(&format!("many-{number}"), sleep(LONG))));
@@ -294,7 +295,8 @@ fn another_origin_reads_and_changes_nothing() {
         let browser = Browser::start("900,700").await;
         browser.open(&other.url).await;
         browser.wait_for("document.querySelectorAll('#rows tr').length >= 8").await;
-        // Without the page's own policy, which forbids it too: a blank page of no origin.
+        // A blank page of no origin: the monitor's page forbids these requests by its own policy,
+        // which would hide whether the server refuses them.
         browser.open("data:text/html,<p>elsewhere").await;
         let url = &program.url;
         browser

@@ -10,21 +10,21 @@ use asyncio_http::ClientSession;
 use asyncio_task::{sleep, timeout, to_thread};
 use serde_json::{Value, json};
 
-/// Longer than a loaded machine needs: what takes longer hangs.
+/// More than a loaded machine needs: a wait that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// The driver. Dropping it ends the browser that it has started, and itself.
+/// The driver. Dropping it ends the browser and the driver's process.
 struct Driver {
     process: Child,
-    /// Its port, and the path of the browser's session.
+    /// The driver's port, and the path of the browser's session.
     session: Option<(u16, String)>,
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
         if let Some((port, path)) = self.session.take() {
-            // A browser whose driver is killed goes on, so it is ended first. What fails here fails
-            // after the test.
+            // A browser outlives a killed driver, so the browser is ended first. The test is over,
+            // so a failure here is ignored.
             if let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) {
                 let _ = socket.set_read_timeout(Some(Duration::from_secs(10)));
                 let _ = write!(socket, "DELETE {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
@@ -36,7 +36,7 @@ impl Drop for Driver {
     }
 }
 
-/// A browser, which ends with this value.
+/// A browser that is closed when this value is dropped.
 pub(crate) struct Browser {
     _driver: Driver,
     http: ClientSession,
@@ -96,7 +96,7 @@ impl Browser {
         self.post("url", &json!({ "url": url })).await;
     }
 
-    /// Runs a script in the page, and gives what it returns.
+    /// Runs a script in the page, and returns the script's value.
     pub(crate) async fn run(&self, script: &str) -> Value {
         self.post("execute/sync", &json!({ "script": script, "args": [] })).await
     }
@@ -138,19 +138,19 @@ impl Browser {
         self.post(&path, &json!({ "text": text })).await;
     }
 
-    /// Says yes to the question that the page asks.
+    /// Accepts the page's confirmation dialog.
     pub(crate) async fn accept(&self) {
         self.post("alert/accept", &json!({})).await;
     }
 
-    /// What the page has complained about since the last call.
+    /// The errors in the browser's console since the last call.
     pub(crate) async fn complaints(&self) -> Vec<String> {
         let log = self.post("se/log", &json!({"type": "browser"})).await;
         let entries = log.as_array().unwrap().iter();
         entries.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// What is seen, as base64 of a PNG.
+    /// A screenshot as a PNG in base64.
     pub(crate) async fn picture(&self) -> String {
         let url = format!("{}/screenshot", self.session);
         let answer: Value = self.http.get(&url).await.unwrap().json().await.unwrap();

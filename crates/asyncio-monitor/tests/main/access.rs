@@ -28,7 +28,7 @@ fn a_unix_socket_is_the_users_own() {
         let again = asyncio_monitor::start(&running_loop(), Options::new().path(&path));
         assert_eq!(again.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
 
-        // A client that sends nothing is greeted.
+        // A client that sends nothing gets a greeting.
         let there = path.clone();
         let text = to_thread(move || {
             let mut socket = UnixStream::connect(there).unwrap();
@@ -135,7 +135,7 @@ fn a_form_is_no_console() {
         let (_monitor, address) = start(Options::new());
         let task = create_task(sleep(LONG));
         yield_now().await;
-        // What a browser sends for a form whose text has lines of commands.
+        // The body of a form whose text has lines of console commands.
         let lines = format!("\r\ncancel {}\r\n", task.task_ref().id());
         let text = format!(
             "POST / HTTP/1.1\r\nHost: {address}\r\nContent-Type: text/plain\r\n\

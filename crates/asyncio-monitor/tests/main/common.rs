@@ -8,7 +8,7 @@ use asyncio_loop::running_loop;
 use asyncio_monitor::{Monitor, Options};
 use asyncio_task::to_thread;
 
-/// Longer than a loaded machine needs: what takes longer hangs.
+/// More than a loaded machine needs: a wait that takes longer hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A monitor of the running loop on a port that the system chooses.
@@ -26,17 +26,17 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     socket
 }
 
-/// What comes back for this text, up to the end of the connection.
+/// Sends this text, and returns all that the monitor sends until the connection ends.
 pub(crate) fn exchange(address: SocketAddr, text: &str) -> String {
     let mut socket = connect(address);
-    // The other side may have closed the connection before it has read all of this.
+    // The monitor may close the connection before it has read everything, so the write may fail.
     let _ = socket.write_all(text.as_bytes()).and_then(|()| socket.shutdown(Shutdown::Write));
     read_to_end(&mut socket)
 }
 
 pub(crate) fn read_to_end(socket: &mut TcpStream) -> String {
     let mut text = Vec::new();
-    // A connection that is reset has an end, too.
+    // The connection may end with a reset.
     let _ = socket.read_to_end(&mut text);
     String::from_utf8(text).unwrap()
 }
@@ -47,8 +47,8 @@ pub(crate) async fn say(address: SocketAddr, text: impl Into<String>) -> String 
     to_thread(move || exchange(address, &text)).await.unwrap()
 }
 
-/// A request with these lines behind the first one, and this body; the status and the body of the
-/// answer.
+/// Sends a request with these additional header lines and this body; returns the status and body of
+/// the response.
 pub(crate) async fn request(
     address: SocketAddr,
     first: &str,
@@ -66,7 +66,7 @@ pub(crate) async fn request(
         text.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     text.push_str(&format!("\r\n{body}"));
-    // Browsers leave their side open.
+    // Like a browser, does not shut down the sending half.
     let ask = move || {
         let mut socket = connect(address);
         let _ = socket.write_all(text.as_bytes());

@@ -199,12 +199,13 @@ fn a_command_ends_with_its_client() {
             begins.set(begins.get() + 1);
             std::future::pending::<()>().await;
         });
-        // An address of its own, whose port no other test gets when the monitor has gone.
+        // The monitor has an IP address of its own, so that no other test gets its port after it
+        // has closed.
         let host = if cfg!(target_os = "linux") { "127.0.0.2:0" } else { "127.0.0.1:0" };
         let mut monitor =
             asyncio_monitor::start(&asyncio_loop::running_loop(), options.address(host)).unwrap();
         let address = monitor.local_addr().unwrap();
-        // A client that goes away.
+        // A client that disconnects while its command runs.
         let gone = asyncio_task::to_thread(move || {
             let mut socket = crate::common::connect(address);
             let request = "POST /api/command HTTP/1.1\r\nHost: localhost\r\n\
@@ -221,7 +222,7 @@ fn a_command_ends_with_its_client() {
             sleep(Duration::from_millis(1)).await;
         }
 
-        // A monitor that is closed.
+        // A monitor that is closed while a command runs.
         let client = asyncio_task::to_thread(move || {
             let mut socket = crate::common::connect(address);
             std::io::Write::write_all(&mut socket, b"hang\n").unwrap();

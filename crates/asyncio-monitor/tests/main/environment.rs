@@ -9,7 +9,7 @@ use asyncio_task::{Runner, run};
 /// Set in the child.
 const CHILD: &str = "ASYNCIO_MONITOR_TEST_CHILD";
 
-/// What the child does: it runs until its standard input ends. It never mentions the monitor.
+/// Runs in the child, until its standard input ends. This function never names the monitor.
 #[test]
 fn child() {
     if std::env::var_os(CHILD).is_none() {
@@ -21,7 +21,7 @@ fn child() {
     })
     .unwrap();
     eprintln!("over");
-    // Another run has another monitor.
+    // Each run has a monitor of its own.
     Runner::new().run(async {}).unwrap();
 }
 

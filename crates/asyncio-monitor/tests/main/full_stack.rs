@@ -16,7 +16,7 @@ use crate::common::{exchange, request, say, start};
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Names of calls are to be had here, unless the compiler has put the functions into each other.
+/// Whether a stack has the names of functions here; in a release build they may be inlined.
 const HAS_NAMES: bool = cfg!(all(target_os = "linux", target_arch = "x86_64", debug_assertions));
 
 async fn order(lock: Rc<Lock<()>>) {
@@ -38,7 +38,7 @@ fn where_shows_the_calls_that_lead_to_the_wait() {
         yield_now().await;
         let id = task.task_ref().id();
         let polls = task.task_ref().info().polls;
-        // By GET nothing is done to a task, not even a poll.
+        // A GET request does nothing to a task, not even a poll.
         let (status, text) = request(address, &format!("GET /api/task?id={id}"), &[], "").await;
         assert!(status == 200 && !text.contains("Full stack"), "{text}");
         assert_eq!(task.task_ref().info().polls, polls);
@@ -86,7 +86,7 @@ fn a_task_that_nobody_polls_has_no_full_stack() {
         let options = Options::new().address("127.0.0.1:0").answer_timeout(limit);
         let monitor = asyncio_monitor::start(&running_loop(), options).unwrap();
         let address = monitor.local_addr().unwrap();
-        // A future that is polled once, and its children with it.
+        // A future that is polled only once, so that its children are not polled either.
         let mut scoped = pin!(scope(async |group| {
             group.create_task(sleep(LONG));
             pending::<()>().await;
@@ -94,7 +94,7 @@ fn a_task_that_nobody_polls_has_no_full_stack() {
         poll_fn(|cx| Poll::Ready(scoped.as_mut().poll(cx).is_pending())).await;
         let child = running_loop().all_tasks().into_iter().map(|task| task.id()).max().unwrap();
         let text = say(address, format!("where {child}\n")).await;
-        // The loop of a busy machine may be late, too.
+        // On a busy machine the loop itself may be late.
         let is_late = text.contains("has not answered");
         let is_not_polled = text.contains("No full stack: the task was not polled for 20 ms");
         assert!(is_late || is_not_polled, "{text}");
@@ -112,7 +112,8 @@ fn a_blocked_loop_shows_what_it_is_in_and_what_was_seen_before() {
         let address = monitor.local_addr().unwrap();
         let other = create_task_with(sleep(LONG), TaskOptions::new().name("sleeper"));
         yield_now().await;
-        // What is remembered. A busy machine may be late, and the monitor with it.
+        // Fills the monitor's memory of the tasks. On a busy machine the loop may be late to
+        // answer, so this repeats.
         while !say(address, "ps\n").await.starts_with("2 tasks\n") {}
         let (other, this) = (other.task_ref().id(), running_loop().current_task().unwrap().id());
         let (blocked, is_blocked) = mpsc::channel();
@@ -124,7 +125,7 @@ fn a_blocked_loop_shows_what_it_is_in_and_what_was_seen_before() {
             go_on.send(()).unwrap();
             texts
         });
-        // A step is measured from its beginning.
+        // Yields, because the time of a step is measured from its beginning.
         yield_now().await;
         blocked.send(()).unwrap();
         may_go_on.recv().unwrap();

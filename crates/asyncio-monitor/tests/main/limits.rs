@@ -61,7 +61,7 @@ fn a_client_that_stalls_holds_nothing_up() {
     });
 }
 
-/// Its answer is larger than what the system takes in advance.
+/// The answer is larger than the socket's buffers.
 #[test]
 fn nor_does_one_that_does_not_read_a_long_answer() {
     run(async {
@@ -73,7 +73,7 @@ fn nor_does_one_that_does_not_read_a_long_answer() {
             ["ps\n", "GET /api/tasks?limit=50000 HTTP/1.1\r\nHost: localhost\r\n\r\n"].map(|text| {
                 let mut socket = connect(address);
                 socket.write_all(text.as_bytes()).unwrap();
-                // The answer has begun.
+                // Waits until the answer has begun.
                 socket.read_exact(&mut [0; 16]).unwrap();
                 socket
             })
@@ -83,7 +83,8 @@ fn nor_does_one_that_does_not_read_a_long_answer() {
         assert!(text.starts_with("50001 tasks, 2 shown\n"), "{}", &text[..100]);
         assert_eq!(request(address, "GET /api/version", &[], "").await.0, 200);
 
-        // It is there for the one who reads at last, and does not keep the monitor from ending.
+        // A client that reads late gets the whole answer, and one that never reads does not delay
+        // the monitor's end.
         let read = to_thread(move || {
             let answer = read_to_end(&mut stalled[1]);
             (answer.len(), stalled)
@@ -103,7 +104,7 @@ fn there_is_a_limit_of_clients() {
             let open = || {
                 let mut socket = connect(address);
                 socket.write_all(b"help\n").unwrap();
-                // Once it has an answer, it counts.
+                // A client counts as connected once it has an answer.
                 socket.read_exact(&mut [0; 1]).unwrap();
                 socket
             };
@@ -114,7 +115,7 @@ fn there_is_a_limit_of_clients() {
         .unwrap();
         assert!(third.starts_with("HTTP/1.1 503 too many clients"), "{third}");
 
-        // A client that has gone makes room.
+        // A client that disconnects makes room for another one.
         to_thread(move || {
             one.write_all(b"quit\n").unwrap();
             read_to_end(&mut one);

@@ -29,16 +29,16 @@ fn the_monitor_answers_while_a_task_blocks_the_loop() {
             go_on.send(()).unwrap();
             (texts, help, ended, metrics)
         });
-        // A step is measured from its beginning.
+        // Yields, because the time of a step is measured from its beginning.
         yield_now().await;
-        // The task that blocks.
+        // The name of the task that blocks the loop.
         blocked.send(()).unwrap();
         may_go_on.recv().unwrap();
 
         let (texts, help, ended, metrics) =
             to_thread(move || client.join().unwrap()).await.unwrap();
         let this = asyncio_task::current_task().unwrap().id();
-        // The stack of the thread, as the watchdog of the runner finds it.
+        // The stack of the loop's thread, taken by the runner's watchdog.
         if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
             let stack = texts.last().unwrap();
             let at = |call: &str| stack.find(call).unwrap_or_else(|| panic!("no {call}: {stack}"));
@@ -51,7 +51,7 @@ fn the_monitor_answers_while_a_task_blocks_the_loop() {
             assert!(text.contains("the_monitor_answers_while_a_task_blocks_the_loop()"), "{text}");
             assert!(text.contains("created at crates/asyncio-monitor/tests/main/stuck.rs:"));
         }
-        // What needs no answer is there all the same.
+        // Commands that need no answer from the loop work all the same.
         assert!(ended.starts_with("0 ended tasks\n"), "{ended}");
         assert!(metrics.contains("asyncio_loop_running_step_seconds{loop="), "{metrics}");
         assert!(help.contains("shows the commands"), "{help}");
@@ -71,7 +71,7 @@ fn questions_that_were_given_up_are_not_answered_later() {
         let command = format!("cancel {}\n", task.task_ref().id());
         let text = std::thread::spawn(move || exchange(address, &command)).join().unwrap();
         assert!(text.contains("has not answered"), "{text}");
-        // Had the loop been asked all the same, it would have happened before this.
+        // If the cancel had been left in the loop's queue, it would have run before this call.
         let (done, future) = asyncio_loop::ThreadPromise::new();
         running_loop().handle().call_soon_threadsafe(|| done.set_result(())).unwrap();
         future.await.unwrap();

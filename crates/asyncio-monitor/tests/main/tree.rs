@@ -39,7 +39,7 @@ fn the_tree_shows_what_each_task_awaits() {
         let line = lines.iter().position(|line| line.contains("(T) parent")).unwrap();
         assert!(lines[line + 1].starts_with("    └── "), "{text}");
         assert!(lines[line + 1].contains("tree.rs:"), "its function: {text}");
-        // The children of `gather` are tasks, too, and side by side.
+        // The children of `gather` are tasks, shown side by side.
         assert!(text.contains("            ├── (T) Task-"), "{text}");
         assert!(text.contains("            └── (T) Task-"), "{text}");
         assert!(text.contains("└── wait for a moment at "), "{text}");

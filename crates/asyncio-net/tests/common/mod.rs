@@ -21,7 +21,8 @@ use socket2::{Domain, Socket, Type};
 
 /// A pipe: its reading and its writing end. `std::io::pipe` is newer than the oldest compiler.
 pub(crate) fn pipe() -> io::Result<(File, File)> {
-    // In one step where that can be had, so that no child of another test inherits it.
+    // Sets close-on-exec together with the pipe's creation where the system can, so that no child
+    // of another test inherits it.
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     let (reading, writing) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
@@ -46,7 +47,7 @@ pub(crate) fn run_in_virtual_time(test: impl AsyncFnOnce() -> io::Result<()>) {
     Runner::builder().virtual_time(true).run(test()).unwrap();
 }
 
-/// What the running loop's exception handler is told from now on.
+/// The reports that the running loop's exception handler gets from now on.
 pub(crate) fn reports() -> Rc<RefCell<Vec<String>>> {
     let reports = Rc::new(RefCell::new(Vec::new()));
     let handler = {
@@ -57,25 +58,25 @@ pub(crate) fn reports() -> Rc<RefCell<Vec<String>>> {
     reports
 }
 
-/// Has everything happen that is on its way: data that was sent is received, tasks that it wakes
-/// run, and what they send in turn is received, a few times over. Tells that something does *not*
+/// Lets pending work finish: sent data is received, the woken tasks run, and the data they send is
+/// received in turn, ten times over. A test calls this before it asserts that something did *not*
 /// happen.
 pub(crate) async fn settle() {
     Probe::new().unwrap().settle().await;
 }
 
-/// Waits until `condition` holds, while the loop and the system do what they have to.
+/// Runs the loop until `condition` holds.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
     Probe::new().unwrap().until(condition).await;
 }
 
-/// Blocks until what was sent over loopback before has arrived, while the loop stands still.
+/// Blocks the thread until earlier sends over loopback have arrived.
 pub(crate) fn delivered() {
     Probe::new().unwrap().send();
 }
 
-/// A connection of the loop to itself. A byte that went through it was preceded by all that the
-/// system had to say before.
+/// A connection of the loop to itself. When a byte has passed through it, the loop has received all
+/// earlier events of the system.
 pub(crate) struct Probe {
     receiving: Source<TcpStream>,
     sending: TcpStream,
@@ -90,27 +91,27 @@ impl Probe {
         Ok(Self { receiving, sending })
     }
 
-    /// As [`settle`], where no descriptors are left to make a probe with.
+    /// Like [`settle`], for tests without a free descriptor for a probe.
     pub(crate) async fn settle(&self) {
         for _ in 0..10 {
             self.round().await;
         }
     }
 
-    /// As [`until`], where no descriptors are left to make a probe with.
+    /// Like [`until`], for tests without a free descriptor for a probe.
     pub(crate) async fn until(&self, condition: impl Fn() -> bool) {
         while !condition() {
             self.round().await;
         }
     }
 
-    /// Blocks until what was sent before has arrived.
+    /// Blocks the thread until earlier sends have arrived.
     fn send(&self) {
         (&self.sending).write_all(b"x").unwrap();
         wait_for(self.receiving.get_ref(), PollFlags::IN);
     }
 
-    /// The poller is asked, and what it tells is done.
+    /// Polls the driver and runs the tasks that it wakes.
     async fn round(&self) {
         let socket = self.receiving.get_ref();
         self.send();
@@ -121,19 +122,19 @@ impl Probe {
     }
 }
 
-/// Blocks until the system says this about a descriptor.
+/// Blocks until the system reports this event for a descriptor.
 pub(crate) fn wait_for(socket: impl AsFd, what: PollFlags) {
     let mut polled = [PollFd::new(&socket, what)];
     rustix::event::poll(&mut polled, None).unwrap();
 }
 
-/// Lets others run for a turn.
+/// Yields for one turn.
 pub(crate) async fn turn() {
     yield_now().await;
 }
 
-/// An address that refuses. The socket is bound to it and does not listen, so that nobody else gets
-/// the port meanwhile; a server may.
+/// An address that refuses connections: the socket is bound to it and does not listen. No other
+/// program gets the port meanwhile, but a server of the test may listen on it.
 pub(crate) fn dead_address() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_reuse_address(true).unwrap();
@@ -142,15 +143,15 @@ pub(crate) fn dead_address() -> (Socket, SocketAddr) {
     (socket, address)
 }
 
-/// A socket whose address refuses datagrams of others: it is connected to itself. Nobody else gets
-/// the port meanwhile.
+/// A socket that refuses datagrams from other sockets, since it is connected to itself. No other
+/// program gets the port meanwhile.
 pub(crate) fn deaf_socket() -> UdpSocket {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     socket.connect(socket.local_addr().unwrap()).unwrap();
     socket
 }
 
-/// An address that neither refuses nor accepts: its backlog is full.
+/// An address that neither accepts nor refuses connections, since its backlog is full.
 pub(crate) fn silent_address() -> (Socket, Vec<Socket>, SocketAddr) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
@@ -159,7 +160,7 @@ pub(crate) fn silent_address() -> (Socket, Vec<Socket>, SocketAddr) {
     let clients = (0..4)
         .map(|number| {
             let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            // The first one is surely there before the others come.
+            // The first connection blocks, so it is established before the others start.
             client.set_nonblocking(number > 0).unwrap();
             let _ = client.connect(&address);
             client
@@ -180,7 +181,7 @@ pub(crate) fn make_fifo(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-/// A place for files, removed in the end.
+/// A directory for files, which is removed at the end.
 pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
@@ -204,7 +205,7 @@ impl Drop for TempDir {
     }
 }
 
-/// A list of what happened that can be waited on.
+/// A log of events that a test can wait on.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Rc<LogState>);
 
@@ -226,12 +227,12 @@ impl Log {
         self.0.lines.borrow().clone()
     }
 
-    /// The lines so far, which it forgets.
+    /// Removes and returns the lines logged so far.
     pub(crate) fn take(&self) -> Vec<String> {
         self.0.lines.take()
     }
 
-    /// Waits until a line is there.
+    /// Waits until this line is in the log.
     pub(crate) async fn until(&self, line: &str) {
         poll_fn(|cx| {
             if self.0.lines.borrow().iter().any(|known| known == line) {
@@ -243,7 +244,7 @@ impl Log {
         .await;
     }
 
-    /// Waits until there are this many.
+    /// Waits until the log has this many lines.
     pub(crate) async fn until_count(&self, count: usize) {
         poll_fn(|cx| {
             if self.0.lines.borrow().len() >= count {
@@ -256,7 +257,7 @@ impl Log {
     }
 }
 
-/// A protocol that writes down what it is told, and does as it is told.
+/// A protocol that logs its calls, and whose fields say how it reacts.
 #[derive(Clone, Default)]
 pub(crate) struct Recorder {
     pub(crate) log: Log,
@@ -303,7 +304,7 @@ impl Protocol for Recorder {
     }
 }
 
-/// Sends everything back.
+/// A protocol that sends all data back.
 pub(crate) struct Echo;
 
 impl Protocol for Echo {
@@ -312,7 +313,7 @@ impl Protocol for Echo {
     }
 }
 
-/// Sends nothing, reads nothing.
+/// A protocol that neither sends nor reads.
 pub(crate) struct Silent;
 
 impl Protocol for Silent {

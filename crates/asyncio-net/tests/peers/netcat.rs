@@ -16,7 +16,7 @@ use crate::program::{Program, is_missing};
 
 const LENGTH: usize = 4 * 1024 * 1024;
 
-/// Runs a client with a file for its input; what came back is to be the same.
+/// Runs a client with a file as its input, and checks that the client outputs the same bytes.
 async fn send_and_get_back(client: &mut Command, dir: &TempDir) -> io::Result<()> {
     let (input, output) = (dir.path("input"), dir.path("output"));
     std::fs::write(&input, bytes(LENGTH))?;
@@ -26,11 +26,11 @@ async fn send_and_get_back(client: &mut Command, dir: &TempDir) -> io::Result<()
     Ok(())
 }
 
-/// Connects to a program that is about to listen, at a path that no other program uses.
+/// Connects to a program that is about to listen. No other program uses its path.
 async fn connect_soon<T>(connect: impl AsyncFn() -> io::Result<T>) -> io::Result<T> {
     loop {
         match connect().await {
-            // It has bound the path, and does not listen yet.
+            // The program has bound its path and does not listen yet.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => turn().await,
             Err(error) if error.kind() == io::ErrorKind::NotFound => turn().await,
             result => return result,
@@ -38,7 +38,7 @@ async fn connect_soon<T>(connect: impl AsyncFn() -> io::Result<T>) -> io::Result
     }
 }
 
-/// Sends much, ends our half, and gets it all back.
+/// Sends a lot of data, ends the sending half, and receives all of it back.
 async fn echo((mut reader, writer): (StreamReader, StreamWriter)) -> io::Result<()> {
     let send = async {
         for chunk in bytes(LENGTH).chunks(100_000) {
@@ -63,7 +63,7 @@ fn nc_is_a_client() {
         let dir = TempDir::new();
         let server = create_server("127.0.0.1:0", || Echo).await?;
         let port = server.local_addr()?.port().to_string();
-        // It ends its half with its input.
+        // With `-N`, nc shuts down its sending half when its input ends.
         send_and_get_back(Command::new("nc").args(["-N", "127.0.0.1", &port]), &dir).await?;
         let path = dir.path("socket");
         let _server = create_unix_server(&path, || Echo).await?;
@@ -97,7 +97,8 @@ fn nc_is_a_server() {
                 (peer, open_connection(address).await?)
             };
             writer.write(bytes(LENGTH));
-            // A listening nc goes when our half ends, whatever it has left to send.
+            // A listening nc exits when the peer ends its half, so everything has to be read
+            // before.
             assert!(reader.read_to_end().await? == bytes(LENGTH));
             writer.close().await?;
             peer.finish().await?;
@@ -116,7 +117,7 @@ fn socat_is_a_client() {
         let dir = TempDir::new();
         let server = create_server("127.0.0.1:0", || Echo).await?;
         let target = format!("TCP:{}", server.local_addr()?);
-        // For as long as it takes the answer to come, after its input has ended.
+        // `-t60`: socat waits for the answer for up to 60 seconds after its input has ended.
         send_and_get_back(Command::new("socat").args(["-t60", "-", &target]), &dir).await
     });
 }
@@ -158,7 +159,7 @@ fn socat_and_cat_are_a_server() {
     }
     run(async || {
         let mut command = Command::new("socat");
-        // It says where it listens with two of them.
+        // With `-d -d`, socat reports the port on which it listens.
         command.args(["-d", "-d", "-t60", "TCP-LISTEN:0,bind=127.0.0.1", "EXEC:cat"]);
         let mut peer = Program::start(command.stdin(Stdio::null()).stderr(Stdio::piped()));
         echo(open_connection(format!("127.0.0.1:{}", peer.port())).await?).await?;

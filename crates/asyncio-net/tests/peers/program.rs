@@ -5,8 +5,8 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use asyncio_loop::running_loop;
 
-/// Whether a program cannot be run here, or is another of this name, whose help lacks some
-/// `option`; says so.
+/// Whether the program is missing, or is another one of that name whose help does not mention
+/// `option`; prints so.
 pub(crate) fn is_missing(program: &str, option: &str) -> bool {
     let mut help = Command::new(program);
     let help = help.arg("-h").stdin(Stdio::null()).output();
@@ -22,12 +22,13 @@ pub(crate) fn is_missing(program: &str, option: &str) -> bool {
 pub(crate) struct Program {
     child: Option<Child>,
     output: Option<BufReader<ChildStdout>>,
-    /// Kept open to the end, since a program that writes to a closed pipe is killed.
+    /// Read end of standard error, kept open until the end: a program that writes to a closed pipe
+    /// is killed.
     messages: Option<BufReader<ChildStderr>>,
 }
 
 impl Program {
-    /// Starts it; what it prints is for us, unless `command` says otherwise.
+    /// Starts the program. Its output and messages are read if `command` pipes them.
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let output = child.stdout.take().map(BufReader::new);
@@ -35,8 +36,8 @@ impl Program {
         Self { child: Some(child), output, messages }
     }
 
-    /// Waits for the message that the program listens, and blocks meanwhile; the port, which it was
-    /// free to choose. Its standard error has to be piped.
+    /// Blocks until the program reports that it listens, and returns the port that it has chosen.
+    /// Its standard error must be piped.
     pub(crate) fn port(&mut self) -> u16 {
         let mut messages = self.messages.as_mut().unwrap().lines().map(Result::unwrap);
         let message = messages.find(|message| message.to_lowercase().contains("listening on"));

@@ -15,11 +15,11 @@ use asyncio_task::gather;
 use crate::common::{Log, TempDir, bytes, reports, run};
 use crate::program::{Program, is_missing};
 
-/// As in `streams.py`.
+/// Must agree with `streams.py`.
 const LENGTH: usize = 6 * 1024 * 1024;
 const DATAGRAMS: [usize; 5] = [1, 100, 1400, 9000, 60_000];
 
-/// What the two sides do: each the counterpart of Python's of the other name.
+/// What our side does; `counterpart` is what Python's side does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Task {
     Exchange,
@@ -31,7 +31,7 @@ enum Task {
 }
 
 impl Task {
-    /// What Python does meanwhile.
+    /// The task of Python's side.
     fn counterpart(self) -> &'static str {
         match self {
             Self::Exchange => "exchange",
@@ -99,13 +99,13 @@ async fn be_reset(mut reader: StreamReader, writer: StreamWriter) -> io::Result<
     };
     let kinds = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
     assert!(kinds.contains(&written), "{written}");
-    // Nothing had been sent to us: the end, or the error once more.
+    // The peer had sent no data: the read returns the end of the stream or the error again.
     assert!(matches!(reader.read(1).await.as_deref(), Ok([]) | Err(_)));
     assert_eq!(writer.close().await.unwrap_err().kind(), written);
     Ok(())
 }
 
-/// The script, on the given side.
+/// A command that runs the script on the given side.
 fn python(role: &str, task: &str, address: &str) -> Program {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/streams.py");
     let mut command = Command::new("python3");
@@ -159,7 +159,8 @@ async fn end(server: Server) {
     server.wait_closed().await;
 }
 
-/// Does it over TCP on either side, and over Unix sockets unless only TCP can do it.
+/// Runs the task over TCP, with Python as the server and as the client, and over Unix sockets if
+/// the task can.
 fn with_python(task: Task) {
     if is_missing("python3", "-c") {
         return;
@@ -284,7 +285,8 @@ fn megabytes_both_ways_by_protocol() {
     });
 }
 
-/// A server sends everything back; a client sends one of each length and waits for it to come back.
+/// A datagram protocol: a server echoes; a client sends one datagram of each length and waits for
+/// each echo.
 struct Datagrams {
     log: Log,
     asks: bool,

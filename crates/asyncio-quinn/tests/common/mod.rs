@@ -22,7 +22,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-/// Loses each datagram whose number is divided by `every`; none for 0.
+/// A socket that loses each `every`-th datagram; none for 0.
 #[derive(Debug)]
 pub struct Lossy {
     socket: Arc<dyn AsyncUdpSocket>,
@@ -71,7 +71,7 @@ pub struct Pair {
     pub server: Endpoint,
     pub client: Endpoint,
     pub address: SocketAddr,
-    /// What the client sends through.
+    /// The socket of the client.
     pub lossy: Arc<Lossy>,
 }
 
@@ -116,7 +116,7 @@ pub fn endpoints(every: usize) -> Outcome<Pair> {
     Ok(Pair { server, client, address, lossy })
 }
 
-/// Sends back what comes, stream by stream.
+/// Echoes each stream.
 pub fn serve(server: &Endpoint) -> Task<()> {
     let server = server.clone();
     create_task(async move {
@@ -141,7 +141,7 @@ async fn echo(connection: Connection) {
     }
 }
 
-/// Sends this on a stream of its own, and receives it at the same time.
+/// Sends these bytes on a new stream, and receives the echo at the same time.
 pub async fn round_trip(connection: &Connection, bytes: &[u8]) -> Outcome<Vec<u8>> {
     let (mut sending, mut receiving) = connection.open_bi().await?;
     let send = async {
@@ -155,7 +155,7 @@ pub async fn round_trip(connection: &Connection, bytes: &[u8]) -> Outcome<Vec<u8
     received
 }
 
-/// Bytes that say where they belong.
+/// Bytes that depend on their position.
 pub fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|index| (index / 251 + index) as u8).collect()
 }

@@ -17,8 +17,8 @@ pub struct Id(usize);
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 type Ready = Arc<Mutex<VecDeque<usize>>>;
 
-/// First woken, first polled, as in asyncio: a turn polls the tasks that were woken before it
-/// began.
+/// An executor that polls tasks in the order of their wakes, as asyncio does: a turn polls the
+/// tasks that were woken before it began.
 #[derive(Default)]
 pub struct Turns {
     tasks: RefCell<Vec<Option<Task>>>,
@@ -52,7 +52,7 @@ impl Turns {
         Id(id)
     }
 
-    /// Ends a task where it waits.
+    /// Cancels a task.
     pub fn cancel(&self, id: Id) {
         let task = self.tasks.borrow_mut()[id.0].take();
         drop(task);
@@ -81,7 +81,7 @@ impl Turns {
         panic!("tasks wake each other for ever");
     }
 
-    /// How many tasks wait.
+    /// The number of unfinished tasks.
     pub fn unfinished(&self) -> usize {
         self.tasks.borrow().iter().flatten().count()
     }
@@ -95,7 +95,7 @@ impl Turns {
     }
 }
 
-/// What happened, in order.
+/// Events, in order.
 pub struct Log<T>(Rc<RefCell<Vec<T>>>);
 
 impl<T> Clone for Log<T> {
@@ -113,13 +113,13 @@ impl<T: Debug> Log<T> {
         self.0.borrow_mut().push(entry);
     }
 
-    /// What was logged since the last look.
+    /// Removes and returns the entries logged so far.
     pub fn take(&self) -> Vec<T> {
         std::mem::take(&mut *self.0.borrow_mut())
     }
 }
 
-/// Lets the others run once.
+/// Yields for one turn.
 pub async fn yield_now() {
     let mut yielded = false;
     std::future::poll_fn(|cx| {

@@ -1,11 +1,11 @@
-//! The examples of docs/TESTING.md. They are tests, which the documentation's tests would leave
-//! out.
+//! The examples of docs/TESTING.md that are tests themselves: rustdoc compiles such examples, but
+//! does not run them.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The functions of the examples in a page of documentation.
+/// The source of the test functions in a page's examples.
 fn examples(page: &str) -> impl Iterator<Item = &str> {
     let blocks = page.split("```rust\n").skip(1);
     blocks.map(|block| &block[block.find("#[").unwrap()..block.find("```").unwrap()])

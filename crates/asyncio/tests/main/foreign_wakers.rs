@@ -1,5 +1,4 @@
-//! Waiting under wakers of other executors, which do what they like when they are cloned, woken and
-//! dropped.
+//! Futures polled with wakers of other executors, whose clone, wake and drop run arbitrary code.
 
 use std::cell::RefCell;
 use std::future::{IntoFuture, Pending, pending, poll_fn};
@@ -17,7 +16,7 @@ use asyncio::{
     catch_cancel, create_future, create_task, run, start_server, timeout, wait, yield_now,
 };
 
-/// A waker that does this whenever it is cloned.
+/// A waker that calls `on_clone` whenever it is cloned.
 ///
 /// # Safety
 ///

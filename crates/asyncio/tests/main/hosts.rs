@@ -4,7 +4,7 @@ use asyncio::testing::Network;
 use std::io;
 use std::time::Duration;
 
-/// Says how many lines it has been sent since it was started.
+/// A server that answers each line with the number of lines received since its start.
 async fn counter() -> io::Result<()> {
     let count = std::rc::Rc::new(std::cell::Cell::new(0));
     let server = asyncio::start_server(":7000", async move |mut reader, writer| {
@@ -18,7 +18,7 @@ async fn counter() -> io::Result<()> {
     server.await?.serve_forever().await
 }
 
-/// Asks the counter, and begins anew when the connection breaks or the answer takes too long.
+/// Asks the counter for a number, and retries when the connection breaks or the answer is late.
 async fn ask() -> io::Result<String> {
     loop {
         let attempt = async {

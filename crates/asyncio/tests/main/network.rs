@@ -40,7 +40,8 @@ async fn many_clients_talk_to_an_echo_server() -> io::Result<()> {
 
 #[asyncio::testing::test]
 async fn a_server_serves_until_its_task_is_cancelled() -> io::Result<()> {
-    // An address of its own: no other test gets the port when the server has gone.
+    // The server has an IP address of its own, so that no other test gets its port after it has
+    // closed.
     let host = if cfg!(target_os = "linux") { "127.0.0.2:0" } else { "127.0.0.1:0" };
     let server = asyncio::start_server(host, async |mut reader, writer| {
         let name = reader.read_line().await?;

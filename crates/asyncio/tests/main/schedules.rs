@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Looks, waits, and acts on what it has seen.
+/// Checks that a seat is free, yields, and takes it: another task may have taken it meanwhile.
 async fn take_a_seat(seats: Rc<Cell<u32>>, way: u32) {
     for _ in 0..way {
         asyncio::yield_now().await;
