@@ -22,7 +22,8 @@ fn thread_id() -> ThreadId {
     thread::current().id()
 }
 
-/// A function that tells when it starts and runs until it is let go, and both other ends.
+/// A function that blocks until it is released, the receiver of its start, and the sender that
+/// releases it.
 fn blocking() -> (impl FnOnce() + Send + 'static, Receiver<()>, Sender<()>) {
     let (started, starts) = mpsc::channel();
     let (release, held) = mpsc::channel();
@@ -38,7 +39,7 @@ fn blocking() -> (impl FnOnce() + Send + 'static, Receiver<()>, Sender<()>) {
 fn the_function_runs_elsewhere_while_the_loop_goes_on() {
     run(async {
         let (function, starts, release) = blocking();
-        // Without the loop it would never end.
+        // This task releases the function, which would not end otherwise.
         let let_go = create_task(async move {
             while starts.try_recv().is_err() {
                 yield_now().await;
@@ -114,7 +115,7 @@ fn what_is_not_thread_sensitive_runs_on_the_default_executor() {
         let name = sync_to_async(name).thread_sensitive(false).await.unwrap();
         assert_eq!(name.as_deref(), Some("mine_0"));
 
-        // It does not wait for the thread of the sensitive ones.
+        // The function does not wait for the sensitive thread.
         let (function, starts, release) = blocking();
         let sensitive = create_task(thread_sensitive_scope(async || {
             sync_to_async(function).await.unwrap();
@@ -177,7 +178,7 @@ fn after_an_inner_wait_work_goes_to_the_next_thread_that_waits() {
     let seen = async_to_sync(move || async move {
         let (tell, told) = ThreadPromise::new();
         let (go, gone) = ThreadPromise::<()>::new();
-        // On the outermost thread, which waits in `async_to_sync` once more.
+        // Runs on the outermost thread, which then waits in `async_to_sync` again.
         let inner = sync_to_async(move || {
             assert_eq!(thread_id(), outermost);
             async_to_sync(move || async move {
@@ -219,10 +220,10 @@ fn a_call_that_would_wait_for_its_own_thread_is_an_error() {
         let error = sync_to_async(inner).await.unwrap().unwrap_err();
         assert!(matches!(error, JobError::WouldDeadlock(_)), "{error}");
 
-        // The detector is not left set by one that fails.
+        // A function that panics leaves the thread's mark unset.
         assert!(sync_to_async(|| -> () { panic!("no") }).await.is_err());
         assert_eq!(sync_to_async(|| 1).await.unwrap(), 1);
-        // Neither is one that does not need that thread in its way.
+        // So does a function that does not need the sensitive thread.
         let inner = || run(async { sync_to_async(|| 1).thread_sensitive(false).await });
         assert_eq!(sync_to_async(inner).await.unwrap().unwrap(), 1);
     });
@@ -237,7 +238,7 @@ fn a_loop_that_blocks_the_thread_that_waits_above_is_an_error() {
     assert!(matches!(error, JobError::WouldDeadlock(_)), "{error}");
 }
 
-// there is a way to make progress.
+// this arrangement can make progress.
 #[test]
 fn a_sensitive_function_that_waits_for_a_loop_serves_it_meanwhile() {
     fn from_thread() -> ThreadId {
@@ -357,7 +358,7 @@ fn shielded_inner_work_survives_any_number_of_layers() {
         let (finish, finished) = mpsc::channel();
         let (alive, cancelled) = mpsc::channel::<()>();
         let innermost = move || async move {
-            // Dropped when the cancellation has come this far.
+            // Dropped when the cancellation reaches this future.
             let _alive = alive;
             let work = create_task(async move {
                 tell.send(()).unwrap();
@@ -437,7 +438,7 @@ fn leaving_a_scope_waits_for_its_thread_without_blocking_the_loop() {
             yield_now().await;
         }
         assert!(!*left.borrow());
-        // The default executor is free.
+        // The default executor has a free worker.
         assert_eq!(to_thread(|| 1).await.unwrap(), 1);
         release.send(()).unwrap();
         scope.await.unwrap();

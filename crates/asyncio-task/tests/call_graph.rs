@@ -235,7 +235,7 @@ fn edges_end_with_the_await() {
         let inner = task.task_ref().clone();
         let outer = named("outer", async move {
             let mut task = task;
-            // Dropped by the limit, then awaited again.
+            // The timeout drops this await; then `wait` awaits the task again.
             timeout(Duration::from_secs(1), shield(&mut task)).await.unwrap_err();
             sleep(Duration::from_secs(1)).await;
             drop(wait([task]).timeout(Duration::from_secs(1)).await);
@@ -387,7 +387,8 @@ fn a_wait_inside_of_a_combinator_is_at_the_users_line() {
     let line_of = |task: &TaskRef| task.info().wait.unwrap().at.map(Location::line);
     run(async {
         let hour = || sleep(Duration::from_secs(3600));
-        // A future that is the task itself has no `.await`: its task was made here.
+        // A future that is spawned as it is has no `.await`, so its wait shows the line of
+        // `create_task`.
         let bare = create_task(hour());
         let boxed = create_task(async move { Box::pin(hour()).await });
         let limited = create_task(async move { timeout(Duration::MAX, hour()).await });

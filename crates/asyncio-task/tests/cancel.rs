@@ -554,7 +554,7 @@ fn resume_inside_a_cleanup_ends_that_cleanup_only() {
             finally(async { 8 }, async |_: Outcome<'_, i32>| {
                 let this = current_task().unwrap();
                 let caught = catch_cancel(async {
-                    // Not reached by requests to the task.
+                    // Requests to the task do not reach code inside a cleanup.
                     this.cancel();
                     yield_now().await;
                 });
@@ -584,7 +584,8 @@ fn a_cancelled_that_its_holder_lost_by_a_cancel_is_not_swallowed() {
         task.cancel();
         turns(3).await;
         task.cancel();
-        // The second request was answered; the first, held by what that dropped, was not.
+        // The second request was answered. The first one was held by a handler that has been
+        // dropped, and was not answered.
         assert!(!task.await.unwrap());
     });
 }
@@ -829,7 +830,7 @@ fn a_panicking_destructor_of_a_cancelled_body_is_the_outcome() {
     assert!(result.unwrap());
 }
 
-/// A task that ends while the one it awaits has not answered the request: nothing of either stays.
+/// A task ends before the task that it awaits has answered the request: both are freed.
 #[test]
 fn a_task_that_ends_with_a_request_unanswered_is_freed() {
     context_var! { local static HELD: Rc<OnDrop>; }
@@ -880,15 +881,15 @@ fn a_handle_that_was_lent_to_a_catch_can_be_awaited_again() {
     });
 }
 
-/// It has not come through to what answers just now.
+/// The new request has not reached the handler that answers just now.
 #[test]
 fn a_request_made_while_another_is_being_answered_stays() {
     run(async {
         let log = Log::default();
         let notes = log.clone();
         let task = create_task(async move {
-            // A task that is asked by the limit gives its value all the same. Both timers go off in
-            // one turn, the task's first.
+            // The task that the timeout cancels still returns a value. Both timers fire in one
+            // turn, the task's first.
             let stubborn = create_task(critical(sleep(ms(5))));
             let asks = async {
                 turns(2).await;
@@ -952,7 +953,7 @@ async fn a_circle(second: impl AsyncFnOnce(Task<()>) + 'static) -> (TaskRef, Tas
     (first, second)
 }
 
-// A request that comes round to where it has been ends the circle.
+// A request that comes back to a task that it has visited goes no further.
 #[test]
 fn tasks_that_await_each_other_can_be_cancelled() {
     run(async {
@@ -973,7 +974,7 @@ fn tasks_that_await_each_other_can_be_cancelled() {
     });
 }
 
-// Each of the two in the circle answers as if the other were not there.
+// Each of the two tasks answers as if the other one were not there.
 #[test]
 fn a_request_in_a_circle_can_be_caught() {
     run(async {
@@ -1011,7 +1012,7 @@ fn the_end_of_a_run_asks_each_task_once() {
         tasks
     });
     assert!(tasks.iter().all(TaskRef::is_cancelled));
-    // The last one awaits no other, so it has no place in the tree that could tell.
+    // The first task awaits no other one, so it has no node that counts requests.
     let counts: Vec<_> = tasks[1..].iter().map(TaskRef::requests).collect();
     assert_eq!(counts, [1; 100]);
 }
@@ -1030,7 +1031,7 @@ fn tasks_that_are_cancelled_together_are_waited_for_all_the_same() {
             seen.add("outer");
         }));
         turns(2).await;
-        // The awaited task first, then the one that awaits it.
+        // Cancels the awaited task first, then the one that awaits it.
         let both = [inner_ref, outer.task_ref().clone()];
         asyncio_task::machinery::cancel_all(both, &CancelReason::new("all"));
         assert!(outer.await.unwrap_err().is_cancelled());

@@ -187,8 +187,8 @@ fn who_is_cancelled_is_out_of_the_race() {
     run(async {
         let quitter: std::pin::Pin<Box<dyn Future<Output = u32>>> = Box::pin(quits());
         assert_eq!(race(vec![quitter, Box::pin(after(10, 1))]).await, 1);
-        // No branch is left to win: the caller ends at this await, as at the await of a cancelled
-        // child.
+        // All branches have cancelled themselves, so the caller ends at this await, as at the await
+        // of a cancelled child.
         let task = create_task(async { catch_cancel(race([quits(), quits()])).await.is_err() });
         assert!(task.await.unwrap());
         let task = create_task(race((quits(), quits())));
@@ -248,7 +248,7 @@ fn wait_for_the_first_failure() {
         let tasks = [task(1, Ok(())), fails, task(10, Ok(()))];
         let (done, pending) = wait(tasks).return_when(first).fail_on_error().await;
         assert_eq!((done.len(), pending.len(), now()), (2, 1, 5));
-        // One that has failed before counts as well.
+        // A task that failed before the call counts as well.
         let tasks = done.into_iter().chain(pending);
         let (done, pending) = wait(tasks).return_when(first).fail_on_error().await;
         assert_eq!((done.len(), pending.len(), now()), (2, 1, 5));
@@ -345,7 +345,7 @@ fn as_completed_leaves_no_timer_behind() {
     });
 }
 
-/// A call of `next` that was woken and is dropped, or never polled again, keeps nothing from the
+/// A call of `next` that was woken and then dropped, or never polled again, takes no task from the
 /// others.
 #[test]
 fn an_end_goes_to_a_call_that_takes_it() {
@@ -398,7 +398,7 @@ fn a_staggered_race_starts_the_next_after_the_delay() {
     run(async {
         let attempts = [attempt(100, Ok(0)), attempt(5, Err("bad")), attempt(10, Ok(2))];
         let race = staggered_race(attempts, Some(ms(20))).await;
-        // Started at 0, 20, and 25, when the second one failed.
+        // The attempts start at 0 ms, at 20 ms, and at 25 ms, when the second one has failed.
         assert_eq!((race.value, race.winner, now()), (Some(2), Some(2), 35));
         assert_eq!(race.losses, [Some(Loss::Cancelled), Some(Loss::Failed("bad")), None]);
     });

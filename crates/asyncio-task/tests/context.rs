@@ -76,7 +76,7 @@ fn children_of_groups_and_combinators_run_in_copies() {
             Ok::<_, ()>(group.create_task(async { Ok(change("a").await) }).await)
         });
         assert_eq!(seen.await, Ok("body"));
-        // The body is a part of the caller.
+        // The body runs in the caller's context.
         assert_eq!(WHO.get(), "body");
     });
 }
@@ -207,7 +207,7 @@ fn what_a_done_callback_sets_stays_in_it() {
     });
 }
 
-/// What `WHO` is to the exception handler, call by call.
+/// Logs the value of `WHO` in each call of the exception handler.
 fn who_is_reported() -> Log {
     let log = Log::new();
     let seen = log.clone();
@@ -256,7 +256,7 @@ fn all_runs_of_a_runner_share_one_context() {
     assert_eq!(WHO.get(), "nobody");
 }
 
-// it begins as a copy of the caller's; a given context is used instead of it.
+// the task's context begins as a copy of the caller's, or is the given context.
 #[test]
 fn a_runner_keeps_out_of_other_contexts() {
     Context::new().run(|| {

@@ -180,7 +180,8 @@ fn a_panic_in_the_eager_part_is_the_outcome_of_the_task() {
     });
 }
 
-/// Starts a task, eagerly, that waits for a promise and drops that wait.
+/// A value whose destructor starts an eager task, which begins to wait for a promise and drops that
+/// wait.
 struct StartsOne(Promise<()>);
 
 impl Drop for StartsOne {

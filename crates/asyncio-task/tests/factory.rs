@@ -14,7 +14,7 @@ context_var! {
     static LEVEL: u32 = 0;
 }
 
-/// A factory that notes the names it sees, and names the rest.
+/// A factory that logs the names it gets, and names the tasks without one.
 fn naming(log: &Log<Option<String>>) -> TaskFactory {
     let log = log.clone();
     Rc::new(move |_: &LoopRef, options: &mut TaskOptions| {

@@ -1,5 +1,5 @@
-//! Combinators of others, which drop branches in the middle of what they do, move them about, poll
-//! them with wakers of their own, or keep them and poll them no more: no request to end is lost.
+//! Combinators of other crates, which drop branches half-way, move them, poll them with wakers of
+//! their own, or keep them without polling them: no cancel request is lost.
 
 mod scopes;
 
@@ -14,9 +14,9 @@ use futures::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
 use scopes::{Log, OnDrop, ms, now, run, turns};
 
 type Branch = LocalBoxFuture<'static, ()>;
-/// Makes a scope.
+/// A function that makes a branch with a scope.
 type Make = fn() -> Branch;
-/// Ends when its second branch does, and drops the first.
+/// A combinator that ends with its second branch, and drops the first.
 type Combinator = fn(Branch, Branch) -> Branch;
 
 fn combinators() -> Vec<(&'static str, Combinator)> {
@@ -118,7 +118,8 @@ fn scopes_that_pass() -> Vec<(&'static str, Make)> {
     ]
 }
 
-/// These would give a value after a second, and so absorb the request, were they not dropped.
+/// Scopes that return a value after a second, and so would absorb the request if they were not
+/// dropped.
 fn scopes_that_absorb() -> Vec<(&'static str, Make)> {
     vec![
         ("catch_cancel", || catch_cancel(slow()).map(drop).boxed_local()),
@@ -138,7 +139,7 @@ fn scopes_that_absorb() -> Vec<(&'static str, Make)> {
     ]
 }
 
-/// Every scope with every combinator, and the name of the two.
+/// Every scope with every combinator, and a name for the pair.
 fn pairs() -> Vec<(String, Make, Combinator)> {
     let scopes = || scopes_that_pass().into_iter().chain(scopes_that_absorb());
     let pairs = combinators().into_iter().flat_map(|(how, combinator)| {
@@ -152,14 +153,14 @@ fn assert_cancelled<T: std::fmt::Debug>(result: Result<T, JoinError>, name: &str
     assert!(matches!(result, Err(JoinError::Cancelled(_))), "{name}: {result:?}");
 }
 
-/// Fails where it would wait forever.
+/// Awaits the task, and fails the test if the task hangs.
 async fn in_time<T>(task: Task<T>) -> Result<T, JoinError> {
     let limit = ms(60_000);
     timeout(limit, task).await.expect("it hangs")
 }
 
-/// What a task does here: the scope is dropped after 10 ms, in the middle of answering, and the
-/// next wait is not survived.
+/// A task whose scope is dropped after 10 ms, while it answers a request; the task then ends at its
+/// next wait.
 async fn dropped_half_way(scope: Make, combinator: Combinator, log: Log) {
     combinator(scope(), sleep(ms(10)).boxed_local()).await;
     log.add("dropped");
@@ -191,7 +192,7 @@ fn so_does_that_of_a_timeout() {
             let result = timeout(ms(5), dropped_half_way(scope, combinator, log.clone())).await;
             assert_eq!(result, Err(TimeoutError), "{name}");
             assert_eq!((log.take(), now()), (vec!["dropped".into(), "ended".into()], 10), "{name}");
-            // It was the timeout's alone.
+            // The request came from the timeout only.
             assert_eq!(current_task().unwrap().cancelling(), 0, "{name}");
             yield_now().await;
         });
@@ -233,7 +234,7 @@ fn so_does_that_of_a_group_for_a_child() {
     }
 }
 
-/// An outer handler is asked in place of the one that was dropped.
+/// When the asked handler is dropped, an outer handler is asked in its place.
 #[test]
 fn an_outer_catch_gets_what_the_dropped_scope_did_not_answer() {
     for (name, scope, combinator) in pairs() {
@@ -260,7 +261,7 @@ fn an_outer_catch_gets_what_the_dropped_scope_did_not_answer() {
     }
 }
 
-/// At every turn before the drop, in it, and after it.
+/// The request comes in each turn before, during and after the drop.
 #[test]
 fn whenever_the_request_comes_it_is_not_lost() {
     for (what, scope) in scopes_that_pass() {
@@ -351,7 +352,7 @@ async fn start(branch: &mut Branch) {
     .await;
 }
 
-/// A branch that got a request in one task continues in another task, which got none.
+/// A branch that was asked in one task continues in another task, which was not cancelled.
 #[test]
 fn a_branch_that_moves_to_another_task_leaves_the_request_behind() {
     for (name, scope) in scopes_that_pass() {
@@ -363,7 +364,7 @@ fn a_branch_that_moves_to_another_task_leaves_the_request_behind() {
                 async move {
                     let mut branch = scope();
                     start(&mut branch).await;
-                    // Asked here, and handed over before it has answered.
+                    // The branch is asked here, and handed over before it has answered.
                     futures::future::select(&mut branch, sleep(ms(10)).boxed_local()).await;
                     place.set(Some(branch));
                     handed.set_result(()).unwrap();
@@ -372,7 +373,8 @@ fn a_branch_that_moves_to_another_task_leaves_the_request_behind() {
             });
             let second = create_task(async move {
                 handed.await.unwrap();
-                // Not `place.take().unwrap().await`: it may be in its cleanup, and then passes on.
+                // A `select` rather than an `.await`: a branch in its cleanup passes the request on
+                // and would end the task.
                 let branch: Branch = place.take().unwrap();
                 let both = futures::future::select(branch, sleep(ms(3000)).boxed_local());
                 drop(both.await);
@@ -391,7 +393,7 @@ fn a_branch_that_moves_to_another_task_leaves_the_request_behind() {
     }
 }
 
-/// A branch that was not asked is a part of the task that polls it now.
+/// A branch that was not asked belongs to the task that polls it now.
 #[test]
 fn a_branch_that_moved_is_cancelled_with_its_new_task() {
     for (name, scope) in scopes_that_pass() {
@@ -440,7 +442,8 @@ fn reports() -> Log {
     log
 }
 
-/// No task polls it, so it cannot clean up: that is reported, and the request does not wait for it.
+/// No task polls the branch, so it cannot clean up. This is reported, and the cancellation does not
+/// wait for it.
 #[test]
 fn a_branch_that_is_kept_and_not_polled_holds_up_nobody() {
     for (name, scope) in scopes_that_pass().into_iter().chain(scopes_that_absorb()) {
@@ -454,7 +457,8 @@ fn a_branch_that_is_kept_and_not_polled_holds_up_nobody() {
             sleep(ms(10)).await;
             task.cancel();
             assert_cancelled(in_time(task).await, name);
-            // A task that is awaited ends by itself, and that is waited for.
+            // An awaited task needs no polls of the branch to end, so the cancellation waits for
+            // it.
             let is_task = name.starts_with("task ");
             assert_eq!(now(), if is_task { 1010 } else { 10 }, "{name}");
             assert!(is_task || reports.len() > 0, "{name}");
@@ -462,7 +466,7 @@ fn a_branch_that_is_kept_and_not_polled_holds_up_nobody() {
     }
 }
 
-/// A set of futures that has woken its task, and has not been polled since, does not wake it again.
+/// A `FuturesUnordered` that has woken its task and was not polled since does not wake it again.
 #[test]
 fn a_set_of_branches_that_is_not_polled_holds_up_nobody() {
     for (name, scope) in scopes_that_pass().into_iter().chain(scopes_that_absorb()) {
@@ -485,7 +489,7 @@ fn a_set_of_branches_that_is_not_polled_holds_up_nobody() {
     }
 }
 
-/// Polled again in time, it answers after all.
+/// The branch is polled again in time, and answers.
 #[test]
 fn a_branch_in_a_loop_of_selects_cleans_up() {
     for (name, scope) in scopes_that_pass() {
@@ -509,7 +513,7 @@ fn a_branch_in_a_loop_of_selects_cleans_up() {
     }
 }
 
-/// A branch that is moved, as `Unpin` futures may be, between two polls.
+/// An `Unpin` branch is moved between two polls.
 #[test]
 fn handles_may_be_moved_between_polls() {
     run(async {
@@ -527,8 +531,8 @@ fn handles_may_be_moved_between_polls() {
     });
 }
 
-/// A branch that is not polled is no longer counted; the group around it still works, and still
-/// counts.
+/// A branch that is not polled does not count any more; the group around it still cleans up, and
+/// still counts.
 #[test]
 fn a_group_around_a_branch_that_is_kept_cleans_up() {
     run(async {
@@ -551,7 +555,7 @@ fn a_group_around_a_branch_that_is_kept_cleans_up() {
                 .await;
                 Ok(())
             });
-            // No wait comes after it for the request to take effect.
+            // The task ends here, with no later wait at which the request could take effect.
             assert_eq!(group.await.unwrap_err().into_errors(), ["failed"]);
         });
         in_time(task).await.unwrap();
@@ -559,7 +563,8 @@ fn a_group_around_a_branch_that_is_kept_cleans_up() {
     });
 }
 
-/// What resumes a request is not brought back by an answer beside it: it would wait forever.
+/// A branch that resumes a request waits forever, so another branch's answer must not withdraw the
+/// request.
 #[test]
 fn a_request_resumed_in_one_branch_is_not_answered_by_another() {
     async fn resumes() {
@@ -588,7 +593,7 @@ fn a_request_resumed_in_one_branch_is_not_answered_by_another() {
     }
 }
 
-/// The body of a group catches a request while a kept branch has not answered, and passes it on
+/// The body of a group catches a request while an unpolled branch has not answered, and resumes it
 /// later.
 #[test]
 fn a_request_resumed_in_a_body_goes_on_to_the_parent() {
@@ -607,7 +612,8 @@ fn a_request_resumed_in_a_body_goes_on_to_the_parent() {
     });
 }
 
-/// A group that has passed a request on has no value: what is taken back later is not that request.
+/// A group that has passed a request on has no value. A later `uncancel` takes back another
+/// request.
 #[test]
 fn a_request_that_was_delivered_is_not_taken_back() {
     run(async {
@@ -626,8 +632,8 @@ fn a_request_that_was_delivered_is_not_taken_back() {
     });
 }
 
-/// The group is asked in one task, and what its body awaits cancelled, before it is polled in
-/// another.
+/// The group is asked in one task, and the await of its body is cancelled, before another task
+/// polls the group.
 #[test]
 fn a_group_that_moves_while_it_is_asked_ends() {
     for turn in 0..5 {
@@ -652,7 +658,7 @@ fn a_group_that_moves_while_it_is_asked_ends() {
     }
 }
 
-/// The wait is over for the one who waited, but the handle that was lent to it lives on.
+/// The wait was dropped, and the handle that it borrowed lives on.
 #[test]
 fn a_wait_for_a_lent_handle_is_dropped_before_the_handle() {
     type Wait = fn(&mut Task<()>) -> LocalBoxFuture<'_, ()>;

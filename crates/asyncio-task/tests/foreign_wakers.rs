@@ -1,4 +1,4 @@
-//! Promises and tasks under wakers of other executors, whose destructors do what they like.
+//! Promises and tasks polled with wakers of other executors, whose destructors run arbitrary code.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -12,7 +12,7 @@ thread_local! {
     static PROMISE: RefCell<Option<Promise<u32>>> = const { RefCell::new(None) };
 }
 
-/// Looks at the promise that waits with it when it is dropped.
+/// A waker whose destructor reads the promise that it waits for.
 struct Nosy;
 
 impl Wake for Nosy {
@@ -34,7 +34,7 @@ fn poll_nosily(promise: &mut Promise<u32>) -> bool {
     Pin::new(promise).poll(&mut Context::from_waker(&waker)).is_ready()
 }
 
-// The first in the line has a place of its own, so two wait.
+// A promise stores its first waiter apart from the others, so the test uses two.
 #[test]
 fn a_waker_that_is_replaced_may_use_the_promise_it_waited_for() {
     run(async {

@@ -20,7 +20,7 @@ fn cancelling() -> usize {
     current_task().unwrap().cancelling()
 }
 
-/// Waits forever; when it is cancelled, notes that after `delay`.
+/// Waits forever; when cancelled, logs `name` after `delay`.
 async fn cleans_up(log: &Log, name: &'static str, delay: u64) {
     finally(pending::<()>(), async |_| {
         sleep(ms(delay)).await;
@@ -213,7 +213,7 @@ fn a_group_of_errors_is_an_error_whatever_they_are() {
     });
 }
 
-/// A group that was only cancelled: it has no errors.
+/// The result of a group that was cancelled: it has no errors.
 async fn cancelled_group() -> ExceptionGroup<io::Error> {
     let group = task_group(async |group| {
         group.cancel();
@@ -314,7 +314,8 @@ fn a_group_that_is_ending_refuses_children() {
     });
 }
 
-// C-057: before and after, the group cannot be named. Only destructors see one that is over.
+// C-057: the group cannot be named before or after its run. Only a destructor can use it when it is
+// over.
 #[test]
 fn a_group_that_is_over_refuses_children() {
     struct Late<'scope, 'env> {
@@ -370,7 +371,8 @@ fn a_group_runs_in_a_callback_too() {
             });
             let mut group = std::pin::pin!(group);
             let mut cx = std::task::Context::from_waker(Waker::noop());
-            // The child runs after the body, which takes its value in the poll after that.
+            // The child runs after the body in the first poll, and the body takes its value in the
+            // second.
             assert!(group.as_mut().poll(&mut cx).is_pending());
             match group.as_mut().poll(&mut cx) {
                 Poll::Ready(name) => seen.add(name),
@@ -401,7 +403,7 @@ fn whoever_awaits_a_child_without_a_value_ends() {
         assert!(task.await.unwrap_err().is_cancelled());
         assert_eq!(log.take(), ["body"]);
 
-        // Of a group that is ending, it is the body that ends.
+        // In a group that is ending, awaiting a cancelled child ends the body.
         let error = task_group(async |group| {
             let child = group.create_task(async { Err::<(), _>("child") });
             let _ = catch_cancel(pending::<()>()).await;
@@ -451,7 +453,7 @@ fn cancelling_the_parent_cancels_what_its_children_await() {
     }
 }
 
-/// The child has a link that only the kernel knows of, and a cleanup that has begun.
+/// The child awaits a task by a link that only the kernel knows, and its cleanup has begun.
 #[test]
 fn a_cleanup_beside_an_await_in_a_child_that_cancelled_itself_is_waited_for() {
     run(async {
@@ -611,7 +613,7 @@ fn errors_of_cleanup_come_out_instead_of_the_cancel() {
                 Ok(())
             });
             let error = error.await.unwrap_err().into_errors();
-            // The request stays, and hits the next wait.
+            // The request remains, and ends the next wait.
             (error, catch_cancel(pending::<()>()).await.is_err())
         });
         turns(2).await;
@@ -1114,7 +1116,7 @@ fn what_a_body_has_answered_before_is_no_answer_to_a_request_from_outside() {
         let task = create_task(async {
             let group = task_group(async |group| {
                 drop(group.create_task(async { Err::<(), _>("failed") }));
-                // Keeps the group's request open, as no task polls it again.
+                // Keeps the group's request open, since no task polls this future again.
                 let mut kept = pin!(catch_cancel(pending::<()>()));
                 poll_fn(|cx| Poll::Ready(kept.as_mut().poll(cx).is_pending())).await;
                 let caught = catch_cancel(pending::<()>()).await.unwrap_err();

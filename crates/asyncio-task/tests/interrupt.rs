@@ -18,7 +18,7 @@ fn ctrl_c() {
     kill_process(getpid(), rustix::process::Signal::INT).unwrap();
 }
 
-/// Presses the keys once the main task waits, `times` times.
+/// Sends Ctrl-C `times` times, once the main task waits.
 fn press(times: u32) {
     for _ in 0..times {
         running_loop().call_later(Duration::from_millis(1), ctrl_c);
@@ -29,8 +29,9 @@ fn press(times: u32) {
 /// The argument of a child, which is this program again.
 const CHILD: &str = "child";
 
-/// A shell has what it starts in the background ignore Ctrl-C (`cargo test &` in a script): then
-/// this program starts anew without that, since a `Runner` leaves alone what is not the default.
+/// A shell makes its background jobs ignore Ctrl-C (`cargo test &` in a script), and a `Runner`
+/// leaves an ignored signal alone. So this program starts itself again with the default
+/// disposition.
 fn do_not_ignore_ctrl_c() {
     if !is_default_signal(Signal::INT) {
         let mut anew = Command::new("env");
@@ -91,7 +92,7 @@ fn run_child(what: &str) {
     print!("{value}");
 }
 
-/// By a loop of another thread, which outlives that of the main thread.
+/// Handles the signal in the loop of another thread, which outlives the main thread's loop.
 fn handle_it_elsewhere() {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -175,7 +176,7 @@ fn a_program_that_listens_for_it_is_not_cancelled() {
     let result = Runner::new().run(async {
         press(1);
         asyncio_loop::ctrl_c().await.unwrap();
-        // Ending in its own time.
+        // The program takes its time to end.
         sleep(Duration::from_millis(5)).await;
         press(1);
         catch_cancel(pending::<()>()).await.unwrap_err().message().map(str::to_owned)
@@ -277,7 +278,7 @@ fn a_run_by_hand_leaves_a_handler_alone() {
     assert_eq!(heard, Ok(true), "a task that listens has it for itself");
 }
 
-/// A program whose only task never gives its thread back.
+/// A program whose only task blocks its thread forever.
 fn block(what: &str) {
     let task = async {
         println!("blocked");

@@ -17,7 +17,7 @@ fn since(start: LoopTime) -> f64 {
     (running_loop().time() - start).as_secs_f64()
 }
 
-/// When the first tick, a piece of work of 2.5 s and three more ticks of a second are over.
+/// The times of the first tick, of the end of 2.5 s of work, and of three more ticks.
 async fn late_ticks(mut ticks: Interval) -> Vec<f64> {
     let start = running_loop().time();
     ticks.tick().await;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use asyncio_task::{create_future, create_task, gather, local, sleep, timeout, to_thread};
 use common::run;
 
-/// What axum asks of a handler.
+/// Requires of a handler what axum requires.
 fn handler<F: Future<Output = u8> + Send + 'static>(handler: fn() -> F) -> F {
     handler()
 }

@@ -15,10 +15,10 @@ use asyncio_task::{LoopPool, create_task, finally, run, sleep, yield_now};
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Tells on which thread it is dropped.
+/// A value that sends the thread on which it is dropped.
 struct Dropped {
     told: Sender<ThreadId>,
-    /// Makes it stay on its thread.
+    /// Makes the value not `Send`.
     _local: Rc<()>,
 }
 
@@ -34,7 +34,7 @@ impl Drop for Dropped {
     }
 }
 
-/// The threads of the pool, by the numbers of their loops.
+/// The thread of each loop of the pool.
 fn threads(pool: &LoopPool) -> Vec<ThreadId> {
     let threads = pool.on_all(|_| async { thread::current().id() });
     threads.iter().map(|thread| thread.result(None).unwrap()).collect()
@@ -56,7 +56,7 @@ fn equal_loops_take_turns_and_a_loaded_one_is_avoided() {
     let pool = LoopPool::start(3).unwrap();
     let mut waiting: Vec<_> = (0..6).map(|_| pool.submit(|| sleep(LONG))).collect();
     assert_eq!(pool.loads(), [2, 2, 2]);
-    // Three of them on one loop end; the next three go there.
+    // Loop 1 has four more futures, so the others get the next eight.
     let held: Vec<_> = (0..4).map(|_| pool.submit_to(1, || sleep(LONG))).collect();
     assert_eq!(pool.loads(), [2, 6, 2]);
     waiting.extend((0..8).map(|_| pool.submit(|| sleep(LONG))));
@@ -71,14 +71,14 @@ fn what_ends_is_counted_no_more_however_it_ends() {
     assert!(pool.submit(|| async { panic!("on purpose") }).result(None).unwrap_err().is_panicked());
     let cancelled = pool.submit(|| sleep(LONG));
     assert!(cancelled.cancel());
-    // The request travels before this.
+    // The cancel request reaches the loop before this future does.
     pool.submit(|| async {
         yield_now().await;
         yield_now().await
     })
     .result(None)
     .unwrap();
-    // The value may be told just before the future is dropped.
+    // The result may arrive just before the future is dropped.
     while pool.loads() != [0] {
         thread::yield_now();
     }
@@ -102,7 +102,7 @@ fn futures_are_polled_and_dropped_on_their_loops_threads() {
         assert_eq!(ended.result(None).unwrap(), *thread);
         assert_eq!(dropped.recv().unwrap(), *thread);
     }
-    // One that never ends is dropped there when the pool stops.
+    // A future that never ends is dropped on its thread when the pool stops.
     let waiting = pool.submit_to(1, move || {
         let local = Dropped::new(told);
         async move {
@@ -256,7 +256,7 @@ fn a_loop_that_ends_by_itself_is_avoided_and_reported_at_the_end() {
     assert!(error.is_panicked(), "{error}");
 }
 
-/// The threads that a number of futures run on.
+/// The threads that run `count` futures.
 fn threads_of(pool: &LoopPool, count: usize) -> HashSet<ThreadId> {
     let futures: Vec<_> =
         (0..count).map(|_| pool.submit(|| async { thread::current().id() })).collect();
@@ -293,7 +293,7 @@ fn a_blocked_loop_is_avoided() {
         held.wait();
     });
     let first_waits = pool.submit_to(0, || async {});
-    // Each goes to the other loop, which ends it; the blocked one has two.
+    // The blocked loop has two futures, so each new one goes to the other loop, which completes it.
     for _ in 0..4 {
         pool.submit(|| async {}).result(None).unwrap();
     }
@@ -314,7 +314,7 @@ fn the_last_handle_may_be_dropped_on_one_of_its_loops() {
     });
     drop(pool);
     go.set_result(());
-    // Done, or cancelled by the stop that the drop asked for.
+    // The future has completed, or was cancelled when the pool was dropped.
     let _ = dropped.result(None);
     while !handle.is_closed() {
         thread::yield_now();

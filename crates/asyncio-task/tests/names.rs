@@ -128,7 +128,7 @@ fn debug_shows_what_a_task_waits_for() {
     });
 }
 
-// F-026: what was waited for earlier is forgotten.
+// F-026: an earlier wait is not shown.
 #[test]
 fn debug_does_not_show_what_a_task_waited_for_before() {
     run_virtual(async {

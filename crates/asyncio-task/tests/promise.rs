@@ -92,7 +92,7 @@ fn a_cancelled_promise_is_done() {
     });
 }
 
-/// Adds three callbacks, has `settle` settle the promise, and returns what happened.
+/// Adds three callbacks, settles the promise by `settle`, and returns the log.
 fn settle_with_callbacks(settle: impl FnOnce(&Promise<()>)) -> Vec<&'static str> {
     run(async {
         let (log, promise) = (Log::new(), create_future());
@@ -156,7 +156,7 @@ fn a_removed_callback_does_not_run() {
     });
 }
 
-// F-008: what a removed callback holds goes with it.
+// F-008: removing a callback drops its captures.
 #[test]
 fn a_removed_callback_is_dropped() {
     run(async {
@@ -168,7 +168,7 @@ fn a_removed_callback_is_dropped() {
     });
 }
 
-/// A promise that is never settled is freed with its last handle, and its callbacks with it.
+/// A promise that is never settled is freed with its last handle, and so are its callbacks.
 #[test]
 fn an_abandoned_promise_drops_its_callbacks() {
     run(async {
@@ -315,7 +315,7 @@ fn tasks_and_callbacks_of_a_promise_are_served_in_one_order() {
     });
 }
 
-/// Callbacks are taken back in any order, and the others keep theirs.
+/// Callbacks are removed in any order, and the others stay.
 #[test]
 fn callbacks_are_removed_from_anywhere() {
     run(async {

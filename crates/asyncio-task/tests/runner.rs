@@ -20,7 +20,7 @@ context_var! {
     static WHO: &'static str = "nobody";
 }
 
-/// What a panic of `f` says.
+/// The message of the panic of `f`.
 fn panic_of<R>(f: impl FnOnce() -> R) -> String {
     let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else { panic!("it did not panic") };
     match payload.downcast::<String>() {
@@ -170,7 +170,8 @@ fn run_waits_for_the_default_executor() {
             tell.send("job has ended").unwrap();
         };
         running_loop().run_in_executor(None, job).detach();
-        // Still running when the main future is done: the job is let go by the shutdown.
+        // This task still runs when the main future is done; the runner's cleanup drops it, which
+        // releases the job.
         create_task(async move {
             let _release = SendOnDrop(release);
             pending::<()>().await;
@@ -180,7 +181,7 @@ fn run_waits_for_the_default_executor() {
     assert_eq!(told.try_recv(), Ok("job has ended"));
 }
 
-/// Sends when it is dropped.
+/// Sends a message when it is dropped.
 struct SendOnDrop(mpsc::Sender<()>);
 
 impl Drop for SendOnDrop {

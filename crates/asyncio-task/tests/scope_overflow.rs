@@ -1,5 +1,5 @@
-//! Case scope_overflow: scopes that are polled by destructors while a group is being dropped. The
-//! group steps or drops its children then, and is not polled itself.
+//! Case scope_overflow: destructors poll scopes while a group is being dropped. The group then
+//! steps or drops its children, and is not polled itself.
 
 mod scopes;
 

@@ -42,7 +42,7 @@ fn a_sleep_of_zero_is_a_yield() {
     });
 }
 
-// F-030: what is over by the time it is asked for.
+// F-030: the deadline has passed when the sleep is made.
 #[test]
 fn a_moment_that_is_over_takes_one_turn() {
     run(async {

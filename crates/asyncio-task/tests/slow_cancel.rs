@@ -14,7 +14,7 @@ use common::Log;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Runs `test` in virtual time; it gets what is reported, and when.
+/// Runs `test` in virtual time with a log of the reports and their times.
 fn run(debug: bool, test: impl AsyncFnOnce(&Log<(LoopTime, String)>)) {
     Runner::builder().virtual_time(true).debug(debug).run(async {
         let log = Log::new();
@@ -70,7 +70,7 @@ fn the_limit_can_be_set_and_each_task_has_its_own_time() {
         sleep(SECOND).await;
         other.cancel();
         quick.cancel();
-        // A second request is not another one.
+        // A second request does not restart the time.
         one.cancel();
         sleep(20 * SECOND).await;
         let reports = reports.take();

@@ -41,7 +41,8 @@ fn a_limit_is_an_error_and_then_the_end() {
             }
         };
         assert_eq!((error, values, now()), (TimeoutError, vec![1], 40));
-        // Also for a loop that looks at the good ones only, or when another has ended since.
+        // The stream has ended, also if the caller ignores the error, and if another task has ended
+        // since.
         sleep(ms(20)).await;
         assert!(ended.is_terminated());
         assert_eq!(ended.size_hint(), (0, Some(0)));

@@ -1,4 +1,4 @@
-//! Tasks: how they begin, go on and end.
+//! Tasks: creation, polls, and completion.
 
 mod common;
 
@@ -140,7 +140,7 @@ fn tasks_that_yield_take_turns() {
     });
 }
 
-/// A future that is pending, counts its polls, and leaves its waker behind.
+/// A pending future that counts its polls and stores its waker.
 fn counted(
     polls: &Rc<Cell<u32>>,
     waker: &Rc<RefCell<Option<Waker>>>,
@@ -407,7 +407,7 @@ fn a_task_that_is_awaited_twice_panics_with_its_name_and_site() {
     });
 }
 
-/// The text with which `future` panics when a task of a loop awaits it.
+/// The panic message of a task that awaits `future`.
 async fn refusal<T: 'static>(future: impl Future<Output = T> + 'static) -> String {
     match create_task(future).await {
         Err(error) => error.to_string(),
@@ -437,7 +437,7 @@ fn a_task_of_another_loop_is_refused() {
         inside(refusal(wait([foreign()]).into_future()).await);
         let task = foreign();
         inside(refusal(async { as_completed([task]).next().await.is_some() }).await);
-        // By a waker that is not the task's.
+        // Polled with a waker that is not the task's own.
         let mut all: futures::stream::FuturesUnordered<_> = [foreign()].into_iter().collect();
         inside(refusal(async move { all.next().await.is_some() }).await);
     });

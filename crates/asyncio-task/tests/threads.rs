@@ -17,7 +17,8 @@ use asyncio_task::{
 
 context_var! { static USER: u32 = 0; }
 
-/// A job that tells when it starts and runs until it is let go, and both other ends.
+/// A job that blocks until it is released, the receiver of its start, and the sender that releases
+/// it.
 fn blocking_job() -> (impl FnOnce() + Send + 'static, Receiver<()>, Sender<()>) {
     let (started, starts) = mpsc::channel();
     let (release, held) = mpsc::channel();
@@ -51,7 +52,7 @@ fn to_thread_carries_the_context_there_but_not_back() {
         });
         assert_eq!(seen.await.unwrap(), 7);
         assert_eq!(USER.get(), 7);
-        // The thread is the same one, and has kept nothing.
+        // The same worker runs the next job without the context of the first.
         assert_eq!(running_loop().run_in_executor(None, || USER.get()).await.unwrap(), 0);
     });
 }
@@ -86,7 +87,7 @@ fn cancelling_a_task_in_to_thread_ends_it_at_once_while_the_thread_continues() {
         starts.recv().unwrap();
         task.cancel();
         assert!(task.await.unwrap_err().is_cancelled());
-        // There is still a receiver.
+        // `send` succeeds, so the job still runs.
         release.send(()).unwrap();
     });
 }
@@ -99,7 +100,7 @@ fn a_future_from_a_thread_runs_as_a_task_on_the_loop() {
     let (id, is_task) = thread
         .handle()
         .run_coroutine_threadsafe(|| async {
-            // Not `Send`, and need not be.
+            // The future is not `Send`, and need not be.
             let local = Rc::new(Cell::new(1));
             yield_now().await;
             local.set(2);
@@ -159,7 +160,7 @@ fn cancelling_the_thread_future_cancels_the_task() {
     assert!(future.result(None).unwrap_err().is_cancelled());
 }
 
-/// CPU time of this thread for one of `count` cancels that come from outside of the loop.
+/// The CPU time, on this thread, of one of `count` cancels from outside the loop.
 fn time_of_a_cancel(count: usize) -> Duration {
     let cpu_time = || {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -184,8 +185,8 @@ fn time_of_a_cancel(count: usize) -> Duration {
 // cases/cancel_from_a_thread
 #[test]
 fn a_cancel_from_a_thread_costs_the_same_however_many_tasks_there_are() {
-    // The shortest of several measurements: a busy machine makes some of them longer, and both have
-    // to be measured undisturbed once. Were each cancel to look at all tasks, it would be 32 times.
+    // Compares the shortest of several measurements, since a busy machine makes some of them
+    // longer. If each cancel searched all tasks, it would take 32 times as long.
     let (mut few, mut many) = (Duration::MAX, Duration::MAX);
     for _ in 0..100 {
         few = few.min(time_of_a_cancel(500));
@@ -303,7 +304,7 @@ fn a_loop_thread_can_be_dropped_on_its_own_thread() {
     let thread = LoopThread::start().unwrap();
     let handle = thread.handle().clone();
     let future = run_coroutine_threadsafe(&handle, || async move { drop(thread) });
-    // The loop may end first: then the task was cancelled after it had dropped the thread.
+    // If the loop ends first, the task has been cancelled after it dropped the thread.
     let _ = future.result(None);
     while !handle.is_closed() {
         thread::yield_now();
@@ -362,7 +363,7 @@ fn from_thread_of_a_job_that_outlives_its_loop_is_an_error() {
     });
     result.unwrap();
     let handle: LoopHandle = runner.event_loop().unwrap().handle();
-    // Closing does not wait for a job that is stuck.
+    // Closing the loop does not wait for the blocked job.
     runner.event_loop().unwrap().close().unwrap();
     assert!(handle.is_closed());
     release.send(()).unwrap();

@@ -356,7 +356,7 @@ fn wait_for_waits_for_a_task_that_takes_its_time_to_end() {
             sleep(ms(200)).await;
             "late"
         });
-        // It absorbed the request, so its value is what comes out.
+        // The task absorbed the request, so `wait_for` returns its value.
         assert_eq!(wait_for(task, Some(ms(100))).await.unwrap().unwrap(), "late");
         assert_eq!(now(), 300);
     });
@@ -454,8 +454,8 @@ fn a_limit_around_a_task_waits_for_it_and_keeps_other_holders_unharmed() {
 fn a_limit_that_passes_while_the_task_is_asked_to_end_is_not_forgotten() {
     run(async {
         let task = create_task(async {
-            // Takes long to refuse. Meanwhile the limit passes, and only then is there, inside it,
-            // who would have to be asked.
+            // The first handler takes 10 ms to refuse the request. Meanwhile the timeout expires,
+            // and only then a handler inside the timeout exists that has to be asked.
             let stubborn = catch_cancel(finally(pending::<()>(), async |_| sleep(ms(10)).await));
             let limited = timeout(ms(5), async {
                 sleep(ms(5)).await;
@@ -473,7 +473,8 @@ fn a_limit_that_passes_while_the_task_is_asked_to_end_is_not_forgotten() {
     });
 }
 
-/// The handle has told the limit's request that its task was cancelled; that is over.
+/// The handle answered the timeout's request with its task's cancellation. A later await reports
+/// the cancellation again.
 #[test]
 fn a_handle_that_was_lent_to_a_limit_can_be_awaited_again() {
     run(async {

@@ -19,7 +19,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Names of calls are to be had here, unless the compiler has put the functions into each other.
+/// Whether a stack has the names of functions here; in a release build they may be inlined.
 const HAS_NAMES: bool = cfg!(all(target_os = "linux", target_arch = "x86_64", debug_assertions));
 
 async fn stack_of(task: &TaskRef) -> FullStack {
@@ -27,7 +27,7 @@ async fn stack_of(task: &TaskRef) -> FullStack {
     std::thread::spawn(move || trace.resolve()).join().unwrap()
 }
 
-/// The functions of each branch, outermost first, without their crate.
+/// The functions of each branch, outermost first, without the name of their crate.
 fn functions(stack: &FullStack) -> Vec<Vec<String>> {
     let short = |name: &String| name.rsplit("::").next().unwrap().to_owned();
     let branch = |branch: &asyncio_loop::inspect::Branch| {
@@ -54,7 +54,7 @@ async fn inner(duration: Duration) {
     sleep(duration).await;
 }
 
-/// A task that has come to its wait.
+/// Starts a task, and returns once it waits.
 async fn waiting<F: Future<Output = ()> + 'static>(future: F) -> Task<()> {
     let task = create_task_with(future, TaskOptions::new().name("traced"));
     yield_now().await;
@@ -136,7 +136,7 @@ fn a_future_of_another_crate_is_seen_when_it_keeps_the_waker() {
         if HAS_NAMES {
             assert_eq!(functions(&stack)[0][0], "receives", "{stack}");
         }
-        // The waker that it keeps now is one like any other.
+        // The waker that the channel keeps is of the usual kind.
         sender.send(()).unwrap();
         task.await.unwrap();
     });
@@ -224,7 +224,7 @@ fn several_may_ask_for_the_same_task() {
             assert_eq!(stack.branches.len(), 1, "{stack}");
         }
         assert_eq!(task.task_ref().info().polls, polls + 1, "one poll answers both");
-        // One that is given up leaves nothing behind.
+        // A trace that is dropped has no effect.
         let mut trace = Box::pin(task.task_ref().trace());
         assert!(
             trace.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop())).is_pending()
@@ -279,7 +279,7 @@ fn a_task_that_is_asked_to_end_does() {
         assert!(task.await.unwrap_err().is_cancelled());
         assert_eq!(running_loop().time().as_secs_f64(), 60.0);
 
-        // Asked for before the request, it is answered all the same.
+        // A trace that was requested before the cancel still completes.
         let task = waiting(outer()).await;
         let mut trace = Box::pin(task.task_ref().trace());
         assert!(
@@ -306,7 +306,8 @@ fn a_limit_and_an_awaited_task_work_on_after_a_trace() {
         task.await.unwrap();
         assert!(inside.get(), "the limit has cancelled the awaited task");
 
-        // A request that follows the await of a task, which the kernel keeps as a link.
+        // A cancel after the trace still follows the await of a task, which the kernel keeps as a
+        // link.
         let inner = create_task(finally(pending::<()>(), async |_| sleep(MINUTE).await));
         let outer = waiting(async move { drop(inner.await) }).await;
         stack_of(outer.task_ref()).await;

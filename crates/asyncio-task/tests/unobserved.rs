@@ -12,7 +12,7 @@ use asyncio_task::{Promise, Runner, gather, yield_now};
 use asyncio_task::{TaskLoopExt, TaskOptions, create_future, create_task, create_task_with};
 use common::{Log, Report, new_loop, reports, run};
 
-/// Runs `test` with the reports of its loop, and returns them.
+/// Runs `test`, and returns the reports of its loop.
 fn reported(test: impl AsyncFnOnce(&Log<Report>)) -> Vec<Report> {
     run(async {
         let reports = reports(&running_loop());
@@ -175,7 +175,7 @@ fn error_of(text: &str) -> Report {
     Report { message, error: Some(text.to_owned()), panic: None, task: None }
 }
 
-/// Without the names of the tasks.
+/// The reports without the names of their tasks.
 fn unnamed(reports: Vec<Report>) -> Vec<Report> {
     reports.into_iter().map(|report| Report { task: None, ..report }).collect()
 }
@@ -253,7 +253,7 @@ fn a_loop_looks_for_errors_of_the_types_that_it_was_told() {
         assert!(create_task(fails("awaited")).await.unwrap().is_err());
         yield_now().await;
         assert_eq!(unnamed(reports.take()), [error_of("one"), error_of("two")]);
-        // A task that starts in the call that makes it may be over before that returns.
+        // An eager task may be over before `create_task_with` returns.
         let eager = TaskOptions::new().eager_start(true);
         drop(create_task_with(fails("eager"), eager));
     });

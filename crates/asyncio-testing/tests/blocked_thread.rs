@@ -7,12 +7,12 @@ use std::time::Duration;
 use asyncio_task::{create_task, yield_now};
 use asyncio_testing::{FailureKind, Simulation};
 
-/// Says that this program is the one to block.
+/// Set in the child process that blocks.
 const BLOCKS: &str = "ASYNCIO_TESTING_TEST_BLOCKS";
 
-/// One step without an end.
+/// Runs a step that never ends.
 fn block() {
-    // On a busy machine it takes a while until the second step begins.
+    // On a busy machine the second step starts late, so the limit is long.
     let simulation = Simulation::new().seed(7).time_limit(Duration::from_secs(3));
     simulation.run(async || {
         let task = create_task(async {
@@ -41,7 +41,8 @@ fn a_step_that_blocks_the_thread_ends_the_process_with_words() {
     assert!(words.contains("its limit is 3s"), "{words}");
     assert!(words.contains("replay: ASYNCIO_SEED='7' cargo test a_step_that_"), "{words}");
 
-    // Slow steps that end are no reason to end the process; the run fails before its 1024th step.
+    // Slow steps that end do not abort the process: the run fails at its time limit, before its
+    // 1024th step.
     let simulation = Simulation::new().time_limit(Duration::from_millis(50));
     let slow = simulation.shrink_runs(0).check(async || {
         for _ in 0..1000 {

@@ -9,7 +9,7 @@ use asyncio_net::{JoinedStream, StreamReader, StreamWriter, stream_over, upgrade
 use asyncio_task::{create_task, run};
 use asyncio_testing::{FailureKind, Faults, FaultyStream, Order, Simulation, memory_stream_pair};
 
-/// Bytes whose places can be told apart.
+/// Bytes that depend on their position.
 fn pattern(count: usize) -> Vec<u8> {
     (0..count).map(|place| (place % 251) as u8).collect()
 }

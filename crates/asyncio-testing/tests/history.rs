@@ -72,7 +72,7 @@ fn random_histories_are_judged_right() {
                 let operation = if rng.chance(0.5) { Op::Read } else { Op::Write(number) };
                 open.push((history.begin(operation), operation));
             } else if !open.is_empty() {
-                // It happens at the moment at which it ends.
+                // The model performs each operation at the moment at which it ends.
                 let (call, operation) = open.swap_remove(rng.below(open.len()));
                 call.end(register(&mut value, &operation));
             }

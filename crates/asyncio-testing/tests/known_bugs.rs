@@ -23,7 +23,8 @@ async fn yields(count: usize) {
     }
 }
 
-/// The usual order hides the bug, seeds find it, the seed finds it again, and so does the schedule.
+/// Checks that the usual order hides the bug, that some seed finds it, and that both the seed and
+/// the schedule replay it.
 fn assert_found(faults: Faults, body: impl AsyncFn()) {
     if let Err(failure) = Simulation::new().check(&body) {
         panic!("the usual order shows it: {failure}");
@@ -68,7 +69,8 @@ bugs! {
         assert_eq!(counter.get(), 2);
     }
 
-    /// Looks at a flag, awaits, and then registers to be told: the telling may be over.
+    /// Checks a flag, awaits, and then registers a waiter: the notification may have been sent
+    /// already.
     lost_wake => {
         let flag = Rc::new(Cell::new(false));
         let waiters = Rc::new(RefCell::new(Vec::<Promise<()>>::new()));
@@ -126,7 +128,7 @@ bugs! {
         assert_eq!(queue.len() + done.borrow().len(), 3, "an item is lost");
     }
 
-    /// Both see that the connection is open, await, and close it.
+    /// Both tasks see that the connection is open, await, and close it.
     double_close => {
         let (open, closes) = (Rc::new(Cell::new(true)), Rc::new(Cell::new(0)));
         let tasks = [0, 3].map(|wait| {
@@ -146,7 +148,7 @@ bugs! {
         assert_eq!(closes.get(), 1);
     }
 
-    /// Clears the event after the work, which forgets what was set meanwhile.
+    /// Clears the event after the work, and so loses a `set` from meanwhile.
     missed_reset => {
         let (event, work) = (Rc::new(Event::new()), Rc::new(Cell::new(0)));
         let (told, todo) = (Rc::clone(&event), Rc::clone(&work));
@@ -187,7 +189,7 @@ bugs! {
         assert_eq!(cache.get().unwrap_or(stored.get()), stored.get());
     }
 
-    /// Makes the shared thing twice, since both have found none.
+    /// Initializes the shared value twice, since two tasks found none.
     double_init => {
         let (place, made) = (Rc::new(Cell::new(None)), Rc::new(Cell::new(0)));
         let tasks = [0, 2, 4].map(|wait| {
@@ -249,7 +251,7 @@ bugs! {
         }
     }
 
-    /// Waits for a count of nothing, before all have been counted in.
+    /// Waits until the count of running workers is zero, before all workers have been counted.
     premature_join => {
         let (running, done) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let tasks = [0, 1, 2].map(|_| {
@@ -269,7 +271,7 @@ bugs! {
         drop(tasks);
     }
 
-    /// A permit that is given back by hand is not given back by a task that is cancelled.
+    /// The worker releases its permit by hand, so a cancelled worker does not release it.
     leaked_permit by |faults: Faults| faults.cancel(0.05) => {
         let semaphore = Rc::new(Semaphore::new(1));
         let worker = {
@@ -284,7 +286,7 @@ bugs! {
         assert_eq!(semaphore.available(), 1, "the permit is lost");
     }
 
-    /// Takes it that jobs end in the order in which they were submitted.
+    /// Relies on jobs to end in the order of their submission.
     assumed_job_order => {
         let results = Rc::new(RefCell::new(Vec::new()));
         let jobs = [1, 2, 3].map(|number| {
@@ -300,7 +302,7 @@ bugs! {
         assert_eq!(results.take(), [1, 2, 3]);
     }
 
-    /// Takes it that an answer wins that comes at the very moment of the limit.
+    /// Relies on an answer to win against a timeout at the same moment.
     equal_deadlines => {
         let (first, other) = shared(Cell::new(None));
         let (second, first_come) = (Duration::from_secs(1), Rc::clone(&first));
@@ -400,7 +402,7 @@ bugs! {
         assert_eq!(reader.await.unwrap(), 3);
     }
 
-    /// Sends a request again that was slow and not lost: it is done twice.
+    /// Repeats a request that was slow and not lost, so it is performed twice.
     double_retry by |faults: Faults| faults.delay(0.05, Duration::from_secs(3)) => {
         let orders = Rc::new(RefCell::new(BTreeMap::<u32, u32>::new()));
         let request = |number: u32| {
@@ -418,7 +420,7 @@ bugs! {
         assert_eq!(orders.borrow()[&1], 1, "ordered twice");
     }
 
-    /// Cancels the connections that it knows at the shutdown; one more is accepted meanwhile.
+    /// Cancels the connections that it knows at the shutdown, while one more is being accepted.
     shutdown_race => {
         let (stopping, connections) = shared(Cell::new(false));
         let open = Rc::new(Cell::new(0));
@@ -428,7 +430,7 @@ bugs! {
                 if stopping.get() {
                     return;
                 }
-                // The accept itself.
+                // Stands for the accept.
                 yield_now().await;
                 count.set(count.get() + 1);
                 yields(2).await;

@@ -16,7 +16,7 @@ use asyncio_testing::{FailureKind, Network, Simulation};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Notes what it receives, and answers by the same, if it is to.
+/// A protocol that logs what it receives, and sends it back if `answers` is set.
 #[derive(Clone, Default)]
 struct Noted {
     received: Rc<RefCell<Vec<(String, String)>>>,
@@ -44,7 +44,7 @@ impl DatagramProtocol for Noted {
     }
 }
 
-/// The program of a host that notes, and answers if `noted` does.
+/// The program of a host with that protocol.
 async fn receive(noted: Noted) -> io::Result<()> {
     let transport = create_datagram_endpoint(|| noted).local_addr("0.0.0.0:9").await?;
     sleep(10_000 * SECOND).await;
@@ -322,7 +322,8 @@ fn a_full_backlog_of_a_unix_socket_keeps_clients_waiting() {
         io::Result::Ok(())
     };
     Simulation::new().seeds(20).run(body).unwrap();
-    // A server that never accepts is a deadlock, and not a time that goes on forever.
+    // A server that never accepts makes a deadlock, which is reported; virtual time does not go on
+    // forever.
     let never = Simulation::new().shrink_runs(0).check(async || {
         let _net = Network::new();
         let server = start_unix_server("/run/full", hello).backlog(1).start_serving(false);

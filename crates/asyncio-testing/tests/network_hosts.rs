@@ -1,4 +1,4 @@
-//! Hosts of a simulated network: their ends, their clocks, and what a run tells of them.
+//! Hosts of a simulated network: how they end, their clocks, and the reports of a run.
 #![cfg(feature = "net")]
 
 use std::cell::{Cell, RefCell};
@@ -231,7 +231,7 @@ fn a_host_that_fails_fails_the_test() {
 fn a_deadlock_over_hosts_is_told_with_the_tasks_of_all() {
     let result = Simulation::new().seeds(4).check(async || {
         let net = Network::new();
-        // Each waits for the other.
+        // Client and server both wait for the other.
         let silent =
             async |mut reader: StreamReader, _writer: StreamWriter| reader.read(1).await.map(drop);
         net.host("a", async move || start_server(":80", silent).await?.serve_forever().await);
@@ -374,7 +374,7 @@ fn a_failure_names_the_host_of_each_step_and_replays() {
         let seats = Rc::new(Cell::new(1));
         for name in ["a", "b"] {
             let seats = Rc::clone(&seats);
-            // The seats are a shared disk, which both read before they write.
+            // The seats stand for a shared disk, which both hosts read before they write.
             net.host(name, async move || {
                 if seats.get() > 0 {
                     sleep(rng().duration(Duration::ZERO, SECOND)).await;
@@ -482,7 +482,7 @@ fn a_network_without_hosts_is_one_host() {
 
 #[test]
 fn a_writer_without_room_notices_that_its_peer_is_gone() {
-    // What happens to the host, whether it is back later, and how the writer ends.
+    // What happens to the host, whether it restarts, and the error that the writer gets.
     let cases = [
         ("crash", false, ErrorKind::TimedOut),
         ("crash", true, ErrorKind::ConnectionReset),
@@ -502,7 +502,7 @@ fn a_writer_without_room_notices_that_its_peer_is_gone() {
             let (_reader, writer) = open_connection("a:80").await?;
             writer.write(vec![0; 1_000_000]);
             let drained = create_task(async move { writer.drain().await });
-            // All that there is room for has arrived.
+            // By then the peer has received as much as it has room for.
             sleep(10 * SECOND).await;
             match what {
                 "crash" => host.crash(),

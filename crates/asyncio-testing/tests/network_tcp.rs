@@ -20,7 +20,7 @@ fn now() -> f64 {
     running_loop().time().as_secs_f64()
 }
 
-/// A network without chance: each packet takes 10 ms.
+/// A network without randomness: each packet takes 10 ms.
 fn even() -> Network {
     let net = Network::new();
     net.links().latency(10 * MS).spread(Duration::ZERO);
@@ -153,7 +153,7 @@ fn names_are_resolved_to_hosts_and_back() {
         .unwrap();
 }
 
-/// The kind of the only error of a client.
+/// The kind of a client's only connection error.
 fn kind(error: &io::Error) -> ErrorKind {
     let errors: &ConnectErrors = error.get_ref().unwrap().downcast_ref().unwrap();
     errors.attempts()[0].1.kind()
@@ -253,7 +253,7 @@ fn what_is_sent_in_a_partition_comes_after_it_in_order() {
             net.host("a", echo_server);
             let (mut reader, writer) = open_connection("a:80").await?;
             writer.write("before\n");
-            // It is under way, and lost.
+            // The packet is in transit when the network is partitioned, and is lost.
             sleep(5 * MS).await;
             net.partition(["test"], ["a"]);
             writer.write("during\n");
@@ -303,7 +303,7 @@ fn a_partition_may_be_one_way() {
             let (mut reader, writer) = open_connection("a:80").await?;
             net.partition_one_way(["a"], ["test"]);
             writer.write("hello\n");
-            // What comes back does not: neither the end of the stream, nor an answer to the packet.
+            // Nothing comes back: neither the end of the stream, nor an acknowledgement.
             let error = reader.read_line().await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TimedOut);
             assert_eq!(heard.get(), 0.030, "it came there");
@@ -393,7 +393,7 @@ fn bandwidth_is_exact() {
             writer.write(vec![0; 3_000_000]);
             writer.write_eof();
             reader.read(1).await?;
-            // Three seconds for the bytes, and the way there and back.
+            // Three seconds for the bytes, and 10 ms each way.
             assert!((now() - start - 3.02).abs() < 1e-6, "{}", now() - start);
             io::Result::Ok(())
         })

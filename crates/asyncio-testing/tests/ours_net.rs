@@ -13,18 +13,18 @@ use asyncio_testing::{Network, Simulation, rng};
 
 const MS: Duration = Duration::from_millis(1);
 const GRACE: Duration = Duration::from_millis(500);
-/// What an answer takes to arrive at most, once it is written.
+/// The longest time in which a written answer arrives.
 const WAY: Duration = Duration::from_millis(50);
 const LONG: usize = 50_000;
 
-/// A request that the server has begun to answer, and when it will be done.
+/// A request that the server has started to serve: when it started, and when it will finish.
 struct Begun {
     number: usize,
     at: LoopTime,
     until: LoopTime,
 }
 
-/// What a client has received.
+/// The result of a client.
 #[derive(Debug, PartialEq)]
 enum Got {
     Whole,
@@ -32,7 +32,7 @@ enum Got {
     Failed(io::ErrorKind),
 }
 
-/// Asks, and reads the answer to its end.
+/// Sends a request, and reads the whole answer.
 async fn ask(number: usize) -> Got {
     let answer = async {
         let (mut reader, writer) = open_connection("server:80").await?;
@@ -131,7 +131,7 @@ fn a_server_that_nobody_talks_to_shuts_down_at_once() {
             io::Result::Ok(answer)
         });
         host.ended().await;
-        // It waits for a client that is there, and not for the grace to end.
+        // The server waits for its client, and not for the whole grace period.
         assert!(running_loop().time().as_secs_f64() < 1.0, "{}", running_loop().time());
         if let Ok(answer) = client.await.unwrap() {
             assert!(answer.is_empty() || answer == "hello\n", "{answer:?}");

@@ -12,13 +12,13 @@ use asyncio_sync::{
 use asyncio_task::{Task, create_task, sleep, timeout, to_thread, yield_now};
 use asyncio_testing::{Faults, Simulation, droppable};
 
-/// Everything that may go wrong in memory.
+/// All faults that can be injected without a network.
 fn hard_times() -> Simulation {
     let faults = Faults::new().cancel(0.02).drop(0.05).delay(0.02, Duration::from_millis(10));
     Simulation::new().seeds(300).faults(faults)
 }
 
-/// Waits for tasks, however they end.
+/// Waits for tasks, whatever their results.
 async fn all<T>(tasks: impl IntoIterator<Item = Task<T>>) {
     for task in tasks {
         let _ = task.await;
@@ -52,7 +52,7 @@ fn a_lock_has_one_holder_and_is_free_in_the_end() {
     });
 }
 
-/// Says that a place is empty again.
+/// Clears a flag when it is dropped: the critical section is empty again.
 struct Leave<'a>(&'a Cell<bool>);
 
 impl Drop for Leave<'_> {
@@ -86,7 +86,7 @@ fn a_semaphore_loses_no_permit() {
     });
 }
 
-/// Counts one less when dropped.
+/// Counts down when it is dropped.
 struct Count<'a>(&'a Cell<u32>);
 
 impl Drop for Count<'_> {
@@ -95,7 +95,7 @@ impl Drop for Count<'_> {
     }
 }
 
-/// Each item is taken once or left, regardless of what happens to the tasks that put and take.
+/// Each item is taken once or left, whatever happens to the tasks that put and take.
 #[test]
 fn a_queue_loses_no_item() {
     hard_times().run(async || {
@@ -125,7 +125,8 @@ fn a_queue_loses_no_item() {
             })
         });
         let (producers, consumers): (Vec<_>, Vec<_>) = (producers.collect(), consumers.collect());
-        // If faults end all consumers, the producers would wait forever.
+        // If faults end all consumers, the producers would wait forever, so this task takes the
+        // rest.
         let drain = create_task({
             let (queue, taken) = (Rc::clone(&queue), Rc::clone(&taken));
             async move {
@@ -149,7 +150,8 @@ fn a_queue_loses_no_item() {
         put.sort_unstable();
         taken.sort_unstable();
         taken.windows(2).for_each(|pair| assert_ne!(pair[0], pair[1], "taken twice"));
-        // A put that was cancelled after its item went in says nothing, so more may be taken.
+        // A put may be cancelled after its item has gone in, so more items may be taken than were
+        // logged as put.
         assert!(put.iter().all(|item| taken.contains(item)), "{put:?} {taken:?}");
     });
 }
@@ -197,7 +199,7 @@ fn a_condition_wakes_as_many_as_it_is_told() {
 
 #[test]
 fn a_barrier_lets_all_go_or_breaks() {
-    // No task is cancelled: dropping a wait breaks the barrier, by its rules.
+    // No task is cancelled, since dropping a wait breaks the barrier by its rules.
     let faults = Faults::new().delay(0.1, Duration::from_millis(10));
     Simulation::new().seeds(300).faults(faults).run(async || {
         let barrier = Rc::new(Barrier::new(3));
@@ -306,7 +308,8 @@ fn a_rate_limiter_keeps_its_rate() {
         });
         all(clients.collect::<Vec<_>>()).await;
         let times = times.take();
-        // A token may be used late, so the bound is that of its burst and one period more.
+        // A token may be used late, so up to a burst and the tokens of one more period can pass in
+        // a period.
         for (from, time) in times.iter().enumerate() {
             let within = times[from..].iter().filter(|other| **other - *time < SECOND).count();
             assert!(within <= 21, "{within} in a second");

@@ -18,7 +18,7 @@ fn hard_times() -> Simulation {
     Simulation::new().seeds(500).faults(faults)
 }
 
-/// What has begun and not been cleaned up.
+/// Counts work that has begun and was not cleaned up.
 #[derive(Clone, Default)]
 struct Open(Rc<Cell<i32>>);
 
@@ -278,7 +278,7 @@ fn a_promise_is_settled_once_and_reaches_all() {
         for settler in settlers {
             settled += usize::from(settler.await.is_ok_and(|first| first));
         }
-        // All settlers may have been cancelled.
+        // All settlers may have been cancelled, so the test settles the promise.
         let _ = promise.set_result(9);
         assert!(settled <= 1);
         let mut values = BTreeSet::new();
@@ -294,7 +294,7 @@ fn a_promise_is_settled_once_and_reaches_all() {
 #[test]
 fn the_end_of_a_run_cleans_up_whatever_is_left() {
     hard_times().run(async || {
-        // The body ends while these are at work; the runner's end must not report or hang.
+        // The body ends while these tasks work; the end of the run must neither report nor hang.
         for steps in 0..5 {
             let open = Open::default();
             create_task(async move { open.work(steps).await });

@@ -10,7 +10,7 @@ use asyncio_sync::{Lock, Queue};
 use asyncio_task::{all_tasks, create_task, sleep, task_group, timeout, to_thread, yield_now};
 use asyncio_testing::{Faults, SeededState, Simulation, event, rng};
 
-/// A program with a bit of everything: tasks, names, maps, times, chance, jobs, faults.
+/// A program with tasks, names, maps, times, random numbers, jobs and faults.
 async fn program(rounds: u32) {
     let (lock, queue) = (Rc::new(Lock::new(0_u64)), Rc::new(Queue::bounded(3)));
     let numbers = Rc::new(RefCell::new(HashMap::with_hasher(SeededState::new())));
@@ -80,7 +80,7 @@ fn other_seeds_make_other_runs() {
 
 #[test]
 fn a_long_run_is_equal_to_the_last_byte() {
-    // A million entries, unless nothing is optimized.
+    // A million entries; fewer in a debug build, which is slow.
     let rounds = if cfg!(debug_assertions) { 1000 } else { 15_000 };
     let trace = || simulation().seed(7).trace(async || program(rounds).await);
     let (first, second) = (trace(), trace());

@@ -147,7 +147,7 @@ fn wakes_from_other_threads_come_at_seeded_turns() {
     let body = async || {
         let handle = running_loop().handle();
         let arrived = Rc::new(Cell::new(false));
-        // The thread has ended before anything else runs, so only the seed decides.
+        // The thread has ended before any other task runs, so only the seed decides the order.
         let call = std::thread::spawn(move || handle.call_soon_threadsafe(|| event("call")));
         call.join().unwrap().unwrap();
         for number in 0..6 {
@@ -162,7 +162,7 @@ fn wakes_from_other_threads_come_at_seeded_turns() {
     assert!(orders.iter().all(|order| order.len() == 7));
 }
 
-/// Loses an update if the second task looks before the first one writes.
+/// Loses an update if the second task reads before the first one writes.
 async fn lost_update() {
     let counter = Rc::new(Cell::new(0));
     let tasks = [1, 2].map(|number| {
@@ -277,7 +277,7 @@ fn what_another_thread_may_do_is_waited_for() {
         let local = running_loop().local::<RefCell<Option<asyncio_task::Promise<u32>>>>();
         local.replace(Some(settled));
         let thread = std::thread::spawn(move || {
-            // Until the loop has run: by then it has nothing to do.
+            // Waits until the loop has made a turn, after which it has nothing to do.
             let _ = receiver.recv();
             handle.call_soon_threadsafe(|| {
                 let local = running_loop().local::<RefCell<Option<asyncio_task::Promise<u32>>>>();
@@ -290,7 +290,7 @@ fn what_another_thread_may_do_is_waited_for() {
     Simulation::new().seeds(3).patience(Duration::from_secs(50)).run(body);
 }
 
-/// Does nothing but yield.
+/// A task that only yields.
 async fn spin() {
     while running_loop().is_running() {
         yield_now().await;
@@ -302,7 +302,7 @@ fn a_runaway_is_told() {
     let simulation = Simulation::new().max_steps(5000);
     let failure = simulation.check(spin).unwrap_err();
     assert_eq!(failure.kind(), FailureKind::Runaway);
-    // Each sleep is a moment of rest.
+    // The limit counts steps in a row without a sleep.
     simulation.run(async || {
         for _ in 0..10_000 {
             sleep(Duration::from_millis(1)).await;

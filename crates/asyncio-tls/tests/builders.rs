@@ -22,7 +22,7 @@ fn the_name_that_is_checked_is_the_host_unless_another_is_given() {
     let authority = Authority::new();
     let client = authority.client();
     run(async {
-        // The host, as a name and as an address.
+        // The server's certificate is valid for the host's name and for its address.
         let tls = TlsServer::builder().identity(authority.sign(&["localhost", "127.0.0.1"]));
         let server = start_server("127.0.0.1:0", echo_lines).tls(&tls.build()?).await?;
         let port = server.local_addr()?.port();
@@ -34,7 +34,8 @@ fn the_name_that_is_checked_is_the_host_unless_another_is_given() {
         let refused = open_connection(("localhost", port)).tls(&other).await.unwrap_err();
         assert!(refused.to_string().contains("not valid for name"), "{refused}");
 
-        // Without one host there has to be a name; nothing is connected without it.
+        // If the address is not one host, a server name has to be given; otherwise no connection is
+        // made.
         let (ours, _theirs) = UnixStream::pair()?;
         let error = open_connection(ours).tls(&client).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -132,7 +133,8 @@ fn a_peer_that_goes_in_the_handshake_resets_the_connection() {
         let error = connecting.await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 
-        // The other way round: the handler never runs, and nothing is reported.
+        // The client ends in the handshake: the server's handler does not run, and nothing is
+        // reported.
         let reports = reports();
         let served = Rc::new(Cell::new(false));
         let noted = served.clone();
@@ -167,7 +169,7 @@ fn a_connect_that_is_given_up_in_the_handshake_closes_the_connection() {
         assert!(connecting.await.is_err());
         until(|| silent.client_count() == 0).await;
 
-        // By the client's own limit.
+        // The client's own handshake timeout.
         let impatient = TlsClient::builder()
             .roots_pem(authority.pem().as_bytes())?
             .handshake_timeout(Duration::from_millis(10))
@@ -181,7 +183,7 @@ fn a_connect_that_is_given_up_in_the_handshake_closes_the_connection() {
     .unwrap();
 }
 
-// E-003: the limits belong to the client and the server of TLS, so there are none without TLS.
+// E-003: the timeouts belong to `TlsClient` and `TlsServer`, so they cannot be set without TLS.
 #[test]
 fn a_server_gives_a_handshake_so_much_time_and_no_more() {
     let authority = Authority::new();
@@ -190,7 +192,7 @@ fn a_server_gives_a_handshake_so_much_time_and_no_more() {
         .handshake_timeout(Duration::from_secs(5))
         .build()
         .unwrap();
-    // In virtual time, what is sent has to be there at once: so not by TCP.
+    // With virtual time, sent bytes must arrive at once, which TCP does not promise.
     let folder = tempfile::tempdir().unwrap();
     common::run_in_virtual_time(async || {
         for (tls, limit) in [(authority.server(), 60), (strict, 5)] {
@@ -201,7 +203,7 @@ fn a_server_gives_a_handshake_so_much_time_and_no_more() {
                 slow.push(open_unix_connection(&path).await?);
             }
             let before = asyncio_loop::running_loop().time();
-            // They delay no other client.
+            // Clients without a handshake delay no other client.
             let client = authority.client().with_server_name("localhost")?;
             let (mut reader, writer) = open_unix_connection(&path).tls(&client).await?;
             greet(&mut reader, &writer).await?;
@@ -256,7 +258,7 @@ fn what_was_agreed_on_and_what_is_below_can_be_asked_for() {
         let seen = agreed.take().unwrap();
         assert_eq!(seen.server_name(), Some("localhost"));
         assert_eq!(seen.peer_certificates().len(), 1);
-        // The socket is gone, its name is not.
+        // The socket is closed, but its addresses are still known.
         assert!(transport.with_socket(|_| ()).is_none());
         assert_eq!(transport.peer_addr()?, address);
 
@@ -273,8 +275,8 @@ fn what_was_agreed_on_and_what_is_below_can_be_asked_for() {
 fn twenty_five_clients_exchange_megabytes_both_ways() {
     let authority = Authority::new();
     const SIZE: usize = 2_000_000;
-    // All share one thread: on a machine that does much else, a handshake waits for the megabytes
-    // of the others.
+    // All clients share one thread, so on a busy machine a handshake waits for the megabytes of
+    // others.
     const LIMIT: Duration = Duration::from_secs(900);
     let identity = authority.sign(&["localhost"]);
     let tls = TlsServer::builder()

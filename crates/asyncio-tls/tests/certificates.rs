@@ -9,7 +9,7 @@ use asyncio_task::run;
 use asyncio_tls::{Identity, TlsClient, TlsServer};
 use common::{Authority, connect, echo, greet, identity, serve};
 
-/// What the client says of a server that shows `shown`, when it asks for `host`.
+/// The client's error for a server with the identity `shown`, when it expects `host`.
 fn refusal(authority: &Authority, shown: Identity, host: &str) -> String {
     run(async {
         let tls = TlsServer::builder().identity(shown).build().unwrap();
@@ -111,7 +111,7 @@ fn a_server_asks_clients_for_certificates() {
         let (mut reader, writer, _) = connect(&server, &known, "localhost").await?;
         greet(&mut reader, &writer).await?;
         for unknown in [client(None), client(Some(strangers.sign(&["a client"])))] {
-            // With TLS 1.3 a client learns of the refusal when it reads.
+            // With TLS 1.3 the client gets the refusal when it reads.
             let refused = async {
                 let (mut reader, writer, _) = connect(&server, &unknown, "localhost").await?;
                 greet(&mut reader, &writer).await

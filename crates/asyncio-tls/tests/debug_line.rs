@@ -15,7 +15,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use self::common::{Authority, reports, until};
 
-/// The lines of asyncio, of every test of this binary.
+/// A logger that keeps the log lines of all tests in this binary.
 struct Lines(Mutex<Vec<(Level, String)>>);
 
 static LINES: Lines = Lines(Mutex::new(Vec::new()));
@@ -36,18 +36,18 @@ impl Log for Lines {
 }
 
 fn listen() {
-    // The other test may have been first.
+    // Another test may have set the logger before.
     let _ = log::set_logger(&LINES);
     log::set_max_level(LevelFilter::Debug);
 }
 
-/// The lines about this peer.
+/// The log lines about this peer.
 fn about(peer: std::net::SocketAddr) -> Vec<(Level, String)> {
     let lines = LINES.0.lock().unwrap();
     lines.iter().filter(|(_, line)| line.contains(&peer.to_string())).cloned().collect()
 }
 
-/// A server whose handler counts its clients.
+/// A server that counts the calls of its handler.
 async fn serve(tls: &TlsServer, clients: &Rc<Cell<u32>>) -> io::Result<asyncio_net::Server> {
     let clients = clients.clone();
     let handler = async move |_: StreamReader, _: StreamWriter| clients.set(clients.get() + 1);
@@ -63,7 +63,7 @@ fn it_names_the_peer_and_the_reason() {
         let server = serve(&authority.server(), &clients).await?;
         let address = server.local_addr()?;
 
-        // No TLS.
+        // The client does not speak TLS.
         let (mut reader, writer) = open_connection(address).await?;
         writer.write("GET / HTTP/1.1\r\n\r\n");
         let peer = writer.local_addr()?;
@@ -73,7 +73,7 @@ fn it_names_the_peer_and_the_reason() {
                       InvalidContentType";
         assert_eq!(about(peer), [(Level::Debug, format!("no connection with {peer}: {reason}"))]);
 
-        // Nothing at all.
+        // The client sends nothing.
         let (_, writer) = open_connection(address).await?;
         let peer = writer.local_addr()?;
         drop(writer);
@@ -81,7 +81,7 @@ fn it_names_the_peer_and_the_reason() {
         let reason = "the peer ended the connection in the TLS handshake";
         assert_eq!(about(peer), [(Level::Debug, format!("no connection with {peer}: {reason}"))]);
 
-        // A client that trusts another root.
+        // The client trusts another root.
         let socket = std::net::TcpStream::connect(address)?;
         let peer = socket.local_addr()?;
         let tls = stranger.client().with_server_name("localhost")?;

@@ -25,7 +25,7 @@ fn record(kind: u8, text: &[u8]) -> Vec<u8> {
     [&[kind, 3, 3], &length[..], text].concat()
 }
 
-/// A client of rustls by itself, and the records that it has to send.
+/// The TLS session of a client, without a connection.
 fn client(authority: &Authority) -> rustls::ClientConnection {
     let config = Arc::clone(authority.client().config());
     let name = ServerName::try_from("localhost").unwrap();
@@ -40,7 +40,7 @@ fn records(client: &mut rustls::ClientConnection) -> Vec<u8> {
     records
 }
 
-/// Takes its part in the handshake, and returns when it is over.
+/// Exchanges records until the client's handshake is over.
 async fn shake_hands(
     client: &mut rustls::ClientConnection,
     reader: &mut StreamReader,
@@ -61,7 +61,7 @@ fn take(client: &mut rustls::ClientConnection, mut bytes: &[u8]) {
     }
 }
 
-/// What a server's handshake fails with when it gets these bytes, and then nothing.
+/// The error of a server's handshake when the client sends these bytes and no more.
 fn refusal(sent: Vec<u8>) -> io::Error {
     let tls = Authority::new().server();
     run(async {
@@ -76,7 +76,7 @@ fn refusal(sent: Vec<u8>) -> io::Error {
 
 #[test]
 fn a_message_of_the_handshake_that_is_too_long_is_refused_while_it_comes() {
-    // A ClientHello of 16 MB, of which a part is there: the rest is not waited for.
+    // The server refuses a ClientHello of 16 MB as soon as a part of it has arrived.
     let mut hello = vec![1, 0xff, 0xff, 0xff];
     hello.resize(16 * 1024, 0);
     let mut sent = record(HANDSHAKE, &hello);
@@ -139,7 +139,7 @@ fn a_hello_in_crumbs_is_put_together() {
     .unwrap();
 }
 
-/// What comes with the command that asks for TLS is no part of the conversation after it
+/// Text that arrives together with the STARTTLS command is not taken for text of the session
 /// (CVE-2011-0411).
 #[test]
 fn plain_text_behind_a_starttls_is_not_taken_for_text_of_the_session() {
@@ -159,7 +159,7 @@ fn plain_text_behind_a_starttls_is_not_taken_for_text_of_the_session() {
     .unwrap();
 }
 
-/// After the closing alert nothing counts, neither records nor garbage.
+/// After the closing alert, both records and garbage are ignored.
 #[test]
 fn what_comes_after_the_closing_alert_is_not_read() {
     let authority = Authority::new();
@@ -184,7 +184,7 @@ fn what_comes_after_the_closing_alert_is_not_read() {
             writer.write(records(&mut client));
             writer.write(&more);
             common::until(|| *read.borrow() == b"all").await;
-            // Our closing alert, unless the system has reset the connection because of the rest.
+            // The client gets the server's closing alert, or a reset because of the unread bytes.
             let _ = reader.read_to_end().await;
         }
         io::Result::Ok(())
@@ -192,8 +192,8 @@ fn what_comes_after_the_closing_alert_is_not_read() {
     .unwrap();
 }
 
-/// A peer that asks for new keys again and again, and reads none of the answers, makes no heap of
-/// answers here.
+/// A peer that requests key updates again and again, and does not read the answers, does not make
+/// the server's memory grow.
 #[test]
 fn a_flood_of_records_that_want_an_answer_ends_the_connection() {
     let authority = Authority::new();
@@ -217,8 +217,8 @@ fn a_flood_of_records_that_want_an_answer_ends_the_connection() {
     .unwrap();
 }
 
-/// Many clients that send half a hello and then nothing delay no other client, and are disconnected
-/// when their time is over. In virtual time, what is sent has to be there at once: so not by TCP.
+/// Clients that send half a ClientHello delay no other client, and are disconnected at the timeout.
+/// With virtual time, sent bytes must arrive at once, which TCP does not promise.
 #[test]
 fn a_crowd_that_stops_in_the_hello_holds_nobody_up() {
     let authority = Authority::new();
@@ -242,7 +242,7 @@ fn a_crowd_that_stops_in_the_hello_holds_nobody_up() {
         assert!(took < Duration::from_secs(1), "{took:?}");
         assert_eq!(server.client_count(), 201);
         for (reader, _) in &mut crowd {
-            // An end, or a reset because of the hello that was not read.
+            // The client gets the end of the stream, or a reset because of the unread hello.
             let _ = reader.read_to_end().await;
         }
         let took = asyncio_loop::running_loop().time() - before;
@@ -252,8 +252,8 @@ fn a_crowd_that_stops_in_the_hello_holds_nobody_up() {
     });
 }
 
-/// Random bytes, and hellos with a random byte in them, end in an error or in a handshake that
-/// waits, and never in a panic.
+/// Random bytes, and hellos with a random change, end in an error or in a handshake that waits for
+/// more, and never in a panic.
 #[test]
 fn noise_is_refused_or_waited_for() {
     let authority = Authority::new();

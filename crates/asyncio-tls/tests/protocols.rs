@@ -18,7 +18,7 @@ use asyncio_task::{create_task, run, sleep, try_gather};
 use asyncio_tls::{TlsClient, TlsInfo, accept_transport_tls, start_transport_tls};
 use common::{Authority, echo_lines, greet, reports, run_in_virtual_time, until};
 
-/// What happened to a protocol, which sends everything back if it is to.
+/// A protocol that logs its calls, and sends received data back if `echoes` is set.
 #[derive(Clone, Default)]
 struct Noting {
     calls: Rc<RefCell<Vec<String>>>,
@@ -180,11 +180,11 @@ fn unix_and_accepted_sockets_have_it_too() {
     .unwrap();
 }
 
-/// Memory between the two sides of TLS, which can be looked at and changed.
+/// A stream in memory between the two sides of TLS, which the test can read, write and block.
 #[derive(Clone)]
 struct Wire {
     stream: Rc<MemoryStream>,
-    /// Nothing is taken while this is set.
+    /// While this is set, writes are refused.
     is_blocked: Rc<Cell<bool>>,
 }
 
@@ -231,7 +231,7 @@ impl ByteStream for Wire {
     }
 }
 
-/// Two protocols that have TLS between them, and the wire of each.
+/// Connects two protocols by TLS over these wires. Returns their transports.
 async fn protocols(
     authority: &Authority,
     (client, server): (Noting, Noting),
@@ -257,7 +257,7 @@ fn flow_control_counts_bytes_before_and_after_encryption() {
             protocols(&authority, (client.clone(), server.clone()), (ours, theirs)).await?;
         transport.set_write_buffer_limits(Some(100_000), Some(10_000));
         blocked.set(true);
-        // The session takes the first write, and the queue what comes then.
+        // The session takes the first write, and the write queue takes the next one.
         transport.write(vec![1; 50_000]);
         assert!(transport.write_buffer_size() >= 50_000);
         transport.write([2; 40_000]);
@@ -288,7 +288,7 @@ fn one_direction_cannot_be_ended() {
             transport.write_eof();
         }));
         assert!(panicked.is_err());
-        // It goes on.
+        // The connection goes on after the panic.
         transport.write("more");
         io::Result::Ok(())
     })
@@ -298,7 +298,8 @@ fn one_direction_cannot_be_ended() {
 // E-018
 #[test]
 fn a_buffered_protocol_works_and_can_be_exchanged() {
-    /// Takes four bytes at a time, and leaves the rest to another protocol after the word `next`.
+    /// A protocol that receives four bytes at a time, and hands over to another protocol after the
+    /// word `next`.
     struct Words([u8; 4], usize, Noting);
     impl BufferedProtocol for Words {
         fn get_buffer(&mut self, _: usize) -> &mut [u8] {
@@ -352,7 +353,7 @@ fn garbage_in_the_stream_ends_the_connection_with_an_error_of_tls() {
         tap.try_write(&[IoSlice::new(b"\x17\x03\x03\x00\x20 this is no record of this session")])?;
         until(|| server.is_lost() && client.is_lost()).await;
         assert_eq!(server.calls().last().unwrap(), "lost Some(InvalidData)");
-        // The other side gets an alert that says so.
+        // The other side gets an alert, which names the fault.
         assert_eq!(client.calls().last().unwrap(), "lost Some(InvalidData)");
         io::Result::Ok(())
     })
@@ -396,7 +397,7 @@ fn closing_waits_for_the_closing_alert_of_the_peer_and_not_for_ever() {
             transport.close();
             transport.write("ignored");
             assert_eq!(reader.read_to_end().await?, "last words");
-            // The peer does not answer.
+            // The peer does not answer the closing alert.
             let before = asyncio_loop::running_loop().time();
             sleep(Duration::from_secs(limit - 1)).await;
             assert!(!client.is_lost());
@@ -408,7 +409,7 @@ fn closing_waits_for_the_closing_alert_of_the_peer_and_not_for_ever() {
             assert!(took < Duration::from_secs(limit + 1), "{took:?}");
         }
 
-        // A peer that answers, and streams.
+        // A peer that uses streams, and answers the closing alert.
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("socket");
         let _server = start_unix_server(&path, echo_lines).tls(&authority.server()).await?;
@@ -481,7 +482,7 @@ fn what_is_queued_when_the_closing_alert_of_the_peer_comes_is_still_sent() {
         let (transport, peer) = try_gather((connecting.into_future(), accepted)).await?;
         blocked.set(true);
         transport.write(&much);
-        // The peer's own text, and its alert by hand: it goes on reading.
+        // The peer sends text and its closing alert, and still reads.
         peer.write("enough");
         peer.close();
         until(|| client.calls().contains(&"eof".to_owned())).await;
@@ -490,7 +491,7 @@ fn what_is_queued_when_the_closing_alert_of_the_peer_comes_is_still_sent() {
         blocked.set(false);
         until(|| client.is_lost()).await;
         assert_eq!(transport.write_buffer_size(), 0);
-        // The side that closed drops it.
+        // The peer has closed, so it drops what it receives.
         let calls = ["made TLSv1.3", "pause", "eof", "resume", "lost None"];
         assert_eq!(client.calls(), calls);
         io::Result::Ok(())
@@ -566,7 +567,7 @@ fn plain_text_that_comes_early_does_not_reach_the_protocol() {
         let transport = served.transport();
         let tls = authority.server();
         let accepting = create_task(async move { accept_transport_tls(&transport, &tls).await });
-        // An attacker adds a command that would be taken for one that came over TLS.
+        // An attacker injects a command, which must not be taken for one of the TLS session.
         writer.write("RCPT TO:<victim@example.org>\r\n");
         let error = accepting.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
@@ -604,7 +605,7 @@ fn a_start_that_is_given_up_closes_the_connection() {
         assert_eq!(client.calls(), ["made plain", "lost None"]);
         assert!(transport.is_closing());
 
-        // Of streams, by a limit from outside.
+        // For streams, a timeout around `start_tls`.
         let (mut reader, mut writer) = open_connection(silent.local_addr()?).await?;
         let tls = authority.client();
         let starting = asyncio_tls::start_tls(&mut reader, &mut writer, &tls, "localhost");
@@ -638,7 +639,7 @@ fn tls_starts_inside_tls() {
         .await?;
         inner.write("deep");
         until(|| client.text() == "deep").await;
-        // Closing the outer one ends both.
+        // Closing the outer transport ends both sessions.
         outer.close();
         until(|| client.is_lost() && served.is_lost()).await;
         server.shutdown(Duration::from_secs(60)).await;

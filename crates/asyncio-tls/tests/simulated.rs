@@ -72,7 +72,7 @@ fn a_handshake_outlives_a_partition_and_losses() {
         net.links().loss(0.05);
         let there = Rc::clone(&net);
         create_task(async move {
-            // The first message of TLS is under way.
+            // The first TLS message is in transit.
             sleep(Duration::from_millis(25)).await;
             there.isolate("server");
             sleep(Duration::from_secs(3)).await;

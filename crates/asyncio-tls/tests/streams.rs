@@ -123,7 +123,7 @@ fn sessions_are_resumed_unless_a_side_does_not_want_to() {
             let client = authority.client();
             let (mut reader, writer, info) = connect(&server, &client, "localhost").await?;
             assert!(!info.is_resumed());
-            // The ticket comes after the handshake.
+            // The session ticket comes after the handshake.
             greet(&mut reader, &writer).await?;
             let (mut reader, writer, info) = connect(&server, &client, "localhost").await?;
             assert_eq!(info.is_resumed(), resumes);
@@ -162,7 +162,7 @@ fn tls_begins_in_the_middle_of_a_conversation() {
 fn an_end_without_a_closing_alert_is_an_error() {
     let authority = Authority::new();
     run(async {
-        // A proxy that ends the connection after the first bytes of the answer.
+        // A proxy that cuts the connection after the first bytes of the answer.
         let server = serve(authority.server(), echo).await;
         let address = server.local_addr()?;
         let proxy = start_server("127.0.0.1:0", async move |mut reader, writer| {
@@ -230,7 +230,7 @@ fn what_is_not_tls_is_refused_by_both_sides() {
         .await?;
         let (mut reader, writer) = open_connection(server.local_addr()?).await?;
         writer.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        // An alert, and the end.
+        // The server sends an alert, and closes.
         let _ = reader.read_to_end().await;
         let text = loop {
             match seen.take() {
@@ -285,7 +285,7 @@ fn records_may_be_cut_anywhere() {
     run(async {
         let server = serve(authority.server(), echo).await;
         let address = server.local_addr()?;
-        // A proxy that passes every byte on by itself.
+        // A proxy that forwards each byte on its own.
         let proxy = start_server("127.0.0.1:0", async move |mut reader, writer| {
             let (mut behind, to_behind) = open_connection(address).await?;
             let there = async {
@@ -352,7 +352,7 @@ fn a_file_goes_through_the_session_and_not_by_the_system() {
     .unwrap();
 }
 
-/// Records that are cut at every byte, by a stream that gives and takes one at a time.
+/// A stream that reads and writes one byte at a time, so that records are split at every byte.
 #[test]
 fn a_stream_that_moves_one_byte_at_a_time_carries_tls() {
     let authority = Authority::new();

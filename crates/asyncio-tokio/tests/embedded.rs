@@ -14,7 +14,7 @@ use asyncio_task::{
 use asyncio_tokio::embed;
 use tokio::runtime::{Builder, LocalOptions};
 
-/// Runs a future of tokio on one thread, where local tasks may be made.
+/// Runs a future in a `LocalRuntime` of tokio.
 fn in_tokio<F: Future>(future: F) -> F::Output {
     let mut builder = Builder::new_current_thread();
     builder.enable_all().build_local(LocalOptions::default()).unwrap().block_on(future)

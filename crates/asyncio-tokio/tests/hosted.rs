@@ -21,7 +21,7 @@ fn in_context() -> bool {
     Handle::try_current().is_ok()
 }
 
-/// Notes at its drop whether tokio's context is there.
+/// Logs, when it is dropped, whether tokio's context is set.
 struct AtDrop(Rc<RefCell<Vec<bool>>>);
 
 impl Drop for AtDrop {
@@ -49,7 +49,7 @@ fn the_context_is_in_tasks_callbacks_cleanup_destructors_and_jobs() {
             let in_job = to_thread(in_context).await.unwrap();
             noted.borrow_mut().push(in_job);
 
-            // Cleanup at the end of the program, and what is dropped at the close.
+            // Code in cleanup at the end of the program, and destructors while the loop closes.
             let cleanup = Rc::clone(&noted);
             create_task(finally(pending::<()>(), async move |_| {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -111,7 +111,7 @@ fn tasks_of_tokio_use_the_running_loop() {
             assert!(running_loop().close().is_err());
             let other = EventLoop::new().unwrap().run_until_complete(async {});
             assert!(matches!(other, Err(RunError::AlreadyRunning { .. })));
-            // The loop rests now: the new task wakes it.
+            // The loop rests by now, so the new task has to wake it.
             create_task(async { yield_now().await }).await.unwrap();
             let (one, two) = gather((async { 1 }, async { 2 })).await;
             one + two
@@ -177,7 +177,7 @@ fn a_busy_loop_leaves_time_to_tokio() {
                 }
             });
         }
-        // Both of these need turns of tokio and of the loop.
+        // Both waits need turns of tokio and of the loop.
         tokio::time::sleep(Duration::from_millis(2)).await;
         for _ in 0..10 {
             tokio::spawn(async { tokio::task::yield_now().await }).await.unwrap();
@@ -396,7 +396,7 @@ fn tasks_that_tokio_wakes_are_not_reported() {
         tokio::time::sleep(Duration::from_millis(2)).await;
         let promise = create_future();
         let settle = promise.clone();
-        // The loop knows nothing of this task, nor that it has something of it.
+        // The loop does not know that this tokio task holds its promise.
         tokio::task::spawn_local(async move {
             tokio::time::sleep(Duration::from_millis(2)).await;
             settle.set_result(6 * 7).unwrap();

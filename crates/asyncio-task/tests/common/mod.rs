@@ -18,7 +18,7 @@ pub(crate) fn run<F: IntoFuture>(future: F) -> F::Output {
     Runner::builder().virtual_time(true).run(future)
 }
 
-/// What happened, in order.
+/// Events, in order.
 #[derive(Debug)]
 pub(crate) struct Log<T = &'static str>(Rc<RefCell<Vec<T>>>);
 
@@ -31,14 +31,14 @@ impl<T> Log<T> {
         self.0.borrow_mut().push(entry);
     }
 
-    /// What was added since the last call.
+    /// Removes and returns the entries logged so far.
     pub(crate) fn take(&self) -> Vec<T> {
         self.0.take()
     }
 }
 
 impl<T: 'static> Log<T> {
-    /// A callback that adds `entry`.
+    /// A callback that logs `entry`.
     pub(crate) fn adder(&self, entry: T) -> impl FnOnce() + use<T> {
         let log = self.clone();
         move || log.add(entry)
@@ -51,7 +51,7 @@ impl<T> Clone for Log<T> {
     }
 }
 
-/// One call of the exception handler.
+/// A call of the exception handler.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(crate) message: String,
@@ -60,7 +60,7 @@ pub(crate) struct Report {
     pub(crate) task: Option<String>,
 }
 
-/// Keeps what `event_loop` reports.
+/// Keeps the reports of `event_loop`.
 pub(crate) fn reports(event_loop: &LoopRef) -> Log<Report> {
     let log = Log::new();
     let reports = log.clone();

@@ -17,15 +17,15 @@ type Done = Result<(), &'static str>;
 type Run = Once<Pin<Box<dyn Future<Output = Done>>>>;
 type Group<'scope, 'env> = TaskGroup<'scope, 'env, &'static str>;
 
-/// Where a piece of a program stands.
+/// The surroundings of a part of a program.
 #[derive(Clone)]
 pub(crate) struct Place {
     world: Rc<World>,
-    /// The `finally` around it, in the same branch.
+    /// The number of the enclosing `finally` in the same branch.
     within: Option<usize>,
-    /// Inside something that foreign code may drop.
+    /// Whether foreign code may drop this part.
     fragile: bool,
-    /// Inside a cleanup, which is over when something in it has no value.
+    /// Whether this part is in a cleanup, which ends when a part of it returns no value.
     cleanup: bool,
 }
 
@@ -38,24 +38,24 @@ impl Place {
         Self { fragile: true, ..self.clone() }
     }
 
-    /// In a task of its own.
+    /// The surroundings of a part that runs in a task of its own.
     fn apart(&self) -> Self {
         Self { within: None, ..self.clone() }
     }
 
-    /// Beside something that may unwind.
+    /// The surroundings of a part beside others that may panic, which would drop this one.
     fn beside(&self, programs: &[&Program]) -> Self {
         let fragile = programs.iter().any(|program| program.may_panic());
         Self { fragile: self.fragile || fragile, ..self.clone() }
     }
 }
 
-/// Runs a piece of a program.
+/// Runs a part of a program.
 pub(crate) fn go(program: Program, place: Place) -> Run {
     Once::new(Box::pin(step(program, place)))
 }
 
-/// As a task of its own, or as a child, which may be cancelled.
+/// Runs a part as a task or a child, which other parts may cancel.
 async fn go_apart(program: Program, place: Place) -> Done {
     if !place.cleanup {
         place.world.add_victim();
@@ -67,7 +67,7 @@ fn spawn(program: Program, place: &Place) -> Task<Done> {
     create_task(go_apart(program, place.apart()))
 }
 
-/// Waits for a task, which may answer a request by that.
+/// Awaits a task. If this returns a value, it may have answered a request.
 async fn join(task: impl Future<Output = Result<Done, JoinError>>, place: &Place) -> Done {
     let before = place.world.delivered.get();
     let joined = task.await;
@@ -214,7 +214,7 @@ async fn step(program: Program, place: Place) -> Done {
     Ok(())
 }
 
-/// Polls scopes when it is dropped, once, wherever that is.
+/// A value whose destructor polls one scope of each kind once.
 struct PollScopes;
 
 impl Drop for PollScopes {
@@ -243,7 +243,7 @@ async fn run_finally(body: Program, cleanup: Program, place: Place) -> Done {
     .await
 }
 
-/// What the body of a group does at the end.
+/// What the body of a group does last.
 enum After {
     Nothing,
     Await,
@@ -290,7 +290,7 @@ async fn take(child: Child<'_, ()>, place: &Place) {
     place.world.has_answered(before);
 }
 
-/// Each child makes the next one.
+/// Runs a group in which each child creates the next one.
 async fn run_siblings(body: Program, children: Vec<Program>, place: Place) -> Done {
     let siblings = Rc::new(Cell::new(0));
     let result = task_group(async |group| {

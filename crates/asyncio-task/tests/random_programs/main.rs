@@ -1,7 +1,7 @@
-//! Random programs, with requests to end and drops injected while they run.
+//! Random programs, with cancel requests and drops injected while they run.
 //!
-//! A program is a tree of scopes around waits, run under virtual time. Whatever is done to it, it
-//! has to keep these promises:
+//! A program is a tree of scopes around waits, run in virtual time. Whatever is injected, these
+//! rules hold:
 //!
 //! * every `finally` whose body was polled runs its cleanup exactly once, unless foreign code
 //!   dropped it, inner ones before outer ones;
@@ -32,11 +32,10 @@ use proptest::test_runner::RngSeed;
 use scopes::{ms, run};
 use world::World;
 
-/// By then, in milliseconds, every program has ended, unless it hangs.
+/// Virtual milliseconds after which a program that has not ended hangs.
 const END: u64 = 100_000;
 
-/// Runs a program in a task that then waits forever, so that a request is the only way for it to
-/// end.
+/// Runs a program and then waits forever, so that only a request can end the task.
 async fn body(program: Program, world: Rc<World>) {
     let mut program = pin!(go(program, Place::new(&world)));
     let _ = poll_fn(|cx| {
@@ -48,7 +47,8 @@ async fn body(program: Program, world: Rc<World>) {
     pending().await
 }
 
-/// Looks, when there was all the time it could need, whether the task has ended if it was asked to.
+/// Waits for as long as any program can take, and checks that the task has ended if it was
+/// cancelled.
 async fn see_it_end(task: Task<()>, world: &World) {
     sleep(ms(END)).await;
     if !task.is_done() {
@@ -79,7 +79,7 @@ fn attack(program: Program, blows: Vec<(u8, u8, Blow)>) {
     seen.check(true);
 }
 
-/// Strikes after some more turns.
+/// Injects a blow after `turns` turns.
 fn strike(turns: u8, tasks: [TaskRef; 2], world: Rc<World>, blow: Blow) {
     if turns > 0 {
         running_loop().call_soon(move || strike(turns - 1, tasks, world, blow));
@@ -120,18 +120,18 @@ fn strike(turns: u8, tasks: [TaskRef; 2], world: Rc<World>, blow: Blow) {
     }
 }
 
-/// What is done to a task at one of its awaits.
+/// What is injected at one poll of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
-    /// It is cancelled while it is polled.
+    /// The task is cancelled while it is polled.
     Running,
-    /// It is cancelled while it waits.
+    /// The task is cancelled while it waits.
     Waiting,
-    /// Its future is dropped, by what stands around it.
+    /// The future is dropped by its caller.
     Dropped,
 }
 
-/// Does all of that to a program, at every poll in turn.
+/// Injects each of them at each poll of a program in turn.
 fn attack_everywhere(program: &Program) {
     for at in [At::Running, At::Waiting, At::Dropped] {
         let mut polls = usize::from(at == At::Dropped)..;
@@ -139,7 +139,7 @@ fn attack_everywhere(program: &Program) {
     }
 }
 
-/// Does something to a program at the poll of this number; false if it had ended before.
+/// Injects `at` at the poll of this number. Returns false if the program had fewer polls.
 fn attack_at(program: &Program, at: At, poll: usize) -> bool {
     let world = Rc::new(World::default());
     let seen = Rc::clone(&world);
@@ -200,7 +200,7 @@ async fn struck_at(
 /// The same programs in every run. `PROPTEST_CASES` asks for more of them, `PROPTEST_RNG_SEED` for
 /// others.
 fn config(usual: u32) -> ProptestConfig {
-    /// Any number.
+    /// An arbitrary number.
     const SEED: u64 = 20_261_120;
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     let seed = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok());
@@ -248,7 +248,7 @@ fn found_2() {
     attack(program, vec![]);
 }
 
-// A group that waits for work in its body does not count as one that is not polled.
+// A group whose body waits does not count as unpolled.
 #[test]
 fn found_3() {
     let sleep = |n| Box::new(Program::Sleep(n));
@@ -264,7 +264,7 @@ fn found_4() {
     attack(Program::Aside(Box::new(aside), Box::new(after)), vec![]);
 }
 
-// A task that is awaited by something kept aside.
+// A branch that is not polled any more awaits a task.
 #[test]
 fn found_5() {
     let sleep = |n| Box::new(Program::Sleep(n));
@@ -273,7 +273,7 @@ fn found_5() {
     attack(program, vec![(2, 0, Blow::CancelTwice)]);
 }
 
-// Shielded code kept aside, with a cleanup around it.
+// A critical section inside a cleanup is not polled any more.
 #[test]
 fn found_6() {
     let sleep = |n| Box::new(Program::Sleep(n));
@@ -286,7 +286,7 @@ fn found_6() {
     attack(program, vec![(8, 2, Blow::Cancel), (0, 1, Blow::Cancel)]);
 }
 
-// Critical code that gave itself up is polled again, beside a cleanup.
+// A critical section that cancelled itself is polled again, beside a cleanup.
 #[test]
 fn found_7() {
     let sleep = |n| Box::new(Program::Sleep(n));
@@ -295,7 +295,7 @@ fn found_7() {
     attack(Program::Both(Box::new(critical), Box::new(finally)), vec![]);
 }
 
-// Resuming a request keeps its task awake, even beside a scope that is not polled.
+// A scope that resumes a request keeps its task awake, even beside a scope that is not polled.
 #[test]
 fn found_8() {
     let sleep = || Box::new(Program::Sleep(0));
@@ -307,7 +307,7 @@ fn found_8() {
     attack_everywhere(&program);
 }
 
-// A set of futures that is kept aside and has woken its task before does not wake it again.
+// A `FuturesUnordered` that is not polled, and has woken its task before, does not wake it again.
 #[test]
 fn found_9() {
     let sleep = |n| Box::new(Program::Sleep(n));
@@ -319,7 +319,7 @@ fn found_9() {
     attack(program, vec![(0, 1, Blow::Cancel)]);
 }
 
-// What a body has answered before is no answer to a request from outside.
+// A body's earlier answer does not answer a later request from outside.
 #[test]
 fn found_10() {
     let sleep = |n| Box::new(Program::Sleep(n));

@@ -1,4 +1,4 @@
-//! What programs are made of, and how they come about.
+//! The parts of programs, and strategies that generate them.
 
 use proptest::prelude::*;
 
@@ -9,42 +9,42 @@ pub(crate) enum Program {
     Sleep(u8),
     Yield,
     Sequence(Vec<Program>),
-    /// `true`: the body's cancel is passed on.
+    /// A `catch_cancel`, and what follows it. If the flag is set, the caught request is resumed.
     Catch(Part, bool, Part),
     Finally(Part, Part),
     Timeout(u8, Part),
-    /// The limit is moved before the body begins.
+    /// A timeout that is rescheduled before its body begins.
     Moved(u8, u8, Part),
     Critical(Part),
-    /// The body beside a value whose destructor polls scopes.
+    /// A body beside a value whose destructor polls scopes.
     Guarded(Part),
-    /// The body, and children.
+    /// A group: its body, and its children.
     Group(Part, Vec<Program>),
-    /// The body, which then awaits each of the children.
+    /// A group whose body ends by awaiting each child.
     Children(Part, Vec<Program>),
-    /// As above, but the children make the next one each, and await it.
+    /// The same, but each child creates the next one and awaits it.
     Siblings(Part, Vec<Program>),
-    /// The body, which then cancels the group, and children.
+    /// A group whose body ends by cancelling the group.
     Ends(Part, Vec<Program>),
     /// A task that is awaited.
     Join(Part),
-    /// A task that is awaited in a limit, and if that passes once more.
+    /// A task that is awaited within a timeout, and awaited again if the timeout expires.
     JoinTwice(u8, Part),
-    /// A task that is cancelled after so long, and awaited.
+    /// A task that is cancelled after some milliseconds, and awaited.
     Abort(u8, Part),
     /// A task whose handle is dropped.
     Detach(Part),
     Shield(Part),
-    /// Foreign combinators, of which the first drops the second, or the other way round.
+    /// `select` of futures and of tokio: the branch that ends first drops the other one.
     Select(Part, Part),
     TokioSelect(Part, Part),
-    /// Foreign as well: a number of the parts are awaited, and the others are dropped.
+    /// A `FuturesUnordered`: awaits some of the parts, and drops the others.
     Unordered(usize, Vec<Program>),
-    /// The part is dropped if it is pending after a number of polls.
+    /// Drops the part if it is pending after a number of polls.
     DropAfter(u8, Part),
-    /// The first is polled once and kept aside, while the second runs.
+    /// Polls the first part once, and then only the second.
     Aside(Part, Part),
-    /// Another foreign one: both.
+    /// `join` of futures.
     Both(Part, Part),
     Gather(Vec<Program>),
     Race(Vec<Program>),
@@ -54,7 +54,7 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    /// Whether something in it may unwind, which drops what is beside it.
+    /// Whether a part of it may panic, which drops the parts beside it.
     pub(crate) fn may_panic(&self) -> bool {
         format!("{self:?}").contains("Panic")
     }
@@ -107,25 +107,25 @@ pub(crate) fn programs() -> impl Strategy<Value = Program> {
     })
 }
 
-/// How large the programs are. `PROGRAM_SIZE` asks for another size.
+/// The size of the programs. `PROGRAM_SIZE` sets another size.
 fn size() -> u32 {
     std::env::var("PROGRAM_SIZE").ok().and_then(|size| size.parse().ok()).unwrap_or(24)
 }
 
-/// What is done to a program while it runs.
+/// An injected event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Blow {
     Cancel,
     CancelTwice,
     CancelAll,
-    /// As above, at once.
+    /// Cancels the same tasks, by one call of `cancel_all`.
     CancelTogether,
-    /// Any task or child.
+    /// Cancels any task or child.
     CancelOne(u8),
     Uncancel,
 }
 
-/// Blows, each after some milliseconds and so many turns.
+/// Blows, each after a number of milliseconds and turns.
 pub(crate) fn blows() -> impl Strategy<Value = Vec<(u8, u8, Blow)>> {
     let blow = prop_oneof![
         4 => Just(Blow::Cancel),

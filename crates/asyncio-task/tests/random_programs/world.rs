@@ -1,4 +1,4 @@
-//! What is seen of a run, and the promises that it has to keep.
+//! The record of a run, and the rules that it has to keep.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -7,25 +7,25 @@ use std::task::{Context, Poll};
 
 use asyncio_task::{TaskRef, current_task};
 
-/// What a run has shown.
+/// The record of a run.
 #[derive(Default)]
 pub(crate) struct World {
-    /// Of each `finally`: whether its body was polled, and how often its cleanup has begun and
+    /// For each `finally`: whether its body was polled, and how often its cleanup has begun and
     /// ended.
     pub(crate) finals: RefCell<Vec<Final>>,
-    /// Futures of children and bodies that are alive.
+    /// Number of live futures of children and bodies.
     pub(crate) alive: Cell<usize>,
-    /// How many requests there were.
+    /// Number of requests to the task.
     pub(crate) requests: Cell<usize>,
-    /// How many of them have been delivered: not those that were made in this poll of the task.
+    /// Number of delivered requests: all except those made during the present poll of the task.
     pub(crate) delivered: Cell<usize>,
     /// Tasks that any other task may cancel.
     pub(crate) victims: RefCell<Vec<TaskRef>>,
-    /// The program has come to its end.
+    /// The program has ended.
     pub(crate) has_ended: Cell<bool>,
-    /// How many were caught and not passed on.
+    /// Number of requests that were caught and not resumed.
     pub(crate) caught: Cell<usize>,
-    /// Some may have been answered by what gave a value all the same.
+    /// A wait that returned a value may have answered a request.
     pub(crate) answered: Cell<bool>,
 }
 
@@ -42,25 +42,25 @@ impl World {
         self.requests.set(self.requests.get() + 1);
     }
 
-    /// To be called when the task begins to be polled.
+    /// Called when a poll of the task begins.
     pub(crate) fn begin_poll(&self) {
         self.delivered.set(self.requests.get());
     }
 
-    /// To be called with [`delivered`](Self::delivered) from before a wait that has given a value:
-    /// it may have answered the requests that came since.
+    /// Called when a wait has returned a value, with [`delivered`](Self::delivered) from before the
+    /// wait: it may have answered the requests made since.
     pub(crate) fn has_answered(&self, before: usize) {
         if self.requests.get() > before {
             self.answered.set(true);
         }
     }
 
-    /// Any task may cancel the running task.
+    /// Lets any task cancel the running task.
     pub(crate) fn add_victim(&self) {
         self.victims.borrow_mut().extend(current_task());
     }
 
-    /// A cleanup begins: those inside have had their turn.
+    /// A cleanup begins: the cleanups inside its body must be over.
     pub(crate) fn begin(&self, number: usize) {
         let finals = &mut self.finals.borrow_mut();
         finals[number].begun += 1;
@@ -73,7 +73,7 @@ impl World {
         self.finals.borrow_mut()[number].ended += 1;
     }
 
-    /// The promises, at the end. `whole`: nobody has dropped the program.
+    /// Checks the rules at the end. `whole`: the program was not dropped.
     pub(crate) fn check(&self, whole: bool) {
         assert_eq!(self.alive.get(), 0, "children are left");
         for (number, each) in self.finals.borrow().iter().enumerate() {
@@ -86,7 +86,7 @@ impl World {
     }
 }
 
-/// Counts a child while its future lives, for all and for its group.
+/// Counts a child while its future lives, in total and in its group.
 pub(crate) struct Alive {
     world: Rc<World>,
     siblings: Rc<Cell<usize>>,
@@ -107,7 +107,7 @@ impl Drop for Alive {
     }
 }
 
-/// Fails if it is polled after its end.
+/// A future that panics if it is polled after its end.
 pub(crate) struct Once<F>(Option<Pin<Box<F>>>);
 
 impl<F: Future> Once<F> {

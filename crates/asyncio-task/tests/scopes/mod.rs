@@ -1,4 +1,4 @@
-//! Helpers of the tests here.
+//! Helpers of tests with scopes.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::cell::RefCell;
@@ -22,14 +22,14 @@ pub(crate) fn now() -> u64 {
     running_loop().time().as_nanos() / 1_000_000
 }
 
-/// Lets everything that is ready run, `n` times.
+/// Makes `n` turns.
 pub(crate) async fn turns(n: usize) {
     for _ in 0..n {
         yield_now().await;
     }
 }
 
-/// Notes, in order.
+/// A log of notes, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -38,7 +38,7 @@ impl Log {
         self.0.borrow_mut().push(what.to_string());
     }
 
-    /// All notes, which are forgotten.
+    /// Removes and returns the notes so far.
     pub(crate) fn take(&self) -> Vec<String> {
         self.0.take()
     }
@@ -48,7 +48,7 @@ impl Log {
     }
 }
 
-/// Notes its own drop.
+/// Logs its own drop.
 #[derive(Debug)]
 pub(crate) struct OnDrop(pub(crate) Log, pub(crate) &'static str);
 

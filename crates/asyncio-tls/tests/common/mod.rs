@@ -20,7 +20,7 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
-        // Roots are told apart by their names.
+        // Each root has a name of its own, since clients look roots up by name.
         let name = format!("test root {:x?}", &key.public_key_raw()[1..9]);
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
@@ -73,7 +73,7 @@ pub fn identity((chain, key): &(String, String)) -> Identity {
     Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()
 }
 
-/// A server whose clients are handled once the handshake is over.
+/// A server whose handler is called once the handshake is over.
 pub async fn serve<F, T>(tls: TlsServer, handler: F) -> Server
 where
     F: AsyncFn(StreamReader, StreamWriter, TlsInfo) -> io::Result<T> + 'static,
@@ -130,7 +130,7 @@ pub fn run_in_virtual_time(test: impl AsyncFnOnce() -> io::Result<()>) {
     Runner::builder().virtual_time(true).run(test()).unwrap();
 }
 
-/// What the running loop's exception handler is told from now on.
+/// The reports that the running loop's exception handler gets from now on.
 pub fn reports() -> Rc<RefCell<Vec<String>>> {
     let reports = Rc::new(RefCell::new(Vec::new()));
     let handler = {
@@ -141,8 +141,8 @@ pub fn reports() -> Rc<RefCell<Vec<String>>> {
     reports
 }
 
-/// Waits until `condition` holds, while the loop and the system do what they have to. Each round
-/// sends a byte to itself, so that virtual time does not pass.
+/// Runs the loop until `condition` holds. In each round a byte is sent and received, so that the
+/// virtual clock does not jump.
 pub async fn until(condition: impl Fn() -> bool) {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let (mut reader, _writer) = open_connection(ours).await.unwrap();

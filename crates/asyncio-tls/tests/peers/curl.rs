@@ -8,7 +8,7 @@ use asyncio_task::run;
 use super::common::{Authority, reports};
 use super::program::{Files, Program};
 
-/// Answers requests by a text of the length that their path says.
+/// A server whose answers have the length that the path says.
 async fn answer(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
     while let Some(request) = reader.next_line().await? {
         while reader.next_line().await?.is_some_and(|line| line.trim_ascii() != b"") {}
@@ -34,7 +34,7 @@ fn it_fetches_texts_and_trusts_only_the_right_root() {
         let resolve = format!("localhost:{port}:127.0.0.1");
         let always = ["--silent", "--show-error", "--noproxy", "*", "--resolve", &resolve];
         for version in [&["--tls-max", "1.2"][..], &["--tlsv1.3"]] {
-            // On one connection.
+            // Both requests use one connection.
             let urls = [url(3), url(1_000_000), url(5)];
             let urls = [&*urls[0], &urls[1], &urls[2]];
             let args = [&always[..], version, &["--cacert", &roots], &urls].concat();

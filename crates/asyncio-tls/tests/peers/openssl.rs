@@ -14,7 +14,7 @@ use super::program::{Files, Program};
 
 const VERSIONS: [(&str, &str); 2] = [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")];
 
-/// `s_client`, which checks the certificate for `localhost`.
+/// Starts `s_client`, which checks the certificate for `localhost`.
 fn client(files: &Files, address: SocketAddr, more: &[&str]) -> Option<Program> {
     let (address, roots) = (address.to_string(), files.roots());
     let args = ["s_client", "-connect", &address, "-CAfile", &roots, "-verify_return_error"];
@@ -22,7 +22,7 @@ fn client(files: &Files, address: SocketAddr, more: &[&str]) -> Option<Program> 
     Program::start("openssl", &[&args[..], &names, more].concat())
 }
 
-/// `s_server`, which turns each line round, and its address.
+/// Starts `s_server`, which reverses each line. Returns the program and its address.
 fn server(files: &Files, more: &[&str]) -> Option<(Program, SocketAddr)> {
     let (chain, key) = files.sign("localhost");
     let args = ["s_server", "-accept", "127.0.0.1:0", "-rev", "-cert", &chain, "-key", &key];
@@ -31,7 +31,7 @@ fn server(files: &Files, more: &[&str]) -> Option<(Program, SocketAddr)> {
     Some((server, address))
 }
 
-/// Answers one line, and says good bye.
+/// Answers one line, and closes with an alert.
 async fn answer(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
     writer.write("you said ");
     writer.write(&reader.read_line().await?);
@@ -93,7 +93,7 @@ fn its_client_gets_the_protocol_and_the_certificate_that_it_asks_for() {
             let (_, text) = known.finish().await;
             assert!(text.contains("ALPN protocol: http/1.1"), "{text}");
             assert!(text.contains("you said hello"), "{text}");
-            // Without a certificate.
+            // A client without a certificate.
             let Some(mut unknown) = client(&files, server.local_addr()?, &[version]) else {
                 return Ok(());
             };
@@ -129,7 +129,7 @@ fn its_client_refuses_what_it_should() {
     .unwrap();
 }
 
-/// rustls renegotiates nothing. The client is told so, and gives up; the server goes on.
+/// rustls does not renegotiate. The client gets an alert and gives up; the server goes on.
 #[test]
 fn its_client_cannot_renegotiate() {
     let files = Files::new();
@@ -151,7 +151,8 @@ fn its_client_cannot_renegotiate() {
         .await?;
         let address = server.local_addr()?.to_string();
         let roots = files.roots();
-        // Without `-ign_eof` a line that begins with `R` is a command.
+        // Without `-ign_eof`, `s_client` takes a line that begins with `R` as the command to
+        // renegotiate.
         let args = ["s_client", "-connect", &address, "-CAfile", &roots, "-tls1_2"];
         for _ in 0..2 {
             let Some(mut client) = Program::start("openssl", &args) else { return Ok(()) };
@@ -161,7 +162,7 @@ fn its_client_cannot_renegotiate() {
             let (_, text) = client.finish().await;
             assert!(text.contains("no renegotiation"), "{text}");
         }
-        // It says good bye by an alert.
+        // The client ends with an alert.
         until(|| ends.borrow().len() == 2).await;
         assert!(ends.borrow().iter().all(|end| *end == Err(io::ErrorKind::InvalidData)));
         assert_eq!(*reports.borrow(), [""; 0]);
@@ -191,7 +192,7 @@ fn its_client_asks_for_new_keys() {
         client.type_in("hello\n");
         let mut client = client.wait_on_a_thread("you said hello").await;
         for _ in 0..3 {
-            // `K` sends new keys and asks for ours.
+            // `K` updates the client's keys and requests new keys from the server.
             client.type_in("K\n");
             client = client.wait_on_a_thread("KEYUPDATE").await;
             client.type_in("again\n");
@@ -266,7 +267,7 @@ fn our_client_gets_the_protocol_and_the_certificate_that_it_asks_for() {
         let known = builder().identity(files.authority.sign(&["a client"])).build().unwrap();
         let info = run(turn(address, &known)).unwrap();
         assert_eq!(info.alpn_protocol(), Some(&b"http/1.1"[..]));
-        // `s_server` knows no protocols under its second name.
+        // `s_server` selects no protocol under its second name.
         run(turn(address, &known.with_server_name("other.example").unwrap())).unwrap();
         assert!(run(turn(address, &builder().build().unwrap())).is_err(), "not without");
     }

@@ -8,11 +8,12 @@ use asyncio_task::to_thread;
 
 use super::common::Authority;
 
-/// A running program, which is ended with the test.
+/// A running program, which is killed when this value is dropped.
 pub(crate) struct Program(Child);
 
 impl Program {
-    /// Starts it; `None` where it is missing. Its messages go where its output goes.
+    /// Starts the program, with its messages in its output. Returns `None` if the program is
+    /// missing.
     pub(crate) fn start(name: &str, args: &[&str]) -> Option<Self> {
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$@\" 2>&1", "sh", name]).args(args);
@@ -26,12 +27,13 @@ impl Program {
         Some(Self(child.unwrap()))
     }
 
-    /// Gives it text to read; it may have ended already.
+    /// Writes text to the program's input; the program may have ended already.
     pub(crate) fn type_in(&mut self, text: &str) {
         let _ = self.0.stdin.as_mut().unwrap().write_all(text.as_bytes());
     }
 
-    /// Waits for its end, while the loop runs; whether it succeeded, and what it printed.
+    /// Waits for the end of the program, while the loop runs. Returns whether it succeeded, and its
+    /// output.
     pub(crate) async fn finish(mut self) -> (bool, String) {
         let finished = to_thread(move || {
             let mut text = Vec::new();
@@ -42,7 +44,7 @@ impl Program {
         finished.await.unwrap()
     }
 
-    /// Waits for a line that begins so, while the loop runs.
+    /// Waits for a line with this beginning, while the loop runs.
     pub(crate) async fn wait_on_a_thread(mut self, beginning: &'static str) -> Self {
         let waited = to_thread(move || {
             self.wait_for(beginning);
@@ -51,9 +53,10 @@ impl Program {
         waited.await.unwrap()
     }
 
-    /// Waits for a line that begins so, and blocks meanwhile; the rest of the line.
+    /// Blocks until the program prints a line with this beginning, and returns the rest of the
+    /// line.
     pub(crate) fn wait_for(&mut self, beginning: &str) -> String {
-        // One byte at a time: what comes after the line is for others.
+        // Reads byte by byte, so that the output after the line is left to later reads.
         let mut output = BufReader::with_capacity(1, self.0.stdout.as_mut().unwrap());
         loop {
             let mut line = String::new();
@@ -67,7 +70,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The program may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -12,7 +12,7 @@ use super::super::scope::{Answer, Kind, Presence, Scope, Task};
 use super::{Look, Node, Work};
 use asyncio_loop::CancelReason;
 
-/// A task as far as the delivery knows it.
+/// A stand-in for an awaited task, as far as the delivery uses tasks.
 #[derive(Clone, Default)]
 struct Fake(Rc<State>);
 
@@ -95,7 +95,7 @@ fn pass(node: &Scoped) -> Vec<Scoped> {
     does(|work| node.pass(work)).1
 }
 
-/// Answers as a `catch_cancel` that was asked does. Returns the targets.
+/// Answers a request as a `catch_cancel` does. Returns the targets.
 fn absorb(node: &Scoped) -> Vec<Scoped> {
     node.detach();
     let targets = does(|work| node.absorb(work)).0;
@@ -295,7 +295,7 @@ fn a_handler_that_is_not_polled_counts_as_absent_until_it_is() {
     assert_eq!(look(&outer), Look::Wait, "it is back");
 }
 
-// Rule 1: awaits forward a request, each repetition of it, and end where they close a circle.
+// Rule 1: awaits forward a request and each repetition of it, and end where they close a cycle.
 #[test]
 fn an_await_forwards_a_request() {
     let root = root();
@@ -329,9 +329,9 @@ enum Step {
     Withdraw(usize),
     /// Foreign code drops the node.
     Drop(usize),
-    /// Foreign code starts to poll the node, or stops.
+    /// Foreign code stops polling the node, or starts again.
     Aside(usize),
-    /// All woken nodes are polled, again and again until no node is woken.
+    /// Polls all woken nodes, again and again, until no node is woken.
     Settle,
 }
 
@@ -431,7 +431,7 @@ impl World {
         }
     }
 
-    /// Scopes are entered in handlers that run their bodies.
+    /// Enters a scope in a handler that still runs its body.
     fn enter(&mut self, kind: Kind, task: Option<Fake>, parent: usize) {
         let parent = self.any(parent);
         let is_open = matches!(parent.answer.get(), Answer::Idle | Answer::Asked);
@@ -449,7 +449,7 @@ impl World {
                 self.poll(&node);
                 self.check();
             }
-            // Awaited tasks that were asked end now.
+            // Awaited tasks that were asked to end do so now.
             let links: Vec<_> =
                 self.nodes.iter().filter(|node| node.kind == Kind::Link).cloned().collect();
             for link in links {
@@ -471,7 +471,7 @@ impl World {
         }
     }
 
-    /// Polls the task, and the scopes from there down to `node`.
+    /// Polls the task, and the scopes from its root down to `node`.
     fn poll(&mut self, node: &Scoped) {
         if self.ended || node.is_cleared() {
             return;
@@ -485,7 +485,8 @@ impl World {
         self.poll_along(&path);
     }
 
-    /// Each scope calls `look` before it polls the next scope, and again when that is pending.
+    /// Each scope calls `look` before it polls the next scope, and again when that scope is
+    /// pending.
     fn poll_along(&mut self, path: &[Scoped]) {
         let Some((node, inner)) = path.split_first() else { return };
         if node.is_cleared() || is_one_of(node, &self.aside) {
@@ -500,7 +501,7 @@ impl World {
         }
     }
 
-    /// False if the nodes inside are not polled.
+    /// Polls one node. Returns false if the nodes inside it must not be polled.
     fn poll_one(&mut self, node: &Scoped) -> bool {
         match node.kind {
             Kind::Root | Kind::Timeout => {
@@ -543,8 +544,8 @@ impl World {
         true
     }
 
-    /// When no enclosing target has a request any more, a handler that has passed its request on
-    /// ends the task.
+    /// A handler that has passed its request on ends the task once no enclosing target has a
+    /// request.
     fn wait_to_be_dropped(&mut self, node: &Scoped) {
         if node.answer.get() == Answer::Passed && node.ending_target().is_none() {
             let root = Rc::clone(&self.root);
@@ -569,7 +570,7 @@ impl World {
 /// The same trees in every run. `PROPTEST_CASES` asks for more of them, `PROPTEST_RNG_SEED` for
 /// others.
 fn config() -> ProptestConfig {
-    /// Any node.
+    /// An arbitrary number.
     const SEED: u64 = 20_261_130;
     let seed = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok());
     ProptestConfig {
