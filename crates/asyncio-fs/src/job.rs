@@ -23,11 +23,23 @@ where
 }
 
 /// Hands a blocking function to the executor without waiting for the result. If the loop has no
-/// executor, or no loop runs on this thread, the function runs on this thread.
+/// executor, no loop runs on this thread, or the executor refuses the function or cancels it, the
+/// function runs on the thread that drops it: it is never lost.
 pub(crate) fn start_detached(function: impl FnOnce() + Send + 'static) {
+    let function = Certain(Some(function));
     let event_loop = try_running_loop().ok();
-    match event_loop.and_then(|event_loop| event_loop.default_executor()) {
-        Some(executor) => drop(executor.submit(function)),
-        None => function(),
+    if let Some(executor) = event_loop.and_then(|event_loop| event_loop.default_executor()) {
+        drop(executor.submit(move || drop(function)));
+    }
+}
+
+/// Calls the function when it is dropped.
+struct Certain<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for Certain<F> {
+    fn drop(&mut self) {
+        if let Some(function) = self.0.take() {
+            function();
+        }
     }
 }

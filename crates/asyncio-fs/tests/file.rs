@@ -202,6 +202,36 @@ fn reports_of(test: impl AsyncFnOnce()) -> Vec<(String, Option<ErrorKind>)> {
     reports.take()
 }
 
+/// A file with output that was not handed to the executor yet.
+async fn unflushed(path: &PathBuf) -> io::Result<File> {
+    let mut file = File::from_std(std::fs::File::create(path)?);
+    file.write_all(b"kept").await?;
+    Ok(file)
+}
+
+#[test]
+fn a_dropped_file_is_written_though_the_executor_refuses_or_cancels_the_job() {
+    with_path(async |path| {
+        let pool = Rc::new(ThreadPoolExecutor::builder().max_workers(1).build());
+        running_loop().set_default_executor(Rc::clone(&pool));
+        let (release, held) = mpsc::channel::<()>();
+        pool.submit(move || held.recv().unwrap_err());
+
+        let file = unflushed(&path).await?;
+        drop(file);
+        assert_eq!(std::fs::read(&path)?, b"", "it waits for its turn");
+        pool.cancel_queued();
+        assert_eq!(std::fs::read(&path)?, b"kept");
+
+        let file = unflushed(&path).await?;
+        drop(release);
+        pool.join(None).unwrap();
+        drop(file);
+        assert_eq!(std::fs::read(&path)?, b"kept");
+        Ok(())
+    });
+}
+
 #[test]
 fn output_of_a_dropped_file_that_is_lost_is_reported_before_the_run_ends() {
     let lost =

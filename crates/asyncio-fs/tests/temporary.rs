@@ -1,6 +1,9 @@
 //! Temporary files and directories, and that they are removed.
 
+use std::rc::Rc;
+
 use asyncio_fs::{self as fs, NamedTemporaryFile, TemporaryDirectory, temporary_file};
+use asyncio_loop::{ThreadPoolExecutor, running_loop};
 use asyncio_task::run;
 
 #[test]
@@ -43,6 +46,21 @@ fn a_directory_may_be_kept() {
         assert!(fs::try_exists(&kept).await?);
         outer.close().await?;
         assert!(!fs::try_exists(&kept).await?);
+        std::io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_dropped_directory_is_removed_though_the_executor_refuses_the_job() {
+    run(async {
+        let directory = TemporaryDirectory::new().await?;
+        let pool = Rc::new(ThreadPoolExecutor::default());
+        running_loop().set_default_executor(Rc::clone(&pool));
+        pool.join(None).unwrap();
+        let path = directory.path().to_owned();
+        drop(directory);
+        assert!(!path.exists());
         std::io::Result::Ok(())
     })
     .unwrap();

@@ -9,7 +9,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_loop::{Direction, Source, running_loop};
-use rustix::net::{Shutdown, SocketType, getpeername, getsockname, shutdown, sockopt};
+use rustix::net::{
+    AddressFamily, Shutdown, SocketType, getpeername, getsockname, shutdown, sockopt,
+};
 use socket2::SockRef;
 
 use crate::address::Address;
@@ -77,8 +79,11 @@ impl DescriptorStream {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a socket that is no stream socket;
-    /// otherwise the system's errors.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a socket of another kind or family: a TCP
+    /// connection carries no descriptors, and is closed in another way ([`open_connection`] takes
+    /// it). Otherwise the system's errors.
+    ///
+    /// [`open_connection`]: crate::open_connection()
     ///
     /// # Panics
     ///
@@ -89,8 +94,9 @@ impl DescriptorStream {
     /// See the [type](Self).
     pub fn new(socket: impl Into<OwnedFd>) -> io::Result<Self> {
         let socket = socket.into();
-        if sockopt::socket_type(&socket)? != SocketType::STREAM {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a stream socket"));
+        let is_unix = getsockname(&socket)?.address_family() == AddressFamily::UNIX;
+        if !is_unix || sockopt::socket_type(&socket)? != SocketType::STREAM {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a Unix stream socket"));
         }
         Ok(Self(Rc::new(Shared {
             source: RefCell::new(Some(Source::new(&running_loop(), socket))),

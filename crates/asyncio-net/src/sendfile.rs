@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::machinery::{Share, at_await};
 use asyncio_loop::{Direction, LoopRef, Pollable, running_loop};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::io::system_sendfile;
 use crate::sock;
@@ -224,7 +224,9 @@ impl Error for SendfileNotAvailableError {}
 /// bytes sent.
 ///
 /// Meanwhile nothing else may be written. Afterwards, even after an error or a drop, the file's
-/// position tells how far sending has come.
+/// position tells how far sending has come. Where the system cannot send the file itself (TLS,
+/// streams of your own), the position counts blocks of 256 KiB: after an error those that were sent
+/// whole, and after a drop also the one that is under way, since the transport goes on with it.
 ///
 /// # Errors
 ///
@@ -237,7 +239,8 @@ impl Error for SendfileNotAvailableError {}
 ///
 /// # Cancel safety
 ///
-/// Dropping the future stops sending; the file's position says where.
+/// Dropping the future stops sending; the file's position says where. Bytes that the transport has
+/// already taken are sent.
 ///
 /// # Examples
 ///
@@ -279,12 +282,13 @@ pub fn sendfile(
         }
         let event_loop = connection.network().event_loop();
         while let Some(block) = progress.next_block(event_loop).await? {
-            let length = block.len();
+            let length = block.len() as u64;
             connection.write_block(block);
-            // A failure of the connection is an error here, so only bytes that were really sent are
-            // counted.
-            connection.drained().await?;
-            progress.offset += length as u64;
+            // The connection sends the block from now on, even if this future is dropped. Only if
+            // the connection fails, it does not.
+            progress.offset += length;
+            let sent = connection.drained().await;
+            sent.inspect_err(|_| progress.offset -= length)?;
         }
         Ok(progress.sent())
     })
@@ -343,13 +347,23 @@ pub fn sock_sendfile(
             return Ok(progress.sent());
         }
         drop(operation);
-        let event_loop = running_loop();
-        while let Some(block) = progress.next_block(&event_loop).await? {
-            sock::sock_sendall(socket, &block).await?;
-            progress.offset += block.len() as u64;
-        }
+        send_blocks(socket, &mut progress).await?;
         Ok(progress.sent())
     })
+}
+
+/// The fallback over a socket: reads blocks and sends them. Each byte counts as soon as the system
+/// has taken it.
+async fn send_blocks(socket: &impl Pollable, progress: &mut Progress<'_>) -> io::Result<()> {
+    let event_loop = running_loop();
+    while let Some(mut block) = progress.next_block(&event_loop).await? {
+        while !block.is_empty() {
+            let sent = sock::send_some(socket, &block).await?;
+            block.advance(sent);
+            progress.offset += sent as u64;
+        }
+    }
+    Ok(())
 }
 
 /// Lets the system send. `false` if it cannot, so that the fallback is needed.
@@ -440,6 +454,63 @@ impl Drop for Progress<'_> {
             // The result is ignored: a file that cannot seek has no position.
             let mut file = self.file;
             let _ = file.seek(SeekFrom::Start(self.offset));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// A file of 5 MB, which has no name any more.
+    fn file() -> File {
+        let name = format!("asyncio-send-blocks-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, vec![7; 5_000_000]).unwrap();
+        let file = File::open(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        file
+    }
+
+    /// Reads what has come, and returns the number of bytes.
+    fn receive(mut socket: &UnixStream) -> u64 {
+        let mut bytes = Vec::new();
+        let end = socket.read_to_end(&mut bytes).unwrap_err();
+        assert_eq!(end.kind(), io::ErrorKind::WouldBlock);
+        bytes.len() as u64
+    }
+
+    #[test]
+    fn the_fallback_over_a_socket_counts_each_byte_that_the_system_took() {
+        let mut file = file();
+        for is_dropped in [true, false] {
+            let received = asyncio_task::run(async {
+                let (ours, theirs) = UnixStream::pair()?;
+                ours.set_nonblocking(true)?;
+                theirs.set_nonblocking(true)?;
+                let mut sending = Box::pin(async {
+                    let mut progress = Progress::new(&file, SendfileOptions::new().offset(1000));
+                    send_blocks(&ours, &mut progress).await
+                });
+                // The second block is under way: a socket takes less than a block at once.
+                let mut received = 0;
+                let under_way = poll_fn(|cx| {
+                    assert!(sending.as_mut().poll(cx).is_pending());
+                    received += receive(&theirs);
+                    if received > 300_000 { Poll::Ready(()) } else { Poll::Pending }
+                });
+                under_way.await;
+                drop(theirs);
+                if !is_dropped {
+                    let error = sending.as_mut().await.unwrap_err();
+                    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+                }
+                io::Result::Ok(received)
+            });
+            assert_eq!(file.stream_position().unwrap(), 1000 + received.unwrap());
         }
     }
 }

@@ -2,17 +2,18 @@
 
 mod common;
 
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, IoSlice, Seek};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use asyncio_net::{
     ByteSource, ByteStream, SendfileNotAvailableError, SendfileOptions, StreamReader, StreamWriter,
     open_connection, sendfile, sock_sendfile, stream_over,
 };
 use asyncio_task::create_task;
-use common::{TempDir, bytes, pipe, run, settle};
+use common::{TempDir, bytes, pipe, run, settle, until};
 
 async fn streams() -> io::Result<[(StreamReader, StreamWriter); 2]> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
@@ -78,7 +79,7 @@ fn nothing_else_may_be_written_meanwhile() {
 
 /// A stream that carries bytes and cannot send files.
 struct Plain {
-    written: Rc<std::cell::RefCell<Vec<u8>>>,
+    written: Rc<RefCell<Vec<u8>>>,
 }
 
 impl ByteSource for Plain {
@@ -129,6 +130,122 @@ fn without_the_systems_help_the_file_is_read_and_written() {
         writer.write(b"after");
         writer.close().await?;
         assert!(*written.borrow() == [b"before", &contents[10..], b"after"].concat());
+        Ok(())
+    });
+}
+
+/// Carries bytes up to a limit, which the test moves, and cannot send files.
+#[derive(Clone, Default)]
+struct Slow(Rc<SlowState>);
+
+#[derive(Default)]
+struct SlowState {
+    written: RefCell<Vec<u8>>,
+    limit: Cell<usize>,
+    is_broken: Cell<bool>,
+    writer: Cell<Option<Waker>>,
+}
+
+impl Slow {
+    fn written(&self) -> usize {
+        self.0.written.borrow().len()
+    }
+
+    /// Takes bytes until it has this many.
+    fn allow(&self, limit: usize) {
+        self.0.limit.set(limit);
+        self.0.writer.take().into_iter().for_each(Waker::wake);
+    }
+
+    fn break_down(&self) {
+        self.0.is_broken.set(true);
+        self.0.writer.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+impl ByteSource for Slow {
+    fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+}
+
+impl ByteStream for Slow {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let room = self.0.limit.get() - self.written();
+        if self.0.is_broken.get() {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        } else if room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let taken = &slices[0][..room.min(slices[0].len())];
+        self.0.written.borrow_mut().extend_from_slice(taken);
+        Ok(taken.len())
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.is_broken.get() || self.written() < self.0.limit.get() {
+            return Poll::Ready(Ok(()));
+        }
+        self.0.writer.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn write_eof(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&self) {}
+}
+
+// T-042, T-043: the system does not send, so the file is sent in blocks.
+#[test]
+fn after_a_drop_the_position_includes_the_block_that_the_transport_has_taken() {
+    run(async || {
+        let dir = TempDir::new();
+        let contents = bytes(1_000_000);
+        let mut file = file(&dir, &contents);
+        let slow = Slow::default();
+        let (_reader, writer) = stream_over(slow.clone());
+        slow.allow(300_000);
+        let sending = create_task({
+            let (transport, file) = (writer.transport().clone(), file.try_clone()?);
+            async move { sendfile(&transport, &file, SendfileOptions::new()).await }
+        });
+        until(|| slow.written() == 300_000).await;
+        sending.cancel();
+        assert!(sending.await.unwrap_err().is_cancelled());
+
+        // Going on from there sends each byte once.
+        let position = file.stream_position()?;
+        slow.allow(usize::MAX);
+        let options = SendfileOptions::new().offset(position);
+        let sent = sendfile(writer.transport(), &file, options).await?;
+        assert_eq!(position + sent, 1_000_000);
+        assert!(*slow.0.written.borrow() == contents);
+        Ok(())
+    });
+}
+
+// T-043
+#[test]
+fn after_an_error_the_position_is_that_of_the_last_block_that_was_sent() {
+    run(async || {
+        let dir = TempDir::new();
+        let mut file = file(&dir, &bytes(1_000_000));
+        let slow = Slow::default();
+        let (_reader, writer) = stream_over(slow.clone());
+        slow.allow(300_000);
+        let breaking = create_task({
+            let slow = slow.clone();
+            async move {
+                until(|| slow.written() == 300_000).await;
+                slow.break_down();
+            }
+        });
+        let error = sendfile(writer.transport(), &file, SendfileOptions::new()).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(file.stream_position()?, 256 * 1024);
+        breaking.await.unwrap();
         Ok(())
     });
 }

@@ -4,13 +4,14 @@ mod common;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::rc::Rc;
 
 use asyncio_net::{DescriptorStream, sock_recv, sock_recvmsg, sock_sendmsg, stream_over};
 use asyncio_task::create_task;
-use common::{pipe, run, settle};
+use common::{TempDir, pipe, run, settle};
 use rustix::io::{FdFlags, fcntl_getfd};
 
 fn streams() -> (UnixStream, UnixStream) {
@@ -280,8 +281,29 @@ fn a_descriptor_of_a_stream_that_is_closed_is_not_kept() {
         // The receiver reads without room for descriptors, so the system closes the descriptor.
         theirs.read_exact(&mut [0])?;
         assert_eq!(reading.read(&mut [0])?, 0);
-        let error = DescriptorStream::new(UnixDatagram::pair()?.0).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_stream_of_descriptors_takes_only_unix_stream_sockets() {
+    run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let tcp = TcpStream::connect(listener.local_addr()?)?;
+        let others: [OwnedFd; 3] =
+            [UnixDatagram::pair()?.0.into(), tcp.into(), UdpSocket::bind("127.0.0.1:0")?.into()];
+        for other in others {
+            let error = DescriptorStream::new(other).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert_eq!(error.to_string(), "not a Unix stream socket");
+        }
+        let no_socket = DescriptorStream::new(pipe()?.0).unwrap_err();
+        assert!(no_socket.raw_os_error().is_some(), "{no_socket}");
+        // A named one is accepted like the ends of a pair.
+        let folder = TempDir::new();
+        let path = folder.path("socket");
+        let _listener = UnixListener::bind(&path)?;
+        DescriptorStream::new(UnixStream::connect(&path)?)?;
         Ok(())
     });
 }

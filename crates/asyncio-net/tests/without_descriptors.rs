@@ -6,6 +6,7 @@ mod common;
 use std::fs::File;
 use std::io;
 use std::net::TcpStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use asyncio_net::{
     Address, ConnectErrors, DatagramProtocol, DatagramTransport, create_datagram_endpoint,
     create_server, open_connection, open_unix_connection,
 };
-use asyncio_task::sleep;
+use asyncio_task::{Runner, sleep};
 use common::{Probe, Recorder, reports, run_in_virtual_time};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -27,6 +28,21 @@ fn run_alone(test: impl AsyncFnOnce() -> io::Result<()>) {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..limit }).unwrap();
     run_in_virtual_time(test);
+}
+
+#[test]
+fn a_runner_that_could_make_no_loop_makes_one_later() {
+    let mut runner = Runner::new();
+    run_alone(async || {
+        let files = take_all();
+        let panic = catch_unwind(AssertUnwindSafe(|| runner.event_loop())).unwrap_err();
+        let text = panic.downcast::<String>().unwrap();
+        assert!(text.starts_with("cannot make an event loop: "), "{text}");
+        drop(files);
+        assert!(!runner.event_loop().unwrap().is_closed());
+        Ok(())
+    });
+    assert_eq!(runner.run(async { 1 }), Ok(1));
 }
 
 /// Opens files until no descriptor is left.

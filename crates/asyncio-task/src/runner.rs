@@ -56,6 +56,8 @@ const STUCK_AFTER: Duration = Duration::from_millis(100);
 /// The maximum number of recorded events of a runner, which take 32 MB.
 const RECORDED_EVENTS: usize = 1 << 20;
 
+/// Makes the loop. After a failure it may be called again.
+type MakeLoop = Box<dyn FnMut() -> io::Result<EventLoop>>;
 type LoopFactory = Box<dyn FnOnce() -> io::Result<EventLoop>>;
 type HostFactory = Box<dyn FnOnce() -> io::Result<Rc<dyn Host>>>;
 
@@ -166,7 +168,8 @@ impl RunnerBuilder {
         self
     }
 
-    /// Makes the loop by `factory`, which is called once, when the loop is first needed.
+    /// Makes the loop by `factory`, which is called once, when the loop is first needed. If it
+    /// fails, each run of the [`Runner`] panics with its error.
     ///
     /// # Examples
     ///
@@ -313,16 +316,17 @@ impl RunnerBuilder {
     #[must_use]
     pub fn build(self) -> Runner {
         let usual = EventLoop::builder().virtual_time(self.virtual_time);
-        let mut factory = self.factory.unwrap_or_else(|| Box::new(|| usual.build()));
-        if let Some(host) = self.host {
-            factory = Box::new(|| {
-                let event_loop = factory()?;
+        let make: MakeLoop = match (self.factory, self.host) {
+            (None, None) => Box::new(move || usual.clone().build()),
+            (Some(factory), None) => Box::new(once(factory)),
+            (factory, Some(host)) => Box::new(once(move || {
+                let event_loop = factory.map_or_else(|| usual.build(), |factory| factory())?;
                 event_loop.set_host(host()?).map_err(io::Error::other)?;
                 Ok(event_loop)
-            });
-        }
+            })),
+        };
         Runner {
-            state: State::New(factory),
+            state: State::New(make),
             prepare: self.prepare,
             debug: self.debug,
             record: self.record,
@@ -372,7 +376,7 @@ pub struct Runner {
 }
 
 enum State {
-    New(LoopFactory),
+    New(MakeLoop),
     Open(EventLoop),
     Closed,
 }
@@ -429,7 +433,9 @@ impl Runner {
     ///
     /// # Panics
     ///
-    /// With the future's own panic, and if the loop's factory fails.
+    /// With the future's own panic, and if the loop cannot be made. A later call makes it anew; if
+    /// there is a [loop factory](RunnerBuilder::loop_factory) or a [host](RunnerBuilder::host), it
+    /// panics with the same error.
     ///
     /// # Examples
     ///
@@ -515,7 +521,7 @@ impl Runner {
     ///
     /// # Panics
     ///
-    /// If the loop's factory fails.
+    /// If the loop cannot be made, as [`run`](Self::run).
     ///
     /// # Examples
     ///
@@ -536,33 +542,36 @@ impl Runner {
         }
     }
 
+    /// Makes the loop if there is none. If that fails, the runner stays as it was.
+    #[track_caller]
     fn open(&mut self) -> Result<(), RunError> {
-        match std::mem::replace(&mut self.state, State::Closed) {
-            State::New(factory) => {
-                let event_loop =
-                    factory().unwrap_or_else(|error| panic!("cannot make an event loop: {error}"));
-                if let Some(debug) = self.debug {
-                    event_loop.set_debug(debug);
-                }
-                if let Some(file) = self.record.take().or_else(record_by_environment) {
-                    event_loop.record(RECORDED_EVENTS).keep_in(file);
-                }
-                if !event_loop.is_virtual_time() {
-                    event_loop.set_watchdog(self.watchdog);
-                }
-                #[cfg(feature = "tracing")]
-                event_loop.add_task_hooks(Rc::new(asyncio_loop::inspect::TaskSpans::new()));
-                self.prepare.drain(..).for_each(|prepare| prepare(&event_loop));
-                loop_hook::call(&event_loop);
-                self.state = State::Open(event_loop);
-                Ok(())
-            }
-            State::Open(event_loop) => {
-                self.state = State::Open(event_loop);
-                Ok(())
-            }
-            State::Closed => Err(RunError::Closed),
+        let make = match &mut self.state {
+            State::New(make) => make,
+            State::Open(_) => return Ok(()),
+            State::Closed => return Err(RunError::Closed),
+        };
+        let event_loop =
+            make().unwrap_or_else(|error| panic!("cannot make an event loop: {error}"));
+        self.set_up(&event_loop);
+        self.state = State::Open(event_loop);
+        Ok(())
+    }
+
+    /// Applies the options to a new loop.
+    fn set_up(&mut self, event_loop: &LoopRef) {
+        if let Some(debug) = self.debug {
+            event_loop.set_debug(debug);
         }
+        if let Some(file) = self.record.take().or_else(record_by_environment) {
+            event_loop.record(RECORDED_EVENTS).keep_in(file);
+        }
+        if !event_loop.is_virtual_time() {
+            event_loop.set_watchdog(self.watchdog);
+        }
+        #[cfg(feature = "tracing")]
+        event_loop.add_task_hooks(Rc::new(asyncio_loop::inspect::TaskSpans::new()));
+        self.prepare.drain(..).for_each(|prepare| prepare(event_loop));
+        loop_hook::call(event_loop);
     }
 
     /// Cancels all remaining tasks, waits for them and for the default executor, and closes the
@@ -599,6 +608,18 @@ impl Runner {
     fn shutdown_executor(&self, event_loop: &EventLoop) {
         let shutdown = end_jobs(event_loop, self.executor_timeout);
         let _ = event_loop.run_task(shutdown, TaskOptions::new().hidden());
+    }
+}
+
+/// A function that calls `make` once. If `make` fails or panics, later calls return its failure.
+fn once(make: impl FnOnce() -> io::Result<EventLoop>) -> impl FnMut() -> io::Result<EventLoop> {
+    let mut make = Some(make);
+    let mut failure = (io::ErrorKind::Other, "the loop factory has panicked".to_owned());
+    move || {
+        let Some(make) = make.take() else {
+            return Err(io::Error::new(failure.0, failure.1.clone()));
+        };
+        make().inspect_err(|error| failure = (error.kind(), error.to_string()))
     }
 }
 

@@ -4,6 +4,7 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -235,6 +236,31 @@ fn a_loop_factory_is_called_once_and_its_loop_is_used() {
         assert_eq!(Some(current), *made.borrow());
     }
     assert_eq!(calls.get(), 1);
+}
+
+#[test]
+fn a_loop_factory_that_fails_is_not_hidden_by_a_closed_runner() {
+    let fails = || Err(io::Error::new(io::ErrorKind::PermissionDenied, "no poller for you"));
+    let mut runner = Runner::builder().loop_factory(fails).build();
+    for _ in 0..2 {
+        let text = "cannot make an event loop: no poller for you";
+        assert_eq!(panic_of(|| runner.run(async {})), text);
+        assert_eq!(panic_of(|| runner.event_loop()), text);
+    }
+    runner.close();
+    assert_eq!(runner.run(async {}), Err(RunError::Closed));
+
+    let mut runner = Runner::builder().loop_factory(|| panic!("on purpose")).build();
+    assert_eq!(panic_of(|| runner.run(async {})), "on purpose");
+    let text = "cannot make an event loop: the loop factory has panicked";
+    assert_eq!(panic_of(|| runner.run(async {})), text);
+
+    let hosted = Runner::builder().host(|| Err(io::Error::other("no host")));
+    let mut runner = hosted.build();
+    for _ in 0..2 {
+        let text = "cannot make an event loop: no host";
+        assert_eq!(panic_of(|| runner.run(async {})), text);
+    }
 }
 
 //

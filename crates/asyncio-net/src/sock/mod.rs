@@ -18,3 +18,4 @@ pub use self::receive::{sock_recv, sock_recv_into, sock_recvfrom, sock_recvfrom_
 pub use self::send::{sock_sendall, sock_sendto};
 
 pub(crate) use self::operation::Operation;
+pub(crate) use self::send::send_some;

@@ -59,6 +59,13 @@ pub fn sock_sendall(socket: &impl Pollable, bytes: &[u8]) -> impl Future<Output 
     })
 }
 
+/// Sends at least one of `bytes`, and returns the number of bytes sent. A dropped future has sent
+/// nothing.
+pub(crate) async fn send_some(socket: &impl Pollable, bytes: &[u8]) -> io::Result<usize> {
+    sigpipe::never(socket);
+    operate(socket, Direction::Write, |fd| send(fd, bytes, NO_SIGPIPE)).await
+}
+
 /// Sends one datagram to `address`, and returns the number of bytes sent.
 ///
 /// # Errors
