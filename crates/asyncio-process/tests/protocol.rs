@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use asyncio_loop::{ErrorContext, LoopRef, running_loop};
 use asyncio_process::{Command, Stdio, SubprocessProtocol, SubprocessTransport, subprocess_exec};
-use asyncio_task::{run, yield_now};
+use asyncio_task::{run, timeout, yield_now};
 
 /// A log of a protocol's calls.
 #[derive(Clone, Default)]
@@ -50,6 +51,12 @@ impl SubprocessProtocol for Log {
     fn connection_lost(&mut self, _: &SubprocessTransport) {
         self.add("lost");
     }
+}
+
+/// Runs a test that waits for a child. A test that waits in vain fails after five minutes.
+#[track_caller]
+fn run_with_limit(test: impl Future<Output = io::Result<()>>) {
+    run(timeout(Duration::from_secs(300), test)).expect("it ends").unwrap();
 }
 
 fn piped(command: Command) -> Command {
@@ -265,7 +272,7 @@ fn a_missing_program_makes_no_protocol() {
 #[test]
 fn a_transport_closes_its_pipes_one_by_one() {
     let log = Log::default();
-    run(async {
+    run_with_limit(async {
         let command = Command::shell("read line; exec sleep 1000");
         let transport = subprocess_exec(piped(command), || log.clone()).await?;
         for fd in [1, 2, 0] {
@@ -280,25 +287,23 @@ fn a_transport_closes_its_pipes_one_by_one() {
         transport.close();
         transport.wait_closed().await;
         assert_eq!(log.entries().last().unwrap(), "lost");
-        io::Result::Ok(())
-    })
-    .unwrap();
+        Ok(())
+    });
 }
 
 // P-027
 #[test]
 fn closing_ends_also_while_reading_is_paused() {
     let log = Log::default();
-    run(async {
+    run_with_limit(async {
         let command = Command::shell("echo out; echo err >&2; exec sleep 1000");
         let transport = subprocess_exec(piped(command), || log.clone()).await?;
         transport.pause_reading(1);
         transport.pause_reading(2);
         transport.close();
         transport.wait_closed().await;
-        io::Result::Ok(())
-    })
-    .unwrap();
+        Ok(())
+    });
     assert!(log.position("pipe lost 1") > 0 && log.position("pipe lost 2") > 0);
     assert_eq!(log.entries().last().unwrap(), "lost");
 }

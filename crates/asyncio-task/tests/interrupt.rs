@@ -6,16 +6,16 @@ use std::env;
 use std::future::pending;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use asyncio_loop::machinery::is_default_signal;
 use asyncio_loop::{EventLoop, Signal};
 use asyncio_task::*;
-use rustix::process::{Pid, getpid, kill_process};
+use rustix::process::{Pid, Signal as KillSignal, getpid, kill_process};
 
 fn ctrl_c() {
-    kill_process(getpid(), rustix::process::Signal::INT).unwrap();
+    kill_process(getpid(), KillSignal::INT).unwrap();
 }
 
 /// Sends Ctrl-C `times` times, once the main task waits.
@@ -303,13 +303,21 @@ fn the_next_one_ends_a_program_that_blocks_its_thread() {
         let mut line = String::new();
         BufReader::new(blocked.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "blocked\n");
-        let status = loop {
-            kill_process(Pid::from_child(&blocked), rustix::process::Signal::INT).unwrap();
-            std::thread::sleep(Duration::from_millis(20));
-            if let Some(status) = blocked.try_wait().unwrap() {
-                break status;
-            }
-        };
-        assert_eq!(status.signal(), Some(Signal::INT.as_raw()));
+        assert_eq!(end_by_ctrl_c(&mut blocked), Signal::INT.as_raw());
+    }
+}
+
+/// Presses Ctrl-C until the child has ended, and returns the signal that has ended it. A child that
+/// ignores all of them is killed after five minutes.
+fn end_by_ctrl_c(child: &mut Child) -> i32 {
+    let begin = Instant::now();
+    loop {
+        let is_late = begin.elapsed() > Duration::from_secs(300);
+        let signal = if is_late { KillSignal::KILL } else { KillSignal::INT };
+        kill_process(Pid::from_child(child), signal).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.signal().expect("its task never ends");
+        }
     }
 }

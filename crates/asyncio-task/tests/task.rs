@@ -19,6 +19,9 @@ use asyncio_task::{
 use common::{Log, OnDrop, new_loop, run};
 use futures::StreamExt;
 
+/// A limit of virtual time: it is reached as soon as nothing else can happen.
+const HOUR: Duration = Duration::from_secs(3600);
+
 // F-016
 #[test]
 fn a_task_that_awaits_itself_fails() {
@@ -409,9 +412,10 @@ fn a_task_that_is_awaited_twice_panics_with_its_name_and_site() {
 
 /// The panic message of a task that awaits `future`.
 async fn refusal<T: 'static>(future: impl Future<Output = T> + 'static) -> String {
-    match create_task(future).await {
-        Err(error) => error.to_string(),
-        Ok(_) => panic!("it was accepted"),
+    match timeout(HOUR, create_task(future)).await {
+        Ok(Err(error)) => error.to_string(),
+        Ok(Ok(_)) => panic!("it was accepted"),
+        Err(_) => panic!("it waits for a task that makes no progress"),
     }
 }
 
@@ -449,5 +453,5 @@ fn the_outcome_of_a_task_of_another_loop_may_be_taken() {
     let other = new_loop();
     let task = other.create_task(async { 7 }).unwrap();
     other.run_until_complete(async {}).unwrap();
-    assert_eq!(run(task).unwrap(), 7);
+    assert_eq!(run(timeout(HOUR, task)).unwrap().unwrap(), 7);
 }
