@@ -19,7 +19,8 @@ use crate::error::JoinError;
 /// on.
 ///
 /// The task belongs to the loop, so it goes on if the handle is dropped. It gets a copy of the
-/// current context, and a name with its number in the order of creation.
+/// current context, and a name with its number in the order of creation, unless
+/// [`named`](Task::named) gives it another.
 ///
 /// # Panics
 ///
@@ -122,7 +123,7 @@ pub fn current_task() -> Option<TaskRef> {
 /// use std::time::Duration;
 ///
 /// run(async {
-///     create_task(sleep(Duration::from_secs(3600))).set_name("clean up hourly");
+///     create_task(sleep(Duration::from_secs(3600))).named("clean up hourly");
 ///     let names: Vec<_> = all_tasks().iter().map(|task| task.name()).collect();
 ///     assert_eq!(&*names[1], "clean up hourly");
 /// });
@@ -199,6 +200,33 @@ impl<T, E: Display> Task<Result<T, E>> {
 impl<T> Task<T> {
     pub(crate) fn new(raw: RawTask<T>) -> Self {
         Self { raw, link: Link::default() }
+    }
+
+    /// Gives the task a name, and returns the handle: for a task that is just being made.
+    ///
+    /// [`TaskRef::set_name`] renames a task that a variable holds. Task hooks, which are told about
+    /// a task inside `create_task`, see a name from the beginning if [`TaskOptions::name`] gives
+    /// it.
+    ///
+    /// # From asyncio
+    ///
+    /// `create_task(coroutine, name="fetch")`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{create_task, current_task, run};
+    ///
+    /// run(async {
+    ///     let page = 7;
+    ///     let task = create_task(async { current_task().unwrap().name() });
+    ///     let task = task.named(format!("fetch page {page}"));
+    ///     assert_eq!(&*task.await.unwrap(), "fetch page 7");
+    /// });
+    /// ```
+    pub fn named(self, name: impl AsRef<str>) -> Self {
+        self.set_name(name);
+        self
     }
 
     /// Asks the task to end. Returns false if it has ended already.
@@ -364,8 +392,7 @@ impl<T> Task<T> {
     /// run(async {
     ///     let ended = Rc::new(RefCell::new(String::new()));
     ///     let seen = Rc::clone(&ended);
-    ///     let task = create_task(async {});
-    ///     task.set_name("worker");
+    ///     let task = create_task(async {}).named("worker");
     ///     task.add_done_callback(move |task| seen.borrow_mut().push_str(&task.name()));
     ///     task.await.unwrap();
     ///     yield_now().await;

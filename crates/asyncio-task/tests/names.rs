@@ -12,7 +12,8 @@ use asyncio_loop::machinery::TaskControl;
 use asyncio_loop::{WaitsFor, running_loop, try_running_loop};
 use asyncio_task::{
     TaskLoopExt, TaskOptions, TaskRef, TaskRefExt, all_tasks, create_future, create_task,
-    create_task_with, current_task, run, sleep, sleep_until, to_thread, yield_now,
+    create_task_with, current_task, run, scope, sleep, sleep_until, task_group, to_thread,
+    yield_now,
 };
 use common::{Log, new_loop, run as run_virtual};
 
@@ -49,6 +50,28 @@ fn a_name_is_given_and_changed() {
         task.set_name("other");
         assert_eq!(&*task.name(), "other");
         assert_eq!(&*task.task_ref().name(), "other");
+    });
+}
+
+#[test]
+fn a_task_and_a_child_are_named_where_they_are_made() {
+    run(async {
+        let task = create_task(async { current_task().unwrap().name() }).named("worker");
+        assert_eq!(&*task.name(), "worker");
+        assert_eq!(&*task.await.unwrap(), "worker");
+        create_task(async {}).named(String::from("detached"));
+        assert_eq!(&*all_tasks()[1].name(), "detached");
+        scope(async |scope| {
+            let child = scope.create_task(async { current_task().unwrap().name() });
+            assert_eq!(&*child.named("child").await, "child");
+        })
+        .await;
+        let group = task_group(async |group| {
+            group.cancel();
+            assert!(group.create_task(async {}).named("refused").task_ref().is_none());
+            Ok::<(), ()>(())
+        });
+        assert!(group.await.is_ok());
     });
 }
 

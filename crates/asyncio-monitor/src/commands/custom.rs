@@ -32,7 +32,7 @@ pub(super) async fn run(state: &State, name: &str, words: &[String]) -> Reply {
 /// The command's task, on the loop.
 async fn call(watched: Arc<Watched>, name: String, words: Vec<String>) -> Result<String, String> {
     if let Some(task) = current_task() {
-        task.set_name(&format!("monitor: {name}"));
+        task.set_name(format!("monitor: {name}"));
     }
     let command = watched.find_command(&running_loop(), &name);
     let command = command.ok_or_else(|| format!("{name} is gone"))?;

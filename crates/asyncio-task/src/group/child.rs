@@ -208,6 +208,30 @@ impl<T> Child<'_, T> {
         Self { raw: None, frames: None, link: Link::default(), over: None, _scope: PhantomData }
     }
 
+    /// Gives the child a name, and returns the handle, as [`Task::named`](crate::Task::named).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_task::{run, scope};
+    ///
+    /// run(async {
+    ///     scope(async |scope| {
+    ///         for number in 1..=2 {
+    ///             scope.create_task(async {}).named(format!("helper {number}"));
+    ///         }
+    ///         assert_eq!(&*scope.tasks()[1].name(), "helper 2");
+    ///     })
+    ///     .await;
+    /// });
+    /// ```
+    pub fn named(self, name: impl AsRef<str>) -> Self {
+        if let Some(task) = self.task_ref() {
+            task.set_name(name);
+        }
+        self
+    }
+
     /// The task, unless the group refused it.
     ///
     /// # Examples
@@ -217,9 +241,8 @@ impl<T> Child<'_, T> {
     ///
     /// run(async {
     ///     scope(async |scope| {
-    ///         let child = scope.create_task(async {});
-    ///         child.task_ref().unwrap().set_name("helper");
-    ///         assert_eq!(&*scope.tasks()[0].name(), "helper");
+    ///         let child = scope.create_task(async {}).named("helper");
+    ///         assert_eq!(&*child.task_ref().unwrap().name(), "helper");
     ///     })
     ///     .await;
     /// });

@@ -122,7 +122,9 @@ impl TaskRef {
         given.unwrap_or_else(|| format!("Task-{}", self.id()))
     }
 
-    /// Changes the task's name. To name a task where it is made, use
+    /// Changes the task's name.
+    ///
+    /// To name a task where it is made, write `create_task(future).named("name")`, or use
     /// [`TaskOptions::name`](crate::TaskOptions::name).
     ///
     /// # Examples
@@ -138,8 +140,8 @@ impl TaskRef {
     /// assert_eq!(EventLoop::new()?.run_until_complete(main)?, "main");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn set_name(&self, name: &str) {
-        let name = Some(Rc::from(name));
+    pub fn set_name(&self, name: impl AsRef<str>) {
+        let name = Some(Rc::from(name.as_ref()));
         self.record_name(name.as_deref());
         let scheduler = self.ptr().get().scheduler();
         scheduler.renaming(|| self.with_extra(|extra| extra.name = name));
