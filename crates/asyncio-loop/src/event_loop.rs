@@ -249,6 +249,9 @@ impl Inner {
             self.poll_events::<true>(0, 0)?;
         }
         let poll = self.run_ready::<true>()? || self.marks.has(DEBUG);
+        if self.marks.has(HOOKS) {
+            self.scheduler.pause_recording();
+        }
         self.end_turn();
         Ok(poll)
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use asyncio_loop::inspect::{Happened, Recorder, Recording, TaskState, WokenBy};
 use asyncio_loop::machinery::TaskControl;
@@ -222,6 +223,65 @@ fn hooks_and_a_measurement_go_together_with_it() {
     assert_eq!(event_loop.statistics().steps, 2);
     let names = check(&trace(&recorder.recording()));
     assert_eq!(names.iter().filter(|name| *name == "main").count(), 2);
+}
+
+/// Reading the clock is most of the cost of an event.
+#[test]
+fn a_poll_that_follows_another_step_begins_when_that_ends() {
+    // The loop's clock moves as it is read, so the steps do not depend on the speed of the machine.
+    let event_loop = EventLoop::builder().counted_time(Duration::from_nanos(1)).build().unwrap();
+    let recorder = event_loop.record(1000);
+    for name in ["one", "two"] {
+        drop(event_loop.spawn(give_way(), named(name)).unwrap());
+    }
+    event_loop.run_task(give_way(), named("main")).unwrap();
+    let events: Vec<_> = recorder.recording().events().collect();
+    let (mut after_polls, mut after_looks) = (0, 0);
+    for pair in events.windows(2) {
+        if !matches!(pair[1].what, Happened::PollBegan { .. }) {
+            continue;
+        }
+        match pair[0].what {
+            Happened::Waits { .. } => after_polls += 1,
+            Happened::LookEnded => after_looks += 1,
+            _ => continue,
+        }
+        assert_eq!(pair[0].at, pair[1].at, "{pair:?}");
+    }
+    assert!(after_polls > 0 && after_looks > 0, "{events:?}");
+}
+
+#[test]
+fn a_poll_does_not_begin_before_code_of_a_user_that_is_no_step_has_ended() {
+    /// Takes a while.
+    fn spin() -> Instant {
+        let end = Instant::now() + Duration::from_millis(2);
+        while Instant::now() < end {}
+        end
+    }
+
+    let event_loop = EventLoop::new().unwrap();
+    let recorder = event_loop.record(1000);
+    let main = async {
+        let event_loop = running_loop();
+        let hook = Rc::new(|| _ = spin());
+        event_loop.at_turn_end(hook);
+        give_way().await;
+    };
+    event_loop.run_task(main, named("main")).unwrap();
+    let recording = recorder.recording();
+    let events: Vec<_> = recording.events().collect();
+    let is_main = |task| recording.name(task) == "main";
+    let waits = events
+        .iter()
+        .position(|event| matches!(event.what, Happened::Waits { task, .. } if is_main(task)));
+    let waits = waits.unwrap();
+    let next = events[waits + 1..]
+        .iter()
+        .find(|event| matches!(event.what, Happened::PollBegan { task } if is_main(task)));
+    // Half, since the clocks of a short recording are compared with a small error.
+    let between = next.unwrap().at - events[waits].at;
+    assert!(between >= Duration::from_millis(1), "{between:?}");
 }
 
 /// The path of a file that does not exist.

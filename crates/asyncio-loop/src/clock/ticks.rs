@@ -76,10 +76,16 @@ impl Ticks {
 
     #[inline]
     pub(crate) fn now(self) -> u64 {
+        self.of_processor().unwrap_or_else(system_nanos)
+    }
+
+    /// What the processor's counter says, if that is the counter.
+    #[inline]
+    pub(crate) fn of_processor(self) -> Option<u64> {
         match self.0 {
             #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
-            Counter::Processor => processor(),
-            Counter::Clock => system_nanos(),
+            Counter::Processor => Some(processor()),
+            Counter::Clock => None,
         }
     }
 }

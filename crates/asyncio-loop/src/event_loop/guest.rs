@@ -326,6 +326,8 @@ impl Guest {
                 self.left.set(inner.scheduler.ready());
             }
             let is_time = self.run_turn();
+            // What follows may be hooks, or code of the host.
+            inner.scheduler.pause_recording();
             if self.left.get() == 0 {
                 inner.end_turn();
                 if inner.marks.has(STOPPING) {

@@ -153,7 +153,6 @@ pub(super) fn traced(task: &RunnableRef, moment: Moment) {
                 hooks.poll_ends(&task);
                 hooks.ended(&task);
             }
-            Moment::Woken => {}
         });
     }
 }

@@ -243,6 +243,7 @@ impl Inner {
             began = now;
             if self.marks.has(DEBUG) && took >= nanos(self.slow_callback.get()) {
                 report_slow(what, Duration::from_nanos(took));
+                self.scheduler.pause_recording();
                 began = system_nanos();
             }
         }

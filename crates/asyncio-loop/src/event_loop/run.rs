@@ -176,6 +176,7 @@ impl LoopRef {
                 break;
             }
         }
+        self.0.scheduler.pause_recording();
         if self.0.marks.has(GUIDED) {
             self.0.restore_candidates();
         }

@@ -16,8 +16,8 @@ use std::ptr::NonNull;
 use std::task::Context;
 
 use super::header::{
-    CHILD, DONE, FULL, HIDDEN, LENT, RUNNING, Runnable, RunnableRef, SCHEDULED, SetVTable, TRACED,
-    VTable, WAIT,
+    CHILD, DONE, FULL, HIDDEN, LENT, RECORDED, RUNNING, Runnable, RunnableRef, SCHEDULED,
+    SetVTable, TRACED, VTable, WAIT,
 };
 use super::memory;
 use super::scheduler::{Pick, SchedulerPtr, Set};
@@ -280,7 +280,7 @@ impl<'a> ChildSet<'a> {
         let raw = unsafe { RawTask::from_raw(first) };
         core.set.with_members(|members| members.push(child));
         core.live.set(core.live.get() + 1);
-        if child.has(TRACED) {
+        if child.has(TRACED | RECORDED) {
             task::created(child);
         }
         if eager {

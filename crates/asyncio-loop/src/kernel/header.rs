@@ -50,10 +50,12 @@ pub(super) const CHILD: u32 = 1 << 13;
 pub(super) const LENT: u32 = 1 << 14;
 /// The task waits for another one, which its `detail` names (promise 10).
 pub(super) const LINKED: u32 = 1 << 15;
-/// The task's events are reported to hooks or the recorder: see `task/traced.rs`.
+/// The task's events are reported to hooks, or a poll of it is traced: see `task/traced.rs`.
 pub(super) const TRACED: u32 = 1 << 16;
 /// An error in the output has to be reported unless it is retrieved: see `task/unseen.rs`.
 pub(super) const LOOKED_FOR: u32 = 1 << 17;
+/// The task's events are recorded: see `task/recorded.rs`.
+pub(super) const RECORDED: u32 = 1 << 18;
 /// The bits of [`WaitsFor`](super::WaitsFor): what the task waits for, as it has noted in this
 /// poll. A poll begins by clearing them.
 pub(super) const WAIT: u32 = WAIT_BITS;
@@ -312,7 +314,7 @@ impl Runnable {
         let flags = self.flags.get();
         if flags & (SCHEDULED | DONE) == 0 {
             self.flags.set(flags | SCHEDULED);
-            if flags & (CHILD | TRACED) == 0 {
+            if flags & (CHILD | RECORDED) == 0 {
                 if !self.scheduler().push_ready(self) {
                     self.push_refused();
                 }
@@ -330,16 +332,16 @@ impl Runnable {
         if flags & (SCHEDULED | DONE) != 0 {
             return true;
         }
-        let is_quiet = flags & (CHILD | TRACED) == 0 && self.scheduler().push_ready(self);
+        let is_quiet = flags & (CHILD | RECORDED) == 0 && self.scheduler().push_ready(self);
         if is_quiet {
             self.flags.set(flags | SCHEDULED);
         }
         is_quiet
     }
 
-    /// Schedules a child, or a task with hooks or a recorder.
+    /// Schedules a child, or a task of a loop that records.
     fn push_elsewhere(self) {
-        if self.has(TRACED) {
+        if self.has(RECORDED) {
             self.scheduler().with(|local| local.woken)(self);
         }
         match self.vtable.set {

@@ -21,8 +21,6 @@ pub(crate) enum Failure<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     Created,
-    /// It was made ready.
-    Woken,
     /// A poll begins. `Pends` or `Ends` is its end.
     Begins,
     Pends,

@@ -15,7 +15,7 @@ use super::header::{self, DONE, FOREIGN, HIDDEN, Header, RUNNING, Runnable, Runn
 use super::header::{SCHEDULED, TASK, WAIT};
 use super::host::{self, Host, caught};
 use super::remote_queue::{Batch, Closed};
-use super::ring::{Ring, What};
+use super::ring::{Entry, Ring, What};
 use super::scheduler::{Pick, Scheduler, SchedulerPtr, Tick};
 use super::site::Site;
 use super::task::{self, Outcome, RawTask, Spawn, TaskPtr, TaskRef};
@@ -345,20 +345,34 @@ impl LocalScheduler {
 
     /// `run`, and records callbacks. Tasks record themselves.
     pub(crate) fn run_recorded(&self, count: usize) {
-        for number in 0..count {
+        for _ in 0..count {
             let next = self.scheduler.with(|local| local.ready.pop());
             let Some(next) = next else { return };
-            let kind = Some(&next.vtable.type_name);
-            if next.has(TASK | DONE) {
-                self.with_ring(|ring| ring.go_on(number > 0 && !next.has(DONE)));
+            if next.flags.get() & (TASK | DONE) == TASK {
                 Self::run_one(next);
+                self.with_ring(Ring::go_on);
+            } else if next.has(DONE) {
+                Self::run_one(next);
+                self.with_ring(Ring::pause);
             } else {
-                let site = Site::new(callback::site_of(next)).bits();
-                self.with_ring(|ring| ring.push(What::CallbackBegins, 0, kind, site, 0));
-                Self::run_one(next);
-                self.with_ring(|ring| ring.push(What::CallbackEnds, 0, kind, 0, 0));
+                self.run_callback_recorded(next);
+                self.with_ring(Ring::go_on);
             }
         }
+    }
+
+    /// Makes the next step begin when it does, because code of a user may run before.
+    pub(crate) fn pause_recording(&self) {
+        self.with_ring(Ring::pause);
+    }
+
+    fn run_callback_recorded(&self, callback: Runnable) {
+        let kind = &callback.vtable.type_name;
+        let site = Site::new(callback::site_of(callback)).bits();
+        let begins = Entry::of(What::CallbackBegins).kind(kind).word(site);
+        self.with_ring(|ring| ring.push_begin(begins));
+        Self::run_one(callback);
+        self.with_ring(|ring| ring.push(Entry::of(What::CallbackEnds).kind(kind)));
     }
 
     fn with_ring(&self, f: impl FnOnce(&Ring)) {

@@ -87,6 +87,51 @@ impl Event {
     }
 }
 
+/// An event to be written.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    task: u64,
+    kind: *mut TypeName,
+    rest: u64,
+}
+
+impl Entry {
+    #[inline]
+    pub(super) fn of(what: What) -> Self {
+        Self { task: 0, kind: ptr::null_mut(), rest: what as u64 }
+    }
+
+    /// The number of its task, or of its note.
+    #[inline]
+    pub(super) fn number(self, task: u64) -> Self {
+        Self { task, ..self }
+    }
+
+    /// Its task, with the type of that.
+    #[inline]
+    pub(super) fn task(self, task: u64, kind: &'static TypeName) -> Self {
+        Self { task, ..self.kind(kind) }
+    }
+
+    /// The type of its task or callback.
+    #[inline]
+    pub(super) fn kind(self, kind: &'static TypeName) -> Self {
+        Self { kind: ptr::from_ref(kind).cast_mut(), ..self }
+    }
+
+    /// A site, or the lower half of the number of another task.
+    #[inline]
+    pub(super) fn word(self, word: u32) -> Self {
+        Self { rest: self.rest | u64::from(word) << 32, ..self }
+    }
+
+    /// A kind of wait, a way to end, or a cause.
+    #[inline]
+    pub(super) fn detail(self, detail: u8) -> Self {
+        Self { rest: self.rest | u64::from(detail) << 8, ..self }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Slot {
     stamp: AtomicU64,
@@ -157,54 +202,80 @@ impl Ring {
         }
     }
 
-    /// Writes an event, on the one thread that writes.
+    /// Writes an event that happens now, on the one thread that writes.
     #[inline]
-    pub(super) fn push(
-        &self,
-        what: What,
-        task: u64,
-        kind: Option<&'static TypeName>,
-        word: u32,
-        detail: u8,
-    ) {
-        let stamp = if what == What::Begins { self.next_stamp() } else { self.ticks.now() };
+    pub(super) fn push(&self, entry: Entry) {
+        match self.ticks.of_processor() {
+            Some(stamp) => self.push_at(stamp, entry),
+            None => self.push_by_clock(entry.task, entry.kind, entry.rest),
+        }
+    }
+
+    /// Gets the words of an entry, since a structure would be passed in memory. It is a call at the
+    /// end of [`push`](Self::push), so that the usual way saves no registers.
+    #[cold]
+    #[inline(never)]
+    fn push_by_clock(&self, task: u64, kind: *mut TypeName, rest: u64) {
+        self.push_at(self.ticks.now(), Entry { task, kind, rest });
+    }
+
+    /// Writes the event that a poll or a callback begins, on the one thread that writes.
+    #[inline]
+    pub(super) fn push_begin(&self, entry: Entry) {
+        let next = self.next.load(Ordering::Relaxed);
+        self.next.store(0, Ordering::Relaxed);
+        if next == 0 {
+            self.push(entry);
+        } else {
+            self.push_at(next, entry);
+        }
+    }
+
+    #[inline]
+    fn push_at(&self, stamp: u64, entry: Entry) {
         let number = self.begun.load(Ordering::Relaxed);
         self.begun.store(number + 1, Ordering::Relaxed);
         // A reader that sees a word of this event sees that it has begun.
         fence(Ordering::Release);
-        let slot = &self.slots[number as usize & (self.slots.len() - 1)];
+        let slot = self.slot(number);
         slot.stamp.store(stamp, Ordering::Relaxed);
-        slot.task.store(task, Ordering::Relaxed);
-        let kind = kind.map_or(ptr::null_mut(), |kind| ptr::from_ref(kind).cast_mut());
-        slot.kind.store(kind, Ordering::Relaxed);
-        let rest = u64::from(what as u8) | u64::from(detail) << 8 | u64::from(word) << 32;
-        slot.rest.store(rest, Ordering::Relaxed);
+        slot.task.store(entry.task, Ordering::Relaxed);
+        slot.kind.store(entry.kind, Ordering::Relaxed);
+        slot.rest.store(entry.rest, Ordering::Relaxed);
         self.done.store(number + 1, Ordering::Release);
     }
 
-    /// Makes the next poll begin at the time of the last event, since only the loop's own work is
-    /// in between. Reading the processor's counter is the larger part of the cost of an event.
+    /// Makes the next poll or callback begin at the time of the last event, if only the loop's own
+    /// work is in between: not after the end of a task, whose output may be dropped. Reading the
+    /// processor's counter is the larger part of the cost of an event.
     #[inline]
-    pub(super) fn go_on(&self, yes: bool) {
-        let last = self.done.load(Ordering::Relaxed).wrapping_sub(1);
-        let slot = &self.slots[last as usize & (self.slots.len() - 1)];
-        let next = if yes { slot.stamp.load(Ordering::Relaxed) } else { 0 };
+    pub(super) fn go_on(&self) {
+        let last = self.slot(self.done.load(Ordering::Relaxed).wrapping_sub(1));
+        let is_end = |what: What| last.rest.load(Ordering::Relaxed) as u8 == what as u8;
+        let is_end = is_end(What::Pends) || is_end(What::CallbackEnds) || is_end(What::PollEnds);
+        let next = if is_end { last.stamp.load(Ordering::Relaxed) } else { 0 };
         self.next.store(next, Ordering::Relaxed);
     }
 
-    /// The stamp for the begin of a poll.
+    /// Makes the next poll or callback begin when it does, because code of a user may run before.
     #[inline]
-    pub(super) fn next_stamp(&self) -> u64 {
-        let next = self.next.load(Ordering::Relaxed);
+    pub(super) fn pause(&self) {
         self.next.store(0, Ordering::Relaxed);
-        if next == 0 { self.ticks.now() } else { next }
+    }
+
+    /// The place of the event with this number.
+    #[inline]
+    fn slot(&self, number: u64) -> &Slot {
+        // SAFETY: there is at least one place, and their number is a power of two, so the mask
+        // keeps the place below it.
+        unsafe { self.slots.get_unchecked(number as usize & (self.slots.len() - 1)) }
     }
 
     /// Writes an event that has a text, on the one thread that writes.
     pub(crate) fn note(&self, text: String) {
         let number = self.done.load(Ordering::Relaxed);
         keep(&self.notes, number, text);
-        self.push(What::Note, number, None, 0, 0);
+        self.push(Entry::of(What::Note).number(number));
     }
 
     /// Remembers the name of a task.
@@ -238,7 +309,7 @@ impl Ring {
     }
 
     fn read(&self, number: u64) -> Raw {
-        let slot = &self.slots[number as usize & (self.slots.len() - 1)];
+        let slot = self.slot(number);
         Raw {
             stamp: slot.stamp.load(Ordering::Relaxed),
             task: slot.task.load(Ordering::Relaxed),
@@ -248,7 +319,7 @@ impl Ring {
     }
 }
 
-/// The words of an event as `push` has written them; of several events while it is torn.
+/// The words of an event as `push_at` has written them; of several events while it is torn.
 struct Raw {
     stamp: u64,
     task: u64,
@@ -260,7 +331,7 @@ impl Raw {
     /// Of an event that is not torn.
     fn decode(self, scale: Scale) -> Option<Event> {
         let (what, word) = (What::of(self.rest as u8)?, (self.rest >> 32) as u32);
-        // SAFETY: `push` stores the address of a `&'static TypeName`, or null.
+        // SAFETY: an `Entry` has the address of a `&'static TypeName`, or null.
         let kind = unsafe { self.kind.as_ref() };
         // SAFETY: the event is not torn and no `Woken`, so the word is the bits of a site.
         let site = (what != What::Woken).then(|| unsafe { Site::from_bits(word) });
@@ -296,7 +367,7 @@ mod tests {
 
     /// Torn events would have halves that do not fit.
     fn push_numbered(ring: &Ring, number: u64) {
-        ring.push(What::Woken, number, None, number as u32, number as u8);
+        ring.push(Entry::of(What::Woken).number(number).word(number as u32).detail(number as u8));
     }
 
     #[test]

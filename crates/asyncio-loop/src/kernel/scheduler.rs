@@ -69,9 +69,10 @@ pub(super) struct Local {
     pub(super) pick: Option<Pick>,
     /// The queue of a guest.
     pub(super) guest: Option<Box<GuestQueue<Runnable>>>,
-    /// The flags that a new task gets: `TRACED` if its events are reported.
+    /// The flags that a new task gets: `TRACED` if hooks get its events, `RECORDED` if they are
+    /// recorded.
     pub(super) new_flags: u32,
-    /// Called with each traced task that becomes ready.
+    /// Called with each recorded task that becomes ready.
     pub(super) woken: fn(Runnable),
     /// Whether the loop's hooks get the events.
     pub(super) hooked: bool,

@@ -91,7 +91,7 @@ pub(super) fn begin(task: TaskPtr) -> bool {
 /// The end of a poll, or of the task if it `is_over`.
 pub(super) fn end(task: TaskPtr, is_over: bool) {
     if task.get().scheduler().with(|local| local.traced.is_empty()) {
-        // The task keeps the flag for hooks or the recorder.
+        // The task keeps the flag for hooks.
         return;
     }
     let watched = WATCHED.with_borrow_mut(|watched| {

@@ -125,6 +125,12 @@ impl WaitsFor {
         Self::of_number(flags >> WAIT_SHIFT)
     }
 
+    /// The number of the kind in the flags; zero if there is none.
+    #[inline]
+    pub(super) fn number_of_flags(flags: u32) -> u8 {
+        (flags >> WAIT_SHIFT) as u8
+    }
+
     /// Notes that the task being polled is going to wait for this, at the place that calls this
     /// function. A `poll` that has `#[track_caller]` passes on the place of its own caller.
     ///

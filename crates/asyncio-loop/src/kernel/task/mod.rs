@@ -11,6 +11,7 @@ mod on_done;
 mod outcome;
 mod poll;
 mod raw_task;
+mod recorded;
 mod report_errors;
 mod spawn;
 mod supervisor;

@@ -6,19 +6,23 @@ use std::task::{Context, Poll, RawWakerVTable};
 use super::awaiter::Awaiter;
 use super::extra::Extra;
 use super::header::TaskPtr;
+use super::recorded;
 use super::supervisor::Verdict;
 use super::traced::tell;
 use super::unseen::{self, unseen_error};
 use crate::kernel::callback::CallbackRef;
 use crate::kernel::frames;
 use crate::kernel::header::{
-    CANCELLED, DONE, ENDING, FULL, HIDDEN, JOINED, LOOKED_FOR, PANICKED, RUNNING, Runnable,
-    RunnableRef, SUPERVISED, TRACED,
+    CANCELLED, DONE, ENDING, FULL, HIDDEN, JOINED, LOOKED_FOR, PANICKED, RECORDED, RUNNING,
+    Runnable, RunnableRef, SUPERVISED, TRACED,
 };
 use crate::kernel::host::{self, Failure, Moment, caught, report_panic};
 use crate::kernel::panics::{Payload, catch};
 use crate::kernel::trace;
 use crate::kernel::waker;
+
+/// A task with one of these flags takes other ways into a poll and out of it.
+const RARE: u32 = ENDING | SUPERVISED | TRACED;
 
 /// A task that is being polled or ended: the holder is alone in its stage, which holds the future
 /// (promise 3).
@@ -60,7 +64,7 @@ unsafe fn poll_once<F: Future>(active: Active) {
     match catch(poll) {
         Ok(Poll::Pending) => {
             active.0.polled(task.scheduler().with(|local| local.tick));
-            active.unless_asked_to_end(Some(false));
+            active.pend();
         }
         // SAFETY: the caller's promise.
         Ok(Poll::Ready(output)) => unsafe { active.end_with_output::<F>(output) },
@@ -73,38 +77,66 @@ impl Active {
     /// the functions of the waker for its poll.
     #[inline]
     fn begin(self) -> Option<(Self, &'static RawWakerVTable)> {
-        let looked_at = ENDING | SUPERVISED | TRACED;
-        if self.0.has(looked_at) { self.begin_rarely() } else { Some((self, waker::usual())) }
+        if self.0.has(RARE | RECORDED) { self.begin_rarely() } else { Some((self, waker::usual())) }
     }
 
     #[cold]
     fn begin_rarely(self) -> Option<(Self, &'static RawWakerVTable)> {
-        let active = self.end_as_asked(None)?;
+        if self.0.has(RECORDED) {
+            recorded::begins(self.0);
+        }
+        if self.0.has(RARE) { self.begin_otherwise() } else { Some((self, waker::usual())) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin_otherwise(self) -> Option<(Self, &'static RawWakerVTable)> {
+        if self.0.has(TRACED) {
+            tell(self.0, Moment::Begins);
+        }
+        let active = self.unless_asked_to_end(None)?;
         let is_watched = active.0.has(TRACED) && trace::begin(active.0);
         Some((active, if is_watched { waker::watched() } else { waker::usual() }))
     }
 
-    /// Ends the task if it was asked to end, and its supervisor agrees; else gives it back.
+    /// After a poll that was pending: ends the task if it was asked to end, and its supervisor
+    /// agrees.
     #[inline]
-    fn unless_asked_to_end(self, polled: Option<bool>) -> Option<Self> {
-        let looked_at = ENDING | SUPERVISED | TRACED;
-        if self.0.has(looked_at) { self.end_as_asked(polled) } else { Some(self) }
+    fn pend(self) {
+        if self.0.has(RARE | RECORDED) {
+            self.pend_rarely();
+        }
     }
 
     #[cold]
-    fn end_as_asked(self, polled: Option<bool>) -> Option<Self> {
-        let told = self.0.has(TRACED).then_some(self.0);
-        if let (Some(task), None) = (told, polled) {
-            tell(task, Moment::Begins);
+    fn pend_rarely(self) {
+        if self.0.has(RARE) {
+            self.pend_otherwise();
+        } else {
+            recorded::pends(self.0);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pend_otherwise(self) {
+        let task = self.0;
+        if self.unless_asked_to_end(Some(false)).is_none() {
+            return;
+        }
+        if task.has(RECORDED) {
+            recorded::pends(task);
+        }
+        if task.has(TRACED) {
+            tell(task, Moment::Pends);
+            trace::end(task, false);
+        }
+    }
+
+    /// Ends the task if it was asked to end, and its supervisor agrees; else gives it back.
+    fn unless_asked_to_end(self, polled: Option<bool>) -> Option<Self> {
         match is_to_end(self.0, polled) {
-            Ok(false) => {
-                if let (Some(task), Some(_)) = (told, polled) {
-                    tell(task, Moment::Pends);
-                    trace::end(self.0, false);
-                }
-                return Some(self);
-            }
+            Ok(false) => return Some(self),
             Ok(true) => frames::while_cancelling(|| self.end_cancelled()),
             Err(payload) => self.end_panicked(payload),
         }
@@ -236,9 +268,8 @@ impl Emptied {
             Some(set) => (set.ended)(runnable),
             None => runnable.scheduler().with(|local| local.tasks.remove(runnable)),
         }
-        if task.has(TRACED) {
-            tell(task, Moment::Ends);
-            trace::end(task, true);
+        if task.has(TRACED | RECORDED) {
+            tell_end(task);
         }
         let awaiter = task.take_awaiter();
         if task.with_extra(|extra| extra.get().is_some()) {
@@ -251,6 +282,18 @@ impl Emptied {
             // SAFETY: the reference of the list; RUNNING keeps the task.
             None => unsafe { runnable.release() },
         }
+    }
+}
+
+/// Tells the recorder and hooks that a task has ended.
+#[cold]
+fn tell_end(task: TaskPtr) {
+    if task.has(RECORDED) {
+        recorded::ends(task);
+    }
+    if task.has(TRACED) {
+        tell(task, Moment::Ends);
+        trace::end(task, true);
     }
 }
 
@@ -319,6 +362,9 @@ pub(in crate::kernel) unsafe fn end_quietly(task: TaskPtr) {
     task.set(RUNNING);
     // Promise 3: RUNNING is this call's, so it is alone in the stage, which holds the future.
     runnable.enter(Some(runnable), || {
+        if task.has(RECORDED) {
+            recorded::begins(task);
+        }
         if task.has(TRACED) {
             tell(task, Moment::Begins);
         }

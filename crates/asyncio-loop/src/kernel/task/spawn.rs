@@ -18,8 +18,8 @@ use super::traced::created;
 use crate::context::ContextSlot;
 use crate::kernel::frames;
 use crate::kernel::header::{
-    CHILD, DONE, ENDING, FULL, HIDDEN, Header, JOINED, RUNNING, Runnable, RunnableRef, TASK,
-    TRACED, VTable,
+    CHILD, DONE, ENDING, FULL, HIDDEN, Header, JOINED, RECORDED, RUNNING, Runnable, RunnableRef,
+    TASK, TRACED, VTable,
 };
 use crate::kernel::memory;
 use crate::kernel::scheduler::{Scheduler, SchedulerPtr};
@@ -200,7 +200,7 @@ unsafe fn spawn_unchecked<F: Future>(
     // SAFETY: a task of `F`, and its only handle.
     let raw = unsafe { RawTask::from_raw(first) };
     scheduler.with(|local| local.tasks.push(new));
-    if new.has(TRACED) {
+    if new.has(TRACED | RECORDED) {
         created(new);
     }
     if eager {
