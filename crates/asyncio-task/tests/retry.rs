@@ -47,6 +47,18 @@ fn the_last_error_comes_out_after_so_many_attempts() {
 }
 
 #[test]
+fn a_duration_is_the_first_pause() {
+    run(async {
+        let start = running_loop().time();
+        let result = retry(async || Err::<(), _>("no")).times(3).backoff(SECOND).await;
+        assert_eq!(result, Err("no"));
+        // One second and two, each less a random share of up to a half.
+        let passed = running_loop().time() - start;
+        assert!((SECOND * 3 / 2..=SECOND * 3).contains(&passed), "{passed:?}");
+    });
+}
+
+#[test]
 fn errors_that_last_end_it_at_once() {
     run(async {
         let calls = Cell::new(0);

@@ -14,6 +14,7 @@ use asyncio_task::timeout;
 use futures_core::Stream;
 use hyper::upgrade::Upgraded;
 use tungstenite::Error;
+use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
@@ -24,6 +25,9 @@ use crate::client::Lease;
 
 /// How long closing waits for the peer's answer.
 const CLOSING: Duration = Duration::from_secs(10);
+
+/// The close code that stands for an end without a close frame. It is never sent.
+const ABNORMAL: u16 = 1006;
 
 /// An open web socket.
 ///
@@ -120,18 +124,20 @@ impl WebSocket {
         self.0.protocol.as_deref()
     }
 
-    /// The close code and reason of the peer, once it has closed the web socket.
+    /// The close code and reason of the peer, once it has closed the web socket: 1006 and no text
+    /// if it has ended the connection without a close frame (RFC 6455, section 7.1.5).
     #[must_use]
     #[doc(alias = "close_code")]
     pub fn close_reason(&self) -> Option<(u16, String)> {
         self.0.ending.borrow().clone()
     }
 
-    /// The next message; `None` when either side has closed the web socket.
+    /// The next message; `None` when either side has closed the web socket, or the peer has ended
+    /// the connection without a word. [`close_reason`](Self::close_reason) tells the two apart.
     ///
     /// # Errors
     ///
-    /// If the connection fails, or if the peer breaks the protocol or sends a message that is too
+    /// If the connection breaks, or if the peer breaks the protocol or sends a message that is too
     /// long.
     ///
     /// # Cancel safety
@@ -158,6 +164,11 @@ impl WebSocket {
                 }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Poll::Pending;
+                }
+                Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
+                    *self.0.ending.borrow_mut() = Some((ABNORMAL, String::new()));
+                    self.0.is_over.set(true);
+                    return Poll::Ready(None);
                 }
                 Err(error) => {
                     self.0.is_over.set(true);
@@ -304,7 +315,7 @@ fn closed(error: Error) -> io::Error {
         Error::ConnectionClosed | Error::AlreadyClosed => {
             io::Error::new(io::ErrorKind::BrokenPipe, "the web socket is closed")
         }
-        Error::Protocol(error @ tungstenite::error::ProtocolError::SendAfterClosing) => {
+        Error::Protocol(error @ ProtocolError::SendAfterClosing) => {
             io::Error::new(io::ErrorKind::BrokenPipe, error)
         }
         error => failed(error),

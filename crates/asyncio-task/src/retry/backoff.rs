@@ -91,6 +91,13 @@ impl Backoff {
     }
 }
 
+/// The same as [`Backoff::new`].
+impl From<Duration> for Backoff {
+    fn from(first: Duration) -> Self {
+        Self::new(first)
+    }
+}
+
 impl Default for Backoff {
     /// Delays that begin with 100 milliseconds.
     fn default() -> Self {

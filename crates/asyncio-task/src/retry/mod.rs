@@ -31,7 +31,7 @@ use crate::sleep::sleep;
 /// ```
 /// use std::io;
 /// use std::time::Duration;
-/// use asyncio_task::{Backoff, Runner, retry};
+/// use asyncio_task::{Runner, retry};
 ///
 /// let mut calls = 0;
 /// let answer = Runner::builder().virtual_time(true).run(async {
@@ -40,7 +40,7 @@ use crate::sleep::sleep;
 ///         if calls < 3 { Err(io::Error::from(io::ErrorKind::ConnectionRefused)) } else { Ok(42) }
 ///     })
 ///     .times(5)
-///     .backoff(Backoff::new(Duration::from_millis(50)))
+///     .backoff(Duration::from_millis(50))
 ///     .when(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 ///     .within(Duration::from_secs(10))
 ///     .await
@@ -78,9 +78,10 @@ impl<'a, F, E> Retry<'a, F, E> {
         Self { times, ..self }
     }
 
-    /// Sets the pauses between attempts. Default: [`Backoff::default`].
-    pub fn backoff(self, backoff: Backoff) -> Self {
-        Self { backoff, ..self }
+    /// Sets the pauses between attempts: a [`Backoff`], or the duration of the first pause, which
+    /// stands for [`Backoff::new`]. Default: [`Backoff::default`].
+    pub fn backoff(self, backoff: impl Into<Backoff>) -> Self {
+        Self { backoff: backoff.into(), ..self }
     }
 
     /// Starts no attempt when `limit` has passed since the first one started. An attempt that is
