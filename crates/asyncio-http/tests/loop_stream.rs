@@ -1,6 +1,6 @@
 //! Streams of a loop that are dropped on other threads.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, IoSlice, Read};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::mpsc;
@@ -9,7 +9,7 @@ use std::thread;
 
 use asyncio_http::rt::LoopStream;
 use asyncio_net::JoinedStream;
-use hyper::rt::{Read as _, ReadBuf};
+use hyper::rt::{Read as _, ReadBuf, Write as _};
 
 fn pair() -> io::Result<(LoopStream, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
@@ -65,6 +65,37 @@ fn on_another_thread_it_fails_and_at_home_it_has_ended_with_the_loop() -> io::Re
     assert!(matches!(elsewhere, Poll::Ready(Err(error)) if error.kind() == ErrorKind::Unsupported));
     assert!(matches!(read(here), Poll::Ready(Ok(0))));
     Ok(())
+}
+
+#[test]
+fn on_another_thread_it_can_only_be_dropped_and_its_loop_closes_it() {
+    asyncio_task::run(async {
+        let ((mut one, first), (other, second)) = (pair()?, pair()?);
+        let elsewhere = thread::spawn(move || {
+            let cx = &mut Context::from_waker(Waker::noop());
+            let slices = [IoSlice::new(b"bytes")];
+            let written = [
+                Pin::new(&mut one).poll_write(cx, b"bytes").map_ok(drop),
+                Pin::new(&mut one).poll_write_vectored(cx, &slices).map_ok(drop),
+                Pin::new(&mut one).poll_flush(cx),
+                Pin::new(&mut one).poll_shutdown(cx),
+            ];
+            for outcome in written {
+                let Poll::Ready(Err(error)) = outcome else { panic!("it was accepted") };
+                assert_eq!(error.kind(), ErrorKind::Unsupported);
+            }
+            assert!(other.into_inner().is_none());
+            drop(one);
+        });
+        elsewhere.join().unwrap();
+        for peer in [first, second] {
+            // Nothing was written, and the end comes from the loop.
+            let mut peer = JoinedStream::from_std(peer)?;
+            assert_eq!(peer.reader().read(10).await?, "");
+        }
+        io::Result::Ok(())
+    })
+    .unwrap();
 }
 
 #[test]

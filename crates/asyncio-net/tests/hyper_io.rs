@@ -64,27 +64,55 @@ fn a_waiting_read_is_woken_and_a_dropped_one_loses_nothing() {
 #[test]
 fn vectored_writes_wait_for_the_peer_and_shutting_down_ends_one_direction() {
     run(async || {
-        let (mut ours, mut theirs) = pair()?;
-        let sent = bytes(3_000_000);
-        let receiving = create_task(async move {
-            let received = theirs.reader().read_to_end().await?;
-            theirs.writer().write("thanks");
-            theirs.writer().flush().await?;
-            io::Result::Ok(received)
-        });
-        assert!(ours.is_write_vectored());
-        let mut done = 0;
-        while done < sent.len() {
-            let (left, right) = sent[done..].split_at((sent.len() - done) / 2);
-            let slices = [IoSlice::new(left), IoSlice::new(right)];
-            done += poll_fn(|cx| Pin::new(&mut ours).poll_write_vectored(cx, &slices)).await?;
-        }
-        poll_fn(|cx| Pin::new(&mut ours).poll_flush(cx)).await?;
-        poll_fn(|cx| Pin::new(&mut ours).poll_shutdown(cx)).await?;
+        let (ours, theirs) = pair()?;
+        let receiving = create_task(receive_and_thank(theirs));
+        let sent = send_and_be_thanked(ours).await?;
         assert!(receiving.await.unwrap()? == sent);
-        assert_eq!(read(&mut ours, 10).await?, b"thanks");
-        let late = poll_fn(|cx| Pin::new(&mut ours).poll_write(cx, b"late")).await;
-        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         Ok(())
     });
+}
+
+#[cfg(feature = "send")]
+#[test]
+fn a_stream_that_may_travel_does_the_same_at_home_and_on_another_thread() {
+    run(async || {
+        for is_away in [false, true] {
+            let (ours, theirs) = pair()?;
+            let ours = asyncio_net::ThreadsafeStream::new(ours);
+            let receiving = create_task(receive_and_thank(theirs));
+            let sent = if is_away {
+                let sending = move || futures::executor::block_on(send_and_be_thanked(ours));
+                asyncio_task::to_thread(sending).await.unwrap()?
+            } else {
+                send_and_be_thanked(ours).await?
+            };
+            assert!(receiving.await.unwrap()? == sent);
+        }
+        Ok(())
+    });
+}
+
+async fn receive_and_thank(mut stream: JoinedStream) -> io::Result<asyncio_net::Bytes> {
+    let received = stream.reader().read_to_end().await?;
+    stream.writer().write("thanks");
+    stream.writer().flush().await?;
+    Ok(received)
+}
+
+async fn send_and_be_thanked(mut stream: impl Read + Write + Unpin) -> io::Result<Vec<u8>> {
+    let sent = bytes(3_000_000);
+    assert!(stream.is_write_vectored());
+    let mut done = 0;
+    while done < sent.len() {
+        let (left, right) = sent[done..].split_at((sent.len() - done) / 2);
+        let slices = [IoSlice::new(&[]), IoSlice::new(left), IoSlice::new(right)];
+        done += poll_fn(|cx| Pin::new(&mut stream).poll_write_vectored(cx, &slices)).await?;
+    }
+    poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await?;
+    poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await?;
+    assert_eq!(read(&mut stream, 4).await?, b"than");
+    assert_eq!(read(&mut stream, 10).await?, b"ks");
+    let late = poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"late")).await;
+    assert_eq!(late.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    Ok(sent)
 }

@@ -9,11 +9,15 @@ use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asyncio_net::{ByteSource, ByteStream, JoinedStream, feed_reader, start_server, stream_over};
+use asyncio_net::{
+    ByteSource, ByteStream, JoinedStream, StreamReader, feed_reader, start_server, stream_over,
+};
 use asyncio_task::create_task;
 use common::{bytes, run, turn};
 use futures::FutureExt;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, ReadBuf};
+use tokio::io::{
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf,
+};
 
 fn pair() -> io::Result<(JoinedStream, JoinedStream)> {
     let (ours, theirs) = UnixStream::pair()?;
@@ -101,6 +105,99 @@ fn lines_in_pieces_through_a_buffered_reader() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn the_buffered_trait_reads_lines_of_both_halves_together_and_of_the_reader_alone() {
+    run(async || {
+        let (mut ours, theirs) = pair()?;
+        theirs.writer().write("one\ntwo\nthree");
+        let mut line = String::new();
+        assert_eq!(AsyncBufReadExt::read_line(&mut ours, &mut line).await?, 4);
+        let (mut reader, _writer) = ours.split();
+        assert_eq!(AsyncBufReadExt::read_line(&mut reader, &mut line).await?, 4);
+        assert_eq!(line, "one\ntwo\n");
+        assert_eq!(AsyncBufReadExt::fill_buf(&mut reader).await?, b"three");
+        AsyncBufReadExt::consume(&mut reader, 3);
+        assert_eq!(AsyncBufReadExt::fill_buf(&mut reader).await?, b"ee");
+        Ok(())
+    });
+}
+
+#[test]
+fn slices_arrive_in_order_and_a_flush_waits_for_the_peer() {
+    run(async || {
+        let (mut ours, theirs) = pair()?;
+        let (mut reader, _writer) = theirs.split();
+        write_and_flush(&mut ours, &mut reader).await?;
+        let (_reader, mut writer) = ours.split();
+        write_and_flush(&mut writer, &mut reader).await
+    });
+}
+
+async fn write_and_flush(
+    writer: &mut (impl AsyncWrite + Unpin),
+    peer: &mut StreamReader,
+) -> io::Result<()> {
+    assert!(writer.is_write_vectored());
+    let slices = [&b""[..], b"one ", b"two"].map(IoSlice::new);
+    assert_eq!(writer.write_vectored(&slices).await?, 7);
+    writer.flush().await?;
+    assert_eq!(peer.read_exactly(7).await?, "one two");
+
+    let mut written = 0;
+    while let Some(count) = writer.write(&[7; 50_000]).now_or_never() {
+        written += count?;
+    }
+    assert!(writer.flush().now_or_never().is_none(), "the peer has read nothing");
+    let (flushed, received) = futures::join!(writer.flush(), peer.read_exactly(written));
+    flushed?;
+    received?;
+    Ok(())
+}
+
+#[cfg(feature = "send")]
+#[test]
+fn a_stream_that_may_travel_has_the_traits_at_home_and_on_another_thread() {
+    run(async || {
+        for is_away in [false, true] {
+            let (ours, mut theirs) = pair()?;
+            let ours = asyncio_net::ThreadsafeStream::new(ours);
+            let talking = create_task(async move {
+                if !is_away {
+                    return talk(ours).await;
+                }
+                asyncio_task::to_thread(move || futures::executor::block_on(talk(ours)))
+                    .await
+                    .unwrap()
+            });
+            assert_eq!(theirs.reader().read_line().await?, "ping pong\n");
+            theirs.writer().write("answer");
+            assert_eq!(theirs.reader().read_to_end().await?, "");
+            theirs.writer().write(", and more");
+            drop(theirs);
+            assert_eq!(talking.await.unwrap()?, ", and more");
+        }
+        Ok(())
+    });
+}
+
+#[cfg(feature = "send")]
+async fn talk(mut stream: asyncio_net::ThreadsafeStream) -> io::Result<String> {
+    assert!(stream.is_write_vectored());
+    let slices = [&b""[..], b"ping ", b"pong\n"].map(IoSlice::new);
+    let taken = stream.write_vectored(&slices).await?;
+    assert!(taken >= 5, "the first slice that is not empty");
+    stream.write_all(&b"ping pong\n"[taken..]).await?;
+    stream.flush().await?;
+    let (mut first, mut second) = ([0; 2], [0; 4]);
+    stream.read_exact(&mut first).await?;
+    stream.read_exact(&mut second).await?;
+    assert_eq!((&first, &second), (b"an", b"swer"));
+    stream.shutdown().await?;
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await?;
+    Ok(rest)
 }
 
 #[test]
