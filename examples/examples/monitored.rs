@@ -17,8 +17,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio::monitor::{self, Options};
-use asyncio::task::{create_task_with, yield_now};
-use asyncio::{Lock, Task, TaskOptions, create_task, open_connection, running_loop, sleep};
+use asyncio::task::yield_now;
+use asyncio::{Lock, Task, create_task, open_connection, running_loop, sleep};
 
 #[asyncio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -34,9 +34,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("http://{address}/");
 
     let _transfers = deadlock();
-    let producer = create_task_with(produce(pause), TaskOptions::new().name("producer"));
+    let producer = create_task(produce(pause)).named("producer");
     if std::env::args().nth(1).as_deref() == Some("serve") {
-        create_task_with(report(), TaskOptions::new().name("report")).await?;
+        create_task(report()).named("report").await?;
         producer.await?;
     }
     for _ in 0..3 {
@@ -67,12 +67,11 @@ fn deadlock() -> [Task<()>; 2] {
         *from -= 1;
         *to += 1;
     };
-    let options = |name| TaskOptions::new().name(name);
     let there = (Rc::clone(&savings), Rc::clone(&current));
     let back = (current, savings);
     [
-        create_task_with(async move { move_one(there.0, there.1).await }, options("save")),
-        create_task_with(async move { move_one(back.0, back.1).await }, options("spend")),
+        create_task(async move { move_one(there.0, there.1).await }).named("save"),
+        create_task(async move { move_one(back.0, back.1).await }).named("spend"),
     ]
 }
 
@@ -81,14 +80,13 @@ async fn produce(pause: Rc<Cell<u64>>) {
     for order in 1.. {
         let paid = asyncio::create_future::<()>();
         let unpaid = paid.clone();
-        let task = create_task(async move { drop(paid.await) });
-        task.set_name(&format!("order {order}"));
+        create_task(async move { drop(paid.await) }).named(format!("order {order}"));
         // The task holds the promise, but never sets its result.
         create_task(async move {
             sleep(Duration::from_secs(86_400)).await;
             drop(unpaid);
         })
-        .set_name(&format!("reminder {order}"));
+        .named(format!("reminder {order}"));
         sleep(Duration::from_millis(pause.get())).await;
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use asyncio::sync::broadcast::{self, Receiver, RecvError};
 use asyncio::sync::watch;
 use asyncio::task::MissedTicks;
-use asyncio::{TaskOptions, create_task_with, interval, running_loop, sleep};
+use asyncio::{create_task, interval, running_loop, sleep};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Price {
@@ -63,7 +63,7 @@ async fn main() {
                 shown: 0,
                 missed: 0,
             };
-            create_task_with(dashboard.run(), TaskOptions::new().name(name))
+            create_task(dashboard.run()).named(name)
         })
         .collect();
 
