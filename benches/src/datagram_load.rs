@@ -10,7 +10,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 /// Longer than anything takes on the loopback: a datagram was lost.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sockets with one datagram under way each.
 #[derive(Debug)]
@@ -55,10 +55,10 @@ impl DatagramLoad {
         let (mut answered, mut under_way) = (0, self.sockets.len());
         let mut events = Vec::with_capacity(self.sockets.len());
         let mut buffer = vec![0; self.message.len() + 1];
-        let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+        let timeout = Timespec { tv_sec: TIMEOUT.as_secs() as i64, tv_nsec: 0 };
         while under_way > 0 {
             events.clear();
-            epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&patience))?;
+            epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout))?;
             if events.is_empty() {
                 return Err(ErrorKind::TimedOut.into());
             }
@@ -85,8 +85,8 @@ impl DatagramLoad {
 fn wait_for_answer(address: SocketAddr) -> io::Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect(address)?;
-    socket.set_read_timeout(Some(PATIENCE / 100))?;
-    let end = Instant::now() + PATIENCE;
+    socket.set_read_timeout(Some(TIMEOUT / 100))?;
+    let end = Instant::now() + TIMEOUT;
     loop {
         let answer = socket.send(b"there?").and_then(|_| socket.recv(&mut [0; 16]));
         match answer {

@@ -12,7 +12,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 const READ_BUFFER: usize = 256 * 1024;
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections that each send a message, wait until as many bytes came back, and start again.
 pub struct EchoLoad {
@@ -91,7 +91,7 @@ impl EchoLoad {
     /// When a connection breaks, or an answer takes too long.
     pub fn finish(&mut self) -> io::Result<()> {
         self.refill = false;
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         while !self.connections.iter().all(|connection| connection.is_idle(&self.message)) {
             if Instant::now() >= end {
                 return Err(ErrorKind::TimedOut.into());
@@ -171,7 +171,7 @@ impl Connection {
 }
 
 fn check(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(message)?;
     let mut answer = vec![0; message.len()];
     stream.read_exact(&mut answer)?;

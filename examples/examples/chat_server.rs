@@ -22,7 +22,7 @@ const MAX_LINE: usize = 4096;
 /// others do not wait for it.
 const MAX_BEHIND: usize = 256 * 1024;
 /// How long a client may take to say its name.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The members. Tasks of one loop share it, and no method awaits, so it needs no lock.
 #[derive(Default)]
@@ -98,7 +98,7 @@ async fn start(address: &str) -> io::Result<Server> {
 /// Serves one client. When this returns or fails, the connection is closed.
 async fn serve(room: &Room, mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
     writer.write(b"* what is your name?\n");
-    let Ok(name) = timeout(PATIENCE, next_text(&mut reader)).await else {
+    let Ok(name) = timeout(TIMEOUT, next_text(&mut reader)).await else {
         writer.write(b"* good bye, stranger\n");
         return writer.close().await;
     };

@@ -21,7 +21,7 @@ use asyncio::{gather, sleep, sync_to_async, timeout};
 use axum::Json;
 
 /// The time limit of a visitor.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The weather of a place, which takes a while; for the moon it takes forever.
@@ -51,7 +51,7 @@ impl Views {
 
     /// `async def place(request, place)`
     async fn place(&self, place: &str) -> Response {
-        match timeout(PATIENCE, self.weather(place)).await {
+        match timeout(TIMEOUT, self.weather(place)).await {
             Ok(Ok(weather)) => format!("{place}: {weather}").into_response(),
             Ok(Err(error)) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
             // The call was cancelled, and its connection closed.

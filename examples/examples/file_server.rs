@@ -22,7 +22,7 @@ use asyncio::{
 /// The maximum length of a request's head.
 const MAX_HEAD: usize = 16 * 1024;
 /// How long a client may take to send it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[asyncio::main]
 async fn main() -> io::Result<()> {
@@ -51,7 +51,7 @@ struct Request {
 
 /// Serves one request; HTTP/1.0 has one per connection.
 async fn serve(root: &Path, mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
-    let request = match timeout(PATIENCE, read_request(&mut reader)).await {
+    let request = match timeout(TIMEOUT, read_request(&mut reader)).await {
         Ok(Ok(request)) => request,
         Ok(Err(status)) => return refuse(&writer, status).await,
         Err(_) => return refuse(&writer, "408 Request Timeout").await,

@@ -16,7 +16,7 @@ use asyncio::{open_connection, start_server, timeout};
 /// The head start that each address has. RFC 8305 recommends 250 ms.
 const HEAD_START: Duration = Duration::from_millis(100);
 /// A limit for the whole attempt, much shorter than the time that the system waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[asyncio::main]
 async fn main() -> io::Result<()> {
@@ -30,7 +30,7 @@ async fn main() -> io::Result<()> {
 async fn connect(to: impl Into<Endpoint>) -> io::Result<SocketAddr> {
     let start = Instant::now();
     let connecting = open_connection(to.into()).happy_eyeballs_delay(HEAD_START);
-    let connected = timeout(PATIENCE, connecting.into_future()).await;
+    let connected = timeout(TIMEOUT, connecting.into_future()).await;
     match connected.map_err(|_| io::ErrorKind::TimedOut)? {
         Ok((_reader, writer)) => {
             let peer = writer.peer_addr().expect("it is connected");

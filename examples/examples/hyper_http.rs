@@ -31,7 +31,7 @@ use hyper::{Request, Response, client, server};
 /// How long clients may take to finish before they are disconnected.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The state that all connections share. They are tasks of one loop, so it needs no lock.
 #[derive(Default)]
@@ -82,7 +82,7 @@ async fn visit(address: SocketAddr, paths: &[&str]) -> Result<Vec<String>, Box<d
     for path in paths {
         let request =
             Request::get(*path).header("host", "localhost").body(Full::<Bytes>::default())?;
-        let response = timeout(PATIENCE, sender.send_request(request)).await??;
+        let response = timeout(TIMEOUT, sender.send_request(request)).await??;
         let body = response.into_body().collect().await?.to_bytes();
         answers.push(String::from_utf8_lossy(&body).trim_end().to_owned());
     }

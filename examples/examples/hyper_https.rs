@@ -23,7 +23,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, client, server};
 
 /// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs hyper's HTTP/2 tasks.
 #[derive(Clone, Copy)]
@@ -74,11 +74,11 @@ async fn get(address: (&str, u16), tls: &TlsClient, path: &str) -> Result<String
     let response = if is_http2 {
         let (mut sender, connection) = client::conn::http2::handshake(Tasks, io).await?;
         create_task(connection);
-        timeout(PATIENCE, sender.send_request(request)).await??
+        timeout(TIMEOUT, sender.send_request(request)).await??
     } else {
         let (mut sender, connection) = client::conn::http1::handshake(io).await?;
         create_task(connection);
-        timeout(PATIENCE, sender.send_request(request)).await??
+        timeout(TIMEOUT, sender.send_request(request)).await??
     };
     let body = response.into_body().collect().await?.to_bytes();
     Ok(String::from_utf8_lossy(&body).into_owned())
@@ -91,7 +91,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let server = start(address, &TlsServer::from_pem_files(chain, key)?).await?;
         println!("serving on {}", server.local_addr()?);
         ctrl_c().await?;
-        server.shutdown(PATIENCE).await;
+        server.shutdown(TIMEOUT).await;
         return Ok(());
     }
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;

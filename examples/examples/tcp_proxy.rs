@@ -16,7 +16,7 @@ use asyncio::{
 };
 
 /// How long connecting to the other side may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[asyncio::main]
 async fn main() -> io::Result<()> {
@@ -39,9 +39,8 @@ async fn start(listen: String, target: String) -> io::Result<Server> {
 /// the streams.
 async fn serve(reader: StreamReader, writer: StreamWriter, target: &str) -> io::Result<()> {
     let connecting = open_connection(target).happy_eyeballs_delay(Duration::from_millis(250));
-    let (target_reader, target_writer) = timeout(PATIENCE, connecting.into_future())
-        .await
-        .map_err(|_| io::ErrorKind::TimedOut)??;
+    let (target_reader, target_writer) =
+        timeout(TIMEOUT, connecting.into_future()).await.map_err(|_| io::ErrorKind::TimedOut)??;
     try_gather((pass(reader, &target_writer), pass(target_reader, &writer))).await?;
     writer.close().await
 }

@@ -20,7 +20,7 @@ use asyncio::{
 };
 
 /// How long connecting to the server behind the proxy may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[asyncio::main]
 async fn main() -> io::Result<()> {
@@ -58,7 +58,7 @@ async fn start(listen: &str, behind: String, tls: &TlsServer) -> io::Result<Serv
 
 /// Serves one client after its handshake.
 async fn serve(reader: StreamReader, writer: StreamWriter, behind: &str) -> io::Result<()> {
-    let (from_behind, to_behind) = timeout(PATIENCE, open_connection(behind).into_future())
+    let (from_behind, to_behind) = timeout(TIMEOUT, open_connection(behind).into_future())
         .await
         .map_err(|_| io::ErrorKind::TimedOut)??;
     let (client, own) = (writer.peer_addr()?, writer.local_addr()?);

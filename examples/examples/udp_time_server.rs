@@ -17,7 +17,7 @@ use asyncio::{DatagramProtocol, DatagramTransport, Queue, create_datagram_endpoi
 /// From 1900 to 1970, in seconds.
 const EPOCH: u64 = 2_208_988_800;
 /// How long the client waits for each answer, and how often it asks.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 const ATTEMPTS: usize = 3;
 
 /// The protocol's seconds since 1900, which wrap in 2036.
@@ -73,12 +73,12 @@ async fn ask(address: &str) -> io::Result<u32> {
     let mut result = Err(io::ErrorKind::TimedOut.into());
     for _ in 0..ATTEMPTS {
         transport.send(b"");
-        match timeout(PATIENCE, answers.get()).await {
+        match timeout(TIMEOUT, answers.get()).await {
             Ok(answer) => {
                 result = answer.expect("nobody shuts the queue down");
                 break;
             }
-            Err(_) => println!("no answer in {PATIENCE:?}"),
+            Err(_) => println!("no answer in {TIMEOUT:?}"),
         }
     }
     transport.close();

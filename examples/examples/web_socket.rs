@@ -22,10 +22,10 @@ use futures_util::StreamExt;
 /// How long clients may take to finish before they are disconnected.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long a client may take to request a web socket.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 async fn echo(reader: StreamReader, writer: StreamWriter) -> Result<(), Box<dyn Error>> {
-    let mut socket = timeout(PATIENCE, accept_async(reader.join(writer))).await??;
+    let mut socket = timeout(TIMEOUT, accept_async(reader.join(writer))).await??;
     while let Some(message) = socket.next().await {
         let message = message?;
         if message.is_text() || message.is_binary() {

@@ -20,7 +20,7 @@ use asyncio::http::{App, ClientSession, Path, serve};
 use asyncio::{Queue, create_task, gather};
 
 /// How many messages may wait for a client. A slower client is disconnected.
-const PATIENCE: usize = 100;
+const QUEUE_SIZE: usize = 100;
 const GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl Room {
     /// Serves one member: sends its messages to all others, and the others' messages to it.
     async fn join(self: Rc<Self>, name: String, socket: WebSocket) -> io::Result<()> {
         let number = self.next.replace(self.next.get() + 1);
-        let queue = Rc::new(Queue::bounded(PATIENCE));
+        let queue = Rc::new(Queue::bounded(QUEUE_SIZE));
         self.members.borrow_mut().insert(number, Rc::clone(&queue));
         self.say(&format!("{name} has come"));
         let writing = create_task({

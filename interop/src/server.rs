@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A server that does not answer within this time has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// A server that has not ended by then is killed.
 const GOODBYE: Duration = Duration::from_secs(20);
 
@@ -53,7 +53,7 @@ impl Server {
             if let Some(status) = server.child.try_wait()? {
                 return Err(io::Error::other(format!("{command:?} has ended: {status}")));
             }
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > TIMEOUT {
                 return Err(io::Error::other(format!("{command:?} does not listen on {address}")));
             }
             sleep(Duration::from_millis(10));

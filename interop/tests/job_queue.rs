@@ -13,7 +13,7 @@ use worker::Worker;
 const JOBS: u32 = 200;
 /// The number of concurrent jobs of a worker.
 const AT_ONCE: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 fn job_queue(url: &str, arguments: [&str; 2]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_job_queue"));
@@ -45,7 +45,7 @@ fn no_job_is_lost_when_workers_are_killed() {
             others.into_iter().for_each(Worker::stop);
             RedisResult::Ok(())
         };
-        asyncio::timeout(PATIENCE, wait).await.expect("all jobs are done")?;
+        asyncio::timeout(TIMEOUT, wait).await.expect("all jobs are done")?;
         assert_eq!(pending(&mut connection).await?, 0, "each job is acknowledged");
         RedisResult::Ok(())
     })

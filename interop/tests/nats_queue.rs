@@ -12,7 +12,7 @@ use worker::Worker;
 const JOBS: u64 = 200;
 /// The number of concurrent jobs of a worker.
 const AT_ONCE: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 type Outcome<T = ()> = Result<T, async_nats::Error>;
 
@@ -61,7 +61,7 @@ fn no_job_is_lost_when_workers_are_killed() {
             others.into_iter().for_each(Worker::stop);
             Outcome::Ok(())
         };
-        asyncio::timeout(PATIENCE, wait).await.expect("all jobs are done")?;
+        asyncio::timeout(TIMEOUT, wait).await.expect("all jobs are done")?;
         assert_eq!(messages(&nats, "jobs").await?, 0, "each job is acknowledged");
         Outcome::Ok(())
     })

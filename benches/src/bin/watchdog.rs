@@ -95,9 +95,9 @@ impl Kind {
 fn stalls(name: &str, kind: Kind) -> Outcome<()> {
     let this = rustix::thread::gettid();
     let event_loop = EventLoop::new()?;
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     event_loop.set_watchdog_with(LIMIT, move |step| {
-        let _ = tell.send((kind.now(this), step.clone()));
+        let _ = sender.send((kind.now(this), step.clone()));
     });
     let mut late = Vec::new();
     let (mut missing, mut wrong) = (0, 0);
@@ -110,7 +110,7 @@ fn stalls(name: &str, kind: Kind) -> Outcome<()> {
             begin
         };
         let begin = event_loop.run_task(stall, TaskOptions::new().name(task.clone()))?;
-        match report(&told) {
+        match report(&receiver) {
             None => missing += 1,
             Some((at, step)) => {
                 late.push(at.saturating_sub(begin + LIMIT));
@@ -134,9 +134,9 @@ fn stalls(name: &str, kind: Kind) -> Outcome<()> {
 }
 
 /// The report of a stall, which may be on its way.
-fn report(told: &Receiver<(Duration, StuckStep)>) -> Option<(Duration, StuckStep)> {
-    let found = told.recv_timeout(STALL).ok();
-    while told.try_recv().is_ok() {}
+fn report(receiver: &Receiver<(Duration, StuckStep)>) -> Option<(Duration, StuckStep)> {
+    let found = receiver.recv_timeout(STALL).ok();
+    while receiver.try_recv().is_ok() {}
     found
 }
 

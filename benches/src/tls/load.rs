@@ -13,7 +13,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 
 const READ_BUFFER: usize = 256 * 1024;
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What one connection does, again and again.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ impl TlsLoad {
     pub fn add(&mut self) -> io::Result<()> {
         let connection = self.open(self.connections.len())?;
         self.connections.push(connection);
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         while self.connections.last().is_some_and(|last| last.session.is_handshaking()) {
             if Instant::now() >= end {
                 return Err(ErrorKind::TimedOut.into());
@@ -137,7 +137,7 @@ impl TlsLoad {
     pub fn once(&mut self) -> io::Result<()> {
         self.refill = false;
         self.start_idle()?;
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         while !self.connections.iter().all(|connection| connection.is_idle(self.exchange)) {
             if Instant::now() >= end {
                 return Err(ErrorKind::TimedOut.into());

@@ -264,7 +264,7 @@ fn a_dropped_file_that_has_lost_nothing_is_not_reported() {
         drop(held);
         let mut full = File::options().write(true).open("/dev/full").await.unwrap();
         full.write_all(b"too much").await.unwrap();
-        assert!(full.flush().await.is_err(), "that was told");
+        assert!(full.flush().await.is_err(), "`flush` has returned the error");
         drop(full);
         let mut file = File::create(folder.path().join("file")).await.unwrap();
         file.write_all(b"enough").await.unwrap();
@@ -372,7 +372,7 @@ fn locks_keep_others_out_and_a_dropped_wait_has_none() {
         assert!(!other.try_lock()?);
         assert!(poll_once(other.lock()).await.is_none());
         one.unlock()?;
-        assert!(one.try_lock()?, "the dropped wait has not taken it");
+        assert!(one.try_lock()?, "the dropped lock request has not taken the lock");
         let waiting = asyncio_task::create_task(async move { other.lock_shared().await });
         yield_now().await;
         drop(one);

@@ -315,7 +315,7 @@ fn limits_of_time() {
         assert!(trickle.chunk().await.is_ok() && trickle.chunk().await.is_ok());
         let error = trickle.chunk().await.unwrap_err();
         assert!(error.is_timeout() && now() == 26.0, "{error}");
-        assert_eq!(trickle.chunk().await?, None, "after an error it is over");
+        assert_eq!(trickle.chunk().await?, None, "after an error the body has ended");
         // The only connection is in use.
         let holding = client.get("/trickle").await?;
         let connect = Timeouts::none().connect(seconds(4));
@@ -495,7 +495,7 @@ fn an_answer_that_is_too_long_is_refused() {
         let client = TestClient::with_session(app, |session| session.max_body(999));
         let error = client.get("/").await?.bytes().await.unwrap_err();
         assert_eq!(error.kind(), ClientErrorKind::TooLarge);
-        assert_eq!(client.connection_count(), 0, "the rest is of no use");
+        assert_eq!(client.connection_count(), 0, "the connection with the unread rest is closed");
         Ok(())
     });
 }

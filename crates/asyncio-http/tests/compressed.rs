@@ -55,7 +55,11 @@ fn answers_are_decompressed() {
                 let client = TestClient::new(app(name, compress(name, text.as_bytes())));
                 let answer = client.get("/").await?;
                 assert!(answer.headers().get("content-encoding").is_none());
-                assert_eq!(answer.content_length(), None, "that was of the compressed one");
+                assert_eq!(
+                    answer.content_length(),
+                    None,
+                    "the length of the compressed body is removed"
+                );
                 assert!(answer.text().await? == text, "{name}: {} bytes", text.len());
                 assert_eq!(client.connection_count(), 1, "{name}: it is kept");
             }

@@ -292,7 +292,7 @@ fn several_loops_close_what_is_beyond_the_limit() {
             ("hello".into(), "hello".into())
         );
         let mut third = connect(&server).await?;
-        assert!(ask(&mut third).await.is_err(), "it is closed");
+        assert!(ask(&mut third).await.is_err(), "the server is full");
         assert_eq!(ask(&mut first).await?, "hello");
         server.shutdown(seconds(5)).await;
         Ok(())

@@ -38,7 +38,7 @@ fn a_loop_that_is_closed_closes_the_stream_that_another_thread_has() -> io::Resu
     let (thread, peer) = asyncio_task::run(async move {
         let (stream, peer) = pair()?;
         // Writes more bytes than the socket accepts.
-        let inner = stream.into_inner().expect("it is at home");
+        let inner = stream.into_inner().expect("the stream is on its loop");
         inner.writer().write(vec![b'x'; 4 << 20]);
         let stream = LoopStream::new(inner);
         let thread = thread::spawn(move || {
@@ -48,7 +48,7 @@ fn a_loop_that_is_closed_closes_the_stream_that_another_thread_has() -> io::Resu
         io::Result::Ok((thread, peer))
     })?;
     while matches!((&peer).read(&mut [0; 65536]), Ok(1..)) {}
-    assert!(!is_open(&peer), "the loop has given its descriptors up");
+    assert!(!is_open(&peer), "the closed loop has closed its connection");
     closed.send(()).unwrap();
     thread.join().unwrap();
     Ok(())
@@ -102,7 +102,7 @@ fn on_another_thread_it_can_only_be_dropped_and_its_loop_closes_it() {
 fn what_is_taken_out_is_no_longer_the_loops_to_close() {
     asyncio_task::run(async {
         let (stream, peer) = pair()?;
-        let inner = stream.into_inner().expect("it is at home");
+        let inner = stream.into_inner().expect("the stream is on its loop");
         assert!(is_open(&peer));
         drop(inner);
         assert!(!is_open(&peer));

@@ -97,7 +97,7 @@ fn a_request_that_is_dropped_at_any_poll_leaves_the_pool_sound() {
                 ask(&client, kind + 1, &format!("{id}-next")).await?;
                 if let Some(result) = ended {
                     result?;
-                    assert!(polls > 1, "it never waited");
+                    assert!(polls > 1, "the request waits");
                     break;
                 }
             }

@@ -109,7 +109,7 @@ fn a_client_that_trickles_its_headers_is_cut() {
         }
         assert_eq!(stream.reader().read(1).await?, "");
         let lasted = now() - start;
-        assert!((10.0..=11.0).contains(&lasted), "it lasted {lasted} s");
+        assert!((10.0..=11.0).contains(&lasted), "the shutdown took {lasted} s");
         Ok(())
     });
 }
@@ -424,7 +424,7 @@ fn a_startup_that_fails_listens_on_nothing() {
         let address = listener.local_addr()?;
         let failing = serve(listener, App::new())
             .on_startup(async || Err::<(), _>("no database"))
-            .on_startup(async || -> () { unreachable!("the one before has failed") });
+            .on_startup(async || -> () { unreachable!("an earlier hook has failed") });
         let error = failing.await.unwrap_err();
         assert_eq!(error.to_string(), "no database");
         assert!(open_connection(address).await.is_err());

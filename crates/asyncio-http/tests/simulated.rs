@@ -73,8 +73,8 @@ async fn customer(session: Rc<ClientSession>, name: usize, whole: Rc<Cell<u32>>)
             }
             Ok::<_, asyncio_http::ClientError>(Some(text))
         };
-        let patience = rng().duration(5 * MS, 500 * MS);
-        if let Ok(Ok(Some(text))) = timeout(patience, exchange).await {
+        let limit = rng().duration(5 * MS, 500 * MS);
+        if let Ok(Ok(Some(text))) = timeout(limit, exchange).await {
             assert!(text == answer_to(&path).as_bytes(), "{path}: {} bytes", text.len());
             whole.set(whole.get() + 1);
         }
@@ -127,7 +127,7 @@ fn kept_connections_of_a_server_that_restarts_are_no_trouble() {
             let path = format!("/{number}");
             let text = session.get(format!("http://server{path}")).await?.text().await?;
             assert_eq!(text, answer_to(&path));
-            assert_eq!(session.connection_count(), 1, "it is kept");
+            assert_eq!(session.connection_count(), 1, "the connection is kept");
             if rng().chance(0.5) {
                 host.crash();
                 sleep(rng().duration(Duration::ZERO, Duration::from_secs(5))).await;

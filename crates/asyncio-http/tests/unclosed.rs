@@ -42,7 +42,7 @@ fn a_session_that_is_dropped_unclosed_is_reported_with_the_call_that_made_it() {
         ask(&session).await?;
         let other = session.clone();
         drop(session);
-        assert!(reports.borrow().is_empty(), "there is another: {reports:?}");
+        assert!(reports.borrow().is_empty(), "a second report: {reports:?}");
         drop(other);
         let report = reports.take().remove(0);
         let what = "an HTTP client session was dropped without being closed";

@@ -150,7 +150,7 @@ fn a_peer_that_vanishes_ends_the_receiver_and_frees_the_place() {
         let client = TestClient::with_session(app, |session| session.limit(1));
         let socket = client.ws_connect("/").await?;
         let waiting = timeout(Duration::from_secs(5), client.ws_connect("/")).await;
-        assert!(waiting.is_err(), "the only place is taken");
+        assert!(waiting.is_err(), "the web socket holds the only connection");
         drop(socket);
         let next = client.ws_connect("/").await?;
         sleep(Duration::from_secs(1)).await;

@@ -1,10 +1,10 @@
 //! The loop: its parts, and its turn.
 
-mod aside;
 mod children;
 mod deadline;
 mod deadlock;
 mod director;
+mod driven;
 mod guest;
 #[cfg(guest)]
 mod guest_check;

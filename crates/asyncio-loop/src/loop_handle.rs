@@ -140,8 +140,8 @@ impl LoopHandle {
     /// event_loop.set_watchdog(Some(Duration::from_secs(60)));
     /// let handle = event_loop.handle();
     /// let blocks = async move {
-    ///     // Blocks this loop until another thread has looked at it.
-    ///     std::thread::spawn(move || handle.look()).join().unwrap()
+    ///     // Blocks this loop until another thread has sampled it.
+    ///     std::thread::spawn(move || handle.sample()).join().unwrap()
     /// };
     /// let step = event_loop.run_task(blocks, TaskOptions::new().name("blocks"))?;
     /// if let Some(stuck) = step.and_then(|step| step.step) {
@@ -150,8 +150,8 @@ impl LoopHandle {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn look(&self) -> Option<StuckStep> {
-        watchdog::look_at(&self.scheduler)
+    pub fn sample(&self) -> Option<StuckStep> {
+        watchdog::sample(&self.scheduler)
     }
 
     /// The [watchdog](crate::LoopRef::set_watchdog)'s report of the step that still runs; `None` if

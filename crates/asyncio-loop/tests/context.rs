@@ -165,7 +165,7 @@ fn a_panic_inside_run_keeps_the_changes_and_leaves_the_context() {
         };
         assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
         assert_eq!((NUMBER.get(), context.get(&NUMBER)), (1, Some(2)));
-        assert_eq!(context.run(|| NUMBER.get()), 2, "it can be entered again");
+        assert_eq!(context.run(|| NUMBER.get()), 2, "the context can be entered again");
     });
 }
 
@@ -293,16 +293,16 @@ fn values_are_dropped_once_and_may_use_variables_meanwhile() {
         let token = ON_DROP.set(value());
         assert_eq!(drops(), []);
         drop(token);
-        assert_eq!(drops(), [3], "the first value went with the second token");
+        assert_eq!(drops(), [3], "dropping the second token drops the first value");
         let token = ON_DROP.set(value());
         ON_DROP.reset(token).unwrap();
         assert_eq!(drops(), [4], "the displaced value is dropped by the reset");
         let context = copy_context();
         Context::new().run(|| drop(context));
-        assert_eq!(drops(), [], "the original still has it");
+        assert_eq!(drops(), [], "the original context keeps the value");
         assert_eq!(NUMBER.get(), 5);
     });
-    assert_eq!(drops(), [3], "it goes with the context");
+    assert_eq!(drops(), [3], "dropping the context drops the value");
 }
 
 #[test]

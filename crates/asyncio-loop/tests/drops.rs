@@ -42,7 +42,7 @@ fn a_future_goes_when_it_completes_and_its_output_with_whoever_takes_it() {
     run_ready(&event_loop);
     assert_eq!((futures.count(), outputs.count()), (1, 0));
     let Some(Outcome::Value(output)) = task.take() else { panic!("no value") };
-    assert!(task.take().is_none(), "it is taken once");
+    assert!(task.take().is_none(), "the output is taken once");
     drop(task);
     assert_eq!(outputs.count(), 0);
     drop(output);
@@ -117,7 +117,7 @@ fn a_task_that_is_ended_drops_its_future_at_its_next_step() {
     run_ready(&event_loop);
     assert_eq!(futures.count(), 1);
     assert!(matches!(task.take(), Some(Outcome::Cancelled)));
-    assert!(!task.task().request_cancel(), "it has ended");
+    assert!(!task.task().request_cancel(), "the task has ended");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_destructor_that_panics_makes_a_panic_of_the_outcome() {
         pending::<()>().await;
     });
     run_ready(&event_loop);
-    assert_eq!(outputs.count(), 1, "the output goes when the future's destructor panics");
+    assert_eq!(outputs.count(), 1, "a panic in the future's destructor drops the output");
     ended.task().request_cancel();
     run_ready(&event_loop);
     for outcome in [returns.take().map(drop_value), ended.take().map(drop_value)] {
@@ -233,7 +233,7 @@ fn the_last_waker_may_go_on_another_thread() {
         let (_task, waker, _local, _polls, drops) = wakers(&event_loop);
         (drops, waker)
     };
-    assert_eq!(drops.count(), 1, "the future went with its loop, on its thread");
+    assert_eq!(drops.count(), 1, "the closed loop dropped the future, on its thread");
     std::thread::spawn(move || drop(waker)).join().unwrap();
     assert_eq!(drops.count(), 1);
 }
@@ -296,7 +296,7 @@ fn every_future_of_many_is_dropped_once() {
                 let _held = guard;
                 running_loop().current_task().unwrap().request_cancel();
                 yield_now().await;
-                unreachable!("it was asked to end");
+                unreachable!("the task was cancelled");
             }),
         };
         if number % 3 == 0 {

@@ -153,7 +153,7 @@ fn another_loop_does_not_run_inside_a_run() {
     let (outer, inner) = (virtual_loop(), virtual_loop());
     let nested = outer.run_until_complete(async { inner.run_until_complete(ready(())) }).unwrap();
     assert!(matches!(nested, Err(RunError::AlreadyRunning { .. })));
-    assert_eq!(inner.run_until_complete(ready(1)), Ok(1), "it runs on its own");
+    assert_eq!(inner.run_until_complete(ready(1)), Ok(1), "the spawned task runs by itself");
 }
 
 // L-021
@@ -345,7 +345,7 @@ fn a_closed_loop_has_no_poller_whoever_keeps_its_sources() {
     drop(event_loop);
     let cx = Context::from_waker(Waker::noop());
     let Poll::Ready(Err(error)) = source.poll_ready(&cx, Direction::Read) else {
-        panic!("nobody is going to wake it");
+        panic!("nothing will wake the task");
     };
     assert_eq!(error.to_string(), "event loop is closed");
 }

@@ -281,7 +281,7 @@ fn the_want_of_a_runtime_of_tokio_is_explained_whoever_gets_the_panic() {
     };
     let mut task = event_loop.spawn(fails, TaskOptions::new()).unwrap();
     run_ready(&event_loop);
-    assert!(matches!(task.take(), Some(Outcome::<()>::Panicked(_))), "the handle has it");
+    assert!(matches!(task.take(), Some(Outcome::<()>::Panicked(_))), "the handle holds the panic");
     let reports = reports.take();
     assert_eq!(reports.len(), 1, "{reports:?}");
     assert!(reports[0].contains("`tokio-runtime`"), "{}", reports[0]);

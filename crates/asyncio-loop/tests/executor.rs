@@ -313,8 +313,8 @@ fn a_job_whose_function_panics_when_it_is_dropped_is_cancelled_all_the_same() {
 
     let bomb = Bomb;
     let (_job, future) = Job::new(move || drop(bomb));
-    let (tell, told) = mpsc::channel();
-    future.add_done_callback(move |_| tell.send(()).unwrap());
+    let (sender, receiver) = mpsc::channel();
+    future.add_done_callback(move |_| sender.send(()).unwrap());
     assert!(future.cancel());
-    told.recv().unwrap();
+    receiver.recv().unwrap();
 }

@@ -20,7 +20,7 @@ use asyncio_loop::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// A budget that no test uses up.
-const PATIENCE: Duration = Duration::from_secs(600);
+const NO_LIMIT: Duration = Duration::from_secs(600);
 
 /// A waker that counts how often the host is woken.
 #[derive(Default)]
@@ -43,7 +43,7 @@ struct ByHand {
 impl ByHand {
     /// A host whose bursts end only when nothing is ready, however busy the machine is.
     fn new(event_loop: &LoopRef) -> Self {
-        Self::of(event_loop.guest().budget(PATIENCE))
+        Self::of(event_loop.guest().budget(NO_LIMIT))
     }
 
     /// A host whose bursts end after the default budget.
@@ -121,7 +121,7 @@ fn an_idle_guest_is_woken_once_by_what_its_host_schedules() {
         let count = Rc::clone(&ran);
         event_loop.call_soon(move || count.set(count.get() + 1));
     }
-    assert_eq!((host.wakes(), ran.get()), (1, 0), "it runs in bursts only");
+    assert_eq!((host.wakes(), ran.get()), (1, 0), "the loop runs in bursts only");
     assert_eq!(host.burst(false), Burst::Idle);
     assert_eq!((host.wakes(), ran.get()), (1, 3));
 }
@@ -197,7 +197,7 @@ fn the_poller_is_readable_for_descriptors_threads_and_timers() {
         host.is_readable(timeout);
         assert_eq!(host.settle(), Burst::Idle);
     }
-    assert_eq!(host.wakes(), 1, "only for the timer that was made between bursts");
+    assert_eq!(host.wakes(), 1, "one wake, for the timer made between bursts");
 }
 
 #[test]
@@ -294,8 +294,8 @@ fn a_task_that_the_host_wakes_does_not_wait_behind_a_long_turn() {
     let waker = gate.borrow_mut().take().unwrap();
     waker.wake();
     assert_eq!(host.burst(false), Burst::Busy);
-    assert_eq!(woken_at.get(), Some(before), "it runs before the rest of the turn");
-    assert_eq!(host.wakes(), 0, "the host comes anyway");
+    assert_eq!(woken_at.get(), Some(before), "the waiter runs before the rest of the turn");
+    assert_eq!(host.wakes(), 0, "no wake: the host makes another burst anyway");
     end.set(true);
     assert_eq!(host.settle(), Burst::Idle);
 }
@@ -368,7 +368,7 @@ fn the_loop_is_the_running_one_in_bursts_only() {
 #[test]
 fn a_burst_inside_a_burst_or_a_run_is_refused() {
     let event_loop = EventLoop::new().unwrap();
-    let guest = Rc::new(event_loop.guest().budget(PATIENCE));
+    let guest = Rc::new(event_loop.guest().budget(NO_LIMIT));
     let (inner, refused) = (Rc::clone(&guest), Rc::new(Cell::new(None)));
     let told = Rc::clone(&refused);
     event_loop.call_soon(move || told.set(Some(inner.burst(Waker::noop(), true))));
@@ -479,7 +479,7 @@ fn a_waker_of_the_host_that_panics_is_reported() {
     event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
         told.borrow_mut().push(context.to_string());
     })));
-    let (guest, bad) = (event_loop.guest().budget(PATIENCE), Waker::from(Arc::new(Bad)));
+    let (guest, bad) = (event_loop.guest().budget(NO_LIMIT), Waker::from(Arc::new(Bad)));
     assert_eq!(guest.burst(&bad, true), Ok(Burst::Idle));
     let ran = Rc::new(Cell::new(false));
     let run = Rc::clone(&ran);
@@ -526,7 +526,7 @@ fn virtual_time_passes_in_bursts_that_find_nothing_to_run() {
     host.run();
     assert_eq!(event_loop.time().as_secs_f64(), 3600.0);
     late.cancel();
-    assert_eq!(host.burst(false), Burst::Idle, "no deadline: it waits");
+    assert_eq!(host.burst(false), Burst::Idle, "without a deadline, the host waits");
 }
 
 #[test]
@@ -609,7 +609,7 @@ fn a_host_drives_each_run_and_surrounds_it_and_the_close() {
     drop(event_loop);
     assert_eq!(seen.get(), 1, "destructors of tasks are inside the host");
     drop(host);
-    assert!(dropped.get(), "the closed loop has let its host go");
+    assert!(dropped.get(), "the closed loop has dropped its host");
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn callbacks_run_in_order_and_not_inside_the_call() {
     run_ready(&event_loop);
     assert_eq!(log.take(), ["a", "b", "c"]);
     run_ready(&event_loop);
-    assert_eq!(log.take(), [""; 0], "each runs once");
+    assert_eq!(log.take(), [""; 0], "each callback runs once");
 }
 
 // L-002
@@ -170,7 +170,7 @@ fn the_loop_goes_on_after_panics() {
     event_loop.call_soon(log.entry("after"));
     event_loop.run_until_complete(async { cancelled.cancel() }).unwrap();
     assert_eq!(log.take(), ["after"]);
-    assert_eq!(*reports.borrow(), ["body", "captured", "captured"], "one report each");
+    assert_eq!(*reports.borrow(), ["body", "captured", "captured"], "one report for each panic");
 }
 
 // A callback that schedules itself forever does not starve timers and other threads.

@@ -151,7 +151,7 @@ fn tasks_that_exist_are_told_about_from_the_addition_to_the_removal() {
     event_loop.run_until_complete(async { give_way().await }).unwrap();
     assert_eq!(log.of("old"), ["begins", "pauses"]);
     assert!(task.task().is_done());
-    assert_eq!(Rc::strong_count(&log), 2, "the loop has dropped its own");
+    assert_eq!(Rc::strong_count(&log), 2, "the loop has dropped its hooks");
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn send_by_shell(signal: Signal) {
 /// after them.
 struct Witness {
     signal: Signal,
-    told: Receiver<()>,
+    receiver: Receiver<()>,
     event_loop: LoopHandle,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,26 +39,26 @@ struct Witness {
 impl Witness {
     fn of(signal: impl Into<Signal>) -> Self {
         let signal = signal.into();
-        let ((tell, told), (give, given)) = (mpsc::channel(), mpsc::channel());
+        let ((sender, receiver), (give, given)) = (mpsc::channel(), mpsc::channel());
         let thread = thread::spawn(move || {
             let event_loop = EventLoop::new().unwrap();
             give.send(event_loop.handle()).unwrap();
             let stopped = event_loop.run_until_complete(async move {
                 let mut signals = Signals::new([signal]).unwrap();
-                while tell.send(()).is_ok() {
+                while sender.send(()).is_ok() {
                     signals.next().await;
                 }
             });
             assert!(stopped.is_err());
         });
-        told.recv().unwrap();
-        Witness { signal, told, event_loop: given.recv().unwrap(), thread: Some(thread) }
+        receiver.recv().unwrap();
+        Witness { signal, receiver, event_loop: given.recv().unwrap(), thread: Some(thread) }
     }
 
     /// Sends the signal, and returns when every loop has been notified.
     fn send_and_see(&self) {
         send(self.signal);
-        self.told.recv().unwrap();
+        self.receiver.recv().unwrap();
     }
 }
 
@@ -190,15 +190,15 @@ fn kill_stop_and_faults_cannot_be_handled() {
 // N-007
 #[test]
 fn loops_on_any_thread_may_handle_the_same_signal() {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let loops: Vec<_> = (0..2)
         .map(|_| {
-            let tell = tell.clone();
+            let sender = sender.clone();
             thread::spawn(move || {
                 run(async {
                     let counter = Counter::default();
                     running_loop().add_signal_handler(Signal::WINCH, counter.handler())?;
-                    tell.send(()).unwrap();
+                    sender.send(()).unwrap();
                     counter.reaches(1).await;
                     io::Result::Ok(())
                 })
@@ -206,7 +206,7 @@ fn loops_on_any_thread_may_handle_the_same_signal() {
         })
         .collect();
     for _ in &loops {
-        told.recv().unwrap();
+        receiver.recv().unwrap();
     }
     send(Signal::WINCH);
     for thread in loops {

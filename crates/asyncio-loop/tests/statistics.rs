@@ -119,8 +119,8 @@ fn other_threads_see_the_numbers_of_a_loop_that_is_blocked() {
     assert_eq!(running.task, Some(number));
     assert!(running.lasts >= BLOCK, "{running:?}");
     assert_eq!((seen.turns, seen.measured), (turns, true));
-    assert_eq!(seen.ready, 5, "the others give way in the same turn, behind it");
-    assert_eq!(event_loop.handle().statistics().running, None, "it has ended");
+    assert_eq!(seen.ready, 5, "the others yield in the same turn, after the first");
+    assert_eq!(event_loop.handle().statistics().running, None, "the task has ended");
     drop(others);
 }
 
@@ -131,7 +131,7 @@ fn callbacks_are_measured_too_and_named_as_such() {
     let handle = event_loop.handle();
     event_loop.call_soon(move || {
         let seen = thread::spawn(move || handle.statistics()).join().unwrap();
-        assert_eq!(seen.running.expect("this callback").task, None);
+        assert_eq!(seen.running.expect("the running callback").task, None);
         running_loop().stop();
     });
     event_loop.run_forever().unwrap();

@@ -111,31 +111,31 @@ fn callbacks_run_in_order_on_the_completing_thread() {
 fn a_callback_added_afterwards_runs_at_once_in_the_adding_thread() {
     let (promise, future) = ThreadPromise::new();
     promise.set_result(4);
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     future.add_done_callback(move |future| {
-        tell.send((future.result(None).unwrap(), thread::current().id())).unwrap();
+        sender.send((future.result(None).unwrap(), thread::current().id())).unwrap();
     });
-    assert_eq!(told.try_recv().unwrap(), (4, thread::current().id()));
+    assert_eq!(receiver.try_recv().unwrap(), (4, thread::current().id()));
 }
 
 //
 #[test]
 fn a_callback_that_panics_does_not_stop_the_others() {
     let (promise, future) = ThreadPromise::new();
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     future.add_done_callback(|_| panic!("callback"));
-    future.add_done_callback(move |_| tell.send(()).unwrap());
+    future.add_done_callback(move |_| sender.send(()).unwrap());
     promise.set_result(());
-    told.try_recv().unwrap();
+    receiver.try_recv().unwrap();
 }
 
 #[test]
 fn callbacks_run_when_it_is_cancelled_too() {
     let (_promise, future) = ThreadPromise::<u8>::new();
-    let (tell, told) = mpsc::channel();
-    future.add_done_callback(move |future| tell.send(future.is_cancelled()).unwrap());
+    let (sender, receiver) = mpsc::channel();
+    future.add_done_callback(move |future| sender.send(future.is_cancelled()).unwrap());
     assert!(future.cancel());
-    assert!(told.try_recv().unwrap());
+    assert!(receiver.try_recv().unwrap());
 }
 
 #[test]

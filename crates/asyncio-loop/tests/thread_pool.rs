@@ -21,7 +21,7 @@ fn block(pool: &ThreadPoolExecutor) -> (Sender<()>, ThreadFuture<()>) {
 }
 
 /// A value that sends a message when the current thread ends.
-fn tell_end(tell: Sender<()>) {
+fn tell_end(sender: Sender<()>) {
     struct End(Sender<()>);
     impl Drop for End {
         fn drop(&mut self) {
@@ -31,7 +31,7 @@ fn tell_end(tell: Sender<()>) {
     thread_local! {
         static END: std::cell::RefCell<Option<End>> = const { std::cell::RefCell::new(None) };
     }
-    END.with(|end| *end.borrow_mut() = Some(End(tell)));
+    END.with(|end| *end.borrow_mut() = Some(End(sender)));
 }
 
 fn one_worker() -> ThreadPoolExecutor {
@@ -137,9 +137,9 @@ fn many_threads_hand_in_many_jobs() {
 #[test]
 fn a_thread_without_work_ends_and_another_is_started_when_needed() {
     let pool = ThreadPoolExecutor::builder().idle_timeout(Duration::ZERO).build();
-    let (tell, told) = mpsc::channel();
-    pool.submit(move || tell_end(tell)).result(None).unwrap();
-    told.recv().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    pool.submit(move || tell_end(sender)).result(None).unwrap();
+    receiver.recv().unwrap();
     assert_eq!(pool.submit(|| 4).result(None).unwrap(), 4);
 }
 
@@ -222,10 +222,10 @@ fn shutdown_of_a_pool_without_threads_ends_at_once_and_twice_is_harmless() {
 #[test]
 fn sleeping_threads_end_at_shutdown() {
     let pool = ThreadPoolExecutor::builder().idle_timeout(Duration::MAX).build();
-    let (tell, told) = mpsc::channel();
-    pool.submit(move || tell_end(tell)).result(None).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    pool.submit(move || tell_end(sender)).result(None).unwrap();
     pool.join(None).unwrap();
-    told.recv().unwrap();
+    receiver.recv().unwrap();
 }
 
 //

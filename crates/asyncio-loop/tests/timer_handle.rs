@@ -104,11 +104,11 @@ fn cancelled_timers_are_not_stored() {
 
 /// Runs the loop, which polls until its next timer is due, until another thread stops it.
 fn wait_until_stopped(event_loop: &LoopRef) {
-    let (tell, told) = mpsc::channel();
-    event_loop.call_soon(move || tell.send(()).unwrap());
+    let (sender, receiver) = mpsc::channel();
+    event_loop.call_soon(move || sender.send(()).unwrap());
     let handle = event_loop.handle();
     let thread = thread::spawn(move || {
-        told.recv().unwrap();
+        receiver.recv().unwrap();
         handle.call_soon_threadsafe(|| running_loop().stop()).unwrap();
     });
     event_loop.run_forever().unwrap();
@@ -119,9 +119,9 @@ fn wait_until_stopped(event_loop: &LoopRef) {
 #[test]
 fn enormous_delays_are_legal() {
     let event_loop = real_loop();
-    let never = event_loop.call_later(Duration::MAX, || unreachable!("it is never"));
+    let never = event_loop.call_later(Duration::MAX, || unreachable!("the timer never fires"));
     assert_eq!(never.when(), LoopTime::MAX);
-    event_loop.call_at(LoopTime::MAX, || unreachable!("it is never"));
+    event_loop.call_at(LoopTime::MAX, || unreachable!("the timer never fires"));
     wait_until_stopped(&event_loop);
     let year = event_loop.call_later(365 * 24 * 3600 * SECOND, || unreachable!("a year passed"));
     wait_until_stopped(&event_loop);

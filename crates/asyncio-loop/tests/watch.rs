@@ -43,7 +43,7 @@ fn a_reader_is_called_again_until_everything_is_read() {
             assert_eq!(
                 socket.read(&mut byte).unwrap(),
                 1,
-                "it is called only if there is something"
+                "called only when the socket is readable"
             );
             sink.borrow_mut().push(byte[0]);
             if byte == *b"e" {
@@ -135,7 +135,7 @@ fn a_second_reader_takes_the_place_of_the_first() {
             this.stop();
         })
         .unwrap();
-    assert_eq!(drops.count(), 1, "what the first one captured is dropped");
+    assert_eq!(drops.count(), 1, "the first reader's captures are dropped");
     event_loop.run_forever().unwrap();
     assert_eq!(log.take(), ["second"]);
 }
@@ -208,7 +208,7 @@ fn removing_says_whether_there_was_something() {
     event_loop.add_reader(&ours, move || unreachable!("{guard:?}")).unwrap();
     assert!(!event_loop.remove_writer(&ours));
     assert!(event_loop.remove_reader(&ours));
-    assert_eq!(drops.count(), 1, "what it captured is dropped at once");
+    assert_eq!(drops.count(), 1, "the captures are dropped at once");
     assert!(!event_loop.remove_reader(&ours));
 }
 

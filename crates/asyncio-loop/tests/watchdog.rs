@@ -1,7 +1,7 @@
 //! The watchdog reports a step while it blocks its loop, and reports no other step.
 //!
-//! Tests end by events, not by times: a step blocks until it is told about. What must not be told
-//! about is followed by something that has to be.
+//! Tests end by events, not by times: a step blocks until it is reported. A step that must not be
+//! reported is followed by one that must be.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -11,7 +11,7 @@ use asyncio_loop::inspect::StuckStep;
 use asyncio_loop::{EventLoop, TaskOptions, running_loop};
 
 /// Longer than any test takes, so that a missing report fails the test.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 const LIMIT: Duration = Duration::from_millis(20);
 
 fn named(name: &str) -> TaskOptions {
@@ -20,14 +20,14 @@ fn named(name: &str) -> TaskOptions {
 
 fn watched() -> (EventLoop, Receiver<StuckStep>) {
     let event_loop = EventLoop::new().unwrap();
-    let (tell, told) = mpsc::channel();
-    watch(&event_loop, tell);
-    (event_loop, told)
+    let (sender, reports) = mpsc::channel();
+    watch(&event_loop, sender);
+    (event_loop, reports)
 }
 
-fn watch(event_loop: &EventLoop, tell: Sender<StuckStep>) {
+fn watch(event_loop: &EventLoop, sender: Sender<StuckStep>) {
     event_loop.set_watchdog_with(LIMIT, move |step| {
-        let _ = tell.send(step.clone());
+        let _ = sender.send(step.clone());
     });
 }
 
@@ -44,23 +44,23 @@ async fn give_way() {
 }
 
 #[inline(never)]
-fn blocks_until_told(told: &Receiver<StuckStep>) -> StuckStep {
-    told.recv_timeout(PATIENCE).expect("a report")
+fn blocks_until_reported(reports: &Receiver<StuckStep>) -> StuckStep {
+    reports.recv_timeout(TIMEOUT).expect("a report")
 }
 
 #[test]
 fn a_blocked_loop_is_told_about_with_task_name_and_place() {
-    let (event_loop, told) = watched();
+    let (event_loop, reports) = watched();
     let task = async move {
         give_way().await;
-        blocks_until_told(&told)
+        blocks_until_reported(&reports)
     };
     let options = named("rude \u{e9}");
     let step = event_loop.run_task(task, options).unwrap();
     assert!(step.lasts >= LIMIT, "{step:?}");
     let text = step.to_string();
     if cfg!(target_os = "linux") {
-        let stuck = step.step.expect("the thread can be looked at");
+        let stuck = step.step.expect("the thread can be sampled");
         assert_eq!(stuck.name.as_deref(), Some("rude \u{e9}"));
         assert!(stuck.task.is_some() && stuck.function.contains("a_blocked_loop_is_told_about"));
         assert_eq!(stuck.created_at.unwrap().file(), file!());
@@ -76,11 +76,12 @@ fn a_blocked_loop_is_told_about_with_task_name_and_place() {
 ))]
 #[test]
 fn the_report_has_the_calls_that_are_active() {
-    let (event_loop, told) = watched();
-    let step = event_loop.run_task(async move { blocks_until_told(&told) }, named("x")).unwrap();
+    let (event_loop, reports) = watched();
+    let step =
+        event_loop.run_task(async move { blocks_until_reported(&reports) }, named("x")).unwrap();
     let stack = step.stack();
     let find = |text: &str| stack.iter().position(|frame| frame.function.contains(text));
-    let inner = find("blocks_until_told").unwrap_or_else(|| panic!("{step}"));
+    let inner = find("blocks_until_reported").unwrap_or_else(|| panic!("{step}"));
     let outer = find("the_report_has_the_calls").unwrap_or_else(|| panic!("{step}"));
     assert!(inner < outer, "innermost first: {step}");
     assert!(find("asyncio_loop::kernel").is_none(), "up to the poll: {step}");
@@ -88,39 +89,39 @@ fn the_report_has_the_calls_that_are_active() {
 
 #[test]
 fn another_thread_looks_at_a_step_and_reads_its_report() {
-    let (event_loop, told) = watched();
+    let (event_loop, reports) = watched();
     let handle = event_loop.handle();
     let other = event_loop.handle();
-    assert!(handle.stuck_step().is_none() && EventLoop::new().unwrap().handle().look().is_none());
+    assert!(handle.stuck_step().is_none() && EventLoop::new().unwrap().handle().sample().is_none());
     let task = async move {
-        let reported = blocks_until_told(&told);
-        let look = move || (other.look(), other.stuck_step());
-        let (look, step) = thread::spawn(look).join().unwrap();
+        let reported = blocks_until_reported(&reports);
+        let sample = move || (other.sample(), other.stuck_step());
+        let (sample, step) = thread::spawn(sample).join().unwrap();
         give_way().await;
-        (reported, look, step)
+        (reported, sample, step)
     };
-    let (reported, look, step) = event_loop.run_task(task, named("rude")).unwrap();
+    let (reported, sample, step) = event_loop.run_task(task, named("rude")).unwrap();
     let step = step.expect("the step that was reported still runs");
     assert!(step.lasts >= reported.lasts, "{step:?}");
     if cfg!(target_os = "linux") {
         let name = |step: &StuckStep| step.step.as_ref().and_then(|stuck| stuck.name.clone());
         assert_eq!(name(&step).as_deref(), Some("rude"));
-        assert_eq!(name(&look.expect("it stands still")).as_deref(), Some("rude"));
+        assert_eq!(name(&sample.expect("the loop is blocked")).as_deref(), Some("rude"));
     }
-    assert!(handle.stuck_step().is_none(), "the next step is another one");
+    assert!(handle.stuck_step().is_none(), "the reported step has ended");
     event_loop.set_watchdog(None);
-    assert!(handle.look().is_none(), "nobody watches it");
+    assert!(handle.sample().is_none(), "the loop is not watched");
 }
 
 #[test]
 fn so_is_one_that_computes() {
-    let (event_loop, told) = watched();
+    let (event_loop, reports) = watched();
     let task = async move {
         let start = Instant::now();
         loop {
-            match told.try_recv() {
+            match reports.try_recv() {
                 Ok(step) => return step,
-                Err(_) => assert!(start.elapsed() < PATIENCE),
+                Err(_) => assert!(start.elapsed() < TIMEOUT),
             }
         }
     };
@@ -132,15 +133,16 @@ fn so_is_one_that_computes() {
 
 #[test]
 fn a_callback_and_an_unnamed_task_are_told_about_as_such() {
-    let (event_loop, told) = watched();
+    let (event_loop, reports) = watched();
     let (give_back, back) = mpsc::channel();
     event_loop.call_soon(move || {
-        let step = blocks_until_told(&told);
-        give_back.send((step, told)).unwrap();
+        let step = blocks_until_reported(&reports);
+        give_back.send((step, reports)).unwrap();
     });
     event_loop.run_until_complete(give_way()).unwrap();
-    let (step, told) = back.recv().unwrap();
-    let of_task = event_loop.run_until_complete(async move { blocks_until_told(&told) }).unwrap();
+    let (step, reports) = back.recv().unwrap();
+    let of_task =
+        event_loop.run_until_complete(async move { blocks_until_reported(&reports) }).unwrap();
     if cfg!(target_os = "linux") {
         let stuck = step.step.unwrap();
         assert_eq!((stuck.task, stuck.name.as_deref()), (None, None));
@@ -152,7 +154,7 @@ fn a_callback_and_an_unnamed_task_are_told_about_as_such() {
 
 #[test]
 fn short_steps_and_rest_are_not_told_about() {
-    let (event_loop, told) = watched();
+    let (event_loop, reports) = watched();
     let main = async move {
         // Busy for longer than the limit, in much shorter steps.
         let start = Instant::now();
@@ -164,41 +166,42 @@ fn short_steps_and_rest_are_not_told_about() {
         std::future::pending::<()>().await;
     };
     event_loop.run_until_complete(main).unwrap_err();
-    assert!(told.try_recv().is_err());
+    assert!(reports.try_recv().is_err());
 }
 
 #[test]
 fn each_step_is_told_about_once_and_the_next_one_again() {
-    let (event_loop, told) = watched();
+    let (event_loop, reports) = watched();
     let main = async move {
         let mut steps = Vec::new();
         for _ in 0..2 {
-            steps.push(blocks_until_told(&told));
+            steps.push(blocks_until_reported(&reports));
             // Long enough for a second report of the same step.
             thread::sleep(3 * LIMIT);
             give_way().await;
         }
-        (steps.len(), told.try_recv().is_err())
+        (steps.len(), reports.try_recv().is_err())
     };
     assert_eq!(event_loop.run_until_complete(main).unwrap(), (2, true));
 }
 
 #[test]
 fn several_loops_are_told_apart_and_one_that_is_not_watched_any_more_is_silent() {
-    let (tell, told) = mpsc::channel();
+    let (sender, reports) = mpsc::channel();
     let threads = ["one", "two"].map(|name| {
-        let tell = tell.clone();
+        let sender = sender.clone();
         let block = move || {
-            let (event_loop, told) = watched();
-            let step = event_loop.run_task(async move { blocks_until_told(&told) }, named(name));
-            tell.send((name, step.unwrap())).unwrap();
+            let (event_loop, reports) = watched();
+            let step =
+                event_loop.run_task(async move { blocks_until_reported(&reports) }, named(name));
+            sender.send((name, step.unwrap())).unwrap();
             event_loop.set_watchdog(None);
         };
         thread::Builder::new().name(name.to_owned()).spawn(block).unwrap()
     });
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     for _ in 0..2 {
-        let (name, step) = told.recv().unwrap();
+        let (name, step) = reports.recv().unwrap();
         assert_eq!(step.thread, name);
         if cfg!(target_os = "linux") {
             assert_eq!(step.step.unwrap().name.as_deref(), Some(name));
@@ -209,15 +212,15 @@ fn several_loops_are_told_apart_and_one_that_is_not_watched_any_more_is_silent()
     // the first one would have been reported by then.
     let (event_loop, silent) = watched();
     event_loop.set_watchdog(None);
-    let (tell, told) = mpsc::channel();
+    let (sender, reports) = mpsc::channel();
     let second = thread::spawn(move || {
         let event_loop = EventLoop::new().unwrap();
         let (own, report) = mpsc::channel();
         watch(&event_loop, own);
-        let main = async move { blocks_until_told(&report) };
-        tell.send(event_loop.run_until_complete(main).unwrap()).unwrap();
+        let main = async move { blocks_until_reported(&report) };
+        sender.send(event_loop.run_until_complete(main).unwrap()).unwrap();
     });
-    let main = async move { told.recv_timeout(PATIENCE).unwrap() };
+    let main = async move { reports.recv_timeout(TIMEOUT).unwrap() };
     event_loop.run_until_complete(main).unwrap();
     second.join().unwrap();
     assert!(silent.try_recv().is_err());
@@ -229,9 +232,9 @@ fn a_recording_is_written_while_the_loop_is_stuck() {
     let file = std::env::temp_dir().join(name);
     let stall = file.with_extension("stall.json");
     let _ = std::fs::remove_file(&stall);
-    let (event_loop, told) = watched();
+    let (event_loop, reports) = watched();
     event_loop.record(1000).keep_in(&file);
-    event_loop.run_task(async move { blocks_until_told(&told) }, named("stuck")).unwrap();
+    event_loop.run_task(async move { blocks_until_reported(&reports) }, named("stuck")).unwrap();
     let trace = std::fs::read_to_string(&stall).unwrap();
     assert!(trace.contains("\"goes on\":true") && trace.contains("\"name\":\"stuck\""), "{trace}");
     drop(event_loop);

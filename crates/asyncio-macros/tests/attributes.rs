@@ -169,7 +169,7 @@ fn cancelling() -> asyncio::testing::Simulation {
 #[asyncio::testing::test(seeds = 3, simulation = cancelling())]
 async fn other_options_are_in_an_expression() {
     let task = asyncio::create_task(std::future::pending::<()>());
-    assert!(task.await.is_err(), "a fault cancels it");
+    assert!(task.await.is_err(), "a fault cancels the task");
 }
 
 #[asyncio::testing::test(tokio)]

@@ -13,18 +13,18 @@ use asyncio_task::{sleep, timeout};
 const READING: Duration = Duration::from_secs(30);
 
 /// Computes the answer to a client. Returns `None` if the client disconnects. A client that has
-/// only ended its input may still read the answer, so the work may continue for `patience` from
+/// only ended its input may still read the answer, so the work may continue for `grace` from
 /// then on.
 pub(crate) async fn unless_gone<T>(
     reader: &mut StreamReader,
-    patience: Duration,
+    grace: Duration,
     work: impl Future<Output = T>,
 ) -> Option<T> {
     let gone = async {
         match reader.fill_buf().await {
             // The client has sent more input, which may hide its end.
             Ok(bytes) if !bytes.is_empty() => std::future::pending().await,
-            Ok(_) => sleep(patience).await,
+            Ok(_) => sleep(grace).await,
             Err(_) => {}
         }
     };

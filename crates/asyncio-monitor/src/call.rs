@@ -58,7 +58,7 @@ pub(crate) async fn ask<T: Send + 'static>(
     let progress = Arc::<Progress>::default();
     let _asker = Asker(Arc::clone(&progress));
     let question = Question { promise, progress: Arc::clone(&progress) };
-    let _letter = watched.mailbox.post(&watched.handle, move || f(question))?;
+    let _pending = watched.mailbox.post(&watched.handle, move || f(question))?;
     let mut seen = 0;
     loop {
         match timeout(limit, &mut future).await {

@@ -32,16 +32,16 @@ impl Mailbox {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the loop run `question` on its thread, unless the letter is dropped before.
+    /// Makes the loop run `question` on its thread, unless the returned value is dropped before.
     pub(crate) fn post(
         self: &Arc<Self>,
         handle: &LoopHandle,
         question: impl FnOnce() + Send + 'static,
-    ) -> Result<Letter, Silence> {
+    ) -> Result<PendingQuestion, Silence> {
         let mut inner = self.inner();
         inner.last += 1;
-        let letter = Letter { mailbox: Arc::clone(self), number: inner.last };
-        inner.questions.push_back((letter.number, Box::new(question)));
+        let pending = PendingQuestion { mailbox: Arc::clone(self), number: inner.last };
+        inner.questions.push_back((pending.number, Box::new(question)));
         let rings = !std::mem::replace(&mut inner.is_rung, true);
         drop(inner);
         if rings {
@@ -49,7 +49,7 @@ impl Mailbox {
             // If the loop is closed, the bell is dropped, and the questions with it.
             handle.call_soon_threadsafe(move || bell.answer()).map_err(|_| Silence::Closed)?;
         }
-        Ok(letter)
+        Ok(pending)
     }
 
     #[cfg(test)]
@@ -68,12 +68,12 @@ impl std::fmt::Debug for Mailbox {
 /// A question in transit. Dropping this removes the question if the loop has not begun to answer
 /// it.
 #[derive(Debug)]
-pub(crate) struct Letter {
+pub(crate) struct PendingQuestion {
     mailbox: Arc<Mailbox>,
     number: u64,
 }
 
-impl Drop for Letter {
+impl Drop for PendingQuestion {
     fn drop(&mut self) {
         let mut inner = self.mailbox.inner();
         let place = inner.questions.iter().position(|(number, _)| *number == self.number);
@@ -144,29 +144,29 @@ mod tests {
         let event_loop = EventLoop::new().unwrap();
         let (handle, mailbox) = (event_loop.handle(), Arc::<Mailbox>::default());
         let (tell, answers) = channel();
-        let letters: Vec<Letter> =
+        let pending: Vec<PendingQuestion> =
             (0..4).map(|number| mailbox.post(&handle, note(&tell, number)).unwrap()).collect();
         // The loop runs nothing, but the values that the questions hold are dropped.
-        let mut letters = letters.into_iter();
-        let (first, second) = (letters.next(), letters.next());
+        let mut pending = pending.into_iter();
+        let (first, second) = (pending.next(), pending.next());
         drop(second);
         assert_eq!(mailbox.len(), 3);
         event_loop.run_until_complete(wait_until(|| mailbox.len() == 0)).unwrap();
         assert_eq!(told(&answers), [0, 2, 3]);
-        drop((first, letters));
+        drop((first, pending));
 
         // The bell is queued again.
-        let letter = mailbox.post(&handle, note(&tell, 9)).unwrap();
+        let pending = mailbox.post(&handle, note(&tell, 9)).unwrap();
         event_loop.run_until_complete(wait_until(|| mailbox.len() == 0)).unwrap();
         assert_eq!(told(&answers), [9]);
-        drop(letter);
+        drop(pending);
         let none = mailbox.post(&handle, note(&tell, 10)).unwrap();
         drop(none);
         event_loop.run_until_complete(asyncio_task::yield_now()).unwrap();
-        let letter = mailbox.post(&handle, note(&tell, 11)).unwrap();
+        let pending = mailbox.post(&handle, note(&tell, 11)).unwrap();
         event_loop.run_until_complete(wait_until(|| mailbox.len() == 0)).unwrap();
         assert_eq!(told(&answers), [11]);
-        drop(letter);
+        drop(pending);
     }
 
     async fn wait_until(is_true: impl Fn() -> bool) {
@@ -196,12 +196,12 @@ mod tests {
         let event_loop = EventLoop::new().unwrap();
         let (handle, mailbox) = (event_loop.handle(), Arc::<Mailbox>::default());
         let (tell, answers) = channel();
-        let letter = mailbox.post(&handle, note(&tell, 1)).unwrap();
+        let pending = mailbox.post(&handle, note(&tell, 1)).unwrap();
         drop(event_loop);
         assert_eq!(mailbox.len(), 0);
         assert_eq!(mailbox.post(&handle, note(&tell, 2)).unwrap_err(), Silence::Closed);
         assert_eq!(mailbox.len(), 0);
-        drop((tell, letter));
+        drop((tell, pending));
         assert!(answers.recv().is_err());
     }
 }

@@ -66,13 +66,13 @@ fn begin(id: u64, promise: ThreadPromise<Trace>, gone: ThreadFuture<()>) -> bool
     let task = running_loop().all_tasks().into_iter().find(|task| task.id() == id);
     let Some(task) = task.filter(|task| !task.is_done()) else { return false };
     // A closed loop drops the promise, which notifies the monitor.
-    drop(create_task_with(look(task, promise, gone), TaskOptions::new().hidden()));
+    drop(create_task_with(trace(task, promise, gone), TaskOptions::new().hidden()));
     true
 }
 
 /// The task that waits for the poll, until the monitor is `gone`. A thread future wakes one task:
 /// the monitor awaits the promise's, so `gone` is another one.
-async fn look(task: TaskRef, promise: ThreadPromise<Trace>, mut gone: ThreadFuture<()>) {
+async fn trace(task: TaskRef, promise: ThreadPromise<Trace>, mut gone: ThreadFuture<()>) {
     let mut trace = task.trace();
     let found = poll_fn(|cx| match Pin::new(&mut trace).poll(cx) {
         Poll::Ready(trace) => Poll::Ready(Some(trace)),

@@ -264,7 +264,7 @@ fn empty_datagrams_fill_the_queue_too() {
             transport.send(b"");
             transport.write_buffer_size() > 0
         });
-        assert!(sent.is_some(), "the one that waits counts");
+        assert!(sent.is_some(), "the waiting empty datagram counts");
         assert_eq!(transport.write_buffer_size(), 8);
         transport.send(b"four");
         assert_eq!(transport.write_buffer_size(), 20);
@@ -454,7 +454,7 @@ fn descriptors_wait_in_the_queue_and_are_closed_with_it() {
         }
         blocked.send_descriptors(b"second", [second]);
         blocked.abort();
-        assert_eq!(io::Read::read(&mut reading, &mut [0])?, 0, "it is closed");
+        assert_eq!(io::Read::read(&mut reading, &mut [0])?, 0, "the transport is closed");
         Ok(())
     });
 }

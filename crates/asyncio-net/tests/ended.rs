@@ -262,7 +262,7 @@ fn the_end_of_the_peers_stream_is_no_end_of_the_connection() {
             assert_eq!(reader.read(1).await?, "");
             writer.write_eof();
             settle().await;
-            assert!(!waiting.is_done(), "the other side can still have an error");
+            assert!(!waiting.is_done(), "the connection can still fail");
             writer.close().await?;
             waiting.await.unwrap()?;
         }

@@ -86,7 +86,7 @@ fn a_peer_that_does_not_read_holds_up_the_writer() {
         {
             let mut writing = writer.write_all(&sent);
             while transport.write_buffer_size() <= 64 * 1024 {
-                assert!((&mut writing).now_or_never().is_none(), "nobody has read it");
+                assert!((&mut writing).now_or_never().is_none(), "the peer has not read yet");
                 turn().await;
             }
             for _ in 0..10 {

@@ -77,7 +77,7 @@ async fn at_every_await<T: 'static, F: Future<Output = T> + 'static>(
             }
             // The system decides how the bytes are split, so the number of waits differs between
             // runs.
-            assert!(count < 10_000, "it never ends");
+            assert!(count < 10_000, "the work never ends");
         }
     }
 }

@@ -44,7 +44,7 @@ fn child_serves_two_sockets() {
         let inherited = listen_fds()?;
         let names: Vec<_> = inherited.iter().map(|inherited| &*inherited.name).collect();
         assert_eq!(names, ["web", "unknown"]);
-        assert!(listen_fds()?.is_empty(), "they have been taken");
+        assert!(listen_fds()?.is_empty(), "the variables were removed");
         for inherited in inherited {
             assert!(fcntl_getfd(&inherited.fd)?.contains(FdFlags::CLOEXEC));
             let address = ServerAddress::try_from(inherited.fd)?;
@@ -84,7 +84,7 @@ fn a_program_serves_the_sockets_of_its_service_manager() {
         client.read_to_string(&mut text).unwrap();
         assert_eq!(text, "hello");
     }
-    assert!(path.exists(), "the file is the manager's");
+    assert!(path.exists(), "the file belongs to the service manager");
 }
 
 #[test]

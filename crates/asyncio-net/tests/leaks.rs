@@ -115,7 +115,7 @@ fn peers_that_do_not_read_cost_no_more_than_the_mark_and_one_write_each() {
         }
         until(|| waiting.get() == PEERS).await;
         settle().await;
-        assert_eq!(waiting.get(), PEERS, "nobody writes on");
+        assert_eq!(waiting.get(), PEERS, "no writer goes on");
         assert!(most.get() > HIGH && most.get() <= HIGH + WRITE, "{most:?}");
         let grown = memory().saturating_sub(before);
         assert!(grown < PEERS * (HIGH + WRITE) + 2_000_000, "{grown} bytes");

@@ -229,9 +229,9 @@ fn nobody_waits_for_a_client_that_is_quiet_and_it_is_given_up_after_five_seconds
         until(|| server.client_count() == 0).await;
         let start = running_loop().time();
         server.shutdown(Duration::from_secs(60)).await;
-        assert_eq!(running_loop().time(), start, "none of them has sent anything");
+        assert_eq!(running_loop().time(), start, "no client has sent anything");
         let kept = open_sockets() - clients.len() - others;
-        assert_eq!(kept, 256, "and so many are kept");
+        assert_eq!(kept, 256, "the limit of kept sockets");
         sleep(Duration::from_millis(4900)).await;
         assert_eq!(open_sockets(), clients.len() + kept + others);
         sleep(Duration::from_millis(200)).await;
@@ -307,7 +307,7 @@ async fn lingering(server: &Server) -> io::Result<(TcpStream, usize)> {
     until(|| server.client_count() == 1).await;
     assert_eq!(open_sockets(), before + 1);
     until(|| server.client_count() == 0).await;
-    assert_eq!(open_sockets(), before + 1, "it lingers");
+    assert_eq!(open_sockets(), before + 1, "the socket lingers");
     Ok((client, before))
 }
 
@@ -392,7 +392,7 @@ fn shutdown_gives_clients_that_still_send_its_grace_and_no_more() {
             server.shutdown(Duration::from_secs(grace)).await;
             let took = (running_loop().time() - start).as_secs_f64();
             assert!((took - expected as f64).abs() < 0.1, "{took}");
-            assert_eq!(open_sockets(), gone - 1, "the listener has gone, too");
+            assert_eq!(open_sockets(), gone - 1, "the listener is closed, too");
             assert_eq!(read_all(&mut client).await, (6, None));
         }
         let server = answers().await?;

@@ -59,7 +59,7 @@ fn a_close_and_a_drop_are_clean_ends() {
         writer.drain().await?;
         assert_eq!(peer.read_to_end().await?, "all");
         writer.transport().abort();
-        assert_eq!(peer.read_to_end().await?, "", "the end was read before");
+        assert_eq!(peer.read_to_end().await?, "", "the end of the stream was read");
         io::Result::Ok(())
     })
     .unwrap();

@@ -30,7 +30,7 @@ async fn serve(number: u8, mut reader: StreamReader, writer: StreamWriter) -> io
 
 fn loop_threads<const N: usize>() -> io::Result<[LoopThread; N]> {
     let threads: io::Result<Vec<_>> = (0..N).map(|_| LoopThread::start()).collect();
-    Ok(threads?.try_into().expect("as many as were asked for"))
+    Ok(threads?.try_into().expect("the requested number of threads"))
 }
 
 /// Starts a server without a listener on the loop; it serves the sockets that are handed over.
@@ -128,7 +128,7 @@ fn sockets_are_handed_out_by_turns_and_closed_loops_are_left_out() {
         }
         drop((first, third));
         let (mut reader, _writer) = open_connection(address).await?;
-        assert_eq!(reader.read_to_end().await.unwrap_or_default(), "", "nobody is left");
+        assert_eq!(reader.read_to_end().await.unwrap_or_default(), "", "no server is left");
         assert_eq!(acceptor.client_count(), 0);
         Ok(())
     });
@@ -173,7 +173,7 @@ fn what_nobody_takes_is_closed() {
         let server = server.start_serving(false).await?;
         let intake = server.intake();
         let (ours, theirs) = pair()?;
-        intake.hand_over(theirs).expect("it may start yet");
+        intake.hand_over(theirs).expect("the server may still start");
         assert_eq!(intake.client_count(), 1);
         server.close();
         assert!(is_over(ours));
@@ -298,7 +298,7 @@ fn shutdown_ends_the_clients_that_were_handed_over() {
             yield_now().await;
         }
         acceptor.shutdown(IN_TIME).await;
-        assert_eq!(server.client_count(), 1, "closing the door is nothing to those inside");
+        assert_eq!(server.client_count(), 1, "closing the listener leaves the clients connected");
         server.shutdown(Duration::ZERO).await;
         assert_eq!(server.client_count(), 0);
         assert_eq!(reader.read_to_end().await.unwrap_or_default(), "");
@@ -342,7 +342,7 @@ fn an_open_connection_moves_to_another_loop() {
         writer.write(b"hello\n");
         assert_eq!(reader.read_line().await?, "hello\n");
         assert_eq!(reader.read_exactly(1).await?[0], 7);
-        assert_eq!(reception.client_count(), 0, "it is another one's client now");
+        assert_eq!(reception.client_count(), 0, "the client belongs to the other server");
         reception.shutdown(Duration::ZERO).await;
         writer.write(b"still there?\n");
         assert_eq!(reader.read_line().await?, "still there?\n");
@@ -361,7 +361,7 @@ fn an_acceptor_survives_a_panic() {
         let intake = server.intake();
         let mut first = true;
         let acceptor = create_acceptor(LOOPBACK, move |socket| {
-            assert!(!std::mem::take(&mut first), "no hands");
+            assert!(!std::mem::take(&mut first), "the acceptor panics at the first socket");
             intake.hand_over(socket).expect("it serves");
         })
         .await?;

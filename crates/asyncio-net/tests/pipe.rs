@@ -271,7 +271,7 @@ fn an_open_file_that_others_share_is_not_changed() {
             let writer = open_write_pipe(fd)?;
             writer.write(bytes(1_000_000));
             settle().await;
-            assert!(writer.transport().write_buffer_size() > 0, "it would have blocked");
+            assert!(writer.transport().write_buffer_size() > 0, "the write would block");
             assert!(!is_nonblocking(&shared));
             writer.transport().abort();
         }

@@ -86,7 +86,7 @@ fn bytes_that_a_stream_keeps_leave_and_count_as_queued() {
         let (mut peer, _answer) = stream_over(theirs);
         writer.write("x".repeat(500).as_bytes());
         settle().await;
-        assert_eq!(writer.transport().write_buffer_size(), 400, "the stream has them");
+        assert_eq!(writer.transport().write_buffer_size(), 400, "the stream holds the bytes");
         let (flushed, received) = asyncio_task::gather((writer.flush(), async {
             let received = peer.read_exactly(500).await?;
             io::Result::Ok(received)
@@ -202,14 +202,14 @@ fn a_writer_that_was_refused_may_offer_other_bytes() {
 struct Polite {
     below: MemoryStream,
     has_asked: Cell<bool>,
-    patience: Duration,
+    time_limit: Duration,
     deadline: RefCell<Option<asyncio_task::Sleep>>,
 }
 
 impl Polite {
     fn over(below: MemoryStream) -> Self {
-        let patience = Duration::from_secs(30);
-        Self { below, has_asked: Cell::new(false), patience, deadline: RefCell::new(None) }
+        let time_limit = Duration::from_secs(30);
+        Self { below, has_asked: Cell::new(false), time_limit, deadline: RefCell::new(None) }
     }
 }
 
@@ -241,7 +241,7 @@ impl ByteStream for Polite {
             return Poll::Ready(read.map(drop));
         }
         let mut deadline = self.deadline.borrow_mut();
-        let deadline = deadline.get_or_insert_with(|| sleep(self.patience));
+        let deadline = deadline.get_or_insert_with(|| sleep(self.time_limit));
         std::pin::Pin::new(deadline).poll(cx).map(|_| Err(ErrorKind::TimedOut.into()))
     }
 
@@ -373,17 +373,17 @@ fn the_ends_of_a_pair_in_memory_are_like_those_of_a_socket() {
 struct Turning {
     key: u8,
     /// How long the handshake waits for the peer.
-    patience: Duration,
+    time_limit: Duration,
 }
 
 impl Turning {
-    const GOOD: Self = Self { key: 0xff, patience: Duration::from_secs(60) };
+    const GOOD: Self = Self { key: 0xff, time_limit: Duration::from_secs(60) };
 
     async fn wrap(&self, plain: PlainStream) -> io::Result<Turned> {
         plain.try_write(&[IoSlice::new(&[self.key])])?;
         let mut key = [0];
         let receive = poll_fn(|cx| plain.poll_read(cx, &mut key));
-        let count = timeout(self.patience, receive).await.map_err(|_| ErrorKind::TimedOut)??;
+        let count = timeout(self.time_limit, receive).await.map_err(|_| ErrorKind::TimedOut)??;
         match (count, key[0] == self.key) {
             (0, _) => Err(ErrorKind::ConnectionReset.into()),
             (_, false) => Err(io::Error::new(ErrorKind::InvalidData, "another key")),

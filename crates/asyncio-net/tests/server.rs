@@ -556,7 +556,7 @@ fn close_removes_the_socket_file_unless_told_otherwise() {
 
         let socket = UnixListener::bind(&path)?;
         create_server(socket.try_clone()?, || Echo).await?.close();
-        assert!(path.exists(), "the socket was made elsewhere");
+        assert!(path.exists(), "the socket was not made by the server");
         create_server(socket, || Echo).cleanup_socket(true).await?.close();
         assert!(!path.exists());
 
@@ -567,7 +567,7 @@ fn close_removes_the_socket_file_unless_told_otherwise() {
         std::fs::remove_file(&path)?;
         let successor = UnixListener::bind(&path)?;
         server.close();
-        assert!(path.exists(), "it is another one's");
+        assert!(path.exists(), "the file belongs to another server");
         drop(successor);
 
         let without_file = UnixListener::bind(dir.path("another"))?;
@@ -705,9 +705,9 @@ fn serve_forever_of_a_closed_server_or_a_second_time_is_an_error() {
         });
         settle().await;
         let second = timeout(Duration::from_secs(60), server.serve_forever());
-        let error = second.await.expect("it does not wait").unwrap_err();
+        let error = second.await.expect("the call returns at once").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
-        assert!(server.is_serving(), "the first goes on");
+        assert!(server.is_serving(), "the first call goes on");
         let (mut reader, writer) = open_connection(server.local_addr()?).await?;
         writer.write("x");
         assert_eq!(reader.read(9).await?, "x");

@@ -376,7 +376,7 @@ fn an_operation_that_was_begun_in_another_loop_is_an_error() {
     assert!(first.run_until_complete(begun).unwrap());
     let resumed = poll_fn(|cx| Poll::Ready(receiving.as_mut().poll(cx)));
     let Poll::Ready(Err(error)) = second.run_until_complete(resumed).unwrap() else {
-        panic!("it waits in the other loop");
+        panic!("the operation waits in the other loop");
     };
     assert!(error.to_string().contains("another loop"), "{error}");
 }

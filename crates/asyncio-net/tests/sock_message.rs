@@ -164,7 +164,7 @@ fn child_receives_a_file() {
         rustix::io::ioctl_fionbio(&socket, true)?;
         let message = sock_recvmsg(&socket, 9).descriptors(1).await?;
         assert_eq!(message.data, "a file");
-        let sender = message.credentials.expect("they were asked for");
+        let sender = message.credentials.expect("credentials were requested");
         let file = File::from(message.descriptors.into_iter().next().expect("it was sent"));
         write!(&file, "from {} to {}", sender.pid, std::process::id())?;
         sock_sendmsg(&socket, b"done").await?;
@@ -232,7 +232,7 @@ fn a_stream_passes_descriptors_in_order_beside_many_bytes() {
         };
         for (number, inode_of_it) in expected.into_iter().enumerate() {
             assert_eq!(reader.read_exactly(8).await?, number.to_be_bytes()[..]);
-            let descriptor = theirs.take().expect("it comes no later than the bytes after it");
+            let descriptor = theirs.take().expect("a descriptor arrives before the bytes after it");
             assert_eq!(inode(&descriptor), inode_of_it);
             reader.read_exactly(7000).await?;
         }

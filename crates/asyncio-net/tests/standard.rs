@@ -99,7 +99,7 @@ fn check_output(output: OwnedFd, reader: Option<File>) {
     let said = String::from_utf8_lossy(&result.stderr);
     assert!(said.contains("changed false false, plain write Ok(())."), "{said}");
     assert!(result.status.success());
-    assert!(!is_nonblocking(&shared), "for us, who share it");
+    assert!(!is_nonblocking(&shared), "the shared file stays blocking");
 }
 
 fn as_file(fd: impl Into<OwnedFd>) -> File {
@@ -217,7 +217,7 @@ fn check_input(part: &str, input: OwnedFd, mut writer: File) {
             answers.read_to_string(&mut answer).unwrap();
             panic!("{part} with {shared:?}, not \"copy {line}\" but {answer}");
         }
-        assert!(!is_nonblocking(&shared), "for us, who share it");
+        assert!(!is_nonblocking(&shared), "the shared file stays blocking");
     }
     finish(child);
 }

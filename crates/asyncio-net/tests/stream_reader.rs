@@ -18,7 +18,7 @@ fn poll<T>(future: impl Future<Output = T>) -> Poll<T> {
 fn now<T>(future: impl Future<Output = T>) -> T {
     match poll(future) {
         Poll::Ready(value) => value,
-        Poll::Pending => panic!("nothing to wait for was expected"),
+        Poll::Pending => panic!("the future should be ready at once"),
     }
 }
 

@@ -105,7 +105,7 @@ fn drain_waits_above_the_high_mark_only() {
         let mut turns = 0;
         let mut draining = std::pin::pin!(writer.drain());
         let mut poll = std::task::Context::from_waker(std::task::Waker::noop());
-        assert!(draining.as_mut().poll(&mut poll).is_ready(), "it does not even suspend");
+        assert!(draining.as_mut().poll(&mut poll).is_ready(), "the drain does not suspend");
 
         let written = fill(&writer).await + 1000;
         let draining = create_task({

@@ -53,7 +53,7 @@ fn at_home_it_is_the_stream_itself() {
         };
         let (stream, ()) = gather((stream, answering)).await;
         assert_eq!(place(stream.as_ref().unwrap()), "ThreadsafeStream(home)");
-        let inner = stream?.into_inner().expect("it never left");
+        let inner = stream?.into_inner().expect("the stream never left its loop");
         inner.writer().write("more");
         assert_eq!(peer.reader().read(100).await?, "more");
         Ok(())

@@ -72,7 +72,7 @@ fn memory_that_is_not_initialised_is_not_filled_with_zeros() {
         read_some(&mut stream, &mut small).await?;
         assert_eq!(small.filled(), b"0123");
         read_some(&mut stream, &mut small).await?;
-        assert_eq!(small.filled(), b"0123", "it is full");
+        assert_eq!(small.filled(), b"0123", "the buffer is full");
         let mut array = [0; 100];
         let mut initialised = ReadBuf::new(&mut array);
         read_some(&mut stream, &mut initialised).await?;
@@ -230,7 +230,7 @@ fn a_peer_that_does_not_read_holds_up_the_writer() {
         let sent = bytes(5_000_000);
         let mut writing = Box::pin(ours.write_all(&sent));
         while transport.write_buffer_size() <= 64 * 1024 {
-            assert!((&mut writing).now_or_never().is_none(), "nobody has read it");
+            assert!((&mut writing).now_or_never().is_none(), "the peer has not read yet");
             turn().await;
         }
         assert!(transport.write_buffer_size() <= 128 * 1024);

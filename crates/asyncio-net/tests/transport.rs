@@ -356,7 +356,7 @@ fn addresses_that_nobody_asked_for_before_the_end_are_known_after_it() {
         let peer = theirs.local_addr()?;
         let transport = connect_accepted_socket(ours, Recorder::default).await?;
         reset(theirs);
-        assert_eq!(transport.peer_addr()?, peer, "also when it has gone");
+        assert_eq!(transport.peer_addr()?, peer, "also after the connection has ended");
         Ok(())
     });
 }

@@ -76,7 +76,7 @@ fn accepting_pauses_is_reported_once_and_recovers() {
 
         files.truncate(10);
         probe.settle().await;
-        assert_eq!(server.client_count(), 1, "it waits for a while");
+        assert_eq!(server.client_count(), 1, "the server pauses before it accepts again");
         let before = running_loop().time();
         // The clock is virtual.
         sleep(Duration::from_millis(1100)).await;
@@ -123,7 +123,7 @@ fn making_sockets_fails_with_the_systems_error_and_works_again() {
         let free = files.len();
         drop(files);
         let files = take_all();
-        assert_eq!(files.len(), free, "nothing was lost on the way");
+        assert_eq!(files.len(), free, "no connection was lost");
         drop(files);
         open_connection(address).await?;
         create_server("127.0.0.1:0", Recorder::default).await?;

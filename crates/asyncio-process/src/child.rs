@@ -28,24 +28,24 @@ pub(crate) struct Child {
     watch: OnceCell<Watch>,
     status: Cell<Option<ExitStatus>>,
     waiters: Waiters,
-    fate: Cell<Fate>,
+    end: Cell<EndOptions>,
     /// The loop is closed, and a thread reaps the process.
     is_orphaned: Cell<bool>,
     event_loop: LoopRef,
     /// In debug mode: the data for a report that the process was not ended by the program. `None`
     /// once reported.
-    made: Cell<Option<Made>>,
+    made: Cell<Option<Origin>>,
 }
 
 /// The contents of a report about a process.
-struct Made {
+struct Origin {
     program: OsString,
     site: &'static Location<'static>,
 }
 
 /// The options for the end of a process and of its group.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fate {
+pub(crate) struct EndOptions {
     /// The process may outlive its owner.
     pub(crate) orphan: bool,
     /// The process leads a group, which is signalled as a whole and killed with it.
@@ -59,7 +59,7 @@ impl Child {
         event_loop: &LoopRef,
         process: std::process::Child,
         watcher: Watcher,
-        fate: Fate,
+        end: EndOptions,
     ) -> io::Result<Rc<Self>> {
         let child = Rc::new(Child {
             pid: Pid::from_child(&process),
@@ -68,7 +68,7 @@ impl Child {
             status: Cell::new(None),
             waiters: Waiters::default(),
             // Kills the process unless the setup below is completed.
-            fate: Cell::new(Fate { orphan: false, ..fate }),
+            end: Cell::new(EndOptions { orphan: false, ..end }),
             is_orphaned: Cell::new(false),
             event_loop: event_loop.clone(),
             made: Cell::new(None),
@@ -77,7 +77,7 @@ impl Child {
         let _ = child.watch.set(Watch::new(event_loop, child.pid, watcher)?);
         let options = TaskOptions::new().name(format!("reaper of {}", child.pid)).hidden();
         event_loop.spawn(reaper.work(), options).map_err(io::Error::other)?;
-        child.fate.set(fate);
+        child.end.set(end);
         Ok(child)
     }
 
@@ -87,12 +87,12 @@ impl Child {
 
     /// Notes, in debug mode, the program and the place of the call that described it.
     pub(crate) fn made_at(&self, program: &OsStr, site: &'static Location<'static>) {
-        self.made.set(Some(Made { program: program.to_owned(), site }));
+        self.made.set(Some(Origin { program: program.to_owned(), site }));
     }
 
     /// Reports, in debug mode, a process that runs and is about to be killed.
     fn report_killed(&self, message: &'static str) {
-        let Some(Made { program, site }) = self.made.take() else { return };
+        let Some(Origin { program, site }) = self.made.take() else { return };
         self.event_loop.report_unclosed(message, Some(site), |context| {
             context.field("pid", self.pid()).field("program", format_args!("{program:?}"))
         });
@@ -123,7 +123,7 @@ impl Child {
         let sent = if self.is_orphaned.get() {
             // Its process ID may belong to another process by now. Only a descriptor is safe.
             watch.send_signal_by_descriptor(signal)
-        } else if self.fate.get().group {
+        } else if self.end.get().group {
             // The group's ID is not reused before its leader is reaped.
             kill_process_group(self.pid, signal).map_err(io::Error::from)
         } else {
@@ -138,7 +138,7 @@ impl Child {
     /// Called when the owner was dropped. Kills the process unless it may go on; it is reaped in
     /// either case.
     pub(crate) fn release(&self) {
-        if !self.fate.get().orphan && !self.reap() {
+        if !self.end.get().orphan && !self.reap() {
             if !self.event_loop.is_closed() {
                 self.report_killed("a process was dropped while it ran, and is killed");
             }
@@ -162,7 +162,7 @@ impl Child {
         if self.is_orphaned.get() {
             return false;
         }
-        if self.fate.get().group && self.is_zombie() {
+        if self.end.get().group && self.is_zombie() {
             // Kills the rest of the group, while the ID still belongs to it.
             let _ = kill_process_group(self.pid, rustix::process::Signal::KILL);
         }
@@ -199,7 +199,7 @@ impl Child {
 
     /// Kills the process and blocks until it has ended, which takes microseconds.
     fn end(&self) {
-        if self.fate.get().group {
+        if self.end.get().group {
             let _ = kill_process_group(self.pid, rustix::process::Signal::KILL);
         }
         let mut process = self.process.borrow_mut();
@@ -261,7 +261,7 @@ impl Drop for Reaper {
         if child.reap() {
             return;
         }
-        if child.fate.get().orphan {
+        if child.end.get().orphan {
             return child.leave_to_a_thread();
         }
         child.report_killed("a process ran when its loop was closed, and is killed");

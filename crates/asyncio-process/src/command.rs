@@ -20,7 +20,7 @@ use asyncio_net::machinery::DEFAULT_LIMIT;
 
 #[cfg(target_os = "linux")]
 use crate::child::sendable;
-use crate::child::{Child, Fate, Owned};
+use crate::child::{Child, EndOptions, Owned};
 use crate::pipe::{Pipe, Pipes};
 use crate::process::Process;
 use crate::resource::Resource;
@@ -558,8 +558,8 @@ impl Command {
         let stdin = process.stdin.take().map(OwnedFd::from);
         let stdout = merged.or_else(|| process.stdout.take().map(OwnedFd::from));
         let stderr = process.stderr.take().map(OwnedFd::from);
-        let fate = Fate { orphan: !self.kill_on_drop, group: self.kill_group };
-        let child = Owned(Child::adopt(&event_loop, process, self.watcher, fate)?);
+        let end = EndOptions { orphan: !self.kill_on_drop, group: self.kill_group };
+        let child = Owned(Child::adopt(&event_loop, process, self.watcher, end)?);
         if let Some(site) = self.site.filter(|_| event_loop.is_debug()) {
             child.made_at(self.command.get_program(), site);
         }

@@ -26,7 +26,7 @@ mod pipe;
 mod pool;
 mod process;
 mod protocol;
-mod pump;
+mod protocol_task;
 mod resource;
 mod setup;
 mod stdio;

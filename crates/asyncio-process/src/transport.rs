@@ -14,7 +14,7 @@ use crate::child::Owned;
 use crate::command::Command;
 use crate::pipe::{Input, Pipe, Pipes};
 use crate::protocol::SubprocessProtocol;
-use crate::pump::Pump;
+use crate::protocol_task::ProtocolTask;
 use crate::waiters::Waiters;
 
 /// Starts a process, and calls the protocol that `factory` makes with its events.
@@ -39,10 +39,11 @@ pub fn subprocess_exec<P: SubprocessProtocol + 'static>(
     at_await(async move {
         let (child, pipes) = command.launch()?;
         let transport = SubprocessTransport(Rc::new(Inner::new(child, pipes)));
-        let pump = Pump::new(transport.clone(), factory());
+        let protocol_task = ProtocolTask::new(transport.clone(), factory());
         let options = TaskOptions::new().name("subprocess").hidden();
-        let pump = running_loop().spawn(pump.work(), options).map_err(io::Error::other)?;
-        let _ = transport.0.pump.set(pump.task().clone());
+        let protocol_task =
+            running_loop().spawn(protocol_task.work(), options).map_err(io::Error::other)?;
+        let _ = transport.0.protocol_task.set(protocol_task.task().clone());
         Ok(transport)
     })
 }
@@ -66,7 +67,7 @@ pub(crate) struct Inner {
     /// Standard output, standard error.
     pub(crate) outputs: [Option<Outlet>; 2],
     closing: Cell<bool>,
-    pump: OnceCell<TaskRef>,
+    protocol_task: OnceCell<TaskRef>,
     waiters: Waiters,
 }
 
@@ -86,7 +87,7 @@ impl Inner {
             input: pipes.stdin,
             outputs: [pipes.stdout.map(outlet), pipes.stderr.map(outlet)],
             closing: Cell::new(false),
-            pump: OnceCell::new(),
+            protocol_task: OnceCell::new(),
             waiters: Waiters::default(),
         }
     }
@@ -96,9 +97,9 @@ impl Inner {
         self.outputs.get(index)?.as_ref()
     }
 
-    fn wake_pump(&self) {
-        if let Some(pump) = self.pump.get() {
-            pump.wake();
+    fn wake_protocol_task(&self) {
+        if let Some(protocol_task) = self.protocol_task.get() {
+            protocol_task.wake();
         }
     }
 
@@ -109,7 +110,7 @@ impl Inner {
     }
 
     fn is_over(&self) -> Option<()> {
-        self.pump.get().is_none_or(TaskRef::is_done).then_some(())
+        self.protocol_task.get().is_none_or(TaskRef::is_done).then_some(())
     }
 }
 
@@ -152,7 +153,7 @@ impl SubprocessTransport {
     pub fn resume_reading(&self, fd: i32) {
         if let Some(outlet) = self.0.outlet(fd) {
             outlet.paused.set(false);
-            self.0.wake_pump();
+            self.0.wake_protocol_task();
         }
     }
 
@@ -188,7 +189,7 @@ impl SubprocessTransport {
         let input = self.0.input.as_ref().filter(|_| fd == 0);
         if let Some(pipe) = input.or_else(|| self.0.outlet(fd).map(|outlet| &outlet.pipe)) {
             pipe.close();
-            self.0.wake_pump();
+            self.0.wake_protocol_task();
         }
     }
 
@@ -228,7 +229,7 @@ impl SubprocessTransport {
         let outputs = self.0.outputs.iter().flatten().map(|outlet| &outlet.pipe);
         outputs.chain(&self.0.input).for_each(|pipe| pipe.close());
         self.0.child.kill();
-        self.0.wake_pump();
+        self.0.wake_protocol_task();
     }
 
     /// Returns true if [`close`](Self::close) was called, or the process has ended and all pipes

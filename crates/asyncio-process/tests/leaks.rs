@@ -32,8 +32,8 @@ fn open_descriptors() -> BTreeMap<String, PathBuf> {
 /// Asserts that the same descriptors are open as before. The thread that waited for a process may
 /// end a moment after the process, and keeps a descriptor of the loop until then.
 fn assert_no_descriptors_but(before: &BTreeMap<String, PathBuf>, when: &str) {
-    let patience = Instant::now() + Duration::from_secs(300);
-    while open_descriptors() != *before && Instant::now() < patience {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while open_descriptors() != *before && Instant::now() < deadline {
         std::thread::yield_now();
     }
     assert_eq!(open_descriptors(), *before, "{when}");
@@ -191,7 +191,7 @@ fn cancelling_at_any_await_leaves_nothing() {
                 }
                 polls += 1;
             }
-            assert!(polls > 1, "work {number} waits for nothing");
+            assert!(polls > 1, "work {number} never waits");
         }
     }
 }

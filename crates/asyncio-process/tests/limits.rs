@@ -97,7 +97,7 @@ fn a_limit_that_the_system_refuses_is_an_error_of_the_start() {
         command.soft_resource_limit(Resource::OpenFiles, 31)
     };
     assert_eq!(shell("", soft_above_hard).unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert!(shell("", |command| command).is_ok(), "ours are as they were");
+    assert!(shell("", |command| command).is_ok(), "the parent's limits are unchanged");
 }
 
 #[test]

@@ -269,7 +269,7 @@ fn a_map_that_is_dropped() {
     drop(waits);
     assert_eq!(pool.kill_workers_until_done(&[hanging]), 1);
     assert_eq!(pool.submit(&ADD, (1, 1)).result(None).unwrap(), 2);
-    assert_eq!(SEEN.load(Ordering::Relaxed), 0, "none has set out");
+    assert_eq!(SEEN.load(Ordering::Relaxed), 0, "no argument was sent");
     pool.map(&LOOK, [Seen, Seen]).result(None).unwrap();
     assert_eq!(SEEN.load(Ordering::Relaxed), 2);
 }

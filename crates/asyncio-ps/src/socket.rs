@@ -10,7 +10,7 @@ use serde_json::Value;
 /// The time limit for a command. A command of the program may take long.
 const COMMAND: Duration = Duration::from_secs(600);
 /// The time limit for other requests. A monitor answers quickly, even while a task blocks the loop.
-const LOOK: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// The time limit for a program's name in the list of all programs. A process may be stopped.
 const NAME: Duration = Duration::from_secs(2);
 
@@ -41,11 +41,11 @@ impl Monitor {
     }
 
     /// The monitor's data at this path.
-    pub(crate) fn look(&self, path: &str) -> io::Result<Value> {
-        self.look_within(LOOK, path)
+    pub(crate) fn get(&self, path: &str) -> io::Result<Value> {
+        self.get_within(TIMEOUT, path)
     }
 
-    fn look_within(&self, limit: Duration, path: &str) -> io::Result<Value> {
+    fn get_within(&self, limit: Duration, path: &str) -> io::Result<Value> {
         match self.ask(limit, "GET", path, "")? {
             (200, text) => serde_json::from_str(&text).map_err(io::Error::other),
             (status, text) => Err(io::Error::other(format!("{status}: {}", text.trim_end()))),
@@ -54,7 +54,7 @@ impl Monitor {
 
     /// The events of the flight recorder, as a file.
     pub(crate) fn recording(&self) -> io::Result<String> {
-        match self.ask(LOOK, "GET", "/api/record", "")? {
+        match self.ask(TIMEOUT, "GET", "/api/record", "")? {
             (200, text) => Ok(text),
             (_, text) => Err(io::Error::other(text.trim_end().to_owned())),
         }
@@ -62,7 +62,7 @@ impl Monitor {
 
     /// The name of the program.
     pub(crate) fn program(&self) -> io::Result<String> {
-        let version = self.look_within(NAME, "/api/version")?;
+        let version = self.get_within(NAME, "/api/version")?;
         Ok(version["program"].as_str().unwrap_or("?").to_owned())
     }
 
@@ -76,7 +76,7 @@ impl Monitor {
     ) -> io::Result<(u16, String)> {
         let mut socket = self.connect()?;
         socket.set_read_timeout(Some(limit))?;
-        socket.set_write_timeout(Some(LOOK))?;
+        socket.set_write_timeout(Some(TIMEOUT))?;
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
         if let Ok(token) = std::env::var("ASYNCIO_MONITOR_TOKEN") {
             request.push_str(&format!("Authorization: Bearer {token}\r\n"));

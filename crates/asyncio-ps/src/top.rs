@@ -23,10 +23,10 @@ pub(crate) fn run(
     rows: usize,
 ) -> io::Result<()> {
     let clear = if io::stdout().is_terminal() { CLEAR } else { "" };
-    let mut before: Option<Look> = None;
+    let mut before: Option<Sample> = None;
     let mut left = rounds;
     while left != Some(0) {
-        let now = Look::take(monitor)?;
+        let now = Sample::take(monitor)?;
         let text = now.show(before.as_ref(), rows);
         let mut out = io::stdout().lock();
         write!(out, "{clear}{text}")?;
@@ -41,7 +41,7 @@ pub(crate) fn run(
 }
 
 /// The tasks at one moment.
-struct Look {
+struct Sample {
     at: Instant,
     overview: Value,
     listing: Value,
@@ -54,10 +54,10 @@ struct Row<'a> {
     rate: f64,
 }
 
-impl Look {
+impl Sample {
     fn take(monitor: &Monitor) -> io::Result<Self> {
-        let overview = monitor.look("/api/overview")?;
-        let listing = monitor.look(&format!("/api/tasks?sort=polls&limit={TASKS}"))?;
+        let overview = monitor.get("/api/overview")?;
+        let listing = monitor.get(&format!("/api/tasks?sort=polls&limit={TASKS}"))?;
         Ok(Self { at: Instant::now(), overview, listing })
     }
 
@@ -65,11 +65,11 @@ impl Look {
         self.listing["tasks"].as_array().into_iter().flatten()
     }
 
-    fn rows(&self, before: Option<&Look>) -> Vec<Row<'_>> {
+    fn rows(&self, before: Option<&Sample>) -> Vec<Row<'_>> {
         let polls = |task: &Value| task["polls"].as_u64().unwrap_or(0);
         let earlier: HashMap<Option<u64>, u64> = before
             .into_iter()
-            .flat_map(Look::tasks)
+            .flat_map(Sample::tasks)
             .map(|task| (task["id"].as_u64(), polls(task)))
             .collect();
         let seconds = before.map(|before| (self.at - before.at).as_secs_f64());
@@ -85,7 +85,7 @@ impl Look {
         rows
     }
 
-    fn show(&self, before: Option<&Look>, rows: usize) -> String {
+    fn show(&self, before: Option<&Sample>, rows: usize) -> String {
         let (program, process) = (&self.overview["program"], &self.overview["process"]);
         let program = program.as_str().unwrap_or("?");
         let mut text = format!("{program} ({process}), {} tasks\n", self.listing["count"]);

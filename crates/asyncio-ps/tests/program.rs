@@ -127,9 +127,9 @@ fn a_circle_is_named_and_the_status_is_1() {
         }
         let tree = place.run(&["pstree", &this()]).await;
         let (left, right) = (one.task_ref().id(), two.task_ref().id());
-        let circle = format!("circle: left ({left}) → right ({right}) → left ({left})\n");
+        let cycle = format!("cycle: left ({left}) → right ({right}) → left ({left})\n");
         assert_eq!(status(&tree), 1);
-        assert!(err(&tree).contains(&circle), "{tree:?}");
+        assert!(err(&tree).contains(&cycle), "{tree:?}");
         let table = place.run(&["ps", &this()]).await;
         assert!(out(&table).starts_with("3 tasks\n") && status(&table) == 0, "{table:?}");
         one.cancel();

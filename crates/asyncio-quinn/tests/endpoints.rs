@@ -190,7 +190,7 @@ fn what_is_left_when_the_loop_ends_can_be_dropped_anywhere() -> Outcome {
         serving.cancel();
         Outcome::Ok((pair.client, pair.server, connection, pair.address))
     })?;
-    assert!(UdpSocket::bind(address).is_err(), "there is a handle");
+    assert!(UdpSocket::bind(address).is_err(), "a handle keeps the port");
     std::thread::spawn(move || {
         // No loop drives the endpoint any more.
         assert!(client.connect(address, "localhost").is_err());
@@ -233,7 +233,7 @@ fn timers_follow_a_virtual_clock() {
         timer.as_mut().reset(start + 5 * hour);
         timer.as_mut().reset(start + 3 * hour);
         assert_eq!(wait(&mut timer).await, 3 * hour);
-        assert_eq!(wait(&mut timer).await, 3 * hour, "it stays");
+        assert_eq!(wait(&mut timer).await, 3 * hour, "an expired timer stays ready");
         timer.as_mut().reset(start + 9 * hour);
         assert!(timeout(hour, wait(&mut timer)).await.is_err());
         drop(timer);

@@ -2,7 +2,7 @@
 //! that follow.
 //!
 //! The data exists only while the running loop is in debug mode, and is kept with the loop, so
-//! locks are not larger for it. A wait that closes a circle is reported when it begins. It is a
+//! locks are not larger for it. A wait that closes a cycle is reported when it begins. It is a
 //! report and not an error, because the waiting task may have another branch that goes on: of two
 //! branches of one `join!`, one may wait for a lock that the other holds.
 
@@ -102,16 +102,16 @@ pub(crate) fn waits(lock: LockId, site: Site) -> Option<Box<Waiting>> {
 }
 
 impl Locks {
-    /// Looks for a circle of waits behind this wait, and for a holder that will never release its
+    /// Looks for a cycle of waits behind this wait, and for a holder that will never release its
     /// lock.
     fn examine(self: &Rc<Self>, event_loop: &LoopRef, task: &TaskRef, lock: LockId) {
-        if let Some(circle) = self.circle(task.id(), lock) {
-            let message = match circle.len() {
+        if let Some(cycle) = self.cycle(task.id(), lock) {
+            let message = match cycle.len() {
                 1 => "a task waits for a lock that it holds itself",
                 _ => "tasks wait for each other's locks",
             };
             let context = ErrorContext::new(message).with_task(task.clone());
-            event_loop.report(&context.field("locks", describe(&circle)));
+            event_loop.report(&context.field("locks", describe(&cycle)));
             return;
         }
         if let Some(holder) = self.holder(lock) {
@@ -134,7 +134,7 @@ impl Locks {
     }
 
     /// The holders and waits that lead from this lock back to the task.
-    fn circle(&self, task: u64, lock: LockId) -> Option<Vec<(Deed, Deed)>> {
+    fn cycle(&self, task: u64, lock: LockId) -> Option<Vec<(Deed, Deed)>> {
         let mut path = vec![];
         self.search(task, lock, &mut path).then_some(path)
     }
@@ -143,7 +143,7 @@ impl Locks {
         let Some(holder) = self.holder(lock) else { return false };
         let waits = self.waits.borrow().get(&holder.task.id()).cloned().unwrap_or_default();
         if path.iter().any(|(seen, _)| seen.task == holder.task) {
-            return false; // a circle, but not through this task
+            return false; // a cycle, but not through this task
         }
         for (next, wait) in waits {
             path.push((holder.clone(), wait));
@@ -179,9 +179,9 @@ impl Locks {
     }
 }
 
-fn describe(circle: &[(Deed, Deed)]) -> String {
+fn describe(cycle: &[(Deed, Deed)]) -> String {
     let mut text = String::new();
-    for (holder, wait) in circle {
+    for (holder, wait) in cycle {
         let separator = if text.is_empty() { "" } else { "; " };
         let (name, took, waits) = (holder.task.name(), holder.site, wait.site);
         // Writing to a string does not fail.

@@ -85,28 +85,6 @@ impl<T> TryPutError<T> {
             Self::Full(item) | Self::ShutDown(item) => item,
         }
     }
-
-    /// Whether the queue was full.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert!(asyncio_sync::TryPutError::Full(3).is_full());
-    /// ```
-    pub fn is_full(&self) -> bool {
-        matches!(self, Self::Full(_))
-    }
-
-    /// Whether the queue was shut down.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert!(asyncio_sync::TryPutError::ShutDown(3).is_shut_down());
-    /// ```
-    pub fn is_shut_down(&self) -> bool {
-        matches!(self, Self::ShutDown(_))
-    }
 }
 
 impl<T> fmt::Debug for TryPutError<T> {

@@ -15,9 +15,9 @@ use asyncio_loop::machinery::Wait;
 use asyncio_loop::{LoopWaker, WaitsFor};
 
 use crate::debug::{self, Site};
-use crate::home::Home;
+use crate::loop_binding::LoopBinding;
 use crate::stalled::{remember, watch};
-use crate::waiters::{Call, Everybody, Key, State, WaiterList};
+use crate::waiters::{AllWaiters, Call, Key, State, WaiterList};
 
 type List = WaiterList<LoopWaker>;
 
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
     list: List,
     made: Site,
     holder: Cell<Option<Holder>>,
-    home: Home,
+    binding: LoopBinding,
     watched: Cell<bool>,
 }
 
@@ -131,7 +131,7 @@ impl Line {
     #[inline]
     pub(crate) fn signal(&self) {
         let Some(shared) = self.shared.get() else { return };
-        let (only, all) = shared.list.call_everybody();
+        let (only, all) = shared.list.notify_all();
         if let Some(only) = only {
             only.wake();
         }
@@ -172,7 +172,7 @@ impl Shared {
             list: List::default(),
             made,
             holder: Cell::new(None),
-            home: Home::default(),
+            binding: LoopBinding::default(),
             watched: Cell::new(false),
         })
     }
@@ -182,7 +182,7 @@ impl Shared {
     #[inline(always)]
     #[track_caller]
     fn join(self: &Rc<Self>, what: WaitsFor, cx: &Context<'_>) -> Key {
-        self.home.check(self);
+        self.binding.check(self);
         self.list.join_as(LoopWaker::waiting(cx, Wait::shared(what, &**self)))
     }
 
@@ -208,7 +208,7 @@ impl Shared {
     }
 
     #[cold]
-    fn wake_all(&self, mut all: Everybody<LoopWaker>) {
+    fn wake_all(&self, mut all: AllWaiters<LoopWaker>) {
         all.wakers().for_each(LoopWaker::wake);
         self.list.recycle(all);
     }

@@ -20,7 +20,7 @@ use asyncio_loop::machinery::Wait;
 use asyncio_loop::{LoopWaker, WaitsFor};
 
 use crate::debug::Site;
-use crate::home::Home;
+use crate::loop_binding::LoopBinding;
 
 /// The receivers of a channel that wait. The first wait allocates.
 pub(crate) struct Listeners {
@@ -42,7 +42,7 @@ impl Seat {
 /// The seats. The loop's reports know a channel by their address.
 struct Shared {
     made: Site,
-    home: Home,
+    binding: LoopBinding,
     seats: RefCell<Seats>,
 }
 
@@ -95,7 +95,7 @@ impl Listeners {
     #[track_caller]
     fn wait_anew(&self, seat: &mut Seat, cx: &Context<'_>) {
         let shared = self.shared.get_or_init(|| Shared::new(self.made));
-        shared.home.check(shared);
+        shared.binding.check(shared);
         let wait = Wait::shared(self.what, &**shared);
         if shared.seats.borrow().has_waker(seat, cx) {
             wait.note(cx);
@@ -151,7 +151,7 @@ impl Describe for Shared {
 
 impl Shared {
     fn new(made: Site) -> Rc<Self> {
-        Rc::new(Self { made, home: Home::default(), seats: RefCell::default() })
+        Rc::new(Self { made, binding: LoopBinding::default(), seats: RefCell::default() })
     }
 
     /// Wakes the receivers of these seats. A foreign waker is code of a user, which may wait, leave

@@ -83,7 +83,7 @@ proptest! {
                 prop_assert!(seats.places.len() <= RECEIVERS, "seats are used again");
             }
         }
-        prop_assert!(woken.lock().unwrap().is_empty(), "nobody is woken without a signal");
+        prop_assert!(woken.lock().unwrap().is_empty(), "no receiver is woken without a signal");
     }
 }
 
@@ -134,8 +134,8 @@ fn whoever_is_woken_may_wait_leave_and_signal() {
             DEEDS.with(|all| all.borrow_mut().extend(deeds));
             listeners.signal();
             assert_eq!(DEEDS.with(|deeds| deeds.borrow().len()), 0, "three were woken");
-            let shared = listeners.shared.get().expect("somebody has waited");
-            assert_eq!(shared.seats.borrow().waiting(), 1, "the one that waits again");
+            let shared = listeners.shared.get().expect("a receiver has waited");
+            assert_eq!(shared.seats.borrow().waiting(), 1, "the receiver that waits again");
         });
     });
 }

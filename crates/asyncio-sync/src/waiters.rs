@@ -368,21 +368,21 @@ impl<W: Wake> WaiterList<W> {
     /// Notifies every future and empties the list. Returns the waker of the only one, or all
     /// wakers.
     #[inline]
-    pub(crate) fn call_everybody(&self) -> (Option<W>, Option<Everybody<W>>) {
+    pub(crate) fn notify_all(&self) -> (Option<W>, Option<AllWaiters<W>>) {
         self.called.set(self.newest.get());
         self.waiting.set(0);
         if self.in_ring.get() { (None, Some(self.empty_ring())) } else { (self.only.take(), None) }
     }
 
-    fn empty_ring(&self) -> Everybody<W> {
+    fn empty_ring(&self) -> AllWaiters<W> {
         self.in_ring.set(false);
         let mut ring = self.ring.borrow_mut();
         (ring.ahead, ring.gaps) = (0, 0);
-        Everybody(mem::take(&mut ring.places))
+        AllWaiters(mem::take(&mut ring.places))
     }
 
     /// Reuses the memory of a line whose futures were all notified.
-    pub(crate) fn recycle(&self, called: Everybody<W>) {
+    pub(crate) fn recycle(&self, called: AllWaiters<W>) {
         let mut ring = self.ring.borrow_mut();
         if ring.places.is_empty() {
             ring.places = called.0;
@@ -527,9 +527,9 @@ impl<W> Ring<W> {
 
 /// The places of the futures that were notified together.
 #[derive(Debug)]
-pub(crate) struct Everybody<W>(VecDeque<Place<W>>);
+pub(crate) struct AllWaiters<W>(VecDeque<Place<W>>);
 
-impl<W> Everybody<W> {
+impl<W> AllWaiters<W> {
     /// Takes the wakers out, in order.
     pub(crate) fn wakers(&mut self) -> impl Iterator<Item = W> {
         self.0.drain(..).filter_map(|place| place.waker)

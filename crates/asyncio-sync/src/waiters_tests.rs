@@ -151,7 +151,7 @@ proptest! {
             for (key, _) in keys.iter().zip(&leaves).filter(|(_, leaves)| **leaves) {
                 line.leave(*key);
             }
-            let (only, all) = line.call_everybody();
+            let (only, all) = line.notify_all();
             let mut called: Vec<_> = only.into_iter().collect();
             if let Some(mut all) = all {
                 called.extend(all.wakers());

@@ -393,7 +393,7 @@ pub struct Changed<'a, T> {
 
 impl<T> Changed<'_, T> {
     #[inline]
-    fn look(&mut self) -> Poll<Result<(), Closed>> {
+    fn poll_value(&mut self) -> Poll<Result<(), Closed>> {
         let Receiver { channel, seen, .. } = &mut *self.receiver;
         let version = channel.version.get();
         if *seen != version {
@@ -410,14 +410,14 @@ impl<T> Future for Changed<'_, T> {
     #[inline]
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let looked = self.look();
-        if looked.is_ready() {
-            return looked;
+        let value = self.poll_value();
+        if value.is_ready() {
+            return value;
         }
         self.waits = true;
         let Receiver { channel, seat, .. } = &mut *self.receiver;
         // Cloning a foreign waker may have sent a value.
-        if channel.changes.wait(seat, cx) { self.look() } else { Poll::Pending }
+        if channel.changes.wait(seat, cx) { self.poll_value() } else { Poll::Pending }
     }
 }
 

@@ -99,7 +99,7 @@ fn who_comes_while_others_leave_waits_for_the_next_round() {
     assert!(poll(first.as_mut()).is_pending());
     assert!(poll(pin!(barrier.wait())).is_ready());
     let mut again = waits(&barrier, 2);
-    assert_eq!(barrier.n_waiting(), 0, "the first has not left");
+    assert_eq!(barrier.n_waiting(), 0, "the first party has not left");
     assert!(poll(again[0].as_mut()).is_pending());
     assert_eq!(poll(first), Poll::Ready(Ok(0)));
     assert!(poll(again[0].as_mut()).is_pending());

@@ -28,11 +28,11 @@ fn with_waiters(n: i32) -> (Turns, Rc<Condition>, Log<i32>, Vec<Id>) {
 }
 
 fn notify(condition: &Condition, n: usize) {
-    condition.notify(&condition.try_acquire().expect("nobody holds the lock"), n);
+    condition.notify(&condition.try_acquire().expect("the lock is free"), n);
 }
 
 fn notify_all(condition: &Condition) {
-    condition.notify_all(&condition.try_acquire().expect("nobody holds the lock"));
+    condition.notify_all(&condition.try_acquire().expect("the lock is free"));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn two_conditions_on_one_lock() {
     let mut wait = pin!(one.wait(guard));
     assert!(poll(wait.as_mut()).is_pending());
     notify(&two, 1);
-    assert!(poll(wait.as_mut()).is_pending(), "each has its own waiters");
+    assert!(poll(wait.as_mut()).is_pending(), "each condition has its own waiters");
     notify(&one, 1);
     assert!(poll(wait).is_ready());
 }

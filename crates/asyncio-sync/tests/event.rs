@@ -80,7 +80,7 @@ fn a_waiter_cancelled_after_it_was_freed_frees_nobody_else() {
     turns.turn();
     turns.cancel(first);
     turns.run();
-    assert_eq!(turns.unfinished(), 1, "who came after clear waits");
+    assert_eq!(turns.unfinished(), 1, "a wait that begins after `clear` waits");
 }
 
 #[test]

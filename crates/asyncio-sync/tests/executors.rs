@@ -146,7 +146,7 @@ fn futures_local_pool() {
     let program = Program::new();
     let mut pool = LocalPool::new();
     for task in program.tasks.take() {
-        pool.spawner().spawn_local(task).expect("the pool is there");
+        pool.spawner().spawn_local(task).expect("the pool was made");
     }
     pool.run();
     program.check();

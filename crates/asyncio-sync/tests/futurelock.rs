@@ -71,7 +71,7 @@ fn select_by_reference() {
         let mut first = std::pin::pin!(taker.acquire().fuse());
         let mut other = std::pin::pin!(common::yield_now().fuse());
         futures::select_biased! {
-            _ = first.as_mut() => unreachable!("somebody holds the lock"),
+            _ = first.as_mut() => unreachable!("another task holds the lock"),
             () = other => {
                 drop(taker.acquire().await); // while `first` is alive, and ahead of us
                 done.push(1);
@@ -112,7 +112,7 @@ fn condition() {
     queue_up(&turns, &log, take, 2);
     turns.run();
     for expected in 1..=2 {
-        let mut guard = condition.try_acquire().expect("everybody waits");
+        let mut guard = condition.try_acquire().expect("all tasks wait");
         *guard = 1;
         condition.notify(&guard, 1);
         drop(guard);
@@ -211,7 +211,7 @@ fn who_was_passed_over_and_comes_late_is_served_after_all() {
     assert_eq!(log.take(), [1]);
 
     let guard = lock.clone().try_acquire_owned();
-    assert!(poll(late.as_mut()).is_pending(), "in line anew");
+    assert!(poll(late.as_mut()).is_pending(), "the future queues again");
     drop(guard);
     let taken = poll(late.as_mut());
     assert!(taken.is_ready() && lock.is_locked());

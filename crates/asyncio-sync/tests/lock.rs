@@ -21,7 +21,7 @@ fn holder(turns: &Turns, lock: &Rc<Lock>, log: &Log<&'static str>, name: &'stati
 /// A lock that is held.
 fn held() -> (Rc<Lock>, OwnedLockGuard) {
     let lock = Rc::new(Lock::default());
-    let guard = lock.clone().try_acquire_owned().expect("nobody holds it");
+    let guard = lock.clone().try_acquire_owned().expect("the lock is free");
     (lock, guard)
 }
 

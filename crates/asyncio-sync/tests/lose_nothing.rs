@@ -56,8 +56,8 @@ impl Scenario {
             self.turns.turn();
         }
         self.turns.run();
-        assert_eq!(self.turns.unfinished(), 0, "somebody waits for ever");
-        assert_eq!((self.left)(), usize::from(lost), "something is lost");
+        assert_eq!(self.turns.unfinished(), 0, "a task waits forever");
+        assert_eq!((self.left)(), usize::from(lost), "a unit is lost");
     }
 }
 
@@ -105,7 +105,7 @@ fn lock() {
                 }
             },
             move || drop(holder.take()),
-            move || TASKS - *lock.try_acquire().expect("nobody holds it any more"),
+            move || TASKS - *lock.try_acquire().expect("the lock is free again"),
         )
     });
 }

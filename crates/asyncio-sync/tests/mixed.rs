@@ -276,7 +276,7 @@ fn shutdown_wakes_everybody_on_both_sides() {
     assert_eq!(putter.join().expect("no panic"), Err(PutError(2)));
     assert_eq!(poll(task), Poll::Ready(Err(PutError(3))));
     assert_eq!(async_side.put_nowait(4), Err(TryPutError::ShutDown(4)));
-    assert_eq!(async_side.get_nowait(), Ok(1), "what was in it can still be taken");
+    assert_eq!(async_side.get_nowait(), Ok(1), "the remaining items can still be taken");
     assert_eq!(sync_side.get_nowait(), Err(TryGetError::ShutDown));
     assert!(queue.sync_side().is_shut_down() && queue.async_side().is_shut_down());
 }
@@ -358,12 +358,12 @@ fn closed_when_nobody_is_blocked_any_more() {
 
     let queue = mixed::Queue::new();
     queue.sync_side().put(1).expect("open");
-    queue.sync_side().get().expect("one there");
+    queue.sync_side().get().expect("an item is there");
     let (side, (left, has_left)) = (queue.sync_side(), mpsc::channel());
     let joining = side.clone();
     thread::spawn(move || {
         joining.join();
-        left.send(()).expect("somebody listens");
+        left.send(()).expect("the receiver is alive");
     });
     until(&queue, "joiners: 1");
     queue.close();
@@ -452,7 +452,7 @@ fn many_threads_and_tasks_lose_and_double_nothing() {
                     }
                 });
             }
-            sum.send(mine).expect("somebody listens");
+            sum.send(mine).expect("the receiver is alive");
         }));
     }
     for producer in threads.drain(..3) {

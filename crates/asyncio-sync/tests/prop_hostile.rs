@@ -244,7 +244,7 @@ fn program(seed: u64) {
         }
         tasks.push(watched(&mut random));
         world.event.set();
-        tolerate(|| world.promise.set_result(()).unwrap()).expect("nobody is hurt by a callback");
+        tolerate(|| world.promise.set_result(()).unwrap()).expect("done callbacks harm no task");
         for task in tasks {
             let ended = timeout(Duration::from_secs(3600), task).await;
             ended.unwrap_or_else(|_| panic!("seed {seed}: a task hangs")).unwrap();
@@ -382,7 +382,7 @@ fn comparisons<Q: Priorities>(seed: u64) {
         FUSE.set(u32::MAX);
         for task in waiting {
             let item = timeout(Duration::from_secs(3600), task).await;
-            let _ = item.unwrap_or_else(|_| panic!("seed {seed}: an item lies there")).unwrap();
+            let _ = item.unwrap_or_else(|_| panic!("seed {seed}: an item is left")).unwrap();
         }
         while queue.done() {}
         timeout(Duration::from_secs(3600), queue.join()).await.unwrap();

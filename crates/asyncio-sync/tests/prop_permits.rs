@@ -217,6 +217,6 @@ proptest! {
             turns.turn();
         }
         turns.run();
-        prop_assert_eq!(turns.unfinished(), 0, "there is an apple for each");
+        prop_assert_eq!(turns.unfinished(), 0, "each notified task has an apple");
     }
 }

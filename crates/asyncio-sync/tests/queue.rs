@@ -325,7 +325,7 @@ fn shutdown_rules<O: Order<i32> + 'static>() {
     let queue = new();
     queue.put_nowait(1).expect("room");
     queue.put_nowait(2).expect("room");
-    queue.get_nowait().expect("two there");
+    queue.get_nowait().expect("two items are there");
     queue.shutdown_now();
     let mut join = pin!(queue.join());
     assert!(poll(join.as_mut()).is_pending());
@@ -385,14 +385,14 @@ fn newcomers_do_not_overtake_but_nowait_does() {
     getter(&turns, &queue, &got);
     turns.run();
     queue.put_nowait(1).expect("open");
-    assert!(poll(pin!(queue.get())).is_pending(), "promised to the first");
+    assert!(poll(pin!(queue.get())).is_pending(), "promised to the first waiter");
     assert_eq!(queue.get_nowait(), Ok(1));
     let second = getter(&turns, &queue, &got);
     turns.run();
     queue.put_nowait(2).expect("open");
     turns.run();
     assert_eq!(got.take(), [Ok(2)]);
-    assert!(!turns.is_done(second), "who was robbed is still the first in line");
+    assert!(!turns.is_done(second), "the overtaken waiter is still first in line");
 }
 
 #[test]

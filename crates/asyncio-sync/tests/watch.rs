@@ -40,7 +40,10 @@ fn a_value_sent_before_the_wait_is_not_missed() {
     let mut late = sender.subscribe();
     assert_eq!(block_on(receiver.changed()), Ok(()));
     assert!(poll(Box::pin(receiver.changed()).as_mut()).is_pending());
-    assert!(poll(Box::pin(late.changed()).as_mut()).is_pending(), "it has seen what was there");
+    assert!(
+        poll(Box::pin(late.changed()).as_mut()).is_pending(),
+        "the receiver has seen the present value"
+    );
 }
 
 #[test]

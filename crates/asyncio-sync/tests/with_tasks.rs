@@ -17,7 +17,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Runs a program on a virtual clock.
 fn run<T>(program: impl Future<Output = T>) -> T {
     let event_loop = EventLoop::builder().virtual_time(true).build().expect("a poller");
-    event_loop.run_until_complete(program).expect("nobody stops it")
+    event_loop.run_until_complete(program).expect("the loop is not stopped")
 }
 
 /// Makes enough turns for all tasks to reach their waits.
@@ -399,7 +399,7 @@ fn a_receiver_is_woken_in_the_task_that_it_is_in() {
             let given_up = timeout(SECOND, receiver.changed()).await;
             assert!(given_up.is_err());
             let task = create_task(async move {
-                receiver.changed().await.expect("the sender is there");
+                receiver.changed().await.expect("the sender is alive");
                 receiver
             });
             settle().await;

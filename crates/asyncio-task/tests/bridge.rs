@@ -166,7 +166,11 @@ fn a_function_runs_in_the_context_that_is_given() {
         let context = Context::new();
         let call = || sync_to_async(|| (USER.get(), drop(USER.set("function"))).0);
         assert_eq!(call().context(&context).await.unwrap(), "nobody");
-        assert_eq!(call().context(&context).await.unwrap(), "function", "it was set there");
+        assert_eq!(
+            call().context(&context).await.unwrap(),
+            "function",
+            "the function set the variable"
+        );
         assert_eq!(USER.get(), "caller");
     });
 }
@@ -176,7 +180,7 @@ fn a_function_runs_in_the_context_that_is_given() {
 fn after_an_inner_wait_work_goes_to_the_next_thread_that_waits() {
     let outermost = thread_id();
     let seen = async_to_sync(move || async move {
-        let (tell, told) = ThreadPromise::new();
+        let (sender, receiver) = ThreadPromise::new();
         let (go, gone) = ThreadPromise::<()>::new();
         // Runs on the outermost thread, which then waits in `async_to_sync` again.
         let inner = sync_to_async(move || {
@@ -184,13 +188,13 @@ fn after_an_inner_wait_work_goes_to_the_next_thread_that_waits() {
             async_to_sync(move || async move {
                 drop(create_task(async move {
                     gone.await.unwrap();
-                    tell.set_result(sync_to_async(thread_id).await);
+                    sender.set_result(sync_to_async(thread_id).await);
                 }));
             })
         });
         inner.await.unwrap().unwrap();
         go.set_result(());
-        told.await.unwrap()
+        receiver.await.unwrap()
     });
     assert_eq!(seen.unwrap().unwrap(), outermost);
 }
@@ -269,21 +273,21 @@ fn a_cancellation_travels_through_async_to_sync() {
         }
     }
     run(async {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let function = move || {
-            let guard = TellDrop(tell.clone());
+            let guard = TellDrop(sender.clone());
             let inner = async_to_sync(move || async move {
                 guard.0.send("inner task runs").unwrap();
                 std::future::pending::<()>().await;
                 drop(guard);
             });
             assert!(inner.unwrap_err().is_cancelled());
-            tell.send("function ends").unwrap();
+            sender.send("function ends").unwrap();
         };
         let outer = create_task(sync_to_async(function).into_future());
         let next = async || {
             loop {
-                match told.try_recv() {
+                match receiver.try_recv() {
                     Ok(text) => break text,
                     Err(_) => sleep(Duration::from_micros(50)).await,
                 }
@@ -303,12 +307,12 @@ fn a_cancellation_travels_through_async_to_sync() {
 fn a_cancellation_that_comes_first_reaches_what_is_waited_for_later() {
     run(async {
         let (go, gone) = mpsc::channel::<()>();
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let (started, starts) = mpsc::channel();
         let function = move || {
             started.send(()).unwrap();
             gone.recv().unwrap();
-            tell.send(async_to_sync(std::future::pending::<()>)).unwrap();
+            sender.send(async_to_sync(std::future::pending::<()>)).unwrap();
         };
         let outer = create_task(sync_to_async(function).into_future());
         while starts.try_recv().is_err() {
@@ -317,7 +321,7 @@ fn a_cancellation_that_comes_first_reaches_what_is_waited_for_later() {
         outer.cancel();
         assert!(outer.await.unwrap_err().is_cancelled());
         go.send(()).unwrap();
-        let ended = to_thread(move || told.recv().unwrap()).await.unwrap();
+        let ended = to_thread(move || receiver.recv().unwrap()).await.unwrap();
         assert!(ended.unwrap_err().is_cancelled());
     });
 }
@@ -326,11 +330,11 @@ fn a_cancellation_that_comes_first_reaches_what_is_waited_for_later() {
 #[test]
 fn a_caller_goes_on_if_the_inner_task_absorbs_the_cancellation() {
     run(async {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let function = move || {
             let inner = async_to_sync(move || async move {
                 let wait = catch_cancel(async {
-                    tell.send(()).unwrap();
+                    sender.send(()).unwrap();
                     std::future::pending::<()>().await;
                 });
                 drop(wait.await.unwrap_err());
@@ -341,7 +345,7 @@ fn a_caller_goes_on_if_the_inner_task_absorbs_the_cancellation() {
             inner.unwrap()
         };
         let outer = create_task(async move { sync_to_async(function).await.unwrap() });
-        while told.try_recv().is_err() {
+        while receiver.try_recv().is_err() {
             yield_now().await;
         }
         outer.cancel();
@@ -353,7 +357,7 @@ fn a_caller_goes_on_if_the_inner_task_absorbs_the_cancellation() {
 #[test]
 fn shielded_inner_work_survives_any_number_of_layers() {
     run(async {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         let (finish, finished) = mpsc::channel();
         let (alive, cancelled) = mpsc::channel::<()>();
@@ -361,7 +365,7 @@ fn shielded_inner_work_survives_any_number_of_layers() {
             // Dropped when the cancellation reaches this future.
             let _alive = alive;
             let work = create_task(async move {
-                tell.send(()).unwrap();
+                sender.send(()).unwrap();
                 while released.try_recv().is_err() {
                     yield_now().await;
                 }
@@ -375,7 +379,7 @@ fn shielded_inner_work_survives_any_number_of_layers() {
             })
         };
         let outer = create_task(async move { drop(sync_to_async(middle).await) });
-        while told.try_recv().is_err() {
+        while receiver.try_recv().is_err() {
             yield_now().await;
         }
         outer.cancel();
@@ -544,36 +548,36 @@ fn in_a_single_thread_scope_calls_share_a_helper() {
 
 #[test]
 fn a_single_thread_scope_ends_what_is_left_there() {
-    let (tell, told) = mpsc::channel::<()>();
+    let (sender, receiver) = mpsc::channel::<()>();
     single_thread_scope(|| {
         async_to_sync(|| async move {
             drop(create_task(async move {
-                let _alive = tell;
+                let _alive = sender;
                 std::future::pending::<()>().await;
             }));
         })
         .unwrap();
     });
-    assert!(told.recv().is_err());
+    assert!(receiver.recv().is_err());
 }
 
 //
 #[test]
 fn without_its_outer_loop_async_to_sync_uses_one_of_its_own() {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let (function, starts, release) = blocking();
     let event_loop = asyncio_loop::EventLoop::new().unwrap();
     event_loop
         .run_in_executor(None, move || {
             function();
             assert!(calling_loop().unwrap().is_closed());
-            tell.send(async_to_sync(|| async { 7 })).unwrap();
+            sender.send(async_to_sync(|| async { 7 })).unwrap();
         })
         .detach();
     starts.recv().unwrap();
     event_loop.close().unwrap();
     release.send(()).unwrap();
-    assert_eq!(told.recv().unwrap().unwrap(), 7);
+    assert_eq!(receiver.recv().unwrap().unwrap(), 7);
 }
 
 //

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio_loop::inspect::{TaskState, WaitDetail, find_circles};
+use asyncio_loop::inspect::{TaskState, WaitDetail, find_cycles};
 use asyncio_loop::{TaskOptions, TaskRef, WaitsFor, running_loop};
 use asyncio_task::{
     CallGraph, Runner, Subject, Task, TaskRefExt, await_edge, capture_call_graph, create_future,
@@ -340,9 +340,9 @@ fn a_circle_of_awaits_ends_where_it_began() {
         assert_eq!((name(end).as_str(), end.awaited_by.len()), ("first", 0));
 
         let tasks: Vec<_> = running_loop().all_tasks().iter().map(|task| task.info()).collect();
-        let circles = find_circles(&tasks);
-        assert_eq!(circles.len(), 1);
-        assert_eq!(circles[0], [first_ref.id(), first_ref.id() + 1]);
+        let cycles = find_cycles(&tasks);
+        assert_eq!(cycles.len(), 1);
+        assert_eq!(cycles[0], [first_ref.id(), first_ref.id() + 1]);
         first_ref.cancel();
     });
 }

@@ -541,7 +541,7 @@ fn a_cleanup_cannot_take_back_what_it_is_there_for() {
         });
         turns(1).await;
         task.cancel();
-        let ended = timeout(ms(1000), task).await.expect("it hangs");
+        let ended = timeout(ms(1000), task).await.expect("the task hangs");
         assert!(ended.unwrap_err().is_cancelled());
         assert_eq!(log.take(), ["inner", "outer"]);
     });
@@ -936,12 +936,12 @@ fn a_request_from_a_destructor_of_what_a_catch_drops_stays() {
 }
 
 /// Two tasks that wait for each other.
-async fn a_circle(second: impl AsyncFnOnce(Task<()>) + 'static) -> (TaskRef, TaskRef) {
+async fn a_cycle(second: impl AsyncFnOnce(Task<()>) + 'static) -> (TaskRef, TaskRef) {
     let place = Rc::new(RefCell::new(None));
     let first = Rc::clone(&place);
     let inner = create_task(async move {
         yield_now().await;
-        let first = first.take().expect("put there before the next turn");
+        let first = first.take().expect("set before the next turn");
         second(first).await;
     });
     let second = inner.task_ref().clone();
@@ -959,7 +959,7 @@ fn tasks_that_await_each_other_can_be_cancelled() {
     run(async {
         let straight = async |first: Task<()>| first.await.unwrap();
         for order in [&[0][..], &[1], &[0, 0, 1], &[1, 1]] {
-            let (first, second) = a_circle(straight).await;
+            let (first, second) = a_cycle(straight).await;
             for &which in order {
                 assert!([&first, &second][which].cancel());
             }
@@ -967,7 +967,7 @@ fn tasks_that_await_each_other_can_be_cancelled() {
             assert!(first.is_cancelled() && second.is_cancelled(), "{order:?}");
         }
 
-        let (first, second) = a_circle(straight).await;
+        let (first, second) = a_cycle(straight).await;
         first.cancel();
         assert_eq!((first.requests(), second.requests()), (1, 1));
         turns(4).await;
@@ -980,7 +980,7 @@ fn a_request_in_a_circle_can_be_caught() {
     run(async {
         let log = Log::default();
         let seen = log.clone();
-        let (first, second) = a_circle(async move |mut first| {
+        let (first, second) = a_cycle(async move |mut first| {
             assert!(catch_cancel(&mut first).await.is_err());
             seen.add("caught");
         })
@@ -989,7 +989,7 @@ fn a_request_in_a_circle_can_be_caught() {
         turns(4).await;
         assert_eq!(log.take(), ["caught"]);
         assert!(second.is_done() && !second.is_cancelled());
-        assert!(first.is_done() && !first.is_cancelled(), "the other absorbed it");
+        assert!(first.is_done() && !first.is_cancelled(), "the other task absorbed the request");
     });
 }
 

@@ -306,7 +306,7 @@ fn as_completed_with_a_limit_and_a_break() {
         assert_eq!(ended.next().await.unwrap().unwrap().await.unwrap(), 1);
         sleep(ms(45)).await;
         assert_eq!(ended.next().await.unwrap().unwrap().await.unwrap(), 3);
-        assert!(ended.next().await.unwrap().is_ok(), "it ended while nobody looked");
+        assert!(ended.next().await.unwrap().is_ok(), "the third task ended between two calls");
         assert!(ended.next().await.is_none());
 
         let ended = as_completed([task(50, 5)]).timeout(ms(40));

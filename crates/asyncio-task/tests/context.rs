@@ -241,9 +241,9 @@ fn the_exception_handler_runs_in_the_context_of_the_failing_task() {
         drop(create_task(fail()));
         let task = create_task(fail());
         yield_now().await;
-        assert_eq!(log.take(), ["task"], "the detached one");
+        assert_eq!(log.take(), ["task"], "the detached task");
         drop(task);
-        assert_eq!(log.take(), ["task"], "the other, when its handle goes");
+        assert_eq!(log.take(), ["task"], "the second task, when its handle is dropped");
     });
 }
 

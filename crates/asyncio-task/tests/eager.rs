@@ -208,6 +208,6 @@ fn an_eager_part_inside_the_drop_of_a_cancelled_task_is_not_cancelled_itself() {
         yield_now().await;
         task.cancel();
         assert!(task.await.is_err());
-        assert!(!promise.is_cancelled(), "whoever waited for it was not cancelled");
+        assert!(!promise.is_cancelled(), "the task that awaited it was not cancelled");
     });
 }

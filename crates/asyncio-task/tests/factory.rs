@@ -76,7 +76,7 @@ fn name_context_and_eager_start_reach_the_factory() {
         let task = create_task_with(async { LEVEL.get() }, options);
         create_task(async {});
         assert_eq!(log.take(), [(Some("it".to_owned()), Some(3), Some(false)), (None, None, None)]);
-        assert_eq!(&*task.name(), "it", "though the factory ignored it");
+        assert_eq!(&*task.name(), "it", "the name is kept although the factory ignored it");
         assert_eq!(task.await.unwrap(), 3);
     });
 }

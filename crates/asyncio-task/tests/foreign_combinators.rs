@@ -156,7 +156,7 @@ fn assert_cancelled<T: std::fmt::Debug>(result: Result<T, JoinError>, name: &str
 /// Awaits the task, and fails the test if the task hangs.
 async fn in_time<T>(task: Task<T>) -> Result<T, JoinError> {
     let limit = ms(60_000);
-    timeout(limit, task).await.expect("it hangs")
+    timeout(limit, task).await.expect("the task hangs")
 }
 
 /// A task whose scope is dropped after 10 ms, while it answers a request; the task then ends at its

@@ -376,7 +376,7 @@ fn a_group_runs_in_a_callback_too() {
             assert!(group.as_mut().poll(&mut cx).is_pending());
             match group.as_mut().poll(&mut cx) {
                 Poll::Ready(name) => seen.add(name),
-                Poll::Pending => unreachable!("nothing waits in there"),
+                Poll::Pending => unreachable!("no child waits"),
             }
         });
         turns(1).await;
@@ -502,7 +502,7 @@ fn error_of<const N: usize>(errors: [&'static str; N]) -> ExceptionGroup<&'stati
     let mut cx = std::task::Context::from_waker(Waker::noop());
     match failing.as_mut().poll(&mut cx) {
         Poll::Ready(result) => result.unwrap_err(),
-        Poll::Pending => unreachable!("nothing waits in there"),
+        Poll::Pending => unreachable!("no child waits"),
     }
 }
 

@@ -115,7 +115,7 @@ fn child(what: &str) -> (Output, String) {
 fn run_ends_the_process_by_the_signal() {
     let (output, printed) = child("plain");
     assert_eq!(output.status.signal(), Some(Signal::INT.as_raw()));
-    assert_eq!(printed, "cleaned, left over, ", "and what was printed is not lost");
+    assert_eq!(printed, "cleaned, left over, ", "the printed text is not lost");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
@@ -181,7 +181,11 @@ fn a_program_that_listens_for_it_is_not_cancelled() {
         press(1);
         catch_cancel(pending::<()>()).await.unwrap_err().message().map(str::to_owned)
     });
-    assert_eq!(result.unwrap().as_deref(), Some("interrupted"), "it listens no longer");
+    assert_eq!(
+        result.unwrap().as_deref(),
+        Some("interrupted"),
+        "the program does not listen any more"
+    );
 }
 
 //
@@ -238,7 +242,7 @@ fn a_handler_set_during_a_run_outlives_it() {
     });
     assert_eq!((first, second), (Ok(()), Ok("seen")));
     drop(runner);
-    assert!(is_default_signal(Signal::INT), "the loop takes it along");
+    assert!(is_default_signal(Signal::INT), "the closing loop drops the task");
 }
 
 // Case `run_forever_ctrl_c`
@@ -275,7 +279,7 @@ fn a_run_by_hand_leaves_a_handler_alone() {
     assert!(event_loop.remove_signal_handler(Signal::INT).unwrap());
     event_loop.call_later(Duration::from_millis(1), ctrl_c);
     let heard = event_loop.run_until_complete(async { asyncio_loop::ctrl_c().await.is_ok() });
-    assert_eq!(heard, Ok(true), "a task that listens has it for itself");
+    assert_eq!(heard, Ok(true), "a listening task gets the signal, and no other");
 }
 
 /// A program whose only task blocks its thread forever.
@@ -291,7 +295,7 @@ fn block(what: &str) {
     } else {
         let _ = EventLoop::new().unwrap().run_until_complete(task);
     }
-    unreachable!("it never ends");
+    unreachable!("the task never ends");
 }
 
 //

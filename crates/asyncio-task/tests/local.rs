@@ -47,7 +47,7 @@ fn to_drop_it_on_another_thread_panics_and_says_why() {
 
 #[test]
 fn a_poll_on_another_thread_reaches_nothing_of_the_future() {
-    let future = Box::pin(local(async { unreachable!("it is never polled") }));
+    let future = Box::pin(local(async { unreachable!("the future is never polled") }));
     let outcome = thread::spawn(move || {
         let mut future = future;
         let cx = &mut Context::from_waker(Waker::noop());

@@ -372,5 +372,5 @@ fn a_pinned_thread_stays_on_one_of_the_allowed_processors() {
     for (number, cpus) in pool.on_all(move |_| async move { of_this_thread() }).iter().enumerate() {
         assert_eq!(cpus.result(None).unwrap(), [allowed[number % allowed.len()]]);
     }
-    assert_eq!(of_this_thread(), allowed, "this thread is as it was");
+    assert_eq!(of_this_thread(), allowed, "the affinity of this thread is unchanged");
 }

@@ -131,7 +131,7 @@ fn debug_shows_what_a_task_waits_for() {
         let unknown = create_task(std::future::pending::<()>());
         let before = inner_ref.waits_for();
         yield_now().await;
-        assert_eq!(before, None, "it has not started");
+        assert_eq!(before, None, "the task has not started");
         assert_eq!(inner_ref.waits_for(), Some(WaitsFor::Promise));
         assert_eq!(outer.task_ref().waits_for(), Some(WaitsFor::Task));
         assert_eq!(outer.task_ref().awaited(), Some(inner_ref.clone()));
@@ -145,7 +145,7 @@ fn debug_shows_what_a_task_waits_for() {
         assert!(text.contains(" pending, waits for a promise, created at "), "{text}");
 
         promise.set_result(()).unwrap();
-        assert_eq!(inner_ref.waits_for(), None, "it is ready");
+        assert_eq!(inner_ref.waits_for(), None, "the task is ready");
         release.send(()).unwrap();
         worker.await.unwrap().unwrap();
     });

@@ -346,7 +346,7 @@ fn cancelling_a_promise_is_an_error_to_who_awaits_it() {
         promise.cancel();
         yield_now().await;
         assert!(waiter.is_done());
-        assert!(!waiter.is_cancelled(), "nobody cancelled the task");
+        assert!(!waiter.is_cancelled(), "the task was not cancelled");
         assert!(waiter.await.unwrap().unwrap_err().is_cancelled());
     });
 }

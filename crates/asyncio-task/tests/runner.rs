@@ -306,7 +306,7 @@ fn the_runs_of_a_runner_share_a_context() {
     WHO.set("caller");
     let mut runner = Runner::new();
     let seen = runner.run(async { (WHO.get(), drop(WHO.set("first run"))).0 }).unwrap();
-    assert_eq!(seen, "caller", "as it was at the first run");
+    assert_eq!(seen, "caller", "the context is a copy of the caller's");
     assert_eq!(WHO.get(), "caller");
     assert_eq!(runner.run(async { WHO.get() }).unwrap(), "first run");
 }
@@ -356,7 +356,9 @@ fn a_runner_does_not_run_inside_a_run() {
     let mut inner = Runner::new();
     let line = line!() + 1;
     let refused = outer.run(async { inner.run(async { unreachable!("never polled") }) }).unwrap();
-    let Err(RunError::AlreadyRunning { outer: site }) = refused else { panic!("it is running") };
+    let Err(RunError::AlreadyRunning { outer: site }) = refused else {
+        panic!("the runner is running")
+    };
     assert_eq!((site.file(), site.line()), (file!(), line));
     assert_eq!(inner.run(async { "now it may" }), Ok("now it may"));
 }
@@ -390,7 +392,7 @@ fn a_run_that_is_stopped_or_cancelled_has_no_value() {
         yield_now().await;
     });
     assert_eq!(cancelled, Err(RunError::Cancelled));
-    assert_eq!(runner.run(async { all_tasks().len() }), Ok(1), "nothing is left of the two");
+    assert_eq!(runner.run(async { all_tasks().len() }), Ok(1), "both tasks were freed");
 }
 
 #[test]

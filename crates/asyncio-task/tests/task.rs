@@ -76,7 +76,7 @@ fn the_outcome_is_there_once_the_task_has_ended() {
         yield_now().await;
         assert_eq!(task.peek().unwrap().unwrap(), "value");
         assert_eq!(task.try_result().unwrap().unwrap(), "value");
-        assert!(task.try_result().is_none(), "it was taken");
+        assert!(task.try_result().is_none(), "the output was taken");
     });
 }
 
@@ -173,7 +173,7 @@ fn wakes_in_one_turn_are_one_step_and_wakes_after_the_end_are_none() {
         yield_now().await;
         assert_eq!(polls.get(), 2);
         yield_now().await;
-        assert_eq!(polls.get(), 2, "nobody woke it again");
+        assert_eq!(polls.get(), 2, "the task was not woken again");
 
         woken.wake_by_ref();
         yield_now().await;
@@ -236,7 +236,7 @@ fn cancel_drops_the_future_at_its_next_step() {
         yield_now().await;
         assert_eq!(log.take(), ["dropped"]);
         assert!(task.is_cancelled());
-        assert!(!task.cancel(), "it has ended");
+        assert!(!task.cancel(), "the task has ended");
         assert!(task.await.unwrap_err().is_cancelled());
     });
 }

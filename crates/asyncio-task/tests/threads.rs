@@ -141,7 +141,7 @@ fn a_limit_leaves_the_task_running() {
 #[test]
 fn cancelling_the_thread_future_cancels_the_task() {
     let thread = LoopThread::start().unwrap();
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let future = thread.submit(move || async move {
         struct TellDrop(Sender<&'static str>);
         impl Drop for TellDrop {
@@ -149,14 +149,14 @@ fn cancelling_the_thread_future_cancels_the_task() {
                 self.0.send("dropped").unwrap();
             }
         }
-        let guard = TellDrop(tell);
+        let guard = TellDrop(sender);
         guard.0.send("started").unwrap();
         std::future::pending::<()>().await;
         drop(guard);
     });
-    assert_eq!(told.recv().unwrap(), "started");
+    assert_eq!(receiver.recv().unwrap(), "started");
     assert!(future.cancel());
-    assert_eq!(told.recv().unwrap(), "dropped");
+    assert_eq!(receiver.recv().unwrap(), "dropped");
     assert!(future.result(None).unwrap_err().is_cancelled());
 }
 
@@ -350,13 +350,13 @@ fn from_thread_outside_of_a_job_is_an_error() {
 
 #[test]
 fn from_thread_of_a_job_that_outlives_its_loop_is_an_error() {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let (job, starts, release) = blocking_job();
     let mut runner = Runner::new();
     let result: Result<(), RunError> = runner.run(async {
         let job = move || {
             job();
-            tell.send(from_thread::run(|| async { 1 })).unwrap();
+            sender.send(from_thread::run(|| async { 1 })).unwrap();
         };
         create_task_with(to_thread(job), asyncio_task::TaskOptions::new().eager_start(true));
         starts.recv().unwrap();
@@ -367,5 +367,5 @@ fn from_thread_of_a_job_that_outlives_its_loop_is_an_error() {
     runner.event_loop().unwrap().close().unwrap();
     assert!(handle.is_closed());
     release.send(()).unwrap();
-    assert!(matches!(told.recv().unwrap(), Err(JobError::LoopClosed)));
+    assert!(matches!(receiver.recv().unwrap(), Err(JobError::LoopClosed)));
 }

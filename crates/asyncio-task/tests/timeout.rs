@@ -467,7 +467,7 @@ fn a_limit_that_passes_while_the_task_is_asked_to_end_is_not_forgotten() {
         });
         turns(2).await;
         task.cancel();
-        let result = timeout(ms(100), task).await.expect("it does not wait for ever");
+        let result = timeout(ms(100), task).await.expect("the task does not hang");
         assert_eq!(result.unwrap(), Err(TimeoutError));
         assert_eq!(now(), 10);
     });

@@ -223,7 +223,7 @@ fn several_may_ask_for_the_same_task() {
         for stack in stacks {
             assert_eq!(stack.branches.len(), 1, "{stack}");
         }
-        assert_eq!(task.task_ref().info().polls, polls + 1, "one poll answers both");
+        assert_eq!(task.task_ref().info().polls, polls + 1, "one poll serves both traces");
         // A trace that is dropped has no effect.
         let mut trace = Box::pin(task.task_ref().trace());
         assert!(
@@ -262,7 +262,11 @@ fn a_look_does_not_change_since_when_a_task_waits() {
             assert_eq!(task.task_ref().info().polls, 3);
         }
         stack_of(moves_on.task_ref()).await;
-        assert_eq!(moves_on.task_ref().info().waited(), Duration::ZERO, "for something else");
+        assert_eq!(
+            moves_on.task_ref().info().waited(),
+            Duration::ZERO,
+            "the task waits for another thing now"
+        );
         for task in [sleeps, awaits, moves_on] {
             task.cancel();
         }
@@ -314,7 +318,7 @@ fn a_limit_and_an_awaited_task_work_on_after_a_trace() {
         let before = running_loop().time();
         outer.cancel();
         assert!(outer.await.unwrap_err().is_cancelled());
-        assert_eq!(running_loop().time() - before, MINUTE, "it waited for the inner one");
+        assert_eq!(running_loop().time() - before, MINUTE, "the cancel waited for the inner task");
     });
 }
 

@@ -35,7 +35,7 @@ fn an_error_that_nobody_looked_at_is_reported_with_the_last_handle() {
         let other = promise.clone();
         drop(promise);
         yield_now().await;
-        assert_eq!(reports.take(), [], "there is another handle");
+        assert_eq!(reports.take(), [], "another handle exists");
         drop(other);
     });
     let message = "promise exception was never retrieved".to_owned();
@@ -49,7 +49,7 @@ fn a_panic_that_nobody_looked_at_is_reported_with_the_handle() {
     let after = reported(async |reports| {
         let task = create_task_with(async { panic!("no luck") }, TaskOptions::new().name("it"));
         yield_now().await;
-        assert_eq!(reports.take(), [], "the handle may still be asked");
+        assert_eq!(reports.take(), [], "the handle may still take the outcome");
         drop(task);
     });
     let message = "task panic was never retrieved".to_owned();
@@ -195,7 +195,7 @@ fn an_error_of_a_task_is_reported_where_the_task_asks_for_it() {
         let named = TaskOptions::new().name("kept");
         let kept = create_task_with(fails("kept"), named).report_errors();
         yield_now().await;
-        assert_eq!(reports.take(), [], "the handle may still be asked");
+        assert_eq!(reports.take(), [], "the handle may still take the outcome");
         drop(kept);
     });
     assert_eq!(after, [Report { task: Some("kept".to_owned()), ..error_of("kept") }]);

@@ -31,7 +31,7 @@ pub(crate) struct Settings {
     pub(crate) faults: Faults,
     pub(crate) max_steps: u64,
     pub(crate) time_limit: Duration,
-    pub(crate) patience: Duration,
+    pub(crate) idle_timeout: Duration,
     pub(crate) allow_reports: bool,
     pub(crate) grace_period: Duration,
 }
@@ -478,12 +478,12 @@ impl Director for Conductor {
         self.stalled.set(Some(since));
         let companions = self.companions();
         let others = companions.as_ref().is_some_and(|companions| companions.is_reachable());
-        let patience = self.settings.patience.saturating_sub(since.elapsed());
-        let mut left = patience.min(self.watched.left());
+        let idle_timeout = self.settings.idle_timeout.saturating_sub(since.elapsed());
+        let mut left = idle_timeout.min(self.watched.left());
         if others {
             left = left.min(SLICE);
         }
-        if (reachable || others) && !patience.is_zero() && self.is_in_time() {
+        if (reachable || others) && !idle_timeout.is_zero() && self.is_in_time() {
             return Some(left);
         }
         if !self.failed.get() {

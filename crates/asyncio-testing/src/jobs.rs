@@ -12,14 +12,14 @@ use asyncio_loop::{Job, LoopRef};
 
 /// How long the loop waits for a job at most before it continues without it. [`observe_waits`]
 /// reports a job that waits for the loop; this limit is for jobs that wait for it by other means.
-const PATIENCE: Duration = Duration::from_secs(5);
+const JOB_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Counts the jobs that have not run.
 #[derive(Debug, Default)]
 pub(crate) struct Jobs {
     waiting: Rc<Cell<usize>>,
     /// Jobs that the loop has not waited for.
-    left_alone: Rc<Cell<usize>>,
+    not_waited_for: Rc<Cell<usize>>,
 }
 
 /// Counts a waiting job, until it runs or its loop is closed.
@@ -45,19 +45,19 @@ impl Jobs {
     }
 
     /// How many jobs the loop did not wait for. The seed does not decide when their effects happen.
-    pub(crate) fn left_alone(&self) -> usize {
-        self.left_alone.get()
+    pub(crate) fn not_waited_for(&self) -> usize {
+        self.not_waited_for.get()
     }
 
     /// Runs the job after `delay`, on a thread of its own. The loop blocks meanwhile, so the job
     /// takes no virtual time.
     pub(crate) fn run_later(&self, event_loop: &LoopRef, job: Job, delay: Duration) {
-        let (waiting, left_alone) = (Rc::clone(&self.waiting), Rc::clone(&self.left_alone));
+        let (waiting, not_waited_for) = (Rc::clone(&self.waiting), Rc::clone(&self.not_waited_for));
         let waits = Waits::new(waiting);
         event_loop.call_later(delay, move || {
             drop(waits);
             if !runs_to_its_end(job) {
-                left_alone.set(left_alone.get() + 1);
+                not_waited_for.set(not_waited_for.get() + 1);
             }
         });
     }
@@ -71,5 +71,5 @@ fn runs_to_its_end(job: Job) -> bool {
     let tell = move || waits.send(()).unwrap_or_default();
     // The sender is gone when the job has ended.
     thread::spawn(move || observe_waits(tell, || job.run()));
-    news.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected)
+    news.recv_timeout(JOB_TIMEOUT) == Err(RecvTimeoutError::Disconnected)
 }

@@ -27,7 +27,7 @@ pub enum Order {
 
 /// A candidate runs next after it has waited for this many arrivals and for eight times the number
 /// of candidates.
-const PATIENCE: u64 = 256;
+const MAX_AGE: u64 = 256;
 /// After this many runs in a row, a task is moved behind the others.
 const IN_A_ROW: u32 = 8;
 
@@ -88,7 +88,7 @@ impl Strategy {
 
     /// Chooses among the first `count` candidates. There is more than one.
     pub(crate) fn choose(&mut self, ready: &Candidates, count: usize, rng: &mut Rng) -> usize {
-        if ready.age(0) > PATIENCE + 8 * ready.len() as u64 {
+        if ready.age(0) > MAX_AGE + 8 * ready.len() as u64 {
             return 0;
         }
         match self {

@@ -50,7 +50,7 @@ pub(crate) struct Ended<R> {
     pub(crate) words: Vec<String>,
     /// Reports to the exception handler.
     pub(crate) reports: Vec<String>,
-    pub(crate) jobs_left_alone: usize,
+    pub(crate) jobs_not_waited_for: usize,
 }
 
 /// Runs the body once.
@@ -89,7 +89,7 @@ pub(crate) fn run_once<R: TestOutcome>(
         trace: conductor.take_trace(),
         words: conductor.take_words(),
         reports,
-        jobs_left_alone: conductor.jobs().left_alone(),
+        jobs_not_waited_for: conductor.jobs().not_waited_for(),
     }
 }
 

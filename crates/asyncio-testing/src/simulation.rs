@@ -33,7 +33,7 @@ const VARIABLE: &str = "ASYNCIO_SEED";
 /// | [`faults`](Self::faults) | none |
 /// | [`max_steps`](Self::max_steps) | 2,000,000 |
 /// | [`time_limit`](Self::time_limit) | 60 seconds |
-/// | [`patience`](Self::patience) | 1 second |
+/// | [`idle_timeout`](Self::idle_timeout) | 1 second |
 ///
 /// # Examples
 ///
@@ -97,7 +97,7 @@ impl Simulation {
                 faults: Faults::new(),
                 max_steps: 2_000_000,
                 time_limit: Duration::from_secs(60),
-                patience: Duration::from_secs(1),
+                idle_timeout: Duration::from_secs(1),
                 allow_reports: false,
                 grace_period: Duration::from_secs(10),
             },
@@ -170,8 +170,8 @@ impl Simulation {
     /// How long, in real time, an idle loop waits for other threads and file descriptors before the
     /// run fails with a deadlock. If none of them can wake the loop, it does not wait. Default: 1
     /// second.
-    pub fn patience(self, patience: Duration) -> Self {
-        self.with(|settings| settings.patience = patience)
+    pub fn idle_timeout(self, idle_timeout: Duration) -> Self {
+        self.with(|settings| settings.idle_timeout = idle_timeout)
     }
 
     /// Whether a run passes despite reports to the exception handler, such as the panic of a task
@@ -414,8 +414,8 @@ fn failure_of<R>(
     if kind != FailureKind::Report {
         notes.extend(ended.reports.iter().map(|report| format!("reported: {report}")));
     }
-    if ended.jobs_left_alone > 0 {
-        let count = ended.jobs_left_alone;
+    if ended.jobs_not_waited_for > 0 {
+        let count = ended.jobs_not_waited_for;
         notes.push(format!("{count} jobs waited for the loop or took long: no seed orders them"));
     }
     Box::new(Failure {

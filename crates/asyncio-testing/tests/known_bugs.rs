@@ -27,7 +27,7 @@ async fn yields(count: usize) {
 /// the schedule replay it.
 fn assert_found(faults: Faults, body: impl AsyncFn()) {
     if let Err(failure) = Simulation::new().check(&body) {
-        panic!("the usual order shows it: {failure}");
+        panic!("the usual order shows the bug: {failure}");
     }
     let simulation = Simulation::new().faults(faults);
     let failure = simulation.clone().seeds(1000).check(&body).expect_err("found in 1,000 seeds");
@@ -347,7 +347,7 @@ bugs! {
                 if guard.is_empty() {
                     guard = items.wait(guard).await;
                 }
-                guard.pop_front().expect("told that there is an item")
+                guard.pop_front().expect("notified of an item")
             })
         });
         for item in 0..2 {

@@ -169,7 +169,7 @@ fn nobody_receives() {
             unconnected.send_to("hello", transport.peer_addr()?);
             sleep(SECOND).await;
             assert_eq!(*own.errors.borrow(), [ErrorKind::ConnectionRefused]);
-            assert!(free.errors.borrow().is_empty(), "it is not connected");
+            assert!(free.errors.borrow().is_empty(), "the endpoint is not connected");
             io::Result::Ok(())
         })
         .unwrap();
@@ -253,7 +253,7 @@ fn unix_sockets_are_for_one_host() {
             writer.write("hello\n");
             assert_eq!(reader.read_to_end().await?, "HELLO\n");
             writer.close().await?;
-            assert_eq!(running_loop().time().as_nanos(), 0, "it takes no time");
+            assert_eq!(running_loop().time().as_nanos(), 0, "a local datagram takes no time");
             let host = net.host("a", async || {
                 let error = open_unix_connection("/run/app.socket").await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -262,7 +262,10 @@ fn unix_sockets_are_for_one_host() {
             server.close();
             let error = open_unix_connection("/run/app.socket").await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotFound);
-            assert!(!std::path::Path::new("/run/app.socket").exists(), "no file of the system");
+            assert!(
+                !std::path::Path::new("/run/app.socket").exists(),
+                "no file in the file system"
+            );
             io::Result::Ok(())
         })
         .unwrap();
@@ -318,7 +321,7 @@ fn a_full_backlog_of_a_unix_socket_keeps_clients_waiting() {
         for client in clients {
             assert_eq!(client.await.unwrap()?, "hello");
         }
-        assert_eq!(running_loop().time().as_secs_f64(), 100.0, "it takes no time");
+        assert_eq!(running_loop().time().as_secs_f64(), 100.0, "local sockets take no time");
         io::Result::Ok(())
     };
     Simulation::new().seeds(20).run(body).unwrap();

@@ -378,7 +378,7 @@ fn a_failure_names_the_host_of_each_step_and_replays() {
             net.host(name, async move || {
                 if seats.get() > 0 {
                     sleep(rng().duration(Duration::ZERO, SECOND)).await;
-                    assert!(seats.replace(seats.get() - 1) > 0, "a seat that is taken");
+                    assert!(seats.replace(seats.get() - 1) > 0, "the seat is taken already");
                 }
             });
         }

@@ -182,7 +182,7 @@ fn a_server_at_the_loopback_address_is_for_its_own_host_only() {
             let (mut reader, writer) = open_connection("localhost:80").await?;
             writer.write("own\n");
             assert_eq!(reader.read_line().await?, "own\n");
-            assert_eq!(now(), 0.0, "it takes no time");
+            assert_eq!(now(), 0.0, "connections within a host take no time");
             server.serve_forever().await
         });
         let error = open_connection("a:80").await.unwrap_err();
@@ -204,7 +204,7 @@ fn ports() {
             let free = start_server("10.0.0.1:0", echo).await?;
             assert_ne!(free.local_addr()?.port(), 0);
             let error = start_server("10.0.0.9:81", echo).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::AddrNotAvailable, "the address of nobody");
+            assert_eq!(error.kind(), ErrorKind::AddrNotAvailable, "an address without a host");
             server.close();
             start_server(":80", echo).await?;
             io::Result::Ok(())
@@ -236,7 +236,7 @@ fn a_client_connects_after_the_partition() {
                 net.heal();
             });
             let (mut reader, writer) = open_connection("a:80").await?;
-            assert_eq!(now(), 3.02, "it has asked after 0, 1 and 3 seconds");
+            assert_eq!(now(), 3.02, "the client has sent SYN after 0, 1 and 3 seconds");
             writer.write("hello\n");
             assert_eq!(reader.read_line().await?, "hello\n");
             io::Result::Ok(())
@@ -306,7 +306,7 @@ fn a_partition_may_be_one_way() {
             // Nothing comes back: neither the end of the stream, nor an acknowledgement.
             let error = reader.read_line().await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TimedOut);
-            assert_eq!(heard.get(), 0.030, "it came there");
+            assert_eq!(heard.get(), 0.030, "the line arrived");
             let refused = open_connection("a:80").await.unwrap_err();
             assert_eq!(kind(&refused), ErrorKind::TimedOut);
             io::Result::Ok(())

@@ -100,7 +100,7 @@ fn who_is_served_when_a_server_shuts_down_gets_the_whole_answer_within_the_grace
                 others.set(others.get() + 1);
             }
         }
-        assert_ne!(ask(99).await, Got::Whole, "nobody is served any more");
+        assert_ne!(ask(99).await, Got::Whole, "the server accepts no more requests");
     });
     let counts = (promised.get(), others.get());
     assert!(counts.0 > 500 && counts.1 > 50, "{counts:?}: both kinds are many");

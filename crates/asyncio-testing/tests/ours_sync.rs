@@ -48,7 +48,7 @@ fn a_lock_has_one_holder_and_is_free_in_the_end() {
             })
         });
         all(workers.collect::<Vec<_>>()).await;
-        assert!(lock.try_acquire().is_some(), "nobody holds it");
+        assert!(lock.try_acquire().is_some(), "the lock is free");
     });
 }
 

@@ -287,7 +287,7 @@ fn what_another_thread_may_do_is_waited_for() {
         assert_eq!(promise.await.unwrap(), 7);
         thread.join().unwrap().unwrap();
     };
-    Simulation::new().seeds(3).patience(Duration::from_secs(50)).run(body);
+    Simulation::new().seeds(3).idle_timeout(Duration::from_secs(50)).run(body);
 }
 
 /// A task that only yields.

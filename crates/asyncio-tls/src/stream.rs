@@ -32,7 +32,7 @@ pub struct TlsStream<S> {
     state: RefCell<State>,
     below: S,
     /// How long the peer may take to answer the closing alert.
-    patience: Duration,
+    timeout: Duration,
     /// Set while the closing alerts are exchanged.
     deadline: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
 }
@@ -187,7 +187,7 @@ impl<S: ByteStream> TlsStream<S> {
         Self {
             state: RefCell::new(state),
             below,
-            patience: limits.shutdown,
+            timeout: limits.shutdown,
             deadline: RefCell::new(None),
         }
     }
@@ -262,7 +262,7 @@ impl<S: ByteStream> TlsStream<S> {
 
     fn poll_deadline(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut deadline = self.deadline.borrow_mut();
-        let deadline = deadline.get_or_insert_with(|| Box::pin(sleep(self.patience)));
+        let deadline = deadline.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
         deadline.as_mut().poll(cx)
     }
 }
@@ -356,7 +356,7 @@ impl<S: ByteStream> ByteStream for TlsStream<S> {
             // All records were sent. A peer that has gone cannot receive the alert, which is no
             // error.
             Poll::Ready(_) => self.below.poll_close(cx),
-            Poll::Pending => self.poll_deadline(cx).map(|()| Err(too_late(self.patience))),
+            Poll::Pending => self.poll_deadline(cx).map(|()| Err(too_late(self.timeout))),
         }
     }
 

@@ -80,7 +80,7 @@ fn a_unix_connection_needs_a_name_to_check() {
         let error = open_unix_connection(&path).tls(&authority.client()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains("server_name"), "{error}");
-        assert_eq!(server.client_count(), 0, "it was not connected");
+        assert_eq!(server.client_count(), 0, "the socket was not connected");
         let named = authority.client().with_server_name("localhost")?;
         let (mut reader, writer) = open_unix_connection(&path).tls(&named).await?;
         greet(&mut reader, &writer).await

@@ -540,7 +540,7 @@ fn the_same_protocols_go_on_over_tls() {
         ours.write("and secret");
         until(|| client.text() == "plain and secret").await;
         assert_eq!(served.text(), "plain and secret");
-        assert_eq!(client.calls(), ["made plain"], "not made again");
+        assert_eq!(client.calls(), ["made plain"], "`connection_made` is not called again");
         assert_eq!(ours.extra::<TlsInfo>().unwrap().version(), "TLSv1.3");
         assert_eq!(theirs.extra::<TlsInfo>().unwrap().server_name(), Some("localhost"));
         assert_eq!(theirs.peer_addr()?, ours.local_addr()?);

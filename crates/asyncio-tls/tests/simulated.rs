@@ -99,7 +99,8 @@ fn a_handshake_with_nobody_there_any_more_ends() {
         });
         sleep(Duration::from_millis(25)).await;
         net.isolate("server");
-        let error = opening.await.unwrap().expect("before that").unwrap_err();
+        let error =
+            opening.await.unwrap().expect("the handshake's own timeout is shorter").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     });
 }

@@ -357,7 +357,7 @@ fn without_the_runtime_a_report_names_the_feature() {
             told.borrow_mut().push(context.to_string());
         })));
         let task = create_task(async { tokio_sleep(1).await });
-        assert!(task.await.is_err(), "the panic goes to whom awaits it");
+        assert!(task.await.is_err(), "the awaiter gets the panic");
         let detached = create_task(async { drop(TcpListener::bind("127.0.0.1:0").await) });
         drop(detached);
         yield_now().await;

@@ -30,7 +30,7 @@ pub use asyncio_loop::inspect::TaskSpans;
 pub use asyncio_loop::inspect::{
     Branch, Event, Frame, FullStack, Happened, Holder, Lag, Recorder, Recording, ResourceInfo,
     RunningStep, SocketNames, StackFrame, Statistics, Stuck, StuckStep, TaskInfo, TaskState, Trace,
-    TraceTask, WaitDetail, WaitInfo, WokenBy, find_circles,
+    TraceTask, WaitDetail, WaitInfo, WokenBy, find_cycles,
 };
 pub use asyncio_loop::{TaskHooks, WaitsFor};
 pub use asyncio_task::{

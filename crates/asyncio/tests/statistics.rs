@@ -25,7 +25,7 @@ fn bytes_are_counted_on_both_sides_of_a_connection() {
         let after = running_loop().statistics();
         assert_eq!(after.bytes_in - before.bytes_in, 3000);
         assert_eq!(after.bytes_out - before.bytes_out, 3000);
-        assert!(after.descriptors > before.descriptors, "the client's is open");
+        assert!(after.descriptors > before.descriptors, "the client's connection is open");
     });
 }
 

@@ -85,7 +85,7 @@ impl Worker {
                 return Err(error.into());
             }
         }
-        // The server answers a wait when it is over, so the client must not be less patient.
+        // The server answers when its wait is over, so the client has to wait longer.
         let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
         let reading = client.get_multiplexed_async_connection_with_config(&config).await?;
         Ok(Self {

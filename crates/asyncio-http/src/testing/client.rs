@@ -78,7 +78,7 @@ impl TestClient {
     /// Runner::builder().virtual_time(true).run(async {
     ///     let serve = serve("127.0.0.1:0", App::new()).header_timeout(Duration::from_secs(5));
     ///     let mut stream = TestClient::of(serve).connect();
-    ///     // Five seconds later the server has no more patience.
+    ///     // Five seconds later the server gives up.
     ///     assert_eq!(stream.reader().read(1).await?, "");
     ///     std::io::Result::Ok(())
     /// }).unwrap();

@@ -61,7 +61,7 @@ impl Inner {
     /// `true` then.
     fn hears_more_than(&self, reads: u64) -> bool {
         if self.reads() <= reads {
-            self.look();
+            self.read_ahead();
         }
         self.reads() > reads || self.has_found()
     }

@@ -274,7 +274,7 @@ impl Inner {
     }
 
     /// Reads a message if none waits already for a call of `receive`.
-    pub(super) fn look(&self) {
+    pub(super) fn read_ahead(&self) {
         let mut found = self.found.borrow_mut();
         if found.is_none() {
             // The receiving task gets the error.

@@ -8,7 +8,7 @@
 //!                  └► Content        its values: None or Bindings
 //! ```
 //!
-//! So the copy made for each new task costs a look at a thread-local and at most a reference count.
+//! So the copy made for each new task costs a read of a thread-local and at most a reference count.
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;

@@ -20,9 +20,9 @@ use crate::watchdog;
 /// The default time limit of a burst.
 const BUDGET: Duration = Duration::from_micros(50);
 /// The number of further polls in a row that are worth their cost after one that found events.
-const LOOKS: i8 = 4;
+const EXTRA_POLLS: i8 = 4;
 /// The number of further polls that are skipped after polls without events.
-const LOOKS_LEFT_OUT: i8 = 16;
+const SKIPPED_POLLS: i8 = 16;
 
 /// The result of a burst of turns.
 ///
@@ -122,7 +122,7 @@ pub struct Guest {
     /// How many of those are still to run.
     at_front: Cell<usize>,
     /// Whether another poll before a rest pays: the number of polls to make, or (below 0) to skip.
-    looks: Cell<i8>,
+    extra_polls: Cell<i8>,
     /// The waker of the last rest.
     host: RefCell<Option<Rc<Waker>>>,
 }
@@ -157,7 +157,7 @@ impl Guest {
             unread: Cell::new(true),
             overtake: Cell::new(true),
             at_front: Cell::new(0),
-            looks: Cell::new(0),
+            extra_polls: Cell::new(0),
             host: RefCell::new(None),
         }
     }
@@ -412,7 +412,7 @@ impl Guest {
             self.poll();
             return None;
         }
-        if readable && self.look_again() {
+        if readable && self.poll_again() {
             return None;
         }
         if inner.marks.has(VIRTUAL) && inner.next_deadline().is_some() {
@@ -450,18 +450,18 @@ impl Guest {
 
     /// Polls once more before the host waits, as long as that finds events, which saves a wait of
     /// the host and another burst.
-    fn look_again(&self) -> bool {
-        let looks = self.looks.get();
-        if looks < 0 {
-            self.looks.set(looks + 1);
+    fn poll_again(&self) -> bool {
+        let extra_polls = self.extra_polls.get();
+        if extra_polls < 0 {
+            self.extra_polls.set(extra_polls + 1);
             return false;
         }
         self.poll();
         let found = self.event_loop.0.scheduler.ready() > 0;
-        self.looks.set(match looks {
-            _ if found => LOOKS,
-            0 => -LOOKS_LEFT_OUT,
-            _ => looks - 1,
+        self.extra_polls.set(match extra_polls {
+            _ if found => EXTRA_POLLS,
+            0 => -SKIPPED_POLLS,
+            _ => extra_polls - 1,
         });
         found
     }

@@ -167,9 +167,9 @@ impl Inner {
         let reachable = self.scheduler.is_held_elsewhere() || self.driver.is_watching();
         match director.stalled(&event_loop, reachable) {
             None => self.marks.set(STOPPING, true),
-            Some(patience) if self.scheduler.prepare_park() => {
-                let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
-                let until = system_nanos().saturating_add(patience);
+            Some(wait) if self.scheduler.prepare_park() => {
+                let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+                let until = system_nanos().saturating_add(wait);
                 let polled = self.driver.poll(Wait::Until(until));
                 self.scheduler.unparked();
                 polled?;

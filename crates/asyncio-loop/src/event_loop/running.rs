@@ -108,7 +108,7 @@ pub(crate) fn run_within<R>(
 /// # Panics
 ///
 /// If called in the step of a task.
-pub(crate) fn run_aside<R>(
+pub(crate) fn run_driven<R>(
     event_loop: &LoopRef,
     site: &'static Location<'static>,
     f: impl FnOnce() -> R,

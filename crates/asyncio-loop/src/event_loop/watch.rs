@@ -66,11 +66,11 @@ impl LoopRef {
     /// use asyncio_loop::{EventLoop, TaskOptions};
     ///
     /// let event_loop = EventLoop::new()?;
-    /// let (tell, told) = mpsc::channel();
+    /// let (sender, receiver) = mpsc::channel();
     /// event_loop.set_watchdog_with(Duration::from_millis(20), move |step| {
-    ///     let _ = tell.send(step.to_string());
+    ///     let _ = sender.send(step.to_string());
     /// });
-    /// let blocks = async move { told.recv().unwrap() };
+    /// let blocks = async move { receiver.recv().unwrap() };
     /// let report = event_loop.run_task(blocks, TaskOptions::new().name("blocks"))?;
     /// assert!(report.contains("is blocked for "));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

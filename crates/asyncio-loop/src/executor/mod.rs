@@ -1,20 +1,20 @@
 //! Executors, which run blocking functions on other threads, so that the loop does not wait for
 //! them.
 //!
-//! `job` is a function with the place for its result, `crew` decides which worker runs it and which
-//! is woken, `worker` is one thread, and `pool` is the public type. `default` is a loop's own
+//! `job` is a function with the place for its result, `work_queue` decides which worker runs it and
+//! which is woken, `worker` is one thread, and `pool` is the public type. `default` is a loop's own
 //! executor, and `calling` finds the loop of a job.
 
 mod calling;
-mod crew;
-#[cfg(all(test, not(loom)))]
-mod crew_tests;
 mod default;
 mod error;
 mod job;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod pool;
+mod work_queue;
+#[cfg(all(test, not(loom)))]
+mod work_queue_tests;
 mod worker;
 
 use std::rc::Rc;

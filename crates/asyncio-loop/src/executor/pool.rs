@@ -8,7 +8,7 @@ use std::panic::Location;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::crew::{Crew, Help};
+use super::work_queue::{Help, WorkQueue};
 use super::worker::{self, Worker};
 use super::{Executor, Job};
 use crate::event_loop::report_unclosed;
@@ -48,7 +48,7 @@ pub struct ThreadPoolExecutor {
 
 /// The state that the pool shares with its workers.
 pub(super) struct Shared {
-    crew: Mutex<Crew>,
+    queue: Mutex<WorkQueue>,
     /// The length of the queue, for a worker that spins without the lock.
     pub(super) queued: AtomicUsize,
     pub(super) idle_timeout: Duration,
@@ -166,9 +166,9 @@ impl ThreadPoolExecutor {
     #[doc(alias = "cancel_futures")]
     pub fn cancel_queued(&self) -> usize {
         let jobs = {
-            let mut crew = self.shared.lock();
-            let jobs = crew.take_queue();
-            self.shared.publish(&crew);
+            let mut queue = self.shared.lock();
+            let jobs = queue.take_queue();
+            self.shared.publish(&queue);
             jobs
         };
         let number = jobs.len();
@@ -212,10 +212,10 @@ impl ThreadPoolExecutor {
     }
 
     /// The numbers of running and queued jobs, if there are any and the pool was not shut down.
-    fn left_alone(&self) -> Option<(usize, usize)> {
-        let crew = self.shared.lock();
-        let (running, queued) = (crew.running().count(), crew.queued());
-        (!crew.is_closing() && running + queued > 0).then_some((running, queued))
+    fn unfinished(&self) -> Option<(usize, usize)> {
+        let queue = self.shared.lock();
+        let (running, queued) = (queue.running().count(), queue.queued());
+        (!queue.is_closing() && running + queued > 0).then_some((running, queued))
     }
 
     pub(super) fn stuck_jobs(&self) -> StuckJobs {
@@ -239,8 +239,8 @@ impl ThreadPoolExecutor {
     /// ```
     #[must_use]
     pub fn running_jobs(&self) -> Vec<RunningJob> {
-        let crew = self.shared.lock();
-        let running = crew.running();
+        let queue = self.shared.lock();
+        let running = queue.running();
         running
             .map(|(number, site)| RunningJob { site, thread: self.shared.thread_name(number) })
             .collect()
@@ -292,7 +292,7 @@ impl Default for ThreadPoolExecutor {
 
 impl Drop for ThreadPoolExecutor {
     fn drop(&mut self) {
-        if let Some((running, queued)) = self.left_alone() {
+        if let Some((running, queued)) = self.unfinished() {
             let message = "a thread pool was dropped with jobs left, without being shut down";
             report_unclosed(message, self.site, |context| {
                 context.field("running", running).field("queued", queued)
@@ -313,20 +313,20 @@ impl fmt::Debug for ThreadPoolExecutor {
 }
 
 impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Crew> {
-        self.crew.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> MutexGuard<'_, WorkQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Publishes the length of the queue for workers that spin without the lock.
-    pub(super) fn publish(&self, crew: &Crew) {
-        self.queued.store(crew.queued(), Ordering::Relaxed);
+    pub(super) fn publish(&self, queue: &WorkQueue) {
+        self.queued.store(queue.queued(), Ordering::Relaxed);
     }
 
     fn push(self: &Arc<Self>, job: Job) {
-        let mut crew = self.lock();
-        let pushed = crew.push(job);
-        self.publish(&crew);
-        drop(crew);
+        let mut queue = self.lock();
+        let pushed = queue.push(job);
+        self.publish(&queue);
+        drop(queue);
         match pushed {
             Ok(help) => self.give(help),
             Err(job) => job.fail(JobError::ExecutorShutdown),
@@ -354,10 +354,10 @@ impl Shared {
 
     fn start_failed(&self, number: usize, error: &io::Error) {
         log::error!("executor could not start thread {}: {error}", self.thread_name(number));
-        let mut crew = self.lock();
-        let (refused, ended) = crew.start_failed(number);
-        self.publish(&crew);
-        drop(crew);
+        let mut queue = self.lock();
+        let (refused, ended) = queue.start_failed(number);
+        self.publish(&queue);
+        drop(queue);
 
         for job in refused {
             let error = io::Error::new(error.kind(), error.to_string());
@@ -501,7 +501,7 @@ impl ThreadPoolBuilder {
     #[track_caller]
     pub fn build(self) -> ThreadPoolExecutor {
         let shared = Shared {
-            crew: Mutex::new(Crew::new(self.max_workers)),
+            queue: Mutex::new(WorkQueue::new(self.max_workers)),
             queued: AtomicUsize::new(0),
             idle_timeout: self.idle_timeout,
             thread_name_prefix: self.thread_name_prefix,

@@ -13,15 +13,15 @@ use crate::report;
 
 /// How long a worker spins before it sleeps: about the time that it takes to wake a loop that waits
 /// for the result, on a processor that sleeps as well, and to get the next job from there.
-const LOOK: Duration = Duration::from_micros(30);
+const SPIN: Duration = Duration::from_micros(30);
 /// The number of checks in a row that keep the processor; then the worker yields it.
-const BUSY_LOOKS: u32 = if cfg!(loom) { 1 } else { 16 };
+const CHECKS_PER_YIELD: u32 = if cfg!(loom) { 1 } else { 16 };
 /// If a yield takes longer than this, other threads want the processor, for milliseconds each. A
 /// job that comes meanwhile would wait for all of that, while waking a sleeping worker takes
 /// microseconds ...
-const LATE: Duration = Duration::from_micros(200);
+const SLOW_YIELD: Duration = Duration::from_micros(200);
 /// ... so workers without a job sleep at once for this many times the lost time.
-const REST: u32 = 100;
+const PAUSE_FACTOR: u32 = 100;
 
 thread_local! {
     /// The pool that this thread belongs to; only its address is used.
@@ -64,24 +64,24 @@ impl Worker {
     /// Returns the next job; `None` if the worker has to end.
     fn next_job(&mut self) -> Option<Job> {
         loop {
-            let mut crew = self.pool.lock();
-            if let Some(job) = crew.pop(self.number) {
-                self.pool.publish(&crew);
+            let mut queue = self.pool.lock();
+            if let Some(job) = queue.pop(self.number) {
+                self.pool.publish(&queue);
                 if self.searching {
                     self.searching = false;
-                    let help = crew.stop_search();
-                    drop(crew);
+                    let help = queue.stop_search();
+                    drop(queue);
                     self.pool.give(help);
                 }
                 return Some(job);
             }
-            if crew.is_closing() {
+            if queue.is_closing() {
                 return None;
             }
-            if !self.searching && crew.try_search() {
-                drop(crew);
+            if !self.searching && queue.try_search() {
+                drop(queue);
                 self.searching = true;
-                if let Some(until) = self.look() {
+                if let Some(until) = self.spin() {
                     self.pool.lock().no_search_until(until);
                 }
                 continue;
@@ -89,10 +89,10 @@ impl Worker {
             if self.searching {
                 self.searching = false;
                 // The queue is empty and locked, so no help is needed.
-                let _ = crew.stop_search();
+                let _ = queue.stop_search();
             }
-            crew.fall_asleep(self.number, thread::current());
-            drop(crew);
+            queue.fall_asleep(self.number, thread::current());
+            drop(queue);
             if !self.sleep() {
                 return None;
             }
@@ -100,11 +100,11 @@ impl Worker {
     }
 
     /// Spins on the queue without its lock. Returns the time until which spinning does not pay.
-    fn look(&self) -> Option<Instant> {
+    fn spin(&self) -> Option<Instant> {
         let start = Instant::now();
         let mut now = start;
-        while now - start < LOOK {
-            for _ in 0..BUSY_LOOKS {
+        while now - start < SPIN {
+            for _ in 0..CHECKS_PER_YIELD {
                 if self.pool.queued.load(Ordering::Relaxed) > 0 {
                     return None;
                 }
@@ -116,8 +116,8 @@ impl Worker {
             }
             let lost = now.elapsed();
             now += lost;
-            if lost > LATE {
-                return Some(now + REST * lost);
+            if lost > SLOW_YIELD {
+                return Some(now + PAUSE_FACTOR * lost);
             }
         }
         None
@@ -134,13 +134,13 @@ impl Worker {
                     thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
                 }
             }
-            let mut crew = self.pool.lock();
-            if !crew.is_asleep(self.number) {
+            let mut queue = self.pool.lock();
+            if !queue.is_asleep(self.number) {
                 self.searching = true;
                 return true;
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return !crew.rise(self.number);
+                return !queue.rise(self.number);
             }
         }
     }

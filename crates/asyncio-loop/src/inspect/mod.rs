@@ -34,7 +34,7 @@
 
 mod async_calls;
 mod chrome;
-mod circles;
+mod cycles;
 mod prometheus;
 mod recorder;
 mod resources;
@@ -54,7 +54,7 @@ mod task_info;
 mod trace;
 mod wait_info;
 
-pub use circles::find_circles;
+pub use cycles::find_cycles;
 pub use recorder::{Event, Happened, Recorder, Recording, WokenBy};
 #[doc(hidden)]
 pub use resources::{Describe, Resources};

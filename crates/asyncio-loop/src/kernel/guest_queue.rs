@@ -15,7 +15,7 @@ use super::ready::ReadyQueue;
 
 pub(super) struct GuestQueue<T> {
     /// The loop's queue, while the host runs.
-    aside: Option<ReadyQueue<T>>,
+    saved: Option<ReadyQueue<T>>,
     /// An empty queue for entries that the host schedules; in use while the host runs and the guest
     /// does not rest.
     spare: Option<ReadyQueue<T>>,
@@ -25,7 +25,7 @@ pub(super) struct GuestQueue<T> {
 
 impl<T: Copy> GuestQueue<T> {
     pub(super) fn new() -> Self {
-        Self { aside: None, spare: Some(ReadyQueue::new()), host: None }
+        Self { saved: None, spare: Some(ReadyQueue::new()), host: None }
     }
 
     /// Puts the queue aside. With a waker, the guest rests: its queue is empty.
@@ -36,7 +36,7 @@ impl<T: Copy> GuestQueue<T> {
             None => self.spare.take().unwrap_or_else(ReadyQueue::new),
         };
         self.host = rest;
-        self.aside = Some(std::mem::replace(ready, meanwhile));
+        self.saved = Some(std::mem::replace(ready, meanwhile));
     }
 
     /// Makes the queue of a resting guest accept entries. Returns the waker of its host.
@@ -53,7 +53,7 @@ impl<T: Copy> GuestQueue<T> {
         ready: &mut ReadyQueue<T>,
         goes_first: impl Fn(T) -> bool,
     ) -> Back {
-        let Some(own) = self.aside.take() else { return Back::default() };
+        let Some(own) = self.saved.take() else { return Back::default() };
         let mut meanwhile = std::mem::replace(ready, own);
         let host = self.host.take();
         if host.is_some() {

@@ -82,7 +82,7 @@ fn model(model: impl Fn() + Sync + Send + 'static) {
     loom::model(move || {
         assert_eq!(live_count(), 0);
         model();
-        assert_eq!(live_count(), 0, "one was not freed");
+        assert_eq!(live_count(), 0, "a task was not freed");
     });
 }
 

@@ -16,7 +16,7 @@ use super::sys::{self, Disposition};
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
 
 /// Notifies a loop of a signal, from any thread.
-pub(super) type Tell = Box<dyn Fn(c_int) + Send>;
+pub(super) type Notify = Box<dyn Fn(c_int) + Send>;
 
 /// The number of a loop that wants signals.
 pub(super) type Listener = u64;
@@ -30,7 +30,7 @@ struct Registry {
 
 struct Entry {
     previous: Disposition,
-    listeners: Vec<(Listener, Tell)>,
+    listeners: Vec<(Listener, Notify)>,
 }
 
 fn lock() -> MutexGuard<'static, Registry> {
@@ -45,7 +45,7 @@ pub(super) fn join() -> io::Result<(Listener, UnixStream)> {
 }
 
 /// Begins to notify a loop of a signal. Installs the handler for the first loop.
-pub(super) fn add(signal: c_int, listener: Listener, tell: Tell) -> io::Result<()> {
+pub(super) fn add(signal: c_int, listener: Listener, tell: Notify) -> io::Result<()> {
     let mut registry = lock();
     let install = || Ok(Entry { previous: sys::install(signal)?, listeners: Vec::new() });
     let entry = registry.signals.get_or_try_insert::<io::Error>(signal, install)?;

@@ -98,7 +98,7 @@ const OFF: u64 = 0;
 const ANSWERED: u64 = 1;
 /// The time that an answer may take, in nanoseconds. A wrapper program that passes a Ctrl-C on may
 /// send it twice at once.
-const PATIENCE: u64 = 100_000_000;
+const RESPONSE_LIMIT: u64 = 100_000_000;
 
 /// `OFF`, `ANSWERED`, or the moment of the first Ctrl-C that was not answered.
 static UNANSWERED: AtomicU64 = AtomicU64::new(OFF);
@@ -150,7 +150,9 @@ impl Drop for Claim {
 fn is_left_unanswered(now: u64) -> bool {
     match UNANSWERED.compare_exchange(ANSWERED, now, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) | Err(OFF) => false,
-        Err(since) => now.saturating_sub(since) >= PATIENCE && CLAIMS.load(Ordering::Relaxed) == 0,
+        Err(since) => {
+            now.saturating_sub(since) >= RESPONSE_LIMIT && CLAIMS.load(Ordering::Relaxed) == 0
+        }
     }
 }
 
@@ -212,23 +214,23 @@ mod tests {
     //
     #[test]
     fn what_follows_a_ctrl_c_without_an_answer_is_fatal() {
-        let start = 5 * PATIENCE;
+        let start = 5 * RESPONSE_LIMIT;
         assert!(!is_left_unanswered(start), "nothing is armed");
-        assert!(!is_left_unanswered(start + PATIENCE));
+        assert!(!is_left_unanswered(start + RESPONSE_LIMIT));
 
         let armed = Armed::new();
         assert!(!is_left_unanswered(start));
         assert!(!is_left_unanswered(start + 1), "one that was sent twice");
-        assert!(is_left_unanswered(start + PATIENCE));
+        assert!(is_left_unanswered(start + RESPONSE_LIMIT));
         assert!(Claim::of(libc::SIGTERM).is_none());
         let claim = Claim::of(libc::SIGINT);
-        assert!(!is_left_unanswered(start + PATIENCE), "the program handles it");
+        assert!(!is_left_unanswered(start + RESPONSE_LIMIT), "the program handles it");
         drop(claim);
 
         armed.answer();
-        assert!(!is_left_unanswered(start + 2 * PATIENCE));
-        assert!(is_left_unanswered(start + 3 * PATIENCE));
+        assert!(!is_left_unanswered(start + 2 * RESPONSE_LIMIT));
+        assert!(is_left_unanswered(start + 3 * RESPONSE_LIMIT));
         drop(armed);
-        assert!(!is_left_unanswered(start + 4 * PATIENCE));
+        assert!(!is_left_unanswered(start + 4 * RESPONSE_LIMIT));
     }
 }

@@ -175,11 +175,11 @@ impl<T: Send + 'static> ThreadFuture<T> {
     /// use asyncio_loop::ThreadPromise;
     /// use std::sync::mpsc;
     ///
-    /// let (tell, told) = mpsc::channel();
+    /// let (sender, receiver) = mpsc::channel();
     /// let (promise, future) = ThreadPromise::new();
-    /// future.add_done_callback(move |future| tell.send(future.result(None).unwrap()).unwrap());
+    /// future.add_done_callback(move |future| sender.send(future.result(None).unwrap()).unwrap());
     /// promise.set_result(5);
-    /// assert_eq!(told.recv().unwrap(), 5);
+    /// assert_eq!(receiver.recv().unwrap(), 5);
     /// ```
     pub fn add_done_callback(&self, callback: impl FnOnce(&ThreadFuture<T>) + Send + 'static) {
         if let Err(callback) = self.cell.cell().add_callback(Box::new(callback)) {

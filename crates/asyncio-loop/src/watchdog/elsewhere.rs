@@ -26,7 +26,7 @@ impl ThreadId {
         State::Blocked
     }
 
-    pub(super) fn look(self, _: &RemoteScheduler) -> Option<Seen> {
+    pub(super) fn sample(self, _: &RemoteScheduler) -> Option<Seen> {
         None
     }
 }

@@ -83,7 +83,7 @@ struct Watchdog {
 
 static WATCHDOG: Mutex<Option<Watchdog>> = Mutex::new(None);
 static CHANGED: Condvar = Condvar::new();
-/// Whether the looks are seldom.
+/// Whether the checks are seldom.
 static RESTS: AtomicBool = AtomicBool::new(false);
 
 fn lock() -> MutexGuard<'static, Option<Watchdog>> {
@@ -134,7 +134,7 @@ pub(crate) fn wake() {
 #[cold]
 fn end_rest() {
     RESTS.store(false, Ordering::Relaxed);
-    // The watchdog has looked at `RESTS` and waits, or will look when it has the lock.
+    // The watchdog has read `RESTS` and waits, or will read it when it has the lock.
     drop(lock());
     CHANGED.notify_all();
 }
@@ -154,7 +154,7 @@ fn run() {
         let late =
             waited.zip(before).map_or(Duration::ZERO, |(now, then)| now.saturating_sub(then));
         for place in places {
-            match place.look(now, pause + LATE + late) {
+            match place.check(now, pause + LATE + late) {
                 Verdict::Rests => continue,
                 Verdict::Works | Verdict::GoesOn(None) => {}
                 Verdict::GoesOn(Some(left)) => {
@@ -167,13 +167,13 @@ fn run() {
     }
 }
 
-/// Waits for the next look, which is early if a step may be over its limit soon. Returns what to
+/// Waits for the next check, which is early if a step may be over its limit soon. Returns what to
 /// look at, and how long the wait was meant to be; `None` at the end of the thread.
 fn wait(busy: &mut Instant, soonest: Option<Duration>) -> Option<(Vec<Arc<Place>>, Duration)> {
     let mut guard = lock();
     let watchdog = guard.as_mut()?;
     if watchdog.rests && !RESTS.load(Ordering::Relaxed) {
-        // A loop goes on, perhaps since it was looked at.
+        // A loop goes on, perhaps since it was checked.
         *busy = Instant::now();
     }
     let rests = busy.elapsed() > REST;
@@ -203,7 +203,7 @@ fn wait(busy: &mut Instant, soonest: Option<Duration>) -> Option<(Vec<Arc<Place>
 
 /// Examines a stuck loop, and reports it.
 fn report(place: &Place, lasts: Duration) {
-    let Some(step) = look(place, lasts) else { return };
+    let Some(step) = sample_place(place, lasts) else { return };
     place.keep(step.clone());
     if let Some(ring) = place.scheduler().ring() {
         report::quietly(|| Recorder::of_ring(ring).keep(Some("stall")), || ());
@@ -216,9 +216,9 @@ fn report(place: &Place, lasts: Duration) {
 
 /// The present step of a watched loop's thread; `None` if the loop is not watched, or went on
 /// meanwhile.
-pub(crate) fn look_at(scheduler: &RemoteScheduler) -> Option<StuckStep> {
+pub(crate) fn sample(scheduler: &RemoteScheduler) -> Option<StuckStep> {
     let place = place_of(scheduler)?;
-    look(&place, place.lasts())
+    sample_place(&place, place.lasts())
 }
 
 /// The report of the step that this loop is stuck in.
@@ -233,9 +233,9 @@ fn place_of(scheduler: &RemoteScheduler) -> Option<Arc<Place>> {
 }
 
 /// `None` if the loop has gone on meanwhile.
-fn look(place: &Place, lasts: Duration) -> Option<StuckStep> {
+fn sample_place(place: &Place, lasts: Duration) -> Option<StuckStep> {
     let position = place.scheduler().position();
-    let seen = place.thread().look(place.scheduler());
+    let seen = place.thread().sample(place.scheduler());
     if place.scheduler().position() != position {
         return None;
     }

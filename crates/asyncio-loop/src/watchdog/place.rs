@@ -23,25 +23,25 @@ pub(super) struct Place {
     report: Mutex<Option<((u64, usize), StuckStep)>>,
 }
 
-/// The step that the last look has found.
+/// The step that the last check has found.
 struct Step {
     /// The turn and the address of what runs. The address is 0 between steps.
     position: (u64, usize),
-    /// How long the thread has computed or was blocked since a look has found it.
+    /// How long the thread has computed or was blocked since a check found it.
     lasts: Duration,
-    /// The last look, and what the thread had used then.
-    looked: Instant,
+    /// The last check, and what the thread had used then.
+    checked: Instant,
     usage: Usage,
     reported: bool,
 }
 
-/// What a look has found.
+/// What a check found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Nothing runs, and has not since the last look.
+    /// Nothing runs, and has not since the last check.
     Rests,
     Works,
-    /// The same step as at the last look, which is over its limit in so long, unless it was
+    /// The same step as at the last check, which is over its limit in so long, unless it was
     /// reported.
     GoesOn(Option<Duration>),
     /// The same step for this long, which was not reported yet.
@@ -53,7 +53,7 @@ impl Place {
         let step = Step {
             position: (0, 0),
             lasts: Duration::ZERO,
-            looked: Instant::now(),
+            checked: Instant::now(),
             usage: Usage::default(),
             reported: false,
         };
@@ -81,13 +81,13 @@ impl Place {
         &self.name
     }
 
-    /// How long the step lasts that runs now, as far as the last look has seen it.
+    /// How long the step lasts that runs now, as far as the last check has seen it.
     pub(super) fn lasts(&self) -> Duration {
         let step = lock(&self.step);
         if step.position == self.watch.scheduler.position() { step.lasts } else { Duration::ZERO }
     }
 
-    /// Keeps the report of the step that the last look has found.
+    /// Keeps the report of the step that the last check has found.
     pub(super) fn keep(&self, report: StuckStep) {
         let position = lock(&self.step).position;
         *lock(&self.report) = Some((position, report));
@@ -105,15 +105,15 @@ impl Place {
         (of == position).then_some(StuckStep { lasts, ..report })
     }
 
-    /// Compares what runs with what ran at the last look, which was meant to be `at_most` ago.
-    pub(super) fn look(&self, now: Instant, at_most: Duration) -> Verdict {
+    /// Compares what runs with what ran at the last check, which was meant to be `at_most` ago.
+    pub(super) fn check(&self, now: Instant, at_most: Duration) -> Verdict {
         let mut step = lock(&self.step);
         let position = self.watch.scheduler.position();
         if position != step.position {
             let rests = position.1 == 0 && position.0 == step.position.0;
             // What rests is not read.
             let usage = if position.1 == 0 { Usage::default() } else { self.thread.usage() };
-            *step = Step { position, lasts: Duration::ZERO, looked: now, usage, reported: false };
+            *step = Step { position, lasts: Duration::ZERO, checked: now, usage, reported: false };
             drop(step);
             drop(lock(&self.report).take());
             return if rests { Verdict::Rests } else { Verdict::Works };
@@ -122,10 +122,10 @@ impl Place {
             return Verdict::Rests;
         }
         let (state, usage) = (self.thread.state(), self.thread.usage());
-        let elapsed = now.duration_since(step.looked);
+        let elapsed = now.duration_since(step.checked);
         let more = counted(step.usage, usage, state, elapsed, at_most);
         step.lasts += more;
-        (step.looked, step.usage) = (now, usage);
+        (step.checked, step.usage) = (now, usage);
         if step.reported {
             return Verdict::GoesOn(None);
         }
@@ -150,38 +150,38 @@ mod tests {
         Duration::from_secs(count)
     }
 
-    /// The looks are as far apart as the test says; the loop's thread waits for them all the time.
+    /// The checks are as far apart as the test says; the loop's thread waits for them all the time.
     #[test]
-    fn time_in_which_nobody_looked_is_not_counted() {
+    fn time_in_which_nobody_checked_is_not_counted() {
         let event_loop = EventLoop::new().unwrap();
         let scheduler = event_loop.scheduler().remote();
         let watch = Watch { scheduler, limit: seconds(10), handler: None };
         let place = Place::new(watch, ThreadId::current());
         let start = Instant::now();
-        let look = |at| place.look(start + seconds(at), seconds(5));
-        assert_eq!(look(0), Verdict::Rests);
-        let looks = || {
-            assert_eq!(look(1), Verdict::Works, "a new step");
+        let check = |at| place.check(start + seconds(at), seconds(5));
+        assert_eq!(check(0), Verdict::Rests);
+        let checks = || {
+            assert_eq!(check(1), Verdict::Works, "a new step");
             // The process was stopped for a day.
-            let Verdict::GoesOn(Some(left)) = look(86_400) else { panic!("within the limit") };
+            let Verdict::GoesOn(Some(left)) = check(86_400) else { panic!("within the limit") };
             assert!(left >= seconds(5), "{left:?}");
             // The loop's thread may be on its way to the wait for this one.
             let mut at = 86_400;
             let lasts = loop {
                 at += 5;
-                match look(at) {
+                match check(at) {
                     Verdict::Stuck(lasts) => break lasts,
                     verdict => assert!(matches!(verdict, Verdict::GoesOn(Some(_)))),
                 }
                 thread::yield_now();
             };
             assert!((seconds(10)..=seconds(15)).contains(&lasts), "{lasts:?}");
-            assert_eq!(look(at + 5), Verdict::GoesOn(None), "it was told about");
+            assert_eq!(check(at + 5), Verdict::GoesOn(None), "it was told about");
             at
         };
-        let blocks = async { thread::scope(|scope| scope.spawn(looks).join().unwrap()) };
+        let blocks = async { thread::scope(|scope| scope.spawn(checks).join().unwrap()) };
         let at = event_loop.run_until_complete(blocks).unwrap();
-        look(at + 10);
-        assert_eq!(look(at + 11), Verdict::Rests);
+        check(at + 10);
+        assert_eq!(check(at + 11), Verdict::Rests);
     }
 }

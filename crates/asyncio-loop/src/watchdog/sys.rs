@@ -1,9 +1,10 @@
-//! A look at a thread that is stuck, by a signal that has it copy its registers and its stack.
+//! Samples a thread that is stuck: a signal has it copy its registers and its stack.
 //!
 //! The signal is `SIGURG`: its default is to be ignored, so one that comes late does nothing, and
-//! few programs use it. If the program has a handler for it, that stays, and there is no look. Our
-//! handler is there only during a look. It restarts system calls that can be restarted
-//! (`SA_RESTART`); others that the thread is blocked in return `EINTR`, as for any signal.
+//! few programs use it. If the program has a handler for it, that handler stays, and no sample is
+//! taken. Our handler is there only while a sample is taken. It restarts system calls that can be
+//! restarted (`SA_RESTART`); others in which the thread is blocked return `EINTR`, as for any
+//! signal.
 //!
 //! The handler may interrupt any code, so it calls nothing but `gettid` (which cannot fail, so it
 //! leaves `errno` alone) and code of this crate that allocates nothing, takes no lock and does not
@@ -36,10 +37,10 @@ use super::usage::{State, Usage};
 use crate::kernel::{Glimpse, RemoteScheduler};
 
 const SIGNAL: c_int = libc::SIGURG;
-/// How long a look waits for the thread.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a sample waits for the thread.
+const TIMEOUT: Duration = Duration::from_millis(500);
 /// Words of a stack that are copied, at most: 64 KiB.
-const WORDS: usize = 8192;
+const STACK_WORDS: usize = 8192;
 
 const IDLE: u32 = 0;
 const ASKED: u32 = 1;
@@ -48,33 +49,33 @@ const TAKEN: u32 = 3;
 
 static STATE: AtomicU32 = AtomicU32::new(IDLE);
 static TARGET: AtomicI32 = AtomicI32::new(0);
-static SLOT: Slot = Slot(UnsafeCell::new(Look::NEW));
-/// One look at a time.
+static SLOT: Slot = Slot(UnsafeCell::new(Sample::NEW));
+/// Only one sample is taken at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-struct Slot(UnsafeCell<Look>);
+struct Slot(UnsafeCell<Sample>);
 
 // SAFETY: the holder of `TURN` uses it in the states `IDLE` and `TAKEN`, and the handler in
 // `TAKING`, which only one thread can enter, from `ASKED`.
 unsafe impl Sync for Slot {}
 
-/// What was asked for, and what was seen.
-struct Look {
+/// The request for a sample, and the sample.
+struct Sample {
     scheduler: *const RemoteScheduler,
     stack_end: usize,
     glimpse: Option<Glimpse>,
     registers: Registers,
-    stack: [usize; WORDS],
+    stack: [usize; STACK_WORDS],
     words: usize,
 }
 
-impl Look {
+impl Sample {
     const NEW: Self = Self {
         scheduler: std::ptr::null(),
         stack_end: 0,
         glimpse: None,
         registers: Registers([0; COUNT]),
-        stack: [0; WORDS],
+        stack: [0; STACK_WORDS],
         words: 0,
     };
 }
@@ -92,7 +93,7 @@ pub(super) struct Seen {
     pub(super) stack: Vec<usize>,
 }
 
-/// A thread to be looked at.
+/// A thread to be sampled.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ThreadId {
     tid: c_int,
@@ -146,8 +147,8 @@ impl ThreadId {
         std::fs::read_to_string(format!("/proc/self/task/{}/{file}", self.tid)).ok()
     }
 
-    /// Looks at what the thread does, which is the loop's own.
-    pub(super) fn look(self, scheduler: &RemoteScheduler) -> Option<Seen> {
+    /// Samples what the thread does, which must be the loop's own.
+    pub(super) fn sample(self, scheduler: &RemoteScheduler) -> Option<Seen> {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let before = install()?;
         // SAFETY: this thread has the turn, and the state is `IDLE`.
@@ -174,7 +175,7 @@ impl ThreadId {
     }
 }
 
-impl Look {
+impl Sample {
     fn ask(&mut self, scheduler: *const RemoteScheduler, stack_end: usize) {
         (self.scheduler, self.stack_end) = (scheduler, stack_end);
         (self.glimpse, self.words) = (None, 0);
@@ -201,7 +202,7 @@ impl Look {
         // A stack pointer outside of this range is on a stack that other code has created.
         const NEAR: usize = 1 << 30;
         if from != 0 && (self.stack_end.saturating_sub(NEAR)..self.stack_end).contains(&from) {
-            self.words = ((self.stack_end - from) / size_of::<usize>()).min(WORDS);
+            self.words = ((self.stack_end - from) / size_of::<usize>()).min(STACK_WORDS);
             let start = from as *const usize;
             for (place, word) in self.stack[..self.words].iter_mut().enumerate() {
                 // SAFETY: between the stack pointer and the end of this thread's stack, where all
@@ -219,9 +220,9 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
         return;
     }
     // SAFETY: the state is `TAKING`, so the slot is this call's.
-    let look = unsafe { &mut *SLOT.0.get() };
+    let sample = unsafe { &mut *SLOT.0.get() };
     // SAFETY: the thread that was asked for is the loop's own; with the handler's context.
-    unsafe { look.take(context.cast_const().cast()) };
+    unsafe { sample.take(context.cast_const().cast()) };
     STATE.store(TAKEN, Ordering::Release);
 }
 
@@ -229,7 +230,7 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
 fn wait() -> bool {
     let start = Instant::now();
     while STATE.load(Ordering::Acquire) != TAKEN {
-        if start.elapsed() > PATIENCE
+        if start.elapsed() > TIMEOUT
             && STATE.compare_exchange(ASKED, IDLE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
             return false;

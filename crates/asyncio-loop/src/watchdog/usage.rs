@@ -1,4 +1,4 @@
-//! What a thread has done between two looks, and how much of it counts.
+//! What a thread has done between two checks, and how much of it counts.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(super) struct Usage {
     pub(super) waited: Option<Duration>,
 }
 
-/// What a thread does at the moment of a look.
+/// What a thread does at the moment of a check.
 #[cfg_attr(
     not(any(target_os = "linux", target_os = "android")),
     allow(dead_code, reason = "other systems are not asked")
@@ -26,11 +26,11 @@ pub(super) enum State {
     Stopped,
 }
 
-/// How long the thread has computed or was blocked between two looks, at least.
+/// How long the thread has computed or was blocked between two checks, at least.
 ///
 /// What does not count is the time in which it was ready and had no processor, or was stopped. Nor
-/// does the time by which the look came late count, unless the thread has computed then: the whole
-/// process may have been stopped, or the machine asleep. The look was meant to be `at_most` behind
+/// does the time by which the check came late count, unless the thread has computed then: the whole
+/// process may have been stopped, or the machine asleep. The check was meant to be `at_most` behind
 /// the one before.
 pub(super) fn counted(
     before: Usage,
@@ -67,7 +67,7 @@ mod tests {
         Usage { computed: Some(ms(computed)), waited: Some(ms(waited)) }
     }
 
-    /// The looks are 25 ms apart, or this long.
+    /// The checks are 25 ms apart, or this long.
     fn count(now: Usage, state: State, elapsed: u64) -> Duration {
         counted(usage(1000, 5000), now, state, ms(elapsed), ms(30))
     }
@@ -95,7 +95,7 @@ mod tests {
         // All threads were stopped for a minute, and go on.
         assert_eq!(count(usage(1000, 5000), State::Blocked, 60_000), ms(30));
         assert_eq!(count(usage(1001, 5000), State::Runnable, 60_000), ms(1));
-        // The look was late, while the thread has computed.
+        // The check was late, while the thread has computed.
         assert_eq!(count(usage(1090, 5000), State::Runnable, 90), ms(90));
         assert_eq!(count(usage(1090, 5000), State::Blocked, 90), ms(90));
     }

@@ -20,7 +20,7 @@ fn an_output_that_is_looked_at_outlives_its_set() {
     let output = tally.counted();
     let child = children.spawn(async move { output }, TaskOptions::new());
     assert!(children.step());
-    let Some(Outcome::Value(output)) = child.peek() else { panic!("it has ended") };
+    let Some(Outcome::Value(output)) = child.peek() else { panic!("the child has ended") };
     drop(children);
     output.check();
     assert_eq!(tally.dropped(), 0);
@@ -146,7 +146,7 @@ fn a_child_that_ends_as_its_awaiter_is_replaced_wakes_the_new_one() {
     };
     drop(event_loop.spawn(first, TaskOptions::new()).unwrap());
     run_turns(&event_loop, 2);
-    assert!(!ready.get(), "the context of the first is still there");
+    assert!(!ready.get(), "the first awaiter's context is still alive");
 
     let second = poll_fn(move |cx| match second.borrow_mut().poll_linked(cx) {
         Join::Ready { outcome: Outcome::Value(value), .. } => Poll::Ready(value),

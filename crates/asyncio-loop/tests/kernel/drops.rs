@@ -222,7 +222,7 @@ fn callbacks_may_cancel_themselves_and_each_other() {
     for index in 0..4 {
         let (all, counted) = (Rc::clone(&handles), tally.counted());
         let handle = event_loop.call_soon(move || {
-            assert!(index % 2 == 0, "cancelled by the one before");
+            assert!(index % 2 == 0, "cancelled by the previous callback");
             let mine: asyncio_loop::Handle = all.borrow_mut().remove(0);
             mine.cancel();
             counted.check();

@@ -193,9 +193,9 @@ fn a_handle_may_be_polled_under_any_executor() {
     assert!(task.poll_join(&Context::from_waker(&waker)).is_pending());
     let outcome = event_loop.run_until_complete(poll_fn(|cx| task.poll_join(cx))).unwrap();
     assert!(matches!(outcome, Outcome::Value(())));
-    assert_eq!(other.wakes.load(Ordering::Relaxed), 0, "the last one to poll is woken");
+    assert_eq!(other.wakes.load(Ordering::Relaxed), 0, "the waker of the last poll is woken");
     drop(waker);
-    assert_eq!(Arc::strong_count(&other), 1, "the task has let go of it");
+    assert_eq!(Arc::strong_count(&other), 1, "the task has dropped the waker");
 }
 
 // Promise 5: a foreign waker that is being replaced uses its loop in its destructor.

@@ -327,7 +327,7 @@ fn exception_handlers_that_panic_or_come_back_do_not_take_the_loop_down() {
         let told = Rc::clone(told);
         move |event_loop: &LoopRef, context: &ErrorContext| {
             told.set(told.get() + 1);
-            assert!(event_loop.close().is_err(), "it runs");
+            assert!(event_loop.close().is_err(), "the callback runs");
             assert!(event_loop.run_forever().is_err());
             event_loop.set_exception_handler(event_loop.exception_handler());
             event_loop.call_soon(|| ());

@@ -188,7 +188,7 @@ fn loop_locals_may_be_made_while_they_are_made() {
             let first = running_loop().local::<Nested>();
             let second = running_loop().local::<Nested>();
             assert!(Rc::ptr_eq(&first, &second));
-            assert_eq!(first.0, 3, "the innermost was there first");
+            assert_eq!(first.0, 3, "the innermost value was stored first");
         })
         .unwrap();
 }

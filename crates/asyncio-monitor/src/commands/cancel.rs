@@ -13,15 +13,15 @@ use crate::state::State;
 use crate::watched::Watched;
 
 /// How long to wait for the end of a task.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The result of cancelling a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum CancelOutcome {
     Unknown,
     Ended,
     /// The task has not ended: it has caught the cancellation or is still in its cleanup.
-    GoesOn,
+    StillRuns,
 }
 
 pub(super) async fn run(state: &State, id: &str) -> Reply {
@@ -33,9 +33,9 @@ pub(super) async fn run(state: &State, id: &str) -> Reply {
     let mut silent = String::new();
     for (watched, answer) in answers {
         match answer {
-            Ok(Fate::Unknown) => {}
-            Ok(Fate::Ended) => return Reply::ok(format!("Cancelled task {id}\n")),
-            Ok(Fate::GoesOn) => {
+            Ok(CancelOutcome::Unknown) => {}
+            Ok(CancelOutcome::Ended) => return Reply::ok(format!("Cancelled task {id}\n")),
+            Ok(CancelOutcome::StillRuns) => {
                 let text = format!("Asked task {id} to end; it goes on\n");
                 return Reply::failed(text);
             }
@@ -46,17 +46,21 @@ pub(super) async fn run(state: &State, id: &str) -> Reply {
 }
 
 /// Cancels the task if it belongs to this loop, and waits for its end.
-async fn cancel_on(watched: Arc<Watched>, limit: Duration, id: u64) -> Result<Fate, Silence> {
+async fn cancel_on(
+    watched: Arc<Watched>,
+    limit: Duration,
+    id: u64,
+) -> Result<CancelOutcome, Silence> {
     let (ended, end) = ThreadPromise::new();
     let cancel = move |question: Question<bool>| question.answer(cancel(id, ended));
     if !ask(&watched, limit, cancel).await? {
-        return Ok(Fate::Unknown);
+        return Ok(CancelOutcome::Unknown);
     }
     // A long cleanup does not mean that the loop is blocked. If the loop is closed meanwhile, the
     // promise and the task are dropped.
-    match timeout(PATIENCE, end).await {
-        Ok(_) => Ok(Fate::Ended),
-        Err(TimeoutError) => Ok(Fate::GoesOn),
+    match timeout(CANCEL_TIMEOUT, end).await {
+        Ok(_) => Ok(CancelOutcome::Ended),
+        Err(TimeoutError) => Ok(CancelOutcome::StillRuns),
     }
 }
 

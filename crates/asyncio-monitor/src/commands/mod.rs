@@ -2,10 +2,10 @@
 
 mod cancel;
 mod custom;
-mod look;
 mod one_task;
 mod process;
 mod record;
+mod show;
 
 use crate::state::State;
 
@@ -55,7 +55,7 @@ static BUILTINS: [Builtin; 12] = [
     Builtin { names: &["where-terminated", "wt"], usage: "where-terminated ID",
         help: "shows how a task has ended, and who cancelled it" },
     Builtin { names: &["graph", "pstree"], usage: "graph",
-        help: "shows who awaits whom; fails if tasks wait for each other in a circle" },
+        help: "shows who awaits whom; fails if tasks wait for each other in a cycle" },
     Builtin { names: &["cancel", "ca"], usage: "cancel ID", help: "cancels a task" },
     Builtin { names: &["record"], usage: "record [on [EVENTS] | off]",
         help: "shows whether the loops are recorded, and switches their flight recorders" },
@@ -80,13 +80,13 @@ pub(crate) async fn run(state: &State, line: &str) -> Reply {
     let Some(builtin) = builtin else { return custom::run(state, name, words).await };
     match (builtin.names[0], words) {
         ("help", []) => Reply::ok(help(state)),
-        ("ps", words) => look::ps(state, words).await,
+        ("ps", words) => show::ps(state, words).await,
         ("where", [id]) => one_task::describe(state, id).await,
-        ("ps-terminated", words) => look::ps_terminated(state, words),
-        ("where-terminated", [id]) => look::describe_ended(state, id),
-        ("graph", []) => look::graph(state).await,
+        ("ps-terminated", words) => show::ps_terminated(state, words),
+        ("where-terminated", [id]) => show::describe_ended(state, id),
+        ("graph", []) => show::graph(state).await,
         ("record", words) => record::run(state, words).await,
-        ("stats", []) => look::stats(state).await,
+        ("stats", []) => show::stats(state).await,
         ("cancel", [id]) => cancel::run(state, id).await,
         ("stacktrace", []) => process::stacktrace(state).await,
         ("signal", [name]) => process::signal(name),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::look::Tasks;
 use super::process::stack_of_blocked;
+use super::show::Tasks;
 use super::{Reply, task_id};
 use crate::silence::Silence;
 use crate::stack::{self, NoStack};

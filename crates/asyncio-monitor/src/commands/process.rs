@@ -50,7 +50,7 @@ fn find(name: &str) -> Option<Signal> {
 }
 
 /// How long the stack of a blocked loop may take: the symbols of a large program take long to read.
-const LOOK: Duration = Duration::from_secs(10);
+const SAMPLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The stacks of the loops' threads. Symbols are resolved on this thread, not on the loop's.
 pub(super) async fn stacktrace(state: &State) -> Reply {
@@ -77,8 +77,8 @@ pub(super) async fn stacktrace(state: &State) -> Reply {
 
 /// The stack of a loop's thread, taken without the loop's cooperation, as the watchdog does.
 pub(super) async fn stack_of_blocked(handle: LoopHandle) -> String {
-    let look = to_thread(move || handle.look().map(|step| step.stack()));
-    let stack = match timeout(LOOK, look).await {
+    let sample = to_thread(move || handle.sample().map(|step| step.stack()));
+    let stack = match timeout(SAMPLE_TIMEOUT, sample).await {
         Ok(Ok(stack)) => stack,
         Ok(Err(_)) | Err(TimeoutError) => None,
     };

@@ -9,21 +9,21 @@ use super::response::Response;
 use crate::commands;
 use crate::figures::{Figures, Measured};
 use crate::state::State;
-use crate::views::{self, Circle, EndedRow, Filter, Order, Row, Tree, Wanted};
+use crate::views::{self, Cycle, EndedRow, Filter, Order, Row, Tree, Wanted};
 
 /// How many tasks are listed by default.
 const ROWS: usize = 500;
 
 pub(crate) async fn answer(state: &State, request: &Request) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
-        ("GET" | "HEAD", path) => look(state, path, request).await,
+        ("GET" | "HEAD", path) => get(state, path, request).await,
         ("POST", "/api/command") => command(state, request).await,
         _ => Response::refusal((404, "there is nothing here")),
     }
 }
 
 /// These endpoints change nothing.
-async fn look(state: &State, path: &str, request: &Request) -> Response {
+async fn get(state: &State, path: &str, request: &Request) -> Response {
     match path {
         "/" => Response::new(
             200,
@@ -177,7 +177,7 @@ async fn tasks(state: &State, request: &Request) -> Response {
 
 #[derive(Serialize)]
 struct TreeOfTasks {
-    circles: Vec<Circle>,
+    cycles: Vec<Cycle>,
     count: usize,
     /// The first tasks. Each row contains the task's waiters.
     tasks: Vec<Row>,
@@ -188,7 +188,7 @@ async fn tree(state: &State) -> Response {
     let all = state.tasks().await;
     let listed = all.listed();
     Response::json(&TreeOfTasks {
-        circles: Tree::new(&listed).circles(),
+        cycles: Tree::new(&listed).cycles(),
         count: listed.len(),
         tasks: listed.iter().take(2 * ROWS).copied().map(Row::new).collect(),
         silent: all.silent,

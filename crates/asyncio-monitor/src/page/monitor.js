@@ -329,9 +329,9 @@ function showTree(all) {
     ? `${number(all.count)} tasks`
     : `the first ${number(all.tasks.length)} of ${number(all.count)} tasks`;
   if (all.tasks.length === 0 && all.silent.length > 0) return;
-  $("circles").replaceChildren(...all.circles.map((circle) =>
-    make("div", { class: "circle" }, `These tasks wait for each other: ${circle.text}`,
-      make("ul", {}, ...circle.waits.map((wait) => make("li", { class: "code" }, wait))))));
+  $("cycles").replaceChildren(...all.cycles.map((cycle) =>
+    make("div", { class: "cycle" }, `These tasks wait for each other: ${cycle.text}`,
+      make("ul", {}, ...cycle.waits.map((wait) => make("li", { class: "code" }, wait))))));
   // Ages change all the time, and are not shown here.
   const shown = JSON.stringify(all.tasks.map((task) => ({ ...task, age: 0, waited: 0, polls: 0 })));
   if (shown === state.tree) return;
@@ -344,7 +344,7 @@ function showTree(all) {
     awaiters.forEach((id) => awaits.set(id, [...(awaits.get(id) ?? []), task.id]));
     if (awaiters.length === 0) roots.push(task.id);
   }
-  // A task in a circle of awaits has no root above it.
+  // A task in a cycle of awaits has no root above it.
   const reached = new Set();
   // A task that several await is below each of them: such a tree may be larger than its tasks.
   let left = 3000;

@@ -12,7 +12,7 @@ pub(crate) use function::{function, function_of};
 pub(crate) use row::{Filter, Listed, Order, Row, Wanted, list, states};
 pub(crate) use table::Table;
 pub(crate) use task::{describe, full_stack};
-pub(crate) use tree::{Circle, Tree};
+pub(crate) use tree::{Cycle, Tree};
 
 use std::borrow::Cow;
 use std::panic::Location;

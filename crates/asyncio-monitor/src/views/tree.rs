@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 
-use asyncio_loop::inspect::{WaitDetail, find_circles};
+use asyncio_loop::inspect::{WaitDetail, find_cycles};
 
 use super::row::Listed;
 use super::{function, place, plain};
@@ -18,12 +18,12 @@ pub(crate) struct Tree<'a> {
     /// The tasks that no task awaits.
     pub(crate) roots: Vec<u64>,
     awaits: HashMap<u64, Vec<u64>>,
-    circles: Vec<Vec<u64>>,
+    cycles: Vec<Vec<u64>>,
 }
 
 /// Descriptions of tasks that wait for each other.
 #[derive(Debug, serde::Serialize)]
-pub(crate) struct Circle {
+pub(crate) struct Cycle {
     pub(crate) tasks: Vec<u64>,
     /// `a (2) → b (3) → a (2)`.
     pub(crate) text: String,
@@ -50,19 +50,19 @@ impl<'a> Tree<'a> {
         roots.sort_unstable();
         awaits.values_mut().for_each(|tasks| tasks.sort_unstable());
         let infos: Vec<_> = listed.iter().map(|task| task.info).collect();
-        Self { tasks, roots, awaits, circles: find_circles(&infos) }
+        Self { tasks, roots, awaits, cycles: find_cycles(&infos) }
     }
 
-    pub(crate) fn circles(&self) -> Vec<Circle> {
-        self.circles.iter().map(|circle| self.circle(circle)).collect()
+    pub(crate) fn cycles(&self) -> Vec<Cycle> {
+        self.cycles.iter().map(|cycle| self.cycle(cycle)).collect()
     }
 
-    fn circle(&self, circle: &[u64]) -> Circle {
-        let pairs = circle.iter().zip(circle.iter().cycle().skip(1));
+    fn cycle(&self, cycle: &[u64]) -> Cycle {
+        let pairs = cycle.iter().zip(cycle.iter().cycle().skip(1));
         let names: Vec<String> =
-            circle.iter().chain(circle.first()).map(|id| self.name(*id)).collect();
-        Circle {
-            tasks: circle.to_vec(),
+            cycle.iter().chain(cycle.first()).map(|id| self.name(*id)).collect();
+        Cycle {
+            tasks: cycle.to_vec(),
             text: names.join(" → "),
             waits: pairs.map(|(task, next)| self.why(*task, *next)).collect(),
         }

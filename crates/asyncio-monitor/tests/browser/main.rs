@@ -128,7 +128,7 @@ fn the_page_shows_and_cancels_tasks() {
         changes_its_colours(&browser).await;
         records(&browser).await;
         scrolls_through_many_tasks(&browser, &program).await;
-        assert_eq!(browser.complaints().await, [""; 0], "nothing was loaded from elsewhere");
+        assert_eq!(browser.complaints().await, [""; 0], "no file was loaded from another origin");
         drop(browser);
         sync_to_async(move || program.thread.stop()).await.unwrap();
     });
@@ -159,9 +159,9 @@ async fn shows_who_awaits_whom(browser: &Browser) {
              e.closest('details').querySelector('summary .link').textContent === 'outer')",
         )
         .await;
-    let circle = browser.value("document.getElementById('circles').textContent").await;
-    let circle = circle.as_str().unwrap();
-    assert!(circle.contains("left (") && circle.contains("→ right ("), "{circle}");
+    let cycle = browser.value("document.getElementById('cycles').textContent").await;
+    let cycle = cycle.as_str().unwrap();
+    assert!(cycle.contains("left (") && cycle.contains("→ right ("), "{cycle}");
 
     // The details of a task.
     browser.click("#tree summary .link").await;
@@ -216,7 +216,7 @@ async fn tells_of_a_blocked_loop(browser: &Browser, program: &Program) {
     assert_eq!(browser.value("document.getElementById('state').textContent").await, "blocked");
     browser.wait_for("!!document.querySelector('#lag .gap')").await;
     let rows = browser.value("document.querySelectorAll('#rows tr').length").await;
-    assert!(rows.as_u64().unwrap() >= 7, "what was known last is still there");
+    assert!(rows.as_u64().unwrap() >= 7, "the last known tasks are still shown");
     drop(go_on);
     browser.wait_for("document.getElementById('alarm').hidden").await;
     browser.wait_for("document.getElementById('state').textContent === 'live'").await;
@@ -258,7 +258,10 @@ async fn scrolls_through_many_tasks(browser: &Browser, program: &Program) {
     program.thread.submit(many).await.unwrap();
     browser.wait_for("state.there.taken > 3000").await;
     let rows = "document.querySelectorAll('#rows tr').length";
-    assert!(browser.value(rows).await.as_u64().unwrap() <= 120, "only those around the seen ones");
+    assert!(
+        browser.value(rows).await.as_u64().unwrap() <= 120,
+        "only rows near the visible ones exist"
+    );
     browser.run("const w = document.getElementById('window'); w.scrollTop = w.scrollHeight").await;
     browser.wait_for(&format!("{NAMES}.includes('accept')")).await;
 }
@@ -335,9 +338,9 @@ fn pictures() {
         save(&browser, folder, "monitor.png").await;
         browser.run("setTheme('dark')").await;
         browser.click("#tab-tree").await;
-        browser.wait_for("document.querySelectorAll('.circle').length > 0").await;
+        browser.wait_for("document.querySelectorAll('.cycle').length > 0").await;
         browser.run("document.activeElement.blur()").await;
-        save(&browser, folder, "circle.png").await;
+        save(&browser, folder, "cycle.png").await;
         browser.run("setTheme('light')").await;
         browser.click("#tab-tasks").await;
         browser.wait_for("state.lags.slice(-2).every(l => l > 0)").await;

@@ -11,7 +11,7 @@ use asyncio_task::{sleep, timeout, to_thread};
 use serde_json::{Value, json};
 
 /// More than a loaded machine needs: a wait that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The driver. Dropping it ends the browser and the driver's process.
 struct Driver {
@@ -113,7 +113,7 @@ impl Browser {
                 sleep(Duration::from_millis(50)).await;
             }
         };
-        if timeout(PATIENCE, wait).await.is_err() {
+        if timeout(TIMEOUT, wait).await.is_err() {
             let page = self.value("document.body.innerText").await;
             panic!("never true: {condition}\n{}", page.as_str().unwrap_or_default());
         }

@@ -9,11 +9,11 @@ use asyncio_monitor::{Monitor, Options};
 use asyncio_task::to_thread;
 
 /// More than a loaded machine needs: a wait that takes longer hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A monitor of the running loop on a port that the system chooses.
 pub(crate) fn start(options: Options) -> (Monitor, SocketAddr) {
-    let options = options.address("127.0.0.1:0").answer_timeout(PATIENCE);
+    let options = options.address("127.0.0.1:0").answer_timeout(TIMEOUT);
     let monitor = asyncio_monitor::start(&running_loop(), options).unwrap();
     let address = monitor.local_addr().unwrap();
     (monitor, address)
@@ -21,8 +21,8 @@ pub(crate) fn start(options: Options) -> (Monitor, SocketAddr) {
 
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let socket = TcpStream::connect(address).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
+    socket.set_write_timeout(Some(TIMEOUT)).unwrap();
     socket
 }
 

@@ -240,7 +240,10 @@ fn a_command_ends_with_its_client() {
             sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(client.await.unwrap().unwrap(), "");
-        assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens");
+        assert!(
+            std::net::TcpStream::connect(address).is_err(),
+            "the closed monitor does not listen"
+        );
     });
 }
 

@@ -57,7 +57,7 @@ fn where_shows_the_calls_that_lead_to_the_wait() {
         assert_eq!(task.task_ref().info().polls, polls + 1);
         drop(guard);
         task.await.unwrap();
-        assert!(lock.try_acquire().is_some(), "the look has left nothing in line");
+        assert!(lock.try_acquire().is_some(), "the trace has left no waiter behind");
     });
 }
 

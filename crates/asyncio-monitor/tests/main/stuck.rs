@@ -75,7 +75,7 @@ fn questions_that_were_given_up_are_not_answered_later() {
         let (done, future) = asyncio_loop::ThreadPromise::new();
         running_loop().handle().call_soon_threadsafe(|| done.set_result(())).unwrap();
         future.await.unwrap();
-        assert!(!task.is_cancelled(), "nobody waits for it any more");
+        assert!(!task.is_cancelled(), "the client has given up the cancel");
         drop(monitor);
     });
 }

@@ -67,10 +67,10 @@ fn a_circle_is_named_and_the_table_still_works() {
             yield_now().await;
         }
         let (left, right) = (one.task_ref().id(), two.task_ref().id());
-        let circle = format!("left ({left}) → right ({right}) → left ({left})");
+        let cycle = format!("left ({left}) → right ({right}) → left ({left})");
         let text = say(address, "graph\n").await;
         assert!(text.starts_with("ERROR: tasks wait for each other"), "{text}");
-        assert!(text.contains(&format!("circle: {circle}\n")), "{text}");
+        assert!(text.contains(&format!("cycle: {cycle}\n")), "{text}");
         assert!(text.contains(&format!("left ({left}) waits for a lock created at")), "{text}");
         assert!(say(address, "ps\n").await.starts_with("3 tasks\n"));
 
@@ -79,7 +79,7 @@ fn a_circle_is_named_and_the_table_still_works() {
         assert_eq!(status, 422);
         let (status, json) = request(address, "GET /api/tree", &[], "").await;
         assert_eq!(status, 200);
-        assert!(json.contains(&circle), "{json}");
+        assert!(json.contains(&cycle), "{json}");
         one.cancel();
         two.cancel();
     });

@@ -22,7 +22,7 @@ use crate::io::{ByteSource, ByteStream};
 /// The maximum number of bytes that one write takes.
 const AT_ONCE: usize = 64 * 1024;
 /// The limit on the time for closing the stream.
-const PATIENCE: Duration = Duration::from_secs(30);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The methods that the traits of other crates have in common.
 trait PollIo {
@@ -146,7 +146,7 @@ impl<T: PollIo> ByteStream for Adapter<T> {
             return told;
         }
         let mut deadline = self.deadline.borrow_mut();
-        let deadline = deadline.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+        let deadline = deadline.get_or_insert_with(|| Box::pin(sleep(CLOSE_TIMEOUT)));
         deadline.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 

@@ -23,13 +23,16 @@ pub(super) async fn connect(network: &Network, address: Address) -> io::Result<I
         let stream = sockets.connect(&address, None).await.map_err(name)?;
         return Ok(Io::simulated(network.event_loop(), stream));
     }
-    let source = connect_patiently(network, &address).await.map_err(name)?;
+    let source = connect_waiting_for_backlog(network, &address).await.map_err(name)?;
     Ok(SocketStream::from_source(source, Some(address)).into())
 }
 
 /// Connects, and waits while the server's backlog is full. A blocking `connect` would wait. A
 /// non-blocking one fails, and the system does not signal when there is room.
-async fn connect_patiently(network: &Network, address: &Address) -> io::Result<Source<OwnedFd>> {
+async fn connect_waiting_for_backlog(
+    network: &Network,
+    address: &Address,
+) -> io::Result<Source<OwnedFd>> {
     let system_address = address.to_sock_addr()?;
     let mut pause = Duration::from_millis(1);
     loop {

@@ -102,7 +102,7 @@ pub(crate) const FULL: u16 = 1 << 6;
 pub(crate) const PAUSED: u16 = 1 << 7;
 /// The protocol wants no data.
 pub(crate) const READING_PAUSED: u16 = 1 << 8;
-/// The protocol was told of the end of the stream and keeps the connection.
+/// `eof_received` was called, and the protocol keeps the connection.
 pub(crate) const READ_EOF: u16 = 1 << 9;
 /// The output is exclusive: a file is being sent, or a stream was put over this one.
 pub(crate) const ALONE: u16 = 1 << 10;

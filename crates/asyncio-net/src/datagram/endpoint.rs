@@ -1,6 +1,6 @@
 //! A datagram endpoint: sending, receiving, and its end.
 //!
-//! One hidden task, the pump, sends queued datagrams, receives, and calls the protocol. It runs in
+//! One hidden task sends queued datagrams, receives, and calls the protocol. It runs in
 //! the context of the code that made the endpoint.
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -24,9 +24,9 @@ use crate::io::buffer_pool;
 use crate::network::Network;
 use crate::socket_file::SocketFile;
 
-/// The number of datagrams that are sent, and received, before other tasks run. The pump does
-/// nothing else in a step, so the budget of the step, which limits loops in code of users, is not
-/// used: it would only make the steps shorter.
+/// The number of datagrams that are sent, and received, before other tasks run. The endpoint's task
+/// does nothing else in a step, so the budget of the step, which limits loops in code of users, is
+/// not used: it would only make the steps shorter.
 const IN_A_ROW: usize = 32;
 
 /// The maximum number of errors that wait to be reported to the protocol; further ones are dropped.
@@ -57,7 +57,7 @@ pub(super) struct Endpoint {
     peer: Option<Address>,
     destination: Option<Address>,
     protocol: FencedProtocol,
-    pump: OnceCell<TaskRef>,
+    task: OnceCell<TaskRef>,
     outgoing: Outgoing,
     limit: usize,
     descriptors: usize,
@@ -72,11 +72,11 @@ pub(super) struct Endpoint {
     paused: Cell<bool>,
 }
 
-/// Ends the endpoint when the pump ends or the loop drops the pump. Otherwise a protocol that holds
+/// Ends the endpoint when its task ends or is dropped by the loop. Otherwise a protocol that holds
 /// its transport would keep the socket open forever.
-struct Pumped(Rc<Endpoint>);
+struct EndpointTask(Rc<Endpoint>);
 
-impl Drop for Pumped {
+impl Drop for EndpointTask {
     fn drop(&mut self) {
         if !self.0.closing.get() && !self.0.over.get() {
             let (message, site) =
@@ -111,7 +111,7 @@ impl Endpoint {
             peer,
             destination,
             protocol: FencedProtocol::new(protocol),
-            pump: OnceCell::new(),
+            task: OnceCell::new(),
             outgoing: Outgoing::default(),
             limit,
             descriptors,
@@ -122,11 +122,11 @@ impl Endpoint {
             over: Cell::new(false),
             paused: Cell::new(false),
         });
-        let pumped = Pumped(endpoint.clone());
-        let pump = poll_fn(move |cx| pumped.0.poll_pump(cx));
-        let pump = network.event_loop().spawn(pump, TaskOptions::new().hidden());
-        let pump = pump.map_err(io::Error::other)?;
-        let _ = endpoint.pump.set(pump.task().clone());
+        let owner = EndpointTask(endpoint.clone());
+        let task = poll_fn(move |cx| owner.0.poll_endpoint(cx));
+        let task = network.event_loop().spawn(task, TaskOptions::new().hidden());
+        let task = task.map_err(io::Error::other)?;
+        let _ = endpoint.task.set(task.task().clone());
         let made = endpoint.call(|protocol, transport| protocol.connection_made(transport));
         if let Called::Panicked(panic) = made {
             endpoint.fatal.set(Some(panic.to_error("connection_made")));
@@ -159,11 +159,11 @@ impl Endpoint {
         self.medium.borrow().as_ref().map(look)
     }
 
-    fn poll_pump(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_endpoint(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.tell_errors();
         let sent_all = self.flush(cx);
         if self.over.get() {
-            self.tell_lost();
+            self.call_connection_lost();
             return Poll::Ready(());
         }
         let received_all = self.receive(cx);
@@ -238,7 +238,7 @@ impl Endpoint {
         let address = address.or_else(|| self.destination.clone());
         if self.outgoing.is_empty() {
             match self.try_send(data, &descriptors, address.as_ref()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wake_pump(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wake_task(),
                 Err(error) => return self.failed(error),
                 Ok(()) => return,
             }
@@ -286,13 +286,13 @@ impl Endpoint {
         self.outgoing.is_empty()
     }
 
-    /// Keeps the error for the protocol, which is told in a step of its own.
+    /// Keeps the error, which is reported to the protocol in a step of its own.
     fn failed(&self, error: io::Error) {
         let mut errors = self.errors.borrow_mut();
         if errors.len() < ERRORS {
             errors.push_back(error);
         }
-        self.wake_pump();
+        self.wake_task();
     }
 
     pub(super) fn set_limits(self: &Rc<Self>, limits: Limits) {
@@ -306,7 +306,7 @@ impl Endpoint {
     /// Receives no more, and ends when all datagrams have been sent.
     pub(super) fn close(&self) {
         if !self.closing.replace(true) {
-            self.wake_pump();
+            self.wake_task();
         }
     }
 
@@ -314,10 +314,10 @@ impl Endpoint {
         self.closing.set(true);
         self.over.set(true);
         self.outgoing.clear();
-        self.wake_pump();
+        self.wake_task();
     }
 
-    fn tell_lost(self: &Rc<Self>) {
+    fn call_connection_lost(self: &Rc<Self>) {
         let error = self.fatal.take();
         self.call(|protocol, transport| protocol.connection_lost(transport, error));
         self.give_up_socket();
@@ -329,9 +329,9 @@ impl Endpoint {
         drop(self.medium.take());
     }
 
-    fn wake_pump(&self) {
-        if let Some(pump) = self.pump.get() {
-            pump.wake();
+    fn wake_task(&self) {
+        if let Some(task) = self.task.get() {
+            task.wake();
         }
     }
 }

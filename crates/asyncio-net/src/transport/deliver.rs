@@ -94,7 +94,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn tell_lost(self: &Rc<Self>) {
+    pub(super) fn call_connection_lost(self: &Rc<Self>) {
         // The queue may have become empty in the step in which the connection ended.
         self.tell_protocol();
         let error = self.error();

@@ -126,7 +126,7 @@ fn serve(cx: &mut Context<'_>, server: &server::Shared, number: u32) -> usize {
     let Some(connection) = server.protocol(number & !ENDED) else { return 0 };
     if number & ENDED != 0 {
         if connection.is_over() && !connection.is_closed() {
-            connection.tell_lost();
+            connection.call_connection_lost();
         }
         return 0;
     }
@@ -196,7 +196,7 @@ impl Connection {
             // Checked before the protocol is called, so that `connection_lost` comes in a later
             // turn.
             if connection.is_over() {
-                connection.tell_lost();
+                connection.call_connection_lost();
                 return Poll::Ready(());
             }
             if !connection.has(HAS_PROTOCOL) {

@@ -322,7 +322,7 @@ impl Protocol for Silent {
     }
 
     fn data_received(&mut self, _: &Transport, _: &[u8]) {
-        unreachable!("it does not read");
+        unreachable!("reading is paused");
     }
 }
 

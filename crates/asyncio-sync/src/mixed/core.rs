@@ -77,16 +77,16 @@ pub(super) struct Inside<O> {
 
 /// The time limit of a waiting thread.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Patience {
-    None,
-    Until(Instant),
-    Forever,
+pub(super) enum Deadline {
+    Now,
+    At(Instant),
+    Never,
 }
 
 /// How often a thread checks for room before it sleeps: first with growing pauses, then each time
 /// after yielding the processor. Together that takes as long as being woken, some tens of
 /// microseconds.
-const LOOKS: u32 = 100;
+const CHECKS: u32 = 100;
 
 /// The number of the first checks, with pauses.
 const PAUSES: u32 = 6;
@@ -169,8 +169,8 @@ impl<T, O: Order<T>> Core<T, O> {
         (front, self.lock())
     }
 
-    pub(super) fn look<R>(&self, look: impl FnOnce(&Inside<O>) -> R) -> R {
-        look(&self.lock())
+    pub(super) fn with_inside<R>(&self, f: impl FnOnce(&Inside<O>) -> R) -> R {
+        f(&self.lock())
     }
 
     /// For `Debug`.
@@ -205,10 +205,10 @@ impl<T, O: Order<T>> Core<T, O> {
     }
 
     /// Puts an item in, for a thread.
-    pub(super) fn put(&self, item: T, patience: Patience) -> Result<(), TryPutError<T>> {
+    pub(super) fn put(&self, item: T, deadline: Deadline) -> Result<(), TryPutError<T>> {
         let mut inside = self.lock();
-        let mut patient = true;
-        let mut looked = matches!(patience, Patience::None) || !O::FIRST_COME;
+        let mut may_wait = true;
+        let mut has_spun = matches!(deadline, Deadline::Now) || !O::FIRST_COME;
         loop {
             if inside.shut_down {
                 return Err(TryPutError::ShutDown(item));
@@ -217,12 +217,12 @@ impl<T, O: Order<T>> Core<T, O> {
                 self.push(inside, item);
                 return Ok(());
             }
-            if !patient {
+            if !may_wait {
                 return Err(TryPutError::Full(item));
             }
-            if !mem::replace(&mut looked, true) {
+            if !mem::replace(&mut has_spun, true) {
                 drop(inside);
-                self.look_for_room();
+                self.spin_for_room();
                 inside = self.lock();
                 continue;
             }
@@ -234,7 +234,7 @@ impl<T, O: Order<T>> Core<T, O> {
                 self.note_wishes(&inside);
                 continue;
             }
-            (inside, patient) = wait(&self.not_full, inside, patience);
+            (inside, may_wait) = wait(&self.not_full, inside, deadline);
             inside.threads.putters.woke();
             self.note_wishes(&inside);
             inside = self.left(inside);
@@ -245,9 +245,9 @@ impl<T, O: Order<T>> Core<T, O> {
     /// It waits for more than one place, because with a single one the thread would be back here at
     /// once.
     #[cold]
-    fn look_for_room(&self) {
+    fn spin_for_room(&self) {
         let worth_while = (self.maxsize / 8).max(1);
-        for step in 0..LOOKS {
+        for step in 0..CHECKS {
             if self.front.0.taken.load(Ordering::Relaxed) >= worth_while {
                 return;
             }
@@ -260,36 +260,36 @@ impl<T, O: Order<T>> Core<T, O> {
     }
 
     /// Gets an item, for a thread.
-    pub(super) fn get(&self, patience: Patience) -> Result<T, TryGetError> {
+    pub(super) fn get(&self, deadline: Deadline) -> Result<T, TryGetError> {
         if let Some(item) = self.take_from_front() {
             return Ok(item);
         }
-        let mut patient = true;
+        let mut may_wait = true;
         loop {
             let mut inside = match self.pop(self.lock_both()) {
                 Ok(item) => return Ok(item),
                 Err(inside) if inside.shut_down => return Err(TryGetError::ShutDown),
-                Err(_) if !patient => return Err(TryGetError::Empty),
+                Err(_) if !may_wait => return Err(TryGetError::Empty),
                 Err(inside) => inside,
             };
             inside.threads.getters.asleep += 1;
-            (inside, patient) = wait(&self.not_empty, inside, patience);
+            (inside, may_wait) = wait(&self.not_empty, inside, deadline);
             inside.threads.getters.woke();
             drop(self.left(inside));
         }
     }
 
     /// Waits until all items are done, for a thread. False if that did not happen in time.
-    pub(super) fn join(&self, patience: Patience) -> bool {
+    pub(super) fn join(&self, deadline: Deadline) -> bool {
         let mut inside = self.lock();
         let begun = inside.times_done;
-        let mut patient = true;
+        let mut may_wait = true;
         while inside.unfinished > 0 && inside.times_done == begun {
-            if !patient {
+            if !may_wait {
                 return false;
             }
             inside.threads.joiners.asleep += 1;
-            (inside, patient) = wait(&self.all_done, inside, patience);
+            (inside, may_wait) = wait(&self.all_done, inside, deadline);
             inside.threads.joiners.woke();
             inside = self.left(inside);
         }
@@ -578,15 +578,15 @@ fn caught<T, O: Order<T>, R>(f: impl FnOnce() -> R) -> thread::Result<R> {
 fn wait<'a, O>(
     condition: &Condvar,
     inside: Lock<'a, O>,
-    patience: Patience,
+    deadline: Deadline,
 ) -> (Lock<'a, O>, bool) {
-    if !matches!(patience, Patience::None) {
+    if !matches!(deadline, Deadline::Now) {
         announce_wait();
     }
-    let until = match patience {
-        Patience::None => return (inside, false),
-        Patience::Until(deadline) => deadline,
-        Patience::Forever => {
+    let until = match deadline {
+        Deadline::Now => return (inside, false),
+        Deadline::At(until) => until,
+        Deadline::Never => {
             return (condition.wait(inside).unwrap_or_else(PoisonError::into_inner), true);
         }
     };

@@ -52,7 +52,7 @@ pub use sync_side::SyncQueue;
 
 use asyncio_loop::machinery::at_await;
 
-use self::core::{Core, Patience};
+use self::core::{Core, Deadline};
 use self::waiting::For;
 use crate::error::{TaskDoneError, TryGetError, TryPutError};
 use crate::queue::{Fifo, Lifo, Order, Priority};
@@ -158,13 +158,13 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// # Examples
     ///
     /// ```
-    /// # use asyncio_sync::mixed;
+    /// # use asyncio_sync::{TryPutError, mixed};
     /// let queue = mixed::Queue::bounded(1);
     /// assert!(queue.put_nowait(1).is_ok());
-    /// assert!(queue.put_nowait(2).unwrap_err().is_full());
+    /// assert_eq!(queue.put_nowait(2), Err(TryPutError::Full(2)));
     /// ```
     pub fn put_nowait(&self, item: T) -> Result<(), TryPutError<T>> {
-        self.core.put(item, Patience::None)
+        self.core.put(item, Deadline::Now)
     }
 
     /// Takes an item if there is one.
@@ -181,7 +181,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// assert_eq!(queue.get_nowait(), Err(TryGetError::Empty));
     /// ```
     pub fn get_nowait(&self) -> Result<T, TryGetError> {
-        self.core.get(Patience::None)
+        self.core.get(Deadline::Now)
     }
 
     /// Reports that an item taken from the queue, on either side, has been processed.
@@ -212,10 +212,10 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// # Examples
     ///
     /// ```
-    /// # use asyncio_sync::mixed;
+    /// # use asyncio_sync::{TryPutError, mixed};
     /// let queue = mixed::Queue::new();
     /// queue.shutdown();
-    /// assert!(queue.put_nowait(1).unwrap_err().is_shut_down());
+    /// assert_eq!(queue.put_nowait(1), Err(TryPutError::ShutDown(1)));
     /// ```
     pub fn shutdown(&self) {
         self.core.shut_down(false, false);
@@ -246,7 +246,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// assert!(!mixed::Queue::<i32>::new().is_shut_down());
     /// ```
     pub fn is_shut_down(&self) -> bool {
-        self.core.look(|inside| inside.shut_down)
+        self.core.with_inside(|inside| inside.shut_down)
     }
 
     /// The number of items in the queue. Other threads may change it at any time.
@@ -297,7 +297,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// assert_eq!(mixed::Queue::<i32>::new().unfinished(), 0);
     /// ```
     pub fn unfinished(&self) -> usize {
-        self.core.look(|inside| inside.unfinished)
+        self.core.with_inside(|inside| inside.unfinished)
     }
 
     /// Shuts the queue down at once: remaining items are dropped, and every waiting thread and task
@@ -341,7 +341,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// ```
     pub fn wait_closed(&self) -> impl Future<Output = Result<(), NotClosedError>> {
         at_await(async move {
-            if !self.core.look(|inside| inside.is_closing()) {
+            if !self.core.with_inside(|inside| inside.is_closing()) {
                 return Err(NotClosedError(()));
             }
             async_side::wait_for(&self.core, For::Closed, |inside| inside.is_closed()).await;
@@ -362,7 +362,7 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// ```
     #[doc(alias = "closed")]
     pub fn is_closed(&self) -> bool {
-        self.core.look(|inside| inside.is_closed())
+        self.core.with_inside(|inside| inside.is_closed())
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use super::BaseQueue;
-use super::core::Patience;
+use super::core::Deadline;
 use crate::error::{PutError, QueueShutDown, TryGetError, TryPutError};
 use crate::queue::{Fifo, Order};
 
@@ -48,7 +48,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     /// assert_eq!(side.len(), 1);
     /// ```
     pub fn put(&self, item: T) -> Result<(), PutError<T>> {
-        let put = self.queue.core.put(item, Patience::Forever);
+        let put = self.queue.core.put(item, Deadline::Never);
         put.map_err(|refused| PutError(refused.into_inner()))
     }
 
@@ -63,14 +63,14 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use asyncio_sync::mixed;
+    /// # use asyncio_sync::{TryPutError, mixed};
     /// let side = mixed::Queue::bounded(1).sync_side();
     /// side.put(1).unwrap();
-    /// let error = side.put_timeout(2, Duration::from_millis(1)).unwrap_err();
-    /// assert!(error.is_full());
+    /// let put = side.put_timeout(2, Duration::from_millis(1));
+    /// assert_eq!(put, Err(TryPutError::Full(2)));
     /// ```
     pub fn put_timeout(&self, item: T, timeout: Duration) -> Result<(), TryPutError<T>> {
-        self.queue.core.put(item, patience(timeout))
+        self.queue.core.put(item, deadline_after(timeout))
     }
 
     /// Takes an item, blocking the thread while there is none.
@@ -90,7 +90,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     /// assert_eq!(side.get(), Err(QueueShutDown));
     /// ```
     pub fn get(&self) -> Result<T, QueueShutDown> {
-        self.queue.core.get(Patience::Forever).map_err(|_| QueueShutDown)
+        self.queue.core.get(Deadline::Never).map_err(|_| QueueShutDown)
     }
 
     /// Takes an item, blocking the thread for at most `timeout`.
@@ -109,7 +109,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     /// assert_eq!(side.get_timeout(Duration::from_millis(1)), Err(TryGetError::Empty));
     /// ```
     pub fn get_timeout(&self, timeout: Duration) -> Result<T, TryGetError> {
-        self.queue.core.get(patience(timeout))
+        self.queue.core.get(deadline_after(timeout))
     }
 
     /// Blocks the thread until [`task_done`](BaseQueue::task_done) was called for every item that
@@ -130,7 +130,7 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     /// assert_eq!(side.unfinished(), 0);
     /// ```
     pub fn join(&self) {
-        self.queue.core.join(Patience::Forever);
+        self.queue.core.join(Deadline::Never);
     }
 
     /// [`join`](Self::join) for at most `timeout`. Returns false if the time was over first.
@@ -145,13 +145,13 @@ impl<T, O: Order<T>> SyncQueue<T, O> {
     /// assert!(!side.join_timeout(Duration::from_millis(1)));
     /// ```
     pub fn join_timeout(&self, timeout: Duration) -> bool {
-        self.queue.core.join(patience(timeout))
+        self.queue.core.join(deadline_after(timeout))
     }
 }
 
 /// A timeout too long to add never ends.
-fn patience(timeout: Duration) -> Patience {
-    Instant::now().checked_add(timeout).map_or(Patience::Forever, Patience::Until)
+fn deadline_after(timeout: Duration) -> Deadline {
+    Instant::now().checked_add(timeout).map_or(Deadline::Never, Deadline::At)
 }
 
 /// The methods that both sides have.

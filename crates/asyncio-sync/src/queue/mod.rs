@@ -107,10 +107,10 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// # Examples
     ///
     /// ```
-    /// # use asyncio_sync::Queue;
+    /// # use asyncio_sync::{Queue, TryPutError};
     /// let queue = Queue::bounded(1);
     /// assert!(queue.put_nowait("first").is_ok());
-    /// assert!(queue.put_nowait("second").unwrap_err().is_full());
+    /// assert_eq!(queue.put_nowait("second"), Err(TryPutError::Full("second")));
     /// ```
     #[must_use]
     #[track_caller]
@@ -326,11 +326,11 @@ impl<T, O: Order<T>> BaseQueue<T, O> {
     /// # Examples
     ///
     /// ```
-    /// # use asyncio_sync::{Queue, TryGetError};
+    /// # use asyncio_sync::{Queue, TryGetError, TryPutError};
     /// let queue = Queue::new();
     /// queue.put_nowait(1).unwrap();
     /// queue.shutdown();
-    /// assert!(queue.put_nowait(2).unwrap_err().is_shut_down());
+    /// assert_eq!(queue.put_nowait(2), Err(TryPutError::ShutDown(2)));
     /// assert_eq!(queue.get_nowait(), Ok(1));
     /// assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown));
     /// ```

@@ -78,7 +78,7 @@ impl Turns {
                 return;
             }
         }
-        panic!("tasks wake each other for ever");
+        panic!("tasks wake each other forever");
     }
 
     /// The number of unfinished tasks.

@@ -23,7 +23,7 @@ pub struct CallGraph {
     pub subject: Subject,
     /// The stack, the newest frame first. A promise has none.
     pub call_stack: Vec<Frame>,
-    /// The graphs of the tasks that await it. In a circle of awaits the first task appears once
+    /// The graphs of the tasks that await it. In a cycle of awaits the first task appears once
     /// more, without its stack and its awaiting tasks.
     pub awaited_by: Vec<CallGraph>,
 }
@@ -143,7 +143,7 @@ impl Capture {
         CallGraph { subject: Subject::Task(Box::new(info)), call_stack, awaited_by }
     }
 
-    /// The graphs of these tasks. A task that is already on the path closes a circle, and is not
+    /// The graphs of these tasks. A task that is already on the path closes a cycle, and is not
     /// followed.
     fn tasks(&mut self, numbers: &[u64]) -> Vec<CallGraph> {
         let mut graphs = Vec::new();

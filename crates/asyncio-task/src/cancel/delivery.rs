@@ -38,7 +38,7 @@ use super::work::Work;
 
 /// The next action of an asker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum Progress {
     /// Wait for handlers that have not answered.
     Wait,
     /// Go on, because the request was absorbed.
@@ -98,10 +98,10 @@ impl<T: Task> Node<T> {
     /// Whether this target has a request, and every handler inside has done its part.
     pub(super) fn is_to_end(self: &Rc<Self>, work: &mut Work<T>) -> bool {
         self.is_asking()
-            && match self.look(work) {
-                Look::Act => true,
-                Look::Wait => false,
-                Look::Absorbed => {
+            && match self.evaluate(work) {
+                Progress::Act => true,
+                Progress::Wait => false,
+                Progress::Absorbed => {
                     self.end_answered_request(work);
                     false
                 }
@@ -112,26 +112,26 @@ impl<T: Task> Node<T> {
 /// Asking.
 impl<T: Task> Node<T> {
     /// Evaluates the answers to the request, and asks the next handlers.
-    pub(crate) fn look(self: &Rc<Self>, work: &mut Work<T>) -> Look {
+    pub(crate) fn evaluate(self: &Rc<Self>, work: &mut Work<T>) -> Progress {
         let asking = &self.asking;
         loop {
             if asking.first.get() == 0 {
                 asking.first.set(moment());
                 asking.round.set(asking.first.get());
             } else if asking.open.get() > 0 && !asking.changed.get() {
-                return Look::Wait;
+                return Progress::Wait;
             }
             asking.changed.set(false);
             let passed = self.ask_inside(work);
             if asking.open.get() > 0 {
-                return Look::Wait;
+                return Progress::Wait;
             }
             match asking.came.get() {
                 _ if passed && self.has_absorbers() => asking.round.set(moment()),
-                _ if passed => return Look::Act,
+                _ if passed => return Progress::Act,
                 Came::Lost => asking.restart(),
-                Came::Absorbed => return Look::Absorbed,
-                Came::Nothing => return Look::Act,
+                Came::Absorbed => return Progress::Absorbed,
+                Came::Nothing => return Progress::Act,
             }
         }
     }
@@ -213,7 +213,7 @@ impl<T: Task> Node<T> {
                 let old = self.asking.reason.replace(Some(reason));
                 drop(old);
                 self.asking.inherit(&asker.asking);
-                if self.look(work) == Look::Act {
+                if self.evaluate(work) == Progress::Act {
                     self.expect(work);
                 }
             }
@@ -236,10 +236,10 @@ impl<T: Task> Node<T> {
             body.begin(reason);
         }
         body.asking.inherit(&asker.asking);
-        match body.look(work) {
-            Look::Wait => {}
-            Look::Act => self.expect(work),
-            Look::Absorbed => body.end_request(work),
+        match body.evaluate(work) {
+            Progress::Wait => {}
+            Progress::Act => self.expect(work),
+            Progress::Absorbed => body.end_request(work),
         }
     }
 
@@ -261,10 +261,10 @@ impl<T: Task> Node<T> {
     /// Whether it was asked, and every handler inside has done its part.
     pub(super) fn is_to_act(self: &Rc<Self>, work: &mut Work<T>) -> bool {
         self.answer.get() == Answer::Asked
-            && match self.look(work) {
-                Look::Act => true,
-                Look::Wait => false,
-                Look::Absorbed => {
+            && match self.evaluate(work) {
+                Progress::Act => true,
+                Progress::Wait => false,
+                Progress::Absorbed => {
                     self.absorb(work);
                     false
                 }
@@ -286,7 +286,7 @@ impl<T: Task> Node<T> {
                 // After a loss the request is delivered afresh at the next suspension, not here.
                 let over = node.asking.one_less()
                     && node.asking.came.get() == Came::Absorbed
-                    && node.look(work) == Look::Absorbed;
+                    && node.evaluate(work) == Progress::Absorbed;
                 match node.is_handler() {
                     true if !over => break,
                     true => {
@@ -508,7 +508,7 @@ impl<T: Task> Node<T> {
 }
 
 impl Asking {
-    /// Forgets the delivery; the next `look` delivers afresh.
+    /// Forgets the delivery; the next `evaluate` delivers afresh.
     fn restart(&self) {
         self.first.set(0);
         self.open.set(0);

@@ -38,7 +38,7 @@ pub use shield::{Shield, shield};
 pub use tasks::cancel_all;
 
 pub(crate) use cancelled::{Ending, end_as_by_resume, ending, wait_to_be_dropped};
-pub(crate) use delivery::Look;
+pub(crate) use delivery::Progress;
 pub(crate) use link::Link;
 pub(crate) use scope::{Answer, Kind};
 pub(crate) use slot::{Slot, ending_scopes_of, is_ending_here};

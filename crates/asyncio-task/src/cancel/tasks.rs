@@ -11,7 +11,7 @@ use std::task::Context;
 use asyncio_loop::machinery::{Supervisor, TaskControl, Verdict, with_running};
 use asyncio_loop::{CancelReason, ErrorContext, LoopWaker, TaskRef, running_loop};
 
-use super::delivery::Look;
+use super::delivery::Progress;
 use super::scope::{self, Answer, Kind, Scope, Task, moment};
 use super::work;
 
@@ -116,7 +116,7 @@ pub(super) fn deliver(task: &TaskRef, reason: CancelReason, work: &mut Work) {
         root.begin(reason);
         expect_end(task);
         root.root.stepped.set(false);
-        if root.look(work) == Look::Act {
+        if root.evaluate(work) == Progress::Act {
             work.wake(&root);
         }
     }

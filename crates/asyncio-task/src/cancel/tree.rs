@@ -13,8 +13,8 @@
 //! 4. [`Node::clear`] ends a node for good. The nodes inside it go on without a parent.
 //! 5. `put` and `detach` take constant time. The order in a list means nothing.
 //!
-//! Two nodes that are put into each other make a circle, in which walks outwards do not end; scopes
-//! follow the nesting of futures, which has no circles.
+//! Two nodes that are put into each other make a cycle, in which walks outwards do not end; scopes
+//! follow the nesting of futures, which has no cycles.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

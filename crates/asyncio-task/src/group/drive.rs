@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::child::ChildOutput;
 use super::{ExceptionGroup, Frames, State, TaskGroup};
-use crate::cancel::{Answer, Kind, Look, Node, cancel_all, run, wait_to_be_dropped};
+use crate::cancel::{Answer, Kind, Node, Progress, cancel_all, run, wait_to_be_dropped};
 
 pin_project! {
     pub(super) struct Drive<'scope, 'env, B, T, E> {
@@ -236,10 +236,10 @@ impl Frames {
             // The body was registered after the group was asked.
             body.begin(group.reason());
         }
-        run(|work| match body.look(work) {
-            Look::Act => true,
-            Look::Wait => false,
-            Look::Absorbed => {
+        run(|work| match body.evaluate(work) {
+            Progress::Act => true,
+            Progress::Wait => false,
+            Progress::Absorbed => {
                 body.end_request(work);
                 group.absorb(work);
                 false

@@ -23,7 +23,7 @@ use super::wire::{HostId, Wire};
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// When Linux gives up (`tcp_retries2` is 15).
-const PATIENCE: Duration = Duration::from_millis(924_600);
+const RETRANSMIT_LIMIT: Duration = Duration::from_millis(924_600);
 /// How long a closed socket still accepts bytes: see asyncio-net's `lingering`.
 const LINGERS: Duration = Duration::from_secs(30);
 /// The most bytes of a segment.
@@ -283,7 +283,7 @@ impl Endpoint {
         if self.failure.get().is_some() {
             return self.trouble.set(None);
         }
-        if self.wire.now() - trouble.since >= PATIENCE {
+        if self.wire.now() - trouble.since >= RETRANSMIT_LIMIT {
             return self.fail(ErrorKind::TimedOut);
         }
         let pause = (2 * trouble.pause).min(LONGEST_PAUSE);

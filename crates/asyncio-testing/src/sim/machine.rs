@@ -155,7 +155,7 @@ impl Machine {
         self.conductor.attend(&event_loop, &self.name);
         let sockets = HostSockets::new(&self.net, self.id);
         self.ended.set(false);
-        event_loop.aside(|| {
+        event_loop.run_in(|| {
             set_sockets(&event_loop, Rc::clone(&sockets) as _);
             let options = TaskOptions::new().name("main").site(self.site);
             let main = event_loop.spawn(self.main(), options);
@@ -195,7 +195,7 @@ impl Machine {
         // The end of a process reports nothing.
         event_loop.set_exception_handler(Some(Rc::new(|_, _| {})));
         sockets.end();
-        event_loop.close_aside();
+        event_loop.close_driven();
         // This drops what the program has leaked.
         self.net.end_host(self.id, self.net.wire.is_off(self.id));
         self.ended.set(false);
@@ -209,7 +209,7 @@ impl Machine {
         else {
             return false;
         };
-        event_loop.turn_aside();
+        event_loop.turn_driven();
         true
     }
 

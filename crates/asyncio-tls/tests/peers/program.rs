@@ -60,7 +60,10 @@ impl Program {
         let mut output = BufReader::with_capacity(1, self.0.stdout.as_mut().unwrap());
         loop {
             let mut line = String::new();
-            assert!(output.read_line(&mut line).unwrap() > 0, "it ended without {beginning:?}");
+            assert!(
+                output.read_line(&mut line).unwrap() > 0,
+                "the program ended without {beginning:?}"
+            );
             if let Some(rest) = line.trim_end().strip_prefix(beginning) {
                 return rest.to_owned();
             }

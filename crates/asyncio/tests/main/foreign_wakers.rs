@@ -158,7 +158,7 @@ fn a_waker_may_use_the_line_that_takes_it_when_it_is_cloned() {
     let waker = unsafe { cloning(&release) };
     for others in [false, true] {
         let permit = poll(pin!(semaphore.acquire()));
-        let Poll::Ready(permit) = permit else { panic!("it was free") };
+        let Poll::Ready(permit) = permit else { panic!("the lock was free") };
         permit.forget();
         let mut first = pin!(semaphore.acquire());
         let mut second = pin!(semaphore.acquire());
@@ -167,7 +167,7 @@ fn a_waker_may_use_the_line_that_takes_it_when_it_is_cloned() {
             assert!(poll(second.as_mut()).is_pending());
         }
         let polled = first.as_mut().poll(&mut Context::from_waker(&waker));
-        assert!(polled.is_pending(), "it wakes itself");
+        assert!(polled.is_pending(), "the future has woken itself");
         assert!(poll(first.as_mut()).is_ready());
         assert!(poll(second.as_mut()).is_ready());
         assert_eq!(semaphore.available(), 1);

@@ -50,6 +50,6 @@ async fn a_client_outlives_partitions_and_restarts() -> io::Result<()> {
     assert_eq!(waiting.await.unwrap()?, "2\n");
 
     counter.restart();
-    assert_eq!(ask().await?, "1\n", "it has lost its memory");
+    assert_eq!(ask().await?, "1\n", "the restarted counter begins at zero");
     Ok(())
 }

@@ -11,7 +11,7 @@ async fn take_a_seat(seats: Rc<Cell<u32>>, way: u32) {
     }
     if seats.get() > 0 {
         asyncio::yield_now().await;
-        seats.set(seats.get().checked_sub(1).expect("nobody sits on a seat that is taken"));
+        seats.set(seats.get().checked_sub(1).expect("the seat is taken already"));
     }
 }
 

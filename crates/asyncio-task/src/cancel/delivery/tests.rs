@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::super::scope::{Answer, Kind, Presence, Scope, Task};
-use super::{Look, Node, Work};
+use super::{Node, Progress, Work};
 use asyncio_loop::CancelReason;
 
 /// A stand-in for an awaited task, as far as the delivery uses tasks.
@@ -77,13 +77,13 @@ fn does<R>(f: impl FnOnce(&mut Work<Fake>) -> R) -> (R, Vec<Scoped>) {
     (result, work.wakes)
 }
 
-fn look(node: &Scoped) -> Look {
-    does(|work| node.look(work)).0
+fn evaluate(node: &Scoped) -> Progress {
+    does(|work| node.evaluate(work)).0
 }
 
-fn ask(target: &Scoped) -> Look {
+fn ask(target: &Scoped) -> Progress {
     target.begin(CancelReason::default());
-    look(target)
+    evaluate(target)
 }
 
 fn must_act(node: &Scoped) -> bool {
@@ -126,8 +126,8 @@ fn a_request_reaches_the_innermost_handler_first() {
     let finally = enter(Kind::Finally, &timeout);
     let catch = enter(Kind::Catch, &finally);
     root.begin(CancelReason::default());
-    let (looked, woken) = does(|work| root.look(work));
-    assert_eq!(looked, Look::Wait);
+    let (progress, woken) = does(|work| root.evaluate(work));
+    assert_eq!(progress, Progress::Wait);
     assert!(is_one_of(&catch, &woken) && woken.len() == 1);
     assert!(!must_act(&finally) && must_act(&catch));
 }
@@ -137,7 +137,7 @@ fn a_request_reaches_the_innermost_handler_first() {
 fn a_target_without_handlers_acts() {
     let root = root();
     enter(Kind::Timeout, &root);
-    assert_eq!(ask(&root), Look::Act);
+    assert_eq!(ask(&root), Progress::Act);
 }
 
 // Rule 1
@@ -145,15 +145,15 @@ fn a_target_without_handlers_acts() {
 fn a_catch_that_is_younger_than_the_delivery_is_not_asked() {
     let root = root();
     let finally = enter(Kind::Finally, &root);
-    assert_eq!(ask(&root), Look::Wait);
+    assert_eq!(ask(&root), Progress::Wait);
     let late = enter(Kind::Catch, &root);
     let inner = enter(Kind::Finally, &late);
-    assert_eq!(look(&root), Look::Wait);
+    assert_eq!(evaluate(&root), Progress::Wait);
     assert_eq!(late.answer.get(), Answer::Idle);
     assert_eq!(inner.answer.get(), Answer::Asked, "the request goes on inwards");
     pass(&finally);
     pass(&inner);
-    assert_eq!(look(&root), Look::Act);
+    assert_eq!(evaluate(&root), Progress::Act);
 }
 
 // Rule 2
@@ -161,15 +161,15 @@ fn a_catch_that_is_younger_than_the_delivery_is_not_asked() {
 fn an_asker_waits_for_all_handlers() {
     let root = root();
     let handlers: Vec<_> = (0..5).map(|_| enter(Kind::Finally, &root)).collect();
-    assert_eq!(ask(&root), Look::Wait);
+    assert_eq!(ask(&root), Progress::Wait);
     for (number, handler) in handlers.iter().enumerate() {
         assert!(must_act(handler));
         handler.answer.set(Answer::Busy);
-        assert_eq!(look(&root), Look::Wait);
+        assert_eq!(evaluate(&root), Progress::Wait);
         let woken = pass(handler);
-        assert_eq!(is_one_of(&root, &woken), number == 4, "woken by the last one");
+        assert_eq!(is_one_of(&root, &woken), number == 4, "woken by the last answer");
     }
-    assert_eq!(look(&root), Look::Act);
+    assert_eq!(evaluate(&root), Progress::Act);
 }
 
 // Rule 3
@@ -179,17 +179,17 @@ fn passing_wins_over_absorbing() {
     let (catch, finally) = (enter(Kind::Catch, &root), enter(Kind::Finally, &root));
     let outer = enter(Kind::Finally, &root);
     let inner = enter(Kind::Catch, &outer);
-    assert_eq!(ask(&root), Look::Wait);
+    assert_eq!(ask(&root), Progress::Wait);
     assert!(must_act(&inner));
     absorb(&inner);
-    assert_eq!(outer.answer.get(), Answer::Idle, "it goes on");
+    assert_eq!(outer.answer.get(), Answer::Idle, "the outer handler is not asked");
     assert!(must_act(&catch));
     absorb(&catch);
     pass(&finally);
-    assert_eq!(look(&root), Look::Wait, "what goes on is asked again");
+    assert_eq!(evaluate(&root), Progress::Wait, "an await that goes on is asked again");
     assert!(must_act(&outer));
     pass(&outer);
-    assert_eq!(look(&root), Look::Act);
+    assert_eq!(evaluate(&root), Progress::Act);
 }
 
 // Rules 3 and 4
@@ -198,8 +198,8 @@ fn a_request_is_over_when_all_have_absorbed_it() {
     let root = root();
     let timeout = enter(Kind::Timeout, &root);
     let handlers = [enter(Kind::Catch, &timeout), enter(Kind::Catch, &root)];
-    assert_eq!(ask(&root), Look::Wait);
-    assert_eq!(ask(&timeout), Look::Wait);
+    assert_eq!(ask(&root), Progress::Wait);
+    assert_eq!(ask(&timeout), Progress::Wait);
     let targets = absorb(&handlers[0]);
     assert!(is_one_of(&root, &targets) && is_one_of(&timeout, &targets));
     assert!(!timeout.is_asking() && root.is_asking());
@@ -212,28 +212,28 @@ fn a_request_is_over_when_all_have_absorbed_it() {
 fn a_lost_answer_has_the_request_delivered_afresh() {
     let root = root();
     let (catch, other) = (enter(Kind::Catch, &root), enter(Kind::Catch, &root));
-    assert_eq!(ask(&root), Look::Wait);
+    assert_eq!(ask(&root), Progress::Wait);
     leave(&catch);
     absorb(&other);
     assert!(root.is_asking(), "the request is not over");
     let late = enter(Kind::Catch, &root);
-    assert_eq!(look(&root), Look::Wait);
-    assert_eq!(late.answer.get(), Answer::Asked, "it is a new delivery");
+    assert_eq!(evaluate(&root), Progress::Wait);
+    assert_eq!(late.answer.get(), Answer::Asked, "a new delivery begins");
 }
 
 // Rule 2: without it, the loss of many handlers would take time that grows with the square of their
 // number.
 #[test]
-fn a_lost_handler_is_counted_out_without_a_look() {
+fn a_lost_handler_is_counted_out_without_an_evaluation() {
     let root = root();
     let handlers: Vec<_> = (0..3).map(|_| enter(Kind::Catch, &root)).collect();
-    assert_eq!(ask(&root), Look::Wait);
+    assert_eq!(ask(&root), Progress::Wait);
     let woken = leave(&handlers[0]);
     assert_eq!((root.asking.open.get(), root.asking.changed.get()), (2, false));
     assert!(woken.is_empty());
     leave(&handlers[1]);
-    assert!(is_one_of(&root, &leave(&handlers[2])), "woken by the last one");
-    assert_eq!(look(&root), Look::Act);
+    assert!(is_one_of(&root, &leave(&handlers[2])), "woken by the last loss");
+    assert_eq!(evaluate(&root), Progress::Act);
 }
 
 // Rule 4
@@ -242,11 +242,11 @@ fn handlers_inside_a_timeout_that_goes_are_lost() {
     let root = root();
     let timeout = enter(Kind::Timeout, &root);
     let catch = enter(Kind::Catch, &timeout);
-    assert_eq!(ask(&root), Look::Wait);
+    assert_eq!(ask(&root), Progress::Wait);
     let woken = leave(&timeout);
     assert!(is_one_of(&root, &woken));
     assert_eq!(catch.answer.get(), Answer::Idle);
-    assert_eq!(look(&root), Look::Act);
+    assert_eq!(evaluate(&root), Progress::Act);
 }
 
 // Rule 5
@@ -256,13 +256,13 @@ fn a_request_that_is_withdrawn_asks_nobody() {
     let finally = enter(Kind::Finally, &root);
     let inner = enter(Kind::Catch, &finally);
     let passed = enter(Kind::Finally, &root);
-    assert_eq!(ask(&root), Look::Wait);
+    assert_eq!(ask(&root), Progress::Wait);
     pass(&passed);
     let ((), woken) = does(|work| root.end_request(work));
     assert_eq!((finally.answer.get(), inner.answer.get()), (Answer::Idle, Answer::Idle));
-    assert!(is_one_of(&passed, &woken), "it looks what is around it now");
-    assert_eq!(ask(&root), Look::Wait);
-    assert!(must_act(&inner), "the next request asks them");
+    assert!(is_one_of(&passed, &woken), "the handler has to look for its new target");
+    assert_eq!(ask(&root), Progress::Wait);
+    assert!(must_act(&inner), "the next request asks the idle handlers");
 }
 
 // Rule 5
@@ -271,8 +271,8 @@ fn the_request_of_a_timeout_ends_alone() {
     let root = root();
     let timeout = enter(Kind::Timeout, &root);
     let finally = enter(Kind::Finally, &timeout);
-    assert_eq!(ask(&timeout), Look::Wait);
-    assert_eq!(ask(&root), Look::Wait);
+    assert_eq!(ask(&timeout), Progress::Wait);
+    assert_eq!(ask(&root), Progress::Wait);
     does(|work| timeout.end_request(work));
     assert_eq!(finally.answer.get(), Answer::Asked, "by the root");
     does(|work| root.end_request(work));
@@ -284,15 +284,15 @@ fn the_request_of_a_timeout_ends_alone() {
 fn a_handler_that_is_not_polled_counts_as_absent_until_it_is() {
     let root = root();
     let outer = enter(Kind::Finally, &root);
-    let aside = enter(Kind::Catch, &outer);
-    assert_eq!(ask(&root), Look::Wait);
+    let unpolled = enter(Kind::Catch, &outer);
+    assert_eq!(ask(&root), Progress::Wait);
     let (found, woken) = does(|work| root.find_dormant(work));
-    assert!(found && is_one_of(&outer, &woken), "the next one outwards has its turn");
-    assert_eq!(aside.presence.get(), Presence::Dormant);
+    assert!(found && is_one_of(&outer, &woken), "the next handler outwards is asked");
+    assert_eq!(unpolled.presence.get(), Presence::Dormant);
     assert!(must_act(&outer));
     assert!(!does(|work| root.find_dormant(work)).0);
-    aside.see();
-    assert_eq!(look(&outer), Look::Wait, "it is back");
+    unpolled.see();
+    assert_eq!(evaluate(&outer), Progress::Wait, "the polled node counts again");
 }
 
 // Rule 1: awaits forward a request and each repetition of it, and end where they close a cycle.
@@ -301,23 +301,23 @@ fn an_await_forwards_a_request() {
     let root = root();
     let awaited = Fake::default();
     let link = enter_with(Kind::Link, Some(awaited.clone()), &root);
-    assert_eq!(ask(&root), Look::Wait);
+    assert_eq!(ask(&root), Progress::Wait);
     does(|work| root.repeat(&CancelReason::default(), work));
     assert_eq!(awaited.0.requests.get(), 2);
-    assert!(!does(|work| root.find_dormant(work)).0, "it waits for the task");
+    assert!(!does(|work| root.find_dormant(work)).0, "the root waits for the task");
     awaited.0.done.set(true);
     pass(&link);
-    assert_eq!(look(&root), Look::Act);
+    assert_eq!(evaluate(&root), Progress::Act);
 
-    let circle = Fake::default();
+    let cycle = Fake::default();
     let root = self::root();
-    enter_with(Kind::Link, Some(circle.clone()), &root);
+    enter_with(Kind::Link, Some(cycle.clone()), &root);
     root.begin(CancelReason::default());
-    let (looked, _) = does(|work| {
-        circle.0.reached_at.set(work.since());
-        root.look(work)
+    let (progress, _) = does(|work| {
+        cycle.0.reached_at.set(work.since());
+        root.evaluate(work)
     });
-    assert_eq!((looked, circle.0.requests.get()), (Look::Act, 0));
+    assert_eq!((progress, cycle.0.requests.get()), (Progress::Act, 0));
 }
 
 /// An event in a random tree; the `usize` chooses the node.
@@ -330,7 +330,7 @@ enum Step {
     /// Foreign code drops the node.
     Drop(usize),
     /// Foreign code stops polling the node, or starts again.
-    Aside(usize),
+    Unpoll(usize),
     /// Polls all woken nodes, again and again, until no node is woken.
     Settle,
 }
@@ -343,7 +343,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => node().prop_map(Step::Ask),
         1 => node().prop_map(Step::Withdraw),
         2 => node().prop_map(Step::Drop),
-        1 => node().prop_map(Step::Aside),
+        1 => node().prop_map(Step::Unpoll),
         3 => Just(Step::Settle),
     ];
     prop::collection::vec(step, 1..40)
@@ -355,7 +355,7 @@ struct World {
     /// The nodes, without the root.
     nodes: Vec<Scoped>,
     /// Nodes that foreign code has stopped polling.
-    aside: Vec<Scoped>,
+    unpolled: Vec<Scoped>,
     woken: Vec<Scoped>,
     ended: bool,
     /// Requests that were absorbed, withdrawn, or answered by the end.
@@ -418,11 +418,11 @@ impl World {
                 }
             }
             Step::Drop(index) => self.at(index).iter().for_each(|node| self.remove(node)),
-            Step::Aside(index) => {
+            Step::Unpoll(index) => {
                 if let Some(node) = self.at(index) {
-                    match self.aside.iter().position(|other| Rc::ptr_eq(other, &node)) {
-                        Some(place) => drop(self.aside.remove(place)),
-                        None => self.aside.push(Rc::clone(&node)),
+                    match self.unpolled.iter().position(|other| Rc::ptr_eq(other, &node)) {
+                        Some(place) => drop(self.unpolled.remove(place)),
+                        None => self.unpolled.push(Rc::clone(&node)),
                     }
                     self.woken.push(node);
                 }
@@ -445,7 +445,7 @@ impl World {
             let mut polls = 0;
             while let Some(node) = self.woken.pop() {
                 polls += 1;
-                assert!(polls < 10_000, "it does not come to rest");
+                assert!(polls < 10_000, "the tree does not come to rest");
                 self.poll(&node);
                 self.check();
             }
@@ -485,11 +485,11 @@ impl World {
         self.poll_along(&path);
     }
 
-    /// Each scope calls `look` before it polls the next scope, and again when that scope is
+    /// Each scope calls `evaluate` before it polls the next scope, and again when that scope is
     /// pending.
     fn poll_along(&mut self, path: &[Scoped]) {
         let Some((node, inner)) = path.split_first() else { return };
-        if node.is_cleared() || is_one_of(node, &self.aside) {
+        if node.is_cleared() || is_one_of(node, &self.unpolled) {
             return;
         }
         node.see();
@@ -558,10 +558,13 @@ impl World {
     fn check(&self) {
         for node in self.nodes.iter().chain([&self.root]) {
             let asked = node.answer.get() == Answer::Asked;
-            assert!(!asked || node.ending_target().is_some(), "asked for nothing: {node:?}");
+            assert!(!asked || node.ending_target().is_some(), "asked without an asker: {node:?}");
             if node.is_asking() && node.asking.first.get() != 0 && !node.asking.changed.get() {
                 let open = node.handlers().iter().filter(|handler| handler.is_to_answer()).count();
-                assert!(node.asking.open.get() <= open, "it waits for nobody: {node:?}");
+                assert!(
+                    node.asking.open.get() <= open,
+                    "more open answers than open handlers: {node:?}"
+                );
             }
         }
     }
@@ -587,7 +590,7 @@ proptest! {
     fn random_trees_come_to_rest_with_no_request_left(steps in steps()) {
         let root = root();
         let mut world = World {
-            root, nodes: vec![], aside: vec![], woken: vec![], ended: false, answers: 0,
+            root, nodes: vec![], unpolled: vec![], woken: vec![], ended: false, answers: 0,
         };
         let mut asked = false;
         for step in steps {

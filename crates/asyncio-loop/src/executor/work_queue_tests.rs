@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::Job;
-use super::crew::{Crew, Help};
+use super::work_queue::{Help, WorkQueue};
 use crate::primitives::thread;
 use crate::{ThreadFuture, ThreadPromise};
 
@@ -41,7 +41,7 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 struct Model {
-    crew: Crew,
+    queue: WorkQueue,
     max_workers: usize,
     workers: Vec<Worker>,
     futures: Vec<ThreadFuture<()>>,
@@ -51,8 +51,8 @@ struct Model {
 impl Model {
     fn new(max_workers: usize) -> Self {
         let workers = vec![Worker::Gone; max_workers];
-        let crew = Crew::new(max_workers);
-        Model { crew, max_workers, workers, futures: Vec::new(), ended: None }
+        let queue = WorkQueue::new(max_workers);
+        Model { queue, max_workers, workers, futures: Vec::new(), ended: None }
     }
 
     fn act(&mut self, action: Action) {
@@ -67,7 +67,7 @@ impl Model {
 
     fn submit(&mut self) {
         let (job, future) = Job::new(|| ());
-        match self.crew.push(job) {
+        match self.queue.push(job) {
             Ok(help) => {
                 self.futures.push(future);
                 self.give(help);
@@ -91,7 +91,7 @@ impl Model {
 
     fn notice_woken(&mut self) {
         for number in 0..self.workers.len() {
-            if self.workers[number] == Worker::Asleep && !self.crew.is_asleep(number) {
+            if self.workers[number] == Worker::Asleep && !self.queue.is_asleep(number) {
                 self.workers[number] = Worker::Searching;
             }
         }
@@ -104,43 +104,43 @@ impl Model {
             return;
         }
         let searching = state != Worker::Busy;
-        if let Some(job) = self.crew.pop(number) {
+        if let Some(job) = self.queue.pop(number) {
             self.workers[number] = Worker::Busy;
             if searching {
-                let help = self.crew.stop_search();
+                let help = self.queue.stop_search();
                 self.give(help);
             }
             job.run();
-        } else if self.crew.is_closing() {
+        } else if self.queue.is_closing() {
             self.workers[number] = Worker::Gone;
             self.leave(number);
-        } else if !searching && self.crew.try_search() {
+        } else if !searching && self.queue.try_search() {
             self.workers[number] = Worker::Looked;
         } else {
             if searching {
-                assert!(matches!(self.crew.stop_search(), Help::NotNeeded));
+                assert!(matches!(self.queue.stop_search(), Help::NotNeeded));
             }
-            self.crew.fall_asleep(number, thread::current());
+            self.queue.fall_asleep(number, thread::current());
             self.workers[number] = Worker::Asleep;
         }
     }
 
     fn expire(&mut self, number: usize) {
-        if self.workers[number] == Worker::Asleep && self.crew.rise(number) {
+        if self.workers[number] == Worker::Asleep && self.queue.rise(number) {
             self.workers[number] = Worker::Gone;
             self.leave(number);
         }
     }
 
     fn leave(&mut self, number: usize) {
-        for promise in self.crew.leave(number) {
+        for promise in self.queue.leave(number) {
             promise.set_result(());
         }
     }
 
     fn close(&mut self) {
         let (promise, ended) = ThreadPromise::new();
-        let (_, promises) = self.crew.close(promise);
+        let (_, promises) = self.queue.close(promise);
         promises.into_iter().for_each(|promise| promise.set_result(()));
         self.notice_woken();
         self.ended = Some(ended);
@@ -149,14 +149,14 @@ impl Model {
     /// If a job is queued, a worker searches, or all workers are busy and no more may be started.
     fn check(&self) {
         let alive = self.workers.iter().filter(|worker| **worker != Worker::Gone).count();
-        assert_eq!(self.crew.workers(), alive);
-        if self.crew.queued() == 0 {
+        assert_eq!(self.queue.workers(), alive);
+        if self.queue.queued() == 0 {
             return;
         }
         let searching = [Worker::Searching, Worker::Looked];
         let searched = self.workers.iter().any(|worker| searching.contains(worker));
         let all_busy = self.workers.iter().all(|worker| *worker == Worker::Busy);
-        assert!(searched || all_busy, "{} queued, workers {:?}", self.crew.queued(), self.workers);
+        assert!(searched || all_busy, "{} queued, workers {:?}", self.queue.queued(), self.workers);
     }
 
     /// Steps the workers until none can make progress.
@@ -195,10 +195,10 @@ proptest! {
 
 #[test]
 fn nobody_searches_while_that_is_not_worth_it() {
-    let mut crew = Crew::new(1);
-    crew.no_search_until(Instant::now() + Duration::from_secs(3600));
-    assert!(!crew.try_search());
-    crew.no_search_until(Instant::now());
-    assert!(crew.try_search());
-    assert!(!crew.try_search(), "one is enough");
+    let mut queue = WorkQueue::new(1);
+    queue.no_search_until(Instant::now() + Duration::from_secs(3600));
+    assert!(!queue.try_search());
+    queue.no_search_until(Instant::now());
+    assert!(queue.try_search());
+    assert!(!queue.try_search(), "only one worker searches");
 }

@@ -1,4 +1,4 @@
-//! Turns of a loop beside another one on the same thread: for a director of several loops.
+//! Turns of a loop that its director drives, beside another loop on the same thread.
 //!
 //! One of the loops is run as usual. Between two of its turns its director makes the turns of the
 //! others.
@@ -7,7 +7,7 @@ use std::panic::Location;
 
 use super::LoopRef;
 use super::marks::{GUIDED, STOPPING};
-use super::running::run_aside;
+use super::running::run_driven;
 use crate::clock::LoopTime;
 
 impl LoopRef {
@@ -18,25 +18,25 @@ impl LoopRef {
     /// If called in the step of a task, and without a director.
     #[doc(hidden)]
     #[track_caller]
-    pub fn turn_aside(&self) {
+    pub fn turn_driven(&self) {
         assert!(self.0.marks.has(GUIDED), "a loop beside another one has a director");
         if self.is_closed() {
             return;
         }
-        self.aside(|| self.0.guided_turn().expect("the poller of a loop works"));
+        self.run_in(|| self.0.guided_turn().expect("the poller of a loop works"));
         // There is no run that it could end.
         self.0.marks.set(STOPPING, false);
     }
 
-    /// Runs `f` as code of this loop, whichever loop runs.
+    /// Runs `f` inside this loop, whichever loop runs.
     ///
     /// # Panics
     ///
     /// If called in the step of a task.
     #[doc(hidden)]
     #[track_caller]
-    pub fn aside<R>(&self, f: impl FnOnce() -> R) -> R {
-        run_aside(self, Location::caller(), f)
+    pub fn run_in<R>(&self, f: impl FnOnce() -> R) -> R {
+        run_driven(self, Location::caller(), f)
     }
 
     /// Closes the loop, whichever loop runs.
@@ -46,13 +46,13 @@ impl LoopRef {
     /// If called in the step of a task.
     #[doc(hidden)]
     #[track_caller]
-    pub fn close_aside(&self) {
+    pub fn close_driven(&self) {
         if self.is_closed() {
             return;
         }
         self.0.restore_candidates();
         self.end_rest();
-        self.aside(|| self.discard());
+        self.run_in(|| self.discard());
         self.leave_host();
     }
 

@@ -165,14 +165,14 @@ fn table(tasks: &[Listed<'_>], has_loops: bool) -> String {
 pub(super) async fn graph(state: &State) -> Reply {
     let all = state.tasks().await;
     let tree = Tree::new(&all.listed());
-    let circles = tree.circles();
-    if circles.is_empty() {
+    let cycles = tree.cycles();
+    if cycles.is_empty() {
         return all.reply(Ok(tree.to_string()));
     }
-    let mut text = "ERROR: tasks wait for each other in a circle: there is no tree\n".to_owned();
-    for circle in circles {
-        text.push_str(&format!("\ncircle: {}\n", circle.text));
-        circle.waits.iter().for_each(|wait| text.push_str(&format!("  {wait}\n")));
+    let mut text = "ERROR: tasks wait for each other in a cycle: there is no tree\n".to_owned();
+    for cycle in cycles {
+        text.push_str(&format!("\ncycle: {}\n", cycle.text));
+        cycle.waits.iter().for_each(|wait| text.push_str(&format!("  {wait}\n")));
     }
     all.reply(Err(text))
 }

@@ -23,7 +23,7 @@ use crate::ThreadPromise;
 use crate::primitives::thread::Thread;
 
 /// The state under a pool's lock.
-pub(super) struct Crew {
+pub(super) struct WorkQueue {
     queue: VecDeque<Job>,
     /// By worker's number; an empty seat is taken by the next worker that starts.
     seats: Vec<Option<Seat>>,
@@ -53,9 +53,9 @@ pub(super) enum Help {
     Start(usize),
 }
 
-impl Crew {
+impl WorkQueue {
     pub(super) fn new(max_workers: usize) -> Self {
-        Crew {
+        WorkQueue {
             queue: VecDeque::new(),
             seats: Vec::new(),
             workers: 0,

@@ -21,7 +21,7 @@ const CHUNK: usize = 64 * 1024;
 #[derive(Default)]
 struct SharedBuffer(RefCell<Vec<u8>>);
 
-pub(crate) struct Pump<P> {
+pub(crate) struct ProtocolTask<P> {
     transport: SubprocessTransport,
     protocol: P,
     /// The events that the protocol has not got yet: the end of each pipe, and of the process.
@@ -42,12 +42,12 @@ impl Drop for Over {
     }
 }
 
-impl<P: SubprocessProtocol> Pump<P> {
+impl<P: SubprocessProtocol> ProtocolTask<P> {
     pub(crate) fn new(transport: SubprocessTransport, protocol: P) -> Self {
         let inner = &transport.0;
         let input_open = inner.input.is_some();
         let outputs_open = [inner.outputs[0].is_some(), inner.outputs[1].is_some()];
-        Pump { transport, protocol, input_open, outputs_open, running: true, first: 0 }
+        ProtocolTask { transport, protocol, input_open, outputs_open, running: true, first: 0 }
     }
 
     pub(crate) async fn work(mut self) {
@@ -119,7 +119,7 @@ impl<P: SubprocessProtocol> Pump<P> {
 
     /// Calls the protocol; a panic is reported, and closes the transport.
     fn tell(&mut self, call: impl FnOnce(&mut P, &SubprocessTransport)) {
-        let Pump { protocol, transport, .. } = self;
+        let ProtocolTask { protocol, transport, .. } = self;
         let called = catch_unwind(AssertUnwindSafe(|| call(protocol, transport)));
         if let Err(payload) = called {
             let context = ErrorContext::new("unhandled panic in a subprocess protocol")

@@ -1,4 +1,4 @@
-//! Circles of tasks that wait for each other.
+//! Cycles of tasks that wait for each other.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -6,30 +6,30 @@ use std::collections::HashMap;
 use super::task_info::TaskInfo;
 use super::wait_info::WaitDetail;
 
-/// Finds circles of tasks in which each waits for the next one, and the last for the first: because
+/// Finds cycles of tasks in which each waits for the next one, and the last for the first: because
 /// it awaits that task, or because that task holds the lock for which it waits. Such tasks never go
-/// on by themselves. Each circle is a list of numbers of tasks, and begins with the smallest.
+/// on by themselves. Each cycle is a list of numbers of tasks, and begins with the smallest.
 ///
 /// # Examples
 ///
 /// ```
 /// use asyncio_loop::EventLoop;
-/// use asyncio_loop::inspect::find_circles;
+/// use asyncio_loop::inspect::find_cycles;
 ///
 /// let event_loop = EventLoop::new()?;
 /// let tasks: Vec<_> = event_loop.all_tasks().iter().map(|task| task.info()).collect();
-/// assert!(find_circles(&tasks).is_empty());
+/// assert!(find_cycles(&tasks).is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
-pub fn find_circles<T: Borrow<TaskInfo>>(tasks: &[T]) -> Vec<Vec<u64>> {
-    let mut circles = Search { waits: waits(tasks), marks: HashMap::new(), found: Vec::new() };
+pub fn find_cycles<T: Borrow<TaskInfo>>(tasks: &[T]) -> Vec<Vec<u64>> {
+    let mut cycles = Search { waits: waits(tasks), marks: HashMap::new(), found: Vec::new() };
     for task in tasks {
-        circles.visit(task.borrow().id);
+        cycles.visit(task.borrow().id);
     }
-    circles.found.sort_unstable();
-    circles.found.dedup();
-    circles.found
+    cycles.found.sort_unstable();
+    cycles.found.dedup();
+    cycles.found
 }
 
 /// The tasks for which each task waits.
@@ -81,7 +81,7 @@ impl Search {
                 }
                 Some(next) => match self.marks.get(&next) {
                     Some(Mark::Done) => {}
-                    Some(Mark::OnPath) => self.found.push(circle(&path, next)),
+                    Some(Mark::OnPath) => self.found.push(cycle(&path, next)),
                     None => {
                         self.marks.insert(next, Mark::OnPath);
                         path.push((next, 0));
@@ -93,10 +93,10 @@ impl Search {
 }
 
 /// The end of the path, from `first` on.
-fn circle(path: &[(u64, usize)], first: u64) -> Vec<u64> {
+fn cycle(path: &[(u64, usize)], first: u64) -> Vec<u64> {
     let begin = path.iter().rposition(|(task, _)| *task == first).unwrap_or(0);
-    let mut circle: Vec<u64> = path[begin..].iter().map(|(task, _)| *task).collect();
-    let smallest = circle.iter().enumerate().min_by_key(|(_, task)| **task).map_or(0, |(at, _)| at);
-    circle.rotate_left(smallest);
-    circle
+    let mut cycle: Vec<u64> = path[begin..].iter().map(|(task, _)| *task).collect();
+    let smallest = cycle.iter().enumerate().min_by_key(|(_, task)| **task).map_or(0, |(at, _)| at);
+    cycle.rotate_left(smallest);
+    cycle
 }

@@ -9,11 +9,11 @@ use asyncio_loop::{LoopRef, running_loop};
 
 /// The loop on which the last future began to wait, if it was one of this project.
 #[derive(Debug, Default)]
-pub(crate) struct Home(RefCell<Option<LoopRef>>);
+pub(crate) struct LoopBinding(RefCell<Option<LoopRef>>);
 
-impl Home {
-    /// Checks that a future of the running loop may wait for a primitive. The loop is told
-    /// of `resource`, by which its reports describe the primitive.
+impl LoopBinding {
+    /// Checks that a future of the running loop may wait for a primitive. The loop notes
+    /// `resource`, by which its reports describe the primitive.
     ///
     /// # Panics
     ///
@@ -21,8 +21,8 @@ impl Home {
     #[inline(always)]
     pub(crate) fn check<T: Describe + 'static>(&self, resource: &Rc<T>) {
         // If no loop of this project runs, any executor is accepted.
-        let is_home = with_running(|running| self.0.borrow().as_ref() == Some(running));
-        if is_home == Ok(false) {
+        let is_bound = with_running(|running| self.0.borrow().as_ref() == Some(running));
+        if is_bound == Ok(false) {
             self.settle(resource);
         }
     }
