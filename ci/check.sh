@@ -16,8 +16,8 @@ export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 crates=$(ls crates)
 
-steps="fmt clippy test release guest doc links rows lines book monitor examples alone deps benches"
-steps="$steps interop glib package instructions msrv unix loom asan miri"
+steps="fmt clippy test release guest doc links rows lines book monitor examples alone deps interop"
+steps="$steps glib package instructions msrv unix loom asan miri"
 
 check_fmt() {
     cargo fmt --all --check
@@ -40,9 +40,15 @@ check_guest() {
 }
 
 # The lines at which futures wait: they come from the compiler, so an optimised build has to show
-# the same.
+# the same. Only the crates of the workspace are optimised: the others are those of the step "test".
 check_release() {
-    cargo test --release -p asyncio --features http,tempfile,tls --test await_lines
+    cargo test --workspace --all-features --test await_lines \
+        --config 'profile.test.package."*".debug-assertions=true' \
+        --config 'profile.test.package."*".opt-level=0' \
+        --config 'profile.test.package."*".overflow-checks=true' \
+        --config 'profile.test.debug-assertions=false' \
+        --config 'profile.test.opt-level=3' \
+        --config 'profile.test.overflow-checks=false'
 }
 
 check_doc() {
@@ -64,9 +70,9 @@ check_lines() {
     python3 ci/lines.py
 }
 
-# The programs of the book; then the book itself, where there is an mdBook.
+# The programs of the book that Python runs; then the book itself, where there is an mdBook. The step
+# "test" runs those in Rust.
 check_book() {
-    cargo test -q -p asyncio-book --all-features
     python3 ci/python_programs.py docs/FROM_PYTHON.md
     local mdbook=mdbook
     command -v mdbook >/dev/null || mdbook=$target/mdbook/bin/mdbook
@@ -80,7 +86,8 @@ check_book() {
 
 # Each example that ends by itself. The others say "Runs until" in their first lines.
 check_examples() {
-    cargo build -p asyncio-examples --examples --all-features
+    # With these features the step "test" has built them.
+    cargo build --workspace --all-features --examples
     local source
     for source in $(grep -L "^//! Runs until" examples/examples/*.rs); do
         run_example "$(basename "$source" .rs)"
@@ -132,12 +139,8 @@ check_monitor() {
             >"$target/chromium.log" 2>&1 || skip "chromium cannot be installed"
     fi
     # The limit is for the browser, not for the compiler.
-    cargo test -p asyncio-monitor --test browser --no-run
-    ASYNCIO_BROWSER=1 timeout 600 cargo test -p asyncio-monitor --test browser
-}
-
-check_benches() {
-    cargo bench -p asyncio-benches --no-run
+    cargo test --workspace --all-features --test browser --no-run
+    ASYNCIO_BROWSER=1 timeout 600 cargo test --workspace --all-features --test browser
 }
 
 # The crates of docs/ECOSYSTEM.md, against databases, caches and brokers.
