@@ -77,14 +77,14 @@ fn or<const YIELDS: usize>(times: u64) -> Duration {
     })
 }
 
-/// Not cancelled at all: dropped where they wait, with the loop that they belong to.
+/// Drops the waiting tasks with their loop, without cancelling them.
 fn drop_tasks(times: u64) -> Duration {
     let mut total = Duration::ZERO;
     for _ in 0..times {
         let event_loop = EventLoop::new().expect("a poller");
         let start = async {
             for _ in 0..PARKED {
-                // Of others it would be reported that they were not awaited.
+                // Other runtimes would report that these tasks were not awaited.
                 let hidden = TaskOptions::new().hidden();
                 drop(asyncio::create_task_with(pending::<()>(), hidden));
             }
@@ -96,12 +96,12 @@ fn drop_tasks(times: u64) -> Duration {
     total
 }
 
-/// Cancel tasks that wait forever, and wait until they are gone.
+/// Cancels tasks that wait forever, and waits until they have ended.
 fn cancel_tasks(times: u64) -> Duration {
     cancel_all(times, pending)
 }
 
-/// The same, each in a `finally`, whose cleanup waits once.
+/// The same with a `finally` in each task, whose cleanup waits once.
 fn cancel_tasks_with_cleanup(times: u64) -> Duration {
     cancel_all(times, || asyncio::finally(pending(), async |_| asyncio::yield_now().await))
 }

@@ -1,5 +1,5 @@
-//! One connection, one message under way: the time from a request to its answer. CPU time per
-//! request, many connections and large messages are measured by `src/bin/echo_bench.rs`.
+//! One connection with one message in flight: the time from a request to its answer.
+//! `src/bin/echo_bench.rs` measures CPU time per request, many connections and large messages.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -26,7 +26,7 @@ fn contest(name: &'static str, ours: &'static str) -> Contest {
     peers.into_iter().fold(contest, |contest, peer| contest.with(peer, round_trip(peer)))
 }
 
-/// A client of a server that is started when it is first needed.
+/// A client of a server, which is started at the first use.
 fn round_trip(server: &'static str) -> impl FnMut(u64) -> Duration {
     let mut client = None;
     move |times| round_trips(client.get_or_insert_with(|| connect(start(server))), times)

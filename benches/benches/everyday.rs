@@ -71,7 +71,7 @@ fn write_files(lines: &Path, small: &Path) {
     }
 }
 
-/// A sender gives `N` values at a time to ten tasks, which each take all of them.
+/// A sender sends `N` values at a time to ten tasks, each of which takes all of them.
 fn broadcast_asyncio<const N: u64>(times: u64) -> Duration {
     use asyncio::sync::broadcast;
 
@@ -128,7 +128,7 @@ fn broadcast_tokio<const N: u64>(times: u64) -> Duration {
     })
 }
 
-/// A value changes, and ten tasks that wait for it look at it.
+/// A value changes, and ten waiting tasks read it.
 fn watch_asyncio(times: u64) -> Duration {
     use asyncio::sync::watch;
 

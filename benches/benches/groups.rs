@@ -21,8 +21,8 @@ fn main() {
     );
 }
 
-/// The columns are the peers' ways: tokio's `JoinSet`, and futures' `FuturesUnordered`, shown under
-/// smol, on which it runs.
+/// The columns show the peers' own ways: tokio's `JoinSet`, and futures' `FuturesUnordered`, shown
+/// under smol, on which it runs.
 fn groups<const CHILDREN: usize>(name: &'static str) -> Contest {
     Contest::new(name, CHILDREN as u64)
         .with("asyncio", task_group::<CHILDREN>)
@@ -30,7 +30,7 @@ fn groups<const CHILDREN: usize>(name: &'static str) -> Contest {
         .with("smol", unordered::<CHILDREN>)
 }
 
-/// A child: it lets others run once.
+/// A child that yields once.
 async fn child<R: Runtime>(number: usize) -> usize {
     R::yield_now().await;
     number

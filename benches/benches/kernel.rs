@@ -1,4 +1,4 @@
-//! The unit the loop runs: what it costs to start, wake and end a task.
+//! Tasks: the cost to start, wake and end one.
 
 use std::collections::VecDeque;
 use std::future::Future;

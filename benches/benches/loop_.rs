@@ -14,9 +14,9 @@ use asyncio_benches::runtime::{Asyncio, Runtime, Tokio, timed, timed_by_hand, ti
 const BATCH: usize = 1000;
 
 thread_local! {
-    /// What callbacks add to.
+    /// The sum that the callbacks add to.
     static SUM: Cell<u64> = const { Cell::new(0) };
-    /// Settled by the last callback from another thread.
+    /// Set by the last callback from another thread.
     static DONE: Cell<Option<Promise<()>>> = const { Cell::new(None) };
 }
 
@@ -123,7 +123,7 @@ fn context_set(times: u64) -> Duration {
     })
 }
 
-/// Enter the scope of a task-local around something that is ready, and leave it.
+/// Enters the scope of a task-local around a ready future, and leaves it.
 fn task_local_scope(times: u64) -> Duration {
     timed::<Tokio>(async move {
         for number in 0..times {
@@ -141,7 +141,7 @@ fn thread_local_set(times: u64) -> Duration {
     })
 }
 
-/// Callbacks called for by another thread.
+/// Callbacks scheduled from another thread.
 fn call_soon_threadsafe(times: u64) -> Duration {
     timed_with_others::<Asyncio>(async move {
         let handle = asyncio::running_loop().handle();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use asyncio_benches::contest::{Contest, run};
 use asyncio_benches::runtime::{Asyncio, Runtime, Smol, Tokio, timed_with_others};
 
-/// A queue's size that is no bound in practice.
+/// A queue size that is never reached in practice.
 const UNBOUNDED: usize = 1 << 40;
 
 fn main() {

@@ -1,4 +1,4 @@
-//! Child processes: started and waited for, and fed and read.
+//! Child processes: starting them and waiting for their end, and writing to and reading from them.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -15,13 +15,13 @@ use futures_util::stream::iter;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionbio, read, write};
 
-/// Processes handed over at once, and how many of them run at a time.
+/// The number of processes submitted at once, and how many of them run at a time.
 const PROCESSES: usize = 16;
 const CONCURRENCY: usize = 8;
-/// What goes through `cat`.
+/// The number of bytes sent through `cat`.
 const MEBIBYTES: usize = 64;
 static INPUT: LazyLock<Vec<u8>> = LazyLock::new(|| vec![7; MEBIBYTES << 20]);
-/// What a pipe holds.
+/// The capacity of a pipe.
 const CHUNK: usize = 64 * 1024;
 
 fn main() {
@@ -147,7 +147,7 @@ fn cat_by_hand(times: u64) -> Duration {
     start.elapsed()
 }
 
-/// `poll`, and a `read` or a `write` for what it says.
+/// Calls `poll`, and then `read` or `write` as `poll` says.
 fn through_cat(mut input: &[u8]) -> Vec<u8> {
     let mut command = Command::new("cat");
     let mut cat = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process");
@@ -177,7 +177,7 @@ fn through_cat(mut input: &[u8]) -> Vec<u8> {
     output
 }
 
-/// Waits until there is something to read, or room to write.
+/// Waits until the pipe is readable or writable.
 fn wait(stdout: &OwnedFd, stdin: Option<&OwnedFd>) -> (bool, bool) {
     let mut fds = vec![PollFd::new(stdout, PollFlags::IN)];
     fds.extend(stdin.map(|stdin| PollFd::new(stdin, PollFlags::OUT)));

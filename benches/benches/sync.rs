@@ -10,10 +10,10 @@ use std::time::Duration;
 use asyncio_benches::contest::{Contest, run};
 use asyncio_benches::runtime::{Asyncio, Monoio, Runtime, Smol, Tokio, timed, timed_by_hand};
 
-/// Tasks that contend.
+/// The number of contending tasks.
 const TASKS: u64 = 100;
 
-/// Tasks that put into one queue.
+/// The number of tasks that put into one queue.
 const PRODUCERS: u64 = 4;
 
 fn main() {
@@ -79,7 +79,7 @@ fn lock_alone<L: Lock>(times: u64) -> Duration {
     })
 }
 
-/// Tasks that each take the lock again and again, and let others run while they hold it.
+/// Tasks that each take the lock again and again, and yield while they hold it.
 fn lock_contended<L: Lock>(times: u64) -> Duration {
     timed::<L>(async move {
         let lock = Rc::new(L::new_lock());
@@ -106,7 +106,7 @@ fn semaphore_alone<S: Semaphore>(times: u64) -> Duration {
     })
 }
 
-/// Tasks that contend for ten permits, and let others run while they hold one.
+/// Tasks that contend for ten permits, and yield while they hold one.
 fn semaphore_contended<S: Semaphore>(times: u64) -> Duration {
     timed::<S>(async move {
         let semaphore = Rc::new(S::new_semaphore(10));
@@ -206,7 +206,7 @@ async fn in_tasks<R: Runtime, F: Future<Output = ()> + 'static>(work: impl Fn() 
     }
 }
 
-/// A queue's size that is no bound.
+/// A queue size that is never reached.
 const UNBOUNDED: usize = usize::MAX;
 
 trait Lock: Runtime {
@@ -225,7 +225,7 @@ trait Event: Runtime {
     type Event: 'static;
     fn new_event() -> Self::Event;
     fn notify(event: &Self::Event);
-    /// Waits for a notification, also one that came before, and uses it up.
+    /// Waits for a notification, and consumes it; one that was sent before counts.
     fn wait(event: &Self::Event) -> impl Future<Output = ()>;
 }
 
@@ -384,14 +384,14 @@ mod with_smol {
         }
     }
 
-    /// A channel of one unit: what its users do who need a notification that is not lost.
+    /// A channel of one unit, which users of this library take for a notification that is not lost.
     impl Event for Smol {
         type Event = (channel::Sender<()>, channel::Receiver<()>);
         fn new_event() -> Self::Event {
             channel::bounded(1)
         }
         fn notify(event: &Self::Event) {
-            // Full means that it is set already.
+            // If the channel is full, the notification is set already.
             let _ = event.0.try_send(());
         }
         async fn wait(event: &Self::Event) {

@@ -39,8 +39,8 @@ fn oneshot_same_task<R: Runtime>(times: u64) -> Duration {
     })
 }
 
-/// Two tasks: one sets a oneshot and awaits the answer, the other awaits it and answers. Both are
-/// made anew for each round, as a request and its reply are.
+/// Two tasks: one sets a oneshot and awaits the answer, the other awaits the oneshot and answers.
+/// Both oneshots are created anew for each round, as for a request and its reply.
 fn oneshot_round_trip<R: Runtime>(times: u64) -> Duration {
     timed::<R>(async move {
         let (mut ask, question) = R::oneshot();
@@ -67,7 +67,7 @@ fn oneshot_round_trip<R: Runtime>(times: u64) -> Duration {
     })
 }
 
-/// Ten thousand coroutines run as tasks, and their results in order.
+/// Ten thousand coroutines run as tasks; their results are collected in order.
 fn gather<R: Runtime>(times: u64) -> Duration {
     timed::<R>(async move {
         for _ in 0..times {
@@ -77,7 +77,7 @@ fn gather<R: Runtime>(times: u64) -> Duration {
     })
 }
 
-/// The same by code that is equal for all: tasks under the combinator of the ecosystem.
+/// The same with the same code for all runtimes: tasks under the ecosystem's combinator.
 fn join_all_of_tasks<R: Runtime>(times: u64) -> Duration {
     timed::<R>(async move {
         for _ in 0..times {
@@ -87,7 +87,7 @@ fn join_all_of_tasks<R: Runtime>(times: u64) -> Duration {
     })
 }
 
-/// The same by hand: box each, poll each, collect.
+/// The same by hand: boxes, polls and collects each future.
 fn gather_by_hand(times: u64) -> Duration {
     use std::task::{Context, Poll, Waker};
 

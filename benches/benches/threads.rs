@@ -7,7 +7,7 @@ use asyncio_benches::contest::{Contest, run};
 use asyncio_benches::runtime::{Asyncio, Runtime, Smol, Tokio, timed_with_others};
 use futures_util::future::join_all;
 
-/// Jobs handed over at once.
+/// The number of jobs submitted at once.
 const JOBS: usize = 1000;
 
 fn main() {
@@ -33,7 +33,7 @@ fn main() {
 
 /// Blocking work runs on another thread.
 trait Threads: Runtime {
-    /// A job that is handed over at once, to be waited for or not.
+    /// Submits a job; the returned future may be awaited or dropped.
     type Job<T: Send + 'static>: Future + 'static;
 
     fn submit<T: Send + 'static>(job: fn() -> T) -> Self::Job<T>;
@@ -90,7 +90,7 @@ fn job_by_job<R: Threads>(times: u64) -> Duration {
     })
 }
 
-/// A thousand jobs handed over at once, and waited for one after the other.
+/// A thousand jobs are submitted at once, and awaited one after the other.
 fn jobs_in_turn<R: Threads>(times: u64) -> Duration {
     timed_with_others::<R>(async move {
         for _ in 0..times {
@@ -102,8 +102,8 @@ fn jobs_in_turn<R: Threads>(times: u64) -> Duration {
     })
 }
 
-/// A thousand jobs at once, all of which are waited for all the time: what `join_all` does between
-/// a job's end and ours weighs more than the job.
+/// A thousand jobs are submitted at once and awaited together: the work of `join_all` at each job's
+/// end costs more than the job.
 fn jobs_at_once<R: Threads>(times: u64) -> Duration {
     timed_with_others::<R>(async move {
         for _ in 0..times {

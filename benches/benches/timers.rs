@@ -29,7 +29,7 @@ fn main() {
     run("timers", contests);
 }
 
-/// The life of almost every timeout: made, waited for once, dropped before it is due.
+/// The life of almost every timeout: created, polled once, dropped before it is due.
 fn sleep_dropped<R: Runtime>(times: u64) -> Duration {
     drop_sleeps::<R>(times, far_off)
 }

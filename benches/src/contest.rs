@@ -27,7 +27,7 @@ const COLUMNS: [&str; 8] =
 /// Does the work a number of times and returns how long that took.
 type Work = Box<dyn FnMut(u64) -> Duration>;
 
-/// One piece of work, and everyone who does it.
+/// A piece of work, and its contenders.
 #[expect(missing_debug_implementations, reason = "holds closures")]
 pub struct Contest {
     name: &'static str,
@@ -63,7 +63,7 @@ pub fn run(area: &str, contests: Vec<Contest>) {
     }
 }
 
-/// What follows the `=` of this option; nothing if there is none.
+/// The text after the `=` of this option; empty if there is none.
 fn option(name: &str) -> Option<String> {
     let rest =
         std::env::args().find_map(|argument| Some(argument.strip_prefix(name)?.to_owned()))?;
@@ -111,7 +111,7 @@ fn repeat(contests: Vec<Contest>, filter: &str, times: u64) {
     }
 }
 
-/// What `--table=NAME` and `--only=NAMES` leave.
+/// The contests and contenders that `--table=NAME` and `--only=NAMES` select.
 fn chosen(contests: Vec<Contest>, filter: &str) -> Vec<Contest> {
     let only = option("--only");
     let wanted =
@@ -133,7 +133,8 @@ fn chosen(contests: Vec<Contest>, filter: &str) -> Vec<Contest> {
 #[derive(Clone, Copy)]
 struct Figure {
     median: f64,
-    /// The quarter of the rounds that was quickest took less, the one that was slowest more.
+    /// The quartiles: a quarter of the rounds took less than the first, and a quarter more than the
+    /// second.
     spread: (f64, f64),
 }
 
@@ -200,7 +201,7 @@ fn number(figure: f64) -> String {
     if figure < 100.0 { format!("{figure:.1}") } else { format!("{figure:.0}") }
 }
 
-/// The middle of the samples.
+/// The median of the samples.
 ///
 /// # Panics
 ///

@@ -9,10 +9,10 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-/// Longer than anything takes on the loopback: a datagram was lost.
+/// Longer than any datagram takes on the loopback: after this time it is lost.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Sockets with one datagram under way each.
+/// Sockets, each with one datagram in flight.
 #[derive(Debug)]
 pub struct DatagramLoad {
     epoll: OwnedFd,

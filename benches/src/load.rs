@@ -1,4 +1,4 @@
-//! The load: many connections from one thread, each with one message under way, as fast as the
+//! The load: many connections from one thread, each with one message in flight, as fast as the
 //! server answers.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,14 +14,14 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 const READ_BUFFER: usize = 256 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections that each send a message, wait until as many bytes came back, and start again.
+/// Connections that each send a message, wait until as many bytes have come back, and start again.
 pub struct EchoLoad {
     epoll: OwnedFd,
     connections: Vec<Connection>,
     message: Vec<u8>,
     buffer: Vec<u8>,
     events: Vec<epoll::Event>,
-    /// Messages that came back whole.
+    /// The number of messages that came back whole.
     answered: u64,
     /// Whether an answered connection sends the next message.
     refill: bool,

@@ -1,4 +1,4 @@
-//! Contenders as processes of their own, pinned to a core; and what the machine is up to.
+//! Contenders as processes of their own, pinned to a core; and the load of the machine.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind};
@@ -23,11 +23,11 @@ pub fn pin_to(core: usize) {
     }
 }
 
-/// Says so if others are at work on this machine: what is measured then means little.
+/// Warns if other processes use this machine, since the measurement means little then.
 pub fn warn_if_busy() {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: f64 = load.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
-    // Measuring by itself keeps one or two cores busy.
+    // The benchmark itself keeps one or two cores busy.
     if load > 2.0 {
         eprintln!("the machine is busy (load average {load}): don't trust these figures");
     }
@@ -53,7 +53,7 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts it with these arguments.
+    /// Starts the server with these arguments.
     ///
     /// # Errors
     ///
@@ -71,12 +71,12 @@ impl ServerProcess {
         Ok(Self { child, address: (Ipv4Addr::LOCALHOST, port).into() })
     }
 
-    /// Where it serves.
+    /// The address of the server.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The CPU time all its threads have used so far, kernel and user.
+    /// The CPU time that all threads of the server have used so far, kernel and user.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl ServerProcess {
         Ok(Duration::from_nanos(nanoseconds))
     }
 
-    /// How many descriptors it has open.
+    /// The number of the server's open descriptors.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl ServerProcess {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
-    /// Bytes of memory it has resident.
+    /// The server's resident memory in bytes.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // Both fail only if it is gone already.
+        // Both calls fail only if the server has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -15,7 +15,7 @@ pub struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// Starts it, and waits until it listens.
+    /// Starts the broker, and waits until it listens.
     pub fn start() -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
         let server = Server::start(Signal::TERM, |port| {
@@ -30,7 +30,7 @@ impl Mosquitto {
         Ok(Self { server, _folder: folder })
     }
 
-    /// Where it listens.
+    /// The address that the broker listens on.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }

@@ -20,7 +20,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a cluster of databases, starts the server, and waits until it listens.
+    /// Makes a database cluster, starts the server, and waits until it listens.
     pub fn start() -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
         let data = folder.path().join("data");
@@ -51,19 +51,19 @@ impl Postgres {
         Ok(Self { server, _folder: folder })
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// The same, as clients take it.
+    /// The server's URL, as clients take it.
     pub fn url(&self) -> String {
         format!("postgres://postgres@{}/postgres", self.address())
     }
 }
 
-/// For root, which PostgreSQL refuses: the numbers of another user and its group, who then owns the
-/// folder.
+/// PostgreSQL refuses to run as root. For root, returns the ids of another user and its group,
+/// which then own the folder.
 fn unprivileged(folder: &Path) -> io::Result<Option<(u32, u32)>> {
     if fs::metadata("/proc/self")?.uid() != 0 {
         return Ok(None);

@@ -14,7 +14,7 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts it, and waits until it listens.
+    /// Starts the server, and waits until it listens.
     pub fn start() -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
         let server = Server::start(Signal::TERM, |port| {
@@ -27,12 +27,12 @@ impl RedisServer {
         Ok(Self { server, _folder: folder })
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// The same, as clients take it.
+    /// The server's URL, as clients take it.
     pub fn url(&self) -> String {
         format!("redis://{}/", self.address())
     }

@@ -20,7 +20,7 @@ const GOODBYE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// The signal that has it end its own children, too.
+    /// The signal at which the server ends its own children, too.
     signal: Signal,
     address: SocketAddr,
 }
@@ -32,7 +32,8 @@ impl Server {
         command: impl Fn(u16) -> io::Result<Command>,
     ) -> io::Result<Self> {
         let mut result = Err(io::ErrorKind::AddrInUse.into());
-        // Between the look for a free port and the server's start another program can take it.
+        // Another program may take the port between the search for a free one and the server's
+        // start.
         for _ in 0..3 {
             let port = free_port()?;
             result = Self::start_on(port, signal, command(port)?);
@@ -44,7 +45,7 @@ impl Server {
     }
 
     fn start_on(port: u16, signal: Signal, mut command: Command) -> io::Result<Self> {
-        // In our process group, so that Ctrl-C and a time limit end it, too.
+        // The server stays in this process group, so that Ctrl-C and a time limit end it, too.
         let child = command.stdin(Stdio::null()).spawn()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut server = Self { child, signal, address };
@@ -70,7 +71,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let told = kill_process(Pid::from_child(&self.child), self.signal);
         let start = Instant::now();
-        // SIGKILL would leave its own children.
+        // SIGKILL would leave the server's own children running.
         while told.is_ok() && start.elapsed() < GOODBYE {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
@@ -86,7 +87,8 @@ fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// The path of a program: in `PATH`, where Debian puts daemons, or where it puts PostgreSQL.
+/// The path of a program: in `PATH`, in Debian's folder of daemons, or in Debian's folder of
+/// PostgreSQL.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();

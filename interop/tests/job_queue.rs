@@ -26,7 +26,7 @@ fn no_job_is_lost_when_workers_are_killed() {
     let redis = RedisServer::start().unwrap();
     let url = redis.url();
     let worker = |name| job_queue(&url, ["work", name]);
-    // An hour for each job: these are in the middle of some whenever they are killed.
+    // Each job takes an hour, so every kill hits workers in the middle of jobs.
     let slow = |name| Worker::start(worker(name).env("JOB_MILLISECONDS", "3600000"));
     let killed = ["one", "two"].map(slow);
     assert!(job_queue(&url, ["put", &JOBS.to_string()]).status().unwrap().success());
@@ -52,7 +52,7 @@ fn no_job_is_lost_when_workers_are_killed() {
     .unwrap();
 }
 
-/// How many jobs workers have taken, and not done.
+/// The number of jobs that workers have taken and not finished.
 async fn pending(connection: &mut redis::aio::MultiplexedConnection) -> RedisResult<usize> {
     let reply: StreamPendingReply = connection.xpending("jobs", "workers").await?;
     Ok(match reply {

@@ -22,12 +22,12 @@ fn nats_queue(url: &str, arguments: [&str; 2]) -> Command {
     command
 }
 
-/// The messages of a stream: jobs that are not acknowledged, or numbers that are done.
+/// The number of messages in a stream: jobs that are not acknowledged, or finished jobs.
 async fn messages(nats: &Context, stream: &str) -> Outcome<u64> {
     Ok(nats.get_stream(stream).await?.get_info().await?.state.messages)
 }
 
-/// How many jobs workers have, and have not done.
+/// The number of jobs that workers have received and not finished.
 async fn in_work(nats: &Context) -> Outcome<usize> {
     let stream = nats.get_stream("jobs").await?;
     Ok(stream.consumer_info("workers").await?.num_ack_pending)
@@ -36,14 +36,14 @@ async fn in_work(nats: &Context) -> Outcome<usize> {
 #[test]
 fn no_job_is_lost_when_workers_are_killed() {
     if find("nats-server").is_none() {
-        // `ci/interop.sh` says so, too.
+        // `ci/interop.sh` prints this, too.
         eprintln!("skipped: there is no nats-server");
         return;
     }
     let server = Nats::start().unwrap();
     let url = server.url();
     let worker = |name| nats_queue(&url, ["work", name]);
-    // An hour for each job: these are in the middle of some whenever they are killed.
+    // Each job takes an hour, so every kill hits workers in the middle of jobs.
     let slow = |name| Worker::start(worker(name).env("JOB_MILLISECONDS", "3600000"));
     let killed = ["one", "two"].map(slow);
     assert!(nats_queue(&url, ["put", &JOBS.to_string()]).status().unwrap().success());

@@ -1,4 +1,4 @@
-//! What a workload asks of a runtime, and one module per runtime that gives it.
+//! The operations that a workload needs of a runtime, and a module for each runtime.
 
 mod asyncio;
 #[cfg(feature = "peers")]
@@ -22,32 +22,32 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use nix::time::{ClockId, clock_gettime};
 
-/// A single-threaded runtime under test. Each function is the runtime's own way to do it.
+/// A single-threaded runtime under test. Each function uses the runtime's own way.
 pub trait Runtime: 'static {
-    /// Name in tables.
+    /// The name in tables.
     const NAME: &'static str;
 
     /// Makes a runtime, runs `main` in it as a task, and takes the runtime down.
     fn block_on<T: 'static>(main: impl Future<Output = T> + 'static) -> T;
 
-    /// Starts a task at once. What it returns waits for the task.
+    /// Starts a task at once. The returned future waits for the task.
     fn spawn<T: 'static>(
         task: impl Future<Output = T> + 'static,
     ) -> impl Future<Output = T> + Unpin + 'static;
 
-    /// Lets everything else that is ready run once.
+    /// Yields once.
     fn yield_now() -> impl Future<Output = ()> + 'static;
 
-    /// Waits so long.
+    /// Sleeps for this duration.
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static;
 
-    /// A value to be set once by the first half and awaited by the second.
+    /// A oneshot: the first half sets a value, and the second half is awaited.
     fn oneshot<T>() -> (impl FnOnce(T) + 'static, impl Future<Output = T> + 'static)
     where
         T: Clone + 'static;
 
-    /// Receives everything that `produce` sends from a thread of its own, calls `consume` for each
-    /// item, and ends when `produce` does.
+    /// Receives the items that `produce` sends from a thread of its own, calls `consume` for each,
+    /// and ends when `produce` does.
     ///
     /// Where a runtime has no channel of its own: through async-channel, which works on all of
     /// them.
@@ -67,7 +67,7 @@ pub trait Runtime: 'static {
         }
     }
 
-    /// Runs all of them as tasks and collects the results in order.
+    /// Runs all futures as tasks, and collects the results in order.
     fn gather<T: 'static, F>(futures: impl Iterator<Item = F>) -> impl Future<Output = Vec<T>>
     where
         F: Future<Output = T> + 'static,
@@ -88,14 +88,15 @@ pub fn timed<R: Runtime>(work: impl Future<Output = ()> + 'static) -> Duration {
     })
 }
 
-/// As [`timed`], for work by hand.
+/// Like [`timed`], for work by hand.
 pub fn timed_by_hand(work: impl FnOnce()) -> Duration {
     let start = thread_time();
     work();
     thread_time() - start
 }
 
-/// As [`timed`], for work that other threads and processes take part in: the time it takes.
+/// Like [`timed`], for work in which other threads and processes take part: returns the elapsed
+/// time.
 pub fn timed_with_others<R: Runtime>(work: impl Future<Output = ()> + 'static) -> Duration {
     R::block_on(async {
         let start = Instant::now();
@@ -118,7 +119,7 @@ fn channel_of_futures<T: 'static>() -> (impl FnOnce(T) + 'static, impl Future<Ou
     (send, async { receiver.await.expect("a value") })
 }
 
-/// Lets others run, for runtimes that have no function for it: as their users write it.
+/// Yields once, for runtimes without a function for it, in the way their users write it.
 async fn yield_by_hand() {
     let mut yielded = false;
     std::future::poll_fn(|context| {

@@ -21,7 +21,7 @@ pub(super) fn serve_streams(listener: TcpListener, service: Service) -> io::Resu
     })
 }
 
-/// Echo by `read`, which gives bytes to keep.
+/// Echo by `read`, which returns owned bytes.
 pub(super) fn serve_reads(listener: TcpListener, service: Service) -> io::Result<()> {
     let Service::Echo(length) = service else { return serve_streams(listener, service) };
     asyncio::run(async move {

@@ -18,8 +18,8 @@ pub(super) fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
     run(listener, service, false)
 }
 
-/// As [`serve`], but [`Service::Close`] treats a connection as the others do: it is watched from
-/// the start, as a server has to that will read from it, and closed then.
+/// Like [`serve`], but with [`Service::Close`] a connection is registered with epoll from the
+/// start, as a server has to that reads from it, and closed then.
 pub(super) fn serve_watching(listener: TcpListener, service: Service) -> io::Result<()> {
     run(listener, service, true)
 }
@@ -70,7 +70,7 @@ struct Server {
     service: Service,
     /// Every connection is watched, also one that is closed at once.
     watching: bool,
-    /// By descriptor.
+    /// Connections, by descriptor.
     connections: Vec<Option<Connection>>,
     /// Answers of the current packet, for [`Service::Lines`].
     lines: Vec<u8>,
@@ -78,7 +78,7 @@ struct Server {
 
 struct Connection {
     stream: TcpStream,
-    /// What the last send left over.
+    /// The bytes that the last send did not take.
     unsent: Vec<u8>,
     /// The start of a line whose end has not arrived.
     partial: Vec<u8>,
@@ -164,7 +164,7 @@ impl Connection {
         }
     }
 
-    /// Sends, and keeps what did not fit. Then nothing is read until it is gone.
+    /// Sends, and keeps the bytes that did not fit. No more is read until they are sent.
     fn send(&mut self, data: &[u8]) -> io::Result<()> {
         let mut sent = 0;
         while sent < data.len() {

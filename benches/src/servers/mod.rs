@@ -18,17 +18,16 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 pub enum Service {
     /// Echoes each read through a buffer of a given size.
     Echo(usize),
-    /// Sends back each line by one write of its own, the way one writes it without thinking about
-    /// system calls.
+    /// Sends back each line by one write of its own, without regard to system calls.
     Lines,
-    /// Closes at once.
+    /// Closes each connection at once.
     Close,
-    /// Sends back each datagram that comes to the listener's port by UDP.
+    /// Sends back each UDP datagram that arrives at the listener's port.
     Datagrams,
 }
 
 impl Service {
-    /// Whether the server of this name does something of its own for the service.
+    /// Whether the server of this name has code of its own for the service.
     #[must_use]
     pub fn suits(self, server: &str) -> bool {
         match server {
@@ -113,7 +112,7 @@ fn datagram_socket(listener: &TcpListener) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// The lines in `data`, with their ends; the last one may lack it.
+/// The lines in `data`, with their line ends; the last one may lack it.
 fn lines_of(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let length = memchr::memchr(b'\n', data).map_or(data.len(), |newline| newline + 1);

@@ -14,7 +14,7 @@ pub(super) fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
     run(listener, service, false)
 }
 
-/// As [`serve`], with a `BufWriter` around the connection of [`Service::Lines`].
+/// Like [`serve`], with a `BufWriter` around the connection of [`Service::Lines`].
 pub(super) fn serve_buffered(listener: TcpListener, service: Service) -> io::Result<()> {
     run(listener, service, true)
 }

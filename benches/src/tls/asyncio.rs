@@ -29,7 +29,7 @@ pub(super) fn serve_streams(
     })
 }
 
-/// At the end of a measurement all connections are cut, which is nothing to report.
+/// At the end of a measurement all connections are aborted, which is not reported.
 fn quiet() {
     let ignore = |_: &LoopRef, _: &ErrorContext| ();
     asyncio::running_loop().set_exception_handler(Some(Rc::new(ignore)));
@@ -131,7 +131,8 @@ impl Send {
     fn go_on(&mut self, transport: &Transport) {
         while self.left > 0 && !self.full {
             self.left -= PIECE;
-            // Pausing is told in a call of its own; until then the mark is looked at here.
+            // `pause_writing` comes in a call of its own; until then the buffer's size is checked
+            // here.
             transport.write([b'x'; PIECE]);
             if transport.write_buffer_size() > 0 {
                 self.full = true;

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 const READ_BUFFER: usize = 256 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What one connection does, again and again.
+/// An exchange, which a connection repeats.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
     /// The number of bytes sent,
@@ -34,7 +34,7 @@ pub struct TlsLoad {
     message: Vec<u8>,
     buffer: Vec<u8>,
     events: Vec<epoll::Event>,
-    /// Exchanges that are over, or connections.
+    /// The number of finished exchanges, or of finished connections.
     done: u64,
     /// Whether a connection goes on with the next exchange.
     refill: bool,
@@ -43,7 +43,7 @@ pub struct TlsLoad {
 struct Connection {
     stream: TcpStream,
     session: ClientConnection,
-    /// Of the exchange under way.
+    /// The state of the exchange in progress.
     sent: usize,
     received: usize,
     has_ended: bool,
@@ -222,7 +222,7 @@ impl TlsLoad {
                 }
             }
         }
-        // The first ones have nothing to resume, and now and then there are no tickets left.
+        // The first connections have no session to resume, and sometimes no ticket is left.
         if others > 4 * at_once as u64 + closed / 20 {
             let text = format!("{others} of {closed} handshakes were of the other kind");
             return Err(io::Error::other(text));
@@ -236,7 +236,7 @@ impl Connection {
         self.sent == exchange.sent && self.received >= exchange.received
     }
 
-    /// Sends what can be, of records and of the exchange.
+    /// Sends as many records and bytes of the exchange as the socket takes.
     fn send(&mut self, message: &[u8], exchange: Exchange) -> io::Result<()> {
         loop {
             while self.session.wants_write() {

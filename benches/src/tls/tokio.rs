@@ -39,7 +39,8 @@ pub(super) fn serve(
     })
 }
 
-/// A writer of tokio-rustls has to be flushed: what the socket does not take stays in the session.
+/// A writer of tokio-rustls has to be flushed: bytes that the socket does not take stay in the
+/// session.
 async fn echo(mut stream: TlsStream<TcpStream>, buffer: usize) -> io::Result<()> {
     let mut buffer = vec![0; buffer];
     loop {
@@ -78,7 +79,7 @@ async fn send(mut stream: TlsStream<TcpStream>, bytes: usize) -> io::Result<()> 
     Ok(())
 }
 
-/// As `StreamWriter::close` of asyncio: the closing alert is sent, and the peer's waited for.
+/// Like asyncio's `StreamWriter::close`: sends the closing alert, and waits for the peer's.
 async fn close(mut stream: TlsStream<TcpStream>) -> io::Result<()> {
     stream.shutdown().await?;
     while stream.read(&mut [0]).await? > 0 {}

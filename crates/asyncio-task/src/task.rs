@@ -272,7 +272,7 @@ impl<T> Task<T> {
         self.raw.task().cancel_with(message)
     }
 
-    /// The number of requests to end, less those that were taken back.
+    /// The number of cancel requests, less those that were taken back.
     ///
     /// # Examples
     ///
@@ -523,7 +523,7 @@ pub trait TaskRefExt {
     #[track_caller]
     fn cancel_with(&self, message: &str) -> bool;
 
-    /// The number of requests to end, less those that were taken back. For the running task,
+    /// The number of cancel requests, less those that were taken back. For the running task,
     /// requests to the scopes around the caller, such as a timeout's, are counted too.
     fn cancelling(&self) -> usize;
 

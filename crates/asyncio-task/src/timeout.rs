@@ -49,7 +49,7 @@ impl From<TimeoutError> for io::Error {
 /// waited for, however long it takes. If the body catches the request and returns a value, that
 /// value is the result. A limit of zero lets the body run up to its first real wait.
 ///
-/// A request to end from outside takes precedence over an expired limit: the task ends, and no
+/// A cancel request from outside takes precedence over an expired limit: the task ends, and no
 /// error is returned.
 ///
 /// # Errors

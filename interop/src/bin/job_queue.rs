@@ -31,9 +31,9 @@ use redis::{AsyncCommands, RedisResult};
 const JOBS: &str = "jobs";
 const GROUP: &str = "workers";
 const DONE: &str = "done";
-/// A job that takes longer is thought to be lost.
+/// A job that takes longer counts as lost.
 const VISIBILITY: Duration = Duration::from_millis(500);
-/// How long one job takes, in milliseconds, if this variable of the environment does not say it.
+/// The duration of a job in milliseconds, unless an environment variable sets another one.
 const WORK: (&str, u64) = ("JOB_MILLISECONDS", 20);
 /// The number of concurrent jobs.
 const AT_ONCE: usize = 4;
@@ -65,7 +65,7 @@ async fn put(mut connection: MultiplexedConnection, count: u32) -> Outcome {
 
 struct Worker {
     name: String,
-    /// Waits for jobs: nothing else can be asked over it meanwhile.
+    /// The connection that waits for jobs: the server answers nothing else on it meanwhile.
     reading: MultiplexedConnection,
     connection: MultiplexedConnection,
     free: Rc<Semaphore>,
@@ -78,7 +78,7 @@ impl Worker {
         mut connection: MultiplexedConnection,
         name: &str,
     ) -> Outcome<Self> {
-        // The first worker makes the group.
+        // The first worker creates the group.
         let made: RedisResult<()> = connection.xgroup_create_mkstream(JOBS, GROUP, "0").await;
         if let Err(error) = made {
             if error.code() != Some("BUSYGROUP") {
@@ -97,7 +97,7 @@ impl Worker {
         })
     }
 
-    /// Works until SIGTERM, and finishes what it has.
+    /// Works until SIGTERM, and finishes the jobs that have begun.
     async fn run(mut self) -> Outcome {
         let mut signals = Signals::new([Signal::TERM, Signal::INT])?;
         println!("ready");
@@ -107,7 +107,7 @@ impl Worker {
         };
         let free = self.free.clone();
         race((self.take_jobs(), stopped)).await?;
-        // Each job gives its place back when it is done.
+        // Each job releases its permit when it is done.
         for _ in 0..AT_ONCE {
             free.acquire().await.forget();
         }
@@ -115,10 +115,11 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes jobs forever. A cancel leaves a job that was read, and not begun, to be taken over.
+    /// Takes jobs forever. If this is cancelled, another worker takes over a job that was read and
+    /// has not begun.
     async fn take_jobs(&mut self) -> Outcome {
         loop {
-            // Read no more than there is room for: others may have room.
+            // Reads no more jobs than there are permits: other workers may be free.
             let free = self.free.clone();
             let place = free.acquire().await;
             let job = match self.lost_job().await? {
@@ -132,7 +133,7 @@ impl Worker {
             drop(create_task(async move {
                 match work(&mut connection, &job).await {
                     Ok(()) => done.set(done.get() + 1),
-                    // It stays pending, and is done again.
+                    // The job stays pending, and is done again.
                     Err(error) => eprintln!("job {}: {error}", job.id),
                 }
                 free.release();
@@ -140,7 +141,7 @@ impl Worker {
         }
     }
 
-    /// A job that another worker has had for too long.
+    /// A job that another worker has held for longer than the visibility timeout.
     async fn lost_job(&mut self) -> RedisResult<Option<StreamId>> {
         let timeout = VISIBILITY.as_millis() as u64;
         let options = StreamAutoClaimOptions::default().count(1);
@@ -164,7 +165,7 @@ impl Worker {
     }
 }
 
-/// The job itself, and then the end of its being pending.
+/// Does the job, and then removes it from the pending entries.
 async fn work(connection: &mut MultiplexedConnection, job: &StreamId) -> Outcome {
     let number: u32 = job.get("number").ok_or("a job without a number")?;
     let work = env::var(WORK.0).ok().and_then(|text| text.parse().ok()).unwrap_or(WORK.1);

@@ -28,9 +28,9 @@ use asyncio::{Semaphore, Signal, Signals, create_task, race, sleep};
 use futures::StreamExt;
 
 const GROUP: &str = "workers";
-/// A job that takes longer is thought to be lost.
+/// A job that takes longer counts as lost.
 const VISIBILITY: Duration = Duration::from_millis(500);
-/// How long one job takes, in milliseconds, if this variable of the environment does not say it.
+/// The duration of a job in milliseconds, unless an environment variable sets another one.
 const WORK: (&str, u64) = ("JOB_MILLISECONDS", 20);
 /// The number of concurrent jobs.
 const AT_ONCE: usize = 4;
@@ -52,7 +52,7 @@ async fn main() -> Outcome {
     }
 }
 
-/// The stream of the jobs; that of what is done is made as well.
+/// Opens the stream of the jobs, and creates the stream of finished jobs.
 async fn streams(nats: &Context) -> Outcome<Stream> {
     let done = Config {
         name: "done".to_owned(),
@@ -75,7 +75,7 @@ async fn put(nats: &Context, count: u32) -> Outcome {
     for number in 0..count {
         stored.push(nats.publish("jobs", number.to_string().into()).await?);
     }
-    // The server has each of them on its disk when it says so.
+    // The server acknowledges a job when the job is on its disk.
     for stored in stored {
         stored.await?;
     }
@@ -100,7 +100,7 @@ impl Worker {
         Ok(Self { nats, jobs, free: Rc::new(Semaphore::new(AT_ONCE)), done: Rc::default() })
     }
 
-    /// Works until SIGTERM, and finishes what it has.
+    /// Works until SIGTERM, and finishes the jobs that have begun.
     async fn run(self, name: &str) -> Outcome {
         let mut signals = Signals::new([Signal::TERM, Signal::INT])?;
         println!("ready");
@@ -109,7 +109,7 @@ impl Worker {
             Ok(())
         };
         race((self.take_jobs(), stopped)).await?;
-        // Each job gives its place back when it is done.
+        // Each job releases its permit when it is done.
         for _ in 0..AT_ONCE {
             self.free.acquire().await.forget();
         }
@@ -117,10 +117,11 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes jobs forever. A cancel leaves a job that has come, and not begun, to be given again.
+    /// Takes jobs forever. If this is cancelled, a job that was received and has not begun is
+    /// delivered again.
     async fn take_jobs(&self) -> Outcome {
         loop {
-            // Ask for no more than there is room for: others may have room.
+            // Requests no more jobs than there are permits: other workers may be free.
             let place = self.free.acquire().await;
             let asking = self.jobs.fetch().max_messages(1).expires(VISIBILITY / 2);
             let Some(job) = asking.messages().await?.next().await else { continue };
@@ -130,7 +131,7 @@ impl Worker {
             drop(create_task(async move {
                 match work(&nats, &job).await {
                     Ok(()) => done.set(done.get() + 1),
-                    // It is given again.
+                    // The server delivers the job again.
                     Err(error) => eprintln!("a job failed: {error}"),
                 }
                 free.release();
@@ -139,12 +140,12 @@ impl Worker {
     }
 }
 
-/// The job itself, and then its acknowledgement.
+/// Does the job, and then acknowledges it.
 async fn work(nats: &Context, job: &Message) -> Outcome {
     let number: u32 = std::str::from_utf8(&job.payload)?.parse()?;
     let work = env::var(WORK.0).ok().and_then(|text| text.parse().ok()).unwrap_or(WORK.1);
     sleep(Duration::from_millis(work)).await;
     nats.publish(format!("done.{number}"), "".into()).await?.await?;
-    // Until the server says that it knows.
+    // Waits until the server has confirmed the acknowledgement.
     job.double_ack().await
 }

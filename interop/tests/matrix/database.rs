@@ -89,8 +89,8 @@ macro_rules! pool_programs {
                 Ok(())
             }
 
-            /// In the middle of a transaction, and of the wait for a connection: what was not
-            /// committed is undone, and the pool's one connection serves the next.
+            /// Cancels in a transaction, and while another task waits for the connection: the
+            /// transaction is rolled back, and the pool's only connection serves the next task.
             pub(crate) async fn cancelled() -> Outcome {
                 let (pool, _kept) = $start(1, "cancelled").await?;
                 let gate = Gate::new();
@@ -212,7 +212,7 @@ fn address(config: &Config) -> (String, u16) {
     (host, config.get_ports()[0])
 }
 
-/// How many connections of that name the server has.
+/// The number of the server's connections with that name.
 async fn connections(client: &Client, name: &str) -> Outcome<i64> {
     let query = "select count(*) from pg_stat_activity where application_name = $1";
     Ok(client.query_one(query, &[&name]).await?.get(0))
@@ -227,7 +227,7 @@ async fn client_natural(by: By) -> Outcome {
         transaction.execute(&insert, &[&number]).await?;
     }
     transaction.commit().await?;
-    // Sent at once, answered in order.
+    // Requests that are sent at once are answered in order.
     let query = async |number: i32| client.query_one("select $1 + 1", &[&number]).await;
     let answers = asyncio::gather((0..20).map(query)).await;
     for (number, answer) in answers.into_iter().enumerate() {
@@ -239,7 +239,7 @@ async fn client_natural(by: By) -> Outcome {
     Ok(driving.await??)
 }
 
-/// In the middle of a query: the server is told, and the connection serves the next one.
+/// Cancels a query: the server is told to cancel it, and the connection serves the next one.
 async fn client_cancelled(by: By) -> Outcome {
     let (client, driving) = connect(by, "cancelled").await?;
     let (witness, witness_driving) = connect(by, "witness").await?;
@@ -270,7 +270,7 @@ async fn client_cancelled(by: By) -> Outcome {
     Ok(witness_driving.await??)
 }
 
-/// The client is dropped while a query is in flight: it is answered, and then the connection ends.
+/// The client is dropped during a query: the query is answered, and then the connection ends.
 async fn client_shutdown(by: By) -> Outcome {
     let (client, driving) = connect(by, "shutdown").await?;
     let gate = Gate::new();

@@ -41,7 +41,7 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-/// A server, a client, and where the server listens.
+/// A server, a client, and the server's address.
 type Endpoints = Outcome<(Endpoint, Endpoint, SocketAddr)>;
 
 fn configs(protocol: &[u8]) -> Outcome<(ServerConfig, ClientConfig)> {
@@ -53,7 +53,7 @@ fn configs(protocol: &[u8]) -> Outcome<(ServerConfig, ClientConfig)> {
     Ok((ServerConfig::with_crypto(server), ClientConfig::new(client)))
 }
 
-/// On our loop.
+/// Endpoints with this project's runtime.
 fn endpoints(protocol: &[u8]) -> Endpoints {
     let (server_config, client_config) = configs(protocol)?;
     let runtime = Arc::new(LoopRuntime::new(&running_loop()));
@@ -67,7 +67,7 @@ fn endpoints(protocol: &[u8]) -> Endpoints {
     Ok((server, client, address))
 }
 
-/// On the runtime that quinn finds.
+/// Endpoints with the runtime that quinn finds by itself.
 fn tokios_endpoints(protocol: &[u8]) -> Endpoints {
     let (server_config, client_config) = configs(protocol)?;
     let server = Endpoint::server(server_config, "127.0.0.1:0".parse()?)?;
@@ -91,7 +91,8 @@ async fn answer(connection: Connection, in_use: InUse, gate: Option<Gate>) {
             }
             sending.write_all(&request.to_ascii_uppercase()).await?;
             sending.finish()?;
-            // Its end is not the stream's: wait until the peer has all.
+            // Ending a stream does not mean that its bytes have arrived, so wait until the peer has
+            // them all.
             sending.stopped().await?;
             Outcome::Ok(())
         }));
@@ -116,7 +117,7 @@ async fn ask(connection: &Connection, text: &str) -> Outcome<Vec<u8>> {
     Ok(receiving.read_to_end(1024).await?)
 }
 
-/// Ends both endpoints, and what the server's tasks wait for.
+/// Closes both endpoints, and waits for the server's tasks.
 async fn end(server: Endpoint, client: Endpoint, serving: Task<()>) -> Outcome {
     client.close(0_u8.into(), b"done");
     client.wait_idle().await;
@@ -151,7 +152,7 @@ async fn quic_cancelled(endpoints: fn(&[u8]) -> Endpoints) -> Outcome {
         async move {
             let (mut sending, mut receiving) = connection.open_bi().await?;
             sending.write_all(b"a part").await?;
-            // It is never finished, so there is no answer.
+            // This request is never finished, so it gets no answer.
             receiving.read_to_end(1024).await?;
             Outcome::Ok(())
         }
@@ -177,7 +178,7 @@ async fn quic_shutdown(endpoints: fn(&[u8]) -> Endpoints) -> Outcome {
         async move { ask(&connection, "in flight").await.ok() }
     });
     gate.has_one().await;
-    // No more connections; this one is finished.
+    // The server accepts no more connections, and finishes this one.
     server.set_server_config(None);
     gate.open();
     assert_eq!(asking.await?.as_deref(), Some(&b"IN FLIGHT"[..]));
@@ -201,7 +202,7 @@ async fn serve_h3(
         let resolver = tokio::select! {
             accepted = connection.accept() => match accepted {
                 Ok(Some(resolver)) => resolver,
-                // The end, or a client that has gone.
+                // Ends at the end of the connection, or with an error if the client has gone.
                 Ok(None) | Err(_) => return Ok(()),
             },
             _ = &mut stop, if !is_ending => {
@@ -216,7 +217,7 @@ async fn serve_h3(
             let (request, mut stream) = resolver.resolve_request().await?;
             let path = request.uri().path().to_owned();
             if path == "/forever" {
-                // The client goes, and its stream ends.
+                // The client disconnects, so its stream ends.
                 while stream.recv_data().await?.is_some() {}
                 return Ok(());
             }

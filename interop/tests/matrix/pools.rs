@@ -211,7 +211,7 @@ async fn bb8_cancelled() -> Outcome {
     has_no_connections("bb8-cancelled").await
 }
 
-/// bb8 has no close: the last handle that is dropped ends the pool.
+/// bb8 has no `close`: dropping the last handle ends the pool.
 async fn bb8_shutdown() -> Outcome {
     let pool = bb8("bb8-shutdown", 1).await?;
     let gate = Gate::new();

@@ -33,7 +33,7 @@ pub(crate) fn rows() -> Vec<Row> {
 
 // Redis.
 
-/// A connection that the server knows by this name.
+/// A connection with this name on the server.
 pub(crate) async fn named(name: &str) -> RedisResult<MultiplexedConnection> {
     let client = redis::Client::open(servers::redis())?;
     let mut connection = client.get_multiplexed_async_connection().await?;
@@ -41,7 +41,7 @@ pub(crate) async fn named(name: &str) -> RedisResult<MultiplexedConnection> {
     Ok(connection)
 }
 
-/// How many connections of that name the server has.
+/// The number of the server's connections with that name.
 pub(crate) async fn client_count(name: &str) -> Outcome<usize> {
     let mut witness = named("witness").await?;
     let list: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut witness).await?;
@@ -86,7 +86,7 @@ async fn redis_natural() -> Outcome {
     until(async || Ok(client_count("natural").await? == 0)).await
 }
 
-/// Requests that share a connection, every other one cancelled while it is answered: the rest have
+/// Requests share a connection, and every other one is cancelled before its answer: the others get
 /// their own answers.
 async fn redis_cancelled() -> Outcome {
     let mut connection = named("cancelled").await?;
@@ -117,8 +117,8 @@ async fn redis_cancelled() -> Outcome {
     until(async || Ok(client_count("cancelled").await? == 0)).await
 }
 
-/// A wait for an item is cancelled, as the end of a program does. Its connection ends, and what
-/// comes later is left for others.
+/// A wait for an item is cancelled, as at the end of a program. Its connection ends, and later
+/// items are left to other clients.
 async fn redis_shutdown() -> Outcome {
     let mut connection = named("worker").await?;
     let _: () = connection.del("jobs").await?;
@@ -152,7 +152,7 @@ impl Subscriber {
         Self { client, events }
     }
 
-    /// Goes on until an incoming packet is what `wanted` looks for.
+    /// Polls the client until `wanted` accepts an incoming packet.
     async fn next<T>(&mut self, wanted: impl Fn(Incoming) -> Option<T>) -> Outcome<T> {
         loop {
             if let Event::Incoming(packet) = self.events.poll().await? {
@@ -176,13 +176,13 @@ impl Subscriber {
         self.next(text).await
     }
 
-    /// Says good bye, and waits until the connection has ended.
+    /// Sends a disconnect, and waits until the connection has ended.
     async fn disconnect(mut self) -> Outcome {
         self.client.disconnect().await?;
         loop {
             match self.events.poll().await {
                 Ok(_) => {}
-                // The broker closes after the good bye.
+                // The broker closes the connection after the disconnect.
                 Err(ConnectionError::MqttState(_) | ConnectionError::RequestsDone) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
@@ -214,7 +214,7 @@ async fn mqtt_natural() -> Outcome {
     subscriber.disconnect().await
 }
 
-/// A subscriber is cancelled in the middle. The broker keeps what comes meanwhile for its session.
+/// A subscriber is cancelled. The broker keeps later messages for its session.
 async fn mqtt_cancelled() -> Outcome {
     let mut subscriber = Subscriber::new("cancelled", false);
     subscriber.subscribe("cancelled").await?;
@@ -240,17 +240,18 @@ async fn mqtt_cancelled() -> Outcome {
     while got.last().is_none_or(|text| text != "9") {
         got.push(again.message().await?);
     }
-    // At least once: what was not acknowledged may come again.
+    // The quality of service is "at least once": a message that was not acknowledged may come
+    // again.
     got.dedup();
     assert!(numbers(0..10).all(|number| got.contains(&number)), "{got:?}");
     again.disconnect().await?;
-    // The session ends with a clean one of its name.
+    // A clean session of the same name ends the kept session.
     let mut clean = Subscriber::new("cancelled", true);
     clean.next(|packet| matches!(packet, Incoming::ConnAck(_)).then_some(())).await?;
     clean.disconnect().await
 }
 
-/// What was published before the good bye has arrived.
+/// All messages published before the disconnect have arrived.
 async fn mqtt_shutdown() -> Outcome {
     let mut subscriber = Subscriber::new("shutdown", true);
     subscriber.subscribe("shutdown").await?;

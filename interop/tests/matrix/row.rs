@@ -1,4 +1,4 @@
-//! A row of the matrix, and what its programs share.
+//! A row of the matrix, and helpers that its programs share.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 pub(crate) type Program = Box<dyn Fn() -> LocalBoxFuture<'static, Outcome>>;
 
 pub(crate) struct Row {
-    /// As they are called in Cargo.lock. The row is named after the first one.
+    /// The crates' names in Cargo.lock. The row is named after the first one.
     pub(crate) crates: &'static [&'static str],
     pub(crate) what: &'static str,
-    /// What a user has to know, for the table.
+    /// The column "to know" of the table.
     pub(crate) note: &'static str,
     pub(crate) programs: [(&'static str, Program); 3],
 }
 
 impl Row {
-    /// A row with what one does with the crate, a cancel in the middle, and a shutdown with
-    /// requests in flight.
+    /// A row with its three programs: a typical use, a cancellation, and a shutdown with requests
+    /// in flight.
     pub(crate) fn new<A, B, C>(
         crates: &'static [&'static str],
         what: &'static str,
@@ -55,7 +55,7 @@ impl Row {
     }
 }
 
-/// Counts what is in use: requests that are answered, tasks that hold a connection.
+/// Counts requests that are being handled, or tasks that hold a connection.
 #[derive(Clone, Default)]
 pub(crate) struct InUse(Arc<AtomicUsize>);
 
@@ -78,7 +78,7 @@ impl Drop for Used {
     }
 }
 
-/// A place where requests wait until a program lets them go on.
+/// A gate at which requests wait until a program lets them pass.
 #[derive(Clone)]
 pub(crate) struct Gate(Arc<(Semaphore, Semaphore)>);
 
@@ -93,18 +93,18 @@ impl Gate {
         self.0.1.acquire().await.expect("never closed").forget();
     }
 
-    /// Waits until a request waits here.
+    /// Waits until a request is at the gate.
     pub(crate) async fn has_one(&self) {
         self.0.0.acquire().await.expect("never closed").forget();
     }
 
-    /// Lets one request go on.
+    /// Lets one request pass.
     pub(crate) fn open(&self) {
         self.0.1.add_permits(1);
     }
 }
 
-/// Waits for something that other processes or tasks do. The time limit is that of the program.
+/// Waits for an action of another process or task, within the time limit of the program.
 pub(crate) async fn until(condition: impl AsyncFn() -> Outcome<bool>) -> Outcome {
     while !condition().await? {
         asyncio::sleep(Duration::from_millis(1)).await;

@@ -68,7 +68,8 @@ enum Http {
     Two,
 }
 
-/// What a server does with a path: `/waits` at the gate, `/forever`, and others at once.
+/// The server's response to a path: `/waits` waits at the gate, `/forever` never ends, others end
+/// at once.
 #[derive(Clone)]
 struct Site {
     in_use: InUse,
@@ -116,7 +117,7 @@ async fn listen(site: &Site, http: Http) -> Outcome<(asyncio::Server, SocketAddr
     let site = site.clone();
     let server = start_server("127.0.0.1:0", async move |reader, writer| {
         let reader: asyncio::StreamReader = reader;
-        // Clients that go in the middle are the cases here.
+        // The cancelled requests are those of clients that disconnect.
         let _ = site.serve(http, reader.join(writer)).await;
     })
     .await?;
@@ -187,7 +188,7 @@ async fn hyper_cancelled(http: Http) -> Outcome {
     until(async || Ok(site.in_use.count() == 1)).await?;
     asking.cancel();
     assert!(asking.await.is_err_and(|error| error.is_cancelled()));
-    // HTTP/2 resets one stream; HTTP/1 can only close.
+    // A cancelled HTTP/2 request resets its stream; HTTP/1 has to close the connection.
     until(async || Ok(site.in_use.count() == 0)).await?;
     if let Some(mut again) = again {
         assert_eq!(again.ask("/next").await?, "/next");
@@ -213,7 +214,7 @@ async fn hyper_shutdown(http: Http) -> Outcome {
     Ok(())
 }
 
-// gRPC. The service is that of `tonic-health`, whose code is generated already: a call with an
+// gRPC. The service is `tonic-health`, whose code is generated already: one call with a single
 // answer, and one with a stream of answers.
 
 fn of(service: &str) -> HealthCheckRequest {
@@ -223,7 +224,7 @@ fn of(service: &str) -> HealthCheckRequest {
 const SERVING: i32 = 1;
 const NOT_SERVING: i32 = 2;
 
-/// Answers wait at the gate, if it is for them.
+/// The gate at which answers wait, if there is one.
 macro_rules! wait_at {
     ($gate:expr) => {{
         let gate: Option<Gate> = $gate;
@@ -255,7 +256,7 @@ async fn start_tonic(
     Ok((reporter, (endpoint, stop, serving)))
 }
 
-/// What a client sees of a service whose state changes.
+/// A client watches a service whose state changes.
 macro_rules! watch_changes {
     ($reporter:expr, $client:expr) => {{
         let status = tonic_health::ServingStatus::NotServing;
@@ -273,7 +274,7 @@ macro_rules! watch_changes {
     }};
 }
 
-/// A client that is cancelled while it waits for a change; its channel serves others.
+/// A client is cancelled while it waits for a change; its channel serves other requests.
 macro_rules! cancel_watching {
     ($client:expr) => {{
         let mut watching = $client.clone();
@@ -319,7 +320,7 @@ async fn tonic_shutdown() -> Outcome {
     Ok(serving.await??)
 }
 
-/// hyper's sender as tonic's clients take it.
+/// hyper's sender as a service that tonic's clients accept.
 #[derive(Clone)]
 struct OverHyper {
     sender: client::conn::http2::SendRequest<tonic::body::Body>,

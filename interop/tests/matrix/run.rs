@@ -1,4 +1,4 @@
-//! Runs the programs of a row in both ways.
+//! Runs the programs of a row, alone and with tokio.
 
 use std::fs;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,7 @@ use crate::row::{Outcome, Program, Row};
 
 /// A program that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Threads of libraries close their last descriptors within this time.
+/// Libraries' threads have this much time to close their last descriptors.
 const SETTLING: Duration = Duration::from_secs(5);
 
 pub(crate) enum Verdict {
@@ -24,10 +24,10 @@ enum Way {
     WithTokio,
 }
 
-/// Messages of panics since the last look.
+/// Panic messages since the last run.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Notes panics instead of printing them: that a crate wants a runtime is a result here.
+/// Keeps panics instead of printing them: that a crate needs a runtime is a result here.
 pub(crate) fn collect_panics() {
     panic::set_hook(Box::new(|info| panics().push(info.to_string())));
 }
@@ -37,7 +37,7 @@ fn panics() -> std::sync::MutexGuard<'static, Vec<String>> {
 }
 
 pub(crate) fn run(row: &Row) -> Verdict {
-    // Once without a look at the descriptors: libraries start threads that stay.
+    // The first run does not check descriptors, since libraries start threads that stay.
     let first = attempt(&row.programs[0].1, Way::Alone);
     let alone = match first {
         Ok(()) => true,
@@ -63,11 +63,11 @@ pub(crate) fn run(row: &Row) -> Verdict {
     Verdict::Works { alone }
 }
 
-/// The words of tokio, and of crates that notice by themselves that there is no runtime.
+/// The messages of tokio, and of crates that check for its runtime themselves.
 fn wants_tokio(error: &str) -> bool {
     error.contains("there is no reactor running")
         || error.contains("must be called from the context of a Tokio 1.x runtime")
-        // quinn's.
+        // The message of quinn.
         || error.contains("no async runtime found")
 }
 
@@ -89,7 +89,7 @@ fn attempt(program: &Program, way: Way) -> Result<(), String> {
     }
 }
 
-/// What the open descriptors of the process are.
+/// The open files of this process.
 fn descriptors() -> Vec<String> {
     let entries = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let target = |entry: fs::DirEntry| fs::read_link(entry.path()).ok();

@@ -38,7 +38,7 @@ pub(crate) fn mosquitto() -> u16 {
     servers.mosquitto.get_or_insert_with(start).address().port()
 }
 
-/// Ends them all. A static is never dropped.
+/// Ends all servers, since a static is never dropped.
 pub(crate) fn stop() {
     drop(std::mem::take(&mut *servers()));
 }

@@ -32,13 +32,13 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-/// A certificate for localhost that was made for this run, and its key.
+/// A certificate for localhost that is made for each run, and its key.
 pub(crate) fn certificate() -> Outcome<(CertificateDer<'static>, PrivateKeyDer<'static>)> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     Ok((made.cert.der().clone(), made.signing_key.into()))
 }
 
-/// What both sides of a connection with that certificate agree on.
+/// The TLS configurations of both sides for that certificate.
 pub(crate) fn tls_configs() -> Outcome<(rustls::ServerConfig, rustls::ClientConfig)> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let (certificate, key) = certificate()?;
@@ -107,7 +107,7 @@ async fn tls_natural() -> Outcome {
     Ok(())
 }
 
-/// In the middle of the handshake: the client has said nothing yet.
+/// Cancels the handshake: the client has sent nothing yet.
 async fn tls_cancelled() -> Outcome {
     let (server_config, config) = tls_configs()?;
     let in_use = InUse::default();
@@ -124,7 +124,7 @@ async fn tls_cancelled() -> Outcome {
     until(async || Ok(silent.client_count() == 1)).await?;
     opening.cancel();
     assert!(opening.await.is_err_and(|error| error.is_cancelled()));
-    // And on the server's side: the client goes.
+    // On the server's side, the client disconnects.
     let stream = connect(&server).await?;
     until(async || Ok(in_use.count() == 1)).await?;
     drop(stream);
@@ -203,7 +203,7 @@ async fn ws_natural() -> Outcome {
     Ok(())
 }
 
-/// A wait for a message ends; what comes later is there for the next one.
+/// A wait for a message is cancelled; the next wait gets the later message.
 async fn ws_cancelled() -> Outcome {
     let in_use = InUse::default();
     let server = ws_server(&in_use).await?;

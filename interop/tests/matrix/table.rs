@@ -12,7 +12,7 @@ const LOCK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock");
 const BEGIN: &str = "<!-- The table is made by interop/. -->\n";
 const END: &str = "<!-- End of the table. -->\n";
 
-/// Fails if the page shows another table; with `writes`, puts this one there.
+/// Fails if the page has another table; with `writes`, replaces the page's table.
 pub(crate) fn compare(results: &[(Row, Verdict)], writes: bool) -> Outcome {
     let page = fs::read_to_string(PAGE)?;
     let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
@@ -51,7 +51,7 @@ fn table(results: &[(Row, Verdict)]) -> Outcome<String> {
     Ok(table)
 }
 
-/// The first version of each package of a lock file.
+/// The version of each package in a lock file (the first one, if there are several).
 fn versions(lock: &str) -> HashMap<&str, &str> {
     let mut versions = HashMap::new();
     let mut name = "";

@@ -106,7 +106,7 @@ fn slow_router(in_use: &InUse, gate: &Gate) -> Router {
         .route("/pieces", get(pieces))
 }
 
-/// One piece now, and the next one after an hour.
+/// A response with one piece at once, and the next one after an hour.
 async fn pieces() -> impl IntoResponse {
     local_stream(stream::iter([0, 3600]).then(async |seconds| {
         sleep(Duration::from_secs(seconds)).await;
@@ -121,7 +121,7 @@ async fn events() -> impl IntoResponse {
     Sse::new(stream::iter(1..4).map(event))
 }
 
-/// A protocol of its own: what comes goes back in capitals.
+/// An upgraded protocol that sends received bytes back in capitals.
 async fn capitals(mut request: Request) -> Response {
     let upgrade = hyper::upgrade::on(&mut request);
     drop(create_task(async move {
@@ -190,8 +190,8 @@ async fn axum_natural() -> Outcome {
     Ok(())
 }
 
-/// The client goes while its request is answered: the handler ends, and the next request of the
-/// same session has its own answer.
+/// The client disconnects while its request is handled: the handler is cancelled, and the next
+/// request of the session gets its own response.
 async fn client_goes(url: &str, in_use: &InUse) -> Outcome {
     let session = ClientSession::builder().limit(1).build()?;
     let request = session.get(format!("{url}/forever"));
@@ -213,7 +213,7 @@ async fn axum_cancelled() -> Outcome {
     Ok(())
 }
 
-/// A request that is in flight when the server shuts down is answered to its end.
+/// A request that is in flight at the shutdown is still answered.
 async fn ends_in_flight(router: Router, gate: Gate) -> Outcome {
     let (server, url) = start(router).await?;
     let session = ClientSession::new();
@@ -285,7 +285,7 @@ async fn ws_cancelled() -> Outcome {
     Ok(())
 }
 
-/// A web socket is cut off when the grace is over, and axum's task for it ends.
+/// A web socket is closed when the grace period is over, and so is axum's task for it.
 async fn ws_shutdown() -> Outcome {
     let in_use = InUse::default();
     let (server, url) = start(ws_router(&in_use)).await?;
@@ -321,7 +321,7 @@ async fn served_natural() -> Outcome {
     Ok(serving.await??)
 }
 
-/// Its tasks are tokio's, but a client that goes ends them all the same.
+/// The server's tasks are tokio's, but they too end when their client disconnects.
 async fn served_cancelled() -> Outcome {
     let in_use = InUse::default();
     let router = Router::new().route("/", get(async || "hello")).route("/forever", {
@@ -412,7 +412,7 @@ async fn limit_shutdown() -> Outcome {
 
 // tracing.
 
-/// What a subscriber has seen.
+/// The spans and events that a subscriber has received.
 #[derive(Debug, Default)]
 struct Seen {
     opened: BTreeMap<&'static str, usize>,
@@ -488,7 +488,7 @@ async fn spans_cancelled() -> Outcome {
     Ok(())
 }
 
-/// Tasks that the end of a loop cancels close their spans.
+/// Spans of tasks that the end of a loop cancels are closed.
 async fn spans_shutdown() -> Outcome {
     let (seen, _guard) = collect_spans();
     std::thread::scope(|scope| {
@@ -526,7 +526,7 @@ async fn reqwest_natural() -> Outcome {
         text.extend(piece?);
     }
     assert!(text.ends_with(b"data: 3\n\n"));
-    // Many at once, over one pool.
+    // Many requests at once, over one pool.
     let asking = (0..50).map(|number| {
         let request = client.post(format!("{url}/sum")).json(&[number, 1]);
         create_task(async move { request.send().await?.json::<u32>().await })
@@ -538,7 +538,7 @@ async fn reqwest_natural() -> Outcome {
     Ok(())
 }
 
-/// In the middle of an answer, and before it.
+/// Cancels a request before its response, and in the middle of it.
 async fn reqwest_cancelled() -> Outcome {
     let in_use = InUse::default();
     let (server, url) = start(slow_router(&in_use, &Gate::new())).await?;

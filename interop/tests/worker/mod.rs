@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 pub(crate) struct Worker(Child);
 
 impl Worker {
-    /// Starts it, and waits until it takes jobs.
+    /// Starts the worker, and waits until it takes jobs.
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -16,7 +16,7 @@ impl Worker {
         Self(child)
     }
 
-    /// By SIGTERM: it finishes what it has.
+    /// Sends SIGTERM, at which the worker finishes its jobs.
     pub(crate) fn stop(mut self) {
         let pid = self.0.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
@@ -26,7 +26,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // SIGKILL.
+        // Sends SIGKILL.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

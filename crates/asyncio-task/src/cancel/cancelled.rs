@@ -1,4 +1,4 @@
-//! A request to end that was caught.
+//! A cancel request that was caught.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -12,7 +12,7 @@ use super::scope::{Answer, Kind};
 use super::slot::{Slot, enclosing};
 use super::tasks::{Node, deliver, run};
 
-/// The request to end that [`catch_cancel`](crate::catch_cancel) caught.
+/// The cancel request that [`catch_cancel`](crate::catch_cancel) caught.
 ///
 /// Dropping it swallows the request, which is seldom right: [`resume`](Self::resume) passes it on.
 ///
@@ -37,7 +37,7 @@ use super::tasks::{Node, deliver, run};
 ///     assert_eq!(task.await.unwrap().as_deref(), Some("cancelled: enough"));
 /// });
 /// ```
-#[must_use = "a request to end is swallowed by dropping this; pass it on with `resume`"]
+#[must_use = "a cancel request is swallowed by dropping this; pass it on with `resume`"]
 #[doc(alias = "CancelledError")]
 pub struct Cancelled {
     reason: CancelReason,

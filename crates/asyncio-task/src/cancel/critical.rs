@@ -12,7 +12,7 @@ use super::cancelled::Ending;
 use super::scope::Kind;
 use super::slot::Slot;
 
-/// Runs `body` to its end: a request to end waits for `body`, and takes effect at the next await
+/// Runs `body` to its end: a cancel request waits for `body`, and takes effect at the next await
 /// after it.
 ///
 /// Meant for the few lines between which a program must not stop: *debit and credit*, *write and

@@ -56,9 +56,9 @@ impl<T> Outcome<'_, T> {
 /// Runs `body`, then `cleanup`, which may await. The cleanup runs whether the body finished,
 /// panicked, or was asked to end.
 ///
-/// The cleanup is shielded from requests to end; they wait until it is done. When `finally` calls
+/// The cleanup is shielded from cancel requests; they wait until it is done. When `finally` calls
 /// are nested, the inner cleanup runs first. After the cleanup the value is returned, the panic
-/// goes on, or the request to end is passed on outwards. A body that was never polled has nothing
+/// goes on, or the cancel request is passed on outwards. A body that was never polled has nothing
 /// to clean up.
 ///
 /// # Panics

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use crate::error::JoinError;
 use crate::task::Task;
 
-/// Awaits `task` without passing requests to end on to it: if the caller is cancelled, the caller
+/// Awaits `task` without passing cancel requests on to it: if the caller is cancelled, the caller
 /// ends and the task goes on.
 ///
 /// Pass the handle, or `&mut` of the handle to keep it.

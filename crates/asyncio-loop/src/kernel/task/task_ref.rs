@@ -362,7 +362,7 @@ impl TaskRef {
         is_blocked.then(|| WaitsFor::of_flags(flags)).flatten()
     }
 
-    /// The reason of the last request to end.
+    /// The reason of the last cancel request.
     ///
     /// # Examples
     ///
