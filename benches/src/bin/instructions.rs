@@ -42,6 +42,7 @@ type Row = (&'static str, u64, u64, fn(u64));
 const ROWS: &[Row] = &[
     ("call_soon", 20_000, 1, call_soon),
     ("spawn_await", 20_000, 1, spawn_await),
+    ("spawn_2_kb_await", 20_000, 1, spawn_large),
     ("spawn_1000_join", 20, MANY, spawn_many),
     ("yield_among_1000", 20, MANY, yield_among_many),
     ("yield_recorded", 20, MANY, yield_recorded),
@@ -103,6 +104,16 @@ fn spawn_await(times: u64) {
     run(async move {
         for number in 0..times {
             black_box(create_task(ready(number)).await.expect("a value"));
+        }
+    });
+}
+
+/// Makes a task of a future of 2 KB, whose copies count, and waits for its value.
+fn spawn_large(times: u64) {
+    run(async move {
+        for number in 0..times {
+            let large = black_box([number; 256]);
+            black_box(create_task(async move { black_box(&large)[0] }).await.expect("a value"));
         }
     });
 }

@@ -75,12 +75,14 @@ pub fn create_task_with<F>(future: F, options: TaskOptions) -> Task<F::Output>
 where
     F: IntoFuture<IntoFuture: 'static>,
 {
-    let future = future.into_future();
-    let spawned =
-        asyncio_loop::machinery::with_running(|event_loop| event_loop.spawn(future, options));
-    match spawned {
-        Ok(Ok(raw)) => Task::new(raw),
-        Ok(Err(error)) => panic!("cannot create a task: {error}"),
+    // The future goes from call to call, and into no closure or tuple: it is copied once, to its
+    // place in the task.
+    let event_loop = match asyncio_loop::machinery::with_running(LoopRef::clone) {
+        Ok(event_loop) => event_loop,
+        Err(error) => panic!("cannot create a task: {error}"),
+    };
+    match event_loop.spawn(future.into_future(), options) {
+        Ok(raw) => Task::new(raw),
         Err(error) => panic!("cannot create a task: {error}"),
     }
 }

@@ -239,8 +239,9 @@ fn change<R>(change: impl FnOnce(&mut Bindings) -> R) -> (R, Content) {
     (result, context)
 }
 
-/// Shows the current content to `look`, which must not run code of others.
-#[inline]
+/// Shows the current content to `look`, which must not run code of others. Each step does this some
+/// times, and the usual content is none: a test.
+#[inline(always)]
 fn peek<R>(look: impl FnOnce(&Content) -> R) -> R {
     let current = replace_current(Content(None));
     let result = look(&current);

@@ -174,6 +174,12 @@ impl Header {
         self.store_flags(self.flags.get() & !flags);
     }
 
+    /// Clears some flags and sets others.
+    #[inline]
+    pub(super) fn change(&self, clear: u32, set: u32) {
+        self.store_flags(self.flags.get() & !clear | set);
+    }
+
     /// Stores the whole word. The compiler would make a store of one byte of a change of one bit,
     /// and a load of the word soon after would have to wait until that byte is in the cache.
     #[inline]

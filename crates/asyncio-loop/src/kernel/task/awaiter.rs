@@ -50,6 +50,11 @@ impl TaskPtr {
         here.map(|header| unsafe { Runnable::new(header) })
     }
 
+    #[inline]
+    pub(super) fn has_awaiter(self) -> bool {
+        !self.awaiter.0.get().is_null()
+    }
+
     /// Puts the awaiter into its empty place.
     #[inline]
     pub(super) fn set_awaiter(self, awaiter: RunnableRef) {

@@ -68,6 +68,11 @@ impl ExtraSlot {
     }
 
     #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.word.is_null()
+    }
+
+    #[inline]
     fn is_full(&self) -> bool {
         !self.word.is_null() && self.word.addr() & REASON == 0
     }

@@ -348,10 +348,12 @@ pub enum Join<T> {
     Noted,
 }
 
-impl<T> Drop for RawTask<T> {
-    fn drop(&mut self) {
+impl<T> RawTask<T> {
+    /// Drops what is left of a task whose handle goes: an output that was not taken, or the awaiter
+    /// of a task that has not ended.
+    #[inline(never)]
+    fn drop_rest(&mut self) {
         let task = self.task.ptr();
-        task.clear(JOINED);
         if !task.has(DONE) {
             // No task waits any more.
             drop(task.take_awaiter());
@@ -372,6 +374,18 @@ impl<T> Drop for RawTask<T> {
             }
             Some(outcome) => drop_caught(task, outcome),
             None => {}
+        }
+    }
+}
+
+impl<T> Drop for RawTask<T> {
+    #[inline]
+    fn drop(&mut self) {
+        let task = self.task.ptr();
+        task.clear(JOINED);
+        // One test for the handle of a task whose output was taken.
+        if task.flags.get() & (DONE | FULL) != DONE {
+            self.drop_rest();
         }
     }
 }
