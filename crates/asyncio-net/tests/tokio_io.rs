@@ -8,11 +8,12 @@ use std::mem::MaybeUninit;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use asyncio_net::{
     ByteSource, ByteStream, JoinedStream, StreamReader, feed_reader, start_server, stream_over,
 };
-use asyncio_task::create_task;
+use asyncio_task::{create_task, timeout};
 use common::{bytes, run, turn};
 use futures::FutureExt;
 use tokio::io::{
@@ -131,7 +132,11 @@ fn slices_arrive_in_order_and_a_flush_waits_for_the_peer() {
         let (mut reader, _writer) = theirs.split();
         write_and_flush(&mut ours, &mut reader).await?;
         let (_reader, mut writer) = ours.split();
-        write_and_flush(&mut writer, &mut reader).await
+        write_and_flush(&mut writer, &mut reader).await?;
+        writer.shutdown().await?;
+        let end = timeout(Duration::from_secs(60), reader.read(1)).await;
+        assert_eq!(end.expect("the output has ended")?, "");
+        Ok(())
     });
 }
 
