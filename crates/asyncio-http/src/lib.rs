@@ -33,6 +33,17 @@
 //! }).unwrap();
 //! ```
 //!
+//! # What handlers get and give
+//!
+//! `Json`, `Query`, `Form` and `Html` are types of axum. A program that uses them depends on axum,
+//! without its default features:
+//!
+//! ```toml
+//! axum = { version = "0.8", default-features = false, features = ["form", "json", "query"] }
+//! ```
+//!
+//! [`Path`], [`Peer`] and [`websocket::WebSocketUpgrade`] are this crate's.
+//!
 //! # The message of the compiler
 //!
 //! axum's handlers must be `Send`. If a handler awaits a future of asyncio, or holds an `Rc` while

@@ -488,6 +488,38 @@ fn cookies_are_kept_for_their_hosts() {
     });
 }
 
+#[cfg(feature = "cookies")]
+#[test]
+fn cookies_are_put_into_a_session_and_looked_up() {
+    run_in_virtual_time(async || {
+        async fn cookies(headers: HeaderMap) -> Vec<u8> {
+            headers.get("cookie").map(|value| value.as_bytes().to_vec()).unwrap_or_default()
+        }
+        let set = async || axum::response::AppendHeaders([("set-cookie", "token=7; HttpOnly")]);
+        let app = App::new().get("/in", cookies).get("/out", cookies).get("/set", set);
+        let client = TestClient::new(app);
+        client.set_cookie("/", "user=ada; Path=/in")?;
+        assert_eq!(client.get("/in").await?.text().await?, "user=ada");
+        assert_eq!(client.get("/out").await?.text().await?, "");
+        assert_eq!(client.cookie("/in", "user").as_deref(), Some("ada"));
+        assert_eq!(client.cookie("/out", "user"), None);
+
+        client.get("/set").await?;
+        assert_eq!(client.cookie("/", "token").as_deref(), Some("7"));
+        client.set_cookie("/", "token=; Max-Age=0")?;
+        assert_eq!(client.cookie("/", "token"), None);
+
+        for refused in ["no name", "a=1; Domain=other.invalid", "a=1; Domain=invalid"] {
+            let error = client.set_cookie("/", refused).unwrap_err();
+            assert_eq!(error.kind(), ClientErrorKind::Request, "{refused}");
+        }
+        let none = ClientSession::builder().cookies(false).build()?;
+        assert!(none.set_cookie("http://own.invalid/", "a=1").is_err());
+        assert_eq!(none.cookie("http://own.invalid/", "a"), None);
+        Ok(())
+    });
+}
+
 #[test]
 fn an_answer_that_is_too_long_is_refused() {
     run_in_virtual_time(async || {

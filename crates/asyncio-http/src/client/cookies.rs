@@ -6,6 +6,8 @@ use cookie_store::{CookieStore, RawCookie};
 use http::{HeaderMap, HeaderValue, header};
 use url::{Host, Url};
 
+use crate::BoxError;
+
 #[derive(Default)]
 pub(super) struct Jar(RefCell<CookieStore>);
 
@@ -17,6 +19,23 @@ impl Jar {
         let cookies = texts.filter_map(|text| RawCookie::parse(text.to_owned()).ok());
         let cookies = cookies.filter(|cookie| !is_for_a_registry(cookie, url));
         self.0.borrow_mut().store_response_cookies(cookies, url);
+    }
+
+    /// Keeps one cookie, in the syntax of `Set-Cookie`, as if the server of the URL had set it.
+    pub(super) fn set(&self, url: &Url, text: &str) -> Result<(), BoxError> {
+        let cookie = RawCookie::parse(text.to_owned())?;
+        if is_for_a_registry(&cookie, url) {
+            return Err("the cookie is for a whole registry".into());
+        }
+        self.0.borrow_mut().insert_raw(&cookie, url)?;
+        Ok(())
+    }
+
+    /// The value of a cookie that a request for the URL carries.
+    pub(super) fn get(&self, url: &Url, name: &str) -> Option<String> {
+        let jar = self.0.borrow();
+        let mut values = jar.get_request_values(url);
+        values.find(|(each, _)| *each == name).map(|(_, value)| value.to_owned())
     }
 
     /// The header with the cookies for a URL.

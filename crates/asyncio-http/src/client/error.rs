@@ -96,7 +96,7 @@ impl ClientError {
         error
     }
 
-    fn with(mut self, source: impl Into<BoxError>) -> Self {
+    pub(super) fn with(mut self, source: impl Into<BoxError>) -> Self {
         self.0.source = Some(source.into());
         self
     }

@@ -7,6 +7,8 @@ use http::Method;
 use url::Url;
 
 use super::builder::ClientSessionBuilder;
+#[cfg(feature = "cookies")]
+use super::error::{ClientError, ClientErrorKind};
 use super::request::ClientRequest;
 use super::shared::Shared;
 
@@ -90,6 +92,67 @@ impl ClientSession {
     /// ```
     pub fn request(&self, method: Method, url: impl AsRef<str>) -> ClientRequest {
         ClientRequest::new(self.clone(), method, url.as_ref())
+    }
+
+    /// Puts a cookie into the session, in the syntax of the header `Set-Cookie`, as if the server
+    /// of `url` had set it. With the feature `cookies`.
+    ///
+    /// # Errors
+    ///
+    /// An error of the kind [`Request`](ClientErrorKind::Request) if the URL or the cookie is
+    /// malformed, if the server may not set it (a `Domain` of others), or if the session keeps no
+    /// cookies.
+    ///
+    /// # From aiohttp
+    ///
+    /// `session.cookie_jar.update_cookies(…)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_http::{App, HeaderMap};
+    /// use asyncio_http::testing::TestClient;
+    ///
+    /// asyncio_task::run(async {
+    ///     let app = App::new().get("/", async |headers: HeaderMap| {
+    ///         headers["cookie"].as_bytes().to_vec()
+    ///     });
+    ///     let client = TestClient::new(app);
+    ///     client.set_cookie("/", "token=7; Path=/")?;
+    ///     assert_eq!(client.get("/").await?.text().await?, "token=7");
+    ///     assert_eq!(client.cookie("/", "token").as_deref(), Some("7"));
+    ///     Ok::<_, asyncio_http::ClientError>(())
+    /// }).unwrap();
+    /// ```
+    #[cfg(feature = "cookies")]
+    #[doc(alias = "cookie_jar")]
+    #[doc(alias = "update_cookies")]
+    pub fn set_cookie(&self, url: impl AsRef<str>, cookie: &str) -> Result<(), ClientError> {
+        let url = self.url(url.as_ref()).map_err(ClientError::request)?;
+        let refused = |source| {
+            let text = format!("the cookie {cookie:?} cannot be kept");
+            ClientError::new(ClientErrorKind::Request, text).with(source).at(&url)
+        };
+        match &self.0.cookies {
+            Some(jar) => jar.set(&url, cookie).map_err(refused),
+            None => Err(refused("the session keeps no cookies".into())),
+        }
+    }
+
+    /// The value of a cookie that a request for `url` would carry. With the feature `cookies`.
+    ///
+    /// # From aiohttp
+    ///
+    /// `session.cookie_jar.filter_cookies(url)`.
+    ///
+    /// # Examples
+    ///
+    /// See [`set_cookie`](Self::set_cookie).
+    #[cfg(feature = "cookies")]
+    #[must_use]
+    #[doc(alias = "filter_cookies")]
+    pub fn cookie(&self, url: impl AsRef<str>, name: &str) -> Option<String> {
+        self.0.cookies.as_ref()?.get(&self.url(url.as_ref()).ok()?, name)
     }
 
     /// How many connections are open or being opened.
