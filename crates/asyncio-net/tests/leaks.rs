@@ -1,5 +1,8 @@
 //! Many connections, one after another and concurrently, leave no memory or file descriptors
 //! behind. These tests run in a process of their own and one after another, since they count both.
+//! The counts come from /proc.
+
+#![cfg(target_os = "linux")]
 
 mod common;
 
