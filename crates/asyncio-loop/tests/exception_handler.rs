@@ -261,6 +261,14 @@ fn slow_steps_are_reported_by_name_in_debug_mode() {
     assert_eq!(records.len(), 1, "{records:?}");
     assert!(records[0].starts_with("WARN asyncio: executing <Task \"busy\""), "{}", records[0]);
 
+    let line = line!() + 1;
+    drop(event_loop.call_soon(|| ()));
+    run_ready(&event_loop);
+    let records = RECORDS.take();
+    let callbacks: Vec<_> = records.iter().filter(|record| !record.contains("<Task")).collect();
+    let place = format!("{}:{line}:", file!());
+    assert!(callbacks.iter().any(|record| record.contains(&place)), "{place}: {records:?}");
+
     event_loop.set_slow_callback_duration(Duration::from_secs(3600));
     run_ready(&event_loop);
     assert_eq!(RECORDS.take(), [""; 0]);

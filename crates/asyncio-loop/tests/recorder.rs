@@ -130,13 +130,22 @@ fn a_trace_has_pairs_names_and_stamps_in_order() {
     tasks[3].task().request_cancel();
     event_loop.run_until_complete(give_way()).unwrap();
     event_loop.report(&asyncio_loop::ErrorContext::new("a report"));
-    let events = trace(&recorder.recording());
+    let recording = recorder.recording();
+    let events = trace(&recording);
     let names = check(&events);
+    let length = recording.length().as_nanos() as f64 / 1e3;
+    let stamps = || events.iter().filter_map(|event| event["ts"].as_f64());
+    assert!(stamps().all(|at| at <= length), "times count from the beginning of the recording");
+    assert!(events.iter().any(|event| text(event, "ph") == "f"), "an arrow to a poll");
     for (name, polls) in [(odd, 2), ("panics", 1), ("left", 1), ("cancelled", 2)] {
         assert_eq!(names.iter().filter(|other| *other == name).count(), polls, "{name}");
     }
     assert!(names.iter().any(|name| name == "poll for events"));
-    assert!(names.iter().any(|name| name.contains("a_trace_has_pairs")), "the callback");
+    let is_slice = |event: &&Value| matches!(text(event, "ph"), "B" | "E");
+    let slices: Vec<_> = events.iter().filter(is_slice).collect();
+    let callback = slices.iter().position(|event| text(event, "cat") == "callback").unwrap();
+    assert!(text(slices[callback], "name").contains("a_trace_has_pairs"));
+    assert_eq!(text(slices[callback + 1], "ph"), "E", "nothing runs inside of a callback");
     let ended = |how: &str| events.iter().any(|event| event["args"]["ended"] == how);
     assert!(ended("finished") && ended("panicked") && ended("cancelled"));
     let waits = |event: &Value| event["args"]["waits for"] == "a resource";
@@ -260,7 +269,8 @@ fn a_poll_does_not_begin_before_code_of_a_user_that_is_no_step_has_ended() {
         end
     }
 
-    let event_loop = EventLoop::new().unwrap();
+    // The next turn does not poll for events, since the loop's clock hardly moves.
+    let event_loop = EventLoop::builder().counted_time(Duration::from_nanos(1)).build().unwrap();
     let recorder = event_loop.record(1000);
     let main = async {
         let event_loop = running_loop();

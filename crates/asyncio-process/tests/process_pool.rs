@@ -2,16 +2,18 @@
 //!
 //! Without libtest: the workers are this executable again, and `main` has to serve them.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use asyncio_loop::{JobError, ThreadFuture};
+use asyncio_loop::{EventLoop, JobError, ThreadFuture};
 use asyncio_process::{PoolError, PoolFunction, ProcessPoolExecutor, Resource, init_process_pool};
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid,
@@ -181,6 +183,7 @@ fn main() {
         ("every_job_may_have_a_worker_of_its_own", every_job_may_have_a_worker_of_its_own),
         ("workers_that_are_killed_at_any_time_fail_their_jobs_only", workers_killed_at_any_time),
         ("a_pool_with_stuck_jobs_can_be_left", a_pool_with_stuck_jobs_can_be_left),
+        ("a_pool_that_is_dropped_with_jobs_left_is_reported", a_pool_dropped_with_jobs_left),
         ("an_exit_fails_its_own_job_only", an_exit_fails_its_own_job_only),
         ("a_worker_may_be_reaped_by_somebody_else", a_worker_may_be_reaped_by_somebody_else),
         ("a_crash_names_its_signal", a_crash_names_its_signal),
@@ -444,6 +447,40 @@ fn a_pool_with_stuck_jobs_can_be_left() {
     assert_eq!(pool.kill_workers(), 2);
     pool.join(None).unwrap();
     assert!(jobs.iter().all(|job| matches!(pool_error(job), PoolError::WorkerDied { .. })));
+}
+
+// I-006
+fn a_pool_dropped_with_jobs_left() {
+    let event_loop = EventLoop::builder().debug(true).build().unwrap();
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let heard = Rc::clone(&reports);
+    event_loop.set_exception_handler(Some(Rc::new(move |_, context| {
+        heard.borrow_mut().push(context.to_string());
+    })));
+    let drop_pool = async || {
+        let line = line!() + 1;
+        let pool = ProcessPoolExecutor::builder().max_workers(1).build();
+        let (stuck, queued) = (pool.submit(&HANG, ()), pool.submit(&PID, ()));
+        while pool.worker_pids().is_empty() || pool.queued() != 1 {
+            std::thread::yield_now();
+        }
+        let worker = pool.worker_pids()[0];
+        drop(pool);
+        kill(worker);
+        assert!(matches!(pool_error(&stuck), PoolError::WorkerDied { .. }));
+        drop(queued.result(None));
+        line
+    };
+    let line = event_loop.run_until_complete(drop_pool()).unwrap();
+    let [report] = &reports.take()[..] else { panic!("one report") };
+    assert!(report.starts_with("a process pool was dropped with jobs left"), "{report}");
+    let fields = format!("running: 1, queued: 1, created at: {}:{line}:", file!());
+    assert!(report.contains(&fields), "{fields} is not in {report}");
+
+    event_loop.set_debug(false);
+    event_loop.run_until_complete(drop_pool()).unwrap();
+    assert_eq!(reports.take(), [""; 0], "not outside of debug mode");
+    event_loop.close().unwrap();
 }
 
 fn an_exit_fails_its_own_job_only() {

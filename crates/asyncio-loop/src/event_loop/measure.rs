@@ -10,7 +10,7 @@ use super::{Inner, LoopRef};
 use crate::clock::system_nanos;
 use crate::driver::Wait;
 use crate::inspect::Statistics;
-use crate::kernel::{RunnableRef, TaskRef};
+use crate::kernel::{CallbackRef, RunnableRef, TaskRef};
 use crate::loop_handle::LoopHandle;
 use crate::report;
 
@@ -279,9 +279,10 @@ impl Inner {
 }
 
 fn report_slow(what: RunnableRef, took: Duration) {
-    match TaskRef::from_runnable(what) {
-        Ok(task) => report::slow_run(&format!("{task:?}"), took),
-        Err(callback) => report::slow_run(&format!("{callback:?}"), took),
+    if let Some(callback) = CallbackRef::from_runnable(what.clone()) {
+        report::slow_run(&format!("{callback:?}"), took);
+    } else if let Ok(task) = TaskRef::from_runnable(what) {
+        report::slow_run(&format!("{task:?}"), took);
     }
 }
 

@@ -316,6 +316,11 @@ impl CallbackRef {
     pub(crate) fn into_runnable(self) -> RunnableRef {
         self.0
     }
+
+    /// The callback, unless `runnable` is a task.
+    pub(crate) fn from_runnable(runnable: RunnableRef) -> Option<Self> {
+        (!runnable.header().has(TASK)).then_some(Self(runnable))
+    }
 }
 
 impl fmt::Debug for CallbackRef {
