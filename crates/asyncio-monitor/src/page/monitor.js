@@ -275,7 +275,7 @@ function showTask(task) {
   const wait = task.waits_for === null ? [make("span", { class: "quiet" }, "–")] : [
     make("div", {}, task.waits_for),
     make("div", { class: "code quiet" },
-      `${task.waits_at ?? "a line that is not known"} · for ${seconds(task.waited)}`),
+      `for ${seconds(task.waited)} · ${task.waits_at ?? "a line that is not known"}`),
   ];
   const cancel = make("button", {
     type: "button", class: "small cancel", "data-id": task.id,

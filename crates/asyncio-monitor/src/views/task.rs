@@ -7,6 +7,11 @@ use asyncio_loop::inspect::{FullStack, TaskInfo, TaskState};
 use super::row::Listed;
 use super::{function, place, plain, short};
 
+/// `once`, `2 times`.
+fn times(number: u32) -> String {
+    if number == 1 { "once".to_owned() } else { format!("{number} times") }
+}
+
 /// A task, its creators, the place where it waits, and its waiters. `tasks` is the list of all
 /// tasks.
 pub(crate) fn describe(id: u64, tasks: &[Listed<'_>]) -> Option<String> {
@@ -19,11 +24,11 @@ pub(crate) fn describe(id: u64, tasks: &[Listed<'_>]) -> Option<String> {
     };
     let cancelling = if task.is_cancelling { ", asked to end" } else { "" };
     write(format!(
-        "Task {id} {:?}: {}{cancelling}, {} old, polled {} times",
+        "Task {id} {:?}: {}{cancelling}, {} old, polled {}",
         task.name,
         task.state,
         short(task.age()),
-        task.polls
+        times(task.polls)
     ));
     write("Created by (oldest first):".to_owned());
     for line in creators(task, find) {
