@@ -1,14 +1,17 @@
 //! Streams of a loop that are dropped on other threads.
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
 use asyncio_http::rt::LoopStream;
 use asyncio_net::JoinedStream;
+use asyncio_task::{create_task, timeout};
 use hyper::rt::{Read as _, ReadBuf, Write as _};
 
 fn pair() -> io::Result<(LoopStream, UnixStream)> {
@@ -93,6 +96,29 @@ fn on_another_thread_it_can_only_be_dropped_and_its_loop_closes_it() {
             let mut peer = JoinedStream::from_std(peer)?;
             assert_eq!(peer.reader().read(10).await?, "");
         }
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn at_home_a_flush_waits_for_the_peer_and_a_shutdown_ends_the_output() {
+    asyncio_task::run(async {
+        let (mut stream, peer) = pair()?;
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut written = 0;
+        while let Poll::Ready(count) = Pin::new(&mut stream).poll_write(cx, &[7; 50_000]) {
+            written += count?;
+        }
+        assert!(Pin::new(&mut stream).poll_flush(cx).is_pending(), "the peer has read nothing");
+
+        let mut peer = JoinedStream::from_std(peer)?;
+        let receiving = create_task(async move { peer.reader().read_to_end().await });
+        poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await?;
+        poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await?;
+        let received = timeout(Duration::from_secs(60), receiving).await;
+        assert_eq!(received.expect("the output has ended").unwrap()?.len(), written);
+        drop(stream);
         io::Result::Ok(())
     })
     .unwrap();
