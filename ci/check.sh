@@ -193,8 +193,8 @@ check_unix() {
 check_portable() {
     [ "$(uname)" = Linux ] || skip "here they are no fallbacks"
     export RUSTFLAGS="--cfg portable"
-    cargo test --target-dir "$target/portable" -p asyncio-loop -p asyncio-net -p asyncio-process \
-        --lib --tests
+    cargo test --target-dir "$target/portable" --no-fail-fast --lib --tests \
+        -p asyncio-loop -p asyncio-net -p asyncio-process
 }
 
 # Licences, sources and duplicates of what the crates are built from.
