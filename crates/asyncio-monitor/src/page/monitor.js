@@ -272,10 +272,13 @@ function badge(task) {
 }
 
 function showTask(task) {
+  // The whole place is in the title of the cell.
+  const at = task.waits_at?.split("/").pop() ?? "a line that is not known";
+  const whole = task.waits_for && `${task.waits_for}\n${task.waits_at ?? ""}`;
   const wait = task.waits_for === null ? [make("span", { class: "quiet" }, "–")] : [
     make("div", {}, task.waits_for),
     make("div", { class: "code quiet" },
-      `for ${seconds(task.waited)} · ${task.waits_at ?? "a line that is not known"}`),
+      `for ${seconds(task.waited)} · ${at}`),
   ];
   const cancel = make("button", {
     type: "button", class: "small cancel", "data-id": task.id,
@@ -289,7 +292,7 @@ function showTask(task) {
     make("td", { class: "function c-function", title: `${task.function}\n${task.created_at}` },
       make("div", { class: "code" }, task.function),
       make("div", { class: "code quiet" }, task.created_at)),
-    make("td", { class: "c-waited", title: task.waits_for }, ...wait),
+    make("td", { class: "c-waited", title: whole }, ...wait),
     make("td", { class: "number c-age" }, seconds(task.age)),
     make("td", { class: "number c-polls" }, number(task.polls)),
     make("td", { class: "end c-end" }, cancel));
