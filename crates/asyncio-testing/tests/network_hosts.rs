@@ -385,7 +385,7 @@ fn a_failure_names_the_host_of_each_step_and_replays() {
         sleep(2 * SECOND).await;
     };
     let failure = Simulation::new().seeds(100).check(body).unwrap_err();
-    assert!(failure.message().contains("a seat that is taken"), "{failure}");
+    assert!(failure.message().contains("the seat is taken already"), "{failure}");
     assert!(failure.to_string().contains(" on a runs"), "{failure}");
     let again = Simulation::new().check_schedule(failure.schedule(), body).unwrap_err();
     assert_eq!(again.message(), failure.message());

@@ -16,7 +16,7 @@ async fn take_a_seat(seats: Rc<Cell<u32>>, way: u32) {
 }
 
 #[asyncio::testing::test(seeds = 1000)]
-#[should_panic(expected = "a seat that is taken")]
+#[should_panic(expected = "the seat is taken already")]
 async fn two_guests_and_one_seat() {
     let seats = Rc::new(Cell::new(1));
     let guests = [0, 3].map(|way| asyncio::create_task(take_a_seat(Rc::clone(&seats), way)));
