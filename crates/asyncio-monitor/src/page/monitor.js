@@ -277,8 +277,7 @@ function showTask(task) {
   const whole = task.waits_for && `${task.waits_for}\n${task.waits_at ?? ""}`;
   const wait = task.waits_for === null ? [make("span", { class: "quiet" }, "–")] : [
     make("div", {}, task.waits_for),
-    make("div", { class: "code quiet" },
-      `for ${seconds(task.waited)} · ${at}`),
+    make("div", { class: "code quiet" }, `${seconds(task.waited)} · ${at}`),
   ];
   const cancel = make("button", {
     type: "button", class: "small cancel", "data-id": task.id,
