@@ -40,7 +40,8 @@ check_guest() {
 }
 
 # The lines at which futures wait: they come from the compiler, so an optimised build has to show
-# the same. Only the crates of the workspace are optimised: the others are those of the step "test".
+# the same. Only the crates of the workspace are optimised. Their dependencies keep the profile of the
+# step "test", which has built them.
 check_release() {
     cargo test --workspace --all-features --test await_lines \
         --config 'profile.test.package."*".debug-assertions=true' \
@@ -70,8 +71,8 @@ check_lines() {
     python3 ci/lines.py
 }
 
-# The programs of the book that Python runs; then the book itself, where there is an mdBook. The step
-# "test" runs those in Rust.
+# The book's programs in Python; then the book itself, where there is an mdBook. The step "test" runs
+# the book's programs in Rust.
 check_book() {
     python3 ci/python_programs.py docs/FROM_PYTHON.md
     local mdbook=mdbook
@@ -86,7 +87,7 @@ check_book() {
 
 # Each example that ends by itself. The others say "Runs until" in their first lines.
 check_examples() {
-    # With these features the step "test" has built them.
+    # The step "test" has built the examples with the same features.
     cargo build --workspace --all-features --examples
     local source
     for source in $(grep -L "^//! Runs until" examples/examples/*.rs); do

@@ -13,6 +13,7 @@ use asyncio_loop::{Direction, LoopRef, Pollable, running_loop};
 use bytes::{Buf, Bytes};
 
 use crate::io::system_sendfile;
+use crate::sigpipe;
 use crate::sock;
 use crate::transport::Transport;
 
@@ -355,6 +356,7 @@ pub fn sock_sendfile(
 /// The fallback over a socket: reads blocks and sends them. Each byte counts as soon as the system
 /// has taken it.
 async fn send_blocks(socket: &impl Pollable, progress: &mut Progress<'_>) -> io::Result<()> {
+    sigpipe::never(socket);
     let event_loop = running_loop();
     while let Some(mut block) = progress.next_block(&event_loop).await? {
         while !block.is_empty() {

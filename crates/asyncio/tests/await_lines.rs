@@ -1,5 +1,5 @@
 //! Every future of every crate shows, while it waits, the user's line that awaits it. `ci/check.sh
-//! release` runs this test as a release build without debug information too.
+//! release` runs this test in an optimised build without debug information too.
 #![allow(dropping_copy_types, reason = "a case drops whatever its future gives")]
 #![cfg(all(feature = "net", feature = "process", feature = "tempfile"))]
 

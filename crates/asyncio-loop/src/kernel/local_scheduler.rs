@@ -350,33 +350,29 @@ impl LocalScheduler {
             let Some(next) = next else { return };
             if next.flags.get() & (TASK | DONE) == TASK {
                 Self::run_one(next);
-                self.with_ring(Ring::go_on);
+                self.scheduler.with_ring(Ring::go_on);
             } else if next.has(DONE) {
                 Self::run_one(next);
-                self.with_ring(Ring::pause);
+                self.scheduler.with_ring(Ring::pause);
             } else {
                 self.run_callback_recorded(next);
-                self.with_ring(Ring::go_on);
+                self.scheduler.with_ring(Ring::go_on);
             }
         }
     }
 
     /// Makes the next step begin when it does, because code of a user may run before.
     pub(crate) fn pause_recording(&self) {
-        self.with_ring(Ring::pause);
+        self.scheduler.with_ring(Ring::pause);
     }
 
     fn run_callback_recorded(&self, callback: Runnable) {
         let kind = &callback.vtable.type_name;
         let site = Site::new(callback::site_of(callback)).bits();
         let begins = Entry::of(What::CallbackBegins).kind(kind).word(site);
-        self.with_ring(|ring| ring.push_begin(begins));
+        self.scheduler.with_ring(|ring| ring.push_begin(begins));
         Self::run_one(callback);
-        self.with_ring(|ring| ring.push(Entry::of(What::CallbackEnds).kind(kind)));
-    }
-
-    fn with_ring(&self, f: impl FnOnce(&Ring)) {
-        self.scheduler.with(|local| local.ring.as_deref().map_or((), f));
+        self.scheduler.with_ring(|ring| ring.push(Entry::of(What::CallbackEnds).kind(kind)));
     }
 
     /// Runs an entry that was taken out of the ready queue.

@@ -251,8 +251,8 @@ impl Ring {
     #[inline]
     pub(super) fn go_on(&self) {
         let last = self.slot(self.done.load(Ordering::Relaxed).wrapping_sub(1));
-        let is_end = |what: What| last.rest.load(Ordering::Relaxed) as u8 == what as u8;
-        let is_end = is_end(What::Pends) || is_end(What::CallbackEnds) || is_end(What::PollEnds);
+        let is = |what: What| last.rest.load(Ordering::Relaxed) as u8 == what as u8;
+        let is_end = is(What::Pends) || is(What::CallbackEnds) || is(What::PollEnds);
         let next = if is_end { last.stamp.load(Ordering::Relaxed) } else { 0 };
         self.next.store(next, Ordering::Relaxed);
     }

@@ -272,6 +272,12 @@ impl SchedulerPtr {
         f(unsafe { &mut *local })
     }
 
+    /// Runs `f` with the recorder's ring, if the loop records.
+    #[inline]
+    pub(super) fn with_ring(self, f: impl FnOnce(&Ring)) {
+        self.with(|local| local.ring.as_deref().map_or((), f));
+    }
+
     /// Puts an entry that is marked as `SCHEDULED` into the ready queue; false if that is closed.
     #[inline]
     pub(super) fn push_ready(self, runnable: Runnable) -> bool {

@@ -122,7 +122,7 @@ impl WaitsFor {
     }
 
     pub(super) fn of_flags(flags: u32) -> Option<Self> {
-        Self::of_number(flags >> WAIT_SHIFT)
+        Self::of_byte(Self::number_of_flags(flags))
     }
 
     /// The number of the kind in the flags; zero if there is none.

@@ -52,17 +52,15 @@ pub fn sock_sendall(socket: &impl Pollable, bytes: &[u8]) -> impl Future<Output 
         sigpipe::never(socket);
         let mut sent = 0;
         while sent < bytes.len() {
-            let rest = &bytes[sent..];
-            sent += operate(socket, Direction::Write, |fd| send(fd, rest, NO_SIGPIPE)).await?;
+            sent += send_some(socket, &bytes[sent..]).await?;
         }
         Ok(())
     })
 }
 
-/// Sends at least one of `bytes`, and returns the number of bytes sent. A dropped future has sent
-/// nothing.
+/// Sends at least one of `bytes` over a socket without SIGPIPE, and returns the number of bytes
+/// sent. A dropped future has sent nothing.
 pub(crate) async fn send_some(socket: &impl Pollable, bytes: &[u8]) -> io::Result<usize> {
-    sigpipe::never(socket);
     operate(socket, Direction::Write, |fd| send(fd, bytes, NO_SIGPIPE)).await
 }
 

@@ -68,7 +68,7 @@ fn entry(task: TaskPtr, what: What) -> Entry {
 
 #[inline]
 fn with_ring(task: TaskPtr, f: impl FnOnce(&Ring)) {
-    task.get().scheduler().with(|local| local.ring.as_deref().map_or((), f));
+    task.get().scheduler().with_ring(f);
 }
 
 /// Tells the recorder the name that a task was given before.
